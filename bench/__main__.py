@@ -14,7 +14,7 @@ _BENCHMARKS = (
     "large",
     "receive",
     "sealed",
-    "siege",
+    "hostile_peers",
     "load",
     "send",
     "assemble",

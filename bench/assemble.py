@@ -15,6 +15,7 @@ from bench.made import series
 from bench.rows import Row, say
 from inference.imaging.ahead import decode_ahead
 from inference.imaging.assemble import assemble
+from inference.imaging.header import ReadAhead
 from inference.imaging.remembered import Remembered
 
 SLICES = 400
@@ -54,14 +55,14 @@ def _compared(name: str, files: Sequence[Path], floor: Callable[[Sequence[Path]]
 
 def _ahead(files: Sequence[Path], folder: Path) -> Row:
     """Processor seconds of assembling what was read ahead in this process, against the same files without."""
-    memory = Remembered(folder / "ahead", most_bytes=1 << 30, min_free_bytes=0)
+    read_ahead = ReadAhead(Remembered(folder / "ahead", most_bytes=1 << 30, min_free_bytes=0))
     took: dict[bool, list[float]] = {False: [], True: []}
     for _, ahead in itertools.product(range(ROUNDS), took):
         if ahead:
             for path in files:
-                deque(decode_ahead(path, memory), maxlen=0)
+                deque(decode_ahead(path, read_ahead), maxlen=0)
         began = time.process_time()
-        assemble(files)
+        assemble(files, ahead=read_ahead)
         took[ahead].append(time.process_time() - began)
     without, ready = (median(times) for times in took.values())
     return Row(name=f"assemble, {len(files)} slices 512², headers read ahead, CPU, against not", value=ready, unit="s", baseline=without)

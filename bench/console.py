@@ -18,12 +18,11 @@ from sqlalchemy import insert
 
 from bench.replay import configs, fill
 from bench.rows import Row, say
-from node.console.passwords import hashed
+from node.console.access import hashed
 from node.domain.account import Account, Role
 from node.journal import schema
 from node.journal.database import connect
-from node.journal.port import Journal
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
 
 STUDIES, FEW = 10_000, 10
 _GOAL_MS = 200.0
@@ -61,7 +60,7 @@ def prepare(folder: Path, studies: int) -> Path:
     with engine.execution_options(hilum_writes=True).begin() as connection:
         connection.execute(insert(schema.patient_series), known)
     engine.dispose()
-    with contextlib.closing(SqlJournal.open(url)) as journal:
+    with contextlib.closing(Journal.open(url)) as journal:
         let_in(journal)
     file = folder / "console.yaml"
     text = before.path.read_text(encoding="utf-8")
@@ -72,7 +71,7 @@ def prepare(folder: Path, studies: int) -> Path:
 
 def let_in(journal: Journal) -> None:
     """Open the account of the visitor."""
-    journal.open_account(Account(name=_NAME, role=Role.OPERATOR, password=hashed(_PASSWORD), created_at=datetime.now(UTC)))
+    journal.accounts.open(Account(name=_NAME, role=Role.OPERATOR, password=hashed(_PASSWORD), created_at=datetime.now(UTC)))
 
 
 @contextlib.contextmanager

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from bench.heads import LUNG, SLICES_OF_LUNG, head, repository
 from bench.rows import Row, say
 from inference.engines.port import Call, ModelRef, Tensors
-from inference.engines.runtimes import Compute, Precision, Runtime, Way, candidates, computation, reference
+from inference.engines.runtimes import computation
+from inference.engines.ways import Compute, Precision, Runtime, Way, candidates, reference
 
 ROUNDS = 7
 PARALLEL_ROUNDS = 4
@@ -114,7 +115,7 @@ def inputs_of_series(models: Path, name: str, files: Sequence[Path]) -> dict[Mod
     """What an application gives its models for a series."""
     from inference.applications import catalog
     from inference.applications.recording import inputs_of
-    from inference.engines.embedded import EmbeddedEngine
+    from inference.engines.embedded.engine import EmbeddedEngine
     from inference.imaging.assemble import assemble
 
     application, volume = catalog.load(name), assemble(files)

@@ -18,7 +18,8 @@ from bench.heads import head, repository
 from bench.rows import Row, say
 from inference.engines.jail.model import Limits, ModelInJail, computation_in_jail
 from inference.engines.port import Call, ModelRef, Tensors
-from inference.engines.runtimes import Arrays, Compute, computation, reference
+from inference.engines.runtimes import computation
+from inference.engines.ways import Arrays, Compute, reference
 
 PAIRS = 20
 GOAL = 1.05

@@ -11,12 +11,11 @@ from statistics import median
 from sqlalchemy import Connection, text
 
 from bench.rows import Row, say
-from node.domain.header import Header
-from node.domain.instance import Instance
+from node.domain.instance import Header, Instance
 from node.domain.state import ArrivalState, JobState
 from node.journal.database import connect
+from node.journal.journal import Journal
 from node.journal.port import CameAgain, NewInstance
-from node.journal.sql import SqlJournal
 
 INSTANCES = 1_000_000
 PER_SERIES = 300
@@ -36,7 +35,7 @@ def fill(url: str, instances: int = INSTANCES, *, now: datetime | None = None, d
     """Give the empty journal at `url` a history: studies of 300 CT slices, received over the last `days`, each routed, analysed by one
     job and delivered to one sink; five studies a patient. Rows only, made by the database itself: a million takes about half a minute.
     No file lies behind them."""
-    SqlJournal.open(url).close()
+    Journal.open(url).close()
     engine, _, _ = connect(url)
     end = int((now or datetime.now(UTC)).timestamp() * 1e6) - 3_600_000_000  # a quiet hour: nothing of it is due
     studies = -(-instances // PER_SERIES)
@@ -152,7 +151,7 @@ _PER_STUDY = (
         id="i",
         job_id="i",
         sink="'archive'",
-        state="'committed'",
+        state="'delivered'",
         round="1",
         attempts="1",
         due_at=_AT,
@@ -227,42 +226,44 @@ def _batch(number: int, now: datetime, size: int = _BATCH) -> list[NewInstance]:
     return made
 
 
-def asked_of(journal: SqlJournal, now: datetime) -> dict[str, Callable[[int], object]]:
+def asked_of(journal: Journal, now: datetime) -> dict[str, Callable[[int], object]]:
     """What the stages and the sweeps ask of a journal, by name; each takes the number of the round, from 0."""
     ours = [f"2.25.99.{each}" for each in range(_BATCH)]
     return {
-        "index: what is known": lambda number: (journal.instances_of(*ours), journal.own_results(ours)),
-        "index: record 200": lambda number: journal.record(_batch(number, now), now),
-        "index: came again": lambda number: journal.came_again([_again(number, now)], "0", now),
-        "settle: what is due": lambda _: journal.arrivals(states=(ArrivalState.RECEIVED,), due_before=now),
-        "settle: what is open": lambda _: journal.arrivals(states=(ArrivalState.RECEIVED,)),
-        "settle: the latest": lambda number: journal.latest_arrival(f"2.25.4711.{number + 5}", None, "ct1"),
-        "settle: its history": lambda number: journal.events("arrival", number + 5),
-        "route: what is complete": lambda _: journal.to_route(20),
-        "route: a manifest": lambda number: journal.arrival_instances(number + 5),
-        "route: priors": lambda number: journal.related(f"2.25.4711.{number + 5}"),
-        "route: jobs of a study": lambda number: journal.jobs(study=f"2.25.4711.{number + 5}"),
-        "work: claim a job": lambda _: journal.claim_job("bench:1", now, timedelta(minutes=1)),
-        "work: its instances": lambda number: journal.job_instances(number + 5),
-        "work: its predecessors": lambda number: journal.predecessor_objects(number + 5),
-        "deliver: claim a delivery": lambda _: journal.claim_delivery("bench:1", now, timedelta(minutes=1)),
-        "deliver: what is left": lambda number: journal.undelivered(number + 5),
-        "patience: move up": lambda _: journal.move_up(now, timedelta(minutes=30), offpeak_since=None),
-        "release: a dead process": lambda _: journal.release("bench:2", now),
-        "retention: nothing is old": lambda _: journal.purgeable(now - timedelta(days=90), parked=True),
-        "retention: no results are old": lambda _: journal.purge_results(now - timedelta(days=90), now),
-        "retention: no headers are old": lambda _: journal.forget_headers(now - timedelta(days=400)),
-        "retention: tombstones": lambda _: journal.purged_blobs(),
-        "orphans: what is kept": lambda number: journal.kept_blobs([f"results/{number + 5}-seg.dcm", f"findings/{number + 5}-0.bin"]),
-        "census": lambda _: journal.census(now),
-        "people: the newest studies": lambda _: journal.arrivals(limit=20, newest=True),
-        "people: what failed": lambda _: journal.jobs(states=(JobState.FAILED, JobState.PARKED), limit=20, newest=True),
-        "people: one study": lambda number: journal.study_instances(f"2.25.4711.{number + 5}"),
-        "people: results of other nodes": lambda number: journal.other_results(f"2.25.4711.{number + 5}"),
-        "people: what was set aside beside it": lambda number: journal.asides_near(f"2.25.4711.{number + 5}"),
-        "statements: what stays unanswered": lambda _: journal.state_no_results(["archive"], now),
-        "withdrawals: what was superseded": lambda _: journal.withdraw_superseded(["archive"], now, since=now - timedelta(days=30)),
-        "people: conflicts": lambda _: journal.conflicts(limit=20),
+        "index: what is known": lambda number: (journal.instances.by_uid(*ours), journal.results.own(ours)),
+        "index: record 200": lambda number: journal.instances.record(_batch(number, now), now),
+        "index: came again": lambda number: journal.instances.came_again([_again(number, now)], "0", now),
+        "settle: what is due": lambda _: journal.arrivals.find(states=(ArrivalState.RECEIVED,), due_before=now),
+        "settle: what is open": lambda _: journal.arrivals.find(states=(ArrivalState.RECEIVED,)),
+        "settle: the latest": lambda number: journal.arrivals.latest(f"2.25.4711.{number + 5}", None, "ct1"),
+        "settle: its history": lambda number: journal.events.of("arrival", number + 5),
+        "route: what is complete": lambda _: journal.routing.waiting(20),
+        "route: a manifest": lambda number: journal.instances.of_arrival(number + 5),
+        "route: priors": lambda number: journal.patients.related(f"2.25.4711.{number + 5}"),
+        "route: jobs of a study": lambda number: journal.jobs.find(study=f"2.25.4711.{number + 5}"),
+        "work: claim a job": lambda _: journal.jobs.claim("bench:1", now, timedelta(minutes=1)),
+        "work: its instances": lambda number: journal.instances.of_job(number + 5),
+        "work: its predecessors": lambda number: journal.results.of_predecessor(number + 5),
+        "deliver: claim a delivery": lambda _: journal.deliveries.claim("bench:1", now, timedelta(minutes=1)),
+        "deliver: what is left": lambda number: journal.deliveries.undelivered(number + 5),
+        "patience: move up": lambda _: journal.jobs.move_up(now, timedelta(minutes=30), offpeak_since=None),
+        "release: a dead process": lambda _: journal.processes.release("bench:2", now),
+        "retention: nothing is old": lambda _: journal.retention.purgeable(now - timedelta(days=90), parked=True),
+        "retention: no results are old": lambda _: journal.retention.purge_results(now - timedelta(days=90), now),
+        "retention: no headers are old": lambda _: journal.retention.forget_headers(now - timedelta(days=400)),
+        "retention: tombstones": lambda _: journal.retention.purged_blobs(),
+        "orphans: what is kept": lambda number: journal.retention.kept_blobs(
+            [f"results/{number + 5}-seg.dcm", f"findings/{number + 5}-0.bin"]
+        ),
+        "census": lambda _: journal.census.take(now),
+        "people: the newest studies": lambda _: journal.arrivals.find(limit=20, newest=True),
+        "people: what failed": lambda _: journal.jobs.find(states=(JobState.FAILED, JobState.PARKED), limit=20, newest=True),
+        "people: one study": lambda number: journal.instances.of_study(f"2.25.4711.{number + 5}"),
+        "people: results of other nodes": lambda number: journal.instances.other_results(f"2.25.4711.{number + 5}"),
+        "people: what was set aside beside it": lambda number: journal.instances.asides_near(f"2.25.4711.{number + 5}"),
+        "statements: what stays unanswered": lambda _: journal.statements.insert(["archive"], now),
+        "withdrawals: what was superseded": lambda _: journal.withdrawals.insert(["archive"], now, since=now - timedelta(days=30)),
+        "people: conflicts": lambda _: journal.instances.conflicts(limit=20),
     }
 
 
@@ -308,15 +309,15 @@ def _claims(url: str, jobs: int) -> float:
     fill(url, PER_SERIES)
     queue(url, jobs)
     took = []
-    with contextlib.closing(SqlJournal.open(url)) as journal:
+    with contextlib.closing(Journal.open(url)) as journal:
         for _ in range(_CLAIMS):
             began = time.perf_counter()
-            assert journal.claim_job("bench:1", datetime.now(UTC), timedelta(minutes=1)) is not None
+            assert journal.jobs.claim("bench:1", datetime.now(UTC), timedelta(minutes=1)) is not None
             took.append((time.perf_counter() - began) * 1e3)
     return median(took)
 
 
-def _took(journal: SqlJournal) -> dict[str, float]:
+def _took(journal: Journal) -> dict[str, float]:
     """Median milliseconds of each."""
     asked = asked_of(journal, datetime.now(UTC))
     took: dict[str, list[float]] = {name: [] for name in asked}
@@ -339,7 +340,7 @@ def measure(instances: int = INSTANCES) -> list[Row]:
         took = {}
         fill(urls[_SHORT], _SHORT)
         for size, url in urls.items():
-            with contextlib.closing(SqlJournal.open(url)) as journal:
+            with contextlib.closing(Journal.open(url)) as journal:
                 took[size] = _took(journal)
         for name, ms in took[instances].items():
             rows.append(Row(name=f"journal of {instances}: {name}", value=ms, unit="ms", baseline=took[_SHORT][name]))

@@ -95,7 +95,7 @@ def measure() -> list[Row]:
 def judged_heads() -> list[Judged]:
     """Every head through the network and both questions of the judge, by pixels alone."""
     from inference.applications.mr_brain.application import APPLICATION, LABEL
-    from inference.applications.mr_brain.errors import NoBrain
+    from inference.applications.mr_brain.errors import NoBrainOnT1
 
     network = _Network()
     judged = []
@@ -121,7 +121,7 @@ def judged_heads() -> list[Judged]:
                     marked=mask,
                 )
             )
-        except (InputError, NoBrain) as declined:
+        except (InputError, NoBrainOnT1) as declined:
             judged.append(Judged(input=one, end=End.DECLINED, doubt=declined.code, judge_s=time.perf_counter() - began))
     return judged
 
@@ -174,7 +174,7 @@ class _Network:
 
 def _served() -> Any:
     from bench.heads import repository
-    from inference.engines.embedded import EmbeddedEngine
+    from inference.engines.embedded.engine import EmbeddedEngine
 
     models = _CACHE / "models"
     if not models.is_dir():

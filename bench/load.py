@@ -6,7 +6,7 @@ the queue, all at once. Strangers are admitted here, or their connections would 
 study after the other, each timed from before it connects until its results are delivered; and somebody asks again and again for C-ECHO, a
 page of the console, and liveness.
 
-It takes about three minutes for each receiver on two quiet cores, and no more than ten on busy ones: phases end after three minutes.
+It takes about three minutes on two quiet cores, and no more than ten on busy ones: phases end after three minutes.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -28,10 +28,9 @@ from bench.console import Visitor, let_in
 from bench.rows import Row, say
 from bench.running import Running, serve
 from node.assembly.compose import open_journal
+from node.assembly.configuration import load
 from node.domain.state import JobState
-from node.journal.port import Journal
-from node.settings.config import Receiver
-from node.settings.load import load
+from node.journal.journal import Journal
 from tests.lab.certificates import Authority
 from tests.lab.flood import Kind as Flood
 from tests.lab.flood import Wave, flooding
@@ -50,7 +49,7 @@ _HONEST, _NEIGHBOUR = "HONEST", "NEIGHBOUR"
 _SMALL = Kind(name="CT", sop_class_uid=CTImageStorage, instances=4, rows=64, columns=64, share=100)
 _CONFIG = """\
 node:
-  {{ae_title: HILUM, listen: "127.0.0.1:0", max_associations: 64, receiver: {receiver}, strangers: true, metrics: "127.0.0.1:0",
+  {{ae_title: HILUM, listen: "127.0.0.1:0", max_associations: 64, strangers: true, metrics: "127.0.0.1:0",
     tls: {{listen: "127.0.0.1:0", certificate: "{certificate}", key: "{key}", authorities: "{authority}"}}}}
 peers:
   honest: {{ae_title: HONEST, address: "127.0.0.1:104", may: [store, echo], settle: {{scope: study, quiet: {quiet_s}s}}}}
@@ -74,46 +73,41 @@ class _Visits:
         return max(self.took_s.get(name, [_PATIENCE_S]))
 
 
-def measure(receivers: Iterable[Receiver] = tuple(Receiver)) -> list[Row]:
-    """Every row, for each receiver; without openssl nothing is measured, and that is said."""
+def measure() -> list[Row]:
+    """Every row; without openssl nothing is measured, and that is said."""
     if shutil.which("openssl") is None:
         say("SKIPPED: openssl not found (Debian package openssl)")
         return []
-    rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="hilum-bench-") as place, loopback_only():
         authority = Authority(Path(place) / "authority")
         own, sender = authority.signs("hilum"), authority.signs("sender")
         context = ssl.create_default_context(cafile=authority.certificate)
         context.load_cert_chain(sender.certificate, sender.key)
-        for receiver in receivers:
-            home = Path(place) / receiver.value
-            (home / "models").mkdir(parents=True)
-            config = home / "hilum.yaml"
-            config.write_text(
-                _CONFIG.format(
-                    receiver=receiver.value,
-                    certificate=own.certificate,
-                    key=own.key,
-                    authority=authority.certificate,
-                    quiet_s=_QUIET_S,
-                    applications=Path(__file__).with_name("applications"),
-                ),
-                encoding="utf-8",
-            )
-            with serve(config) as running, contextlib.closing(open_journal(load(config))) as journal:
-                rows += _loaded(running, journal, receiver, context)
-    return rows
+        (Path(place) / "models").mkdir()
+        config = Path(place) / "hilum.yaml"
+        config.write_text(
+            _CONFIG.format(
+                certificate=own.certificate,
+                key=own.key,
+                authority=authority.certificate,
+                quiet_s=_QUIET_S,
+                applications=Path(__file__).with_name("applications"),
+            ),
+            encoding="utf-8",
+        )
+        with serve(config) as running, contextlib.closing(open_journal(load(config))) as journal:
+            return _loaded(running, journal, context)
 
 
-def _loaded(running: Running, journal: Journal, receiver: Receiver, context: ssl.SSLContext) -> list[Row]:
+def _loaded(running: Running, journal: Journal, context: ssl.SSLContext) -> list[Row]:
     numbers = count(1)
     let_in(journal)
     console = running.console_port()
     asked = _asked(running, Visitor(console, patience_s=_PATIENCE_S), context)
     _through(running, journal, Study(next(numbers), _SMALL))  # the first of everything
-    say(f"load, {receiver}: nobody else is there")
+    say("load: nobody else is there")
     calm, idle = _honest(running, journal, asked, numbers)
-    say(f"load, {receiver}: {NEIGHBOURS} studies of a neighbour, {HALF_OPEN} half-open and {IDLE} silent connections")
+    say(f"load: {NEIGHBOURS} studies of a neighbour, {HALF_OPEN} half-open and {IDLE} silent connections")
     _send(running, [Study(next(numbers), _SMALL) for _ in range(NEIGHBOURS)], _NEIGHBOUR)
     half, silent = HALF_OPEN // 2, IDLE // 4
     waves = [
@@ -124,10 +118,10 @@ def _loaded(running: Running, journal: Journal, receiver: Receiver, context: ssl
     ]
     with flooding(waves, addresses=ADDRESSES) as came:
         visits, took = _honest(running, journal, asked, numbers)
-        left = len(journal.jobs(states=(JobState.QUEUED, JobState.INFERRED)))
+        left = len(journal.jobs.find(states=(JobState.QUEUED, JobState.INFERRED)))
     job_s = _job_s(journal)
     say(f"connections came {came[0].came:,} times, {came[0].most:,} stood at most; a job takes {job_s:.2f} s; {left} jobs wait at the end")
-    on = f"load, {receiver}"
+    on = "load"
     usual, alone = (median(each) if each else _LASTS_S for each in (took, idle))
     bound = job_s + 2 * alone
     rows = [
@@ -227,9 +221,9 @@ def _through(running: Running, journal: Journal, study: Study) -> float:
     _send(running, [study], _HONEST)
     until = time.monotonic() + _LASTS_S
     while time.monotonic() < until:
-        for job in journal.jobs(study=study.uid):
+        for job in journal.jobs.find(study=study.uid):
             if job.state is JobState.DONE:
-                done = next(event.at for event in journal.events("job", job.id) if event.name == "job.done")
+                done = next(event.at for event in journal.events.of("job", job.id) if event.name == "job.done")
                 return (done - began).total_seconds()
         time.sleep(_PAUSE_S / 2)
     raise TimeoutError(f"study {study.uid} has no results")
@@ -238,7 +232,7 @@ def _through(running: Running, journal: Journal, study: Study) -> float:
 def _job_s(journal: Journal) -> float:
     """Median seconds that a job of late had the worker, from its claim to its encoded objects."""
     took = []
-    for job in journal.jobs(states=(JobState.DONE,), limit=50, newest=True):
-        at = {event.name: event.at for event in journal.events("job", job.id)}
+    for job in journal.jobs.find(states=(JobState.DONE,), limit=50, newest=True):
+        at = {event.name: event.at for event in journal.events.of("job", job.id)}
         took.append((at["job.encoded"] - at["job.claimed"]).total_seconds())
     return median(took)

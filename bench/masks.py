@@ -89,15 +89,15 @@ def _encoding(files: Sequence[Path], count: int) -> Any:
 
 def _hilum(files: Sequence[Path], count: int, form: str) -> Callable[[], bytes]:
     from node.results.identity import encoded, identify
-    from node.results.masks.seg import segmentation
-    from node.results.masks.segments import numbered
     from node.results.planes import read_sources
+    from node.results.segmentation.make import segmentation
+    from node.results.segmentation.segments import numbered
 
     encoding = _encoding(files, count)
 
     def whole() -> bytes:
         sources = read_sources(encoding)
-        identity = identify(encoding, sources, "seg", "segmentation")
+        identity = identify(encoding, sources, Kind.SEG, "segmentation")
         made = segmentation(encoding, sources, numbered(encoding.findings), Form(form), identity)
         return encoded(Kind.SEG, made.dataset, identity, form, pixels=made.pixels, syntax=made.syntax).data
 
@@ -108,13 +108,13 @@ def _read_back(files: Sequence[Path], count: int, form: str) -> Callable[[], byt
     """The node's own check of what it made, voxel by voxel."""
     from node.results.check import check
     from node.results.identity import encoded, identify
-    from node.results.masks.seg import segmentation
-    from node.results.masks.segments import numbered
     from node.results.planes import read_sources
+    from node.results.segmentation.make import segmentation
+    from node.results.segmentation.segments import numbered
 
     encoding = _encoding(files, count)
     sources = read_sources(encoding)
-    identity = identify(encoding, sources, "seg", "segmentation")
+    identity = identify(encoding, sources, Kind.SEG, "segmentation")
     made = segmentation(encoding, sources, numbered(encoding.findings), Form(form), identity)
     one = encoded(Kind.SEG, made.dataset, identity, form, pixels=made.pixels, syntax=made.syntax)
 

@@ -16,10 +16,13 @@ from statistics import median
 from bench.made import series
 from bench.rows import Row, say
 from bench.running import ARCHIVE, CALLED, CALLING, Running, configuration, serve
-from node.dimse.port import Reception
+from node.domain.instance import Reception
 from node.domain.state import JobState
-from node.journal.port import Journal
-from node.settings.config import Config, Node, Peer, Store
+from node.journal.journal import Journal
+from node.settings.config import Config
+from node.settings.node import Node
+from node.settings.peers import Peer
+from node.settings.store import Store
 
 SLICES = (24, 200, 400)
 ROUNDS = 3
@@ -97,7 +100,7 @@ def _study(files: Sequence[Path], running: Running, journal: Journal, archive: A
     from node.dimse.requestor import PeerRequestor
 
     archive.came.clear()
-    before = {job.id for job in journal.jobs()}
+    before = {job.id for job in journal.jobs.find()}
     peer = Peer(name="node", ae_title=CALLED, host="127.0.0.1", port=running.port)
     answers: list[float] = []
     cpu_s = running.cpu_s("work")
@@ -106,17 +109,17 @@ def _study(files: Sequence[Path], running: Running, journal: Journal, archive: A
     answered = answers[-1]
     assert all(status.accepted for status in statuses), statuses[0]
     deadline = time.monotonic() + _PATIENCE_S
-    while not (done := [job for job in journal.jobs(states=(JobState.DONE,)) if job.id not in before]):
+    while not (done := [job for job in journal.jobs.find(states=(JobState.DONE,)) if job.id not in before]):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"no results: {[(job.state, job.reason) for job in journal.jobs() if job.id not in before]}")
+            raise TimeoutError(f"no results: {[(job.state, job.reason) for job in journal.jobs.find() if job.id not in before]}")
         time.sleep(_LOOK_EVERY_S)
     (job,) = done
-    (arrival,) = [arrival for arrival in journal.arrivals() if arrival.id == job.arrival]
-    (delivery,) = journal.deliveries(job=job.id)
+    (arrival,) = [arrival for arrival in journal.arrivals.find() if arrival.id == job.arrival]
+    (delivery,) = journal.deliveries.find(job=job.id)
     at: dict[str, float] = {}
     took: dict[str, float] = {}
     for subject, number in (("job", job.id), ("delivery", delivery.id)):
-        for line in journal.events(subject, number):
+        for line in journal.events.of(subject, number):
             at[line.name] = line.at.timestamp()
             if line.detail.startswith("{"):
                 took |= json.loads(line.detail).get("took_s", {})
@@ -174,7 +177,7 @@ def _as_nice_as_the_worker() -> None:
 def measure() -> list[Row]:
     """Medians over studies through one node; a study before them is not counted, but shown as the first after a start."""
     from node.assembly.compose import open_journal
-    from node.settings.load import load
+    from node.assembly.configuration import load
 
     rows: list[Row] = []
     with contextlib.ExitStack() as stack:

@@ -20,7 +20,7 @@ from bench.overhead import archive
 from bench.rows import Row, say
 from bench.running import ARCHIVE, CALLING
 from inference.applications.port import Application
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.port import Call, ModelRef, Tensors
 from inference.stages import ANALYSE, ASSEMBLE, BACK, DECODE, INFER, RESAMPLE, collected, stage
 
@@ -75,7 +75,7 @@ def _round(files: list[Path], application: Application, engine: EmbeddedEngine, 
     from node.dimse.requestor import PeerRequestor
     from node.results.encode import encode
     from node.results.port import Encoding
-    from node.settings.config import Peer
+    from node.settings.peers import Peer
 
     blobs = FolderBlobs(folder)
     infer = _Recorded(engine)

@@ -23,7 +23,7 @@ from bench.made import series
 from bench.receivers import Receiver, dcmtk, node, pynetdicom, send, storescp
 from bench.rows import Row, say
 from bench.running import CALLED, CALLING
-from node.settings.config import Durability
+from node.settings.store import Durability
 from tests.lab.loopback import loopback_only
 
 INSTANCES = 400

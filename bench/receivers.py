@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from bench.running import CALLED, CALLING, configuration, serve
-from node.settings.config import Durability
+from node.settings.store import Durability
 from tests.lab.loopback import free_port
 
 _NEVER_S = 600  # no study settles while it is measured

@@ -12,16 +12,16 @@ from sqlalchemy import Table, insert
 
 from bench.rows import Row, say
 from node.assembly.compose import application
-from node.domain.header import Value
-from node.flow.replay import Replay
-from node.flow.routing import SeriesView, decide
+from node.assembly.configuration import load
+from node.domain.instance import Value
 from node.journal import schema
 from node.journal.database import connect
 from node.journal.headers import difference, whole
+from node.journal.journal import Journal
 from node.journal.rows import micros, tried_text
-from node.journal.sql import SqlJournal
+from node.routing.decisions import SeriesView, decide
+from node.routing.replay import Replay
 from node.settings.config import Config
-from node.settings.load import load
 
 STUDIES = 100_000
 _GOAL_S = 60.0
@@ -82,7 +82,7 @@ def differing(studies: int) -> int:
 
 def fill(url: str, studies: int, config: Config) -> None:
     """Give the empty journal at `url` studies of one header each, a minute apart, decided by the routes of `config`. Rows only."""
-    SqlJournal.open(url).close()
+    Journal.open(url).close()
     engine, _, _ = connect(url)
     start = _END - timedelta(minutes=studies)
     for first in range(1, studies + 1, _AT_ONCE):
@@ -178,9 +178,9 @@ def measure() -> list[Row]:
         say(f"{STUDIES} studies are made")
         fill(url, STUDIES, before)
         say("and replayed")
-        journal = SqlJournal.open(url)
+        journal = Journal.open(url)
         began, began_cpu = time.monotonic(), time.process_time()
-        replay = Replay(journal, edited.routes, edited.digest, cache(partial(application, edited)))
+        replay = Replay(journal.routing_history, edited.routes, edited.digest, cache(partial(application, edited)))
         found = [one.arrival.id for one in replay.differences(_END - timedelta(days=36_500))]
         took_s, cpu_s = time.monotonic() - began, time.process_time() - began_cpu
         journal.close()

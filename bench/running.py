@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from bench.made import SIDE
-from node.settings.config import Durability
+from node.settings.store import Durability
 
 READY_S = 60.0
 _LOOK_S = 1.0
@@ -86,7 +86,7 @@ class Running:
         raise RuntimeError("the console does not listen")
 
     def settle(self) -> None:
-        """Return when the family does nothing: a worker loads its libraries for seconds after the node is ready.
+        """Return when the node does nothing: a worker loads its libraries for seconds after the node is ready.
 
         Raises
         ------
@@ -103,14 +103,14 @@ class Running:
                 raise RuntimeError("the node does not come to rest")
 
     def family_cpu_s(self) -> float:
-        """CPU seconds that every process of the family has used so far; those that have ended are not counted."""
+        """CPU seconds that every process of the node has used so far; those that have ended are not counted."""
         all_times = [process.cpu_times() for process in (self._process, *self._process.children())]
         return float(sum(times.user + times.system for times in all_times))
 
 
 @contextlib.contextmanager
 def serve(config: Path) -> Iterator[Running]:
-    """The whole family: receive, flow and work."""
+    """The whole node: receive, flow and work."""
     with _running([sys.executable, "-m", "node.cli.main", "serve", "--config", str(config)], config.parent) as running:
         yield running
 

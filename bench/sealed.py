@@ -12,8 +12,8 @@ from statistics import median
 from bench.made import series
 from bench.receivers import dcmtk, node, send
 from bench.rows import Row, say
-from node.blobs.sealing.format import MAGIC
-from node.settings.config import Durability
+from node.blobs.encryption.encrypted_file import MAGIC
+from node.settings.store import Durability
 from tests.lab.loopback import loopback_only
 
 INSTANCES = 400

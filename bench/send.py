@@ -16,7 +16,7 @@ from bench.made import series
 from bench.receivers import dcmtk, send, storescp
 from bench.rows import Row, say
 from bench.running import CALLED, CALLING
-from node.settings.config import Peer
+from node.settings.peers import Peer
 from tests.lab.loopback import loopback_only
 from tests.lab.orthanc import Orthanc
 

@@ -16,8 +16,8 @@ from bench.rows import Row, say
 from bench.running import CALLED, CALLING, Running, serve
 from bench.soften import write_soften
 from node.domain.state import JobState
-from node.journal.port import Journal
-from node.settings.config import Peer
+from node.journal.journal import Journal
+from node.settings.peers import Peer
 
 QUIET_S = 0.5
 ROUNDS = 3
@@ -113,7 +113,7 @@ def _share(folder: Path) -> Row:
 
 
 def _workers(folder: Path) -> list[Row]:
-    """CPU seconds of the whole family (not of PostgreSQL) for each study, with one, two and four workers."""
+    """CPU seconds of the whole node (not of PostgreSQL) for each study, with one, two and four workers."""
     from tests.lab.postgres import Postgres
 
     models = folder / "cheap"
@@ -162,7 +162,7 @@ def _node(
     home: Path, *, engine: str, workers: int, models: Path, application: str, journal: str = "sqlite:hilum.db"
 ) -> Iterator[tuple[Running, Journal]]:
     from node.assembly.compose import open_journal
-    from node.settings.load import load
+    from node.assembly.configuration import load
 
     home.mkdir(parents=True, exist_ok=True)
     path = home / "hilum.yaml"
@@ -225,7 +225,7 @@ def _wait(journal: Journal, before: set[int], count: int) -> list[int]:
     """The new jobs, once so many of them are done."""
     deadline = time.monotonic() + _PATIENCE_S
     while True:
-        new = [job for job in journal.jobs() if job.id not in before]
+        new = [job for job in journal.jobs.find() if job.id not in before]
         ended = [job for job in new if job.state in _ENDED]
         if len(ended) == count:
             assert all(job.state is JobState.DONE for job in ended), [(job.state, job.reason) for job in ended]
@@ -237,23 +237,26 @@ def _wait(journal: Journal, before: set[int], count: int) -> list[int]:
 
 def _through(running: Running, journal: Journal, files: list[Path]) -> float:
     """Seconds from the last answer until every result is delivered, of the studies that `files` hold."""
-    before = {job.id for job in journal.jobs()}
+    before = {job.id for job in journal.jobs.find()}
     studies = len({path.parent for path in files})
     answered = _send(running, files)
     jobs = _wait(journal, before, studies)
     delivered = [
-        line.at.timestamp() for job in jobs for delivery in journal.deliveries(job=job) for line in journal.events("delivery", delivery.id)
+        line.at.timestamp()
+        for job in jobs
+        for delivery in journal.deliveries.find(job=job)
+        for line in journal.events.of("delivery", delivery.id)
     ]
     return max(delivered) - answered
 
 
 def _drain(running: Running, journal: Journal, files: list[Path], computed_s: "_Statistics | None" = None) -> Drained:
-    before = {job.id for job in journal.jobs()}
+    before = {job.id for job in journal.jobs.find()}
     studies = len({path.parent for path in files})
     cpu_s, computed = running.family_cpu_s(), computed_s() if computed_s else 0.0
     _send(running, files)
     jobs = _wait(journal, before, studies)
-    at = [(line.name, line.at.timestamp()) for job in jobs for line in journal.events("job", job)]
+    at = [(line.name, line.at.timestamp()) for job in jobs for line in journal.events.of("job", job)]
     first = min(when for name, when in at if name == "job.claimed")
     last = max(when for name, when in at if name == "job.encoded")
     return Drained(

@@ -79,7 +79,7 @@ class Statistics:
 
 def measure() -> list[Row]:
     """Every engine and every number of tiles under way, in turns; then one call with the whole volume; then the wire."""
-    from inference.engines.embedded import EmbeddedEngine
+    from inference.engines.embedded.engine import EmbeddedEngine
     from inference.engines.triton.engine import TritonEngine
     from inference.engines.triton.server import LocalTriton
 

@@ -45,19 +45,19 @@ from inference.findings import (
 from inference.imaging.subject import Images, Pair
 from inference.imaging.subjects import Assembled, subjects
 from inference.imaging.write_series import write_series
-from node.domain.profile import Compression, Kind, Language, Masks, Profile
+from node.dicom.uid import derive_uid
+from node.domain.profile import Compression, Kind, Language, MaskEncoding, Profile
 from node.domain.statement import NoResult, Statement, Why
-from node.domain.uid import derive_uid
 from node.domain.withdrawal import Rejection, Withdrawal, WithdrawnObject
 from node.results.encode import encode
 from node.results.planes import SourceSeries
 from node.results.port import Encoded, Encoding, Predecessor
+from node.results.statement.make import encode_statement
 from node.results.statement.port import Stated, nothing_of
-from node.results.statement.statement import encode_statement
-from node.results.withdrawal.withdrawal import encode_withdrawal
+from node.results.withdrawal.make import encode_withdrawal
 
 _EVERYTHING = Profile(name="everything", kinds=frozenset(Kind), empty_masks=True, languages=tuple(Language))
-_LABELMAP = Profile(name="label map", masks=Masks.LABELMAP, compression=Compression.JPEG_LS)
+_LABELMAP = Profile(name="label map", masks=MaskEncoding.LABELMAP, compression=Compression.JPEG_LS)
 _TEXTURE = Code("C41144", "NCIt", "Texture")
 _SOLID = Code("RID50151", "RADLEX", "solid pulmonary nodule")
 _LESION = Code("52988006", "SCT", "Lesion")

@@ -1,12 +1,14 @@
 """Writes docs/reference/ from the source: `python -m docs.generate`. Tests compare the pages with what this would write."""
 
 import ast
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from docs import objects, statements
 from docs.event_meanings import HISTORY, LOGGED
+from node.observe.security import SecurityEvent
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "reference"
@@ -20,7 +22,7 @@ _ROOMS = {
     "5": "Results",
     "6": "Delivery",
     "7": "Journal and storage",
-    "8": "The workshop",
+    "8": "Training",
 }
 
 
@@ -29,20 +31,21 @@ _ROOMS = {
 
 def configuration() -> str:
     """Every key of hilum.yaml, from the declarations that decode it."""
+    from node.assembly.configuration import HILUM
     from node.settings.conditions import QUESTIONS
-    from node.settings.load import HILUM
 
     text = [
         "# hilum.yaml, every key\n\n",
         _MADE,
         "One file says what the node is. [config/hilum.yaml](../../config/hilum.yaml) is the annotated default; ",
         "[config/examples/](../../config/examples/) has more. `hilum config check` names every mistake with file, line, column and ",
-        "what was meant; `hilum config schema` prints the JSON Schema for editors. Without `--config`, `./hilum.yaml` is read, else ",
-        "`./config/hilum.yaml`. Relative paths count from the file's folder. A running node reads the file when it starts.\n\n",
+        "what was meant; `hilum config schema` prints the JSON Schema for editors. Without `--config`, the file that ",
+        "`HILUM_CONFIG` names is read, else `./hilum.yaml`, `./config/hilum.yaml` or `/etc/hilum/hilum.yaml`. ",
+        "Relative paths count from the file's folder. A running node reads the file when it starts.\n\n",
         "Text is never turned into something else: `NO` is an AE title, `0123` an accession number. An unknown key, a key that stands ",
         "twice, and a name that nothing bears (a peer, sink, engine or application) refuse to start.\n\n",
     ]
-    for key in HILUM.keys:
+    for key in HILUM.whole.keys:
         text.append(f"## {key.name}\n\n{key.says}\n\n")
         text += _block_tables(key.name, key.kind)
         if key.name == "profiles":
@@ -96,12 +99,15 @@ def _block_tables(path: str, kind: Any) -> Iterator[str]:
 
 def _shipped_profiles() -> Iterator[str]:
     """What the profiles that come with hilum say, key by key."""
+    from node.assembly.configuration import HILUM
     from node.domain.profile import SHIPPED, Profile
-    from node.settings.profiles import PROFILE, SWITCHES
+    from node.results.kinds import KINDS
+
+    switches = {one.switch: one.kind for one in KINDS if one.switch}
 
     def said(profile: Profile, key: str) -> str:
-        if key in SWITCHES:
-            return "true" if SWITCHES[key][0] in profile.kinds else "false"
+        if key in switches:
+            return "true" if switches[key] in profile.kinds else "false"
         value = getattr(profile, key)
         if isinstance(value, bool):
             return str(value).lower()
@@ -112,7 +118,7 @@ def _shipped_profiles() -> Iterator[str]:
         "archive.\n\n"
     )
     yield f"| | {' | '.join(f'`{name}`' for name in SHIPPED)} |\n|---|{'---|' * len(SHIPPED)}\n"
-    for key in PROFILE.keys:
+    for key in HILUM.profile.keys:
         if key.name != "like":
             yield f"| `{key.name}` | {' | '.join(f'`{said(profile, key.name)}`' for profile in SHIPPED.values())} |\n"
     yield "\n"
@@ -144,7 +150,7 @@ def commands() -> str:
 
 def errors() -> str:
     """Every error code with what it means and what to do."""
-    import training.errors  # noqa: F401 (the workshop's; the node knows none of them)
+    import training.errors  # noqa: F401 (those of training; the node knows none of them)
     from node.records.remedies import every_error
 
     text = [
@@ -169,8 +175,10 @@ def errors() -> str:
 
 
 def logged_events() -> dict[str, tuple[str, list[str]]]:
-    """Event name → (level, fields), from the calls of `event` and `alarm` in the source."""
+    """Event name → (level, fields), from the calls of `event` and `alarm` in the source, and from the security events."""
     found: dict[str, tuple[str, set[str]]] = {}
+    for kind in _security_events():
+        found[kind.line] = ("alarm" if kind.is_alarm else "event", {field.name for field in dataclasses.fields(kind)})
     for path in sorted((ROOT / "node").rglob("*.py")):
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(call, ast.Call) and call.args and (level := _level(call.func)):
@@ -181,11 +189,16 @@ def logged_events() -> dict[str, tuple[str, list[str]]]:
     return {name: (level, sorted(fields)) for name, (level, fields) in sorted(found.items())}
 
 
+def _security_events(base: type[SecurityEvent] = SecurityEvent) -> Iterator[type[SecurityEvent]]:
+    for kind in base.__subclasses__():
+        if "line" in vars(kind):
+            yield kind
+        yield from _security_events(kind)
+
+
 def _level(called: ast.expr) -> str:
-    """ "event" or "alarm" for the functions of these names and for the methods of refusals that tell the same; else nothing."""
+    """ "event" or "alarm" for the functions of these names; else nothing."""
     name = called.id if isinstance(called, ast.Name) else ""
-    if isinstance(called, ast.Attribute) and ast.unparse(called.value).endswith("refusals"):
-        name = called.attr
     return name if name in ("event", "alarm") else ""
 
 
@@ -227,7 +240,7 @@ def metrics() -> str:
         _MADE,
         '`node: {metrics: "127.0.0.1:9464"}` has the node answer on `/metrics` (Prometheus text format 0.0.4), `/health/live` (the ',
         "supervisor turns) and `/health/ready` (studies are taken in; JSON names the part that is not ready, and why; 503 when it is ",
-        "not). One address for the whole family of processes: what its processes count is added up, and outlives each of them. Counters ",
+        "not). One address for all processes of the node: what its processes count is added up, and outlives each of them. Counters ",
         "begin at 0 when `hilum serve` starts. [config/dashboards/](../../config/dashboards/) has a Grafana dashboard and alert rules.\n\n",
         "There is no patient data in them, no UID, and no title that a stranger gave itself: `peer` is a name under `peers:`, or `",
         f"{declarations.STRANGER}`. `code` is one of the [error codes](errors.md). Of histograms, the upper bounds (s) are given.\n\n",

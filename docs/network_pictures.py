@@ -29,7 +29,7 @@ from inference.applications.catalog import load
 from inference.applications.lung_nodule.preparing import lungs_in
 from inference.applications.port import Application
 from inference.applications.serving import as_served
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.registry import fetch_member
 from inference.findings import Box, Findings, Location
 from inference.imaging.assemble import assemble
@@ -39,14 +39,12 @@ from inference.imaging.subjects import subjects
 from inference.imaging.volume import Volume
 from inference.imaging.write_series import from_nifti, write_series
 from node.cli.demo_input import HEAD_MEMBER, HEAD_REQUIREMENT, HEAD_SHA256
-from node.domain.uid import derive_uid
-from node.results.narrative.narrative_sentences import found_in_short
-from node.results.page.explanation import drawn
+from node.dicom.uid import derive_uid
+from node.results.explanation.make import drawn
 from node.results.page.lettering import write
-from node.results.page.summary import drawing
 from node.results.planes import read_sources
 from node.results.port import Encoding
-from node.results.reports.sr import ENGLISH_WORDS
+from node.results.summary.make import begin
 from training.data.heads import rician
 from training.data.made_thorax import SPACING_MM, made_thorax
 from training.data.npz import sides
@@ -123,9 +121,7 @@ def nodules(models: Path, out: Path) -> None:
         volume = assemble(files)
         findings = application.analyse(volume, OfEngine(engine))
         encoding = _encoding(application, findings, volume, files, engine)
-        drawing(encoding, read_sources(encoding), found_in_short(encoding, read_sources(encoding), ENGLISH_WORDS))().image.save(
-            out, optimize=True
-        )
+        begin(encoding, read_sources(encoding))().image.save(out, optimize=True)
     print("planted:", *(number for number, one in enumerate(findings.locations, 1) if _on_nodule(one, volume, planting)))
 
 

@@ -14,27 +14,12 @@ from pydicom.uid import UID
 
 from docs.example_results import Example, examples
 from node.domain.profile import Kind
+from node.results.kinds import KINDS, record_of
 from node.results.normalise import KEPT
 from node.results.port import Encoded
 
 Path: TypeAlias = tuple[str, ...]
 
-_TITLES = {
-    Kind.SEG: "Segmentation",
-    Kind.SR: "Measurement report",
-    Kind.DETECTIONS: "Detection report",
-    Kind.SC: "Summary page",
-    Kind.OVERLAY: "Map drawn over the images",
-    Kind.MAP: "Parametric map",
-    Kind.DERIVED: "Derived image",
-    Kind.REGISTRATION: "Spatial registration",
-    Kind.NARRATIVE: "Narrative report",
-    Kind.PDF: "Narrative report as PDF",
-    Kind.EXPLANATION: "Explanation of an answer, drawn",
-    Kind.EXPLANATION_MAP: "Explanation of an answer, map",
-    Kind.STATEMENT: "Statement that there is no result",
-    Kind.WITHDRAWAL: "Withdrawal of superseded results",
-}
 _LATER_NAMES = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage"}
 """SOP classes that are younger than the dictionary."""
 _BULK = {"PixelData", "FloatPixelData", "DoubleFloatPixelData", "EncapsulatedDocument"}
@@ -67,6 +52,7 @@ def page(made: str) -> str:
         "an object's own from its bytes. ",
         "[conformance.md](../conformance.md) says the rest; [validators.md](validators.md) says what independent programs find.\n\n",
         _classes(hospitals),
+        _numbers(),
         _templates(hospitals),
     ]
     tables = {kind: _tables([[one for one in hospital.objects if one.kind == kind] for hospital in hospitals], hospitals) for kind in Kind}
@@ -75,7 +61,7 @@ def page(made: str) -> str:
     first, _ = next(iter(tables.values()))
     text.append("## In every object\n\n" + _table([row for row in first if row in common]))
     for kind, (rows, items) in tables.items():
-        text.append(f"## {_TITLES[kind]}\n\n" + _table([row for row in rows if row not in common]))
+        text.append(f"## {record_of(kind).title}\n\n" + _table([row for row in rows if row not in common]))
         if items:
             text.append("| content item | relationship and type | value |\n|---|---|---|\n" + "".join(items) + "\n")
     text.append(_codes(hospitals))
@@ -101,7 +87,9 @@ def _classes(hospitals: Sequence[Example]) -> str:
             found.setdefault((one.sop_class_uid, str(stored_as)), set()).add(one.form)
         for (sop_class, syntax), forms in sorted(found.items()):
             named = ", ".join(f"`{form}`" for form in sorted(forms) if form)
-            rows.append(f"| {_TITLES[kind]} | `{kind.value}` | {class_name(sop_class)} | {sop_class} | {UID(syntax).name} | {named} |\n")
+            rows.append(
+                f"| {record_of(kind).title} | `{kind.value}` | {class_name(sop_class)} | {sop_class} | {UID(syntax).name} | {named} |\n"
+            )
     head = (
         "## SOP classes and transfer syntaxes\n\n| object | kind | SOP class | UID | transfer syntax | forms |\n|---|---|---|---|---|---|\n"
     )
@@ -111,13 +99,28 @@ def _classes(hospitals: Sequence[Example]) -> str:
     return head + "".join(rows) + after
 
 
+def _numbers() -> str:
+    """The number of every kind in Series Numbers."""
+    numbers = sorted((number, one.title) for one in KINDS for number in one.series)
+    rows = "".join(f"| {number} | {title} |\n" for number, title in numbers)
+    says = (
+        "SeriesNumber (0020,0011) is source × 10000 + application × 100 + kind: of series 4 and application 1 the segmentation is 40101. "
+        "The source's number is 0 where it has none of at most six digits, or where the sum would lead beyond 2147483647. "
+        "The application's is its manifest's `series`, or else "
+        "[the highest that is left](../howto/write-an-application.md#its-number-in-series-numbers). "
+        "Objects of one kind share theirs: each map, language and form of a mask is a series of its own all the same. Of the two numbers "
+        "of measurement reports the second is that of reports that refer to no segments.\n\n"
+    )
+    return "## Series Numbers\n\n" + says + "| kind's number | object |\n|---|---|\n" + rows + "\n"
+
+
 def _templates(hospitals: Sequence[Example]) -> str:
     """The template of every report's root, and the concept of its title."""
     rows = set()
     for one, dataset in _read(hospitals):
         for item in dataset.get("ContentTemplateSequence", ()):
             title = _code(dataset.ConceptNameCodeSequence[0])
-            rows.add(f"| {_TITLES[Kind(one.kind)]} | TID {item.TemplateIdentifier} | {title} |\n")
+            rows.add(f"| {record_of(Kind(one.kind)).title} | TID {item.TemplateIdentifier} | {title} |\n")
     head = "## Templates\n\n| object | root template | title |\n|---|---|---|\n"
     return head + "".join(sorted(rows)) + "\n"
 

@@ -5,8 +5,11 @@ from importlib.metadata import version
 from pydicom.uid import UID
 
 from docs.objects import named_kinds
-from node.dimse.contexts import DECODABLE, others, storage_classes
-from node.dimse.statuses import Verdict, verdict
+from node.dimse.contexts import DECODABLE, OTHERS, storage_classes
+from node.dimse.port import Verdict, verdict
+from node.dimse.services.kinds import KINDS
+
+_MANY = 5
 
 
 def contexts(made: str) -> str:
@@ -20,11 +23,15 @@ def contexts(made: str) -> str:
         "| transfer syntax | UID | pixels |\n|---|---|---|\n",
     ]
     text += [f"| {UID(uid).name} | {uid} | decoded |\n" for uid in DECODABLE]
-    text += [f"| {UID(uid).name} | {uid} | kept and forwarded as they are |\n" for uid in others()]
+    text += [f"| {UID(uid).name} | {uid} | kept and forwarded as they are |\n" for uid in OTHERS]
     text.append(
-        "\n## SOP classes that the node accepts\n\nVerification (1.2.840.10008.1.1), and for storage as SCP:\n\n| SOP class "
-        "| UID |\n|---|---|\n"
+        "\n## SOP classes that the node accepts\n\n| service, as SCP | what is taken | word in `may` | SOP classes |\n|---|---|---|---|\n"
     )
+    for kind in KINDS:
+        classes = kind.sop_classes()
+        listed = ", ".join(classes) if len(classes) < _MANY else f"{len(classes)}, below"
+        text.append(f"| {kind.name} | {kind.says} | `{kind.may}` | {listed} |\n")
+    text.append("\nFor storage:\n\n| SOP class | UID |\n|---|---|\n")
     text += [f"| {UID(uid).name} | {uid} |\n" for uid in storage_classes()]
     text.append(
         "\n## SOP classes that the node proposes\n\nAs SCU: those of the [result objects](objects.md), each in the syntax that it was "

@@ -1,4 +1,4 @@
-"""What an application may say about its subject; every finding carries a coded concept, no finding is without one."""
+"""Findings: what an application may say about its subject. Each carries a coded concept."""
 
 from dataclasses import dataclass
 from typing import TypeAlias

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.codes import ABSENT, Code
+from inference.codes import Code
 from inference.errors import HilumError
 from inference.findings import (
     Box,
@@ -40,7 +40,6 @@ from inference.findings import (
 from inference.said import Said
 
 MAGIC = b"hilum-findings 2\n"
-_MAGIC_1 = b"hilum-findings 1\n"
 PACKED, RAW = 1, 0
 """zlib levels. Masks are long runs: level 1 packs them 50 to 200 times already, and the higher levels cost seconds on a whole head. Maps
 and images are noise to it."""
@@ -105,7 +104,7 @@ def as_stored(findings: Findings) -> Findings:
 
 
 def loads(data: bytes) -> Findings:
-    """The findings that `dumps` wrote, now or in an earlier version; every array is checked against its SHA-256.
+    """The findings that `dumps` wrote; every array is checked against its SHA-256.
 
     Raises
     ------
@@ -172,13 +171,11 @@ def _bytes(array: NDArray[Any]) -> bytes:
 
 def _parse(data: memoryview) -> Findings:
     magic = bytes(data[: len(MAGIC)])
-    if magic not in (MAGIC, _MAGIC_1):
-        raise ValueError("not a findings file of version 1 or 2")
+    if magic != MAGIC:
+        raise ValueError("not a findings file of version 2")
     at = len(MAGIC) + 8
     (size,) = struct.unpack("<Q", data[len(MAGIC) : at])
     document: dict[str, Any] = json.loads(bytes(data[at : at + size]))
-    if magic == _MAGIC_1:
-        document = _of_version_1(document)
     at += size
     entries = list(_arrays(document))
     lengths = struct.unpack(f"<{len(entries)}Q", data[at : at + 8 * len(entries)])
@@ -216,15 +213,7 @@ def _read(value: Any) -> Any:
         return _array(value)
     if value[_IS] == _SAID:
         return Said(value["template"], dict(_read(value.get("values", []))))
-    return _CLASSES[value[_IS]](**{name: _read(each) for name, each in _renamed(value).items() if name != _IS})
-
-
-def _renamed(value: dict[str, Any]) -> dict[str, Any]:
-    """An evaluation of before said how certain its answer was: of Absent, how probable it is that the finding is not there."""
-    if value[_IS] != "Evaluation" or "certainty" not in value:
-        return value
-    certainty = value.pop("certainty")
-    return {**value, "probability": 1 - certainty if value["value"]["value"] == ABSENT.value else certainty}
+    return _CLASSES[value[_IS]](**{name: _read(each) for name, each in value.items() if name != _IS})
 
 
 def _array(entry: dict[str, Any]) -> NDArray[Any]:
@@ -240,25 +229,3 @@ def _array(entry: dict[str, Any]) -> NDArray[Any]:
         return bits.reshape(shape).view(np.bool_)
     # a copy: what is read back can be written to, like what was found
     return np.frombuffer(content, dtype=dtype).reshape(shape).copy()
-
-
-def _of_version_1(document: dict[str, Any]) -> dict[str, Any]:
-    """A header of version 1, which told classes by their place, as one of this version."""
-
-    def code(entry: list[str] | None) -> dict[str, str] | None:
-        return None if entry is None else {_IS: "Code", "value": entry[0], "scheme": entry[1], "meaning": entry[2]}
-
-    def named(kind: str, entry: dict[str, Any], codes: tuple[str, ...]) -> dict[str, Any]:
-        return {_IS: kind, **entry, **{name: code(entry[name]) for name in codes}}
-
-    segments = []
-    for entry in document["segments"]:
-        array = {_IS: _ARRAY, "dtype": "|b1", **{name: entry.pop(name) for name in ("shape", "bytes", "sha256")}}
-        segments.append({**named("Segment", entry, ("category", "type", "finding_site", "laterality")), "mask": array})
-    return {
-        _IS: "Findings",
-        "segments": segments,
-        "measurements": [named("Measurement", entry, ("name", "unit", "derivation")) for entry in document["measurements"]],
-        "evaluations": [named("Evaluation", entry, ("finding", "value", "finding_site")) for entry in document["evaluations"]],
-        "remarks": document["remarks"],
-    }

@@ -1,4 +1,4 @@
-"""How long each stage of an analysis took: applications and the imaging room name their stages, whoever wants to know collects them.
+"""Stage times of an analysis: applications and imaging name their stages; a caller that wants to know collects them.
 
     with collected() as took:          # in the node, in a benchmark
         ...

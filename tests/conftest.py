@@ -1,9 +1,11 @@
 """What all tests share: marks follow folders, and what was skipped for want of a program or of images is said loudly at the end."""
 
 import gc
+import importlib.metadata
 import os
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -86,7 +88,7 @@ _LONGEST_FIRST = (
     "triton/test_server_ends.py",
     "triton/test_findings.py",
     "triton/test_classifier.py",
-    "crash/test_losing.py",
+    "crash/test_power_loss.py",
     "node/test_private.py",
     "results/test_report_of_anything.py",
     "results/test_matrix.py",
@@ -105,6 +107,14 @@ def _process_as_at_start() -> Iterator[None]:
     yield
     os.umask(umask)
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _installed_packages_are_listed_once() -> Iterator[None]:
+    """A configuration asks all of them for applications, as it must when a node starts: nobody installs one while tests run."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(importlib.metadata, "entry_points", cache(importlib.metadata.entry_points))
+        yield
 
 
 @pytest.fixture(scope="session")

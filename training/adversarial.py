@@ -1,4 +1,4 @@
-"""A loss that learns, too: beside the distance to the truth, whether a discriminator takes the image for a clean one."""
+"""Adversarial loss: the distance to the truth, and whether a discriminator takes the image for a clean one."""
 
 from typing import Any
 

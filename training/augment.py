@@ -1,6 +1,9 @@
-"""Augmentations that recipes share, of MONAI's transforms; each example's is fixed by its seed."""
+"""Augmentations that recipes share: parts cut out of images that are larger than the network's window, and MONAI's transforms.
 
-from collections.abc import Sequence
+Each example's is fixed by its seed.
+"""
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -71,3 +74,42 @@ def radiograph() -> Augment:
         return Example(image=np.asarray(chain(example.image), dtype=np.float32), target=example.target)
 
     return augment
+
+
+LABELLED_SHARE = 2 / 3
+"""Of the parts, those that are cut around a labelled voxel: most of an image is background."""
+
+
+def cut(example: Example, window: Sequence[int], seed: int) -> Example:
+    """A window of an example, the same for the same seed; evenly filled up with zeros, as serving does, where the image is smaller."""
+    rng = np.random.default_rng(seed)
+    target = example.target[0]
+    at = np.array([rng.integers(side) for side in target.shape])
+    if rng.random() < LABELLED_SHARE:
+        labels = np.flatnonzero(np.bincount(target.ravel(), minlength=2)[1:]) + 1
+        if labels.size:
+            places = np.flatnonzero(target == rng.choice(labels))
+            at = np.array(np.unravel_index(int(rng.choice(places)), target.shape))
+    image = np.zeros((example.image.shape[0], *window), dtype=np.float32)
+    labelled = np.zeros((1, *window), dtype=np.uint8)
+    here, there = [], []
+    for place, side, length in zip(at.tolist(), window, target.shape, strict=True):
+        # the voxel lies anywhere in the window: structures are not learned to be in its middle
+        start = int(np.clip(place - rng.integers(side), 0, max(length - side, 0)))
+        before = max(side - length, 0) // 2
+        count = min(side, length)
+        here.append(slice(before, before + count))
+        there.append(slice(start, start + count))
+    image[(slice(None), *here)] = example.image[(slice(None), *there)]
+    labelled[(slice(None), *here)] = example.target[(slice(None), *there)]
+    return Example(image=image, target=labelled)
+
+
+def cutting(window: Sequence[int], then: Callable[[], Augment]) -> Callable[[], Augment]:
+    """An augmentation that cuts a window out first."""
+
+    def made() -> Augment:
+        augment = then()
+        return lambda example, seed: augment(cut(example, window, seed), seed)
+
+    return made

@@ -1,4 +1,4 @@
-"""The moving average of a network's weights over the steps of a training: one network that answers more steadily than its last step's.
+"""Moving average of a network's weights over the steps of a training: it varies less than the last step's weights.
 
 Polyak and Juditsky (1992); the exponential form, begun fast so that the first weights are soon forgotten, is that of TensorFlow's
 ExponentialMovingAverage. Statistics of batch normalisation are averaged with the weights that they belong to.

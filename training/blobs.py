@@ -1,4 +1,4 @@
-"""What a nodule detector has to beat: bright blobs of several sizes (scale-normalised Laplacian of Gaussian), tuned on training cases.
+"""Blob detector, which a nodule network has to beat: scale-normalised Laplacian of Gaussian at several radii, tuned on training cases.
 
 How much a blob stands out is told as a multiple of one of the CT's own strongest blobs: contrast medium, a sharp kernel or noise raise all
 blobs of a CT alike, and without that its false positives would outrank the nodules of every other.
@@ -10,11 +10,11 @@ from functools import partial
 
 import numpy as np
 
-from inference.applications.lung_nodule.preparing import Floats, Prepared, prepare
+from inference.applications.lung_nodule.preparing import Floats, PreparedLungs, prepare
 from inference.imaging.volume import Volume
-from training.detection import Classical, thorax
+from training.data.cases import Case
 from training.evaluation.detection import Place, matched, sensitivities
-from training.recipe import Case
+from training.tasks.detection import Classical, thorax
 
 MOST = 100
 """Blobs of a volume that are kept, those that stand out most."""
@@ -27,7 +27,7 @@ RANKS = (5, 10, 20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class BlobSetting:
     """Radii of the blobs, in mm, how dense (0 to 1 of the window) their middle has to be, and the CT's how-manieth strongest is 1."""
 
     radii_mm: tuple[float, ...]
@@ -43,7 +43,7 @@ def tuned(cases: Sequence[Case]) -> Classical:
     """The setting with the best mean sensitivity on some of the cases."""
     some = [thorax(case) for case in cases[:TUNED_ON]]
     prepared = [prepare(one.volume) for one in some]
-    reached: dict[Setting, float] = {}
+    reached: dict[BlobSetting, float] = {}
     for radii_mm in RADII_MM:
         answers = [standing_out(each, radii_mm) for each in prepared]
         for least in LEAST:
@@ -53,17 +53,17 @@ def tuned(cases: Sequence[Case]) -> Classical:
                     matched(str(number), _relative(of_one, rank), [(nodule.centre_mm, nodule.long_mm) for nodule in one.nodules])
                     for number, (one, of_one) in enumerate(zip(some, peaks, strict=True))
                 ]
-                reached[Setting(radii_mm=radii_mm, least=least, rank=rank)] = float(np.mean(sensitivities(found)))
+                reached[BlobSetting(radii_mm=radii_mm, least=least, rank=rank)] = float(np.mean(sensitivities(found)))
     best = max(reached, key=lambda setting: reached[setting])
     return Classical(name="Laplacian of Gaussian", setting=str(best), find=partial(_find, best))
 
 
-def blobs(prepared: Prepared, setting: Setting) -> list[tuple[Place, float]]:
+def blobs(prepared: PreparedLungs, setting: BlobSetting) -> list[tuple[Place, float]]:
     """Where a blob is brighter than what is around it, over place and size, surest first: (x, y, z) in mm, and how much."""
     return _relative(_peaks(prepared, standing_out(prepared, setting.radii_mm), setting.least), setting.rank)
 
 
-def standing_out(prepared: Prepared, radii_mm: Sequence[float]) -> Floats:
+def standing_out(prepared: PreparedLungs, radii_mm: Sequence[float]) -> Floats:
     """The strongest answer of each voxel over the radii, (Z, Y, X)."""
     from scipy import ndimage
 
@@ -76,7 +76,7 @@ def standing_out(prepared: Prepared, radii_mm: Sequence[float]) -> Floats:
     return strongest
 
 
-def _peaks(prepared: Prepared, strongest: Floats, least: float) -> list[tuple[Place, float]]:
+def _peaks(prepared: PreparedLungs, strongest: Floats, least: float) -> list[tuple[Place, float]]:
     from scipy import ndimage
 
     dense = ndimage.gaussian_filter(prepared.image, 1.0) >= least
@@ -93,5 +93,5 @@ def _relative(peaks: list[tuple[Place, float]], rank: int) -> list[tuple[Place, 
     return [(place, value / peaks[min(rank, len(peaks)) - 1][1]) for place, value in peaks]
 
 
-def _find(setting: Setting, volume: Volume) -> list[tuple[Place, float]]:
+def _find(setting: BlobSetting, volume: Volume) -> list[tuple[Place, float]]:
     return blobs(prepare(volume), setting)

@@ -4,11 +4,7 @@ from typing import Any
 
 from inference.engines.port import ModelRef
 from inference.engines.repository import Entry
-from training.evaluation.figures import kind_of
-from training.evaluation.record import EVALUATION
 from training.recipe import Recipe
-
-__all__ = ["EVALUATION", "card", "table"]
 
 
 def card(recipe: Recipe, model: ModelRef, entry: Entry, evaluation: dict[str, Any]) -> str:
@@ -25,8 +21,14 @@ def card(recipe: Recipe, model: ModelRef, entry: Entry, evaluation: dict[str, An
         "## Held out\n\n"
         f"{counts['test']} cases that neither trained it ({counts['train']} others did) nor chose the checkpoint "
         f"({counts['validation']}), split {recipe.data.split}; computed by the application's own code on the embedded "
-        f"engine.\n\n{table(evaluation)}"
+        f"engine.\n\n{tables(recipe, evaluation)}"
     )
+
+
+def tables(recipe: Recipe, evaluation: dict[str, Any]) -> str:
+    """The figures, and what the recipe's task says besides, as Markdown."""
+    more = recipe.table(evaluation)
+    return table(evaluation) + (f"\n{more}" if more else "")
 
 
 def table(evaluation: dict[str, Any]) -> str:
@@ -35,13 +37,13 @@ def table(evaluation: dict[str, Any]) -> str:
     lines = [f"| figure | mean | 95 % interval | worst | {baseline} (baseline) |", "|---|---|---|---|---|"]
     for name, figure in evaluation["figures"].items():
         low, high = figure["interval"] or (None, None)
-        told = [_value(name, value) for value in (figure["mean"], low, high, figure["worst"], figure["baseline"])]
-        unit = kind_of(name).unit
+        told = [_value(value, figure["digits"]) for value in (figure["mean"], low, high, figure["worst"], figure["baseline"])]
+        unit = figure["unit"]
         # labels are anybody's: one with a bar would begin a column
         said = name.replace("|", "\\|")
         lines.append(f"| {said}{f', {unit}' if unit else ''} | {told[0]} | {told[1]} to {told[2]} | {told[3]} | {told[4]} |")
     return "\n".join(lines) + "\n"
 
 
-def _value(name: str, value: float | None) -> str:
-    return "–" if value is None else f"{value:.{kind_of(name).digits}f}"
+def _value(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from inference.imaging.judge.radiograph import FILE, SIDE, Floats, Likeness, Manner, flattened, square_of
+from inference.imaging.judge.radiograph import FILE, SIDE, ChestLikeness, Floats, Manner, flattened, square_of
 
 FOLDER = "train/kermany_cxr_224"
 COMPONENTS = 24
@@ -56,7 +56,7 @@ def fixing_persons(persons: set[str]) -> set[str]:
     return set(sorted(learned_persons(persons))[::3])
 
 
-def learn(data: Path) -> Likeness:
+def learn(data: Path) -> ChestLikeness:
     """The mean and the components that vary most, the classes of manner, and the bounds of both."""
     named = list(radiographs(data))
     persons = {person for person, _ in named}
@@ -78,7 +78,7 @@ def learn(data: Path) -> Likeness:
     components = np.linalg.svd(np.stack(rows) - mean, full_matrices=False)[2][:COMPONENTS]
     deviations = ((np.stack(rows) - mean) @ components.T).std(axis=0)
     layers = _fitted(taught)
-    open_ended = Likeness(
+    open_ended = ChestLikeness(
         mean=mean,
         components=components,
         deviations=deviations,
@@ -153,12 +153,12 @@ def _fitted(taught: Mapping[Manner, Sequence[Floats]]) -> tuple[tuple[Floats, Fl
     return tuple((layer.weight.detach().numpy(), layer.bias.detach().numpy()) for layer in (first, last))
 
 
-def _halved(likeness: Likeness) -> Likeness:
+def _halved(likeness: ChestLikeness) -> ChestLikeness:
     """With the numbers as the file keeps them: bounds are of what is shipped."""
-    return Likeness.of({name: array.astype(np.float16) for name, array in likeness.arrays().items()})
+    return ChestLikeness.of({name: array.astype(np.float16) for name, array in likeness.arrays().items()})
 
 
-def _bounded(likeness: Likeness, right: Sequence[Floats], wrong: Sequence[Floats]) -> Likeness:
+def _bounded(likeness: ChestLikeness, right: Sequence[Floats], wrong: Sequence[Floats]) -> ChestLikeness:
     """With bounds: what is usual by the share of right chests beyond it; the most distance that is possible lies as far from there as
     their median does, and the least margin halfway from there to the median of wrong ones: people of other ages and films of other
     archives than these lie between.
@@ -169,7 +169,7 @@ def _bounded(likeness: Likeness, right: Sequence[Floats], wrong: Sequence[Floats
     held = likeness.arrays()
     held["usual"] = np.array([farthest, least], dtype=np.float32)
     held["possible"] = np.array([2 * farthest - np.median(distances), (least + np.median(wrongs)) / 2], dtype=np.float32)
-    return Likeness.of(held)
+    return ChestLikeness.of(held)
 
 
 def main() -> None:

@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from training.errors import WorkshopNotInstalled
+from training.errors import TrainingNotInstalled
 
 if TYPE_CHECKING:
-    from training.data.split import Split
     from training.recipe import Recipe, Schedule
 
-_MAKING = ("lung-nodule",)
-"""Recipes that make data of their own."""
 _NEEDED = ("torch", "monai", "nibabel", "tensorboard", "jinja2")
 
 
@@ -63,36 +60,21 @@ def train(
     """
     _installed()
     from training import recipes
-    from training.classification import Classifier
-    from training.fit import fit
     from training.planning import Asked
     from training.progress import Silent, shown
     from training.ranks import ranks
-    from training.restoration import Restorer, fit_arms
-    from training.trials import fit_all
 
     run = out or _default(recipe)
     asked = Asked(name=name, labels=labels, spacing_mm=spacing_mm, window=window)
-    _refuse_no_data(recipe, data)
     with ranks() as here:
         wanted = here.in_turn(lambda: recipes.begun(recipe, data, run, seed or 0, asked, _told if here.first else _untold))
         schedule = _schedule(wanted, epochs, batch, seed)
-        sides = _sides(wanted, data, schedule.seed)
+        sides = wanted.sides(data, schedule.seed)
         if not here.first:
-            if isinstance(wanted, Classifier):
-                fit_all(wanted, sides, run, schedule, here, Silent())
-            elif isinstance(wanted, Restorer):
-                fit_arms(wanted, sides, run, schedule, here, Silent())
-            else:
-                fit(wanted, sides, run, schedule, here, Silent())
+            wanted.fit(sides, run, schedule, here, Silent())
             return 0
         with shown(run / "tensorboard") as progress:
-            if isinstance(wanted, Classifier):
-                outcome = fit_all(wanted, sides, run, schedule, here, progress)
-            elif isinstance(wanted, Restorer):
-                outcome = fit_arms(wanted, sides, run, schedule, here, progress)
-            else:
-                outcome = fit(wanted, sides, run, schedule, here, progress)
+            outcome = wanted.fit(sides, run, schedule, here, progress)
     Console().print(
         f"{run}: {outcome.epochs} epochs, the best is epoch {outcome.best_epoch + 1}: validation {wanted.watched} {outcome.best:.4f}",
         highlight=False,
@@ -136,46 +118,20 @@ def evaluate(
     """
     _installed()
     from training import recipes
-    from training.arms_table import arms_table
-    from training.card import table
-    from training.classification import Classifier
-    from training.detected_table import detected_table
-    from training.detection import Detector
-    from training.errors import UnfitSetting
-    from training.evaluate import evaluate as evaluated
-    from training.evaluate_detection import evaluate_detection
-    from training.evaluate_restoration import evaluate_restoration
-    from training.evaluate_trials import evaluate_trials
+    from training.card import tables
     from training.evaluation.perturb import PERTURBATIONS
     from training.progress import steps
-    from training.restoration import Restorer
-    from training.restored_table import restored_table
+    from training.recipe import EvaluationOptions
 
-    _refuse_no_data(recipe, data)
     wanted = recipes.load(recipe, out or _default(recipe))
     if seed is None and repository is None:
-        seed = _seed_of(wanted, out or _default(recipe))
-    sides = _sides(wanted, data, seed)
+        seed = wanted.seed_of(out or _default(recipe))
+    sides = wanted.sides(data, wanted.schedule.seed if seed is None else seed)
     run = out or (_default(recipe) if repository is None else Path("var/evaluations") / recipe)
-    if isinstance(wanted, Classifier | Detector | Restorer) and (repository is not None or disturbed):
-        raise UnfitSetting(f'recipe "{recipe}" is scored on the networks of its run, and takes no --repository and no --disturbed')
-    if isinstance(wanted, Detector):
-        with steps("evaluating") as step:
-            found = evaluate_detection(wanted, sides, run, step=step)
-        print(json.dumps(found, indent=2) if as_json else f"{table(found)}\n{detected_table(found)}", end="")
-        return 0
-    if isinstance(wanted, Restorer):
-        with steps("evaluating") as step:
-            found = evaluate_restoration(wanted, sides, run, step=step)
-        print(json.dumps(found, indent=2) if as_json else f"{table(found)}\n{restored_table(found)}", end="")
-        return 0
-    if isinstance(wanted, Classifier):
-        found = evaluate_trials(wanted, sides, run, _schedule(wanted, None, None, seed))
-        print(json.dumps(found, indent=2) if as_json else f"{table(found)}\n{arms_table(found)}", end="")
-        return 0
+    options = EvaluationOptions(seed=seed, repository=repository, disturbed=PERTURBATIONS if disturbed else ())
     with steps("evaluating") as step:
-        found = evaluated(wanted, sides, run, repository=repository, disturbed=PERTURBATIONS if disturbed else (), step=step)
-    print(json.dumps(found, indent=2) if as_json else table(found), end="")
+        found = wanted.evaluate(sides, run, options, step=step)
+    print(json.dumps(found, indent=2) if as_json else tables(wanted, found), end="")
     return 0
 
 
@@ -212,40 +168,12 @@ def _untold(line: str) -> None:
 def _installed() -> None:
     absent = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if absent:
-        raise WorkshopNotInstalled(f"not installed: {', '.join(absent)}")
+        raise TrainingNotInstalled(f"not installed: {', '.join(absent)}")
 
 
 def _schedule(recipe: "Recipe", epochs: int | None, batch: int | None, seed: int | None) -> "Schedule":
     given = {"epochs": epochs, "batch": batch, "seed": seed}
     return replace(recipe.schedule, **{name: value for name, value in given.items() if value is not None})
-
-
-def _seed_of(recipe: "Recipe", run: Path) -> int | None:
-    from training import fit, trials
-    from training.classification import Classifier
-
-    return trials.seed_of(recipe, run) if isinstance(recipe, Classifier) else fit.seed_of(run)
-
-
-def _sides(recipe: "Recipe", data: Path | None, seed: int | None) -> "Split":
-    from training.classification import Classifier
-    from training.data.split import split
-    from training.detection import Detector
-    from training.restoration import Restorer
-
-    if isinstance(recipe, Detector):
-        return recipe.sides(data)
-    assert data is not None, "refused before"
-    if isinstance(recipe, Classifier | Restorer):
-        return recipe.sides(data)
-    return split(recipe.cases(data), recipe.schedule.seed if seed is None else seed)
-
-
-def _refuse_no_data(recipe: str, data: Path | None) -> None:
-    from training.errors import UnfitSetting
-
-    if data is None and recipe not in _MAKING:
-        raise UnfitSetting(f'recipe "{recipe}" makes no data of its own: name a folder with --data')
 
 
 def _default(recipe: str) -> Path:

@@ -1,72 +1,72 @@
-"""What can be wrong in the workshop: with a recipe's name, its data, a run, and what is to leave it."""
+"""Errors of training: of a recipe's name, its data, a run, and its export."""
 
 from inference.errors import HilumError
 
 
-class WorkshopError(HilumError):
-    """Something in the workshop is not as it has to be; no job of a node ever ends with one of these."""
+class TrainingError(HilumError):
+    """Something of training is not as it has to be; no job of a node ever ends with one of these."""
 
     code = "HLM-8000"
     remedy = "The message says what; docs/howto/train-a-model.md shows the way from data to a served model."
 
 
-class UnknownRecipe(WorkshopError):
+class UnknownRecipe(TrainingError):
     """No recipe has this name."""
 
     code = "HLM-8001"
     remedy = "Take one of the names in the message; each is a file of training/recipes."
 
 
-class UnfitData(WorkshopError):
+class UnfitData(TrainingError):
     """The data are not there, or not laid out as the recipe reads them, or too few to be split."""
 
     code = "HLM-8002"
     remedy = "Name the folder with `--data`; the message says what was looked for. docs/howto/train-a-model.md shows the layouts."
 
 
-class OtherRun(WorkshopError):
+class OtherRun(TrainingError):
     """The folder holds a run of another recipe, or of the same with other settings or data."""
 
     code = "HLM-8003"
     remedy = "Go on with the settings of that run, or name another folder with `--out`. Nothing was changed."
 
 
-class BrokenRun(WorkshopError):
+class BrokenRun(TrainingError):
     """The run's files are not there yet, or cannot be read."""
 
     code = "HLM-8004"
     remedy = "Run `hilum train`, then `hilum evaluate`, with the same `--out`; a file that cannot be read is to be deleted first."
 
 
-class WorkshopNotInstalled(WorkshopError):
+class TrainingNotInstalled(TrainingError):
     """A library that training needs is not installed."""
 
     code = "HLM-8005"
     remedy = "Install them: `pip install 'hilum[training]'`."
 
 
-class UnreadableEvaluation(WorkshopError):
+class UnreadableEvaluation(TrainingError):
     """There is no evaluation where one was named, or it has another form than this release writes."""
 
     code = "HLM-8010"
     remedy = "Name a folder with an evaluation.json, or the file; `hilum evaluate` writes one."
 
 
-class OtherCases(WorkshopError):
+class OtherCases(TrainingError):
     """Two evaluations are not of the same held-out cases, or have no figure in common: their difference would say nothing."""
 
     code = "HLM-8011"
     remedy = "Evaluate both models on one folder of data with one seed, so that the same cases are held out, and compare those."
 
 
-class MisplacedLabels(WorkshopError):
+class MisplacedLabels(TrainingError):
     """A segmentation does not lie on the images that it refers to: another space, no place for a frame, or mostly outside of them."""
 
     code = "HLM-8020"
     remedy = "Look at the file over its images in a viewer; mend it where it was made, or take it out of the folder."
 
 
-class UnclearLabels(WorkshopError):
+class UnclearLabels(TrainingError):
     """The segmentations of a folder do not make one map of labels for each series: a structure is lacking, there twice, or over another."""
 
     code = "HLM-8021"
@@ -76,7 +76,7 @@ class UnclearLabels(WorkshopError):
     )
 
 
-class UnfitSetting(WorkshopError):
+class UnfitSetting(TrainingError):
     """An option says something that this recipe, or these data, cannot be trained with."""
 
     code = "HLM-8022"

@@ -1,4 +1,4 @@
-"""From a checkpoint to the model repository: packed beside the run, evaluated there, then entered whole with its card.
+"""Export: packs a checkpoint beside the run, where it is evaluated, then enters it into the model repository with its card.
 
 What is evaluated is the file that is served: `pack` makes it once, `evaluate` runs it, `export` copies its bytes and refuses others.
 """
@@ -18,14 +18,11 @@ from inference.engines.modelconfig import TensorConfig
 from inference.engines.port import Golden, ModelRef
 from inference.engines.repository import CONFIG, Entry, Repository
 from inference.engines.writing import NewVersion, add_version
-from training.arms_table import arms_table
 from training.card import card
-from training.detected_table import detected_table
 from training.errors import BrokenRun
 from training.evaluation.record import EVALUATION, PAGE
 from training.fit import trained
 from training.recipe import Recipe
-from training.restored_table import restored_table
 
 PACKED = "models"
 """The run's own model repository."""
@@ -110,8 +107,6 @@ def export(recipe: Recipe, run: Path, repository: Path) -> ModelRef:
     config = without_digests((run / PACKED / here.name / CONFIG).read_text(encoding="utf-8"))
     try:
         told = card(recipe, model, entry, evaluation)
-        for there_is, more in (("arms", arms_table), ("restoration", restored_table), ("detection", detected_table)):
-            told += f"\n{more(evaluation)}" if there_is in evaluation else ""
     except (LookupError, TypeError, ValueError, AttributeError) as other:
         raise BrokenRun(f"{run / EVALUATION} lacks what the card tells today ({other!r}): evaluate it again") from other
     beside = {**recipe.beside(model), **_page(run, evaluation)}

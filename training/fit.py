@@ -1,4 +1,4 @@
-"""The training itself: seeded, resumable at every epoch, over one process or several; ends early when validation gets no better.
+"""Training loop: seeded, resumable at every epoch, over one process or several; ends early when validation gets no better.
 
 Nothing is drawn from a generator that runs through the training: the order of an epoch and each augmentation depend on seed, epoch and
 case alone. So a run that was killed and goes on ends with the same weights as one that was not.
@@ -6,25 +6,21 @@ case alone. So a run that was killed and goes on ends with the same weights as o
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
-from training import detection
 from training.averaging import Average
 from training.checkpoint import load, save
-from training.classification import Classifier, validation
-from training.data.split import Split, digest
-from training.detection import Detector
-from training.errors import BrokenRun, OtherRun, UnfitData
-from training.inferring import OfNetwork
+from training.data.cases import Split, digest
+from training.errors import BrokenRun, OtherRun
 from training.progress import Progress
 from training.ranks import Ranks
-from training.recipe import Augment, Case, Example, Recipe, Schedule
+from training.recipe import Augment, Example, Outcome, Recipe, Schedule
 
 LAST, BEST = "last.pt", "best.pt"
 WEIGHT_DECAY = 1e-4
@@ -40,15 +36,6 @@ class Learning(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a training ended: epochs that were run in all, the best one (from 0) and its validation."""
-
-    epochs: int
-    best_epoch: int
-    best: float
-
-
 def fit(recipe: Recipe, sides: Split, out: Path, schedule: Schedule, ranks: Ranks, progress: Progress) -> Outcome:
     """Train, or go on with the training that `out` holds.
 
@@ -56,12 +43,7 @@ def fit(recipe: Recipe, sides: Split, out: Path, schedule: Schedule, ranks: Rank
     ------
     OtherRun
         `out` holds a run of something else.
-    UnfitData
-        No validation case could choose a checkpoint.
     """
-    # whatever is found where nothing is, no figure says how well
-    if recipe.structures and not any(case.load().labels.any() for case in sides.validation):
-        raise UnfitData(f"none of the {len(sides.validation)} validation cases has a labelled voxel: no checkpoint could be chosen by them")
     run = _Run(recipe, sides, out, schedule, ranks)
     while run.epoch < schedule.epochs and run.epoch - run.best_epoch <= schedule.patience:
         run.one_epoch(progress)
@@ -125,23 +107,6 @@ def trained(recipe: Recipe, run: Path) -> tuple[Any, dict[str, Any]]:
     return network.eval(), state
 
 
-def watched(recipe: Recipe, network: Any, cases: Sequence[Case]) -> float:
-    """The mean of the watched figure over cases, by the application's own `analyse`; cases that cannot tell do not count.
-
-    Of a classifier it is the AUC of all cases together, of a detector their FROC.
-    """
-    if isinstance(recipe, Classifier):
-        return validation(recipe, network, cases)
-    if isinstance(recipe, Detector):
-        return detection.validation(recipe, network, cases)
-    network.eval()
-    found = []
-    for case in cases:
-        labelled = case.load()
-        found.append(recipe.score(recipe.application.analyse(labelled.volume, OfNetwork(network)), labelled)[recipe.watched])
-    return float(np.nanmean(found))
-
-
 class _Run:
     """A training between two epochs."""
 
@@ -169,7 +134,7 @@ class _Run:
         torch.manual_seed(_seed(schedule.seed, epoch, self._ranks.rank))
         loss = self._ranks.mean(self._train(epoch, progress))
         kept = self._average.network if self._average else self._network
-        figure = self._ranks.told(watched(self._recipe, kept, self._sides.validation) if self._ranks.first else 0.0)
+        figure = self._ranks.told(self._recipe.validation(kept, self._sides.validation) if self._ranks.first else 0.0)
         better = figure > self.best
         if better:
             self.best, self.best_epoch = figure, epoch

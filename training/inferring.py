@@ -1,5 +1,6 @@
-"""How the application's own `analyse` calls a network that is being trained, or a model that was exported."""
+"""`Infer` for an application's `analyse`, over a network that is being trained or over the engine that serves."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,8 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inference.applications.port import ModelRef, Tensors
+from inference.applications.port import Application, ModelRef, Tensors
 from inference.engines.port import Call, Engine
+from inference.findings import Findings
+from training.data.cases import Case, Labelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +47,15 @@ class OfEngine:
 
     def call_of(self, model: ModelRef) -> Call | None:
         return None
+
+
+def mean_score(
+    application: Application, score: Callable[[Findings, Labelled], Mapping[str, float]], figure: str, network: Any, cases: Sequence[Case]
+) -> float:
+    """The mean of a figure over cases, by the application's own `analyse`; cases that cannot tell do not count."""
+    network.eval()
+    found = []
+    for case in cases:
+        labelled = case.load()
+        found.append(score(application.analyse(labelled.volume, OfNetwork(network)), labelled)[figure])
+    return float(np.nanmean(found))

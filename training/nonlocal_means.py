@@ -1,4 +1,4 @@
-"""The classical rival: non-local means in three dimensions (Buades and others 2005; scikit-image), tuned on the validation cases."""
+"""Non-local means in three dimensions (Buades and others 2005; scikit-image), tuned on validation cases: what a restorer has to beat."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from inference.applications.mr_denoise.preparing import prepare
 from inference.imaging.volume import Volume
-from training.recipe import Case
-from training.restoration import Degraded, likeness
+from training.data.cases import Case
+from training.data.heads import Degraded
+from training.evaluation.restoration import likeness
 
 PATCHES, STRENGTHS = (3, 5), (0.3, 0.45, 0.6, 0.8, 1.0)
 DISTANCE = 3
@@ -18,7 +19,7 @@ DISTANCE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class FilterSetting:
     """How it is set.
 
     Attributes
@@ -42,16 +43,16 @@ class Setting:
         )
 
 
-def nonlocal_means(volume: Volume, setting: Setting) -> NDArray[np.float32]:
+def nonlocal_means(volume: Volume, setting: FilterSetting) -> NDArray[np.float32]:
     """The volume without noise, in its units; how strong that is comes from the estimate that the network goes by."""
     prepared = prepare(volume)
     smooth = _smooth(prepared.image, setting.patch, setting.strength)
     return _unbiased(smooth, setting.corrected) * np.float32(prepared.sigma)
 
 
-def tuned(cases: Sequence[Case]) -> tuple[Setting, float]:
+def tuned(cases: Sequence[Case]) -> tuple[FilterSetting, float]:
     """The setting of the greatest mean PSNR over the cases, and that."""
-    found: dict[Setting, list[float]] = {}
+    found: dict[FilterSetting, list[float]] = {}
     for case in cases:
         degraded = case.load()
         assert isinstance(degraded, Degraded), "a restorer's validation cases are"
@@ -61,12 +62,12 @@ def tuned(cases: Sequence[Case]) -> tuple[Setting, float]:
     return best, float(np.mean(found[best]))
 
 
-def _all(volume: Volume) -> Iterator[tuple[Setting, NDArray[np.float32]]]:
+def _all(volume: Volume) -> Iterator[tuple[FilterSetting, NDArray[np.float32]]]:
     prepared = prepare(volume)
     for patch, strength in product(PATCHES, STRENGTHS):
         smooth = _smooth(prepared.image, patch, strength)
         for corrected in (False, True):
-            setting = Setting(patch=patch, strength=strength, corrected=corrected)
+            setting = FilterSetting(patch=patch, strength=strength, corrected=corrected)
             yield setting, _unbiased(smooth, corrected) * np.float32(prepared.sigma)
 
 

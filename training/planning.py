@@ -1,4 +1,4 @@
-"""How a network for a folder's own structures sees its images: spacing, window and grey values, found in the training cases.
+"""Plan of a network for a folder's own structures: spacing, window and grey values, found in the training cases.
 
 The plan is an application.json (`inference.applications.bundle.manifest`): what is trained by it is served by it.
 """
@@ -17,14 +17,14 @@ from inference.applications.bundle.finish import Activation, Decision, Return
 from inference.applications.bundle.inferer import SlidingWindow
 from inference.applications.bundle.manifest import BundleManifest, Structure, from_text, to_text
 from inference.applications.bundle.names import colour
-from inference.applications.bundle.steps import NormalizeIntensity, Orientation, ScaleIntensityRange, Spacing, Step
+from inference.applications.bundle.steps import NormalizeIntensity, Orientation, ScaleIntensityRange, Spacing, Transform
 from inference.applications.port import ModelRef
 from inference.engines.port import SERVING
 from inference.imaging.resample import Grid, reorientation
 from training.checkpoint import save_json
-from training.data.structures import Segment
+from training.data.cases import Labelled
+from training.data.dicom import Segment
 from training.errors import BrokenRun, UnfitData, UnfitSetting
-from training.recipe import Labelled
 
 PLAN = "plan.json"
 """What was found in the data, in the run's folder."""
@@ -220,7 +220,7 @@ def _window(sides: Any) -> tuple[int, int, int]:
     return first, second, third
 
 
-def _grey(seen: Sequence[Facts], modality: str) -> Step:
+def _grey(seen: Sequence[Facts], modality: str) -> Transform:
     """CT: a window around the labelled voxels' HU; others have no unit, and are taken by mean and deviation of each series."""
     if modality != "CT":
         return NormalizeIntensity()

@@ -1,7 +1,8 @@
-"""How far a training is: on the terminal, and in TensorBoard's files."""
+"""Progress of a training: on the terminal, and in TensorBoard's files."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -34,6 +35,23 @@ class Silent:
     def batch(self) -> None: ...
 
     def epoch(self, epoch: int, figures: Mapping[str, float], best: bool) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A progress in which the figures of several trainings are told apart by their name."""
+
+    name: str
+    progress: Progress
+
+    def begun(self, epoch: int, epochs: int, batches: int) -> None:
+        self.progress.begun(epoch, epochs, batches)
+
+    def batch(self) -> None:
+        self.progress.batch()
+
+    def epoch(self, epoch: int, figures: Mapping[str, float], best: bool) -> None:
+        self.progress.epoch(epoch, {f"{self.name} {name}": value for name, value in figures.items()}, best)
 
 
 class _Shown:

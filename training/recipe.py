@@ -1,50 +1,28 @@
-"""What a recipe is: everything by which one kind of data becomes one model, as values. How it is trained stands in `fit`.
+"""Recipe: everything by which one kind of data becomes one model, as values; and what a task does with such values.
 
-A recipe says nothing twice that serving says: it names the application whose `analyse` gives the findings that are scored, and makes its
-examples by that application's own preparing code.
+A task is a kind of recipe: one file of `training/tasks` says how its recipes are fitted, judged and exported. A recipe says nothing twice
+that serving says: it names the application whose `analyse` gives the findings that are scored, and makes its examples by that
+application's own preparing code.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.applications.port import Application, Infer, ModelRef
-from inference.findings import Findings
-from inference.imaging.volume import Volume
-from training.evaluation.masks import Masks
+from inference.applications.port import Application, ModelRef
+from training.data.cases import Case, Labelled, Sides, Split
+from training.errors import UnfitSetting
+from training.evaluation.figures import Kind
+from training.evaluation.perturb import Perturbation
+from training.progress import Progress, Step, silent
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Labelled:
-    """A volume as serving would assemble it, and the truth about it.
-
-    Attributes
-    ----------
-    labels
-        (Z, Y, X) uint8 on the volume's grid.
-    attributes
-        What is known of the case beside its images (sex, age in years, site), by name: the evaluation makes groups of it.
-    """
-
-    volume: Volume
-    labels: NDArray[np.uint8]
-    attributes: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """One labelled volume of a patient, not read yet. Cases of one patient never stand on two sides of a split.
-
-    Where the data do not name patients, every case counts as one (`DataTerms.split` says so).
-    """
-
-    patient: str
-    name: str
-    load: Callable[[], Labelled]
+if TYPE_CHECKING:
+    from training.ranks import Ranks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,6 +42,48 @@ class Schedule:
     learning_rate: float
     patience: int
     seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a training ended: epochs that were run in all, the best one (from 0) and its validation."""
+
+    epochs: int
+    best_epoch: int
+    best: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationOptions:
+    """How an evaluation is asked for, beside recipe, cases and run.
+
+    Attributes
+    ----------
+    seed
+        The seed that the run was begun with; None: the recipe's.
+    repository
+        Whose served model is scored; None: the run's best network.
+    disturbed
+        How the images are disturbed, beside being taken as they are.
+    """
+
+    seed: int | None = None
+    repository: Path | None = None
+    disturbed: Sequence[Perturbation] = ()
+
+    def refuse_other_models(self, recipe: "Recipe") -> None:
+        """For tasks that score the networks of their run, on images as they are.
+
+        Raises
+        ------
+        UnfitSetting
+        """
+        if self.repository is not None or self.disturbed:
+            raise UnfitSetting(f'recipe "{recipe.name}" is scored on the networks of its run, and takes no --repository and no --disturbed')
+
+
+AS_IT_IS = EvaluationOptions()
+"""The run's best network, on the images as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,40 +109,29 @@ Beside: TypeAlias = Callable[[ModelRef], Mapping[str, bytes]]
 """Further files of a version's folder in the model repository, by name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Baseline:
-    """What a network has to beat, by its name for the card: an `Infer` in the model's place, made of the training cases."""
-
-    name: str
-    make: Callable[["Recipe", Sequence[Case]], Infer]
-
-
 def nothing_beside(model: ModelRef) -> Mapping[str, bytes]:
     """A model alone: its application is code."""
     return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """One model, from data to card.
+class Recipe(ABC):
+    """One model, from data to card; every subclass is a task.
 
     Attributes
     ----------
-    cases
-        All cases of a folder, by name; nothing large is read.
+    window
+        Sides of the network's input without batch and channel.
+    sides
+        The split of a folder's data; nothing large is read.
     example
         What the network is shown of a case; by the application's preparing code.
     network, loss
         Make a torch module, and a function of its output and a batch of targets.
     augment
         Makes the augmentation.
-    score
-        Figures of one case: the application's findings against the truth; larger is better. `watched` is the one that chooses a
-        checkpoint and ends training; NaN where a case cannot tell.
-    window
-        Sides of the network's input without batch and channel.
-    baseline
-        None: the mean shape of the training labels, where every example is one window.
+    watched
+        The figure that chooses a checkpoint and ends training; larger is better.
     averaged
         The share that the moving average of the weights keeps of itself at each step (`averaging`); that average is validated and served.
         0: none, the weights themselves are.
@@ -130,9 +139,6 @@ class Recipe:
         How often an epoch shows each case; more than once where `augment` cuts another part out of it every time.
     beside
         What makes the model an application by itself: its application.json.
-    structures
-        The structures of one case by name, found and true, for distances between surfaces, volumes and pictures; None where the findings
-        are no masks.
     """
 
     name: str
@@ -141,17 +147,68 @@ class Recipe:
     model: ModelRef
     window: tuple[int, ...]
     channels: int
-    cases: Callable[[Path], tuple[Case, ...]]
+    sides: Sides
     example: Callable[[Labelled], Example]
     network: Callable[[], Any]
     loss: Callable[[], Callable[[Any, Any], Any]]
     augment: Callable[[], Augment]
-    score: Callable[[Findings, Labelled], Mapping[str, float]]
     watched: str
     schedule: Schedule
     data: DataTerms
-    baseline: Baseline | None = None
     averaged: float = 0.0
     draws: int = 1
     beside: Beside = nothing_beside
-    structures: Callable[[Findings, Labelled], Mapping[str, Masks]] | None = None
+
+    @abstractmethod
+    def fit(self, sides: Split, run: Path, schedule: Schedule, ranks: "Ranks", progress: Progress) -> Outcome:
+        """Train, or go on with the training that the folder `run` holds.
+
+        Raises
+        ------
+        OtherRun
+            `run` holds a run of something else.
+        UnfitData
+            No validation case could choose a checkpoint.
+        """
+
+    @abstractmethod
+    def validation(self, network: Any, cases: Sequence[Case]) -> float:
+        """The watched figure over validation cases, of a network that is being trained; by the application's own code."""
+
+    @abstractmethod
+    def seed_of(self, run: Path) -> int | None:
+        """The seed that a run was begun with; None where nothing was trained.
+
+        Raises
+        ------
+        BrokenRun
+        """
+
+    @abstractmethod
+    def evaluate(self, sides: Split, run: Path, options: EvaluationOptions = AS_IT_IS, *, step: Step = silent) -> dict[str, Any]:
+        """Pack the best network into the run's own repository as `export` enters it, and score it on the held-out cases as it is served.
+
+        evaluation.json and card.html are kept in `run`.
+
+        Returns
+        -------
+        dict
+            What evaluation.json holds: `evaluation.record.record` says what that is.
+
+        Raises
+        ------
+        BrokenRun
+            Nothing was trained yet.
+        OtherRun
+            The run held out other cases.
+        UnfitSetting
+            The task takes none of these options.
+        """
+
+    def kinds(self) -> Mapping[str, Kind]:
+        """Unit, direction and digits of the task's own figures, by name; `evaluation.figures` knows those of structures."""
+        return {}
+
+    def table(self, evaluation: Mapping[str, Any]) -> str:
+        """What the model card says behind the figures, as Markdown; "" where figures say all."""
+        return ""

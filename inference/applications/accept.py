@@ -1,4 +1,4 @@
-"""The gate before an application: is this what it was made for?"""
+"""Gate: compares a series' headers and geometry with what an application accepts, and refuses it with the reason."""
 
 from collections.abc import Mapping, Sequence
 

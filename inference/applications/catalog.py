@@ -70,13 +70,13 @@ def load(name: str, folders: Sequence[Path] = ()) -> "Application":
         )
     if len(found) > 1:
         raise BrokenApplication(f'application "{name}" is there {len(found)} times: {" and ".join(each.where for each in found)}')
-    try:
-        application = found[0].get()
-    except FOREIGN_CODE_FAILS as failed:
-        raise BrokenApplication(f'application "{name}" in {found[0].where}: {type(failed).__name__}: {failed}') from failed
     from inference.applications.manifest import check_manifest
 
-    return check_manifest(application, name, found[0].where)
+    try:
+        # a manifest may hold values of other types than it is typed for: a number for a title, say
+        return check_manifest(found[0].get(), name, found[0].where)
+    except FOREIGN_CODE_FAILS as failed:
+        raise BrokenApplication(f'application "{name}" in {found[0].where}: {type(failed).__name__}: {failed}') from failed
 
 
 def state(name: str, folders: Sequence[Path] = ()) -> object:

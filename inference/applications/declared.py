@@ -1,4 +1,4 @@
-"""The gate behind an application: does its manifest declare what it said, and can that be true?"""
+"""Output check: compares an application's findings with its manifest, and with what can be true of the subject."""
 
 import math
 from collections.abc import Iterable

@@ -1,10 +1,11 @@
-"""Is a manifest complete and consistent? Checked when an application is loaded, so that a mistake in it refuses at start."""
+"""Manifest check: refuses an incomplete or contradictory manifest when its application is loaded, which is at start."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from inference.applications.errors import BrokenApplication
+from inference.applications.numbering import GREATEST_SERIES
 from inference.applications.port import (
     Accepts,
     Application,
@@ -71,6 +72,9 @@ def _identity(application: Application, name: str) -> list[str]:
         problems.append(f'title "{application.title}" is not 1 to {_LO_LENGTH} characters without a backslash')
     if application.noun and not (is_label(application.noun) and len(application.noun) <= _LONGEST_NOUN):
         problems.append(f'noun "{application.noun}" is not up to {_LONGEST_NOUN} characters without a backslash')
+    # data says it too (application.json), in which a number may be any
+    if type(application.series) is not int or not 0 <= application.series <= GREATEST_SERIES:
+        problems.append(f"series is {application.series!r}, not a whole number from 1 to {GREATEST_SERIES}, or 0: the node gives it one")
     if application.qualification not in {"RESEARCH", "PRODUCT"}:
         problems.append(f'qualification "{application.qualification}" is neither RESEARCH nor PRODUCT')
     return problems

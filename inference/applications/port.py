@@ -219,5 +219,7 @@ class Application:
     """What its results are about, in a word or two ("Brain volume"): every Series Description begins with it; "": the title."""
     expects: Expects = field(default_factory=Expects)
     """What the pictures have to show, and how what is marked has to look, for `inference.imaging.judge`."""
+    series: int = 0
+    """Its number in the Series Numbers of its results, 1 to 99, which no other application of a node has; 0: the node gives it one."""
     explain: Explain | None = None
     """Called besides `analyse` where a sink of the job asks for explanations; `outputs` then has an `ExplanationOutput` for each map."""

@@ -1,4 +1,4 @@
-"""What an application asks of a model for a real series, kept, so that the model can be measured with it."""
+"""Recorder of model calls: keeps what an application asks of a model for a real series, so that the model can be measured with it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from inference.engines.errors import WrongTensors
-from inference.engines.port import Call, ModelRef, Tensors, Tiles, Whole
+from inference.engines.port import Call, ModelRef, Tensors, Tiles, WholeImage
 from inference.engines.tiling import Array, Floats, infer_tiled
 
 
@@ -108,7 +108,7 @@ def call_from_json(fields: dict[str, Any]) -> Call:
     kind, name, version = given.pop("kind"), given.pop("model", None), int(given.pop("version", 1))
     model = None if name is None else ModelRef(name=str(name), version=version)
     if kind == "whole":
-        return Whole(model=model, **given)
+        return WholeImage(model=model, **given)
     if kind != "tiles":
         raise ValueError(f'kind is "{kind}"; there are tiles and whole')
     window = tuple(int(side) for side in given.pop("window"))

@@ -14,7 +14,8 @@ from inference.engines.measured import Measured, in_single_precision
 from inference.engines.modelconfig import ModelConfig
 from inference.engines.port import Golden, ModelRef
 from inference.engines.processors import machine
-from inference.engines.runtimes import Compute, Precision, Runtime, Way, computation, installed, reference
+from inference.engines.runtimes import computation
+from inference.engines.ways import Compute, Precision, Runtime, Way, installed, reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,8 @@ from inference.engines.errors import NotEntered
 from inference.engines.measured import Measured, measured_to_json
 from inference.engines.port import ModelRef
 from inference.engines.repository import CARD, ENTRY, Repository
-from inference.engines.runtimes import Precision
 from inference.engines.tuning import LEAST_DICE
+from inference.engines.ways import Precision
 from inference.engines.writing import locked, put_in_place, read_entries, to_text
 
 _HEADING = "## On the embedded engine, version {version}"

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.engines.configtext import config_text
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import NotConvertible, TooDifferent
 from inference.engines.golden import golden_input
 from inference.engines.jail.loading import config_from_json, config_to_json
@@ -48,7 +48,7 @@ _FAILS = (RuntimeError, ValueError, TypeError, NotImplementedError, AssertionErr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class ConversionDifference:
     """How far a converted model's outputs are from the original's, over the golden and random inputs.
 
     `argmax_agreement` is the share of places whose largest channel is the same; None for outputs of one channel.
@@ -67,7 +67,7 @@ class Exported:
     file: str
     content: bytes
     config: str
-    difference: Difference
+    difference: ConversionDifference
 
 
 def export_model(repository: Path, model: ModelRef, to: str, *, tolerance: float = TOLERANCE) -> Exported:
@@ -90,7 +90,7 @@ def export_model(repository: Path, model: ModelRef, to: str, *, tolerance: float
     return Exported(file=FORMATS[to], content=made, config=text, difference=difference)
 
 
-def refuse_different(what: str, difference: Difference, tolerance: float = TOLERANCE) -> None:
+def refuse_different(what: str, difference: ConversionDifference, tolerance: float = TOLERANCE) -> None:
     """Refuse a conversion that is further from the original than is tolerated.
 
     Raises
@@ -239,7 +239,7 @@ def _inputs(config: ModelConfig, batch: int, side: int, seed: int | None) -> lis
 
 def difference_from(
     before: Callable[[dict[str, NDArray[Any]]], Mapping[str, NDArray[Any]]], name: str, text: str, file: str, content: bytes
-) -> Difference:
+) -> ConversionDifference:
     """How far a converted model is from what `before` computes.
 
     Over the golden input and noise, with one and two in the batch, and with other sides where config.pbtxt leaves them open.
@@ -272,4 +272,6 @@ def difference_from(
                     if array.ndim > channels and array.shape[channels] > 1:
                         agree = array.argmax(axis=channels) == one[name].argmax(axis=channels)
                         same, places = same + int(agree.sum()), places + agree.size
-    return Difference(largest=largest, mean=total / max(count, 1), argmax_agreement=same / places if places else None, inputs=len(tried))
+    return ConversionDifference(
+        largest=largest, mean=total / max(count, 1), argmax_agreement=same / places if places else None, inputs=len(tried)
+    )

@@ -12,7 +12,7 @@ import numpy as np
 
 from inference.engines.configtext import without_digests
 from inference.engines.deriving import BATCH, derive_config
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import ModelMissing, NoSource, Underivable, UnreadableModel
 from inference.engines.golden import golden_run
 from inference.engines.importing import FORMATS

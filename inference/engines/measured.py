@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inference.engines.processors import machine
-from inference.engines.runtimes import Precision, Way, installed
+from inference.engines.ways import Precision, Way, installed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,7 +46,7 @@ class TensorConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class EnsembleStep:
     """One model of an ensemble; `version` LATEST is the highest that is served.
 
     `inputs` and `outputs` map the model's own names to the names of the ensemble's tensors.
@@ -81,7 +81,7 @@ class ModelConfig:
     outputs: tuple[TensorConfig, ...]
     weights: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
-    steps: tuple[Step, ...] = ()
+    steps: tuple[EnsembleStep, ...] = ()
     versions: tuple[int, ...] = ()
 
     def shape(self, tensor: TensorConfig) -> tuple[int, ...]:
@@ -175,7 +175,7 @@ def read_config(parsed: Any, name: str, where: object) -> ModelConfig:
         return TensorConfig(name=each.name, dtype=np.dtype(DTYPES[kind]), dims=tuple(each.dims))
 
     steps = tuple(
-        Step(model=each.model_name, version=each.model_version, inputs=dict(each.input_map), outputs=dict(each.output_map))
+        EnsembleStep(model=each.model_name, version=each.model_version, inputs=dict(each.input_map), outputs=dict(each.output_map))
         for each in parsed.ensemble_scheduling.step
     )
     if (parsed.platform == ENSEMBLE) != bool(steps):

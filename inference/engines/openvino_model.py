@@ -22,8 +22,8 @@ from inference.engines.modelconfig import ModelConfig, positions
 from inference.engines.openvino_sums import steady_normalisation
 from inference.engines.program import load_program
 from inference.engines.registry import user_cache
-from inference.engines.runtimes import Precision
 from inference.engines.silence import openvino, quiet
+from inference.engines.ways import Precision
 
 FORM = "1"
 """Of what is kept: another number makes every model be converted anew."""

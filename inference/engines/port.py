@@ -1,6 +1,6 @@
 """The engine port: what an application may ask of whatever runs its models."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -81,13 +81,13 @@ class Tiles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Whole:
+class WholeImage:
     """The whole image in one call; `model` as in `Tiles`."""
 
     model: ModelRef | None = None
 
 
-Call: TypeAlias = Tiles | Whole
+Call: TypeAlias = Tiles | WholeImage
 """How a model wants to be called, as its entry in the repository says (`inference.engines.calling`)."""
 
 
@@ -176,5 +176,30 @@ class Engine(Protocol):
     def runtime(self, model: ModelRef) -> str: ...
 
     def health(self) -> EngineHealth: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One version of a model that a server knows of; `state` in the server's words ("READY"), `reason` where it has one."""
+
+    version: int
+    state: str
+    reason: str = ""
+
+
+class Control(Protocol):
+    """Has a server load and unload models of its repository; no inference goes this way. Each returns the versions that the server knows
+    of afterwards, in their order, and raises `EngineError` when it is away, `ModelError` when it refuses. Calls under way are answered
+    first."""
+
+    def held(self, name: str) -> tuple[Held, ...]: ...
+
+    def load(self, name: str, versions: Collection[int] | None = None) -> tuple[Held, ...]:
+        """Load a model, or load it anew from what the server's repository holds now: these versions, or those that config.pbtxt says."""
+        ...
+
+    def unload(self, name: str) -> tuple[Held, ...]: ...
 
     def close(self) -> None: ...

@@ -28,7 +28,7 @@ from inference.engines.modelconfig import ModelConfig
 from inference.engines.port import ModelRef, Tensors
 from inference.engines.processors import machine, usable_cores
 from inference.engines.repository import Entry, Repository
-from inference.engines.runtimes import Arrays, Compute, Precision, Way, candidates, installed, reference
+from inference.engines.ways import Arrays, Compute, Precision, Way, candidates, installed, reference
 
 MOST_DIFFERENCE = 1e-3
 """Of any output value, as a share of the outputs' range, in single precision."""

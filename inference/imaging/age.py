@@ -1,4 +1,4 @@
-"""How old the patient was when the images were made, as far as a header tells."""
+"""Patient age at the time of the images, as far as a header tells."""
 
 import re
 from datetime import date

@@ -1,4 +1,4 @@
-"""The instances of one series become one Volume, by geometry alone, or an InputError that says why not and names the instances.
+"""Assembles the instances of one series into one Volume, by geometry alone, or refuses with an InputError that names the instances.
 
 What else an application may be given, and what the files of a job become for it, is said in `subjects`.
 """
@@ -26,13 +26,12 @@ from inference.imaging.errors import (
     naming,
 )
 from inference.imaging.geometry import series_geometry
-from inference.imaging.header import Imageless, Instance, read_image
+from inference.imaging.header import Imageless, Instance, ReadAhead, read_image
 from inference.imaging.projection import laterality_of
 from inference.imaging.slices import Slice, slices_of
 from inference.imaging.sop_classes import IMAGES, class_name
-from inference.imaging.space import space
 from inference.imaging.stored import StoredFrames, Values
-from inference.imaging.volume import SliceSource, Volume
+from inference.imaging.volume import SliceSource, Volume, space
 from inference.stages import ASSEMBLE, DECODE, stage
 
 MOSAICS = frozenset({"MOSAIC", "VFRAME"})
@@ -41,7 +40,7 @@ MOSAICS = frozenset({"MOSAIC", "VFRAME"})
 FRAME_OF_REFERENCE_NAMESPACE = uuid.UUID("6d2c1b0e-6c0b-5f7a-9a55-9d1a4cf2f0c1")
 
 
-def assemble(files: Sequence[Path], *, threads: int = 2) -> Volume:
+def assemble(files: Sequence[Path], *, threads: int = 2, ahead: ReadAhead | None = None) -> Volume:
     """Decode the images of one series and stack them along their common normal.
 
     Localizers (ImageType says LOCALIZER) are left out, and so is what holds no image. The order of the files, InstanceNumber and
@@ -53,6 +52,8 @@ def assemble(files: Sequence[Path], *, threads: int = 2) -> Volume:
         Part 10 files of one series: classic single-frame, enhanced multi-frame, or several enhanced instances.
     threads
         How many slices are read or decoded at a time.
+    ahead
+        What was read and decoded of the files before.
 
     Returns
     -------
@@ -66,11 +67,11 @@ def assemble(files: Sequence[Path], *, threads: int = 2) -> Volume:
         One of `inference.imaging.errors`.
     """
     with stage(ASSEMBLE):
-        images, _ = read_images(files)
+        images, _ = read_images(files, ahead)
         return volume_from(imaging(images), threads=threads)
 
 
-def read_images(files: Sequence[Path]) -> tuple[list[Instance], list[Imageless]]:
+def read_images(files: Sequence[Path], ahead: ReadAhead | None = None) -> tuple[list[Instance], list[Imageless]]:
     """The headers of the images among files, and the objects beside them that hold none.
 
     Raises
@@ -80,7 +81,7 @@ def read_images(files: Sequence[Path]) -> tuple[list[Instance], list[Imageless]]
     InputError
         One cannot be read.
     """
-    read = [read_image(path) for path in files]
+    read = [read_image(path, ahead) for path in files]
     images = [each for each in read if isinstance(each, Instance)]
     others = [each for each in read if isinstance(each, Imageless)]
     if others and not images:

@@ -1,4 +1,4 @@
-"""Several images at every place: which attributes tell them apart, and into which volumes they part. Nothing is guessed: what no attribute
+"""Dimensions of a series: which attributes tell images of one place apart, and into which volumes. Nothing is guessed: what no attribute
 explains stays together, and is refused by geometry."""
 
 import itertools

@@ -1,4 +1,4 @@
-"""Where slices lie in the patient: pure functions over planes, no files. One stack of parallel slices or a reason why not.
+"""Slice geometry: pure functions over planes, no files. One stack of parallel slices or a reason why not.
 
 Only orientation and position count (PS3.3 C.7.6.2.1.1); never InstanceNumber, PatientPosition or SpacingBetweenSlices. A tilted gantry
 shifts each slice sideways in proportion to its depth: the stack is sheared, and its affine says so. SliceThickness is asked in two places:

@@ -1,4 +1,4 @@
-"""What one frame says of itself: its rescale and its place, from functional groups (PS3.3 C.7.6.16) or a classic instance's data set."""
+"""Rescale and plane of one frame, from functional groups (PS3.3 C.7.6.16) or a classic instance's data set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

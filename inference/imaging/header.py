@@ -1,4 +1,4 @@
-"""What of an instance's header decides how its pixels are read and where they lie; read once, values checked, no pixel touched.
+"""Instance header: what decides how pixels are read and where they lie; read once, values checked, no pixel touched.
 
 Values are parsed here from the raw bytes of the few elements that count: half the time of pydicom's conversion, and nothing that
 an unrelated damaged element could spoil.
@@ -27,8 +27,9 @@ from inference.imaging.deflated import refuse_bomb
 from inference.imaging.errors import MissingAttribute, NoPixelData, NotDicom, Truncated, UnsupportedSyntax
 from inference.imaging.geometry import Plane
 from inference.imaging.groups import Rescale, functional_groups, planes_of, rescale_of
-from inference.imaging.known import take
+from inference.imaging.kept_headers import KeptHeaders, Version
 from inference.imaging.nuclear import is_tomogram, tomogram_planes
+from inference.imaging.remembered import Remembered
 from inference.imaging.sop_classes import holds_image
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -104,6 +105,8 @@ class Instance:
     """Why a frame has no plane though something is said of its place; "" where nothing is wrong. Only volumes mind."""
     header: FileDataset = field(compare=False, repr=False)
     """The data set before the pixels, as it was read: whoever refers to the instance later need not read it again."""
+    decoded: Remembered | None = field(default=None, compare=False, repr=False)
+    """Where frames may lie that were decoded before they were needed."""
 
     def refuse_half_a_place(self) -> None:
         """For those to whom the place of an image matters.
@@ -141,17 +144,36 @@ class _Parsed:
     modality: str
 
 
-def read_image(path: Path) -> Instance | Imageless:
+class ReadAhead:
+    """What was read and decoded before it is needed: headers in this process' memory, each given out once, and frames in a folder.
+
+    Whoever reads ahead and whoever reads a series are handed the same one.
+    """
+
+    def __init__(self, frames: Remembered) -> None:
+        self.frames = frames
+        self._headers = KeptHeaders[Instance]()
+
+    def keep(self, instance: Instance, of: Version) -> None:
+        """Keep the header of a file that was of this version before it was read, for the next who reads it."""
+        self._headers.keep(instance.path, instance, instance.pixels.offset, of)
+
+    def take(self, path: Path) -> Instance | None:
+        """The header of a file that was read ahead and is what it was; it is not kept any more."""
+        return self._headers.take(path)
+
+
+def read_image(path: Path, ahead: ReadAhead | None = None) -> Instance | Imageless:
     """`read_instance`, of a file that may as well hold no image; of one that does not, nothing about pixels is asked."""
-    about = take(path) or _parsed(path)
+    about = (None if ahead is None else ahead.take(path)) or _parsed(path)
     rows = isinstance(about, Instance) or tags.ROWS in about.dataset
     if not holds_image(about.sop_class_uid, about.modality, rows=rows):
         return Imageless(sop_instance_uid=about.sop_instance_uid, sop_class_uid=about.sop_class_uid, modality=about.modality)
-    return about if isinstance(about, Instance) else _instance(about)
+    return about if isinstance(about, Instance) else _instance(about, ahead)
 
 
-def read_instance(path: Path) -> Instance:
-    """The header of one Part 10 file; one that was read ahead is not read again.
+def read_instance(path: Path, ahead: ReadAhead | None = None) -> Instance:
+    """The header of one Part 10 file; one that was read `ahead` is not read again.
 
     Raises
     ------
@@ -164,7 +186,7 @@ def read_instance(path: Path) -> Instance:
     NoPixelData, MissingAttribute, BeyondMeasure
         The instance is no image, or an attribute that gives the pixels their meaning is absent, wrong, or beyond any device.
     """
-    return take(path) or _instance(_parsed(path))
+    return (None if ahead is None else ahead.take(path)) or _instance(_parsed(path), ahead)
 
 
 def _parsed(path: Path) -> _Parsed:
@@ -189,7 +211,7 @@ def _parsed(path: Path) -> _Parsed:
     )
 
 
-def _instance(parsed: _Parsed) -> Instance:
+def _instance(parsed: _Parsed, ahead: ReadAhead | None) -> Instance:
     dataset, sop_instance_uid, modality = parsed.dataset, parsed.sop_instance_uid, parsed.modality
     if parsed.tag is None or parsed.length == 0:
         how = "no pixel data" if parsed.tag is None else "pixel data of zero length"
@@ -219,6 +241,7 @@ def _instance(parsed: _Parsed) -> Instance:
         planes=planes,
         misplaced=misplaced,
         header=dataset,
+        decoded=None if ahead is None else ahead.frames,
     )
 
 

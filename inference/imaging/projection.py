@@ -1,4 +1,4 @@
-"""What the header of a single image says of its projection: view, side, and how far apart pixels are, and whether in the patient."""
+"""Projection of a single image by its header: view, laterality, pixel spacing, and whether that holds in the patient."""
 
 from collections.abc import Sequence
 

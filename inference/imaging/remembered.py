@@ -4,7 +4,7 @@ A frame lies under the SHA-256 of its compressed bytes and of how they were to b
 whichever file. Each is written under another name and renamed, and holds a digest of its own that is checked whenever it is read. Nothing
 is flushed: what a crash leaves is told by its digest. What nobody asks for is deleted after a quarter of an hour.
 
-`StoredFrames` asks the process's memory, which there is after `remember_in`; without one, every frame is decoded when it is read.
+`StoredFrames` asks the memory that an instance was read with; without one, every frame is decoded when it is read.
 """
 
 import contextlib
@@ -13,7 +13,6 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -129,18 +128,3 @@ class Remembered:
                 else:
                     left += status.st_size
         return left
-
-
-_memory: Remembered | None = None
-
-
-def remember_in(folder: Path, *, most_bytes: int, min_free_bytes: int) -> Remembered:
-    """Give this process a memory of decoded frames."""
-    global _memory
-    _memory = Remembered(folder, most_bytes=most_bytes, min_free_bytes=min_free_bytes)
-    return _memory
-
-
-def recalled(key: Callable[[], str]) -> NDArray[Any] | None:
-    """The frame under `key`, which is only made where there is a memory."""
-    return None if _memory is None else _memory.recall(key())

@@ -1,4 +1,4 @@
-"""From the source grid to a model's grid and exactly back: turning axes without loss, resampling by geometry. numpy only.
+"""Resampling: from the source grid to a model's grid and exactly back; axes are turned without loss. numpy only.
 
 Voxel centres lie at whole indices, so a grid of N voxels covers -0.5 … N - 0.5: two grids over one field of view differ by half a voxel
 at their first centre, and every function here takes that into account.

@@ -32,7 +32,6 @@ from inference.imaging import tags
 from inference.imaging.errors import Truncated, UndecodablePixels, UnsupportedSyntax
 from inference.imaging.header import UNDEFINED_LENGTH, Instance, PixelFormat
 from inference.imaging.jpeg_extended import decode_extended
-from inference.imaging.remembered import recalled
 
 Values: TypeAlias = NDArray[Any]
 
@@ -145,7 +144,8 @@ class StoredFrames:
 
     def decoded(self, frame: int, *, raw: bool) -> Values:
         """A compressed frame as the codec gives it, remembered or decoded now; with `raw` colours stay as they were encoded."""
-        remembered = recalled(lambda: self.key(frame, raw=raw))
+        memory = self.instance.decoded
+        remembered = None if memory is None else memory.recall(self.key(frame, raw=raw))
         return self._decode(frame, raw=raw) if remembered is None else remembered
 
     def _decode(self, frame: int, *, raw: bool) -> Values:
@@ -159,8 +159,8 @@ class StoredFrames:
         for plugin in dict.fromkeys((preferred, "")):
             try:
                 return decoder.as_array(value, index=0, raw=raw, decoding_plugin=plugin, **_options(pixels))[0]
+            # the RLE codec is written in Rust: its panic on a damaged stream is no Exception, and has no name to import
             except BaseException as broken:
-                # the RLE codec is written in Rust: its panic on a damaged stream is no Exception, and has no name to import
                 if not isinstance(broken, CODEC_ERRORS) and type(broken).__name__ != "PanicException":
                     raise
                 reason = broken

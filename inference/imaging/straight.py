@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.imaging.space import space
-from inference.imaging.volume import Volume
+from inference.imaging.volume import Volume, space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,4 +1,4 @@
-"""What one analysis is given: a volume, a volume with its prior, projection images and their views, or a cine."""
+"""Subject of an analysis: a volume, a volume with its prior, projection images and their views, or a cine."""
 
 from dataclasses import dataclass
 from enum import StrEnum

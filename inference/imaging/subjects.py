@@ -1,4 +1,4 @@
-"""The files of a job become what its application analyses: the one way from files to subjects, with the headers that results speak of."""
+"""Builds subjects from the files of a job: the one way from files to what is analysed, with the headers that results speak of."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from inference.imaging.diffusion import b_value_of
 from inference.imaging.dimensions import Part, Split, split
 from inference.imaging.errors import NotACine, NotAPair, NotOneUnweighted, TooLarge, UnfitPrior, naming
 from inference.imaging.frame_values import MOST_BYTES
-from inference.imaging.header import Imageless, Instance
+from inference.imaging.header import Imageless, Instance, ReadAhead
 from inference.imaging.identity import Identity, identities, one_identity, refuse_unusable_uids, same_patient
 from inference.imaging.moving import cine_at, loops_at_places
 from inference.imaging.single import bounded_together, cine_from, images_from, loops_among, over_time
@@ -46,7 +46,14 @@ class Assembled:
 
 
 def subjects(
-    takes: Takes, parts: Parts, files: Sequence[Path], series_instance_uid: str = "", of_prior: Collection[Path] = (), *, threads: int = 2
+    takes: Takes,
+    parts: Parts,
+    files: Sequence[Path],
+    series_instance_uid: str = "",
+    of_prior: Collection[Path] = (),
+    *,
+    threads: int = 2,
+    ahead: ReadAhead | None = None,
 ) -> list[Assembled]:
     """Read the files of a job as its application wants them.
 
@@ -62,6 +69,8 @@ def subjects(
         Of a pair: those of `files` that are known to be the prior's, which is what is unfit where they cannot be read.
     threads
         How many images are read or decoded at a time.
+    ahead
+        What was read and decoded of the files before.
 
     Returns
     -------
@@ -76,8 +85,8 @@ def subjects(
     """
     with stage(ASSEMBLE):
         if takes is Takes.PAIR:
-            return _pair(files, of_prior, series_instance_uid, threads)
-        images, others = read_images(files)
+            return _pair(files, of_prior, series_instance_uid, threads, ahead)
+        images, others = read_images(files, ahead)
         _named(takes, images)
         made = _READERS[takes](images, parts, series_instance_uid, threads)
         aside = _set_aside(others, len(files))
@@ -159,12 +168,14 @@ def _bounded(parts: Sequence[Part]) -> None:
         raise TooLarge(f"{len(parts)} volumes of {len(parts[0].slices)} slices: {voxels / 1e6:.0f} million voxels")
 
 
-def _pair(files: Sequence[Path], of_prior: Collection[Path], series_instance_uid: str, threads: int) -> list[Assembled]:
+def _pair(
+    files: Sequence[Path], of_prior: Collection[Path], series_instance_uid: str, threads: int, ahead: ReadAhead | None
+) -> list[Assembled]:
     known = set(of_prior)
-    instances, others = read_images([path for path in files if path not in known])
+    instances, others = read_images([path for path in files if path not in known], ahead)
     unread: InputError | None = None
     try:
-        of_known, others_of_known = read_images([path for path in files if path in known])
+        of_known, others_of_known = read_images([path for path in files if path in known], ahead)
         instances += of_known
         others += others_of_known
     except InputError as error:

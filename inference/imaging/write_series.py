@@ -1,4 +1,4 @@
-"""Voxels become a classic CT or MR series on disk, as a scanner would send it; for demonstrations and tests, not for results.
+"""Writes voxels as a classic CT or MR series, as a scanner would send it; for demonstrations and tests, not for results.
 
 Every attribute that the CT and MR Image IODs ask for is there (PS3.3 A.3, A.4); UIDs, dates and bytes depend on the input alone.
 """

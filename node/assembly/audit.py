@@ -1,5 +1,5 @@
-"""The audit trail of a family: each process tells its own alerts, the supervisor sends. What the journal's history has to say stands in
-`history`: the receive process, which opens this too, knows no database."""
+"""Audit trail of a node: each process tells its own alerts, the supervisor sends. The journal's history is told in
+`flow`: the receive process, which opens this too, knows no database."""
 
 import contextlib
 import hashlib
@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from node.assembly.hosts import owner_of
-from node.flow.steady import Steady
 from node.observe.audit import codes
-from node.observe.audit.alerts import HEARD, Alerts
-from node.observe.audit.message import Action, AlertSubject, Message, Outcome, Participant, Source
-from node.observe.audit.sender import Sender
-from node.observe.audit.syslog import Address, Tls
+from node.observe.audit.alerts import Alerts
+from node.observe.audit.forwarding import AuditForwarder, RepositoryAddress, Tls
+from node.observe.audit.message import Action, AlertSubject, EventOutcome, Message, Participant, Source
 from node.observe.audit.trail import Trail
-from node.observe.events import alarm, hear, hear_no_more
+from node.observe.events import alarm
+from node.observe.security import listen, listen_no_more
 from node.settings.config import Config
+from node.upkeep.monotonic_clock import MonotonicClock
 
 _CONFIGURATION = "configuration.sha256"
 
@@ -50,11 +50,11 @@ def audited(config: Config, stage: str) -> Iterator[Trail | None]:
         yield None
         return
     alerts = Alerts(tell=trail.tell, process=process_of(config, stage), ae_titles=config.node.ae_titles)
-    hear(HEARD, alerts.hear)
+    listen(alerts.hear)
     try:
         yield trail
     finally:
-        hear_no_more()
+        listen_no_more()
         alerts.close()
         trail.close()
 
@@ -69,13 +69,13 @@ def overseen(config: Config) -> Iterator[Callable[[], None]]:
             return
         audit, folder = config.audit, config.audit.folder
         assert folder is not None, "there is a trail"
-        address = None if audit.send is None else Address(host=audit.send.host, port=audit.send.port, secure=audit.send.secure)
-        sender = Sender(
+        address = None if audit.send is None else RepositoryAddress(host=audit.send.host, port=audit.send.port, secure=audit.send.secure)
+        sender = AuditForwarder(
             folder,
             keep=audit.keep,
             address=address,
             tls=Tls(ca=audit.tls.ca, cert=audit.tls.cert, key=audit.tls.key),
-            clock=Steady(lambda: datetime.now(UTC)),  # a clock that was set ahead makes nothing old
+            clock=MonotonicClock(lambda: datetime.now(UTC)),  # a clock that was set ahead makes nothing old
         )
         serves = False
 
@@ -130,7 +130,7 @@ def _changed(config: Config, folder: Path) -> Message | None:
         action=Action.EXECUTE,
         at=datetime.now(UTC),
         kinds=(codes.SOFTWARE_CONFIGURATION,),
-        outcome=Outcome.SUCCESS,
+        outcome=EventOutcome.SUCCESS,
         participants=(Participant(user_id=process_of(config, "supervisor"), ae_titles=config.node.ae_titles),),
         objects=(told,),
     )

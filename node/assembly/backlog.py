@@ -9,16 +9,17 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from node.assembly.vigil import tell_people
-from node.blobs.coming import COMPLETE
-from node.blobs.folder import COMING, INBOX
-from node.blobs.promised import OWED, came_ns
+from node.assembly.liveness import tell_people
+from node.blobs.folder import ASIDE, INBOX, RECEIVING
 from node.domain.notice import About, Item
 from node.settings.config import Config
+from node.settings.store import Store
+from node.spool.proof import ACKNOWLEDGED, COMPLETE, acknowledged, received_ns
+from node.spool.room import CROWDED
 
 LATE_S = 60.0
 """What waits longer waits for something that is away: an index that keeps up takes seconds."""
@@ -32,7 +33,7 @@ def named(folder: Path, *endings: str) -> tuple[int, int]:
         for entry in entries:
             if entry.name.endswith(endings):
                 count += 1
-                came = came_ns(entry.name)
+                came = received_ns(entry.name)
                 first = min(first or came, came or first)
     return count, first
 
@@ -40,8 +41,43 @@ def named(folder: Path, *endings: str) -> tuple[int, int]:
 def waiting(spool: Path) -> tuple[int, int]:
     """How many instances wait in a spool, and since when, in nanoseconds since 1970; 0: none, or no name tells."""
     entries, oldest = named(spool / INBOX, COMPLETE)
-    owing, oldest_owing = named(spool / COMING, OWED)
+    owing, oldest_owing = named(spool / RECEIVING, ACKNOWLEDGED)
     return entries + owing, min(filter(None, (oldest, oldest_owing)), default=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolState:
+    """What waits in a spool: entries, and acknowledged instances that are none yet; since when the oldest of each does."""
+
+    waiting: int
+    oldest_s: float
+    owing: int
+    owing_s: float
+
+
+def spool_state(spool: Path) -> SpoolState | None:
+    """What waits there now; None: nothing was received yet, or this user may not look."""
+    try:
+        names, owing = os.listdir(spool / INBOX), acknowledged(spool / RECEIVING)
+        oldest_s = time.time() - (spool / INBOX / min(names)).stat().st_mtime if names else 0.0
+    except OSError:
+        return None
+    owing_s = max(0.0, time.time() - received_ns(owing[0].name) / 1e9) if owing else 0.0
+    return SpoolState(waiting=len(names), oldest_s=oldest_s, owing=len(owing), owing_s=owing_s)
+
+
+def set_aside(spool: Path) -> tuple[Path, int]:
+    """Where files lie that were set aside, and how many; 0 where this user may not look."""
+    folder = spool / ASIDE
+    try:
+        return folder, sum(not name.endswith(".txt") for name in os.listdir(folder))
+    except OSError:
+        return folder, 0
+
+
+def crowded_below(store: Store) -> float:
+    """With fewer free bytes no association is admitted."""
+    return CROWDED * store.min_free_bytes
 
 
 class Backlog:
@@ -50,7 +86,7 @@ class Backlog:
     def __init__(self, config: Config, *, now_ns: Callable[[], int] = time.time_ns) -> None:
         self._config = config
         self._now_ns = now_ns
-        self._spool = config.store.spool or config.store.blobs
+        self._spool = config.store.spooled
         self._awaited = "the journal" if config.store.bucket is None else "the journal or the bucket"
         self._why = ""
         self._told: Item | None = None

@@ -1,61 +1,69 @@
 """Chooses the plug-ins: which journal, blobs, sinks and engines a configuration means. Heavy ones are imported when asked for."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from inference.engines.kind import Opening
+from inference.engines.kinds import BY_NAME, DEFAULT
+from node.assembly.manifests import stated_numbers
 from node.observe.events import event
-from node.settings.config import Bucket, Config, EngineKind, EngineSettings, Peer, Sink, SinkKind
+from node.settings.config import Config, EngineSettings, SinkSettings
+from node.settings.errors import SeriesNumbersClash
+from node.settings.peers import Peer
+from node.settings.store import Bucket
 
 if TYPE_CHECKING:
     from inference.applications.port import Application
     from inference.engines.choosing import Fallback
     from inference.engines.jail.model import Limits
-    from inference.engines.port import Engine
-    from inference.engines.triton.control import Control
-    from inference.engines.triton.engine import TritonEngine
-    from node.assembly.bell import Bell
+    from inference.engines.kind import EngineKind
+    from inference.engines.port import Control, Engine
     from node.assembly.identity import Meant
+    from node.assembly.wake_up import WakeUpPipe
     from node.blobs.bucket import BucketBlobs
+    from node.blobs.encryption.blobs import EncryptedBlobs
+    from node.blobs.encryption.decrypted import FileEncryption
     from node.blobs.folder import FolderBlobs
-    from node.blobs.inbox import FolderInbox
-    from node.blobs.owed import FolderOwed
-    from node.blobs.sealing.blobs import SealedBlobs
-    from node.blobs.sealing.sealing import Sealing
-    from node.blobs.slips import FolderSlips
-    from node.dimse.committing import PeerCommitment
+    from node.dimse.listener import Listener
+    from node.dimse.port import Intake
     from node.dimse.requestor import PeerRequestor
-    from node.flow.port import Clock
-    from node.journal.bell import AnyBell
-    from node.journal.sql import SqlJournal
-    from node.sinks.port import Sink as SinkPort
+    from node.dimse.sending.commitment import PeerCommitment
+    from node.domain.stage import Clock
+    from node.journal.journal import Journal
+    from node.journal.wake_up import WakeUps
+    from node.sinks.port import Recipient, Sink
+    from node.spool.commitment_inbox import FolderCommitmentInbox
+    from node.spool.inbox import FolderInbox
+    from node.spool.shortfalls import FolderShortfalls
 
 
 _IDLE_S = 3.0  # a job's next parcel, or the next job's, comes sooner; most archives end an idle association after 10 to 60 s
 
 
-def local_bell(config: Config, name: str) -> "Bell":
-    """The bell at which the processes of stage `name` ("index", "flow", "work") of this host wait; ringing needs nothing but this host."""
+def local_wake_up(config: Config, name: str) -> "WakeUpPipe":
+    """What wakes the processes of stage `name` ("index", "flow", "work") on this host; needs nothing but this host."""
     from node.assembly import hosts
-    from node.assembly.bell import Bell
+    from node.assembly.wake_up import WakeUpPipe
 
-    return Bell(hosts.run_folder(config), f"{name}.bell")
+    return WakeUpPipe(hosts.run_folder(config), f"{name}.bell")
 
 
-def bell(config: Config, name: str) -> "AnyBell":
-    """The bell at which the processes of stage `name` wait, on every host that shares the journal."""
+def wake_up(config: Config, name: str) -> "WakeUps":
+    """What wakes the processes of stage `name`, on every host that shares the journal."""
     from node.assembly.roles import shares_journal
 
-    local = local_bell(config, name)
+    local = local_wake_up(config, name)
     if not shares_journal(config):
         return local
-    from node.journal.bell import PostgresBell
+    from node.journal.wake_up import PostgresWakeUps
 
-    return PostgresBell(config.store.journal, name, local=local)
+    return PostgresWakeUps(config.store.journal, name, local=local)
 
 
-def open_journal(config: Config, meant: "Meant | None" = None) -> "SqlJournal":
+def open_journal(config: Config, meant: "Meant | None" = None) -> "Journal":
     """The journal, brought to the present schema if need be; created only where there was no store, or where `meant` says so.
 
     Raises
@@ -66,29 +74,29 @@ def open_journal(config: Config, meant: "Meant | None" = None) -> "SqlJournal":
         On a server there is another store's.
     """
     from node.assembly.identity import NOTHING, refuse_another_journal, refuse_unless_new
-    from node.assembly.restoring import refuse_half_restored
-    from node.journal.sql import SqlJournal
+    from node.backup.restoring import refuse_half_restored
+    from node.journal.journal import Journal
 
     refuse_half_restored(config)
-    journal = SqlJournal.open(config.store.journal, lambda: refuse_unless_new(config, meant or NOTHING))
+    journal = Journal.open(config.store.journal, lambda: refuse_unless_new(config, lambda: open_bare_blobs(config), meant or NOTHING))
     try:
         refuse_another_journal(config, journal, meant or NOTHING)
-    except BaseException:
+    except BaseException:  # raised again: no connection stays open behind a refusal
         journal.close()
         raise
     return journal
 
 
-def open_blobs(config: Config) -> "FolderBlobs | BucketBlobs | SealedBlobs":
+def open_blobs(config: Config) -> "FolderBlobs | BucketBlobs | EncryptedBlobs":
     """Instance, findings and result bytes; encrypted where the configuration says so."""
-    from node.assembly.sealing import open_sealing
+    from node.assembly.encryption import open_encryption
 
-    sealing = open_sealing(config)
-    if sealing is None:
+    encryption = open_encryption(config)
+    if encryption is None:
         return open_bare_blobs(config)
-    from node.blobs.sealing.blobs import SealedBlobs
+    from node.blobs.encryption.blobs import EncryptedBlobs
 
-    return SealedBlobs(open_bare_blobs(config), sealing)
+    return EncryptedBlobs(open_bare_blobs(config), encryption)
 
 
 def open_bare_blobs(config: Config) -> "FolderBlobs | BucketBlobs":
@@ -120,66 +128,66 @@ def ask_bucket(bucket: Bucket) -> str:
 
 def open_intake(config: Config, *, kept: Callable[[], None] = lambda: None) -> "FolderInbox":
     """Where the receiver keeps instances; needs nothing but this host's disk. `kept` is called when some became entries."""
-    from node.assembly.places import places_of
-    from node.assembly.sealing import open_sealing
+    from node.assembly.encryption import open_encryption
+    from node.assembly.identity import places_of
 
     beside = [path for path in places_of(config).values() if path.exists()]
-    return _intake(config, open_sealing(config), kept=kept, beside=beside)
+    return _intake(config, open_encryption(config), kept=kept, beside=beside)
 
 
 def _intake(
-    config: Config, sealing: "Sealing | None", *, kept: Callable[[], None] = lambda: None, beside: Sequence[Path] = ()
+    config: Config, encryption: "FileEncryption | None", *, kept: Callable[[], None] = lambda: None, beside: Sequence[Path] = ()
 ) -> "FolderInbox":
-    from node.blobs.inbox import FolderInbox
+    from node.spool.inbox import FolderInbox
 
     store = config.store
     return FolderInbox(
-        store.spool or store.blobs,
+        store.spooled,
         min_free_bytes=store.min_free_bytes,
         most_waiting=store.most_waiting,
         durability=store.durability,
         ahead_bytes=store.written_ahead_bytes,
         kept=kept,
-        sealing=sealing,
+        encryption=encryption,
         beside=beside,
     )
 
 
-def open_inbox(config: Config, blobs: "FolderBlobs | BucketBlobs | SealedBlobs") -> "FolderInbox":
+def open_inbox(config: Config, blobs: "FolderBlobs | BucketBlobs | EncryptedBlobs") -> "FolderInbox":
     """What the receiver has kept, as the index empties it: in the folder of the blobs, where indexing moves nothing, or on its way to blobs
     that hosts share."""
-    sealing = sealing_of(blobs)
+    encryption = encryption_of(blobs)
     if config.store.bucket is None and config.store.spool is None:
-        return _intake(config, sealing)
-    from node.blobs.spool import Spool
+        return _intake(config, encryption)
+    from node.spool.uploading import UploadingInbox
 
-    return Spool(config.store.spool or config.store.blobs, blobs, min_free_bytes=config.store.min_free_bytes, sealing=sealing)
+    return UploadingInbox(config.store.spooled, blobs, min_free_bytes=config.store.min_free_bytes, encryption=encryption)
 
 
-def sealing_of(blobs: "FolderBlobs | BucketBlobs | SealedBlobs") -> "Sealing | None":
+def encryption_of(blobs: "FolderBlobs | BucketBlobs | EncryptedBlobs") -> "FileEncryption | None":
     """What these blobs are encrypted with."""
-    from node.blobs.sealing.blobs import SealedBlobs
+    from node.blobs.encryption.blobs import EncryptedBlobs
 
-    return blobs.sealing if isinstance(blobs, SealedBlobs) else None
+    return blobs.encryption if isinstance(blobs, EncryptedBlobs) else None
 
 
-def open_owed(config: Config, *, kept: "Callable[[], None]" = lambda: None) -> "FolderOwed":
+def open_shortfalls(config: Config, *, kept: "Callable[[], None]" = lambda: None) -> "FolderShortfalls":
     """Where the receiver keeps what series lack that came; needs nothing but this host's disk."""
-    from node.blobs.owed import FolderOwed
+    from node.spool.shortfalls import FolderShortfalls
 
-    return FolderOwed(config.store.spool or config.store.blobs, kept=kept)
+    return FolderShortfalls(config.store.spooled, kept=kept)
 
 
-def open_slips(config: Config) -> "FolderSlips":
+def open_commitment_inbox(config: Config) -> "FolderCommitmentInbox":
     """Where the receiver keeps what peers say of storage commitment; needs nothing but this host's disk."""
-    from node.blobs.slips import FolderSlips
+    from node.spool.commitment_inbox import FolderCommitmentInbox
 
-    return FolderSlips(config.store.spool or config.store.blobs)
+    return FolderCommitmentInbox(config.store.spooled)
 
 
 def committer(config: Config, peer: str, clock: "Clock") -> "PeerCommitment":
     """Storage commitment with a peer, by its name."""
-    from node.dimse.committing import PeerCommitment
+    from node.dimse.sending.commitment import PeerCommitment
 
     return PeerCommitment(peer, requestor(config, config.peers[peer]).called, clock)
 
@@ -193,36 +201,66 @@ def requestor(config: Config, peer: Peer, *, brisk: bool = False, idle_s: float 
     return PeerRequestor(peer, calling_ae=config.node.ae_titles[0], timeouts=timeouts, idle_s=idle_s)
 
 
-def open_sink(config: Config, sink: Sink) -> "SinkPort":
+def calling(peer: Peer, calling_ae: str) -> "PeerRequestor":
+    """What asks `peer` for things under an AE title of the caller's choice."""
+    from node.dimse.requestor import PeerRequestor
+
+    return PeerRequestor(peer, calling_ae=calling_ae)
+
+
+def open_listener(config: Config, intake: "Intake") -> "Listener":
+    """What accepts associations as the configuration says, and hands instances to `intake`; in this process alone."""
+    from node.dimse.listener import Listener
+
+    return Listener(config, intake)
+
+
+def open_sink(config: Config, sink: SinkSettings) -> "Sink":
     """The plug-in behind one entry of `sinks:`."""
-    if sink.kind is SinkKind.FOLDER:
-        from node.sinks.folder import FolderSink
+    from node.sinks.kinds import BY_NAME as SINKS
+    from node.sinks.port import Opening as SinkOpening
 
-        assert sink.path is not None, "settings refuse a folder sink without a path"
-        return FolderSink(sink.path)
-    from node.sinks.dimse import DimseSink
+    opening = SinkOpening(name=sink.name, requestor=lambda peer: requestor(config, config.peers[peer], idle_s=_IDLE_S))
+    return SINKS[sink.destination.kind].open(sink.destination, opening)
 
-    assert sink.peer is not None, "settings refuse a DIMSE sink without a peer"
-    return DimseSink(sink, requestor(config, config.peers[sink.peer], idle_s=_IDLE_S))
+
+def negotiates(sink: SinkSettings) -> bool:
+    """Whether a sink takes only some kinds of objects, and says which."""
+    from node.sinks.kinds import BY_NAME as SINKS
+
+    return SINKS[sink.destination.kind].negotiates
+
+
+def recipient(config: Config, sink: SinkSettings) -> "Recipient":
+    """Whom the audit trail names for what one entry of `sinks:` got."""
+    from node.sinks.kinds import BY_NAME as SINKS
+
+    return SINKS[sink.destination.kind].recipient(sink.destination, config)
+
+
+def engine_settings(config: Config, name: str) -> EngineSettings:
+    """The engine that `engines:` calls `name`; one that the configuration does not mention has the defaults."""
+    return config.engines.get(name) or EngineSettings(name=name)
+
+
+def engine_kind(config: Config, name: str) -> "EngineKind[Any]":
+    """Of which kind an engine is."""
+    return BY_NAME[engine_settings(config, name).options.kind]
 
 
 def open_engine(config: Config, name: str) -> "Engine":
-    """The engine that `engines:` calls `name`; "default" is the embedded one even when the configuration says nothing."""
-    settings = config.engines.get(name)
-    if settings is not None and settings.kind is EngineKind.TRITON:
-        return open_triton(config, settings)
-    from inference.engines.embedded import EmbeddedEngine
-
-    threads = settings.threads if settings else None
-    return EmbeddedEngine(config.models, threads=threads, workers=config.node.workers, limits=model_limits(config, name), tell=_fallback)
+    """The engine that `engines:` calls `name`; computes and sends nothing yet."""
+    opening = Opening(repository=config.models, workers=config.node.workers, tell=_fallback)
+    return engine_kind(config, name).open(engine_settings(config, name).options, opening)
 
 
 def model_limits(config: Config, name: str = "default") -> "Limits":
-    """What the process of one model may take on an engine of kind embedded."""
-    from inference.engines.jail.model import Limits
-
-    settings = config.engines.get(name) or EngineSettings(name=name)
-    return Limits.usual(config.node.workers, memory=settings.memory, allow_code=settings.allow_code)
+    """What the process of one model may take on this machine: as an engine says that computes here, else as one that is told nothing."""
+    kind = engine_kind(config, name)
+    if kind.limits is not None:
+        return kind.limits(engine_settings(config, name).options, config.node.workers)
+    assert DEFAULT.limits is not None, "the default engine computes here"
+    return DEFAULT.limits(DEFAULT.options(), config.node.workers)
 
 
 def _fallback(fallback: "Fallback") -> None:
@@ -236,29 +274,8 @@ def _fallback(fallback: "Fallback") -> None:
     )
 
 
-def engine_kind(config: Config, name: str) -> EngineKind:
-    """Of which kind an engine is."""
-    settings = config.engines.get(name)
-    return settings.kind if settings is not None else EngineKind.EMBEDDED
-
-
-def open_triton(config: Config, settings: EngineSettings) -> "TritonEngine":
-    """An engine of kind triton; nothing is sent yet, the server may be away."""
-    from inference.engines.triton.channel import Tls
-    from inference.engines.triton.engine import TritonEngine
-
-    return TritonEngine(
-        settings.url,
-        config.models,
-        shared_memory=settings.shared_memory.value,
-        tls=Tls(ca=settings.tls.ca, cert=settings.tls.cert, key=settings.tls.key),
-        load=settings.load,
-        limit=settings.shared_memory_limit,
-    )
-
-
 def open_control(config: Config, name: str) -> "Control":
-    """What loads and unloads models on the server behind an engine of kind triton.
+    """What loads and unloads models on the server behind an engine.
 
     Raises
     ------
@@ -266,14 +283,13 @@ def open_control(config: Config, name: str) -> "Control":
         The engine computes in this process, or the configuration has none of this name.
     """
     from inference.engines.errors import NotATriton
-    from inference.engines.triton.channel import Tls
-    from inference.engines.triton.control import Control
 
     settings = config.engines.get(name)
-    if settings is None or settings.kind is not EngineKind.TRITON:
-        there = ", ".join(sorted(each for each, of in config.engines.items() if of.kind is EngineKind.TRITON)) or "none"
+    control = None if settings is None else BY_NAME[settings.options.kind].control
+    if settings is None or control is None:
+        there = ", ".join(sorted(each for each in config.engines if engine_kind(config, each).control is not None)) or "none"
         raise NotATriton(f'engine "{name}" is no Triton server in {config.path} (there: {there})')
-    return Control(settings.url, tls=Tls(ca=settings.tls.ca, cert=settings.tls.cert, key=settings.tls.key))
+    return control(settings.options, config.models)
 
 
 @lru_cache(maxsize=64)
@@ -283,11 +299,36 @@ def _application(name: str, folders: tuple[Path, ...], state: object) -> "Applic
     return load(name, folders)
 
 
-def application(config: Config, name: str) -> "Application":
-    """The application called `name`, with the models' versions that the repository serves now; loaded again only when these change."""
+def served(config: Config, name: str) -> "Application":
+    """The application called `name`, with the models' versions that the repository serves now; loaded again only when these change.
+
+    One whose manifest says no number in Series Numbers has none: what is decided and computed needs none, and to find it every manifest of
+    the routes is looked at.
+    """
     from inference.applications.serving import as_served
 
     return as_served(manifest(config, name), config.models)
+
+
+def application(config: Config, name: str) -> "Application":
+    """The same with its number in Series Numbers, which its objects need."""
+    found = served(config, name)
+    return found if found.series else replace(found, series=series_numbers(config, name)[name])
+
+
+class Applications:
+    """The applications of a process that encodes: their numbers are those among the routes in force, whenever the process began."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def adopt(self, config: Config) -> None:
+        """Number them among these routes from now on."""
+        self._config = config
+
+    def of(self, name: str) -> "Application":
+        """The application called `name`."""
+        return application(self._config, name)
 
 
 def manifest(config: Config, name: str) -> "Application":
@@ -295,6 +336,48 @@ def manifest(config: Config, name: str) -> "Application":
     from inference.applications.catalog import state
 
     return _application(name, config.application_folders, state(name, config.application_folders))
+
+
+def series_numbers(config: Config, *names: str) -> dict[str, int]:
+    """The numbers, in Series Numbers, of the applications that the routes run and of those `names`; one that cannot be loaded counts as
+    one that says no number.
+
+    Raises
+    ------
+    BrokenApplication
+        Two claim the same.
+    """
+    from inference.applications.errors import BrokenApplication, UnknownApplication
+    from inference.applications.numbering import numbered
+    from inference.errors import ModelError
+
+    stated = {}
+    for name in {one for route in config.routes for one in route.run}.union(names):
+        try:
+            stated[name] = manifest(config, name).series
+        except (BrokenApplication, UnknownApplication, ModelError):
+            # what is wrong with it is said to whoever runs it; the numbers of the others stay
+            stated[name] = 0
+    return numbered(stated)
+
+
+def demand_own_series_numbers(config: Config) -> None:
+    """Refuse applications whose results nobody could tell apart by their Series Numbers. No application of others is imported here.
+
+    Raises
+    ------
+    SeriesNumbersClash
+    """
+    from inference.applications.errors import BrokenApplication
+    from inference.applications.numbering import numbered
+
+    try:
+        if config.application_folders:
+            numbered(stated_numbers(config.application_folders, {one for route in config.routes for one in route.run}))
+        else:
+            series_numbers(config)
+    except BrokenApplication as clash:
+        raise SeriesNumbersClash(str(clash)) from clash
 
 
 def engine_of(config: Config, application_name: str) -> str:

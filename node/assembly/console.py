@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 from node.assembly import compose
 from node.assembly.audit import open_trail, process_of
 from node.assembly.editing import EditedRoutes
+from node.assembly.health import subjects
 from node.assembly.hosts import owner_of
-from node.assembly.reach import subjects
 from node.assembly.stages import Beat
 from node.assembly.trials import Trials
-from node.console.accesses import Accesses
+from node.console.access_audit import Accesses
 from node.console.errors import ConsoleAbsent
-from node.flow.clock import Clock, Tick
+from node.flow.scheduling import Scheduler, Tick
 from node.settings.config import Config
 
 if TYPE_CHECKING:
-    from node.journal.sql import SqlJournal
+    from node.journal.journal import Journal
 
 _BEAT_EVERY = timedelta(seconds=10)
 
@@ -35,17 +35,17 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
         What it is made of is not installed.
     """
     try:
-        from node.console.desk import Desk
+        from node.console.context import ConsoleContext
         from node.console.health import Health
         from node.console.images.gallery import Gallery
         from node.console.server import serve
     except ModuleNotFoundError as absent:
         raise ConsoleAbsent(f"the console needs {absent.name}") from absent
-    assert config.console is not None, "the family starts a console only where the configuration has one"
+    assert config.console is not None, "the supervisor starts a console only where the configuration has one"
     with contextlib.ExitStack() as opened:
         journal = opened.enter_context(contextlib.closing(compose.open_journal(config)))
         trials = opened.enter_context(contextlib.closing(Trials(config.path)))
-        desk = Desk(
+        context = ConsoleContext(
             journal=journal,
             settings=config.console,
             gallery=Gallery(journal, compose.open_blobs(config)),
@@ -57,15 +57,15 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
         )
         beat = Beat(journal, f"console {owner_of(config, os.getpid())}", journal.now)
         beat.step()
-        clock = Clock([Tick(stage=beat, every=_BEAT_EVERY)])
+        clock = Scheduler([Tick(stage=beat, every=_BEAT_EVERY)])
         clock.start()
         try:
-            serve(desk, stop, ready=ready)
+            serve(context, stop, ready=ready)
         finally:
             clock.stop()
 
 
-def _accesses(config: Config, journal: "SqlJournal", opened: contextlib.ExitStack) -> Accesses:
+def _accesses(config: Config, journal: "Journal", opened: contextlib.ExitStack) -> Accesses:
     trail = open_trail(config)
     if trail is None:
         return Accesses(journal)

@@ -1,28 +1,53 @@
 """The routes of the configuration file, as the console edits them: read and checked where they stand, written whole or not at all."""
 
+import contextlib
 import hashlib
 import os
 import re
+import secrets
 import threading
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from node.assembly.editing_errors import ChangedMeanwhile, MayNotLast
+from node.assembly.compose import demand_own_series_numbers
+from node.assembly.configuration import load
 from node.assembly.in_force import Serving, serving
 from node.assembly.reload import NeedsRestart, NoAnswer, answer_of, other_blocks
-from node.assembly.replacing import replaced
 from node.assembly.trials import Trials
-from node.console.editing import Checked, Problem, Progress, Reload, RoutesRefused, Saved, Shown
+from node.console.editing import Checked, EditedRoutesRefused, Problem, Progress, Reload, RoutesInFile, Saved
 from node.domain.errors import ConfigError
-from node.observe.events import event
+from node.observe.security import RoutesSaved, tell
 from node.settings.config import Config
 from node.settings.errors import ConfigSyntax
-from node.settings.load import load
 from node.settings.routes_part import RoutesPart, routes_part
 from node.settings.source import read
 
 _PATIENCE_S = 30.0
+_PLACE = re.compile(r":(\d+):(\d+): ")
+_KEPT = ".before"
+
+
+class ChangedMeanwhile(ConfigError):
+    """The configuration file is not the one any more that was edited."""
+
+    code = "HLM-2104"
+    remedy = "Copy your edit, load the page again, and make it in the file as it is now."
+
+
+class CannotWrite(ConfigError):
+    """The console may not, or cannot, write the configuration file."""
+
+    code = "HLM-2105"
+    remedy = "Put the text into the file on the node and run `hilum routes reload`; or let the node's user write the file's folder."
+
+
+class MayNotLast(ConfigError):
+    """The configuration file was written, and the system could not promise to keep it."""
+
+    code = "HLM-2107"
+    remedy = "The disk fails, mostly: look at the system's log. Then run `hilum routes reload` to put what stands in the file in force."
 
 
 class EditedRoutes:
@@ -31,7 +56,7 @@ class EditedRoutes:
     Parameters
     ----------
     in_force
-        Where the configuration in force lies; None: there is no family, and what was read holds.
+        Where the configuration in force lies; None: no supervisor runs, and what was read holds.
     """
 
     def __init__(self, config: Config, in_force: Path | None, trials: Trials) -> None:
@@ -40,12 +65,12 @@ class EditedRoutes:
         self._trials = trials
         self._guard = threading.Lock()
 
-    def shown(self) -> Shown:
+    def shown(self) -> RoutesInFile:
         """The block as it stands in the file now."""
         data = read(self._config.path)
         part = routes_part(data, self._config.path)
         revision, problems = self._revision(part, data)
-        return Shown(
+        return RoutesInFile(
             path=str(self._config.path),
             text=part.text,
             line=part.line,
@@ -61,7 +86,7 @@ class EditedRoutes:
         part = self._part()
         try:
             loaded, _ = self._loaded(part, text)
-        except RoutesRefused as wrong:
+        except EditedRoutesRefused as wrong:
             return Checked(line=part.line, revision="", routes=0, problems=wrong.problems)
         return Checked(line=part.line, revision=loaded.digest, routes=len(loaded.routes), problems=())
 
@@ -90,7 +115,7 @@ class EditedRoutes:
         self._trials.stop(number)
 
     def saved(self, text: str, file_digest: str, by: str, address: str = "") -> Saved:
-        """Write them into the file, and have the families of this host take them up.
+        """Write them into the file, and have the supervisors of this host take them up.
 
         Raises
         ------
@@ -115,7 +140,7 @@ class EditedRoutes:
                 before = self._revision(part, data)[0]
                 written = replaced(path, data, whole)
                 kept = str(written.kept)
-                event("routes.saved", by=by, address=address, path=str(path), before=before, config_digest=fresh.digest, kept=kept)
+                tell(RoutesSaved(by=by, address=address, path=str(path), before=before, config_digest=fresh.digest, kept=kept))
                 if written.doubt:
                     raise MayNotLast(written.doubt)
         return Saved(
@@ -135,14 +160,16 @@ class EditedRoutes:
 
         Raises
         ------
-        RoutesRefused
+        EditedRoutesRefused
             It is no good.
         """
         try:
             whole = part.replaced(text)
-            return load(part.path, text=whole), whole
+            loaded = load(part.path, text=whole)
+            demand_own_series_numbers(loaded)
+            return loaded, whole
         except ConfigError as wrong:
-            raise RoutesRefused(_problems(wrong, part, part.last_of(text))) from wrong
+            raise EditedRoutesRefused(_problems(wrong, part, part.last_of(text))) from wrong
 
     def _revision(self, part: RoutesPart, data: bytes) -> tuple[str, tuple[Problem, ...]]:
         """What the routes of the file are called, or what is wrong with it."""
@@ -163,9 +190,6 @@ class EditedRoutes:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-_PLACE = re.compile(r":(\d+):(\d+): ")
 
 
 def _problems(wrong: ConfigError, part: RoutesPart, last: int) -> tuple[Problem, ...]:
@@ -191,12 +215,75 @@ def _obstacle(path: Path) -> str:
     return f"{target} is a mount of its own, which cannot be replaced" if os.path.ismount(target) else ""
 
 
-def _asked(family: Serving, by: str) -> Reload:
-    """What a family says to the reload."""
+def _asked(supervisor: Serving, by: str) -> Reload:
+    """What a supervisor says to the reload."""
     try:
-        one = answer_of(family, family.ask(by), _PATIENCE_S)
+        one = answer_of(supervisor, supervisor.ask(by), _PATIENCE_S)
     except NoAnswer as silent:
-        return Reload(pid=family.pid, digest="", before="", code=silent.code, reason=str(silent))
+        return Reload(pid=supervisor.pid, digest="", before="", code=silent.code, reason=str(silent))
     except OSError as gone:
-        return Reload(pid=family.pid, digest="", before="", code=NoAnswer.code, reason=f"the node could not be asked: {gone.strerror}")
-    return Reload(pid=family.pid, digest=one.digest, before=one.before, code=one.code, reason=one.reason)
+        return Reload(pid=supervisor.pid, digest="", before="", code=NoAnswer.code, reason=f"the node could not be asked: {gone.strerror}")
+    return Reload(pid=supervisor.pid, digest=one.digest, before=one.before, code=one.code, reason=one.reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A file that was replaced; `kept` is where the one before lies. `doubt` says why it may not outlive a loss of power; mostly empty."""
+
+    kept: Path
+    doubt: str
+
+
+def replaced(path: Path, data: bytes, whole: bytes) -> Written:
+    """Put `whole` in the place of the file that holds `data`; a crash leaves one or the other.
+
+    Raises
+    ------
+    CannotWrite
+        The system refuses. The file is as it was.
+    ChangedMeanwhile
+        It holds something else than `data` by now. It stays so.
+    """
+    target = path.resolve()  # a link stays a link
+    kept = target.with_name(f"{target.name}{_KEPT}")
+    with contextlib.ExitStack() as made:
+        try:
+            folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+            made.callback(os.close, folder)
+            found = target.stat()
+            before, after = _beside(kept, data, found, made), _beside(target, whole, found, made)
+            if target.read_bytes() != data:  # loading what was edited may have taken seconds
+                raise ChangedMeanwhile(f"{path}: somebody else changed the file while the routes were checked")
+            before.rename(kept)
+            after.rename(target)
+        except OSError as refused:
+            raise CannotWrite(f"{target}: {refused.strerror}; the file is as it was") from refused
+        try:
+            os.fsync(folder)
+        except OSError as refused:
+            return Written(
+                kept=kept, doubt=f"{target}: the routes stand in it, but the system could not flush its folder: {refused.strerror}"
+            )
+    return Written(kept=kept, doubt="")
+
+
+def _beside(path: Path, content: bytes, like: os.stat_result, made: contextlib.ExitStack) -> Path:
+    """A file beside `path`, on disk, with the rights of `like` as far as they may be given; gone with `made`, unless it is renamed."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(3)}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    made.callback(_gone, fresh)
+    with open(descriptor, "wb") as file:
+        file.write(content)
+        with contextlib.suppress(PermissionError):  # a group that the node's user is not of
+            os.fchown(descriptor, -1, like.st_gid)
+        with contextlib.suppress(PermissionError):  # only root gives files away
+            os.fchown(descriptor, like.st_uid, -1)
+        os.fchmod(descriptor, like.st_mode & 0o777)
+        file.flush()
+        os.fsync(descriptor)
+    return fresh
+
+
+def _gone(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)

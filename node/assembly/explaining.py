@@ -1,16 +1,19 @@
-"""Why each route would or would not take each series of a study that was received, by the routes of a configuration."""
+"""Why each route would or would not take each series of a study, received or in files, by the routes of a configuration."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from inference.errors import HilumError
 from node.domain.arrival import Arrival
-from node.domain.route import Decision
+from node.domain.route import Decision, Route
 
 if TYPE_CHECKING:
-    from node.flow.routing import SeriesView
-    from node.journal.port import Journal
+    from inference.applications.port import Accepts
+    from node.journal.journal import Journal
+    from node.routing.decisions import SeriesView
     from node.settings.config import Config
 
 
@@ -34,37 +37,94 @@ def of_received(
     sender, called
         The peer and the called AE title that are taken to have been there; None: those that were.
     """
-    from node.assembly.compose import application, engine_of, manifest
-    from node.flow.asking import Asking
-    from node.flow.pairing import Pairing
-    from node.flow.series import series_of
+    from node.assembly.compose import engine_of, manifest, served
+    from node.routing.pairing import Pairing
+    from node.routing.planning import JobPlanner
+    from node.routing.series import series_of
 
     now, then = [], []
-    application_of = partial(application, config)
+    application_of = partial(served, config)
     pairing = Pairing(opened, config.routes, application_of)
-    asking = Asking(
-        opened,
+    planner = JobPlanner(
+        opened.instances,
         pairing,
         config.routes,
         partial(engine_of, config),
         application_of,
         declared_of=partial(manifest, config),
-        known=opened,
+        known=opened.shortage,
         settle_of=config.settle_of,
     )
     newest: dict[tuple[str | None, str | None], Arrival] = {}
-    for arrival in opened.arrivals(study=study):
+    for arrival in opened.arrivals.find(study=study):
         newest[arrival.peer, arrival.series_instance_uid] = arrival
     for arrival in newest.values():
-        instances = opened.arrival_instances(arrival.id)
+        instances = opened.instances.of_arrival(arrival.id)
         series = series_of(opened, arrival, instances)
         views = tuple(content.view for content in series)
         sent = replace(arrival, peer=sender or arrival.peer, called_ae=called or arrival.called_ae)
         calling = instances[0].calling_ae if instances else ""
-        asked = asking.of(sent, series, calling, datetime.now(UTC))
+        asked = planner.of(sent, series, calling, datetime.now(UTC))
         now.append(Explained(study_instance_uid=study, views=views, decisions=tuple(asked.decisions), digest=config.digest))
-        decisions = tuple(opened.decisions(arrival.id))
+        decisions = tuple(opened.routing.decisions(arrival.id))
         if decisions:
-            digest = opened.config_digest(arrival.id) or ""
+            digest = opened.routing.config_digest(arrival.id) or ""
             then.append(Explained(study_instance_uid=study, views=views, decisions=decisions, digest=digest))
     return now, then
+
+
+def with_others(config: "Config", study: str, views: "Mapping[str, Sequence[SeriesView]]", decisions: Sequence[Decision]) -> list[Decision]:
+    """The decisions about `study`, with what there is to say of priors, whole studies and series that are needed, as the node says it."""
+    routes = {route.name: route for route in config.routes}
+    return [_with(decision, routes[decision.route], config, study, views) for decision in decisions]
+
+
+def _with(decision: Decision, route: Route, config: "Config", study: str, views: "Mapping[str, Sequence[SeriesView]]") -> Decision:
+    from inference.applications.port import Takes
+    from node.routing.decisions import holds_images
+    from node.routing.gate import excludes, gated, unfit, unfits
+    from node.routing.needs import would
+    from node.routing.priors import EarlierStudy, choose
+
+    (current,) = [view for view in views[study] if view.series_instance_uid == decision.series_instance_uid]
+    judged = would(route, views[study], datetime.now(UTC)) if decision.matched else None
+    said: list[str] = []
+    if judged is not None:
+        decision = replace(decision, tried=(*decision.tried, *judged.tried))
+        if judged.missing and decision.chosen and (judged.withheld or judged.parks):
+            return replace(decision, chosen=False, reason=judged.reason)
+        if judged.withheld or judged.parks:
+            return decision
+        if judged.missing and decision.chosen:
+            said.append(judged.reason)
+    chosen = decision.chosen
+    applications = {name: accepts for name in route.run if (accepts := _accepts(config, name)) is not None}
+    decision = gated(decision, applications, current)
+    excluded = {name: why for name, accepts in applications.items() if decision.matched and (why := unfit(accepts, current))}
+    for name, accepts in applications.items():
+        if accepts.whole_study and decision.matched and holds_images(current):
+            chosen = True
+            said.append(f"{name}: analysed as a whole, with the other series of the study that match")
+        elif accepts.takes is Takes.PAIR and decision.chosen:
+            others = [
+                EarlierStudy(study_instance_uid=uid, series=tuple(series), unfit=unfits(accepts, series))
+                for uid, series in views.items()
+                if uid != study
+            ]
+            said.append(f"{name}: {choose(current, others, route).reason}")
+    said += [excludes(name, why) for name, why in excluded.items() if chosen]
+    if not said:
+        return decision
+    if excluded.keys() == set(route.run):
+        return replace(decision, chosen=False, reason="; ".join(said))
+    first = decision.reason if decision.chosen else "all conditions hold"
+    return replace(decision, chosen=chosen, reason="; ".join([first, *said]))
+
+
+def _accepts(config: "Config", application: str) -> "Accepts | None":
+    from node.assembly import compose
+
+    try:
+        return compose.manifest(config, application).accepts
+    except HilumError:
+        return None  # `hilum doctor` says what is wrong with it

@@ -3,36 +3,46 @@
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from node.assembly import compose
-from node.assembly.commitment import committing
-from node.assembly.history import telling_history
+from node.assembly.audit import open_trail, process_of
 from node.assembly.horizon import Everywhere, journaled_until
 from node.assembly.hosts import host_of, owner_of
 from node.assembly.identity import agree, refuse_other_places
-from node.assembly.in_force import Followed
+from node.assembly.in_force import RoutesInForce
 from node.assembly.index import indexing, telling
-from node.assembly.notices import telling_people
+from node.assembly.notices import messengers, telling_people
 from node.assembly.roles import shares_journal
-from node.assembly.stages import Beat, Forgotten, Led, Ringing, Rounds, Swept
-from node.blobs.port import Blobs, Inbox
-from node.flow.backwards import Backwards
-from node.flow.clock import Clock, Tick, turn
+from node.assembly.stages import Beat, Forgotten, Led, Rounds, Swept, Waking
+from node.blobs.port import Blobs
+from node.commitment.scp import CommitmentScp
+from node.commitment.scu import CommitmentScu
+from node.domain.stage import Stage
+from node.flow.clock_step import ClockStep
 from node.flow.deliver import Deliver
-from node.flow.marks import OldMarks
-from node.flow.orphans import Orphans
-from node.flow.patience import Patience
-from node.flow.port import Stage
-from node.flow.retention import Retention
 from node.flow.route import RouteStage
-from node.flow.settle import Settle
-from node.flow.superseded import WithdrawalStage
-from node.flow.unanswered import StatementStage
-from node.journal.port import Journal
+from node.flow.scheduling import Scheduler, Tick, turn
+from node.flow.settle import SettleStage
+from node.journal.journal import Journal
+from node.journal.port import Leader
+from node.observe.audit.trail import Trail
 from node.settings.config import Config
+from node.spool.port import Inbox
+from node.upkeep.aging import PriorityAging
+from node.upkeep.archive_notes import StatementStage, WithdrawalStage
+from node.upkeep.audit import AuditStage
+from node.upkeep.notices import follower_of
+from node.upkeep.orphans import Orphans
+from node.upkeep.retention import OldDeliveryMarks, Retention
+
+if TYPE_CHECKING:
+    from node.dimse.sending.commitment import PeerCommitment
+
 
 _BEAT_EVERY = timedelta(seconds=10)
 _RETAIN_EVERY = timedelta(seconds=30)
@@ -43,6 +53,7 @@ _LOOK_FOR_ORPHANS_EVERY = timedelta(seconds=10)
 _ROUND_S = 4 * 3600.0  # a listing of everything is dear, and nothing waits for what it finds
 _FORGET_EVERY = timedelta(hours=1)
 _LISTING_S = 3600.0
+_TELL_EVERY = timedelta(seconds=1)
 
 
 def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], in_force: Path | None = None) -> None:
@@ -59,29 +70,29 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
         sinks = {name: compose.open_sink(config, sink) for name, sink in config.sinks.items()}
         deliver = Deliver(journal, blobs, sinks, config, journal.now, owner)
         horizon = _horizon(config, journal, inbox)
-        settle = Settle(journal, config, journal.now, lambda peer: compose.requestor(config, peer, brisk=True), horizon=horizon)
+        settle = SettleStage(journal, config, journal.now, lambda peer: compose.requestor(config, peer, brisk=True), horizon=horizon)
         route = RouteStage(
             journal,
             config,
             journal.now,
             lambda name: compose.engine_of(config, name),
-            lambda name: compose.application(config, name),
+            lambda name: compose.served(config, name),
             lambda name: compose.manifest(config, name),
         )
         route.blame()
         beat = Beat(journal, f"flow {owner}", journal.now)
         beat.step()
-        clock = Clock(
+        clock = Scheduler(
             [
                 Tick(stage=beat, every=_BEAT_EVERY),
-                Tick(stage=Led(Retention(journal, blobs, config, journal.now), leader), every=_RETAIN_EVERY),
-                Tick(stage=Led(Patience(journal, config, journal.now), leader), every=_MOVE_UP_EVERY),
+                Tick(stage=Led(Retention(journal, blobs, config, journal.now, followers=followers(config)), leader), every=_RETAIN_EVERY),
+                Tick(stage=Led(PriorityAging(journal, config, journal.now), leader), every=_MOVE_UP_EVERY),
                 Tick(stage=Led(StatementStage(journal, config, journal.now), leader), every=_STATE_EVERY),
                 Tick(stage=Led(WithdrawalStage(journal, config, journal.now), leader), every=_STATE_EVERY),
             ]
         )
         # a clock of its own: listing a large bucket must not keep the signs of life waiting
-        slow = Clock(
+        slow = Scheduler(
             [
                 Tick(
                     stage=Led(Rounds(Orphans(journal, inbox, blobs, journal.now), rest_s=_ROUND_S), leader), every=_LOOK_FOR_ORPHANS_EVERY
@@ -93,8 +104,8 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
             most_s=_LISTING_S,
         )
         with (
-            contextlib.closing(compose.bell(config, "flow")) as bell,
-            contextlib.closing(compose.bell(config, "work")) as work,
+            contextlib.closing(compose.wake_up(config, "flow")) as woken,
+            contextlib.closing(compose.wake_up(config, "work")) as work,
             telling(config, journal, inbox),
             telling_history(config, journal, leader),
             telling_people(config, journal, leader),
@@ -103,22 +114,22 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
 
             def wait(timeout_s: float) -> None:
                 # no sweep too early, none late: a quiet window that ends between two sweeps would cost half a second on average
-                bell.wait(settle.due_in_s(timeout_s) if leader.leads else timeout_s)
+                woken.wait(settle.due_in_s(timeout_s) if leader.leads else timeout_s)
 
             clock.start()
             slow.start()
             try:
                 # in a thread: neither a slow sink nor a sweep keeps a study from being seen, and a long batch keeps nothing from its sink
-                with indexing(config, journal, inbox, blobs, bell, stop, in_force=in_force):
+                with indexing(config, journal, inbox, blobs, woken, stop, in_force=in_force):
                     ready()
                     # among the stages, not on the clock that may have gone back
-                    backwards = Backwards(journal, config, journal.now)
-                    followed = Followed(config, in_force, [route, backwards])
+                    backwards = ClockStep(journal, config, journal.now)
+                    followed = RoutesInForce(config, in_force, [route, backwards])
                     stages: list[Stage] = [
                         followed,
-                        Led(Ringing(backwards, work), leader),
+                        Led(Waking(backwards, work), leader),
                         Led(settle, leader),
-                        Led(Ringing(route, work), leader),
+                        Led(Waking(route, work), leader),
                         deliver,
                         *commitment,
                     ]
@@ -131,14 +142,63 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
 
 
 def _old_marks(config: Config, journal: Journal, blobs: Blobs) -> Stage:
-    return OldMarks(blobs, journal.now, keep=config.store.keep_headers)
+    return OldDeliveryMarks(blobs, journal.now, keep=config.store.keep_headers)
 
 
 def _horizon(config: Config, journal: Journal, inbox: Inbox) -> Callable[[], datetime | None]:
     """Up to when everything received is journaled: here alone, or on every host."""
-    spool = config.store.spool or config.store.blobs
+    spool = config.store.spooled
 
     def here() -> datetime | None:
         return journaled_until(journal, inbox, spool)
 
     return Everywhere(journal, here, host_of(config)) if shares_journal(config) else here
+
+
+@contextlib.contextmanager
+def telling_history(config: Config, journal: Journal, leader: Leader) -> Iterator[None]:
+    """Follow the journal's history while the block runs, and this process leads.
+
+    On a clock of its own: neither a slow disk nor a long history may keep other sweeps waiting.
+    """
+    trail = open_trail(config)
+    if trail is None:
+        yield
+        return
+    stage = audit_stage(config, journal, trail)
+    stage.begin()
+    clock = Scheduler([Tick(stage=Led(stage, leader), every=_TELL_EVERY)])
+    clock.start()
+    try:
+        yield
+    finally:
+        clock.stop()
+        trail.close()
+
+
+def followers(config: Config) -> list[str]:
+    """Under which names the history is followed that this configuration has told to somebody."""
+    return [*([] if config.audit.folder is None else [AuditStage.name]), *(follower_of(name) for name in messengers(config))]
+
+
+def audit_stage(config: Config, journal: Journal, trail: Trail) -> AuditStage:
+    """What tells the history."""
+    return AuditStage(journal, config, journal.now, trail.write, partial(compose.recipient, config), process=process_of(config, "flow"))
+
+
+@contextlib.contextmanager
+def committing(
+    config: Config, journal: Journal, blobs: Blobs, leader: Leader, horizon: Callable[[], datetime | None]
+) -> Iterator[list[Stage]]:
+    """The stages of storage commitment in both roles, for the block; of all flow processes the leader alone steps them."""
+
+    def committer(peer: str) -> "PeerCommitment":
+        return compose.committer(config, peer, journal.now)
+
+    asks = CommitmentScu(journal, config, journal.now, committer, compose.open_commitment_inbox(config))
+    answers = CommitmentScp(journal, blobs, config, journal.now, committer, horizon=horizon)
+    try:
+        yield [Led(asks, leader), Led(answers, leader)]
+    finally:
+        asks.close()
+        answers.close()

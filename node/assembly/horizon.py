@@ -6,12 +6,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from node.blobs.owed import oldest_owed
-from node.blobs.port import Inbox
-from node.blobs.promised import came_ns
 from node.domain.errors import JournalError
-from node.journal.port import Journal
+from node.journal.journal import Journal
 from node.observe.events import alarm, event
+from node.spool.port import Inbox
+from node.spool.proof import received_ns
+from node.spool.shortfalls import oldest_shortfall
 
 _SPOOL = "spool "
 _TICK_S = 0.01
@@ -20,7 +20,7 @@ _GONE = timedelta(seconds=60)
 """A receiver that has said nothing for so long is dead, or cut off: the others go on without it, and what it still has opens a revision
 when it returns."""
 _UNREAD_S = 60.0
-"""What is owed and was not journaled for so long holds nobody up: the disk does not give it."""
+"""A shortfall that was not journaled for so long holds nothing up: the disk does not give it."""
 _LOOK_EVERY = timedelta(milliseconds=500)
 
 
@@ -33,7 +33,7 @@ def journaled_until(journal: Journal, inbox: Inbox, spool: Path) -> datetime | N
 def _refused_until(journal: Journal, spool: Path) -> datetime | None:
     """When the oldest refusal, or the oldest transfer that broke off, was written that is not journaled: nothing settles as whole before
     it is known what it lacks."""
-    written_s = oldest_owed(spool, since=time.time() - _UNREAD_S)
+    written_s = oldest_shortfall(spool, since=time.time() - _UNREAD_S)
     return None if written_s is None else journal.at(written_s - _TICK_S)
 
 
@@ -42,7 +42,7 @@ def _received_until(journal: Journal, inbox: Inbox) -> datetime | None:
     behind it."""
     while (oldest := inbox.oldest()) is not None:
         with contextlib.suppress(FileNotFoundError):  # it went on meanwhile
-            ended_s, began_s = oldest.stat().st_mtime, came_ns(oldest.name) / 1e9
+            ended_s, began_s = oldest.stat().st_mtime, received_ns(oldest.name) / 1e9
             return journal.at(min(ended_s, began_s - _TICK_S if began_s else ended_s))
     return None
 
@@ -62,14 +62,14 @@ class Telling:
         """Tell it; never counts as work."""
         now = self._journal.now()  # before the inbox is looked at: what comes later is later than this
         oldest = journaled_until(self._journal, self._inbox, self._spool)
-        self._journal.beat(_process(self._host), (oldest or now).isoformat(), now)
+        self._journal.processes.beat(_process(self._host), (oldest or now).isoformat(), now)
         return 0
 
     def leave(self) -> None:
         """Nobody need wait for a spool that is empty and gets no more; one that is not is waited for, for a while."""
         with contextlib.suppress(JournalError):  # they wait a minute in vain
             if self._inbox.oldest() is None:
-                self._journal.release(_process(self._host).removeprefix(_SPOOL), self._journal.now())
+                self._journal.processes.release(_process(self._host).removeprefix(_SPOOL), self._journal.now())
 
 
 class Everywhere:
@@ -94,7 +94,7 @@ class Everywhere:
 
     def _look(self, now: datetime) -> datetime | None:
         try:
-            beats = self._journal.beats()
+            beats = self._journal.processes.beats()
         except JournalError:
             # others could not say anything either: they get their time again once they can
             self._reachable_since = None

@@ -1,6 +1,6 @@
 """Who holds leases: the processes of this host, and which of those that were here before are dead.
 
-A host is named by its node name and a number that was drawn once for its run folder: two machines with one name, or two families with
+A host is named by its node name and a number that was drawn once for its run folder: two machines with one name, or two supervisors with
 spools of their own on one machine, are different hosts.
 """
 
@@ -17,8 +17,8 @@ _ALIVE = "alive"
 
 
 def run_folder(config: Config) -> Path:
-    """Where the processes of one host leave their bells, their locks and their signs of life: beside its spool."""
-    own = config.store.spool or config.store.blobs
+    """Where the processes of one host leave their wake-up pipes, their locks and their signs of life: beside its spool."""
+    own = config.store.spooled
     return own.with_name(own.name + ".run")
 
 

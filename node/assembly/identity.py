@@ -4,21 +4,63 @@ The journal makes the identity, because it settles who was first; then the blobs
 that ends anywhere in between is gone on with by the next.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from node.assembly import compose
 from node.assembly.hosts import make_run_folder, run_folder
-from node.assembly.identity_errors import BlobsLost, JournalLost, NotANewJournal, StoresMixed
-from node.blobs.errors import BlobsFailed
 from node.blobs.files import flush_folder, write_flushed
-from node.blobs.port import Blobs
-from node.blobs.signs import hold_anything, identities, identities_of_spool, sign, sign_spool
+from node.blobs.identity import hold_anything, identities, identities_of_spool, sign, sign_spool
+from node.blobs.port import Blobs, BlobsFailed
 from node.domain.errors import JournalError
 from node.domain.store import new_identity
-from node.journal.port import Journal
 from node.observe.events import event
 from node.settings.config import Config
+
+if TYPE_CHECKING:
+    from node.journal.journal import Journal
+
+
+class JournalLost(JournalError):
+    """There is no journal, or an empty one, where the blobs are those of a store that had one."""
+
+    code = "HLM-7059"
+    remedy = (
+        "Mount the journal's disk, or correct `store: {journal: …}`; or restore the last backup (`hilum restore`). Only where it is lost "
+        "for good: `hilum serve --new-journal` begins a new one over these blobs, which takes back the instances of the old one a day "
+        "later and knows nothing else of it."
+    )
+
+
+class BlobsLost(JournalError):
+    """The journal is of a store whose blobs (or whose spool) are not there: gone, not mounted, or another place."""
+
+    code = "HLM-7060"
+    remedy = (
+        "Mount the disk of the blobs, or correct `store: {blobs: …}` (`bucket`, `spool`); or restore the last backup. Only where they "
+        "are lost for good: `hilum serve --new-blobs` goes on without them, and what the journal names of them cannot be analysed or "
+        "sent again."
+    )
+
+
+class StoresMixed(JournalError):
+    """The journal and the blobs (or the spool) are of different stores: each knows who it is, and they do not agree."""
+
+    code = "HLM-7061"
+    remedy = (
+        "Correct `store:` of the configuration, or restore journal and blobs of one backup. There is no option to mean it: instances of "
+        "one store would be analysed, deleted and sent under the rows of another."
+    )
+
+
+class NotANewJournal(JournalError):
+    """`--new-journal` was given, and the journal holds rows."""
+
+    code = "HLM-7062"
+    remedy = "Move the old journal away (its file with -wal and -shm, or the database's schema) and start again with the option."
+    retry = False
+
 
 _RECORD = "store"
 _SAMPLE = 8
@@ -35,8 +77,8 @@ class Meant:
 NOTHING = Meant()
 
 
-def refuse_unless_new(config: Config, meant: Meant = NOTHING) -> None:
-    """Let no journal be made where there was one.
+def refuse_unless_new(config: Config, open_blobs: Callable[[], Blobs], meant: Meant = NOTHING) -> None:
+    """Let no journal be made where there was one; `open_blobs` opens the blobs as they lie there.
 
     Raises
     ------
@@ -47,7 +89,7 @@ def refuse_unless_new(config: Config, meant: Meant = NOTHING) -> None:
         return
     where = _journal_name(config)
     try:
-        blobs = compose.open_bare_blobs(config)
+        blobs = open_blobs()
         there = identities(blobs)
         holds = bool(there) or hold_anything(blobs)
     except JournalError as away:
@@ -62,7 +104,7 @@ def refuse_unless_new(config: Config, meant: Meant = NOTHING) -> None:
         raise JournalLost(f"{where} holds no journal, and this host served the store {known} from here; its blobs are gone as well")
 
 
-def refuse_another_journal(config: Config, journal: Journal, meant: Meant = NOTHING) -> None:
+def refuse_another_journal(config: Config, journal: "Journal", meant: Meant = NOTHING) -> None:
     """Keep whoever asks a server by name (a command, a process that starts again) from another store's journal behind that name.
 
     Raises
@@ -72,12 +114,12 @@ def refuse_another_journal(config: Config, journal: Journal, meant: Meant = NOTH
     """
     if config.store.journal.startswith("sqlite:") or meant.new_journal:
         return
-    here, known = recorded(config), journal.known_store()
-    if here is not None and known is not None and known.identity != here and journal.knows_anything():
+    here, known = recorded(config), journal.store.known()
+    if here is not None and known is not None and known.identity != here and journal.store.knows_anything():
         raise StoresMixed(f"{_journal_name(config)} is the journal of the store {known.identity}, and this host serves {here}")
 
 
-def agree(config: Config, journal: Journal, blobs: Blobs, meant: Meant = NOTHING) -> str:
+def agree(config: Config, journal: "Journal", blobs: Blobs, meant: Meant = NOTHING) -> str:
     """Compare journal, blobs and spool, and let new ones know each other; the store's identity.
 
     Raises
@@ -89,11 +131,11 @@ def agree(config: Config, journal: Journal, blobs: Blobs, meant: Meant = NOTHING
     JournalError
         One of them is away.
     """
-    there, known = identities(blobs), journal.known_store()
+    there, known = identities(blobs), journal.store.known()
     if len(there) > 1:
         raise StoresMixed(f"{_blobs_name(config)} holds the blobs of several stores: {', '.join(there)}")
     borne = there[0] if there else None
-    if meant.new_journal and (known is None or known.identity != borne) and journal.knows_anything():
+    if meant.new_journal and (known is None or known.identity != borne) and journal.store.knows_anything():
         raise NotANewJournal(f"{_journal_name(config)} holds what was received before")
     if known is None:
         identity = _first(config, journal, blobs, borne, meant)
@@ -103,12 +145,12 @@ def agree(config: Config, journal: Journal, blobs: Blobs, meant: Meant = NOTHING
         identity = known.identity
     elif borne == known.identity:
         identity = borne
-    elif journal.knows_anything():
+    elif journal.store.knows_anything():
         raise StoresMixed(
             f"{_journal_name(config)} is the journal of the store {known.identity}, and {_blobs_name(config)} holds the blobs of {borne}"
         )
     elif meant.new_journal:
-        journal.belong_anew(borne, journal.now())
+        journal.store.belong_anew(borne, journal.now())
         identity = borne
     else:
         raise JournalLost(f"{_journal_name(config)} is a new journal, and {_blobs_name(config)} holds the blobs of the store {borne}")
@@ -116,15 +158,15 @@ def agree(config: Config, journal: Journal, blobs: Blobs, meant: Meant = NOTHING
     if borne is None:
         sign(blobs, identity)
     if known is None or not known.signed:
-        journal.signed(journal.now())
+        journal.store.signed(journal.now())
         event("store.identified", identity=identity)
     _keep(config, identity)
     return identity
 
 
-def _first(config: Config, journal: Journal, blobs: Blobs, borne: str | None, meant: Meant) -> str:
+def _first(config: Config, journal: "Journal", blobs: Blobs, borne: str | None, meant: Meant) -> str:
     """The identity of a journal that has none: it is new, or of an earlier release."""
-    if not journal.knows_anything():
+    if not journal.store.knows_anything():
         holds = borne is not None or hold_anything(blobs)
         if holds and not meant.new_journal:
             of = "" if borne is None else f" of the store {borne}"
@@ -133,12 +175,12 @@ def _first(config: Config, journal: Journal, blobs: Blobs, borne: str | None, me
             raise BlobsLost(f"this host served the store {known} from here, and neither {_journal_name(config)} nor the blobs are its")
     elif not meant.new_blobs and not _are_there(journal, blobs):
         raise BlobsLost(f"of what {_journal_name(config)} names, nothing lies in {_blobs_name(config)}")
-    return journal.belong(borne or new_identity()).identity
+    return journal.store.belong(borne or new_identity()).identity
 
 
-def _are_there(journal: Journal, blobs: Blobs) -> bool:
+def _are_there(journal: "Journal", blobs: Blobs) -> bool:
     """Whether blobs that the rows want lie there, or none is wanted: a sample of both ends, half of which may be on its way."""
-    wanted = journal.wanted_blobs(_SAMPLE)
+    wanted = journal.store.wanted_blobs(_SAMPLE)
     return not wanted or 2 * sum(map(blobs.has, wanted)) >= len(wanted)
 
 
@@ -182,6 +224,18 @@ def spool_of(config: Config) -> Path | None:
     """The folder of a spool that is not in the folder of the blobs; None: it is."""
     store = config.store
     return store.spool or (store.blobs if store.bucket is not None else None)
+
+
+def places_of(config: Config) -> dict[str, Path]:
+    """The places of a store on this host, by what they are: a journal on a server and a bucket have none."""
+    store, places = config.store, dict[str, Path]()
+    if store.journal.startswith("sqlite:"):
+        places["journal"] = Path(store.journal.removeprefix("sqlite:"))
+    if store.bucket is None:
+        places["blobs"] = store.blobs
+    if (spool := spool_of(config)) is not None:
+        places["spool"] = spool
+    return places
 
 
 def _refuse_spool(config: Config, identity: str, meant: Meant, *, served: str | None = None) -> None:

@@ -1,7 +1,7 @@
-"""The configuration in force: what a family was started with, and the routes that were accepted since, as its processes read it.
+"""The configuration in force: what a supervisor was started with, and the routes that were accepted since, as its processes read it.
 
-It lies in a folder of the family's own, not where the operator edits: a process that dies and is started again finds what the others go by,
-whatever the file says by then.
+It lies in a folder of the supervisor's own, not where the operator edits: a process that dies and is started again finds what the others go
+by, whatever the file says by then.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from node.domain.errors import ConfigError
 from node.observe.events import alarm, event
 from node.settings.config import Config
 
-_FAMILY = "family."
+_SUPERVISOR = "family."
 _LOCK = "lock"
 _TEXT = "hilum.yaml"
 _ASKED = "asked."
@@ -39,12 +39,12 @@ class InForce:
 
     def __init__(self, config: Config) -> None:
         _sweep(config)
-        name = f"{_FAMILY}{os.getpid()}.{secrets.token_hex(3)}"
+        name = f"{_SUPERVISOR}{os.getpid()}.{secrets.token_hex(3)}"
         made = make_run_folder(config) / f".{name}"
         made.mkdir(mode=0o700)
         self._lock = (made / _LOCK).open("w", encoding="ascii")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
-        # under its name once it is locked: nobody takes it for a dead family's
+        # under its name once it is locked: nobody takes it for a dead supervisor's
         self._folder = made.rename(made.with_name(name))
         self.take(config)
 
@@ -90,13 +90,13 @@ class InForce:
             _put(self._folder / f"{_ANSWER}{token}", said.encode())
 
     def close(self) -> None:
-        """The family ends."""
+        """The node ends."""
         shutil.rmtree(self._folder, ignore_errors=True)
         self._lock.close()
 
 
 class Serving:
-    """A family that serves now, as whoever asks it for a reload sees it."""
+    """A supervisor that serves now, as whoever asks it for a reload sees it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -125,7 +125,7 @@ class Serving:
 
 
 def serving(config: Config) -> list[Serving]:
-    """The families of this host that serve the store now."""
+    """The supervisors of this host that serve the store now."""
     return [Serving(folder) for folder in _folders(config) if _locked(folder)]
 
 
@@ -135,7 +135,7 @@ class Adopts(Protocol):
     def adopt(self, config: Config) -> None: ...
 
 
-class Followed:
+class RoutesInForce:
     """The stage at the head of a process's others that has them adopt the routes in force as soon as there are other ones.
 
     Parameters
@@ -187,7 +187,7 @@ def _mark(path: Path) -> tuple[int, ...]:
 
 
 def _loaded(path: Path, text: bytes) -> Config:
-    from node.settings.load import load
+    from node.assembly.configuration import load
 
     return load(path, text=text)
 
@@ -202,7 +202,7 @@ def _put(path: Path, content: bytes) -> None:
 
 
 def _folders(config: Config) -> Iterator[Path]:
-    yield from sorted(run_folder(config).glob(f"{_FAMILY}*"))
+    yield from sorted(run_folder(config).glob(f"{_SUPERVISOR}*"))
 
 
 def _locked(folder: Path) -> bool:
@@ -217,7 +217,7 @@ def _locked(folder: Path) -> bool:
 
 
 def _sweep(config: Config) -> None:
-    """Forget families that are dead."""
+    """Forget supervisors that are dead."""
     for folder in _folders(config):
         if not _locked(folder):
             shutil.rmtree(folder, ignore_errors=True)

@@ -12,19 +12,20 @@ from node.assembly import compose
 from node.assembly.horizon import Telling
 from node.assembly.hosts import host_of, make_run_folder, owner_of
 from node.assembly.identity import agree, refuse_other_places
-from node.assembly.in_force import Followed
+from node.assembly.in_force import RoutesInForce
 from node.assembly.roles import shares_journal
-from node.assembly.stages import Alone, Beat, Paced, Ringing, Swept
-from node.blobs.port import Blobs, Inbox
+from node.assembly.stages import Alone, Beat, Paced, Swept, Waking
+from node.blobs.port import Blobs
+from node.commitment.inbox import TakeCommitmentInbox
 from node.domain.errors import JournalError
-from node.flow.clock import Clock, Tick, turn
-from node.flow.commit_slips import TakeSlips
+from node.domain.stage import Stage
 from node.flow.index import BATCH, Index
-from node.flow.owed import TakeOwed
-from node.flow.port import Stage
-from node.journal.bell import AnyBell
-from node.journal.port import Journal
+from node.flow.scheduling import Scheduler, Tick, turn
+from node.flow.shortfalls import TakeShortfalls
+from node.journal.journal import Journal
+from node.journal.wake_up import WakeUps
 from node.settings.config import Config
+from node.spool.port import Inbox
 
 _BEAT_EVERY = timedelta(seconds=10)
 _SWEEP_COPIES_EVERY = timedelta(minutes=10)
@@ -46,16 +47,16 @@ def index(config: Config, stop: threading.Event, *, ready: Callable[..., None], 
         agree(config, journal, blobs)
         beat = Beat(journal, f"index {owner_of(config, os.getpid())}", journal.now)
         beat.step()
-        clock = Clock([Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=Swept(blobs), every=_SWEEP_COPIES_EVERY)])
+        clock = Scheduler([Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=Swept(blobs), every=_SWEEP_COPIES_EVERY)])
         with (
-            contextlib.closing(compose.local_bell(config, "index")) as bell,
-            contextlib.closing(compose.bell(config, "flow")) as others,
+            contextlib.closing(compose.local_wake_up(config, "index")) as woken,
+            contextlib.closing(compose.wake_up(config, "flow")) as others,
             telling(config, journal, inbox),
         ):
             clock.start()
             ready()
             try:
-                turn([Ringing(stage, others) for stage in _stages(config, journal, inbox, blobs, in_force)], bell.wait, stop, burst=_BURST)
+                turn([Waking(stage, others) for stage in _stages(config, journal, inbox, blobs, in_force)], woken.wait, stop, burst=_BURST)
             finally:
                 clock.stop()
 
@@ -66,22 +67,22 @@ def indexing(
     journal: Journal,
     inbox: Inbox,
     blobs: Blobs,
-    others: AnyBell,
+    others: WakeUps,
     stop: threading.Event,
     *,
     in_force: Path | None = None,
 ) -> Iterator[None]:
-    """Do the same in a thread beside the block, until its end, and ring `others` when something came.
+    """Do the same in a thread beside the block, until its end, and wake `others` when something came.
 
     A defect in the thread sets `stop`, which is to end the block, and is raised there: the process ends as if the block had it.
     """
     done = threading.Event()
-    stages = [Ringing(stage, others) for stage in _stages(config, journal, inbox, blobs, in_force)]
+    stages = [Waking(stage, others) for stage in _stages(config, journal, inbox, blobs, in_force)]
     with (
-        contextlib.closing(compose.local_bell(config, "index")) as bell,
+        contextlib.closing(compose.local_wake_up(config, "index")) as woken,
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="index") as beside,
     ):
-        turning = beside.submit(turn, stages, bell.wait, done, burst=_BURST)
+        turning = beside.submit(turn, stages, woken.wait, done, burst=_BURST)
         turning.add_done_callback(lambda _: stop.set())  # before the block is done it ends by a defect only
         try:
             yield
@@ -96,11 +97,11 @@ def telling(config: Config, journal: Journal, inbox: Inbox) -> Iterator[None]:
     if not shares_journal(config):
         yield
         return
-    horizon = Telling(journal, inbox, config.store.spool or config.store.blobs, host_of(config))
+    horizon = Telling(journal, inbox, config.store.spooled, host_of(config))
     with contextlib.suppress(JournalError):  # it is told again in a second
         horizon.step()
     # a clock of its own: a sweep that takes long must not make this host look dead
-    clock = Clock([Tick(stage=horizon, every=_TELL_EVERY)])
+    clock = Scheduler([Tick(stage=horizon, every=_TELL_EVERY)])
     clock.start()
     try:
         yield
@@ -112,10 +113,10 @@ def telling(config: Config, journal: Journal, inbox: Inbox) -> Iterator[None]:
 def _stages(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs, in_force: Path | None) -> list[Stage]:
     index = Index(journal, inbox, blobs, config, journal.now)
     paced = Paced(index, every_s=_EVERY_S, stream_every_s=_STREAM_EVERY_S, stream=_STREAM, full=BATCH)
-    # of the families that share a host's spool one empties it
-    slips = TakeSlips(journal, compose.open_slips(config), config, journal.now)
+    # of the supervisors that share a host's spool one empties it
+    slips = TakeCommitmentInbox(journal, compose.open_commitment_inbox(config), config, journal.now)
     # before the instances: no study settles whose last word is that one of them was refused
-    owed = TakeOwed(journal, compose.open_owed(config), journal.now)
-    followed = Followed(config, in_force, [index])
+    shortfalls = TakeShortfalls(journal, compose.open_shortfalls(config), journal.now)
+    followed = RoutesInForce(config, in_force, [index])
     run = make_run_folder(config)
-    return [followed, Alone(owed, run / "owed.lock"), Alone(paced, run / "spool.lock"), Alone(slips, run / "slips.lock")]
+    return [followed, Alone(shortfalls, run / "owed.lock"), Alone(paced, run / "spool.lock"), Alone(slips, run / "slips.lock")]

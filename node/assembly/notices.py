@@ -10,21 +10,20 @@ from pathlib import Path
 from typing import TypeAlias
 
 from inference.errors import HilumError
-from node.blobs.room import CROWDED
-from node.dimse.secrets import passcode_of
 from node.domain.notice import About, Item, Notice
 from node.domain.sizes import sizes
-from node.flow.clock import Clock, Tick
-from node.flow.notices import NoticeStage, Troubles, held_back, late_sinks, short_series
-from node.journal.port import Journal, Leader
+from node.flow.scheduling import Scheduler, Tick
+from node.journal.journal import Journal
+from node.journal.port import Leader
 from node.observe.events import alarm
-from node.observe.notices.errors import MessengerAway
-from node.observe.notices.mail import Mail
-from node.observe.notices.webhook import Webhook
+from node.observe.messengers import Mail, MessengerAway, Webhook
 from node.records.remedies import remedy
 from node.settings.config import Config
-from node.settings.messengers import MailTls, MailTo, WebhookTo
-from node.settings.security import User
+from node.settings.notify import MailTls, MailTo, WebhookTo
+from node.settings.secrets import passcode_of
+from node.settings.tls import User
+from node.spool.room import CROWDED
+from node.upkeep.notices import NoticeStage, Troubles, held_back, late_sinks, short_series
 
 _LOOK_EVERY = timedelta(seconds=5)
 _FILLS, _ROOMY = 2.0, 2.5
@@ -80,7 +79,7 @@ def telling_people(config: Config, journal: Journal, leader: Leader) -> Iterator
             link=f"{config.notify.link.rstrip('/')}/parked" if config.notify.link else "",
         )
         stage.begin()
-        clocks.append(Clock([Tick(stage=stage, every=_LOOK_EVERY)]))
+        clocks.append(Scheduler([Tick(stage=stage, every=_LOOK_EVERY)]))
     for clock in clocks:
         clock.start()
     try:
@@ -108,7 +107,7 @@ def _troubles(config: Config, journal: Journal, leader: Leader) -> Troubles:
 
 def _disk(config: Config, mark: float) -> dict[str, Item]:
     """The spool's disk, told of well before it refuses anything; one that cannot be asked is told of by others."""
-    spool, least = config.store.spool or config.store.blobs, config.store.min_free_bytes
+    spool, least = config.store.spooled, config.store.min_free_bytes
     try:
         status = os.statvfs(spool)
     except OSError:

@@ -1,4 +1,4 @@
-"""One process of the family: `python -m node.assembly.process CONFIG STAGE`. Each builds only what its stage needs."""
+"""One process of the node: `python -m node.assembly.process CONFIG STAGE`. Each builds only what its stage needs."""
 
 import argparse
 import contextlib
@@ -15,10 +15,10 @@ from pathlib import Path
 from inference.errors import HilumError
 from node.assembly.audit import audited
 from node.assembly.hosts import stay_alive
-from node.observe.cells import Cells
 from node.observe.events import alarm, event, start_events, tell_patients
 from node.observe.instruments import count_in
 from node.observe.pulse import Pulse
+from node.observe.shared_memory import SharedCells
 from node.settings.config import Config
 
 _PAUSE_FIRST_S = 0.5
@@ -53,9 +53,13 @@ def _ready(**facts: object) -> None:
 def _run(given: argparse.Namespace, config: Config, stop: threading.Event) -> None:
     stage = given.stage
     if stage == "receive":
-        from node.assembly.receive import Lent, receive
+        from node.assembly.receive import InheritedSockets, receive
 
-        lent = None if given.standing is None else Lent(plain=given.listen, secure=given.listen_tls, standing=given.standing, row=given.row)
+        lent = (
+            None
+            if given.standing is None
+            else InheritedSockets(plain=given.listen, secure=given.listen_tls, standing=given.standing, row=given.row)
+        )
         receive(config, lent, stop, ready=_ready)
     elif stage == "work":
         from node.assembly.work import work
@@ -101,11 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     os.nice(_NICENESS[given.stage])  # once: it adds to what it was, and a stage may begin again and again
     if given.count_in is not None:
-        region = Cells.attach(given.count_in)
+        region = SharedCells.attach(given.count_in)
         count_in(region)
         Pulse(region).beat_on()
 
-    from node.settings.load import load
+    from node.assembly.configuration import load
 
     stop = threading.Event()
     _until_told(stop)

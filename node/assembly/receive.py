@@ -4,21 +4,64 @@ import contextlib
 import gc
 import resource
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from node.assembly import compose
 from node.assembly.identity import refuse_other_places
-from node.dimse.sockets import Sockets
-from node.dimse.standing import Standing
+from node.dimse.shared_limits import SharedLimits
+from node.dimse.sockets import Sockets, bind
+from node.domain.errors import ConfigError
 from node.settings.config import Config
 
 _DRAIN_S = 20.0
 
 
+class NotReady(ConfigError):
+    """The listener did not come up: the port is taken, or the process died."""
+
+    code = "HLM-2091"
+    remedy = "See the events above: mostly another program listens on the port (`node: {listen: …}`)."
+
+
+class ListeningSockets:
+    """The supervisor's: bound before the first receive process starts, and lent to each. One that dies refuses nobody.
+
+    Raises
+    ------
+    NotReady
+        A port is taken.
+    """
+
+    def __init__(self, config: Config) -> None:
+        node = config.node
+        try:
+            self.sockets = bind(node)
+        except OSError as failed:
+            raise NotReady(f"the listener on {node.host}:{node.port} cannot be bound: {failed.strerror or failed}") from failed
+        self.standing = SharedLimits.make(config, rows=node.receivers)
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What a receive process inherits."""
+        return (*(one.fileno() for one in self.sockets.all), self.standing.descriptor)
+
+    def arguments(self, row: int) -> Iterator[str]:
+        """How it is told so; `row` is the number of the receive process."""
+        if self.sockets.plain is not None:
+            yield from ("--listen", str(self.sockets.plain.fileno()))
+        if self.sockets.secure is not None:
+            yield from ("--listen-tls", str(self.sockets.secure.fileno()))
+        yield from ("--standing", str(self.standing.descriptor), "--row", str(row))
+
+    def close(self) -> None:
+        """Refuse connections from now on, as soon as the receive processes do so too."""
+        self.sockets.close()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lent:
-    """Descriptors that a receive process inherits (node.assembly.entrance), and which of the receive processes it is."""
+class InheritedSockets:
+    """Descriptors that a receive process inherits (`ListeningSockets`), and which of the receive processes it is."""
 
     plain: int | None
     secure: int | None
@@ -26,25 +69,25 @@ class Lent:
     row: int
 
 
-def receive(config: Config, lent: Lent | None, stop: threading.Event, *, ready: Callable[..., None]) -> None:
+def receive(config: Config, lent: InheritedSockets | None, stop: threading.Event, *, ready: Callable[..., None]) -> None:
     """Listen until `stop`, then let open associations finish for a while; `lent` None: alone, on sockets of its own."""
     from node.dimse.listener import Listener
 
     _may_open_all()
     refuse_other_places(config)
-    bell = compose.local_bell(config, "index")  # who empties the spool is on this host, and needs no database to be woken
-    inbox = compose.open_intake(config, kept=bell.ring)
+    index = compose.local_wake_up(config, "index")  # who empties the spool is on this host, and needs no database to be woken
+    inbox = compose.open_intake(config, kept=index.ring)
     # adopted last: what fails before is tried again, and a socket belongs to whoever adopts it first
     sockets = None if lent is None else Sockets.adopt(plain=lent.plain, secure=lent.secure)
-    standing = None if lent is None else Standing.attach(lent.standing, lent.row)
+    shared = None if lent is None else SharedLimits.attach(lent.standing, lent.row)
     listener = Listener(
         config,
         inbox,
         sockets=sockets,
-        standing=standing,
-        slips=compose.open_slips(config),
-        owed=compose.open_owed(config, kept=bell.ring),
-        on_slip=bell.ring,
+        shared=shared,
+        commitments=compose.open_commitment_inbox(config),
+        shortfalls=compose.open_shortfalls(config, kept=index.ring),
+        on_commitment=index.ring,
     )
     inbox.write_ahead()
     # modules and settings stay as long as the process: the collector need not walk over all of them again while instances come in

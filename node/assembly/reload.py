@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from node.assembly.compose import demand_own_series_numbers
+from node.assembly.configuration import load
 from node.assembly.in_force import InForce, Serving
 from node.domain.errors import ConfigError
-from node.observe.events import alarm, event
+from node.observe.security import ReloadRefused, RoutesReloaded, tell
 from node.settings.config import Config
-from node.settings.load import load
 
 _BLOCKS = {"application_folders": "models"}
 """Fields of a configuration that stand in a block of another name."""
@@ -58,8 +59,8 @@ class Reloaded:
         return cls(**said)
 
 
-def answer_of(family: Serving, token: str, patience_s: float) -> Reloaded:
-    """What a family says to a reload that it was asked for; it looks a few times a second.
+def answer_of(supervisor: Serving, token: str, patience_s: float) -> Reloaded:
+    """What a supervisor says to a reload that it was asked for; it looks a few times a second.
 
     Raises
     ------
@@ -67,11 +68,11 @@ def answer_of(family: Serving, token: str, patience_s: float) -> Reloaded:
         It ended before, or takes too long.
     """
     until = time.monotonic() + patience_s
-    while (said := family.answered(token)) is None:
-        if not family.serves:
-            raise NoAnswer(f"the node (process {family.pid}) ended before it answered")
+    while (said := supervisor.answered(token)) is None:
+        if not supervisor.serves:
+            raise NoAnswer(f"the node (process {supervisor.pid}) ended before it answered")
         if time.monotonic() > until:
-            raise NoAnswer(f"the node (process {family.pid}) did not answer within {patience_s:.0f} s")
+            raise NoAnswer(f"the node (process {supervisor.pid}) did not answer within {patience_s:.0f} s")
         time.sleep(_LOOK_EVERY_S)
     return Reloaded.of(said)
 
@@ -89,6 +90,8 @@ def checked(config: Config) -> Config:
     fresh = load(config.path)
     if differs := other_blocks(config, fresh):
         raise NeedsRestart(f"{config.path}: {', '.join(f'`{one}:`' for one in differs)} changed too, which needs a restart")
+    # as the start does, which would refuse these routes
+    demand_own_series_numbers(fresh)
     return fresh
 
 
@@ -136,9 +139,9 @@ class Reloading:
         except ConfigError as refused:
             code, reason, routes = refused.code, str(refused), len(self._config.routes)
             path = str(self._config.path)
-            alarm("routes.refused", by=by, path=path, code=code, reason=reason, config_digest=before)
+            tell(ReloadRefused(by=by, path=path, code=code, reason=reason, config_digest=before))
             return Reloaded(path=path, digest=before, before=before, routes=routes, code=code, reason=reason)
         self._config = fresh
         self._adopt(fresh)
-        event("routes.reloaded", by=by, path=str(fresh.path), config_digest=fresh.digest, before=before, routes=len(fresh.routes))
+        tell(RoutesReloaded(by=by, path=str(fresh.path), config_digest=fresh.digest, before=before, routes=len(fresh.routes)))
         return Reloaded(path=str(fresh.path), digest=fresh.digest, before=before, routes=len(fresh.routes))

@@ -5,14 +5,14 @@ from enum import StrEnum
 from typing import IO
 
 from node.assembly.hosts import make_run_folder, run_folder
-from node.blobs.errors import BlobsFailed
+from node.blobs.port import BlobsFailed
 from node.domain.errors import ConfigError
 from node.settings.config import Config
 from node.settings.source import suggestion
 
 
-class Role(StrEnum):
-    """What a family may do."""
+class NodeRole(StrEnum):
+    """What the processes of a supervisor may do."""
 
     RECEIVE = "receive"  # listen, keep instances in this host's spool, bring them from there to the blobs and into the journal
     FLOW = "flow"  # settle, route, deliver, and the sweeps
@@ -20,14 +20,14 @@ class Role(StrEnum):
     CONSOLE = "console"  # answer operators' browsers, where the configuration has a `console:`
 
 
-ALL = frozenset(Role)
+ALL = frozenset(NodeRole)
 
 
 class UnknownStage(ConfigError):
     """`--stages` names something that is no stage."""
 
     code = "HLM-2092"
-    remedy = f"Choose from {', '.join(Role)}, with commas between them and no spaces: `hilum serve --stages receive,flow`."
+    remedy = f"Choose from {', '.join(NodeRole)}, with commas between them and no spaces: `hilum serve --stages receive,flow`."
 
 
 class AlreadyRunning(ConfigError):
@@ -37,7 +37,7 @@ class AlreadyRunning(ConfigError):
     remedy = "Stop the other `hilum serve`, or give this one a store of its own."
 
 
-def roles_of(text: str) -> frozenset[Role]:
+def roles_of(text: str) -> frozenset[NodeRole]:
     """The roles of `receive,flow`.
 
     Raises
@@ -49,24 +49,24 @@ def roles_of(text: str) -> frozenset[Role]:
     for name in names:
         if name not in ALL:
             raise UnknownStage(f'unknown stage "{name}"{suggestion(name, sorted(ALL))}')
-    return frozenset(Role(name) for name in names)
+    return frozenset(NodeRole(name) for name in names)
 
 
 def shares_journal(config: Config) -> bool:
-    """Whether families on other hosts may serve the same journal: one on a PostgreSQL server."""
+    """Whether supervisors on other hosts may serve the same journal: one on a PostgreSQL server."""
     return not config.store.journal.startswith("sqlite:")
 
 
-def lock(config: Config, roles: frozenset[Role]) -> list[IO[str]]:
-    """Hold the locks of a family until the files are closed.
+def lock(config: Config, roles: frozenset[NodeRole]) -> list[IO[str]]:
+    """Hold the locks of a supervisor until the files are closed.
 
-    A journal in a file is one family's, whatever its roles. Families that share a journal on a server may run beside each other on one
-    host; but a spool has one listener, and one process that empties it.
+    A journal in a file is one supervisor's, whatever its roles. Supervisors that share a journal on a server may run beside each other on
+    one host; but a spool has one listener, and one process that empties it.
 
     Raises
     ------
     AlreadyRunning
-        Another family of this host holds one of them.
+        Another supervisor of this host holds one of them.
     BlobsFailed
         Their folder cannot be written: the disk is mounted read-only, or is somebody else's.
     """
@@ -79,14 +79,14 @@ def lock(config: Config, roles: frozenset[Role]) -> list[IO[str]]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as taken:
-            whose = config.store.spool or config.store.blobs
+            whose = config.store.spooled
             raise AlreadyRunning(f"another node serves {whose}" + (f" ({name.removeprefix('lock.')})" if "." in name else "")) from taken
         held.append(file)
     return held
 
 
 def node_runs(config: Config) -> bool:
-    """Whether a family of this host serves the store now."""
+    """Whether a supervisor of this host serves the store now."""
     for path in run_folder(config).glob("lock*"):
         with path.open(encoding="ascii") as file:
             try:
@@ -96,7 +96,7 @@ def node_runs(config: Config) -> bool:
     return False
 
 
-def _names(config: Config, roles: frozenset[Role]) -> list[str]:
+def _names(config: Config, roles: frozenset[NodeRole]) -> list[str]:
     if not shares_journal(config):
         return ["lock"]
-    return [f"lock.{role}" for role in (Role.RECEIVE, Role.FLOW) if role in roles]
+    return [f"lock.{role}" for role in (NodeRole.RECEIVE, NodeRole.FLOW) if role in roles]

@@ -1,4 +1,4 @@
-"""Small stages that belong to processes rather than to a study's way: ringing the next process's bell, pace, turns, signs of life."""
+"""Small stages that belong to processes rather than to a study's way: waking the next process, pace, turns, signs of life."""
 
 import contextlib
 import fcntl
@@ -8,28 +8,29 @@ from datetime import timedelta
 from pathlib import Path
 
 from node.blobs.port import Blobs
-from node.domain.erased import STILL_KNOWN
-from node.flow.port import Clock, Stage
-from node.journal.bell import AnyBell
-from node.journal.port import Journal, Leader
+from node.domain.patient import STILL_KNOWN
+from node.domain.stage import Clock, Stage
+from node.journal.journal import Journal
+from node.journal.port import Leader
+from node.journal.wake_up import WakeUps
 
 _FORGOTTEN = timedelta(days=1)
 _SHORT = timedelta(days=30)
 
 
-class Ringing:
-    """A stage that rings a bell whenever it has moved something: the next process has work."""
+class Waking:
+    """A stage that wakes the next process whenever it has moved something."""
 
-    def __init__(self, stage: Stage, bell: AnyBell) -> None:
+    def __init__(self, stage: Stage, following: WakeUps) -> None:
         self.name = stage.name
         self._stage = stage
-        self._bell = bell
+        self._next = following
 
     def step(self) -> int:
-        """Step the stage; ring when it moved."""
+        """Step the stage; wake the next process when it moved."""
         moved = self._stage.step()
         if moved:
-            self._bell.ring()
+            self._next.ring()
         return moved
 
 
@@ -158,7 +159,7 @@ class Beat:
 
     def step(self) -> int:
         """Leave a sign of life; never counts as work."""
-        self._journal.beat(self._process, "running", self._clock())
+        self._journal.processes.beat(self._process, "running", self._clock())
         return 0
 
 
@@ -175,7 +176,7 @@ class Forgotten:
     def step(self) -> int:
         """Forget them; how many."""
         now = self._clock()
-        gone = [process for process, (at, _) in self._journal.beats().items() if now - at > _FORGOTTEN]
+        gone = [process for process, (at, _) in self._journal.processes.beats().items() if now - at > _FORGOTTEN]
         for process in gone:
-            self._journal.release(process.partition(" ")[2], now)
-        return len(gone) + self._journal.forget_erased(now - STILL_KNOWN) + self._journal.forget_shortfalls(now - _SHORT)
+            self._journal.processes.release(process.partition(" ")[2], now)
+        return len(gone) + self._journal.erasure.forget(now - STILL_KNOWN) + self._journal.shortage.forget(now - _SHORT)

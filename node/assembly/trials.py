@@ -1,4 +1,4 @@
-"""Starts processes that try edited routes out (`trying`), a few at a time, and keeps what they say until somebody looks."""
+"""Starts processes that try edited routes out (`trial_process`), a few at a time, and keeps what they say until somebody looks."""
 
 import contextlib
 import itertools
@@ -14,8 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from node.assembly.editing_errors import TooManyTrials, TrialEnded
 from node.console.editing import Progress
+from node.domain.errors import ConfigError
 from node.observe.events import alarm
 
 _EXPLAIN_S = 60
@@ -23,6 +23,20 @@ _REPLAY_S = 600
 _AT_ONCE = 2
 _KEPT = 16
 _WAIT_S = 5.0
+
+
+class TrialEnded(ConfigError):
+    """Explaining or replaying edited routes did not come to its end."""
+
+    code = "HLM-2102"
+    remedy = "Choose a later beginning, or a cheaper regular expression; `hilum routes replay` on the node has no limit of time."
+
+
+class TooManyTrials(ConfigError):
+    """Others try routes at the same time."""
+
+    code = "HLM-2103"
+    remedy = "Wait until theirs are done, and try again."
 
 
 @dataclass(slots=True)
@@ -118,7 +132,7 @@ class Trials:
                 self._end(trial, "stopped", "")
 
     def _start(self, limit_s: int) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "node.assembly.trying", str(self._path), str(limit_s)]
+        command = [sys.executable, "-m", "node.assembly.trial_process", str(self._path), str(limit_s)]
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     @contextlib.contextmanager

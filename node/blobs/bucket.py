@@ -9,17 +9,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 from node.blobs.cache import Cache
-from node.blobs.errors import BlobDamaged, BlobDiffers, BlobsFailed
 from node.blobs.folder import OURS
 from node.blobs.objects import LARGE_BYTES, PROBE, Objects
-from node.settings.config import Bucket
+from node.blobs.port import BlobDamaged, BlobDiffers, BlobsFailed
+from node.settings.store import Bucket
 
 _FRESH = timedelta(hours=1)
 _AT_ONCE = 8
 
 
 class BucketBlobs:
-    """The blobs port on a bucket.
+    """Keeps blobs in a bucket.
 
     Every object carries the SHA-256 of its bytes, which is compared with what is fetched and with what is put again. A put asks the
     store to refuse a name that is taken (`If-None-Match: *`); where a store does not know this, the name is looked up before. That a key

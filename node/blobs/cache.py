@@ -1,8 +1,8 @@
-"""Local copies of what lies in the bucket: bounded in bytes, least recently used go first, shared by the processes of one host.
+"""Cache of what lies in the bucket: bounded in bytes, least recently used go first, shared by the processes of one host.
 
-A copy is written under another name, flushed, and renamed: a reader finds all of it or nothing. What somebody holds has a second name
+A copy is written under another name, flushed, and renamed: a reader finds all of it or nothing. A copy that is held has a second name
 in a folder of the holder's own, so that the number of links says that it is in use, whichever process asks; the holds of a process that
-died are told by the lock that died with it.
+ended are told by the lock that ended with it.
 """
 
 import contextlib
@@ -15,11 +15,10 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from node.blobs.errors import BlobsFailed
-from node.blobs.files import Bytes, make_folder, write_flushed
-from node.blobs.firm import FirmFolders
+from node.blobs.files import Bytes, DurableFolders, make_folder, write_flushed
 from node.blobs.folder import CACHE, HOLD, PARTIAL
-from node.blobs.lives import Writer, sweep
+from node.blobs.port import BlobsFailed
+from node.blobs.writer_lock import WriterLock, delete_left
 from node.observe.events import event
 
 _RESTS_S = 60.0
@@ -30,7 +29,7 @@ _PRESSED_EVERY_S = 10.0
 
 
 class Cache:
-    """Copies below `root`/cache.
+    """Keeps copies below `root`/cache.
 
     Parameters
     ----------
@@ -42,8 +41,8 @@ class Cache:
 
     def __init__(self, root: Path, *, most_bytes: int, min_free_bytes: int) -> None:
         self._folder, self._partial, self._holds = root / CACHE, root / PARTIAL, root / HOLD
-        self._writer = Writer(self._partial)
-        self._firm = FirmFolders(self._folder)
+        self._writer = WriterLock(self._partial)
+        self._durable = DurableFolders(self._folder)
         self._most_bytes = most_bytes
         self._min_free_bytes = min_free_bytes
         self._held = threading.local()
@@ -52,7 +51,7 @@ class Cache:
         try:
             for folder in (self._folder, self._partial, self._holds):
                 make_folder(folder)
-            sweep(self._partial)
+            delete_left(self._partial)
             self._evict()
         except OSError as failed:
             raise BlobsFailed(f"the cache in {root} cannot be used: {failed.strerror}") from failed
@@ -92,19 +91,19 @@ class Cache:
         """Let a flushed file on the same file system become the copy. OSError when it cannot."""
         size = file.stat().st_size
         os.utime(file)
-        self._firm.act(self.path(name).parent, lambda: os.rename(file, self.path(name)))
+        self._durable.act(self.path(name).parent, lambda: os.rename(file, self.path(name)))
         self._added += size
         if self._added > self._most_bytes * _SLACK or self._pressed():
             self._evict()
 
     def make_room(self, size: int) -> bool:
-        """Whether a copy of `size` bytes finds room within the bound; what nobody uses gives way."""
+        """Whether a copy of `size` bytes finds room within the bound; what is not in use gives way."""
         if self._used + self._added + size > self._most_bytes:
             self._evict(coming=size)
         return self._used + self._added + size <= self._most_bytes
 
     def forget(self, *, unused_s: float) -> None:
-        """Drop what nobody holds, or asked for in so long."""
+        """Drop what is not held and was not asked for in so long."""
         before = time.time() - unused_s
         for path, status in _files(self._folder):
             if status.st_nlink == 1 and status.st_mtime < before:
@@ -199,7 +198,7 @@ class _Hold:
 
 
 def _sweep_holds(holds: Path) -> None:
-    """Remove the folders of holders that died; a folder is its own lock."""
+    """Remove the folders of holders that ended; a folder is its own lock."""
     for folder in [Path(one) for one in os.scandir(holds) if one.is_dir()]:
         with contextlib.suppress(FileNotFoundError, BlockingIOError):
             fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

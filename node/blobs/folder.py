@@ -9,37 +9,35 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from node.blobs.errors import BlobDiffers, BlobsFailed, BlobsGone
-from node.blobs.files import flush_folder, make_folder, write_flushed
-from node.blobs.firm import FirmFolders
-from node.blobs.lives import Writer, sweep
-from node.blobs.place import Place
+from node.blobs.files import DurableFolders, Place, flush_folder, make_folder, write_flushed
+from node.blobs.port import BlobDiffers, BlobsFailed, BlobsGone
+from node.blobs.writer_lock import WriterLock, delete_left
 
 INBOX = "inbox"
-COMING = "coming"
-SLIPS = "slips"
-OWED = "owed"
+RECEIVING = "coming"
+COMMITMENT = "slips"
+SHORTFALLS = "owed"
 ASIDE = "aside"
 PARTIAL = "partial"
 CACHE = "cache"
 HOLD = "hold"
-SEALED = "sealed"
+KEYS = "sealed"
 AHEAD = "ahead"
-OURS = (INBOX, COMING, SLIPS, OWED, ASIDE, PARTIAL, CACHE, HOLD, SEALED, AHEAD)
+OURS = (INBOX, RECEIVING, COMMITMENT, SHORTFALLS, ASIDE, PARTIAL, CACHE, HOLD, KEYS, AHEAD)
 _CHUNK_BYTES = 1 << 20
 
 
 class FolderBlobs:
-    """The blobs port on a folder. `coming`, `inbox` and `aside` in it are the receiver's spool, `partial` holds what is being written."""
+    """Keeps blobs in a folder. `coming`, `inbox` and `aside` in it are the receiver's spool, `partial` holds what is being written."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._partial = root / PARTIAL
-        self._firm = FirmFolders(root)
-        self._writer = Writer(self._partial)
+        self._durable = DurableFolders(root)
+        self._writer = WriterLock(self._partial)
         try:
             make_folder(self._partial)
-            sweep(self._partial)
+            delete_left(self._partial)
             self._place = Place(root)
         except OSError as failed:
             raise BlobsFailed(f"the folder of the blobs, {root}, cannot be used: {failed.strerror}") from failed
@@ -58,6 +56,7 @@ class FolderBlobs:
         try:
             try:
                 os.utime(path)  # written now: no sweep may take it for something that was left behind long ago
+                flush_folder(path.parent)  # its writer may have been killed, or its disk have failed, before its name was durable
             except FileNotFoundError:
                 self._put(path, data)
         except OSError as failed:
@@ -71,7 +70,7 @@ class FolderBlobs:
             write_flushed(partial, [data])
             # a link, where a rename would replace what another process put there in the meantime
             with contextlib.suppress(FileExistsError):
-                self._firm.act(path.parent, lambda: os.link(partial, path))
+                self._durable.act(path.parent, lambda: os.link(partial, path))
             flush_folder(path.parent)
         finally:
             partial.unlink(missing_ok=True)
@@ -81,7 +80,7 @@ class FolderBlobs:
         self.put(name, data)
 
     def keep_copy(self, file: Path, name: str) -> None:
-        """The folder has it; nobody needs a copy."""
+        """The folder has it; no copy is needed."""
 
     def path(self, name: str) -> Path:
         """The file of a blob, whether it is there or not.
@@ -131,7 +130,7 @@ class FolderBlobs:
             raise BlobsFailed(f"blobs in {self._root} cannot be flushed: {failed.strerror}") from failed
 
     def delete(self, name: str) -> None:
-        """Unlink, and remove folders that this emptied. Not flushed: whoever deletes has a tombstone and may delete again."""
+        """Unlink, and remove folders that this emptied. Not flushed: the caller has a tombstone and may delete again."""
         path = self.path(name)
         try:
             path.unlink(missing_ok=True)

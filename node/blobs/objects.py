@@ -1,16 +1,18 @@
 """Objects of an S3-compatible store as the blobs need them: every request bounded in time, every refusal in the node's own words."""
 
+import configparser
 import hashlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from node.blobs.bucket_errors import translated
-from node.blobs.credentials import CredentialsFile
-from node.blobs.errors import BlobDamaged, BucketRefused
-from node.settings.config import Bucket
+from node.blobs.port import BlobDamaged
+from node.domain.errors import JournalError
+from node.settings.store import Bucket
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -28,10 +30,39 @@ _REQUEST = timedelta(seconds=120)
 _RETRY = timedelta(seconds=20)
 _RETRIES = 4
 _THERE_S = 10.0
+_GOOD_FOR = timedelta(minutes=5)
+"""Keys are rotated by writing their file anew."""
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>([A-Za-z]{1,60})</Code>")
+_KIND = re.compile(r"kind: ([A-Z][A-Za-z]{1,30})")
+_CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(?:Other\(\s*OtherError\(\s*)?([A-Za-z]{1,40})")
+_LATER = {"408", "429"}  # the others below 500 stay as they are however often one asks
+
+
+class BucketAway(JournalError):
+    """The object store of the bucket does not answer."""
+
+    code = "HLM-7052"
+    remedy = (
+        "See whether the object store of `store: bucket` runs and can be reached (`hilum doctor`); meanwhile instances are kept in the "
+        "spool and work waits, and both go on by themselves."
+    )
+    retry = True
+
+
+class BucketRefused(JournalError):
+    """The object store refuses what the node asks of it, or is not trusted: keys, rights, bucket's name, or certificate are wrong."""
+
+    code = "HLM-7053"
+    remedy = (
+        "Check `store: bucket` (name, region, credentials, ca) and that its keys may list, read, write and delete below the prefix; "
+        "instances are kept in the spool until then."
+    )
+    retry = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Looked:
+class ObjectInfo:
     """What is known of an object without its bytes. `digest` is SHA-256 (hex); None: somebody else put it there."""
 
     size: int
@@ -40,7 +71,7 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
+class FetchedObject:
     """An object that is being fetched; `part(start, length)` gives its bytes, `length` LARGE_BYTES at most."""
 
     size: int
@@ -129,7 +160,7 @@ class Objects:
         next(iter(self.list("")), None)
         return f"{self._bucket.url} answers" + ("" if known else "; it knows no conditional put: names are looked up first")
 
-    def get(self, key: str) -> "Fetched | None":
+    def get(self, key: str) -> "FetchedObject | None":
         """An object, to be read part by part; None when there is none."""
         import obstore
 
@@ -147,7 +178,7 @@ class Objects:
             except FileNotFoundError:
                 raise BlobDamaged(f"{key} was deleted while it was fetched") from None
 
-        return Fetched(size=found.meta["size"], digest=found.attributes.get(_DIGEST), part=part)
+        return FetchedObject(size=found.meta["size"], digest=found.attributes.get(_DIGEST), part=part)
 
     def delete(self, key: str) -> None:
         """Delete; an absent object is no error."""
@@ -158,7 +189,7 @@ class Objects:
         except FileNotFoundError:
             self._bucket_is_there()
 
-    def look(self, key: str) -> "Looked | None":
+    def look(self, key: str) -> "ObjectInfo | None":
         """Size, age and digest of an object; None when there is none."""
         import obstore
 
@@ -168,7 +199,7 @@ class Objects:
             self._bucket_is_there()
             return None
         meta = found.meta
-        return Looked(size=meta["size"], written_at=meta["last_modified"], digest=found.attributes.get(_DIGEST))
+        return ObjectInfo(size=meta["size"], written_at=meta["last_modified"], digest=found.attributes.get(_DIGEST))
 
     def list(self, prefix: str) -> Iterator[Any]:
         """Everything below `prefix` (whole path segments), a page at a time."""
@@ -204,7 +235,7 @@ class Objects:
                 raise BucketRefused(f"{self._bucket.url}: there is no such bucket") from None
             raise
         except BaseError as error:
-            raise translated(error, what, self._bucket.url) from None
+            raise _translated(error, what, self._bucket.url) from None
 
 
 def _open(bucket: Bucket) -> "S3Store":
@@ -236,3 +267,48 @@ def _open(bucket: Bucket) -> "S3Store":
         },
         credential_provider=None if bucket.credentials is None else CredentialsFile(bucket.credentials),
     )
+
+
+class CredentialsFile:
+    """Credential provider of obstore: keys from a file of the usual form (`[default]`, `aws_access_key_id = …`), read again when it may
+    have changed. What it reads is in no message of its own, nor in its `repr`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self()  # what is wrong with the file is said at once, and by us
+
+    def __call__(self) -> dict[str, Any]:
+        """The keys of the section `[default]`.
+
+        Raises
+        ------
+        BucketRefused
+            The file cannot be read, or lacks a key.
+        """
+        parsed = configparser.ConfigParser(interpolation=None)
+        try:
+            parsed.read_string(self._path.read_text(encoding="utf-8"))
+            section = parsed["default"]
+            keys = {"access_key_id": section["aws_access_key_id"], "secret_access_key": section["aws_secret_access_key"]}
+        except OSError as failed:
+            raise BucketRefused(f"{self._path}: {failed.strerror}") from failed
+        except (configparser.Error, KeyError, UnicodeDecodeError):
+            # the parser's words quote lines of the file
+            raise BucketRefused(f"{self._path} has no [default] with aws_access_key_id and aws_secret_access_key") from None
+        return {**keys, "token": section.get("aws_session_token"), "expires_at": datetime.now(UTC) + _GOOD_FOR}
+
+
+def _translated(error: Exception, what: str, url: str) -> JournalError:
+    """The error of one request in the node's own words. The store's are never repeated: they quote access keys and signed requests."""
+    text = str(error)
+    status, code, kind = (found[1] if (found := pattern.search(text)) else "" for pattern in (_STATUS, _CODE, _KIND))
+    told = " ".join(part for part in (status, code) if part) or {"Connect": "no connection", "Timeout": "no answer in time"}.get(kind, kind)
+    sentence = f"{url}: cannot {what}: {told or type(error).__name__}"
+    if certificate := _CERTIFICATE.search(text):
+        return BucketRefused(f"{url}: cannot {what}: the server's certificate is not trusted ({certificate[1]})")
+    if code == "NoSuchBucket":
+        return BucketRefused(f"{url}: there is no such bucket")
+    denied = type(error).__name__ in ("PermissionDeniedError", "UnauthenticatedError")
+    if denied or (status.startswith(("3", "4")) and status not in _LATER):
+        return BucketRefused(sentence)
+    return BucketAway(sentence)

@@ -1,10 +1,44 @@
-"""The blobs port: bytes under opaque names, durable once written."""
+"""The blobs port: bytes under opaque names, durable once written; and the errors of every store that keeps them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
+
+from node.domain.errors import JournalError
+
+
+class BlobsFailed(JournalError):
+    """The folder of the blobs cannot be written."""
+
+    code = "HLM-7051"
+
+
+class BlobsGone(JournalError):
+    """The folder of the blobs was deleted or replaced under the node, or its file system is not mounted any more."""
+
+    code = "HLM-7063"
+    remedy = (
+        "Mount or move back what belongs there: work goes on by itself then. Senders are refused meanwhile and keep their instances. "
+        "Else stop the node and restore the last backup."
+    )
+
+
+class BlobDiffers(JournalError):
+    """Other bytes already lie under the name of a blob."""
+
+    code = "HLM-7050"
+    remedy = "Report this as a defect of hilum, with the name of the blob: names are made from what they hold."
+    retry = False
+
+
+class BlobDamaged(JournalError):
+    """What was fetched is not what was put: the digest that was kept with the blob differs."""
+
+    code = "HLM-7054"
+    remedy = "It is fetched again by itself; should that go on, the object store or the way to it damages data."
+    retry = True
 
 
 class Blobs(Protocol):
@@ -52,53 +86,13 @@ class Blobs(Protocol):
         ...
 
 
-class Inbox(Protocol):
-    """The receiver's durable spool: Part 10 files not yet in the journal. The listener's `Intake` writes it, flow's index empties it.
+class SharedBlobs(Blobs, Protocol):
+    """Blobs that other hosts read too; an instance that was received on one host gets into them by `upload`."""
 
-    The file meta information says who sent what to whom (PS3.10 7.1: Source, Sending, Receiving Application Entity Title,
-    presentation addresses), so that a file alone can be indexed after a crash.
-    """
-
-    def waiting(self, limit: int) -> list[Path]: ...
-
-    def opened(self, entry: Path) -> AbstractContextManager[Path]:
-        """A file with the content of an entry, or of what was set aside, as old as that, for the time of the block; `InputError` where its
-        bytes do not prove themselves. Where entries lie as they came it is the entry."""
+    def upload(self, name: str, data: bytes | memoryview) -> None:
+        """`put`, without keeping a copy."""
         ...
 
-    def oldest(self) -> Path | None:
-        """The oldest instance that was acknowledged and is no blob yet, whether it waits already or is still to be flushed."""
-        ...
-
-    def owing(self) -> list[Path]:
-        """What was acknowledged and is no entry yet, the oldest first; it is one within seconds, while its receiver and the disk live."""
-        ...
-
-    def publish(self, moves: Sequence[tuple[Path, str]]) -> None:
-        """Bring entries, under their blob names, to where every node reads them, before a row names them; nothing to do where settling
-        is a rename. The entries stay. Idempotent; `JournalError` when the place is away."""
-        ...
-
-    def settle(self, entry: Path, name: str) -> None:
-        """Let an indexed entry become blob `name` (idempotent); it was published, and its journal row is committed already."""
-        ...
-
-    def set_aside(self, entry: Path, reason: str) -> Path:
-        """Keep an entry that cannot be indexed, with its reason beside it, out of the way."""
-        ...
-
-    def asides(self) -> list[Path]:
-        """What was set aside on this host, without the reasons."""
-        ...
-
-    def drop_aside(self, kept: Path) -> None:
-        """Delete what was set aside, with its reason; an absent one is no error."""
-        ...
-
-    def take_back(self, file: Path) -> None:
-        """Make a copy of a blob's file an entry, durable as if it had been received now."""
-        ...
-
-    def drop(self, entry: Path) -> None:
-        """Delete an entry whose bytes the node already has (the same instance again)."""
+    def keep_copy(self, file: Path, name: str) -> None:
+        """Keep a file of what was uploaded as this host's copy, where there is use for one. OSError when it cannot be."""
         ...

@@ -1,11 +1,14 @@
-"""`hilum backup`: a whole copy of the store while the node runs; only what is new is copied again."""
+"""`hilum backup` and `hilum restore`: a whole copy of the store while the node runs, and the way back onto an empty place."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from node.cli.opened import ConfigOption, JsonOption, configuration
+
+if TYPE_CHECKING:
+    from node.backup.manifest import Manifest
 
 
 def backup(
@@ -29,8 +32,8 @@ def backup(
     """
     import logging
 
-    from node.assembly.backup import back_up
-    from node.assembly.restore import check as read_again
+    from node.assembly.backups import back_up
+    from node.backup.restore import check as read_again
     from node.cli import screen
     from node.observe.events import start_events
 
@@ -56,3 +59,65 @@ def backup(
     if taken.same_disk:
         screen.say("it lies on the disk of the store: that guards against mistakes, not against the loss of the disk")
     return 0
+
+
+def restore(
+    backup: Path,
+    /,
+    *,
+    check: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Restore a backup to where the configuration's `store:` says, which must be empty.
+
+    Every byte is compared with the checksums first. The backup holds the configuration that it was made under, as `hilum.yaml`.
+
+    Parameters
+    ----------
+    backup
+        One folder that `hilum backup` made.
+    check
+        Only say whether the backup is whole.
+    """
+    import logging
+
+    from node.assembly.backups import restore as bring_back
+    from node.backup.restore import check as read_through
+    from node.cli import screen
+    from node.observe.events import start_events
+
+    start_events("command", logging.WARNING)
+    folder = backup.absolute()
+    if check:
+        manifest = read_through(folder)
+        if as_json:
+            screen.as_json(_of(manifest))
+        else:
+            whole = f"{screen.plural(len(manifest.files), 'file')}, {screen.size(manifest.size)}"
+            sealed = f"; to be opened with the key {', '.join(manifest.sealed)}" if manifest.sealed else ""
+            screen.say(f"{folder} is whole: {whole}, of {manifest.taken_at[:19]}Z{sealed}")
+        return 0
+    done = bring_back(configuration(config), folder)
+    if as_json:
+        going = {"files": done.files, "spooled": done.spooled, "jobs": done.jobs, "deliveries": done.deliveries}
+        screen.as_json({**_of(done.manifest), **going})
+        return 0
+    screen.say(f"restored {screen.plural(done.files, 'file')} of {done.manifest.taken_at[:19]}Z (hilum {done.manifest.hilum})")
+    screen.say(f"  {screen.plural(done.spooled, 'instance')} received and not yet in the journal")
+    screen.say(f"  jobs: {_counts(done.jobs)}; deliveries: {_counts(done.deliveries)}")
+    if done.manifest.bucket is not None:
+        screen.say(f"  the blobs are those in {done.manifest.bucket}")
+    screen.say(
+        "What was delivered after the backup goes again under the same UIDs. Next: `hilum doctor`, `hilum models verify`, `hilum serve`."
+    )
+    return 0
+
+
+def _of(manifest: "Manifest") -> dict[str, Any]:
+    told = {"taken_at": manifest.taken_at, "hilum": manifest.hilum, "schema": manifest.schema, "journal": manifest.journal}
+    return {**told, "bucket": manifest.bucket, "bytes": manifest.size, "sealed": list(manifest.sealed), "models": dict(manifest.models)}
+
+
+def _counts(states: dict[str, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none left to do"

@@ -22,14 +22,16 @@ def check(path: Path | None = None, /, *, config: ConfigOption = None, as_json: 
         One JSON object: `good`, `path`, `digest`, `problems` (each with `code` and `message`), `remarks` (what is good, and yet to be
         thought over).
     """
-    from node.dimse.provision import demand_usable_tls
-    from node.settings.find import find_config
-    from node.settings.load import load
+    from node.assembly.compose import demand_own_series_numbers
+    from node.assembly.configuration import load
+    from node.dimse.validity import demand_usable_tls
+    from node.settings.load import find_config
 
     found = find_config(path or config)
     if not as_json:
         good = load(found)
         demand_usable_tls(good)
+        demand_own_series_numbers(good)
         _show(good)
         return 0
     loaded: Config | None = None
@@ -37,6 +39,7 @@ def check(path: Path | None = None, /, *, config: ConfigOption = None, as_json: 
     try:
         loaded = load(found)
         demand_usable_tls(loaded)
+        demand_own_series_numbers(loaded)
     except ConfigError as refused:
         problems = getattr(refused, "problems", (refused,))
     told = [{"code": problem.code, "message": str(problem)} for problem in problems]
@@ -52,7 +55,7 @@ def schema() -> None:
     With the YAML language server: `hilum config schema > hilum.schema.json`, and in hilum.yaml the comment
     `# yaml-language-server: $schema=hilum.schema.json`.
     """
-    from node.settings.load import schema as made
+    from node.assembly.configuration import schema as made
 
     print(json.dumps(made(), indent=1))
 
@@ -83,6 +86,6 @@ def _show(config: "Config") -> None:
 
 def _remarks(config: "Config") -> list[str]:
     """What is good, and yet to be thought over: who may send."""
-    from node.cli.doctor_senders import look_at_senders
+    from node.cli.doctor.peers import look_at_senders
 
     return [f"{one.detail}. {one.fix}" for one in look_at_senders(config) if one.level != "good"]

@@ -13,7 +13,7 @@ from node.cli.opened import ConfigOption, JsonOption, journal
 from node.domain.account import AccessKey, Account, KeyKind, Role
 
 if TYPE_CHECKING:
-    from node.journal.port import Journal
+    from node.journal.journal import Journal
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _SHOWN = 12
@@ -32,10 +32,10 @@ def add_user(name: str, /, *, role: Role = Role.VIEWER, config: ConfigOption = N
     if not _NAME.fullmatch(name):
         raise NotDone(f'"{name}" is no user name: up to 64 letters, digits, dots, hyphens, underscores, at-signs')
     with journal(config) as (_, opened):
-        if opened.account(name) is not None:
+        if opened.accounts.get(name) is not None:
             raise NotDone(f'there is a user "{name}" already: `hilum console users role` and `… password` change it')
         password = _hashed(_password())
-        if not opened.open_account(Account(name=name, role=role, password=password, created_at=opened.now())):
+        if not opened.accounts.open(Account(name=name, role=role, password=password, created_at=opened.now())):
             raise NotDone(f'there is a user "{name}" already')
     print(f'user "{name}" may log in as {role}')
 
@@ -45,7 +45,7 @@ def list_users(*, config: ConfigOption = None, as_json: JsonOption = False) -> N
     from node.cli import screen
 
     with journal(config) as (_, opened):
-        found = opened.accounts()
+        found = opened.accounts.find()
     if as_json:
         screen.as_json([{"name": one.name, "role": one.role.value, "created_at": screen.stamp(one.created_at)} for one in found])
         return
@@ -66,7 +66,7 @@ def change_role(name: str, role: Role, /, *, config: ConfigOption = None) -> Non
         viewer (looks), operator (also retries and cancels) or admin.
     """
     with journal(config) as (_, opened):
-        if not opened.change_account(name, role=role):
+        if not opened.accounts.change(name, role=role):
             raise NothingFound(_unknown(opened, name))
     print(f'user "{name}" is {role} now')
 
@@ -80,9 +80,9 @@ def change_password(name: str, /, *, config: ConfigOption = None) -> None:
         The user.
     """
     with journal(config) as (_, opened):
-        if opened.account(name) is None:
+        if opened.accounts.get(name) is None:
             raise NothingFound(_unknown(opened, name))
-        if not opened.change_account(name, password=_hashed(_password())):
+        if not opened.accounts.change(name, password=_hashed(_password())):
             raise NothingFound(_unknown(opened, name))
     print(f'user "{name}" logs in with the new password')
 
@@ -96,7 +96,7 @@ def remove_user(name: str, /, *, config: ConfigOption = None) -> None:
         The user.
     """
     with journal(config) as (_, opened):
-        if not opened.close_account(name):
+        if not opened.accounts.close(name):
             raise NothingFound(_unknown(opened, name))
     print(f'user "{name}" is removed')
 
@@ -125,11 +125,11 @@ def add_token(
 
     secret = secrets.token_urlsafe(32)
     with journal(config) as (_, opened):
-        account = opened.account(user)
+        account = opened.accounts.get(user)
         if account is None:
             raise NothingFound(_unknown(opened, user))
         now = opened.now()
-        opened.open_key(
+        opened.accounts.open_key(
             AccessKey(
                 digest=hashlib.sha256(secret.encode()).hexdigest(),
                 account=user,
@@ -148,7 +148,7 @@ def list_tokens(*, config: ConfigOption = None, as_json: JsonOption = False) -> 
     from node.cli import screen
 
     with journal(config) as (_, opened):
-        found = opened.keys(KeyKind.TOKEN, opened.now())
+        found = opened.accounts.keys(KeyKind.TOKEN, opened.now())
     rows = [{"id": one.digest[:_SHOWN], "user": one.account, "for": one.label, "ends_at": screen.stamp(one.ends_at)} for one in found]
     if as_json:
         screen.as_json(rows)
@@ -168,8 +168,10 @@ def remove_token(number: Annotated[str, Parameter(name="id")], /, *, config: Con
         Its id, as `hilum console tokens list` prints it.
     """
     with journal(config) as (_, opened):
-        found = [one for one in opened.keys(KeyKind.TOKEN, opened.now()) if len(number) >= _SHOWN and one.digest.startswith(number)]
-        if len(found) != 1 or not opened.close_key(found[0].digest):
+        found = [
+            one for one in opened.accounts.keys(KeyKind.TOKEN, opened.now()) if len(number) >= _SHOWN and one.digest.startswith(number)
+        ]
+        if len(found) != 1 or not opened.accounts.close_key(found[0].digest):
             raise NothingFound(f'no token has the id "{number}"')
     print("the token is ended")
 
@@ -188,7 +190,7 @@ def _hashed(password: str) -> str:
     from node.console.errors import ConsoleAbsent
 
     try:
-        from node.console.passwords import LEAST, hashed
+        from node.console.access import LEAST, hashed
     except ModuleNotFoundError as absent:
         raise ConsoleAbsent(f"the console needs {absent.name}") from absent
     if len(password) < LEAST:
@@ -197,4 +199,4 @@ def _hashed(password: str) -> str:
 
 
 def _unknown(opened: "Journal", name: str) -> str:
-    return f'there is no user "{name}"; there: {", ".join(one.name for one in opened.accounts()) or "nobody"}'
+    return f'there is no user "{name}"; there: {", ".join(one.name for one in opened.accounts.find()) or "nobody"}'

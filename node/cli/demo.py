@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 import shutil
 import signal
 import subprocess
@@ -10,20 +11,25 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from node.dicom.part10 import received_head
+from node.dimse.port import Incoming
 from node.domain.errors import ConfigError
+from node.domain.instance import Reception
 from node.domain.job import Job
 from node.domain.state import JobState
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from node.journal.sql import SqlJournal
+    from node.journal.journal import Journal
     from node.settings.config import Config
+
 
 _ENDED = (JobState.DONE, JobState.PARKED, JobState.FAILED, JobState.NOT_APPLICABLE)
 _PATIENCE_S = 900.0
@@ -88,7 +94,6 @@ def demo(
 
     from node.cli.demo_engine import demo_engine
     from node.cli.demo_input import demo_series, ensure_models
-    from node.cli.demo_page import tell
     from node.observe.events import start_events
 
     start_events("demo", logging.ERROR)  # the archive's own events are nobody's business here
@@ -131,9 +136,11 @@ def _clear(out: Path) -> None:
 @contextlib.contextmanager
 def _archive(out: Path) -> Iterator[int]:
     """A small archive: a storage SCP that writes what it gets into the output folder."""
-    from node.cli.demo_archive import ArchiveFolder
-    from node.dimse.listener import Listener
-    from node.settings.config import Config, Node, Peer, Store
+    from node.assembly.compose import open_listener
+    from node.settings.config import Config
+    from node.settings.node import Node
+    from node.settings.peers import Peer
+    from node.settings.store import Store
 
     settings = Config(
         path=out,
@@ -143,7 +150,7 @@ def _archive(out: Path) -> Iterator[int]:
         models=out,
         peers={"node": Peer(name="node", ae_title="HILUM", host="127.0.0.1", port=0)},
     )
-    listener = Listener(settings, ArchiveFolder(out))
+    listener = open_listener(settings, ArchiveFolder(out))
     listener.start()
     try:
         yield listener.port
@@ -152,7 +159,7 @@ def _archive(out: Path) -> Iterator[int]:
 
 
 def _configure(out: Path, application: str, archive_port: int, engines: str) -> "Config":
-    from node.settings.load import load
+    from node.assembly.configuration import load
 
     path = out / "node" / "hilum.yaml"
     path.write_text(_CONFIG.format(path=path, archive_port=archive_port, application=application, engines=engines), encoding="utf-8")
@@ -183,11 +190,11 @@ def _node(config: "Config", log: Path) -> Iterator[int]:
 def _send(console: "Console", files: list[Path], port: int) -> float:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from node.dimse.requestor import PeerRequestor
-    from node.settings.config import Peer
+    from node.assembly.compose import calling
+    from node.settings.peers import Peer
 
     began = time.monotonic()
-    requestor = PeerRequestor(Peer(name="node", ae_title="HILUM", host="127.0.0.1", port=port), calling_ae="DEMOSCU")
+    requestor = calling(Peer(name="node", ae_title="HILUM", host="127.0.0.1", port=port), "DEMOSCU")
     columns = (TextColumn("[bold]3[/] Sending as a PACS would"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("send", total=len(files))
@@ -204,7 +211,7 @@ def _wait(console: "Console", config: "Config") -> tuple[Job, float]:
     began = time.monotonic()
     with contextlib.closing(open_journal(config)) as journal, console.status("Waiting for the study to settle…") as status:
         while time.monotonic() - began < _PATIENCE_S:
-            jobs = [job for job in journal.jobs() if job.state is not JobState.SUPERSEDED]
+            jobs = [job for job in journal.jobs.find() if job.state is not JobState.SUPERSEDED]
             if jobs and all(job.state in _ENDED for job in jobs):
                 job = max(jobs, key=lambda job: (_studied_at(journal, job), -job.id))
                 if job.state is not JobState.DONE:
@@ -215,14 +222,14 @@ def _wait(console: "Console", config: "Config") -> tuple[Job, float]:
     raise DemoFailed(f"no result after {_PATIENCE_S:.0f} s")
 
 
-def _studied_at(journal: "SqlJournal", job: Job) -> str:
+def _studied_at(journal: "Journal", job: Job) -> str:
     """When the study of a job was made: of several visits the last is shown."""
     from node.domain.patient import studied_at
 
-    return max(studied_at(one.header) for one in journal.job_instances(job.id) if one.study_instance_uid == job.study_instance_uid)
+    return max(studied_at(one.header) for one in journal.instances.of_job(job.id) if one.study_instance_uid == job.study_instance_uid)
 
 
-def _say(status: "object", journal: "SqlJournal", jobs: list[Job]) -> None:
+def _say(status: "object", journal: "Journal", jobs: list[Job]) -> None:
     """Tell which state the study is in, and refuse to wait for a study that no route takes."""
     from node.domain.state import ArrivalState
 
@@ -234,10 +241,10 @@ def _say(status: "object", journal: "SqlJournal", jobs: list[Job]) -> None:
     if jobs:
         status.update(sentences.get(jobs[0].state, str(jobs[0].state)))  # type: ignore[attr-defined]
         return
-    arrivals = journal.arrivals()
+    arrivals = journal.arrivals.find()
     # a study that waits for its prior is routed again when that one is; jobs come in the same moment as the state
-    if arrivals and all(arrival.state is ArrivalState.ROUTED for arrival in arrivals) and not journal.jobs():
-        reasons = dict.fromkeys(decision.reason for arrival in arrivals for decision in journal.decisions(arrival.id))
+    if arrivals and all(arrival.state is ArrivalState.ROUTED for arrival in arrivals) and not journal.jobs.find():
+        reasons = dict.fromkeys(decision.reason for arrival in arrivals for decision in journal.routing.decisions(arrival.id))
         raise DemoFailed(f"no route took the series: {'; '.join(reasons)}")
 
 
@@ -253,7 +260,7 @@ def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
         assert job.findings_blob is not None, "a job that is done has findings"
         # of a series that was split, the first part
         _, findings = findings_parts.loads(blobs.path(job.findings_blob).read_bytes())[0]
-        files = [blobs.path(instance.blob) for instance in journal.job_instances(job.id)]
+        files = [blobs.path(instance.blob) for instance in journal.instances.of_job(job.id)]
         objects = [
             {
                 "path": str(out / f"{item.kind}-{item.sop_instance_uid[-12:]}.dcm"),
@@ -263,13 +270,13 @@ def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
                 "sop_instance_uid": item.sop_instance_uid,
                 "series_description": item.description,
             }
-            for item in journal.objects(job.id)
+            for item in journal.results.of_job(job.id)
             if (out / "archive" / f"{item.sop_instance_uid}.dcm").is_file()  # what the archive's profile leaves out is not there
         ]
         for item in objects:
             received = out / "archive" / f"{item['sop_instance_uid']}.dcm"
             received.replace(Path(str(item["path"])))
-        stages = {name: took for line in journal.events("job", job.id) for name, took in _stage_seconds(line.detail).items()}
+        stages = {name: took for line in journal.events.of("job", job.id) for name, took in _stage_seconds(line.detail).items()}
     chosen = application(config, job.application)
     analysed = subjects(chosen.accepts.takes, chosen.accepts.parts, files, job.series_instance_uid)[0].subject
     (out / "overlay.png").write_bytes(overlay_png(analysed, findings, title=chosen.title, subtitle=f"{chosen.name} {chosen.version}"))
@@ -301,3 +308,104 @@ def _stage_seconds(detail: str) -> dict[str, float]:
         said = json.loads(detail).get("took_s", {})
         return {str(stage): float(took) for stage, took in said.items()}
     return {}
+
+
+class ArchiveFolder:
+    """An `Intake` that writes Part 10 files into `folder`/archive."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "archive"
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def crowded(self) -> str | None:
+        """Never: the demo sends little."""
+        return None
+
+    def begin(self, reception: Reception) -> Incoming:
+        """Open a file beside where it will lie."""
+        return _File(self._folder / f"{reception.sop_instance_uid}.dcm", received_head(reception))
+
+    def expect(self, association: str) -> None:
+        """Nothing is made before it is needed."""
+
+    def ended(self, association: str) -> bool:
+        """Every instance was flushed before it was answered."""
+        return True
+
+
+class _File:
+    """Write, flush, rename: the same promise as a real archive's."""
+
+    def __init__(self, path: Path, head: bytes) -> None:
+        self._path = path
+        self._partial = path.with_suffix(".part")
+        self._file = self._partial.open("wb")
+        self._file.write(head)
+
+    def write(self, *fragments: bytes | memoryview) -> None:
+        """Append them."""
+        self._file.writelines(fragments)
+
+    def keep(self) -> None:
+        """Flush and rename; again does nothing."""
+        if self._file.closed:
+            return
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._partial.replace(self._path)
+
+    def abandon(self) -> None:
+        """Close and delete; again, or after `keep`, does nothing."""
+        if not self._file.closed:
+            self._file.close()
+            self._partial.unlink(missing_ok=True)
+
+
+def tell(console: "Console", summary: dict[str, object], out: Path) -> None:
+    """Objects, measurements, seconds and the picture, and what to do next."""
+    from rich.table import Table
+
+    objects = summary["objects"]
+    measurements = summary["measurements"]
+    assert isinstance(objects, list)
+    assert isinstance(measurements, list)
+    table = Table(title="What stands in the archive now", title_justify="left", box=None)
+    for column in ("object", "series", "file"):
+        table.add_column(column)
+    for (kind, series), several in groupby(objects, lambda item: (str(item["kind"]).upper(), item["series_description"])):
+        files = [Path(item["path"]).name for item in several]
+        table.add_row(kind, series, files[0] if len(files) == 1 else f"{files[0]} … {files[-1]} ({len(files)} files)")
+    console.print("[bold]4[/] Results came back by C-STORE\n")
+    console.print(table)
+    for measurement in measurements:
+        of = measurement["segment"] or measurement["location"]
+        about = f" of {of}" if of else ""
+        value = measurement["value"]
+        # a part of the hippocampus has a few cm3, a head two thousand
+        said = f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+        bound = "at least " if measurement["at_least"] else ""
+        console.print(f"\n   {measurement['name']}{about}: [bold]{bound}{said} {measurement['unit']}[/]")
+    for sentence in (*summary["cautions"], *summary["remarks"]):  # type: ignore[misc]
+        console.print(f"\n   {sentence}")
+    triton = summary.get("triton")
+    if isinstance(triton, dict) and triton["computed"]:
+        console.print("\n   Triton computed: " + ", ".join(f"{name} {count}×" for name, count in triton["computed"].items() if count))
+    took = "  ".join(f"{stage} {value:.1f} s" for stage, value in summary["seconds"].items())  # type: ignore[attr-defined]
+    console.print(f"\n   [dim]{took}[/]")
+    console.print(f"\n   Picture: {summary['overlay']}")
+    console.print("   Research, preliminary, unverified: not for diagnosis.\n")
+    console.print("[bold]Next[/]")
+    command = _command()
+    console.print(f"   your own series     {command} demo --input PATH --out {out.name}")
+    console.print("   a node of your own  copy config/hilum.yaml and name your PACS, then")
+    console.print(f"                       {command} config check && {command} serve")
+    console.print(f"   is all well?        {command} doctor")
+
+
+def _command() -> str:
+    """How this very command is called from here: by its name when the environment is active, else by its path."""
+    own = Path(sys.executable).with_name("hilum")
+    if shutil.which("hilum") == str(own):
+        return "hilum"
+    return str(own.relative_to(Path.cwd())) if own.is_relative_to(Path.cwd()) else str(own)

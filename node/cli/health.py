@@ -1,4 +1,4 @@
-"""`hilum health`: is the node on this machine taking studies in? For a container's health check and for people in a hurry."""
+"""`hilum health` and `hilum notify`: does the node on this machine take studies in, and can those be told who are to be told?"""
 
 import http.client
 import json
@@ -6,7 +6,7 @@ from typing import Any
 
 from node.cli.errors import NoHealthPage
 from node.cli.opened import ConfigOption, JsonOption, configuration
-from node.settings.config import Node
+from node.settings.node import Node
 
 _PATIENCE_S = 8.0
 _HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where to ask a node that listens everywhere
@@ -21,7 +21,7 @@ def health(*, config: ConfigOption = None, as_json: JsonOption = False) -> int:
     Parameters
     ----------
     config
-        The configuration (default: ./hilum.yaml, else ./config/hilum.yaml).
+        The configuration (default: HILUM_CONFIG, ./hilum.yaml, ./config/hilum.yaml, /etc/hilum/hilum.yaml).
     as_json
         The node's answer as it came.
     """
@@ -57,3 +57,37 @@ def _said(answer: dict[str, Any]) -> str:
     lines = ["ready" if answer["ready"] else f"not ready{': ' + answer['why'] if 'why' in answer else ''}"]
     lines += [f"  {name}: {part['why']}" for name, part in answer.get("parts", {}).items() if not part["ready"]]
     return "\n".join(lines)
+
+
+def notify(*, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+    """Send a trial message by mail and webhook, as `notify:` says; exit code 0 when each was taken.
+
+    Parameters
+    ----------
+    config
+        The configuration (default: HILUM_CONFIG, ./hilum.yaml, ./config/hilum.yaml, /etc/hilum/hilum.yaml).
+    as_json
+        JSON on stdout, for scripts.
+    """
+    from inference.errors import HilumError
+    from node.assembly.notices import messengers, trial
+    from node.cli.errors import NobodyToTell
+
+    loaded = configuration(config)
+    found = messengers(loaded)
+    if not found:
+        raise NobodyToTell("`notify:` names neither `mail` nor `webhook`")
+    why: dict[str, HilumError | None] = {}
+    for name, send in found.items():
+        try:
+            send(trial(loaded))
+        except HilumError as failed:
+            why[name] = failed
+        else:
+            why[name] = None
+    if as_json:
+        print(json.dumps({name: {"sent": one is None, "code": one and one.code, "reason": one and str(one)} for name, one in why.items()}))
+    else:
+        for name, one in why.items():
+            print(f"{name}: sent" if one is None else f"{name}: not sent. {one} [{one.code}]\n  {one.remedy}")
+    return 1 if any(why.values()) else 0

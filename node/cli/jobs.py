@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from node.journal.port import Journal
+    from node.journal.journal import Journal
 
 Numbers: TypeAlias = Annotated[int, Parameter(required=True)]
 
@@ -81,7 +81,7 @@ def show(job: int, /, *, config: ConfigOption = None, as_json: JsonOption = Fals
     from node.records.jobs import page
 
     with journal(config) as (_, opened):
-        content = page(opened, opened.job(job))
+        content = page(opened, opened.jobs.get(job))
     if as_json:
         screen.as_json(content)
     else:
@@ -103,7 +103,7 @@ def retry(*job: Numbers, afresh: Annotated[bool, Parameter(negative="", show_def
     """
 
     def revive(opened: "Journal", number: int, now: datetime) -> str:
-        state = opened.revive_job(number, now, afresh=afresh)
+        state = opened.jobs.revive(number, now, afresh=afresh)
         return f"job {number} goes on: {state}"
 
     return _each(job, config, revive)
@@ -119,9 +119,9 @@ def cancel(*job: Numbers, config: ConfigOption = None) -> int:
     """
 
     def end(opened: "Journal", number: int, now: datetime) -> str:
-        before = opened.job(number)
-        if not opened.end_job(number, None, JobState.CANCELLED, before.code or "", "cancelled by the operator", now):
-            raise NotDone(f"job {number} is {opened.job(number).state}: it was not cancelled")
+        before = opened.jobs.get(number)
+        if not opened.jobs.end(number, None, JobState.CANCELLED, before.code or "", "cancelled by the operator", now):
+            raise NotDone(f"job {number} is {opened.jobs.get(number).state}: it was not cancelled")
         return f"job {number} is cancelled"
 
     return _each(job, config, end)
@@ -143,7 +143,7 @@ def resend(*job: Numbers, to: str | None = None, config: ConfigOption = None) ->
         if to is not None and to not in loaded.sinks:
             raise NothingFound(f'unknown sink "{to}"{suggestion(to, list(loaded.sinks))}')
         for number in job:
-            made = opened.resend(number, to, opened.now())
+            made = opened.deliveries.resend(number, to, opened.now())
             print(f"job {number}: {len(made)} {'delivery waits' if len(made) == 1 else 'deliveries wait'} to be sent")
     return 0
 
@@ -152,18 +152,18 @@ def _wanted(opened: "Journal", state: tuple[JobState, ...], study: str | None, l
     from node.cli.studies import find_study
 
     uid = None if study is None else find_study(opened, study)
-    found = opened.jobs(states=state, study=uid, limit=limit, newest=True)
+    found = opened.jobs.find(states=state, study=uid, limit=limit, newest=True)
     if JobState.PARKED in state:
         known = {job.id for job in found}
-        parked = {delivery.job for delivery in opened.deliveries(states=(DeliveryState.PARKED,), limit=limit)}
-        stuck = [opened.job(number) for number in sorted(parked - known)]
+        parked = {delivery.job for delivery in opened.deliveries.find(states=(DeliveryState.PARKED,), limit=limit)}
+        stuck = [opened.jobs.get(number) for number in sorted(parked - known)]
         found = sorted([*found, *(job for job in stuck if uid in (None, job.study_instance_uid))], key=lambda job: -job.id)[:limit]
     return found
 
 
 def _pending(opened: "Journal", job: Job) -> list[Delivery]:
     """The deliveries of a job that waits for them; others need no look."""
-    return opened.deliveries(job=job.id) if job.state is JobState.ENCODED else []
+    return opened.deliveries.find(job=job.id) if job.state is JobState.ENCODED else []
 
 
 def _each(jobs: tuple[int, ...], config: "Path | None", act: "Callable[[Journal, int, datetime], str]") -> int:

@@ -18,7 +18,7 @@ GOOD, BAD, USAGE = 0, 1, 2
 _NODE = Group.create_ordered("The node")
 _LOOK = Group.create_ordered("What happened, and what would")
 _MEND = Group.create_ordered("Set up and mend")
-_MAKE = Group.create_ordered("The workshop")
+_MAKE = Group.create_ordered("Training")
 
 EPILOGUE = "Every reading verb takes --json. Exit codes: 0 good, 1 bad, 2 usage."
 
@@ -55,7 +55,7 @@ def build() -> App:
             "Back up the store of a running node: journal, images, results, what waits in the spool, and the configuration.",
             _MEND,
         ),
-        ("restore", "node.cli.restore:restore", "Restore a backup to where the configuration's `store:` says, which must be empty.", _MEND),
+        ("restore", "node.cli.backup:restore", "Restore a backup to where the configuration's `store:` says, which must be empty.", _MEND),
         (
             "unseal",
             "node.cli.unseal:unseal",
@@ -64,13 +64,13 @@ def build() -> App:
         ),
         (
             "doctor",
-            "node.cli.doctor:doctor",
+            "node.cli.doctor.command:doctor",
             "Look at disk, journal, node, peers, sinks, engines and models; say what is wrong and what to do.",
             _MEND,
         ),
         (
             "notify",
-            "node.cli.notify:notify",
+            "node.cli.health:notify",
             "Send a trial message by mail and webhook, as `notify:` says; exit code 0 when each was taken.",
             _MEND,
         ),
@@ -127,7 +127,7 @@ def _routes() -> App:
         help="Say what an edited configuration would have done to the studies that were received: exactly what it would decide otherwise.",
     )
     app.command(
-        "node.cli.routes_reload:reload",
+        "node.cli.routes:reload",
         name="reload",
         help="Have the running node take up the routes of its configuration file: checked, and taken whole or refused with the reason.",
     )
@@ -140,8 +140,8 @@ def _studies() -> App:
     app.command("node.cli.studies:show", name="show", help="Show a study's passport: what came, what was decided, what ran, what left.")
     app.command("node.cli.studies:complete", name="complete", help="Declare a study complete, without waiting for the quiet window.")
     app.command("node.cli.studies:retry", name="retry", help="Route a parked study again.")
-    app.command("node.cli.held:accept_held", name="accept-held", help="Let what is held of a study count, and analyse it anew.")
-    app.command("node.cli.held:refuse_held", name="refuse-held", help="Never use what is held of a study.")
+    app.command("node.cli.studies:accept_held", name="accept-held", help="Let what is held of a study count, and analyse it anew.")
+    app.command("node.cli.studies:refuse_held", name="refuse-held", help="Never use what is held of a study.")
     return app
 
 
@@ -188,22 +188,22 @@ def _models() -> App:
         help="Bring a model into the repository: an application's weights, a model file of yours, or a MONAI Bundle; entered whole.",
     )
     app.command(
-        "node.cli.model_serving:rollback",
+        "node.cli.models:rollback",
         name="rollback",
         help="Serve another version of a model from now on: the one before, or --to; a second rollback undoes the first.",
     )
     app.command(
-        "node.cli.model_serving:load",
+        "node.cli.models:load",
         name="load",
         help="Have a Triton server load a model from its repository, or load it anew; calls under way are answered by what it held.",
     )
     app.command(
-        "node.cli.model_serving:unload",
+        "node.cli.models:unload",
         name="unload",
         help="Have a Triton server let go of a model; calls under way are answered first. Jobs that need it wait, or load it again.",
     )
     app.command(
-        "node.cli.model_export:export",
+        "node.cli.models:export",
         name="export",
         help="Write a model in another format: the file, a config.pbtxt for it, and how far its answers are from the original's.",
     )

@@ -39,7 +39,7 @@ def verify(
     tolerance
         Largest difference of an output between the two engines, as a share of the range of its values.
     """
-    from inference.engines.embedded import EmbeddedEngine
+    from inference.engines.embedded.engine import EmbeddedEngine
     from inference.engines.errors import ModelMissing
     from inference.engines.repository import Repository
     from node.assembly.compose import model_limits, open_engine

@@ -1,20 +1,25 @@
-"""`hilum models list`: what the model repository holds and serves; the other verbs of models have a file each beside this one."""
+"""`hilum models list|rollback|load|unload|export`: what the model repository holds and serves, and a model in another format."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from cyclopts import Parameter
 
 from node.cli.opened import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
+    from inference.engines.port import Control, Held
     from inference.engines.repository import Listed, Repository
     from inference.engines.serving import Served
+
 
 RepositoryOption: TypeAlias = Annotated[
     Path | None, Parameter(name="--repository", help="The model repository's folder (default: the configuration's `models: repository`).")
 ]
+EngineName = Annotated[str, Parameter(name="--engine", help="An engine of kind triton, by its name in `engines:`.")]
 
 
 def list_models(*, repository: RepositoryOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> int:
@@ -74,3 +79,166 @@ def _served(listed: "Listed", repository: Path) -> "Served | None":
         return served(repository, listed.model.name)
     except (ModelMissing, UnreadableModel):  # the listing itself says what is wrong with it
         return None
+
+
+def export(
+    model: str,
+    *,
+    to: Literal["onnx", "pt2"],
+    version: int | None = None,
+    out: Path = Path(),
+    tolerance: float | None = None,
+    repository: RepositoryOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Write a model in another format: the file, a config.pbtxt for it, and how far its answers are from the original's.
+
+    TorchScript becomes ONNX or pt2, torch.export (pt2) becomes ONNX. Sides that config.pbtxt leaves open stay open. Nothing is written
+    when the largest difference is above the tolerance. To serve it: `hilum models import --file FILE --config-pbtxt CONFIG --name NAME`.
+
+    Parameters
+    ----------
+    model
+        Its name in the repository.
+    to
+        The format.
+    version
+        Without it, the version that is served.
+    out
+        The folder for the files; made where it is not there.
+    tolerance
+        Largest absolute difference of an output that is accepted (default 0.001).
+    """
+    from dataclasses import asdict
+
+    from inference.engines.exporting import TOLERANCE, export_model
+    from inference.engines.port import ModelRef
+    from inference.engines.serving import served
+    from node.cli import screen
+
+    path = opened(repository, config).path
+    ref = ModelRef(name=model, version=served(path, model).version if version is None else version)
+    made = export_model(path, ref, to, tolerance=TOLERANCE if tolerance is None else tolerance)
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / f"{model}-{ref.version}{Path(made.file).suffix}"
+    file.write_bytes(made.content)
+    described = file.with_suffix(".pbtxt")
+    described.write_text(made.config, encoding="utf-8")
+    if as_json:
+        screen.as_json({"file": str(file), "config": str(described), "difference": asdict(made.difference)})
+        return 0
+    far = made.difference
+    agreement = "" if far.argmax_agreement is None else f", {far.argmax_agreement:.4%} of the largest channels are the same"
+    screen.say(f"{file}: differs by {far.largest:.3g} at most, {far.mean:.3g} on average over {far.inputs} inputs{agreement}")
+    return 0
+
+
+def rollback(
+    model: str,
+    *,
+    to: int | None = None,
+    why: str = "rolled back",
+    repository: RepositoryOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Serve another version of a model from now on: the one before, or --to; a second rollback undoes the first.
+
+    Applications that are imported bundles, and others that follow the repository, use it from their next job on, under the UIDs of that
+    version. A job that has its findings keeps the version that made them; if it has no objects yet it is parked, and
+    `hilum jobs retry JOB --afresh` analyses it anew. Applications that pin a version in their manifest keep it.
+
+    Parameters
+    ----------
+    model
+        Its name in the repository.
+    to
+        The version; without it, the one that was served before.
+    why
+        The reason, for the model's history.
+    """
+    from inference.engines.serving import roll_back, served
+    from node.cli import screen
+
+    path = opened(repository, config).path
+    before = served(path, model)
+    after = roll_back(path, model, to, why=why)
+    if as_json:
+        screen.as_json(
+            {"model": model, "was": before.version, "serving": after.version, "history": [_line(line) for line in after.history]}
+        )
+    elif before.version == after.version:
+        screen.say(f"{model}: version {after.version} is served already")
+    else:
+        screen.say(f"{model}: version {after.version} is served from the next job on, before it was {before.version}")
+    return 0
+
+
+def load(model: str, *, engine: EngineName, version: int | None = None, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+    """Have a Triton server load a model from its repository, or load it anew; calls under way are answered by what it held.
+
+    Parameters
+    ----------
+    model
+        Its name.
+    version
+        This version alone, beside those that the server holds; without it, what config.pbtxt says.
+    """
+    with _control(engine, config) as control:
+        wanted = None
+        if version is not None:
+            wanted = {each.version for each in control.held(model) if each.state == "READY"} | {version}
+        return _told(model, engine, control.load(model, wanted), version, as_json=as_json)
+
+
+def unload(model: str, *, engine: EngineName, version: int | None = None, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+    """Have a Triton server let go of a model; calls under way are answered first. Jobs that need it wait, or load it again.
+
+    Parameters
+    ----------
+    model
+        Its name.
+    version
+        This version alone; the others stay.
+    """
+    from node.cli import screen
+
+    with _control(engine, config) as control:
+        rest = sorted({each.version for each in control.held(model) if each.state == "READY"} - {version}) if version is not None else []
+        held = control.load(model, rest) if rest else control.unload(model)
+    ready = [each.version for each in held if each.state == "READY"]
+    if as_json:
+        screen.as_json({"model": model, "engine": engine, "ready": ready})
+    else:
+        screen.say(f"{model}: {engine} holds {screen.joined([f'version {each}' for each in ready]) if ready else 'no version of it'} now")
+    return 1 if (version in ready or (version is None and ready)) else 0
+
+
+@contextlib.contextmanager
+def _control(engine: str, config: Path | None) -> Iterator["Control"]:
+    from node.assembly.compose import open_control
+    from node.cli.opened import configuration
+
+    loaded = configuration(config)
+    with contextlib.closing(open_control(loaded, engine)) as control:
+        yield control
+
+
+def _told(model: str, engine: str, held: "tuple[Held, ...]", version: int | None, *, as_json: bool) -> int:
+    from node.cli import screen
+
+    good = any(each.state == "READY" and version in (None, each.version) for each in held)
+    if as_json:
+        states = [{"version": each.version, "state": each.state, "reason": each.reason} for each in held]
+        screen.as_json({"model": model, "engine": engine, "versions": states})
+        return 0 if good else 1
+    for each in held:
+        screen.say(f"{model} version {each.version} on {engine}: {each.state.lower()}{f' ({each.reason})' if each.reason else ''}")
+    return 0 if good else 1
+
+
+def _line(change: object) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return asdict(change)  # type: ignore[call-overload,no-any-return]

@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
-    from node.journal.port import Journal
+    from node.journal.journal import Journal
     from node.settings.config import Config
 
 ConfigOption: TypeAlias = Annotated[
-    Path | None, Parameter(name=["--config", "-c"], help="The configuration (default: ./hilum.yaml, else ./config/hilum.yaml).")
+    Path | None,
+    Parameter(
+        name=["--config", "-c"], help="The configuration (default: HILUM_CONFIG, ./hilum.yaml, ./config/hilum.yaml, /etc/hilum/hilum.yaml)."
+    ),
 ]
 JsonOption: TypeAlias = Annotated[bool, Parameter(name="--json", negative="", show_default=False, help="JSON on stdout, for scripts.")]
 
 
 def configuration(given: Path | None) -> "Config":
     """The configuration that `--config` names, or the one that is here."""
-    from node.settings.find import find_config
-    from node.settings.load import load
+    from node.assembly.configuration import load
+    from node.settings.load import find_config
 
     return load(find_config(given))
 

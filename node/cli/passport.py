@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from node.cli import screen
-from node.cli.delivery_page import print_objects, print_trouble
-from node.cli.job_page import timeline
+from node.cli.job_page import print_objects, print_trouble, timeline
 from node.domain.arrival import Completeness
-from node.records.job_series import other_series
-from node.records.waiting import in_words, short_in_words
+from node.records.jobs import other_series
+from node.records.studies import short_in_words, waits_in_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -112,7 +111,7 @@ def _print_arrivals(console: "Console", content: dict[str, Any]) -> None:
         counted = screen.plural(arrival["instances"], "instance")
         console.print(f"\narrival {arrival['id']}: {scope} from {sender}{revised}: {counted}{done}", style="bold")
         if arrival["waits"] is not None and not content["incomplete"]:
-            console.print(screen.hanging(in_words(arrival["waits"])))
+            console.print(screen.hanging(waits_in_words(arrival["waits"])))
         if arrival["code"] is not None:
             tried = f"{arrival['state']}, {screen.plural(arrival['attempts'], 'attempt')}"
             console.print(screen.hanging(f"{tried}: {arrival['code']} {arrival['reason']}"))

@@ -13,9 +13,9 @@ from node.cli.opened import ConfigOption, JsonOption, journal
 
 if TYPE_CHECKING:
     from node.domain.patient import Patient
-    from node.flow.erase import Erased, Plan
-    from node.journal.port import Journal
+    from node.journal.journal import Journal
     from node.settings.config import Config
+    from node.upkeep.erasure import ErasurePlan, ErasureResult
 
 _SHOWN = 20
 
@@ -96,7 +96,7 @@ def erase(
 def _demand_one_patient(opened: "Journal", studies: tuple[str, ...], *, all_patients: bool) -> None:
     """Two patients under one Study Instance UID are two patients: whoever means the one must not erase the other unasked."""
     for uid in () if all_patients else studies:
-        if (found := opened.held(None, [uid]).patients) > 1:
+        if (found := opened.erasure.find(None, [uid]).patients) > 1:
             raise SeveralPatients(f"study {uid} holds instances of {found} patients; nothing was erased")
 
 
@@ -106,7 +106,7 @@ def _patient(opened: "Journal", patient_id: str, issuer: str | None) -> "Patient
     wanted = patient_id.strip()
     if not wanted:
         raise WrongWords("--id is empty: nobody is called so")
-    issuers = opened.issuers(wanted)
+    issuers = opened.erasure.issuers(wanted)
     if issuer is None and len(issuers) > 1:
         told = ", ".join(f'"{one}"' for one in issuers)
         raise Ambiguous(f"{len(issuers)} patients have this ID, from different issuers: {told}; add --issuer")
@@ -119,9 +119,9 @@ def _erasure(loaded: "Config", opened: "Journal", patient: "Patient | None", stu
 
     from node.assembly import compose
     from node.assembly.audit import open_trail
-    from node.assembly.history import audit_stage
-    from node.flow.erase import Erasure
+    from node.assembly.flow import audit_stage
     from node.observe.audit.message import Participant
+    from node.upkeep.erasure import Erasure
 
     for uid in studies:
         if not re.fullmatch(r"[0-9.]{1,64}", uid):
@@ -160,7 +160,7 @@ def _agreed(patient: "Patient | None") -> bool:
     return answer.strip() == (patient.patient_id if patient is not None else "erase")
 
 
-def _show(say: Callable[[str], None], plan: "Plan", patient: "Patient | None", loaded: "Config") -> None:
+def _show(say: Callable[[str], None], plan: "ErasurePlan", patient: "Patient | None", loaded: "Config") -> None:
     from node.cli import screen
 
     held = plan.held
@@ -191,7 +191,7 @@ def _show(say: Callable[[str], None], plan: "Plan", patient: "Patient | None", l
     say(f"not erased: {' and '.join(kept)}")
 
 
-def _tell(say: Callable[[str], None], done: "Erased") -> None:
+def _tell(say: Callable[[str], None], done: "ErasureResult") -> None:
     from node.cli import screen
 
     files = screen.plural(done.blobs + done.files, "file")
@@ -202,7 +202,7 @@ def _tell(say: Callable[[str], None], done: "Erased") -> None:
         say("another process kept the journal's file from being cleaned of deleted rows: call this again")
 
 
-def _planned(plan: "Plan") -> dict[str, Any]:
+def _planned(plan: "ErasurePlan") -> dict[str, Any]:
     held = plan.held
     return {
         "instances": len(held.instances),
@@ -218,7 +218,7 @@ def _planned(plan: "Plan") -> dict[str, Any]:
     }
 
 
-def _carried_out(done: "Erased") -> dict[str, Any]:
+def _carried_out(done: "ErasureResult") -> dict[str, Any]:
     erased = {"instances": done.instances, "jobs": done.jobs, "blobs": done.blobs, "files": done.files}
     return {"erased": erased, "under_way": done.under_way, "clean": done.clean}
 

@@ -27,7 +27,7 @@ def pause(kind: Kind, name: str, /, *, config: ConfigOption = None) -> None:
 
     with journal(config) as (loaded, opened):
         _named(loaded, kind, name)
-        opened.pause(Pausable(kind), name, opened.now())
+        opened.pauses.add(Pausable(kind), name, opened.now())
     print(f'{kind} "{name}" is paused; `hilum resume {kind} {_quoted(name)}` lets it go on')
 
 
@@ -44,8 +44,8 @@ def resume(kind: Kind, name: str, /, *, config: ConfigOption = None) -> None:
     from node.journal.port import Pausable
 
     with journal(config) as (_, opened):
-        if not opened.resume(Pausable(kind), name, opened.now()):
-            paused = [f'{was} "{called}"' for was, called, _ in opened.paused()]
+        if not opened.pauses.remove(Pausable(kind), name, opened.now()):
+            paused = [f'{was} "{called}"' for was, called, _ in opened.pauses.find()]
             raise NothingFound(f'{kind} "{name}" is not paused; paused: {", ".join(paused) or "nothing"}')
     print(f'{kind} "{name}" goes on')
 

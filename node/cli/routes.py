@@ -1,5 +1,6 @@
-"""`hilum routes explain`: why each route did, or would, or would not take each series, condition by condition."""
+"""`hilum routes explain|reload`: why each route did, or would, or would not take each series, condition by condition."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,17 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from node.assembly.explaining import Explained, of_received
+from node.assembly.explaining import Explained, of_received, with_others
 from node.cli.opened import ConfigOption, JsonOption, configuration, journal
 from node.domain.route import Route, Tried
+from node.records.words import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from node.flow.routing import SeriesView
+    from node.assembly.reload import Reloaded
+    from node.routing.decisions import SeriesView
     from node.settings.config import Config
 
+
 _TITLE = ("Modality", "SeriesDescription", "BodyPartExamined")
+_PATIENCE_S = 60.0
 
 
 def explain(
@@ -94,7 +99,7 @@ def _known(config: "Config", sender: str | None, called: str | None) -> None:
 def of_files(config: "Config", path: Path, sender: str | None, called: str | None) -> tuple[list[Explained], list[tuple[str, str]]]:
     """Decide with the node's own function. A sender or called AE title that was not named holds, and is shown as assumed."""
     from node.cli.input_files import read
-    from node.flow.routing import class_of, seen
+    from node.routing.decisions import class_of, seen
 
     found = read(path)
     views = {
@@ -108,8 +113,7 @@ def of_files(config: "Config", path: Path, sender: str | None, called: str | Non
 
 def explained(config: "Config", views: "Mapping[str, Sequence[SeriesView]]", sender: str | None, called: str | None) -> list[Explained]:
     """What the routes say of studies (by UID) that are nowhere in the journal."""
-    from node.cli.several_series import with_others
-    from node.flow.routing import decide
+    from node.routing.decisions import decide
 
     routes = [_without_unnamed(route, sender, called) for route in config.routes]
     whole = {route.name: route for route in config.routes}
@@ -235,3 +239,60 @@ def _show(console: "Console", config: "Config", studies: Sequence[Explained]) ->
         console.print()
     if not config.routes:
         console.print("the configuration has no routes", style="yellow")
+
+
+def reload(*, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+    """Have the running node take up the routes of its configuration file: checked, and taken whole or refused with the reason.
+
+    Only `routes:` can change while a node runs; anything else in the file that differs refuses the reload, and needs a restart. Every
+    study is judged by the routes before or by those behind, never by both, and keeps the digest of those. SIGHUP to `hilum serve` does the
+    same and answers in its events.
+
+    Parameters
+    ----------
+    config
+        The configuration (default: HILUM_CONFIG, ./hilum.yaml, ./config/hilum.yaml, /etc/hilum/hilum.yaml).
+    as_json
+        A list, an object for each supervisor of processes on this host: `pid`, `path`, `accepted`, `digest` (of what is in force now),
+        `before`, `routes`, `code`, `reason`.
+    """
+    from node.assembly.in_force import serving
+    from node.assembly.reload import answer_of
+    from node.cli import screen
+    from node.cli.errors import NobodyServes
+
+    loaded = configuration(config)
+    who = f"uid {os.getuid()}"
+    asked = [(supervisor, supervisor.ask(who)) for supervisor in serving(loaded)]
+    if not asked:
+        raise NobodyServes(f"no node of this host serves {loaded.store.spooled}")
+    answers = [(supervisor.pid, answer_of(supervisor, token, _PATIENCE_S)) for supervisor, token in asked]
+    if as_json:
+        screen.as_json([_record(pid, one) for pid, one in answers])
+    else:
+        for _, one in answers:
+            print(_said(one))
+    return 1 if any(one.code for _, one in answers) else 0
+
+
+def _record(pid: int, one: "Reloaded") -> dict[str, object]:
+    return {
+        "pid": pid,
+        "path": one.path,
+        "accepted": not one.code,
+        "digest": one.digest,
+        "before": one.before,
+        "routes": one.routes,
+        "code": one.code or None,
+        "reason": one.reason or None,
+    }
+
+
+def _said(one: "Reloaded") -> str:
+    digest, before = one.digest[:12], one.before[:12]
+    if one.code:
+        return f"refused, and {before} stays in force: {one.reason} [{one.code}]"
+    counted = plural(one.routes, "route")
+    if digest == before:
+        return f"{one.path}: in force is what was before ({counted}, {digest})"
+    return f"{one.path}: {counted} in force from the next study on ({digest}; before {before})"

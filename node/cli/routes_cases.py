@@ -11,9 +11,10 @@ from node.cli.routes import explained, of_files, of_study
 from node.domain.route import Decision, Route
 
 if TYPE_CHECKING:
-    from node.flow.routing import SeriesView
+    from node.routing.decisions import SeriesView
     from node.settings.config import Config
     from node.settings.route_cases import Case, SeriesCase
+
 
 BESIDE = "routes.test.yaml"
 
@@ -70,7 +71,7 @@ def _failures(config: "Config", case: "Case") -> list[Failure]:
 
 def _run(route: Route, decisions: Sequence[Decision]) -> tuple[str, ...]:
     """The applications that the route runs on some series; one whose manifest refuses all of them is parked, not run."""
-    from node.flow.gates import refuses
+    from node.routing.gate import refuses
 
     chosen = [one for one in decisions if one.route == route.name and one.chosen]
     return tuple(name for name in route.run if any(not refuses(name, one) for one in chosen))
@@ -88,7 +89,7 @@ def _studies(config: "Config", case: "Case") -> Sequence[Explained]:
 
 def _made(uid: str, case: "SeriesCase") -> "SeriesView":
     """A series of as many images as the case says, all of them alike."""
-    from node.flow.routing import class_of, seen
+    from node.routing.decisions import class_of, seen
 
     view = seen(uid, [(class_of(case.header), case.header)])
     return replace(view, instances=case.images, images=case.images if view.images else 0)

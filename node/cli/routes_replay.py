@@ -11,7 +11,7 @@ from node.cli.opened import ConfigOption, JsonOption, configuration, journal
 
 if TYPE_CHECKING:
     from node.domain.route import Tried
-    from node.flow.replay import Counted, Difference, Outcome
+    from node.routing.replay import Difference, ReplayCounts, RouteOutcome
     from node.settings.config import Config
 
 
@@ -40,14 +40,14 @@ def replay(
     """
     from node.assembly.compose import application
     from node.cli import screen
-    from node.flow.replay import Replay
-    from node.records.differences import difference_record
+    from node.records.decisions import difference_record
+    from node.routing.replay import Replay
 
     with journal(config) as (loaded, opened):
         edited = loaded if against is None else configuration(against)
         began = moment(since, opened.now())
         # asked of each series: the catalog need not be looked at each time
-        asked = Replay(opened, edited.routes, edited.digest, cache(partial(application, edited)))
+        asked = Replay(opened.routing_history, edited.routes, edited.digest, cache(partial(application, edited)))
         differences = list(asked.differences(began))
     if as_json:
         screen.as_json(
@@ -108,8 +108,8 @@ def _show(differences: "list[Difference]") -> None:
         console.print()
 
 
-def _words(one: "Outcome", other: "Outcome") -> str:
-    from node.records.differences import urgency_words
+def _words(one: "RouteOutcome", other: "RouteOutcome") -> str:
+    from node.records.decisions import urgency_words
 
     if not one.known:
         return "no such route"
@@ -130,7 +130,7 @@ def _condition(one: "Tried | None") -> str:
     return f"{one.expected}, found {one.found}: {'holds' if one.held else 'does not hold'}"
 
 
-def _summary(edited: "Config", since: datetime, counted: "Counted", differences: "list[Difference]") -> str:
+def _summary(edited: "Config", since: datetime, counted: "ReplayCounts", differences: "list[Difference]") -> str:
     from node.cli import screen
 
     studies = len({one.arrival.study_instance_uid for one in differences})

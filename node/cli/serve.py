@@ -26,22 +26,22 @@ def serve(
     Parameters
     ----------
     config
-        The configuration (default: ./hilum.yaml, else ./config/hilum.yaml).
+        The configuration (default: HILUM_CONFIG, ./hilum.yaml, ./config/hilum.yaml, /etc/hilum/hilum.yaml).
     stages
-        What this family does, with commas between: `receive` (listen, and bring what came to the blobs and into the journal), `flow`
-        (settle, route, deliver), `work` (analyse, encode). Default: all of it. Families on several hosts share a journal on PostgreSQL, and
-        a bucket or a folder.
+        What this supervisor does, with commas between: `receive` (listen, and bring what came to the blobs and into the journal), `flow`
+        (settle, route, deliver), `work` (analyse, encode). Default: all of it. Supervisors on several hosts share a journal on PostgreSQL,
+        and a bucket or a folder.
     new_journal
         Begin a new journal over the blobs of a store that had one: it is lost for good. Without it such a start is refused.
     new_blobs
         Go on without the blobs (or the spool) of the journal's store: they are lost for good. Without it such a start is refused.
     """
-    from node.assembly.family import Family
+    from node.assembly.configuration import load
     from node.assembly.identity import Meant
     from node.assembly.roles import ALL, roles_of
+    from node.assembly.supervisor import Supervisor
     from node.observe.events import start_events
-    from node.settings.find import find_config
-    from node.settings.load import load
+    from node.settings.load import find_config
 
     loaded = load(find_config(config))
     start_events("supervisor")
@@ -50,10 +50,10 @@ def serve(
         print(json.dumps(ready), flush=True)
 
     meant = Meant(new_journal=new_journal, new_blobs=new_blobs)
-    family = Family(loaded, announce=announce, roles=ALL if stages is None else roles_of(stages), meant=meant)
+    supervisor = Supervisor(loaded, announce=announce, roles=ALL if stages is None else roles_of(stages), meant=meant)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: family.stop())
-    signal.signal(signal.SIGHUP, lambda *_: family.reload())
-    code = family.run()
+        signal.signal(number, lambda *_: supervisor.stop())
+    signal.signal(signal.SIGHUP, lambda *_: supervisor.reload())
+    code = supervisor.run()
     sys.stdout.flush()
     return code

@@ -1,4 +1,4 @@
-"""`hilum studies list|show|complete|retry`: what was received, and what became of it."""
+"""`hilum studies list|show|complete|retry|accept-held|refuse-held`: what was received, and what became of it."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 from node.cli.errors import Ambiguous, NotDone, NothingFound
 from node.cli.opened import ConfigOption, JsonOption, journal
 from node.domain.arrival import Arrival
+from node.domain.instance import Instance
 from node.domain.state import ArrivalState
 
 if TYPE_CHECKING:
-    from node.journal.port import Journal
+    from node.journal.journal import Journal
+
 
 _SEARCHED = ("PatientName", "PatientID", "AccessionNumber", "StudyDescription", "StudyDate", "Modality")
 _MOST = 10_000
+_BY = "a person at the command line"
 
 
 def list_studies(*, search: str | None = None, limit: int = 100, config: ConfigOption = None, as_json: JsonOption = False) -> int:
@@ -35,7 +38,7 @@ def list_studies(*, search: str | None = None, limit: int = 100, config: ConfigO
         studies = _found(opened, search, limit)
         if search is None:
             studies += [*held_studies(opened), *studies_of_results(opened, limit)]
-        asides = opened.asides(limit=limit) if search is None else []
+        asides = opened.instances.asides(limit=limit) if search is None else []
     if as_json:
         screen.as_json([*studies, *(aside_record(one) for one in asides)])
         return 0
@@ -97,7 +100,7 @@ def complete(study: str, /, *, config: ConfigOption = None) -> int:
 
     with journal(config) as (_, opened):
         uid = find_study(opened, study)
-        waiting = opened.arrivals(states=(ArrivalState.RECEIVED,), study=uid)
+        waiting = opened.arrivals.find(states=(ArrivalState.RECEIVED,), study=uid)
         done = [one for one in waiting if complete_now(opened, one, opened.now())]
         if not done:
             raise NotDone(f"study {uid} is complete already: nothing more was expected")
@@ -132,12 +135,12 @@ def find_study(opened: "Journal", text: str, *, besides: str = "") -> str:
     NothingFound, Ambiguous
         No study does, or several do.
     """
-    if opened.arrivals(study=text, limit=1) or opened.results_alone(study=text):
+    if opened.arrivals.find(study=text, limit=1) or opened.instances.results_alone(study=text):
         return text
     ending = text.lstrip("…")
-    known = dict.fromkeys(one.study_instance_uid for one in opened.arrivals(limit=_MOST, newest=True))
-    known |= dict.fromkeys(one.study_instance_uid for one in opened.held_series())
-    known |= dict.fromkeys(one.study_instance_uid for one in opened.results_alone(limit=_MOST))
+    known = dict.fromkeys(one.study_instance_uid for one in opened.arrivals.find(limit=_MOST, newest=True))
+    known |= dict.fromkeys(one.study_instance_uid for one in opened.held.by_series())
+    known |= dict.fromkeys(one.study_instance_uid for one in opened.instances.results_alone(limit=_MOST))
     found = [uid for uid in known if ending and uid.endswith(ending)]
     if not found:
         raise NothingFound(f'no study that was received has the UID "{text}", or one that ends so{besides}')
@@ -151,7 +154,7 @@ def _found(opened: "Journal", search: str | None, limit: int) -> list[dict[str, 
     from node.records.studies import study_record
 
     by_study: dict[str, list[Arrival]] = {}
-    for arrival in opened.arrivals(limit=_MOST, newest=True):
+    for arrival in opened.arrivals.find(limit=_MOST, newest=True):
         by_study.setdefault(arrival.study_instance_uid, []).append(arrival)
     found: list[dict[str, Any]] = []
     for uid, arrivals in by_study.items():
@@ -170,14 +173,14 @@ def _matches(opened: "Journal", one: dict[str, Any], arrival: Arrival, search: s
         return True
     return any(
         wanted in str(value).lower()
-        for instance in opened.arrival_instances(arrival.id)
+        for instance in opened.instances.of_arrival(arrival.id)
         for keyword in _SEARCHED
         for value in instance.header.get(keyword, ())
     )
 
 
 def _became(one: dict[str, Any]) -> str:
-    from node.records.waiting import in_words
+    from node.records.studies import waits_in_words
     from node.records.words import work_of
 
     said = [f"{work_of(job)} {job['state']}" for job in one["jobs"]]
@@ -188,9 +191,62 @@ def _became(one: dict[str, Any]) -> str:
     elif not said and one["due_at"]:
         said.append("waits until nothing more comes")
     if one["code"] and one["waits"]:
-        said.append(in_words(one["waits"]))
+        said.append(waits_in_words(one["waits"]))
     if one["conflicts"]:
         said.append(f"{one['conflicts']} in conflict")
     if one["held"]:
         said.append(f"{one['held']} held ({', '.join(one['held_because'])})")
     return "; ".join(said)
+
+
+def accept_held(study: str, /, *, series: str | None = None, config: ConfigOption = None) -> int:
+    """Let what is held of a study count, and analyse it anew.
+
+    Images of two patients are never analysed as one: where a series names several then, its job is parked (HLM-3030).
+
+    Parameters
+    ----------
+    study
+        Its UID, or the end of it.
+    series
+        Only what is held of the series with this UID.
+    """
+    from node.flow.held import accept
+
+    with journal(config) as (settings, opened):
+        accepted = accept(opened, _held(opened, study, series), settings.peers, opened.now, by=_BY)
+    print(f"{_many(accepted)} accepted: the study is looked at again in a moment, and routed with them")
+    return 0
+
+
+def refuse_held(study: str, /, *, series: str | None = None, config: ConfigOption = None) -> int:
+    """Never use what is held of a study. It is kept for as long as pixels are, and not counted as held any more.
+
+    Parameters
+    ----------
+    study
+        Its UID, or the end of it.
+    series
+        Only what is held of the series with this UID.
+    """
+    from node.flow.held import refuse
+
+    with journal(config) as (_, opened):
+        refused = refuse(opened, _held(opened, study, series), opened.now, by=_BY)
+    print(f"{_many(refused)} refused: what the first sender sent stands")
+    return 0
+
+
+def _held(opened: "Journal", study: str, series: str | None) -> list[Instance]:
+    from node.flow.held import Part, held_of
+
+    uid = find_study(opened, study)
+    held = held_of(opened, uid, Part(series_instance_uid=series))
+    if not held:
+        of = "" if series is None else f", series {series}"
+        raise NothingFound(f"nothing is held of study {uid}{of}; `hilum studies list` says of which studies something is")
+    return held
+
+
+def _many(count: int) -> str:
+    return "1 instance is" if count == 1 else f"{count} instances are"

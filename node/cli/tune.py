@@ -11,7 +11,7 @@ from node.cli.opened import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from inference.applications.port import Application, ModelRef, Tensors
-    from inference.engines.embedded import EmbeddedEngine
+    from inference.engines.embedded.engine import EmbeddedEngine
     from inference.engines.jail.model import Limits
     from inference.engines.measured import Measured
     from inference.engines.port import Call
@@ -119,7 +119,7 @@ class _Recorded:
     """A real series, and what the applications that know a model give it for that."""
 
     def __init__(self, repository: "Repository", folder: Path, folders: Sequence[Path], limits: "Limits") -> None:
-        from inference.engines.embedded import EmbeddedEngine
+        from inference.engines.embedded.engine import EmbeddedEngine
         from node.cli.errors import NothingFound
 
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
@@ -194,8 +194,8 @@ def _tuned(
     from inference.engines.entering import enter
     from inference.engines.errors import PrecisionRefused
     from inference.engines.measured import measured_to_json
-    from inference.engines.runtimes import Precision
     from inference.engines.tuning import tune
+    from inference.engines.ways import Precision
     from node.cli import screen
 
     real = recorded.inputs(model) if recorded else ()

@@ -2,12 +2,8 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from node.cli.opened import ConfigOption, JsonOption, configuration
-
-if TYPE_CHECKING:
-    from node.blobs.sealing.keys import Keys
 
 
 def unseal(*paths: Path, to: Path, config: ConfigOption = None, as_json: JsonOption = False) -> int:
@@ -23,24 +19,20 @@ def unseal(*paths: Path, to: Path, config: ConfigOption = None, as_json: JsonOpt
         The folder to write to, which is made if need be. It is the only place that holds them decrypted on a disk: clean it up.
     """
     from inference.errors import HilumError
-    from node.blobs.sealing.errors import KeyMissing
-    from node.blobs.sealing.keys import read_keys
+    from node.assembly.encryption import decrypt_to, demand_keys
     from node.cli import screen
 
-    given = configuration(config).store.encryption
-    if given is None:
-        raise KeyMissing("the configuration names no key")
-    keys = read_keys(given.key_files)
+    keys = demand_keys(configuration(config))
     written: list[str] = []
     failed: list[str] = []
     to.mkdir(parents=True, exist_ok=True, mode=0o700)
     for path, name in _files(paths):
         try:
-            target = _write(path, to / name, keys)
+            opened = decrypt_to(to / name, path, keys)
         except (HilumError, OSError) as broken:
             failed.append(f"{path}: {broken}" + (f" [{broken.code}]" if isinstance(broken, HilumError) else ""))
         else:
-            written += [str(target)] if target is not None else []
+            written += [str(to / name)] if opened else []
     if as_json:
         screen.as_json({"written": written, "failed": failed})
     else:
@@ -57,15 +49,3 @@ def _files(paths: tuple[Path, ...]) -> Iterator[tuple[Path, Path]]:
             yield from ((file, file.relative_to(path)) for file in sorted(path.rglob("*")) if file.is_file())
         else:
             yield path, Path(path.name)
-
-
-def _write(path: Path, target: Path, keys: "Keys") -> Path | None:
-    from node.blobs.files import write_flushed
-    from node.blobs.sealing.reader import opened
-
-    parts = opened(path, keys)
-    if parts is None:
-        return None
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_flushed(target, parts)
-    return target

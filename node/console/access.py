@@ -1,19 +1,26 @@
-"""Who asks: a session's cookie or a token's header becomes a visitor with a role; what changes something must come from our own pages."""
+"""Who asks: a session's cookie or a token's header becomes a visitor with a role; what changes something must come from our own pages.
 
+Passwords are kept as Argon2id, secrets that this program draws as SHA-256.
+"""
+
+import hashlib
 import hmac
+import secrets
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import parse_qs, urlsplit
 
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
 from fastapi import Depends, Path, Query, Request
 from starlette.requests import ClientDisconnect
 
-from node.console.desk import Desk
+from node.console.context import ConsoleContext
 from node.console.editing import MOST_TEXT
-from node.console.errors import NotLoggedIn, Refused
-from node.console.passwords import digest_of, form_token
+from node.console.errors import NotLoggedIn, RequestRefused
 from node.domain.account import KeyKind, Role
 
 COOKIE = "hilum_session"
@@ -23,6 +30,15 @@ _MOST_FIELDS = 100
 _ROUTES = "text"
 """The field of edited routes, of which the loader says at which line they hold what."""
 _LONG = ("/routes/", "/api/routes")
+MOST_NUMBER = 2**63 - 1
+"""The largest number that a journal's column holds."""
+Number = Annotated[int, Path(ge=1, le=MOST_NUMBER)]
+Before = Annotated[int | None, Query(ge=1, le=MOST_NUMBER)]
+LEAST = 10
+"""Characters of a password."""
+_AT_ONCE = threading.Semaphore(2)  # each takes 64 MiB and a tenth of a second: a flood of logins must not take the machine
+_HASHER = PasswordHasher()
+_NOBODY = _HASHER.hash(secrets.token_urlsafe())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +54,9 @@ class Visitor:
     address: str
 
 
-def desk(request: Request) -> Desk:
+def context(request: Request) -> ConsoleContext:
     """What the console asks and knows."""
-    found: Desk = request.app.state.desk
+    found: ConsoleContext = request.app.state.context
     return found
 
 
@@ -49,7 +65,7 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-def visitor(request: Request, at: Annotated[Desk, Depends(desk)]) -> Visitor:
+def visitor(request: Request, at: Annotated[ConsoleContext, Depends(context)]) -> Visitor:
     """Who asks.
 
     Raises
@@ -59,7 +75,7 @@ def visitor(request: Request, at: Annotated[Desk, Depends(desk)]) -> Visitor:
     """
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     secret, kind = (bearer.strip(), KeyKind.TOKEN) if scheme.lower() == "bearer" else (request.cookies.get(COOKIE, ""), KeyKind.SESSION)
-    key = at.journal.key(digest_of(secret), at.journal.now()) if secret else None
+    key = at.journal.accounts.key(digest_of(secret), at.journal.now()) if secret else None
     if key is None or key.kind is not kind:
         raise NotLoggedIn
     token = form_token(secret) if kind is KeyKind.SESSION else ""
@@ -73,7 +89,7 @@ def at_least(role: Role) -> Callable[..., Visitor]:
 
     def allowed(who: Annotated[Visitor, Depends(visitor)]) -> Visitor:
         if not who.role.may(role):
-            raise Refused(HTTPStatus.FORBIDDEN, f"this needs the role {role}; {who.name} is {who.role}")
+            raise RequestRefused(HTTPStatus.FORBIDDEN, f"this needs the role {role}; {who.name} is {who.role}")
         return who
 
     return allowed
@@ -87,9 +103,9 @@ async def body(request: Request) -> bytes:
         async for piece in request.stream():
             found += piece
             if len(found) > most:
-                raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the form is too long")
+                raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the form is too long")
     except ClientDisconnect as left:
-        raise Refused(HTTPStatus.BAD_REQUEST, "the form did not come whole") from left
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, "the form did not come whole") from left
     return bytes(found)
 
 
@@ -98,9 +114,9 @@ def form(body: Annotated[bytes, Depends(body)]) -> dict[str, str]:
     try:
         found = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError as many:
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "the form is not one of ours") from many
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "the form is not one of ours") from many
     if any("\0" in value for name, values in found.items() for value in values if name != _ROUTES):
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "the form holds a character that no text has (NUL)")
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "the form holds a character that no text has (NUL)")
     return {name: values[-1] for name, values in found.items()}
 
 
@@ -109,7 +125,7 @@ def from_here(request: Request) -> None:
 
     Raises
     ------
-    Refused
+    RequestRefused
         The browser says that the request began elsewhere.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
@@ -117,7 +133,7 @@ def from_here(request: Request) -> None:
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
         elsewhere = True
     if elsewhere:
-        raise Refused(HTTPStatus.FORBIDDEN, "the request began at another site")
+        raise RequestRefused(HTTPStatus.FORBIDDEN, "the request began at another site")
 
 
 def meant(request: Request, who: Annotated[Visitor, Depends(visitor)], fields: Annotated[dict[str, str], Depends(form)]) -> None:
@@ -126,17 +142,42 @@ def meant(request: Request, who: Annotated[Visitor, Depends(visitor)], fields: A
         return
     from_here(request)
     if not hmac.compare_digest(fields.get("form_token", "").encode(), who.token.encode()):
-        raise Refused(HTTPStatus.FORBIDDEN, "the form is not of this session; load the page again")
+        raise RequestRefused(HTTPStatus.FORBIDDEN, "the form is not of this session; load the page again")
 
 
-MOST_NUMBER = 2**63 - 1
-"""The largest number that a journal's column holds."""
-Number = Annotated[int, Path(ge=1, le=MOST_NUMBER)]
-Before = Annotated[int | None, Query(ge=1, le=MOST_NUMBER)]
 Looking = Annotated[Visitor, Depends(visitor)]
 Operating = Annotated[Visitor, Depends(at_least(Role.OPERATOR))]
-At = Annotated[Desk, Depends(desk)]
-Administering = Annotated[Visitor, Depends(at_least(Role.ADMIN))]
+At = Annotated[ConsoleContext, Depends(context)]
 Body = Annotated[bytes, Depends(body)]
+Administering = Annotated[Visitor, Depends(at_least(Role.ADMIN))]
 Fields = Annotated[dict[str, str], Depends(form)]
 Meant = Depends(meant)
+
+
+def hashed(password: str) -> str:
+    """The Argon2id hash in the PHC string format."""
+    return _HASHER.hash(password)
+
+
+def fits(known: str | None, password: str) -> bool:
+    """Whether the password is the one of the hash; takes as long where there is no such account (None)."""
+    with _AT_ONCE:
+        try:
+            return _HASHER.verify(known or _NOBODY, password) and known is not None
+        except (Argon2Error, InvalidHashError):
+            return False
+
+
+def drawn() -> str:
+    """A new secret of 256 bits."""
+    return secrets.token_urlsafe(32)
+
+
+def digest_of(secret: str) -> str:
+    """Under which a secret is kept."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def form_token(secret: str) -> str:
+    """What forms of a session carry: who cannot read its pages cannot know it."""
+    return hmac.new(secret.encode(), b"form", hashlib.sha256).hexdigest()

@@ -4,8 +4,8 @@ from http import HTTPStatus
 
 from node.console.access import Visitor
 from node.console.asking import job
-from node.console.desk import Desk
-from node.console.errors import Refused
+from node.console.context import ConsoleContext
+from node.console.errors import RequestRefused
 from node.domain.errors import JournalError
 from node.domain.state import ArrivalState, JobState
 from node.flow import held
@@ -14,65 +14,65 @@ from node.flow.settle import complete_now, put_back
 from node.observe.events import event
 
 
-def act(at: Desk, who: Visitor, number: int, verb: str) -> str:
+def act(at: ConsoleContext, who: Visitor, number: int, verb: str) -> str:
     """Retry or cancel; the state that the job is in now.
 
     Raises
     ------
-    Refused
+    RequestRefused
         There is no such job or verb, or the job's state does not allow it.
     """
     before, now = job(at, who, number), at.journal.now()
     try:
         if verb == "retry":
-            at.journal.revive_job(number, now)
+            at.journal.jobs.revive(number, now)
         elif verb == "cancel":
-            if not at.journal.end_job(
+            if not at.journal.jobs.end(
                 number, None, JobState.CANCELLED, before["code"] or "", f"cancelled by {who.name} at the console", now
             ):
-                raise Refused(HTTPStatus.CONFLICT, f"job {number} is {at.journal.job(number).state}: it was not cancelled")
+                raise RequestRefused(HTTPStatus.CONFLICT, f"job {number} is {at.journal.jobs.get(number).state}: it was not cancelled")
         else:
-            raise Refused(HTTPStatus.NOT_FOUND, "jobs are retried or cancelled")
+            raise RequestRefused(HTTPStatus.NOT_FOUND, "jobs are retried or cancelled")
     except JournalError as refused:
         if refused.retry:
             raise
-        raise Refused(HTTPStatus.CONFLICT, str(refused)) from refused
+        raise RequestRefused(HTTPStatus.CONFLICT, str(refused)) from refused
     event("console.acted", account=who.name, verb=verb, job=number)
-    return at.journal.job(number).state.value
+    return at.journal.jobs.get(number).state.value
 
 
-def complete(at: Desk, who: Visitor, uid: str) -> int:
+def complete(at: ConsoleContext, who: Visitor, uid: str) -> int:
     """Say that nothing more is expected of a study: what waits, for the rest of a series too, is routed now. How many of its arrivals did.
 
     Raises
     ------
-    Refused
+    RequestRefused
         Nothing of the study is waited for.
     """
-    open_now = at.journal.arrivals(states=(ArrivalState.RECEIVED,), study=uid)
+    open_now = at.journal.arrivals.find(states=(ArrivalState.RECEIVED,), study=uid)
     done = sum(complete_now(at.journal, one, at.journal.now()) for one in open_now)
     if not done:
-        raise Refused(HTTPStatus.CONFLICT, "nothing more is expected of this study")
+        raise RequestRefused(HTTPStatus.CONFLICT, "nothing more is expected of this study")
     event("console.acted", account=who.name, verb="complete", study=uid)
     return done
 
 
-def route_again(at: Desk, who: Visitor, uid: str) -> int:
+def route_again(at: ConsoleContext, who: Visitor, uid: str) -> int:
     """Have what is parked of a study routed again; how many of its arrivals were.
 
     Raises
     ------
-    Refused
+    RequestRefused
         Nothing of the study is parked.
     """
     put = put_back(at.journal, uid)
     if not put:
-        raise Refused(HTTPStatus.CONFLICT, "nothing of this study is parked: its jobs are retried one by one")
+        raise RequestRefused(HTTPStatus.CONFLICT, "nothing of this study is parked: its jobs are retried one by one")
     event("console.acted", account=who.name, verb="retry", study=uid)
     return put
 
 
-def decide_held(at: Desk, who: Visitor, uid: str, verb: str, part: Part, *, seen: int | None = None) -> int:
+def decide_held(at: ConsoleContext, who: Visitor, uid: str, verb: str, part: Part, *, seen: int | None = None) -> int:
     """Accept or refuse what is held of a study; how many instances.
 
     Parameters
@@ -82,16 +82,16 @@ def decide_held(at: Desk, who: Visitor, uid: str, verb: str, part: Part, *, seen
 
     Raises
     ------
-    Refused
+    RequestRefused
         Nothing is held, more or less than was shown, or there is no such verb.
     """
     if verb not in ("accept", "refuse"):
-        raise Refused(HTTPStatus.NOT_FOUND, "what is held is accepted or refused")
+        raise RequestRefused(HTTPStatus.NOT_FOUND, "what is held is accepted or refused")
     found = held.held_of(at.journal, uid, part)
     if not found:
-        raise Refused(HTTPStatus.CONFLICT, "nothing of this is held any more")
+        raise RequestRefused(HTTPStatus.CONFLICT, "nothing of this is held any more")
     if seen not in (None, len(found)):
-        raise Refused(HTTPStatus.CONFLICT, "more came, or somebody else decided, since the page was made: look again")
+        raise RequestRefused(HTTPStatus.CONFLICT, "more came, or somebody else decided, since the page was made: look again")
     by = f"{who.name} at the console"
     if verb == "accept":
         many = held.accept(at.journal, found, at.peers, at.journal.now, by=by)

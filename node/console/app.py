@@ -16,11 +16,10 @@ from starlette.exceptions import HTTPException
 
 from node.console import api, login, pace, pictures, routing, surroundings, views
 from node.console.access import Looking
-from node.console.desk import Desk
-from node.console.errors import NotLoggedIn, Refused
-from node.console.forwarded import Forwarded
+from node.console.addresses import Forwarded, is_reached_by, named
+from node.console.context import ConsoleContext
+from node.console.errors import NotLoggedIn, RequestRefused
 from node.console.frame import page
-from node.console.hosts import is_reached_by, named
 from node.domain.errors import JournalError
 from node.observe.events import alarm, trace
 
@@ -37,7 +36,7 @@ _DRAWN_WITH = ("/static/console.css", "/static/mark.svg")
 """What a refusal is drawn with, also where the name is not ours: it says nothing of the node."""
 
 
-def build(desk: Desk, ending: threading.Event) -> FastAPI:
+def build(context: ConsoleContext, ending: threading.Event) -> FastAPI:
     """The application; streams end when `ending` is set."""
     try:
         released = version("hilum")
@@ -45,7 +44,7 @@ def build(desk: Desk, ending: threading.Event) -> FastAPI:
         released = "0"
     # FastAPI's own description is for everybody, and the pages that it makes of it fetch scripts from elsewhere
     app = FastAPI(title="hilum console", version=released, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.desk, app.state.ending = desk, ending
+    app.state.context, app.state.ending = context, ending
     calls = (api.router, pictures.calls, surroundings.calls, pace.calls, routing.calls)
     for router in (login.router, views.router, pictures.pages, surroundings.pages, pace.pages, routing.pages, *calls):
         app.include_router(router)
@@ -61,7 +60,7 @@ def build(desk: Desk, ending: threading.Event) -> FastAPI:
     async def guarded(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
         host = named(request.headers.get("host"))
         static = request.url.path.startswith("/static/")
-        if request.url.path in _DRAWN_WITH or is_reached_by(host, desk.settings, str((request.scope.get("server") or ("",))[0])):
+        if request.url.path in _DRAWN_WITH or is_reached_by(host, context.settings, str((request.scope.get("server") or ("",))[0])):
             answer = await _answered(request, call)
         else:
             words = f"this console is not called “{host}”: name it in `console: {{hosts: …}}`" if host else "the request names no host"
@@ -71,15 +70,15 @@ def build(desk: Desk, ending: threading.Event) -> FastAPI:
             answer.headers.setdefault(name, value)
         # patients' data stay in no cache; assets are asked for again, and mostly have not changed
         answer.headers["Cache-Control"] = "no-cache" if static else "no-store"
-        if desk.secure:
+        if context.secure:
             answer.headers["Strict-Transport-Security"] = "max-age=31536000"
         return answer
 
     # the outermost: what is told below is told of who asks, and not of the proxy
-    app.add_middleware(Forwarded, proxies=desk.settings.trusted_proxies)
+    app.add_middleware(Forwarded, proxies=context.settings.trusted_proxies)
 
-    @app.exception_handler(Refused)
-    async def refused(request: Request, error: Refused) -> Response:
+    @app.exception_handler(RequestRefused)
+    async def refused(request: Request, error: RequestRefused) -> Response:
         return _said(request, error.status, error.words, lead=isinstance(error, NotLoggedIn), retry_after_s=error.retry_after_s)
 
     @app.exception_handler(JournalError)
@@ -103,8 +102,7 @@ async def _answered(request: Request, call: Callable[[Request], Awaitable[Respon
         return _said(request, HTTPStatus.BAD_REQUEST, "the address holds a character that no text has (NUL)")
     try:
         return await call(request)
-    except Exception as defect:  # noqa: BLE001
-        # a defect of one page ends that request alone, and is told without its words, which may quote a patient
+    except Exception as defect:  # noqa: BLE001  (a defect of one page ends that request alone, and is told without its words, which may quote a patient)
         route = getattr(request.scope.get("route"), "path", "")
         alarm("console.defect", route=route, error=type(defect).__name__, trace=trace(defect))
         return _said(request, HTTPStatus.INTERNAL_SERVER_ERROR, "a defect of the console: the node's log says where")

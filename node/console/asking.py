@@ -6,8 +6,8 @@ from typing import Any
 
 from node.console import hiding
 from node.console.access import Visitor
-from node.console.desk import Desk
-from node.console.errors import Refused
+from node.console.context import ConsoleContext
+from node.console.errors import RequestRefused
 from node.domain.errors import JournalError
 from node.domain.job import Job
 from node.domain.state import ArrivalState, DeliveryState, JobState
@@ -25,14 +25,14 @@ _UNDER_WAY = (JobState.QUEUED, JobState.INFERRED, JobState.ENCODED)
 _SHOWN = 30
 
 
-def studies(at: Desk, who: Visitor, search: str, before: int | None) -> tuple[list[dict[str, Any]], int | None]:
+def studies(at: ConsoleContext, who: Visitor, search: str, before: int | None) -> tuple[list[dict[str, Any]], int | None]:
     """A page of studies, the newest first, and before which arrival the next page begins."""
-    found = at.journal.find_studies(search.split()[:_WORDS], patients=who.sees_patients, before=before, limit=PAGE + 1)
+    found = at.journal.studies.find(search.split()[:_WORDS], patients=who.sees_patients, before=before, limit=PAGE + 1)
     shown = found[:PAGE]
-    headers = at.journal.newest_headers([one.arrival for one in shown])
+    headers = at.journal.studies.newest_headers([one.arrival for one in shown])
     told = []
     for one in shown:
-        arrivals = at.journal.arrivals(study=one.study_instance_uid, newest=True)
+        arrivals = at.journal.arrivals.find(study=one.study_instance_uid, newest=True)
         if not arrivals:
             continue  # it was erased a moment ago
         study, person = study_record(at.journal, one.study_instance_uid, arrivals), hiding.person(headers.get(one.arrival))
@@ -45,55 +45,55 @@ def studies(at: Desk, who: Visitor, search: str, before: int | None) -> tuple[li
     return _for(who, told), shown[-1].arrival if len(found) > PAGE else None
 
 
-def study(at: Desk, who: Visitor, uid: str) -> dict[str, Any]:
+def study(at: ConsoleContext, who: Visitor, uid: str) -> dict[str, Any]:
     """A study's passport, with whose it is.
 
     Raises
     ------
-    Refused
+    RequestRefused
         Nothing of this UID was received.
     """
-    arrivals = at.journal.arrivals(study=uid, newest=True)
+    arrivals = at.journal.arrivals.find(study=uid, newest=True)
     if not arrivals:
-        state = HELD if at.journal.held_instances(study=uid, limit=1) else RESULTS
-        if state == RESULTS and not at.journal.results_alone(study=uid):
-            raise Refused(HTTPStatus.NOT_FOUND, "no study of this UID was received")
+        state = HELD if at.journal.held.find(study=uid, limit=1) else RESULTS
+        if state == RESULTS and not at.journal.instances.results_alone(study=uid):
+            raise RequestRefused(HTTPStatus.NOT_FOUND, "no study of this UID was received")
         # whose it is waits for a person to decide, or nothing was looked at
         alone = passport(at.journal, uid)
         alone = alone if who.sees_patients else hiding.without_patients(alone)
         return dict(_for(who, {**alone, **hiding.person(None), "state": state}))
-    told, person = passport(at.journal, uid), hiding.person(at.journal.newest_headers([arrivals[0].id]).get(arrivals[0].id))
+    told, person = passport(at.journal, uid), hiding.person(at.journal.studies.newest_headers([arrivals[0].id]).get(arrivals[0].id))
     if not who.sees_patients:
         told, person = hiding.without_patients(told), hiding.without_person(person)
     return dict(_for(who, {**told, **person, "state": study_record(at.journal, uid, arrivals)["state"]}))
 
 
-def job(at: Desk, who: Visitor, number: int) -> dict[str, Any]:
+def job(at: ConsoleContext, who: Visitor, number: int) -> dict[str, Any]:
     """Everything about a job.
 
     Raises
     ------
-    Refused
+    RequestRefused
         There is none of this number.
     """
     try:
-        return dict(_job_for(who, job_record(at.journal, at.journal.job(number))))
+        return dict(_job_for(who, job_record(at.journal, at.journal.jobs.get(number))))
     except JournalError as unknown:
         if unknown.retry:
             raise
-        raise Refused(HTTPStatus.NOT_FOUND, f"there is no job {number}") from unknown
+        raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no job {number}") from unknown
 
 
-def parked(at: Desk, who: Visitor) -> list[dict[str, Any]]:
+def parked(at: ConsoleContext, who: Visitor) -> list[dict[str, Any]]:
     """Jobs about which a person decides, the newest first: parked, failed, or with a delivery that is parked."""
-    found = {one.id: one for one in at.journal.jobs(states=_STUCK, limit=_MOST_STUCK, newest=True)}
-    for delivery in at.journal.deliveries(states=(DeliveryState.PARKED,), limit=_MOST_STUCK):
+    found = {one.id: one for one in at.journal.jobs.find(states=_STUCK, limit=_MOST_STUCK, newest=True)}
+    for delivery in at.journal.deliveries.find(states=(DeliveryState.PARKED,), limit=_MOST_STUCK):
         if delivery.job not in found:
-            found[delivery.job] = at.journal.job(delivery.job)
+            found[delivery.job] = at.journal.jobs.get(delivery.job)
     return [_job_for(who, job_record(at.journal, found[number])) for number in sorted(found, reverse=True)]
 
 
-def unrouted(at: Desk, who: Visitor) -> list[dict[str, Any]]:
+def unrouted(at: ConsoleContext, who: Visitor) -> list[dict[str, Any]]:
     """What could not be routed, the newest first: a person decides."""
     found = [
         {
@@ -106,21 +106,23 @@ def unrouted(at: Desk, who: Visitor) -> list[dict[str, Any]]:
             "remedy": remedy(one.code),
             "received_at": one.last_instance_at.isoformat(),
         }
-        for one in at.journal.arrivals(states=(ArrivalState.PARKED,), limit=_MOST_STUCK, newest=True)
+        for one in at.journal.arrivals.find(states=(ArrivalState.PARKED,), limit=_MOST_STUCK, newest=True)
     ]
     return list(_for(who, found))
 
 
-def queue(at: Desk) -> dict[str, Any]:
+def queue(at: ConsoleContext) -> dict[str, Any]:
     """What waits, what is under way, and what ended last."""
     now = at.journal.now()
-    census = at.journal.census(now)
+    census = at.journal.census.take(now)
     jobs = {state.value: sum(one.count for one in census.jobs if one.state is state) for state in (*_UNDER_WAY, *_STUCK)}
     sinks: dict[str, dict[str, int]] = {}
     for one in census.deliveries:
         by_state = sinks.setdefault(one.sink, {})
         by_state[one.state.value] = by_state.get(one.state.value, 0) + one.count
-    going = at.journal.jobs(states=_UNDER_WAY, limit=_SHOWN)
+    for name, count in census.uncommitted.items():
+        sinks.setdefault(name, {})["uncommitted"] = count
+    going = at.journal.jobs.find(states=_UNDER_WAY, limit=_SHOWN)
     return {
         "jobs": jobs,
         "stuck": sum(jobs[one.value] for one in _STUCK)
@@ -130,9 +132,9 @@ def queue(at: Desk) -> dict[str, Any]:
         "at_work": census.jobs_held,
         "sending": census.deliveries_held,
         "sinks": sinks,
-        "paused": [{"kind": kind.value, "name": name} for kind, name, _ in at.journal.paused()],
+        "paused": [{"kind": kind.value, "name": name} for kind, name, _ in at.journal.pauses.find()],
         "going": [_line(one, now) for one in going],
-        "ended": [_line(one, now) for one in at.journal.jobs(states=(JobState.DONE,), limit=10, newest=True)],
+        "ended": [_line(one, now) for one in at.journal.jobs.find(states=(JobState.DONE,), limit=10, newest=True)],
     }
 
 

@@ -24,7 +24,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class RoutesInFile:
     """The block `routes:` as the file has it.
 
     Attributes
@@ -85,7 +85,7 @@ class Saved:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far a replay is. `differences` are the first of `found`; `studies` counts those that they are about, `routes` them by route. What
-    is not compared is counted in `priors` and `urgencies` (node.flow.replay)."""
+    is not compared is counted in `priors` and `urgencies` (node.routing.replay)."""
 
     number: int
     by: str
@@ -105,7 +105,7 @@ class Progress:
     differences: Sequence[dict[str, Any]]
 
 
-class RoutesRefused(ConfigError):
+class EditedRoutesRefused(ConfigError):
     """Edited routes are no good; `problems` says why, as far as it may be shown."""
 
     code = "HLM-2106"
@@ -117,10 +117,12 @@ class RoutesRefused(ConfigError):
 
 
 class Editing(Protocol):
-    """The file's routes: shown, checked, tried, saved. Every method may raise ConfigError, with what is wrong: RoutesRefused where that is
-    the routes."""
+    """The file's routes: shown, checked, tried, saved.
 
-    def shown(self) -> Shown:
+    Every method may raise ConfigError, with what is wrong: EditedRoutesRefused where that is the routes.
+    """
+
+    def shown(self) -> RoutesInFile:
         """The block as it stands in the file now."""
         ...
 

@@ -19,7 +19,7 @@ class ConsoleCannotListen(ConfigError):
     remedy = "Give `console: {listen: …}` an address of this machine that is free, and `tls` a certificate with its key."
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that is not done; `words` are for the person who made it."""
 
     def __init__(self, status: HTTPStatus, words: str, *, retry_after_s: int | None = None) -> None:
@@ -29,7 +29,7 @@ class Refused(Exception):
         self.retry_after_s = retry_after_s
 
 
-class NotLoggedIn(Refused):
+class NotLoggedIn(RequestRefused):
     """Nobody is logged in: pages lead to the login, programs are told."""
 
     def __init__(self) -> None:

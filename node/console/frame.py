@@ -1,6 +1,7 @@
 """The frame that every page stands in: a page is one template and one small view that calls `page`."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
@@ -11,6 +12,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from node.console.access import Visitor
 from node.domain.account import Role
@@ -76,6 +78,7 @@ def _environment() -> Environment:
         "tone": lambda state: _TONES.get(state, "quiet"),
         "bytes": _bytes,
         "person": _person,
+        "code": _code,
     }
     made.filters |= filters | {"pictures": _pictures, "date": _date, "event": _event, "detail": _detail}
     made.globals |= {"plural": plural, "acts": acts, "zone": zone}
@@ -101,6 +104,12 @@ def _person(name: str) -> str:
     """The first component group of a person's name (PS3.5 6.2.1), as it is spoken of: Doe, Jane."""
     parts = [part for part in name.split("=")[0].split("^")[:2] if part.strip()]
     return ", ".join(parts) or name.replace("=", " ").replace("^", " ").strip()
+
+
+def _code(words: str) -> Markup:
+    """What stands between backticks, as code; all of it escaped."""
+    parts = re.split(r"`([^`]+)`", words)
+    return Markup().join(Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in enumerate(parts))
 
 
 def _date(day: str) -> str:

@@ -3,16 +3,18 @@ and who has said nothing whole yet makes room for the next. uvicorn's own bound 
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Any, Final
 
 import h11
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from node.dimse.tls_errors import NotPrivate, TlsUnusable
+from node.dimse.tls import TlsUnusable
 from node.domain.places import Places, address_group
 from node.observe.events import alarm
+from node.settings.secrets import NotPrivate
 from node.settings.trusted_proxies import TrustedProxies
 
 MOST_ENDED: Final = 512
@@ -23,6 +25,7 @@ MOST_AT_ONCE: Final = 768
 """Connections in all; above it, requests are answered with 503."""
 MOST_HEADER: Final = 32_768
 """Bytes of a request's line and header."""
+_BODIES = ("POST", "PUT")
 
 
 class Phase(Enum):
@@ -36,15 +39,22 @@ class Phase(Enum):
     ENDING = auto()
 
 
-LASTS_S: Final = {Phase.HEADER: 10.0, Phase.BODY: 30.0, Phase.UNREAD: 20.0, Phase.IDLE: 10.0, Phase.ENDING: 10.0}
+LASTS_S: Final[Mapping[Phase, float]] = {Phase.HEADER: 10.0, Phase.BODY: 30.0, Phase.UNREAD: 20.0, Phase.IDLE: 10.0, Phase.ENDING: 10.0}
 
 
 class Bounds:
-    """What the connections of one listener share: their places, who is a proxy, and TLS (`context` None: without)."""
+    """What the connections of one listener share: places, who is a proxy, TLS (`context` None: without), how long a phase lasts."""
 
-    def __init__(self, proxies: TrustedProxies, context: Callable[[], ssl.SSLContext] | None = None) -> None:
+    def __init__(
+        self,
+        proxies: TrustedProxies,
+        context: Callable[[], ssl.SSLContext] | None = None,
+        *,
+        lasts_s: Mapping[Phase, float] = LASTS_S,
+    ) -> None:
         self.proxies = proxies
         self.context = context
+        self.lasts_s = lasts_s
         self.places: Places[BoundedHttp] = Places(MOST_ENDED, of_one=MOST_OF_ONE)
 
 
@@ -83,8 +93,8 @@ class BoundedHttp(H11Protocol):
                 self,
                 context(),
                 server_side=True,
-                ssl_handshake_timeout=LASTS_S[Phase.HEADER],
-                ssl_shutdown_timeout=LASTS_S[Phase.ENDING],
+                ssl_handshake_timeout=self._bounds.lasts_s[Phase.HEADER],
+                ssl_shutdown_timeout=self._bounds.lasts_s[Phase.ENDING],
             )
         except (NotPrivate, TlsUnusable) as unusable:
             alarm("console.tls_unusable", code=unusable.code, reason=str(unusable))
@@ -177,7 +187,7 @@ class BoundedHttp(H11Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if (lasts_s := LASTS_S.get(phase)) is not None:
+        if (lasts_s := self._bounds.lasts_s.get(phase)) is not None:
             self._timer = self.loop.call_later(lasts_s, self.end)
         if phase is Phase.ANSWER:
             self._bounds.places.free(self)
@@ -194,3 +204,35 @@ def bounded(bounds: Bounds) -> Any:
         return BoundedHttp(bounds=bounds, **of_uvicorn)
 
     return make
+
+
+class WholeBody:
+    """Calls the application when the body is there; never, where the connection ends before.
+
+    Parameters
+    ----------
+    most
+        Bytes that are kept for that; of a longer body the application reads the rest itself, and refuses it.
+    """
+
+    def __init__(self, app: ASGIApp, *, most: int) -> None:
+        self._app = app
+        self._most = most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] not in _BODIES:
+            await self._app(scope, receive, send)
+            return
+        found, more = bytearray(), True
+        while more and len(found) <= self._most:
+            message = await receive()
+            if message["type"] != "http.request":
+                return  # who asked has left, or was ended
+            found += message.get("body", b"")
+            more = message.get("more_body", False)
+        first: list[Message] = [{"type": "http.request", "body": bytes(found), "more_body": more}]
+
+        async def again() -> Message:
+            return first.pop() if first else await receive()
+
+        await self._app(scope, again, send)

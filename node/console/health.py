@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from node.domain.health import Answer, Subject
+from node.domain.health import Answer, Dependency
 
 FRESH_S = 30.0
 
@@ -14,7 +14,7 @@ FRESH_S = 30.0
 class Line:
     """A subject, and what it said last; None before its first answer. `asking` while another is awaited."""
 
-    subject: Subject
+    subject: Dependency
     answer: Answer | None
     age_s: float | None
     asking: bool
@@ -29,7 +29,7 @@ class Health:
         A clock that only goes forward.
     """
 
-    def __init__(self, subjects: Sequence[Subject], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, subjects: Sequence[Dependency], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._subjects = tuple(subjects)
         self._clock = clock
         self._guard = threading.Lock()
@@ -49,7 +49,7 @@ class Health:
                     threading.Thread(target=self._ask, args=(number, subject.ask), name=f"health {subject.name}", daemon=True).start()
             return [self._line(number, subject, now) for number, subject in enumerate(self._subjects)]
 
-    def _line(self, number: int, subject: Subject, now: float) -> Line:
+    def _line(self, number: int, subject: Dependency, now: float) -> Line:
         known = self._answers.get(number)
         return Line(
             subject=subject,

@@ -1,19 +1,24 @@
-"""Logging in and out."""
+"""Logging in and out, and how often it may fail; the journal counts."""
 
 import math
 from datetime import timedelta
 from http import HTTPStatus
+from typing import Final
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from node.console.access import COOKIE, At, Fields, Looking, Meant, address_of, from_here
+from node.console.access import COOKIE, At, Fields, Looking, Meant, address_of, digest_of, drawn, fits, from_here
 from node.console.frame import page
-from node.console.limits import FAILURES, WINDOW
-from node.console.passwords import digest_of, drawn, fits
 from node.domain.account import AccessKey, KeyKind
 from node.domain.places import address_group
-from node.observe.events import alarm, event
+from node.observe.security import ConsoleLogin, ConsoleLoginRefused, tell
+
+FAILURES: Final = 10
+WINDOW: Final = timedelta(minutes=5)
+"""Failed logins of a network, over all consoles of the node. An account is never locked for failing: whoever knows its name could lock its
+owner out."""
+
 
 router = APIRouter(include_in_schema=False)
 
@@ -31,7 +36,7 @@ def log_in(request: Request, at: At, fields: Fields) -> Response:
     # whoever has one IPv6 address has 2^64 of them
     group = address_group(address)
     asked_at = at.journal.now()
-    until = at.journal.attempt(group, asked_at, most=FAILURES, window=WINDOW)
+    until = at.journal.accounts.attempt(group, asked_at, most=FAILURES, window=WINDOW)
     if until is not None:
         wait_s = max(1.0, (until - asked_at).total_seconds())
         minutes = math.ceil(wait_s / 60)
@@ -41,7 +46,7 @@ def log_in(request: Request, at: At, fields: Fields) -> Response:
         answer.headers["Retry-After"] = str(math.ceil(wait_s))
         return answer
     name = fields.get("name", "").strip()
-    account = at.journal.account(name)
+    account = at.journal.accounts.get(name)
     if not fits(None if account is None else account.password, fields.get("password", "")) or account is None:
         return _wrong(request, name, address)
     secret, now = drawn(), at.journal.now()
@@ -56,24 +61,24 @@ def log_in(request: Request, at: At, fields: Fields) -> Response:
         ends_at=now + lasts,
     )
     # checking takes a moment, in which the password may be changed: of somebody else's it must not open anything
-    if not at.journal.open_key(key, password=account.password):
+    if not at.journal.accounts.open_key(key, password=account.password):
         return _wrong(request, name, address)
-    at.journal.forget_attempt(group, asked_at)
-    event("console.login", account=account.name, role=account.role.value, address=address)
+    at.journal.accounts.forget_attempt(group, asked_at)
+    tell(ConsoleLogin(account=account.name, role=account.role.value, address=address))
     inside = RedirectResponse("/", HTTPStatus.SEE_OTHER)
     inside.set_cookie(COOKIE, secret, max_age=int(lasts.total_seconds()), httponly=True, samesite="lax", secure=at.secure)
     return inside
 
 
 def _wrong(request: Request, name: str, address: str) -> HTMLResponse:
-    alarm("console.login_refused", address=address)
+    tell(ConsoleLoginRefused(address=address))
     return page(request, "login.html", None, status=HTTPStatus.FORBIDDEN, said="Name or password is wrong.", name=name)
 
 
 @router.post("/logout", dependencies=[Meant])
 def log_out(at: At, who: Looking) -> Response:
     """End the session here and in the journal."""
-    at.journal.close_key(who.key)
+    at.journal.accounts.close_key(who.key)
     answer = RedirectResponse("/login", HTTPStatus.SEE_OTHER)
     answer.delete_cookie(COOKIE, httponly=True, samesite="lax", secure=at.secure)
     return answer

@@ -12,9 +12,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from node.console.access import At, Looking
-from node.console.desk import Desk
+from node.console.context import ConsoleContext
 from node.console.frame import page
-from node.journal.console_port import Ended
+from node.journal.port import DoneJob
 
 pages = APIRouter(include_in_schema=False)
 calls = APIRouter(prefix="/api", tags=["console"])
@@ -34,7 +34,7 @@ _BUCKETS = {Span.DAY: (timedelta(hours=1), 24), Span.WEEK: (timedelta(hours=6), 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bucket:
+class TimeBucket:
     """What happened from `since` on for as long as a bucket lasts. Seconds run from the last instance of a study to its results being with
     every sink; None where nothing was done."""
 
@@ -45,7 +45,7 @@ class Bucket:
     p95_s: float | None
 
 
-def buckets(received: Sequence[datetime], done: Sequence[Ended], now: datetime, span: Span) -> list[Bucket]:
+def buckets(received: Sequence[datetime], done: Sequence[DoneJob], now: datetime, span: Span) -> list[TimeBucket]:
     """The last day by hours, or the last week by six, as the clock on the wall has them; the last bucket has not ended."""
     size, count = _BUCKETS[span]
     came, took = [0] * count, [[] for _ in range(count)]  # type: list[int], list[list[float]]
@@ -57,7 +57,7 @@ def buckets(received: Sequence[datetime], done: Sequence[Ended], now: datetime, 
         if 0 <= (number := (one.done_at - begin) // size) < count:
             took[number].append(_seconds(one))
     return [
-        Bucket(
+        TimeBucket(
             since=begin + number * size,
             received=came[number],
             done=len(took[number]),
@@ -81,9 +81,9 @@ def nearest_rank(values: Sequence[float], share: float) -> float:
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
-def by_application(done: Sequence[Ended]) -> list[dict[str, Any]]:
+def by_application(done: Sequence[DoneJob]) -> list[dict[str, Any]]:
     """For each application how many jobs were done, and how long they took: in all, and from when they could be claimed."""
-    found: dict[str, list[Ended]] = {}
+    found: dict[str, list[DoneJob]] = {}
     for one in done:
         found.setdefault(one.application, []).append(one)
     return [
@@ -99,7 +99,7 @@ def by_application(done: Sequence[Ended]) -> list[dict[str, Any]]:
     ]
 
 
-def _seconds(one: Ended) -> float:
+def _seconds(one: DoneJob) -> float:
     return max(0.0, (one.done_at - one.last_instance_at).total_seconds())
 
 
@@ -113,11 +113,11 @@ def scale(most: float) -> list[float]:
     return [step * number for number in range(math.ceil(most / step - 1e-9) + 1)]
 
 
-def told(at: Desk, span: Span) -> dict[str, Any]:
+def told(at: ConsoleContext, span: Span) -> dict[str, Any]:
     """What the page shows and the API says."""
     now = at.journal.now()
     since = begins(now, span)
-    done = at.journal.ended(since, _MOST)
+    done = at.journal.jobs.done_since(since, _MOST)
     return {
         "span": span.value,
         "since": since.isoformat(),
@@ -130,7 +130,7 @@ def told(at: Desk, span: Span) -> dict[str, Any]:
                 "median_s": one.median_s,
                 "p95_s": one.p95_s,
             }
-            for one in buckets(at.journal.settled(since, _MOST), done, now, span)
+            for one in buckets(at.journal.arrivals.last_received(since, _MOST), done, now, span)
         ],
         "applications": by_application(done),
     }

@@ -9,16 +9,18 @@ from fastapi.responses import HTMLResponse, Response
 
 from node.console import asking, hiding
 from node.console.access import At, Looking, Number, Visitor
-from node.console.desk import Desk
-from node.console.errors import Refused
+from node.console.context import ConsoleContext
+from node.console.errors import RequestRefused
 from node.console.frame import page
-from node.console.images.gallery import Asked, Segmented
-from node.console.images.grey import Window
+from node.console.images.gallery import AskedImage, Segmented
+from node.console.images.grey import DisplayWindow
 from node.console.images.stack import Stack, view_of
 from node.domain.errors import JournalError
 from node.domain.instance import Instance, Standing
 from node.domain.job import ResultObject
 from node.domain.profile import Form, Kind
+from node.results.kind import Picture
+from node.results.kinds import KINDS, record_of
 
 RECEIVED = "received"
 """In the place of a job's number: nobody here made the segmentation, it came with the study."""
@@ -35,9 +37,6 @@ _MOST = 1e7
 
 pages = APIRouter(include_in_schema=False)
 calls = APIRouter(prefix="/api", tags=["console"])
-_UNMASKED = (Kind.MAP, Kind.DERIVED)
-_CAPTURED = (Kind.SC, Kind.OVERLAY)
-"""What stands on a page of words, people may have written: it is for those who see patients."""
 
 
 class _Png(Response):
@@ -49,7 +48,8 @@ _PNG: dict[str, Any] = {"response_class": _Png, "responses": {200: {"content": {
 
 def pictured(who: Visitor) -> tuple[Kind, ...]:
     """The kinds of results of which somebody may see a picture."""
-    return (Kind.SEG, *_UNMASKED, *(_CAPTURED if who.sees_patients else ()))
+    # what stands on a page of words, people may have written
+    return tuple(one.kind for one in KINDS if one.picture is not None and (who.sees_patients or one.picture is not Picture.PAGE))
 
 
 @pages.get("/studies/{uid}/series/{series}")
@@ -58,7 +58,7 @@ def look_through(request: Request, at: At, who: Looking, uid: str, series: str, 
     study = asking.study(at, who, uid)
     known = next((one for one in study["series"] if one["series_uid"] == series), None)
     if known is None:
-        raise Refused(HTTPStatus.NOT_FOUND, "no series of this UID was received")
+        raise RequestRefused(HTTPStatus.NOT_FOUND, "no series of this UID was received")
     stack = at.gallery.stack(uid, series)
     masks = [*_masks_of(study, series), *_received(at, who, study, stack)]
     chosen = next((one for one in masks if one["sop_uid"] == mask), masks[0] if masks and mask != "none" else None)
@@ -74,7 +74,7 @@ def look_through(request: Request, at: At, who: Looking, uid: str, series: str, 
             segments = [
                 {"label": each.label if told_of else f"segment {each.number}", "rgb": list(each.rgb)} for each in known_masks.segments
             ]
-        except Refused as unfit:
+        except RequestRefused as unfit:
             problem = _for(who, unfit).words
     told = {
         "study": uid,
@@ -105,9 +105,9 @@ def image(
     """An image of a study in the window of `centre` and `width`, in its modality's values, else in that of its header; `row` is its number
     in the journal, frames count from 1."""
     if (centre is None) != (width is None):
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "a window has a centre and a width")
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "a window has a centre and a width")
     asked = _asked(at, who, uid, row, frame)
-    window = None if centre is None or width is None else Window(centre=centre, width=width)
+    window = None if centre is None or width is None else DisplayWindow(centre=centre, width=width)
     return _png(at, who, uid, lambda: at.gallery.image(asked, window))
 
 
@@ -122,8 +122,8 @@ def received_mask(at: At, who: Looking, uid: str, row: Number, frame: Number, so
 def mask(at: At, who: Looking, uid: str, row: Number, frame: Number, job: Number, sop_uid: str) -> Response:
     """What a segmentation marks on an image: as large as that, clear elsewhere."""
     asked, one = _asked(at, who, uid, row, frame), _object(at, job, sop_uid)
-    if at.journal.job(job).study_instance_uid != uid or one.kind != Kind.SEG:
-        raise Refused(HTTPStatus.NOT_FOUND, "no segmentation of this UID was made of the study")
+    if at.journal.jobs.get(job).study_instance_uid != uid or one.kind != Kind.SEG:
+        raise RequestRefused(HTTPStatus.NOT_FOUND, "no segmentation of this UID was made of the study")
     return _png(at, who, uid, lambda: at.gallery.mask(asked, one))
 
 
@@ -131,12 +131,12 @@ def mask(at: At, who: Looking, uid: str, row: Number, frame: Number, job: Number
 def thumbnail(at: At, who: Looking, job: Number, sop_uid: str) -> Response:
     """A small picture of a result; in the place of one that cannot be made any more, the reason."""
     one = _object(at, job, sop_uid)
-    made_of = at.journal.job(job)
+    made_of = at.journal.jobs.get(job)
     uid = made_of.study_instance_uid
-    if one.kind in _CAPTURED and not who.sees_patients:
-        raise Refused(HTTPStatus.FORBIDDEN, "these pixels may show whose they are: your role may not see that")
+    if record_of(Kind(one.kind)).picture is Picture.PAGE and not who.sees_patients:
+        raise RequestRefused(HTTPStatus.FORBIDDEN, "these pixels may show whose they are: your role may not see that")
     if one.kind not in pictured(who):
-        raise Refused(HTTPStatus.NOT_FOUND, "there is no picture of this kind of result")
+        raise RequestRefused(HTTPStatus.NOT_FOUND, "there is no picture of this kind of result")
 
     def make() -> bytes:
         if one.kind != Kind.SEG:
@@ -144,49 +144,49 @@ def thumbnail(at: At, who: Looking, job: Number, sop_uid: str) -> Response:
         stack = at.gallery.stack(uid, made_of.series_instance_uid)
         fullest = at.gallery.fullest(stack, one)
         if fullest is None:
-            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "the segmentation marks nothing on the images of its series")
+            raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "the segmentation marks nothing on the images of its series")
         return at.gallery.thumbnail(one, _asked(at, who, uid, fullest.row, fullest.frame + 1), sees_patients=who.sees_patients)
 
     try:
         return _png(at, who, uid, make)
-    except Refused as unfit:
+    except RequestRefused as unfit:
         if unfit.status not in (HTTPStatus.GONE, HTTPStatus.UNPROCESSABLE_ENTITY):
             raise
         return _Png(at.gallery.instead(unfit))
 
 
-def _png(at: Desk, who: Visitor, uid: str, make: Any) -> Response:
+def _png(at: ConsoleContext, who: Visitor, uid: str, make: Any) -> Response:
     try:
         made = _Png(make())
-    except Refused as unfit:
+    except RequestRefused as unfit:
         raise _for(who, unfit) from unfit
     at.accesses.saw(who.name, who.key, who.address, uid)
     return made
 
 
-def _for(who: Visitor, refused: Refused) -> Refused:
+def _for(who: Visitor, refused: RequestRefused) -> RequestRefused:
     """A refusal without what its sentence quotes of a data set, for those who may not see patients."""
     words = refused.words if who.sees_patients else hiding.unquoted(refused.words)
-    return Refused(refused.status, words, retry_after_s=refused.retry_after_s)
+    return RequestRefused(refused.status, words, retry_after_s=refused.retry_after_s)
 
 
-def _asked(at: Desk, who: Visitor, uid: str, row: int, frame: int) -> Asked:
-    found = at.journal.instances([row])
+def _asked(at: ConsoleContext, who: Visitor, uid: str, row: int, frame: int) -> AskedImage:
+    found = at.journal.instances.get([row])
     if not found or found[0].study_instance_uid != uid:
-        raise Refused(HTTPStatus.NOT_FOUND, "the study has no such image")
-    return Asked(instance=found[0], frame=frame - 1, sees_patients=who.sees_patients)
+        raise RequestRefused(HTTPStatus.NOT_FOUND, "the study has no such image")
+    return AskedImage(instance=found[0], frame=frame - 1, sees_patients=who.sees_patients)
 
 
-def _object(at: Desk, job: int, sop_uid: str) -> ResultObject:
+def _object(at: ConsoleContext, job: int, sop_uid: str) -> ResultObject:
     try:
-        at.journal.job(job)
+        at.journal.jobs.get(job)
     except JournalError as unknown:
         if unknown.retry:
             raise
-        raise Refused(HTTPStatus.NOT_FOUND, f"there is no job {job}") from unknown
-    found = next((one for one in at.journal.objects(job) if one.sop_instance_uid == sop_uid), None)
+        raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no job {job}") from unknown
+    found = next((one for one in at.journal.results.of_job(job) if one.sop_instance_uid == sop_uid), None)
     if found is None:
-        raise Refused(HTTPStatus.NOT_FOUND, f"job {job} made no object of this UID")
+        raise RequestRefused(HTTPStatus.NOT_FOUND, f"job {job} made no object of this UID")
     return found
 
 
@@ -201,7 +201,7 @@ def _masks_of(study: dict[str, Any], series: str) -> list[dict[str, Any]]:
     ]
 
 
-def _received(at: Desk, who: Visitor, study: dict[str, Any], stack: Stack) -> list[dict[str, Any]]:
+def _received(at: ConsoleContext, who: Visitor, study: dict[str, Any], stack: Stack) -> list[dict[str, Any]]:
     """The segmentations in the space of a series that came with its study and were not made here."""
     if not stack.frame_of_reference_uid:
         return []
@@ -213,18 +213,18 @@ def _received(at: Desk, who: Visitor, study: dict[str, Any], stack: Stack) -> li
             "sop_uid": one.sop_instance_uid,
             "description": _said(one, "SeriesDescription") if who.sees_patients else "",
         }
-        for one in at.journal.study_instances(study["study_uid"])
+        for one in at.journal.instances.of_study(study["study_uid"])
         if _is_seg(one) and one.sop_instance_uid not in made and _said(one, "FrameOfReferenceUID") == stack.frame_of_reference_uid
     ]
 
 
-def _segmented(at: Desk, uid: str, job: int | str, sop_uid: str) -> Segmented:
+def _segmented(at: ConsoleContext, uid: str, job: int | str, sop_uid: str) -> Segmented:
     """What a job made, or what came with the study."""
     if job != RECEIVED:
         return _object(at, int(job), sop_uid)
-    found = next((one for one in at.journal.study_instances(uid) if _is_seg(one) and one.sop_instance_uid == sop_uid), None)
+    found = next((one for one in at.journal.instances.of_study(uid) if _is_seg(one) and one.sop_instance_uid == sop_uid), None)
     if found is None:
-        raise Refused(HTTPStatus.NOT_FOUND, "no segmentation of this UID came with the study")
+        raise RequestRefused(HTTPStatus.NOT_FOUND, "no segmentation of this UID came with the study")
     return found
 
 
@@ -236,14 +236,14 @@ def _said(one: Instance, keyword: str) -> str:
     return str(next(iter(one.header.get(keyword, ())), ""))
 
 
-def _window(at: Desk, who: Visitor, uid: str, stack: Stack) -> list[float] | None:
+def _window(at: ConsoleContext, who: Visitor, uid: str, stack: Stack) -> list[float] | None:
     """Centre and width that the middle image is shown in, where it may be another window."""
     if not stack.images:
         return None
     middle = stack.images[len(stack.images) // 2]
     try:
         found = at.gallery.window(_asked(at, who, uid, middle.row, middle.frame + 1))
-    except Refused:
+    except RequestRefused:
         return None  # whoever looks at the image is told why
     return None if found is None else [float(f"{found.centre:.6g}"), float(f"{found.width:.6g}")]
 

@@ -11,9 +11,9 @@ from fastapi.responses import HTMLResponse
 
 from node.console import asking, hiding
 from node.console.access import Administering, At, Body, Fields, Meant, Number, Operating, Visitor
-from node.console.desk import Desk
-from node.console.editing import MOST_TEXT, Checked, Problem, Progress, RoutesRefused, Saved, Shown
-from node.console.errors import Refused
+from node.console.context import ConsoleContext
+from node.console.editing import MOST_TEXT, Checked, EditedRoutesRefused, Problem, Progress, RoutesInFile, Saved
+from node.console.errors import RequestRefused
 from node.console.frame import page
 from node.domain.errors import ConfigError
 from node.records.words import since as moment
@@ -40,7 +40,7 @@ _T = TypeVar("_T")
 def routes(request: Request, at: At, who: Operating) -> HTMLResponse:
     """The editor."""
     try:
-        shown: Shown | None = at.editing.shown()
+        shown: RoutesInFile | None = at.editing.shown()
         trouble = None
     except ConfigError as unreadable:
         shown, trouble = None, _problem(unreadable)
@@ -133,16 +133,16 @@ def save_call(at: At, who: Administering, digest: _Digest, body: Body) -> dict[s
     return asdict(_done(lambda: saved(at, who, _text(body), digest)))
 
 
-def checked(at: Desk, who: Visitor, text: str) -> Checked:
+def checked(at: ConsoleContext, who: Visitor, text: str) -> Checked:
     """What is wrong with routes."""
     return at.editing.checked(_bounded(at, who, text))
 
 
-def explained(at: Desk, who: Visitor, text: str, study: str) -> dict[str, Any]:
+def explained(at: ConsoleContext, who: Visitor, text: str, study: str) -> dict[str, Any]:
     """What they would decide about a study; told to the audit trail, as its values are shown."""
     _allowed(at, who, _bounded(at, who, text))
-    if not study or not at.journal.arrivals(study=study, limit=1):
-        raise Refused(HTTPStatus.NOT_FOUND, "no study of this UID was received")
+    if not study or not at.journal.arrivals.find(study=study, limit=1):
+        raise RequestRefused(HTTPStatus.NOT_FOUND, "no study of this UID was received")
     told = at.editing.explained(text, study)
     at.accesses.saw(who.name, who.key, who.address, study)
     if who.sees_patients:
@@ -151,32 +151,32 @@ def explained(at: Desk, who: Visitor, text: str, study: str) -> dict[str, Any]:
     return dict(hiding.unquoted({**told, "series": series, "recorded": hiding.decisions(told["recorded"])}))
 
 
-def begun(at: Desk, who: Visitor, text: str, since: str) -> Progress:
+def begun(at: ConsoleContext, who: Visitor, text: str, since: str) -> Progress:
     """A replay that has begun."""
     _allowed(at, who, _bounded(at, who, text))
     try:
         began = moment(since, at.journal.now())
     except ValueError as neither:
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"since {neither}") from neither
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, f"since {neither}") from neither
     return _for(at, who, at.editing.replay(text, began, who.name))
 
 
-def progress(at: Desk, who: Visitor, number: int) -> Progress:
+def progress(at: ConsoleContext, who: Visitor, number: int) -> Progress:
     """How far somebody's own replay is; the studies that it shows are told to the audit trail."""
     found = at.editing.progress(number)
     if found is None or found.by != who.name:
-        raise Refused(HTTPStatus.NOT_FOUND, "there is no such replay; begin another")
+        raise RequestRefused(HTTPStatus.NOT_FOUND, "there is no such replay; begin another")
     return _for(at, who, found)
 
 
-def stopped(at: Desk, who: Visitor, number: int) -> Progress:
+def stopped(at: ConsoleContext, who: Visitor, number: int) -> Progress:
     """Somebody's own replay, ended."""
     progress(at, who, number)
     at.editing.stop(number)
     return progress(at, who, number)
 
 
-def saved(at: Desk, who: Visitor, text: str, digest: str) -> Saved:
+def saved(at: ConsoleContext, who: Visitor, text: str, digest: str) -> Saved:
     """Routes that stand in the file."""
     return at.editing.saved(_bounded(at, who, text), digest, who.name, who.address)
 
@@ -185,30 +185,32 @@ def _text(body: bytes) -> str:
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError as other:
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "the routes are not UTF-8") from other
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "the routes are not UTF-8") from other
 
 
-def _bounded(at: Desk, who: Visitor, text: str) -> str:
+def _bounded(at: ConsoleContext, who: Visitor, text: str) -> str:
     """The same text, if it is not too long and not one of too many."""
     if len(text) > MOST_TEXT:
-        raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {MOST_TEXT} characters of routes are edited in the file itself")
+        raise RequestRefused(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {MOST_TEXT} characters of routes are edited in the file itself"
+        )
     wait_s = at.tries.take(who.name)
     if wait_s > 0:
-        raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "too many tries in a minute", retry_after_s=math.ceil(wait_s))
+        raise RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, "too many tries in a minute", retry_after_s=math.ceil(wait_s))
     return text
 
 
-def _allowed(at: Desk, who: Visitor, text: str) -> None:
+def _allowed(at: ConsoleContext, who: Visitor, text: str) -> None:
     """Refuse to try rules about the patient, or about free text, for those who may not see patients: the verdicts would tell who it is."""
     asked = [] if who.sees_patients else sorted(one for one in at.editing.asks_of(text) if hiding.identifies(one))
     if asked:
-        raise Refused(
+        raise RequestRefused(
             HTTPStatus.FORBIDDEN,
             f"these routes ask for {', '.join(asked)}, which may tell the patient, whom your role may not see: they are not tried for it",
         )
 
 
-def _for(at: Desk, who: Visitor, one: Progress) -> Progress:
+def _for(at: ConsoleContext, who: Visitor, one: Progress) -> Progress:
     for study in {each["study_uid"]: None for each in one.differences}:
         at.accesses.saw(who.name, who.key, who.address, study)
     return one if who.sees_patients else replace(one, differences=tuple(hiding.unquoted(hiding.differences(one.differences))))
@@ -218,11 +220,11 @@ def _done(ask: Callable[[], _T]) -> _T:
     """For programs: what is wrong with what they sent, in sentences."""
     try:
         return ask()
-    except RoutesRefused as wrong:
+    except EditedRoutesRefused as wrong:
         words = "; ".join(f"line {one.line}: {one.words or 'a mistake outside of the routes'} [{one.code}]" for one in wrong.problems)
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, words) from wrong
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, words) from wrong
     except ConfigError as wrong:
-        raise Refused(HTTPStatus.CONFLICT, f"{wrong} [{wrong.code}]") from wrong
+        raise RequestRefused(HTTPStatus.CONFLICT, f"{wrong} [{wrong.code}]") from wrong
 
 
 def _part(request: Request, who: Visitor, template: str, make: Callable[[], dict[str, Any]], **more: Any) -> HTMLResponse:
@@ -230,8 +232,10 @@ def _part(request: Request, who: Visitor, template: str, make: Callable[[], dict
     try:
         return page(request, template, who, **make())
     except ConfigError as wrong:
-        problems = wrong.problems if isinstance(wrong, RoutesRefused) else (_problem(wrong),)
-        return page(request, "routes_trouble.html", who, problems=problems, wrong=isinstance(wrong, RoutesRefused), **{"text": "", **more})
+        problems = wrong.problems if isinstance(wrong, EditedRoutesRefused) else (_problem(wrong),)
+        return page(
+            request, "routes_trouble.html", who, problems=problems, wrong=isinstance(wrong, EditedRoutesRefused), **{"text": "", **more}
+        )
 
 
 def _problem(wrong: ConfigError) -> Problem:

@@ -12,14 +12,12 @@ import uvicorn
 
 from node.console.access import LONGEST_FORM
 from node.console.app import build
-from node.console.desk import Desk
+from node.console.context import ConsoleContext
 from node.console.errors import ConsoleCannotListen
-from node.console.front import MOST_AT_ONCE, MOST_HEADER, Bounds, bounded
-from node.console.whole import Whole
-from node.dimse.tls import web_context
-from node.dimse.tls_errors import TlsUnusable
+from node.console.front import MOST_AT_ONCE, MOST_HEADER, Bounds, WholeBody, bounded
+from node.dimse.tls import TlsUnusable, web_context
 from node.observe.pulse import turned, turning
-from node.settings.config import Console
+from node.settings.console import Console
 
 _DRAIN_S = 5
 _LOOK_S = 0.2
@@ -28,7 +26,7 @@ _ACCEPTS = 16
 _BACKLOG = 1024
 
 
-def serve(desk: Desk, stop: threading.Event, *, ready: Callable[..., None]) -> None:
+def serve(context: ConsoleContext, stop: threading.Event, *, ready: Callable[..., None]) -> None:
     """Answer until `stop`; `ready` is told the port.
 
     Raises
@@ -38,10 +36,10 @@ def serve(desk: Desk, stop: threading.Event, *, ready: Callable[..., None]) -> N
     NotPrivate
         Others may read the key.
     """
-    settings = desk.settings
+    settings = context.settings
     ending = threading.Event()
     config = uvicorn.Config(
-        Whole(build(desk, ending), most=LONGEST_FORM),
+        WholeBody(build(context, ending), most=LONGEST_FORM),
         http=bounded(_bounds(settings)),
         ws="none",
         log_config=None,
@@ -87,12 +85,12 @@ class _Server(uvicorn.Server):
 def _bounds(settings: Console) -> Bounds:
     if settings.cert is None or settings.key is None:
         return Bounds(settings.trusted_proxies)
-    context = partial(web_context, settings.cert, settings.key)
+    secure = partial(web_context, settings.cert, settings.key)
     try:
-        context()
+        secure()
     except TlsUnusable as unfit:
         raise ConsoleCannotListen(str(unfit)) from unfit
-    return Bounds(settings.trusted_proxies, context)
+    return Bounds(settings.trusted_proxies, secure)
 
 
 def _listening(settings: Console) -> socket.socket:

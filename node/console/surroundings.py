@@ -13,11 +13,11 @@ from inference.engines.errors import ModelMissing, UnreadableModel
 from inference.engines.repository import CARD, Listed, Repository
 from inference.engines.serving import Served, served
 from node.console.access import At, Looking, Number
-from node.console.desk import Desk
-from node.console.errors import Refused
+from node.console.context import ConsoleContext
+from node.console.errors import RequestRefused
 from node.console.frame import asked_by_htmx, page
 from node.console.health import Line
-from node.domain.health import SubjectKind
+from node.domain.health import DependencyKind
 
 pages = APIRouter(include_in_schema=False)
 calls = APIRouter(prefix="/api", tags=["console"])
@@ -37,7 +37,7 @@ def peers(request: Request, at: At, who: Looking) -> HTMLResponse:
     """Peers, sinks, engines and processes; those that are asked now are shown when they have answered."""
     told = health_record(at)
     template = "peers_now.html" if asked_by_htmx(request) else "peers.html"
-    return page(request, template, who, health=told, kinds=[kind.value for kind in SubjectKind])
+    return page(request, template, who, health=told, kinds=[kind.value for kind in DependencyKind])
 
 
 @calls.get("/health")
@@ -63,7 +63,7 @@ def model(request: Request, at: At, who: Looking, name: str) -> HTMLResponse:
     """A model, with its card."""
     mine = [one for one in model_records(at) if one["model"] == name]
     if not mine:
-        raise Refused(HTTPStatus.NOT_FOUND, "there is no model of this name")
+        raise RequestRefused(HTTPStatus.NOT_FOUND, "there is no model of this name")
     return page(request, "model.html", who, name=name, versions=mine, card=_card(at.models / name / CARD))
 
 
@@ -73,16 +73,16 @@ def evaluation_page(at: At, who: Looking, name: str, version: Number) -> HTMLRes
     known = any((one.model.name, one.model.version) == (name, version) for one in Repository(at.models).list())
     content = _page(at.models / name / str(version) / _PAGE) if known else None
     if content is None:
-        raise Refused(HTTPStatus.NOT_FOUND, "there is no page of an evaluation of this version")
+        raise RequestRefused(HTTPStatus.NOT_FOUND, "there is no page of an evaluation of this version")
     return HTMLResponse(content, headers={"Content-Security-Policy": _PAGE_MAY})
 
 
-def health_record(at: Desk) -> dict[str, Any]:
+def health_record(at: ConsoleContext) -> dict[str, Any]:
     """For scripts and for pages."""
     lines, now = at.health.look(), at.journal.now()
     processes = [
         {"name": name, "seen_at": seen.isoformat(), "silent": (now - seen).total_seconds() > _SILENT_S}
-        for name, (seen, _) in sorted(at.journal.beats().items())
+        for name, (seen, _) in sorted(at.journal.processes.beats().items())
     ]
     return {"subjects": [_line(one) for one in lines], "processes": processes, "asking": any(one.asking for one in lines)}
 
@@ -101,7 +101,7 @@ def _line(one: Line) -> dict[str, Any]:
     }
 
 
-def model_records(at: Desk) -> list[dict[str, Any]]:
+def model_records(at: ConsoleContext) -> list[dict[str, Any]]:
     """Every version of every model; which is served, where it comes from, under which licence."""
     return [_model(one, at.models) for one in Repository(at.models).list()]
 

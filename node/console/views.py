@@ -12,8 +12,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response, Streamin
 from node.console import asking
 from node.console.access import At, Before, Fields, Looking, Meant, Number, Operating, Visitor
 from node.console.acting import act, complete, decide_held, route_again
-from node.console.desk import Desk
-from node.console.errors import Refused
+from node.console.context import ConsoleContext
+from node.console.errors import RequestRefused
 from node.console.frame import asked_by_htmx, page, rendered
 from node.console.pictures import pictured
 from node.domain.errors import JournalError
@@ -38,15 +38,15 @@ def live(request: Request, at: At, who: Looking) -> HTMLResponse:
 async def stream(request: Request, at: At, who: Looking) -> Response:
     """The same as server-sent events, whenever it has changed."""
     if _STREAMS.locked():
-        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many are watching", retry_after_s=30)
+        raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, "too many are watching", retry_after_s=30)
     return StreamingResponse(_told(request, at, who), media_type="text/event-stream")
 
 
-async def _told(request: Request, at: Desk, who: Visitor) -> AsyncIterator[str]:
+async def _told(request: Request, at: ConsoleContext, who: Visitor) -> AsyncIterator[str]:
     before = ""
     async with _STREAMS:
         for _ in range(_LOOKS):
-            if request.app.state.ending.is_set() or await to_thread.run_sync(at.journal.key, who.key, at.journal.now()) is None:
+            if request.app.state.ending.is_set() or await to_thread.run_sync(at.journal.accounts.key, who.key, at.journal.now()) is None:
                 return
             try:
                 now = rendered("queue_now.html", who, queue=await to_thread.run_sync(asking.queue, at))
@@ -98,7 +98,7 @@ def decide(at: At, who: Operating, uid: str, verb: str, fields: Fields) -> Respo
     """Accept or refuse what is held of a study, as far as it was shown, and go back to the study."""
     why, seen = fields.get("held_for", ""), fields.get("instances", "")
     if why not in list(HeldFor) or not seen.isdecimal() or len(seen) > _MOST_DIGITS:
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "the form is not one of ours")
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "the form is not one of ours")
     part = Part(series_instance_uid=fields.get("series"), sender=fields.get("sender"), held_for=HeldFor(why))
     decide_held(at, who, uid, verb, part, seen=int(seen))
     return RedirectResponse(f"/studies/{uid}", HTTPStatus.SEE_OTHER)

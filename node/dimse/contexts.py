@@ -1,13 +1,11 @@
-"""What the listener accepts: all storage SOP classes, and every standard transfer syntax in the order in which it is preferred."""
+"""Storage SOP classes and transfer syntaxes, in the order in which they are preferred, and presentation contexts of them."""
 
 from collections.abc import Sequence
+from copy import copy
 from functools import cache
 
 from pydicom import uid
-from pydicom._uid_dict import UID_dictionary
 from pynetdicom.presentation import AllStoragePresentationContexts, PresentationContext
-from pynetdicom.service_class import StorageServiceClass
-from pynetdicom.sop_class import Verification, register_uid
 
 DECODABLE: tuple[str, ...] = (
     uid.ExplicitVRLittleEndian,
@@ -29,22 +27,84 @@ DECODABLE: tuple[str, ...] = (
 )
 """Transfer syntaxes that the node can decode: without loss before lossy ones, so that a sender that offers both loses nothing."""
 
-_NO_DATASETS = ("1.2.840.10008.1.2.6.", "1.2.840.10008.1.20")
-"""RFC 2557 MIME and XML encodings, Papyrus: in the dictionary, but no encodings of a data set on an association."""
-
-
-@cache
-def others() -> tuple[str, ...]:
-    """Every other standard transfer syntax, retired ones last: video, JPIP, JPEG processes that nobody decodes.
-
-    They are accepted only where the sender offers nothing better, kept and forwarded as they are.
-    """
-    known = [
-        (bool(retired), text)
-        for text, (_, kind, _, retired, _) in UID_dictionary.items()
-        if kind == "Transfer Syntax" and text not in DECODABLE and not text.startswith(_NO_DATASETS)
+OTHERS: tuple[str, ...] = tuple(
+    f"1.2.840.10008.1.2.{end}"
+    for end in [
+        "1.98",
+        "4.100",
+        "4.100.1",
+        "4.101",
+        "4.101.1",
+        "4.102",
+        "4.102.1",
+        "4.103",
+        "4.103.1",
+        "4.104",
+        "4.104.1",
+        "4.105",
+        "4.105.1",
+        "4.106",
+        "4.106.1",
+        "4.107",
+        "4.108",
+        "4.110",
+        "4.111",
+        "4.112",
+        "4.204",
+        "4.205",
+        "4.92",
+        "4.93",
+        "4.94",
+        "4.95",
+        "7.1",
+        "7.2",
+        "7.3",
+        "8.1",
+        "4.52",
+        "4.53",
+        "4.54",
+        "4.55",
+        "4.56",
+        "4.58",
+        "4.59",
+        "4.60",
+        "4.61",
+        "4.62",
+        "4.63",
+        "4.64",
+        "4.65",
+        "4.66",
     ]
-    return tuple(text for _, text in sorted(known))
+)
+"""Every other standard transfer syntax (PS3.6 table A-1), retired ones last: video, JPIP, SMPTE ST 2110, JPEG processes not decoded here.
+RFC 2557 MIME and XML encodings and Papyrus are not among them: they are no encodings of a data set on an association.
+
+They are accepted only where the sender offers nothing better, kept and forwarded as they are.
+"""
+
+RETIRED_CLASSES: frozenset[str] = frozenset(
+    f"1.2.840.10008.5.1.{end}"
+    for end in [
+        "1.29",
+        "4.1.1.10",
+        "4.1.1.11",
+        "4.1.1.12.3",
+        "4.1.1.129",
+        "4.1.1.3",
+        "4.1.1.5",
+        "4.1.1.6",
+        "4.1.1.77.1",
+        "4.1.1.77.2",
+        "4.1.1.8",
+        "4.1.1.88.1",
+        "4.1.1.88.2",
+        "4.1.1.88.3",
+        "4.1.1.88.4",
+        "4.1.1.9",
+        "4.1.1.9.1",
+    ]
+)
+"""The retired SOP classes of the Storage Service Class (PS3.6 table A-1)."""
 
 
 @cache
@@ -55,51 +115,17 @@ def storage_classes() -> tuple[str, ...]:
     at once that these instances stay with it.
     """
     standard = {str(context.abstract_syntax) for context in AllStoragePresentationContexts}
-    return tuple(sorted(standard | set(_retired_classes())))
+    return tuple(sorted(standard | RETIRED_CLASSES))
 
 
-def _retired_classes() -> list[str]:
-    return [
-        text
-        for text, (name, kind, _, retired, _) in UID_dictionary.items()
-        if kind == "SOP Class" and retired and "Storage" in name and text.startswith(("1.2.840.10008.5.1.4.1.1.", "1.2.840.10008.5.1.1.29"))
-    ]
-
-
-@cache
-def register_retired_classes() -> None:
-    """Let pynetdicom serve the retired storage SOP classes as it serves the others; once a process."""
-    standard = {str(context.abstract_syntax) for context in AllStoragePresentationContexts}
-    for text in set(_retired_classes()) - standard:
-        register_uid(text, uid.UID(text).keyword, StorageServiceClass)
-
-
-@cache
-def accepted_contexts(*, store: bool, echo: bool, syntaxes: tuple[str, ...] | None) -> Sequence[PresentationContext]:
-    """The presentation contexts to accept; `syntaxes` None takes every standard one, else these alone.
-
-    An acceptor picks, in each context, the first of its own transfer syntaxes that the requestor offers (PS3.8 9.3.3.2 leaves it the
-    choice): the order here is the preference. They are shared by all associations, which only read them.
-    """
+def contexts_of(abstracts: Sequence[str], syntaxes: Sequence[str]) -> Sequence[PresentationContext]:
+    """A presentation context for each SOP class, with these transfer syntaxes in the order in which they are preferred; only to be read."""
+    first = PresentationContext()
+    first.transfer_syntax = [uid.UID(text) for text in syntaxes]
     contexts = []
-    if store:
-        order = [text for text in (*DECODABLE, *others()) if syntaxes is None or text in syntaxes]
-        contexts += _contexts(storage_classes(), order) if order else []
-    if echo:
-        contexts += _contexts([Verification], DECODABLE[:4])
-    return contexts
-
-
-def _contexts(abstracts: Sequence[str], syntaxes: Sequence[str]) -> list[PresentationContext]:
-    contexts = []
-    shared = None
     for abstract in abstracts:
-        context = PresentationContext()
+        # a shallow copy shares the list, which is only read: syntaxes are checked when they are set, half a second for 200 classes
+        context = copy(first)
         context.abstract_syntax = uid.UID(abstract)
-        if shared is None:
-            context.transfer_syntax = [uid.UID(text) for text in syntaxes]
-            shared = context._transfer_syntax
-        # the setter checks each syntax again for each of 200 classes, which takes half a second; the list is only read
-        context._transfer_syntax = shared
         contexts.append(context)
     return contexts

@@ -22,7 +22,7 @@ T = TypeVar("T", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken(Generic[T]):
+class HalfOpenSeat(Generic[T]):
     """A seat was found; `displaced` is the connection that had it, which is to be closed."""
 
     displaced: T | None = None
@@ -57,7 +57,7 @@ class HalfOpen(Generic[T]):
         self._standing: dict[T, _Stands] = {}  # the oldest first
         self._leaving: set[T] = set()
 
-    def enter(self, who: T, group: str, *, known: bool) -> Taken[T] | None:
+    def enter(self, who: T, group: str, *, known: bool) -> HalfOpenSeat[T] | None:
         """A seat for a connection until `leave`; None: it is to be closed itself, since no other has to make room for it."""
         with self._lock:
             taken = self._seat(group, known=known)
@@ -78,11 +78,11 @@ class HalfOpen(Generic[T]):
     def __len__(self) -> int:
         return len(self._standing)
 
-    def _seat(self, group: str, *, known: bool) -> Taken[T] | None:
+    def _seat(self, group: str, *, known: bool) -> HalfOpenSeat[T] | None:
         others = [who for who, one in self._standing.items() if not one.known]
         if known:
             if len(self._standing) < self._seats:
-                return Taken()
+                return HalfOpenSeat()
             return self._from(others or list(self._standing), group, at_once=bool(others))
         own = [who for who in others if self._standing[who].group == group]
         if len(own) >= self._per_group:
@@ -90,9 +90,9 @@ class HalfOpen(Generic[T]):
         if len(others) >= self._open_to_all:
             return self._from(others, group)
         # the rest of the seats is taken by known ones, which do not make room for others
-        return Taken() if len(self._standing) < self._seats else None
+        return HalfOpenSeat() if len(self._standing) < self._seats else None
 
-    def _from(self, candidates: list[T], group: str, *, at_once: bool = False) -> Taken[T] | None:
+    def _from(self, candidates: list[T], group: str, *, at_once: bool = False) -> HalfOpenSeat[T] | None:
         """The oldest connection of the largest group among the candidates, if it has to go now."""
         if len(self._leaving) >= self._seats:
             return None  # threads of those that were displaced have not ended yet: they are bounded too
@@ -102,5 +102,5 @@ class HalfOpen(Generic[T]):
         stands = self._standing[oldest]
         fairer = stands.known and most > sizes[group] + 1
         if at_once or fairer or self._clock() - stands.since >= (GRACE_S if stands.known else UNKNOWN_GRACE_S):
-            return Taken(displaced=oldest)
+            return HalfOpenSeat(displaced=oldest)
         return None

@@ -1,33 +1,29 @@
-"""The listener: C-ECHO and C-STORE; bytes go to the intake as they came, and 0x0000 is answered once they are kept.
+"""The listener: accepts associations under the node's AE titles, each served in a thread of its own.
 
-Associations that only store take the fast path (node.dimse.wire), others pynetdicom (node.dimse.stock), on the same port; what both do is
-in node.dimse.visit.
+What an association says is understood in node.dimse.receiving; what is done for it stands in node.dimse.services.
 """
 
 from collections.abc import Callable
 
 from node.dimse import tls
-from node.dimse.admission import Admission
-from node.dimse.commitment import CommitmentProvider, Slips
-from node.dimse.contexts import accepted_contexts
-from node.dimse.port import Intake, Owed
-from node.dimse.server import Caller, Server
+from node.dimse.association_policy import AssociationPolicy
+from node.dimse.port import CommitmentIntake, Intake, ShortfallIntake
+from node.dimse.receiving.accepted import Associations
+from node.dimse.receiving.association import AcceptorAssociation, AcceptorDeadlines
+from node.dimse.server import Caller, ConnectionServer
+from node.dimse.services.kinds import Services
+from node.dimse.services.port import ListenerParts
+from node.dimse.shared_limits import SharedLimits
 from node.dimse.sockets import Sockets, bind
-from node.dimse.standing import Standing
-from node.dimse.stock import Stock, StockAssociation
-from node.dimse.visit import Visits
-from node.dimse.wire.association import FastAssociation
-from node.dimse.wire.outcome import HandOver
-from node.dimse.wire.patience import Patience
-from node.settings.config import Config, May, Receiver
+from node.settings.config import Config
 
 
 class Listener:
     """Listens under the AE titles of `config.node` and hands every instance to `intake`.
 
-    `sockets` and `standing` are what the receive processes of one node share; without them this process is the only one, and binds its own.
-    `slips` keeps requests and reports of storage commitment, and `on_slip` is called after each; without it there is none. `owed`
-    keeps what series lack that came.
+    `sockets` and `shared` are what the receive processes of one node share; without them this process is the only one, and binds its own.
+    `commitments` keeps requests and reports of storage commitment, and `on_commitment` is called after each; without it there is none.
+    `shortfalls` keeps what series lack that came.
     """
 
     def __init__(
@@ -36,27 +32,26 @@ class Listener:
         intake: Intake,
         *,
         sockets: Sockets | None = None,
-        standing: Standing | None = None,
-        slips: Slips | None = None,
-        owed: Owed | None = None,
-        on_slip: Callable[[], None] = lambda: None,
+        shared: SharedLimits | None = None,
+        commitments: CommitmentIntake | None = None,
+        shortfalls: ShortfallIntake | None = None,
+        on_commitment: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._sockets = sockets
-        self._patience = Patience.of(config.node)
-        self._admission = Admission(config, crowded=intake.crowded, standing=standing)
-        self._visits = Visits(self._admission, intake, peers=config.peers, owed=owed)
-        commitment = None if slips is None else CommitmentProvider(config, slips, flush=intake.ended, on_kept=on_slip)
-        self._stock = Stock(config.node, self._visits, commitment)
-        self._server: Server | None = None
+        self._deadlines = AcceptorDeadlines.of(config.node)
+        self._policy = AssociationPolicy(config, crowded=intake.crowded, shared=shared)
+        self._associations = Associations(self._policy, intake, shortfalls=shortfalls)
+        self._parts = ListenerParts(config=config, intake=intake, commitments=commitments, on_commitment=on_commitment)
+        self._services: Services | None = None
+        self._server: ConnectionServer | None = None
 
     def start(self) -> None:
         """Bind, unless the sockets were given, and accept associations; returns at once. OSError when a port is taken."""
-        for peer in self._config.peers.values():  # the first association of each would wait for it
-            accepted_contexts(store=May.STORE in peer.may, echo=May.ECHO in peer.may, syntaxes=peer.limits.syntaxes)
+        self._services = Services(self._parts)
         if self._sockets is None:
             self._sockets = bind(self._config.node)
-        self._server = Server(self._sockets, self._admission, self._serve)
+        self._server = ConnectionServer(self._sockets, self._policy, self._serve)
         self._server.start()
 
     @property
@@ -84,7 +79,7 @@ class Listener:
     def _serve(self, caller: Caller) -> None:
         """One connection, in its own thread, from its first byte until it may be closed."""
         node = self._config.node
-        if node.proxy_protocol and caller.behind_proxy and not caller.comes_through(self._patience.acse_s):
+        if node.proxy_protocol and caller.behind_proxy and not caller.comes_through(self._deadlines.acse_s):
             return
         certificate = None
         if caller.secure:
@@ -92,26 +87,22 @@ class Listener:
             secured = tls.accept(
                 caller.connection,
                 node.tls,
-                timeout_s=self._patience.acse_s,
+                timeout_s=self._deadlines.acse_s,
                 address=caller.address,
-                refusals=self._admission.refusals,
+                refusals=self._policy.refusals,
                 wrapped=caller.secured,
             )
             if secured is None:
                 return
             certificate = tls.certificate_of(secured)
-        fast = FastAssociation(
+        assert self._services is not None, "it was started"
+        served = AcceptorAssociation(
             caller.connection,
-            self._visits,
-            self._patience,
+            self._associations,
+            self._services,
+            self._deadlines,
             caller=caller,
             certificate=certificate,
-            serves=node.receiver is Receiver.FAST,
         )
-        caller.served_by(fast)
-        try:
-            fast.serve()
-        except HandOver as over:
-            stock = StockAssociation(self._stock, caller, certificate=certificate, received=over.received)
-            caller.served_by(stock)
-            stock.serve()
+        caller.served_by(served)
+        served.serve()

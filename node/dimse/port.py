@@ -1,31 +1,47 @@
-"""What the listener needs of whoever keeps the bytes, and what the requestor answers."""
+"""Ports of the network: what the listener needs of the spool, what the requestor answers, and what each C-STORE status means."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from enum import Enum
 from typing import Protocol
 
-from node.dimse.statuses import Verdict, verdict
+from node.domain.commitment import Report, Request
 from node.domain.context import Context
+from node.domain.instance import Reception
 from node.domain.shortage import RefusedInstance
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reception:
-    """One C-STORE request as it came: identifiers from the command set. The data set's bytes follow, untouched.
+class Verdict(Enum):
+    """What a C-STORE status says about the object."""
 
-    `peer` is the name of the peer that its sender was admitted as; empty for a stranger.
+    ACCEPTED = "accepted"
+    REFUSED = "refused"  # sending it again cannot help
+    UNCLEAR = "unclear"  # try again
+
+
+SOP_CLASS_NOT_SUPPORTED = 0x0122
+"""What a peer answers, and what stands for a peer that accepts no presentation context for the object (PS3.7 C.5.6)."""
+
+_AGAIN = frozenset({0x0110, 0x0210, 0x0213})
+"""General failures that may pass: processing failure, duplicate invocation, resource limitation (PS3.7 C.5)."""
+
+
+def verdict(status: int | None) -> Verdict:
+    """Classify a C-STORE status (PS3.4 B.2.3, PS3.7 Annex C).
+
+    Warnings (0xBxxx, 0x0001, 0x0107, 0x0116) mean that the object is stored. So does 0x0111, duplicate SOP instance: here an equal UID
+    means equal bytes. 0xA7xx, out of resources, passes; 0xA8xx, 0xA9xx, 0xCxxx and the other failures (0x0122 SOP class not
+    supported, 0x0124 not authorised, …) do not. No status at all, or one that the standard does not know, says nothing.
     """
-
-    sop_instance_uid: str
-    sop_class_uid: str
-    transfer_syntax_uid: str
-    calling_ae: str
-    called_ae: str
-    address: str
-    association: str
-    received_at: datetime
-    peer: str = ""
+    if status is None:
+        return Verdict.UNCLEAR
+    if status in (0x0000, 0x0001, 0x0107, 0x0111, 0x0116) or status >> 12 == 0xB:
+        return Verdict.ACCEPTED
+    if status >> 8 == 0xA7 or status in _AGAIN:
+        return Verdict.UNCLEAR
+    if status >> 12 in (0xA, 0xC) or status >> 8 in (0x01, 0x02):
+        return Verdict.REFUSED
+    return Verdict.UNCLEAR
 
 
 class Incoming(Protocol):
@@ -86,7 +102,21 @@ class Intake(Protocol):
         ...
 
 
-class Owed(Protocol):
+class CommitmentIntake(Protocol):
+    """Keeps requests and reports of storage commitment until a process that knows the journal takes them."""
+
+    def keep(self, one: Request | Report) -> None:
+        """Returns when success may be answered: it is on disk, in a form that a restart finds again.
+
+        Raises
+        ------
+        RefusedError
+            It could not be.
+        """
+        ...
+
+
+class ShortfallIntake(Protocol):
     """Keeps what series lack that came here, until the journal has it. Called from many threads at once; raises nothing."""
 
     def refused(self, one: RefusedInstance) -> None:
@@ -106,7 +136,7 @@ class Owed(Protocol):
         ...
 
 
-class NothingOwed:
+class NoShortfalls:
     """Keeps nothing: for a listener whose series nobody analyses."""
 
     def refused(self, one: RefusedInstance) -> None:

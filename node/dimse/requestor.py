@@ -5,24 +5,28 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Final, TypeAlias
 
 from pydicom import dcmread
 
-from node.dimse.asking import VERIFICATION, accepted_contexts
-from node.dimse.counting import FIND, count_instances, count_series, finding, holds_instance
-from node.dimse.errors import NotAFile, PeerAway, PeerRefuses
-from node.dimse.outgoing import Outgoing, batches, outgoing
-from node.dimse.port import StoreStatus
-from node.dimse.sending.association import Association, Ended
-from node.dimse.sending.batch import Batch, Told
+from node.dimse.errors import NotAFile, PeerAway, PeerRefuses, PeerRejected
+from node.dimse.port import SOP_CLASS_NOT_SUPPORTED, StoreStatus
+from node.dimse.sending.association import Association, AssociationEnded
+from node.dimse.sending.batch import StoreBatch, StoreStatuses
+from node.dimse.sending.idle import IdleAssociation
 from node.dimse.sending.opening import Called, Timeouts
-from node.dimse.sending.standing import Standing
-from node.dimse.statuses import SOP_CLASS_NOT_SUPPORTED
+from node.dimse.sending.outgoing import MOST_CONTEXTS, Outgoing, batches, outgoing
+from node.dimse.sending.queries import FIND, count_instances, count_series, finding, holds_instance
 from node.domain.context import Context
 from node.domain.errors import DeliveryError
-from node.settings.config import May, Peer
+from node.settings.peers import May, Peer
 
 __all__ = ["PeerRequestor", "Timeouts"]
+
+VERIFICATION: Final = Context(sop_class_uid="1.2.840.10008.1.1", transfer_syntax_uid="1.2.840.10008.1.2")
+"""C-ECHO in the default transfer syntax, which every application entity has (PS3.5 10.1)."""
+
+Associate: TypeAlias = Callable[[Sequence[Context]], Collection[Context]]
 
 
 class PeerRequestor:
@@ -52,7 +56,7 @@ class PeerRequestor:
         with self._association([VERIFICATION]) as association:
             try:
                 status = association.echo(association.contexts[VERIFICATION])
-            except Ended as ended:
+            except AssociationEnded as ended:
                 raise PeerAway(f"{self._who} did not answer a C-ECHO: it {ended}") from ended
         if status != 0x0000:
             raise PeerRefuses(f"{self._who} answered a C-ECHO with {status:04X}")
@@ -85,7 +89,7 @@ class PeerRequestor:
         PeerAway, PeerRejected, PeerUntrusted
             Nothing could be sent at all.
         """
-        told = Told(on_status)
+        told = StoreStatuses(on_status)
         instances: dict[int, Outgoing] = {}
         for number, file in enumerate(files):
             try:
@@ -97,7 +101,7 @@ class PeerRequestor:
             self._bring(contexts, [(next(numbers), instance) for instance in batch], told)
         return [told.statuses[number] for number in range(len(files))]
 
-    def _bring(self, contexts: Sequence[Context], pending: list[tuple[int, Outgoing]], told: Told) -> None:
+    def _bring(self, contexts: Sequence[Context], pending: list[tuple[int, Outgoing]], told: StoreStatuses) -> None:
         while pending:
             try:
                 association, stood_idle = self._standing.take(contexts)
@@ -109,7 +113,7 @@ class PeerRequestor:
                     raise
                 told.leave(pending, None, f"not sent: {away}")
                 return
-            pending = Batch(association, self._who, pending, told).send(stood_idle=stood_idle)
+            pending = StoreBatch(association, self._who, pending, told).send(stood_idle=stood_idle)
             self._standing.give(association)
 
     def count(self, study_instance_uid: str, series_instance_uid: str | None) -> int | None:
@@ -174,8 +178,8 @@ class PeerRequestor:
         )
 
     @cached_property
-    def _standing(self) -> Standing:
-        return Standing(self.called, idle_s=self._idle_s)
+    def _standing(self) -> IdleAssociation:
+        return IdleAssociation(self.called, idle_s=self._idle_s)
 
     @contextmanager
     def _association(self, contexts: Sequence[Context]) -> Iterator[Association]:
@@ -191,3 +195,45 @@ def _whose(file: str) -> tuple[str, str, str]:
     """Study, series and instance of a file."""
     dataset = dcmread(file, stop_before_pixels=True, specific_tags=["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
     return str(dataset.get("StudyInstanceUID", "")), str(dataset.get("SeriesInstanceUID", "")), str(dataset.get("SOPInstanceUID", ""))
+
+
+def accepted_contexts(associate: Associate, contexts: Collection[Context]) -> frozenset[Context]:
+    """What a peer accepts of these; `associate` opens an association at it, says what was accepted, and releases it.
+
+    Each is asked for in a presentation context of its own: of several syntaxes in one, a peer would pick one and say nothing of the others
+    (PS3.8 9.3.3.2).
+
+    Raises
+    ------
+    PeerAway, PeerRejected
+        There is no association, whatever is asked for.
+    """
+    asked = sorted(contexts)
+    batches = [asked[first : first + MOST_CONTEXTS - 1] for first in range(0, len(asked), MOST_CONTEXTS - 1)]
+    return frozenset(one for batch in batches for one in _accepted(associate, batch))
+
+
+def _accepted(associate: Associate, asked: Sequence[Context]) -> set[Context]:
+    # with Verification, which every peer has: some reject an association of which they would take nothing (PS3.8 9.3.4 lets them)
+    try:
+        return set(associate([VERIFICATION, *asked])) & set(asked)
+    except PeerRefuses:
+        return set()  # the association came about, with nothing in it
+    except (PeerAway, PeerRejected):
+        if not _answers(associate):
+            raise
+    # it is there, and breaks off at a SOP class that it does not know: none of that one, and who knows what of the others
+    classes = sorted({one.sop_class_uid for one in asked})
+    if len(classes) == 1:
+        return set()
+    return {one for sop_class in classes for one in _accepted(associate, [each for each in asked if each.sop_class_uid == sop_class])}
+
+
+def _answers(associate: Associate) -> bool:
+    try:
+        associate([VERIFICATION])
+    except PeerRefuses:
+        return True
+    except (PeerAway, PeerRejected):
+        return False
+    return True

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from node.dimse.addresses import Whose
-from node.dimse.admission import Admission
+from node.dimse.association_policy import AssociationPolicy
 from node.dimse.proxy_protocol import NoHeader, read_source
 from node.dimse.sockets import Sockets
+from node.dimse.ul.connection import set_options
 from node.observe import metrics
 from node.observe.events import alarm, trace
 from node.observe.pulse import turned, turning
+from node.observe.security import ProxyHeaderMissing, TooManyConnections, UnknownAddress
 
-_KEEPALIVE_S: Final = 30
 _AGAIN_S: Final = 0.05
 _TO_DRAIN_S: Final = 0.02
 _TO_STOP_S: Final = 2.0
@@ -36,7 +37,7 @@ class Caller:
     `behind_proxy`: `address` is a trusted proxy's, which has not told (yet) from where the sender called it.
     """
 
-    def __init__(self, server: "Server", connection: socket.socket, *, address: str, secure: bool, whose: Whose) -> None:
+    def __init__(self, server: "ConnectionServer", connection: socket.socket, *, address: str, secure: bool, whose: Whose) -> None:
         self.connection = connection
         self.address = address
         self.secure = secure
@@ -61,28 +62,28 @@ class Caller:
 
     def comes_through(self, timeout_s: float) -> bool:
         """Take the sender's own address from what the proxy says first; False: the connection is over, and was told of."""
-        admission = self._server.admission
+        policy = self._server.policy
         try:
             source = read_source(self.connection, timeout_s=timeout_s)
         except NoHeader as missing:
-            admission.refusals.alarm("association.no_proxy_header", address=self.address, reason=str(missing))
+            policy.refusals.tell(ProxyHeaderMissing(address=self.address, reason=str(missing)))
             metrics.CONNECTIONS_CLOSED.add(reason="no_proxy_header")
             return False
         self.behind_proxy = False
         if source is None:
             return True  # of the proxy itself
         self.address = source
-        admission.disconnect(self)
+        policy.disconnect(self)
         return self._server.seated(self)
 
     def admitted(self) -> None:
         """It is an association now, or has been one, and counts no more for its address."""
-        self._server.admission.disconnect(self)
+        self._server.policy.disconnect(self)
 
     def lingers(self) -> bool:
         """Its association is over, and the peer is to close it: whether there is room to wait for that."""
         self.admitted()
-        self._lingers = self._server.admission.linger()
+        self._lingers = self._server.policy.linger()
         return self._lingers
 
     def served_by(self, served: Served) -> None:
@@ -93,15 +94,15 @@ class Caller:
         """Its thread has ended."""
         self.admitted()
         if self._lingers:
-            self._server.admission.lingered()
+            self._server.policy.lingered()
         self.connection.close()
 
 
-class Server:
+class ConnectionServer:
     """Accepts connections, no more than admission has seats for, and gives each to `serve` in a thread of its own."""
 
-    def __init__(self, sockets: Sockets, admission: Admission, serve: Callable[[Caller], None]) -> None:
-        self.admission = admission
+    def __init__(self, sockets: Sockets, policy: AssociationPolicy, serve: Callable[[Caller], None]) -> None:
+        self.policy = policy
         self._sockets = sockets
         self._serve = serve
         self._stopping = False
@@ -134,7 +135,7 @@ class Server:
         deadline = time.monotonic() + _TO_STOP_S
         while self._standing() and time.monotonic() < deadline:
             time.sleep(_TO_DRAIN_S)
-        self.admission.refusals.close()
+        self.policy.refusals.close()
 
     def tell(self, caller: Caller, served: Served) -> None:
         """Note who serves a connection."""
@@ -171,34 +172,36 @@ class Server:
                 continue
             try:
                 self._let_in(connection, str(address[0]), secure)
-            except Exception as broken:  # noqa: BLE001
-                # one connection is lost; a thread that ended here would leave a node that lives and hears nobody
+            except Exception as broken:  # noqa: BLE001  (one connection is lost; a thread that ended here would leave a node that lives and hears nobody)
                 connection.close()
                 alarm("listener.cannot_accept", reason=type(broken).__name__)
 
     def _let_in(self, connection: socket.socket, address: str, secure: bool) -> None:
-        whose = self.admission.whose(address)
+        whose = self.policy.whose(address)
         caller = Caller(self, connection, address=address, secure=secure, whose=whose)
-        if not self.seated(caller, whose):
-            connection.close()
-            return
-        with self._lock:
-            self._served[caller] = None
         try:
+            if not self.seated(caller, whose):
+                connection.close()
+                return
+            with self._lock:
+                self._served[caller] = None
             threading.Thread(target=self._run, args=(caller,), name=f"connection {address}", daemon=True).start()
         except RuntimeError as failed:  # no more threads
             alarm("listener.cannot_accept", reason=str(failed))
             self._end(caller)
+        except Exception:  # raised again: no thread would ever give its seat back
+            self._end(caller)
+            raise
 
     def seated(self, caller: Caller, whose: Whose | None = None) -> bool:
         """Find a seat for a half-open connection, by its address; False: there is none, which was told."""
         address = caller.address
-        whose = whose or self.admission.whose(address)
+        whose = whose or self.policy.whose(address)
         if whose is Whose.UNKNOWN:
-            self.admission.refusals.event("association.unknown_address", address=address)
+            self.policy.refusals.tell(UnknownAddress(address=address))
             metrics.CONNECTIONS_CLOSED.add(reason="unknown_address")
             return False
-        taken = self.admission.connect(caller, address, whose)
+        taken = self.policy.connect(caller, address, whose)
         if taken is None:
             self._too_many(address)
             return False
@@ -208,15 +211,14 @@ class Server:
         return True
 
     def _too_many(self, address: str) -> None:
-        self.admission.refusals.alarm("association.too_many_connections", address=address)
+        self.policy.refusals.tell(TooManyConnections(address=address))
         metrics.CONNECTIONS_CLOSED.add(reason="too_many")
 
     def _run(self, caller: Caller) -> None:
         try:
             _set_options(caller.connection)
             self._serve(caller)
-        except Exception as broken:  # noqa: BLE001
-            # its words may quote the patient, its place does not
+        except Exception as broken:  # noqa: BLE001  (one association is lost; its words may quote the patient, its place does not)
             alarm("association.failed", address=caller.address, error=type(broken).__name__, trace=trace(broken))
         finally:
             self._end(caller)
@@ -245,9 +247,4 @@ def _has_gone(connection: socket.socket) -> bool:
 
 def _set_options(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):  # it is closed already
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # a peer that lost its power says nothing; the kernel asks
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if hasattr(socket, "TCP_KEEPIDLE"):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_S // 3)
+        set_options(connection)

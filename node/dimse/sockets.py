@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from node.settings.config import Node
+from node.settings.node import Node
 
 _BACKLOG: Final = 1024
 """Connections that wait to be accepted; the kernel drops what is more, and who connected tries again after a whole second."""

@@ -16,12 +16,11 @@ from pathlib import Path
 from socket import socket
 from typing import Any
 
-from node.dimse.claim import Certificate
-from node.dimse.secrets import demand_private
-from node.dimse.tls_errors import NotPrivate, PeerUntrusted, TlsUnusable
-from node.observe.events import alarm, event
-from node.observe.refusals import Refusals
-from node.settings.security import ClientCertificate, PeerTls, TlsListener, TlsProfile
+from node.dimse.requestor_identity import Certificate
+from node.domain.errors import ConfigError, DeliveryError
+from node.observe.security import HandshakeFailed, Refusals, TlsNotOffered, TlsNotRenewed, TlsRenewed, tell
+from node.settings.secrets import NotPrivate, demand_private
+from node.settings.tls import ClientCertificate, PeerTls, TlsListener, TlsProfile
 
 _RFC_9325 = ("ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256")
 _SUITES = {
@@ -53,6 +52,20 @@ _SHORT = {
     "userId": "UID",
 }
 _KINDS = {"DNS": "DNS", "IP Address": "IP", "URI": "URI", "email": "EMAIL"}
+
+
+class TlsUnusable(ConfigError):
+    """A certificate, key or list of authorities cannot be read, or does not fit."""
+
+    code = "HLM-2071"
+    remedy = "Look at the file that is named, with `openssl x509 -in FILE -noout -text`; keys are PEM without a password."
+
+
+class PeerUntrusted(DeliveryError):
+    """There is no TLS with the peer: its certificate is not trusted, or it does not trust this node's."""
+
+    code = "HLM-6005"
+    remedy = "Compare the peer's certificate with `peers: {…: {tls: …}}`, and let its administrator trust this node's; hilum tries again."
 
 
 def server_context(settings: TlsListener) -> ssl.SSLContext:
@@ -104,7 +117,7 @@ def accept(
     try:
         secured = server_context(settings).wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
     except (OSError, NotPrivate, TlsUnusable) as unusable:
-        alarm("tls.unusable", address=address, reason=str(unusable))
+        tell(TlsNotOffered(address=address, reason=str(unusable)))
         connection.close()
         return None
     wrapped(secured)
@@ -112,7 +125,7 @@ def accept(
         secured.settimeout(timeout_s)  # of the whole handshake: a byte now and then does not prolong it
         secured.do_handshake()
     except (OSError, ValueError) as refused:
-        refusals.event("association.tls_refused", address=address, reason=words_of(refused))
+        refusals.tell(HandshakeFailed(address=address, reason=words_of(refused)))
         secured.close()
         return None
     return secured
@@ -234,7 +247,10 @@ def _load(context: ssl.SSLContext, authorities: Path, revocations: Path | None, 
 
 
 def _load_identity(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
-    demand_private(key)
+    try:
+        demand_private(key)
+    except OSError as absent:
+        raise TlsUnusable(f"{key}: {absent.strerror}") from absent
     try:
         if b"ENCRYPTED" in key.read_bytes():
             raise TlsUnusable(f"{key}: the key has a password")
@@ -276,11 +292,11 @@ class _Kept:
                     raise
                 # between the writing of a new certificate and of its key, or a mistake: what was good stays in use
                 if renewed:
-                    alarm("tls.not_renewed", code=unfit.code, reason=str(unfit))
+                    tell(TlsNotRenewed(code=unfit.code, reason=str(unfit)))
                 made = self._made
             else:
                 if renewed and self._made is not None:
-                    event("tls.renewed", files=[str(path) for path in self._files])
+                    tell(TlsRenewed(files=[str(path) for path in self._files]))
             self._made, self._of, self._made_at = made, found, time.monotonic()
             return made
 

@@ -8,14 +8,21 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from node.dimse.secrets import demand_private
-from node.dimse.tls_errors import TlsUnusable
+from node.dimse.tls import TlsUnusable, client_context, server_context
 from node.domain.errors import ConfigError
 from node.settings.config import Config
-from node.settings.security import PeerTls, TlsListener
+from node.settings.secrets import NotPrivate, demand_private
+from node.settings.tls import PeerTls, TlsListener
 
 _BLOCK = re.compile(r"-----BEGIN (CERTIFICATE|X509 CRL)-----.*?-----END \1-----", re.DOTALL)
 _SEQUENCE, _UTC_TIME, _GENERALIZED_TIME, _VERSION = 0x30, 0x17, 0x18, 0xA0
+
+
+class TlsExpired(ConfigError):
+    """The listener's certificate, authorities or revocation list is no good any more: every handshake would fail."""
+
+    code = "HLM-2076"
+    remedy = "Renew the file that is named, or take `node: {tls: …}` out until you have."
 
 
 class Use(StrEnum):
@@ -40,6 +47,36 @@ class Validity:
         return (self.until - now).total_seconds() if self.until is not None else 0.0
 
 
+def demand_usable_tls(config: Config) -> None:
+    """Refuse a configuration whose TLS would fail at the first handshake.
+
+    A peer's certificates that have expired are told (`certificate.expires`) and refuse nothing: one sink must not keep everybody else's
+    studies out. The listener's do: nobody could reach it.
+
+    Raises
+    ------
+    NotPrivate, TlsUnusable
+        A file cannot be read, is not what it should be, or is not for its user alone.
+    TlsExpired
+        Nobody who calls this node would, or could, trust it.
+    """
+    for peer in config.peers.values():
+        if peer.tls is not None:
+            try:
+                client_context(peer.tls)
+            except TlsUnusable as unfit:
+                raise TlsUnusable(f'peer "{peer.name}": {unfit}') from unfit
+    if config.node.tls is None:
+        return
+    server_context(config.node.tls)
+    now = datetime.now(UTC)
+    for one in validities_of(config.node.tls):
+        if one.until is None:
+            raise TlsUnusable(one.why)
+        if one.left_s(now) <= 0:
+            raise TlsExpired(f"{one.path} ({one.use.value} of `node: {{tls: …}}`) expired on {one.until:%Y-%m-%d %H:%M} UTC")
+
+
 def validities(config: Config) -> list[Validity]:
     """Of every certificate, list of authorities and revocation list that associations depend on; and whether keys are private."""
     used = (config.node.tls, *(peer.tls for peer in config.peers.values()))
@@ -62,8 +99,10 @@ def _open_keys(keys: Iterable[Path]) -> Iterator[Validity]:
     for key in keys:
         try:
             demand_private(key)
-        except ConfigError as wrong:
+        except NotPrivate as wrong:
             yield Validity(path=key, use=Use.CERTIFICATE, until=None, why=str(wrong))
+        except OSError as absent:
+            yield Validity(path=key, use=Use.CERTIFICATE, until=None, why=f"{key}: {absent.strerror}")
 
 
 def _validity(path: Path, use: Use) -> Validity:

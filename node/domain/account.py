@@ -1,4 +1,4 @@
-"""Who may use the console: people with roles, and the keys (sessions, API tokens) that stand for them."""
+"""Accounts of the console: people with roles, and the keys (sessions, API tokens) that stand for them."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -22,7 +22,7 @@ class Arrival:
     """One revision of a study (`series_instance_uid` None) or of a series, as it came from one peer.
 
     `supersedes` is the arrival that this one revises because instances came late. `counted`: the sender's count is met by what came last.
-    `waits_for` is what an open one is kept open for, in words, and nothing came since; else it is empty. `attempts` counts how often
+    `waits`: an open one is kept open for what a route needs, and nothing came since; `waits_for` says for what. `attempts` counts how often
     routing it failed, since it was complete or put back; `code` and `reason` say why it did last.
     """
 
@@ -41,6 +41,7 @@ class Arrival:
     completed_by: Completeness | None
     instances: int
     counted: bool = False
+    waits: bool = False
     waits_for: str = ""
     attempts: int = 0
     code: str | None = None

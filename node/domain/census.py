@@ -1,6 +1,7 @@
-"""The census: how much of what stands where, counted by the journal for whoever watches the node."""
+"""The census: how many arrivals, jobs and deliveries are in which state, as the journal counts them for metrics."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from node.domain.job import Priority
@@ -40,7 +41,8 @@ class DeliveriesIn:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Census:
     """What has not ended, and what ended badly; `held` counts live leases of jobs and of deliveries,
-    and instances that wait for a person. What went well is not counted."""
+    and instances that wait for a person. `uncommitted` says by sink how many deliveries await its commitment. What went well is not
+    counted."""
 
     jobs: tuple[JobsIn, ...]
     arrivals: tuple[ArrivalsIn, ...]
@@ -49,3 +51,4 @@ class Census:
     deliveries_held: int
     size_bytes: int
     instances_held: int = 0
+    uncommitted: Mapping[str, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Storage commitment (PS3.4 Annex J): who keeps what for whom, what a report says of each instance, and what that means for us."""
+"""Storage commitment (PS3.4 Annex J): requests and reports of both roles, failure reasons, and what each means for the node."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,11 +39,11 @@ class Cure(StrEnum):
     NONE = "none"  # the same bytes would fail again: a person decides
 
 
-def cure_of(reason: int) -> Cure:
+def cure_of(failure: int) -> Cure:
     """What a Failure Reason asks for; one that the standard does not know may be anything, and sending again is harmless."""
-    if reason == FailureReason.DUPLICATE_TRANSACTION:
+    if failure == FailureReason.DUPLICATE_TRANSACTION:
         return Cure.ASK
-    if reason in (FailureReason.CLASS_INSTANCE_CONFLICT, FailureReason.CLASS_NOT_SUPPORTED):
+    if failure in (FailureReason.CLASS_INSTANCE_CONFLICT, FailureReason.CLASS_NOT_SUPPORTED):
         return Cure.NONE
     return Cure.SEND
 
@@ -57,7 +57,7 @@ class Commitment(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
+class InstanceReference:
     """One instance as a commitment names it (SOP Instance Reference Macro, PS3.3 table 10-11)."""
 
     sop_class_uid: str
@@ -70,7 +70,7 @@ class Request:
 
     peer: str
     transaction_uid: str
-    references: tuple[Reference, ...]
+    references: tuple[InstanceReference, ...]
     received_at: datetime
 
 
@@ -120,11 +120,11 @@ class Transaction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class AskedCommitment:
     """A transaction that has just been made durable, and what is to be asked under it."""
 
     transaction_uid: str
-    references: tuple[Reference, ...]
+    references: tuple[InstanceReference, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +148,7 @@ class Pending:
     request: Request
     state: RequestState
     attempts: int
-    verdicts: tuple[tuple[Reference, int], ...]
+    verdicts: tuple[tuple[InstanceReference, int], ...]
     """Of each reference 0 or its Failure Reason, once it is judged."""
 
 

@@ -1,4 +1,4 @@
-"""What an association is negotiated for: a SOP class in a transfer syntax; and what people call them."""
+"""Presentation contexts: a SOP class in a transfer syntax, and the names of both."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,8 @@
 """The node's errors: one tree with inference.errors.HilumError at its root; codes are stable, docs/reference/errors.md lists them."""
 
-from inference.errors import HilumError
+import errno
+
+from inference.errors import HilumError, InputError
 
 
 class ConfigError(HilumError):
@@ -18,11 +20,32 @@ class RefusedError(HilumError):
     status: int = 0xA700
 
 
+class PixelsGone(InputError):
+    """Pixels that the job needs were deleted by retention."""
+
+    code = "HLM-3081"
+    remedy = "Send the study again and `hilum jobs retry JOB` (or keep pixels longer: `store: {keep: …}`)."
+
+
 class ResultError(HilumError):
     """A result object did not pass its check and was not sent."""
 
     code = "HLM-5000"
     remedy = "Report this as a defect, with the job's identifier; nothing wrong has left the node."
+
+
+class SourcesUnfit(ResultError):
+    """The headers of the sources and the volume that was analysed do not belong together."""
+
+    code = "HLM-5010"
+    remedy = "Run `hilum jobs retry JOB`: the series is analysed again. If it stays, report this as a defect."
+
+
+class SourcesNameless(SourcesUnfit):
+    """The sources say to no study, or to no series, that they belong."""
+
+    code = "HLM-5011"
+    remedy = "Send the series again with the study and series UIDs that were taken from it, or cancel the job."
 
 
 class DeliveryError(HilumError):
@@ -47,3 +70,11 @@ class JournalError(HilumError):
     code = "HLM-7000"
     remedy = "Look at the disk (`hilum doctor`); senders are answered 0xA700 and keep their instances until it is mended."
     retry = True
+
+
+_THE_MACHINES = frozenset({errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EINTR, errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+
+def is_of_the_file(failed: OSError) -> bool:
+    """Whether other files may do all the same (EIO, EACCES, …), so that one need not hold up the others."""
+    return failed.errno not in _THE_MACHINES

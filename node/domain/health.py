@@ -1,11 +1,11 @@
-"""Peers, sinks and engines as somebody who asks how they are sees them."""
+"""What the node depends on and can be asked how it is: peers, sinks and engines."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 
-class SubjectKind(StrEnum):
+class DependencyKind(StrEnum):
     """What is asked."""
 
     PEER = "peer"
@@ -22,11 +22,11 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Dependency:
     """Something that may be away. `where` is its address, `words` say what it is for; `ask` may take seconds, and raises nothing; None:
     there is nothing to ask, it only calls."""
 
-    kind: SubjectKind
+    kind: DependencyKind
     name: str
     where: str
     words: str

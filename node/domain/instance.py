@@ -1,10 +1,18 @@
-"""Instances as they were received."""
+"""Instances as they were received, and their routing headers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeAlias
 
-from node.domain.header import Header
+Value: TypeAlias = str | float | int
+Header: TypeAlias = Mapping[str, tuple[Value, ...]]
+"""DICOM keyword → its values: numbers for numeric VRs (DS and IS too), text for the others, DA and TM as DICOM writes them.
+
+A keyword that is absent from the instance is absent here; one that is present without a value has an empty tuple. Of enhanced
+multi-frame instances the shared functional groups' PixelSpacing, SliceThickness and ImageOrientationPatient are lifted to the top.
+"""
 
 
 class Standing(StrEnum):
@@ -27,6 +35,24 @@ class HeldFor(StrEnum):
     IDENTITY = "identity"  # another PatientID, issuer or StudyInstanceUID than its series has, or another patient than its study has
     ADDED = "added"  # a new instance in a series that another sender sent first
     REWRITTEN = "rewritten"  # other bytes under a SOP Instance UID that another sender sent first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reception:
+    """One C-STORE request as it came: identifiers from the command set. The data set's bytes follow, untouched.
+
+    `peer` is the name of the peer that its sender was admitted as; empty for a stranger.
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    calling_ae: str
+    called_ae: str
+    address: str
+    association: str
+    received_at: datetime
+    peer: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,8 @@ class Job:
     `input_digest` is SHA-256 over the sorted (SOP Instance UID, digest) pairs of the images it uses. `deadline_at` is when the results
     should be there; within a class of priority the earliest goes first. `shortage`: its series was known to be short when it was made;
     `marked` says whether its results begin with that, or have a remark. `declined` says of a parked one that the images are the cause,
-    not the machinery.
+    not the machinery. `findings_version` is of the application that made its findings; `engines_lost` counts how often an engine ended in
+    the middle of it. `delivered_before`: it was cancelled once because every sink had its results. `done_at` is when it was first done.
     """
 
     id: int
@@ -63,6 +64,10 @@ class Job:
     marked: bool = False
     kind: JobKind = JobKind.ANALYSIS
     declined: bool = False
+    findings_version: str | None = None
+    engines_lost: int = 0
+    delivered_before: bool = False
+    done_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +99,8 @@ class Delivery:
     """The objects of one job to one sink. The sink's give-up counts from `waiting_since`: when it was made, or last sent again, or, where
     it is asked to commit to them, when it had accepted everything.
 
-    `form` is the one in which masks and their reports go since then; "" until it was chosen.
+    `form` is the one in which masks and their reports go since then; "" until it was chosen. `delivered_at` is when the sink had accepted
+    everything for the first time. `awaits_commitment`: it is DELIVERED, and over only when the sink has committed to it.
     """
 
     id: int
@@ -108,3 +114,35 @@ class Delivery:
     reason: str | None
     waiting_since: datetime | None = None
     form: str = ""
+    delivered_at: datetime | None = None
+    awaits_commitment: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job that routing asks for. A live or finished job with the same (study, series, application) and equal `input_digest`
+    gains the routes and missing sinks instead of a twin, and is queued if it ended from the start for a reason that is gone; one
+    with another digest is superseded and named as `predecessor`."""
+
+    series_instance_uid: str
+    application: str
+    application_version: str
+    engine: str
+    routes: tuple[str, ...]
+    sinks: tuple[str, ...]
+    priority: Priority
+    input_digest: str
+    instances: tuple[int, ...]
+    deadline_at: datetime | None = None
+    parked: tuple[str, str] | None = None
+    """(code, reason) when the job is parked from the start (a series that no application can be given)."""
+    declined: bool = False
+    """Whether it is parked because of its images."""
+    not_applicable: tuple[str, str] | None = None
+    """(code, reason) when what the application declares excludes the series by its headers."""
+    whole_study: bool = False
+    """One job for all series of the study: the one with the same (study, application) is meant, whichever series that names."""
+    shortage: Shortage | None = None
+    """What it analyses is known to be short."""
+    marked: bool = False
+    """Its results begin with that."""

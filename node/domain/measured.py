@@ -1,4 +1,4 @@
-"""What was measured, as the journal keeps it, so that a later study of the same patient can be set beside it."""
+"""Measured values as the journal keeps them, so that a later study of the same patient can be set beside them."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""What a person is told when something waits for one: in words that name no patient."""
+"""Notices: tell people what waits for them, in words that name no patient."""
 
 from dataclasses import dataclass
 from datetime import datetime

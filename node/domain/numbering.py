@@ -6,7 +6,7 @@ Scanners number as they like, and count what they never send: nothing is held fo
 from collections.abc import Sequence
 
 from inference.said import Said, say
-from node.domain.header import Header
+from node.domain.instance import Header
 
 
 def numbering_remarks(headers: Sequence[Header]) -> tuple[Said, ...]:

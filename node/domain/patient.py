@@ -1,8 +1,10 @@
-"""Who a study is of, as headers say it: a patient's ID with who issued it; a name is nobody's identity."""
+"""Patients, who they are by their headers, and the marks of what was erased of them: digests by which a study is known again unnamed."""
 
+import hashlib
 from dataclasses import dataclass
+from datetime import timedelta
 
-from node.domain.header import Header
+from node.domain.instance import Header
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -16,6 +18,16 @@ class Patient:
     def contradicts(self, other: "Patient") -> bool:
         """Whether they cannot be one: another ID, or another issuer. Where one issuer is not said nothing speaks against it."""
         return self.patient_id != other.patient_id or bool(self.issuer and other.issuer and self.issuer != other.issuer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Related:
+    """A series of another study that some header calls the same patient's. Headers decide whether it still is; this is where to look."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    modality: str
+    studied_at: str
 
 
 def patient_of(header: Header) -> Patient | None:
@@ -55,3 +67,26 @@ def is_earlier(one: str, other: str) -> bool:
 def _texts(header: Header, keyword: str) -> list[str]:
     """The distinct values that are not blank."""
     return list(dict.fromkeys(text for value in header.get(keyword, ()) if (text := str(value).strip())))
+
+
+STILL_KNOWN = timedelta(days=3)
+"""How long a mark outlives its time: senders may send the study again, and what the node itself had left somewhere is still dropped."""
+
+
+def mark_of(study_instance_uid: str, patient: Patient | None) -> str:
+    """The mark of a study as far as its headers name this patient; None: as far as they name nobody."""
+    return _digest(study_instance_uid, "nobody" if patient is None else f"of\n{patient.patient_id}\n{patient.issuer}")
+
+
+def mark_of_all(study_instance_uid: str) -> str:
+    """The mark of a study whoever it is of."""
+    return _digest(study_instance_uid, "whosever")
+
+
+def marks(study_instance_uid: str, header: Header) -> set[str]:
+    """The marks under which an instance may have been erased."""
+    return {mark_of(study_instance_uid, patient_of(header)), mark_of_all(study_instance_uid)}
+
+
+def _digest(study_instance_uid: str, whose: str) -> str:
+    return hashlib.sha256(f"{study_instance_uid}\n{whose}".encode("utf-8", "surrogatepass")).hexdigest()

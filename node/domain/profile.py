@@ -1,4 +1,4 @@
-"""What a destination gets, and in which form: the profile of a sink, and the kinds of result objects that it chooses from."""
+"""Profiles of sinks: which kinds of result objects a sink gets, and in which form."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ EXPLANATIONS = frozenset({Kind.EXPLANATION, Kind.EXPLANATION_MAP})
 """In no shipped profile: people take a map for a place, so whoever configures a sink has to ask for it by name."""
 
 
-class Masks(StrEnum):
+class MaskEncoding(StrEnum):
     """In which form a sink wants segmentations."""
 
     BINARY = "binary"
@@ -93,7 +93,7 @@ class Profile:
     """
 
     name: str
-    masks: Masks = Masks.BINARY
+    masks: MaskEncoding = MaskEncoding.BINARY
     compression: Compression = Compression.NONE
     empty_masks: bool = False
     kinds: frozenset[Kind] = frozenset(
@@ -110,7 +110,7 @@ class Profile:
     @property
     def form(self) -> Form | None:
         """The form of segmentations that it asks for; None: it gets none. BINARY where there is no such form."""
-        if self.masks is Masks.NONE:
+        if self.masks is MaskEncoding.NONE:
             return None
         asked = self.masks.value if self.compression is Compression.NONE else f"{self.masks.value}+{self.compression.value}"
         return Form(asked) if asked in Form._value2member_map_ else Form.BINARY
@@ -128,7 +128,7 @@ PACS = Profile(
 
 ARCHIVE = Profile(
     name="archive",
-    masks=Masks.LABELMAP,
+    masks=MaskEncoding.LABELMAP,
     compression=Compression.RLE,
     empty_masks=True,
     kinds=frozenset(Kind) - {Kind.SEG, Kind.STATEMENT, Kind.WITHDRAWAL} - EXPLANATIONS,

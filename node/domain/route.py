@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from node.domain.header import Value
-from node.domain.job import Priority
+from node.domain.arrival import Arrival
+from node.domain.instance import Instance, Value
+from node.domain.job import Job, Priority
 from node.domain.shortage import WhenShort
 
 
-class Operator(StrEnum):
+class ConditionOperator(StrEnum):
     """What a condition asks of a keyword's values."""
 
     EQUALS = "equals"  # some value equals the expected one (or one of `in`)
@@ -27,7 +28,7 @@ class Condition:
     and the negated ones."""
 
     keyword: str
-    operator: Operator
+    operator: ConditionOperator
     expected: tuple[Value, ...]
     negated: bool = False
 
@@ -101,7 +102,8 @@ class Withheld(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """What one route decided about one series. `matched` says the conditions held; `chosen` that this series was picked to run; `compares`
-    are those applications of the route that then compare it with a prior, wherever there is one; `withheld` is why none runs for now."""
+    are those applications of the route that then compare it with a prior, wherever there is one; `withheld` is why none runs for now;
+    `lacks` says that the study had not all series that the route needs."""
 
     route: str
     series_instance_uid: str
@@ -111,3 +113,34 @@ class Decision:
     reason: str
     compares: tuple[str, ...] = ()
     withheld: Withheld | None = None
+    lacks: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routed:
+    """An arrival as it was routed last, and what there is of its study now.
+
+    Attributes
+    ----------
+    at
+        When it was routed.
+    calling
+        The calling AE title that its first instance came from.
+    series
+        Those of its manifest.
+    study, jobs
+        What all arrivals of its study hold now, none that was replaced; and the study's jobs, without those that others took the place
+        of, whichever arrival they are of. Headers hold what was asked for alone.
+    forgotten
+        Retention forgot headers of the study.
+    """
+
+    arrival: Arrival
+    at: datetime
+    config_digest: str
+    calling: str
+    series: frozenset[str]
+    decisions: tuple[Decision, ...]
+    study: tuple[Instance, ...]
+    jobs: tuple[Job, ...]
+    forgotten: bool

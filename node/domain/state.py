@@ -1,6 +1,12 @@
-"""The state machine of a study's way through the node, as data; tests walk the table."""
+"""The state machines of the node, as data: arrival, job, delivery, both roles of storage commitment, instance; tests walk the tables.
+
+`node.journal.transitions.move` is the one way from state to state.
+"""
 
 from enum import StrEnum
+
+from node.domain.commitment import RequestState, TransactionState
+from node.domain.instance import Standing
 
 
 class ArrivalState(StrEnum):
@@ -18,7 +24,7 @@ class JobState(StrEnum):
     QUEUED = "queued"  # claimable under a lease
     INFERRED = "inferred"  # the findings are durable
     ENCODED = "encoded"  # the result objects are durable, re-read and checked; deliveries inserted in the same transaction
-    DONE = "done"  # every delivery is committed
+    DONE = "done"  # every delivery is over
     PARKED = "parked"  # a person decides: code, reason, remedy
     FAILED = "failed"  # attempts used up
     NOT_APPLICABLE = "not_applicable"  # what its application declares excludes the series by its headers: an end, nobody need look
@@ -30,8 +36,8 @@ class DeliveryState(StrEnum):
     """A delivery: the objects of one job to one sink."""
 
     WAITING = "waiting"  # claimable under a lease
-    DELIVERED = "delivered"  # the sink accepted every object, status by status
-    COMMITTED = "committed"  # storage commitment succeeded, or was not asked for
+    DELIVERED = "delivered"  # the sink accepted every object, status by status: the end, unless its commitment is awaited
+    COMMITTED = "committed"  # the sink has committed to every object that it accepted (storage commitment)
     PARKED = "parked"  # the sink refused for good: a person decides
     CANCELLED = "cancelled"  # by the operator, or superseded before it left
 
@@ -63,4 +69,32 @@ DELIVERY_TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
     DeliveryState.COMMITTED: frozenset({DeliveryState.WAITING}),  # resend
     DeliveryState.PARKED: frozenset({DeliveryState.WAITING, DeliveryState.CANCELLED}),
     DeliveryState.CANCELLED: frozenset({DeliveryState.WAITING}),
+}
+
+TRANSACTION_TRANSITIONS: dict[TransactionState, frozenset[TransactionState]] = {
+    TransactionState.BEGUN: frozenset({TransactionState.ACCEPTED, TransactionState.REFUSED, TransactionState.REPORTED}),
+    TransactionState.ACCEPTED: frozenset({TransactionState.REPORTED}),
+    TransactionState.REFUSED: frozenset({TransactionState.REPORTED}),  # the answer was lost, the question was not
+    TransactionState.REPORTED: frozenset(),
+}
+"""Storage commitment as SCU: what this node asks of an archive."""
+
+REQUEST_TRANSITIONS: dict[RequestState, frozenset[RequestState]] = {
+    RequestState.RECEIVED: frozenset({RequestState.JUDGED, RequestState.UNREPORTED}),
+    RequestState.JUDGED: frozenset({RequestState.REPORTED, RequestState.UNREPORTED, RequestState.RECEIVED}),  # RECEIVED: asked once more
+    RequestState.REPORTED: frozenset({RequestState.RECEIVED, RequestState.JUDGED}),  # JUDGED: another request has its transaction
+    RequestState.UNREPORTED: frozenset({RequestState.RECEIVED, RequestState.JUDGED}),
+}
+"""Storage commitment as SCP: what a peer asks of this node."""
+
+_KEPT = frozenset(Standing) - {Standing.PURGED}
+
+STANDING_TRANSITIONS: dict[Standing, frozenset[Standing]] = {
+    Standing.CURRENT: frozenset({Standing.REPLACED, Standing.PURGED}),
+    Standing.REPLACED: frozenset({Standing.PURGED}),
+    Standing.CONFLICT: frozenset({Standing.PURGED}),
+    Standing.RESULT: frozenset({Standing.PURGED}),
+    Standing.HELD: frozenset({Standing.CURRENT, Standing.CONFLICT, Standing.REFUSED, Standing.PURGED}),
+    Standing.REFUSED: frozenset({Standing.CURRENT, Standing.CONFLICT, Standing.PURGED}),
+    Standing.PURGED: _KEPT,  # its bytes came again: what it was before
 }

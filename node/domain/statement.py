@@ -1,4 +1,4 @@
-"""What is said of a study of which an application gave no result: status, and why, series by series. Facts; sentences are made of them
+"""Statements that an application gave no result of a study: status, and why, series by series. Facts; sentences are made of them
 where the object is."""
 
 import json

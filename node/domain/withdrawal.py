@@ -1,4 +1,4 @@
-"""What is withdrawn from an archive, and why: facts; codes and sentences are made of them where the object is."""
+"""Withdrawals of objects from an archive, with their reason: facts; codes and sentences are made of them where the object is."""
 
 import json
 from dataclasses import asdict, dataclass

@@ -1,1 +1,1 @@
-"""The stages of a study's way, one a file: index, settle, route, infer, encode, deliver; retention and the clock."""
+"""The line of stages, one a file: index, settle, route, infer, encode, deliver; and the loop that steps them."""

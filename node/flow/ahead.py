@@ -1,4 +1,4 @@
-"""Ahead: while a study is still coming in, what will have to be read and decoded is, so that its completion starts inference.
+"""The ahead stage reads and decodes a study while it is still coming in, so that its completion starts inference.
 
 Nothing depends on it: what was not read and decoded ahead is when a job asks for it. So an arrival over which a process died, or that takes
 too long to look at, is left to its jobs, which count what they cost.
@@ -18,14 +18,13 @@ from node.domain.arrival import Arrival
 from node.domain.errors import JournalError
 from node.domain.instance import Instance, Standing
 from node.domain.route import Route
+from node.domain.stage import Clock
 from node.domain.state import ArrivalState
-from node.flow.bounded import of_instances, within
-from node.flow.errors import TookTooLong
-from node.flow.port import Clock
-from node.flow.routing import decide, is_image, seen
-from node.journal.port import Journal
+from node.flow.time_limits import TookTooLong, of_instances, within
+from node.journal.journal import Journal
 from node.observe.in_hand import InHand
 from node.observe.pulse import at_most, turned
+from node.routing.decisions import decide, is_image, seen
 from node.settings.config import Config
 
 _SLICE_S = 0.1
@@ -134,7 +133,7 @@ class Ahead:
 
     def _look(self) -> None:
         """Find what came since the last look."""
-        arrivals = self._journal.arrivals(states=(ArrivalState.RECEIVED,), limit=_OPEN_MOST, newest=True)
+        arrivals = self._journal.arrivals.find(states=(ArrivalState.RECEIVED,), limit=_OPEN_MOST, newest=True)
         arrivals = [one for one in arrivals if one.id not in self._left and not self._in_hand.deaths(one.id)]
         self._open = {arrival.id: self._open.get(arrival.id) or _Open() for arrival in arrivals}
         for arrival in arrivals:
@@ -148,7 +147,7 @@ class Ahead:
         self._in_hand.put_down()
 
     def _look_at(self, arrival: Arrival, known: _Open) -> None:
-        for instance in self._journal.arrival_instances(arrival.id, after=known.last):
+        for instance in self._journal.instances.of_arrival(arrival.id, after=known.last):
             known.last = max(known.last, instance.id)
             if self._wanted(arrival, known, instance):
                 queue = known.plain if instance.transfer_syntax_uid in _PLAIN else known.waiting

@@ -1,24 +1,150 @@
-"""One attempt to bring a job's objects to a sink: what its profile chooses, in the form that it takes, a receipt for every object."""
+"""One attempt to bring a job's objects to a sink: what its profile chooses, in the form that it takes, a receipt for every object.
+
+The form of masks, and of the reports that refer to them, is asked of the sink and remembered in the journal. The choice stands for all
+attempts of one round. It moves only towards BINARY, and only while nothing of the other form has arrived.
+"""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+from pydicom import uid
+from pydicom.filereader import read_file_meta_info
 
 from node.blobs.port import Blobs
-from node.domain.errors import DeliveryRefused
+from node.domain.context import Context
+from node.domain.errors import DeliveryError, DeliveryRefused
 from node.domain.job import Delivery, ResultObject
-from node.domain.profile import Form, NotTaken, Profile
-from node.domain.selection import LEFT_OUT, LeftOut, Selection, is_bound, select
-from node.flow.errors import ObjectGone, SinkBusy, SinkTakesNone
-from node.flow.forms import Choice, Forms
+from node.domain.profile import Form, Kind, NotTaken, Profile
+from node.domain.stage import Clock
 from node.flow.lease import LeaseLost
-from node.flow.port import Clock
-from node.journal.port import Journal
+from node.journal.journal import Journal
 from node.observe import metrics
 from node.observe.events import event
+from node.results.selection import LeftOut, Selection, form_of, has_forms, is_bound, made_in, preferred, select
 from node.sinks.port import Parcel, Receipt, Sink
 
 _Answers = list[tuple[ResultObject, Receipt]]
 _MOST_TOLD = 5
+
+
+class SinkBusy(DeliveryError):
+    """The sink took some objects and answered nothing final about the others."""
+
+    code = "HLM-6080"
+    remedy = "The rest is sent again by itself; the reason has the sink's status."
+
+
+class SinkTakesNone(DeliveryError):
+    """The sink takes no objects of a kind that its profile asks for, in no form that they exist in."""
+
+    code = "HLM-6183"
+    remedy = (
+        "Let the sink's administrator accept the SOP class in the reason, or give the sink a profile that does without (`profile: {like: "
+        "…, not_taken: leave-out}`); then `hilum jobs resend JOB`."
+    )
+    retry = False
+
+
+class ObjectGone(DeliveryError):
+    """The bytes of a result object are no longer in the blobs."""
+
+    code = "HLM-6182"
+    remedy = "Look at the disk of the blobs (`hilum doctor`); send the study again to make the objects anew."
+    retry = False
+
+
+class PathOf(Protocol):
+    """Where the bytes of an object lie."""
+
+    def __call__(self, one: ResultObject, /) -> Path: ...
+
+
+class TakesContexts(Protocol):
+    """What says which contexts a sink takes: its port."""
+
+    def accepts(self, contexts: Collection[Context]) -> frozenset[Context]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormChoice:
+    """The form of masks and their reports; None where there are none. `why` where it is not the one that the profile asks for; `begun`
+    where something of it has arrived, so that it stays."""
+
+    form: Form | None
+    why: str = ""
+    begun: bool = False
+
+
+class Forms:
+    """How the masks of one delivery may go.
+
+    Parameters
+    ----------
+    objects
+        All of the job.
+    pending
+        The row ids of those that the sink has not accepted in this round.
+    path_of
+        Where the bytes of an object lie.
+    """
+
+    def __init__(
+        self, delivery: Delivery, profile: Profile, objects: Sequence[ResultObject], pending: Collection[int], path_of: PathOf
+    ) -> None:
+        self._profile = profile
+        self._objects = objects
+        self._path_of = path_of
+        self._made = made_in(objects)
+        kept = Form(delivery.form) if delivery.form else None
+        forms = preferred(profile, objects)
+        # an earlier attempt went down to it, or the profile is another one since
+        self._forms = forms[forms.index(kept) :] if kept in forms else forms
+        arrived = {form_of(one) for one in objects if has_forms(one) and one.id not in pending}
+        begun = kept or Form.BINARY  # a delivery that goes as BINARY from the start says nothing of it
+        self._begun = begun if begun in arrived else None
+
+    def choose(self, sink: TakesContexts) -> FormChoice:
+        """The best form that the sink takes now.
+
+        Raises
+        ------
+        DeliveryError
+            The sink is away.
+        """
+        if self._begun is not None:
+            return FormChoice(form=self._begun, begun=True)
+        if not self._forms:
+            return FormChoice(form=None)
+        for form in self._forms[:-1]:
+            refused = self._refused(form, sink)
+            if not refused:
+                return FormChoice(form=form)
+            return self.without(form, f"the sink takes no {refused}")
+        return FormChoice(form=self._forms[-1], why=self._never_made())
+
+    def without(self, form: Form, why: str) -> FormChoice:
+        """What goes when a form that was tried first does not."""
+        return FormChoice(form=self._forms[self._forms.index(form) + 1], why=f"{form}: {why}")
+
+    def masks(self, form: Form) -> list[ResultObject]:
+        """The masks of a form."""
+        return [one for one in self._objects if one.kind == Kind.SEG and form_of(one) is form]
+
+    def _refused(self, form: Form, sink: TakesContexts) -> str:
+        """The SOP class and syntax of a mask that the sink does not take; "" when it takes all."""
+        own = [Context(sop_class_uid=one.sop_class_uid, transfer_syntax_uid=_syntax(self._path_of(one))) for one in self.masks(form)]
+        asked = {context for one in own for context in _ways(one, form)}
+        taken = sink.accepts(asked)
+        for one in own:
+            if taken.isdisjoint(_ways(one, form)):
+                return str(one)
+        return ""
+
+    def _never_made(self) -> str:
+        wanted = self._profile.form
+        return f"{wanted}: was not made of this job" if wanted is not None and wanted not in self._made else ""
 
 
 class Attempt:
@@ -42,8 +168,8 @@ class Attempt:
         LeaseLost
             The delivery was cancelled, superseded, or claimed by another.
         """
-        objects = self._journal.objects(self._delivery.job)
-        pending = {one.id for one in self._journal.undelivered(self._delivery.id)}
+        objects = self._journal.results.of_job(self._delivery.job)
+        pending = {one.id for one in self._journal.deliveries.undelivered(self._delivery.id)}
         with self._blobs.hold():
             form, answers = self._masks(objects, pending)
             selection = select(self._profile, objects, form)
@@ -70,13 +196,13 @@ class Attempt:
             return choice.form, []
         return choice.form, answers
 
-    def _settle(self, choice: Choice) -> None:
+    def _settle(self, choice: FormChoice) -> None:
         """Remember the form before anything is sent in it."""
         delivery = self._delivery
         asked_for = choice.form is Form.BINARY and not choice.why  # what nearly every delivery is: not worth a commit
         if choice.form is None or delivery.form == choice.form or (asked_for and not delivery.form):
             return
-        if not self._journal.choose_form(delivery.id, self._token(), choice.form, choice.why, self._clock()):
+        if not self._journal.deliveries.choose_form(delivery.id, self._token(), choice.form, choice.why, self._clock()):
             raise LeaseLost
         if choice.why:
             metrics.FALLBACKS.add(sink=delivery.sink, form=choice.form.value)
@@ -124,11 +250,10 @@ class Attempt:
             metrics.LEFT_OUT_OBJECTS.add(sink=sink, kind=one.kind)
         for gone in (*selection.left_out, *untaken):
             if gone.one.id in pending:
-                uid = gone.one.sop_instance_uid
-                self._record(gone.one, Receipt(sop_instance_uid=uid, accepted=True, detail=f"{LEFT_OUT}{gone.why}"))
+                self._leave_out(gone)
 
     def _note(self, name: str, reason: str) -> None:
-        self._journal.note("delivery", self._delivery.id, name, reason, self._clock())
+        self._journal.events.note("delivery", self._delivery.id, name, reason, self._clock())
 
     def _path(self, one: ResultObject) -> Path:
         path = self._blobs.path(one.blob)
@@ -141,7 +266,12 @@ class Attempt:
 
     def _record(self, one: ResultObject, receipt: Receipt) -> None:
         said = (receipt.accepted, receipt.status, receipt.detail)
-        if not self._journal.receipt(self._delivery.id, self._token(), one.id, *said, self._clock()):
+        if not self._journal.deliveries.receipt(self._delivery.id, self._token(), one.id, *said, self._clock()):
+            raise LeaseLost
+
+    def _leave_out(self, gone: LeftOut) -> None:
+        """A receipt for what was not sent: nothing more is to be done about it."""
+        if not self._journal.deliveries.leave_out(self._delivery.id, self._token(), gone.one.id, f"left out: {gone.why}", self._clock()):
             raise LeaseLost
 
     def _token(self) -> str:
@@ -175,3 +305,16 @@ def _listed(words: Sequence[str]) -> str:
 def _answer(receipt: Receipt) -> str:
     status = "no answer" if receipt.status is None else f"status 0x{receipt.status:04X}"
     return f"{status}: {receipt.detail}" if receipt.detail else status
+
+
+_UNCOMPRESSED = (str(uid.ExplicitVRLittleEndian), str(uid.ImplicitVRLittleEndian))
+
+
+def _ways(own: Context, form: Form) -> list[Context]:
+    """How a mask may go: as it is, or, of label maps, decompressed on the way; binary masks exist uncompressed, with their own report."""
+    syntaxes = [own.transfer_syntax_uid, *(_UNCOMPRESSED if not form.startswith(Form.BINARY) else ())]
+    return [Context(sop_class_uid=own.sop_class_uid, transfer_syntax_uid=syntax) for syntax in dict.fromkeys(syntaxes)]
+
+
+def _syntax(path: Path) -> str:
+    return str(read_file_meta_info(path).TransferSyntaxUID)

@@ -1,26 +1,25 @@
-"""Deliver: the frozen objects of a job to one sink each, with a receipt for every object and a back-off that lives in the journal."""
+"""The deliver stage sends the frozen objects of a job to its sinks: a receipt for every object, a back-off that is in the journal."""
 
+import contextlib
 import json
 import threading
 import time
 from collections import deque
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from inference.errors import HilumError
 from node.blobs.port import Blobs
 from node.domain.commitment import Commitment
 from node.domain.errors import DeliveryError, JournalError
-from node.domain.job import Delivery
+from node.domain.job import Delivery, JobKind
+from node.domain.stage import Clock, back_off
+from node.domain.state import JobState
 from node.flow.attempt import Attempt
-from node.flow.backoff import back_off
-from node.flow.errors import GaveUp, SinkDefect, SinkUnknown
+from node.flow.delivery_marks import set_mark
 from node.flow.lease import LeaseLost
-from node.flow.marks import set_mark
-from node.flow.measured import observe_delivered
-from node.flow.port import Clock
-from node.journal.port import Journal
+from node.journal.journal import Journal
 from node.observe import metrics
 from node.observe.events import alarm, event, trace
 from node.settings import config as settings
@@ -29,8 +28,31 @@ from node.sinks.port import Sink
 LEASE = timedelta(minutes=15)  # nothing renews it: longer than any association that still moves
 
 
+class SinkDefect(DeliveryError):
+    """Sending broke in a way that nobody foresaw."""
+
+    code = "HLM-6081"
+    remedy = "Report this as a defect, with the event `delivery.defect`; the delivery is tried again by itself."
+
+
+class SinkUnknown(DeliveryError):
+    """The configuration no longer names the sink."""
+
+    code = "HLM-6180"
+    remedy = "Put the sink back into `sinks:` and `hilum jobs resend JOB`, or send to another one with `--to`."
+    retry = False
+
+
+class GaveUp(DeliveryError):
+    """The sink took nothing for as long as its `give_up` allows."""
+
+    code = "HLM-6181"
+    remedy = "Mend the sink (`hilum doctor`), then `hilum jobs resend JOB`."
+    retry = False
+
+
 class Deliver:
-    """The stage that turns WAITING deliveries into COMMITTED ones.
+    """The stage that turns WAITING deliveries into DELIVERED ones.
 
     Every sink has one thread, so that one that is slow or away holds up no other. `step` claims for the sinks that are free; the thread
     goes on claiming for its own sink until nothing is due for it.
@@ -109,7 +131,7 @@ class Deliver:
         return served
 
     def _claim(self, busy: Collection[str]) -> Delivery | None:
-        return self._journal.claim_delivery(self._owner, self._clock(), LEASE, busy_sinks=busy)
+        return self._journal.deliveries.claim(self._owner, self._clock(), LEASE, busy_sinks=busy)
 
     # ---- in the sink's own thread
 
@@ -152,11 +174,11 @@ class Deliver:
         set_mark(self._journal, self._blobs, delivery.job, delivery.sink)
         now = self._clock()
         # before the state, so that whoever waits for it finds the figure
-        self._journal.note("job", delivery.job, "job.sent", json.dumps({"took_s": {"deliver": took_s}, "sink": delivery.sink}), now)
-        if not self._journal.delivered(delivery.id, _token(delivery), now, commits=sink.commitment is not Commitment.NO):
+        self._journal.events.note("job", delivery.job, "job.sent", json.dumps({"took_s": {"deliver": took_s}, "sink": delivery.sink}), now)
+        if not self._journal.deliveries.delivered(delivery.id, _token(delivery), now, commits=sink.commitment is not Commitment.NO):
             raise LeaseLost
         metrics.DELIVER.observe(took_s, sink=delivery.sink)
-        observe_delivered(self._journal, delivery, now)
+        _observe_delivered(self._journal, delivery, now)
         event("delivery.delivered", delivery=delivery.id, job=delivery.job, sink=delivery.sink, objects=sent, took_s=took_s)
 
     def _put_off(self, delivery: Delivery, error: HilumError) -> None:
@@ -169,7 +191,7 @@ class Deliver:
             self._park(delivery, GaveUp(f"{tried}; the last time: {error}"))
             return
         pause = back_off(delivery.attempts, sink.retry_first, sink.retry_most, salt=f"delivery {delivery.id}")
-        if self._journal.retry_delivery(delivery.id, _token(delivery), now + pause, error.code, str(error), now):
+        if self._journal.deliveries.retry(delivery.id, _token(delivery), now + pause, error.code, str(error), now):
             metrics.DELIVERIES.add(sink=delivery.sink, outcome="retry", code=error.code)
             event(
                 "delivery.retry",
@@ -183,7 +205,7 @@ class Deliver:
             )
 
     def _park(self, delivery: Delivery, error: DeliveryError) -> None:
-        if self._journal.park_delivery(delivery.id, _token(delivery), error.code, str(error), self._clock()):
+        if self._journal.deliveries.park(delivery.id, _token(delivery), error.code, str(error), self._clock()):
             metrics.DELIVERIES.add(sink=delivery.sink, outcome="parked", code=error.code)
             alarm("delivery.parked", delivery=delivery.id, job=delivery.job, sink=delivery.sink, code=error.code, reason=str(error))
 
@@ -196,3 +218,23 @@ def _told(delivery: Delivery, defect: Exception) -> SinkDefect:
 def _token(delivery: Delivery) -> str:
     assert delivery.lease is not None, "a claimed delivery has a lease"
     return delivery.lease
+
+
+def _observe_delivered(journal: Journal, delivery: Delivery, now: datetime) -> None:
+    """Count a delivery that was journaled as delivered `now`, the job's end if it was its last, and the whole way of the study.
+
+    What an operator sends again has no way worth measuring. A journal that does not answer costs a figure, nothing else.
+    """
+    metrics.DELIVERIES.add(sink=delivery.sink, outcome="delivered", code="")
+    with contextlib.suppress(JournalError):
+        job = journal.jobs.get(delivery.job)
+        if job.kind is not JobKind.ANALYSIS:
+            return  # that there is no result is no success of an application
+        if job.done_at == now:  # the transaction of this very delivery ended it, and it had not ended before
+            metrics.JOBS_ENDED.add(application=job.application, state=JobState.DONE.value, code="")
+        sent = journal.deliveries.get(delivery.id)
+        if sent is not None and sent.delivered_at == now:
+            for arrival in journal.arrivals.find(study=job.study_instance_uid):
+                if arrival.id == job.arrival:
+                    way_s = (now - arrival.last_instance_at).total_seconds()
+                    metrics.STUDY.observe(way_s, application=job.application, sink=delivery.sink)

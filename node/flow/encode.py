@@ -1,4 +1,4 @@
-"""Encode: what the result objects of a job are made from, and how their bytes freeze."""
+"""Encoding reads what the result objects of a job are made from, and freezes their bytes."""
 
 import hashlib
 import json
@@ -10,20 +10,20 @@ from typing import TypeAlias
 from inference import findings_file
 from inference.applications.port import Application
 from inference.findings import Caution
-from inference.said import Said, say
+from inference.said import Said, Value, say
 from node.blobs.port import Blobs
+from node.dicom.uid import device_uid
 from node.domain.job import Job, JobKind, ResultObject
 from node.domain.profile import Kind, Profile
 from node.domain.state import DeliveryState
-from node.domain.uid import device_uid
 from node.flow.infer import Analysed
-from node.journal.port import Journal
+from node.journal.journal import Journal
+from node.results.kinds import record_of
 from node.results.port import Encoded, Encoding, Predecessor
-from node.settings.config import Sink
+from node.settings.config import SinkSettings
 
 Encode: TypeAlias = Callable[[Encoding], list[Encoded]]
 
-_REPORTS = (Kind.SR, Kind.DETECTIONS, Kind.NARRATIVE)
 _LEFT = (DeliveryState.DELIVERED, DeliveryState.COMMITTED)
 _WRITERS = ("hilum", "highdicom", "pydicom")
 
@@ -61,7 +61,7 @@ def encoding_of(
     )
 
 
-def profiles_of(sinks: Mapping[str, Sink], job: Job) -> list[Profile]:
+def profiles_of(sinks: Mapping[str, SinkSettings], job: Job) -> list[Profile]:
     """What the job's sinks want, each profile once; a sink that left the configuration wants nothing."""
     wanted: list[Profile] = []
     for name in job.sinks:
@@ -110,8 +110,8 @@ def predecessors_of(journal: Journal, job: Job, part: str = "") -> list[Predeces
             kind=Kind(one.kind),
             form=one.form,
         )
-        for one in journal.predecessor_objects(job.id)
-        if one.kind in _REPORTS and one.part == part
+        for one in journal.results.of_predecessor(job.id)
+        if record_of(Kind(one.kind)).replaces and one.part == part
     ]
 
 
@@ -119,22 +119,28 @@ def replacing(journal: Journal, job: Job) -> list[Caution]:
     """What a reader must know of a result where an earlier one, or the note that there was none, stands in an archive; behind what is to be
     known of its images."""
     cautions = []
-    before = journal.predecessor_objects(job.id)
+    before = journal.results.of_predecessor(job.id)
     if before:
-        made_at, revision = journal.job(before[0].job).inferred_at, 1
+        replaced, revision = journal.jobs.get(before[0].job), 1
         while before:
             revision += 1
-            before = journal.predecessor_objects(before[0].job)
-        said = say(
-            "This is revision {revision}: it replaces the result{made}, which was made from other images.",
-            revision=str(revision),
-            made=_of(made_at),
-        )
+            before = journal.results.of_predecessor(before[0].job)
+        named: dict[str, Value] = {"revision": str(revision), "made": _of(replaced.inferred_at)}
+        if replaced.input_digest == job.input_digest and replaced.shortage is not None and job.shortage is None:
+            # a transfer that broke off was made again, say, and brought nothing new
+            said = say(
+                "This is revision {revision}: it replaces the result{made}, which said of the same images that some may be missing.",
+                **named,
+            )
+        else:
+            said = say("This is revision {revision}: it replaces the result{made}, which was made from other images.", **named)
         cautions.append(Caution(sentence=said, mark=f"Revision {revision}"))
     notes = [
-        one for one in journal.jobs(study=job.study_instance_uid) if (one.kind, one.application) == (JobKind.STATEMENT, job.application)
+        one
+        for one in journal.jobs.find(study=job.study_instance_uid)
+        if (one.kind, one.application) == (JobKind.STATEMENT, job.application)
     ]
-    left = [one for one in notes if any(delivery.state in _LEFT for delivery in journal.deliveries(job=one.id))]
+    left = [one for one in notes if any(delivery.state in _LEFT for delivery in journal.deliveries.find(job=one.id))]
     if left:
         cautions.append(Caution(sentence=say("This result replaces the note{made} that there was none.", made=_of(left[-1].inferred_at))))
     return cautions

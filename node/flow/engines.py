@@ -1,14 +1,20 @@
-"""The engines that jobs may ask for: opened when needed, away or back, and whether they serve what their applications were made for."""
+"""Engines are opened when a job needs one, asked for their health, and checked: do they serve what the applications were made for?"""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
 
 from inference.applications.port import Application
 from inference.engines.calling import with_places_taken
-from inference.engines.port import Engine, ModelRef
+from inference.engines.kinds import BY_NAME
+from inference.engines.port import Engine, EngineHealth, Load, ModelRef, Tensors, Urgency
 from inference.errors import HilumError, ModelError
 from node.flow.infer import calls_of, engine_of
+from node.observe import metrics
 from node.observe.events import alarm, event
 from node.settings import config as settings
 
@@ -43,7 +49,7 @@ class Engines:
         *,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._shared = {name for name, engine in config.engines.items() if engine.kind is settings.EngineKind.TRITON}
+        self._shared = {name for name, engine in config.engines.items() if not BY_NAME[engine.options.kind].local}
         self._open_engine = open_engine
         self._application_of = application_of
         self._config = config
@@ -150,3 +156,85 @@ class Engines:
 
     def _models_of(self, application: str) -> tuple[ModelRef, ...]:
         return with_places_taken(calls_of(self._config, self._application_of(application)))
+
+
+_DIGITS = 12  # of a model's digest: enough to tell one from another
+
+
+def measured(name: str, open_engine: Callable[[], Engine]) -> Engine:
+    """The engine called `name`, measured; one that cannot be opened counts as not answering."""
+    try:
+        return MeasuredEngine(name, open_engine())
+    except HilumError:
+        metrics.ENGINE_UP.set(0, engine=name)
+        raise
+
+
+class MeasuredEngine:
+    """An engine that counts and times what passes through it; it changes nothing."""
+
+    def __init__(self, name: str, engine: Engine) -> None:
+        self._name = name
+        self._engine = engine
+        self._digests: dict[str, str] = {}
+
+    def infer(
+        self, model: ModelRef, inputs: Tensors, *, deadline_s: float | None = None, urgency: Urgency = Urgency.ROUTINE
+    ) -> dict[str, NDArray[Any]]:
+        """Call the model."""
+        label, began = _label(model), time.monotonic()
+        outcome = "defect"
+        try:
+            answer = self._engine.infer(model, inputs, deadline_s=deadline_s, urgency=urgency)
+            outcome = "ok"
+        except HilumError as error:
+            outcome = error.code
+            raise
+        finally:
+            metrics.ENGINE_CALLS.add(engine=self._name, model=label, outcome=outcome)
+        metrics.ENGINE_CALL.observe(time.monotonic() - began, engine=self._name, model=label)
+        return answer
+
+    def digest(self, model: ModelRef) -> str:
+        """The model's digest."""
+        digest, label = self._engine.digest(model), _label(model)
+        known, short = self._digests.get(label), digest[:_DIGITS]
+        if known != short:
+            if known is not None:
+                metrics.MODEL_INFO.set(math.nan, engine=self._name, model=label, digest=known)
+            metrics.MODEL_INFO.set(1, engine=self._name, model=label, digest=short)
+            self._digests[label] = short
+        return digest
+
+    def check(self, model: ModelRef) -> None:
+        """Whether the model can be called."""
+        self._engine.check(model)
+
+    def load(self, model: ModelRef) -> Load:
+        """How busy the engine is with the model."""
+        load = self._engine.load(model)
+        metrics.ENGINE_AT_ONCE.set(load.at_once, engine=self._name, model=_label(model))
+        metrics.ENGINE_QUEUE.set(load.queue_s, engine=self._name, model=_label(model))
+        return load
+
+    def runtime(self, model: ModelRef) -> str:
+        """What computes the model."""
+        return self._engine.runtime(model)
+
+    def health(self) -> EngineHealth:
+        """Whether it answers."""
+        ready = False
+        try:
+            health = self._engine.health()
+            ready = health.ready
+        finally:
+            metrics.ENGINE_UP.set(ready, engine=self._name)
+        return health
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._engine.close()
+
+
+def _label(model: ModelRef) -> str:
+    return f"{model.name}/{model.version}"

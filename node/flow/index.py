@@ -1,4 +1,4 @@
-"""The index stage: reads what lies in the receiver's inbox, commits to the journal what it is (node.flow.judge), and moves the files.
+"""The index stage reads what lies in the receiver's inbox, commits to the journal what it is (`instance_verdict`), and moves them.
 
 Rows are committed before files move, so that a crash between leaves entries that the next step finishes: an entry whose row
 stands and whose blob does not is moved, one whose blob stands is a duplicate.
@@ -6,31 +6,32 @@ stands and whose blob does not is moved, one whose blob stands is a duplicate.
 
 import hashlib
 from collections import Counter
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
 
 from inference.errors import InputError
-from node.blobs.port import Blobs, Inbox
-from node.domain.faults import is_of_the_file
-from node.domain.header import Header
-from node.domain.instance import Standing
-from node.flow.bounded import STEP_S, within
-from node.flow.elements import Buffer, take_apart
-from node.flow.errors import NotRead, NotUnderstood, TookTooLong
-from node.flow.header import mapped, need_pages, parse, sender, told
-from node.flow.judge import Arrived, Batch, Judge, number_of, tell_defect
-from node.flow.port import Clock
-from node.flow.senders import Senders
-from node.flow.unread import Unread
+from node.blobs.port import Blobs
+from node.dicom.elements import Buffer
+from node.dicom.header import parse, sender, told
+from node.dicom.part10 import mapped, need_pages, take_apart
+from node.domain.errors import is_of_the_file
+from node.domain.instance import Header, Standing
+from node.domain.stage import Clock
+from node.flow.identity_check import Senders
+from node.flow.instance_verdict import Arrived, Batch, InstanceJudge, number_of, tell_defect
+from node.flow.time_limits import STEP_S, TookTooLong, within
 from node.journal.errors import JournalRace
-from node.journal.port import Aside, Journal
+from node.journal.journal import Journal
+from node.journal.port import Aside
 from node.observe import metrics
 from node.observe.events import alarm, event
 from node.observe.in_hand import InHand
 from node.observe.pulse import at_most, turned
 from node.settings.config import Config
+from node.spool.port import Inbox
 
 _MOST_DEATHS = 3
 BATCH = 500
@@ -40,8 +41,67 @@ _BATCH_BYTES = 256 << 20
 _PUBLISH_S = 120.0
 _SLOWEST_BYTES_PER_S = 1 << 20
 """What a bucket takes of a batch in a second, at least."""
+_AGAIN = timedelta(seconds=10)
+_TRIES = 7
+"""Over a minute: a disk, or a mount, that comes back within it sets nothing aside."""
 _PASS_BYTES = 16 << 20
 """A file is mapped as a whole, but no more of it is held in memory at a time."""
+
+
+class NotUnderstood(InputError):
+    """An instance that hilum stumbles over."""
+
+    code = "HLM-3082"
+    remedy = "Report this as a defect, with the event `index.defect`; the instance is kept where set-aside files are."
+
+
+class NotRead(InputError):
+    """An instance that was acknowledged, and that the disk does not give back."""
+
+    code = "HLM-3086"
+    remedy = (
+        "Look at the disk, and at whose the file is (the node's user reads it). Once it can be read, move it from `aside` back to `inbox` "
+        "(one that ends in .told: to `coming`, and start the node again); if not, have the sender send the study again."
+    )
+
+
+@dataclass(slots=True)
+class _Failure:
+    at: datetime
+    times: int = 1
+
+
+class UnreadableEntries:
+    """Inbox entries that the disk does not give: each is tried again for a minute, beside everything else, then set aside."""
+
+    def __init__(self) -> None:
+        self._failures: dict[Path, _Failure] = {}
+
+    def __len__(self) -> int:
+        return len(self._failures)
+
+    def without(self, waiting: Sequence[Path], now: datetime) -> Iterator[Path]:
+        """Those that are to be tried now; what no longer waits is forgotten."""
+        for gone in self._failures.keys() - set(waiting):
+            del self._failures[gone]
+        for entry in waiting:
+            failure = self._failures.get(entry)
+            if failure is None or not timedelta(0) <= now - failure.at < _AGAIN:
+                yield entry
+
+    def failed(self, entry: Path, reason: OSError, now: datetime) -> NotRead | None:
+        """It could not be read (again); why it is to be set aside, once that has been tried often enough."""
+        why = NotRead(f"it cannot be read: {reason.strerror}")
+        failure = self._failures.get(entry)
+        if failure is None:
+            self._failures[entry] = _Failure(at=now)
+            alarm("index.unreadable", entry=entry.name, code=why.code, reason=str(why))
+            return None
+        failure.at, failure.times = now, failure.times + 1
+        if failure.times < _TRIES:
+            return None
+        del self._failures[entry]
+        return why
 
 
 class Index:
@@ -55,10 +115,10 @@ class Index:
         self._config = config
         self._clock = clock
         self._senders = Senders(config)
-        self._unread = Unread()
+        self._unread = UnreadableEntries()
         self._in_hand = InHand("entry")
         self._in_hand.count_death()
-        self._judge = Judge(journal, inbox, blobs, config.peers, in_hand=self._in_hand)
+        self._judge = InstanceJudge(journal, inbox, blobs, config.peers, in_hand=self._in_hand)
 
     def adopt(self, config: Config) -> None:
         """Know by which routes arrivals are judged from now on: what comes again after other ones is judged anew."""
@@ -126,7 +186,7 @@ class Index:
 
     def _read(self, entry: Path) -> Arrived:
         with self._inbox.opened(entry) as file, mapped(file) as (content, written_at):
-            need_pages(content, _PASS_BYTES)
+            need_pages(content, _PASS_BYTES, between=turned)
             identity, header = within(STEP_S, "reading its header", lambda: parse(take_apart(content)))
             digest = _digest(content, identity.dataset_offset)
             size = len(content)
@@ -145,15 +205,17 @@ class Index:
         with at_most(_PUBLISH_S + size / _SLOWEST_BYTES_PER_S):
             self._inbox.publish(batch.moves)
         if batch.news:
-            self._journal.record(batch.news, now)
+            self._journal.instances.record(batch.news, now)
         for instance, blob, header in batch.restored:
-            self._journal.restore(instance, blob, header, now)
-        accepted = self._journal.accept(batch.accepted, now) if batch.accepted else []
+            self._journal.instances.restore(instance, blob, header, now)
+        accepted = self._journal.held.accept(batch.accepted, now) if batch.accepted else []
         # what retention deleted since it was judged is judged once more
-        gone = self._journal.came_again(batch.again, self._config.digest, now) if batch.again else frozenset()
+        gone = self._journal.instances.came_again(batch.again, self._config.digest, now) if batch.again else frozenset()
         stays = {batch.entries[instance] for instance in gone}
         for one in batch.own:
-            self._journal.note("instance", 0, "instance.own_result", f"{one.identity.sop_instance_uid} from {one.identity.calling_ae}", now)
+            uid = one.identity.sop_instance_uid
+            told = f"{uid} from {one.identity.calling_ae}"
+            self._journal.events.note("instance", 0, "instance.own_result", told, now, sop_instance_uid=uid)
         for entry, blob in batch.moves:
             if entry not in stays:
                 self._inbox.settle(entry, blob)
@@ -195,12 +257,12 @@ class Index:
     def _set_aside(self, entry: Path, why: InputError, now: datetime) -> None:
         aside = Aside(at=now, entry=entry.name, sender="", code=why.code, reason=str(why))
         unread = isinstance(why, NotRead) or self._in_hand.deaths(number_of(entry)) >= _MOST_DEATHS
-        self._journal.set_aside(aside if unread else self._whose(entry, aside, read=not isinstance(why, NotUnderstood)))
+        self._journal.instances.set_aside(aside if unread else self._identified(entry, aside, read=not isinstance(why, NotUnderstood)))
         self._inbox.set_aside(entry, f"{why} [{why.code}]")
         metrics.INDEXED.add(standing="aside")
         alarm("instance.set_aside", entry=entry.name, code=why.code, reason=str(why))
 
-    def _whose(self, entry: Path, aside: Aside, *, read: bool) -> Aside:
+    def _identified(self, entry: Path, aside: Aside, *, read: bool) -> Aside:
         """With who sent it and, if the header may be `read` again, of whom and which study it is."""
         try:
             with self._inbox.opened(entry) as file, mapped(file) as (content, _):

@@ -1,4 +1,4 @@
-"""Infer: the files of a job become what its application analyses, and that says its findings about each part of it."""
+"""Inference makes of the files of a job what its application analyses, and has it say its findings about each part."""
 
 import hashlib
 import threading
@@ -14,23 +14,35 @@ from inference.applications.accept import check
 from inference.applications.analysing import analyse
 from inference.applications.declared import check_outputs
 from inference.applications.port import Application, Infer
+from inference.codes import ABSENT, RECOMMENDED_FOLLOW_UP, UNDETERMINED, VOLUME
 from inference.engines.calling import with_places_taken
 from inference.engines.port import Call, Engine, ModelRef, Tensors, Urgency
 from inference.engines.repository import Repository
 from inference.errors import EngineError, ModelError
-from inference.findings import Findings
+from inference.findings import Caution, Evaluation, Findings, Location
+from inference.imaging.header import ReadAhead
 from inference.imaging.judge.judging import Judge
+from inference.imaging.subject import Pair
 from inference.imaging.subjects import Assembled, subjects
+from inference.imaging.volume import Volume
+from inference.said import OfTheWhole, say
 from inference.stages import ANALYSE, INFER, collected, stage
 from node.domain.job import Job, Priority
-from node.flow.allowance import size_of, to_decode_s, to_infer_s
-from node.flow.errors import JobTooLate
-from node.flow.incomplete import as_incomplete
+from node.domain.shortage import Shortage
+from node.flow.time_limits import size_of, to_decode_s, to_infer_s
 from node.observe.events import alarm
 from node.observe.pulse import at_most
 from node.settings import config as settings
+from node.settings.applications import ApplicationSettings
 
 _URGENCY = {Priority.URGENT: Urgency.URGENT, Priority.ROUTINE: Urgency.ROUTINE, Priority.OFFPEAK: Urgency.OFFPEAK}
+
+
+class JobTooLate(EngineError):
+    """The analysis used up the time that it may take."""
+
+    code = "HLM-4080"
+    remedy = "It is tried again by itself; if it stays slow, raise `applications: {NAME: {timeout: …}}` or give it a faster engine."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,14 +89,22 @@ class Analyst:
         The application of a name.
     engine_named
         The engine of a name.
+    ahead
+        What was read and decoded of the files before a job asks for it (node.flow.ahead).
     """
 
     def __init__(
-        self, config: settings.Config, application_of: Callable[[str], Application], engine_named: Callable[[str], Engine]
+        self,
+        config: settings.Config,
+        application_of: Callable[[str], Application],
+        engine_named: Callable[[str], Engine],
+        *,
+        ahead: ReadAhead | None = None,
     ) -> None:
         self._config = config
         self._application_of = application_of
         self._engine_named = engine_named
+        self._ahead = ahead
 
     def __call__(self, job: Job, files: Sequence[Path], of_prior: Collection[Path] = ()) -> Inferred:
         """Assemble, check, analyse, check what was said.
@@ -110,7 +130,8 @@ class Analyst:
         digest = model_digest(engine, models) if models else method_digest(application)
         with collected() as stages_s:
             with at_most(to_decode_s(size_of(files))):
-                made = subjects(application.accepts.takes, application.accepts.parts, files, job.series_instance_uid, of_prior)
+                accepts, series = application.accepts, job.series_instance_uid
+                made = subjects(accepts.takes, accepts.parts, files, series, of_prior, ahead=self._ahead)
             assembled = time.monotonic()
             bounded = _Bounded(engine, application, calls, deadline, _URGENCY[job.priority])
             with stage(ANALYSE), at_most(to_infer_s(deadline - time.monotonic())):
@@ -173,9 +194,9 @@ def _explained_by(application: Application, assembled: Assembled, infer: Infer, 
     return said
 
 
-def settings_of(config: settings.Config, application: str) -> settings.ApplicationSettings:
+def settings_of(config: settings.Config, application: str) -> ApplicationSettings:
     """How the application runs here; the defaults when the configuration says nothing."""
-    return config.applications.get(application) or settings.ApplicationSettings(name=application)
+    return config.applications.get(application) or ApplicationSettings(name=application)
 
 
 def engine_of(config: settings.Config, application: str) -> str:
@@ -266,3 +287,46 @@ class _Bounded:
         name = self._application.name
         if model not in self._models:
             raise ModelError(f"{name} calls {model.name} version {model.version}, which its manifest does not name")
+
+
+def as_incomplete(findings: Findings, shortage: Shortage, subject: object, *, marked: bool) -> Findings:
+    """The findings of a short series.
+
+    `marked`: they begin with a caution, and nothing is absent any more: it may be on what did not come. Of a volume (or a pair of them)
+    every measurement goes but lengths of single locations: nobody can say which structures end where the images do. Images and cines that
+    came are whole each. What an application says of the whole goes with them, and so does a follow-up: it is recommended for all that there
+    is. Not `marked`: as of a whole one, with a remark.
+    """
+    if not marked:
+        return replace(findings, remarks=(say("The series may be incomplete: {shortage}.", shortage=shortage.sentence), *findings.remarks))
+    kept = findings.measurements
+    mark, why, lacks = shortage.mark, shortage.why, shortage.sentence
+    said = say("{mark}: not all instances of the series came; {why}.", mark=mark, why=why, shortage=lacks)
+    if isinstance(subject, Volume | Pair):
+        kept = tuple(one for one in findings.measurements if one.location is not None and one.name != VOLUME)
+        if len(kept) < len(findings.measurements):
+            said = say(
+                "{mark}: not all instances of the series came; {why}. No volume is given, and nothing is measured of the whole or of its "
+                "structures: any of them may be cut.",
+                mark=mark,
+                why=why,
+                shortage=lacks,
+            )
+    return replace(
+        findings,
+        measurements=kept,
+        evaluations=tuple(_not_absent(one) for one in findings.evaluations),
+        locations=tuple(_without_follow_up(one) for one in findings.locations),
+        remarks=tuple(one for one in findings.remarks if not isinstance(one, OfTheWhole)),
+        cautions=(Caution(sentence=said, mark=shortage.mark), *findings.cautions),
+        cut=True,
+    )
+
+
+def _not_absent(one: Evaluation) -> Evaluation:
+    """Undetermined in the place of Absent; without its probability, which would say so all the same."""
+    return replace(one, value=UNDETERMINED, probability=None) if one.value == ABSENT else one
+
+
+def _without_follow_up(one: Location) -> Location:
+    return replace(one, qualities=tuple(quality for quality in one.qualities if quality.name != RECOMMENDED_FOLLOW_UP))

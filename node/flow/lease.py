@@ -1,4 +1,4 @@
-"""The lease: the fence around a claimed job, kept alive by a thread while the work runs."""
+"""The lease fences a claimed job; a thread renews it while the work runs."""
 
 import threading
 from datetime import timedelta
@@ -6,8 +6,8 @@ from types import TracebackType
 from typing import Self
 
 from node.domain.errors import JournalError
-from node.flow.port import Clock
-from node.journal.port import Journal
+from node.domain.stage import Clock
+from node.journal.journal import Journal
 from node.observe.events import event
 
 LENGTH = timedelta(seconds=60)
@@ -15,13 +15,13 @@ _RENEW_S = 15.0
 
 
 class LeaseLost(Exception):
-    """Somebody else holds the work now, or it was cancelled or superseded: whatever was made is discarded."""
+    """Another process holds the work now, or it was cancelled or superseded: whatever was made is discarded."""
 
 
 class JobLease:
     """Renews the lease of one job until the block ends; `lost` says that it is no longer held.
 
-    It bounds no work: a step that never comes back leaves the process without a sign of life (`node.flow.allowance`).
+    It bounds no work: a step that never comes back leaves the process without a sign of life (`node.flow.time_limits`).
     """
 
     def __init__(self, journal: Journal, clock: Clock, job: int, token: str) -> None:
@@ -52,7 +52,7 @@ class JobLease:
     def renew(self) -> None:
         """Extend the lease now."""
         try:
-            if not self._journal.renew(self._job, self.token, self._clock() + LENGTH):
+            if not self._journal.jobs.renew(self._job, self.token, self._clock() + LENGTH):
                 self._lost.set()
         except JournalError as error:
             # the next renewal comes well before the lease runs out

@@ -11,23 +11,22 @@ from typing import TypeAlias
 from inference.applications.port import Application
 from inference.errors import HilumError, InputError
 from node.domain.arrival import Arrival
-from node.domain.job import Job
+from node.domain.job import Job, NewJob
 from node.domain.shortage import Hold
+from node.domain.stage import Clock
 from node.domain.state import ArrivalState, DeliveryState, JobState
-from node.flow.asking import Asked, Asking
-from node.flow.bounded import of_instances, within
-from node.flow.errors import PriorMistaken, RoutingBroke, RoutingDied
-from node.flow.needs import Concerned
-from node.flow.pairing import Pairing
-from node.flow.port import Clock
-from node.flow.routing import holds_images
-from node.flow.series import SeriesContent, series_of
+from node.flow.time_limits import of_instances, within
 from node.journal.errors import JournalStrange, TransitionRefused
-from node.journal.port import Journal, NewJob
+from node.journal.journal import Journal
 from node.observe import metrics
 from node.observe.events import alarm, event, trace
 from node.observe.in_hand import InHand
 from node.observe.pulse import turned
+from node.routing.decisions import holds_images
+from node.routing.needs import Concerned
+from node.routing.pairing import Pairing
+from node.routing.planning import JobPlan, JobPlanner
+from node.routing.series import SeriesContent, series_of
 from node.settings import config as settings
 
 _BATCH = 20
@@ -35,8 +34,37 @@ _MOST_ATTEMPTS = 3
 """As many as a job has by default."""
 
 
-_Decided: TypeAlias = tuple[list[SeriesContent], Asked, dict[int, str], list[Arrival]]
+_Decided: TypeAlias = tuple[list[SeriesContent], JobPlan, dict[int, str], list[Arrival]]
 """Its series, what the routes ask of it, whom it revises, and who needs one of its series."""
+
+
+class PriorMistaken(InputError):
+    """What a job compared with turned out to be another patient's: somebody corrected a patient ID."""
+
+    code = "HLM-3084"
+    remedy = (
+        "Look at the results of the job in the sinks that the event names, and have them removed: they compare two people. The study is "
+        "compared anew by itself as soon as there is a prior that is its own."
+    )
+
+
+class RoutingDied(InputError):
+    """The process that routes ended in the middle of an arrival as often as one may be tried."""
+
+    code = "HLM-3089"
+    remedy = (
+        "Look for `process.died` and `process.silent` in the event log, and at the memory of the host; other studies go on. `hilum studies "
+        "retry STUDY` routes the study again."
+    )
+
+
+class RoutingBroke(InputError):
+    """hilum stumbled over an arrival while it routed it, as often as one may be tried."""
+
+    code = "HLM-3093"
+    remedy = (
+        "Report this as a defect, with the event `arrival.defect`; other studies go on. `hilum studies retry STUDY` routes the study again."
+    )
 
 
 class RouteStage:
@@ -80,20 +108,20 @@ class RouteStage:
         self._config = config
         self._pairing = Pairing(self._journal, config.routes, self._application_of)
         self._concerned = Concerned(self._journal, config.routes)
-        self._asking = Asking(
-            self._journal,
+        self._planner = JobPlanner(
+            self._journal.instances,
             self._pairing,
             config.routes,
             self._engine_of,
             self._application_of,
             declared_of=self._declared_of,
-            known=self._journal,
+            known=self._journal.shortage,
             settle_of=config.settle_of,
         )
 
     def step(self) -> int:
         """Route complete arrivals, of each peer its oldest, by turns; behind the others those of which it has failed before."""
-        complete = self._journal.to_route(_BATCH)
+        complete = self._journal.routing.waiting(_BATCH)
         for arrival in complete:
             self._in_hand.take(arrival.id)
             try:
@@ -114,7 +142,7 @@ class RouteStage:
 
     def blame(self) -> None:
         """At the start of a process: count the death of the one before over the arrival that it had in hand."""
-        arrival = self._journal.arrival(self._in_hand.number) if self._in_hand.number else None
+        arrival = self._journal.arrivals.get(self._in_hand.number) if self._in_hand.number else None
         if arrival is not None:
             self._failed(arrival, RoutingDied("the process that routed it ended in the middle of it"))
         self._in_hand.put_down()
@@ -122,7 +150,7 @@ class RouteStage:
     def _failed(self, arrival: Arrival, why: InputError | JournalStrange) -> None:
         """Try it again behind the others, or park it."""
         reason, digest = str(why), self._config.digest
-        attempts = self._journal.routing_failed(arrival.id, why.code, reason, digest, self._clock(), most=_MOST_ATTEMPTS)
+        attempts = self._journal.routing.failed(arrival.id, why.code, reason, digest, self._clock(), most=_MOST_ATTEMPTS)
         if attempts >= _MOST_ATTEMPTS:
             alarm("arrival.parked", arrival=arrival.id, peer=arrival.peer, code=why.code, reason=reason, attempts=attempts)
         elif attempts:
@@ -140,13 +168,13 @@ class RouteStage:
         for job in asked.mistaken:
             self._withdraw(job, now)
         for other in needed:
-            self._journal.shorten(other.id, now)
-        held_before = self._journal.held_by(arrival.id)
+            self._journal.arrivals.shorten(other.id, now)
+        held_before = self._journal.shortage.holds_of(arrival.id)
         self._release_others(arrival, series, asked, now)
         came = f"arrival {arrival.id} of the study came, with a series that a route needs"
         again = revised | {other.id: came for other in needed if other.state is ArrivalState.ROUTED}
         try:
-            jobs = self._journal.route(
+            jobs = self._journal.routing.route(
                 arrival.id,
                 asked.decisions,
                 asked.jobs,
@@ -176,7 +204,7 @@ class RouteStage:
         self._tell_held(arrival, held_before, asked, now)
         for prior in asked.left_out:
             words = f"{prior.application} is not given series {prior.series_instance_uid}: {prior.why}"
-            self._journal.note("arrival", arrival.id, "arrival.prior_left_out", words, now)
+            self._journal.events.note("arrival", arrival.id, "arrival.prior_left_out", words, now)
             event(
                 "arrival.prior_left_out",
                 arrival=arrival.id,
@@ -193,22 +221,22 @@ class RouteStage:
 
     def _decided(self, arrival: Arrival, now: datetime) -> _Decided:
         """What becomes of it, without a word to the journal yet."""
-        manifest = self._journal.arrival_instances(arrival.id)
+        manifest = self._journal.instances.of_arrival(arrival.id)
         series = series_of(self._journal, arrival, manifest)
-        asked = self._asking.of(arrival, series, manifest[0].calling_ae if manifest else "", now)
+        asked = self._planner.of(arrival, series, manifest[0].calling_ae if manifest else "", now)
         return series, asked, self._pairing.awaiting(arrival), self._concerned.by(arrival, now)
 
-    def _release_others(self, arrival: Arrival, series: Sequence[SeriesContent], asked: Asked, now: datetime) -> None:
+    def _release_others(self, arrival: Arrival, series: Sequence[SeriesContent], asked: JobPlan, now: datetime) -> None:
         """What another sender's arrival waits for may have come with this one: that one looks again, at once."""
         short = {one.series_instance_uid for one in asked.holds} | {
             job.series_instance_uid for job in asked.jobs if job.shortage is not None
         }
         whole = {content.series_instance_uid for content in series} - short
-        for hold in self._journal.holds(study=arrival.study_instance_uid):
+        for hold in self._journal.shortage.holds(study=arrival.study_instance_uid):
             if hold.arrival != arrival.id and hold.series_instance_uid in whole:
-                self._journal.shorten(hold.arrival, now)
+                self._journal.arrivals.shorten(hold.arrival, now)
 
-    def _tell_held(self, arrival: Arrival, before: Sequence[Hold], asked: Asked, now: datetime) -> None:
+    def _tell_held(self, arrival: Arrival, before: Sequence[Hold], asked: JobPlan, now: datetime) -> None:
         """Say of each series once that it is held, and once that it is no more."""
         peer = arrival.peer or metrics.STRANGER
         known, held = {one.series_instance_uid for one in before}, {one.series_instance_uid: one for one in reversed(asked.holds)}
@@ -239,14 +267,14 @@ class RouteStage:
         done = job.state is JobState.DONE
         if not done:
             try:
-                self._journal.end_job(job.id, None, JobState.CANCELLED, PriorMistaken.code, reason, now)
+                self._journal.jobs.end(job.id, None, JobState.CANCELLED, PriorMistaken.code, reason, now)
             except TransitionRefused:
                 done = True  # delivered in this moment
         left = (DeliveryState.DELIVERED, DeliveryState.COMMITTED)
-        standing = job.sinks if done else tuple(one.sink for one in self._journal.deliveries(job=job.id) if one.state in left)
+        standing = job.sinks if done else tuple(one.sink for one in self._journal.deliveries.find(job=job.id) if one.state in left)
         if standing:
             detail = f"{PriorMistaken.code} {reason}; its results stand in {', '.join(standing)}"
-            self._journal.note("job", job.id, "job.prior_mistaken", detail, now)
+            self._journal.events.note("job", job.id, "job.prior_mistaken", detail, now)
         alarm(
             "job.prior_mistaken", job=job.id, application=job.application, code=PriorMistaken.code, sinks=standing, delivered=bool(standing)
         )
@@ -257,7 +285,7 @@ class RouteStage:
             if ended is None:
                 continue
             state = JobState.PARKED if wanted.not_applicable is None else JobState.NOT_APPLICABLE
-            if self._journal.job(job).state is state:
+            if self._journal.jobs.get(job).state is state:
                 code, reason = ended
                 metrics.JOBS_ENDED.add(application=wanted.application, state=state.value, code=code)
                 if state is JobState.PARKED:

@@ -1,4 +1,4 @@
-"""The runner: claims a job, has it analysed and encoded, and turns whatever goes wrong into a state, a code and a sentence."""
+"""The runner claims a job, has it analysed and encoded, and turns whatever goes wrong into a state, a code and a sentence."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from inference import findings_file, findings_parts
 from inference.applications.errors import NotAccepted
 from inference.applications.port import Application
 from inference.engines.errors import EngineAway, EngineBusy, EngineLost
-from inference.errors import EngineError, HilumError, InputError
+from inference.errors import EngineError, HilumError, InputError, ModelError
 from inference.findings import Caution
 from inference.imaging.errors import UnfitPrior
 from inference.imaging.subject import Takes
@@ -22,32 +22,69 @@ from inference.stages import collected
 from node.blobs.port import Blobs
 from node.domain import statement as statements
 from node.domain import withdrawal as withdrawals
-from node.domain.errors import JournalError
+from node.domain.errors import JournalError, PixelsGone
 from node.domain.instance import Standing
 from node.domain.job import Job, JobKind
 from node.domain.numbering import numbering_remarks
+from node.domain.stage import Clock, back_off
 from node.domain.state import JobState
 from node.domain.withdrawal import Withdrawal
-from node.flow.allowance import BETWEEN_S, size_of, to_decode_s, to_encode_s, to_fetch_s
-from node.flow.backoff import back_off
-from node.flow.earlier import measured_in, with_earlier
+from node.flow.delivery_marks import delivered_before
+from node.flow.earlier_values import measured_in, with_earlier
 from node.flow.encode import Encode, encoding_of, freeze, predecessors_of, profiles_of, replacing
-from node.flow.errors import ApplicationChanged, DeliveredBefore, FindingsOfOtherParts, PixelsGone, ServedMeanwhile, WorkerDied
 from node.flow.held import said_of_held
 from node.flow.infer import Analysed, Inferred, settings_of
 from node.flow.lease import LENGTH, JobLease, LeaseLost
-from node.flow.marks import delivered_before
-from node.flow.port import Clock
-from node.flow.routing import is_image
-from node.flow.statements import analysed_now, loadable, stands_for_model, stated, what_there_is_to_say
-from node.flow.withdrawals import withdrawing
-from node.journal.port import Journal
+from node.flow.notes import analysed_now, loadable, stands_for_model, stated, what_there_is_to_say, withdrawing
+from node.flow.time_limits import BETWEEN_S, size_of, to_decode_s, to_encode_s, to_fetch_s
+from node.journal.journal import Journal
 from node.observe import metrics
 from node.observe.events import alarm, event, trace
 from node.observe.pulse import at_most
 from node.results.port import Encoded, Encoding
 from node.results.statement.port import Stated
+from node.routing.decisions import is_image
 from node.settings import config as settings
+
+
+class DeliveredBefore(InputError):
+    """Every sink has these results already; only the journal does not know, because it was replaced by an older copy of itself."""
+
+    code = "HLM-3083"
+    remedy = (
+        "Nothing need be done: the results are where they belong. `hilum jobs retry JOB` makes them again all the same, with other times "
+        "under the same UIDs: delete them in the archive first."
+    )
+
+
+class WorkerDied(EngineError):
+    """The work process ended in the middle of the job as often as a job may be tried; it ran out of memory, mostly, or hung."""
+
+    code = "HLM-4081"
+    remedy = "Look for `process.died` in the event log and at the memory of the host; `hilum jobs retry JOB` tries again."
+    retry = False
+
+
+class ApplicationChanged(ModelError):
+    """The findings were made by another version of the application than the one installed."""
+
+    code = "HLM-4180"
+    remedy = "Put the version back that the reason names and `hilum jobs retry JOB`; or `hilum jobs retry JOB --afresh` with the new one."
+
+
+class FindingsOfOtherParts(ModelError):
+    """The findings are of other parts of the series than its files are split into now: another version of hilum analysed it."""
+
+    code = "HLM-4182"
+    remedy = "`hilum jobs retry JOB --afresh` analyses the series again."
+
+
+class ServedMeanwhile(EngineError):
+    """Another version of the model was served between the beginning of a job and its analysis."""
+
+    code = "HLM-4181"
+    remedy = "Nothing: the job is analysed again by itself, with the version that is served."
+
 
 _RETRY_FIRST = timedelta(seconds=5)
 _RETRY_MOST = timedelta(minutes=5)
@@ -65,7 +102,6 @@ _END_STATES: Mapping[type[HilumError], JobState] = {
 _LOST_BEFORE_BLAME = 5
 """How often an engine may end in the middle of one job before its attempts count: a study can bring a server down, as a power cut can."""
 _ANALYSED = "job.analysed"
-_RETRY = "job.retry"
 _MADE = "job.made"
 
 
@@ -94,9 +130,9 @@ class Runner:
     encode
         `node.results.encode.encode`: findings to checked objects.
     encode_statement
-        `node.results.statement.statement.encode_statement`: that there is no result, to checked objects.
+        `node.results.statement.make.encode_statement`: that there is no result, to checked objects.
     encode_withdrawal
-        `node.results.withdrawal.withdrawal.encode_withdrawal`: what is withdrawn, to a checked object.
+        `node.results.withdrawal.make.encode_withdrawal`: what is withdrawn, to a checked object.
     assemble
         `inference.imaging.subjects.subjects`: files to what was analysed.
     away
@@ -169,7 +205,7 @@ class Runner:
         window = self._config.schedule.offpeak
         open_now = window is None or window.opened_at(now) is not None
         away = self._away(False)
-        return self._journal.claim_job(self._owner, now, LENGTH, away_engines=away, offpeak=open_now, at_once=self._at_once())
+        return self._journal.jobs.claim(self._owner, now, LENGTH, away_engines=away, offpeak=open_now, at_once=self._at_once())
 
     def _work(self, job: Job, lease: JobLease) -> None:
         attempts = settings_of(self._config, job.application).attempts
@@ -204,20 +240,20 @@ class Runner:
                 now = self._clock()
                 if analysed_now(self._journal, job):
                     again = now + _LOOK_AGAIN
-                    self._journal.retry_job(job.id, lease.token, again, "", "an analysis is under way", now, count_attempt=False)
+                    self._journal.jobs.retry(job.id, lease.token, again, "", "an analysis is under way", now, count_attempt=False)
                 else:  # cancelled, or not applicable after all; what ends without a result later is stated anew
-                    self._journal.end_job(job.id, lease.token, JobState.SUPERSEDED, "", "no analysis lacks a result any more", now)
+                    self._journal.jobs.end(job.id, lease.token, JobState.SUPERSEDED, "", "no analysis lacks a result any more", now)
                 return
             self._keep(job, application, lease, statements.dumped(said))
-        journaled = self._journal.job(job.id)
+        journaled = self._journal.jobs.get(job.id)
         assert journaled.findings_blob is not None, "what there is to say is durable"
         said = statements.loaded(self._blobs.path(journaled.findings_blob).read_bytes())
-        instances = self._journal.job_instances(job.id)
+        instances = self._journal.instances.of_job(job.id)
         wanted = profiles_of(self._config.sinks, journaled)
         each = stated(journaled, application, said, instances, self._blobs, wanted)
         made = [one for whose in each for one in self._encode_statement(whose)]
         lease.check()
-        if not self._journal.encoded(job.id, lease.token, freeze(self._blobs, job.id, made), self._clock()):
+        if not self._journal.jobs.encoded(job.id, lease.token, freeze(self._blobs, job.id, made), self._clock()):
             raise LeaseLost
         metrics.STATEMENTS.add(application=job.application, status=said.status.name.lower())
         event("job.stated", job=job.id, application=job.application, status=said.status.name.lower(), objects=len(made))
@@ -225,16 +261,16 @@ class Runner:
     def _withdraw(self, job: Job, application: Application, lease: JobLease) -> None:
         """Withdraw superseded objects from an archive: which ones stands in the journal since the job was made."""
         if job.state is JobState.QUEUED:
-            self._keep(job, application, lease, withdrawals.dumped(self._journal.withdrawal(job.id)))
-        journaled = self._journal.job(job.id)
+            self._keep(job, application, lease, withdrawals.dumped(self._journal.withdrawals.get(job.id)))
+        journaled = self._journal.jobs.get(job.id)
         assert journaled.findings_blob is not None, "what is withdrawn is durable"
         withdrawn = withdrawals.loaded(self._blobs.path(journaled.findings_blob).read_bytes())
-        instances = self._journal.job_instances(job.id)
+        instances = self._journal.instances.of_job(job.id)
         wanted = profiles_of(self._config.sinks, journaled)
         each = withdrawing(journaled, application, withdrawn, instances, self._blobs, wanted)
         made = [one for encoding, own in each for one in self._encode_withdrawal(encoding, own)]
         lease.check()
-        if not self._journal.encoded(job.id, lease.token, freeze(self._blobs, job.id, made), self._clock()):
+        if not self._journal.jobs.encoded(job.id, lease.token, freeze(self._blobs, job.id, made), self._clock()):
             raise LeaseLost
         metrics.WITHDRAWALS.add(application=job.application, reason=withdrawn.rejection.value)
         event("job.withdrawn", job=job.id, application=job.application, reason=withdrawn.rejection.value, objects=len(withdrawn.objects))
@@ -243,7 +279,7 @@ class Runner:
         """Journal what a note is made of, as findings are."""
         blob = f"findings/{job.id}-{hashlib.sha256(data).hexdigest()}.bin"
         self._blobs.put(blob, data)
-        if not self._journal.inferred(job.id, lease.token, blob, stands_for_model(application), self._clock()):
+        if not self._journal.jobs.inferred(job.id, lease.token, blob, stands_for_model(application), self._clock()):
             raise LeaseLost
 
     def _infer(
@@ -270,7 +306,7 @@ class Runner:
             for one in measured_in(findings, part.assembled.part, application.version)
         ]
         facts = (blob, inferred.model_digest, self._clock())
-        if not self._journal.inferred(job.id, lease.token, *facts, measured=kept_values):
+        if not self._journal.jobs.inferred(job.id, lease.token, *facts, version=application.version, measured=kept_values):
             raise LeaseLost
         metrics.ASSEMBLE.observe(inferred.took_s["assemble"], application=job.application)
         metrics.INFER.observe(inferred.took_s["infer"], application=job.application)
@@ -281,7 +317,7 @@ class Runner:
     def _compared(self, job: Job, application: Application, inferred: Inferred) -> Inferred:
         """With the journal's earlier values beside today's: found once, and durable with the findings, so that a retry says the same. Of a
         series that is known to be short nothing is compared."""
-        results = [] if job.shortage is not None else self._journal.earlier_results(job.id)
+        results = [] if job.shortage is not None else self._journal.results.earlier(job.id)
         told = (application.version, inferred.model_digest, results)
         parts = [replace(one, findings=with_earlier(one.findings, one.assembled.part, *told)) for one in inferred.parts]
         return replace(inferred, parts=tuple(parts))
@@ -296,14 +332,14 @@ class Runner:
 
     def _numbered(self, job: Job, inferred: Inferred) -> Inferred:
         """With remarks on what numbers in the headers lead to expect; not of a series that is known to be short, of which more is said."""
-        of_series = [one for one in self._journal.job_instances(job.id) if one.series_instance_uid == job.series_instance_uid]
+        of_series = [one for one in self._journal.instances.of_job(job.id) if one.series_instance_uid == job.series_instance_uid]
         headers = [one.header for one in of_series if is_image(one.sop_class_uid, one.header)]
         said = numbering_remarks(headers) if job.shortage is None else ()
         parts = (replace(one, findings=replace(one.findings, remarks=(*one.findings.remarks, *said))) for one in inferred.parts)
         return replace(inferred, parts=tuple(parts)) if said else inferred
 
     def _held_of(self, job: Job) -> tuple[Said, ...]:
-        series = {one.series_instance_uid for one in self._journal.job_instances(job.id)}
+        series = {one.series_instance_uid for one in self._journal.instances.of_job(job.id)}
         return said_of_held(self._journal, job.study_instance_uid, series)
 
     def _read_back(self, job: Job, application: Application, files: Sequence[Path], of_prior: Collection[Path]) -> list[Analysed]:
@@ -318,7 +354,7 @@ class Runner:
 
     def _freeze(self, job: Job, application: Application, lease: JobLease, parts: Sequence[Analysed]) -> None:
         began = time.monotonic()
-        journaled = self._journal.job(job.id)  # with the time at which the findings were journaled: it goes into the objects
+        journaled = self._journal.jobs.get(job.id)  # with the time at which the findings were journaled: it goes into the objects
         wanted = profiles_of(self._config.sinks, journaled)
         encoded: list[Encoded] = []
         with collected() as stages_s:
@@ -332,7 +368,7 @@ class Runner:
         objects = freeze(self._blobs, job.id, encoded)
         took["keep"] = time.monotonic() - began - took["encode"]
         self._note(job, _MADE, took_s=took, stages_s=_rounded(stages_s))
-        if not self._journal.encoded(job.id, lease.token, objects, self._clock()):
+        if not self._journal.jobs.encoded(job.id, lease.token, objects, self._clock()):
             raise LeaseLost
         metrics.ENCODE.observe(sum(took.values()), application=job.application)
         if not job.sinks:
@@ -341,7 +377,7 @@ class Runner:
 
     def _files(self, job: Job) -> tuple[list[Path], list[Path]]:
         """All that the job uses, and those of them that are of another series than it is for: of a pair the prior's."""
-        instances = self._journal.job_instances(job.id)
+        instances = self._journal.instances.of_job(job.id)
         with at_most(to_fetch_s(sum(instance.size for instance in instances))):
             paths = self._blobs.paths([instance.blob for instance in instances])
         gone = [
@@ -354,16 +390,12 @@ class Runner:
 
     def _refuse_another_version(self, job: Job, application: Application) -> None:
         """Findings are encoded under the version that made them, or not at all."""
-        made_by = next(
-            (json.loads(line.detail)["application"] for line in reversed(self._journal.events("job", job.id)) if line.name == _ANALYSED),
-            None,
-        )
-        installed = f"{application.name} {application.version}"
-        if made_by != installed:
-            raise ApplicationChanged(f"the findings were made by {made_by}, installed is {installed}")
+        if job.findings_version != application.version:
+            name = application.name
+            raise ApplicationChanged(f"the findings were made by {name} {job.findings_version}, installed is {name} {application.version}")
 
     def _note(self, job: Job, name: str, *, took_s: Mapping[str, float], **facts: object) -> None:
-        self._journal.note("job", job.id, name, json.dumps({"took_s": _rounded(took_s), **facts}), self._clock())
+        self._journal.events.note("job", job.id, name, json.dumps({"took_s": _rounded(took_s), **facts}), self._clock())
 
     # ---- what goes wrong
 
@@ -387,7 +419,8 @@ class Runner:
                 )  # of a series that is short, or held in part, nobody knows whether a header is the cause or what is missing
             # it is routed again, and whoever looks for a prior then passes this one over
             again = f"job {job.id} of {job.application}: {reason}" if isinstance(error, UnfitPrior) else None
-            self._end(job, lease, state, error.code, reason, again=again, declined=isinstance(error, InputError))
+            before = isinstance(error, DeliveredBefore)
+            self._end(job, lease, state, error.code, reason, again=again, declined=isinstance(error, InputError), delivered_before=before)
             return
         counts = not self._blameless(job, error)
         attempts = settings_of(self._config, job.application).attempts
@@ -395,7 +428,8 @@ class Runner:
             self._end(job, lease, JobState.FAILED, error.code, f"{reason} (attempt {job.attempts} of {attempts})", told=told)
             return
         pause = back_off(job.attempts, _RETRY_FIRST, _RETRY_MOST, salt=f"job {job.id}") if counts else _RETRY_FIRST
-        if self._journal.retry_job(job.id, lease, now + pause, error.code, reason, now, count_attempt=counts):
+        lost = isinstance(error, EngineLost)
+        if self._journal.jobs.retry(job.id, lease, now + pause, error.code, reason, now, count_attempt=counts, engine_lost=lost):
             metrics.JOB_RETRIES.add(application=job.application, code=error.code, counted="yes" if counts else "no")
             again_in_s = round(pause.total_seconds(), 1)
             event("job.retry", job=job.id, code=error.code, reason=told or reason, counted=counts, again_in_s=again_in_s)
@@ -407,8 +441,7 @@ class Runner:
             return isinstance(error, JournalError)
         away = job.engine in self._away(True)  # looked at whatever the error is: the next claim passes over the jobs of an engine that is
         if isinstance(error, EngineLost):
-            lost = [line for line in self._journal.events("job", job.id) if line.name == _RETRY and line.detail.startswith(error.code)]
-            return len(lost) < _LOST_BEFORE_BLAME
+            return job.engines_lost < _LOST_BEFORE_BLAME
         return away or isinstance(error, EngineAway | EngineBusy)
 
     def _end(
@@ -422,8 +455,10 @@ class Runner:
         told: str = "",
         again: str | None = None,
         declined: bool = False,
+        delivered_before: bool = False,
     ) -> None:
-        if self._journal.end_job(job.id, lease, state, code, reason, self._clock(), again=again, declined=declined):
+        said = (job.id, lease, state, code, reason, self._clock())
+        if self._journal.jobs.end(*said, again=again, declined=declined, delivered_before=delivered_before):
             metrics.JOBS_ENDED.add(application=job.application, state=state.value, code=code)
             tell = event if state is JobState.NOT_APPLICABLE else alarm  # nobody need do anything about it
             tell(f"job.{state.value}", job=job.id, application=job.application, code=code, reason=told or reason)

@@ -1,5 +1,5 @@
-"""Settle: when is a study (or series) complete? After its quiet window, sooner when the sender's own count is reached, when it has been
-open for as long as any may be, or by hand."""
+"""The settle stage says when a study (or series) is complete: after its quiet window, sooner when the sender's own count is reached, when
+it has been open for as long as any may be, or by hand."""
 
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -9,19 +9,20 @@ from datetime import datetime, timedelta
 from node.dimse.port import Requestor
 from node.domain.arrival import Arrival, Completeness
 from node.domain.errors import JournalError
+from node.domain.history import HistoryEvent
+from node.domain.stage import Clock
 from node.domain.state import ArrivalState
-from node.flow.port import Clock
-from node.flow.routing import is_image
-from node.flow.short import LONGEST
-from node.journal.port import Journal
+from node.journal.journal import Journal
 from node.observe import metrics
 from node.observe.events import event
+from node.routing.decisions import is_image
+from node.routing.shortage import LONGEST
 from node.settings import config as settings
+from node.settings import peers
 
 _ASK_EVERY = timedelta(seconds=2)
 _LULL = timedelta(milliseconds=500)  # while instances still stream in, asking is in vain
 _ASKERS = 4
-_COUNTED = "arrival.counted"
 _SURE_WITHIN = timedelta(seconds=10)
 """A count that is not met waits so long for the question that confirms it: what is known to be short is told by routing."""
 _ANSWERED_WITHIN = timedelta(seconds=3)
@@ -33,23 +34,23 @@ _LONGEST_EVERY = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _CountQuery:
     """One question to a sender, and the arrival as it was when the question went out."""
 
     arrival: Arrival
     peer: str
-    answer: Future["_Answer"]
+    answer: Future["_CountAnswer"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _CountAnswer:
     """How many instances a sender has of what settles as one; where that is more than came, or unknown, of each series of it, too."""
 
     count: int | None
     series: Mapping[str, int]
 
 
-class Settle:
+class SettleStage:
     """The stage that turns RECEIVED into COMPLETE.
 
     A count that is reached shortens the wait: it grows while a scan runs and counts other people's objects, so that reaching it
@@ -74,7 +75,7 @@ class Settle:
         journal: Journal,
         config: settings.Config,
         clock: Clock,
-        requestor_of: Callable[[settings.Peer], Requestor],
+        requestor_of: Callable[[peers.Peer], Requestor],
         *,
         horizon: Callable[[], datetime | None] = lambda: None,
         executor: Executor | None = None,
@@ -85,7 +86,7 @@ class Settle:
         self._requestor_of = requestor_of
         self._horizon = horizon
         self._executor = executor or ThreadPoolExecutor(max_workers=_ASKERS, thread_name_prefix="count")
-        self._asking: dict[str, _Asked] = {}  # by peer: one question at a time
+        self._asking: dict[str, _CountQuery] = {}  # by peer: one question at a time
         self._asked_at: dict[int, datetime] = {}  # by arrival
         self._answered: dict[int, datetime] = {}  # by arrival: when the question went out whose answer, or failure, is known
         self._unsure_until: dict[int, datetime] = {}  # by arrival
@@ -100,7 +101,9 @@ class Settle:
         self._looked_at = now = self._clock()
         horizon = self._horizon()  # after `now`: the inbox is looked at for all that came before
         until = now if horizon is None else min(now, horizon)
-        done = sum(self._complete(arrival, now) for arrival in self._journal.arrivals(states=(ArrivalState.RECEIVED,), due_before=until))
+        done = sum(
+            self._complete(arrival, now) for arrival in self._journal.arrivals.find(states=(ArrivalState.RECEIVED,), due_before=until)
+        )
         return done + self._complete_longest(now)
 
     def due_in_s(self, most_s: float) -> float:
@@ -111,7 +114,7 @@ class Settle:
         """
         now = self._clock()
         try:
-            soon = self._journal.arrivals(states=(ArrivalState.RECEIVED,), due_before=now + timedelta(seconds=most_s))
+            soon = self._journal.arrivals.find(states=(ArrivalState.RECEIVED,), due_before=now + timedelta(seconds=most_s))
         except JournalError:
             return most_s  # the next step meets the same error, and says so
         next_due = next((arrival.due_at for arrival in soon if self._looked_at is None or arrival.due_at > self._looked_at), None)
@@ -132,7 +135,7 @@ class Settle:
         if self._unanswered(arrival) and last <= now < self._asked_or_due(arrival) + _ANSWERED_WITHIN:
             return False  # what the sender lists is not known yet
         by = Completeness.COUNT if arrival.counted else Completeness.QUIET
-        if not self._journal.complete(arrival.id, by, now, expected_last=arrival.last_instance_at):
+        if not self._journal.arrivals.complete(arrival.id, by, now, expected_last=arrival.last_instance_at):
             return False  # an instance came at this very moment: its own window runs
         self._told(arrival, by, now)
         return True
@@ -143,11 +146,11 @@ class Settle:
             return 0
         self._counted_open = now
         done = 0
-        for arrival in self._journal.arrivals(states=(ArrivalState.RECEIVED,)):
+        for arrival in self._journal.arrivals.find(states=(ArrivalState.RECEIVED,)):
             # what waits for nothing of its own sender is bounded by what it waits for
-            if arrival.waits_for or now < arrival.opened_at + self._rule(arrival).growing:
+            if arrival.waits or now < arrival.opened_at + self._rule(arrival).growing:
                 continue
-            if self._journal.complete(arrival.id, Completeness.GROWING, now):
+            if self._journal.arrivals.complete(arrival.id, Completeness.GROWING, now):
                 self._told(arrival, Completeness.GROWING, now)
                 done += 1
         return done
@@ -156,12 +159,12 @@ class Settle:
         self._forget(arrival.id)
         waited = max(0.0, (now - arrival.last_instance_at).total_seconds())
         peer = arrival.peer or metrics.STRANGER
-        if not arrival.waits_for:
+        if not arrival.waits:
             metrics.SETTLE_WAIT.observe(waited, peer=peer)
         metrics.ARRIVALS_COMPLETE.add(peer=peer, by=by.value)
         event("arrival.complete", arrival=arrival.id, peer=arrival.peer, by=by.value, instances=arrival.instances, waited_s=waited)
 
-    def _rule(self, arrival: Arrival) -> settings.Settle:
+    def _rule(self, arrival: Arrival) -> peers.Settle:
         return self._config.settle_of(arrival.peer)
 
     # ---- the sender's own count
@@ -182,14 +185,14 @@ class Settle:
                 self._keep_counts(asked, answer.series)
                 self._compare(asked, answer.count)
 
-    def _keep_counts(self, asked: _Asked, counts: Mapping[str, int]) -> None:
+    def _keep_counts(self, asked: _CountQuery, counts: Mapping[str, int]) -> None:
         """Keep what the sender lists of each series, for routing to compare with what came."""
         if not counts:
             return
         arrival, now = asked.arrival, self._clock()
-        self._journal.count_series(arrival.study_instance_uid, asked.peer, counts, now)
-        known = self._journal.shortfalls(arrival.study_instance_uid)
-        came = self._journal.came(arrival.study_instance_uid)
+        self._journal.shortage.count(arrival.study_instance_uid, asked.peer, counts, now)
+        known = self._journal.shortage.shortfalls(arrival.study_instance_uid)
+        came = self._journal.instances.count_by_series(arrival.study_instance_uid)
         unsure = any(
             one.count > came.get(series, 0) and not one.stands and one.peer == asked.peer
             for series in counts
@@ -200,9 +203,9 @@ class Settle:
         else:
             self._unsure_until.pop(arrival.id, None)
 
-    def _compare(self, asked: _Asked, count: int | None) -> None:
+    def _compare(self, asked: _CountQuery, count: int | None) -> None:
         asked_about = asked.arrival
-        present = self._journal.latest_arrival(asked_about.study_instance_uid, asked_about.series_instance_uid, asked_about.peer)
+        present = self._journal.arrivals.latest(asked_about.study_instance_uid, asked_about.series_instance_uid, asked_about.peer)
         if count is None or present is None or present.id != asked_about.id or present.state is not ArrivalState.RECEIVED:
             return
         if present.instances < count or count <= 0:
@@ -211,29 +214,29 @@ class Settle:
         if due_at >= present.due_at:
             return
         # it holds for what came last: an instance that comes later makes the count void, also after a restart
-        self._journal.shorten(present.id, due_at, counted=True)
+        self._journal.arrivals.shorten(present.id, due_at, counted=True)
         detail = f"{present.instances} received, {count} at {asked.peer}"
-        self._journal.note("arrival", present.id, _COUNTED, detail, self._clock())
+        self._journal.events.note("arrival", present.id, HistoryEvent.ARRIVAL_COUNTED.value, detail, self._clock())
 
-    def _askable(self, arrival: Arrival) -> settings.Peer | None:
+    def _askable(self, arrival: Arrival) -> peers.Peer | None:
         peer = self._config.peers.get(arrival.peer or "")
-        return peer if peer is not None and settings.May.FIND in peer.may and peer.port else None
+        return peer if peer is not None and peers.May.FIND in peer.may and peer.port else None
 
     def _ask(self) -> None:
-        if not any(settings.May.FIND in peer.may for peer in self._config.peers.values()):
+        if not any(peers.May.FIND in peer.may for peer in self._config.peers.values()):
             return
         now = self._clock()
-        open_now = self._journal.arrivals(states=(ArrivalState.RECEIVED,))
+        open_now = self._journal.arrivals.find(states=(ArrivalState.RECEIVED,))
         self._forget_all_but({arrival.id for arrival in open_now})
         for arrival in open_now:
             peer = self._askable(arrival)
             if peer is None or peer.name in self._asking or not self._worth_asking(arrival, now):
                 continue
             self._asked_at[arrival.id] = now
-            if arrival.waits_for:
+            if arrival.waits:
                 continue  # that all has come which the sender has is known
             answer = self._executor.submit(self._count, peer, arrival)
-            self._asking[peer.name] = _Asked(arrival, peer.name, answer)
+            self._asking[peer.name] = _CountQuery(arrival, peer.name, answer)
 
     def _worth_asking(self, arrival: Arrival, now: datetime) -> bool:
         asked_at = self._asked_at.get(arrival.id)
@@ -247,18 +250,20 @@ class Settle:
     def _unanswered(self, arrival: Arrival) -> bool:
         """Whether its sender, who can be asked, has not yet said what it lists since the last instance came."""
         answered = self._answered.get(arrival.id)
-        return self._askable(arrival) is not None and not arrival.waits_for and (answered is None or answered < arrival.last_instance_at)
+        return self._askable(arrival) is not None and not arrival.waits and (answered is None or answered < arrival.last_instance_at)
 
-    def _count(self, peer: settings.Peer, arrival: Arrival) -> _Answer:
+    def _count(self, peer: peers.Peer, arrival: Arrival) -> _CountAnswer:
         requestor, study, series = self._requestor_of(peer), arrival.study_instance_uid, arrival.series_instance_uid
         count = requestor.count(study, series)
         if series is not None:
-            return _Answer(count, {} if not count else {series: count})
+            return _CountAnswer(count, {} if not count else {series: count})
         if count is not None and count <= arrival.instances:
-            return _Answer(count, {})
+            return _CountAnswer(count, {})
         # only what came can be short; that of one's own results nothing is asked follows: they are in no arrival
-        came = {one.series_instance_uid for one in self._journal.one_of_each(arrival.id) if is_image(one.sop_class_uid, one.header)}
-        return _Answer(count, requestor.count_series(study, sorted(came)))
+        came = {
+            one.series_instance_uid for one in self._journal.instances.one_of_each(arrival.id) if is_image(one.sop_class_uid, one.header)
+        }
+        return _CountAnswer(count, requestor.count_series(study, sorted(came)))
 
     def _asked_or_due(self, arrival: Arrival) -> datetime:
         """From when on its sender has the time of an answer: of the first question since its last instance, else of when it was due."""
@@ -276,16 +281,16 @@ class Settle:
 
 def put_back(journal: Journal, study: str) -> int:
     """Have what is parked of a study routed again; of how many senders, or series, that was something."""
-    parked = journal.arrivals(states=(ArrivalState.PARKED,), study=study)
+    parked = journal.arrivals.find(states=(ArrivalState.PARKED,), study=study)
     for arrival in parked:
-        journal.put_back(arrival.id, journal.now())
+        journal.routing.put_back(arrival.id, journal.now())
         event("arrival.put_back", arrival=arrival.id, peer=arrival.peer)
     return len(parked)
 
 
 def complete_now(journal: Journal, arrival: Arrival, now: datetime) -> bool:
     """The operator's word that nothing more is expected; False when the arrival is no longer open."""
-    done = journal.complete(arrival.id, Completeness.OPERATOR, now)
+    done = journal.arrivals.complete(arrival.id, Completeness.OPERATOR, now)
     if done:
         event("arrival.complete", arrival=arrival.id, peer=arrival.peer, by=Completeness.OPERATOR.value, instances=arrival.instances)
     return done

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, text, update
 
 from node.domain.account import AccessKey, Account, KeyKind, Role
 from node.journal import schema
-from node.journal.database import Database, rerun
+from node.journal.database import JournalPart, rerun
 from node.journal.rows import micros, moment
 
 _account = schema.console_account.c
@@ -15,24 +15,24 @@ _attempt = schema.console_attempt.c
 _LOCK = 4711213
 
 
-class Accounts(Database):
-    """The part of the journal that knows who may use the console."""
+class Accounts(JournalPart):
+    """Accounts of the console, their keys, and attempts to log in."""
 
-    def accounts(self) -> list[Account]:
-        """See the port."""
-        with self._reading() as connection:
+    def find(self) -> list[Account]:
+        """All of them, by name."""
+        with self._database.reading() as connection:
             return [_to_account(row) for row in connection.execute(select(schema.console_account).order_by(_account.name))]
 
-    def account(self, name: str) -> Account | None:
-        """See the port."""
-        with self._reading() as connection:
+    def get(self, name: str) -> Account | None:
+        """The account of this name, if there is one."""
+        with self._database.reading() as connection:
             row = connection.execute(select(schema.console_account).where(_account.name == name)).one_or_none()
             return None if row is None else _to_account(row)
 
     @rerun
-    def open_account(self, account: Account) -> bool:
-        """See the port."""
-        with self._writing() as connection:
+    def open(self, account: Account) -> bool:
+        """False when there is one of this name, which stays as it is."""
+        with self._database.writing() as connection:
             if connection.execute(select(_account.name).where(_account.name == account.name)).scalar() is not None:
                 return False
             created_at = micros(account.created_at)
@@ -41,10 +41,11 @@ class Accounts(Database):
             return True
 
     @rerun
-    def change_account(self, name: str, *, role: Role | None = None, password: str | None = None) -> bool:
-        """See the port."""
+    def change(self, name: str, *, role: Role | None = None, password: str | None = None) -> bool:
+        """Give an account another role, which its sessions and tokens have at once, or another password, which ends its sessions; False
+        when there is none."""
         values = {key: value for key, value in (("role", role and role.value), ("password", password)) if value is not None}
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             # first, for its lock: a login that is opened at this moment is waited for, and its session ended as well
             found = connection.execute(update(schema.console_account).where(_account.name == name).values(**values)).rowcount == 1
             if password is not None:
@@ -52,16 +53,17 @@ class Accounts(Database):
             return found
 
     @rerun
-    def close_account(self, name: str) -> bool:
-        """See the port."""
-        with self._writing() as connection:
+    def close(self, name: str) -> bool:
+        """The account and its keys go; False when there is none."""
+        with self._database.writing() as connection:
             connection.execute(delete(schema.console_key).where(_key.account == name))
             return connection.execute(delete(schema.console_account).where(_account.name == name)).rowcount == 1
 
     @rerun
     def open_key(self, key: AccessKey, *, password: str | None = None) -> bool:
-        """See the port."""
-        with self._writing() as connection:
+        """Keep a key of an account that is there; keys that have ended are forgotten on the way. False when there is none, or when its
+        password is not (any more) the one of this hash, by which somebody showed who they are."""
+        with self._database.writing() as connection:
             connection.execute(delete(schema.console_key).where(_key.ends_at <= micros(key.created_at)))
             known = connection.execute(select(_account.password).where(_account.name == key.account).with_for_update()).scalar()
             if known is None or password not in (None, known):
@@ -72,31 +74,32 @@ class Accounts(Database):
             return True
 
     def key(self, digest: str, now: datetime) -> AccessKey | None:
-        """See the port."""
-        with self._reading() as connection:
+        """The key, unless it has ended."""
+        with self._database.reading() as connection:
             row = connection.execute(_KEYS.where(_key.digest == digest, _key.ends_at > micros(now))).one_or_none()
             return None if row is None else _to_key(row)
 
     def keys(self, kind: KeyKind, now: datetime) -> list[AccessKey]:
-        """See the port."""
-        with self._reading() as connection:
+        """Those of one kind that have not ended, the oldest first."""
+        with self._database.reading() as connection:
             rows = connection.execute(_KEYS.where(_key.kind == kind.value, _key.ends_at > micros(now)).order_by(_key.created_at))
             return [_to_key(row) for row in rows]
 
     @rerun
     def close_key(self, digest: str) -> bool:
-        """See the port."""
-        with self._writing() as connection:
+        """The key goes; False when there is none."""
+        with self._database.writing() as connection:
             return connection.execute(delete(schema.console_key).where(_key.digest == digest)).rowcount == 1
 
     @rerun
     def attempt(self, network: str, now: datetime, *, most: int, window: timedelta) -> datetime | None:
-        """See the port."""
+        """Count an attempt to log in from a network before it is made; until when to wait instead, when there were `most` in the window
+        before now. None: make it. Attempts that are older than the window are forgotten on the way."""
         since = micros(now - window)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             times = _attempts(connection, network, since)
         if len(times) < most:
-            with self._writing() as connection:
+            with self._database.writing() as connection:
                 _alone(connection, network)
                 times = _attempts(connection, network, since)
                 if len(times) < most:
@@ -107,9 +110,9 @@ class Accounts(Database):
 
     @rerun
     def forget_attempt(self, network: str, now: datetime) -> None:
-        """See the port."""
+        """What was counted at that moment does not count: it did not fail."""
         mine = select(_attempt.id).where(_attempt.network == network, _attempt.at == micros(now)).limit(1)
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             connection.execute(delete(schema.console_attempt).where(_attempt.id == mine.scalar_subquery()))
 
 

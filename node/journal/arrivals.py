@@ -8,20 +8,21 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, literal, or_, select, update
 
 from node.domain.arrival import Arrival, Completeness
+from node.domain.history import HistoryEvent
 from node.domain.instance import Standing
 from node.domain.shortage import NewHold
 from node.domain.state import ArrivalState
 from node.journal import schema
-from node.journal.database import Database, lock_study, rerun
-from node.journal.errors import NoSuchRow
+from node.journal.database import JournalPart, lock_study, rerun
 from node.journal.port import WAITS, CameAgain, NewInstance
-from node.journal.rows import micros, to_arrival
+from node.journal.rows import micros, moment, to_arrival
 from node.journal.shortage import goes_on, hold
 from node.journal.transitions import ARRIVAL, move, note, state_of
-from node.journal.turns import ARRIVAL_WAITS, peers_waiting
 
 _arrival = schema.arrival.c
 _member = schema.arrival_instance.c
+
+_CLOSED = [ArrivalState.COMPLETE.value, ArrivalState.ROUTED.value, ArrivalState.PARKED.value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,10 @@ class _Key:
     peer: str
 
 
-class Arrivals(Database):
-    """The part of the journal that knows arrivals."""
+class Arrivals(JournalPart):
+    """Arrivals that are open or complete: what is received until nothing more is expected."""
 
-    def arrivals(
+    def find(
         self,
         *,
         states: Collection[ArrivalState] = (),
@@ -45,7 +46,7 @@ class Arrivals(Database):
         limit: int = 1000,
         newest: bool = False,
     ) -> list[Arrival]:
-        """See the port."""
+        """The oldest first (by `due_at` with `due_before`), so that a stage that takes a few is fair; `newest` first for people."""
         statement = select(schema.arrival).limit(limit)
         if states:
             statement = statement.where(_arrival.state.in_([state.value for state in states]))
@@ -54,36 +55,23 @@ class Arrivals(Database):
         if due_before is not None:
             statement = statement.where(_arrival.due_at <= micros(due_before)).order_by(_arrival.due_at)
         statement = statement.order_by(_arrival.id.desc() if newest else _arrival.id)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return [to_arrival(row) for row in connection.execute(statement)]
 
-    def to_route(self, limit: int) -> list[Arrival]:
-        """See the port."""
-        with self._reading() as connection:
-            peers = connection.scalars(peers_waiting(schema.arrival, ARRIVAL_WAITS)).all()
-            columns = (_arrival.id, _arrival.attempts)
-            each = (select(*columns).where(ARRIVAL_WAITS, _arrival.peer == peer).order_by(_arrival.id).limit(limit) for peer in peers)
-            found = [connection.execute(of_peer).all() for of_peer in each]
-            # the first of every peer, the second of every peer, …; what failed before behind what has not
-            order = sorted((row.attempts, turn, row.id) for of_peer in found for turn, row in enumerate(of_peer))
-            wanted = [arrival for _, _, arrival in order[:limit]]
-            rows = connection.execute(select(schema.arrival).where(_arrival.id.in_(wanted)))
-            return sorted((to_arrival(row) for row in rows), key=lambda arrival: wanted.index(arrival.id))
-
-    def latest_arrival(self, study_instance_uid: str, series_instance_uid: str | None, peer: str | None) -> Arrival | None:
+    def latest(self, study_instance_uid: str, series_instance_uid: str | None, peer: str | None) -> Arrival | None:
         """The newest revision; `series_instance_uid` None is the arrival of a whole study."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             row = _latest(connection, _Key(study_instance_uid, series_instance_uid or "", peer or ""))
             return None if row is None else to_arrival(row)
 
     @rerun
     def shorten(self, arrival: int, due_at: datetime, *, counted: bool = False) -> None:
-        """See the port."""
+        """Move an open arrival's `due_at` nearer, never further; `counted`: because what came meets its sender's count."""
         nearer = micros(due_at)
         values: dict[str, Any] = {"due_at": nearer}
         if counted:
             values["counted_last"] = _arrival.last_instance_at
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             connection.execute(
                 update(schema.arrival)
                 .where(_arrival.id == arrival, _arrival.state == ArrivalState.RECEIVED.value, _arrival.due_at > nearer)
@@ -92,8 +80,8 @@ class Arrivals(Database):
 
     @rerun
     def complete(self, arrival: int, by: Completeness, now: datetime, *, expected_last: datetime | None = None) -> bool:
-        """See the port."""
-        with self._writing() as connection:
+        """Freeze the manifest. False when it is not open, or an instance came after `expected_last`."""
+        with self._database.writing() as connection:
             if state_of(connection, ARRIVAL, arrival) is not ArrivalState.RECEIVED:
                 return False
             last = connection.execute(select(_arrival.last_instance_at).where(_arrival.id == arrival)).scalar_one()
@@ -102,35 +90,21 @@ class Arrivals(Database):
             move(connection, ARRIVAL, arrival, ArrivalState.COMPLETE, now, by.value, completed_at=micros(now), completed_by=by.value)
             return True
 
-    @rerun
-    def routing_failed(self, arrival: int, code: str, reason: str, config_digest: str, now: datetime, *, most: int) -> int:
-        """See the port."""
-        with self._writing() as connection:
-            if state_of(connection, ARRIVAL, arrival) is not ArrivalState.COMPLETE:
-                return 0  # its process died behind the commit that routed it
-            attempts = 1 + int(connection.execute(select(_arrival.attempts).where(_arrival.id == arrival)).scalar_one())
-            said = {"attempts": attempts, "code": code, "reason": reason}
-            if attempts >= most:
-                move(connection, ARRIVAL, arrival, ArrivalState.PARKED, now, f"{code} {reason}", config_digest=config_digest, **said)
-            else:
-                connection.execute(update(schema.arrival).where(_arrival.id == arrival).values(**said))
-                note(connection, ARRIVAL.name, arrival, "arrival.retry", f"{code} {reason}", now)
-            return attempts
+    def last_received(self, since: datetime, limit: int) -> list[datetime]:
+        """When the last instance came of each arrival that is complete and had it since then; the newest `limit`, in no order."""
+        # nothing is due before its last instance: so the index on what is due serves
+        closed = select(_arrival.last_instance_at).where(_arrival.state.in_(_CLOSED), _arrival.due_at >= micros(since))
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                closed.where(_arrival.last_instance_at >= micros(since)).order_by(_arrival.due_at.desc()).limit(limit)
+            )
+            return [moment(row.last_instance_at) for row in rows]
 
-    @rerun
-    def put_back(self, arrival: int, now: datetime) -> None:
-        """See the port."""
-        with self._writing() as connection:
-            fresh = {"attempts": 0, "code": None, "reason": None, "config_digest": None}
-            move(connection, ARRIVAL, arrival, ArrivalState.COMPLETE, now, "by the operator", **fresh)
-
-    def config_digest(self, arrival: int) -> str | None:
-        """The configuration under which the arrival was routed; None before."""
-        with self._reading() as connection:
-            row = connection.execute(select(_arrival.config_digest).where(_arrival.id == arrival)).one_or_none()
-            if row is None:
-                raise NoSuchRow(f"there is no arrival {arrival}")
-            return None if row.config_digest is None else str(row.config_digest)
+    def get(self, arrival: int) -> Arrival | None:
+        """The row, if there is one."""
+        with self._database.reading() as connection:
+            row = connection.execute(select(schema.arrival).where(schema.arrival.c.id == arrival)).one_or_none()
+            return None if row is None else to_arrival(row)
 
 
 def admit(connection: Connection, news: Iterable[tuple[int, NewInstance]], now: datetime) -> None:
@@ -228,7 +202,7 @@ def came_again(connection: Connection, again: Sequence[CameAgain], config_digest
         if row.standing == Standing.PURGED:
             gone.add(row.id)
             continue
-        note(connection, "instance", one.instance, "instance.duplicate", f"from {one.peer or 'a stranger'}", now)
+        note(connection, "instance", one.instance, HistoryEvent.INSTANCE_DUPLICATE.value, f"from {one.peer or 'a stranger'}", now)
         if row.standing != Standing.CURRENT:
             continue  # what was replaced, or is in conflict, stays out of arrivals however often it comes
         key = _Key(row.study_instance_uid, row.series_instance_uid if one.scope_series else "", one.peer or "")

@@ -10,7 +10,7 @@ from node.domain.census import ArrivalsIn, Census, DeliveriesIn, JobsIn
 from node.domain.instance import Standing
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal import schema
-from node.journal.database import Database
+from node.journal.database import JournalPart
 from node.journal.rows import PRIORITIES, micros, moment
 
 _job = schema.job.c
@@ -23,12 +23,12 @@ _ARRIVALS = (ArrivalState.RECEIVED, ArrivalState.COMPLETE, ArrivalState.PARKED)
 _DELIVERIES = (DeliveryState.WAITING, DeliveryState.PARKED)
 
 
-class Counted(Database):
-    """The part of the journal that counts."""
+class CensusCounts(JournalPart):
+    """How much waits, is held, or ended badly."""
 
-    def census(self, now: datetime) -> Census:
-        """See the port."""
-        with self._reading() as connection:
+    def take(self, now: datetime) -> Census:
+        """How much waits, is held, or ended badly, in one moment; as quick with a long history as with a short one."""
+        with self._database.reading() as connection:
             return Census(
                 jobs=_jobs(connection),
                 arrivals=_arrivals(connection),
@@ -37,6 +37,7 @@ class Counted(Database):
                 deliveries_held=_held(connection, schema.delivery, (DeliveryState.WAITING,), now),
                 size_bytes=_size(connection),
                 instances_held=int(connection.execute(select(func.count()).where(_instance.standing == Standing.HELD.value)).scalar_one()),
+                uncommitted=_uncommitted(connection),
             )
 
 
@@ -63,6 +64,11 @@ def _deliveries(connection: Connection) -> tuple[DeliveriesIn, ...]:
     counted = select(*groups, func.count().label("many"), func.min(_delivery.waiting_since).label("since"))
     rows = connection.execute(counted.where(_delivery.state.in_([state.value for state in _DELIVERIES])).group_by(*groups))
     return tuple(DeliveriesIn(sink=row.sink, state=DeliveryState(row.state), count=row.many, since=moment(row.since)) for row in rows)
+
+
+def _uncommitted(connection: Connection) -> dict[str, int]:
+    counted = select(_delivery.sink, func.count().label("many")).where(_delivery.awaits_commitment).group_by(_delivery.sink)
+    return {row.sink: row.many for row in connection.execute(counted)}
 
 
 def _held(connection: Connection, table: Table, states: Sequence[StrEnum], now: datetime) -> int:

@@ -17,7 +17,7 @@ OFF_S = 1.0
 """How far a host's clock may stand from the database's before people are told."""
 
 
-def steady() -> float:
+def monotonic_s() -> float:
     """Seconds that pass alike whatever is done to the clock; a suspended machine's are counted."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
@@ -29,17 +29,19 @@ class ServerClock:
     ----------
     ask
         Microseconds since 1970 by the database's clock; may raise JournalError.
-    steady, wall
-        This host's steady seconds, and its clock, which may be wrong.
+    monotonic_s, wall
+        This host's monotonic seconds, and its clock, which may be wrong.
     """
 
-    def __init__(self, ask: Callable[[], int], *, steady: Callable[[], float] = steady, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, ask: Callable[[], int], *, monotonic_s: Callable[[], float] = monotonic_s, wall: Callable[[], float] = time.time
+    ) -> None:
         self._ask = ask
-        self._steady = steady
+        self._monotonic_s = monotonic_s
         self._wall = wall
         self._guard = threading.Lock()
         self._base: datetime | None = None
-        """What the database's clock shows when the steady one shows zero."""
+        """What the database's clock shows when the monotonic one shows zero."""
         self._measured = float("-inf")
         self._asked = float("-inf")
         self._told_off = False
@@ -53,10 +55,10 @@ class ServerClock:
             The database was never reached; later on its last answer is carried on.
         """
         with self._guard:
-            if self._steady() - self._asked > _ASK_EVERY_S:
+            if self._monotonic_s() - self._asked > _ASK_EVERY_S:
                 self._measure()
             assert self._base is not None, "measured, or refused"
-            return self._base + timedelta(seconds=self._steady())
+            return self._base + timedelta(seconds=self._monotonic_s())
 
     def at(self, timestamp: float) -> datetime:
         """The database's time when this host's clock showed `timestamp` (seconds since 1970), at the latest now."""
@@ -69,7 +71,7 @@ class ServerClock:
         return self._wall() - now.timestamp()
 
     def _measure(self) -> None:
-        before = self._steady()
+        before = self._monotonic_s()
         try:
             told = moment(self._ask())
         except JournalError:
@@ -77,7 +79,7 @@ class ServerClock:
                 raise
             self._asked = before
             return
-        after = self._steady()
+        after = self._monotonic_s()
         self._asked = after
         if after - before <= _QUICK_S or after - self._measured > _OLD_S:
             self._base = told - timedelta(seconds=(before + after) / 2)

@@ -4,48 +4,64 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, exists, func, insert, select, update
 
-from node.domain.commitment import REASONS, Applied, Asked, Cure, Due, Report, Transaction, TransactionState, cure_of
+from node.domain.commitment import (
+    REASONS,
+    Applied,
+    AskedCommitment,
+    Cure,
+    Due,
+    InstanceReference,
+    Report,
+    Transaction,
+    TransactionState,
+    cure_of,
+)
 from node.domain.state import DeliveryState
 from node.journal import schema
-from node.journal.committed_objects import COMMITTED, failures, note_objects, open_objects, told_of
-from node.journal.database import Database, repeatable, rerun
+from node.journal.database import JournalPart, repeatable, rerun
 from node.journal.errors import NoSuchRow
+from node.journal.pauses import paused
 from node.journal.port import Pausable
 from node.journal.rows import micros, moment
 from node.journal.sending import settle_job
-from node.journal.transitions import DELIVERY, JOB, move, note, state_of
+from node.journal.transitions import COMMITMENT, DELIVERY, JOB, move, note, state_of
 
 _delivery = schema.delivery.c
 _object = schema.result_object.c
 _commitment = schema.commitment.c
 _of = schema.commitment_object.c
+_receipt = schema.receipt.c
+_COMMITTED = 0
+"""What stands for no Failure Reason."""
+_MOST_TOLD = 5
 _FREE: dict[str, Any] = {"code": None, "reason": None}
+_NOT_AWAITED: dict[str, Any] = {"awaits_commitment": False}
 _Bounds = tuple[datetime, int, str]
 """When to try again, how many reports may ask for that, and the code of what gives up."""
 
 
-class Commitments(Database):
-    """The part of the journal that knows who committed to our results."""
+class Commitments(JournalPart):
+    """Storage commitment as SCU: what this node asks of those that hold its results. A delivery that awaits it is DELIVERED, and
+    `due_at` is when to ask again."""
 
-    def due_commitments(self, now: datetime, *, busy_sinks: Collection[str] = (), limit: int = 100) -> list[Due]:
-        """See the port."""
-        paused = select(schema.pause.c.name).where(schema.pause.c.kind == Pausable.SINK.value)
+    def due(self, now: datetime, *, busy_sinks: Collection[str] = (), limit: int = 100) -> list[Due]:
+        """Deliveries that await it, and whose sinks should be asked now; none to a sink that is paused or busy. The oldest first."""
         begun = select(func.count()).where(_commitment.delivery_id == _delivery.id, _commitment.round == _delivery.round)
         refused = begun.where(_commitment.state == TransactionState.REFUSED.value)
         statement = (
             select(schema.delivery, begun.scalar_subquery().label("begun"), refused.scalar_subquery().label("refused"))
             .where(
-                _delivery.state == DeliveryState.DELIVERED.value,
+                _delivery.awaits_commitment,
                 _delivery.due_at <= micros(now),
                 _delivery.sink.not_in(sorted(busy_sinks)),
-                _delivery.sink.not_in(paused),
+                _delivery.sink.not_in(paused(Pausable.SINK)),
             )
             .order_by(_delivery.due_at, _delivery.id)
             .limit(limit)
         )
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return [
                 Due(
                     delivery=row.id,
@@ -60,70 +76,81 @@ class Commitments(Database):
             ]
 
     @rerun
-    def begin_commitment(self, due: Due, transaction_uid: str, peer: str, until: datetime, now: datetime) -> Asked | None:
-        """See the port."""
-        with self._writing() as connection:
+    def begin(self, due: Due, transaction_uid: str, peer: str, until: datetime, now: datetime) -> AskedCommitment | None:
+        """Make a transaction durable, before it is sent, for every object that the sink accepted and has not committed to in this round.
+
+        Until `until` nobody asks again. None when somebody was faster, or the delivery moved on; COMMITTED where nothing is left to ask.
+        """
+        with self._database.writing() as connection:
             row = _lock(connection, due.delivery)
             # whoever asked in between moved `due_at`
-            if row.state != DeliveryState.DELIVERED or row.due_at != micros(due.due_at):
+            if not row.awaits_commitment or row.due_at != micros(due.due_at):
                 return None
-            left = open_objects(connection, due.delivery, row.round)
+            left = _open_objects(connection, due.delivery, row.round)
             if not left:
-                _commit(connection, due.delivery, row.job_id, now)
+                _commit(connection, row, now)
                 return None
             values = {"transaction_uid": transaction_uid, "delivery_id": due.delivery, "round": row.round, "peer": peer}
             begun = insert(schema.commitment).values(**values, state=TransactionState.BEGUN.value, asked_at=micros(now))
             number = connection.execute(begun.returning(_commitment.id)).scalar_one()
+            note(connection, COMMITMENT.name, number, f"commitment.{TransactionState.BEGUN}", transaction_uid, now)
             connection.execute(insert(schema.commitment_object), [{"commitment_id": number, "object_id": one} for one in left])
             connection.execute(update(schema.delivery).where(_delivery.id == due.delivery).values(due_at=micros(until)))
             note(connection, DELIVERY.name, due.delivery, "delivery.asked", f"commitment to {len(left)} objects: {transaction_uid}", now)
-            return Asked(transaction_uid=transaction_uid, references=tuple(left.values()))
+            return AskedCommitment(transaction_uid=transaction_uid, references=tuple(left.values()))
 
     @repeatable
-    def commitment_accepted(self, transaction_uid: str, until: datetime, now: datetime) -> None:
-        """See the port."""
-        with self._writing() as connection:
+    def accepted(self, transaction_uid: str, until: datetime, now: datetime) -> None:
+        """The peer answered the N-ACTION with success: its report is waited for until `until`. A report that was faster stands."""
+        with self._database.writing() as connection:
             row = _locked(connection, transaction_uid)
             if row is None or row.state != TransactionState.BEGUN:
                 return
-            _set(connection, row.id, state=TransactionState.ACCEPTED.value)
+            move(connection, COMMITMENT, row.id, TransactionState.ACCEPTED, now)
             if _is_newest(connection, row):
                 _wait(connection, row.delivery_id, until, **_FREE)
 
     @repeatable
-    def commitment_refused(self, transaction_uid: str, code: str, reason: str, again_at: datetime, now: datetime) -> None:
-        """See the port."""
-        with self._writing() as connection:
+    def refused(self, transaction_uid: str, code: str, reason: str, again_at: datetime, now: datetime) -> None:
+        """The N-ACTION failed, or never arrived: the peer is asked again then, under another transaction."""
+        with self._database.writing() as connection:
             row = _locked(connection, transaction_uid)
             if row is None or row.state != TransactionState.BEGUN:
                 return
-            _set(connection, row.id, state=TransactionState.REFUSED.value, detail=reason)
+            move(connection, COMMITMENT, row.id, TransactionState.REFUSED, now, f"{code} {reason}", detail=reason)
             if _is_newest(connection, row):
                 _wait(connection, row.delivery_id, again_at, code=code, reason=reason)
 
     @rerun
-    def park_uncommitted(self, delivery: int, code: str, reason: str, now: datetime) -> bool:
-        """See the port."""
-        with self._writing() as connection:
-            if _lock(connection, delivery).state != DeliveryState.DELIVERED:
+    def park(self, delivery: int, code: str, reason: str, now: datetime) -> bool:
+        """DELIVERED → PARKED; False when it awaits no commitment any more."""
+        with self._database.writing() as connection:
+            if not _lock(connection, delivery).awaits_commitment:
                 return False
-            move(connection, DELIVERY, delivery, DeliveryState.PARKED, now, f"{code} {reason}", code=code, reason=reason)
+            move(connection, DELIVERY, delivery, DeliveryState.PARKED, now, f"{code} {reason}", code=code, reason=reason, **_NOT_AWAITED)
             return True
 
     @rerun
-    def leave_uncommitted(self, delivery: int, why: str, now: datetime) -> bool:
-        """See the port."""
-        with self._writing() as connection:
+    def leave(self, delivery: int, why: str, now: datetime) -> bool:
+        """DELIVERED is its end, though nobody committed to it; False when it awaits no commitment any more."""
+        with self._database.writing() as connection:
             row = _lock(connection, delivery)
-            if row.state != DeliveryState.DELIVERED:
+            if not row.awaits_commitment:
                 return False
-            _commit(connection, delivery, row.job_id, now, why)
+            connection.execute(update(schema.delivery).where(_delivery.id == delivery).values(**_NOT_AWAITED, **_FREE))
+            note(connection, DELIVERY.name, delivery, "delivery.uncommitted", why, now)
+            settle_job(connection, row.job_id, now)
             return True
 
     @rerun
-    def apply_report(self, report: Report, again_at: datetime, most_rounds: int, code: str, now: datetime) -> Applied:
-        """See the port."""
-        with self._writing() as connection:
+    def apply(self, report: Report, again_at: datetime, most_rounds: int, code: str, now: datetime) -> Applied:
+        """What a report means for its delivery, in one transaction; idempotent.
+
+        COMMITTED when the peer has committed to every object of the round, in this transaction or in another. Objects whose reason says
+        that they are to be sent again are undelivered from now on, and the delivery WAITING until `again_at`; after `most_rounds` such
+        reports, or for a reason that sending cannot cure, it is PARKED under `code`.
+        """
+        with self._database.writing() as connection:
             found = _transaction(connection, report.transaction_uid)
             if found is None:
                 return Applied.UNKNOWN
@@ -134,27 +161,29 @@ class Commitments(Database):
             assert row is not None, "nothing deletes transactions"
             if row.state == TransactionState.REPORTED:
                 return Applied.DUPLICATE
-            objects = note_objects(connection, row.id, report)
-            told = told_of(objects)
-            _set(connection, row.id, state=TransactionState.REPORTED.value, answered_at=micros(report.received_at), detail=told)
+            objects = _note_objects(connection, row.id, report)
+            told = _told_of(objects)
+            answered = {"answered_at": micros(report.received_at), "detail": told}
+            move(connection, COMMITMENT, row.id, TransactionState.REPORTED, now, told, **answered)
             note(connection, DELIVERY.name, row.delivery_id, "delivery.reported", f"{row.transaction_uid}: {told}", now)
-            if delivery.round != row.round or delivery.state != DeliveryState.DELIVERED:
+            if delivery.round != row.round or not delivery.awaits_commitment:
                 return Applied.LATE
             return _judge(connection, delivery, objects, (again_at, most_rounds, code), now)
 
     @repeatable
     def ask_anew(self, now: datetime) -> int:
-        """See the port."""
-        with self._writing() as connection:
-            waiting = update(schema.delivery).where(_delivery.state == DeliveryState.DELIVERED.value)
+        """The journal is an older copy of itself: a report may have come since. Whatever waits for one is asked for now, and its sink has
+        all its patience again. Returns how many."""
+        with self._database.writing() as connection:
+            waiting = update(schema.delivery).where(_delivery.awaits_commitment)
             return int(connection.execute(waiting.values(due_at=micros(now), waiting_since=micros(now))).rowcount)
 
     def transactions(self, delivery: int) -> list[Transaction]:
-        """See the port."""
-        with self._reading() as connection:
+        """Every transaction of a delivery, in the order in which they were begun."""
+        with self._database.reading() as connection:
             rows = connection.execute(select(schema.commitment).where(_commitment.delivery_id == delivery).order_by(_commitment.id)).all()
             uids = (
-                select(_of.commitment_id, _of.reason, _object.sop_instance_uid)
+                select(_of.commitment_id, _of.failure_reason, _object.sop_instance_uid)
                 .join(schema.result_object, _object.id == _of.object_id)
                 .where(_of.commitment_id.in_([row.id for row in rows]))
                 .order_by(_of.object_id)
@@ -171,8 +200,8 @@ class Commitments(Database):
                 asked_at=moment(row.asked_at),
                 answered_at=None if row.answered_at is None else moment(row.answered_at),
                 asked=len(objects.get(row.id, ())),
-                committed=sum(one.reason == COMMITTED for one in objects.get(row.id, ())),
-                failed=tuple((one.sop_instance_uid, one.reason) for one in objects.get(row.id, ()) if one.reason),
+                committed=sum(one.failure_reason == _COMMITTED for one in objects.get(row.id, ())),
+                failed=tuple((one.sop_instance_uid, one.failure_reason) for one in objects.get(row.id, ()) if one.failure_reason),
                 detail=row.detail,
             )
             for row in rows
@@ -180,36 +209,39 @@ class Commitments(Database):
 
 
 def end_delivery(connection: Connection, delivery: int, job: int, now: datetime, *, commits: bool) -> None:
-    """DELIVERED, and COMMITTED too unless the sink is to be asked and has not committed to every object before."""
+    """What becomes of a delivery that is DELIVERED: over, unless the sink is to be asked to commit; COMMITTED where it did so before."""
     row = _lock(connection, delivery)
-    if commits and open_objects(connection, delivery, row.round):
+    if commits and _open_objects(connection, delivery, row.round):
         # the sink was away before this: its patience for a report begins when it has everything
-        _wait(connection, delivery, now, waiting_since=micros(now))
+        awaited = {"awaits_commitment": True, "due_at": micros(now), "waiting_since": micros(now)}
+        connection.execute(update(schema.delivery).where(_delivery.id == delivery).values(**awaited))
+    elif commits and _took_any(connection, delivery, row.round):
+        _commit(connection, row, now)
     else:
-        _commit(connection, delivery, job, now, "" if commits else "commitment not asked for")
+        settle_job(connection, job, now)
 
 
-def _commit(connection: Connection, delivery: int, job: int, now: datetime, why: str = "") -> None:
-    state_of(connection, JOB, job)  # the job before the delivery, as everybody locks them
-    move(connection, DELIVERY, delivery, DeliveryState.COMMITTED, now, why or "the sink committed to every object", **_FREE)
-    settle_job(connection, job, now)
+def _commit(connection: Connection, delivery: Row[Any], now: datetime) -> None:
+    told = "the sink committed to every object"
+    move(connection, DELIVERY, delivery.id, DeliveryState.COMMITTED, now, told, **_NOT_AWAITED, **_FREE)
+    settle_job(connection, delivery.job_id, now)
 
 
 def _judge(
     connection: Connection, delivery: Row[Any], objects: Mapping[int, tuple[str, int | None]], bounds: _Bounds, now: datetime
 ) -> Applied:
     """Where a report leaves a delivery that waits for it."""
-    told = told_of(objects)
+    told = _told_of(objects)
     again_at, most_rounds, code = bounds
-    left = open_objects(connection, delivery.id, delivery.round)
+    left = _open_objects(connection, delivery.id, delivery.round)
     if not left:
-        _commit(connection, delivery.id, delivery.job_id, now)
+        _commit(connection, delivery, now)
         return Applied.COMMITTED
     reasons = {one: reason for one, (_, reason) in objects.items() if reason and one in left}
     cures = {one: cure_of(reason) for one, reason in reasons.items()}
     again = [one for one, cure in cures.items() if cure is Cure.SEND]
-    if Cure.NONE in cures.values() or (again and failures(connection, delivery.id, delivery.round) > most_rounds):
-        move(connection, DELIVERY, delivery.id, DeliveryState.PARKED, now, f"{code} {told}", code=code, reason=told)
+    if Cure.NONE in cures.values() or (again and _failures(connection, delivery.id, delivery.round) > most_rounds):
+        move(connection, DELIVERY, delivery.id, DeliveryState.PARKED, now, f"{code} {told}", code=code, reason=told, **_NOT_AWAITED)
         return Applied.PARKED
     if not again:
         _wait(connection, delivery.id, again_at, reason=told, code=code)
@@ -218,7 +250,7 @@ def _judge(
         values = {"delivery_id": delivery.id, "object_id": one, "round": delivery.round, "accepted": False, "status": reasons[one]}
         detail = f"not committed to: {REASONS.get(reasons[one], 'unknown reason')}"
         connection.execute(insert(schema.receipt).values(**values, detail=detail, at=micros(now)))
-    fresh = {"attempts": 0, "due_at": micros(again_at), "code": code, "reason": told}
+    fresh = {"attempts": 0, "due_at": micros(again_at), "code": code, "reason": told, **_NOT_AWAITED}
     move(connection, DELIVERY, delivery.id, DeliveryState.WAITING, now, f"again, {len(again)} objects: {told}", **fresh)
     return Applied.AGAIN
 
@@ -250,11 +282,68 @@ def _is_newest(connection: Connection, row: Row[Any]) -> bool:
     return bool(connection.execute(newest).scalar() == row.id)
 
 
-def _set(connection: Connection, transaction: int, **values: Any) -> None:
-    connection.execute(update(schema.commitment).where(_commitment.id == transaction).values(**values))
-
-
 def _wait(connection: Connection, delivery: int, until: datetime, **values: Any) -> None:
     """Ask again then, if it still waits for that."""
-    waits = (_delivery.id == delivery, _delivery.state == DeliveryState.DELIVERED.value)
+    waits = (_delivery.id == delivery, _delivery.awaits_commitment)
     connection.execute(update(schema.delivery).where(*waits).values(due_at=micros(until), **values))
+
+
+def _note_objects(connection: Connection, transaction: int, report: Report) -> dict[int, tuple[str, int | None]]:
+    """Write down what the report says of each object that was asked for; it may speak of others, which is nobody's business here.
+
+    By object: its SOP Instance UID, and 0 or the Failure Reason; None where the report does not speak of it.
+    """
+    statement = select(_of.object_id, _object.sop_instance_uid).join(schema.result_object, _object.id == _of.object_id)
+    said = dict.fromkeys(report.committed, _COMMITTED) | dict(report.failed)  # in both lists: it failed
+    told: dict[int, tuple[str, int | None]] = {}
+    for row in connection.execute(statement.where(_of.commitment_id == transaction).order_by(_of.object_id)).all():
+        told[row.object_id] = (row.sop_instance_uid, reason := said.get(row.sop_instance_uid))
+        known = and_(_of.commitment_id == transaction, _of.object_id == row.object_id)
+        connection.execute(update(schema.commitment_object).where(known).values(failure_reason=reason))
+    return told
+
+
+def _told_of(objects: Mapping[int, tuple[str, int | None]]) -> str:
+    """What a report says, as a sentence."""
+    by_reason: dict[int | None, list[str]] = {}
+    for uid, reason in objects.values():
+        by_reason.setdefault(reason, []).append(uid)
+    words = [f"committed to {len(by_reason.pop(_COMMITTED, []))} of {len(objects)} objects"]
+    for reason, uids in by_reason.items():
+        why = "not spoken of" if reason is None else f"{REASONS.get(reason, 'unknown reason')} (0x{reason:04X})"
+        more = f" and {len(uids) - _MOST_TOLD} more" if len(uids) > _MOST_TOLD else ""
+        words.append(f"{why}: {', '.join(uids[:_MOST_TOLD])}{more}")
+    return "; ".join(words)
+
+
+def _open_objects(connection: Connection, delivery: int, round_: int) -> dict[int, InstanceReference]:
+    """What the sink accepted in this round, as its newest receipts say, and has not committed to since the round began."""
+    newest = select(func.max(_receipt.id)).where(_receipt.delivery_id == delivery, _receipt.round == round_).group_by(_receipt.object_id)
+    committed = (
+        select(_of.object_id)
+        .join(schema.commitment, _commitment.id == _of.commitment_id)
+        .where(_commitment.delivery_id == delivery, _commitment.round == round_, _of.failure_reason == _COMMITTED)
+    )
+    statement = (
+        select(_object.id, _object.sop_class_uid, _object.sop_instance_uid)
+        .join(schema.receipt, _receipt.object_id == _object.id)
+        .where(_receipt.id.in_(newest), _receipt.accepted, _object.id.not_in(committed))
+        .order_by(_object.id)
+    )
+    return {
+        row.id: InstanceReference(sop_class_uid=row.sop_class_uid, sop_instance_uid=row.sop_instance_uid)
+        for row in connection.execute(statement)
+    }
+
+
+def _took_any(connection: Connection, delivery: int, round_: int) -> bool:
+    """Whether the sink accepted any object in this round."""
+    took = exists().where(_receipt.delivery_id == delivery, _receipt.round == round_, _receipt.accepted)
+    return bool(connection.execute(select(took)).scalar())
+
+
+def _failures(connection: Connection, delivery: int, round_: int) -> int:
+    """How many reports of this round spoke of an object that is to be sent again, or of one that cannot be helped."""
+    failed = exists().where(_of.commitment_id == _commitment.id, _of.failure_reason > _COMMITTED)
+    statement = select(func.count()).where(_commitment.delivery_id == delivery, _commitment.round == round_, failed)
+    return int(connection.execute(statement).scalar_one())

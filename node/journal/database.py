@@ -14,8 +14,8 @@ from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine,
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from node.journal.errors import JournalAway, JournalBusy, JournalCorrupt, JournalRace, JournalStrange, NewerJournal, translated
-from node.journal.file import JournalFile
+from node.journal.errors import JournalAway, JournalBusy, JournalCorrupt, JournalRace, JournalStrange, UnknownSchema, translated
+from node.journal.file import APPLICATION_ID, JournalFile
 from node.journal.schema import HEAD
 from node.journal.server import creator, server
 from node.observe.events import alarm, trace
@@ -23,7 +23,7 @@ from node.observe.pulse import turned
 
 P = ParamSpec("P")
 R = TypeVar("R")
-D = TypeVar("D", bound="Database")
+D = TypeVar("D")
 
 _BUSY_S = 30.0
 """How long a writer waits for another one's transaction; SQLite has one writer at a time, and ours last milliseconds."""
@@ -51,36 +51,32 @@ class Database:
     """
 
     def __init__(self, engine: Engine, name: str, file: JournalFile | None) -> None:
-        self._engine = engine
+        self.engine = engine
         self._file = file
-        self._shared = engine.dialect.name == "postgresql"
+        self.shared = engine.dialect.name == "postgresql"
         # a read on PostgreSQL sees one moment, as on SQLite
         moment: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        self._reader = engine.execution_options(**moment) if self._shared else engine
+        self.reader = engine.execution_options(**moment) if self.shared else engine
         self._writer = engine.execution_options(hilum_writes=True)
-        self._name = name
-
-    @property
-    def name(self) -> str:
-        """Which journal it is, without a password."""
-        return self._name
+        self.name = name
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Connection]:
         """A transaction that sees one moment of the journal and never waits for writers."""
-        with self._told(), self._reader.begin() as connection:
+        with self.translating(), self.reader.begin() as connection:
             yield connection
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def writing(self) -> Iterator[Connection]:
         """A transaction in which what was read under a lock is still so when it writes."""
-        with self._told(), self._writer.begin() as connection:
+        with self.translating(), self._writer.begin() as connection:
             yield connection
             if self._file is not None:
                 self._file.look()  # a commit into a file without a name is none
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def translating(self) -> Iterator[None]:
+        """What the driver raises inside becomes a JournalError; nothing is done to a file that is not the journal any more."""
         turned()  # waiting for the database is bounded by the database's time-outs
         if self._file is not None:
             self._file.look()
@@ -88,15 +84,22 @@ class Database:
             yield
             turned()
         except DBAPIError as error:
-            raise translated(error, self._name) from error
+            raise translated(error, self.name) from error
         except PoolTimeout as error:
-            raise JournalBusy(f"{self._name}: no connection became free within {_POOL_WAIT_S:g} s") from error
+            raise JournalBusy(f"{self.name}: no connection became free within {_POOL_WAIT_S:g} s") from error
         except _NO_VALUE as error:
-            raise strange(error, self._name) from error
+            raise strange(error, self.name) from error
 
     def close(self) -> None:
         """Give back every connection."""
-        self._engine.dispose()
+        self.engine.dispose()
+
+
+class JournalPart:
+    """The rows of one subject, read and written in transactions of the one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
 
 def rerun(method: Callable[Concatenate[D, P], R]) -> Callable[Concatenate[D, P], R]:
@@ -155,8 +158,8 @@ def connect(url: str, making: Callable[[], None] = lambda: None) -> tuple[Engine
     ------
     JournalUnreachable, JournalAway, JournalCorrupt
         It cannot be opened or reached, or is no journal.
-    NewerJournal
-        A newer hilum wrote it.
+    UnknownSchema
+        A newer hilum wrote it, or one from before the first release.
     DriverAbsent
         It is on PostgreSQL, and psycopg is not installed.
     """
@@ -177,7 +180,7 @@ def connect(url: str, making: Callable[[], None] = lambda: None) -> tuple[Engine
     except _NO_VALUE as error:
         engine.dispose()
         raise strange(error, name) from error
-    except BaseException:
+    except BaseException:  # raised again: no connection stays open behind a journal that was not opened
         engine.dispose()
         raise
     return engine, name, file
@@ -263,11 +266,18 @@ def _upgrade(engine: Engine, name: str, making: Callable[[], None]) -> None:
     script = alembic_config()
     known = {revision.revision for revision in ScriptDirectory.from_config(script).walk_revisions()}
     if found is not None and found not in known:
-        raise NewerJournal(f"{name}: schema revision {found} is newer than this hilum, which knows up to {HEAD}")
+        if found > HEAD:
+            raise UnknownSchema(f"{name}: schema revision {found} is newer than this hilum, which knows up to {HEAD}")
+        raise UnknownSchema(
+            f"{name}: schema revision {found} was never released, and this hilum, which begins with {min(known)}, does not bring it up to "
+            "date: begin a new store, with an empty journal and empty blobs, and send it what is still to be analysed"
+        )
     if engine.dialect.name == "sqlite":
         _switch_to_wal(engine)
     with engine.execution_options(hilum_writes=True).begin() as connection:
-        if connection.dialect.name == "postgresql":
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+        else:
             # a new index on a long history takes its time
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SET LOCAL lock_timeout = 0"))

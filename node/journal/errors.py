@@ -54,8 +54,8 @@ class TransitionRefused(JournalError):
     retry = False
 
 
-class NewerJournal(JournalError):
-    """The journal was written by a newer hilum."""
+class UnknownSchema(JournalError):
+    """The journal was written by a newer hilum, or by one from before the first release."""
 
     code = "HLM-7007"
     remedy = "Run the hilum version that last served this journal, or a newer one; there is no way back without a backup."
@@ -78,7 +78,7 @@ class BytesForgotten(JournalError):
     retry = False
 
 
-class BlobBuried(JournalError):
+class BlobTombstoned(JournalError):
     """Bytes that were left behind long ago are being deleted at the moment at which somebody needs equal ones."""
 
     code = "HLM-7012"

@@ -10,7 +10,7 @@ from pathlib import Path
 from node.journal.errors import JournalCorrupt, JournalGone, JournalUnreachable
 
 APPLICATION_ID = 1751739501
-"""`PRAGMA application_id` of every journal, "hilm" in ASCII; 0 in those that an earlier hilum made, until they are brought up to date."""
+"""`PRAGMA application_id` of every journal, "hilm" in ASCII; 0 in a file that has no table yet."""
 _MAGIC = b"SQLite format 3\0"
 _APPLICATION_ID_AT = 68
 _HEADER_BYTES = 100

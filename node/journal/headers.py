@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
 
-from node.domain.header import Header, Value
+from node.domain.instance import Header, Value
 from node.journal import schema
 
 

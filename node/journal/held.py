@@ -4,37 +4,35 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import Connection, func, or_, select
 
-from node.domain.erased import mark_of
 from node.domain.instance import Instance, Sender, Standing
-from node.domain.patient import Patient
+from node.domain.patient import Patient, mark_of
 from node.journal import schema
 from node.journal.arrivals import admit
-from node.journal.database import Database, rerun
-from node.journal.held_port import Accepted, HeldSeries, SeriesKnown
+from node.journal.database import JournalPart, rerun
 from node.journal.instances import read_instances, replace_row, was
 from node.journal.patients import know
-from node.journal.port import NewInstance
-from node.journal.transitions import note
+from node.journal.port import AcceptedInstance, HeldSeries, NewInstance, SeriesKnown
+from node.journal.transitions import INSTANCE, move
 
 _instance = schema.instance.c
 _WAITING = (Standing.HELD.value, Standing.REFUSED.value)
 
 
-class HeldBack(Database):
-    """The part of the journal that holds back."""
+class HeldInstances(JournalPart):
+    """Instances that wait for a person, and whose the series are that they came for."""
 
     def series_known(self, series: Collection[str]) -> dict[str, SeriesKnown]:
-        """See the port."""
-        with self._reading() as connection:
+        """Those of these Series Instance UIDs of which something counts or counted, in whichever study."""
+        with self._database.reading() as connection:
             return _series_known(connection, series)
 
     def patients_of(self, studies: Collection[str]) -> dict[str, frozenset[Patient]]:
-        """See the port."""
+        """The patients whom instances of these studies name that count now."""
         named = schema.patient_series.c
         found: dict[str, set[Patient]] = {study: set() for study in studies}
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(select(schema.patient_series).where(named.study_instance_uid.in_(list(studies)))).all()
             series = {row.series_instance_uid for row in rows}
             counts = select(_instance.whose).distinct().where(_instance.series_instance_uid.in_(series), was(Standing.CURRENT))
@@ -45,8 +43,8 @@ class HeldBack(Database):
                 found[row.study_instance_uid].add(patient)
         return {study: frozenset(patients) for study, patients in found.items()}
 
-    def held_instances(self, *, study: str | None = None, limit: int = 10_000) -> list[Instance]:
-        """See the port."""
+    def find(self, *, study: str | None = None, limit: int = 10_000) -> list[Instance]:
+        """What waits for a person, the oldest first; of one study: what names it, and what names a series that it has."""
         statement = select(schema.instance).where(_instance.standing == Standing.HELD.value).order_by(_instance.id).limit(limit)
         if study is not None:
             # by its arrivals: instances are not found by their study without reading all of them, and lists ask this of every study
@@ -58,11 +56,11 @@ class HeldBack(Database):
                 .where(arrival.study_instance_uid == study)
             )
             statement = statement.where(or_(_instance.study_instance_uid == study, _instance.series_instance_uid.in_(of_study)))
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return read_instances(connection, statement)
 
-    def held_series(self) -> list[HeldSeries]:
-        """See the port."""
+    def by_series(self) -> list[HeldSeries]:
+        """The same, counted by series and sender."""
         groups = (
             _instance.study_instance_uid,
             _instance.series_instance_uid,
@@ -72,7 +70,7 @@ class HeldBack(Database):
         )
         counted = select(*groups, func.count().label("many"), func.min(_instance.id).label("first"))
         counted = counted.where(_instance.standing == Standing.HELD.value).group_by(*groups).order_by(func.min(_instance.id))
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return [
                 HeldSeries(
                     study_instance_uid=row.study_instance_uid,
@@ -84,10 +82,11 @@ class HeldBack(Database):
             ]
 
     @rerun
-    def accept(self, accepted: Sequence[Accepted], now: datetime, *, by: str = "a person") -> list[int]:
-        """See the port."""
+    def accept(self, accepted: Sequence[AcceptedInstance], now: datetime, *, by: str = "a person") -> list[int]:
+        """What is held, or was refused, counts from now on, and opens revisions. Returned are the rows that do; the others are neither any
+        more. The history says `by` whom, where nobody sent it now."""
         by_row = {one.instance: one for one in accepted}
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             waiting = select(schema.instance).where(_instance.id.in_(list(by_row)), _instance.standing.in_(_WAITING))
             held = read_instances(connection, waiting.order_by(_instance.id).with_for_update())
             known = _series_known(connection, {one.series_instance_uid for one in held})
@@ -95,7 +94,7 @@ class HeldBack(Database):
             for instance in held:
                 one = by_row[instance.id]
                 moved = replace(instance, standing=one.standing, held_for=None)
-                columns: dict[str, object] = {"standing": one.standing.value, "held_for": None}
+                columns: dict[str, object] = {"held_for": None}
                 if one.sender is not None:
                     sender = {"peer": one.sender.peer or "", "calling_ae": one.sender.calling_ae, "address": one.sender.address}
                     columns |= {**sender, "called_ae": one.called_ae}
@@ -105,9 +104,8 @@ class HeldBack(Database):
                 replaces = _before(connection, instance.sop_instance_uid) if one.standing is Standing.CURRENT else None
                 if replaces is not None:
                     replace_row(connection, replaces, moved, now)
-                connection.execute(update(schema.instance).where(_instance.id == instance.id).values(**columns))
                 how = f"by {by}" if one.sender is None else f"sent by {one.sender.peer or 'a stranger'}"
-                note(connection, "instance", instance.id, "instance.accepted", f"{how}, {one.standing.value}", now)
+                move(connection, INSTANCE, instance.id, one.standing, now, f"{how}, {one.standing.value}", **columns)
                 if one.standing is Standing.CURRENT:
                     entry = NewInstance(instance=moved, opens=True, scope_series=one.scope_series, due_at=one.due_at, replaces=replaces)
                     current.append((instance.id, entry))
@@ -117,13 +115,12 @@ class HeldBack(Database):
 
     @rerun
     def refuse(self, instances: Collection[int], now: datetime, *, by: str = "a person") -> list[int]:
-        """See the port."""
-        with self._writing() as connection:
+        """HELD → REFUSED. Returned are the rows that were held. The history says `by` whom."""
+        with self._database.writing() as connection:
             waiting = select(_instance.id).where(_instance.id.in_(list(instances)), _instance.standing == Standing.HELD.value)
             held = list(connection.execute(waiting.order_by(_instance.id).with_for_update()).scalars())
-            connection.execute(update(schema.instance).where(_instance.id.in_(held)).values(standing=Standing.REFUSED.value))
             for row in held:
-                note(connection, "instance", row, "instance.held_refused", f"by {by}", now)
+                move(connection, INSTANCE, row, Standing.REFUSED, now, f"by {by}")
             return held
 
 

@@ -7,20 +7,19 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, distinct, exists, func, insert, or_, select, text, update
 
-from node.domain.erased import mark_of
-from node.domain.header import Header
-from node.domain.instance import Instance, Standing
-from node.domain.patient import patient_of
+from node.domain.history import HistoryEvent
+from node.domain.instance import Header, Instance, Standing
+from node.domain.patient import mark_of, patient_of
 from node.journal import schema
 from node.journal.arrivals import admit, came_again
-from node.journal.buried import refuse_buried
-from node.journal.database import Database, lock_study, rerun
+from node.journal.database import JournalPart, lock_study, rerun
 from node.journal.errors import JournalRace, NoSuchRow, TransitionRefused
 from node.journal.headers import Bases, bases, restored
 from node.journal.patients import know
 from node.journal.port import Aside, CameAgain, NewInstance
 from node.journal.rows import micros, moment, to_instance
-from node.journal.transitions import note
+from node.journal.tombstones import refuse_tombstoned
+from node.journal.transitions import INSTANCE, move, note
 
 _instance = schema.instance.c
 
@@ -38,26 +37,26 @@ def was(*standings: Standing) -> ColumnElement[bool]:
     return or_(_instance.standing.in_(values), and_(_instance.standing == Standing.PURGED.value, _instance.standing_kept.in_(values)))
 
 
-class Instances(Database):
-    """The part of the journal that knows instances."""
+class Instances(JournalPart):
+    """Instances that were received, and files that were set aside because they cannot be indexed."""
 
-    def instances_of(self, *sop_instance_uids: str) -> list[Instance]:
-        """See the port."""
+    def by_uid(self, *sop_instance_uids: str) -> list[Instance]:
+        """Every row of these SOP Instance UIDs, in the order in which they came."""
         wanted = select(schema.instance).where(_instance.sop_instance_uid.in_(sop_instance_uids))
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return read_instances(connection, wanted.order_by(_instance.id))
 
     @rerun
     def record(self, news: Sequence[NewInstance], now: datetime) -> list[int]:
         """Insert all in one transaction; returns their row ids. Idempotent by `blob`."""
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             blobs = [new.instance.blob for new in news]
             ids = {row.blob: row.id for row in connection.execute(select(_instance.id, _instance.blob).where(_instance.blob.in_(blobs)))}
             fresh: dict[str, NewInstance] = {}
             for new in news:
                 if new.instance.blob not in ids:
                     fresh.setdefault(new.instance.blob, new)
-            refuse_buried(connection, fresh)
+            refuse_tombstoned(connection, fresh)
             _refuse_begun(connection, {new.instance.series_instance_uid for new in fresh.values() if new.begins})
             for new in fresh.values():
                 if new.replaces is not None:  # before the insert: one SOP Instance UID has one current row at most
@@ -66,9 +65,16 @@ class Instances(Database):
             know(connection, [new.instance for new in fresh.values()])
             for blob, new in fresh.items():
                 if new.instance.standing is Standing.CONFLICT:
-                    note(connection, "instance", ids[blob], "instance.conflict", f"other pixels under {new.instance.sop_instance_uid}", now)
+                    note(
+                        connection,
+                        "instance",
+                        ids[blob],
+                        HistoryEvent.INSTANCE_CONFLICT.value,
+                        f"other pixels under {new.instance.sop_instance_uid}",
+                        now,
+                    )
                 if new.instance.held_for is not None:
-                    note(connection, "instance", ids[blob], "instance.held", new.instance.held_for.value, now)
+                    note(connection, "instance", ids[blob], HistoryEvent.INSTANCE_HELD.value, new.instance.held_for.value, now)
                 if new.instance.standing is Standing.RESULT:
                     note(
                         connection,
@@ -83,72 +89,69 @@ class Instances(Database):
 
     @rerun
     def came_again(self, again: Sequence[CameAgain], config_digest: str, now: datetime) -> frozenset[int]:
-        """See the port."""
-        with self._writing() as connection:
+        """Known instances came once more: an event each, in one transaction. An open arrival of theirs waits longer. They join the
+        open arrival of their study and peer, or open a revision, when that peer had not sent them yet, when the arrival was routed
+        under another configuration than `config_digest`, when they came for another called AE title, or were restored; else nothing
+        moves. Returned are those (rows) whose bytes retention has deleted meanwhile: nothing was noted of them."""
+        with self._database.writing() as connection:
             return came_again(connection, again, config_digest, now)
 
     @rerun
     def restore(self, instance: int, blob: str, header: Header, now: datetime) -> None:
-        """See the port."""
-        with self._writing() as connection:
-            row = connection.execute(select(schema.instance).where(_instance.id == instance)).one_or_none()
+        """PURGED → the standing before, the bytes lying under the new name `blob`: they were received again `now`, and with them their
+        header. Idempotent by `blob`."""
+        with self._database.writing() as connection:
+            row = connection.execute(select(schema.instance).where(_instance.id == instance).with_for_update()).one_or_none()
             if row is None:
                 raise NoSuchRow(f"there is no instance {instance}")
             if row.standing != Standing.PURGED:
                 if row.blob == blob:
                     return
                 raise TransitionRefused(f"instance {instance} is {row.standing}: its bytes lie under {row.blob} already")
-            refuse_buried(connection, [blob])
+            refuse_tombstoned(connection, [blob])
             # its age counts anew: retention would take it again before anybody could use it
-            values = {"standing": row.standing_kept, "standing_kept": None, "blob": blob, "received_at": micros(now)}
+            values = {"standing_kept": None, "blob": blob, "received_at": micros(now)}
             if row.header_base is None:  # forgotten meanwhile
                 values |= Bases(connection, {row.series_instance_uid}).columns(row.series_instance_uid, header)
                 know(connection, [to_instance(row, header)])
-            connection.execute(update(schema.instance).where(_instance.id == instance).values(**values))
-            note(connection, "instance", instance, "instance.restored", f"received again, {row.standing_kept}", now)
+            move(connection, INSTANCE, instance, Standing(row.standing_kept), now, f"received again, {row.standing_kept}", **values)
 
     @rerun
     def set_aside(self, aside: Aside) -> None:
-        """See the port."""
-        with self._writing() as connection:
+        """Remember a file that cannot be indexed. Idempotent by `entry`."""
+        with self._database.writing() as connection:
             if not connection.execute(select(exists().where(schema.aside.c.entry == aside.entry))).scalar():
                 values = {one.name: getattr(aside, one.name) for one in fields(Aside) if one.name != "at"}
                 connection.execute(insert(schema.aside).values(at=micros(aside.at), **values))
 
     def asides(self, *, limit: int = 1000) -> list[Aside]:
-        """See the port."""
-        with self._reading() as connection:
+        """The newest first."""
+        with self._database.reading() as connection:
             return [_aside(row) for row in connection.execute(select(schema.aside).order_by(schema.aside.c.id.desc()).limit(limit))]
 
     def asides_near(self, study: str) -> list[Aside]:
-        """See the port."""
+        """What was set aside and names the study, a series of a patient of it, or a patient whom it ever named; the oldest first."""
         one, named = schema.aside.c, schema.patient_series.c
         series = select(named.series_instance_uid).where(named.study_instance_uid == study)
         patients = select(named.patient_id).where(named.study_instance_uid == study)
         whose = [one.study_instance_uid == study, one.series_instance_uid.in_(series), one.patient_id.in_(patients)]
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             # one by one: an index serves each
             found = {row.id: row for by in whose for row in connection.execute(select(schema.aside).where(by))}
         return [_aside(found[number]) for number in sorted(found)]
 
-    def own_results(self, sop_instance_uids: Collection[str]) -> set[str]:
-        """See the port."""
-        made = schema.result_object.c.sop_instance_uid
-        with self._reading() as connection:
-            return set(connection.execute(select(made).where(made.in_(list(sop_instance_uids)))).scalars())
-
     def other_results(self, study_instance_uid: str) -> list[Instance]:
-        """See the port."""
+        """What other nodes made of a study and somebody sent here, in the order in which it came; purged ones included."""
         wanted = select(schema.instance).where(
             _instance.study_instance_uid == study_instance_uid,
             # in words, as the index has it
             text("coalesce(instance.standing_kept, instance.standing) = 'result'"),
         )
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return read_instances(connection, wanted.order_by(_instance.id))
 
     def results_alone(self, *, study: str | None = None, limit: int = 100) -> list[Instance]:
-        """See the port."""
+        """Of each study of which nothing but `other_results` came, the one that came last, the newest first; of one `study` alone."""
         # in words, as the index has it
         result = text("coalesce(instance.standing_kept, instance.standing) = 'result'")
         first = select(func.max(_instance.id)).where(result).group_by(_instance.study_instance_uid)
@@ -156,58 +159,65 @@ class Instances(Database):
             first = first.where(_instance.study_instance_uid == study)
         came = schema.arrival.c.study_instance_uid == _instance.study_instance_uid
         wanted = select(schema.instance).where(_instance.id.in_(first), ~exists().where(came))
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return read_instances(connection, wanted.order_by(_instance.id.desc()).limit(limit))
 
-    def arrival_instances(self, arrival: int, *, after: int = 0) -> list[Instance]:
-        """See the port."""
+    def of_arrival(self, arrival: int, *, after: int = 0) -> list[Instance]:
+        """The manifest of an arrival, purged instances included, in the order of their rows; of those behind row `after` alone."""
         member = schema.arrival_instance.c
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             joined = select(schema.instance).join(schema.arrival_instance, member.instance_id == _instance.id)
             wanted = joined.where(member.arrival_id == arrival, member.instance_id > after)
             return read_instances(connection, wanted.order_by(_instance.id))
 
-    def came(self, study_instance_uid: str) -> dict[str, int]:
-        """See the port."""
+    def count_by_series(self, study_instance_uid: str) -> dict[str, int]:
+        """How many instances of each series of the study came, whoever sent them, those included that a person has to decide about."""
         made_here = func.coalesce(_instance.standing_kept, _instance.standing) == Standing.RESULT.value
         counted = select(_instance.series_instance_uid, func.count(distinct(_instance.sop_instance_uid)).label("came"))
         counted = counted.where(_instance.study_instance_uid == study_instance_uid, ~made_here).group_by(_instance.series_instance_uid)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return {row.series_instance_uid: int(row.came) for row in connection.execute(counted)}
 
     def one_of_each(self, arrival: int) -> list[Instance]:
-        """See the port."""
+        """Of each series in the manifest of an arrival one instance of each SOP class: what the series is made of."""
         member = schema.arrival_instance.c
         first = select(func.min(_instance.id)).join(schema.arrival_instance, member.instance_id == _instance.id)
         first = first.where(member.arrival_id == arrival).group_by(_instance.series_instance_uid, _instance.sop_class_uid)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return read_instances(connection, select(schema.instance).where(_instance.id.in_(first)).order_by(_instance.id))
 
-    def study_instances(self, study_instance_uid: str) -> list[Instance]:
-        """See the port."""
+    def of_study(self, study_instance_uid: str) -> list[Instance]:
+        """What the arrivals of a study hold now, whoever sent it, purged instances included: each once, none that was replaced; and the
+        study's conflicts, which belong to no arrival."""
         member, arrival = schema.arrival_instance.c, schema.arrival.c
         came = select(member.instance_id).join(schema.arrival, member.arrival_id == arrival.id)
         came = came.where(arrival.study_instance_uid == study_instance_uid)
         replaced = func.coalesce(_instance.standing_kept, _instance.standing) == Standing.REPLACED.value
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             held = _instance.id.in_(came) & ~replaced
             conflict = (_instance.study_instance_uid == study_instance_uid) & (_instance.standing == Standing.CONFLICT.value)
             return read_instances(connection, select(schema.instance).where(held | conflict).order_by(_instance.id))
 
     def conflicts(self, *, study: str | None = None, limit: int = 1000) -> list[Instance]:
-        """See the port."""
+        """Instances that came with other pixels under a known UID: kept, never analysed. The newest first."""
         statement = select(schema.instance).where(_instance.standing == Standing.CONFLICT.value).order_by(_instance.id.desc()).limit(limit)
         if study is not None:
             statement = statement.where(_instance.study_instance_uid == study)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return read_instances(connection, statement)
 
-    def job_instances(self, job: int) -> list[Instance]:
+    def of_job(self, job: int) -> list[Instance]:
         """Exactly what a job uses, purged instances included."""
         member = schema.job_instance.c
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             joined = select(schema.instance).join(schema.job_instance, member.instance_id == _instance.id)
             return read_instances(connection, joined.where(member.job_id == job).order_by(_instance.id))
+
+    def get(self, instances: list[int]) -> list[Instance]:
+        """Those of these rows that are still there."""
+        wanted = select(schema.instance).where(schema.instance.c.id.in_(instances)).order_by(schema.instance.c.id)
+        with self._database.reading() as connection:
+            return read_instances(connection, wanted)
 
 
 def _aside(row: Row[Any]) -> Aside:
@@ -233,17 +243,19 @@ def replace_row(connection: Connection, old: int, by: Instance, now: datetime) -
     NoSuchRow, JournalRace
         There is no such row, or another process replaced it.
     """
-    row = connection.execute(select(_instance.standing).where(_instance.id == old)).one_or_none()
+    # locked: who was first is told from a change that no table allows
+    row = connection.execute(select(_instance.standing).where(_instance.id == old).with_for_update()).one_or_none()
     if row is None:
         raise NoSuchRow(f"there is no instance {old}")
     if row.standing == Standing.CURRENT:
-        connection.execute(update(schema.instance).where(_instance.id == old).values(standing=Standing.REPLACED.value))
-    elif row.standing != Standing.PURGED:
+        move(connection, INSTANCE, old, Standing.REPLACED, now, f"by {by.blob}")
+    elif row.standing == Standing.PURGED:
+        note(connection, INSTANCE.name, old, "instance.replaced", f"by {by.blob}", now)
+    else:
         raise JournalRace(f"instance {old} ({by.sop_instance_uid}) is {row.standing}: another process replaced it first")
     # whatever was purged under this UID was replaced with it: bytes that come again must not stand beside the new ones
     purged = (_instance.sop_instance_uid == by.sop_instance_uid, _instance.standing_kept == Standing.CURRENT.value)
     connection.execute(update(schema.instance).where(*purged).values(standing_kept=Standing.REPLACED.value))
-    note(connection, "instance", old, "instance.replaced", f"by {by.blob}", now)
 
 
 def _insert(connection: Connection, news: Iterable[NewInstance]) -> dict[str, int]:

@@ -1,25 +1,32 @@
 """Jobs in the journal: the steps that only the holder of the lease may take. A step whose answer was lost knows itself again."""
 
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, exists, insert, select, update
+from sqlalchemy import Connection, Row, Select, Table, select, update
 
 from node.domain.job import Job, JobKind, ResultObject
 from node.domain.measured import Measured
 from node.domain.state import JobState
 from node.journal import schema
+from node.journal.aging import move_up
 from node.journal.arrivals import revise_askers
-from node.journal.buried import refuse_buried
-from node.journal.database import Database, lock_study, repeatable
+from node.journal.claims import LostClaims, at_most, given_before, in_order, new_lease, next_job
+from node.journal.database import Database, JournalPart, lock_study, repeatable, rerun
 from node.journal.errors import NoSuchRow, TransitionRefused
-from node.journal.measurements import keep_measured
+from node.journal.port import DoneJob
+from node.journal.results import insert_objects, keep_measured, read_objects
+from node.journal.revival import revive
+from node.journal.round_robin import had_turn
 from node.journal.routing import supersede
-from node.journal.rows import micros, to_job, to_object
+from node.journal.rows import micros, moment, to_job
+from node.journal.schema import NEVER
 from node.journal.sending import cancel_deliveries, insert_deliveries
+from node.journal.tombstones import refuse_tombstoned
 from node.journal.transitions import JOB, held, move, note
 
+_arrival = schema.arrival.c
 _job = schema.job.c
 _ENDS = (JobState.PARKED, JobState.FAILED, JobState.NOT_APPLICABLE, JobState.CANCELLED, JobState.SUPERSEDED)
 
@@ -42,43 +49,66 @@ def _names(connection: Connection, table: Table, column: str, jobs: Sequence[int
     return {job: tuple(names) for job, names in found.items()}
 
 
-class Jobs(Database):
-    """The part of the journal that knows jobs."""
+class Jobs(JournalPart):
+    """Jobs: claimed under a lease, moved from state to state, ended.
+
+    Parameters
+    ----------
+    lost
+        The claims of this process whose answer was lost.
+    """
+
+    def __init__(self, database: Database, lost: LostClaims) -> None:
+        super().__init__(database)
+        self._lost = lost
 
     @repeatable
     def renew(self, job: int, lease: str, until: datetime) -> bool:
         """Hold the lease longer; False when it is lost."""
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             renewed = update(schema.job).where(_job.id == job, _job.lease == lease).values(lease_until=micros(until))
             return connection.execute(renewed).rowcount == 1
 
     @repeatable
     def inferred(
-        self, job: int, lease: str, findings_blob: str, model_digest: str, now: datetime, *, measured: Sequence[Measured] = ()
+        self,
+        job: int,
+        lease: str,
+        findings_blob: str,
+        model_digest: str,
+        now: datetime,
+        *,
+        version: str | None = None,
+        measured: Sequence[Measured] = (),
     ) -> bool:
-        """See the port."""
-        with self._writing() as connection:
+        """QUEUED → INFERRED; the lease stays held. `version` is of the application that made the findings. `measured` replaces what earlier
+        findings of the job measured."""
+        with self._database.writing() as connection:
             if not held(connection, schema.job, job, lease):
                 return False
             row = _row(connection, job)
             if row.state == JobState.INFERRED and (row.findings_blob, row.model_digest) == (findings_blob, model_digest):
                 return True
-            refuse_buried(connection, [findings_blob])
+            refuse_tombstoned(connection, [findings_blob])
             keep_measured(connection, job, measured)
-            facts = {"findings_blob": findings_blob, "model_digest": model_digest, "inferred_at": micros(now), "code": None, "reason": None}
+            made = {"findings_blob": findings_blob, "model_digest": model_digest, "findings_version": version, "inferred_at": micros(now)}
+            facts = {**made, "code": None, "reason": None}
             move(connection, JOB, job, JobState.INFERRED, now, f"model {model_digest}", **facts)
             return True
 
     @repeatable
     def encoded(self, job: int, lease: str, objects: Sequence[ResultObject], now: datetime) -> bool:
-        """See the port. A job without sinks has nobody to wait for and is DONE at once."""
-        with self._writing() as connection:
+        """INFERRED → ENCODED; inserts the objects and one WAITING delivery per sink of the job; releases the lease. A result supersedes
+        what said of its study and application that there was none.
+
+        A job without sinks has nobody to wait for and is DONE at once."""
+        with self._database.writing() as connection:
             if not held(connection, schema.job, job, lease):
                 # these very objects stand: it was this call, before its answer was lost, or another that made the same
-                return bool(objects) and [one.blob for one in _objects(connection, job)] == [one.blob for one in objects]
+                return bool(objects) and [one.blob for one in read_objects(connection, job)] == [one.blob for one in objects]
             if objects:
-                refuse_buried(connection, [one.blob for one in objects])
-                connection.execute(insert(schema.result_object), [_object_values(job, one) for one in objects])
+                refuse_tombstoned(connection, [one.blob for one in objects])
+                insert_objects(connection, job, objects)
             free = {"lease": None, "lease_until": None, "code": None, "reason": None}
             move(connection, JOB, job, JobState.ENCODED, now, f"{len(objects)} objects", **free)
             _supersede_statements(connection, job, now)
@@ -88,19 +118,33 @@ class Jobs(Database):
             return True
 
     @repeatable
-    def retry_job(self, job: int, lease: str, due_at: datetime, code: str, reason: str, now: datetime, *, count_attempt: bool) -> bool:
-        """See the port."""
-        with self._writing() as connection:
+    def retry(
+        self,
+        job: int,
+        lease: str,
+        due_at: datetime,
+        code: str,
+        reason: str,
+        now: datetime,
+        *,
+        count_attempt: bool,
+        engine_lost: bool = False,
+    ) -> bool:
+        """Keep the state, release the lease, set `due_at`; an engine that is away gives the attempt back (`count_attempt` False).
+        `engine_lost`: it ended in the middle of the job, which is counted for as long as the job is there."""
+        with self._database.writing() as connection:
             if not held(connection, schema.job, job, lease):
                 return False
             attempts = _job.attempts if count_attempt else _job.attempts - 1
             values = {"lease": None, "lease_until": None, "due_at": micros(due_at), "code": code, "reason": reason, "attempts": attempts}
+            if engine_lost:
+                values["engines_lost"] = _job.engines_lost + 1
             connection.execute(update(schema.job).where(_job.id == job).values(**values))
-            note(connection, JOB.name, job, "job.retry", f"{code} {reason}", now)
+            note(connection, JOB.name, job, "job.retry", f"{code} {reason}", now, code=code)
             return True
 
     @repeatable
-    def end_job(
+    def end(
         self,
         job: int,
         lease: str | None,
@@ -111,17 +155,27 @@ class Jobs(Database):
         *,
         again: str | None = None,
         declined: bool = False,
+        delivered_before: bool = False,
     ) -> bool:
-        """See the port. A cancelled job's waiting deliveries are cancelled with it."""
+        """To PARKED, FAILED, NOT_APPLICABLE, CANCELLED, or, of a statement that has become needless, SUPERSEDED.
+
+        `lease` None is the operator, who needs no lease. With `again` (why) what came is looked at anew, in the same transaction: the
+        arrivals that asked for the job, whoever sent them, get COMPLETE revisions, unless these are open. `declined`: the images are the
+        cause, not the machinery. `delivered_before`: every sink has its results; a person who revives it wants them once more.
+
+        A cancelled job's waiting deliveries are cancelled with it.
+        """
         if state not in _ENDS:
             raise TransitionRefused(f"job {job}: end_job leads to parked, failed, not_applicable, cancelled or superseded, not to {state}")
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             if again is not None:
                 lock_study(connection, _row(connection, job).study_instance_uid)  # first, as whoever routes does
             if lease is not None and not held(connection, schema.job, job, lease):
-                row = _row(connection, job)
-                return (row.state, row.code, row.reason) == (state, code, reason)
-            free = {"lease": None, "lease_until": None, "code": code, "reason": reason, "declined": declined}
+                row = _row(connection, job)  # the answer was lost
+                return bool(row.state == state and row.ended_lease == lease)
+            free = {"lease": None, "lease_until": None, "ended_lease": lease, "code": code, "reason": reason, "declined": declined}
+            if delivered_before:
+                free["delivered_before"] = True
             move(connection, JOB, job, state, now, f"{code} {reason}", **free)
             if state is JobState.CANCELLED:
                 cancel_deliveries(connection, job, reason, now, begun_too=True)
@@ -129,7 +183,7 @@ class Jobs(Database):
                 revise_askers(connection, _row(connection, job), again, now)
             return True
 
-    def jobs(
+    def find(
         self,
         *,
         states: Collection[JobState] = (),
@@ -138,7 +192,7 @@ class Jobs(Database):
         limit: int = 1000,
         newest: bool = False,
     ) -> list[Job]:
-        """See the port."""
+        """The oldest first, or the `newest`."""
         statement = select(schema.job).order_by(_job.id.desc() if newest else _job.id).limit(limit)
         if states:
             statement = statement.where(_job.state.in_([state.value for state in states]))
@@ -146,33 +200,100 @@ class Jobs(Database):
             statement = statement.where(_job.arrival_id == arrival)
         if study is not None:
             statement = statement.where(_job.study_instance_uid == study)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return read_jobs(connection, statement)
 
-    def job(self, job: int) -> Job:
+    def get(self, job: int) -> Job:
         """One job; NoSuchRow when there is none."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             found = read_jobs(connection, select(schema.job).where(_job.id == job))
             if not found:
                 raise NoSuchRow(f"there is no job {job}")
             return found[0]
 
-    def objects(self, job: int) -> list[ResultObject]:
-        """The objects of a job, in the order in which they were encoded."""
-        with self._reading() as connection:
-            return _objects(connection, job)
+    def done_since(self, since: datetime, limit: int) -> list[DoneJob]:
+        """The jobs that became done since then, the newest `limit` of them, in no order. One whose results an operator sent again became
+        done again."""
+        columns = (_job.application, _job.created_at, _job.moved_at, _arrival.last_instance_at)
+        done = (
+            select(*columns)
+            .join(schema.arrival, _arrival.id == _job.arrival_id)
+            .where(_job.state == JobState.DONE.value, _job.kind == JobKind.ANALYSIS.value)
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(done.where(_job.moved_at >= micros(since)).order_by(_job.moved_at.desc()).limit(limit))
+            return [
+                DoneJob(
+                    application=row.application,
+                    last_instance_at=moment(row.last_instance_at),
+                    queued_at=moment(row.created_at),
+                    done_at=moment(row.moved_at),
+                )
+                for row in rows
+            ]
 
-    def predecessor_objects(self, job: int) -> list[ResultObject]:
-        """See the port."""
-        receipt, made = schema.receipt.c, schema.result_object.c
-        with self._reading() as connection:
-            before = connection.execute(select(_job.predecessor).where(_job.id == job)).scalar()
-            while before is not None:
-                left = exists().where(receipt.object_id == made.id, made.job_id == before, receipt.accepted)
-                if connection.execute(select(left)).scalar():
-                    return _objects(connection, before)
-                before = connection.execute(select(_job.predecessor).where(_job.id == before)).scalar()
-        return []
+    @rerun
+    def claim(
+        self,
+        owner: str,
+        now: datetime,
+        lease: timedelta,
+        *,
+        away_engines: Collection[str] = (),
+        offpeak: bool = True,
+        at_once: Mapping[str, int] | None = None,
+    ) -> Job | None:
+        """Lease the due job in QUEUED or INFERRED whose turn it is and whose route and engine are neither paused nor away; counts an
+        attempt.
+
+        Urgent jobs come before routine ones, these before off-peak ones (which are passed over without `offpeak`). Within a class the
+        earliest deadline goes first, where a job counts as due a little later for each that its peer has waiting before it; then what
+        has none, by turns of the peers that it came from, of each in the order in which they became due. `at_once` bounds how many jobs
+        of an application are under a live lease at any time, whoever holds these. A claim whose answer was lost is given out again to its
+        owner."""
+        token, at = new_lease(owner), micros(now)
+        with self._lost.looked_for(token) as unsure, self._database.writing() as connection:
+            if (lost := given_before(connection, schema.job, unsure, now, lease)) is not None:
+                return read_jobs(connection, select(schema.job).where(_job.id == lost))[0]
+            in_order(connection, "pg_advisory_xact_lock(4711204)")
+            full = at_most(connection, at_once, at) if at_once else []
+            chosen = next_job(connection, at, away_engines, full, offpeak)
+            if chosen is None:
+                return None
+            claim = (
+                update(schema.job)
+                .where(_job.id == chosen)
+                .values(lease=token, lease_until=micros(now + lease), attempts=_job.attempts + 1)
+                .returning(_job.id, _job.attempts, _job.turn, _job.place, _job.peer)
+            )
+            claimed = connection.execute(claim).one()
+            had_turn(
+                connection,
+                schema.job_turn,
+                {"turn": claimed.turn, "placed": claimed.place != NEVER, "peer": claimed.peer},
+                at=at,
+            )
+            note(connection, JOB.name, claimed.id, "job.claimed", f"by {owner}, attempt {claimed.attempts}", now)
+            return read_jobs(connection, select(schema.job).where(_job.id == claimed.id))[0]
+
+    @rerun
+    def move_up(self, now: datetime, patience: timedelta, *, offpeak_since: datetime | None) -> int:
+        """A job that has waited in its class for `patience` waits in the next higher one from now on; in the first class, one without a
+        deadline goes to the front. Of each peer and class the first moves, where none was claimed for as long: what waits behind others
+        of its own peer stays, and so does a second one while the first waits. Off-peak jobs wait only since `offpeak_since`, when their
+        window opened (None: it is shut), and never leave it. Returns how many moved."""
+        with self._database.writing() as connection:
+            return move_up(connection, now, patience, offpeak_since)
+
+    @rerun
+    def revive(self, job: int, now: datetime, *, afresh: bool = False) -> JobState:
+        """The operator's retry: PARKED, FAILED, NOT_APPLICABLE, CANCELLED → the furthest durable state (QUEUED, INFERRED); a job with its
+        objects (DONE, or ENCODED) gets its deliveries WAITING again, to send the same bytes; of one that is SUPERSEDED those alone that
+        were parked half-way. Attempts restart.
+
+        `afresh` forgets the findings of a job that has no objects yet; a job that waits for its retry is due at once."""
+        with self._database.writing() as connection:
+            return revive(connection, job, now, afresh=afresh)
 
 
 def _supersede_statements(connection: Connection, job: int, now: datetime) -> None:
@@ -188,24 +309,3 @@ def _supersede_statements(connection: Connection, job: int, now: datetime) -> No
 
 def _row(connection: Connection, job: int) -> Row[Any]:
     return connection.execute(select(schema.job).where(_job.id == job)).one()
-
-
-def _objects(connection: Connection, job: int) -> list[ResultObject]:
-    made = schema.result_object
-    return [to_object(row) for row in connection.execute(select(made).where(made.c.job_id == job).order_by(made.c.id))]
-
-
-def _object_values(job: int, one: ResultObject) -> dict[str, Any]:
-    return {
-        "job_id": job,
-        "kind": one.kind,
-        "sop_instance_uid": one.sop_instance_uid,
-        "sop_class_uid": one.sop_class_uid,
-        "series_instance_uid": one.series_instance_uid,
-        "description": one.description,
-        "blob": one.blob,
-        "size": one.size,
-        "digest": one.digest,
-        "form": one.form,
-        "part": one.part,
-    }

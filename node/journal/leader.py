@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from node.domain.errors import JournalError
-from node.journal.clock import steady
+from node.journal.clock import monotonic_s
 from node.journal.server import Server
 from node.observe.events import event
 
@@ -52,7 +52,7 @@ class PostgresLeader:
     @property
     def leads(self) -> bool:
         """Whether this process leads; answered at once, without the database."""
-        return steady() - self._confirmed < _VALID_S
+        return monotonic_s() - self._confirmed < _VALID_S
 
     def close(self) -> None:
         """Stand no more; another may lead at once."""
@@ -76,7 +76,7 @@ class PostgresLeader:
         """Try to lock, then confirm again and again that the session with the lock lives."""
         holds = False
         while not self._over.is_set():
-            asked = steady()
+            asked = monotonic_s()
             if holds:
                 connection.execute("SELECT 1")
             else:

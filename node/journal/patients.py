@@ -6,25 +6,25 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, exists, insert, select, update
 
 from node.domain.instance import Instance, Standing
-from node.domain.patient import patient_of, studied_at
+from node.domain.patient import Related, patient_of, studied_at
 from node.journal import schema
-from node.journal.database import Database
-from node.journal.port import Related
+from node.journal.database import JournalPart
 
 _known = schema.patient_series.c
 
 
-class Patients(Database):
-    """The part of the journal that knows patients."""
+class Patients(JournalPart):
+    """Which series headers call one patient's."""
 
     def related(self, study_instance_uid: str) -> list[Related]:
-        """See the port."""
+        """The series of other studies that headers ever called the same patient's (PatientID with IssuerOfPatientID) as a series of this
+        study, the newest study first; until their headers are forgotten."""
         mine, theirs = schema.patient_series.alias("mine"), schema.patient_series.alias("theirs")
         same = and_(mine.c.patient_id == theirs.c.patient_id, mine.c.issuer == theirs.c.issuer)
         columns = (theirs.c.study_instance_uid, theirs.c.series_instance_uid, theirs.c.modality, theirs.c.studied_at)
         others = theirs.c.study_instance_uid != study_instance_uid
         found = select(*columns).distinct().join(mine, same).where(mine.c.study_instance_uid == study_instance_uid, others)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(found.order_by(theirs.c.studied_at.desc(), theirs.c.series_instance_uid))
             return [Related(**row._mapping) for row in rows]
 

@@ -1,35 +1,13 @@
-"""The journal port: the node's durable memory. Every state change and its event are one transaction.
+"""What is handed into the journal and what it hands out, beside the nouns of `node.domain`; and the protocols of leaders."""
 
-Times are aware UTC datetimes passed in by the caller (a fake clock serves the tests). A change that the transition table does not
-allow raises `JournalError`; one made under a lease that is no longer held returns False and changes nothing.
-"""
-
-from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from node.domain.arrival import Arrival, Completeness
-from node.domain.census import Census
-from node.domain.header import Header
-from node.domain.instance import Instance
-from node.domain.job import Delivery, Priority
-from node.domain.route import Decision
-from node.domain.shortage import NewHold, Shortage
-from node.domain.state import ArrivalState
-from node.journal.commitment_port import CommitmentJournal
-from node.journal.console_port import ConsoleJournal
-from node.journal.delivery_port import DeliveryJournal
-from node.journal.erasure_port import ErasureJournal
-from node.journal.held_port import HeldJournal
-from node.journal.identity_port import IdentityJournal
-from node.journal.job_port import JobJournal
-from node.journal.replay_port import ReplayJournal
-from node.journal.retention_port import RetentionJournal
-from node.journal.shortage_port import ShortageJournal
-from node.journal.statement_port import StatementJournal
-from node.journal.withdrawal_port import WithdrawalJournal
+from node.domain.instance import Instance, Sender, Standing
+from node.domain.job import ResultObject
+from node.domain.patient import Patient
 
 WAITS = "arrival.waits"
 """The event of an arrival that is open because a route waits for a series, or for the rest of one; its detail says so in words."""
@@ -43,17 +21,19 @@ class Pausable(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One line of the append-only history. `subject` is "arrival", "job", "delivery" or "instance"."""
+    """One line of the append-only history. `subject` is "arrival", "job", "delivery", "instance", "commitment" (that this node asks for) or
+    "request" (of a peer, for one); `detail` is for people, `code` says of what went wrong what it was."""
 
     at: datetime
     subject: str
     subject_id: int
     name: str
     detail: str
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class NumberedEvent:
     """An event with its number, by which the history is followed."""
 
     number: int
@@ -112,43 +92,109 @@ class Aside:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewJob:
-    """A job that routing asks for. A live or finished job with the same (study, series, application) and equal `input_digest`
-    gains the routes and missing sinks instead of a twin, and is queued if it ended from the start for a reason that is gone; one
-    with another digest is superseded and named as `predecessor`."""
+class FoundStudy:
+    """A study and its newest arrival, by which lists are ordered and paged."""
 
-    series_instance_uid: str
-    application: str
-    application_version: str
-    engine: str
-    routes: tuple[str, ...]
-    sinks: tuple[str, ...]
-    priority: Priority
-    input_digest: str
-    instances: tuple[int, ...]
-    deadline_at: datetime | None = None
-    parked: tuple[str, str] | None = None
-    """(code, reason) when the job is parked from the start (a series that no application can be given)."""
-    declined: bool = False
-    """Whether it is parked because of its images."""
-    not_applicable: tuple[str, str] | None = None
-    """(code, reason) when what the application declares excludes the series by its headers."""
-    whole_study: bool = False
-    """One job for all series of the study: the one with the same (study, application) is meant, whichever series that names."""
-    shortage: Shortage | None = None
-    """What it analyses is known to be short."""
-    marked: bool = False
-    """Its results begin with that."""
+    study_instance_uid: str
+    arrival: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Related:
-    """A series of another study that some header calls the same patient's. Headers decide whether it still is; this is where to look."""
+class DoneJob:
+    """A job that is done: when the last instance of its arrival was received, when it was first claimable, and when every sink had it."""
+
+    application: str
+    last_instance_at: datetime
+    queued_at: datetime
+    done_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatestReceipt:
+    """The newest that is known of one object at one sink: it has it (`accepted`), does not get it (`left_out`), or neither. `status` is the
+    sink's, None where none came; `detail` is for people."""
+
+    one: ResultObject
+    accepted: bool
+    left_out: bool
+    status: int | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldRows:
+    """What the journal holds of one patient, or of one study: row ids, and the names of what lies in the blobs.
+
+    `shared` are studies of which something else stays, because other headers in them name somebody else. `sinks` have results that were
+    delivered: they stay there.
+    """
+
+    patient: Patient | None
+    instances: tuple[int, ...]
+    arrivals: tuple[int, ...]
+    jobs: tuple[int, ...]
+    studies: tuple[str, ...]
+    shared: tuple[str, ...]
+    series: tuple[str, ...]
+    blobs: tuple[str, ...]
+    sinks: tuple[str, ...]
+    marks: tuple[str, ...]
+    """What of it is known again for a while (`mark_of`): it names neither study nor patient."""
+    patients: int
+    """How many patients the headers of these instances name."""
+    size: int
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing."""
+        return not (self.instances or self.jobs or self.arrivals)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesKnown:
+    """A series of which something counts, or counted.
+
+    Attributes
+    ----------
+    first
+        Who sent the first instance of it that counted.
+    marks
+        `node.domain.patient.mark_of` its instances that count now, those of which only the header is left included; empty where they came
+        before the journal kept marks.
+    """
+
+    first: Sender
+    marks: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptedInstance:
+    """An instance that is held (`instance` is its row), and that counts from now on: in place of the current one of its SOP Instance UID.
+
+    Attributes
+    ----------
+    standing
+        CURRENT, or CONFLICT where its pixels are others than those of the current one.
+    sender, called_ae
+        Who sent it now; None: nobody did, a person accepts it. It joins the arrivals of the first sender of its series then.
+    """
+
+    instance: int
+    scope_series: bool
+    due_at: datetime
+    standing: Standing = Standing.CURRENT
+    sender: Sender | None = None
+    called_ae: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldSeries:
+    """How many instances of one series one sender has waiting for a person."""
 
     study_instance_uid: str
     series_instance_uid: str
-    modality: str
-    studied_at: str
+    sender: Sender
+    instances: int
 
 
 class Leader(Protocol):
@@ -163,219 +209,3 @@ class Leader(Protocol):
     def close(self) -> None:
         """Give it up."""
         ...
-
-
-class Journal(
-    CommitmentJournal,
-    ConsoleJournal,
-    DeliveryJournal,
-    ErasureJournal,
-    HeldJournal,
-    IdentityJournal,
-    JobJournal,
-    ReplayJournal,
-    RetentionJournal,
-    ShortageJournal,
-    StatementJournal,
-    WithdrawalJournal,
-    Protocol,
-):
-    """See the module's docstring; tests/contract/test_journal.py holds every journal to it."""
-
-    # ---- many hosts
-    def now(self) -> datetime:
-        """The time that all hosts share: the database's, or this host's where only one has the journal. What stages call their clock."""
-        ...
-
-    def at(self, timestamp: float) -> datetime:
-        """That time when this host's clock showed `timestamp` (seconds since 1970): when a file of this host was written."""
-        ...
-
-    def ahead_s(self) -> float:
-        """How many seconds this host's clock is ahead of that time."""
-        ...
-
-    def leader(self, name: str) -> Leader:
-        """Stand for what is done under `name`: among all processes on this journal one leads, and another soon after its end."""
-        ...
-
-    # ---- instances
-    def instances_of(self, *sop_instance_uids: str) -> list[Instance]:
-        """Every row of these SOP Instance UIDs, in the order in which they came."""
-        ...
-
-    def record(self, news: Sequence[NewInstance], now: datetime) -> list[int]:
-        """Insert all in one transaction; returns their row ids. Idempotent by `blob`."""
-        ...
-
-    def came_again(self, again: Sequence[CameAgain], config_digest: str, now: datetime) -> frozenset[int]:
-        """Known instances came once more: an event each, in one transaction. An open arrival of theirs waits longer. They join the
-        open arrival of their study and peer, or open a revision, when that peer had not sent them yet, when the arrival was routed
-        under another configuration than `config_digest`, when they came for another called AE title, or were restored; else nothing
-        moves. Returned are those (rows) whose bytes retention has deleted meanwhile: nothing was noted of them."""
-        ...
-
-    def restore(self, instance: int, blob: str, header: Header, now: datetime) -> None:
-        """PURGED → the standing before, the bytes lying under the new name `blob`: they were received again `now`, and with them their
-        header. Idempotent by `blob`."""
-        ...
-
-    def set_aside(self, aside: Aside) -> None:
-        """Remember a file that cannot be indexed. Idempotent by `entry`."""
-        ...
-
-    def asides(self, *, limit: int = 1000) -> list[Aside]:
-        """The newest first."""
-        ...
-
-    def asides_near(self, study: str) -> list[Aside]:
-        """What was set aside and names the study, a series of a patient of it, or a patient whom it ever named; the oldest first."""
-        ...
-
-    def note(self, subject: str, subject_id: int, name: str, detail: str, now: datetime) -> None:
-        """An event without a state change (a duplicate, a conflict, a file set aside)."""
-        ...
-
-    def own_results(self, sop_instance_uids: Collection[str]) -> set[str]:
-        """Those of them that jobs of this journal made."""
-        ...
-
-    def other_results(self, study_instance_uid: str) -> list[Instance]:
-        """What other nodes made of a study and somebody sent here, in the order in which it came; purged ones included."""
-        ...
-
-    def results_alone(self, *, study: str | None = None, limit: int = 100) -> list[Instance]:
-        """Of each study of which nothing but `other_results` came, the one that came last, the newest first; of one `study` alone."""
-        ...
-
-    def arrival_instances(self, arrival: int, *, after: int = 0) -> list[Instance]:
-        """The manifest of an arrival, purged instances included, in the order of their rows; of those behind row `after` alone."""
-        ...
-
-    def came(self, study_instance_uid: str) -> dict[str, int]:
-        """How many instances of each series of the study came, whoever sent them, those included that a person has to decide about."""
-        ...
-
-    def one_of_each(self, arrival: int) -> list[Instance]:
-        """Of each series in the manifest of an arrival one instance of each SOP class: what the series is made of."""
-        ...
-
-    def study_instances(self, study_instance_uid: str) -> list[Instance]:
-        """What the arrivals of a study hold now, whoever sent it, purged instances included: each once, none that was replaced; and the
-        study's conflicts, which belong to no arrival."""
-        ...
-
-    def conflicts(self, *, study: str | None = None, limit: int = 1000) -> list[Instance]:
-        """Instances that came with other pixels under a known UID: kept, never analysed. The newest first."""
-        ...
-
-    def related(self, study_instance_uid: str) -> list[Related]:
-        """The series of other studies that headers ever called the same patient's (PatientID with IssuerOfPatientID) as a series of this
-        study, the newest study first; until their headers are forgotten."""
-        ...
-
-    def job_instances(self, job: int) -> list[Instance]: ...
-
-    # ---- arrivals
-    def arrivals(
-        self,
-        *,
-        states: Collection[ArrivalState] = (),
-        due_before: datetime | None = None,
-        study: str | None = None,
-        limit: int = 1000,
-        newest: bool = False,
-    ) -> list[Arrival]:
-        """The oldest first (by `due_at` with `due_before`), so that a stage that takes a few is fair; `newest` first for people."""
-        ...
-
-    def routing_failed(self, arrival: int, code: str, reason: str, config_digest: str, now: datetime, *, most: int) -> int:
-        """Count one more attempt to route a complete arrival that failed, and why; at `most` of them it is parked, under the configuration
-        that it was judged by. How many there were, 0 when it is not complete (any more)."""
-        ...
-
-    def put_back(self, arrival: int, now: datetime) -> None:
-        """Have a parked arrival routed again, as if for the first time.
-
-        Raises
-        ------
-        TransitionRefused
-            It is not parked.
-        """
-        ...
-
-    def to_route(self, limit: int) -> list[Arrival]:
-        """Those in COMPLETE: the oldest of each peer, then the second of each, …: hundreds of one peer hold up no other. Those of
-        which routing failed before stand behind the others."""
-        ...
-
-    def latest_arrival(self, study_instance_uid: str, series_instance_uid: str | None, peer: str | None) -> Arrival | None: ...
-    def shorten(self, arrival: int, due_at: datetime, *, counted: bool = False) -> None:
-        """Move an open arrival's `due_at` nearer, never further; `counted`: because what came meets its sender's count."""
-        ...
-
-    def complete(self, arrival: int, by: Completeness, now: datetime, *, expected_last: datetime | None = None) -> bool:
-        """Freeze the manifest. False when it is not open, or an instance came after `expected_last`."""
-        ...
-
-    def route(
-        self,
-        arrival: int,
-        decisions: Sequence[Decision],
-        jobs: Sequence[NewJob],
-        config_digest: str,
-        now: datetime,
-        *,
-        revised: Mapping[int, str] | None = None,
-        waits: tuple[datetime, str] | None = None,
-        holds: Sequence[NewHold] = (),
-    ) -> list[int]:
-        """COMPLETE → ROUTED with every decision kept and jobs inserted, in one transaction.
-
-        `revised` are arrivals of other studies that this one is a prior of, and why they are to be looked at again: each gets a COMPLETE
-        revision that holds the same instances, unless it is open or was revised meanwhile. Nothing is revised by an arrival that was
-        overtaken: the one that overtook it did.
-
-        With `waits` (until when, and why) a route waits for a series that is missing, or for the rest of one (`holds`): a revision is open
-        from now on that holds the same instances and is due then, unless one is open already. What comes joins it, and then its window is
-        theirs, and what was held is held no more."""
-        ...
-
-    def decisions(self, arrival: int) -> list[Decision]: ...
-    def config_digest(self, arrival: int) -> str | None:
-        """The configuration under which the arrival was routed; None before."""
-        ...
-
-    # ---- operator and history
-    def pause(self, kind: Pausable, name: str, now: datetime) -> None: ...
-    def resume(self, kind: Pausable, name: str, now: datetime) -> bool: ...
-    def paused(self) -> list[tuple[Pausable, str, datetime]]: ...
-    def events(self, subject: str, subject_id: int) -> list[Event]: ...
-
-    # ---- who follows the history
-    def history(self, after: int, now: datetime, limit: int = 500) -> list[Told]:
-        """Events behind number `after` in their order, each when nothing earlier can come any more: a follower misses none."""
-        ...
-
-    def followed(self, name: str) -> int:
-        """Up to which number the follower of this name has come; one that is new begins with what happens from now on."""
-        ...
-
-    def follow(self, name: str, position: int) -> None:
-        """The follower has come to `position`; it never goes back."""
-        ...
-
-    def arrival(self, arrival: int) -> Arrival | None: ...
-    def delivery(self, delivery: int) -> Delivery | None: ...
-    def instances(self, instances: list[int]) -> list[Instance]:
-        """Those of these rows that are still there."""
-        ...
-
-    # ---- health
-    def beat(self, process: str, state: str, now: datetime) -> None: ...
-    def beats(self) -> dict[str, tuple[datetime, str]]: ...
-    def census(self, now: datetime) -> Census:
-        """How much waits, is held, or ended badly, in one moment; as quick with a long history as with a short one."""
-        ...
-
-    def close(self) -> None: ...

@@ -3,32 +3,33 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from itertools import takewhile
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, or_, select, update
 
 from node.domain.instance import Instance, Standing
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal import schema
-from node.journal.buried import alone
-from node.journal.database import Database, rerun
+from node.journal.database import JournalPart, rerun
 from node.journal.instances import read_instances
 from node.journal.patients import forget
 from node.journal.rows import micros
-from node.journal.transitions import note
+from node.journal.tombstones import insert_tombstone, lock_tombstones
+from node.journal.transitions import INSTANCE, move
 
 _instance = schema.instance.c
 _job = schema.job.c
 _delivery = schema.delivery.c
 _OF_A_JOB = re.compile(r"(?:results|findings)/([0-9]{1,18})-")
 _AT_WORK = [JobState.QUEUED.value, JobState.INFERRED.value]
-_ON_ITS_WAY = [DeliveryState.WAITING.value, DeliveryState.DELIVERED.value]
 
 
 def _busy(parked: bool) -> ColumnElement[bool]:
     """Whether a job, or a delivery of it, still needs bytes; without `parked`, what a person may revive needs them too."""
     states = _AT_WORK if parked else [*_AT_WORK, JobState.PARKED.value, JobState.FAILED.value]
-    on_its_way = _ON_ITS_WAY if parked else [*_ON_ITS_WAY, DeliveryState.PARKED.value]
-    return or_(_job.state.in_(states), exists().where(_delivery.job_id == _job.id, _delivery.state.in_(on_its_way)))
+    stopped = [DeliveryState.WAITING.value] if parked else [DeliveryState.WAITING.value, DeliveryState.PARKED.value]
+    on_its_way = or_(_delivery.state.in_(stopped), _delivery.awaits_commitment)
+    return or_(_job.state.in_(states), exists().where(_delivery.job_id == _job.id, on_its_way))
 
 
 def _free_to_go(parked: bool, promised_before: datetime | None) -> tuple[ColumnElement[bool], ...]:
@@ -50,53 +51,54 @@ def _free_to_go(parked: bool, promised_before: datetime | None) -> tuple[ColumnE
     return *free, ~exists().where(promise.instance_id == _instance.id, promise.at >= micros(promised_before))
 
 
-class Retained(Database):
-    """The part of the journal that forgets."""
+class RetainedRows(JournalPart):
+    """What is old enough to go, and which bytes no row wants."""
 
     def purgeable(
         self, received_before: datetime, limit: int = 500, *, parked: bool = False, promised_before: datetime | None = None
     ) -> list[Instance]:
-        """See the port."""
+        """Instances with pixels, oldest first, of arrivals that are ROUTED and whose jobs are all ended and delivered. With `parked`
+        also those of jobs (and deliveries) that are PARKED or FAILED: nobody decided for as long as pixels are kept. With
+        `promised_before` none that this node committed to since: their sender may have deleted them."""
         statement = (
             select(schema.instance)
             .where(_instance.received_at < micros(received_before), *_free_to_go(parked, promised_before))
             .order_by(_instance.received_at, _instance.id)
             .limit(limit)
         )
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return read_instances(connection, statement)
 
     @rerun
     def tombstone(self, instances: Iterable[int], now: datetime, *, promised_before: datetime | None = None) -> None:
-        """See the port."""
+        """Standing PURGED and a tombstone for the blob, committed before it is deleted; the row stays. Instances that something has
+        come to need since `purgeable`, or that this node committed to since `promised_before`, are left alone."""
         wanted = _instance.id.in_(list(instances))
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             # locked first, then looked at: whoever is about to need one of them waits, or is seen
             connection.execute(select(_instance.id).where(wanted).order_by(_instance.id).with_for_update()).all()
             free = select(_instance.id, _instance.standing, _instance.blob).where(wanted, *_free_to_go(True, promised_before))
             for row in connection.execute(free).all():
-                values = {"standing": Standing.PURGED.value, "standing_kept": row.standing}
-                connection.execute(update(schema.instance).where(_instance.id == row.id).values(**values))
-                _bury(connection, row.blob, now)
-                note(connection, "instance", row.id, "instance.purged", row.blob, now)
+                move(connection, INSTANCE, row.id, Standing.PURGED, now, row.blob, standing_kept=row.standing)
+                insert_tombstone(connection, row.blob, now)
 
     @rerun
     def purge_results(self, moved_before: datetime, now: datetime, limit: int = 500) -> int:
-        """See the port."""
+        """Tombstone the objects and findings of jobs that ended (and were delivered) before; returns how many blobs. The rows stay."""
         made = schema.result_object.c
         # whoever has objects has findings, until both go: these are few, however many jobs there ever were
         old = (_job.findings_blob.is_not(None), _job.moved_at < micros(moved_before), ~_busy(parked=True))
         over = select(_job.id, _job.findings_blob).where(*old).order_by(_job.moved_at).limit(limit)
-        with self._writing() as connection:
-            buried = 0
+        with self._database.writing() as connection:
+            tombstoned = 0
             for job in connection.execute(over).all():
                 objects = select(made.id, made.blob).where(made.job_id == job.id, made.purged_at.is_(None))
                 for row in connection.execute(objects).all():
                     connection.execute(update(schema.result_object).where(made.id == row.id).values(purged_at=micros(now)))
-                    buried += _bury(connection, row.blob, now)
+                    tombstoned += insert_tombstone(connection, row.blob, now)
                 connection.execute(update(schema.job).where(_job.id == job.id).values(findings_blob=None))
-                buried += _bury(connection, job.findings_blob, now)
-            return buried
+                tombstoned += insert_tombstone(connection, job.findings_blob, now)
+            return tombstoned
 
     @rerun
     def forget_headers(self, received_before: datetime, limit: int = 500) -> int:
@@ -107,7 +109,7 @@ class Retained(Database):
             _instance.received_at < micros(received_before),
             _instance.header_base.is_not(None),
         )
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             columns = (_instance.id, _instance.header_base, _instance.series_instance_uid)
             rows = connection.execute(select(*columns).where(*old).limit(limit)).all()
             if not rows:
@@ -119,51 +121,73 @@ class Retained(Database):
             forget(connection, {row.series_instance_uid for row in rows})
             return len(rows)
 
+    @rerun
+    def prune_history(self, before: datetime, now: datetime, limit: int = 500, *, followers: Collection[str] = ()) -> int:
+        """Delete the oldest events, those before `before`; returns how many. None goes that one of `followers` has still to tell, and the
+        newest stays: the next one has a greater number. What was done, and what is to be done, is the same afterwards."""
+        event, follower = schema.event.c, schema.follower.c
+        with self._database.reading() as connection:
+            newest = connection.execute(select(func.max(event.id))).scalar()
+            if newest is None:
+                return 0
+            # the newest stays: SQLite gives its number to the next one, and whoever has come that far would pass over that
+            reached = connection.execute(select(func.min(follower.position)).where(follower.name.in_(list(followers)))).scalar()
+            upto = newest - 1 if reached is None else min(newest - 1, reached)
+            # not by their dates alone, of which there is no index: what a clock that was ahead has dated is passed over until then
+            oldest = select(event.id, event.at).where(event.id <= upto, event.at <= micros(now)).order_by(event.id).limit(limit)
+            rows = connection.execute(oldest).all()
+        old = [row.id for row in takewhile(lambda row: row.at < micros(before), rows)]
+        if old:
+            with self._database.writing() as connection:
+                connection.execute(delete(schema.event).where(event.id.in_(old)))
+        return len(old)
+
     def purged_blobs(self, limit: int = 1000) -> Mapping[int, str]:
-        """See the port."""
+        """Tombstone → blob that may still lie there (deleted again after a crash); `swept` ends it."""
         table = schema.tombstone
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return {row.id: row.blob for row in connection.execute(select(table).order_by(table.c.id).limit(limit))}
 
     @rerun
     def swept(self, tombstones: Iterable[int]) -> None:
         """Their blobs are gone."""
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             connection.execute(delete(schema.tombstone).where(schema.tombstone.c.id.in_(list(tombstones))))
 
     @rerun
     def bytes_gone(self, blobs: Collection[str], now: datetime) -> None:
-        """See the port."""
+        """Say of these blobs that their bytes are not there any more, as retention would have."""
         wanted = list(blobs)
         made = schema.result_object.c
-        with self._writing() as connection:
-            for row in connection.execute(select(_instance.id, _instance.standing, _instance.blob).where(_instance.blob.in_(wanted))).all():
+        with self._database.writing() as connection:
+            lost = select(_instance.id, _instance.standing, _instance.blob).where(_instance.blob.in_(wanted))
+            # locked: a sweep may purge one of them at the same time
+            for row in connection.execute(lost.order_by(_instance.id).with_for_update()).all():
                 if row.standing != Standing.PURGED:
-                    values = {"standing": Standing.PURGED.value, "standing_kept": row.standing}
-                    connection.execute(update(schema.instance).where(_instance.id == row.id).values(**values))
-                    note(connection, "instance", row.id, "instance.purged", row.blob, now)
+                    move(connection, INSTANCE, row.id, Standing.PURGED, now, row.blob, standing_kept=row.standing)
             kept = (made.blob.in_(wanted), made.purged_at.is_(None))
             connection.execute(update(schema.result_object).where(*kept).values(purged_at=micros(now)))
             connection.execute(update(schema.job).where(_job.findings_blob.in_(wanted)).values(findings_blob=None))
 
     def kept_blobs(self, blobs: Collection[str]) -> dict[str, bool]:
-        """See the port."""
-        with self._reading() as connection:
+        """Of those that a row names: whether their bytes are still wanted (False: they were purged)."""
+        with self._database.reading() as connection:
             return _kept(connection, blobs)
 
     @rerun
-    def bury(self, blobs: Collection[str], now: datetime) -> list[str]:
-        """See the port."""
-        with self._writing() as connection:
-            alone(connection)
+    def tombstone_unreferenced(self, blobs: Collection[str], now: datetime) -> list[str]:
+        """Tombstones for those that no row wants, which are returned; they are deleted as `purged_blobs` are. A row that would name one
+        from now on is refused (`JournalError`, to be tried again) until `swept`."""
+        with self._database.writing() as connection:
+            lock_tombstones(connection)
             kept = _kept(connection, blobs)
             there = select(schema.tombstone.c.blob).where(schema.tombstone.c.blob.in_(list(blobs)))
             lie_there = set(connection.execute(there).scalars())
-            buried = [blob for blob in blobs if not kept.get(blob, False)]
-            for blob in buried:
+            tombstoned = [blob for blob in blobs if not kept.get(blob, False)]
+            for blob in tombstoned:
                 if blob not in lie_there:
-                    _bury(connection, blob, now)
-            return buried
+                    insert_tombstone(connection, blob, now)
+            return tombstoned
 
 
 def _kept(connection: Connection, blobs: Collection[str]) -> dict[str, bool]:
@@ -179,8 +203,3 @@ def _kept(connection: Connection, blobs: Collection[str]) -> dict[str, bool]:
     for blob in connection.execute(select(_job.findings_blob).where(_job.id.in_(jobs), _job.findings_blob.is_not(None))).scalars():
         found[blob] = True
     return {blob: found[blob] for blob in blobs if blob in found}
-
-
-def _bury(connection: Connection, blob: str, now: datetime) -> int:
-    connection.execute(insert(schema.tombstone).values(blob=blob, at=micros(now)))
-    return 1

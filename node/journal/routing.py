@@ -7,25 +7,27 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, exists, insert, select, update
 
-from node.domain.job import JobKind
+from node.domain.arrival import Arrival
+from node.domain.errors import PixelsGone
+from node.domain.job import JobKind, NewJob
 from node.domain.route import Decision
 from node.domain.shortage import NewHold, Shortage
 from node.domain.state import ArrivalState, JobState
 from node.journal import schema
 from node.journal.arrivals import keep_open, revise
-from node.journal.database import Database, lock_study, rerun
-from node.journal.port import NewJob
-from node.journal.rows import RANKS, micros, to_decision, tried_text
+from node.journal.database import JournalPart, lock_study, rerun
+from node.journal.errors import NoSuchRow
+from node.journal.round_robin import ARRIVAL_WAITS, peers_waiting, place_of
+from node.journal.rows import RANKS, micros, to_arrival, to_decision, tried_text
 from node.journal.sending import cancel_deliveries, insert_deliveries
-from node.journal.transitions import ARRIVAL, JOB, move, note
-from node.journal.turns import place_of
+from node.journal.transitions import ARRIVAL, JOB, move, note, state_of
 
 _arrival = schema.arrival.c
 _job = schema.job.c
 
 
-class Routing(Database):
-    """The part of the journal that turns arrivals into jobs."""
+class Routing(JournalPart):
+    """Arrivals that become jobs: decisions, attempts and the jobs that they insert."""
 
     @rerun
     def route(
@@ -40,9 +42,19 @@ class Routing(Database):
         waits: tuple[datetime, str] | None = None,
         holds: Sequence[NewHold] = (),
     ) -> list[int]:
-        """See the port. When a later revision was routed already nothing is inserted: its jobs know more."""
+        """COMPLETE → ROUTED with every decision kept and jobs inserted, in one transaction.
+
+        `revised` are arrivals of other studies that this one is a prior of, and why they are to be looked at again: each gets a COMPLETE
+        revision that holds the same instances, unless it is open or was revised meanwhile. Nothing is revised by an arrival that was
+        overtaken: the one that overtook it did.
+
+        With `waits` (until when, and why) a route waits for a series that is missing, or for the rest of one (`holds`): a revision is open
+        from now on that holds the same instances and is due then, unless one is open already. What comes joins it, and then its window is
+        theirs, and what was held is held no more.
+
+        When a later revision was routed already nothing is inserted: its jobs know more."""
         revised = revised or {}
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             touched = select(_arrival.study_instance_uid).where(_arrival.id.in_([arrival, *revised]))
             lock_study(connection, *connection.execute(touched).scalars())
             words = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
@@ -67,9 +79,60 @@ class Routing(Database):
     def decisions(self, arrival: int) -> list[Decision]:
         """In the order in which the routes were tried."""
         table = schema.decision
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(select(table).where(table.c.arrival_id == arrival).order_by(table.c.position))
             return [to_decision(row) for row in rows]
+
+    def waiting(self, limit: int) -> list[Arrival]:
+        """Those in COMPLETE: the oldest of each peer, then the second of each, …: hundreds of one peer hold up no other. Those of
+        which routing failed before stand behind the others."""
+        with self._database.reading() as connection:
+            peers = connection.scalars(peers_waiting(schema.arrival, ARRIVAL_WAITS)).all()
+            columns = (_arrival.id, _arrival.attempts)
+            each = (select(*columns).where(ARRIVAL_WAITS, _arrival.peer == peer).order_by(_arrival.id).limit(limit) for peer in peers)
+            found = [connection.execute(of_peer).all() for of_peer in each]
+            # the first of every peer, the second of every peer, …; what failed before behind what has not
+            order = sorted((row.attempts, turn, row.id) for of_peer in found for turn, row in enumerate(of_peer))
+            wanted = [arrival for _, _, arrival in order[:limit]]
+            rows = connection.execute(select(schema.arrival).where(_arrival.id.in_(wanted)))
+            return sorted((to_arrival(row) for row in rows), key=lambda arrival: wanted.index(arrival.id))
+
+    @rerun
+    def failed(self, arrival: int, code: str, reason: str, config_digest: str, now: datetime, *, most: int) -> int:
+        """Count one more attempt to route a complete arrival that failed, and why; at `most` of them it is parked, under the configuration
+        that it was judged by. How many there were, 0 when it is not complete (any more)."""
+        with self._database.writing() as connection:
+            if state_of(connection, ARRIVAL, arrival) is not ArrivalState.COMPLETE:
+                return 0  # its process died behind the commit that routed it
+            attempts = 1 + int(connection.execute(select(_arrival.attempts).where(_arrival.id == arrival)).scalar_one())
+            said = {"attempts": attempts, "code": code, "reason": reason}
+            if attempts >= most:
+                move(connection, ARRIVAL, arrival, ArrivalState.PARKED, now, f"{code} {reason}", config_digest=config_digest, **said)
+            else:
+                connection.execute(update(schema.arrival).where(_arrival.id == arrival).values(**said))
+                note(connection, ARRIVAL.name, arrival, "arrival.retry", f"{code} {reason}", now, code=code)
+            return attempts
+
+    @rerun
+    def put_back(self, arrival: int, now: datetime) -> None:
+        """Have a parked arrival routed again, as if for the first time.
+
+        Raises
+        ------
+        TransitionRefused
+            It is not parked.
+        """
+        with self._database.writing() as connection:
+            fresh = {"attempts": 0, "code": None, "reason": None, "config_digest": None}
+            move(connection, ARRIVAL, arrival, ArrivalState.COMPLETE, now, "by the operator", **fresh)
+
+    def config_digest(self, arrival: int) -> str | None:
+        """The configuration under which the arrival was routed; None before."""
+        with self._database.reading() as connection:
+            row = connection.execute(select(_arrival.config_digest).where(_arrival.id == arrival)).one_or_none()
+            if row is None:
+                raise NoSuchRow(f"there is no arrival {arrival}")
+            return None if row.config_digest is None else str(row.config_digest)
 
 
 def _decision_values(arrival: int, position: int, decision: Decision) -> dict[str, Any]:
@@ -84,6 +147,7 @@ def _decision_values(arrival: int, position: int, decision: Decision) -> dict[st
         "reason": decision.reason,
         "compares": json.dumps(decision.compares),
         "withheld": None if decision.withheld is None else decision.withheld.value,
+        "lacks": decision.lacks,
     }
 
 
@@ -226,14 +290,17 @@ def _join(connection: Connection, job: Row[Any], new: NewJob, now: datetime) -> 
 
 
 def _begin_anew(connection: Connection, job: Row[Any], new: NewJob, now: datetime) -> None:
-    """Queue a job that nobody has tried yet: it ended when it was made, for pixels, an application or a manifest that are others now."""
+    """Queue a job that nobody has tried yet: it ended when it was made, for pixels, an application or a manifest that are others now. Or
+    one that was tried while its pixels were away: after a power loss they may lie in the inbox again, and the worker be first."""
     before = JobState(job.state)
     ends = {JobState.PARKED: new.parked, JobState.NOT_APPLICABLE: new.not_applicable}
-    if before not in ends or job.attempts or ends[before] is not None:
+    tried = job.attempts and job.code != PixelsGone.code
+    if before not in ends or tried or ends[before] is not None:
         return
     was = "parked" if before is JobState.PARKED else "not applicable"
     why = f"what it was {was} for is mended"
-    move(connection, JOB, job.id, JobState.QUEUED, now, why, code=None, reason=None, declined=False, due_at=micros(now))
+    anew = {"code": None, "reason": None, "declined": False, "attempts": 0, "due_at": micros(now)}
+    move(connection, JOB, job.id, JobState.QUEUED, now, why, **anew)
     _end_at_once(connection, job.id, new, now)
 
 

@@ -9,8 +9,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from node.domain.arrival import Arrival, Completeness
-from node.domain.header import Header
-from node.domain.instance import HeldFor, Instance, Standing
+from node.domain.instance import Header, HeldFor, Instance, Standing
 from node.domain.job import Delivery, Job, JobKind, Priority, ResultObject
 from node.domain.route import Decision, Tried, Withheld
 from node.domain.shortage import Lack, Shortage
@@ -77,6 +76,7 @@ def to_arrival(row: Row[Any]) -> Arrival:
         completed_by=None if row.completed_by is None else Completeness(row.completed_by),
         instances=row.instances,
         counted=row.counted_last == row.last_instance_at,
+        waits=row.waits_last == row.last_instance_at,
         waits_for=(row.waits_for or "") if row.waits_last == row.last_instance_at else "",
         attempts=row.attempts,
         code=row.code,
@@ -115,6 +115,10 @@ def to_job(row: Row[Any], routes: Mapping[int, tuple[str, ...]], sinks: Mapping[
         marked=bool(row.marked),
         kind=JobKind(row.kind),
         declined=row.declined,
+        findings_version=row.findings_version,
+        engines_lost=row.engines_lost,
+        delivered_before=row.delivered_before,
+        done_at=_moment_or_none(row.done_at),
     )
 
 
@@ -150,6 +154,8 @@ def to_delivery(row: Row[Any]) -> Delivery:
         reason=row.reason,
         waiting_since=moment(row.waiting_since),
         form=row.form,
+        delivered_at=_moment_or_none(row.delivered_at),
+        awaits_commitment=row.awaits_commitment,
     )
 
 
@@ -175,4 +181,5 @@ def to_decision(row: Row[Any]) -> Decision:
         reason=row.reason,
         compares=tuple(json.loads(row.compares)),
         withheld=None if row.withheld is None else Withheld(row.withheld),
+        lacks=row.lacks,
     )

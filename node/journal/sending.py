@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, or_, select, update
 
 from node.domain.state import DELIVERY_TRANSITIONS, DeliveryState, JobState
 from node.journal import schema
@@ -12,6 +12,12 @@ from node.journal.rows import micros
 from node.journal.transitions import DELIVERY, JOB, move, note, state_of
 
 _delivery = schema.delivery.c
+
+
+def arrived() -> ColumnElement[bool]:
+    """Whether a sink has what a delivery brought, and its commitment where that is asked for."""
+    delivered = and_(_delivery.state == DeliveryState.DELIVERED.value, ~_delivery.awaits_commitment)
+    return or_(_delivery.state == DeliveryState.COMMITTED.value, delivered)
 
 
 def insert_deliveries(connection: Connection, job: int, sinks: Iterable[str], now: datetime) -> list[int]:
@@ -71,6 +77,7 @@ def send_again(connection: Connection, job: int, sinks: Iterable[str] | None, no
     for delivery in again:
         fresh = {
             "round": _delivery.round + 1,
+            "awaits_commitment": False,
             "attempts": 0,
             "form": "",
             "lease": None,
@@ -96,7 +103,6 @@ def settle_job(connection: Connection, job: int, now: datetime) -> None:
     """ENCODED → DONE when nothing of the job is still to arrive."""
     if state_of(connection, JOB, job) is not JobState.ENCODED:
         return
-    arrived = [DeliveryState.COMMITTED.value, DeliveryState.CANCELLED.value]
-    outstanding = exists().where(_delivery.job_id == job, _delivery.state.not_in(arrived))
+    outstanding = exists().where(_delivery.job_id == job, _delivery.state != DeliveryState.CANCELLED.value, ~arrived())
     if not connection.execute(select(outstanding)).scalar():
         move(connection, JOB, job, JobState.DONE, now)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # seconds; a server that is gone without a word is noticed within half a minute by an idle connection, within ten seconds by a busy one
 _CONNECTION: Mapping[str, Any] = {
+    # a database that was made in the C locale (SQL_ASCII) would give bytes where text is meant
+    "client_encoding": "utf8",
     "connect_timeout": 5,
     "keepalives": 1,
     "keepalives_idle": 10,
@@ -99,7 +101,7 @@ class Pooled:
         try:
             found = _identity(connection)
             connection.rollback()
-        except BaseException:
+        except BaseException:  # raised again: no connection stays open behind a question that failed
             connection.close()
             raise
         if self._identity is None:

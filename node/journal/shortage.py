@@ -10,7 +10,7 @@ from node.domain.instance import Standing
 from node.domain.shortage import Hold, Lack, NewHold, RefusedInstance, SeriesCount, Shortage, Shortfalls, TornSeries
 from node.domain.state import ArrivalState
 from node.journal import schema
-from node.journal.database import Database, rerun
+from node.journal.database import JournalPart, rerun
 from node.journal.rows import micros, moment
 
 _refused = schema.refused_instance.c
@@ -22,13 +22,14 @@ _instance = schema.instance.c
 _ASIDE = (Standing.HELD.value, Standing.REFUSED.value)
 
 
-class Short(Database):
-    """The part of the journal that knows what is short."""
+class ShortSeries(JournalPart):
+    """What is owed of series, and which routes wait for it."""
 
     @rerun
     def owe(self, refused: Sequence[RefusedInstance], torn: Sequence[TornSeries]) -> None:
-        """See the port."""
-        with self._writing() as connection:
+        """Remember what the receiver refused, and what broke off. Idempotent; of an instance that is refused again the last time counts.
+        What broke off before an instance of the series came that is journaled already is passed over."""
+        with self._database.writing() as connection:
             for one in refused:
                 key = (_refused.sop_instance_uid == one.sop_instance_uid, _refused.peer == (one.peer or ""))
                 values = {
@@ -57,10 +58,10 @@ class Short(Database):
                     )
 
     @rerun
-    def count_series(self, study_instance_uid: str, peer: str, counts: Mapping[str, int], now: datetime) -> None:
-        """See the port."""
+    def count(self, study_instance_uid: str, peer: str, counts: Mapping[str, int], now: datetime) -> None:
+        """How many instances of each series a peer listed when it was asked now."""
         at = micros(now)
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             for series, count in counts.items():
                 key = (_count.series_instance_uid == series, _count.peer == peer)
                 known = connection.execute(select(_count.listed).where(*key).with_for_update()).scalar()
@@ -72,14 +73,14 @@ class Short(Database):
                     connection.execute(update(schema.series_count).where(*key).values(asked_at=at, **changed))
 
     def shortfalls(self, study_instance_uid: str) -> dict[str, Shortfalls]:
-        """See the port."""
+        """By series of the study, those of which there is anything to say."""
         came = exists().where(_instance.sop_instance_uid == _refused.sop_instance_uid)
         owed_of = (
             select(_refused.series_instance_uid, func.count(distinct(_refused.sop_instance_uid)).label("owed"))
             .where(_refused.study_instance_uid == study_instance_uid, ~came)
             .group_by(_refused.series_instance_uid)
         )
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             owed = {row.series_instance_uid: int(row.owed) for row in connection.execute(owed_of)}
             torn = set(
                 connection.execute(select(_torn.series_instance_uid).where(_torn.study_instance_uid == study_instance_uid)).scalars()
@@ -96,24 +97,24 @@ class Short(Database):
         }
 
     def holds(self, *, study: str | None = None) -> list[Hold]:
-        """See the port."""
+        """The series that routes wait for now, those first that have waited longest."""
         waits = and_(_arrival.state == ArrivalState.RECEIVED.value, _arrival.waits_last == _arrival.last_instance_at)
         statement = _holds().where(waits).order_by(_hold.since, _hold.arrival_id, _hold.series_instance_uid, _hold.route)
         if study is not None:
             statement = statement.where(_arrival.study_instance_uid == study)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return [_to_hold(row) for row in connection.execute(statement)]
 
-    def held_by(self, arrival: int) -> list[Hold]:
-        """See the port."""
-        with self._reading() as connection:
+    def holds_of(self, arrival: int) -> list[Hold]:
+        """What an arrival was kept open for when it was opened, whether it still is or not."""
+        with self._database.reading() as connection:
             return [_to_hold(row) for row in connection.execute(_holds().where(_hold.arrival_id == arrival))]
 
     @rerun
-    def forget_shortfalls(self, before: datetime) -> int:
-        """See the port."""
+    def forget(self, before: datetime) -> int:
+        """Forget what was refused, broke off or was counted before then; how many rows."""
         old = micros(before)
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             gone = 0
             for table, at in (
                 (schema.refused_instance, _refused.at),

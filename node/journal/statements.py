@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, ins
 from node.domain.job import JobKind
 from node.domain.state import ArrivalState, JobState
 from node.journal import schema
-from node.journal.database import Database, lock_study, rerun
+from node.journal.database import JournalPart, lock_study, rerun
 from node.journal.rows import micros
 from node.journal.schema import NEVER
 from node.journal.transitions import JOB, note
@@ -24,20 +24,26 @@ _OLDEST = timedelta(days=3)
 now on, sends none about years of old studies."""
 
 
-class Statements(Database):
-    """The part of the journal that knows what stayed without an answer."""
+class Statements(JournalPart):
+    """Jobs of kind STATEMENT: which studies wait for an answer that no application gives."""
 
     @rerun
-    def state_no_results(self, sinks: Collection[str], now: datetime, *, limit: int = 100) -> list[int]:
-        """See the port."""
+    def insert(self, sinks: Collection[str], now: datetime, *, limit: int = 100) -> list[int]:
+        """Insert a job of kind STATEMENT, QUEUED, for every study and application of which every job that was asked for is parked, has
+        failed, or is later than its deadline, so that no series gave a result; returns them.
+
+        None where an analysis is under way that is not late, or, unless one is, where something of the study is still to be routed; where
+        a result stands (ENCODED or DONE), or a statement that nothing superseded; where none of the jobs was for one of `sinks`; where
+        all of them ended more than three days ago. Its sinks are those of `sinks` that the jobs were for, its instances theirs. Idempotent.
+        """
         if not sinks:
             return []
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             found = connection.execute(_unanswered(sinks, now).limit(limit)).all()
         if not found:
             return []
         made = []
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             lock_study(connection, *(row.study_instance_uid for row in found))
             for row in found:
                 # again, now that nobody else writes of this study

@@ -9,11 +9,10 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, ins
 
 from node.domain.job import JobKind
 from node.domain.profile import Kind
-from node.domain.selection import LEFT_OUT
 from node.domain.state import DeliveryState, JobState
 from node.domain.withdrawal import Rejection, Withdrawal, WithdrawnObject
 from node.journal import schema
-from node.journal.database import Database, lock_study, rerun
+from node.journal.database import JournalPart, lock_study, rerun
 from node.journal.rows import micros
 from node.journal.schema import NEVER
 from node.journal.transitions import JOB, note
@@ -22,19 +21,24 @@ _STANDS = [JobState.ENCODED.value, JobState.DONE.value]
 _ARRIVED = [DeliveryState.DELIVERED.value, DeliveryState.COMMITTED.value]
 
 
-class Withdrawals(Database):
-    """The part of the journal that knows what is to be withdrawn."""
+class Withdrawals(JournalPart):
+    """Jobs of kind WITHDRAWAL: which superseded objects still stand in an archive that has their successor."""
 
     @rerun
-    def withdraw_superseded(self, sinks: Collection[str], now: datetime, *, since: datetime, limit: int = 100) -> list[int]:
-        """See the port."""
+    def insert(self, sinks: Collection[str], now: datetime, *, since: datetime, limit: int = 100) -> list[int]:
+        """Insert a job of kind WITHDRAWAL, QUEUED, for every job that was superseded after `since` and each of `sinks` that has accepted
+        objects of it which no withdrawal names yet; returns them. It is for that sink alone, and names exactly those objects.
+
+        Only where the sink has accepted objects of the successor and has all that it is to get of it: of a result a later one that
+        replaces it, or the statement that stands where the later one gave none; of a statement the result. None while objects of the
+        superseded job are still on their way to the sink. Idempotent."""
         if not sinks:
             return []
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             found = connection.execute(_replaced(sinks, micros(since)).limit(limit)).all()
         if not found:
             return []
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             lock_study(connection, *(row.study_instance_uid for row in found))
             # again, now that nobody else writes of this study
             return [
@@ -43,11 +47,11 @@ class Withdrawals(Database):
                 if connection.execute(_replaced([row.sink], micros(since), row.id)).first() is not None
             ]
 
-    def withdrawal(self, job: int) -> Withdrawal:
-        """See the port."""
+    def get(self, job: int) -> Withdrawal:
+        """What a job of kind WITHDRAWAL withdraws."""
         named, made = schema.withdrawn_object.c, schema.result_object.c
         statement = select(schema.result_object).join(schema.withdrawn_object, named.object_id == made.id).where(named.job_id == job)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             rejection = connection.execute(select(schema.job.c.rejection).where(schema.job.c.id == job)).scalar_one()
             objects = tuple(
                 WithdrawnObject(
@@ -63,12 +67,11 @@ class Withdrawals(Database):
 
 
 def _taken(delivery: Any, made: Any) -> ColumnElement[bool]:
-    """Whether the sink of a delivery ever accepted the object; what it was never sent has a receipt too."""
+    """Whether the sink of a delivery ever accepted the object."""
     receipt = schema.receipt.alias()
     said = receipt.c
-    left_out = said.detail.startswith(LEFT_OUT, autoescape=True)
     # of its own tables alone: by itself the library looks no further out than one level for those of others
-    return exists().where(said.delivery_id == delivery.id, said.object_id == made.id, said.accepted, ~left_out).correlate_except(receipt)
+    return exists().where(said.delivery_id == delivery.id, said.object_id == made.id, said.accepted).correlate_except(receipt)
 
 
 def _stand_at(delivery: Any) -> ColumnElement[bool]:

@@ -37,7 +37,7 @@ _NO_DESCRIPTOR_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class EndpointPage:
     """An answer."""
 
     status: HTTPStatus
@@ -45,9 +45,9 @@ class Page:
     body: bytes
 
 
-def as_json(status: HTTPStatus, content: Mapping[str, Any]) -> Page:
+def as_json(status: HTTPStatus, content: Mapping[str, Any]) -> EndpointPage:
     """An answer in JSON."""
-    return Page(status=status, content_type="application/json", body=json.dumps(content, indent=1).encode() + b"\n")
+    return EndpointPage(status=status, content_type="application/json", body=json.dumps(content, indent=1).encode() + b"\n")
 
 
 class _Phase(Enum):
@@ -76,7 +76,7 @@ class Endpoint:
     the oldest connection of the address that has the most of them is ended.
     """
 
-    def __init__(self, host: str, port: int, pages: Mapping[str, Callable[[], Page]]) -> None:
+    def __init__(self, host: str, port: int, pages: Mapping[str, Callable[[], EndpointPage]]) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -98,7 +98,7 @@ class Endpoint:
         self._visitors: dict[socket.socket, _Visitor] = {}
         self._half: Places[_Visitor] = Places(_MOST_HALF)
         self._answered: Places[_Visitor] = Places(_MOST_ANSWERED)
-        self._made: deque[tuple[list[_Visitor], Page | None]] = deque()
+        self._made: deque[tuple[list[_Visitor], EndpointPage | None]] = deque()
         self._pages = {path: _Maker(path, make, self._is_made) for path, make in pages.items()}
         self._looked_at = 0.0
         self._ending = False
@@ -117,7 +117,7 @@ class Endpoint:
         with contextlib.suppress(OSError):  # it is woken already, or has ended
             self._waker.send(b"\0")
 
-    def _is_made(self, visitors: list["_Visitor"], page: Page | None) -> None:
+    def _is_made(self, visitors: list["_Visitor"], page: EndpointPage | None) -> None:
         self._made.append((visitors, page))
         self._wake()
 
@@ -215,7 +215,7 @@ class Endpoint:
         if (crowded := self._answered.take(visitor, visitor.group)) is not None:
             self._end(crowded)
 
-    def _answer(self, visitor: _Visitor, page: Page | None) -> None:
+    def _answer(self, visitor: _Visitor, page: EndpointPage | None) -> None:
         if visitor.phase is not _Phase.PAGE or visitor.connection not in self._visitors:
             return  # it left meanwhile
         if page is None:
@@ -265,7 +265,7 @@ class Endpoint:
 class _Maker:
     """Makes one page, in a thread of its own, for all who wait for it at that moment."""
 
-    def __init__(self, path: str, make: Callable[[], Page], made: Callable[[list[_Visitor], Page | None], None]) -> None:
+    def __init__(self, path: str, make: Callable[[], EndpointPage], made: Callable[[list[_Visitor], EndpointPage | None], None]) -> None:
         self._make = make
         self._made = made
         self._waiting: list[_Visitor] = []
@@ -297,18 +297,17 @@ class _Maker:
                 waiting, self._waiting = self._waiting, []
             self._made(waiting, self._page())
 
-    def _page(self) -> Page | None:
+    def _page(self) -> EndpointPage | None:
         """The page; None where a defect kept it from being made, which ends the connections."""
         try:
             return self._make()
         except HilumError as failed:
             alarm("metrics.failed", code=failed.code, reason=str(failed))
             return _refusal(HTTPStatus.SERVICE_UNAVAILABLE)
-        except Exception as defect:  # noqa: BLE001
-            # the pages must survive a defect of one of them
+        except Exception as defect:  # noqa: BLE001  (the pages must survive a defect of one of them)
             alarm("metrics.defect", error=type(defect).__name__, trace=trace(defect))
             return None
 
 
-def _refusal(status: HTTPStatus) -> Page:
-    return Page(status=status, content_type="text/plain; charset=utf-8", body=f"{status.phrase.lower()}\n".encode())
+def _refusal(status: HTTPStatus) -> EndpointPage:
+    return EndpointPage(status=status, content_type="text/plain; charset=utf-8", body=f"{status.phrase.lower()}\n".encode())

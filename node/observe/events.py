@@ -6,14 +6,10 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import structlog
 from structlog.typing import EventDict
-
-_heard: dict[str, Callable[[str, Mapping[str, Any]], None]] = {}
-
 
 _QUOTED = re.compile("«[^»]*(?:»|$)")  # what `inference.errors.quoted` puts around values of data sets
 
@@ -89,34 +85,11 @@ _without_patients = _WithoutPatients()
 def event(name: str, **fields: Any) -> None:
     """Something happened that an operator may look for; `name` is stable ("job.inferred"), units stand in the field names."""
     structlog.get_logger().info(name, **fields)
-    _pass_on(name, fields)
 
 
 def alarm(name: str, **fields: Any) -> None:
     """Something happened that an operator must look at."""
     structlog.get_logger().warning(name, **fields)
-    _pass_on(name, fields)
-
-
-def unwritten(name: str, **fields: Any) -> None:
-    """The same as `event` for whoever listens; the log has had enough of it."""
-    _pass_on(name, fields)
-
-
-def hear(names: Collection[str], listener: Callable[[str, Mapping[str, Any]], None]) -> None:
-    """Have `listener` called with each event of these names that this process tells from now on, in the thread that tells it."""
-    _heard.update(dict.fromkeys(names, listener))
-
-
-def hear_no_more() -> None:
-    """Forget every listener."""
-    _heard.clear()
-
-
-def _pass_on(name: str, fields: Mapping[str, Any]) -> None:
-    listener = _heard.get(name)
-    if listener is not None:
-        listener(name, fields)
 
 
 def trace(defect: BaseException) -> list[str]:

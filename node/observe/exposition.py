@@ -1,4 +1,4 @@
-"""The regions of a family and the facts of the moment as the text that Prometheus reads (exposition format 0.0.4)."""
+"""The regions of a node and the facts of the moment as the text that Prometheus reads (exposition format 0.0.4)."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -7,15 +7,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import Metric as Family
 
-from node.observe.cells import Cells
 from node.observe.instruments import Gauge, Histogram, Merge, Metric, Sample, declared, samples
+from node.observe.shared_memory import SharedCells
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 _MERGED: Mapping[Merge, Callable[[Sequence[float]], float]] = {Merge.SUM: math.fsum, Merge.MIN: min, Merge.MAX: max}
 
 
-def text(regions: Iterable[Cells], facts: Sequence[Sample]) -> bytes:
+def text(regions: Iterable[SharedCells], facts: Sequence[Sample]) -> bytes:
     """One exposition: what the processes counted, added up, and `facts`."""
     gathered: dict[str, dict[tuple[str, ...], list[tuple[float, ...]]]] = {}
     for sample in (sample for region in regions for sample in samples(region)):

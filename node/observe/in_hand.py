@@ -1,7 +1,7 @@
-"""In hand: what a process is at, in the memory that the supervisor lends, so that its successor knows over what it died."""
+"""Work in hand of a process, in shared memory of the supervisor, so that its successor knows over what it died."""
 
-from node.observe.cells import Cells
-from node.observe.instruments import lent
+from node.observe.instruments import process_memory
+from node.observe.shared_memory import SharedCells
 
 _KEPT = 8
 _BEGINS = b"in hand "
@@ -14,8 +14,8 @@ class InHand:
     below 2**53; 0 is none.
     """
 
-    def __init__(self, name: str, cells: Cells | None = None) -> None:
-        self._cells = cells or lent()
+    def __init__(self, name: str, cells: SharedCells | None = None) -> None:
+        self._cells = cells or process_memory()
         place = self._cells.place(_BEGINS + name.encode(), 1 + 2 * _KEPT)
         assert place is not None, "one of the first series of a region finds room"
         self._place = place
@@ -54,6 +54,6 @@ class InHand:
         return range(self._place + 1, self._place + 1 + 2 * _KEPT, 2)
 
 
-def excuse(cells: Cells) -> None:
+def excuse(cells: SharedCells) -> None:
     """The process that counts in them was ended on purpose: nothing that it had in hand is to blame."""
     cells.put_first(lambda key: key.startswith(_BEGINS), 0.0)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from node.observe.cells import Cells
+from node.observe.shared_memory import SharedCells
 
 _SEPARATOR = "\x1f"
 _LONGEST_LABEL = 100
@@ -127,13 +127,13 @@ class Fact(Metric):
 
 @dataclass(slots=True)
 class _Home:
-    """Where this process counts: memory of its own, until its parent lends it a region."""
+    """Where this process counts: memory of its own, until its parent gives it a shared region."""
 
-    cells: Cells
+    cells: SharedCells
 
 
 _DECLARED: dict[str, Metric] = {}
-_home = _Home(Cells.alone())
+_home = _Home(SharedCells.alone())
 
 
 def declared() -> tuple[Metric, ...]:
@@ -141,14 +141,14 @@ def declared() -> tuple[Metric, ...]:
     return tuple(_DECLARED.values())
 
 
-def count_in(cells: Cells) -> None:
+def count_in(cells: SharedCells) -> None:
     """From now on this process counts in `cells`; call before anything is counted."""
     _home.cells = cells
     for metric in _DECLARED.values():
         metric.forget()
 
 
-def lent() -> Cells:
+def process_memory() -> SharedCells:
     """The region that this process counts in."""
     return _home.cells
 
@@ -158,14 +158,14 @@ def counted() -> list[Sample]:
     return list(samples(_home.cells))
 
 
-def samples(cells: Cells) -> Iterator[Sample]:
+def samples(cells: SharedCells) -> Iterator[Sample]:
     """What a region holds."""
     for key, values in cells.read():
         name, *labels = key.decode("utf-8", "replace").split(_SEPARATOR)
         yield Sample(name=name, labels=tuple(labels), values=values)
 
 
-def end_of_process(cells: Cells) -> None:
+def end_of_process(cells: SharedCells) -> None:
     """Forget what a process that has ended said of itself; what it counted stays."""
     gauges = {name.encode() for name, metric in _DECLARED.items() if isinstance(metric, Gauge)}
     cells.blank(lambda key: key.partition(_SEPARATOR.encode())[0] in gauges)

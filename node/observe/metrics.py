@@ -1,7 +1,7 @@
 """Every metric of the node, declared once, with its help: docs/reference/metrics.md is made from this file.
 
 Counted where things happen, in the process that does them, at well under a microsecond's cost beside a flush of milliseconds; the
-supervisor adds up its family. What stands in the journal (how deep queues are) is looked up when somebody asks, and never counted twice.
+supervisor adds up its processes. What stands in the journal (how deep queues are) is looked up when somebody asks, and never counted twice.
 """
 
 from node.observe.instruments import Counter, Fact, Gauge, Histogram, Merge
@@ -165,7 +165,7 @@ STUDY = Histogram(
 STAGE = Histogram("hilum_stage_seconds", "One turn of a stage that moved something.", "stage", buckets=_STEP_S)
 STAGE_FAILURES = Counter("hilum_stage_failures_total", "Turns of a stage that failed; it pauses and is turned again.", "stage", "code")
 WAKE_UPS = Counter("hilum_wake_ups_total", "Times that a process woke: ring (another told it), or sweep (nobody did).", "bell", "by")
-PROCESS_UP = Fact("hilum_process_up", "1 while a process of the family runs and gives signs of life.", "process")
+PROCESS_UP = Fact("hilum_process_up", "1 while a process of the node runs and gives signs of life.", "process")
 PROCESS_RESTARTS = Fact(
     "hilum_process_restarts_total", "Times that a process ended by itself and was started again.", "process", kind="counter"
 )

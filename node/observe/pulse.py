@@ -1,4 +1,4 @@
-"""Signs of life in the memory that the supervisor lends: that the loops of a process turn.
+"""Signs of life in shared memory of the supervisor: that the loops of a process turn.
 
 The beats in the journal are others: they need a journal that answers, and are for `hilum doctor`.
 """
@@ -11,8 +11,8 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from node.observe.cells import Cells
 from node.observe.events import alarm
+from node.observe.shared_memory import SharedCells
 
 _KEY = b"pulse"  # no declared metric: it is never exposed
 _EVERY_S = 1.0
@@ -80,7 +80,7 @@ class Pulse:
     Made by the supervisor before the process attaches to the region, so that both look at one place.
     """
 
-    def __init__(self, cells: Cells) -> None:
+    def __init__(self, cells: SharedCells) -> None:
         place = cells.place(_KEY, 1)
         assert place is not None, "the first series of a region finds room"
         self._cells, self._place = cells, place

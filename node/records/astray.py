@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from node.domain.header import Header
-from node.domain.instance import Instance
+from node.dicom.header import names_no_study
+from node.domain.instance import Header, Instance
 from node.domain.patient import Patient
-from node.flow.header import names_no_study
 from node.records.words import stamp
 
 if TYPE_CHECKING:
-    from node.journal.port import Aside, Journal
+    from node.journal.journal import Journal
+from node.journal.port import Aside
 
 _MOST = 20
 """Other studies of the patient that are looked at, the newest."""
@@ -31,19 +31,24 @@ def astray(journal: "Journal", study: str, members: Sequence[Instance]) -> list[
         return began is not None and ended is not None and began - _MEANWHILE <= at <= ended + _MEANWHILE
 
     found = []
-    for one in journal.asides_near(study):
+    for one in journal.instances.asides_near(study):
         patient = Patient(patient_id=one.patient_id, issuer=one.issuer)
         named = one.study_instance_uid == study or one.series_instance_uid in series
         if named or _same_order(patient, one.accession, orders, meanwhile=near(one.at)):
             found.append(_aside(one))
-    others = dict.fromkeys(one.study_instance_uid for one in journal.related(study))
+    others = dict.fromkeys(one.study_instance_uid for one in journal.patients.related(study))
     for other in list(others)[:_MOST]:
         # one instance tells, and years of a patient are not read for a page
         first = next(
-            (one for latest in journal.arrivals(study=other, newest=True, limit=1) for one in journal.one_of_each(latest.id)), None
+            (
+                one
+                for latest in journal.arrivals.find(study=other, newest=True, limit=1)
+                for one in journal.instances.one_of_each(latest.id)
+            ),
+            None,
         )
         if first and _nameless(first) and _same_order(*_orders(first.header), orders, meanwhile=near(first.received_at)):
-            found.append(_study(first, sum(journal.came(other).values())))
+            found.append(_study(first, sum(journal.instances.count_by_series(other).values())))
     return found
 
 

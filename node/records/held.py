@@ -8,7 +8,7 @@ from node.domain.instance import HeldFor, Instance
 from node.records.words import stamp
 
 if TYPE_CHECKING:
-    from node.journal.port import Journal
+    from node.journal.journal import Journal
 
 HELD = "held"
 RESULTS = "results"
@@ -75,27 +75,27 @@ def studies_of_results(opened: "Journal", limit: int) -> list[dict[str, Any]]:
             **_WITHOUT_ARRIVAL,
             "study_uid": one.study_instance_uid,
             "state": RESULTS,
-            "reason": f"{len(opened.other_results(one.study_instance_uid))} received; all say that hilum made them, and this node did not: "
-            "kept, never analysed",
+            "reason": f"{len(opened.instances.other_results(one.study_instance_uid))} received; all say that hilum made them, and this "
+            "node did not: kept, never analysed",
             "peer": one.peer,
             "called": one.called_ae,
             "received_at": stamp(one.received_at),
         }
-        for one in opened.results_alone(limit=limit)
-        if not opened.held_instances(study=one.study_instance_uid, limit=1)
+        for one in opened.instances.results_alone(limit=limit)
+        if not opened.held.find(study=one.study_instance_uid, limit=1)
     ]
 
 
 def held_studies(opened: "Journal") -> list[dict[str, Any]]:
     """Studies of which nothing but held instances came: no arrival tells of them."""
     studies: dict[str, int] = {}
-    for one in opened.held_series():
+    for one in opened.held.by_series():
         studies[one.study_instance_uid] = studies.get(one.study_instance_uid, 0) + one.instances
     found: list[dict[str, Any]] = []
     for uid, many in studies.items():
-        if opened.arrivals(study=uid, limit=1):
+        if opened.arrivals.find(study=uid, limit=1):
             continue
-        held = opened.held_instances(study=uid)
+        held = opened.held.find(study=uid)
         if not held:
             continue  # a person decided about it in this moment
         first = held[0]

@@ -3,47 +3,46 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from node.dicom.uid import device_uid
 from node.domain.arrival import Arrival
-from node.domain.header import Header
-from node.domain.instance import Instance, Standing
+from node.domain.instance import Header, Instance, Standing
 from node.domain.numbering import numbering_remarks
-from node.domain.route import Decision
-from node.domain.uid import device_uid
-from node.flow.routing import is_image
 from node.records.astray import astray
+from node.records.decisions import decision_record
 from node.records.held import held_records
 from node.records.jobs import event_record, page
 from node.records.remedies import remedy
-from node.records.waiting import incomplete, waits
+from node.records.studies import incomplete, waits
 from node.records.words import stamp
+from node.routing.decisions import is_image
 
 if TYPE_CHECKING:
-    from node.journal.port import Journal
+    from node.journal.journal import Journal
 
 
 def passport(journal: "Journal", study: str) -> dict[str, Any]:
     """Everything that the journal knows of a study, for scripts and for pages. No patient name and no patient identifier."""
-    arrivals = journal.arrivals(study=study)
-    jobs = [page(journal, job) for job in journal.jobs(study=study)]
-    members = {one.id: one for arrival in arrivals for one in journal.arrival_instances(arrival.id)}
+    arrivals = journal.arrivals.find(study=study)
+    jobs = [page(journal, job) for job in journal.jobs.find(study=study)]
+    members = {one.id: one for arrival in arrivals for one in journal.instances.of_arrival(arrival.id)}
     lines = [
         {**event_record(event), "subject": f"{subject} {number}"}
         for subject, number in [("arrival", one.id) for one in arrivals] + [("job", job["id"]) for job in jobs]
-        for event in journal.events(subject, number)
+        for event in journal.events.of(subject, number)
     ]
     for job in jobs:
-        for delivery in journal.deliveries(job=job["id"]):
+        for delivery in journal.deliveries.find(job=job["id"]):
             about = f"to {delivery.sink}"
-            lines += [{**event_record(event), "subject": about} for event in journal.events("delivery", delivery.id)]
+            lines += [{**event_record(event), "subject": about} for event in journal.events.of("delivery", delivery.id)]
     return {
         "study_uid": study,
         "arrivals": [_arrival(journal, one) for one in arrivals],
         "series": _series(list(members.values())),
-        "incomplete": incomplete(journal.holds(study=study)),
-        "conflicts": [_conflict(one) for one in journal.conflicts(study=study)],
-        "held": held_records(journal.held_instances(study=study)),
+        "incomplete": incomplete(journal.shortage.holds(study=study)),
+        "conflicts": [_conflict(one) for one in journal.instances.conflicts(study=study)],
+        "held": held_records(journal.held.find(study=study)),
         "astray": astray(journal, study, list(members.values())),
-        "other_results": [_other_result(one, jobs) for one in journal.other_results(study)],
+        "other_results": [_other_result(one, jobs) for one in journal.instances.other_results(study)],
         "jobs": jobs,
         "events": sorted(lines, key=lambda line: str(line["at"])),
     }
@@ -68,20 +67,8 @@ def _arrival(journal: "Journal", one: Arrival) -> dict[str, Any]:
         "code": one.code,
         "reason": one.reason,
         "remedy": None if one.code is None else remedy(one.code),
-        "config_digest": journal.config_digest(one.id),
-        "decisions": [decision_record(decision) for decision in journal.decisions(one.id)],
-    }
-
-
-def decision_record(one: Decision) -> dict[str, Any]:
-    """What a route came to on a series, condition by condition."""
-    return {
-        "route": one.route,
-        "series_uid": one.series_instance_uid,
-        "matched": one.matched,
-        "chosen": one.chosen,
-        "reason": one.reason,
-        "conditions": [{"key": t.key, "expected": t.expected, "found": t.found, "held": t.held} for t in one.tried],
+        "config_digest": journal.routing.config_digest(one.id),
+        "decisions": [decision_record(decision) for decision in journal.routing.decisions(one.id)],
     }
 
 

@@ -1,19 +1,25 @@
-"""One study in a list: where it stands, from all of its arrivals and jobs."""
+"""One study in a list: where it stands, from all of its arrivals and jobs, and what its routes wait for."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from node.domain.arrival import Arrival
 from node.domain.job import Job
+from node.domain.shortage import Hold
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.records.held import held_briefly
 from node.records.jobs import why
-from node.records.waiting import INCOMPLETE, WAITS, in_words, incomplete, short_in_words, waits
-from node.records.words import stamp
+from node.records.words import stamp, when
 
 if TYPE_CHECKING:
-    from node.journal.port import Aside, Journal
+    from node.journal.journal import Journal
+from node.journal.port import Aside
 
+WAITS = "waits"
+"""The state of a study of which nothing more is expected but what a route waits for."""
+INCOMPLETE = "incomplete"
+"""The state of a study of which a series is known to be short, while routes wait for its rest."""
 _WORST = (
     JobState.PARKED,
     JobState.FAILED,
@@ -34,19 +40,19 @@ _DECIDED_BY_A_PERSON = (JobState.PARKED, JobState.FAILED)
 def study_record(opened: "Journal", uid: str, arrivals: Sequence[Arrival]) -> dict[str, Any]:
     """One study for scripts; `arrivals` are its own, newest first."""
     newest = arrivals[0]
-    jobs = [job for job in opened.jobs(study=uid) if job.state is not JobState.SUPERSEDED]
+    jobs = [job for job in opened.jobs.find(study=uid) if job.state is not JobState.SUPERSEDED]
     worst = min(jobs, key=lambda job: _WORST.index(job.state), default=None)
-    deliveries = [] if worst is None else opened.deliveries(job=worst.id)
+    deliveries = [] if worst is None else opened.deliveries.find(job=worst.id)
     waiting = {one.id: found for one in arrivals if (found := waits(one)) is not None}
     soonest = min(waiting.values(), key=lambda one: str(one["until"]), default=None)
-    short = incomplete(opened.holds(study=uid)) if waiting else []
+    short = incomplete(opened.shortage.holds(study=uid)) if waiting else []
     open_states = [one.state for one in arrivals if one.state is not ArrivalState.ROUTED and one.id not in waiting]
     state: str = open_states[0].value if open_states else worst.state.value if worst is not None else newest.state.value
     if soonest is not None and not open_states and (worst is None or worst.state not in _DECIDED_BY_A_PERSON):
         state = INCOMPLETE if short else WAITS
     if any(one.state is DeliveryState.PARKED for one in deliveries):
         state = DeliveryState.PARKED.value  # a person decides, as about a parked job
-    held = opened.held_instances(study=uid)
+    held = opened.held.find(study=uid)
     code, reason = (None, None) if worst is None else why(worst, deliveries)
     parked = next((one for one in arrivals if one.state is ArrivalState.PARKED), None)
     if parked is not None:
@@ -54,7 +60,7 @@ def study_record(opened: "Journal", uid: str, arrivals: Sequence[Arrival]) -> di
     if code is None and short:
         reason = short_in_words(short[0])
     elif code is None and soonest is not None:
-        reason = in_words(soonest)
+        reason = waits_in_words(soonest)
     elif not jobs and newest.state is ArrivalState.ROUTED:
         reason = _why_nothing_ran(opened, newest)
     return {
@@ -67,7 +73,7 @@ def study_record(opened: "Journal", uid: str, arrivals: Sequence[Arrival]) -> di
         "called": newest.called_ae,
         "instances": newest.instances if newest.series_instance_uid is None else sum(_latest_by_series(arrivals)),
         "attempts": 0 if parked is None else parked.attempts,
-        "conflicts": len(opened.conflicts(study=uid)),
+        "conflicts": len(opened.instances.conflicts(study=uid)),
         "held": len(held),
         "held_because": held_briefly(held),
         "revision": newest.revision,
@@ -98,7 +104,7 @@ def _brief(job: Job) -> dict[str, Any]:
 
 
 def _why_nothing_ran(opened: "Journal", arrival: Arrival) -> str:
-    decisions = opened.decisions(arrival.id)
+    decisions = opened.routing.decisions(arrival.id)
     if not decisions:
         return "no routes are configured"
     # every route says why of every series; the nearest miss tells most, its first unmet condition enough for a list
@@ -118,3 +124,38 @@ def aside_record(one: "Aside") -> dict[str, Any]:
         "entry": one.entry,
         "received_at": stamp(one.at),
     }
+
+
+def waits(arrival: Arrival) -> dict[str, Any] | None:
+    """For scripts: `for` what a route waits, in words, and `until` when; None where the arrival does not wait."""
+    if arrival.state is not ArrivalState.RECEIVED or not arrival.waits:
+        return None
+    return {"for": arrival.waits_for, "until": stamp(arrival.due_at)}
+
+
+def incomplete(holds: Sequence[Hold]) -> list[dict[str, Any]]:
+    """For scripts: the series that are known to be short, and until when which route waits for the rest."""
+    return [
+        {
+            "series_uid": one.series_instance_uid,
+            "route": one.route,
+            "why": one.shortage.lack.value,
+            "came": one.shortage.came,
+            "expected": one.shortage.expected,
+            "since": stamp(one.since),
+            "until": stamp(one.until),
+            "says": one.shortage.sentence,
+        }
+        for one in holds
+    ]
+
+
+def short_in_words(one: dict[str, Any]) -> str:
+    """For people: what came of the series, until when its route waits, and how it is run now."""
+    until = when(datetime.fromisoformat(one["until"]))
+    return f"incomplete: {one['says']} (series {one['series_uid']}); route {one['route']} waits until {until}"
+
+
+def waits_in_words(waiting: dict[str, Any]) -> str:
+    """For people: until when, and what is missing."""
+    return f"a route waits until {when(datetime.fromisoformat(waiting['until']))}: {waiting['for']}"

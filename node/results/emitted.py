@@ -1,60 +1,16 @@
-"""What an application may emit for a profile, as presentation contexts: known from its manifest, before anything was found."""
+"""Presentation contexts of what an application may emit for a profile: known from its manifest, before anything was found."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pydicom.uid import (
-    Comprehensive3DSRStorage,
-    EncapsulatedPDFStorage,
-    EnhancedSRStorage,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    KeyObjectSelectionDocumentStorage,
-    ParametricMapStorage,
-    SecondaryCaptureImageStorage,
-    SegmentationStorage,
-    SpatialRegistrationStorage,
-)
-
-from inference.applications.port import (
-    Application,
-    DerivedOutput,
-    ExplanationOutput,
-    LocationOutput,
-    Output,
-    RegistrationOutput,
-    SaliencyOutput,
-    SegmentOutput,
-)
-from node.domain.context import LABEL_MAP_STORAGE, Context
+from inference.applications.port import Application
+from node.domain.context import Context
 from node.domain.profile import Form, Kind, Profile
-from node.results.images.derived_acquired import CLASSIC
-from node.results.masks.seg_forms import LABEL_MAPS, SYNTAXES
+from node.results.kind import EXPLICIT_VR_LITTLE_ENDIAN
+from node.results.kinds import KINDS
+from node.results.segmentation import LABEL_MAPS, SEGMENTATION
 
-_CLASSES = {
-    Kind.SR: Comprehensive3DSRStorage,
-    Kind.DETECTIONS: Comprehensive3DSRStorage,
-    Kind.SC: SecondaryCaptureImageStorage,
-    Kind.OVERLAY: SecondaryCaptureImageStorage,
-    Kind.MAP: ParametricMapStorage,
-    Kind.REGISTRATION: SpatialRegistrationStorage,
-    Kind.NARRATIVE: EnhancedSRStorage,
-    Kind.PDF: EncapsulatedPDFStorage,
-    Kind.EXPLANATION: SecondaryCaptureImageStorage,
-    Kind.EXPLANATION_MAP: ParametricMapStorage,
-    Kind.STATEMENT: EnhancedSRStorage,
-    Kind.WITHDRAWAL: KeyObjectSelectionDocumentStorage,
-}
-_NEEDS: dict[Kind, tuple[type[Output], ...]] = {
-    Kind.DETECTIONS: (LocationOutput,),
-    Kind.OVERLAY: (SaliencyOutput,),
-    Kind.MAP: (SaliencyOutput,),
-    Kind.DERIVED: (DerivedOutput,),
-    Kind.REGISTRATION: (RegistrationOutput,),
-    Kind.EXPLANATION: (ExplanationOutput,),
-    Kind.EXPLANATION_MAP: (ExplanationOutput,),
-}
-"""Which of its outputs an application must declare for a kind; the others come from any."""
+IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,35 +44,29 @@ def emitted(application: Application, profile: Profile) -> list[Emitted]:
 
 
 def _emitted(application: Application, profile: Profile) -> Iterator[Emitted]:
-    if profile.form is not None and _declares(application, SegmentOutput):
-        yield _masks(profile.form)
-    for kind in Kind:
-        if kind in profile.kinds and (kind not in _NEEDS or _declares(application, *_NEEDS[kind])):
-            for sop_class in _derived_classes(application) if kind is Kind.DERIVED else [_CLASSES[kind]]:
-                yield Emitted(kind=kind, wanted=_plain(sop_class)[0], decompressed=_plain(sop_class))
+    declared = {type(one).__name__ for one in application.outputs}
+    for record in KINDS:
+        if record.needs is not None and record.needs not in declared:
+            continue
+        if record.kind is Kind.SEG:
+            if profile.form is not None:
+                yield _masks(profile.form)
+        elif record.kind in profile.kinds:
+            for sop_class in record.classes_of(application):
+                yield Emitted(kind=record.kind, wanted=_plain(sop_class)[0], decompressed=_plain(sop_class))
 
 
 def _masks(form: Form) -> Emitted:
-    sop_class = LABEL_MAP_STORAGE if form in LABEL_MAPS else SegmentationStorage
-    wanted = Context(sop_class_uid=str(sop_class), transfer_syntax_uid=str(SYNTAXES.get(form, ExplicitVRLittleEndian)))
+    sop_class, syntax = SEGMENTATION.forms[form]
     return Emitted(
         kind=Kind.SEG,
-        wanted=wanted,
+        wanted=Context(sop_class_uid=sop_class, transfer_syntax_uid=syntax),
         decompressed=_plain(sop_class) if form in LABEL_MAPS or form is Form.BINARY else (),
-        instead=() if form is Form.BINARY else _plain(SegmentationStorage),
+        instead=() if form is Form.BINARY else _plain(SEGMENTATION.sop_class_uid),
     )
-
-
-def _declares(application: Application, *outputs: type[Output]) -> bool:
-    return any(isinstance(one, outputs) for one in application.outputs)
-
-
-def _derived_classes(application: Application) -> list[str]:
-    """Derived images have their source's class."""
-    return [sop_class for sop_class, modality in CLASSIC.items() if modality in application.accepts.modality]
 
 
 def _plain(sop_class: str) -> tuple[Context, ...]:
     return tuple(
-        Context(sop_class_uid=str(sop_class), transfer_syntax_uid=str(one)) for one in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+        Context(sop_class_uid=sop_class, transfer_syntax_uid=one) for one in (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
     )

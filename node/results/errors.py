@@ -1,4 +1,4 @@
-"""Why a result object was not made, or did not pass its check; nothing of it has left the node."""
+"""Errors of result objects that cannot be made, or do not pass their check; nothing of them has left the node."""
 
 from node.domain.errors import ResultError
 
@@ -44,20 +44,6 @@ class ResultTooLong(ResultError):
 
     code = "HLM-5007"
     remedy = "Route series of fewer slices to the application, or ask its author for fewer segments: no object holds such masks."
-
-
-class SourcesUnfit(ResultError):
-    """The headers of the sources and the volume that was analysed do not belong together."""
-
-    code = "HLM-5010"
-    remedy = "Run `hilum jobs retry JOB`: the series is analysed again. If it stays, report this as a defect."
-
-
-class SourcesNameless(SourcesUnfit):
-    """The sources say to no study, or to no series, that they belong."""
-
-    code = "HLM-5011"
-    remedy = "Send the series again with the study and series UIDs that were taken from it, or cancel the job."
 
 
 class MapDiffers(ResultError):

@@ -1,9 +1,8 @@
-"""Who a result object is: series, equipment, dates and times; everything from the encoding, nothing from the clock or the dice.
+"""Identity of a result object: series and its description, equipment, dates and times; all from the encoding, nothing from a clock.
 
 Its UIDs follow from its bytes (`node.results.part10`).
 """
 
-import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
@@ -13,44 +12,66 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from inference.codes import Code
+from node.dicom.uid import derive_uid
 from node.domain.profile import Kind
-from node.domain.uid import derive_uid
-from node.results.codes import item
-from node.results.description import description_of
+from node.results.items import item
+from node.results.kinds import record_of
 from node.results.normalise import CHARACTER_SET, text
 from node.results.part10 import INSTANCE_TO_COME, SERIES_TO_COME, named
 from node.results.pixels import Pixels
 from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
 
+LONGEST_LO = 64
+"""Characters of an LO element (PS3.5 6.2)."""
+_SHORTEST_NOUN = 16
+"""So much of what it is stays readable, as long as marks and the kind of object leave it room."""
+
+
+def description_of(encoding: Encoding, what: str) -> str:
+    """ "Brain volume SEG, mr-brain 1.0.0 [echo 1]", behind the marks of what a reader must know first.
+
+    Of what is too long, application and version are cut first, which stand in the equipment of every object too, then the noun; never
+    what kind of object it is, nor a mark, nor, while those leave room, the part.
+
+    Parameters
+    ----------
+    what
+        What kind of object it is, to people.
+    """
+    marks = "".join(f"{one.mark}: " for one in encoding.findings.cautions if one.mark)
+    part = f" [{encoding.part}]" if encoding.part else ""
+    application = encoding.application
+    software = f", {application.name} {application.version}"
+    noun = application.noun or application.title
+    free = max(LONGEST_LO - len(marks) - len(what) - 1, 0)
+    noun = _words(noun, min(max(free - len(part) - len(software), _SHORTEST_NOUN), free))
+    lead = f"{marks}{noun} {what}" if noun else f"{marks}{what}"
+    room = LONGEST_LO - len(lead) - len(part)
+    # the name without its version before nothing of it, and half a name never
+    said = next((one for one in (software, software.rpartition(" ")[0]) if len(one) <= room), "")
+    return f"{lead}{said}{part}"[:LONGEST_LO].rstrip()
+
+
+def _words(text: str, most: int) -> str:
+    """The text, cut behind its last whole word that fits."""
+    if len(text) <= most:
+        return text
+    kept = text[: most + 1].rpartition(" ")[0]
+    return (kept or text[:most]).rstrip(" ,;:(")
+
+
 MANUFACTURER = "hilum"
 """The index stage knows the node's own results by it, beside the purpose (109102, DCM) of the contributing equipment."""
 
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 
-_SERIES_OF_KIND = {
-    "seg": 1,
-    "sr": 2,
-    "sr-study": 3,
-    "sc": 4,
-    "detections": 5,
-    "map": 6,
-    "overlay": 7,
-    "derived": 8,
-    "registration": 9,
-    "narrative": 0,
-    "pdf": 0,
-    "explanation": 7,
-    "explanation-map": 6,
-    "statement": 0,
-    "withdrawal": 0,
-}
-"""One digit; the documents share the one that was left, and explanations those of the maps that say where."""
+_GREATEST_IS = 2**31 - 1
 _OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class ResultIdentity:
     """What people tell one result object by, and what holds the places of its UIDs, which follow from its bytes (`encoded`).
 
     One object makes one series: viewers show the last of several only.
@@ -64,20 +85,20 @@ class Identity:
     series_instance_uid: str = SERIES_TO_COME
 
 
-def identify(encoding: Encoding, sources: Sources, kind: str, noun: str, *, label: str = "") -> Identity:
+def identify(encoding: Encoding, sources: Sources, kind: Kind, noun: str, *, label: str = "", number: int = 0) -> ResultIdentity:
     """Describe one object, which has no UIDs yet.
 
     Parameters
     ----------
-    kind
-        "seg", "sr", "sr-study" (a report without segments) or "sc".
     noun
         What kind of object it is to people; stands in the series description behind what it is about.
     label
         Of a map or a derived image: which of the findings it shows.
+    number
+        Which of the kind's numbers in Series Numbers it has.
     """
-    return Identity(
-        series_number=_series_number(sources, encoding.application.name, kind),
+    return ResultIdentity(
+        series_number=series_number(sources, encoding.application.series, record_of(kind).series[number]),
         description=description_of(encoding, noun),
         part=encoding.part,
         label=label,
@@ -94,7 +115,7 @@ def uid_within(encoding: Encoding, *what: str) -> str:
     return derive_uid(*what, *_inputs(encoding))
 
 
-def stamp(dataset: Dataset, encoding: Encoding, sources: Sources, identity: Identity) -> None:
+def stamp(dataset: Dataset, encoding: Encoding, sources: Sources, identity: ResultIdentity) -> None:
     """Write the attributes that every result has in common, over whatever the library put there."""
     at = encoding.at.astimezone(_zone(sources))
     date, time = at.strftime("%Y%m%d"), at.strftime("%H%M%S.%f")
@@ -117,13 +138,13 @@ def stamp(dataset: Dataset, encoding: Encoding, sources: Sources, identity: Iden
 def encoded(
     kind: Kind,
     dataset: Dataset,
-    identity: Identity,
+    identity: ResultIdentity,
     form: str = "",
     *,
     pixels: Pixels | None = None,
     syntax: UID = ExplicitVRLittleEndian,
 ) -> Encoded:
-    """A finished data set as a result object, named by its bytes; whoever makes one of any kind gives it back like this.
+    """A finished data set as a result object, named by its bytes. The makers of every kind give it back like this.
 
     `dataset` bears its UIDs from here on: what refers to it is made afterwards.
     """
@@ -170,12 +191,15 @@ def _inputs(encoding: Encoding) -> tuple[str, ...]:
     )
 
 
-def _series_number(sources: Sources, application: str, kind: str) -> int:
-    """Beside its source where people sort by number: series 4 gives 4xxx; two applications on one series rarely meet."""
+def series_number(sources: Sources, application: int, kind: int) -> int:
+    """Beside its source where people sort by number: of series 4, application 1 and kind 2 it is 40102.
+
+    A source whose number would lead beyond what an IS holds (PS3.5 6.2) counts as one that has none.
+    """
     stated = text(sources.first, "SeriesNumber")
-    source = int(stated) if re.fullmatch(r"\d{1,6}", stated) else 0
-    slot = int.from_bytes(hashlib.sha256(application.encode()).digest()[:4], "big") % 99
-    return source * 1000 + (slot + 1) * 10 + _SERIES_OF_KIND[kind]
+    beside = int(stated) * 10_000 if re.fullmatch(r"\d{1,6}", stated) else 0
+    own = application * 100 + kind
+    return beside + own if beside + own <= _GREATEST_IS else own
 
 
 def _zone(sources: Sources) -> tzinfo:

@@ -17,8 +17,8 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import PersonName, format_number_as_ds
 
-from node.domain.characters import DEFAULT_REPERTOIRE, decoded, encodings
-from node.domain.uid import is_uid
+from node.dicom.uid import is_uid
+from node.dicom.values import DEFAULT_REPERTOIRE, decoded, encodings
 
 CHARACTER_SET = "ISO_IR 192"
 

@@ -17,8 +17,9 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from node.dimse.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
-from node.domain.uid import derive_long_uid
+from node.dicom.elements import element, text_element
+from node.dicom.part10 import PREAMBLE, dataset_offset
+from node.dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION, derive_long_uid
 from node.results.errors import ResultMisidentified
 from node.results.pixels import Pixels
 from node.results.written import settled
@@ -27,16 +28,12 @@ INSTANCE_TO_COME = "2.25.100000000000000000000000000000000080018"
 SERIES_TO_COME = "2.25.100000000000000000000000000000000200014"
 """What an object calls itself and its series until its bytes say who it is; as long as the UIDs that take their place."""
 
-_PREAMBLE = bytes(128) + b"DICM"
-_EMPTY = {INSTANCE_TO_COME: b"\x08\0\x18\0UI\0\0", SERIES_TO_COME: b"\x20\0\x0e\0UI\0\0"}
-"""SOP Instance UID (0008,0018) and Series Instance UID (0020,000E) without a value."""
+_INSTANCE, _SERIES, _META_INSTANCE = 0x00080018, 0x0020000E, 0x00020003
 _TO_COME = re.compile(rb"2\.25\.10{30}")
-_META_INSTANCE = b"\x02\0\x03\0UI"
-_LENGTH = len(INSTANCE_TO_COME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
+class NamedFile:
     """A Part 10 file that bears the UIDs which its bytes ask for."""
 
     sop_instance_uid: str
@@ -44,7 +41,7 @@ class Named:
     data: bytes
 
 
-def named(dataset: Dataset, pixels: Pixels | None = None, syntax: UID = ExplicitVRLittleEndian) -> Named:
+def named(dataset: Dataset, pixels: Pixels | None = None, syntax: UID = ExplicitVRLittleEndian) -> NamedFile:
     """Write an object and name it; `dataset` bears the name afterwards, for whatever refers to it.
 
     Parameters
@@ -76,10 +73,10 @@ def named(dataset: Dataset, pixels: Pixels | None = None, syntax: UID = Explicit
     dataset.SOPInstanceUID, dataset.SeriesInstanceUID = instance, series
     dataset.file_meta.MediaStorageSOPInstanceUID = UID(instance)
     data = _deflated(file, dataset, syntax) if syntax.is_deflated else file.getvalue()
-    return Named(sop_instance_uid=instance, series_instance_uid=series, data=data)
+    return NamedFile(sop_instance_uid=instance, series_instance_uid=series, data=data)
 
 
-def named_series(files: Sequence[bytearray]) -> list[Named]:
+def named_series(files: Sequence[bytearray]) -> list[NamedFile]:
     """Name the instances of one series, written in Explicit VR Little Endian; the series is named by all of them in their order.
 
     `files` are empty afterwards, lest hundreds of images be held twice.
@@ -93,7 +90,7 @@ def named_series(files: Sequence[bytearray]) -> list[Named]:
         instance = _instance_uid(digest)
         with memoryview(file) as whole:
             _name(whole, instance, series)
-        made.append(Named(sop_instance_uid=instance, series_instance_uid=series, data=bytes(file)))
+        made.append(NamedFile(sop_instance_uid=instance, series_instance_uid=series, data=bytes(file)))
         file.clear()
     return made
 
@@ -114,12 +111,12 @@ def _series_uid(digests: Sequence[str]) -> str:
 def _digest(whole: memoryview, syntax: UID) -> str:
     """SHA-256 over the Transfer Syntax UID and the data set, both own UIDs without a value."""
     digest = sha256(str(syntax).encode())
-    at = _begin(whole)
-    for to_come, empty in _EMPTY.items():
-        begins = _place(whole, to_come, empty[:6])
+    at = dataset_offset(whole)
+    for tag, to_come in ((_INSTANCE, INSTANCE_TO_COME), (_SERIES, SERIES_TO_COME)):
+        begins, ends = _place(whole, tag, to_come)
         digest.update(whole[at:begins])
-        digest.update(empty)
-        at = begins + len(empty) + _LENGTH
+        digest.update(element(tag, b"UI", b""))
+        at = ends
     digest.update(whole[at:])
     return digest.hexdigest()
 
@@ -127,25 +124,20 @@ def _digest(whole: memoryview, syntax: UID) -> str:
 def _name(whole: memoryview, instance: str, series: str) -> None:
     """Put the UIDs where their places were kept."""
     places = (
-        (INSTANCE_TO_COME, _META_INSTANCE, instance),
-        (INSTANCE_TO_COME, _EMPTY[INSTANCE_TO_COME][:6], instance),
-        (SERIES_TO_COME, _EMPTY[SERIES_TO_COME][:6], series),
+        (_META_INSTANCE, INSTANCE_TO_COME, instance),
+        (_INSTANCE, INSTANCE_TO_COME, instance),
+        (_SERIES, SERIES_TO_COME, series),
     )
-    for to_come, element, uid in places:
-        begins = _place(whole, to_come, element) + len(element) + 2
-        whole[begins : begins + _LENGTH] = uid.encode().ljust(_LENGTH, b"\0")
+    for tag, to_come, uid in places:
+        begins, ends = _place(whole, tag, to_come)
+        whole[begins:ends] = text_element(tag, b"UI", uid)
 
 
-def _place(whole: memoryview, to_come: str, element: bytes) -> int:
-    """Where the element begins that holds a place: tag, value representation, length, and the UID to come."""
-    found = re.search(re.escape(element + _LENGTH.to_bytes(2, "little") + to_come.encode()), whole)
+def _place(whole: memoryview, tag: int, to_come: str) -> tuple[int, int]:
+    """Where the element begins and ends that holds a place: its value is the UID to come."""
+    found = re.search(re.escape(text_element(tag, b"UI", to_come)), whole)
     assert found is not None, "every result has a SOP Instance UID and a Series Instance UID"
-    return found.start()
-
-
-def _begin(whole: memoryview) -> int:
-    """Where the data set begins: (0002,0000), behind preamble and prefix, says how long the meta information is after it."""
-    return 144 + int.from_bytes(whole[140:144], "little")
+    return found.span()
 
 
 def _meta(sop_class_uid: str, syntax: UID, sop_instance_uid: str = INSTANCE_TO_COME) -> FileMetaDataset:
@@ -163,7 +155,7 @@ def _head(meta: FileMetaDataset) -> bytes:
     buffer = DicomBytesIO()
     buffer.is_little_endian, buffer.is_implicit_VR = True, False
     write_file_meta_info(buffer, meta)
-    return _PREAMBLE + buffer.getvalue()
+    return PREAMBLE + buffer.getvalue()
 
 
 def _deflated(file: BytesIO, dataset: Dataset, syntax: UID) -> bytes:
@@ -171,7 +163,7 @@ def _deflated(file: BytesIO, dataset: Dataset, syntax: UID) -> bytes:
     deflated = BytesIO()
     deflated.write(_head(_meta(dataset.SOPClassUID, syntax, dataset.SOPInstanceUID)))
     compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    with file.getbuffer() as whole, whole[_begin(whole) :] as part:
+    with file.getbuffer() as whole, whole[dataset_offset(whole) :] as part:
         deflated.write(compressor.compress(part))
     deflated.write(compressor.flush())
     if deflated.tell() % 2:

@@ -16,8 +16,8 @@ from pydicom.uid import MRImageStorage
 
 from inference.imaging.subject import Pair, Subject, volume_of
 from inference.imaging.volume import SliceSource, Volume
-from node.domain.uid import is_uid
-from node.results.errors import SourcesNameless, SourcesUnfit
+from node.dicom.uid import is_uid
+from node.domain.errors import SourcesNameless, SourcesUnfit
 from node.results.normalise import CHARACTER_SET, cleaned, decimal, items_of, patient_and_study, text
 from node.results.port import Encoding
 

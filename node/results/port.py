@@ -1,4 +1,4 @@
-"""What the encoder is given and what it gives back; `node.results.encode.encode(job) -> list[Encoded]` is the one entrance."""
+"""Input and output of the encoder; `node.results.encode.encode(job) -> list[Encoded]` is the one entrance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,15 +1,20 @@
-"""Mappings: a block with declared keys, and names that each hold a block. Unknown, duplicate and missing keys are told here."""
+"""Mappings: a block with declared keys, and names that each hold a block. Unknown, duplicate and missing keys are told here.
+
+A setting is declared once, at the field of the noun that holds it: its key, kind, default and what it does (`setting`, `needed`). Reading,
+JSON Schema, the reference page and the noun's own defaults are taken from there.
+"""
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from node.settings.errors import BadValue, DuplicateKey, DuplicateName, MissingKey, UnknownKey, UnknownName, WrongType
-from node.settings.kinds import Kind, Schema
+from node.settings.kinds import Schema, ValueKind
 from node.settings.source import Here, Refused, child, is_empty, kind_of, snippet, suggestion
 
 T = TypeVar("T")
@@ -22,12 +27,71 @@ class Key:
     """One key of a block: what it holds, what it does (a sentence for the reference and for editors), its default as YAML text."""
 
     name: str
-    kind: Kind[Any]
+    kind: ValueKind[Any]
     says: str
     default: str | None = None
     required: bool = False
     field: str | None = None
     """The name that `Block.build` gets it under, where that is not the key's own."""
+
+
+def setting(kind: ValueKind[Any], *, says: str, default: str | None = None, name: str = "", of: Callable[[Any], Any] | None = None) -> Any:
+    """A field with a default that is the key of its name (or `name`); `of` makes the field's value from the key's.
+
+    Parameters
+    ----------
+    default
+        YAML text, which the field's default is read from; None: the key may be left out, and the value is then None.
+    """
+    return part(Key(name=name, kind=kind, says=says, default=default), of)
+
+
+def part(key: Key, of: Callable[[Any], Any] | None = None) -> Any:
+    """A field with a default that is `key`, or one of several that are made from its value."""
+    value = None if key.default is None else key.kind.read(snippet(key.default), Here(file="", folder=Path()))
+    return field(default=value if of is None else of(value), metadata=declared(key, of))
+
+
+def needed(kind: ValueKind[Any], *, says: str, default: str | None = None, name: str = "") -> Mapping[str, Any]:
+    """The metadata of a field without a default: its key is required, or has a default that counts from the file it stands in."""
+    return declared(Key(name=name, kind=kind, says=says, default=default, required=default is None))
+
+
+def declared(key: Key, of: Callable[[Any], Any] | None = None) -> Mapping[str, Any]:
+    """The metadata of a field that is made from the value of `key`."""
+    return {_DECLARED: (key, of)}
+
+
+_DECLARED = "hilum setting"
+
+
+def keys_of(noun: Any) -> tuple[Key, ...]:
+    """The keys that the fields of a dataclass declare, in their order."""
+    return tuple({key.name: key for key, _, _ in _declarations(noun)}.values())
+
+
+def _declarations(noun: Any) -> list[tuple[Key, Callable[[Any], Any] | None, str]]:
+    found = [(one.metadata[_DECLARED], one.name) for one in fields(noun) if _DECLARED in one.metadata]
+    return [(key if key.name else replace(key, name=name), of, name) for (key, of), name in found]
+
+
+def block(
+    noun: type[Any],
+    *,
+    build: Callable[..., T],
+    check: "Callable[[Values, Nodes, Here], None] | None" = None,
+    wants: str = "a mapping",
+    moved: Mapping[str, str] = MappingProxyType({}),
+) -> "Block[T]":
+    """The block whose keys the fields of `noun` declare; `build` gets the fields by name: `noun` itself, mostly."""
+    declarations = _declarations(noun)
+    names = {key.name for key, _, _ in declarations}
+
+    def made(**given: Any) -> T:
+        values = {name: given[key.name] if of is None else of(given[key.name]) for key, of, name in declarations}
+        return build(**values, **{name: value for name, value in given.items() if name not in names})
+
+    return Block(keys=keys_of(noun), build=made, check=check, wants=wants, moved=moved)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

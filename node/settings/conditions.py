@@ -7,8 +7,9 @@ from enum import Enum
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from node.domain.header import Value
-from node.domain.route import Condition, Operator
+from node.dicom.vr import REPRESENTATIONS, Content
+from node.domain.instance import Value
+from node.domain.route import Condition, ConditionOperator
 from node.settings.blocks import pairs
 from node.settings.errors import BadPattern, BadValue, MissingKey, UnfitCondition, UnknownKey, WrongType
 from node.settings.kinds import DURATION, SWITCH, Schema
@@ -16,13 +17,17 @@ from node.settings.patterns import SEARCHED, Unfit, compiled
 from node.settings.source import Here, Refused, scalar_text, suggestion
 
 
-class Sort(Enum):
-    """What a keyword's values are to a condition."""
+def _vrs_of(*contents: Content) -> frozenset[str]:
+    return frozenset(vr.decode() for vr, one in REPRESENTATIONS.items() if one.content in contents)
 
-    NUMBER = frozenset({"DS", "IS", "FL", "FD", "SS", "US", "SL", "UL", "SV", "UV"})
+
+class Sort(Enum):
+    """What a keyword's values are to a condition, by its VR."""
+
+    NUMBER = _vrs_of(Content.DECIMAL, Content.INTEGER, Content.NUMBERS)
     DATE = frozenset({"DA"})
-    TEXT = frozenset({"AE", "AS", "CS", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"})
-    OTHER = frozenset({"AT", "OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UN"})
+    TEXT = _vrs_of(Content.TEXT, Content.ENCODED_TEXT) - {"DA"}
+    OTHER = _vrs_of(Content.TAGS, Content.BYTES, Content.ITEMS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +35,7 @@ class Question:
     """One way to ask: its YAML key, an example for the reference, what it means, and the sorts of keyword that it fits."""
 
     key: str
-    operator: Operator
+    operator: ConditionOperator
     example: str
     says: str
     fits: frozenset[Sort]
@@ -38,26 +43,30 @@ class Question:
 
 _ALL = frozenset({Sort.NUMBER, Sort.DATE, Sort.TEXT})
 QUESTIONS = (
-    Question(key="in", operator=Operator.EQUALS, example="{in: [CT, PT]}", says="Some value equals one of these.", fits=_ALL),
+    Question(key="in", operator=ConditionOperator.EQUALS, example="{in: [CT, PT]}", says="Some value equals one of these.", fits=_ALL),
     Question(
         key="matches",
-        operator=Operator.MATCHES,
+        operator=ConditionOperator.MATCHES,
         example='{matches: "(?i)t1|mprage"}',
         says=f"The regular expression (RE2's) is found in the first {SEARCHED:,} characters of some value.",
         fits=frozenset({Sort.TEXT, Sort.DATE}),
     ),
-    Question(key="min", operator=Operator.MIN, example="{min: 20}", says="Every value is at least this.", fits=frozenset({Sort.NUMBER})),
-    Question(key="max", operator=Operator.MAX, example="{max: 5}", says="Every value is at most this.", fits=frozenset({Sort.NUMBER})),
+    Question(
+        key="min", operator=ConditionOperator.MIN, example="{min: 20}", says="Every value is at least this.", fits=frozenset({Sort.NUMBER})
+    ),
+    Question(
+        key="max", operator=ConditionOperator.MAX, example="{max: 5}", says="Every value is at most this.", fits=frozenset({Sort.NUMBER})
+    ),
     Question(
         key="exists",
-        operator=Operator.EXISTS,
+        operator=ConditionOperator.EXISTS,
         example="{exists: true}",
         says="The keyword is there with a value, or (false) is not.",
         fits=_ALL,
     ),
     Question(
         key="within",
-        operator=Operator.WITHIN,
+        operator=ConditionOperator.WITHIN,
         example="{within: 7d}",
         says="The date lies so far back at most.",
         fits=frozenset({Sort.DATE}),
@@ -144,7 +153,7 @@ def _conditions(keyword: Keyword, at: Node, here: Here) -> list[Condition]:
         listed = ", ".join(str(item.value) for item in at.value if isinstance(item, ScalarNode))
         raise here.refuse(WrongType, at, f"a list, where a value or a condition belongs; write {{in: [{listed}]}}")
     if not isinstance(at, MappingNode):
-        return [Condition(keyword=keyword.name, operator=Operator.EQUALS, expected=(value_of(keyword, at, here),))]
+        return [Condition(keyword=keyword.name, operator=ConditionOperator.EQUALS, expected=(value_of(keyword, at, here),))]
     found, sound = pairs(at, here, known=_WORDS)
     if sound and not found:
         raise here.refuse(MissingKey, at, "an empty condition; it would always hold")
@@ -155,7 +164,7 @@ def _conditions(keyword: Keyword, at: Node, here: Here) -> list[Condition]:
         except Refused:
             sound = False
     bounds = {condition.operator: condition.expected[0] for condition in conditions if not condition.negated}
-    low, high = bounds.get(Operator.MIN), bounds.get(Operator.MAX)
+    low, high = bounds.get(ConditionOperator.MIN), bounds.get(ConditionOperator.MAX)
     if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
         raise here.refuse(BadValue, at, f"min {low:g} is above max {high:g}: no value can be both")
     if not sound:
@@ -183,19 +192,19 @@ def _asked(keyword: Keyword, question: Question, key: Node, at: Node, here: Here
 
 def _expected(keyword: Keyword, question: Question, at: Node, here: Here) -> tuple[Value, ...]:
     match question.operator:
-        case Operator.EXISTS:
+        case ConditionOperator.EXISTS:
             return (int(SWITCH.read(at, here)),)
-        case Operator.WITHIN:
+        case ConditionOperator.WITHIN:
             return (DURATION.read(at, here).total_seconds(),)
-        case Operator.MATCHES:
+        case ConditionOperator.MATCHES:
             return (_pattern(at, here),)
-        case Operator.EQUALS:
+        case ConditionOperator.EQUALS:
             if not isinstance(at, SequenceNode):
                 raise here.refuse(WrongType, at, f"a single value, where a list belongs; write [{scalar_text(at, here, 'a list')}]")
             if not at.value:
                 raise here.refuse(MissingKey, at, "an empty list; nothing equals nothing")
             return tuple(value_of(keyword, item, here) for item in at.value)
-        case Operator.MIN | Operator.MAX:
+        case ConditionOperator.MIN | ConditionOperator.MAX:
             return (value_of(keyword, at, here),)
 
 

@@ -1,16 +1,17 @@
 """`console:` the operator's web pages; without the block there are none."""
 
 import re
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from node.domain.account import Role
-from node.settings.blocks import Block, Key, Nodes, Values
-from node.settings.config import Console
+from node.settings.blocks import Key, Nodes, Values, block, declared, needed, part, setting
 from node.settings.errors import BadValue, MissingKey
-from node.settings.kinds import ADDRESS, DURATION, Address, Choice, FilePath, Scalar, Several, is_loopback
+from node.settings.kinds import ADDRESS, DURATION, Choice, FilePath, Scalar, Several, is_loopback
 from node.settings.source import Here
 from node.settings.trusted_proxies import TRUSTED_PROXIES, TrustedProxies
 
@@ -37,45 +38,53 @@ def _host(text: str) -> str:
 HOST = Scalar(wants="a host name or an IP address", parse=_host, form={"type": "string", "minLength": 1, "maxLength": 255})
 
 
-def _pair(*, cert: Path | None, key: Path | None) -> tuple[Path, Path] | None:
-    return None if cert is None or key is None else (cert, key)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pair:
+    cert: Path = field(metadata=needed(FilePath(), says="PEM file of the console's certificate, with those that lead to its authority."))
+    key: Path = field(metadata=needed(FilePath(), says="PEM file of its private key."))
 
 
-TLS = Block(
-    build=_pair,
-    keys=(
-        Key(
-            name="cert",
-            kind=FilePath(),
-            required=True,
-            says="PEM file of the console's certificate, with those that lead to its authority.",
-        ),
-        Key(name="key", kind=FilePath(), required=True, says="PEM file of its private key."),
-    ),
+_LISTEN = Key(
+    name="listen",
+    kind=ADDRESS,
+    says="Where the console answers, such as `127.0.0.1:8443`; without it, nowhere. Elsewhere than on this machine it "
+    "needs `tls` or `trusted_proxies`.",
 )
+_TLS = Key(name="tls", kind=block(_Pair, build=_Pair), says="Speak TLS itself, with this certificate.")
 
 
-def _console(
-    *,
-    listen: Address | None,
-    tls: tuple[Path, Path] | None,
-    trusted_proxies: TrustedProxies,
-    hosts: tuple[str, ...],
-    names: Names,
-    session: timedelta,
-) -> Console | None:
-    if listen is None:
-        return None
-    return Console(
-        host=listen.host,
-        port=listen.port,
-        cert=None if tls is None else tls[0],
-        key=None if tls is None else tls[1],
-        trusted_proxies=trusted_proxies,
-        hosts=hosts,
-        names=None if names is Names.NOBODY else Role(names.value),
-        session=session,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Console:
+    """The operator's web pages. `cert` and `key` None: without TLS. `names` is the least role that sees whose a study is; None: nobody.
+    `hosts` are names that it is reached by, beside those that it knows itself."""
+
+    host: str = field(metadata=declared(_LISTEN, lambda at: "" if at is None else at.host))
+    port: int = field(metadata=declared(_LISTEN, lambda at: 0 if at is None else at.port))
+    cert: Path | None = part(_TLS, lambda pair: None if pair is None else pair.cert)
+    key: Path | None = part(_TLS, lambda pair: None if pair is None else pair.key)
+    trusted_proxies: TrustedProxies = setting(
+        TRUSTED_PROXIES,
+        default="[]",
+        says="IP addresses or networks of the reverse proxies in front, which speak TLS to browsers: what they say of the browser's "
+        "address (X-Forwarded-For, or Forwarded) is believed, no bound per address holds for them, cookies are for TLS only.",
     )
+    hosts: tuple[str, ...] = setting(
+        Several(of=HOST, bare=True),
+        default="[]",
+        says="Names by which browsers reach the console, beside this machine's own, `localhost` and the address of `listen`; requests "
+        "for any other are refused (421). Behind a proxy: the name that people type.",
+    )
+    names: Role | None = setting(
+        Choice(of=Names),
+        default="operator",
+        of=lambda least: None if least is Names.NOBODY else Role(least.value),
+        says="From which role on a person sees patients' names and identifiers, and may search for them.",
+    )
+    session: timedelta = setting(DURATION, default="10h", says="How long a login lasts.")
+
+
+def _console(**said: Any) -> Console | None:
+    return Console(**said) if said["host"] else None
 
 
 def _check(values: Values, nodes: Nodes, here: Here) -> None:
@@ -89,38 +98,9 @@ def _check(values: Values, nodes: Nodes, here: Here) -> None:
         raise here.about("listen").refuse(BadValue, nodes["listen"], why)
 
 
-CONSOLE = Block(
+CONSOLE = block(
+    Console,
     build=_console,
     check=_check,
     moved={"behind": "write `trusted_proxies`, and the name that people type as `hosts`"},
-    keys=(
-        Key(
-            name="listen",
-            kind=ADDRESS,
-            says="Where the console answers, such as `127.0.0.1:8443`; without it, nowhere. Elsewhere than on this machine it "
-            "needs `tls` or `trusted_proxies`.",
-        ),
-        Key(name="tls", kind=TLS, says="Speak TLS itself, with this certificate."),
-        Key(
-            name="trusted_proxies",
-            kind=TRUSTED_PROXIES,
-            default="[]",
-            says="IP addresses or networks of the reverse proxies in front, which speak TLS to browsers: what they say of the browser's "
-            "address (X-Forwarded-For, or Forwarded) is believed, no bound per address holds for them, cookies are for TLS only.",
-        ),
-        Key(
-            name="hosts",
-            kind=Several(of=HOST, bare=True),
-            default="[]",
-            says="Names by which browsers reach the console, beside this machine's own, `localhost` and the address of `listen`; requests "
-            "for any other are refused (421). Behind a proxy: the name that people type.",
-        ),
-        Key(
-            name="names",
-            kind=Choice(of=Names),
-            default="operator",
-            says="From which role on a person sees patients' names and identifiers, and may search for them.",
-        ),
-        Key(name="session", kind=DURATION, default="10h", says="How long a login lasts."),
-    ),
 )

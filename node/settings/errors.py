@@ -9,7 +9,7 @@ class ConfigMissing(ConfigError):
     """There is no configuration file, or it cannot be read."""
 
     code = "HLM-2001"
-    remedy = "Name a file with --config, or copy config/hilum.yaml to ./hilum.yaml and edit it."
+    remedy = "Name a file with --config, or by HILUM_CONFIG, or copy config/hilum.yaml to ./hilum.yaml and edit it."
 
 
 class ConfigSyntax(ConfigError):
@@ -80,6 +80,13 @@ class BadPattern(ConfigError):
 
     code = "HLM-2011"
     remedy = "Mend the regular expression (RE2's syntax) as the message says; quote it, so that YAML leaves it alone."
+
+
+class SeriesNumbersClash(ConfigError):
+    """Two applications that the routes run have one number in Series Numbers."""
+
+    code = "HLM-2012"
+    remedy = "Give one of them another `series` (1 to 99) in its manifest, or none: the node then gives it one that is free."
 
 
 class ConfigRefused(ConfigError):

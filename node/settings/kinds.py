@@ -2,10 +2,9 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
@@ -20,7 +19,7 @@ Schema = dict[str, Any]
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-class Kind(Protocol[T_co]):
+class ValueKind(Protocol[T_co]):
     """What may stand behind a key. `read` raises `Refused` once it has told `here` what is wrong."""
 
     @property
@@ -55,30 +54,30 @@ class Scalar(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One word of an enum."""
+    """One of some words: an enum's, or those of a tuple."""
 
-    of: type[StrEnum]
+    of: Iterable[str]
 
     @property
     def wants(self) -> str:
-        return " or ".join(f"`{word.value}`" for word in self.of)
+        return " or ".join(f"`{word!s}`" for word in self.of)
 
-    def read(self, at: Node, here: Here) -> StrEnum:
+    def read(self, at: Node, here: Here) -> str:
         text = scalar_text(at, here, self.wants)
-        words = {word.value: word for word in self.of}
+        words = {str(word): word for word in self.of}
         if text not in words:
             raise here.refuse(BadValue, at, f'"{text}" is not one of {", ".join(words)}')
         return words[text]
 
     def schema(self) -> Schema:
-        return {"enum": [word.value for word in self.of]}
+        return {"enum": [str(word) for word in self.of]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Several(Generic[T]):
     """A list, kept in order; `bare` also takes a single value without brackets."""
 
-    of: Kind[T]
+    of: ValueKind[T]
     bare: bool = False
     least: int = 0
 

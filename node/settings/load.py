@@ -1,6 +1,10 @@
-"""hilum.yaml becomes one frozen Config. All that is wrong with a file is told at once."""
+"""hilum.yaml is found and becomes one frozen Config with its digest. All that is wrong with a file is told at once."""
 
-from collections.abc import Collection
+import hashlib
+import json
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,64 +12,85 @@ from ruamel.yaml.nodes import Node as YamlNode
 from ruamel.yaml.nodes import ScalarNode, SequenceNode
 
 from node.domain.errors import ConfigError
-from node.settings.applications import APPLICATIONS
+from node.domain.profile import VIEWER, Kind, Profile
+from node.domain.route import Condition, Needs, Route
+from node.settings.applications import APPLICATIONS, MODELS, REPOSITORY
 from node.settings.audit import AUDIT
 from node.settings.blocks import Block, Key
-from node.settings.config import Config, May, Peer
+from node.settings.config import Config, SinkSettings
 from node.settings.console import CONSOLE
-from node.settings.digest import digest
 from node.settings.engines import ENGINES
-from node.settings.errors import BadValue, ConfigRefused, DuplicateName, MissingKey
-from node.settings.models import MODELS, REPOSITORY
+from node.settings.errors import BadValue, ConfigMissing, ConfigRefused, DuplicateName, MissingKey
 from node.settings.node import NODE
 from node.settings.notify import NOTIFY
-from node.settings.peers import PEERS
-from node.settings.profiles import PROFILES, profiles_of
+from node.settings.peers import PEERS, May, Peer
+from node.settings.profiles import DeclaredResults, profile_block, profiles_block, profiles_of
 from node.settings.routes import ROUTES
 from node.settings.schedule import SCHEDULE
-from node.settings.security import ClientCertificate
-from node.settings.sinks import SINKS
+from node.settings.sinks import DeclaredSink, sinks_of
 from node.settings.source import Here, Refused, child, entries, parse, read
 from node.settings.store import STORE
-from node.settings.tls import listener_of
+from node.settings.tls import ClientCertificate, listener_of
 
-HILUM: Block[dict[str, Any]] = Block(
-    build=dict,
-    keys=(
-        Key(name="node", kind=NODE, default="{}", says="The listener and the processes behind it."),
-        Key(name="peers", kind=PEERS, default="{}", says="The DICOM application entities that the node knows, by a name of yours."),
-        Key(name="store", kind=STORE, default="{}", says="Where the node remembers, and for how long."),
-        Key(name="engines", kind=ENGINES, default="{}", says="What runs models, by a name of yours; `default` need not be named."),
-        Key(name="models", kind=MODELS, default="{}", says="The model repository, and further folders of applications."),
-        Key(
-            name="profiles",
-            kind=PROFILES,
-            default="{}",
-            says="What a sink gets of the results, and in which form, by a name of yours. Three come with hilum: `viewer`, `pacs` and "
-            "`archive`. A key that is not there is as in the profile that it is `like`.",
+_REFERRED = ("peers", "engines", "sinks")
+VARIABLE = "HILUM_CONFIG"
+PLACES = (Path("hilum.yaml"), Path("config/hilum.yaml"), Path("/etc/hilum/hilum.yaml"))
+"""Looked at in this order, from the working directory, where the variable of the environment names none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HilumFile:
+    """All that may stand in the file: the one declaration that decoding, JSON Schema and the reference page are made from.
+
+    `profile` has the keys of a profile, which sinks refer to by name or bear themselves.
+    """
+
+    whole: Block[dict[str, Any]]
+    profile: Block[Profile]
+
+
+def hilum(sinks: Sequence[DeclaredSink], results: Sequence[DeclaredResults]) -> HilumFile:
+    """The file with these kinds of sinks and of results."""
+    profile = profile_block(results)
+    whole: Block[dict[str, Any]] = Block(
+        build=dict,
+        keys=(
+            Key(name="node", kind=NODE, default="{}", says="The listener and the processes behind it."),
+            Key(name="peers", kind=PEERS, default="{}", says="The DICOM application entities that the node knows, by a name of yours."),
+            Key(name="store", kind=STORE, default="{}", says="Where the node remembers, and for how long."),
+            Key(name="engines", kind=ENGINES, default="{}", says="What runs models, by a name of yours; `default` need not be named."),
+            Key(name="models", kind=MODELS, default="{}", says="The model repository, and further folders of applications."),
+            Key(
+                name="profiles",
+                kind=profiles_block(profile),
+                default="{}",
+                says="What a sink gets of the results, and in which form, by a name of yours. Three come with hilum: `viewer`, `pacs` and "
+                "`archive`. A key that is not there is as in the profile that it is `like`.",
+            ),
+            Key(name="sinks", kind=sinks_of(sinks, profile), default="{}", says="Where results go, by a name of yours."),
+            Key(
+                name="applications",
+                kind=APPLICATIONS,
+                default="{}",
+                says="How an application runs here; one without an entry has the defaults.",
+            ),
+            Key(name="routes", kind=ROUTES, default="[]", says="Which series get which applications, and where results go."),
+            Key(name="schedule", kind=SCHEDULE, default="{}", says="When off-peak jobs run, and how long any job is passed over."),
+            Key(name="audit", kind=AUDIT, default="{}", says="Who is told what was done with whose images (DICOM audit messages)."),
+            Key(name="console", kind=CONSOLE, default="{}", says="The operator's web pages."),
+            Key(name="notify", kind=NOTIFY, default="{}", says="Whom to tell, by mail or a webhook, when something waits for a person."),
         ),
-        Key(name="sinks", kind=SINKS, default="{}", says="Where results go, by a name of yours."),
-        Key(
-            name="applications",
-            kind=APPLICATIONS,
-            default="{}",
-            says="How an application runs here; one without an entry has the defaults.",
-        ),
-        Key(name="routes", kind=ROUTES, default="[]", says="Which series get which applications, and where results go."),
-        Key(name="schedule", kind=SCHEDULE, default="{}", says="When off-peak jobs run, and how long any job is passed over."),
-        Key(name="audit", kind=AUDIT, default="{}", says="Who is told what was done with whose images (DICOM audit messages)."),
-        Key(name="console", kind=CONSOLE, default="{}", says="The operator's web pages."),
-        Key(name="notify", kind=NOTIFY, default="{}", says="Whom to tell, by mail or a webhook, when something waits for a person."),
-    ),
-)
-"""The whole file: the one declaration that decoding, JSON Schema and the reference page are made from."""
+    )
+    return HilumFile(whole=whole, profile=profile)
 
 
-def load(path: Path, *, applications: Collection[str] | None = None, text: bytes | None = None) -> Config:
+def load(path: Path, file: HilumFile, *, applications: Collection[str] | None = None, text: bytes | None = None) -> Config:
     """Decode a configuration file.
 
     Parameters
     ----------
+    file
+        What may stand in it, as `hilum` declares it.
     applications
         The names that `run` and `applications` may use; None asks the catalog (built in, installed, and the file's own folders).
     text
@@ -80,12 +105,12 @@ def load(path: Path, *, applications: Collection[str] | None = None, text: bytes
     tree = parse(text, path)
     here = Here(file=str(path), folder=path.absolute().parent)
     known = applications if applications is not None else _catalog(tree, here)
-    profiles = profiles_of(child(tree, "profiles"), here)
+    profiles = profiles_of(child(tree, "profiles"), here, file.profile)
     names = {**_names(tree, known), "profiles": profiles}
     listener = listener_of(child(tree, "node", "tls"), here)
     here = Here(file=here.file, folder=here.folder, names=names, profiles=profiles, listener=listener)
     try:
-        values = HILUM.read(tree, here)
+        values = file.whole.read(tree, here)
     except Refused:
         values = {}
     if values:
@@ -113,14 +138,14 @@ def load(path: Path, *, applications: Collection[str] | None = None, text: bytes
     return digest(config)
 
 
-def schema() -> dict[str, Any]:
+def schema(file: HilumFile) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the file, for editors."""
     from node.settings.conditions import condition_schema
 
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "hilum.yaml",
-        **HILUM.schema(),
+        **file.whole.schema(),
         "$defs": {"condition": condition_schema()},
     }
 
@@ -148,9 +173,6 @@ def _names(tree: YamlNode, applications: Collection[str]) -> dict[str, Collectio
         "applications": set(applications),
         "called": {str(title.value).strip(" ") for title in titles if isinstance(title, ScalarNode)} or {"HILUM"},
     }
-
-
-_REFERRED = ("peers", "engines", "sinks")
 
 
 def _told_apart(one: Peer, other: Peer) -> bool:
@@ -183,7 +205,7 @@ def _check_together(values: dict[str, Any], tree: YamlNode, here: Here) -> None:
     for sink in values["sinks"].values():
         if sink.peer is not None and values["peers"][sink.peer].port == 0:
             at = child(tree, "sinks", sink.name, "peer")
-            assert at is not None, "a DIMSE sink has a peer"
+            assert at is not None, "a sink with a peer names it"
             here.on(f'sink "{sink.name}"').refuse(BadValue, at, f'peer "{sink.peer}" has port 0: it does not listen')
     for peer in values["peers"].values():
         if May.COMMIT in peer.may and peer.port == 0:
@@ -222,3 +244,85 @@ def _proved(values: dict[str, Any], tree: YamlNode, here: Here) -> None:
 def as_one(here: Here) -> ConfigError:
     problems = [problem for _, _, problem in sorted(here.problems, key=lambda found: found[:2])]
     return problems[0] if len(problems) == 1 else ConfigRefused(problems)
+
+
+def digest(config: Config) -> Config:
+    """The same configuration with its digest. Comments, the order of keys, and settings that do not route (time-outs) leave it as it is."""
+    canonical = json.dumps(_meaning(config), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return replace(config, digest=hashlib.sha256(canonical.encode()).hexdigest())
+
+
+def _meaning(config: Config) -> dict[str, Any]:
+    return {
+        "called": sorted(config.node.ae_titles),
+        "peers": {name: [peer.ae_title, peer.host, peer.settle.scope.value] for name, peer in config.peers.items()},
+        "sinks": {name: _sink(sink) for name, sink in config.sinks.items()},
+        "routes": [_route(route) for route in config.routes],
+    }
+
+
+def _sink(sink: SinkSettings) -> list[Any]:
+    profile = sink.profile
+    # a sink that differs in the page alone means what it meant before there were profiles
+    same = replace(profile, name=VIEWER.name, kinds=profile.kinds | {Kind.SC}) == VIEWER
+    wants = (
+        []
+        if same
+        else [*(profile.masks, profile.compression, profile.empty_masks, sorted(profile.kinds), profile.languages, profile.not_taken)]
+    )
+    return [sink.destination.kind, *sink.destination.identity, Kind.SC in profile.kinds, *wants]
+
+
+def _route(route: Route) -> dict[str, Any]:
+    return {
+        "name": route.name,
+        "from": sorted(route.peers),
+        "to": sorted(route.called),
+        "when": sorted(_condition(condition) for condition in route.when),
+        "run": sorted(route.run),
+        "priority": route.priority.value,
+        "send": sorted(route.send),
+        "each": route.each,
+        # a route without any means what it meant before there were such
+        **({"any": sorted(_condition(one) for one in route.any_series)} if route.any_series else {}),
+        **({"all": sorted(_condition(one) for one in route.all_series)} if route.all_series else {}),
+        **({} if route.needs is None else {"needs": _needs(route.needs)}),
+        **({} if route.deadline is None else {"deadline_s": route.deadline.total_seconds()}),
+    }
+
+
+def _needs(needs: Needs) -> list[Any]:
+    series = {one.name: sorted(_condition(condition) for condition in one.when) for one in needs.series}
+    return [series, needs.within.total_seconds(), needs.otherwise.value]
+
+
+def _condition(condition: Condition) -> list[str]:
+    return [condition.keyword, condition.operator.value, str(condition.negated), *(repr(value) for value in condition.expected)]
+
+
+def find_config(given: Path | None) -> Path:
+    """The file that was given, else the one that `VARIABLE` names, else the first of `PLACES` that is there.
+
+    Raises
+    ------
+    ConfigMissing
+        It is not there, or none of `PLACES` is.
+    """
+    named = os.environ.get(VARIABLE, "")
+    if given is not None:
+        return _there(given, "")
+    if named:
+        return _there(Path(named), f"{VARIABLE}: ")
+    for place in PLACES:
+        if place.is_file():
+            return place
+    here, below, installed = PLACES
+    raise ConfigMissing(
+        f"no configuration: neither {here} nor {below} is here ({Path.cwd()}), {installed} is not there, and {VARIABLE} names none"
+    )
+
+
+def _there(place: Path, where: str) -> Path:
+    if not place.is_file():
+        raise ConfigMissing(f"{where}{place}: {'is a folder' if place.is_dir() else 'there is no such file'}")
+    return place

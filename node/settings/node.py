@@ -1,72 +1,16 @@
 """`node:` the listener and the processes behind it."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from ruamel.yaml.nodes import Node as YamlNode
 
-from node.settings.blocks import Block, Key, Nodes, Values
-from node.settings.config import Node, Receiver
+from node.settings.blocks import Key, Nodes, Values, block, part, setting
 from node.settings.errors import BadValue
-from node.settings.kinds import (
-    ADDRESS,
-    AE_TITLE,
-    DURATION,
-    SIZE,
-    SWITCH,
-    Address,
-    Choice,
-    Schema,
-    Several,
-    whole,
-)
-from node.settings.security import TlsListener
+from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SIZE, SWITCH, Address, Schema, Several, whole
 from node.settings.source import Here, scalar_text
-from node.settings.tls import LISTENER
+from node.settings.tls import LISTENER, TlsListener
 from node.settings.trusted_proxies import TRUSTED_PROXIES, TrustedProxies
-
-
-def _node(
-    *,
-    ae_title: tuple[str, ...],
-    listen: Address | None,
-    tls: TlsListener | None,
-    strangers: bool,
-    max_associations: int,
-    connections_per_address: int,
-    trusted_proxies: TrustedProxies,
-    proxy_protocol: bool,
-    receiver: Receiver,
-    receivers: int,
-    acse_timeout: timedelta,
-    dimse_timeout: timedelta,
-    idle_timeout: timedelta,
-    workers: int,
-    decode_ahead: int,
-    patient_data_in_logs: bool,
-    metrics: Address | None,
-) -> Node:
-    return Node(
-        ae_titles=ae_title,
-        host="" if listen is None else listen.host,
-        port=0 if listen is None else listen.port,
-        plain=listen is not None,
-        tls=tls,
-        strangers=strangers,
-        max_associations=max_associations,
-        connections_per_address=connections_per_address,
-        trusted_proxies=trusted_proxies,
-        proxy_protocol=proxy_protocol,
-        receiver=receiver,
-        receivers=receivers,
-        acse_timeout=acse_timeout,
-        dimse_timeout=dimse_timeout,
-        idle_timeout=idle_timeout,
-        workers=workers,
-        ahead_bytes=decode_ahead,
-        patient_data_in_logs=patient_data_in_logs,
-        metrics_host=None if metrics is None else metrics.host,
-        metrics_port=0 if metrics is None else metrics.port,
-    )
 
 
 class _Listen:
@@ -79,6 +23,92 @@ class _Listen:
 
     def schema(self) -> Schema:
         return {"anyOf": [{"const": "off"}, ADDRESS.schema()]}
+
+
+_LISTEN = Key(
+    name="listen",
+    kind=_Listen(),
+    default="127.0.0.1:11112",
+    says="Where associations are accepted without TLS. `0.0.0.0:11112` listens on every network; port 0 takes a free one; `off` "
+    "leaves `tls` alone.",
+)
+_METRICS = Key(
+    name="metrics",
+    kind=ADDRESS,
+    says="Where Prometheus finds `/metrics`, and others `/health/live` and `/health/ready`, such as `127.0.0.1:9464`; without it, "
+    "nowhere. Nobody is asked who they are: open it to your monitoring only. There is no patient data in it.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """The listener. `strangers` True admits calling AE titles that are no peer (a laboratory's setting; settle and limits default).
+
+    `plain` False: nothing listens on host and port, TLS alone is accepted. `connections_per_address` bounds those of an address without a
+    peer that are not admitted yet. Behind `trusted_proxies` many senders are one address; with `proxy_protocol` they say which each has.
+    `receivers` is how many processes receive. `metrics_host` None: no page for Prometheus.
+    """
+
+    ae_titles: tuple[str, ...] = setting(
+        Several(of=AE_TITLE, bare=True, least=1),
+        name="ae_title",
+        default="HILUM",
+        says="The called AE titles that are answered; routes may decide on them (`to`). The node calls under the first.",
+    )
+    host: str = part(_LISTEN, lambda at: "" if at is None else at.host)
+    port: int = part(_LISTEN, lambda at: 0 if at is None else at.port)
+    plain: bool = part(_LISTEN, lambda at: at is not None)
+    tls: TlsListener | None = setting(LISTENER, says="Where associations are accepted with TLS (PS3.15 B.12, B.13). Without it, nowhere.")
+    strangers: bool = setting(
+        SWITCH,
+        default="false",
+        says="Admit calling AE titles that are no peer. A laboratory's setting: every peer that you know belongs under `peers`. "
+        "Without it, a connection from an address that no peer has is closed at once. With it, strangers get half of the seats.",
+    )
+    max_associations: int = setting(whole(1, 1000), default="40", says="Associations at once, all peers together.")
+    connections_per_address: int = setting(
+        whole(1, 1000),
+        default="64",
+        says="Connections from one address (of IPv6, one /64) that are not admitted yet, for each receive process; one more displaces "
+        "the oldest. Addresses of peers and trusted proxies are not bounded so.",
+    )
+    trusted_proxies: TrustedProxies = setting(
+        TRUSTED_PROXIES,
+        default="[]",
+        says="IP addresses or networks behind which many senders are one address: NAT, a container bridge, a load balancer. No bound "
+        "of an address holds there, and a peer that comes from there is known by its AE title, certificate and user alone, unless "
+        "`proxy_protocol` tells its address.",
+    )
+    proxy_protocol: bool = setting(
+        SWITCH,
+        default="false",
+        says="The trusted proxies begin each connection with a header of the PROXY protocol, version 1 or 2 (HAProxy: `send-proxy`, "
+        "`send-proxy-v2`; nginx: `proxy_protocol on`), from which the sender's own address is taken. A connection of theirs "
+        "without one is closed.",
+    )
+    receivers: int = setting(
+        whole(1, 16),
+        default="1",
+        says="Processes that receive; one that dies refuses nobody, and several senders at once are served by as many cores.",
+    )
+    acse_timeout: timedelta = setting(DURATION, default="10s", says="How long an association may take to be negotiated or released.")
+    dimse_timeout: timedelta = setting(DURATION, default="60s", says="How long a DIMSE message may take to arrive or to be answered.")
+    idle_timeout: timedelta = setting(DURATION, default="60s", says="How long an association may be silent before it is aborted.")
+    workers: int = setting(whole(1, 64), default="1", says="Processes that infer and encode. Each holds the models it used last.")
+    ahead_bytes: int = setting(
+        SIZE,
+        name="decode_ahead",
+        default="2GiB",
+        says="How much disk idle workers may fill with decoded pixels of compressed studies that are still coming in, so that a study "
+        "that is complete is analysed at once; `0B` for none, and then no headers are read ahead either.",
+    )
+    patient_data_in_logs: bool = setting(
+        SWITCH,
+        default="false",
+        says="Let patient names and identifiers into the events. Leave it off unless your log store may hold them.",
+    )
+    metrics_host: str | None = part(_METRICS, lambda at: None if at is None else at.host)
+    metrics_port: int = part(_METRICS, lambda at: 0 if at is None else at.port)
 
 
 def _check(values: Values, nodes: Nodes, here: Here) -> None:
@@ -95,89 +125,4 @@ def _check(values: Values, nodes: Nodes, here: Here) -> None:
         raise here.about("proxy_protocol").refuse(BadValue, nodes["proxy_protocol"], why)
 
 
-NODE = Block(
-    build=_node,
-    check=_check,
-    keys=(
-        Key(
-            name="ae_title",
-            kind=Several(of=AE_TITLE, bare=True, least=1),
-            default="HILUM",
-            says="The called AE titles that are answered; routes may decide on them (`to`). The node calls under the first.",
-        ),
-        Key(
-            name="listen",
-            kind=_Listen(),
-            default="127.0.0.1:11112",
-            says="Where associations are accepted without TLS. `0.0.0.0:11112` listens on every network; port 0 takes a free one; `off` "
-            "leaves `tls` alone.",
-        ),
-        Key(name="tls", kind=LISTENER, says="Where associations are accepted with TLS (PS3.15 B.12, B.13). Without it, nowhere."),
-        Key(
-            name="strangers",
-            kind=SWITCH,
-            default="false",
-            says="Admit calling AE titles that are no peer. A laboratory's setting: every peer that you know belongs under `peers`. "
-            "Without it, a connection from an address that no peer has is closed at once. With it, strangers get half of the seats.",
-        ),
-        Key(name="max_associations", kind=whole(1, 1000), default="40", says="Associations at once, all peers together."),
-        Key(
-            name="connections_per_address",
-            kind=whole(1, 1000),
-            default="64",
-            says="Connections from one address (of IPv6, one /64) that are not admitted yet, for each receive process; one more displaces "
-            "the oldest. Addresses of peers and trusted proxies are not bounded so.",
-        ),
-        Key(
-            name="trusted_proxies",
-            kind=TRUSTED_PROXIES,
-            default="[]",
-            says="IP addresses or networks behind which many senders are one address: NAT, a container bridge, a load balancer. No bound "
-            "of an address holds there, and a peer that comes from there is known by its AE title, certificate and user alone, unless "
-            "`proxy_protocol` tells its address.",
-        ),
-        Key(
-            name="proxy_protocol",
-            kind=SWITCH,
-            default="false",
-            says="The trusted proxies begin each connection with a header of the PROXY protocol, version 1 or 2 (HAProxy: `send-proxy`, "
-            "`send-proxy-v2`; nginx: `proxy_protocol on`), from which the sender's own address is taken. A connection of theirs "
-            "without one is closed.",
-        ),
-        Key(
-            name="receiver",
-            kind=Choice(of=Receiver),
-            default="fast",
-            says="Who serves associations that only store: fast, or stock (pynetdicom, which serves all others in either case).",
-        ),
-        Key(
-            name="receivers",
-            kind=whole(1, 16),
-            default="1",
-            says="Processes that receive; one that dies refuses nobody, and several senders at once are served by as many cores.",
-        ),
-        Key(name="acse_timeout", kind=DURATION, default="10s", says="How long an association may take to be negotiated or released."),
-        Key(name="dimse_timeout", kind=DURATION, default="60s", says="How long a DIMSE message may take to arrive or to be answered."),
-        Key(name="idle_timeout", kind=DURATION, default="60s", says="How long an association may be silent before it is aborted."),
-        Key(name="workers", kind=whole(1, 64), default="1", says="Processes that infer and encode. Each holds the models it used last."),
-        Key(
-            name="decode_ahead",
-            kind=SIZE,
-            default="2GiB",
-            says="How much disk idle workers may fill with decoded pixels of compressed studies that are still coming in, so that a study "
-            "that is complete is analysed at once; `0B` for none, and then no headers are read ahead either.",
-        ),
-        Key(
-            name="patient_data_in_logs",
-            kind=SWITCH,
-            default="false",
-            says="Let patient names and identifiers into the events. Leave it off unless your log store may hold them.",
-        ),
-        Key(
-            name="metrics",
-            kind=ADDRESS,
-            says="Where Prometheus finds `/metrics`, and others `/health/live` and `/health/ready`, such as `127.0.0.1:9464`; without it, "
-            "nowhere. Nobody is asked who they are: open it to your monitoring only. There is no patient data in it.",
-        ),
-    ),
-)
+NODE = block(Node, build=Node, check=_check)

@@ -1,19 +1,19 @@
 """`notify:` whom to tell, by mail or a webhook, when something waits for a person."""
 
 import re
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from operator import attrgetter
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from node.domain.notice import About
-from node.settings.blocks import Block, Key, Nodes, Values
+from node.settings.blocks import Key, Nodes, Values, block, declared, needed, setting
 from node.settings.errors import BadValue, MissingKey
-from node.settings.kinds import ADDRESS, DURATION, Address, Choice, FilePath, Scalar, Several, is_loopback
-from node.settings.messengers import MailTls, MailTo, Notify, WebhookTo
-from node.settings.security import User
+from node.settings.kinds import ADDRESS, DURATION, Choice, FilePath, Scalar, Several, is_loopback
 from node.settings.source import Here
-from node.settings.tls import USER, VARIABLE
+from node.settings.tls import USER, VARIABLE, User
 
 _MAILBOX = re.compile(r"[^\s@<>,;\"\\]+@[^\s@<>,;\"\\]+")
 
@@ -52,8 +52,36 @@ MAILBOX = Scalar(wants="a mail address", parse=_mailbox, form={"type": "string",
 PAGE = _url(("https", "http"))
 
 
-def _mail(*, server: Address, sender: str, to: tuple[str, ...], tls: MailTls, authorities: Path | None, login: User | None) -> MailTo:
-    return MailTo(host=server.host, port=server.port, sender=sender, to=to, tls=tls, authorities=authorities, login=login)
+class MailTls(StrEnum):
+    """How a mail server is spoken to."""
+
+    STARTTLS = "starttls"
+    IMPLICIT = "implicit"
+    NONE = "none"
+
+
+_SERVER = Key(
+    name="server", kind=ADDRESS, required=True, says="The mail server, `host:port`: 587 for submission, 465 with `tls: implicit`."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailTo:
+    """A mail server, and who gets mail through it. `authorities` None trusts what the system trusts."""
+
+    host: str = field(metadata=declared(_SERVER, attrgetter("host")))
+    port: int = field(metadata=declared(_SERVER, attrgetter("port")))
+    sender: str = field(metadata=needed(MAILBOX, name="from", says="Who writes: an address that the server lets this node use."))
+    to: tuple[str, ...] = field(metadata=needed(Several(of=MAILBOX, bare=True, least=1), says="Who gets the mail."))
+    tls: MailTls = setting(
+        Choice(of=MailTls),
+        default="starttls",
+        says="How the server is spoken to: `starttls` (a server without it is not spoken to), `implicit` or `none`.",
+    )
+    authorities: Path | None = setting(
+        FilePath(), says="PEM file of the authority that signed the server's certificate; default: the system's."
+    )
+    login: User | None = setting(USER, says="Who the node is there, with a passcode, which is read at each message.")
 
 
 def _check_mail(values: Values, nodes: Nodes, here: Here) -> None:
@@ -66,34 +94,26 @@ def _check_mail(values: Values, nodes: Nodes, here: Here) -> None:
         raise here.about("login").refuse(MissingKey, nodes["login"], 'needs "passcode_file" or "passcode_variable"')
 
 
-MAIL = Block(
-    build=_mail,
-    check=_check_mail,
-    keys=(
-        Key(name="server", kind=ADDRESS, required=True, says="The mail server, `host:port`: 587 for submission, 465 with `tls: implicit`."),
-        Key(name="from", field="sender", kind=MAILBOX, required=True, says="Who writes: an address that the server lets this node use."),
-        Key(name="to", kind=Several(of=MAILBOX, bare=True, least=1), required=True, says="Who gets the mail."),
-        Key(
-            name="tls",
-            kind=Choice(of=MailTls),
-            default="starttls",
-            says="How the server is spoken to: `starttls` (a server without it is not spoken to), `implicit` or `none`.",
-        ),
-        Key(
-            name="authorities",
-            kind=FilePath(),
-            says="PEM file of the authority that signed the server's certificate; default: the system's.",
-        ),
-        Key(name="login", kind=USER, says="Who the node is there, with a passcode, which is read at each message."),
-    ),
-)
+MAIL = block(MailTo, build=MailTo, check=_check_mail)
 
 
-def _webhook(*, url: str, authorities: Path | None, secret_file: Path | None, secret_variable: str | None) -> WebhookTo:
-    secret = None
-    if secret_file is not None or secret_variable is not None:
-        secret = User(name="webhook", passcode_file=secret_file, passcode_variable=secret_variable)
-    return WebhookTo(url=url, authorities=authorities, secret=secret)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookTo:
+    """An address that is posted to. What `secret_file` or `secret_variable` holds signs what is posted."""
+
+    url: str = field(metadata=needed(PAGE, says="Where a POST of JSON goes; chat programs show its `text`. Redirections are not followed."))
+    authorities: Path | None = setting(FilePath(), says="PEM file of the authority that signed its certificate; default: the system's.")
+    secret_file: Path | None = setting(
+        FilePath(), says="A private file with a shared secret: `X-Hilum-Signature` is then `sha256=` and the HMAC-SHA-256 of the body."
+    )
+    secret_variable: str | None = setting(VARIABLE, says="The environment variable that holds the secret, where it is in no file.")
+
+    @property
+    def secret(self) -> User | None:
+        """What signs, as a user whose name is not used."""
+        if self.secret_file is None and self.secret_variable is None:
+            return None
+        return User(name="webhook", passcode_file=self.secret_file, passcode_variable=self.secret_variable)
 
 
 def _check_webhook(values: Values, nodes: Nodes, here: Here) -> None:
@@ -103,32 +123,36 @@ def _check_webhook(values: Values, nodes: Nodes, here: Here) -> None:
         raise here.refuse(BadValue, nodes["authorities"], '"authorities" belong to an address behind https://')
 
 
-WEBHOOK = Block(
-    build=_webhook,
-    check=_check_webhook,
-    keys=(
-        Key(
-            name="url",
-            kind=PAGE,
-            required=True,
-            says="Where a POST of JSON goes; chat programs show its `text`. Redirections are not followed.",
-        ),
-        Key(name="authorities", kind=FilePath(), says="PEM file of the authority that signed its certificate; default: the system's."),
-        Key(
-            name="secret_file",
-            kind=FilePath(),
-            says="A private file with a shared secret: `X-Hilum-Signature` is then `sha256=` and the HMAC-SHA-256 of the body.",
-        ),
-        Key(name="secret_variable", kind=VARIABLE, says="The environment variable that holds the secret, where it is in no file."),
-    ),
-)
+WEBHOOK = block(WebhookTo, build=WebhookTo, check=_check_webhook)
 
 
-def _notify(
-    *, mail: MailTo | None, webhook: WebhookTo | None, about: tuple[_About, ...], every: timedelta, late: timedelta, link: str | None
-) -> Notify:
-    kinds = frozenset(About(one.value) for one in about)
-    return Notify(mail=mail, webhook=webhook, about=kinds, every=every, late=late, link=link or "")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notify:
+    """Who is told. `late` is how long a sink may take nothing; `link` the console's address."""
+
+    mail: MailTo | None = setting(MAIL, says="Tell by mail.")
+    webhook: WebhookTo | None = setting(WEBHOOK, says="Tell a chat room, or a program of yours.")
+    about: frozenset[About] = setting(
+        Several(of=Choice(of=_About), bare=True, least=1),
+        default="[parked, sink, disk, held, process]",
+        of=lambda words: frozenset(About(one.value) for one in words),
+        says="What is told: `parked` jobs and deliveries, a `sink` that takes nothing, a `disk` that "
+        "fills or is away, instances and series that are `held`, a `process` of the node that gives no sign of life. "
+        "No message names a patient.",
+    )
+    every: timedelta = setting(
+        DURATION, default="5m", says="One message in so long at most; the first goes at once, the next tells the rest."
+    )
+    late: timedelta = setting(
+        DURATION,
+        default="10m",
+        says="How long results may wait for a sink that is not paused, and received instances for a journal or a bucket that is away.",
+    )
+    link: str = setting(
+        PAGE,
+        of=lambda page: page or "",
+        says="The console's address, as the reader of a message reaches it; stands in each message.",
+    )
 
 
 def _check(values: Values, nodes: Nodes, here: Here) -> None:
@@ -136,32 +160,4 @@ def _check(values: Values, nodes: Nodes, here: Here) -> None:
         raise here.refuse(MissingKey, next(iter(nodes.values())), 'nobody would be told: give "mail" or "webhook"')
 
 
-NOTIFY = Block(
-    build=_notify,
-    check=_check,
-    keys=(
-        Key(name="mail", kind=MAIL, says="Tell by mail."),
-        Key(name="webhook", kind=WEBHOOK, says="Tell a chat room, or a program of yours."),
-        Key(
-            name="about",
-            kind=Several(of=Choice(of=_About), bare=True, least=1),
-            default="[parked, sink, disk, held, process]",
-            says="What is told: `parked` jobs and deliveries, a `sink` that takes nothing, a `disk` that "
-            "fills or is away, instances and series that are `held`, a `process` of the node that gives no sign of life. "
-            "No message names a patient.",
-        ),
-        Key(
-            name="every",
-            kind=DURATION,
-            default="5m",
-            says="One message in so long at most; the first goes at once, the next tells the rest.",
-        ),
-        Key(
-            name="late",
-            kind=DURATION,
-            default="10m",
-            says="How long results may wait for a sink that is not paused, and received instances for a journal or a bucket that is away.",
-        ),
-        Key(name="link", kind=PAGE, says="The console's address, as the reader of a message reaches it; stands in each message."),
-    ),
-)
+NOTIFY = block(Notify, build=Notify, check=_check)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ruamel.yaml.nodes import Node, SequenceNode
 
-from node.domain.header import Header, Value
+from node.domain.instance import Header, Value
 from node.settings.blocks import Block, Items, Key, Values, pairs
 from node.settings.conditions import keyword_of, value_of
 from node.settings.config import Config

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Protocol
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -14,11 +15,26 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from node.domain.errors import ConfigError
 from node.domain.profile import Profile
 from node.settings.errors import ConfigMissing, ConfigSyntax, MissingKey, WrongType
-from node.settings.security import TlsListener
 
 
 class Refused(Exception):
     """Reading of one value ended; its problem is already in `Here.problems`."""
+
+
+class Trust(Protocol):
+    """What the TLS listener of the file has that entries of peers may leave out."""
+
+    @property
+    def certificate(self) -> Path: ...
+
+    @property
+    def key(self) -> Path: ...
+
+    @property
+    def authorities(self) -> Path: ...
+
+    @property
+    def revocations(self) -> Path | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +46,7 @@ class Here:
     subject: str = ""
     names: Mapping[str, Collection[str]] = field(default_factory=dict)
     profiles: Mapping[str, Profile] = field(default_factory=dict)
-    listener: TlsListener | None = None
+    listener: Trust | None = None
     problems: list[tuple[int, int, ConfigError]] = field(default_factory=list)
 
     def about(self, subject: str) -> "Here":
@@ -204,7 +220,7 @@ def suggestion(word: str, options: Collection[str]) -> str:
         return f'; did you mean "{lowered[near[0]]}"?'
     if not options:
         return "; there is none"
-    return f"; possible: {', '.join(sorted(options))}" if len(options) <= 12 else ""
+    return f"; possible: {', '.join(sorted(options))}" if len(options) <= 13 else ""
 
 
 def scalar_text(at: Node, here: Here, wants: str) -> str:

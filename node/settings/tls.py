@@ -1,17 +1,20 @@
-"""`node: {tls: …}`, and what of `peers:` is about trust: TLS out, the certificate and user of who calls, the user that the node is."""
+"""`node: {tls: …}`, and what of `peers:` is about trust: TLS out, the certificate and user of who calls, the user that the node is.
+
+Files are named here and read elsewhere; there is no secret in it.
+"""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from ipaddress import ip_address
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 from ruamel.yaml.nodes import Node as YamlNode
 
-from node.settings.blocks import Block, Key, Nodes, Values
+from node.settings.blocks import Key, Nodes, Values, block, declared, needed, setting
 from node.settings.errors import BadValue, MissingKey
-from node.settings.kinds import ADDRESS, TEXT, Address, Choice, FilePath, Scalar, Several
-from node.settings.security import CertificateRule, ClientCertificate, PeerTls, TlsListener, TlsProfile, User
+from node.settings.kinds import ADDRESS, TEXT, Choice, FilePath, Scalar, Schema, Several
 from node.settings.source import Here, Refused
 
 
@@ -67,72 +70,99 @@ VARIABLE = Scalar(
 )
 USERNAME = Scalar(wants="a username", parse=_username, form={"type": "string", "minLength": 1})
 
+
+class TlsProfile(StrEnum):
+    """Which of the TLS profiles of PS3.15 is spoken: B.12 (BCP 195: RFC 8996, RFC 9325) or B.13 (the same, modified)."""
+
+    BCP195 = "bcp195"
+    MODIFIED = "modified"
+
+
+class ClientCertificate(StrEnum):
+    """Whether who connects with TLS must show a certificate; one that is shown is verified in either case."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+
+
 _AUTHORITIES = "PEM file of the authorities that sign the certificates of others; no other is trusted, the system's neither."
 _REVOCATIONS = "PEM file of the authorities' revocation lists (CRLs); with it, a certificate whose issuer's list is not in it is refused."
 
 
-def _listener(
-    *,
-    listen: Address,
-    certificate: Path,
-    key: Path,
-    authorities: Path,
-    revocations: Path | None,
-    profile: TlsProfile,
-    client_certificate: ClientCertificate,
-) -> TlsListener:
-    return TlsListener(
-        host=listen.host,
-        port=listen.port,
-        certificate=certificate,
-        key=key,
-        authorities=authorities,
-        revocations=revocations,
-        profile=profile,
-        client_certificate=client_certificate,
+_LISTEN = Key(
+    name="listen",
+    kind=ADDRESS,
+    required=True,
+    says="Where associations are accepted with TLS; 2762 is DICOM's registered port for it. Port 0 takes a free one.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsListener:
+    """Where associations are accepted with TLS, and as whom. `certificate` is the chain, the node's own first. `revocations`: PEM CRLs."""
+
+    host: str = field(metadata=declared(_LISTEN, attrgetter("host")))
+    port: int = field(metadata=declared(_LISTEN, attrgetter("port")))
+    certificate: Path = field(
+        metadata=needed(
+            FilePath(),
+            says="PEM file of the node's certificate, then of those between it and its authority. It is read again when it changes.",
+        )
+    )
+    key: Path = field(
+        metadata=needed(FilePath(), says="PEM file of its private key, without a password; a file that others may read is refused.")
+    )
+    authorities: Path = field(metadata=needed(FilePath(), says=_AUTHORITIES))
+    revocations: Path | None = setting(FilePath(), says=_REVOCATIONS)
+    profile: TlsProfile = setting(
+        Choice(of=TlsProfile),
+        default="bcp195",
+        says="`bcp195`: PS3.15 B.12, the suites that RFC 9325 recommends; `modified`: B.13, those that it names. Both speak TLS 1.2 "
+        "and 1.3.",
+    )
+    client_certificate: ClientCertificate = setting(
+        Choice(of=ClientCertificate),
+        default="required",
+        says="`required`: who shows no certificate is not spoken to; `optional`: only peers with `certificate` need one. One that is "
+        "shown is always verified.",
     )
 
 
-LISTENER = Block(
-    build=_listener,
-    wants="a mapping with `listen`, `certificate`, `key` and `authorities`",
-    keys=(
-        Key(
-            name="listen",
-            kind=ADDRESS,
-            required=True,
-            says="Where associations are accepted with TLS; 2762 is DICOM's registered port for it. Port 0 takes a free one.",
-        ),
-        Key(
-            name="certificate",
-            kind=FilePath(),
-            required=True,
-            says="PEM file of the node's certificate, then of those between it and its authority. It is read again when it changes.",
-        ),
-        Key(
-            name="key",
-            kind=FilePath(),
-            required=True,
-            says="PEM file of its private key, without a password; a file that others may read is refused.",
-        ),
-        Key(name="authorities", kind=FilePath(), required=True, says=_AUTHORITIES),
-        Key(name="revocations", kind=FilePath(), says=_REVOCATIONS),
-        Key(
-            name="profile",
-            kind=Choice(of=TlsProfile),
-            default="bcp195",
-            says="`bcp195`: PS3.15 B.12, the suites that RFC 9325 recommends; `modified`: B.13, those that it names. Both speak TLS 1.2 "
-            "and 1.3.",
-        ),
-        Key(
-            name="client_certificate",
-            kind=Choice(of=ClientCertificate),
-            default="required",
-            says="`required`: who shows no certificate is not spoken to; `optional`: only peers with `certificate` need one. One that is "
-            "shown is always verified.",
-        ),
-    ),
-)
+LISTENER = block(TlsListener, build=TlsListener, wants="a mapping with `listen`, `certificate`, `key` and `authorities`")
+
+
+_UNSAID = Path()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerTls:
+    """How the node calls one peer with TLS. `server_name` is what the peer's certificate must bear (RFC 6125): a DNS name or an IP address.
+
+    What `peers: {…: {tls: …}}` leaves out is the listener's (`node: {tls: …}`). `certificate` None: the node shows none.
+    """
+
+    authorities: Path = field(
+        metadata=declared(
+            Key(name="authorities", kind=FilePath(), says=f"{_AUTHORITIES} Without it, those of `node: {{tls: …}}`."),
+            lambda said: said or _UNSAID,
+        )
+    )
+    certificate: Path | None = setting(
+        FilePath(), says="PEM file of the certificate that the node shows; without it, that of `node: {tls: …}`."
+    )
+    key: Path | None = setting(FilePath(), says="PEM file of its private key.")
+    revocations: Path | None = setting(FilePath(), says=f"{_REVOCATIONS} It belongs to `authorities`.")
+    server_name: str = field(
+        metadata=declared(
+            Key(
+                name="server_name",
+                kind=TEXT,
+                says="The DNS name or IP address that the peer's certificate must bear, where it is not the host of `address`.",
+            ),
+            lambda said: said or "",
+        )
+    )
+    profile: TlsProfile = setting(Choice(of=TlsProfile), default="bcp195", says="As in `node: {tls: …}`.")
 
 
 def _whole_pair(values: Values, nodes: Nodes, here: Here) -> None:
@@ -141,11 +171,17 @@ def _whole_pair(values: Values, nodes: Nodes, here: Here) -> None:
             raise here.refuse(MissingKey, nodes[one], f'a "{one}" needs the "{other}" that belongs to it')
 
 
-class _Outgoing(Block[PeerTls]):
-    """What an entry leaves out is the listener's (`Here.listener`)."""
+_SAID = block(PeerTls, build=PeerTls, check=_whole_pair)
 
-    def read(self, at: YamlNode, here: Here, **more: Any) -> PeerTls:
-        asked = Block.read(self, at, here, **more)
+
+class _Outgoing:
+    """The kind of the key `tls` of a peer: what an entry leaves out is the listener's (`Here.listener`)."""
+
+    wants = _SAID.wants
+    keys = _SAID.keys
+
+    def read(self, at: YamlNode, here: Here) -> PeerTls:
+        asked = _SAID.read(at, here)
         listener = here.listener
         if listener is None:
             if asked.authorities == _UNSAID:
@@ -161,53 +197,39 @@ class _Outgoing(Block[PeerTls]):
             key=asked.key if own else listener.key,
         )
 
+    def schema(self) -> Schema:
+        return _SAID.schema()
 
-_UNSAID = Path()
+
+OUTGOING = _Outgoing()
 
 
-def _outgoing(
-    *,
-    authorities: Path | None,
-    certificate: Path | None,
-    key: Path | None,
-    revocations: Path | None,
-    server_name: str | None,
-    profile: TlsProfile,
-) -> PeerTls:
-    return PeerTls(
-        authorities=authorities or _UNSAID,
-        server_name=server_name or "",
-        certificate=certificate,
-        key=key,
-        revocations=revocations,
-        profile=profile,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateRule:
+    """What the certificate of a peer that calls must be. Of each kind that is not empty one must hold; empty kinds are not asked for.
+
+    `fingerprints` are SHA-256, 64 hexadecimal digits in lower case; `names` are subject alternative names (`DNS:…`, `IP:…`, `URI:…`,
+    `EMAIL:…`), and `subjects` distinguished names as RFC 4514 writes them.
+    """
+
+    fingerprints: tuple[str, ...] = setting(
+        Several(of=FINGERPRINT, bare=True),
+        name="fingerprint",
+        default="[]",
+        says="Its SHA-256 (`openssl x509 -in FILE -noout -fingerprint -sha256`); two while it is renewed.",
     )
-
-
-OUTGOING = _Outgoing(
-    build=_outgoing,
-    check=_whole_pair,
-    keys=(
-        Key(name="authorities", kind=FilePath(), says=f"{_AUTHORITIES} Without it, those of `node: {{tls: …}}`."),
-        Key(
-            name="certificate",
-            kind=FilePath(),
-            says="PEM file of the certificate that the node shows; without it, that of `node: {tls: …}`.",
-        ),
-        Key(name="key", kind=FilePath(), says="PEM file of its private key."),
-        Key(name="revocations", kind=FilePath(), says=f"{_REVOCATIONS} It belongs to `authorities`."),
-        Key(
-            name="server_name",
-            kind=TEXT,
-            says="The DNS name or IP address that the peer's certificate must bear, where it is not the host of `address`.",
-        ),
-        Key(name="profile", kind=Choice(of=TlsProfile), default="bcp195", says="As in `node: {tls: …}`."),
-    ),
-)
-
-
-def _certificate(*, fingerprint: tuple[str, ...], name: tuple[str, ...], subject: tuple[str, ...]) -> CertificateRule:
-    return CertificateRule(fingerprints=fingerprint, names=name, subjects=subject)
+    names: tuple[str, ...] = setting(
+        Several(of=ALTERNATIVE_NAME, bare=True),
+        name="name",
+        default="[]",
+        says="A subject alternative name that it bears, with its kind: `DNS:ct1.hospital.example`.",
+    )
+    subjects: tuple[str, ...] = setting(
+        Several(of=SUBJECT, bare=True),
+        name="subject",
+        default="[]",
+        says="Its subject as RFC 4514 writes it: `CN=ct1,O=Hospital` (the other way round than `openssl` by default).",
+    )
 
 
 def _some_rule(values: Values, nodes: Nodes, here: Here) -> None:
@@ -215,35 +237,23 @@ def _some_rule(values: Values, nodes: Nodes, here: Here) -> None:
         raise here.refuse(MissingKey, next(iter(nodes.values())), "asks for nothing; name a fingerprint, a name or a subject")
 
 
-CERTIFICATE = Block(
-    build=_certificate,
-    check=_some_rule,
-    wants="a mapping with `fingerprint`, `name` or `subject`",
-    keys=(
-        Key(
-            name="fingerprint",
-            kind=Several(of=FINGERPRINT, bare=True),
-            default="[]",
-            says="Its SHA-256 (`openssl x509 -in FILE -noout -fingerprint -sha256`); two while it is renewed.",
-        ),
-        Key(
-            name="name",
-            kind=Several(of=ALTERNATIVE_NAME, bare=True),
-            default="[]",
-            says="A subject alternative name that it bears, with its kind: `DNS:ct1.hospital.example`.",
-        ),
-        Key(
-            name="subject",
-            kind=Several(of=SUBJECT, bare=True),
-            default="[]",
-            says="Its subject as RFC 4514 writes it: `CN=ct1,O=Hospital` (the other way round than `openssl` by default).",
-        ),
-    ),
-)
+CERTIFICATE = block(CertificateRule, build=CertificateRule, check=_some_rule, wants="a mapping with `fingerprint`, `name` or `subject`")
 
 
-def _user(*, name: str, passcode_file: Path | None, passcode_variable: str | None) -> User:
-    return User(name=name, passcode_file=passcode_file, passcode_variable=passcode_variable)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A username, and where its passcode is: a private file, or an environment variable; neither: a username alone."""
+
+    name: str = field(metadata=needed(USERNAME, says="The username."))
+    passcode_file: Path | None = setting(
+        FilePath(),
+        says="A file that holds the passcode and nothing else, private to the user that runs the node; read at each association.",
+    )
+    passcode_variable: str | None = setting(VARIABLE, says="The environment variable that holds the passcode, where it is in no file.")
+
+    @property
+    def has_passcode(self) -> bool:
+        return self.passcode_file is not None or self.passcode_variable is not None
 
 
 def _one_source(values: Values, nodes: Nodes, here: Here) -> None:
@@ -251,20 +261,7 @@ def _one_source(values: Values, nodes: Nodes, here: Here) -> None:
         raise here.refuse(BadValue, nodes["passcode_variable"], "the passcode is in a file, or in a variable; name one of them")
 
 
-USER = Block(
-    build=_user,
-    check=_one_source,
-    wants="a mapping with `name`",
-    keys=(
-        Key(name="name", kind=USERNAME, required=True, says="The username."),
-        Key(
-            name="passcode_file",
-            kind=FilePath(),
-            says="A file that holds the passcode and nothing else, private to the user that runs the node; read at each association.",
-        ),
-        Key(name="passcode_variable", kind=VARIABLE, says="The environment variable that holds the passcode, where it is in no file."),
-    ),
-)
+USER = block(User, build=User, check=_one_source, wants="a mapping with `name`")
 
 
 def listener_of(at: YamlNode | None, here: Here) -> TlsListener | None:

@@ -1,1 +1,1 @@
-"""Where results go: a DIMSE peer or a folder."""
+"""Where results go: one file a kind, which exports a record of it; `kinds` lists them."""

@@ -1,28 +1,51 @@
 """The DIMSE sink: C-STORE to a peer."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
-from node.dimse.port import Requestor, StoreStatus
-from node.dimse.statuses import SOP_CLASS_NOT_SUPPORTED, Verdict, verdict
+from node.dimse.port import SOP_CLASS_NOT_SUPPORTED, Requestor, StoreStatus, Verdict, verdict
 from node.domain.context import Context
 from node.domain.errors import DeliveryError
-from node.settings import config as settings
-from node.sinks.port import Parcel, Receipt
+from node.observe.audit import codes
+from node.observe.audit.message import Participant
+from node.settings.blocks import Key
+from node.settings.config import Config
+from node.settings.kinds import Reference
+from node.sinks.port import Opening, Parcel, Receipt, Recipient, SinkKind
 
 LISTED = "no answer came, but it lists the instance"
 """What stands in the receipt of an object whose outcome was unknown, and that the peer names when it is asked (C-FIND)."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dimse:
+    """The peer that a sink sends to, by its name under `peers:`."""
+
+    kind: ClassVar[str] = "dimse"
+    peer: str
+
+    @property
+    def words(self) -> str:
+        """See `Destination`."""
+        return f"peer {self.peer}"
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """See `Destination`; the second place is that of a path."""
+        return (self.peer, "")
+
+
 class DimseSink:
-    """Sends to the peer that `requestor` speaks to.
+    """Sends to the peer that `requestor` speaks to; `name` is the sink's own, and `peer` the peer's, in what health says.
 
     An object that went out and was not answered may be there, or not. Where the peer may be asked, it is: at once, and before the object is
     sent again. Otherwise it is sent again, which is harmless: the same bytes under the same UID.
     """
 
-    def __init__(self, sink: settings.Sink, requestor: Requestor) -> None:
-        self._name = sink.name
-        self._peer = sink.peer
+    def __init__(self, name: str, peer: str, requestor: Requestor) -> None:
+        self._name = name
+        self._peer = peer
         self._requestor = requestor
         self._unsure: set[str] = set()
 
@@ -76,3 +99,25 @@ def _receipt(answer: StoreStatus) -> Receipt:
         not_taken=answer.status == SOP_CLASS_NOT_SUPPORTED,
         detail=answer.detail,
     )
+
+
+def _open(destination: Dimse, opening: Opening) -> DimseSink:
+    return DimseSink(opening.name, destination.peer, opening.requestor(destination.peer))
+
+
+def _recipient(destination: Dimse, config: Config) -> Recipient:
+    peer = config.peers[destination.peer]
+    there = Participant(user_id=peer.ae_title, ae_titles=(peer.ae_title,), roles=(codes.DESTINATION,), address=peer.host)
+    return Recipient(participant=there)
+
+
+KIND = SinkKind(
+    name=Dimse.kind,
+    says="sends by C-STORE to a peer",
+    keys=(Key(name="peer", kind=Reference(to="peers", noun="peer"), required=True, says="the peer that the objects are sent to."),),
+    destination=Dimse,
+    commits=True,
+    open=_open,
+    recipient=_recipient,
+    negotiates=True,
+)

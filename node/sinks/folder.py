@@ -6,12 +6,45 @@ import os
 import shutil
 import threading
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
+from node.dicom.uid import is_uid
 from node.domain.context import Context
-from node.domain.uid import is_uid
-from node.sinks.errors import FolderAway
-from node.sinks.port import Parcel, Receipt
+from node.domain.errors import DeliveryError
+from node.observe.audit import codes
+from node.observe.audit.message import Participant
+from node.settings.blocks import Key
+from node.settings.config import Config
+from node.settings.kinds import FilePath
+from node.sinks.port import Opening, Parcel, Receipt, Recipient, SinkKind
+
+
+class FolderAway(DeliveryError):
+    """The folder of a sink cannot be written."""
+
+    code = "HLM-6020"
+    remedy = "Mount the folder, free space on it, or let the node's user write to it; the delivery is tried again by itself."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folder:
+    """The folder that a sink writes into."""
+
+    kind: ClassVar[str] = "folder"
+    peer: ClassVar[None] = None
+    path: Path
+
+    @property
+    def words(self) -> str:
+        """See `Destination`."""
+        return f"folder {self.path}"
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """See `Destination`; the first place is that of a peer's name."""
+        return ("", str(self.path))
 
 
 class FolderSink:
@@ -106,3 +139,22 @@ def _flush(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _open(folder: Folder, opening: Opening) -> FolderSink:
+    return FolderSink(folder.path)
+
+
+def _recipient(folder: Folder, config: Config) -> Recipient:
+    medium = Participant(user_id=str(folder.path), roles=(codes.DESTINATION_MEDIA,), media=codes.MEDIA_URI)
+    return Recipient(participant=medium, on_media=True)
+
+
+KIND = SinkKind(
+    name=Folder.kind,
+    says="writes files",
+    keys=(Key(name="path", kind=FilePath(), required=True, says="the folder that the objects are written into."),),
+    destination=Folder,
+    open=_open,
+    recipient=_recipient,
+)

@@ -1,11 +1,17 @@
 """The sink port: takes the frozen objects of one job, and says of each whether it was accepted."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
+from node.dimse.port import Requestor
 from node.domain.context import Context
+from node.observe.audit.message import Participant
+from node.settings.config import Config, Destination
+from node.settings.sinks import DeclaredSink
+
+D = TypeVar("D", bound=Destination)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,3 +50,42 @@ class Sink(Protocol):
     def send(self, parcels: Sequence[Parcel]) -> list[Receipt]: ...
 
     def health(self) -> tuple[bool, str]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What a sink is opened with beside its destination: its name under `sinks:`, and what speaks DIMSE to a peer, by the peer's name."""
+
+    name: str
+    requestor: Callable[[str], Requestor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """Whom the audit trail names for objects that left (PS3.15 A.5.3).
+
+    `on_media` False: a system, which is told as DICOM Instances Transferred, and its beginning too. True: a medium, which is told as
+    Export, once it is there.
+    """
+
+    participant: Participant
+    on_media: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SinkKind(DeclaredSink, Generic[D]):
+    """All that the node asks of a kind of sink: one record a kind, exported by its file as `KIND` and listed in `node.sinks.kinds`.
+
+    Attributes
+    ----------
+    open
+        Makes the sink of a destination; sends nothing yet.
+    recipient
+        Whom the audit trail names; gets what other entries of the configuration know, such as a peer's AE title.
+    negotiates
+        Whether the sink takes only some kinds of objects, so that `hilum doctor` asks it which (`Sink.accepts`).
+    """
+
+    open: Callable[[D, Opening], Sink]
+    recipient: Callable[[D, Config], Recipient]
+    negotiates: bool = False

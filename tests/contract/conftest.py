@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from node.blobs.encryption.blobs import EncryptedBlobs
+from node.blobs.encryption.decrypted import DecryptedFiles, FileEncryption
+from node.blobs.encryption.keys import EncryptionKeys, key_of
 from node.blobs.folder import FolderBlobs
 from node.blobs.port import Blobs
-from node.blobs.sealing.blobs import SealedBlobs
-from node.blobs.sealing.keys import Keys, key_of
-from node.blobs.sealing.opened import Opened
-from node.blobs.sealing.sealing import Sealing
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
 from tests.lab import empty_journal
 from tests.lab.postgres import Postgres
 from tests.lab.s3 import S3, bucket_blobs
@@ -41,8 +40,8 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
         return FolderBlobs(tmp_path / "blobs")
     if request.param == "sealed":
         key = key_of(bytes(range(32)))
-        memory = partial(Opened, tmp_path / "opened", most_bytes=1 << 30, on_disk=True)
-        return SealedBlobs(FolderBlobs(tmp_path / "blobs"), Sealing(Keys(first=key, by_id={key.id: key}), memory))
+        memory = partial(DecryptedFiles, tmp_path / "opened", most_bytes=1 << 30, on_disk=True)
+        return EncryptedBlobs(FolderBlobs(tmp_path / "blobs"), FileEncryption(EncryptionKeys(first=key, by_id={key.id: key}), memory))
     server: S3 = request.getfixturevalue("s3")
     return bucket_blobs(server, tmp_path / "blobs", prefix=uuid.uuid4().hex)
 
@@ -57,12 +56,12 @@ def journal_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def opened() -> Iterator[Callable[[str], SqlJournal]]:
+def opened() -> Iterator[Callable[[str], Journal]]:
     """Open journals that are closed at the end of the test."""
-    journals: list[SqlJournal] = []
+    journals: list[Journal] = []
 
-    def open_(url: str) -> SqlJournal:
-        journals.append(SqlJournal.open(empty_journal.make(url)))
+    def open_(url: str) -> Journal:
+        journals.append(Journal.open(empty_journal.make(url)))
         return journals[-1]
 
     yield open_
@@ -71,6 +70,6 @@ def opened() -> Iterator[Callable[[str], SqlJournal]]:
 
 
 @pytest.fixture
-def story(journal_url: str, opened: Callable[[str], SqlJournal]) -> Story:
+def story(journal_url: str, opened: Callable[[str], Journal]) -> Story:
     """One story on each journal there is."""
     return Story(opened(journal_url))

@@ -17,11 +17,13 @@ from pydicom import dcmread
 from pydicom.uid import ImplicitVRLittleEndian, MRImageStorage
 
 from node.blobs.folder import FolderBlobs
-from node.blobs.inbox import FolderInbox, part10
 from node.blobs.port import Blobs
-from node.blobs.spool import Spool
-from node.dimse.port import Intake, Reception
+from node.dicom.part10 import received_head
+from node.dimse.port import Intake
 from node.domain.errors import JournalError, RefusedError
+from node.domain.instance import Reception
+from node.spool.inbox import FolderInbox
+from node.spool.uploading import UploadingInbox
 from tests.lab.spool import half_written, keep_whole
 
 
@@ -203,7 +205,7 @@ def test_a_kept_file_is_read_by_others(inbox: FolderInbox) -> None:
     assert dataset.PatientID == "42"
     assert dataset.file_meta.MediaStorageSOPInstanceUID == "1.2.3"
     assert dataset.file_meta.SourcePresentationAddress == "dicom://[2001:db8::1]"
-    assert dataset.file_meta.FileMetaInformationGroupLength == len(part10(reception(**came))) - 144
+    assert dataset.file_meta.FileMetaInformationGroupLength == len(received_head(reception(**came))) - 144
     assert dataset.file_meta.PrivateInformation == b"scanner\0"
 
 
@@ -283,13 +285,35 @@ def test_a_disk_that_fails_at_any_step_leaves_nothing(
     assert len(inbox.waiting(10)) == 1
 
 
+def test_what_is_put_again_after_its_name_could_not_be_flushed_has_a_durable_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lies there by then, whole: that it is there says nothing about its name, which the second attempt flushes."""
+    blobs = FolderBlobs(tmp_path)
+    (tmp_path / "results").mkdir()
+    flushed: list[Path] = []
+
+    def flush(folder: Path, *, fails: bool) -> None:
+        if fails and folder.name == "results":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        flushed.append(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("node.blobs.folder.flush_folder", partial(flush, fails=True))
+        with pytest.raises(JournalError):
+            blobs.put("results/1.dcm", b"abc")
+    assert blobs.has("results/1.dcm")
+    assert tmp_path / "results" not in flushed
+    monkeypatch.setattr("node.blobs.folder.flush_folder", partial(flush, fails=False))
+    blobs.put("results/1.dcm", b"abc")
+    assert flushed[-1] == tmp_path / "results"
+
+
 @pytest.mark.slow
 def test_a_real_full_disk_refuses(tmp_path: Path) -> None:
     """A write beyond the file size limit of the process: the kernel's own error, not a pretended one."""
     program = """
 import resource, signal, sys
 from pathlib import Path
-from node.blobs.inbox import FolderInbox
+from node.spool.inbox import FolderInbox
 from node.domain.errors import RefusedError
 from tests.contract.test_blobs import keep
 inbox = FolderInbox(Path(sys.argv[1]), min_free_bytes=0)
@@ -313,7 +337,7 @@ def test_a_real_small_disk_refuses_and_recovers(tmp_path: Path) -> None:
     program = """
 import sys
 from pathlib import Path
-from node.blobs.inbox import FolderInbox
+from node.spool.inbox import FolderInbox
 from node.domain.errors import RefusedError
 from tests.contract.test_blobs import keep
 from tests.lab.program import wait_until
@@ -348,7 +372,7 @@ def test_a_killed_writer_leaves_nothing_that_waits(tmp_path: Path) -> None:
     program = """
 import os, signal, sys
 from pathlib import Path
-from node.blobs.inbox import FolderInbox
+from node.spool.inbox import FolderInbox
 from tests.contract.test_blobs import keep
 inbox = FolderInbox(Path(sys.argv[1]), min_free_bytes=0)
 keep(inbox, b"whole")
@@ -370,7 +394,7 @@ _PAUSED = """
 import fcntl, os, sys
 from pathlib import Path
 from node.blobs.folder import FolderBlobs
-from node.blobs.inbox import FolderInbox
+from node.spool.inbox import FolderInbox
 from tests.contract.test_blobs import keep
 def rest():
     print("paused", flush=True)
@@ -452,7 +476,7 @@ def test_a_spool_brings_its_entries_to_the_shared_folder(tmp_path: Path) -> None
     """Published they lie in both, settled they have left the spool; one data set that two hosts received is one blob."""
     shared = FolderBlobs(tmp_path / "shared")
     for host in ("one", "other"):
-        spool = Spool(tmp_path / host, shared, min_free_bytes=0)
+        spool = UploadingInbox(tmp_path / host, shared, min_free_bytes=0)
         keep(spool, calling_ae=host.upper())
         (entry,) = spool.waiting(1)
         content = entry.read_bytes()

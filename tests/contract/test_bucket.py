@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from node.blobs import credentials
+from node.blobs import objects
 from node.blobs.bucket import BucketBlobs
 from node.blobs.cache import Cache
-from node.blobs.errors import BlobDamaged, BlobDiffers, BucketAway, BucketRefused
-from node.blobs.spool import Spool
-from node.settings.config import Bucket
+from node.blobs.objects import BucketAway, BucketRefused
+from node.blobs.port import BlobDamaged, BlobDiffers
+from node.settings.store import Bucket
+from node.spool.uploading import UploadingInbox
 from tests.contract.test_blobs import keep
 from tests.lab.s3 import BUCKET, S3, SECRET_KEY, bucket_blobs
 
@@ -153,7 +154,7 @@ def test_wrong_keys_are_refused_and_never_told(s3: S3, tmp_path: Path, caplog: p
 
 def test_keys_that_are_changed_in_their_file_are_read_again(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rotation: the file is written anew, and no process need be started again."""
-    monkeypatch.setattr(credentials, "_GOOD_FOR", timedelta(0))
+    monkeypatch.setattr(objects, "_GOOD_FOR", timedelta(0))
     keys = tmp_path / "keys"
     keys.write_text("[default]\naws_access_key_id = lab:node\naws_secret_access_key = outdated\n")
     blobs = bucket_blobs(s3, tmp_path / "one", prefix=uuid.uuid4().hex, credentials=keys)
@@ -199,7 +200,7 @@ def test_tls_with_the_hospitals_own_certificate(tmp_path: Path, prefix: str) -> 
 # ---- the spool before it
 def test_an_entry_leaves_the_spool_once_it_is_in_the_bucket(s3: S3, blobs: BucketBlobs, tmp_path: Path, prefix: str) -> None:
     """Published it is in both places; settled it is a copy, without having been fetched. Both may be repeated."""
-    spool = Spool(tmp_path / "one", blobs, min_free_bytes=0)
+    spool = UploadingInbox(tmp_path / "one", blobs, min_free_bytes=0)
     keep(spool)
     (entry,) = spool.waiting(1)
     content, inode = entry.read_bytes(), entry.stat().st_ino
@@ -215,7 +216,7 @@ def test_an_entry_leaves_the_spool_once_it_is_in_the_bucket(s3: S3, blobs: Bucke
 
 def test_one_data_set_that_two_hosts_received_is_one_blob(blobs: BucketBlobs, other: BucketBlobs, tmp_path: Path) -> None:
     """Their files differ in who sent them, their names do not: the second finds the first and is content."""
-    spools = [Spool(tmp_path / host, into, min_free_bytes=0) for host, into in (("one", blobs), ("other", other))]
+    spools = [UploadingInbox(tmp_path / host, into, min_free_bytes=0) for host, into in (("one", blobs), ("other", other))]
     for number, spool in enumerate(spools):
         keep(spool, calling_ae=f"PEER{number}")
         (entry,) = spool.waiting(1)
@@ -228,7 +229,7 @@ def test_a_store_that_goes_away_in_the_middle_keeps_the_spool(tmp_path: Path, pr
     """Everything that was acknowledged is still there, the attempt ends in seconds, and the next one finishes it."""
     with S3(tmp_path / "swift") as server:
         blobs = bucket_blobs(server, tmp_path / "one", prefix=prefix)
-        spool = Spool(tmp_path / "one", blobs, min_free_bytes=0)
+        spool = UploadingInbox(tmp_path / "one", blobs, min_free_bytes=0)
         for number in range(30):
             keep(spool, bytes([number]))
         moves = [(entry, f"instances/{number}.dcm") for number, entry in enumerate(spool.waiting(100))]
@@ -306,7 +307,7 @@ import os, signal, sys
 from pathlib import Path
 from node.blobs.bucket import BucketBlobs
 from node.blobs.cache import Cache
-from node.settings.config import Bucket
+from node.settings.store import Bucket
 endpoint, keys, root, bucket, prefix = sys.argv[1:]
 os.fdatasync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
 given = Bucket(name=bucket, prefix=prefix, endpoint=endpoint, credentials=Path(keys))

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,12 +14,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from node.blobs import files, promised
-from node.blobs.errors import BlobsFailed
-from node.blobs.inbox import FolderInbox
-from node.blobs.promised import came_ns, owed, own_name
+from node.blobs import files
+from node.blobs.port import BlobsFailed
 from node.domain.errors import RefusedError
-from node.settings.config import Durability
+from node.settings.store import Durability
+from node.spool import deferred_flush
+from node.spool import inbox as blobs_inbox
+from node.spool.inbox import FolderInbox
+from node.spool.proof import acknowledged, name_without_token, received_ns
 from tests.contract.test_blobs import keep, reception
 from tests.lab.program import wait_until
 from tests.lab.spool import half_written
@@ -31,7 +34,7 @@ def later(folder: Path) -> FolderInbox:
     return FolderInbox(folder, min_free_bytes=0, durability=Durability.ASSOCIATION)
 
 
-def test_what_is_owed_is_no_entry_until_it_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_acknowledged_is_no_entry_until_it_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Acknowledged, told to the horizon as the oldest, and not waiting for the index; the end of the association flushes and names it."""
     flushing = threading.Event()
     flush = os.fdatasync
@@ -39,8 +42,8 @@ def test_what_is_owed_is_no_entry_until_it_is_flushed(tmp_path: Path, monkeypatc
     inbox = later(tmp_path)
     keep(inbox, association="a1")
     assert inbox.waiting(10) == []
-    (promised,) = owed(tmp_path / "coming")
-    assert inbox.oldest() == promised
+    (told,) = acknowledged(tmp_path / "coming")
+    assert inbox.oldest() == told
     flushing.set()
     inbox.ended("a1")
     (entry,) = inbox.waiting(10)
@@ -50,7 +53,7 @@ def test_what_is_owed_is_no_entry_until_it_is_flushed(tmp_path: Path, monkeypatc
 
 
 def test_the_oldest_is_what_came_first_whether_it_is_owed_or_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is owed has the token of its receiver before the time in its name: it is older than an entry that came after it."""
+    """What waits for its flush has the token of its receiver before the time in its name: it is older than an entry that came after it."""
     before, after = (tmp_path / name for name in ("before.dcm", "after.dcm"))
     for file in (before, after):
         file.write_bytes(b"an instance")
@@ -58,17 +61,39 @@ def test_the_oldest_is_what_came_first_whether_it_is_owed_or_an_entry(tmp_path: 
     inbox.take_back(before)
     (first,) = inbox.waiting(10)
     flushing = threading.Event()
-    flush = promised._flushed
-    monkeypatch.setattr(promised, "_flushed", lambda one: (flushing.wait(60), flush(one))[1])
+    flush = deferred_flush._flushed
+    monkeypatch.setattr(deferred_flush, "_flushed", lambda one: (flushing.wait(60), flush(one))[1])
     keep(inbox, association="a1")
     inbox.take_back(after)
-    (told,) = owed(tmp_path / "spool" / "coming")
+    (told,) = acknowledged(tmp_path / "spool" / "coming")
     assert inbox.oldest() == first
     inbox.drop(first)
     assert inbox.oldest() == told
-    assert own_name(told.name) < inbox.waiting(1)[0].name
-    assert came_ns(told.name) < came_ns(inbox.waiting(1)[0].name)
+    assert name_without_token(told.name) < inbox.waiting(1)[0].name
+    assert received_ns(told.name) < received_ns(inbox.waiting(1)[0].name)
     flushing.set()
+    inbox.close()
+
+
+def test_the_end_of_an_association_hastens_nothing_that_comes_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a flush that has begun does not have the next association's first instance flushed alone."""
+    flush = deferred_flush._flushed
+
+    def slowly(one: deferred_flush.AcknowledgedInstance) -> OSError | None:
+        time.sleep(0.3)
+        return flush(one)
+
+    monkeypatch.setattr(deferred_flush, "_flushed", slowly)
+    with monkeypatch.context() as patch:
+        patch.setattr(blobs_inbox, "FLUSHED_AFTER_S", 3600.0)
+        inbox = later(tmp_path)
+    keep(inbox, association="a1")
+    inbox.ended("a1")
+    keep(inbox, association="a2")
+    time.sleep(0.6)
+    assert len(acknowledged(tmp_path / "coming")) == 1
+    inbox.ended("a2")
+    assert len(inbox.waiting(10)) == 2
     inbox.close()
 
 
@@ -94,7 +119,7 @@ def test_a_file_that_is_expected_is_the_next_instance_s_or_nobody_s(tmp_path: Pa
 import os, sys
 from pathlib import Path
 sys.path.insert(0, {str(_HERE)!r})
-from node.blobs.inbox import FolderInbox
+from node.spool.inbox import FolderInbox
 inbox = FolderInbox(Path({str(tmp_path)!r}), min_free_bytes=0)
 inbox.expect("a3")
 os.kill(os.getpid(), 9)
@@ -177,7 +202,7 @@ def _killed(folder: Path) -> None:
     """A receiver that is killed with five instances acknowledged, none flushed, and one half-written."""
     done = subprocess.run([sys.executable, "-c", _KILLED, folder], capture_output=True, check=False, cwd=_HERE)
     assert done.returncode == -9, done.stderr
-    assert len(owed(folder / "coming")) == 5
+    assert len(acknowledged(folder / "coming")) == 5
     assert list((folder / "inbox").iterdir()) == []
 
 
@@ -198,7 +223,7 @@ def test_a_kill_takes_nothing_that_was_acknowledged(tmp_path: Path) -> None:
 def test_a_power_loss_leaves_no_torn_instance(tmp_path: Path) -> None:
     """Cut off, empty, full length with a page of zeros, one bit turned: each is told by its name and deleted; the whole one stays."""
     _killed(tmp_path)
-    paths = owed(tmp_path / "coming")
+    paths = acknowledged(tmp_path / "coming")
     os.truncate(paths[0], 4096)
     os.truncate(paths[1], 0)
     with paths[2].open("r+b") as file:
@@ -218,7 +243,7 @@ def test_a_power_loss_leaves_no_torn_instance(tmp_path: Path) -> None:
 def test_one_that_the_disk_does_not_give_back_holds_up_no_other(tmp_path: Path) -> None:
     """The spool opens, the others become entries; that one lies aside as it was, is told with a code, and is nothing to wait for."""
     _killed(tmp_path)
-    bad = owed(tmp_path / "coming")[1]
+    bad = acknowledged(tmp_path / "coming")[1]
     bad.unlink()
     bad.symlink_to(bad)  # it cannot be opened, by nobody: EACCES is nothing to root
     with capture_logs() as events:
@@ -239,12 +264,12 @@ def test_a_flush_that_is_refused_sets_nothing_aside(tmp_path: Path, monkeypatch:
         failing.setattr(os, "fdatasync", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
         with pytest.raises(BlobsFailed, match="cannot be flushed"):
             FolderInbox(tmp_path, min_free_bytes=0)
-    assert len(owed(tmp_path / "coming")) == 5
+    assert len(acknowledged(tmp_path / "coming")) == 5
     assert len(FolderInbox(tmp_path, min_free_bytes=0).waiting(10)) == 5
 
 
 def test_what_a_live_receiver_owes_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Others open the spool while a flush is owed: it stays the receiver's."""
+    """Others open the spool while a flush is due: it stays the receiver's."""
     flushing = threading.Event()
     flush = os.fdatasync
     monkeypatch.setattr(os, "fdatasync", lambda fd: (flushing.wait(60), flush(fd))[1])
@@ -252,7 +277,7 @@ def test_what_a_live_receiver_owes_is_not_touched(tmp_path: Path, monkeypatch: p
     keep(inbox, association="a1")
     other = FolderInbox(tmp_path, min_free_bytes=0)
     assert other.waiting(10) == []
-    assert len(owed(tmp_path / "coming")) == 1
+    assert len(acknowledged(tmp_path / "coming")) == 1
     flushing.set()
     inbox.ended("a1")
     assert len(other.waiting(10)) == 1
@@ -338,7 +363,7 @@ def _raise(number: int) -> None:
 
 
 def test_a_defect_of_the_flush_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The thread that flushes dies of something that nobody thought of: what it owed is paid by the next one, and nobody waits for ever."""
+    """The thread that flushes ends by a defect: the next one flushes what was due, and no sender waits for ever."""
     inbox = later(tmp_path)
     failures = [ZeroDivisionError()]
 
@@ -347,18 +372,10 @@ def test_a_defect_of_the_flush_loses_nothing(tmp_path: Path, monkeypatch: pytest
             raise failures.pop()
         files.flush_folder(folder)
 
-    monkeypatch.setattr(promised, "flush_folder", flush_folder)
+    monkeypatch.setattr(deferred_flush, "flush_folder", flush_folder)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     keep(inbox, b"first", association="a1")
     inbox.ended("a1")
     keep(inbox, b"second", association="a1")
     inbox.ended("a1")
     wait_until(lambda: len(inbox.waiting(10)) == 2, 60, "both are entries")
-
-
-def test_an_older_version_left_halves_in_the_inbox(tmp_path: Path) -> None:
-    """They were never acknowledged; entries stay."""
-    keep(FolderInbox(tmp_path, min_free_bytes=0))
-    (tmp_path / "inbox" / "1.part").touch()
-    inbox = FolderInbox(tmp_path, min_free_bytes=0)
-    assert list((tmp_path / "inbox").iterdir()) == inbox.waiting(10)

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from node.blobs import files, promised
-from node.blobs.promised import owed
+from node.blobs import files
 from node.domain.errors import RefusedError
+from node.spool import deferred_flush
+from node.spool.proof import acknowledged
 from tests.contract.test_blobs import keep, reception
 from tests.contract.test_durability import later
 from tests.lab.program import wait_until
@@ -21,7 +22,7 @@ def _raise(number: int) -> None:
     raise OSError(number, os.strerror(number))
 
 
-def test_nothing_more_is_promised_while_a_flush_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_more_is_acknowledged_while_a_flush_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An association that stands is refused, too, as long as what was acknowledged before is not on the disk; then it is served again."""
     inbox = later(tmp_path)
     flush = os.fdatasync
@@ -52,7 +53,7 @@ def test_names_that_are_not_flushed_are_flushed_again(tmp_path: Path, monkeypatc
         files.flush_folder(folder)
         flushed.set()
 
-    monkeypatch.setattr(promised, "flush_folder", flush_folder)
+    monkeypatch.setattr(deferred_flush, "flush_folder", flush_folder)
     keep(inbox, association="a1")
     assert not inbox.ended("a1")
     assert flushed.wait(60)
@@ -68,12 +69,12 @@ def test_what_the_kernel_dropped_after_a_failed_flush_is_no_entry(tmp_path: Path
             patch.setattr(os, "fdatasync", lambda _: _raise(errno.EIO))
             keep(inbox, b"\1" * 20_000, association="a1")
             inbox.ended("a1")
-            (path,) = owed(tmp_path / "coming")
+            (path,) = acknowledged(tmp_path / "coming")
             with path.open("r+b") as file:
                 file.seek(8192)
                 file.write(b"\0" * 4096)
         wait_until(lambda: any(one["event"] == "inbox.torn" for one in events), 60, "it is told")
-        wait_until(lambda: not inbox._coming.promised.behind(), 60, "nothing is owed")
+        wait_until(lambda: not inbox._receiver.deferred.behind(), 60, "nothing waits")
     assert not inbox.ended("a1"), "an association that still stands is not released as if all were well"
     assert inbox.ended("a2")
     assert inbox.waiting(10) == []
@@ -82,7 +83,7 @@ def test_what_the_kernel_dropped_after_a_failed_flush_is_no_entry(tmp_path: Path
 
 @pytest.mark.slow
 def test_who_waits_to_owe_is_served_by_another_thread_when_one_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As much is owed as may be when the thread that flushes dies of something that nobody thought of: another one pays."""
+    """As much waits as may when the thread that flushes ends by a defect: another one flushes."""
     inbox = later(tmp_path)
     flushing, dies = threading.Event(), threading.Event()
     failures = [ZeroDivisionError()]
@@ -94,15 +95,15 @@ def test_who_waits_to_owe_is_served_by_another_thread_when_one_dies(tmp_path: Pa
             raise failures.pop()
         files.flush_folder(folder)
 
-    monkeypatch.setattr(promised, "_MOST", 1)
-    monkeypatch.setattr(promised, "flush_folder", flush_folder)
+    monkeypatch.setattr(deferred_flush, "_MOST", 1)
+    monkeypatch.setattr(deferred_flush, "flush_folder", flush_folder)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     keep(inbox, b"first", association="a1")
     assert flushing.wait(60)
     keep(inbox, b"second", association="a1")
     third = threading.Thread(target=keep, args=(inbox, b"third"), kwargs={"association": "a1"}, daemon=True)
     third.start()
-    wait_until(lambda: inbox._coming.promised._change._waiters, 60, "it waits")  # type: ignore[attr-defined]
+    wait_until(lambda: inbox._receiver.deferred._change._waiters, 60, "it waits")  # type: ignore[attr-defined]
     dies.set()
     third.join(60)
     assert not third.is_alive()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import DigestMismatch, EngineTimeout, ModelMissing, UnreadableModel, WrongTensors
 from inference.engines.port import Engine, ModelRef
 from inference.engines.repository import Repository

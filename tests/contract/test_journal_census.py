@@ -1,4 +1,4 @@
-"""The contract of node.journal.port, for every journal: the census counts what has not ended, and what ended badly."""
+"""The contract of node.journal.journal, on every database: the census counts what has not ended, and what ended badly."""
 
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def _census(story: Story) -> Census:
-    return story.journal.census(story.now)
+    return story.journal.census.take(story.now)
 
 
 def test_nothing_is_counted_in_an_empty_journal(story: Story) -> None:
@@ -54,15 +54,35 @@ def test_deliveries_are_counted_by_sink_and_what_is_done_is_not(story: Story) ->
     assert set(_census(story).deliveries) == both
     story.now += MINUTE
     for _ in range(2):
-        delivery = story.journal.claim_delivery("host:1", story.now, LEASE)
+        delivery = story.journal.deliveries.claim("host:1", story.now, LEASE)
         assert delivery is not None
         assert delivery.lease is not None
         assert _census(story).deliveries_held == 1
         if delivery.sink == "archive":
-            assert story.journal.delivered(delivery.id, delivery.lease, story.now)
+            assert story.journal.deliveries.delivered(delivery.id, delivery.lease, story.now)
         else:
-            assert story.journal.park_delivery(delivery.id, delivery.lease, "HLM-6100", "no", story.now)
+            assert story.journal.deliveries.park(delivery.id, delivery.lease, "HLM-6100", "no", story.now)
     census = _census(story)
     assert census.deliveries == (DeliveriesIn(sink="viewer", state=DeliveryState.PARKED, count=1, since=START),)
     assert census.deliveries_held == 0
     assert [(jobs.state, jobs.count) for jobs in census.jobs] == [(JobState.ENCODED, 1)]
+
+
+def test_deliveries_that_await_a_commitment_are_counted_by_sink_until_they_are_over(story: Story) -> None:
+    """One that was never asked for ends when it is delivered, and is not among them."""
+    story.queued(sinks=("archive", "viewer"))
+    job = story.claim()
+    story.infer(job)
+    story.encode(job)
+    awaiting = []
+    for _ in range(2):
+        delivery = story.take()
+        assert delivery.lease is not None
+        for one in story.journal.deliveries.undelivered(delivery.id):
+            assert story.journal.deliveries.receipt(delivery.id, delivery.lease, one.id, True, 0, "", story.now)
+        commits = delivery.sink == "archive"
+        assert story.journal.deliveries.delivered(delivery.id, delivery.lease, story.now, commits=commits)
+        awaiting += [delivery.id] if commits else []
+    assert (_census(story).deliveries, _census(story).uncommitted) == ((), {"archive": 1})
+    assert story.journal.commitments.leave(awaiting[0], "it does not commit", story.now)
+    assert _census(story).uncommitted == {}

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from node.domain.account import AccessKey, Account, KeyKind, Role
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
 from tests.unit.journal.story import START, Story
 
 ANN = Account(name="ann", role=Role.OPERATOR, password="$argon2id$…", created_at=START)
@@ -28,63 +28,63 @@ KEY = AccessKey(
 def test_an_account_is_opened_once_and_closed_with_its_keys(story: Story) -> None:
     """A second account of the name changes nothing; whoever is removed is logged out everywhere at once."""
     journal = story.journal
-    assert journal.open_account(ANN)
-    assert not journal.open_account(replace(ANN, role=Role.ADMIN))
-    assert journal.accounts() == [ANN]
-    assert journal.account("bob") is None
-    journal.open_key(KEY)
-    assert journal.key("d1", START) == KEY
-    assert journal.close_account("ann")
-    assert not journal.close_account("ann")
-    assert (journal.accounts(), journal.key("d1", START)) == ([], None)
-    assert not journal.open_key(KEY)
-    assert journal.key("d1", START) is None, "a key of nobody opens nothing"
+    assert journal.accounts.open(ANN)
+    assert not journal.accounts.open(replace(ANN, role=Role.ADMIN))
+    assert journal.accounts.find() == [ANN]
+    assert journal.accounts.get("bob") is None
+    journal.accounts.open_key(KEY)
+    assert journal.accounts.key("d1", START) == KEY
+    assert journal.accounts.close("ann")
+    assert not journal.accounts.close("ann")
+    assert (journal.accounts.find(), journal.accounts.key("d1", START)) == ([], None)
+    assert not journal.accounts.open_key(KEY)
+    assert journal.accounts.key("d1", START) is None, "a key of nobody opens nothing"
 
 
 def test_a_role_counts_at_once_and_a_password_ends_sessions(story: Story) -> None:
     """Tokens are no passwords: they stay. Nobody's account is not changed."""
     journal = story.journal
-    journal.open_account(ANN)
+    journal.accounts.open(ANN)
     token = replace(KEY, digest="d2", kind=KeyKind.TOKEN, label="nagios")
-    journal.open_key(KEY)
-    journal.open_key(token)
-    assert journal.change_account("ann", role=Role.VIEWER)
-    assert [journal.key(digest, START) for digest in ("d1", "d2")] == [replace(one, role=Role.VIEWER) for one in (KEY, token)]
-    assert journal.change_account("ann", password="$argon2id$other")
-    assert journal.account("ann") == replace(ANN, role=Role.VIEWER, password="$argon2id$other")
-    assert (journal.key("d1", START), journal.key("d2", START)) == (None, replace(token, role=Role.VIEWER))
-    assert not journal.change_account("bob", role=Role.ADMIN)
+    journal.accounts.open_key(KEY)
+    journal.accounts.open_key(token)
+    assert journal.accounts.change("ann", role=Role.VIEWER)
+    assert [journal.accounts.key(digest, START) for digest in ("d1", "d2")] == [replace(one, role=Role.VIEWER) for one in (KEY, token)]
+    assert journal.accounts.change("ann", password="$argon2id$other")
+    assert journal.accounts.get("ann") == replace(ANN, role=Role.VIEWER, password="$argon2id$other")
+    assert (journal.accounts.key("d1", START), journal.accounts.key("d2", START)) == (None, replace(token, role=Role.VIEWER))
+    assert not journal.accounts.change("bob", role=Role.ADMIN)
 
 
 def test_a_password_that_was_changed_opens_no_session(story: Story) -> None:
     """Whoever showed it a moment before comes too late; who showed none, as the maker of a token, does not."""
     journal = story.journal
-    journal.open_account(ANN)
-    assert journal.change_account("ann", password="$argon2id$other")
-    assert not journal.open_key(KEY, password=ANN.password)
-    assert journal.key("d1", START) is None
-    assert journal.open_key(KEY, password="$argon2id$other")
-    assert journal.open_key(replace(KEY, digest="d2", kind=KeyKind.TOKEN))
+    journal.accounts.open(ANN)
+    assert journal.accounts.change("ann", password="$argon2id$other")
+    assert not journal.accounts.open_key(KEY, password=ANN.password)
+    assert journal.accounts.key("d1", START) is None
+    assert journal.accounts.open_key(KEY, password="$argon2id$other")
+    assert journal.accounts.open_key(replace(KEY, digest="d2", kind=KeyKind.TOKEN))
 
 
-def test_no_session_stays_of_a_login_beside_a_new_password(story: Story, opened: Callable[[str], SqlJournal], journal_url: str) -> None:
+def test_no_session_stays_of_a_login_beside_a_new_password(story: Story, opened: Callable[[str], Journal], journal_url: str) -> None:
     """Whichever comes first, on two connections: the one that was opened by the old password has ended, or was never there."""
     one, other = story.journal, opened(journal_url)
-    one.open_account(ANN)
+    one.accounts.open(ANN)
     known = ANN.password
     for turn in range(_ROUNDS):
         key, password, barrier = replace(KEY, digest=f"d{turn}"), f"$argon2id${turn}", threading.Barrier(2, timeout=30)
 
         def log_in(key: AccessKey = key, known: str = known, barrier: threading.Barrier = barrier) -> None:
             barrier.wait()
-            one.open_key(key, password=known)
+            one.accounts.open_key(key, password=known)
 
         with ThreadPoolExecutor(1) as pool:
             logging_in = pool.submit(log_in)
             barrier.wait()
-            other.change_account("ann", password=password)
+            other.accounts.change("ann", password=password)
             logging_in.result()
-        assert one.key(key.digest, START) is None
+        assert one.accounts.key(key.digest, START) is None
         known = password
 
 
@@ -93,21 +93,21 @@ def test_attempts_are_counted_by_network_in_a_window_that_slides(story: Story) -
     journal, minute, window = story.journal, timedelta(minutes=1), timedelta(minutes=5)
 
     def attempt(network: str, minutes: int) -> datetime | None:
-        return journal.attempt(network, START + minutes * minute, most=3, window=window)
+        return journal.accounts.attempt(network, START + minutes * minute, most=3, window=window)
 
     assert [attempt("10.0.0.1", at) for at in (0, 1, 2)] == [None] * 3
     assert (attempt("10.0.0.1", 3), attempt("2001:db8::/64", 3)) == (START + window, None)
-    journal.forget_attempt("10.0.0.1", START + 2 * minute)
+    journal.accounts.forget_attempt("10.0.0.1", START + 2 * minute)
     assert (attempt("10.0.0.1", 4), attempt("10.0.0.1", 4)) == (None, START + window)
     assert (attempt("10.0.0.1", 5), attempt("10.0.0.1", 5)) == (None, START + minute + window)
 
 
-def test_many_attempts_at_once_are_counted_once_each(story: Story, opened: Callable[[str], SqlJournal], journal_url: str) -> None:
+def test_many_attempts_at_once_are_counted_once_each(story: Story, opened: Callable[[str], Journal], journal_url: str) -> None:
     """By two consoles of one node: no more are made than one console would let through."""
     consoles = (story.journal, opened(journal_url))
 
     def attempt(number: int) -> datetime | None:
-        return consoles[number % 2].attempt("10.0.0.1", START, most=5, window=timedelta(minutes=5))
+        return consoles[number % 2].accounts.attempt("10.0.0.1", START, most=5, window=timedelta(minutes=5))
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(attempt, range(24))).count(None) == 5
@@ -116,15 +116,15 @@ def test_many_attempts_at_once_are_counted_once_each(story: Story, opened: Calla
 def test_a_key_ends(story: Story) -> None:
     """At its end, or when it is closed; ended ones are forgotten when the next is opened."""
     journal = story.journal
-    journal.open_account(ANN)
-    journal.open_key(KEY)
-    assert journal.key("d1", KEY.ends_at - timedelta(seconds=1)) is not None
-    assert journal.key("d1", KEY.ends_at) is None
+    journal.accounts.open(ANN)
+    journal.accounts.open_key(KEY)
+    assert journal.accounts.key("d1", KEY.ends_at - timedelta(seconds=1)) is not None
+    assert journal.accounts.key("d1", KEY.ends_at) is None
     later = replace(KEY, digest="d2", kind=KeyKind.TOKEN, label="nagios", created_at=KEY.ends_at, ends_at=KEY.ends_at + timedelta(days=9))
-    journal.open_key(later)
-    assert journal.key("d1", START) is None, "forgotten"
-    assert journal.keys(KeyKind.TOKEN, KEY.ends_at) == [later]
-    assert (journal.close_key("d2"), journal.close_key("d2")) == (True, False)
+    journal.accounts.open_key(later)
+    assert journal.accounts.key("d1", START) is None, "forgotten"
+    assert journal.accounts.keys(KeyKind.TOKEN, KEY.ends_at) == [later]
+    assert (journal.accounts.close_key("d2"), journal.accounts.close_key("d2")) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_words_find_studies(story: Story, words: list[str], patients: bool, foun
         }
         study = f"{number}.{number}"
         story.receive(number, study_instance_uid=study, series_instance_uid=f"{study}.1", header=header)
-    assert [one.study_instance_uid for one in story.journal.find_studies(words, patients=patients, before=None, limit=9)] == found
+    assert [one.study_instance_uid for one in story.journal.studies.find(words, patients=patients, before=None, limit=9)] == found
 
 
 def test_pages_follow_each_other(story: Story) -> None:
@@ -169,10 +169,10 @@ def test_pages_follow_each_other(story: Story) -> None:
         story.receive(number, study_instance_uid=f"{number}", series_instance_uid=f"{number}.1", header={"PatientName": (f"P{number}",)})
     story.receive(9, study_instance_uid="2", series_instance_uid="2.1", peer="ct2", header={"PatientName": ("Corrected",)})
     journal = story.journal
-    first = journal.find_studies([], patients=True, before=None, limit=3)
-    second = journal.find_studies([], patients=True, before=first[-1].arrival, limit=3)
+    first = journal.studies.find([], patients=True, before=None, limit=3)
+    second = journal.studies.find([], patients=True, before=first[-1].arrival, limit=3)
     assert [[one.study_instance_uid for one in page] for page in (first, second)] == [["2", "5", "4"], ["3", "1"]]
-    headers = journal.newest_headers([one.arrival for one in first])
+    headers = journal.studies.newest_headers([one.arrival for one in first])
     assert [headers[one.arrival]["PatientName"] for one in first] == [("Corrected",), ("P5",), ("P4",)]
 
 
@@ -182,9 +182,14 @@ def test_how_fast_jobs_went_is_told_from_their_last_instance(story: Story) -> No
     first = story.now
     story.now += timedelta(hours=2)
     story.receive(9, study_instance_uid="2.2", series_instance_uid="2.2.1", sop_instance_uid="2.2.1.9")
-    assert story.journal.settled(START, 10) == [first]
-    assert story.journal.settled(first + timedelta(seconds=1), 10) == []
-    (one,) = story.journal.ended(START, 10)
-    assert (one.application, one.last_instance_at, one.queued_at, one.done_at) == (story.journal.job(job).application, first, first, first)
-    assert story.journal.ended(first + timedelta(seconds=1), 10) == []
-    assert story.journal.ended(START, 0) == []
+    assert story.journal.arrivals.last_received(START, 10) == [first]
+    assert story.journal.arrivals.last_received(first + timedelta(seconds=1), 10) == []
+    (one,) = story.journal.jobs.done_since(START, 10)
+    assert (one.application, one.last_instance_at, one.queued_at, one.done_at) == (
+        story.journal.jobs.get(job).application,
+        first,
+        first,
+        first,
+    )
+    assert story.journal.jobs.done_since(first + timedelta(seconds=1), 10) == []
+    assert story.journal.jobs.done_since(START, 0) == []

@@ -1,4 +1,4 @@
-"""The contract of node.journal.port, for every journal: what was measured is kept with the findings, and found for a later study of the
+"""The contract of node.journal.journal, on every database: what was measured is kept with the findings, and found for a later study of the
 same patient alone."""
 
 from datetime import timedelta
@@ -12,7 +12,7 @@ from node.domain.patient import Patient
 from node.domain.shortage import Lack, Shortage
 from node.domain.state import JobState
 from node.journal import schema
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
 from tests.contract.test_journal_patients import DAY, came
 from tests.unit.journal.story import Story
 
@@ -41,7 +41,7 @@ def result(story: Story, study: str, value: float, *, ends: bool = True, header:
     assert claimed.id == wanted
     assert claimed.lease is not None
     said = [measured(value)]
-    assert story.journal.inferred(wanted, claimed.lease, f"findings/{wanted}", f"model of {study}", story.now, measured=said)
+    assert story.journal.jobs.inferred(wanted, claimed.lease, f"findings/{wanted}", f"model of {study}", story.now, measured=said)
     if ends:
         story.encode(claimed)
         story.deliver()
@@ -56,7 +56,7 @@ def today(story: Story, study: str = "1.9", **header: Any) -> int:
 
 
 def found(story: Story, job: int) -> list[float]:
-    return [one.value for each in story.journal.earlier_results(job) for one in each.measured]
+    return [one.value for each in story.journal.results.earlier(job) for one in each.measured]
 
 
 def test_earlier_results_of_the_patient_are_found_the_newest_first(story: Story) -> None:
@@ -64,7 +64,7 @@ def test_earlier_results_of_the_patient_are_found_the_newest_first(story: Story)
     old = result(story, "1.1", 1450.12345, header={"StudyDate": "20240101"})
     new = result(story, "1.2", 0.1 + 0.2)
     result(story, "1.3", 3.0, header={"StudyDate": "20260401"})
-    assert story.journal.earlier_results(today(story)) == [
+    assert story.journal.results.earlier(today(story)) == [
         EarlierResult(
             job=new, study_instance_uid="1.2", studied_at="20250601101500", model_digest="model of 1.2", measured=(measured(0.1 + 0.2),)
         ),
@@ -113,13 +113,13 @@ def test_only_what_stands_is_found(story: Story) -> None:
     short = Shortage(lack=Lack.COUNT, came=2, expected=3)
     result(story, "1.2", 2.0, shortage=short, marked=True)
     cancelled = result(story, "1.3", 3.0, ends=False)
-    story.journal.end_job(cancelled, None, JobState.CANCELLED, "", "by the operator", story.now)
+    story.journal.jobs.end(cancelled, None, JobState.CANCELLED, "", "by the operator", story.now)
     parked = result(story, "1.4", 4.0, ends=False)
-    story.journal.end_job(parked, None, JobState.PARKED, "HLM-5001", "malformed", story.now)
+    story.journal.jobs.end(parked, None, JobState.PARKED, "HLM-5001", "malformed", story.now)
     superseded = result(story, "1.5", 5.0)
     came(story, "1.5", 3)
     (again,) = story.route(story.job_asked(series_instance_uid="1.5.1", input_digest="more"), study="1.5")
-    assert story.journal.job(superseded).state is JobState.SUPERSEDED
+    assert story.journal.jobs.get(superseded).state is JobState.SUPERSEDED
     assert story.claim().id == again
     assert found(story, today(story)) == []
 
@@ -129,7 +129,7 @@ def test_a_corrected_patient_id_is_another_patient_at_once(story: Story) -> None
     result(story, "1.1", 1450.0)
     job = today(story)
     assert found(story, job) == [1450.0]
-    (first, _) = story.journal.study_instances("1.1")
+    (first, _) = story.journal.instances.of_study("1.1")
     corrected = story.instance(
         1,
         sop_instance_uid=first.sop_instance_uid,
@@ -139,18 +139,18 @@ def test_a_corrected_patient_id_is_another_patient_at_once(story: Story) -> None
         digest="corrected",
         header={**DAY, "PatientID": ("4712",)},
     )
-    story.journal.record([story.new(corrected, replaces=first.id)], story.now)
+    story.journal.instances.record([story.new(corrected, replaces=first.id)], story.now)
     assert found(story, job) == []
 
 
 def test_later_findings_of_a_job_replace_what_earlier_ones_measured(story: Story) -> None:
     """A job that is analysed afresh leaves the values of its last findings, each once."""
     job = result(story, "1.1", 1.0, ends=False)
-    story.journal.end_job(job, None, JobState.PARKED, "HLM-5001", "malformed", story.now)
-    story.journal.revive_job(job, story.now, afresh=True)
+    story.journal.jobs.end(job, None, JobState.PARKED, "HLM-5001", "malformed", story.now)
+    story.journal.jobs.revive(job, story.now, afresh=True)
     claimed = story.claim()
     assert claimed.lease is not None
-    assert story.journal.inferred(job, claimed.lease, "findings/again", "model 2", story.now, measured=[measured(2.0)])
+    assert story.journal.jobs.inferred(job, claimed.lease, "findings/again", "model 2", story.now, measured=[measured(2.0)])
     story.encode(claimed)
     story.deliver()
     assert found(story, today(story)) == [2.0]
@@ -161,9 +161,9 @@ def test_values_go_with_their_patient(story: Story) -> None:
     result(story, "1.1", 1450.0)
     result(story, "1.2", 1200.0, header={"PatientID": "4712"})
     journal = story.journal
-    assert isinstance(journal, SqlJournal)
-    held = journal.held(Patient(patient_id="4711", issuer=""))
-    journal.erase(held, [], [], story.now + timedelta(days=7), story.now)
-    with journal._engine.connect() as connection:
+    assert isinstance(journal, Journal)
+    held = journal.erasure.find(Patient(patient_id="4711", issuer=""))
+    journal.erasure.erase(held, [], [], story.now + timedelta(days=7), story.now)
+    with journal.database.engine.connect() as connection:
         assert connection.execute(select(schema.measured_value.c.value)).scalars().all() == [1200.0]
         assert connection.execute(select(func.count()).select_from(schema.job)).scalar() == 1

@@ -5,12 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from node.domain.erased import mark_of
 from node.domain.instance import HeldFor, Instance, Sender, Standing
-from node.domain.patient import Patient
+from node.domain.patient import Patient, mark_of
 from node.domain.state import ArrivalState
 from node.journal.errors import JournalRace
-from node.journal.held_port import Accepted
+from node.journal.port import AcceptedInstance
 from tests.unit.journal.story import Story
 
 JANE, JOHN = Patient(patient_id="4711", issuer=""), Patient(patient_id="0815", issuer="")
@@ -31,16 +30,16 @@ def _hold(story: Story, number: int, why: HeldFor = HeldFor.ADDED, patient: Pati
     held = replace(
         story.instance(number, **_of(patient, number, peer="pacs", calling_ae="PACS", **changes)), standing=Standing.HELD, held_for=why
     )
-    return story.journal.record([story.new(held, opens=False)], story.now)[0]
+    return story.journal.instances.record([story.new(held, opens=False)], story.now)[0]
 
 
 def _accept(story: Story, *rows: int, **how: object) -> list[int]:
-    accepted = [Accepted(**{"instance": row, "scope_series": False, "due_at": story.now, **how}) for row in rows]  # type: ignore[arg-type]
-    return story.journal.accept(accepted, story.now)
+    accepted = [AcceptedInstance(**{"instance": row, "scope_series": False, "due_at": story.now, **how}) for row in rows]  # type: ignore[arg-type]
+    return story.journal.held.accept(accepted, story.now)
 
 
 def _row(story: Story, number: int) -> Instance:
-    return story.journal.instances_of(story.instance(number).sop_instance_uid)[-1]
+    return story.journal.instances.by_uid(story.instance(number).sop_instance_uid)[-1]
 
 
 def test_a_series_is_the_first_senders_and_its_patients(story: Story) -> None:
@@ -48,21 +47,21 @@ def test_a_series_is_the_first_senders_and_its_patients(story: Story) -> None:
     _series(story, 1, 2)
     _hold(story, 3, HeldFor.IDENTITY, JOHN)
     first = story.instance(1)
-    known = story.journal.series_known([first.series_instance_uid, "9.9"])
+    known = story.journal.held.series_known([first.series_instance_uid, "9.9"])
     assert set(known) == {first.series_instance_uid}
     assert known[first.series_instance_uid].first == Sender(peer="ct1", calling_ae=first.calling_ae, address=first.address)
     assert known[first.series_instance_uid].marks == {mark_of(first.study_instance_uid, JANE)}
-    assert story.journal.patients_of([first.study_instance_uid, "9"]) == {first.study_instance_uid: {JANE}, "9": frozenset()}
+    assert story.journal.held.patients_of([first.study_instance_uid, "9"]) == {first.study_instance_uid: {JANE}, "9": frozenset()}
 
 
 def test_a_correction_changes_whose_a_series_is_and_not_who_sent_it(story: Story) -> None:
     (row,) = _series(story, 1)
     corrected = story.instance(1, **_of(JOHN, 1, blob="corrected", digest="corrected"))
-    story.journal.record([story.new(corrected, replaces=row)], story.now)
-    (known,) = story.journal.series_known([corrected.series_instance_uid]).values()
+    story.journal.instances.record([story.new(corrected, replaces=row)], story.now)
+    (known,) = story.journal.held.series_known([corrected.series_instance_uid]).values()
     assert known.marks == {mark_of(corrected.study_instance_uid, JOHN)}
     assert known.first.peer == "ct1"
-    assert story.journal.patients_of([corrected.study_instance_uid]) == {corrected.study_instance_uid: {JOHN}}
+    assert story.journal.held.patients_of([corrected.study_instance_uid]) == {corrected.study_instance_uid: {JOHN}}
 
 
 def test_what_is_held_is_in_no_arrival_and_no_study(story: Story) -> None:
@@ -71,20 +70,20 @@ def test_what_is_held_is_in_no_arrival_and_no_study(story: Story) -> None:
     held = _hold(story, 3)
     elsewhere = _hold(story, 4, HeldFor.IDENTITY, study_instance_uid="8.8")
     study = story.instance(1).study_instance_uid
-    assert [one.id for one in story.journal.study_instances(study)] == rows
+    assert [one.id for one in story.journal.instances.of_study(study)] == rows
     assert story.arrival().instances == 2
-    assert [(one.id, one.standing, one.held_for) for one in story.journal.held_instances(study=study)] == [
+    assert [(one.id, one.standing, one.held_for) for one in story.journal.held.find(study=study)] == [
         (held, Standing.HELD, HeldFor.ADDED),
         (elsewhere, Standing.HELD, HeldFor.IDENTITY),
     ]
-    assert [one.id for one in story.journal.held_instances(study="8.8")] == [elsewhere]
-    assert story.journal.held_instances(study="7.7") == []
-    assert [(one.study_instance_uid, one.sender.peer, one.instances) for one in story.journal.held_series()] == [
+    assert [one.id for one in story.journal.held.find(study="8.8")] == [elsewhere]
+    assert story.journal.held.find(study="7.7") == []
+    assert [(one.study_instance_uid, one.sender.peer, one.instances) for one in story.journal.held.by_series()] == [
         (study, "pacs", 1),
         ("8.8", "pacs", 1),
     ]
     assert story.names("instance", held) == ["instance.held"]
-    assert story.journal.census(story.now).instances_held == 2
+    assert story.journal.census.take(story.now).instances_held == 2
 
 
 def test_what_a_person_accepts_joins_the_first_senders_study(story: Story) -> None:
@@ -99,17 +98,17 @@ def test_what_a_person_accepts_joins_the_first_senders_study(story: Story) -> No
     assert (accepted.standing, accepted.held_for, accepted.peer) == (Standing.CURRENT, None, "pacs")
     assert story.names("instance", held) == ["instance.held", "instance.accepted"]
     assert _accept(story, held) == []
-    assert story.journal.refuse([held], story.now) == []
-    assert story.journal.held_series() == []
+    assert story.journal.held.refuse([held], story.now) == []
+    assert story.journal.held.by_series() == []
 
 
 def test_an_accepted_rewriting_takes_the_place_of_what_it_rewrites(story: Story) -> None:
     (row,) = _series(story, 1)
     held = _hold(story, 1, HeldFor.REWRITTEN, blob="rewritten", digest="rewritten")
     _accept(story, held)
-    standings = {one.id: one.standing for one in story.journal.instances_of(story.instance(1).sop_instance_uid)}
+    standings = {one.id: one.standing for one in story.journal.instances.by_uid(story.instance(1).sop_instance_uid)}
     assert standings == {row: Standing.REPLACED, held: Standing.CURRENT}
-    assert [one.id for one in story.journal.arrival_instances(story.arrival().id)] == [held]
+    assert [one.id for one in story.journal.instances.of_arrival(story.arrival().id)] == [held]
 
 
 def test_what_its_first_sender_sends_too_becomes_its_own(story: Story) -> None:
@@ -121,7 +120,7 @@ def test_what_its_first_sender_sends_too_becomes_its_own(story: Story) -> None:
     assert _accept(story, added, sender=sender, called_ae="HILUM") == [added]
     assert _accept(story, other, sender=sender, called_ae="HILUM", standing=Standing.CONFLICT) == [other]
     assert (_row(story, 2).standing, _row(story, 2).peer) == (Standing.CURRENT, "ct1")
-    assert [one.id for one in story.journal.conflicts()] == [other]
+    assert [one.id for one in story.journal.instances.conflicts()] == [other]
     assert story.arrival().instances == 2
 
 
@@ -129,10 +128,10 @@ def test_what_a_person_refuses_is_not_counted_again(story: Story) -> None:
     """It keeps its reason, and may still be accepted, by somebody who knows better."""
     _series(story, 1)
     held = _hold(story, 2)
-    assert story.journal.refuse([held], story.now) == [held]
+    assert story.journal.held.refuse([held], story.now) == [held]
     assert (_row(story, 2).standing, _row(story, 2).held_for) == (Standing.REFUSED, HeldFor.ADDED)
-    assert story.journal.held_instances() == []
-    assert story.journal.census(story.now).instances_held == 0
+    assert story.journal.held.find() == []
+    assert story.journal.census.take(story.now).instances_held == 0
     assert story.names("instance", held) == ["instance.held", "instance.held_refused"]
     assert _accept(story, held) == [held]
 
@@ -142,12 +141,12 @@ def test_retention_takes_what_is_held_in_its_time(story: Story) -> None:
     _series(story, 1)
     held = _hold(story, 2)
     blob = _row(story, 2).blob
-    assert story.journal.kept_blobs([blob]) == {blob: True}
+    assert story.journal.retention.kept_blobs([blob]) == {blob: True}
     later = story.now + timedelta(days=30)
-    assert held in [one.id for one in story.journal.purgeable(later)]
-    story.journal.tombstone([held], later)
+    assert held in [one.id for one in story.journal.retention.purgeable(later)]
+    story.journal.retention.tombstone([held], later)
     assert _row(story, 2).standing is Standing.PURGED
-    assert story.journal.held_instances() == []
+    assert story.journal.held.find() == []
     assert _accept(story, held) == []
 
 
@@ -155,37 +154,37 @@ def test_a_series_of_which_only_what_was_held_came_before_is_begun_all_the_same(
     """Retention took what was held; the series then comes under the right patient: nobody has begun it, and the intake goes on."""
     held = _hold(story, 1, HeldFor.IDENTITY, JOHN)
     story.now += timedelta(days=30)
-    story.journal.tombstone([held], story.now)
+    story.journal.retention.tombstone([held], story.now)
     first = story.instance(2, **_of(JANE, 2))
-    assert story.journal.series_known([first.series_instance_uid]) == {}
+    assert story.journal.held.series_known([first.series_instance_uid]) == {}
     begun = replace(story.new(first), begins=True)
-    assert story.journal.record([begun], story.now)
-    assert set(story.journal.series_known([first.series_instance_uid])) == {first.series_instance_uid}
+    assert story.journal.instances.record([begun], story.now)
+    assert set(story.journal.held.series_known([first.series_instance_uid])) == {first.series_instance_uid}
     later = story.instance(3, **_of(JANE, 3))
     with pytest.raises(JournalRace):
-        story.journal.record([replace(story.new(later), begins=True)], story.now)
+        story.journal.instances.record([replace(story.new(later), begins=True)], story.now)
 
 
 def test_erasing_a_patient_finds_what_is_held_under_that_id(story: Story) -> None:
     """John's slices wait in a series of Jane's: erasing John takes these alone, erasing Jane what is left."""
     rows = _series(story, 1, 2)
     held = _hold(story, 3, HeldFor.IDENTITY, JOHN)
-    of_john = story.journal.held(JOHN)
+    of_john = story.journal.erasure.find(JOHN)
     assert of_john.instances == (held,)
     assert of_john.blobs == (story.instance(3).blob,)
-    story.journal.erase(of_john, [], [], story.now + WEEK, story.now)
-    assert story.journal.instances_of(story.instance(3).sop_instance_uid) == []
-    assert story.journal.issuers(JOHN.patient_id) == []
-    of_jane = story.journal.held(JANE)
+    story.journal.erasure.erase(of_john, [], [], story.now + WEEK, story.now)
+    assert story.journal.instances.by_uid(story.instance(3).sop_instance_uid) == []
+    assert story.journal.erasure.issuers(JOHN.patient_id) == []
+    of_jane = story.journal.erasure.find(JANE)
     assert of_jane.instances == tuple(rows)
-    story.journal.erase(of_jane, [], [], story.now + WEEK, story.now)
-    assert story.journal.held(JANE).empty
+    story.journal.erasure.erase(of_jane, [], [], story.now + WEEK, story.now)
+    assert story.journal.erasure.find(JANE).empty
 
 
 def test_erasing_a_study_takes_what_is_held_of_it(story: Story) -> None:
     rows = _series(story, 1)
     held = _hold(story, 2)
-    found = story.journal.held(None, [story.instance(1).study_instance_uid])
+    found = story.journal.erasure.find(None, [story.instance(1).study_instance_uid])
     assert found.instances == (*rows, held)
 
 
@@ -193,7 +192,7 @@ def test_what_is_held_changes_nothing_about_who_has_priors(story: Story) -> None
     """A copy of Jane's series under another study, which is held, moves the series to no other study."""
     _series(story, 1)
     _hold(story, 2, HeldFor.IDENTITY, JANE, study_instance_uid="8.8")
-    assert story.journal.patients_of([story.instance(1).study_instance_uid, "8.8"]) == {
+    assert story.journal.held.patients_of([story.instance(1).study_instance_uid, "8.8"]) == {
         story.instance(1).study_instance_uid: {JANE},
         "8.8": frozenset(),
     }

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, event
 
 from bench.journal import asked_of, fill
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
 from tests.lab.postgres import Postgres
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -31,13 +31,13 @@ def _instructions(path: Path, history: int) -> dict[str, int]:
         counted += 1
         return 0
 
-    with closing(SqlJournal.open(url)) as journal:
+    with closing(Journal.open(url)) as journal:
 
-        @event.listens_for(journal._engine, "connect")
+        @event.listens_for(journal.database.engine, "connect")
         def listen(connection: sqlite3.Connection, _record: object) -> None:
             connection.set_progress_handler(count, 50)
 
-        journal._engine.dispose()  # connections from before are not listened to
+        journal.database.engine.dispose()  # connections from before are not listened to
         took = {}
         for name, ask in asked_of(journal, NOW).items():
             before = counted
@@ -59,7 +59,7 @@ def test_no_step_reads_a_whole_table_on_postgresql(postgres: Postgres) -> None:
     """Told to read whole tables only where no index serves, PostgreSQL reads none that grows with the history."""
     url = postgres.database(socket=True)
     fill(url, SHORT, now=NOW)
-    with closing(SqlJournal.open(url)) as journal, _explained(journal) as plans:
+    with closing(Journal.open(url)) as journal, _explained(journal) as plans:
         for name, ask in asked_of(journal, NOW).items():
             plans.append((name, ""))
             ask(0)
@@ -73,11 +73,11 @@ def _whole(line: str) -> bool:
 
 
 @contextmanager
-def _explained(journal: SqlJournal) -> Iterator[list[tuple[str, str]]]:
+def _explained(journal: Journal) -> Iterator[list[tuple[str, str]]]:
     """The plan of every statement that the journal runs, under the last name in the list."""
     plans: list[tuple[str, str]] = []
 
-    @event.listens_for(journal._engine, "before_cursor_execute")
+    @event.listens_for(journal.database.engine, "before_cursor_execute")
     def explain(connection: Connection, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
         if many or not statement.lstrip().startswith(("SELECT", "UPDATE", "DELETE", "WITH")):
             return

@@ -1,4 +1,4 @@
-"""The contract of node.journal.port, for every journal: whose turn it is."""
+"""The contract of node.journal.journal, on every database: whose turn it is."""
 
 import itertools
 from collections.abc import Collection, Mapping
@@ -18,11 +18,11 @@ CLASSES = (Priority.URGENT, Priority.ROUTINE, Priority.OFFPEAK)
 
 def _queue(story: Story, *asked: tuple[Priority, datetime | None]) -> list[int]:
     """One job for each (priority, deadline), of one arrival; their ids in this order."""
-    if story.journal.latest_arrival("1.1", None, "ct1") is None:
+    if story.journal.arrivals.latest("1.1", None, "ct1") is None:
         story.receive(1)
     else:
         story.receive(100 + story.arrival().revision)  # a late instance opens a revision
-    first = len(story.journal.jobs())
+    first = len(story.journal.jobs.find())
     return story.route(
         *(
             story.job_asked(application=f"application {first + n}", priority=priority, deadline_at=deadline)
@@ -34,7 +34,7 @@ def _queue(story: Story, *asked: tuple[Priority, datetime | None]) -> list[int]:
 def _claim(
     story: Story, *, offpeak: bool = True, at_once: Mapping[str, int] | None = None, away: Collection[str] = (), owner: str = "host:1"
 ) -> Job | None:
-    return story.journal.claim_job(owner, story.now, LEASE, away_engines=away, offpeak=offpeak, at_once=at_once)
+    return story.journal.jobs.claim(owner, story.now, LEASE, away_engines=away, offpeak=offpeak, at_once=at_once)
 
 
 def _order(story: Story, *, offpeak: bool = True) -> list[int]:
@@ -71,7 +71,7 @@ def test_within_a_class_the_earliest_deadline_goes_first(story: Story) -> None:
 def test_a_deadline_is_kept_with_the_job(story: Story) -> None:
     """Read back as it was asked; a deadline that has passed is no reason to drop anything."""
     (late,) = _queue(story, (Priority.ROUTINE, START - MINUTE))
-    assert story.journal.job(late).deadline_at == START - MINUTE
+    assert story.journal.jobs.get(late).deadline_at == START - MINUTE
     assert _order(story) == [late]
 
 
@@ -84,7 +84,7 @@ def test_a_second_route_may_hasten_a_job(story: Story) -> None:
     assert story.route(asked) == [job]
     story.receive(3)
     assert story.route(story.job_asked(priority=Priority.ROUTINE, deadline_at=START + 90 * MINUTE)) == [job]
-    joined = story.journal.job(job)
+    joined = story.journal.jobs.get(job)
     assert (joined.priority, joined.deadline_at) == (Priority.URGENT, START + 5 * MINUTE)
     (other,) = _queue(story, (Priority.URGENT, START + 6 * MINUTE))
     assert _order(story, offpeak=False) == [job, other]
@@ -97,21 +97,21 @@ def test_what_has_waited_moves_up_one_class_at_a_time(story: Story) -> None:
     """After patience a routine job stands among the urgent ones, an off-peak one among the routine ones; each move is told."""
     routine, offpeak = _queue(story, (Priority.ROUTINE, None), (Priority.OFFPEAK, None))
     story.now += PATIENCE - MINUTE
-    assert story.journal.move_up(story.now, PATIENCE, offpeak_since=ALWAYS) == 0
+    assert story.journal.jobs.move_up(story.now, PATIENCE, offpeak_since=ALWAYS) == 0
     story.now += MINUTE
-    assert story.journal.move_up(story.now, PATIENCE, offpeak_since=ALWAYS) == 2
-    assert story.journal.move_up(story.now, PATIENCE, offpeak_since=ALWAYS) == 0, "once for each patience"
+    assert story.journal.jobs.move_up(story.now, PATIENCE, offpeak_since=ALWAYS) == 2
+    assert story.journal.jobs.move_up(story.now, PATIENCE, offpeak_since=ALWAYS) == 0, "once for each patience"
     new_urgent, new_routine = _queue(story, (Priority.URGENT, None), (Priority.ROUTINE, None))
     assert _order(story) == [routine, new_urgent, offpeak, new_routine]
     assert story.names("job", routine) == ["job.queued", "job.moved_up", "job.claimed"]
-    assert story.journal.job(routine).priority is Priority.ROUTINE, "what was asked for stays"
+    assert story.journal.jobs.get(routine).priority is Priority.ROUTINE, "what was asked for stays"
 
 
 def test_a_job_keeps_its_deadline_when_it_moves_up(story: Story) -> None:
     """Among urgent jobs it stands by its deadline."""
     (routine,) = _queue(story, (Priority.ROUTINE, START + 60 * MINUTE))
     story.now += PATIENCE
-    story.journal.move_up(story.now, PATIENCE, offpeak_since=ALWAYS)
+    story.journal.jobs.move_up(story.now, PATIENCE, offpeak_since=ALWAYS)
     sooner, later = _queue(story, (Priority.URGENT, START + 40 * MINUTE), (Priority.URGENT, START + 80 * MINUTE))
     assert _order(story) == [sooner, routine, later]
 
@@ -120,8 +120,8 @@ def test_in_the_first_class_what_has_no_deadline_goes_to_the_front_in_the_end(st
     """Jobs with deadlines that keep coming would pass it for ever."""
     (plain,) = _queue(story, (Priority.URGENT, None))
     story.now += PATIENCE
-    assert story.journal.move_up(story.now, PATIENCE, offpeak_since=ALWAYS) == 1
-    assert story.journal.move_up(story.now + 100 * PATIENCE, PATIENCE, offpeak_since=ALWAYS) == 0, "there is nothing above"
+    assert story.journal.jobs.move_up(story.now, PATIENCE, offpeak_since=ALWAYS) == 1
+    assert story.journal.jobs.move_up(story.now + 100 * PATIENCE, PATIENCE, offpeak_since=ALWAYS) == 0, "there is nothing above"
     (new,) = _queue(story, (Priority.URGENT, story.now + MINUTE))
     assert _order(story) == [plain, new]
 
@@ -131,12 +131,12 @@ def test_an_offpeak_job_that_has_moved_up_never_leaves_its_window(story: Story) 
     (offpeak,) = _queue(story, (Priority.OFFPEAK, None))
     evening = START + 8 * 60 * MINUTE
     story.now = evening
-    assert story.journal.move_up(story.now, PATIENCE, offpeak_since=None) == 0
-    assert story.journal.move_up(story.now + MINUTE, PATIENCE, offpeak_since=evening) == 0, "it has waited for a minute of this window"
+    assert story.journal.jobs.move_up(story.now, PATIENCE, offpeak_since=None) == 0
+    assert story.journal.jobs.move_up(story.now + MINUTE, PATIENCE, offpeak_since=evening) == 0, "it has waited for a minute of this window"
     story.now += PATIENCE
-    assert story.journal.move_up(story.now, PATIENCE, offpeak_since=evening) == 1
+    assert story.journal.jobs.move_up(story.now, PATIENCE, offpeak_since=evening) == 1
     story.now += PATIENCE
-    assert story.journal.move_up(story.now, PATIENCE, offpeak_since=evening) == 1
+    assert story.journal.jobs.move_up(story.now, PATIENCE, offpeak_since=evening) == 1
     assert _order(story, offpeak=False) == []
     (urgent,) = _queue(story, (Priority.URGENT, None))
     assert _order(story) == [offpeak, urgent]
@@ -148,18 +148,18 @@ def test_what_is_claimed_waits_for_nobody(story: Story) -> None:
     story.now += PATIENCE
     held = _claim(story)
     assert held is not None
-    assert story.journal.move_up(story.now, PATIENCE, offpeak_since=ALWAYS) == 0
-    assert story.journal.move_up(story.now + LEASE + MINUTE, PATIENCE, offpeak_since=ALWAYS) == 0
-    assert story.journal.move_up(story.now + LEASE + PATIENCE, PATIENCE, offpeak_since=ALWAYS) == 1
+    assert story.journal.jobs.move_up(story.now, PATIENCE, offpeak_since=ALWAYS) == 0
+    assert story.journal.jobs.move_up(story.now + LEASE + MINUTE, PATIENCE, offpeak_since=ALWAYS) == 0
+    assert story.journal.jobs.move_up(story.now + LEASE + PATIENCE, PATIENCE, offpeak_since=ALWAYS) == 1
 
 
 def test_a_job_that_a_person_revives_begins_to_wait_anew(story: Story) -> None:
     """It moves up from its own class when patience has passed again."""
     (job,) = _queue(story, (Priority.ROUTINE, None))
     story.now += PATIENCE
-    story.journal.move_up(story.now, PATIENCE, offpeak_since=ALWAYS)
-    story.journal.end_job(job, None, JobState.CANCELLED, "", "", story.now)
-    story.journal.revive_job(job, story.now)
+    story.journal.jobs.move_up(story.now, PATIENCE, offpeak_since=ALWAYS)
+    story.journal.jobs.end(job, None, JobState.CANCELLED, "", "", story.now)
+    story.journal.jobs.revive(job, story.now)
     (urgent,) = _queue(story, (Priority.URGENT, None))
     assert _order(story) == [urgent, job]
 
@@ -203,15 +203,15 @@ def test_a_step_that_was_made_already_is_known_again(story: Story) -> None:
         story.infer(job)
     objects = [story.made(job.id, kind) for kind in ("seg", "sr")]
     for _ in range(2):
-        assert story.journal.encoded(job.id, job.lease, objects, story.now)
-    assert len(story.journal.objects(job.id)) == 2
-    assert not story.journal.encoded(job.id, job.lease, objects[:1], story.now), "other objects are another's"
+        assert story.journal.jobs.encoded(job.id, job.lease, objects, story.now)
+    assert len(story.journal.results.of_job(job.id)) == 2
+    assert not story.journal.jobs.encoded(job.id, job.lease, objects[:1], story.now), "other objects are another's"
     delivery = story.take()
     assert delivery.lease is not None
     for _ in range(2):
-        assert story.journal.delivered(delivery.id, delivery.lease, story.now)
+        assert story.journal.deliveries.delivered(delivery.id, delivery.lease, story.now)
     assert story.names("job", job.id) == ["job.queued", "job.claimed", "job.inferred", "job.encoded", "job.done"]
-    assert len(story.journal.deliveries(job=job.id)) == 1
+    assert len(story.journal.deliveries.find(job=job.id)) == 1
 
 
 def test_an_end_that_was_recorded_already_is_known_again(story: Story) -> None:
@@ -220,8 +220,8 @@ def test_an_end_that_was_recorded_already_is_known_again(story: Story) -> None:
     job = story.claim()
     assert job.lease is not None
     for _ in range(2):
-        assert story.journal.end_job(job.id, job.lease, JobState.PARKED, "HLM-3000", "no", story.now)
-    assert not story.journal.end_job(job.id, job.lease, JobState.FAILED, "HLM-3000", "no", story.now)
+        assert story.journal.jobs.end(job.id, job.lease, JobState.PARKED, "HLM-3000", "no", story.now)
+    assert not story.journal.jobs.end(job.id, job.lease, JobState.FAILED, "HLM-3000", "no", story.now)
     assert story.names("job", job.id) == ["job.queued", "job.claimed", "job.parked"]
 
 
@@ -241,11 +241,11 @@ def test_nobody_starves_under_a_steady_urgent_stream(story: Story) -> None:
     for minute in range(130):
         story.now = START + minute * MINUTE
         _queue(story, (Priority.URGENT, story.now + 5 * MINUTE))
-        story.journal.move_up(story.now, PATIENCE, offpeak_since=ALWAYS)
+        story.journal.jobs.move_up(story.now, PATIENCE, offpeak_since=ALWAYS)
         job = _claim(story)
         assert job is not None
         assert job.lease is not None
-        story.journal.end_job(job.id, job.lease, JobState.FAILED, "", "", story.now)
+        story.journal.jobs.end(job.id, job.lease, JobState.FAILED, "", "", story.now)
         if job.id in names:
             waited[names[job.id]] = minute
     assert waited == {"urgent, no deadline": 30, "routine": 60, "off-peak": 90, "routine, two hours": 115 + 3}
@@ -257,10 +257,10 @@ def test_nobody_starves_under_a_steady_urgent_stream(story: Story) -> None:
 def test_text_that_a_database_cannot_keep_is_kept_as_far_as_it_can_be(story: Story) -> None:
     """NUL and half a surrogate pair, in every place that a sender can write to: replaced, never refused, and found again."""
     wild = "CT\x001\ud83d"
-    story.journal.record([story.new(story.instance(1, calling_ae=wild, called_ae=wild, header={"PatientName": (wild,)}))], START)
-    (kept,) = story.journal.instances_of("1.1.1.1")
+    story.journal.instances.record([story.new(story.instance(1, calling_ae=wild, called_ae=wild, header={"PatientName": (wild,)}))], START)
+    (kept,) = story.journal.instances.by_uid("1.1.1.1")
     assert (kept.calling_ae, kept.called_ae) == ("CT\ufffd1\ufffd", "CT\ufffd1\ufffd")
     job = story.queued()
-    story.journal.end_job(job, None, JobState.PARKED, "HLM-3000", f"SeriesDescription is {wild}", START)
-    story.journal.note("job", job, "job.noted", wild, START)
-    assert story.journal.job(job).reason == "SeriesDescription is CT\ufffd1\ufffd"
+    story.journal.jobs.end(job, None, JobState.PARKED, "HLM-3000", f"SeriesDescription is {wild}", START)
+    story.journal.events.note("job", job, "job.noted", wild, START)
+    assert story.journal.jobs.get(job).reason == "SeriesDescription is CT\ufffd1\ufffd"

@@ -11,9 +11,9 @@ KEYWORDS = ("Modality", "Rows")
 def route(story: Story, digest: str, study: str = "1.1", **job: str) -> int:
     """The open arrival of the study settles and is routed; its row."""
     arrival = story.arrival(study).id
-    story.journal.complete(arrival, Completeness.QUIET, story.now)
+    story.journal.arrivals.complete(arrival, Completeness.QUIET, story.now)
     story.now += timedelta(seconds=1)
-    story.journal.route(arrival, [DECISION], [story.job_asked(**job)], digest, story.now)
+    story.journal.routing.route(arrival, [DECISION], [story.job_asked(**job)], digest, story.now)
     return arrival
 
 
@@ -24,7 +24,7 @@ def test_what_was_routed_last_is_told_with_all_that_decided(story: Story) -> Non
     route(story, "first")
     story.receive(3)
     newest = route(story, "second", input_digest="other")
-    (one,) = story.journal.routed(START, KEYWORDS)
+    (one,) = story.journal.routing_history.find(START, KEYWORDS)
     assert (one.arrival.id, one.arrival.revision, one.config_digest, one.calling, one.at) == (newest, 2, "second", "CT1", story.now)
     assert (one.series, one.decisions) == (frozenset({"1.1.1"}), (DECISION,))
     assert sorted(each.sop_instance_uid for each in one.study) == ["1.1.1.1", "1.1.1.2", "1.1.1.3"]
@@ -41,12 +41,12 @@ def test_pages_follow_each_other_and_end(story: Story) -> None:
         rows.append(route(story, "same", study))
         story.now += timedelta(hours=1)
     story.receive(9, study_instance_uid="4.4", series_instance_uid="4.4.1")
-    assert [one.arrival.id for one in story.journal.routed(START, KEYWORDS)] == rows
-    first, second = story.journal.routed(START, KEYWORDS, limit=2)
+    assert [one.arrival.id for one in story.journal.routing_history.find(START, KEYWORDS)] == rows
+    first, second = story.journal.routing_history.find(START, KEYWORDS, limit=2)
     assert [first.arrival.id, second.arrival.id] == rows[:2]
-    assert [one.arrival.id for one in story.journal.routed(START, KEYWORDS, after=second.arrival.id, limit=2)] == rows[2:]
-    assert story.journal.routed(START, KEYWORDS, after=rows[2]) == []
-    assert [one.arrival.id for one in story.journal.routed(START + timedelta(minutes=30), KEYWORDS)] == rows[1:]
+    assert [one.arrival.id for one in story.journal.routing_history.find(START, KEYWORDS, after=second.arrival.id, limit=2)] == rows[2:]
+    assert story.journal.routing_history.find(START, KEYWORDS, after=rows[2]) == []
+    assert [one.arrival.id for one in story.journal.routing_history.find(START + timedelta(minutes=30), KEYWORDS)] == rows[1:]
 
 
 def _asked(story: Story) -> tuple[tuple[str, ...], tuple[str, ...]]:

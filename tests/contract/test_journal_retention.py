@@ -1,4 +1,4 @@
-"""The contract of node.journal.port, for every journal: what may be forgotten, and when."""
+"""The contract of node.journal.journal, on every database: what may be forgotten, and when."""
 
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ def test_pixels_are_kept_for_as_long_as_anything_needs_them(story: Story) -> Non
     """An open arrival, a job that may run, an object that has not arrived: each holds the instances; then they may go, oldest first."""
     story.receive(2, 1)
     later = START + DAY
-    free = story.journal.purgeable
+    free = story.journal.retention.purgeable
     assert free(later) == [], "the arrival is open"
     story.route(story.job_asked())
     assert free(later) == [], "the job waits"
@@ -36,84 +36,84 @@ def test_pixels_are_kept_for_as_long_as_anything_needs_them(story: Story) -> Non
 def test_what_nobody_decided_about_is_kept_until_it_is_old(story: Story) -> None:
     """A parked job holds its pixels against a full disk, not against their age."""
     story.queued(parked=("HLM-3017", "tilted"))
-    assert story.journal.purgeable(START + DAY) == []
-    assert len(story.journal.purgeable(START + DAY, parked=True)) == 3
+    assert story.journal.retention.purgeable(START + DAY) == []
+    assert len(story.journal.retention.purgeable(START + DAY, parked=True)) == 3
 
 
 def test_a_tombstone_stands_before_the_bytes_go(story: Story) -> None:
     """Standing PURGED and the blob's name are committed together; `swept` ends it; the row and its header stay."""
     story.done()
-    rows = story.journal.purgeable(START + DAY)
-    story.journal.tombstone([row.id for row in rows[:2]], START)
-    assert list(story.journal.purged_blobs().values()) == [row.blob for row in rows[:2]]
-    assert [i.standing for i in story.journal.instances_of(rows[0].sop_instance_uid)] == [Standing.PURGED]
-    story.journal.tombstone([row.id for row in rows], START)
-    blobs = story.journal.purged_blobs()
+    rows = story.journal.retention.purgeable(START + DAY)
+    story.journal.retention.tombstone([row.id for row in rows[:2]], START)
+    assert list(story.journal.retention.purged_blobs().values()) == [row.blob for row in rows[:2]]
+    assert [i.standing for i in story.journal.instances.by_uid(rows[0].sop_instance_uid)] == [Standing.PURGED]
+    story.journal.retention.tombstone([row.id for row in rows], START)
+    blobs = story.journal.retention.purged_blobs()
     assert list(blobs.values()) == [row.blob for row in rows], "the first two have their tombstones already"
-    story.journal.swept(blobs)
-    assert story.journal.purged_blobs() == {}
-    assert story.journal.instances_of(rows[0].sop_instance_uid)[0].header == rows[0].header
+    story.journal.retention.swept(blobs)
+    assert story.journal.retention.purged_blobs() == {}
+    assert story.journal.instances.by_uid(rows[0].sop_instance_uid)[0].header == rows[0].header
 
 
 def test_a_tombstone_is_refused_to_what_is_needed_meanwhile(story: Story) -> None:
     """Between retention's question and its deed a study was revised: its pixels stay."""
     story.done()
-    rows = [row.id for row in story.journal.purgeable(START + DAY)]
+    rows = [row.id for row in story.journal.retention.purgeable(START + DAY)]
     story.receive(9)
-    story.journal.tombstone(rows, START)
-    assert story.journal.purged_blobs() == {}
+    story.journal.retention.tombstone(rows, START)
+    assert story.journal.retention.purged_blobs() == {}
 
 
 def test_purged_bytes_that_come_again_stand_again(story: Story) -> None:
     """Under another name, so that a sweep of the old one does not take them; again is no error; and their header with them."""
     story.done()
-    row = story.journal.purgeable(START + DAY)[0]
-    story.journal.tombstone([row.id], START)
-    assert story.journal.forget_headers(START + DAY) == 1
-    assert story.journal.instances_of(row.sop_instance_uid)[0].header == {}
+    row = story.journal.retention.purgeable(START + DAY)[0]
+    story.journal.retention.tombstone([row.id], START)
+    assert story.journal.retention.forget_headers(START + DAY) == 1
+    assert story.journal.instances.by_uid(row.sop_instance_uid)[0].header == {}
     for _ in range(2):
-        story.journal.restore(row.id, "instances/again.dcm", row.header, START)
-    (again,) = story.journal.instances_of(row.sop_instance_uid)
+        story.journal.instances.restore(row.id, "instances/again.dcm", row.header, START)
+    (again,) = story.journal.instances.by_uid(row.sop_instance_uid)
     assert (again.standing, again.blob, again.header) == (Standing.CURRENT, "instances/again.dcm", row.header)
-    assert list(story.journal.purged_blobs().values()) == [row.blob]
+    assert list(story.journal.retention.purged_blobs().values()) == [row.blob]
     with pytest.raises(TransitionRefused):
-        story.journal.restore(row.id, "instances/other.dcm", row.header, START)
+        story.journal.instances.restore(row.id, "instances/other.dcm", row.header, START)
 
 
 def test_an_update_of_purged_bytes_leaves_one_current_instance(story: Story) -> None:
     """Also when the old bytes come once more after it."""
     story.done()
-    row = story.journal.purgeable(START + DAY)[0]
-    story.journal.tombstone([row.id], START)
+    row = story.journal.retention.purgeable(START + DAY)[0]
+    story.journal.retention.tombstone([row.id], START)
     new = story.update(row.id, int(row.sop_instance_uid.rpartition(".")[2]))
-    story.journal.restore(row.id, "instances/again.dcm", row.header, START)
-    standings = {i.id: i.standing for i in story.journal.instances_of(row.sop_instance_uid)}
+    story.journal.instances.restore(row.id, "instances/again.dcm", row.header, START)
+    standings = {i.id: i.standing for i in story.journal.instances.by_uid(row.sop_instance_uid)}
     assert standings == {row.id: Standing.REPLACED, new: Standing.CURRENT}
 
 
 def test_headers_are_forgotten_after_their_pixels_only(story: Story) -> None:
     """By age, in bounded batches, and never of an instance that still has its bytes."""
     story.done()
-    assert story.journal.forget_headers(START + DAY) == 0
-    story.journal.tombstone([row.id for row in story.journal.purgeable(START + DAY)], START)
-    assert story.journal.forget_headers(START) == 0
-    assert story.journal.forget_headers(START + DAY, 2) == 2
-    assert story.journal.forget_headers(START + DAY) == 1
-    assert story.journal.forget_headers(START + DAY) == 0
+    assert story.journal.retention.forget_headers(START + DAY) == 0
+    story.journal.retention.tombstone([row.id for row in story.journal.retention.purgeable(START + DAY)], START)
+    assert story.journal.retention.forget_headers(START) == 0
+    assert story.journal.retention.forget_headers(START + DAY, 2) == 2
+    assert story.journal.retention.forget_headers(START + DAY) == 1
+    assert story.journal.retention.forget_headers(START + DAY) == 0
 
 
 def test_results_are_forgotten_once_they_arrived_and_are_old(story: Story) -> None:
     """Findings and objects get tombstones, the rows stay; and nobody may then send what is not there."""
     job = story.encoded()
-    assert story.journal.purge_results(START + DAY, START + DAY) == 0
+    assert story.journal.retention.purge_results(START + DAY, START + DAY) == 0
     story.deliver()
-    assert story.journal.purge_results(START, START + DAY) == 0
-    assert story.journal.purge_results(START + DAY, START + DAY) == 3
-    assert story.journal.purge_results(START + DAY, START + DAY) == 0
-    assert sorted(story.journal.purged_blobs().values()) == [f"findings/{job}", f"results/{job}/seg.dcm", f"results/{job}/sr.dcm"]
-    assert len(story.journal.objects(job)) == 2
+    assert story.journal.retention.purge_results(START, START + DAY) == 0
+    assert story.journal.retention.purge_results(START + DAY, START + DAY) == 3
+    assert story.journal.retention.purge_results(START + DAY, START + DAY) == 0
+    assert sorted(story.journal.retention.purged_blobs().values()) == [f"findings/{job}", f"results/{job}/seg.dcm", f"results/{job}/sr.dcm"]
+    assert len(story.journal.results.of_job(job)) == 2
     with pytest.raises(BytesForgotten):
-        story.journal.resend(job, None, START)
+        story.journal.deliveries.resend(job, None, START)
     with pytest.raises(BytesForgotten):
-        story.journal.revive_job(job, START)
-    assert story.journal.job(job).state is JobState.DONE, "a refusal changes nothing"
+        story.journal.jobs.revive(job, START)
+    assert story.journal.jobs.get(job).state is JobState.DONE, "a refusal changes nothing"

@@ -1,4 +1,4 @@
-"""The contract of node.journal.port, for every journal: what routing inserts, joins and supersedes."""
+"""The contract of node.journal.journal, on every database: what routing inserts, joins and supersedes."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -20,38 +20,38 @@ def test_routing_keeps_every_decision_and_the_configuration(story: Story) -> Non
     story.receive(1)
     arrival = story.arrival().id
     with pytest.raises(TransitionRefused):
-        story.journal.route(arrival, [], [], "config 1", START)
-    assert story.journal.config_digest(arrival) is None
+        story.journal.routing.route(arrival, [], [], "config 1", START)
+    assert story.journal.routing.config_digest(arrival) is None
     (job,) = story.route(story.job_asked())
-    assert story.journal.decisions(arrival) == [DECISION]
-    assert story.journal.config_digest(arrival) == "config 1"
-    assert [i.sop_instance_uid for i in story.journal.job_instances(job)] == ["1.1.1.1"]
+    assert story.journal.routing.decisions(arrival) == [DECISION]
+    assert story.journal.routing.config_digest(arrival) == "config 1"
+    assert [i.sop_instance_uid for i in story.journal.instances.of_job(job)] == ["1.1.1.1"]
     assert story.names("arrival", arrival) == ["arrival.received", "arrival.complete", "arrival.routed"]
     with pytest.raises(TransitionRefused):
-        story.journal.route(arrival, [], [], "config 1", START)
+        story.journal.routing.route(arrival, [], [], "config 1", START)
 
 
 def test_a_route_that_waits_keeps_its_study_open(story: Story) -> None:
     """In the transaction that routes: a revision with the same instances that is due when the wait is over. What comes joins it, and its
     own window counts from then on; with one that is open already nothing is opened."""
     ids = story.receive(1, 2)
-    assert story.journal.complete(story.arrival().id, Completeness.QUIET, story.now)
+    assert story.journal.arrivals.complete(story.arrival().id, Completeness.QUIET, story.now)
     first = story.arrival()
     until = story.now + timedelta(hours=1)
-    story.journal.route(first.id, [DECISION], [], "config 1", story.now, waits=(until, "no series"))
+    story.journal.routing.route(first.id, [DECISION], [], "config 1", story.now, waits=(until, "no series"))
     waiting = story.arrival()
     assert (waiting.revision, waiting.supersedes, waiting.state, waiting.due_at) == (2, first.id, ArrivalState.RECEIVED, until)
-    assert [one.id for one in story.journal.arrival_instances(waiting.id)] == ids
-    told = story.journal.events("arrival", waiting.id)[-1]
+    assert [one.id for one in story.journal.instances.of_arrival(waiting.id)] == ids
+    told = story.journal.events.of("arrival", waiting.id)[-1]
     assert (told.name, told.detail, waiting.waits_for) == (WAITS, "no series", "no series")
     story.receive(3)
     joined = story.arrival()
     assert (joined.id, joined.instances, joined.waits_for) == (waiting.id, 3, "")
     assert joined.due_at < until
     assert joined.last_instance_at > waiting.last_instance_at
-    assert story.journal.complete(joined.id, Completeness.QUIET, story.now)
+    assert story.journal.arrivals.complete(joined.id, Completeness.QUIET, story.now)
     story.receive(4)
-    story.journal.route(joined.id, [DECISION], [], "config 1", story.now, waits=(until, "no series"))
+    story.journal.routing.route(joined.id, [DECISION], [], "config 1", story.now, waits=(until, "no series"))
     assert (story.arrival().revision, story.arrival().due_at < until) == (3, True)
     assert WAITS not in story.names("arrival", story.arrival().id)
 
@@ -61,7 +61,7 @@ def test_routes_that_ask_for_the_same_share_one_job(story: Story) -> None:
     story.receive(1)
     again = story.job_asked(routes=("stroke",), sinks=("archive", "viewer"), priority=Priority.URGENT)
     ids = story.route(story.job_asked(), again)
-    job = story.journal.job(ids[0])
+    job = story.journal.jobs.get(ids[0])
     assert ids == [job.id, job.id]
     assert (job.routes, job.sinks, job.priority) == (("abdomen", "stroke"), ("archive", "viewer"), Priority.URGENT)
 
@@ -70,23 +70,23 @@ def test_a_job_that_is_done_delivers_to_a_sink_that_it_gains(story: Story) -> No
     """The same inputs again, for another sink: no second job, one more delivery, and the job is done when that has arrived."""
     job = story.done()
     assert story.queued(sinks=("archive", "viewer")) == job
-    assert [(d.sink, d.state) for d in story.journal.deliveries(job=job)] == [
-        ("archive", DeliveryState.COMMITTED),
+    assert [(d.sink, d.state) for d in story.journal.deliveries.find(job=job)] == [
+        ("archive", DeliveryState.DELIVERED),
         ("viewer", DeliveryState.WAITING),
     ]
-    assert story.journal.job(job).state is JobState.ENCODED
+    assert story.journal.jobs.get(job).state is JobState.ENCODED
     story.deliver()
-    assert story.journal.job(job).state is JobState.DONE
+    assert story.journal.jobs.get(job).state is JobState.DONE
 
 
 def test_other_inputs_supersede_a_job(story: Story) -> None:
     """The new job names its predecessor, whose lease is worth nothing any more and whose waiting delivery does not leave."""
     first = story.encoded()
     second = story.queued(input_digest="inputs 2")
-    assert story.journal.job(second).predecessor == first
-    assert story.journal.job(first).state is JobState.SUPERSEDED
-    assert [d.state for d in story.journal.deliveries(job=first)] == [DeliveryState.CANCELLED]
-    assert story.journal.predecessor_objects(second) == []
+    assert story.journal.jobs.get(second).predecessor == first
+    assert story.journal.jobs.get(first).state is JobState.SUPERSEDED
+    assert [d.state for d in story.journal.deliveries.find(job=first)] == [DeliveryState.CANCELLED]
+    assert story.journal.results.of_predecessor(second) == []
 
 
 def test_superseding_takes_the_lease_of_a_job_at_work(story: Story) -> None:
@@ -95,7 +95,7 @@ def test_superseding_takes_the_lease_of_a_job_at_work(story: Story) -> None:
     running = story.claim()
     story.queued(input_digest="inputs 2")
     assert running.lease is not None
-    assert not story.journal.inferred(running.id, running.lease, "findings", "model", START)
+    assert not story.journal.jobs.inferred(running.id, running.lease, "findings", "model", START)
 
 
 def test_what_has_begun_to_leave_is_finished_for_a_superseded_job(story: Story) -> None:
@@ -104,16 +104,16 @@ def test_what_has_begun_to_leave_is_finished_for_a_superseded_job(story: Story) 
     first = story.encoded()
     delivery = story.take()
     assert delivery.lease is not None
-    objects = story.journal.objects(first)
-    assert story.journal.receipt(delivery.id, delivery.lease, objects[0].id, True, 0, "", START)
-    assert story.journal.retry_delivery(delivery.id, delivery.lease, START, "HLM-6000", "away", START)
+    objects = story.journal.results.of_job(first)
+    assert story.journal.deliveries.receipt(delivery.id, delivery.lease, objects[0].id, True, 0, "", START)
+    assert story.journal.deliveries.retry(delivery.id, delivery.lease, START, "HLM-6000", "away", START)
     second = story.queued(input_digest="inputs 2")
-    assert story.journal.undelivered(story.deliver().id) == []
-    assert story.journal.job(first).state is JobState.SUPERSEDED
-    assert story.journal.predecessor_objects(second) == objects
+    assert story.journal.deliveries.undelivered(story.deliver().id) == []
+    assert story.journal.jobs.get(first).state is JobState.SUPERSEDED
+    assert story.journal.results.of_predecessor(second) == objects
     story.now += SECOND
     third = story.queued(input_digest="inputs 3")
-    assert story.journal.predecessor_objects(third) == objects, "the second left nothing, so the first is what stands"
+    assert story.journal.results.of_predecessor(third) == objects, "the second left nothing, so the first is what stands"
 
 
 @pytest.mark.parametrize("by", ["retry", "resend"])
@@ -123,53 +123,57 @@ def test_what_was_parked_half_way_is_finished_for_a_superseded_job(story: Story,
     story.deliver()
     delivery = story.take()
     assert delivery.lease is not None
-    assert story.journal.receipt(delivery.id, delivery.lease, story.journal.objects(first)[0].id, True, 0, "", START)
-    assert story.journal.park_delivery(delivery.id, delivery.lease, "HLM-6100", "refused: 0xA900", START)
+    assert story.journal.deliveries.receipt(delivery.id, delivery.lease, story.journal.results.of_job(first)[0].id, True, 0, "", START)
+    assert story.journal.deliveries.park(delivery.id, delivery.lease, "HLM-6100", "refused: 0xA900", START)
     story.queued(input_digest="inputs 2")
-    assert [d.id for d in story.journal.deliveries(states={DeliveryState.PARKED})] == [delivery.id]
+    assert [d.id for d in story.journal.deliveries.find(states={DeliveryState.PARKED})] == [delivery.id]
     if by == "retry":
-        assert story.journal.revive_job(first, START) is JobState.SUPERSEDED
+        assert story.journal.jobs.revive(first, START) is JobState.SUPERSEDED
     else:
-        assert story.journal.resend(first, None, START) == [delivery.id]
+        assert story.journal.deliveries.resend(first, None, START) == [delivery.id]
     assert story.deliver().id == delivery.id
-    assert story.journal.job(first).state is JobState.SUPERSEDED
-    assert story.journal.deliveries(states={DeliveryState.PARKED, DeliveryState.WAITING}) == []
+    assert story.journal.jobs.get(first).state is JobState.SUPERSEDED
+    assert story.journal.deliveries.find(states={DeliveryState.PARKED, DeliveryState.WAITING}) == []
     with pytest.raises(TransitionRefused, match="superseded"):
-        story.journal.resend(first, "archive", START)
+        story.journal.deliveries.resend(first, "archive", START)
 
 
 def test_a_job_refused_from_the_start_is_parked_with_the_reason(story: Story) -> None:
     """A series that cannot be given to an application leaves a job that people see; a newer version of it gets its chance."""
     refused = ("HLM-3017", "the gantry was tilted")
-    job = story.journal.job(story.queued(parked=refused))
+    job = story.journal.jobs.get(story.queued(parked=refused))
     assert (job.state, job.code, job.reason) == (JobState.PARKED, "HLM-3017", "the gantry was tilted")
     assert story.names("job", job.id) == ["job.queued", "job.parked"]
     assert story.queued(parked=refused) == job.id
-    assert story.journal.job(job.id).state is JobState.PARKED
+    assert story.journal.jobs.get(job.id).state is JobState.PARKED
     newer = story.queued(application_version="1.1.0")
-    assert story.journal.job(newer).predecessor == job.id
+    assert story.journal.jobs.get(newer).predecessor == job.id
 
 
 def test_a_job_parked_from_the_start_is_queued_once_nothing_stands_in_its_way(story: Story) -> None:
     """Its pixels came again, or its application was installed: routing asks for the same without a reason to park it. What a worker
-    has tried and refused stays with the person who decides."""
+    has tried and refused stays with the person who decides, unless it was for pixels that are there again."""
     job = story.queued(parked=("HLM-3081", "the pixels of 2 instances were deleted"))
     assert story.queued() == job
-    assert (story.journal.job(job).state, story.journal.job(job).code) == (JobState.QUEUED, None)
-    tried = story.claim()
-    assert story.journal.end_job(job, tried.lease, JobState.PARKED, "HLM-3017", "the gantry was tilted", START)
+    assert (story.journal.jobs.get(job).state, story.journal.jobs.get(job).code) == (JobState.QUEUED, None)
+    away = story.claim()
+    assert story.journal.jobs.end(job, away.lease, JobState.PARKED, "HLM-3081", "the pixels of 2 instances are gone", START)
     assert story.queued() == job
-    assert story.journal.job(job).state is JobState.PARKED
+    assert (story.journal.jobs.get(job).state, story.journal.jobs.get(job).attempts) == (JobState.QUEUED, 0)
+    tried = story.claim()
+    assert story.journal.jobs.end(job, tried.lease, JobState.PARKED, "HLM-3017", "the gantry was tilted", START)
+    assert story.queued() == job
+    assert story.journal.jobs.get(job).state is JobState.PARKED
 
 
 def test_a_cancelled_job_whose_inputs_have_changed_since_is_not_revived(story: Story) -> None:
     """Its results would stand beside those of the newer inputs, as if they were right."""
     first = story.queued()
-    assert story.journal.end_job(first, None, JobState.CANCELLED, "HLM-0000", "by the operator", START)
+    assert story.journal.jobs.end(first, None, JobState.CANCELLED, "HLM-0000", "by the operator", START)
     second = story.queued(input_digest="inputs 2")
-    assert (story.journal.job(first).state, story.journal.job(second).predecessor) == (JobState.CANCELLED, first)
+    assert (story.journal.jobs.get(first).state, story.journal.jobs.get(second).predecessor) == (JobState.CANCELLED, first)
     with pytest.raises(TransitionRefused, match=f"job {second} has taken its place"):
-        story.journal.revive_job(first, START)
+        story.journal.jobs.revive(first, START)
     assert story.claim().id == second
 
 
@@ -177,11 +181,11 @@ def test_a_revision_that_was_overtaken_inserts_no_jobs(story: Story) -> None:
     """Two flow processes may route two revisions in either order: the earlier one's jobs would know less."""
     story.receive(1)
     first = story.arrival()
-    assert story.journal.complete(first.id, Completeness.QUIET, START)
+    assert story.journal.arrivals.complete(first.id, Completeness.QUIET, START)
     story.receive(2)
     (job,) = story.route(story.job_asked(input_digest="inputs 2"))
-    assert story.journal.route(first.id, [DECISION], [story.job_asked()], "config 1", START) == []
-    assert story.journal.job(job).state is JobState.QUEUED
+    assert story.journal.routing.route(first.id, [DECISION], [story.job_asked()], "config 1", START) == []
+    assert story.journal.jobs.get(job).state is JobState.QUEUED
 
 
 def test_a_job_that_ends_may_have_its_study_looked_at_anew(story: Story) -> None:
@@ -191,28 +195,30 @@ def test_a_job_that_ends_may_have_its_study_looked_at_anew(story: Story) -> None
     ids = story.receive(1, 2)
     (job,) = story.route(story.job_asked())
     first, claimed = story.arrival().id, story.claim()
-    assert not journal.end_job(job, "host:9/lost", JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 1")
+    assert not journal.jobs.end(job, "host:9/lost", JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 1")
     assert story.arrival().id == first
-    assert journal.end_job(job, claimed.lease, JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 1")
-    assert (journal.job(job).state, journal.job(job).code) == (JobState.CANCELLED, "HLM-3027")
+    assert journal.jobs.end(job, claimed.lease, JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 1")
+    assert (journal.jobs.get(job).state, journal.jobs.get(job).code) == (JobState.CANCELLED, "HLM-3027")
     again = story.arrival()
     assert (again.supersedes, again.state, again.completed_by) == (first, ArrivalState.COMPLETE, Completeness.PRIOR)
-    assert [one.id for one in journal.arrival_instances(again.id)] == ids
-    assert journal.events("arrival", again.id)[-1].detail == "job 1"
-    assert journal.end_job(job, claimed.lease, JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 1")
+    assert [one.id for one in journal.instances.of_arrival(again.id)] == ids
+    assert journal.events.of("arrival", again.id)[-1].detail == "job 1"
+    assert journal.jobs.end(job, claimed.lease, JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 1")
     assert story.arrival().id == again.id, "the same step again, whose answer was lost"
-    (joined,) = journal.route(again.id, [DECISION], [story.job_asked(input_digest="inputs 2", instances=tuple(ids))], "config 1", story.now)
+    (joined,) = journal.routing.route(
+        again.id, [DECISION], [story.job_asked(input_digest="inputs 2", instances=tuple(ids))], "config 1", story.now
+    )
     story.receive(3)
-    assert journal.complete(story.arrival().id, Completeness.QUIET, story.now)
+    assert journal.arrivals.complete(story.arrival().id, Completeness.QUIET, story.now)
     waits = story.arrival()
-    assert journal.end_job(joined, None, JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 2")
+    assert journal.jobs.end(joined, None, JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 2")
     behind = story.arrival()
     assert (waits.revision, waits.state, behind.revision, behind.state) == (3, ArrivalState.COMPLETE, 4, ArrivalState.COMPLETE)
     assert behind.instances == 3
     for one in (waits.id, behind.id):
-        (third,) = journal.route(one, [], [story.job_asked(input_digest="inputs 3", instances=tuple(ids))], "config 1", story.now)
+        (third,) = journal.routing.route(one, [], [story.job_asked(input_digest="inputs 3", instances=tuple(ids))], "config 1", story.now)
     story.receive(4)
-    assert journal.end_job(third, None, JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 3")
+    assert journal.jobs.end(third, None, JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 3")
     assert (story.arrival().revision, story.arrival().state) == (5, ArrivalState.RECEIVED)
 
 
@@ -224,12 +230,14 @@ def test_a_job_that_ends_has_all_that_asked_for_it_looked_at_anew(story: Story) 
     (job,) = story.route(story.job_asked())
     for peer in ("ct2", "ct3", "ct4"):
         again = CameAgain(instance=ids[0], peer=peer, called_ae="HILUM", scope_series=False, due_at=story.now, restored=False)
-        journal.came_again([again], "config 1", story.now)
-        assert journal.complete(story.arrival(peer=peer).id, Completeness.QUIET, story.now)
+        journal.instances.came_again([again], "config 1", story.now)
+        assert journal.arrivals.complete(story.arrival(peer=peer).id, Completeness.QUIET, story.now)
     joined = story.job_asked(routes=("second",), sinks=("other",), instances=tuple(ids))
-    assert journal.route(story.arrival(peer="ct2").id, [replace(DECISION, route="second")], [joined], "config 1", story.now) == [job]
-    journal.route(story.arrival(peer="ct3").id, [replace(DECISION, chosen=False)], [], "config 1", story.now)
-    assert journal.end_job(job, None, JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 1")
+    assert journal.routing.route(story.arrival(peer="ct2").id, [replace(DECISION, route="second")], [joined], "config 1", story.now) == [
+        job
+    ]
+    journal.routing.route(story.arrival(peer="ct3").id, [replace(DECISION, chosen=False)], [], "config 1", story.now)
+    assert journal.jobs.end(job, None, JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 1")
     newest = {peer: story.arrival(peer=peer) for peer in ("ct1", "ct2", "ct3", "ct4")}
     assert {peer: (one.revision, one.state) for peer, one in newest.items()} == {
         "ct1": (2, ArrivalState.COMPLETE),

@@ -8,8 +8,8 @@ from node.domain.arrival import Completeness
 from node.domain.instance import Standing
 from node.domain.shortage import Hold, Lack, NewHold, RefusedInstance, SeriesCount, Shortage, Shortfalls, TornSeries
 from node.domain.state import JobState
+from node.journal.journal import Journal
 from node.journal.port import CameAgain
-from node.journal.sql import SqlJournal
 from tests.unit.journal.story import DECISION, QUIET, Story
 
 SECOND = timedelta(seconds=1)
@@ -33,9 +33,9 @@ def _hold(story: Story, *, until_s: float = 1800) -> tuple[NewHold, ...]:
 def _route_held(story: Story) -> int:
     """The latest arrival is complete and routed, and a route waits; the arrival that is open for it."""
     arrival = story.arrival()
-    assert story.journal.complete(arrival.id, Completeness.QUIET, story.now)
+    assert story.journal.arrivals.complete(arrival.id, Completeness.QUIET, story.now)
     holds = _hold(story)
-    story.journal.route(arrival.id, [DECISION], [], "config 1", story.now, waits=(holds[0].until, "short"), holds=holds)
+    story.journal.routing.route(arrival.id, [DECISION], [], "config 1", story.now, waits=(holds[0].until, "short"), holds=holds)
     return story.arrival().id
 
 
@@ -43,15 +43,15 @@ def test_what_was_refused_is_owed_until_it_comes_from_anybody(story: Story) -> N
     """Refused twice, and by two peers, it is one instance; what was there before it was refused is not owed; who is asked of another
     study gets nothing."""
     story.receive(1, 2)
-    story.journal.owe(_refused(story, 2, 3, 4), [])
+    story.journal.shortage.owe(_refused(story, 2, 3, 4), [])
     story.now += SECOND
-    story.journal.owe([*_refused(story, 4), *_refused(story, 4, peer=None)], [])
-    assert story.journal.shortfalls("1.1") == {"1.1.1": Shortfalls(owed=2)}
-    assert story.journal.shortfalls("2.2") == {}
+    story.journal.shortage.owe([*_refused(story, 4), *_refused(story, 4, peer=None)], [])
+    assert story.journal.shortage.shortfalls("1.1") == {"1.1.1": Shortfalls(owed=2)}
+    assert story.journal.shortage.shortfalls("2.2") == {}
     story.receive(4, peer="pacs")
-    assert story.journal.shortfalls("1.1") == {"1.1.1": Shortfalls(owed=1)}
+    assert story.journal.shortage.shortfalls("1.1") == {"1.1.1": Shortfalls(owed=1)}
     story.receive(3)
-    assert story.journal.shortfalls("1.1") == {}
+    assert story.journal.shortage.shortfalls("1.1") == {}
 
 
 def test_what_broke_off_is_mended_by_an_instance_that_comes_later(story: Story) -> None:
@@ -59,31 +59,31 @@ def test_what_broke_off_is_mended_by_an_instance_that_comes_later(story: Story) 
     story.receive(1)
     began = story.now
     story.now += 2 * SECOND
-    story.journal.owe([], [_torn(story)])
-    story.journal.owe([], [_torn(story)])
+    story.journal.shortage.owe([], [_torn(story)])
+    story.journal.shortage.owe([], [_torn(story)])
     story.receive(2, received_at=began + SECOND)
-    assert story.journal.shortfalls("1.1") == {"1.1.1": Shortfalls(torn=True)}
+    assert story.journal.shortage.shortfalls("1.1") == {"1.1.1": Shortfalls(torn=True)}
     story.now += SECOND
     story.receive(3)
-    assert story.journal.shortfalls("1.1") == {}
+    assert story.journal.shortage.shortfalls("1.1") == {}
     broke_before = TornSeries(association="a0", series_instance_uid="1.1.1", study_instance_uid="1.1", peer="ct1", at=began)
-    story.journal.owe([], [broke_before])  # its record comes late: the sender has gone on meanwhile
-    assert story.journal.shortfalls("1.1") == {}
+    story.journal.shortage.owe([], [broke_before])  # its record comes late: the sender has gone on meanwhile
+    assert story.journal.shortage.shortfalls("1.1") == {}
 
 
 def test_the_same_instances_once_more_mend_what_broke_off_and_let_it_be_looked_at(story: Story) -> None:
     """A sender that repeats all of a series that had come already: who waits for it waits its window, and no longer."""
     ids = story.receive(1, 2)
     story.now += SECOND
-    story.journal.owe([], [_torn(story)])
+    story.journal.shortage.owe([], [_torn(story)])
     waiting = _route_held(story)
     story.now += SECOND
     again = [
         CameAgain(instance=one, peer="ct1", called_ae="HILUM", scope_series=False, due_at=story.now + QUIET, received_at=story.now)
         for one in ids
     ]
-    story.journal.came_again(again, "config 1", story.now)
-    assert story.journal.shortfalls("1.1") == {}
+    story.journal.instances.came_again(again, "config 1", story.now)
+    assert story.journal.shortage.shortfalls("1.1") == {}
     assert (story.arrival().id, story.arrival().due_at) == (waiting, story.now + QUIET)
 
 
@@ -93,11 +93,11 @@ def test_what_came_is_counted_by_instance_whoever_sent_it_and_whatever_becomes_o
     story.update(first, 1)
     story.receive(3, peer="pacs")
     held = [story.instance(number, blob=f"held {number}", digest=f"held {number}", standing=Standing.HELD) for number in (2, 9)]
-    story.journal.record([story.new(one, opens=False) for one in held], story.now)
+    story.journal.instances.record([story.new(one, opens=False) for one in held], story.now)
     story.receive(4, study_instance_uid="2.2", series_instance_uid="2.2.1")
-    assert (story.journal.came("1.1"), story.journal.came("2.2")) == ({"1.1.1": 4}, {"2.2.1": 1})
-    story.journal.count_series("1.1", "ct1", {"1.1.1": 5}, story.now)
-    assert story.journal.shortfalls("1.1")["1.1.1"].aside == 1
+    assert (story.journal.instances.count_by_series("1.1"), story.journal.instances.count_by_series("2.2")) == ({"1.1.1": 4}, {"2.2.1": 1})
+    story.journal.shortage.count("1.1", "ct1", {"1.1.1": 5}, story.now)
+    assert story.journal.shortage.shortfalls("1.1")["1.1.1"].aside == 1
 
 
 def test_what_the_series_of_an_arrival_are_made_of(story: Story) -> None:
@@ -105,7 +105,7 @@ def test_what_the_series_of_an_arrival_are_made_of(story: Story) -> None:
     story.receive(1, 2)
     story.receive(3, sop_class_uid="1.2.840.10008.5.1.4.1.1.66")
     story.receive(4, series_instance_uid="1.1.2")
-    found = story.journal.one_of_each(story.arrival().id)
+    found = story.journal.instances.one_of_each(story.arrival().id)
     assert [(one.series_instance_uid, one.sop_instance_uid) for one in found] == [
         ("1.1.1", "1.1.1.1"),
         ("1.1.1", "1.1.1.3"),
@@ -117,10 +117,10 @@ def test_what_the_series_of_an_arrival_are_made_of(story: Story) -> None:
 def test_a_count_stands_once_it_is_the_same_in_two_questions(story: Story) -> None:
     """By peer; one that grows begins anew."""
     first = story.now
-    story.journal.count_series("1.1", "ct1", {"1.1.1": 5, "1.1.2": 7}, story.now)
+    story.journal.shortage.count("1.1", "ct1", {"1.1.1": 5, "1.1.2": 7}, story.now)
     story.now += SECOND
-    story.journal.count_series("1.1", "ct1", {"1.1.1": 5, "1.1.2": 8}, story.now)
-    counts = {series: known.counts for series, known in story.journal.shortfalls("1.1").items()}
+    story.journal.shortage.count("1.1", "ct1", {"1.1.1": 5, "1.1.2": 8}, story.now)
+    counts = {series: known.counts for series, known in story.journal.shortage.shortfalls("1.1").items()}
     assert counts == {
         "1.1.1": (SeriesCount(series_instance_uid="1.1.1", peer="ct1", count=5, same_since=first, asked_at=story.now),),
         "1.1.2": (SeriesCount(series_instance_uid="1.1.2", peer="ct1", count=8, same_since=story.now, asked_at=story.now),),
@@ -133,7 +133,7 @@ def test_a_hold_stands_until_something_comes_and_knows_since_when(story: Story) 
     story.receive(1, 2)
     began = story.now
     waiting = _route_held(story)
-    (hold,) = story.journal.holds()
+    (hold,) = story.journal.shortage.holds()
     assert hold == Hold(
         arrival=waiting,
         study_instance_uid="1.1",
@@ -143,21 +143,21 @@ def test_a_hold_stands_until_something_comes_and_knows_since_when(story: Story) 
         since=began,
         until=began + timedelta(minutes=30),
     )
-    assert (story.journal.holds(study="2.2"), story.journal.holds(study="1.1")) == ([], [hold])
+    assert (story.journal.shortage.holds(study="2.2"), story.journal.shortage.holds(study="1.1")) == ([], [hold])
     story.now += SECOND
     story.receive(3)
-    assert story.journal.holds() == []
-    assert story.journal.held_by(waiting) == [hold]
+    assert story.journal.shortage.holds() == []
+    assert story.journal.shortage.holds_of(waiting) == [hold]
     story.now += 60 * SECOND
     _route_held(story)
-    assert [one.since for one in story.journal.holds()] == [began]
+    assert [one.since for one in story.journal.shortage.holds()] == [began]
 
 
 def test_a_job_keeps_how_short_its_series_was(story: Story) -> None:
     """One for the same inputs that are known to be whole by now takes the place of one whose results say otherwise, and only then."""
     story.receive(1, 2)
     (first,) = story.route(story.job_asked(shortage=SHORTAGE, marked=True))
-    assert (story.journal.job(first).shortage, story.journal.job(first).marked) == (SHORTAGE, True)
+    assert (story.journal.jobs.get(first).shortage, story.journal.jobs.get(first).marked) == (SHORTAGE, True)
     job = story.claim()
     story.infer(job)
     story.encode(job)
@@ -166,37 +166,37 @@ def test_a_job_keeps_how_short_its_series_was(story: Story) -> None:
     assert same == first
     story.receive(101)
     (second,) = story.route(story.job_asked())
-    assert story.journal.job(second).predecessor == first
-    assert [one.state for one in story.journal.jobs()] == [JobState.SUPERSEDED, JobState.QUEUED]
+    assert story.journal.jobs.get(second).predecessor == first
+    assert [one.state for one in story.journal.jobs.find()] == [JobState.SUPERSEDED, JobState.QUEUED]
 
 
 def test_a_clock_that_went_back_leaves_holds_their_time(story: Story) -> None:
     """They are longer than any quiet window, and no longer than anybody may hold."""
     story.receive(1, 2)
     _route_held(story)
-    assert isinstance(story.journal, SqlJournal)
+    assert isinstance(story.journal, Journal)
     bounds = {"arrivals": QUIET, "retries": QUIET, "lease": QUIET}
-    assert story.journal.bring_near(story.now, held=timedelta(minutes=30), **bounds) == 0
+    assert story.journal.processes.bring_near(story.now, held=timedelta(minutes=30), **bounds) == 0
     story.now -= timedelta(hours=1)
-    assert story.journal.bring_near(story.now, held=timedelta(minutes=30), **bounds) == 1
+    assert story.journal.processes.bring_near(story.now, held=timedelta(minutes=30), **bounds) == 1
     assert story.arrival().due_at == story.now + timedelta(minutes=30)
 
 
 def test_what_is_old_or_erased_is_forgotten(story: Story) -> None:
     """Nothing of a study that was erased stays, in any table; what nobody asks about any more goes by its age."""
     story.receive(1, 2)
-    story.journal.owe(_refused(story, 3), [_torn(story)])
-    story.journal.count_series("1.1", "ct1", {"1.1.1": 9}, story.now)
+    story.journal.shortage.owe(_refused(story, 3), [_torn(story)])
+    story.journal.shortage.count("1.1", "ct1", {"1.1.1": 9}, story.now)
     _route_held(story)
-    assert story.journal.forget_shortfalls(story.now) == 0
-    assert isinstance(story.journal, SqlJournal)
-    held = story.journal.held(None, ["1.1"])
-    story.journal.erase(held, (), (), story.now + timedelta(days=7), story.now)
-    assert (story.journal.shortfalls("1.1"), story.journal.holds()) == ({}, [])
-    with story.journal._engine.connect() as connection:
+    assert story.journal.shortage.forget(story.now) == 0
+    assert isinstance(story.journal, Journal)
+    held = story.journal.erasure.find(None, ["1.1"])
+    story.journal.erasure.erase(held, (), (), story.now + timedelta(days=7), story.now)
+    assert (story.journal.shortage.shortfalls("1.1"), story.journal.shortage.holds()) == ({}, [])
+    with story.journal.database.engine.connect() as connection:
         for table in ("hold", "refused_instance", "torn_series", "series_count"):
             assert connection.execute(text(f"SELECT count(*) FROM {table}")).scalar() == 0
     story.receive(11, study_instance_uid="2.2", series_instance_uid="2.2.1", sop_instance_uid="2.2.1.11", blob="instances/x.dcm")
-    story.journal.count_series("2.2", "ct1", {"2.2.1": 9}, story.now)
-    assert story.journal.forget_shortfalls(story.now + SECOND) == 1
-    assert story.journal.shortfalls("2.2") == {}
+    story.journal.shortage.count("2.2", "ct1", {"2.2.1": 9}, story.now)
+    assert story.journal.shortage.forget(story.now + SECOND) == 1
+    assert story.journal.shortage.shortfalls("2.2") == {}

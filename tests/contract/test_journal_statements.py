@@ -1,4 +1,4 @@
-"""The contract of node.journal.statement_port, for every journal: one statement for a study and application without a result, or none."""
+"""The contract of node.journal.statements, on every database: one statement for a study and application without a result, or none."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -15,13 +15,13 @@ SINKS = ("archive", "viewer")
 
 
 def said(story: Story) -> list[int]:
-    return story.journal.state_no_results(SINKS, story.now)
+    return story.journal.statements.insert(SINKS, story.now)
 
 
 def parked(story: Story, **changes: Any) -> int:
     """A job that its images ended."""
     job = story.queued(**changes)
-    assert story.journal.end_job(job, None, JobState.PARKED, "HLM-3998", "no head", story.now, declined=True)
+    assert story.journal.jobs.end(job, None, JobState.PARKED, "HLM-3998", "no head", story.now, declined=True)
     return job
 
 
@@ -29,10 +29,10 @@ def test_a_statement_is_a_job_of_its_own_kind_once(story: Story) -> None:
     """It has the sinks that want it, the instances that were to be analysed and inputs of its own, and waits to be claimed."""
     job = parked(story, sinks=("archive", "research"))
     (made,) = said(story)
-    statement, about = story.journal.job(made), story.journal.job(job)
+    statement, about = story.journal.jobs.get(made), story.journal.jobs.get(job)
     assert (statement.kind, statement.state, statement.sinks) == (JobKind.STATEMENT, JobState.QUEUED, ("archive",))
     assert (statement.study_instance_uid, statement.application) == (about.study_instance_uid, about.application)
-    assert [one.id for one in story.journal.job_instances(made)] == [one.id for one in story.journal.job_instances(job)]
+    assert [one.id for one in story.journal.instances.of_job(made)] == [one.id for one in story.journal.instances.of_job(job)]
     assert statement.input_digest != about.input_digest
     assert (about.kind, about.declined) == (JobKind.ANALYSIS, True)
     assert said(story) == []
@@ -43,26 +43,26 @@ def test_no_statement_while_anything_may_still_answer(story: Story) -> None:
     """A series that is analysed, or that is still to be routed, is waited for; a result is an answer."""
     story.receive(1)
     first, second = story.route(story.job_asked(), story.job_asked(series_instance_uid="1.1.2", input_digest="inputs 2"))
-    assert story.journal.end_job(first, None, JobState.FAILED, "HLM-4081", "broken", story.now)
+    assert story.journal.jobs.end(first, None, JobState.FAILED, "HLM-4081", "broken", story.now)
     assert said(story) == []
     job = story.claim()
     assert job.id == second
     story.infer(job)
     assert said(story) == []
     assert job.lease is not None
-    assert story.journal.end_job(second, job.lease, JobState.PARKED, "HLM-5001", "broken", story.now)
+    assert story.journal.jobs.end(second, job.lease, JobState.PARKED, "HLM-5001", "broken", story.now)
     story.receive(2)
     assert said(story) == []
-    assert story.journal.complete(story.arrival().id, Completeness.QUIET, story.now)
+    assert story.journal.arrivals.complete(story.arrival().id, Completeness.QUIET, story.now)
     assert said(story) == []
-    story.journal.route(story.arrival().id, [], [], "config 1", story.now)
+    story.journal.routing.route(story.arrival().id, [], [], "config 1", story.now)
     assert len(said(story)) == 1
 
 
 @pytest.mark.parametrize("state", [JobState.NOT_APPLICABLE, JobState.CANCELLED])
 def test_what_nobody_waits_for_is_not_stated(story: Story, state: JobState) -> None:
     """What headers exclude, and what a person cancelled."""
-    assert story.journal.end_job(story.queued(), None, state, "HLM-3101", "modality is CT", story.now)
+    assert story.journal.jobs.end(story.queued(), None, state, "HLM-3101", "modality is CT", story.now)
     assert said(story) == []
 
 
@@ -71,9 +71,9 @@ def test_what_ended_long_ago_is_not_stated_any_more(story: Story) -> None:
     job = parked(story)
     story.now += timedelta(days=4)
     assert said(story) == []
-    assert story.journal.revive_job(job, story.now) is JobState.QUEUED
+    assert story.journal.jobs.revive(job, story.now) is JobState.QUEUED
     assert said(story) == []
-    assert story.journal.end_job(job, None, JobState.PARKED, "HLM-3998", "no head", story.now, declined=True)
+    assert story.journal.jobs.end(job, None, JobState.PARKED, "HLM-3998", "no head", story.now, declined=True)
     assert len(said(story)) == 1
 
 
@@ -84,7 +84,7 @@ def test_a_late_job_is_stated_whatever_else_comes(story: Story) -> None:
     assert said(story) == []
     story.now += timedelta(minutes=11)
     (made,) = said(story)
-    assert story.journal.job(made).series_instance_uid == story.journal.job(job).series_instance_uid
+    assert story.journal.jobs.get(made).series_instance_uid == story.journal.jobs.get(job).series_instance_uid
 
 
 def test_a_result_supersedes_what_said_that_there_was_none(story: Story) -> None:
@@ -94,18 +94,18 @@ def test_a_result_supersedes_what_said_that_there_was_none(story: Story) -> None
     held = story.claim()
     story.infer(held)
     story.encode(held, ["statement"])
-    assert story.journal.revive_job(job, story.now) is JobState.QUEUED
-    assert not story.journal.job(job).declined
+    assert story.journal.jobs.revive(job, story.now) is JobState.QUEUED
+    assert not story.journal.jobs.get(job).declined
     analysis = story.claim()
     assert analysis.id == job
     story.infer(analysis)
     story.encode(analysis)
-    assert story.journal.job(statement).state is JobState.SUPERSEDED
+    assert story.journal.jobs.get(statement).state is JobState.SUPERSEDED
     assert said(story) == []
     later = parked(story, input_digest="others")
-    assert story.journal.job(job).state is JobState.SUPERSEDED
+    assert story.journal.jobs.get(job).state is JobState.SUPERSEDED
     (again,) = said(story)
-    assert (again != statement, story.journal.job(later).state) == (True, JobState.PARKED)
+    assert (again != statement, story.journal.jobs.get(later).state) == (True, JobState.PARKED)
 
 
 def test_a_statement_is_no_predecessor_of_an_analysis(story: Story) -> None:
@@ -117,5 +117,5 @@ def test_a_statement_is_no_predecessor_of_an_analysis(story: Story) -> None:
     assert joined == job
     story.receive(10)
     (newer,) = story.route(story.job_asked(input_digest="newer"))
-    assert story.journal.job(newer).predecessor == job
-    assert story.journal.job(statement).state is JobState.QUEUED
+    assert story.journal.jobs.get(newer).predecessor == job
+    assert story.journal.jobs.get(statement).state is JobState.QUEUED

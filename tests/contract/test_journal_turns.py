@@ -1,4 +1,4 @@
-"""The contract of node.journal.port, for every journal: peers take turns inside a class, and so at each sink and before routing."""
+"""The contract of node.journal.journal, on every database: peers take turns inside a class, and so at each sink and before routing."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ class Senders:
         ids = {"study_instance_uid": study, "series_instance_uid": f"{study}.1", "sop_instance_uid": f"{study}.1.{number}"}
         self._story.receive(number, peer=peer, **ids)
         arrival = self._story.arrival(study, peer=peer).id
-        assert self._story.journal.complete(arrival, Completeness.QUIET, self._story.now)
+        assert self._story.journal.arrivals.complete(arrival, Completeness.QUIET, self._story.now)
         return arrival
 
     def job(
@@ -47,7 +47,7 @@ class Senders:
     ) -> int:
         """A study with one job; its number."""
         arrival = self.complete(peer)
-        manifest = tuple(one.id for one in self._story.journal.arrival_instances(arrival))
+        manifest = tuple(one.id for one in self._story.journal.instances.of_arrival(arrival))
         asked = self._story.job_asked(
             series_instance_uid=f"7.{self._sent}.1",
             priority=priority,
@@ -55,7 +55,7 @@ class Senders:
             engine=engine,
             sinks=sinks,
         )
-        (job,) = self._story.journal.route(arrival, [DECISION], [replace(asked, instances=manifest)], "config 1", self._story.now)
+        (job,) = self._story.journal.routing.route(arrival, [DECISION], [replace(asked, instances=manifest)], "config 1", self._story.now)
         return job
 
     def jobs(self, *peers: str | None) -> list[int]:
@@ -70,7 +70,7 @@ def senders(story: Story) -> Senders:
 
 
 def _claim(story: Story) -> Job | None:
-    return story.journal.claim_job("host:1", story.now, LEASE)
+    return story.journal.jobs.claim("host:1", story.now, LEASE)
 
 
 def _claimed(story: Story) -> Iterator[int]:
@@ -80,7 +80,7 @@ def _claimed(story: Story) -> Iterator[int]:
 
 def _end(story: Story, job: Job) -> None:
     assert job.lease is not None
-    assert story.journal.end_job(job.id, job.lease, JobState.FAILED, "", "", story.now)
+    assert story.journal.jobs.end(job.id, job.lease, JobState.FAILED, "", "", story.now)
 
 
 # ---- jobs
@@ -105,19 +105,19 @@ def test_turns_are_each_class_of_its_own(story: Story, senders: Senders) -> None
 def test_the_peer_whose_turn_it_is_passes_it_on_when_nothing_of_it_may_run(story: Story, senders: Senders) -> None:
     """Its engine is paused, or its only job waits to be tried again: the next one goes, and once it may run it is first."""
     paused, other, last = senders.job("ct1", engine="gpu"), senders.job("ct2"), senders.job("ct2")
-    story.journal.pause(Pausable.ENGINE, "gpu", story.now)
+    story.journal.pauses.add(Pausable.ENGINE, "gpu", story.now)
     assert next(_claimed(story)) == other
-    assert story.journal.resume(Pausable.ENGINE, "gpu", story.now)
+    assert story.journal.pauses.remove(Pausable.ENGINE, "gpu", story.now)
     assert list(_claimed(story)) == [paused, last]
 
 
 def test_a_backlog_that_was_paused_does_not_come_before_all_that_came_since(story: Story, senders: Senders) -> None:
     """What waited for an engine saves up no turns."""
     many = [senders.job("ct2", engine="gpu") for _ in range(5)]
-    story.journal.pause(Pausable.ENGINE, "gpu", story.now)
+    story.journal.pauses.add(Pausable.ENGINE, "gpu", story.now)
     served = senders.jobs(*["ct1"] * 5)
     assert list(_claimed(story)) == served
-    story.journal.resume(Pausable.ENGINE, "gpu", story.now)
+    story.journal.pauses.remove(Pausable.ENGINE, "gpu", story.now)
     since = senders.jobs(*["ct1"] * 3)
     assert list(_claimed(story)) == [many[0], since[0], many[1], since[1], many[2], since[2], *many[3:]]
 
@@ -155,8 +155,8 @@ def test_a_big_sender_has_its_share(story: Story, senders: Senders) -> None:
         job = _claim(story)
         assert job is not None
         order.append(job.id)
-        arrival = story.journal.job(job.id).arrival
-        peer = story.journal.arrival(arrival)
+        arrival = story.journal.jobs.get(job.id).arrival
+        peer = story.journal.arrivals.get(arrival)
         assert peer is not None
         if peer.peer != "big":
             senders.job(peer.peer)
@@ -168,7 +168,7 @@ def test_turns_outlast_a_clock_that_goes_back(story: Story, senders: Senders) ->
     many = senders.jobs("ct1", "ct2", "ct1", "ct2")
     assert next(_claimed(story)) == many[0]
     story.now -= 60 * MINUTE
-    story.journal.bring_near(story.now, arrivals=MINUTE, held=MINUTE, retries=MINUTE, lease=LEASE)
+    story.journal.processes.bring_near(story.now, arrivals=MINUTE, held=MINUTE, retries=MINUTE, lease=LEASE)
     assert list(_claimed(story)) == [many[1], many[2], many[3]]
 
 
@@ -183,7 +183,7 @@ def test_a_backlog_of_one_peer_moves_nobody_up(story: Story, senders: Senders) -
         job = _claim(story)
         assert job is not None
         _end(story, job)
-        assert story.journal.move_up(story.now, PATIENCE, offpeak_since=ALWAYS) == 0
+        assert story.journal.jobs.move_up(story.now, PATIENCE, offpeak_since=ALWAYS) == 0
     honest, urgent = senders.job("ct1"), senders.job("ct1", Priority.URGENT)
     assert list(_claimed(story)) == [urgent, honest, many[3]]
 
@@ -192,11 +192,11 @@ def test_of_a_backlog_that_higher_classes_hold_up_the_first_moves_up(story: Stor
     """One of each peer at a time, the next when that one is claimed; a second patience later it goes on though the first still waits."""
     many, other = senders.jobs(*["ct2"] * 4), senders.job("ct1")
     story.now += PATIENCE
-    assert story.journal.move_up(story.now, PATIENCE, offpeak_since=ALWAYS) == 2
-    assert story.journal.move_up(story.now + MINUTE, PATIENCE, offpeak_since=ALWAYS) == 0
+    assert story.journal.jobs.move_up(story.now, PATIENCE, offpeak_since=ALWAYS) == 2
+    assert story.journal.jobs.move_up(story.now + MINUTE, PATIENCE, offpeak_since=ALWAYS) == 0
     urgent = senders.job("ct3", Priority.URGENT)
     assert [next(_claimed(story)) for _ in range(2)] == [other, many[0]]
-    assert story.journal.move_up(story.now + MINUTE, PATIENCE, offpeak_since=ALWAYS) == 1, "the next of ct2"
+    assert story.journal.jobs.move_up(story.now + MINUTE, PATIENCE, offpeak_since=ALWAYS) == 1, "the next of ct2"
     assert list(_claimed(story)) == [urgent, *many[1:]]
 
 
@@ -212,7 +212,7 @@ def test_peers_take_turns_at_each_sink(story: Story, senders: Senders) -> None:
         story.infer(job)
         story.encode(job)
     order: dict[str, list[int]] = {"archive": [], "viewer": []}
-    while (delivery := story.journal.claim_delivery("host:2", story.now, LEASE)) is not None:
+    while (delivery := story.journal.deliveries.claim("host:2", story.now, LEASE)) is not None:
         order[delivery.sink].append(delivery.job)
     assert order == {"archive": [honest, many[0], many[1], many[2]], "viewer": [honest]}
 
@@ -227,9 +227,9 @@ def test_a_delivery_that_is_put_off_holds_up_no_other_peer(story: Story, senders
     first = story.take()
     assert first.lease is not None
     assert first.job == many[0]
-    assert story.journal.retry_delivery(first.id, first.lease, story.now + MINUTE, "HLM-5000", "away", story.now)
+    assert story.journal.deliveries.retry(first.id, first.lease, story.now + MINUTE, "HLM-5000", "away", story.now)
     assert [story.take().job, story.take().job] == [honest, many[1]]
-    assert story.journal.claim_delivery("host:2", story.now, LEASE) is None
+    assert story.journal.deliveries.claim("host:2", story.now, LEASE) is None
     story.now += MINUTE
     assert story.take().job == many[0]
 
@@ -270,10 +270,10 @@ def test_arrivals_are_routed_by_turns(story: Story, senders: Senders) -> None:
     many = [senders.complete("ct2") for _ in range(30)]
     honest = [senders.complete("ct1") for _ in range(2)]
     stranger = senders.complete(None)
-    order = [arrival.id for arrival in story.journal.to_route(8)]
+    order = [arrival.id for arrival in story.journal.routing.waiting(8)]
     assert order == [many[0], honest[0], stranger, many[1], honest[1], *many[2:5]]
-    assert {arrival.state for arrival in story.journal.to_route(100)} == {ArrivalState.COMPLETE}
-    assert len(story.journal.to_route(100)) == 33
+    assert {arrival.state for arrival in story.journal.routing.waiting(100)} == {ArrivalState.COMPLETE}
+    assert len(story.journal.routing.waiting(100)) == 33
 
 
 # ---- the order, against plain Python
@@ -292,7 +292,7 @@ def test_the_order_is_that_of_plain_python(story: Story, senders: Senders, seed:
         story.now += SECOND
         for _ in range(chance.randrange(4)):
             offpeak = chance.random() < 0.5
-            job = story.journal.claim_job("host:1", story.now, LEASE, offpeak=offpeak)
+            job = story.journal.jobs.claim("host:1", story.now, LEASE, offpeak=offpeak)
             assert (None if job is None else job.id) == oracle.takes(2 if offpeak else 1)
             if job is not None:
                 _end(story, job)

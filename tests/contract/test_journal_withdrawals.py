@@ -1,10 +1,9 @@
-"""The contract of node.journal.withdrawal_port, for every journal: what was superseded is withdrawn from a sink once, after its successor
+"""The contract of node.journal.withdrawals, on every database: what was superseded is withdrawn from a sink once, after its successor
 was accepted there, and only what that sink had accepted."""
 
 from datetime import timedelta
 
 from node.domain.job import JobKind
-from node.domain.selection import LEFT_OUT
 from node.domain.state import DeliveryState, JobState
 from node.domain.withdrawal import Rejection
 from tests.unit.journal.story import Story
@@ -14,25 +13,25 @@ LONG_AGO = timedelta(days=30)
 
 
 def withdrawn(story: Story, *sinks: str) -> list[int]:
-    return story.journal.withdraw_superseded(sinks or SINKS, story.now, since=story.now - LONG_AGO)
+    return story.journal.withdrawals.insert(sinks or SINKS, story.now, since=story.now - LONG_AGO)
 
 
 def named(story: Story, job: int) -> set[str]:
-    return {one.sop_instance_uid for one in story.journal.withdrawal(job).objects}
+    return {one.sop_instance_uid for one in story.journal.withdrawals.get(job).objects}
 
 
 def objects(story: Story, job: int) -> set[str]:
-    return {one.sop_instance_uid for one in story.journal.objects(job)}
+    return {one.sop_instance_uid for one in story.journal.results.of_job(job)}
 
 
 def deliver_to(story: Story, sink: str) -> None:
     """Everything that waits for one sink arrives there."""
     others = [one for one in SINKS if one != sink]
-    while (delivery := story.journal.claim_delivery("host:2", story.now, timedelta(minutes=1), busy_sinks=others)) is not None:
+    while (delivery := story.journal.deliveries.claim("host:2", story.now, timedelta(minutes=1), busy_sinks=others)) is not None:
         assert delivery.lease is not None
-        for one in story.journal.undelivered(delivery.id):
-            assert story.journal.receipt(delivery.id, delivery.lease, one.id, True, 0, "", story.now)
-        assert story.journal.delivered(delivery.id, delivery.lease, story.now)
+        for one in story.journal.deliveries.undelivered(delivery.id):
+            assert story.journal.deliveries.receipt(delivery.id, delivery.lease, one.id, True, 0, "", story.now)
+        assert story.journal.deliveries.delivered(delivery.id, delivery.lease, story.now)
 
 
 def test_nothing_is_withdrawn_before_the_successor_was_accepted_at_that_sink(story: Story) -> None:
@@ -40,7 +39,7 @@ def test_nothing_is_withdrawn_before_the_successor_was_accepted_at_that_sink(sto
     first = story.done(sinks=SINKS)
     assert withdrawn(story) == []
     second = story.queued(sinks=SINKS, input_digest="inputs 2")
-    assert story.journal.job(first).state is JobState.SUPERSEDED
+    assert story.journal.jobs.get(first).state is JobState.SUPERSEDED
     assert withdrawn(story) == []
     job = story.claim()
     story.infer(job)
@@ -53,7 +52,7 @@ def test_nothing_is_withdrawn_before_the_successor_was_accepted_at_that_sink(sto
     (at_archive,) = withdrawn(story)
     assert withdrawn(story) == []
     for made, sink in ((at_viewer, "viewer"), (at_archive, "archive")):
-        note = story.journal.job(made)
+        note = story.journal.jobs.get(made)
         assert (note.kind, note.state, note.sinks) == (JobKind.WITHDRAWAL, JobState.QUEUED, (sink,))
         assert named(story, made) == objects(story, first)
         assert not named(story, made) & objects(story, second)
@@ -64,9 +63,9 @@ def test_only_sinks_that_take_notes_get_them(story: Story) -> None:
     """None is asked for where nobody does."""
     story.done(sinks=SINKS)
     story.done(sinks=SINKS, input_digest="inputs 2")
-    assert story.journal.withdraw_superseded((), story.now, since=story.now - LONG_AGO) == []
+    assert story.journal.withdrawals.insert((), story.now, since=story.now - LONG_AGO) == []
     (made,) = withdrawn(story, "viewer")
-    assert story.journal.job(made).sinks == ("viewer",)
+    assert story.journal.jobs.get(made).sinks == ("viewer",)
 
 
 def test_what_a_sink_never_took_is_not_named(story: Story) -> None:
@@ -74,9 +73,9 @@ def test_what_a_sink_never_took_is_not_named(story: Story) -> None:
     first = story.encoded()
     delivery = story.take()
     assert delivery.lease is not None
-    taken, refused = story.journal.objects(first)
-    assert story.journal.receipt(delivery.id, delivery.lease, taken.id, True, 0, "", story.now)
-    assert story.journal.receipt(delivery.id, delivery.lease, refused.id, False, 0xA700, "full", story.now)
+    taken, refused = story.journal.results.of_job(first)
+    assert story.journal.deliveries.receipt(delivery.id, delivery.lease, taken.id, True, 0, "", story.now)
+    assert story.journal.deliveries.receipt(delivery.id, delivery.lease, refused.id, False, 0xA700, "full", story.now)
     second = story.queued(input_digest="inputs 2")
     job = story.claim()
     assert job.id == second
@@ -85,12 +84,12 @@ def test_what_a_sink_never_took_is_not_named(story: Story) -> None:
     # the successor is there, but objects of the superseded result are still on their way
     story.deliver()
     assert withdrawn(story) == []
-    assert story.journal.park_delivery(delivery.id, delivery.lease, "HLM-7001", "refused for good", story.now)
+    assert story.journal.deliveries.park(delivery.id, delivery.lease, "HLM-7001", "refused for good", story.now)
     (made,) = withdrawn(story)
     assert named(story, made) == {taken.sop_instance_uid}
     assert withdrawn(story) == []
     # a person has the rest sent after all: it is withdrawn too
-    story.journal.resend(first, "archive", story.now)
+    story.journal.deliveries.resend(first, "archive", story.now)
     story.deliver()
     (rest,) = withdrawn(story)
     assert named(story, rest) == {refused.sop_instance_uid}
@@ -102,16 +101,16 @@ def test_what_the_profile_left_out_is_no_successor_and_is_not_named(story: Story
     first = story.encoded()
     delivery = story.take()
     assert delivery.lease is not None
-    sent, left_out = story.journal.objects(first)
-    assert story.journal.receipt(delivery.id, delivery.lease, sent.id, True, 0, "", story.now)
-    assert story.journal.receipt(delivery.id, delivery.lease, left_out.id, True, None, f"{LEFT_OUT}no masks", story.now)
-    assert story.journal.delivered(delivery.id, delivery.lease, story.now)
+    sent, left_out = story.journal.results.of_job(first)
+    assert story.journal.deliveries.receipt(delivery.id, delivery.lease, sent.id, True, 0, "", story.now)
+    assert story.journal.deliveries.leave_out(delivery.id, delivery.lease, left_out.id, "no masks", story.now)
+    assert story.journal.deliveries.delivered(delivery.id, delivery.lease, story.now)
     second = story.encoded(input_digest="inputs 2")
     later = story.take()
     assert later.lease is not None
-    for one in story.journal.objects(second):
-        assert story.journal.receipt(later.id, later.lease, one.id, True, None, f"{LEFT_OUT}nothing", story.now)
-    assert story.journal.delivered(later.id, later.lease, story.now)
+    for one in story.journal.results.of_job(second):
+        assert story.journal.deliveries.leave_out(later.id, later.lease, one.id, "nothing", story.now)
+    assert story.journal.deliveries.delivered(later.id, later.lease, story.now)
     assert withdrawn(story) == []
     story.done(input_digest="inputs 3")
     (made,) = withdrawn(story)
@@ -123,7 +122,7 @@ def test_a_successor_of_the_successor_withdraws_both(story: Story) -> None:
     first = story.done()
     between = story.encoded(input_digest="inputs 2")
     third = story.encoded(input_digest="inputs 3")
-    assert [one.state for one in story.journal.deliveries(job=between)] == [DeliveryState.CANCELLED]
+    assert [one.state for one in story.journal.deliveries.find(job=between)] == [DeliveryState.CANCELLED]
     assert withdrawn(story) == []
     story.deliver()
     (made,) = withdrawn(story)
@@ -144,7 +143,7 @@ def test_why_is_a_column(story: Story) -> None:
     story.infer(mine)
     story.encode(mine)
     story.deliver()
-    own = tuple(one.id for one in story.journal.job_instances(first))
+    own = tuple(one.id for one in story.journal.instances.of_job(first))
     (prior,) = story.receive(7, study_instance_uid="2.2", series_instance_uid="2.2.1", sop_instance_uid="2.2.1.7")
     story.receive(4)
     (second,) = story.route(story.job_asked(input_digest="with a prior", instances=(*own, prior)))
@@ -154,36 +153,36 @@ def test_why_is_a_column(story: Story) -> None:
     story.encode(job)
     story.deliver()
     (replaced,) = withdrawn(story)
-    assert story.journal.withdrawal(replaced).rejection is Rejection.REPLACED
+    assert story.journal.withdrawals.get(replaced).rejection is Rejection.REPLACED
     story.claim()
     story.done(input_digest="with slice 4")
     (wrong,) = withdrawn(story)
     assert named(story, wrong) == objects(story, second)
-    assert story.journal.withdrawal(wrong).rejection is Rejection.WRONG
+    assert story.journal.withdrawals.get(wrong).rejection is Rejection.WRONG
 
 
 def test_a_note_that_there_was_no_result_is_withdrawn_by_the_result(story: Story) -> None:
     """And a result by the note that stands where its successor gave none; a result that was withdrawn once is not withdrawn again."""
     job = story.queued()
-    assert story.journal.end_job(job, None, JobState.PARKED, "HLM-3998", "no head", story.now, declined=True)
-    (statement,) = story.journal.state_no_results(SINKS, story.now)
+    assert story.journal.jobs.end(job, None, JobState.PARKED, "HLM-3998", "no head", story.now, declined=True)
+    (statement,) = story.journal.statements.insert(SINKS, story.now)
     note = story.claim()
     story.infer(note)
     story.encode(note, ["statement"])
     story.deliver()
     assert withdrawn(story) == []
     result = story.encoded(input_digest="inputs 2")
-    assert story.journal.job(statement).state is JobState.SUPERSEDED
+    assert story.journal.jobs.get(statement).state is JobState.SUPERSEDED
     assert withdrawn(story) == []
     story.deliver()
     (made,) = withdrawn(story)
     assert named(story, made) == objects(story, statement)
-    assert story.journal.withdrawal(made).rejection is Rejection.REPLACED
+    assert story.journal.withdrawals.get(made).rejection is Rejection.REPLACED
     story.claim()
     declined = story.queued(input_digest="inputs 3")
-    assert story.journal.end_job(declined, None, JobState.PARKED, "HLM-3998", "no head", story.now, declined=True)
+    assert story.journal.jobs.end(declined, None, JobState.PARKED, "HLM-3998", "no head", story.now, declined=True)
     assert withdrawn(story) == []
-    story.journal.state_no_results(SINKS, story.now)
+    story.journal.statements.insert(SINKS, story.now)
     again = story.claim()
     story.infer(again)
     story.encode(again, ["statement"])
@@ -191,7 +190,7 @@ def test_a_note_that_there_was_no_result_is_withdrawn_by_the_result(story: Story
     story.deliver()
     (of_result,) = withdrawn(story)
     assert named(story, of_result) == objects(story, result)
-    assert story.journal.withdrawal(of_result).rejection is Rejection.WRONG
+    assert story.journal.withdrawals.get(of_result).rejection is Rejection.WRONG
     assert withdrawn(story) == []
 
 
@@ -208,8 +207,8 @@ def test_a_withdrawal_is_erased_with_its_study(story: Story) -> None:
     story.done()
     story.done(input_digest="inputs 2")
     (made,) = withdrawn(story)
-    held = story.journal.held(None, ["1.1"])
+    held = story.journal.erasure.find(None, ["1.1"])
     assert made in held.jobs
-    story.journal.erase(held, [], [], story.now, story.now)
-    assert story.journal.jobs() == []
-    assert story.journal.held(None, ["1.1"]).empty
+    story.journal.erasure.erase(held, [], [], story.now, story.now)
+    assert story.journal.jobs.find() == []
+    assert story.journal.erasure.find(None, ["1.1"]).empty

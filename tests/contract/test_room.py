@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from node.blobs import room as module
-from node.blobs.inbox import FolderInbox
 from node.domain.errors import RefusedError
+from node.spool import room as module
+from node.spool.inbox import FolderInbox
 from tests.contract.test_blobs import keep, reception
 from tests.lab.program import wait_until
 from tests.lab.spool import half_written

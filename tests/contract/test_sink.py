@@ -12,12 +12,11 @@ from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, RLELos
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import LabelMapSegmentationStorage, StudyRootQueryRetrieveInformationModelFind, Verification
 
-from node.dimse.port import StoreStatus
+from node.dimse.port import StoreStatus, Verdict, verdict
 from node.dimse.requestor import PeerRequestor
-from node.dimse.statuses import Verdict, verdict
 from node.domain.context import Context
 from node.domain.errors import DeliveryError
-from node.settings import config as settings
+from node.settings.peers import May, Peer
 from node.sinks.dimse import DimseSink
 from node.sinks.folder import FolderSink
 from node.sinks.port import Parcel, Sink
@@ -86,9 +85,8 @@ def archive() -> Iterator[Archive]:
 
 def dimse_sink(port: int) -> DimseSink:
     """The sink as the assembly puts it together."""
-    peer = settings.Peer(name="archive", ae_title="ARCHIVE", host="127.0.0.1", port=port)
-    sink = settings.Sink(name="archive", kind=settings.SinkKind.DIMSE, peer="archive")
-    return DimseSink(sink, PeerRequestor(peer, calling_ae="HILUM"))
+    peer = Peer(name="archive", ae_title="ARCHIVE", host="127.0.0.1", port=port)
+    return DimseSink("archive", "archive", PeerRequestor(peer, calling_ae="HILUM"))
 
 
 class Bench:
@@ -301,7 +299,7 @@ def test_an_object_without_an_answer_is_neither_accepted_nor_refused(tmp_path: P
         def holds(self, files: Sequence[str]) -> frozenset[str]:
             return frozenset()
 
-    sink = DimseSink(settings.Sink(name="archive", kind=settings.SinkKind.DIMSE, peer="archive"), Cut())
+    sink = DimseSink("archive", "archive", Cut())
     receipts = sink.send(parcels(tmp_path, "seg", "sr"))
     assert [(one.accepted, one.refused, one.status) for one in receipts] == [(True, False, 0x0000), (False, False, None)]
 
@@ -363,10 +361,9 @@ class _Forgetful:
         return int(self.server.socket.getsockname()[1])
 
 
-def _asking_sink(port: int, may: frozenset[settings.May]) -> DimseSink:
-    peer = settings.Peer(name="archive", ae_title="ARCHIVE", host="127.0.0.1", port=port, may=may)
-    sink = settings.Sink(name="archive", kind=settings.SinkKind.DIMSE, peer="archive")
-    return DimseSink(sink, PeerRequestor(peer, calling_ae="HILUM"))
+def _asking_sink(port: int, may: frozenset[May]) -> DimseSink:
+    peer = Peer(name="archive", ae_title="ARCHIVE", host="127.0.0.1", port=port, may=may)
+    return DimseSink("archive", "archive", PeerRequestor(peer, calling_ae="HILUM"))
 
 
 @pytest.mark.slow
@@ -377,11 +374,11 @@ def test_an_answer_that_got_lost_is_asked_for_before_the_object_is_sent_again(tm
     archive = _Forgetful(lists=lists)
     parcel = parcels(tmp_path, "seg")
     with accepting(archive.once) as acceptor:
-        sink = _asking_sink(acceptor.port, frozenset({settings.May.FIND}) if may else frozenset())
+        sink = _asking_sink(acceptor.port, frozenset({May.FIND}) if may else frozenset())
         (first,) = sink.send(parcel)
         assert (first.accepted, first.refused, first.status) == (False, False, None)
     # the archive is back, where it was: another port here
-    later = _asking_sink(archive.then(), frozenset({settings.May.FIND}) if may else frozenset())
+    later = _asking_sink(archive.then(), frozenset({May.FIND}) if may else frozenset())
     later._unsure = sink._unsure
     try:
         (second,) = later.send(parcel)

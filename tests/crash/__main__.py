@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if all(one.good for one in [*played, *looked]):
         shutil.rmtree(folder, ignore_errors=True)
         return 0
-    print(f"   … what is left lies in {folder}")
+    for one in (one for one in [*played, *looked] if not one.good):
+        print(f"   … {one.name}: {one.wrong} wrong, as it was found in {', '.join(one.kept) or folder}")
     return 1
 
 

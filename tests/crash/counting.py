@@ -1,29 +1,32 @@
 """What is counted after a round: instances in the store, results in the archive, files that nothing refers to."""
 
+import itertools
 import sqlite3
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from inference.codes import VOLUME
 from node.assembly import compose
-from node.blobs.owed import FolderOwed
-from node.blobs.slips import FolderSlips
-from node.flow.orphans import Orphans
-from node.journal.sql import SqlJournal
-from node.settings.load import load
+from node.assembly.configuration import load
+from node.journal.journal import Journal
+from node.spool.commitment_inbox import FolderCommitmentInbox
+from node.spool.shortfalls import FolderShortfalls
+from node.upkeep.orphans import Orphans
 from tests.crash.reading import Reading
 from tests.crash.sender import Study, content_of
 from tests.lab import report
 
 RESULTS = 3
 """A segmentation, a report and a page."""
+_INCOMPLETE = "The series may be incomplete"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +95,8 @@ class Counting:
 
     def _doubled(self, studies: Collection[Study]) -> list[str]:
         """Studies that have not exactly one set of results: one object of each kind, the same bytes in every copy, the right volume. A note
-        that there was no result yet, of a part that was too little, is none: this archive takes no withdrawals, and keeps it."""
+        that there was no result yet, of a part that was too little, is none: this archive takes no withdrawals, and keeps it. Neither is a
+        set that says itself that its transfer had broken off, once the one behind it says that it takes its place."""
         doubled, results = [], self.results()
         for study in studies:
             objects = results[study.uid]
@@ -108,10 +112,10 @@ class Counting:
     # ---- the store
     def _lost(self, studies: Collection[Study]) -> list[str]:
         """Instances that were acknowledged and are not there, byte for byte."""
-        with closing(SqlJournal.open(self._url)) as journal:
+        with closing(Journal.open(self._url)) as journal:
             lost = []
             for study in studies:
-                rows = {row.sop_instance_uid: row for row in journal.study_instances(study.uid)}
+                rows = {row.sop_instance_uid: row for row in journal.instances.of_study(study.uid)}
                 for uid in study.acknowledged:
                     row = rows.get(uid)
                     path = None if row is None else self._store / "blobs" / row.blob
@@ -121,12 +125,13 @@ class Counting:
 
     def torn(self, studies: Collection[Study]) -> list[str]:
         """Instances that are journaled with other bytes than anybody sent."""
-        with closing(SqlJournal.open(self._url)) as journal:
+        with closing(Journal.open(self._url)) as journal:
             return [
                 row.sop_instance_uid
                 for study in studies
-                for row in journal.study_instances(study.uid)
-                if self._reading.digest_of(self._store / "blobs" / row.blob) != study.digests[row.sop_instance_uid]
+                for row in journal.instances.of_study(study.uid)
+                if (path := self._store / "blobs" / row.blob).exists()  # else it is lost, if it was acknowledged
+                and self._reading.digest_of(path) != study.digests[row.sop_instance_uid]
             ]
 
     def _orphans(self) -> list[str]:
@@ -134,8 +139,8 @@ class Counting:
         blobs = self._store / "blobs"
         files = [path for path in blobs.rglob("*") if path.is_file()]
         names = [path.relative_to(blobs).as_posix() for path in files]
-        with closing(SqlJournal.open(self._url)) as journal:
-            kept = journal.kept_blobs(names)
+        with closing(Journal.open(self._url)) as journal:
+            kept = journal.retention.kept_blobs(names)
         # what a receiver owes waits for the journal, as what it acknowledged does
         owed = {name for name in names if name.startswith("owed/") and name.endswith((".refused", ".torn"))}
         ours = ("marks/", "ahead/", "sealed/")
@@ -149,17 +154,17 @@ class Counting:
         config = load(configuration)
         blobs = compose.open_blobs(config)
         # whoever opens them sweeps what the dead left
-        FolderSlips(config.store.spool or config.store.blobs)
-        FolderOwed(config.store.spool or config.store.blobs)
+        FolderCommitmentInbox(config.store.spooled)
+        FolderShortfalls(config.store.spooled)
         with closing(compose.open_journal(config)) as journal:
             inbox = compose.open_inbox(config, blobs)
             orphans = Orphans(journal, inbox, blobs, lambda: datetime.now(UTC) + timedelta(days=2))
             while orphans.step():
                 pass
-            while gone := journal.purged_blobs():
+            while gone := journal.retention.purged_blobs():
                 for blob in gone.values():
                     blobs.delete(blob)
-                journal.swept(gone)
+                journal.retention.swept(gone)
             return len(inbox.waiting(1000))
 
     def integrity(self) -> str:
@@ -182,14 +187,46 @@ def _is_note(copies: Sequence[Path]) -> bool:
 
 
 def _is_one_set(study: Study, objects: Mapping[str, list[Path]]) -> bool:
-    objects = {uid: copies for uid, copies in objects.items() if not _is_note(copies)}
-    if len(objects) != RESULTS:
+    """Whether one set of results stands: whatever else the archive got is a whole set as well, says that the series may be incomplete, and
+    is named as predecessor by the report of the one that replaces it."""
+    sets: dict[tuple[str, str], dict[str, Path]] = defaultdict(dict)
+    for copies in objects.values():
+        if _is_note(copies):
+            continue
+        if _differ(copies):
+            return False
+        whole = max(copies, key=lambda path: path.stat().st_size)
+        dataset = dcmread(whole, stop_before_pixels=True, specific_tags=["Modality", "ContentDate", "ContentTime"])
+        # when the series was analysed: of all objects of one analysis the same
+        of_analysis = sets[str(dataset.ContentDate), str(dataset.ContentTime)]
+        if of_analysis.setdefault(str(dataset.Modality), whole) != whole:
+            return False
+    ordered = [sets[analysed] for analysed in sorted(sets)]
+    if not ordered or any(sorted(each) != ["OT", "SEG", "SR"] for each in ordered):
         return False
-    if any(_differ(copies) for copies in objects.values()):
-        return False
-    whole = [max(copies, key=lambda path: path.stat().st_size) for copies in objects.values()]
-    kinds = {str(dcmread(path, stop_before_pixels=True).Modality): path for path in whole}
-    if sorted(kinds) != ["OT", "SEG", "SR"]:
-        return False
-    ((volume, unit),) = report.numbers(kinds["SR"], VOLUME.value)
-    return unit == "cm3" and abs(volume - study.volume_cm3) < 1e-6 * max(1.0, study.volume_cm3)
+    reports = [each["SR"] for each in ordered]
+    return all(_has_volume(one, study) for one in reports) and all(itertools.starmap(_replaces, itertools.pairwise(reports)))
+
+
+def _has_volume(path: Path, study: Study) -> bool:
+    numbers = report.numbers(path, VOLUME.value)
+    return len(numbers) == 1 and numbers[0][1] == "cm3" and abs(numbers[0][0] - study.volume_cm3) < 1e-6 * max(1.0, study.volume_cm3)
+
+
+def _replaces(before: Path, after: Path) -> bool:
+    """Whether a report says that it may be of a part (`settle: {short: run}`), and the next one that it takes its place (PS3.3 C.17.2)."""
+    replaced, dataset = dcmread(before), dcmread(after)
+    named = {
+        str(one.ReferencedSOPInstanceUID)
+        for of_study in dataset.get("PredecessorDocumentsSequence", ())
+        for series in of_study.ReferencedSeriesSequence
+        for one in series.ReferencedSOPSequence
+    }
+    return replaced.SOPInstanceUID in named and any(_INCOMPLETE in text for text in _texts(replaced))
+
+
+def _texts(item: Dataset) -> Iterator[str]:
+    for child in item.get("ContentSequence") or ():
+        if child.ValueType == "TEXT":
+            yield str(child.TextValue)
+        yield from _texts(child)

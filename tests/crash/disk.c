@@ -34,7 +34,7 @@ enum { CREATE = 'c', MAKE = 'm', RENAME = 'r', LINK = 'l', UNLINK = 'u', RMDIR =
 enum { OP_WRITE = 1, OP_FSYNC = 2, OP_FDATASYNC = 4, OP_RENAME = 8, OP_LINK = 16, OP_UNLINK = 32, OP_OPEN = 64, OP_MKDIR = 128,
        OP_TRUNCATE = 256, OP_SEND = 512, OP_READ = 1024 };
 enum { MODE_FAIL = 0, MODE_SHORT = 1, MODE_KILL = 2, MODE_KILL_AFTER = 3 };
-enum { VICTIM_SELF = 0, VICTIM_PARENT = 1, VICTIM_FAMILY = 2 };
+enum { VICTIM_SELF = 0, VICTIM_PARENT = 1, VICTIM_NODE = 2 };
 
 struct control {
     _Atomic uint32_t active, operations;
@@ -178,7 +178,7 @@ static void say_region(int fd, uint64_t offset, uint64_t length) {
 /* whoever is meant dies at once; the caller waits for it, should it be another */
 static void strike(void) {
     uint32_t victim = atomic_load(&control->victim);
-    kill(victim == VICTIM_PARENT ? getppid() : victim == VICTIM_FAMILY ? 0 : getpid(), SIGKILL);
+    kill(victim == VICTIM_PARENT ? getppid() : victim == VICTIM_NODE ? 0 : getpid(), SIGKILL);
     if (victim != VICTIM_PARENT) pause();
 }
 

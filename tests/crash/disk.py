@@ -85,7 +85,7 @@ class Victim(IntEnum):
 
     SELF = 0
     SUPERVISOR = 1
-    FAMILY = 2  # every process at once
+    NODE = 2  # every process at once
 
 
 class Lie(IntFlag):

@@ -10,83 +10,85 @@ from contextlib import closing, contextmanager
 from itertools import product
 
 from tests.crash.disk import Mode, Operation
-from tests.crash.house import House
+from tests.crash.node_under_test import NodeUnderTest
 from tests.crash.rows import Round, Row
 
 _STAGES = ("receive", "flow", "work")
 _FOREVER = -1
 
 
-def _for_a_while(operations: Operation, error: int, path: str, stage: str, house: House, draw: random.Random) -> bool:
+def _for_a_while(operations: Operation, error: int, path: str, stage: str, under_test: NodeUnderTest, draw: random.Random) -> bool:
     """Every such operation fails until somebody mends it; a sender that is refused tries again."""
-    study = house.study()
+    study = under_test.study()
     # it comes in before, or while nothing works any more
     if stage != "receive" and draw.random() < 0.5:
-        house.send_until_acknowledged(study)
-    house.disk.fail(operations, error=error, count=_FOREVER, path=path, process=f" {stage}" if stage else "")
-    house.send(study)
+        under_test.send_until_acknowledged(study)
+    under_test.disk.fail(operations, error=error, count=_FOREVER, path=path, process=f" {stage}" if stage else "")
+    under_test.send(study)
     time.sleep(draw.uniform(0.2, 3))  # for how long it stays so
-    fired = house.disk.fired > 0
-    house.disk.heal()
-    house.send_until_acknowledged(study)
-    house.until_done(study)
+    fired = under_test.disk.fired > 0
+    under_test.disk.heal()
+    under_test.send_until_acknowledged(study)
+    under_test.until_done(study)
     return fired
 
 
-def _now_and_then(operations: Operation, error: int, mode: Mode, stage: str, most: int, house: House, draw: random.Random) -> bool:
+def _now_and_then(
+    operations: Operation, error: int, mode: Mode, stage: str, most: int, under_test: NodeUnderTest, draw: random.Random
+) -> bool:
     """One to three operations fail, somewhere on the way."""
-    study = house.study()
-    house.disk.fail(operations, error=error, mode=mode, skip=draw.randrange(most), count=draw.randint(1, 3), process=f" {stage}")
-    house.send_until_acknowledged(study)
-    house.until_done(study)
-    fired = house.disk.fired > 0
-    house.disk.heal()
+    study = under_test.study()
+    under_test.disk.fail(operations, error=error, mode=mode, skip=draw.randrange(most), count=draw.randint(1, 3), process=f" {stage}")
+    under_test.send_until_acknowledged(study)
+    under_test.until_done(study)
+    fired = under_test.disk.fired > 0
+    under_test.disk.heal()
     return fired
 
 
-def _full(house: House, draw: random.Random) -> bool:
+def _full(under_test: NodeUnderTest, draw: random.Random) -> bool:
     """The file system says that nothing is free; senders are refused before anything is acknowledged; then somebody makes room."""
-    study = house.study()
-    house.disk.set_free(0)
-    house.send(study)
+    study = under_test.study()
+    under_test.disk.set_free(0)
+    under_test.send(study)
     refused = bool(study.unacknowledged)
-    house.disk.set_free(None)
-    house.send_until_acknowledged(study)
-    house.until_done(study)
+    under_test.disk.set_free(None)
+    under_test.send_until_acknowledged(study)
+    under_test.until_done(study)
     return refused
 
 
-def _clock(ahead_s: float, house: House, draw: random.Random) -> bool:
+def _clock(ahead_s: float, under_test: NodeUnderTest, draw: random.Random) -> bool:
     """The clock jumps while a study is on its way, and jumps back when it is done."""
-    study = house.study()
+    study = under_test.study()
     unsent = draw.randrange(len(study.files))
-    house.send(study, most=len(study.files) - unsent)
+    under_test.send(study, most=len(study.files) - unsent)
     time.sleep(draw.choice([0, 0.3, 1.5]) * draw.random())  # where on its way
-    house.disk.turn_clock(ahead_s)
+    under_test.disk.turn_clock(ahead_s)
     try:
-        house.send_until_acknowledged(study)
-        house.until_done(study)
+        under_test.send_until_acknowledged(study)
+        under_test.until_done(study)
     finally:
-        house.disk.turn_clock(0)
+        under_test.disk.turn_clock(0)
     return True
 
 
-def _locked(house: House, draw: random.Random) -> bool:
+def _locked(under_test: NodeUnderTest, draw: random.Random) -> bool:
     """Another program holds the write lock of the journal for a while."""
-    study = house.study()
+    study = under_test.study()
     if draw.random() < 0.5:
-        house.send_until_acknowledged(study)
-    with _write_lock(house):
-        house.send(study)
+        under_test.send_until_acknowledged(study)
+    with _write_lock(under_test):
+        under_test.send(study)
         time.sleep(draw.uniform(0.5, 3))
-    house.send_until_acknowledged(study)
-    house.until_done(study)
+    under_test.send_until_acknowledged(study)
+    under_test.until_done(study)
     return True
 
 
 @contextmanager
-def _write_lock(house: House) -> Iterator[None]:
-    with closing(sqlite3.connect(house.store / "hilum.db", timeout=60, isolation_level=None)) as other:
+def _write_lock(under_test: NodeUnderTest) -> Iterator[None]:
+    with closing(sqlite3.connect(under_test.store / "hilum.db", timeout=60, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -94,44 +96,44 @@ def _write_lock(house: House) -> Iterator[None]:
             other.execute("ROLLBACK")
 
 
-def _locked_for_long(house: House, draw: random.Random) -> bool:
+def _locked_for_long(under_test: NodeUnderTest, draw: random.Random) -> bool:
     """The same for longer than the node waits for the lock (30 s): the stages fail, and begin again."""
-    study = house.study()
-    house.send_until_acknowledged(study)
-    with _write_lock(house):
+    study = under_test.study()
+    under_test.send_until_acknowledged(study)
+    with _write_lock(under_test):
         time.sleep(34)
-    house.until_done(study)
+    under_test.until_done(study)
     return True
 
 
-def _archive(house: House, draw: random.Random) -> bool:
+def _archive(under_test: NodeUnderTest, draw: random.Random) -> bool:
     """The archive is killed, mostly over a delivery, and comes back."""
-    study = house.study()
-    house.send_until_acknowledged(study)
+    study = under_test.study()
+    under_test.send_until_acknowledged(study)
     time.sleep(draw.uniform(0, 2))  # the random moment
-    house.sink.stop()
+    under_test.sink.stop()
     time.sleep(draw.uniform(0, 1))
-    house.sink.start()
-    house.until_done(study)
+    under_test.sink.start()
+    under_test.until_done(study)
     return True
 
 
-def _told_unreadable(most: int, house: House, draw: random.Random) -> bool:
+def _told_unreadable(most: int, under_test: NodeUnderTest, draw: random.Random) -> bool:
     """The node dies with instances acknowledged and not flushed, and cannot read some of them when it starts again: once, or until somebody
     mends the disk. What it cannot read is neither given up nor presented: it comes up, and somebody does as the remedy of HLM-3086 says."""
-    study = house.study()
-    house.send(study, most=len(study.files) - draw.randrange(2), before_release=house.kill)
-    house.disk.fail(Operation.READ, error=errno.EIO, count=most, path="/coming/")
-    house.up()
-    fired = house.disk.fired > 0
-    house.disk.heal()
-    house.kill()
-    blobs = house.store / "blobs"
+    study = under_test.study()
+    under_test.send(study, most=len(study.files) - draw.randrange(2), before_release=under_test.kill)
+    under_test.disk.fail(Operation.READ, error=errno.EIO, count=most, path="/coming/")
+    under_test.up()
+    fired = under_test.disk.fired > 0
+    under_test.disk.heal()
+    under_test.kill()
+    blobs = under_test.store / "blobs"
     for unread in (blobs / "aside").glob("*"):
         if unread.suffix in (".told", ".slot"):  # of a slot nobody can say whether it holds something
             unread.rename(blobs / "coming" / unread.name)
-    house.send_until_acknowledged(study)
-    house.until_done(study)
+    under_test.send_until_acknowledged(study)
+    under_test.until_done(study)
     return fired
 
 

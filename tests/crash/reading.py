@@ -1,4 +1,4 @@
-"""What lies in a store, as it came: files that a node encrypts are opened with its key."""
+"""What lies in a store, as it came: files that a node encrypts are decrypted with its key."""
 
 import os
 import tempfile
@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from node.blobs.sealing.errors import KeyUnknown, SealBroken
-from node.blobs.sealing.keys import Keys, read_keys
-from node.blobs.sealing.reader import opened
+from node.blobs.encryption.encrypted_file import DecryptionFailed, decrypted
+from node.blobs.encryption.keys import EncryptionKeys, KeyUnknown, read_keys
 from tests.crash.sender import digest_of_bytes
 
 _KEY_BYTES = 32
@@ -19,7 +18,7 @@ _MEMORY = Path("/dev/shm")
 class Reading:
     """Reads with `keys`, or what is not encrypted."""
 
-    keys: Keys | None = None
+    keys: EncryptionKeys | None = None
 
     @classmethod
     def with_key(cls, file: Path) -> Self:
@@ -30,13 +29,13 @@ class Reading:
         return cls(read_keys([file]))
 
     def digest_of(self, path: Path) -> str:
-        """SHA-256 of the data set; empty for an encrypted file that cannot be opened, or one that should be encrypted and is not."""
+        """SHA-256 of the data set; empty for an encrypted file that cannot be decrypted, or one that should be encrypted and is not."""
         if self.keys is None:
             return digest_of_bytes(path.read_bytes())
         try:
-            parts = opened(path, self.keys)
+            parts = decrypted(path, self.keys)
             return "" if parts is None else digest_of_bytes(b"".join(parts))
-        except (SealBroken, KeyUnknown):
+        except (DecryptionFailed, KeyUnknown):
             return ""
 
     def digest_of_bytes(self, raw: bytes) -> str:

@@ -7,9 +7,9 @@ from typing import TypeAlias
 
 from bench.rows import Row as Figure
 from tests.crash.counting import Count
-from tests.crash.house import House
+from tests.crash.node_under_test import NodeUnderTest
 
-Round: TypeAlias = Callable[[House, random.Random], bool]
+Round: TypeAlias = Callable[[NodeUnderTest, random.Random], bool]
 """One round: a study comes in, something happens on its way, everything is started again, and the study is done when it returns.
 Whether what was to happen did."""
 
@@ -35,7 +35,7 @@ class Row:
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What came out of the rounds of one row, in one house."""
+    """What came out of the rounds of one row, on one node."""
 
     name: str
     rounds: int = 0
@@ -49,6 +49,8 @@ class Outcome:
     again: int = 0
     """Rounds that were played again, because the machine stood still while they broke."""
     seconds: float = 0.0
+    kept: list[str] = field(default_factory=list)
+    """Folders in which what was wrong lies as it was found: store, journal, archive, events. No later round touches them."""
 
     def add(self, count: Count) -> None:
         """What the audit after the rounds found."""
@@ -58,14 +60,20 @@ class Outcome:
         self.orphaned += count.orphaned
 
     @property
+    def wrong(self) -> int:
+        """How much was lost, doubled, orphaned or left undone."""
+        return len(self.lost) + len(self.doubled) + len(self.orphaned) + len(self.broken)
+
+    @property
     def good(self) -> bool:
-        return self.rounds > 0 and not (self.lost or self.doubled or self.orphaned or self.broken)
+        return self.rounds > 0 and not self.wrong
 
     def figure(self) -> Figure:
         """As a figure of bench/crash.json: the value is what was lost, doubled, orphaned or left undone."""
-        wrong = len(self.lost) + len(self.doubled) + len(self.orphaned) + len(self.broken)
         goal = f"0 lost, 0 doubled, 0 orphaned in {self.rounds} rounds ({self.hit} hit), {self.acknowledged} acknowledged"
-        return Figure(name=f"crash: {self.name}", value=float(wrong), unit="wrong", baseline=float(self.rounds), goal=goal, met=self.good)
+        return Figure(
+            name=f"crash: {self.name}", value=float(self.wrong), unit="wrong", baseline=float(self.rounds), goal=goal, met=self.good
+        )
 
 
 def show(outcomes: Sequence[Outcome]) -> None:
@@ -97,4 +105,5 @@ def total(outcomes: Sequence[Outcome]) -> Outcome:
         whole.broken += one.broken
         whole.again += one.again
         whole.seconds += one.seconds
+        whole.kept += one.kept
     return whole

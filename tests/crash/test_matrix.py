@@ -1,6 +1,7 @@
 """The short form of the crash matrix: one round each of some rows, and what the matrix is made of. `make crash` plays all of it."""
 
 import functools
+import random
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from node.domain.state import (
     JobState,
 )
 from tests.crash import commitment, faults, kills, transitions
-from tests.crash.house import CALLS, House
 from tests.crash.matrix import Task, keep, kept, play, tasks
+from tests.crash.node_under_test import CALLS, NodeUnderTest
 from tests.crash.rows import Outcome, Round, Row
 
 
@@ -44,6 +45,31 @@ def test_a_round_of_some_rows(tmp_path: Path) -> None:
     assert outcome.rounds == outcome.hit == len(chosen)
 
 
+@pytest.mark.slow
+@pytest.mark.peers
+@pytest.mark.timeout(600)
+def test_what_is_wrong_stays_as_it_was_found(tmp_path: Path) -> None:
+    """A round on one node loses an instance, one on another breaks off: both folders are left, and the outcome says where."""
+
+    def loses(under_test: NodeUnderTest, _draw: random.Random) -> bool:
+        study = under_test.study()
+        under_test.send_until_acknowledged(study)
+        under_test.until_done(study)
+        next((under_test.store / "blobs" / "instances").rglob("*.dcm")).unlink()
+        return True
+
+    def breaks(under_test: NodeUnderTest, _draw: random.Random) -> bool:
+        raise AssertionError("it is not done")
+
+    lost = play("", Row(name="loses", ways=[loses]), 1, 0, tmp_path / "first")
+    broken = play("", Row(name="breaks", ways=[breaks]), 1, 0, tmp_path / "second")
+    assert (len(lost.lost), len(broken.broken)) == (1, 1)
+    (first,), (second,) = lost.kept, broken.kept
+    assert len(list((Path(first) / "archive").iterdir())) == 3
+    assert (Path(first) / "store" / "hilum.db").exists()
+    assert (Path(second) / "store" / "hilum.db").exists()
+
+
 def _table() -> set[tuple[str, object, object]]:
     """Every transition of the state table, and how an arrival and a job begin. States of two tables may be equal strings."""
     tables: dict[str, Mapping[Any, Collection[Any]]] = {
@@ -61,7 +87,7 @@ def _killed_at() -> set[object]:
             assert isinstance(way, functools.partial)
             found |= {word for word in way.args if isinstance(word, str)}
             found |= {word for nested in way.args if isinstance(nested, functools.partial) for word in nested.args if isinstance(word, str)}
-            found |= {"route"} if way.func in (kills._late, kills._part) else set()
+            found |= {"routing.route"} if way.func in (kills._late, kills._part) else set()
     return found
 
 
@@ -86,7 +112,7 @@ def test_every_fault_begins_at_every_transition_without_an_obstacle() -> None:
 
 
 def test_the_rows_of_a_whole_run_are_played_often_enough() -> None:
-    """`make crash` plays 500 rounds and more with a real node, each row twice at least, and each row of each kind of house has its name."""
+    """`make crash` plays 500 rounds and more with a real node, each row twice at least, and each row of each kind of node has its name."""
     shared, losses = tasks("", 540)
     whole = [*shared, *(task for task, _ in losses)]
     assert sum(task.rounds for task in whole) >= 500
@@ -109,21 +135,21 @@ def test_a_run_that_was_cut_off_goes_on(tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_the_count_finds_what_is_wrong(tmp_path: Path) -> None:
     """An instance that is deleted behind the node's back is lost; a file that nobody refers to is an orphan; a second set is a double."""
-    with House(tmp_path) as house:
-        study = house.study()
-        house.send_until_acknowledged(study)
-        house.until_done(study)
-        house.kill()
-        house.counting.sweep(house.node.config)
-        assert house.counting.count(house.studies.values()).good
-        victim, *_ = sorted((house.store / "blobs" / "instances").rglob("*.dcm"))
+    with NodeUnderTest(tmp_path) as under_test:
+        study = under_test.study()
+        under_test.send_until_acknowledged(study)
+        under_test.until_done(study)
+        under_test.kill()
+        under_test.counting.sweep(under_test.node.config)
+        assert under_test.counting.count(under_test.studies.values()).good
+        victim, *_ = sorted((under_test.store / "blobs" / "instances").rglob("*.dcm"))
         victim.unlink()
-        (house.store / "blobs" / "partial" / "x").write_bytes(b"half")
-        (house.store / "blobs" / "strange.bin").write_bytes(b"what is this")
-        double = next(path for path in house.sink.received())
+        (under_test.store / "blobs" / "partial" / "x").write_bytes(b"half")
+        (under_test.store / "blobs" / "strange.bin").write_bytes(b"what is this")
+        double = next(path for path in under_test.sink.received())
         changed = double.read_bytes()
-        (house.sink.folder / "double").write_bytes(changed[:-2] + b"\1\1")
-        house.counting.forget()
-        count = house.counting.count(house.studies.values())
+        (under_test.sink.folder / "double").write_bytes(changed[:-2] + b"\1\1")
+        under_test.counting.forget()
+        count = under_test.counting.count(under_test.studies.values())
         assert (len(count.lost), len(count.doubled)) == (1, 1)
         assert "strange.bin" in count.orphaned

@@ -53,7 +53,7 @@ def test_a_delivery_that_takes_silence_for_consent_is_found() -> None:
 
     def always_accepted(self: Attempt, one: object, receipt: object) -> None:
         token = self._token()
-        self._journal.receipt(self._delivery.id, token, one.id, True, 0, "", self._clock())  # type: ignore[attr-defined]
+        self._journal.deliveries.receipt(self._delivery.id, token, one.id, True, 0, "", self._clock())  # type: ignore[attr-defined]
 
     with mock.patch.object(Attempt, "_record", always_accepted), pytest.raises(AssertionError, match=r"has not all|has no results"):
         play(15, 120)

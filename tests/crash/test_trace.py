@@ -13,8 +13,7 @@ from tests.lab.program import wait_until
 pytestmark = [pytest.mark.slow, pytest.mark.peers]
 
 
-@pytest.mark.parametrize("receiver", ["fast", "stock"])
-def test_the_flushes_precede_every_success(tmp_path: Path, receiver: str) -> None:
+def test_the_flushes_precede_every_success(tmp_path: Path) -> None:
     """For each C-STORE answered 0x0000: fdatasync of the file with its bytes after the last of them, rename, fsync of the folder by a call
     that began after the rename, and only then the response begins to leave. What goes into files that were written ahead: those were
     flushed, and their names, before their first byte; and their bytes with the proof before the answer."""
@@ -27,7 +26,7 @@ def test_the_flushes_precede_every_success(tmp_path: Path, receiver: str) -> Non
         sinks={},
         routes=[],
     )
-    settings["node"] = {"ae_title": "HILUM", "listen": "127.0.0.1:0", "receiver": receiver}
+    settings["node"] = {"ae_title": "HILUM", "listen": "127.0.0.1:0"}
     node = Node(settings, tmp_path / "node", under=traced.command(log))
     study, other = write_study(tmp_path / "sent", 1), write_study(tmp_path / "sent", 2, side=96)
     node.start()

@@ -11,32 +11,31 @@ from itertools import product
 
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from tests.crash.disk import Mode, Operation
-from tests.crash.house import House
+from tests.crash.node_under_test import NodeUnderTest
 from tests.crash.rows import Round, Row
 
 TRANSITIONS: dict[tuple[str, object, object], tuple[str, str]] = {
-    ("arrival", None, ArrivalState.RECEIVED): ("record", "flow"),
-    ("arrival", ArrivalState.RECEIVED, ArrivalState.COMPLETE): ("complete", "flow"),
-    ("arrival", ArrivalState.COMPLETE, ArrivalState.ROUTED): ("route", "flow"),
-    ("job", None, JobState.QUEUED): ("route", "flow"),
-    ("job", JobState.QUEUED, JobState.INFERRED): ("inferred", "work"),
-    ("job", JobState.INFERRED, JobState.ENCODED): ("encoded", "work"),
-    ("job", JobState.ENCODED, JobState.DONE): ("delivered", "flow"),
-    ("delivery", DeliveryState.WAITING, DeliveryState.DELIVERED): ("delivered", "flow"),
-    ("delivery", DeliveryState.DELIVERED, DeliveryState.COMMITTED): ("delivered", "flow"),
+    ("arrival", None, ArrivalState.RECEIVED): ("instances.record", "flow"),
+    ("arrival", ArrivalState.RECEIVED, ArrivalState.COMPLETE): ("arrivals.complete", "flow"),
+    ("arrival", ArrivalState.COMPLETE, ArrivalState.ROUTED): ("routing.route", "flow"),
+    ("job", None, JobState.QUEUED): ("routing.route", "flow"),
+    ("job", JobState.QUEUED, JobState.INFERRED): ("jobs.inferred", "work"),
+    ("job", JobState.INFERRED, JobState.ENCODED): ("jobs.encoded", "work"),
+    ("job", JobState.ENCODED, JobState.DONE): ("deliveries.delivered", "flow"),
+    ("delivery", DeliveryState.WAITING, DeliveryState.DELIVERED): ("deliveries.delivered", "flow"),
 }
 """(table, before, after) of every transition of a study that meets no obstacle: the call of the journal that makes it, and the process
 that calls."""
 
 OBSTACLES: dict[tuple[str, object, object], tuple[str, str]] = {
-    ("job", JobState.QUEUED, JobState.PARKED): ("route", "flow"),
-    ("job", JobState.PARKED, JobState.SUPERSEDED): ("route", "flow"),
-    ("job", JobState.PARKED, JobState.CANCELLED): ("end_job", "cancel"),
-    ("job", JobState.CANCELLED, JobState.QUEUED): ("revive_job", "retry"),
-    ("job", JobState.PARKED, JobState.QUEUED): ("revive_job", "retry"),
-    ("job", JobState.DONE, JobState.ENCODED): ("resend", "resend"),
-    ("delivery", DeliveryState.COMMITTED, DeliveryState.WAITING): ("resend", "resend"),
-    ("delivery", DeliveryState.DELIVERED, DeliveryState.WAITING): ("apply_report", "flow"),
+    ("job", JobState.QUEUED, JobState.PARKED): ("routing.route", "flow"),
+    ("job", JobState.PARKED, JobState.SUPERSEDED): ("routing.route", "flow"),
+    ("job", JobState.PARKED, JobState.CANCELLED): ("jobs.end", "cancel"),
+    ("job", JobState.CANCELLED, JobState.QUEUED): ("jobs.revive", "retry"),
+    ("job", JobState.PARKED, JobState.QUEUED): ("jobs.revive", "retry"),
+    ("job", JobState.DONE, JobState.ENCODED): ("deliveries.resend", "resend"),
+    ("delivery", DeliveryState.DELIVERED, DeliveryState.WAITING): ("deliveries.resend", "resend"),
+    ("delivery", DeliveryState.DELIVERED, DeliveryState.COMMITTED): ("commitments.apply", "flow"),
 }
 """Transitions of a part of a study, of the operator's commands, and of an archive that has lost something; the rows are in kills.py
 and commitment.py. The process of an operator's command is named by its word."""
@@ -72,6 +71,7 @@ REASONS: dict[tuple[str, object, object], str] = {
     ("job", JobState.CANCELLED, JobState.INFERRED): _BY_THE_SAME,
     ("job", JobState.CANCELLED, JobState.ENCODED): _BY_THE_SAME,
     ("delivery", DeliveryState.WAITING, DeliveryState.PARKED): _SIMULATED,
+    ("delivery", DeliveryState.COMMITTED, DeliveryState.WAITING): _BY_THE_SAME,
     ("delivery", DeliveryState.WAITING, DeliveryState.CANCELLED): _BY_THE_SAME,
     (
         "delivery",
@@ -86,32 +86,32 @@ REASONS: dict[tuple[str, object, object], str] = {
 
 
 class Fault:
-    """What begins to go wrong at a transition; `arm` gives what house.plan needs."""
+    """What begins to go wrong at a transition; `arm` gives what under_test.plan needs."""
 
-    def __init__(self, name: str, arm: Callable[[House, str], dict[str, object]]) -> None:
+    def __init__(self, name: str, arm: Callable[[NodeUnderTest, str], dict[str, object]]) -> None:
         self.name = name
         self.arm = arm
 
 
-def _failing(operations: Operation, error: int, count: int, mode: Mode = Mode.FAIL) -> Callable[[House, str], dict[str, object]]:
-    def arm(house: House, stage: str) -> dict[str, object]:
-        house.disk.fail(operations, error=error, mode=mode, count=count, process=f" {stage}", at_once=False)
-        offset, content = house.disk.begins()
-        return {"poke": [str(house.disk.control), offset, content.hex()]}
+def _failing(operations: Operation, error: int, count: int, mode: Mode = Mode.FAIL) -> Callable[[NodeUnderTest, str], dict[str, object]]:
+    def arm(under_test: NodeUnderTest, stage: str) -> dict[str, object]:
+        under_test.disk.fail(operations, error=error, mode=mode, count=count, process=f" {stage}", at_once=False)
+        offset, content = under_test.disk.begins()
+        return {"poke": [str(under_test.disk.control), offset, content.hex()]}
 
     return arm
 
 
-def _turning(ahead_s: float) -> Callable[[House, str], dict[str, object]]:
-    def arm(house: House, stage: str) -> dict[str, object]:
-        offset, content = house.disk.turns(ahead_s)
-        return {"poke": [str(house.disk.control), offset, content.hex()]}
+def _turning(ahead_s: float) -> Callable[[NodeUnderTest, str], dict[str, object]]:
+    def arm(under_test: NodeUnderTest, stage: str) -> dict[str, object]:
+        offset, content = under_test.disk.turns(ahead_s)
+        return {"poke": [str(under_test.disk.control), offset, content.hex()]}
 
     return arm
 
 
-def _locking(house: House, stage: str) -> dict[str, object]:
-    return {"lock": [str(house.store / "hilum.db"), 1.5]}
+def _locking(under_test: NodeUnderTest, stage: str) -> dict[str, object]:
+    return {"lock": [str(under_test.store / "hilum.db"), 1.5]}
 
 
 _CHANGES = Operation.CHANGE | Operation.FLUSH | Operation.UNLINK
@@ -128,23 +128,23 @@ FAULTS = (
 """Every fault that the matrix knows, besides SIGKILL."""
 
 
-def _at(call: str, stage: str, when: str, fault: Fault, house: House, draw: random.Random) -> bool:
+def _at(call: str, stage: str, when: str, fault: Fault, under_test: NodeUnderTest, draw: random.Random) -> bool:
     """The fault begins when a process comes to this call, before it or with everything written and nothing committed."""
-    study = house.study()
-    house.up()
-    house.plan(call, when, stage=stage, **fault.arm(house, stage))
+    study = under_test.study()
+    under_test.up()
+    under_test.plan(call, when, stage=stage, **fault.arm(under_test, stage))
     try:
-        house.send_until_acknowledged(study)
-        house.until_done(study)
+        under_test.send_until_acknowledged(study)
+        under_test.until_done(study)
     finally:
-        house.disk.heal()
-        house.disk.turn_clock(0)
-    return house.taken()
+        under_test.disk.heal()
+        under_test.disk.turn_clock(0)
+    return under_test.taken()
 
 
 def ways(fault: Fault) -> list[Round]:
     """One fault at every transition; a lock cannot begin within somebody's transaction."""
-    calls = sorted({*TRANSITIONS.values(), ("claim_job", "work"), ("claim_delivery", "flow"), ("receipt", "flow")})
+    calls = sorted({*TRANSITIONS.values(), ("jobs.claim", "work"), ("deliveries.claim", "flow"), ("deliveries.receipt", "flow")})
     moments = ("before",) if fault.arm is _locking else ("inside", "before")
     return [functools.partial(_at, call, stage, when, fault) for when, (call, stage) in product(moments, calls)]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,11 +13,15 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from structlog.testing import capture_logs
 
-from node.blobs.inbox import FolderInbox
-from node.blobs.owed import FolderOwed
 from node.dimse.listener import Listener
 from node.dimse.port import Intake
-from node.settings.config import Config, Node, Peer, Receiver, Store
+from node.settings.config import Config, SinkSettings
+from node.settings.node import Node
+from node.settings.peers import Peer
+from node.settings.store import Store
+from node.spool.commitment_inbox import FolderCommitmentInbox
+from node.spool.inbox import FolderInbox
+from node.spool.shortfalls import FolderShortfalls
 from tests.lab.spool import half_written
 from tests.lab.wire import Offer
 
@@ -31,7 +35,8 @@ class Listening:
     port: int
     listener: Listener
     inbox: FolderInbox
-    owed: FolderOwed
+    shortfalls: FolderShortfalls
+    commitments: FolderCommitmentInbox
     folder: Path
     events: list[MutableMapping[str, Any]]
 
@@ -52,7 +57,9 @@ Listen: TypeAlias = Callable[..., Listening]
 
 
 @contextmanager
-def listening(folder: Path, *, node: Node, peers: tuple[Peer, ...], min_free_bytes: int, intake: Intake | None) -> Iterator[Listening]:
+def listening(
+    folder: Path, *, node: Node, peers: tuple[Peer, ...], min_free_bytes: int, intake: Intake | None, sinks: tuple[SinkSettings, ...] = ()
+) -> Iterator[Listening]:
     config = Config(
         path=folder,
         digest="",
@@ -60,28 +67,44 @@ def listening(folder: Path, *, node: Node, peers: tuple[Peer, ...], min_free_byt
         store=Store(journal="", blobs=folder),
         models=folder,
         peers={peer.name: peer for peer in peers},
+        sinks={sink.name: sink for sink in sinks},
     )
     inbox = FolderInbox(folder, min_free_bytes=min_free_bytes)
-    owed = FolderOwed(folder)
-    listener = Listener(config, intake or inbox, owed=owed)
+    shortfalls = FolderShortfalls(folder)
+    commitments = FolderCommitmentInbox(folder)
+    listener = Listener(config, intake or inbox, shortfalls=shortfalls, commitments=commitments)
     with capture_logs() as events:
         listener.start()
         try:
-            yield Listening(port=listener.ports.get("port", 0), listener=listener, inbox=inbox, owed=owed, folder=folder, events=events)
+            yield Listening(
+                port=listener.ports.get("port", 0),
+                listener=listener,
+                inbox=inbox,
+                shortfalls=shortfalls,
+                commitments=commitments,
+                folder=folder,
+                events=events,
+            )
         finally:
             listener.stop(5)
 
 
-@pytest.fixture(params=list(Receiver), ids=lambda receiver: receiver.value)
-def listen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Listen]:
-    """Start a listener; by default HILUM on loopback with the peer PACS. Each test runs with the fast path and with the stock path."""
+@pytest.fixture
+def listen(tmp_path: Path) -> Iterator[Listen]:
+    """Start a listener; by default HILUM on loopback with the peer PACS."""
     with ExitStack() as stack:
 
         def start(
-            *, node: Node | None = None, peers: tuple[Peer, ...] = (PACS,), min_free_bytes: int = 0, intake: Intake | None = None
+            *,
+            node: Node | None = None,
+            peers: tuple[Peer, ...] = (PACS,),
+            min_free_bytes: int = 0,
+            intake: Intake | None = None,
+            sinks: tuple[SinkSettings, ...] = (),
         ) -> Listening:
-            node = replace(node or Node(port=0), receiver=request.param)
-            made = listening(tmp_path / "blobs", node=node, peers=peers, min_free_bytes=min_free_bytes, intake=intake)
+            made = listening(
+                tmp_path / "blobs", node=node or Node(port=0), peers=peers, min_free_bytes=min_free_bytes, intake=intake, sinks=sinks
+            )
             return stack.enter_context(made)
 
         yield start

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from node.dimse.addresses import AddressBook, Whose
-from node.settings.config import Config, Node, Peer, Store
+from node.settings.config import Config
+from node.settings.node import Node
+from node.settings.peers import Peer
+from node.settings.store import Store
 from node.settings.trusted_proxies import TrustedProxies
 from tests.lab.program import wait_until
 

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 from pydicom import uid
+from pydicom._uid_dict import UID_dictionary
 from pynetdicom import AE
 from pynetdicom.presentation import AllStoragePresentationContexts, PresentationContext, build_context
 
-from node.dimse.contexts import DECODABLE, others, storage_classes
-from node.settings.config import Limits
+from node.dimse.contexts import DECODABLE, OTHERS, RETIRED_CLASSES, storage_classes
+from node.settings.peers import Limits
 from tests.dimse.conftest import PACS, Listen, instance, offer
 from tests.lab.wire import Sender
 
@@ -101,6 +102,18 @@ def test_video_that_comes_alone_is_kept_as_it_is(listen: Listen) -> None:
 
 def test_the_lists_do_not_overlap() -> None:
     """Each transfer syntax stands in one list; all that pydicom names are there."""
-    assert not set(DECODABLE) & set(others())
-    assert {str(one) for one in uid.AllTransferSyntaxes} <= set(DECODABLE) | set(others())
+    assert not set(DECODABLE) & set(OTHERS)
+    assert {str(one) for one in uid.AllTransferSyntaxes} <= set(DECODABLE) | set(OTHERS)
     assert len(storage_classes()) == len(set(storage_classes()))
+
+
+def test_the_lists_are_those_of_the_standard() -> None:
+    """pydicom's dictionary is made from PS3.6 table A-1: every transfer syntax that encodes a data set, every retired storage class."""
+    known = {text: (kind, bool(retired), name) for text, (name, kind, _, retired, _) in UID_dictionary.items()}
+    syntaxes = {text for text, (kind, _, _) in known.items() if kind == "Transfer Syntax"}
+    no_data_sets = {"1.2.840.10008.1.2.6.1", "1.2.840.10008.1.2.6.2", "1.2.840.10008.1.20"}
+    assert set(DECODABLE) | set(OTHERS) == syntaxes - no_data_sets
+    assert list(OTHERS) == sorted(OTHERS, key=lambda text: (known[text][1], text))
+    images = ("1.2.840.10008.5.1.4.1.1.", "1.2.840.10008.5.1.1.29")
+    retired = {text for text, (kind, is_retired, name) in known.items() if kind == "SOP Class" and is_retired and "Storage" in name}
+    assert {text for text in retired if text.startswith(images)} == RETIRED_CLASSES

@@ -14,7 +14,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import ImplicitVRLittleEndian
 
 from node.dimse.requestor import PeerRequestor
-from node.settings.config import May, Peer
+from node.settings.peers import May, Peer
 from tests.dimse.conftest import Listen, data_set_of, instance
 from tests.lab import dcmtk
 from tests.lab.loopback import loopback_only

@@ -11,7 +11,7 @@ from pydicom.uid import MRImageStorage
 from pynetdicom.sop_class import _STORAGE_CLASSES, Verification
 
 from tests.dimse.conftest import Listen, Listening, data_set, instance
-from tests.dimse.wire.talk import RELEASE, echo, request, store, talk
+from tests.dimse.ul.talk import RELEASE, echo, request, store, talk
 from tests.lab.program import wait_until
 
 _ROUNDS = 10
@@ -20,7 +20,7 @@ _CLASSES = (MRImageStorage, Verification, *sorted(set(_STORAGE_CLASSES.values())
 _ABORT = b"\x07\0" + (4).to_bytes(4, "big") + bytes(4)
 
 
-def _visits(port: int, number: int) -> None:
+def _associations(port: int, number: int) -> None:
     """One association of each kind: released, of 128 contexts, aborted, cut off within a data set, of unreadable bytes, never asked for."""
     content = data_set(instance(pixels=bytes(1 << 16)))
     whole = store(1, f"1.2.3.{number}", content, fragment=16000)
@@ -56,11 +56,11 @@ def test_associations_that_are_over_hold_no_objects_threads_or_files(listen: Lis
     threads = _threads()
     numbers = count()
     for _ in range(_ROUNDS // 2):  # what is made once is made now, by counting too
-        _visits(running.port, next(numbers))
+        _associations(running.port, next(numbers))
     _held(running, threads)
     before, files_before = _held(running, threads)
     for _ in range(_ROUNDS):
-        _visits(running.port, next(numbers))
+        _associations(running.port, next(numbers))
     after, files_after = _held(running, threads)
     assert {kind: more for kind, more in (after - before).items() if more >= _ROUNDS} == {}
     assert files_after <= files_before

@@ -1,6 +1,6 @@
 """Which half-open connection makes room for which: by arithmetic on a fake clock, no sockets."""
 
-from node.dimse.half_open import GRACE_S, UNKNOWN_GRACE_S, HalfOpen, Taken
+from node.dimse.half_open import GRACE_S, UNKNOWN_GRACE_S, HalfOpen, HalfOpenSeat
 
 
 class _Clock:
@@ -17,7 +17,7 @@ def _standing(clock: _Clock, *, reserved: int = 4, per_group: int = 8, seats: in
 
 def _fill(standing: HalfOpen[str], count: int, group: str, *, known: bool) -> None:
     for number in range(count):
-        assert standing.enter(f"{group}-{number}", group, known=known) == Taken()
+        assert standing.enter(f"{group}-{number}", group, known=known) == HalfOpenSeat()
 
 
 def test_unknown_addresses_get_no_seat_that_is_kept_for_known_ones() -> None:
@@ -27,7 +27,7 @@ def test_unknown_addresses_get_no_seat_that_is_kept_for_known_ones() -> None:
     _fill(standing, 4, "a", known=False)
     assert standing.enter("b-0", "b", known=False) is None, "they have come just now"
     clock.now_s += UNKNOWN_GRACE_S
-    assert standing.enter("b-0", "b", known=False) == Taken(displaced="a-0")
+    assert standing.enter("b-0", "b", known=False) == HalfOpenSeat(displaced="a-0")
     _fill(standing, 4, "pacs", known=True)
     assert len(standing) == 8
 
@@ -40,8 +40,8 @@ def test_the_oldest_of_the_largest_group_makes_room() -> None:
     _fill(standing, 2, "a", known=False)
     _fill(standing, 1, "c", known=False)
     clock.now_s += 1
-    assert standing.enter("d-0", "d", known=False) == Taken(displaced="a-0")
-    assert standing.enter("d-1", "d", known=False) == Taken(displaced="b-0"), "groups are alike now: the oldest of all"
+    assert standing.enter("d-0", "d", known=False) == HalfOpenSeat(displaced="a-0")
+    assert standing.enter("d-1", "d", known=False) == HalfOpenSeat(displaced="b-0"), "groups are alike now: the oldest of all"
 
 
 def test_a_group_at_its_bound_makes_room_for_itself() -> None:
@@ -52,7 +52,7 @@ def test_a_group_at_its_bound_makes_room_for_itself() -> None:
     _fill(standing, 2, "a", known=False)
     assert standing.enter("a-2", "a", known=False) is None
     clock.now_s += UNKNOWN_GRACE_S
-    assert standing.enter("a-2", "a", known=False) == Taken(displaced="a-0")
+    assert standing.enter("a-2", "a", known=False) == HalfOpenSeat(displaced="a-0")
     assert len(standing) == 3
 
 
@@ -61,7 +61,7 @@ def test_known_addresses_have_no_bound_of_their_own_and_displace_unknown_ones_at
     standing = _standing(_Clock(), per_group=4)
     _fill(standing, 4, "a", known=False)
     _fill(standing, 4, "pacs", known=True)
-    assert [standing.enter(f"more-{n}", "pacs", known=True) for n in range(4)] == [Taken(displaced=f"a-{n}") for n in range(4)]
+    assert [standing.enter(f"more-{n}", "pacs", known=True) for n in range(4)] == [HalfOpenSeat(displaced=f"a-{n}") for n in range(4)]
     assert standing.enter("a-9", "a", known=False) is None
 
 
@@ -71,9 +71,9 @@ def test_a_known_address_that_takes_every_seat_makes_room_for_another_at_once() 
     standing = _standing(clock)
     _fill(standing, 8, "wild", known=True)
     assert standing.enter("wild-8", "wild", known=True) is None
-    assert standing.enter("ct-0", "ct", known=True) == Taken(displaced="wild-0")
+    assert standing.enter("ct-0", "ct", known=True) == HalfOpenSeat(displaced="wild-0")
     clock.now_s += GRACE_S
-    assert standing.enter("wild-8", "wild", known=True) == Taken(displaced="wild-1")
+    assert standing.enter("wild-8", "wild", known=True) == HalfOpenSeat(displaced="wild-1")
 
 
 def test_what_was_displaced_counts_until_its_thread_has_ended() -> None:
@@ -83,18 +83,18 @@ def test_what_was_displaced_counts_until_its_thread_has_ended() -> None:
     _fill(standing, 2, "a", known=False)
     for number in range(2):
         clock.now_s += UNKNOWN_GRACE_S
-        assert standing.enter(f"b-{number}", "b", known=False) == Taken(displaced=f"a-{number}")
+        assert standing.enter(f"b-{number}", "b", known=False) == HalfOpenSeat(displaced=f"a-{number}")
     clock.now_s += UNKNOWN_GRACE_S
     assert standing.enter("c-0", "c", known=False) is None
     standing.leave("a-0")
-    assert standing.enter("c-0", "c", known=False) == Taken(displaced="b-0")
+    assert standing.enter("c-0", "c", known=False) == HalfOpenSeat(displaced="b-0")
 
 
 def test_who_has_left_leaves_nothing_behind() -> None:
     """A thousand that come and go, one after the other."""
     standing = _standing(_Clock(), seats=1, reserved=0)
     for number in range(1000):
-        assert standing.enter(str(number), "a", known=False) == Taken()
+        assert standing.enter(str(number), "a", known=False) == HalfOpenSeat()
         standing.leave(str(number))
         standing.leave(str(number))
     assert len(standing) == 0

@@ -11,18 +11,19 @@ from typing import Any
 
 import pytest
 from pydicom.uid import MRImageStorage
-from pynetdicom.events import Event
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
 from pynetdicom.presentation import build_context
 
-from node.dimse.admission import Admission
-from node.dimse.prompt import PromptDul
-from node.dimse.server import Server
+from node.dimse.association_policy import AssociationPolicy
+from node.dimse.receiving.accepted import AcceptedAssociation
+from node.dimse.server import ConnectionServer
+from node.dimse.services.kinds import Services
 from node.dimse.sockets import bind
-from node.dimse.stock import StockAssociation
-from node.dimse.visit import Visit
-from node.settings.config import Config, Limits, Node, Store
+from node.settings.config import Config
+from node.settings.node import Node
+from node.settings.peers import Limits
+from node.settings.store import Store
 from tests.dimse.conftest import PACS, Listen, Listening, instance, offer
 from tests.lab.program import wait_until
 from tests.lab.wire import Sender
@@ -107,36 +108,13 @@ def test_who_never_associates_is_dropped(listen: Listen, sent: bytes) -> None:
     wait_until(lambda: _served(running), 60, "another is served, which has as little time")
 
 
-def _stalled_and_dropped(listen: Listen) -> None:
+def test_who_stalls_in_a_pdu_is_dropped(listen: Listen) -> None:
+    """Half a PDU and then nothing: the slot is free again after the time-out."""
     running = listen(node=replace(_PATIENT, dimse_timeout=_MOMENT))
     with _associated(running) as connection:
         connection.sendall(struct.pack(">BBL", 0x04, 0, 1000) + b"x" * 10)
         wait_until(lambda: running.said("association.ended"), 10, "it is dropped", every_s=0.01)
     assert running.left() == []
-
-
-def test_who_stalls_in_a_pdu_is_dropped(listen: Listen) -> None:
-    """Half a PDU and then nothing: the slot is free again after the time-out."""
-    _stalled_and_dropped(listen)
-
-
-def test_who_stalls_before_anybody_noted_that_he_was_accepted_is_dropped(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The thread that accepted him comes late, on a machine with much to do: his PDU has the time of a PDU, not that of a request."""
-    heard = threading.Event()
-    hears, established = PromptDul.hears, StockAssociation._established
-
-    def hears_data(dul: PromptDul) -> None:
-        hears(dul)
-        if dul.state_machine.current_state == "Sta6":
-            heard.set()
-
-    def noted_late(served: StockAssociation, asked: Event) -> None:
-        assert heard.wait(60)
-        established(served, asked)
-
-    monkeypatch.setattr(PromptDul, "hears", hears_data)
-    monkeypatch.setattr(StockAssociation, "_established", noted_late)
-    _stalled_and_dropped(listen)
 
 
 def test_who_drips_a_pdu_byte_by_byte_is_dropped(listen: Listen) -> None:
@@ -240,7 +218,7 @@ def test_who_has_hung_up_when_its_turn_comes_costs_no_thread(tmp_path: Path) -> 
         socket.create_connection(("127.0.0.1", port), timeout=60).close()
     with socket.create_connection(("127.0.0.1", port), timeout=60) as honest:
         wait_until(lambda: _closed_by_peers(port) == 50, 30, "the kernel knows that they have hung up")
-        server = Server(sockets, Admission(config), lambda caller: came.append(caller.connection.getpeername()))
+        server = ConnectionServer(sockets, AssociationPolicy(config), lambda caller: came.append(caller.connection.getpeername()))
         server.start()
         try:
             wait_until(lambda: came, 30, "one is let in")
@@ -308,7 +286,7 @@ def test_a_defect_in_letting_in_leaves_nobody_out_after(listen: Listen, monkeypa
     running = listen()
     server = running.listener._server
     assert server is not None
-    connect = server.admission.connect
+    connect = server.policy.connect
     failures: list[Exception] = [ZeroDivisionError()]
 
     def once(*given: Any) -> object:
@@ -316,18 +294,41 @@ def test_a_defect_in_letting_in_leaves_nobody_out_after(listen: Listen, monkeypa
             raise failures.pop()
         return connect(*given)
 
-    monkeypatch.setattr(server.admission, "connect", once)
+    monkeypatch.setattr(server.policy, "connect", once)
     with _connect(running) as connection:
         assert _read_pdu(connection) == b""
     assert _served(running)
     assert [one["reason"] for one in running.said("listener.cannot_accept")] == ["ZeroDivisionError"]
 
 
+@pytest.mark.parametrize("failed", [MemoryError(), RuntimeError("can't start new thread")], ids=["no memory", "no thread"])
+def test_a_connection_without_a_thread_keeps_no_seat(listen: Listen, monkeypatch: pytest.MonkeyPatch, failed: Exception) -> None:
+    """It was let in, and there is no memory or no thread to serve it: it is closed, its seat is free, and the next is served."""
+    running = listen()
+    server = running.listener._server
+    assert server is not None
+    start = threading.Thread.start
+    failures = [failed]
+
+    def once(thread: threading.Thread) -> None:
+        if failures and thread.name.startswith("connection "):
+            raise failures.pop()
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", once)
+    with _connect(running) as connection:
+        assert _read_pdu(connection) == b""
+        assert len(server.policy._half_open) == 0
+        assert server._standing() == []
+    assert _served(running)
+    assert len(running.said("listener.cannot_accept")) == 1
+
+
 def test_an_association_that_cannot_be_told_of_keeps_no_seat(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
     """Telling that an association stands fails: its seat is free again for the next."""
     running = listen(node=Node(port=0, max_associations=1))
     with monkeypatch.context() as patch:
-        patch.setattr(Visit, "accepted", lambda *_, **__: 1 // 0)
+        patch.setattr(AcceptedAssociation, "accepted", lambda *_, **__: 1 // 0)
         with _connect(running) as connection:
             connection.sendall(_request())
             _read_pdu(connection)
@@ -336,3 +337,20 @@ def test_an_association_that_cannot_be_told_of_keeps_no_seat(listen: Listen, mon
 
 def _threads() -> list[str]:
     return [one.name for one in threading.enumerate() if one.name.startswith("connection ")]
+
+
+def test_a_defect_while_an_association_is_negotiated_holds_no_seat(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends and is told; the only seat there is is free again."""
+    running = listen(node=Node(port=0, max_associations=1))
+    one = offer()
+    with monkeypatch.context() as broken:
+        broken.setattr(Services, "contexts", lambda *_: 1 / 0)
+        with Sender(running.port, [one]) as sender:
+            assert not sender.accepted
+    assert [told["error"] for told in running.said("association.failed")] == ["ZeroDivisionError"]
+
+    def served() -> bool:
+        with Sender(running.port, [one]) as again:
+            return again.accepted and again.store(one) == 0x0000
+
+    wait_until(served, 60, "the seat is free")

@@ -8,9 +8,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage
 
 from node.blobs.folder import FolderBlobs
-from node.cli.demo_archive import ArchiveFolder
+from node.cli.demo import ArchiveFolder
 from node.dimse.listener import Listener
-from node.settings.config import Config, Node, Store
+from node.settings.config import Config
+from node.settings.node import Node
+from node.settings.store import Store
 from node.sinks.folder import FolderSink
 from node.sinks.port import Parcel
 from tests.dimse.conftest import Listen, data_set, instance
@@ -56,12 +58,12 @@ def test_an_identifier_that_climbs_names_no_file_of_the_inbox(listen: Listen, tm
     assert status in (0x0000, 0x0117, 0xA900, None)
     made = _everything(tmp_path) - before
     # beside what is kept, a receiver says that it lives, under random digits, and what it refused, under a digest
-    owed = {
+    shortfalls = {
         name
         for name in made
         if re.fullmatch(r"blobs/owed/([0-9a-f]{32}\.refused|standing/[0-9a-f]{32}(\.life|-[0-9a-f]{32}\.stands))", name)
     }
-    made -= owed | {name for name in made if name.startswith("blobs/coming/")}
+    made -= shortfalls | {name for name in made if name.startswith("blobs/coming/")}
     kept = {str(path.relative_to(tmp_path)) for path in running.kept()}
     assert made - kept == set()
     assert all(path.name.replace("-", "").removesuffix(".dcm").isalnum() for path in running.kept())

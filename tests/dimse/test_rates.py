@@ -8,10 +8,11 @@ from datetime import timedelta
 
 import pytest
 
-from node.dimse.wire import pdu
-from node.settings.config import Limits, Node
+from node.dimse.ul import pdu
+from node.settings.node import Node
+from node.settings.peers import Limits
 from tests.dimse.conftest import PACS, Listen, instance, offer
-from tests.dimse.wire.talk import request
+from tests.dimse.ul.talk import request
 from tests.lab.rejection import rejection
 from tests.lab.wire import Sender
 
@@ -61,10 +62,10 @@ def test_who_was_rejected_and_is_slow_to_hang_up_is_not_locked_out(listen: Liste
     """Ten rejected associations whose sender has not closed its connections, where three may be half-open: the next one is admitted. Those
     that wait are bounded in all, and what is beyond is closed by the node."""
     running = listen(node=Node(port=0, connections_per_address=3, acse_timeout=timedelta(seconds=_PATIENCE_S)))
-    with ExitStack() as standing:
+    with ExitStack() as shared:
         connections = []
         for _ in range(40):
-            connection = standing.enter_context(socket.create_connection(("127.0.0.1", running.port), timeout=_PATIENCE_S))
+            connection = shared.enter_context(socket.create_connection(("127.0.0.1", running.port), timeout=_PATIENCE_S))
             connection.settimeout(_PATIENCE_S)
             connection.sendall(request(calling="NOBODY"))
             assert connection.recv(10) == pdu.pack_reject(1, 1, 3)

@@ -20,7 +20,7 @@ from node.dimse.port import StoreStatus
 from node.dimse.requestor import PeerRequestor, Timeouts
 from node.dimse.sending import association
 from node.domain.errors import DeliveryError
-from node.settings.config import Peer
+from node.settings.peers import Peer
 from tests.dimse.conftest import Listen, data_set_of, instance
 from tests.lab.loopback import free_port
 

@@ -16,8 +16,9 @@ from ipaddress import ip_network
 
 import pytest
 
-from node.settings.config import Node, Peer
-from node.settings.security import ClientCertificate, TlsListener
+from node.settings.node import Node
+from node.settings.peers import Peer
+from node.settings.tls import ClientCertificate, TlsListener
 from node.settings.trusted_proxies import TrustedProxies
 from tests.dimse.conftest import PACS, Listen, Listening
 from tests.lab.certificates import Authority

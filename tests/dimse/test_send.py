@@ -60,6 +60,7 @@ def _bomb(path: Path, megabytes: int, *, members: int = 1) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_zip_that_unpacks_to_far_more_than_its_size_is_refused(
     listen: Listen, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,12 +12,11 @@ import pytest
 from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian, MRImageStorage
 
 from node.dimse.errors import NotAFile
-from node.dimse.outgoing import outgoing
 from node.dimse.port import StoreStatus
 from node.dimse.requestor import PeerRequestor, Timeouts
-from node.dimse.sending.parcel import Ready, window
+from node.dimse.sending.outgoing import Ready, outgoing, window
 from node.domain.errors import DeliveryError
-from node.settings.config import May, Peer
+from node.settings.peers import May, Peer
 from tests.dimse.conftest import Listen, data_set_of, instance
 from tests.lab.acceptor import PATIENCE_S, Conversation, Stored, accepting
 from tests.lab.program import wait_until
@@ -25,10 +24,18 @@ from tests.lab.program import wait_until
 ABORT, RELEASE_RQ, RELEASE_RP = 7, 5, 6
 
 
-def _requestor(port: int, *, idle_s: float = 0.0, dimse_s: float = PATIENCE_S, may: frozenset[May] = frozenset()) -> PeerRequestor:
-    peer = Peer(name="archive", ae_title="ARCHIVE", host="127.0.0.1", port=port, may=may)
+def _requestor(
+    port: int,
+    *,
+    idle_s: float = 0.0,
+    dimse_s: float = PATIENCE_S,
+    may: frozenset[May] = frozenset(),
+    called: str = "ARCHIVE",
+    calling: str = "HILUM",
+) -> PeerRequestor:
+    peer = Peer(name="archive", ae_title=called, host="127.0.0.1", port=port, may=may)
     timeouts = Timeouts(connect_s=PATIENCE_S, acse_s=PATIENCE_S, dimse_s=dimse_s)
-    return PeerRequestor(peer, calling_ae="HILUM", timeouts=timeouts, idle_s=idle_s)
+    return PeerRequestor(peer, calling_ae=calling, timeouts=timeouts, idle_s=idle_s)
 
 
 def _files(folder: Path, count: int, *, sop_class: str = MRImageStorage, pixels: bytes = b"\1\2" * 64) -> list[str]:
@@ -346,9 +353,7 @@ def test_what_was_passed_over_is_told_however_the_association_ends(tmp_path: Pat
 def test_parcel_after_parcel_over_one_association(listen: Listen, tmp_path: Path) -> None:
     """Three calls, one association; closing the requestor releases it."""
     running = listen()
-    requestor = _requestor(running.port, idle_s=PATIENCE_S)
-    requestor._peer = Peer(name="node", ae_title="HILUM", host="127.0.0.1", port=running.port)
-    requestor._calling_ae = "PACS"
+    requestor = _requestor(running.port, idle_s=PATIENCE_S, called="HILUM", calling="PACS")
     for number in range(3):
         assert all(one.accepted for one in requestor.store(_files(tmp_path / str(number), 2)))
     assert len(running.said("association.accepted")) == 1
@@ -450,7 +455,7 @@ def test_a_process_that_ends_releases_what_stands_idle(listen: Listen, tmp_path:
     program = (
         "import sys\n"
         "from node.dimse.requestor import PeerRequestor\n"
-        "from node.settings.config import Peer\n"
+        "from node.settings.peers import Peer\n"
         "peer = Peer(name='node', ae_title='HILUM', host='127.0.0.1', port=int(sys.argv[1]))\n"
         "print(PeerRequestor(peer, calling_ae='PACS', idle_s=60).store([sys.argv[2]])[0].status)\n"
     )

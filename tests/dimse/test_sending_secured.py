@@ -11,8 +11,8 @@ from pynetdicom.sop_class import Verification
 
 from node.dimse.requestor import PeerRequestor, Timeouts
 from node.domain.errors import DeliveryError
-from node.settings.config import Peer
-from node.settings.security import PeerTls, User
+from node.settings.peers import Peer
+from node.settings.tls import PeerTls, User
 from tests.dimse.conftest import data_set_of, instance
 from tests.lab.certificates import Authority, Identity
 from tests.lab.dcmtk import StoreScp

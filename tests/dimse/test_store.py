@@ -13,10 +13,10 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE
 from pynetdicom.association import Association
 
-from node.blobs.errors import DiskFailed
-from node.blobs.inbox import FolderInbox
-from node.dimse.port import Reception
-from node.settings.config import Durability
+from node.domain.instance import Reception
+from node.settings.store import Durability
+from node.spool.inbox import FolderInbox
+from node.spool.room import DiskFailed
 from tests.dimse.conftest import Listen, Listening, data_set, data_set_of, instance, offer
 from tests.lab.program import wait_until
 from tests.lab.rejection import rejection
@@ -135,8 +135,8 @@ def test_a_command_for_another_class_than_the_contexts_is_refused(listen: Listen
     """0xA900: presentation contexts that are mixed up are the sender's defect, not a way around negotiation."""
     running = listen()
     dataset = instance()
-    claim = offer(dataset)
-    with Sender(running.port, [claim]) as sender:
+    requestor = offer(dataset)
+    with Sender(running.port, [requestor]) as sender:
         sender.context = lambda offer: 1  # type: ignore[method-assign]
         assert sender.store(offer(dataset, sop_class_uid=uid.CTImageStorage)) == 0xA900
     assert running.left() == []
@@ -253,9 +253,11 @@ def test_an_abort_in_the_middle_of_an_instance_leaves_nothing(listen: Listen) ->
 
 def test_who_is_woken_is_so_after_the_bytes_are_there(tmp_path: Path) -> None:
     """Whoever is woken finds the instance."""
-    from node.blobs.inbox import FolderInbox
     from node.dimse.listener import Listener
-    from node.settings.config import Config, Node, Store
+    from node.settings.config import Config
+    from node.settings.node import Node
+    from node.settings.store import Store
+    from node.spool.inbox import FolderInbox
 
     found: list[int] = []
     inbox = FolderInbox(tmp_path, min_free_bytes=0, kept=lambda: found.append(len(inbox.waiting(10))))

@@ -11,9 +11,9 @@ import pytest
 from pydicom.uid import MRImageStorage
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
 
-from node.dimse.wire import command, pdu
+from node.dimse.ul import command, pdu
 from tests.dimse.conftest import Listen, Listening, instance, offer
-from tests.dimse.wire.talk import RELEASE, STORE, cancel, echo, next_pdu, request, store, stored, talk, understood
+from tests.dimse.ul.talk import RELEASE, STORE, cancel, echo, next_pdu, request, store, stored, talk, understood
 from tests.lab.program import wait_until
 from tests.lab.wire import Offer, Sender
 

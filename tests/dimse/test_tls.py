@@ -18,10 +18,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from node.dimse import tls
-from node.dimse.claim import Certificate
-from node.dimse.tls_errors import NotPrivate, PeerUntrusted, TlsUnusable
-from node.observe.refusals import Refusals
-from node.settings.security import ClientCertificate, PeerTls, TlsListener, TlsProfile
+from node.dimse.requestor_identity import Certificate
+from node.dimse.tls import PeerUntrusted, TlsUnusable
+from node.observe.security import Refusals
+from node.settings.secrets import NotPrivate
+from node.settings.tls import ClientCertificate, PeerTls, TlsListener, TlsProfile
 from tests.lab.certificates import Authority, Identity, openssl
 from tests.lab.needs import program
 

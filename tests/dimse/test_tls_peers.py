@@ -1,4 +1,4 @@
-"""Associations over TLS, in and out, against DCMTK, Orthanc and pynetdicom; each way in over the fast path and over the stock one."""
+"""Associations over TLS, in and out, against DCMTK, Orthanc and pynetdicom."""
 
 import contextlib
 import socket
@@ -16,13 +16,14 @@ from pynetdicom.pdu_primitives import UserIdentityNegotiation
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import Verification
 
+from node.dicom.header import read_header
 from node.dimse.errors import PeerRejected
 from node.dimse.requestor import PeerRequestor
-from node.dimse.tls_errors import PeerUntrusted
+from node.dimse.tls import PeerUntrusted
 from node.domain.errors import DeliveryError
-from node.flow.header import read_header
-from node.settings.config import Node, Peer
-from node.settings.security import CertificateRule, ClientCertificate, PeerTls, TlsListener, User
+from node.settings.node import Node
+from node.settings.peers import Peer
+from node.settings.tls import CertificateRule, ClientCertificate, PeerTls, TlsListener, User
 from tests.dimse.conftest import PACS, Listen, Listening, data_set_of, instance
 from tests.lab import dcmtk
 from tests.lab.certificates import Authority, Identity
@@ -118,7 +119,7 @@ def test_peers_of_one_title_and_address_are_told_apart_in_what_is_kept(
     listen: Listen, node: Node, proved: Peer, authority: Authority, pacs: Identity, tmp_path: Path
 ) -> None:
     """What the certificate decided at the door is in the file, for settling and routing to go by."""
-    moved = authority.signs("pacs of the other house")
+    moved = authority.signs("pacs of the other site")
     other = replace(PACS, name="pacs-2", certificate=CertificateRule(subjects=(moved.subject(),)))
     running = listen(node=node, peers=(proved, other))
     paths = _series(tmp_path / "series", 2)

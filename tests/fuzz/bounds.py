@@ -10,32 +10,35 @@ MOST_BYTES: Final = 12288
 """Of one input: DCMTK asks for an association in 9,499. Longer ones only repeat what shorter ones show, and take longer."""
 SHORTER: Final = {"pdus": 1024, "commands": 1024, "metas": 1024}
 """Where every branch is reached with less, and time is better spent on more inputs."""
-_WIRE: Final = ("node.dimse.wire",)
-_SENDING: Final = (*_WIRE, "node.dimse.sending")
+_UPPER_LAYER: Final = ("node.dimse.ul",)
+_SENDING: Final = (*_UPPER_LAYER, "node.dimse.sending")
 _NEGOTIATION: Final = ("pynetdicom.pdu", "pynetdicom.pdu_items", "pynetdicom.utils")
 MODULES: Final = {
-    "pdus": _WIRE,
-    "commands": _WIRE,
+    "pdus": _UPPER_LAYER,
+    "commands": _UPPER_LAYER,
     "messages": _SENDING,
-    "accepts": ("node.dimse.sending.negotiation", *_NEGOTIATION),
-    "requests": ("node.dimse.wire.negotiation", *_NEGOTIATION),
+    "accepts": ("node.dimse.ul.negotiation", *_NEGOTIATION),
+    "requests": ("node.dimse.ul.negotiation", *_NEGOTIATION),
     "dialogues": _SENDING,
-    "visits": (*_WIRE, "node.dimse.visit", "node.dimse.peek"),
-    "peeks": ("node.dimse.peek",),
-    "headers": ("node.flow.elements", "node.flow.inflating", "node.flow.header", "node.flow.values", "node.domain.characters"),
+    "associations": (
+        *(*_UPPER_LAYER, "node.dimse.receiving", "node.dicom.peek"),
+        *("node.dimse.services", "node.dimse.commitment_data"),
+    ),
+    "peeks": ("node.dicom.peek",),
+    "headers": ("node.dicom.elements", "node.dicom.inflating", "node.dicom.part10", "node.dicom.header", "node.dicom.values"),
     "series": (
         *("inference.imaging.assemble", "inference.imaging.header", "inference.imaging.identity", "inference.imaging.diffusion"),
         *("inference.imaging.axes", "inference.imaging.dimensions", "inference.imaging.geometry", "inference.imaging.groups"),
         *("inference.imaging.single", "inference.imaging.slices", "inference.imaging.subjects", "inference.imaging.tags"),
         *("inference.imaging.sop_classes", "inference.imaging.nuclear", "inference.imaging.moving", "inference.imaging.decode"),
     ),
-    "matches": ("node.dimse.counting",),
-    "metas": ("node.dimse.outgoing",),
+    "matches": ("node.dimse.sending.queries",),
+    "metas": ("node.dimse.sending.outgoing", "node.dicom.elements"),
     "jpegs": ("inference.imaging.jpeg_extended",),
 }
 """By target, in the order in which they run."""
 GROUPS: Final = {
-    "wire": ("pdus", "commands", "messages", "accepts", "requests", "dialogues", "visits"),
+    "wire": ("pdus", "commands", "messages", "accepts", "requests", "dialogues", "associations"),
     "header": ("headers",),
     "data set": ("peeks", "metas"),
     "series": ("series",),

@@ -31,8 +31,8 @@ from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
 
 from node.dimse.requestor import PeerRequestor
-from node.dimse.wire import pdu
-from node.settings.config import May, Peer
+from node.dimse.ul import pdu
+from node.settings.peers import May, Peer
 from tests.fuzz.targets import CORPUS, SYNTAXES
 from tests.lab.dcmtk import DcmQrScp, StoreScp, dcmsend, echoscu, storescu
 from tests.lab.loopback import loopback_only
@@ -223,7 +223,7 @@ def inputs(recorded: Sequence[Recorded]) -> Iterator[tuple[str, bytes]]:
                 elif unit[0] == pdu.PduType.P_DATA:
                     yield from (("commands", bytes(each.fragment)) for each in pdu.pdvs(unit[pdu.HEAD_BYTES :]) if each.is_command)
             rest = b"".join(unit for unit in units if unit[0] > pdu.PduType.ASSOCIATE_RJ)[:_MOST_BYTES]
-            yield ("dialogues" if is_answer else "visits"), b"\xff" + rest
+            yield ("dialogues" if is_answer else "associations"), b"\xff" + rest
 
 
 def _units(said: bytes) -> Iterator[bytes]:

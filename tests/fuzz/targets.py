@@ -6,6 +6,7 @@
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -20,28 +21,36 @@ from inference.imaging.jpeg_extended import decode_extended
 from inference.imaging.subject import Takes
 from inference.imaging.subjects import Parts, subjects
 from inference.imaging.volume import Volume
-from node.dimse.admission import Admitted
-from node.dimse.claim import Claim
-from node.dimse.contexts import accepted_contexts
-from node.dimse.counting import FIND, count_instances, count_series, finding, holds_instance
-from node.dimse.errors import NotADataset, OtherInstance
-from node.dimse.outgoing import meta_texts
-from node.dimse.peek import Peek
-from node.dimse.port import NothingOwed, Reception
-from node.dimse.sending.association import Association, Ended
-from node.dimse.sending.connection import Connection
-from node.dimse.sending.incoming import Incoming
-from node.dimse.sending.negotiation import Agreed, accepted
+from node.dicom.header import parse, sender
+from node.dicom.part10 import take_apart
+from node.dicom.peek import NotADataset, OtherInstance, Peek
+from node.dimse.association_policy import Admitted
+from node.dimse.port import NoShortfalls
+from node.dimse.receiving.accepted import AcceptedAssociation
+from node.dimse.receiving.association import AcceptorAssociation, AcceptorDeadlines
+from node.dimse.requestor_identity import RequestorIdentity
+from node.dimse.sending.association import Association, AssociationEnded
 from node.dimse.sending.opening import Timeouts
-from node.dimse.visit import Visit
-from node.dimse.wire import command, negotiation, pdu
-from node.dimse.wire.association import FastAssociation
-from node.dimse.wire.patience import Patience
-from node.dimse.wire.pdu import Malformed
+from node.dimse.sending.outgoing import meta_texts
+from node.dimse.sending.queries import FIND, count_instances, count_series, finding, holds_instance
+from node.dimse.services.commitment import KIND as COMMITMENT
+from node.dimse.services.commitment import CommitmentProvider
+from node.dimse.services.kinds import KINDS, Services
+from node.dimse.services.port import ListenerParts
+from node.dimse.shared_limits import Seat
+from node.dimse.ul import command, negotiation, pdu
+from node.dimse.ul.connection import PduConnection
+from node.dimse.ul.message import MessageReader
+from node.dimse.ul.negotiation import Agreed, accepted
+from node.dimse.ul.pdu import Malformed
+from node.domain.commitment import PUSH_MODEL, Commitment, Report, Request
 from node.domain.context import Context
-from node.flow.elements import take_apart
-from node.flow.header import parse, sender
-from node.settings.config import Limits, May
+from node.domain.instance import Reception
+from node.settings.config import Config, SinkSettings
+from node.settings.node import Node
+from node.settings.peers import Limits, May, Peer
+from node.settings.store import Store
+from node.sinks.dimse import Dimse
 from tests.fuzz.bounds import MOST_BYTES
 
 CORPUS: Final = Path(__file__).with_name("corpus")
@@ -104,13 +113,13 @@ def commands(data: bytes) -> None:
 
 def messages(data: bytes) -> None:
     """The P-DATA-TFs of one message, put together; what is taken is bounded."""
-    incoming = Incoming()
+    incoming = MessageReader()
     with suppress(Malformed):
         for body in _bodies(data):
             whole = incoming.take(body)
             if whole is not None:
                 assert len(whole[1]) <= len(data), "no byte comes from nowhere"
-                incoming = Incoming()
+                incoming = MessageReader()
 
 
 def _bodies(data: bytes) -> Iterator[bytes]:
@@ -129,14 +138,53 @@ def accepts(data: bytes) -> None:
         assert 512 <= agreed.most_bytes <= 1 << 20, "a length that data sets can be sent in"
 
 
+class _Slips:
+    """Keeps requests and reports of storage commitment, in place of a folder."""
+
+    def __init__(self) -> None:
+        self.kept: list[Request | Report] = []
+
+    def keep(self, one: Request | Report) -> None:
+        """It is there."""
+        self.kept.append(one)
+
+
+_PEER: Final = Peer(name="pacs", ae_title="PACS", host="127.0.0.1", port=0, may=frozenset(May))
+_CONFIG: Final = Config(
+    path=CORPUS,
+    digest="",
+    node=Node(port=0),
+    store=Store(journal="", blobs=CORPUS),
+    models=CORPUS,
+    peers={"pacs": _PEER},
+    sinks={"archive": SinkSettings(name="archive", destination=Dimse(peer="pacs"), commitment=Commitment.WANTED)},
+)
+
+
+def _commitment(commitments: _Slips) -> CommitmentProvider:
+    """For a peer that may ask this node to commit, and is asked to itself."""
+    return CommitmentProvider(_CONFIG, commitments, flush=lambda _: True, on_kept=lambda: None)
+
+
+_ADMITTED: Final = Admitted(peer=_PEER, seat=Seat(at=0), may=frozenset(May), limits=Limits())
+
+
+def _services(intake: "_Associations", commitment: CommitmentProvider) -> Services:
+    parts = ListenerParts(config=_CONFIG, intake=intake, commitments=None, on_commitment=lambda: None)
+    return Services(parts, [replace(kind, open=lambda _: commitment) if kind is COMMITMENT else kind for kind in KINDS])
+
+
 def requests(data: bytes) -> None:
-    """An A-ASSOCIATE-RQ, as the fast path decodes it; what is taken can be answered, and accepts nothing that was not proposed."""
+    """An A-ASSOCIATE-RQ, as the node decodes it; what is taken can be answered, and accepts nothing that was not proposed."""
     with suppress(Malformed):
         asked = negotiation.read_request(data)
         if not asked.titled:
             return  # it is rejected, and never answered by a codec
         answer = negotiation.accept(
-            asked, accepted_contexts(store=True, echo=True, syntaxes=None), most_bytes=131072, confirms_user=asked.identity is not None
+            asked,
+            _services(_Associations(), _commitment(_Slips())).contexts(_ADMITTED),
+            most_bytes=131072,
+            confirms_user=asked.identity is not None,
         )
         proposed = {(context.context_id, str(context.abstract_syntax)) for context in asked.contexts}
         assert {(number, context.abstract_syntax) for number, context in answer.contexts.items()} <= proposed, "as proposed"
@@ -158,19 +206,17 @@ class _Script:
         portion, self._said = self._said[:most], self._said[most:]
         return portion
 
-    def recv_into(self, room: memoryview) -> int:
+    def recv_into(self, room: memoryview, *_: int) -> int:
         """The next portion, into the room that there is."""
         came = self.recv(min(self._portion, len(room)))
         room[: len(came)] = came
         return len(came)
 
-    def sendmsg(self, pieces: list[bytes]) -> int:
-        """Takes all."""
-        return sum(map(len, pieces))
-
-    def sendall(self, data: bytes) -> None:
+    def sendmsg(self, pieces: list[bytes], *_: object) -> int:
         """Takes all, and remembers it."""
-        self.told += data
+        told = b"".join(pieces)
+        self.told += told
+        return len(told)
 
     def admitted(self) -> None:
         """Is somebody from now on."""
@@ -191,7 +237,7 @@ class _Script:
 
 def dialogues(data: bytes) -> None:
     """Everything that a peer may say once an association stands, to this node as requestor; it ends, one way or the other."""
-    connection = Connection(_Script(data[1:], data[0] if data else 1), most_bytes=MOST_BYTES)  # type: ignore[arg-type]
+    connection = PduConnection(_Script(data[1:], data[0] if data else 1))  # type: ignore[arg-type]
     association = Association(
         connection, CONTEXTS, Agreed(contexts={CONTEXTS[4]: 9}, most_bytes=16384), Timeouts(connect_s=1, acse_s=1, dimse_s=1)
     )
@@ -200,7 +246,7 @@ def dialogues(data: bytes) -> None:
             association.echo(9)
         association.find(9, "1.2.840.10008.5.1.4.1.2.2.1", b"")
         association.stands()
-    except Ended:
+    except AssociationEnded:
         assert not association.open, "who is told that it ended finds it ended"
     association.release()
     assert not association.open, "released is ended"
@@ -228,14 +274,18 @@ class _Kept:
         self.abandoned += 1
 
 
-class _Visits:
+class _Associations:
     """Who lets the association in, and keeps what it stores; in place of an admission and an inbox."""
 
     def __init__(self) -> None:
         self.intake = self
-        self.owed = NothingOwed()
+        self.shortfalls = NoShortfalls()
         self.instances: list[_Kept] = []
         self.flushed = self.left = 0
+
+    def crowded(self) -> str | None:
+        """There is room."""
+        return None
 
     def begin(self, reception: Reception) -> _Kept:
         """Room for everybody who has a UID."""
@@ -256,37 +306,43 @@ class _Visits:
         self.left += 1
 
 
-class _Established(FastAssociation):
+class _Established(AcceptorAssociation):
     """An association that stands already, in whatever presentation context its peer likes."""
 
-    def _associate(self) -> Visit:
-        claim = Claim(called="HILUM", calling="PACS", address="127.0.0.1")
-        admitted = Admitted(peer=None, seat=None, may=frozenset(May), limits=Limits())  # type: ignore[arg-type]
+    def _associate(self) -> AcceptedAssociation:
+        requestor = RequestorIdentity(called="HILUM", calling="PACS", address="127.0.0.1")
         self._contexts = _ANY_CONTEXT
         self._most_bytes = MOST_BYTES
         self._fragment_bytes = 64
-        return Visit(self._visits, admitted, claim)
+        return AcceptedAssociation(self._associations, _ADMITTED, requestor)
 
 
-_ANY_CONTEXT: Final = {number: negotiation.Context(SOP_CLASS, SYNTAXES[number // 2 % 3]) for number in range(1, 256, 2)}
-_PATIENCE: Final = Patience(acse_s=1, dimse_s=1, idle_s=1)
+_ANY_CONTEXT: Final = {
+    number: negotiation.AcceptedContext(SOP_CLASS if number < 128 else PUSH_MODEL, SYNTAXES[number // 2 % 3]) for number in range(1, 256, 2)
+}
+_DEADLINES: Final = AcceptorDeadlines(acse_s=1, dimse_s=1, idle_s=1)
 
 
-def visits(data: bytes) -> None:
-    """Everything that a sender may say once an association stands, to the fast path; what is answered 0x0000 is kept, and nothing else."""
-    peer, seen = _Script(data[1:], data[0] if data else 1), _Visits()
+def associations(data: bytes) -> None:
+    """Everything that a sender may say once an association stands; what is answered 0x0000 is kept, and nothing else."""
+    peer, seen, commitments = _Script(data[1:], data[0] if data else 1), _Associations(), _Slips()
+    commitment = _commitment(commitments)
     with capture_logs() as events:
-        association = _Established(peer, seen, _PATIENCE, caller=peer, certificate=None)  # type: ignore[arg-type]
+        services = _services(seen, commitment)
+        association = _Established(peer, seen, services, _DEADLINES, caller=peer, certificate=None)  # type: ignore[arg-type]
         association.serve()
-    failed = [one for one in events if one["event"] == "instance.failed"]
+    failed = [one for one in events if one["event"] in ("instance.failed", "commitment.failed")]
     assert not failed, failed
     assert all(one.kept + one.abandoned == 1 for one in seen.instances), "each instance is kept or abandoned, once"
     assert (seen.flushed, seen.left) == (1, 1), "the association is left once"
-    assert sum(one.kept for one in seen.instances) == _successes(peer.told), "0x0000 for each that is kept"
+    assert sum(one.kept for one in seen.instances) == _successes(peer.told, command.Field.C_STORE_RSP), "0x0000 for each that is kept"
+    taken = _successes(peer.told, command.Field.N_ACTION_RSP, command.Field.N_EVENT_REPORT_RSP)
+    assert len(commitments.kept) == taken, "0x0000 for each request and report that is kept"
+    assert commitment.budget.size_bytes == 0, "what it held is given back"
 
 
-def _successes(told: bytes) -> int:
-    """How many C-STORE-RSPs say 0x0000, of what a peer was told in fragments of any length."""
+def _successes(told: bytes, *fields: command.Field) -> int:
+    """How many responses of these kinds say 0x0000, of what a peer was told in fragments of any length."""
     found, at, fragments = 0, 0, b""
     while at < len(told):
         kind, length = pdu.head(told, at)
@@ -297,7 +353,7 @@ def _successes(told: bytes) -> int:
             fragments += bytes(one.fragment)
             if one.is_last:
                 answer = command.decode(fragments)
-                found += (answer.field, answer.status) == (command.Field.C_STORE_RSP, 0x0000)
+                found += answer.field in fields and answer.status == 0x0000
                 fragments = b""
     return found
 
@@ -447,7 +503,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "accepts": accepts,
     "requests": requests,
     "dialogues": dialogues,
-    "visits": visits,
+    "associations": associations,
     "peeks": peeks,
     "headers": headers,
     "series": series,

@@ -27,18 +27,18 @@ _PAUSE_S = 0.5
 """Between two commands, about what an interpreter takes to start: a node is asked no more often than by the command itself."""
 _IMPORTED = (
     "node.assembly.compose",
+    "node.assembly.configuration",
     "node.cli.job_page",
     "node.cli.jobs",
     "node.cli.main",
     "node.cli.passport",
     "node.cli.screen",
     "node.cli.studies",
-    "node.journal.sql",
+    "node.journal.journal",
     "node.observe.events",
     "node.records.jobs",
     "node.records.passport",
     "node.records.studies",
-    "node.settings.load",
 )
 
 

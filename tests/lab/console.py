@@ -4,9 +4,9 @@ import contextlib
 
 import psutil
 
-from node.console.passwords import hashed
+from node.console.access import hashed
 from node.domain.account import Account, Role
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
 from tests.lab.node import Node
 from tests.lab.program import wait_until
 
@@ -16,9 +16,9 @@ _PATIENCE_S = 120
 
 def let_in(node: Node, name: str, role: Role) -> None:
     """As `hilum console users add` does, which asks a person for the password."""
-    journal = SqlJournal.open(f"sqlite:{node.folder / 'hilum.db'}")
+    journal = Journal.open(f"sqlite:{node.folder / 'hilum.db'}")
     try:
-        journal.open_account(Account(name=name, role=role, password=hashed(PASSWORD), created_at=journal.now()))
+        journal.accounts.open(Account(name=name, role=role, password=hashed(PASSWORD), created_at=journal.now()))
     finally:
         journal.close()
 

@@ -45,6 +45,11 @@ def echoscu(port: int, *, called: str = "HILUM", calling: str = "PACS", options:
     return _run("echoscu", "-v", "-to", "10", *options, "-aet", calling, "-aec", called, "127.0.0.1", str(port))
 
 
+def findscu(port: int, *keys: str, called: str = "HILUM", calling: str = "PACS") -> Said:
+    """C-FIND with these keys, study root."""
+    return _run("findscu", "-S", "-aet", calling, "-aec", called, *(part for key in keys for part in ("-k", key)), "127.0.0.1", str(port))
+
+
 def storescu(port: int, *paths: Path, called: str = "HILUM", calling: str = "PACS", options: Sequence[str] = ()) -> Said:
     """C-STORE of the given files, one association, in the transfer syntax that `options` propose (`-xs`, `-xv`, `-xr`, …)."""
     return _run("storescu", "-v", "-to", "10", *options, "-aet", calling, "-aec", called, "127.0.0.1", str(port), *paths)

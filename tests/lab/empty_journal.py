@@ -1,10 +1,10 @@
-"""A journal at the present schema without a row, migrated once a process and copied: the migrations have tests of their own."""
+"""A journal at the present schema without a row, made once a process and copied: making one has tests of its own."""
 
 import tempfile
 from functools import cache
 from pathlib import Path
 
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
 
 
 def make(url: str) -> str:
@@ -13,14 +13,14 @@ def make(url: str) -> str:
     if kind == "sqlite" and not Path(path).exists():
         copy = Path(f"{path}.copy")
         copy.parent.mkdir(parents=True, exist_ok=True)  # as opening one does
-        copy.write_bytes(_migrated())
+        copy.write_bytes(_made())
         copy.rename(path)
     return url
 
 
 @cache
-def _migrated() -> bytes:
+def _made() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "empty.db"
-        SqlJournal.open(f"sqlite:{path}").close()
+        Journal.open(f"sqlite:{path}").close()
         return path.read_bytes()

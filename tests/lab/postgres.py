@@ -159,12 +159,13 @@ class Postgres:
 
     # ---- its databases
 
-    def database(self, *, socket: bool = False) -> str:
+    def database(self, *, socket: bool = False, encoding: str = "UTF8") -> str:
         """The URL of a new, empty database of the node's role; by the socket also from another network namespace."""
         self._databases += 1
         name = f"journal_{self._databases}"
         with self.admin() as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(_ROLE)))
+            made = sql.SQL("CREATE DATABASE {} OWNER {} ENCODING {} LOCALE 'C' TEMPLATE template0")
+            connection.execute(made.format(sql.Identifier(name), sql.Identifier(_ROLE), sql.Literal(encoding)))
         return self.address(name, socket=socket)
 
     def address(self, database: str, *, socket: bool = False, password: str | None = PASSWORD) -> str:

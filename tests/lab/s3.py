@@ -20,7 +20,7 @@ from typing import Self
 
 from node.blobs.bucket import BucketBlobs
 from node.blobs.cache import Cache
-from node.settings.config import Bucket
+from node.settings.store import Bucket
 from tests.lab.cache import alone_in
 from tests.lab.loopback import free_port, outside
 from tests.lab.needs import absent, program

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from node.dimse.port import Intake, Reception
+from node.dimse.port import Intake
+from node.domain.instance import Reception
 
 _LIFE = ".life"
 

@@ -11,12 +11,11 @@ import pytest
 from inference.imaging.assemble import one_frame_of_reference
 from inference.imaging.errors import MixedFrameOfReference, MixedIdentity
 from inference.imaging.identity import Identity, one_identity
-from node.domain.header import Header
-from node.domain.instance import HeldFor, Sender
+from node.domain.instance import Header, HeldFor, Sender
 from node.domain.patient import Patient, patient_of
-from node.flow.whose import Trust, added, newcomer
-from node.journal.held_port import SeriesKnown
-from node.settings.config import Peer
+from node.flow.identity_check import SenderTrust, added, newcomer
+from node.journal.port import SeriesKnown
+from node.settings.peers import Peer
 from tests.meaning.table import THINGS, Cell, End, Group, How, every_cell, every_triple, row_of, rows
 
 PEERS = {name: Peer(name=name, ae_title=name.upper(), host=f"10.0.0.{number}", port=0) for number, name in enumerate(("ct1", "pacs"), 1)}
@@ -44,7 +43,7 @@ class Intake:
 
     def __init__(self) -> None:
         self.counts, self.held = defaultdict(list), []
-        self._trust = Trust(PEERS)
+        self._trust = SenderTrust(PEERS)
         self._series: dict[str, SeriesKnown] = {}
         self._patients: dict[str, set[Patient]] = defaultdict(set)
 
@@ -66,7 +65,7 @@ class Intake:
 
 def _place(group: Group, number: int) -> tuple[str, str]:
     """Study and series of a slice. Where it has none the node derives them: a study from its frame of reference or from itself, a series
-    from its study (node.flow.header)."""
+    from its study (node.dicom.header)."""
     study = SAID["study"].get(group["study"]) or f"2.25.1.{SAID['frame'][group['frame']] or number}"
     return study, SAID["series"].get(group["series"]) or f"2.25.2.{study}"
 
@@ -130,6 +129,7 @@ def _is_right(found: list[End], right: list[End]) -> bool:
     return all(one is other or (other is End.APART and one is End.HELD) for one, other in zip(found, right, strict=True))
 
 
+@pytest.mark.slow
 def test_every_cell_comes_to_its_right_end() -> None:
     """15,625 cells; those that do not are listed."""
     wrong = [f"{cell}: {found}, right is {right}" for cell in every_cell() if not _is_right(found := _ends(cell), right := _right(cell))]
@@ -159,4 +159,4 @@ def test_slices_of_two_patients_are_held_whoever_sends_them(patient: How) -> Non
     group = Group((How.SAME, patient, How.SAME, How.SAME, How.SAME, How.SAME))
     known = SeriesKnown(first=SENDERS[How.SAME], marks=frozenset({newcomer(SENDERS[How.SAME], "1.2", {"PatientID": ("4711",)}).mark}))
     header: Header = {"PatientID": (said,) if (said := SAID["patient"][group["patient"]]) else ()}
-    assert added(newcomer(SENDERS[How.SAME], "1.2", header), Trust(PEERS), known, ()) is HeldFor.IDENTITY
+    assert added(newcomer(SENDERS[How.SAME], "1.2", header), SenderTrust(PEERS), known, ()) is HeldFor.IDENTITY

@@ -4,7 +4,6 @@ rewrites but the other encoding, as peers send them. One node, one start; each c
 Counted are the reports that were delivered: which instances each refers to, whose these are, what it measured, and how often it came.
 """
 
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,10 +14,11 @@ from pydicom import Dataset, dcmread
 
 from node.domain.instance import Standing
 from node.domain.state import ArrivalState, DeliveryState, JobState
-from node.flow.series import contents
 from node.flow.settle import complete_now
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
+from node.routing.series import contents
 from tests.lab.node import Node, configuration, hilum
+from tests.lab.program import Late, wait_until
 from tests.meaning.scenes import WHO, Scene, Sent, addition, rewrite, sum_cm3
 from tests.meaning.table import every_triple, rewrites
 
@@ -79,19 +79,24 @@ def _store(node: Node, calling: str, sent: Sequence[Sent]) -> None:
     assert said.code == 0, said.out[-2000:] + said.err
 
 
-def _wait(node: Node, journal: SqlJournal, folder: Path) -> None:
+def _wait(node: Node, journal: Journal, folder: Path) -> None:
     """Until everything is in the journal, complete, routed, analysed and delivered, or has ended otherwise."""
-    until = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < until:
-        idle = not any(one.suffix == ".dcm" for one in (folder / "blobs" / "inbox").iterdir())
-        for arrival in journal.arrivals(states=(ArrivalState.RECEIVED,), limit=1000) if idle else ():
+
+    def idle() -> bool:
+        if any(one.suffix == ".dcm" for one in (folder / "blobs" / "inbox").iterdir()):
+            return False
+        for arrival in journal.arrivals.find(states=(ArrivalState.RECEIVED,), limit=1000):
             complete_now(journal, arrival, journal.now())
-        idle = idle and not journal.arrivals(states=(ArrivalState.RECEIVED, ArrivalState.COMPLETE), limit=1)
-        idle = idle and not journal.jobs(states=_ACTIVE, limit=1) and not journal.deliveries(states=(DeliveryState.WAITING,), limit=1)
-        if idle:
-            return
-        time.sleep(0.5)
-    raise AssertionError(f"not done in {_PATIENCE_S} s; the end of the events:\n{node.log.read_text()[-3000:]}")
+        return not (
+            journal.arrivals.find(states=(ArrivalState.RECEIVED, ArrivalState.COMPLETE), limit=1)
+            or journal.jobs.find(states=_ACTIVE, limit=1)
+            or journal.deliveries.find(states=(DeliveryState.WAITING,), limit=1)
+        )
+
+    try:
+        wait_until(idle, _PATIENCE_S, "everything has ended", every_s=0.5)
+    except Late as late:
+        raise AssertionError(f"{late}; the end of the events:\n{node.log.read_text()[-3000:]}") from late
 
 
 def _named(item: Dataset, keyword: str) -> Iterator[str]:
@@ -108,20 +113,20 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Scene], list[
     scenes = _scenes()
     sent = [one for scene in scenes for one in scene.sent]
     with Node(_settings(folder), folder) as node:
-        journal = SqlJournal.open(f"sqlite:{folder / 'hilum.db'}")
+        journal = Journal.open(f"sqlite:{folder / 'hilum.db'}")
         for wave in (0, 1):
             _send(node, [one for one in sent if one.wave == wave])
             _wait(node, journal, folder)
         became: dict[str, set[str]] = defaultdict(set)
         uids = {one.uid for one in sent}
-        for row in journal.instances_of(*uids):
+        for row in journal.instances.by_uid(*uids):
             if row.standing in (Standing.HELD, Standing.CONFLICT):
                 became[row.sop_instance_uid].add(row.standing.value)
-        for study in {row.study_instance_uid for row in journal.instances_of(*uids)}:
+        for study in {row.study_instance_uid for row in journal.instances.by_uid(*uids)}:
             states = defaultdict(set)
-            for job in journal.jobs(study=study):
+            for job in journal.jobs.find(study=study):
                 states[job.series_instance_uid].add("none" if job.state in _ENDED_WITHOUT else job.state.value)
-            for content in contents(journal.study_instances(study)):
+            for content in contents(journal.instances.of_study(study)):
                 for one in content.current:
                     became[one.sop_instance_uid] |= states[content.series_instance_uid]
         journal.close()

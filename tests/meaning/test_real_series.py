@@ -14,8 +14,8 @@ from inference.imaging.errors import MixedIdentity
 from inference.imaging.identity import KEYWORDS, identity_of, one_identity
 from node.domain.instance import Sender
 from node.domain.patient import Patient
-from node.flow.whose import Trust, added, newcomer
-from node.journal.held_port import SeriesKnown
+from node.flow.identity_check import SenderTrust, added, newcomer
+from node.journal.port import SeriesKnown
 from tests.lab import needs
 
 _SENDER = Sender(peer="ct1", calling_ae="CT1", address="10.0.0.1")
@@ -48,7 +48,7 @@ def test_no_whole_real_series_is_held_or_refused() -> None:
     series: dict[str, list[Dataset]] = defaultdict(list)
     for header in _headers(needs.data("dicom")):
         series[str(header.SeriesInstanceUID)].append(header)
-    trust, patients = Trust({}), defaultdict[str, set[Patient]](set)
+    trust, patients = SenderTrust({}), defaultdict[str, set[Patient]](set)
     held, refused, remarked = [], [], 0
     for uid, members in series.items():
         known: SeriesKnown | None = None

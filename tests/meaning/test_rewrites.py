@@ -16,11 +16,14 @@ from inference.imaging.errors import MixedIdentity
 from inference.imaging.identity import Identity, one_identity
 from node.domain.arrival import Completeness
 from node.domain.instance import HeldFor, Instance, Standing
-from node.flow.series import contents
-from node.journal.held_port import SeriesKnown
-from node.journal.port import NewInstance
-from node.journal.sql import SqlJournal
-from node.settings.config import Config, May, Node, Peer, Store
+from node.journal.held import HeldInstances
+from node.journal.journal import Journal
+from node.journal.port import NewInstance, SeriesKnown
+from node.routing.series import contents
+from node.settings.config import Config
+from node.settings.node import Node
+from node.settings.peers import May, Peer
+from node.settings.store import Store
 from tests.meaning.table import End, rewrites
 from tests.unit.flow.files import slice_of
 from tests.unit.flow.test_index import Receiver
@@ -68,18 +71,18 @@ def _again(node: Receiver, who: str, what: str, numbers: range = SLICES) -> None
 
 def _counting(node: Receiver) -> list[Instance]:
     """What a job would use now."""
-    return [one for content in contents(node.journal.study_instances(STUDY)) for one in content.current]
+    return [one for content in contents(node.journal.instances.of_study(STUDY)) for one in content.current]
 
 
 def _end(node: Receiver, before: list[Instance]) -> End:
     """What became of it, from the journal alone."""
-    held = node.journal.held_instances(study=STUDY)
-    opened = [arrival.revision for arrival in node.journal.arrivals() if arrival.peer == "ct1"] != [1]
+    held = node.journal.held.find(study=STUDY)
+    opened = [arrival.revision for arrival in node.journal.arrivals.find() if arrival.peer == "ct1"] != [1]
     now = _counting(node)
     if held:
         assert (now, opened) == (before, False), "what the first sender sent goes on"
         return End.HELD
-    if node.journal.conflicts(study=STUDY):
+    if node.journal.instances.conflicts(study=STUDY):
         return End.CONFLICT
     if now == before:
         return End.DUPLICATE
@@ -115,9 +118,9 @@ def test_slices_of_two_patients_in_one_series_are_never_one(node: Receiver) -> N
         node.send(slice_of(number, PatientID="0815"))
     node.index()
     assert [one.header["PatientID"] for one in _counting(node)] == [("4711",)] * 4
-    held = node.journal.held_instances(study=STUDY)
+    held = node.journal.held.find(study=STUDY)
     assert [(one.standing, one.held_for, one.peer) for one in held] == [(Standing.HELD, HeldFor.IDENTITY, "ct1")] * 4
-    assert [one.revision for one in node.journal.arrivals()] == [1], "no revision opens"
+    assert [one.revision for one in node.journal.arrivals.find()] == [1], "no revision opens"
 
 
 def test_two_patients_in_one_batch_are_told_apart_too(tmp_path: Path) -> None:
@@ -127,7 +130,7 @@ def test_two_patients_in_one_batch_are_told_apart_too(tmp_path: Path) -> None:
         receiver.send(slice_of(number, PatientID="4711" if number < 5 else "0815"))
     receiver.index()
     assert [one.header["PatientID"] for one in _counting(receiver)] == [("4711",)] * 4
-    assert len(receiver.journal.held_instances()) == 4
+    assert len(receiver.journal.held.find()) == 4
     receiver.journal.close()
 
 
@@ -137,7 +140,7 @@ def test_another_peer_adds_nothing_to_a_series(node: Receiver) -> None:
         node.send(slice_of(number), calling="PACS")
     node.index()
     assert len(_counting(node)) == 4
-    assert [one.held_for for one in node.journal.held_instances()] == [HeldFor.ADDED] * 4
+    assert [one.held_for for one in node.journal.held.find()] == [HeldFor.ADDED] * 4
     node.send(slice_of(9, SeriesInstanceUID="1.2.3.5"), calling="PACS")
     node.index()
     assert len(_counting(node)) == 5
@@ -147,7 +150,7 @@ def test_pixels_under_another_patients_id_from_another_peer_change_nothing(node:
     """Neither do they where half of them come: the first sender's headers stand."""
     _again(node, "other", "patient")
     assert {one.header["PatientID"] for one in _counting(node)} == {("4711",)}
-    assert [one.held_for for one in node.journal.held_instances()] == [HeldFor.REWRITTEN] * 4
+    assert [one.held_for for one in node.journal.held.find()] == [HeldFor.REWRITTEN] * 4
 
 
 # ---- what follows
@@ -160,9 +163,9 @@ def test_what_is_held_counts_when_the_first_sender_sends_it_too(node: Receiver) 
             node.send(slice_of(number), calling=calling)
         node.index()
     assert len(_counting(node)) == 8
-    assert node.journal.held_instances() == []
+    assert node.journal.held.find() == []
     assert {one.peer for one in _counting(node)} == {"ct1"}
-    assert [(one.revision, one.instances) for one in node.journal.arrivals() if one.peer == "ct1"] == [(1, 4), (2, 8)]
+    assert [(one.revision, one.instances) for one in node.journal.arrivals.find() if one.peer == "ct1"] == [(1, 4), (2, 8)]
 
 
 def test_what_is_held_and_comes_again_is_held_once(node: Receiver) -> None:
@@ -171,7 +174,7 @@ def test_what_is_held_and_comes_again_is_held_once(node: Receiver) -> None:
         node.send(slice_of(5), calling="PACS", syntax=syntax)
         node.index()
     assert len(_counting(node)) == 4
-    assert len(node.journal.arrivals()) == 1
+    assert len(node.journal.arrivals.find()) == 1
 
 
 def test_a_correction_in_progress_goes_on(node: Receiver) -> None:
@@ -186,7 +189,7 @@ def test_a_correction_in_progress_goes_on(node: Receiver) -> None:
     node.send(slice_of(6, PatientID="4711"))
     node.index()
     assert len(_counting(node)) == 5
-    assert [one.sop_instance_uid for one in node.journal.held_instances()] == ["1.2.3.4.6"]
+    assert [one.sop_instance_uid for one in node.journal.held.find()] == ["1.2.3.4.6"]
 
 
 def test_two_patients_in_one_study_wait(node: Receiver) -> None:
@@ -194,7 +197,7 @@ def test_two_patients_in_one_study_wait(node: Receiver) -> None:
     node.send(slice_of(11, SeriesInstanceUID="1.2.3.5", PatientID="0815"), calling="PACS")
     node.send(slice_of(12, SeriesInstanceUID="1.2.3.6", IssuerOfPatientID="HOSPITAL"), calling="PACS")
     node.index()
-    assert [one.series_instance_uid for one in node.journal.held_instances()] == ["1.2.3.5"]
+    assert [one.series_instance_uid for one in node.journal.held.find()] == ["1.2.3.5"]
     assert len(_counting(node)) == 5
 
 
@@ -205,7 +208,7 @@ def test_a_renamed_peer_is_still_the_same_sender(node: Receiver) -> None:
     node.config = replace(node.config, peers={**peers, "ct-one": replace(old, name="ct-one", archive="")})
     node.send(slice_of(5))
     node.index()
-    assert node.journal.held_instances() == []
+    assert node.journal.held.find() == []
     assert len(_counting(node)) == 5
 
 
@@ -216,7 +219,7 @@ def test_strangers_are_told_apart_by_title_and_address(tmp_path: Path) -> None:
         receiver.send(slice_of(number), calling=calling)
         receiver.index()
     assert len(_counting(receiver)) == 2
-    assert [(one.calling_ae, one.held_for) for one in receiver.journal.held_instances()] == [
+    assert [(one.calling_ae, one.held_for) for one in receiver.journal.held.find()] == [
         ("ELSE", HeldFor.ADDED),
         ("CT1", HeldFor.ADDED),
     ]
@@ -225,11 +228,11 @@ def test_strangers_are_told_apart_by_title_and_address(tmp_path: Path) -> None:
 
 def test_a_settled_arrival_of_the_owner_is_not_touched_by_what_is_held(node: Receiver) -> None:
     """Its completeness, revision and manifest are as they were; at a look by hand nothing waits."""
-    (before,) = node.journal.arrivals()
+    (before,) = node.journal.arrivals.find()
     for number in range(5, 9):
         node.send(slice_of(number), calling="PACS")
     node.index()
-    assert node.journal.arrivals() == [before]
+    assert node.journal.arrivals.find() == [before]
     assert before.completed_by is Completeness.QUIET
     assert before.opened_at == datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 
@@ -243,7 +246,7 @@ def test_two_nodes_that_begin_a_series_at_once_do_not_share_it(tmp_path: Path) -
 
     quicker = [there]
 
-    class Between(SqlJournal):
+    class Between(HeldInstances):
         """The other host is quicker, once."""
 
         def series_known(self, series: Collection[str]) -> dict[str, SeriesKnown]:
@@ -251,10 +254,13 @@ def test_two_nodes_that_begin_a_series_at_once_do_not_share_it(tmp_path: Path) -
             if quicker:
                 scanner = quicker.pop()
                 instance = replace(_first(scanner), id=0)
-                scanner.journal.record([NewInstance(instance=instance, opens=True, scope_series=False, due_at=scanner.now)], scanner.now)
+                scanner.journal.instances.record(
+                    [NewInstance(instance=instance, opens=True, scope_series=False, due_at=scanner.now)], scanner.now
+                )
             return known
 
-    journal = Between.open(f"sqlite:{tmp_path}/hilum.db")
+    journal = Journal.open(f"sqlite:{tmp_path}/hilum.db")
+    journal.held = Between(journal.database)
     assert here.index(journal) == 1
     assert quicker == []
     assert [(one.peer, one.standing) for one in here.rows(2)] == [("pacs", Standing.HELD)]

@@ -15,9 +15,9 @@ import pytest
 from pydicom import dcmread
 
 from inference.imaging.write_series import write_series
-from node.assembly.sealing import memory_folder
-from node.settings.config import Durability
-from node.settings.load import load
+from node.assembly.configuration import load
+from node.assembly.encryption import memory_folder
+from node.settings.store import Durability
 from tests.lab.dcmtk import dcmsend
 from tests.lab.node import Node, hilum
 from tests.lab.program import wait_until

@@ -156,15 +156,16 @@ def test_a_restore_that_was_killed_is_finished_by_another(tmp_path: Path) -> Non
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from node.assembly import restore, restoring
-from node.settings.load import load
+from node.assembly.backups import restore as bring_back
+from node.assembly.configuration import load
+from node.backup import restore, restoring
 
 def killed(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 where, name = {"journal": (restore, "restore_journal"), "tidy": (restore, "_tidy"), "end": (restoring, "end")}[sys.argv[3]]
 setattr(where, name, killed)
-restore.restore(load(Path(sys.argv[1])), Path(sys.argv[2]))
+bring_back(load(Path(sys.argv[1])), Path(sys.argv[2]))
 """
 
 

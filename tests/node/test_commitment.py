@@ -194,7 +194,7 @@ def test_an_archive_that_does_not_commit(tmp_path: Path) -> None:
                 shown = node.hilum("jobs", "show", "1", "--json")
                 # a job is there before its deliveries are
                 states = {one["sink"]: one["state"] for one in shown.json["deliveries"]} if shown.code == 0 else {}
-                return [states.get(name) for name in sinks] == ["parked", "committed"]
+                return [states.get(name) for name in sinks] == ["parked", "delivered"]
 
             wait_until(ended, _PATIENCE_S, "one delivery is parked, one over", every_s=1)
             parked = _delivery(node)

@@ -9,7 +9,7 @@ import pytest
 
 from inference.engines.measured import Measured, measured_to_json
 from inference.engines.processors import machine
-from inference.engines.runtimes import Runtime, Way, installed
+from inference.engines.ways import Runtime, Way, installed
 from tests.lab.node import Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.node.test_bundle import _bundle, _series

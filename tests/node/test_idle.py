@@ -1,4 +1,4 @@
-"""Associations that stand and say nothing cost the receive process next to nothing, whichever path serves them."""
+"""Associations that stand and say nothing cost the receive process next to nothing."""
 
 import contextlib
 import time
@@ -7,7 +7,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from node.settings.config import Receiver
 from tests.lab.node import Node, configuration
 from tests.soak.modality import CALLING, Association
 
@@ -19,11 +18,11 @@ _MOST_OF_A_CORE = 0.04
 """Measured: 0.002 to 0.004; looking at each association twenty times a second took 0.09, pynetdicom's own sleeps of 1 ms take far more."""
 
 
-def _settings(folder: Path, receiver: Receiver) -> dict[str, object]:
+def _settings(folder: Path) -> dict[str, object]:
     peers = {"modality": {"ae_title": CALLING, "address": "127.0.0.1:0", "limits": {"associations": _IDLE}}}
     settings = configuration(folder, port=0, repository=folder / "models", peers=peers, sinks={}, routes=[])
     assert isinstance(settings["node"], dict)
-    settings["node"] |= {"receiver": receiver.value, "max_associations": 2 * _IDLE}
+    settings["node"] |= {"max_associations": 2 * _IDLE}
     return settings
 
 
@@ -32,10 +31,9 @@ def _used_s(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-@pytest.mark.parametrize("receiver", list(Receiver))
-def test_associations_that_say_nothing_cost_no_cpu(tmp_path: Path, receiver: Receiver) -> None:
+def test_associations_that_say_nothing_cost_no_cpu(tmp_path: Path) -> None:
     """Twenty stand idle: the CPU time of the receive process over a few seconds. Then each of them is served as if nothing had been."""
-    with Node(_settings(tmp_path, receiver), tmp_path) as node, contextlib.ExitStack() as standing:
+    with Node(_settings(tmp_path), tmp_path) as node, contextlib.ExitStack() as standing:
         (receiving,) = [one for one in psutil.Process(node.pid).children() if "receive" in one.cmdline()]
         associations = [standing.enter_context(Association(node.port)) for _ in range(_IDLE)]
         began, used_s = time.monotonic(), _used_s(receiving)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 
-from node.domain.uid import derive_uid
-from node.settings.load import load
+from node.assembly.configuration import load
+from node.dicom.uid import derive_uid
 from tests.lab.node import Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.results.images import radiograph

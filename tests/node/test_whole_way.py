@@ -16,7 +16,7 @@ from inference.codes import VOLUME
 from inference.imaging.write_series import write_series
 from node.dimse.requestor import PeerRequestor
 from node.domain.errors import DeliveryError
-from node.settings.config import Peer
+from node.settings.peers import Peer
 from tests.lab.node import Node, configuration, hilum
 from tests.lab.program import wait_until
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
 from tests.lab.loopback import loopback_only
 from tests.lab.postgres import Postgres
 
@@ -30,12 +30,12 @@ def url(postgres: Postgres) -> str:
 
 
 @pytest.fixture
-def opened(url: str) -> Iterator[Callable[[], SqlJournal]]:
+def opened(url: str) -> Iterator[Callable[[], Journal]]:
     """Journals, each as another process would have it."""
-    journals: list[SqlJournal] = []
+    journals: list[Journal] = []
 
-    def open_() -> SqlJournal:
-        journals.append(SqlJournal.open(url))
+    def open_() -> Journal:
+        journals.append(Journal.open(url))
         return journals[-1]
 
     yield open_

@@ -14,7 +14,7 @@ import pytest
 from pydicom import dcmread
 
 from node.blobs.folder import FolderBlobs
-from node.console.passwords import hashed
+from node.console.access import hashed
 from node.domain.account import Account, Role
 from tests.lab.needs import program
 from tests.unit.cli.conftest import CONFIG, HEAD, TILTED, Hospital, empty, hospital, place
@@ -33,7 +33,7 @@ PATIENT_MS = 120_000
 @pytest.fixture
 def address(hospital: Hospital, place: Path) -> Iterator[str]:
     """The console as the family starts it."""
-    hospital.journal.open_account(Account(name="otto", role=Role.OPERATOR, password=hashed(PASSWORD), created_at=hospital.now))
+    hospital.journal.accounts.open(Account(name="otto", role=Role.OPERATOR, password=hashed(PASSWORD), created_at=hospital.now))
     config = place / "console.yaml"
     config.write_text(CONFIG + 'console: {listen: "127.0.0.1:0"}\n', encoding="utf-8")
     command = [sys.executable, "-m", "node.assembly.process", str(config), "console"]
@@ -78,8 +78,8 @@ def test_an_operator_reads_why_and_retries(address: str, hospital: Hospital) -> 
     with _logged_in(address) as (page, said):
         person = page.locator(".tiles div").last.locator("dd")
         expect(person).to_have_text("2")
-        (tilted,) = hospital.journal.jobs(study=TILTED)
-        hospital.journal.revive_job(tilted.id, hospital.journal.now())
+        (tilted,) = hospital.journal.jobs.find(study=TILTED)
+        hospital.journal.jobs.revive(tilted.id, hospital.journal.now())
         expect(person).to_have_text("1")  # nobody loaded the page again
         page.click("nav >> text=Parked")
         card = page.locator("article.job")
@@ -123,7 +123,7 @@ def test_slices_are_scrolled_with_their_masks(address: str, hospital: Hospital, 
 
     blobs = FolderBlobs(hospital.config.store.blobs)
     study = imaged.receive(hospital, blobs, tmp_path / "in")
-    highest = {one.sop_instance_uid: one.blob for one in hospital.journal.study_instances(study.study)}
+    highest = {one.sop_instance_uid: one.blob for one in hospital.journal.instances.of_study(study.study)}
     blobs.delete(highest[str(dcmread(study.files[-1]).SOPInstanceUID)])
     with _logged_in(address) as (page, said):
         page.goto(f"{address}/studies/{study.study}")

@@ -39,28 +39,28 @@ class Came:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
     """One PACS that forwards, one node, for all heads."""
     with hospital(tmp_path_factory.mktemp("head"), models(("mr-brain",))) as both:
         yield both
 
 
 @pytest.fixture(scope="module")
-def came(house: Hospital, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Came]:
+def came(site: Hospital, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Came]:
     """Every head was uploaded into the PACS, and its results came back."""
     heads = {name: source.read(data("dicom", f"{name}.zip")) for name in HEADS}
     for name in HEADS:
-        house.pacs.upload(data("dicom", f"{name}.zip"))
+        site.pacs.upload(data("dicom", f"{name}.zip"))
     found = {}
     for name, head in heads.items():
-        study = house.results(head.study_uid)
+        study = site.results(head.study_uid)
         folder = tmp_path_factory.mktemp(name)
         one = {}
         for modality in RESULTS:
             (series,) = study.of(modality)
-            (one[modality],) = house.pacs.download(series, folder)
+            (one[modality],) = site.pacs.download(series, folder)
         (images,) = study.of("MR")
-        found[name] = Came(head=head, sources=house.pacs.download(images, folder / "source"), seg=one["SEG"], sr=one["SR"], sc=one["OT"])
+        found[name] = Came(head=head, sources=site.pacs.download(images, folder / "source"), seg=one["SEG"], sr=one["SR"], sc=one["OT"])
     return found
 
 
@@ -148,9 +148,9 @@ def test_the_summary_page_is_a_picture_for_people(came: Mapping[str, Came], name
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_the_viewer_shows_it_over_the_head(house: Hospital, came: Mapping[str, Came], name: str, tmp_path: Path) -> None:
+def test_the_viewer_shows_it_over_the_head(site: Hospital, came: Mapping[str, Came], name: str, tmp_path: Path) -> None:
     """OHIF beside the archive: no colour before, thousands of coloured pixels after the segmentation is opened."""
-    with Viewer(house.pacs.url) as viewer:
+    with Viewer(site.pacs.url) as viewer:
         shown = viewer.open(came[name].head.study_uid)
         assert shown.coloured() == 0
         shown.show_series("SEG")
@@ -160,69 +160,69 @@ def test_the_viewer_shows_it_over_the_head(house: Hospital, came: Mapping[str, C
         shown.screenshot(tmp_path / f"{name}.png")
 
 
-def test_what_it_did_can_be_read(house: Hospital, came: Mapping[str, Came]) -> None:
+def test_what_it_did_can_be_read(site: Hospital, came: Mapping[str, Came]) -> None:
     """`hilum jobs list` has one job a head, done; `hilum doctor` finds nothing bad."""
-    jobs = house.node.wait_for_jobs(lambda all_of_them: all(job["state"] == "done" for job in all_of_them), 30, "all done")
+    jobs = site.node.wait_for_jobs(lambda all_of_them: all(job["state"] == "done" for job in all_of_them), 30, "all done")
     assert sorted(job["study_uid"] for job in jobs) == sorted(one.head.study_uid for one in came.values())
     assert {job["application"].split("@")[0].split(" ")[0] for job in jobs} == {"mr-brain"}
-    found = house.node.doctor()
+    found = site.node.doctor()
     assert found["good"], found
 
 
-def test_the_same_study_twice_gives_one_set_of_results(house: Hospital, came: Mapping[str, Came], tmp_path: Path) -> None:
+def test_the_same_study_twice_gives_one_set_of_results(site: Hospital, came: Mapping[str, Came], tmp_path: Path) -> None:
     """Network case 25: The PACS sends everything again; the archive holds the same three results, byte for byte, and no job is new."""
     uid = came["mr_t1_sag_HFS_decubitus"].head.study_uid
-    before = _digests(house, house.pacs.study(uid))
-    jobs = house.node.jobs()
-    (images,) = house.pacs.study(uid).of("MR")
-    house.pacs.send(images.identifier)
+    before = _digests(site, site.pacs.study(uid))
+    jobs = site.node.jobs()
+    (images,) = site.pacs.study(uid).of("MR")
+    site.pacs.send(images.identifier)
     # whatever came after it has settled and was routed: so has this study, if it was opened again at all
     marker = source.read(data("dicom", "mr_hippocrop_Study1.zip"))
-    said = dcmtk.dcmsend(house.node.port, *unpacked(data("dicom", "mr_hippocrop_Study1.zip"), tmp_path))
+    said = dcmtk.dcmsend(site.node.port, *unpacked(data("dicom", "mr_hippocrop_Study1.zip"), tmp_path))
     assert said.code == 0, said.text
-    wait_until(lambda: _routed(house, marker.study_uid), 30, "a study that came later was routed")
-    jobs_of_others = [job for job in house.node.jobs() if job["study_uid"] != marker.study_uid]
+    wait_until(lambda: _routed(site, marker.study_uid), 30, "a study that came later was routed")
+    jobs_of_others = [job for job in site.node.jobs() if job["study_uid"] != marker.study_uid]
     assert jobs_of_others == jobs
-    assert _routed(house, uid)
-    assert _digests(house, house.pacs.study(uid)) == before
+    assert _routed(site, uid)
+    assert _digests(site, site.pacs.study(uid)) == before
 
 
-def test_results_deleted_in_the_archive_come_back_byte_for_byte(house: Hospital, came: Mapping[str, Came]) -> None:
+def test_results_deleted_in_the_archive_come_back_byte_for_byte(site: Hospital, came: Mapping[str, Came]) -> None:
     """`hilum jobs resend` sends the frozen objects: the archive holds the very same bytes again."""
     uid = came["mr_t1_sag_HFS_decubitus"].head.study_uid
-    study = house.pacs.study(uid)
-    before = _digests(house, study)
-    house.pacs.delete(*(series for modality in RESULTS for series in study.of(modality)))
-    assert _digests(house, house.pacs.study(uid)) == {}
-    (job,) = (job for job in house.node.jobs() if job["study_uid"] == uid)
-    said = house.node.hilum("jobs", "retry", job["id"])
+    study = site.pacs.study(uid)
+    before = _digests(site, study)
+    site.pacs.delete(*(series for modality in RESULTS for series in study.of(modality)))
+    assert _digests(site, site.pacs.study(uid)) == {}
+    (job,) = (job for job in site.node.jobs() if job["study_uid"] == uid)
+    said = site.node.hilum("jobs", "retry", job["id"])
     assert said.code == 0, said.out + said.err
-    assert _digests(house, house.results(uid, 60)) == before
+    assert _digests(site, site.results(uid, 60)) == before
 
 
-def _routed(house: Hospital, uid: str) -> bool:
+def _routed(site: Hospital, uid: str) -> bool:
     """Whether the study is known, and nothing of it waits for its quiet window."""
-    states = [study["state"] for study in house.node.studies() if study["study_uid"] == uid]
+    states = [study["state"] for study in site.node.studies() if study["study_uid"] == uid]
     return bool(states) and not {"received", "complete"} & set(states)
 
 
-def _digests(house: Hospital, study: Study) -> dict[str, str]:
+def _digests(site: Hospital, study: Study) -> dict[str, str]:
     """SOP Instance UID → SHA-256 of the data set as the archive holds it; only what the node sent."""
     found = {}
     for modality in RESULTS:
         for series in study.of(modality):
             for instance in series.instances:
-                data_set = house.pacs.file(instance)
-                uid = re.sub(rb"[^0-9.]", b"", house.pacs.call("GET", f"/instances/{instance}/content/0008-0018")).decode()
+                data_set = site.pacs.file(instance)
+                uid = re.sub(rb"[^0-9.]", b"", site.pacs.call("GET", f"/instances/{instance}/content/0008-0018")).decode()
                 # the archive writes its own file meta information; the data set begins after it
                 meta_length = int.from_bytes(data_set[140:144], "little")
                 found[uid] = hashlib.sha256(data_set[144 + meta_length :]).hexdigest()
     return found
 
 
-def test_the_archive_is_asked_by_a_stranger(house: Hospital) -> None:
+def test_the_archive_is_asked_by_a_stranger(site: Hospital) -> None:
     """An AE title that is no peer is refused at association, and the node stays up."""
-    said = dcmtk.echoscu(house.node.port, calling="STRANGER")
+    said = dcmtk.echoscu(site.node.port, calling="STRANGER")
     assert said.code != 0
     assert "Rejected" in said.text
-    house.pacs.echo()
+    site.pacs.echo()

@@ -42,7 +42,7 @@ class Came:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
     """One PACS that forwards, one node with the weights that come with it."""
     folder = tmp_path_factory.mktemp("hippocampus")
     said = hilum("models", "import", "hippocampus", "--no-tune", "--repository", folder / "models")
@@ -52,7 +52,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
 
 
 @pytest.fixture(scope="module", params=[HELD_OUT, "mr_hippocrop_Study1", "mr_hippocrop_Study2"])
-def came(request: pytest.FixtureRequest, house: Hospital, tmp_path_factory: pytest.TempPathFactory) -> Came:
+def came(request: pytest.FixtureRequest, site: Hospital, tmp_path_factory: pytest.TempPathFactory) -> Came:
     """The crop with labels, written as a series, and two that others published as DICOM."""
     folder = tmp_path_factory.mktemp("crop")
     if request.param == HELD_OUT:
@@ -61,15 +61,15 @@ def came(request: pytest.FixtureRequest, house: Hospital, tmp_path_factory: pyte
         write_series(voxels, affine, crop, modality="MR", extra={"BodyPartExamined": "HEAD"})
     else:
         crop = data("dicom", f"{request.param}.zip")
-    house.pacs.upload(crop)
-    study = house.results(source.study_uid(crop))
+    site.pacs.upload(crop)
+    study = site.results(source.study_uid(crop))
     back = {}
     for modality in RESULTS:
-        found = [path for series in study.of(modality) for path in house.pacs.download(series, folder / "back")]
+        found = [path for series in study.of(modality) for path in site.pacs.download(series, folder / "back")]
         # the other report is of the total
         (back[modality],) = [path for path in found if modality != "SR" or "measurements" in pydicom.dcmread(path).SeriesDescription]
     (series,) = study.of("MR")
-    images = house.pacs.download(series, folder / "images")
+    images = site.pacs.download(series, folder / "images")
     return Came(crop=source.read(crop), images=images, seg=back["SEG"], sr=back["SR"], sc=back["OT"])
 
 

@@ -22,7 +22,7 @@ from inference.codes import VOLUME
 from inference.engines.triton.server import LocalTriton
 from inference.imaging.write_series import write_series
 from node.domain.state import JobState
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
 from tests.lab import report
 from tests.lab.node import Node, configuration, hilum
 from tests.lab.postgres import Postgres
@@ -202,11 +202,11 @@ def test_a_worker_is_killed_fifty_times_at_random_moments(tmp_path: Path, reposi
     settings = _settings(tmp_path, repository, engine={"kind": "embedded", "threads": 1}, workers=2)
     settings["applications"] = {"bench-soften": {"attempts": 100}}
     draw = random.Random(7)
-    with Node(settings, tmp_path) as node, closing(SqlJournal.open(f"sqlite:{tmp_path / 'hilum.db'}")) as journal:
+    with Node(settings, tmp_path) as node, closing(Journal.open(f"sqlite:{tmp_path / 'hilum.db'}")) as journal:
         expected = _send(node, tmp_path / "in0", STUDIES)
         killed: set[int] = set()
         while len(killed) < KILLS:
-            if len(journal.jobs(states=(JobState.QUEUED, JobState.INFERRED))) < 5:
+            if len(journal.jobs.find(states=(JobState.QUEUED, JobState.INFERRED))) < 5:
                 expected |= _send(node, tmp_path / f"in{len(expected)}", STUDIES, first=len(expected))
             wait_until(lambda: _at_work(journal) - killed, 60, "a worker that lives holds a study", every_s=0.02)
             pid = draw.choice(sorted(_at_work(journal) - killed) or [0])
@@ -219,7 +219,7 @@ def test_a_worker_is_killed_fifty_times_at_random_moments(tmp_path: Path, reposi
     _one_set_each(tmp_path, expected)
 
 
-def _at_work(journal: SqlJournal) -> set[int]:
+def _at_work(journal: Journal) -> set[int]:
     """The processes that hold a study."""
-    working = journal.jobs(states=(JobState.QUEUED, JobState.INFERRED))
+    working = journal.jobs.find(states=(JobState.QUEUED, JobState.INFERRED))
     return {int(job.lease.split("/")[0].rsplit(":", 1)[1]) for job in working if job.lease}

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from inference.imaging.write_series import write_series
+from node.assembly.configuration import load
 from node.domain.account import Role
-from node.settings.load import load
 from tests.lab.console import PASSWORD, console_port, let_in
 from tests.lab.needs import program
 from tests.lab.node import Node, configuration, hilum

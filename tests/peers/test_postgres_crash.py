@@ -19,8 +19,8 @@ from node.domain.arrival import Completeness
 from node.domain.state import DeliveryState, JobState
 from node.journal import database
 from node.journal.errors import JournalAway, JournalBusy
+from node.journal.journal import Journal
 from node.journal.server import server
-from node.journal.sql import SqlJournal
 from tests.lab.postgres import PASSWORD, Postgres
 from tests.lab.program import wait_until
 from tests.unit.journal.story import LEASE, START, Story
@@ -34,7 +34,7 @@ import sys, time
 from datetime import timedelta
 from node.domain.errors import JournalError
 from node.domain.state import DeliveryState
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
 from tests.unit.journal.story import Story
 url, me, jobs = sys.argv[1:]
 lease = timedelta(minutes=5)
@@ -46,26 +46,26 @@ def patiently(step):
             assert error.retry, error
             print("away", type(error).__name__, flush=True)
             time.sleep(0.05)
-journal = patiently(lambda: SqlJournal.open(url))
+journal = patiently(lambda: Journal.open(url))
 story = Story(journal)
 def work():
-    job = patiently(lambda: journal.claim_job(me, journal.now(), lease, at_once={"none": 1}))
+    job = patiently(lambda: journal.jobs.claim(me, journal.now(), lease, at_once={"none": 1}))
     if job is None:
         return False
-    assert patiently(lambda: journal.inferred(job.id, job.lease, f"findings/{job.id}", "model", journal.now()))
+    assert patiently(lambda: journal.jobs.inferred(job.id, job.lease, f"findings/{job.id}", "model", journal.now()))
     made = [story.made(job.id, kind) for kind in ("seg", "sr")]
-    assert patiently(lambda: journal.encoded(job.id, job.lease, made, journal.now()))
+    assert patiently(lambda: journal.jobs.encoded(job.id, job.lease, made, journal.now()))
     print("job", job.id, flush=True)
     return True
 def send():
-    delivery = patiently(lambda: journal.claim_delivery(me, journal.now(), lease))
+    delivery = patiently(lambda: journal.deliveries.claim(me, journal.now(), lease))
     if delivery is None:
         return False
-    for one in patiently(lambda: journal.undelivered(delivery.id)):
-        assert patiently(lambda: journal.receipt(delivery.id, delivery.lease, one.id, True, 0, "", journal.now()))
-    assert patiently(lambda: journal.delivered(delivery.id, delivery.lease, journal.now()))
+    for one in patiently(lambda: journal.deliveries.undelivered(delivery.id)):
+        assert patiently(lambda: journal.deliveries.receipt(delivery.id, delivery.lease, one.id, True, 0, "", journal.now()))
+    assert patiently(lambda: journal.deliveries.delivered(delivery.id, delivery.lease, journal.now()))
     return True
-while work() | send() or patiently(lambda: journal.deliveries(states=[DeliveryState.WAITING])):
+while work() | send() or patiently(lambda: journal.deliveries.find(states=[DeliveryState.WAITING])):
     pass
 """
 
@@ -86,7 +86,7 @@ def url(postgres: Postgres) -> str:
 @pytest.fixture
 def story(url: str) -> Iterator[Story]:
     """A journal of its own."""
-    journal = SqlJournal.open(url)
+    journal = Journal.open(url)
     yield Story(journal)
     journal.close()
 
@@ -120,11 +120,11 @@ def test_the_server_goes_away_in_the_middle_of_everything(postgres: Postgres, ur
             worker.kill()
     assert [worker.returncode for worker in workers] == [0, 0], [errors[-2000:] for _, errors in outcomes]
     assert sorted(int(line.split()[1]) for said, _ in outcomes for line in said.splitlines() if line.startswith("job")) == sorted(ids)
-    ended = story.journal.jobs()
+    ended = story.journal.jobs.find()
     assert {job.state for job in ended} == {JobState.DONE}
     assert {job.attempts for job in ended} == {1}, "a claim whose answer was lost was given out again, not counted again"
-    assert {len(story.journal.objects(job.id)) for job in ended} == {2}
-    assert {(one.state, one.attempts) for one in story.journal.deliveries()} == {(DeliveryState.COMMITTED, 1)}
+    assert {len(story.journal.results.of_job(job.id)) for job in ended} == {2}
+    assert {(one.state, one.attempts) for one in story.journal.deliveries.find()} == {(DeliveryState.DELIVERED, 1)}
     for job in ids:
         assert story.names("job", job) == ["job.queued", "job.claimed", "job.inferred", "job.encoded", "job.done"]
 
@@ -181,7 +181,7 @@ def cutting(postgres: Postgres, url: str, monkeypatch: pytest.MonkeyPatch) -> It
     """A journal whose connection goes through the way above."""
     monkeypatch.setattr(database, "_LOOK_AGAIN_S", 0.01)
     way = Cutting(postgres.port)
-    journal = SqlJournal.open(url.replace(f":{postgres.port}/", f":{way.port}/"))
+    journal = Journal.open(url.replace(f":{postgres.port}/", f":{way.port}/"))
     yield way, Story(journal)
     journal.close()
     way.close()
@@ -203,38 +203,40 @@ def test_every_commit_whose_answer_is_lost_is_known_again(cutting: tuple[Cutting
             assert way.lost == lost + 1, "an answer was lost"
 
     unheard(lambda: story.receive(1, 2))
-    assert (story.arrival().instances, len(journal.arrivals())) == (2, 1)
+    assert (story.arrival().instances, len(journal.arrivals.find())) == (2, 1)
     arrival = story.arrival()
-    assert unheard(lambda: journal.complete(arrival.id, Completeness.QUIET, START)) is False, "it is complete already: nothing to do"
-    manifest = tuple(one.id for one in journal.arrival_instances(arrival.id))
+    assert unheard(lambda: journal.arrivals.complete(arrival.id, Completeness.QUIET, START)) is False, (
+        "it is complete already: nothing to do"
+    )
+    manifest = tuple(one.id for one in journal.instances.of_arrival(arrival.id))
     way.lose = True
     with pytest.raises(JournalAway):
-        journal.route(arrival.id, [], [story.job_asked(instances=manifest)], "config 1", START)
-    assert [one.state for one in journal.jobs()] == [JobState.QUEUED], "the next round finds nothing to route"
+        journal.routing.route(arrival.id, [], [story.job_asked(instances=manifest)], "config 1", START)
+    assert [one.state for one in journal.jobs.find()] == [JobState.QUEUED], "the next round finds nothing to route"
 
-    job = unheard(lambda: journal.claim_job("host:1", START, LEASE))
+    job = unheard(lambda: journal.jobs.claim("host:1", START, LEASE))
     assert job is not None
-    assert journal.claim_job("host:1", START, LEASE) is None
-    (claimed,) = journal.jobs()
+    assert journal.jobs.claim("host:1", START, LEASE) is None
+    (claimed,) = journal.jobs.find()
     assert (claimed.attempts, claimed.lease) == (1, job.lease)  # type: ignore[attr-defined]
     assert claimed.lease is not None
     lease = claimed.lease
-    assert unheard(lambda: journal.renew(claimed.id, lease, START + 2 * LEASE)) is True
-    assert unheard(lambda: journal.inferred(claimed.id, lease, "findings/1", "model 1", START)) is True
+    assert unheard(lambda: journal.jobs.renew(claimed.id, lease, START + 2 * LEASE)) is True
+    assert unheard(lambda: journal.jobs.inferred(claimed.id, lease, "findings/1", "model 1", START)) is True
     objects = [story.made(claimed.id, kind) for kind in ("seg", "sr")]
-    assert unheard(lambda: journal.encoded(claimed.id, lease, objects, START)) is True
-    delivery = unheard(lambda: journal.claim_delivery("host:2", START, LEASE))
+    assert unheard(lambda: journal.jobs.encoded(claimed.id, lease, objects, START)) is True
+    delivery = unheard(lambda: journal.deliveries.claim("host:2", START, LEASE))
     assert delivery is not None
-    (sent,) = journal.deliveries()
+    (sent,) = journal.deliveries.find()
     assert sent.attempts == 1
     assert sent.lease is not None
     token = sent.lease
-    for one in journal.undelivered(sent.id):
-        assert unheard(lambda one=one: journal.receipt(sent.id, token, one.id, True, 0, "", START)) is True  # type: ignore[misc]
-    assert unheard(lambda: journal.delivered(sent.id, token, START)) is True
+    for one in journal.deliveries.undelivered(sent.id):
+        assert unheard(lambda one=one: journal.deliveries.receipt(sent.id, token, one.id, True, 0, "", START)) is True  # type: ignore[misc]
+    assert unheard(lambda: journal.deliveries.delivered(sent.id, token, START)) is True
     assert story.names("job", claimed.id) == ["job.queued", "job.claimed", "job.inferred", "job.encoded", "job.done"]
-    assert story.names("delivery", sent.id) == ["delivery.waiting", "delivery.claimed", "delivery.delivered", "delivery.committed"]
-    assert len(journal.receipts(sent.id)) == 2
+    assert story.names("delivery", sent.id) == ["delivery.waiting", "delivery.claimed", "delivery.delivered"]
+    assert len(journal.deliveries.receipts(sent.id)) == 2
 
 
 def test_sessions_that_the_administrator_ends_are_replaced(postgres: Postgres, url: str, story: Story) -> None:
@@ -254,7 +256,7 @@ def test_a_server_that_is_away_is_named_soon_and_without_the_password(postgres: 
     ):
         began = time.monotonic()
         with pytest.raises(JournalAway) as told:
-            SqlJournal.open(wrong)
+            Journal.open(wrong)
         assert time.monotonic() - began < 60
         assert told.value.retry
         said = f"{told.value} {told.value.__cause__}"
@@ -271,14 +273,14 @@ def test_the_password_may_come_from_a_file_or_the_environment(
     secret = tmp_path / "secret"
     secret.write_text("not yet\n")
     with pytest.raises(JournalAway):
-        SqlJournal.open(f"{plain}?password_file={secret}")
+        Journal.open(f"{plain}?password_file={secret}")
     secret.write_text(f"{PASSWORD}\n", encoding="utf-8")
-    SqlJournal.open(f"{plain}?password_file={secret}").close()
+    Journal.open(f"{plain}?password_file={secret}").close()
     secret.unlink()
     with pytest.raises(JournalAway, match=r"the password file .*/secret cannot be read"):
-        SqlJournal.open(f"{plain}?password_file={secret}")
+        Journal.open(f"{plain}?password_file={secret}")
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
-    SqlJournal.open(plain).close()
+    Journal.open(plain).close()
 
 
 @pytest.mark.slow
@@ -289,8 +291,8 @@ def test_a_process_that_stops_inside_a_transaction_is_ended(url: str, story: Sto
     with server(url).connect() as zombie:
         zombie.execute("SELECT pg_advisory_xact_lock(4711204)")
         with pytest.raises(JournalBusy):
-            story.journal.claim_job("host:1", START, LEASE, at_once={"ct-liver": 1})
-        job = story.journal.claim_job("host:1", START, LEASE, at_once={"ct-liver": 1})
+            story.journal.jobs.claim("host:1", START, LEASE, at_once={"ct-liver": 1})
+        job = story.journal.jobs.claim("host:1", START, LEASE, at_once={"ct-liver": 1})
         assert job is not None
         with pytest.raises(psycopg.Error):
             zombie.execute("SELECT 1")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from node.domain.state import JobState
-from node.journal.bell import PostgresBell
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
+from node.journal.wake_up import PostgresWakeUps
 from tests.lab import needs
 from tests.lab.other import Other
 from tests.lab.postgres import Postgres
@@ -26,25 +26,25 @@ SECOND = timedelta(seconds=1)
 ZOMBIE = """
 import sys
 from datetime import timedelta
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
 from tests.unit.journal.story import Story
-journal = SqlJournal.open(sys.argv[1])
+journal = Journal.open(sys.argv[1])
 story = Story(journal)
 sys.stdin.readline()
-job = journal.claim_job(sys.argv[2], journal.now(), timedelta(seconds=2))
+job = journal.jobs.claim(sys.argv[2], journal.now(), timedelta(seconds=2))
 print(job and job.id)
 sys.stdin.readline()
-print(journal.inferred(job.id, job.lease, "findings/" + sys.argv[2], "model", journal.now()))
+print(journal.jobs.inferred(job.id, job.lease, "findings/" + sys.argv[2], "model", journal.now()))
 sys.stdin.readline()
-print(journal.encoded(job.id, job.lease, [story.made(job.id, sys.argv[3])], journal.now()))
+print(journal.jobs.encoded(job.id, job.lease, [story.made(job.id, sys.argv[3])], journal.now()))
 sys.stdin.readline()
 now = journal.now()
-print(journal.renew(job.id, job.lease, now), journal.retry_job(job.id, job.lease, now, "", "", now, count_attempt=True))
+print(journal.jobs.renew(job.id, job.lease, now), journal.jobs.retry(job.id, job.lease, now, "", "", now, count_attempt=True))
 """
 
 
 @pytest.mark.slow
-def test_a_machine_that_slept_through_its_lease_changes_nothing(url: str, opened: Callable[[], SqlJournal]) -> None:
+def test_a_machine_that_slept_through_its_lease_changes_nothing(url: str, opened: Callable[[], Journal]) -> None:
     """SIGSTOP a worker with a job in its hands; another takes the job over when the lease has run out, and finishes; after SIGCONT the
     first finds every door shut and touches no row."""
     story = Story(opened())
@@ -52,35 +52,35 @@ def test_a_machine_that_slept_through_its_lease_changes_nothing(url: str, opened
     with Other(ZOMBIE, url, "slept:1", "sr") as slept, Other(ZOMBIE, url, "heir:1", "seg") as heir:
         assert slept.ask() == str(job)
         os.kill(slept.process.pid, signal.SIGSTOP)
-        (held,) = story.journal.jobs()
+        (held,) = story.journal.jobs.find()
         assert held.lease_until is not None
         wait_until(lambda: story.journal.now() > held.lease_until, 10, "the lease runs out")  # type: ignore[operator]
         assert heir.ask() == str(job)
         assert [heir.ask(), heir.ask()] == ["True", "True"]
-        before = story.journal.events("job", job)
+        before = story.journal.events.of("job", job)
         os.kill(slept.process.pid, signal.SIGCONT)
         assert [slept.ask(), slept.ask(), slept.ask()] == ["False", "False", "False False"]
-    assert story.journal.events("job", job) == before
-    (done,) = story.journal.jobs()
+    assert story.journal.events.of("job", job) == before
+    (done,) = story.journal.jobs.find()
     assert (done.state, done.findings_blob, done.attempts) == (JobState.ENCODED, "findings/heir:1", 2)
-    assert [one.kind for one in story.journal.objects(job)] == ["seg"]
+    assert [one.kind for one in story.journal.results.of_job(job)] == ["seg"]
 
 
 WRONG_CLOCK = """
 import sys, time
 from datetime import UTC, datetime, timedelta
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
 from node.observe.events import start_events
 start_events("work")
-journal = SqlJournal.open(sys.argv[1])
+journal = Journal.open(sys.argv[1])
 lease = timedelta(seconds=60)
 sys.stdin.readline()
 print(datetime.now(UTC).isoformat(), journal.now().isoformat(), round(journal.ahead_s()), journal.at(time.time() - 30).isoformat())
 sys.stdin.readline()
-job = journal.claim_job("wrong:1", journal.now(), lease)
+job = journal.jobs.claim("wrong:1", journal.now(), lease)
 print(job and job.id)
 sys.stdin.readline()
-print(job is not None and journal.renew(job.id, job.lease, journal.now() + lease))
+print(job is not None and journal.jobs.renew(job.id, job.lease, journal.now() + lease))
 """
 
 
@@ -91,7 +91,7 @@ def _faketime() -> str:
 
 
 @pytest.mark.parametrize("minutes", [5, -5])
-def test_a_host_whose_clock_is_wrong_goes_by_the_databases(minutes: int, url: str, opened: Callable[[], SqlJournal]) -> None:
+def test_a_host_whose_clock_is_wrong_goes_by_the_databases(minutes: int, url: str, opened: Callable[[], Journal]) -> None:
     """Five minutes ahead it takes no lease that is alive and no job that is not due; five minutes behind its own leases live as long as
     anybody's, and what is due is due. It knows how far it is off."""
     story = Story(opened())
@@ -107,21 +107,21 @@ def test_a_host_whose_clock_is_wrong_goes_by_the_databases(minutes: int, url: st
         assert abs(datetime.fromisoformat(shared) - now) < SECOND
         assert abs(datetime.fromisoformat(half_a_minute_ago) - now + 30 * SECOND) < SECOND, "so a file's time is understood"
         assert int(ahead) == minutes * 60
-        first = journal.claim_job("right:1", journal.now(), LEASE)
-        second = journal.claim_job("right:1", journal.now(), LEASE)
+        first = journal.jobs.claim("right:1", journal.now(), LEASE)
+        second = journal.jobs.claim("right:1", journal.now(), LEASE)
         assert first is not None
         assert second is not None
         assert second.lease is not None
         if minutes > 0:
-            journal.retry_job(second.id, second.lease, journal.now() + LEASE, "", "", journal.now(), count_attempt=False)
+            journal.jobs.retry(second.id, second.lease, journal.now() + LEASE, "", "", journal.now(), count_attempt=False)
             assert other.ask() == "None", "one is held, the other is not due for a minute"
         else:
             due_at = journal.now() - SECOND  # as exact as the other knows the database's time, above
-            journal.retry_job(second.id, second.lease, due_at, "", "", journal.now(), count_attempt=False)
+            journal.jobs.retry(second.id, second.lease, due_at, "", "", journal.now(), count_attempt=False)
             assert other.ask() == str(later), "what is due is due"
-            assert journal.claim_job("right:2", journal.now(), LEASE) is None, "its lease is alive"
+            assert journal.jobs.claim("right:2", journal.now(), LEASE) is None, "its lease is alive"
             assert other.ask() == "True"
-            until = journal.job(later).lease_until
+            until = journal.jobs.get(later).lease_until
             assert until is not None
             assert abs(until - journal.now() - LEASE) < 2 * SECOND
         assert '"event": "clock.off"' in other.said(), "people are told"
@@ -133,30 +133,30 @@ def test_a_host_whose_clock_is_wrong_goes_by_the_databases(minutes: int, url: st
 BOUNDED = """
 import sys, time
 from datetime import timedelta
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
 from tests.unit.journal.story import Story
-journal = SqlJournal.open(sys.argv[1])
+journal = Journal.open(sys.argv[1])
 story = Story(journal)
 sys.stdin.readline()
 most = done = 0
 while True:
-    job = journal.claim_job(sys.argv[2], journal.now(), timedelta(minutes=5), at_once={"busy": 3})
+    job = journal.jobs.claim(sys.argv[2], journal.now(), timedelta(minutes=5), at_once={"busy": 3})
     if job is None:
-        if all(one.state == "encoded" for one in journal.jobs(limit=1000)):
+        if all(one.state == "encoded" for one in journal.jobs.find(limit=1000)):
             break
         continue
-    with journal._reading() as connection:
+    with journal.database.reading() as connection:
         held = connection.exec_driver_sql("SELECT count(*) FROM job WHERE lease IS NOT NULL").scalar()
     most = max(most, held)
-    journal.inferred(job.id, job.lease, "findings", "model", journal.now())
-    journal.encoded(job.id, job.lease, [story.made(job.id, "seg")], journal.now())
+    journal.jobs.inferred(job.id, job.lease, "findings", "model", journal.now())
+    journal.jobs.encoded(job.id, job.lease, [story.made(job.id, "seg")], journal.now())
     done += 1
 print(most, done)
 """
 
 
 @pytest.mark.slow
-def test_claimers_on_many_hosts_never_exceed_a_bound(url: str, opened: Callable[[], SqlJournal]) -> None:
+def test_claimers_on_many_hosts_never_exceed_a_bound(url: str, opened: Callable[[], Journal]) -> None:
     """Six processes fall on 120 jobs of an application that may have three at work: never four, and nothing is left over."""
     story = Story(opened())
     story.receive(1)
@@ -178,10 +178,10 @@ def test_claimers_on_many_hosts_never_exceed_a_bound(url: str, opened: Callable[
 
 CANDIDATE = """
 import sys
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
 from node.observe.events import start_events
 start_events("flow")
-journal = SqlJournal.open(sys.argv[1])
+journal = Journal.open(sys.argv[1])
 leader = journal.leader("sweeps")
 for _ in sys.stdin:
     print(leader.leads)
@@ -215,7 +215,7 @@ def test_when_the_leader_dies_another_leads_within_seconds(url: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_leader_whose_connection_breaks_leads_no_more_until_it_is_back(postgres: Postgres, opened: Callable[[], SqlJournal]) -> None:
+def test_a_leader_whose_connection_breaks_leads_no_more_until_it_is_back(postgres: Postgres, opened: Callable[[], Journal]) -> None:
     """The server is killed: nobody leads, which does no harm; it comes back: one leads again."""
     candidates = [opened().leader("sweeps") for _ in range(2)]
     try:
@@ -229,14 +229,14 @@ def test_a_leader_whose_connection_breaks_leads_no_more_until_it_is_back(postgre
             one.close()
 
 
-# ---- bells
+# ---- wake-ups
 
 
 @pytest.mark.slow
 def test_a_bell_wakes_every_host_and_survives_the_server(postgres: Postgres, url: str) -> None:
     """All who wait wake within a moment; while the server is away ringing and waiting go on as if nobody rang; afterwards it rings again,
     and whoever listens anew wakes once, because something may have been rung meanwhile."""
-    ringer, first, second = (PostgresBell(url, "work") for _ in range(3))
+    ringer, first, second = (PostgresWakeUps(url, "work") for _ in range(3))
     try:
         for bell in (first, second):
             bell.wait(5)  # the first wait listens, and wakes at once

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from psycopg import sql
@@ -15,15 +14,13 @@ from sqlalchemy import event, text
 
 from node.domain.arrival import Completeness
 from node.domain.instance import Instance, Standing
-from node.domain.job import Priority
+from node.domain.job import NewJob
 from node.domain.state import JobState
 from node.journal import schema
-from node.journal.database import alembic_config
-from node.journal.port import NewJob
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
 from tests.lab.other import Other
 from tests.lab.postgres import Postgres
-from tests.unit.journal.story import LEASE, QUIET, START, Story
+from tests.unit.journal.story import LEASE, START, Story
 
 
 def _at_once(*steps: Callable[[], object]) -> list[object]:
@@ -44,7 +41,7 @@ def _instance(story: Story, study: str, number: int, **changes: Any) -> Instance
     return story.instance(number, sop_instance_uid=name, blob=name, digest=name, study_instance_uid=study, **changes)
 
 
-def test_receivers_of_one_study_make_one_arrival(opened: Callable[[], SqlJournal]) -> None:
+def test_receivers_of_one_study_make_one_arrival(opened: Callable[[], Journal]) -> None:
     """A study that comes over two associations to two hosts, in batches that meet: one open arrival that counts every instance."""
     journals = [opened(), opened(), opened()]
     for round_ in range(10):
@@ -55,77 +52,77 @@ def test_receivers_of_one_study_make_one_arrival(opened: Callable[[], SqlJournal
             for batch in range(3):
                 first = 1000 * number + 10 * batch
                 news = [story.new(_instance(story, study, n)) for n in range(first, first + 5)]
-                journals[number].record(news, START)
+                journals[number].instances.record(news, START)
 
         _at_once(*(partial(receive, n) for n in range(3)))
-        arrivals = journals[0].arrivals(study=study)
+        arrivals = journals[0].arrivals.find(study=study)
         assert [(one.revision, one.instances) for one in arrivals] == [(1, 45)]
-        assert len(journals[0].arrival_instances(arrivals[0].id)) == 45
+        assert len(journals[0].instances.of_arrival(arrivals[0].id)) == 45
 
 
-def test_an_instance_never_joins_an_arrival_that_is_complete(opened: Callable[[], SqlJournal]) -> None:
+def test_an_instance_never_joins_an_arrival_that_is_complete(opened: Callable[[], Journal]) -> None:
     """One process settles while another records: the instance is in the frozen manifest, or in a revision, and always counted."""
     first, second = opened(), opened()
     for round_ in range(20):
         study = f"1.3.{round_}"
         story = Story(first)
         one, two = (_instance(story, study, n) for n in (1, 2))
-        first.record([story.new(one)], START)
+        first.instances.record([story.new(one)], START)
         arrival = story.arrival(study)
         _at_once(
-            partial(first.complete, arrival.id, Completeness.QUIET, START),
-            partial(second.record, [story.new(two)], START),
+            partial(first.arrivals.complete, arrival.id, Completeness.QUIET, START),
+            partial(second.instances.record, [story.new(two)], START),
         )
-        frozen = len(first.arrival_instances(arrival.id))
+        frozen = len(first.instances.of_arrival(arrival.id))
         latest = story.arrival(study)
-        counted = {found.id: found.instances for found in first.arrivals(study=study)}
+        counted = {found.id: found.instances for found in first.arrivals.find(study=study)}
         assert counted[arrival.id] == frozen
         assert (frozen, latest.id) == (2, arrival.id) or (frozen, latest.revision, latest.instances) == (1, 2, 2)
 
 
-def test_one_study_from_two_peers_makes_one_job(opened: Callable[[], SqlJournal]) -> None:
+def test_one_study_from_two_peers_makes_one_job(opened: Callable[[], Journal]) -> None:
     """Two processes route the two arrivals of a study at the same moment: the same analysis is one job, with the sinks of both."""
     first, second = opened(), opened()
     for round_ in range(20):
         study, story = f"1.4.{round_}", Story(first)
         for number, peer in enumerate(["ct1", "pacs"]):
-            first.record([story.new(_instance(story, study, number, peer=peer))], START)
+            first.instances.record([story.new(_instance(story, study, number, peer=peer))], START)
 
-        def route(journal: SqlJournal, peer: str, study: str = study, story: Story = story) -> list[int]:
+        def route(journal: Journal, peer: str, study: str = study, story: Story = story) -> list[int]:
             arrival = story.arrival(study, peer=peer)
-            assert journal.complete(arrival.id, Completeness.QUIET, START)
-            instances = tuple(one.id for one in journal.arrival_instances(arrival.id))
+            assert journal.arrivals.complete(arrival.id, Completeness.QUIET, START)
+            instances = tuple(one.id for one in journal.instances.of_arrival(arrival.id))
             asked: NewJob = story.job_asked(routes=(peer,), sinks=(f"sink of {peer}",), instances=instances)
-            return journal.route(arrival.id, [], [asked], "config 1", START)
+            return journal.routing.route(arrival.id, [], [asked], "config 1", START)
 
         made = _at_once(lambda: route(first, "ct1"), lambda: route(second, "pacs"))
         assert made[0] == made[1]
-        (job,) = first.jobs(study=study)
+        (job,) = first.jobs.find(study=study)
         assert set(job.sinks) == {"sink of ct1", "sink of pacs"}
 
 
-def test_a_sink_that_joins_while_a_job_is_encoded_gets_its_delivery(opened: Callable[[], SqlJournal]) -> None:
+def test_a_sink_that_joins_while_a_job_is_encoded_gets_its_delivery(opened: Callable[[], Journal]) -> None:
     """Routing adds a sink at the moment at which the worker inserts the deliveries: each sink has one, whoever was first."""
     first, second = opened(), opened()
     for round_ in range(20):
         story = Story(first)
         study = f"1.5.{round_}"
-        first.record([story.new(_instance(story, study, 1))], START)
+        first.instances.record([story.new(_instance(story, study, 1))], START)
         story.route(story.job_asked(), study=study)
         job = story.claim()
         story.infer(job)
-        first.record([story.new(_instance(story, study, 2))], START)
+        first.instances.record([story.new(_instance(story, study, 2))], START)
         arrival = story.arrival(study)
-        first.complete(arrival.id, Completeness.QUIET, START)
+        first.arrivals.complete(arrival.id, Completeness.QUIET, START)
         asked = story.job_asked(sinks=("archive", "viewer"), instances=(1,))
         _at_once(
             partial(story.encode, job),
-            partial(second.route, arrival.id, [], [asked], "config 1", START),
+            partial(second.routing.route, arrival.id, [], [asked], "config 1", START),
         )
-        assert sorted(one.sink for one in first.deliveries(job=job.id)) == ["archive", "viewer"]
+        assert sorted(one.sink for one in first.deliveries.find(job=job.id)) == ["archive", "viewer"]
 
 
-def test_a_job_is_done_when_its_last_two_deliveries_end_at_once(opened: Callable[[], SqlJournal]) -> None:
+def test_a_job_is_done_when_its_last_two_deliveries_end_at_once(opened: Callable[[], Journal]) -> None:
     """Each of two senders must not see the other one's delivery still under way."""
     first, second = opened(), opened()
     for round_ in range(20):
@@ -133,13 +130,13 @@ def test_a_job_is_done_when_its_last_two_deliveries_end_at_once(opened: Callable
         job = story.encoded(sinks=("archive", "viewer"), input_digest=f"inputs {round_}")
         taken = [story.take(), story.take()]
         _at_once(
-            partial(first.delivered, taken[0].id, taken[0].lease or "", START),
-            partial(second.delivered, taken[1].id, taken[1].lease or "", START),
+            partial(first.deliveries.delivered, taken[0].id, taken[0].lease or "", START),
+            partial(second.deliveries.delivered, taken[1].id, taken[1].lease or "", START),
         )
-        assert first.job(job).state is JobState.DONE
+        assert first.jobs.get(job).state is JobState.DONE
 
 
-def test_what_is_sent_again_while_it_arrives_deadlocks_nobody(postgres: Postgres, url: str, opened: Callable[[], SqlJournal]) -> None:
+def test_what_is_sent_again_while_it_arrives_deadlocks_nobody(postgres: Postgres, url: str, opened: Callable[[], Journal]) -> None:
     """The operator's resend and cancel lock a job and then its deliveries; so does the end of a delivery."""
     with postgres.admin(url.rpartition("/")[2]) as admin:
         # after a second, as it comes, a deadlock could not be told from a busy machine
@@ -151,31 +148,31 @@ def test_what_is_sent_again_while_it_arrives_deadlocks_nobody(postgres: Postgres
         taken = [story.take(), story.take()]
         began = time.monotonic()
         _at_once(
-            partial(first.delivered, taken[0].id, taken[0].lease or "", START),
-            partial(second.resend, job, None, START),
+            partial(first.deliveries.delivered, taken[0].id, taken[0].lease or "", START),
+            partial(second.deliveries.resend, job, None, START),
         )
         assert time.monotonic() - began < 30, "PostgreSQL looks for deadlocks after 40 seconds"
-        for one in first.deliveries(job=job):
+        for one in first.deliveries.find(job=job):
             if one.state == "waiting":
-                first.end_job(job, None, JobState.CANCELLED, "", "", START)
+                first.jobs.end(job, None, JobState.CANCELLED, "", "", START)
                 break
 
 
-def test_pixels_that_a_study_comes_to_need_are_not_purged(opened: Callable[[], SqlJournal]) -> None:
+def test_pixels_that_a_study_comes_to_need_are_not_purged(opened: Callable[[], Journal]) -> None:
     """Retention decides while the study is sent again: either it is purged first, and the arrival knows, or it stays."""
     first, second = opened(), opened()
     for round_ in range(20):
         story = Story(first)
         study = f"1.6.{round_}"
-        (instance,) = first.record([story.new(_instance(story, study, 1))], START)
+        (instance,) = first.instances.record([story.new(_instance(story, study, 1))], START)
         story.route(study=study)
         late = _instance(story, study, 2)
         _at_once(
-            partial(first.tombstone, [instance], START),
-            partial(second.record, [story.new(late)], START),
+            partial(first.retention.tombstone, [instance], START),
+            partial(second.instances.record, [story.new(late)], START),
         )
-        (kept,) = [one for one in first.arrival_instances(story.arrival(study).id) if one.id == instance]
-        purged = first.instances_of(f"{study}.1")[0].standing is Standing.PURGED
+        (kept,) = [one for one in first.instances.of_arrival(story.arrival(study).id) if one.id == instance]
+        purged = first.instances.by_uid(f"{study}.1")[0].standing is Standing.PURGED
         assert (kept.standing is Standing.PURGED) == purged
 
 
@@ -184,7 +181,7 @@ def test_pixels_that_a_study_comes_to_need_are_not_purged(opened: Callable[[], S
 
 def test_processes_of_many_hosts_that_start_at_once_create_one_journal(url: str) -> None:
     """One migrates, the others wait for it."""
-    program = "import sys; sys.stdin.readline(); from node.journal.sql import SqlJournal; print(SqlJournal.open(sys.argv[1]).arrivals())"
+    program = "import sys; sys.stdin.readline(); from node.journal.journal import Journal; print(Journal.open(sys.argv[1]).arrivals.find())"
     others = [Other(program, url) for _ in range(4)]
     try:
         for other in others:
@@ -195,91 +192,24 @@ def test_processes_of_many_hosts_that_start_at_once_create_one_journal(url: str)
             other.close()
 
 
-def test_the_migrations_build_the_schema_here_too(opened: Callable[[], SqlJournal]) -> None:
+def test_the_migrations_build_the_schema_here_too(opened: Callable[[], Journal]) -> None:
     """Alembic itself finds no difference between the migrated database and what node.journal.schema describes."""
-    with opened()._engine.connect() as connection:
+    with opened().database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, schema.metadata) == []
 
 
-def test_a_journal_of_the_first_release_keeps_its_queue(url: str, opened: Callable[[], SqlJournal]) -> None:
-    """Jobs that waited before the upgrade are claimed in the order that they had, and move up from where they stand."""
-    story = Story(opened())
-    story.receive(1)
-    ids = story.route(*(story.job_asked(application=name, priority=name) for name in (Priority.OFFPEAK, Priority.ROUTINE, Priority.URGENT)))
-    journal = story.journal
-    assert isinstance(journal, SqlJournal)
-    with journal._writing() as connection:
-        added = {
-            "job": (
-                "deadline_at",
-                "turn",
-                "place",
-                "waits_since",
-                "lack",
-                "came",
-                "expected",
-                "marked",
-                "kind",
-                "declined",
-                "rejection",
-                "peer",
-            ),
-            "arrival": ("counted_last", "waits_last", "waits_for", "attempts", "code", "reason"),
-            "instance": ("held_for", "whose"),
-            "result_object": ("form", "part"),
-            "delivery": ("form", "peer", "turn"),
-            "decision": ("compares", "withheld"),
-            "aside": ("patient_id", "issuer", "accession", "study_instance_uid", "series_instance_uid"),
-        }
-        for table, columns in added.items():
-            for column in columns:
-                connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
-        connection.execute(text("CREATE INDEX ix_job_claim ON job (rank, due_at, id) WHERE state || '' IN ('queued', 'inferred')"))
-        connection.execute(text("DROP INDEX ix_job_leased"))
-        for table in (
-            "console_attempt",
-            "console_key",
-            "console_account",
-            "withdrawn_object",
-            "measured_value",
-            "hold",
-            "refused_instance",
-            "torn_series",
-            "series_count",
-            "patient_series",
-            "commitment_object",
-            "commitment",
-            "promise_asked",
-            "promise",
-            "follower",
-            "erased",
-            "job_turn",
-            "delivery_turn",
-            "store",
-        ):
-            connection.execute(text(f"DROP TABLE {table}"))
-        for index in ("ix_job_kept", "ix_delivery_leased", "ix_instance_other_result", "ix_arrival_turn"):
-            connection.execute(text(f"DROP INDEX {index}"))
-        script = alembic_config()
-        script.attributes["connection"] = connection
-        command.stamp(script, "0001")
-    upgraded = opened()
-    assert upgraded.move_up(START + LEASE, LEASE, offpeak_since=START) == 3
-    assert [upgraded.claim_job("host:1", START + QUIET, LEASE).id for _ in ids] == [ids[2], ids[1], ids[0]]  # type: ignore[union-attr]
-
-
-def test_a_claim_reads_its_index_in_order_before_there_are_statistics(opened: Callable[[], SqlJournal]) -> None:
+def test_a_claim_reads_its_index_in_order_before_there_are_statistics(opened: Callable[[], Journal]) -> None:
     """A queue that has just filled, which PostgreSQL knows nothing of: candidates are read one by one, none is sorted."""
     journal = opened()
     story = Story(journal)
     story.receive(1)
     story.route(*(story.job_asked(application=f"application {n}") for n in range(300)))
     asked: list[tuple[str, Any]] = []
-    event.listen(journal._engine, "before_cursor_execute", lambda *told: asked.append((told[2], told[3])))
-    assert journal.claim_job("host:1", START, LEASE, away_engines=["gpu"], at_once={"other": 1}, offpeak=False) is not None
+    event.listen(journal.database.engine, "before_cursor_execute", lambda *told: asked.append((told[2], told[3])))
+    assert journal.jobs.claim("host:1", START, LEASE, away_engines=["gpu"], at_once={"other": 1}, offpeak=False) is not None
     candidates = [(sql, values) for sql, values in asked if sql.startswith(("SELECT job.id", "WITH RECURSIVE")) and "FROM job " in sql]
-    with journal._writing() as connection:
+    with journal.database.writing() as connection:
         connection.execute(text("SELECT set_config('enable_sort', 'off', true)"))  # as the claim has it
         plans = [" ".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {sql}", values)) for sql, values in candidates]
     earliest, peers, first = plans[:3]

@@ -10,8 +10,8 @@ from ruamel.yaml import YAML
 
 from inference.imaging.write_series import write_series
 from node.observe import exposition, metrics
-from node.observe.cells import Cells
 from node.observe.instruments import Counter, Fact, Gauge, Histogram, count_in
+from node.observe.shared_memory import SharedCells
 from tests.lab.dashboards import ALERTS, expressions
 from tests.lab.needs import program
 from tests.lab.node import Node, configuration, hilum
@@ -132,7 +132,7 @@ def test_prometheus_reads_a_node_and_answers_the_dashboard(tmp_path: Path) -> No
 
 def test_promtool_finds_no_fault_with_the_exposition() -> None:
     """Its linter knows the conventions of names, help and units; it reads what every metric looks like once it was counted."""
-    cells = Cells.make()
+    cells = SharedCells.make()
     count_in(cells)
     facts = []
     for metric in vars(metrics).values():
@@ -146,7 +146,7 @@ def test_promtool_finds_no_fault_with_the_exposition() -> None:
                 metric.set(1.0, **labels)
             case Fact():
                 facts.append(metric.of(1.0, **labels))
-    count_in(Cells.alone())
+    count_in(SharedCells.alone())
     checked = subprocess.run(
         [program("promtool", "prometheus"), "check", "metrics"],
         input=exposition.text([cells], facts),

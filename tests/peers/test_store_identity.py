@@ -7,12 +7,11 @@ import pytest
 from psycopg import sql
 
 from node.assembly import compose
-from node.assembly.deep import examine
-from node.assembly.identity import Meant, agree
-from node.assembly.identity_errors import JournalLost, StoresMixed
+from node.assembly.configuration import load
+from node.assembly.identity import JournalLost, Meant, StoresMixed, agree
+from node.backup.examination import examine
 from node.journal.errors import JournalAway, JournalCorrupt, JournalGone
 from node.settings.config import Config
-from node.settings.load import load
 from tests.lab.postgres import Postgres
 from tests.unit.journal.story import START, Story
 
@@ -47,7 +46,7 @@ def test_an_emptied_schema_is_refused_and_nothing_is_made_in_it(postgres: Postgr
     with contextlib.closing(compose.open_journal(config)) as journal:
         postgres.ask_nothing(url, _EMPTY)
         with pytest.raises(JournalGone):
-            journal.note("instance", 0, "instance.seen", "into nothing", START)
+            journal.events.note("instance", 0, "instance.seen", "into nothing", START)
     for _ in range(2):
         with pytest.raises(JournalLost):
             compose.open_journal(config)
@@ -79,16 +78,16 @@ def test_a_database_of_another_store_that_takes_the_name_is_written_by_nobody(po
         _exchange(postgres, *urls)
         for _ in range(2):
             with pytest.raises((JournalGone, JournalAway)):
-                journal.note("instance", 0, "instance.seen", "into another's", START)
+                journal.events.note("instance", 0, "instance.seen", "into another's", START)
         with pytest.raises(JournalGone, match="is the journal of the store"):
-            journal.note("instance", 0, "instance.seen", "into another's", START)
+            journal.events.note("instance", 0, "instance.seen", "into another's", START)
         with pytest.raises(StoresMixed):
             compose.open_journal(one)
         assert postgres.ask(urls[0], rows) == theirs
         _exchange(postgres, *urls)
         with contextlib.suppress(JournalAway):  # its connections were broken once more
-            journal.census(START)
-        journal.note("instance", 0, "instance.seen", "into its own", START)
+            journal.census.take(START)
+        journal.events.note("instance", 0, "instance.seen", "into its own", START)
     assert postgres.ask(urls[1], rows) == theirs
 
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from inference import codes
 from inference.applications.lung_nodule.application import CLASSES, DENSITY
-from inference.applications.lung_nodule.density import Density
-from inference.applications.lung_nodule.follow_up import TABLE
+from inference.applications.lung_nodule.follow_up import TABLE, Density
 from inference.codes import Code
 from inference.findings import Box, Findings, Location, Measurement, Quality
 from inference.imaging.write_series import write_series

@@ -11,7 +11,7 @@ import pytest
 from inference import codes
 from inference.findings import Box, DerivedImage, Evaluation, Findings, Saliency
 from inference.imaging.assemble import assemble
-from node.domain.profile import EXPLANATIONS, Form, Kind, Masks, Profile
+from node.domain.profile import EXPLANATIONS, Form, Kind, MaskEncoding, Profile
 from node.results.encode import encode
 from tests.lab import source
 from tests.lab.loopback import free_port
@@ -40,7 +40,7 @@ from tests.results import kinds, made
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-LABEL_MAP = Profile(name="label map", masks=Masks.LABELMAP)
+LABEL_MAP = Profile(name="label map", masks=MaskEncoding.LABELMAP)
 
 
 @pytest.fixture(scope="module")

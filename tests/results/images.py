@@ -15,7 +15,7 @@ from inference.imaging.subject import Takes
 from inference.imaging.subjects import subjects
 from inference.imaging.volume import Affine
 from inference.imaging.write_series import write_series
-from node.domain.uid import derive_uid
+from node.dicom.uid import derive_uid
 from node.results.port import Encoding
 from tests.results import made
 

@@ -37,15 +37,15 @@ from inference.imaging.assemble import assemble
 from inference.imaging.subject import Takes
 from inference.imaging.subjects import subjects
 from inference.imaging.write_series import write_series
-from node.domain.profile import Compression, Form, Kind, Language, Masks, Profile
+from node.domain.profile import Compression, Form, Kind, Language, MaskEncoding, Profile
 from node.domain.statement import NoResult, Statement, Why
 from node.domain.withdrawal import Rejection, Withdrawal, WithdrawnObject
 from node.results.encode import encode
 from node.results.planes import SourceSeries
 from node.results.port import Encoded, Encoding
+from node.results.statement.make import encode_statement
 from node.results.statement.port import Stated, nothing_of
-from node.results.statement.statement import encode_statement
-from node.results.withdrawal.withdrawal import encode_withdrawal
+from node.results.withdrawal.make import encode_withdrawal
 from tests.lab import chest
 from tests.results import images, made
 
@@ -63,7 +63,7 @@ SHAPE = (9, 16, 12)
 
 EVERYTHING = Profile(name="everything", kinds=frozenset(Kind), empty_masks=True, languages=tuple(Language))
 LABEL_MAPS = tuple(
-    Profile(name=f"label map {compression}", masks=Masks.LABELMAP, compression=compression)
+    Profile(name=f"label map {compression}", masks=MaskEncoding.LABELMAP, compression=compression)
     for compression in (Compression.NONE, Compression.RLE, Compression.JPEG_LS)
 )
 DEFLATED = Profile(name="deflated", compression=Compression.DEFLATE)

@@ -21,7 +21,7 @@ from inference.imaging.assemble import assemble
 from inference.imaging.subject import Subject
 from inference.imaging.volume import Affine, Volume
 from inference.imaging.write_series import write_series
-from node.domain.uid import derive_uid
+from node.dicom.uid import derive_uid
 from node.results.port import Encoded, Encoding, Predecessor
 
 AT = datetime(2025, 3, 4, 23, 30, 15, 123456, tzinfo=UTC)

@@ -9,20 +9,26 @@ from pydicom.dataset import Dataset
 
 from inference.codes import Code
 from node.results.check import check
+from node.results.detections.make import make as detections
+from node.results.kind import Making
+from node.results.measurements.make import make as about_images
 from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
-from node.results.reports.sr_detections import detections
-from node.results.reports.sr_series import series_report
 
 SITE = Code("363698007", "SCT", "Finding Site")
 SIDE = Code("272741003", "SCT", "Laterality")
 SOURCE = Code("260753009", "SCT", "Source")
 
 
+def making(encoding: Encoding) -> Making:
+    """What makers are handed, when they are the first and nothing was begun for them."""
+    return Making(encoding=encoding, sources=read_sources(encoding), made=(), begun=lambda: None)
+
+
 def reports(encoding: Encoding) -> list[Encoded]:
     """The reports that need no segmentation, as they may leave."""
     sources = read_sources(encoding)
-    encoded = [*series_report(encoding, sources), *detections(encoding, sources)]
+    encoded = [*about_images(making(encoding)), *detections(making(encoding))]
     check(encoded, encoding, sources)
     return encoded
 

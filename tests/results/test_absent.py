@@ -16,14 +16,14 @@ from inference.findings import Evaluation, Findings, Location, Measurement, Poin
 from node.results.check import check
 from node.results.encode import encode
 from node.results.errors import ValuesDiffer
-from node.results.page.summary import page_of
+from node.results.measurements.make import make as about_images
+from node.results.page.capture import page_of
 from node.results.page.table import entries
 from node.results.planes import read_sources
 from node.results.port import Encoding
-from node.results.reports.sr_series import series_report
 from tests.lab import adapters, validators
 from tests.results import images, made
-from tests.results.reports import SIDE, SITE, SOURCE, comments, groups, named, number, read, reports, value
+from tests.results.reports import SIDE, SITE, SOURCE, comments, groups, making, named, number, read, reports, value
 
 NODULE = Code("27925004", "SCT", "Nodule")
 CALCIFICATION = Code("18115005", "SCT", "Pathologic calcification")
@@ -156,7 +156,7 @@ def test_nothing_is_absent_that_was_found_in_another_way(
     files = made.series(tmp_path)
     encoding = made.encoding(files, findings, application=made.application(outputs=tuple(outputs)))
     sources = read_sources(encoding)
-    objects = series_report(encoding, sources)
+    objects = about_images(making(encoding))
     check(objects, encoding, sources)
     said = [group for report in read(objects, "sr") for group in groups(report)]
     assert [named(group, "112039")[0].TextValue for group in said] == [f"mr-brain {label}" for label in volumes]
@@ -175,7 +175,7 @@ def test_a_report_that_says_absent_of_what_was_found_may_not_leave(tmp_path: Pat
     """The check has its own opinion of what was found."""
     files = made.series(tmp_path)
     alone = made.encoding(files, Findings(segments=(replace(EMPTY, label="lesion 2"),)))
-    objects = series_report(alone, read_sources(alone))
+    objects = about_images(making(alone))
     both = made.encoding(files, Findings(segments=(FULL, replace(EMPTY, label="lesion 2"))))
     with pytest.raises(ValuesDiffer):
         check(objects, both, read_sources(both))
@@ -219,7 +219,7 @@ def test_a_report_that_loses_the_side_may_not_leave(tmp_path: Path) -> None:
     general = made.encoding(files, Findings(evaluations=(one,)))
     left = made.encoding(files, Findings(evaluations=(replace(one, laterality=codes.LEFT),)))
     with pytest.raises(ValuesDiffer):
-        check(series_report(general, read_sources(general)), left, read_sources(left))
+        check(about_images(making(general)), left, read_sources(left))
 
 
 @pytest.mark.parametrize(

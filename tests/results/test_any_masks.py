@@ -22,10 +22,10 @@ from node.domain.profile import Form, Kind
 from node.results.check import check
 from node.results.errors import MaskDiffers
 from node.results.identity import encoded, identify
-from node.results.masks.seg import segmentation
-from node.results.masks.segments import numbered, overlap
 from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
+from node.results.segmentation.make import segmentation
+from node.results.segmentation.segments import numbered, overlap
 from tests.results import made
 
 LABEL_MAPS = (Form.LABELMAP, Form.LABELMAP_RLE, Form.LABELMAP_JPEG_LS, Form.LABELMAP_DEFLATE)
@@ -84,7 +84,7 @@ def encoding_of(case: Case) -> Iterator[tuple[Encoding, Encoded]]:
         segments = tuple(made.segment(f"segment {number}", mask) for number, mask in enumerate(case.masks))
         encoding = made.encoding(shuffled, Findings(segments=segments), volume=assemble(shuffled))
         sources = read_sources(encoding)
-        identity = identify(encoding, sources, "seg", "segmentation")
+        identity = identify(encoding, sources, Kind.SEG, "segmentation")
         seg = segmentation(encoding, sources, numbered(encoding.findings), case.form, identity)
         yield encoding, encoded(Kind.SEG, seg.dataset, identity, case.form, pixels=seg.pixels, syntax=seg.syntax)
 

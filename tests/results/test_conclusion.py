@@ -17,15 +17,15 @@ from inference.findings import Box, Caution, Evaluation, Findings, Location, Mea
 from inference.said import say
 from node.domain.profile import Kind, Language, Profile
 from node.domain.shortage import Lack, Shortage
-from node.flow.incomplete import as_incomplete
+from node.flow.infer import as_incomplete
 from node.results.check import check
 from node.results.encode import encode
 from node.results.errors import ResultMalformed, ValuesDiffer
-from node.results.narrative.narrative_english import English
-from node.results.narrative.narrative_sentences import conclusion as say_conclusion
+from node.results.explanation.make import answer_of
+from node.results.narrative.english import English
+from node.results.narrative.sentences import conclusion as say_conclusion
 from node.results.page import lettering, picture, table
-from node.results.page.explanation import answer_of
-from node.results.page.summary import page_of
+from node.results.page.capture import page_of
 from node.results.page.table import entries
 from node.results.planes import read_sources
 from node.results.port import Encoded

@@ -20,12 +20,12 @@ from inference.imaging.assemble import assemble
 from inference.imaging.subject import Pair
 from inference.imaging.volume import Affine
 from inference.imaging.write_series import write_series
+from node.dicom.header import read_header
 from node.domain.profile import Kind
-from node.flow.header import read_header
 from node.results.check import check
+from node.results.derived.image import stored
 from node.results.encode import encode
 from node.results.errors import DerivedDiffers, NotDerivable, ReferencesDiffer
-from node.results.images.derived_values import stored
 from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
 from tests.lab.itk import read_image, read_series

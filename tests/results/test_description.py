@@ -9,8 +9,8 @@ import pytest
 from inference.applications import catalog
 from inference.findings import Caution
 from inference.said import say
-from node.results.description import description_of
 from node.results.encode import encode
+from node.results.identity import description_of
 from node.results.port import Encoding
 from tests.results import made
 

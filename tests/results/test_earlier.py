@@ -18,7 +18,7 @@ from node.results.errors import ValuesDiffer
 from node.results.page.table import entries
 from node.results.planes import read_sources
 from node.results.port import Encoded
-from node.results.reports.check_earlier import check_earlier
+from node.results.reports.check import check_earlier
 from tests.results import made
 
 EVERYTHING = Profile(name="everything", kinds=frozenset({Kind.SR, Kind.NARRATIVE, Kind.PDF, Kind.SC}), languages=tuple(Language))

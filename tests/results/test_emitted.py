@@ -30,7 +30,7 @@ from inference.applications.port import (
 from inference.codes import Code
 from inference.findings import Findings
 from node.domain.context import Context
-from node.domain.profile import ARCHIVE, EXPLANATIONS, PACS, SHIPPED, VIEWER, Compression, Form, Kind, Masks, Profile
+from node.domain.profile import ARCHIVE, EXPLANATIONS, PACS, SHIPPED, VIEWER, Compression, Form, Kind, MaskEncoding, Profile
 from node.results.emitted import emitted
 from node.results.port import Encoded
 
@@ -63,7 +63,9 @@ def objects() -> list[Encoded]:
 def asks_for(one: Encoded) -> Profile:
     """A profile that gets this object."""
     masks, _, compression = one.form.partition("+") if one.kind == Kind.SEG and one.form != Form.EMPTY else ("binary", "", "")
-    return Profile(name="any", masks=Masks(masks), compression=Compression(compression or "none"), kinds=frozenset(Kind) - {Kind.SEG})
+    return Profile(
+        name="any", masks=MaskEncoding(masks), compression=Compression(compression or "none"), kinds=frozenset(Kind) - {Kind.SEG}
+    )
 
 
 @pytest.mark.slow

@@ -30,12 +30,12 @@ from inference.findings import (
 from inference.imaging.subject import Cine, Image, Images, Pair
 from inference.imaging.volume import Affine, SliceSource, Volume
 from node.results.encode import encode
+from node.results.overlay.make import drawn as drawn_map
+from node.results.page.capture import page_of
 from node.results.page.figures import volume_figure
-from node.results.page.overlay import drawn as drawn_map
 from node.results.page.picture import Page, draw_page, extent, figure_of
 from node.results.page.projections import window_of_pixels
 from node.results.page.shapes import INK, draw_locations
-from node.results.page.summary import page_of
 from node.results.page.table import entries
 from node.results.planes import read_sources
 from tests.results import made

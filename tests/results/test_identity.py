@@ -15,10 +15,11 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from node.dimse.identity import IMPLEMENTATION_CLASS_UID
-from node.domain.uid import is_uid
+from node.dicom.uid import IMPLEMENTATION_CLASS_UID, is_uid
+from node.domain.errors import SourcesUnfit
 from node.results.encode import encode
-from node.results.errors import SourcesUnfit
+from node.results.identity import series_number
+from node.results.planes import read_sources
 from node.results.port import Encoded
 from tests.results import made
 
@@ -153,7 +154,7 @@ def test_every_result_is_marked_as_what_it_is(tmp_path: Path) -> None:
         assert dataset.ContentQualification == "RESEARCH"
         assert "mr-brain 1.2.3" in dataset.SeriesDescription
         assert dataset.SeriesInstanceUID != source.SeriesInstanceUID
-        assert 4000 < dataset.SeriesNumber < 5000
+        assert 40000 < dataset.SeriesNumber < 50000
         for keyword in ("PatientID", "IssuerOfPatientID", "StudyInstanceUID", "StudyDescription", "StudyDate", "StudyTime", "StudyID"):
             assert dataset[keyword].value == source[keyword].value
         assert dataset.file_meta.ImplementationClassUID == IMPLEMENTATION_CLASS_UID
@@ -187,6 +188,7 @@ _AGAIN = """
 import hashlib, sys
 from pathlib import Path
 from node.results.encode import encode
+from node.results.identity import series_number
 from tests.results import made
 files = sorted(Path(sys.argv[1]).glob("*.dcm"))
 for one in encode(made.encoding(files, made.one_segment(made.AXIAL))):
@@ -289,3 +291,14 @@ def test_headers_and_volume_that_do_not_belong_together_are_refused(tmp_path: Pa
         encode(replace(encoding, sources=moved))
     with pytest.raises(SourcesUnfit, match="no study"):
         encode(replace(encoding, subject=replace(encoding.volume, study_instance_uid="")))
+
+
+@pytest.mark.parametrize(
+    ("source", "meant"),
+    [("4", 40102), ("0", 102), ("", 102), ("214747", 2147470102), ("214748", 2147480102), ("999999", 102), ("1000000", 102)],
+)
+def test_a_series_number_stands_beside_its_source(source: str, meant: int, tmp_path: Path) -> None:
+    """Source, two digits of the application, two of the kind; never beyond the 2147483647 that an IS holds."""
+    sources = read_sources(made.encoding(made.series(tmp_path), made.one_segment(made.AXIAL)))
+    sources.first.SeriesNumber = source
+    assert series_number(sources, application=1, kind=2) == meant

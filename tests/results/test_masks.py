@@ -17,8 +17,8 @@ from inference import codes
 from inference.findings import Findings, Segment
 from inference.imaging.assemble import assemble
 from inference.imaging.resample import Grid, Interpolation, resample
-from node.dimse.outgoing import outgoing, transcoded
-from node.domain.profile import Compression, Form, Masks, Profile
+from node.dimse.sending.outgoing import outgoing, transcoded
+from node.domain.profile import Compression, Form, MaskEncoding, Profile
 from node.results.encode import encode
 from node.results.port import Encoded
 from tests.lab import adapters, validators
@@ -27,7 +27,7 @@ from tests.results import made
 
 PROFILES = [
     Profile(name=f"{masks}, {compression}", masks=masks, compression=compression, empty_masks=True)
-    for masks in (Masks.BINARY, Masks.LABELMAP)
+    for masks in (MaskEncoding.BINARY, MaskEncoding.LABELMAP)
     for compression in Compression
 ]
 """Between them they want every form."""
@@ -216,7 +216,7 @@ def test_a_byte_holds_255_labels(count: int, bits: int, tmp_path: Path) -> None:
     files = made.series(tmp_path / "source")
     labels = np.arange(np.prod(made.SHAPE)).reshape(made.SHAPE) // 4 + 1
     segments = [made.segment(f"part {number}", labels == number) for number in range(1, count + 1)]
-    profile = Profile(name="label maps", masks=Masks.LABELMAP)
+    profile = Profile(name="label maps", masks=MaskEncoding.LABELMAP)
     objects = encode(made.encoding(files, made.measured(*segments, affine=made.AXIAL), profiles=[profile]))
     seg = next(pydicom.dcmread(BytesIO(one.data)) for one in objects if (one.kind, one.form) == ("seg", "labelmap"))
     assert seg.BitsAllocated == bits

@@ -33,12 +33,12 @@ from node.domain.profile import VIEWER, Kind, Language, Profile
 from node.results.check import check
 from node.results.encode import encode
 from node.results.errors import ReferencesDiffer, ValuesDiffer
-from node.results.narrative.narrative import WORDINGS
-from node.results.narrative.narrative_chinese import Chinese
-from node.results.narrative.narrative_sentences import sentences
-from node.results.narrative.narrative_wording import Section
+from node.results.narrative.chinese import Chinese
+from node.results.narrative.make import WORDINGS
+from node.results.narrative.sentences import sentences
 from node.results.narrative.terms_chinese import chinese
-from node.results.page.numerals import certainty, number, quantity
+from node.results.narrative.wording import Section
+from node.results.page.naming import certainty, number, quantity
 from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
 from tests.lab import validators

@@ -47,7 +47,7 @@ def test_one_bit_of_pixels_is_another_object() -> None:
         def write(out: np.ndarray) -> None:
             out[-1] = last
 
-        return named(dataset_of("pixels"), Pixels(vr="OB", size=1 << 16, write=write)).sop_instance_uid
+        return named(dataset_of("pixels"), Pixels(vr=b"OB", size=1 << 16, write=write)).sop_instance_uid
 
     assert written(0) == written(0)
     assert len({written(0), written(1), written(2)}) == 3

@@ -18,11 +18,12 @@ from node.domain.errors import ResultError
 from node.domain.profile import Kind, Language, Profile
 from node.results.encode import encode
 from node.results.errors import ReferencesDiffer, ResultMalformed
-from node.results.narrative.check_pdf import check_pdf
-from node.results.narrative.narrative import WORDINGS
-from node.results.narrative.narrative_sentences import sentences
-from node.results.narrative.narrative_wording import Section
-from node.results.narrative.pdf_page import Pages
+from node.results.kind import Checking, ReadBack
+from node.results.narrative.make import WORDINGS
+from node.results.narrative.sentences import sentences
+from node.results.narrative.wording import Section
+from node.results.pdf.check import check
+from node.results.pdf.pages import Pages
 from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
 from tests.lab import validators
@@ -207,13 +208,14 @@ def test_a_pdf_that_is_not_whole_or_not_ours_may_not_leave(
     encoding: Encoding, change: Callable[[Dataset], None], error: type[ResultError]
 ) -> None:
     """Cut off, with something that runs, without saying that the patient stands on it, about images of somebody else."""
-    sources = read_sources(encoding)
-    dataset = documents(encoding)["en"]
-    results = frozenset(item.ReferencedSOPInstanceUID for item in dataset.SourceInstanceSequence)
-    check_pdf(dataset, sources, results)
-    change(dataset)
+    read = [ReadBack(one=one, dataset=pydicom.dcmread(BytesIO(one.data))) for one in encode(encoding)]
+    pdf = next(each for each in read if (each.one.kind, each.one.form) == (Kind.PDF, "en"))
+    others = [each for each in read if each.one.kind not in (Kind.PDF, Kind.NARRATIVE)]
+    checking = Checking(series=[pdf], encoding=encoding, sources=read_sources(encoding), others=others)
+    check(checking)
+    change(pdf.dataset)
     with pytest.raises(error):
-        check_pdf(dataset, sources, results)
+        check(checking)
 
 
 @pytest.mark.peers

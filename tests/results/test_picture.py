@@ -17,8 +17,7 @@ from inference.findings import Findings, Location, Measurement, Point, Quality
 from inference.imaging.assemble import assemble
 from inference.imaging.volume import SliceSource, Volume
 from node.results.encode import encode
-from node.results.page.faces import Face, folded, settable, shown, signs
-from node.results.page.lettering import fitted, width, wrapped
+from node.results.page.lettering import Face, fitted, folded, settable, shown, signs, width, wrapped
 from node.results.page.panels import crop_of, key_slices, panel, view_of, window_of
 from node.results.page.picture import overlay_png
 from tests.results import made

@@ -17,9 +17,9 @@ from inference.findings import Segment
 from inference.imaging.assemble import assemble
 from node.domain.profile import Form, Kind
 from node.results.identity import encoded, identify
-from node.results.masks.seg import segmentation
-from node.results.masks.segments import numbered
 from node.results.planes import read_sources
+from node.results.segmentation.make import segmentation
+from node.results.segmentation.segments import numbered
 from tests.results import made
 
 OURS = {
@@ -36,7 +36,7 @@ def ours(files: Sequence[Path], segments: Sequence[Segment], form: Form) -> Data
     """As the node writes it, read back by pydicom."""
     encoding = made.encoding(files, made.measured(*segments, affine=made.AXIAL))
     sources = read_sources(encoding)
-    identity = identify(encoding, sources, "seg", "segmentation")
+    identity = identify(encoding, sources, Kind.SEG, "segmentation")
     seg = segmentation(encoding, sources, numbered(encoding.findings), form, identity)
     one = encoded(Kind.SEG, seg.dataset, identity, form, pixels=seg.pixels, syntax=seg.syntax)
     return pydicom.dcmread(BytesIO(one.data))

@@ -24,13 +24,11 @@ from inference.said import LABEL, Said, labelled, say
 from node.domain.profile import Kind, Language, Profile
 from node.domain.shortage import Lack, Shortage
 from node.domain.statement import NoResult, Statement, Why
-from node.flow.incomplete import as_incomplete
+from node.flow.infer import as_incomplete
 from node.results.encode import encode
-from node.results.narrative.narrative_chinese import Chinese
-from node.results.narrative.said_chinese import SENTENCES, in_chinese
-from node.results.narrative.terms_chinese import LABELS, NOUNS
-from node.results.statement.reasons_chinese import _REASONS, because
-from node.results.statement.wording import of_series, sentence
+from node.results.narrative.chinese import Chinese
+from node.results.narrative.terms_chinese import LABELS, NOUNS, SENTENCES, in_chinese
+from node.results.statement.wording import _REASONS, because, of_series, sentence
 from tests.results import made
 
 _ROOTS = tuple(Path(package.__path__[0]) for package in (inference, node))

@@ -19,7 +19,7 @@ from inference.imaging.errors import DuplicatePosition, GantryTilt, Gap, Irregul
 from inference.imaging.subject import Takes
 from inference.imaging.subjects import Assembled, subjects
 from inference.imaging.volume import Volume
-from node.domain.uid import derive_uid
+from node.dicom.uid import derive_uid
 from node.results.encode import encode
 from node.results.port import Encoded, Encoding
 from tests.lab import validators

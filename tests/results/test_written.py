@@ -8,15 +8,15 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from node.domain.profile import Compression, Masks, Profile
+from node.domain.profile import Compression, MaskEncoding, Profile
 from node.results.encode import encode
 from node.results.errors import ResultTooLong
 from node.results.pixels import Pixels
 from tests.results import made
 
 PROFILES = (
-    Profile(name="label maps", masks=Masks.LABELMAP),
-    Profile(name="compressed", masks=Masks.LABELMAP, compression=Compression.RLE),
+    Profile(name="label maps", masks=MaskEncoding.LABELMAP),
+    Profile(name="compressed", masks=MaskEncoding.LABELMAP, compression=Compression.RLE),
 )
 
 
@@ -58,6 +58,6 @@ def test_objects_are_what_pydicom_writes(kind: str, tmp_path: Path) -> None:
 
 def test_pixels_that_no_element_can_hold_are_refused() -> None:
     """PS3.5 7.1: lengths have 32 bits; refused by name before any memory is taken."""
-    beyond = Pixels(vr="OB", size=2**32, write=lambda out: None)
+    beyond = Pixels(vr=b"OB", size=2**32, write=lambda out: None)
     with pytest.raises(ResultTooLong):
         beyond.append_to(BytesIO())

@@ -13,7 +13,7 @@ for the quiet window. So a second set is a revision, and no defect, only where a
 from itertools import pairwise
 
 from node.domain.state import JobState
-from node.journal.port import Journal
+from node.journal.journal import Journal
 from tests.soak.happened import Day
 from tests.soak.studies import Study
 
@@ -24,14 +24,14 @@ RESULTS = 2
 def count(day: Day, journal: Journal) -> None:
     """Fill in what was lost, changed, not delivered, doubled and revised."""
     for study in day.studies:
-        rows = {row.sop_instance_uid: row.digest for row in journal.instances_of(*study.acknowledged)}
+        rows = {row.sop_instance_uid: row.digest for row in journal.instances.by_uid(*study.acknowledged)}
         day.lost += [uid for uid in study.acknowledged if uid not in rows]
         day.changed += [uid for uid, digest in study.acknowledged.items() if rows.get(uid, digest) != digest]
         results = len(day.objects.get(study.uid, ()))
         if not results:
             day.undelivered.append(study.uid)
             continue
-        jobs = journal.jobs(study=study.uid)
+        jobs = journal.jobs.find(study=study.uid)
         wrong = _wrong(journal, study, results)
         if not wrong and results == RESULTS:
             continue
@@ -43,14 +43,14 @@ def count(day: Day, journal: Journal) -> None:
 
 def _wrong(journal: Journal, study: Study, results: int) -> str:
     """What of a study's jobs is not as it should be, whether they were revised or not; the empty text where nothing is."""
-    jobs = journal.jobs(study=study.uid)
+    jobs = journal.jobs.find(study=study.uid)
     done = [job for job in jobs if job.state is JobState.DONE]
     others = [job for job in jobs if job.state not in (JobState.DONE, JobState.SUPERSEDED)]
     if len(done) != 1 or others:
         return f"jobs are {', '.join(sorted(job.state.value for job in jobs))}"
     if results < RESULTS:
         return "results are missing"
-    of = len(journal.job_instances(done[0].id))
+    of = len(journal.instances.of_job(done[0].id))
     return "" if of == study.kind.instances else f"the results are of {of} instances, where {study.kind.instances} came"
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 from pydicom import dcmread
 
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
 from tests.crash.reading import Reading
 from tests.lab.dcmtk import StoreScp
 from tests.lab.node import Node, configuration
@@ -48,7 +48,7 @@ class Soak:
         Pause between two disturbances, which fall into the middle third.
     keep
         For how long the node keeps pixels: a short time makes retention a part of the load.
-    receiver, encrypted
+    encrypted
         As in the configuration; what is encrypted is so with a key of the day.
     """
 
@@ -63,7 +63,6 @@ class Soak:
         every_s: float = 45,
         keep: str = "2m",
         quiet_s: int = 8,
-        receiver: str = "fast",
         encrypted: bool = False,
     ) -> None:
         self._folder = folder
@@ -75,11 +74,11 @@ class Soak:
         self._chance = random.Random(4711)
         self.day = Day(quiet_s=quiet_s)
         self._sink = StoreScp(folder / "archive", options=("--unique-filenames",))
-        self._node = Node(self._configuration(keep, quiet_s, receiver, encrypted=encrypted), folder / "node")
+        self._node = Node(self._configuration(keep, quiet_s, encrypted=encrypted), folder / "node")
         self._over = threading.Event()
         self._seen: dict[str, float] = {}
 
-    def _configuration(self, keep: str, quiet_s: int, receiver: str, *, encrypted: bool) -> dict[str, object]:
+    def _configuration(self, keep: str, quiet_s: int, *, encrypted: bool) -> dict[str, object]:
         store = self._folder / "store"
         (self._folder / "models").mkdir(parents=True, exist_ok=True)
         routes = [
@@ -106,7 +105,7 @@ class Soak:
         )
         settings["models"] = {"repository": str(self._folder / "models"), "applications": [str(_APPLICATIONS)]}
         settings["store"] = {**settings["store"], "keep": keep}  # type: ignore[dict-item]
-        settings["node"] = {**settings["node"], "max_associations": 64, "receiver": receiver}  # type: ignore[dict-item]
+        settings["node"] = {**settings["node"], "max_associations": 64}  # type: ignore[dict-item]
         if encrypted:
             key = self._folder / "at-rest.key"
             Reading.with_key(key)
@@ -274,5 +273,5 @@ class Soak:
 
     def _count(self) -> None:
         self._new_results({study.uid: study for study in self.day.studies})
-        with contextlib.closing(SqlJournal.open(f"sqlite:{self._folder / 'store' / 'hilum.db'}")) as journal:
+        with contextlib.closing(Journal.open(f"sqlite:{self._folder / 'store' / 'hilum.db'}")) as journal:
             count(self.day, journal)

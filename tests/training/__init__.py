@@ -1,1 +1,1 @@
-"""The workshop: the frame, and each recipe in a tiny form on made data."""
+"""Training: the frame, and each recipe in a tiny form on made data."""

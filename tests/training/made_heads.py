@@ -9,10 +9,11 @@ import numpy as np
 from scipy import ndimage
 
 from training.adversarial import Adversarial
+from training.data.cases import as_laid_out
 from training.data.heads import sides
 from training.recipe import Schedule
 from training.recipes.restore import RECIPE, SCALE, Residual, distance
-from training.restoration import Restorer
+from training.tasks.restoration import Restorer
 
 SHAPE = (56, 60, 12)
 """(X, Y, Z) voxels of 3 × 3 × 5 mm."""
@@ -38,7 +39,7 @@ def tiny() -> Restorer:
     """The recipe with a narrower network and a few steps."""
     return replace(
         RECIPE,
-        sides=partial(sides, levels=(LEVEL,), slices=SLICES),
+        sides=as_laid_out(partial(sides, levels=(LEVEL,), slices=SLICES)),
         network=partial(Residual, 12),
         arms={"CNN": distance, "GAN": partial(Adversarial, 0.02, SCALE, 4)},
         schedule=Schedule(epochs=2, batch=4, learning_rate=1e-3, patience=2),

@@ -2,22 +2,28 @@
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from inference.imaging.resample import Shape
+from training.data.cases import Split
 from training.data.thoraxes import sides
-from training.detection import Detector
 from training.recipe import Schedule
 from training.recipes.lung_nodule import RECIPE, network
+from training.tasks.detection import Detector
 
 SHAPE: Shape = (56, 80, 104)
 MADE = {"train": 10, "validation": 2, "test": 4}
+
+
+def made(data: Path | None, seed: int) -> Split:
+    return sides(data, MADE, SHAPE)
 
 
 def tiny() -> Detector:
     """One and a half minutes of a processor."""
     return replace(
         RECIPE,
-        sides=partial(sides, made=MADE, shape=SHAPE),
+        sides=made,
         network=partial(network, (16, 32), (2,)),
         schedule=Schedule(epochs=6, batch=8, learning_rate=5e-3, patience=6),
         draws=60,

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.classification import Arm, Classifier
 from training.recipe import Schedule
 from training.recipes.chest_xray import RECIPE
+from training.tasks.classification import Arm, Classifier
 
 COUNTS = {"train": 100, "val": 40, "test": 60}
 

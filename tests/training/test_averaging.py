@@ -9,9 +9,8 @@ from torch import nn
 
 from training.averaging import Average
 from training.checkpoint import load
-from training.classification import validation
+from training.data.cases import Split
 from training.data.radiographs import sides as sides_of
-from training.data.split import Split
 from training.errors import OtherRun
 from training.fit import BEST, LAST, fit, trained
 from training.progress import Silent
@@ -57,7 +56,7 @@ def test_the_average_is_validated_kept_and_gone_on_with(sides: Split, tmp_path: 
     schedule = replace(RECIPE.schedule, epochs=4)
     outcome = fit(RECIPE, sides, whole, schedule, Ranks(), Silent())
     network, state = trained(RECIPE, whole)
-    assert validation(RECIPE, network, sides.validation) == outcome.best
+    assert RECIPE.validation(network, sides.validation) == outcome.best
     assert all(torch.equal(state["average"]["network"][name], kept) for name, kept in network.state_dict().items())
 
     class Ended(Silent):

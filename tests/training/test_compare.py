@@ -11,6 +11,7 @@ from scipy.stats import wilcoxon
 from node.cli.main import main
 from training.errors import OtherCases
 from training.evaluation.compare import Difference, compare
+from training.evaluation.figures import kind_of
 from training.evaluation.record import FORMAT
 
 
@@ -20,7 +21,7 @@ def evaluation(figures: dict[str, np.ndarray], patients: list[str] | None = None
     return {
         "format": FORMAT,
         **dict.fromkeys(("recipe", "model", "sha256", "run", "at"), "made"),
-        "figures": dict.fromkeys(figures),
+        "figures": {name: {"unit": kind_of(name, {}).unit, "better": kind_of(name, {}).better} for name in figures},
         "each": [
             {
                 "case": f"c{case}",
@@ -151,7 +152,7 @@ def test_classifiers_whose_figures_are_of_all_cases_together_are_compared(tmp_pa
         ]
         made = evaluation({}, classification={"finding": "x", "threshold": 0.5, "cases": cases})
         del made["each"]
-        made["figures"] = {"AUC": {"mean": 0.9}, "accuracy": {"mean": 0.8}}
+        made["figures"] = {figure: {"mean": mean, "unit": "", "better": "more"} for figure, mean in (("AUC", 0.9), ("accuracy", 0.8))}
         (tmp_path / f"{name}.json").write_text(json.dumps(made))
     assert main(["models", "compare", str(tmp_path / "a.json"), str(tmp_path / "b.json"), "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["differences"]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training.detected_table import detected_table
 from training.evaluation.detection import RATES, Scan, compared, froc, matched, sensitivities
 from training.evaluation.detector import detector
+from training.tasks.detection import detected_table
 
 
 def test_a_candidate_hits_what_it_lies_in() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from markupsafe import Markup
 from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.surface_dice import compute_surface_dice
 from monai.metrics.surface_distance import compute_average_surface_distance
@@ -25,21 +26,20 @@ from inference import codes
 from inference.applications.hippocampus import application
 from inference.findings import Explanation
 from training.card import table
+from training.data.cases import Labelled
 from training.data.nifti import pairs, volume_of
 from training.errors import UnfitData, UnreadableEvaluation
 from training.evaluation.bootstrap import interval
 from training.evaluation.classification import auc
-from training.evaluation.classifier import classifier, roc
-from training.evaluation.figures import summary
+from training.evaluation.classifier import classifier, classifier_parts, roc
+from training.evaluation.figures import kind_of, summary
 from training.evaluation.gallery import Picture, answered, outline, planes
 from training.evaluation.kept import kept
-from training.evaluation.masks import Masks
-from training.evaluation.page import page
+from training.evaluation.page import Gallery, Parts, page
 from training.evaluation.perturb import Disturbance, Perturbation, perturbed
 from training.evaluation.record import FORMAT, PAGE, read
-from training.evaluation.segmentation import agreement
+from training.evaluation.segmentation import Masks, agreement
 from training.evaluation.subgroups import groups
-from training.recipe import Labelled
 from training.recipes import load
 
 from .made import crops
@@ -118,9 +118,9 @@ def test_the_interval_holds_the_mean_of_known_values() -> None:
     assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.15 * error)
     assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.15 * error)
     assert interval(np.append(values, np.nan), [*patients, "unknown"]) == (low, high)
-    told = summary("Hausdorff 95 % ball", [1.0, math.nan, 3.0], ["a", "b", "c"])
+    told = summary(kind_of("Hausdorff 95 % ball", {}), [1.0, math.nan, 3.0], ["a", "b", "c"])
     assert (told["mean"], told["worst"], told["count"], told["unit"]) == (2.0, 3.0, 2, "mm")
-    assert summary("Dice ball", [math.nan], ["a"])["interval"] is None
+    assert summary(kind_of("Dice ball", {}), [math.nan], ["a"])["interval"] is None
 
 
 def test_groups_are_what_is_known() -> None:
@@ -244,7 +244,7 @@ def evaluation(**others: Any) -> dict[str, Any]:
     """A record by hand, of two cases whose names and data nobody checked."""
     names = ("Dice ball", "Hausdorff 95 % ball", "volume error ball")
     told = {
-        name: {**summary(name, values, ["p", "q"]), "baseline": None}
+        name: {**summary(kind_of(name, {}), values, ["p", "q"]), "baseline": None}
         for name, values in zip(names, ((0.9, 0.7), (1, 4), (-3, 2)), strict=True)
     }
     return {
@@ -305,13 +305,14 @@ def test_the_page_is_whole_and_runs_nothing() -> None:
     pictures = [Picture(number=2, why="worst", figure=0.7, planes=planes(shown.volume, [Masks(found=ball(7), true=ball(8))]))]
     probable = [{"case": "a", "patient": "a", "positive": number % 3 == 0, "probability": number / 20} for number in range(20)]
     seen = {"finding": "<b>pneumonia", "threshold": 0.5, "cases": probable}
-    text = page(evaluation(classification=seen), pictures)
+    text = page(evaluation(classification=seen), classifier_parts(seen, pictures))
     # of a classifier alone: no structures, no groups, no disturbances
     bare = {
         name: told for name, told in evaluation(classification=seen).items() if name not in ("each", "subgroups", "disturbed", "accepts")
     }
-    assert Tags(page(bare)).open == []
-    assert "case 2, 0.7000" in page(evaluation(), pictures)
+    assert Tags(page(bare, classifier_parts(seen, ()))).open == []
+    plain = Parts(gallery=Gallery(title="Worst", note=Markup("of all"), pictures=pictures))
+    assert "case 2, 0.7000" in page(evaluation(), plain)
     tags = Tags(text)
     assert tags.open == []
     assert {name for name, _ in tags.found}.isdisjoint({"script", "iframe", "object", "embed", "link", "form", "base", "img", "b", "a"})
@@ -354,7 +355,8 @@ def test_the_gallery_of_a_classifier_shows_what_was_right_and_wrong() -> None:
         ("miss: absent", 7),
         ("miss: absent", 6),
     ]
-    text = page(evaluation(classification={"finding": "x", "threshold": 0.5, "cases": cases}), shown)
+    told = {"finding": "x", "threshold": 0.5, "cases": cases}
+    text = page(evaluation(classification=told), classifier_parts(told, shown))
     assert "Hits and misses" in text
     assert "case 7, 0.950" in text
     assert "what moved the answer" not in text
@@ -369,7 +371,7 @@ def test_the_gallery_shows_what_moved_each_answer() -> None:
     told = {"finding": "x", "threshold": 0.5, "cases": cases}
     shown = answered([np.full((28, 28), n) for n in range(2)], told, lambda _: (why,))
     assert [len(one.planes) for one in shown] == [2, 2]
-    text = page(evaluation(classification=told), shown)
+    text = page(evaluation(classification=told), classifier_parts(told, shown))
     assert "what moved the answer: Occlusion, in log odds. They explain the network and are no location" in text
     _, drawn = re.findall(r'href="data:image/png;base64,([^"]+)"', str(shown[0].planes[1]))
     alpha = np.asarray(Image.open(BytesIO(base64.b64decode(drawn))))[..., 3]
@@ -405,7 +407,7 @@ def test_the_page_says_by_what_cases_were_split() -> None:
 def test_a_figure_that_only_a_disturbed_image_has() -> None:
     """Undisturbed, the structure was nowhere; under noise something was found: the plot begins there. And where neither has one."""
     told = evaluation()
-    told["figures"]["Dice ball"] = {**summary("Dice ball", [math.nan], ["p"]), "baseline": None}
+    told["figures"]["Dice ball"] = {**summary(kind_of("Dice ball", {}), [math.nan], ["p"]), "baseline": None}
     assert Tags(page(told)).open == []
     blurred = {"kind": "blur", "level": 1, "refused": 2, "figures": told["figures"]}
     told["disturbed"] = [{**told["disturbed"][0], "figures": evaluation()["figures"]}, blurred]

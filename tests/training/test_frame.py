@@ -18,8 +18,8 @@ from inference.engines.repository import Repository
 from training import cli, recipes
 from training.checkpoint import load
 from training.checkpoint import replace as replace_file
+from training.data.cases import Case, Split, split
 from training.data.nifti import pairs
-from training.data.split import Split, split
 from training.errors import BrokenRun, OtherRun, UnfitData, UnknownRecipe
 from training.evaluation.bootstrap import interval
 from training.evaluation.record import EVALUATION
@@ -27,8 +27,8 @@ from training.export import export, packed, packed_ref
 from training.fit import BEST, LAST, fit
 from training.progress import Silent
 from training.ranks import Ranks
-from training.recipe import Case, Recipe
 from training.recipes import load as recipe_called
+from training.tasks.segmentation import Segmenter
 
 from .made import crops, smallest
 
@@ -72,13 +72,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def recipe() -> Recipe:
+def recipe() -> Segmenter:
     return smallest()
 
 
 @pytest.fixture(scope="module")
-def sides(recipe: Recipe, data: Path) -> Split:
-    return split(recipe.cases(data), 0)
+def sides(recipe: Segmenter, data: Path) -> Split:
+    return recipe.sides(data, 0)
 
 
 def weights(run: Path, name: str = LAST) -> dict[str, torch.Tensor]:
@@ -102,7 +102,7 @@ def test_no_patient_stands_on_two_sides() -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_weights(recipe: Recipe, sides: Split, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_to_the_same_weights(recipe: Segmenter, sides: Split, tmp_path: Path) -> None:
     """Killed in the middle of the second epoch, then called again: bit for bit what a run that nobody disturbed ends with."""
     fit(recipe, sides, tmp_path / "whole", recipe.schedule, Ranks(), Silent())
     with pytest.raises(Killed):
@@ -115,7 +115,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(recipe: Recipe, sides: Split, 
 
 
 @pytest.mark.slow
-def test_another_seed_gives_other_weights(recipe: Recipe, sides: Split, tmp_path: Path) -> None:
+def test_another_seed_gives_other_weights(recipe: Segmenter, sides: Split, tmp_path: Path) -> None:
     """The seed is really used: the test above would pass for a network that learns nothing."""
     short = replace(recipe.schedule, epochs=1)
     fit(recipe, sides, tmp_path / "a", short, Ranks(), Silent())
@@ -124,7 +124,7 @@ def test_another_seed_gives_other_weights(recipe: Recipe, sides: Split, tmp_path
 
 
 @pytest.mark.slow
-def test_training_ends_when_validation_gets_no_better(recipe: Recipe, sides: Split, tmp_path: Path) -> None:
+def test_training_ends_when_validation_gets_no_better(recipe: Segmenter, sides: Split, tmp_path: Path) -> None:
     """With a figure that never changes, the first epoch stays the best, and two more are waited for."""
     flat = replace(recipe, score=lambda findings, labelled: {"volume": 1.0})
     heard = Heard()
@@ -135,7 +135,7 @@ def test_training_ends_when_validation_gets_no_better(recipe: Recipe, sides: Spl
 
 
 @pytest.mark.slow
-def test_a_run_of_something_else_is_not_gone_on_with(recipe: Recipe, sides: Split, tmp_path: Path) -> None:
+def test_a_run_of_something_else_is_not_gone_on_with(recipe: Segmenter, sides: Split, tmp_path: Path) -> None:
     """Other settings or other cases would end in a model that its own card describes wrongly."""
     short = replace(recipe.schedule, epochs=1)
     fit(recipe, sides, tmp_path, short, Ranks(), Silent())
@@ -175,33 +175,34 @@ def test_a_checkpoint_that_runs_code_is_not_read(tmp_path: Path) -> None:
     assert not (tmp_path / "called").exists()
 
 
-def test_nothing_leaves_the_workshop_unevaluated(recipe: Recipe, sides: Split, tmp_path: Path) -> None:
+def test_nothing_is_exported_unevaluated(recipe: Segmenter, sides: Split, tmp_path: Path) -> None:
     """Neither an empty run nor one without figures is exported."""
     with pytest.raises(BrokenRun, match="was not evaluated"):
         export(recipe, tmp_path / "run", tmp_path / "models")
     assert not (tmp_path / "models").exists()
 
 
-OLDER: Mapping[str, Any] = {
-    "figures": {"figures": {"Dice hippocampus": {"mean": 0.8, "worst": 0.5, "baseline": 0.4}}},
-    "cases": {"cases": None},
-    "detection": {"baseline": "blobs", "detection": {"froc": {}, "classical": {}}},
-    "restoration": {"restoration": {"levels": [{"noise": "0.05", "method": "CNN", "PSNR": {"mean": 30.0}}]}},
-    "arms": {"arms": [{"arm": "ResNet-18", "test AUC": 0.9}]},
-}
-"""Of each recipe's table, what an older evaluation held in its place."""
+OLDER: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    ("hippocampus", {"figures": {"Dice hippocampus": {"mean": 0.8, "worst": 0.5, "baseline": 0.4}}}),
+    ("hippocampus", {"cases": None}),
+    ("lung-nodule", {"baseline": "blobs", "detection": {"froc": {}, "classical": {}}}),
+    ("restore", {"restoration": {"levels": [{"noise": "0.05", "method": "CNN", "PSNR": {"mean": 30.0}}]}}),
+    ("chest-xray", {"arms": [{"arm": "ResNet-18", "test AUC": 0.9}]}),
+)
+"""Of each task's table, what an older evaluation held in its place."""
 
 
-def test_an_evaluation_from_before_its_table_changed_is_refused(recipe: Recipe, tmp_path: Path) -> None:
-    """For every recipe's table: HLM-8004 names the file and what it lacks, and says to evaluate again; nothing is entered."""
+def test_an_evaluation_from_before_its_table_changed_is_refused(recipe: Segmenter, tmp_path: Path) -> None:
+    """For every task's table: HLM-8004 names the file and what it lacks, and says to evaluate again; nothing is entered."""
     run, models = tmp_path / "run", tmp_path / "models"
     repository = packed(recipe, recipe.network(), run, (recipe.channels, *recipe.window))
     counts = {"train": 6, "validation": 1, "test": 1}
     today: dict[str, Any] = {"sha256": Repository(repository).digest(packed_ref(recipe)), "run": "a run", "cases": counts, "figures": {}}
-    for older in OLDER.values():
+    for name, older in OLDER:
         (run / EVALUATION).write_text(json.dumps({**today, **older}))
+        of_task = replace(recipe_called(name), model=recipe.model, window=recipe.window)
         with pytest.raises(BrokenRun, match=r"evaluation\.json lacks what the card tells today .*: evaluate it again") as refused:
-            export(recipe, run, models)
+            export(of_task, run, models)
         assert refused.value.code == "HLM-8004"
     (run / EVALUATION).write_text("[]")
     with pytest.raises(BrokenRun, match=r"is no evaluation: evaluate it again"):
@@ -234,19 +235,18 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from tests.training.made import smallest
-from training.data.split import split
 from training.fit import fit
 from training.progress import Silent
 from training.ranks import ranks
 recipe = smallest()
 with ranks() as here:
-    fit(recipe, split(recipe.cases(Path(sys.argv[1])), 0), Path(sys.argv[2]), replace(recipe.schedule, epochs=2), here, Silent())
+    fit(recipe, recipe.sides(Path(sys.argv[1]), 0), Path(sys.argv[2]), replace(recipe.schedule, epochs=2), here, Silent())
     print(f"rank {here.rank} of {here.size}")
 """
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_network(data: Path, recipe: Recipe, sides: Split, tmp_path: Path) -> None:
+def test_two_processes_train_one_network(data: Path, recipe: Segmenter, sides: Split, tmp_path: Path) -> None:
     """torchrun with two CPU processes: one set of checkpoints, and, gradients being averaged, nearly the weights of one process."""
     script = tmp_path / "two.py"
     script.write_text(SCRIPT)
@@ -264,15 +264,15 @@ def test_two_processes_train_one_network(data: Path, recipe: Recipe, sides: Spli
 
 @pytest.mark.slow
 def test_an_evaluation_takes_the_split_of_its_run(
-    recipe: Recipe, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    recipe: Segmenter, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Trained with another seed, evaluated without one: on the cases that the run held out. On others, by a seed or as the folder grew, it
     refuses, and leaves no figures."""
     monkeypatch.setattr(recipes, "load", lambda name, run: recipe)
     folder, run, schedule = tmp_path / "data", tmp_path / "run", replace(recipe.schedule, epochs=1, seed=7)
     shutil.copytree(data, folder)
-    held_out = split(recipe.cases(folder), 7)
-    assert held_out.test != split(recipe.cases(folder), 0).test
+    held_out = recipe.sides(folder, 7)
+    assert held_out.test != recipe.sides(folder, 0).test
     fit(recipe, held_out, run, schedule, Ranks(), Silent())
     for seed in (0, None):
         with pytest.raises(OtherRun, match="could be called held out"):
@@ -287,7 +287,7 @@ def test_an_evaluation_takes_the_split_of_its_run(
     assert [each["case"] for each in json.loads(capsys.readouterr().out)["each"]] == [case.name for case in held_out.test]
 
 
-def test_validation_cases_without_the_structure_choose_nothing(recipe: Recipe, sides: Split, tmp_path: Path) -> None:
+def test_validation_cases_without_the_structure_choose_nothing(recipe: Segmenter, sides: Split, tmp_path: Path) -> None:
     """Every epoch's figure would be unknown, and no checkpoint the best: refused before the first."""
 
     def empty(case: Case) -> Case:
@@ -295,7 +295,7 @@ def test_validation_cases_without_the_structure_choose_nothing(recipe: Recipe, s
         return replace(case, load=lambda: replace(whole, labels=np.zeros_like(whole.labels)))
 
     with pytest.raises(UnfitData, match="none of the 1 validation cases has a labelled voxel"):
-        fit(recipe, replace(sides, validation=tuple(map(empty, sides.validation))), tmp_path, recipe.schedule, Ranks(), Silent())
+        recipe.fit(replace(sides, validation=tuple(map(empty, sides.validation))), tmp_path, recipe.schedule, Ranks(), Silent())
     assert not list(tmp_path.iterdir())
 
 

@@ -14,17 +14,16 @@ from inference.applications.declared import check_outputs
 from inference.applications.hippocampus.errors import NotACrop
 from inference.applications.hippocampus.preparing import WINDOW, prepare
 from inference.applications.serving import as_served
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.golden import check_golden
 from inference.engines.port import ModelRef
 from inference.engines.repository import Repository
 from inference.findings import Findings
 from inference.imaging.assemble import assemble
 from inference.imaging.write_series import from_nifti, write_series
+from training.data.cases import Split
 from training.data.nifti import volume_of
-from training.data.split import Split, split
 from training.errors import BrokenRun
-from training.evaluate import BEGUN, evaluate, findings
 from training.evaluation.perturb import Disturbance, Perturbation
 from training.evaluation.record import EVALUATION, PAGE, read
 from training.export import PACKED, export
@@ -32,6 +31,8 @@ from training.fit import fit
 from training.inferring import OfEngine
 from training.progress import shown
 from training.ranks import Ranks
+from training.recipe import EvaluationOptions
+from training.tasks.segmentation import BEGUN, findings
 
 from .made import crops, tiny
 
@@ -50,7 +51,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sides(data: Path) -> Split:
-    return split(RECIPE.cases(data), 0)
+    return RECIPE.sides(data, 0)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def run(sides: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     with shown(folder / "tensorboard") as progress:
         fit(RECIPE, sides, folder, RECIPE.schedule, Ranks(), progress)
-    evaluate(RECIPE, sides, folder)
+    RECIPE.evaluate(sides, folder)
     return folder
 
 
@@ -109,10 +110,10 @@ def test_disturbed_images_are_scored_as_they_would_be_served(run: Path, sides: S
     short = replace(sides, test=sides.test[:1])
     asked = [Perturbation(kind=Disturbance.NOISE, level=200), Perturbation(kind=Disturbance.THINNED, level=3)]
     with pytest.raises(InterruptedError):
-        evaluate(RECIPE, short, tmp_path, repository=run / PACKED, disturbed=asked, step=killed)
+        RECIPE.evaluate(short, tmp_path, EvaluationOptions(repository=run / PACKED, disturbed=asked), step=killed)
     assert (tmp_path / BEGUN).exists()
     assert not (tmp_path / EVALUATION).exists()
-    evaluation = evaluate(RECIPE, short, tmp_path, repository=run / PACKED, disturbed=asked)
+    evaluation = RECIPE.evaluate(short, tmp_path, EvaluationOptions(repository=run / PACKED, disturbed=asked))
     assert read(tmp_path) == evaluation
     assert not (tmp_path / BEGUN).exists()
     noisy, thinned = evaluation["disturbed"]

@@ -14,33 +14,30 @@ import torch
 from inference.applications.accept import check
 from inference.applications.declared import check_outputs
 from inference.applications.lung_nodule.application import APPLICATION
-from inference.applications.lung_nodule.density import Density
+from inference.applications.lung_nodule.follow_up import Density
 from inference.applications.lung_nodule.preparing import prepare
 from inference.applications.port import ModelRef
 from inference.applications.serving import as_served
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.imaging.assemble import assemble
 from inference.imaging.write_series import write_series
-from training.blobs import LEAST, RADII_MM, RANKS, Setting, blobs
-from training.card import EVALUATION
+from training.blobs import LEAST, RADII_MM, RANKS, BlobSetting, blobs
 from training.cli import train
-from training.data.split import Split
+from training.data.cases import Split
 from training.data.thoraxes import PLANTINGS, of_made
 from training.data.thoraxes import sides as sides_of
-from training.detected_table import detected_table
-from training.detection import thorax
 from training.errors import BrokenRun, OtherRun, UnfitData, UnfitSetting
-from training.evaluate_detection import evaluate_detection
-from training.evaluation.record import PAGE
+from training.evaluation.nodules import as_json
+from training.evaluation.record import EVALUATION, PAGE
 from training.export import export
 from training.fit import fit
 from training.inferring import OfEngine
-from training.judged import as_json
 from training.progress import Silent
 from training.ranks import Ranks
 from training.recipe import Example
 from training.recipes.lung_nodule import OUTSIDE, PATCH, loss, patch, weighed
 from training.recipes.lung_nodule import RECIPE as FULL
+from training.tasks.detection import detected_table, thorax
 
 from .made_nodules import MADE, SHAPE, tiny
 
@@ -54,7 +51,7 @@ AHEAD = 0.1
 
 @pytest.fixture(scope="module")
 def sides() -> Split:
-    return RECIPE.sides(None)
+    return RECIPE.sides(None, 0)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +59,7 @@ def run(sides: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Trained and evaluated."""
     folder = tmp_path_factory.mktemp("run")
     fit(RECIPE, sides, folder, RECIPE.schedule, Ranks(), Silent())
-    evaluate_detection(RECIPE, sides, folder)
+    RECIPE.evaluate(sides, folder)
     return folder
 
 
@@ -72,6 +69,7 @@ def told(run: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_whole_cts_are_held_out(tmp_path: Path) -> None:
     """Made CTs of other seeds on each side; plantings of a given CT are where its file lies; on two sides it is refused."""
     with pytest.raises(UnfitData, match="holds no CT"):
@@ -93,6 +91,7 @@ def test_whole_cts_are_held_out(tmp_path: Path) -> None:
         sides_of(tmp_path, MADE)
 
 
+@pytest.mark.slow
 def test_patches_are_cut_around_what_matters(sides: Split) -> None:
     """Most hold a nodule, some none; the same seed cuts the same; what lies outside of the lungs is no target."""
     example = FULL.example(sides.train[0].load())
@@ -127,10 +126,11 @@ def test_a_small_nodule_is_worth_more_a_voxel() -> None:
     assert float(loss()(right, target)) < 0.01
 
 
+@pytest.mark.slow
 def test_blobs_are_found_where_nodules_are(sides: Split) -> None:
     """The baseline is none of straw: its surest blobs hit nodules, and they are sorted; with a third of the contrast they are the same."""
     loaded = thorax(sides.train[0])
-    prepared, setting = prepare(loaded.volume), Setting(radii_mm=RADII_MM[-1], least=0.0, rank=RANKS[0])
+    prepared, setting = prepare(loaded.volume), BlobSetting(radii_mm=RADII_MM[-1], least=0.0, rank=RANKS[0])
     found = blobs(prepared, setting)
     assert found[RANKS[0] - 1][1] == 1
     fainter = blobs(replace(prepared, image=prepared.image / np.float32(3)), setting)
@@ -190,9 +190,9 @@ def test_the_page_shows_hits_and_misses(run: Path, told: dict[str, Any]) -> None
 def test_a_run_is_scored_on_the_cts_that_it_held_out(run: Path, sides: Split, tmp_path: Path) -> None:
     """A CT that trained the network among the test cases is refused, and so is a run that was not trained."""
     with pytest.raises(OtherRun, match="could be called held out"):
-        evaluate_detection(RECIPE, replace(sides, test=(*sides.test, sides.train[0])), run)
+        RECIPE.evaluate(replace(sides, test=(*sides.test, sides.train[0])), run)
     with pytest.raises(BrokenRun, match="nothing was trained"):
-        evaluate_detection(RECIPE, sides, tmp_path)
+        RECIPE.evaluate(sides, tmp_path)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.applications.lung_nodule.density import Density
+from inference.applications.lung_nodule.follow_up import Density
 from inference.imaging.volume import Volume
 from training.data.lidc import agreed, enclosed, readings
 from training.data.luna16 import annotations

@@ -12,9 +12,10 @@ from inference.applications.bundle.steps import NormalizeIntensity, ScaleIntensi
 from inference.applications.port import ModelRef
 from inference.codes import LESION, MORPHOLOGICALLY_ABNORMAL_STRUCTURE
 from training import recipes
-from training.data.structures import Segment
+from training.augment import cut
+from training.baselines import Bands
+from training.data.dicom import Segment
 from training.errors import BrokenRun, OtherRun, UnfitData, UnfitSetting
-from training.patches import Bands, cut
 from training.planning import Asked, Facts, Plan, planned, read, write
 from training.recipe import Example
 
@@ -130,7 +131,8 @@ def test_a_plan_is_for_the_cases_that_it_saw(tmp_path: Path) -> None:
     begun = partial(recipes.begun, "segmentation", data, tmp_path / "run")
     begun(3, asked, told.append)
     assert len(told) == 1
-    assert len(begun(3, asked, told.append).cases(data)) == 4
+    again = begun(3, asked, told.append).sides(data, 3)
+    assert len((*again.train, *again.validation, *again.test)) == 4
     assert len(told) == 1
     with pytest.raises(OtherRun, match="of seed 3; those of seed 4"):
         begun(4, asked, told.append)

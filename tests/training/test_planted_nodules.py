@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inference.applications.lung_nodule.density import Density
+from inference.applications.lung_nodule.follow_up import Density
 from inference.imaging.diameters import axes_mm
 from inference.imaging.resample import Grid, Shape
 from training.data.made_thorax import SPACING_MM, made_thorax

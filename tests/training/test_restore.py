@@ -18,7 +18,7 @@ from inference.applications.accept import check
 from inference.applications.declared import check_outputs
 from inference.applications.port import ModelRef
 from inference.applications.serving import as_served
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.imaging.assemble import assemble
 from inference.imaging.write_series import write_series
 from node.domain.profile import Kind
@@ -29,18 +29,17 @@ from tests.lab.program import wait_until
 from tests.lab.validators import dciodvfy
 from tests.results import made
 from training import cli
-from training.card import EVALUATION
 from training.checkpoint import load
-from training.data.heads import degraded, rician
-from training.data.split import Split
+from training.data.cases import Split
+from training.data.heads import Degraded, degraded, rician
 from training.errors import BrokenRun, OtherRun, UnfitData
-from training.evaluate_restoration import CLASSICAL, NOISY, evaluate_restoration, restored
+from training.evaluation.record import EVALUATION
 from training.export import PACKED, export
 from training.fit import LAST, fit
 from training.inferring import OfEngine
 from training.progress import Silent
 from training.ranks import Ranks
-from training.restoration import Degraded
+from training.tasks.restoration import CLASSICAL, NOISY, restored
 
 from .made_heads import LEVEL, SLICES, heads, tiny
 
@@ -59,7 +58,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sides(data: Path) -> Split:
-    return RECIPE.sides(data)
+    return RECIPE.sides(data, 0)
 
 
 @pytest.fixture(scope="module")
@@ -98,12 +97,12 @@ def test_the_noise_is_what_it_is_said_to_be(data: Path) -> None:
 def test_a_head_on_two_sides_is_refused(data: Path, tmp_path: Path) -> None:
     """As are folders that are not there."""
     with pytest.raises(UnfitData, match="holds no heads"):
-        RECIPE.sides(tmp_path)
+        RECIPE.sides(tmp_path, 0)
     for side in ("train", "validation", "test"):
         (tmp_path / side).mkdir()
         (tmp_path / side / "one.nii.gz").write_bytes((data / "train" / "one.nii.gz").read_bytes())
     with pytest.raises(UnfitData, match="one: in more than one"):
-        RECIPE.sides(tmp_path)
+        RECIPE.sides(tmp_path, 0)
 
 
 @pytest.mark.slow
@@ -133,14 +132,14 @@ def test_a_run_that_was_ended_goes_on(sides: Split, tmp_path: Path) -> None:
     assert all(torch.equal(one["network"][key], two["network"][key]) for key in one["network"])
     assert all(torch.equal(one["loss"]["judge"][key], two["loss"]["judge"][key]) for key in one["loss"]["judge"])
     with pytest.raises(BrokenRun, match="nothing was trained"):
-        evaluate_restoration(RECIPE, sides, tmp_path)
+        RECIPE.evaluate(sides, tmp_path)
 
 
 @pytest.mark.slow
 def test_a_run_is_scored_on_the_heads_that_it_held_out(run: Path, sides: Split) -> None:
     """A head that trained the networks among the test cases is refused."""
     with pytest.raises(OtherRun, match="could be called held out"):
-        evaluate_restoration(RECIPE, replace(sides, test=(*sides.test, sides.train[0])), run)
+        RECIPE.evaluate(replace(sides, test=(*sides.test, sides.train[0])), run)
 
 
 class Ended(Silent):

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.imaging.assemble import assemble
 from tests.lab.node import Node, configuration, hilum
 from tests.lab.program import wait_until
 from training import recipes
 from training.cli import evaluate, export
+from training.data.cases import Split
 from training.data.dicom import LabelledSeries, studies
 from training.data.segments import masks
-from training.data.split import Split, split
-from training.evaluate import findings
 from training.export import PACKED
 from training.inferring import OfEngine
 from training.recipe import Recipe
+from training.tasks.segmentation import findings
 
 from .studies import write_studies
 
@@ -80,7 +80,7 @@ def recipe(run: Path) -> Recipe:
 
 @pytest.fixture(scope="module")
 def held_out(recipe: Recipe, data: Path) -> Split:
-    return split(recipe.cases(data), 0)
+    return recipe.sides(data, 0)
 
 
 @pytest.fixture(scope="module")

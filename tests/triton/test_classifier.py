@@ -8,18 +8,17 @@ import pytest
 import torch
 
 from inference.applications.chest_xray.application import explain
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.port import ModelRef
 from inference.engines.triton.engine import TritonEngine
 from tests.lab.triton import servers
 from tests.training.made_radiographs import Spots, tiny
-from training.class_activation import cells_of
-from training.classification import Answering
 from training.data.radiographs import images_of
-from training.evaluate_trials import ANSWERS, AT_ONCE
 from training.evaluation.classification import Band, Calibration
 from training.export import packed, packed_ref
 from training.inferring import OfEngine
+from training.networks.answering import Answering, cells_of
+from training.tasks.classification import ANSWERS, AT_ONCE
 
 pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(900)]
 

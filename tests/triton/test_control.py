@@ -12,7 +12,7 @@ from inference.engines.errors import DigestMismatch
 from inference.engines.filing import ModelFile, import_file
 from inference.engines.port import ModelRef
 from inference.engines.serving import roll_back
-from inference.engines.triton.control import Control
+from inference.engines.triton.control import TritonControl
 from inference.engines.triton.engine import TritonEngine
 from inference.engines.triton.server import LocalTriton
 from node.cli.main import main
@@ -74,7 +74,7 @@ def hilum(repository: Path, server: LocalTriton, tmp_path: Path, capsys: pytest.
 
 def ready(server: LocalTriton) -> list[int]:
     """The versions that the server holds ready."""
-    control = Control(server.url)
+    control = TritonControl(server.url, Path())  # the index of the server alone is asked
     found = [each.version for each in control.held("times") if each.state == "READY"]
     control.close()
     return found

@@ -15,7 +15,7 @@ from tritonclient import grpc as client
 from inference import findings_file
 from inference.applications import ct_lung, mr_brain
 from inference.applications.port import Application
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.importing import import_models
 from inference.engines.port import Call, Engine, ModelRef, Tensors
 from inference.engines.registry import fetch_member

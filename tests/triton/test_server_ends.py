@@ -65,8 +65,10 @@ def test_stop_answers_what_is_under_way(triton: Started, models: Path) -> None:
     answers: list[np.ndarray] = []
     caller = threading.Thread(target=lambda: answers.append(ask(server, "batched")))
     with client_of(server) as asked:
-        caller.start()
-        wait_until(lambda: asked.is_model_ready("batched") and _pending(server), 10, "the request waits in the queue", every_s=0.005)
+        wait_until(lambda: asked.is_model_ready("batched"), 30, "the model is loaded")
+    _pending(server)  # the first page of metrics takes longest, and the request waits for a second and a half
+    caller.start()
+    wait_until(lambda: _pending(server), 10, "the request waits in the queue", every_s=0.005)
     server.stop()
     caller.join()
     np.testing.assert_array_equal(answers[0], X * 2)

@@ -14,8 +14,8 @@ from tritonclient import grpc as client
 from bench.tiles import NETWORK, STORED, write_models
 from inference import findings_file
 from inference.engines.calling import call_to_json
-from inference.engines.embedded import EmbeddedEngine
-from inference.engines.port import Call, Engine, ModelRef, Tensors, Tiles, Whole
+from inference.engines.embedded.engine import EmbeddedEngine
+from inference.engines.port import Call, Engine, ModelRef, Tensors, Tiles, WholeImage
 from inference.engines.repository import Repository
 from inference.engines.triton.engine import TritonEngine
 from inference.engines.triton.server import LocalTriton
@@ -34,7 +34,7 @@ WAYS: dict[str, Call] = {
     "tiles": Tiles(window=(16, 16, 16), overlap=0.5, batch=1),
     "tiles of two": Tiles(window=(16, 16, 16), overlap=0.5, batch=2),
     "stored tiles": Tiles(window=(16, 16, 16), overlap=0.5, batch=1, model=STORED),
-    "whole": Whole(model=STORED),
+    "whole": WholeImage(model=STORED),
 }
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, SegmentationStorage
 
+from inference import codes
+from inference.codes import Code
 from inference.errors import InputError
 from inference.imaging.errors import NoPixelData, NotDicom
 from inference.imaging.header import Instance, read_instance
-from inference.imaging.tags import PER_FRAME_GROUPS, SERIES_INSTANCE_UID, SHARED_GROUPS, items, text
-from training.data.structures import Segment, segments_of
+from inference.imaging.tags import CODE_MEANING, CODE_VALUE, PER_FRAME_GROUPS, SERIES_INSTANCE_UID, SHARED_GROUPS, items, text
 from training.errors import UnfitData
 
 LABEL_MAP_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
@@ -23,8 +24,23 @@ SEGMENTATIONS = frozenset({SegmentationStorage, LABEL_MAP_STORAGE})
 _REFERENCED_SERIES, _REFERENCED_INSTANCE = 0x00081115, 0x00081155
 _DERIVATION, _SOURCE = 0x00089124, 0x00082112
 _PATIENT_ID, _ISSUER = 0x00100020, 0x00100021
+_SEGMENTS, _NUMBER, _LABEL = 0x00620002, 0x00620004, 0x00620005
+_CATEGORY, _TYPE, _MODIFIER = 0x00620003, 0x0062000F, 0x00620011
+_SCHEME, _LONG_VALUE = 0x00080102, 0x00080119
+_SIDES = {side.value: side for side in (codes.LEFT, codes.RIGHT, codes.BOTH_SIDES)}
 _BETWEEN = "\\"
 """Stands in no PatientID (PS3.5 6.2, LO)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """One segment of a file, as its author describes it (PS3.3 C.8.20.4)."""
+
+    number: int
+    label: str
+    type: Code
+    category: Code
+    laterality: Code | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,3 +184,41 @@ def _patient(patient: str, open_ids: Container[str]) -> str:
 def patient_of(header: Dataset) -> str:
     """PatientID and its issuer, as one name."""
     return _BETWEEN.join(text(header, tag) for tag in (_PATIENT_ID, _ISSUER))
+
+
+def segments_of(header: Dataset, path: Path) -> tuple[Segment, ...]:
+    """The segments that a header describes, without a label map's background (number 0).
+
+    Raises
+    ------
+    MissingAttribute
+        The header cannot be read.
+    """
+    uid = path.name
+    made = []
+    for item in items(header, _SEGMENTS, uid):
+        said = item[_NUMBER].value if _NUMBER in item else None
+        number = int(said) if said is not None else 0
+        label = " ".join(str(item[_LABEL].value or "").split()) if _LABEL in item else ""
+        type = _code(item, _TYPE, uid) or Code("", "", label)
+        modifiers = items(items(item, _TYPE, uid)[0], _MODIFIER, uid) if items(item, _TYPE, uid) else ()
+        if number:
+            made.append(
+                Segment(
+                    number=number,
+                    label=(label or type.meaning)[:64].strip(),
+                    type=type,
+                    category=_code(item, _CATEGORY, uid) or codes.ANATOMICAL_STRUCTURE,
+                    laterality=next((_SIDES[value] for each in modifiers if (value := text(each, CODE_VALUE)) in _SIDES), None),
+                )
+            )
+    return tuple(made)
+
+
+def _code(item: Dataset, sequence: int, uid: str) -> Code | None:
+    found = items(item, sequence, uid)
+    value = (text(found[0], CODE_VALUE) or text(found[0], _LONG_VALUE)) if found else ""
+    if not value:
+        return None
+    meaning = str(found[0][CODE_MEANING].value or "") if CODE_MEANING in found[0] else ""
+    return Code(value, text(found[0], _SCHEME), meaning or value)

@@ -5,7 +5,7 @@ Who lies where is said by whoever lays them there: of so few heads, a split by h
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,16 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.applications.mr_denoise.preparing import head_of
-from training.data.split import Split
+from training.data.cases import Case, Labelled, Split
 from training.data.volumes import read, volumes
 from training.errors import UnfitData
-from training.recipe import Case, Labelled
-from training.restoration import Degraded
 
 FINE_MM = 0.9
 """Voxels to learn from that are smaller are averaged."""
 MEDIAN = 400.0
 """Of the head in what is noisy: whole values are then fine enough for the least noise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Degraded(Labelled):
+    """A volume that was made worse on purpose, its labels 1 in what counts, and the volume that it was made from.
+
+    Attributes
+    ----------
+    clean
+        (Z, Y, X) in the units of `volume`.
+    """
+
+    clean: NDArray[np.float32]
 
 
 def sides(folder: Path, levels: Sequence[float], slices: int) -> Split:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.applications.lung_nodule.density import Density
+from inference.applications.lung_nodule.follow_up import Density
 from inference.imaging.diameters import axes_mm
 from inference.imaging.volume import Volume
 from training.errors import UnfitData

@@ -11,8 +11,8 @@ from pydicom.uid import CTImageStorage, MRImageStorage
 
 from inference.imaging.volume import SliceSource, Volume
 from inference.imaging.write_series import from_nifti
+from training.data.cases import Case, Labelled
 from training.errors import UnfitData
-from training.recipe import Case, Labelled
 
 _UNKNOWN = "n/a"
 """In participants.tsv."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.applications.lung_nodule.density import Density
+from inference.applications.lung_nodule.follow_up import Density
 from inference.imaging.diameters import axes_mm
 from inference.imaging.resample import Grid
 

@@ -11,12 +11,10 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation
 
 from inference.imaging.subject import Image, Images
 from inference.imaging.volume import SliceSource
-from training.classification import LabelledImage
+from training.data.cases import Case, LabelledImage, Split
 from training.data.npz import LabelledImages
 from training.data.npz import sides as sides_of
-from training.data.split import Split
 from training.errors import UnfitData
-from training.recipe import Case
 
 
 def sides(data: Path) -> Split:

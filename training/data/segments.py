@@ -15,11 +15,11 @@ from inference.imaging.header import PARSE_ERRORS, read_instance
 from inference.imaging.resample import Grid, Interpolation, resample
 from inference.imaging.tags import text
 from inference.imaging.volume import Volume
+from training.data.cases import Labelled
 from training.data.dicom import LabelledSeries
 from training.data.structures import Wanted
 from training.data.volumes import on_one_grid
 from training.errors import MisplacedLabels, UnclearLabels
-from training.recipe import Labelled
 
 _SEX, _AGE, _MANUFACTURER = 0x00100040, 0x00101010, 0x00080070
 _AGE_STRING = re.compile(r"(\d+)([DWMY]?)")

@@ -1,38 +1,15 @@
-"""Which structures a folder's segmentations mark, by their codes; where one type stands for several structures, by their labels too."""
+"""Structures that a folder's segmentations mark: told apart by their codes, and by labels where one type stands for several structures."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pydicom.dataset import Dataset
-
-from inference import codes
-from inference.codes import Code
-from inference.imaging.tags import CODE_MEANING, CODE_VALUE, items, text
+from training.data.dicom import LabelledSeries, Segment
 from training.errors import UnclearLabels
 
-if TYPE_CHECKING:
-    from training.data.dicom import LabelledSeries
-
-_SEGMENTS, _NUMBER, _LABEL = 0x00620002, 0x00620004, 0x00620005
-_CATEGORY, _TYPE, _MODIFIER = 0x00620003, 0x0062000F, 0x00620011
-_SCHEME, _LONG_VALUE = 0x00080102, 0x00080119
-_SIDES = {side.value: side for side in (codes.LEFT, codes.RIGHT, codes.BOTH_SIDES)}
 MOST = 255
 """Structures in one map of labels; 0 is what is none of them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
-    """One segment of a file, as its author describes it (PS3.3 C.8.20.4)."""
-
-    number: int
-    label: str
-    type: Code
-    category: Code
-    laterality: Code | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,36 +28,7 @@ class Wanted:
     numbers: Mapping[Path, int]
 
 
-def segments_of(header: Dataset, path: Path) -> tuple[Segment, ...]:
-    """The segments that a header describes, without a label map's background (number 0).
-
-    Raises
-    ------
-    MissingAttribute
-        The header cannot be read.
-    """
-    uid = path.name
-    made = []
-    for item in items(header, _SEGMENTS, uid):
-        said = item[_NUMBER].value if _NUMBER in item else None
-        number = int(said) if said is not None else 0
-        label = " ".join(str(item[_LABEL].value or "").split()) if _LABEL in item else ""
-        type = _code(item, _TYPE, uid) or Code("", "", label)
-        modifiers = items(items(item, _TYPE, uid)[0], _MODIFIER, uid) if items(item, _TYPE, uid) else ()
-        if number:
-            made.append(
-                Segment(
-                    number=number,
-                    label=(label or type.meaning)[:64].strip(),
-                    type=type,
-                    category=_code(item, _CATEGORY, uid) or codes.ANATOMICAL_STRUCTURE,
-                    laterality=next((_SIDES[value] for each in modifiers if (value := text(each, CODE_VALUE)) in _SIDES), None),
-                )
-            )
-    return tuple(made)
-
-
-def wanted(series: Sequence["LabelledSeries"], names: Sequence[str]) -> tuple[Wanted, ...]:
+def wanted(series: Sequence[LabelledSeries], names: Sequence[str]) -> tuple[Wanted, ...]:
     """The structures of a folder: all, in the order of their names; or those that `names` names, in that order.
 
     Raises
@@ -113,12 +61,12 @@ def wanted(series: Sequence["LabelledSeries"], names: Sequence[str]) -> tuple[Wa
     )
 
 
-def having(series: Sequence["LabelledSeries"], structures: Sequence[Wanted]) -> tuple["LabelledSeries", ...]:
+def having(series: Sequence[LabelledSeries], structures: Sequence[Wanted]) -> tuple[LabelledSeries, ...]:
     """The series whose segmentations have all of these structures."""
     return tuple(each for each in series if all(any(file.path in one.numbers for file in each.segmentations) for one in structures))
 
 
-def _ambiguous(series: Sequence["LabelledSeries"]) -> frozenset[tuple[str, ...]]:
+def _ambiguous(series: Sequence[LabelledSeries]) -> frozenset[tuple[str, ...]]:
     """Codes that stand for more than one structure: two segments of one file have them."""
     twice = set()
     for each in series:
@@ -136,17 +84,17 @@ def _coded(segment: Segment) -> tuple[str, ...]:
     return segment.type.scheme, segment.type.value, segment.laterality.value if segment.laterality else ""
 
 
-def _named(found: Sequence[tuple["LabelledSeries", Path, Segment]]) -> str:
+def _named(found: Sequence[tuple[LabelledSeries, Path, Segment]]) -> str:
     return Counter(segment.label for _, _, segment in found).most_common(1)[0][0]
 
 
-def _like_most(name: str, found: Sequence[tuple["LabelledSeries", Path, Segment]]) -> Segment:
+def _like_most(name: str, found: Sequence[tuple[LabelledSeries, Path, Segment]]) -> Segment:
     return next(segment for _, _, segment in found if segment.label == name)
 
 
 def _chosen(
-    known: Mapping[str, list[tuple["LabelledSeries", Path, Segment]]], names: Sequence[str]
-) -> dict[str, list[tuple["LabelledSeries", Path, Segment]]]:
+    known: Mapping[str, list[tuple[LabelledSeries, Path, Segment]]], names: Sequence[str]
+) -> dict[str, list[tuple[LabelledSeries, Path, Segment]]]:
     if not names:
         return dict(sorted(known.items()))
     # as it is written, first: "Tumor" and "tumor" may be two structures
@@ -160,7 +108,7 @@ def _chosen(
     return {found: known[found] for (found,) in meant.values()}
 
 
-def _once(name: str, found: Sequence[tuple["LabelledSeries", Path, Segment]]) -> None:
+def _once(name: str, found: Sequence[tuple[LabelledSeries, Path, Segment]]) -> None:
     uncoded = [path for _, path, segment in found if not segment.type.value]
     if uncoded:
         raise UnclearLabels(f'"{name}" has no coded type in {uncoded[0]}: nobody could be told what it is')
@@ -173,12 +121,3 @@ def _once(name: str, found: Sequence[tuple["LabelledSeries", Path, Segment]]) ->
 
 def _several(names: Sequence[str]) -> str:
     return ", ".join(name for name, count in Counter(names).items() if count > 1)
-
-
-def _code(item: Dataset, sequence: int, uid: str) -> Code | None:
-    found = items(item, sequence, uid)
-    value = (text(found[0], CODE_VALUE) or text(found[0], _LONG_VALUE)) if found else ""
-    if not value:
-        return None
-    meaning = str(found[0][CODE_MEANING].value or "") if CODE_MEANING in found[0] else ""
-    return Code(value, text(found[0], _SCHEME), meaning or value)

@@ -14,13 +14,12 @@ import numpy as np
 from inference.applications.lung_nodule.preparing import prepare
 from inference.imaging.resample import Grid, Interpolation, Shape, resample
 from inference.imaging.volume import Volume
+from training.data.cases import Case, Labelled, Split
 from training.data.made_thorax import SHAPE, SPACING_MM, made_thorax
 from training.data.nifti import volume_of
 from training.data.planted_nodules import Nodule, planted
-from training.data.split import Split
 from training.data.volumes import read, volumes
 from training.errors import UnfitData
-from training.recipe import Case, Labelled
 
 SIDES = ("train", "validation", "test")
 NODULES = 8

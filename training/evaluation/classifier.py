@@ -1,12 +1,28 @@
-"""What a page shows of a classifier beside its figures: ROC curve, calibration, decisions at the threshold."""
+"""Page section of a classifier: ROC curve, calibration, decisions at the threshold."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from training.evaluation.classification import BINS, Scores, Truth, confusion
+from training.evaluation.gallery import Picture
+from training.evaluation.page import Gallery, Parts, fragment
 from training.evaluation.plots import Curve, curves
+
+_NOTE = Markup("The surest right answers and the furthest wrong ones at the threshold, with the probability that was given.{}")
+_MAPS = " Beside each image, what moved the answer: {}, in log odds. They explain the network and are no location of anything."
+
+
+def classifier_parts(told: Mapping[str, Any], pictures: Sequence[Picture]) -> Parts:
+    """Of the record's `classification`, as `classifier`, with pictures of cases."""
+    maps = pictures[0].maps if pictures else ()
+    note = _NOTE.format(_MAPS.format(", ".join(maps)) if maps else "")
+    return Parts(
+        section=fragment("classifier.html", **classifier(told)),
+        gallery=Gallery(title="Hits and misses", note=note, pictures=pictures, digits=3),
+    )
 
 
 def classifier(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Two evaluations over the same held-out cases: what differs, how far chance alone could have made it, case by case paired."""
+"""Paired comparison of two evaluations over the same held-out cases: differences, their intervals, and a test."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from training.errors import OtherCases
 from training.evaluation.bootstrap import INTERVAL, RESAMPLES, SEED, means
 from training.evaluation.classification import auc
 from training.evaluation.delong import areas
-from training.evaluation.figures import kind_of
 
 LEAST_PAIRS = 6
 """Of five that all agree, the signed-rank test's p is 0.0625 at the least: an interval of so few tells nothing."""
@@ -64,7 +63,8 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[Differ
         pairs = np.array([(each["figures"].get(name), there[each["case"]].get(name)) for each in first["each"]], dtype=np.float64)
         known = np.isfinite(pairs[:, 0]) & np.isfinite(pairs[:, 1])
         if known.any():
-            found.append(_paired(name, pairs[known], [patient for patient, one in zip(patients, known.tolist(), strict=True) if one]))
+            of_known = [patient for patient, one in zip(patients, known.tolist(), strict=True) if one]
+            found.append(_paired(name, first["figures"][name], pairs[known], of_known))
     if "classification" in first and "classification" in second:
         found.append(_ranked(first["classification"], second["classification"]))
     if not found:
@@ -83,11 +83,11 @@ def _refuse_other_cases(first: Mapping[str, Any], second: Mapping[str, Any]) -> 
     )
 
 
-def _paired(name: str, pairs: NDArray[np.float64], patients: list[str]) -> Difference:
+def _paired(name: str, told: Mapping[str, Any], pairs: NDArray[np.float64], patients: list[str]) -> Difference:
     from scipy.stats import wilcoxon
 
-    kind = kind_of(name)
-    sides = np.abs(pairs) if kind.better == "near 0" else pairs
+    near_0 = told["better"] == "near 0"
+    sides = np.abs(pairs) if near_0 else pairs
     differences = sides[:, 1] - sides[:, 0]
     low, high = np.percentile(means(differences, patients), INTERVAL)
     # cases of one patient are no news of each other
@@ -95,8 +95,8 @@ def _paired(name: str, pairs: NDArray[np.float64], patients: list[str]) -> Diffe
     each = np.bincount(places, differences, len(names)) / np.bincount(places, minlength=len(names))
     p = float(wilcoxon(each).pvalue) if np.count_nonzero(each) > 0 and len(each) > 1 else None
     return Difference(
-        figure=f"|{name}|" if kind.better == "near 0" else name,
-        unit=kind.unit,
+        figure=f"|{name}|" if near_0 else name,
+        unit=told["unit"],
         cases=len(pairs),
         first=float(sides[:, 0].mean()),
         second=float(sides[:, 1].mean()),
@@ -104,7 +104,7 @@ def _paired(name: str, pairs: NDArray[np.float64], patients: list[str]) -> Diffe
         interval=(float(low), float(high)),
         p=p,
         test="Wilcoxon signed-rank",
-        better=_better(low, high, p, len(each), kind.better == "more"),
+        better=_better(low, high, p, len(each), told["better"] == "more"),
     )
 
 

@@ -1,4 +1,4 @@
-"""How well things are found: sensitivity against false positives a scan (FROC), with intervals by bootstrap over patients.
+"""Figures of detection: sensitivity against false positives a scan (FROC), with intervals by bootstrap over patients.
 
 As in LUNA16 (Setio and others 2017): a candidate hits what it lies in, within half of the longest diameter from the centre; further
 candidates that hit the same thing count neither way; the final figure is the mean sensitivity at seven rates of false positives.

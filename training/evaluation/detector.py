@@ -1,12 +1,27 @@
-"""What a page shows of a detector beside its figures: FROC with the baseline's by kind of CT, classes of nodules, sizes, densities."""
+"""Page section of a detector: FROC with the baseline's by kind of CT, classes of nodules, sizes, densities."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
+from training.evaluation.gallery import Picture
+from training.evaluation.page import Gallery, Parts, fragment
 from training.evaluation.plots import Curve, curves
+
+_NOTE = Markup(
+    '<span class="key true"></span>outline of what was planted <span class="key found"></span>box that was told. The least sure hits, the '
+    "largest nodules that were missed, the surest false positives, with the certainty that was given."
+)
+
+
+def detector_parts(told: Mapping[str, Any], baseline: str, pictures: Sequence[Picture]) -> Parts:
+    """Of the record's `detection`, as `detector`, with pictures of places; `baseline` is the name of what the network has to beat."""
+    return Parts(
+        section=fragment("detector.html", baseline=baseline, **detector(told)),
+        gallery=Gallery(title="Hits and misses", note=_NOTE, pictures=pictures, digits=3),
+    )
 
 
 def detector(told: Mapping[str, Any]) -> dict[str, Any]:

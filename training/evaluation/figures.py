@@ -1,4 +1,4 @@
-"""Which figures there are, in which unit, which way is better; and what many cases say together."""
+"""Figures of structures: in which unit, which way is better; and what many cases say together, of these and of a task's own figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from training.evaluation.bootstrap import interval
-from training.evaluation.masks import Masks
-from training.evaluation.segmentation import TOLERANCE_MM, agreement
+from training.evaluation.segmentation import TOLERANCE_MM, Masks, agreement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,19 +35,13 @@ KINDS = {
     "surface distance": Kind(unit="mm", better="less", digits=2, says="mean distance from either surface to the other"),
     "volume error": Kind(unit="%", better="near 0", digits=1, says="found volume less true volume, of the true volume"),
 }
-EXACT = {
-    "long diameter error": Kind(unit="mm", better="near 0", digits=2, says="found longest diameter less the true one, mean of a case"),
-    "short diameter error": Kind(unit="mm", better="near 0", digits=2, says="the same of the widest diameter across it"),
-    "false positives as told": Kind(unit="", better="less", digits=2, says="what is told of a case and is none"),
-}
-"""Figures that have no structure in their name."""
 OTHER = Kind(unit="", better="more", digits=4, says="a figure of the recipe's own")
 
 
-def kind_of(figure: str) -> Kind:
-    """The kind of a figure by its name, "surface Dice hippocampus"."""
-    if figure in EXACT:
-        return EXACT[figure]
+def kind_of(figure: str, own: Mapping[str, Kind]) -> Kind:
+    """The kind of a figure by its name: one of a task's own, or of a structure ("surface Dice hippocampus")."""
+    if figure in own:
+        return own[figure]
     return KINDS[longest] if (longest := max((name for name in KINDS if figure.startswith(f"{name} ")), key=len, default="")) else OTHER
 
 
@@ -58,12 +51,11 @@ def of_structures(structures: Mapping[str, Masks], spacing_mm: tuple[float, floa
     return {f"{kind} {name}": found[name][kind] for kind in KINDS for name in found}
 
 
-def summary(name: str, values: Sequence[float], patients: Sequence[str]) -> dict[str, Any]:
+def summary(kind: Kind, values: Sequence[float], patients: Sequence[str]) -> dict[str, Any]:
     """Mean, 95 % interval over patients, the worst case's value and how many cases have one; None where none has."""
     array = np.array(values, dtype=np.float64)
     known = array[np.isfinite(array)]
-    kind = kind_of(name)
-    told: dict[str, Any] = {"unit": kind.unit, "better": kind.better, "count": len(known)}
+    told: dict[str, Any] = {"unit": kind.unit, "better": kind.better, "digits": kind.digits, "count": len(known)}
     if not len(known):
         return {**told, "mean": None, "interval": None, "worst": None}
     low, high = interval(array, patients)

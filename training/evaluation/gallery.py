@@ -4,21 +4,18 @@ import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from inference.applications.serving import as_served
-from training.evaluation.masks import Masks
+from training.evaluation.segmentation import Masks
 
 if TYPE_CHECKING:
-    from inference.applications.port import Infer
     from inference.findings import Box, Explanation
     from inference.imaging.volume import Volume
-    from training.recipe import Case, Labelled, Recipe
+    from training.data.cases import Labelled
 
 _EACH = 2
 _MARGIN_MM = 8.0
@@ -45,17 +42,14 @@ class Picture:
     maps: tuple[str, ...] = ()
 
 
-def chosen(recipe: "Recipe", cases: Sequence["Case"], evaluation: Mapping[str, Any], repository: Path, infer: "Infer") -> list[Picture]:
-    """The best two, the middle two and the worst two by the figure that is watched; each case once."""
-    if recipe.structures is None:
-        return []
-    application = as_served(recipe.application, repository)
-    values = [each["figures"][recipe.watched] for each in evaluation["each"]]
+def chosen(values: Sequence[float | None], seen: "Callable[[int], tuple[Volume, Sequence[Masks]]]") -> list[Picture]:
+    """The best two, the middle two and the worst two of the cases that have these values; each case once.
+
+    `seen` gives a case's volume and structures.
+    """
     made = []
     for index, why in _ranked(values):
-        labelled = cases[index].load()
-        structures = recipe.structures(application.analyse(labelled.volume, infer), labelled)
-        made.append(Picture(number=index + 1, why=why, figure=values[index], planes=planes(labelled.volume, list(structures.values()))))
+        made.append(Picture(number=index + 1, why=why, figure=values[index] or 0.0, planes=planes(*seen(index))))
     return made
 
 

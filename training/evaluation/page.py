@@ -5,16 +5,16 @@ Every value in it is escaped; cases have numbers, never their names.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from training.checkpoint import replace
-from training.evaluation.classifier import classifier
-from training.evaluation.detector import detector
-from training.evaluation.figures import EXACT, KINDS, kind_of
+from training.evaluation.figures import KINDS
 from training.evaluation.gallery import Picture
 from training.evaluation.perturb import Disturbance
 from training.evaluation.plots import Curve, Strip, curves, strips
@@ -23,47 +23,82 @@ from training.evaluation.record import PAGE, resampled
 _NOT_DISTURBED = {"thinned": 1.0}
 
 
-def write_page(run: Path, evaluation: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gallery:
+    """Pictures of cases under a title and a note; `digits` of their figures, None: those of the watched figure, and its unit."""
+
+    title: str
+    note: Markup
+    pictures: Sequence[Picture]
+    digits: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a task adds to the page of its evaluation.
+
+    Attributes
+    ----------
+    section
+        HTML between the figures and the single cases, with everything in it escaped (`fragment`).
+    kinds_note
+        A sentence behind what the kinds of figures mean.
+    """
+
+    section: Markup | None = None
+    kinds_note: str = ""
+    gallery: Gallery | None = None
+
+
+NOTHING_MORE = Parts()
+
+
+def write_page(run: Path, evaluation: Mapping[str, Any], parts: Parts = NOTHING_MORE) -> str:
     """Put the page into a run's folder; its SHA-256."""
-    content = page(evaluation, pictures).encode()
+    content = page(evaluation, parts).encode()
     replace(run / PAGE, lambda file: file.write(content))
     return hashlib.sha256(content).hexdigest()
 
 
-def page(evaluation: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> str:
+def fragment(name: str, **values: Any) -> Markup:
+    """A part of a page from the template of this name in this folder; every value in it is escaped."""
+    return Markup(_environment().get_template(name).render(values))
+
+
+def page(evaluation: Mapping[str, Any], parts: Parts = NOTHING_MORE) -> str:
     """The page of an evaluation."""
     watched = evaluation["watched"]
+
+    def value(name: str, number: float | None) -> str:
+        return _value(evaluation["figures"][name], number)
+
     return (
         _environment()
         .get_template("page.html")
         .render(
             told=evaluation,
-            figures=[_figure(name, each) for name, each in evaluation["figures"].items()],
+            figures=[{"name": name, **each, "range": _range(each)} for name, each in evaluation["figures"].items()],
             kinds={kind: told for kind, told in KINDS.items() if any(name.startswith(f"{kind} ") for name in evaluation["figures"])},
             strips=_strips(evaluation),
             subgroups=_subgroups(evaluation, watched),
             disturbances=_disturbances(evaluation, watched),
-            classifier=classifier(evaluation["classification"]) if "classification" in evaluation else None,
-            detector=detector(evaluation["detection"]) if "detection" in evaluation else None,
-            pictures=pictures,
+            parts=parts,
+            gallery=parts.gallery,
             resampled=resampled(evaluation),
-            value=_value,
+            value=value,
         )
     )
 
 
-def _figure(name: str, told: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": name, **told, "range": _range(name, told["interval"])}
+def _value(figure: Mapping[str, Any], number: float | None) -> str:
+    """A value of a figure with as many digits as are worth printing, and its unit."""
+    unit = f" {figure['unit']}" if figure["unit"] else ""
+    return "–" if number is None else f"{number:.{figure['digits']}f}{unit}".replace("-", "−")
 
 
-def _value(name: str, value: float | None) -> str:
-    """A figure with as many digits as are worth printing, and its unit."""
-    kind = kind_of(name)
-    return "–" if value is None else f"{value:.{kind.digits}f}{' ' + kind.unit if kind.unit else ''}".replace("-", "−")
-
-
-def _range(name: str, interval: Sequence[float] | None) -> str:
-    return "–" if interval is None else f"{_value(name, interval[0]).split(' ')[0]} to {_value(name, interval[1])}"
+def _range(figure: Mapping[str, Any]) -> str:
+    interval = figure["interval"]
+    return "–" if interval is None else f"{_value(figure, interval[0]).split(' ')[0]} to {_value(figure, interval[1])}"
 
 
 def _strips(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -71,11 +106,12 @@ def _strips(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     if "each" not in evaluation:
         return made
-    named = [name for name in evaluation["figures"] if kind_of(name).says not in _says()]
-    groups = {kind: [name for name in evaluation["figures"] if name.startswith(f"{kind} ") and name not in EXACT] for kind in KINDS}
+    units = {name: figure["unit"] for name, figure in evaluation["figures"].items()}
+    groups = {kind: [name for name in units if name.startswith(f"{kind} ")] for kind in KINDS}
+    others = [name for name in units if not any(name in names for names in groups.values())]
     # values of one unit share an axis
-    for unit in _units(named):
-        groups[f"further figures{f', {unit}' if unit else ''}"] = [name for name in named if kind_of(name).unit == unit]
+    for unit in dict.fromkeys(units[name] for name in others):
+        groups[f"further figures{f', {unit}' if unit else ''}"] = [name for name in others if units[name] == unit]
     for kind, names in groups.items():
         rows = [
             Strip(
@@ -88,17 +124,9 @@ def _strips(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
             if evaluation["figures"][name]["mean"] is not None
         ]
         if rows:
-            unit = kind_of(names[0]).unit if kind in KINDS else ""
+            unit = units[names[0]] if kind in KINDS else ""
             made.append({"title": kind, "plot": strips(f"{kind} of every case", rows, f"{kind}{f' in {unit}' if unit else ''}")})
     return made
-
-
-def _units(names: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(kind_of(name).unit for name in names))
-
-
-def _says() -> set[str]:
-    return {each.says for each in KINDS.values()}
 
 
 def _subgroups(evaluation: Mapping[str, Any], watched: str) -> list[dict[str, Any]]:

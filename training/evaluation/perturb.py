@@ -1,4 +1,4 @@
-"""Images as they should not be: noise, blur and missing slices, on the source images, before anything that serving does with them.
+"""Perturbations: noise, blur and missing slices, on the source images, before anything that serving does with them.
 
 Each is a function of (case, kind, level) alone: the same images come out whenever they are asked for.
 """
@@ -10,7 +10,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from training.recipe import Labelled
+from training.data.cases import Labelled
 
 _FWHM = 2 * np.sqrt(2 * np.log(2))
 """Full width at half maximum of a Gaussian of deviation 1."""

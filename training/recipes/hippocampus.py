@@ -10,10 +10,11 @@ from inference.applications.hippocampus.application import APPLICATION, MODEL, P
 from inference.applications.hippocampus.preparing import WINDOW, prepare
 from inference.findings import Findings
 from training.augment import segmentation
+from training.data.cases import Labelled, by_patient
 from training.data.nifti import pairs
-from training.evaluation.masks import Masks
-from training.recipe import DataTerms, Example, Labelled, Recipe, Schedule
-from training.scores import dice
+from training.evaluation.segmentation import Masks, dice
+from training.recipe import DataTerms, Example, Schedule
+from training.tasks.segmentation import Segmenter
 
 CHANNELS, STRIDES = (8, 16, 32, 64, 128), (1, 2, 2, 2)
 """The first step keeps the sides: the structure is a few voxels thick."""
@@ -63,14 +64,14 @@ def score(findings: Findings, labelled: Labelled) -> Mapping[str, float]:
     return {f"Dice {name}": dice(masks.found, masks.true) for name, masks in structures(findings, labelled).items()}
 
 
-RECIPE = Recipe(
+RECIPE = Segmenter(
     name="hippocampus",
     title="Anterior and posterior hippocampus on T1 MR crops",
     application=APPLICATION,
     model=MODEL,
     window=WINDOW,
     channels=len(PARTS) + 1,
-    cases=partial(pairs, modality="MR"),
+    sides=by_patient(partial(pairs, modality="MR")),
     example=example,
     network=network,
     loss=loss,

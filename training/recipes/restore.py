@@ -12,9 +12,11 @@ from inference.applications.mr_denoise.application import APPLICATION, MODEL
 from inference.applications.mr_denoise.preparing import BESIDE, HALO, WINDOW
 from inference.findings import Findings
 from training.adversarial import Adversarial
+from training.data.cases import Labelled, as_laid_out
 from training.data.heads import rician, sides
-from training.recipe import Augment, DataTerms, Example, Labelled, Schedule
-from training.restoration import Restorer, likeness
+from training.evaluation.restoration import likeness
+from training.recipe import Augment, DataTerms, Example, Schedule
+from training.tasks.restoration import Restorer
 
 LEVELS = (0.03, 0.05, 0.09)
 """Noise of what is validated and tested, as a share of the head's median."""
@@ -114,8 +116,7 @@ RECIPE = Restorer(
     model=MODEL,
     window=WINDOW,
     channels=1,
-    cases=lambda folder: (*(split := sides(folder, LEVELS, SLICES)).train, *split.validation, *split.test),
-    sides=partial(sides, levels=LEVELS, slices=SLICES),
+    sides=as_laid_out(partial(sides, levels=LEVELS, slices=SLICES)),
     example=example,
     network=partial(Residual, 24),
     loss=distance,

@@ -14,17 +14,17 @@ from inference.applications.port import ModelRef
 from inference.errors import HilumError
 from inference.findings import Findings
 from inference.imaging.resample import Grid, Interpolation, resample
-from training.augment import segmentation
+from training.augment import cutting, segmentation
+from training.baselines import INTENSITY
+from training.data.cases import Case, Labelled, by_patient, digest, named, split
 from training.data.dicom import LabelledSeries, studies
 from training.data.segments import labelled
-from training.data.split import digest, split
 from training.data.structures import Wanted, having, wanted
 from training.errors import BrokenRun, OtherRun, UnfitData, UnfitSetting
-from training.evaluation.masks import Masks
-from training.patches import INTENSITY, cutting
+from training.evaluation.segmentation import Masks, dice
 from training.planning import Asked, Facts, Plan, facts, planned, read, told, write
-from training.recipe import Case, DataTerms, Example, Labelled, Recipe, Schedule
-from training.scores import dice
+from training.recipe import DataTerms, Example, Schedule
+from training.tasks.segmentation import Segmenter
 
 NAME = "segmentation"
 MEAN = "Dice, mean of all"
@@ -34,7 +34,7 @@ _MOST_DRAWS = 12
 _TOLD = 5
 
 
-def begun(data: Path, run: Path, seed: int, asked: Asked, tell: Callable[[str], None]) -> Recipe:
+def begun(data: Path | None, run: Path, seed: int, asked: Asked, tell: Callable[[str], None]) -> Segmenter:
     """The recipe for a folder: planned from its training patients, after every case was read once; or the one that the run holds.
 
     Raises
@@ -45,23 +45,22 @@ def begun(data: Path, run: Path, seed: int, asked: Asked, tell: Callable[[str], 
         Cases cannot be read; all of them are named.
     UnfitSetting, UnclearLabels, MisplacedLabels
     """
-    plan = read(run)
+    folder, plan = named(data), read(run)
     if plan is None:
-        plan, cases = _planned(data, seed, asked, tell)
+        plan, cases = _planned(folder, seed, asked, tell)
         write(plan, run)
         tell(told(plan))
         # the headers of a large folder take minutes: they are not read twice
-        return replace(recipe_of(plan), cases=lambda folder: cases)
+        return replace(recipe_of(plan), sides=by_patient(lambda folder: cases))
     if plan.asked != asked:
         raise OtherRun(f"{run} was planned with {plan.asked}; asked for is {asked}")
-    recipe = recipe_of(plan)
-    cases = recipe.cases(data)
+    cases = _cases(folder, [structure.label for structure in plan.manifest.structures], bool(plan.asked.labels))
     if (plan.seed, plan.training) != (seed, digest(split(cases, seed).train)):
-        raise OtherRun(f"{run} was planned for the training cases of seed {plan.seed}; those of seed {seed} in {data} are others")
-    return replace(recipe, cases=lambda folder: cases)
+        raise OtherRun(f"{run} was planned for the training cases of seed {plan.seed}; those of seed {seed} in {folder} are others")
+    return replace(recipe_of(plan), sides=by_patient(lambda folder: cases))
 
 
-def of_run(run: Path) -> Recipe:
+def of_run(run: Path) -> Segmenter:
     """The recipe that a run was begun with.
 
     Raises
@@ -74,18 +73,18 @@ def of_run(run: Path) -> Recipe:
     return recipe_of(plan)
 
 
-def recipe_of(plan: Plan) -> Recipe:
+def recipe_of(plan: Plan) -> Segmenter:
     """A plan as a recipe."""
     manifest = plan.manifest
     names = [structure.label for structure in manifest.structures]
-    return Recipe(
+    return Segmenter(
         name=NAME,
         title=manifest.title,
         application=application_of(manifest),
         model=manifest.model,
         window=plan.window,
         channels=manifest.channels,
-        cases=partial(_cases, names=names, over=bool(plan.asked.labels)),
+        sides=by_patient(partial(_cases, names=names, over=bool(plan.asked.labels))),
         example=partial(example, manifest),
         network=partial(network, manifest.channels),
         loss=loss,

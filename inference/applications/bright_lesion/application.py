@@ -18,7 +18,7 @@ from inference.applications.port import (
     SaliencyOutput,
 )
 from inference.findings import Evaluation, Findings, Location, Measurement, Saliency
-from inference.imaging.judge.expects import Contrast, Expects, Part
+from inference.imaging.judge.expects import BodyPart, Contrast, Expects
 from inference.imaging.volume import Volume
 from inference.said import Said, of_the_whole, say
 
@@ -103,6 +103,7 @@ APPLICATION = Application(
     version="1.1.0",
     title="Bright spots on FLAIR MR by threshold",
     noun="Bright spots",
+    series=8,
     # a whole head; the usual slices of 5 mm with 1.5 mm between them hold a small lesion once or not at all, and the reader is told
     accepts=Accepts(modality=("MR",), min_slices=15, max_spacing_mm=7.0, min_extent_mm=90, remark_spacing_mm=3.5),
     models=(),
@@ -114,6 +115,6 @@ APPLICATION = Application(
         SaliencyOutput(label=MAP),
     ),
     analyse=analyse,
-    expects=Expects(part=Part.HEAD, contrast=Contrast.FLAIR),
+    expects=Expects(part=BodyPart.HEAD, contrast=Contrast.FLAIR),
     family=codes.MORPHOLOGICAL_OPERATIONS,
 )

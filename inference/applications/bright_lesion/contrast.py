@@ -1,4 +1,4 @@
-"""Where the brain is, and how much brighter each of its voxels is than what lies around it. Every parameter stands here.
+"""Lesion contrast: the brain mask, and how much brighter each of its voxels is than its surroundings. Every parameter stands here.
 
 Classical steps on the source grid: a threshold between tissue and the dark rest, the largest part of it that is thick, and the difference
 of each voxel to the smoothed tissue around it, in robust standard deviations.
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.applications.bright_lesion.errors import NoBrain, NotFlair
+from inference.applications.bright_lesion.errors import NoBrainOnFlair, NotFlair
 from inference.imaging.volume import Volume
 
 CORE_MM = 6.0
@@ -48,7 +48,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Contrast:
+class LesionContrast:
     """What lesions are looked for in.
 
     Attributes
@@ -66,12 +66,12 @@ class Contrast:
     large: Mask
 
 
-def contrast(volume: Volume) -> Contrast:
+def contrast(volume: Volume) -> LesionContrast:
     """The contrast of every voxel deep enough in the brain.
 
     Raises
     ------
-    NoBrain, NotFlair
+    NoBrainOnFlair, NotFlair
     """
     from scipy import ndimage
 
@@ -80,13 +80,13 @@ def contrast(volume: Volume) -> Contrast:
     size_cm3 = int(np.count_nonzero(brain)) * volume.voxel_volume_mm3 / 1000
     low, high = PLAUSIBLE_CM3
     if not low <= size_cm3 <= high:
-        raise NoBrain(f"what looks like brain has {size_cm3:.0f} cm³, {low:.0f} to {high:.0f} are plausible")
+        raise NoBrainOnFlair(f"what looks like brain has {size_cm3:.0f} cm³, {low:.0f} to {high:.0f} are plausible")
     search = deep(brain, EDGE_MM, volume.spacing_mm)
     smooth = ndimage.gaussian_filter(image, [0.0, *(WITHIN_MM / mm for mm in volume.spacing_mm[1:])])
     median = float(np.median(image[brain]))
     large = _large(smooth, image, brain, search, median, volume.spacing_mm)
     above, _ = _above(smooth, image, brain & ~large, median, volume.spacing_mm)
-    return Contrast(search=search, values=np.where(search, np.maximum(above, 0), np.float32(0)), large=large)
+    return LesionContrast(search=search, values=np.where(search, np.maximum(above, 0), np.float32(0)), large=large)
 
 
 def brain_of(image: Floats, spacing_mm: tuple[float, float, float]) -> Mask:
@@ -99,7 +99,7 @@ def brain_of(image: Floats, spacing_mm: tuple[float, float, float]) -> Mask:
     tissue = coarse > _between(coarse)
     parts, found = ndimage.label(deep(tissue, CORE_MM, coarse_mm))
     if not found:
-        raise NoBrain("nothing in the images is as thick and as even as a brain")
+        raise NoBrainOnFlair("nothing in the images is as thick and as even as a brain")
     core = parts == int(np.bincount(parts.ravel())[1:].argmax()) + 1
     brain = tissue & (ndimage.distance_transform_edt(~core, sampling=coarse_mm) <= REGROWN_MM)
     closed = deep(ndimage.distance_transform_edt(~brain, sampling=coarse_mm) <= CLOSED_MM, CLOSED_MM, coarse_mm)
@@ -132,7 +132,7 @@ def _above(
 
     Raises
     ------
-    NoBrain, NotFlair
+    NoBrainOnFlair, NotFlair
         The tissue has one value throughout; or (`even`) differs more from what lies around it than on FLAIR.
     """
     from scipy import ndimage
@@ -145,7 +145,7 @@ def _above(
     middle = float(np.median(above[tissue]))
     deviation = _MAD * float(np.median(np.abs(above[tissue] - middle)))
     if not deviation > 0:
-        raise NoBrain("the images are even: what could be brain has one value throughout")
+        raise NoBrainOnFlair("the images are even: what could be brain has one value throughout")
     share = deviation / median
     if even and share > MOST_UNEVEN:
         raise NotFlair(
@@ -201,7 +201,7 @@ def _between(image: NDArray[Any]) -> float:
     total, whole = below[-1], sums[-1]
     parted = (below > 0) & (below < total)
     if not parted.any():
-        raise NoBrain("the images are even: every voxel has the same value")
+        raise NoBrainOnFlair("the images are even: every voxel has the same value")
     apart = np.zeros(_BINS)
     apart[parted] = (whole * below[parted] / total - sums[parted]) ** 2 / (below[parted] * (total - below[parted]))
     return float(centres[int(apart.argmax())])

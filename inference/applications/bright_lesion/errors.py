@@ -3,7 +3,7 @@
 from inference.errors import InputError
 
 
-class NoBrain(InputError):
+class NoBrainOnFlair(InputError):
     """Nothing in the images is as large and as even as a brain."""
 
     code = "HLM-3180"

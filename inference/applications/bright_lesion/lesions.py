@@ -1,11 +1,11 @@
-"""Parts of the brain that stand out together, each with its volume, its largest slice, and how long it is there."""
+"""Bright lesions: connected components of the contrast, each with its volume, its largest slice, and its length there."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.applications.bright_lesion.contrast import OUTSTANDING, Contrast, Floats
+from inference.applications.bright_lesion.contrast import OUTSTANDING, Floats, LesionContrast
 from inference.findings import Box, Point
 from inference.imaging.volume import Volume
 
@@ -37,7 +37,7 @@ class Lesion:
     diameter_mm: float
 
 
-def lesions_in(contrast: Contrast, volume: Volume) -> tuple[list[Lesion], int]:
+def lesions_in(contrast: LesionContrast, volume: Volume) -> tuple[list[Lesion], int]:
     """The lesions, largest first, and how many voxels stand out beside the large ones, those of parts that are too small among them."""
     from scipy import ndimage
 
@@ -53,7 +53,7 @@ def lesions_in(contrast: Contrast, volume: Volume) -> tuple[list[Lesion], int]:
 
 
 def _lesion(
-    labels: NDArray[np.int32], number: int, box: tuple[slice, slice, slice], voxels: int, contrast: Contrast, volume: Volume
+    labels: NDArray[np.int32], number: int, box: tuple[slice, slice, slice], voxels: int, contrast: LesionContrast, volume: Volume
 ) -> Lesion:
     inside = labels[box] == number
     z = int(inside.sum(axis=(1, 2)).argmax())

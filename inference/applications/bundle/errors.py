@@ -1,4 +1,4 @@
-"""Why a bundle does not become an application, and why one cannot say anything about a series."""
+"""Errors of bundles: why one does not become an application, and why one cannot say anything about a series."""
 
 from inference.errors import InputError, ModelError
 

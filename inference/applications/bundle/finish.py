@@ -1,4 +1,4 @@
-"""From a network's channels to masks on the series' own grid: activation, decision, clean-up, and the way back, in the bundle's order."""
+"""Post-processing of a bundle: a network's channels become masks on the series' own grid, by the bundle's own steps in their order."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.applications.bundle.steps import Image
+from inference.applications.bundle.steps import ImageOnGrid
 from inference.imaging.resample import Interpolation
 
 Array: TypeAlias = NDArray[Any]
@@ -101,7 +101,7 @@ def decided(values: Array, decision: Decision) -> Array:
     return reached
 
 
-def finished(values: Array, finishings: Sequence[Finishing], image: Image) -> Array:
+def finished(values: Array, finishings: Sequence[Finishing], image: ImageOnGrid) -> Array:
     """All that is not done yet: labels (Z, Y, X) or masks (C, Z, Y, X) on the series' grid.
 
     Parameters
@@ -127,7 +127,7 @@ def finished(values: Array, finishings: Sequence[Finishing], image: Image) -> Ar
     return np.ascontiguousarray(values)
 
 
-def _returned_and_decided(values: Array, decision: Finishing, image: Image, by: Interpolation) -> Array:
+def _returned_and_decided(values: Array, decision: Finishing, image: ImageOnGrid, by: Interpolation) -> Array:
     """Channel by channel, so that no more than two are on the series' grid at a time."""
     assert isinstance(decision, Decision)
     if decision.threshold is not None:

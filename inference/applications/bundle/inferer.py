@@ -1,4 +1,4 @@
-"""How a bundle calls its network unless the repository says otherwise: window by window over the image, or once with the whole of it."""
+"""Inferers: call a bundle's network window by window over the image, or once with the whole of it, unless the repository says otherwise."""
 
 import math
 from collections.abc import Callable
@@ -87,7 +87,7 @@ class Whole:
     """One call with the whole image."""
 
     def __call__(self, infer: Infer, model: ModelRef, values: Floats, input: str, output: str, finish: Finish | None) -> NDArray[Any]:
-        return run(infer, model, values[None], input=input, output=output, by_default=port.Whole(), finish=finish)
+        return run(infer, model, values[None], input=input, output=output, by_default=port.WholeImage(), finish=finish)
 
     def window(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         return shape

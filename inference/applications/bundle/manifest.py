@@ -13,12 +13,12 @@ from inference import codes
 from inference.applications.bundle.errors import BrokenManifest
 from inference.applications.bundle.finish import FINISHINGS, Finishing, finished, order_problem, per_voxel, voxelwise
 from inference.applications.bundle.inferer import INFERERS, Inferer
-from inference.applications.bundle.steps import STEPS, Image, Step, source_image
+from inference.applications.bundle.steps import STEPS, ImageOnGrid, Transform, source_image
 from inference.applications.port import Accepts, Application, Infer, MeasurementOutput, ModelRef, SegmentOutput
 from inference.codes import Code
 from inference.engines.errors import WrongTensors
 from inference.findings import Findings, Measurement, Segment
-from inference.imaging.judge.expects import Contrast, Expects, Form, Marked, Part, Plausible, Span, View
+from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Form, Marked, Plausible, View, VolumeRange
 from inference.imaging.volume import Volume
 from inference.said import Said, labelled, of_the_whole, say
 
@@ -55,6 +55,8 @@ class BundleManifest:
         From series to network and back, in the bundle's order.
     expects
         What the judge goes by; importing writes none, for nothing is invented: borders alone are looked at until somebody declares more.
+    series
+        `Application.series`; importing writes none.
     notes
         What serving does otherwise than the bundle says, and why; for the model card.
     """
@@ -67,12 +69,13 @@ class BundleManifest:
     input: str
     output: str
     channels: int
-    prepare: tuple[Step, ...]
+    prepare: tuple[Transform, ...]
     inferer: Inferer
     finish: tuple[Finishing, ...]
     structures: tuple[Structure, ...]
     notes: tuple[str, ...] = ()
     expects: Expects = field(default_factory=Expects)
+    series: int = 0
 
 
 def to_text(manifest: BundleManifest) -> bytes:
@@ -85,6 +88,7 @@ def to_text(manifest: BundleManifest) -> bytes:
         "inferer": _named(manifest.inferer),
         "finish": [_named(finishing) for finishing in manifest.finish],
         "structures": [asdict(structure) for structure in manifest.structures],
+        **({"series": manifest.series} if manifest.series else {}),
         **({} if manifest.expects == Expects() else {"expects": asdict(manifest.expects)}),
     }
     return (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode()
@@ -146,10 +150,11 @@ def application_of(manifest: BundleManifest) -> Application:
         ),
         analyse=analyse,
         expects=manifest.expects,
+        series=manifest.series,
     )
 
 
-def prepared(manifest: BundleManifest, volume: Volume) -> Image:
+def prepared(manifest: BundleManifest, volume: Volume) -> ImageOnGrid:
     """What the network sees of a volume."""
     image = source_image(volume)
     for step in manifest.prepare:
@@ -247,7 +252,7 @@ def _expects(said: Any) -> Expects:
     if given:
         raise ValueError(f"expects has no {', '.join(sorted(given))}")
     return Expects(
-        part=None if part is None else Part(part),
+        part=None if part is None else BodyPart(part),
         contrast=None if contrast is None else Contrast(contrast),
         view=None if view is None else View(view),
         marked=marked,
@@ -257,7 +262,7 @@ def _expects(said: Any) -> Expects:
 
 def _plausible(said: Any) -> Plausible:
     given = dict(said)
-    spans = tuple(Span(**{name: _tupled(value) for name, value in each.items()}) for each in given.pop("spans"))
+    spans = tuple(VolumeRange(**{name: _tupled(value) for name, value in each.items()}) for each in given.pop("spans"))
     return Plausible(spans=spans, **{name: _tupled(value) for name, value in given.items()})
 
 

@@ -1,4 +1,4 @@
-"""What a bundle's metadata.json says of its network: one image in, one image out, and what the output's channels are."""
+"""metadata.json of a bundle: one image in, one image out, and what the output's channels are."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,14 +1,11 @@
-"""A bundle's state dict becomes a model that is served: a network of known parts, its weights loaded as data, converted.
+"""Converts a bundle's state dict into a model that is served: a network of known parts, its weights loaded as data.
 
 torch and MONAI are imported here alone, and only at import.
 """
 
-import io
-import pickle
 import sys
 import tempfile
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +15,10 @@ from numpy.typing import NDArray
 
 from inference.applications.bundle.config import Config, Evaluate
 from inference.applications.bundle.errors import CodeRefused, HostileBundle, UnfitBundle, UnreadableBundle
-from inference.applications.bundle.safetensors import read_safetensors
 from inference.applications.errors import FOREIGN_CODE_FAILS
+from inference.engines.errors import UnreadableModel
+from inference.engines.safetensors import read_safetensors
+from inference.engines.statedict import read_state_dict
 
 NETWORKS = (
     "UNet",
@@ -44,7 +43,6 @@ NETWORKS = (
 _MODULE = "monai.networks.nets."
 _LARGEST = 65536
 _MOST_SETTINGS = 2000
-_UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, LookupError, ValueError, TypeError, zipfile.BadZipFile)
 
 
 def build(config: Config, id: str = "network_def", depth: int = 0) -> Any:
@@ -95,27 +93,16 @@ def _bounded(value: Any, id: str) -> Any:
 
 
 def state_dict(content: bytes, where: str) -> dict[str, Any]:
-    """The weights of a checkpoint, loaded as data: a pickle that would run something is refused.
+    """The weights of a checkpoint; a pickle is read as data, in a confined process, and one that would run something is refused.
 
     Raises
     ------
     UnreadableBundle
     """
-    import torch
-
-    if where.endswith(".safetensors"):
-        return read_safetensors(content, where)
     try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except _UNREADABLE as broken:
-        first = str(broken).strip().splitlines()[0] if str(broken).strip() else type(broken).__name__
-        raise UnreadableBundle(f"{where} is not a checkpoint of weights alone (it is read with weights_only): {first}") from broken
-    for key in ("state_dict", "model"):
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
-    if not isinstance(state, Mapping) or not state or not all(isinstance(each, torch.Tensor) for each in state.values()):
-        raise UnreadableBundle(f"{where} holds no state dict: a mapping of names to tensors")
-    return dict(state)
+        return read_safetensors(content, where) if where.endswith(".safetensors") else read_state_dict(content, where)
+    except UnreadableModel as broken:
+        raise UnreadableBundle(str(broken)) from broken
 
 
 def refuse_larger(config: Config, state: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A bundle's inference configuration becomes steps, an inferer and finishings that hilum computes, or a refusal by name."""
+"""Translates a bundle's inference configuration into transforms, an inferer and finishings that hilum computes, or refuses it by name."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from inference.applications.bundle.steps import (
     ScaleIntensityRange,
     ScaleIntensityRangePercentiles,
     Spacing,
-    Step,
+    Transform,
 )
 from inference.engines.tiling import SIGMA
 
@@ -34,7 +34,7 @@ _AXES = re.compile(r"[LR][AP][IS]|[LR][IS][AP]|[AP][LR][IS]|[AP][IS][LR]|[IS][LR
 class Pipeline:
     """From series to masks, and what of it is otherwise than the bundle says."""
 
-    prepare: tuple[Step, ...]
+    prepare: tuple[Transform, ...]
     inferer: Inferer
     finish: tuple[Finishing, ...]
     notes: tuple[str, ...]
@@ -82,8 +82,8 @@ def _transforms(config: Config, block: str, key: str) -> list[Found]:
 _NOTHING = {"LoadImaged", "EnsureChannelFirstd", "AddChanneld", "EnsureTyped", "ToTensord", "ToDeviced", "CastToTyped"}
 
 
-def _prepare(transforms: Sequence[Found], orientation: str | None) -> tuple[Step, ...]:
-    steps: list[Step] = [] if orientation is None else [Orientation(axcodes=_axcodes(orientation, "--orientation"))]
+def _prepare(transforms: Sequence[Found], orientation: str | None) -> tuple[Transform, ...]:
+    steps: list[Transform] = [] if orientation is None else [Orientation(axcodes=_axcodes(orientation, "--orientation"))]
     for each in transforms:
         if each.name in _NOTHING:
             continue
@@ -105,13 +105,13 @@ def _axcodes(codes: Any, where: str) -> str:
     return codes
 
 
-def _orientation(each: Found) -> Step:
+def _orientation(each: Found) -> Transform:
     if each.truth("as_closest_canonical", False):
         return Orientation(axcodes="RAS")
     return Orientation(axcodes=_axcodes(each.settings.get("axcodes"), each.id))
 
 
-def _spacing(each: Found) -> Step:
+def _spacing(each: Found) -> Transform:
     mode = each.settings.get("mode", "bilinear")
     mode = mode[0] if isinstance(mode, list) and len(mode) == 1 else mode
     if mode not in ("bilinear", "nearest"):
@@ -119,7 +119,7 @@ def _spacing(each: Found) -> Step:
     return Spacing(pixdim=each.numbers("pixdim", None, lambda side: side <= 0 or side >= _LEAST_MM), mode=mode)
 
 
-def _crop(each: Found) -> Step:
+def _crop(each: Found) -> Transform:
     def whole(key: str, default: int, least: int) -> tuple[int, int, int]:
         first, second, third = each.numbers(key, default, lambda side: least <= side <= _MOST_SIDE and side == int(side))
         return int(first), int(second), int(third)
@@ -135,7 +135,7 @@ def _must(value: float | None, each: Found, key: str) -> float:
     return value
 
 
-def _range(each: Found) -> Step:
+def _range(each: Found) -> Transform:
     return ScaleIntensityRange(
         a_min=_must(each.number("a_min", None), each, "a_min"),
         a_max=_must(each.number("a_max", None), each, "a_max"),
@@ -145,7 +145,7 @@ def _range(each: Found) -> Step:
     )
 
 
-def _percentiles(each: Found) -> Step:
+def _percentiles(each: Found) -> Transform:
     lower, upper = _must(each.number("lower", None), each, "lower"), _must(each.number("upper", None), each, "upper")
     if not 0 <= lower <= upper <= 100:
         raise UnknownTransform(f"{each.name} at {each.id}: percentiles {lower:g} and {upper:g}")
@@ -159,11 +159,11 @@ def _percentiles(each: Found) -> Step:
     )
 
 
-def _scale(each: Found) -> Step:
+def _scale(each: Found) -> Transform:
     return ScaleIntensity(minv=each.number("minv", 0.0), maxv=each.number("maxv", 1.0), factor=each.number("factor", None))
 
 
-def _normalize(each: Found) -> Step:
+def _normalize(each: Found) -> Transform:
     return NormalizeIntensity(
         subtrahend=each.number("subtrahend", None), divisor=each.number("divisor", None), nonzero=each.truth("nonzero", False)
     )

@@ -28,7 +28,7 @@ SAME_SPACING_MM = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Image:
+class ImageOnGrid:
     """Values with the grid that they lie on; `back` are the ways to the grids before, the last step's first."""
 
     values: Floats
@@ -42,15 +42,15 @@ class Image:
         return array
 
 
-class Step(Protocol):
+class Transform(Protocol):
     """One transform with its settings; a frozen dataclass whose fields are JSON."""
 
-    def apply(self, image: Image) -> Image: ...
+    def apply(self, image: ImageOnGrid) -> ImageOnGrid: ...
 
 
-def source_image(volume: Volume) -> Image:
+def source_image(volume: Volume) -> ImageOnGrid:
     """The volume as its series gives it: axes (slice, row, column)."""
-    return Image(values=volume.voxels.astype(np.float32), grid=Grid.of(volume))
+    return ImageOnGrid(values=volume.voxels.astype(np.float32), grid=Grid.of(volume))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +59,13 @@ class Orientation:
 
     axcodes: str
 
-    def apply(self, image: Image) -> Image:
+    def apply(self, image: ImageOnGrid) -> ImageOnGrid:
         turn = reorientation(image.grid, self.axcodes)
 
         def back(array: Array, by: Interpolation) -> Array:
             return turn.undo(array)
 
-        return Image(values=np.ascontiguousarray(turn.apply(image.values)), grid=turn.grid(image.grid), back=(back, *image.back))
+        return ImageOnGrid(values=np.ascontiguousarray(turn.apply(image.values)), grid=turn.grid(image.grid), back=(back, *image.back))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ class Spacing:
     pixdim: tuple[float, float, float]
     mode: str = "bilinear"
 
-    def apply(self, image: Image) -> Image:
+    def apply(self, image: ImageOnGrid) -> ImageOnGrid:
         present = image.grid.spacing_mm
         wanted = [
             now if asked <= 0 or abs(now - asked) <= SAME_SPACING_MM else asked for now, asked in zip(present, self.pixdim, strict=True)
@@ -99,7 +99,7 @@ class Spacing:
             return rescaled(array, [1 / each for each in ratio], before, by)
 
         values = rescaled(image.values, ratio, after, by)
-        return Image(values=values, grid=Grid(shape=after, affine=affine), back=(back, *image.back))
+        return ImageOnGrid(values=values, grid=Grid(shape=after, affine=affine), back=(back, *image.back))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,7 @@ class CropForeground:
     k_divisible: tuple[int, int, int] = (1, 1, 1)
     allow_smaller: bool = False
 
-    def apply(self, image: Image) -> Image:
+    def apply(self, image: ImageOnGrid) -> ImageOnGrid:
         start, stop = self._box(image.values)
         box = image.grid.cropped(start, stop)
         if float(np.prod([float(side) for side in box.shape])) > MOST_VOXELS:
@@ -120,7 +120,7 @@ class CropForeground:
         def back(array: Array, by: Interpolation) -> Array:
             return _cut(array, [-first for first in start], [side - first for side, first in zip(before, start, strict=True)])
 
-        return Image(values=_cut(image.values, start, stop), grid=box, back=(back, *image.back))
+        return ImageOnGrid(values=_cut(image.values, start, stop), grid=box, back=(back, *image.back))
 
     def _box(self, values: Floats) -> tuple[Shape, Shape]:
         inside = values > 0
@@ -149,7 +149,7 @@ class ScaleIntensityRange:
     b_max: float | None = None
     clip: bool = False
 
-    def apply(self, image: Image) -> Image:
+    def apply(self, image: ImageOnGrid) -> ImageOnGrid:
         return _with(image, _ranged(image.values, self.a_min, self.a_max, self.b_min, self.b_max, self.clip))
 
 
@@ -164,7 +164,7 @@ class ScaleIntensityRangePercentiles:
     clip: bool = False
     relative: bool = False
 
-    def apply(self, image: Image) -> Image:
+    def apply(self, image: ImageOnGrid) -> ImageOnGrid:
         a_min, a_max = (float(bound) for bound in np.percentile(image.values, (self.lower, self.upper)))
         b_min, b_max = self.b_min, self.b_max
         if self.relative and b_min is not None and b_max is not None:
@@ -180,7 +180,7 @@ class ScaleIntensity:
     maxv: float | None = 1.0
     factor: float | None = None
 
-    def apply(self, image: Image) -> Image:
+    def apply(self, image: ImageOnGrid) -> ImageOnGrid:
         values = image.values
         if self.minv is None and self.maxv is None:
             return _with(image, values if self.factor is None else values * np.float32(1 + self.factor))
@@ -201,7 +201,7 @@ class NormalizeIntensity:
     divisor: float | None = None
     nonzero: bool = False
 
-    def apply(self, image: Image) -> Image:
+    def apply(self, image: ImageOnGrid) -> ImageOnGrid:
         values = image.values
         chosen = values != 0 if self.nonzero else np.ones(values.shape, dtype=np.bool_)
         if not chosen.any():
@@ -214,7 +214,7 @@ class NormalizeIntensity:
         return _with(image, made)
 
 
-STEPS: dict[str, Callable[..., Step]] = {
+STEPS: dict[str, Callable[..., Transform]] = {
     step.__name__: step
     for step in (
         Orientation,
@@ -273,5 +273,5 @@ def _ranged(values: Floats, a_min: float, a_max: float, b_min: float | None, b_m
     return made.astype(np.float32, copy=False)
 
 
-def _with(image: Image, values: Floats) -> Image:
-    return Image(values=values.astype(np.float32, copy=False), grid=image.grid, back=image.back)
+def _with(image: ImageOnGrid, values: Floats) -> ImageOnGrid:
+    return ImageOnGrid(values=values.astype(np.float32, copy=False), grid=image.grid, back=image.back)

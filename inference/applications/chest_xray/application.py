@@ -12,7 +12,7 @@ from inference.codes import Code
 from inference.engines.port import SERVING
 from inference.errors import quoted
 from inference.findings import Evaluation, Explanation, Findings
-from inference.imaging.judge.expects import Expects, Part, View
+from inference.imaging.judge.expects import BodyPart, Expects, View
 from inference.imaging.subject import Image, Images
 from inference.said import Said, say
 
@@ -158,6 +158,7 @@ APPLICATION = Application(
     version="1.0.0",
     title="Pneumonia on chest radiographs (demonstration)",
     noun="Pneumonia",
+    series=5,
     accepts=Accepts(modality=("CR", "DX"), takes=Takes.IMAGES),
     models=(MODEL,),
     outputs=(
@@ -166,7 +167,7 @@ APPLICATION = Application(
         ExplanationOutput(label=OCCLUSION, finding=codes.PNEUMONIA),
     ),
     analyse=analyse,
-    expects=Expects(part=Part.CHEST, view=View.FRONTAL_CHEST),
+    expects=Expects(part=BodyPart.CHEST, view=View.FRONTAL_CHEST),
     explain=explain,
     triage_only=True,
 )

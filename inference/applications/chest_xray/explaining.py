@@ -1,4 +1,4 @@
-"""What moved the network's answer: Grad-CAM and occlusion sensitivity, both in log odds, on the pixels of the radiograph.
+"""Explanations of the network's answer: Grad-CAM and occlusion sensitivity, both in log odds, on the pixels of the radiograph.
 
 Neither says where pneumonia is. Grad-CAM tells which cells of the last features spoke for it: as few as 2 × 2, each fed by all of the
 image. Occlusion tells which parts the answer would miss, a blot of grey in their place; what the network looks at need not be the lung.

@@ -1,4 +1,4 @@
-"""From a radiograph to the network's 28 × 28 pixels; training and serving both go through here.
+"""Pre-processing: brings a radiograph to the network's 28 × 28 pixels; training and serving both go through here.
 
 As PneumoniaMNIST was made, as far as its paper says (Yang and others 2023): the middle of the image as a square of its shorter side,
 brought to 28 × 28 by cubic interpolation. Its pictures are 8-bit JPEGs that somebody had windowed; to be independent of that somebody, and

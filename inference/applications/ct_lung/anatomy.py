@@ -1,4 +1,4 @@
-"""What needs no network: where the body is, and which part of the lungs is left and which is right. Works on a coarse grid.
+"""Anatomy without a network: finds the body, and tells the left lung from the right one. Works on a coarse grid.
 
 Arrays here have axes (z to the head, y to the back, x to the left), as after turning to "SPL".
 """

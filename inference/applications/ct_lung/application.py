@@ -13,9 +13,9 @@ from inference.applications.ct_lung.segmentation import MODEL, STORED, segment
 from inference.applications.ct_lung.stored import finishing, preparing
 from inference.applications.port import Accepts, Application, Golden, Infer, MeasurementOutput, ModelRef, ModelSource, SegmentOutput
 from inference.codes import Code
-from inference.engines.port import Whole
+from inference.engines.port import WholeImage
 from inference.findings import Findings, Measurement, Segment
-from inference.imaging.judge.expects import Expects, Form, Marked, Part, Plausible, Span
+from inference.imaging.judge.expects import BodyPart, Expects, Form, Marked, Plausible, VolumeRange
 from inference.imaging.volume import Volume
 from inference.said import Said, of_the_whole, say
 
@@ -28,11 +28,11 @@ PLAUSIBLE = Plausible(
     segments=_ALL,
     # possible: from the lungs of a child born months too early to the largest that were measured; usual: CT in any depth of breath
     spans=(
-        Span(from_years=None, possible=(30, 12000), usual=(700, 9000)),
-        Span(from_years=0, possible=(30, 1500), usual=(80, 600)),
-        Span(from_years=2, possible=(100, 4500), usual=(300, 2500)),
-        Span(from_years=8, possible=(200, 9000), usual=(700, 5500)),
-        Span(from_years=16, possible=(300, 12000), usual=(1300, 9000)),
+        VolumeRange(from_years=None, possible=(30, 12000), usual=(700, 9000)),
+        VolumeRange(from_years=0, possible=(30, 1500), usual=(80, 600)),
+        VolumeRange(from_years=2, possible=(100, 4500), usual=(300, 2500)),
+        VolumeRange(from_years=8, possible=(200, 9000), usual=(700, 5500)),
+        VolumeRange(from_years=16, possible=(300, 12000), usual=(1300, 9000)),
     ),
     source="bounds of hilum, set wide of Quanjer and others, Eur Respir J 6 suppl 16:5, 1993, and Gollogly and others, Spine 29:2061, 2004",
 )
@@ -121,6 +121,7 @@ APPLICATION = Application(
     version="1.1.0",
     title="Lung volume and attenuation on chest CT",
     noun="Lungs",
+    series=3,
     accepts=Accepts(modality=("CT",), min_slices=8, max_spacing_mm=10.0, min_extent_mm=40, orientation="axial"),
     models=(MODEL,),
     outputs=(
@@ -129,7 +130,7 @@ APPLICATION = Application(
         MeasurementOutput(name=codes.ATTENUATION_COEFFICIENT, unit=codes.HOUNSFIELD_UNIT, derivation=codes.MEAN),
     ),
     analyse=analyse,
-    expects=Expects(part=Part.CHEST, marked=(Marked(segments=_ALL, form=Form.LUNGS),), plausible=(PLAUSIBLE,)),
+    expects=Expects(part=BodyPart.CHEST, marked=(Marked(segments=_ALL, form=Form.LUNGS),), plausible=(PLAUSIBLE,)),
     sources=(
         ModelSource(
             model=MODEL,
@@ -141,7 +142,7 @@ APPLICATION = Application(
             published="knottwill/UNet-Small on GitHub, Models/UNet_wdk24.pt",
             convert=to_onnx,
             golden=Golden(shape=(1, 1, 64, 64), mean=0.55518, deviation=0.46410, scale=400),
-            call=Whole(model=STORED),
+            call=WholeImage(model=STORED),
         ),
         _step(f"{MODEL.name}_before", preparing),
         _step(f"{MODEL.name}_behind", finishing),

@@ -3,21 +3,17 @@
 The graph is built rather than traced, so that the same weights give the same bytes everywhere, and so the same digest.
 """
 
-import io
-import pickle
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.engines.errors import WrongWeights
+from inference.engines.errors import UnreadableModel, WrongWeights
+from inference.engines.statedict import read_state_dict
 
 OPSET, IR = 17, 8
 INPUT, OUTPUT = "IMAGE", "LUNG"
 EPSILON = 1e-5  # of batch normalisation, where the published code left the default
-
-# what torch's own unpickler raises on bytes that are no state dict
-_UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, LookupError, ValueError, TypeError)
 
 Weights = dict[str, NDArray[Any]]
 
@@ -35,7 +31,7 @@ def to_onnx(published: bytes) -> bytes:
     import onnx
     from onnx import TensorProto, helper
 
-    graph = _Graph(_state(published))
+    graph = _UnetGraph(_state(published))
     graph.network()
     axes = ["batch", 1, "rows", "columns"]
     model = helper.make_model(
@@ -56,17 +52,13 @@ def to_onnx(published: bytes) -> bytes:
 
 
 def _state(published: bytes) -> Weights:
-    import torch
-
     try:
-        # weights_only: a pickle from elsewhere must not run code here
-        state = torch.load(io.BytesIO(published), map_location="cpu", weights_only=True)
-        return {name: tensor.numpy() for name, tensor in state.items()}
-    except _UNREADABLE as broken:
-        raise WrongWeights(f"the file is not a PyTorch state dict: {broken}") from broken
+        return {name: tensor.numpy() for name, tensor in read_state_dict(published, "the file").items()}
+    except (UnreadableModel, TypeError) as broken:
+        raise WrongWeights(f"not a PyTorch state dict: {broken}") from broken
 
 
-class _Graph:
+class _UnetGraph:
     """Nodes and weights, layer by layer; every method takes the name of a tensor and gives the name of the next."""
 
     def __init__(self, state: Weights) -> None:

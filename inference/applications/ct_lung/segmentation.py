@@ -14,7 +14,7 @@ from inference.applications.ct_lung.network import INPUT, OUTPUT
 from inference.applications.ct_lung.stored import MARGIN, MULTIPLE, PIXELS
 from inference.applications.port import Infer, ModelRef
 from inference.engines.calling import call_of
-from inference.engines.port import Whole
+from inference.engines.port import WholeImage
 from inference.engines.under_way import calls_at_once, in_order
 from inference.imaging.resample import Grid, Interpolation, Shape, reorientation, resample
 from inference.imaging.volume import Volume
@@ -100,7 +100,7 @@ def _marked(hu: NDArray[Any], grid: Grid, infer: Infer) -> Mask:
     pixels = _pixels(grid)
     parts = list(_batches(grid.shape[0]))
     how = call_of(infer, MODEL)
-    if isinstance(how, Whole) and how.model is not None and hu.dtype == np.int16:
+    if isinstance(how, WholeImage) and how.model is not None and hu.dtype == np.int16:
         model, look = how.model, partial(_look_stored, infer, how.model)
     else:
         model, look = MODEL, partial(_look, infer, grid)

@@ -27,7 +27,7 @@ def preparing() -> bytes:
     """
     from onnx import TensorProto
 
-    graph = _Graph()
+    graph = _OnnxGraph()
     stored, pixels = graph.input("STORED", TensorProto.INT16, _AXES), graph.input(PIXELS, TensorProto.INT64, ["batch", 2])
     shape = graph.node("Shape", [stored])
     wanted = graph.node("Gather", [pixels, graph.constant("first", np.array(0))], axis=0)
@@ -50,7 +50,7 @@ def finishing() -> bytes:
     """LUNG (N, 1, …) with PIXELS and SIDES of `preparing`: MASK (N, 1, Y, X) uint8, 1 where the probability is more than one half."""
     from onnx import TensorProto
 
-    graph = _Graph()
+    graph = _OnnxGraph()
     lung = graph.input(OUTPUT, TensorProto.FLOAT, _AXES)
     pixels, sides = (graph.input(name, TensorProto.INT64, ["batch", 2]) for name in (PIXELS, SIDES))
     first = graph.constant("first", np.array(0))
@@ -62,7 +62,7 @@ def finishing() -> bytes:
     return graph.content("unet_small_lung_ct_behind")
 
 
-class _Graph:
+class _OnnxGraph:
     """An ONNX graph in the making: every method takes names of tensors and gives the name of the next."""
 
     def __init__(self) -> None:

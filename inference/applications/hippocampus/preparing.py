@@ -1,4 +1,4 @@
-"""From a crop to the network's window and back; training and serving both go through here.
+"""Pre-processing: brings a crop to the network's window, and masks back; training and serving both go through here.
 
 The window's axes run to the head, to the back and to the left, 1 mm a voxel, the crop in its middle and zeros around it.
 """
@@ -20,7 +20,7 @@ PERCENTILES = (0.5, 99.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Prepared:
+class PreparedCrop:
     """What the network sees, and where that lies.
 
     Attributes
@@ -49,7 +49,7 @@ class Prepared:
         return np.ascontiguousarray(self.turn.undo(resample(labels, self.window, self.turned, by=Interpolation.NEAREST)))
 
 
-def prepare(volume: Volume) -> Prepared:
+def prepare(volume: Volume) -> PreparedCrop:
     """Bring a crop into the window.
 
     Raises
@@ -68,7 +68,7 @@ def prepare(volume: Volume) -> Prepared:
     stop: Shape = (start[0] + WINDOW[0], start[1] + WINDOW[1], start[2] + WINDOW[2])
     window = turned.resized((z, y, x)).cropped(start, stop)
     image = resample(_normalised(turn.apply(volume.voxels)), turned, window, by=Interpolation.LINEAR)
-    return Prepared(image=image, turn=turn, turned=turned, window=window)
+    return PreparedCrop(image=image, turn=turn, turned=turned, window=window)
 
 
 def _normalised(voxels: NDArray[Any]) -> NDArray[np.float32]:

@@ -9,23 +9,23 @@ from inference import codes
 from inference.applications.accept import beyond, in_mm
 from inference.applications.ct_lung.anatomy import GAS_HU
 from inference.applications.lung_nodule.candidates import MODEL, MOST_MM, Candidate, Detected, detect
-from inference.applications.lung_nodule.density import Density
 from inference.applications.lung_nodule.follow_up import (
     SCHEME,
     SOURCE,
     TABLE,
     YOUNGEST_YEARS,
+    Density,
     FollowUp,
     average_mm,
     follow_up,
     not_for,
     solid_part_mm,
 )
-from inference.applications.lung_nodule.preparing import AIR_HU, WINDOW_HU, Prepared
+from inference.applications.lung_nodule.preparing import AIR_HU, WINDOW_HU, PreparedLungs
 from inference.applications.port import Accepts, Application, EvaluationOutput, Infer, LocationOutput, MeasurementOutput, QualityOutput
 from inference.codes import Code
 from inference.findings import Evaluation, Findings, Location, Measurement, Quality
-from inference.imaging.judge.expects import Expects, Part
+from inference.imaging.judge.expects import BodyPart, Expects
 from inference.imaging.resample import Grid
 from inference.imaging.volume import Volume
 from inference.said import Said, of_the_whole, say
@@ -119,7 +119,7 @@ def _searched(detected: Detected, sure: int, volume: Volume) -> Iterator[Said]:
         yield say("The {most} surest of {sure} are listed; the others are not, and the follow-up does not count them.", **counts)
 
 
-def _cut_off(prepared: Prepared, images: Grid) -> bool:
+def _cut_off(prepared: PreparedLungs, images: Grid) -> bool:
     """Whether the first or the last image shows lung: `CUT_CM2` of air-bearing tissue where nodules are looked for."""
     gas, air = ((hu - WINDOW_HU[0]) / (WINDOW_HU[1] - WINDOW_HU[0]) for hu in (GAS_HU, AIR_HU))
     step_mm, *pixel_mm = prepared.grid.spacing_mm
@@ -178,6 +178,7 @@ APPLICATION = Application(
     version="1.0.0",
     title="Lung nodules on chest CT (trained on planted ones)",
     noun="Lung nodules",
+    series=4,
     # both lungs at a size that can be searched, without gaps
     accepts=Accepts(
         modality=("CT",), min_slices=30, max_spacing_mm=THICKEST_MM, max_thickness_mm=THICKEST_MM, min_extent_mm=80, orientation="axial"
@@ -195,5 +196,5 @@ APPLICATION = Application(
         EvaluationOutput(finding=codes.NODULE),
     ),
     analyse=analyse,
-    expects=Expects(part=Part.CHEST),
+    expects=Expects(part=BodyPart.CHEST),
 )

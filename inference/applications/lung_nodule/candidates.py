@@ -1,4 +1,4 @@
-"""What the network marks, as candidates: where each lies on the source images, how large and how dense it is, how sure the network is."""
+"""Nodule candidates: components of what the network marks, with place on the source images, size, density and certainty."""
 
 import math
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.applications.lung_nodule.density import Density
-from inference.applications.lung_nodule.preparing import Floats, Mask, Prepared, prepare
+from inference.applications.lung_nodule.follow_up import Density
+from inference.applications.lung_nodule.preparing import Floats, Mask, PreparedLungs, prepare
 from inference.applications.port import Infer, ModelRef
 from inference.engines.calling import run
 from inference.engines.port import SERVING, Tiles
@@ -75,7 +75,7 @@ class Candidate:
 class Detected:
     """Candidates, surest first, and how much was searched for them."""
 
-    prepared: Prepared
+    prepared: PreparedLungs
     candidates: tuple[Candidate, ...]
     searched_cm3: float
 
@@ -99,7 +99,7 @@ def detect(volume: Volume, infer: Infer) -> Detected:
     return Detected(prepared=prepared, candidates=candidates_in(prepared, probabilities, volume), searched_cm3=searched)
 
 
-def candidates_in(prepared: Prepared, probabilities: Floats, volume: Volume) -> tuple[Candidate, ...]:
+def candidates_in(prepared: PreparedLungs, probabilities: Floats, volume: Volume) -> tuple[Candidate, ...]:
     """What is marked, surest first.
 
     Parameters

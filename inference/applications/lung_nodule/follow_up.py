@@ -1,4 +1,4 @@
-"""What the Fleischner Society recommends for lung nodules that were found by chance: its table of 2017 as data, and which row holds.
+"""Follow-up of incidental lung nodules as the Fleischner Society recommends it: its table of 2017 as data, and which row holds.
 
 MacMahon H, Naidich DP, Goo JM and others: Guidelines for Management of Incidental Pulmonary Nodules Detected on CT Images: From the
 Fleischner Society 2017. Radiology 2017;284:228-243, doi 10.1148/radiol.2017161659; table 1, and recommendation 4 for solid parts.
@@ -7,11 +7,20 @@ Fleischner Society 2017. Radiology 2017;284:228-243, doi 10.1148/radiol.20171616
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
-from inference.applications.lung_nodule.density import Density
 from inference.codes import Code
 from inference.said import Said, say
+
+
+class Density(Enum):
+    """What a nodule hides of the lung behind it."""
+
+    SOLID = "solid"
+    PART_SOLID = "part-solid"
+    GROUND_GLASS = "ground-glass"
+
 
 SOURCE = "Fleischner Society 2017, Radiology 2017;284:228-243"
 SCHEME = "99HILUM"
@@ -29,7 +38,7 @@ _OPTIONAL = say("optional CT at 12 months")
 _YEARS_2_4 = say("CT at 3-6 months; if stable, consider CT at 2 and 4 years")
 
 
-class Measured(Protocol):
+class MeasuredNodule(Protocol):
     """What of a nodule decides: `solid_mm` is the longest diameter of its solid part."""
 
     @property
@@ -142,12 +151,12 @@ TABLE: tuple[Row, ...] = (
 )
 
 
-def average_mm(one: Measured) -> int:
+def average_mm(one: MeasuredNodule) -> int:
     """The size that the guideline goes by: the mean of long and short axis, to the nearest whole mm, a half upwards."""
     return _whole((one.long_mm + one.short_mm) / 2)
 
 
-def solid_part_mm(one: Measured) -> int:
+def solid_part_mm(one: MeasuredNodule) -> int:
     """The longest diameter of the solid part, in whole mm: no larger than that of what it is in.
 
     Source: Bankier AA and others: Recommendations for Measuring Pulmonary Nodules at CT: A Statement from the Fleischner Society. Radiology
@@ -156,7 +165,7 @@ def solid_part_mm(one: Measured) -> int:
     return min(_whole(one.solid_mm), _whole(one.long_mm))
 
 
-def not_for(nodules: Sequence[Measured], years: int | None) -> Said | None:
+def not_for(nodules: Sequence[MeasuredNodule], years: int | None) -> Said | None:
     """Why the guideline says nothing here, as far as anybody here knows; None where nothing is known against it."""
     if years is not None and years < YOUNGEST_YEARS:
         return say(
@@ -171,7 +180,7 @@ def not_for(nodules: Sequence[Measured], years: int | None) -> Said | None:
     return say("one measures {largest} mm on average: above {most} mm it is a mass, and no nodule", **sizes)
 
 
-def follow_up(nodules: Sequence[Measured], years: int | None = None) -> tuple[FollowUp, ...]:
+def follow_up(nodules: Sequence[MeasuredNodule], years: int | None = None) -> tuple[FollowUp, ...]:
     """The rows that hold: one for solid nodules, one for subsolid ones, which the table counts apart; none where `not_for` says why.
 
     Of several the largest chooses the row. The row is told of the most suspicious: the largest solid one; of subsolid ones that with the
@@ -189,7 +198,7 @@ def follow_up(nodules: Sequence[Measured], years: int | None = None) -> tuple[Fo
     return tuple(sorted(found, key=lambda each: each.nodule))
 
 
-def _holding(several: bool, one: Measured, size_mm: int) -> Row:
+def _holding(several: bool, one: MeasuredNodule, size_mm: int) -> Row:
     (row,) = (
         row
         for row in TABLE

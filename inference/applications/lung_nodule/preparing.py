@@ -1,4 +1,4 @@
-"""From a chest CT to what the network sees, and where it looks: the surroundings of the lungs, on an isotropic grid.
+"""Pre-processing: cuts the surroundings of the lungs out of a chest CT onto an isotropic grid, and says where nodules are looked for.
 
 Training, evaluation and serving all go through here. Arrays have axes (z to the head, y to the back, x to the left).
 """
@@ -36,7 +36,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Prepared:
+class PreparedLungs:
     """What the network sees, and where it lies.
 
     Attributes
@@ -58,7 +58,7 @@ class Prepared:
         return resample(labels, source, self.grid, by=Interpolation.NEAREST)
 
 
-def prepare(volume: Volume) -> Prepared:
+def prepare(volume: Volume) -> PreparedLungs:
     """Find the lungs of a CT, and bring their surroundings to the network's grid and window.
 
     Raises
@@ -75,7 +75,7 @@ def prepare(volume: Volume) -> Prepared:
     image = resample(hu, grid, target, by=Interpolation.LINEAR, fill=WINDOW_HU[0])
     low, high = WINDOW_HU
     image = np.clip((image - np.float32(low)) / np.float32(high - low), 0, 1)
-    return Prepared(image=image, search=resample(region, coarse, target, by=Interpolation.NEAREST), grid=target)
+    return PreparedLungs(image=image, search=resample(region, coarse, target, by=Interpolation.NEAREST), grid=target)
 
 
 def lungs_in(hu: NDArray[Any], grid: Grid) -> Mask:

@@ -8,7 +8,7 @@ from inference import codes
 from inference.applications.mr_brain.extraction import BOUNDING_BOX, BRAIN, extract
 from inference.applications.port import Accepts, Application, Golden, Infer, MeasurementOutput, ModelRef, ModelSource, SegmentOutput
 from inference.findings import Findings, Measurement, Segment
-from inference.imaging.judge.expects import Contrast, Expects, Form, Marked, Part, Plausible, Span
+from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Form, Marked, Plausible, VolumeRange
 from inference.imaging.volume import Volume
 from inference.said import say
 
@@ -19,11 +19,11 @@ PLAUSIBLE = Plausible(
     # possible: from children born months too early and the smallest heads that live to hydrocephalus that was never drained; usual: nearly
     # everybody. No source gives the extremes: they are set far beyond what was measured
     spans=(
-        Span(from_years=None, possible=(150, 4000), usual=(800, 2150)),
-        Span(from_years=0, possible=(60, 4000), usual=(300, 1300)),
-        Span(from_years=1, possible=(250, 4000), usual=(700, 1600)),
-        Span(from_years=3, possible=(300, 4000), usual=(900, 1850)),
-        Span(from_years=8, possible=(300, 4000), usual=(1000, 2050)),
+        VolumeRange(from_years=None, possible=(150, 4000), usual=(800, 2150)),
+        VolumeRange(from_years=0, possible=(60, 4000), usual=(300, 1300)),
+        VolumeRange(from_years=1, possible=(250, 4000), usual=(700, 1600)),
+        VolumeRange(from_years=3, possible=(300, 4000), usual=(900, 1850)),
+        VolumeRange(from_years=8, possible=(300, 4000), usual=(1000, 2050)),
     ),
     source="bounds of hilum, set wide of Sgouros and others, J Neurosurg 91:610, 1999, and Bethlehem and others, Nature 604:525, 2022",
 )
@@ -73,6 +73,7 @@ APPLICATION = Application(
     version="1.0.0",
     title="Intracranial volume on T1 MR",
     noun="Brain volume",
+    series=1,
     # the whole head has to be in the images; brain crops and slabs are not what the network was made for
     accepts=Accepts(modality=("MR",), min_slices=20, max_spacing_mm=6.5, min_extent_mm=100),
     models=(BOUNDING_BOX, BRAIN),
@@ -81,7 +82,7 @@ APPLICATION = Application(
         MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),
     ),
     analyse=analyse,
-    expects=Expects(part=Part.HEAD, contrast=Contrast.T1, marked=(Marked(segments=(LABEL,), form=Form.BRAIN),), plausible=(PLAUSIBLE,)),
+    expects=Expects(part=BodyPart.HEAD, contrast=Contrast.T1, marked=(Marked(segments=(LABEL,), form=Form.BRAIN),), plausible=(PLAUSIBLE,)),
     sources=(
         _source(
             BOUNDING_BOX,

@@ -3,7 +3,7 @@
 from inference.errors import InputError
 
 
-class NoBrain(InputError):
+class NoBrainOnT1(InputError):
     """The network marks nothing: the images show no head, or another contrast than T1."""
 
     code = "HLM-3150"

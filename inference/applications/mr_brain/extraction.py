@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.applications.mr_brain.errors import NoBrain
+from inference.applications.mr_brain.errors import NoBrainOnT1
 from inference.applications.port import Infer, ModelRef
 from inference.imaging.components import fill_holes, largest_component
 from inference.imaging.resample import Grid, Interpolation, Shape, reorientation, resample
@@ -37,7 +37,7 @@ def extract(volume: Volume, infer: Infer) -> Mask:
 
     Raises
     ------
-    NoBrain
+    NoBrainOnT1
     """
     source = Grid.of(volume)
     turn = reorientation(source, "RAS")
@@ -86,7 +86,7 @@ def _normalise(values: Floats, low: float, high: float) -> Floats:
     mean = total / flat.size
     variance = squares / flat.size - mean * mean
     if not high > low or not variance > 0:
-        raise NoBrain("the images are even: every voxel has the same value")
+        raise NoBrainOnT1("the images are even: every voxel has the same value")
     scale = SPREAD / math.sqrt(variance)
     factor, offset = np.float32(scale), np.float32(CENTRE - (mean + low) * scale)
     for start in range(0, flat.size, PIECE):
@@ -101,7 +101,7 @@ def _marked(infer: Infer, model: ModelRef, values: Floats) -> Mask:
     probability: Floats = infer(model, {"INPUT__0": values[None, None]})["OUTPUT__0"][0, 1]
     marked: Mask = probability > 0.5
     if not marked.any():
-        raise NoBrain(f'the network "{model.name}" finds no brain in the images')
+        raise NoBrainOnT1(f'the network "{model.name}" finds no brain in the images')
     return marked
 
 
@@ -110,7 +110,7 @@ def bounding_box(mask: Mask, shape: Shape) -> tuple[Shape, Shape]:
 
     Raises
     ------
-    NoBrain
+    NoBrainOnT1
         Too little is marked.
     """
     start, stop = [], []
@@ -118,7 +118,7 @@ def bounding_box(mask: Mask, shape: Shape) -> tuple[Shape, Shape]:
         others = tuple(other for other in range(3) if other != axis)
         planes = np.flatnonzero(mask.mean(axis=others) > SPARSE)
         if planes.size == 0:
-            raise NoBrain("too little of the images looks like brain")
+            raise NoBrainOnT1("too little of the images looks like brain")
         scale = length / mask.shape[axis]
         first, last = int(planes[0]), int(planes[-1]) + 1
         centre, size = round(scale * (first + last) / 2), round(scale * (last - first) * (1 + 2 * MARGIN))

@@ -9,7 +9,7 @@ from inference.applications.mr_denoise.preparing import HALO, Image, prepare
 from inference.applications.port import Accepts, Application, DerivedOutput, Infer, ModelRef
 from inference.engines.port import SERVING
 from inference.findings import DerivedImage, Findings
-from inference.imaging.judge.expects import Expects, Part
+from inference.imaging.judge.expects import BodyPart, Expects
 from inference.imaging.volume import Volume
 from inference.said import say
 
@@ -54,9 +54,10 @@ APPLICATION = Application(
     version="1.0.0",
     title="Noise reduction on magnitude MR of the head",
     noun="Head MR",
+    series=6,
     accepts=Accepts(modality=("MR",), min_slices=8, max_spacing_mm=7.0, min_extent_mm=30, remark_spacing_mm=7.0),
     models=(MODEL,),
     outputs=(DerivedOutput(label=LABEL, derivation=codes.SMOOTHING),),
     analyse=analyse,
-    expects=Expects(part=Part.HEAD),
+    expects=Expects(part=BodyPart.HEAD),
 )

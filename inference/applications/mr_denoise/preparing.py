@@ -1,4 +1,4 @@
-"""From a head to what the network sees and back; training, evaluation and serving all go through here.
+"""Pre-processing: divides a head by its estimated noise, and brings the result back; training, evaluation and serving all go through here.
 
 The network sees values divided by the noise's deviation: to it the noise is always as strong, and only how bright the tissue is differs.
 """
@@ -33,7 +33,7 @@ _TO_DEVIATION = 0.6745
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Prepared:
+class PreparedHead:
     """A head as multiples of its noise.
 
     Attributes
@@ -72,7 +72,7 @@ class Prepared:
         return made[:slices, :rows, :columns] * np.float32(self.sigma)
 
 
-def prepare(volume: Volume) -> Prepared:
+def prepare(volume: Volume) -> PreparedHead:
     """Estimate the noise of a head and divide by it.
 
     Raises
@@ -93,7 +93,7 @@ def prepare(volume: Volume) -> Prepared:
             f"the noise of series {volume.series_instance_uid} is {100 * share:.1f} % of the median in the head; "
             f"{100 * LEAST:g} to {100 * MOST:g} % are taken"
         )
-    return Prepared(image=values / np.float32(sigma), sigma=sigma, share=share)
+    return PreparedHead(image=values / np.float32(sigma), sigma=sigma, share=share)
 
 
 def head_of(values: NDArray[Any]) -> Mask:

@@ -87,6 +87,7 @@ APPLICATION = Application(
     version="1.0.0",
     title="Rigid registration of the prior MR",
     noun="MR comparison",
+    series=7,
     # below eight slices or 30 mm nothing holds a volume across the slices
     accepts=Accepts(modality=("MR",), takes=Takes.PAIR, min_slices=8, max_spacing_mm=8.0, min_extent_mm=30, remark_spacing_mm=8.0),
     models=(),

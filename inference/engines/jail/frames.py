@@ -89,7 +89,7 @@ def parsed(body: bytes) -> dict[str, Any]:
     return said
 
 
-def lend(size: int) -> int:
+def shared_memory(size: int) -> int:
     """A descriptor of anonymous memory of `size` bytes, at least one, sealed against being made shorter or longer."""
     place = os.memfd_create("hilum", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(place, max(1, size))

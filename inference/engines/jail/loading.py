@@ -11,7 +11,8 @@ from inference.engines.choosing import Fallback, open_model
 from inference.engines.measured import Measured, measured_from_json, measured_to_json
 from inference.engines.modelconfig import ModelConfig, TensorConfig
 from inference.engines.port import Golden, ModelRef
-from inference.engines.runtimes import Compute, Way, computation
+from inference.engines.runtimes import computation
+from inference.engines.ways import Compute, Way
 
 
 def to_json(

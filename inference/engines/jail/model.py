@@ -1,12 +1,10 @@
 """A model whose code runs in a process of its own: loaded there, called like a function, loaded again after its process died."""
 
 import math
-import mmap
 import os
 import re
 import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +18,14 @@ from inference.engines.errors import EngineTimeout
 from inference.engines.jail import frames
 from inference.engines.jail.errors import JailBroken, ModelHung, Unconfined
 from inference.engines.jail.loading import to_json
-from inference.engines.jail.process import Arrays, Bounds, Jailed
+from inference.engines.jail.memory import Copies, KeptSharedMemory
+from inference.engines.jail.process import AnswerLimits, Arrays, Jailed
 from inference.engines.measured import Measured
 from inference.engines.modelconfig import ModelConfig
 from inference.engines.pinned import is_pinned
 from inference.engines.port import Golden, ModelRef
 from inference.engines.processors import usable_memory
-from inference.engines.runtimes import Runtime, Way, reference
+from inference.engines.ways import Runtime, Way, reference
 from inference.errors import quoted
 
 CALL_S, VALUES_A_SECOND = 120.0, 20_000
@@ -35,8 +34,6 @@ LOAD_S, BYTES_A_SECOND = 120.0, 2_000_000
 """How long loading may take: a start, and a second for so many bytes of the file."""
 SHARE = 0.8
 """Of the memory of the machine, for the models of all workers."""
-KEPT = 256 * 2**20
-"""Bytes of lent memory that a warm model keeps between calls, of inputs and of outputs each."""
 _MOST_AXES = 16
 _NUMBERS = re.compile(r"[<>|][biuf]\d{1,2}")
 """What numpy may be asked for a type with: it evaluates some forms of longer ones."""
@@ -44,15 +41,21 @@ _NUMBERS = re.compile(r"[<>|][biuf]\d{1,2}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a model may take, and whether one that can carry a program may be loaded where the kernel cannot confine it."""
+    """What a model may take, and whether one that can carry a program may be loaded where the kernel cannot confine it.
+
+    `together` is what the models of a worker may keep between calls; None: as much as one may take.
+    """
 
     memory: int
+    together: int | None = None
     allow_code: bool = False
 
     @staticmethod
     def usual(workers: int = 1, *, memory: int | None = None, allow_code: bool = False) -> "Limits":
         """As the configuration says; without `memory`, a worker's share of most of the machine's."""
-        return Limits(memory=memory or int(usable_memory() * SHARE / max(1, workers)), allow_code=allow_code)
+        share = int(usable_memory() * SHARE / max(1, workers))
+        # who gives one model more than the share means it
+        return Limits(memory=memory or share, together=max(share, memory or 0), allow_code=allow_code)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +80,8 @@ class ModelInJail:
         Gives the bytes of the file, each time that the model is loaded; a process that died is replaced at the next call.
     way
         The only way to compute it; None: the measured one, or the file's own library, as `choosing.open_model` says.
+    seen
+        Is told of this model each time that its memory was looked at: while it is loaded, while it computes, and after that.
     """
 
     def __init__(
@@ -91,6 +96,7 @@ class ModelInJail:
         way: Way | None = None,
         measured: Measured | None = None,
         golden: Golden | None = None,
+        seen: "Callable[[ModelInJail], None] | None" = None,
     ) -> None:
         self._what = f'model "{model.name}" version {model.version}'
         self._said = to_json(model, config, file, threads, way=way, measured=measured, golden=golden)
@@ -102,10 +108,12 @@ class ModelInJail:
         self._process: Jailed | None = None
         first = way or (measured.way if measured else reference(file))
         self._imports = imports_of(file.name) if first.runtime is Runtime.TORCH else ()
-        self._inputs, self._outputs = _Lent(), _Lent()
+        self._inputs, self._outputs, self._copies = KeptSharedMemory(), KeptSharedMemory(), Copies()
         self._given: list[dict[str, Any]] = []
         self._answered: Arrays = {}
         """Shapes and types of the last answer, without memory."""
+        self._seen = seen
+        self._resident = 0
         self.used_at = 0.0
 
     @property
@@ -120,6 +128,11 @@ class ModelInJail:
         process = self._process
         return process.pid if process is not None and process.alive else None
 
+    @property
+    def memory(self) -> int:
+        """Bytes that it keeps: those of its process, when they were last looked at, and those that are shared with it from call to call."""
+        return self._resident + self._inputs.size + self._outputs.size + self._copies.size
+
     def open(self) -> Opened:
         """Load it, now.
 
@@ -131,6 +144,7 @@ class ModelInJail:
             As loading it says; its process died, hung or took too much.
         """
         with self._lock:
+            self.used_at = time.monotonic()
             return self._open()
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]], *, ends_at: float | None = None) -> Arrays:
@@ -159,9 +173,10 @@ class ModelInJail:
         try:
             if self._process is not None:
                 self._process.end()
-            self._process = None
+            self._process, self._resident = None, 0
             self._inputs.give_back()
             self._outputs.give_back()
+            self._copies.give_back()
             return True
         finally:
             self._lock.release()
@@ -171,23 +186,28 @@ class ModelInJail:
         process = Jailed(self._imports)
         try:
             refuse_unconfined(self._what, process, carries_code=carries_code(self._file.name, content), limits=self._limits)
-            bounds = Bounds(seconds=LOAD_S + len(content) / BYTES_A_SECOND, memory=self._limits.memory)
+            bounds = AnswerLimits(seconds=LOAD_S + len(content) / BYTES_A_SECOND, memory=self._limits.memory, seen=self._look)
             said = given(self._what, process, {**self._said, "do": "load"}, content, bounds)
             try:
                 opened = Opened(way=Way.named(str(said["way"])), threads=self._threads, instead=str(said["instead"] or ""))
             except (KeyError, ValueError) as nonsense:
                 raise JailBroken(f"{self._what}: it does not say how it is computed") from nonsense
-        except BaseException:
+        except BaseException:  # raised again: no process stays behind a model that was not loaded
             process.end()
             raise
         self._process = process
         return opened
 
+    def _look(self, resident: int) -> None:
+        self._resident = resident
+        if self._seen is not None:
+            self._seen(self)
+
     def _computed(self, process: Jailed, inputs: Mapping[str, NDArray[Any]], ends_at: float | None) -> Arrays:
         rows, size = frames.layout(inputs)
         longest = time.monotonic() + CALL_S + sum(array.size for array in inputs.values()) / VALUES_A_SECOND
         until = longest if ends_at is None else min(longest, ends_at)
-        bounds = Bounds(seconds=max(0.0, until - time.monotonic()), memory=self._limits.memory)
+        bounds = AnswerLimits(seconds=max(0.0, until - time.monotonic()), memory=self._limits.memory, seen=self._look)
         given = self._inputs.of(size)
         frames.copy_into(self._inputs.memory, rows, inputs)
         asked = {"do": "compute", "inputs": rows, "size": size}
@@ -206,7 +226,7 @@ class ModelInJail:
             if not offered or rows != meant or answer.get("there") is not True:
                 process.ask(self._what, {"do": "hand over"}, bounds, self._outputs.of(size))
             # its own memory stays within its reach: what is believed is a copy
-            return {name: array.copy() for name, array in frames.arrays(self._outputs.memory, rows).items()}
+            return self._copies.of(self._outputs.memory, rows, size)
         except ModelHung as late:
             if until == ends_at:
                 raise EngineTimeout(f"{self._what}: the deadline passed while it was computed; its process was ended") from late
@@ -217,47 +237,8 @@ class ModelInJail:
         finally:
             self._inputs.shrink()
             self._outputs.shrink()
-
-
-class _Lent:
-    """Memory that a model's process is lent for its inputs, or for its outputs, kept and kept mapped from call to call as long as it is
-    large enough: pages that are there cost nothing again.
-
-    The process can write into both at any time. Nothing here decides by what lies there before it was copied.
-    """
-
-    def __init__(self) -> None:
-        self._place: int | None = None
-        self._memory: mmap.mmap | None = None
-        self._finalizer: weakref.finalize[..., Any] | None = None
-
-    @property
-    def memory(self) -> mmap.mmap:
-        """What `of` has lent, mapped here."""
-        assert self._memory is not None, "memory is lent before it is used"
-        return self._memory
-
-    def of(self, size: int) -> int:
-        """A descriptor of at least so many bytes."""
-        if self._place is None or self._memory is None or len(self._memory) < size:
-            self.give_back()
-            self._place = frames.lend(size)
-            self._finalizer = weakref.finalize(self, os.close, self._place)
-            self._memory = frames.mapped(self._place, size)
-        return self._place
-
-    def shrink(self) -> None:
-        """Give back what is too much to be kept between calls."""
-        if self._memory is not None and len(self._memory) > KEPT:
-            self.give_back()
-
-    def give_back(self) -> None:
-        """Let it go; the next call takes other memory."""
-        # arrays of a failed call may still refer to the mapping: the collector closes it with them
-        self._memory = None
-        if self._finalizer is not None:
-            self._finalizer()
-        self._place, self._finalizer = None, None
+            self._copies.shrink()
+            self._look(self._resident if process.alive else 0)
 
 
 def imports_of(file: str) -> tuple[str, ...]:
@@ -291,9 +272,9 @@ def refuse_unconfined(what: str, process: Jailed, *, carries_code: bool, limits:
         raise Unconfined(f"{what} can carry a program, and this kernel lacks {process.confined.lacking()}")
 
 
-def given(what: str, process: Jailed, said: Mapping[str, Any], content: bytes, bounds: Bounds) -> dict[str, Any]:
+def given(what: str, process: Jailed, said: Mapping[str, Any], content: bytes, bounds: AnswerLimits) -> dict[str, Any]:
     """Ask with a file's bytes beside the question."""
-    place = frames.lend(len(content))
+    place = frames.shared_memory(len(content))
     try:
         frames.put_bytes(place, content)
         return process.ask(what, {**said, "size": len(content)}, bounds, place)
@@ -371,14 +352,14 @@ def call_in_jail(
     process = Jailed(imports)
     try:
         refuse_unconfined(what, process, carries_code=carries_code, limits=limits)
-        bounds = Bounds(seconds=seconds or LOAD_S + len(content) / BYTES_A_SECOND, memory=limits.memory)
+        bounds = AnswerLimits(seconds=seconds or LOAD_S + len(content) / BYTES_A_SECOND, memory=limits.memory)
         said = given(what, process, {"do": "call", "function": function, "arguments": dict(arguments)}, content, bounds)
         count = said.get("bytes")
         if type(count) is not int or not 0 <= count <= limits.memory:
             raise JailBroken(f"{what}: it does not say how much it made")
         if count == 0:
             return said.get("value"), b""
-        place = frames.lend(count)
+        place = frames.shared_memory(count)
         try:
             process.ask(what, {"do": "hand over"}, bounds, place)
             return said.get("value"), frames.taken_bytes(place, count)

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,12 +75,17 @@ _SAID: Mapping[str, type[HilumError]] = {
 _STARTED = "import sys; sys.path.insert(0, sys.argv[1]); from inference.engines.jail import template; template.main(int(sys.argv[2]))"
 
 
+def _nobody(_resident: int) -> None:
+    """For who asks a process that is kept with no others."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """What one answer may take: seconds, and bytes of resident memory of the process."""
+class AnswerLimits:
+    """What one answer may take: seconds, and bytes of resident memory of the process; `seen` is told these bytes at each look."""
 
     seconds: float
     memory: int
+    seen: Callable[[int], None] = _nobody
 
 
 class Template:
@@ -180,7 +185,7 @@ class Jailed:
         try:
             with theirs:
                 self._pid = _template.fork(imports, theirs.fileno(), into)
-        except BaseException:
+        except BaseException:  # raised again: no descriptor stays open behind a process that was not started
             own.close()
             os.close(out)
             raise
@@ -192,7 +197,7 @@ class Jailed:
         self._words = b""
         self._finalizer = weakref.finalize(self, _abandoned, self._pid, self._signals, own, out)
         self._finalizer.atexit = False
-        said = self._heard("the process of a model", Bounds(seconds=START_S, memory=usable_memory()))
+        said = self._heard("the process of a model", AnswerLimits(seconds=START_S, memory=usable_memory()))
         self.confined = Confined(landlock=int(said["landlock"]), seccomp=bool(said["seccomp"]))
 
     @property
@@ -204,7 +209,7 @@ class Jailed:
         """Whether it can be asked."""
         return self._finalizer.alive
 
-    def ask(self, what: str, said: Mapping[str, Any], bounds: Bounds, *descriptors: int) -> dict[str, Any]:
+    def ask(self, what: str, said: Mapping[str, Any], bounds: AnswerLimits, *descriptors: int) -> dict[str, Any]:
         """Send it a question and wait for the answer.
 
         Parameters
@@ -241,7 +246,7 @@ class Jailed:
         os.close(self._out)
         return _template.reaped(self._pid)
 
-    def _heard(self, what: str, bounds: Bounds) -> dict[str, Any]:
+    def _heard(self, what: str, bounds: AnswerLimits) -> dict[str, Any]:
         """The next frame; a process that breaks a bound, or says what is no frame, is ended."""
         until = time.monotonic() + bounds.seconds
         poll = select.poll()
@@ -271,7 +276,7 @@ class Jailed:
             self._signals.send(signal.SIGSTOP)
         return said
 
-    def _look(self, what: str, bounds: Bounds, until: float) -> None:
+    def _look(self, what: str, bounds: AnswerLimits, until: float) -> None:
         try:
             # proc_pid_stat(5), fields 20 and 24; behind the name, which a process may choose
             fields = Path(f"/proc/{self._pid}/stat").read_bytes().rpartition(b")")[2].split()
@@ -282,6 +287,7 @@ class Jailed:
             raise JailBroken(f"{what}: it has {threads} threads, more than {MOST_THREADS}")
         if resident > bounds.memory:
             raise MemoryBound(f"{what}: took {resident / 2**30:.1f} GiB, one model may take {bounds.memory / 2**30:.1f}")
+        bounds.seen(resident)
         if time.monotonic() > until:
             raise ModelHung(f"{what}: no answer within {bounds.seconds:.0f} s, which is more than the size of its input explains")
 

@@ -68,7 +68,7 @@ def sift_onnx(content: bytes, what: str) -> None:
     HostileModel
         With the operator, or the file that it asks for.
     """
-    reading = _Reading(what)
+    reading = _GraphReading(what)
     graphs = 0
     for field, value in reading.fields(memoryview(content)):
         if field == _MODEL_GRAPH:
@@ -82,7 +82,7 @@ def sift_onnx(content: bytes, what: str) -> None:
 
 
 @dataclass(slots=True)
-class _Reading:
+class _GraphReading:
     """One pass over a model; counts what it read."""
 
     what: str

@@ -103,7 +103,7 @@ def sift_script(content: bytes, what: str) -> None:
     }
     methods = {each.name for one in defined.values() for each in one.body if isinstance(each, ast.FunctionDef)}
     for name, tree in parsed.items():
-        _Reading(f"{what}: {name}", frozenset(defined), frozenset(methods)).module(tree)
+        _ScriptReading(f"{what}: {name}", frozenset(defined), frozenset(methods)).module(tree)
 
     def allowed(asked: str) -> bool:
         module, _, last = asked.partition(" ")
@@ -159,7 +159,7 @@ def _refuse_odd_lines(text: str, what: str) -> None:
                 raise HostileModel(f"{what}, line {number} is nested deeper than {_MOST_BRACKETS}")
 
 
-class _Reading:
+class _ScriptReading:
     """One file of `code/`, walked from its first statement to its last."""
 
     def __init__(self, what: str, defined: frozenset[str], methods: frozenset[str]) -> None:

@@ -28,7 +28,7 @@ _ZIP64 = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class ArchiveMember:
     """One file of an archive: where its bytes lie (`start`, `packed` bytes of them), and what they become."""
 
     name: str
@@ -62,7 +62,7 @@ class Archive:
             raise UnreadableModel(f"{what} does not begin as an archive (zip)")
         try:
             start, end, count = self._directory()
-            self.members: Mapping[str, Member] = self._members(start, end, count)
+            self.members: Mapping[str, ArchiveMember] = self._members(start, end, count)
         except struct.error as short:
             raise UnreadableModel(f"{what} is a damaged archive: it ends in the middle of a header") from short
 
@@ -122,9 +122,9 @@ class Archive:
             raise HostileModel(f"{what} holds {count} files; at most {MOST_MEMBERS} are read")
         return start, end, count
 
-    def _members(self, start: int, end: int, count: int) -> dict[str, Member]:
+    def _members(self, start: int, end: int, count: int) -> dict[str, ArchiveMember]:
         content, what = self._content, self.what
-        found: list[tuple[int, int, Member]] = []
+        found: list[tuple[int, int, ArchiveMember]] = []
         seen: set[str] = set()
         at = start
         for _ in range(count):
@@ -145,7 +145,7 @@ class Archive:
             seen.add(name.casefold())
             if method == _STORED and packed != size:
                 raise HostileModel(f"{what}: {name} has two sizes")
-            member = Member(name=name, compressed=method == _DEFLATED, start=0, packed=packed, size=size, crc=crc)
+            member = ArchiveMember(name=name, compressed=method == _DEFLATED, start=0, packed=packed, size=size, crc=crc)
             found.append((local, flags, member))
         if at != end:
             raise HostileModel(f"{what} has a central directory that lists other than {count} files")
@@ -154,11 +154,11 @@ class Archive:
             raise HostileModel(f"{what} has {len(content)} bytes and would become {grown}")
         return self._placed(found, start)
 
-    def _placed(self, found: list[tuple[int, int, Member]], end: int) -> dict[str, Member]:
+    def _placed(self, found: list[tuple[int, int, ArchiveMember]], end: int) -> dict[str, ArchiveMember]:
         """Members lie one behind the other, from the first byte to the central directory, each with a header that says the same of it."""
         content, what = self._content, self.what
         found.sort(key=lambda each: each[0])
-        placed: dict[str, Member] = {}
+        placed: dict[str, ArchiveMember] = {}
         here = 0
         for number, (local, flags, member) in enumerate(found):
             after = found[number + 1][0] if number + 1 < len(found) else end
@@ -179,7 +179,7 @@ class Archive:
             behind = content[begin + member.packed : after] if begin + member.packed <= after else b"?"
             if behind not in (_descriptors(member) if flags & _SIZES_BEHIND else (b"",)):
                 raise HostileModel(f"{what} has bytes that belong to no file behind {member.name}")
-            placed[member.name] = Member(
+            placed[member.name] = ArchiveMember(
                 name=member.name,
                 compressed=member.compressed,
                 start=begin,
@@ -210,7 +210,7 @@ def _wide(extra: bytes, fields: tuple[int, int, int]) -> tuple[int, int, int]:
     return fields
 
 
-def _descriptors(member: Member) -> tuple[bytes, ...]:
+def _descriptors(member: ArchiveMember) -> tuple[bytes, ...]:
     """The forms in which checksum and sizes may follow a member's bytes."""
     forms = []
     for kind in ("<III", "<IQQ"):

@@ -5,6 +5,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +29,14 @@ _OPTIONS = (
     # http_proxy is for the world outside; an inference server stands inside
     ("grpc.enable_http_proxy", 0),
 )
+
+
+class SharedMemory(StrEnum):
+    """Which tensors go to the server through shared memory."""
+
+    AUTO = "auto"  # large tensors, where the server sees the memory
+    ON = "on"  # every tensor; a server that does not see it counts as away
+    OFF = "off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

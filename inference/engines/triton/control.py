@@ -1,13 +1,12 @@
 """A Triton server's own repository, as an operator manages it: load and unload models, and see what is there (explicit model control)."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from inference.engines.errors import ModelMissing, UnreadableModel
-from inference.engines.port import ModelRef
+from inference.engines.port import Held
 from inference.engines.repository import CONFIG
 from inference.engines.triton.calls import Calls
 from inference.engines.triton.channel import Tls, parse_url
@@ -15,25 +14,17 @@ from inference.engines.triton.channel import Tls, parse_url
 _LOAD_S = 600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """One version of a model on the server; `state` in Triton's words ("READY"), `reason` where it has one."""
-
-    version: int
-    state: str
-    reason: str = ""
-
-
-class Control:
-    """Asks one server to load and unload; no inference goes this way.
+class TritonControl:
+    """Asks one server to load and unload; satisfies the port `Control`.
 
     Parameters
     ----------
-    url, tls
+    url, repository, tls
         As for the engine.
     """
 
-    def __init__(self, url: str, *, tls: Tls | None = None) -> None:
+    def __init__(self, url: str, repository: Path, *, tls: Tls | None = None) -> None:
+        self._repository = repository
         self._calls = Calls(parse_url(url), tls or Tls())
 
     def held(self, name: str) -> tuple[Held, ...]:
@@ -50,13 +41,13 @@ class Control:
         listed = [Held(version=int(each.version), state=each.state or "UNAVAILABLE", reason=each.reason) for each in found]
         return tuple(sorted(listed, key=lambda each: each.version))
 
-    def load(self, name: str, config: str | None = None) -> tuple[Held, ...]:
+    def load(self, name: str, versions: Collection[int] | None = None) -> tuple[Held, ...]:
         """Load a model, or load it anew from what the server's repository holds now; calls under way are answered by the old one.
 
         Parameters
         ----------
-        config
-            A model configuration (JSON) in the place of the repository's, such as `with_versions` makes.
+        versions
+            These alone: the server is sent the node's config.pbtxt with them, in the place of its own.
 
         Raises
         ------
@@ -65,8 +56,8 @@ class Control:
         from tritonclient.grpc import service_pb2
 
         request = service_pb2.RepositoryModelLoadRequest(model_name=name)
-        if config is not None:
-            request.parameters["config"].string_param = config
+        if versions is not None:
+            request.parameters["config"].string_param = _with_versions(self._repository, name, sorted(versions))
         self._calls.ask("RepositoryModelLoad", request, f'model "{name}"', timeout_s=_LOAD_S)
         return self.held(name)
 
@@ -89,7 +80,7 @@ class Control:
         self._calls.close()
 
 
-def with_versions(repository: Path, model: ModelRef, versions: Sequence[int]) -> str:
+def _with_versions(repository: Path, name: str, versions: Sequence[int]) -> str:
     """The node's config.pbtxt of a model as JSON, with a version_policy of these versions.
 
     Raises
@@ -99,14 +90,14 @@ def with_versions(repository: Path, model: ModelRef, versions: Sequence[int]) ->
     from google.protobuf import json_format, text_format
     from tritonclient.grpc import model_config_pb2
 
-    file = repository / model.name / CONFIG
+    file = repository / name / CONFIG
     if not file.is_file():
-        raise ModelMissing(f'model "{model.name}" has no {CONFIG} in {repository}')
+        raise ModelMissing(f'model "{name}" has no {CONFIG} in {repository}')
     try:
         parsed = text_format.Parse(file.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
     except (text_format.ParseError, UnicodeDecodeError, OSError) as broken:
         raise UnreadableModel(f"{file}: {broken}") from broken
     said: dict[str, Any] = json_format.MessageToDict(parsed, preserving_proto_field_name=True)
-    said["name"] = model.name
+    said["name"] = name
     said["version_policy"] = {"specific": {"versions": list(versions)}}
     return json.dumps(said)

@@ -14,11 +14,11 @@ from inference.engines.port import EngineHealth, Load, ModelRef, Tensors, Urgenc
 from inference.engines.repository import Repository
 from inference.engines.triton.breaker import Breaker, State
 from inference.engines.triton.calls import Calls
-from inference.engines.triton.channel import Tls, certificate_until, parse_url
+from inference.engines.triton.channel import SharedMemory, Tls, certificate_until, parse_url
 from inference.engines.triton.computing import Call, Computing
 from inference.engines.triton.loading import Models
 from inference.engines.triton.shared_memory import FOLDER
-from inference.engines.triton.sharing import SharedMemory, Sharing
+from inference.engines.triton.sharing import Sharing
 from inference.errors import EngineError, HilumError
 
 LIMIT = 4 * 2**30

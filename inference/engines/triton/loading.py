@@ -13,7 +13,7 @@ from inference.engines.modelconfig import ModelConfig
 from inference.engines.port import Load, ModelRef
 from inference.engines.repository import Repository
 from inference.engines.triton.calls import Calls
-from inference.engines.triton.metadata import Served, compare, served_from
+from inference.engines.triton.metadata import ModelOnServer, compare, served_from
 from inference.engines.triton.statistics import QueueTime
 from inference.errors import EngineError, HilumError
 
@@ -171,7 +171,7 @@ class Models:
             except HilumError as refused:
                 raise ModelCrashed(f'model "{model.name}" at {self._calls.address}: its process died, and {refused}') from refused
 
-    def _served(self, model: ModelRef) -> Served:
+    def _served(self, model: ModelRef) -> ModelOnServer:
         try:
             return self._ready_config(model)
         except ModelNotServed as absent:
@@ -185,7 +185,7 @@ class Models:
         except ModelNotServed as absent:
             raise ModelNotServed(f"{absent}; {self._versions(model)}") from absent
 
-    def _ready_config(self, model: ModelRef) -> Served:
+    def _ready_config(self, model: ModelRef) -> ModelOnServer:
         from tritonclient.grpc import service_pb2
 
         served = self._ask_config(model)
@@ -194,7 +194,7 @@ class Models:
             raise ModelNotServed(f"{_what(model)} at {self._calls.address} is not ready")
         return served
 
-    def _ask_config(self, model: ModelRef) -> Served:
+    def _ask_config(self, model: ModelRef) -> ModelOnServer:
         from tritonclient.grpc import service_pb2
 
         version = str(model.version) if model.version > 0 else ""

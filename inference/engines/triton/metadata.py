@@ -15,7 +15,7 @@ _MOST_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
+class ModelOnServer:
     """A model as the server runs it.
 
     Attributes
@@ -33,7 +33,7 @@ class Served:
     steps: tuple[tuple[str, int], ...] = ()
 
 
-def served_from(config: Any, where: object) -> Served:
+def served_from(config: Any, where: object) -> ModelOnServer:
     """Read the ModelConfig (model_config_pb2) that the server at `where` gave.
 
     Raises
@@ -44,14 +44,14 @@ def served_from(config: Any, where: object) -> Served:
     batched = 1
     if config.HasField("dynamic_batching") and config.max_batch_size > 1:
         batched = max(config.dynamic_batching.preferred_batch_size, default=config.max_batch_size)
-    return Served(
+    return ModelOnServer(
         config=read_config(config, config.name, f"the configuration of {config.name} at {where}"),
         at_once=min(instances * batched, _MOST_AT_ONCE),
         steps=tuple((step.model_name, step.model_version) for step in config.ensemble_scheduling.step),
     )
 
 
-def compare(model: ModelRef, expected: ModelConfig, served: Served, digest: str, where: object) -> None:
+def compare(model: ModelRef, expected: ModelConfig, served: ModelOnServer, digest: str, where: object) -> None:
     """Refuse a model that the server runs otherwise than the node's repository says.
 
     Parameters

@@ -15,7 +15,7 @@ from inference.engines.choosing import Fallback, open_model
 from inference.engines.port import ModelRef
 from inference.engines.processors import threads_each
 from inference.engines.repository import Repository
-from inference.engines.runtimes import Arrays, Compute
+from inference.engines.ways import Arrays, Compute
 from inference.errors import HilumError, ModelError
 
 

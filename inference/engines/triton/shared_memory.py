@@ -111,7 +111,7 @@ class Pool:
                 self._register(region.name, region.size)
                 region.life = life
             yield region
-        except BaseException:
+        except BaseException:  # raised again: a call that broke off may still write there: the region is given up
             with self._lock:
                 self._drop(region)
             raise

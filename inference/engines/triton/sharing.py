@@ -4,10 +4,10 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 
 from inference.engines.triton.calls import Calls
+from inference.engines.triton.channel import SharedMemory
 from inference.engines.triton.shared_memory import FOLDER, Pool, abandoned, sweep
 from inference.errors import EngineError, HilumError
 
@@ -15,14 +15,6 @@ _LEAST_BYTES = 2 * 2**20
 _PROVE_AGAIN_S = 300.0
 _TIDY_EVERY_S = 5.0
 _PROOF_BYTES = 4096
-
-
-class SharedMemory(StrEnum):
-    """What `shared_memory:` may say."""
-
-    AUTO = "auto"  # large tensors, where the server sees the memory
-    ON = "on"  # every tensor; a server that does not see it counts as away
-    OFF = "off"
 
 
 class Unshared(Exception):

@@ -1,4 +1,4 @@
-"""Where a mask meets the border of what was imaged, or ends just before it as nothing grown does: its size is then a lower bound."""
+"""Border check: finds where a mask meets the border of the images, or ends just before it; its size is then a lower bound."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Whether marked voxels look like a brain within its skull: form, symmetry, and that something was marked rather than air.
+"""Brain check: compares form and symmetry of marked voxels with a brain within its skull, and that something was marked rather than air.
 
 Bounds are wider than all right heads of the bench (`python -m bench judge`), which has them with skull and without, bent, moulded, cut.
 """

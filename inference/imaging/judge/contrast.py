@@ -1,4 +1,4 @@
-"""How MR images were weighted, as far as headers say it: facts of the acquisition, never descriptions that people type."""
+"""MR weighting as headers say it: facts of the acquisition, never descriptions that people type."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What speaks against a picture: a sign, its value in words, and whether it is only unusual or cannot be."""
+"""Doubts: signs that speak against a picture, each with its value in words, and whether it is only unusual or cannot be."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What an application declares of the picture that its model was made for; the judge goes by nothing else."""
+"""Expectations: what an application declares of the picture that its model was made for; the judge goes by nothing else."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from enum import StrEnum
 from inference.said import Said
 
 
-class Part(StrEnum):
+class BodyPart(StrEnum):
     """The part of the body that the images have to show."""
 
     HEAD = "head"
@@ -35,7 +35,7 @@ class View(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class VolumeRange:
     """Volumes in cm³ from a completed year of age on; `from_years` None is for patients of unknown age.
 
     Attributes
@@ -69,7 +69,7 @@ class Plausible:
 
     structure: Said
     segments: tuple[str, ...]
-    spans: tuple[Span, ...]
+    spans: tuple[VolumeRange, ...]
     source: str
 
 
@@ -99,7 +99,7 @@ class Expects:
         Of single images: what each one that something is said of looks like.
     """
 
-    part: Part | None = None
+    part: BodyPart | None = None
     contrast: Contrast | None = None
     marked: tuple[Marked, ...] = ()
     plausible: tuple[Plausible, ...] = ()

@@ -19,7 +19,7 @@ from inference.imaging.judge.coarse import Coarse, Mask, coarse_of
 from inference.imaging.judge.contrast import against, silent
 from inference.imaging.judge.doubt import Doubt, declines
 from inference.imaging.judge.errors import NoAnatomy, NotAPatient, OtherAnatomy, OtherContrast
-from inference.imaging.judge.expects import Contrast, Expects, Form, Marked, Part, View
+from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Form, Marked, View
 from inference.imaging.judge.lungs import lung_doubts
 from inference.imaging.judge.pixels import negative, not_hounsfield, nothing_there
 from inference.imaging.judge.radiograph import chest_doubts
@@ -35,12 +35,12 @@ _EXTENTS = frozenset({codes.VOLUME, codes.LONG_AXIS, codes.SHORT_AXIS})
 _DOUBTS: Mapping[Form, Callable[[Volume, Coarse, Mask, tuple[Met, ...]], list[Doubt]]] = {Form.BRAIN: brain_doubts, Form.LUNGS: lung_doubts}
 _LOOKS: Mapping[View, Callable[[Image], list[Doubt]]] = {View.FRONTAL_CHEST: chest_doubts}
 _AS_PEOPLE_SAY = {Form.BRAIN: say("a brain"), Form.LUNGS: say("lungs")}
-_NAMES = {Part.HEAD: say("head"), Part.CHEST: say("chest"), Part.HIPPOCAMPUS: say("hippocampus")}
+_NAMES = {BodyPart.HEAD: say("head"), BodyPart.CHEST: say("chest"), BodyPart.HIPPOCAMPUS: say("hippocampus")}
 _VIEWS = {View.FRONTAL_CHEST: say("frontal radiograph of the chest")}
-_PARTS: Mapping[Part, tuple[str, ...]] = {
-    Part.HEAD: ("HEAD", "BRAIN", "SKULL", "NEURO", "CRANI", "KOPF", "HIRN", "SCHAED", "TETE", "CABE", "CEREB", "ENCEF", "NECK", "FACE"),
-    Part.CHEST: ("CHEST", "THORA", "TORA", "LUNG", "POUMON", "PULMO", "BODY", "ABDOM", "TRUNK", "TAP", "CAP", "HEART"),
-    Part.HIPPOCAMPUS: ("HEAD", "BRAIN", "SKULL", "NEURO", "HIPPOCAMP", "KOPF", "HIRN", "TETE", "CABE", "CEREB", "ENCEF"),
+_PARTS: Mapping[BodyPart, tuple[str, ...]] = {
+    BodyPart.HEAD: ("HEAD", "BRAIN", "SKULL", "NEURO", "CRANI", "KOPF", "HIRN", "SCHAED", "TETE", "CABE", "CEREB", "ENCEF", "NECK", "FACE"),
+    BodyPart.CHEST: ("CHEST", "THORA", "TORA", "LUNG", "POUMON", "PULMO", "BODY", "ABDOM", "TRUNK", "TAP", "CAP", "HEART"),
+    BodyPart.HIPPOCAMPUS: ("HEAD", "BRAIN", "SKULL", "NEURO", "HIPPOCAMP", "KOPF", "HIRN", "TETE", "CABE", "CEREB", "ENCEF"),
 }
 """Words, one of which stands in what a header says of the part: the defined terms (PS3.16 Annex L), and what is typed instead."""
 
@@ -202,17 +202,17 @@ def _unknown_contrast(contrast: Contrast | None, headers: Sequence[Dataset]) -> 
     )
 
 
-def _refuse_no_picture(part: Part, volume: Volume, coarse: Coarse) -> None:
+def _refuse_no_picture(part: BodyPart, volume: Volume, coarse: Coarse) -> None:
     reason = nothing_there(coarse)
-    if not reason and volume.modality == "CT" and part is Part.CHEST:
+    if not reason and volume.modality == "CT" and part is BodyPart.CHEST:
         reason = not_hounsfield(coarse)
-    if not reason and volume.modality == "MR" and part is Part.HEAD:
+    if not reason and volume.modality == "MR" and part is BodyPart.HEAD:
         reason = negative(coarse)
     if reason:
         raise NoAnatomy(f"series {volume.series_instance_uid}: {reason}")
 
 
-def _other_part(part: Part, headers: Sequence[Dataset]) -> tuple[Caution, ...]:
+def _other_part(part: BodyPart, headers: Sequence[Dataset]) -> tuple[Caution, ...]:
     """Body parts are typed, and one in seven wrong (Güld and others 2002): what pixels can tell declines, the word is told."""
     said = dict.fromkeys(said for header in headers if (said := tags.text(header, tags.BODY_PART_EXAMINED)))
     # a code string is ASCII (PS3.5 6.2): of what is typed in another script nobody can say here what it means

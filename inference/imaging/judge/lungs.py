@@ -1,4 +1,4 @@
-"""Whether marked voxels look like lungs on CT: their attenuation, and that they lie on both sides within a chest or are cut."""
+"""Lung check: compares attenuation and place of marked voxels with lungs on CT, on both sides within a chest, or cut."""
 
 import numpy as np
 

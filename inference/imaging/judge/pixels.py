@@ -1,4 +1,4 @@
-"""What the pixels say before any model is asked: whether they show a body at all, in air, dark where air is."""
+"""Pixel check before any model is asked: do the images show a body, in air, dark where air is?"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Whether a single image looks like a frontal radiograph of the chest, whole, bright meaning dense, head up: by a small learned model.
+"""Radiograph check: compares an image with frontal chest radiographs, whole, bright meaning dense, head up, by a small learned model.
 
 It has two signs. The mean and the principal components of 24 x 24 pixels of frontal chests: what is far from all of them is something else.
 And two layers that tell an upright chest from the same chest in manners it should not be in. Learned, and its bounds fixed, by
@@ -47,7 +47,7 @@ _SAID = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Likeness:
+class ChestLikeness:
     """The learned model.
 
     Attributes
@@ -68,7 +68,7 @@ class Likeness:
     possible: tuple[float, float]
 
     @classmethod
-    def of(cls, arrays: Mapping[str, NDArray[np.generic]]) -> "Likeness":
+    def of(cls, arrays: Mapping[str, NDArray[np.generic]]) -> "ChestLikeness":
         """From arrays by name, as `arrays` gives them."""
         held = {name: np.asarray(array, dtype=np.float32) for name, array in arrays.items()}
         return cls(
@@ -135,10 +135,10 @@ def square_of(pixels: NDArray[np.generic], window: tuple[float, float] | None = 
 
 
 @cache
-def learned() -> Likeness:
+def learned() -> ChestLikeness:
     """The model that comes with hilum."""
     with np.load(FILE, allow_pickle=False) as held:
-        return Likeness.of({name: held[name] for name in held.files})
+        return ChestLikeness.of({name: held[name] for name in held.files})
 
 
 def chest_doubts(image: Image) -> list[Doubt]:

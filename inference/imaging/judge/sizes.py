@@ -1,13 +1,13 @@
-"""Whether a measured volume is one that a living person of that age can have."""
+"""Size check: compares a measured volume with those that a living person of that age can have."""
 
 from collections.abc import Sequence
 
 from inference.imaging.judge.errors import BeyondAnyPatient
-from inference.imaging.judge.expects import Plausible, Span
+from inference.imaging.judge.expects import Plausible, VolumeRange
 from inference.said import Said, say
 
 
-def span_of(spans: Sequence[Span], years: int | None) -> Span:
+def span_of(spans: Sequence[VolumeRange], years: int | None) -> VolumeRange:
     """The span for an age: the last one that begins at or below it; the one without an age where it is not known."""
     if years is None:
         return next(span for span in spans if span.from_years is None)

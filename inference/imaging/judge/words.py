@@ -1,4 +1,4 @@
-"""What headers say of a series that is of no patient: a test object, or an animal."""
+"""Header check: recognises series of test objects and animals by what their headers say."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -20,14 +20,14 @@ from inference.imaging.geometry import Plane
 from inference.imaging.header import Instance as Opened
 from inference.imaging.header import read_instance
 from node.blobs.port import Blobs
-from node.console.errors import Refused
-from node.console.images.grey import MOST_PIXELS, Window, as_decoded, picture, png, window_by, window_in, words
-from node.console.images.masks import Masks, overlay, read_masks, size_at
+from node.console.errors import RequestRefused
+from node.console.images.grey import MOST_PIXELS, DisplayWindow, as_decoded, picture, png, window_by, window_in, words
+from node.console.images.masks import ImageMasks, overlay, read_masks, size_at
 from node.console.images.stack import Shown, Stack, stack_of, view_of
 from node.domain.errors import JournalError
 from node.domain.instance import Instance
 from node.domain.job import ResultObject
-from node.journal.port import Journal
+from node.journal.journal import Journal
 from node.results.page.panels import View
 
 _AT_ONCE = 2
@@ -70,7 +70,7 @@ class _Recent(Generic[_Value]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class AskedImage:
     """One image that somebody wants to see: its row, the frame (0-based), and whether pixels may name the patient to him."""
 
     instance: Instance
@@ -81,7 +81,7 @@ class Asked:
 class Gallery:
     """Shared by all requests.
 
-    Every method raises `Refused` with words for the person who asked: the pixels are gone, cannot be decoded or may not be seen.
+    Every method raises `RequestRefused` with words for the person who asked: the pixels are gone, cannot be decoded or may not be seen.
     """
 
     def __init__(self, journal: Journal, blobs: Blobs) -> None:
@@ -89,18 +89,18 @@ class Gallery:
         self._blobs = blobs
         self._turns = threading.BoundedSemaphore(_AT_ONCE)
         self._stacks: _Recent[Stack] = _Recent(_STACKS)
-        self._masks: _Recent[Masks] = _Recent(_MASKS)
-        self._windows: _Recent[Window] = _Recent(_STACKS)
+        self._masks: _Recent[ImageMasks] = _Recent(_MASKS)
+        self._windows: _Recent[DisplayWindow] = _Recent(_STACKS)
 
     def stack(self, study: str, series: str) -> Stack:
         """The images of a series, in the order in which they are looked through."""
 
         return self._stack(study, series, self._turn)
 
-    def masks(self, one: Segmented) -> Masks:
+    def masks(self, one: Segmented) -> ImageMasks:
         """What a segmentation's header says."""
 
-        def make() -> Masks:
+        def make() -> ImageMasks:
             with self._turn(), self._file(one.blob) as path:
                 return _masks_in(path)
 
@@ -111,12 +111,12 @@ class Gallery:
         masks = self.masks(one)
         return masks.marked(stack) if masks.instance.frame_of_reference_uid == stack.frame_of_reference_uid else []
 
-    def image(self, asked: Asked, window: Window | None = None) -> bytes:
+    def image(self, asked: AskedImage, window: DisplayWindow | None = None) -> bytes:
         """An image in a window, else in that of its header; of colours there is none."""
         with self._turn():
             return png(self._image(asked, window=window))
 
-    def window(self, asked: Asked) -> Window | None:
+    def window(self, asked: AskedImage) -> DisplayWindow | None:
         """The window that an image is shown in where nobody asks for another; None where it cannot be another one."""
         with self._turn(), self._file(asked.instance.blob) as path:
             opened = _open(path)
@@ -128,16 +128,16 @@ class Gallery:
             _may_see(opened, asked.sees_patients)
             return self._own_window(asked.instance, frames_of(opened, range(asked.frame, asked.frame + 1), threads=1)[0])
 
-    def mask(self, asked: Asked, one: Segmented) -> bytes:
+    def mask(self, asked: AskedImage, one: Segmented) -> bytes:
         """What a segmentation marks on an image: as large as `image`, clear where nothing is."""
         with self._turn():
             return png(self._mask(asked, one))
 
-    def instead(self, refused: Refused) -> bytes:
+    def instead(self, refused: RequestRefused) -> bytes:
         """What stands in the place of a small picture that cannot be made."""
         return words(refused.words, (_THUMBNAIL, _THUMBNAIL * 9 // 16))
 
-    def thumbnail(self, one: ResultObject, asked: Asked | None, *, sees_patients: bool) -> bytes:
+    def thumbnail(self, one: ResultObject, asked: AskedImage | None, *, sees_patients: bool) -> bytes:
         """A small picture of a result; of a segmentation its mask over an image of its series."""
         with self._turn():
             if asked is None:
@@ -167,29 +167,31 @@ class Gallery:
 
     # ---- each under a turn of its own
 
-    def _image(self, asked: Asked, most: int = MOST_PIXELS, window: Window | None = None) -> Image.Image:
+    def _image(self, asked: AskedImage, most: int = MOST_PIXELS, window: DisplayWindow | None = None) -> Image.Image:
         with self._file(asked.instance.blob) as path:
             opened = _open(path)
             if not 0 <= asked.frame < opened.pixels.frames:
-                raise Refused(HTTPStatus.NOT_FOUND, f"the instance has {opened.pixels.frames} frames")
+                raise RequestRefused(HTTPStatus.NOT_FOUND, f"the instance has {opened.pixels.frames} frames")
             _may_see(opened, asked.sees_patients)
             pixels = self._pixels(opened, asked.frame, asked.instance, window)
             return picture(pixels, _view(opened, asked.frame), most=most)
 
-    def _mask(self, asked: Asked, one: Segmented, most: int = MOST_PIXELS) -> Image.Image:
+    def _mask(self, asked: AskedImage, one: Segmented, most: int = MOST_PIXELS) -> Image.Image:
         with self._file(asked.instance.blob) as path:
             opened = _open(path)
         plane = opened.planes[asked.frame] if asked.frame < len(opened.planes) else None
         if plane is None:
-            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "the image has no place in the patient: no mask can be drawn on it")
+            raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "the image has no place in the patient: no mask can be drawn on it")
         with self._file(one.blob) as path:
             masks = self._masks.get(one.blob, lambda: _masks_in(path))
             if masks.instance.frame_of_reference_uid != opened.frame_of_reference_uid:
-                raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "the segmentation is of another space (frame of reference) than the image")
+                raise RequestRefused(
+                    HTTPStatus.UNPROCESSABLE_ENTITY, "the segmentation is of another space (frame of reference) than the image"
+                )
             reach_mm = self._stack(asked.instance.study_instance_uid, asked.instance.series_instance_uid).gap_mm / 2
             frames = masks.frames_at(plane, reach_mm)
             if len(frames) > _MOST_SEGMENTS:
-                raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"{len(frames)} segments lie on this image: too many to be drawn")
+                raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, f"{len(frames)} segments lie on this image: too many to be drawn")
             drawn = overlay(masks, path, frames, plane)
         return picture(drawn, view_of(plane), most=most, smooth=False)
 
@@ -197,13 +199,13 @@ class Gallery:
         """Under a `turn` where it has to be made, unless the caller has one."""
 
         def make() -> Stack:
-            mine = [one for one in self._journal.study_instances(study) if one.series_instance_uid == series]
+            mine = [one for one in self._journal.instances.of_study(study) if one.series_instance_uid == series]
             with turn():
                 return stack_of(mine, self._planes)
 
         return self._stacks.get((study, series), make)
 
-    def _pixels(self, opened: Opened, frame: int, instance: Instance | None, wanted: Window | None = None) -> NDArray[np.uint8]:
+    def _pixels(self, opened: Opened, frame: int, instance: Instance | None, wanted: DisplayWindow | None = None) -> NDArray[np.uint8]:
         values = frames_of(opened, range(frame, frame + 1), threads=1)[0]
         if values.ndim == 3:
             return np.asarray(values, dtype=np.uint8)
@@ -215,7 +217,7 @@ class Gallery:
         grey = window.grey(values)
         return 255 - grey if opened.pixels.photometric == "MONOCHROME1" and opened.physical else grey
 
-    def _own_window(self, instance: Instance, values: NDArray[Any]) -> Window:
+    def _own_window(self, instance: Instance, values: NDArray[Any]) -> DisplayWindow:
         """One for all images of a series, or the brightness would jump from one to the next."""
         return self._windows.get((instance.study_instance_uid, instance.series_instance_uid), lambda: window_by(values))
 
@@ -227,15 +229,15 @@ class Gallery:
     def _turn(self) -> Iterator[None]:
         """Few pictures at once, so that their memory is bounded; what goes wrong becomes words."""
         if not self._turns.acquire(timeout=_PATIENCE_S):
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many pictures are being made", retry_after_s=5)
+            raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, "too many pictures are being made", retry_after_s=5)
         try:
             yield
         except InputError as unfit:
-            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"{unfit} [{unfit.code}]") from unfit
+            raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, f"{unfit} [{unfit.code}]") from unfit
         except FileNotFoundError as gone:
-            raise Refused(HTTPStatus.GONE, "the pixels are not kept any more") from gone
+            raise RequestRefused(HTTPStatus.GONE, "the pixels are not kept any more") from gone
         except JournalError as away:
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, f"the pixels cannot be read now [{away.code}]", retry_after_s=5) from away
+            raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, f"the pixels cannot be read now [{away.code}]", retry_after_s=5) from away
         finally:
             self._turns.release()
 
@@ -251,20 +253,24 @@ def _open(path: Path) -> Opened:
     return opened
 
 
-def _masks_in(path: Path) -> Masks:
+def _masks_in(path: Path) -> ImageMasks:
     masks = read_masks(path)
     _small_enough(masks.instance, path)
     if len(masks.planes) > _MOST_FRAMES:
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"the segmentation has {len(masks.planes)} frames: too many to be shown here")
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, f"the segmentation has {len(masks.planes)} frames: too many to be shown here")
     return masks
 
 
 def _small_enough(opened: Opened, path: Path) -> None:
     pixels, uid = opened.pixels, opened.sop_instance_uid
     if (pixels.transfer_syntax.is_encapsulated or not pixels.offset) and (size := path.stat().st_size) > _MOST_BYTES:
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"{uid} is one compressed file of {size >> 20} MiB: too large to be shown here")
+        raise RequestRefused(
+            HTTPStatus.UNPROCESSABLE_ENTITY, f"{uid} is one compressed file of {size >> 20} MiB: too large to be shown here"
+        )
     if pixels.rows * pixels.columns * pixels.samples > _MOST_VALUES:
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"{uid} has {pixels.columns} x {pixels.rows} pixels: too many to be shown here")
+        raise RequestRefused(
+            HTTPStatus.UNPROCESSABLE_ENTITY, f"{uid} has {pixels.columns} x {pixels.rows} pixels: too many to be shown here"
+        )
 
 
 def _turned_by_table(opened: Opened) -> bool:
@@ -282,4 +288,4 @@ def _may_see(opened: Opened, sees_patients: bool) -> None:
     burned_in = str(opened.header.get("BurnedInAnnotation") or "")
     if sees_patients or burned_in == "NO" or (burned_in != "YES" and all(opened.planes)):
         return
-    raise Refused(HTTPStatus.FORBIDDEN, "these pixels may show whose they are: your role may not see that")
+    raise RequestRefused(HTTPStatus.FORBIDDEN, "these pixels may show whose they are: your role may not see that")

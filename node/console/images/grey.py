@@ -20,7 +20,7 @@ _PER_FRAME, _SHARED = "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class DisplayWindow:
     """Centre and width in modality values, and by which function they become grey (PS3.3 C.11.2.1.2, C.11.2.1.3)."""
 
     centre: float
@@ -42,7 +42,7 @@ class Window:
         return np.asarray(np.clip(share, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def window_in(header: Dataset, frame: int) -> Window | None:
+def window_in(header: Dataset, frame: int) -> DisplayWindow | None:
     """The first window that an instance gives for a frame (0-based); None where it gives none that makes sense."""
     holders = [header]
     for sequence, index in ((_SHARED, 0), (_PER_FRAME, frame)):
@@ -52,7 +52,7 @@ def window_in(header: Dataset, frame: int) -> Window | None:
     for holder in reversed(holders):
         centre, width = (_first(holder, tag) for tag in (0x00281050, 0x00281051))
         if centre is not None and width is not None and width > 0:
-            return Window(centre=centre, width=width, function=tags.text(holder, 0x00281056).upper() or "LINEAR")
+            return DisplayWindow(centre=centre, width=width, function=tags.text(holder, 0x00281056).upper() or "LINEAR")
     return None
 
 
@@ -64,21 +64,21 @@ def _first(holder: Dataset, tag: int) -> float | None:
     return None
 
 
-def window_by(values: Values) -> Window:
+def window_by(values: Values) -> DisplayWindow:
     """A window for images whose header gives none: nearly all of their values."""
     known = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     low, high = (float(edge) for edge in np.percentile(known, (0.5, 99.5))) if known.size else (0.0, 0.0)
-    return Window(centre=(low + high) / 2, width=max(high - low, 1e-6), function="LINEAR_EXACT")
+    return DisplayWindow(centre=(low + high) / 2, width=max(high - low, 1e-6), function="LINEAR_EXACT")
 
 
-def as_decoded(window: Window, instance: Instance, frame: int) -> Window:
+def as_decoded(window: DisplayWindow, instance: Instance, frame: int) -> DisplayWindow:
     """The window for values as they are decoded, which turns MONOCHROME1 over where values have no unit of their own."""
     pixels = instance.pixels
     if pixels.photometric != "MONOCHROME1" or instance.physical or instance.lookup_table:
         return window
     rescale = instance.rescale[frame]
     ends = -1 if pixels.signed else (1 << pixels.bits_stored) - 1
-    return Window(centre=rescale.slope * ends + 2 * rescale.intercept - window.centre, width=window.width, function=window.function)
+    return DisplayWindow(centre=rescale.slope * ends + 2 * rescale.intercept - window.centre, width=window.width, function=window.function)
 
 
 def picture(pixels: NDArray[np.uint8], view: View | None, *, most: int = MOST_PIXELS, smooth: bool = True) -> Image.Image:

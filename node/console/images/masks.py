@@ -49,7 +49,7 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Masks:
+class ImageMasks:
     """A segmentation without its voxels.
 
     Attributes
@@ -88,7 +88,7 @@ class Masks:
         return [index for index, one in enumerate(stack.images) if one.plane is not None and self.frames_at(one.plane, reach_mm)]
 
 
-def read_masks(path: Path) -> Masks:
+def read_masks(path: Path) -> ImageMasks:
     """What the header of a segmentation says.
 
     Raises
@@ -103,7 +103,7 @@ def read_masks(path: Path) -> Masks:
         raise MissingAttribute(f"the segments of {instance.sop_instance_uid} cannot be read: {quoted(broken)}") from broken
 
 
-def _described(instance: Instance) -> Masks:
+def _described(instance: Instance) -> ImageMasks:
     header, uid = instance.header, instance.sop_instance_uid
     voxels = _voxels_of(instance)
     planes = tuple(plane for plane in instance.planes if plane is not None)
@@ -119,7 +119,7 @@ def _described(instance: Instance) -> Masks:
     for sequence in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence", "SegmentSequence", "SourceImageSequence"):
         if sequence in header:
             del header[sequence]  # it is kept in memory: thousands of items say nothing more
-    return Masks(
+    return ImageMasks(
         instance=instance,
         segments=segments,
         numbers=numbers,
@@ -147,7 +147,7 @@ def _voxels_of(instance: Instance) -> Voxels:
     return voxels
 
 
-def overlay(masks: Masks, path: Path, frames: Sequence[int], plane: Plane) -> NDArray[np.uint8]:
+def overlay(masks: ImageMasks, path: Path, frames: Sequence[int], plane: Plane) -> NDArray[np.uint8]:
     """The frames drawn on an image's own grid: RGBA (rows, columns, 4), clear where no segment is; opaque where one is, and of FRACTIONAL
     ones as opaque as the fraction is large. Where several are, the larger fraction is seen."""
     colours = {one.number: one.rgb for one in masks.segments}
@@ -166,13 +166,13 @@ def overlay(masks: Masks, path: Path, frames: Sequence[int], plane: Plane) -> ND
     return drawn
 
 
-def size_at(masks: Masks, path: Path, frames: Sequence[int]) -> int:
+def size_at(masks: ImageMasks, path: Path, frames: Sequence[int]) -> int:
     """How many voxels frames mark."""
     read = _reader(masks, path)
     return sum(int(np.count_nonzero(read(index))) for index in frames)
 
 
-def _reader(masks: Masks, path: Path) -> Callable[[int], Values]:
+def _reader(masks: ImageMasks, path: Path) -> Callable[[int], Values]:
     """Reads a frame (Y, X) as it is stored."""
     instance = replace(masks.instance, path=path)
     if masks.voxels is Voxels.BINARY:

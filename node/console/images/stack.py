@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from inference.errors import InputError
 from inference.imaging.geometry import Plane
-from node.domain.header import Header, Value
-from node.domain.instance import Instance, Standing
+from node.domain.instance import Header, Instance, Standing, Value
 from node.results.page.panels import View, turned
 
 _PARALLEL = 0.999

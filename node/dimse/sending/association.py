@@ -6,13 +6,13 @@ from collections.abc import Collection, Sequence
 from typing import Final, Self
 
 from node.dimse.errors import PeerRefuses
-from node.dimse.sending.connection import Connection, ConnectionLost, Pdu, TooLong
-from node.dimse.sending.incoming import Incoming
-from node.dimse.sending.negotiation import Agreed
-from node.dimse.sending.opening import Called, Timeouts, last_word, opened
-from node.dimse.sending.parcel import Ready
-from node.dimse.wire import command, pdu
-from node.dimse.wire.pdu import AbortReason, AbortSource, Malformed, PduType
+from node.dimse.sending.opening import MOST_BYTES, Called, Timeouts, last_word, opened
+from node.dimse.sending.outgoing import Ready
+from node.dimse.ul import command, pdu
+from node.dimse.ul.connection import ConnectionLost, Pdu, PduConnection, TooLong
+from node.dimse.ul.message import MessageReader
+from node.dimse.ul.negotiation import Agreed
+from node.dimse.ul.pdu import AbortReason, AbortSource, Malformed, PduType
 from node.domain.context import Context
 
 _SUCCESS: Final = 0x0000
@@ -23,7 +23,7 @@ _MOST_MATCHED_BYTES: Final = 64 << 20
 _KNOWN: Final = frozenset(int(kind) for kind in PduType)
 
 
-class Ended(Exception):
+class AssociationEnded(Exception):
     """The association has ended; says how. `late`: no answer came in time, and this side aborted."""
 
     def __init__(self, how: str, *, late: bool = False) -> None:
@@ -34,7 +34,7 @@ class Ended(Exception):
 class Association:
     """An established association. Every error ends it; `open` tells whether it still stands."""
 
-    def __init__(self, connection: Connection, offered: Sequence[Context], agreed: Agreed, timeouts: Timeouts) -> None:
+    def __init__(self, connection: PduConnection, offered: Sequence[Context], agreed: Agreed, timeouts: Timeouts) -> None:
         self.offered = frozenset(offered)
         self.contexts = agreed.contexts
         self.most_bytes = agreed.most_bytes
@@ -139,14 +139,14 @@ class Association:
             size += len(match)
             if len(matches) > _MOST_MATCHES or size > _MOST_MATCHED_BYTES:
                 self.abort()
-                raise Ended(f"answers with more than {_MOST_MATCHES} matches, or {_MOST_MATCHED_BYTES >> 20} MiB of them")
+                raise AssociationEnded(f"answers with more than {_MOST_MATCHES} matches, or {_MOST_MATCHED_BYTES >> 20} MiB of them")
 
     def stands(self) -> bool:
         """Whether the peer has neither closed, aborted nor asked to release since it was last heard; nothing may be under way."""
         if not self.open:
             return False
         try:
-            said = self._connection.waiting()
+            said = self._connection.waiting(most_bytes=MOST_BYTES)
         except (ConnectionLost, TooLong):
             self._close()
             return False
@@ -163,7 +163,7 @@ class Association:
         with contextlib.suppress(TimeoutError, ConnectionLost, TooLong):
             self._connection.send([pdu.pack_release_request()], stall_s=self._timeouts.acse_s)
             while True:
-                said = self._connection.receive(until=until)
+                said = self._connection.receive(until=until, most_bytes=MOST_BYTES)
                 if said.kind == PduType.RELEASE_RQ:
                     # a collision: whoever requested the association answers first (PS3.8 9.2.2, Sta 7 to 11)
                     self._connection.send([pdu.pack_release_reply()], stall_s=self._timeouts.acse_s)
@@ -184,13 +184,13 @@ class Association:
         answer, data_set = self._message(number, field)
         if data_set:
             self.abort()
-            raise Ended("answered something else than was asked")
+            raise AssociationEnded("answered something else than was asked")
         return answer
 
     def _message(self, number: int, field: command.Field) -> tuple[command.Command, bytes]:
         """The next message, which must be a response of this kind to the request of this number, and the data set behind its command."""
         until = time.monotonic() + self._timeouts.dimse_s
-        incoming = Incoming()
+        incoming = MessageReader()
         while True:
             said = self._received(until)
             if said.kind != PduType.P_DATA:
@@ -199,29 +199,29 @@ class Association:
                 whole = incoming.take(said.body)
             except Malformed as malformed:
                 self.abort(AbortSource.PROVIDER, malformed.reason)
-                raise Ended(f"answered what cannot be understood: {malformed}") from malformed
+                raise AssociationEnded(f"answered what cannot be understood: {malformed}") from malformed
             if whole is None:
                 continue
             answer, data_set = whole
             if answer.field != field or answer.responded_to != number or answer.status is None:
                 self.abort()
-                raise Ended("answered something else than was asked")
+                raise AssociationEnded("answered something else than was asked")
             return answer, data_set
 
     def _received(self, until: float) -> Pdu:
         try:
-            return self._connection.receive(until=until)
+            return self._connection.receive(until=until, most_bytes=MOST_BYTES)
         except TimeoutError as late:
             # an answer that came after this would be taken for the next one's
             self.abort()
-            raise Ended(f"did not answer within {self._timeouts.dimse_s:g} s", late=True) from late
+            raise AssociationEnded(f"did not answer within {self._timeouts.dimse_s:g} s", late=True) from late
         except ConnectionLost as lost:
             raise self._over(str(lost)) from lost
         except TooLong as wrong:
             self.abort(AbortSource.PROVIDER, AbortReason.INVALID_PARAMETER)
-            raise Ended(f"sent {wrong}") from wrong
+            raise AssociationEnded(f"sent {wrong}") from wrong
 
-    def _not_an_answer(self, said: Pdu) -> Ended:
+    def _not_an_answer(self, said: Pdu) -> AssociationEnded:
         """Do what PS3.8 9.2 has for a PDU that is no P-DATA-TF while data is transferred (Sta 6); the association ends."""
         if said.kind == PduType.ABORT:
             return self._over("aborted the association")
@@ -229,12 +229,12 @@ class Association:
             last_word(self._connection, pdu.pack_release_reply())
             return self._over("released the association")
         self.abort(AbortSource.PROVIDER, AbortReason.UNEXPECTED_PDU if said.kind in _KNOWN else AbortReason.UNRECOGNIZED_PDU)
-        return Ended(f"sent a PDU of type {said.kind:02X}, which has no place here")
+        return AssociationEnded(f"sent a PDU of type {said.kind:02X}, which has no place here")
 
     def _said(self) -> str:
         """What the peer said before it stopped listening."""
         try:
-            said = self._connection.waiting()
+            said = self._connection.waiting(most_bytes=MOST_BYTES)
         except (ConnectionLost, TooLong):
             return ""
         return "" if said is None else str(self._not_an_answer(said))
@@ -244,15 +244,15 @@ class Association:
             self._connection.send(pieces, stall_s=self._timeouts.dimse_s)
         except TimeoutError as stalled:
             self._close()
-            raise Ended(f"took nothing for {self._timeouts.dimse_s:g} s", late=True) from stalled
+            raise AssociationEnded(f"took nothing for {self._timeouts.dimse_s:g} s", late=True) from stalled
 
     def _next(self) -> int:
         self._number = self._number % 65535 + 1
         return self._number
 
-    def _over(self, how: str) -> Ended:
+    def _over(self, how: str) -> AssociationEnded:
         self._close()
-        return Ended(how)
+        return AssociationEnded(how)
 
     def _close(self) -> None:
         self.open = False

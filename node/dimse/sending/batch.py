@@ -6,17 +6,15 @@ from typing import TypeAlias
 
 from inference.errors import quoted
 from node.dimse.errors import NotAFile
-from node.dimse.outgoing import Outgoing, contexts_for
-from node.dimse.port import StoreStatus
-from node.dimse.sending.association import Association, Ended
-from node.dimse.sending.parcel import Ready, window
-from node.dimse.statuses import SOP_CLASS_NOT_SUPPORTED
+from node.dimse.port import SOP_CLASS_NOT_SUPPORTED, StoreStatus
+from node.dimse.sending.association import Association, AssociationEnded
+from node.dimse.sending.outgoing import Outgoing, Ready, contexts_for, window
 from node.domain.context import name_of
 
 Numbered: TypeAlias = tuple[int, Outgoing]
 
 
-class Told:
+class StoreStatuses:
     """Collects statuses by the number of their file and passes them on."""
 
     def __init__(self, on_status: Callable[[StoreStatus], None]) -> None:
@@ -38,10 +36,10 @@ class Told:
             self(number, instance, status, detail)
 
 
-class Batch:
+class StoreBatch:
     """Instances on their way over one association."""
 
-    def __init__(self, association: Association, who: str, pending: Sequence[Numbered], told: Told) -> None:
+    def __init__(self, association: Association, who: str, pending: Sequence[Numbered], told: StoreStatuses) -> None:
         self._association = association
         self._who = who
         self._pending = deque(pending)
@@ -57,7 +55,7 @@ class Batch:
         """
         try:
             left = self._send(stood_idle)
-        except BaseException:
+        except BaseException:  # raised again: the peer is not left waiting for the rest of a message
             self._association.abort()
             raise
         self._refuse()
@@ -70,7 +68,7 @@ class Batch:
             numbered, ready = following
             try:
                 message = self._association.store(ready)
-            except Ended as ended:
+            except AssociationEnded as ended:
                 if not answered and not ended.late:
                     return [numbered, *self._pending]
                 self._told.leave([numbered, *self._pending], None, f"not sent: {self._who} {ended}")
@@ -84,7 +82,7 @@ class Batch:
             following = self._ahead()
             try:
                 answer = self._association.stored(message)
-            except Ended as ended:
+            except AssociationEnded as ended:
                 rest = [*([following[0]] if following else []), *self._pending]
                 self._drop(following)
                 if not answered and not ended.late:

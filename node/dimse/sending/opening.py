@@ -8,20 +8,22 @@ from functools import partial
 from socket import socket
 from typing import Final
 
-from node.dimse.claim import USERNAME, USERNAME_AND_PASSCODE, UserIdentity
+from node.dimse import tls
 from node.dimse.errors import PeerAway, PeerRejected
-from node.dimse.secrets import passcode_of
-from node.dimse.sending.connection import Connection, ConnectionLost, Secure, TooLong
-from node.dimse.sending.negotiation import Agreed, accepted, request
-from node.dimse.tls import connect
-from node.dimse.wire import pdu
-from node.dimse.wire.pdu import AbortSource, Malformed, PduType
+from node.dimse.requestor_identity import USERNAME, USERNAME_AND_PASSCODE, UserIdentity
+from node.dimse.ul import pdu
+from node.dimse.ul.connection import ConnectionLost, PduConnection, Secure, TooLong, connect
+from node.dimse.ul.negotiation import Agreed, accepted, request
+from node.dimse.ul.pdu import AbortSource, Malformed, PduType
 from node.domain.context import Context
 from node.domain.errors import ConfigError
-from node.settings.security import PeerTls, User
+from node.settings.secrets import passcode_of
+from node.settings.tls import PeerTls, User
 
 MAX_PDU: Final = 131072
 """What a peer may send at once; answers have a few hundred bytes."""
+MOST_BYTES: Final = MAX_PDU + pdu.SLACK_BYTES
+"""Of a PDU without its head; an A-ASSOCIATE-AC with all presentation contexts that there can be has a tenth of it."""
 _LAST_WORD_S: Final = 1.0
 _REASONS: Final = {
     (1, 1): "no reason given",
@@ -60,7 +62,7 @@ class Called:
     login: User | None = None
 
 
-def opened(peer: Called, contexts: Sequence[Context], *, provides: Collection[str] = ()) -> tuple[Connection, Agreed]:
+def opened(peer: Called, contexts: Sequence[Context], *, provides: Collection[str] = ()) -> tuple[PduConnection, Agreed]:
     """Connect and negotiate. Of the SOP classes that it `provides` this node is to be the provider.
 
     Raises
@@ -77,9 +79,7 @@ def opened(peer: Called, contexts: Sequence[Context], *, provides: Collection[st
             identity=_identity(peer.login),
             provides=provides,
         )
-        connection = Connection.to(
-            peer.host, peer.port, timeout_s=peer.timeouts.connect_s, most_bytes=pdu.ASSOCIATE_BYTES, secure=_secure(peer)
-        )
+        connection = PduConnection(connect(peer.host, peer.port, timeout_s=peer.timeouts.connect_s, secure=_secure(peer)))
     except ConfigError as unusable:
         # a key that somebody moved while the node runs: results wait, as for a peer that is away
         raise PeerAway(f"{peer.who} cannot be called: {unusable} [{unusable.code}]") from unusable
@@ -87,10 +87,9 @@ def opened(peer: Called, contexts: Sequence[Context], *, provides: Collection[st
         raise PeerAway(f"{peer.who} cannot be reached: {away}") from away
     try:
         agreed = _agreed(connection, asked, contexts, peer)
-    except BaseException:
+    except BaseException:  # raised again: no socket stays open behind a failed negotiation
         connection.close()
         raise
-    connection.most_bytes = MAX_PDU + pdu.SLACK_BYTES
     return connection, agreed
 
 
@@ -107,21 +106,21 @@ def _secure(peer: Called) -> Secure | None:
     return partial(_shake_hands, peer.tls, peer.who)
 
 
-def _shake_hands(tls: PeerTls, who: str, connected: socket, timeout_s: float) -> socket:
-    return connect(connected, tls, timeout_s=timeout_s, who=who)
+def _shake_hands(trusts: PeerTls, who: str, connected: socket, timeout_s: float) -> socket:
+    return tls.connect(connected, trusts, timeout_s=timeout_s, who=who)
 
 
-def last_word(connection: Connection, last_word: bytes) -> None:
+def last_word(connection: PduConnection, last_word: bytes) -> None:
     """Say something to a peer that may not listen any more."""
     with contextlib.suppress(TimeoutError, ConnectionLost):
         connection.send([last_word], stall_s=_LAST_WORD_S)
 
 
-def _agreed(connection: Connection, asked: bytes, contexts: Sequence[Context], peer: Called) -> Agreed:
+def _agreed(connection: PduConnection, asked: bytes, contexts: Sequence[Context], peer: Called) -> Agreed:
     limit_s = peer.timeouts.acse_s
     try:
         connection.send([asked], stall_s=limit_s)
-        said = connection.receive(until=time.monotonic() + limit_s)
+        said = connection.receive(until=time.monotonic() + limit_s, most_bytes=MOST_BYTES)
     except TimeoutError as silent:
         raise PeerAway(f"{peer.who} does not answer a request for an association within {limit_s:g} s") from silent
     except (ConnectionLost, TooLong) as lost:

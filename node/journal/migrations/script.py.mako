@@ -1,4 +1,5 @@
 """${message}."""
+# ruff: noqa: E501 - the comments are those of node.journal.schema, as it was
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,4 +10,4 @@ down_revision = ${repr(down_revision)}
 
 def upgrade() -> None:
     """${message}."""
-    ${upgrades if upgrades else "pass"}
+    ${"\n".join(line for line in upgrades.splitlines() if "###" not in line).strip() or "pass"}

@@ -2,7 +2,9 @@
 
 Conventions: times are microseconds since 1970-01-01 UTC in a BIGINT; a missing peer and a study-wide scope are empty strings, so that
 unique indices see them as values; states are the texts of node.domain.state; JSON is text. The event names are listed at `event`.
-Changing a table means a new revision in migrations/versions and a new `HEAD`.
+Changing a table means a new `HEAD` and a revision in migrations/versions, which `python -m node.journal.migrations MESSAGE` writes. Until
+the first release there is one, which makes the journal: delete it, and let it be written anew under the next number, so that no journal is
+taken for what it is not.
 """
 
 from node.journal.schema.arrivals import arrival, arrival_instance, decision
@@ -60,5 +62,5 @@ __all__ = [
     "withdrawn_object",
 ]
 
-HEAD = "0024"
+HEAD = "0025"
 """The revision of migrations/versions that this folder describes."""

@@ -1,6 +1,6 @@
 """Arrivals: what came of a study until nothing more was expected, and what each route decided on it."""
 
-from sqlalchemy import Boolean, Column, Index, Integer, Table, text
+from sqlalchemy import Boolean, Column, Index, Integer, Table, false, text
 
 from node.journal.schema.columns import Micros, Words, metadata, reference, row_id
 
@@ -30,6 +30,7 @@ arrival = Table(
         nullable=True,
         comment="quiet | count | growing | operator | prior (came or changed later; all else was complete before)",
     ),
+    Column("routed_at", Micros, nullable=True, comment="when it was routed"),
     Column("config_digest", Words, nullable=True, comment="digest of the configuration that routed it"),
     Column("instances", Integer, nullable=False, comment="how many instances the manifest has"),
     Column("counted_last", Micros, nullable=True, comment="last_instance_at when the sender's count was met; void once they differ"),
@@ -87,5 +88,6 @@ decision = Table(
         nullable=True,
         comment="null, or waits: for a series that the route needs, or the rest of one | parked: the study lacks one that it needs",
     ),
+    Column("lacks", Boolean, nullable=False, server_default=false(), comment="whether the study lacked a series that the route needs"),
     comment="Why each route did or did not match each series of an arrival.",
 )

@@ -32,7 +32,10 @@ commitment_object = Table(
     reference("commitment_id", "commitment", "the transaction", primary_key=True),
     reference("object_id", "result_object", "an object that it asks for", primary_key=True),
     Column(
-        "reason", Integer, nullable=True, comment="0: committed; else Failure Reason (0008,1197); null: the report does not speak of it"
+        "failure_reason",
+        Integer,
+        nullable=True,
+        comment="0: committed; else Failure Reason (0008,1197); null: the report does not speak of it",
     ),
     comment="What a report says of each object that its transaction asked for.",
 )

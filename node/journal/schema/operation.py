@@ -1,6 +1,6 @@
 """The node at work: its history and who follows it, signs of life, pauses, and the people of the console."""
 
-from sqlalchemy import Column, ForeignKey, Index, Table
+from sqlalchemy import Column, ForeignKey, Index, Table, text
 
 from node.journal.schema.columns import Key, Micros, Words, metadata, row_id
 
@@ -17,7 +17,7 @@ event = Table(
     metadata,
     row_id("order of events"),
     Column("at", Micros, nullable=False, comment="when"),
-    Column("subject", Words, nullable=False, comment="arrival | job | delivery | instance"),
+    Column("subject", Words, nullable=False, comment="arrival | job | delivery | commitment (as SCU) | request (of it, as SCP) | instance"),
     Column("subject_id", Key, nullable=False, comment="row id of the subject; 0 for an instance that has no row"),
     Column(
         "name",
@@ -28,11 +28,19 @@ event = Table(
         "delivery.asked, delivery.reported, "
         "instance.duplicate, instance.conflict, instance.held, instance.accepted, instance.held_refused, "
         "instance.replaced, instance.restored, instance.purged, instance.own_result, "
-        "instance.other_result, "
+        "instance.other_result, instance.committed_to, request.again, "
         "and what stages note",
     ),
-    Column("detail", Words, nullable=False, comment="a sentence, or code and reason"),
+    Column("detail", Words, nullable=False, comment="a sentence for people, or code and reason"),
+    Column("code", Words, nullable=True, comment="error code, where something went wrong"),
+    Column("sop_instance_uid", Words, nullable=True, comment="SOP Instance UID of an instance that has no row"),
     Index("ix_event_subject", "subject", "subject_id", "id"),
+    Index(
+        "ix_event_sop_instance_uid",
+        "sop_instance_uid",
+        sqlite_where=text("sop_instance_uid IS NOT NULL"),
+        postgresql_where=text("sop_instance_uid IS NOT NULL"),
+    ),
     comment="Append-only history; written in the same transaction as the change that it tells.",
 )
 

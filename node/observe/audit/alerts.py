@@ -1,4 +1,4 @@
-"""Security alerts and log-ins out of the node's own events: whoever refuses somebody says so once, in the log, and this listens.
+"""Security alerts and log-ins as audit messages: made from the security events of a process, to which this listens.
 
 The same alert again within a minute is counted and told once, so that a flood of refused connections does not become a flood of messages.
 """
@@ -9,11 +9,31 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from node.observe.audit import codes
 from node.observe.audit.codes import Code
-from node.observe.audit.message import Action, AlertSubject, Message, Outcome, Participant
+from node.observe.audit.message import Action, AlertSubject, EventOutcome, Message, Participant
+from node.observe.security import (
+    AssociationAccepted,
+    AssociationRejected,
+    AuditResumed,
+    ConnectionRefused,
+    ConsoleLogin,
+    ConsoleLoginRefused,
+    HandshakeFailed,
+    MessageTooLong,
+    PduTooLong,
+    ProxyHeaderMissing,
+    ReloadRefused,
+    RoutesReloaded,
+    RoutesSaved,
+    SecurityEvent,
+    TlsNotOffered,
+    TlsNotRenewed,
+    TlsRenewed,
+    TooManyConnections,
+    UnknownAddress,
+)
 
 _WINDOW_S = 60.0
 _MOST_KINDS = 1000
@@ -27,34 +47,63 @@ class _Alert:
 
     kind: Code
     told_as: Code = codes.SECURITY_ALERT
-    outcome: Outcome
+    outcome: EventOutcome
     sentence: str
 
 
-_ALERTS = {
-    "association.rejected": _Alert(kind=codes.NODE_AUTHENTICATION, outcome=Outcome.MINOR, sentence="association rejected"),
-    "association.tls_refused": _Alert(kind=codes.NODE_AUTHENTICATION, outcome=Outcome.MINOR, sentence="TLS handshake failed"),
-    "association.too_many_connections": _Alert(kind=codes.NODE_AUTHENTICATION, outcome=Outcome.MINOR, sentence="too many connections"),
-    "association.unknown_address": _Alert(
-        kind=codes.NODE_AUTHENTICATION, outcome=Outcome.MINOR, sentence="connection from no peer's address"
+_ALERTS: Mapping[type[SecurityEvent], _Alert] = {
+    AssociationRejected: _Alert(kind=codes.NODE_AUTHENTICATION, outcome=EventOutcome.MINOR, sentence="association rejected"),
+    HandshakeFailed: _Alert(kind=codes.NODE_AUTHENTICATION, outcome=EventOutcome.MINOR, sentence="TLS handshake failed"),
+    TooManyConnections: _Alert(kind=codes.NODE_AUTHENTICATION, outcome=EventOutcome.MINOR, sentence="too many connections"),
+    UnknownAddress: _Alert(kind=codes.NODE_AUTHENTICATION, outcome=EventOutcome.MINOR, sentence="connection from no peer's address"),
+    ProxyHeaderMissing: _Alert(kind=codes.NODE_AUTHENTICATION, outcome=EventOutcome.MINOR, sentence="no PROXY protocol header"),
+    PduTooLong: _Alert(kind=codes.RESTRICTED_FUNCTION, outcome=EventOutcome.MINOR, sentence="PDU above what was negotiated"),
+    MessageTooLong: _Alert(kind=codes.RESTRICTED_FUNCTION, outcome=EventOutcome.MINOR, sentence="message above every bound"),
+    TlsNotOffered: _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=EventOutcome.SERIOUS, sentence="TLS cannot be offered"),
+    TlsNotRenewed: _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=EventOutcome.MINOR, sentence="new TLS files cannot be used"),
+    TlsRenewed: _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=EventOutcome.SUCCESS, sentence="TLS files were renewed"),
+    RoutesSaved: _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=EventOutcome.SUCCESS, sentence="routes were written"),
+    RoutesReloaded: _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=EventOutcome.SUCCESS, sentence="routes came into force"),
+    ReloadRefused: _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=EventOutcome.MINOR, sentence="routes were refused"),
+    ConsoleLoginRefused: _Alert(
+        kind=codes.LOGIN, told_as=codes.USER_AUTHENTICATION, outcome=EventOutcome.MINOR, sentence="login at the console refused"
     ),
-    "association.no_proxy_header": _Alert(kind=codes.NODE_AUTHENTICATION, outcome=Outcome.MINOR, sentence="no PROXY protocol header"),
-    "association.pdu_too_long": _Alert(kind=codes.RESTRICTED_FUNCTION, outcome=Outcome.MINOR, sentence="PDU above what was negotiated"),
-    "association.message_too_long": _Alert(kind=codes.RESTRICTED_FUNCTION, outcome=Outcome.MINOR, sentence="message above every bound"),
-    "tls.unusable": _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=Outcome.SERIOUS, sentence="TLS cannot be offered"),
-    "tls.not_renewed": _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=Outcome.MINOR, sentence="new TLS files cannot be used"),
-    "tls.renewed": _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=Outcome.SUCCESS, sentence="TLS files were renewed"),
-    "routes.saved": _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=Outcome.SUCCESS, sentence="routes were written"),
-    "routes.reloaded": _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=Outcome.SUCCESS, sentence="routes came into force"),
-    "routes.refused": _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=Outcome.MINOR, sentence="routes were refused"),
-    "console.login_refused": _Alert(
-        kind=codes.LOGIN, told_as=codes.USER_AUTHENTICATION, outcome=Outcome.MINOR, sentence="login at the console refused"
-    ),
-    "audit.written": _Alert(kind=codes.AUDIT_RECORDING_STOPPED, outcome=Outcome.SUCCESS, sentence="audit recording goes on"),
+    AuditResumed: _Alert(kind=codes.AUDIT_RECORDING_STOPPED, outcome=EventOutcome.SUCCESS, sentence="audit recording goes on"),
 }
-_TOLD = ("calling_ae", "called_ae", "address", "rejection", "reason", "error", "by", "path", "before", "config_digest")
-HEARD = (*_ALERTS, "association.accepted", "console.login")
-"""The events that are listened to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    """What an alert says of one event, beside its sentence: who it was (a person, or an AE title and an address), why, and of which file.
+    `changed` is the configuration before and since."""
+
+    calling_ae: str = ""
+    address: str = ""
+    by: str = ""
+    rejection: str = ""
+    why: str = ""
+    path: str = ""
+    changed: tuple[str, str] = ("", "")
+
+
+def _facts(one: SecurityEvent) -> _Facts:
+    match one:
+        case AssociationRejected():
+            return _Facts(calling_ae=one.calling_ae, address=one.address, rejection=one.rejection, why=one.reason)
+        case HandshakeFailed() | ProxyHeaderMissing() | TlsNotOffered():
+            return _Facts(address=one.address, why=one.reason)
+        case ConnectionRefused() | ConsoleLoginRefused():
+            return _Facts(address=one.address)
+        case TlsNotRenewed():
+            return _Facts(why=one.reason)
+        case RoutesSaved():
+            return _Facts(by=one.by, address=one.address, path=one.path, changed=(one.before, one.config_digest))
+        case RoutesReloaded():
+            return _Facts(by=one.by, path=one.path, changed=(one.before, one.config_digest))
+        case ReloadRefused():
+            return _Facts(by=one.by, path=one.path, why=one.reason)
+        case _:
+            return _Facts()
 
 
 @dataclass(slots=True)
@@ -66,7 +115,7 @@ class _Repeated:
 
 @dataclass(slots=True)
 class Alerts:
-    """Turns events into messages; `hear` is what `node.observe.events.hear` takes.
+    """Turns events into messages; `hear` is what `node.observe.security.listen` takes.
 
     Parameters
     ----------
@@ -88,29 +137,28 @@ class Alerts:
     _seen: dict[tuple[object, ...], _Repeated] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
-    def hear(self, name: str, fields: Mapping[str, Any]) -> None:
+    def hear(self, one: SecurityEvent) -> None:
         """One event of this process."""
-        if name == "association.accepted":
-            if fields.get("user"):
-                self.tell(self._login(str(fields["user"]), fields))
-            return
-        if name == "console.login":
-            self.tell(self._login(str(fields["account"]), fields))
-            return
-        alert = _ALERTS[name]
-        said = {word: str(fields[word]) for word in _TOLD if fields.get(word)}
+        match one:
+            case AssociationAccepted():
+                if one.user:
+                    self.tell(self._login(one.user, one.calling_ae, one.address))
+                return
+            case ConsoleLogin():
+                self.tell(self._login(one.account, "", one.address))
+                return
+        alert, facts = _ALERTS[type(one)], _facts(one)
         with self._guard:
             self._end_windows(self.seconds() - _WINDOW_S)
-            key: tuple[object, ...] = (name, said.get("address"), said.get("calling_ae"), said.get("rejection"))
             # of what was changed each change is told
-            key += tuple(said.get(word) for word in ("by", "before", "config_digest"))
+            key: tuple[object, ...] = (type(one), facts.address, facts.calling_ae, facts.rejection, facts.by, facts.changed)
             if key not in self._seen and len(self._seen) >= _MOST_KINDS:
-                key, said = (name,), {}
+                key, facts = (type(one),), _Facts()
             repeated = self._seen.get(key)
             if repeated is not None:
                 repeated.again += 1
                 return
-            message = self._message(alert, said)
+            message = self._message(alert, facts)
             self._seen[key] = _Repeated(first_at=self.seconds(), message=message)
         self.tell(message)
 
@@ -125,19 +173,18 @@ class Alerts:
             if one.again:
                 self.tell(_counted(one, self.clock()))
 
-    def _message(self, alert: _Alert, said: Mapping[str, str]) -> Message:
-        address, calling = said.get("address", ""), said.get("calling_ae", "")
+    def _message(self, alert: _Alert, facts: _Facts) -> Message:
+        address, calling = facts.address, facts.calling_ae
         who = [Participant(user_id=self.process, ae_titles=self.ae_titles)]
-        if "by" in said:
-            who.append(Participant(user_id=said["by"], requestor=True, address=address))
+        if facts.by:
+            who.append(Participant(user_id=facts.by, requestor=True, address=address))
         elif calling or address:
             who.append(Participant(user_id=calling or address, ae_titles=(calling,) if calling else (), requestor=True, address=address))
-        why = said.get("reason") or said.get("error") or ""
-        if "before" in said:
-            why = f"{said['before'][:12]} became {said.get('config_digest', '')[:12]}"
+        before, since = facts.changed
+        why = f"{before[:12]} became {since[:12]}" if before else facts.why
         words = f"{alert.sentence}: {why}" if why else alert.sentence
-        if "path" in said:
-            subject = AlertSubject(subject=Path(said["path"]).as_uri(), description=words, is_node=False)
+        if facts.path:
+            subject = AlertSubject(subject=Path(facts.path).as_uri(), description=words, is_node=False)
         else:
             subject = AlertSubject(subject=address or self.process, description=words)
         return Message(
@@ -151,8 +198,7 @@ class Alerts:
             objects=(subject,) if alert.told_as is codes.SECURITY_ALERT else (),
         )
 
-    def _login(self, user: str, fields: Mapping[str, Any]) -> Message:
-        calling, address = str(fields.get("calling_ae", "")), str(fields.get("address", ""))
+    def _login(self, user: str, calling: str, address: str) -> Message:
         return Message(
             event=codes.USER_AUTHENTICATION,
             action=Action.EXECUTE,

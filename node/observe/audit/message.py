@@ -32,7 +32,7 @@ class Action(StrEnum):
     EXECUTE = "E"
 
 
-class Outcome(IntEnum):
+class EventOutcome(IntEnum):
     """EventOutcomeIndicator."""
 
     SUCCESS = 0
@@ -104,7 +104,7 @@ class Message:
     participants: tuple[Participant, ...]
     objects: tuple[Object, ...] = ()
     kinds: tuple[Code, ...] = ()
-    outcome: Outcome = Outcome.SUCCESS
+    outcome: EventOutcome = EventOutcome.SUCCESS
     description: str = ""
 
 

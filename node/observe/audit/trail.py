@@ -1,16 +1,112 @@
-"""The audit trail of one process: hand a message over and go on; a thread brings it to disk."""
+"""The audit trail: its files, and the thread of a process that brings messages to them.
 
+The files are one a UTC day, one message a line, private, flushed before a writer goes on; several processes append. They are the archive
+where the trail goes to a file, and the spool where it goes to a repository: what was not sent lies there.
+"""
+
+import fcntl
+import os
 import queue
+import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from node.observe.audit.files import AuditFiles
 from node.observe.audit.message import Message, Source, xml
-from node.observe.events import alarm, event
+from node.observe.events import alarm
+from node.observe.security import AuditResumed, tell
+
+_NAME = re.compile(r"audit-(\d{4}-\d{2}-\d{2})\.xml")
+_FOLDER_MODE = 0o700
+_FILE_MODE = 0o600
+
+
+class AuditFiles:
+    """The folder of the trail. Every method may raise OSError."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def make(self) -> None:
+        """Make the folder if need be."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=_FOLDER_MODE)
+
+    def append(self, lines: Sequence[bytes], now: datetime) -> None:
+        """Append whole lines to today's file, on disk when it returns; to the newest one, where the clock went back since it was begun:
+        who reads the files in their order is through with those before.
+
+        A line that a power loss cut short is ended first, so that it spoils no other.
+        """
+        today = self.folder / f"audit-{now.astimezone(UTC):%Y-%m-%d}.xml"
+        path = max([today, *self.days()[-1:]])
+        new = not path.exists()
+        fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, _FILE_MODE)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if path != max(self.days(), default=path):
+                # midnight, and another process was faster
+                self.append(lines, now)
+                return
+            size = os.fstat(fd).st_size
+            whole = size == 0 or os.pread(fd, 1, size - 1) == b"\n"
+            left = memoryview((b"" if whole else b"\n") + b"".join(line + b"\n" for line in lines))
+            try:
+                while left:
+                    left = left[os.write(fd, left) :]
+            except OSError:
+                os.ftruncate(fd, size)  # the disk is full: all of it later, rather than half of it now
+                raise
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+        if new:
+            here = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(here)
+            finally:
+                os.close(here)
+
+    def days(self) -> list[Path]:
+        """The files, the oldest first."""
+        return sorted(path for path in self.folder.glob("audit-*.xml") if _NAME.fullmatch(path.name))
+
+    def ended(self, path: Path, offset: int) -> bool:
+        """Whether nothing stands behind `offset` and, as a newer file is there, nothing ever will."""
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # whoever was about to append has done so
+            return next(lines_from(path, offset, 1), None) is None
+
+    def forget(self, now: datetime, keep: timedelta, *, needed: str | None) -> int:
+        """Delete the files whose day is over for `keep`, but from the file `needed` on, which has not been sent; how many."""
+        oldest = (now.astimezone(UTC) - keep).date()
+        gone = [path for path in self.days() if _day(path) < oldest and (needed is None or path.name < needed)]
+        for path in gone:
+            path.unlink(missing_ok=True)
+        return len(gone)
+
+
+def lines_from(path: Path, offset: int, most: int) -> Iterator[tuple[bytes, int]]:
+    """Complete lines from `offset` on, each with the offset behind it; up to `most` bytes, but one line at least."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        read = 0
+        while read == 0 or read < most:
+            line = file.readline()
+            if not line.endswith(b"\n"):
+                return
+            read += len(line)
+            offset += len(line)
+            yield line[:-1], offset
+
+
+def _day(path: Path) -> date:
+    found = _NAME.fullmatch(path.name)
+    assert found is not None, f"{path.name} is a file of the trail"
+    return date.fromisoformat(found[1])
+
 
 _MOST_WAITING = 10_000
 _TRY_AGAIN_S = 1.0
@@ -18,7 +114,7 @@ _TO_CLOSE_S = 10.0
 
 
 @dataclass(slots=True)
-class _Asked:
+class _FlushAsked:
     """Somebody waits until everything before this is on disk."""
 
     done: threading.Event
@@ -40,7 +136,7 @@ class Trail:
         self.source = source
         self._files = AuditFiles(folder)
         self._clock = clock
-        self._waiting: queue.Queue[Message | _Asked | None] = queue.Queue(_MOST_WAITING)
+        self._waiting: queue.Queue[Message | _FlushAsked | None] = queue.Queue(_MOST_WAITING)
         self._dropped = 0
         self._failing = False
         self._closing = threading.Event()
@@ -67,7 +163,7 @@ class Trail:
 
     def flush(self, timeout_s: float) -> bool:
         """Whether everything that was told before is on disk within so long."""
-        asked = _Asked(done=threading.Event())
+        asked = _FlushAsked(done=threading.Event())
         try:
             self._waiting.put(asked, timeout=timeout_s)
         except queue.Full:
@@ -86,7 +182,7 @@ class Trail:
     def _run(self) -> None:
         ending = False
         while not ending:
-            batch: list[Message | _Asked | None] = [self._waiting.get()]
+            batch: list[Message | _FlushAsked | None] = [self._waiting.get()]
             while len(batch) < _MOST_WAITING:
                 try:
                     batch.append(self._waiting.get_nowait())
@@ -95,7 +191,7 @@ class Trail:
             ending = None in batch
             self._keep([one for one in batch if isinstance(one, Message)])
             for one in batch:
-                if isinstance(one, _Asked):
+                if isinstance(one, _FlushAsked):
                     one.done.set()
 
     def _keep(self, messages: list[Message]) -> None:
@@ -114,5 +210,5 @@ class Trail:
                 messages = []
                 if self._failing:
                     self._failing = False
-                    event("audit.written", dropped=self._dropped)
+                    tell(AuditResumed(dropped=self._dropped))
                     self._dropped = 0

@@ -1,8 +1,12 @@
-"""Chinese (Simplified) terms of coded concepts, by scheme and value. A concept that is not here keeps its English meaning and its code."""
+"""Chinese (Simplified) of coded concepts, by scheme and value, and of the sentences that hilum says of its own, by their templates.
+
+A concept that is not here keeps its English meaning and its code; a test finds the sentences of the source that lack one.
+"""
 
 from collections.abc import Mapping
 
 from inference.codes import Code
+from inference.said import LABEL, Said, Value
 
 TERMS: Mapping[str, Mapping[str, str]] = {
     "SCT": {
@@ -184,3 +188,270 @@ def structure(label: str, what: Code, laterality: Code | None) -> str:
     if label in LABELS or term is None:
         return LABELS.get(label, label)
     return f"{chinese(laterality.value, laterality.scheme) or '' if laterality else ''}{term}"
+
+
+SENTENCES: Mapping[str, str] = {
+    # what was looked at, and what was not
+    "1 of {of} instances is no image and was not looked at ({kinds}).": "{of}个实例中有1个不含图像，未纳入分析。",
+    "{number} of {of} instances are no images and were not looked at ({kinds}).": "{of}个实例中有{number}个不含图像，未纳入分析。",
+    "{number} of {of} instances are localizers and were not looked at.": "{of}个实例中有{number}个为定位像，未纳入分析。",
+    "{number} of {of} instances are loops and were not looked at.": "{of}个实例中有{number}个为动态图像，未纳入分析。",
+    "{number} of {of} instances are single images and were not looked at.": "{of}个实例中有{number}个为单幅图像，未纳入分析。",
+    "{number} of {of} images are no frontal views of a chest and were not looked at.": (
+        "{of}幅图像中有{number}幅不是胸部正位片，未纳入分析。"
+    ),
+    "Of {number} volumes the one without diffusion weighting (b 0) alone was looked at.": (
+        "共{number}组容积图像，仅分析未加扩散权重的一组（b=0）。"
+    ),
+    "loop {number} of {of}": "第{number}段动态图像，共{of}段",
+    "slice {number} of {of}": "第{number}层，共{of}层",
+    "A calibrated region reaches beyond the image or has no scale: it is not used.": "有一个标定区域超出图像范围或缺少比例尺，未予采用。",
+    "Voxels are {spacing} mm apart: volumes are approximate.": "体素间距{spacing} mm，体积为近似值。",
+    "The slices lie {least} to {most} mm apart: in volumes each counts half the way to both its neighbours.": (
+        "层间距{least}～{most} mm不等；计算体积时，每层按至相邻两层各一半的距离计。"
+    ),
+    "The gantry was tilted by {tilt} degrees: masks lie on the slices as acquired. Programs that stack slices without correcting the tilt "
+    "(3D Slicer, dcmqi) show them wrongly or not at all.": (
+        "扫描机架倾斜{tilt}°，分割结果按原始采集层面给出；不校正倾角而直接堆叠各层的软件（3D Slicer、dcmqi）会显示错误或无法显示。"
+    ),
+    # whose images these are
+    "PatientName": "患者姓名",
+    "PatientBirthDate": "出生日期",
+    "PatientSex": "性别",
+    "AccessionNumber": "检查号",
+    "The images of this series do not agree in {attributes}: make sure that they are of one patient.": (
+        "本序列各图像的{attributes}不一致，请核实是否属于同一患者。"
+    ),
+    "This study and the prior do not agree in {attributes}: make sure that they are of one patient.": (
+        "本次检查与既往检查的{attributes}不一致，请核实是否属于同一患者。"
+    ),
+    "{several} and {last}": "{several}及{last}",
+    "{several}, {last}": "{several}、{last}",
+    # whether all of it came
+    "{mark}: not all instances of the series came; {why}.": "序列不完整：{shortage}。",
+    (
+        "{mark}: not all instances of the series came; {why}. No volume is given, and nothing is measured of the whole or of its "
+        "structures: any of them may be cut."
+    ): "序列不完整：{shortage}。因结构可能被截断，未给出体积，也未给出整体及各结构的测量值。",
+    "The series may be incomplete: {shortage}.": "序列可能不完整：{shortage}。",
+    "{came} of {expected} instances came: {why}": "应收{expected}个实例，实收{came}个（{why}）",
+    "{came} instances came: {why}": "实收{came}个实例（{why}）",
+    "the node refused the others, and they were not sent again": "其余实例被节点拒收，之后未再发送",
+    "the sender lists more": "发送方登记的数量多于实收数量",
+    "slices are missing between others": "中间缺少层面",
+    "the transfer broke off": "传输中断",
+    "Instance numbers run from {first} to {last}, and {missing} of them did not come: images may be missing.": (
+        "图像编号为{first}至{last}，其中{missing}个未收到，图像可能不完整。"
+    ),
+    "The images say that their acquisition has {listed}, and {came} came: images may be missing.": (
+        "图像注明本次采集共{listed}幅，实收{came}幅，图像可能不完整。"
+    ),
+    "The images name {listed} temporal positions, and those of {came} came: images may be missing.": (
+        "图像注明共{listed}个时相，实收{came}个时相，图像可能不完整。"
+    ),
+    # what it replaces
+    "This is revision {revision}: it replaces the result{made}, which was made from other images.": (
+        "本报告为第{revision}版，取代{made}依据其他图像得出的结果。"
+    ),
+    "This is revision {revision}: it replaces the result{made}, which said of the same images that some may be missing.": (
+        "本报告为第{revision}版，取代{made}依据相同图像得出、并注明图像可能不完整的结果。"
+    ),
+    "1 instance of this series that came from {sender} is held and was not analysed.": (
+        "本序列有 1 个来自{sender}的实例被搁置，未参与分析。"
+    ),
+    "{count} instances of this series that came from {sender} are held and were not analysed.": (
+        "本序列有 {count} 个来自{sender}的实例被搁置，未参与分析。"
+    ),
+    "This result replaces the note{made} that there was none.": "本结果取代{made}“无结果”的说明。",
+    " of {moment} UTC": "{moment}（UTC）",
+    "": "",
+    # whether the picture is what the model was made for
+    "The images do not say how they were weighted: look at whether they are {contrast}.": (
+        "图像未说明其加权方式：请查看是否为{contrast}图像。"
+    ),
+    "The images say that they show {named}, not the {part}: check that this analysis is meant for them.": (
+        "图像信息标明的检查部位为{named}，而非{part}；请核实是否应进行此项分析。"
+    ),
+    "What was marked looks unlike {form} ({reasons}): look at the segmentation before using any value.": (
+        "所勾画的区域形态不似{form}（{reasons}）；使用任何数值前请先核对分割结果。"
+    ),
+    "{what} of {volume} cm³ is unusual for {patient} ({low} to {high} cm³): look at the segmentation before using the value.": (
+        "{structure}为{volume} cm³，对{patient}而言少见（常见范围{low}～{high} cm³）；使用该数值前请先核对分割结果。"
+    ),
+    "Image {number} was left out: {reasons}.": "第{number}幅图像未予采用：{reasons}。",
+    "Image {number} looks unlike a {view} ({reasons}): look at it before using the answer.": (
+        "第{number}幅图像不似{view}（{reasons}）；采用结论前请先查看该图像。"
+    ),
+    "Segment {labels} reaches the {border} border of the images: what lies beyond is not measured, and the true volume is this or more.": (
+        "{structures}的分割区域达到图像{border}边界：边界以外的部分未测量，实际体积不小于所给数值。"
+    ),
+    "Segments {labels} reach the {border} border of the images: what lies beyond is not measured, and the true volume is this or more.": (
+        "{structures}的分割区域均达到图像{border}边界：边界以外的部分未测量，实际体积不小于所给数值。"
+    ),
+    "a brain": "脑",
+    "lungs": "肺",
+    "head": "头部",
+    "chest": "胸部",
+    "hippocampus": "海马区",
+    "frontal radiograph of the chest": "胸部正位片",
+    "a volume of both lungs": "双肺总体积",
+    "an intracranial volume": "颅内容积",
+    "a hippocampus": "海马体积",
+    "a patient of unknown age": "年龄不详的患者",
+    "a patient of {years} years": "{years}岁的患者",
+    "a patient below one year": "不满1岁的患者",
+    "lower": "下",
+    "upper": "上",
+    "front": "前",
+    "back": "后",
+    "right": "右",
+    "left": "左",
+    "next to nothing was marked": "几乎未勾画任何区域",
+    "it meets {number} of the six borders of the images": "触及图像六个边界中的{number}个",
+    "{share} % of it have no counterpart on the other side": "有{share} %在对侧无对应部分",
+    "it is {share} % as wide as long": "左右径为前后径的{share} %",
+    "its lower part does not lie behind its upper one": "其下部不在上部的后方",
+    "it is {share} % as high as long": "上下径为前后径的{share} %",
+    "its front and its back are not those of a head": "前后端形态不符合头部",
+    "its form is ragged": "轮廓不规整",
+    "{share} % of it are as dark as air": "有{share} %的信号低如空气",
+    "neighbouring voxels have exactly one value, as in a drawing or a map of labels": "相邻体素数值完全相同，如同绘图或标签图",
+    "its mean is {mean} HU": "平均CT值为{mean} HU",
+    "{share} % of it are free gas": "有{share} %为游离气体",
+    "its values differ by {deviation} HU only: no vessels run through it": "CT值离散度仅{deviation} HU，其内无血管走行",
+    "it is {wide} mm wide": "左右径达{wide} mm",
+    "it is in colour, or even": "为彩色图像，或灰度均一",
+    "it looks like one that is upside down": "似为上下颠倒的图像",
+    "it looks like one that lies on its side": "似为横置的图像",
+    "it looks like the negative of one": "似为其负像",
+    "it looks like a part of one": "似仅为其一部分",
+    "its distance from known chests is {distance}, at most {most} as a rule": "与已知胸片的差异度为{distance}，一般不超过{most}",
+    # lungs
+    "No lung was found in these images.": "图像中未检出肺组织。",
+    "Left and right lung could not be told apart: they are one segment.": "左、右肺无法区分，合为一个分割区域。",
+    # hippocampus
+    "The images do not say which side they show: left and right cannot be told apart.": "图像信息未标明侧别，无法区分左、右侧。",
+    # bright-lesion
+    "Bright spots were found by threshold and component analysis, not by a trained detector.": (
+        "高信号灶由阈值及连通域分析检出，并非经训练的检测模型。"
+    ),
+    "Looked for in {searched} cm³ of brain, 5 mm from its surface and deeper, from {least} mm³ on. Small and faint lesions are missed; "
+    "choroid plexus, vessels and cortex may be marked.": (
+        "检测范围为距脑表面5 mm及更深处的{searched} cm³脑组织，病灶体积{least} mm³及以上；"
+        "小病灶及信号较淡的病灶可能漏检，脉络丛、血管及皮层可能被误标。"
+    ),
+    "The {most} largest of {found} are listed; the others are {rest} cm³ together and show on the map.": (
+        "共检出{found}个，列出其中最大的{most}个；其余合计{rest} cm³，见分布图。"
+    ),
+    # bundles
+    "Not found in these images: {labels}.": "图像中未检出：{structures}。",
+    # chest-xray
+    "Demonstration grade, research only, not for diagnosis: the network saw {side} × {side} pixels of each image.": (
+        "演示级别，仅供研究，不得用于诊断：每幅图像以{side} × {side}像素输入网络。"
+    ),
+    "It was trained on PneumoniaMNIST (8-bit JPEG pictures of children's frontal chests from one hospital) and never validated on DICOM "
+    "radiographs.": ("模型以PneumoniaMNIST数据集（单中心儿童胸部正位片，8位JPEG图像）训练，未经DICOM格式X线片验证。"),
+    "It says whether, not where: no part of an image is pointed at.": "仅判断有无，不提示部位，不在图像上作任何标注。",
+    "Image {number} ({view}): the probability is calibrated; pneumonia is called absent below {low} %, present from {high} %, undetermined "
+    "between.": "第{number}幅图像（{view}）：概率经过校准；低于{low} %判为未见肺炎，{high} %及以上判为可见肺炎，介于两者之间为不能确定。",
+    "view not stated, taken for frontal": "未注明投照体位，按正位处理",
+    # lung-nodule
+    "Research only, not for diagnosis. The network was trained on planted nodules of 4 to 20 mm and has seen no real one.": (
+        "仅供研究，不得用于诊断。网络以人工植入的4～20 mm结节训练，未见过真实结节。"
+    ),
+    "Looked for in {searched} cm³ of lung and its margin. Nodules are missed, and vessels and scars may be marked. What is longer than "
+    "{most} mm is not reported: a mass would be missed.": (
+        "检测范围为{searched} cm³肺组织及其边缘；结节可能漏检，血管及瘢痕可能被误标。长径大于{most} mm者不予报告，肿块会被遗漏。"
+    ),
+    "The lungs reach the first or the last image: what of them lies beyond was not looked at.": (
+        "肺组织达到首幅或末幅图像，图像以外的部分未纳入检测。"
+    ),
+    "The {most} surest of {sure} are listed; the others are not, and the follow-up does not count them.": (
+        "共检出{sure}个，列出确信度最高的{most}个；其余未列出，亦不计入随访建议。"
+    ),
+    "No follow-up category: {against} ({source}).": "不给出随访分类：{against}（{source}）。",
+    "the patient is {years} years old, and the guideline is for adults from {youngest} years on": (
+        "患者{years}岁，指南适用于{youngest}岁及以上成人"
+    ),
+    "one measures {largest} mm on average: above {most} mm it is a mass, and no nodule": (
+        "有一处平均径{largest} mm，大于{most} mm者为肿块而非结节"
+    ),
+    "Follow-up is for nodules found by chance, from {youngest} years on{unknown}; not for screening, known cancer or weak immunity, of "
+    "which nothing is known here.": (
+        "随访建议适用于{youngest}岁及以上偶然发现的结节{unknown}；不适用于筛查、已知恶性肿瘤或免疫功能低下者，此类情况本软件无从得知。"
+    ),
+    " (the age is not in the images)": "（图像信息中无年龄）",
+    "Nodule {number}, {meaning}: {recommended}.": "结节{number}，{category}：{recommended}。",
+    "Follow-up is by the table of the {source}.": "随访建议依据{source}。",
+    "low risk: {low}; high risk: {high}": "低危：{low}；高危：{high}",
+    "no routine follow-up": "无需常规随访",
+    "optional CT at 12 months": "可选择12个月后复查CT",
+    "CT at 3-6 months; if stable, consider CT at 2 and 4 years": "3～6个月后复查CT；若稳定，可考虑于2年及4年时复查CT",
+    "CT at 6-12 months, then consider CT at 18-24 months": "6～12个月后复查CT，之后可考虑于18～24个月时复查CT",
+    "CT at 6-12 months, then CT at 18-24 months": "6～12个月后复查CT，之后于18～24个月时复查CT",
+    "consider CT at 3 months, PET/CT or tissue sampling": "可考虑3个月后复查CT、PET/CT或组织活检",
+    "CT at 3-6 months, then consider CT at 18-24 months": "3～6个月后复查CT，之后可考虑于18～24个月时复查CT",
+    "CT at 3-6 months, then CT at 18-24 months": "3～6个月后复查CT，之后于18～24个月时复查CT",
+    "CT at 6-12 months to confirm that it persists, then CT every 2 years until 5 years": (
+        "6～12个月后复查CT以确认持续存在，之后每2年复查CT，至5年"
+    ),
+    "CT at 3-6 months to confirm that it persists; if unchanged and the solid part stays below 6 mm, CT every year for 5 years": (
+        "3～6个月后复查CT以确认持续存在；若无变化且实性成分仍小于6 mm，每年复查CT，共5年"
+    ),
+    "consider CT at 3-6 months; one that persists is highly suspicious, and where it looks so, grows, or has more than 8 mm of solid: "
+    "PET/CT, biopsy or resection": ("可考虑3～6个月后复查CT；持续存在者高度可疑，若形态可疑、增大或实性成分大于8 mm：PET/CT、活检或切除"),
+    "CT at 3-6 months, then by the most suspicious nodule": "3～6个月后复查CT，之后依最可疑的结节处理",
+    "Slices are {found}, the guideline measures on {thin} mm: sizes and densities are approximate.": (
+        "{found}，而指南要求在{thin} mm层厚上测量，故大小及密度为近似值。"
+    ),
+    "{size} apart": "层间距{size}",
+    "{size} thick": "层厚{size}",
+    # what pictures show
+    "sagittal plane": "矢状面",
+    "coronal plane": "冠状面",
+    "axial plane": "横断面",
+    "map, {image}": "分布图，{image}",
+    "current, {image}": "本次，{image}",
+    "prior, aligned": "既往，已配准",
+    "current / prior": "本次/既往",
+    "{number}, enlarged": "{number}，放大",
+    # MR that is made
+    "Noise, estimated at {share} % of the median in the head, was reduced by a neural network.": (
+        "图像噪声（估计为头部中位信号的{share} %）已由神经网络降低。"
+    ),
+    "Small or faint structures may be lost or altered: read the original images, never these alone.": (
+        "细小或信号较淡的结构可能丢失或改变，请以原始图像为准，不可单独阅读本序列。"
+    ),
+    "The prior was moved by {moved} mm and turned by {turned} degrees onto the current images; normalised mutual information {likeness} "
+    "(1 to 2).": "既往图像经平移{moved} mm、旋转{turned}°后与本次图像对齐；归一化互信息{likeness}（取值1～2）。",
+    "The prior resembles the current images little (other contrast, or much has changed): check the alignment by eye.": (
+        "既往图像与本次图像相似度低（对比不同，或变化较大），请目视核对配准结果。"
+    ),
+    "The prior covers {covered} % of the body in the current images; it is black elsewhere.": (
+        "既往图像覆盖本次图像中体部的{covered} %，其余部分显示为黑色。"
+    ),
+    "The prior lay far from the current images: check the alignment by eye.": "既往图像与本次图像位置相距较远，请目视核对配准结果。",
+}
+"""By the template in English. Names of programs, data sets and guidelines stay as their owners write them."""
+
+
+def in_chinese(text: str) -> str | None:
+    """A sentence of hilum's in Chinese; None of what is no such sentence, or of one that an earlier release kept as text alone."""
+    if not isinstance(text, Said):
+        return None
+    if text.template == LABEL:
+        label, what, laterality = (text.values[name] for name in ("label", "what", "laterality"))
+        assert isinstance(label, str)
+        assert isinstance(what, Code)
+        return structure(label, what, laterality if isinstance(laterality, Code) else None)
+    template = SENTENCES.get(text.template)
+    return None if template is None else template.format(**{name: _value(value) for name, value in text.values.items()})
+
+
+def _value(value: Value) -> str:
+    if isinstance(value, Code):
+        return chinese(value.value, value.scheme) or f"{value.meaning}[{value.value} {value.scheme}]"
+    if isinstance(value, tuple):
+        labels = all(one.template == LABEL for one in value)
+        return ("、" if labels else "；").join(in_chinese(one) or one for one in value)
+    return in_chinese(value) or value

@@ -1,4 +1,4 @@
-"""Which pictures a page shows of a volume, and what is drawn on them; `projections` and `compared` do so for other subjects."""
+"""Figures of a page: pictures of a volume or of a pair, and what is drawn on them; `projections` does so for single images."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,13 +9,14 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import map_coordinates
 
 from inference.codes import MORPHOLOGICALLY_ABNORMAL_STRUCTURE
 from inference.findings import Findings, Location, Saliency, Segment
+from inference.imaging.subject import Pair
 from inference.imaging.volume import Volume
 from inference.said import say
-from node.results.page.heat import heated
-from node.results.page.panels import Mask, View, Window, crop_of, key_slices, panel, view_of, window_of
+from node.results.page.panels import GreyWindow, Mask, View, crop_of, heated, key_slices, panel, view_of, window_of
 from node.results.page.shapes import Place, draw_locations, extent_of
 from node.results.page.tiles import Tile
 
@@ -89,7 +90,7 @@ class Pictures:
     volume: Volume
     findings: Findings
     view: View = field(init=False)
-    window: Window = field(init=False)
+    window: GreyWindow = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "view", view_of(self.volume))
@@ -184,7 +185,7 @@ def _voxels(low: float, high: float, size: int) -> slice:
 
 
 def _allows_planes(volume: Volume) -> bool:
-    """Whether planes across the slices would show the patient as he is."""
+    """Whether planes across the slices would show the patient undistorted."""
     axes = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
     upright = float(np.abs(axes.T @ axes - np.eye(3)).max()) < _UPRIGHT
     enough = min(volume.voxels.shape) >= _LEAST_PLANES and volume.widest_mm / min(volume.spacing_mm) <= _MOST_UNLIKE
@@ -213,3 +214,71 @@ def _areas(segments: Sequence[Segment]) -> tuple[NDArray[np.int64], NDArray[np.i
         if step == 1 or min(rows.max(initial=0), columns.max(initial=0)) > _MANY:
             return (rows, columns) if np.any(rows) else None
     return None
+
+
+_ROWS = 2
+_SQUARE_MM = 25.0
+
+
+def pair_figure(pair: Pair, findings: Findings, names: Sequence[str]) -> Figure:
+    """Two slices, each three times: current, prior where it belongs, checkerboard. Where nobody knows how the prior lies: the current."""
+    matrix = _matrix(pair, findings)
+    if matrix is None:
+        alone = volume_figure(pair.current, findings, names)
+        return Figure(tiles=alone.tiles, images=alone.images, notes=[*alone.notes, ("prior", "not aligned, not shown")])
+    pictures = Pictures(volume=pair.current, findings=findings)
+    chosen = key_slices(pair.current, findings.segments, _ROWS, by_certainty(findings.locations))
+    crop = pictures.crop(chosen)
+    window = window_of(pair.prior, ())
+    tiles: list[Tile] = []
+    for z in chosen:
+        current = pictures.acquired(z, crop, say("current, {image}", image=names[z]))
+        prior = _Prior(pair=pair, matrix=matrix, pictures=pictures, crop=crop, window=window)
+        tiles += [
+            current,
+            Tile(extent=current.extent, mm=True, paint=partial(prior.aligned, z), name=say("prior, aligned"), letters=current.letters),
+            Tile(
+                extent=current.extent, mm=True, paint=partial(prior.checkerboard, z), name=say("current / prior"), letters=current.letters
+            ),
+        ]
+    return Figure(tiles=tiles, images=sorted(chosen), notes=pictures.notes, columns=3)
+
+
+def _matrix(pair: Pair, findings: Findings) -> NDArray[np.float64] | None:
+    """From the prior's patient coordinates to the current's; None when nobody knows."""
+    if findings.registration is not None:
+        return findings.registration.matrix
+    same = pair.current.frame_of_reference_uid == pair.prior.frame_of_reference_uid != ""
+    return np.eye(4) if same else None
+
+
+class _Prior:
+    """The prior volume on slices of the current one."""
+
+    def __init__(self, *, pair: Pair, matrix: NDArray[np.float64], pictures: Pictures, crop: Crop, window: GreyWindow) -> None:
+        self._pair, self._pictures, self._crop, self._window = pair, pictures, crop, window
+        self._back = np.linalg.inv(matrix)
+
+    def aligned(self, z: int, size: tuple[int, int]) -> Image.Image:
+        """The prior, linearly interpolated; black where it does not reach."""
+        view, crop = self._pictures.view, self._crop
+        grid = np.indices(self._pair.current.voxels.shape[1:])
+        rows, columns = view.turn(grid[0])[crop], view.turn(grid[1])[crop]
+        # array indices of the current volume to those of the prior: out to the patient, back by the registration, in again
+        places = self._pair.current.to_patient(np.stack([np.full(rows.shape, z), rows, columns], axis=-1).reshape(-1, 3))
+        indices = self._pair.prior.to_indices(places @ self._back[:3, :3].T + self._back[:3, 3])
+        values = map_coordinates(self._pair.prior.voxels, indices.T, order=1, cval=np.nan, output=np.float32)
+        beyond = np.isnan(values)
+        grey = np.where(beyond, 0, self._window.grey(np.where(beyond, 0, values)))
+        picture = Image.fromarray(grey.astype(np.uint8).reshape(rows.shape))
+        return picture.resize(size, Image.Resampling.BICUBIC).convert("RGB")
+
+    def checkerboard(self, z: int, size: tuple[int, int]) -> Image.Image:
+        """Squares of the current and the prior in turn: edges run on across them where the two are aligned."""
+        current = self._pictures.plain(z, self._crop, size)
+        down, _ = self._pictures.view.spacing_mm
+        side = max(round(_SQUARE_MM * size[1] / ((self._crop[0].stop - self._crop[0].start) * down)), 2)
+        rows, columns = np.indices(size[::-1])
+        odd = (rows // side + columns // side) % 2 == 1
+        current.paste(self.aligned(z, size), (0, 0), Image.fromarray(odd.astype(np.uint8) * np.uint8(255)))
+        return current

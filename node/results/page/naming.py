@@ -1,8 +1,10 @@
-"""What people call the images and the series that a result is about: as viewers write beside them."""
+"""Images, series, numbers and units as people read them, the same on pages, in narratives and in PDFs."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from inference.codes import Code
+from inference.findings import Measurement
 from inference.imaging.subject import Images
 from node.results.normalise import text
 from node.results.planes import Sources
@@ -27,7 +29,7 @@ class ImageName:
 
 
 def names_of_images(encoding: Encoding, sources: Sources) -> list[ImageName]:
-    """What every slice, image or frame is called, for whoever puts it into words."""
+    """What every slice, image or frame is called, to be put into words."""
     subject = encoding.subject
     views = [image.view for image in subject.images] if isinstance(subject, Images) else [""] * len(sources.slices)
     names = []
@@ -58,3 +60,75 @@ def series_date(sources: Sources) -> str:
 def series_description(sources: Sources) -> str:
     """How the scanner calls the series; "" where it does not."""
     return text(sources.first, "SeriesDescription") or text(sources.first, "ProtocolName")
+
+
+_UNITS = {
+    "1": "",
+    "cm3": "cm³",
+    "ml": "mL",
+    "mL": "mL",
+    "mm3": "mm³",
+    "mm2": "mm²",
+    "cm2": "cm²",
+    "um": "µm",
+    "[hnsf'U]": "HU",
+    "deg": "°",
+    "Cel": "°C",
+    "mm[Hg]": "mmHg",
+    "mm2/s": "mm²/s",
+    "um2/s": "µm²/s",
+    "{SUVbw}g/ml": "g/mL SUVbw",
+    "Bq/ml": "Bq/mL",
+    "kg/m2": "kg/m²",
+    "[arb'U]": "arb. units",
+    "{ratio}": "",
+    "{score}": "",
+    "{counts}": "",
+    "/min": "/min",
+    "{H.B.}/min": "/min",
+}
+
+
+_WRITTEN_OUT = range(-3, 9)
+"""Powers of ten between which numbers are written without one."""
+
+
+def number(value: float) -> str:
+    """Three significant digits, which is more than the error of most measurements here allows; a whole number (a count) stays itself, and
+    what is not 0 is never 0."""
+    if _whole(value):
+        return str(int(value))
+    digits, _, power = f"{value:.2e}".partition("e")
+    return f"{float(f'{digits}e{power}'):.{max(2 - int(power), 0)}f}" if int(power) in _WRITTEN_OUT else f"{value:.3g}"
+
+
+def _whole(value: float) -> bool:
+    return abs(value) < 1e9 and value == int(value)
+
+
+def unit(code: Code) -> str:
+    """The unit as people write it; "" where there is none. Volumes are in cm³ wherever they stand: viewers show the code of reports so."""
+    return _UNITS.get(code.value, code.value)
+
+
+def quantity(one: Measurement) -> str:
+    """Number and unit: "12.3 cm³"."""
+    return _with_unit(one.value, one.unit)
+
+
+def earlier_quantity(one: Measurement) -> str:
+    """The earlier value beside it, in the same unit; "" where there is none."""
+    return "" if one.earlier is None else _with_unit(one.earlier.value, one.unit)
+
+
+def _with_unit(value: float, code: Code) -> str:
+    sign = unit(code)
+    return f"{number(value)}{'' if sign in ('', '°') else ' '}{sign}"
+
+
+def certainty(share: float) -> str:
+    """Per cent, whole; never 0 or 100 for what the reports say is neither."""
+    percent = round(share * 100, 6)
+    if 0 < percent < 0.5:
+        return "<1 %"
+    return ">99 %" if 99.5 <= percent < 100 else f"{percent:.0f} %"

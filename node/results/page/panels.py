@@ -1,4 +1,4 @@
-"""Key slices as a radiologist looks at them: which ones, which way up, in which window, with the segments as contours."""
+"""Key slices as a radiologist looks at them: which ones, which way up, in which window; segments as contours, maps laid over."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,27 @@ from inference import codes
 from inference.codes import Code
 from inference.findings import Segment
 from inference.imaging.volume import Volume
+
+_COLOURS = ((0.0, (40, 0, 0)), (0.4, (200, 30, 10)), (0.75, (255, 170, 30)), (1.0, (255, 255, 220)))
+_FAINTEST, _STRONGEST = 0.08, 0.75
+"""Below this share of the largest value nothing is laid over; at it, this much of the picture is covered."""
+
+
+def heated(image: Image.Image, share: NDArray[Any]) -> Image.Image:
+    """Lay a map over an RGB picture of the same extent.
+
+    Parameters
+    ----------
+    share
+        (row, column) 0 to 1; resampled to the picture.
+    """
+    fine = Image.fromarray(np.ascontiguousarray(share, dtype=np.float32)).resize(image.size, Image.Resampling.BILINEAR)
+    values = np.clip(np.asarray(fine), 0, 1)
+    places = [place for place, _ in _COLOURS]
+    colours = np.stack([np.interp(values, places, [rgb[channel] for _, rgb in _COLOURS]) for channel in range(3)], axis=-1)
+    weight = (np.clip((values - _FAINTEST) / (1 - _FAINTEST), 0, 1) ** 0.5 * _STRONGEST)[..., None]
+    return Image.fromarray((np.asarray(image) * (1 - weight) + colours * weight).astype(np.uint8))
+
 
 Mask = NDArray[np.bool_]
 
@@ -70,7 +91,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class GreyWindow:
     """Grey from `low` (black) to `high` (white), and how people call it."""
 
     low: float
@@ -150,7 +171,7 @@ def key_slices(volume: Volume, segments: Sequence[Segment], most: int = KEY_SLIC
     return sorted(chosen, reverse=not ascending)
 
 
-def window_of(volume: Volume, segments: Sequence[Segment], sites: Collection[Code | None] = ()) -> Window:
+def window_of(volume: Volume, segments: Sequence[Segment], sites: Collection[Code | None] = ()) -> GreyWindow:
     """The window that a reader would choose.
 
     CT: that of the tissue that was found, by its mean HU; without any, that of the lung where `sites` (where was looked) are lungs. PT and
@@ -170,15 +191,15 @@ def window_of(volume: Volume, segments: Sequence[Segment], sites: Collection[Cod
             centre, width, name = *BONE, "bone"
         elif mean > 150:
             centre, width, name = *VESSELS, "vessels"
-        return Window(low=centre - width / 2, high=centre + width / 2, name=f"{name} C {centre:.0f} W {width:.0f}")
+        return GreyWindow(low=centre - width / 2, high=centre + width / 2, name=f"{name} C {centre:.0f} W {width:.0f}")
     if volume.modality in NUCLEAR:
         high = float(np.percentile(sample, 99.8))
-        return Window(low=0.0, high=max(high, 1e-6), name=f"0 to {high:.4g}, dark is high", inverse=True)
+        return GreyWindow(low=0.0, high=max(high, 1e-6), name=f"0 to {high:.4g}, dark is high", inverse=True)
     # fat near a coil outshines all else: what was found sets the window where anything was
     bright = sample[found] if found.any() else sample[sample > _air(sample)]
     low = float(np.percentile(sample, 1))
     high = 1.1 * float(np.percentile(bright, 99.5 if found.any() else 98)) if bright.size else low + 1
-    return Window(low=low, high=max(high, low + 1e-6), name="")
+    return GreyWindow(low=low, high=max(high, low + 1e-6), name="")
 
 
 def crop_of(
@@ -202,7 +223,7 @@ def panel(
     volume: Volume,
     segments: Sequence[Segment],
     view: View,
-    window: Window,
+    window: GreyWindow,
     crop: tuple[slice, slice],
     z: int,
     size: tuple[int, int],

@@ -10,8 +10,7 @@ from inference.findings import Findings
 from inference.imaging import subject as subjects
 from inference.imaging.subject import Cine, Images, Pair, Subject, images_in
 from inference.imaging.volume import Volume
-from node.results.page.compared import pair_figure
-from node.results.page.figures import Figure, volume_figure
+from node.results.page.figures import Figure, pair_figure, volume_figure
 from node.results.page.lettering import Colour, fitted, height, width, wrapped, write
 from node.results.page.projections import cine_figure, images_figure
 from node.results.page.table import AMBER, FAINT, SOFT, WHITE, draw_entries, entries

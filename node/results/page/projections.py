@@ -15,8 +15,7 @@ from inference.imaging import subject as subjects
 from inference.imaging.subject import Cine, Images
 from inference.said import say
 from node.results.page.figures import TILES, Figure, by_certainty, on_image
-from node.results.page.heat import heated
-from node.results.page.panels import Window
+from node.results.page.panels import GreyWindow, heated
 from node.results.page.shapes import draw_locations, extent_of
 from node.results.page.tiles import Tile
 
@@ -66,14 +65,14 @@ def cine_figure(cine: Cine, findings: Findings, names: Sequence[str]) -> Figure:
     return Figure(tiles=tiles, images=chosen)
 
 
-def window_of_pixels(pixels: NDArray[Any]) -> Window:
+def window_of_pixels(pixels: NDArray[Any]) -> GreyWindow:
     """From the darkest to the brightest of what is not background, but for the outermost of both."""
     flat = pixels.reshape(-1)
     sample = flat[:: max(flat.size // _THIN, 1)]
     ground = sample.min()
     inside = sample[sample > ground] if (sample > ground).any() else sample
     low, high = (float(value) for value in np.percentile(inside, (0.5, 99.7)))
-    return Window(low=low, high=max(high, low + 1e-6), name="")
+    return GreyWindow(low=low, high=max(high, low + 1e-6), name="")
 
 
 def _scanned(cine: Cine) -> tuple[int, int, int, int, tuple[float, float] | None]:
@@ -129,12 +128,12 @@ def _within(middle: float, half: float, size: int) -> tuple[int, int]:
     return low, int(np.clip(round(middle + half), low + 1, size))
 
 
-def _window(image: subjects.Image) -> Window | None:
+def _window(image: subjects.Image) -> GreyWindow | None:
     return None if image.pixels.ndim == 3 else window_of_pixels(image.pixels)
 
 
 def _painted(
-    pixels: NDArray[Any], window: Window | None, here: Sequence[tuple[int, Location]], corner: tuple[int, int], size: tuple[int, int]
+    pixels: NDArray[Any], window: GreyWindow | None, here: Sequence[tuple[int, Location]], corner: tuple[int, int], size: tuple[int, int]
 ) -> Image.Image:
     """Pixels in their window, and locations; `corner` is where the first pixel lies on the image, as (row, column)."""
     shades = np.asarray(pixels, dtype=np.uint8) if window is None else window.grey(pixels)

@@ -1,4 +1,4 @@
-"""What was found as a column of text beside the pictures: large where there is little, in close lines where there is much.
+"""Findings as a column of text beside the pictures: large where there is little, in close lines where there is much.
 
 What has no room is counted, never dropped in silence.
 """
@@ -11,7 +11,7 @@ from PIL import ImageDraw
 from inference.codes import ABSENT, UNDETERMINED, Code
 from inference.findings import Evaluation, Findings, Location, Measurement, Segment
 from node.results.page.lettering import Colour, fitted, height, width, wrapped, write
-from node.results.page.numerals import certainty, earlier_quantity, quantity
+from node.results.page.naming import certainty, earlier_quantity, quantity
 from node.results.page.shapes import INK
 
 WHITE, SOFT, FAINT, AMBER = (240, 242, 245), (176, 182, 192), (120, 127, 138), (255, 179, 48)

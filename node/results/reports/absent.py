@@ -1,4 +1,4 @@
-"""What an application looked for and did not find, and where: nothing found is a result too.
+"""Absent findings: what an application looked for and did not find, and where; nothing found is a result too.
 
 Where images are missing it may be on those: then it is undetermined.
 """
@@ -12,7 +12,7 @@ from inference.codes import ABSENT, ANATOMICAL_STRUCTURE, BOTH_SIDES, CUBIC_CENT
 from inference.findings import Findings, Measurement, Segment
 from node.results.planes import Sources
 from node.results.port import Encoding
-from node.results.reports.imaged import imaged
+from node.results.reports.context import imaged
 
 NOTHING = Measurement(name=VOLUME, value=0.0, unit=CUBIC_CENTIMETRE)
 """What a report says of a segment without a voxel when the application says nothing of it."""

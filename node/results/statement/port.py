@@ -1,4 +1,4 @@
-"""What a statement is made from; `node.results.statement.statement.encode_statement` is the one entrance."""
+"""Input of a statement; `node.results.statement.make.encode_statement` is the one entrance."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Read by every Python process of a node whose PYTHONPATH names this folder: it dies where the tests say, in the middle of the journal.
 
 The file that HILUM_CRASH_PLAN names says when: {"call": a method of the journal, "when": "before" | "inside" | "after" its commit, "stage":
-of which process, "victim": "self" | "supervisor" | "family"}. Whoever reaches the place first takes the plan away and kills; where the plan
+of which process, "victim": "self" | "supervisor" | "node"}. Whoever reaches the place first takes the plan away and kills; where the plan
 says "poke" ([file, offset, bytes in hexadecimal]) or "lock" ([database, seconds]) instead of a victim, the disk or the clock fails from
 there on, or somebody else has the database's lock. Nothing of node/ knows of this.
 """
@@ -38,7 +38,7 @@ def _reached(call: str | None, when: str) -> None:
         elif "lock" in plan:
             _lock(*plan["lock"])
         else:
-            victim = {"self": os.getpid(), "supervisor": os.getppid(), "family": 0}[plan["victim"]]
+            victim = {"self": os.getpid(), "supervisor": os.getppid(), "node": 0}[plan["victim"]]
             os.kill(victim, signal.SIGKILL)
 
 
@@ -67,11 +67,11 @@ def _lock(path: str, seconds: float) -> None:
 
 def _told(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
-    def told(self: object, *arguments: Any, **named: Any) -> Any:
+    def told(*arguments: Any, **named: Any) -> Any:
         outer, _call.name = getattr(_call, "name", None), name
         _reached(name, "before")
         try:
-            answer = method(self, *arguments, **named)
+            answer = method(*arguments, **named)
         finally:
             _call.name = outer
         _reached(name, "after")
@@ -81,12 +81,20 @@ def _told(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _wrap_journal(module: Any) -> None:
-    for name in json.loads(os.environ["HILUM_CRASH_CALLS"]):
-        setattr(module.SqlJournal, name, _told(name, getattr(module.SqlJournal, name)))
+    made = module.Journal.__init__
+
+    def init(self: Any, *arguments: Any) -> None:
+        made(self, *arguments)
+        for name in json.loads(os.environ["HILUM_CRASH_CALLS"]):
+            subject, _, call = name.partition(".")
+            part = getattr(self, subject)
+            setattr(part, call, _told(name, getattr(part, call)))
+
+    module.Journal.__init__ = init
 
 
 def _wrap_database(module: Any) -> None:
-    writing = module.Database._writing
+    writing = module.Database.writing
 
     @contextlib.contextmanager
     def told(self: object) -> Iterator[Any]:
@@ -95,10 +103,10 @@ def _wrap_database(module: Any) -> None:
             # everything is written, nothing is committed
             _reached(getattr(_call, "name", None), "inside")
 
-    module.Database._writing = told
+    module.Database.writing = told
 
 
 if _PLAN:
-    wrap({"node.journal.sql": _wrap_journal, "node.journal.database": _wrap_database})
+    wrap({"node.journal.journal": _wrap_journal, "node.journal.database": _wrap_database})
     # hundreds of rounds on a busy machine: who comes first there is not what they are about
     os.nice = lambda _: 0

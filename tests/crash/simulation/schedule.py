@@ -11,21 +11,22 @@ from typing import Any
 from unittest import mock
 
 from inference.errors import EngineError, HilumError
-from node.blobs.errors import BlobsFailed
+from node.blobs.port import BlobsFailed
 from node.domain.job import Job
+from node.domain.stage import Stage
 from node.domain.state import ArrivalState, DeliveryState, JobState
-from node.flow.backwards import Backwards
+from node.flow.clock_step import ClockStep
 from node.flow.deliver import Deliver
 from node.flow.index import Index
 from node.flow.infer import Inferred
-from node.flow.port import Stage
 from node.flow.route import RouteStage
 from node.flow.runner import Runner
-from node.flow.settle import Settle
+from node.flow.settle import SettleStage
+from node.journal.database import JournalPart
 from node.journal.errors import JournalBusy
-from node.journal.sql import SqlJournal
-from node.results.statement.statement import encode_statement
-from node.results.withdrawal.withdrawal import encode_withdrawal
+from node.journal.journal import Journal
+from node.results.statement.make import encode_statement
+from node.results.withdrawal.make import encode_withdrawal
 from tests.crash.simulation.truths import Wrong, check
 from tests.crash.simulation.turns import Process, Watched
 from tests.crash.simulation.world import APPLICATION, QUIET, SINKS, Archive, World, analyst, encode, whole
@@ -33,10 +34,6 @@ from tests.crash.simulation.world import APPLICATION, QUIET, SINKS, Archive, Wor
 _PEACE_AFTER = (50, 400)
 """So many turns of trouble; then everything works, and everything must end."""
 _MOST_TURNS = 6000
-_UNTOUCHED = frozenset({"now", "at", "ahead_s", "leader", "close", "open", "name"})
-_CALLS = frozenset(
-    name for name in dir(SqlJournal) if not name.startswith("_") and callable(getattr(SqlJournal, name)) and name not in _UNTOUCHED
-)
 _BLOB_CALLS = frozenset({"put", "has", "delete"})
 _INBOX_CALLS = frozenset({"waiting", "settle", "set_aside", "drop", "take_back"})
 _WAITING = (JobState.QUEUED, JobState.INFERRED, JobState.ENCODED)
@@ -47,10 +44,18 @@ _ASKED = {"flow": 0.3, "work": 0.05, "sender": 0.3, "operator": 0.03}
 _HELD_UP = (JobState.PARKED, JobState.FAILED)
 
 
-class _Journal(Watched):
+class _Journal:
     """The journal as one process sees it, with the schedule's clock."""
 
-    world: World
+    def __init__(self, world: World, process: Process, fault: Callable[[str, bool], None]) -> None:
+        self.world = world
+        for subject, part in vars(world.journal).items():
+            if isinstance(part, JournalPart):
+                calls = frozenset(name for name in dir(part) if not name.startswith("_"))
+                setattr(self, subject, Watched(part, calls, process, fault, of=f"{subject}."))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.world.journal, name)
 
     def now(self) -> datetime:
         return self.world.clock()
@@ -79,10 +84,17 @@ class _Inline:
 
 @dataclass(slots=True)
 class Schedule:
-    """Plays one seed in `folder`; `play` raises Wrong."""
+    """Plays one seed in `folder`; `play` raises Wrong.
+
+    `journal_url` and `begins` are for the world; `after_turn` is called with it after each turn, and `at_end` once, when all is over.
+    """
 
     seed: int
     folder: Path
+    journal_url: str = ""
+    begins: datetime | None = None
+    after_turn: Callable[[World], None] | None = None
+    at_end: Callable[[World], None] | None = None
     turns: int = 0
     kills: int = 0
     told: list[str] = field(default_factory=list)
@@ -92,17 +104,20 @@ class Schedule:
     _born: int = 0
     _sending: int = 0
 
-    def play(self, empty: Path) -> None:
-        """Play it; `empty` is a journal at the present schema."""
+    def play(self, empty: Path | None = None) -> None:
+        """Play it; `empty` is a journal at the present schema, to be copied."""
         self.folder.mkdir(parents=True)
-        shutil.copy(empty, self.folder / "hilum.db")
+        if empty is not None:
+            shutil.copy(empty, self.folder / "hilum.db")
         self._draw = random.Random(self.seed)
-        self._world = World(self.folder, self._draw)
+        self._world = World(self.folder, self._draw, self.journal_url, self.begins)
         try:
             with mock.patch("node.flow.deliver.ThreadPoolExecutor", _Inline), mock.patch("node.flow.settle.ThreadPoolExecutor", _Inline):
                 self._run()
                 self._end()
                 check(self._world)
+            if self.at_end is not None:
+                self.at_end(self._world)
         except HilumError as error:
             raise Wrong(f"{type(error).__name__}: {error}") from error
         finally:
@@ -119,8 +134,7 @@ class Schedule:
 
     def _ports(self, process: Process) -> tuple[Any, Any, Any]:
         world = self._world
-        journal = _Journal(world.journal, _CALLS, process, self._journal_fault)
-        journal.world = world
+        journal = _Journal(world, process, self._journal_fault)
         blobs = Watched(world.blobs(), _BLOB_CALLS, process, self._disk_fault)
         inbox = Watched(world.inbox(), _INBOX_CALLS, process, self._disk_fault)
         return journal, blobs, inbox
@@ -142,9 +156,9 @@ class Schedule:
             return next((journal.at(entry.stat().st_mtime) for entry in inbox.waiting(1)), None)
 
         stages: list[Stage] = [
-            Backwards(journal, world.config, world.clock, seconds=lambda: world.clock.steady_s),
+            ClockStep(journal, world.config, world.clock, seconds=lambda: world.clock.steady_s),
             Index(journal, inbox, blobs, world.config, world.clock),
-            Settle(journal, world.config, world.clock, _nobody, horizon=horizon),
+            SettleStage(journal, world.config, world.clock, _nobody, horizon=horizon),
             RouteStage(journal, world.config, world.clock, lambda _: "default", lambda _: APPLICATION),
             Deliver(journal, blobs, sinks, world.config, world.clock, process.name),
         ]
@@ -165,7 +179,7 @@ class Schedule:
 
         def encoded(encoding: Any) -> Any:
             process.pause("encoding")
-            (study,) = {job.study_instance_uid for job in world.journal.jobs() if job.input_digest == encoding.input_digest}
+            (study,) = {job.study_instance_uid for job in world.journal.jobs.find() if job.input_digest == encoding.input_digest}
             return encode(study, encoding)
 
         runner = Runner(
@@ -214,18 +228,18 @@ class Schedule:
             if self._world.draw.random() < 0.1:
                 self._mend()
             if self._world.trouble.on and self._world.draw.random() < 0.03:
-                for job in journal.jobs(states=(JobState.DONE,)):
+                for job in journal.jobs.find(states=(JobState.DONE,)):
                     self._tell(f"resend {job.id}")
-                    journal.resend(job.id, None, self._world.clock())
+                    journal.deliveries.resend(job.id, None, self._world.clock())
 
     def _mend(self) -> None:
         journal, now = self._world.journal, self._world.clock()
-        for job in journal.jobs(states=_HELD_UP):
+        for job in journal.jobs.find(states=_HELD_UP):
             self._tell(f"retry {job.id}")
-            journal.revive_job(job.id, now)
-        for delivery in journal.deliveries(states=(DeliveryState.PARKED,)):
+            journal.jobs.revive(job.id, now)
+        for delivery in journal.deliveries.find(states=(DeliveryState.PARKED,)):
             self._tell(f"resend {delivery.job} to {delivery.sink}")
-            journal.resend(delivery.job, delivery.sink, now)
+            journal.deliveries.resend(delivery.job, delivery.sink, now)
 
     # ---- the schedule
     def _run(self) -> None:
@@ -244,10 +258,12 @@ class Schedule:
             process.go_on()
             if process.error is not None:
                 raise Wrong(f"{process.name} ended at {process.at}: {process.error!r}") from process.error
+            if self.after_turn is not None:
+                self.after_turn(world)
             if not world.trouble.on and self._all_rest() and self._is_over():
                 return
         standing = {process.name: process.at for process in self._processes.values() if not process.dead}
-        raise Wrong(f"something is stuck: {world.journal.jobs()} {world.journal.arrivals()} {standing}")
+        raise Wrong(f"something is stuck: {world.journal.jobs.find()} {world.journal.arrivals.find()} {standing}")
 
     def _next(self) -> Process:
         """Whose turn it is; who has nothing to do is seldom asked, and the clock goes on faster while nobody has."""
@@ -274,7 +290,7 @@ class Schedule:
             self._tell(f"kill {victim.name} at {victim.at}")
             victim.kill()
             if self._draw.random() < 0.8:
-                self._world.journal.release(victim.name, self._world.clock())
+                self._world.journal.processes.release(victim.name, self._world.clock())
             self._start(victim.kind)
 
     def _end(self) -> None:
@@ -288,9 +304,10 @@ class Schedule:
         journal = self._world.journal
         under_way = (
             self._sending
-            or journal.arrivals(states=_UNSETTLED)
-            or journal.jobs(states=(*_WAITING, *_HELD_UP))
-            or journal.deliveries(states=(DeliveryState.WAITING, DeliveryState.DELIVERED, DeliveryState.PARKED))
+            or journal.arrivals.find(states=_UNSETTLED)
+            or journal.jobs.find(states=(*_WAITING, *_HELD_UP))
+            or journal.deliveries.find(states=(DeliveryState.WAITING, DeliveryState.PARKED))
+            or journal.deliveries.find(awaiting=True)
             or self._world.inbox().waiting(1)
         )
         return not under_way
@@ -313,5 +330,5 @@ def _nobody(_: object) -> Any:
 def empty_journal(folder: Path) -> Path:
     """A journal at the present schema, to be copied."""
     path = folder / "empty.db"
-    SqlJournal.open(f"sqlite:{path}").close()
+    Journal.open(f"sqlite:{path}").close()
     return path

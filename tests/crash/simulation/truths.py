@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from node.domain.state import JobState
-from node.flow.orphans import Orphans
+from node.upkeep.orphans import Orphans
 from tests.crash.simulation.world import KINDS, SINKS, World
 
 
@@ -32,7 +32,7 @@ def check(world: World) -> None:
 def _nothing_is_lost(world: World) -> None:
     journal, blobs = world.journal, world.blobs()
     for uid, digest in world.memory.acknowledged.items():
-        rows = journal.instances_of(uid)
+        rows = journal.instances.by_uid(uid)
         if not any(row.digest == digest and digest_of(blobs.path(row.blob)) == digest for row in rows):
             raise Wrong(f"{uid} was acknowledged and is lost: {rows}")
 
@@ -43,15 +43,15 @@ def _nothing_is_orphaned(world: World) -> None:
     orphans = Orphans(world.journal, inbox, blobs, lambda: world.clock() + timedelta(days=400))
     while orphans.step():
         pass
-    buried = world.journal.purged_blobs()
+    buried = world.journal.retention.purged_blobs()
     for blob in buried.values():
         blobs.delete(blob)
-    world.journal.swept(buried)
+    world.journal.retention.swept(buried)
     if inbox.waiting(1):
         raise Wrong("an instance had no row and was taken back")
     root = world.config.store.blobs
     names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-    kept = world.journal.kept_blobs(names)
+    kept = world.journal.retention.kept_blobs(names)
     left = [name for name in names if not kept.get(name) and not name.startswith("marks/") and not name.endswith(".life")]
     if left:
         raise Wrong(f"orphans: {left}")
@@ -67,9 +67,9 @@ def _one_set(world: World, study: str, sink: str) -> None:
             raise Wrong(f"{sink} got different bytes under {uid}: {copies}")
         _, kind, inputs, _, _ = copies[0][1].decode().split("|")
         by_inputs[inputs][kind].add(uid)
-    live = [job for job in journal.jobs(study=study) if job.state is JobState.DONE]
+    live = [job for job in journal.jobs.find(study=study) if job.state is JobState.DONE]
     if len(live) != 1:
-        raise Wrong(f"{study} has {len(live)} live jobs: {journal.jobs(study=study)}")
+        raise Wrong(f"{study} has {len(live)} live jobs: {journal.jobs.find(study=study)}")
     for inputs, kinds in by_inputs.items():
         if any(len(uids) != 1 for uids in kinds.values()):
             raise Wrong(f"{sink} has results of {study} twice: {dict(kinds)}")
@@ -77,10 +77,10 @@ def _one_set(world: World, study: str, sink: str) -> None:
             raise Wrong(f"{sink} has not all results of {study}: {dict(kinds)}")
     if live[0].input_digest not in by_inputs:
         raise Wrong(f"{sink} has no results of {study}")
-    if len(live[0].input_digest) and len(by_inputs) > len(journal.arrivals(study=study)):
-        raise Wrong(f"{sink} has {len(by_inputs)} sets of {study}, which came in {len(journal.arrivals(study=study))} revisions")
+    if len(live[0].input_digest) and len(by_inputs) > len(journal.arrivals.find(study=study)):
+        raise Wrong(f"{sink} has {len(by_inputs)} sets of {study}, which came in {len(journal.arrivals.find(study=study))} revisions")
     wanted = {uid for uid in world.memory.acknowledged if uid.split(".")[3] == study.rsplit(".", 1)[1]}
-    held = {row.sop_instance_uid for row in journal.job_instances(live[0].id)}
+    held = {row.sop_instance_uid for row in journal.instances.of_job(live[0].id)}
     if wanted != held:
         raise Wrong(f"the results of {study} are of {len(held)} of its {len(wanted)} instances")
 

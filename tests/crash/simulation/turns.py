@@ -76,9 +76,12 @@ class Watched:
     ----------
     fault
         Given the name of a call and whether it was made; may raise what the port may raise.
+    of
+        What the name of a call begins with.
     """
 
-    def __init__(self, port: Any, calls: frozenset[str], process: Process, fault: Callable[[str, bool], None]) -> None:
+    def __init__(self, port: Any, calls: frozenset[str], process: Process, fault: Callable[[str, bool], None], *, of: str = "") -> None:
+        self._of = of
         self._port = port
         self._calls = calls
         self._process = process
@@ -90,11 +93,11 @@ class Watched:
             return found
 
         def call(*arguments: Any, **named: Any) -> Any:
-            self._process.pause(f"before {name}")
-            self._fault(name, False)
+            self._process.pause(f"before {self._of}{name}")
+            self._fault(f"{self._of}{name}", False)
             answer = found(*arguments, **named)
-            self._process.pause(f"after {name}")
-            self._fault(name, True)
+            self._process.pause(f"after {self._of}{name}")
+            self._fault(f"{self._of}{name}", True)
             return answer
 
         return call

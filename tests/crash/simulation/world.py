@@ -17,19 +17,24 @@ from inference import codes
 from inference.applications.port import Accepts, Application, Infer, MeasurementOutput
 from inference.findings import Findings, Measurement
 from node.blobs.folder import FolderBlobs
-from node.blobs.inbox import FolderInbox
-from node.dimse.port import Reception
+from node.dicom.uid import derive_uid
 from node.domain.context import Context
 from node.domain.errors import DeliveryError, RefusedError
+from node.domain.instance import Reception
 from node.domain.job import Job
 from node.domain.profile import Kind
 from node.domain.route import Route
-from node.domain.uid import derive_uid
 from node.flow.infer import Analysed, Inferred
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
 from node.results.port import Encoded, Encoding
-from node.settings.config import ApplicationSettings, Config, Node, Peer, Settle, Sink, SinkKind, Store
+from node.settings.applications import ApplicationSettings
+from node.settings.config import Config, SinkSettings
+from node.settings.node import Node
+from node.settings.peers import Peer, Settle
+from node.settings.store import Store
+from node.sinks.folder import Folder
 from node.sinks.port import Parcel, Receipt
+from node.spool.inbox import FolderInbox
 from tests.unit.flow.files import data_set, slice_of
 
 QUIET = timedelta(seconds=10)
@@ -39,10 +44,10 @@ _ENOUGH = 1 << 20
 
 
 class TurnedClock:
-    """Now is what the schedule says; it begins at the real time, because files bear that."""
+    """Now is what the schedule says; it begins at the real time, because files bear that, unless a time is given."""
 
-    def __init__(self) -> None:
-        self.now = datetime.now(UTC).replace(microsecond=0)
+    def __init__(self, begins: datetime | None = None) -> None:
+        self.now = begins or datetime.now(UTC).replace(microsecond=0)
         self.steady_s = 0.0
         """What no hand can set."""
 
@@ -183,31 +188,33 @@ def encode(study: str, encoding: Encoding) -> list[Encoded]:
 
 @dataclass(slots=True)
 class World:
-    """Everything of one schedule that outlives processes."""
+    """Everything of one schedule that outlives processes. The journal is the file `hilum.db` in `folder`, or where `journal_url` says."""
 
     folder: Path
     draw: random.Random
+    journal_url: str = ""
+    begins: datetime | None = None
     config: Config = field(init=False)
     clock: TurnedClock = field(init=False)
     memory: Memory = field(init=False)
     trouble: Trouble = field(init=False)
-    journal: SqlJournal = field(init=False)
+    journal: Journal = field(init=False)
     images: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.clock, self.memory, self.trouble = TurnedClock(), Memory(), Trouble(self.draw)
+        self.clock, self.memory, self.trouble = TurnedClock(self.begins), Memory(), Trouble(self.draw)
         self.config = Config(
             path=self.folder / "hilum.yaml",
             digest="0" * 64,
             node=Node(),
-            store=Store(journal=f"sqlite:{self.folder}/hilum.db", blobs=self.folder / "blobs"),
+            store=Store(journal=self.journal_url or f"sqlite:{self.folder}/hilum.db", blobs=self.folder / "blobs"),
             models=self.folder / "models",
             peers={"ct1": Peer(name="ct1", ae_title="CT1AE", host="127.0.0.1", port=104, settle=Settle(quiet=QUIET))},
-            sinks={name: Sink(name=name, kind=SinkKind.FOLDER, path=self.folder / name) for name in SINKS},
+            sinks={name: SinkSettings(name=name, destination=Folder(path=self.folder / name)) for name in SINKS},
             applications={"count": replace(ApplicationSettings(name="count"), attempts=30)},
             routes=(Route(name="all", run=("count",), send=SINKS),),
         )
-        self.journal = SqlJournal.open(self.config.store.journal)
+        self.journal = Journal.open(self.config.store.journal)
 
     def blobs(self) -> FolderBlobs:
         return FolderBlobs(self.config.store.blobs)

@@ -54,4 +54,4 @@ def _wrap_series(module: Any) -> None:
 
 
 if _FOLDER:
-    wrap({"node.observe.pulse": _wrap_pulse, "node.flow.series": _wrap_series})
+    wrap({"node.observe.pulse": _wrap_pulse, "node.routing.series": _wrap_series})

@@ -14,7 +14,7 @@ from inference import codes
 from inference.applications.accept import check
 from inference.applications.bright_lesion.application import MAP, MOST, analyse
 from inference.applications.bright_lesion.contrast import EDGE_MM, contrast
-from inference.applications.bright_lesion.errors import NoBrain, NotFlair
+from inference.applications.bright_lesion.errors import NoBrainOnFlair, NotFlair
 from inference.applications.bright_lesion.lesions import LEAST_MM3
 from inference.applications.catalog import load
 from inference.applications.declared import check_outputs
@@ -206,14 +206,14 @@ def test_a_real_glioma_against_five_other_programs(real: Callable[[str], list[Pa
 @pytest.mark.parametrize("image", [np.zeros(SHAPE), np.full(SHAPE, 77), np.indices(SHAPE)[2] % 2 * 300], ids=["air", "even", "stripes"])
 def test_images_without_a_brain_are_refused(image: NDArray[Any]) -> None:
     """Nothing to look in is no "absent"."""
-    with pytest.raises(NoBrain):
+    with pytest.raises(NoBrainOnFlair):
         analyse(volume(image.astype(np.int16)), INFER)
 
 
 def test_a_part_of_a_brain_is_refused() -> None:
     """A crop of which most brain is missing: what was not imaged cannot be called free of lesions."""
     made = head()
-    with pytest.raises(NoBrain, match="plausible"):
+    with pytest.raises(NoBrainOnFlair, match="plausible"):
         analyse(replace(made, voxels=made.voxels[:16], sources=made.sources[:16]), INFER)
 
 

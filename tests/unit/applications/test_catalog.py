@@ -98,6 +98,7 @@ def test_an_unknown_name_suggests_the_nearest(tmp_path: Path) -> None:
         (('modality=("CT",)', 'modality="CT"'), "not a tuple of modalities"),
         (("outputs=(MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),)", "outputs=()"), "outputs is empty"),
         (("title=TITLE", 'title="a\\\\b"'), "without a backslash"),
+        (("title=TITLE", "title=7"), "TypeError"),
     ],
 )
 def test_a_broken_application_says_what_is_wrong(tmp_path: Path, change: tuple[str, str], said: str) -> None:

@@ -19,7 +19,7 @@ from inference.applications.ct_lung.anatomy import Side, body_mask, sides
 from inference.applications.ct_lung.network import to_onnx
 from inference.applications.ct_lung.segmentation import segment
 from inference.applications.declared import check_outputs
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import WrongWeights
 from inference.engines.golden import check_golden
 from inference.engines.importing import import_models

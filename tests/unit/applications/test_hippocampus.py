@@ -16,7 +16,7 @@ from inference.applications import catalog
 from inference.applications.hippocampus import APPLICATION
 from inference.applications.hippocampus.application import SIDELESS
 from inference.applications.serving import as_served
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.golden import check_golden
 from inference.engines.importing import import_models
 from inference.engines.port import Call, ModelRef, Tensors

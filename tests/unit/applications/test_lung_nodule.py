@@ -19,10 +19,10 @@ from inference.findings import Box, Findings
 from inference.imaging.assemble import assemble
 from inference.imaging.write_series import write_series
 from node.domain.shortage import Lack, Shortage
-from node.flow.incomplete import as_incomplete
+from node.flow.infer import as_incomplete
 from node.results.page import picture
 from node.results.page.lettering import wrapped
-from node.results.page.numerals import number as written
+from node.results.page.naming import number as written
 from tests.lab.chest import BALLS, SHAPE, Ball, ByHeart, affine, chest, voxels
 from tests.results import made
 from tests.results.reports import comments, groups, number, read, reports, value

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from inference.applications.lung_nodule.candidates import FAINT, Candidate, candidates_in
-from inference.applications.lung_nodule.density import Density
-from inference.applications.lung_nodule.preparing import Prepared
+from inference.applications.lung_nodule.follow_up import Density
+from inference.applications.lung_nodule.preparing import PreparedLungs
 from inference.imaging.resample import Grid, Shape
 from inference.imaging.volume import SliceSource, Volume
 
@@ -26,7 +26,7 @@ def found(
     other = np.zeros(SHAPE) if glass is None else glass
     probabilities = np.stack([1 - solid - other, other, solid]).astype(np.float32)
     everywhere = np.ones(SHAPE, dtype=np.bool_) if search is None else search
-    prepared = Prepared(image=np.zeros(SHAPE, dtype=np.float32), search=everywhere, grid=Grid(shape=SHAPE, affine=AFFINE))
+    prepared = PreparedLungs(image=np.zeros(SHAPE, dtype=np.float32), search=everywhere, grid=Grid(shape=SHAPE, affine=AFFINE))
     source = Grid(shape=SHAPE, affine=AFFINE).resized((round(SHAPE[0] / step_mm), *SHAPE[1:]))
     volume = Volume(
         voxels=np.zeros(source.shape, dtype=np.int16),

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from inference.applications.lung_nodule.density import Density
-from inference.applications.lung_nodule.follow_up import SCHEME, TABLE, FollowUp, average_mm, follow_up, not_for, solid_part_mm
+from inference.applications.lung_nodule.follow_up import SCHEME, TABLE, Density, FollowUp, average_mm, follow_up, not_for, solid_part_mm
 from inference.applications.manifest import is_label
 
 

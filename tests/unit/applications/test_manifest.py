@@ -20,7 +20,7 @@ from inference.applications.port import (
     SegmentOutput,
     Takes,
 )
-from inference.imaging.judge.expects import Expects, Plausible, Span
+from inference.imaging.judge.expects import Expects, Plausible, VolumeRange
 from inference.said import say
 from tests.unit.applications.test_declared import LESION, SMOOTHING, application
 
@@ -46,6 +46,14 @@ def test_a_triage_only_application_cannot_declare_where(output: Output, what: st
     assert check_manifest(TRIAGE, "mr-test", "here") is TRIAGE
     with pytest.raises(BrokenApplication, match=f"cleared for triage only and declares {what}"):
         check_manifest(replace(TRIAGE, outputs=(*TRIAGE.outputs, output)), "mr-test", "here")
+
+
+@pytest.mark.parametrize("series", [100, -1, 7.5, True, "7"])
+def test_a_number_in_series_numbers_is_a_whole_one_of_two_digits(series: object) -> None:
+    """Series Numbers are reckoned with it; application.json, where it may stand too, has numbers and texts of any kind."""
+    assert check_manifest(replace(TRIAGE, series=99), "mr-test", "here").series == 99
+    with pytest.raises(BrokenApplication, match="not a whole number from 1 to 99"):
+        check_manifest(replace(TRIAGE, series=series), "mr-test", "here")  # type: ignore[arg-type]
 
 
 EXPLAINED = replace(
@@ -107,7 +115,7 @@ def test_one_that_takes_a_pair_may_say_everything() -> None:
 
 def test_what_the_judge_is_to_go_by_is_checked() -> None:
     """Segments that there may be, every age, what is usual within what is possible, a source: a mistake refuses when it is loaded."""
-    spans = (Span(from_years=None, possible=(1, 9), usual=(2, 8)), Span(from_years=0, possible=(1, 9), usual=(2, 8)))
+    spans = (VolumeRange(from_years=None, possible=(1, 9), usual=(2, 8)), VolumeRange(from_years=0, possible=(1, 9), usual=(2, 8)))
     right = Plausible(structure=say("a brain"), segments=("brain",), spans=spans, source="a book")
     sound = replace(
         application(),

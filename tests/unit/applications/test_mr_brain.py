@@ -13,9 +13,9 @@ from inference.applications.accept import check
 from inference.applications.declared import check_outputs
 from inference.applications.errors import NotAccepted
 from inference.applications.mr_brain import APPLICATION
-from inference.applications.mr_brain.errors import NoBrain
+from inference.applications.mr_brain.errors import NoBrainOnT1
 from inference.applications.mr_brain.extraction import bounding_box, extract
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.importing import import_models
 from inference.engines.port import ModelRef, Tensors
 from inference.engines.registry import fetch_member
@@ -85,14 +85,14 @@ def test_the_volume_is_voxels_times_their_size() -> None:
 def test_images_without_a_brain_are_a_person_s_decision() -> None:
     """All voxels equal, and a network that marks nothing: parked with a reason, no volume of 0 is reported."""
     even = turned_volume(np.full((40, 40, 40), 7, dtype=np.int16), 4.0, (0, 1, 2), (False,) * 3, "MR")
-    with pytest.raises(NoBrain, match="same value"):
+    with pytest.raises(NoBrainOnT1, match="same value"):
         extract(even, bright)
 
     @OneByOne
     def nothing(model: ModelRef, tensors: Tensors) -> dict[str, NDArray[Any]]:
         return {"OUTPUT__0": np.zeros((1, 2, *tensors["INPUT__0"].shape[2:]), dtype=np.float32)}
 
-    with pytest.raises(NoBrain, match="deepbet_bbox") as none:
+    with pytest.raises(NoBrainOnT1, match="deepbet_bbox") as none:
         extract(turned_volume(phantom()[0], 4.0, (0, 1, 2), (False,) * 3, "MR"), nothing)
     assert not none.value.retry
 
@@ -104,7 +104,7 @@ def test_the_bounding_box_by_hand() -> None:
     assert bounding_box(mask, (256, 128, 64)) == ((51, 36, 0), (205, 84, 64))
     mask[:] = False
     mask[0, 0, 0] = True
-    with pytest.raises(NoBrain, match="too little"):
+    with pytest.raises(NoBrainOnT1, match="too little"):
         bounding_box(mask, (128, 128, 128))
 
 

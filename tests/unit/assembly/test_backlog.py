@@ -10,10 +10,12 @@ import pytest
 from node.assembly import backlog
 from node.assembly.backlog import LATE_S, Backlog
 from node.assembly.telemetry import Telemetry
-from node.blobs.inbox import FolderInbox
-from node.dimse.port import Reception
+from node.domain.instance import Reception
 from node.domain.notice import Item
-from node.settings.config import Config, Node, Store
+from node.settings.config import Config
+from node.settings.node import Node
+from node.settings.store import Store
+from node.spool.inbox import FolderInbox
 from tests.lab.spool import keep_whole
 
 

@@ -15,14 +15,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from node.assembly import editing
-from node.assembly.editing import EditedRoutes
-from node.assembly.editing_errors import CannotWrite, ChangedMeanwhile, MayNotLast, TooManyTrials, TrialEnded
+from node.assembly.configuration import load
+from node.assembly.editing import CannotWrite, ChangedMeanwhile, EditedRoutes, MayNotLast
 from node.assembly.in_force import InForce, serving
 from node.assembly.reload import NeedsRestart, Reloading
-from node.assembly.trials import Trials
-from node.console.editing import Progress, RoutesRefused
+from node.assembly.trials import TooManyTrials, TrialEnded, Trials
+from node.console.editing import EditedRoutesRefused, Progress
 from node.settings.config import Config
-from node.settings.load import load
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import CONFIG, HEAD, Hospital, empty, hospital, place
 
@@ -83,7 +82,7 @@ def test_the_file_is_replaced_and_the_one_before_kept(edited: EditedRoutes, conf
 
 
 def test_the_node_takes_up_what_was_saved_or_says_why_not(config: Config, trials: Trials) -> None:
-    """The family answers with both revisions, and tells who asked; the page knows by which routes it goes."""
+    """The supervisor answers with both revisions, and tells who asked; the page knows by which routes it goes."""
     in_force = InForce(config)
     edited = EditedRoutes(config, in_force.path, trials)
     reloading = Reloading(config, in_force, lambda fresh: None)
@@ -106,7 +105,7 @@ def test_the_node_takes_up_what_was_saved_or_says_why_not(config: Config, trials
 
 @pytest.mark.parametrize("text", [ROUTES.replace("ct-lung", "ct-lungs"), "routes: []\nsinks: {}", ""])
 def test_what_is_no_good_is_not_written(edited: EditedRoutes, config: Config, text: str) -> None:
-    with pytest.raises(RoutesRefused):
+    with pytest.raises(EditedRoutesRefused):
         edited.saved(text, digest(config.path), "ada")
     assert config.path.read_text() == CONFIG
 
@@ -191,8 +190,8 @@ def _hanging(python: str, folder: Path) -> str:
     """A line of the shell that stands in for a process which is busy for ever: arithmetic does not let go of the interpreter."""
     busy = folder / "busy.py"
     busy.write_text(
-        "import sys\nfrom node.assembly import trying\ntrying.load = lambda *_, **__: sum(range(10**15))\n"
-        "sys.argv[1:] = sys.argv[3:]\nsys.exit(trying.main())\n"
+        "import sys\nfrom node.assembly import trial_process\ntrying.load = lambda *_, **__: sum(range(10**15))\n"
+        "sys.argv[1:] = sys.argv[3:]\nsys.exit(trial_process.main())\n"
     )
     return f'exec {python} {busy} "$@"'
 
@@ -279,6 +278,7 @@ def test_a_process_that_does_not_listen_holds_nobody_up(trials: Trials, child: C
     assert ended(trials, begun.number).state == "stopped"
 
 
+@pytest.mark.slow
 def test_a_journal_that_is_away_is_told_in_its_own_words(hospital: Hospital, trials: Trials) -> None:
     """And so is a text that the loader of the other process refuses."""
     away = CONFIG + 'store: {journal: "sqlite:."}\n'

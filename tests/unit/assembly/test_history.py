@@ -3,9 +3,12 @@
 from datetime import timedelta
 from pathlib import Path
 
-from node.assembly.history import telling_history
-from node.journal.sql import SqlJournal
-from node.settings.config import Audit, Config, Node, Store
+from node.assembly.flow import telling_history
+from node.journal.journal import Journal
+from node.settings.audit import Audit
+from node.settings.config import Config
+from node.settings.node import Node
+from node.settings.store import Store
 from tests.lab import audit, empty_journal
 from tests.lab.program import wait_until
 from tests.unit.assembly.test_stages import Candidate
@@ -28,7 +31,7 @@ def test_what_came_before_this_process_led_is_told(tmp_path: Path) -> None:
         routes=(),
         audit=Audit(folder=tmp_path / "audit"),
     )
-    journal = SqlJournal.open(empty_journal.make(config.store.journal))
+    journal = Journal.open(empty_journal.make(config.store.journal))
     leader = Candidate()
     story = Story(journal, now=journal.now() - timedelta(minutes=1))
     with telling_history(config, journal, leader):

@@ -9,31 +9,42 @@ import pytest
 from structlog.testing import capture_logs
 
 from node.assembly.horizon import Everywhere, Telling, journaled_until
-from node.blobs.inbox import FolderInbox
-from node.blobs.owed import FolderOwed
 from node.domain.errors import JournalError
 from node.domain.shortage import RefusedInstance
-from node.journal.sql import SqlJournal
+from node.journal.database import Database
+from node.journal.journal import Journal
+from node.journal.processes import Processes
+from node.spool.inbox import FolderInbox
+from node.spool.shortfalls import FolderShortfalls
 from tests.contract.test_blobs import keep
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
-class Clocked(SqlJournal):
-    """A journal whose time the test tells; it may be away."""
+class AwayProcesses(Processes):
+    """Signs of life in a journal that may be away."""
 
-    time = START
     away = False
-
-    def now(self) -> datetime:
-        """What the test says."""
-        return self.time
 
     def beats(self) -> dict[str, tuple[datetime, str]]:
         """As they are, unless it is away."""
         if self.away:
             raise JournalError("away")
         return super().beats()
+
+
+class Clocked(Journal):
+    """A journal whose time the test tells; it may be away."""
+
+    time = START
+
+    def __init__(self, database: Database, url: str) -> None:
+        super().__init__(database, url)
+        self.processes: AwayProcesses = AwayProcesses(database)
+
+    def now(self) -> datetime:
+        """What the test says."""
+        return self.time
 
 
 @pytest.fixture
@@ -88,21 +99,21 @@ def test_the_oldest_entry_of_any_spool_bounds(journal: Clocked, inbox: FolderInb
 def test_a_refusal_that_is_not_journaled_bounds(journal: Clocked, tmp_path: Path) -> None:
     """Nothing settles as whole while the word that an instance is missing lies in the spool, unless the disk does not give it."""
     spool = tmp_path / "here"
-    here, owed = FolderInbox(spool, min_free_bytes=0), FolderOwed(spool)
+    here, shortfalls = FolderInbox(spool, min_free_bytes=0), FolderShortfalls(spool)
     assert journaled_until(journal, here, spool) is None
-    owed.refused(
+    shortfalls.refused(
         RefusedInstance(
             sop_instance_uid="1.2.3", series_instance_uid="1.2", study_instance_uid="1", peer="scanner", status=0xA700, at=datetime.now(UTC)
         )
     )
-    (entry,) = owed.waiting(10)
+    (entry,) = shortfalls.waiting(10)
     until = journaled_until(journal, here, spool)
     assert until is not None
     assert until < journal.at(entry.stat().st_mtime)
     os.utime(entry, (entry.stat().st_mtime - 61,) * 2)
     assert journaled_until(journal, here, spool) is None
     os.utime(entry)
-    owed.drop(entry)
+    shortfalls.drop(entry)
     assert journaled_until(journal, here, spool) is None
 
 
@@ -134,11 +145,11 @@ def test_a_minute_begins_anew_when_the_database_returns(journal: Clocked, inbox:
     Telling(journal, inbox, tmp_path / "other", "other").step()
     everywhere = Everywhere(journal, lambda: None, "here")
     assert everywhere() == START
-    journal.away = True
+    journal.processes.away = True
     journal.time += timedelta(minutes=10)
     with pytest.raises(JournalError):
         everywhere()
-    journal.away = False
+    journal.processes.away = False
     journal.time += timedelta(seconds=1)
     assert everywhere() == START
     journal.time += timedelta(seconds=61)

@@ -1,4 +1,4 @@
-"""Who holds leases on a host, which families may run beside each other, and what `--stages` takes."""
+"""Who holds leases on a host, which supervisors may run beside each other, and what `--stages` takes."""
 
 import os
 import subprocess
@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from node.assembly.family import Family
 from node.assembly.hosts import dead_owners, forget, host_of, owner_of, run_folder, stay_alive
-from node.assembly.roles import ALL, AlreadyRunning, Role, UnknownStage, lock, node_runs, roles_of
-from node.blobs.errors import BlobsFailed
-from node.settings.config import Config, Node, Store
+from node.assembly.roles import ALL, AlreadyRunning, NodeRole, UnknownStage, lock, node_runs, roles_of
+from node.assembly.supervisor import Supervisor
+from node.blobs.port import BlobsFailed
+from node.settings.config import Config
+from node.settings.node import Node
+from node.settings.store import Store
 
 _SERVER = "postgresql://nobody@192.0.2.1/none"
 
@@ -55,10 +57,10 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_a_journal_in_a_file_has_one_family_whatever_its_stages(tmp_path: Path) -> None:
     """Two would release each other's leases."""
     config = _config(tmp_path, journal=f"sqlite:{tmp_path}/hilum.db")
-    held = lock(config, frozenset({Role.RECEIVE}))
+    held = lock(config, frozenset({NodeRole.RECEIVE}))
     assert node_runs(config)
     with pytest.raises(AlreadyRunning):
-        lock(config, frozenset({Role.WORK}))
+        lock(config, frozenset({NodeRole.WORK}))
     for file in held:
         file.close()
     assert not node_runs(config)
@@ -76,8 +78,8 @@ def test_a_place_that_takes_no_lock_is_told_with_what_to_do(tmp_path: Path) -> N
 def test_on_a_server_families_of_other_stages_run_beside_each_other(tmp_path: Path) -> None:
     """One listener and one flow a spool; as many workers as one likes; another spool is another host's."""
     config = _config(tmp_path)
-    held = [lock(config, frozenset({role})) for role in (Role.RECEIVE, Role.FLOW, Role.WORK, Role.WORK)]
-    for roles in (frozenset({Role.RECEIVE}), ALL):
+    held = [lock(config, frozenset({role})) for role in (NodeRole.RECEIVE, NodeRole.FLOW, NodeRole.WORK, NodeRole.WORK)]
+    for roles in (frozenset({NodeRole.RECEIVE}), ALL):
         with pytest.raises(AlreadyRunning, match="spool"):
             lock(config, roles)
     held.append(lock(_config(tmp_path, spool="other"), ALL))
@@ -94,8 +96,8 @@ def test_on_a_server_families_of_other_stages_run_beside_each_other(tmp_path: Pa
 )
 def test_stages_become_processes(tmp_path: Path, stages: str, processes: list[str]) -> None:
     """A host that receives without a flow of its own empties its spool all the same: nobody else can."""
-    family = Family(_config(tmp_path), announce=lambda _: None, roles=roles_of(stages))
-    assert [member.stage for member in family._members] == processes
+    supervisor = Supervisor(_config(tmp_path), announce=lambda _: None, roles=roles_of(stages))
+    assert [member.stage for member in supervisor._members] == processes
 
 
 @pytest.mark.parametrize("stages", ["", "infer", "receive,", "receive,wrok", "all"])
@@ -107,7 +109,7 @@ def test_unknown_stages_are_refused_with_those_there_are(stages: str) -> None:
 
 
 def test_a_run_folder_is_the_hosts_own_where_blobs_are_shared(tmp_path: Path) -> None:
-    """Locks and bells lie beside the spool, never in what another host mounts too."""
+    """Locks and wake-up pipes lie beside the spool, never in what another host mounts too."""
     config = _config(tmp_path)
     stay_alive(config).close()
     assert (tmp_path / "spool.run" / "alive").is_dir()

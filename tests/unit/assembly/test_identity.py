@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from node.assembly import compose
-from node.assembly.identity import NOTHING, Meant, agree, recorded
-from node.assembly.identity_errors import BlobsLost, JournalLost, NotANewJournal, StoresMixed
-from node.blobs.signs import identities, sign
+from node.assembly.configuration import load
+from node.assembly.identity import NOTHING, BlobsLost, JournalLost, Meant, NotANewJournal, StoresMixed, agree, recorded
+from node.blobs.identity import identities, sign
 from node.domain.errors import JournalError
 from node.settings.config import Config
-from node.settings.load import load
 from tests.unit.journal.story import START, Story
 
 
@@ -57,7 +56,7 @@ class _Place:
         """As an earlier release left it: neither journal, blobs nor host know an identity."""
         shutil.rmtree(self.blobs / "store")
         (self.folder / "blobs.run" / "store").unlink()
-        with contextlib.closing(compose.open_journal(self.config)) as journal, journal._writing() as connection:
+        with contextlib.closing(compose.open_journal(self.config)) as journal, journal.database.writing() as connection:
             connection.exec_driver_sql("DELETE FROM store")
 
 
@@ -221,7 +220,7 @@ def test_a_first_start_that_was_cut_is_gone_on_with(tmp_path: Path, cut: str, mo
         with pytest.raises(_Killed):
             place.start()
     with contextlib.closing(compose.open_journal(place.config)) as journal:
-        known = journal.known_store()
+        known = journal.store.known()
     assert known is not None
     assert place.start() == known.identity
     assert place.start() == known.identity
@@ -231,7 +230,7 @@ def test_an_older_copy_of_the_same_journal_is_taken(place: _Place, tmp_path: Pat
     """A database that was put back as it was last night is of the same store (ADR-0008 says what becomes of the rest)."""
     shutil.copytree(place.journal, tmp_path / "night")
     with contextlib.closing(compose.open_journal(place.config)) as journal:
-        journal.note("instance", 0, "instance.seen", "today", START)
+        journal.events.note("instance", 0, "instance.seen", "today", START)
     _journal_deleted(place)
     shutil.copytree(tmp_path / "night", place.journal)
     place.start()

@@ -12,11 +12,13 @@ import pytest
 from node.assembly import compose
 from node.assembly.index import indexing
 from node.blobs.folder import FolderBlobs
-from node.blobs.inbox import FolderInbox
-from node.dimse.port import Reception
+from node.domain.instance import Reception
 from node.flow.index import Index
-from node.journal.sql import SqlJournal
-from node.settings.config import Config, Node, Store
+from node.journal.journal import Journal
+from node.settings.config import Config
+from node.settings.node import Node
+from node.settings.store import Store
+from node.spool.inbox import FolderInbox
 from tests.lab import empty_journal
 from tests.lab.program import wait_until
 from tests.lab.spool import keep_whole
@@ -24,7 +26,7 @@ from tests.unit.flow.files import data_set, slice_of
 
 
 @dataclass
-class Bell:
+class Woken:
     """Counts its rings."""
 
     rings: int = 0
@@ -47,10 +49,10 @@ def config(tmp_path: Path) -> Config:
 
 
 @contextlib.contextmanager
-def _beside(config: Config, bell: Bell, stop: threading.Event) -> Iterator[tuple[SqlJournal, FolderInbox]]:
-    with contextlib.closing(SqlJournal.open(empty_journal.make(config.store.journal))) as journal:
+def _beside(config: Config, woken: Woken, stop: threading.Event) -> Iterator[tuple[Journal, FolderInbox]]:
+    with contextlib.closing(Journal.open(empty_journal.make(config.store.journal))) as journal:
         inbox = FolderInbox(config.store.blobs, min_free_bytes=0)
-        with indexing(config, journal, inbox, FolderBlobs(config.store.blobs), bell, stop):
+        with indexing(config, journal, inbox, FolderBlobs(config.store.blobs), woken, stop):
             yield journal, inbox
 
 
@@ -67,15 +69,17 @@ def _receive(config: Config, inbox: FolderInbox) -> None:
         received_at=datetime.now(UTC),
     )
     keep_whole(inbox, reception, data_set(slice_of(1)))
-    compose.local_bell(config, "index").ring()
+    compose.local_wake_up(config, "index").ring()
 
 
 def test_what_comes_is_journaled_while_the_block_runs(config: Config) -> None:
     """And whoever settles and routes is woken for it."""
-    bell, stop = Bell(), threading.Event()
-    with _beside(config, bell, stop) as (journal, inbox):
+    woken, stop = Woken(), threading.Event()
+    with _beside(config, woken, stop) as (journal, inbox):
         _receive(config, inbox)
-        wait_until(lambda: journal.arrivals() and bell.rings, 30, "the study is visible, and the bell has rung", every_s=0.01)
+        wait_until(
+            lambda: journal.arrivals.find() and woken.rings, 30, "the study is visible, and the next process was woken", every_s=0.01
+        )
         assert not stop.is_set()
 
 
@@ -87,5 +91,5 @@ def test_a_defect_ends_the_process(config: Config, monkeypatch: pytest.MonkeyPat
         raise ZeroDivisionError
 
     monkeypatch.setattr(Index, "step", broken)
-    with pytest.raises(ZeroDivisionError), _beside(config, Bell(), stop):
+    with pytest.raises(ZeroDivisionError), _beside(config, Woken(), stop):
         assert stop.wait(30)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from node.assembly.in_force import Followed, InForce, serving
+from node.assembly.configuration import load
+from node.assembly.in_force import InForce, RoutesInForce, serving
 from node.assembly.reload import Reloaded, Reloading, other_blocks
 from node.settings.config import Config
-from node.settings.load import load
 
 TEXT = """\
 node: {ae_title: HILUM, listen: "127.0.0.1:0"}
@@ -51,17 +51,17 @@ class Judge:
 def test_edited_routes_come_into_force_whole_and_once(config: Config, in_force: InForce) -> None:
     """Who asked is answered with both digests; the processes adopt them at their next step, and not again at the one after."""
     judge, supervisor = Judge(), Judge()
-    reloading, followed = Reloading(config, in_force, supervisor.adopt), Followed(config, in_force.path, [judge])
+    reloading, followed = Reloading(config, in_force, supervisor.adopt), RoutesInForce(config, in_force.path, [judge])
     followed.step()
     assert judge.adopted == []
     config.path.write_text(OTHER)
     followed.step()
     assert judge.adopted == []  # an editor's file is nothing that was accepted
-    (family,) = serving(config)
-    token = family.ask("uid 17")
-    assert family.answered(token) is None
+    (node,) = serving(config)
+    token = node.ask("uid 17")
+    assert node.answered(token) is None
     reloading.turn()
-    said = Reloaded.of(family.answered(token) or "")
+    said = Reloaded.of(node.answered(token) or "")
     edited = load(config.path)
     assert (said.before, said.digest, said.routes, said.code) == (config.digest, edited.digest, 1, "")
     assert edited.digest != config.digest
@@ -91,7 +91,7 @@ def test_what_is_more_than_routes_or_wrong_is_refused_with_the_reason(
 ) -> None:
     """The routes that were in force still are, for everybody; the next good file is taken."""
     judge = Judge()
-    reloading, followed = Reloading(config, in_force, judge.adopt), Followed(config, in_force.path, [judge])
+    reloading, followed = Reloading(config, in_force, judge.adopt), RoutesInForce(config, in_force.path, [judge])
     config.path.write_text(text)
     reloading.tell()
     with capture_logs() as events:
@@ -107,7 +107,7 @@ def test_what_is_more_than_routes_or_wrong_is_refused_with_the_reason(
 def test_a_disk_that_does_not_take_the_routes_leaves_those_before(config: Config, in_force: InForce) -> None:
     """The supervisor goes on, and says what to look at; who reads there goes on too, and tells it once."""
     judge = Judge()
-    reloading, followed = Reloading(config, in_force, judge.adopt), Followed(config, in_force.path, [judge])
+    reloading, followed = Reloading(config, in_force, judge.adopt), RoutesInForce(config, in_force.path, [judge])
     config.path.write_text(OTHER)
     shutil.rmtree(in_force.path.parent)
     assert reloading.reload().code == "HLM-2101"
@@ -120,7 +120,7 @@ def test_a_disk_that_does_not_take_the_routes_leaves_those_before(config: Config
 
 
 def test_a_family_that_died_is_not_asked_and_leaves_nothing(config: Config) -> None:
-    """Its folder has no lock any more: the next family to start takes it away."""
+    """Its folder has no lock any more: the next supervisor to start takes it away."""
     first = InForce(config)
     abandoned = first.path.parent.rename(first.path.parent.with_name("family.1.abcdef"))
     shutil.copytree(abandoned, first.path.parent)  # as left by a kill: the same files, and nobody's lock

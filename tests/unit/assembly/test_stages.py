@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.imaging import remembered
 from node.assembly.stages import Alone, Forgotten, Led, Paced, Rounds
 from node.assembly.work import memory_of
-from node.journal.sql import SqlJournal
-from node.settings.config import Config, Node, Store
+from node.journal.journal import Journal
+from node.settings.config import Config
+from node.settings.node import Node
+from node.settings.store import Store
 from tests.lab import empty_journal
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -93,18 +94,17 @@ def test_a_round_is_followed_by_a_rest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_host_that_is_gone_for_a_day_is_forgotten(tmp_path: Path) -> None:
     """One that was heard of since is not."""
-    journal = SqlJournal.open(empty_journal.make(f"sqlite:{tmp_path}/hilum.db"))
-    journal.beat("work old-1a2b3c:7", "running", NOW - timedelta(hours=25))
-    journal.beat("spool old-1a2b3c/spool", "", NOW - timedelta(hours=25))
-    journal.beat("flow new-1a2b3c:7", "running", NOW - timedelta(hours=23))
+    journal = Journal.open(empty_journal.make(f"sqlite:{tmp_path}/hilum.db"))
+    journal.processes.beat("work old-1a2b3c:7", "running", NOW - timedelta(hours=25))
+    journal.processes.beat("spool old-1a2b3c/spool", "", NOW - timedelta(hours=25))
+    journal.processes.beat("flow new-1a2b3c:7", "running", NOW - timedelta(hours=23))
     assert Forgotten(journal, lambda: NOW).step() == 2
-    assert list(journal.beats()) == ["flow new-1a2b3c:7"]
+    assert list(journal.processes.beats()) == ["flow new-1a2b3c:7"]
     journal.close()
 
 
 def test_decoded_frames_go_where_there_is_no_room_for_them_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`decode_ahead: 0` after a time with it: nothing of a study stays; with it, what is old goes when the process starts."""
-    monkeypatch.setattr(remembered, "_memory", None)
     config = Config(
         path=tmp_path / "hilum.yaml",
         digest="",

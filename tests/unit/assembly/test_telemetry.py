@@ -7,20 +7,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
-from node.assembly import compose, facts
-from node.assembly.facts import Facts
-from node.assembly.telemetry import Telemetry, Watched
+from node.assembly import compose
+from node.assembly.telemetry import Facts, Telemetry, Watched
 from node.domain.census import Census
+from node.journal.journal import Journal
 from node.journal.port import Pausable
-from node.journal.sql import SqlJournal
 from node.observe import metrics
-from node.observe.cells import Cells
 from node.observe.instruments import count_in
-from node.settings.config import Config, Node, Store
+from node.observe.shared_memory import SharedCells
+from node.settings.config import Config
+from node.settings.node import Node
+from node.settings.store import Store
 from tests.lab import empty_journal
 
 
@@ -34,7 +35,19 @@ class _Slow:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
-    def census(self, now: datetime) -> Census:
+    @property
+    def census(self) -> Self:
+        return self
+
+    @property
+    def processes(self) -> Self:
+        return self
+
+    @property
+    def pauses(self) -> Self:
+        return self
+
+    def take(self, now: datetime) -> Census:
         self.asked += 1
         assert self.let_go.wait(30)
         return Census(jobs=(), arrivals=(), deliveries=(), jobs_held=3, deliveries_held=0, size_bytes=1)
@@ -42,14 +55,14 @@ class _Slow:
     def beats(self) -> dict[str, tuple[datetime, str]]:
         return {}
 
-    def paused(self) -> list[tuple[Pausable, str, datetime]]:
+    def find(self) -> list[tuple[Pausable, str, datetime]]:
         return []
 
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is asked for the first time is waited for, however busy the machine is."""
-    monkeypatch.setattr(facts, "_PATIENCE_S", 120.0)
+    monkeypatch.setattr("node.assembly.telemetry._PATIENCE_S", 120.0)
 
 
 @pytest.fixture
@@ -68,7 +81,7 @@ def watched() -> Iterator[list[Watched]]:
         one.began(100_000_000 + number, f"host:{number}")
         one.ready = True
     yield processes
-    count_in(Cells.alone())
+    count_in(SharedCells.alone())
 
 
 def _ready(telemetry: Telemetry) -> tuple[int, Any]:
@@ -80,14 +93,14 @@ def test_a_journal_that_hangs_is_asked_once_and_holds_up_a_scrape_for_a_moment(c
     """Every scrape comes back; one thread waits, not one each; when the journal answers, so do the figures."""
     slow = _Slow()
     monkeypatch.setattr(compose, "open_journal", lambda _: slow)
-    monkeypatch.setattr(facts, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr("node.assembly.telemetry._PATIENCE_S", 0.2)
     looked = Facts(config)
     began = time.monotonic()
     assert [looked.latest() for _ in range(5)] == [None] * 5
     assert time.monotonic() - began < 60
     assert slow.asked == 1
     slow.let_go.set()
-    monkeypatch.setattr(facts, "_PATIENCE_S", 30.0)
+    monkeypatch.setattr("node.assembly.telemetry._PATIENCE_S", 30.0)
     found = looked.latest()
     assert found is not None
     assert metrics.LEASES.of(3, subject="job") in found.samples
@@ -117,8 +130,8 @@ def test_a_journal_that_is_broken_and_mended(
     config: Config, watched: list[Watched], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Degraded, not unready: studies are taken in. The reason stands there with its code; once mended, it is gone."""
-    monkeypatch.setattr(facts, "_LEAST_S", 0.0)
-    monkeypatch.setattr(facts, "_SHARE", 0)
+    monkeypatch.setattr("node.assembly.telemetry._LEAST_S", 0.0)
+    monkeypatch.setattr("node.assembly.telemetry._SHARE", 0)
     (tmp_path / "hilum.db").write_bytes(b"no journal at all " * 1000)
     telemetry = Telemetry(config, watched)
     status, said = _ready(telemetry)
@@ -178,12 +191,12 @@ def test_an_engine_that_is_away_is_named(config: Config, watched: list[Watched])
 
 
 def test_signs_of_life_and_pauses_are_told(config: Config, watched: list[Watched]) -> None:
-    """Of this family's processes only, by their stage; what the operator paused stands there by name."""
-    journal = SqlJournal.open(empty_journal.make(config.store.journal))
+    """Of this node's processes only, by their stage; what the operator paused stands there by name."""
+    journal = Journal.open(empty_journal.make(config.store.journal))
     now = datetime.now(UTC)
-    journal.beat("work host:1", "running", now)
-    journal.beat("work elsewhere:1", "running", now)
-    journal.pause(Pausable.SINK, "archive", now)
+    journal.processes.beat("work host:1", "running", now)
+    journal.processes.beat("work elsewhere:1", "running", now)
+    journal.pauses.add(Pausable.SINK, "archive", now)
     journal.close()
     lines = Telemetry(config, watched)._metrics().body.decode().splitlines()
     assert [line.partition(" ")[0] for line in lines if line.startswith("hilum_process_beat_age_seconds{")] == [

@@ -14,18 +14,17 @@ from typing import Any
 
 import pytest
 
+from node.assembly.configuration import load
 from node.cli.main import main
 from node.domain.arrival import Completeness
-from node.domain.header import Header
-from node.domain.instance import Instance
-from node.domain.job import Job, Priority, ResultObject
+from node.domain.instance import Header, Instance
+from node.domain.job import Job, NewJob, Priority, ResultObject
 from node.domain.state import ArrivalState
-from node.flow.routing import decide
-from node.flow.series import contents
-from node.journal.port import Aside, NewInstance, NewJob
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
+from node.journal.port import Aside, NewInstance
+from node.routing.decisions import decide
+from node.routing.series import contents
 from node.settings.config import Config
-from node.settings.load import load
 from tests.lab import empty_journal
 
 CONFIG = """\
@@ -99,7 +98,7 @@ class Hospital:
     """The journal, and the shortest way to write a study's fate into it."""
 
     config: Config
-    journal: SqlJournal
+    journal: Journal
     now: datetime = MORNING
 
     def receive(self, study: str, peer: str, called: str, *series: tuple[int, Header]) -> int:
@@ -125,8 +124,8 @@ class Hospital:
                 )
                 due = self.now + timedelta(seconds=10)
                 news.append(NewInstance(instance=instance, opens=True, scope_series=False, due_at=due))
-        self.journal.record(news, self.now)
-        return self.journal.arrivals(study=study)[-1].id
+        self.journal.instances.record(news, self.now)
+        return self.journal.arrivals.find(study=study)[-1].id
 
     def route(
         self,
@@ -137,9 +136,9 @@ class Hospital:
     ) -> list[Job]:
         """The arrival settles and is routed by the node's own function; `waits` until when and for what a route waits besides."""
         self.now += timedelta(seconds=10)
-        self.journal.complete(arrival, Completeness.QUIET, self.now)
-        (one,) = [one for one in self.journal.arrivals() if one.id == arrival]
-        found = {content.series_instance_uid: content for content in contents(self.journal.arrival_instances(arrival))}
+        self.journal.arrivals.complete(arrival, Completeness.QUIET, self.now)
+        (one,) = [one for one in self.journal.arrivals.find() if one.id == arrival]
+        found = {content.series_instance_uid: content for content in contents(self.journal.instances.of_arrival(arrival))}
         views = [content.view for content in found.values()]
         decisions = decide(self.config.routes, views, peer=one.peer, calling="", called=one.called_ae, now=self.now)
         routes = {route.name: route for route in self.config.routes}
@@ -159,18 +158,18 @@ class Hospital:
             for made in decisions
             if made.chosen
         ]
-        numbers = self.journal.route(arrival, decisions, jobs, self.config.digest, self.now, waits=waits)
-        return [self.journal.job(number) for number in numbers]
+        numbers = self.journal.routing.route(arrival, decisions, jobs, self.config.digest, self.now, waits=waits)
+        return [self.journal.jobs.get(number) for number in numbers]
 
     def analyse(self, job: Job) -> None:
         """Findings and two objects of a job are journaled."""
         self.now += timedelta(seconds=4)
-        claimed = self.journal.claim_job("work", self.now, timedelta(minutes=5))
+        claimed = self.journal.jobs.claim("work", self.now, timedelta(minutes=5))
         assert claimed is not None
         assert claimed.id == job.id
         assert claimed.lease is not None
-        self.journal.inferred(job.id, claimed.lease, f"findings/{job.id}", "ab" * 32, self.now)
-        again = self.journal.claim_job("work", self.now, timedelta(minutes=5))
+        self.journal.jobs.inferred(job.id, claimed.lease, f"findings/{job.id}", "ab" * 32, self.now)
+        again = self.journal.jobs.claim("work", self.now, timedelta(minutes=5))
         lease = claimed.lease if again is None else again.lease
         assert lease is not None
         objects = [
@@ -189,22 +188,22 @@ class Hospital:
                 [("seg", _SEG, "Intracranial volume, segmentation"), ("sr", _SR, "Intracranial volume, report")], start=1
             )
         ]
-        assert self.journal.encoded(job.id, lease, objects, self.now)
+        assert self.journal.jobs.encoded(job.id, lease, objects, self.now)
 
     def deliver(self, *, refused: str | None = None) -> None:
         """Everything that waits goes out; the sink called `refused` accepts nothing."""
         self.now += timedelta(seconds=1)
-        while (delivery := self.journal.claim_delivery("flow", self.now, timedelta(minutes=5))) is not None:
+        while (delivery := self.journal.deliveries.claim("flow", self.now, timedelta(minutes=5))) is not None:
             assert delivery.lease is not None
             good = delivery.sink != refused
-            for one in self.journal.undelivered(delivery.id):
+            for one in self.journal.deliveries.undelivered(delivery.id):
                 status, detail = (0, "") if good else (0x0122, "SOP class not supported")
-                self.journal.receipt(delivery.id, delivery.lease, one.id, good, status, detail, self.now)
+                self.journal.deliveries.receipt(delivery.id, delivery.lease, one.id, good, status, detail, self.now)
             if good:
-                self.journal.delivered(delivery.id, delivery.lease, self.now)
+                self.journal.deliveries.delivered(delivery.id, delivery.lease, self.now)
             else:
                 reason = f"{delivery.sink} refused 2 of 2 objects: 0x0122 SOP class not supported"
-                self.journal.park_delivery(delivery.id, delivery.lease, "HLM-6100", reason, self.now)
+                self.journal.deliveries.park(delivery.id, delivery.lease, "HLM-6100", reason, self.now)
 
 
 @pytest.fixture
@@ -218,7 +217,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def empty(place: Path) -> Iterator[Hospital]:
     """A journal in which nothing has happened."""
-    with _opened(place) as opened:
+    with _opened(load(place / "hilum.yaml")) as opened:
         yield opened
 
 
@@ -232,19 +231,18 @@ def hospital(place: Path) -> Iterator[Hospital]:
     path.write_bytes(journal)
     with contextlib.closing(sqlite3.connect(path)) as copied, copied:
         # the digest knows where a folder sink lies
-        digest = load(place / "hilum.yaml").digest
-        copied.execute("UPDATE arrival SET config_digest = ? WHERE config_digest = ?", (digest, routed_by))
-    with _opened(place) as opened:
-        assert [one.state for one in opened.journal.arrivals(study=OPEN)] == [ArrivalState.RECEIVED]
+        config = load(place / "hilum.yaml")
+        copied.execute("UPDATE arrival SET config_digest = ? WHERE config_digest = ?", (config.digest, routed_by))
+    with _opened(config) as opened:
+        assert [one.state for one in opened.journal.arrivals.find(study=OPEN)] == [ArrivalState.RECEIVED]
         opened.now = now
         yield opened
 
 
 @contextlib.contextmanager
-def _opened(place: Path) -> Iterator[Hospital]:
-    """The journal of the configuration there, which is an empty one if there is none."""
-    config = load(place / "hilum.yaml")
-    journal = SqlJournal.open(empty_journal.make(config.store.journal))
+def _opened(config: Config) -> Iterator[Hospital]:
+    """The journal of the configuration, which is an empty one if there is none."""
+    journal = Journal.open(empty_journal.make(config.store.journal))
     try:
         yield Hospital(config=config, journal=journal)
     finally:
@@ -257,7 +255,7 @@ def _day() -> tuple[bytes, str, datetime]:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         (place / "hilum.yaml").write_text(CONFIG, encoding="utf-8")
-        with _opened(place) as opened:
+        with _opened(load(place / "hilum.yaml")) as opened:
             _pass(opened)
         return (place / "var/hilum.db").read_bytes(), opened.config.digest, opened.now
 
@@ -285,6 +283,6 @@ def _pass(empty: Hospital) -> None:
     assert empty.route(empty.receive(UNTAKEN, "pacs", "HILUM", (2, {"Modality": ("US",)}))) == []
     empty.now += timedelta(minutes=20)
     empty.receive(OPEN, "pacs", "HILUM", (2, t1))
-    empty.journal.set_aside(
+    empty.journal.instances.set_aside(
         Aside(at=empty.now, entry="aside/0001.dcm", sender="CT1@127.0.0.1", code="HLM-3001", reason="no DICOM preamble")
     )

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 from pydicom.data import get_testdata_file
 
-from node.cli.archives import Unpacked
 from node.cli.demo_input import NoInput, demo_series
 from node.cli.errors import ArchiveTooLarge, NothingFound
-from node.cli.input_files import read
-from node.cli.sendable import collect
+from node.cli.input_files import Unpacked, read
+from node.cli.send import collect
 
 
 @pytest.fixture(name="bomb", scope="module")

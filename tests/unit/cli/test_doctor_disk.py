@@ -9,9 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from node.blobs.inbox import FolderInbox
-from node.cli.doctor_disk import look_at_disk
-from node.settings.config import Config, Node, Store
+from node.cli.doctor.store import look_at_disk
+from node.settings.config import Config
+from node.settings.node import Node
+from node.settings.store import Store
+from node.spool.inbox import FolderInbox
 from tests.contract.test_blobs import keep
 
 

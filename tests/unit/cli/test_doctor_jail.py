@@ -7,9 +7,9 @@ import pytest
 
 from inference.engines.jail import probe
 from inference.engines.jail.confine import Confined
-from node.cli.doctor_jail import look_at_jail, look_at_user
+from node.assembly.configuration import load
+from node.cli.doctor.models import look_at_jail, look_at_user
 from node.settings.config import Config
-from node.settings.load import load
 
 
 def configured(folder: Path, engines: str) -> Config:

@@ -4,9 +4,12 @@ from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
-from node.cli.doctor_senders import look_at_senders
-from node.settings.config import Config, Node, Peer, Store
-from node.settings.security import CertificateRule, User
+from node.cli.doctor.peers import look_at_senders
+from node.settings.config import Config
+from node.settings.node import Node
+from node.settings.peers import Peer
+from node.settings.store import Store
+from node.settings.tls import CertificateRule, User
 from node.settings.trusted_proxies import TrustedProxies
 
 from .conftest import Run

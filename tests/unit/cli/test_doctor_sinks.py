@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from node.cli.doctor_sinks import judge
-from node.cli.finding import Finding
+from node.cli.doctor.peers import judge
+from node.cli.doctor.report import DoctorFinding
 from node.domain.context import Context
 from node.domain.profile import ARCHIVE, PACS, VIEWER, Kind, NotTaken, Profile
 from node.results.emitted import Emitted
@@ -24,7 +24,7 @@ MASKS = Emitted(kind=Kind.SEG, wanted=context(LABEL_MAP, RLE), decompressed=plai
 MAPS = Emitted(kind=Kind.MAP, wanted=context(MAP), decompressed=plain(MAP))
 
 
-def said(profile: Profile, wanted: Emitted, *taken: Context) -> Finding:
+def said(profile: Profile, wanted: Emitted, *taken: Context) -> DoctorFinding:
     """The one finding on one kind."""
     (finding,) = judge("pacs", profile, [wanted], frozenset(taken))
     return finding

@@ -12,8 +12,8 @@ def test_a_study_of_two_patients_is_not_erased_by_its_uid_alone(empty: Hospital,
     assert "3 patients" in run("patients", "erase", "--study", HEAD, "--dry-run").out
     refused = run("patients", "erase", "--study", HEAD, "--yes")
     assert (refused.code, "HLM-2065" in refused.err, "--all-patients" in refused.err) == (1, True, True)
-    assert len(empty.journal.study_instances(HEAD)) == 6
+    assert len(empty.journal.instances.of_study(HEAD)) == 6
     assert run("patients", "erase", "--id", "4711", "--yes").code == 0
-    assert len(empty.journal.study_instances(HEAD)) == 3
+    assert len(empty.journal.instances.of_study(HEAD)) == 3
     assert run("patients", "erase", "--study", HEAD, "--yes", "--all-patients").code == 0
-    assert empty.journal.study_instances(HEAD) == []
+    assert empty.journal.instances.of_study(HEAD) == []

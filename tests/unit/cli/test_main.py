@@ -105,10 +105,10 @@ def test_an_error_is_a_sentence_a_code_and_what_to_do(run: Run, tmp_path: Path, 
 
 def test_every_error_has_a_code_of_its_own_a_remedy_and_the_right_range() -> None:
     """The first digit says where it belongs: 1 intake, 2 configuration, 3 input, 4 engine and model, 5 results, 6 delivery, 7 journal,
-    8 the workshop, whose errors no job ever ends with."""
+    8 training, whose errors no job ever ends with."""
     from inference.errors import EngineError, InputError, ModelError
     from node.domain.errors import ConfigError, DeliveryError, JournalError, RefusedError, ResultError
-    from training.errors import WorkshopError
+    from training.errors import TrainingError
 
     roots = {
         "1": RefusedError,
@@ -117,7 +117,7 @@ def test_every_error_has_a_code_of_its_own_a_remedy_and_the_right_range() -> Non
         "5": ResultError,
         "6": DeliveryError,
         "7": JournalError,
-        "8": WorkshopError,
+        "8": TrainingError,
     }
     for code, error in every_error().items():
         assert "code" in vars(error), f"{error.__qualname__} has inherited the code {code}"
@@ -134,7 +134,8 @@ def test_every_error_class_in_the_source_is_known_to_the_remedies() -> None:
         statement.value.value
         for package in ("node", "inference")
         for path in (ROOT / package).rglob("*.py")
-        for made in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if "code = " in (source := path.read_text(encoding="utf-8"))
+        for made in ast.walk(ast.parse(source))
         if isinstance(made, ast.ClassDef)
         for statement in made.body
         if isinstance(statement, ast.Assign)

@@ -5,8 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from node.domain.arrival import Completeness
-from node.domain.header import Header
-from node.domain.instance import HeldFor, Standing
+from node.domain.instance import Header, HeldFor, Standing
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal.port import NewInstance
 
@@ -126,7 +125,7 @@ def test_the_passport_tells_the_whole_story(hospital: Hospital, run: Run) -> Non
     assert [one["kind"] for one in job["objects"]] == ["seg", "sr"]
     assert [(one["accepted"], one["status"]) for one in job["deliveries"][0]["objects"]] == [(True, 0), (True, 0)]
     names = [one["name"] for one in content["events"]]
-    assert names.index("arrival.routed") < names.index("job.inferred") < names.index("delivery.committed")
+    assert names.index("arrival.routed") < names.index("job.inferred") < names.index("delivery.delivered")
     assert "Doe" not in run("studies", "show", HEAD).out + run("studies", "show", HEAD, "--json").out
 
 
@@ -142,7 +141,7 @@ def test_a_study_is_called_by_the_end_of_its_uid(hospital: Hospital, run: Run) -
 def test_an_operator_completes_a_study_by_hand(hospital: Hospital, run: Run) -> None:
     """The manifest freezes with the reason that a person said so; a study that is complete already is refused."""
     assert run("studies", "complete", OPEN).code == 0
-    (arrival,) = hospital.journal.arrivals(study=OPEN)
+    (arrival,) = hospital.journal.arrivals.find(study=OPEN)
     assert (arrival.state, arrival.completed_by) == (ArrivalState.COMPLETE, "operator")
     again = run("studies", "complete", OPEN)
     assert (again.code, "[HLM-2062]" in again.err) == (1, True)
@@ -179,9 +178,9 @@ def test_a_job_page_says_what_to_do(hospital: Hospital, run: Run) -> None:
 def test_a_parked_job_is_retried_and_cancelled(hospital: Hospital, run: Run) -> None:
     """Retry takes it to the furthest state whose facts are on disk; cancel ends it; both leave the operator's mark in the history."""
     assert run("jobs", "retry", "2").code == 0
-    assert hospital.journal.job(2).state is JobState.QUEUED
+    assert hospital.journal.jobs.get(2).state is JobState.QUEUED
     assert run("jobs", "cancel", "2").code == 0
-    job = hospital.journal.job(2)
+    job = hospital.journal.jobs.get(2)
     assert (job.state, job.reason) == (JobState.CANCELLED, "cancelled by the operator")
 
 
@@ -190,24 +189,44 @@ def test_one_job_that_refuses_does_not_stop_the_others(hospital: Hospital, run: 
     answer = run("jobs", "cancel", "99", "2")
     assert answer.code == 1
     assert "HLM-7008" in answer.out
-    assert hospital.journal.job(2).state is JobState.CANCELLED
+    assert hospital.journal.jobs.get(2).state is JobState.CANCELLED
 
 
 def test_objects_are_sent_again_to_one_sink_or_to_all(hospital: Hospital, run: Run) -> None:
     """A delivery waits again for every object; a sink that the configuration does not name is refused with a suggestion."""
     assert run("jobs", "resend", "1", "--to", "copies").code == 0
-    states = {one.sink: one.state for one in hospital.journal.deliveries(job=1)}
-    assert states == {"archive": DeliveryState.COMMITTED, "copies": DeliveryState.WAITING}
+    states = {one.sink: one.state for one in hospital.journal.deliveries.find(job=1)}
+    assert states == {"archive": DeliveryState.DELIVERED, "copies": DeliveryState.WAITING}
     refused = run("jobs", "resend", "1", "--to", "archiv")
     assert (refused.code, 'did you mean "archive"?' in refused.err) == (1, True)
+
+
+def test_a_delivery_that_awaits_its_commitment_is_told_from_one_that_is_over(hospital: Hospital, run: Run) -> None:
+    """Both are delivered; asked for or not, who looks sees which."""
+    journal = hospital.journal
+    journal.deliveries.resend(1, None, hospital.now)
+    delivery = journal.deliveries.claim("flow", hospital.now, timedelta(minutes=5))
+    assert delivery is not None
+    assert delivery.lease is not None
+    for one in journal.deliveries.undelivered(delivery.id):
+        assert journal.deliveries.receipt(delivery.id, delivery.lease, one.id, True, 0, "", hospital.now)
+    assert journal.deliveries.delivered(delivery.id, delivery.lease, hospital.now, commits=True)
+
+    def told() -> tuple[Any, ...]:
+        (one,) = [one for one in run("jobs", "show", "1", "--json").json["deliveries"] if one["sink"] == delivery.sink]
+        return one["state"], one["awaits_commitment"], "awaits its commitment" in run("jobs", "show", "1").out
+
+    assert told() == ("delivered", True, True)
+    assert journal.commitments.leave(delivery.id, "it does not commit", hospital.now)
+    assert told() == ("delivered", False, False)
 
 
 def test_a_pause_is_kept_until_it_is_ended(hospital: Hospital, run: Run) -> None:
     """Only what the configuration names can be paused: a misspelt name would hold back nothing."""
     assert run("pause", "sink", "archive").code == 0
-    assert [(str(kind), name) for kind, name, _ in hospital.journal.paused()] == [("sink", "archive")]
+    assert [(str(kind), name) for kind, name, _ in hospital.journal.pauses.find()] == [("sink", "archive")]
     assert run("resume", "sink", "archive").code == 0
-    assert hospital.journal.paused() == []
+    assert hospital.journal.pauses.find() == []
     assert run("resume", "sink", "archive").code == 1
     misspelt = run("pause", "route", "head MRI")
     assert (misspelt.code, 'did you mean "head MR"?' in misspelt.err) == (1, True)
@@ -215,9 +234,9 @@ def test_a_pause_is_kept_until_it_is_ended(hospital: Hospital, run: Run) -> None
 
 def test_an_instance_in_conflict_is_seen_in_list_passport_and_doctor(hospital: Hospital, run: Run) -> None:
     """Other pixels under a known UID belong to no arrival and no job; they are visible all the same, with the place of their bytes."""
-    known = hospital.journal.study_instances(HEAD)[0]
+    known = hospital.journal.instances.of_study(HEAD)[0]
     other = replace(known, id=0, blob="conflict.dcm", digest="f" * 64, standing=Standing.CONFLICT)
-    hospital.journal.record([NewInstance(instance=other, opens=False, scope_series=False, due_at=hospital.now)], hospital.now)
+    hospital.journal.instances.record([NewInstance(instance=other, opens=False, scope_series=False, due_at=hospital.now)], hospital.now)
     listed = {one["study_uid"]: one.get("conflicts") for one in run("studies", "list", "--json").json}
     assert listed[HEAD] == 1
     assert listed[TILTED] == 0
@@ -231,7 +250,7 @@ def test_an_instance_in_conflict_is_seen_in_list_passport_and_doctor(hospital: H
 
 def test_held_instances_are_told_and_decided_by_a_person(hospital: Hospital, run: Run) -> None:
     """In the list, the passport and doctor's findings, without a patient; accepted, a revision waits, and nothing is held any more."""
-    known = hospital.journal.study_instances(HEAD)[0]
+    known = hospital.journal.instances.of_study(HEAD)[0]
     rows = []
     for number in (1, 2):
         held = replace(
@@ -245,7 +264,9 @@ def test_held_instances_are_told_and_decided_by_a_person(hospital: Hospital, run
             calling_ae="OTHER",
             peer=None,
         )
-        rows += hospital.journal.record([NewInstance(instance=held, opens=False, scope_series=False, due_at=hospital.now)], hospital.now)
+        rows += hospital.journal.instances.record(
+            [NewInstance(instance=held, opens=False, scope_series=False, due_at=hospital.now)], hospital.now
+        )
     assert {one["study_uid"]: one.get("held") for one in run("studies", "list", "--json").json}[HEAD] == 2
     assert "2 held" in run("studies", "list", "--search", "mr-brain").out
     (told,) = run("studies", "show", HEAD, "--json").json["held"]
@@ -257,33 +278,33 @@ def test_held_instances_are_told_and_decided_by_a_person(hospital: Hospital, run
     ]
     wrong = run("studies", "accept-held", HEAD, "--series", "9.9")
     assert (wrong.code, "nothing is held" in wrong.err) == (1, True)
-    before = hospital.journal.arrivals(study=HEAD)
+    before = hospital.journal.arrivals.find(study=HEAD)
     assert run("studies", "accept-held", HEAD).code == 0
-    assert len(hospital.journal.arrivals(study=HEAD)) == len(before) + 1
-    assert {one.standing for one in hospital.journal.instances(rows)} == {Standing.CURRENT}
+    assert len(hospital.journal.arrivals.find(study=HEAD)) == len(before) + 1
+    assert {one.standing for one in hospital.journal.instances.get(rows)} == {Standing.CURRENT}
     assert run("studies", "refuse-held", HEAD).code == 1, "nothing is held any more"
 
 
 def test_a_study_of_which_everything_is_held_is_listed(hospital: Hospital, run: Run) -> None:
     """No arrival tells of it: it stands in the list all the same, and a person may refuse it."""
-    known = hospital.journal.study_instances(HEAD)[0]
+    known = hospital.journal.instances.of_study(HEAD)[0]
     copied = replace(known, id=0, study_instance_uid="1.2.3.77", sop_instance_uid="1.2.3.78", blob="held.dcm", digest="e" * 64)
     held = replace(copied, standing=Standing.HELD, held_for=HeldFor.IDENTITY)
-    hospital.journal.record([NewInstance(instance=held, opens=False, scope_series=False, due_at=hospital.now)], hospital.now)
+    hospital.journal.instances.record([NewInstance(instance=held, opens=False, scope_series=False, due_at=hospital.now)], hospital.now)
     listed = {one["study_uid"]: one for one in run("studies", "list", "--json").json}
     assert (listed["1.2.3.77"]["state"], listed["1.2.3.77"]["held"]) == ("held", 1)
     assert listed[HEAD]["held"] == 1, "it names a series of this study"
     assert run("studies", "refuse-held", "1.2.3.77").code == 0
     assert "1.2.3.77" not in {one["study_uid"] for one in run("studies", "list", "--json").json}
-    assert [one.standing for one in hospital.journal.instances_of("1.2.3.78")] == [Standing.REFUSED]
+    assert [one.standing for one in hospital.journal.instances.by_uid("1.2.3.78")] == [Standing.REFUSED]
 
 
 def test_a_study_that_cannot_be_routed_is_listed_with_why_and_put_back_by_an_operator(hospital: Hospital, run: Run) -> None:
     """Parked, with the code, the sentence and what to do; `studies retry` has it routed again, once."""
-    (arrival,) = hospital.journal.arrivals(study=OPEN)
-    hospital.journal.complete(arrival.id, Completeness.QUIET, hospital.now)
+    (arrival,) = hospital.journal.arrivals.find(study=OPEN)
+    hospital.journal.arrivals.complete(arrival.id, Completeness.QUIET, hospital.now)
     why = ("HLM-3089", "the process that routed it ended in the middle of it", "d" * 64, hospital.now)
-    assert [hospital.journal.routing_failed(arrival.id, *why, most=3) for _ in range(3)] == [1, 2, 3]
+    assert [hospital.journal.routing.failed(arrival.id, *why, most=3) for _ in range(3)] == [1, 2, 3]
     listed = {one["study_uid"]: one for one in run("studies", "list", "--json").json}
     assert [listed[OPEN][key] for key in PROMISED] == [OPEN, "parked", None, why[0], why[1]]
     assert listed[OPEN]["attempts"] == 3
@@ -293,7 +314,7 @@ def test_a_study_that_cannot_be_routed_is_listed_with_why_and_put_back_by_an_ope
     (said,) = [one["detail"] for one in run("doctor", "--json").json["findings"] if one["subject"] == "studies"]
     assert said == f"1 parked: they could not be routed, such as {OPEN}"
     assert "is routed again" in run("studies", "retry", OPEN).out
-    (put_back,) = hospital.journal.arrivals(study=OPEN)
+    (put_back,) = hospital.journal.arrivals.find(study=OPEN)
     assert (put_back.state, put_back.attempts, put_back.code) == (ArrivalState.COMPLETE, 0, None)
     again = run("studies", "retry", OPEN)
     assert again.code == 1
@@ -304,7 +325,7 @@ def test_a_study_of_which_only_results_of_others_came_is_listed_and_shown(hospit
     """Nothing that was acknowledged is invisible: it stands in the list with what is done with it, and its page can be asked for."""
     study = "1.2.826.0.1.3680043.8.498.55512345678901234567890123456789012999"
     instance = replace(
-        hospital.journal.arrival_instances(hospital.journal.arrivals()[0].id)[0],
+        hospital.journal.instances.of_arrival(hospital.journal.arrivals.find()[0].id)[0],
         id=0,
         sop_instance_uid=f"{study}.1",
         study_instance_uid=study,
@@ -314,7 +335,7 @@ def test_a_study_of_which_only_results_of_others_came_is_listed_and_shown(hospit
         standing=Standing.RESULT,
     )
     at = hospital.journal.now()
-    hospital.journal.record([NewInstance(instance=instance, opens=False, scope_series=False, due_at=at, replaces=None)], at)
+    hospital.journal.instances.record([NewInstance(instance=instance, opens=False, scope_series=False, due_at=at, replaces=None)], at)
     (listed,) = [one for one in run("studies", "list", "--json").json if one["study_uid"] == study]
     assert (listed["state"], listed["jobs"], listed["instances"]) == ("results", [], 0)
     assert listed["reason"].endswith("kept, never analysed")

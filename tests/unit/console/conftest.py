@@ -11,18 +11,18 @@ from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
 from node.assembly.editing import EditedRoutes
-from node.assembly.reach import subjects
+from node.assembly.health import subjects
 from node.assembly.trials import Trials
 from node.blobs.folder import FolderBlobs
 from node.blobs.port import Blobs
-from node.console.accesses import Accesses
+from node.console.access_audit import Accesses
 from node.console.app import build
-from node.console.desk import Desk
+from node.console.context import ConsoleContext
 from node.console.health import Health
 from node.console.images.gallery import Gallery
 from node.domain.account import Account, Role
 from node.observe.audit.message import Message
-from node.settings.config import Console
+from node.settings.console import Console
 from tests.unit.cli.conftest import Hospital, empty, hospital, place
 
 __all__ = ["empty", "hospital", "place"]
@@ -65,9 +65,9 @@ def browser(hospital: Hospital) -> Iterator[Open]:
 def browsers(hospital: Hospital, blobs: Blobs | None = None, told: list[Message] | None = None) -> Iterator[Open]:
     """The same over any journal and blobs; `told` gets what is said to the audit trail."""
     for name, role in (("vera", Role.VIEWER), ("otto", Role.OPERATOR), ("ada", Role.ADMIN)):
-        hospital.journal.open_account(Account(name=name, role=role, password=HASH, created_at=hospital.now))
+        hospital.journal.accounts.open(Account(name=name, role=role, password=HASH, created_at=hospital.now))
     trials = Trials(hospital.config.path)
-    app, opened = build(desk_of(hospital, trials, blobs=blobs, told=told), threading.Event()), []
+    app, opened = build(context_of(hospital, trials, blobs=blobs, told=told), threading.Event()), []
 
     def open_(name: str | None = None) -> Browser:
         one = Browser(client=TestClient(app, base_url="http://localhost", follow_redirects=False))
@@ -82,12 +82,12 @@ def browsers(hospital: Hospital, blobs: Blobs | None = None, told: list[Message]
     trials.close()
 
 
-def desk_of(
+def context_of(
     hospital: Hospital, trials: Trials, *, settings: Console | None = None, blobs: Blobs | None = None, told: list[Message] | None = None
-) -> Desk:
+) -> ConsoleContext:
     """What a console over the hospital's journal has at hand."""
     said: list[Message] = [] if told is None else told
-    return Desk(
+    return ConsoleContext(
         journal=hospital.journal,
         settings=settings or Console(host="127.0.0.1", port=0),
         gallery=Gallery(hospital.journal, blobs or FolderBlobs(hospital.config.store.blobs)),

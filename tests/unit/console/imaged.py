@@ -15,9 +15,9 @@ from pydicom.uid import generate_uid
 
 from inference.imaging.write_series import write_series
 from node.blobs.port import Blobs
+from node.dicom.header import read_header
 from node.domain.instance import Instance
 from node.domain.job import Job, ResultObject
-from node.flow.header import read_header
 from node.journal.port import NewInstance
 from tests.unit.cli.conftest import Hospital
 
@@ -54,9 +54,9 @@ def receive(hospital: Hospital, blobs: Blobs, folder: Path, **header: object) ->
         dataset.save_as(path)
     study, series = str(datasets[0].StudyInstanceUID), str(datasets[0].SeriesInstanceUID)
     keep(hospital, blobs, sorted(files, key=lambda path: str(path)[::-1]), "pacs")
-    (job,) = hospital.route(hospital.journal.arrivals(study=study)[-1].id)
+    (job,) = hospital.route(hospital.journal.arrivals.find(study=study)[-1].id)
     hospital.analyse(job)
-    seg = next(one for one in hospital.journal.objects(job.id) if one.kind == "seg")
+    seg = next(one for one in hospital.journal.results.of_job(job.id) if one.kind == "seg")
     put(blobs, seg.blob, segmentation(datasets, segments), folder)
     return Imaged(study=study, series=series, voxels=voxels, segments=segments, files=files, job=job, seg=seg)
 
@@ -85,7 +85,7 @@ def keep(hospital: Hospital, blobs: Blobs, files: Sequence[Path], peer: str) -> 
             header=header,
         )
         news.append(NewInstance(instance=one, opens=True, scope_series=False, due_at=hospital.now))
-    hospital.journal.record(news, hospital.now)
+    hospital.journal.instances.record(news, hospital.now)
 
 
 def put(blobs: Blobs, name: str, dataset: Dataset, folder: Path) -> None:

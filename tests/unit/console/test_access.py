@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 
 from node.console import login
-from node.console.limits import FAILURES, WINDOW
-from node.console.passwords import digest_of, fits, hashed
+from node.console.access import digest_of, fits, hashed
+from node.console.login import FAILURES, WINDOW
 from node.domain.account import AccessKey, Account, KeyKind, Role
 from node.domain.state import JobState
 from tests.unit.cli.conftest import HEAD, TILTED, Hospital
@@ -63,12 +63,12 @@ def test_nobody_sees_anything(browser: Open) -> None:
 def test_who_may_retry_and_cancel(browser: Open, hospital: Hospital, name: str, may: bool) -> None:
     """A viewer is shown no buttons, and what a viewer sends all the same changes nothing."""
     mine = browser(name)
-    (job,) = hospital.journal.jobs(study=TILTED)
+    (job,) = hospital.journal.jobs.find(study=TILTED)
     assert ("Retry" in mine.client.get("/parked").text) is may
     assert mine.post(f"/jobs/{job.id}/retry") == (303 if may else 403)
-    assert hospital.journal.job(job.id).state is (JobState.QUEUED if may else JobState.PARKED)
+    assert hospital.journal.jobs.get(job.id).state is (JobState.QUEUED if may else JobState.PARKED)
     assert mine.post(f"/jobs/{job.id}/cancel", study=TILTED) == (303 if may else 403)
-    ended = hospital.journal.job(job.id)
+    ended = hospital.journal.jobs.get(job.id)
     assert (ended.state, ended.reason) == (
         (JobState.CANCELLED, f"cancelled by {name} at the console") if may else (JobState.PARKED, job.reason)
     )
@@ -88,7 +88,7 @@ def test_what_cannot_be_done_is_said(browser: Open) -> None:
 def test_another_sites_page_changes_nothing(browser: Open, hospital: Hospital) -> None:
     """A form without this session's token, with another's, or sent from elsewhere; the login too is our own form only."""
     mine, other = browser("otto"), browser("ada")
-    (job,) = hospital.journal.jobs(study=TILTED)
+    (job,) = hospital.journal.jobs.find(study=TILTED)
     path = f"/jobs/{job.id}/cancel"
     for token in ("", "0" * 64, other.form_token, "ä"):
         assert mine.client.post(path, data={"form_token": token}).status_code == 403
@@ -96,7 +96,7 @@ def test_another_sites_page_changes_nothing(browser: Open, hospital: Hospital) -
         assert mine.client.post(path, data={"form_token": mine.form_token}, headers=headers).status_code == 403
         assert browser().client.post("/login", data={"name": "otto", "password": PASSWORD}, headers=headers).status_code == 403
     assert mine.client.post(f"/api{path}").status_code == 403, "the cookie alone is not enough for the API either"
-    assert hospital.journal.job(job.id).state is JobState.PARKED
+    assert hospital.journal.jobs.get(job.id).state is JobState.PARKED
 
 
 @pytest.mark.slow
@@ -112,7 +112,7 @@ def test_guessing_is_slowed_down(browser: Open) -> None:
 
 def test_failures_count_in_all_consoles_together(browser: Open, hospital: Hospital) -> None:
     """Another console of the node, over the same journal: who has failed at one waits at both, and a success there is not counted here."""
-    hospital.journal.open_account(Account(name="olga", role=Role.VIEWER, password=HASH, created_at=hospital.now))
+    hospital.journal.accounts.open(Account(name="olga", role=Role.VIEWER, password=HASH, created_at=hospital.now))
     with contextlib.contextmanager(browsers)(hospital) as other:
         at_one, at_other = browser(), other()
         for turn in range(FAILURES):
@@ -126,7 +126,7 @@ def test_a_password_that_changes_meanwhile_opens_nothing(browser: Open, hospital
 
     def changes(known: str | None, password: str) -> bool:
         found = fits(known, password)
-        hospital.journal.change_account("otto", password=hashed("another password"))
+        hospital.journal.accounts.change("otto", password=hashed("another password"))
         return found
 
     monkeypatch.setattr(login, "fits", changes)
@@ -167,8 +167,8 @@ def test_a_session_ends(browser: Open, hospital: Hospital) -> None:
     mine, again = browser("otto"), browser("ada")
     cookie = mine.client.cookies["hilum_session"]
     assert mine.post("/logout") == 303
-    assert hospital.journal.key(digest_of(cookie), hospital.journal.now()) is None
-    hospital.journal.close_account("ada")
+    assert hospital.journal.accounts.key(digest_of(cookie), hospital.journal.now()) is None
+    hospital.journal.accounts.close("ada")
     assert again.client.get("/").headers["location"] == "/login"
 
 
@@ -185,9 +185,9 @@ def test_a_token_is_for_programs(browser: Open, hospital: Hospital) -> None:
         ends_at=now + timedelta(days=1),
     )
     browser()
-    hospital.journal.open_key(token)
+    hospital.journal.accounts.open_key(token)
     client = browser().client
-    (job,) = hospital.journal.jobs(study=TILTED)
+    (job,) = hospital.journal.jobs.find(study=TILTED)
     answer = client.post(f"/api/jobs/{job.id}/retry", headers={"Authorization": "Bearer secret"})
     assert (answer.status_code, answer.json()) == (200, {"id": job.id, "state": "queued"})
     client.cookies.set("hilum_session", "secret")

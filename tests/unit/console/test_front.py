@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import socket
 import ssl
 import threading
 import time
@@ -10,22 +11,37 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import pytest
 
 from node.assembly.trials import Trials
-from node.console import front
-from node.console.front import Phase
+from node.console import front, server
+from node.console.front import Bounds, Phase
 from node.console.server import serve
-from node.settings.config import Console
+from node.settings.console import Console
 from node.settings.trusted_proxies import TrustedProxies
 from tests.lab.certificates import Authority, Identity
-from tests.lab.half_requests import COSTLY, HALF_HELLO, HALVES, REFUSED, SLOW_BODY, SLOW_HEADER, Half, addresses, answer, half_requests
+from tests.lab.half_requests import (
+    COSTLY,
+    HALF_HELLO,
+    HALVES,
+    REFUSED,
+    SLOW_BODY,
+    SLOW_HEADER,
+    UNREAD,
+    Half,
+    addresses,
+    answer,
+    half_requests,
+)
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import Hospital
-from tests.unit.console.conftest import desk_of
+from tests.unit.console.conftest import context_of
 
 _PATIENCE_S = 60
+_BOUND_PATIENCE_S = 10
+"""Longer than a bound that a test sets, shorter than those that stand."""
 _SENDERS = addresses(1000)
 
 
@@ -84,8 +100,8 @@ def served(request: pytest.FixtureRequest, hospital: Hospital, authority: Author
 def listening(hospital: Hospital, settings: Console, trusted: ssl.SSLContext | None) -> Iterator[Served]:
     """A console that listens in a thread."""
     trials, stop, ports = Trials(hospital.config.path), threading.Event(), list[int]()
-    desk = desk_of(hospital, trials, settings=settings)
-    thread = threading.Thread(target=serve, args=(desk, stop), kwargs={"ready": lambda *, port: ports.append(port)}, daemon=True)
+    context = context_of(hospital, trials, settings=settings)
+    thread = threading.Thread(target=serve, args=(context, stop), kwargs={"ready": lambda *, port: ports.append(port)}, daemon=True)
     thread.start()
     wait_until(lambda: bool(ports) or not thread.is_alive(), _PATIENCE_S, "the console listens")
     yield Served(port=ports[0], trusted=trusted)
@@ -103,6 +119,7 @@ def _took(served: Served, times: int) -> list[float]:
     return took
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("costly", [False, True], ids=["half", "partly whole"])
 def test_a_thousand_half_requests_keep_no_browser_out(served: Served, costly: bool) -> None:
     """Of all kinds, from a thousand addresses, opened again whenever they are closed: each of ten pages is there. A hundred of those whose
@@ -115,13 +132,40 @@ def test_a_thousand_half_requests_keep_no_browser_out(served: Served, costly: bo
     print(f"median {median(took):.3f} s, longest {max(took):.3f} s, {crowd.ended} were ended")
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> list[Bounds]:
+    """Consoles from now on give each phase that has a bound a second, or a fifth of one; what their connections share."""
+    made: list[Bounds] = []
+
+    def bounds(*given: Any) -> Bounds:
+        # what has no bound gets none here
+        lasts_s = {phase: 0.2 if phase in (Phase.BODY, Phase.UNREAD) else 1.0 for phase in front.LASTS_S}
+        made.append(Bounds(*given, lasts_s=lasts_s))
+        return made[-1]
+
+    monkeypatch.setattr(server, "Bounds", bounds)
+    return made
+
+
+@pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("half", [SLOW_HEADER, SLOW_BODY, HALF_HELLO], ids=lambda half: half.name)
-def test_a_half_request_has_its_time(served: Served, half: Half, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_half_request_has_its_time(served: Served, half: Half) -> None:
     """However often a byte of it comes: with nobody else there, too, each connection is ended."""
-    monkeypatch.setattr(front, "LASTS_S", {**front.LASTS_S, Phase.HEADER: 1.0, Phase.BODY: 1.0})
     with half_requests(served.port, [half], _SENDERS[:3], authority=served.authority, again=False) as crowd:
         wait_until(lambda: crowd.ended == 3, _PATIENCE_S, "each was ended")
     assert served.get() == 200
+
+
+@pytest.mark.parametrize("half", [SLOW_BODY, UNREAD], ids=lambda half: half.name)
+def test_what_is_not_sent_on_or_not_read_has_its_time(hospital: Hospital, short: list[Bounds], half: Half) -> None:
+    """A body that never ends, answers that are never read: the connection is ended although nobody else wants its place."""
+    for served in listening(hospital, Console(host="127.0.0.1", port=0), None):
+        places = short[0].places
+        with socket.create_connection(("127.0.0.1", served.port)) as connection:
+            connection.sendall(half.begin)
+            wait_until(lambda places=places: len(places) == 1, _PATIENCE_S, "it has begun", every_s=0.01)  # type: ignore[misc]
+            wait_until(lambda places=places: len(places) == 0, _BOUND_PATIENCE_S, "it was ended", every_s=0.01)  # type: ignore[misc]
+        assert served.get() == 200
 
 
 @pytest.mark.parametrize("request_", REFUSED.values(), ids=REFUSED)

@@ -11,7 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from inference.imaging.decode import decode
 from inference.imaging.header import read_instance
 from inference.imaging.write_series import write_series
-from node.console.images.grey import MOST_PIXELS, Window, as_decoded, picture, window_by, window_in
+from node.console.images.grey import MOST_PIXELS, DisplayWindow, as_decoded, picture, window_by, window_in
 from node.results.page.panels import turned
 
 
@@ -19,19 +19,19 @@ from node.results.page.panels import turned
     ("window", "value", "grey"),
     [
         # the examples of PS3.3 C.11.2.1.2.1: c = 2048, w = 4096 takes 0 to 4095 to the whole range; c = 2048, w = 1 is a step
-        (Window(centre=2048, width=4096), 0, 0),
-        (Window(centre=2048, width=4096), 4095, 255),
-        (Window(centre=2048, width=1), 2047, 0),
-        (Window(centre=2048, width=1), 2048, 255),
-        (Window(centre=0, width=100), -50, 0),
-        (Window(centre=0, width=100), 49, 255),
-        (Window(centre=0, width=100, function="LINEAR_EXACT"), -50, 0),
-        (Window(centre=0, width=100, function="LINEAR_EXACT"), 25, 191),
-        (Window(centre=10, width=4, function="SIGMOID"), 10, 128),
-        (Window(centre=10, width=4, function="SIGMOID"), -1e9, 0),
+        (DisplayWindow(centre=2048, width=4096), 0, 0),
+        (DisplayWindow(centre=2048, width=4096), 4095, 255),
+        (DisplayWindow(centre=2048, width=1), 2047, 0),
+        (DisplayWindow(centre=2048, width=1), 2048, 255),
+        (DisplayWindow(centre=0, width=100), -50, 0),
+        (DisplayWindow(centre=0, width=100), 49, 255),
+        (DisplayWindow(centre=0, width=100, function="LINEAR_EXACT"), -50, 0),
+        (DisplayWindow(centre=0, width=100, function="LINEAR_EXACT"), 25, 191),
+        (DisplayWindow(centre=10, width=4, function="SIGMOID"), 10, 128),
+        (DisplayWindow(centre=10, width=4, function="SIGMOID"), -1e9, 0),
     ],
 )
-def test_windows_are_the_standards(window: Window, value: float, grey: int) -> None:
+def test_windows_are_the_standards(window: DisplayWindow, value: float, grey: int) -> None:
     """Each function (C.11.2.1.2.1, C.11.2.1.3.1, C.11.2.1.3.2) at values worked out by hand."""
     assert abs(int(window.grey(np.array([[value]], np.float32))[0, 0]) - grey) <= 1
 
@@ -48,12 +48,12 @@ def test_a_frames_own_window_goes_before_the_shared_one_and_the_first_of_several
 
     header = Dataset()
     header.WindowCenter, header.WindowWidth = ["40", "600"], ["400", "1500"]
-    assert window_in(header, 0) == Window(centre=40, width=400)
+    assert window_in(header, 0) == DisplayWindow(centre=40, width=400)
     header.SharedFunctionalGroupsSequence = [voi(1, 2)]
     header.PerFrameFunctionalGroupsSequence = [voi(3, 4), Dataset()]
-    assert [window_in(header, frame) for frame in (0, 1)] == [Window(centre=3, width=4), Window(centre=1, width=2)]
+    assert [window_in(header, frame) for frame in (0, 1)] == [DisplayWindow(centre=3, width=4), DisplayWindow(centre=1, width=2)]
     header.PerFrameFunctionalGroupsSequence = [voi(3, 0)]
-    assert window_in(header, 0) == Window(centre=1, width=2)
+    assert window_in(header, 0) == DisplayWindow(centre=1, width=2)
     assert window_in(Dataset(), 0) is None
 
 
@@ -71,7 +71,7 @@ def test_dense_is_bright_in_monochrome_1_too(tmp_path: Path, signed: bool) -> No
     opened, values = read_instance(path), decode(path)[0]
     if opened.physical:
         pytest.skip("values with a unit are not turned over when they are decoded")
-    window = Window(centre=290, width=200, function="LINEAR_EXACT")  # 190, 290, 390: the three values after the rescale
+    window = DisplayWindow(centre=290, width=200, function="LINEAR_EXACT")  # 190, 290, 390: the three values after the rescale
     assert as_decoded(window, opened, 0).grey(values).tolist() == [[255, 128, 0]]
 
 

@@ -11,17 +11,16 @@ from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
 from node.assembly.trials import Trials
+from node.console.access import digest_of
+from node.console.addresses import asker, is_reached_by, named
 from node.console.app import build
-from node.console.forwarded import asker
-from node.console.hosts import is_reached_by, named
-from node.console.limits import FAILURES
-from node.console.passwords import digest_of
+from node.console.login import FAILURES
 from node.domain.account import AccessKey, Account, KeyKind, Role
 from node.observe.audit.message import Message
-from node.settings.config import Console
+from node.settings.console import Console
 from node.settings.trusted_proxies import TrustedProxies
 from tests.unit.cli.conftest import HEAD, Hospital
-from tests.unit.console.conftest import HASH, desk_of
+from tests.unit.console.conftest import HASH, context_of
 
 _PROXIES = TrustedProxies(networks=(ip_network("10.0.0.2/32"), ip_network("10.88.0.0/16")))
 _OWN = socket.gethostname().lower()
@@ -80,7 +79,7 @@ def client(hospital: Hospital, told: list[Message]) -> Iterator[TestClient]:
     settings = Console(
         host="127.0.0.1", port=0, hosts=("hilum.example",), trusted_proxies=TrustedProxies(networks=(ip_network("127.0.0.1/32"),))
     )
-    app = build(desk_of(hospital, trials, settings=settings, told=told), threading.Event())
+    app = build(context_of(hospital, trials, settings=settings, told=told), threading.Event())
     with TestClient(app, base_url="http://hilum.example", client=("127.0.0.1", 5000), follow_redirects=False) as one:
         yield one
     trials.close()
@@ -134,6 +133,7 @@ def test_what_proxies_tell(headers: dict[str, str], address: str, scheme: str) -
     assert asker([(name.encode(), value) for name, value in headers.items()], _PROXIES) == (address, scheme)
 
 
+@pytest.mark.slow
 def test_a_network_guesses_as_one(client: TestClient) -> None:
     """One machine has all addresses of an IPv6 /64, a fresh one for each guess."""
 
@@ -156,11 +156,11 @@ def test_only_proxies_are_believed(client: TestClient, hospital: Hospital) -> No
 def test_the_audit_trail_says_from_where_somebody_looked(client: TestClient, hospital: Hospital, told: list[Message]) -> None:
     """The browser's address, not its proxy's; the same key from elsewhere is told again, as it may be in other hands."""
     now = hospital.journal.now()
-    hospital.journal.open_account(Account(name="ada", role=Role.ADMIN, password=HASH, created_at=now))
+    hospital.journal.accounts.open(Account(name="ada", role=Role.ADMIN, password=HASH, created_at=now))
     key = AccessKey(
         digest=digest_of("s"), account="ada", role=Role.ADMIN, kind=KeyKind.TOKEN, label="", created_at=now, ends_at=now + timedelta(days=1)
     )
-    hospital.journal.open_key(key)
+    hospital.journal.accounts.open_key(key)
     for source in ("127.0.0.1", "127.0.0.1", "192.0.2.9"):
         with TestClient(client.app, base_url="http://hilum.example", client=(source, 5000)) as one:
             answer = one.get(f"/api/studies/{HEAD}", headers={"X-Forwarded-For": "198.51.100.7", "Authorization": "Bearer s"})

@@ -308,7 +308,7 @@ def test_a_ct_has_windows_by_name_and_an_image_without_one_says_its_own(empty: H
 def test_pixels_that_cannot_be_shown_say_why(empty: Hospital, plain: Blobs, tmp_path: Path) -> None:
     """A damaged compressed slice, one that is gone, an image of another study, a frame that there is not; the others stay to be seen."""
     study = imaged.receive(empty, plain, tmp_path / "in")
-    names = {one.sop_instance_uid: one.blob for one in empty.journal.study_instances(study.study)}
+    names = {one.sop_instance_uid: one.blob for one in empty.journal.instances.of_study(study.study)}
     broken, gone = dcmread(study.files[0]), dcmread(study.files[1])
     broken.PixelData = encapsulate([b"no run lengths"])
     broken.file_meta.TransferSyntaxUID = RLELossless
@@ -330,7 +330,7 @@ def test_pixels_that_cannot_be_shown_say_why(empty: Hospital, plain: Blobs, tmp_
         assert mine.client.get(f"/api/studies/{study.study}/images/999/1.png").status_code == 404
         assert mine.client.get(f"{_image(study, told, 0)}/mask/{study.job.id}/1.2.3.png").status_code == 404
         assert mine.client.get(f"/api/jobs/999/objects/{study.seg.sop_instance_uid}/thumbnail.png").status_code == 404
-        report = next(one for one in empty.journal.objects(study.job.id) if one.kind == "sr")
+        report = next(one for one in empty.journal.results.of_job(study.job.id) if one.kind == "sr")
         assert mine.client.get(f"/api/jobs/{study.job.id}/objects/{report.sop_instance_uid}/thumbnail.png").status_code == 404
         assert mine.client.get(f"/studies/{study.study}/series/1.2.3").status_code == 404
 
@@ -376,7 +376,7 @@ def test_every_role_looks_and_the_trail_knows(empty: Hospital, plain: Blobs, tmp
 def test_pixels_that_retention_deleted_say_so(empty: Hospital, plain: Blobs, tmp_path: Path) -> None:
     """The headers are kept: the page still knows how many images there were."""
     study = imaged.receive(empty, plain, tmp_path / "in")
-    for one in empty.journal.study_instances(study.study):
+    for one in empty.journal.instances.of_study(study.study):
         plain.delete(one.blob)
         assert one.standing is Standing.CURRENT
     for open_ in _at(empty, plain):

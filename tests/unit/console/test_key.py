@@ -7,11 +7,11 @@ import pytest
 
 from node.assembly.trials import Trials
 from node.console.server import serve
-from node.dimse.tls_errors import NotPrivate
-from node.settings.config import Console
+from node.settings.console import Console
+from node.settings.secrets import NotPrivate
 from tests.lab.certificates import Authority
 from tests.unit.cli.conftest import Hospital
-from tests.unit.console.conftest import desk_of
+from tests.unit.console.conftest import context_of
 
 
 def test_a_key_that_others_may_read_is_refused_before_anything_listens(hospital: Hospital, tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_a_key_that_others_may_read_is_refused_before_anything_listens(hospital:
     identity = Authority(tmp_path / "ca").signs("console")
     identity.key.chmod(0o644)
     trials = Trials(hospital.config.path)
-    desk = desk_of(hospital, trials, settings=Console(host="127.0.0.1", port=0, cert=identity.certificate, key=identity.key))
+    context = context_of(hospital, trials, settings=Console(host="127.0.0.1", port=0, cert=identity.certificate, key=identity.key))
     with pytest.raises(NotPrivate, match=r"mode 0644\) may be read by others"):
-        serve(desk, threading.Event(), ready=lambda **_: pytest.fail("it listens"))
+        serve(context, threading.Event(), ready=lambda **_: pytest.fail("it listens"))
     trials.close()

@@ -5,7 +5,7 @@ import re
 import pytest
 from pydicom.datadict import dictionary_VR, keyword_dict
 
-from node.domain.header import Header
+from node.domain.instance import Header
 from tests.unit.cli.conftest import Hospital
 from tests.unit.console.conftest import browsers
 from tests.unit.console.test_roles import LEAST, VALUES

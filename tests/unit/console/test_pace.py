@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from node.console.pace import FOOT, HEIGHT, Span, buckets, by_application, drawn, lasting, nearest_rank, scale
-from node.journal.console_port import Ended
+from node.journal.port import DoneJob
 from tests.unit.cli.conftest import Hospital
 from tests.unit.console.conftest import Open
 from tests.unit.journal.story import Story
@@ -14,9 +14,9 @@ from tests.unit.journal.story import Story
 NOW = datetime(2026, 3, 2, 12, 30).astimezone()  # half an hour into a bucket, wherever this runs
 
 
-def _done(hours_ago: float, took_s: float, application: str = "ct-liver") -> Ended:
+def _done(hours_ago: float, took_s: float, application: str = "ct-liver") -> DoneJob:
     at = NOW - timedelta(hours=hours_ago)
-    return Ended(
+    return DoneJob(
         application=application,
         last_instance_at=at - timedelta(seconds=took_s),
         queued_at=at - timedelta(seconds=took_s / 2),

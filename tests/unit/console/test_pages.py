@@ -50,7 +50,7 @@ def test_the_passport_tells_the_way(browser: Open) -> None:
 
 def hold(hospital: Hospital, study: str = "1.2.3", series: str | None = None) -> None:
     """One more instance of a study's first series (another study's: of a study of which nothing else came) waits for a person."""
-    first = hospital.journal.study_instances("1.2.3")[0]
+    first = hospital.journal.instances.of_study("1.2.3")[0]
     held = replace(
         first,
         id=0,
@@ -63,7 +63,7 @@ def hold(hospital: Hospital, study: str = "1.2.3", series: str | None = None) ->
         held_for=HeldFor.IDENTITY,
         header={"PatientID": ("SECRET-0815",), "Modality": ("CT",)},
     )
-    hospital.journal.record([NewInstance(instance=held, opens=False, scope_series=False, due_at=hospital.now)], hospital.now)
+    hospital.journal.instances.record([NewInstance(instance=held, opens=False, scope_series=False, due_at=hospital.now)], hospital.now)
 
 
 def test_what_is_held_stands_on_the_study_and_in_the_list(at_empty: Open, empty: Hospital) -> None:
@@ -95,7 +95,7 @@ def test_a_study_of_which_all_is_held_is_listed_and_has_a_page(at_empty: Open, e
 def test_a_study_of_which_only_results_of_others_came_is_listed_and_has_a_page(at_empty: Open, empty: Hospital) -> None:
     """Nothing that was acknowledged is invisible: it was kept, and is never analysed."""
     empty.receive("1.2.3", "ct1", "HILUM", (2, {"PatientID": ("4711",), "Modality": ("CT",)}))
-    first = empty.journal.study_instances("1.2.3")[0]
+    first = empty.journal.instances.of_study("1.2.3")[0]
     theirs = replace(
         first,
         id=0,
@@ -106,7 +106,7 @@ def test_a_study_of_which_only_results_of_others_came_is_listed_and_has_a_page(a
         digest="f" * 64,
         standing=Standing.RESULT,
     )
-    empty.journal.record([NewInstance(instance=theirs, opens=False, scope_series=False, due_at=empty.now)], empty.now)
+    empty.journal.instances.record([NewInstance(instance=theirs, opens=False, scope_series=False, due_at=empty.now)], empty.now)
     client = at_empty("otto").client
     listed = client.get("/studies").text
     assert 'href="/studies/1.2.5"' in listed
@@ -121,7 +121,7 @@ def test_an_operator_accepts_what_is_held_and_the_history_says_who(at_empty: Ope
     """As far as the page showed it: what came meanwhile is looked at first. It joins the study then."""
     empty.receive("1.2.3", "ct1", "HILUM", (2, {"PatientID": ("4711",), "Modality": ("CT",)}))
     hold(empty)
-    (one,) = empty.journal.held_instances(study="1.2.3")
+    (one,) = empty.journal.held.find(study="1.2.3")
     mine = at_empty("otto")
     shown = {"series": one.series_instance_uid, "sender": f"{one.calling_ae}@{one.address}", "held_for": "identity"}
     assert mine.post("/studies/1.2.3/held/accept", **shown, instances="2") == 409
@@ -129,11 +129,11 @@ def test_an_operator_accepts_what_is_held_and_the_history_says_who(at_empty: Ope
     assert mine.post("/studies/1.2.3/held/forget", **shown, instances="1") == 404
     assert mine.client.post("/studies/1.2.3/held/accept", data={**shown, "instances": "1"}).status_code == 403
     assert at_empty("vera").post("/studies/1.2.3/held/accept", **shown, instances="1") == 403
-    assert empty.journal.held_instances(study="1.2.3") == [one]
+    assert empty.journal.held.find(study="1.2.3") == [one]
     assert mine.post("/studies/1.2.3/held/accept", **shown, instances="1") == 303
-    assert empty.journal.held_instances(study="1.2.3") == []
-    assert "by otto at the console" in [line.detail for line in empty.journal.events("instance", one.id)][-1]
-    assert len(empty.journal.study_instances("1.2.3")) == 3
+    assert empty.journal.held.find(study="1.2.3") == []
+    assert "by otto at the console" in [line.detail for line in empty.journal.events.of("instance", one.id)][-1]
+    assert len(empty.journal.instances.of_study("1.2.3")) == 3
     assert mine.post("/studies/1.2.3/held/accept", **shown, instances="1") == 409
 
 
@@ -141,12 +141,12 @@ def test_a_program_refuses_what_is_held(at_empty: Open, empty: Hospital) -> None
     """What the first sender sent stands."""
     empty.receive("1.2.3", "ct1", "HILUM", (2, {"PatientID": ("4711",), "Modality": ("CT",)}))
     hold(empty)
-    (one,) = empty.journal.held_instances(study="1.2.3")
+    (one,) = empty.journal.held.find(study="1.2.3")
     mine = at_empty("otto")
     answer = mine.client.post("/api/studies/1.2.3/held/refuse", data={"form_token": mine.form_token})
     assert (answer.status_code, answer.json()) == (200, {"study_uid": "1.2.3", "instances": 1})
-    assert [line.name for line in empty.journal.events("instance", one.id)][-1] == "instance.held_refused"
-    assert len(empty.journal.study_instances("1.2.3")) == 2
+    assert [line.name for line in empty.journal.events.of("instance", one.id)][-1] == "instance.held_refused"
+    assert len(empty.journal.instances.of_study("1.2.3")) == 2
 
 
 @pytest.mark.parametrize(("name", "sees"), [("vera", False), ("otto", True), ("ada", True)])
@@ -166,11 +166,11 @@ def test_what_a_route_asks_of_the_patient_is_hidden(at_empty: Open, empty: Hospi
     from node.domain.route import Decision, Tried
 
     arrival = empty.receive("1.2", "pacs", "HILUM", (1, {"Modality": ("MR",)}))
-    empty.journal.complete(arrival, Completeness.QUIET, empty.now)
+    empty.journal.arrivals.complete(arrival, Completeness.QUIET, empty.now)
     tried = Tried(key="PatientName", expected="Roe", found="Doe^Jane", held=False)
     reason = "PatientName is Doe^Jane, expected Roe"
     decision = Decision(route="r", series_instance_uid="1.2.1", matched=False, chosen=False, tried=(tried,), reason=reason)
-    empty.journal.route(arrival, [decision], [], empty.config.digest, empty.now)
+    empty.journal.routing.route(arrival, [decision], [], empty.config.digest, empty.now)
     for path in ("/studies", "/studies/1.2", "/api/studies", "/api/studies/1.2"):
         assert "Jane" not in at_empty("vera").client.get(path).text, path
         assert "Jane" in at_empty("otto").client.get(path).text, path
@@ -182,7 +182,7 @@ def test_what_a_reason_quotes_of_a_data_set_is_hidden(at_empty: Open, empty: Hos
         "1.2", "ct1", "HILUM_STAT", (4, {"Modality": ("CT",), "BodyPartExamined": ("CHEST",), "SliceThickness": (1.0,)})
     )
     empty.route(arrival, parked=("HLM-3006", "BitsStored is «Doe^Jane»"))
-    (job,) = empty.journal.jobs(study="1.2")
+    (job,) = empty.journal.jobs.find(study="1.2")
     for path in ("/parked", "/api/parked", f"/api/jobs/{job.id}", "/studies/1.2", "/api/studies/1.2"):
         assert "Jane" not in at_empty("vera").client.get(path).text, path
         assert "Jane" in at_empty("otto").client.get(path).text, path
@@ -276,7 +276,7 @@ def test_ten_thousand_studies_are_searched_at_once(at_empty: Open, empty: Hospit
         )
         news.append(NewInstance(instance=one, opens=True, scope_series=False, due_at=empty.now + timedelta(seconds=10)))
     for start in range(0, len(news), 500):
-        empty.journal.record(news[start : start + 500], empty.now)
+        empty.journal.instances.record(news[start : start + 500], empty.now)
     client = at_empty("ada").client
     spent = {}
     for path in ("/studies", "/studies?before=5000", "/studies?q=name77", "/studies?q=Given+CT", "/studies?q=nothing", "/studies?q=P9999"):
@@ -295,8 +295,8 @@ def test_what_a_parked_study_quotes_is_told_to_those_who_may_see_patients_alone(
     from node.domain.arrival import Completeness
 
     arrival = empty.receive("1.2", "pacs", "HILUM", (1, {"Modality": ("MR",)}))
-    empty.journal.complete(arrival, Completeness.QUIET, empty.now)
-    empty.journal.routing_failed(arrival, "HLM-3083", "PatientName is «DOE^JANE»", "d" * 64, empty.now, most=1)
+    empty.journal.arrivals.complete(arrival, Completeness.QUIET, empty.now)
+    empty.journal.routing.failed(arrival, "HLM-3083", "PatientName is «DOE^JANE»", "d" * 64, empty.now, most=1)
     for path in ("/parked", "/studies", "/studies/1.2", "/api/parked", "/api/studies/1.2"):
         assert "DOE^JANE" in at_empty("otto").client.get(path).text, path
         assert "DOE^JANE" not in at_empty("vera").client.get(path).text, path
@@ -308,10 +308,10 @@ def test_a_study_that_cannot_be_routed_stands_among_the_parked_and_is_put_back(a
     from node.domain.state import ArrivalState
 
     arrival = empty.receive("1.2", "pacs", "HILUM", (1, {"Modality": ("MR",)}))
-    empty.journal.complete(arrival, Completeness.QUIET, empty.now)
+    empty.journal.arrivals.complete(arrival, Completeness.QUIET, empty.now)
     why = ("HLM-3088", "matching and deciding took more than 5 s of processor time", "d" * 64, empty.now)
     for _ in range(3):
-        empty.journal.routing_failed(arrival, *why, most=3)
+        empty.journal.routing.failed(arrival, *why, most=3)
     operator, viewer = at_empty("otto").client, at_empty("vera").client
     for path in ("/parked", "/studies/1.2", "/api/parked", "/api/studies/1.2"):
         text = operator.get(path).text
@@ -321,6 +321,6 @@ def test_a_study_that_cannot_be_routed_stands_among_the_parked_and_is_put_back(a
     assert "Route again" not in viewer.get("/parked").text
     assert "/studies/1.2/retry" in operator.get("/parked").text
     assert at_empty("otto").post("/studies/1.2/retry") == 303
-    (put_back,) = empty.journal.arrivals(study="1.2")
+    (put_back,) = empty.journal.arrivals.find(study="1.2")
     assert put_back.state is ArrivalState.COMPLETE
     assert at_empty("otto").post("/studies/1.2/retry") == 409

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from node.console.passwords import digest_of
+from node.console.access import digest_of
 from node.domain.account import AccessKey, KeyKind, Role
 from tests.unit.cli.conftest import Hospital
 from tests.unit.console.conftest import Browser, Open
@@ -96,7 +96,7 @@ def _ask(mine: Browser, method: str, path: str, **headers: str) -> int:
 def _token(hospital: Hospital, role: Role) -> str:
     now = hospital.journal.now()
     secret = f"token of {PEOPLE[role]}"
-    hospital.journal.open_key(
+    hospital.journal.accounts.open_key(
         AccessKey(
             digest=digest_of(secret),
             account=PEOPLE[role],

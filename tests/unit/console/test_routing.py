@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from node.console.editing import MOST_TEXT
-from node.console.limits import TRIES, TRIES_WINDOW_S, Recent
-from node.console.passwords import digest_of
+from node.console.access import digest_of
+from node.console.context import TRIES, TRIES_WINDOW_S, Recent
+from node.console.editing import MOST_TEXT, Problem
+from node.console.frame import rendered
 from node.domain.account import AccessKey, KeyKind, Role
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import CONFIG, HEAD, REFUSED, TILTED, Hospital
@@ -25,7 +26,7 @@ def token(hospital: Hospital, role: Role) -> dict[str, str]:
     now, secret = hospital.journal.now(), f"secret {role}"
     name = {Role.VIEWER: "vera", Role.OPERATOR: "otto", Role.ADMIN: "ada"}[role]
     kept = {"account": name, "role": role, "kind": KeyKind.TOKEN, "label": "test", "created_at": now, "ends_at": now + timedelta(days=1)}
-    hospital.journal.open_key(AccessKey(digest=digest_of(secret), **kept))  # type: ignore[arg-type]
+    hospital.journal.accounts.open_key(AccessKey(digest=digest_of(secret), **kept))  # type: ignore[arg-type]
     return {"Authorization": f"Bearer {secret}"}
 
 
@@ -186,7 +187,7 @@ def test_a_long_text_and_many_tries_are_refused(browser: Open, hospital: Hospita
     """413 above the bound, before the loader sees it or the body is read to its end; 429 with when to come again."""
     now = [0.0]
     tries = Recent(lambda: now[0], most=TRIES, window_s=TRIES_WINDOW_S)
-    monkeypatch.setattr(browser().client.app.state, "desk", with_others(browser(), tries=tries))  # type: ignore[attr-defined]
+    monkeypatch.setattr(browser().client.app.state, "context", with_others(browser(), tries=tries))  # type: ignore[attr-defined]
     mine, client = browser("otto"), browser().client
     headers = token(hospital, Role.OPERATOR)
     assert mine.post("/routes/check", text="#" * (MOST_TEXT + 1)) == 413
@@ -232,10 +233,10 @@ def test_a_replay_tells_exactly_what_would_be_otherwise(browser: Open) -> None:
 
 
 def with_others(mine: Browser, **others: object) -> object:
-    """Its console's desk, with something else in it."""
+    """Its console's context, with something else in it."""
     from dataclasses import replace
 
-    return replace(mine.client.app.state.desk, **others)  # type: ignore[attr-defined]
+    return replace(mine.client.app.state.context, **others)  # type: ignore[attr-defined]
 
 
 def test_a_file_that_changed_meanwhile_is_not_overwritten(browser: Open) -> None:
@@ -263,3 +264,10 @@ def test_the_description_lists_the_calls_of_routes(browser: Open) -> None:
         "/api/routes/replays/{number}/stop": ["post"],
     }
     assert paths["/api/routes"]["put"]["requestBody"]["content"]["application/yaml"]["schema"]["maxLength"] == MOST_TEXT
+
+
+def test_a_remedy_s_commands_are_code_and_all_of_it_is_escaped() -> None:
+    """Backticks are how hilum writes a command in a sentence; one alone is a character like others, and nothing is markup."""
+    remedy = "Run `hilum jobs retry <1>`, then `a` & look; a ` alone <b>stays</b>."
+    shown = rendered("routes_problems.html", None, problems=[Problem(line=0, column=0, code="HLM-1", words="w", remedy=remedy)])
+    assert "<code>hilum jobs retry &lt;1&gt;</code>, then <code>a</code> &amp; look; a ` alone &lt;b&gt;stays&lt;/b&gt;." in shown

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from node.console.health import FRESH_S, Health
-from node.domain.health import Answer, Subject, SubjectKind
+from node.domain.health import Answer, Dependency, DependencyKind
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import Hospital
 from tests.unit.console.conftest import Open, browsers
@@ -23,8 +23,8 @@ HOSTILE = """# spine, version 2
 """
 
 
-def _subject(ask: Callable[[], Answer] | None) -> Subject:
-    return Subject(kind=SubjectKind.PEER, name="pacs", where="10.0.0.5:104", words="PACS", ask=ask)
+def _subject(ask: Callable[[], Answer] | None) -> Dependency:
+    return Dependency(kind=DependencyKind.PEER, name="pacs", where="10.0.0.5:104", words="PACS", ask=ask)
 
 
 def test_nobody_waits_for_a_slow_peer() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from node.settings.config import Config, EngineKind
-from node.settings.load import load
+from inference.engines.triton.kind import Triton
+from node.assembly.configuration import load
+from node.settings.config import Config
 from tests.lab.dashboards import dashboard
 from tests.lab.docker import FOLDER, ROOT, compose, instructions, services, unit, words_of
 from tests.lab.needs import python_program
@@ -74,7 +75,7 @@ def test_the_extras_are_hilums(config: Config) -> None:
     )
     assert set(named) <= set(declared)
     assert "embedded" not in named
-    assert {engine.kind for engine in config.engines.values()} == {EngineKind.TRITON}
+    assert {engine.options.kind for engine in config.engines.values()} == {Triton.kind}
     assert config.store.journal.startswith("postgresql://")
     assert {"triton", "postgresql"} <= set(named)
 
@@ -154,7 +155,7 @@ def test_the_configuration_names_what_the_set_has(config: Config) -> None:
     assert {rest for _, word, rest in instructions() if word == "EXPOSE"} == {"11112 9464"}
     assert (config.peers["archive"].host, config.peers["archive"].port) == ("archive", 4242)
     assert set(node["networks"]) >= set(services()["archive"]["networks"])
-    assert config.engines["gpu"].url == "grpc://triton:8001"
+    assert config.engines["gpu"].options == Triton(url="grpc://triton:8001")
     assert "--grpc-port=8001" in services()["triton"]["command"]
     assert config.store.journal == "postgresql://hilum@journal/hilum?password_file=/run/secrets/journal_password"
     assert services()["journal"]["environment"]["POSTGRES_USER"] == "hilum"
@@ -194,7 +195,7 @@ def test_monitoring_finds_what_it_asks_for(config: Config) -> None:
 
 
 def test_the_unit_drains_restarts_and_survives_a_killed_worker() -> None:
-    """The supervisor alone gets SIGTERM, has longer than the family takes to drain, and outlives a worker that ran out of memory."""
+    """The supervisor alone gets SIGTERM, has longer than its processes take to drain, and outlives a worker that ran out of memory."""
     said = {key: values[-1] for key, values in unit().items()}
     assert (said["KillMode"], said["OOMPolicy"], said["Restart"]) == ("mixed", "continue", "always")
     assert int(said["TimeoutStopSec"]) > 2 * 30

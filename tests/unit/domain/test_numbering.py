@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from node.domain.header import Header
+from node.domain.instance import Header
 from node.domain.numbering import numbering_remarks
 
 

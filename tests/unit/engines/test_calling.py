@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from inference.engines.calling import call_from_json, call_to_json, run, with_places_taken
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import UnreadableModel, WrongTensors
 from inference.engines.importing import import_models
-from inference.engines.port import Call, ModelRef, ModelSource, Tensors, Tiles, Whole
+from inference.engines.port import Call, ModelRef, ModelSource, Tensors, Tiles, WholeImage
 from inference.engines.repository import Repository
 from tests.unit.engines.models import doubling_onnx, preparing_onnx
 from tests.unit.engines.test_importing import App
@@ -123,7 +123,7 @@ def test_the_entry_decides_and_the_answer_is_the_same(
 def test_a_whole_image_is_one_call(tmp_path: Path) -> None:
     """By the network itself, prepared here; by the ensemble, as it is stored; `finish` is applied to values."""
     image = np.random.default_rng(2).integers(-900, 900, (1, 4, 4, 4), dtype=np.int16)
-    for number, call in enumerate((Whole(), Whole(model=ENSEMBLE))):
+    for number, call in enumerate((WholeImage(), WholeImage(model=ENSEMBLE))):
         infer = Entered(tmp_path / str(number), call)
         np.testing.assert_allclose(asked(infer, image), image - 6.0)
         marked = asked(infer, image, finish=lambda values: values[0] > 0)
@@ -149,7 +149,7 @@ def test_an_ensemble_may_finish_by_itself() -> None:
             return 1
 
         def call_of(self, model: ModelRef) -> Call | None:
-            return Whole(model=ENSEMBLE)
+            return WholeImage(model=ENSEMBLE)
 
     def ask(*shape: int) -> NDArray[Any]:
         return run(
@@ -171,11 +171,13 @@ def test_an_ensemble_may_finish_by_itself() -> None:
 def test_what_takes_a_models_place_may_be_called_and_counts() -> None:
     """The ensembles that entries name are among what an application may call, each once."""
     other = ModelRef(name="other")
-    calls: dict[ModelRef, Call | None] = {NETWORK: Whole(model=ENSEMBLE), other: Tiles(window=(1,), model=ENSEMBLE), STEP: None}
+    calls: dict[ModelRef, Call | None] = {NETWORK: WholeImage(model=ENSEMBLE), other: Tiles(window=(1,), model=ENSEMBLE), STEP: None}
     assert with_places_taken(calls) == (NETWORK, other, STEP, ENSEMBLE)
 
 
-@pytest.mark.parametrize("call", [Whole(), Whole(model=ENSEMBLE), Tiles(window=(96, 96, 64), overlap=0.25, batch=4, model=ENSEMBLE)])
+@pytest.mark.parametrize(
+    "call", [WholeImage(), WholeImage(model=ENSEMBLE), Tiles(window=(96, 96, 64), overlap=0.25, batch=4, model=ENSEMBLE)]
+)
 def test_calls_are_json(call: Call) -> None:
     """There and back through text."""
     assert call_from_json(json.loads(json.dumps(call_to_json(call)))) == call

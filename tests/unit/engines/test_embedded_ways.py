@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.engines import choosing, processors, runtimes, tuning
+from inference.engines import choosing, processors, runtimes, tuning, ways
 from inference.engines.choosing import Fallback
 from inference.engines.comparing import difference
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.entering import enter, forget
 from inference.engines.errors import NotEntered, PrecisionRefused, WrongTensors
 from inference.engines.golden import golden_input
@@ -23,7 +23,7 @@ from inference.engines.measured import Measured
 from inference.engines.openvino_model import can_compute_in, openvino_computation
 from inference.engines.port import ModelRef
 from inference.engines.repository import Repository
-from inference.engines.runtimes import Precision, Runtime, Way
+from inference.engines.ways import Compute, Precision, Runtime, Way
 from tests.unit.engines.models import CONFIG, fill, put, scripted
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning", "ignore::DeprecationWarning:openvino.*")
@@ -81,7 +81,7 @@ def record(way: Way, **other: Any) -> Measured:
         seconds={str(way): 0.1},
         difference=0.0,
         dice=1.0,
-        versions={runtime.value: runtimes.installed(runtime) or "" for runtime in Runtime},
+        versions={runtime.value: ways.installed(runtime) or "" for runtime in Runtime},
         shapes=((1, 1, 16, 16, 16),),
     )
     return replace(found, **other)
@@ -105,7 +105,7 @@ def test_the_entered_way_is_taken_and_named(repository: Repository) -> None:
     """Library, precision, version and threads: what the record of a job says."""
     enter(repository, NORMAL, record(OPENVINO))
     told: list[Fallback] = []
-    assert opened(repository, told) == f"openvino f32 {runtimes.installed(Runtime.OPENVINO)}, 1 thread"
+    assert opened(repository, told) == f"openvino f32 {ways.installed(Runtime.OPENVINO)}, 1 thread"
     assert told == []
 
 
@@ -280,7 +280,7 @@ def test_a_way_with_other_answers_is_never_chosen(repository: Repository, monkey
     """However fast it is; the entry says why, with the figure."""
     real = computation_in_jail
 
-    def wrong(model: ModelRef, way: Way, *arguments: Any) -> runtimes.Compute:
+    def wrong(model: ModelRef, way: Way, *arguments: Any) -> Compute:
         compute = real(model, way, *arguments)
         return (lambda inputs: {name: answer + 0.002 for name, answer in compute(inputs).items()}) if way == OPENVINO else compute
 
@@ -297,7 +297,7 @@ def test_a_way_that_is_not_repeatable_is_never_chosen(repository: Repository, mo
     real = computation_in_jail
     drift = iter(range(1000))
 
-    def drifting(model: ModelRef, way: Way, *arguments: Any) -> runtimes.Compute:
+    def drifting(model: ModelRef, way: Way, *arguments: Any) -> Compute:
         compute = real(model, way, *arguments)
         if way != OPENVINO:
             return compute
@@ -313,7 +313,7 @@ def test_a_lower_precision_below_the_gate_is_refused_with_its_figure(repository:
     """The model stays as it was; nothing is entered."""
     real = computation_in_jail
 
-    def coarse(model: ModelRef, way: Way, *arguments: Any) -> runtimes.Compute:
+    def coarse(model: ModelRef, way: Way, *arguments: Any) -> Compute:
         if way.precision is Precision.F32:
             return real(model, way, *arguments)
         compute = real(model, OPENVINO, *arguments)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.ensemble import ensemble_of
 from inference.engines.errors import BrokenEnsemble, DigestMismatch, EngineTimeout, ModelMissing, UnreadableModel
 from inference.engines.port import ModelRef
@@ -178,7 +178,7 @@ def test_the_deadline_holds_for_all_steps_together(models: Path, monkeypatch: py
     engine = EmbeddedEngine(models, threads=1)
     began = time.monotonic()
     moments = iter([began + passed for passed in (0, 400, 400, 1100, 1100)])
-    monkeypatch.setattr("inference.engines.embedded.time", SimpleNamespace(monotonic=lambda: next(moments)))
+    monkeypatch.setattr("inference.engines.embedded.engine.time", SimpleNamespace(monotonic=lambda: next(moments)))
     with pytest.raises(EngineTimeout, match="double"):
         engine.infer(WHOLE, {"IN": CUBE}, deadline_s=1000)
 

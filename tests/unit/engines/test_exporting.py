@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import NotConvertible, TooDifferent
 from inference.engines.exporting import export_model
 from inference.engines.filing import ModelFile, import_file

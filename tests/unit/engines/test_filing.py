@@ -15,7 +15,7 @@ from inference.applications.port import Accepts, Application, MeasurementOutput,
 from inference.applications.serving import as_served
 from inference.codes import CUBIC_CENTIMETRE, VOLUME
 from inference.engines.configtext import digests_in
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import (
     AlreadyThere,
     HostileModel,

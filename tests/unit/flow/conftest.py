@@ -8,8 +8,12 @@ import pytest
 
 from node.blobs.folder import FolderBlobs
 from node.domain.route import Route
-from node.journal.sql import SqlJournal
-from node.settings.config import ApplicationSettings, Config, Node, Sink, SinkKind, Store
+from node.journal.journal import Journal
+from node.settings.applications import ApplicationSettings
+from node.settings.config import Config, SinkSettings
+from node.settings.node import Node
+from node.settings.store import Store
+from node.sinks.folder import Folder
 from tests.lab import empty_journal
 from tests.unit.flow.mini import CT1, FakeClock, MiniNode
 
@@ -28,11 +32,11 @@ def make_node() -> Iterator[Callable[[Path], MiniNode]]:
                 store=Store(journal=f"sqlite:{folder}/hilum.db", blobs=folder / "blobs"),
                 models=folder / "models",
                 peers={"ct1": CT1},
-                sinks={name: Sink(name=name, kind=SinkKind.FOLDER, path=folder / name) for name in ("archive", "second")},
+                sinks={name: SinkSettings(name=name, destination=Folder(path=folder / name)) for name in ("archive", "second")},
                 applications={"threshold": ApplicationSettings(name="threshold")},
                 routes=(Route(name="all", run=("threshold",), send=("archive",)),),
             )
-            journal = SqlJournal.open(empty_journal.make(config.store.journal))
+            journal = Journal.open(empty_journal.make(config.store.journal))
             opened.callback(journal.close)
             return MiniNode(journal=journal, blobs=FolderBlobs(config.store.blobs), config=config, clock=FakeClock(), folder=folder)
 

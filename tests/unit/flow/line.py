@@ -6,20 +6,19 @@ from typing import Any
 
 from inference.applications.port import Application
 from inference.imaging.subjects import subjects
+from node.domain.stage import Stage
 from node.flow.deliver import Deliver
 from node.flow.engines import Engines
 from node.flow.infer import Analyst
-from node.flow.port import Stage
 from node.flow.route import RouteStage
 from node.flow.runner import Runner
-from node.flow.settle import Settle
-from node.flow.superseded import WithdrawalStage
-from node.flow.unanswered import StatementStage
+from node.flow.settle import SettleStage
 from node.results.port import Encoded, Encoding
-from node.results.statement.statement import encode_statement
-from node.results.withdrawal.withdrawal import encode_withdrawal
+from node.results.statement.make import encode_statement
+from node.results.withdrawal.make import encode_withdrawal
 from node.sinks.folder import FolderSink
 from node.sinks.port import Sink
+from node.upkeep.archive_notes import StatementStage, WithdrawalStage
 from tests.unit.flow.mini import APPLICATION, CountingPeer, MiniNode, ThresholdEngine, encode
 
 Applications = Callable[[str], Application]
@@ -36,8 +35,8 @@ class Cut:
     def __init__(self, node: MiniNode) -> None:
         self.writes = 0
         self.at: tuple[int, str] | None = None
-        self._original: Callable[[], Any] = node.journal._writing
-        node.journal._writing = self._writing  # type: ignore[method-assign]
+        self._original: Callable[[], Any] = node.journal.database.writing
+        node.journal.database.writing = self._writing  # type: ignore[method-assign]
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Any]:
@@ -94,7 +93,7 @@ def run_line(
 
     Sinks are folders, but for what `archive` names; `first` are stages before the line's own.
     """
-    node.journal.release("", node.clock())
+    node.journal.processes.release("", node.clock())
     engine = engine or ThresholdEngine()
     engines = Engines(node.config, lambda _: engine, application_of)
     sinks: dict[str, Sink] = {name: FolderSink(node.folder / name) for name in node.config.sinks}
@@ -103,7 +102,7 @@ def run_line(
     deliver = Deliver(node.journal, node.blobs, sinks, node.config, node.clock, "flow")
     stages: list[Stage] = [
         *first,
-        Settle(node.journal, node.config, node.clock, lambda _: CountingPeer()),
+        SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer()),
         RouteStage(node.journal, node.config, node.clock, lambda _: "default", application_of),
         runner(node, engines, application_of, encode),
         StatementStage(node.journal, node.config, node.clock),

@@ -21,22 +21,22 @@ from inference.findings import Findings, Measurement, Segment
 from inference.imaging.volume import Volume
 from inference.imaging.write_series import write_series
 from node.blobs.folder import FolderBlobs
+from node.dicom.header import read_header
+from node.dicom.uid import derive_uid
 from node.dimse.port import StoreStatus
 from node.domain.arrival import Arrival
 from node.domain.context import Context
 from node.domain.errors import DeliveryError
-from node.domain.header import Header
-from node.domain.instance import Instance, Standing
-from node.domain.job import Delivery, Job, Priority
+from node.domain.instance import Header, Instance, Standing
+from node.domain.job import Delivery, Job, NewJob, Priority
 from node.domain.profile import Kind
 from node.domain.state import ArrivalState
-from node.domain.uid import derive_uid
-from node.flow.header import read_header
 from node.flow.settle import complete_now
-from node.journal.port import NewInstance, NewJob
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
+from node.journal.port import NewInstance
 from node.results.port import Encoded, Encoding
-from node.settings.config import Config, Peer, Scope, Settle
+from node.settings.config import Config
+from node.settings.peers import Peer, Scope, Settle
 from node.sinks.port import Parcel, Receipt
 
 START = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
@@ -212,7 +212,7 @@ class CountingPeer:
 class MiniNode:
     """What the stages share, and what senders do to it."""
 
-    journal: SqlJournal
+    journal: Journal
     blobs: FolderBlobs
     config: Config
     clock: FakeClock
@@ -313,7 +313,7 @@ class MiniNode:
             due_at=self.clock() + rule.quiet,
             replaces=replaces,
         )
-        return self.journal.record([news], self.clock())
+        return self.journal.instances.record([news], self.clock())
 
     def inferred_job(self, study: str = "1.1", sinks: Sequence[str] = ("archive",)) -> tuple[int, str]:
         """A job with findings, for a test that makes the objects itself: its number and the lease that it is held under."""
@@ -331,21 +331,21 @@ class MiniNode:
             input_digest=study,
             instances=(),
         )
-        (job,) = self.journal.route(arrival.id, [], [new], self.config.digest, self.clock())
-        claimed = self.journal.claim_job("test", self.clock(), timedelta(minutes=1))
+        (job,) = self.journal.routing.route(arrival.id, [], [new], self.config.digest, self.clock())
+        claimed = self.journal.jobs.claim("test", self.clock(), timedelta(minutes=1))
         assert claimed is not None
         assert claimed.lease is not None
-        self.journal.inferred(job, claimed.lease, "findings", "model", self.clock())
+        self.journal.jobs.inferred(job, claimed.lease, "findings", "model", self.clock())
         return job, claimed.lease
 
     def arrivals(self, *states: ArrivalState) -> list[Arrival]:
-        return self.journal.arrivals(states=states)
+        return self.journal.arrivals.find(states=states)
 
     def jobs(self) -> list[Job]:
-        return self.journal.jobs()
+        return self.journal.jobs.find()
 
     def deliveries(self, job: int | None = None) -> list[Delivery]:
-        return self.journal.deliveries(job=job)
+        return self.journal.deliveries.find(job=job)
 
 
 CT1 = Peer(name="ct1", ae_title="CT1AE", host="127.0.0.1", port=104)

@@ -10,7 +10,7 @@ import pytest
 
 from node.domain.errors import JournalError
 from node.domain.instance import Instance
-from node.domain.route import Condition, Operator, Route
+from node.domain.route import Condition, ConditionOperator, Route
 from node.flow.ahead import Ahead
 from node.flow.settle import complete_now
 from node.journal.port import NewInstance
@@ -66,7 +66,7 @@ def _receive(node: MiniNode, *numbers: int, study: str = "1.1", syntax: str = J2
             header={"Modality": (modality,)},
         )
         new = NewInstance(instance=instance, opens=True, scope_series=False, due_at=node.clock() + timedelta(seconds=5))
-        node.journal.record([new], node.clock())
+        node.journal.instances.record([new], node.clock())
 
 
 def _all(ahead: Ahead, decoder: Decoder) -> list[str]:
@@ -104,9 +104,9 @@ def test_the_headers_of_what_is_not_compressed_are_read_in_a_lull(node: MiniNode
 
 def test_what_no_route_would_take_is_left_alone(node: MiniNode, decoder: Decoder) -> None:
     """As far as the first header tells; how many there will be, and of what kind, does not count against it."""
-    ct = Condition(keyword="Modality", operator=Operator.EQUALS, expected=("CT",), negated=False)
+    ct = Condition(keyword="Modality", operator=ConditionOperator.EQUALS, expected=("CT",), negated=False)
     mr = replace(ct, expected=("MR",))
-    many = Condition(keyword="NumberOfSeriesRelatedInstances", operator=Operator.MIN, expected=(100,), negated=False)
+    many = Condition(keyword="NumberOfSeriesRelatedInstances", operator=ConditionOperator.MIN, expected=(100,), negated=False)
     ahead = _ahead(node, decoder, Route(name="ct", run=("threshold",), send=("archive",), when=(ct, many), any_series=(mr,)))
     _receive(node, 1)
     _receive(node, 1, study="1.2", modality="MR")
@@ -131,7 +131,7 @@ def test_a_study_that_is_complete_is_not_looked_at_any_more(node: MiniNode, deco
     _receive(node, *range(1, 9))
     ahead.step()
     begun = len(decoder.files)
-    (arrival,) = node.journal.arrivals()
+    (arrival,) = node.journal.arrivals.find()
     complete_now(node.journal, arrival, node.clock())
     decoder.seconds += 1.0
     assert len(_all(ahead, decoder)) == begun
@@ -146,7 +146,7 @@ def test_a_journal_that_is_away_is_told_and_met_again(node: MiniNode, decoder: D
         raise JournalError("away")
 
     with monkeypatch.context() as broken:
-        broken.setattr(node.journal, "arrivals", away)
+        broken.setattr(node.journal.arrivals, "find", away)
         with pytest.raises(JournalError):
             ahead.step()
     assert ahead.idle

@@ -46,7 +46,7 @@ def encoded_job(node: MiniNode, study: str = "1.1", sinks: Sequence[str] = ("arc
                 digest=hashlib.sha256(data).hexdigest(),
             )
         )
-    assert node.journal.encoded(job, lease, objects, node.clock())
+    assert node.journal.jobs.encoded(job, lease, objects, node.clock())
     return job
 
 
@@ -85,15 +85,17 @@ def delivering(node: MiniNode) -> Iterator[Delivering]:
 
 
 def test_the_frozen_bytes_reach_the_sink_and_the_job_is_done(node: MiniNode, delivering: Delivering) -> None:
-    """Exactly the journaled objects, a receipt for each, then COMMITTED and DONE."""
+    """Exactly the journaled objects, a receipt for each, then DELIVERED and DONE."""
     job = encoded_job(node)
     delivering.until_idle()
-    assert delivering.archive.has == {one.sop_instance_uid: node.blobs.path(one.blob).read_bytes() for one in node.journal.objects(job)}
-    assert delivering.only().state is DeliveryState.COMMITTED
-    assert node.journal.job(job).state is JobState.DONE
-    receipts = node.journal.receipts(delivering.only().id)
-    assert [(one.kind, accepted, status) for one, accepted, status, _ in receipts] == [(kind, True, 0) for kind in KINDS]
-    assert any('"deliver"' in line.detail for line in node.journal.events("job", job))
+    assert delivering.archive.has == {
+        one.sop_instance_uid: node.blobs.path(one.blob).read_bytes() for one in node.journal.results.of_job(job)
+    }
+    assert delivering.only().state is DeliveryState.DELIVERED
+    assert node.journal.jobs.get(job).state is JobState.DONE
+    receipts = node.journal.deliveries.receipts(delivering.only().id)
+    assert [(said.one.kind, said.accepted, said.status) for said in receipts] == [(kind, True, 0) for kind in KINDS]
+    assert any('"deliver"' in line.detail for line in node.journal.events.of("job", job))
     delivering.until_idle()
     assert len(delivering.archive.sent) == 3
 
@@ -104,7 +106,7 @@ def test_a_sink_that_is_down_does_not_hold_up_the_other(node: MiniNode, deliveri
     job = encoded_job(node, sinks=("archive", "second"))
     delivering.archive.away = True
     delivering.until_idle()
-    assert delivering.states() == {"archive": DeliveryState.WAITING, "second": DeliveryState.COMMITTED}
+    assert delivering.states() == {"archive": DeliveryState.WAITING, "second": DeliveryState.DELIVERED}
     waiting = next(one for one in node.deliveries() if one.sink == "archive")
     assert (waiting.code, waiting.reason) == ("HLM-6000", "nobody answers")
     delivering.archive.away = False
@@ -113,8 +115,8 @@ def test_a_sink_that_is_down_does_not_hold_up_the_other(node: MiniNode, deliveri
     node.clock.now = waiting.due_at
     delivering.fresh()  # also after a restart
     delivering.until_idle()
-    assert delivering.states() == {"archive": DeliveryState.COMMITTED, "second": DeliveryState.COMMITTED}
-    assert node.journal.job(job).state is JobState.DONE
+    assert delivering.states() == {"archive": DeliveryState.DELIVERED, "second": DeliveryState.DELIVERED}
+    assert node.journal.jobs.get(job).state is JobState.DONE
     assert len(delivering.archive.sent) == len(delivering.second.sent) == 3
 
 
@@ -134,13 +136,13 @@ def test_a_slow_sink_does_not_hold_up_the_other(node: MiniNode, delivering: Deli
     served = 0
     while served < 3:
         delivering.stage.step()
-        served = sum(one.state is DeliveryState.COMMITTED for one in node.deliveries())
+        served = sum(one.state is DeliveryState.DELIVERED for one in node.deliveries())
     assert len(delivering.second.sent) == 9
     assert slow.sent == []
     go_on.set()
     delivering.until_idle()
     assert len(slow.sent) == 9
-    assert set(delivering.states().values()) == {DeliveryState.COMMITTED}
+    assert set(delivering.states().values()) == {DeliveryState.DELIVERED}
 
 
 def test_nine_of_ten_is_no_success(node: MiniNode, delivering: Delivering) -> None:
@@ -154,7 +156,7 @@ def test_nine_of_ten_is_no_success(node: MiniNode, delivering: Delivering) -> No
     delivering.archive.answers.clear()
     node.clock.now = delivery.due_at
     delivering.until_idle()
-    assert delivering.only().state is DeliveryState.COMMITTED
+    assert delivering.only().state is DeliveryState.DELIVERED
     assert [kind for kind, _ in delivering.archive.sent] == ["seg", "sr", "sc", "sr"]
 
 
@@ -178,9 +180,9 @@ def test_a_refusal_for_good_parks_the_delivery_with_status_and_object(node: Mini
     delivering.until_idle()
     assert len(delivering.archive.sent) == 3
     delivering.archive.answers.clear()
-    node.journal.resend(job, None, node.clock())
+    node.journal.deliveries.resend(job, None, node.clock())
     delivering.until_idle()
-    assert delivering.only().state is DeliveryState.COMMITTED
+    assert delivering.only().state is DeliveryState.DELIVERED
 
 
 def test_pauses_double_up_to_the_longest_and_then_it_gives_up(node: MiniNode, delivering: Delivering) -> None:
@@ -219,17 +221,17 @@ def test_a_sink_without_summary_pages_is_complete_without_them(node: MiniNode, d
     delivering.until_idle()
     assert [kind for kind, _ in delivering.archive.sent] == ["seg", "sr"]
     assert [kind for kind, _ in delivering.second.sent] == ["seg", "sr", "sc"]
-    assert node.journal.job(job).state is JobState.DONE
+    assert node.journal.jobs.get(job).state is JobState.DONE
     archive = next(one for one in node.deliveries() if one.sink == "archive")
-    details = {one.kind: detail for one, _, _, detail in node.journal.receipts(archive.id)}
-    assert details["sc"] == "left out: this sink takes no summary page"
+    said = {each.one.kind: (each.accepted, each.left_out, each.detail) for each in node.journal.deliveries.receipts(archive.id)}
+    assert said["sc"] == (False, True, "left out: this sink takes no summary page")
 
 
 def test_a_sink_that_left_the_configuration_parks_its_deliveries(node: MiniNode, delivering: Delivering) -> None:
     """The others go on."""
     encoded_job(node, sinks=("archive", "removed"))
     delivering.until_idle()
-    assert delivering.states() == {"archive": DeliveryState.COMMITTED, "removed": DeliveryState.PARKED}
+    assert delivering.states() == {"archive": DeliveryState.DELIVERED, "removed": DeliveryState.PARKED}
     assert next(one.code for one in node.deliveries() if one.sink == "removed") == "HLM-6180"
 
 
@@ -243,11 +245,11 @@ def test_bytes_that_are_gone_park_the_delivery(node: MiniNode, delivering: Deliv
 
 def test_a_paused_sink_gets_nothing(node: MiniNode, delivering: Delivering) -> None:
     """`hilum pause SINK`; after `resume` everything comes."""
-    node.journal.pause(Pausable.SINK, "archive", node.clock())
+    node.journal.pauses.add(Pausable.SINK, "archive", node.clock())
     encoded_job(node)
     delivering.until_idle()
     assert delivering.archive.sent == []
-    node.journal.resume(Pausable.SINK, "archive", node.clock())
+    node.journal.pauses.remove(Pausable.SINK, "archive", node.clock())
     delivering.until_idle()
     assert len(delivering.archive.sent) == 3
 
@@ -255,40 +257,40 @@ def test_a_paused_sink_gets_nothing(node: MiniNode, delivering: Delivering) -> N
 def test_a_process_that_dies_after_the_last_answer_sends_again_the_same_bytes(node: MiniNode, delivering: Delivering) -> None:
     """At least once on the wire: the receipts were not written, so all is sent again under the same UIDs, one set in the archive."""
     encoded_job(node)
-    claimed = node.journal.claim_delivery("dead", node.clock(), LEASE)
+    claimed = node.journal.deliveries.claim("dead", node.clock(), LEASE)
     assert claimed is not None
     delivering.archive.send(
         [
             Parcel(sop_instance_uid=one.sop_instance_uid, sop_class_uid="1.2.3", kind=one.kind, path=node.blobs.path(one.blob))
-            for one in node.journal.undelivered(claimed.id)
+            for one in node.journal.deliveries.undelivered(claimed.id)
         ]
     )
     before = dict(delivering.archive.has)
     delivering.until_idle()
     assert delivering.only().state is DeliveryState.WAITING  # the lease is still held
-    assert node.journal.release("dead", node.clock()) == 1
+    assert node.journal.processes.release("dead", node.clock()) == 1
     delivering.until_idle()
-    assert delivering.only().state is DeliveryState.COMMITTED
+    assert delivering.only().state is DeliveryState.DELIVERED
     assert delivering.archive.has == before
 
 
 def test_what_the_journal_could_not_record_is_put_off_not_lost(node: MiniNode, delivering: Delivering) -> None:
     """The journal fails at the receipt: the delivery is tried again by the same process, long before its lease runs out."""
     encoded_job(node)
-    original = node.journal.receipt
+    original = node.journal.deliveries.receipt
 
     def full(*_: Any, **__: Any) -> bool:
         raise JournalError("the disk is full")
 
-    node.journal.receipt = full  # type: ignore[method-assign]
+    node.journal.deliveries.receipt = full  # type: ignore[method-assign]
     delivering.until_idle()
-    node.journal.receipt = original  # type: ignore[method-assign]
+    node.journal.deliveries.receipt = original  # type: ignore[method-assign]
     delivery = delivering.only()
     assert (delivery.state, delivery.code) == (DeliveryState.WAITING, "HLM-7000")
     assert delivery.due_at - node.clock() <= timedelta(seconds=5)
     node.clock.now = delivery.due_at
     delivering.until_idle()
-    assert delivering.only().state is DeliveryState.COMMITTED
+    assert delivering.only().state is DeliveryState.DELIVERED
 
 
 def test_closing_lets_what_is_under_way_end_and_claims_nothing_more(node: MiniNode, delivering: Delivering) -> None:
@@ -310,7 +312,7 @@ def test_closing_lets_what_is_under_way_end_and_claims_nothing_more(node: MiniNo
     go_on.set()
     assert stage.wait(30)
     stage.step()
-    assert sorted(one.state.value for one in node.deliveries()) == ["committed", "waiting"]
+    assert sorted(one.state.value for one in node.deliveries()) == ["delivered", "waiting"]
 
 
 def small_object(uid: str) -> bytes:
@@ -326,7 +328,7 @@ def small_object(uid: str) -> bytes:
 def test_objects_are_delivered_to_a_folder_too(node: MiniNode, tmp_path: Path) -> None:
     """The whole way with a real sink: the files lie in the folder, byte for byte."""
     job = encoded_job(node)
-    for one in node.journal.objects(job):
+    for one in node.journal.results.of_job(job):
         node.blobs.delete(one.blob)
         node.blobs.put(one.blob, small_object(one.sop_instance_uid))
     stage = Deliver(node.journal, node.blobs, {"archive": FolderSink(tmp_path / "out")}, node.config, node.clock, "flow")
@@ -355,11 +357,11 @@ def test_a_sink_that_breaks_its_sender_ends_nothing_else(node: MiniNode, deliver
     broken = Broken()
     delivering.fresh(archive=broken, second=delivering.second)
     delivering.until_idle()
-    assert delivering.states() == {"archive": DeliveryState.WAITING, "second": DeliveryState.COMMITTED}
+    assert delivering.states() == {"archive": DeliveryState.WAITING, "second": DeliveryState.DELIVERED}
     waiting = next(one for one in node.deliveries() if one.sink == "archive")
     assert (waiting.code, waiting.lease, waiting.attempts) == ("HLM-6081", None, 1)
     broken.mended = True
     node.clock.advance(60)
     delivering.until_idle()
     assert len(broken.sent) == 3
-    assert node.journal.job(job).state is JobState.DONE
+    assert node.journal.jobs.get(job).state is JobState.DONE

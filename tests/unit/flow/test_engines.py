@@ -7,11 +7,13 @@ import pytest
 from inference.applications.port import Application
 from inference.engines.errors import WrongTensors
 from inference.engines.port import Engine, Load, ModelRef
+from inference.engines.triton.kind import Triton
 from inference.errors import EngineError, HilumError
 from node.domain.route import Route
 from node.flow.engines import Engines
 from node.flow.infer import engine_of
-from node.settings.config import ApplicationSettings, EngineKind, EngineSettings
+from node.settings.applications import ApplicationSettings
+from node.settings.config import EngineSettings
 from tests.unit.flow.mini import APPLICATION, MiniNode, ThresholdEngine
 
 SMALL, LARGE = ModelRef(name="small"), ModelRef(name="large", version=3)
@@ -46,7 +48,7 @@ class Server:
         gpu = {name: ApplicationSettings(name=name, engine="gpu") for name in ("one", "both")}
         node.configure(
             applications=gpu,
-            engines={"gpu": EngineSettings(name="gpu", kind=EngineKind.TRITON, url="grpc://localhost:8001")},
+            engines={"gpu": EngineSettings(name="gpu", options=Triton(url="grpc://localhost:8001"))},
             routes=(Route(name="r", run=("one", "both", "here"), send=("archive",)),),
         )
         self.now = 0.0

@@ -2,9 +2,10 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -23,15 +24,15 @@ from pynetdicom.sop_class import LabelMapSegmentationStorage
 
 from node.domain.errors import DeliveryError
 from node.domain.job import Delivery, ResultObject
-from node.domain.profile import ARCHIVE, PACS, VIEWER, Kind, Masks, Profile
+from node.domain.profile import ARCHIVE, PACS, VIEWER, Kind, MaskEncoding, Profile
 from node.domain.state import DeliveryState, JobState
 from node.flow.attempt import Attempt
 from node.flow.deliver import Deliver
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
 from node.sinks.port import Parcel, Receipt
 from tests.unit.flow.mini import ListSink, MiniNode
 
-LABELMAPS = replace(VIEWER, name="label maps", masks=Masks.LABELMAP)
+LABELMAPS = replace(VIEWER, name="label maps", masks=MaskEncoding.LABELMAP)
 BOTH = (("seg", "binary"), ("sr", "binary"), ("seg", "labelmap"), ("sr", "labelmap"), ("sr", ""), ("sc", ""))
 BINARY_SET = [("seg", "binary"), ("sr", "binary"), ("sr", ""), ("sc", "")]
 LABELMAP_SET = [("seg", "labelmap"), ("sr", "labelmap"), ("sr", ""), ("sc", "")]
@@ -122,7 +123,7 @@ class Bench:
                     digest=hashlib.sha256(data).hexdigest(),
                 )
             )
-        assert self.node.journal.encoded(self.job, lease, made, self.node.clock())
+        assert self.node.journal.jobs.encoded(self.job, lease, made, self.node.clock())
         self.restart()
 
     def profile(self, profile: Profile) -> None:
@@ -150,14 +151,14 @@ class Bench:
 
     def arrived(self) -> list[tuple[str, str]]:
         """Kind and form of what the peer has, in the order in which the objects were made."""
-        return [(one.kind, one.form) for one in self.node.journal.objects(self.job) if one.sop_instance_uid in self.peer.has]
+        return [(one.kind, one.form) for one in self.node.journal.results.of_job(self.job) if one.sop_instance_uid in self.peer.has]
 
     def receipts(self) -> dict[tuple[str, str], str]:
         """What the newest receipt says of each object, by kind and form."""
-        return {(one.kind, one.form): detail for one, _, _, detail in self.node.journal.receipts(self.delivery().id)}
+        return {(said.one.kind, said.one.form): said.detail for said in self.node.journal.deliveries.receipts(self.delivery().id)}
 
     def history(self) -> list[str]:
-        return [f"{line.name} {line.detail}" for line in self.node.journal.events("delivery", self.delivery().id)]
+        return [f"{line.name} {line.detail}" for line in self.node.journal.events.of("delivery", self.delivery().id)]
 
 
 @pytest.fixture
@@ -171,17 +172,17 @@ def bench(node: MiniNode) -> Iterator[Bench]:
 def test_a_sink_gets_the_form_that_it_wants_with_its_report(bench: Bench) -> None:
     """Label map and the report that refers to it; the binary pair gets receipts that say why it stays."""
     bench.begin(LABELMAPS)
-    assert bench.attempt().state is DeliveryState.COMMITTED
+    assert bench.attempt().state is DeliveryState.DELIVERED
     assert bench.arrived() == LABELMAP_SET
     assert bench.receipts()["seg", "binary"] == bench.receipts()["sr", "binary"] == "left out: labelmap goes instead"
     assert bench.delivery().form == "labelmap"
-    assert bench.node.journal.job(bench.job).state is JobState.DONE
+    assert bench.node.journal.jobs.get(bench.job).state is JobState.DONE
 
 
 def test_a_sink_that_wants_binary_is_not_asked_what_it_takes(bench: Bench) -> None:
     """An association less for what nearly every sink gets, and no commit to say so."""
     bench.begin(VIEWER)
-    assert bench.attempt().state is DeliveryState.COMMITTED
+    assert bench.attempt().state is DeliveryState.DELIVERED
     assert bench.arrived() == BINARY_SET
     assert bench.peer.asked == []
     assert bench.delivery().form == ""
@@ -191,7 +192,7 @@ def test_a_sink_that_takes_no_label_maps_gets_binary_masks_by_itself(bench: Benc
     """Nothing is refused, nobody is asked; the journal says what went instead, and why."""
     bench.peer.takes_no = {LabelMapSegmentationStorage}
     bench.begin(LABELMAPS)
-    assert bench.attempt().state is DeliveryState.COMMITTED
+    assert bench.attempt().state is DeliveryState.DELIVERED
     assert bench.arrived() == BINARY_SET
     assert bench.delivery().attempts == 1
     assert bench.delivery().form == "binary"
@@ -204,7 +205,7 @@ def test_a_sink_without_the_compression_gets_the_label_map_uncompressed(bench: B
     """It takes the SOP class: the sender decompresses on the way, the instance stays the same."""
     bench.peer.takes_no = {RLELossless}
     bench.begin(ARCHIVE, [*BOTH[:2], ("seg", "labelmap+rle"), ("sr", "labelmap+rle"), ("sc", "")], syntax=RLELossless)
-    assert bench.attempt().state is DeliveryState.COMMITTED
+    assert bench.attempt().state is DeliveryState.DELIVERED
     assert ("seg", "labelmap+rle") in bench.arrived()
     assert {one.transfer_syntax_uid for one in bench.peer.asked[0]} >= {RLELossless, ExplicitVRLittleEndian}
 
@@ -219,14 +220,14 @@ def test_what_speaks_of_masks_waits_for_them(bench: Bench) -> None:
     assert bench.arrived() == [("sr", ""), ("sc", "")]
     bench.peer.full, bench.peer.refuses = set(), {LabelMapSegmentationStorage}
     bench.node.clock.advance(3600)
-    assert bench.attempt().state is DeliveryState.COMMITTED
+    assert bench.attempt().state is DeliveryState.DELIVERED
     assert set(bench.arrived()) == {*BINARY_SET, ("pdf", "en")}
 
 
 def test_a_form_that_nobody_made_falls_back_to_what_there_is(bench: Bench) -> None:
     """The sink came after the job was encoded (`hilum jobs resend --to`), or its profile did."""
     bench.begin(LABELMAPS, [*BOTH[:2], ("sc", "")])
-    assert bench.attempt().state is DeliveryState.COMMITTED
+    assert bench.attempt().state is DeliveryState.DELIVERED
     assert bench.arrived() == [*BINARY_SET[:2], ("sc", "")]
     assert "delivery.form binary: labelmap: was not made of this job" in bench.history()
 
@@ -235,7 +236,7 @@ def test_label_maps_that_are_refused_when_they_come_are_followed_by_binary_masks
     """The peer negotiates the SOP class and answers 0xA900 to every object: the report has not left yet, so the other set can go."""
     bench.peer.refuses = {LabelMapSegmentationStorage}
     bench.begin(LABELMAPS)
-    assert bench.attempt().state is DeliveryState.COMMITTED
+    assert bench.attempt().state is DeliveryState.DELIVERED
     assert bench.arrived() == BINARY_SET
     assert "delivery.form binary: labelmap: the sink refuses it (status 0xA900)" in bench.history()
 
@@ -248,7 +249,7 @@ def test_a_report_waits_for_its_masks(bench: Bench) -> None:
     assert bench.arrived() == [("sr", ""), ("sc", "")]
     bench.peer.full = set()
     bench.restart()
-    assert bench.attempt().state is DeliveryState.COMMITTED
+    assert bench.attempt().state is DeliveryState.DELIVERED
     assert bench.arrived() == LABELMAP_SET
 
 
@@ -260,7 +261,7 @@ def test_once_the_label_map_is_there_its_report_follows_even_if_the_sink_takes_n
     assert bench.arrived() == [("seg", "labelmap")]
     bench.peer.offline_after, bench.peer.takes_no = None, {LabelMapSegmentationStorage}
     bench.restart()
-    assert bench.attempt().state is DeliveryState.COMMITTED
+    assert bench.attempt().state is DeliveryState.DELIVERED
     assert bench.arrived() == LABELMAP_SET
 
 
@@ -271,7 +272,7 @@ def test_a_sink_that_learns_label_maps_between_attempts_keeps_what_was_begun(ben
     assert bench.attempt().state is DeliveryState.WAITING
     bench.peer.takes_no, bench.peer.offline_after = set(), None
     bench.restart()
-    assert bench.attempt().state is DeliveryState.COMMITTED
+    assert bench.attempt().state is DeliveryState.DELIVERED
     assert bench.arrived() == BINARY_SET
 
 
@@ -283,11 +284,11 @@ def test_a_profile_that_changes_in_the_middle_does_not_mix_forms(bench: Bench) -
     bench.peer.offline_after = None
     bench.profile(LABELMAPS)
     bench.restart()
-    assert bench.attempt().state is DeliveryState.COMMITTED
+    assert bench.attempt().state is DeliveryState.DELIVERED
     assert bench.arrived() == BINARY_SET
     bench.peer.has.clear()
-    bench.node.journal.resend(bench.job, "archive", bench.node.clock())
-    assert bench.attempt().state is DeliveryState.COMMITTED
+    bench.node.journal.deliveries.resend(bench.job, "archive", bench.node.clock())
+    assert bench.attempt().state is DeliveryState.DELIVERED
     assert bench.arrived() == LABELMAP_SET
 
 
@@ -298,26 +299,36 @@ class Dead(BaseException):
 class Dying:
     """The journal of a process that is killed at its n-th entry, before or after the journal has it."""
 
-    def __init__(self, journal: SqlJournal, at: int, *, entered: bool) -> None:
+    def __init__(self, journal: Journal, at: int, *, entered: bool) -> None:
         self._journal = journal
         self._left = at
         self._entered = entered
+        self.deliveries = DyingPart(journal.deliveries, self._entry)
+        self.events = DyingPart(journal.events, self._entry)
 
     def __getattr__(self, name: str) -> Any:
-        real = getattr(self._journal, name)
-        if name not in ("choose_form", "receipt", "note"):
-            return real
+        return getattr(self._journal, name)
 
-        def call(*args: Any) -> Any:
-            self._left -= 1
-            if self._left == 0 and not self._entered:
-                raise Dead
-            done = real(*args)
-            if self._left == 0:
-                raise Dead
-            return done
+    def _entry(self, real: Callable[..., Any], *args: Any) -> Any:
+        self._left -= 1
+        if self._left == 0 and not self._entered:
+            raise Dead
+        done = real(*args)
+        if self._left == 0:
+            raise Dead
+        return done
 
-        return call
+
+class DyingPart:
+    """A subject of that journal."""
+
+    def __init__(self, of: object, entry: Callable[..., Any]) -> None:
+        self._of = of
+        self._entry = entry
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._of, name)
+        return partial(self._entry, real) if name in ("choose_form", "receipt", "note") else real
 
 
 @pytest.mark.slow
@@ -330,19 +341,19 @@ def test_a_process_that_dies_while_it_sends_leaves_no_mixture(bench: Bench, dies
     the masks that it refers to, and everything else once, with the bytes that were frozen."""
     bench.peer.takes_no = set() if before else {LabelMapSegmentationStorage}
     bench.begin(LABELMAPS)
-    claimed = bench.node.journal.claim_delivery("dead", bench.node.clock(), timedelta(minutes=15))
+    claimed = bench.node.journal.deliveries.claim("dead", bench.node.clock(), timedelta(minutes=15))
     assert claimed is not None
     dying: Any = Dying(bench.node.journal, dies_at, entered=entered)
     with contextlib.suppress(Dead):
         Attempt(dying, bench.node.blobs, bench.node.clock, claimed, bench.peer, LABELMAPS).send()
     bench.peer.takes_no = set() if after else {LabelMapSegmentationStorage}
-    bench.node.journal.release("dead", bench.node.clock())
-    assert bench.attempt().state is DeliveryState.COMMITTED
+    bench.node.journal.processes.release("dead", bench.node.clock())
+    assert bench.attempt().state is DeliveryState.DELIVERED
     arrived = bench.arrived()
     (reports,) = [form for kind, form in arrived if kind == "sr" and form]
     assert ("seg", reports) in arrived
     assert [one for one in arrived if one[1] == ""] == [("sr", ""), ("sc", "")]
-    frozen = {one.sop_instance_uid: bench.node.blobs.path(one.blob).read_bytes() for one in bench.node.journal.objects(bench.job)}
+    frozen = {one.sop_instance_uid: bench.node.blobs.path(one.blob).read_bytes() for one in bench.node.journal.results.of_job(bench.job)}
     assert bench.peer.has.items() <= frozen.items()
 
 
@@ -350,7 +361,7 @@ def test_a_pacs_that_takes_no_masks_is_content_with_the_page_and_it_is_said(benc
     """`not_taken: leave-out`: complete without them; receipt, history and event say what is missing, at this sink."""
     bench.peer.takes_no = {SegmentationStorage, Comprehensive3DSRStorage}
     bench.begin(PACS)
-    assert bench.attempt().state is DeliveryState.COMMITTED
+    assert bench.attempt().state is DeliveryState.DELIVERED
     assert bench.arrived() == [("sc", "")]
     assert bench.receipts()["seg", "binary"] == f"left out: not sent: takes no {SegmentationStorage}"
     (said,) = [line for line in bench.history() if line.startswith("delivery.left_out")]
@@ -390,7 +401,7 @@ def test_what_was_left_out_stays_out_while_the_rest_is_still_on_its_way(bench: B
     bench.begin(PACS)
     assert bench.attempt().state is DeliveryState.WAITING
     bench.peer.full = set()
-    assert bench.attempt().state is DeliveryState.COMMITTED
+    assert bench.attempt().state is DeliveryState.DELIVERED
     assert bench.arrived() == [("sc", "")]
 
 
@@ -400,19 +411,19 @@ def test_a_sink_that_is_away_when_it_is_asked_is_tried_again(bench: Bench) -> No
     bench.begin(LABELMAPS)
     assert (bench.attempt().state, bench.delivery().form) == (DeliveryState.WAITING, "")
     bench.peer.away = False
-    assert bench.attempt().state is DeliveryState.COMMITTED
+    assert bench.attempt().state is DeliveryState.DELIVERED
     assert bench.arrived() == LABELMAP_SET
 
 
 def test_what_a_profile_asks_for_and_nobody_made_is_in_the_history(bench: Bench) -> None:
     """A PDF was wanted by no sink when the job was encoded; the rest is complete."""
     bench.begin(replace(VIEWER, kinds=VIEWER.kinds | {Kind.PDF}))
-    assert bench.attempt().state is DeliveryState.COMMITTED
+    assert bench.attempt().state is DeliveryState.DELIVERED
     assert "delivery.wanting PDFs were not made in en" in bench.history()
 
 
 def test_a_sink_without_masks_gets_the_numbers(bench: Bench) -> None:
     """`masks: none`: the report goes, and refers to masks that stand elsewhere."""
-    bench.begin(replace(VIEWER, masks=Masks.NONE))
-    assert bench.attempt().state is DeliveryState.COMMITTED
+    bench.begin(replace(VIEWER, masks=MaskEncoding.NONE))
+    assert bench.attempt().state is DeliveryState.DELIVERED
     assert bench.arrived() == BINARY_SET[1:]

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from node.dicom.uid import derive_uid
 from node.domain.instance import HeldFor, Standing
 from node.domain.job import JobKind
 from node.domain.state import JobState
-from node.domain.uid import derive_uid
 from node.flow.held import Part, accept, held_of, refuse
 from node.journal.port import NewInstance
 from node.results.port import Encoded, Encoding
@@ -17,7 +17,7 @@ from tests.unit.flow.mini import MiniNode, encode
 
 def hold(node: MiniNode, count: int, *, series: str = "head", why: HeldFor = HeldFor.ADDED) -> None:
     """Another peer's instances of a series, beside those of the first sender."""
-    first = node.journal.instances_of(*[str(one) for one in uids(node)])[0]
+    first = node.journal.instances.by_uid(*[str(one) for one in uids(node)])[0]
     for number in range(count):
         one = replace(
             first,
@@ -31,11 +31,11 @@ def hold(node: MiniNode, count: int, *, series: str = "head", why: HeldFor = Hel
             standing=Standing.HELD,
             held_for=why,
         )
-        node.journal.record([NewInstance(instance=one, opens=False, scope_series=False, due_at=node.clock())], node.clock())
+        node.journal.instances.record([NewInstance(instance=one, opens=False, scope_series=False, due_at=node.clock())], node.clock())
 
 
 def uids(node: MiniNode) -> list[str]:
-    return [one.sop_instance_uid for one in node.journal.study_instances(derive_uid("study"))]
+    return [one.sop_instance_uid for one in node.journal.instances.of_study(derive_uid("study"))]
 
 
 def said(node: MiniNode) -> list[str]:
@@ -73,7 +73,7 @@ def test_what_a_person_decided_about_is_held_no_more(node: MiniNode) -> None:
     study, clock = derive_uid("study"), node.clock
     added = held_of(node.journal, study, Part(sender=f"PACS@{held_of(node.journal, study, Part())[0].address}", held_for=HeldFor.ADDED))
     assert refuse(node.journal, added, clock, by="otto") == 1
-    assert [line.detail for line in node.journal.events("instance", added[0].id)][-1] == "by otto"
+    assert [line.detail for line in node.journal.events.of("instance", added[0].id)][-1] == "by otto"
     (rest,) = held_of(node.journal, study, Part())
     assert rest.held_for is HeldFor.IDENTITY
     assert accept(node.journal, [rest], {}, clock, by="otto") == 1

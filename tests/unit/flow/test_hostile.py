@@ -17,7 +17,7 @@ warnings.simplefilter("ignore")
 from pathlib import Path
 from inference.errors import HilumError
 from inference.imaging.header import read_instance
-from node.flow.header import read_header
+from node.dicom.header import read_header
 read = {"index": read_header, "work": read_instance}[sys.argv[1]]
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

@@ -3,7 +3,7 @@
 import errno
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,21 +14,27 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLossless
 
-from node.blobs.errors import BucketAway
 from node.blobs.folder import FolderBlobs
-from node.blobs.inbox import FolderInbox
-from node.dimse.port import Reception
+from node.blobs.objects import BucketAway
+from node.dicom.part10 import take_apart
 from node.domain.arrival import Completeness
-from node.domain.instance import Instance, Standing
-from node.domain.job import Priority, ResultObject
+from node.domain.instance import Instance, Reception, Standing
+from node.domain.job import NewJob, Priority, ResultObject
 from node.flow import index
+from node.flow.identity_check import Senders
 from node.flow.index import Index
-from node.flow.senders import Senders
-from node.journal.port import NewJob
-from node.journal.sql import SqlJournal
+from node.flow.instance_verdict import number_of
+from node.journal.instances import Instances
+from node.journal.journal import Journal
+from node.observe import in_hand
 from node.observe.in_hand import InHand
+from node.observe.shared_memory import SharedCells
 from node.records.passport import passport
-from node.settings.config import Config, Node, Peer, Scope, Settle, Store
+from node.settings.config import Config
+from node.settings.node import Node
+from node.settings.peers import Peer, Scope, Settle
+from node.settings.store import Store
+from node.spool.inbox import FolderInbox
 from tests.lab import dcmtk, empty_journal
 from tests.lab.spool import keep_whole
 from tests.unit.flow.files import data_set, slice_of
@@ -56,7 +62,7 @@ class Receiver:
 
     def __post_init__(self) -> None:
         self.config = _config(self.folder)
-        self.journal = SqlJournal.open(empty_journal.make(self.config.store.journal))
+        self.journal = Journal.open(empty_journal.make(self.config.store.journal))
         self.inbox = FolderInbox(self.config.store.blobs, min_free_bytes=0)
         self.blobs = FolderBlobs(self.config.store.blobs)
 
@@ -97,27 +103,27 @@ class Receiver:
 
     def rows(self, number: int = 1) -> list[Instance]:
         """All that came under the UID of one slice."""
-        return self.journal.instances_of(f"1.2.3.4.{number}")
+        return self.journal.instances.by_uid(f"1.2.3.4.{number}")
 
     def standings(self, number: int = 1) -> list[Standing]:
         return [row.standing for row in self.rows(number)]
 
     def complete_and_route(self) -> None:
         """The study settled and was routed to nothing."""
-        arrival = self.journal.arrivals(newest=True)[0]
-        assert self.journal.complete(arrival.id, Completeness.QUIET, self.now)
-        self.journal.route(arrival.id, [], [], self.config.digest, self.now)
+        arrival = self.journal.arrivals.find(newest=True)[0]
+        assert self.journal.arrivals.complete(arrival.id, Completeness.QUIET, self.now)
+        self.journal.routing.route(arrival.id, [], [], self.config.digest, self.now)
 
     def state(self) -> dict[str, Any]:
         """All that a crash must not change in the end."""
-        arrivals = self.journal.arrivals()
+        arrivals = self.journal.arrivals.find()
         return {
             "instances": {(i.sop_instance_uid, i.standing, i.blob) for n in range(1, 7) for i in self.rows(n)},
             "arrivals": [(a.study_instance_uid, a.revision, a.instances) for a in arrivals],
-            "manifests": [sorted(i.blob for i in self.journal.arrival_instances(a.id)) for a in arrivals],
+            "manifests": [sorted(i.blob for i in self.journal.instances.of_arrival(a.id)) for a in arrivals],
             "blobs": sorted(self.blobs.names()),
             "waiting": self.inbox.waiting(10),
-            "asides": [(one.code, one.sender) for one in self.journal.asides()],
+            "asides": [(one.code, one.sender) for one in self.journal.instances.asides()],
             "aside files": len(list((self.config.store.blobs / "aside").glob("*.dcm"))),
         }
 
@@ -142,7 +148,7 @@ def test_an_instance_is_journaled_with_all_that_is_known_of_it(node: Receiver) -
     assert node.blobs.path(row.blob).read_bytes() == content
     assert row.size == len(content)
     assert node.inbox.waiting(1) == []
-    (arrival,) = node.journal.arrivals()
+    (arrival,) = node.journal.arrivals.find()
     assert (arrival.peer, arrival.instances, arrival.due_at) == ("ct1", 1, START + QUIET)
 
 
@@ -168,7 +174,7 @@ def test_the_window_begins_when_an_instance_came(node: Receiver) -> None:
         os.utime(waiting[0], (arrived.timestamp(), arrived.timestamp()))
         node.now = arrived + late
         node.index()
-        due = node.journal.arrivals(newest=True)[0].due_at
+        due = node.journal.arrivals.find(newest=True)[0].due_at
         assert abs(due - (arrived + begins + QUIET)) < timedelta(milliseconds=1)
 
 
@@ -200,7 +206,7 @@ def test_a_large_file_is_not_held_in_memory(node: Receiver, monkeypatch: pytest.
     sent = data_set(image)
     node.send(sent)
     node.index()
-    assert [row.digest for row in node.journal.instances_of("1.2.3.4.1")] == [hashlib.sha256(sent).hexdigest()]
+    assert [row.digest for row in node.journal.instances.by_uid("1.2.3.4.1")] == [hashlib.sha256(sent).hexdigest()]
     assert held
     assert held[0] < 4096  # of sixteen thousand
 
@@ -221,7 +227,7 @@ def test_peers_settle_as_they_are_configured(node: Receiver) -> None:
     node.send(slice_of(1), calling="MR1")
     node.send(slice_of(2, StudyInstanceUID="1.2.9", SeriesInstanceUID="1.2.9.1"), calling="WHO")
     node.index()
-    by_study = {arrival.study_instance_uid: arrival for arrival in node.journal.arrivals()}
+    by_study = {arrival.study_instance_uid: arrival for arrival in node.journal.arrivals.find()}
     assert (by_study["1.2.3"].peer, by_study["1.2.3"].series_instance_uid) == ("mr1", "1.2.3.4")
     assert (by_study["1.2.9"].peer, by_study["1.2.9"].series_instance_uid) == (None, None)
     assert by_study["1.2.9"].due_at == START + Settle().quiet
@@ -247,7 +253,7 @@ def test_a_sender_is_its_title_at_its_address(tmp_path: Path, title: str, addres
 def test_a_peer_whose_host_name_moves_stays_that_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scanner gets another address while the node runs, under the same name: it is no stranger, and its routes still take it."""
     resolver = {"ct.example": "10.0.0.5"}
-    monkeypatch.setattr("node.flow.senders.socket.getaddrinfo", lambda host, _: [(0, 0, 0, "", (resolver.get(host, host), 0))])
+    monkeypatch.setattr("node.flow.identity_check.socket.getaddrinfo", lambda host, _: [(0, 0, 0, "", (resolver.get(host, host), 0))])
     config = _config(tmp_path)
     senders = Senders(replace(config, peers={"ct": Peer(name="ct", ae_title="CT", host="ct.example", port=0)}))
     assert senders.peer("CT", "10.0.0.5") is not None
@@ -274,7 +280,7 @@ def test_the_same_instance_twice_is_one(node: Receiver, together: bool) -> None:
     node.send(slice_of(1))
     node.index()
     assert node.standings() == [Standing.CURRENT]
-    assert [event.name for event in node.journal.events("instance", node.rows()[0].id)] == ["instance.duplicate"]
+    assert [event.name for event in node.journal.events.of("instance", node.rows()[0].id)] == ["instance.duplicate"]
     assert len(list(node.blobs.names())) == 1
     assert node.inbox.waiting(1) == []
 
@@ -289,8 +295,8 @@ def test_corrected_attributes_of_the_same_image_are_an_update(node: Receiver, sy
     node.send(slice_of(1, PatientName="Roe^Jane"), syntax=syntax)
     node.index()
     assert node.standings() == [Standing.REPLACED, Standing.CURRENT]
-    (arrival,) = node.journal.arrivals()
-    assert [i.id for i in node.journal.arrival_instances(arrival.id)] == [node.rows()[1].id]
+    (arrival,) = node.journal.arrivals.find()
+    assert [i.id for i in node.journal.instances.of_arrival(arrival.id)] == [node.rows()[1].id]
     assert len(list(node.blobs.names())) == 2
 
 
@@ -305,8 +311,8 @@ def test_the_same_instance_in_another_transfer_syntax_is_one(node: Receiver, tog
     node.index()
     assert node.standings() == [Standing.CURRENT]
     assert node.rows()[0].transfer_syntax_uid == ExplicitVRLittleEndian
-    assert [event.name for event in node.journal.events("instance", node.rows()[0].id)] == ["instance.duplicate"]
-    assert [arrival.revision for arrival in node.journal.arrivals()] == [1]
+    assert [event.name for event in node.journal.events.of("instance", node.rows()[0].id)] == ["instance.duplicate"]
+    assert [arrival.revision for arrival in node.journal.arrivals.find()] == [1]
     assert len(list(node.blobs.names())) == 1
     assert node.inbox.waiting(1) == []
 
@@ -333,20 +339,20 @@ def test_what_retention_deletes_while_it_is_judged_is_not_dropped(node: Receiver
 
     purged: list[Any] = []
 
-    class Purging:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(node.journal, name)
-
+    class Purging(Instances):
         def came_again(self, *came: Any) -> frozenset[int]:
             if not purged:
-                purged.append(node.journal.tombstone([node.rows()[0].id], node.now))
-                for tombstone, blob in node.journal.purged_blobs().items() if swept else ():
+                purged.append(node.journal.retention.tombstone([node.rows()[0].id], node.now))
+                for tombstone, blob in node.journal.retention.purged_blobs().items() if swept else ():
                     node.blobs.delete(blob)
-                    node.journal.swept([tombstone])
-            return node.journal.came_again(*came)
+                    node.journal.retention.swept([tombstone])
+            return super().came_again(*came)
 
+    journal = Journal.open(f"sqlite:{node.journal.name}")
+    journal.instances = Purging(journal.database)
     node.send(slice_of(1), syntax=syntax)
-    node.index(journal=Purging())
+    node.index(journal=journal)
+    journal.close()
     assert purged
     assert node.inbox.waiting(1) == []
     (row,) = [row for row in node.rows() if row.standing is Standing.CURRENT]
@@ -392,8 +398,8 @@ def test_an_update_of_a_routed_study_opens_a_revision(node: Receiver) -> None:
     node.complete_and_route()
     node.send(slice_of(1, PatientName="Roe^Jane"))
     node.index()
-    latest = node.journal.arrivals(newest=True)[0]
-    names = sorted(str(i.header["PatientName"][0]) for i in node.journal.arrival_instances(latest.id))
+    latest = node.journal.arrivals.find(newest=True)[0]
+    names = sorted(str(i.header["PatientName"][0]) for i in node.journal.instances.of_arrival(latest.id))
     assert (latest.revision, names) == (2, ["Doe^Jane", "Roe^Jane"])
 
 
@@ -406,8 +412,8 @@ def test_other_pixels_or_geometry_are_a_conflict(node: Receiver, other: Dataset)
         node.send(other)
         node.index()
     assert node.standings() == [Standing.CURRENT, Standing.CONFLICT]
-    assert node.journal.arrivals()[0].instances == 1
-    events = [event.name for event in node.journal.events("instance", node.rows()[1].id)]
+    assert node.journal.arrivals.find()[0].instances == 1
+    events = [event.name for event in node.journal.events.of("instance", node.rows()[1].id)]
     assert events[0] == "instance.conflict"
 
 
@@ -429,8 +435,8 @@ def test_own_results_never_open_an_arrival(node: Receiver) -> None:
     """By the journal, which knows what it made; nothing is kept of them."""
     node.send(slice_of(1))
     node.index()
-    arrival = node.journal.arrivals()[0]
-    node.journal.complete(arrival.id, Completeness.QUIET, START)
+    arrival = node.journal.arrivals.find()[0]
+    node.journal.arrivals.complete(arrival.id, Completeness.QUIET, START)
     asked = NewJob(
         series_instance_uid="1.2.3.4",
         application="a",
@@ -442,11 +448,11 @@ def test_own_results_never_open_an_arrival(node: Receiver) -> None:
         input_digest="i",
         instances=(),
     )
-    node.journal.route(arrival.id, [], [asked], "config 1", START)
-    job = node.journal.claim_job("host:1", START, QUIET)
+    node.journal.routing.route(arrival.id, [], [asked], "config 1", START)
+    job = node.journal.jobs.claim("host:1", START, QUIET)
     assert job is not None
     assert job.lease is not None
-    node.journal.inferred(job.id, job.lease, "f", "m", START)
+    node.journal.jobs.inferred(job.id, job.lease, "f", "m", START)
     made = ResultObject(
         job=job.id,
         kind="sc",
@@ -458,11 +464,11 @@ def test_own_results_never_open_an_arrival(node: Receiver) -> None:
         size=1,
         digest="d",
     )
-    node.journal.encoded(job.id, job.lease, [made], START)
+    node.journal.jobs.encoded(job.id, job.lease, [made], START)
     node.send(slice_of(2))
     assert node.index() == 1
-    assert (node.rows(2), len(node.journal.arrivals())) == ([], 1)
-    assert [event.name for event in node.journal.events("instance", 0)] == ["instance.own_result"]
+    assert (node.rows(2), len(node.journal.arrivals.find())) == ([], 1)
+    assert [event.name for event in node.journal.events.of("instance", 0)] == ["instance.own_result"]
     assert len(list(node.blobs.names())) == 1
 
 
@@ -473,18 +479,18 @@ def test_results_of_another_node_are_kept_and_open_nothing(node: Receiver) -> No
         node.send(slice_of(3, **_theirs()))
         assert node.index() == 1
     (row,) = node.rows(3)
-    assert (row.standing, node.journal.arrivals()) == (Standing.RESULT, [])
-    assert [event.name for event in node.journal.events("instance", row.id)] == ["instance.other_result"]
+    assert (row.standing, node.journal.arrivals.find()) == (Standing.RESULT, [])
+    assert [event.name for event in node.journal.events.of("instance", row.id)] == ["instance.other_result"]
     assert node.blobs.has(row.blob)
-    (kept,) = node.journal.other_results(row.study_instance_uid)
+    (kept,) = node.journal.instances.other_results(row.study_instance_uid)
     assert kept.id == row.id
-    assert node.journal.study_instances(row.study_instance_uid) == []
+    assert node.journal.instances.of_study(row.study_instance_uid) == []
     node.send(slice_of(1))
     node.send(slice_of(1, **_theirs()))
     node.index()
     node.index()
     assert node.standings() == [Standing.CURRENT, Standing.RESULT]
-    assert [arrival.instances for arrival in node.journal.arrivals()] == [1]
+    assert [arrival.instances for arrival in node.journal.arrivals.find()] == [1]
 
 
 def test_a_purged_result_of_another_node_is_kept_again_when_it_comes_again(node: Receiver) -> None:
@@ -493,14 +499,14 @@ def test_a_purged_result_of_another_node_is_kept_again_when_it_comes_again(node:
     node.index()
     (row,) = node.rows(3)
     sent = node.blobs.path(row.blob).read_bytes()
-    node.journal.tombstone([row.id], START)
+    node.journal.retention.tombstone([row.id], START)
     node.blobs.delete(row.blob)
     assert node.standings(3) == [Standing.PURGED]
     node.send(slice_of(3, **_theirs()))
     node.index()
     (again,) = node.rows(3)
     assert (again.id, again.standing, node.blobs.path(again.blob).read_bytes()) == (row.id, Standing.RESULT, sent)
-    assert node.journal.arrivals() == []
+    assert node.journal.arrivals.find() == []
 
 
 def _theirs() -> dict[str, Any]:
@@ -525,7 +531,7 @@ def test_what_cannot_be_read_is_set_aside_and_stays_visible(node: Receiver, brok
     node.send(broken)
     node.send(slice_of(2))
     assert node.index() == 2
-    (aside,) = node.journal.asides()
+    (aside,) = node.journal.instances.asides()
     kept = node.config.store.blobs / "aside" / aside.entry
     assert (aside.code, aside.sender, aside.at) == (code, "CT1@dicom://127.0.0.1", START)
     assert kept.read_bytes().endswith(broken)
@@ -560,7 +566,7 @@ def test_what_has_no_place_is_told_beside_the_study_that_it_most_likely_belongs_
     astray = slice_of(2, **attributes)
     node.send(without(astray, *left_out))
     assert node.index() == 2
-    (aside,) = node.journal.asides()
+    (aside,) = node.journal.instances.asides()
     facts = (aside.patient_id, aside.accession, aside.study_instance_uid, aside.series_instance_uid)
     assert facts == (other.get("PatientID", "4711"), other.get("AccessionNumber", "N-1"), "", other.get("SeriesInstanceUID", ""))
     told = passport(node.journal, "1.2.3")["astray"]
@@ -589,7 +595,7 @@ def test_a_study_sent_again_after_the_routes_changed_is_routed_again(node: Recei
         for number in (1, 2):
             node.send(slice_of(number))
         node.index()
-        latest = node.journal.arrivals(newest=True)[0]
+        latest = node.journal.arrivals.find(newest=True)[0]
         assert (latest.revision, latest.instances) == (revisions, 2)
         if latest.state == "received":
             node.complete_and_route()
@@ -602,20 +608,20 @@ def test_purged_pixels_that_come_again_stand_again(node: Receiver) -> None:
     node.index()
     node.complete_and_route()
     old = node.rows()[0]
-    node.journal.tombstone([old.id], START)
+    node.journal.retention.tombstone([old.id], START)
     node.now += timedelta(days=30)
     node.send(slice_of(1))
     node.index()
-    assert node.journal.arrivals()[-1].revision == 2
+    assert node.journal.arrivals.find()[-1].revision == 2
     node.complete_and_route()
-    assert node.journal.purgeable(node.now) == []
-    for blob in node.journal.purged_blobs().values():
+    assert node.journal.retention.purgeable(node.now) == []
+    for blob in node.journal.retention.purged_blobs().values():
         node.blobs.delete(blob)
     (row,) = node.rows()
     assert (row.id, row.standing) == (old.id, Standing.CURRENT)
     assert row.blob != old.blob
     assert list(node.blobs.names()) == [row.blob]
-    assert len(node.journal.arrivals()) == 2
+    assert len(node.journal.arrivals.find()) == 2
 
 
 def _nonsense_vr(dataset: Dataset) -> bytes:
@@ -637,7 +643,7 @@ def test_a_representation_that_does_not_exist_stops_nothing(node: Receiver) -> N
     assert node.standings(2) == [Standing.CURRENT]
 
 
-@pytest.mark.parametrize("reader", ["index.parse", "index.take_apart", "judge.likeness"])
+@pytest.mark.parametrize("reader", ["index.parse", "index.take_apart", "instance_verdict.likeness"])
 def test_an_instance_that_breaks_its_reader_stops_no_other(node: Receiver, monkeypatch: pytest.MonkeyPatch, reader: str) -> None:
     """A defect of a reader, whatever it is: the instance is set aside or kept as a conflict, never met again after a restart."""
     node.send(slice_of(1))
@@ -650,10 +656,10 @@ def test_an_instance_that_breaks_its_reader_stops_no_other(node: Receiver, monke
     node.send(slice_of(1, pixel=7))
     node.index()
     assert node.inbox.waiting(1) == []
-    assert ([one.code for one in node.journal.asides()], node.standings()) == {
+    assert ([one.code for one in node.journal.instances.asides()], node.standings()) == {
         "index.parse": (["HLM-3082"], [Standing.CURRENT]),
         "index.take_apart": (["HLM-3082"], [Standing.CURRENT]),
-        "judge.likeness": ([], [Standing.CURRENT, Standing.CONFLICT]),
+        "instance_verdict.likeness": ([], [Standing.CURRENT, Standing.CONFLICT]),
     }[reader]
 
 
@@ -677,8 +683,38 @@ def test_what_cannot_be_compared_now_is_compared_later(node: Receiver, monkeypat
             node.index()
     assert InHand("entry").number == 0
     node.index()
-    assert node.journal.asides() == []
+    assert node.journal.instances.asides() == []
     assert node.standings() == [Standing.REPLACED, Standing.CURRENT]
+
+
+@pytest.mark.parametrize("deaths", [2, 3])
+def test_an_instance_that_three_processes_died_over_is_not_read_again(node: Receiver, monkeypatch: pytest.MonkeyPatch, deaths: int) -> None:
+    """Each died with it in hand, in memory that outlives processes: after two it is read once more, after three it is set aside without
+    being opened, and the next one is indexed."""
+    cells = SharedCells.make()
+    monkeypatch.setattr(in_hand, "process_memory", lambda: SharedCells.attach(cells.descriptor))
+    read: list[int] = []
+
+    def reading(content: Any) -> Any:
+        read.append(len(content))
+        return take_apart(content)
+
+    monkeypatch.setattr(index, "take_apart", reading)
+    node.send(slice_of(1))
+    (entry,) = node.inbox.waiting(2)
+    for _ in range(deaths):
+        InHand("entry").take(number_of(entry))
+        Index(node.journal, node.inbox, node.blobs, node.config, lambda: node.now)
+    node.send(slice_of(2))
+    node.index()
+    assert node.inbox.waiting(1) == []
+    assert node.standings(2) == [Standing.CURRENT]
+    if deaths < 3:
+        assert (node.standings(1), node.journal.instances.asides(), len(read)) == ([Standing.CURRENT], [], 2)
+        return
+    (aside,) = node.journal.instances.asides()
+    assert (node.standings(1), aside.code, aside.sender, len(read)) == ([], "HLM-3082", "", 1)
+    assert "ended 3 times" in aside.reason
 
 
 class Crash(Exception):
@@ -686,13 +722,15 @@ class Crash(Exception):
 
 
 class Dying:
-    """A journal or inbox that dies at the n-th change made through any of them, before or after doing it."""
+    """A journal with its subjects, or an inbox, that dies at the n-th change made through any of them, before or after doing it."""
 
-    def __init__(self, of: Any, verbs: set[str], left: list[int], after: bool) -> None:
-        self._of, self._verbs, self._left, self._after = of, verbs, left, after
+    def __init__(self, of: Any, verbs: set[str], left: list[int], after: bool, parts: tuple[str, ...] = ()) -> None:
+        self._of, self._verbs, self._left, self._after, self._parts = of, verbs, left, after, parts
 
     def __getattr__(self, name: str) -> Any:
-        method: Callable[..., Any] = getattr(self._of, name)
+        method: Any = getattr(self._of, name)
+        if name in self._parts:
+            return Dying(method, self._verbs, self._left, self._after)
         if name not in self._verbs:
             return method
 
@@ -714,7 +752,7 @@ def _eventful(node: Receiver) -> None:
         node.send(slice_of(number))
     node.index()
     node.complete_and_route()
-    node.journal.tombstone([node.rows(3)[0].id], START)
+    node.journal.retention.tombstone([node.rows(3)[0].id], START)
     node.send(slice_of(1, PatientName="Roe^Jane"))  # an update
     node.send(slice_of(2, pixel=5))  # a conflict
     node.send(slice_of(3))  # purged, and here again
@@ -742,7 +780,7 @@ def test_a_crash_anywhere_changes_nothing_in_the_end(tmp_path: Path, after: bool
         node = Receiver(tmp_path / f"crash {crashes}")
         _eventful(node)
         left = [crashes + 1]
-        journal = Dying(node.journal, {"record", "restore", "came_again", "note", "set_aside"}, left, after)
+        journal = Dying(node.journal, {"record", "restore", "came_again", "note", "set_aside"}, left, after, ("instances", "events"))
         inbox = Dying(node.inbox, {"settle", "drop", "set_aside"}, left, after)
         try:
             node.index(journal, inbox)

@@ -16,7 +16,7 @@ from tests.unit.flow.mini import APPLICATION, MiniNode
 
 
 def claim(node: MiniNode, owner: str) -> Job | None:
-    return node.journal.claim_job(owner, node.clock(), LENGTH)
+    return node.journal.jobs.claim(owner, node.clock(), LENGTH)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_lease_that_somebody_else_holds_is_lost(node: MiniNode, job: Job) -> N
 
 def test_a_job_that_the_operator_cancelled_is_lost(node: MiniNode, job: Job) -> None:
     """The same for cancelled and superseded jobs."""
-    node.journal.end_job(job.id, None, JobState.CANCELLED, "HLM-0000", "by the operator", node.clock())
+    node.journal.jobs.end(job.id, None, JobState.CANCELLED, "HLM-0000", "by the operator", node.clock())
     lease = lease_of(node, job)
     lease.renew()
     assert lease.lost
@@ -68,14 +68,14 @@ def test_a_job_that_the_operator_cancelled_is_lost(node: MiniNode, job: Job) -> 
 def test_a_journal_that_is_away_for_a_moment_does_not_end_the_work(node: MiniNode, job: Job) -> None:
     """The next renewal comes well before the lease runs out."""
     lease = lease_of(node, job)
-    original = node.journal.renew
+    original = node.journal.jobs.renew
 
     def busy(*_: Any, **__: Any) -> bool:
         raise JournalError("database is locked")
 
-    node.journal.renew = busy  # type: ignore[method-assign]
+    node.journal.jobs.renew = busy  # type: ignore[method-assign]
     lease.renew()
     lease.check()
-    node.journal.renew = original  # type: ignore[method-assign]
+    node.journal.jobs.renew = original  # type: ignore[method-assign]
     lease.renew()
     lease.check()

@@ -13,18 +13,18 @@ from inference.applications.port import Accepts, Application, Takes
 from inference.findings import Findings, Measurement
 from inference.imaging.errors import UnfitPrior
 from inference.imaging.write_series import write_series
+from node.dicom.uid import derive_uid
 from node.domain.route import Route
 from node.domain.state import JobState
-from node.domain.uid import derive_uid
-from node.flow.gates import unfits
-from node.flow.pairing import Pairing, Prior
-from node.flow.priors import EarlierStudy, choose
 from node.flow.route import RouteStage
 from node.journal.port import CameAgain
+from node.routing.gate import unfits
+from node.routing.pairing import Pairing, Prior
+from node.routing.priors import EarlierStudy, choose
 from tests.unit.flow.mini import APPLICATION, CT1, MiniNode
 from tests.unit.flow.test_pairs import NOW, THEN, reason, series_of, settle
-from tests.unit.flow.test_priors import CURRENT, ROUTE, study, view
 from tests.unit.flow.test_runner import Work
+from tests.unit.routing.test_priors import CURRENT, ROUTE, study, view
 
 THIN = Accepts(modality=("MR",), takes=Takes.PAIR, max_thickness_mm=2.5)
 LAST_YEAR = {**THEN, "StudyDate": "20240601"}
@@ -70,8 +70,8 @@ def test_the_next_prior_that_fits_is_taken(both: MiniNode, capsys: pytest.Captur
     assert jobs(both, "2.1") == {"threshold": (JobState.QUEUED, {"2.1.1"}), "compare": (JobState.QUEUED, {"2.1.1", "0.1.1"})}
     said = f"compare: compared with series 0.1.1 of 2024-06-01 (T1); passed over: series 1.1.1 of 2025-06-01: {WHY}"
     assert reason(both, "2.1").endswith(said)
-    (arrival,) = both.journal.arrivals(study="2.1")
-    history = {line.name: line.detail for line in both.journal.events("arrival", arrival.id)}
+    (arrival,) = both.journal.arrivals.find(study="2.1")
+    history = {line.name: line.detail for line in both.journal.events.of("arrival", arrival.id)}
     assert history["arrival.prior_left_out"] == f"compare is not given series 1.1.1: {WHY}"
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "arrival.prior_left_out" in line]
     assert all(words in line for words in (f"arrival={arrival.id}", "application=compare", "series=1.1.1", WHY))
@@ -144,7 +144,7 @@ class Visits:
 
     def compared(self, study: str) -> list[tuple[JobState, set[str]]]:
         """The jobs of a study, with the series that each compares it with."""
-        own = {one.series_instance_uid for one in self.node.journal.study_instances(study)}
+        own = {one.series_instance_uid for one in self.node.journal.instances.of_study(study)}
         return [(job.state, series_of(self.node, job) - own) for job in self.node.jobs() if job.study_instance_uid == study]
 
 
@@ -231,12 +231,12 @@ def test_everybody_who_sent_the_study_gets_the_comparison_with_the_next_prior(vi
     today = visits.comes(2026)
     came = [
         CameAgain(instance=one.id, peer="ct2", called_ae="HILUM", scope_series=False, due_at=node.clock(), restored=False)
-        for one in node.journal.study_instances(today)
+        for one in node.journal.instances.of_study(today)
     ]
-    node.journal.came_again(came, node.config.digest, node.clock())
+    node.journal.instances.came_again(came, node.config.digest, node.clock())
     visits.happens()
     assert visits.compared(today) == [(JobState.CANCELLED, {t1(2025)}), (JobState.ENCODED, {t1(2024)})]
-    assert set(node.journal.jobs(study=today)[-1].sinks) == {"archive", "second"}
+    assert set(node.journal.jobs.find(study=today)[-1].sinks) == {"archive", "second"}
 
 
 @pytest.mark.parametrize("damage", ["bits", "cut", "no pixels", "not DICOM"])
@@ -259,7 +259,7 @@ def test_a_prior_of_which_a_file_cannot_be_read_is_left_out(visits: Visits, dama
 
 def damaged(node: MiniNode, study: str, how: str) -> None:
     """One stored file of a study is not what it was."""
-    path = node.blobs.path(node.journal.study_instances(study)[0].blob)
+    path = node.blobs.path(node.journal.instances.of_study(study)[0].blob)
     path.chmod(0o600)
     if how == "not DICOM":
         path.write_bytes(b"no such thing")

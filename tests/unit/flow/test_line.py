@@ -22,9 +22,9 @@ def test_a_study_goes_the_whole_way(node: MiniNode) -> None:
     run_line(received(node))
     (job,) = node.jobs()
     assert job.state is JobState.DONE
-    assert [one.state for one in node.deliveries()] == [DeliveryState.COMMITTED]
+    assert [one.state for one in node.deliveries()] == [DeliveryState.DELIVERED]
     assert [one.state for one in node.arrivals()] == [ArrivalState.ROUTED]
-    assert set(in_archive(node)) == {f"{one.sop_instance_uid}.dcm" for one in node.journal.objects(job.id)}
+    assert set(in_archive(node)) == {f"{one.sop_instance_uid}.dcm" for one in node.journal.results.of_job(job.id)}
     assert len(in_archive(node)) == 3
 
 
@@ -34,7 +34,7 @@ def test_results_deleted_in_the_archive_are_sent_again_byte_for_byte(node: MiniN
     before = in_archive(node)
     for path in (node.folder / "archive").rglob("*.dcm"):
         path.unlink()
-    node.journal.revive_job(node.jobs()[0].id, node.clock())
+    node.journal.jobs.revive(node.jobs()[0].id, node.clock())
     run_line(node)
     assert in_archive(node) == before
     assert node.jobs()[0].state is JobState.DONE

@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 
 from node.domain.arrival import Arrival
-from node.domain.route import Condition, Decision, NeededSeries, Needs, Operator, Otherwise, Route, Withheld
+from node.domain.route import Condition, ConditionOperator, Decision, NeededSeries, Needs, Otherwise, Route, Withheld
 from node.domain.state import ArrivalState, JobState
-from node.flow.backwards import Backwards
-from node.flow.replay import Replay
+from node.flow.clock_step import ClockStep
 from node.flow.route import RouteStage
-from node.flow.settle import Settle, complete_now
-from node.journal.sql import SqlJournal
-from node.settings.config import May, Scope
-from node.settings.config import Settle as Rule
+from node.flow.settle import SettleStage, complete_now
+from node.journal.journal import Journal
+from node.routing.replay import Replay
+from node.settings.peers import May, Scope
+from node.settings.peers import Settle as Rule
 from tests.unit.flow.mini import CT1, START, CountingPeer, MiniNode
 from tests.unit.flow.test_route import application_of
 from tests.unit.flow.test_settle import AtOnce
 
-PLAIN = (Condition(keyword="SeriesDescription", operator=Operator.EQUALS, expected=("plain",)),)
-AGENT = Condition(keyword="ContrastBolusAgent", operator=Operator.EXISTS, expected=(1,))
+PLAIN = (Condition(keyword="SeriesDescription", operator=ConditionOperator.EQUALS, expected=("plain",)),)
+AGENT = Condition(keyword="ContrastBolusAgent", operator=ConditionOperator.EXISTS, expected=(1,))
 CONTRAST = NeededSeries(name="contrast", when=(AGENT,))
 MISSING = 'the study has no series "contrast" (ContrastBolusAgent present)'
 WITHIN = timedelta(minutes=10)
@@ -38,7 +38,7 @@ def step(node: MiniNode, seconds: float = 0) -> None:
     node.clock.advance(seconds)
     peer = CountingPeer()
     peer.counts = 4
-    settle = Settle(node.journal, node.config, node.clock, lambda _: peer, executor=AtOnce())
+    settle = SettleStage(node.journal, node.config, node.clock, lambda _: peer, executor=AtOnce())
     settle.step()
     settle.step()
     while RouteStage(node.journal, node.config, node.clock, lambda name: name, application_of).step():
@@ -54,7 +54,7 @@ def contrast(node: MiniNode, **more: str) -> None:
 
 
 def newest(node: MiniNode) -> Arrival:
-    found = node.journal.latest_arrival("1.1", None, "ct1")
+    found = node.journal.arrivals.latest("1.1", None, "ct1")
     assert found is not None
     return found
 
@@ -62,7 +62,7 @@ def newest(node: MiniNode) -> Arrival:
 def decided(node: MiniNode) -> Decision:
     """What was decided last about the plain series."""
     routed = [one for one in node.arrivals(ArrivalState.ROUTED) if one.series_instance_uid in (None, "1.1.1")][-1]
-    return next(one for one in node.journal.decisions(routed.id) if one.series_instance_uid == "1.1.1")
+    return next(one for one in node.journal.routing.decisions(routed.id) if one.series_instance_uid == "1.1.1")
 
 
 def reason(node: MiniNode) -> str:
@@ -131,7 +131,7 @@ def test_at_the_deadline_it_does_what_the_operator_wrote(waiting: MiniNode) -> N
     needs = waiting.config.routes[0].needs
     assert needs is not None
     jobs, said = OUTCOMES[needs.otherwise]
-    opened_again = SqlJournal.open(waiting.config.store.journal)
+    opened_again = Journal.open(waiting.config.store.journal)
     step(replace(waiting, journal=opened_again), 589)
     assert [(job.state, job.code, job.reason) for job in waiting.jobs()] == jobs
     assert said in reason(waiting).split("; ")
@@ -170,8 +170,8 @@ def test_the_operator_runs_a_parked_job_without(node: MiniNode) -> None:
     step(node, 11)
     step(node, 589)
     (job,) = node.jobs()
-    assert node.journal.revive_job(job.id, node.clock()) is JobState.QUEUED
-    claimed = node.journal.claim_job("test", node.clock(), timedelta(minutes=1))
+    assert node.journal.jobs.revive(job.id, node.clock()) is JobState.QUEUED
+    claimed = node.journal.jobs.claim("test", node.clock(), timedelta(minutes=1))
     assert claimed is not None
     node.receive("1.1", "1.1.3", SeriesDescription="localizer")
     step(node, 11)
@@ -191,7 +191,7 @@ def test_late_slices_of_the_series_itself_wait_from_their_own_arrival(node: Mini
     assert node.jobs() == []
     step(node, 1)
     (job,) = node.jobs()
-    assert len(node.journal.job_instances(job.id)) == 5
+    assert len(node.journal.instances.of_job(job.id)) == 5
 
 
 def test_a_series_that_is_there_from_the_beginning_is_not_waited_for(node: MiniNode) -> None:
@@ -202,7 +202,7 @@ def test_a_series_that_is_there_from_the_beginning_is_not_waited_for(node: MiniN
     step(node, 11)
     assert [job.state for job in node.jobs()] == [JobState.QUEUED]
     assert newest(node).revision == 1
-    (decision,) = [one for one in node.journal.decisions(newest(node).id) if one.series_instance_uid == "1.1.1"]
+    (decision,) = [one for one in node.journal.routing.decisions(newest(node).id) if one.series_instance_uid == "1.1.1"]
     (tried,) = [one for one in decision.tried if one.key == "needs contrast"]
     assert (tried.expected, tried.found, tried.held) == ("ContrastBolusAgent present", "series 1.1.2", True)
 
@@ -226,7 +226,7 @@ def test_other_routes_do_not_wait_and_the_sink_of_the_one_that_does_gets_its_res
     step(node, 589)
     (job,) = node.jobs()
     assert (job.state, job.routes, job.sinks) == (JobState.QUEUED, ("at once",), ("second",))
-    decided = [one.reason for one in node.journal.decisions(newest(node).id) if one.route == "both"]
+    decided = [one.reason for one in node.journal.routing.decisions(newest(node).id) if one.route == "both"]
     assert decided == [f"all conditions hold; the only series of images that fits; threshold is run for at once alone: {MISSING}"]
     contrast(node)
     step(node, 11)
@@ -240,7 +240,7 @@ def test_a_series_that_settles_by_itself_wakes_the_one_that_waits(node: MiniNode
     """`settle: {scope: series}`: each series is an arrival of its own; the needed one brings the other's job with it, and no loop begins
     when two wait for each other."""
     node.configure(peers={"ct1": replace(CT1, settle=Rule(scope=Scope.SERIES))})
-    late = (Condition(keyword="SeriesDescription", operator=Operator.EQUALS, expected=("late",)),)
+    late = (Condition(keyword="SeriesDescription", operator=ConditionOperator.EQUALS, expected=("late",)),)
     wanted = NeededSeries(name="plain", when=PLAIN)
     there = needing(otherwise)
     assert there.needs is not None
@@ -290,7 +290,7 @@ def test_the_look_at_the_clock_leaves_the_wait_alone(node: MiniNode) -> None:
     plain(node)
     step(node, 11)
     due = newest(node).due_at
-    assert Backwards(node.journal, node.config, node.clock).step() == 0
+    assert ClockStep(node.journal, node.config, node.clock).step() == 0
     assert newest(node).due_at == due
 
 
@@ -300,7 +300,7 @@ def test_a_clock_that_was_set_back_lets_it_wait_its_time_and_no_longer(node: Min
     plain(node)
     step(node, 11)
     node.clock.advance(-3600)
-    assert Backwards(node.journal, node.config, node.clock).step() == 1
+    assert ClockStep(node.journal, node.config, node.clock).step() == 1
     assert newest(node).due_at == node.clock() + WITHIN
 
 
@@ -316,7 +316,7 @@ def test_a_whole_study_is_analysed_when_the_needed_series_is_there(make_node: Ca
 
     def go(seconds: float) -> None:
         node.clock.advance(seconds)
-        Settle(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
+        SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
         RouteStage(node.journal, node.config, node.clock, lambda name: name, whole).step()  # type: ignore[arg-type]
 
     plain(node)
@@ -325,7 +325,7 @@ def test_a_whole_study_is_analysed_when_the_needed_series_is_there(make_node: Ca
     contrast(node)
     go(11)
     (job,) = node.jobs()
-    assert {one.series_instance_uid for one in node.journal.job_instances(job.id)} == {"1.1.1", "1.1.2"}
+    assert {one.series_instance_uid for one in node.journal.instances.of_job(job.id)} == {"1.1.1", "1.1.2"}
 
 
 @pytest.mark.parametrize("scope", list(Scope))
@@ -347,13 +347,13 @@ def test_any_and_all_ask_the_study(node: MiniNode, scope: Scope) -> None:
     assert [(job.study_instance_uid, job.application) for job in node.jobs() if job.study_instance_uid == "1.1"] == [("1.1", "threshold")]
     assert {job.application for job in node.jobs() if job.study_instance_uid == "2.1"} == {"threshold", "other"}
     routed = [one for one in node.arrivals() if one.study_instance_uid == "1.1" and one.series_instance_uid in (None, "1.1.1")][-1]
-    (said,) = [one for one in node.journal.decisions(routed.id) if (one.route, one.series_instance_uid) == ("all", "1.1.1")]
+    (said,) = [one for one in node.journal.routing.decisions(routed.id) if (one.route, one.series_instance_uid) == ("all", "1.1.1")]
     assert said.reason == "all_series is not series 1.1.1, expected ContrastBolusAgent present"
 
 
 def test_all_conditions_are_asked_of_one_series(node: MiniNode) -> None:
     """A thin series and one with contrast are not a thin series with contrast."""
-    thin = Condition(keyword="SliceThickness", operator=Operator.MAX, expected=(2,))
+    thin = Condition(keyword="SliceThickness", operator=ConditionOperator.MAX, expected=(2,))
     node.configure(routes=(Route(name="any", when=PLAIN, any_series=(AGENT, thin), run=("threshold",), send=("archive",)),))
     node.receive("1.1", "1.1.1", SeriesDescription="plain", SliceThickness=1)
     node.receive("1.1", "1.1.2", ContrastBolusAgent="IOHEXOL", SliceThickness=5)
@@ -363,7 +363,7 @@ def test_all_conditions_are_asked_of_one_series(node: MiniNode) -> None:
 
 
 def _replayed(node: MiniNode, route: Route) -> list[tuple[int, tuple[bool, bool], tuple[bool, bool]]]:
-    found = Replay(node.journal, (route,), "edited", application_of).differences(START - timedelta(days=1))
+    found = Replay(node.journal.routing_history, (route,), "edited", application_of).differences(START - timedelta(days=1))
     return [(one.arrival.revision, (one.before.chosen, one.before.parks), (one.after.chosen, one.after.parks)) for one in found]
 
 

@@ -10,16 +10,16 @@ import pytest
 
 from inference.applications.port import Accepts, Application, Takes
 from node.domain.arrival import Completeness
+from node.domain.errors import PixelsGone
 from node.domain.instance import Standing
 from node.domain.job import Job
 from node.domain.route import NeededSeries, Needs, Otherwise, Route
 from node.domain.state import ArrivalState, JobState
-from node.flow.errors import PixelsGone, PriorMistaken
-from node.flow.route import RouteStage
-from node.flow.settle import Settle
+from node.flow.route import PriorMistaken, RouteStage
+from node.flow.settle import SettleStage
 from node.journal.port import CameAgain
-from node.settings.config import Scope
-from node.settings.config import Settle as Rule
+from node.settings.peers import Scope
+from node.settings.peers import Settle as Rule
 from tests.unit.flow.mini import APPLICATION, CT1, CountingPeer, MiniNode
 from tests.unit.flow.test_route import is_modality
 
@@ -46,7 +46,7 @@ def pairs(node: MiniNode) -> MiniNode:
 def settle(node: MiniNode) -> None:
     """Let every quiet window pass."""
     node.clock.advance(60)
-    Settle(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
+    SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
 
 
 def route(node: MiniNode) -> None:
@@ -59,31 +59,31 @@ def route(node: MiniNode) -> None:
 
 def reason(node: MiniNode, study: str) -> str:
     """What the newest revision of the study says of its only series."""
-    arrival = node.journal.latest_arrival(study, None, "ct1")
+    arrival = node.journal.arrivals.latest(study, None, "ct1")
     assert arrival is not None
     assert arrival.state is ArrivalState.ROUTED
-    (decision,) = node.journal.decisions(arrival.id)
+    (decision,) = node.journal.routing.decisions(arrival.id)
     return decision.reason
 
 
 def series_of(node: MiniNode, job: Job) -> set[str]:
-    return {instance.series_instance_uid for instance in node.journal.job_instances(job.id)}
+    return {instance.series_instance_uid for instance in node.journal.instances.of_job(job.id)}
 
 
 def pixels_go(node: MiniNode, ids: Sequence[int]) -> None:
     """Retention deletes the pixels."""
-    node.journal.tombstone(ids, node.clock())
-    assert {row.standing for row in node.journal.study_instances("1.1") if row.id in ids} == {Standing.PURGED}
+    node.journal.retention.tombstone(ids, node.clock())
+    assert {row.standing for row in node.journal.instances.of_study("1.1") if row.id in ids} == {Standing.PURGED}
 
 
 def come_back(node: MiniNode, ids: Sequence[int]) -> None:
     """The purged instances are received again, with the same bytes."""
-    rows = [row for row in node.journal.study_instances("1.1") if row.id in ids]
+    rows = [row for row in node.journal.instances.of_study("1.1") if row.id in ids]
     for row in rows:
-        node.journal.restore(row.id, row.blob.replace(".dcm", "-1.dcm"), row.header, node.clock())
+        node.journal.instances.restore(row.id, row.blob.replace(".dcm", "-1.dcm"), row.header, node.clock())
     due = node.clock()
     again = [CameAgain(instance=one, peer="ct1", called_ae="HILUM", scope_series=False, due_at=due, restored=True) for one in ids]
-    node.journal.came_again(again, node.config.digest, node.clock())
+    node.journal.instances.came_again(again, node.config.digest, node.clock())
 
 
 def test_a_series_is_analysed_with_its_prior(pairs: MiniNode) -> None:
@@ -95,7 +95,7 @@ def test_a_series_is_analysed_with_its_prior(pairs: MiniNode) -> None:
     current = pairs.receive("2.1", "2.1.1", **NOW)
     route(pairs)
     (job,) = pairs.jobs()
-    used = pairs.journal.job_instances(job.id)
+    used = pairs.journal.instances.of_job(job.id)
     assert (job.study_instance_uid, job.series_instance_uid, {one.id for one in used}) == ("2.1", "2.1.1", {*prior, *current})
     lines = "".join(sorted(f"{one.sop_instance_uid} {one.digest}\n" for one in used))
     assert job.input_digest == hashlib.sha256(lines.encode()).hexdigest()
@@ -111,10 +111,10 @@ def test_a_prior_that_comes_later_makes_the_pair_then(pairs: MiniNode) -> None:
     route(pairs)
     (job,) = pairs.jobs()
     assert (job.series_instance_uid, series_of(pairs, job)) == ("2.1.1", {"1.1.1", "2.1.1"})
-    again = pairs.journal.latest_arrival("2.1", None, "ct1")
+    again = pairs.journal.arrivals.latest("2.1", None, "ct1")
     assert again is not None
     assert (again.revision, again.completed_by, job.arrival) == (2, Completeness.PRIOR, again.id)
-    events = [event.detail for event in pairs.journal.events("arrival", again.id)]
+    events = [event.detail for event in pairs.journal.events.of("arrival", again.id)]
     assert "study 1.1 came, which it is compared with" in events
     route(pairs)
     assert len(pairs.jobs()) == 1
@@ -153,7 +153,7 @@ def test_a_prior_in_the_middle_of_arriving_is_waited_for(pairs: MiniNode) -> Non
     pairs.receive("1.1", "1.1.1", [3, 4], **THEN)
     route(pairs)
     (job,) = pairs.jobs()
-    assert len(pairs.journal.job_instances(job.id)) == 8
+    assert len(pairs.journal.instances.of_job(job.id)) == 8
 
 
 def test_a_prior_whose_series_settle_one_by_one_is_waited_for_to_the_last(pairs: MiniNode) -> None:
@@ -180,7 +180,7 @@ def test_late_instances_of_the_prior_supersede_the_job(pairs: MiniNode) -> None:
     route(pairs)
     old, new = pairs.jobs()
     assert (old.state, new.state, new.predecessor, new.study_instance_uid) == (JobState.SUPERSEDED, JobState.QUEUED, old.id, "2.1")
-    assert len(pairs.journal.job_instances(new.id)) == 9
+    assert len(pairs.journal.instances.of_job(new.id)) == 9
 
 
 def test_a_newer_prior_that_comes_later_takes_the_place_of_the_older(pairs: MiniNode) -> None:
@@ -224,9 +224,9 @@ def test_a_job_stands_when_its_priors_pixels_go(pairs: MiniNode) -> None:
     pairs.receive("2.1", "2.1.1", **NOW)
     route(pairs)
     (job,) = pairs.jobs()
-    pairs.journal.end_job(job.id, None, JobState.CANCELLED, "HLM-0000", "so that retention may", pairs.clock())
+    pairs.journal.jobs.end(job.id, None, JobState.CANCELLED, "HLM-0000", "so that retention may", pairs.clock())
     pixels_go(pairs, ids)
-    pairs.journal.revive_job(job.id, pairs.clock())
+    pairs.journal.jobs.revive(job.id, pairs.clock())
     pairs.receive("2.1", "2.1.2", **{**NOW, "SeriesDescription": "scout"}, SeriesNumber=9)
     route(pairs)
     assert [(one.id, one.state) for one in pairs.jobs()] == [(job.id, JobState.QUEUED)]
@@ -239,8 +239,8 @@ def test_a_current_series_whose_pixels_are_gone_parks(pairs: MiniNode) -> None:
     settle(pairs)
     route(pairs)
     (job,) = pairs.jobs()
-    pairs.journal.end_job(job.id, None, JobState.CANCELLED, "HLM-0000", "so that retention may", pairs.clock())
-    pairs.journal.tombstone(ids, pairs.clock())
+    pairs.journal.jobs.end(job.id, None, JobState.CANCELLED, "HLM-0000", "so that retention may", pairs.clock())
+    pairs.journal.retention.tombstone(ids, pairs.clock())
     pairs.receive("1.1", "1.1.1", [5], **THEN)
     route(pairs)
     assert [one.state for one in pairs.jobs()] == [JobState.CANCELLED]
@@ -257,15 +257,15 @@ def correct(node: MiniNode, study: str, ids: Sequence[int], **header: Any) -> No
 
 def deliver(node: MiniNode) -> None:
     """The job that waits is analysed, and its results are delivered."""
-    job = node.journal.claim_job("work", node.clock(), timedelta(minutes=1))
+    job = node.journal.jobs.claim("work", node.clock(), timedelta(minutes=1))
     assert job is not None
     assert job.lease is not None
-    node.journal.inferred(job.id, job.lease, "findings", "model", node.clock())
-    node.journal.encoded(job.id, job.lease, [], node.clock())
-    delivery = node.journal.claim_delivery("flow", node.clock(), timedelta(minutes=1))
+    node.journal.jobs.inferred(job.id, job.lease, "findings", "model", node.clock())
+    node.journal.jobs.encoded(job.id, job.lease, [], node.clock())
+    delivery = node.journal.deliveries.claim("flow", node.clock(), timedelta(minutes=1))
     assert delivery is not None
     assert delivery.lease is not None
-    node.journal.delivered(delivery.id, delivery.lease, node.clock())
+    node.journal.deliveries.delivered(delivery.id, delivery.lease, node.clock())
 
 
 @pytest.mark.parametrize("delivered", [False, True])
@@ -282,7 +282,7 @@ def test_a_prior_that_turns_out_to_be_anothers_ends_the_job(pairs: MiniNode, del
     (job,) = pairs.jobs()
     assert job.state is (JobState.DONE if delivered else JobState.CANCELLED)
     if delivered:
-        assert "job.prior_mistaken" in [event.name for event in pairs.journal.events("job", job.id)]
+        assert "job.prior_mistaken" in [event.name for event in pairs.journal.events.of("job", job.id)]
     else:
         assert (job.code, "another patient's" in str(job.reason)) == (PriorMistaken.code, True)
     assert reason(pairs, "2.1").endswith("no prior: no earlier study of this patient is here")
@@ -334,9 +334,9 @@ def test_the_views_of_a_study_are_one_job(mammography: MiniNode) -> None:
     route(mammography)
     (job,) = mammography.jobs()
     assert (job.series_instance_uid, series_of(mammography, job)) == ("1.1.1", {"1.1.1", "1.1.2", "1.1.3", "1.1.4"})
-    arrival = mammography.journal.latest_arrival("1.1", None, "ct1")
+    arrival = mammography.journal.arrivals.latest("1.1", None, "ct1")
     assert arrival is not None
-    decisions = {one.series_instance_uid: one for one in mammography.journal.decisions(arrival.id)}
+    decisions = {one.series_instance_uid: one for one in mammography.journal.routing.decisions(arrival.id)}
     assert [decisions[f"1.1.{n}"].chosen for n in (1, 2, 3, 4, 9)] == [True, True, True, True, False]
     assert decisions["1.1.2"].reason == "all conditions hold; views: analysed as a whole, 4 series of the study"
 
@@ -349,7 +349,7 @@ def test_a_late_view_supersedes_even_where_it_comes_to_name_the_job(mammography:
     route(mammography)
     old, new = mammography.jobs()
     assert (old.series_instance_uid, new.series_instance_uid, new.predecessor, old.state) == ("1.1.2", "1.1.1", old.id, JobState.SUPERSEDED)
-    assert len(mammography.journal.job_instances(new.id)) == 4
+    assert len(mammography.journal.instances.of_job(new.id)) == 4
 
 
 def test_a_view_that_the_route_does_not_take_stays_out(node: MiniNode) -> None:

@@ -12,9 +12,9 @@ from pydicom.dataset import Dataset
 
 from inference import findings_parts
 from inference.imaging.write_series import write_series
+from node.dicom.uid import derive_uid
 from node.domain.errors import JournalError
 from node.domain.state import JobState
-from node.domain.uid import derive_uid
 from node.results.encode import encode
 from node.results.port import Encoded, Encoding
 from tests.unit.flow.mini import APPLICATION, MiniNode
@@ -61,7 +61,9 @@ def waiting(node: MiniNode, folder: Path) -> Work:
 
 def objects(work: Work) -> list[tuple[str, Dataset]]:
     """Kind and data set of each result."""
-    return [(one.kind, dcmread(BytesIO(work.node.blobs.path(one.blob).read_bytes()))) for one in work.node.journal.objects(work.job.id)]
+    return [
+        (one.kind, dcmread(BytesIO(work.node.blobs.path(one.blob).read_bytes()))) for one in work.node.journal.results.of_job(work.job.id)
+    ]
 
 
 def test_each_part_has_results_of_its_own(work: Work) -> None:
@@ -113,7 +115,7 @@ def test_a_job_that_was_interrupted_gives_the_same_bytes(work: Work, make_node: 
 
 
 def _bytes(work: Work, number: int) -> bytes:
-    return work.node.blobs.path(work.node.journal.objects(work.job.id)[number].blob).read_bytes()
+    return work.node.blobs.path(work.node.journal.results.of_job(work.job.id)[number].blob).read_bytes()
 
 
 def test_an_application_that_takes_one_volume_is_told_the_attribute(work: Work) -> None:
@@ -122,9 +124,10 @@ def test_an_application_that_takes_one_volume_is_told_the_attribute(work: Work) 
     work.step()
     assert (work.job.state, work.job.code) == (JobState.PARKED, "HLM-3016")
     assert "2 echo times (EchoTime)" in str(work.job.reason)
-    assert work.node.journal.objects(work.job.id) == []
+    assert work.node.journal.results.of_job(work.job.id) == []
 
 
+@pytest.mark.slow
 def test_findings_of_other_parts_are_not_encoded(work: Work) -> None:
     """The findings were kept in parts; what now reads the series as one whole refuses to encode them, and says what to do."""
     work.encode = lambda encoding: (_ for _ in ()).throw(JournalError("not now"))

@@ -11,14 +11,14 @@ from structlog.testing import capture_logs
 
 from node.domain.state import ArrivalState, JobState
 from node.flow import route as route_stage
-from node.flow.bounded import within
-from node.flow.errors import NotUnderstood, RoutingBroke, RoutingDied, TookTooLong
-from node.flow.route import RouteStage
-from node.flow.series import SeriesContent
-from node.flow.settle import Settle
+from node.flow.index import NotUnderstood
+from node.flow.route import RouteStage, RoutingBroke, RoutingDied
+from node.flow.settle import SettleStage
+from node.flow.time_limits import TookTooLong, within
 from node.journal.errors import JournalAway, JournalStrange, TransitionRefused
-from node.observe.cells import Cells
 from node.observe.in_hand import InHand
+from node.observe.shared_memory import SharedCells
+from node.routing.series import SeriesContent
 from tests.unit.flow.mini import APPLICATION, CountingPeer, MiniNode
 
 _POISON = "1.1.1"
@@ -35,7 +35,7 @@ def complete(node: MiniNode) -> MiniNode:
     node.receive("1.1", _POISON, range(1, 5))
     node.receive("2.1", "2.1.1", range(1, 5))
     node.clock.advance(60)
-    Settle(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
+    SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
     return node
 
 
@@ -93,10 +93,10 @@ def test_an_arrival_that_takes_too_long_is_parked_and_the_others_are_routed(comp
         assert stage.step() == 2
         (job,) = complete.jobs()
         assert (job.study_instance_uid, job.state) == ("2.1", JobState.QUEUED)
-        first = complete.journal.arrivals(study="1.1")[0]
+        first = complete.journal.arrivals.find(study="1.1")[0]
         assert (first.state, first.attempts, first.code) == (ArrivalState.COMPLETE, 1, TookTooLong.code)
         assert (stage.step(), stage.step(), stage.step()) == (1, 1, 0)
-    parked = complete.journal.arrivals(study="1.1")[0]
+    parked = complete.journal.arrivals.find(study="1.1")[0]
     assert (parked.state, parked.attempts, parked.code) == (ArrivalState.PARKED, 3, TookTooLong.code)
     assert parked.reason == "matching and deciding took more than 0.2 s of processor time"
     assert [one["event"] for one in events if one["event"].startswith("arrival.") and one["arrival"] == parked.id] == [
@@ -104,7 +104,7 @@ def test_an_arrival_that_takes_too_long_is_parked_and_the_others_are_routed(comp
         "arrival.retry",
         "arrival.parked",
     ]
-    assert [one.name for one in complete.journal.events("arrival", parked.id)][-1] == "arrival.parked"
+    assert [one.name for one in complete.journal.events.of("arrival", parked.id)][-1] == "arrival.parked"
 
 
 def test_a_defect_in_deciding_parks_the_arrival_and_not_the_node(complete: MiniNode) -> None:
@@ -117,7 +117,7 @@ def test_a_defect_in_deciding_parks_the_arrival_and_not_the_node(complete: MiniN
     with poisoned(breaks), capture_logs() as events:
         while stage.step():
             pass
-    parked = complete.journal.arrivals(study="1.1")[0]
+    parked = complete.journal.arrivals.find(study="1.1")[0]
     assert (parked.state, parked.code, parked.reason) == (
         ArrivalState.PARKED,
         RoutingBroke.code,
@@ -130,14 +130,14 @@ def test_a_defect_in_deciding_parks_the_arrival_and_not_the_node(complete: MiniN
 
 def test_a_row_that_no_hilum_wrote_parks_its_arrival_and_no_other(complete: MiniNode) -> None:
     """The header of one instance in the journal is damaged: who looks at it cannot route its study, and has no reason to rest for it."""
-    with complete.journal._writing() as connection:
+    with complete.journal.database.writing() as connection:
         connection.execute(
             text("UPDATE instance SET header_delta = '{\"set\": [' WHERE series_instance_uid = :series"), {"series": _POISON}
         )
     stage = stage_of(complete)
     while stage.step():
         pass
-    parked = complete.journal.arrivals(study="1.1")[0]
+    parked = complete.journal.arrivals.find(study="1.1")[0]
     assert (parked.state, parked.code) == (ArrivalState.PARKED, JournalStrange.code)
     assert [job.study_instance_uid for job in complete.jobs()] == ["2.1"]
 
@@ -152,7 +152,7 @@ def test_what_cannot_be_read_is_parked_with_its_own_reason(complete: MiniNode) -
     with poisoned(refuses):
         while stage.step():
             pass
-    parked = complete.journal.arrivals(study="1.1")[0]
+    parked = complete.journal.arrivals.find(study="1.1")[0]
     assert (parked.state, parked.code, parked.reason) == (ArrivalState.PARKED, NotUnderstood.code, "its header ends in the middle")
     assert len(complete.jobs()) == 1
 
@@ -167,14 +167,14 @@ def test_what_is_put_back_is_routed_as_if_for_the_first_time(complete: MiniNode)
     with poisoned(breaks):
         while stage.step():
             pass
-    (arrival,) = complete.journal.arrivals(study="1.1")
-    complete.journal.put_back(arrival.id, complete.clock())
+    (arrival,) = complete.journal.arrivals.find(study="1.1")
+    complete.journal.routing.put_back(arrival.id, complete.clock())
     assert stage.step() == 1
-    (routed,) = complete.journal.arrivals(study="1.1")
+    (routed,) = complete.journal.arrivals.find(study="1.1")
     assert (routed.state, routed.attempts, routed.code, routed.reason) == (ArrivalState.ROUTED, 0, None, None)
     assert len(complete.jobs()) == 2
     with pytest.raises(TransitionRefused):
-        complete.journal.put_back(arrival.id, complete.clock())
+        complete.journal.routing.put_back(arrival.id, complete.clock())
 
 
 class _Killed(BaseException):
@@ -183,49 +183,49 @@ class _Killed(BaseException):
 
 def test_the_process_that_comes_after_counts_the_death_and_the_third_parks(complete: MiniNode) -> None:
     """The arrival in hand stands in memory that outlives the process: no write more while all goes well."""
-    cells = Cells.make()
+    cells = SharedCells.make()
 
     def dies() -> None:
         raise _Killed
 
-    (arrival,) = complete.journal.arrivals(study="1.1")
+    (arrival,) = complete.journal.arrivals.find(study="1.1")
     for death in (1, 2, 3):
-        stage = stage_of(complete, InHand("arrival", Cells.attach(cells.descriptor)))
+        stage = stage_of(complete, InHand("arrival", SharedCells.attach(cells.descriptor)))
         stage.blame()
         with poisoned(dies), pytest.raises(_Killed):
             stage.step()
         # once it has been tried, it is so behind the other one
         assert len(complete.jobs()) == (0 if death == 1 else 1)
-    after = stage_of(complete, InHand("arrival", Cells.attach(cells.descriptor)))
+    after = stage_of(complete, InHand("arrival", SharedCells.attach(cells.descriptor)))
     after.blame()
-    parked = complete.journal.arrival(arrival.id)
+    parked = complete.journal.arrivals.get(arrival.id)
     assert parked is not None
     assert (parked.state, parked.attempts, parked.code) == (ArrivalState.PARKED, 3, RoutingDied.code)
     with poisoned(dies):
         assert after.step() == 0
     after.blame()
-    assert complete.journal.arrival(arrival.id) == parked, "it is counted once"
+    assert complete.journal.arrivals.get(arrival.id) == parked, "it is counted once"
 
 
 def test_a_process_that_dies_behind_the_commit_blames_nothing(complete: MiniNode) -> None:
     """The arrival was routed: it is no more in hand than any other."""
-    cells = Cells.make()
+    cells = SharedCells.make()
     stage_of(complete).step()
-    (arrival,) = complete.journal.arrivals(study="1.1")
+    (arrival,) = complete.journal.arrivals.find(study="1.1")
     InHand("arrival", cells).take(arrival.id)
     stage_of(complete, InHand("arrival", cells)).blame()
-    assert complete.journal.arrival(arrival.id) == arrival
+    assert complete.journal.arrivals.get(arrival.id) == arrival
 
 
 def test_a_journal_that_is_away_is_no_arrivals_fault(complete: MiniNode) -> None:
     """The stage rests as it always did; a process that ends meanwhile had nothing in hand."""
-    cells = Cells.make()
+    cells = SharedCells.make()
     stage = stage_of(complete, InHand("arrival", cells))
-    away = mock.patch.object(complete.journal, "study_instances", side_effect=JournalAway("it does not answer"))
+    away = mock.patch.object(complete.journal.instances, "of_study", side_effect=JournalAway("it does not answer"))
     with away, pytest.raises(JournalAway):
         stage.step()
     assert InHand("arrival", cells).number == 0
-    assert [one.attempts for one in complete.journal.arrivals()] == [0, 0]
+    assert [one.attempts for one in complete.journal.arrivals.find()] == [0, 0]
 
 
 def test_what_comes_later_takes_the_place_of_what_is_parked(complete: MiniNode, tmp_path: Path) -> None:
@@ -240,9 +240,9 @@ def test_what_comes_later_takes_the_place_of_what_is_parked(complete: MiniNode, 
             pass
     complete.receive("1.1", _POISON, range(5, 7))
     complete.clock.advance(60)
-    Settle(complete.journal, complete.config, complete.clock, lambda _: CountingPeer()).step()
+    SettleStage(complete.journal, complete.config, complete.clock, lambda _: CountingPeer()).step()
     assert stage.step() == 1
-    told = [(one.state, one.code, one.reason) for one in complete.journal.arrivals(study="1.1")]
+    told = [(one.state, one.code, one.reason) for one in complete.journal.arrivals.find(study="1.1")]
     assert told == [(ArrivalState.ROUTED, None, None)] * 2
     (job,) = [one for one in complete.jobs() if one.study_instance_uid == "1.1"]
-    assert len(complete.journal.job_instances(job.id)) == 6
+    assert len(complete.journal.instances.of_job(job.id)) == 6

@@ -12,15 +12,15 @@ import pytest
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 
-from node.blobs.inbox import FolderInbox
+from node.domain.delivery_marks import PREFIX
 from node.domain.state import JobState
 from node.flow.index import Index
-from node.flow.marks import PREFIX, OldMarks
-from node.flow.orphans import Orphans
-from node.flow.retention import Retention
 from node.flow.route import RouteStage
-from node.flow.settle import Settle
-from node.journal.sql import SqlJournal
+from node.flow.settle import SettleStage
+from node.journal.journal import Journal
+from node.spool.inbox import FolderInbox
+from node.upkeep.orphans import Orphans
+from node.upkeep.retention import OldDeliveryMarks, Retention
 from tests.contract.test_blobs import keep
 from tests.unit.flow.line import in_archive, run_line
 from tests.unit.flow.mini import APPLICATION, CountingPeer, MiniNode
@@ -49,7 +49,7 @@ class Restorable:
         for name in ("hilum.db-wal", "hilum.db-shm"):
             (self.node.folder / name).unlink(missing_ok=True)
         self._saved.replace(self._file)
-        self.node.journal = SqlJournal.open(self.node.config.store.journal)
+        self.node.journal = Journal.open(self.node.config.store.journal)
 
     def run(self) -> None:
         """Turn the stages until nothing is left to do."""
@@ -81,7 +81,7 @@ def test_a_job_that_was_delivered_after_the_backup_is_not_run_again(restorable: 
     node = restorable.node
     node.receive_images("study", "t1")
     node.clock.advance(60)
-    Settle(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
+    SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
     RouteStage(node.journal, node.config, node.clock, lambda _: "default", lambda _: APPLICATION).step()
     restorable.save()
     restorable.run()
@@ -94,7 +94,7 @@ def test_a_job_that_was_delivered_after_the_backup_is_not_run_again(restorable: 
     (job,) = node.jobs()
     assert (job.state, job.code) == (JobState.CANCELLED, "HLM-3083")
     assert in_archive(node) == before
-    node.journal.revive_job(job.id, node.clock())
+    node.journal.jobs.revive(job.id, node.clock())
     restorable.run()
     assert [one.state for one in node.jobs()] == [JobState.ENCODED]
     assert [one.code for one in node.deliveries()] == ["HLM-6100"]
@@ -124,7 +124,7 @@ def test_without_a_restored_database_no_mark_stops_anything(restorable: Restorab
     node.clock.advance(60)
     restorable.run()
     (first,) = node.jobs()
-    node.journal.revive_job(first.id, node.clock())
+    node.journal.jobs.revive(first.id, node.clock())
     restorable.run()
     assert [job.state for job in node.jobs()] == [JobState.DONE]
 
@@ -137,7 +137,7 @@ def test_marks_go_when_headers_go(restorable: Restorable) -> None:
     restorable.run()
     assert len(list(node.blobs.names(PREFIX))) == 1
     now = datetime.now(UTC)
-    old = OldMarks(node.blobs, lambda: now, keep=timedelta(days=1))
+    old = OldDeliveryMarks(node.blobs, lambda: now, keep=timedelta(days=1))
     assert old.step() == 0
     assert len(list(node.blobs.names(PREFIX))) == 1
     now += timedelta(days=2)
@@ -160,7 +160,7 @@ def test_an_acknowledged_instance_that_the_backup_does_not_know_is_journaled_aga
     assert orphans.step() == 0
     assert len(restorable.inbox.waiting(10)) == 1
     restorable.run()
-    assert node.journal.kept_blobs([name]) == {name: True}
+    assert node.journal.retention.kept_blobs([name]) == {name: True}
     assert list(node.blobs.names("instances/")) == [name]
     restorable.age()
     assert restorable.orphans().step() == 1
@@ -174,10 +174,10 @@ def test_what_was_erased_on_request_does_not_come_back_as_an_orphan(restorable: 
     _receive(restorable)
     restorable.run()
     (name,) = node.blobs.names("instances/")
-    (study,) = {row.study_instance_uid for row in node.journal.instances([1])}
+    (study,) = {row.study_instance_uid for row in node.journal.instances.get([1])}
     now = node.clock()
-    node.journal.erase(node.journal.held(None, [study]), [], [], now, now)
-    node.journal.swept(node.journal.purged_blobs(10))
+    node.journal.erasure.erase(node.journal.erasure.find(None, [study]), [], [], now, now)
+    node.journal.retention.swept(node.journal.retention.purged_blobs(10))
     assert node.blobs.has(name)
     restorable.age()
     node.clock.advance(2 * 86400)
@@ -185,7 +185,7 @@ def test_what_was_erased_on_request_does_not_come_back_as_an_orphan(restorable: 
     while orphans.step():
         pass
     assert restorable.inbox.waiting(10) == []
-    assert list(node.journal.purged_blobs(10).values()) == [name]
+    assert list(node.journal.retention.purged_blobs(10).values()) == [name]
 
 
 def test_what_was_put_lately_is_nobodys_orphan(restorable: Restorable) -> None:
@@ -209,7 +209,7 @@ def test_findings_and_objects_that_no_row_names_are_deleted(restorable: Restorab
         node.blobs.put(name, b"left behind")
     restorable.age()
     restorable.orphans().step()
-    assert sorted(node.journal.purged_blobs().values()) == ["findings/7-abc.bin", "findings/nonsense", "results/1-sr-abc.dcm"]
+    assert sorted(node.journal.retention.purged_blobs().values()) == ["findings/7-abc.bin", "findings/nonsense", "results/1-sr-abc.dcm"]
     Retention(node.journal, node.blobs, node.config, node.clock).step()
     assert set(node.blobs.names()) == known
 
@@ -221,10 +221,10 @@ def test_a_restored_bucket_does_not_bring_back_what_was_purged(restorable: Resto
     restorable.run()
     (name,) = node.blobs.names("instances/")
     content = node.blobs.path(name).read_bytes()
-    (instance,) = node.journal.instances_of("1.2.3.4.5")
+    (instance,) = node.journal.instances.by_uid("1.2.3.4.5")
     node.clock.advance(60)
     restorable.run()
-    node.journal.tombstone([instance.id], node.clock())
+    node.journal.retention.tombstone([instance.id], node.clock())
     Retention(node.journal, node.blobs, node.config, node.clock).step()
     assert list(node.blobs.names("instances/")) == []
     node.blobs.put(name, content)

@@ -15,16 +15,16 @@ from inference.applications.errors import UnknownApplication
 from inference.applications.port import Application
 from inference.engines.errors import ModelMissing
 from inference.imaging.write_series import write_series
+from node.dicom.header import read_header
+from node.dicom.uid import derive_uid
 from node.domain.instance import Standing
 from node.domain.job import Priority
-from node.domain.route import Condition, Operator, Route
+from node.domain.route import Condition, ConditionOperator, Route
 from node.domain.state import ArrivalState, JobState
-from node.domain.uid import derive_uid
-from node.flow.header import read_header
 from node.flow.route import RouteStage
-from node.flow.series import contents
-from node.flow.settle import Settle
-from node.settings.config import Settle as Rule
+from node.flow.settle import SettleStage
+from node.routing.series import contents
+from node.settings.peers import Settle as Rule
 from tests.unit.flow.mini import APPLICATION, CT1, CountingPeer, MiniNode
 
 _RAW_DATA = "1.2.840.10008.5.1.4.1.1.66"
@@ -48,20 +48,20 @@ def route(node: MiniNode, *routes: Route, loaded: Callable[[str], Application] =
     if routes:
         node.configure(routes=routes)
     node.clock.advance(60)
-    Settle(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
+    SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
     return RouteStage(node.journal, node.config, node.clock, lambda name: f"engine of {name}", loaded, application_of).step()
 
 
 def purge(node: MiniNode, instances: list[int]) -> None:
     """End the job on them, as retention waits for, and delete their pixels."""
     (job,) = node.jobs()
-    node.journal.end_job(job.id, None, JobState.CANCELLED, "HLM-0000", "by the operator", node.clock())
-    node.journal.tombstone(instances, node.clock())
-    assert {instance.standing for instance in node.journal.job_instances(job.id)} == {Standing.PURGED}
+    node.journal.jobs.end(job.id, None, JobState.CANCELLED, "HLM-0000", "by the operator", node.clock())
+    node.journal.retention.tombstone(instances, node.clock())
+    assert {instance.standing for instance in node.journal.instances.of_job(job.id)} == {Standing.PURGED}
 
 
 def is_modality(*values: str) -> tuple[Condition, ...]:
-    return (Condition(keyword="Modality", operator=Operator.EQUALS, expected=values),)
+    return (Condition(keyword="Modality", operator=ConditionOperator.EQUALS, expected=values),)
 
 
 def test_a_complete_study_becomes_one_job_with_all_of_its_instances(node: MiniNode) -> None:
@@ -76,7 +76,7 @@ def test_a_complete_study_becomes_one_job_with_all_of_its_instances(node: MiniNo
         "engine of threshold",
     )
     assert (job.routes, job.sinks, job.priority) == (("all",), ("archive",), Priority.ROUTINE)
-    used = node.journal.job_instances(job.id)
+    used = node.journal.instances.of_job(job.id)
     assert {instance.sop_instance_uid for instance in used} == {derive_uid("1.1", "1.1.1", str(n)) for n in range(1, 25)}
     lines = "".join(sorted(f"{instance.sop_instance_uid} {instance.digest}\n" for instance in used))
     assert job.input_digest == hashlib.sha256(lines.encode()).hexdigest()
@@ -110,7 +110,7 @@ def test_no_match_is_kept_and_visible_with_the_reason(node: MiniNode) -> None:
     node.receive("1.1", "1.1.1", Modality="US")
     assert route(node, Route(name="ct only", when=is_modality("CT"), run=("threshold",))) == 1
     (arrival,) = node.arrivals(ArrivalState.ROUTED)
-    (decision,) = node.journal.decisions(arrival.id)
+    (decision,) = node.journal.routing.decisions(arrival.id)
     assert (decision.route, decision.matched, decision.reason) == ("ct only", False, "Modality is US, expected CT")
     assert node.jobs() == []
 
@@ -119,7 +119,7 @@ def test_a_keyword_that_only_some_instances_have_counts_for_the_series(node: Min
     """Conditions look at the series: some value of some instance is enough to be equal."""
     node.receive("1.1", "1.1.1", [1], ImageType=("ORIGINAL", "PRIMARY"))
     node.receive("1.1", "1.1.1", [2], ImageType=("DERIVED", "SECONDARY", "MPR"))
-    mpr = Condition(keyword="ImageType", operator=Operator.EQUALS, expected=("MPR",))
+    mpr = Condition(keyword="ImageType", operator=ConditionOperator.EQUALS, expected=("MPR",))
     route(node, Route(name="mpr", when=(mpr,), run=("threshold",)), Route(name="no mpr", when=(replace(mpr, negated=True),), run=("x",)))
     assert [job.application for job in node.jobs()] == ["threshold"]
 
@@ -145,7 +145,7 @@ def test_late_instances_of_a_series_supersede_its_job(node: MiniNode) -> None:
     route(node)
     old, new = node.jobs()
     assert (old.state, new.state, new.predecessor) == (JobState.SUPERSEDED, JobState.QUEUED, old.id)
-    assert len(node.journal.job_instances(new.id)) == 5
+    assert len(node.journal.instances.of_job(new.id)) == 5
 
 
 def test_a_study_that_an_archive_forwards_too_with_its_own_headers_makes_one_job_on_whole_series(node: MiniNode) -> None:
@@ -159,10 +159,10 @@ def test_a_study_that_an_archive_forwards_too_with_its_own_headers_makes_one_job
             route(node)
     route(node)
     route(node)
-    used = [{(i.sop_instance_uid, i.peer) for i in node.journal.job_instances(job.id)} for job in node.jobs()]
+    used = [{(i.sop_instance_uid, i.peer) for i in node.journal.instances.of_job(job.id)} for job in node.jobs()]
     assert all(len(members) == 4 for members in used), used
     (current,) = [job for job in node.jobs() if job.state is not JobState.SUPERSEDED]
-    assert {i.peer for i in node.journal.job_instances(current.id)} == {"pacs"}
+    assert {i.peer for i in node.journal.instances.of_job(current.id)} == {"pacs"}
 
 
 def test_one_late_slice_by_way_of_another_peer_does_not_leave_the_others_out(node: MiniNode) -> None:
@@ -174,7 +174,7 @@ def test_one_late_slice_by_way_of_another_peer_does_not_leave_the_others_out(nod
     route(node)
     old, new = node.jobs()
     assert (old.state, new.state, new.predecessor) == (JobState.SUPERSEDED, JobState.QUEUED, old.id)
-    assert len(node.journal.job_instances(new.id)) == 5
+    assert len(node.journal.instances.of_job(new.id)) == 5
 
 
 def test_pixels_that_retention_deleted_change_no_digest(node: MiniNode) -> None:
@@ -209,7 +209,7 @@ def test_a_conflict_parks_the_job_and_names_the_instance(node: MiniNode) -> None
     (job,) = node.jobs()
     assert (job.state, job.code) == (JobState.PARKED, "HLM-3080")
     assert job.reason == f"two different images came under one SOP Instance UID: {derive_uid('1.1', '1.1.1', '2')}"
-    assert len(node.journal.job_instances(job.id)) == 4
+    assert len(node.journal.instances.of_job(job.id)) == 4
 
 
 def test_a_corrected_instance_replaces_the_old_one_in_the_job(node: MiniNode) -> None:
@@ -218,7 +218,7 @@ def test_a_corrected_instance_replaces_the_old_one_in_the_job(node: MiniNode) ->
     corrected = node.receive("1.1", "1.1.1", [1], replaces=ids[0], changed="corrected name")
     route(node)
     (job,) = node.jobs()
-    assert {instance.id for instance in node.journal.job_instances(job.id)} == {*ids[1:], *corrected}
+    assert {instance.id for instance in node.journal.instances.of_job(job.id)} == {*ids[1:], *corrected}
 
 
 def test_an_application_that_cannot_be_loaded_parks_its_jobs_and_no_others(node: MiniNode) -> None:
@@ -243,7 +243,7 @@ def test_what_headers_exclude_is_not_applicable_before_any_pixel_is_read(node: M
     assert excluded.reason == "thin does not take series 1.1.1: slices are 5 mm thick, at most 2.5 mm are taken"
     told = {}
     for arrival in node.arrivals():
-        (decision,) = node.journal.decisions(arrival.id)
+        (decision,) = node.journal.routing.decisions(arrival.id)
         (tried,) = [one for one in decision.tried if one.key == "thin takes SliceThickness"]
         told[arrival.study_instance_uid] = (tried.expected, tried.found, tried.held)
         assert ("thin is not applicable: slices are 5 mm thick" in decision.reason) == (arrival.study_instance_uid == "1.1")
@@ -263,7 +263,7 @@ def test_a_configuration_edited_between_studies_is_used_from_then_on(node: MiniN
     node.receive("2.2", "2.2.1")
     route(node, Route(name="new", run=("other",), send=("second",)))
     assert [(job.study_instance_uid, job.routes) for job in node.jobs()] == [("1.1", ("old",)), ("2.2", ("new",))]
-    assert [node.journal.config_digest(arrival.id) for arrival in node.arrivals()] == [before, node.config.digest]
+    assert [node.journal.routing.config_digest(arrival.id) for arrival in node.arrivals()] == [before, node.config.digest]
     assert before != node.config.digest
 
 
@@ -290,7 +290,7 @@ def test_urgent_before_routine_before_offpeak_in_every_order_of_arrival(node: Mi
         node.receive(f"1.{place}", f"1.{place}.1", called=priorities[place].value)
         node.clock.advance(1)
     route(node)
-    claimed = [node.journal.claim_job("test", node.clock(), timedelta(minutes=1)) for _ in order]
+    claimed = [node.journal.jobs.claim("test", node.clock(), timedelta(minutes=1)) for _ in order]
     assert [job.priority for job in claimed if job is not None] == list(priorities)
 
 
@@ -341,7 +341,7 @@ def test_a_series_that_its_corrected_headers_make_fit_is_run(node: MiniNode) -> 
 def test_raw_data_that_come_late_are_no_other_input(node: MiniNode) -> None:
     """The job that has run on the images stands: raw data change nothing about them, conflicts among raw data park nothing."""
     node.receive("1.1", "1.1.1", range(1, 5))
-    images = node.journal.study_instances("1.1")
+    images = node.journal.instances.of_study("1.1")
     raw = [replace(images[0], id=99 + n, sop_instance_uid="9.9", sop_class_uid=_RAW_DATA, digest=f"{n}") for n in range(2)]
     (alone,) = contents(images)
     (beside,) = contents([*images, raw[0], replace(raw[1], standing=Standing.CONFLICT)])
@@ -382,4 +382,4 @@ def test_a_series_that_names_no_study_or_no_series_is_parked_before_any_analysis
     route(node, Route(name="all", run=("threshold",), send=("archive",)))
     (job,) = node.jobs()
     assert (job.state, job.code, job.attempts, job.declined) == (JobState.PARKED, "HLM-5011", 0, False)
-    assert node.journal.claim_job("host:1", node.clock(), timedelta(minutes=1)) is None
+    assert node.journal.jobs.claim("host:1", node.clock(), timedelta(minutes=1)) is None

@@ -20,21 +20,21 @@ from inference.errors import EngineError, ModelError
 from inference.findings import Explanation, Findings
 from inference.imaging.volume import Volume
 from inference.imaging.write_series import write_series
+from node.dicom.uid import derive_uid
 from node.domain.errors import JournalError, ResultError
 from node.domain.job import Job
 from node.domain.profile import VIEWER, Kind
 from node.domain.shortage import RefusedInstance, WhenShort
 from node.domain.state import DeliveryState, JobState
-from node.domain.uid import derive_uid
 from node.flow.engines import Engines
-from node.flow.errors import JobTooLate
+from node.flow.infer import JobTooLate
 from node.flow.lease import LENGTH
 from node.flow.route import RouteStage
 from node.flow.runner import Runner
-from node.flow.settle import Settle
+from node.flow.settle import SettleStage
 from node.records.passport import passport
 from node.results.port import Encoded, Encoding
-from node.settings.config import ApplicationSettings
+from node.settings.applications import ApplicationSettings
 from tests.unit.flow.line import PowerCut, runner
 from tests.unit.flow.mini import APPLICATION, CountingPeer, MiniNode, ThresholdEngine, encode
 
@@ -71,17 +71,17 @@ class Work:
 
     def objects(self) -> dict[str, bytes]:
         """The frozen bytes of the newest job by kind."""
-        return {one.kind: self.node.blobs.path(one.blob).read_bytes() for one in self.node.journal.objects(self.job.id)}
+        return {one.kind: self.node.blobs.path(one.blob).read_bytes() for one in self.node.journal.results.of_job(self.job.id)}
 
     def took(self) -> dict[str, float]:
         """The seconds by stage, as the demo and the bench read them."""
-        lines = [line.detail for line in self.node.journal.events("job", self.job.id) if line.detail.startswith("{")]
+        lines = [line.detail for line in self.node.journal.events.of("job", self.job.id) if line.detail.startswith("{")]
         return {stage: took for line in lines for stage, took in json.loads(line)["took_s"].items()}
 
 
 def settle_and_route(node: MiniNode) -> None:
     node.clock.advance(60)
-    Settle(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
+    SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
     RouteStage(node.journal, node.config, node.clock, lambda _: "default", lambda name: replace(APPLICATION, name=name)).step()
 
 
@@ -101,7 +101,7 @@ def test_a_job_becomes_findings_and_objects_in_one_claim(work: Work) -> None:
     assert job.findings_blob is not None
     findings = findings_file.loads(work.node.blobs.path(job.findings_blob).read_bytes())
     assert findings.measurements[0].value == pytest.approx(32 * 2 / 1000)
-    assert [one.kind for one in work.node.journal.objects(job.id)] == ["seg", "sr", "sc"]
+    assert [one.kind for one in work.node.journal.results.of_job(job.id)] == ["seg", "sr", "sc"]
     assert [(d.sink, d.state) for d in work.node.deliveries()] == [("archive", DeliveryState.WAITING)]
     assert set(work.took()) == {"assemble", "infer", "encode", "keep"}
     assert work.step() == 0
@@ -146,7 +146,7 @@ def test_an_answer_does_not_wait_for_what_moved_it(work: Work, failure: Exceptio
     with capture_logs() as events:
         assert work.step() == 1
     assert work.job.state is JobState.ENCODED
-    assert [one.kind for one in work.node.journal.objects(work.job.id)] == ["seg", "sr", "sc"]
+    assert [one.kind for one in work.node.journal.results.of_job(work.job.id)] == ["seg", "sr", "sc"]
     assert [one["event"] for one in events if one["log_level"] == "warning"] == ["job.unexplained"]
 
 
@@ -192,7 +192,7 @@ def test_a_process_that_dies_anywhere_is_followed_by_the_same_objects(
     with pytest.raises(PowerCut):
         dying.step()
     assert work.job.state is (JobState.QUEUED if where == "analyse" else JobState.INFERRED)
-    assert work.node.journal.release("work", work.node.clock()) == 1
+    assert work.node.journal.processes.release("work", work.node.clock()) == 1
     work.step()
     assert work.job.attempts == 2
 
@@ -302,7 +302,7 @@ def test_a_model_that_is_refused_parks_the_job_before_a_pixel_is_read_and_revive
     assert (work.job.state, work.job.code) == (JobState.PARKED, "HLM-4104")
     assert "float32 on the server" in str(work.job.reason)
     checks.clear()
-    work.node.journal.revive_job(work.job.id, work.node.clock())
+    work.node.journal.jobs.revive(work.job.id, work.node.clock())
     work.step()
     assert work.job.state is JobState.ENCODED
 
@@ -327,8 +327,8 @@ def test_an_engine_that_fails_is_tried_again_and_then_failed_with_the_reason(wor
 def test_a_study_that_kills_its_worker_is_failed(work: Work) -> None:
     """Three processes end without a word; the fourth does not touch the study any more."""
     for n in range(3):
-        assert work.node.journal.claim_job(f"victim-{n}", work.node.clock(), LENGTH) is not None
-        assert work.node.journal.release(f"victim-{n}", work.node.clock()) == 1
+        assert work.node.journal.jobs.claim(f"victim-{n}", work.node.clock(), LENGTH) is not None
+        assert work.node.journal.processes.release(f"victim-{n}", work.node.clock()) == 1
     assert work.step() == 1
     assert (work.job.state, work.job.code) == (JobState.FAILED, "HLM-4081")
     assert work.job.reason == "the work process ended 3 times while it held this job"
@@ -347,7 +347,7 @@ def test_what_a_person_must_decide_is_parked_at_once(work: Work, error: Exceptio
     work.encode = refuse
     work.step()
     assert (work.job.state, work.job.code, work.job.reason) == (JobState.PARKED, code, str(error))
-    assert work.node.journal.objects(work.job.id) == []
+    assert work.node.journal.results.of_job(work.job.id) == []
 
 
 def test_a_series_that_the_application_does_not_take_is_not_applicable(node: MiniNode) -> None:
@@ -366,7 +366,7 @@ def test_a_short_series_that_the_application_does_not_take_is_parked(node: MiniN
     """Nobody knows whether what is missing is the cause: a person hears of it, and nobody takes silence for nothing found."""
     node.configure(routes=tuple(replace(route, short=WhenShort.RUN) for route in node.config.routes))
     node.receive_images("study", "t1", slices=4)
-    one = node.journal.arrival_instances(node.arrivals()[-1].id)[0]
+    one = node.journal.instances.of_arrival(node.arrivals()[-1].id)[0]
     owed = RefusedInstance(
         sop_instance_uid="1.2.3",
         series_instance_uid=one.series_instance_uid,
@@ -375,7 +375,7 @@ def test_a_short_series_that_the_application_does_not_take_is_parked(node: MiniN
         status=0xA700,
         at=node.clock(),
     )
-    node.journal.owe([owed], [])
+    node.journal.shortage.owe([owed], [])
     settle_and_route(node)
     work = Work(node)
     work.application = replace(APPLICATION, accepts=replace(APPLICATION.accepts, min_slices=5))
@@ -476,7 +476,7 @@ def test_a_job_that_was_superseded_meanwhile_is_discarded(work: Work, node: Mini
     work.step()
     old, new = node.jobs()
     assert (old.state, old.findings_blob, new.state, new.predecessor) == (JobState.SUPERSEDED, None, JobState.QUEUED, old.id)
-    assert node.journal.objects(old.id) == []
+    assert node.journal.results.of_job(old.id) == []
     work.step()
     assert work.job.state is JobState.ENCODED
 
@@ -485,25 +485,25 @@ def test_a_cancelled_job_makes_nothing(work: Work, node: MiniNode) -> None:
     """The operator cancels while it encodes: no objects, no deliveries."""
 
     def cancelled(encoding: Encoding) -> list[Encoded]:
-        node.journal.end_job(work.job.id, None, JobState.CANCELLED, "HLM-0000", "by the operator", node.clock())
+        node.journal.jobs.end(work.job.id, None, JobState.CANCELLED, "HLM-0000", "by the operator", node.clock())
         return encode(encoding)
 
     work.encode = cancelled
     work.step()
     assert work.job.state is JobState.CANCELLED
-    assert node.journal.objects(work.job.id) == []
+    assert node.journal.results.of_job(work.job.id) == []
 
 
 def test_a_revision_names_the_report_that_reached_the_archive(work: Work, node: MiniNode) -> None:
     """The successor's report refers to the predecessor's, which a sink has accepted."""
     work.step()
-    report = next(one for one in node.journal.objects(work.job.id) if one.kind == "sr")
-    delivery = node.journal.claim_delivery("flow", node.clock(), timedelta(minutes=1))
+    report = next(one for one in node.journal.results.of_job(work.job.id) if one.kind == "sr")
+    delivery = node.journal.deliveries.claim("flow", node.clock(), timedelta(minutes=1))
     assert delivery is not None
     assert delivery.lease is not None
-    for one in node.journal.undelivered(delivery.id):
-        node.journal.receipt(delivery.id, delivery.lease, one.id, True, 0, "", node.clock())
-    assert node.journal.delivered(delivery.id, delivery.lease, node.clock())
+    for one in node.journal.deliveries.undelivered(delivery.id):
+        node.journal.deliveries.receipt(delivery.id, delivery.lease, one.id, True, 0, "", node.clock())
+    assert node.journal.deliveries.delivered(delivery.id, delivery.lease, node.clock())
     node.receive_images("study", "t1", slices=5)
     settle_and_route(node)
     seen: list[Encoding] = []
@@ -530,7 +530,7 @@ def test_findings_are_not_encoded_under_another_version(work: Work) -> None:
 
 def test_pixels_that_are_gone_park_the_job(work: Work, node: MiniNode) -> None:
     """A file is missing in the blobs: the reason names the instance."""
-    first = node.journal.job_instances(work.job.id)[0]
+    first = node.journal.instances.of_job(work.job.id)[0]
     node.blobs.delete(first.blob)
     work.step()
     assert (work.job.state, work.job.code) == (JobState.PARKED, "HLM-3081")

@@ -51,6 +51,6 @@ def test_findings_of_the_version_that_was_left_are_not_encoded_under_the_other(w
     assert (work.job.state, work.job.code) == (JobState.PARKED, "HLM-4180")
     assert "1.0.0" in str(work.job.reason)
     assert "1.0.0+model.2" in str(work.job.reason)
-    work.node.journal.revive_job(work.job.id, work.node.clock(), afresh=True)
+    work.node.journal.jobs.revive(work.job.id, work.node.clock(), afresh=True)
     work.step()
     assert work.job.state is JobState.ENCODED

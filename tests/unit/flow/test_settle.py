@@ -10,9 +10,9 @@ import pytest
 from node.domain.arrival import Completeness
 from node.domain.errors import DeliveryError
 from node.domain.state import ArrivalState
-from node.flow.settle import Settle, complete_now
-from node.settings.config import May, Scope
-from node.settings.config import Settle as Rule
+from node.flow.settle import SettleStage, complete_now
+from node.settings.peers import May, Scope
+from node.settings.peers import Settle as Rule
 from tests.unit.flow.mini import CT1, START, CountingPeer, MiniNode
 
 
@@ -35,8 +35,8 @@ class Never(Executor):
         return Future()
 
 
-def settle_of(node: MiniNode, peer: CountingPeer | None = None, **options: Any) -> Settle:
-    return Settle(node.journal, node.config, node.clock, lambda _: peer or CountingPeer(), executor=AtOnce(), **options)
+def settle_of(node: MiniNode, peer: CountingPeer | None = None, **options: Any) -> SettleStage:
+    return SettleStage(node.journal, node.config, node.clock, lambda _: peer or CountingPeer(), executor=AtOnce(), **options)
 
 
 def with_rule(node: MiniNode, rule: Rule, *, find: bool = False) -> None:
@@ -162,15 +162,15 @@ def test_an_instance_that_arrives_at_that_very_moment_keeps_the_arrival_open(nod
     node.clock.advance(11)
 
     journal = node.journal
-    original = journal.complete
+    original = journal.arrivals.complete
 
     def complete(*given: Any, **options: Any) -> bool:
         node.receive("1.1", "1.1.1", [99])
         return original(*given, **options)
 
-    journal.complete = complete  # type: ignore[method-assign]
+    journal.arrivals.complete = complete  # type: ignore[method-assign]
     assert settle_of(node).step() == 0
-    journal.complete = original  # type: ignore[method-assign]
+    journal.arrivals.complete = original  # type: ignore[method-assign]
     assert [arrival.state for arrival in node.arrivals()] == [ArrivalState.RECEIVED]
     node.clock.advance(11)
     assert settle_of(node).step() == 1
@@ -261,7 +261,7 @@ def test_a_short_window_does_not_outrun_the_question(node: MiniNode) -> None:
         node.clock.advance(1.1)
         settle.step()
     assert [arrival.state for arrival in node.arrivals()] == [ArrivalState.COMPLETE] * 2
-    assert [(one.count, one.stands) for one in node.journal.shortfalls("1.2")["1.2.1"].counts] == [(384, True)]
+    assert [(one.count, one.stands) for one in node.journal.shortage.shortfalls("1.2")["1.2.1"].counts] == [(384, True)]
 
 
 def test_a_short_window_waits_three_seconds_for_an_answer_that_does_not_come(node: MiniNode) -> None:
@@ -269,7 +269,7 @@ def test_a_short_window_waits_three_seconds_for_an_answer_that_does_not_come(nod
     with_rule(node, Rule(quiet=timedelta(seconds=1)), find=True)
     node.receive("1.1", "1.1.1")
     node.clock.advance(60)
-    settle = Settle(node.journal, node.config, node.clock, lambda _: CountingPeer(), executor=Never())
+    settle = SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer(), executor=Never())
     for _ in range(2):
         assert settle.step() == 0
         node.clock.advance(1.4)
@@ -295,7 +295,7 @@ def test_a_sender_that_cannot_be_asked_delays_nothing(node: MiniNode, error: Exc
 def test_a_sender_that_never_answers_delays_nothing(node: MiniNode) -> None:
     """One question hangs; it is not asked twice, and the quiet window runs."""
     with_rule(node, Rule(quiet=timedelta(seconds=10)), find=True)
-    settle = Settle(node.journal, node.config, node.clock, lambda _: CountingPeer(), executor=Never())
+    settle = SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer(), executor=Never())
     node.receive("1.1", "1.1.1")
     for _ in range(9):
         node.clock.advance(1)
@@ -337,7 +337,7 @@ def test_a_series_count_that_is_not_met_is_asked_for_twice_and_then_known(node: 
         assert settle.step() == 0
     node.clock.advance(0.6)
     assert settle.step() == 1
-    facts = node.journal.shortfalls("1.1")
+    facts = node.journal.shortage.shortfalls("1.1")
     assert {series: [(one.count, one.stands) for one in known.counts] for series, known in facts.items()} == {
         "1.1.1": [(384, True)],
         "1.1.2": [(4, True)],
@@ -360,4 +360,4 @@ def test_a_sender_that_does_not_confirm_its_count_holds_nothing_up(node: MiniNod
         assert settle.step() == 0
     node.clock.advance(1.1)
     assert settle.step() == 1
-    assert not node.journal.shortfalls("1.1")["1.1.1"].counts[0].stands
+    assert not node.journal.shortage.shortfalls("1.1")["1.1.1"].counts[0].stands

@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
+from node.dicom.uid import derive_uid
 from node.domain.arrival import Arrival
 from node.domain.instance import Standing
 from node.domain.job import Priority
 from node.domain.route import Route, Withheld
 from node.domain.shortage import Lack, RefusedInstance, Shortage, TornSeries, WhenShort
 from node.domain.state import ArrivalState, JobState
-from node.domain.uid import derive_uid
 from node.flow.route import RouteStage
-from node.flow.settle import Settle, complete_now
-from node.flow.short import missing_between
-from node.journal.sql import SqlJournal
-from node.settings.config import Settle as Rule
+from node.flow.settle import SettleStage, complete_now
+from node.journal.journal import Journal
+from node.routing.shortage import missing_between
+from node.settings.peers import Settle as Rule
 from tests.unit.flow.mini import APPLICATION, CT1, START, CountingPeer, MiniNode
 
 ROUTINE = Route(name="all", run=("threshold",), send=("archive",))
@@ -38,20 +38,20 @@ def refuse(node: MiniNode, *numbers: int, study: str = "1.1", series: str = "1.1
         )
         for number in numbers
     ]
-    node.journal.owe(refused, [])
+    node.journal.shortage.owe(refused, [])
 
 
 def tear(node: MiniNode, association: str = "a1") -> None:
     """The association over which series 1.1.1 came broke off."""
     torn = TornSeries(association=association, series_instance_uid="1.1.1", study_instance_uid="1.1", peer="ct1", at=node.clock())
-    node.journal.owe([], [torn])
+    node.journal.shortage.owe([], [torn])
 
 
 def listed(node: MiniNode, *counts: int, series: str = "1.1.1") -> None:
     """The sender was asked so often, two seconds apart, and answered so."""
     for count in counts:
         node.clock.advance(2)
-        node.journal.count_series("1.1", "ct1", {series: count}, node.clock())
+        node.journal.shortage.count("1.1", "ct1", {series: count}, node.clock())
 
 
 def slices(node: MiniNode, numbers: Sequence[int], **header: Any) -> None:
@@ -64,7 +64,7 @@ def slices(node: MiniNode, numbers: Sequence[int], **header: Any) -> None:
 def step(node: MiniNode, seconds: float) -> None:
     """So much later settle and route have done what there was to do."""
     node.clock.advance(seconds)
-    Settle(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
+    SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
     RouteStage(node.journal, node.config, node.clock, lambda _: "default", lambda name: replace(APPLICATION, name=name)).step()
 
 
@@ -79,19 +79,19 @@ def test_what_the_node_refused_holds_the_series_until_it_comes(node: MiniNode) -
     refuse(node, 5, 6)
     step(node, 11)
     assert node.jobs() == []
-    (hold,) = node.journal.holds()
+    (hold,) = node.journal.shortage.holds()
     assert (hold.series_instance_uid, hold.route, hold.shortage) == ("1.1.1", "all", Shortage(lack=Lack.REFUSED, came=4, expected=6))
     assert (hold.since, hold.until) == (START + timedelta(seconds=11), START + timedelta(minutes=30))
-    (decision,) = node.journal.decisions(node.arrivals(ArrivalState.ROUTED)[-1].id)
+    (decision,) = node.journal.routing.decisions(node.arrivals(ArrivalState.ROUTED)[-1].id)
     assert not decision.chosen
     assert decision.withheld is Withheld.WAITS
     assert decision.reason.startswith("held until 2026-03-10 12:30:00 UTC, then parked as incomplete: 4 of 6 instances came")
     node.clock.advance(600)
     node.receive("1.1", "1.1.1", [5, 6])
-    assert node.journal.holds() == []  # what comes ends the hold at once: the ordinary window runs
+    assert node.journal.shortage.holds() == []  # what comes ends the hold at once: the ordinary window runs
     step(node, 11)
     (job,) = node.jobs()
-    assert (job.state, job.shortage, len(node.journal.job_instances(job.id))) == (JobState.QUEUED, None, 6)
+    assert (job.state, job.shortage, len(node.journal.instances.of_job(job.id))) == (JobState.QUEUED, None, 6)
     step(node, 7200)
     assert [one.id for one in node.jobs()] == [job.id]
 
@@ -101,7 +101,7 @@ def test_half_an_hour_later_the_job_is_parked_as_incomplete_and_the_rest_still_m
     node.receive("1.1", "1.1.1", [1, 2, 3, 4])
     refuse(node, 5)
     step(node, 11)
-    again = replace(node, journal=SqlJournal.open(node.config.store.journal))
+    again = replace(node, journal=Journal.open(node.config.store.journal))
     step(again, 1788)
     assert again.jobs() == []
     step(again, 2)
@@ -126,7 +126,7 @@ def test_the_operator_retries_what_is_parked_as_incomplete(node: MiniNode) -> No
     step(node, 11)
     step(node, 1800)
     (parked,) = node.jobs()
-    node.journal.revive_job(parked.id, node.clock())
+    node.journal.jobs.revive(parked.id, node.clock())
     (job,) = node.jobs()
     assert (job.state, job.marked, job.shortage) == (JobState.QUEUED, True, Shortage(lack=Lack.REFUSED, came=4, expected=5))
 
@@ -143,7 +143,7 @@ def test_an_urgent_route_waits_two_minutes_and_then_says_that_it_is_incomplete(n
     assert (job.state, job.marked) == (JobState.QUEUED, True)
     assert job.shortage is not None
     assert job.shortage.mark == "INCOMPLETE 4 of 5"
-    assert node.journal.holds() == []
+    assert node.journal.shortage.holds() == []
 
 
 @pytest.mark.parametrize("short", [WhenShort.HOLD, WhenShort.REMARK, WhenShort.RUN])
@@ -207,13 +207,13 @@ def test_how_long_it_is_held_is_the_operators_to_say(node: MiniNode) -> None:
     node.receive("1.1", "1.1.1", [1, 2, 3, 4])
     refuse(node, 5)
     step(node, 11)
-    assert {hold.route: hold.until - START for hold in node.journal.holds()} == {
+    assert {hold.route: hold.until - START for hold in node.journal.shortage.holds()} == {
         "all": timedelta(minutes=5),
         "long": timedelta(hours=2),
     }
     step(node, 300)
     assert [(job.application, job.state) for job in node.jobs()] == [("threshold", JobState.PARKED)]
-    (hold,) = node.journal.holds()
+    (hold,) = node.journal.shortage.holds()
     assert (hold.route, hold.since) == ("long", START + timedelta(seconds=11))
 
 
@@ -225,7 +225,7 @@ def test_another_series_of_the_study_goes_on(node: MiniNode) -> None:
     refuse(node, 5)
     step(node, 11)
     assert [job.series_instance_uid for job in node.jobs()] == ["1.1.2"]
-    assert [hold.series_instance_uid for hold in node.journal.holds()] == ["1.1.1"]
+    assert [hold.series_instance_uid for hold in node.journal.shortage.holds()] == ["1.1.1"]
 
 
 def test_the_rest_may_come_from_another_peer(node: MiniNode) -> None:
@@ -237,9 +237,9 @@ def test_the_rest_may_come_from_another_peer(node: MiniNode) -> None:
     node.receive("1.1", "1.1.1", [5], peer="pacs")
     step(node, 11)
     (job,) = node.jobs()
-    assert (job.shortage, len(node.journal.job_instances(job.id))) == (None, 5)
+    assert (job.shortage, len(node.journal.instances.of_job(job.id))) == (None, 5)
     step(node, 1)
-    assert node.journal.holds() == []
+    assert node.journal.shortage.holds() == []
     assert [one.id for one in node.jobs()] == [job.id]
 
 
@@ -249,7 +249,7 @@ def test_a_series_count_that_is_unmet_and_stands_still_says_that_it_is_short(nod
     node.receive("1.1", "1.1.1", [1, 2, 3, 4])
     listed(node, *answers)
     step(node, 11)
-    assert [hold.shortage for hold in node.journal.holds()] == [Shortage(lack=Lack.COUNT, came=4, expected=384)] * short
+    assert [hold.shortage for hold in node.journal.shortage.holds()] == [Shortage(lack=Lack.COUNT, came=4, expected=384)] * short
     assert len(node.jobs()) == (not short)
 
 
@@ -259,9 +259,9 @@ def test_what_the_sender_lists_may_lie_here_and_wait_for_a_person(node: MiniNode
     node.receive("1.1", "1.1.1", [1, 2, 3, 4])
     node.receive("1.1", "1.1.1", [5, 6], peer="pacs", standing=Standing.HELD)
     listed(node, count, count)
-    assert node.journal.came("1.1") == {"1.1.1": 6}
+    assert node.journal.instances.count_by_series("1.1") == {"1.1.1": 6}
     step(node, 11)
-    assert [hold.shortage for hold in node.journal.holds()] == [Shortage(lack=Lack.COUNT, came=4, expected=7)] * short
+    assert [hold.shortage for hold in node.journal.shortage.holds()] == [Shortage(lack=Lack.COUNT, came=4, expected=7)] * short
     assert [job.shortage for job in node.jobs()] == [None] * (not short)
 
 
@@ -269,7 +269,7 @@ def test_a_gap_between_slices_says_that_one_is_missing(node: MiniNode) -> None:
     """By their places, not by their numbers: slice 4 of 1 to 6 is not there."""
     slices(node, [1, 2, 3, 5, 6])
     step(node, 11)
-    assert [hold.shortage for hold in node.journal.holds()] == [Shortage(lack=Lack.GAP, came=5, expected=6)]
+    assert [hold.shortage for hold in node.journal.shortage.holds()] == [Shortage(lack=Lack.GAP, came=5, expected=6)]
     slices(node, [4])
     step(node, 11)
     (job,) = node.jobs()
@@ -308,7 +308,7 @@ def test_a_transfer_that_broke_off_holds_until_the_series_is_sent_again(node: Mi
     node.receive("1.1", "1.1.1", [1, 2, 3, 4])
     tear(node)
     step(node, 11)
-    assert [hold.shortage for hold in node.journal.holds()] == [Shortage(lack=Lack.TORN, came=4, expected=None)]
+    assert [hold.shortage for hold in node.journal.shortage.holds()] == [Shortage(lack=Lack.TORN, came=4, expected=None)]
     node.receive("1.1", "1.1.1", [5])
     step(node, 11)
     (job,) = node.jobs()

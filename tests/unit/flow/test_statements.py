@@ -10,29 +10,30 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import UID
 
 from inference.applications.errors import UnknownApplication
-from inference.applications.mr_brain.errors import NoBrain
+from inference.applications.mr_brain.errors import NoBrainOnT1
 from inference.applications.port import Application, Infer
 from inference.engines.errors import EngineAway
 from inference.findings import Findings
 from inference.imaging.subjects import subjects
 from inference.imaging.volume import Volume
+from node.dicom.uid import derive_uid
 from node.domain.job import Job, JobKind, Priority
 from node.domain.profile import ARCHIVE, Language
 from node.domain.route import Route
-from node.domain.shortage import RefusedInstance
+from node.domain.shortage import RefusedInstance, TornSeries, WhenShort
 from node.domain.state import DeliveryState, JobState
-from node.domain.uid import derive_uid
 from node.flow.engines import Engines
 from node.flow.infer import Analyst
 from node.flow.route import RouteStage
 from node.flow.runner import Runner
-from node.flow.settle import Settle
-from node.flow.unanswered import StatementStage
-from node.results.description import description_of
+from node.flow.settle import SettleStage
+from node.journal.port import CameAgain
+from node.results.identity import description_of
 from node.results.port import Encoded, Encoding
-from node.results.statement.statement import encode_statement
-from node.results.withdrawal.withdrawal import encode_withdrawal
-from node.settings.config import ApplicationSettings
+from node.results.statement.make import encode_statement
+from node.results.withdrawal.make import encode_withdrawal
+from node.settings.applications import ApplicationSettings
+from node.upkeep.archive_notes import StatementStage
 from tests.unit.flow.line import Cut, PowerCut, run_line
 from tests.unit.flow.mini import APPLICATION, CountingPeer, MiniNode, ThresholdEngine, encode, threshold
 
@@ -43,7 +44,7 @@ PHANTOM = 5
 def judged(volume: Volume, infer: Infer) -> Findings:
     """What the images show decides, not their headers."""
     if volume.voxels.shape[0] == PHANTOM:
-        raise NoBrain("the images show no head")
+        raise NoBrainOnT1("the images show no head")
     return threshold(volume, infer)
 
 
@@ -77,7 +78,7 @@ def received(node: MiniNode, **series: int) -> MiniNode:
 
 def at(node: MiniNode, sink: str = "archive") -> list[Dataset]:
     """What the sink was sent, oldest job first."""
-    objects = {one.sop_instance_uid: one.id for job in node.jobs() for one in node.journal.objects(job.id)}
+    objects = {one.sop_instance_uid: one.id for job in node.jobs() for one in node.journal.results.of_job(job.id)}
     found = [dcmread(path) for path in (node.folder / sink).rglob("*.dcm")]
     return sorted(found, key=lambda dataset: objects[dataset.SOPInstanceUID])
 
@@ -122,7 +123,7 @@ def test_a_declined_study_gets_one_note_that_stands_alone(node: MiniNode) -> Non
     sent = {str(one.SOPInstanceUID) for one in map(dcmread, (node.folder / "sent").rglob("*.dcm"))}
     assert {one.ReferencedSOPInstanceUID for one in series.ReferencedSOPSequence} == sent
     (job,) = statements(node)
-    assert (job.state, [one.state for one in node.deliveries(job.id)]) == (JobState.DONE, [DeliveryState.COMMITTED])
+    assert (job.state, [one.state for one in node.deliveries(job.id)]) == (JobState.DONE, [DeliveryState.DELIVERED])
 
 
 def test_two_declined_series_get_one_note(node: MiniNode) -> None:
@@ -233,6 +234,31 @@ def test_a_revision_says_what_it_replaces(node: MiniNode) -> None:
     assert not any(one.mark.startswith("Revision") for one in made[0].findings.cautions)
 
 
+def test_a_revision_of_the_same_images_does_not_say_that_they_are_others(node: MiniNode) -> None:
+    """A transfer that broke off is made again and brings nothing new: there is a result without the remark now, and it says why."""
+    node.configure(routes=(replace(node.config.routes[0], short=WhenShort.RUN),))
+    ids = node.receive_images("study", "head", slices=4)
+    uids = {"series_instance_uid": derive_uid("study", "head"), "study_instance_uid": derive_uid("study")}
+    node.journal.shortage.owe([], [TornSeries(association="a1", peer="ct1", at=node.clock(), **uids)])
+    node.clock.advance(60)
+    made: list[Encoding] = []
+    run(node, made=made)
+    assert any(one.startswith("The series may be incomplete") for one in made[-1].findings.remarks)
+    node.clock.advance(60)
+    again = [CameAgain(instance=one, peer="ct1", called_ae="HILUM", scope_series=False, due_at=node.clock()) for one in ids]
+    node.journal.instances.came_again(again, node.config.digest, node.clock())
+    node.clock.advance(60)
+    run(node, made=made)
+    first, second = node.jobs()
+    assert first.input_digest == second.input_digest
+    (caution,) = made[-1].findings.cautions
+    assert caution.sentence == (
+        f"This is revision 2: it replaces the result of {first.inferred_at:%Y-%m-%d %H:%M} UTC, which said of the "
+        "same images that some may be missing."
+    )
+    assert not any(one.startswith("The series may be incomplete") for one in made[-1].findings.remarks)
+
+
 def test_of_an_incomplete_revision_it_is_said_first_that_it_is_incomplete(node: MiniNode) -> None:
     """Then what it replaces, and the note that it replaces last; the Series Description says both, in the same order."""
     node.configure(routes=(replace(node.config.routes[0], priority=Priority.URGENT),))
@@ -243,7 +269,7 @@ def test_of_an_incomplete_revision_it_is_said_first_that_it_is_incomplete(node: 
         if slices == 7:
             uids = {"series_instance_uid": derive_uid("study", "head"), "study_instance_uid": derive_uid("study")}
             refused = RefusedInstance(sop_instance_uid="1.2.3", peer="ct1", status=0xA700, at=node.clock(), **uids)
-            node.journal.owe([refused], [])
+            node.journal.shortage.owe([refused], [])
         for _ in range(2):
             node.clock.advance(121)
             run(node, made=made)
@@ -271,9 +297,9 @@ def test_a_retry_that_gives_a_result_supersedes_a_note_that_has_not_left(node: M
     node.configure(applications={"threshold": ApplicationSettings(name="threshold", attempts=1)})
     run(received(node, head=4), ThresholdEngine(fails=RuntimeError("broken")))
     (note,) = statements(node)
-    node.journal.resend(note.id, "second", node.clock())
+    node.journal.deliveries.resend(note.id, "second", node.clock())
     (failed,) = [job for job in node.jobs() if job.kind is JobKind.ANALYSIS]
-    node.journal.revive_job(failed.id, node.clock())
+    node.journal.jobs.revive(failed.id, node.clock())
     engines = Engines(node.config, lambda _: ThresholdEngine(), application_of)
     analyst = Analyst(node.config, application_of, engines.of)
     runner = Runner(
@@ -285,24 +311,24 @@ def test_a_retry_that_gives_a_result_supersedes_a_note_that_has_not_left(node: M
         away=engines.away,
     )
     assert runner.step() == 1
-    assert node.journal.job(note.id).state is JobState.SUPERSEDED
-    assert [one.state for one in node.deliveries(note.id)] == [DeliveryState.COMMITTED, DeliveryState.CANCELLED]
+    assert node.journal.jobs.get(note.id).state is JobState.SUPERSEDED
+    assert [one.state for one in node.deliveries(note.id)] == [DeliveryState.DELIVERED, DeliveryState.CANCELLED]
 
 
 def test_a_note_that_nobody_needs_any_more_is_not_tried_for_ever(node: MiniNode) -> None:
     """The operator cancels the analysis before its note is made: there is nothing to say. What fails afterwards has a note of its own."""
     node.configure(applications={"threshold": ApplicationSettings(name="threshold", attempts=1)})
     received(node, head=4)
-    Settle(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
+    SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
     RouteStage(node.journal, node.config, node.clock, lambda _: "default", application_of).step()
     (analysis,) = node.jobs()
-    node.journal.end_job(analysis.id, None, JobState.PARKED, "HLM-3150", "no head", node.clock(), declined=True)
+    node.journal.jobs.end(analysis.id, None, JobState.PARKED, "HLM-3150", "no head", node.clock(), declined=True)
     assert StatementStage(node.journal, node.config, node.clock).step() == 1
-    node.journal.end_job(analysis.id, None, JobState.CANCELLED, "", "by the operator", node.clock())
+    node.journal.jobs.end(analysis.id, None, JobState.CANCELLED, "", "by the operator", node.clock())
     run(node)
     (note,) = statements(node)
     assert (note.state, at(node)) == (JobState.SUPERSEDED, [])
-    node.journal.revive_job(analysis.id, node.clock())
+    node.journal.jobs.revive(analysis.id, node.clock())
     run(node, ThresholdEngine(fails=RuntimeError("broken")))
     assert len(statements(node)) == 2
     assert [status(one) for one in at(node)] == ["111224"]

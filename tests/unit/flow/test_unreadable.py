@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from node.flow import header, index
-from node.flow.elements import Buffer
+from node.dicom import part10 as files
+from node.dicom.elements import Buffer
+from node.flow import index
 from node.flow.index import Index
 from tests.unit.flow.files import slice_of
 from tests.unit.flow.test_index import Receiver
@@ -56,7 +57,7 @@ def test_it_is_set_aside_when_a_minute_did_not_help(tmp_path: Path) -> None:
     kept = receiver.config.store.blobs / "aside" / bad.name
     assert os.path.lexists(kept)
     assert "HLM-3086" in kept.with_suffix(".txt").read_text()
-    assert [(one.entry, one.code) for one in receiver.journal.asides()] == [(bad.name, "HLM-3086")]
+    assert [(one.entry, one.code) for one in receiver.journal.instances.asides()] == [(bad.name, "HLM-3086")]
     assert receiver.inbox.oldest() is None
 
 
@@ -78,7 +79,7 @@ def test_one_that_can_be_read_again_is_journaled(tmp_path: Path, monkeypatch: py
     receiver.now += timedelta(seconds=10)
     assert stage.step() == 1
     assert len(receiver.rows(1)) == 1
-    assert receiver.journal.asides() == []
+    assert receiver.journal.instances.asides() == []
 
 
 def test_what_is_the_machines_fault_is_no_entrys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +101,7 @@ def test_a_page_that_the_disk_does_not_give_is_an_error_and_no_signal(tmp_path: 
     receiver = Receiver(tmp_path)
     receiver.send(slice_of(1))
     (entry,) = receiver.inbox.waiting(1)
-    mapped = header.mapped
+    mapped = files.mapped
 
     @contextmanager
     def cut(path: Path) -> Iterator[tuple[Buffer, float]]:

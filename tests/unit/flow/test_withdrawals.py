@@ -12,8 +12,8 @@ from node.domain.job import Job, JobKind
 from node.domain.profile import SHIPPED, VIEWER, Kind
 from node.domain.route import Route
 from node.domain.state import JobState
-from node.settings.config import Peer, SinkKind
-from node.sinks.dimse import DimseSink
+from node.settings.peers import Peer
+from node.sinks.dimse import Dimse, DimseSink
 from node.sinks.port import Sink
 from tests.lab.iocm import IocmArchive, iocm_archive
 from tests.unit.flow.line import Cut, PowerCut, run_line
@@ -102,13 +102,13 @@ def test_an_archive_that_follows_iocm_shows_the_successor_alone(node: MiniNode, 
     taking(node)
     with iocm_archive() as archive:
         peer = Peer(name="archive", ae_title="IOCM", host="127.0.0.1", port=archive.port)
-        node.configure(sinks={**node.config.sinks, "archive": replace(node.config.sinks["archive"], kind=SinkKind.DIMSE, peer="archive")})
+        node.configure(sinks={**node.config.sinks, "archive": replace(node.config.sinks["archive"], destination=Dimse(peer="archive"))})
         shown = []
         for count in slices:
-            run(received(node, head=count), DimseSink(node.config.sinks["archive"], PeerRequestor(peer, calling_ae="HILUM")))
+            run(received(node, head=count), DimseSink("archive", "archive", PeerRequestor(peer, calling_ae="HILUM")))
             shown.append(set(archive.shown()))
         results = [job for job in node.jobs() if job.kind is JobKind.ANALYSIS]
-        assert shown == [{one.sop_instance_uid for one in node.journal.objects(job.id)} for job in results]
+        assert shown == [{one.sop_instance_uid for one in node.journal.results.of_job(job.id)} for job in results]
         assert set(archive.rejected.values()) == {"113037"}
         _never_hidden_early(archive, shown[1])
 

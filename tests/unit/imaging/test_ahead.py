@@ -12,10 +12,11 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from inference.errors import InputError
-from inference.imaging import header, known, remembered, stored
+from inference.imaging import header, kept_headers, stored
 from inference.imaging.ahead import decode_ahead
 from inference.imaging.assemble import assemble
-from inference.imaging.remembered import Remembered, remember_in
+from inference.imaging.header import ReadAhead
+from inference.imaging.remembered import Remembered
 from inference.imaging.write_series import write_series
 
 VOXELS = np.random.default_rng(1).integers(-1000, 1000, (3, 16, 16)).astype(np.int16)
@@ -33,11 +34,14 @@ def series(tmp_path: Path) -> list[Path]:
     return files
 
 
+def _into(folder: Path, *, most_bytes: int = 1 << 20, min_free_bytes: int = 0) -> ReadAhead:
+    return ReadAhead(Remembered(folder, most_bytes=most_bytes, min_free_bytes=min_free_bytes))
+
+
 @pytest.fixture
-def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Remembered:
-    """This process's memory, for one test."""
-    monkeypatch.setattr(remembered, "_memory", None)
-    return remember_in(tmp_path / "ahead", most_bytes=1 << 20, min_free_bytes=0)
+def ahead(tmp_path: Path) -> ReadAhead:
+    """What is read ahead in one test."""
+    return _into(tmp_path / "ahead")
 
 
 @pytest.fixture
@@ -54,58 +58,58 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return frames
 
 
-def _ahead(files: list[Path], memory: Remembered) -> int:
-    return sum(sum(decode_ahead(path, memory)) for path in files)
+def _ahead(files: list[Path], ahead: ReadAhead) -> int:
+    return sum(sum(decode_ahead(path, ahead)) for path in files)
 
 
-def test_a_series_decoded_ahead_is_only_put_together(series: list[Path], memory: Remembered, decoded: list[int]) -> None:
+def test_a_series_decoded_ahead_is_only_put_together(series: list[Path], ahead: ReadAhead, decoded: list[int]) -> None:
     """Each frame is decoded once, before it is asked for; the voxels are those that were written."""
-    assert _ahead(series, memory) == 3
+    assert _ahead(series, ahead) == 3
     assert len(decoded) == 3
-    assert np.array_equal(assemble(series).voxels, VOXELS)
+    assert np.array_equal(assemble(series, ahead=ahead).voxels, VOXELS)
     assert len(decoded) == 3
-    assert _ahead(series, memory) == 0  # nothing is new
+    assert _ahead(series, ahead) == 0  # nothing is new
 
 
-def test_a_damaged_frame_is_decoded_again(series: list[Path], memory: Remembered, decoded: list[int], tmp_path: Path) -> None:
+def test_a_damaged_frame_is_decoded_again(series: list[Path], ahead: ReadAhead, decoded: list[int], tmp_path: Path) -> None:
     """One bit of one frame turned over, one frame cut off: both are noticed and gone."""
-    _ahead(series, memory)
+    _ahead(series, ahead)
     first, second, _ = sorted((tmp_path / "ahead").iterdir())
     content = bytearray(first.read_bytes())
     content[-1] ^= 1
     first.write_bytes(content)
     second.write_bytes(second.read_bytes()[:100])
-    assert np.array_equal(assemble(series).voxels, VOXELS)
+    assert np.array_equal(assemble(series, ahead=ahead).voxels, VOXELS)
     assert len(decoded) == 5
     assert not first.exists()
 
 
-def test_a_full_memory_is_no_error(series: list[Path], decoded: list[int], tmp_path: Path, memory: Remembered) -> None:
+def test_a_full_memory_is_no_error(series: list[Path], decoded: list[int], tmp_path: Path) -> None:
     """Nothing is decoded that could not be kept; the series is read all the same."""
-    small = remember_in(tmp_path / "small", most_bytes=1200, min_free_bytes=0)
+    small = _into(tmp_path / "small", most_bytes=1200)
     assert _ahead(series, small) == 1
-    assert np.array_equal(assemble(series).voxels, VOXELS)
+    assert np.array_equal(assemble(series, ahead=small).voxels, VOXELS)
     assert len(decoded) == 3
     assert sum(path.stat().st_size for path in (tmp_path / "small").iterdir()) <= 1200
 
 
-def test_a_disk_that_is_needed_otherwise_is_left_alone(series: list[Path], tmp_path: Path, memory: Remembered) -> None:
+def test_a_disk_that_is_needed_otherwise_is_left_alone(series: list[Path], tmp_path: Path) -> None:
     """With less free than asked for, nothing is kept."""
-    pressed = remember_in(tmp_path / "pressed", most_bytes=1 << 20, min_free_bytes=1 << 60)
+    pressed = _into(tmp_path / "pressed", min_free_bytes=1 << 60)
     assert _ahead(series, pressed) == 0
     assert list((tmp_path / "pressed").iterdir()) == []
 
 
-def test_a_file_that_a_process_died_over_is_left_to_the_job(series: list[Path], memory: Remembered) -> None:
+def test_a_file_that_a_process_died_over_is_left_to_the_job(series: list[Path], ahead: ReadAhead) -> None:
     """A codec that takes its process along is not asked again and again by those who are started in its place."""
-    dying = decode_ahead(series[0], memory)
+    dying = decode_ahead(series[0], ahead)
     next(dying)  # and never comes back
-    assert _ahead(series, memory) == 2
+    assert _ahead(series, ahead) == 2
 
 
-def test_what_nobody_asks_for_goes(series: list[Path], memory: Remembered, tmp_path: Path) -> None:
+def test_what_nobody_asks_for_goes(series: list[Path], ahead: ReadAhead, tmp_path: Path) -> None:
     """After a quarter of an hour, half-written files and marks of the dead included; what was used goes sooner."""
-    _ahead(series, memory)
+    _ahead(series, ahead)
     folder = tmp_path / "ahead"
     (folder / "half.1.part").write_bytes(b"half")
     (folder / "dead.trying").touch()
@@ -119,37 +123,37 @@ def test_what_nobody_asks_for_goes(series: list[Path], memory: Remembered, tmp_p
 
 @pytest.mark.parametrize("off_s", [-1000, 1000])
 def test_what_nobody_asks_for_goes_although_nothing_more_is_decoded(
-    series: list[Path], memory: Remembered, tmp_path: Path, off_s: float
+    series: list[Path], ahead: ReadAhead, tmp_path: Path, off_s: float
 ) -> None:
     """The pixels of a study do not stay on the disk behind it because it was the last; nor because the clock went back."""
-    _ahead(series, memory)
-    memory.sweep()
+    _ahead(series, ahead)
+    ahead.frames.sweep()
     assert len(list((tmp_path / "ahead").iterdir())) == 3
     for path in (tmp_path / "ahead").iterdir():
         os.utime(path, (time.time() + off_s,) * 2)
-    memory.sweep()
+    ahead.frames.sweep()
     assert list((tmp_path / "ahead").iterdir()) == []
 
 
-def test_what_was_used_makes_room(series: list[Path], memory: Remembered, tmp_path: Path) -> None:
+def test_what_was_used_makes_room(series: list[Path], tmp_path: Path) -> None:
     """A memory that is full of used frames takes new ones."""
-    small = remember_in(tmp_path / "small", most_bytes=1200, min_free_bytes=0)
+    small = _into(tmp_path / "small", most_bytes=1200)
     assert _ahead(series[:1], small) == 1
     assert _ahead(series[1:], small) == 0
-    assemble(series)
+    assemble(series, ahead=small)
     assert _ahead(series[1:], small) == 1
 
 
-def test_what_cannot_be_decoded_gives_nothing(series: list[Path], memory: Remembered, tmp_path: Path) -> None:
+def test_what_cannot_be_decoded_gives_nothing(series: list[Path], ahead: ReadAhead, tmp_path: Path) -> None:
     """No DICOM, no pixels, no file, uncompressed: whoever analyses it is told, not who looks ahead."""
     (text := tmp_path / "text.dcm").write_bytes(b"no DICOM")
     plain = write_series(VOXELS, AFFINE, tmp_path / "plain", modality="CT")[0]
     assert dcmread(plain).file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
     cut = series[0]
     cut.write_bytes(cut.read_bytes()[:-20])
-    assert [list(decode_ahead(path, memory)) for path in (text, plain, cut, tmp_path / "absent.dcm")] == [[], [], [], []]
+    assert [list(decode_ahead(path, ahead)) for path in (text, plain, cut, tmp_path / "absent.dcm")] == [[], [], [], []]
     with pytest.raises(InputError):
-        assemble(series)
+        assemble(series, ahead=ahead)
 
 
 @pytest.fixture
@@ -166,47 +170,47 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_a_header_read_ahead_is_given_out_once(series: list[Path], memory: Remembered, parsed: list[str]) -> None:
+def test_a_header_read_ahead_is_given_out_once(series: list[Path], ahead: ReadAhead, parsed: list[str]) -> None:
     """Compressed or not: the first job finds it read, the second reads it itself, because the first may have changed what it was given."""
     plain = write_series(VOXELS, AFFINE, series[0].parents[1] / "plain", modality="CT")
     for files in (series, plain):
-        _ahead(files, memory)
+        _ahead(files, ahead)
         assert len(parsed) == 3
-        first = assemble(files)
+        first = assemble(files, ahead=ahead)
         assert len(parsed) == 3
-        second = assemble(files)
+        second = assemble(files, ahead=ahead)
         assert len(parsed) == 6
         assert np.array_equal(first.voxels, VOXELS)
         assert (first.sources, first.study_instance_uid) == (second.sources, second.study_instance_uid)
         parsed.clear()
 
 
-def test_the_header_of_a_file_that_was_replaced_is_read_again(series: list[Path], memory: Remembered, parsed: list[str]) -> None:
+def test_the_header_of_a_file_that_was_replaced_is_read_again(series: list[Path], ahead: ReadAhead, parsed: list[str]) -> None:
     """Another file under the same name, of the same length."""
-    _ahead(series, memory)
+    _ahead(series, ahead)
     image = dcmread(series[0])
     image.PatientID = "".join(reversed(image.PatientID))
     other = series[0].with_suffix(".new")
     image.save_as(other)
     other.rename(series[0])
-    assert header.read_instance(series[0]).header.PatientID == image.PatientID
+    assert header.read_instance(series[0], ahead).header.PatientID == image.PatientID
     assert parsed[3:] == [series[0].name]
-    assert header.read_instance(series[1]).path == series[1]
+    assert header.read_instance(series[1], ahead).path == series[1]
     assert len(parsed) == 4
 
 
-def test_headers_read_ahead_are_bounded(series: list[Path], memory: Remembered, parsed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_headers_read_ahead_are_bounded(series: list[Path], ahead: ReadAhead, parsed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest go first, and all that are old; a header of thousands of frames is not kept."""
     one = header.read_instance(series[0]).pixels.offset
-    monkeypatch.setattr(known, "_MOST_BYTES", 2 * one + one // 2)
-    _ahead(series, memory)
+    monkeypatch.setattr(kept_headers, "_MOST_BYTES", 2 * one + one // 2)
+    _ahead(series, ahead)
     parsed.clear()
-    assemble(series)
+    assemble(series, ahead=ahead)
     assert parsed == [series[0].name]
-    monkeypatch.setattr(known, "_OLD_S", -1.0)
-    _ahead(series, memory)
-    assert not known._kept
-    monkeypatch.setattr(known, "_OLD_S", 900.0)
-    monkeypatch.setattr(known, "_LARGE_BYTES", one - 1)
-    _ahead(series, memory)
-    assert not known._kept
+    monkeypatch.setattr(kept_headers, "_OLD_S", -1.0)
+    _ahead(series, ahead)
+    assert [ahead.take(path) for path in series] == [None, None, None]
+    monkeypatch.setattr(kept_headers, "_OLD_S", 900.0)
+    monkeypatch.setattr(kept_headers, "_LARGE_BYTES", one - 1)
+    _ahead(series, ahead)
+    assert [ahead.take(path) for path in series] == [None, None, None]

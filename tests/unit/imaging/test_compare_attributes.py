@@ -19,7 +19,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from inference.imaging.compare_attributes import same_attributes
+from inference.imaging.compare import same_attributes
 from inference.imaging.errors import NotDicom
 from tests.lab import dcmtk
 

@@ -129,7 +129,9 @@ def test_damage_to_other_subjects_is_an_input_error_or_none(kind: str, tmp_path:
     assert all(said.code.startswith("HLM-30") and str(said) and said.remedy for said in refused)
 
 
-@pytest.mark.parametrize("kind", ["plain", "implicit", "deflated", "enhanced", "rle", "jpeg-ls", "jpeg-2000"])
+@pytest.mark.parametrize(
+    "kind", ["plain", "implicit", "deflated", pytest.param("enhanced", marks=pytest.mark.slow), "rle", "jpeg-ls", "jpeg-2000"]
+)
 @pytest.mark.filterwarnings("ignore")
 def test_damage_is_an_input_error_or_none(kind: str, tmp_path: Path) -> None:
     """Seeded, so that a failure can be had again; 120 damaged copies of each kind through all three ways in."""

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import struct
-import zlib
 from dataclasses import replace
 from typing import Any
 
@@ -31,7 +30,7 @@ from inference.findings import (
     Shape,
     Span,
 )
-from inference.findings_file import MAGIC, FindingsFileDamaged, as_stored, digest, dumps, loads, written
+from inference.findings_file import FindingsFileDamaged, as_stored, digest, dumps, loads, written
 from inference.said import say
 
 
@@ -205,40 +204,6 @@ def test_every_kind_of_finding_is_read_back() -> None:
     assert digest(after) == digest(before)
 
 
-def test_findings_of_the_first_version_are_still_read() -> None:
-    """A job that was inferred before an upgrade goes on after it: the file is put together as version 1 wrote it."""
-    segment = {
-        "label": "brain",
-        "shape": [1, 2, 4],
-        "bytes": 1,
-        "sha256": hashlib.sha256(b"\xa5").hexdigest(),
-        "category": ["91723000", "SCT", "Anatomical Structure"],
-        "type": ["12738006", "SCT", "Brain"],
-        "rgb": [1, 2, 3],
-        "finding_site": None,
-        "laterality": ["7771000", "SCT", "Left"],
-    }
-    measurement = {
-        "name": ["118565006", "SCT", "Volume"],
-        "value": 1.5,
-        "unit": ["cm3", "UCUM", "cc"],
-        "segment": "brain",
-        "derivation": None,
-    }
-    evaluation = {"finding": ["12738006", "SCT", "Brain"], "value": ["52101004", "SCT", "Present"], "finding_site": None}
-    document = {"segments": [segment], "measurements": [measurement], "evaluations": [evaluation], "remarks": ["thick"]}
-    header, stream = json.dumps(document).encode(), zlib.compress(b"\xa5", 1)
-    lengths = struct.pack("<Q", len(stream))
-    found = loads(b"hilum-findings 1\n" + struct.pack("<Q", len(header)) + header + lengths + stream)
-    np.testing.assert_array_equal(found.segments[0].mask, [[[True, False, True, False], [False, True, False, True]]])
-    assert found.segments[0].laterality == codes.LEFT
-    assert found.segments[0].rgb == (1, 2, 3)
-    assert found.measurements[0].value == 1.5
-    assert found.measurements[0].segment == "brain"
-    assert found.evaluations == (Evaluation(finding=codes.BRAIN, value=codes.PRESENT),)
-    assert found.remarks == ("thick",)
-
-
 def test_findings_from_before_explanations_are_still_read_and_keep_their_digest() -> None:
     """Put together as version 2 wrote it when locations had no qualities and findings no explanations: a job goes on under the same name,
     for whatever says nothing adds nothing to the bytes."""
@@ -272,15 +237,3 @@ def test_what_is_stored_is_what_goes_on() -> None:
     data, named = written(odd)
     assert dumps(plain) == data
     assert named == digest(plain) == digest(loads(data))
-
-
-@pytest.mark.parametrize(("value", "certainty", "probability"), [(codes.ABSENT, 0.977, 0.023), (codes.PRESENT, 0.9, 0.9)])
-def test_an_evaluation_that_said_how_certain_it_is_says_how_probable_the_finding_is(
-    value: codes.Code, certainty: float, probability: float
-) -> None:
-    """Findings that were kept before, and are encoded after: 97.7 % certainly absent is a probability of 2.3 %."""
-    now = dumps(Findings(evaluations=(Evaluation(finding=codes.BRAIN, value=value, probability=certainty),)))
-    header = now[len(MAGIC) + 8 :].replace(b'"probability"', b'"certainty"')
-    before = b"".join([MAGIC, struct.pack("<Q", len(header)), header])
-    (read,) = loads(before).evaluations
-    assert read.probability == pytest.approx(probability)

@@ -8,9 +8,10 @@ from typing import Any
 
 from node.domain.arrival import Arrival, Completeness
 from node.domain.instance import Instance, Standing
-from node.domain.job import Delivery, Job, Priority, ResultObject
+from node.domain.job import Delivery, Job, NewJob, Priority, ResultObject
 from node.domain.route import Decision, Tried, Withheld
-from node.journal.port import Journal, NewInstance, NewJob
+from node.journal.journal import Journal
+from node.journal.port import NewInstance
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=60)
@@ -61,21 +62,21 @@ class Story:
 
     def receive(self, *numbers: int, **changes: Any) -> list[int]:
         """New instances come; their row ids."""
-        return self.journal.record([self.new(self.instance(number, **changes)) for number in numbers], self.now)
+        return self.journal.instances.record([self.new(self.instance(number, **changes)) for number in numbers], self.now)
 
     def update(self, old: int, number: int) -> int:
         """Corrected bytes of instance `number` come; the row id."""
         corrected = self.instance(number, blob=f"instances/{number}-corrected.dcm", digest=f"corrected {number}")
-        return self.journal.record([self.new(corrected, replaces=old)], self.now)[0]
+        return self.journal.instances.record([self.new(corrected, replaces=old)], self.now)[0]
 
     def conflict(self, number: int) -> int:
         """Other pixels under the UID of instance `number` come; the row id."""
         other = self.instance(number, blob=f"instances/{number}-other.dcm", digest=f"other {number}", standing=Standing.CONFLICT)
-        return self.journal.record([self.new(other, opens=False)], self.now)[0]
+        return self.journal.instances.record([self.new(other, opens=False)], self.now)[0]
 
     def arrival(self, study: str = "1.1", series: str | None = None, peer: str | None = "ct1") -> Arrival:
         """The latest revision; there is one."""
-        found = self.journal.latest_arrival(study, series, peer)
+        found = self.journal.arrivals.latest(study, series, peer)
         assert found is not None
         return found
 
@@ -97,14 +98,14 @@ class Story:
     def route(self, *jobs: NewJob, study: str = "1.1", config: str = "config 1") -> list[int]:
         """Complete the study's arrival and route it to `jobs`, each on the whole manifest unless it says otherwise; the job ids."""
         arrival = self.arrival(study)
-        assert self.journal.complete(arrival.id, Completeness.QUIET, self.now)
-        manifest = tuple(instance.id for instance in self.journal.arrival_instances(arrival.id))
+        assert self.journal.arrivals.complete(arrival.id, Completeness.QUIET, self.now)
+        manifest = tuple(instance.id for instance in self.journal.instances.of_arrival(arrival.id))
         asked = [replace(job, instances=job.instances or manifest) for job in jobs]
-        return self.journal.route(arrival.id, [DECISION], asked, config, self.now)
+        return self.journal.routing.route(arrival.id, [DECISION], asked, config, self.now)
 
     def queued(self, **changes: Any) -> int:
         """A job that waits to be claimed."""
-        if self.journal.latest_arrival("1.1", None, "ct1") is None:
+        if self.journal.arrivals.latest("1.1", None, "ct1") is None:
             self.receive(1, 2, 3)
         elif self.arrival().state != "received":
             self.receive(100 + self.arrival().revision)  # a late instance opens a revision
@@ -112,19 +113,19 @@ class Story:
 
     def claim(self, owner: str = "host:1") -> Job:
         """The next job, claimed; there is one."""
-        job = self.journal.claim_job(owner, self.now, LEASE)
+        job = self.journal.jobs.claim(owner, self.now, LEASE)
         assert job is not None
         return job
 
     def infer(self, job: Job) -> None:
         """The holder of the lease has findings."""
         assert job.lease is not None
-        assert self.journal.inferred(job.id, job.lease, f"findings/{job.id}", "model 1", self.now)
+        assert self.journal.jobs.inferred(job.id, job.lease, f"findings/{job.id}", "model 1", self.now)
 
     def encode(self, job: Job, kinds: Sequence[str] = ("seg", "sr")) -> None:
         """The holder of the lease has objects."""
         assert job.lease is not None
-        assert self.journal.encoded(job.id, job.lease, [self.made(job.id, kind) for kind in kinds], self.now)
+        assert self.journal.jobs.encoded(job.id, job.lease, [self.made(job.id, kind) for kind in kinds], self.now)
 
     def made(self, job: int, kind: str) -> ResultObject:
         """An object of a job."""
@@ -151,7 +152,7 @@ class Story:
 
     def take(self) -> Delivery:
         """The next delivery, claimed; there is one."""
-        delivery = self.journal.claim_delivery("host:2", self.now, LEASE)
+        delivery = self.journal.deliveries.claim("host:2", self.now, LEASE)
         assert delivery is not None
         return delivery
 
@@ -159,18 +160,18 @@ class Story:
         """The next delivery arrives, every object accepted."""
         delivery = self.take()
         assert delivery.lease is not None
-        for one in self.journal.undelivered(delivery.id):
-            assert self.journal.receipt(delivery.id, delivery.lease, one.id, True, 0, "", self.now)
-        assert self.journal.delivered(delivery.id, delivery.lease, self.now)
+        for one in self.journal.deliveries.undelivered(delivery.id):
+            assert self.journal.deliveries.receipt(delivery.id, delivery.lease, one.id, True, 0, "", self.now)
+        assert self.journal.deliveries.delivered(delivery.id, delivery.lease, self.now)
         return delivery
 
     def done(self, **changes: Any) -> int:
         """A job whose objects arrived."""
         job = self.encoded(**changes)
-        for _ in self.journal.job(job).sinks:
+        for _ in self.journal.jobs.get(job).sinks:
             self.deliver()
         return job
 
     def names(self, subject: str, row: int) -> list[str]:
         """The names of a subject's events."""
-        return [event.name for event in self.journal.events(subject, row)]
+        return [event.name for event in self.journal.events.of(subject, row)]

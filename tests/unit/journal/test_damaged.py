@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from node.domain.errors import JournalError
-from node.journal.errors import JournalCorrupt, JournalGone, JournalStrange, JournalUnreachable, NewerJournal
-from node.journal.sql import SqlJournal
+from node.journal.errors import JournalCorrupt, JournalGone, JournalStrange, JournalUnreachable, UnknownSchema
+from node.journal.journal import Journal
 from tests.unit.journal.story import START, Story
 
 _PLACES = 140
@@ -31,12 +31,12 @@ def _never() -> None:
 def written(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A journal with rows in most tables, closed, in one file."""
     path = tmp_path_factory.mktemp("written") / "journal.db"
-    journal = SqlJournal.open(f"sqlite:{path}")
+    journal = Journal.open(f"sqlite:{path}")
     story = Story(journal)
     story.receive(*range(2, 40))
     story.queued()
     story.receive(*range(40, 80))
-    journal.beat("flow host:1", "running", START)
+    journal.processes.beat("flow host:1", "running", START)
     journal.close()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -45,24 +45,24 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def _ask_everything(url: str) -> None:
     """What the processes of a node ask in their first seconds, and one write."""
-    journal = SqlJournal.open(url, _never)
+    journal = Journal.open(url, _never)
     try:
         now = START + timedelta(hours=1)
-        journal.known_store()
-        journal.census(now)
-        journal.beats()
-        journal.paused()
-        for arrival in journal.arrivals():
-            journal.arrival_instances(arrival.id)
-            journal.decisions(arrival.id)
-            journal.events("arrival", arrival.id)
-        journal.jobs()
-        journal.deliveries()
-        journal.conflicts()
-        journal.held_series()
-        journal.release("", now)
-        journal.note("instance", 0, "instance.seen", "by a test", now)
-        journal.claim_job("host:1", now, timedelta(minutes=1))
+        journal.store.known()
+        journal.census.take(now)
+        journal.processes.beats()
+        journal.pauses.find()
+        for arrival in journal.arrivals.find():
+            journal.instances.of_arrival(arrival.id)
+            journal.routing.decisions(arrival.id)
+            journal.events.of("arrival", arrival.id)
+        journal.jobs.find()
+        journal.deliveries.find()
+        journal.instances.conflicts()
+        journal.held.by_series()
+        journal.processes.release("", now)
+        journal.events.note("instance", 0, "instance.seen", "by a test", now)
+        journal.jobs.claim("host:1", now, timedelta(minutes=1))
     finally:
         journal.close()
 
@@ -133,9 +133,9 @@ def test_no_journal_is_made_where_none_is_meant(written: bytes, tmp_path: Path, 
     path.write_bytes(written)
     made(path)
     with pytest.raises(_NotMeant):
-        SqlJournal.open(f"sqlite:{path}", _never)
+        Journal.open(f"sqlite:{path}", _never)
     assert not path.exists() or path.stat().st_size <= 4096
-    SqlJournal.open(f"sqlite:{path}").close()
+    Journal.open(f"sqlite:{path}").close()
 
 
 def _folder(path: Path) -> None:
@@ -192,7 +192,7 @@ def _no_table(path: Path) -> None:
         (_encrypted, JournalCorrupt),
         (_no_revision, JournalCorrupt),
         (_strange_revision, JournalStrange),
-        (_newer, NewerJournal),
+        (_newer, UnknownSchema),
         (_log_without_file, JournalCorrupt),
         (_no_table, JournalCorrupt),
     ],
@@ -213,23 +213,23 @@ def test_what_is_no_journal_of_hilum_is_refused(
 @pytest.mark.parametrize(
     ("statement", "ask"),
     [
-        ("UPDATE arrival SET called_ae = CAST(X'4dfc4c4c4552' AS TEXT)", lambda journal: journal.arrivals()),
-        ("UPDATE arrival SET state = 'recfived'", lambda journal: journal.arrivals()),
-        ("UPDATE arrival SET due_at = 'soon'", lambda journal: journal.arrivals()),
-        ("UPDATE arrival SET due_at = 9223372036854775807", lambda journal: journal.arrivals()),
-        ("UPDATE series_header SET content = '{\"Modality'", lambda journal: journal.arrival_instances(1)),
-        ("UPDATE job SET rank = 9", lambda journal: journal.jobs()),
+        ("UPDATE arrival SET called_ae = CAST(X'4dfc4c4c4552' AS TEXT)", lambda journal: journal.arrivals.find()),
+        ("UPDATE arrival SET state = 'recfived'", lambda journal: journal.arrivals.find()),
+        ("UPDATE arrival SET due_at = 'soon'", lambda journal: journal.arrivals.find()),
+        ("UPDATE arrival SET due_at = 9223372036854775807", lambda journal: journal.arrivals.find()),
+        ("UPDATE series_header SET content = '{\"Modality'", lambda journal: journal.instances.of_arrival(1)),
+        ("UPDATE job SET rank = 9", lambda journal: journal.jobs.find()),
     ],
 )
 def test_a_value_that_hilum_does_not_write_is_told_without_it(
-    written: bytes, tmp_path: Path, statement: str, ask: Callable[[SqlJournal], Any]
+    written: bytes, tmp_path: Path, statement: str, ask: Callable[[Journal], Any]
 ) -> None:
     """Text that is no UTF-8, states, times and JSON that are none: a sentence that quotes nothing, because it may be a patient's."""
     path = tmp_path / "journal.db"
     path.write_bytes(written)
     with sqlite3.connect(path) as connection:
         connection.execute(statement)
-    journal = SqlJournal.open(f"sqlite:{path}")
+    journal = Journal.open(f"sqlite:{path}")
     with pytest.raises(JournalStrange) as told:
         ask(journal)
     journal.close()
@@ -242,22 +242,22 @@ def test_a_journal_that_goes_under_a_running_node_is_told_and_comes_back(tmp_pat
     """Deleted, replaced by an older copy, and moved back: nothing is written into a file without a name, nothing is made in its place, and
     the same file is gone on with."""
     path, aside = tmp_path / "journal.db", tmp_path / "aside"
-    journal = SqlJournal.open(f"sqlite:{path}")
-    journal.note("instance", 0, "instance.seen", "before", START)
+    journal = Journal.open(f"sqlite:{path}")
+    journal.events.note("instance", 0, "instance.seen", "before", START)
     os.rename(path, aside)
     for _ in range(2):
         with pytest.raises(JournalGone, match="deleted or moved"):
-            journal.note("instance", 0, "instance.seen", "into nothing", START)
+            journal.events.note("instance", 0, "instance.seen", "into nothing", START)
         with pytest.raises(JournalGone):
-            journal.events("instance", 0)
+            journal.events.of("instance", 0)
     assert not path.exists()
     shutil.copy(aside, path)
     with pytest.raises(JournalGone, match="another file"):
-        journal.note("instance", 0, "instance.seen", "into another", START)
+        journal.events.note("instance", 0, "instance.seen", "into another", START)
     path.unlink()
     os.rename(aside, path)
-    journal.note("instance", 0, "instance.seen", "after", START)
-    assert [event.detail for event in journal.events("instance", 0)] == ["before", "after"]
+    journal.events.note("instance", 0, "instance.seen", "after", START)
+    assert [event.detail for event in journal.events.of("instance", 0)] == ["before", "after"]
     assert JournalGone.retry
     journal.close()
 
@@ -265,10 +265,10 @@ def test_a_journal_that_goes_under_a_running_node_is_told_and_comes_back(tmp_pat
 def test_what_is_deleted_inside_a_transaction_is_not_committed(tmp_path: Path) -> None:
     """The file goes between the first statement and the commit: the change is refused, not acknowledged into nothing."""
     path = tmp_path / "journal.db"
-    journal = SqlJournal.open(f"sqlite:{path}")
+    journal = Journal.open(f"sqlite:{path}")
 
     def change() -> None:
-        with journal._writing() as connection:
+        with journal.database.writing() as connection:
             connection.exec_driver_sql("INSERT INTO pause (kind, name, since) VALUES ('sink', 'archive', 0)")
             path.unlink()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from node.domain.state import JobState
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
 from tests.unit.journal.story import START, Story
 
 ROOT = Path(__file__).parents[3]
@@ -19,11 +19,11 @@ ROOT = Path(__file__).parents[3]
 CLAIM = """
 import sys, threading
 from datetime import UTC, datetime, timedelta
-from node.journal.sql import SqlJournal
-journal = SqlJournal.open(sys.argv[1])
+from node.journal.journal import Journal
+journal = Journal.open(sys.argv[1])
 sys.stdin.readline()
 def work(n):
-    while (job := journal.claim_job(f"host:{sys.argv[2]}{n}", datetime.now(UTC), timedelta(hours=1))) is not None:
+    while (job := journal.jobs.claim(f"host:{sys.argv[2]}{n}", datetime.now(UTC), timedelta(hours=1))) is not None:
         print(job.id, flush=True)
 threads = [threading.Thread(target=work, args=(n,)) for n in range(2)]
 for thread in threads: thread.start()
@@ -32,9 +32,9 @@ for thread in threads: thread.join()
 
 RECORD = """
 import sys
-from node.journal.sql import SqlJournal
+from node.journal.journal import Journal
 from tests.unit.journal.story import Story
-story = Story(SqlJournal.open(sys.argv[1]))
+story = Story(Journal.open(sys.argv[1]))
 n = 0
 while True:
     story.receive(*range(n, n + 50))
@@ -42,7 +42,7 @@ while True:
     print(n, flush=True)
 """
 
-OPEN = "import sys; sys.stdin.readline(); from node.journal.sql import SqlJournal; print(SqlJournal.open(sys.argv[1]).arrivals())"
+OPEN = "import sys; sys.stdin.readline(); from node.journal.journal import Journal; print(Journal.open(sys.argv[1]).arrivals.find())"
 
 
 def _python(program: str, *arguments: str) -> subprocess.Popen[str]:
@@ -60,7 +60,7 @@ def _python(program: str, *arguments: str) -> subprocess.Popen[str]:
 def test_eight_claimers_in_four_processes_claim_each_of_100_jobs_once(tmp_path: Path) -> None:
     """The claim is one statement under the write lock: nobody gets what another has, nothing is left over."""
     url = f"sqlite:{tmp_path / 'journal.db'}"
-    story = Story(SqlJournal.open(url))
+    story = Story(Journal.open(url))
     story.receive(1)
     story.route(*(story.job_asked(application=f"application {n}") for n in range(100)))
     workers = [_python(CLAIM, url, str(n)) for n in range(4)]
@@ -71,8 +71,8 @@ def test_eight_claimers_in_four_processes_claim_each_of_100_jobs_once(tmp_path: 
             worker.kill()
     assert [worker.returncode for worker in workers] == [0] * 4, [errors for _, errors in outcomes]
     claimed = [int(line) for output, _ in outcomes for line in output.split()]
-    assert sorted(claimed) == sorted(job.id for job in story.journal.jobs())
-    assert {job.attempts for job in story.journal.jobs()} == {1}
+    assert sorted(claimed) == sorted(job.id for job in story.journal.jobs.find())
+    assert {job.attempts for job in story.journal.jobs.find()} == {1}
     story.journal.close()
 
 
@@ -103,7 +103,7 @@ def test_a_writer_killed_in_the_middle_leaves_whole_batches(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_processes_that_start_at_once_create_one_journal(tmp_path: Path) -> None:
-    """The family starts together on an empty store: one migrates, the others wait for it."""
+    """The processes start together on an empty store: one migrates, the others wait for it."""
     url = f"sqlite:{tmp_path / 'journal.db'}"
     starters = [_python(OPEN, url) for _ in range(4)]
     outcomes = [starter.communicate("go\n", timeout=60) for starter in starters]
@@ -112,10 +112,10 @@ def test_processes_that_start_at_once_create_one_journal(tmp_path: Path) -> None
 
 def test_a_job_that_kills_its_worker_is_counted(tmp_path: Path) -> None:
     """Each claim counts before the work begins, so that whoever claims next can see how often it went wrong."""
-    story = Story(SqlJournal.open(f"sqlite:{tmp_path / 'journal.db'}"))
+    story = Story(Journal.open(f"sqlite:{tmp_path / 'journal.db'}"))
     story.queued()
     for attempt in (1, 2, 3):
         assert story.claim("host:1").attempts == attempt
-        assert story.journal.release("host:1", START) == 1
-    assert story.journal.jobs()[0].state is JobState.QUEUED
+        assert story.journal.processes.release("host:1", START) == 1
+    assert story.journal.jobs.find()[0].state is JobState.QUEUED
     story.journal.close()

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from node.observe.audit import codes
-from node.observe.audit.files import AuditFiles
-from node.observe.audit.message import Action, Message, Outcome, Participant, Source, xml
-from node.observe.audit.sender import Sender
-from node.observe.audit.syslog import Address, Connection, RepositoryAway, Tls
+from node.observe.audit.forwarding import AuditForwarder, Connection, RepositoryAddress, RepositoryAway, Tls
+from node.observe.audit.message import Action, EventOutcome, Message, Participant, Source, xml
+from node.observe.audit.trail import AuditFiles
 from tests.lab.audit import Repository, valid
 from tests.lab.certificates import Authority
 from tests.lab.program import wait_until
@@ -42,15 +41,15 @@ def tls(authority: Authority) -> Tls:
     return Tls(ca=authority.certificate, cert=own.certificate, key=own.key)
 
 
-def _line(number: int, outcome: Outcome = Outcome.SUCCESS) -> bytes:
+def _line(number: int, outcome: EventOutcome = EventOutcome.SUCCESS) -> bytes:
     who = (Participant(user_id=f"user {number} ü"),)
     return xml(Message(event=codes.EXPORT, action=Action.READ, at=datetime.now(UTC), participants=who, outcome=outcome), SOURCE)
 
 
 def test_messages_arrive_as_the_standard_frames_them(repository: Repository, tls: Tls, tmp_path: Path) -> None:
     """PRI 85 for what went well and 84 for what did not (A.6), the message id, UTF-8, valid XML, in order; nothing goes twice."""
-    AuditFiles(tmp_path).append([_line(0), _line(1, Outcome.SERIOUS), b"<AuditMessage cut sh", _line(2)], datetime.now(UTC))
-    sender = Sender(tmp_path, keep=KEEP, address=Address(host="127.0.0.1", port=repository.port), tls=tls)
+    AuditFiles(tmp_path).append([_line(0), _line(1, EventOutcome.SERIOUS), b"<AuditMessage cut sh", _line(2)], datetime.now(UTC))
+    sender = AuditForwarder(tmp_path, keep=KEEP, address=RepositoryAddress(host="127.0.0.1", port=repository.port), tls=tls)
     assert sender.turn() == 3
     assert sender.turn() == 0
     wait_until(lambda: len(repository.bodies()) == 3, 30, "the repository has read them")
@@ -70,7 +69,7 @@ def _user(message: bytes) -> str | None:
 def test_a_repository_that_is_away_loses_nothing(repository: Repository, tls: Tls, tmp_path: Path) -> None:
     """Messages wait in the files while it is down, over midnight too, and arrive in order after it returned: none is missing."""
     files = AuditFiles(tmp_path)
-    sender = Sender(tmp_path, keep=KEEP, address=Address(host="127.0.0.1", port=repository.port), tls=tls)
+    sender = AuditForwarder(tmp_path, keep=KEEP, address=RepositoryAddress(host="127.0.0.1", port=repository.port), tls=tls)
     files.append([_line(0)], datetime.now(UTC) - timedelta(days=1))
     sender.start()
     wait_until(lambda: len(repository.bodies()) == 1, 30, "the first arrived")
@@ -89,7 +88,7 @@ def test_a_clock_that_went_back_over_midnight_hides_nothing(repository: Reposito
     files, now = AuditFiles(tmp_path), datetime.now(UTC)
     files.append([_line(0)], now - timedelta(days=1))
     files.append([_line(1)], now)
-    sender = Sender(tmp_path, keep=KEEP, address=Address(host="127.0.0.1", port=repository.port), tls=tls)
+    sender = AuditForwarder(tmp_path, keep=KEEP, address=RepositoryAddress(host="127.0.0.1", port=repository.port), tls=tls)
     assert sender.turn() == 2
     files.append([_line(2)], now - timedelta(days=1))
     assert sender.turn() == 1
@@ -104,11 +103,11 @@ def test_a_stranger_gets_nothing(repository: Repository, tls: Tls, tmp_path: Pat
     files = AuditFiles(tmp_path)
     files.append([_line(0)], datetime.now(UTC))
     others = Authority(tmp_path_factory.mktemp("others"), "Somebody else")
-    address = Address(host="127.0.0.1", port=repository.port)
+    address = RepositoryAddress(host="127.0.0.1", port=repository.port)
     with pytest.raises(RepositoryAway, match="not trusted"):
-        Sender(tmp_path, keep=KEEP, address=address, tls=Tls(ca=others.certificate)).turn()
+        AuditForwarder(tmp_path, keep=KEEP, address=address, tls=Tls(ca=others.certificate)).turn()
     assert repository.bodies() == []
-    stranger = Sender(tmp_path / "second", keep=KEEP, address=address, tls=Tls(ca=tls.ca))
+    stranger = AuditForwarder(tmp_path / "second", keep=KEEP, address=address, tls=Tls(ca=tls.ca))
     (tmp_path / "second").mkdir()
     AuditFiles(tmp_path / "second").append([_line(0)], datetime.now(UTC))
 
@@ -129,7 +128,7 @@ def test_datagrams(tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as there:
         there.bind(("127.0.0.1", 0))
         there.settimeout(30)
-        connection = Connection(Address(host="127.0.0.1", port=there.getsockname()[1], secure=False), Tls())
+        connection = Connection(RepositoryAddress(host="127.0.0.1", port=there.getsockname()[1], secure=False), Tls())
         line = _line(7)
         connection.send([line])
         got = there.recv(65_535)

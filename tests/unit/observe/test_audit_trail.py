@@ -11,15 +11,25 @@ from pathlib import Path
 
 import pytest
 
-from node.flow.steady import Steady
 from node.observe.audit import codes
-from node.observe.audit.alerts import HEARD, Alerts
-from node.observe.audit.files import AuditFiles, lines_from
+from node.observe.audit.alerts import Alerts
+from node.observe.audit.forwarding import AuditForwarder, Tls
 from node.observe.audit.message import Action, Message, Participant, Source
-from node.observe.audit.sender import Sender
-from node.observe.audit.syslog import Tls
-from node.observe.audit.trail import Trail
-from node.observe.events import alarm, event, hear, hear_no_more
+from node.observe.audit.trail import AuditFiles, Trail, lines_from
+from node.observe.security import (
+    AssociationAccepted,
+    AssociationRejected,
+    ConsoleLogin,
+    ConsoleLoginRefused,
+    ReloadRefused,
+    RoutesReloaded,
+    RoutesSaved,
+    TooManyConnections,
+    listen,
+    listen_no_more,
+    tell,
+)
+from node.upkeep.monotonic_clock import MonotonicClock
 from tests.lab.audit import events, of, trail, users
 from tests.lab.program import wait_until
 
@@ -100,14 +110,14 @@ def test_a_flood_of_refusals_is_two_messages(tmp_path: Path) -> None:
     made = Trail(tmp_path, SOURCE)
     clock = [0.0]
     alerts = Alerts(tell=made.tell, process="receive host:1", ae_titles=("HILUM",), seconds=lambda: clock[0])
-    hear(HEARD, alerts.hear)
+    listen(alerts.hear)
     try:
         for _ in range(2000):
-            event("association.rejected", calling_ae="EVIL", called_ae="HILUM", address="10.9.9.9", rejection="calling", reason="no peer")
+            tell(AssociationRejected(calling_ae="EVIL", called_ae="HILUM", address="10.9.9.9", rejection="calling", reason="no peer"))
         clock[0] = 61.0
-        alarm("association.too_many_connections", address="10.1.1.1")
+        tell(TooManyConnections(address="10.1.1.1"))
     finally:
-        hear_no_more()
+        listen_no_more()
         alerts.close()
         made.close()
     told = trail(tmp_path)
@@ -121,8 +131,19 @@ def test_a_user_who_proved_himself_is_a_login(tmp_path: Path) -> None:
     """User identity that was checked is told as User Authentication; an association without it is not."""
     made = Trail(tmp_path, SOURCE)
     alerts = Alerts(tell=made.tell, process="receive host:1", ae_titles=("HILUM",))
-    alerts.hear("association.accepted", {"calling_ae": "CT1", "address": "10.0.0.1"})
-    alerts.hear("association.accepted", {"calling_ae": "CT1", "address": "10.0.0.1", "user": "tech7"})
+    for user in (None, "tech7"):
+        alerts.hear(
+            AssociationAccepted(
+                association="a1",
+                calling_ae="CT1",
+                called_ae="HILUM",
+                address="10.0.0.1",
+                peer="ct1",
+                user=user,
+                contexts=1,
+                contexts_rejected=0,
+            )
+        )
     made.close()
     (login,) = of(trail(tmp_path), "User Authentication")
     assert [one.get("UserID") for one in login.iter("ActiveParticipant")] == ["tech7", "receive host:1"]
@@ -134,9 +155,9 @@ def test_logins_at_the_console_are_told_with_their_address(tmp_path: Path) -> No
     hundred are two messages."""
     made = Trail(tmp_path, SOURCE)
     alerts = Alerts(tell=made.tell, process="console host:1", ae_titles=("HILUM",))
-    alerts.hear("console.login", {"account": "ada", "role": "admin", "address": "2001:db8::7"})
+    alerts.hear(ConsoleLogin(account="ada", role="admin", address="2001:db8::7"))
     for _ in range(100):
-        alerts.hear("console.login_refused", {"address": "10.9.9.9"})
+        alerts.hear(ConsoleLoginRefused(address="10.9.9.9"))
     alerts.close()
     made.close()
     told = trail(tmp_path)
@@ -162,12 +183,12 @@ def test_routes_that_change_are_told_each_time_with_who_asked(tmp_path: Path) ->
     there and back again within a minute are two changes, the same refusal twice is one."""
     made = Trail(tmp_path, SOURCE)
     alerts = Alerts(tell=made.tell, process="supervisor host:1", ae_titles=("HILUM",))
-    file = {"path": "/etc/hilum/hilum.yaml", "by": "ada", "address": "10.0.0.9"}
-    for name in ("routes.saved", "routes.reloaded"):
-        alerts.hear(name, {**file, "before": "a" * 64, "config_digest": "b" * 64})
-    alerts.hear("routes.reloaded", {**file, "before": "b" * 64, "config_digest": "a" * 64})
+    path, old, new = "/etc/hilum/hilum.yaml", "a" * 64, "b" * 64
+    alerts.hear(RoutesSaved(by="ada", address="10.0.0.9", path=path, before=old, config_digest=new, kept=""))
+    alerts.hear(RoutesReloaded(by="ada", path=path, before=old, config_digest=new, routes=2))
+    alerts.hear(RoutesReloaded(by="ada", path=path, before=new, config_digest=old, routes=2))
     for _ in range(2):
-        alerts.hear("routes.refused", {**file, "config_digest": "a" * 64, "code": "HLM-2003", "reason": "an unknown key"})
+        alerts.hear(ReloadRefused(by="ada", path=path, code="HLM-2003", reason="an unknown key", config_digest=old))
     alerts.close()
     made.close()
     told = trail(tmp_path)
@@ -185,15 +206,14 @@ def test_routes_that_change_are_told_each_time_with_who_asked(tmp_path: Path) ->
         "routes were refused: an unknown key (1 more within a minute)",
     ]
     people = {tuple((one.get("UserID"), one.get("NetworkAccessPointID")) for one in message.iter("ActiveParticipant")) for message in told}
-    assert people == {(("supervisor host:1", None), ("ada", "10.0.0.9"))}
+    assert people == {(("supervisor host:1", None), ("ada", at)) for at in ("10.0.0.9", None)}, "who saved them came from an address"
 
 
 def test_the_place_where_it_stands_is_json_that_people_can_read(tmp_path: Path) -> None:
     """`sent.json` says how far the repository has it."""
-    from node.observe.audit.sender import Sender
-    from node.observe.audit.syslog import Tls
+    from node.observe.audit.forwarding import AuditForwarder, Tls
 
-    sender = Sender(tmp_path, keep=timedelta(days=1), address=None, tls=Tls())
+    sender = AuditForwarder(tmp_path, keep=timedelta(days=1), address=None, tls=Tls())
     sender._remember("audit-2026-03-01.xml", 7)
     assert json.loads((tmp_path / "sent.json").read_text()) == {"file": "audit-2026-03-01.xml", "offset": 7}
 
@@ -204,8 +224,8 @@ def test_a_clock_that_was_set_ahead_deletes_no_file(tmp_path: Path) -> None:
     files = AuditFiles(tmp_path)
     files.make()
     files.append([b"<AuditMessage></AuditMessage>"], now[0])
-    clock = Steady(lambda: now[0], seconds=lambda: seconds[0])
-    sender = Sender(tmp_path, keep=timedelta(days=365), address=None, tls=Tls(ca=None, cert=None, key=None), clock=clock)
+    clock = MonotonicClock(lambda: now[0], seconds=lambda: seconds[0])
+    sender = AuditForwarder(tmp_path, keep=timedelta(days=365), address=None, tls=Tls(ca=None, cert=None, key=None), clock=clock)
     for ahead in (timedelta(), timedelta(days=3650), timedelta(hours=2)):
         seconds[0] += ahead.total_seconds() if ahead < timedelta(days=1) else 1
         now[0] += ahead

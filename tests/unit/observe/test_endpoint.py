@@ -13,22 +13,22 @@ from structlog.testing import capture_logs
 
 from node.domain.errors import JournalError
 from node.observe import endpoint
-from node.observe.endpoint import Endpoint, Page, as_json
+from node.observe.endpoint import Endpoint, EndpointPage, as_json
 from tests.lab.half_requests import HALVES, REFUSED, addresses, answer, half_requests
 
 
-def _broken() -> Page:
+def _broken() -> EndpointPage:
     raise JournalError("it is away")
 
 
-def _defect() -> Page:
+def _defect() -> EndpointPage:
     raise ZeroDivisionError
 
 
 _SLOW, _MADE = threading.Event(), list[int]()
 
 
-def _slow() -> Page:
+def _slow() -> EndpointPage:
     _MADE.append(1)
     _SLOW.wait(10)
     return as_json(HTTPStatus.OK, {"b": 2})
@@ -116,7 +116,7 @@ def test_a_page_that_is_never_made_keeps_nobody_who_gave_up() -> None:
     """A probe asks every few seconds, for months: what is kept of it does not grow."""
     begun, go_on = threading.Event(), threading.Event()
 
-    def never() -> Page:
+    def never() -> EndpointPage:
         begun.set()
         go_on.wait()
         return as_json(HTTPStatus.OK, {})

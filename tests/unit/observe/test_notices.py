@@ -12,9 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from node.domain.notice import About, Item, Notice
-from node.observe.notices.errors import MessengerAway
-from node.observe.notices.mail import Mail
-from node.observe.notices.webhook import SIGNATURE, Webhook
+from node.observe.messengers import SIGNATURE, Mail, MessengerAway, Webhook
 from tests.lab.certificates import Authority
 from tests.lab.messages import Mailbox, mail_server, webhook_server
 

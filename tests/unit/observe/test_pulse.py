@@ -10,17 +10,17 @@ from types import SimpleNamespace
 import pytest
 
 from node.observe import pulse
-from node.observe.cells import Cells
 from node.observe.pulse import Pulse, at_most, turning
+from node.observe.shared_memory import SharedCells
 from tests.lab.program import wait_until
 
 _SILENT_S = 3.0
 _LOOPING = """
 import sys, threading
-from node.observe.cells import Cells
+from node.observe.shared_memory import SharedCells
 from node.observe.pulse import Pulse, at_most, turned, turning
 
-Pulse(Cells.attach(int(sys.argv[1]))).beat_on()
+Pulse(SharedCells.attach(int(sys.argv[1]))).beat_on()
 with turning("one that turns for each line"):
     for line in sys.stdin:
         turned()
@@ -45,7 +45,7 @@ class _Looping:
     """A process whose only loop turns as often as it is told to."""
 
     def __init__(self) -> None:
-        cells = Cells.make()
+        cells = SharedCells.make()
         self._pulse = Pulse(cells)
         command = [sys.executable, "-c", _LOOPING, str(cells.descriptor)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(cells.descriptor,), text=True)
@@ -88,6 +88,7 @@ def test_a_process_is_silent_while_its_loop_stands_and_heard_again_when_it_turns
     looping.falls_silent()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["lock", "loop", "over"])
 def test_a_deadlock_and_an_endless_loop_are_no_life(looping: _Looping, how: str) -> None:
     """The interpreter runs, other threads have their turns: the loop that matters does not. Nor is a step beyond what it may take."""

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import pytest
 from structlog.testing import capture_logs
 
-from node.observe import refusals
-from node.observe.audit.alerts import HEARD, Alerts
+from node.observe import security
+from node.observe.audit.alerts import Alerts
 from node.observe.audit.message import AlertSubject, Message
-from node.observe.events import hear, hear_no_more
-from node.observe.refusals import Refusals
+from node.observe.security import AssociationRejected, Refusals, TooManyConnections, UnknownAddress, listen, listen_no_more
 
 
 @dataclass
@@ -21,17 +20,21 @@ class _Seconds:
         return self.now
 
 
+def _rejected(address: str) -> AssociationRejected:
+    return AssociationRejected(address=address, calling_ae="X", called_ae="HILUM", rejection="calling", reason="no peer")
+
+
 def test_one_address_floods_and_another_is_still_told() -> None:
     """Ten lines of the one, all of the other; what was left out is counted when the minute is over, and then it is told anew."""
     seconds = _Seconds()
     told = Refusals(seconds=seconds)
     with capture_logs() as lines:
         for number in range(500):
-            told.alarm("association.too_many_connections", address="10.0.0.1")
+            told.tell(TooManyConnections(address="10.0.0.1"))
             if number % 100 == 0:
-                told.event("association.rejected", address="10.0.0.2", reason="stranger")
+                told.tell(_rejected("10.0.0.2"))
         seconds.now += 61
-        told.alarm("association.too_many_connections", address="10.0.0.1")
+        told.tell(TooManyConnections(address="10.0.0.1"))
     told.close()
     assert [one["address"] for one in lines if one["event"] == "association.rejected"] == ["10.0.0.2"] * 5
     assert len([one for one in lines if one["event"] == "association.too_many_connections"]) == 11
@@ -44,7 +47,7 @@ def test_what_was_left_out_is_told_though_nobody_comes_again() -> None:
     told = Refusals()
     with capture_logs() as lines:
         for _ in range(30):
-            told.event("association.rejected", address="10.0.0.1", reason="stranger")
+            told.tell(_rejected("10.0.0.1"))
         told.close()
     assert [one["left_out"] for one in lines if one["event"] == "association.refusals_left_out"] == [20]
 
@@ -54,8 +57,8 @@ def test_addresses_without_end_take_no_memory_without_end() -> None:
     told = Refusals(seconds=_Seconds())
     with capture_logs() as lines:
         for number in range(3000):
-            told.event("association.rejected", address=f"10.0.{number // 256}.{number % 256}")
-        assert len(told._windows) <= refusals._MOST_KINDS + 1
+            told.tell(_rejected(f"10.0.{number // 256}.{number % 256}"))
+        assert len(told._windows) <= security._MOST_KINDS + 1
         told.close()
     assert sum(one["left_out"] for one in lines if one["event"] == "association.refusals_left_out") == 3000 - 100 - 10
 
@@ -64,13 +67,13 @@ def test_the_audit_trail_counts_every_one() -> None:
     """PS3.15 A.5.3.11: the first is told at once, the others within the minute as a number, whatever the log leaves out."""
     messages: list[Message] = []
     alerts = Alerts(tell=messages.append, process="receive", ae_titles=("HILUM",))
-    hear(HEARD, alerts.hear)
+    listen(alerts.hear)
     told = Refusals()
     try:
         for _ in range(200):
-            told.event("association.rejected", address="10.0.0.1", calling_ae="X", rejection="calling", reason="no peer")
+            told.tell(_rejected("10.0.0.1"))
     finally:
-        hear_no_more()
+        listen_no_more()
         alerts.close()
         told.close()
     subjects = [one for message in messages for one in message.objects if isinstance(one, AlertSubject)]
@@ -89,7 +92,7 @@ def test_a_flood_that_takes_the_last_thread_is_no_error_of_who_refuses(monkeypat
     monkeypatch.setattr(threading.Thread, "start", none_left)
     with capture_logs() as events:
         for _ in range(25):
-            told.event("association.unknown_address", address="10.0.0.1")
+            told.tell(UnknownAddress(address="10.0.0.1"))
         seconds.now += 61
-        told.event("association.unknown_address", address="10.0.0.2")
+        told.tell(UnknownAddress(address="10.0.0.2"))
     assert [one["left_out"] for one in events if one["event"] == "association.refusals_left_out"] == [15]

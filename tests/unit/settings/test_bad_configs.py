@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from node.assembly.configuration import load
 from node.domain.errors import ConfigError
 from node.settings.errors import ConfigRefused
-from node.settings.load import load
 
 FOLDER = Path(__file__).parents[2] / "bad_configs"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))

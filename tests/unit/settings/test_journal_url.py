@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.assembly.configuration import load
 from node.domain.errors import ConfigError
 from node.journal.server import server
-from node.settings.load import load
 
 
 def _journal(folder: Path, url: str) -> str:
@@ -37,6 +37,7 @@ def test_a_socket_is_named_by_its_folder(tmp_path: Path) -> None:
 PASSWORDS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FFF, exclude_characters='"\\', exclude_categories=["Cs", "Cc"]))
 
 
+@pytest.mark.slow
 @given(PASSWORDS)
 def test_no_message_repeats_a_password(tmp_path_factory: pytest.TempPathFactory, password: str) -> None:
     """Whatever the operator forgot to escape: neither the refusal nor the journal's name shows any of it."""

@@ -9,30 +9,24 @@ from pathlib import Path
 
 import pytest
 
+from inference.engines.embedded.kind import Embedded
+from inference.engines.triton.channel import SharedMemory, Tls
+from inference.engines.triton.kind import Triton
+from node.assembly.configuration import load, schema
 from node.domain.job import Priority
-from node.domain.profile import ARCHIVE, PACS, SHIPPED, VIEWER, Compression, Form, Kind, Language, Masks, NotTaken
-from node.domain.route import Condition, Operator
-from node.settings.config import (
-    ApplicationSettings,
-    Config,
-    EngineKind,
-    EngineSettings,
-    EngineTls,
-    Limits,
-    May,
-    Node,
-    Peer,
-    Scope,
-    Settle,
-    SharedMemory,
-    Sink,
-    SinkKind,
-    Store,
-)
+from node.domain.profile import ARCHIVE, PACS, SHIPPED, VIEWER, Compression, Form, Kind, Language, MaskEncoding, NotTaken
+from node.domain.route import Condition, ConditionOperator, Route
+from node.results.kinds import KINDS
+from node.settings.applications import ApplicationSettings
+from node.settings.config import Config, EngineSettings, SinkSettings
 from node.settings.errors import ConfigMissing, ConfigRefused
-from node.settings.find import find_config
-from node.settings.load import load, schema
-from node.settings.profiles import SWITCHES, Like
+from node.settings.load import PLACES, find_config
+from node.settings.node import Node
+from node.settings.peers import Limits, May, Peer, Scope, Settle
+from node.settings.profiles import Like
+from node.settings.store import Store
+from node.sinks.dimse import Dimse
+from node.sinks.folder import Folder
 
 ROOT = Path(__file__).parents[3]
 APPLICATIONS = ("mr-brain", "ct-lung")
@@ -91,20 +85,20 @@ def test_the_example_of_the_design_reads_as_it_is_meant(tmp_path: Path) -> None:
     assert config.store.journal == f"sqlite:{tmp_path}/var/hilum.db"
     assert config.store.blobs == Path("/data/blobs")
     assert (config.store.keep, config.store.min_free_bytes) == (timedelta(days=3), 1_500_000_000)
-    assert config.engines["wide"] == EngineSettings(name="wide", threads=8)
+    assert config.engines["wide"] == EngineSettings(name="wide", options=Embedded(threads=8))
     assert config.sinks["archive"].retry_most == timedelta(minutes=2)
-    assert config.sinks["copies"].path == tmp_path / "out"
+    assert config.sinks["copies"].destination == Folder(path=tmp_path / "out")
     assert config.applications["ct-lung"] == ApplicationSettings(name="ct-lung", engine="wide", attempts=5, timeout=timedelta(hours=1))
     (route,) = config.routes
     assert route.when == (
-        Condition(keyword="StudyDate", operator=Operator.WITHIN, expected=(7 * 86400,)),
-        Condition(keyword="Modality", operator=Operator.EQUALS, expected=("CT",)),
-        Condition(keyword="BodyPartExamined", operator=Operator.EQUALS, expected=("ABDOMEN", "LIVER")),
-        Condition(keyword="SliceThickness", operator=Operator.MAX, expected=(5,)),
-        Condition(keyword="SliceThickness", operator=Operator.MIN, expected=(0.5,)),
-        Condition(keyword="SeriesDescription", operator=Operator.MATCHES, expected=("(?i)portal|venous",)),
-        Condition(keyword="ContrastBolusAgent", operator=Operator.EXISTS, expected=(True,)),
-        Condition(keyword="ImageType", operator=Operator.EQUALS, expected=("LOCALIZER",), negated=True),
+        Condition(keyword="StudyDate", operator=ConditionOperator.WITHIN, expected=(7 * 86400,)),
+        Condition(keyword="Modality", operator=ConditionOperator.EQUALS, expected=("CT",)),
+        Condition(keyword="BodyPartExamined", operator=ConditionOperator.EQUALS, expected=("ABDOMEN", "LIVER")),
+        Condition(keyword="SliceThickness", operator=ConditionOperator.MAX, expected=(5,)),
+        Condition(keyword="SliceThickness", operator=ConditionOperator.MIN, expected=(0.5,)),
+        Condition(keyword="SeriesDescription", operator=ConditionOperator.MATCHES, expected=("(?i)portal|venous",)),
+        Condition(keyword="ContrastBolusAgent", operator=ConditionOperator.EXISTS, expected=(True,)),
+        Condition(keyword="ImageType", operator=ConditionOperator.EQUALS, expected=("LOCALIZER",), negated=True),
     )
     assert (route.peers, route.called, route.run, route.send) == (
         ("pacs",),
@@ -144,7 +138,8 @@ def test_the_documented_defaults_are_those_of_the_classes(tmp_path: Path) -> Non
     assert config.peers["pacs"] == Peer(name="pacs", ae_title="PACS", host="10.0.0.5", port=104)
     assert config.peers["pacs"].limits == Limits()
     assert config.store == Store(journal=f"sqlite:{tmp_path}/var/hilum.db", blobs=tmp_path / "var/blobs")
-    assert config.sinks["archive"] == Sink(name="archive", kind=SinkKind.DIMSE, peer="pacs")
+    assert config.sinks["archive"] == SinkSettings(name="archive", destination=Dimse(peer="pacs"))
+    assert config.routes == (Route(name="head MR", run=("mr-brain",), send=("archive",)),)
     assert read(tmp_path, "engines: {default: }\napplications: {ct-lung: }").applications["ct-lung"] == ApplicationSettings(name="ct-lung")
     assert config.models == tmp_path / "models"
 
@@ -174,7 +169,7 @@ def test_a_sink_gets_the_profile_that_it_names(tmp_path: Path) -> None:
         languages=(Language.CHINESE, Language.ENGLISH),
         kinds=ARCHIVE.kinds - {Kind.DERIVED},
     )
-    assert (found["teaching"].masks, found["teaching"].compression) == (Masks.BINARY, Compression.NONE)  # RLE is of label maps
+    assert (found["teaching"].masks, found["teaching"].compression) == (MaskEncoding.BINARY, Compression.NONE)  # RLE is of label maps
     assert found["quiet"] == replace(VIEWER, name="of its own", kinds=VIEWER.kinds - {Kind.SC}, not_taken=NotTaken.LEAVE_OUT)
 
 
@@ -186,7 +181,7 @@ def test_every_shipped_profile_can_be_named_and_asks_for_a_form_that_exists(tmp_
         assert own == replace(shipped, name="mine")
         assert own.form in set(Form)
     assert set(Like) == set(SHIPPED)
-    assert {kind for kind, _ in SWITCHES.values()} == set(Kind) - {Kind.SEG}
+    assert {one.kind for one in KINDS if one.switch} == set(Kind) - {Kind.SEG}
 
 
 def test_profiles_are_a_part_of_what_routes_equally(tmp_path: Path) -> None:
@@ -222,28 +217,29 @@ def test_an_engine_on_a_triton_server(tmp_path: Path) -> None:
             load: false
         """,
     )
-    assert config.engines["near"] == EngineSettings(name="near", kind=EngineKind.TRITON, url="grpc://localhost:8001")
+    assert config.engines["near"] == EngineSettings(name="near", options=Triton(url="grpc://localhost:8001"))
     assert config.engines["far"] == EngineSettings(
         name="far",
-        kind=EngineKind.TRITON,
-        url="grpcs://triton.hospital.example:9001",
-        tls=EngineTls(ca=tmp_path / "certificates/ca.pem", cert=Path("/etc/hilum/node.pem"), key=Path("/etc/hilum/node.key")),
-        shared_memory=SharedMemory.OFF,
-        load=False,
+        options=Triton(
+            url="grpcs://triton.hospital.example:9001",
+            tls=Tls(ca=tmp_path / "certificates/ca.pem", cert=Path("/etc/hilum/node.pem"), key=Path("/etc/hilum/node.key")),
+            shared_memory=SharedMemory.OFF,
+            load=False,
+        ),
     )
 
 
 @pytest.mark.parametrize("kind", ["subject", "fingerprint"])
 def test_peers_behind_one_address_may_share_a_title_where_certificates_tell_them_apart(tmp_path: Path, kind: str) -> None:
     """As behind one address translation: what each must show, the others cannot."""
-    proofs = {"subject": "CN=house {}", "fingerprint": "{}" * 64}
-    houses = [
-        f'    house{n}: {{ae_title: PACS, address: "10.0.0.5:104", certificate: {{{kind}: "{proofs[kind].format(*[n] * 64)}"}}}}'
+    proofs = {"subject": "CN=site {}", "fingerprint": "{}" * 64}
+    sites = [
+        f'    site{n}: {{ae_title: PACS, address: "10.0.0.5:104", certificate: {{{kind}: "{proofs[kind].format(*[n] * 64)}"}}}}'
         for n in (1, 2, 3)
     ]
     tls = '    node: {tls: {listen: "127.0.0.1:2762", certificate: node.pem, key: node.key, authorities: ca.pem}}'
-    config = read(tmp_path, "\n".join([tls, "    peers:", *("  " + house for house in houses)]))
-    assert list(config.peers) == ["house1", "house2", "house3"]
+    config = read(tmp_path, "\n".join([tls, "    peers:", *("  " + site for site in sites)]))
+    assert list(config.peers) == ["site1", "site2", "site3"]
 
 
 def test_peers_behind_one_address_may_share_a_title_where_users_tell_them_apart(tmp_path: Path) -> None:
@@ -317,10 +313,17 @@ def test_the_catalog_names_the_applications(tmp_path: Path) -> None:
 
 
 def test_a_configuration_is_found_where_the_command_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is named wins, then ./hilum.yaml, then ./config/hilum.yaml; nothing at all is an error that says where was looked."""
+    """What is named wins, then what the environment names, ./hilum.yaml, ./config/hilum.yaml and the installed one; nothing at all is an
+    error that says where was looked."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HILUM_CONFIG", raising=False)
+    installed = tmp_path / "etc" / "hilum.yaml"
+    monkeypatch.setattr("node.settings.load.PLACES", (*PLACES[:2], installed))
     with pytest.raises(ConfigMissing, match=r"neither hilum\.yaml nor config/hilum\.yaml"):
         find_config(None)
+    installed.parent.mkdir()
+    installed.touch()
+    assert find_config(None) == installed
     (tmp_path / "config").mkdir()
     (tmp_path / "config/hilum.yaml").touch()
     assert find_config(None) == Path("config/hilum.yaml")
@@ -328,6 +331,12 @@ def test_a_configuration_is_found_where_the_command_is_run(tmp_path: Path, monke
     assert find_config(None) == Path("hilum.yaml")
     with pytest.raises(ConfigMissing, match=r"other\.yaml: there is no such file"):
         find_config(Path("other.yaml"))
+    monkeypatch.setenv("HILUM_CONFIG", str(installed))
+    assert find_config(None) == installed
+    assert find_config(Path("hilum.yaml")) == Path("hilum.yaml")
+    monkeypatch.setenv("HILUM_CONFIG", "gone.yaml")
+    with pytest.raises(ConfigMissing, match=r"HILUM_CONFIG: gone\.yaml: there is no such file"):
+        find_config(None)
 
 
 def test_the_schema_names_every_key_of_every_class(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.domain.window import Window
-from node.settings.config import Config, Schedule
-from node.settings.load import load
+from node.assembly.configuration import load
+from node.settings.config import Config
+from node.settings.schedule import DayWindow
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MINUTE = timedelta(minutes=1)
@@ -25,9 +25,10 @@ def _read(folder: Path, text: str) -> Config:
 def test_the_whole_block_is_what_it_says(tmp_path: Path) -> None:
     """A window of the day in a zone, and patience; nothing of it is needed."""
     schedule = _read(tmp_path, "schedule: {offpeak: 20:00-06:00, timezone: Europe/Berlin, patience: 30m}\n").schedule
-    window = Window(begin=time(20), end=time(6), zone=BERLIN)
-    assert schedule == Schedule(offpeak=window, patience=timedelta(minutes=30))
-    assert _read(tmp_path, "node: {}\n").schedule == Schedule(offpeak=None, patience=timedelta(hours=1))
+    window = DayWindow(begin=time(20), end=time(6), zone=BERLIN)
+    assert (schedule.offpeak, schedule.patience) == (window, timedelta(minutes=30))
+    without = _read(tmp_path, "node: {}\n").schedule
+    assert (without.offpeak, without.patience) == (None, timedelta(hours=1))
 
 
 def test_a_deadline_routes_otherwise(tmp_path: Path) -> None:
@@ -67,7 +68,7 @@ def _at(text: str) -> datetime:
 )
 def test_the_window_goes_by_the_clock_on_the_wall(begin: str, end: str, now: str, opened: str | None) -> None:
     """Open from its beginning, shut at its end, on ordinary days and where the clocks change."""
-    window = Window(begin=time.fromisoformat(begin), end=time.fromisoformat(end), zone=BERLIN)
+    window = DayWindow(begin=time.fromisoformat(begin), end=time.fromisoformat(end), zone=BERLIN)
     assert window.opened_at(_at(now)) == (None if opened is None else _at(opened))
 
 
@@ -76,7 +77,7 @@ def test_on_an_ordinary_day_the_window_is_a_comparison_of_two_clocks(begin: time
     """Between two changes of the clocks: open exactly when the wall's clock stands between the two times, midnight or not."""
     now = wall.replace(tzinfo=BERLIN)
     between = begin <= wall.time() < end if begin < end else wall.time() >= begin or wall.time() < end
-    opened = Window(begin=begin, end=end, zone=BERLIN).opened_at(now)
+    opened = DayWindow(begin=begin, end=end, zone=BERLIN).opened_at(now)
     assert (opened is not None) == between
     if opened is not None:
         assert opened <= now

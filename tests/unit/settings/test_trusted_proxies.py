@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from node.assembly.configuration import load
 from node.settings.errors import BadValue
-from node.settings.load import load
 from node.settings.trusted_proxies import TrustedProxies
 
 

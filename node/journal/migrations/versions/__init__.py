@@ -1,1 +1,1 @@
-"""One file a schema revision, in order; a committed one never changes."""
+"""One file a schema revision, in order; a released one never changes. Numbers below the first were never released."""

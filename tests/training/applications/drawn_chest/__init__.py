@@ -5,4 +5,4 @@ from dataclasses import replace
 from inference.applications.chest_xray.application import APPLICATION as CHEST_XRAY
 from inference.imaging.judge.expects import Expects
 
-APPLICATION = replace(CHEST_XRAY, name="drawn-chest", expects=Expects())
+APPLICATION = replace(CHEST_XRAY, name="drawn-chest", expects=Expects(), series=0)

@@ -23,7 +23,7 @@ from inference.applications.errors import BrokenApplication
 from inference.applications.manifest import check_manifest
 from inference.engines.filing import ModelFile, import_file
 from inference.engines.serving import roll_back
-from inference.imaging.judge.expects import Expects, Form, Marked, Part, Plausible, Span
+from inference.imaging.judge.expects import BodyPart, Expects, Form, Marked, Plausible, VolumeRange
 from inference.imaging.volume import Volume
 from inference.said import say
 from tests.unit.applications.bundle import made
@@ -209,9 +209,12 @@ def test_application_json_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert to_text(imported.manifest) == content
     # what somebody declares of the picture besides goes into the file and comes back; without it borders alone are looked at
     label = imported.manifest.structures[0].label
-    spans = (Span(from_years=None, possible=(1.0, 9.0), usual=(2.0, 8.0)), Span(from_years=0, possible=(1.0, 9.0), usual=(2.0, 8.0)))
+    spans = (
+        VolumeRange(from_years=None, possible=(1.0, 9.0), usual=(2.0, 8.0)),
+        VolumeRange(from_years=0, possible=(1.0, 9.0), usual=(2.0, 8.0)),
+    )
     expects = Expects(
-        part=Part.CHEST,
+        part=BodyPart.CHEST,
         marked=(Marked(segments=(label,), form=Form.LUNGS),),
         plausible=(Plausible(structure=say("a lung"), segments=(label,), spans=spans, source="a book"),),
     )

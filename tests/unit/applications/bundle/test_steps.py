@@ -37,7 +37,7 @@ def theirs(given: Volume, *transforms: Any) -> Any:
     return monai.Compose(list(transforms))({"image": meta_tensor(given)})["image"]
 
 
-def ours(given: Volume, *parts: Any) -> steps.Image:
+def ours(given: Volume, *parts: Any) -> steps.ImageOnGrid:
     """The image after our steps, from the series' own axes on."""
     image = steps.source_image(given)
     for part in parts:

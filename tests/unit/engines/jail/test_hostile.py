@@ -37,6 +37,7 @@ def called(*contents: bytes, confined: bool) -> list[str]:
     return (inside(CALLED, before=before) if confined else inside("", before=before + CALLED)).splitlines()
 
 
+@pytest.mark.slow
 def test_what_writes_and_reads_reaches_nothing(tmp_path: Path) -> None:
     """When it is loaded, when it is called; without the jail each does what it was made for (the first half).
 

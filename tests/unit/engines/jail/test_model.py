@@ -18,16 +18,18 @@ import pytest
 
 from inference.engines import pinned
 from inference.engines.errors import HostileModel, UnreadableModel, WrongTensors
-from inference.engines.jail import frames, probe, process, template
+from inference.engines.jail import frames, memory, probe, process, template
 from inference.engines.jail import model as jail
 from inference.engines.jail.errors import JailBroken, MemoryBound, ModelDied, ModelHung, Unconfined
-from inference.engines.jail.frames import lend
+from inference.engines.jail.frames import shared_memory
 from inference.engines.jail.model import Limits, ModelInJail, call_in_jail, checked
-from inference.engines.jail.process import Bounds, Jailed
+from inference.engines.jail.process import AnswerLimits, Jailed
 from inference.engines.modelconfig import ModelConfig, TensorConfig
 from inference.engines.port import ModelRef
-from inference.engines.runtimes import Runtime, Way, computation
+from inference.engines.runtimes import computation
+from inference.engines.ways import Runtime, Way
 from inference.errors import HilumError
+from tests.lab.program import wait_until
 from tests.unit.engines.models import doubling_onnx, scripted
 
 REF = ModelRef(name="m")
@@ -242,7 +244,7 @@ def test_a_model_that_starts_threads_without_end_is_ended(opened: Opener, monkey
     assert not compute.warm
 
 
-def test_memory_that_was_lent_is_written_where_it_is_told(opened: Opener) -> None:
+def test_shared_memory_is_written_where_it_is_told(opened: Opener) -> None:
     """Flags of a descriptor are shared by all who were passed it: a model may ask for what is written next to be appended."""
     compute = opened(doubling_onnx(), "model.onnx")
     given = {"x": noise()}
@@ -288,13 +290,10 @@ def test_a_stranger_with_the_number_of_a_process_that_ended_is_sent_nothing() ->
     try:
         held._pid = held._signals._pid = stranger.pid
         with suppress(HilumError):
-            held.ask("it", {"do": "nothing"}, Bounds(seconds=10, memory=LIMITS.memory))
+            held.ask("it", {"do": "nothing"}, AnswerLimits(seconds=10, memory=LIMITS.memory))
         held.end()
         assert stranger.communicate(b"still here")[0] == b"still here"
-        until = time.monotonic() + 20
-        while _runs(own):
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        wait_until(lambda: not _runs(own), 20, "the system has reaped it", every_s=0.01)
     finally:
         process._template.let_go(own)
         stranger.kill()
@@ -304,10 +303,8 @@ def test_a_stranger_with_the_number_of_a_process_that_ended_is_sent_nothing() ->
 def test_between_calls_nothing_of_it_runs(opened: Opener) -> None:
     compute = opened(doubling_onnx(), "model.onnx")
     compute({"x": noise()})
-    until = time.monotonic() + 20
-    while Path(f"/proc/{compute.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
-        assert time.monotonic() < until, "it goes on"
-        time.sleep(0.01)
+    stat = Path(f"/proc/{compute.pid}/stat")
+    wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", 20, "it is stopped", every_s=0.01)
 
 
 def test_its_processes_end_with_the_worker() -> None:
@@ -322,10 +319,7 @@ def test_its_processes_end_with_the_worker() -> None:
     assert len(pids) == 2
     worker.kill()
     worker.wait()
-    until = time.monotonic() + 60
-    while any(_runs(pid) for pid in pids):
-        assert time.monotonic() < until, "a model outlived its worker"
-        time.sleep(0.05)
+    wait_until(lambda: not any(_runs(pid) for pid in pids), 60, "no model outlives its worker", every_s=0.05)
     worker.stdout.close()
 
 
@@ -361,10 +355,7 @@ class _Held:
 
 def test_forgotten_processes_are_ended() -> None:
     pid = Jailed().pid  # nobody holds it
-    until = time.monotonic() + 20
-    while _runs(pid):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_until(lambda: not _runs(pid), 20, "it is ended", every_s=0.05)
 
 
 def test_hilum_s_own_functions_run_on_a_file_in_the_jail() -> None:
@@ -403,14 +394,32 @@ def test_what_no_array_is_is_not_believed(outputs: Any) -> None:
 
 
 def test_an_answer_is_a_copy_of_what_a_process_can_still_change(opened: Opener) -> None:
-    """Memory stays lent from call to call, within reach of the process: what it writes there later changes no answer."""
+    """Memory stays shared from call to call, within reach of the process: what it writes there later changes no answer."""
     model = opened(doubling_onnx(), "model.onnx")
     first = model({"x": noise()})["y"]
     meant = first.copy()
-    for memory in (model._inputs.memory, model._outputs.memory):
-        memory[:] = b"\xff" * len(memory)
+    for shared in (model._inputs.memory, model._outputs.memory):
+        shared[:] = b"\xff" * len(shared)
     assert first.tobytes() == meant.tobytes()
     assert model({"x": noise()})["y"].tobytes() == meant.tobytes()
+
+
+def test_an_answer_that_somebody_holds_is_not_written_over(opened: Opener) -> None:
+    """Memory of copies is taken again for the next answer only when nobody refers to the last one, not even by a view of a part."""
+    model = opened(doubling_onnx(), "model.onnx")
+    first = model({"x": noise()})["y"]
+    kept, part = first.tobytes(), first[..., 1:]
+    meant, place = part.tobytes(), first.ctypes.data
+    second = model({"x": noise() + 1})["y"]
+    assert first.tobytes() == kept
+    assert second.ctypes.data != place
+    del first
+    third = model({"x": noise() + 2})["y"]
+    assert part.tobytes() == meant
+    assert len({place, second.ctypes.data, third.ctypes.data}) == 3
+    again = third.ctypes.data
+    del third
+    assert model({"x": noise()})["y"].ctypes.data == again
 
 
 def test_no_earlier_answer_is_taken_for_this_one_s(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -432,16 +441,16 @@ def test_no_earlier_answer_is_taken_for_this_one_s(opened: Opener, monkeypatch: 
 def test_much_memory_is_not_kept_between_calls(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     """A warm model keeps no more than a bound, of which most calls take less."""
     model = opened(doubling_onnx(), "model.onnx")
-    monkeypatch.setattr(jail, "KEPT", noise().nbytes - 1)
+    monkeypatch.setattr(memory, "KEPT", noise().nbytes - 1)
     meant = model({"x": noise()})["y"].tobytes()
-    with pytest.raises(AssertionError, match="lent before"):
+    with pytest.raises(AssertionError, match="shared before"):
         model._outputs.memory[:]
     assert model({"x": noise()})["y"].tobytes() == meant
 
 
-def test_lent_memory_cannot_be_cut_short() -> None:
+def test_shared_memory_cannot_be_cut_short() -> None:
     """A mapping that shrinks would kill whoever reads it."""
-    place = lend(4096)
+    place = shared_memory(4096)
     for size in (0, 1 << 20):
         with pytest.raises(OSError, match="not permitted"):
             os.ftruncate(place, size)

@@ -28,6 +28,7 @@ def guarded(mark: Path) -> bytes:
     return hostile.with_program(change)
 
 
+@pytest.mark.slow
 def test_the_hostile_program_is_hostile(tmp_path: Path) -> None:
     """Loaded and called by torch alone, a guard runs as Python: torch.export's files are programs, whatever they are called."""
     mark = tmp_path / "mark"
@@ -142,6 +143,7 @@ def test_norms_without_running_values_pass() -> None:
     )
 
 
+@pytest.mark.slow
 def test_honest_programs_pass() -> None:
     """What is shipped, and networks as the export of a bundle and of a recipe writes them."""
     assert SHIPPED

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from inference.applications.bundle.importing import Wanted, import_bundle
-from inference.engines.embedded import EmbeddedEngine
+from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import HostileModel, UnreadableModel
 from inference.engines.filing import ModelFile, import_file
 from inference.engines.jail import model as jail

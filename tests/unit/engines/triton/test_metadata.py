@@ -9,7 +9,7 @@ from tritonclient.grpc import model_config_pb2
 from inference.engines.errors import DigestMismatch, UnreadableModel, WrongTensors
 from inference.engines.modelconfig import parse_config
 from inference.engines.port import ModelRef
-from inference.engines.triton.metadata import Served, compare, served_from
+from inference.engines.triton.metadata import ModelOnServer, compare, served_from
 
 HERE = """
 name: "lung" backend: "onnxruntime" max_batch_size: 4
@@ -21,7 +21,7 @@ NAMED = f'{HERE} parameters {{ key: "hilum.sha256.2" value {{ string_value: "{DI
 MODEL = ModelRef(name="lung", version=2)
 
 
-def served(text: str) -> Served:
+def served(text: str) -> ModelOnServer:
     """What the server would say of a config.pbtxt."""
     return served_from(text_format.Parse(text, model_config_pb2.ModelConfig()), "grpc://gpu:8001")
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from inference.errors import InputError
 from inference.findings import Findings
 from inference.imaging.judge.errors import BeyondAnyPatient, NoAnatomy, OtherAnatomy
-from inference.imaging.judge.expects import Expects, Form, Marked, Part, Plausible, Span
+from inference.imaging.judge.expects import BodyPart, Expects, Form, Marked, Plausible, VolumeRange
 from inference.imaging.judge.judging import Judge
 from inference.said import say
 from tests.unit.imaging.judge.made import LABEL, brain, found, pictured, volume_of
@@ -19,13 +19,13 @@ SIZES = Plausible(
     structure=say("a volume"),
     segments=(LABEL,),
     spans=(
-        Span(from_years=None, possible=(150, 3000), usual=(800, 2150)),
-        Span(from_years=0, possible=(150, 2500), usual=(300, 1300)),
-        Span(from_years=8, possible=(500, 3000), usual=(1000, 2050)),
+        VolumeRange(from_years=None, possible=(150, 3000), usual=(800, 2150)),
+        VolumeRange(from_years=0, possible=(150, 2500), usual=(300, 1300)),
+        VolumeRange(from_years=8, possible=(500, 3000), usual=(1000, 2050)),
     ),
     source="a book",
 )
-HEAD = Expects(part=Part.HEAD, marked=(Marked(segments=(LABEL,), form=Form.BRAIN),), plausible=(SIZES,))
+HEAD = Expects(part=BodyPart.HEAD, marked=(Marked(segments=(LABEL,), form=Form.BRAIN),), plausible=(SIZES,))
 
 
 def judged(

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from inference.imaging.header import read_instance
 from inference.imaging.judge.contrast import against
 from inference.imaging.judge.errors import NoAnatomy, NotAPatient, OtherContrast
-from inference.imaging.judge.expects import Contrast, Expects, Part
+from inference.imaging.judge.expects import BodyPart, Contrast, Expects
 from inference.imaging.judge.judging import Judge
 from inference.imaging.judge.words import no_patient
 from tests.unit.imaging.judge.made import brain, pictured, volume_of
@@ -41,7 +41,7 @@ def test_test_objects_and_animals_are_declined(said: dict[str, str]) -> None:
     """Before a pixel is looked at; an application that declares no part of the body is made for anything, these among it."""
     volume = volume_of(pictured(brain()), (2.5,) * 3)
     with pytest.raises(NotAPatient):
-        Judge(Expects(part=Part.HEAD), volume, (header(**said),)).before()
+        Judge(Expects(part=BodyPart.HEAD), volume, (header(**said),)).before()
     assert Judge(Expects(), volume, (header(**said),)).before() == ()
 
 
@@ -113,7 +113,7 @@ def test_real_series_by_their_contrast(real: Callable[[str], list[Path]], series
 def test_another_part_of_the_body_is_told_and_another_contrast_declined() -> None:
     """Body parts are typed by people; echo times are not."""
     volume = volume_of(pictured(brain()), (2.5,) * 3)
-    expects = Expects(part=Part.HEAD, contrast=Contrast.T1)
+    expects = Expects(part=BodyPart.HEAD, contrast=Contrast.T1)
     (caution,) = Judge(expects, volume, (header(BodyPartExamined="KNEE"),)).before()
     assert "KNEE" in caution.sentence
     assert "not the head" in caution.sentence
@@ -132,7 +132,7 @@ def test_lungs_need_air() -> None:
     voxels = (pictured(brain()) + 20).astype(np.int16)
     volume = volume_of(voxels, (2.5,) * 3, "CT")
     with pytest.raises(NoAnatomy, match="no HU"):
-        Judge(Expects(part=Part.CHEST), volume, ()).before()
+        Judge(Expects(part=BodyPart.CHEST), volume, ()).before()
     assert Judge(Expects(), volume, ()).before() == ()
 
 
@@ -149,12 +149,14 @@ def test_lungs_need_air() -> None:
 def test_images_that_do_not_say_how_they_were_weighted(contrast: Contrast, said: dict[str, object], told: bool) -> None:
     """Bright spots of T1 images are no lesions: where no header says what they are, the reader is told; a head has one size on both."""
     volume = volume_of(pictured(brain()), (2.5,) * 3)
-    cautions = Judge(Expects(part=Part.HEAD, contrast=contrast), volume, (header(**said),)).before()
+    cautions = Judge(Expects(part=BodyPart.HEAD, contrast=contrast), volume, (header(**said),)).before()
     assert [caution.sentence[:49] for caution in cautions] == ["The images do not say how they were weighted: loo"] * told
     # where one says it, those that do not are of the same series
     assert (
         Judge(
-            Expects(part=Part.HEAD, contrast=contrast), volume, (header(**said), header(EchoTime=0.0 if contrast is Contrast.T1 else 120.0))
+            Expects(part=BodyPart.HEAD, contrast=contrast),
+            volume,
+            (header(**said), header(EchoTime=0.0 if contrast is Contrast.T1 else 120.0)),
         ).before()
         == ()
     )

@@ -5,11 +5,11 @@ import pytest
 from numpy.typing import NDArray
 
 from inference.imaging.judge.errors import OtherAnatomy
-from inference.imaging.judge.expects import Expects, Form, Marked, Part
+from inference.imaging.judge.expects import BodyPart, Expects, Form, Marked
 from inference.imaging.judge.judging import Judge
 from tests.unit.imaging.judge.made import LABEL, found, volume_of
 
-CHEST = Expects(part=Part.CHEST, marked=(Marked(segments=(LABEL,), form=Form.LUNGS),))
+CHEST = Expects(part=BodyPart.CHEST, marked=(Marked(segments=(LABEL,), form=Form.LUNGS),))
 
 
 def judged(lung_hu: float, *, vessels: bool) -> tuple[str, ...]:

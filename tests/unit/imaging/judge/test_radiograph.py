@@ -16,7 +16,7 @@ from inference.findings import Evaluation, Findings
 from inference.imaging.header import read_instance
 from inference.imaging.judge.doubt import declines
 from inference.imaging.judge.errors import OtherAnatomy
-from inference.imaging.judge.expects import Expects, Part, View
+from inference.imaging.judge.expects import BodyPart, Expects, View
 from inference.imaging.judge.judging import Judge
 from inference.imaging.judge.radiograph import chest_doubts
 from inference.imaging.single import images_from
@@ -24,7 +24,7 @@ from inference.imaging.subject import Image, Images
 from inference.imaging.volume import SliceSource
 from tests.lab import needs
 
-CHEST = Expects(part=Part.CHEST, view=View.FRONTAL_CHEST)
+CHEST = Expects(part=BodyPart.CHEST, view=View.FRONTAL_CHEST)
 
 
 def image_of(pixels: NDArray[np.generic]) -> Image:

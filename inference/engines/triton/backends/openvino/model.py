@@ -2,8 +2,9 @@
 
 from inference.engines.port import ModelRef
 from inference.engines.repository import Repository
-from inference.engines.runtimes import Compute, Runtime, Way, computation
+from inference.engines.runtimes import computation
 from inference.engines.triton.serving import ServedModel
+from inference.engines.ways import Compute, Runtime, Way
 
 
 class TritonPythonModel(ServedModel):

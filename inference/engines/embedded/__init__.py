@@ -1,0 +1,1 @@
+"""Models of the repository, computed on this machine."""

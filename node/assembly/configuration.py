@@ -1,0 +1,23 @@
+"""hilum.yaml as this hilum reads it: the kinds of sinks and of results that there are, handed to the settings, which stand below them."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from node.results import kinds as results
+from node.settings import load as reading
+from node.settings.config import Config
+from node.sinks import kinds as sinks
+
+HILUM = reading.hilum(sinks.KINDS, results.KINDS)
+"""All that may stand in the file."""
+
+
+def load(path: Path, *, applications: Collection[str] | None = None, text: bytes | None = None) -> Config:
+    """Decode a configuration file; see `node.settings.load.load`."""
+    return reading.load(path, HILUM, applications=applications, text=text)
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of the file, for editors."""
+    return reading.schema(HILUM)

@@ -1,0 +1,1 @@
+"""Backups of the whole store while the node runs, and the way back."""

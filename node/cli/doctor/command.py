@@ -1,0 +1,70 @@
+"""`hilum doctor`: is everything there that the configuration relies on? Each finding says what to do."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from node.cli.doctor.encryption import look_at_encryption
+from node.cli.doctor.models import look_at_models
+from node.cli.doctor.peers import look_at_certificates, look_at_peers, look_at_senders, look_at_sinks
+from node.cli.doctor.report import DoctorFinding, show
+from node.cli.doctor.store import look_at_bucket, look_at_disk, look_at_journal
+from node.settings.config import Config
+
+
+def doctor(
+    *,
+    config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
+    deep: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Look at disk, journal, node, peers, sinks, engines and models; say what is wrong and what to do.
+
+    Exit code 1 when something is bad, 0 otherwise (warnings included).
+
+    Parameters
+    ----------
+    config
+        The configuration (default: HILUM_CONFIG, ./hilum.yaml, ./config/hilum.yaml, /etc/hilum/hilum.yaml).
+    deep
+        Read the whole store as well: the journal's database and every row, every blob against the digest that its row says (from a bucket
+        each is fetched), what lies there without a row, and whether journal and blobs are of one store. Beside a running node too.
+    as_json
+        One JSON object with the list of findings instead of a table.
+    """
+    from node.assembly.configuration import load
+    from node.settings.load import find_config
+
+    loaded = load(find_config(config))
+    findings = list(_look(loaded))
+    if deep and not any(finding.subject == "store" for finding in findings):  # what is not this store is not read
+        from node.cli.doctor.store import look_deep
+
+        findings += look_deep(loaded)
+    bad = any(finding.level == "bad" for finding in findings)
+    if as_json:
+        print(json.dumps({"good": not bad, "findings": [asdict(finding) for finding in findings]}, indent=1))
+    else:
+        show(findings)
+    return 1 if bad else 0
+
+
+def _look(config: Config) -> Iterator[DoctorFinding]:
+    yield DoctorFinding(subject="configuration", level="good", detail=f"{config.path} ({config.digest[:12]})")
+    looks: list[Callable[[Config], Iterator[DoctorFinding]]] = [
+        look_at_disk,
+        look_at_encryption,
+        look_at_bucket,
+        look_at_journal,
+        look_at_certificates,
+        look_at_senders,
+        look_at_peers,
+        look_at_sinks,
+        look_at_models,
+    ]
+    for look in looks:
+        yield from look(config)

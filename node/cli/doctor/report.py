@@ -1,0 +1,28 @@
+"""What `hilum doctor` says of one thing, and how people are shown all of it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorFinding:
+    """One thing looked at. `level` is "good", "warning" or "bad"; `fix` says what to do unless it is good."""
+
+    subject: str
+    level: str
+    detail: str
+    fix: str = ""
+
+
+def show(findings: list[DoctorFinding]) -> None:
+    """Print them as a table, each with what to do."""
+    from rich.console import Console
+    from rich.table import Table
+
+    marks = {"good": "[green]✓[/]", "warning": "[yellow]![/]", "bad": "[red]✗[/]"}
+    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
+    table.add_column(width=1)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        table.add_row(marks[finding.level], finding.subject, finding.detail + (f"\n[dim]→ {finding.fix}[/]" if finding.fix else ""))
+    Console(highlight=False).print(table)

@@ -1,0 +1,69 @@
+"""What every view has at hand: journal, settings, pictures, routes, health, and how often an account tried what costs the node."""
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from node.console.access_audit import Accesses
+from node.console.editing import Editing
+from node.console.health import Health
+from node.console.images.gallery import Gallery
+from node.journal.journal import Journal
+from node.settings.console import Console
+from node.settings.peers import Peer
+
+TRIES, TRIES_WINDOW_S = 20, 60.0  # each may load a whole configuration, which takes seconds
+_MOST_KNOWN = 10_000
+
+
+class Recent:
+    """How often an account tried something in a window that slides."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, most: int = TRIES, window_s: float = TRIES_WINDOW_S) -> None:
+        self._clock = clock
+        self._most = most
+        self._window_s = window_s
+        self._guard = threading.Lock()
+        self._times: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def take(self, who: str) -> float:
+        """Count it before it is done: what is counted afterwards is done many times at once. How long to wait instead; 0: do it."""
+        with self._guard:
+            times, now = self._of(who), self._clock()
+            if len(times) >= self._most:
+                return times[0] + self._window_s - now
+            times.append(now)
+            while len(self._times) > _MOST_KNOWN:
+                self._times.popitem(last=False)
+            return 0.0
+
+    def _of(self, who: str) -> deque[float]:
+        times = self._times.setdefault(who, deque(maxlen=self._most))
+        self._times.move_to_end(who)
+        while times and times[0] <= self._clock() - self._window_s:
+            times.popleft()
+        return times
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleContext:
+    """Shared by all requests; the journal is safe in many threads. `models` is the folder of the model repository, `peers` are those of the
+    configuration by name."""
+
+    journal: Journal
+    settings: Console
+    gallery: Gallery
+    accesses: Accesses
+    health: Health
+    models: Path
+    editing: Editing
+    peers: Mapping[str, Peer]
+    tries: Recent = field(default_factory=Recent)
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach us over TLS, so that cookies need not go any other way."""
+        return self.settings.cert is not None or bool(self.settings.trusted_proxies)

@@ -1,0 +1,294 @@
+"""Reads the identity of an instance and its routing header from a Part 10 file, in bounded time and memory whatever the file holds."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
+
+from inference.errors import InputError, quoted
+from inference.imaging.errors import MissingAttribute, NotDicom
+from node.dicom.elements import Coding, Data, Element, items, walk
+from node.dicom.part10 import Part10, mapped, take_apart
+from node.dicom.uid import IMPLEMENTATION_CLASS_UID, derive_uid
+from node.dicom.values import LONGEST, encodings, plain
+from node.domain.instance import Header, Value
+
+_CHARACTER_SET = 0x00080005
+_CONTRIBUTING_EQUIPMENT = 0x0018A001
+_PIXEL_REPRESENTATION = 0x00280103
+_SHARED_GROUPS = 0x52009229
+_PER_FRAME_GROUPS = 0x52009230
+"""The header ends here, or at the overlays, waveforms or pixels behind: nothing that routes look at comes later."""
+_LIFTED = {0x00289110: (0x00180050, 0x00180088, 0x00280030), 0x00209116: (0x00200037,)}
+"""Sequence of the shared functional groups → what is lifted: thickness, spacing between slices and of pixels; image orientation."""
+_MOST_ELEMENTS = 20_000
+_MOST_CONTRIBUTORS = 50
+_OF_UIDS = frozenset("0123456789.")
+_PATIENT_ID = b"\x10\x00\x20\x00"  # (0010,0020), little endian
+_COUNT = "NumberOfSeriesRelatedInstances"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Identity of an instance: its UIDs, and how it was received.
+
+    Attributes
+    ----------
+    study_instance_uid, series_instance_uid
+        Derived where the data set has it empty, so that it is seen and routed; no result refers to such a UID (node.results.planes).
+    calling_ae, called_ae, address
+        From the file meta information (Source or Sending, and Receiving Application Entity Title; Source or Sending Presentation
+        Address); empty in a file that no listener wrote.
+    peer
+        The name of the peer that the sender was admitted as, from the Private Information that this node's listener writes there; empty
+        for a stranger.
+    dataset_offset
+        Where the data set's bytes begin in the file.
+    made_by_hilum
+        Whether its Contributing Equipment names hilum as processing equipment (109102, DCM): a result, not an input.
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    calling_ae: str
+    called_ae: str
+    address: str
+    peer: str
+    dataset_offset: int
+    made_by_hilum: bool
+
+
+def read_header(source: Path | BinaryIO | bytes) -> tuple[Identity, Header]:
+    """Identity and routing header of one Part 10 file, up to the pixels.
+
+    Text is decoded by the data set's own character set; invalid numbers stay text; values over 1 KiB and sequences are left out, but
+    for what is lifted from the shared functional groups.
+
+    Raises
+    ------
+    NotDicom
+        It is no Part 10 file, is cut off before its pixels, or is nested too deep.
+    UnsupportedSyntax
+        It is deflated, and would have to be inflated further than is safe to find its pixels.
+    MissingAttribute
+        It has no SOP Instance or SOP Class UID, or one of its UIDs is no UID.
+    """
+    if not isinstance(source, Path):
+        return parse(take_apart(source if isinstance(source, bytes) else source.read()))
+    with mapped(source) as (content, _):
+        return parse(take_apart(content))
+
+
+def parse(file: Part10) -> tuple[Identity, Header]:
+    """What `read_header` says of a file that is taken apart already."""
+    header, made_by_hilum = _header(file)
+    # a data set without its own still goes by the one it was sent under
+    instance = _uid(header, "SOPInstanceUID", lambda: _meta_text(file, 0x00020003))
+    study = _uid(header, "StudyInstanceUID", lambda: _derived_study(header, instance))
+    return (
+        Identity(
+            sop_instance_uid=instance,
+            sop_class_uid=_uid(header, "SOPClassUID", lambda: _meta_text(file, 0x00020002)),
+            study_instance_uid=study,
+            series_instance_uid=_uid(header, "SeriesInstanceUID", lambda: _derived_series(header, study)),
+            transfer_syntax_uid=_meta_text(file, 0x00020010),
+            **sender(file),
+            dataset_offset=file.offset,
+            made_by_hilum=made_by_hilum,
+        ),
+        header,
+    )
+
+
+def told(file: Part10) -> Header:
+    """What can be read of a file that is no instance, to say whose it is; {} where nothing can."""
+    try:
+        return _header(file)[0]
+    except (InputError, ValueError, LookupError, ArithmeticError, TypeError):  # that is why it is set aside
+        return {}
+
+
+def names_no_study(study: str, series: str, instance: str, header: Header) -> bool:
+    """Whether an instance goes by a study or series UID of the node's own, because it names none."""
+    return study == _derived_study(header, instance) or series == _derived_series(header, study)
+
+
+def patient_ids_in(content: bytes) -> set[bytes]:
+    """Every value that looks like a PatientID in bytes that no reader understands, explicit or implicit, little endian."""
+    found: set[bytes] = set()
+    at = content.find(_PATIENT_ID)
+    while at >= 0:
+        explicit = content[at + 4 : at + 6] == b"LO"
+        length = int.from_bytes(content[at + 6 : at + 8] if explicit else content[at + 4 : at + 8], "little")
+        value = content[at + 8 : at + 8 + length]
+        if 0 < length <= 64 and len(value) == length:
+            found.add(value.strip(b" \0"))
+        at = content.find(_PATIENT_ID, at + 4)
+    return found
+
+
+def merge(headers: Iterable[Header]) -> Header:
+    """The header of a series: the first instance's values of each keyword, then the distinct ones that others add, in order.
+
+    Adds NumberOfSeriesRelatedInstances.
+    """
+    merged: dict[str, tuple[Value, ...]] = {}
+    more: dict[str, dict[Value, None]] = {}
+    count = 0
+    for header in headers:
+        count += 1
+        for keyword, values in header.items():
+            if keyword not in merged:
+                merged[keyword] = values
+            elif merged[keyword] != values:
+                more.setdefault(keyword, dict.fromkeys(merged[keyword])).update(dict.fromkeys(values))
+    for keyword, distinct in more.items():
+        # the first one's values stay whole: an orientation has its zeros twice
+        first = merged[keyword]
+        merged[keyword] = first + tuple(distinct)[len(dict.fromkeys(first)) :]
+    merged[_COUNT] = (count,)
+    return merged
+
+
+def sender(file: Part10) -> dict[str, str]:
+    """Who sent a file to whom, from its meta information: `calling_ae`, `called_ae`, `address` and `peer` of an `Identity`."""
+    return {
+        "calling_ae": _meta_text(file, 0x00020017) or _meta_text(file, 0x00020016),
+        "called_ae": _meta_text(file, 0x00020018),
+        "address": _meta_text(file, 0x00020027) or _meta_text(file, 0x00020026),
+        "peer": _meta_text(file, 0x00020102) if _meta_text(file, 0x00020100) == IMPLEMENTATION_CLASS_UID else "",
+    }
+
+
+def _header(file: Part10) -> tuple[dict[str, tuple[Value, ...]], bool]:
+    header: dict[str, tuple[Value, ...]] = {}
+    made_by_hilum = False
+    character_set = encodings(b"")
+    signed = False
+    dataset, order = file.dataset, file.coding.order
+    for number, element in enumerate(walk(dataset, file.start, file.end, file.coding, until=_PER_FRAME_GROUPS)):
+        if number >= _MOST_ELEMENTS:
+            raise NotDicom(f"more than {_MOST_ELEMENTS} elements before the pixels")
+        if element.tag == _CHARACTER_SET:
+            character_set = encodings(bytes(dataset[element.start : min(element.end, element.start + LONGEST)]))
+        elif element.tag == _CONTRIBUTING_EQUIPMENT:
+            made_by_hilum = _names_hilum(file, element)
+        elif element.tag == _SHARED_GROUPS:
+            header |= _lifted(file, element)
+        tag, vr, start, end = element
+        if end - start > LONGEST:
+            continue
+        read = _read(tag, vr, dataset[start:end], order, character_set, signed)
+        if read is not None:
+            keyword, values = read
+            header[keyword] = values
+            if tag == _PIXEL_REPRESENTATION:
+                signed = values == (1,)
+    return header, made_by_hilum
+
+
+@lru_cache(maxsize=4096)
+def _read(
+    tag: int, vr: bytes, raw: bytes, order: str, character_set: tuple[str, ...], signed: bool
+) -> tuple[str, tuple[Value, ...]] | None:
+    """Keyword and values of one element; None for what has no keyword or no plain values.
+
+    Remembered, because the instances of a series have nearly all of their elements in common.
+    """
+    known = _keyword_and_vr(tag, vr, signed)
+    values = None if known is None else plain(known[1], raw, order, character_set)
+    return None if known is None or values is None else (known[0], values)
+
+
+def _keyword_and_vr(tag: int, written: bytes, signed: bool) -> tuple[str, bytes] | None:
+    known = _dictionary(tag)
+    if known is None:
+        return None
+    keyword, vr = known
+    if written not in (b"", b"UN"):
+        return keyword, written
+    return keyword, (b"SS" if signed else b"US") if vr == b"US or SS" else vr
+
+
+@lru_cache(maxsize=8192)
+def _dictionary(tag: int) -> tuple[str, bytes] | None:
+    """Keyword and VR of a public element that is no repeating group."""
+    if tag >> 16 & 1 or tag & 0xFFFF == 0 or not dictionary_has_tag(tag):
+        return None
+    keyword = keyword_for_tag(tag)
+    return (keyword, dictionary_VR(tag).encode("ascii")) if keyword else None
+
+
+def _lifted(file: Part10, shared: Element) -> dict[str, tuple[Value, ...]]:
+    lifted: dict[str, tuple[Value, ...]] = {}
+    for start, end in items(file.dataset, shared, file.coding, most=1):
+        for group in walk(file.dataset, start, end, file.coding):
+            wanted = _LIFTED.get(group.tag, ())
+            for first, last in items(file.dataset, group, file.coding, most=1 if wanted else 0):
+                for element in walk(file.dataset, first, last, file.coding):
+                    known = _keyword_and_vr(element.tag, element.vr, signed=False) if element.tag in wanted else None
+                    if known is not None:
+                        values = plain(known[1], file.dataset[element.start : element.end], file.coding.order, ())
+                        lifted[known[0]] = values or ()
+    return lifted
+
+
+def _names_hilum(file: Part10, equipment: Element) -> bool:
+    for start, end in items(file.dataset, equipment, file.coding, most=_MOST_CONTRIBUTORS):
+        values = dict(_values_of(file.dataset, start, end, file.coding))
+        if values.get(0x00080070) == ("hilum",) and values.get(0x0040A170) == ("109102", "DCM"):
+            return True
+    return False
+
+
+def _values_of(buffer: Data, start: int, end: int, coding: Coding) -> Iterator[tuple[int, tuple[Value, ...]]]:
+    """Manufacturer, and code value and scheme of the Purpose of Reference Code Sequence, of one item."""
+    for element in walk(buffer, start, end, coding):
+        if element.tag == 0x00080070:
+            yield (
+                element.tag,
+                plain(b"LO", buffer[element.start : min(element.end, element.start + LONGEST)], coding.order, ("iso8859",)) or (),
+            )
+        elif element.tag == 0x0040A170:
+            for first, last in items(buffer, element, coding, most=1):
+                code = {part.tag: part for part in walk(buffer, first, last, coding)}
+                parts = [code[tag] for tag in (0x00080100, 0x00080102) if tag in code]
+                yield element.tag, tuple(bytes(buffer[part.start : part.end]).decode("ascii", "replace").rstrip("\0 ") for part in parts)
+
+
+def _uid(header: dict[str, tuple[Value, ...]], keyword: str, otherwise: Callable[[], str]) -> str:
+    values = header.get(keyword) or (otherwise(),)
+    uid = str(values[0])
+    if not uid:
+        raise MissingAttribute(f"{keyword} is absent")
+    # leading zeros break PS3.5 9.1 but old devices write them, and nothing here minds
+    if len(uid) > 64 or not _OF_UIDS.issuperset(uid) or len(values) > 1:
+        raise MissingAttribute(f"{keyword} is no UID: {quoted(uid)}")
+    return uid
+
+
+def _derived_study(header: Header, instance: str) -> str:
+    """For a data set whose study was blanked (de-identified in haste): what shares its frame of reference, which never spans patients.
+    One that lacks the very element is damaged, or none at all."""
+    if "StudyInstanceUID" not in header or "SeriesInstanceUID" not in header:
+        return ""
+    return derive_uid("study without a UID", *map(str, header.get("FrameOfReferenceUID") or (instance,)))
+
+
+def _derived_series(header: Header, study: str) -> str:
+    told_apart = ("Modality", "SeriesNumber", "SeriesDescription")
+    return derive_uid("series without a UID", study, *("\\".join(map(str, header.get(keyword, ()))) for keyword in told_apart))
+
+
+def _meta_text(file: Part10, tag: int) -> str:
+    """An element of the file meta information, as text; empty when it is absent."""
+    text = file.meta.get(tag, b"")[:LONGEST].decode("utf-8", "replace").rstrip("\0")
+    if text.isprintable():
+        return text.strip()
+    return "".join(character for character in text if character.isprintable()).strip()

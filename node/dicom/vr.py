@@ -1,0 +1,84 @@
+"""Value representations (PS3.5 6.2), one table: how an element's head is written in Explicit VR, and what its values are."""
+
+from enum import Enum, auto
+from typing import Final, NamedTuple
+
+
+class Content(Enum):
+    """What the values of a representation are."""
+
+    TEXT = auto()  # of the default repertoire
+    ENCODED_TEXT = auto()  # by Specific Character Set (0008,0005)
+    DECIMAL = auto()  # numbers as text
+    INTEGER = auto()
+    NUMBERS = auto()  # binary numbers
+    TAGS = auto()
+    BYTES = auto()
+    ITEMS = auto()
+
+
+class Representation(NamedTuple):
+    """One value representation.
+
+    Attributes
+    ----------
+    long
+        Its length has four bytes, behind two reserved ones (PS3.5 7.1.2).
+    several
+        It may have more than one value; text that may not has backslashes of its own.
+    number
+        The form of one binary number, as `struct` names it.
+    """
+
+    content: Content
+    long: bool = False
+    several: bool = True
+    number: str = ""
+
+
+REPRESENTATIONS: Final[dict[bytes, Representation]] = {
+    b"AE": Representation(Content.TEXT),
+    b"AS": Representation(Content.TEXT),
+    b"AT": Representation(Content.TAGS),
+    b"CS": Representation(Content.TEXT),
+    b"DA": Representation(Content.TEXT),
+    b"DS": Representation(Content.DECIMAL),
+    b"DT": Representation(Content.TEXT),
+    b"FD": Representation(Content.NUMBERS, number="d"),
+    b"FL": Representation(Content.NUMBERS, number="f"),
+    b"IS": Representation(Content.INTEGER),
+    b"LO": Representation(Content.ENCODED_TEXT),
+    b"LT": Representation(Content.ENCODED_TEXT, several=False),
+    b"OB": Representation(Content.BYTES, long=True),
+    b"OD": Representation(Content.BYTES, long=True),
+    b"OF": Representation(Content.BYTES, long=True),
+    b"OL": Representation(Content.BYTES, long=True),
+    b"OV": Representation(Content.BYTES, long=True),
+    b"OW": Representation(Content.BYTES, long=True),
+    b"PN": Representation(Content.ENCODED_TEXT),
+    b"SH": Representation(Content.ENCODED_TEXT),
+    b"SL": Representation(Content.NUMBERS, number="i"),
+    b"SQ": Representation(Content.ITEMS, long=True),
+    b"SS": Representation(Content.NUMBERS, number="h"),
+    b"ST": Representation(Content.ENCODED_TEXT, several=False),
+    b"SV": Representation(Content.NUMBERS, long=True, number="q"),
+    b"TM": Representation(Content.TEXT),
+    b"UC": Representation(Content.ENCODED_TEXT, long=True),
+    b"UI": Representation(Content.TEXT),
+    b"UL": Representation(Content.NUMBERS, number="I"),
+    b"UN": Representation(Content.BYTES, long=True),
+    b"UR": Representation(Content.TEXT, long=True, several=False),
+    b"US": Representation(Content.NUMBERS, number="H"),
+    b"UT": Representation(Content.ENCODED_TEXT, long=True, several=False),
+    b"UV": Representation(Content.NUMBERS, long=True, number="Q"),
+}
+
+HEAD_BYTES: Final = {vr: 12 if one.long else 8 for vr, one in REPRESENTATIONS.items()}
+"""Length of an element's head in Explicit VR, by its VR: tag, VR and length, with two reserved bytes where that has four."""
+SHORT: Final = frozenset(vr for vr, one in REPRESENTATIONS.items() if not one.long)
+LONG: Final = frozenset(vr for vr, one in REPRESENTATIONS.items() if one.long)
+
+
+def may_be_vr(text: bytes) -> bool:
+    """Whether it has the form of a VR, known or to come: what is not in the table has a length of four bytes (PS3.5 6.2)."""
+    return len(text) == 2 and text.isalpha() and text.isupper()

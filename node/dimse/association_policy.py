@@ -1,0 +1,246 @@
+"""Association policy: decides who may associate, by titles, addresses, certificates and users, how many at once and how often."""
+
+import threading
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from enum import Enum
+
+from node.dimse import addresses
+from node.dimse.addresses import AddressBook, Whose
+from node.dimse.half_open import SEATS, HalfOpen, HalfOpenSeat
+from node.dimse.requestor_identity import APPLICATION_CONTEXT, USERNAME, USERNAME_AND_PASSCODE, Certificate, RequestorIdentity, UserIdentity
+from node.dimse.shared_limits import Of, Seat, SharedLimits, TransferRate
+from node.domain.places import address_group, plain
+from node.observe import metrics
+from node.observe.security import Refusals
+from node.settings.config import Config
+from node.settings.kinds import ae_title
+from node.settings.peers import Limits, May, Peer
+from node.settings.secrets import NotPrivate, PasscodeUnusable, is_user
+from node.settings.tls import CertificateRule, User
+
+_LINGERING = SEATS // 4
+"""Connections that may wait for their peers to close them; beyond, the node closes them, as it does when ARTIM ends (PS3.8 9.1.4)."""
+
+
+class AssociationRejection(Enum):
+    """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 table 9-21)."""
+
+    CONTEXT = (1, 1, 2)  # permanent, service user, application context name not supported
+    CALLED = (1, 1, 7)  # permanent, service user, called AE title not recognised
+    CALLING = (1, 1, 3)  # permanent, service user, calling AE title not recognised
+    IDENTITY = (1, 2, 1)  # permanent, service provider (ACSE), no reason given: PS3.7 D.3.3.7 has an unauthorised user told so
+    CONGESTED = (2, 3, 1)  # transient, service provider (presentation), temporary congestion
+    BUSY = (2, 3, 2)  # transient, service provider (presentation), local limit exceeded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """An association that is not admitted. `why` is for the operator: the sender learns the rejection alone; `label` is for metrics."""
+
+    rejection: AssociationRejection
+    why: str
+    label: str = metrics.STRANGER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """An association that is admitted, to be given back by `leave`. `peer` None is a stranger's.
+
+    `confirms_user`: the sender asked to be told that its user was recognised, and it was: the A-ASSOCIATE-AC has a User Identity sub-item
+    whose server response is empty (PS3.7 D.3.3.7.2). `pace`: what slows it down, where its peer has rates.
+    """
+
+    peer: Peer | None
+    seat: Seat
+    may: frozenset[May]
+    limits: Limits
+    confirms_user: bool = False
+    rate: TransferRate | None = None
+
+    @property
+    def label(self) -> str:
+        """What metrics call the sender: never by a title that anybody may make up."""
+        return metrics.STRANGER if self.peer is None else self.peer.name
+
+
+class AssociationPolicy:
+    """Decides on connections and associations, and counts those that stand. Called from many threads at once.
+
+    `crowded` says why nothing can be taken in just now (the intake's watermarks), or None. `shared` counts over all receive processes;
+    without it this process is the only one.
+    """
+
+    def __init__(self, config: Config, *, crowded: Callable[[], str | None] = lambda: None, shared: SharedLimits | None = None) -> None:
+        self._crowded = crowded
+        self._node = config.node
+        self._peers = tuple(config.peers.values())
+        self._shared = shared or SharedLimits.alone(config)
+        self._addresses = AddressBook(config)
+        # where there is none for whom they could be kept, all seats are everybody's
+        keeps = bool(config.peers or config.node.trusted_proxies)
+        self._half_open: HalfOpen[Hashable] = HalfOpen(reserved=SEATS // 2 if keeps else 0, per_group=config.node.connections_per_address)
+        most = config.node.max_associations
+        self._most_strangers = most - most // 2 if config.peers else most
+        self._lingering = 0
+        self._counting = threading.Lock()
+        self.refusals = Refusals()
+
+    def whose(self, address: str) -> Whose:
+        """Whose an address is; connections of unknown ones are closed at once, since none of them could be admitted."""
+        return self._addresses.whose(address)
+
+    def connect(self, caller: Hashable, address: str, whose: Whose) -> HalfOpenSeat[Hashable] | None:
+        """Let a connection in, of which nothing but its address is known, until `disconnect`; what it displaces is to be closed. None: it
+        is to be closed itself."""
+        return self._half_open.enter(caller, address_group(address), known=whose.is_known)
+
+    def disconnect(self, caller: Hashable) -> None:
+        """A connection was admitted by `enter`, or has ended."""
+        self._half_open.leave(caller)
+
+    def linger(self) -> bool:
+        """Let a connection stand whose association is over, until its peer closes it and `lingered`; False: close it.
+
+        It does not count for its address: who was rejected, and is slow to hang up, may come again.
+        """
+        with self._counting:
+            if self._lingering >= _LINGERING:
+                return False
+            self._lingering += 1
+            return True
+
+    def lingered(self) -> None:
+        """It is closed."""
+        with self._counting:
+            self._lingering -= 1
+
+    def enter(self, requestor: RequestorIdentity) -> Admitted | Refusal:
+        """Admit or refuse one association; who is admitted must `leave`."""
+        titled = [peer for peer in self._peers if peer.ae_title == requestor.calling]
+        label = titled[0].name if titled else metrics.STRANGER
+        if requestor.application_context != APPLICATION_CONTEXT:
+            # PS3.8 7.1.1.2: it says by which rules the association speaks, and there is one set of them
+            return Refusal(rejection=AssociationRejection.CONTEXT, why="its application context name is not DICOM's", label=label)
+        if requestor.called not in self._node.ae_titles:
+            return Refusal(
+                rejection=AssociationRejection.CALLED, why=f'called AE title "{requestor.called}" is none of this node', label=label
+            )
+        if not titled and not (self._node.strangers and _is_title(requestor.calling)):
+            return Refusal(rejection=AssociationRejection.CALLING, why=f'calling AE title "{requestor.calling}" is no peer')
+        # a peer's title from another address is not a stranger's, but somebody else's
+        there = sorted((peer for peer in titled if _is_at(peer.host, requestor.address)), key=_proofs, reverse=True)
+        if titled and not there and not requestor.behind_proxy:
+            why = f'peer "{titled[0].name}" is not at {requestor.address} but at {titled[0].host}'
+            return Refusal(rejection=AssociationRejection.CALLING, why=why, label=label)
+        there = there or sorted(titled, key=_proofs, reverse=True)
+        # several may share title and address, and be told apart by what they prove
+        unproved = [self._unproved(peer, requestor) for peer in there]
+        if unproved and None not in unproved:
+            return next(refusal for refusal in unproved if refusal is not None)
+        proved = [peer for peer, why_not in zip(there, unproved, strict=True) if why_not is None]
+        if requestor.behind_proxy and len(proved) > 1 and _proofs(proved[0]) == _proofs(proved[1]):
+            why = f'peers "{proved[0].name}" and "{proved[1].name}" cannot be told apart behind the trusted proxy {requestor.address}'
+            return Refusal(rejection=AssociationRejection.CALLING, why=why, label=label)
+        peer = proved[0] if proved else None
+        who = f"stranger {requestor.calling}" if peer is None else peer.name
+        may, limits = (frozenset({May.STORE, May.ECHO}), Limits()) if peer is None else (peer.may, peer.limits)
+        crowded = self._crowded() if May.STORE in may else None
+        if crowded is not None:
+            return Refusal(rejection=AssociationRejection.CONGESTED, why=crowded, label=label)
+        seat = self._seat(who, limits, stranger=peer is None)
+        if isinstance(seat, str):
+            return Refusal(rejection=AssociationRejection.BUSY, why=seat, label=label)
+        confirms = peer is not None and peer.user is not None and requestor.identity is not None and requestor.identity.wants_response
+        admitted = Admitted(peer=peer, seat=seat, may=may, limits=limits, confirms_user=confirms, rate=self._rate(who, limits))
+        metrics.ASSOCIATIONS_OPEN.add(1, peer=admitted.label)
+        return admitted
+
+    def leave(self, admitted: Admitted) -> None:
+        """One association has ended."""
+        self._shared.leave(admitted.seat)
+        metrics.ASSOCIATIONS_OPEN.add(-1, peer=admitted.label)
+
+    def _unproved(self, peer: Peer, requestor: RequestorIdentity) -> Refusal | None:
+        """What a peer's title and address alone do not prove, where the configuration asks for more."""
+        if peer.certificate is not None and (why := _other_certificate(peer.certificate, requestor.certificate)):
+            owner = next(
+                (one.name for one in self._peers if one.certificate and not _other_certificate(one.certificate, requestor.certificate)), ""
+            )
+            whose = f', which is peer "{owner}"\'s' if owner else ""
+            return Refusal(
+                rejection=AssociationRejection.CALLING,
+                why=f'peer "{peer.name}" is proved by its certificate: {why}{whose}',
+                label=peer.name,
+            )
+        if peer.user is not None and (why := _other_user(peer.user, requestor.identity)):
+            return Refusal(rejection=AssociationRejection.IDENTITY, why=f'peer "{peer.name}": {why}', label=peer.name)
+        return None
+
+    def _seat(self, who: str, limits: Limits, *, stranger: bool) -> Seat | str:
+        most, strangers = self._node.max_associations, self._most_strangers if stranger else None
+        seat = self._shared.enter(who, most=limits.associations, most_in_all=most, most_strangers=strangers)
+        if not isinstance(seat, Seat):
+            if seat.of is Of.STRANGERS:
+                return f"{seat.stand} associations of strangers stand already, and the other seats are kept for peers"
+            return f"{seat.stand} associations{'' if seat.of is Of.ALL else f' of {who}'} stand already"
+        rate = limits.associations_per_minute
+        if rate is not None and not self._shared.allows(f"associations {who}", per_minute=rate):
+            self._shared.leave(seat)
+            return f"more than {rate} associations of {who} within a minute"
+        return seat
+
+    def _rate(self, who: str, limits: Limits) -> TransferRate | None:
+        if limits.bytes_per_second is None and limits.instances_per_second is None:
+            return None
+        return TransferRate(
+            shared=self._shared, who=who, bytes_per_second=limits.bytes_per_second, instances_per_second=limits.instances_per_second
+        )
+
+
+def _is_title(text: str) -> bool:
+    try:
+        return bool(ae_title(text))
+    except ValueError:
+        return False
+
+
+def _proofs(peer: Peer) -> int:
+    """How much a peer has to prove: who proves more is not taken for one who need not."""
+    return (peer.certificate is not None) + (peer.user is not None)
+
+
+def _other_certificate(rule: CertificateRule, shown: Certificate | None) -> str:
+    """Why a certificate is not the one that a rule asks for; empty where it is."""
+    if shown is None:
+        return "none was shown"
+    fits = (
+        (rule.fingerprints, {shown.fingerprint}),
+        (rule.names, set(shown.alternative_names)),
+        (rule.subjects, {shown.subject}),
+    )
+    if all(not wanted or set(wanted) & found for wanted, found in fits):
+        return ""
+    return f"another was shown ({shown.subject or 'no subject'}, SHA-256 {shown.fingerprint})"
+
+
+def _other_user(user: User, given: UserIdentity | None) -> str:
+    """Why a user identity is not the one that is asked for; empty where it is. It quotes nothing of what was given."""
+    if given is None:
+        return "no user was named"
+    if given.kind not in (USERNAME, USERNAME_AND_PASSCODE):
+        return f"a user identity of type {given.kind}, where a username is asked for"
+    try:
+        return "" if is_user(user, username=given.username, passcode=given.passcode) else "another user, or another passcode, was given"
+    except (NotPrivate, PasscodeUnusable) as unusable:
+        return f"its user cannot be checked: {unusable}"
+
+
+def _is_at(host: str, address: str) -> bool:
+    """Whether `host`, a name or an address, is where `address` is; a name that cannot be resolved now is nowhere."""
+    if plain(host) == plain(address):
+        return True
+    try:
+        return plain(address) in addresses.resolved(host)
+    except OSError:
+        return False

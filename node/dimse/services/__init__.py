@@ -1,0 +1,1 @@
+"""What this node does for peers that ask: one file a service, and the list of them."""

@@ -1,1 +1,0 @@
-"""Ways to tell a person: mail and webhooks."""

@@ -1,0 +1,21 @@
+"""Reads an explanation's page back: a page about its images that says it shows no place."""
+
+from node.results.errors import ResultMalformed
+from node.results.kind import Checking
+from node.results.page.check import check_page
+
+_ENDING = "no location"
+
+
+def check(checking: Checking) -> None:
+    """A page that explains says in its series and of its making that it is no location.
+
+    Raises
+    ------
+    ResultMalformed, PageDiffers, ReferencesDiffer
+    """
+    dataset = checking.dataset
+    check_page(dataset, checking.sources)
+    for said in (dataset.SeriesDescription, dataset.DerivationDescription):
+        if _ENDING not in said:
+            raise ResultMalformed(f'"{said}" does not say that the explanation is no location')

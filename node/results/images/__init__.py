@@ -1,1 +1,0 @@
-"""Maps, derived images and registrations, and the checks that read them back."""

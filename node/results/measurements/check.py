@@ -1,0 +1,177 @@
+"""Reads back what the groups of a report say about segments and about the series, and compares it with the findings, one by one."""
+
+from collections.abc import Iterator, Sequence
+
+from pydicom.dataset import Dataset
+
+from inference.applications.port import LocationOutput, SegmentOutput
+from inference.codes import ANATOMICAL_STRUCTURE, CUBIC_CENTIMETRE, VOLUME, Code
+from inference.findings import Evaluation, Measurement, Span
+from node.results.errors import ReferencesDiffer, ValuesDiffer
+from node.results.kind import Checking
+from node.results.port import Encoding
+from node.results.reports.check import (
+    SEGMENT,
+    TRACKING_UID,
+    Coded,
+    Image,
+    Number,
+    Said,
+    certainty,
+    check_report,
+    code,
+    coded,
+    compare,
+    named,
+    number,
+    said,
+)
+
+_ABSENT = ("272519000", "SCT")
+_UNDETERMINED = ("373068000", "SCT")
+_ANYWHERE = ("", "")
+"""A site that the findings do not name: the application's or the images' word; the side is theirs alone where the findings name none."""
+_NO_SIDE = (None, ("51440002", "SCT"))
+"""Sides that leave out none."""
+
+
+def check(checking: Checking) -> None:
+    """Groups about segments are those of the segmentation that the report refers to, all others are those of the series.
+
+    Raises
+    ------
+    ResultMalformed, ValuesDiffer, ReferencesDiffer
+    """
+
+    def check_groups(groups: Sequence[Dataset]) -> None:
+        if named(groups[0], SEGMENT):
+            _check_segment_groups(groups, checking.encoding, checking.masks())
+        else:
+            _check_series_groups(groups, checking.encoding)
+
+    check_report(checking, check_groups, coordinates=False)
+
+
+def _check_segment_groups(groups: Sequence[Dataset], encoding: Encoding, segmentations: Sequence[Dataset]) -> None:
+    """One group for each segment of the segmentation, tracked under the same UID, with its measurements and no other."""
+    (segmentation,) = segmentations
+    # 0 is the background of a label map, of which there is nothing to say
+    described = {int(item.SegmentNumber): item for item in segmentation.SegmentSequence if item.SegmentNumber}
+    meant = {one.label[:64]: one for one in encoding.findings.segments}
+    numbered = []
+    for group in groups:
+        (image,) = named(group, SEGMENT)
+        referenced = image.ReferencedSOPSequence[0]
+        segment_number = int(referenced.ReferencedSegmentNumber)
+        if referenced.ReferencedSOPInstanceUID != segmentation.SOPInstanceUID or segment_number not in described:
+            raise ReferencesDiffer(
+                f"the report refers to segment {segment_number} of {referenced.ReferencedSOPInstanceUID}, which is not this job's"
+            )
+        described_as = described[segment_number]
+        label = str(described_as.SegmentLabel)
+        if described_as.TrackingUID != named(group, TRACKING_UID)[0].UID:
+            raise ValuesDiffer(f'segment "{label}" is tracked under another UID in the report')
+        says, segment = said(group), meant[label]
+        if says.finding != coded(described_as.SegmentedPropertyTypeCodeSequence[0]) or says.finding != code(segment.type):
+            raise ValuesDiffer(f'the report calls segment "{label}" {says.finding}')
+        site = (code(segment.finding_site) or (code(segment.type) if segment.laterality else None), code(segment.laterality))
+        if (says.site, says.side) != site or says.answers:
+            raise ValuesDiffer(f'the report says of segment "{label}" {says.site}, {says.side}, {says.answers}')
+        measured = [number(one) for one in encoding.findings.measurements if one.segment == segment.label]
+        compare(says.numbers, measured + certainty(segment.certainty), label)
+        numbered.append(segment_number)
+    if sorted(numbered) != sorted(described):
+        raise ValuesDiffer(f"the report speaks of segments {sorted(numbered)}, the segmentation holds {sorted(described)}")
+
+
+def _check_series_groups(groups: Sequence[Dataset], encoding: Encoding) -> None:
+    """First what was not found, then the evaluations, then the measurements of the series, each a group, and no other."""
+    meant = [*_not_found(encoding), *(_evaluated(encoding, one) for one in encoding.findings.evaluations), *_measured(encoding)]
+    if len(groups) != len(meant):
+        raise ValuesDiffer(f"the report has {len(groups)} groups about the series, {len(meant)} were found")
+    for position, (group, expected) in enumerate(zip(groups, meant, strict=True), 1):
+        says = said(group)
+        compare(says.numbers, expected.numbers, f"group {position} of the series")
+        anywhere = expected.site == _ANYWHERE and expected.side in (None, says.side)
+        same = (says.finding, says.answers, says.images) == (expected.finding, expected.answers, expected.images)
+        if not same or not (anywhere or (says.site, says.side) == (expected.site, expected.side)):
+            raise ValuesDiffer(f"group {position} of the series says {says}, found was {expected}")
+    uids = [str(named(group, TRACKING_UID)[0].UID) for group in groups]
+    if len(set(uids)) != len(uids):
+        raise ValuesDiffer("two groups about the series are tracked under one UID")
+
+
+def _not_found(encoding: Encoding) -> Iterator[Said]:
+    """Segments without a voxel say absent, and a volume of 0 where they say nothing; so does what is always looked for. Where images are
+    missing they say undetermined, and no volume.
+
+    Nobody says either of what is evaluated, or found by a mask or a location, on a side that may be the same.
+    """
+    findings, outputs = encoding.findings, encoding.application.outputs
+    heard = [(code(one.finding), code(one.laterality)) for one in findings.evaluations]
+    heard += [(code(one.finding), code(one.laterality)) for one in findings.locations]
+    heard += [(code(one.type), code(one.laterality)) for one in findings.segments if one.mask.any()]
+    zero = [] if findings.cut else [number(Measurement(name=VOLUME, value=0.0, unit=CUBIC_CENTIMETRE))]
+    answer = _UNDETERMINED if findings.cut else _ABSENT
+    declared = {one.label: one for one in outputs if isinstance(one, SegmentOutput)}
+    for segment in findings.segments:
+        if not segment.mask.any():
+            measured = [number(one) for one in findings.measurements if one.segment == segment.label] or zero
+            searched = declared[segment.label].searched if segment.label in declared else None
+            if segment.laterality and segment.category == ANATOMICAL_STRUCTURE:
+                searched = segment.type
+            side = code(segment.laterality)
+            silent = any(what == code(segment.type) and (side == other or side in _NO_SIDE or other in _NO_SIDE) for what, other in heard)
+            yield _sought(segment.type, segment.finding_site or searched, segment.laterality, measured, None if silent else answer)
+    labels = {segment.label for segment in findings.segments}
+    told = {what for what, _ in heard}
+    for one in outputs:
+        if isinstance(one, SegmentOutput) and one.searched and one.label not in labels and code(one.type) not in told:
+            yield _sought(one.type, one.searched, None, zero, answer)
+        if isinstance(one, LocationOutput) and code(one.finding) not in told:
+            told.add((one.finding.value, one.finding.scheme))
+            yield _sought(one.finding, one.searched, None, [], answer)
+
+
+def _sought(finding: Code, site: Code | None, side: Code | None, numbers: Sequence[Number], answer: Coded | None) -> Said:
+    what = (finding.value, finding.scheme)
+    return Said(
+        finding=what,
+        site=code(site) or _ANYWHERE,
+        side=code(side),
+        answers=() if answer is None else ((what, answer),),
+        numbers=tuple(numbers),
+        images=(),
+    )
+
+
+def _evaluated(encoding: Encoding, one: Evaluation) -> Said:
+    what: Coded = (one.finding.value, one.finding.scheme)
+    return Said(
+        finding=what,
+        site=code(one.finding_site) or (_ANYWHERE if one.laterality or (one.value.value, one.value.scheme) == _ABSENT else None),
+        side=code(one.laterality),
+        answers=((what, (one.value.value, one.value.scheme)),),
+        numbers=tuple(certainty(None if (one.value.value, one.value.scheme) == _ABSENT else one.probability)),
+        images=_images(encoding, one.images, one.span),
+    )
+
+
+def _measured(encoding: Encoding) -> Iterator[Said]:
+    groups: dict[tuple[Coded | None, Span | None], list[Number]] = {}
+    for one in encoding.findings.measurements:
+        if one.segment is None and one.location is None:
+            groups.setdefault((code(one.total), one.span), []).append(number(one))
+    for (total, span), numbers in groups.items():
+        yield Said(finding=total, site=None, side=None, answers=(), numbers=tuple(numbers), images=_images(encoding, (), span))
+
+
+def _images(encoding: Encoding, indices: Sequence[int], span: Span | None) -> tuple[Image, ...]:
+    """The instances that hold these images, in the order of the subject, each with those of its frames that are meant."""
+    meant = set(indices) | (set(range(span.first, span.last + 1)) if span else set())
+    chosen = [source for index, source in enumerate(encoding.subject.sources) if index in meant]
+    instances = dict.fromkeys((source.sop_class_uid, source.sop_instance_uid) for source in chosen)
+    return tuple(
+        (*uids, tuple(sorted(one.frame for one in chosen if one.sop_instance_uid == uids[1] and one.frame is not None)))
+        for uids in instances
+    )

@@ -1,0 +1,159 @@
+"""Measurement reports: TID 1411 groups about segments; TID 1501 groups about images, for what has no mask or was not found."""
+
+from collections.abc import Iterator, Sequence
+
+from highdicom import sr
+from pydicom.dataset import Dataset
+
+from inference.codes import ABSENT, Code
+from inference.findings import Evaluation
+from node.domain.profile import Form, Kind
+from node.results.identity import encoded, identify
+from node.results.items import item
+from node.results.kind import Making
+from node.results.planes import Sources
+from node.results.port import Encoded, Encoding
+from node.results.reports.absent import Sought, not_found, place_of
+from node.results.reports.context import imaged
+from node.results.reports.items import (
+    Groups,
+    Images,
+    algorithm,
+    evaluated,
+    images_of,
+    measurements_of,
+    numbers,
+    of_the_series,
+    series_tracked_by,
+    shown_on,
+    shown_probability,
+    sites,
+    times,
+    tracked,
+)
+from node.results.reports.root import report
+from node.results.segmentation.segments import Numbered
+
+
+def segment_report(encoding: Encoding, sources: Sources, found: Sequence[Numbered], seg: Dataset, form: Form) -> Encoded:
+    """The report that refers to one form of the segmentation, which is `encoded`."""
+    encoding = encoding.replacing(Kind.SR, form)
+    identity = identify(encoding, sources, Kind.SR, "measurements")
+    groups = _groups(encoding, found, seg)
+    return encoded(Kind.SR, report(encoding, sources, groups, identity, segmentation=seg), identity, form.value)
+
+
+def _groups(encoding: Encoding, found: Sequence[Numbered], seg: Dataset) -> Groups:
+    """What each segment is, where its mask lies, how certain it is there, and its measurements."""
+    by = algorithm(encoding)
+    return [
+        sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+            tracking_identifier=tracked(encoding, one.segment.label, labelled=True),
+            # by hand: the library's own way fails on segmentations of one segment, which stands in the shared groups
+            referenced_segment=sr.ReferencedSegment(
+                sop_class_uid=str(seg.SOPClassUID),
+                sop_instance_uid=str(seg.SOPInstanceUID),
+                segment_number=one.number,
+                source_series=sr.SourceSeriesForSegmentation(encoding.subject.series_instance_uid),
+            ),
+            finding_type=item(one.segment.type),
+            # a left kidney without a site lies where the left kidney is: the side would be lost
+            finding_sites=sites(one.segment.finding_site or one.segment.type, one.segment.laterality)
+            if one.segment.finding_site or one.segment.laterality
+            else None,
+            algorithm_id=by,
+            measurements=numbers(measurements_of(encoding, one.segment), one.segment.certainty),
+        )
+        for one in found
+    ]
+
+
+def make(making: Making) -> list[Encoded]:
+    """The report, when there is anything to say of the images as a whole."""
+    encoding, sources = making.encoding, making.sources
+    nothing = not_found(encoding, sources)
+    groups = [
+        *(_absent(encoding, one) for one in nothing),
+        *(_evaluation(encoding, sources, number, one) for number, one in enumerate(encoding.findings.evaluations, 1)),
+        *_values(encoding, sources),
+    ]
+    if not groups:
+        return []
+    encoding = encoding.replacing(Kind.SR, "")
+    identity = identify(encoding, sources, Kind.SR, "report", number=1)
+    spans = [one.span for one in encoding.findings.evaluations]
+    spans += [one.span for one in encoding.findings.measurements if one.location is None]
+    comments = [*_sought(encoding, sources, nothing), *times(encoding, spans)]
+    return [encoded(Kind.SR, report(encoding, sources, groups, identity, comments=comments), identity)]
+
+
+def _absent(encoding: Encoding, one: Sought) -> Groups:
+    """What was looked for and not found, absent or undetermined; of a segment also its measurements, which say that it is 0, or why."""
+    return _group(
+        encoding,
+        one.tracked_by,
+        labelled=one.is_segment,
+        finding=one.finding,
+        site=(one.site, one.laterality),
+        measurements=numbers(one.measurements),
+        evaluations=[evaluated(one.finding, one.answer)] if one.answer else [],
+    )
+
+
+def _evaluation(encoding: Encoding, sources: Sources, number: int, one: Evaluation) -> Groups:
+    """One statement: Present, Absent or Undetermined, where, how probable, and on which images it rests.
+
+    What is absent is absent somewhere: in what was imaged, where the application does not say. So is what has a side and no site.
+    """
+    site = (one.finding_site, one.laterality)
+    if one.finding_site is None and (one.value == ABSENT or one.laterality is not None):
+        site = place_of(one.finding, site, imaged(sources.slices, sources.headers))
+    return _group(
+        encoding,
+        f"finding {number}",
+        finding=one.finding,
+        site=site,
+        measurements=numbers((), shown_probability(one)),
+        evaluations=[evaluated(one.finding, one.value)],
+        images=images_of(sources, one.images, one.span),
+    )
+
+
+def _values(encoding: Encoding, sources: Sources) -> Iterator[Groups]:
+    """The measurements of the series, those of one total, or of one span of time, together."""
+    for (total, span), measurements in of_the_series(encoding.findings.measurements).items():
+        images = images_of(sources, (), span)
+        yield _group(encoding, series_tracked_by(total, span), finding=total, measurements=numbers(measurements), images=images)
+
+
+def _group(
+    encoding: Encoding,
+    what: str,
+    *,
+    labelled: bool = False,
+    finding: Code | None = None,
+    site: tuple[Code | None, Code | None] = (None, None),
+    measurements: Groups,
+    evaluations: Groups | None = None,
+    images: Images | None = None,
+) -> Groups:
+    made: Groups = sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=tracked(encoding, what, labelled=labelled),
+        finding_type=item(finding) if finding else None,
+        finding_sites=sites(*site),
+        algorithm_id=algorithm(encoding),
+        measurements=measurements,
+        qualitative_evaluations=evaluations,
+        source_images=shown_on(images) if images else None,
+    )
+    return made
+
+
+def _sought(encoding: Encoding, sources: Sources, nothing: Sequence[Sought]) -> Iterator[str]:
+    """In how many images it was looked for; where others are missing, that this decides nothing."""
+    names = list(dict.fromkeys(one.tracked_by if one.is_segment else one.finding.meaning for one in nothing if one.answer))
+    count = len(sources.slices)
+    if names and encoding.findings.cut:
+        yield f"Undetermined, for only {count} image{'s' if count != 1 else ''} came: {', '.join(names)}."
+    elif names:
+        yield f"Looked for and not found in {count} image{'s' if count != 1 else ''}: {', '.join(names)}."

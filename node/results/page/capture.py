@@ -1,0 +1,114 @@
+"""A page as an RGB Secondary Capture: what every archive and every viewer can show (PS3.3 A.8.1)."""
+
+import highdicom as hd
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+
+from inference.codes import Code
+from inference.imaging.subject import volume_of
+from node.results.identity import MANUFACTURER, ResultIdentity, local_time, model_names, software_versions, stamp
+from node.results.items import item
+from node.results.normalise import text
+from node.results.page.naming import image_names, series_date, series_description
+from node.results.page.picture import NOTICE, Drawn, Page, counted, extent
+from node.results.page.table import capital
+from node.results.planes import Sources, reference
+from node.results.port import Encoding
+from node.results.reports.absent import Sought, not_found
+
+SOURCE_FOR_PROCESSING = Code("121322", "DCM", "Source image for image processing operation")
+
+
+def captured(encoding: Encoding, sources: Sources, page: Drawn, identity: ResultIdentity, words: str) -> Dataset:
+    """A page as a Secondary Capture; `words` say what is on it.
+
+    The patient stands in the header and is not burned into the pixels.
+    """
+    patient = sources.entities
+    made: Dataset = hd.SOPClass(
+        study_instance_uid=encoding.subject.study_instance_uid,
+        series_instance_uid=identity.series_instance_uid,
+        series_number=identity.series_number,
+        sop_instance_uid=identity.sop_instance_uid,
+        sop_class_uid=SecondaryCaptureImageStorage,
+        instance_number=1,
+        modality="OT",
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=encoding.application.name,
+        software_versions=software_versions(encoding),
+        device_serial_number=encoding.model_digest[:16],
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        patient_id=patient.PatientID,
+        patient_name=patient.PatientName,
+    )
+    made.ConversionType = "WSD"
+    made.ImageType = ["DERIVED", "SECONDARY"]
+    made.PatientOrientation = None
+    burned_in = _burned_in(encoding, sources)
+    if burned_in:
+        made.BurnedInAnnotation = burned_in
+    made.DerivationDescription = words
+    made.ImageComments = f"{NOTICE}; preliminary, not verified"
+    made.SourceImageSequence = [_source(sources, z) for z in page.images]
+    made.update(_lossy(sources))
+    pixels = np.asarray(page.image)
+    made.Rows, made.Columns = pixels.shape[:2]
+    made.SamplesPerPixel, made.PhotometricInterpretation, made.PlanarConfiguration = 3, "RGB", 0
+    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 8, 8, 7, 0
+    made.add_new("PixelData", "OB", pixels.tobytes())
+    stamp(made, encoding, sources, identity)
+    return made
+
+
+def page_of(encoding: Encoding, sources: Sources) -> Page:
+    """The words on the page: application and model, the series they are about, and when."""
+    application, subject = encoding.application, encoding.subject
+    number = text(sources.first, "SeriesNumber")
+    about = [f"series {number}" if number else "", encoding.part, subject.modality, series_date(sources), counted(subject)]
+    # on every page, also on those that have no room for the sentences
+    marks = "".join(f"{one.mark}: " for one in encoding.findings.cautions if one.mark)
+    return Page(
+        title=f"{marks}{application.title}",
+        subtitle=f"{application.name} {application.version} · {application.manufacturer}",
+        source=" · ".join(part for part in (series_description(sources) or "(series without description)", *about) if part),
+        provenance=(
+            ("model", model_names(encoding)),
+            ("software", ", ".join(software_versions(encoding)[1:])),
+            ("images", extent(subject)),
+            ("analysed", local_time(encoding, sources)),
+        ),
+        image_names=image_names(encoding, sources),
+        absent=[(_sought(one), _where(one)) for one in not_found(encoding, sources) if one.answer],
+        notice=NOTICE if application.qualification == "RESEARCH" else f"{application.qualification} - PRELIMINARY RESULT",
+    )
+
+
+def _burned_in(encoding: Encoding, sources: Sources) -> str:
+    """What the source says of its pixels, which the page shows; "" where a single image or a loop says nothing."""
+    said = {text(header, "BurnedInAnnotation") for header in sources.headers.values()}
+    if "YES" in said:
+        return "YES"
+    return "NO" if said == {"NO"} or volume_of(encoding.subject) is not None else ""
+
+
+def _sought(one: Sought) -> str:
+    return capital(one.tracked_by) if one.is_segment else one.finding.meaning
+
+
+def _where(one: Sought) -> str:
+    return " ".join(code.meaning for code in (one.laterality, one.site) if code is not None).lower()
+
+
+def _source(sources: Sources, z: int) -> Dataset:
+    referenced = reference(sources.slices[z])
+    referenced.PurposeOfReferenceCodeSequence = [item(SOURCE_FOR_PROCESSING)]
+    return referenced
+
+
+def _lossy(sources: Sources) -> Dataset:
+    kept = Dataset()
+    for keyword in ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+        if keyword in sources.base:
+            kept.add(sources.base[keyword])
+    return kept

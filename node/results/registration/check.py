@@ -1,0 +1,52 @@
+"""Reads a registration back: where it takes the corners of the prior volume, and whose images it registers."""
+
+import itertools
+
+import numpy as np
+
+from inference.imaging.subject import Pair
+from inference.imaging.volume import Volume
+from node.results.errors import ReferencesDiffer, RegistrationDiffers
+from node.results.kind import Checking
+
+OFF_MM = 1e-6
+
+
+def check(checking: Checking) -> None:
+    """The current images stay where they are; the prior's corners go where the matrix that was found takes them.
+
+    Raises
+    ------
+    RegistrationDiffers, ReferencesDiffer
+    """
+    dataset, encoding, sources = checking.dataset, checking.encoding, checking.sources
+    pair, found = encoding.subject, encoding.findings.registration
+    if not isinstance(pair, Pair) or found is None:
+        raise RegistrationDiffers("a registration was written where none was found")
+    if dataset.FrameOfReferenceUID != pair.current.frame_of_reference_uid:
+        raise RegistrationDiffers("the registered space is not that of the current images")
+    current, prior = dataset.RegistrationSequence
+    for item, volume, meant in ((current, pair.current, np.eye(4)), (prior, pair.prior, found.matrix)):
+        (step,) = item.MatrixRegistrationSequence
+        (transform,) = step.MatrixSequence
+        matrix = np.array([float(number) for number in transform.FrameOfReferenceTransformationMatrix]).reshape(4, 4)
+        corners = _corners(volume)
+        if transform.FrameOfReferenceTransformationMatrixType != "RIGID" or np.abs((matrix - meant) @ corners).max() > OFF_MM:
+            raise RegistrationDiffers("the matrix was written otherwise than it was found")
+        said = [str(one.ReferencedSOPInstanceUID) for one in item.ReferencedImageSequence]
+        if said != list(dict.fromkeys(one.sop_instance_uid for one in volume.sources)):
+            raise ReferencesDiffer("the registration is of other images than were registered")
+        if item.get("FrameOfReferenceUID", volume.frame_of_reference_uid) != volume.frame_of_reference_uid:
+            raise RegistrationDiffers("an item of the registration is in another frame of reference than its images")
+    listed = list(dataset.get("ReferencedSeriesSequence", ()))
+    listed += [
+        one for study in dataset.get("StudiesContainingOtherReferencedInstancesSequence", ()) for one in study.ReferencedSeriesSequence
+    ]
+    if {one.SeriesInstanceUID for one in listed} != {one.series_instance_uid for one in sources.series}:
+        raise ReferencesDiffer("the registration does not list exactly the series that were registered")
+
+
+def _corners(volume: Volume) -> np.ndarray:
+    """(4, 8) patient coordinates of the volume's corners."""
+    ends = itertools.product(*[(0, count - 1) for count in volume.voxels.shape])
+    return volume.affine @ np.array([(*end, 1) for end in ends], dtype=np.float64).T

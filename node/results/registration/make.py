@@ -1,0 +1,92 @@
+"""Registration of the prior images with the current patient space, as a rigid Spatial Registration (PS3.3 A.39.1, C.20.2)."""
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import SpatialRegistrationStorage
+
+from inference.codes import Code
+from inference.findings import Registration
+from inference.imaging.subject import Pair
+from inference.imaging.volume import Volume
+from node.domain.profile import Kind
+from node.results.errors import NotRigid
+from node.results.identity import ResultIdentity, encoded, identify, stamp
+from node.results.items import common_references, instances, item
+from node.results.kind import Making
+from node.results.normalise import decimal, text
+from node.results.planes import Sources
+from node.results.port import Encoded, Encoding
+
+IMAGE_CONTENT = Code("125024", "DCM", "Image Content-based Alignment")
+IDENTITY = Code("125021", "DCM", "Frame of Reference Identity")
+RIGID_TOLERANCE = 1e-6
+"""How far a rotation may be from orthonormal: 0.5 µm at the far end of a patient."""
+
+LONGEST_LO = 64
+
+
+def make(making: Making) -> list[Encoded]:
+    """The registration of a pair, if one was found.
+
+    Raises
+    ------
+    NotRigid
+    """
+    encoding, sources = making.encoding, making.sources
+    found = encoding.findings.registration
+    if found is None or not isinstance(encoding.subject, Pair):
+        return []
+    identity = identify(encoding, sources, Kind.REGISTRATION, "registration of the prior")
+    return [encoded(Kind.REGISTRATION, registration(encoding, sources, encoding.subject, found, identity), identity)]
+
+
+def registration(encoding: Encoding, sources: Sources, pair: Pair, found: Registration, identity: ResultIdentity) -> Dataset:
+    """Encode the registration: the space of the object is the current images' (its FrameOfReferenceUID), the matrix of each item takes the
+    coordinates of that item's images there (C.20.2.1.1).
+
+    Both items name their images: the standard tells sets of images apart by them where the two share one frame of reference, as two series
+    of one visit do. A frame of reference is then stated for neither item, for it would say of both that they are already aligned; where
+    they differ, it is stated, and the matrix holds for whatever else lies in the prior's space.
+    """
+    _rigid(found.matrix)
+    made = Dataset()
+    made.SOPClassUID, made.SOPInstanceUID, made.Modality = SpatialRegistrationStorage, identity.sop_instance_uid, "REG"
+    made.SeriesInstanceUID, made.SeriesNumber, made.InstanceNumber = identity.series_instance_uid, identity.series_number, 1
+    made.FrameOfReferenceUID = pair.current.frame_of_reference_uid
+    made.PositionReferenceIndicator = text(sources.first, "PositionReferenceIndicator")
+    made.ContentLabel, made.ContentCreatorName = "REGISTRATION", ""
+    made.ContentDescription = f"Prior to current: {encoding.application.title}"[:LONGEST_LO]
+    apart = pair.current.frame_of_reference_uid != pair.prior.frame_of_reference_uid
+    made.RegistrationSequence = [
+        _registered(pair.current, np.eye(4), IDENTITY, "Current images: their space is the registered one", stated=apart),
+        _registered(pair.prior, found.matrix, IMAGE_CONTENT, "Prior images to the current patient coordinates", stated=apart),
+    ]
+    common_references(made, sources, sources.series)
+    stamp(made, encoding, sources, identity)
+    return made
+
+
+def _registered(volume: Volume, matrix: NDArray[np.float64], how: Code, words: str, *, stated: bool) -> Dataset:
+    """One set of images with the matrix that takes it to the registered space."""
+    made, step, transform = Dataset(), Dataset(), Dataset()
+    if stated:
+        made.FrameOfReferenceUID = volume.frame_of_reference_uid
+    made.ReferencedImageSequence = instances(dict.fromkeys((one.sop_class_uid, one.sop_instance_uid) for one in volume.sources))
+    transform.FrameOfReferenceTransformationMatrixType = "RIGID"
+    transform.FrameOfReferenceTransformationMatrix = [decimal(float(number)) for number in matrix.reshape(16)]
+    step.FrameOfReferenceTransformationComment = words
+    step.RegistrationTypeCodeSequence = [item(how)]
+    step.MatrixSequence = [transform]
+    made.MatrixRegistrationSequence = [step]
+    return made
+
+
+def _rigid(matrix: NDArray[np.float64]) -> None:
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
+        raise NotRigid("the registration is no matrix of 4 x 4 finite numbers")
+    rotation = matrix[:3, :3]
+    if np.abs(rotation @ rotation.T - np.eye(3)).max() > RIGID_TOLERANCE or np.linalg.det(rotation) < 0:
+        raise NotRigid("the matrix from the prior to the current images is no rotation with a shift")
+    if not np.array_equal(matrix[3], (0, 0, 0, 1)):
+        raise NotRigid("the last row of the matrix from the prior to the current images is not 0 0 0 1")

@@ -1,0 +1,38 @@
+"""Segmentations: masks on the source grid, BINARY or as a label map, with the report that refers to each."""
+
+from node.domain.context import LABEL_MAP_STORAGE
+from node.domain.profile import Form, Kind
+from node.results.kind import EXPLICIT_VR_LITTLE_ENDIAN, EncodingStage, Holding, Picture, ResultKind
+
+_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
+"""Segmentation Storage (PS3.4 B.5)."""
+_DEFLATED, _RLE, _JPEG_LS = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.80"
+"""Deflated Explicit VR Little Endian, RLE Lossless, JPEG-LS Lossless.
+
+Deflated Image Frame Compression (1.2.840.10008.1.2.8.1) would leave the header readable, but neither DCMTK 3.6 nor Orthanc 1.10 nor the
+library reads it; all three inflate whole data sets.
+"""
+LABEL_MAPS = frozenset({Form.LABELMAP, Form.LABELMAP_RLE, Form.LABELMAP_JPEG_LS, Form.LABELMAP_DEFLATE})
+
+SEGMENTATION = ResultKind(
+    kind=Kind.SEG,
+    folder=__name__,
+    title="Segmentation",
+    plural="masks",
+    sop_class_uid=_STORAGE,
+    forms={
+        Form.BINARY: (_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN),
+        Form.BINARY_DEFLATE: (_STORAGE, _DEFLATED),
+        Form.LABELMAP: (LABEL_MAP_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN),
+        Form.LABELMAP_RLE: (LABEL_MAP_STORAGE, _RLE),
+        Form.LABELMAP_JPEG_LS: (LABEL_MAP_STORAGE, _JPEG_LS),
+        Form.LABELMAP_DEFLATE: (LABEL_MAP_STORAGE, _DEFLATED),
+        Form.EMPTY: (_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN),
+    },
+    series=(1,),
+    needs="SegmentOutput",
+    image=True,
+    held=Holding.TRACKED,
+    picture=Picture.MASK,
+    stage=EncodingStage.SEGMENTATION,
+)

@@ -1,0 +1,232 @@
+"""The frames of a segmentation: which there are, in which order, and the bytes of their pixels.
+
+Nothing is stacked or copied: what a frame holds goes from the masks to its place in the object.
+"""
+
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from highdicom.spatial import get_volume_positions
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
+
+from inference.imaging.volume import SliceSource
+from node.dicom.elements import element, item, sequence, text_element
+from node.results.normalise import decimal
+from node.results.segmentation.segments import Numbered
+from node.results.written import hold, written
+
+_TOGETHER = 16
+"""Frames that a thread takes in one go; a multiple of 8, so that each lot ends on a whole byte."""
+_THREADS = 2
+
+_CLASS, _INSTANCE, _FRAME = Tag("ReferencedSOPClassUID"), Tag("ReferencedSOPInstanceUID"), Tag("ReferencedFrameNumber")
+_DERIVATION, _SOURCE = Tag("DerivationImageSequence"), Tag("SourceImageSequence")
+_CONTENT, _INDICES = Tag("FrameContentSequence"), Tag("DimensionIndexValues")
+_PLACE, _POSITION = Tag("PlanePositionSequence"), Tag("ImagePositionPatient")
+_SEGMENT, _NUMBER = Tag("SegmentIdentificationSequence"), Tag("ReferencedSegmentNumber")
+_FRAMES = Tag("PerFrameFunctionalGroupsSequence")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Frames:
+    """The frames of a segmentation.
+
+    Attributes
+    ----------
+    numbers
+        (frame,) the segment of each; 0 in label maps, whose frames hold all segments.
+    slices
+        (frame,) index of the slice of the volume that each lies on.
+    places
+        (frame,) place of that slice among those that have frames, along the normal, from 1: the index of its position.
+    """
+
+    numbers: NDArray[np.intp]
+    slices: NDArray[np.intp]
+    places: NDArray[np.intp]
+
+    def lots(self) -> Iterator["Frames"]:
+        """The frames, a few at a time."""
+        for low in range(0, len(self.slices), _TOGETHER):
+            here = slice(low, low + _TOGETHER)
+            yield Frames(numbers=self.numbers[here], slices=self.slices[here], places=self.places[here])
+
+
+def frames_of(found: Sequence[Numbered], planes: Sequence[Dataset], *, labels: bool) -> Frames:
+    """The frames that hold anything, along the slice normal; segment after segment, or (in label maps) one for all segments on a slice."""
+    order = along_normal(planes)
+    held = np.zeros(len(planes), dtype=np.bool_)
+    for one in found:
+        held[one.slices] = True
+    order = order[held[order]]
+    place = np.zeros(len(planes), dtype=np.intp)
+    place[order] = np.arange(1, len(order) + 1)
+    if labels:
+        return Frames(numbers=np.zeros_like(order), slices=order, places=place[order])
+    numbers = np.concatenate([np.full(one.slices.size, one.number) for one in found])
+    slices = np.concatenate([one.slices[np.argsort(place[one.slices])] for one in found])
+    return Frames(numbers=numbers, slices=slices, places=place[slices])
+
+
+def along_normal(planes: Sequence[Dataset]) -> NDArray[np.intp]:
+    """The slices in the order of their distance along the normal (row x column direction reversed, as the library counts)."""
+    row, column = np.array(planes[0].ImageOrientationPatient, dtype=np.float64).reshape(2, 3)
+    positions = np.array([plane.ImagePositionPatient for plane in planes], dtype=np.float64)
+    # slices, rows, columns: the library's axes, right-handed
+    return np.asarray(np.argsort(positions @ np.cross(column, row), kind="stable"))
+
+
+def evenly_spaced(planes: Sequence[Dataset], slices: NDArray[np.intp]) -> bool:
+    """Whether these slices, in this order, are more than one and step evenly along the normal (DimensionOrganizationType 3D)."""
+    if len(slices) < 2:
+        return False
+    spacing, _ = get_volume_positions([planes[z].ImagePositionPatient for z in slices], planes[0].ImageOrientationPatient, sort=False)
+    return spacing is not None and spacing > 0
+
+
+def packed_size(frames: int, rows: int, columns: int) -> int:
+    """Bytes of so many frames of one bit a voxel, without the byte that makes the number even."""
+    return -(-frames * rows * columns // 8)
+
+
+def pack(found: Sequence[Numbered], frames: Frames, out: NDArray[np.uint8]) -> None:
+    """Write the frames as packed bits, least significant first, without padding between them (PS3.5 8.1.1).
+
+    Parameters
+    ----------
+    out
+        (byte,) of zeros where they belong; exactly `packed_size`.
+    """
+    _, rows, columns = found[0].segment.mask.shape
+    by_number = {one.number: one for one in found}
+
+    def run(first: int, last: int) -> None:
+        one = by_number[int(frames.numbers[first])]
+        low, high = sorted((int(frames.slices[first]), int(frames.slices[last - 1])))
+        bits = np.packbits(one.segment.mask[low : high + 1, one.rows], axis=2, bitorder="little")
+        whole_rows[first:last, one.rows] = bits if frames.slices[first] == low else bits[::-1]
+
+    def lot(first: int, last: int) -> None:
+        several = zip(frames.numbers[first:last], frames.slices[first:last], strict=True)
+        voxels = np.concatenate([by_number[int(number)].segment.mask[z].reshape(-1) for number, z in several])
+        # a lot begins with a whole byte, for it begins at a multiple of 8 frames
+        out[first * rows * columns // 8 : -(-last * rows * columns // 8)] = np.packbits(voxels, bitorder="little")
+
+    count = len(frames.slices)
+    if columns % 8 == 0:
+        whole_rows = out.reshape(count, rows, columns // 8)
+        _share(run, _runs(frames))
+    else:
+        _share(lot, pairwise([*range(0, count, _TOGETHER), count]))
+
+
+def _runs(frames: Frames) -> Iterator[tuple[int, int]]:
+    """Bounds of lots of frames that are of one segment and of neighbouring slices."""
+    breaks = np.flatnonzero((np.diff(frames.numbers) != 0) | (np.abs(np.diff(frames.slices)) != 1)) + 1
+    for low, high in pairwise([0, *map(int, breaks), len(frames.slices)]):
+        yield from pairwise([*range(low, high, _TOGETHER), high])
+
+
+def _share(work: Callable[[int, int], None], bounds: Iterable[tuple[int, int]]) -> None:
+    """Numpy leaves the interpreter to the other thread while it packs."""
+    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="frames") as pool:
+        for _ in pool.map(lambda ends: work(*ends), bounds):
+            pass
+
+
+def label(found: Sequence[Numbered], frames: Frames, out: NDArray[Any]) -> None:
+    """Write the frames as segment numbers, 0 where there is no segment.
+
+    Parameters
+    ----------
+    found
+        Segments that do not overlap.
+    out
+        (frame, row, column) of zeros.
+    """
+    on_slice: dict[int, list[Numbered]] = {int(z): [] for z in frames.slices}
+    for one in found:
+        for z in one.slices.tolist():
+            if z in on_slice:
+                on_slice[z].append(one)
+
+    def lot(first: int, last: int) -> None:
+        for index in range(first, last):
+            z = int(frames.slices[index])
+            for one in on_slice[z]:
+                np.copyto(out[index, one.rows], one.number, where=one.segment.mask[z, one.rows])
+
+    count = len(frames.slices)
+    _share(lot, pairwise([*range(0, count, _TOGETHER), count]))
+
+
+def hold_frames(made: Dataset, frames: Frames, planes: Sequence[Dataset], sources: Sequence[SliceSource]) -> None:
+    """Write the per-frame functional groups of a segmentation, each frame where its slice lies and referring to its true source.
+
+    Parameters
+    ----------
+    made
+        As the library made it for one frame: its derivation and index, and its segment unless all frames share it.
+    planes, sources
+        Where each slice of the volume lies, and what it came from.
+    """
+    (first,) = made.PerFrameFunctionalGroupsSequence
+    form = tuple(sorted(first.keys()))
+    assert form in ((_DERIVATION, _CONTENT, _PLACE), (_DERIVATION, _CONTENT, _PLACE, _SEGMENT)), f"a frame of another form: {form}"
+    derivation = first[_DERIVATION][0]
+    # but for what is written here, frames differ in nothing
+    rest = _without(derivation, _SOURCE), _without(derivation[_SOURCE][0], _CLASS, _INSTANCE)
+    used = [int(z) for z in np.unique(frames.slices)]
+    derivations = {z: _derivation(rest, sources[z]) for z in used}
+    places = {z: _place(planes[z]) for z in used}
+    by_segment = frames.numbers.any()
+    rows = zip(frames.numbers.tolist(), frames.slices.tolist(), frames.places.tolist(), strict=True)
+    if _SEGMENT in form:
+        items = (item(derivations[z], _content(number, place), places[z], _segment(number)) for number, z, place in rows)
+    elif by_segment:
+        items = (item(derivations[z], _content(number, place), places[z]) for number, z, place in rows)
+    else:
+        items = (item(derivations[z], _content(place), places[z]) for _, z, place in rows)
+    hold(made, _FRAMES, items)
+
+
+def _derivation(rest: tuple[dict[BaseTag, bytes], dict[BaseTag, bytes]], source: SliceSource) -> bytes:
+    of_derivation, of_source = rest
+    image = {
+        **of_source,
+        _CLASS: text_element(_CLASS, b"UI", source.sop_class_uid),
+        _INSTANCE: text_element(_INSTANCE, b"UI", source.sop_instance_uid),
+    }
+    if source.frame is not None:
+        image[_FRAME] = text_element(_FRAME, b"IS", str(source.frame))
+    derivation = {**of_derivation, _SOURCE: sequence(_SOURCE, item(*_in_order(image)))}
+    return sequence(_DERIVATION, item(*_in_order(derivation)))
+
+
+def _content(*indices: int) -> bytes:
+    return sequence(_CONTENT, item(element(_INDICES, b"UL", struct.pack(f"<{len(indices)}I", *indices))))
+
+
+def _place(plane: Dataset) -> bytes:
+    position = "\\".join(decimal(mm) for mm in plane[_POSITION].value)
+    return sequence(_PLACE, item(text_element(_POSITION, b"DS", position)))
+
+
+def _segment(number: int) -> bytes:
+    return sequence(_SEGMENT, item(element(_NUMBER, b"US", struct.pack("<H", number))))
+
+
+def _without(dataset: Dataset, *tags: BaseTag) -> dict[BaseTag, bytes]:
+    """The written elements of a data set, but for some."""
+    return {tag: written(dataset, tag) for tag in sorted(dataset.keys()) if tag not in tags}
+
+
+def _in_order(elements: dict[BaseTag, bytes]) -> list[bytes]:
+    return [elements[tag] for tag in sorted(elements)]

@@ -1,0 +1,210 @@
+"""The segmentations of a job, one in each form that is wanted, on the source grid: a frame per segment and slice that holds any of it, or
+per slice in label maps (PS3.3 A.51); each with a report of its own that refers to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import highdicom as hd
+import numpy as np
+from highdicom.color import CIELabColor
+from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+from pydicom.uid import UID
+
+from inference.stages import stage
+from node.domain.profile import Form, Kind
+from node.observe.events import event
+from node.results.identity import (
+    MANUFACTURER,
+    ResultIdentity,
+    encoded,
+    identify,
+    model_names,
+    software_versions,
+    stamp,
+    tracking,
+    uid_within,
+)
+from node.results.items import item
+from node.results.kind import EncodingStage, Making
+from node.results.measurements.make import segment_report
+from node.results.pixels import Pixels, encapsulated
+from node.results.planes import Sources, without_distance
+from node.results.port import Encoded, Encoding
+from node.results.segmentation import LABEL_MAPS, SEGMENTATION
+from node.results.segmentation.frames import Frames, evenly_spaced, frames_of, hold_frames, label, pack, packed_size
+from node.results.segmentation.segments import Numbered, legible, numbered, overlap, unoccupied
+from node.results.written import hold, references, settled
+
+
+def forms(encoding: Encoding, found: Sequence[Numbered]) -> list[Form]:
+    """The forms to make: BINARY where anything was found, and what the profiles ask for besides.
+
+    Voxels of several segments have no place in a label map: there, BINARY is all that can be made, and an event says so.
+    """
+    asked = {profile.form for profile in encoding.profiles} - {None, Form.BINARY}
+    if not found:
+        described = any(profile.empty_masks and profile.form is not None for profile in encoding.profiles)
+        return [Form.EMPTY] if described and encoding.findings.segments else []
+    besides = [form for form in Form if form in asked]
+    if LABEL_MAPS.intersection(besides) and overlap(found):
+        for form in sorted(LABEL_MAPS.intersection(besides)):
+            event("results.form_left_out", application=encoding.application.name, form=form.value, reason="segments overlap")
+        besides = [form for form in besides if form not in LABEL_MAPS]
+    return [Form.BINARY, *besides]
+
+
+_MOST_IN_A_BYTE = 255
+"""Segments that a byte can tell apart from each other and from the background's 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A segmentation: its data set without pixels, and the pixels, which are written straight into the file."""
+
+    dataset: Dataset
+    pixels: Pixels
+    syntax: UID
+
+
+def segmentation(encoding: Encoding, sources: Sources, found: Sequence[Numbered], form: Form, identity: ResultIdentity) -> Made:
+    """Encode segments; there is at least one.
+
+    The masks are on the grid of the source images already. Frames lie where their source lies, in the order along the slice normal
+    that the library chooses; each refers to the instance (and frame) that its slice came from. The library makes the object for one
+    frame; the frames are put in place here.
+    """
+    labels = form in LABEL_MAPS
+    frames = frames_of(found if labels else legible(found), sources.planes, labels=labels)
+    made = _skeleton(encoding, sources, found, identity, labels=labels)
+    made.NumberOfFrames = len(frames.slices)
+    made.SegmentsOverlap = "NO" if labels or not overlap(found) else "YES"
+    if (labels or len(found) == 1) and evenly_spaced(sources.planes, np.sort(frames.slices)):
+        made.DimensionOrganizationType = "3D"
+    hold_frames(made, frames, sources.planes, sources.slices)
+    without_distance(made, encoding.volume)
+    _refer(made, sources)
+    # the library draws a random one
+    organisation = uid_within(encoding, "dimension organization", Kind.SEG, form)
+    made.DimensionOrganizationSequence[0].DimensionOrganizationUID = organisation
+    for index in made.DimensionIndexSequence:
+        index.DimensionOrganizationUID = organisation
+    stamp(made, encoding, sources, identity)
+    syntax = UID(SEGMENTATION.syntax_of(form))
+    return Made(dataset=made, pixels=_pixels(made, found, frames, syntax, labels=labels), syntax=syntax)
+
+
+def _skeleton(encoding: Encoding, sources: Sources, found: Sequence[Numbered], identity: ResultIdentity, *, labels: bool) -> Dataset:
+    """The segmentation as the library makes it of one slice with one voxel."""
+    one_voxel = np.zeros((1, sources.planes[0].Rows, sources.planes[0].Columns), dtype=np.uint8)
+    one_voxel[0, 0, 0] = 1
+    made: Dataset = Segmentation(
+        source_images=sources.planes[:1],
+        pixel_array=one_voxel,
+        segmentation_type=SegmentationTypeValues.LABELMAP if labels else SegmentationTypeValues.BINARY,
+        segment_descriptions=[_description(encoding, one) for one in found],
+        series_instance_uid=identity.series_instance_uid,
+        series_number=identity.series_number,
+        sop_instance_uid=identity.sop_instance_uid,
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=encoding.application.name,
+        software_versions=software_versions(encoding),
+        device_serial_number=encoding.model_digest[:16],
+        content_label="SEGMENTATION",
+        content_description=encoding.application.title[:64],
+        omit_empty_frames=True,
+    )
+    if labels:
+        # every value in the pixels has to be described, the background's 0 too (PS3.3 C.8.20.2.3.3), in any order; viewers that take
+        # the n-th item for segment n colour the segments rightly only when the background comes last
+        background, *segments = made.SegmentSequence
+        made.SegmentSequence = [*segments, background]
+        # the library leaves open whether it has a sign; pixels here have none
+        made["PixelPaddingValue"].VR = "US"
+    del made.PixelData
+    # Type 2 (PS3.3 Table 10-12), which the library leaves out: no person drew it
+    made.ContentCreatorName = ""
+    return made
+
+
+def _pixels(made: Dataset, found: Sequence[Numbered], frames: Frames, syntax: UID, *, labels: bool) -> Pixels:
+    count, rows, columns = len(frames.slices), made.Rows, made.Columns
+    if not labels:
+        return Pixels(vr=b"OB", size=packed_size(count, rows, columns), write=lambda out: pack(found, frames, out))
+    dtype = np.dtype("<u1" if len(found) <= _MOST_IN_A_BYTE else "<u2")
+    native = Pixels(
+        vr=b"OB" if dtype.itemsize == 1 else b"OW",
+        size=count * rows * columns * dtype.itemsize,
+        write=lambda out: label(found, frames, out.view(dtype).reshape(count, rows, columns)),
+    )
+    if not syntax.is_encapsulated:
+        return native
+
+    def lot(some: Frames) -> NDArray[Any]:
+        values = np.zeros((len(some.slices), rows, columns), dtype=dtype)
+        label(found, some, values)
+        return values
+
+    return encapsulated([partial(lot, some) for some in frames.lots()], syntax)
+
+
+def algorithm(encoding: Encoding) -> hd.AlgorithmIdentificationSequence:
+    """What drew the segments: application, version, and the models by their digest (PS3.3 10.16)."""
+    return hd.AlgorithmIdentificationSequence(
+        name=encoding.application.name,
+        family=item(encoding.application.family),
+        version=encoding.application.version,
+        source=encoding.application.manufacturer,
+        parameters={"model": model_names(encoding)},
+    )
+
+
+def _description(encoding: Encoding, one: Numbered) -> SegmentDescription:
+    segment = one.segment
+    identifier, uid = tracking(encoding, segment.label)
+    description = SegmentDescription(
+        segment_number=one.number,
+        segment_label=segment.label[:64],
+        segmented_property_category=item(segment.category),
+        segmented_property_type=item(segment.type),
+        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=algorithm(encoding),
+        tracking_uid=uid,
+        tracking_id=identifier,
+        anatomic_regions=[item(segment.finding_site)] if segment.finding_site else None,
+        display_color=CIELabColor.from_rgb(*segment.rgb),
+    )
+    if segment.laterality:
+        description.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [item(segment.laterality)]
+    return description
+
+
+def _refer(made: Dataset, sources: Sources) -> None:
+    """Name the instances that the stand-ins stand for."""
+    items = references(sources.instances)
+    hold(made, Tag("SourceImageSequence"), items)
+    series = Dataset()
+    series.SeriesInstanceUID = sources.planes[0].SeriesInstanceUID
+    hold(series, Tag("ReferencedInstanceSequence"), items)
+    made.ReferencedSeriesSequence = [settled(series)]
+
+
+def make(making: Making) -> list[Encoded]:
+    """A segmentation in each form, and behind it its report, where any segment has a voxel."""
+    encoding, sources = making.encoding, making.sources
+    found = numbered(encoding.findings)
+    made: list[Encoded] = []
+    for form in forms(encoding, found):
+        described = found or unoccupied(encoding.findings)
+        identity = identify(encoding, sources, Kind.SEG, "SEG")
+        seg = segmentation(encoding, sources, described, form, identity)
+        made.append(encoded(Kind.SEG, seg.dataset, identity, form.value, pixels=seg.pixels, syntax=seg.syntax))
+        if found:
+            with stage(EncodingStage.REPORT):
+                made.append(segment_report(encoding, sources, found, seg.dataset, form))
+    return made

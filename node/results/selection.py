@@ -1,0 +1,154 @@
+"""Selection of a job's objects by a profile, and of their forms; nothing here knows a sink, or what it takes.
+
+Masks exist in forms, and each form has a report of its own that refers to it. A sink gets one form of all masks and the reports of that
+form: never a report whose masks went in another form.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from node.domain.job import ResultObject
+from node.domain.profile import Form, Kind, MaskEncoding, Profile
+from node.results.kinds import KINDS, record_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """An object that a sink does not get, and why."""
+
+    one: ResultObject
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What a sink gets of a job.
+
+    Attributes
+    ----------
+    sent
+        In the order in which they were made: masks before the reports that refer to them.
+    left_out
+        All the others.
+    wanting
+        What the profile asks for and nobody made, as sentences: the sink, or its profile, came after the job was encoded.
+    """
+
+    sent: tuple[ResultObject, ...]
+    left_out: tuple[LeftOut, ...]
+    wanting: tuple[str, ...] = ()
+
+
+def has_forms(one: ResultObject) -> bool:
+    """Whether an object is a mask, or a report that refers to one. Nodes of earlier releases wrote no form: theirs were BINARY."""
+    return one.kind == Kind.SEG or (one.kind == Kind.SR and one.form != "")
+
+
+def is_bound(one: ResultObject) -> bool:
+    """Whether an object may only stand where the masks of its form do: it is one, or speaks of them."""
+    return has_forms(one) or (record_of(Kind(one.kind)).in_languages and "+" in one.form)
+
+
+def form_of(one: ResultObject) -> Form:
+    """The form of an object that has forms."""
+    return Form(one.form or Form.BINARY)
+
+
+def written_in(language: str, form: Form | None) -> str:
+    """The form of a narrative or PDF: its language, and what its sentences refer to where these are not binary masks."""
+    return language if form in (None, Form.BINARY) else f"{language}+{form}"
+
+
+def made_in(objects: Sequence[ResultObject]) -> tuple[Form, ...]:
+    """The forms in which every mask of the job exists, each with its report; none where nothing was found.
+
+    A form that only some parts of a series have (a label map cannot hold segments that overlap) is none: another mask would be missing.
+    """
+    counts = Counter((one.kind, form_of(one)) for one in objects if has_forms(one))
+    binary = {kind: counts[kind, Form.BINARY] for kind in (Kind.SEG, Kind.SR)}
+    forms = [form for form in Form if form is not Form.EMPTY and counts[Kind.SEG, form]]
+    return tuple(form for form in forms if all(counts[kind, form] == count for kind, count in binary.items()))
+
+
+def preferred(profile: Profile, objects: Sequence[ResultObject]) -> tuple[Form, ...]:
+    """The forms in which a profile's sink may get the masks and their reports, the best first; none where there are no masks.
+
+    The last is BINARY, which is always made. A sink that wants no masks gets the report that refers to those.
+    """
+    made = made_in(objects)
+    return tuple(dict.fromkeys(form for form in (profile.form, Form.BINARY) if form in made))
+
+
+def select(profile: Profile, objects: Sequence[ResultObject], form: Form | None) -> Selection:
+    """Choose among the objects of a job.
+
+    Parameters
+    ----------
+    form
+        The one in which masks and their reports go; None where there are no masks.
+    """
+    # each part of a series that was split has narratives of its own, and masks or none
+    written = {
+        (kind, part): _written(profile, [one for one in objects if one.kind == kind and one.part == part], form)
+        for kind, part in {(Kind(one.kind), one.part) for one in objects if record_of(Kind(one.kind)).in_languages}
+    }
+    sent: list[ResultObject] = []
+    left_out: list[LeftOut] = []
+    for one in objects:
+        why = _why_not(profile, one, form, written.get((Kind(one.kind), one.part), ()))
+        if why:
+            left_out.append(LeftOut(one=one, why=why))
+        else:
+            sent.append(one)
+    return Selection(sent=tuple(sent), left_out=tuple(left_out), wanting=_wanting(profile, objects))
+
+
+def _why_not(profile: Profile, one: ResultObject, form: Form | None, written: Sequence[str]) -> str:
+    """Why the sink does not get an object; "" when it does. `written` are the forms of the narratives, or PDFs, that it gets."""
+    kind = Kind(one.kind)
+    record = record_of(kind)
+    if kind is Kind.SEG and profile.masks is MaskEncoding.NONE:
+        return "this sink takes no masks"
+    if kind is not Kind.SEG and kind not in profile.kinds:
+        return f"this sink takes no {record.plural}"
+    if has_forms(one):
+        if form_of(one) is Form.EMPTY:
+            return "" if profile.empty_masks else "this sink takes no empty masks"
+        return "" if form_of(one) is form else f"{form} goes instead"
+    if record.in_languages and one.form not in written:
+        return f"this sink takes other {record.plural}"
+    return ""
+
+
+def _written(profile: Profile, objects: Sequence[ResultObject], form: Form | None) -> list[str]:
+    """The forms of these narratives, or PDFs, that go.
+
+    In the languages that are asked for, or, where none was made in these, in those that there are; of each language the one that refers
+    to the masks which go, or, where none does, the one that refers to those which are always made.
+    """
+    made: dict[str, list[str]] = {}
+    for one in objects:
+        made.setdefault(one.form.partition("+")[0], []).append(one.form)
+    languages = [language for language in made if language in profile.languages] or list(made)
+    own = {language: written_in(language, form) for language in languages}
+    return [own[language] if own[language] in made[language] else language for language in languages]
+
+
+def _wanting(profile: Profile, objects: Sequence[ResultObject]) -> tuple[str, ...]:
+    """What of the profile nobody made; that masks go in another form is said where the form is chosen."""
+    said = []
+    kinds = {one.kind for one in objects}
+    for record in KINDS:
+        # of the same finding as one that is there
+        shown = any(other.kind in kinds for other in KINDS if other.needs == record.needs and other is not record)
+        if record.on_request and record.needs and record.kind in profile.kinds and record.kind not in kinds and shown:
+            said.append(f"{record.plural} were not made")
+    stated = any(not record.of_findings and record.in_languages and record.kind in kinds for record in KINDS)
+    for record in KINDS:
+        if record.in_languages and record.of_findings is not stated and record.kind in profile.kinds:
+            made_too = {one.form.partition("+")[0] for one in objects if one.kind == record.kind}
+            missing = [language.value for language in profile.languages if language not in made_too]
+            if missing:
+                said.append(f"{record.plural} were not made in {', '.join(missing)}")
+    return tuple(said)

@@ -1,0 +1,110 @@
+"""Statements as Enhanced SR (PS3.3 A.35.2), one a language: a sentence, (111065, DCM, "Summary of Analyses") with its value of CID 6042,
+and why each series gave no result. It refers to what was looked at; there are no findings in it, and nothing to measure."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from highdicom import sr
+from pydicom.dataset import Dataset
+
+from inference.applications.port import Application
+from inference.codes import Code
+from inference.findings import Caution, Findings
+from inference.said import say
+from node.domain.profile import Kind, Language, Profile
+from node.domain.statement import Status
+from node.results.check import check_alone
+from node.results.identity import encoded, identify, stamp
+from node.results.items import evidence, item
+from node.results.narrative.terms_chinese import NOUNS
+from node.results.normalise import text
+from node.results.planes import Sources, without_planes
+from node.results.port import Encoded, Encoding
+from node.results.reports.context import enhanced_sr, observer, procedure_reported
+from node.results.statement.check import check
+from node.results.statement.port import Stated
+from node.results.statement.wording import MARK, TAGS, of_mixed, of_series, sentence
+
+TITLE = Code("18748-4", "LN", "Diagnostic Imaging Report")
+SUMMARY = Code("111065", "DCM", "Summary of Analyses")
+CONCLUSION = Code("121077", "DCM", "Conclusion")
+COMMENT = Code("121106", "DCM", "Comment")
+STATUSES = {
+    Status.NOT_ATTEMPTED: Code(Status.NOT_ATTEMPTED, "DCM", "Not Attempted"),
+    Status.FAILED: Code(Status.FAILED, "DCM", "Failed"),
+}
+_NOUN = "note"
+_CONTAINS = sr.RelationshipTypeValues.CONTAINS
+
+
+def encode_statement(stated: Stated) -> list[Encoded]:
+    """A statement in every language that a profile asks for which wants statements; equal input gives equal bytes.
+
+    Raises
+    ------
+    SourcesNameless
+        There is no header to take patient and study from, or no study or series to place it in.
+    ResultError
+        An object did not pass its check.
+    """
+    encoding = replace(stated.encoding, findings=Findings(cautions=(Caution(sentence=say(""), mark=MARK),)))
+    sources = without_planes(encoding, stated.looked_at)
+    languages = [one for one in Language if any(one in profile.languages for profile in _wanting(encoding.profiles))]
+    with warnings.catch_warnings():
+        # of the senders' ways of writing names, which are kept on purpose
+        warnings.simplefilter("ignore", UserWarning)
+        made = [_made(encoding, sources, stated, language) for language in languages]
+    for one, language in zip(made, languages, strict=True):
+        check_alone(one, encoding, sources, partial(check, statement=stated.statement, language=language, looked_at=stated.looked_at))
+    return made
+
+
+def _wanting(profiles: Sequence[Profile]) -> list[Profile]:
+    return [one for one in profiles if Kind.STATEMENT in one.kinds]
+
+
+def _made(encoding: Encoding, sources: Sources, stated: Stated, language: Language) -> Encoded:
+    identity = identify(encoding, sources, Kind.STATEMENT, _NOUN)
+    made = enhanced_sr([sources.base], identity, _root(encoding, sources, stated, language))
+    made.CurrentRequestedProcedureEvidenceSequence = evidence(sources.series)
+    if "PertinentOtherEvidenceSequence" in made:
+        del made.PertinentOtherEvidenceSequence
+    stamp(made, encoding, sources, identity)
+    return encoded(Kind.STATEMENT, made, identity, language.value)
+
+
+def _about(application: Application, language: Language) -> str:
+    noun = NOUNS.get(application.name) if language is Language.CHINESE else None
+    software = f"{application.name} {application.version}"
+    return f"{noun}（{software}）" if noun else f"{application.noun or application.title} ({software})"
+
+
+def _root(encoding: Encoding, sources: Sources, stated: Stated, language: Language) -> Dataset:
+    said = sentence(stated.statement, _about(encoding.application, language), language, shared=stated.shared)
+    numbers = {
+        str(one.get("SeriesInstanceUID", "")): text(one, "SeriesNumber") or str(one.get("SeriesInstanceUID", ""))
+        for one in encoding.sources
+    }
+    own = {one.series_instance_uid for one in stated.looked_at}
+    reasons = dict.fromkeys(
+        of_series(numbers.get(one.series_instance_uid, one.series_instance_uid), one.reason, one.code, language)
+        if one.series_instance_uid not in stated.apart
+        else of_mixed(numbers.get(one.series_instance_uid, one.series_instance_uid), one.code, language)
+        for one in stated.statement.series
+        if one.code and (one.series_instance_uid in own or not stated.shared)
+    )
+    root: Dataset = sr.ContainerContentItem(name=item(TITLE))
+    root.ContentSequence = sr.ContentSequence(
+        [
+            procedure_reported(encoding),
+            *sr.LanguageOfContentItemAndDescendants(item(TAGS[language])),
+            *sr.ObservationContext(observer_device_context=observer(encoding)),
+            sr.TextContentItem(name=item(CONCLUSION), value=said, relationship_type=_CONTAINS),
+            sr.CodeContentItem(name=item(SUMMARY), value=item(STATUSES[stated.statement.status]), relationship_type=_CONTAINS),
+            *(sr.TextContentItem(name=item(COMMENT), value=one, relationship_type=_CONTAINS) for one in reasons),
+        ],
+        is_root=False,
+    )
+    return root

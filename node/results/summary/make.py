@@ -1,0 +1,27 @@
+"""The summary page as an RGB Secondary Capture: what every archive and every viewer can show (PS3.3 A.8.1)."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from node.domain.profile import Kind
+from node.results.identity import encoded, identify
+from node.results.kind import Making
+from node.results.narrative.sentences import found_in_short
+from node.results.page.capture import captured, page_of
+from node.results.page.picture import Drawn, draw_page
+from node.results.planes import Sources
+from node.results.port import Encoded, Encoding
+from node.results.reports.root import ENGLISH_WORDS
+
+
+def begin(encoding: Encoding, sources: Sources) -> Callable[[], Drawn]:
+    """What draws the page, which leads with the conclusion; it may be called in another thread: the headers have been read by then."""
+    page = replace(page_of(encoding, sources), conclusion=found_in_short(encoding, sources, ENGLISH_WORDS))
+    return lambda: draw_page(encoding.subject, encoding.findings, page)
+
+
+def make(making: Making) -> list[Encoded]:
+    """Encode the page as it was drawn."""
+    identity = identify(making.encoding, making.sources, Kind.SC, "page")
+    words = "Summary page: key slices with contours, and measurements"
+    return [encoded(Kind.SC, captured(making.encoding, making.sources, making.begun(), identity, words), identity)]

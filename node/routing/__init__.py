@@ -1,0 +1,1 @@
+"""Routing decides which applications a study gets, by its headers alone; replay decides the same anew."""

@@ -1,0 +1,246 @@
+"""Decisions say which routes take which series, and why: pure functions over merged headers, without journal or clock.
+
+`node.flow.route` turns the decisions into jobs; `hilum routes explain` prints them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from inference.imaging.sop_classes import MODALITIES_WITHOUT_IMAGES, class_name, holds_image
+from node.dicom.header import merge
+from node.domain.instance import Header, Value
+from node.domain.route import Condition, Decision, Route, Tried
+from node.routing.conditions import one_of, together_text, try_on
+
+_MOST_NAMED = 50
+"""Series of a study that a condition on the study names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesView:
+    """One series as routes see it (`seen`).
+
+    Attributes
+    ----------
+    header
+        The merged header of its images; of all instances where none is an image.
+    instances, images
+        How many there are, and how many of them hold an image.
+    without
+        What the others are: modalities, or names of SOP classes.
+    """
+
+    series_instance_uid: str
+    header: Header
+    instances: int
+    images: int
+    without: tuple[str, ...] = ()
+
+    @property
+    def slices(self) -> int:
+        """Images in the series: frames of a multi-frame series, instances of any other."""
+        frames = [value for value in self.header.get("NumberOfFrames", ()) if isinstance(value, int)]
+        return max(self.images, *frames) if frames else self.images
+
+
+def seen(series_instance_uid: str, instances: Sequence[tuple[str, Header]]) -> SeriesView:
+    """The view of a series of these instances: SOP Class UID ("" where it is not known) and header of each."""
+    images: list[Header] = []
+    without: dict[str, None] = {}
+    for sop_class_uid, header in instances:
+        if is_image(sop_class_uid, header):
+            images.append(header)
+        else:
+            modality = _modality(header)
+            without[modality if modality in MODALITIES_WITHOUT_IMAGES else class_name(sop_class_uid)] = None
+    return SeriesView(
+        series_instance_uid=series_instance_uid,
+        header=merge(images or [header for _, header in instances]),
+        instances=len(instances),
+        images=len(images),
+        without=tuple(without),
+    )
+
+
+def is_image(sop_class_uid: str, header: Header) -> bool:
+    """Whether an instance is an image, by the table that reading goes by as well (`inference.imaging.sop_classes`)."""
+    return holds_image(sop_class_uid, _modality(header), rows="Rows" in header)
+
+
+def class_of(header: Header) -> str:
+    """The SOP Class UID that a header names; "" where it names none."""
+    return str(next(iter(header.get("SOPClassUID", ())), ""))
+
+
+def _modality(header: Header) -> str:
+    return "\\".join(map(str, header.get("Modality", ())))
+
+
+def decide(
+    routes: Sequence[Route],
+    series: Sequence[SeriesView],
+    *,
+    peer: str | None,
+    calling: str,
+    called: str,
+    now: datetime,
+    study: Sequence[SeriesView] | None = None,
+) -> list[Decision]:
+    """One decision for every route and series, in the order of `routes`, then of `series`.
+
+    Every condition is tried, also after one that did not hold, so that an explanation is complete. NumberOfSeriesRelatedInstances,
+    NumberOfStudyRelatedInstances and NumberOfStudyRelatedSeries count what was received.
+
+    Parameters
+    ----------
+    peer, calling
+        Who sent the series: the peer's name (None: a stranger) and the calling AE title.
+    called
+        The AE title of this node that was called.
+    now
+        Aware UTC; what WITHIN counts from.
+    study
+        All series of the study, for conditions on any and all of them; None: `series` are all.
+    """
+    counted = _counted(series)
+    of_study = counted if study is None else _counted(study) if any(route.any_series or route.all_series for route in routes) else []
+    decisions: list[Decision] = []
+    for route in routes:
+        before, behind = _senders(route, peer, calling, called), _of_study(route, of_study, now)
+        tried = [(*before, *(try_on(condition, view.header, now) for condition in route.when), *behind) for view in counted]
+        decisions.extend(_choose(route, counted, tried))
+    return decisions
+
+
+def _counted(series: Sequence[SeriesView]) -> list[SeriesView]:
+    """The series with how many instances and series these are all together."""
+    of_study: dict[str, tuple[Value, ...]] = {
+        "NumberOfStudyRelatedInstances": (sum(one.instances for one in series),),
+        "NumberOfStudyRelatedSeries": (len(series),),
+    }
+    counts = "NumberOfSeriesRelatedInstances"
+    return [replace(view, header={**view.header, counts: (view.instances,), **of_study}) for view in series]
+
+
+# ---- conditions
+
+
+def _senders(route: Route, peer: str | None, calling: str, called: str) -> tuple[Tried, ...]:
+    tried = []
+    if route.peers:
+        found = peer if peer is not None else f"no peer ({calling})"
+        tried.append(Tried(key="from", expected=one_of(route.peers), found=found, held=peer in route.peers))
+    if route.called:
+        tried.append(Tried(key="to", expected=one_of(route.called), found=called, held=called in route.called))
+    return tuple(tried)
+
+
+def _of_study(route: Route, counted: Sequence[SeriesView], now: datetime) -> tuple[Tried, ...]:
+    """Those on any and on all series of the study, which know how many they are."""
+    tried = []
+    if route.any_series:
+        tried.append(_try_any("any_series", route.any_series, counted, now))
+    if route.all_series:
+        images = [view for view in counted if holds_images(view)]
+        others = [view for view in images if not _fits(route.all_series, view, now)]
+        found = f"not {_all_named(others)}" if others else f"all {len(images)}" if images else "no series of images"
+        held = bool(images) and not others
+        tried.append(Tried(key="all_series", expected=together_text(route.all_series), found=found, held=held))
+    return tuple(tried)
+
+
+def try_any(key: str, conditions: Sequence[Condition], study: Sequence[SeriesView], now: datetime) -> Tried:
+    """Whether all of the conditions hold for at least one series of the study."""
+    return _try_any(key, conditions, _counted(study), now)
+
+
+def _try_any(key: str, conditions: Sequence[Condition], counted: Sequence[SeriesView], now: datetime) -> Tried:
+    fitting = [view for view in counted if _fits(conditions, view, now)]
+    found = _all_named(fitting) if fitting else f"none of {len(counted)} series"
+    return Tried(key=key, expected=together_text(conditions), found=found, held=bool(fitting))
+
+
+def _fits(conditions: Sequence[Condition], counted: SeriesView, now: datetime) -> bool:
+    return all(try_on(condition, counted.header, now).held for condition in conditions)
+
+
+# ---- the series that a route runs on
+
+
+def _choose(route: Route, series: Sequence[SeriesView], tried: Sequence[tuple[Tried, ...]]) -> list[Decision]:
+    matched = [all(one.held for one in conditions) for conditions in tried]
+    images = [holds_images(view) for view in series]
+    fitting = [view for view, fits, has in zip(series, matched, images, strict=True) if fits and has]
+    best = min(fitting, key=preference, default=None)
+    decisions = []
+    for view, fits, has, conditions in zip(series, matched, images, tried, strict=True):
+        chosen = fits and has and (route.each or view is best)
+        if not fits:
+            reason = "; ".join(f"{one.key} is {one.found}, expected {one.expected}" for one in conditions if not one.held)
+        elif not has:
+            reason = f"the series holds no images ({', '.join(view.without)})"
+        elif chosen:
+            reason = _why_chosen(route, view, fitting)
+        else:
+            assert best is not None, "a series that fits and is not chosen lost against another"
+            reason = _why_not(view, best)
+        decisions.append(
+            Decision(
+                route=route.name,
+                series_instance_uid=view.series_instance_uid,
+                matched=fits,
+                chosen=chosen,
+                tried=conditions,
+                reason=reason,
+            )
+        )
+    return decisions
+
+
+def holds_images(view: SeriesView) -> bool:
+    """Whether there is anything in the series that could be analysed."""
+    return view.images > 0
+
+
+def preference(view: SeriesView) -> tuple[int, float, float, str]:
+    """Smallest first: most slices, then the thinnest, then the lowest SeriesNumber, then the UID."""
+    return -view.slices, _least(view.header, "SliceThickness"), _least(view.header, "SeriesNumber"), view.series_instance_uid
+
+
+def _least(header: Mapping[str, tuple[Value, ...]], keyword: str) -> float:
+    return min((float(value) for value in header.get(keyword, ()) if not isinstance(value, str)), default=float("inf"))
+
+
+def _why_chosen(route: Route, view: SeriesView, fitting: Sequence[SeriesView]) -> str:
+    if len(fitting) == 1:
+        return "all conditions hold; the only series of images that fits"
+    if route.each:
+        return f"all conditions hold; one of {len(fitting)} series, each is run"
+    return f"all conditions hold; {named(view)} is the best of {len(fitting)} that fit"
+
+
+def _why_not(view: SeriesView, best: SeriesView) -> str:
+    name = named(best)
+    if best.slices != view.slices:
+        return f"{name} has more images ({best.slices} > {view.slices})"
+    if (thinner := _least(best.header, "SliceThickness")) != (thicker := _least(view.header, "SliceThickness")):
+        return f"{name} has thinner slices ({_mm(thinner)} < {_mm(thicker)})"
+    if (lower := _least(best.header, "SeriesNumber")) != (higher := _least(view.header, "SeriesNumber")):
+        return f"{name} has the lower SeriesNumber ({lower:g} < {higher:g})"
+    return f"{name} is equal in all that counts and has the lower UID"
+
+
+def named(view: SeriesView) -> str:
+    number = _least(view.header, "SeriesNumber")
+    return f"series {view.series_instance_uid}" if number == float("inf") else f"series {number:g}"
+
+
+def _all_named(series: Sequence[SeriesView]) -> str:
+    """The sentence stands in the decision on every series: it does not grow with their number."""
+    names = ", ".join(named(view) for view in series[:_MOST_NAMED])
+    return names if len(series) <= _MOST_NAMED else f"{names} and {len(series) - _MOST_NAMED} more"
+
+
+def _mm(thickness: float) -> str:
+    return "unknown" if thickness == float("inf") else f"{thickness:g} mm"

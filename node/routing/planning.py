@@ -1,0 +1,486 @@
+"""Planning makes the jobs of a complete arrival: on which instances, with which prior, and what there is to say where there is none."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from inference.applications.accept import refusal
+from inference.applications.errors import NotAccepted
+from inference.applications.port import Accepts, Application, Takes
+from inference.errors import HilumError, InputError
+from node.domain.arrival import Arrival, Completeness
+from node.domain.errors import SourcesNameless
+from node.domain.job import Job, NewJob, Priority
+from node.domain.route import Decision, Route, Withheld
+from node.domain.shortage import NewHold, Shortage, Shortfalls, WhenShort
+from node.routing.decisions import SeriesView, decide, holds_images, preference
+from node.routing.gate import excludes, gated, unfit
+from node.routing.needs import NeedsOutcome, needs_outcome
+from node.routing.pairing import Prior
+from node.routing.port import KnownShortfalls, StudyInstances
+from node.routing.series import SeriesContent, contents, digest_of
+from node.routing.shortage import condition, held_text, rule_of, shortage_of
+from node.settings.peers import Settle
+
+RANKS = {Priority.URGENT: 0, Priority.ROUTINE: 1, Priority.OFFPEAK: 2}
+
+
+class SeriesMissing(InputError):
+    """The study does not hold a series that the route needs, and the time to wait for it is over."""
+
+    code = "HLM-3085"
+    remedy = "Send the series that the reason names: the job then runs by itself. `hilum jobs retry JOB` runs it without."
+
+
+class SeriesIncomplete(InputError):
+    """The series is known to be short, and the time to wait for its rest is over."""
+
+    code = "HLM-3087"
+    remedy = (
+        "Send the series again: what is missing is taken, and the job then runs by itself, on the whole. `hilum jobs retry JOB` analyses "
+        "what came: every result of it begins with INCOMPLETE, and has no volumes."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorLeftOut:
+    """A series that an application would be given as a prior, but for why it cannot be."""
+
+    application: str
+    series_instance_uid: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPlan:
+    """What routes ask for.
+
+    Attributes
+    ----------
+    decisions
+        With what there is to say of priors, whole studies and series that are needed.
+    waits
+        Until when a route waits for a series that is missing, or for the rest of one, and why; None: none does.
+    holds
+        The series of which it waits for the rest.
+    mistaken
+        Jobs that compare with what is another patient's by now, and that nothing takes the place of.
+    left_out
+        Priors that were passed over because they cannot be given to the application.
+    """
+
+    jobs: list[NewJob]
+    decisions: list[Decision]
+    mistaken: list[Job] = field(default_factory=list)
+    left_out: list[PriorLeftOut] = field(default_factory=list)
+    waits: tuple[datetime, str] | None = None
+    holds: list[NewHold] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class _PlannedJob:
+    """What the routes ask of one application: on one series (the first of `series`, with its prior behind it), or on a study."""
+
+    application: str
+    series: list[SeriesContent]
+    whole_study: bool = False
+    routes: list[Route] = field(default_factory=list)
+    missing: str = ""
+    unfit: str = ""
+    shortage: Shortage | None = None
+    marked: bool = False
+    incomplete: str = ""
+
+    @property
+    def sinks(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(sink for route in self.routes for sink in route.send))
+
+    @property
+    def priority(self) -> Priority:
+        return min((route.priority for route in self.routes), key=RANKS.__getitem__)
+
+    @property
+    def deadline(self) -> timedelta | None:
+        return min((route.deadline for route in self.routes if route.deadline is not None), default=None)
+
+
+class Pairs(Protocol):
+    """Finds what a series is compared with (node.routing.pairing)."""
+
+    def prior_of(self, study: str, current: SeriesContent, routes: Sequence[Route], application: str) -> Prior: ...
+    def mistaken(self, study: str, current: SeriesContent, application: str) -> Job | None: ...
+
+
+class JobPlanner:
+    """Plans the jobs of an arrival: tries every route on its series.
+
+    Parameters
+    ----------
+    engine_of
+        The name of the engine that runs an application here.
+    application_of
+        The application of a name; one that cannot be loaded parks its jobs with the reason.
+    declared_of
+        The same as it declares itself, whatever models the repository has: by it a series is judged whose application lacks its model.
+    known
+        What is known of what series lack; None: nothing, and none is short.
+    settle_of
+        How what a peer sends settles.
+    """
+
+    def __init__(
+        self,
+        studies: StudyInstances,
+        pairs: Pairs,
+        routes: Sequence[Route],
+        engine_of: Callable[[str], str],
+        application_of: Callable[[str], Application],
+        *,
+        declared_of: Callable[[str], Application] | None = None,
+        known: KnownShortfalls | None = None,
+        settle_of: Callable[[str | None], Settle] = lambda _: Settle(),
+    ) -> None:
+        self._studies = studies
+        self._pairs = pairs
+        self._routes = routes
+        self._engine_of = engine_of
+        self._application_of = application_of
+        self._declared_of = declared_of or application_of
+        self._known = known
+        self._settle_of = settle_of
+
+    def of(self, arrival: Arrival, series: Sequence[SeriesContent], calling: str, now: datetime, *, waits: bool = True) -> JobPlan:
+        """The jobs on `series`, those of the arrival, and one decision for every route and series of it.
+
+        Not to `waits` is as when nothing more is expected of the study.
+        """
+
+        study = self._study(arrival, series)
+        views = {content.series_instance_uid: content.view for content in series}
+
+        def tried(routes: Sequence[Route], on: Iterable[SeriesView]) -> list[Decision]:
+            return decide(routes, list(on), peer=arrival.peer, calling=calling, called=arrival.called_ae, now=now, study=study)
+
+        decisions = tried(self._routes, views.values())
+        said: dict[tuple[str, str], list[str]] = {}
+        judged = self._judged(arrival, series, study, decisions, now, waits=waits)
+        decisions = [self._gated(_judged_so(decision, judged, said), views) for decision in decisions]
+        on_series = self._on_series(series, decisions)
+        left_out: list[PriorLeftOut] = []
+        whole: list[_PlannedJob] = []
+        alone: list[_PlannedJob] = []
+        for planned in on_series:
+            (whole if self._is_whole(arrival, planned, said, left_out) else alone).append(planned)
+        runs = [decision for decision in decisions if decision.route not in judged or not judged[decision.route].withheld]
+        plans = [*whole, *self._on_studies(arrival, runs, said, tried)]
+        parked: set[tuple[str, str]] = set()
+        for planned in plans:
+            parked |= _park(planned, judged, said)
+            self._gate(planned, said)
+        held = self._short(arrival, plans, said, now, over=not waits or arrival.completed_by is Completeness.OPERATOR)
+        plans = [planned for planned in plans if planned.routes]
+        mistaken = [self._pairs.mistaken(arrival.study_instance_uid, planned.series[0], planned.application) for planned in alone]
+        complete_at = arrival.completed_at or now
+        jobs = [self._job(planned, complete_at) for planned in plans]
+        return JobPlan(
+            jobs=jobs,
+            decisions=[held.told(self._with(decision, said, parked)) for decision in decisions],
+            left_out=left_out,
+            mistaken=[job for job in mistaken if job is not None],
+            waits=min([*((one.until, one.missing) for one in judged.values() if one.until is not None), *held.waits()], default=None),
+            holds=list(held.holds),
+        )
+
+    def _study(self, arrival: Arrival, series: Sequence[SeriesContent]) -> list[SeriesView]:
+        """Every series that the study holds, whoever sent it, where a route asks for that."""
+        if any(route.any_series or route.all_series or route.needs is not None for route in self._routes):
+            series = contents(self._studies.of_study(arrival.study_instance_uid))
+        return [content.view for content in series]
+
+    def _judged(
+        self,
+        arrival: Arrival,
+        series: Sequence[SeriesContent],
+        study: Sequence[SeriesView],
+        decisions: Sequence[Decision],
+        now: datetime,
+        *,
+        waits: bool,
+    ) -> dict[str, NeedsOutcome]:
+        """What the needs of each route come to that takes a series."""
+        over = not waits or arrival.completed_by is Completeness.OPERATOR
+        found = {}
+        for route in [route for route in self._routes if route.needs is not None]:
+            matched = {one.series_instance_uid for one in decisions if one.route == route.name and one.matched}
+            taken = [member.received_at for one in series if one.series_instance_uid in matched for member in one.current + one.gone]
+            judged = needs_outcome(route, study, last=max(taken, default=arrival.last_instance_at), now=now, over=over) if matched else None
+            if judged is not None:
+                found[route.name] = judged
+        return found
+
+    def _on_series(self, series: Sequence[SeriesContent], decisions: Sequence[Decision]) -> list[_PlannedJob]:
+        """A planned job for each application and series that is chosen."""
+        by_uid = {content.series_instance_uid: content for content in series}
+        routes = {route.name: route for route in self._routes}
+        plans: dict[tuple[str, str], _PlannedJob] = {}
+        for decision in decisions:
+            for application in routes[decision.route].run if decision.chosen else ():
+                if not self._accepts(application).whole_study:
+                    planned = _PlannedJob(application=application, series=[by_uid[decision.series_instance_uid]])
+                    plans.setdefault((decision.series_instance_uid, application), planned).routes.append(routes[decision.route])
+        return list(plans.values())
+
+    def _is_whole(
+        self, arrival: Arrival, planned: _PlannedJob, said: dict[tuple[str, str], list[str]], left_out: list[PriorLeftOut]
+    ) -> bool:
+        """Whether the planned job has all that it needs; a pair gets its prior here."""
+        if self._accepts(planned.application).takes is not Takes.PAIR:
+            return True
+        (current,) = planned.series
+        prior = self._pairs.prior_of(arrival.study_instance_uid, current, planned.routes, planned.application)
+        for route in planned.routes:
+            said.setdefault((route.name, current.series_instance_uid), []).append(f"{planned.application}: {prior.choice.reason}")
+        left_out += [PriorLeftOut(application=planned.application, series_instance_uid=uid, why=why) for uid, why in prior.choice.left_out]
+        if prior.content is not None:
+            planned.series.append(prior.content)
+        return prior.content is not None
+
+    def _on_studies(
+        self,
+        arrival: Arrival,
+        decisions: Sequence[Decision],
+        said: dict[tuple[str, str], list[str]],
+        tried: Callable[[Sequence[Route], Iterable[SeriesView]], list[Decision]],
+    ) -> list[_PlannedJob]:
+        """One planned job for each application that takes whole studies: on every series of images that its routes match, of any sender."""
+        matching = {decision.route for decision in decisions if decision.matched}
+        asking = {
+            route.name: [application for application in route.run if self._accepts(application).whole_study]
+            for route in self._routes
+            if route.name in matching
+        }
+        if not any(asking.values()):
+            return []
+        study = {content.series_instance_uid: content for content in contents(self._studies.of_study(arrival.study_instance_uid))}
+        views = {uid: content.view for uid, content in study.items()}
+        plans: dict[str, _PlannedJob] = {}
+        members: dict[str, dict[str, SeriesContent]] = {}
+        for route in self._routes:
+            found = [decision.series_instance_uid for decision in tried([route], views.values()) if decision.matched]
+            images = [uid for uid in found if holds_images(views[uid])]
+            for application in asking.get(route.name, ()) if images else ():
+                planned = plans.setdefault(application, _PlannedJob(application=application, series=[], whole_study=True))
+                planned.routes.append(route)
+                members.setdefault(application, {}).update({uid: study[uid] for uid in images})
+                for uid in images:
+                    together = f"{application}: analysed as a whole, {len(images)} series of the study"
+                    said.setdefault((route.name, uid), []).append(together)
+        for application, planned in plans.items():
+            # the series that names the job: the lowest number
+            planned.series = sorted(members[application].values(), key=lambda content: preference(views[content.series_instance_uid])[2:])
+        return list(plans.values())
+
+    def _gate(self, planned: _PlannedJob, said: dict[tuple[str, str], list[str]]) -> None:
+        """Say what its headers keep from the application: it would refuse it as soon as it saw the images."""
+        accepts = self._accepts(planned.application)
+        # of a pair the first is the current one, and the prior was chosen; of a whole study one view that fits is enough
+        judged = planned.series if planned.whole_study else planned.series[:1]
+        # of a series that is held in part, too few images are no header's doing: the work on it ends as what is missing decides
+        reasons = [unfit(accepts, content.view, whole=content.unfit() is None and not content.held) for content in judged]
+        planned.unfit = "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
+        # how many slices there are is no condition of a route, which is asked of headers without images, too
+        why = unfit(accepts, planned.series[0].view) if planned.unfit else ""
+        if why:
+            for route in planned.routes:
+                words = said.setdefault((route.name, planned.series[0].series_instance_uid), [])
+                words.append(excludes(planned.application, why))
+
+    def _short(
+        self, arrival: Arrival, plans: Sequence[_PlannedJob], said: dict[tuple[str, str], list[str]], now: datetime, *, over: bool
+    ) -> "_HeldSeries":
+        """Withhold what is known to be short from the routes that wait for its rest; park, or mark, what is asked for all the same."""
+        held = _HeldSeries()
+        facts: dict[str, Mapping[str, Shortfalls]] = {}
+        for planned in plans:
+            # too few images are no reason: the rest of them may come
+            excluded = planned.unfit and unfit(self._accepts(planned.application), planned.series[0].view)
+            if planned.missing or excluded or any(content.unfit() for content in planned.series):
+                continue  # it ends whatever else comes
+            found = self._shortest(planned, arrival.study_instance_uid, facts)
+            if found is None:
+                continue
+            short, planned.shortage = found
+            members = short.current + short.gone
+            last = max((one.received_at for one in members), default=now)
+            running: list[Route] = []
+            parking: list[Route] = []
+            for route in planned.routes:
+                rule = rule_of(route, self._settle_of(arrival.peer))
+                until = min(last, now) + rule.longest  # when the clock went back, from now on
+                uids = [content.series_instance_uid for content in planned.series]
+                if rule.when is not WhenShort.RUN and not over and now < until:
+                    new = NewHold(series_instance_uid=short.series_instance_uid, route=route.name, shortage=planned.shortage, until=until)
+                    held.add(new, uids, held_text(rule, planned.shortage, until))
+                    continue
+                held.conditions.update({(route.name, uid): planned.shortage for uid in uids})
+                if rule.when is WhenShort.HOLD and not over:
+                    parking.append(route)
+                else:
+                    running.append(route)
+                    planned.marked = planned.marked or rule.when is not WhenShort.RUN
+            if planned.unfit and running:  # what is missing, not a header, is why it has too few images: somebody must be told
+                parking, running = [*parking, *running], []
+            if parking and not running:
+                planned.incomplete = f"series {short.series_instance_uid} is incomplete: {planned.shortage.sentence}"
+            becomes = f"is run for {', '.join(one.name for one in running)} alone" if running else "is parked as incomplete"
+            for route, words in [*((one, becomes) for one in parking), *((one, "is run though it is incomplete") for one in running)]:
+                for content in planned.series:
+                    told = said.setdefault((route.name, content.series_instance_uid), [])
+                    told.append(f"{planned.application} {words}: {planned.shortage.sentence}")
+            planned.routes = running or parking
+        return held
+
+    def _shortest(
+        self, planned: _PlannedJob, study: str, facts: dict[str, Mapping[str, Shortfalls]]
+    ) -> tuple[SeriesContent, Shortage] | None:
+        """The series of a planned job that lacks most, and what; None: nothing says that any lacks anything. A prior is passed over: one
+        that is short is not chosen."""
+        if self._known is None:
+            return None
+        accepts = self._accepts(planned.application)
+        volume = accepts.takes in (Takes.VOLUME, Takes.PAIR)
+        found = []
+        if study not in facts:
+            facts[study] = self._known.shortfalls(study)
+        for content in planned.series if planned.whole_study else planned.series[:1]:
+            shortage = shortage_of(content, facts[study], volume=volume)
+            if shortage is not None:
+                found.append((content, shortage))
+        return max(found, key=lambda one: (one[1].expected or one[1].came) - one[1].came, default=None)
+
+    def _gated(self, decision: Decision, views: Mapping[str, SeriesView]) -> Decision:
+        """The decision with what the manifests of its applications say."""
+        if not decision.matched:
+            return decision
+        run = next(route.run for route in self._routes if route.name == decision.route)
+        return gated(decision, {application: self._accepts(application) for application in run}, views[decision.series_instance_uid])
+
+    def _with(self, decision: Decision, said: dict[tuple[str, str], list[str]], parked: Collection[tuple[str, str]]) -> Decision:
+        words = said.get((decision.route, decision.series_instance_uid))
+        if not words:
+            return decision
+        if (decision.route, decision.series_instance_uid) in parked:
+            decision = replace(decision, withheld=Withheld.PARKED)
+        if decision.chosen:
+            return replace(decision, reason="; ".join([decision.reason, *words]))
+        # it lost against another series, and is analysed all the same: with that one
+        return replace(decision, chosen=True, reason="; ".join(["all conditions hold", *words]))
+
+    def _accepts(self, application: str) -> Accepts:
+        """What the application accepts; of one that cannot be loaded nobody knows, and its job is parked with the reason."""
+        try:
+            return self._declared_of(application).accepts
+        except HilumError:
+            return Accepts(modality=())
+
+    def _declared_version(self, application: str) -> str:
+        """Without the models' versions; "" where nobody knows."""
+        try:
+            return self._declared_of(application).version
+        except HilumError:
+            return ""
+
+    def _job(self, planned: _PlannedJob, complete_at: datetime) -> NewJob:
+        parked = next((reason for content in planned.series if (reason := content.unfit()) is not None), None)
+        if parked is None and planned.missing:
+            parked = SeriesMissing.code, planned.missing
+        if parked is None and planned.incomplete:
+            parked = SeriesIncomplete.code, planned.incomplete
+        not_applicable = None
+        if planned.unfit and not planned.incomplete:
+            uid = planned.series[0].series_instance_uid
+            not_applicable = NotAccepted.code, refusal(planned.application, uid, [planned.unfit])
+        # nothing can be said in a study that nobody can name
+        declined = parked is not None and parked[0] != SourcesNameless.code
+        try:
+            version = self._application_of(planned.application).version
+        except HilumError as error:
+            version = self._declared_version(planned.application)
+            parked = parked or (error.code, str(error))
+        return NewJob(
+            series_instance_uid=planned.series[0].series_instance_uid,
+            application=planned.application,
+            application_version=version,
+            engine=self._engine_of(planned.application),
+            routes=tuple(route.name for route in planned.routes),
+            sinks=planned.sinks,
+            priority=planned.priority,
+            input_digest=digest_of(planned.series),
+            instances=tuple(member.id for content in planned.series for member in content.current + content.gone),
+            deadline_at=None if planned.deadline is None else complete_at + planned.deadline,
+            parked=parked,
+            declined=declined,
+            not_applicable=not_applicable,
+            whole_study=planned.whole_study,
+            shortage=planned.shortage,
+            marked=planned.shortage is not None and (planned.marked or bool(planned.incomplete)),
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class _HeldSeries:
+    """The series that are short: what waits for their rest, and what the decisions of which routes say of them."""
+
+    holds: dict[NewHold, None] = field(default_factory=dict)
+    words: dict[tuple[str, str], str] = field(default_factory=dict)
+    conditions: dict[tuple[str, str], Shortage] = field(default_factory=dict)
+
+    def add(self, new: NewHold, series: Sequence[str], words: str) -> None:
+        """A route waits, with all of the series that its application is given together."""
+        self.holds[new] = None
+        self.words.update({(new.route, uid): words for uid in series})
+        self.conditions[new.route, new.series_instance_uid] = new.shortage
+
+    def waits(self) -> list[tuple[datetime, str]]:
+        """Until when each waits, and why."""
+        return [(one.until, one.shortage.sentence) for one in self.holds]
+
+    def told(self, decision: Decision) -> Decision:
+        """The decision with the condition that the series is whole; a route that waits for its rest chooses nothing."""
+        key = decision.route, decision.series_instance_uid
+        if key in self.conditions:
+            decision = replace(decision, tried=(*decision.tried, condition(self.conditions[key])))
+        if key not in self.words:
+            return decision
+        return replace(decision, chosen=False, reason=self.words[key], withheld=Withheld.WAITS)
+
+
+def _judged_so(decision: Decision, judged: Mapping[str, NeedsOutcome], said: dict[tuple[str, str], list[str]]) -> Decision:
+    """The decision with what its route needs; one that is withheld chooses nothing."""
+    one = judged.get(decision.route)
+    if one is None or not decision.matched:
+        return decision
+    decision = replace(decision, tried=(*decision.tried, *one.tried), lacks=bool(one.missing))
+    if one.missing and decision.chosen and not one.withheld and not one.parks:
+        said.setdefault((decision.route, decision.series_instance_uid), []).append(one.reason)
+    if not (one.withheld and decision.chosen):
+        return decision
+    return replace(decision, chosen=False, reason=one.reason, withheld=None if one.until is None else Withheld.WAITS)
+
+
+def _park(planned: _PlannedJob, judged: Mapping[str, NeedsOutcome], said: dict[tuple[str, str], list[str]]) -> set[tuple[str, str]]:
+    """Park what only routes ask for that lack a series, (route, series) of which are given; where others ask for it too, it is run for
+    these alone."""
+    lacking = [route for route in planned.routes if route.name in judged and judged[route.name].parks]
+    others = [route for route in planned.routes if route not in lacking]
+    if lacking and not others:
+        planned.missing = "; ".join(dict.fromkeys(judged[route.name].missing for route in lacking))
+    else:
+        planned.routes = others
+    for route in lacking:
+        becomes = f"is run for {', '.join(other.name for other in others)} alone" if others else "is parked"
+        for content in planned.series:
+            words = said.setdefault((route.name, content.series_instance_uid), [])
+            words.append(f"{planned.application} {becomes}: {judged[route.name].missing}")
+    return set() if others else {(route.name, content.series_instance_uid) for route in lacking for content in planned.series}

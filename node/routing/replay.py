@@ -1,0 +1,290 @@
+"""Replay decides anew, by other routes, what was decided about what came: what differs, and which condition made it so.
+
+Each arrival is asked again as at the moment when it was routed, by the node's own function; only that what is there of its study now
+counts, which later images or corrections may have changed since, and that no route waits: what it needs is there by now, or lacking. What
+cannot be told is counted: whether there was a prior then, and the urgency of a job that another arrival, or a route of another one, asked
+for as well.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from inference.applications.port import Accepts, Application, Takes
+from inference.errors import HilumError
+from node.domain.arrival import Arrival
+from node.domain.instance import Instance
+from node.domain.job import Job, NewJob, Priority
+from node.domain.route import Decision, Route, Routed, Tried, Withheld
+from node.routing.pairing import Prior
+from node.routing.planning import RANKS, JobPlanner
+from node.routing.port import RoutedArrivals
+from node.routing.priors import PriorChoice
+from node.routing.series import SeriesContent, contents
+
+_PAGE = 200
+_TELLING = frozenset({"Modality", "Rows", "NumberOfFrames", "SliceThickness", "SeriesNumber", "ImageOrientationPatient"})
+"""What deciding looks at whatever the routes ask (node.routing.decisions)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Urgency:
+    """A job's class, and within which time after the study was complete its results should be there."""
+
+    priority: Priority
+    deadline: timedelta | None
+
+    def nearer(self, other: "Urgency") -> bool:
+        """Whether its deadline is before the other's."""
+        return self.deadline is not None and (other.deadline is None or self.deadline < other.deadline)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteOutcome:
+    """What a route came to on a series.
+
+    Attributes
+    ----------
+    known
+        False: there was no such route.
+    runs
+        The applications that it asks for, each with the sinks of its job; but for those that compare with a prior.
+    compares
+        Those: where there is a prior.
+    parks
+        What it asks for is parked, because the study lacks a series that the route needs.
+    urgency
+        How urgent the jobs of `runs` are, where that can be told of then as well.
+    """
+
+    known: bool
+    chosen: bool
+    reason: str = ""
+    runs: Mapping[str, tuple[str, ...]]
+    compares: frozenset[str] = frozenset()
+    parks: bool = False
+    urgency: Mapping[str, Urgency] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedCondition:
+    """A condition that is another one, or holds otherwise: as it was tried then and now; None where it was not there."""
+
+    key: str
+    before: Tried | None
+    after: Tried | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One route that would have decided otherwise about one series. `config_digest` names the routes that decided then."""
+
+    arrival: Arrival
+    series_instance_uid: str
+    route: str
+    config_digest: str
+    before: RouteOutcome
+    after: RouteOutcome
+    conditions: tuple[ChangedCondition, ...]
+
+
+@dataclass(slots=True)
+class ReplayCounts:
+    """What was looked at: arrivals, those of them that were decided anew, and those whose headers are forgotten. What could not be
+    compared: `priors`, comparisons that are asked for and of which nobody knows whether a prior was there; `urgencies`, of jobs that
+    several arrivals asked for."""
+
+    arrivals: int = 0
+    decided: int = 0
+    forgotten: int = 0
+    priors: int = 0
+    urgencies: int = 0
+
+
+class Replay:
+    """Decides anew by `routes`, which `digest` names; what these decided themselves is the same and is passed over.
+
+    Parameters
+    ----------
+    application_of
+        The application of a name; one that cannot be loaded is asked for all the same.
+    """
+
+    def __init__(self, history: RoutedArrivals, routes: Sequence[Route], digest: str, application_of: Callable[[str], Application]) -> None:
+        self._history = history
+        self._routes = {route.name: route for route in routes}
+        self._digest = digest
+        self._application_of = _remembering(application_of)
+        self._loaded = _Loaded()
+        self._planner = JobPlanner(self._loaded, _Unpaired(), routes, lambda name: name, self._application_of)
+        self._keywords = _keywords(routes)
+        self.counted = ReplayCounts()
+
+    def differences(self, since: datetime) -> Iterator[Difference]:
+        """Those of all that was complete since then, the oldest first."""
+        last = 0
+        while page := self._history.find(since, self._keywords, after=last, limit=_PAGE):
+            last = page[-1].arrival.id
+            for routed in page:
+                self.counted.arrivals += 1
+                if routed.config_digest != self._digest:
+                    yield from self._of(routed)
+
+    def _of(self, routed: Routed) -> Iterator[Difference]:
+        series = [content for content in contents(routed.study) if content.series_instance_uid in routed.series]
+        if not series or routed.forgotten:
+            self.counted.forgotten += 1
+            return
+        self.counted.decided += 1
+        self._loaded.study = routed.study
+        asked = self._planner.of(routed.arrival, series, routed.calling, routed.at, waits=False)
+        before = {(one.route, one.series_instance_uid): one for one in routed.decisions}
+        after = {(one.route, one.series_instance_uid): one for one in asked.decisions}
+        urgencies = self._urgencies(routed)
+        for route, uid in dict.fromkeys([*after, *before]):
+            if (route, uid) in before and before[route, uid].withheld is Withheld.WAITS:
+                continue
+            then = self._outcome(before.get((route, uid)), routed.jobs, routed.arrival, urgencies)
+            now = self._outcome(after.get((route, uid)), asked.jobs, routed.arrival, urgencies)
+            self.counted.priors += len(now.compares)
+            if then.chosen != now.chosen or (then.chosen and self._runs_otherwise(route, then, now)):
+                yield Difference(
+                    arrival=routed.arrival,
+                    series_instance_uid=uid,
+                    route=route,
+                    config_digest=routed.config_digest,
+                    before=then,
+                    after=now,
+                    conditions=_changed(before.get((route, uid)), after.get((route, uid))),
+                )
+
+    def _urgencies(self, routed: Routed) -> frozenset[str]:
+        """The jobs whose urgency then came of this arrival alone: the first that asked for a job set it, each other may have raised it."""
+        chosen = {one.route for one in routed.decisions if one.chosen}
+        own = [job for job in routed.jobs if chosen & set(job.routes) and self._accepts(job.application).takes is not Takes.PAIR]
+        alone = [job for job in own if job.arrival == routed.arrival.id and chosen.issuperset(job.routes)]
+        self.counted.urgencies += len(own) - len(alone)
+        return frozenset(_named(job) for job in alone)
+
+    def _outcome(
+        self, decision: Decision | None, jobs: Sequence[Job] | Sequence[NewJob], arrival: Arrival, comparable: Collection[str]
+    ) -> RouteOutcome:
+        if decision is None:
+            return RouteOutcome(known=False, chosen=False, runs={})
+        runs, urgency = {}, {}
+        for job in jobs if decision.chosen else ():
+            accepts = self._accepts(job.application)
+            here = job.series_instance_uid == decision.series_instance_uid or accepts.whole_study
+            if here and decision.route in job.routes and accepts.takes is not Takes.PAIR:
+                runs[job.application] = tuple(sorted(job.sinks))
+                if _named(job) in comparable and arrival.completed_at is not None:
+                    within = None if job.deadline_at is None else job.deadline_at - arrival.completed_at
+                    urgency[job.application] = Urgency(priority=job.priority, deadline=within)
+        compares = frozenset(decision.compares)
+        return RouteOutcome(
+            known=True,
+            chosen=decision.chosen,
+            reason=decision.reason,
+            runs=runs,
+            compares=compares,
+            parks=decision.withheld is Withheld.PARKED,
+            urgency=urgency,
+        )
+
+    def _runs_otherwise(self, route: str, then: RouteOutcome, now: RouteOutcome) -> bool:
+        """Whether a route that was chosen then and now asks for something else. A job has the sinks of all routes that ask for it, and is
+        as urgent as the most urgent of them: one that gained differs for the route that it has it from, one that lost for all of them."""
+        if then.compares != now.compares or then.parks != now.parks:
+            return True
+        if not then.runs:
+            return False  # its jobs are forgotten, or it compares
+        if then.runs.keys() != now.runs.keys():
+            return True
+        sends = set(self._routes[route].send)
+        for application, sinks in now.runs.items():
+            if set(then.runs[application]) - set(sinks) or (set(sinks) - set(then.runs[application])) & sends:
+                return True
+        return any(
+            self._otherwise(self._routes[route], then.urgency[name], now.urgency[name]) for name in then.urgency.keys() & now.urgency.keys()
+        )
+
+    @staticmethod
+    def _otherwise(route: Route, then: Urgency, now: Urgency) -> bool:
+        if then.priority is not now.priority and (route.priority is now.priority or RANKS[then.priority] < RANKS[now.priority]):
+            return True
+        return then.deadline != now.deadline and (route.deadline == now.deadline or then.nearer(now))
+
+    def _accepts(self, application: str) -> Accepts:
+        try:
+            return self._application_of(application).accepts
+        except HilumError:
+            return Accepts(modality=())
+
+
+def _remembering(application_of: Callable[[str], Application]) -> Callable[[str], Application]:
+    """Asks once for each application, for one that is none too: the catalog is searched whole for it."""
+    known: dict[str, Application | HilumError] = {}
+
+    def remembered(name: str) -> Application:
+        if name not in known:
+            try:
+                known[name] = application_of(name)
+            except HilumError as none:
+                known[name] = none
+        found = known[name]
+        if isinstance(found, HilumError):
+            raise found.with_traceback(None)
+        return found
+
+    return remembered
+
+
+def _named(job: Job | NewJob) -> str:
+    """What tells a job apart from the others of its study."""
+    return f"{job.application} {job.series_instance_uid}"
+
+
+def _keywords(routes: Sequence[Route]) -> frozenset[str]:
+    """What these routes ask of a header, and what tells the best of several series."""
+    asked = [(*route.when, *route.any_series, *route.all_series) for route in routes]
+    needed = [one.when for route in routes if route.needs is not None for one in route.needs.series]
+    return _TELLING | {condition.keyword for conditions in (*asked, *needed) for condition in conditions}
+
+
+def _changed(before: Decision | None, after: Decision | None) -> tuple[ChangedCondition, ...]:
+    """The conditions that are there on one side alone, or hold on one side alone; each beside the other side's of its keyword."""
+    if before is None or after is None:
+        return ()
+    then, now = list(before.tried), list(after.tried)
+    for one in before.tried:
+        same = next((other for other in now if (other.key, other.expected, other.held) == (one.key, one.expected, one.held)), None)
+        if same is not None:
+            then.remove(one)
+            now.remove(same)
+    changed = []
+    for one in then:
+        other = next((other for other in now if other.key == one.key), None)
+        if other is not None:
+            now.remove(other)
+        changed.append(ChangedCondition(key=one.key, before=one, after=other))
+    return (*changed, *(ChangedCondition(key=one.key, before=None, after=one) for one in now))
+
+
+class _Loaded:
+    """The study that is asked about, as it was read."""
+
+    def __init__(self) -> None:
+        self.study: Sequence[Instance] = ()
+
+    def of_study(self, study_instance_uid: str) -> Sequence[Instance]:
+        return self.study
+
+
+class _Unpaired:
+    """Priors are not looked for."""
+
+    def prior_of(self, study: str, current: SeriesContent, routes: Sequence[Route], application: str) -> Prior:
+        return Prior(choice=PriorChoice(series_instance_uid=None, reason="not looked for"), content=None)
+
+    def mistaken(self, study: str, current: SeriesContent, application: str) -> Job | None:
+        return None

@@ -1,0 +1,104 @@
+"""Shortage: is a series known to be short, and what do its routes do about it? Pure functions over what a journal knows and headers say.
+
+Counts of whole studies hold nothing: they include other people's objects. Nor do gaps between instance numbers, ImagesInAcquisition and
+NumberOfTemporalPositions: scanners number as they like, and count what they never send.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from inference.imaging.geometry import DIRECTION_TOLERANCE, missing_slices
+from node.domain.instance import Header
+from node.domain.job import Priority
+from node.domain.route import Route, Tried
+from node.domain.shortage import Lack, Shortage, Shortfalls, WhenShort
+from node.routing.decisions import is_image
+from node.routing.series import SeriesContent
+from node.settings.peers import Settle
+
+WHOLE = "whole"
+"""The key of a decision's condition that the series is whole."""
+
+_LONGEST = {Priority.URGENT: timedelta(minutes=2), Priority.ROUTINE: timedelta(minutes=30), Priority.OFFPEAK: timedelta(minutes=30)}
+LONGEST = max(_LONGEST.values())
+"""For how long a series is held where nobody says otherwise."""
+_WHOLE = Shortfalls()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What a route does with a series that is short, and for how long it waits before."""
+
+    when: WhenShort
+    longest: timedelta
+
+
+def rule_of(route: Route, settle: Settle) -> Rule:
+    """The route's own word, else its sender's, else what its priority asks: who needs a result in minutes gets what there is, and is
+    told."""
+    urgent = route.priority is Priority.URGENT
+    when = route.short or settle.short or (WhenShort.REMARK if urgent else WhenShort.HOLD)
+    return Rule(when=when, longest=route.longest or settle.longest or _LONGEST[route.priority])
+
+
+def shortage_of(content: SeriesContent, known: Mapping[str, Shortfalls], *, volume: bool) -> Shortage | None:
+    """How short a series is known to be; None where nothing says that it is.
+
+    Parameters
+    ----------
+    known
+        By series, what the journal knows of its study.
+    volume
+        A volume is to be made of it, so that no slice may be missing between others.
+    """
+    members = content.current + content.gone
+    came = len(members)
+    facts = known.get(content.series_instance_uid, _WHOLE)
+    listed = max((one.count for one in facts.counts if one.stands), default=0)
+    gap = missing_between([one.header for one in members if is_image(one.sop_class_uid, one.header)]) if volume else 0
+    expected = max(came + facts.owed, listed, came + gap)
+    if facts.owed:
+        return Shortage(lack=Lack.REFUSED, came=came, expected=expected)
+    if listed > came + facts.aside:
+        return Shortage(lack=Lack.COUNT, came=came, expected=expected)
+    if gap:
+        return Shortage(lack=Lack.GAP, came=came, expected=expected)
+    if facts.torn and not listed:  # a count that is met says that everything had come before it broke off
+        return Shortage(lack=Lack.TORN, came=came, expected=None)
+    return None
+
+
+def missing_between(headers: Sequence[Header]) -> int:
+    """How many slices are missing between others by ImagePositionPatient along the normal (PS3.3 C.7.6.2.1.1); 0 where images are not
+    parallel, have no place, are not of one thickness, or are not evenly spaced otherwise."""
+    if len({one.get("SliceThickness") for one in headers}) > 1:
+        return 0  # blocks of thinner and of thicker slices lie side by side
+    planes = [(_numbers(one, "ImageOrientationPatient", 6), _numbers(one, "ImagePositionPatient", 3)) for one in headers]
+    if any(orientation is None or position is None for orientation, position in planes):
+        return 0
+    orientations = np.array([orientation for orientation, _ in planes], dtype=np.float64)
+    if not len(orientations) or float(np.abs(orientations - orientations[0]).max()) > DIRECTION_TOLERANCE:
+        return 0
+    normal = np.cross(orientations[0, :3], orientations[0, 3:])
+    return missing_slices([float(np.dot(normal, position)) for _, position in planes if position is not None])
+
+
+def condition(shortage: Shortage) -> Tried:
+    """As a condition that did not hold, for the decision."""
+    return Tried(key=WHOLE, expected="every instance of the series", found=shortage.sentence, held=False)
+
+
+def held_text(rule: Rule, shortage: Shortage, until: datetime) -> str:
+    """Why a route waits, for people."""
+    then = "parked as incomplete" if rule.when is WhenShort.HOLD else "analysed as incomplete"
+    return f"held until {until:%Y-%m-%d %H:%M:%S} UTC, then {then}: {shortage.sentence}"
+
+
+def _numbers(header: Header, keyword: str, count: int) -> tuple[float, ...] | None:
+    values = header.get(keyword, ())
+    if len(values) != count or any(isinstance(value, str) for value in values):
+        return None
+    return tuple(float(value) for value in values)

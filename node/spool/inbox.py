@@ -1,0 +1,230 @@
+"""Inbox of acknowledged instances in a local folder: one Part 10 file an instance, which is its own journal entry (ADR-0002, ADR-0003)."""
+
+import heapq
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path, PurePosixPath
+
+from node.blobs.encryption.decrypted import FileEncryption
+from node.blobs.files import DurableFolders, Place, flush_folder, make_folder, write_flushed
+from node.blobs.folder import ASIDE, INBOX, RECEIVING
+from node.blobs.port import BlobsFailed
+from node.dimse.port import Incoming
+from node.domain.instance import Reception
+from node.settings.store import Durability
+from node.spool.deferred_flush import FLUSHED_AFTER_S, NAMED_AFTER_S, DeferredFlush
+from node.spool.entries import listed
+from node.spool.proof import ACKNOWLEDGED, COMPLETE, SLOT, acknowledged, name_without_token
+from node.spool.receiving import SpoolReceiver
+from node.spool.recovery import recover
+from node.spool.room import Room
+
+_CHUNK_BYTES = 1 << 20
+_MOST_WAITING = 100_000
+
+
+class FolderInbox:
+    """Keeps acknowledged instances in `inbox` of the blobs' folder, so that settling one is a rename. Several processes may use it at
+    once.
+
+    What receivers that ended left in `coming` is recovered when a spool is opened: acknowledged instances become entries, halves are
+    deleted.
+
+    Names are times and counters of ours; nothing that a sender says is ever part of a path.
+
+    Parameters
+    ----------
+    root
+        The folder that the spool lies in.
+    min_free_bytes, most_waiting
+        The marks beyond which instances are refused, and associations not admitted.
+    durability
+        What is on disk when `keep` returns.
+    ahead_bytes
+        How much may be written ahead for the next instances.
+    kept
+        Called when instances became entries, from whatever thread.
+    encryption
+        What entries are encrypted with; None: they lie here as they came.
+    beside
+        Other places of the store: while one is not what it is now, nothing is taken in.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        min_free_bytes: int,
+        most_waiting: int = _MOST_WAITING,
+        durability: Durability = Durability.EACH,
+        ahead_bytes: int = 0,
+        kept: Callable[[], None] = lambda: None,
+        encryption: FileEncryption | None = None,
+        beside: Sequence[Path] = (),
+    ) -> None:
+        self._root = root
+        self._encryption = encryption
+        self._folder = root / INBOX
+        self._receiving = root / RECEIVING
+        self._durable = DurableFolders(root)
+        try:
+            for folder in (self._folder, self._receiving):
+                make_folder(folder)
+            recover(self._receiving, self._folder, root / ASIDE)
+        except OSError as failed:
+            raise BlobsFailed(f"the inbox in {root} cannot be used: {failed.strerror}") from failed
+        self._room = Room(
+            self._receiving,
+            self._folder,
+            min_free_bytes=min_free_bytes,
+            most_waiting=most_waiting,
+            places=(*map(Place, beside), Place(root)),
+        )
+        deferring = durability is Durability.ASSOCIATION
+        self._receiver = SpoolReceiver(
+            self._receiving,
+            self._folder,
+            self._room,
+            deferring=deferring,
+            deferred=DeferredFlush(
+                self._receiving,
+                self._folder,
+                after_s=FLUSHED_AFTER_S if deferring else NAMED_AFTER_S,
+                kept=kept,
+                failed=self._room.failed,
+                worked=self._room.worked,
+            ),
+            encryptor=None if encryption is None else encryption.encryptor,
+            ahead_bytes=ahead_bytes,
+            kept=kept,
+        )
+
+    # ---- the listener's side
+    def write_ahead(self) -> None:
+        """Write ahead for the next burst as many files as the receiver before this one would have."""
+        self._receiver.slots.begin()
+
+    def crowded(self) -> str | None:
+        """Why no association may be admitted now: too little room, too many entries, or a disk that fails."""
+        reason = self._room.crowded()
+        if reason is not None and self._receiver.slots.release():
+            reason = self._room.crowded()  # what was written ahead may have been what was missing
+        return reason
+
+    def begin(self, reception: Reception) -> Incoming:
+        """Open a file for one instance.
+
+        Raises
+        ------
+        NoRoom, DiskFailed
+            Nothing is kept, nothing is left behind.
+        """
+        return self._receiver.begin(reception)
+
+    def expect(self, association: str) -> None:
+        """Make a file for its next instance."""
+        self._receiver.expect(association)
+
+    def ended(self, association: str) -> bool:
+        """Flush what this association was told 0x0000 for; whether the disk took all of it."""
+        self._receiver.ended(association)
+        if self._receiver.deferring:
+            return self._receiver.deferred.flush(association)
+        self._receiver.deferred.hasten()
+        return True
+
+    def close(self) -> None:
+        """Flush and name everything that was acknowledged; leave nothing that was written ahead."""
+        self._receiver.slots.close()
+        self._receiver.deferred.flush()
+
+    # ---- the index's side
+    def waiting(self, limit: int) -> list[Path]:
+        """Complete entries, the oldest first."""
+        with listed(self._folder) as entries:
+            names = heapq.nsmallest(limit, (one.name for one in entries if one.name.endswith(COMPLETE)))
+        return [self._folder / name for name in names]
+
+    def opened(self, entry: Path) -> AbstractContextManager[Path]:
+        """See the port."""
+        return nullcontext(entry) if self._encryption is None else self._encryption.opened(entry)
+
+    def oldest(self) -> Path | None:
+        """The oldest instance that was acknowledged and is no blob yet."""
+        # in this order: what is flushed meanwhile is found where it went
+        return min((*acknowledged(self._receiving)[:1], *self.waiting(1)), key=lambda path: name_without_token(path.name), default=None)
+
+    def acknowledged(self) -> list[Path]:
+        """See the port."""
+        return acknowledged(self._receiving)
+
+    def publish(self, moves: Sequence[tuple[Path, str]]) -> None:
+        """Nothing to do: settling is a rename."""
+
+    def settle(self, entry: Path, name: str) -> None:
+        """Rename an entry to its blob, in a folder that is durable. The rename itself is not flushed: should a power loss undo it, the
+        entry is back and its row knows the name."""
+        target = self._root.joinpath(*PurePosixPath(name).parts)
+
+        def move() -> None:
+            try:
+                os.rename(entry, target)
+            except FileNotFoundError as absent:
+                if entry.exists():
+                    raise  # the folder went
+                if not target.exists():
+                    raise BlobsFailed(f"inbox entry {entry.name} is gone, and {name} is not there") from absent
+
+        try:
+            self._durable.act(target.parent, move)
+        except OSError as failed:
+            raise BlobsFailed(f"inbox entry {entry.name} cannot become {name}: {failed.strerror}") from failed
+
+    def set_aside(self, entry: Path, reason: str) -> Path:
+        """Move an entry to `aside`, its reason beside it as text; the reason first, so that nothing lies there unexplained."""
+        folder = self._root / ASIDE
+        kept = folder / entry.name
+        note = kept.with_suffix(".txt")
+        try:
+            make_folder(folder)
+            note.unlink(missing_ok=True)
+            write_flushed(note, [f"{reason}\n".encode()])
+            if entry.exists() or not kept.exists():
+                os.rename(entry, kept)
+            flush_folder(folder)
+        except OSError as failed:
+            raise BlobsFailed(f"inbox entry {entry.name} cannot be set aside: {failed.strerror}") from failed
+        return kept
+
+    def asides(self) -> list[Path]:
+        """See the port."""
+        return sorted(path for path in (self._root / ASIDE).glob("*") if path.suffix in (COMPLETE, ACKNOWLEDGED, SLOT))
+
+    def drop_aside(self, kept: Path) -> None:
+        """See the port."""
+        try:
+            kept.unlink(missing_ok=True)
+            kept.with_suffix(".txt").unlink(missing_ok=True)
+        except OSError as failed:
+            raise BlobsFailed(f"{kept.name} cannot be deleted: {failed.strerror}") from failed
+
+    def take_back(self, file: Path) -> None:
+        """Copy, flush, rename, flush the folder."""
+        try:
+            name = self._receiver.name("back")
+            partial, entry = Path(self._receiver.partial(name)), Path(self._receiver.entry(name))
+            with file.open("rb") as content:
+                parts = iter(lambda: content.read(_CHUNK_BYTES), b"")
+                write_flushed(partial, parts if self._encryption is None else self._encryption.encryptor.encrypted(parts))
+            partial.rename(entry)
+            flush_folder(self._folder)
+        except OSError as failed:
+            raise BlobsFailed(f"{file.name} cannot be taken back into the inbox: {failed.strerror}") from failed
+
+    def drop(self, entry: Path) -> None:
+        """Delete an entry; an absent one is no error."""
+        try:
+            entry.unlink(missing_ok=True)
+        except OSError as failed:
+            raise BlobsFailed(f"inbox entry {entry.name} cannot be deleted: {failed.strerror}") from failed

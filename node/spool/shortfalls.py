@@ -1,0 +1,204 @@
+"""Shortfalls on their way from the receiver to the journal: instances that it refused, and transfers that broke off; a small file each.
+
+Beside the inbox, and for its reason: the receive process knows no database (ADR-0003). They are written in what `min_free` keeps, so that
+a disk that is too full for an instance takes the note that one is missing. What was refused is on the disk before the sender is told. While
+an association stands, the series that it is in the middle of stand in a file that goes with its release: what an ended
+receiver left was torn.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from node.blobs.files import flush_folder, make_folder, write_flushed
+from node.blobs.folder import SHORTFALLS
+from node.blobs.port import BlobsFailed
+from node.blobs.writer_lock import WriterLock, left_by_ended
+from node.domain.shortage import RefusedInstance, TornSeries
+from node.observe.events import alarm, event
+from node.spool.entries import drop_entry, listed, read_entry
+
+_REFUSED = ".refused"
+_TORN = ".torn"
+_STANDS = ".stands"
+_PARTIAL = ".part"
+_MOST = 20_000
+"""Files that wait: 80 MB of a disk with blocks of 4 KiB. Flow takes them within a second, or the journal has been away for long."""
+
+
+class FolderShortfalls:
+    """Keeps shortfalls in `owed` of the receiver's spool. Several processes may keep and take at once. Names are digests of ours.
+
+    `kept` is called after something was.
+    """
+
+    def __init__(self, root: Path, *, kept: Callable[[], None] = lambda: None) -> None:
+        self._folder = root / SHORTFALLS
+        self._standing = self._folder / "standing"
+        self._writer = WriterLock(self._standing)
+        self._kept = kept
+        self._full = False
+        try:
+            make_folder(self._standing)
+            self._recover()
+        except OSError as failed:
+            raise BlobsFailed(f"what is owed in {root} cannot be used: {failed.strerror}") from failed
+
+    # ---- the listener's side; it raises nothing: an answer does not wait for a file that cannot be written, and operators hear of it
+    def refused(self, one: RefusedInstance) -> None:
+        """Keep that an instance was refused; once is enough however often its sender tries."""
+        name = _digest(one.peer or "", one.sop_instance_uid)
+        self._keep(
+            f"{name}{_REFUSED}",
+            {
+                "sop_instance_uid": one.sop_instance_uid,
+                "series_instance_uid": one.series_instance_uid,
+                "study_instance_uid": one.study_instance_uid,
+                "peer": one.peer or "",
+                "status": one.status,
+                "at": one.at.isoformat(),
+            },
+        )
+
+    def stands(self, association: str, peer: str | None, series: Sequence[tuple[str, str]]) -> None:
+        """An association is in the middle of these: (study, series). Not flushed: a kill leaves it, and after a power loss its sender sends
+        again."""
+        with contextlib.suppress(OSError):
+            content = json.dumps({"association": association, "peer": peer or "", "series": list(series)})
+            partial, path = self._path(association, _PARTIAL), self._path(association, _STANDS)
+            with _gone_if_broken(partial):
+                partial.write_text(content)
+                partial.rename(path)
+
+    def released(self, association: str) -> None:
+        """It ended as it should."""
+        with contextlib.suppress(OSError):
+            self._path(association, _STANDS).unlink(missing_ok=True)
+
+    def torn(self, association: str, peer: str | None, series: Sequence[tuple[str, str]]) -> None:
+        """It ended otherwise, in the middle of these."""
+        self._keep(f"{_digest(association)}{_TORN}", {"association": association, "peer": peer or "", "series": list(series)})
+        self.released(association)
+
+    # ---- the journal's side
+    def waiting(self, limit: int) -> list[Path]:
+        """What was kept and not taken yet."""
+        with listed(self._folder) as entries:
+            names = sorted(one.name for one in entries if one.name.endswith((_REFUSED, _TORN)))
+        return [self._folder / name for name in names[:limit]]
+
+    def read(self, entry: Path) -> tuple[list[RefusedInstance], list[TornSeries], float] | None:
+        """What an entry says, and when it was written, by this host's clock (seconds since 1970).
+
+        None: another process had it first, or it is none of these; that one is left lying under another name, and told.
+
+        Raises
+        ------
+        BlobsFailed
+            It cannot be read.
+        """
+
+        def parsed(content: dict[str, Any], written_at: float) -> tuple[list[RefusedInstance], list[TornSeries], float]:
+            at = datetime.fromtimestamp(written_at, UTC)
+            return ([_refusal(content, at)], [], written_at) if entry.suffix == _REFUSED else ([], _torn(content, at), written_at)
+
+        return read_entry(entry, parsed, lambda foreign: alarm("owed.unreadable", entry=entry.name, error=type(foreign).__name__))
+
+    def drop(self, entry: Path) -> None:
+        """The journal has it; an absent one is no error."""
+        drop_entry(entry)
+
+    def _keep(self, name: str, content: dict[str, Any]) -> None:
+        """Write under another name, flush, rename, flush the folder."""
+        entry = self._folder / name
+        try:
+            if entry.exists():
+                return
+            if len(os.listdir(self._folder)) > _MOST:
+                raise OSError(errno.EDQUOT, f"more than {_MOST} wait already")
+            partial = self._path(name, _PARTIAL)
+            with _gone_if_broken(partial):
+                write_flushed(partial, [json.dumps(content).encode()])
+                partial.rename(entry)
+            flush_folder(self._folder)
+            self._full = False
+        except OSError as failed:
+            if not self._full:  # once, until it works again
+                alarm("owed.not_kept", errno=errno.errorcode.get(failed.errno or 0, "?"), reason=failed.strerror)
+            self._full = True
+            return
+        self._kept()
+
+    def _path(self, name: str, suffix: str) -> Path:
+        return self._writer.path(f"{_digest(name)}{suffix}")
+
+    def _recover(self) -> None:
+        """Keep as torn what receivers were in the middle of that ended while associations stood."""
+        broken = 0
+        for paths in left_by_ended(self._standing):
+            for path in paths:
+                try:
+                    if path.suffix == _STANDS:
+                        content = json.loads(path.read_bytes())
+                        self._keep(f"{_digest(content['association'])}{_TORN}", content)
+                        broken += 1
+                except FileNotFoundError:
+                    continue
+                except (OSError, ValueError, LookupError, TypeError) as unreadable:
+                    # what one association was in the middle of is not known: no reason to refuse every sender
+                    alarm("owed.unreadable", entry=path.name, error=type(unreadable).__name__)
+                with contextlib.suppress(FileNotFoundError):
+                    path.unlink()
+        if broken:
+            event("owed.taken_up", associations=broken)
+
+
+def oldest_shortfall(root: Path, *, since: float) -> float | None:
+    """When the oldest of what waits in a receiver's spool for the journal, and was written after `since`, was written; None: nothing does.
+    Both in seconds since 1970, by this host's clock."""
+    written: list[float] = []
+    with contextlib.suppress(FileNotFoundError), os.scandir(root / SHORTFALLS) as entries:  # no receiver was ever here
+        for one in entries:
+            if one.name.endswith((_REFUSED, _TORN)):
+                with contextlib.suppress(FileNotFoundError):  # it was taken meanwhile
+                    written.append(one.stat().st_mtime)
+    return min((at for at in written if at > since), default=None)
+
+
+@contextlib.contextmanager
+def _gone_if_broken(partial: Path) -> Iterator[None]:
+    """A file that the disk did not take whole does not stay on it."""
+    try:
+        yield
+    except OSError:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _refusal(content: dict[str, Any], at: datetime) -> RefusedInstance:
+    uids = {key: str(content[key]) for key in ("sop_instance_uid", "series_instance_uid", "study_instance_uid")}
+    return RefusedInstance(**uids, peer=content["peer"] or None, status=int(content["status"]), at=at)
+
+
+def _torn(content: dict[str, Any], at: datetime) -> list[TornSeries]:
+    return [
+        TornSeries(
+            association=content["association"],
+            series_instance_uid=str(series),
+            study_instance_uid=str(study),
+            peer=content["peer"] or None,
+            at=at,
+        )
+        for study, series in content["series"]
+    ]

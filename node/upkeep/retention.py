@@ -1,0 +1,122 @@
+"""Retention: deletes pixels and results that are old enough, or pixels early when the disk fills; headers and history later.
+
+Delivery marks go with headers. What ages is measured by a clock that nobody makes jump ahead (`node.upkeep.monotonic_clock`).
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import datetime, timedelta
+
+from node.blobs.port import Blobs
+from node.domain.delivery_marks import PREFIX
+from node.domain.instance import Instance
+from node.domain.stage import Clock
+from node.journal.journal import Journal
+from node.observe.events import alarm, event
+from node.settings.config import Config
+from node.upkeep.monotonic_clock import MonotonicClock
+
+_BATCH = 500
+_MARKS_AT_ONCE = 200
+_AT_ONCE = 50
+"""Instances that go before the disk is looked at again: some ten megabytes, so that hardly more is deleted than need be."""
+
+
+class Retention:
+    """Stage: tombstones in the journal first, then the bytes, then the tombstones go.
+
+    Parameters
+    ----------
+    followers
+        Who follows the history: what one of them has not told yet stays in it.
+    seconds
+        A clock that only goes forward: nothing grows old because the other one was set.
+    """
+
+    name = "retention"
+
+    def __init__(
+        self,
+        journal: Journal,
+        blobs: Blobs,
+        config: Config,
+        clock: Clock,
+        *,
+        followers: Collection[str] = (),
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._journal = journal
+        self._blobs = blobs
+        self._store = config.store
+        self._clock = MonotonicClock(clock, seconds=seconds)
+        self._followers = tuple(followers)
+        self._alarmed = False
+
+    def step(self) -> int:
+        """One batch of each; how many blobs were deleted, and headers and lines of the history forgotten."""
+        now = self._clock()
+        swept = self._sweep()  # what a crash left between a tombstone and its blob
+        before = now - self._store.keep
+        # what this node committed to stays as long as if it had come when it did
+        old = self._journal.retention.purgeable(before, _BATCH, parked=True, promised_before=before)
+        self._bury(old, "old", now)
+        results = self._journal.retention.purge_results(before, now, _BATCH)
+        swept += self._sweep()
+        if not old and not results:
+            swept += self._relieve(now)
+        swept += self._journal.retention.forget_headers(now - self._store.keep_headers, _BATCH)
+        return swept + self._journal.retention.prune_history(now - self._store.history_kept, now, _BATCH, followers=self._followers)
+
+    def _relieve(self, now: datetime) -> int:
+        """Delete the oldest pixels that nothing needs while the disk is fuller than it may be."""
+        swept = 0
+        while (used := self._blobs.used_share()) > self._store.high_water:
+            oldest = self._journal.retention.purgeable(now, _AT_ONCE, promised_before=now - self._store.keep)
+            if not oldest:
+                if not self._alarmed:
+                    alarm("retention.disk_full", used_share=round(used, 3), high_water=self._store.high_water)
+                self._alarmed = True
+                return swept
+            self._bury(oldest, "the disk is full", now)
+            swept += self._sweep()
+        self._alarmed = False
+        return swept
+
+    def _bury(self, instances: Sequence[Instance], why: str, now: datetime) -> None:
+        if instances:
+            self._journal.retention.tombstone([instance.id for instance in instances], now, promised_before=now - self._store.keep)
+            event("retention.purged", instances=len(instances), bytes=sum(instance.size for instance in instances), why=why)
+
+    def _sweep(self) -> int:
+        """Delete what tombstones stand for."""
+        blobs = self._journal.retention.purged_blobs()
+        for blob in blobs.values():
+            self._blobs.delete(blob)
+        if blobs:
+            self._journal.retention.swept(blobs)
+        return len(blobs)
+
+
+class OldDeliveryMarks:
+    """Stage: deletes the marks that are older than headers are kept; what is so old is not sent again."""
+
+    name = "marks"
+
+    def __init__(self, blobs: Blobs, clock: Clock, *, keep: timedelta) -> None:
+        self._blobs = blobs
+        self._clock = clock
+        self._keep = keep
+        self._old: Iterator[str] | None = None
+
+    def step(self) -> int:
+        """Delete some; 0 when all have been looked at, and the next step begins anew."""
+        if self._old is None:
+            self._old = self._blobs.names(PREFIX, written_before=self._clock() - self._keep)
+        deleted = 0
+        for name in self._old:
+            self._blobs.delete(name)
+            deleted += 1
+            if deleted == _MARKS_AT_ONCE:
+                return deleted
+        self._old = None
+        return deleted

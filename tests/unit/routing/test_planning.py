@@ -1,0 +1,137 @@
+"""Routing a study of many series: what it takes, and what is written of it, grows with their number and not with its square."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from inference.applications.port import Accepts, Takes
+from node.domain.arrival import Arrival
+from node.domain.instance import Header, Instance
+from node.domain.job import Job
+from node.domain.route import Condition, ConditionOperator, Decision, Route
+from node.domain.shortage import Shortfalls
+from node.domain.state import ArrivalState
+from node.routing.pairing import Prior
+from node.routing.planning import JobPlan, JobPlanner
+from node.routing.series import SeriesContent, contents
+from tests.unit.flow.mini import APPLICATION, START
+
+MR = Condition(keyword="Modality", operator=ConditionOperator.EQUALS, expected=("MR",))
+T1 = Condition(keyword="SeriesDescription", operator=ConditionOperator.MATCHES, expected=("T1",))
+CT = replace(MR, expected=("CT",))
+WHOLE = replace(APPLICATION, accepts=Accepts(modality=("MR",), takes=Takes.IMAGES, whole_study=True))
+APPLICATIONS = {"threshold": APPLICATION, "whole": WHOLE}
+EACH = Route(name="each", when=(MR, T1), run=("threshold",), send=("archive",), each=True)
+
+
+class Study:
+    """A study of so many series of one image each; all or none of them are owed another."""
+
+    def __init__(self, series: int, *, owed: int = 0) -> None:
+        self.instances = [self._instance(number) for number in range(series)]
+        self._owed = owed
+
+    def of_study(self, study_instance_uid: str) -> Sequence[Instance]:
+        return self.instances
+
+    def shortfalls(self, study_instance_uid: str) -> Mapping[str, Shortfalls]:
+        return {one.series_instance_uid: Shortfalls(owed=self._owed) for one in self.instances}
+
+    def prior_of(self, study: str, current: SeriesContent, routes: Sequence[Route], application: str) -> Prior:
+        raise NotImplementedError
+
+    def mistaken(self, study: str, current: SeriesContent, application: str) -> Job | None:
+        return None
+
+    def asked(self, *routes: Route) -> JobPlan:
+        """What the routes ask of it."""
+        arrival = Arrival(
+            id=1,
+            peer="ct1",
+            study_instance_uid="1.1",
+            series_instance_uid=None,
+            called_ae="HILUM",
+            state=ArrivalState.COMPLETE,
+            revision=1,
+            supersedes=None,
+            opened_at=START,
+            last_instance_at=START,
+            due_at=START,
+            completed_at=START,
+            completed_by=None,
+            instances=len(self.instances),
+        )
+        asking = JobPlanner(self, self, routes, lambda _: "default", APPLICATIONS.__getitem__, known=self)
+        return asking.of(arrival, contents(self.instances), "CT1AE", START)
+
+    def decisions(self, *routes: Route) -> list[Decision]:
+        """What the routes decide of its series."""
+        return self.asked(*routes).decisions
+
+    @staticmethod
+    def _instance(number: int) -> Instance:
+        header: Header = {"Modality": ("MR",), "SeriesNumber": (number,), "SeriesDescription": (f"T1 {number}",), "Rows": (8,)}
+        return Instance(
+            id=number + 1,
+            sop_instance_uid=f"1.1.{number}.1",
+            sop_class_uid="1.2.840.10008.5.1.4.1.1.4",
+            study_instance_uid="1.1",
+            series_instance_uid=f"1.1.{number}",
+            transfer_syntax_uid="1.2.840.10008.1.2.1",
+            blob=f"instances/{number}.dcm",
+            size=1,
+            digest=str(number),
+            calling_ae="CT1AE",
+            called_ae="HILUM",
+            address="127.0.0.1",
+            peer="ct1",
+            received_at=START,
+            header=header,
+        )
+
+
+@pytest.mark.parametrize(
+    ("route", "owed"),
+    [
+        (EACH, 0),
+        (EACH, 1),
+        (replace(EACH, any_series=(T1,)), 0),
+        (replace(EACH, all_series=(CT,)), 0),
+        (replace(EACH, each=False, run=("whole",)), 0),
+    ],
+    ids=["each", "held", "any", "all", "whole"],
+)
+def test_what_routing_takes_grows_with_the_number_of_series(route: Route, owed: int) -> None:
+    """Four times as many series cost four times as many calls: the square of 3,000 was more than an arrival may take."""
+    few, many = (_calls(Study(series, owed=owed), route) for series in (40, 160))
+    assert many < 5 * few
+
+
+def test_a_condition_on_the_study_names_no_thousands_of_series() -> None:
+    """Its sentence stands in the decision on every series of the study."""
+    named, many = (Study(series).decisions(replace(EACH, any_series=(T1,)))[0].tried[-1].found for series in (50, 52))
+    assert (named.count("series"), "more" in named) == (50, False)
+    assert many.endswith(" and 2 more")
+    assert many.count("series") == 50
+    (against,) = {one.tried[-1].found for one in Study(60).decisions(replace(EACH, all_series=(CT,)))}
+    assert against.startswith("not series ")
+    assert against.endswith(" and 10 more")
+
+
+def _calls(study: Study, route: Route) -> int:
+    calls = 0
+
+    def count(frame: Any, what: str, argument: Any) -> None:
+        nonlocal calls
+        calls += what in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        study.asked(route)
+    finally:
+        sys.setprofile(before)
+    return calls

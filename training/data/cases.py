@@ -1,0 +1,134 @@
+"""Labelled cases, and which of them train, which choose the checkpoint, which are held out.
+
+A split that nobody laid out goes by patient, by a hash of the name and the seed.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.imaging.subject import Images
+from inference.imaging.volume import Volume
+from training.errors import UnfitData, UnfitSetting
+
+HELD_OUT = 0.2
+VALIDATING = 0.1
+"""Shares of all patients."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Labelled:
+    """A volume as serving would assemble it, and the truth about it.
+
+    Attributes
+    ----------
+    labels
+        (Z, Y, X) uint8 on the volume's grid.
+    attributes
+        What is known of the case beside its images (sex, age in years, site), by name: the evaluation makes groups of it.
+    """
+
+    volume: Volume
+    labels: NDArray[np.uint8]
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LabelledImage:
+    """One image as serving would assemble it, and whether the finding is there."""
+
+    images: Images
+    positive: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One labelled volume of a patient, not read yet. Cases of one patient never stand on two sides of a split.
+
+    Where the data do not name patients, every case counts as one (`DataTerms.split` says so).
+    """
+
+    patient: str
+    name: str
+    load: Callable[[], Labelled]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Three sides; no patient stands on two."""
+
+    train: tuple[Case, ...]
+    validation: tuple[Case, ...]
+    test: tuple[Case, ...]
+
+
+def digest(*sides: Sequence[Case]) -> str:
+    """Which cases stand on which side, in what order, as 16 hexadecimal digits."""
+    return hashlib.sha256(repr([[case.name for case in side] for side in sides]).encode()).hexdigest()[:16]
+
+
+def split(cases: Sequence[Case], seed: int) -> Split:
+    """Put every patient on one side; each side has at least one.
+
+    Raises
+    ------
+    UnfitData
+        There are fewer than three patients.
+    """
+    patients = sorted({case.patient for case in cases}, key=lambda patient: hashlib.sha256(f"{seed} {patient}".encode()).digest())
+    if len(patients) < 3:
+        raise UnfitData(f"{len(patients)} patients cannot be split into training, validation and test")
+    test = max(1, round(len(patients) * HELD_OUT))
+    validation = max(1, round(len(patients) * VALIDATING))
+
+    def of(chosen: Iterable[str]) -> tuple[Case, ...]:
+        wanted = frozenset(chosen)
+        return tuple(case for case in cases if case.patient in wanted)
+
+    return Split(test=of(patients[:test]), validation=of(patients[test : test + validation]), train=of(patients[test + validation :]))
+
+
+Sides: TypeAlias = Callable[[Path | None, int], Split]
+"""The split of a folder's data for a seed; None is no folder."""
+
+
+def by_patient(cases: Callable[[Path], tuple[Case, ...]]) -> Sides:
+    """A folder's cases, split by patient and seed.
+
+    Raises
+    ------
+    UnfitSetting
+        No folder was named; so with `as_laid_out`.
+    """
+    return partial(_by_patient, cases)
+
+
+def as_laid_out(sides: Callable[[Path], Split]) -> Sides:
+    """The sides that a folder's data have by themselves; no seed changes them."""
+    return partial(_as_laid_out, sides)
+
+
+def named(folder: Path | None) -> Path:
+    """The folder, which has to be named.
+
+    Raises
+    ------
+    UnfitSetting
+    """
+    if folder is None:
+        raise UnfitSetting("the recipe makes no data of its own: name a folder with --data")
+    return folder
+
+
+def _by_patient(cases: Callable[[Path], tuple[Case, ...]], folder: Path | None, seed: int) -> Split:
+    return split(cases(named(folder)), seed)
+
+
+def _as_laid_out(sides: Callable[[Path], Split], folder: Path | None, seed: int) -> Split:
+    return sides(named(folder))

@@ -1,0 +1,1 @@
+"""The tasks, one file each: how a kind of recipe is fitted, judged and exported."""
