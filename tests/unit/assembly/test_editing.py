@@ -190,7 +190,7 @@ def _hanging(python: str, folder: Path) -> str:
     """A line of the shell that stands in for a process which is busy for ever: arithmetic does not let go of the interpreter."""
     busy = folder / "busy.py"
     busy.write_text(
-        "import sys\nfrom node.assembly import trial_process\ntrying.load = lambda *_, **__: sum(range(10**15))\n"
+        "import sys\nfrom node.assembly import trial_process\ntrial_process.load = lambda *_, **__: sum(range(10**15))\n"
         "sys.argv[1:] = sys.argv[3:]\nsys.exit(trial_process.main())\n"
     )
     return f'exec {python} {busy} "$@"'
