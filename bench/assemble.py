@@ -13,8 +13,8 @@ import numpy as np
 
 from bench.made import series
 from bench.rows import Row, say
-from inference.imaging.ahead import decode_ahead
 from inference.imaging.assemble import assemble
+from inference.imaging.decode_ahead import decode_ahead
 from inference.imaging.header import ReadAhead
 from inference.imaging.remembered import Remembered
 

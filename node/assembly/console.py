@@ -13,7 +13,7 @@ from node.assembly.audit import open_trail, process_of
 from node.assembly.editing import EditedRoutes
 from node.assembly.health import subjects
 from node.assembly.hosts import owner_of
-from node.assembly.stages import Beat
+from node.assembly.stages import HeartbeatStage
 from node.assembly.trials import Trials
 from node.console.access_audit import Accesses
 from node.console.errors import ConsoleAbsent
@@ -55,7 +55,7 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
             editing=EditedRoutes(config, in_force, trials),
             peers=config.peers,
         )
-        beat = Beat(journal, f"console {owner_of(config, os.getpid())}", journal.now)
+        beat = HeartbeatStage(journal, f"console {owner_of(config, os.getpid())}", journal.now)
         beat.step()
         clock = Scheduler([Tick(stage=beat, every=_BEAT_EVERY)])
         clock.start()

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING
 
 from node.assembly import compose
 from node.assembly.audit import open_trail, process_of
-from node.assembly.horizon import Everywhere, journaled_until
+from node.assembly.horizon import HorizonOfAllHosts, journaled_until
 from node.assembly.hosts import host_of, owner_of
 from node.assembly.identity import agree, refuse_other_places
 from node.assembly.in_force import RoutesInForce
 from node.assembly.index import indexing, telling
 from node.assembly.notices import messengers, telling_people
 from node.assembly.roles import shares_journal
-from node.assembly.stages import Beat, Forgotten, Led, Rounds, Swept, Waking
+from node.assembly.stages import ForgetStage, HeartbeatStage, LeaderStage, RestingStage, SweepCopiesStage, WakingStage
 from node.blobs.port import Blobs
 from node.commitment.scp import CommitmentScp
 from node.commitment.scu import CommitmentScu
 from node.domain.stage import Stage
 from node.flow.clock_step import ClockStep
-from node.flow.deliver import Deliver
+from node.flow.deliver import DeliverStage
 from node.flow.route import RouteStage
 from node.flow.scheduling import Scheduler, Tick, turn
 from node.flow.settle import SettleStage
@@ -68,7 +68,7 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
     with contextlib.closing(compose.open_journal(config)) as journal, contextlib.closing(journal.leader("flow")) as leader:
         agree(config, journal, blobs)
         sinks = {name: compose.open_sink(config, sink) for name, sink in config.sinks.items()}
-        deliver = Deliver(journal, blobs, sinks, config, journal.now, owner)
+        deliver = DeliverStage(journal, blobs, sinks, config, journal.now, owner)
         horizon = _horizon(config, journal, inbox)
         settle = SettleStage(journal, config, journal.now, lambda peer: compose.requestor(config, peer, brisk=True), horizon=horizon)
         route = RouteStage(
@@ -80,26 +80,33 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
             lambda name: compose.manifest(config, name),
         )
         route.blame()
-        beat = Beat(journal, f"flow {owner}", journal.now)
+        beat = HeartbeatStage(journal, f"flow {owner}", journal.now)
         beat.step()
         clock = Scheduler(
             [
                 Tick(stage=beat, every=_BEAT_EVERY),
-                Tick(stage=Led(Retention(journal, blobs, config, journal.now, followers=followers(config)), leader), every=_RETAIN_EVERY),
-                Tick(stage=Led(PriorityAging(journal, config, journal.now), leader), every=_MOVE_UP_EVERY),
-                Tick(stage=Led(StatementStage(journal, config, journal.now), leader), every=_STATE_EVERY),
-                Tick(stage=Led(WithdrawalStage(journal, config, journal.now), leader), every=_STATE_EVERY),
+                Tick(
+                    stage=LeaderStage(Retention(journal, blobs, config, journal.now, followers=followers(config)), leader),
+                    every=_RETAIN_EVERY,
+                ),
+                Tick(stage=LeaderStage(PriorityAging(journal, config, journal.now), leader), every=_MOVE_UP_EVERY),
+                Tick(stage=LeaderStage(StatementStage(journal, config, journal.now), leader), every=_STATE_EVERY),
+                Tick(stage=LeaderStage(WithdrawalStage(journal, config, journal.now), leader), every=_STATE_EVERY),
             ]
         )
         # a clock of its own: listing a large bucket must not keep the signs of life waiting
         slow = Scheduler(
             [
                 Tick(
-                    stage=Led(Rounds(Orphans(journal, inbox, blobs, journal.now), rest_s=_ROUND_S), leader), every=_LOOK_FOR_ORPHANS_EVERY
+                    stage=LeaderStage(RestingStage(Orphans(journal, inbox, blobs, journal.now), rest_s=_ROUND_S), leader),
+                    every=_LOOK_FOR_ORPHANS_EVERY,
                 ),
-                Tick(stage=Led(Rounds(_old_marks(config, journal, blobs), rest_s=_ROUND_S), leader), every=_LOOK_FOR_ORPHANS_EVERY),
-                Tick(stage=Swept(blobs), every=_SWEEP_COPIES_EVERY),
-                Tick(stage=Led(Forgotten(journal, journal.now), leader), every=_FORGET_EVERY),
+                Tick(
+                    stage=LeaderStage(RestingStage(_old_marks(config, journal, blobs), rest_s=_ROUND_S), leader),
+                    every=_LOOK_FOR_ORPHANS_EVERY,
+                ),
+                Tick(stage=SweepCopiesStage(blobs), every=_SWEEP_COPIES_EVERY),
+                Tick(stage=LeaderStage(ForgetStage(journal, journal.now), leader), every=_FORGET_EVERY),
             ],
             most_s=_LISTING_S,
         )
@@ -127,9 +134,9 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
                     followed = RoutesInForce(config, in_force, [route, backwards])
                     stages: list[Stage] = [
                         followed,
-                        Led(Waking(backwards, work), leader),
-                        Led(settle, leader),
-                        Led(Waking(route, work), leader),
+                        LeaderStage(WakingStage(backwards, work), leader),
+                        LeaderStage(settle, leader),
+                        LeaderStage(WakingStage(route, work), leader),
                         deliver,
                         *commitment,
                     ]
@@ -152,7 +159,7 @@ def _horizon(config: Config, journal: Journal, inbox: Inbox) -> Callable[[], dat
     def here() -> datetime | None:
         return journaled_until(journal, inbox, spool)
 
-    return Everywhere(journal, here, host_of(config)) if shares_journal(config) else here
+    return HorizonOfAllHosts(journal, here, host_of(config)) if shares_journal(config) else here
 
 
 @contextlib.contextmanager
@@ -167,7 +174,7 @@ def telling_history(config: Config, journal: Journal, leader: Leader) -> Iterato
         return
     stage = audit_stage(config, journal, trail)
     stage.begin()
-    clock = Scheduler([Tick(stage=Led(stage, leader), every=_TELL_EVERY)])
+    clock = Scheduler([Tick(stage=LeaderStage(stage, leader), every=_TELL_EVERY)])
     clock.start()
     try:
         yield
@@ -198,7 +205,7 @@ def committing(
     asks = CommitmentScu(journal, config, journal.now, committer, compose.open_commitment_inbox(config))
     answers = CommitmentScp(journal, blobs, config, journal.now, committer, horizon=horizon)
     try:
-        yield [Led(asks, leader), Led(answers, leader)]
+        yield [LeaderStage(asks, leader), LeaderStage(answers, leader)]
     finally:
         asks.close()
         answers.close()

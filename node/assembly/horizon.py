@@ -47,7 +47,7 @@ def _received_until(journal: Journal, inbox: Inbox) -> datetime | None:
     return None
 
 
-class Telling:
+class HorizonStage:
     """The stage that tells the others how far this host's spool is journaled, as a sign of life in the journal."""
 
     name = "horizon"
@@ -72,7 +72,7 @@ class Telling:
                 self._journal.processes.release(_process(self._host).removeprefix(_SPOOL), self._journal.now())
 
 
-class Everywhere:
+class HorizonOfAllHosts:
     """The moment before which everything that any live receiver got is in the journal; what `Settle` takes for its horizon."""
 
     def __init__(self, journal: Journal, here: Callable[[], datetime | None], host: str) -> None:

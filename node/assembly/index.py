@@ -9,19 +9,19 @@ from datetime import timedelta
 from pathlib import Path
 
 from node.assembly import compose
-from node.assembly.horizon import Telling
+from node.assembly.horizon import HorizonStage
 from node.assembly.hosts import host_of, make_run_folder, owner_of
 from node.assembly.identity import agree, refuse_other_places
 from node.assembly.in_force import RoutesInForce
 from node.assembly.roles import shares_journal
-from node.assembly.stages import Alone, Beat, Paced, Swept, Waking
+from node.assembly.stages import HeartbeatStage, LockedStage, PacedStage, SweepCopiesStage, WakingStage
 from node.blobs.port import Blobs
-from node.commitment.inbox import TakeCommitmentInbox
+from node.commitment.inbox import CommitmentInboxStage
 from node.domain.errors import JournalError
 from node.domain.stage import Stage
-from node.flow.index import BATCH, Index
+from node.flow.index import BATCH, IndexStage
 from node.flow.scheduling import Scheduler, Tick, turn
-from node.flow.shortfalls import TakeShortfalls
+from node.flow.shortfalls import ShortfallStage
 from node.journal.journal import Journal
 from node.journal.wake_up import WakeUps
 from node.settings.config import Config
@@ -45,9 +45,9 @@ def index(config: Config, stop: threading.Event, *, ready: Callable[..., None], 
     inbox = compose.open_inbox(config, blobs)
     with contextlib.closing(compose.open_journal(config)) as journal:
         agree(config, journal, blobs)
-        beat = Beat(journal, f"index {owner_of(config, os.getpid())}", journal.now)
+        beat = HeartbeatStage(journal, f"index {owner_of(config, os.getpid())}", journal.now)
         beat.step()
-        clock = Scheduler([Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=Swept(blobs), every=_SWEEP_COPIES_EVERY)])
+        clock = Scheduler([Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=SweepCopiesStage(blobs), every=_SWEEP_COPIES_EVERY)])
         with (
             contextlib.closing(compose.local_wake_up(config, "index")) as woken,
             contextlib.closing(compose.wake_up(config, "flow")) as others,
@@ -56,7 +56,12 @@ def index(config: Config, stop: threading.Event, *, ready: Callable[..., None], 
             clock.start()
             ready()
             try:
-                turn([Waking(stage, others) for stage in _stages(config, journal, inbox, blobs, in_force)], woken.wait, stop, burst=_BURST)
+                turn(
+                    [WakingStage(stage, others) for stage in _stages(config, journal, inbox, blobs, in_force)],
+                    woken.wait,
+                    stop,
+                    burst=_BURST,
+                )
             finally:
                 clock.stop()
 
@@ -77,7 +82,7 @@ def indexing(
     A defect in the thread sets `stop`, which is to end the block, and is raised there: the process ends as if the block had it.
     """
     done = threading.Event()
-    stages = [Waking(stage, others) for stage in _stages(config, journal, inbox, blobs, in_force)]
+    stages = [WakingStage(stage, others) for stage in _stages(config, journal, inbox, blobs, in_force)]
     with (
         contextlib.closing(compose.local_wake_up(config, "index")) as woken,
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="index") as beside,
@@ -97,7 +102,7 @@ def telling(config: Config, journal: Journal, inbox: Inbox) -> Iterator[None]:
     if not shares_journal(config):
         yield
         return
-    horizon = Telling(journal, inbox, config.store.spooled, host_of(config))
+    horizon = HorizonStage(journal, inbox, config.store.spooled, host_of(config))
     with contextlib.suppress(JournalError):  # it is told again in a second
         horizon.step()
     # a clock of its own: a sweep that takes long must not make this host look dead
@@ -111,12 +116,17 @@ def telling(config: Config, journal: Journal, inbox: Inbox) -> Iterator[None]:
 
 
 def _stages(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs, in_force: Path | None) -> list[Stage]:
-    index = Index(journal, inbox, blobs, config, journal.now)
-    paced = Paced(index, every_s=_EVERY_S, stream_every_s=_STREAM_EVERY_S, stream=_STREAM, full=BATCH)
+    index = IndexStage(journal, inbox, blobs, config, journal.now)
+    paced = PacedStage(index, every_s=_EVERY_S, stream_every_s=_STREAM_EVERY_S, stream=_STREAM, full=BATCH)
     # of the supervisors that share a host's spool one empties it
-    slips = TakeCommitmentInbox(journal, compose.open_commitment_inbox(config), config, journal.now)
+    slips = CommitmentInboxStage(journal, compose.open_commitment_inbox(config), config, journal.now)
     # before the instances: no study settles whose last word is that one of them was refused
-    shortfalls = TakeShortfalls(journal, compose.open_shortfalls(config), journal.now)
+    shortfalls = ShortfallStage(journal, compose.open_shortfalls(config), journal.now)
     followed = RoutesInForce(config, in_force, [index])
     run = make_run_folder(config)
-    return [followed, Alone(shortfalls, run / "owed.lock"), Alone(paced, run / "spool.lock"), Alone(slips, run / "slips.lock")]
+    return [
+        followed,
+        LockedStage(shortfalls, run / "owed.lock"),
+        LockedStage(paced, run / "spool.lock"),
+        LockedStage(slips, run / "slips.lock"),
+    ]

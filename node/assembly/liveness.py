@@ -25,7 +25,7 @@ _SAYS_EVERY_S = 1.0
 
 
 @dataclass(slots=True)
-class Wakefulness:
+class StandstillWatch:
     """Since when the supervisor has turned without a gap, in seconds of the monotonic clock. While it slept itself (SIGSTOP, a machine that
     stood still) its processes may have slept as well: nobody is late before a whole period has passed since."""
 
@@ -40,7 +40,7 @@ class Wakefulness:
 
 
 @dataclass(slots=True)
-class Ending:
+class Termination:
     """How far a silent process has been ended: told by SIGTERM, killed if it does not go."""
 
     told_at: float | None = None

@@ -18,7 +18,7 @@ _FORGOTTEN = timedelta(days=1)
 _SHORT = timedelta(days=30)
 
 
-class Waking:
+class WakingStage:
     """A stage that wakes the next process whenever it has moved something."""
 
     def __init__(self, stage: Stage, following: WakeUps) -> None:
@@ -34,7 +34,7 @@ class Waking:
         return moved
 
 
-class Paced:
+class PacedStage:
     """A stage that lets work gather while it streams in: a step that follows a busy one waits a while since that began.
 
     A step costs a commit, which is a flush, however little it moves, and the receiver wants the disk and the processor too. Where little
@@ -67,7 +67,7 @@ class Paced:
         return moved
 
 
-class Alone:
+class LockedStage:
     """A stage that only one process of a host steps: the one that holds `lock`, until it ends."""
 
     def __init__(self, stage: Stage, lock: Path) -> None:
@@ -87,7 +87,7 @@ class Alone:
         return self._stage.step()
 
 
-class Led:
+class LeaderStage:
     """A stage that only the leader of all hosts steps."""
 
     def __init__(self, stage: Stage, leader: Leader) -> None:
@@ -100,7 +100,7 @@ class Led:
         return self._stage.step() if self._leader.leads else 0
 
 
-class Rounds:
+class RestingStage:
     """A stage that rests after each round: once a step has moved nothing, and after the start too, it is left alone for `rest_s`."""
 
     def __init__(self, stage: Stage, *, rest_s: float) -> None:
@@ -119,7 +119,7 @@ class Rounds:
         return moved
 
 
-class Swept:
+class SweepCopiesStage:
     """A stage that lets the blobs drop this host's copies of what was deleted elsewhere."""
 
     name = "copies"
@@ -132,7 +132,7 @@ class Swept:
         return self._blobs.sweep()
 
 
-class SweptFrames:
+class SweepFramesStage:
     """A stage that lets the memory of decoded frames drop what nobody asked for: the pixels of a study do not stay behind it."""
 
     name = "frames"
@@ -147,7 +147,7 @@ class SweptFrames:
         return 0
 
 
-class Beat:
+class HeartbeatStage:
     """A sign of life in the journal, so that `hilum doctor` can tell a busy process from a stuck one."""
 
     name = "beat"
@@ -163,7 +163,7 @@ class Beat:
         return 0
 
 
-class Forgotten:
+class ForgetStage:
     """Forgets the signs of life of processes that have given none for a day (their host is gone, and nobody need be told of it for ever),
     by what erased studies were known again, some days after its time is over, and what series lacked a month ago."""
 

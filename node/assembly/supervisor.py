@@ -20,7 +20,7 @@ from node.assembly.encryption import open_encryption
 from node.assembly.hosts import dead_owners, forget, owner_of
 from node.assembly.identity import NOTHING, Meant, agree, refuse_other_places
 from node.assembly.in_force import InForce
-from node.assembly.liveness import Ending, SilenceAlerts, beginning
+from node.assembly.liveness import SilenceAlerts, Termination, beginning
 from node.assembly.receive import ListeningSockets, NotReady
 from node.assembly.reload import Reloading
 from node.assembly.roles import ALL, NodeRole, lock, shares_journal
@@ -60,7 +60,7 @@ class _Member:
     ready: threading.Event = field(default_factory=threading.Event)
     row: int = 0
     """Of the receive processes, which."""
-    ending: Ending = field(default_factory=Ending)
+    ending: Termination = field(default_factory=Termination)
     owner: str = ""
     """How leases of this process begin (it gives itself the same name)."""
     on_purpose: bool = False
@@ -236,7 +236,7 @@ class Supervisor:
 
     def _spawn(self, member: _Member) -> None:
         member.ready.clear()
-        member.ending, member.on_purpose = Ending(), False
+        member.ending, member.on_purpose = Termination(), False
         member.started = time.monotonic()
         # stdin is a life line: a child whose parent dies reads end-of-file and drains
         counts = member.watched.cells.descriptor

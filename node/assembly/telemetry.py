@@ -18,7 +18,7 @@ from pathlib import Path
 from inference.errors import HilumError
 from node.assembly import compose
 from node.assembly.backlog import named, waiting
-from node.assembly.liveness import ENDED_S, SILENT_S, Wakefulness, Watchdog
+from node.assembly.liveness import ENDED_S, SILENT_S, StandstillWatch, Watchdog
 from node.blobs.folder import ASIDE
 from node.domain.census import Census
 from node.domain.errors import JournalError
@@ -218,7 +218,7 @@ class Telemetry:
         self._open_at = 0.0
         self._turned = time.monotonic()
         self._draining = False
-        self._awake = Wakefulness()
+        self._awake = StandstillWatch()
         self._watchdog = Watchdog()
 
     @property

@@ -18,7 +18,7 @@ from typing import Any
 from inference.errors import HilumError
 from node.assembly.compose import application, open_journal
 from node.assembly.configuration import load
-from node.assembly.explaining import of_received
+from node.assembly.route_explanation import explain_received
 from node.observe.events import start_events
 from node.records.decisions import decision_record, difference_record
 from node.routing.replay import Replay
@@ -63,7 +63,7 @@ def _say(**told: Any) -> None:
 def _explain(config: Config, study: str) -> None:
     opened = open_journal(config)
     try:
-        now, then = of_received(config, opened, study)
+        now, then = explain_received(config, opened, study)
     finally:
         opened.close()
     goes = {route.name: {"run": list(route.run), "send": list(route.send)} for route in config.routes}

@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from inference.imaging.ahead import decode_ahead
+from inference.imaging.decode_ahead import decode_ahead
 from inference.imaging.header import ReadAhead
 from inference.imaging.remembered import Remembered
 from inference.imaging.subjects import subjects
@@ -18,10 +18,10 @@ from node.assembly.encryption import keep_temporaries_in_memory
 from node.assembly.hosts import make_run_folder, owner_of
 from node.assembly.identity import agree, refuse_other_places
 from node.assembly.in_force import RoutesInForce
-from node.assembly.stages import Beat, Swept, SweptFrames, Waking
+from node.assembly.stages import HeartbeatStage, SweepCopiesStage, SweepFramesStage, WakingStage
 from node.blobs.encryption.decrypted import FileEncryption
 from node.blobs.port import Blobs
-from node.flow.ahead import Ahead
+from node.flow.decode_ahead import DecodeAheadStage
 from node.flow.engines import Engines, measured
 from node.flow.infer import Analyst
 from node.flow.runner import Runner
@@ -71,11 +71,11 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
             away=engines.away,
             at_once=engines.at_once,
         )
-        beat = Beat(journal, f"work {owner_of(config, os.getpid())}", journal.now)
+        beat = HeartbeatStage(journal, f"work {owner_of(config, os.getpid())}", journal.now)
         beat.step()
-        ticks = [Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=Swept(blobs), every=_SWEEP_COPIES_EVERY)]
+        ticks = [Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=SweepCopiesStage(blobs), every=_SWEEP_COPIES_EVERY)]
         if memory is not None:
-            ticks.append(Tick(stage=SweptFrames(memory.sweep), every=_SWEEP_FRAMES_EVERY))
+            ticks.append(Tick(stage=SweepFramesStage(memory.sweep), every=_SWEEP_FRAMES_EVERY))
         clock = Scheduler(ticks)
         ahead = None if read_ahead is None else _ahead(config, journal, blobs, read_ahead, plain=file_encryption is None)
         followed = RoutesInForce(config, in_force, [applications, engines, *([] if ahead is None else [ahead])])
@@ -87,7 +87,7 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
             clock.start()
             ready()
             try:
-                turn([followed, Waking(runner, flow), *([] if ahead is None else [ahead])], wait, stop)
+                turn([followed, WakingStage(runner, flow), *([] if ahead is None else [ahead])], wait, stop)
             finally:
                 clock.stop()
 
@@ -114,6 +114,6 @@ def memory_off_disk(config: Config, file_encryption: FileEncryption) -> Remember
     return Remembered(file_encryption.memory.folder(_FRAMES), most_bytes=most_bytes, min_free_bytes=encryption.memory_bytes)
 
 
-def _ahead(config: Config, journal: Journal, blobs: Blobs, read_ahead: ReadAhead, *, plain: bool) -> Ahead:
+def _ahead(config: Config, journal: Journal, blobs: Blobs, read_ahead: ReadAhead, *, plain: bool) -> DecodeAheadStage:
     """What reads and decodes while studies come in; not `plain` where a whole file would have to be opened in memory for its header."""
-    return Ahead(journal, blobs, config.routes, journal.now, lambda path: decode_ahead(path, read_ahead), plain=plain)
+    return DecodeAheadStage(journal, blobs, config.routes, journal.now, lambda path: decode_ahead(path, read_ahead), plain=plain)

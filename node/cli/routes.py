@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from node.assembly.explaining import Explained, of_received, with_others
+from node.assembly.route_explanation import RouteExplanation, explain_received, with_remarks
 from node.cli.opened import ConfigOption, JsonOption, configuration, journal
 from node.domain.route import Route, Tried
 from node.records.words import plural
@@ -56,7 +56,7 @@ def explain(
         loaded = configuration(config)
         _known(loaded, sender, called)
         studies, passed_over = of_files(loaded, path, sender, called)
-        recorded: list[Explained] = []
+        recorded: list[RouteExplanation] = []
     else:
         loaded, studies, recorded = of_study(config, what, sender, called)
         passed_over = []
@@ -96,7 +96,7 @@ def _known(config: "Config", sender: str | None, called: str | None) -> None:
             raise NothingFound(f'unknown {noun} "{given}"{suggestion(given, list(known))}')
 
 
-def of_files(config: "Config", path: Path, sender: str | None, called: str | None) -> tuple[list[Explained], list[tuple[str, str]]]:
+def of_files(config: "Config", path: Path, sender: str | None, called: str | None) -> tuple[list[RouteExplanation], list[tuple[str, str]]]:
     """Decide with the node's own function. A sender or called AE title that was not named holds, and is shown as assumed."""
     from node.cli.input_files import read
     from node.routing.decisions import class_of, seen
@@ -111,7 +111,9 @@ def of_files(config: "Config", path: Path, sender: str | None, called: str | Non
     return explained(config, views, sender, called), found.passed_over
 
 
-def explained(config: "Config", views: "Mapping[str, Sequence[SeriesView]]", sender: str | None, called: str | None) -> list[Explained]:
+def explained(
+    config: "Config", views: "Mapping[str, Sequence[SeriesView]]", sender: str | None, called: str | None
+) -> list[RouteExplanation]:
     """What the routes say of studies (by UID) that are nowhere in the journal."""
     from node.routing.decisions import decide
 
@@ -120,24 +122,26 @@ def explained(config: "Config", views: "Mapping[str, Sequence[SeriesView]]", sen
     told = []
     for study, series in views.items():
         decisions = decide(routes, series, peer=sender, calling="", called=called or "", now=datetime.now(UTC))
-        decisions = with_others(config, study, views, decisions)
+        decisions = with_remarks(config, study, views, decisions)
         assumed = tuple(replace(one, tried=(*_assumed(whole[one.route], sender, called), *one.tried)) for one in decisions)
-        told.append(Explained(study_instance_uid=study, views=tuple(series), decisions=assumed, digest=config.digest))
+        told.append(RouteExplanation(study_instance_uid=study, views=tuple(series), decisions=assumed, digest=config.digest))
     return told
 
 
-def of_study(given: Path | None, what: str, sender: str | None, called: str | None) -> tuple["Config", list[Explained], list[Explained]]:
+def of_study(
+    given: Path | None, what: str, sender: str | None, called: str | None
+) -> tuple["Config", list[RouteExplanation], list[RouteExplanation]]:
     """What the configuration says now of a received study, and what was decided about its newest arrivals."""
     from node.cli.studies import find_study
 
     with journal(given) as (config, opened):
         _known(config, sender, called)
         study = find_study(opened, what, besides="; nor is there such a file or folder")
-        now, then = of_received(config, opened, study, sender=sender, called=called)
+        now, then = explain_received(config, opened, study, sender=sender, called=called)
     return config, now, then
 
 
-def _digests(studies: Sequence[Explained]) -> list[str]:
+def _digests(studies: Sequence[RouteExplanation]) -> list[str]:
     """The routes that decided, each once."""
     return list(dict.fromkeys(one.digest for one in studies))
 
@@ -155,7 +159,7 @@ def _assumed(route: Route, sender: str | None, called: str | None) -> list[Tried
     return tried
 
 
-def _verdicts(studies: Sequence[Explained]) -> list[tuple[object, ...]]:
+def _verdicts(studies: Sequence[RouteExplanation]) -> list[tuple[object, ...]]:
     """What was decided and with what it is compared, without the texts that change by themselves."""
     return [
         (
@@ -168,7 +172,7 @@ def _verdicts(studies: Sequence[Explained]) -> list[tuple[object, ...]]:
     ]
 
 
-def _routes(config: "Config", studies: Sequence[Explained]) -> list[dict[str, Any]]:
+def _routes(config: "Config", studies: Sequence[RouteExplanation]) -> list[dict[str, Any]]:
     """By route, for scripts. A route's own `conditions` are those of the series that it would run on, else of the first."""
     configured = {route.name: route for route in config.routes}
     by_route: dict[str, list[dict[str, Any]]] = {name: [] for name in configured}
@@ -202,7 +206,7 @@ def _routes(config: "Config", studies: Sequence[Explained]) -> list[dict[str, An
     return routes
 
 
-def _show(console: "Console", config: "Config", studies: Sequence[Explained]) -> None:
+def _show(console: "Console", config: "Config", studies: Sequence[RouteExplanation]) -> None:
     from rich.table import Table
     from rich.text import Text
 

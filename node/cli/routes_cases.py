@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from node.assembly.explaining import Explained
+from node.assembly.route_explanation import RouteExplanation
 from node.cli.opened import ConfigOption, JsonOption, configuration
 from node.cli.routes import explained, of_files, of_study
 from node.domain.route import Decision, Route
@@ -77,7 +77,7 @@ def _run(route: Route, decisions: Sequence[Decision]) -> tuple[str, ...]:
     return tuple(name for name in route.run if any(not refuses(name, one) for one in chosen))
 
 
-def _studies(config: "Config", case: "Case") -> Sequence[Explained]:
+def _studies(config: "Config", case: "Case") -> Sequence[RouteExplanation]:
     """What the routes say of the study that the case means."""
     if case.files is not None:
         return of_files(config, case.files, case.peer, case.called)[0]

@@ -29,7 +29,7 @@ class NotCommitted(DeliveryError):
     retry = False
 
 
-class TakeCommitmentInbox:
+class CommitmentInboxStage:
     """Stage: the journal first, then the file goes; what is taken twice changes nothing the second time."""
 
     name = "slips"

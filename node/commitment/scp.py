@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from node.blobs.port import Blobs
-from node.commitment.lanes import Lanes
+from node.commitment.peer_threads import PeerThreads
 from node.commitment.port import Committer
 from node.domain.commitment import FailureReason, InstanceReference, Pending, Request, RequestState
 from node.domain.errors import DeliveryError, JournalError
@@ -61,7 +61,7 @@ class CommitmentScp:
         self._clock = clock
         self._committer = committer
         self._horizon = horizon
-        self._lanes = Lanes("promise", len(config.peers), _defect)
+        self._lanes = PeerThreads("promise", len(config.peers), _defect)
 
     def step(self) -> int:
         """Judge or report what is due, for each peer in a thread of its own; counts what was begun and what has ended."""

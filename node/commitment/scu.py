@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable
 from datetime import timedelta
 
-from node.commitment.lanes import Lanes
+from node.commitment.peer_threads import PeerThreads
 from node.commitment.port import CommitmentInbox, Committer
 from node.domain.commitment import AskedCommitment, Commitment, Due
 from node.domain.errors import DeliveryError
@@ -31,7 +31,7 @@ class NoReport(DeliveryError):
 
 
 class CommitmentScu:
-    """The stage that asks for the commitment that deliveries await; what reports say is for `TakeCommitmentInbox`.
+    """The stage that asks for the commitment that deliveries await; what reports say is for `CommitmentInboxStage`.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class CommitmentScu:
         self._clock = clock
         self._committer = committer
         self._inbox = inbox
-        self._lanes = Lanes("commit", len(config.sinks), _defect)
+        self._lanes = PeerThreads("commit", len(config.sinks), _defect)
 
     def step(self) -> int:
         """Ask what is due of every sink that nobody is asking; counts what was begun and what has ended since."""

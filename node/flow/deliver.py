@@ -51,7 +51,7 @@ class GaveUp(DeliveryError):
     retry = False
 
 
-class Deliver:
+class DeliverStage:
     """The stage that turns WAITING deliveries into DELIVERED ones.
 
     Every sink has one thread, so that one that is slow or away holds up no other. `step` claims for the sinks that are free; the thread

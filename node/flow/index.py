@@ -104,7 +104,7 @@ class UnreadableEntries:
         return why
 
 
-class Index:
+class IndexStage:
     """Stage: inbox entries become instances, and these join arrivals."""
 
     name = "index"

@@ -90,7 +90,7 @@ class Analyst:
     engine_named
         The engine of a name.
     ahead
-        What was read and decoded of the files before a job asks for it (node.flow.ahead).
+        What was read and decoded of the files before a job asks for it (node.flow.decode_ahead).
     """
 
     def __init__(

@@ -27,7 +27,7 @@ class ShortfallEntries(Protocol):
     def drop(self, entry: Path) -> None: ...
 
 
-class TakeShortfalls:
+class ShortfallStage:
     """Stage: the journal first, then the files go; what is taken twice changes nothing the second time."""
 
     name = "owed"

@@ -22,7 +22,7 @@ def gated(decision: Decision, applications: Mapping[str, Accepts], view: SeriesV
     return replace(decision, tried=(*decision.tried, *tried), compares=tuple(compares))
 
 
-def unfit(accepts: Accepts, view: SeriesView, *, whole: bool = False) -> str:
+def unfit_reason(accepts: Accepts, view: SeriesView, *, whole: bool = False) -> str:
     """What is wrong with the series for sure; "" where nothing is. One thin slice may be what is left of it without localizers.
 
     Only of a `whole` series the number of its images says something.
@@ -31,13 +31,13 @@ def unfit(accepts: Accepts, view: SeriesView, *, whole: bool = False) -> str:
     return "; ".join(why for reason in reasons if (why := reason(accepts, view)))
 
 
-def unfits(accepts: Accepts, views: Iterable[SeriesView]) -> dict[str, str]:
-    """`unfit` of those of these series that are, by their UIDs."""
-    return {view.series_instance_uid: why for view in views if (why := unfit(accepts, view))}
+def unfit_reasons(accepts: Accepts, views: Iterable[SeriesView]) -> dict[str, str]:
+    """`unfit_reason` of those of these series that are, by their UIDs."""
+    return {view.series_instance_uid: why for view in views if (why := unfit_reason(accepts, view))}
 
 
-def excludes(application: str, why: str) -> str:
-    """What becomes of a series that is `unfit`, for a decision."""
+def exclusion_sentence(application: str, why: str) -> str:
+    """What becomes of a series that has an `unfit_reason`, for a decision."""
     return f"{application} is not applicable: {why}"
 
 

@@ -91,7 +91,7 @@ def needs_outcome(
     )
 
 
-def would(route: Route, study: Sequence[SeriesView], now: datetime) -> NeedsOutcome | None:
+def needs_outcome_now(route: Route, study: Sequence[SeriesView], now: datetime) -> NeedsOutcome | None:
     """As `needs_outcome`, of a study that has not come: the sentence says for how long it would wait."""
     judged = needs_outcome(route, study, last=None, now=now, over=True)
     if judged is None or route.needs is None or not judged.missing:

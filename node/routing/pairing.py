@@ -12,7 +12,7 @@ from node.domain.patient import patient_of, studied_at
 from node.domain.route import Route
 from node.domain.state import ArrivalState, JobState
 from node.routing.decisions import SeriesView
-from node.routing.gate import unfits
+from node.routing.gate import unfit_reasons
 from node.routing.port import ComparedStudies
 from node.routing.priors import EarlierStudy, PriorChoice, choose
 from node.routing.series import SeriesContent, contents, digest_of, series_of
@@ -71,7 +71,7 @@ class Pairing:
         accepts, refused = self._accepts(application), self._refused(study, current, application)
 
         def unsuited(members: Sequence[SeriesContent], views: Sequence[SeriesView]) -> dict[str, str]:
-            by_manifest = {} if accepts is None else unfits(accepts, views)
+            by_manifest = {} if accepts is None else unfit_reasons(accepts, views)
             tried = {one.series_instance_uid: refused.get(digest_of([current, one]), "") for one in members} if refused else {}
             return {series: why for series, why in tried.items() if why} | by_manifest
 

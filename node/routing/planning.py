@@ -15,7 +15,7 @@ from node.domain.job import Job, NewJob, Priority
 from node.domain.route import Decision, Route, Withheld
 from node.domain.shortage import NewHold, Shortage, Shortfalls, WhenShort
 from node.routing.decisions import SeriesView, decide, holds_images, preference
-from node.routing.gate import excludes, gated, unfit
+from node.routing.gate import exclusion_sentence, gated, unfit_reason
 from node.routing.needs import NeedsOutcome, needs_outcome
 from node.routing.pairing import Prior
 from node.routing.port import KnownShortfalls, StudyInstances
@@ -287,14 +287,14 @@ class JobPlanner:
         # of a pair the first is the current one, and the prior was chosen; of a whole study one view that fits is enough
         judged = planned.series if planned.whole_study else planned.series[:1]
         # of a series that is held in part, too few images are no header's doing: the work on it ends as what is missing decides
-        reasons = [unfit(accepts, content.view, whole=content.unfit() is None and not content.held) for content in judged]
+        reasons = [unfit_reason(accepts, content.view, whole=content.unfit() is None and not content.held) for content in judged]
         planned.unfit = "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
         # how many slices there are is no condition of a route, which is asked of headers without images, too
-        why = unfit(accepts, planned.series[0].view) if planned.unfit else ""
+        why = unfit_reason(accepts, planned.series[0].view) if planned.unfit else ""
         if why:
             for route in planned.routes:
                 words = said.setdefault((route.name, planned.series[0].series_instance_uid), [])
-                words.append(excludes(planned.application, why))
+                words.append(exclusion_sentence(planned.application, why))
 
     def _short(
         self, arrival: Arrival, plans: Sequence[_PlannedJob], said: dict[tuple[str, str], list[str]], now: datetime, *, over: bool
@@ -304,7 +304,7 @@ class JobPlanner:
         facts: dict[str, Mapping[str, Shortfalls]] = {}
         for planned in plans:
             # too few images are no reason: the rest of them may come
-            excluded = planned.unfit and unfit(self._accepts(planned.application), planned.series[0].view)
+            excluded = planned.unfit and unfit_reason(self._accepts(planned.application), planned.series[0].view)
             if planned.missing or excluded or any(content.unfit() for content in planned.series):
                 continue  # it ends whatever else comes
             found = self._shortest(planned, arrival.study_instance_uid, facts)

@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from node.flow.attempt import Attempt
-from node.flow.index import Index
+from node.flow.index import IndexStage
 from tests.crash.simulation.__main__ import play
 
 pytestmark = pytest.mark.slow
@@ -36,15 +36,15 @@ def test_a_seed_plays_again_the_same() -> None:
 
 def test_an_index_that_moves_files_before_it_has_rows_is_found() -> None:
     """Rows first, then files: the other way round a kill in between leaves an instance that nobody knows."""
-    commit = Index._commit
+    commit = IndexStage._commit
 
-    def moved_first(self: Index, batch: object, now: object, size: int) -> None:
+    def moved_first(self: IndexStage, batch: object, now: object, size: int) -> None:
         for entry, blob in batch.moves:  # type: ignore[attr-defined]
             self._inbox.settle(entry, blob)
         batch.moves.clear()  # type: ignore[attr-defined]
         commit(self, batch, now, size)  # type: ignore[arg-type]
 
-    with mock.patch.object(Index, "_commit", moved_first), pytest.raises(AssertionError, match="taken back"):
+    with mock.patch.object(IndexStage, "_commit", moved_first), pytest.raises(AssertionError, match="taken back"):
         play(1, 60)
 
 

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from node.blobs.port import BlobsFailed
 from node.dimse.receiving.accepted import SeriesUnderWay
 from node.domain.shortage import RefusedInstance, TornSeries
-from node.flow.shortfalls import TakeShortfalls
+from node.flow.shortfalls import ShortfallStage
 from node.journal.journal import Journal
 from node.settings.node import Node
 from node.settings.peers import Settle
@@ -201,7 +201,7 @@ def test_a_file_that_the_disk_does_not_give_holds_nothing_else_up(tmp_path: Path
     bad, _ = shortfalls.waiting(10)
     unreadable.append(bad)
     journal = Journal.open(empty_journal.make(f"sqlite:{tmp_path}/hilum.db"))
-    taking = TakeShortfalls(journal, shortfalls, journal.now)
+    taking = ShortfallStage(journal, shortfalls, journal.now)
     assert taking.step() == 1
     assert shortfalls.waiting(10) == [bad]
     with pytest.raises(BlobsFailed, match=bad.name):

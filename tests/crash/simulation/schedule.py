@@ -16,8 +16,8 @@ from node.domain.job import Job
 from node.domain.stage import Stage
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.flow.clock_step import ClockStep
-from node.flow.deliver import Deliver
-from node.flow.index import Index
+from node.flow.deliver import DeliverStage
+from node.flow.index import IndexStage
 from node.flow.infer import Inferred
 from node.flow.route import RouteStage
 from node.flow.runner import Runner
@@ -157,10 +157,10 @@ class Schedule:
 
         stages: list[Stage] = [
             ClockStep(journal, world.config, world.clock, seconds=lambda: world.clock.steady_s),
-            Index(journal, inbox, blobs, world.config, world.clock),
+            IndexStage(journal, inbox, blobs, world.config, world.clock),
             SettleStage(journal, world.config, world.clock, _nobody, horizon=horizon),
             RouteStage(journal, world.config, world.clock, lambda _: "default", lambda _: APPLICATION),
-            Deliver(journal, blobs, sinks, world.config, world.clock, process.name),
+            DeliverStage(journal, blobs, sinks, world.config, world.clock, process.name),
         ]
         while True:
             for stage in stages:

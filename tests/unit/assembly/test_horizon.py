@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from node.assembly.horizon import Everywhere, Telling, journaled_until
+from node.assembly.horizon import HorizonOfAllHosts, HorizonStage, journaled_until
 from node.domain.errors import JournalError
 from node.domain.shortage import RefusedInstance
 from node.journal.database import Database
@@ -68,13 +68,13 @@ def _receive(inbox: FolderInbox, at: datetime) -> None:
 
 def test_an_empty_spool_is_journaled_up_to_when_that_was_told(journal: Clocked, inbox: FolderInbox, tmp_path: Path) -> None:
     """Whatever came later may lie there unseen; here, where one looks at once, nothing bounds."""
-    everywhere = Everywhere(
+    everywhere = HorizonOfAllHosts(
         journal,
         lambda: journaled_until(journal, inbox, tmp_path / "other"),
         "here",
     )
     assert everywhere() is None
-    Telling(journal, inbox, tmp_path / "other", "other").step()
+    HorizonStage(journal, inbox, tmp_path / "other", "other").step()
     journal.time += timedelta(seconds=5)
     assert everywhere() == START
 
@@ -84,8 +84,8 @@ def test_the_oldest_entry_of_any_spool_bounds(journal: Clocked, inbox: FolderInb
     here = FolderInbox(tmp_path / "here", min_free_bytes=0)
     _receive(here, START - timedelta(seconds=10))
     _receive(inbox, START - timedelta(seconds=30))
-    everywhere = Everywhere(journal, lambda: journaled_until(journal, here, tmp_path / "here"), "here")
-    telling = Telling(journal, inbox, tmp_path / "other", "other")
+    everywhere = HorizonOfAllHosts(journal, lambda: journaled_until(journal, here, tmp_path / "here"), "here")
+    telling = HorizonStage(journal, inbox, tmp_path / "other", "other")
     telling.step()
     assert everywhere() == START - timedelta(seconds=30)
     inbox.drop(inbox.waiting(1)[0])
@@ -119,15 +119,15 @@ def test_a_refusal_that_is_not_journaled_bounds(journal: Clocked, tmp_path: Path
 
 def test_its_own_word_binds_no_host(journal: Clocked, inbox: FolderInbox, tmp_path: Path) -> None:
     """It looks into its own spool at once."""
-    Telling(journal, inbox, tmp_path / "other", "here").step()
-    assert Everywhere(journal, lambda: None, "here")() is None
+    HorizonStage(journal, inbox, tmp_path / "other", "here").step()
+    assert HorizonOfAllHosts(journal, lambda: None, "here")() is None
 
 
 def test_a_receiver_that_is_silent_for_a_minute_binds_no_longer(journal: Clocked, inbox: FolderInbox, tmp_path: Path) -> None:
     """One alarm; when it speaks again it counts again."""
-    telling = Telling(journal, inbox, tmp_path / "other", "other")
+    telling = HorizonStage(journal, inbox, tmp_path / "other", "other")
     telling.step()
-    everywhere = Everywhere(journal, lambda: None, "here")
+    everywhere = HorizonOfAllHosts(journal, lambda: None, "here")
     assert everywhere() == START
     with capture_logs() as events:
         for _ in range(30):
@@ -142,8 +142,8 @@ def test_a_receiver_that_is_silent_for_a_minute_binds_no_longer(journal: Clocked
 
 def test_a_minute_begins_anew_when_the_database_returns(journal: Clocked, inbox: FolderInbox, tmp_path: Path) -> None:
     """While it was away nobody could speak, and spools have filled: nothing settles before the others have had their time."""
-    Telling(journal, inbox, tmp_path / "other", "other").step()
-    everywhere = Everywhere(journal, lambda: None, "here")
+    HorizonStage(journal, inbox, tmp_path / "other", "other").step()
+    everywhere = HorizonOfAllHosts(journal, lambda: None, "here")
     assert everywhere() == START
     journal.processes.away = True
     journal.time += timedelta(minutes=10)
@@ -158,7 +158,7 @@ def test_a_minute_begins_anew_when_the_database_returns(journal: Clocked, inbox:
 
 def test_a_receiver_that_stops_is_waited_for_only_with_something_in_its_spool(journal: Clocked, inbox: FolderInbox, tmp_path: Path) -> None:
     """Drained, it says goodbye; stopped with entries, it does not."""
-    telling, everywhere = Telling(journal, inbox, tmp_path / "other", "other"), Everywhere(journal, lambda: None, "here")
+    telling, everywhere = HorizonStage(journal, inbox, tmp_path / "other", "other"), HorizonOfAllHosts(journal, lambda: None, "here")
     _receive(inbox, START)
     telling.step()
     telling.leave()

@@ -13,7 +13,7 @@ from node.assembly import compose
 from node.assembly.index import indexing
 from node.blobs.folder import FolderBlobs
 from node.domain.instance import Reception
-from node.flow.index import Index
+from node.flow.index import IndexStage
 from node.journal.journal import Journal
 from node.settings.config import Config
 from node.settings.node import Node
@@ -87,9 +87,9 @@ def test_a_defect_ends_the_process(config: Config, monkeypatch: pytest.MonkeyPat
     """The block is told to end, and what broke is raised behind it: the supervisor starts the process again."""
     stop = threading.Event()
 
-    def broken(_: Index) -> int:
+    def broken(_: IndexStage) -> int:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Index, "step", broken)
+    monkeypatch.setattr(IndexStage, "step", broken)
     with pytest.raises(ZeroDivisionError), _beside(config, Woken(), stop):
         assert stop.wait(30)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from node.assembly.liveness import ENDED_S, SILENT_S, Ending, SilenceAlerts, Wakefulness, Watchdog
+from node.assembly.liveness import ENDED_S, SILENT_S, SilenceAlerts, StandstillWatch, Termination, Watchdog
 from node.assembly.telemetry import Telemetry, Watched
 from node.observe.pulse import Pulse
 from node.observe.shared_memory import SharedCells
@@ -63,7 +63,7 @@ def test_a_process_gives_signs_of_life_in_the_memory_that_it_is_lent() -> None:
 
 def test_a_silent_process_is_told_to_end_and_killed_if_it_does_not(child: "subprocess.Popen[str]") -> None:
     """After a minute SIGTERM, five seconds later SIGKILL, each once and each an event; before nothing."""
-    ending = Ending()
+    ending = Termination()
     with capture_logs() as events:
         for silent_s, now in ((0.0, 0.0), (ENDED_S - 1, 59.0), (ENDED_S, 60.0), (61.0, 61.0), (64.9, 64.9)):
             ending.turn(child, "flow", silent_s, now)
@@ -79,7 +79,7 @@ def test_a_silent_process_is_told_to_end_and_killed_if_it_does_not(child: "subpr
 
 def test_a_supervisor_that_slept_gives_its_family_one_period_more() -> None:
     """A laptop that was closed, a supervisor that was stopped: who was silent meanwhile is silent since it woke."""
-    awake = Wakefulness(since=0.0, _turned=0.0)
+    awake = StandstillWatch(since=0.0, _turned=0.0)
     for now in (0.2, 0.4, 9.0):
         awake.turn(now)
     assert awake.since == 0.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from node.assembly.stages import Alone, Forgotten, Led, Paced, Rounds
+from node.assembly.stages import ForgetStage, LeaderStage, LockedStage, PacedStage, RestingStage
 from node.assembly.work import memory_of
 from node.journal.journal import Journal
 from node.settings.config import Config
@@ -47,7 +47,7 @@ class Candidate:
 def test_of_two_on_one_lock_only_the_first_is_stepped(tmp_path: Path) -> None:
     """Until it is gone; then the other goes on."""
     first, second = Counting(1, 1, 1), Counting(1, 1)
-    one, other = Alone(first, tmp_path / "lock"), Alone(second, tmp_path / "lock")
+    one, other = LockedStage(first, tmp_path / "lock"), LockedStage(second, tmp_path / "lock")
     assert (one.step(), other.step()) == (1, 0)
     del one
     assert other.step() == 1
@@ -56,7 +56,7 @@ def test_of_two_on_one_lock_only_the_first_is_stepped(tmp_path: Path) -> None:
 def test_who_does_not_lead_moves_nothing() -> None:
     """And is not even asked; leading, it is."""
     stage, leader = Counting(1), Candidate()
-    led = Led(stage, leader)
+    led = LeaderStage(stage, leader)
     assert (led.step(), stage.steps) == (0, 0)
     leader.leads = True
     assert led.step() == 1
@@ -73,7 +73,7 @@ def test_what_streams_in_gathers_and_what_waits_in_heaps_does_not(monkeypatch: p
 
     monkeypatch.setattr(time, "monotonic", lambda: now)
     monkeypatch.setattr(time, "sleep", sleep)
-    paced = Paced(Counting(1, 30, 100, 100, 0, 1), every_s=0.1, stream_every_s=0.5, stream=20, full=100)
+    paced = PacedStage(Counting(1, 30, 100, 100, 0, 1), every_s=0.1, stream_every_s=0.5, stream=20, full=100)
     assert [paced.step() for _ in range(6)] == [1, 30, 100, 100, 0, 1]
     assert slept == [0.1, 0.5]
 
@@ -83,7 +83,7 @@ def test_a_round_is_followed_by_a_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     stage = Counting(5, 5, 0, 5)
-    rounds = Rounds(stage, rest_s=60)
+    rounds = RestingStage(stage, rest_s=60)
     assert (rounds.step(), stage.steps) == (0, 0)
     now += 60
     assert [rounds.step() for _ in range(5)] == [5, 5, 0, 0, 0]
@@ -98,7 +98,7 @@ def test_a_host_that_is_gone_for_a_day_is_forgotten(tmp_path: Path) -> None:
     journal.processes.beat("work old-1a2b3c:7", "running", NOW - timedelta(hours=25))
     journal.processes.beat("spool old-1a2b3c/spool", "", NOW - timedelta(hours=25))
     journal.processes.beat("flow new-1a2b3c:7", "running", NOW - timedelta(hours=23))
-    assert Forgotten(journal, lambda: NOW).step() == 2
+    assert ForgetStage(journal, lambda: NOW).step() == 2
     assert list(journal.processes.beats()) == ["flow new-1a2b3c:7"]
     journal.close()
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from node.blobs.folder import FolderBlobs
-from node.commitment.inbox import TakeCommitmentInbox
-from node.commitment.lanes import Lanes
+from node.commitment.inbox import CommitmentInboxStage
+from node.commitment.peer_threads import PeerThreads
 from node.commitment.scp import CommitmentScp
 from node.commitment.scu import CommitmentScu
 from node.dimse.commitment_data import CommitmentFailed, NoCommitment, ReportNotTaken
@@ -78,7 +78,7 @@ class Line:
             return self.story.now
 
         self.commit = CommitmentScu(self.journal, config, clock, lambda _: self.archive, self.slips)
-        self.take = TakeCommitmentInbox(self.journal, self.slips, config, clock)
+        self.take = CommitmentInboxStage(self.journal, self.slips, config, clock)
         self.promise = CommitmentScp(self.journal, self.blobs, config, clock, lambda _: self.archive, horizon=lambda: self.horizon)
 
     def turn(self) -> None:
@@ -92,7 +92,7 @@ class Line:
             idle = 0 if moved else idle + 1
 
     @property
-    def lanes(self) -> tuple[Lanes, ...]:
+    def lanes(self) -> tuple[PeerThreads, ...]:
         return (self.commit._lanes, self.promise._lanes)
 
     def delivered(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from inference.applications.port import Application
 from inference.imaging.subjects import subjects
 from node.domain.stage import Stage
-from node.flow.deliver import Deliver
+from node.flow.deliver import DeliverStage
 from node.flow.engines import Engines
 from node.flow.infer import Analyst
 from node.flow.route import RouteStage
@@ -99,7 +99,7 @@ def run_line(
     sinks: dict[str, Sink] = {name: FolderSink(node.folder / name) for name in node.config.sinks}
     if archive is not None:
         sinks["archive"] = archive
-    deliver = Deliver(node.journal, node.blobs, sinks, node.config, node.clock, "flow")
+    deliver = DeliverStage(node.journal, node.blobs, sinks, node.config, node.clock, "flow")
     stages: list[Stage] = [
         *first,
         SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer()),

@@ -17,7 +17,7 @@ from node.domain.errors import JournalError
 from node.domain.job import Delivery, ResultObject
 from node.domain.profile import VIEWER, Kind
 from node.domain.state import DeliveryState, JobState
-from node.flow.deliver import LEASE, Deliver
+from node.flow.deliver import LEASE, DeliverStage
 from node.journal.port import Pausable
 from node.sinks.folder import FolderSink
 from node.sinks.port import Parcel, Receipt, Sink
@@ -58,10 +58,10 @@ class Delivering:
         self.archive, self.second = ListSink(), ListSink()
         self.stage = self.fresh()
 
-    def fresh(self, **sinks: Sink) -> Deliver:
+    def fresh(self, **sinks: Sink) -> DeliverStage:
         """The stage of a new process."""
         every: Mapping[str, Sink] = sinks or {"archive": self.archive, "second": self.second}
-        self.stage = Deliver(self.node.journal, self.node.blobs, every, self.node.config, self.node.clock, "flow")
+        self.stage = DeliverStage(self.node.journal, self.node.blobs, every, self.node.config, self.node.clock, "flow")
         return self.stage
 
     def until_idle(self) -> None:
@@ -331,7 +331,7 @@ def test_objects_are_delivered_to_a_folder_too(node: MiniNode, tmp_path: Path) -
     for one in node.journal.results.of_job(job):
         node.blobs.delete(one.blob)
         node.blobs.put(one.blob, small_object(one.sop_instance_uid))
-    stage = Deliver(node.journal, node.blobs, {"archive": FolderSink(tmp_path / "out")}, node.config, node.clock, "flow")
+    stage = DeliverStage(node.journal, node.blobs, {"archive": FolderSink(tmp_path / "out")}, node.config, node.clock, "flow")
     while stage.step():
         assert stage.wait(30)
     stage.close()

@@ -27,7 +27,7 @@ from node.domain.job import Delivery, ResultObject
 from node.domain.profile import ARCHIVE, PACS, VIEWER, Kind, MaskEncoding, Profile
 from node.domain.state import DeliveryState, JobState
 from node.flow.attempt import Attempt
-from node.flow.deliver import Deliver
+from node.flow.deliver import DeliverStage
 from node.journal.journal import Journal
 from node.sinks.port import Parcel, Receipt
 from tests.unit.flow.mini import ListSink, MiniNode
@@ -96,7 +96,7 @@ class Bench:
     def __init__(self, node: MiniNode) -> None:
         self.node = node
         self.peer = Peer()
-        self.stage: Deliver | None = None
+        self.stage: DeliverStage | None = None
         self.job = 0
 
     def begin(self, profile: Profile, objects: Sequence[tuple[str, str]] = BOTH, *, syntax: str = ExplicitVRLittleEndian) -> None:
@@ -135,7 +135,7 @@ class Bench:
         if self.stage is not None:
             self.stage.close()
         node = self.node
-        self.stage = Deliver(node.journal, node.blobs, {"archive": self.peer}, node.config, node.clock, "flow")
+        self.stage = DeliverStage(node.journal, node.blobs, {"archive": self.peer}, node.config, node.clock, "flow")
 
     def attempt(self) -> Delivery:
         """One attempt, when it is due."""

@@ -22,7 +22,7 @@ from node.domain.instance import Instance, Reception, Standing
 from node.domain.job import NewJob, Priority, ResultObject
 from node.flow import index
 from node.flow.identity_check import Senders
-from node.flow.index import Index
+from node.flow.index import IndexStage
 from node.flow.instance_verdict import number_of
 from node.journal.instances import Instances
 from node.journal.journal import Journal
@@ -95,7 +95,7 @@ class Receiver:
 
     def index(self, journal: Any = None, inbox: Any = None) -> int:
         """Step until nothing waits; how many entries left the inbox."""
-        stage = Index(journal or self.journal, inbox or self.inbox, self.blobs, self.config, lambda: self.now)
+        stage = IndexStage(journal or self.journal, inbox or self.inbox, self.blobs, self.config, lambda: self.now)
         total = 0
         while moved := stage.step():
             total += moved
@@ -183,7 +183,7 @@ def test_a_batch_ends_behind_large_files(node: Receiver, monkeypatch: pytest.Mon
     monkeypatch.setattr(index, "_BATCH_BYTES", 100)
     for number in (1, 2, 3):
         node.send(slice_of(number))
-    stage = Index(node.journal, node.inbox, node.blobs, node.config, lambda: node.now)
+    stage = IndexStage(node.journal, node.inbox, node.blobs, node.config, lambda: node.now)
     assert [stage.step() for _ in range(4)] == [1, 1, 1, 0]
 
 
@@ -704,7 +704,7 @@ def test_an_instance_that_three_processes_died_over_is_not_read_again(node: Rece
     (entry,) = node.inbox.waiting(2)
     for _ in range(deaths):
         InHand("entry").take(number_of(entry))
-        Index(node.journal, node.inbox, node.blobs, node.config, lambda: node.now)
+        IndexStage(node.journal, node.inbox, node.blobs, node.config, lambda: node.now)
     node.send(slice_of(2))
     node.index()
     assert node.inbox.waiting(1) == []

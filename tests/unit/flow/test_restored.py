@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 
 from node.domain.delivery_marks import PREFIX
 from node.domain.state import JobState
-from node.flow.index import Index
+from node.flow.index import IndexStage
 from node.flow.route import RouteStage
 from node.flow.settle import SettleStage
 from node.journal.journal import Journal
@@ -54,7 +54,7 @@ class Restorable:
     def run(self) -> None:
         """Turn the stages until nothing is left to do."""
         node = self.node
-        run_line(node, first=[Index(node.journal, self.inbox, node.blobs, node.config, node.clock)])
+        run_line(node, first=[IndexStage(node.journal, self.inbox, node.blobs, node.config, node.clock)])
 
     def orphans(self) -> Orphans:
         """The stage, begun afresh."""

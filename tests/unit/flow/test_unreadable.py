@@ -13,13 +13,13 @@ from structlog.testing import capture_logs
 from node.dicom import part10 as files
 from node.dicom.elements import Buffer
 from node.flow import index
-from node.flow.index import Index
+from node.flow.index import IndexStage
 from tests.unit.flow.files import slice_of
 from tests.unit.flow.test_index import Receiver
 
 
-def _stage(receiver: Receiver) -> Index:
-    return Index(receiver.journal, receiver.inbox, receiver.blobs, receiver.config, lambda: receiver.now)
+def _stage(receiver: Receiver) -> IndexStage:
+    return IndexStage(receiver.journal, receiver.inbox, receiver.blobs, receiver.config, lambda: receiver.now)
 
 
 def _refused_by_the_disk(receiver: Receiver) -> Path:

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from inference.errors import HilumError
 
 
-class Lanes:
+class PeerThreads:
     """Runs one thing at a time under each name. What went wrong in a thread is raised, or told, by the next `reap`."""
 
     def __init__(self, name: str, most: int, tell: Callable[[str, Exception], None]) -> None:

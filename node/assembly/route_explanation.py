@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explained:
+class RouteExplanation:
     """The decisions about one study, by the routes that `digest` names. `views` has the series that were looked at."""
 
     study_instance_uid: str
@@ -27,9 +27,9 @@ class Explained:
     digest: str
 
 
-def of_received(
+def explain_received(
     config: "Config", opened: "Journal", study: str, *, sender: str | None = None, called: str | None = None
-) -> tuple[list[Explained], list[Explained]]:
+) -> tuple[list[RouteExplanation], list[RouteExplanation]]:
     """What the configuration says now of a received study, and what was decided about its newest arrivals.
 
     Parameters
@@ -65,15 +65,17 @@ def of_received(
         sent = replace(arrival, peer=sender or arrival.peer, called_ae=called or arrival.called_ae)
         calling = instances[0].calling_ae if instances else ""
         asked = planner.of(sent, series, calling, datetime.now(UTC))
-        now.append(Explained(study_instance_uid=study, views=views, decisions=tuple(asked.decisions), digest=config.digest))
+        now.append(RouteExplanation(study_instance_uid=study, views=views, decisions=tuple(asked.decisions), digest=config.digest))
         decisions = tuple(opened.routing.decisions(arrival.id))
         if decisions:
             digest = opened.routing.config_digest(arrival.id) or ""
-            then.append(Explained(study_instance_uid=study, views=views, decisions=decisions, digest=digest))
+            then.append(RouteExplanation(study_instance_uid=study, views=views, decisions=decisions, digest=digest))
     return now, then
 
 
-def with_others(config: "Config", study: str, views: "Mapping[str, Sequence[SeriesView]]", decisions: Sequence[Decision]) -> list[Decision]:
+def with_remarks(
+    config: "Config", study: str, views: "Mapping[str, Sequence[SeriesView]]", decisions: Sequence[Decision]
+) -> list[Decision]:
     """The decisions about `study`, with what there is to say of priors, whole studies and series that are needed, as the node says it."""
     routes = {route.name: route for route in config.routes}
     return [_with(decision, routes[decision.route], config, study, views) for decision in decisions]
@@ -82,12 +84,12 @@ def with_others(config: "Config", study: str, views: "Mapping[str, Sequence[Seri
 def _with(decision: Decision, route: Route, config: "Config", study: str, views: "Mapping[str, Sequence[SeriesView]]") -> Decision:
     from inference.applications.port import Takes
     from node.routing.decisions import holds_images
-    from node.routing.gate import excludes, gated, unfit, unfits
-    from node.routing.needs import would
+    from node.routing.gate import exclusion_sentence, gated, unfit_reason, unfit_reasons
+    from node.routing.needs import needs_outcome_now
     from node.routing.priors import EarlierStudy, choose
 
     (current,) = [view for view in views[study] if view.series_instance_uid == decision.series_instance_uid]
-    judged = would(route, views[study], datetime.now(UTC)) if decision.matched else None
+    judged = needs_outcome_now(route, views[study], datetime.now(UTC)) if decision.matched else None
     said: list[str] = []
     if judged is not None:
         decision = replace(decision, tried=(*decision.tried, *judged.tried))
@@ -100,19 +102,19 @@ def _with(decision: Decision, route: Route, config: "Config", study: str, views:
     chosen = decision.chosen
     applications = {name: accepts for name in route.run if (accepts := _accepts(config, name)) is not None}
     decision = gated(decision, applications, current)
-    excluded = {name: why for name, accepts in applications.items() if decision.matched and (why := unfit(accepts, current))}
+    excluded = {name: why for name, accepts in applications.items() if decision.matched and (why := unfit_reason(accepts, current))}
     for name, accepts in applications.items():
         if accepts.whole_study and decision.matched and holds_images(current):
             chosen = True
             said.append(f"{name}: analysed as a whole, with the other series of the study that match")
         elif accepts.takes is Takes.PAIR and decision.chosen:
             others = [
-                EarlierStudy(study_instance_uid=uid, series=tuple(series), unfit=unfits(accepts, series))
+                EarlierStudy(study_instance_uid=uid, series=tuple(series), unfit=unfit_reasons(accepts, series))
                 for uid, series in views.items()
                 if uid != study
             ]
             said.append(f"{name}: {choose(current, others, route).reason}")
-    said += [excludes(name, why) for name, why in excluded.items() if chosen]
+    said += [exclusion_sentence(name, why) for name, why in excluded.items() if chosen]
     if not said:
         return decision
     if excluded.keys() == set(route.run):

@@ -50,7 +50,7 @@ class _Open:
     plain: deque[str] = field(default_factory=deque)
 
 
-class Ahead:
+class DecodeAheadStage:
     """The stage of the work process that reads instances of open arrivals which a route would take, as far as the header of the first
     instance of their series tells: compressed ones as they come, the headers of others in a lull.
 

@@ -13,8 +13,8 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from inference.errors import InputError
 from inference.imaging import header, kept_headers, stored
-from inference.imaging.ahead import decode_ahead
 from inference.imaging.assemble import assemble
+from inference.imaging.decode_ahead import decode_ahead
 from inference.imaging.header import ReadAhead
 from inference.imaging.remembered import Remembered
 from inference.imaging.write_series import write_series

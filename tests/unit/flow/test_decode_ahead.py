@@ -1,4 +1,4 @@
-"""Ahead: instances of open arrivals that a route would take are read once each, in small steps, and nothing else is."""
+"""Decode ahead: instances of open arrivals that a route would take are read once each, in small steps, and nothing else is."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +11,7 @@ import pytest
 from node.domain.errors import JournalError
 from node.domain.instance import Instance
 from node.domain.route import Condition, ConditionOperator, Route
-from node.flow.ahead import Ahead
+from node.flow.decode_ahead import DecodeAheadStage
 from node.flow.settle import complete_now
 from node.journal.port import NewInstance
 from tests.unit.flow.mini import MiniNode
@@ -40,8 +40,8 @@ def decoder() -> Decoder:
     return Decoder()
 
 
-def _ahead(node: MiniNode, decoder: Decoder, *routes: Route) -> Ahead:
-    return Ahead(node.journal, node.blobs, routes or node.config.routes, node.clock, decoder, seconds=lambda: decoder.seconds)
+def _ahead(node: MiniNode, decoder: Decoder, *routes: Route) -> DecodeAheadStage:
+    return DecodeAheadStage(node.journal, node.blobs, routes or node.config.routes, node.clock, decoder, seconds=lambda: decoder.seconds)
 
 
 def _receive(node: MiniNode, *numbers: int, study: str = "1.1", syntax: str = J2K, modality: str = "CT") -> None:
@@ -69,7 +69,7 @@ def _receive(node: MiniNode, *numbers: int, study: str = "1.1", syntax: str = J2
         node.journal.instances.record([new], node.clock())
 
 
-def _all(ahead: Ahead, decoder: Decoder) -> list[str]:
+def _all(ahead: DecodeAheadStage, decoder: Decoder) -> list[str]:
     """Step until nothing is left of what has come."""
     for _ in range(50):
         ahead.step()
@@ -90,7 +90,10 @@ def test_an_open_study_is_decoded_while_it_comes_each_file_once(node: MiniNode, 
 
 def test_the_headers_of_what_is_not_compressed_are_read_in_a_lull(node: MiniNode, decoder: Decoder) -> None:
     """Receiving comes first: not before half a second without an instance. Where they are not wanted, never."""
-    ahead, unwilling = _ahead(node, decoder), Ahead(node.journal, node.blobs, node.config.routes, node.clock, decoder, plain=False)
+    ahead, unwilling = (
+        _ahead(node, decoder),
+        DecodeAheadStage(node.journal, node.blobs, node.config.routes, node.clock, decoder, plain=False),
+    )
     _receive(node, 1, 2, syntax=PLAIN)
     assert _all(ahead, decoder) == []
     node.clock.advance(0.4)
