@@ -300,7 +300,7 @@ def test_what_is_no_request_aborts(both: _Both, sent: bytes) -> None:
 
 @pytest.mark.slow  # the rest is waited for
 def test_half_a_request_ends_with_the_acse_timeout(both: _Both) -> None:
-    """PS3.8 Sta2: ARTIM expires and the connection is closed without a word. pynetdicom's acceptor reads on for ever: the node is asked alone."""
+    """PS3.8 Sta2: ARTIM expires and the connection is closed without a word. pynetdicom reads on for ever: the node is asked alone."""
     assert both.node_is_told([_RQ[:74]]) == ([], [])
 
 
