@@ -75,7 +75,7 @@ _ALERTS: Mapping[type[SecurityEvent], _Alert] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Facts:
     """What an alert says of one event, beside its sentence: who it was (a person, or an AE title and an address), why, and of which file.
-    `changed` is the configuration before and since."""
+    `changed` is the configuration before and since, `in_force` the one that stays."""
 
     calling_ae: str = ""
     address: str = ""
@@ -84,6 +84,7 @@ class _Facts:
     why: str = ""
     path: str = ""
     changed: tuple[str, str] = ("", "")
+    in_force: str = ""
 
 
 def _facts(one: SecurityEvent) -> _Facts:
@@ -101,7 +102,8 @@ def _facts(one: SecurityEvent) -> _Facts:
         case RoutesReloaded():
             return _Facts(by=one.by, path=one.path, changed=(one.before, one.config_digest))
         case ReloadRefused():
-            return _Facts(by=one.by, path=one.path, why=one.reason)
+            why = f"{one.reason} ({one.config_digest[:12]} stays in force)"
+            return _Facts(by=one.by, path=one.path, why=why, in_force=one.config_digest)
         case _:
             return _Facts()
 
@@ -150,8 +152,9 @@ class Alerts:
         alert, facts = _ALERTS[type(one)], _facts(one)
         with self._guard:
             self._end_windows(self.seconds() - _WINDOW_S)
-            # of what was changed each change is told
-            key: tuple[object, ...] = (type(one), facts.address, facts.calling_ae, facts.rejection, facts.by, facts.changed)
+            # of what was changed each change is told, and of what was refused each time that something else stays
+            who = (facts.address, facts.calling_ae, facts.rejection, facts.by)
+            key: tuple[object, ...] = (type(one), *who, facts.changed, facts.in_force)
             if key not in self._seen and len(self._seen) >= _MOST_KINDS:
                 key, facts = (type(one),), _Facts()
             repeated = self._seen.get(key)

@@ -180,7 +180,7 @@ def test_logins_at_the_console_are_told_with_their_address(tmp_path: Path) -> No
 
 def test_routes_that_change_are_told_each_time_with_who_asked(tmp_path: Path) -> None:
     """Security Alert, Software Configuration (A.5.3.11), about the file: what was written, what came into force, and what was refused;
-    there and back again within a minute are two changes, the same refusal twice is one."""
+    there and back again within a minute are two changes, the same refusal twice is one, and another where other routes stay in force."""
     made = Trail(tmp_path, SOURCE)
     alerts = Alerts(tell=made.tell, process="supervisor host:1", ae_titles=("HILUM",))
     path, old, new = "/etc/hilum/hilum.yaml", "a" * 64, "b" * 64
@@ -189,10 +189,11 @@ def test_routes_that_change_are_told_each_time_with_who_asked(tmp_path: Path) ->
     alerts.hear(RoutesReloaded(by="ada", path=path, before=new, config_digest=old, routes=2))
     for _ in range(2):
         alerts.hear(ReloadRefused(by="ada", path=path, code="HLM-2003", reason="an unknown key", config_digest=old))
+    alerts.hear(ReloadRefused(by="ada", path=path, code="HLM-2003", reason="an unknown key", config_digest=new))
     alerts.close()
     made.close()
     told = trail(tmp_path)
-    assert events(told) == ["Security Alert"] * 5
+    assert events(told) == ["Security Alert"] * 6
     assert {one.get("csd-code") for message in told for one in message.iter("EventTypeCode")} == {"110131"}
     assert {one.get("ParticipantObjectID") for message in told for one in message.iter("ParticipantObjectIdentification")} == {
         "file:///etc/hilum/hilum.yaml"
@@ -202,8 +203,9 @@ def test_routes_that_change_are_told_each_time_with_who_asked(tmp_path: Path) ->
         "routes were written: aaaaaaaaaaaa became bbbbbbbbbbbb",
         "routes came into force: aaaaaaaaaaaa became bbbbbbbbbbbb",
         "routes came into force: bbbbbbbbbbbb became aaaaaaaaaaaa",
-        "routes were refused: an unknown key",
-        "routes were refused: an unknown key (1 more within a minute)",
+        "routes were refused: an unknown key (aaaaaaaaaaaa stays in force)",
+        "routes were refused: an unknown key (bbbbbbbbbbbb stays in force)",
+        "routes were refused: an unknown key (aaaaaaaaaaaa stays in force) (1 more within a minute)",
     ]
     people = {tuple((one.get("UserID"), one.get("NetworkAccessPointID")) for one in message.iter("ActiveParticipant")) for message in told}
     assert people == {(("supervisor host:1", None), ("ada", at)) for at in ("10.0.0.9", None)}, "who saved them came from an address"
