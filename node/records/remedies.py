@@ -13,7 +13,7 @@ from types import ModuleType
 
 from inference.errors import HilumError
 
-_CODE = re.compile(r'^    code = "(HLM-[0-9]{4})"$', re.MULTILINE)
+_CODE = re.compile(r'^    code(?:: ClassVar\[str\])? = "(HLM-[0-9]{4})"$', re.MULTILINE)
 
 
 def every_error() -> dict[str, type[HilumError]]:

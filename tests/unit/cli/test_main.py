@@ -143,7 +143,9 @@ def test_every_error_class_in_the_source_is_known_to_the_remedies() -> None:
         and isinstance(statement.value, ast.Constant)
     }
     assert written <= set(every_error())
-    assert remedy("HLM-2003") == every_error()["HLM-2003"].remedy
+    for code, error in every_error().items():
+        if not error.__module__.startswith("training."):  # no job of a node ends with one of these
+            assert remedy(code) == error.remedy, code
     assert "docs/reference/errors.md" in remedy("HLM-9999")
 
 
