@@ -48,7 +48,7 @@ def since(text: str, now: datetime) -> datetime:
     """
     try:
         return now - duration(text)
-    except (ValueError, OverflowError):
+    except ValueError:
         pass
     try:
         said = datetime.fromisoformat(text)

@@ -179,16 +179,18 @@ class Address:
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_FOR_GOOD = timedelta(days=73_000)
+"""What is so old is before 1970, for retention; in nanoseconds it is below 2⁶³, where timeouts of sockets end."""
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
 
 
 def duration(text: str) -> timedelta:
-    """`500ms`, `10s`, `5m`, `2h`, `14d`."""
+    """`500ms`, `10s`, `5m`, `2h`, `14d`; what is longer than two centuries is two centuries, which any date and timeout can bear."""
     found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(ms|s|m|h|d)", text)
     if not found:
         raise ValueError(f'"{text}" is no duration; write a number and a unit: 10s, 5m, 2h, 14d')
     try:
-        return timedelta(seconds=float(found[1]) * _SECONDS[found[2]])
+        return min(timedelta(seconds=float(found[1]) * _SECONDS[found[2]]), _FOR_GOOD)
     except OverflowError as long:
         raise ValueError(f'"{text}" is longer than any node lives') from long
 

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from node.assembly.configuration import load
 from node.blobs.folder import FolderBlobs
+from node.domain.delivery_marks import PREFIX
 from node.domain.instance import Standing
 from node.journal.journal import Journal
 from node.settings.config import Config
 from node.settings.node import Node
 from node.settings.store import Store
-from node.upkeep.retention import Retention
+from node.upkeep.retention import OldDeliveryMarks, Retention
 from tests.lab import empty_journal
 from tests.unit.journal.story import START, Story
 
@@ -97,6 +99,21 @@ def test_bytes_go_when_they_are_old_and_headers_much_later(kept: Kept) -> None:
     kept.story.now += 400 * DAY
     assert kept.retention.step() == 3 + lines - 3, "three headers, and all lines but those of the purge, which are 400 days old and no more"
     assert kept.story.journal.instances.by_uid("1.1.1.100")[0].header == {}
+
+
+def test_what_is_to_stay_for_longer_than_dates_reach_stays_for_good(kept: Kept, tmp_path: Path) -> None:
+    """`999999d` before today is no date: nothing grows so old, of pixels, headers, history and delivery marks alike."""
+    path = tmp_path / "hilum.yaml"
+    path.write_text("store: {keep: 999999d, keep_headers: 999999d, keep_history: 999999d}\n")
+    config, now = load(path), lambda: kept.story.now
+    retention = Retention(kept.story.journal, kept.blobs, config, now, seconds=lambda: kept.story.now.timestamp())
+    names = kept.study(1)
+    kept.blobs.put(f"{PREFIX}1", b"")
+    for _ in range(2):
+        assert retention.step() == 0
+        assert OldDeliveryMarks(kept.blobs, now, keep=config.store.keep_headers).step() == 0
+        kept.story.now += 20_000 * DAY
+    assert {*kept.blobs.names()} == {*names, f"{PREFIX}1"}
 
 
 def test_the_history_goes_last_and_never_before_it_is_told(kept: Kept) -> None:
