@@ -21,7 +21,7 @@ from node.settings.node import Node
 from node.settings.peers import May
 from node.sinks.dimse import Dimse
 from tests.dimse.conftest import PACS, Listen, Listening, data_set, instance
-from tests.dimse.ul.talk import COMMIT, ECHO, MIXED, RELEASE, action, echo, next_pdu, report, request, store, talk
+from tests.dimse.ul.talk import COMMIT, ECHO, MIXED, RELEASE, action, echo, next_pdu, report, request, store, talk, understood
 from tests.lab.committing import action_information, event_information
 from tests.lab.program import wait_until
 
@@ -65,6 +65,25 @@ def test_images_and_the_request_for_them_on_one_association(listen: Listen) -> N
     assert [(one.peer, one.transaction_uid) for one in kept] == [("pacs", "2.25.1"), ("pacs", "2.25.2")]
     assert isinstance(kept[0], Request)
     assert [(one.sop_class_uid, one.sop_instance_uid) for one in kept[0].references] == [(MRImageStorage, _UID)]
+
+
+@pytest.mark.parametrize("most", [47, 48, 101])
+def test_fragments_of_answers_are_even(listen: Listen, most: int) -> None:
+    """Whatever length the requestor takes (PS3.8 annex E), of command sets too; pynetdicom reads the same answers from them."""
+    running = listen(peers=(_ASKS,))
+    with socket.create_connection(("127.0.0.1", running.port), timeout=30) as connection:
+        connection.sendall(request(classes=MIXED, most=most))
+        next_pdu(connection)
+        connection.sendall(store(1, _UID, _BYTES))
+        heard = [next_pdu(connection)]
+        while not heard[-1][11] & pdu.LAST:
+            heard.append(next_pdu(connection))
+        connection.sendall(RELEASE)
+        assert next_pdu(connection) == pdu.pack_release_reply()
+    assert understood(b"".join(heard)) == [(0x8001, 1, 0)]
+    assert len(heard) > 1
+    assert all(len(one) - 6 <= most and len(one) % 2 == 0 for one in heard)
+    assert {len(one) - 6 for one in heard[:-1]} == {most // 2 * 2}, "as large as is allowed"
 
 
 def test_a_report_of_an_archive(listen: Listen) -> None:

@@ -112,6 +112,33 @@ def test_what_names_more_than_any_study_has_is_refused_unread(syntax: str) -> No
         decoded(bytes((8 << 20) + 1), syntax)
 
 
+@pytest.mark.parametrize("max_pdu", [512, 513, 16383])
+def test_fragments_of_a_request_are_even(max_pdu: int) -> None:
+    """Whatever length the peer takes (PS3.8 annex E): one of an odd length would hold an odd fragment. Every byte arrives."""
+    many = tuple(InstanceReference(sop_class_uid=CT, sop_instance_uid=f"2.25.{10**37 + number}") for number in range(400))
+    came: list[bytes] = []
+
+    def script(one: Conversation) -> None:
+        one.associate(max_pdu=max_pdu)
+        assert one.pdu() is not None, "the command set of the request"
+        last = False
+        while not last:
+            said = one.pdu()
+            assert said is not None
+            assert len(said[1]) <= max_pdu
+            assert len(said[1]) % 2 == 0
+            came.append(said[1][6:])
+            last = bool(said[1][5] & 2)
+        one.send(pdu.pack_data(1, command.response(command.Field.N_ACTION_RSP, 1, status=0), command=True, last=True))
+        one.release()
+
+    with accepting(script) as acceptor:
+        _asking_at(acceptor.port, "ARCHIVE").ask(AskedCommitment(transaction_uid="2.25.1", references=many), lambda _: None)
+    asked = decoded(b"".join(came), CONTEXTS[0].transfer_syntax_uid)
+    assert [str(one.ReferencedSOPInstanceUID) for one in asked.ReferencedSOPSequence] == [one.sop_instance_uid for one in many]
+    assert len(came) > 1
+
+
 @pytest.mark.parametrize("answered_first", [True, False])
 def test_a_peer_that_goes_before_its_report_is_answered(answered_first: bool) -> None:
     """The report is kept. A request that was answered before was taken; one that was not is asked again."""

@@ -180,7 +180,7 @@ class AcceptorAssociation:
             raise
         self._contexts = dict(accepted.contexts)
         self._most_bytes = admitted.limits.max_pdu + pdu.SLACK_BYTES
-        self._fragment_bytes = request.most_bytes - pdu.PDV_HEAD_BYTES
+        self._fragment_bytes = pdu.longest_fragment(request.most_bytes)
         return decided
 
     # ---- data transfer

@@ -40,7 +40,6 @@ _FOR_GOOD: Final = frozenset({0x0112, 0x0114, 0x0115, 0x0117, 0x0118, 0x0119, 0x
 """No such instance, class or action, not authorised, not understood (PS3.7 C.5): asking again cannot help. Anything else may pass."""
 _LINGER_S: Final = 1.0
 """How long the association stays after the request, for a peer that reports on it (PS3.4 J.3.3.1.2)."""
-_HEAD_BYTES: Final = 6  # of a fragment in its P-DATA-TF
 
 OnReport = Callable[[Report], None]
 """Makes a report durable; RefusedError when it cannot be."""
@@ -143,7 +142,7 @@ class _Committing(Association):
 
     def _message_out(self, request: bytes, content: bytes) -> None:
         number = self.contexts[self._context()]
-        most = self.most_bytes - _HEAD_BYTES
+        most = pdu.longest_fragment(self.most_bytes)
         pieces = [pdu.pack_data(number, request, command=True, last=True)]
         pieces += [
             pdu.pack_data(number, content[first : first + most], command=False, last=first + most >= len(content))

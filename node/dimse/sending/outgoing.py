@@ -226,8 +226,7 @@ class Ready:
         OSError
             The file cannot be read to the end that it had.
         """
-        # PS3.8 annex E: the length of a fragment is even
-        fragment = (most_bytes - pdu.PDV_HEAD_BYTES) // 2 * 2
+        fragment = pdu.longest_fragment(most_bytes)
         inner = pdu.data_head(self.context_id, fragment, command=False, last=False)
         done, there = 0, self._first
         source = memoryview(self._data) if self._data else memoryview(self._window)

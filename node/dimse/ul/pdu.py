@@ -141,6 +141,11 @@ def pdvs(body: Buffer) -> Iterator[Pdv]:
         yield Pdv(context_id, bool(control & COMMAND), bool(control & LAST), view[start:at])
 
 
+def longest_fragment(most_bytes: int) -> int:
+    """How long a fragment may be that travels alone in a P-DATA-TF of `most_bytes` without its head: even, as all are (PS3.8 annex E)."""
+    return (most_bytes - PDV_HEAD_BYTES) // 2 * 2
+
+
 def data_head(context_id: int, length: int, *, command: bool, last: bool) -> bytes:
     """The twelve bytes before a fragment of `length` bytes that travels alone in its P-DATA-TF."""
     return _DATA_HEAD.pack(PduType.P_DATA, length + 6, length + 2, context_id, COMMAND * command | LAST * last)
