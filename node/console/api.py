@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
-from node.console import asking
+from node.console import queries
 from node.console.access import At, Before, Looking, Meant, Number, Operating
-from node.console.acting import act, complete, decide_held, route_again
+from node.console.actions import act, complete, decide_held, route_again
 from node.flow.held import Part
 
 router = APIRouter(prefix="/api", tags=["console"])
@@ -15,20 +15,20 @@ router = APIRouter(prefix="/api", tags=["console"])
 @router.get("/queue")
 def queue(at: At, who: Looking) -> dict[str, Any]:
     """What waits, what is under way, what ended last."""
-    return asking.queue(at)
+    return queries.queue(at)
 
 
 @router.get("/studies")
 def studies(at: At, who: Looking, q: Annotated[str, Query(max_length=200)] = "", before: Before = None) -> dict[str, Any]:
     """Studies, the newest first; `next` is the `before` of the following page."""
-    found, more = asking.studies(at, who, q, before)
+    found, more = queries.studies(at, who, q, before)
     return {"studies": found, "next": more}
 
 
 @router.get("/studies/{uid}")
 def study(at: At, who: Looking, uid: str) -> dict[str, Any]:
     """A study's passport."""
-    told = asking.study(at, who, uid)
+    told = queries.study(at, who, uid)
     at.accesses.saw(who.name, who.key, who.address, uid)
     return told
 
@@ -36,13 +36,13 @@ def study(at: At, who: Looking, uid: str) -> dict[str, Any]:
 @router.get("/parked")
 def parked(at: At, who: Looking) -> dict[str, Any]:
     """Jobs about which a person decides, and studies that could not be routed."""
-    return {"jobs": asking.parked(at, who), "studies": asking.unrouted(at, who)}
+    return {"jobs": queries.parked(at, who), "studies": queries.unrouted(at, who)}
 
 
 @router.get("/jobs/{number}")
 def job(at: At, who: Looking, number: Number) -> dict[str, Any]:
     """Everything about a job."""
-    return asking.job(at, who, number)
+    return queries.job(at, who, number)
 
 
 @router.post("/studies/{uid}/complete", dependencies=[Meant])

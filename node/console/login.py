@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from node.console.access import COOKIE, At, Fields, Looking, Meant, address_of, digest_of, drawn, fits, from_here
-from node.console.frame import page
+from node.console.rendering import page
 from node.domain.account import AccessKey, KeyKind
 from node.domain.places import address_group
 from node.observe.security import ConsoleLogin, ConsoleLoginRefused, tell

@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse
 
 from node.console.access import At, Looking
 from node.console.context import ConsoleContext
-from node.console.frame import page
+from node.console.rendering import page
 from node.journal.port import DoneJob
 
 pages = APIRouter(include_in_schema=False)

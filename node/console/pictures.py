@@ -7,14 +7,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
-from node.console import asking, hiding
+from node.console import queries, redaction
 from node.console.access import At, Looking, Number, Visitor
 from node.console.context import ConsoleContext
 from node.console.errors import RequestRefused
-from node.console.frame import page
 from node.console.images.gallery import AskedImage, Segmented
 from node.console.images.grey import DisplayWindow
 from node.console.images.stack import Stack, view_of
+from node.console.rendering import page
 from node.domain.errors import JournalError
 from node.domain.instance import Instance, Standing
 from node.domain.job import ResultObject
@@ -55,7 +55,7 @@ def pictured(who: Visitor) -> tuple[Kind, ...]:
 @pages.get("/studies/{uid}/series/{series}")
 def look_through(request: Request, at: At, who: Looking, uid: str, series: str, mask: str = "") -> HTMLResponse:
     """The images of a series, with the mask of a result over them."""
-    study = asking.study(at, who, uid)
+    study = queries.study(at, who, uid)
     known = next((one for one in study["series"] if one["series_uid"] == series), None)
     if known is None:
         raise RequestRefused(HTTPStatus.NOT_FOUND, "no series of this UID was received")
@@ -166,7 +166,7 @@ def _png(at: ConsoleContext, who: Visitor, uid: str, make: Any) -> Response:
 
 def _for(who: Visitor, refused: RequestRefused) -> RequestRefused:
     """A refusal without what its sentence quotes of a data set, for those who may not see patients."""
-    words = refused.words if who.sees_patients else hiding.unquoted(refused.words)
+    words = refused.words if who.sees_patients else redaction.unquoted(refused.words)
     return RequestRefused(refused.status, words, retry_after_s=refused.retry_after_s)
 
 

@@ -9,12 +9,12 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
-from node.console import asking, hiding
+from node.console import queries, redaction
 from node.console.access import Administering, At, Body, Fields, Meant, Number, Operating, Visitor
 from node.console.context import ConsoleContext
 from node.console.editing import MOST_TEXT, Checked, EditedRoutesRefused, Problem, Progress, RoutesInFile, Saved
 from node.console.errors import RequestRefused
-from node.console.frame import page
+from node.console.rendering import page
 from node.domain.errors import ConfigError
 from node.records.words import since as moment
 
@@ -50,7 +50,7 @@ def routes(request: Request, at: At, who: Operating) -> HTMLResponse:
 @pages.get("/routes/studies")
 def studies(request: Request, at: At, who: Operating, q: Annotated[str, Query(max_length=200)] = "") -> HTMLResponse:
     """Studies to explain with, by search."""
-    return page(request, "routes_studies.html", who, studies=asking.studies(at, who, q, None)[0][:_FOUND])
+    return page(request, "routes_studies.html", who, studies=queries.studies(at, who, q, None)[0][:_FOUND])
 
 
 @pages.post("/routes/check", dependencies=[Meant])
@@ -147,8 +147,8 @@ def explained(at: ConsoleContext, who: Visitor, text: str, study: str) -> dict[s
     at.accesses.saw(who.name, who.key, who.address, study)
     if who.sees_patients:
         return told
-    series = [{**one, "description": "", "decisions": hiding.decisions(one["decisions"])} for one in told["series"]]
-    return dict(hiding.unquoted({**told, "series": series, "recorded": hiding.decisions(told["recorded"])}))
+    series = [{**one, "description": "", "decisions": redaction.decisions(one["decisions"])} for one in told["series"]]
+    return dict(redaction.unquoted({**told, "series": series, "recorded": redaction.decisions(told["recorded"])}))
 
 
 def begun(at: ConsoleContext, who: Visitor, text: str, since: str) -> Progress:
@@ -202,7 +202,7 @@ def _bounded(at: ConsoleContext, who: Visitor, text: str) -> str:
 
 def _allowed(at: ConsoleContext, who: Visitor, text: str) -> None:
     """Refuse to try rules about the patient, or about free text, for those who may not see patients: the verdicts would tell who it is."""
-    asked = [] if who.sees_patients else sorted(one for one in at.editing.asks_of(text) if hiding.identifies(one))
+    asked = [] if who.sees_patients else sorted(one for one in at.editing.asks_of(text) if redaction.identifies(one))
     if asked:
         raise RequestRefused(
             HTTPStatus.FORBIDDEN,
@@ -213,7 +213,7 @@ def _allowed(at: ConsoleContext, who: Visitor, text: str) -> None:
 def _for(at: ConsoleContext, who: Visitor, one: Progress) -> Progress:
     for study in {each["study_uid"]: None for each in one.differences}:
         at.accesses.saw(who.name, who.key, who.address, study)
-    return one if who.sees_patients else replace(one, differences=tuple(hiding.unquoted(hiding.differences(one.differences))))
+    return one if who.sees_patients else replace(one, differences=tuple(redaction.unquoted(redaction.differences(one.differences))))
 
 
 def _done(ask: Callable[[], _T]) -> _T:

@@ -12,9 +12,9 @@ import uvicorn
 
 from node.console.access import LONGEST_FORM
 from node.console.app import build
+from node.console.bounded_http import MOST_AT_ONCE, MOST_HEADER, Bounds, WholeBody, bounded
 from node.console.context import ConsoleContext
 from node.console.errors import ConsoleCannotListen
-from node.console.front import MOST_AT_ONCE, MOST_HEADER, Bounds, WholeBody, bounded
 from node.dimse.tls import TlsUnusable, web_context
 from node.observe.pulse import turned, turning
 from node.settings.console import Console

@@ -9,13 +9,13 @@ from anyio import to_thread
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
-from node.console import asking
+from node.console import queries
 from node.console.access import At, Before, Fields, Looking, Meant, Number, Operating, Visitor
-from node.console.acting import act, complete, decide_held, route_again
+from node.console.actions import act, complete, decide_held, route_again
 from node.console.context import ConsoleContext
 from node.console.errors import RequestRefused
-from node.console.frame import asked_by_htmx, page, rendered
 from node.console.pictures import pictured
+from node.console.rendering import asked_by_htmx, page, rendered
 from node.domain.errors import JournalError
 from node.domain.instance import HeldFor
 from node.flow.held import Part
@@ -31,7 +31,7 @@ _STREAMS = asyncio.Semaphore(64)
 @router.get("/")
 def live(request: Request, at: At, who: Looking) -> HTMLResponse:
     """What is under way."""
-    return page(request, "queue.html", who, queue=asking.queue(at))
+    return page(request, "queue.html", who, queue=queries.queue(at))
 
 
 @router.get("/live")
@@ -49,7 +49,7 @@ async def _told(request: Request, at: ConsoleContext, who: Visitor) -> AsyncIter
             if request.app.state.ending.is_set() or await to_thread.run_sync(at.journal.accounts.key, who.key, at.journal.now()) is None:
                 return
             try:
-                now = rendered("queue_now.html", who, queue=await to_thread.run_sync(asking.queue, at))
+                now = rendered("queue_now.html", who, queue=await to_thread.run_sync(queries.queue, at))
             except JournalError:
                 now = before  # it is away for a moment: what stood there stands
             yield ": here\n\n" if now == before else "event: queue\n" + "".join(f"data: {line}\n" for line in now.splitlines()) + "\n"
@@ -60,7 +60,7 @@ async def _told(request: Request, at: ConsoleContext, who: Visitor) -> AsyncIter
 @router.get("/studies")
 def studies(request: Request, at: At, who: Looking, q: Annotated[str, Query(max_length=200)] = "", before: Before = None) -> HTMLResponse:
     """What was received."""
-    found, more = asking.studies(at, who, q, before)
+    found, more = queries.studies(at, who, q, before)
     name = "studies_rows.html" if asked_by_htmx(request) else "studies.html"
     return page(request, name, who, studies=found, more=more, q=q, before=before)
 
@@ -68,7 +68,7 @@ def studies(request: Request, at: At, who: Looking, q: Annotated[str, Query(max_
 @router.get("/studies/{uid}")
 def study(request: Request, at: At, who: Looking, uid: str) -> HTMLResponse:
     """A study's passport."""
-    told = asking.study(at, who, uid)
+    told = queries.study(at, who, uid)
     at.accesses.saw(who.name, who.key, who.address, uid)
     return page(request, "study.html", who, study=told, pictured=pictured(who))
 
@@ -76,7 +76,7 @@ def study(request: Request, at: At, who: Looking, uid: str) -> HTMLResponse:
 @router.get("/parked")
 def parked(request: Request, at: At, who: Looking) -> HTMLResponse:
     """What waits for a person."""
-    return page(request, "parked.html", who, jobs=asking.parked(at, who), studies=asking.unrouted(at, who))
+    return page(request, "parked.html", who, jobs=queries.parked(at, who), studies=queries.unrouted(at, who))
 
 
 @router.post("/studies/{uid}/complete", dependencies=[Meant])

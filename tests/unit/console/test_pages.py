@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from node.console import frame
+from node.console import rendering
 from node.domain.instance import HeldFor, Instance, Standing
 from node.journal.port import NewInstance
 from tests.unit.cli.conftest import HEAD, REFUSED, TILTED, UNTAKEN, Hospital
@@ -245,7 +245,7 @@ def test_times_name_their_zone(browser: Open, monkeypatch: pytest.MonkeyPatch, w
 
 def test_the_tone_of_a_state_is_the_name_of_nothing_else() -> None:
     """A rule for whatever is of the class `busy` would also shape each state that is."""
-    sheet = (Path(frame.__file__).parent / "static" / "console.css").read_text(encoding="utf-8")
+    sheet = (Path(rendering.__file__).parent / "static" / "console.css").read_text(encoding="utf-8")
     selectors = {one.strip() for rule in re.findall(r"([^{}]+)\{", sheet) for one in rule.split(",")}
     assert ".state.busy" in selectors
     assert selectors.isdisjoint({".good", ".bad", ".busy", ".quiet"})

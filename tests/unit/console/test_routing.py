@@ -8,7 +8,7 @@ import pytest
 from node.console.access import digest_of
 from node.console.context import TRIES, TRIES_WINDOW_S, Recent
 from node.console.editing import MOST_TEXT, Problem
-from node.console.frame import rendered
+from node.console.rendering import rendered
 from node.domain.account import AccessKey, KeyKind, Role
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import CONFIG, HEAD, REFUSED, TILTED, Hospital

@@ -15,8 +15,8 @@ from inference.engines.serving import Served, served
 from node.console.access import At, Looking, Number
 from node.console.context import ConsoleContext
 from node.console.errors import RequestRefused
-from node.console.frame import asked_by_htmx, page
 from node.console.health import Line
+from node.console.rendering import asked_by_htmx, page
 from node.domain.health import DependencyKind
 
 pages = APIRouter(include_in_schema=False)

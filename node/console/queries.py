@@ -4,7 +4,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-from node.console import hiding
+from node.console import redaction
 from node.console.access import Visitor
 from node.console.context import ConsoleContext
 from node.console.errors import RequestRefused
@@ -35,13 +35,13 @@ def studies(at: ConsoleContext, who: Visitor, search: str, before: int | None) -
         arrivals = at.journal.arrivals.find(study=one.study_instance_uid, newest=True)
         if not arrivals:
             continue  # it was erased a moment ago
-        study, person = study_record(at.journal, one.study_instance_uid, arrivals), hiding.person(headers.get(one.arrival))
+        study, person = study_record(at.journal, one.study_instance_uid, arrivals), redaction.person(headers.get(one.arrival))
         if not who.sees_patients:
-            study["reason"], person = hiding.reason_of(study), hiding.without_person(person)
+            study["reason"], person = redaction.reason_of(study), redaction.without_person(person)
         told.append({**study, **person})
     if not search and before is None:
         alone = [*held_studies(at.journal), *studies_of_results(at.journal, PAGE)]
-        told = [*({**one, **hiding.person(None)} for one in alone), *told]
+        told = [*({**one, **redaction.person(None)} for one in alone), *told]
     return _for(who, told), shown[-1].arrival if len(found) > PAGE else None
 
 
@@ -60,11 +60,11 @@ def study(at: ConsoleContext, who: Visitor, uid: str) -> dict[str, Any]:
             raise RequestRefused(HTTPStatus.NOT_FOUND, "no study of this UID was received")
         # whose it is waits for a person to decide, or nothing was looked at
         alone = passport(at.journal, uid)
-        alone = alone if who.sees_patients else hiding.without_patients(alone)
-        return dict(_for(who, {**alone, **hiding.person(None), "state": state}))
-    told, person = passport(at.journal, uid), hiding.person(at.journal.studies.newest_headers([arrivals[0].id]).get(arrivals[0].id))
+        alone = alone if who.sees_patients else redaction.without_patients(alone)
+        return dict(_for(who, {**alone, **redaction.person(None), "state": state}))
+    told, person = passport(at.journal, uid), redaction.person(at.journal.studies.newest_headers([arrivals[0].id]).get(arrivals[0].id))
     if not who.sees_patients:
-        told, person = hiding.without_patients(told), hiding.without_person(person)
+        told, person = redaction.without_patients(told), redaction.without_person(person)
     return dict(_for(who, {**told, **person, "state": study_record(at.journal, uid, arrivals)["state"]}))
 
 
@@ -139,11 +139,11 @@ def queue(at: ConsoleContext) -> dict[str, Any]:
 
 
 def _for(who: Visitor, record: Any) -> Any:
-    return record if who.sees_patients else hiding.unquoted(record)
+    return record if who.sees_patients else redaction.unquoted(record)
 
 
 def _job_for(who: Visitor, record: dict[str, Any]) -> dict[str, Any]:
-    return record if who.sees_patients else dict(hiding.unquoted(hiding.job(record)))
+    return record if who.sees_patients else dict(redaction.unquoted(redaction.job(record)))
 
 
 def _line(one: Job, now: datetime) -> dict[str, Any]:

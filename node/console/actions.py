@@ -3,9 +3,9 @@
 from http import HTTPStatus
 
 from node.console.access import Visitor
-from node.console.asking import job
 from node.console.context import ConsoleContext
 from node.console.errors import RequestRefused
+from node.console.queries import job
 from node.domain.errors import JournalError
 from node.domain.state import ArrivalState, JobState
 from node.flow import held
