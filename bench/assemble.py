@@ -15,8 +15,8 @@ from bench.made import series
 from bench.rows import Row, say
 from inference.imaging.assemble import assemble
 from inference.imaging.decode_ahead import decode_ahead
+from inference.imaging.frame_cache import FrameCache
 from inference.imaging.header import ReadAhead
-from inference.imaging.remembered import Remembered
 
 SLICES = 400
 AHEAD = 300
@@ -55,7 +55,7 @@ def _compared(name: str, files: Sequence[Path], floor: Callable[[Sequence[Path]]
 
 def _ahead(files: Sequence[Path], folder: Path) -> Row:
     """Processor seconds of assembling what was read ahead in this process, against the same files without."""
-    read_ahead = ReadAhead(Remembered(folder / "ahead", most_bytes=1 << 30, min_free_bytes=0))
+    read_ahead = ReadAhead(FrameCache(folder / "ahead", most_bytes=1 << 30, min_free_bytes=0))
     took: dict[bool, list[float]] = {False: [], True: []}
     for _, ahead in itertools.product(range(ROUNDS), took):
         if ahead:

@@ -43,10 +43,10 @@ def repository(folder: Path, *, tuned: bool) -> Path:
         The package registry does not give the weights.
     """
     from inference.applications import catalog
-    from inference.engines.entering import enter
-    from inference.engines.importing import import_models
+    from inference.engines.measured_entry import enter_measured
     from inference.engines.repository import Repository
     from inference.engines.tuning import tune
+    from inference.engines.weights_import import import_models
 
     applications = [catalog.load("mr-brain")]
     import_models(applications[0], folder)
@@ -58,5 +58,5 @@ def repository(folder: Path, *, tuned: bool) -> Path:
         for application in applications[:1]:
             for model in application.models:
                 measured = tune(opened, model, say=say)
-                enter(opened, model, measured)
+                enter_measured(opened, model, measured)
     return folder

@@ -319,7 +319,7 @@ def _archived(
 
 def _single(path: Path) -> Voxels:
     from inference.imaging.header import read_instance
-    from inference.imaging.single import images_from
+    from inference.imaging.single_images import images_from
 
     images, _, _ = images_from([read_instance(path)], "")
     image = images.images[0]

@@ -49,7 +49,7 @@ from training.data.heads import rician
 from training.data.made_thorax import SPACING_MM, made_thorax
 from training.data.npz import sides
 from training.data.planted_nodules import Planted, planted
-from training.inferring import OfEngine
+from training.infer import EngineInfer
 
 IMAGES = Path(__file__).parent / "images"
 LEVEL = 0.05
@@ -69,11 +69,11 @@ def explained(models: Path, radiographs: Path, out: Path) -> None:
     with closing(EmbeddedEngine(models)) as engine, tempfile.TemporaryDirectory() as folder:
         sure: list[tuple[float, int]] = []
         for index in np.flatnonzero(test.labels.ravel())[:100]:
-            (found,) = application.analyse(_images(Path(folder), test.images[index]), OfEngine(engine)).evaluations
+            (found,) = application.analyse(_images(Path(folder), test.images[index]), EngineInfer(engine)).evaluations
             sure.append((found.probability or 0.0 if found.value == codes.PRESENT else 0.0, int(index)))
         subject = _images(Path(folder), test.images[max(sure)[1]])
-        findings = application.analyse(subject, OfEngine(engine))
-        findings = replace(findings, explanations=application.explain(subject, OfEngine(engine)))
+        findings = application.analyse(subject, EngineInfer(engine))
+        findings = replace(findings, explanations=application.explain(subject, EngineInfer(engine)))
         encoding = _encoding(application, findings, subject, [Path(folder) / "picture.dcm"], engine)
         drawn(encoding, read_sources(encoding), findings.explanations).image.save(out, optimize=True)
 
@@ -87,7 +87,7 @@ def denoised(models: Path, out: Path) -> None:
     application = as_served(load("mr-denoise"), models)
     with closing(EmbeddedEngine(models)) as engine, tempfile.TemporaryDirectory() as folder:
         volume = assemble(write_series(noisy, affine, Path(folder), modality="MR"))
-        restored = application.analyse(volume, OfEngine(engine)).derived[0].voxels.astype(np.float32)
+        restored = application.analyse(volume, EngineInfer(engine)).derived[0].voxels.astype(np.float32)
     before = volume.voxels.astype(np.float32)
     middle = len(before) // 2
     # arrays run to the head and to the back; a picture has the front at its top
@@ -119,7 +119,7 @@ def nodules(models: Path, out: Path) -> None:
             extra=said,
         )
         volume = assemble(files)
-        findings = application.analyse(volume, OfEngine(engine))
+        findings = application.analyse(volume, EngineInfer(engine))
         encoding = _encoding(application, findings, volume, files, engine)
         begin(encoding, read_sources(encoding))().image.save(out, optimize=True)
     print("planted:", *(number for number, one in enumerate(findings.locations, 1) if _on_nodule(one, volume, planting)))

@@ -12,7 +12,7 @@ from inference import codes
 from inference.applications.declared import check_outputs
 from inference.applications.port import Application, Infer
 from inference.findings import Box, DerivedImage, Evaluation, Findings, Line, Location, Measurement, Point, PointInSpace, Shape
-from inference.imaging.straight import Straight, straightened
+from inference.imaging.regrid import RegriddedVolume, straightened
 from inference.imaging.subject import Pair, Subject
 from inference.imaging.volume import Volume
 from inference.said import Said, say
@@ -40,7 +40,7 @@ def analyse(application: Application, subject: Subject, infer: Infer) -> Finding
     return brought
 
 
-def _straight(subject: Subject) -> tuple[Subject, Straight | None]:
+def _straight(subject: Subject) -> tuple[Subject, RegriddedVolume | None]:
     """The subject on straight grids; and of the grid that findings lie on how it was made straight, unless it was already."""
     if isinstance(subject, Volume):
         straight = straightened(subject)
@@ -55,7 +55,7 @@ def _straight(subject: Subject) -> tuple[Subject, Straight | None]:
     return subject, None
 
 
-def _back(said: Findings, straight: Straight) -> Findings:
+def _back(said: Findings, straight: RegriddedVolume) -> Findings:
     segments = tuple(replace(one, mask=straight.back(one.mask)) for one in said.segments)
     shares: dict[str, float] = {
         one.label: straight.source.volume_mm3(back.mask) / straight.volume.volume_mm3(one.mask)
@@ -94,7 +94,7 @@ def _measurement(one: Measurement, shares: dict[str, float]) -> Measurement:
     return one if np.isclose(share, 1.0, rtol=1e-9, atol=0) else replace(one, value=one.value * share)
 
 
-def _location(one: Location, straight: Straight) -> Location:
+def _location(one: Location, straight: RegriddedVolume) -> Location:
     if isinstance(one.shape, PointInSpace):
         at = straight.source.to_indices(np.array([one.shape.x, one.shape.y, one.shape.z]))
         return replace(one, image=int(np.clip(np.floor(at[0] + 0.5), 0, len(straight.source.voxels) - 1)))
@@ -121,11 +121,11 @@ def _point(point: Point, rows: float, columns: float) -> Point:
     return Point(row=point.row - rows, column=point.column - columns)
 
 
-def _evaluation(one: Evaluation, straight: Straight) -> Evaluation:
+def _evaluation(one: Evaluation, straight: RegriddedVolume) -> Evaluation:
     return replace(one, images=tuple(sorted({straight.slice_of(plane) for plane in one.images})))
 
 
-def _derived(one: DerivedImage, straight: Straight) -> DerivedImage:
+def _derived(one: DerivedImage, straight: RegriddedVolume) -> DerivedImage:
     """An image on the straight grid has a grid of its own: no stack of images may lie sheared."""
     return one if one.affine is not None else replace(one, affine=straight.volume.affine)
 

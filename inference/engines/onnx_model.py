@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.engines.errors import OutOfMemory, UnreadableModel, WrongTensors
+from inference.engines.library_telemetry import onnxruntime
 from inference.engines.modelconfig import ModelConfig
-from inference.engines.silence import onnxruntime
 
 ort = onnxruntime()
 _state = ort.capi.onnxruntime_pybind11_state

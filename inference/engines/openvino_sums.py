@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from inference.engines.silence import openvino
+from inference.engines.library_telemetry import openvino
 
 SIDE = 8
 _FIRST_SPATIAL = 2

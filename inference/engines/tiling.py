@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.engines.concurrent_calls import calls_at_once, in_order
 from inference.engines.errors import WrongTensors
 from inference.engines.port import ModelRef, Tensors
-from inference.engines.under_way import calls_at_once, in_order
 
 Array: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.float32]

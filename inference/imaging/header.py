@@ -25,11 +25,11 @@ from inference.imaging import tags
 from inference.imaging.bounds import refuse_rescale
 from inference.imaging.deflated import refuse_bomb
 from inference.imaging.errors import MissingAttribute, NoPixelData, NotDicom, Truncated, UnsupportedSyntax
+from inference.imaging.frame_cache import FrameCache
 from inference.imaging.geometry import Plane
 from inference.imaging.groups import Rescale, functional_groups, planes_of, rescale_of
 from inference.imaging.kept_headers import KeptHeaders, Version
 from inference.imaging.nuclear import is_tomogram, tomogram_planes
-from inference.imaging.remembered import Remembered
 from inference.imaging.sop_classes import holds_image
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -105,7 +105,7 @@ class Instance:
     """Why a frame has no plane though something is said of its place; "" where nothing is wrong. Only volumes mind."""
     header: FileDataset = field(compare=False, repr=False)
     """The data set before the pixels, as it was read: whoever refers to the instance later need not read it again."""
-    decoded: Remembered | None = field(default=None, compare=False, repr=False)
+    decoded: FrameCache | None = field(default=None, compare=False, repr=False)
     """Where frames may lie that were decoded before they were needed."""
 
     def refuse_half_a_place(self) -> None:
@@ -150,7 +150,7 @@ class ReadAhead:
     Whoever reads ahead and whoever reads a series are handed the same one.
     """
 
-    def __init__(self, frames: Remembered) -> None:
+    def __init__(self, frames: FrameCache) -> None:
         self.frames = frames
         self._headers = KeptHeaders[Instance]()
 

@@ -9,14 +9,14 @@ from pydicom.dataset import FileDataset
 
 from inference.errors import InputError
 from inference.imaging.assemble import imaging, kinds_of, placed, read_images, volume_from, volume_of
+from inference.imaging.cine_loops import cine_at, loops_at_places
 from inference.imaging.diffusion import b_value_of
 from inference.imaging.dimensions import Part, Split, split
 from inference.imaging.errors import NotACine, NotAPair, NotOneUnweighted, TooLarge, UnfitPrior, naming
 from inference.imaging.frame_values import MOST_BYTES
 from inference.imaging.header import Imageless, Instance, ReadAhead
 from inference.imaging.identity import Identity, identities, one_identity, refuse_unusable_uids, same_patient
-from inference.imaging.moving import cine_at, loops_at_places
-from inference.imaging.single import bounded_together, cine_from, images_from, loops_among, over_time
+from inference.imaging.single_images import bounded_together, cine_from, images_from, loops_among, over_time
 from inference.imaging.slices import Slice, frame_data
 from inference.imaging.subject import Pair, Subject, Takes
 from inference.said import Said, say

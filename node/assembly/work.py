@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from inference.imaging.decode_ahead import decode_ahead
+from inference.imaging.frame_cache import FrameCache
 from inference.imaging.header import ReadAhead
-from inference.imaging.remembered import Remembered
 from inference.imaging.subjects import subjects
 from node.assembly import compose
 from node.assembly.encryption import keep_temporaries_in_memory
@@ -92,26 +92,26 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
                 clock.stop()
 
 
-def memory_of(config: Config) -> Remembered | None:
+def memory_of(config: Config) -> FrameCache | None:
     """Where decoded frames are kept; None, and nothing is left of those that were, where the configuration gives them no room."""
     folder = make_run_folder(config) / _FRAMES
     if not config.node.ahead_bytes:
         shutil.rmtree(folder, ignore_errors=True)
         return None
-    memory = Remembered(folder, most_bytes=config.node.ahead_bytes, min_free_bytes=2 * config.store.min_free_bytes)
+    memory = FrameCache(folder, most_bytes=config.node.ahead_bytes, min_free_bytes=2 * config.store.min_free_bytes)
     with contextlib.suppress(OSError):
         memory.sweep()
     return memory
 
 
-def memory_off_disk(config: Config, file_encryption: FileEncryption) -> Remembered | None:
+def memory_off_disk(config: Config, file_encryption: FileEncryption) -> FrameCache | None:
     """The same where nothing decoded may lie on the disk: in memory, as long as as much is left there as encrypted files may need."""
     shutil.rmtree(make_run_folder(config) / _FRAMES, ignore_errors=True)  # of the time before
     encryption = config.store.encryption
     if not config.node.ahead_bytes or encryption is None:
         return None
     most_bytes = min(config.node.ahead_bytes, encryption.memory_bytes // _SHARE_OF_MEMORY)
-    return Remembered(file_encryption.memory.folder(_FRAMES), most_bytes=most_bytes, min_free_bytes=encryption.memory_bytes)
+    return FrameCache(file_encryption.memory.folder(_FRAMES), most_bytes=most_bytes, min_free_bytes=encryption.memory_bytes)
 
 
 def _ahead(config: Config, journal: Journal, blobs: Blobs, read_ahead: ReadAhead, *, plain: bool) -> DecodeAheadStage:

@@ -92,7 +92,7 @@ def ensure_models(application: str, repository: Path, given: Path | None = None)
         Which application it is.
     """
     from inference.applications.catalog import load
-    from inference.engines.importing import import_models
+    from inference.engines.weights_import import import_models
 
     if given is not None:
         for model in load(application, (given,)).models:

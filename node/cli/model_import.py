@@ -115,7 +115,7 @@ def import_(
         imported = import_bundle(bundle, wanted, repository)
         entered = [(imported.model, imported.entry)]
     else:
-        from inference.engines.filing import ModelFile, import_file
+        from inference.engines.file_import import ModelFile, import_file
 
         if name is None or len(file) != 1:
             raise WrongWords("one --file needs a --name")
@@ -140,8 +140,8 @@ def import_(
 
 def _application(name: str, repository: Path, folders: tuple[Path, ...], files: tuple[Path, ...]) -> "list[tuple[ModelRef, Entry]]":
     from inference.applications import catalog
-    from inference.engines.importing import import_models, placed
     from inference.engines.repository import Repository
+    from inference.engines.weights_import import import_models, placed
 
     chosen = catalog.load(name, folders)
     entries = import_models(chosen, repository, files=files)

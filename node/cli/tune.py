@@ -70,7 +70,7 @@ def tune(
         raise ModelMissing(f"{', '.join(sorted(absent))}: not in the repository {opened.path}, or not usable there")
     singles = [each for each in wanted if model or _measurable(opened, each)]
     if forget:
-        from inference.engines.entering import forget as take_out
+        from inference.engines.measured_entry import forget_measured as take_out
 
         for each in singles:
             take_out(opened, each)
@@ -191,9 +191,9 @@ class _Direct:
 def _tuned(
     repository: "Repository", model: "ModelRef", precision: str, recorded: _Recorded | None, threads: int, limits: "Limits", *, quiet: bool
 ) -> dict[str, Any]:
-    from inference.engines.entering import enter
     from inference.engines.errors import PrecisionRefused
     from inference.engines.measured import measured_to_json
+    from inference.engines.measured_entry import enter_measured
     from inference.engines.tuning import tune
     from inference.engines.ways import Precision
     from node.cli import screen
@@ -211,7 +211,7 @@ def _tuned(
         limits=limits,
         say=(lambda _: None) if quiet else (lambda line: screen.say(f"  {line}")),
     )
-    enter(repository, model, measured)
+    enter_measured(repository, model, measured)
     if not quiet:
         screen.say(f"{model.name} version {model.version}: {measured.way}{_faster(measured)}")
     return {"model": model.name, "version": model.version, **measured_to_json(measured)}

@@ -29,8 +29,8 @@ MODULES: Final = {
     "series": (
         *("inference.imaging.assemble", "inference.imaging.header", "inference.imaging.identity", "inference.imaging.diffusion"),
         *("inference.imaging.axes", "inference.imaging.dimensions", "inference.imaging.geometry", "inference.imaging.groups"),
-        *("inference.imaging.single", "inference.imaging.slices", "inference.imaging.subjects", "inference.imaging.tags"),
-        *("inference.imaging.sop_classes", "inference.imaging.nuclear", "inference.imaging.moving", "inference.imaging.decode"),
+        *("inference.imaging.single_images", "inference.imaging.slices", "inference.imaging.subjects", "inference.imaging.tags"),
+        *("inference.imaging.sop_classes", "inference.imaging.nuclear", "inference.imaging.cine_loops", "inference.imaging.decode"),
     ),
     "matches": ("node.dimse.sending.queries",),
     "metas": ("node.dimse.sending.outgoing", "node.dicom.elements"),

@@ -11,7 +11,7 @@ import pytest
 from inference import codes
 from inference.findings import DerivedImage, Findings, Measurement, Saliency
 from inference.imaging.assemble import assemble
-from inference.imaging.straight import straightened
+from inference.imaging.regrid import straightened
 from node.results.encode import encode
 from tests.lab import tilted, validators
 from tests.results import made

@@ -36,7 +36,7 @@ from training.errors import BrokenRun, OtherRun, TrainingNotInstalled, UnfitData
 from training.evaluation.record import EVALUATION
 from training.export import PACKED, export
 from training.fit import LAST, fit
-from training.inferring import OfEngine
+from training.infer import EngineInfer
 from training.networks import efficientnet_lite
 from training.networks.efficientnet_lite import efficientnet_lite0
 from training.progress import Silent
@@ -176,12 +176,12 @@ def test_what_is_served_is_what_was_evaluated(run: Path, told: dict[str, Any], s
     assert export(RECIPE, run, models) == ModelRef(name="chest_xray_pneumonia", version=1)
     application = as_served(catalog.load("chest-xray"), models)
     with closing(EmbeddedEngine(run / PACKED)) as engine:
-        evaluated = list(served_answers(RECIPE, sides.test, run / PACKED, OfEngine(engine)))
+        evaluated = list(served_answers(RECIPE, sides.test, run / PACKED, EngineInfer(engine)))
     # each engine chooses a way of its own to compute: the last digits may be others
     expected = pytest.approx([each["probability"] for each in told["classification"]["cases"]], abs=SAME)
     assert [probability for probability, _ in evaluated] == expected
     with closing(EmbeddedEngine(models)) as engine:
-        infer = OfEngine(engine)
+        infer = EngineInfer(engine)
         for index, (case, (probability, answer)) in enumerate(zip(sides.test, evaluated, strict=True)):
             labelled: Any = case.load()
             pixels = labelled.images.images[0].pixels.astype(np.uint8)
@@ -211,7 +211,7 @@ def test_what_is_served_is_what_was_evaluated(run: Path, told: dict[str, Any], s
     assert any("Demonstration grade" in comment for comment in comments(report))
 
 
-def _followed(infer: OfEngine) -> Any:
+def _followed(infer: EngineInfer) -> Any:
     """Calls of the model that is served go to version 1."""
     return lambda model, tensors: infer(ModelRef(name=model.name, version=1), tensors)
 
@@ -275,7 +275,7 @@ def test_a_node_answers_with_a_report(run: Path, sides: Split, told: dict[str, A
     ]
     (by_cells,) = (each for each in explained if "Grad-CAM" in each.SeriesDescription)
     with closing(EmbeddedEngine(run / PACKED)) as engine:
-        infer = _followed(OfEngine(engine))
+        infer = _followed(EngineInfer(engine))
         (expected_map, _) = explain(case.images, infer)
     stored = np.frombuffer(by_cells.FloatPixelData, dtype="<f4").reshape(28, 28)
     np.testing.assert_allclose(stored, expected_map.values, atol=1e-3)

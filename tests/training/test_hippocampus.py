@@ -28,7 +28,7 @@ from training.evaluation.perturb import Disturbance, Perturbation
 from training.evaluation.record import EVALUATION, PAGE, read
 from training.export import PACKED, export
 from training.fit import fit
-from training.inferring import OfEngine
+from training.infer import EngineInfer
 from training.progress import shown
 from training.ranks import Ranks
 from training.recipe import EvaluationOptions
@@ -87,13 +87,13 @@ def test_what_is_served_is_what_was_evaluated(run: Path, sides: Split, data: Pat
     assert export(RECIPE, run, models) == ModelRef(name="hippocampus_parts", version=1)
     application = as_served(catalog.load("hippocampus"), models)
     with closing(EmbeddedEngine(run / PACKED)) as engine:
-        evaluated = [masks(found) for _, found in findings(RECIPE, sides.test, run / PACKED, OfEngine(engine))]
+        evaluated = [masks(found) for _, found in findings(RECIPE, sides.test, run / PACKED, EngineInfer(engine))]
     with closing(EmbeddedEngine(models)) as engine:
         for case, expected in zip(sides.test, evaluated, strict=True):
             voxels, affine = from_nifti(data / "images" / f"{case.name}.nii.gz")
             volume = assemble(write_series(voxels, affine, tmp_path / case.name, modality="MR"))
             check(application, volume)
-            served = application.analyse(volume, OfEngine(engine))
+            served = application.analyse(volume, EngineInfer(engine))
             check_outputs(application, served, volume)
             # to the head, to the back, to the left: `from_nifti` stacks slices as `assemble` does
             assert np.allclose(volume.affine, affine)

@@ -31,7 +31,7 @@ from training.evaluation.nodules import as_json
 from training.evaluation.record import EVALUATION, PAGE
 from training.export import export
 from training.fit import fit
-from training.inferring import OfEngine
+from training.infer import EngineInfer
 from training.progress import Silent
 from training.ranks import Ranks
 from training.recipe import Example
@@ -224,7 +224,7 @@ def test_what_is_served_is_what_was_evaluated(run: Path, sides: Split, told: dic
             volume = thorax(case).volume
             served = assemble(write_series(volume.voxels, volume.affine, tmp_path / case.name, modality="CT"))
             check(application, served)
-            findings = application.analyse(served, OfEngine(engine))
+            findings = application.analyse(served, EngineInfer(engine))
             check_outputs(application, findings, served)
             assert len(findings.locations) == len(expected[case.name])
             for mine, theirs in zip(as_json(findings), expected[case.name], strict=True):

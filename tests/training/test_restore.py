@@ -36,7 +36,7 @@ from training.errors import BrokenRun, OtherRun, UnfitData
 from training.evaluation.record import EVALUATION
 from training.export import PACKED, export
 from training.fit import LAST, fit
-from training.inferring import OfEngine
+from training.infer import EngineInfer
 from training.progress import Silent
 from training.ranks import Ranks
 from training.tasks.restoration import CLASSICAL, NOISY, restored
@@ -157,7 +157,7 @@ def test_a_node_gives_the_series_back(run: Path, verbs: None, sides: Split, tmp_
     assert cli.export("restore", out=run, repository=tmp_path / "models") == 0
     case: Any = sides.test[0].load()
     with closing(EmbeddedEngine(run / PACKED)) as engine:
-        evaluated = restored(RECIPE, case, run / PACKED, OfEngine(engine))
+        evaluated = restored(RECIPE, case, run / PACKED, EngineInfer(engine))
     files = write_series(case.volume.voxels, case.volume.affine, tmp_path / "sent", modality="MR", extra={"BodyPartExamined": "HEAD"})
     with StoreScp(tmp_path / "archive") as archive:
         settings = configuration(
@@ -201,13 +201,13 @@ def test_what_is_served_is_what_was_evaluated(run: Path, sides: Split, tmp_path:
     case: Any = sides.test[0].load()
     assert isinstance(case, Degraded)
     with closing(EmbeddedEngine(run / PACKED)) as engine:
-        evaluated = restored(RECIPE, case, run / PACKED, OfEngine(engine))
+        evaluated = restored(RECIPE, case, run / PACKED, EngineInfer(engine))
     files = write_series(case.volume.voxels, case.volume.affine, tmp_path / "sent", modality="MR")
     application = as_served(catalog.load("mr-denoise"), models)
     volume = assemble(files)
     check(application, volume)
     with closing(EmbeddedEngine(models)) as engine:
-        findings = application.analyse(volume, OfEngine(engine))
+        findings = application.analyse(volume, EngineInfer(engine))
     check_outputs(application, findings, volume)
     assert np.array_equal(findings.derived[0].voxels, evaluated)
     assert any("neural network" in remark for remark in findings.remarks)

@@ -21,7 +21,7 @@ from training.data.cases import Split
 from training.data.dicom import LabelledSeries, studies
 from training.data.segments import masks
 from training.export import PACKED
-from training.inferring import OfEngine
+from training.infer import EngineInfer
 from training.recipe import Recipe
 from training.tasks.segmentation import findings
 
@@ -87,7 +87,7 @@ def held_out(recipe: Recipe, data: Path) -> Split:
 def evaluated(recipe: Recipe, held_out: Split, run: Path) -> list[np.ndarray]:
     """The mask of each held-out case, as the evaluation computes it."""
     with closing(EmbeddedEngine(run / PACKED)) as engine:
-        found = [each.segments for _, each in findings(recipe, held_out.test, run / PACKED, OfEngine(engine))]
+        found = [each.segments for _, each in findings(recipe, held_out.test, run / PACKED, EngineInfer(engine))]
     assert all(len(segments) == 1 for segments in found)
     return [segments[0].mask for segments in found]
 

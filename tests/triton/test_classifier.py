@@ -16,7 +16,7 @@ from tests.training.made_radiographs import Spots, tiny
 from training.data.radiographs import images_of
 from training.evaluation.classification import Band, Calibration
 from training.export import packed, packed_ref
-from training.inferring import OfEngine
+from training.infer import EngineInfer
 from training.networks.answering import Answering, cells_of
 from training.tasks.classification import ANSWERS, AT_ONCE
 
@@ -34,7 +34,7 @@ def test_what_moved_an_answer_is_the_same_on_triton(tmp_path: Path) -> None:
     picture = np.random.default_rng(1).integers(0, 255, (28, 28)).astype(np.uint8)
 
     def maps(engine: EmbeddedEngine | TritonEngine) -> list[np.ndarray]:
-        asked = OfEngine(engine)
+        asked = EngineInfer(engine)
 
         def infer(model: ModelRef, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             assert model.name == packed_ref(tiny()).name

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from inference.engines.errors import DigestMismatch
-from inference.engines.filing import ModelFile, import_file
+from inference.engines.file_import import ModelFile, import_file
 from inference.engines.port import ModelRef
 from inference.engines.serving import roll_back
 from inference.engines.triton.control import TritonControl

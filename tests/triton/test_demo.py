@@ -8,7 +8,7 @@ import pytest
 from pydicom import dcmread
 
 from inference.applications import mr_brain
-from inference.engines.importing import import_models
+from inference.engines.weights_import import import_models
 from tests.lab.loopback import free_port, outside
 from tests.lab.node import hilum
 from tests.lab.triton import Started

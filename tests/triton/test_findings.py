@@ -16,12 +16,12 @@ from inference import findings_file
 from inference.applications import ct_lung, mr_brain
 from inference.applications.port import Application
 from inference.engines.embedded.engine import EmbeddedEngine
-from inference.engines.importing import import_models
 from inference.engines.port import Call, Engine, ModelRef, Tensors
 from inference.engines.registry import fetch_member
 from inference.engines.repository import Repository
 from inference.engines.triton.engine import TritonEngine
 from inference.engines.triton.server import LocalTriton
+from inference.engines.weights_import import import_models
 from inference.findings import Findings
 from inference.imaging.assemble import assemble
 from inference.imaging.volume import Volume

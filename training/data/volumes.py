@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from inference.imaging.straight import straightened
+from inference.imaging.regrid import straightened
 from inference.imaging.subject import Takes
 from inference.imaging.subjects import subjects
 from inference.imaging.volume import Volume

@@ -43,7 +43,7 @@ from training.evaluation.page import write_page
 from training.evaluation.record import EVALUATION, FORMAT
 from training.export import packed, packed_ref
 from training.fit import fit, refuse_other_sides, trained
-from training.inferring import OfEngine
+from training.infer import EngineInfer
 from training.networks.answering import Answering, cells_of
 from training.progress import Named, Progress, Step, silent
 from training.ranks import Ranks
@@ -131,7 +131,7 @@ class Classifier(Recipe):
         cells = cells_of(best.network, self.window)
         repository = packed(self, served, run, *[(ANSWERS,), *([cells] if cells else [])], batch=AT_ONCE)
         with closing(EmbeddedEngine(repository)) as engine:
-            answers = list(served_answers(self, sides.test, repository, OfEngine(engine)))
+            answers = list(served_answers(self, sides.test, repository, EngineInfer(engine)))
         probabilities = np.array([probability for probability, _ in answers])
         guessed = _mean_difference(self, sides)
         evaluation: dict[str, Any] = {
@@ -178,7 +178,7 @@ class Classifier(Recipe):
         }
         shown = [_loaded(case).images.images[0].pixels for case in sides.test]
         with closing(EmbeddedEngine(repository)) as engine:
-            explained = partial(_explained, as_served(self.application, repository), sides.test, OfEngine(engine))
+            explained = partial(_explained, as_served(self.application, repository), sides.test, EngineInfer(engine))
             seen = evaluation["classification"]
             evaluation["card_sha256"] = write_page(run, evaluation, classifier_parts(seen, answered(shown, seen, explained)))
         save_json(run / EVALUATION, evaluation)

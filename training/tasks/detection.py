@@ -31,7 +31,7 @@ from training.evaluation.page import write_page
 from training.evaluation.record import EVALUATION, FORMAT, record
 from training.export import pack, packed_ref
 from training.fit import fit, refuse_other_sides, seed_of, trained
-from training.inferring import OfEngine, OfNetwork
+from training.infer import EngineInfer, NetworkInfer
 from training.progress import Progress, Step, silent
 from training.ranks import Ranks
 from training.recipe import AS_IT_IS, EvaluationOptions, Outcome, Recipe, Schedule
@@ -79,7 +79,7 @@ class Detector(Recipe):
         network.eval()
         for case in cases:
             loaded = thorax(case)
-            yield scan(case, self.detect(loaded.volume, OfNetwork(network)).candidates, loaded.nodules)
+            yield scan(case, self.detect(loaded.volume, NetworkInfer(network)).candidates, loaded.nodules)
 
     def seed_of(self, run: Path) -> int | None:
         return seed_of(run)
@@ -104,7 +104,7 @@ class Detector(Recipe):
         with closing(EmbeddedEngine(repository)) as engine:
             for case in sides.test:
                 loaded = thorax(case)
-                candidates, findings = answers(self, loaded, repository, OfEngine(engine))
+                candidates, findings = answers(self, loaded, repository, EngineInfer(engine))
                 there = [(nodule.centre_mm, nodule.long_mm) for nodule in loaded.nodules]
                 judged.append(
                     Judged(

@@ -33,7 +33,7 @@ from training.evaluation.segmentation import TOLERANCE_MM, Masks
 from training.evaluation.subgroups import SIZE
 from training.export import pack, packed_ref
 from training.fit import fit, refuse_other_sides, seed_of, trained
-from training.inferring import OfEngine, mean_score
+from training.infer import EngineInfer, mean_score
 from training.progress import Progress, Step, silent
 from training.ranks import Ranks
 from training.recipe import AS_IT_IS, EvaluationOptions, Outcome, Recipe, Schedule
@@ -105,7 +105,7 @@ class Segmenter(Recipe):
             "settings": [TOLERANCE_MM, RESAMPLES, SEED, *INTERVAL],
         }
         with kept(run / BEGUN, identity) as known, closing(EmbeddedEngine(model.repository)) as engine:
-            asked = _Asked(known, model.repository, OfEngine(engine), step)
+            asked = _Asked(known, model.repository, EngineInfer(engine), step)
             evaluation = record(
                 self, sides, identity | {"run": model.source}, self.baseline.name, *_scored(self, sides, asked, options.disturbed)
             )

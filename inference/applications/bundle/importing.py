@@ -19,7 +19,7 @@ from inference.applications.bundle.metadata import MODALITIES, Network, network
 from inference.applications.bundle.names import structures
 from inference.applications.bundle.reading import pipeline
 from inference.engines.configtext import config_text
-from inference.engines.filing import ModelFile, Source, import_weights, next_version
+from inference.engines.file_import import ModelFile, Source, import_weights, next_version
 from inference.engines.modelconfig import ANY, TensorConfig
 from inference.engines.port import ModelRef
 from inference.engines.repository import Entry

@@ -14,8 +14,8 @@ from inference.applications.ct_lung.network import INPUT, OUTPUT
 from inference.applications.ct_lung.stored import MARGIN, MULTIPLE, PIXELS
 from inference.applications.port import Infer, ModelRef
 from inference.engines.calling import call_of
+from inference.engines.concurrent_calls import calls_at_once, in_order
 from inference.engines.port import WholeImage
-from inference.engines.under_way import calls_at_once, in_order
 from inference.imaging.resample import Grid, Interpolation, Shape, reorientation, resample
 from inference.imaging.volume import Volume
 

@@ -10,8 +10,19 @@ from typing import Any
 
 from inference.engines.errors import ComputationFailed
 from inference.engines.errors import OutOfMemory as NoMemory
-from inference.engines.jail.frames import MOST_TEXT, arrays, hear_with_descriptors, layout, mapped, put, put_bytes, say, taken, taken_bytes
 from inference.engines.jail.loading import load
+from inference.engines.jail.messages import (
+    MOST_TEXT,
+    arrays,
+    hear_with_descriptors,
+    layout,
+    mapped,
+    put,
+    put_bytes,
+    say,
+    taken,
+    taken_bytes,
+)
 from inference.engines.ways import ComputesInto
 from inference.errors import HilumError
 

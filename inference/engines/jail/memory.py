@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.engines.jail import frames
+from inference.engines.jail import messages
 
 KEPT = 256 * 2**20
 """Bytes that a warm model keeps between calls: of inputs, of outputs, and of the copies of outputs, each."""
@@ -43,9 +43,9 @@ class KeptSharedMemory:
         """A descriptor of at least so many bytes."""
         if self._place is None or self._memory is None or len(self._memory) < size:
             self.give_back()
-            self._place = frames.shared_memory(size)
+            self._place = messages.shared_memory(size)
             self._finalizer = weakref.finalize(self, os.close, self._place)
-            self._memory = frames.mapped(self._place, size)
+            self._memory = messages.mapped(self._place, size)
         return self._place
 
     def shrink(self) -> None:
@@ -87,7 +87,7 @@ class Copies:
         whole = np.frombuffer(self._memory, np.uint8)
         self._last = weakref.ref(whole)
         copies: dict[str, NDArray[Any]] = {}
-        for row, (name, array) in zip(rows, frames.arrays(memory, rows).items(), strict=True):
+        for row, (name, array) in zip(rows, messages.arrays(memory, rows).items(), strict=True):
             at = row["at"]
             copies[name] = whole[at : at + array.nbytes].view(array.dtype).reshape(array.shape)
             np.copyto(copies[name], array)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from inference.engines.choosing import said_of
 from inference.engines.errors import EngineTimeout
-from inference.engines.jail import frames
+from inference.engines.jail import messages
 from inference.engines.jail.errors import JailBroken, ModelHung, Unconfined
 from inference.engines.jail.loading import to_json
 from inference.engines.jail.memory import Copies, KeptSharedMemory
@@ -204,24 +204,24 @@ class ModelInJail:
             self._seen(self)
 
     def _computed(self, process: Jailed, inputs: Mapping[str, NDArray[Any]], ends_at: float | None) -> Arrays:
-        rows, size = frames.layout(inputs)
+        rows, size = messages.layout(inputs)
         longest = time.monotonic() + CALL_S + sum(array.size for array in inputs.values()) / VALUES_A_SECOND
         until = longest if ends_at is None else min(longest, ends_at)
         bounds = AnswerLimits(seconds=max(0.0, until - time.monotonic()), memory=self._limits.memory, seen=self._look)
         given = self._inputs.of(size)
-        frames.copy_into(self._inputs.memory, rows, inputs)
+        messages.copy_into(self._inputs.memory, rows, inputs)
         asked = {"do": "compute", "inputs": rows, "size": size}
         # inputs as those of the last call have an answer of its shapes, most likely: what is computed there needs not be written twice
         alike, self._given = rows == self._given, rows
         offered = alike and bool(self._answered)
-        meant, room = frames.layout(self._answered)
+        meant, room = messages.layout(self._answered)
         try:
             if offered:
                 answer = process.ask(self._what, {**asked, "outputs": meant, "room": room}, bounds, given, self._outputs.of(room))
             else:
                 answer = process.ask(self._what, asked, bounds, given)
             self._answered = checked(self._what, answer.get("outputs"), self._limits.memory)
-            rows, size = frames.layout(self._answered)
+            rows, size = messages.layout(self._answered)
             # where none was offered, what lies there is the answer to an earlier call, whatever is said
             if not offered or rows != meant or answer.get("there") is not True:
                 process.ask(self._what, {"do": "hand over"}, bounds, self._outputs.of(size))
@@ -274,9 +274,9 @@ def refuse_unconfined(what: str, process: Jailed, *, carries_code: bool, limits:
 
 def given(what: str, process: Jailed, said: Mapping[str, Any], content: bytes, bounds: AnswerLimits) -> dict[str, Any]:
     """Ask with a file's bytes beside the question."""
-    place = frames.shared_memory(len(content))
+    place = messages.shared_memory(len(content))
     try:
-        frames.put_bytes(place, content)
+        messages.put_bytes(place, content)
         return process.ask(what, {**said, "size": len(content)}, bounds, place)
     finally:
         os.close(place)
@@ -359,10 +359,10 @@ def call_in_jail(
             raise JailBroken(f"{what}: it does not say how much it made")
         if count == 0:
             return said.get("value"), b""
-        place = frames.shared_memory(count)
+        place = messages.shared_memory(count)
         try:
             process.ask(what, {"do": "hand over"}, bounds, place)
-            return said.get("value"), frames.taken_bytes(place, count)
+            return said.get("value"), messages.taken_bytes(place, count)
         finally:
             os.close(place)
     finally:

@@ -33,7 +33,7 @@ from inference.engines.errors import (
     UnreadableModel,
     WrongTensors,
 )
-from inference.engines.jail import frames
+from inference.engines.jail import messages
 from inference.engines.jail.confine import Confined
 from inference.engines.jail.errors import JailBroken, MemoryBound, ModelDied, ModelHung
 from inference.engines.processors import usable_memory
@@ -133,8 +133,8 @@ class Template:
             control = self._started()
             reap = [*said.get("reap", []), *(self._ended.pop() for _ in range(len(self._ended)))]
             try:
-                frames.say(control, {**said, "reap": reap}, descriptors)
-                return frames.hear(control)
+                messages.say(control, {**said, "reap": reap}, descriptors)
+                return messages.hear(control)
             except (EOFError, OSError):
                 self._close()
         raise ModelDied("the process that models' processes are made from does not start")
@@ -228,7 +228,7 @@ class Jailed:
             raise ModelDied(f"{what}: its process has ended")
         try:
             self._signals.send(signal.SIGCONT)
-            frames.say(self._channel, said, descriptors)
+            messages.say(self._channel, said, descriptors)
         except OSError as gone:
             raise self._dead(what) from gone
         answer = self._heard(what, bounds)
@@ -254,7 +254,7 @@ class Jailed:
         got = bytearray()
         try:
             while len(got) < 4 or len(got) < 4 + int.from_bytes(got[:4], "little"):
-                if len(got) >= 4 and int.from_bytes(got[:4], "little") > frames.MOST_SAID:
+                if len(got) >= 4 and int.from_bytes(got[:4], "little") > messages.MOST_SAID:
                     raise JailBroken(f"{what}: it said more than it may at once")
                 if poll.poll(max(0.0, min(LOOK_S, until - time.monotonic())) * 1000):
                     part = self._channel.recv(1 << 16)
@@ -262,7 +262,7 @@ class Jailed:
                         raise self._dead(what)
                     got += part
                 self._look(what, bounds, until)
-            said = frames.parsed(bytes(got[4:]))
+            said = messages.parsed(bytes(got[4:]))
             if len(got) > 4 + int.from_bytes(got[:4], "little"):
                 raise JailBroken(f"{what}: it answers what it was not asked")
         except OSError as gone:
@@ -347,7 +347,7 @@ def _abandoned(pid: int, signals: _Signals, channel: socket.socket, out: int) ->
 
 def _named(what: str, answer: Mapping[str, Any]) -> HilumError:
     """An error that the process names: one of the engines' own, with its sentence."""
-    text = "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in str(answer.get("text"))[: frames.MOST_TEXT])
+    text = "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in str(answer.get("text"))[: messages.MOST_TEXT])
     kind = _SAID.get(str(answer["error"]))
     if kind is None:
         return JailBroken(f"{what}: it names an error that is none of its own")

@@ -18,8 +18,8 @@ from typing import Any
 # what every process needs, imported once; its own libraries are told to start no threads by the environment
 from inference.engines.jail import inside
 from inference.engines.jail.confine import confine
-from inference.engines.jail.frames import hear_with_descriptors, say
 from inference.engines.jail.kernel import SET_PARENT_DEATH_SIGNAL, prctl
+from inference.engines.jail.messages import hear_with_descriptors, say
 
 _CHANNEL = 3
 _MOST_LIKELY_KILLED = "1000"

@@ -25,7 +25,7 @@ from inference.imaging.judge.pixels import negative, not_hounsfield, nothing_the
 from inference.imaging.judge.radiograph import chest_doubts
 from inference.imaging.judge.sizes import unusual
 from inference.imaging.judge.words import no_patient
-from inference.imaging.straight import straightened
+from inference.imaging.regrid import straightened
 from inference.imaging.subject import Image, Images, Pair, Subject, volume_of
 from inference.imaging.volume import Volume
 from inference.said import Said, labelled, say

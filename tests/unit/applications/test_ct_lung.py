@@ -22,9 +22,9 @@ from inference.applications.declared import check_outputs
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import WrongWeights
 from inference.engines.golden import check_golden
-from inference.engines.importing import import_models
 from inference.engines.port import Call, ModelRef, Tensors
 from inference.engines.repository import Repository
+from inference.engines.weights_import import import_models
 from inference.imaging.assemble import assemble
 from inference.imaging.volume import Volume
 from inference.imaging.write_series import from_nifti, write_series

@@ -18,14 +18,14 @@ from inference.applications.hippocampus.application import SIDELESS
 from inference.applications.serving import as_served
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.golden import check_golden
-from inference.engines.importing import import_models
 from inference.engines.port import Call, ModelRef, Tensors
 from inference.engines.repository import Repository
 from inference.engines.serving import served
+from inference.engines.weights_import import import_models
 from inference.imaging.assemble import assemble
 from inference.imaging.write_series import from_nifti, write_series
 from training.evaluation.record import PAGE, read
-from training.inferring import OfEngine
+from training.infer import EngineInfer
 
 MODEL = ModelRef(name="hippocampus_parts", version=1)
 SHIPPED = Path(str(APPLICATION.sources[0].shipped)).parents[2]
@@ -86,7 +86,7 @@ def test_a_held_out_crop_is_segmented_as_a_person_did(
     image, labelled = (real(f"train/hippocampus_msd04/{kind}/hippocampus_001.nii.gz")[0] for kind in ("images", "labels"))
     voxels, affine = from_nifti(image)
     volume = assemble(write_series(voxels, affine, tmp_path, modality="MR"))
-    found = as_served(catalog.load("hippocampus"), repository).analyse(volume, OfEngine(engine))
+    found = as_served(catalog.load("hippocampus"), repository).analyse(volume, EngineInfer(engine))
     # by hand: NIfTI's first two axes run to the right and to the front, those of the volume (Z, Y, X) to the back and the left
     labels = np.asarray(nibabel.load(labelled).dataobj).transpose(2, 1, 0)[:, ::-1, ::-1]
     masks = {segment.label: segment.mask for segment in found.segments}

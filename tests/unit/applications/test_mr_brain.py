@@ -16,9 +16,9 @@ from inference.applications.mr_brain import APPLICATION
 from inference.applications.mr_brain.errors import NoBrainOnT1
 from inference.applications.mr_brain.extraction import bounding_box, extract
 from inference.engines.embedded.engine import EmbeddedEngine
-from inference.engines.importing import import_models
 from inference.engines.port import ModelRef, Tensors
 from inference.engines.registry import fetch_member
+from inference.engines.weights_import import import_models
 from inference.imaging.assemble import assemble
 from inference.imaging.header import read_instance
 from inference.imaging.judge.errors import OtherAnatomy

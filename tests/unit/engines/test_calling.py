@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from inference.engines.calling import call_from_json, call_to_json, run, with_places_taken
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import UnreadableModel, WrongTensors
-from inference.engines.importing import import_models
 from inference.engines.port import Call, ModelRef, ModelSource, Tensors, Tiles, WholeImage
 from inference.engines.repository import Repository
+from inference.engines.weights_import import import_models
 from tests.unit.engines.models import doubling_onnx, preparing_onnx
-from tests.unit.engines.test_importing import App
+from tests.unit.engines.test_weights_import import App
 
 NETWORK, ENSEMBLE, STEP = ModelRef(name="double"), ModelRef(name="double_stored", version=2), ModelRef(name="rescale")
 NETWORK_CONFIG = """

@@ -15,11 +15,11 @@ from inference.engines import choosing, processors, runtimes, tuning, ways
 from inference.engines.choosing import Fallback
 from inference.engines.comparing import difference
 from inference.engines.embedded.engine import EmbeddedEngine
-from inference.engines.entering import enter, forget
 from inference.engines.errors import NotEntered, PrecisionRefused, WrongTensors
 from inference.engines.golden import golden_input
 from inference.engines.jail.model import Limits, computation_in_jail
 from inference.engines.measured import Measured
+from inference.engines.measured_entry import enter_measured, forget_measured
 from inference.engines.openvino_model import can_compute_in, openvino_computation
 from inference.engines.port import ModelRef
 from inference.engines.repository import Repository
@@ -103,7 +103,7 @@ def test_a_model_that_was_never_measured_is_computed_by_its_own_library(reposito
 
 def test_the_entered_way_is_taken_and_named(repository: Repository) -> None:
     """Library, precision, version and threads: what the record of a job says."""
-    enter(repository, NORMAL, record(OPENVINO))
+    enter_measured(repository, NORMAL, record(OPENVINO))
     told: list[Fallback] = []
     assert opened(repository, told) == f"openvino f32 {ways.installed(Runtime.OPENVINO)}, 1 thread"
     assert told == []
@@ -111,7 +111,7 @@ def test_the_entered_way_is_taken_and_named(repository: Repository) -> None:
 
 def test_without_the_entered_library_another_one_computes_and_it_is_told(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node whose installation lacks OpenVINO goes on with torch."""
-    enter(repository, NORMAL, record(OPENVINO))
+    enter_measured(repository, NORMAL, record(OPENVINO))
     monkeypatch.setattr(runtimes, "installed", lambda runtime: None if runtime is Runtime.OPENVINO else "1")
     told: list[Fallback] = []
     file, content, _ = repository.read(NORMAL)
@@ -126,7 +126,7 @@ def test_without_the_entered_library_another_one_computes_and_it_is_told(reposit
 def test_a_way_that_no_longer_gives_the_golden_output_is_not_used(repository: Repository) -> None:
     """An updated library, another processor: found out before a study is."""
     file = repository.path / "normal/hilum.json"
-    enter(repository, NORMAL, record(OPENVINO))
+    enter_measured(repository, NORMAL, record(OPENVINO))
     entries = json.loads(file.read_text())
     entries["versions"]["1"]["golden"]["mean"] += 0.1
     file.write_text(json.dumps(entries))
@@ -137,7 +137,7 @@ def test_a_way_that_no_longer_gives_the_golden_output_is_not_used(repository: Re
 
 def test_lower_precision_is_not_carried_to_another_machine(repository: Repository) -> None:
     """The gate judged another processor's arithmetic: here the same library computes in single precision."""
-    enter(repository, NORMAL, record(Way(runtime=Runtime.OPENVINO, precision=Precision.BF16), machine="another"))
+    enter_measured(repository, NORMAL, record(Way(runtime=Runtime.OPENVINO, precision=Precision.BF16), machine="another"))
     told: list[Fallback] = []
     assert opened(repository, told).startswith("openvino f32")
     assert "judged on another" in told[0].reason
@@ -250,8 +250,8 @@ def test_tuning_measures_every_way_and_enters_one(repository: Repository) -> Non
     assert set(measured.seconds) == {"torch f32", "torch f32 channels last", "openvino f32"}
     assert len(lines) == 3
     assert measured.difference < 1e-3
-    enter(repository, NORMAL, measured)
-    enter(repository, NORMAL, measured)
+    enter_measured(repository, NORMAL, measured)
+    enter_measured(repository, NORMAL, measured)
     entry = repository.entry(NORMAL)
     assert entry is not None
     assert entry.embedded is not None
@@ -261,7 +261,7 @@ def test_tuning_measures_every_way_and_enters_one(repository: Repository) -> Non
     assert card.count("## On the embedded engine, version 1") == 1
     assert card.startswith("# normal\n\nSomething.\n\n## Tensors\n\nmany\n")
     assert "| torch f32 |" in card
-    forget(repository, NORMAL)
+    forget_measured(repository, NORMAL)
     entry = repository.entry(NORMAL)
     assert entry is not None
     assert entry.embedded is None

@@ -10,7 +10,7 @@ import pytest
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import NotConvertible, TooDifferent
 from inference.engines.exporting import export_model
-from inference.engines.filing import ModelFile, import_file
+from inference.engines.file_import import ModelFile, import_file
 from inference.engines.port import ModelRef
 from node.cli.main import main
 from tests.unit.engines.models import exported, fill, scripted

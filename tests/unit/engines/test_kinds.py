@@ -14,10 +14,10 @@ from tests.lab.naming import naming
 REGISTRY = "inference/engines/kinds.py"
 BESIDE = {
     "embedded": {
-        "inference/engines/entering.py",  # a field of hilum.json: how this machine computes a model best
+        "inference/engines/measured_entry.py",  # a field of hilum.json: how this machine computes a model best
         "inference/engines/repository.py",  # the same field
         "inference/engines/exporting.py",  # the export is computed here before anybody serves it
-        "inference/engines/filing.py",  # an import is
+        "inference/engines/file_import.py",  # an import is
         "node/cli/demo.py",  # the two engines that the demo offers
         "node/cli/model_verify.py",  # computes the known input here, whatever serves
         "node/cli/tune.py",  # measures how this machine computes

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from inference.engines.concurrent_calls import AHEAD, in_order
 from inference.engines.errors import EngineTimeout, WrongTensors
 from inference.engines.port import ModelRef, Tensors
 from inference.engines.tiling import _Blend, infer_tiled
-from inference.engines.under_way import AHEAD, in_order
 
 MODEL = ModelRef(name="any")
 Answers = dict[str, NDArray[Any]]

@@ -15,8 +15,8 @@ from inference.errors import InputError
 from inference.imaging import header, kept_headers, stored
 from inference.imaging.assemble import assemble
 from inference.imaging.decode_ahead import decode_ahead
+from inference.imaging.frame_cache import FrameCache
 from inference.imaging.header import ReadAhead
-from inference.imaging.remembered import Remembered
 from inference.imaging.write_series import write_series
 
 VOXELS = np.random.default_rng(1).integers(-1000, 1000, (3, 16, 16)).astype(np.int16)
@@ -35,7 +35,7 @@ def series(tmp_path: Path) -> list[Path]:
 
 
 def _into(folder: Path, *, most_bytes: int = 1 << 20, min_free_bytes: int = 0) -> ReadAhead:
-    return ReadAhead(Remembered(folder, most_bytes=most_bytes, min_free_bytes=min_free_bytes))
+    return ReadAhead(FrameCache(folder, most_bytes=most_bytes, min_free_bytes=min_free_bytes))
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_what_nobody_asks_for_goes(series: list[Path], ahead: ReadAhead, tmp_pat
     long_ago = time.time() - 1000
     for path in folder.iterdir():
         os.utime(path, (long_ago, long_ago))
-    again = Remembered(folder, most_bytes=1 << 20, min_free_bytes=0)
+    again = FrameCache(folder, most_bytes=1 << 20, min_free_bytes=0)
     assert again.room_for(1)
     assert list(folder.iterdir()) == []
 

@@ -21,7 +21,7 @@ from inference.applications.bundle.manifest import FILE, application_of, from_te
 from inference.applications.bundle.steps import Spacing
 from inference.applications.errors import BrokenApplication
 from inference.applications.manifest import check_manifest
-from inference.engines.filing import ModelFile, import_file
+from inference.engines.file_import import ModelFile, import_file
 from inference.engines.serving import roll_back
 from inference.imaging.judge.expects import BodyPart, Expects, Form, Marked, Plausible, VolumeRange
 from inference.imaging.volume import Volume

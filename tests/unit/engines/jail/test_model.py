@@ -18,10 +18,10 @@ import pytest
 
 from inference.engines import pinned
 from inference.engines.errors import HostileModel, UnreadableModel, WrongTensors
-from inference.engines.jail import frames, memory, probe, process, template
+from inference.engines.jail import memory, messages, probe, process, template
 from inference.engines.jail import model as jail
 from inference.engines.jail.errors import JailBroken, MemoryBound, ModelDied, ModelHung, Unconfined
-from inference.engines.jail.frames import shared_memory
+from inference.engines.jail.messages import shared_memory
 from inference.engines.jail.model import Limits, ModelInJail, call_in_jail, checked
 from inference.engines.jail.process import AnswerLimits, Jailed
 from inference.engines.modelconfig import ModelConfig, TensorConfig
@@ -264,7 +264,7 @@ def test_errors_that_none_of_hilum_s_own_code_there_has_are_not_believed(name: s
 
 
 def test_an_error_s_sentence_has_an_end() -> None:
-    assert len(str(process._named("it", {"error": "WrongTensors", "text": "x" * 900_000}))) == frames.MOST_TEXT
+    assert len(str(process._named("it", {"error": "WrongTensors", "text": "x" * 900_000}))) == messages.MOST_TEXT
 
 
 def test_only_its_own_processes_are_ended_by_a_template() -> None:
@@ -360,9 +360,9 @@ def test_forgotten_processes_are_ended() -> None:
 
 def test_hilum_s_own_functions_run_on_a_file_in_the_jail() -> None:
     arguments: dict[str, Any] = {"limits": LIMITS, "carries_code": True}
-    assert call_in_jail("it", "inference.engines.jail.frames:parsed", b'{"a": 5}', {}, **arguments) == ({"a": 5}, b"")
+    assert call_in_jail("it", "inference.engines.jail.messages:parsed", b'{"a": 5}', {}, **arguments) == ({"a": 5}, b"")
     with pytest.raises(JailBroken, match="no JSON"):
-        call_in_jail("it", "inference.engines.jail.frames:parsed", b"{", {}, **arguments)
+        call_in_jail("it", "inference.engines.jail.messages:parsed", b"{", {}, **arguments)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from inference.applications.bundle.importing import Wanted, import_bundle
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import HostileModel, UnreadableModel
-from inference.engines.filing import ModelFile, import_file
+from inference.engines.file_import import ModelFile, import_file
 from inference.engines.jail import model as jail
 from inference.engines.jail.errors import ModelHung
 from inference.engines.port import ModelRef

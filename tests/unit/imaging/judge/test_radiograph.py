@@ -19,7 +19,7 @@ from inference.imaging.judge.errors import OtherAnatomy
 from inference.imaging.judge.expects import BodyPart, Expects, View
 from inference.imaging.judge.judging import Judge
 from inference.imaging.judge.radiograph import chest_doubts
-from inference.imaging.single import images_from
+from inference.imaging.single_images import images_from
 from inference.imaging.subject import Image, Images
 from inference.imaging.volume import SliceSource
 from tests.lab import needs

@@ -29,7 +29,7 @@ _OLD_S = 900.0
 _PARTIAL, _TRYING = ".part", ".trying"
 
 
-class Remembered:
+class FrameCache:
     """The frames in `folder`, `most_bytes` at most, and fewer where less than `min_free_bytes` are left on the disk.
 
     Several processes may share the folder; each counts what lies there anew once in a while.

@@ -15,7 +15,7 @@ from training.data.cases import Case, Labelled
 
 
 @dataclass(frozen=True, slots=True)
-class OfNetwork:
+class NetworkInfer:
     """An `Infer` over a torch module of one input and one output."""
 
     network: Any
@@ -34,7 +34,7 @@ class OfNetwork:
 
 
 @dataclass(frozen=True, slots=True)
-class OfEngine:
+class EngineInfer:
     """An `Infer` over the engine that serves."""
 
     engine: Engine
@@ -57,5 +57,5 @@ def mean_score(
     found = []
     for case in cases:
         labelled = case.load()
-        found.append(score(application.analyse(labelled.volume, OfNetwork(network)), labelled)[figure])
+        found.append(score(application.analyse(labelled.volume, NetworkInfer(network)), labelled)[figure])
     return float(np.nanmean(found))

@@ -15,13 +15,13 @@ from inference.engines.deriving import BATCH, derive_config
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import ModelMissing, NoSource, Underivable, UnreadableModel
 from inference.engines.golden import golden_run
-from inference.engines.importing import FORMATS
 from inference.engines.jail.model import Limits
 from inference.engines.modelconfig import ANY, ModelConfig, parse_config
 from inference.engines.port import Golden, ModelRef
 from inference.engines.repository import CONFIG, Entry, Repository
 from inference.engines.serving import served
 from inference.engines.sieve.sieve import sift
+from inference.engines.weights_import import FORMATS
 from inference.engines.writing import NewVersion, add_version, present
 
 SUFFIXES = {".onnx": "model.onnx", ".pt2": "model.pt2", ".pt": "model.pt", ".ts": "model.pt", ".pth": "model.pt"}

@@ -26,7 +26,7 @@ from inference.engines.errors import (
     UnreadableModel,
     WrongTensors,
 )
-from inference.engines.filing import ModelFile, import_file
+from inference.engines.file_import import ModelFile, import_file
 from inference.engines.golden import check_golden
 from inference.engines.modelconfig import parse_config
 from inference.engines.port import SERVING

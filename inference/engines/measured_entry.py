@@ -13,7 +13,7 @@ from inference.engines.writing import locked, put_in_place, read_entries, to_tex
 _HEADING = "## On the embedded engine, version {version}"
 
 
-def enter(repository: Repository, model: ModelRef, measured: Measured) -> None:
+def enter_measured(repository: Repository, model: ModelRef, measured: Measured) -> None:
     """Choose what was measured; engines that are opened from now on go by it.
 
     Raises
@@ -29,11 +29,11 @@ def enter(repository: Repository, model: ModelRef, measured: Measured) -> None:
         entries["versions"][str(model.version)]["embedded"] = measured_to_json(measured)
         card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else f"# {model.name}\n"
         # the card first: hilum.json is what counts
-        put_in_place(folder / CARD, with_section(card, model, measured).encode())
+        put_in_place(folder / CARD, card_with_measured(card, model, measured).encode())
         put_in_place(folder / ENTRY, to_text(entries))
 
 
-def forget(repository: Repository, model: ModelRef) -> None:
+def forget_measured(repository: Repository, model: ModelRef) -> None:
     """Take out what was measured: the model is computed by its own library again."""
     folder = repository.path / model.name
     with locked(repository.path):
@@ -47,9 +47,9 @@ def forget(repository: Repository, model: ModelRef) -> None:
         put_in_place(folder / ENTRY, to_text(entries))
 
 
-def with_section(card: str, model: ModelRef, measured: Measured) -> str:
+def card_with_measured(card: str, model: ModelRef, measured: Measured) -> str:
     """The model card with what was measured, in the place of what it said of that before."""
-    return f"{_without_section(card, model)}\n\n{_HEADING.format(version=model.version)}\n\n{section(measured)}"
+    return f"{_without_section(card, model)}\n\n{_HEADING.format(version=model.version)}\n\n{measured_section(measured)}"
 
 
 def _without_section(card: str, model: ModelRef) -> str:
@@ -57,7 +57,7 @@ def _without_section(card: str, model: ModelRef) -> str:
     return re.sub(rf"\n*^{heading}\n.*?(?=^## |\Z)", "\n\n", card, flags=re.MULTILINE | re.DOTALL).rstrip()
 
 
-def section(measured: Measured) -> str:
+def measured_section(measured: Measured) -> str:
     """What was measured, as Markdown."""
     lines = [
         f"- computed with: {measured.way} ({measured.way.runtime} {measured.versions.get(measured.way.runtime.value, '')})",

@@ -11,12 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from inference.imaging.assemble import assemble
-from inference.imaging.straight import Straight, straightened
+from inference.imaging.regrid import RegriddedVolume, straightened
 from inference.imaging.volume import Volume
 from tests.lab import needs, tilted
 
 
-def straight(volume: Volume) -> Straight:
+def straight(volume: Volume) -> RegriddedVolume:
     """Made straight; there has to be something to do."""
     made = straightened(volume)
     assert made is not None

@@ -10,11 +10,11 @@ import pytest
 
 from inference.applications.catalog import load
 from inference.engines.errors import DigestMismatch, NoSource, OtherModel, RegistryAway, UnreadableModel, WrongWeights
-from inference.engines.importing import import_models, placed
 from inference.engines.port import SERVING, Golden, ModelRef, ModelSource
 from inference.engines.registry import fetch_member
 from inference.engines.repository import Repository
 from inference.engines.serving import served
+from inference.engines.weights_import import import_models, placed
 
 WEIGHTS = b"the published weights"
 MODEL = ModelRef(name="small", version=2)

@@ -17,7 +17,7 @@ from inference.imaging.volume import Volume, space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Straight:
+class RegriddedVolume:
     """A volume on a straight grid, and where on it the slices of its source stand.
 
     Attributes
@@ -69,7 +69,7 @@ class Straight:
         return plane[self.rows[z] : self.rows[z] + rows, self.columns[z] : self.columns[z] + columns]
 
 
-def straightened(volume: Volume) -> Straight | None:
+def straightened(volume: Volume) -> RegriddedVolume | None:
     """The volume on a straight and even grid; None where its own is one already."""
     step = volume.affine[:3, 0]
     down, across = volume.affine[:3, 1], volume.affine[:3, 2]
@@ -88,7 +88,7 @@ def straightened(volume: Volume) -> Straight | None:
     voxels = space(shape, volume.voxels.dtype)
     voxels[...] = volume.voxels.min()
     sources = tuple(volume.sources[z] for z in _nearest(planes, count))
-    made = Straight(
+    made = RegriddedVolume(
         volume=replace(volume, voxels=voxels, affine=affine, steps=None, sources=sources),
         source=volume,
         planes=planes,
