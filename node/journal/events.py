@@ -17,7 +17,7 @@ _LONGEST_TRANSACTION = timedelta(seconds=60)
 
 
 class Events(JournalPart):
-    """The append-only history, and how far its followers have come."""
+    """The history, and how far its followers have come: lines are added, never changed, and go after `keep_history`."""
 
     def behind(self, after: int, now: datetime, limit: int = 500) -> list[NumberedEvent]:
         """Events behind number `after` in their order, each when nothing earlier can come any more: a follower misses none."""

@@ -21,7 +21,7 @@ class Pausable(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One line of the append-only history. `subject` is "arrival", "job", "delivery", "instance", "commitment" (that this node asks for) or
+    """One line of the history. `subject` is "arrival", "job", "delivery", "instance", "commitment" (that this node asks for) or
     "request" (of a peer, for one); `detail` is for people, `code` says of what went wrong what it was."""
 
     at: datetime

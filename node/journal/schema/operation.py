@@ -41,7 +41,7 @@ event = Table(
         sqlite_where=text("sop_instance_uid IS NOT NULL"),
         postgresql_where=text("sop_instance_uid IS NOT NULL"),
     ),
-    comment="Append-only history; written in the same transaction as the change that it tells.",
+    comment="History; a line is written in the transaction of the change that it tells, never changed, and goes after `keep_history`.",
 )
 
 follower = Table(

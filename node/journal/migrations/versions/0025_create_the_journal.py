@@ -191,7 +191,7 @@ def upgrade() -> None:
         sa.Column("code", sa.Text(), nullable=True, comment="error code, where something went wrong"),
         sa.Column("sop_instance_uid", sa.Text(), nullable=True, comment="SOP Instance UID of an instance that has no row"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_event")),
-        comment="Append-only history; written in the same transaction as the change that it tells.",
+        comment="History; a line is written in the transaction of the change that it tells, never changed, and goes after `keep_history`.",
     )
     op.create_index(
         "ix_event_sop_instance_uid",
