@@ -15,9 +15,11 @@ _QUOTED = re.compile("«[^»]*(?:»|$)")  # what `inference.errors.quoted` puts 
 
 
 def start_events(process: str, level: int = logging.INFO) -> None:
-    """Write this process's events to stderr; call once at the start of every process. Libraries' warnings are not shown any more."""
-    # they quote the values that they complain of, patients' names among them, and are no JSON
+    """Write this process's events to stderr; once at the start of each process. Libraries' warnings and logs are not shown any more."""
+    # they quote the values that they complain of, patients' names among them, are no JSON, and a peer that sends what is none can make
+    # as many and as long ones as it likes
     warnings.simplefilter("ignore")
+    logging.basicConfig(handlers=[logging.NullHandler()])  # a logger without a handler would write to stderr
 
     def name_process(_logger: object, _method: str, fields: EventDict) -> EventDict:
         # not a context variable: the listener's threads would not have it

@@ -27,6 +27,25 @@ event("job.claimed", job=1)
     assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["job.claimed"]
 
 
+_LIBRARIES_TELL = """
+import logging
+from node.observe.events import event, start_events
+start_events("receive")
+import pynetdicom
+for name in ("pynetdicom.pdu_items", "botocore.hooks", "asyncio", "a.library.without.a.handler"):
+    logging.getLogger(name).critical("Invalid 'User Identity Type' %s", "x" * 100_000)
+logging.basicConfig()
+logging.error("a library that wants to be heard")
+event("association.accepted")
+"""
+
+
+def test_what_libraries_log_is_not_in_the_log() -> None:
+    """pynetdicom's codecs log what a peer sent, as often and as long as it likes; other libraries do so too. stderr has events."""
+    done = subprocess.run([sys.executable, "-c", _LIBRARIES_TELL], capture_output=True, text=True, check=True)
+    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["association.accepted"]
+
+
 _TELLS = """
 from inference.errors import quoted
 from node.observe.events import event, start_events, tell_patients
