@@ -5,7 +5,7 @@ JSON Schema, the reference page and the noun's own defaults are taken from there
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -62,7 +62,12 @@ def declared(key: Key, of: Callable[[Any], Any] | None = None) -> Mapping[str, A
     return {_DECLARED: (key, of)}
 
 
-_DECLARED = "hilum setting"
+def placed(*keys: str) -> Any:
+    """A field `place`: where the first of `keys` that is there stands in the file, as a message begins. Nouns are equal wherever it is."""
+    return field(default="", compare=False, repr=False, metadata={_PLACED: keys})
+
+
+_DECLARED, _PLACED = "hilum setting", "hilum place"
 
 
 def keys_of(noun: Any) -> tuple[Key, ...]:
@@ -86,12 +91,13 @@ def block(
     """The block whose keys the fields of `noun` declare; `build` gets the fields by name: `noun` itself, mostly."""
     declarations = _declarations(noun)
     names = {key.name for key, _, _ in declarations}
+    places = next((one.metadata[_PLACED] for one in fields(noun) if _PLACED in one.metadata), ())
 
     def made(**given: Any) -> T:
         values = {name: given[key.name] if of is None else of(given[key.name]) for key, of, name in declarations}
         return build(**values, **{name: value for name, value in given.items() if name not in names})
 
-    return Block(keys=keys_of(noun), build=made, check=check, wants=wants, moved=moved)
+    return Block(keys=keys_of(noun), build=made, check=check, wants=wants, moved=moved, placed=places)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +110,8 @@ class Block(Generic[T]):
     wants: str = "a mapping"
     moved: Mapping[str, str] = field(default_factory=dict)
     """Keys of earlier releases, and what to write instead."""
+    placed: Sequence[str] = ()
+    """Keys of which `build` gets, as `place`, where the first that is there stands."""
 
     def read(self, at: Node, here: Here, **more: Any) -> T:
         found, sound = pairs(at, here, known=[key.name for key in self.keys], moved=self.moved)
@@ -118,6 +126,9 @@ class Block(Generic[T]):
             raise Refused
         if self.check is not None:
             self.check(values, nodes, here)
+        if self.placed:
+            name = next((name for name in self.placed if name in nodes), None)
+            more["place"] = here.place(at) if name is None else here.about(name).place(nodes[name])
         return self.build(**{key.field or key.name: values[key.name] for key in self.keys}, **more)
 
     def _value(self, key: Key, node: Node | None, at: Node, here: Here) -> Any:

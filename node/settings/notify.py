@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from node.domain.notice import About
-from node.settings.blocks import Key, Nodes, Values, block, declared, needed, setting
+from node.settings.blocks import Key, Nodes, Values, block, declared, needed, placed, setting
 from node.settings.errors import BadValue, MissingKey
 from node.settings.kinds import ADDRESS, DURATION, Choice, FilePath, Scalar, Several, is_loopback
 from node.settings.source import Here
@@ -107,13 +107,14 @@ class WebhookTo:
         FilePath(), says="A private file with a shared secret: `X-Hilum-Signature` is then `sha256=` and the HMAC-SHA-256 of the body."
     )
     secret_variable: str | None = setting(VARIABLE, says="The environment variable that holds the secret, where it is in no file.")
+    place: str = placed("secret_file", "secret_variable")
 
     @property
     def secret(self) -> User | None:
         """What signs, as a user whose name is not used."""
         if self.secret_file is None and self.secret_variable is None:
             return None
-        return User(name="webhook", passcode_file=self.secret_file, passcode_variable=self.secret_variable)
+        return User(name="webhook", passcode_file=self.secret_file, passcode_variable=self.secret_variable, place=self.place)
 
 
 def _check_webhook(values: Values, nodes: Nodes, here: Here) -> None:

@@ -54,7 +54,7 @@ def passcode_of(user: User) -> bytes:
     if user.passcode_variable is not None:
         passcode = os.environb.get(os.fsencode(user.passcode_variable), b"")
         if not passcode:
-            raise PasscodeUnusable(f"the environment variable {user.passcode_variable} is not set")
+            raise PasscodeUnusable(f"{user.place}the environment variable {user.passcode_variable} is not set")
         return passcode
     if user.passcode_file is None:
         return b""
@@ -62,10 +62,15 @@ def passcode_of(user: User) -> bytes:
         demand_private(user.passcode_file)
         with user.passcode_file.open("rb") as file:
             passcode = file.read(_MOST_BYTES).rstrip(b"\r\n")
+    except FileNotFoundError as absent:
+        what = "is not there; write the passcode, and nothing else, into it, and `chmod 600` it"
+        raise PasscodeUnusable(f"{user.place}{user.passcode_file} {what}") from absent
     except OSError as unreadable:
-        raise PasscodeUnusable(f"{user.passcode_file}: {unreadable.strerror}") from unreadable
+        raise PasscodeUnusable(f"{user.place}{user.passcode_file}: {unreadable.strerror}") from unreadable
+    except NotPrivate as refused:
+        raise NotPrivate(f"{user.place}{refused}") from refused
     if not passcode:
-        raise PasscodeUnusable(f"{user.passcode_file} is empty")
+        raise PasscodeUnusable(f"{user.place}{user.passcode_file} is empty")
     return passcode
 
 

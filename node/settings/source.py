@@ -59,10 +59,13 @@ class Here:
 
     def refuse(self, error: type[ConfigError], at: Node, says: str) -> Refused:
         """Keep a problem with its place; raise what comes back where reading cannot go on."""
-        line, column = at.start_mark.line + 1, at.start_mark.column + 1
-        about = f"{self.subject}: " if self.subject else ""
-        self.problems.append((line, column, error(f"{self.file}:{line}:{column}: {about}{says}")))
+        self.problems.append((at.start_mark.line + 1, at.start_mark.column + 1, error(f"{self.place(at)}{says}")))
         return Refused()
+
+    def place(self, at: Node) -> str:
+        """Where a value stands and what it is about, as a message begins."""
+        about = f"{self.subject}: " if self.subject else ""
+        return f"{self.file}:{at.start_mark.line + 1}:{at.start_mark.column + 1}: {about}"
 
 
 def read(path: Path) -> bytes:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ruamel.yaml.nodes import Node as YamlNode
 
-from node.settings.blocks import Key, Nodes, Values, block, declared, needed, setting
+from node.settings.blocks import Key, Nodes, Values, block, declared, needed, placed, setting
 from node.settings.errors import BadValue, MissingKey
 from node.settings.kinds import ADDRESS, TEXT, Choice, FilePath, Scalar, Schema, Several
 from node.settings.source import Here, Refused
@@ -242,7 +242,10 @@ CERTIFICATE = block(CertificateRule, build=CertificateRule, check=_some_rule, wa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A username, and where its passcode is: a private file, or an environment variable; neither: a username alone."""
+    """A username, and where its passcode is: a private file, or an environment variable; neither: a username alone.
+
+    `place` is where the configuration says so, as a message begins.
+    """
 
     name: str = field(metadata=needed(USERNAME, says="The username."))
     passcode_file: Path | None = setting(
@@ -250,6 +253,7 @@ class User:
         says="A file that holds the passcode and nothing else, private to the user that runs the node; read at each association.",
     )
     passcode_variable: str | None = setting(VARIABLE, says="The environment variable that holds the passcode, where it is in no file.")
+    place: str = placed("passcode_file", "passcode_variable")
 
     @property
     def has_passcode(self) -> bool:
