@@ -24,8 +24,6 @@ _MOST_WITHIN = 1_000_000
 """Elements and items of one sequence whose end must be looked for; a large RT structure set has a third."""
 _LONGEST_HEAD = 12
 """Of the longest head of an element: tag, VR, two reserved bytes, length (PS3.5 7.1.2)."""
-IMPLICIT, BIG_ENDIAN, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
-"""Transfer syntaxes whose data sets are written otherwise than in Explicit VR Little Endian (PS3.5 A.1, A.3, A.5)."""
 
 
 @dataclass(frozen=True, slots=True)

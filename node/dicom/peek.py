@@ -8,12 +8,20 @@ import struct
 import zlib
 from typing import Final
 
-from node.dicom.elements import BIG_ENDIAN, DEFLATED, IMPLICIT, UNDEFINED
+from node.dicom.elements import UNDEFINED
+from node.dicom.transfer_syntax import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    JPIP_HTJ2K_REFERENCED_DEFLATE,
+    JPIP_REFERENCED_DEFLATE,
+    PAPYRUS_3_IMPLICIT_VR_LITTLE_ENDIAN,
+)
 from node.dicom.vr import HEAD_BYTES
 from node.domain.errors import RefusedError
 
-_IMPLICIT = (IMPLICIT, "1.2.840.10008.1.20")
-_DEFLATED = (DEFLATED, "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205")  # the others refer to their pixels by JPIP
+_IMPLICIT = (IMPLICIT_VR_LITTLE_ENDIAN, PAPYRUS_3_IMPLICIT_VR_LITTLE_ENDIAN)
+_DEFLATED = (DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, JPIP_REFERENCED_DEFLATE, JPIP_HTJ2K_REFERENCED_DEFLATE)
 _SOP_CLASS, _SOP_INSTANCE = 0x0016, 0x0018
 _STUDY, _SERIES = 0x000D, 0x000E  # of group 0020
 _GROUP_OF: Final = {_SOP_CLASS: 0x0008, _SOP_INSTANCE: 0x0008, _STUDY: 0x0020, _SERIES: 0x0020}
@@ -56,7 +64,7 @@ class Peek:
         self._named: dict[int, str] = {}
         self._inflate = zlib.decompressobj(-zlib.MAX_WBITS) if syntax in _DEFLATED else None
         self._inflated_left = _INFLATED_BYTES
-        self._explicit, self._implicit, self._long = _BIG if syntax == BIG_ENDIAN else _LITTLE
+        self._explicit, self._implicit, self._long = _BIG if syntax == EXPLICIT_VR_BIG_ENDIAN else _LITTLE
         self._levels = [syntax in _IMPLICIT]
         """For the data set, and each sequence and item of undefined length that is open: whether VRs are implicit there."""
         self._skip = 0

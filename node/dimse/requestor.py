@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 from pydicom import dcmread
 
+from node.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN
 from node.dimse.errors import NotAFile, PeerAway, PeerRefuses, PeerRejected
 from node.dimse.port import SOP_CLASS_NOT_SUPPORTED, StoreStatus
 from node.dimse.sending.association import Association, AssociationEnded
@@ -23,7 +24,7 @@ from node.settings.peers import May, Peer
 
 __all__ = ["PeerRequestor", "Timeouts"]
 
-VERIFICATION: Final = Context(sop_class_uid="1.2.840.10008.1.1", transfer_syntax_uid="1.2.840.10008.1.2")
+VERIFICATION: Final = Context(sop_class_uid="1.2.840.10008.1.1", transfer_syntax_uid=IMPLICIT_VR_LITTLE_ENDIAN)
 """C-ECHO in the default transfer syntax, which every application entity has (PS3.5 10.1)."""
 
 Associate: TypeAlias = Callable[[Sequence[Context]], Collection[Context]]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pydicom import uid
 from pydicom.filereader import read_file_meta_info
 
 from node.blobs.port import Blobs
+from node.dicom.transfer_syntax import UNCOMPRESSED
 from node.domain.context import Context
 from node.domain.errors import DeliveryError, DeliveryRefused
 from node.domain.job import Delivery, ResultObject
@@ -307,12 +307,9 @@ def _answer(receipt: Receipt) -> str:
     return f"{status}: {receipt.detail}" if receipt.detail else status
 
 
-_UNCOMPRESSED = (str(uid.ExplicitVRLittleEndian), str(uid.ImplicitVRLittleEndian))
-
-
 def _ways(own: Context, form: Form) -> list[Context]:
     """How a mask may go: as it is, or, of label maps, decompressed on the way; binary masks exist uncompressed, with their own report."""
-    syntaxes = [own.transfer_syntax_uid, *(_UNCOMPRESSED if not form.startswith(Form.BINARY) else ())]
+    syntaxes = [own.transfer_syntax_uid, *(UNCOMPRESSED if not form.startswith(Form.BINARY) else ())]
     return [Context(sop_class_uid=own.sop_class_uid, transfer_syntax_uid=syntax) for syntax in dict.fromkeys(syntaxes)]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from inference.errors import InputError
 from node.blobs.port import Blobs
+from node.dicom.transfer_syntax import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN, UNCOMPRESSED
 from node.domain.arrival import Arrival
 from node.domain.errors import JournalError
 from node.domain.instance import Instance, Standing
@@ -31,7 +32,7 @@ _SLICE_S = 0.1
 """How long a step works: a job that becomes due waits no longer."""
 _LOOK_EVERY_S = 1.0
 _FETCH_S = 300.0
-_PLAIN = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"})
+_PLAIN = frozenset({*UNCOMPRESSED, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN})
 """Transfer syntaxes whose pixels need no decoding (PS3.5 A.1 to A.3, A.5)."""
 _LULL = timedelta(milliseconds=500)
 """Headers alone are read when nothing has come for so long: they take little, and receiving comes first."""

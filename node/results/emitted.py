@@ -4,13 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from inference.applications.port import Application
+from node.dicom.transfer_syntax import UNCOMPRESSED
 from node.domain.context import Context
 from node.domain.profile import Form, Kind, Profile
-from node.results.kind import EXPLICIT_VR_LITTLE_ENDIAN
 from node.results.kinds import KINDS
 from node.results.segmentation import LABEL_MAPS, SEGMENTATION
-
-IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +65,4 @@ def _masks(form: Form) -> Emitted:
 
 
 def _plain(sop_class: str) -> tuple[Context, ...]:
-    return tuple(
-        Context(sop_class_uid=sop_class, transfer_syntax_uid=one) for one in (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
-    )
+    return tuple(Context(sop_class_uid=sop_class, transfer_syntax_uid=one) for one in UNCOMPRESSED)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from node.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from node.domain.profile import Form, Kind
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 Needs: TypeAlias = Literal["SegmentOutput", "LocationOutput", "SaliencyOutput", "ExplanationOutput", "DerivedOutput", "RegistrationOutput"]
 """An output that an application declares, a class of `inference.applications.port`."""
-
-EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
 
 class EncodingStage(StrEnum):

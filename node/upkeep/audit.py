@@ -7,6 +7,7 @@ that a crash tells something twice at worst. What concerns no patient (associati
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
+from node.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN
 from node.domain.errors import JournalError
 from node.domain.history import HistoryEvent
 from node.domain.instance import Instance, Standing
@@ -23,7 +24,6 @@ _NAME = "audit"
 _BATCH = 500
 _BATCHES = 20
 _FIND = "1.2.840.10008.5.1.4.1.2.2.1"  # Study Root Query/Retrieve Information Model - FIND
-_IMPLICIT = "1.2.840.10008.1.2"
 _OUTCOMES: Mapping[str, EventOutcome] = {
     HistoryEvent.DELIVERY_RETRY: EventOutcome.MINOR,
     HistoryEvent.DELIVERY_PARKED: EventOutcome.SERIOUS,
@@ -192,7 +192,7 @@ class AuditStage:
                 QueryObject(
                     sop_class_uid=_FIND,
                     identifier=_identifier(arrival.study_instance_uid, arrival.series_instance_uid),
-                    transfer_syntax_uid=_IMPLICIT,
+                    transfer_syntax_uid=IMPLICIT_VR_LITTLE_ENDIAN,
                 ),
             ),
         )

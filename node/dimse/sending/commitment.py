@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-
+from node.dicom.transfer_syntax import UNCOMPRESSED
 from node.dimse.commitment_data import (
     ASK,
     CommitmentFailed,
@@ -31,9 +30,7 @@ from node.domain.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, AskedCommitm
 from node.domain.context import Context
 from node.domain.errors import RefusedError
 
-CONTEXTS: Final = tuple(
-    Context(sop_class_uid=PUSH_MODEL, transfer_syntax_uid=str(one)) for one in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
-)
+CONTEXTS: Final = tuple(Context(sop_class_uid=PUSH_MODEL, transfer_syntax_uid=one) for one in UNCOMPRESSED)
 _SUCCESS: Final = 0x0000
 _PROCESSING_FAILURE: Final = 0x0110
 _FOR_GOOD: Final = frozenset({0x0112, 0x0114, 0x0115, 0x0117, 0x0118, 0x0119, 0x0122, 0x0123, 0x0124, 0x0211, 0x0212})

@@ -15,12 +15,12 @@ from pynetdicom.dsutils import encode, split_dataset
 from inference.imaging.errors import NotDicom
 from node.dicom.elements import plain_elements
 from node.dicom.part10 import dataset_offset
+from node.dicom.transfer_syntax import UNCOMPRESSED
 from node.dimse.errors import NotAFile
 from node.dimse.ul import pdu
 from node.domain.context import Context
 
 MOST_CONTEXTS: Final = 128  # PS3.8 9.3.2.2: odd numbers from 1 to 255
-_UNCOMPRESSED: Final = (str(uid.ExplicitVRLittleEndian), str(uid.ImplicitVRLittleEndian))
 _FIRST_READ_BYTES: Final = 4096
 _META_BYTES: Final = 1 << 20
 """More than any file meta information has; what claims more is left to pydicom to judge."""
@@ -144,7 +144,7 @@ def contexts_for(instance: Outgoing) -> list[Context]:
     syntaxes = [own]
     # video has no uncompressed form that anybody would want
     if not own.startswith("1.2.840.10008.1.2.4.10"):
-        syntaxes += [syntax for syntax in _UNCOMPRESSED if syntax != own]
+        syntaxes += [syntax for syntax in UNCOMPRESSED if syntax != own]
     return [Context(sop_class_uid=instance.sop_class_uid, transfer_syntax_uid=syntax) for syntax in syntaxes]
 
 

@@ -1,15 +1,14 @@
 """Segmentations: masks on the source grid, BINARY or as a label map, with the report that refers to each."""
 
+from node.dicom.transfer_syntax import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, JPEG_LS_LOSSLESS, RLE_LOSSLESS
 from node.domain.context import LABEL_MAP_STORAGE
 from node.domain.profile import Form, Kind
-from node.results.kind import EXPLICIT_VR_LITTLE_ENDIAN, EncodingStage, Holding, Picture, ResultKind
+from node.results.kind import EncodingStage, Holding, Picture, ResultKind
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
 """Segmentation Storage (PS3.4 B.5)."""
-_DEFLATED, _RLE, _JPEG_LS = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.80"
-"""Deflated Explicit VR Little Endian, RLE Lossless, JPEG-LS Lossless.
-
-Deflated Image Frame Compression (1.2.840.10008.1.2.8.1) would leave the header readable, but neither DCMTK 3.6 nor Orthanc 1.10 nor the
+_DEFLATED = DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
+"""Deflated Image Frame Compression (1.2.840.10008.1.2.8.1) would leave the header readable, but neither DCMTK 3.6 nor Orthanc 1.10 nor the
 library reads it; all three inflate whole data sets.
 """
 LABEL_MAPS = frozenset({Form.LABELMAP, Form.LABELMAP_RLE, Form.LABELMAP_JPEG_LS, Form.LABELMAP_DEFLATE})
@@ -24,8 +23,8 @@ SEGMENTATION = ResultKind(
         Form.BINARY: (_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN),
         Form.BINARY_DEFLATE: (_STORAGE, _DEFLATED),
         Form.LABELMAP: (LABEL_MAP_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN),
-        Form.LABELMAP_RLE: (LABEL_MAP_STORAGE, _RLE),
-        Form.LABELMAP_JPEG_LS: (LABEL_MAP_STORAGE, _JPEG_LS),
+        Form.LABELMAP_RLE: (LABEL_MAP_STORAGE, RLE_LOSSLESS),
+        Form.LABELMAP_JPEG_LS: (LABEL_MAP_STORAGE, JPEG_LS_LOSSLESS),
         Form.LABELMAP_DEFLATE: (LABEL_MAP_STORAGE, _DEFLATED),
         Form.EMPTY: (_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN),
     },
