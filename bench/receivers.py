@@ -46,11 +46,10 @@ ae.start_server(("127.0.0.1", int(sys.argv[1])), evt_handlers=[(evt.EVT_C_STORE,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receiver:
-    """Something that listens, how to ask it for the CPU seconds that it has used, and to wait until it has nothing more to do."""
+    """Something that listens, and how to ask it for the CPU seconds that it has used."""
 
     port: int
     cpu_s: Callable[[], float]
-    rest: Callable[[], None] = lambda: None
 
 
 def environment(*, nodelay: bool) -> dict[str, str]:
@@ -127,7 +126,7 @@ def node(
     prepare(folder)
     with serve(config) as running:
         running.settle()
-        yield Receiver(port=running.port, cpu_s=lambda: running.cpu_s("receive"), rest=running.settle)
+        yield Receiver(port=running.port, cpu_s=lambda: running.cpu_s("receive"))
 
 
 @contextlib.contextmanager

@@ -85,7 +85,6 @@ LOGGED = {
     "family.leases_stand": "A process died and the journal cannot be written now: its work is claimed again when its leases run out.",
     "family.leases_released": "Work of an earlier run that was killed is claimable again.",
     "erased.came_again": "Instances of a study that was erased on request not long ago came again; they were dropped.",
-    "inbox.not_ahead": "No file could be written ahead for what comes next; it goes into files of its own, more slowly (`written_ahead`).",
     "inbox.flush_failed": "The disk refused to flush an instance that a sender was told is kept; it is written again until that succeeds.",
     "inbox.swept": "Files that were half-written when the node was killed were removed; none of them had been acknowledged.",
     "inbox.taken_up": "Acknowledged instances that a killed receiver had not flushed yet are whole, and go on.",

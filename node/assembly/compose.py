@@ -146,7 +146,6 @@ def _intake(
         min_free_bytes=store.min_free_bytes,
         most_waiting=store.most_waiting,
         durability=store.durability,
-        ahead_bytes=store.written_ahead_bytes,
         kept=kept,
         encryption=encryption,
         beside=beside,

@@ -89,7 +89,6 @@ def receive(config: Config, lent: InheritedSockets | None, stop: threading.Event
         shortfalls=compose.open_shortfalls(config, kept=index.ring),
         on_commitment=index.ring,
     )
-    inbox.write_ahead()
     # modules and settings stay as long as the process: the collector need not walk over all of them again while instances come in
     gc.collect()
     gc.freeze()

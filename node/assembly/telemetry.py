@@ -31,7 +31,7 @@ from node.observe.pulse import Pulse
 from node.observe.shared_memory import SharedCells
 from node.settings.config import Config
 from node.settings.store import Store
-from node.spool.proof import ACKNOWLEDGED, COMPLETE, SLOT
+from node.spool.proof import ACKNOWLEDGED, COMPLETE
 from node.upkeep.certificates import Certificates
 
 _LEAST_S = 5.0
@@ -159,7 +159,7 @@ def _disk(store: Store) -> tuple[int, list[Sample]]:
         samples += [metrics.DISK_FREE.of(usage.free, folder=name)]
         free = usage.free  # the last is where they come in
     waits, since_ns = waiting(spool)
-    aside, _ = named(spool / ASIDE, COMPLETE, ACKNOWLEDGED, SLOT)
+    aside, _ = named(spool / ASIDE, COMPLETE, ACKNOWLEDGED)
     age_s = max(0.0, (time.time_ns() - since_ns) / 1e9) if since_ns else 0.0
     return free, [*samples, metrics.INBOX.of(waits), metrics.INBOX_OLDEST.of(age_s), metrics.ASIDE.of(aside)]
 

@@ -23,7 +23,7 @@ from node.blobs.encryption.encrypted_file import DecryptionFailed, key_id_of
 from node.blobs.folder import ASIDE, COMMITMENT, INBOX, RECEIVING
 from node.journal.journal import Journal
 from node.settings.config import Config
-from node.spool.proof import ACKNOWLEDGED, SLOT, acknowledged
+from node.spool.proof import ACKNOWLEDGED, acknowledged
 from node.spool.recovery import recover
 
 PARTIAL = ".part"
@@ -147,7 +147,7 @@ class _Making:
         self._wait_for_names(root)
         for name in SPOOLED:
             for path in sorted((root / name).glob("*")):
-                if path.is_file() and not path.name.startswith(".") and path.suffix in (".dcm", ".txt", ".json", ACKNOWLEDGED, SLOT):
+                if path.is_file() and not path.name.startswith(".") and path.suffix in (".dcm", ".txt", ".json", ACKNOWLEDGED):
                     with contextlib.suppress(FileNotFoundError):  # it left the spool: its row is committed
                         self._take(path, f"{SPOOL}/{name}/{path.name}")
 

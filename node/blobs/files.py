@@ -51,13 +51,6 @@ def write_all(fd: int, data: Bytes) -> None:
         left = left[os.write(fd, left[:_MOST_AT_ONCE]) :]
 
 
-def cut(fd: int, size: int, *, least_ns: int = 0) -> None:
-    """Make a file shorter, and no younger: when it was written last is when its instance came, and that was not before `least_ns`."""
-    before = os.fstat(fd)
-    os.ftruncate(fd, size)
-    os.utime(fd, ns=(before.st_atime_ns, max(before.st_mtime_ns, least_ns)))
-
-
 def flush_folder(folder: Path) -> None:
     """Make the names in `folder` durable."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

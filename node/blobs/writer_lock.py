@@ -59,16 +59,16 @@ def left_by_ended(folder: Path) -> Iterator[list[Path]]:
     by_token: dict[str, list[Path]] = {}
     with os.scandir(folder) as entries:
         for one in entries:
-            by_token.setdefault(token_of(one.name), []).append(Path(one.path))
+            by_token.setdefault(_token_of(one.name), []).append(Path(one.path))
     for token, paths in by_token.items():
         with _ended(folder / f"{token}{_LOCK}") as ended:
             if ended:
                 yield [path for path in paths if path.suffix != _LOCK]
 
 
-def token_of(path: str) -> str:
-    """The token of the writer whose file this is."""
-    return path.rpartition("/")[2].partition(_BETWEEN)[0].removesuffix(_LOCK)
+def _token_of(name: str) -> str:
+    """The token of the writer whose file is called so."""
+    return name.partition(_BETWEEN)[0].removesuffix(_LOCK)
 
 
 def _begin(folder: Path) -> tuple[int, Path]:

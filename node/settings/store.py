@@ -249,14 +249,6 @@ class Store:
         says="What is on disk when a sender is told 0x0000: with `each` the instance; with `association` it follows at the end of "
         "the association or within a second; a power loss or a crash of the kernel may take it until then (docs/howto/durability.md).",
     )
-    written_ahead_bytes: int = setting(
-        SIZE,
-        name="written_ahead",
-        default="256MiB",
-        says="How much disk each receive process may fill with files that are written ahead while nothing comes in, as many as the "
-        "last burst had instances of up to 1 MiB: the next burst goes into them, and is durable sooner. `0MB`: none "
-        "(docs/howto/durability.md).",
-    )
     min_free_bytes: int = setting(
         SIZE,
         name="min_free",

@@ -1,9 +1,8 @@
-"""Deferred flush: instances that were acknowledged are flushed, or only named as entries, a little later, many with one flush.
+"""Deferred flush: instances that were acknowledged are flushed, and named as entries, a little later, many with one flush.
 
 Until then an instance is a file in `coming` whose name tells its length and a checksum of its bytes. The name is given by a rename after
 the last byte was written: a process that is killed leaves them all whole, and the process that opens the spool next makes entries of them
-(node.spool.recovery). With `durability: association` their bytes are still to be flushed; with `each` those of slots come here, whose
-bytes are.
+(node.spool.recovery). With `durability: each` nothing comes here: an instance is an entry before it is acknowledged.
 """
 
 import contextlib
@@ -16,15 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.blobs.files import FILE_MODE, cut, flush_folder, write_all
+from node.blobs.files import FILE_MODE, flush_folder, write_all
 from node.observe.events import alarm
 from node.spool.flushing import begin_to_write
 from node.spool.proof import WordSum
 
 FLUSHED_AFTER_S = 0.5
 """So that, with the time a flush takes, an instance is on disk within a second."""
-NAMED_AFTER_S = 2.0
-"""Where it is on disk before: it is seen by the index then, and a burst is mostly over."""
 _AGAIN_S = 1.0
 _AT_ONCE = 4
 _BATCH = 512  # rather by time than by number: while it is flushed, what comes in waits for the disk and the interpreter
@@ -37,10 +34,7 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcknowledgedInstance:
-    """One instance that was acknowledged and is no entry yet; `fd` its open file, so that no error of writing it back is missed.
-
-    `slotted`: it lies in a file that was written ahead, and something follows it there (node.spool.write_ahead).
-    """
+    """One instance that was acknowledged and is no entry yet; `fd` its open file, so that no error of writing it back is missed."""
 
     association: str
     fd: int
@@ -48,7 +42,6 @@ class AcknowledgedInstance:
     entry: str
     size: int
     check: int
-    slotted: bool = False
 
 
 class DeferredFlush:
@@ -56,8 +49,8 @@ class DeferredFlush:
 
     Parameters
     ----------
-    receiving, inbox
-        Where instances lie before and after.
+    inbox
+        Where instances lie afterwards.
     after_s
         How long an instance waits at most until that is begun.
     kept
@@ -68,7 +61,6 @@ class DeferredFlush:
 
     def __init__(
         self,
-        receiving: Path,
         inbox: Path,
         *,
         after_s: float,
@@ -77,7 +69,6 @@ class DeferredFlush:
         worked: Callable[[], None],
     ) -> None:
         self._after_s = after_s
-        self._receiving = receiving
         self._inbox = inbox
         self._kept = kept
         self._failed = failed
@@ -131,14 +122,6 @@ class DeferredFlush:
             refused = self._lost | {one.association for one in self._torn}
             return self._named and association not in refused and not (association is None and refused)
 
-    def hasten(self) -> None:
-        """Have what waits named soon; returns at once."""
-        with self._change:
-            if self._waiting:
-                self._at_once = True
-                self._start()
-                self._change.notify_all()
-
     def _start(self) -> None:
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, name="flush", daemon=True)
@@ -181,7 +164,6 @@ class DeferredFlush:
         again, self._torn = self._torn, []
         self._again_at = time.monotonic() + _AGAIN_S
         flushed = [one for one in again if self._write_again(one)]
-        batch = self._cut(batch)
         for one in batch:
             begin_to_write(one.fd, 0, one.size)
         # at once, so that they share the device's flushes: one after another, each would wait for one of its own
@@ -208,32 +190,6 @@ class DeferredFlush:
         if flushed:
             self._kept()
 
-    def _cut(self, batch: list[AcknowledgedInstance]) -> list[AcknowledgedInstance]:
-        """Take from slots what is behind the instance: first the name that proves it is made durable, then the proof at the end goes."""
-        if not any(one.slotted for one in batch):
-            return batch
-        try:
-            flush_folder(self._receiving)
-        except OSError as refused:
-            for one in batch:
-                if one.slotted:
-                    self._give_up(one, refused)
-            return [one for one in batch if not one.slotted]
-        whole = []
-        for one in batch:
-            try:
-                if one.slotted:
-                    cut(one.fd, one.size)
-                whole.append(one)
-            except OSError as refused:
-                self._give_up(one, refused)
-        return whole
-
-    def _give_up(self, one: AcknowledgedInstance, refused: OSError) -> None:
-        with contextlib.suppress(OSError):
-            os.close(one.fd)
-        self._tell(one, refused)
-
     def _write_again(self, one: AcknowledgedInstance) -> bool:
         """The bytes into another file: after a failed flush the kernel takes those of the first for written, and may have dropped them."""
         copy = f"{one.path}.again"
@@ -242,11 +198,9 @@ class DeferredFlush:
             with open(one.path, "rb") as written:
                 fd = os.open(copy, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE)
                 try:
-                    left = one.size
-                    while chunk := written.read(min(left, _CHUNK_BYTES)):
+                    while chunk := written.read(_CHUNK_BYTES):
                         check.add(chunk)
                         write_all(fd, chunk)
-                        left -= len(chunk)
                     came = os.fstat(written.fileno())
                     os.utime(fd, ns=(came.st_atime_ns, came.st_mtime_ns))
                     os.fdatasync(fd)

@@ -13,9 +13,9 @@ from node.blobs.port import BlobsFailed
 from node.dimse.port import Incoming
 from node.domain.instance import Reception
 from node.settings.store import Durability
-from node.spool.deferred_flush import FLUSHED_AFTER_S, NAMED_AFTER_S, DeferredFlush
+from node.spool.deferred_flush import FLUSHED_AFTER_S, DeferredFlush
 from node.spool.entries import listed
-from node.spool.proof import ACKNOWLEDGED, COMPLETE, SLOT, acknowledged, name_without_token
+from node.spool.proof import ACKNOWLEDGED, COMPLETE, acknowledged, name_without_token
 from node.spool.receiving import SpoolReceiver
 from node.spool.recovery import recover
 from node.spool.room import Room
@@ -41,8 +41,6 @@ class FolderInbox:
         The marks beyond which instances are refused, and associations not admitted.
     durability
         What is on disk when `keep` returns.
-    ahead_bytes
-        How much may be written ahead for the next instances.
     kept
         Called when instances became entries, from whatever thread.
     encryption
@@ -58,7 +56,6 @@ class FolderInbox:
         min_free_bytes: int,
         most_waiting: int = _MOST_WAITING,
         durability: Durability = Durability.EACH,
-        ahead_bytes: int = 0,
         kept: Callable[[], None] = lambda: None,
         encryption: FileEncryption | None = None,
         beside: Sequence[Path] = (),
@@ -81,36 +78,20 @@ class FolderInbox:
             most_waiting=most_waiting,
             places=(*map(Place, beside), Place(root)),
         )
-        deferring = durability is Durability.ASSOCIATION
         self._receiver = SpoolReceiver(
             self._receiving,
             self._folder,
             self._room,
-            deferring=deferring,
-            deferred=DeferredFlush(
-                self._receiving,
-                self._folder,
-                after_s=FLUSHED_AFTER_S if deferring else NAMED_AFTER_S,
-                kept=kept,
-                failed=self._room.failed,
-                worked=self._room.worked,
-            ),
+            deferring=durability is Durability.ASSOCIATION,
+            deferred=DeferredFlush(self._folder, after_s=FLUSHED_AFTER_S, kept=kept, failed=self._room.failed, worked=self._room.worked),
             encryptor=None if encryption is None else encryption.encryptor,
-            ahead_bytes=ahead_bytes,
             kept=kept,
         )
 
     # ---- the listener's side
-    def write_ahead(self) -> None:
-        """Write ahead for the next burst as many files as the receiver before this one would have."""
-        self._receiver.slots.begin()
-
     def crowded(self) -> str | None:
         """Why no association may be admitted now: too little room, too many entries, or a disk that fails."""
-        reason = self._room.crowded()
-        if reason is not None and self._receiver.slots.release():
-            reason = self._room.crowded()  # what was written ahead may have been what was missing
-        return reason
+        return self._room.crowded()
 
     def begin(self, reception: Reception) -> Incoming:
         """Open a file for one instance.
@@ -129,14 +110,10 @@ class FolderInbox:
     def ended(self, association: str) -> bool:
         """Flush what this association was told 0x0000 for; whether the disk took all of it."""
         self._receiver.ended(association)
-        if self._receiver.deferring:
-            return self._receiver.deferred.flush(association)
-        self._receiver.deferred.hasten()
-        return True
+        return self._receiver.deferred.flush(association) if self._receiver.deferring else True
 
     def close(self) -> None:
-        """Flush and name everything that was acknowledged; leave nothing that was written ahead."""
-        self._receiver.slots.close()
+        """Flush and name everything that was acknowledged."""
         self._receiver.deferred.flush()
 
     # ---- the index's side
@@ -199,7 +176,7 @@ class FolderInbox:
 
     def asides(self) -> list[Path]:
         """See the port."""
-        return sorted(path for path in (self._root / ASIDE).glob("*") if path.suffix in (COMPLETE, ACKNOWLEDGED, SLOT))
+        return sorted(path for path in (self._root / ASIDE).glob("*") if path.suffix in (COMPLETE, ACKNOWLEDGED))
 
     def drop_aside(self, kept: Path) -> None:
         """See the port."""

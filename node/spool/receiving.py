@@ -11,16 +11,14 @@ from pathlib import Path
 
 from node.blobs.encryption.encrypted_file import Encryptor
 from node.blobs.files import FILE_MODE, flush_folder, write_parts
-from node.blobs.folder import AHEAD
 from node.blobs.writer_lock import WriterLock
 from node.dicom.part10 import received_head
 from node.domain.errors import RefusedError
 from node.domain.instance import Reception
 from node.spool.deferred_flush import AcknowledgedInstance, DeferredFlush
 from node.spool.flushing import SharedFlush, begin_to_write
-from node.spool.proof import COMPLETE, Proof, WordSum, acknowledged_name
+from node.spool.proof import COMPLETE, WordSum, acknowledged_name
 from node.spool.room import DiskFailed, NoRoom, Room
-from node.spool.write_ahead import Slot, WriteAhead
 
 PARTIAL = ".part"
 _BEGIN_BYTES = 1 << 20
@@ -39,14 +37,11 @@ class SpoolReceiver:
     room
         The marks that refuse them.
     deferring
-        Instances are flushed after `keep` returned. Otherwise each is on the disk then, and is an entry (`kept` was called), or `deferred`
-        soon names it one.
+        Instances are flushed after `keep` returned. Otherwise each is on the disk then, and is an entry (`kept` was called).
     deferred
-        Flushes, and names, what was acknowledged.
+        Flushes what was acknowledged before it was.
     encryptor
         Encrypts them; None: they lie as they came.
-    ahead_bytes
-        How much may be written ahead for the next ones.
     kept
         Called after some became entries.
     """
@@ -60,7 +55,6 @@ class SpoolReceiver:
         deferring: bool,
         deferred: DeferredFlush,
         encryptor: Encryptor | None,
-        ahead_bytes: int,
         kept: Callable[[], None],
     ) -> None:
         self.room = room
@@ -71,8 +65,6 @@ class SpoolReceiver:
         self.flush = SharedFlush(lambda: flush_folder(inbox))
         self._folder, self._inbox = str(receiving), str(inbox)  # paths are made for each instance, and Path takes its time
         self._writer = WriterLock(receiving)
-        plan = receiving.parent / AHEAD / "plan"
-        self.slots = WriteAhead(receiving, plan, self._writer.named, budget_bytes=ahead_bytes, spare=room.spare)
         self._counter = itertools.count()
         self._expected: dict[str, tuple[int, str]] = {}
         """For each association that goes on, the open, empty file of its next instance."""
@@ -89,27 +81,17 @@ class SpoolReceiver:
             raise DiskFailed("what was acknowledged before is not flushed yet")
         head = received_head(reception)
         try:
-            self.take(_HEAD_SLACK_BYTES)
+            self.room.take(_HEAD_SLACK_BYTES)
             name = self.name(reception.association)
             expected = self._expected.pop(reception.association, None)
-            slot = None if expected else self.slots.take()
-            fd, partial = expected or ((slot.fd, slot.path) if slot else self._opened(name))
-            return ReceivingFile(self, fd, partial, name, head, reception.association, slot)
+            fd, partial = expected or self._opened(name)
+            return ReceivingFile(self, fd, partial, name, head, reception.association)
         except OSError as failed:
             raise self.refusal(failed) from failed
 
-    def take(self, size: int) -> None:
-        """Room for so many bytes; what is written ahead gives way. NoRoom as of `Room.take`."""
-        try:
-            self.room.take(size)
-        except NoRoom:
-            if not self.slots.release():
-                raise
-            self.room.take(size)
-
     def expect(self, association: str) -> None:
         """Make the file of its next instance, which takes a tenth of what receiving one takes, while the sender prepares that instance."""
-        if association not in self._expected and not self.slots.ready():
+        if association not in self._expected:
             with contextlib.suppress(OSError):  # `begin` meets it again, and says so
                 self._expected[association] = self._opened(self.name(association))
 
@@ -145,23 +127,20 @@ class SpoolReceiver:
         """What the sender is told; operators hear of it once, until the disk works again."""
         code = errno.errorcode.get(failed.errno or 0, "?")
         self.room.failed(f"the disk takes no instance: {failed.strerror} ({code})")
-        self.slots.release()
         if failed.errno in (errno.ENOSPC, errno.EDQUOT):
             return NoRoom("the disk is full")
         return DiskFailed(f"the disk did not take the instance: {failed.strerror}")
 
 
 class ReceivingFile:
-    """Writes one instance that is being received (`Incoming`): to a file of its own or, until it does not fit any more, to a slot."""
+    """Writes one instance that is being received (`Incoming`)."""
 
-    def __init__(self, receiver: SpoolReceiver, fd: int, partial: str, name: str, head: bytes, association: str, slot: Slot | None) -> None:
+    def __init__(self, receiver: SpoolReceiver, fd: int, partial: str, name: str, head: bytes, association: str) -> None:
         self._receiver = receiver
         self._fd = fd
         self._partial = partial
         self._name = name
         self._association = association
-        self._slot = slot
-        self._outgrown = False
         self._size = 0
         self._begun = 0
         self._check = WordSum()
@@ -188,21 +167,18 @@ class ReceivingFile:
         if self._encrypting is not None:
             parts = [encrypted for part in parts for encrypted in self._encrypting.add(part)]
         size = sum(map(len, parts))
-        self._receiver.take(size)
-        if self._slot is not None and self._size + size > self._slot.capacity:
-            self._slot, self._outgrown = None, True
+        self._receiver.room.take(size)
         write_parts(self._fd, parts)
         self._size += size
-        if self._receiver.deferring or self._slot is not None:
+        if self._receiver.deferring:
             for part in parts:
                 self._check.add(part)
-        if not self._receiver.deferring and self._size - self._begun >= _BEGIN_BYTES:
+        elif self._size - self._begun >= _BEGIN_BYTES:
             begin_to_write(self._fd, self._begun, self._size - self._begun)
             self._begun = self._size
 
     def keep(self) -> None:
-        """Flush the bytes, name the entry, flush the name. In a slot: flush the bytes with their proof, to be named soon.
-        `deferring`: name the file by its proof, to be flushed soon."""
+        """Flush the bytes, name the entry, flush the name. `deferring`: name the file by its proof, to be flushed soon."""
         if self._kept:
             return
         if self._fd < 0:
@@ -214,39 +190,24 @@ class ReceivingFile:
             self.write(last)
         if self._receiver.deferring:
             self._defer()
-            self._receiver.slots.kept(self._size)
             return
+        entry = self._receiver.entry(self._name)
         try:
-            if self._slot is None:
-                self._enter()
-            else:
-                self._prove(self._slot)
+            # fsync before 0x0000: after success the modality may delete its only copy
+            os.fdatasync(self._fd)
+            self._close()
+            os.rename(self._partial, entry)
+            self._receiver.flush.wait()
         except OSError as failed:
             # not durable, so not acknowledged, so it must not stay
             self._close()
-            for path in (self._partial, self._receiver.entry(self._name)):
+            for path in (self._partial, entry):
                 with contextlib.suppress(OSError):
                     os.unlink(path)
             raise self._receiver.refusal(failed) from failed
         self._kept = True
         self._receiver.room.worked()
-        self._receiver.slots.kept(self._size)
-
-    def _enter(self) -> None:
-        if self._outgrown:
-            os.ftruncate(self._fd, self._size)
-        # fsync before 0x0000: after success the modality may delete its only copy
-        os.fdatasync(self._fd)
-        self._close()
-        os.rename(self._partial, self._receiver.entry(self._name))
-        self._receiver.flush.wait()
         self._receiver.kept()
-
-    def _prove(self, slot: Slot) -> None:
-        slot.prove(Proof(name=self._name, size=self._size, check=self._check.value))
-        # fsync before 0x0000, as above; the length and the name of the file stay as they are, so nothing else has to be
-        os.fdatasync(self._fd)
-        self._defer()
 
     def _defer(self) -> None:
         path, entry = self._receiver.acknowledged_path(self._name, self._size, self._check.value), self._receiver.entry(self._name)
@@ -264,7 +225,6 @@ class ReceivingFile:
                 entry=entry,
                 size=self._size,
                 check=self._check.value,
-                slotted=self._slot is not None or self._outgrown,
             )
         )
 

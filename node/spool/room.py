@@ -120,14 +120,6 @@ class Room:
                 self._troubles.pop("disk", None)
                 self._tell()
 
-    def spare(self, size: int) -> bool:
-        """Whether so many bytes may be written ahead: all marks are far away then, and stay so."""
-        with contextlib.suppress(OSError), self._lock:
-            status = os.statvfs(self._receiving)
-            files = not status.f_files or status.f_favail > 2 * _LEAST_INODES
-            return not self._troubles and files and status.f_bavail * status.f_frsize - size > self._min_free_bytes * _ROOMY + _PLENTY_BYTES
-        return False
-
     # ---- for associations
     def crowded(self) -> str | None:
         """Why no association may be admitted now; None: there is room."""

@@ -7,13 +7,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from structlog.testing import capture_logs
 
+from node.assembly import compose
+from node.assembly.backups import back_up
+from node.assembly.configuration import load
+from node.assembly.horizon import journaled_until
 from node.blobs import files
 from node.blobs.port import BlobsFailed
 from node.domain.errors import RefusedError
@@ -159,6 +165,29 @@ def test_it_is_flushed_without_an_end(tmp_path: Path) -> None:
         assert len(inbox.waiting(10)) == number
 
 
+def test_what_waits_behind_a_long_one_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The horizon of the index is when the oldest began to come: one that ended before it, and is not named yet, is behind the horizon."""
+    flushing = threading.Event()
+    flush = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (flushing.wait(60), flush(fd))[1])
+    inbox = later(tmp_path)
+    long = inbox.begin(reception(association="a1"))
+    long.write(bytes(2**21))
+    keep(inbox, b"short", association="a2")
+    ended = acknowledged(tmp_path / "coming")[0].stat().st_mtime
+    time.sleep(0.05)
+    long.write(b"its end")
+    long.keep()
+    oldest = inbox.oldest()
+    assert oldest is not None
+    assert oldest.stat().st_mtime > ended
+    until = journaled_until(mock.Mock(at=lambda stamp: datetime.fromtimestamp(stamp, UTC)), inbox, tmp_path)
+    assert until is not None
+    assert until.timestamp() < ended
+    flushing.set()
+    inbox.close()
+
+
 def test_the_end_of_one_association_waits_for_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When `ended` returns its instances were flushed, their names too; nothing is named before its bytes are flushed."""
     calls: list[str] = []
@@ -217,6 +246,23 @@ def test_a_kill_takes_nothing_that_was_acknowledged(tmp_path: Path) -> None:
         ("inbox.taken_up", 5, None),
         ("inbox.swept", None, 1),
     ]
+
+
+def test_a_backup_of_a_node_that_was_killed_has_it(tmp_path: Path) -> None:
+    """Whoever makes a backup takes up first what was acknowledged and is not flushed."""
+    (tmp_path / "hilum.yaml").write_text(
+        'node: {ae_title: HILUM, listen: "127.0.0.1:0"}\n'
+        'peers: {ct1: {ae_title: CT1, address: "127.0.0.1:0"}}\n'
+        'store: {journal: "sqlite:hilum.db", blobs: "file:blobs"}\n'
+        "sinks: {out: {kind: folder, path: out}}\n"
+        "routes: [{name: lungs, when: {Modality: CT}, run: [ct-lung], send: [out]}]\n"
+    )
+    config = load(tmp_path / "hilum.yaml")
+    compose.open_journal(config).close()
+    _killed(config.store.blobs)
+    taken = back_up(config, tmp_path / "backups")
+    assert len(list((taken.folder / "spool" / "inbox").glob("*.dcm"))) == 5
+    assert taken.left_out == []
 
 
 @pytest.mark.slow

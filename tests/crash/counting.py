@@ -143,7 +143,7 @@ class Counting:
             kept = journal.retention.kept_blobs(names)
         # what a receiver owes waits for the journal, as what it acknowledged does
         owed = {name for name in names if name.startswith("owed/") and name.endswith((".refused", ".torn"))}
-        ours = ("marks/", "ahead/", "sealed/")
+        ours = ("marks/", "sealed/")
         # what says whose store it is; with a second one two stores were mixed
         signs = {name for name in names if name.startswith("store/")}
         known = owed | (signs if len(signs) == 1 else set())

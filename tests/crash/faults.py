@@ -130,7 +130,7 @@ def _told_unreadable(most: int, under_test: NodeUnderTest, draw: random.Random) 
     under_test.kill()
     blobs = under_test.store / "blobs"
     for unread in (blobs / "aside").glob("*"):
-        if unread.suffix in (".told", ".slot"):  # of a slot nobody can say whether it holds something
+        if unread.suffix == ".told":
             unread.rename(blobs / "coming" / unread.name)
     under_test.send_until_acknowledged(study)
     under_test.until_done(study)

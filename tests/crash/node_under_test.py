@@ -34,7 +34,6 @@ _INSIDE = Path(__file__).with_name("inside")
 _APPLICATIONS = Path(__file__).with_name("applications")
 _HASTE_S = 10.0
 _MINUTES_S = 360.0
-_AHEAD_S, _STILL_S = 10.0, 0.5
 _ENDED = {JobState.DONE, JobState.NOT_APPLICABLE, JobState.CANCELLED, JobState.SUPERSEDED}
 _OPEN = {ArrivalState.RECEIVED, ArrivalState.COMPLETE}
 CALLS = (
@@ -61,8 +60,6 @@ class NodeUnderTest:
         The modality sends over TLS, with a certificate.
     encrypted
         The node encrypts what lies in its store.
-    ahead
-        The node writes files ahead for what it receives.
     commits
         The archive commits to results, and the modality asks the node to commit to what it sent.
     """
@@ -79,7 +76,6 @@ class NodeUnderTest:
         encrypted: bool = False,
         commits: bool = False,
         quiet: str = "300ms",
-        ahead: bool = True,
     ) -> None:
         self.folder = folder
         self.store = folder / "store"
@@ -101,7 +97,7 @@ class NodeUnderTest:
         }
         listener = {"receivers": receivers, **({} if self._secured is None else self._secured.listener)}
         self.node = Node(
-            self._configuration(journal, durability, listener, quiet, ahead=ahead),
+            self._configuration(journal, durability, listener, quiet),
             folder / "node",
             environment=self.environment,
         )
@@ -111,7 +107,7 @@ class NodeUnderTest:
         self._ahead_s = 0.0
         self.counting = Counting(self.store, self.sink.folder, self.journal_url, self.reading)
 
-    def _configuration(self, journal: str, durability: str, listener: Mapping[str, Any], quiet: str, *, ahead: bool) -> dict[str, object]:
+    def _configuration(self, journal: str, durability: str, listener: Mapping[str, Any], quiet: str) -> dict[str, object]:
         (self.folder / "models").mkdir(parents=True, exist_ok=True)
         # a kill tears associations, and a sender that has its 0x0000 for everything sends nothing again: nobody is to wait half an hour
         modality = {"ae_title": CALLING, "address": "127.0.0.1:0", "settle": {"quiet": quiet, "short": "run"}}
@@ -135,8 +131,6 @@ class NodeUnderTest:
         settings["store"] = {**settings["store"], "durability": durability, **({"journal": journal} if journal else {})}
         if self._key is not None:
             settings["store"]["encryption"] = {"key_file": str(self._key), "memory": "64MiB"}
-        if not ahead:
-            settings["store"]["written_ahead"] = "0MB"
         settings["node"] = {**settings["node"], **listener}
         return settings
 
@@ -183,15 +177,6 @@ class NodeUnderTest:
             return not study.unacknowledged
 
         wait_until(all_are, PATIENCE_S, "every instance is acknowledged", every_s=0.2)
-
-    def until_ahead(self) -> int:
-        """Wait until the receiver has written files ahead and makes no more; how many. None after a while: its disk refused."""
-        count, since = 0, time.monotonic()
-        while time.monotonic() - since < (_STILL_S if count else _AHEAD_S):
-            if (now := len(list((self.store / "blobs" / "coming").glob("*.slot")))) != count:
-                count, since = now, time.monotonic()
-            time.sleep(0.05)
-        return count
 
     def plan(self, call: str, when: str, *, stage: str, **what: object) -> None:
         """Whoever of `stage` next comes to this point of the journal does `what` inside/sitecustomize.py can: `victim="self"` dies."""

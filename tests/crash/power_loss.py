@@ -114,10 +114,8 @@ def record(under_test: NodeUnderTest, studies: int, *, draw: random.Random | Non
     With `owing` the half of each is sent over an association that stands until somebody has seen it flushed.
     """
     sent, seen = [], []
-    for number in range(studies):
+    for _ in range(studies):
         study = under_test.study()
-        if number:  # the first goes into files of its own, what follows into those that are written ahead
-            under_test.until_ahead()
         if draw is not None:
             stage = draw.choice(["receive", "flow", "work"])
             under_test.disk.fail(Operation.FLUSH, skip=draw.randrange(6), count=draw.randint(1, 2), process=f" {stage}")

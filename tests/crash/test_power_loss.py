@@ -49,7 +49,7 @@ def test_receivers_that_leave_out_a_flush_or_answer_before_it_are_found(tmp_path
     """The same receiver where its fdatasync does nothing, where its fsync of the folder does nothing, and where each flush is made after
     the answer: every time acknowledged instances are gone after a loss; with honest flushes none is."""
     found = {}
-    with NodeUnderTest(tmp_path / "node", records=True, ahead=False) as under_test:
+    with NodeUnderTest(tmp_path / "node", records=True) as under_test:
         for lie in (Lie(0), Lie.NO_FDATASYNC, Lie.NO_FSYNC, Lie.LATE):
             under_test.disk.break_receiver(lie)
             study = under_test.study()
@@ -64,29 +64,6 @@ def test_receivers_that_leave_out_a_flush_or_answer_before_it_are_found(tmp_path
         for study in under_test.studies.values():
             under_test.until_done(study)
     assert found == {Lie(0): False, Lie.NO_FDATASYNC: True, Lie.NO_FSYNC: True, Lie.LATE: True}
-
-
-def test_a_receiver_that_leaves_out_the_flush_of_what_was_written_ahead_is_found(tmp_path: Path) -> None:
-    """With honest flushes nothing that went into such files is lost or torn in any state; without the one flush, or with it late, it is."""
-    found: dict[Lie, bool] = {}
-    with NodeUnderTest(tmp_path / "node", records=True) as under_test:
-        under_test.send_until_acknowledged(under_test.study())
-        for lie in (Lie(0), Lie.NO_FDATASYNC, Lie.LATE):
-            study = under_test.study()
-            assert under_test.until_ahead() >= len(study.files)
-            under_test.disk.break_receiver(lie)
-            under_test.send_until_acknowledged(study)
-            under_test.disk.break_receiver(Lie(0))
-            recorded = Record(root=under_test.disk.root, lines=list(under_test.disk.lines()), studies={study.uid: study})
-            proofs = [line for line in recorded.lines if line.kind is Kind.WRITE and line.data.startswith(b"hilum-01")]
-            assert len(proofs) == len(study.files) * (1 + len(found))
-            recorded.kept = [(at, uid) for at, uid in recorded.kept if uid in study.files]
-            outcome = Outcome(name=str(lie))
-            power_loss.examine(recorded, outcome, random.Random(1), 4 * len(study.files))
-            found[lie] = bool(outcome.lost)
-        for study in under_test.studies.values():
-            under_test.until_done(study)
-    assert found == {Lie(0): False, Lie.NO_FDATASYNC: True, Lie.LATE: True}
 
 
 def test_what_was_answered_before_its_flush_may_go_whole_and_is_never_torn(tmp_path: Path) -> None:

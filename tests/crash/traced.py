@@ -87,30 +87,9 @@ def _missing(seen: Sequence[Call], uid: str, before: int) -> str:
     writes = [call for call in seen if call.name in ("write", "writev", "pwrite64") and call.path.startswith("/")]
     files = {call.path for call in writes if call.ended < before and any(its_uid.search(one) for one in call.strings)}
     reasons = [_missing_of(seen, writes, path, before) for path in sorted(files) if path.endswith(".part")]
-    reasons += [_missing_of_slot(seen, writes, path, before) for path in sorted(files) if path.endswith(".slot")]
     if not reasons:
         return "no file was written"
     return "" if "" in reasons else "; ".join(reasons)
-
-
-def _missing_of_slot(seen: Sequence[Call], writes: Sequence[Call], path: str, before: int) -> str:
-    """It was whole and named before its first byte, and its bytes are flushed after the last, which is the proof's."""
-    its = [call for call in writes if call.path == path and call.ended < before]
-    first = next(call for call in its if call.strings and call.strings[0].strip(b"\0"))
-    flushes = [call for call in seen if call.name in ("fdatasync", "fsync") and call.ended < before]
-    made = [call for call in flushes if call.path == path and call.ended < first.began and call.name == "fsync"]
-    if not made:
-        return f"{path} was not flushed when it was made"
-    folder = str(PurePosixPath(path).parent)
-    if not [call for call in flushes if call.path == folder and made[0].ended < call.began and call.ended < first.began]:
-        return f"{folder} was not flushed when {path} was made"
-    if its[-1].name != "pwrite64" or not its[-1].strings[0].startswith(b"hilum-01"):
-        return f"{path} bears no proof"
-    return (
-        ""
-        if [call for call in flushes if call.path == path and call.began > its[-1].ended]
-        else f"{path} was not flushed after its last byte"
-    )
 
 
 def _missing_of(seen: Sequence[Call], writes: Sequence[Call], path: str, before: int) -> str:

@@ -362,7 +362,6 @@ def test_the_schema_names_every_key_of_every_class(tmp_path: Path) -> None:
     assert set(made["properties"]) == blocks
     spelt = {"ae_titles": "ae_title", "host": "listen", "port": "listen", "min_free_bytes": "min_free"}
     spelt |= {"metrics_host": "metrics", "metrics_port": "metrics", "plain": "listen", "ahead_bytes": "decode_ahead"}
-    spelt |= {"written_ahead_bytes": "written_ahead"}
     assert {spelt.get(one.name, one.name) for one in fields(Node)} == set(made["properties"]["node"]["properties"])
     assert {spelt.get(one.name, one.name) for one in fields(Store)} == set(made["properties"]["store"]["properties"])
     condition = made["$defs"]["condition"]["properties"]
