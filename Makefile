@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup check types fast test bench crash fuzz soak demo docs clean
+.PHONY: setup check types fast costly test bench crash fuzz soak demo docs clean
 
 setup: $(READY)
 
@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # folders in which every test is slow, or needs more than Python: they are not even read
 WITHOUT_FAST_TESTS := $(addprefix --ignore=tests/,node peers triton)
 
-# lint, types, import contracts and the fast tests
+# lint, types, import contracts and the fast tests: some 110 s of a processor, which two share. `make test` runs every test
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -32,10 +32,17 @@ types: $(READY)
 # where there is room, the files of the fast tests lie in memory and wait for no disk; `make test` runs the same tests on one
 IN_MEMORY := $(shell test "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 4000000 2>/dev/null && echo TMPDIR=/dev/shm)
 
-# three processes on two processors: tests wait for each other's answers as much as they compute. Each begins with a third of the files,
-# so that mostly one alone makes what the tests of a file share
+FAST := -q -o tmp_path_retention_policy=failed -m "not slow and not peers and not registry" $(WITHOUT_FAST_TESTS)
+
+# every test that is neither marked slow nor listed in tests/costly.txt. Two processes: a third would import and collect all of it once
+# more. Each begins with half of the files, so that mostly one alone makes what the tests of a file share
 fast: $(READY)
-	$(IN_MEMORY) $(BIN)/pytest -q -n 3 --dist worksteal -o tmp_path_retention_policy=failed -m "not slow and not peers and not registry" $(WITHOUT_FAST_TESTS)
+	$(IN_MEMORY) $(BIN)/pytest -n 2 --dist worksteal $(FAST)
+
+# measure what `make check` has time for, and write tests/costly.txt: the functions whose cases take more than a twentieth of a second
+# of a processor; each file keeps its quickest. `make check` and `make test` say when one that is not listed has become costly
+costly: $(READY)
+	$(IN_MEMORY) $(BIN)/pytest -n 2 --dist worksteal $(FAST) --write-costly
 
 # three processes: nodes, viewers and archives are waited for; with four a viewer came too late on two processors
 test: $(READY)

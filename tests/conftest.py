@@ -4,7 +4,7 @@ import gc
 import importlib.metadata
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.lab import needs
+from tests.lab.costly import ProcessorTime
 from tests.lab.triton import Started, servers
 
 # several tests run side by side: threads of one training that wait for each other, spinning, would take what the others compute with.
@@ -100,6 +101,16 @@ _LONGEST_FIRST = (
 when the others are through."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--write-costly` is for `make costly`."""
+    parser.addoption("--write-costly", action="store_true", help="measure, and write tests/costly.txt")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Measure, wherever tests run."""
+    config.pluginmanager.register(ProcessorTime(writes=bool(config.getoption("--write-costly"))))
+
+
 @pytest.fixture(autouse=True)
 def _process_as_at_start() -> Iterator[None]:
     """A command run inside a test sets up events, and the modes of files, for its own process; the next test begins without."""
@@ -141,6 +152,16 @@ def triton() -> Iterator[Started]:
     """`triton(repository)` starts a real Triton server that ends with the test."""
     with servers() as start:
         yield start
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Little of what is imported and collected is garbage: the garbage collector, which walks through all of it again and again, waits."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
