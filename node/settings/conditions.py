@@ -32,30 +32,50 @@ class Sort(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One way to ask: its YAML key, an example for the reference, what it means, and the sorts of keyword that it fits."""
+    """One way to ask: its YAML key, an example for the reference, what it means, the sorts of keyword that it fits, and its JSON Schema."""
 
     key: str
     operator: ConditionOperator
     example: str
     says: str
     fits: frozenset[Sort]
+    form: Schema
 
 
+_VALUE: Schema = {"type": ["string", "number"]}
 _ALL = frozenset({Sort.NUMBER, Sort.DATE, Sort.TEXT})
 QUESTIONS = (
-    Question(key="in", operator=ConditionOperator.EQUALS, example="{in: [CT, PT]}", says="Some value equals one of these.", fits=_ALL),
+    Question(
+        key="in",
+        operator=ConditionOperator.EQUALS,
+        example="{in: [CT, PT]}",
+        says="Some value equals one of these.",
+        fits=_ALL,
+        form={"type": "array", "items": _VALUE, "minItems": 1},
+    ),
     Question(
         key="matches",
         operator=ConditionOperator.MATCHES,
         example='{matches: "(?i)t1|mprage"}',
         says=f"The regular expression (RE2's) is found in the first {SEARCHED:,} characters of some value.",
         fits=frozenset({Sort.TEXT, Sort.DATE}),
+        form={"type": "string", "format": "regex"},
     ),
     Question(
-        key="min", operator=ConditionOperator.MIN, example="{min: 20}", says="Every value is at least this.", fits=frozenset({Sort.NUMBER})
+        key="min",
+        operator=ConditionOperator.MIN,
+        example="{min: 20}",
+        says="Every value is at least this.",
+        fits=frozenset({Sort.NUMBER}),
+        form={"type": "number"},
     ),
     Question(
-        key="max", operator=ConditionOperator.MAX, example="{max: 5}", says="Every value is at most this.", fits=frozenset({Sort.NUMBER})
+        key="max",
+        operator=ConditionOperator.MAX,
+        example="{max: 5}",
+        says="Every value is at most this.",
+        fits=frozenset({Sort.NUMBER}),
+        form={"type": "number"},
     ),
     Question(
         key="exists",
@@ -63,6 +83,7 @@ QUESTIONS = (
         example="{exists: true}",
         says="The keyword is there with a value, or (false) is not.",
         fits=_ALL,
+        form=SWITCH.schema(),
     ),
     Question(
         key="within",
@@ -70,6 +91,7 @@ QUESTIONS = (
         example="{within: 7d}",
         says="The date lies so far back at most.",
         fits=frozenset({Sort.DATE}),
+        form=DURATION.schema(),
     ),
 )
 _BY_KEY = {question.key: question for question in QUESTIONS}
@@ -120,17 +142,8 @@ class Conditions:
 
 def condition_schema() -> Schema:
     """What may stand behind a keyword, in mapping form."""
-    value: Schema = {"type": ["string", "number"]}
-    forms: dict[str, Schema] = {
-        "in": {"type": "array", "items": value, "minItems": 1},
-        "matches": {"type": "string", "format": "regex"},
-        "min": {"type": "number"},
-        "max": {"type": "number"},
-        "exists": SWITCH.schema(),
-        "within": DURATION.schema(),
-    }
-    properties = {question.key: {**forms[question.key], "description": question.says} for question in QUESTIONS}
-    negated = {"description": "The condition does not hold.", "anyOf": [value, {"$ref": "#/$defs/condition"}]}
+    properties = {question.key: {**question.form, "description": question.says} for question in QUESTIONS}
+    negated = {"description": "The condition does not hold.", "anyOf": [_VALUE, {"$ref": "#/$defs/condition"}]}
     return {"type": "object", "additionalProperties": False, "minProperties": 1, "properties": {**properties, "not": negated}}
 
 
