@@ -12,10 +12,11 @@ from pydicom import Dataset, dcmread
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.filereader import read_file_meta_info
 from pydicom.tag import BaseTag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import UID
 
 from inference.errors import InputError
 from inference.imaging import tags
+from inference.imaging.deflated import DEFLATED
 from inference.imaging.errors import NoPixelData, NotDicom
 from inference.imaging.header import PARSE_ERRORS, Instance, read_instance
 from inference.imaging.stored import StoredFrames, Values
@@ -51,7 +52,7 @@ def same_attributes(a: Path, b: Path) -> bool:
     """
     try:
         syntaxes = _syntax(a), _syntax(b)
-        if not all(syntax.is_little_endian and syntax != DeflatedExplicitVRLittleEndian for syntax in syntaxes):
+        if not all(syntax.is_little_endian and syntax not in DEFLATED for syntax in syntaxes):
             return False
         one, other = dcmread(a, defer_size=_HELD_BYTES), dcmread(b, defer_size=_HELD_BYTES)
         return _pixel_tag(one) == _pixel_tag(other) != _AMBIGUOUS and _alike(

@@ -23,7 +23,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 from inference.errors import quoted
 from inference.imaging import tags
 from inference.imaging.bounds import refuse_rescale
-from inference.imaging.deflated import refuse_bomb
+from inference.imaging.deflated import DEFLATED, JPIP, refuse_bomb
 from inference.imaging.errors import MissingAttribute, NoPixelData, NotDicom, Truncated, UnsupportedSyntax
 from inference.imaging.frame_cache import FrameCache
 from inference.imaging.geometry import Plane
@@ -47,6 +47,10 @@ _MOST_BITS_USED = 16
 """Converters write wider pixels, and fill no more of them than scanners do."""
 _ITEM_BYTES = 8
 """The head of the item that a compressed frame is (PS3.5 A.4)."""
+_HEAD_BYTES = 1024
+"""In which the file meta information says the transfer syntax."""
+_DEFLATED_JPIP = DEFLATED & JPIP
+_ELSEWHERE = "refers to its pixels by JPIP: they lie on another server, and are not fetched"
 _UID = re.compile(r"[0-9.]{1,64}")
 LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"UN"})
 
@@ -213,6 +217,8 @@ def _parsed(path: Path) -> _Parsed:
 
 def _instance(parsed: _Parsed, ahead: ReadAhead | None) -> Instance:
     dataset, sop_instance_uid, modality = parsed.dataset, parsed.sop_instance_uid, parsed.modality
+    if dataset.file_meta.TransferSyntaxUID in JPIP:
+        raise UnsupportedSyntax(f"{sop_instance_uid} {_ELSEWHERE}")
     if parsed.tag is None or parsed.length == 0:
         how = "no pixel data" if parsed.tag is None else "pixel data of zero length"
         raise NoPixelData(f"{sop_instance_uid} ({quoted(modality) if modality else 'no modality'}) holds {how}")
@@ -283,6 +289,7 @@ def _places(
 def _parse(file: BinaryIO, path: Path) -> tuple[FileDataset, int, int, int | None]:
     """The data set before the pixels, where their value begins, its length and its tag."""
     try:
+        _refuse_deflated_jpip(file, path)
         refuse_bomb(file, partial(_called, path))
         dataset = dcmread(file, stop_before_pixels=True, defer_size=_HELD_BYTES)
         syntax = dataset.file_meta.TransferSyntaxUID
@@ -300,6 +307,14 @@ def _parse(file: BinaryIO, path: Path) -> tuple[FileDataset, int, int, int | Non
     if syntax == DeflatedExplicitVRLittleEndian:
         return dataset, *_deflated_pixels(path)
     return dataset, *_pixel_element(file, implicit=bool(implicit), little=bool(little))
+
+
+def _refuse_deflated_jpip(file: BinaryIO, path: Path) -> None:
+    """pydicom would take the deflated stream for elements; there are no pixels behind it."""
+    head = file.read(_HEAD_BYTES)
+    file.seek(0)
+    if any(syntax.encode() in head for syntax in _DEFLATED_JPIP) and str(read_file_meta_info(path).TransferSyntaxUID) in _DEFLATED_JPIP:
+        raise UnsupportedSyntax(f"{_called(path)} {_ELSEWHERE}")
 
 
 def _called(path: Path) -> str:

@@ -11,6 +11,7 @@ from mmap import ACCESS_READ, MADV_DONTNEED, mmap
 from pathlib import Path
 from typing import Final
 
+from inference.imaging.deflated import DEFLATED
 from inference.imaging.errors import NotDicom
 from node.dicom.elements import (
     EXPLICIT_LITTLE,
@@ -23,7 +24,7 @@ from node.dicom.elements import (
     text_element,
 )
 from node.dicom.inflating import FAR, Inflated
-from node.dicom.transfer_syntax import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from node.dicom.transfer_syntax import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from node.dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from node.dicom.vr import may_be_vr
 from node.domain.instance import Reception
@@ -74,7 +75,7 @@ def take_apart(file: Buffer) -> Part10:
     syntax = meta.get(0x00020010, b"").decode("ascii", "replace").rstrip("\0 ")
     if not syntax:
         raise NotDicom("the file meta information has no transfer syntax")
-    if syntax == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
+    if syntax in DEFLATED:
         return Part10(meta, position, Inflated(file, position), 0, FAR, EXPLICIT_LITTLE)
     explicit = syntax != IMPLICIT_VR_LITTLE_ENDIAN
     if explicit and len(file) - position >= 8 and not may_be_vr(bytes(file[position + 4 : position + 6])):

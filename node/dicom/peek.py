@@ -8,20 +8,13 @@ import struct
 import zlib
 from typing import Final
 
+from inference.imaging.deflated import DEFLATED
 from node.dicom.elements import UNDEFINED
-from node.dicom.transfer_syntax import (
-    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-    EXPLICIT_VR_BIG_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
-    JPIP_HTJ2K_REFERENCED_DEFLATE,
-    JPIP_REFERENCED_DEFLATE,
-    PAPYRUS_3_IMPLICIT_VR_LITTLE_ENDIAN,
-)
+from node.dicom.transfer_syntax import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, PAPYRUS_3_IMPLICIT_VR_LITTLE_ENDIAN
 from node.dicom.vr import HEAD_BYTES
 from node.domain.errors import RefusedError
 
 _IMPLICIT = (IMPLICIT_VR_LITTLE_ENDIAN, PAPYRUS_3_IMPLICIT_VR_LITTLE_ENDIAN)
-_DEFLATED = (DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, JPIP_REFERENCED_DEFLATE, JPIP_HTJ2K_REFERENCED_DEFLATE)
 _SOP_CLASS, _SOP_INSTANCE = 0x0016, 0x0018
 _STUDY, _SERIES = 0x000D, 0x000E  # of group 0020
 _GROUP_OF: Final = {_SOP_CLASS: 0x0008, _SOP_INSTANCE: 0x0008, _STUDY: 0x0020, _SERIES: 0x0020}
@@ -62,7 +55,7 @@ class Peek:
     def __init__(self, *, syntax: str, sop_class: str, sop_instance: str) -> None:
         self._said = ((_SOP_CLASS, sop_class, "SOP class"), (_SOP_INSTANCE, sop_instance, "SOP instance"))
         self._named: dict[int, str] = {}
-        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS) if syntax in _DEFLATED else None
+        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS) if syntax in DEFLATED else None
         self._inflated_left = _INFLATED_BYTES
         self._explicit, self._implicit, self._long = _BIG if syntax == EXPLICIT_VR_BIG_ENDIAN else _LITTLE
         self._levels = [syntax in _IMPLICIT]

@@ -12,6 +12,7 @@ from pydicom import dcmread, uid
 from pydicom.errors import InvalidDicomError
 from pynetdicom.dsutils import encode, split_dataset
 
+from inference.imaging.deflated import JPIP
 from inference.imaging.errors import NotDicom
 from node.dicom.elements import plain_elements
 from node.dicom.part10 import dataset_offset
@@ -142,8 +143,8 @@ def contexts_for(instance: Outgoing) -> list[Context]:
     """In what an instance may be sent, the best first: its own syntax, then the uncompressed ones."""
     own = instance.transfer_syntax_uid
     syntaxes = [own]
-    # video has no uncompressed form that anybody would want
-    if not own.startswith("1.2.840.10008.1.2.4.10"):
+    # video has no uncompressed form that anybody would want, and JPIP refers to pixels that are not here
+    if not own.startswith("1.2.840.10008.1.2.4.10") and own not in JPIP:
         syntaxes += [syntax for syntax in UNCOMPRESSED if syntax != own]
     return [Context(sop_class_uid=instance.sop_class_uid, transfer_syntax_uid=syntax) for syntax in syntaxes]
 

@@ -87,6 +87,18 @@ def test_every_way_of_writing_elements_is_understood(syntax: str) -> None:
     assert "PixelData" not in header
 
 
+@pytest.mark.parametrize("syntax", [b"1.2.840.10008.1.2.4.95", b"1.2.840.10008.1.2.4.205\0"])
+def test_a_data_set_whose_pixels_are_elsewhere_is_deflated_too(syntax: bytes) -> None:
+    """JPIP Referenced Deflate and its HTJ2K twin (PS3.5 A.7): what routes look at is read as of any other."""
+    dataset = slice_of(7, PixelDataProviderURL="http://archive/1.2.3.4.7")
+    del dataset.PixelData
+    squeeze = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    _, header = read_header(by_hand(squeeze.compress(data_set(dataset)) + squeeze.flush(), syntax))
+    plain = slice_of(7)
+    del plain.PixelData
+    assert header == read_header(by_hand(data_set(plain)))[1] | {key: header[key] for key in header if key == "PixelDataProviderURL"}
+
+
 def test_implicit_elements_under_an_explicit_syntax_are_understood() -> None:
     """Some senders negotiate one and write the other."""
     content = part10(slice_of(7), LITTLE[1]).replace(b"1.2.840.10008.1.2\0", b"1.2.840.10008.1.2\0")

@@ -31,6 +31,8 @@ from pydicom.uid import (
 
 from inference.imaging.decode import decode
 from inference.imaging.errors import MissingAttribute, NoPixelData, NotDicom, Truncated, UndecodablePixels, UnsupportedSyntax
+from inference.imaging.header import read_instance
+from tests.unit.flow.files import by_hand, data_set
 
 from .conftest import enhanced, one_instance, save
 
@@ -147,6 +149,20 @@ def test_implicit_deflated_and_big_endian(tmp_path: Path) -> None:
     big = one_instance(values, syntax=ExplicitVRBigEndian)
     big.PixelData = values.astype(">i2").tobytes()
     np.testing.assert_array_equal(decode(save(big, tmp_path / "b.dcm"))[0], values)
+
+
+@pytest.mark.parametrize("last", ["94", "95", "204", "205"])
+def test_pixels_that_lie_on_another_server_are_said_to(last: str, tmp_path: Path) -> None:
+    """PS3.5 A.6 and A.7, and their HTJ2K twins: the data set, which .95 and .205 deflate, has an address in place of the pixels."""
+    syntax = f"1.2.840.10008.1.2.4.{last}"
+    content = data_set(one_instance(np.zeros((3, 4), dtype="<i2"), PixelData=None, PixelDataProviderURL="http://archive/1.2.3.4.1"))
+    if last in ("95", "205"):
+        squeeze = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        content = squeeze.compress(content) + squeeze.flush()
+    path = tmp_path / "jpip.dcm"
+    path.write_bytes(by_hand(content, syntax.encode() + b"\0" * (len(syntax) % 2)))
+    with pytest.raises(UnsupportedSyntax, match="refers to its pixels by JPIP"):
+        read_instance(path)
 
 
 @pytest.mark.peers
