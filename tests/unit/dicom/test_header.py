@@ -93,10 +93,8 @@ def test_a_data_set_whose_pixels_are_elsewhere_is_deflated_too(syntax: bytes) ->
     dataset = slice_of(7, PixelDataProviderURL="http://archive/1.2.3.4.7")
     del dataset.PixelData
     squeeze = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    _, header = read_header(by_hand(squeeze.compress(data_set(dataset)) + squeeze.flush(), syntax))
-    plain = slice_of(7)
-    del plain.PixelData
-    assert header == read_header(by_hand(data_set(plain)))[1] | {key: header[key] for key in header if key == "PixelDataProviderURL"}
+    deflated = squeeze.compress(data_set(dataset)) + squeeze.flush()
+    assert read_header(by_hand(deflated, syntax))[1] == read_header(by_hand(data_set(dataset)))[1]
 
 
 def test_implicit_elements_under_an_explicit_syntax_are_understood() -> None:
