@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from node.assembly import compose
 from node.assembly.audit import open_trail, process_of
-from node.assembly.horizon import HorizonOfAllHosts, journaled_until
 from node.assembly.hosts import host_of, owner_of
 from node.assembly.identity import agree, refuse_other_places
 from node.assembly.in_force import RoutesInForce
@@ -32,6 +31,7 @@ from node.journal.journal import Journal
 from node.journal.port import Leader
 from node.observe.audit.trail import Trail
 from node.settings.config import Config
+from node.spool.horizon import HorizonOfAllHosts, journaled_until
 from node.spool.port import Inbox
 from node.upkeep.aging import PriorityAging
 from node.upkeep.archive_notes import StatementStage, WithdrawalStage

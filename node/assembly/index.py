@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from node.assembly import compose
-from node.assembly.horizon import HorizonStage
 from node.assembly.hosts import host_of, make_run_folder, owner_of
 from node.assembly.identity import agree, refuse_other_places
 from node.assembly.in_force import RoutesInForce
@@ -25,6 +24,7 @@ from node.flow.shortfalls import ShortfallStage
 from node.journal.journal import Journal
 from node.journal.wake_up import WakeUps
 from node.settings.config import Config
+from node.spool.horizon import HorizonStage
 from node.spool.port import Inbox
 
 _BEAT_EVERY = timedelta(seconds=10)

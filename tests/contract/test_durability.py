@@ -19,13 +19,13 @@ from structlog.testing import capture_logs
 from node.assembly import compose
 from node.assembly.backups import back_up
 from node.assembly.configuration import load
-from node.assembly.horizon import journaled_until
 from node.blobs import files
 from node.blobs.port import BlobsFailed
 from node.domain.errors import RefusedError
 from node.settings.store import Durability
 from node.spool import deferred_flush
 from node.spool import inbox as blobs_inbox
+from node.spool.horizon import journaled_until
 from node.spool.inbox import FolderInbox
 from node.spool.proof import acknowledged, name_without_token, received_ns
 from tests.contract.test_blobs import keep, reception

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from node.assembly.horizon import HorizonOfAllHosts, HorizonStage, journaled_until
 from node.domain.errors import JournalError
 from node.domain.shortage import RefusedInstance
 from node.journal.database import Database
 from node.journal.journal import Journal
 from node.journal.processes import Processes
+from node.spool.horizon import HorizonOfAllHosts, HorizonStage, journaled_until
 from node.spool.inbox import FolderInbox
 from node.spool.shortfalls import FolderShortfalls
 from tests.contract.test_blobs import keep
