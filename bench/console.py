@@ -18,7 +18,7 @@ from sqlalchemy import insert
 
 from bench.replay import configs, fill
 from bench.rows import Row, say
-from node.console.access import hashed
+from node.console.access import password_hash
 from node.domain.account import Account, Role
 from node.journal import schema
 from node.journal.database import connect
@@ -71,7 +71,7 @@ def prepare(folder: Path, studies: int) -> Path:
 
 def let_in(journal: Journal) -> None:
     """Open the account of the visitor."""
-    journal.accounts.open(Account(name=_NAME, role=Role.OPERATOR, password=hashed(_PASSWORD), created_at=datetime.now(UTC)))
+    journal.accounts.open(Account(name=_NAME, role=Role.OPERATOR, password=password_hash(_PASSWORD), created_at=datetime.now(UTC)))
 
 
 @contextlib.contextmanager

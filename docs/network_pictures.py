@@ -42,8 +42,8 @@ from node.cli.demo_input import HEAD_MEMBER, HEAD_REQUIREMENT, HEAD_SHA256
 from node.dicom.uid import derive_uid
 from node.results.explanation.make import drawn
 from node.results.page.lettering import write
-from node.results.planes import read_sources
 from node.results.port import Encoding
+from node.results.sources import read_sources
 from node.results.summary.make import begin
 from training.data.heads import rician
 from training.data.made_thorax import SPACING_MM, made_thorax

@@ -15,7 +15,7 @@ from node.assembly.health import subjects
 from node.assembly.hosts import owner_of
 from node.assembly.stages import HeartbeatStage
 from node.assembly.trials import Trials
-from node.console.access_audit import Accesses
+from node.console.access_audit import StudyAccessAudit
 from node.console.errors import ConsoleAbsent
 from node.flow.scheduling import Scheduler, Tick
 from node.settings.config import Config
@@ -65,9 +65,9 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
             clock.stop()
 
 
-def _accesses(config: Config, journal: "Journal", opened: contextlib.ExitStack) -> Accesses:
+def _accesses(config: Config, journal: "Journal", opened: contextlib.ExitStack) -> StudyAccessAudit:
     trail = open_trail(config)
     if trail is None:
-        return Accesses(journal)
+        return StudyAccessAudit(journal)
     opened.callback(trail.close)
-    return Accesses(journal, trail.tell, process=process_of(config, "console"), ae_titles=config.node.ae_titles)
+    return StudyAccessAudit(journal, trail.tell, process=process_of(config, "console"), ae_titles=config.node.ae_titles)

@@ -190,12 +190,12 @@ def _hashed(password: str) -> str:
     from node.console.errors import ConsoleAbsent
 
     try:
-        from node.console.access import LEAST, hashed
+        from node.console.access import LEAST, password_hash
     except ModuleNotFoundError as absent:
         raise ConsoleAbsent(f"the console needs {absent.name}") from absent
     if len(password) < LEAST:
         raise NotDone(f"a password has at least {LEAST} characters: nothing was changed")
-    return hashed(password)
+    return password_hash(password)
 
 
 def _unknown(opened: "Journal", name: str) -> str:

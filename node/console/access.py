@@ -84,7 +84,7 @@ def visitor(request: Request, at: Annotated[ConsoleContext, Depends(context)]) -
     return Visitor(name=key.account, role=key.role, key=key.digest, token=token, sees_patients=sees, address=address_of(request))
 
 
-def at_least(role: Role) -> Callable[..., Visitor]:
+def demand_role(role: Role) -> Callable[..., Visitor]:
     """Demand a role."""
 
     def allowed(who: Annotated[Visitor, Depends(visitor)]) -> Visitor:
@@ -120,7 +120,7 @@ def form(body: Annotated[bytes, Depends(body)]) -> dict[str, str]:
     return {name: values[-1] for name, values in found.items()}
 
 
-def from_here(request: Request) -> None:
+def demand_same_origin(request: Request) -> None:
     """Refuse what another site's page made a browser send.
 
     Raises
@@ -136,30 +136,32 @@ def from_here(request: Request) -> None:
         raise RequestRefused(HTTPStatus.FORBIDDEN, "the request began at another site")
 
 
-def meant(request: Request, who: Annotated[Visitor, Depends(visitor)], fields: Annotated[dict[str, str], Depends(form)]) -> None:
+def demand_form_token(
+    request: Request, who: Annotated[Visitor, Depends(visitor)], fields: Annotated[dict[str, str], Depends(form)]
+) -> None:
     """Refuse a change that none of this session's own forms asked for; tokens are no cookies, which browsers send unasked."""
     if not who.token:
         return
-    from_here(request)
+    demand_same_origin(request)
     if not hmac.compare_digest(fields.get("form_token", "").encode(), who.token.encode()):
         raise RequestRefused(HTTPStatus.FORBIDDEN, "the form is not of this session; load the page again")
 
 
 Looking = Annotated[Visitor, Depends(visitor)]
-Operating = Annotated[Visitor, Depends(at_least(Role.OPERATOR))]
+Operating = Annotated[Visitor, Depends(demand_role(Role.OPERATOR))]
 At = Annotated[ConsoleContext, Depends(context)]
 Body = Annotated[bytes, Depends(body)]
-Administering = Annotated[Visitor, Depends(at_least(Role.ADMIN))]
+Administering = Annotated[Visitor, Depends(demand_role(Role.ADMIN))]
 Fields = Annotated[dict[str, str], Depends(form)]
-Meant = Depends(meant)
+Meant = Depends(demand_form_token)
 
 
-def hashed(password: str) -> str:
+def password_hash(password: str) -> str:
     """The Argon2id hash in the PHC string format."""
     return _HASHER.hash(password)
 
 
-def fits(known: str | None, password: str) -> bool:
+def password_fits(known: str | None, password: str) -> bool:
     """Whether the password is the one of the hash; takes as long where there is no such account (None)."""
     with _AT_ONCE:
         try:
@@ -168,7 +170,7 @@ def fits(known: str | None, password: str) -> bool:
             return False
 
 
-def drawn() -> str:
+def new_secret() -> str:
     """A new secret of 256 bits."""
     return secrets.token_urlsafe(32)
 

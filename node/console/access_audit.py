@@ -18,7 +18,7 @@ def _nowhere(message: Message) -> None:
     """Where the configuration has no audit trail."""
 
 
-class Accesses:
+class StudyAccessAudit:
     """Who opened what.
 
     Parameters

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from node.console.access_audit import Accesses
+from node.console.access_audit import StudyAccessAudit
 from node.console.editing import Editing
 from node.console.health import Health
 from node.console.images.gallery import Gallery
@@ -19,7 +19,7 @@ TRIES, TRIES_WINDOW_S = 20, 60.0  # each may load a whole configuration, which t
 _MOST_KNOWN = 10_000
 
 
-class Recent:
+class RateLimit:
     """How often an account tried something in a window that slides."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, most: int = TRIES, window_s: float = TRIES_WINDOW_S) -> None:
@@ -56,12 +56,12 @@ class ConsoleContext:
     journal: Journal
     settings: Console
     gallery: Gallery
-    accesses: Accesses
+    accesses: StudyAccessAudit
     health: Health
     models: Path
     editing: Editing
     peers: Mapping[str, Peer]
-    tries: Recent = field(default_factory=Recent)
+    tries: RateLimit = field(default_factory=RateLimit)
 
     @property
     def secure(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Final
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from node.console.access import COOKIE, At, Fields, Looking, Meant, address_of, digest_of, drawn, fits, from_here
+from node.console.access import COOKIE, At, Fields, Looking, Meant, address_of, demand_same_origin, digest_of, new_secret, password_fits
 from node.console.rendering import page
 from node.domain.account import AccessKey, KeyKind
 from node.domain.places import address_group
@@ -29,7 +29,7 @@ def ask(request: Request) -> HTMLResponse:
     return page(request, "login.html", None, said="", name="")
 
 
-@router.post("/login", dependencies=[Depends(from_here)])
+@router.post("/login", dependencies=[Depends(demand_same_origin)])
 def log_in(request: Request, at: At, fields: Fields) -> Response:
     """Open a session, or say no: not whether the name or the password was wrong."""
     address = address_of(request)
@@ -47,9 +47,9 @@ def log_in(request: Request, at: At, fields: Fields) -> Response:
         return answer
     name = fields.get("name", "").strip()
     account = at.journal.accounts.get(name)
-    if not fits(None if account is None else account.password, fields.get("password", "")) or account is None:
+    if not password_fits(None if account is None else account.password, fields.get("password", "")) or account is None:
         return _wrong(request, name, address)
-    secret, now = drawn(), at.journal.now()
+    secret, now = new_secret(), at.journal.now()
     lasts: timedelta = at.settings.session
     key = AccessKey(
         digest=digest_of(secret),

@@ -38,7 +38,7 @@ class Identity:
     Attributes
     ----------
     study_instance_uid, series_instance_uid
-        Derived where the data set has it empty, so that it is seen and routed; no result refers to such a UID (node.results.planes).
+        Derived where the data set has it empty, so that it is seen and routed; no result refers to such a UID (node.results.sources).
     calling_ae, called_ae, address
         From the file meta information (Source or Sending, and Receiving Application Entity Title; Source or Sending Presentation
         Address); empty in a file that no listener wrote.

@@ -1,15 +1,15 @@
 """The listener: accepts associations under the node's AE titles, each served in a thread of its own.
 
-What an association says is understood in node.dimse.receiving; what is done for it stands in node.dimse.services.
+What an association says is understood in node.dimse.acceptor; what is done for it stands in node.dimse.services.
 """
 
 from collections.abc import Callable
 
 from node.dimse import tls
+from node.dimse.acceptor.accepted import Associations
+from node.dimse.acceptor.association import AcceptorAssociation, AcceptorDeadlines
 from node.dimse.association_policy import AssociationPolicy
 from node.dimse.port import CommitmentIntake, Intake, ShortfallIntake
-from node.dimse.receiving.accepted import Associations
-from node.dimse.receiving.association import AcceptorAssociation, AcceptorDeadlines
 from node.dimse.server import Caller, ConnectionServer
 from node.dimse.services.kinds import Services
 from node.dimse.services.port import ListenerParts

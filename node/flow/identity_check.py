@@ -93,7 +93,7 @@ class SenderTrust:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Newcomer:
+class IncomingInstance:
     """Who sent an instance, and whom it names; `mark` is `node.domain.patient.mark_of` both its patient and its study."""
 
     sender: Sender
@@ -101,13 +101,13 @@ class Newcomer:
     patient: Patient | None
 
 
-def newcomer(sender: Sender, study_instance_uid: str, header: Header) -> Newcomer:
+def incoming_instance(sender: Sender, study_instance_uid: str, header: Header) -> IncomingInstance:
     """An instance as its header has it."""
     patient = patient_of(header)
-    return Newcomer(sender=sender, mark=mark_of(study_instance_uid, patient), patient=patient)
+    return IncomingInstance(sender=sender, mark=mark_of(study_instance_uid, patient), patient=patient)
 
 
-def added(one: Newcomer, trust: SenderTrust, series: SeriesKnown | None, study: Collection[Patient]) -> HeldFor | None:
+def held_when_added(one: IncomingInstance, trust: SenderTrust, series: SeriesKnown | None, study: Collection[Patient]) -> HeldFor | None:
     """Why an instance whose UID nobody has used is held; None: it joins its series, or begins one.
 
     Parameters
@@ -125,7 +125,9 @@ def added(one: Newcomer, trust: SenderTrust, series: SeriesKnown | None, study: 
     return None if trust.may_change(series.first, one.sender) else HeldFor.ADDED
 
 
-def rewritten(one: Newcomer, trust: SenderTrust, was_in: SeriesKnown | None, now_in: SeriesKnown | None, *, moves: bool) -> HeldFor | None:
+def held_when_rewritten(
+    one: IncomingInstance, trust: SenderTrust, was_in: SeriesKnown | None, now_in: SeriesKnown | None, *, moves: bool
+) -> HeldFor | None:
     """Why other bytes under a known SOP Instance UID are held; None: they are a correction, of identity too.
 
     Parameters
@@ -137,4 +139,4 @@ def rewritten(one: Newcomer, trust: SenderTrust, was_in: SeriesKnown | None, now
     """
     if was_in is not None and not trust.may_change(was_in.first, one.sender):
         return HeldFor.REWRITTEN
-    return added(one, trust, now_in, ()) if moves and now_in is not None else None
+    return held_when_added(one, trust, now_in, ()) if moves and now_in is not None else None

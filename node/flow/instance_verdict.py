@@ -20,7 +20,7 @@ from node.dicom.header import Identity
 from node.domain.errors import JournalError, is_of_the_file
 from node.domain.instance import Header, HeldFor, Instance, Sender, Standing
 from node.domain.patient import Patient, marks
-from node.flow.identity_check import Newcomer, SenderTrust, added, newcomer, rewritten
+from node.flow.identity_check import IncomingInstance, SenderTrust, held_when_added, held_when_rewritten, incoming_instance
 from node.journal.journal import Journal
 from node.journal.port import AcceptedInstance, CameAgain, NewInstance, SeriesKnown
 from node.observe.events import alarm, trace
@@ -252,9 +252,11 @@ class InstanceJudge:
         came, series = _newcomer(one), one.identity.series_instance_uid
         now_in = identities.series(series)
         if before is None:
-            return added(came, self._trust, now_in, identities.patients(one.identity.study_instance_uid) if now_in is None else ())
+            return held_when_added(
+                came, self._trust, now_in, identities.patients(one.identity.study_instance_uid) if now_in is None else ()
+            )
         was_in = identities.series(before.series_instance_uid)
-        return rewritten(came, self._trust, was_in, now_in, moves=before.series_instance_uid != series)
+        return held_when_rewritten(came, self._trust, was_in, now_in, moves=before.series_instance_uid != series)
 
     def _other_bytes(self, one: Arrived, rows: Sequence[Instance], identities: _Identities, batch: Batch, now: datetime) -> None:
         """A new instance, or other bytes under a known UID: the same in another encoding, a corrected header, or other pixels."""
@@ -338,8 +340,8 @@ def _counted(rows: Sequence[Instance]) -> tuple[Instance | None, Instance | None
     return current, current or next((row for row in reversed(rows) if row.standing is Standing.PURGED), None)
 
 
-def _newcomer(one: Arrived) -> Newcomer:
-    return newcomer(one.sender, one.identity.study_instance_uid, one.header)
+def _newcomer(one: Arrived) -> IncomingInstance:
+    return incoming_instance(one.sender, one.identity.study_instance_uid, one.header)
 
 
 def number_of(entry: Path) -> int:

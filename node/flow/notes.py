@@ -22,8 +22,8 @@ from node.domain.withdrawal import Withdrawal, WithdrawnObject
 from node.flow.encode import parameters
 from node.flow.infer import method_digest
 from node.journal.journal import Journal
-from node.results.planes import SourceSeries
 from node.results.port import Encoding
+from node.results.sources import SourceSeries
 from node.results.statement.port import Stated, nothing_of
 
 _UNDER_WAY = (JobState.QUEUED, JobState.INFERRED)
@@ -31,7 +31,7 @@ _TRIED = 3
 """Of so many files of a series one can be read, or none."""
 
 
-def what_there_is_to_say(journal: Journal, job: Job, clock: Clock) -> Statement | None:
+def statement_due(journal: Journal, job: Job, clock: Clock) -> Statement | None:
     """Why the study of a statement has no result; None where it may have one after all: somebody had a job tried again."""
     now = clock()
     others = [one for one in journal.jobs.find(study=job.study_instance_uid) if one.application == job.application]
@@ -49,7 +49,7 @@ def what_there_is_to_say(journal: Journal, job: Job, clock: Clock) -> Statement 
     return Statement(series=said, replaces=any(journal.results.of_predecessor(one.id) for one in stuck))
 
 
-def analysed_now(journal: Journal, job: Job) -> bool:
+def analysis_under_way(journal: Journal, job: Job) -> bool:
     """Whether an analysis that the statement is about is under way."""
     others = (one for one in journal.jobs.find(study=job.study_instance_uid) if one.application == job.application)
     return any(one.kind is JobKind.ANALYSIS and one.state in _UNDER_WAY for one in others)
@@ -74,7 +74,7 @@ def stated(
     instances
         What the analyses were to use.
     """
-    patients = of_patients(job, instances)
+    patients = instances_by_patient(job, instances)
     found = []
     for own in patients:
         others = {one.series_instance_uid for other in patients if other is not own for one in other}
@@ -85,14 +85,16 @@ def stated(
         if not headers and len(patients) > 1:
             continue  # nothing is left that says how this patient's objects are to be filed; the others are told
         first = next(iter(by_series), job.series_instance_uid)
-        encoding = of_no_findings(job, application, headers, first, profiles)
+        encoding = encoding_without_findings(job, application, headers, first, profiles)
         looked_at = [_listed(job.study_instance_uid, series, members) for series, members in by_series.items()]
         apart = frozenset(by_series) & others
         found.append(Stated(encoding=encoding, statement=statement, looked_at=looked_at, shared=len(patients) > 1, apart=apart))
     return found
 
 
-def of_no_findings(job: Job, application: Application, headers: Sequence[Dataset], series: str, profiles: Sequence[Profile]) -> Encoding:
+def encoding_without_findings(
+    job: Job, application: Application, headers: Sequence[Dataset], series: str, profiles: Sequence[Profile]
+) -> Encoding:
     """What the objects of a note depend on, but what it says. `headers` say whose it is, `series` where it is filed by number."""
     assert job.inferred_at is not None, "what there is to say was journaled"
     assert job.model_digest is not None, "with what stands for the model"
@@ -112,7 +114,7 @@ def of_no_findings(job: Job, application: Application, headers: Sequence[Dataset
     )
 
 
-def of_patients(job: Job, instances: Sequence[Instance]) -> list[list[Instance]]:
+def instances_by_patient(job: Job, instances: Sequence[Instance]) -> list[list[Instance]]:
     """The instances of the job's study by whom they name, those of the job's own series first; one list where none is left."""
     own = [one for one in instances if one.study_instance_uid == job.study_instance_uid]
     own.sort(key=lambda one: (one.series_instance_uid != job.series_instance_uid, one.series_instance_uid))
@@ -135,7 +137,7 @@ def _never(_: object, __: Infer) -> Findings:
     raise NotImplementedError("an application that cannot be loaded says nothing")
 
 
-def stands_for_model(application: Application) -> str:
+def digest_for_model(application: Application) -> str:
     """No model was asked: the application's version alone decides what is said."""
     return method_digest(application)
 
@@ -170,7 +172,7 @@ def withdrawing(
     instances
         What the withdrawn objects were made from: patient and study are those that these objects name.
     """
-    patients = of_patients(job, instances)
+    patients = instances_by_patient(job, instances)
     objects: dict[int, list[WithdrawnObject]] = {}
     for one in withdrawal.objects:
         objects.setdefault(0 if len(patients) == 1 else _whose(one, patients, blobs), []).append(one)
@@ -192,4 +194,4 @@ def _whose(withdrawn: WithdrawnObject, patients: Sequence[Sequence[Instance]], b
 
 def _noted(job: Job, application: Application, own: Sequence[Instance], blobs: Blobs, profiles: Sequence[Profile]) -> Encoding:
     header = header_of(own, blobs)
-    return of_no_findings(job, application, [] if header is None else [header], job.series_instance_uid, profiles)
+    return encoding_without_findings(job, application, [] if header is None else [header], job.series_instance_uid, profiles)

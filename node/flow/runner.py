@@ -35,7 +35,7 @@ from node.flow.encode import Encode, encoding_of, freeze, predecessors_of, profi
 from node.flow.held import said_of_held
 from node.flow.infer import Analysed, Inferred, settings_of
 from node.flow.lease import LENGTH, JobLease, LeaseLost
-from node.flow.notes import analysed_now, loadable, stands_for_model, stated, what_there_is_to_say, withdrawing
+from node.flow.notes import analysis_under_way, digest_for_model, loadable, stated, statement_due, withdrawing
 from node.flow.time_limits import BETWEEN_S, size_of, to_decode_s, to_encode_s, to_fetch_s
 from node.journal.journal import Journal
 from node.observe import metrics
@@ -235,10 +235,10 @@ class Runner:
     def _state(self, job: Job, application: Application, lease: JobLease) -> None:
         """Say of a study that it has no result: what there is to say is journaled as findings are, and then made into objects."""
         if job.state is JobState.QUEUED:
-            said = what_there_is_to_say(self._journal, job, self._clock)
+            said = statement_due(self._journal, job, self._clock)
             if said is None:
                 now = self._clock()
-                if analysed_now(self._journal, job):
+                if analysis_under_way(self._journal, job):
                     again = now + _LOOK_AGAIN
                     self._journal.jobs.retry(job.id, lease.token, again, "", "an analysis is under way", now, count_attempt=False)
                 else:  # cancelled, or not applicable after all; what ends without a result later is stated anew
@@ -279,7 +279,7 @@ class Runner:
         """Journal what a note is made of, as findings are."""
         blob = f"findings/{job.id}-{hashlib.sha256(data).hexdigest()}.bin"
         self._blobs.put(blob, data)
-        if not self._journal.jobs.inferred(job.id, lease.token, blob, stands_for_model(application), self._clock()):
+        if not self._journal.jobs.inferred(job.id, lease.token, blob, digest_for_model(application), self._clock()):
             raise LeaseLost
 
     def _infer(

@@ -22,10 +22,10 @@ from node.domain.state import DeliveryState
 from node.journal import schema
 from node.journal.database import JournalPart, repeatable, rerun
 from node.journal.errors import NoSuchRow
+from node.journal.job_deliveries import settle_job
 from node.journal.pauses import paused
 from node.journal.port import Pausable
 from node.journal.rows import micros, moment
-from node.journal.sending import settle_job
 from node.journal.transitions import COMMITMENT, DELIVERY, JOB, move, note, state_of
 
 _delivery = schema.delivery.c

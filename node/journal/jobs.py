@@ -15,14 +15,14 @@ from node.journal.arrivals import revise_askers
 from node.journal.claims import LostClaims, at_most, given_before, in_order, new_lease, next_job
 from node.journal.database import Database, JournalPart, lock_study, repeatable, rerun
 from node.journal.errors import NoSuchRow, TransitionRefused
+from node.journal.job_deliveries import cancel_deliveries, insert_deliveries
+from node.journal.manual_retry import revive
 from node.journal.port import DoneJob
 from node.journal.results import insert_objects, keep_measured, read_objects
-from node.journal.revival import revive
 from node.journal.round_robin import had_turn
 from node.journal.routing import supersede
 from node.journal.rows import micros, moment, to_job
 from node.journal.schema import NEVER
-from node.journal.sending import cancel_deliveries, insert_deliveries
 from node.journal.tombstones import refuse_tombstoned
 from node.journal.transitions import JOB, held, move, note
 

@@ -17,9 +17,9 @@ from node.journal import schema
 from node.journal.arrivals import keep_open, revise
 from node.journal.database import JournalPart, lock_study, rerun
 from node.journal.errors import NoSuchRow
+from node.journal.job_deliveries import cancel_deliveries, insert_deliveries
 from node.journal.round_robin import ARRIVAL_WAITS, peers_waiting, place_of
 from node.journal.rows import RANKS, micros, to_arrival, to_decision, tried_text
-from node.journal.sending import cancel_deliveries, insert_deliveries
 from node.journal.transitions import ARRIVAL, JOB, move, note, state_of
 
 _arrival = schema.arrival.c

@@ -19,9 +19,9 @@ from node.domain.profile import Kind
 from node.results.errors import ResultMalformed, ResultMisidentified
 from node.results.kind import Checking, ReadBack, ResultKind
 from node.results.kinds import checker_of, record_of
-from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
 from node.results.segmentation.check import FRAMES, NATIVE
+from node.results.sources import Sources
 
 _COMMON = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "InstanceNumber", "Modality"),

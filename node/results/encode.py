@@ -7,8 +7,8 @@ from inference.stages import stage
 from node.results.check import check
 from node.results.kind import EncodingStage, Making
 from node.results.kinds import KINDS, beginner_of, maker_of
-from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
+from node.results.sources import read_sources
 
 
 def encode(encoding: Encoding) -> list[Encoded]:

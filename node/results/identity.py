@@ -19,8 +19,8 @@ from node.results.kinds import record_of
 from node.results.normalise import CHARACTER_SET, text
 from node.results.part10 import INSTANCE_TO_COME, SERIES_TO_COME, named
 from node.results.pixels import Pixels
-from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
+from node.results.sources import Sources
 
 LONGEST_LO = 64
 """Characters of an LO element (PS3.5 6.2)."""

@@ -6,7 +6,7 @@ from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
 
 from inference.codes import Code
-from node.results.planes import Sources, SourceSeries
+from node.results.sources import Sources, SourceSeries
 
 
 def item(code: Code) -> CodedConcept:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from inference.applications.port import Application
-    from node.results.planes import Sources
     from node.results.port import Encoded, Encoding
+    from node.results.sources import Sources
 
 Needs: TypeAlias = Literal["SegmentOutput", "LocationOutput", "SaliencyOutput", "ExplanationOutput", "DerivedOutput", "RegistrationOutput"]
 """An output that an application declares, a class of `inference.applications.port`."""

@@ -24,8 +24,8 @@ from node.results.summary import SUMMARY
 from node.results.withdrawal import WITHDRAWAL
 
 if TYPE_CHECKING:
-    from node.results.planes import Sources
     from node.results.port import Encoded, Encoding
+    from node.results.sources import Sources
 
 GREATEST_NUMBER = 99
 """Of a kind in Series Numbers."""

@@ -15,8 +15,8 @@ from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
 from pynetdicom.presentation import build_context
 
+from node.dimse.acceptor.accepted import AcceptedAssociation
 from node.dimse.association_policy import AssociationPolicy
-from node.dimse.receiving.accepted import AcceptedAssociation
 from node.dimse.server import ConnectionServer
 from node.dimse.services.kinds import Services
 from node.dimse.sockets import bind

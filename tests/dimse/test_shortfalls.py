@@ -13,7 +13,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 from structlog.testing import capture_logs
 
 from node.blobs.port import BlobsFailed
-from node.dimse.receiving.accepted import SeriesUnderWay
+from node.dimse.acceptor.accepted import SeriesUnderWay
 from node.domain.shortage import RefusedInstance, TornSeries
 from node.flow.shortfalls import ShortfallStage
 from node.journal.journal import Journal

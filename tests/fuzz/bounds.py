@@ -21,7 +21,7 @@ MODULES: Final = {
     "requests": ("node.dimse.ul.negotiation", *_NEGOTIATION),
     "dialogues": _SENDING,
     "associations": (
-        *(*_UPPER_LAYER, "node.dimse.receiving", "node.dicom.peek"),
+        *(*_UPPER_LAYER, "node.dimse.acceptor", "node.dicom.peek"),
         *("node.dimse.services", "node.dimse.commitment_data"),
     ),
     "peeks": ("node.dicom.peek",),

@@ -24,10 +24,10 @@ from inference.imaging.volume import Volume
 from node.dicom.header import parse, sender
 from node.dicom.part10 import take_apart
 from node.dicom.peek import NotADataset, OtherInstance, Peek
+from node.dimse.acceptor.accepted import AcceptedAssociation
+from node.dimse.acceptor.association import AcceptorAssociation, AcceptorDeadlines
 from node.dimse.association_policy import Admitted
 from node.dimse.port import NoShortfalls
-from node.dimse.receiving.accepted import AcceptedAssociation
-from node.dimse.receiving.association import AcceptorAssociation, AcceptorDeadlines
 from node.dimse.requestor_identity import RequestorIdentity
 from node.dimse.sending.association import Association, AssociationEnded
 from node.dimse.sending.opening import Timeouts

@@ -4,7 +4,7 @@ import contextlib
 
 import psutil
 
-from node.console.access import hashed
+from node.console.access import password_hash
 from node.domain.account import Account, Role
 from node.journal.journal import Journal
 from tests.lab.node import Node
@@ -18,7 +18,7 @@ def let_in(node: Node, name: str, role: Role) -> None:
     """As `hilum console users add` does, which asks a person for the password."""
     journal = Journal.open(f"sqlite:{node.folder / 'hilum.db'}")
     try:
-        journal.accounts.open(Account(name=name, role=role, password=hashed(PASSWORD), created_at=journal.now()))
+        journal.accounts.open(Account(name=name, role=role, password=password_hash(PASSWORD), created_at=journal.now()))
     finally:
         journal.close()
 

@@ -13,7 +13,7 @@ from inference.imaging.errors import MixedFrameOfReference, MixedIdentity
 from inference.imaging.identity import Identity, one_identity
 from node.domain.instance import Header, HeldFor, Sender
 from node.domain.patient import Patient, patient_of
-from node.flow.identity_check import SenderTrust, added, newcomer
+from node.flow.identity_check import SenderTrust, held_when_added, incoming_instance
 from node.journal.port import SeriesKnown
 from node.settings.peers import Peer
 from tests.meaning.table import THINGS, Cell, End, Group, How, every_cell, every_triple, row_of, rows
@@ -51,9 +51,9 @@ class Intake:
         """One slice."""
         study, series = _place(group, len(self.held) + sum(map(len, self.counts.values())))
         header: Header = {"PatientID": (patient,) if (patient := SAID["patient"][group["patient"]]) else ()}
-        one = newcomer(SENDERS[group["peer"]], study, header)
+        one = incoming_instance(SENDERS[group["peer"]], study, header)
         known = self._series.get(series)
-        if added(one, self._trust, known, self._patients[study]) is not None:
+        if held_when_added(one, self._trust, known, self._patients[study]) is not None:
             self.held.append(group)
             return
         marks = frozenset({one.mark}) | (known.marks if known else frozenset())
@@ -157,6 +157,8 @@ def test_the_array_has_every_triple_once() -> None:
 def test_slices_of_two_patients_are_held_whoever_sends_them(patient: How) -> None:
     """Also by the very sender of the first, and where they begin half-way."""
     group = Group((How.SAME, patient, How.SAME, How.SAME, How.SAME, How.SAME))
-    known = SeriesKnown(first=SENDERS[How.SAME], marks=frozenset({newcomer(SENDERS[How.SAME], "1.2", {"PatientID": ("4711",)}).mark}))
+    known = SeriesKnown(
+        first=SENDERS[How.SAME], marks=frozenset({incoming_instance(SENDERS[How.SAME], "1.2", {"PatientID": ("4711",)}).mark})
+    )
     header: Header = {"PatientID": (said,) if (said := SAID["patient"][group["patient"]]) else ()}
-    assert added(newcomer(SENDERS[How.SAME], "1.2", header), SenderTrust(PEERS), known, ()) is HeldFor.IDENTITY
+    assert held_when_added(incoming_instance(SENDERS[How.SAME], "1.2", header), SenderTrust(PEERS), known, ()) is HeldFor.IDENTITY

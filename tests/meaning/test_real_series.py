@@ -14,7 +14,7 @@ from inference.imaging.errors import MixedIdentity
 from inference.imaging.identity import KEYWORDS, identity_of, one_identity
 from node.domain.instance import Sender
 from node.domain.patient import Patient
-from node.flow.identity_check import SenderTrust, added, newcomer
+from node.flow.identity_check import SenderTrust, held_when_added, incoming_instance
 from node.journal.port import SeriesKnown
 from tests.lab import needs
 
@@ -55,8 +55,8 @@ def test_no_whole_real_series_is_held_or_refused() -> None:
         for header in members:
             study = str(header.get("StudyInstanceUID", ""))
             said = {keyword: (str(header[keyword].value),) for keyword in ("PatientID", "IssuerOfPatientID") if keyword in header}
-            one = newcomer(_SENDER, study, said)
-            if added(one, trust, known, patients[study]) is not None:
+            one = incoming_instance(_SENDER, study, said)
+            if held_when_added(one, trust, known, patients[study]) is not None:
                 held.append(uid)
                 continue
             known = SeriesKnown(first=_SENDER, marks=(known.marks if known else frozenset()) | {one.mark})

@@ -14,7 +14,7 @@ import pytest
 from pydicom import dcmread
 
 from node.blobs.folder import FolderBlobs
-from node.console.access import hashed
+from node.console.access import password_hash
 from node.domain.account import Account, Role
 from tests.lab.needs import program
 from tests.unit.cli.conftest import CONFIG, HEAD, TILTED, Hospital, empty, hospital, place
@@ -33,7 +33,7 @@ PATIENT_MS = 120_000
 @pytest.fixture
 def address(hospital: Hospital, place: Path) -> Iterator[str]:
     """The console as the family starts it."""
-    hospital.journal.accounts.open(Account(name="otto", role=Role.OPERATOR, password=hashed(PASSWORD), created_at=hospital.now))
+    hospital.journal.accounts.open(Account(name="otto", role=Role.OPERATOR, password=password_hash(PASSWORD), created_at=hospital.now))
     config = place / "console.yaml"
     config.write_text(CONFIG + 'console: {listen: "127.0.0.1:0"}\n', encoding="utf-8")
     command = [sys.executable, "-m", "node.assembly.process", str(config), "console"]

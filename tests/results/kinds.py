@@ -41,8 +41,8 @@ from node.domain.profile import Compression, Form, Kind, Language, MaskEncoding,
 from node.domain.statement import NoResult, Statement, Why
 from node.domain.withdrawal import Rejection, Withdrawal, WithdrawnObject
 from node.results.encode import encode
-from node.results.planes import SourceSeries
 from node.results.port import Encoded, Encoding
+from node.results.sources import SourceSeries
 from node.results.statement.make import encode_statement
 from node.results.statement.port import Stated, nothing_of
 from node.results.withdrawal.make import encode_withdrawal

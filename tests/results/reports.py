@@ -12,8 +12,8 @@ from node.results.check import check
 from node.results.detections.make import make as detections
 from node.results.kind import Making
 from node.results.measurements.make import make as about_images
-from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
+from node.results.sources import read_sources
 
 SITE = Code("363698007", "SCT", "Finding Site")
 SIDE = Code("272741003", "SCT", "Laterality")

@@ -19,8 +19,8 @@ from node.results.errors import ValuesDiffer
 from node.results.measurements.make import make as about_images
 from node.results.page.capture import page_of
 from node.results.page.table import entries
-from node.results.planes import read_sources
 from node.results.port import Encoding
+from node.results.sources import read_sources
 from tests.lab import adapters, validators
 from tests.results import images, made
 from tests.results.reports import SIDE, SITE, SOURCE, comments, groups, making, named, number, read, reports, value

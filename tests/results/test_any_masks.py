@@ -22,10 +22,10 @@ from node.domain.profile import Form, Kind
 from node.results.check import check
 from node.results.errors import MaskDiffers
 from node.results.identity import encoded, identify
-from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
 from node.results.segmentation.make import segmentation
 from node.results.segmentation.segments import numbered, overlap
+from node.results.sources import read_sources
 from tests.results import made
 
 LABEL_MAPS = (Form.LABELMAP, Form.LABELMAP_RLE, Form.LABELMAP_JPEG_LS, Form.LABELMAP_DEFLATE)

@@ -27,8 +27,8 @@ from node.results.narrative.sentences import conclusion as say_conclusion
 from node.results.page import lettering, picture, table
 from node.results.page.capture import page_of
 from node.results.page.table import entries
-from node.results.planes import read_sources
 from node.results.port import Encoded
+from node.results.sources import read_sources
 from tests.lab import validators
 from tests.results import made
 from tests.results.reports import SITE, comments, groups, named, read, value, walk

@@ -16,9 +16,9 @@ from node.results.check import check
 from node.results.encode import encode
 from node.results.errors import ValuesDiffer
 from node.results.page.table import entries
-from node.results.planes import read_sources
 from node.results.port import Encoded
 from node.results.reports.check import check_earlier
+from node.results.sources import read_sources
 from tests.results import made
 
 EVERYTHING = Profile(name="everything", kinds=frozenset({Kind.SR, Kind.NARRATIVE, Kind.PDF, Kind.SC}), languages=tuple(Language))

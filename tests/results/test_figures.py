@@ -37,7 +37,7 @@ from node.results.page.picture import Page, draw_page, extent, figure_of
 from node.results.page.projections import window_of_pixels
 from node.results.page.shapes import INK, draw_locations
 from node.results.page.table import entries
-from node.results.planes import read_sources
+from node.results.sources import read_sources
 from tests.results import made
 
 PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")

@@ -19,8 +19,8 @@ from node.dicom.uid import IMPLEMENTATION_CLASS_UID, is_uid
 from node.domain.errors import SourcesUnfit
 from node.results.encode import encode
 from node.results.identity import series_number
-from node.results.planes import read_sources
 from node.results.port import Encoded
+from node.results.sources import read_sources
 from tests.results import made
 
 # PS3.5 Annex H.3.1 and J.1: names as the standard itself writes them, byte by byte

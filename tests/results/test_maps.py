@@ -20,8 +20,8 @@ from node.domain.profile import VIEWER, Kind, Profile
 from node.results.check import check
 from node.results.encode import encode
 from node.results.errors import MapDiffers, ReferencesDiffer
-from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
+from node.results.sources import read_sources
 from tests.lab import adapters
 from tests.lab.itk import paramap2itkimage
 from tests.lab.validators import dcentvfy, dciodvfy

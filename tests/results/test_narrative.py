@@ -39,8 +39,8 @@ from node.results.narrative.sentences import sentences
 from node.results.narrative.terms_chinese import chinese
 from node.results.narrative.wording import Section
 from node.results.page.naming import certainty, number, quantity
-from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
+from node.results.sources import read_sources
 from tests.lab import validators
 from tests.results import made
 

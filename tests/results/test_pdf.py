@@ -24,8 +24,8 @@ from node.results.narrative.sentences import sentences
 from node.results.narrative.wording import Section
 from node.results.pdf.check import check
 from node.results.pdf.pages import Pages
-from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
+from node.results.sources import read_sources
 from tests.lab import validators
 from tests.results import made
 from tests.results.test_narrative import everything

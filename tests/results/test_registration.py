@@ -19,8 +19,8 @@ from node.domain.profile import Kind
 from node.results.check import check
 from node.results.encode import encode
 from node.results.errors import NotRigid, RegistrationDiffers
-from node.results.planes import read_sources
 from node.results.port import Encoded, Encoding
+from node.results.sources import read_sources
 from tests.lab.validators import dcentvfy, dciodvfy
 from tests.results import made
 

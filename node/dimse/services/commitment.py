@@ -12,11 +12,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom.presentation import PresentationContext
 
+from node.dimse.acceptor.accepted import AcceptedAssociation
 from node.dimse.association_policy import Admitted
 from node.dimse.commitment_data import ALL_COMMITTED, ASK, MOST_BYTES, SOME_FAILED, BadCommitment, decoded, report_of, request_of, status_of
 from node.dimse.contexts import DECODABLE
 from node.dimse.port import CommitmentIntake
-from node.dimse.receiving.accepted import AcceptedAssociation
 from node.dimse.services.port import PROCESSING_FAILURE, DimseStatus, ListenerParts, MemoryBudget, ServiceKind, ServiceRequest, WholeDataSet
 from node.dimse.ul import command
 from node.dimse.ul.command import Field

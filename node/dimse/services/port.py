@@ -1,6 +1,6 @@
 """What a service of the acceptor is: a record that its file exports, and the requests that it takes from their command to their answers.
 
-Which bytes a message comes in, deadlines and the length of PDUs are not a service's: node.dimse.receiving.association has them.
+Which bytes a message comes in, deadlines and the length of PDUs are not a service's: node.dimse.acceptor.association has them.
 """
 
 import threading
@@ -10,9 +10,9 @@ from typing import Final, NamedTuple, Protocol
 
 from pynetdicom.presentation import PresentationContext
 
+from node.dimse.acceptor.accepted import AcceptedAssociation
 from node.dimse.association_policy import Admitted
 from node.dimse.port import CommitmentIntake, Intake
-from node.dimse.receiving.accepted import AcceptedAssociation
 from node.dimse.ul.command import Command, Field
 from node.dimse.ul.pdu import AbortReason, Malformed
 from node.observe.security import MessageTooLong, tell

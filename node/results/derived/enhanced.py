@@ -15,8 +15,8 @@ from node.results.derived.source import Grid, Origin, grid_of, source_slices
 from node.results.identity import ResultIdentity, encoded, uid_within
 from node.results.items import evidence, item
 from node.results.normalise import decimal, items_of, text
-from node.results.planes import Sources, functional_group
 from node.results.port import Encoded, Encoding
+from node.results.sources import Sources, functional_group
 
 ENHANCED = {EnhancedCTImageStorage: "CT", EnhancedMRImageStorage: "MR"}
 

@@ -17,8 +17,8 @@ from node.results.identity import ResultIdentity, stamp
 from node.results.items import common_references, item
 from node.results.normalise import text
 from node.results.page.capture import SOURCE_FOR_PROCESSING
-from node.results.planes import Sources, lossy_history, reference
 from node.results.port import Encoding
+from node.results.sources import Sources, lossy_history, reference
 
 _DIGITS = Context(prec=6, rounding=ROUND_CEILING)
 _SIGNED, _UNSIGNED = np.iinfo(np.int16), np.iinfo(np.uint16)

@@ -27,8 +27,8 @@ from node.results.kind import Making
 from node.results.normalise import decimal, text
 from node.results.part10 import file_head, named_series
 from node.results.pixels import PIXEL_DATA
-from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
+from node.results.sources import Sources
 
 _UTF_8 = ["utf_8"]
 

@@ -16,8 +16,8 @@ from inference.imaging.subject import Pair
 from inference.imaging.volume import Affine, SliceSource, Volume
 from node.results.errors import NotDerivable
 from node.results.normalise import cleaned, text
-from node.results.planes import Sources
 from node.results.port import Encoding
+from node.results.sources import Sources
 
 DIRECTION_TOLERANCE = 1e-3
 SAME_PLACE_VOXELS = 1e-3

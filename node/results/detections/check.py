@@ -10,9 +10,9 @@ from pydicom.dataset import Dataset
 from inference.findings import Box, Line, Location, Point, PointInSpace, Span
 from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.kind import Checking
-from node.results.planes import Sources
 from node.results.port import Encoding
 from node.results.reports.check import TRACKING_UID, Image, certainty, check_report, code, compare, image, name, named, number, said
+from node.results.sources import Sources
 
 _IMAGE_REGION, _CERTAINTY = ("111030", "DCM"), ("111012", "DCM")
 _SINGLE = 1e-6

@@ -18,8 +18,8 @@ from node.results.page.picture import Drawn, sheet
 from node.results.page.projections import bare, explained
 from node.results.page.table import AMBER
 from node.results.page.tiles import FRAME, LETTERS, SOFT, lay
-from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
+from node.results.sources import Sources
 
 NOTICE = "EXPLAINS THE NETWORK - SHOWS NO LOCATION OF A FINDING"
 LEAST = 0.1

@@ -7,8 +7,8 @@ from inference.codes import NO_UNITS
 from inference.findings import Explanation
 from node.results.errors import MapDiffers, ReferencesDiffer, ResultMalformed
 from node.results.kind import Checking
-from node.results.planes import Sources
 from node.results.port import Encoding
+from node.results.sources import Sources
 
 _ENDING = "no location"
 _LONGEST_LO = 64

@@ -20,8 +20,8 @@ from node.results.items import common_references, instances
 from node.results.kind import Making
 from node.results.normalise import CHARACTER_SET, decimal
 from node.results.parametric_map.make import LONGEST_LO, anatomy, float_pixels, library_map, mapping_of, window_of
-from node.results.planes import Sources, reference
 from node.results.port import Encoded, Encoding
+from node.results.sources import Sources, reference
 
 CONTENT_LABEL = "EXPLANATION"
 NO_PLACE = "no location"

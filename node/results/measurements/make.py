@@ -11,7 +11,6 @@ from node.domain.profile import Form, Kind
 from node.results.identity import encoded, identify
 from node.results.items import item
 from node.results.kind import Making
-from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
 from node.results.reports.absent import Sought, not_found, place_of
 from node.results.reports.context import imaged
@@ -33,6 +32,7 @@ from node.results.reports.items import (
 )
 from node.results.reports.root import report
 from node.results.segmentation.segments import Numbered
+from node.results.sources import Sources
 
 
 def segment_report(encoding: Encoding, sources: Sources, found: Sequence[Numbered], seg: Dataset, form: Form) -> Encoded:

@@ -9,8 +9,8 @@ from inference.findings import Findings
 from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.kind import Checking
 from node.results.narrative.terms_chinese import in_chinese
-from node.results.planes import Sources
 from node.results.reports.check import check_earlier
+from node.results.sources import Sources
 
 _TRACKING_UID, _CERTAINTY, _LANGUAGE = ("112040", "DCM"), ("111012", "DCM"), ("121049", "DCM")
 _HEADINGS = [("19005-8", "LN"), ("59776-5", "LN"), ("55111-9", "LN")]

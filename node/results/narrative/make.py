@@ -24,11 +24,11 @@ from node.results.narrative.chinese import Chinese
 from node.results.narrative.english import English
 from node.results.narrative.sentences import Sentence, sentences
 from node.results.narrative.wording import Section, Wording
-from node.results.planes import Sources, SourceSeries
 from node.results.port import Encoded, Encoding
 from node.results.reports.context import enhanced_sr, name_predecessors, observer, procedure_reported
 from node.results.reports.items import numbers
 from node.results.selection import written_in
+from node.results.sources import Sources, SourceSeries
 
 _TRACKING_UID = "112040"
 

@@ -17,11 +17,11 @@ from node.results.narrative.wording import Count, Examination, Section, Thing, W
 from node.results.normalise import text
 from node.results.page.naming import names_of_images, series_date, series_description
 from node.results.page.picture import extent
-from node.results.planes import Sources
 from node.results.port import Encoding
 from node.results.reports.absent import Sought, found, is_among, not_found, place_of
 from node.results.reports.context import imaged
 from node.results.reports.items import measurements_of, of_the_series, series_tracked_by, shown_probability, tracked
+from node.results.sources import Sources
 
 
 class Weight(IntEnum):

@@ -14,8 +14,8 @@ from node.results.page.lettering import fitted, write
 from node.results.page.panels import heated
 from node.results.page.picture import Drawn, sheet
 from node.results.page.tiles import FRAME, LETTERS, SOFT, lay
-from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
+from node.results.sources import Sources
 
 SLICES = 4
 """Pairs of pictures: the bare slice above, the same with the map below."""

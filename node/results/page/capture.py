@@ -13,9 +13,9 @@ from node.results.normalise import text
 from node.results.page.naming import image_names, series_date, series_description
 from node.results.page.picture import NOTICE, Drawn, Page, counted, extent
 from node.results.page.table import capital
-from node.results.planes import Sources, reference
 from node.results.port import Encoding
 from node.results.reports.absent import Sought, not_found
+from node.results.sources import Sources, reference
 
 SOURCE_FOR_PROCESSING = Code("121322", "DCM", "Source image for image processing operation")
 

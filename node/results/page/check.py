@@ -4,7 +4,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from node.results.errors import PageDiffers, ReferencesDiffer
-from node.results.planes import Sources
+from node.results.sources import Sources
 
 
 def check_page(dataset: Dataset, sources: Sources) -> None:

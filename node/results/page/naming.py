@@ -7,8 +7,8 @@ from inference.codes import Code
 from inference.findings import Measurement
 from inference.imaging.subject import Images
 from node.results.normalise import text
-from node.results.planes import Sources
 from node.results.port import Encoding
+from node.results.sources import Sources
 
 
 class Numbering(Enum):

@@ -7,8 +7,8 @@ from inference.codes import Code
 from inference.findings import Saliency
 from node.results.errors import MapDiffers, ReferencesDiffer, ResultMalformed
 from node.results.kind import Checking
-from node.results.planes import HALF_A_VOXEL
 from node.results.port import Encoding
+from node.results.sources import HALF_A_VOXEL
 
 
 def check(checking: Checking) -> None:

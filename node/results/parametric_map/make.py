@@ -17,9 +17,9 @@ from node.results.items import common_references, instances, item
 from node.results.kind import Making
 from node.results.normalise import items_of, text
 from node.results.pixels import FLOAT_PIXEL_DATA, Pixels
-from node.results.planes import Sources, functional_group, reference, without_distance
 from node.results.port import Encoded, Encoding
 from node.results.segmentation.frames import evenly_spaced
+from node.results.sources import Sources, functional_group, reference, without_distance
 
 CONTENT_LABEL = "SALIENCY_MAP"
 LONGEST_LUT_LABEL, LONGEST_LO = 16, 64

@@ -25,9 +25,9 @@ from node.results.page.naming import names_of_images, series_date, series_descri
 from node.results.page.picture import extent, figure_of
 from node.results.page.tiles import lay
 from node.results.pdf.pages import SOFT, Pages
-from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
 from node.results.selection import written_in
+from node.results.sources import Sources
 
 _BREADTHS = (1.0, 0.85, 0.7, 0.55, 0.4)
 """Of the key pictures, as shares of the page's: the first that ends no page short is taken."""

@@ -15,8 +15,8 @@ from node.results.identity import ResultIdentity, encoded, identify, stamp
 from node.results.items import common_references, instances, item
 from node.results.kind import Making
 from node.results.normalise import decimal, text
-from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
+from node.results.sources import Sources
 
 IMAGE_CONTENT = Code("125024", "DCM", "Image Content-based Alignment")
 IDENTITY = Code("125021", "DCM", "Frame of Reference Identity")

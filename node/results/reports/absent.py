@@ -10,9 +10,9 @@ from typing import TypeAlias
 from inference.applications.port import LocationOutput, SegmentOutput
 from inference.codes import ABSENT, ANATOMICAL_STRUCTURE, BOTH_SIDES, CUBIC_CENTIMETRE, UNDETERMINED, VOLUME, Code
 from inference.findings import Findings, Measurement, Segment
-from node.results.planes import Sources
 from node.results.port import Encoding
 from node.results.reports.context import imaged
+from node.results.sources import Sources
 
 NOTHING = Measurement(name=VOLUME, value=0.0, unit=CUBIC_CENTIMETRE)
 """What a report says of a segment without a voxel when the application says nothing of it."""

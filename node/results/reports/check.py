@@ -15,8 +15,8 @@ from inference.findings import Findings, Measurement
 from inference.imaging.subject import Pair
 from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.kind import Checking
-from node.results.planes import Sources
 from node.results.port import Encoding
+from node.results.sources import Sources
 
 Coded: TypeAlias = tuple[str, str]
 """Code value and coding scheme."""

@@ -11,8 +11,8 @@ from inference.imaging.volume import SliceSource
 from node.results.identity import MANUFACTURER, ResultIdentity
 from node.results.items import item
 from node.results.normalise import items_of, text
-from node.results.planes import Sources, SourceSeries, functional_group
 from node.results.port import Encoding, Predecessor
+from node.results.sources import Sources, SourceSeries, functional_group
 from node.results.written import hold, references, settled
 
 _REGIONS = (

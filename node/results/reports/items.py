@@ -13,8 +13,8 @@ from node.dicom.uid import derive_uid
 from node.results.identity import model_names, tracking
 from node.results.items import item
 from node.results.page.naming import number
-from node.results.planes import Sources
 from node.results.port import Encoding
+from node.results.sources import Sources
 
 CERTAINTY = Code("111012", "DCM", "Certainty of Finding")
 PERCENT = Code("%", "UCUM", "Percent")

@@ -13,10 +13,10 @@ from inference.imaging.volume import SliceSource, Volume
 from node.dicom.uid import is_uid
 from node.results.items import item
 from node.results.normalise import text
-from node.results.planes import Sources, SourceSeries
 from node.results.port import Encoding
 from node.results.reports.context import imaged
 from node.results.reports.items import Images, gathered
+from node.results.sources import Sources, SourceSeries
 from node.results.written import hold, image_items, items, settled
 
 _SOURCE = Code("260753009", "SCT", "Source")

@@ -15,11 +15,11 @@ from node.results.identity import MANUFACTURER, ResultIdentity, stamp
 from node.results.items import item
 from node.results.narrative.english import English
 from node.results.narrative.sentences import conclusion
-from node.results.planes import Sources
 from node.results.port import Encoding
 from node.results.reports.context import give_evidence, name_predecessors, observer, procedure
 from node.results.reports.items import Groups
 from node.results.reports.library import library
+from node.results.sources import Sources
 from node.results.written import hold, items, settled
 
 TITLE = Code("18748-4", "LN", "Diagnostic Imaging Report")

@@ -13,10 +13,10 @@ from pydicom.dataset import Dataset
 from inference.findings import Segment
 from node.results.errors import MaskDiffers, ReferencesDiffer, ResultMalformed
 from node.results.kind import Checking
-from node.results.planes import HALF_A_VOXEL, Sources
 from node.results.port import Encoding
 from node.results.segmentation.check_frames import FrameSaid, FramesReader
 from node.results.segmentation.check_voxels import compare_bits, compare_labels
+from node.results.sources import HALF_A_VOXEL, Sources
 
 FRAMES = 0x52009230
 NATIVE = frozenset({"binary", "labelmap", "empty"})

@@ -33,11 +33,11 @@ from node.results.items import item
 from node.results.kind import EncodingStage, Making
 from node.results.measurements.make import segment_report
 from node.results.pixels import Pixels, encapsulated
-from node.results.planes import Sources, without_distance
 from node.results.port import Encoded, Encoding
 from node.results.segmentation import LABEL_MAPS, SEGMENTATION
 from node.results.segmentation.frames import Frames, evenly_spaced, frames_of, hold_frames, label, pack, packed_size
 from node.results.segmentation.segments import Numbered, legible, numbered, overlap, unoccupied
+from node.results.sources import Sources, without_distance
 from node.results.written import hold, references, settled
 
 

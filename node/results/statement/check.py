@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from node.domain.profile import Language
 from node.domain.statement import Statement
 from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
-from node.results.planes import SourceSeries
+from node.results.sources import SourceSeries
 from node.results.statement.wording import meaning
 
 _SUMMARY, _CONCLUSION, _LANGUAGE = ("111065", "DCM"), ("121077", "DCM"), ("121049", "DCM")

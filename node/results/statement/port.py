@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from inference.imaging.subject import Images
 from node.domain.statement import Statement
-from node.results.planes import SourceSeries
 from node.results.port import Encoding
+from node.results.sources import SourceSeries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,9 @@ from node.results.kind import Making
 from node.results.narrative.sentences import found_in_short
 from node.results.page.capture import captured, page_of
 from node.results.page.picture import Drawn, draw_page
-from node.results.planes import Sources
 from node.results.port import Encoded, Encoding
 from node.results.reports.root import ENGLISH_WORDS
+from node.results.sources import Sources
 
 
 def begin(encoding: Encoding, sources: Sources) -> Callable[[], Drawn]:

@@ -20,9 +20,9 @@ from node.results.check import check_alone
 from node.results.identity import MANUFACTURER, ResultIdentity, encoded, identify, stamp
 from node.results.items import evidence, item
 from node.results.kinds import record_of
-from node.results.planes import Sources, SourceSeries, without_planes
 from node.results.port import Encoded, Encoding
 from node.results.reports.context import observer
+from node.results.sources import Sources, SourceSeries, without_planes
 from node.results.statement.wording import TAGS
 from node.results.withdrawal.check import check
 

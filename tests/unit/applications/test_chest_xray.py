@@ -27,8 +27,8 @@ from node.domain.profile import EXPLANATIONS, Kind, Profile
 from node.results.check import check as check_objects
 from node.results.encode import encode
 from node.results.errors import MapDiffers, ReferencesDiffer, ResultMalformed
-from node.results.planes import Sources, read_sources
 from node.results.port import Encoded, Encoding
+from node.results.sources import Sources, read_sources
 from tests.results import images as dicom
 from tests.results import made
 from tests.results.reports import comments, groups, named, number, read, referenced, value

@@ -15,7 +15,7 @@ from node.assembly.health import subjects
 from node.assembly.trials import Trials
 from node.blobs.folder import FolderBlobs
 from node.blobs.port import Blobs
-from node.console.access_audit import Accesses
+from node.console.access_audit import StudyAccessAudit
 from node.console.app import build
 from node.console.context import ConsoleContext
 from node.console.health import Health
@@ -91,7 +91,7 @@ def context_of(
         journal=hospital.journal,
         settings=settings or Console(host="127.0.0.1", port=0),
         gallery=Gallery(hospital.journal, blobs or FolderBlobs(hospital.config.store.blobs)),
-        accesses=Accesses(hospital.journal, said.append),
+        accesses=StudyAccessAudit(hospital.journal, said.append),
         health=Health(list(subjects(hospital.config))),
         models=hospital.config.models,
         editing=EditedRoutes(hospital.config, None, trials),

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from node.console import login
-from node.console.access import digest_of, fits, hashed
+from node.console.access import digest_of, password_fits, password_hash
 from node.console.login import FAILURES, WINDOW
 from node.domain.account import AccessKey, Account, KeyKind, Role
 from node.domain.state import JobState
@@ -125,11 +125,11 @@ def test_a_password_that_changes_meanwhile_opens_nothing(browser: Open, hospital
     """The account's owner changes it because somebody else knows it: what that one sent a moment before is too late."""
 
     def changes(known: str | None, password: str) -> bool:
-        found = fits(known, password)
-        hospital.journal.accounts.change("otto", password=hashed("another password"))
+        found = password_fits(known, password)
+        hospital.journal.accounts.change("otto", password=password_hash("another password"))
         return found
 
-    monkeypatch.setattr(login, "fits", changes)
+    monkeypatch.setattr(login, "password_fits", changes)
     late = browser()
     assert late.log_in("otto") == 403
     assert "hilum_session" not in late.client.cookies
@@ -142,9 +142,9 @@ def test_sixty_guesses_at_once_are_ten_checks(browser: Open, monkeypatch: pytest
     def slow(known: str | None, password: str) -> bool:
         checked.append(1)
         time.sleep(0.2)
-        return fits(known, password)
+        return password_fits(known, password)
 
-    monkeypatch.setattr(login, "fits", slow)
+    monkeypatch.setattr(login, "password_fits", slow)
     clients = [browser() for _ in range(60)]
 
     def guess(one: Browser) -> int:

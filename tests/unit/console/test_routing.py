@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from node.console.access import digest_of
-from node.console.context import TRIES, TRIES_WINDOW_S, Recent
+from node.console.context import TRIES, TRIES_WINDOW_S, RateLimit
 from node.console.editing import MOST_TEXT, Problem
 from node.console.rendering import rendered
 from node.domain.account import AccessKey, KeyKind, Role
@@ -186,7 +186,7 @@ def test_a_text_of_any_characters_may_be_as_long_as_is_said(browser: Open) -> No
 def test_a_long_text_and_many_tries_are_refused(browser: Open, hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
     """413 above the bound, before the loader sees it or the body is read to its end; 429 with when to come again."""
     now = [0.0]
-    tries = Recent(lambda: now[0], most=TRIES, window_s=TRIES_WINDOW_S)
+    tries = RateLimit(lambda: now[0], most=TRIES, window_s=TRIES_WINDOW_S)
     monkeypatch.setattr(browser().client.app.state, "context", with_others(browser(), tries=tries))  # type: ignore[attr-defined]
     mine, client = browser("otto"), browser().client
     headers = token(hospital, Role.OPERATOR)

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from node.console.access import digest_of, fits
+from node.console.access import digest_of, password_fits
 from node.domain.account import Role
 from tests.unit.cli.conftest import Hospital, Run, run
 
@@ -16,7 +16,11 @@ def test_people_come_and_go(run: Run, empty: Hospital, monkeypatch: pytest.Monke
     monkeypatch.setattr("sys.stdin", io.StringIO("correct horse battery\nshort\nanother long one\n"))
     assert run("console", "users", "add", "otto", "--role", "operator").out == 'user "otto" may log in as operator\n'
     (otto,) = empty.journal.accounts.find()
-    assert (otto.role, fits(otto.password, "correct horse battery"), fits(otto.password, "wrong")) == (Role.OPERATOR, True, False)
+    assert (otto.role, password_fits(otto.password, "correct horse battery"), password_fits(otto.password, "wrong")) == (
+        Role.OPERATOR,
+        True,
+        False,
+    )
     assert "correct" not in otto.password
     assert run("console", "users", "add", "ann").code == 1, "the password is too short"
     assert run("console", "users", "add", "otto").code == 1, "there is one"
@@ -33,7 +37,11 @@ def test_people_come_and_go(run: Run, empty: Hospital, monkeypatch: pytest.Monke
     assert run("console", "users", "role", "otto", "admin").out == 'user "otto" is admin now\n'
     assert run("console", "users", "password", "otto").code == 0
     (otto,) = empty.journal.accounts.find()
-    assert (otto.role, fits(otto.password, "another long one"), fits(otto.password, "correct horse battery")) == (Role.ADMIN, True, False)
+    assert (otto.role, password_fits(otto.password, "another long one"), password_fits(otto.password, "correct horse battery")) == (
+        Role.ADMIN,
+        True,
+        False,
+    )
     assert (run("console", "users", "role", "ann", "admin").code, run("console", "users", "password", "ann").code) == (1, 1)
     assert run("console", "users", "remove", "otto").code == 0
     assert run("console", "users", "remove", "otto").code == 1

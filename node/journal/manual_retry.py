@@ -7,8 +7,8 @@ from sqlalchemy import Connection, exists, select, update
 from node.domain.state import DeliveryState, JobState
 from node.journal import schema
 from node.journal.errors import TransitionRefused
+from node.journal.job_deliveries import arrived, send_again
 from node.journal.rows import micros
-from node.journal.sending import arrived, send_again
 from node.journal.transitions import JOB, move, note, state_of
 
 _job = schema.job.c

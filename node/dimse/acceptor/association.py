@@ -8,8 +8,8 @@ import socket
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from node.dimse.acceptor.accepted import AcceptedAssociation, Associations
 from node.dimse.association_policy import Refusal
-from node.dimse.receiving.accepted import AcceptedAssociation, Associations
 from node.dimse.requestor_identity import Certificate, RequestorIdentity
 from node.dimse.services.kinds import Services
 from node.dimse.services.port import Exchange, ServiceRequest
