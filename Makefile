@@ -40,7 +40,8 @@ fast: $(READY)
 	$(IN_MEMORY) $(BIN)/pytest -n 2 --dist worksteal $(FAST)
 
 # measure what `make check` has time for, and write tests/costly.txt: the functions whose cases take more than a twentieth of a second
-# of a processor; each file keeps its quickest, up to a quarter of a second. `make check` and `make test` say when one that is not listed has become costly
+# of a processor; each file keeps its quickest, up to a quarter of a second. `make check` and `make test` say when
+# one that is not listed has become costly
 costly: $(READY)
 	$(IN_MEMORY) $(BIN)/pytest -n 2 --dist worksteal $(FAST) --write-costly
 
