@@ -41,6 +41,16 @@ class NumberedEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrunedPage:
+    """How a page of the history was pruned: how many lines went, up to which number all were looked at, and whether what is behind that is
+    to stay for now."""
+
+    lines: int
+    reached: int
+    last: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewInstance:
     """An instance to be journaled, and what it means for arrivals.
 

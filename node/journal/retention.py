@@ -13,6 +13,7 @@ from node.journal import schema
 from node.journal.database import JournalPart, rerun
 from node.journal.instances import read_instances
 from node.journal.patients import forget
+from node.journal.port import PrunedPage
 from node.journal.rows import micros
 from node.journal.tombstones import insert_tombstone, lock_tombstones
 from node.journal.transitions import INSTANCE, move
@@ -122,25 +123,29 @@ class RetainedRows(JournalPart):
             return len(rows)
 
     @rerun
-    def prune_history(self, before: datetime, now: datetime, limit: int = 500, *, followers: Collection[str] = ()) -> int:
-        """Delete the oldest events, those before `before`; returns how many. None goes that one of `followers` has still to tell, and the
-        newest stays: the next one has a greater number. What was done, and what is to be done, is the same afterwards."""
+    def prune_history(
+        self, before: datetime, now: datetime, limit: int = 500, *, after: int = 0, followers: Collection[str] = ()
+    ) -> PrunedPage:
+        """Look at the next `limit` events behind number `after`, oldest first, and delete those before `before`, up to the first that is
+        younger. None goes that one of `followers` has still to tell, and the newest stays: the next one has a greater number. What was
+        done, and what is to be done, is the same afterwards."""
         event, follower = schema.event.c, schema.follower.c
         with self._database.reading() as connection:
             newest = connection.execute(select(func.max(event.id))).scalar()
             if newest is None:
-                return 0
+                return PrunedPage(lines=0, reached=after, last=True)
             # the newest stays: SQLite gives its number to the next one, and whoever has come that far would pass over that
-            reached = connection.execute(select(func.min(follower.position)).where(follower.name.in_(list(followers)))).scalar()
-            upto = newest - 1 if reached is None else min(newest - 1, reached)
-            # not by their dates alone, of which there is no index: what a clock that was ahead has dated is passed over until then
-            oldest = select(event.id, event.at).where(event.id <= upto, event.at <= micros(now)).order_by(event.id).limit(limit)
-            rows = connection.execute(oldest).all()
-        old = [row.id for row in takewhile(lambda row: row.at < micros(before), rows)]
+            told = connection.execute(select(func.min(follower.position)).where(follower.name.in_(list(followers)))).scalar()
+            upto = newest - 1 if told is None else min(newest - 1, told)
+            page = select(event.id, event.at).where(event.id > after, event.id <= upto).order_by(event.id).limit(limit)
+            rows = connection.execute(page).all()
+        # not by their dates alone, of which there is no index: what a clock that was ahead has dated is passed over until then
+        seen = list(takewhile(lambda row: not micros(before) <= row.at <= micros(now), rows))
+        old = [row.id for row in seen if row.at < micros(before)]
         if old:
             with self._database.writing() as connection:
                 connection.execute(delete(schema.event).where(event.id.in_(old)))
-        return len(old)
+        return PrunedPage(lines=len(old), reached=seen[-1].id if seen else after, last=len(seen) < limit)
 
     def purged_blobs(self, limit: int = 1000) -> Mapping[int, str]:
         """Tombstone → blob that may still lie there (deleted again after a crash); `swept` ends it."""

@@ -20,6 +20,10 @@ _BATCH = 500
 _MARKS_AT_ONCE = 200
 _AT_ONCE = 50
 """Instances that go before the disk is looked at again: some ten megabytes, so that hardly more is deleted than need be."""
+_PRUNE_S = 2.0
+"""For how long a step looks at the history: what else ticks on the same thread waits meanwhile."""
+_PASSED_OVER_S = 86_400.0
+"""How long lines that a clock which was ahead has dated are not looked at again."""
 
 
 class Retention:
@@ -49,11 +53,14 @@ class Retention:
         self._blobs = blobs
         self._store = config.store
         self._clock = MonotonicClock(clock, seconds=seconds)
+        self._seconds = seconds
         self._followers = tuple(followers)
+        self._pruned_upto = 0
+        self._pruning_since = seconds()
         self._alarmed = False
 
     def step(self) -> int:
-        """One batch of each; how many blobs were deleted, and headers and lines of the history forgotten."""
+        """One batch of each, and of the history what there is time for; how many blobs were deleted, headers and lines forgotten."""
         now = self._clock()
         swept = self._sweep()  # what a crash left between a tombstone and its blob
         before = now - self._store.keep
@@ -65,7 +72,20 @@ class Retention:
         if not old and not results:
             swept += self._relieve(now)
         swept += self._journal.retention.forget_headers(now - self._store.keep_headers, _BATCH)
-        return swept + self._journal.retention.prune_history(now - self._store.history_kept, now, _BATCH, followers=self._followers)
+        return swept + self._prune(now)
+
+    def _prune(self, now: datetime) -> int:
+        """Delete lines of the history that are old enough, page by page; the next step goes on behind them."""
+        began = self._seconds()
+        if began - self._pruning_since >= _PASSED_OVER_S:
+            self._pruned_upto, self._pruning_since = 0, began
+        pruned, before = 0, now - self._store.history_kept
+        while True:
+            page = self._journal.retention.prune_history(before, now, _BATCH, after=self._pruned_upto, followers=self._followers)
+            pruned += page.lines
+            self._pruned_upto = page.reached
+            if page.last or self._seconds() - began >= _PRUNE_S:
+                return pruned
 
     def _relieve(self, now: datetime) -> int:
         """Delete the oldest pixels that nothing needs while the disk is fuller than it may be."""

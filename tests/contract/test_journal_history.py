@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from node.domain.arrival import Completeness
 from node.journal import schema
+from node.journal.port import PrunedPage
 from tests.crash.simulation.schedule import Schedule
 from tests.crash.simulation.world import World
 from tests.lab import empty_journal
@@ -38,11 +39,11 @@ def test_the_oldest_lines_go_in_batches_and_the_newest_stays(story: Story) -> No
     """A line that is as old as it may be stays; the last of all keeps the number that no other may get."""
     lines = [line for number in range(3) for line in _study(story, f"1.{number}", START)]
     prune, later = story.journal.retention.prune_history, START + DAY
-    assert prune(START, later) == 0, "not older than that"
-    assert prune(later, later, 2) == 2
+    assert prune(START, later) == PrunedPage(lines=0, reached=0, last=True), "not older than that"
+    assert prune(later, later, 2) == PrunedPage(lines=2, reached=lines[1], last=False)
     assert _numbers(story) == lines[2:]
-    assert prune(later, later) == 3
-    assert prune(later, later) == 0
+    assert prune(later, later, after=lines[1]) == PrunedPage(lines=3, reached=lines[4], last=True)
+    assert prune(later, later, after=lines[4]) == PrunedPage(lines=0, reached=lines[4], last=True)
     assert _numbers(story) == lines[-1:]
     assert min(_study(story, "1.7", later)) > lines[-1]
 
@@ -53,12 +54,12 @@ def test_what_a_follower_has_still_to_tell_stays(story: Story) -> None:
     assert story.journal.events.position("audit") == before[-1]
     lines = [*_study(story, "2.1", START), *_study(story, "2.2", START)]
     prune, later = story.journal.retention.prune_history, START + DAY
-    assert prune(later, later, followers=["audit", "notices by mail"]) == 2
-    assert prune(later, later, followers=["audit", "notices by mail"]) == 0
+    assert prune(later, later, followers=["audit", "notices by mail"]).lines == 2
+    assert prune(later, later, followers=["audit", "notices by mail"]).lines == 0
     story.journal.events.advance("audit", lines[1])
-    assert prune(later, later, followers=["audit"]) == 2
+    assert prune(later, later, followers=["audit"]).lines == 2
     assert _numbers(story) == lines[2:]
-    assert prune(later, later) == 1
+    assert prune(later, later).lines == 1
 
 
 def test_what_a_wrong_clock_has_dated_is_neither_pruned_early_nor_in_the_way(story: Story) -> None:
@@ -69,10 +70,11 @@ def test_what_a_wrong_clock_has_dated_is_neither_pruned_early_nor_in_the_way(sto
     _study(story, "3.1", START)
     last = _study(story, "4.1", START + 2 * DAY)
     prune = story.journal.retention.prune_history
-    assert prune(START, START + DAY) == 0
-    assert prune(START + DAY, START + 2 * DAY) == 6
+    assert prune(START, START + DAY).lines == 0
+    assert prune(START + DAY, START + 2 * DAY).lines == 6
     assert _numbers(story) == [*ahead, *last]
-    assert prune(START + 366 * DAY, START + 700 * DAY) == 3
+    assert prune(START + DAY, START + 2 * DAY, 1) == PrunedPage(lines=0, reached=ahead[0], last=False), "a page of these is one of many"
+    assert prune(START + 366 * DAY, START + 700 * DAY).lines == 3
 
 
 # ---- nothing is decided by it

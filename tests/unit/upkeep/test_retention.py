@@ -2,17 +2,21 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
+from sqlalchemy.event import listen
 from structlog.testing import capture_logs
 
 from node.assembly.configuration import load
 from node.blobs.folder import FolderBlobs
 from node.domain.delivery_marks import PREFIX
 from node.domain.instance import Standing
+from node.journal import schema
 from node.journal.journal import Journal
+from node.journal.rows import micros
 from node.settings.config import Config
 from node.settings.node import Node
 from node.settings.store import Store
@@ -140,6 +144,40 @@ def test_the_history_goes_last_and_never_before_it_is_told(kept: Kept) -> None:
     journal.events.advance("audit", told[-1].number)
     assert retention.step() == len(told)
     assert journal.events.behind(before, kept.story.now)[0].event.name == "instance.purged"
+
+
+def test_the_history_keeps_up_and_what_a_wrong_clock_dated_is_read_once_a_day(kept: Kept) -> None:
+    """More lines than one statement deletes go in one step. What a clock that was a year ahead has dated is passed over once, and not looked
+    at by each step; a day later it is, and goes when it is old."""
+    database, year, read = kept.story.journal.database, 365 * DAY, list[str]()
+
+    def keep(connection: object, cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("SELECT event.id"):
+            read.append(statement)
+
+    def say(lines: int, at: datetime) -> None:
+        line = {"at": micros(at), "subject": "arrival", "subject_id": 1, "name": "arrival.overtaken", "detail": ""}
+        with database.writing() as connection:
+            connection.execute(insert(schema.event), [line] * lines)
+
+    say(1200, kept.story.now + 10 * year)
+    say(1200, kept.story.now)
+    say(1, kept.story.now)
+    listen(database.engine, "before_cursor_execute", keep)
+    kept.story.now += 401 * DAY
+    assert kept.retention.step() == 1200
+    assert len(read) == 5, "pages of 500"
+    for _ in range(2):
+        kept.story.now += timedelta(seconds=30)
+        read.clear()
+        assert kept.retention.step() == 0
+        assert len(read) == 1, "nothing is left to look at"
+    kept.story.now += DAY
+    read.clear()
+    assert kept.retention.step() == 0
+    assert len(read) == 3, "those that are dated ahead"
+    kept.story.now += 10 * year
+    assert kept.retention.step() == 1200, "the newest stays"
 
 
 def test_what_is_still_needed_is_never_deleted(kept: Kept) -> None:
