@@ -147,7 +147,7 @@ def test_the_history_goes_last_and_never_before_it_is_told(kept: Kept) -> None:
 
 
 def test_the_history_keeps_up_and_what_a_wrong_clock_dated_is_read_once_a_day(kept: Kept) -> None:
-    """More lines than one statement deletes go in one step. What a clock that was a year ahead has dated is passed over once, and not looked
+    """More lines than one statement deletes go in one step. What a clock that was years ahead has dated is passed over once, and not looked
     at by each step; a day later it is, and goes when it is old."""
     database, year, read = kept.story.journal.database, 365 * DAY, list[str]()
 
