@@ -86,10 +86,10 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
             [
                 Tick(stage=beat, every=_BEAT_EVERY),
                 Tick(
-                    stage=LeaderStage(Retention(journal, blobs, config, journal.now, followers=followers(config)), leader),
+                    stage=LeaderStage(Retention(journal.retention, blobs, config, journal.now, followers=followers(config)), leader),
                     every=_RETAIN_EVERY,
                 ),
-                Tick(stage=LeaderStage(PriorityAging(journal, config, journal.now), leader), every=_MOVE_UP_EVERY),
+                Tick(stage=LeaderStage(PriorityAging(journal.jobs, config, journal.now), leader), every=_MOVE_UP_EVERY),
                 Tick(stage=LeaderStage(StatementStage(journal, config, journal.now), leader), every=_STATE_EVERY),
                 Tick(stage=LeaderStage(WithdrawalStage(journal, config, journal.now), leader), every=_STATE_EVERY),
             ]
@@ -130,7 +130,7 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
                 with indexing(config, journal, inbox, blobs, woken, stop, in_force=in_force):
                     ready()
                     # among the stages, not on the clock that may have gone back
-                    backwards = ClockStep(journal, config, journal.now)
+                    backwards = ClockStep(journal.processes, config, journal.now)
                     followed = RoutesInForce(config, in_force, [route, backwards])
                     stages: list[Stage] = [
                         followed,
@@ -202,8 +202,8 @@ def committing(
     def committer(peer: str) -> "PeerCommitment":
         return compose.committer(config, peer, journal.now)
 
-    asks = CommitmentScu(journal, config, journal.now, committer, compose.open_commitment_inbox(config))
-    answers = CommitmentScp(journal, blobs, config, journal.now, committer, horizon=horizon)
+    asks = CommitmentScu(journal.commitments, config, journal.now, committer, compose.open_commitment_inbox(config))
+    answers = CommitmentScp(journal.commitment_requests, journal.instances, blobs, config, journal.now, committer, horizon=horizon)
     try:
         yield [LeaderStage(asks, leader), LeaderStage(answers, leader)]
     finally:

@@ -101,7 +101,7 @@ def complete(study: str, /, *, config: ConfigOption = None) -> int:
     with journal(config) as (_, opened):
         uid = find_study(opened, study)
         waiting = opened.arrivals.find(states=(ArrivalState.RECEIVED,), study=uid)
-        done = [one for one in waiting if complete_now(opened, one, opened.now())]
+        done = [one for one in waiting if complete_now(opened.arrivals, one, opened.now())]
         if not done:
             raise NotDone(f"study {uid} is complete already: nothing more was expected")
     total = sum(one.instances for one in done)
@@ -214,7 +214,7 @@ def accept_held(study: str, /, *, series: str | None = None, config: ConfigOptio
     from node.flow.held import accept
 
     with journal(config) as (settings, opened):
-        accepted = accept(opened, _held(opened, study, series), settings.peers, opened.now, by=_BY)
+        accepted = accept(opened.held, _held(opened, study, series), settings.peers, opened.now, by=_BY)
     print(f"{_many(accepted)} accepted: the study is looked at again in a moment, and routed with them")
     return 0
 
@@ -232,7 +232,7 @@ def refuse_held(study: str, /, *, series: str | None = None, config: ConfigOptio
     from node.flow.held import refuse
 
     with journal(config) as (_, opened):
-        refused = refuse(opened, _held(opened, study, series), opened.now, by=_BY)
+        refused = refuse(opened.held, _held(opened, study, series), opened.now, by=_BY)
     print(f"{_many(refused)} refused: what the first sender sent stands")
     return 0
 
@@ -241,7 +241,7 @@ def _held(opened: "Journal", study: str, series: str | None) -> list[Instance]:
     from node.flow.held import Part, held_of
 
     uid = find_study(opened, study)
-    held = held_of(opened, uid, Part(series_instance_uid=series))
+    held = held_of(opened.held, uid, Part(series_instance_uid=series))
     if not held:
         of = "" if series is None else f", series {series}"
         raise NothingFound(f"nothing is held of study {uid}{of}; `hilum studies list` says of which studies something is")

@@ -14,7 +14,8 @@ from node.domain.commitment import FailureReason, InstanceReference, Pending, Re
 from node.domain.errors import DeliveryError, JournalError
 from node.domain.instance import Instance, Standing
 from node.domain.stage import Clock, back_off
-from node.journal.journal import Journal
+from node.journal.commitment_requests import CommitmentRequests
+from node.journal.instances import Instances
 from node.observe import metrics
 from node.observe.events import alarm, event, trace
 from node.settings.config import Config
@@ -47,7 +48,8 @@ class CommitmentScp:
 
     def __init__(
         self,
-        journal: Journal,
+        requests: CommitmentRequests,
+        instances: Instances,
         blobs: Blobs,
         config: Config,
         clock: Clock,
@@ -55,7 +57,8 @@ class CommitmentScp:
         *,
         horizon: Callable[[], datetime | None],
     ) -> None:
-        self._journal = journal
+        self._requests = requests
+        self._instances = instances
         self._blobs = blobs
         self._config = config
         self._clock = clock
@@ -66,7 +69,7 @@ class CommitmentScp:
     def step(self) -> int:
         """Judge or report what is due, for each peer in a thread of its own; counts what was begun and what has ended."""
         moved = self._lanes.reap()
-        for pending in self._journal.commitment_requests.due(self._clock(), busy_peers=self._lanes.busy):
+        for pending in self._requests.due(self._clock(), busy_peers=self._lanes.busy):
             peer = pending.request.peer
             if peer not in self._config.peers:
                 self._give_up(pending, "the configuration has no such peer any more")
@@ -99,7 +102,7 @@ class CommitmentScp:
         owed = self._config.store.durability is Durability.ASSOCIATION and age < _OWED
         settled = (not owed and (horizon is None or horizon > request.received_at)) or age > _PATIENCE
         if any(verdicts) and not settled:
-            self._journal.commitment_requests.put_off(pending.id, now + _LOOK_AGAIN, "not everything that was received is indexed yet", now)
+            self._requests.put_off(pending.id, now + _LOOK_AGAIN, "not everything that was received is indexed yet", now)
             return
         try:
             # whatever `durability` says: on disk before anybody is told so
@@ -108,7 +111,7 @@ class CommitmentScp:
             # a disk says so once, and yes the next time, whatever became of the bytes: it is not asked again
             alarm("commitment.unflushed", peer=request.peer, transaction_uid=request.transaction_uid, reason=str(broken))
             verdicts, held = [verdict or FailureReason.PROCESSING_FAILURE for verdict in verdicts], []
-        if not self._journal.commitment_requests.judge(pending.id, verdicts, held, self._clock()):
+        if not self._requests.judge(pending.id, verdicts, held, self._clock()):
             return  # something was purged meanwhile: it is judged anew
         failed = sum(verdict != 0 for verdict in verdicts)
         metrics.COMMITMENTS.add(peer=request.peer, outcome="promised" if not failed else "declined")
@@ -124,7 +127,7 @@ class CommitmentScp:
         """0 or a Failure Reason for each reference, and the rows whose bytes the promise is about."""
         rows: dict[str, list[Instance]] = {}
         for some in _chunks([one.sop_instance_uid for one in request.references]):
-            for row in self._journal.instances.by_uid(*some):
+            for row in self._instances.by_uid(*some):
                 rows.setdefault(row.sop_instance_uid, []).append(row)
         verdicts, held = [], []
         for reference in request.references:
@@ -158,7 +161,7 @@ class CommitmentScp:
                 self._give_up(pending, str(error))
                 return
             pause = back_off(pending.attempts + 1, _RETRY_FIRST, _RETRY_MOST, salt=f"promise {pending.id}")
-            self._journal.commitment_requests.put_off(pending.id, now + pause, str(error), now)
+            self._requests.put_off(pending.id, now + pause, str(error), now)
             event(
                 "commitment.report_retry",
                 peer=request.peer,
@@ -168,11 +171,11 @@ class CommitmentScp:
                 again_in_s=round(pause.total_seconds(), 1),
             )
             return
-        self._journal.commitment_requests.end(pending.id, True, "", self._clock())
+        self._requests.end(pending.id, True, "", self._clock())
         event("commitment.told", peer=request.peer, transaction_uid=request.transaction_uid)
 
     def _give_up(self, pending: Pending, why: str) -> None:
-        self._journal.commitment_requests.end(pending.id, False, why, self._clock(), judged=pending.state is RequestState.JUDGED)
+        self._requests.end(pending.id, False, why, self._clock(), judged=pending.state is RequestState.JUDGED)
         alarm("commitment.unreported", peer=pending.request.peer, transaction_uid=pending.request.transaction_uid, reason=why)
 
 

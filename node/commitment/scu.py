@@ -9,7 +9,7 @@ from node.commitment.port import CommitmentInbox, Committer
 from node.domain.commitment import AskedCommitment, Commitment, Due
 from node.domain.errors import DeliveryError
 from node.domain.stage import Clock, back_off
-from node.journal.journal import Journal
+from node.journal.commitments import Commitments
 from node.observe import metrics
 from node.observe.events import alarm, event, trace
 from node.settings import config as settings
@@ -44,9 +44,14 @@ class CommitmentScu:
     name = "commit"
 
     def __init__(
-        self, journal: Journal, config: settings.Config, clock: Clock, committer: Callable[[str], Committer], inbox: CommitmentInbox
+        self,
+        commitments: Commitments,
+        config: settings.Config,
+        clock: Clock,
+        committer: Callable[[str], Committer],
+        inbox: CommitmentInbox,
     ) -> None:
-        self._journal = journal
+        self._commitments = commitments
         self._config = config
         self._clock = clock
         self._committer = committer
@@ -56,10 +61,10 @@ class CommitmentScu:
     def step(self) -> int:
         """Ask what is due of every sink that nobody is asking; counts what was begun and what has ended since."""
         moved = self._lanes.reap()
-        for due in self._journal.commitments.due(self._clock(), busy_sinks=self._lanes.busy):
+        for due in self._commitments.due(self._clock(), busy_sinks=self._lanes.busy):
             sink = self._config.sinks.get(due.sink)
             if sink is None or sink.commitment is Commitment.NO:
-                self._journal.commitments.leave(due.delivery, "commitment is not asked for any more", self._clock())
+                self._commitments.leave(due.delivery, "commitment is not asked for any more", self._clock())
             elif due.sink in self._lanes.busy:
                 continue
             else:
@@ -80,7 +85,7 @@ class CommitmentScu:
             self._park(due, NoReport(f"asked {due.asked + due.refused} times since {due.waiting_since:%Y-%m-%d %H:%M} UTC"))
             return
         # durable before it is sent: a report may come before the answer does
-        asked = self._journal.commitments.begin(due, f"2.25.{uuid.uuid4().int}", sink.peer, now + _ANSWER, now)
+        asked = self._commitments.begin(due, f"2.25.{uuid.uuid4().int}", sink.peer, now + _ANSWER, now)
         if asked is None:
             return
         try:
@@ -91,7 +96,7 @@ class CommitmentScu:
         now = self._clock()
         most = min(max(sink.commitment_wait, _MOST_WAIT), sink.give_up)
         wait = back_off(due.asked + 1, sink.commitment_wait, most, salt=f"commitment {due.delivery}")
-        self._journal.commitments.accepted(asked.transaction_uid, now + wait, now)
+        self._commitments.accepted(asked.transaction_uid, now + wait, now)
         metrics.COMMITMENTS.add(peer=sink.peer, outcome="asked")
         event(
             "commitment.asked",
@@ -105,18 +110,18 @@ class CommitmentScu:
     def _refused(self, due: Due, sink: settings.SinkSettings, asked: AskedCommitment, error: DeliveryError) -> None:
         now = self._clock()
         pause = back_off(due.refused + 1, sink.retry_first, sink.retry_most, salt=f"commitment {due.delivery}")
-        self._journal.commitments.refused(asked.transaction_uid, error.code, str(error), now + pause, now)
+        self._commitments.refused(asked.transaction_uid, error.code, str(error), now + pause, now)
         metrics.COMMITMENTS.add(peer=sink.peer or "", outcome="refused")
         if error.retry:
             event("commitment.retry", delivery=due.delivery, job=due.job, sink=due.sink, code=error.code, reason=str(error))
         elif sink.commitment is Commitment.WANTED:
-            if self._journal.commitments.leave(due.delivery, f"the sink does not commit: {error}", now):
+            if self._commitments.leave(due.delivery, f"the sink does not commit: {error}", now):
                 event("commitment.done_without", delivery=due.delivery, job=due.job, sink=due.sink, reason=str(error))
         else:
             self._park(due, error)
 
     def _park(self, due: Due, error: DeliveryError) -> None:
-        if self._journal.commitments.park(due.delivery, error.code, str(error), self._clock()):
+        if self._commitments.park(due.delivery, error.code, str(error), self._clock()):
             metrics.DELIVERIES.add(sink=due.sink, outcome="parked", code=error.code)
             alarm("delivery.parked", delivery=due.delivery, job=due.job, sink=due.sink, code=error.code, reason=str(error))
 

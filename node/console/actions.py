@@ -50,7 +50,7 @@ def complete(at: ConsoleContext, who: Visitor, uid: str) -> int:
         Nothing of the study is waited for.
     """
     open_now = at.journal.arrivals.find(states=(ArrivalState.RECEIVED,), study=uid)
-    done = sum(complete_now(at.journal, one, at.journal.now()) for one in open_now)
+    done = sum(complete_now(at.journal.arrivals, one, at.journal.now()) for one in open_now)
     if not done:
         raise RequestRefused(HTTPStatus.CONFLICT, "nothing more is expected of this study")
     event("console.acted", account=who.name, verb="complete", study=uid)
@@ -87,15 +87,15 @@ def decide_held(at: ConsoleContext, who: Visitor, uid: str, verb: str, part: Par
     """
     if verb not in ("accept", "refuse"):
         raise RequestRefused(HTTPStatus.NOT_FOUND, "what is held is accepted or refused")
-    found = held.held_of(at.journal, uid, part)
+    found = held.held_of(at.journal.held, uid, part)
     if not found:
         raise RequestRefused(HTTPStatus.CONFLICT, "nothing of this is held any more")
     if seen not in (None, len(found)):
         raise RequestRefused(HTTPStatus.CONFLICT, "more came, or somebody else decided, since the page was made: look again")
     by = f"{who.name} at the console"
     if verb == "accept":
-        many = held.accept(at.journal, found, at.peers, at.journal.now, by=by)
+        many = held.accept(at.journal.held, found, at.peers, at.journal.now, by=by)
     else:
-        many = held.refuse(at.journal, found, at.journal.now, by=by)
+        many = held.refuse(at.journal.held, found, at.journal.now, by=by)
     event("console.acted", account=who.name, verb=f"{verb}-held", study=uid)
     return many

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from node.domain.stage import Clock
 from node.flow.deliver import LEASE
-from node.journal.journal import Journal
+from node.journal.processes import Processes
 from node.observe.events import alarm
 from node.routing.shortage import LONGEST
 from node.settings.config import Config
@@ -28,8 +28,8 @@ class ClockStep:
 
     name = "backwards"
 
-    def __init__(self, journal: Journal, config: Config, clock: Clock, *, seconds: Callable[[], float] = time.monotonic) -> None:
-        self._journal = journal
+    def __init__(self, processes: Processes, config: Config, clock: Clock, *, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._processes = processes
         retries = [sink.retry_most for sink in config.sinks.values()]
         self.adopt(config)
         self._retry = max([timedelta(minutes=5), *retries])
@@ -54,7 +54,7 @@ class ClockStep:
             self._ahead = ahead
             return 0
         # first, so that a journal that is away lets it be tried again
-        brought = self._journal.processes.bring_near(now, arrivals=self._quiet, held=self._held, retries=2 * self._retry, lease=LEASE)
+        brought = self._processes.bring_near(now, arrivals=self._quiet, held=self._held, retries=2 * self._retry, lease=LEASE)
         went_back_s = 0.0 if self._ahead is None else (self._ahead - ahead).total_seconds()
         self._ahead = ahead
         if brought or went_back_s:

@@ -171,7 +171,7 @@ class DeliverStage:
         sink = self._config.sinks[delivery.sink]
         sent = Attempt(self._journal, self._blobs, self._clock, delivery, self._sinks[delivery.sink], sink.profile).send()
         took_s = round(time.monotonic() - began, 4)
-        set_mark(self._journal, self._blobs, delivery.job, delivery.sink)
+        set_mark(self._journal.jobs, self._blobs, delivery.job, delivery.sink)
         now = self._clock()
         # before the state, so that whoever waits for it finds the figure
         self._journal.events.note("job", delivery.job, "job.sent", json.dumps({"took_s": {"deliver": took_s}, "sink": delivery.sink}), now)

@@ -3,21 +3,21 @@
 from node.blobs.port import Blobs
 from node.domain.delivery_marks import mark_of
 from node.domain.job import Job
-from node.journal.journal import Journal
+from node.journal.jobs import Jobs
 
 
-def set_mark(journal: Journal, blobs: Blobs, job: int, sink: str) -> None:
+def set_mark(jobs: Jobs, blobs: Blobs, job: int, sink: str) -> None:
     """Say, durably, that a sink has accepted everything of a job; before the journal says so, which may be lost after it."""
-    blobs.put(mark_of(journal.jobs.get(job), sink), b"")
+    blobs.put(mark_of(jobs.get(job), sink), b"")
 
 
-def delivered_before(journal: Journal, blobs: Blobs, job: Job) -> bool:
+def delivered_before(jobs: Jobs, blobs: Blobs, job: Job) -> bool:
     """Whether every sink of a job that waits has its results already, and the journal has forgotten it. Never of a job that the operator
     revived in spite of that."""
     if job.delivered_before or not job.sinks or not all(blobs.has(mark_of(job, sink)) for sink in job.sinks):
         return False
     # a corrected series that was corrected back: the journal knows who set the marks, and results of others came between
-    return not any(other.id != job.id and _same(other, job) for other in journal.jobs.find(study=job.study_instance_uid))
+    return not any(other.id != job.id and _same(other, job) for other in jobs.find(study=job.study_instance_uid))
 
 
 def _same(one: Job, other: Job) -> bool:

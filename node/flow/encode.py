@@ -18,6 +18,7 @@ from node.domain.profile import Kind, Profile
 from node.domain.state import DeliveryState
 from node.flow.infer import Analysed
 from node.journal.journal import Journal
+from node.journal.results import Results
 from node.results.kinds import record_of
 from node.results.port import Encoded, Encoding, Predecessor
 from node.settings.config import SinkSettings
@@ -96,7 +97,7 @@ def freeze(blobs: Blobs, job: int, encoded: Sequence[Encoded]) -> list[ResultObj
     return frozen
 
 
-def predecessors_of(journal: Journal, job: Job, part: str = "") -> list[Predecessor]:
+def predecessors_of(results: Results, job: Job, part: str = "") -> list[Predecessor]:
     """The reports that this job's reports of a part replace: of the nearest earlier job of which anything reached a sink.
 
     An earlier report of all of the series, or of another part, is another report.
@@ -110,7 +111,7 @@ def predecessors_of(journal: Journal, job: Job, part: str = "") -> list[Predeces
             kind=Kind(one.kind),
             form=one.form,
         )
-        for one in journal.results.of_predecessor(job.id)
+        for one in results.of_predecessor(job.id)
         if record_of(Kind(one.kind)).replaces and one.part == part
     ]
 

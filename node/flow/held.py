@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from inference.said import Said, say
 from node.domain.instance import HeldFor, Instance
 from node.domain.stage import Clock
-from node.journal.journal import Journal
+from node.journal.held import HeldInstances
 from node.journal.port import AcceptedInstance
 from node.settings.peers import Peer, Scope, Settle
 
@@ -20,33 +20,33 @@ class Part:
     held_for: HeldFor | None = None
 
 
-def held_of(journal: Journal, study: str, part: Part) -> list[Instance]:
+def held_of(waiting: HeldInstances, study: str, part: Part) -> list[Instance]:
     """The instances that are held of a part of a study, the oldest first."""
     return [
         one
-        for one in journal.held.find(study=study)
+        for one in waiting.find(study=study)
         if part.series_instance_uid in (None, one.series_instance_uid)
         and part.sender in (None, f"{one.calling_ae}@{one.address}")
         and part.held_for in (None, one.held_for)
     ]
 
 
-def accept(journal: Journal, held: Iterable[Instance], peers: Mapping[str, Peer], clock: Clock, *, by: str) -> int:
+def accept(waiting: HeldInstances, held: Iterable[Instance], peers: Mapping[str, Peer], clock: Clock, *, by: str) -> int:
     """Let instances count that are held, and have their studies analysed anew; how many do. `by` says for people who decided it."""
     now = clock()
     accepted = [AcceptedInstance(instance=one.id, scope_series=_by_series(peers, one), due_at=now) for one in held]
-    return len(journal.held.accept(accepted, now, by=by))
+    return len(waiting.accept(accepted, now, by=by))
 
 
-def refuse(journal: Journal, held: Iterable[Instance], clock: Clock, *, by: str) -> int:
+def refuse(waiting: HeldInstances, held: Iterable[Instance], clock: Clock, *, by: str) -> int:
     """Never use what is held; how many instances were. `by` as in `accept`."""
-    return len(journal.held.refuse([one.id for one in held], clock(), by=by))
+    return len(waiting.refuse([one.id for one in held], clock(), by=by))
 
 
-def said_of_held(journal: Journal, study: str, series: Collection[str]) -> tuple[Said, ...]:
+def said_of_held(waiting: HeldInstances, study: str, series: Collection[str]) -> tuple[Said, ...]:
     """A sentence for every sender of whom instances of these series are held now: a report of the series was made without them."""
     counted: dict[str, int] = {}
-    for one in journal.held.find(study=study):
+    for one in waiting.find(study=study):
         if one.series_instance_uid in series:
             sender = one.peer or one.calling_ae
             counted[sender] = counted.get(sender, 0) + 1

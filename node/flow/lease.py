@@ -7,7 +7,7 @@ from typing import Self
 
 from node.domain.errors import JournalError
 from node.domain.stage import Clock
-from node.journal.journal import Journal
+from node.journal.jobs import Jobs
 from node.observe.events import event
 
 LENGTH = timedelta(seconds=60)
@@ -24,8 +24,8 @@ class JobLease:
     It bounds no work: a step that never comes back leaves the process without a sign of life (`node.flow.time_limits`).
     """
 
-    def __init__(self, journal: Journal, clock: Clock, job: int, token: str) -> None:
-        self._journal = journal
+    def __init__(self, jobs: Jobs, clock: Clock, job: int, token: str) -> None:
+        self._jobs = jobs
         self._clock = clock
         self._job = job
         self.token = token
@@ -52,7 +52,7 @@ class JobLease:
     def renew(self) -> None:
         """Extend the lease now."""
         try:
-            if not self._journal.jobs.renew(self._job, self.token, self._clock() + LENGTH):
+            if not self._jobs.renew(self._job, self.token, self._clock() + LENGTH):
                 self._lost.set()
         except JournalError as error:
             # the next renewal comes well before the lease runs out

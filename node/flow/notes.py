@@ -21,7 +21,8 @@ from node.domain.statement import NoResult, Statement, Why
 from node.domain.withdrawal import Withdrawal, WithdrawnObject
 from node.flow.encode import parameters
 from node.flow.infer import method_digest
-from node.journal.journal import Journal
+from node.journal.jobs import Jobs
+from node.journal.results import Results
 from node.results.port import Encoding
 from node.results.sources import SourceSeries
 from node.results.statement.port import Stated, nothing_of
@@ -31,10 +32,10 @@ _TRIED = 3
 """Of so many files of a series one can be read, or none."""
 
 
-def statement_due(journal: Journal, job: Job, clock: Clock) -> Statement | None:
+def statement_due(jobs: Jobs, results: Results, job: Job, clock: Clock) -> Statement | None:
     """Why the study of a statement has no result; None where it may have one after all: somebody had a job tried again."""
     now = clock()
-    others = [one for one in journal.jobs.find(study=job.study_instance_uid) if one.application == job.application]
+    others = [one for one in jobs.find(study=job.study_instance_uid) if one.application == job.application]
     analyses = [one for one in others if one.kind is JobKind.ANALYSIS]
     late = [one for one in analyses if one.state in _UNDER_WAY and one.deadline_at is not None and one.deadline_at < now]
     if any(one.state in _UNDER_WAY and one not in late for one in analyses):
@@ -46,12 +47,12 @@ def statement_due(journal: Journal, job: Job, clock: Clock) -> Statement | None:
         NoResult(job=one.id, series_instance_uid=one.series_instance_uid, why=_why(one), code=one.code or "", reason=one.reason or "")
         for one in stuck
     )
-    return Statement(series=said, replaces=any(journal.results.of_predecessor(one.id) for one in stuck))
+    return Statement(series=said, replaces=any(results.of_predecessor(one.id) for one in stuck))
 
 
-def analysis_under_way(journal: Journal, job: Job) -> bool:
+def analysis_under_way(jobs: Jobs, job: Job) -> bool:
     """Whether an analysis that the statement is about is under way."""
-    others = (one for one in journal.jobs.find(study=job.study_instance_uid) if one.application == job.application)
+    others = (one for one in jobs.find(study=job.study_instance_uid) if one.application == job.application)
     return any(one.kind is JobKind.ANALYSIS and one.state in _UNDER_WAY for one in others)
 
 

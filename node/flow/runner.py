@@ -187,7 +187,7 @@ class Runner:
         if job.attempts == 1 and job.code is None:
             metrics.QUEUE_WAIT.observe((self._clock() - job.created_at).total_seconds(), priority=job.priority.value)
         event("job.claimed", job=job.id, application=job.application, state=job.state.value, attempt=job.attempts)
-        lease_of = JobLease(self._journal, self._clock, job.id, job.lease)
+        lease_of = JobLease(self._journal.jobs, self._clock, job.id, job.lease)
         with at_most(BETWEEN_S), lease_of as lease, self._blobs.hold():
             try:
                 self._work(job, lease)
@@ -211,7 +211,7 @@ class Runner:
         attempts = settings_of(self._config, job.application).attempts
         if job.attempts > attempts:
             raise WorkerDied(_last_words(job))
-        if delivered_before(self._journal, self._blobs, job):
+        if delivered_before(self._journal.jobs, self._blobs, job):
             raise DeliveredBefore("every sink has these results; the journal had forgotten it")
         if job.kind is JobKind.STATEMENT:
             self._state(job, loadable(job, self._application_of), lease)
@@ -235,10 +235,10 @@ class Runner:
     def _state(self, job: Job, application: Application, lease: JobLease) -> None:
         """Say of a study that it has no result: what there is to say is journaled as findings are, and then made into objects."""
         if job.state is JobState.QUEUED:
-            said = statement_due(self._journal, job, self._clock)
+            said = statement_due(self._journal.jobs, self._journal.results, job, self._clock)
             if said is None:
                 now = self._clock()
-                if analysis_under_way(self._journal, job):
+                if analysis_under_way(self._journal.jobs, job):
                     again = now + _LOOK_AGAIN
                     self._journal.jobs.retry(job.id, lease.token, again, "", "an analysis is under way", now, count_attempt=False)
                 else:  # cancelled, or not applicable after all; what ends without a result later is stated anew
@@ -340,7 +340,7 @@ class Runner:
 
     def _held_of(self, job: Job) -> tuple[Said, ...]:
         series = {one.series_instance_uid for one in self._journal.instances.of_job(job.id)}
-        return said_of_held(self._journal, job.study_instance_uid, series)
+        return said_of_held(self._journal.held, job.study_instance_uid, series)
 
     def _read_back(self, job: Job, application: Application, files: Sequence[Path], of_prior: Collection[Path]) -> list[Analysed]:
         """The parts of a job that was analysed in an earlier claim."""
@@ -361,7 +361,7 @@ class Runner:
             replaces = replacing(self._journal, journaled)
             for part in parts:
                 part = replace(part, findings=replace(part.findings, cautions=(*part.findings.cautions, *replaces)))
-                before = predecessors_of(self._journal, journaled, part.assembled.part)
+                before = predecessors_of(self._journal.results, journaled, part.assembled.part)
                 encoded += self._encode(encoding_of(journaled, application, part, before, wanted))
                 lease.check()
         took = {"encode": time.monotonic() - began}

@@ -12,6 +12,7 @@ from node.domain.errors import JournalError
 from node.domain.history import HistoryEvent
 from node.domain.stage import Clock
 from node.domain.state import ArrivalState
+from node.journal.arrivals import Arrivals
 from node.journal.journal import Journal
 from node.observe import metrics
 from node.observe.events import event
@@ -288,9 +289,9 @@ def put_back(journal: Journal, study: str) -> int:
     return len(parked)
 
 
-def complete_now(journal: Journal, arrival: Arrival, now: datetime) -> bool:
+def complete_now(arrivals: Arrivals, arrival: Arrival, now: datetime) -> bool:
     """The operator's word that nothing more is expected; False when the arrival is no longer open."""
-    done = journal.arrivals.complete(arrival.id, Completeness.OPERATOR, now)
+    done = arrivals.complete(arrival.id, Completeness.OPERATOR, now)
     if done:
         event("arrival.complete", arrival=arrival.id, peer=arrival.peer, by=Completeness.OPERATOR.value, instances=arrival.instances)
     return done

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from node.domain.stage import Clock
-from node.journal.journal import Journal
+from node.journal.jobs import Jobs
 from node.observe.events import event
 from node.settings.config import Config
 
@@ -15,8 +15,8 @@ class PriorityAging:
 
     name = "patience"
 
-    def __init__(self, journal: Journal, config: Config, clock: Clock) -> None:
-        self._journal = journal
+    def __init__(self, jobs: Jobs, config: Config, clock: Clock) -> None:
+        self._jobs = jobs
         self._schedule = config.schedule
         self._clock = clock
 
@@ -25,7 +25,7 @@ class PriorityAging:
         now = self._clock()
         window = self._schedule.offpeak
         since = _ALWAYS if window is None else window.opened_at(now)
-        moved = self._journal.jobs.move_up(now, self._schedule.patience, offpeak_since=since)
+        moved = self._jobs.move_up(now, self._schedule.patience, offpeak_since=since)
         if moved:
             event("queue.moved_up", jobs=moved)
         return moved

@@ -11,7 +11,7 @@ from node.blobs.port import Blobs
 from node.domain.delivery_marks import PREFIX
 from node.domain.instance import Instance
 from node.domain.stage import Clock
-from node.journal.journal import Journal
+from node.journal.retention import RetainedRows
 from node.observe.events import alarm, event
 from node.settings.config import Config
 from node.upkeep.monotonic_clock import MonotonicClock
@@ -41,7 +41,7 @@ class Retention:
 
     def __init__(
         self,
-        journal: Journal,
+        rows: RetainedRows,
         blobs: Blobs,
         config: Config,
         clock: Clock,
@@ -49,7 +49,7 @@ class Retention:
         followers: Collection[str] = (),
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._journal = journal
+        self._rows = rows
         self._blobs = blobs
         self._store = config.store
         self._clock = MonotonicClock(clock, seconds=seconds)
@@ -65,13 +65,13 @@ class Retention:
         swept = self._sweep()  # what a crash left between a tombstone and its blob
         before = now - self._store.keep
         # what this node committed to stays as long as if it had come when it did
-        old = self._journal.retention.purgeable(before, _BATCH, parked=True, promised_before=before)
+        old = self._rows.purgeable(before, _BATCH, parked=True, promised_before=before)
         self._bury(old, "old", now)
-        results = self._journal.retention.purge_results(before, now, _BATCH)
+        results = self._rows.purge_results(before, now, _BATCH)
         swept += self._sweep()
         if not old and not results:
             swept += self._relieve(now)
-        swept += self._journal.retention.forget_headers(now - self._store.keep_headers, _BATCH)
+        swept += self._rows.forget_headers(now - self._store.keep_headers, _BATCH)
         return swept + self._prune(now)
 
     def _prune(self, now: datetime) -> int:
@@ -81,7 +81,7 @@ class Retention:
             self._pruned_upto, self._pruning_since = 0, began
         pruned, before = 0, now - self._store.history_kept
         while True:
-            page = self._journal.retention.prune_history(before, now, _BATCH, after=self._pruned_upto, followers=self._followers)
+            page = self._rows.prune_history(before, now, _BATCH, after=self._pruned_upto, followers=self._followers)
             pruned += page.lines
             self._pruned_upto = page.reached
             if page.last or self._seconds() - began >= _PRUNE_S:
@@ -91,7 +91,7 @@ class Retention:
         """Delete the oldest pixels that nothing needs while the disk is fuller than it may be."""
         swept = 0
         while (used := self._blobs.used_share()) > self._store.high_water:
-            oldest = self._journal.retention.purgeable(now, _AT_ONCE, promised_before=now - self._store.keep)
+            oldest = self._rows.purgeable(now, _AT_ONCE, promised_before=now - self._store.keep)
             if not oldest:
                 if not self._alarmed:
                     alarm("retention.disk_full", used_share=round(used, 3), high_water=self._store.high_water)
@@ -104,16 +104,16 @@ class Retention:
 
     def _bury(self, instances: Sequence[Instance], why: str, now: datetime) -> None:
         if instances:
-            self._journal.retention.tombstone([instance.id for instance in instances], now, promised_before=now - self._store.keep)
+            self._rows.tombstone([instance.id for instance in instances], now, promised_before=now - self._store.keep)
             event("retention.purged", instances=len(instances), bytes=sum(instance.size for instance in instances), why=why)
 
     def _sweep(self) -> int:
         """Delete what tombstones stand for."""
-        blobs = self._journal.retention.purged_blobs()
+        blobs = self._rows.purged_blobs()
         for blob in blobs.values():
             self._blobs.delete(blob)
         if blobs:
-            self._journal.retention.swept(blobs)
+            self._rows.swept(blobs)
         return len(blobs)
 
 

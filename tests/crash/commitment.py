@@ -220,7 +220,7 @@ def _retain_at(under_test: NodeUnderTest, moment: datetime) -> None:
     """Retention as it will be then; the node is dead."""
     config = load(under_test.node.config)
     with closing(compose.open_journal(config)) as journal:
-        retention = Retention(journal, compose.open_blobs(config), config, lambda: moment)
+        retention = Retention(journal.retention, compose.open_blobs(config), config, lambda: moment)
         while retention.step():
             pass
 

@@ -86,7 +86,7 @@ def _wait(node: Node, journal: Journal, folder: Path) -> None:
         if any(one.suffix == ".dcm" for one in (folder / "blobs" / "inbox").iterdir()):
             return False
         for arrival in journal.arrivals.find(states=(ArrivalState.RECEIVED,), limit=1000):
-            complete_now(journal, arrival, journal.now())
+            complete_now(journal.arrivals, arrival, journal.now())
         return not (
             journal.arrivals.find(states=(ArrivalState.RECEIVED, ArrivalState.COMPLETE), limit=1)
             or journal.jobs.find(states=_ACTIVE, limit=1)

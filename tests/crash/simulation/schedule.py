@@ -156,7 +156,7 @@ class Schedule:
             return next((journal.at(entry.stat().st_mtime) for entry in inbox.waiting(1)), None)
 
         stages: list[Stage] = [
-            ClockStep(journal, world.config, world.clock, seconds=lambda: world.clock.steady_s),
+            ClockStep(journal.processes, world.config, world.clock, seconds=lambda: world.clock.steady_s),
             IndexStage(journal, inbox, blobs, world.config, world.clock),
             SettleStage(journal, world.config, world.clock, _nobody, horizon=horizon),
             RouteStage(journal, world.config, world.clock, lambda _: "default", lambda _: APPLICATION),

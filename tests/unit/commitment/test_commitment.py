@@ -77,9 +77,17 @@ class Line:
         def clock() -> datetime:
             return self.story.now
 
-        self.commit = CommitmentScu(self.journal, config, clock, lambda _: self.archive, self.slips)
+        self.commit = CommitmentScu(self.journal.commitments, config, clock, lambda _: self.archive, self.slips)
         self.take = CommitmentInboxStage(self.journal, self.slips, config, clock)
-        self.promise = CommitmentScp(self.journal, self.blobs, config, clock, lambda _: self.archive, horizon=lambda: self.horizon)
+        self.promise = CommitmentScp(
+            self.journal.commitment_requests,
+            self.journal.instances,
+            self.blobs,
+            config,
+            clock,
+            lambda _: self.archive,
+            horizon=lambda: self.horizon,
+        )
 
     def turn(self) -> None:
         """Until nothing moves any more; threads are waited for."""

@@ -319,7 +319,7 @@ class MiniNode:
         """A job with findings, for a test that makes the objects itself: its number and the lease that it is held under."""
         self.receive(study, f"{study}.1")
         (arrival,) = [one for one in self.arrivals() if one.study_instance_uid == study]
-        complete_now(self.journal, arrival, self.clock())
+        complete_now(self.journal.arrivals, arrival, self.clock())
         new = NewJob(
             series_instance_uid=f"{study}.1",
             application="threshold",

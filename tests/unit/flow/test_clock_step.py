@@ -24,7 +24,7 @@ class MonotonicClock:
 def test_a_study_settles_after_its_quiet_window_although_the_clock_went_back(node: MiniNode) -> None:
     """Received, then an hour earlier: the window runs anew from there; without the stage the study waits for an hour."""
     monotonic = MonotonicClock()
-    backwards = ClockStep(node.journal, node.config, node.clock, seconds=monotonic)
+    backwards = ClockStep(node.journal.processes, node.config, node.clock, seconds=monotonic)
     settle = SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer())
     assert backwards.step() == 0
     node.receive("1.1", "1.1.1")
@@ -47,7 +47,7 @@ def test_a_clock_that_went_back_while_nothing_ran_is_noticed_at_the_start(node: 
     """There is nothing to compare with yet, but what is due later than anything is ever put off says enough."""
     node.receive("1.1", "1.1.1")
     node.clock.advance(-HOUR_S)
-    assert ClockStep(node.journal, node.config, node.clock, seconds=MonotonicClock()).step() == 1
+    assert ClockStep(node.journal.processes, node.config, node.clock, seconds=MonotonicClock()).step() == 1
 
 
 def test_retries_and_leases_come_near_too(node: MiniNode) -> None:
@@ -57,7 +57,7 @@ def test_retries_and_leases_come_near_too(node: MiniNode) -> None:
     other, _ = node.inferred_job("2.2")
     node.clock.advance(-HOUR_S)
     assert node.journal.jobs.claim("work", node.clock(), LENGTH) is None
-    assert ClockStep(node.journal, node.config, node.clock, seconds=MonotonicClock()).step() == 3, "both are due, one is held"
+    assert ClockStep(node.journal.processes, node.config, node.clock, seconds=MonotonicClock()).step() == 3, "both are due, one is held"
     claimed = node.journal.jobs.claim("work", node.clock(), LENGTH)
     assert claimed is not None
     assert (claimed.id, claimed.state) == (job, JobState.INFERRED)
@@ -71,7 +71,7 @@ def test_retries_and_leases_come_near_too(node: MiniNode) -> None:
 def test_what_is_put_off_as_usual_stays_where_it_is(node: MiniNode) -> None:
     """Clocks that are disciplined, or put forward, change nothing."""
     monotonic = MonotonicClock()
-    backwards = ClockStep(node.journal, node.config, node.clock, seconds=monotonic)
+    backwards = ClockStep(node.journal.processes, node.config, node.clock, seconds=monotonic)
     node.receive("1.1", "1.1.1")
     (before,) = node.arrivals()
     for seconds in (0.0, -0.2, 5.0, HOUR_S):

@@ -135,7 +135,7 @@ def test_a_study_that_is_complete_is_not_looked_at_any_more(node: MiniNode, deco
     ahead.step()
     begun = len(decoder.files)
     (arrival,) = node.journal.arrivals.find()
-    complete_now(node.journal, arrival, node.clock())
+    complete_now(node.journal.arrivals, arrival, node.clock())
     decoder.seconds += 1.0
     assert len(_all(ahead, decoder)) == begun
 

@@ -71,12 +71,14 @@ def test_what_a_person_decided_about_is_held_no_more(node: MiniNode) -> None:
     hold(node, 1)
     hold(node, 1, series="other", why=HeldFor.IDENTITY)
     study, clock = derive_uid("study"), node.clock
-    added = held_of(node.journal, study, Part(sender=f"PACS@{held_of(node.journal, study, Part())[0].address}", held_for=HeldFor.ADDED))
-    assert refuse(node.journal, added, clock, by="otto") == 1
+    added = held_of(
+        node.journal.held, study, Part(sender=f"PACS@{held_of(node.journal.held, study, Part())[0].address}", held_for=HeldFor.ADDED)
+    )
+    assert refuse(node.journal.held, added, clock, by="otto") == 1
     assert [line.detail for line in node.journal.events.of("instance", added[0].id)][-1] == "by otto"
-    (rest,) = held_of(node.journal, study, Part())
+    (rest,) = held_of(node.journal.held, study, Part())
     assert rest.held_for is HeldFor.IDENTITY
-    assert accept(node.journal, [rest], {}, clock, by="otto") == 1
+    assert accept(node.journal.held, [rest], {}, clock, by="otto") == 1
     assert rest.sop_instance_uid in uids(node)
     assert said(node) == []
 

@@ -23,7 +23,7 @@ def claim(node: MiniNode, owner: str) -> Job | None:
 def job(node: MiniNode) -> Job:
     """A claimed job."""
     node.receive("1.1", "1.1.1")
-    complete_now(node.journal, node.arrivals()[0], node.clock())
+    complete_now(node.journal.arrivals, node.arrivals()[0], node.clock())
     RouteStage(node.journal, node.config, node.clock, lambda _: "default", lambda name: replace(APPLICATION, name=name)).step()
     claimed = claim(node, "one")
     assert claimed is not None
@@ -32,7 +32,7 @@ def job(node: MiniNode) -> Job:
 
 def lease_of(node: MiniNode, job: Job) -> JobLease:
     assert job.lease is not None
-    return JobLease(node.journal, node.clock, job.id, job.lease)
+    return JobLease(node.journal.jobs, node.clock, job.id, job.lease)
 
 
 def test_a_renewed_lease_keeps_others_away(node: MiniNode, job: Job) -> None:

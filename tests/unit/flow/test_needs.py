@@ -158,7 +158,7 @@ def test_the_operators_word_ends_the_wait(waiting: MiniNode) -> None:
     """`hilum studies complete`: nothing more is expected, whatever the time."""
     needs = waiting.config.routes[0].needs
     assert needs is not None
-    assert complete_now(waiting.journal, newest(waiting), waiting.clock())
+    assert complete_now(waiting.journal.arrivals, newest(waiting), waiting.clock())
     step(waiting)
     assert [(job.state, job.code, job.reason) for job in waiting.jobs()] == OUTCOMES[needs.otherwise][0]
 
@@ -290,7 +290,7 @@ def test_the_look_at_the_clock_leaves_the_wait_alone(node: MiniNode) -> None:
     plain(node)
     step(node, 11)
     due = newest(node).due_at
-    assert ClockStep(node.journal, node.config, node.clock).step() == 0
+    assert ClockStep(node.journal.processes, node.config, node.clock).step() == 0
     assert newest(node).due_at == due
 
 
@@ -300,7 +300,7 @@ def test_a_clock_that_was_set_back_lets_it_wait_its_time_and_no_longer(node: Min
     plain(node)
     step(node, 11)
     node.clock.advance(-3600)
-    assert ClockStep(node.journal, node.config, node.clock).step() == 1
+    assert ClockStep(node.journal.processes, node.config, node.clock).step() == 1
     assert newest(node).due_at == node.clock() + WITHIN
 
 

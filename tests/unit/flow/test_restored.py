@@ -210,7 +210,7 @@ def test_findings_and_objects_that_no_row_names_are_deleted(restorable: Restorab
     restorable.age()
     restorable.orphans().step()
     assert sorted(node.journal.retention.purged_blobs().values()) == ["findings/7-abc.bin", "findings/nonsense", "results/1-sr-abc.dcm"]
-    Retention(node.journal, node.blobs, node.config, node.clock).step()
+    Retention(node.journal.retention, node.blobs, node.config, node.clock).step()
     assert set(node.blobs.names()) == known
 
 
@@ -225,12 +225,12 @@ def test_a_restored_bucket_does_not_bring_back_what_was_purged(restorable: Resto
     node.clock.advance(60)
     restorable.run()
     node.journal.retention.tombstone([instance.id], node.clock())
-    Retention(node.journal, node.blobs, node.config, node.clock).step()
+    Retention(node.journal.retention, node.blobs, node.config, node.clock).step()
     assert list(node.blobs.names("instances/")) == []
     node.blobs.put(name, content)
     restorable.age()
     restorable.orphans().step()
-    Retention(node.journal, node.blobs, node.config, node.clock).step()
+    Retention(node.journal.retention, node.blobs, node.config, node.clock).step()
     assert list(node.blobs.names("instances/")) == []
     assert restorable.inbox.waiting(10) == []
 
@@ -248,7 +248,7 @@ def test_a_second_name_for_known_bytes_is_deleted_in_the_next_round(restorable: 
         restorable.age()
         while orphans.step():
             restorable.run()
-    Retention(node.journal, node.blobs, node.config, node.clock).step()
+    Retention(node.journal.retention, node.blobs, node.config, node.clock).step()
     assert list(node.blobs.names("instances/")) == [name]
 
 

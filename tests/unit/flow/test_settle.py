@@ -318,8 +318,8 @@ def test_the_operator_completes_by_hand(node: MiniNode) -> None:
     """Network case 9: `hilum studies complete`: at once, with the reason kept; a second time is no longer possible."""
     node.receive("1.1", "1.1.1")
     (arrival,) = node.arrivals()
-    assert complete_now(node.journal, arrival, node.clock())
-    assert not complete_now(node.journal, arrival, node.clock())
+    assert complete_now(node.journal.arrivals, arrival, node.clock())
+    assert not complete_now(node.journal.arrivals, arrival, node.clock())
     assert node.arrivals()[0].completed_by is Completeness.OPERATOR
 
 

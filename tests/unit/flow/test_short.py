@@ -165,7 +165,7 @@ def test_run_now_is_the_operators_word_that_nothing_more_comes(node: MiniNode) -
     node.receive("1.1", "1.1.1", [1, 2, 3, 4])
     refuse(node, 5)
     step(node, 11)
-    assert complete_now(node.journal, newest(node), node.clock())
+    assert complete_now(node.journal.arrivals, newest(node), node.clock())
     step(node, 0.1)
     (job,) = node.jobs()
     assert (job.state, job.marked, job.shortage) == (JobState.QUEUED, True, Shortage(lack=Lack.REFUSED, came=4, expected=5))

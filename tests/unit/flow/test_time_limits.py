@@ -45,7 +45,7 @@ def test_each_step_of_a_job_has_a_bound_and_the_next_has_its_own(node: MiniNode,
         return encode(encoding)
 
     node.receive_images("study", "t1")
-    complete_now(node.journal, node.arrivals()[0], node.clock())
+    complete_now(node.journal.arrivals, node.arrivals()[0], node.clock())
     RouteStage(node.journal, node.config, node.clock, lambda _: "default", lambda _: APPLICATION).step()
     engines = Engines(node.config, lambda _: ThresholdEngine(), threshold_alone)
     with pulse.turning("work"):

@@ -54,7 +54,7 @@ class Kept:
         self.config = Config(path=folder, digest="", node=Node(), store=store, models=folder)
         self.set_by = timedelta()  # what somebody set the clock ahead by
         self.retention = Retention(
-            self.story.journal,
+            self.story.journal.retention,
             self.blobs,
             self.config,
             lambda: self.story.now + self.set_by,
@@ -110,7 +110,7 @@ def test_what_is_to_stay_for_longer_than_dates_reach_stays_for_good(kept: Kept, 
     path = tmp_path / "hilum.yaml"
     path.write_text("store: {keep: 999999d, keep_headers: 999999d, keep_history: 999999d}\n")
     config, now = load(path), lambda: kept.story.now
-    retention = Retention(kept.story.journal, kept.blobs, config, now, seconds=lambda: kept.story.now.timestamp())
+    retention = Retention(kept.story.journal.retention, kept.blobs, config, now, seconds=lambda: kept.story.now.timestamp())
     names = kept.study(1)
     kept.blobs.put(f"{PREFIX}1", b"")
     for _ in range(2):
@@ -128,7 +128,7 @@ def test_the_history_goes_last_and_never_before_it_is_told(kept: Kept) -> None:
     told = journal.events.behind(before, kept.story.now)
     store = replace(kept.config.store, keep_history=500 * DAY)
     retention = Retention(
-        journal,
+        journal.retention,
         kept.blobs,
         replace(kept.config, store=store),
         lambda: kept.story.now,
