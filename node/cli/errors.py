@@ -64,3 +64,24 @@ class NobodyToTell(ConfigError):
 
     code = "HLM-2069"
     remedy = "Give it `notify: {mail: …}` or `notify: {webhook: …}` (docs/howto/be-told.md)."
+
+
+class Defect(ConfigError):
+    """A verb met something that nobody foresaw; the message says where, and in which file the details lie."""
+
+    code = "HLM-2120"
+    remedy = "Call it again. If it stays so, report it as a defect of hilum, with that file and what you called."
+
+
+class NotPermitted(ConfigError):
+    """The operating system does not let this user do what the verb needs: a store is its node's user's alone."""
+
+    code = "HLM-2121"
+    remedy = "Run it as the user that the node runs as: `sudo -u USER hilum …`."
+
+
+class SystemRefused(ConfigError):
+    """The operating system refused what the verb needs: a full or read-only disk, too few file handles, a file that is not there."""
+
+    code = "HLM-2122"
+    remedy = "Mend what the message names, then call it again. The node, where one runs, is not touched by this."

@@ -169,7 +169,7 @@ def _pending(opened: "Journal", job: Job) -> list[Delivery]:
 def _each(jobs: tuple[int, ...], config: "Path | None", act: "Callable[[Journal, int, datetime], str]") -> int:
     """Do one thing to each job; one that refuses does not keep the others from being done."""
     from inference.errors import HilumError
-    from node.cli.main import told
+    from node.cli.ending import told
 
     refused = 0
     with journal(config) as (_, opened):

@@ -1,4 +1,4 @@
-"""The command `hilum`: which verb lives in which file, and the one place where an error becomes a sentence and an exit code.
+"""The command `hilum`: which verb lives in which file, and the one place where an error becomes an exit code.
 
 Verbs are named by string and imported when they are called: `hilum --help` loads none of them.
 """
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from cyclopts import App, Group
+from cyclopts import App, CycloptsError, Group
 
 from inference.errors import HilumError
 
@@ -240,37 +240,52 @@ def tell_all(app: App, path: Sequence[str]) -> None:
     """Let the verb at `path` speak with its whole docstring where others speak of it with the first line; imports that verb alone."""
     verb = app
     for word in path:
-        if word.startswith("-") or word not in verb:
-            break
         verb = verb[word]
     if verb.default_command is not None:
         verb.help = None
 
 
-def told(error: HilumError) -> str:
-    """What the user reads: the sentence with its code, and what to do."""
-    from node.settings.errors import ConfigRefused
-
-    if isinstance(error, ConfigRefused):  # its lines carry their own codes
-        return f"{error}\n  what to do: {error.remedy}"
-    return f"{error} [{error.code}]\n  what to do: {error.remedy}"
+def verb_path(app: App, words: Sequence[str]) -> tuple[str, ...]:
+    """The words that name the verb, without its arguments: these may name a patient."""
+    verb, path = app, []
+    for word in words:
+        if word.startswith("-") or word not in verb:
+            break
+        verb = verb[word]
+        path.append(word)
+    return tuple(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; returns the exit code. Usage errors leave with 2 from within."""
+    """Run one verb; returns the exit code, whatever happens: nothing but ^C and the verb's own SystemExit passes."""
+    from node.cli import ending
+
     given = list(sys.argv[1:] if arguments is None else arguments)
     # whatever a verb or a process of the node writes is about patients: no file of it is anybody else's to read
     os.umask(0o077)
-    app = build()
+    ending.open_streams()
+    as_json = "--json" in given
+    path: tuple[str, ...] = ()
+    code: object = GOOD
     try:
-        tell_all(app, given)
-        code = app(given, result_action="return_value")
-    except HilumError as error:
-        print(told(error), file=sys.stderr)
-        return BAD
+        try:
+            app = build()
+            path = verb_path(app, given)
+            tell_all(app, path)
+            code = app(given, result_action="return_value", exit_on_error=False, print_error=False)
+        except CycloptsError as misused:
+            ending.say(*ending.misused(str(misused), path), as_json=as_json)
+            code = USAGE
+        except HilumError as error:
+            ending.say(error, as_json=as_json)
+            code = BAD
+        sys.stdout.flush()
     except BrokenPipeError:  # `hilum jobs list | head` is no mistake
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return GOOD
+        ending.nobody_reads()
+    except Exception as defect:  # noqa: BLE001  (the last net: whatever a verb meets, a person reads a sentence and what to do)
+        ending.say(ending.unforeseen(defect, path), as_json=as_json)
+        ending.end_stdout()
+        return BAD
     return code if isinstance(code, int) else GOOD
 
 

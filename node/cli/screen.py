@@ -1,10 +1,12 @@
 """What verbs print: JSON for scripts, tables for people. Colours appear on a terminal only."""
 
+import io
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from node.records.words import plural as plural
 from node.records.words import stamp as stamp
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+_UNWRAPPED = 10_000
+_PADDING = re.compile(r"[ \t]+$", re.MULTILINE)
 _FULL_UID_WIDTH = 140
 _SHORT_UID = 16
 _UID = re.compile(r"[0-9]+(\.[0-9]+){5,}")
@@ -34,13 +38,36 @@ _COLOURS = {
 
 
 def out() -> "Console":
-    """Stdout for people; what is piped somewhere is at least 100 columns wide."""
+    """Stdout for people: as wide as the terminal, or as COLUMNS says; into a pipe nothing is wrapped."""
     from rich.console import Console
 
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal and console.width < 100:
-        return Console(highlight=False, markup=False, width=100)
-    return console
+    class Screen(Console):
+        """Stdout, of which whoever reads it may have had enough."""
+
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            raise BrokenPipeError
+
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
+        return Screen(highlight=False, markup=False)
+    return Screen(highlight=False, markup=False, width=_UNWRAPPED, file=cast("TextIO", _WithoutPadding(sys.stdout)))
+
+
+class _WithoutPadding(io.TextIOBase):
+    """A stream without the blanks by which a table fills its last column."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding or "utf-8"
+
+    def write(self, text: str) -> int:
+        return self._stream.write(_PADDING.sub("", text))
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 def say(sentence: str) -> None:
@@ -50,11 +77,13 @@ def say(sentence: str) -> None:
 
 def as_json(content: Any) -> None:
     """JSON on stdout; a list has one object a line, so that line tools can read it too."""
+    # JSON's own escapes where the stream has another encoding: those of Python are none of JSON's
+    plain = (sys.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"
     if isinstance(content, list):
-        lines = ",\n".join(json.dumps(item, ensure_ascii=False) for item in content)
+        lines = ",\n".join(json.dumps(item, ensure_ascii=plain) for item in content)
         sys.stdout.write(f"[{lines}]\n")
     else:
-        sys.stdout.write(json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+        sys.stdout.write(json.dumps(content, ensure_ascii=plain, indent=1) + "\n")
 
 
 def table(*columns: str, last_folds: bool = True) -> "Table":

@@ -32,8 +32,25 @@ _LOCAL_HEADER = b"PK\3\4"
 
 
 def _is_destination(_: type, value: str) -> None:
-    if "@" in value and not ((parts := _DESTINATION.fullmatch(value)) and 0 < int(parts["port"]) < 65536):
-        raise ValueError(f'"{value}" is not AET@HOST:PORT')
+    if ("@" in value or re.search(r":[0-9]+$", value)) and (why := _unfit(value)):
+        raise ValueError(f"It is not AET@HOST:PORT (as ORTHANC@10.0.0.5:4242): {why}.")
+
+
+def _unfit(value: str) -> str:
+    """What is wrong with a destination; nothing where it is one."""
+    title, at, place = value.rpartition("@")
+    host, colon, port = place.rpartition(":")
+    if not at:
+        return "the AE title that the receiver was given stands before an @"
+    if not title.strip():
+        return "the AE title before the @ is missing"
+    if len(title) > 16 or "\\" in title or "@" in title:
+        return f'"{title}" is no AE title: 1 to 16 characters, no backslash'
+    if not colon or not host:
+        return f'HOST:PORT belongs behind the @, and "{place}" is not both'
+    if not (port.isdecimal() and 0 < int(port) < 65536):
+        return f'"{port}" is no port: a number from 1 to 65535'
+    return "" if _DESTINATION.fullmatch(value) else f'"{host}" is no host; an IPv6 address stands in brackets: [::1]'
 
 
 def _is_title(_: type, value: str | None) -> None:

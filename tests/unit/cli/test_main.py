@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 from cyclopts import App
 
-import node.cli.main as command
 from inference.errors import HilumError
-from node.cli.main import BAD, build, told
+from node.cli.main import build
 from node.records.remedies import every_error, remedy
 
 from .conftest import Run
@@ -147,22 +146,3 @@ def test_every_error_class_in_the_source_is_known_to_the_remedies() -> None:
         if not error.__module__.startswith("training."):  # no job of a node ends with one of these
             assert remedy(code) == error.remedy, code
     assert "docs/reference/errors.md" in remedy("HLM-9999")
-
-
-def test_the_main_function_lets_defects_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only what hilum can name becomes a sentence: a defect keeps its traceback."""
-
-    def broken() -> App:
-        app = App()
-
-        @app.default
-        def fail() -> None:
-            raise ZeroDivisionError
-
-        return app
-
-    monkeypatch.setattr(command, "build", broken)
-    with pytest.raises(ZeroDivisionError):
-        command.main([])
-    assert BAD == 1
-    assert told(HilumError("it broke")).startswith("it broke [HLM-0000]\n  what to do: ")

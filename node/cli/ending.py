@@ -1,0 +1,155 @@
+"""How a verb ends that cannot go on: a sentence with a code and what to do, or one JSON object; where a defect's details lie; the streams.
+
+Nothing that a verb meets reaches a person as a traceback.
+"""
+
+import contextlib
+import io
+import json
+import os
+import platform
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from inference.errors import HilumError
+from node.cli.errors import Defect, NotPermitted, SystemRefused, WrongWords
+
+_SAFE_STREAMS = ("stdin", "stdout", "stderr")
+_FRAMES = 2
+
+
+def told(error: HilumError, remedy: str = "") -> str:
+    """What the user reads: the sentence with its code, and what to do: `remedy`, else the error's own."""
+    from node.settings.errors import ConfigRefused
+
+    code = "" if isinstance(error, ConfigRefused) else f" [{error.code}]"  # its lines carry their own codes
+    return f"{error}{code}\n  what to do: {remedy or _fitting(error)}"
+
+
+def record(error: HilumError, remedy: str = "") -> dict[str, Any]:
+    """The same for a script: `code`, `message`, `remedy`; of a refused configuration `problems` besides, each with its code."""
+    problems = [{"code": one.code, "message": str(one)} for one in getattr(error, "problems", ())]
+    return {"code": error.code, "message": str(error), "remedy": remedy or _fitting(error), **({"problems": problems} if problems else {})}
+
+
+def _fitting(error: HilumError) -> str:
+    """What whoever called the verb can do: where the machine keeps this user out, not what the node's user would do."""
+    cause = error.__cause__
+    if isinstance(cause, PermissionError) and not isinstance(error, NotPermitted):
+        return f"This runs as {_user()}{_owner(cause)}. {NotPermitted.remedy}"
+    return error.remedy
+
+
+def say(error: HilumError, remedy: str = "", *, as_json: bool) -> None:
+    """Tell how the verb ended, where the words for it belong: JSON on stdout, a sentence on stderr."""
+    if as_json:
+        try:
+            print(json.dumps(record(error, remedy), indent=1), flush=True)
+            return
+        except OSError:
+            nobody_reads()
+    with contextlib.suppress(OSError):  # there is nobody left to tell
+        print(told(error, remedy), file=sys.stderr)
+
+
+def misused(said: str, path: Sequence[str]) -> tuple[WrongWords, str]:
+    """The error, and what to do, where the words after `hilum` are not what the verb at `path` takes."""
+    return WrongWords(" ".join(said.split())), f"`{' '.join(['hilum', *path, '--help'])}` says what it takes."
+
+
+def unforeseen(defect: Exception, path: Sequence[str]) -> HilumError:
+    """What nothing in hilum has a name for, as an error that says what it was, and in which file the details lie."""
+    where = _written(defect, path)
+    if isinstance(defect, PermissionError):
+        return NotPermitted(f"{_of_the_system(defect)}; this runs as {_user()}{_owner(defect)}. {where}")
+    if isinstance(defect, OSError):
+        return SystemRefused(f"{_of_the_system(defect)}. {where}")
+    # not its words: they may quote a patient
+    return Defect(f"hilum {' '.join(path)} stumbled over a {type(defect).__name__} at {_place(defect)}. {where}")
+
+
+def _of_the_system(refused: OSError) -> str:
+    what = refused.strerror or str(refused) or type(refused).__name__
+    return f"{refused.filename}: {what}" if refused.filename else what
+
+
+def _user() -> str:
+    return f'the user "{_name_of(os.geteuid())}"'
+
+
+def _name_of(number: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:  # a container's user may have no name
+        return str(number)
+
+
+def _owner(refused: OSError) -> str:
+    """Whose the nearest folder is that this user may look at."""
+    path = os.path.abspath(os.fsdecode(refused.filename)) if refused.filename else ""
+    while path and path != os.path.dirname(path):
+        with contextlib.suppress(OSError):
+            owner = os.stat(path).st_uid
+            return "" if owner == os.geteuid() else f', and {path} is "{_name_of(owner)}"\'s'
+        path = os.path.dirname(path)
+    return ""
+
+
+def _place(defect: Exception) -> str:
+    frames = traceback.extract_tb(defect.__traceback__)
+    return " < ".join(f"{os.path.relpath(one.filename)}:{one.lineno}" for one in reversed(frames[-_FRAMES:])) or "its start"
+
+
+def _written(defect: Exception, path: Sequence[str]) -> str:
+    """Write the details into a file of this user's alone (mode 0600), and say where it lies."""
+    from importlib import metadata
+
+    head = (
+        f"hilum {metadata.version('hilum')}, Python {platform.python_version()}, {platform.platform()}\n"
+        f"hilum {' '.join(path)} (its arguments are not written down)\n"
+        "What stands below may quote a patient's data: look through it before you hand it on.\n\n"
+    )
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="hilum-", suffix=".txt")
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(head + "".join(traceback.format_exception(defect)))
+    except OSError as unwritable:
+        return f"The details could not be written ({unwritable.strerror or unwritable}): it was at {_place(defect)}."
+    return f"The details lie in {name}."
+
+
+def open_streams() -> None:
+    """Have all three standard streams, each of which takes whatever is written.
+
+    A stream that whoever called closed is replaced: else the first file that is opened, a journal mostly, would get its number and
+    what is printed. What an encoding lacks is written as an escape rather than not at all.
+    """
+    for number, name in enumerate(_SAFE_STREAMS):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def nobody_reads() -> None:
+    """Nobody reads stdout any more (`hilum jobs list | head`): what is left of it goes nowhere, the interpreter's own flush too."""
+    with contextlib.suppress(OSError):  # in memory there is no such number (io.UnsupportedOperation)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def end_stdout() -> None:
+    """Write out what waits for stdout; what it does not take goes nowhere, rather than into the interpreter's last words."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nobody_reads()
