@@ -10,22 +10,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from inference.errors import HilumError
 from node.assembly import compose
 from node.assembly.audit import overseen
-from node.assembly.backlog import Backlog
 from node.assembly.encryption import open_encryption
 from node.assembly.hosts import dead_owners, forget, owner_of
 from node.assembly.identity import NOTHING, Meant, agree, refuse_other_places
 from node.assembly.in_force import InForce
-from node.assembly.liveness import SilenceAlerts, Termination, beginning
 from node.assembly.receive import ListeningSockets, NotReady
 from node.assembly.reload import Reloading
 from node.assembly.roles import ALL, NodeRole, lock, shares_journal
-from node.assembly.store_watch import StoreWatch
 from node.assembly.telemetry import Telemetry, Watched
+from node.assembly.watches import backlog_watch, store_watch, tell_people
 from node.backup.restoring import refuse_half_restored
 from node.blobs.encryption.decrypted import FileEncryption
 from node.blobs.objects import BucketAway, BucketRefused
@@ -33,7 +32,9 @@ from node.dimse.validity import demand_usable_tls
 from node.journal.errors import JournalAway, JournalBusy
 from node.observe.events import alarm, event
 from node.observe.in_hand import excuse
+from node.observe.liveness import Termination, beginning
 from node.settings.config import Config
+from node.upkeep.silence_alerts import SilenceAlerts
 
 _RESTART_FIRST_S = 0.5
 _RESTART_MOST_S = 30.0
@@ -102,13 +103,13 @@ class Supervisor:
         with beginning():
             self._sealing = self._unlock()
             self._identify(meant)
-        self._places = StoreWatch(config)
-        self._backlog = Backlog(config)
+        self._places = store_watch(config)
+        self._backlog = backlog_watch(config, partial(tell_people, config))
         self._roles = roles
         self._listening: ListeningSockets | None = None
         self._members = list(_members(config, roles))
         self._telemetry = Telemetry(config, [member.watched for member in self._members], self._places.why, self._backlog.why)
-        self._alerts = SilenceAlerts(config)
+        self._alerts = SilenceAlerts(partial(tell_people, config))
         self._in_force = InForce(config)
         self._reloading = Reloading(config, self._in_force, self._telemetry.adopt)
 

@@ -17,8 +17,6 @@ from pathlib import Path
 
 from inference.errors import HilumError
 from node.assembly import compose
-from node.assembly.backlog import named, waiting
-from node.assembly.liveness import ENDED_S, SILENT_S, StandstillWatch, Watchdog
 from node.blobs.folder import ASIDE
 from node.domain.census import Census
 from node.domain.errors import JournalError
@@ -27,10 +25,12 @@ from node.observe import exposition, metrics
 from node.observe.endpoint import Endpoint, EndpointPage, as_json
 from node.observe.events import alarm
 from node.observe.instruments import Sample, end_of_process, samples
+from node.observe.liveness import ENDED_S, SILENT_S, StandstillWatch, Watchdog
 from node.observe.pulse import Pulse
 from node.observe.shared_memory import SharedCells
 from node.settings.config import Config
 from node.settings.store import Store
+from node.spool.backlog import named, waiting
 from node.spool.proof import ACKNOWLEDGED, COMPLETE
 from node.upkeep.certificates import Certificates
 
@@ -235,7 +235,7 @@ class Telemetry:
         host = self._config.node.metrics_host
         if host is None or self._endpoint is not None or self._turned < self._open_at:
             return
-        pages = {"/metrics": self._metrics, "/health/live": self._live, "/health/ready": self._ready}
+        pages = {"/metrics": self.metrics_page, "/health/live": self.liveness_page, "/health/ready": self.readiness_page}
         try:
             self._endpoint = Endpoint(host, self._config.node.metrics_port, pages)
         except OSError as taken:
@@ -268,20 +268,22 @@ class Telemetry:
 
     # ---- the pages, each from a thread of the endpoint
 
-    def _metrics(self) -> EndpointPage:
+    def metrics_page(self) -> EndpointPage:
+        """All metrics, in the text format."""
         found = self._facts.latest()
         said = [*self._processes_now(found), *self._journal_now(found), *self._certificates.samples(), _build(self._config)]
         said.append(metrics.REFUSED.of(sum(one.cells.refused for one in self._processes)))
         body = exposition.text([one.cells for one in self._processes], said)
         return EndpointPage(status=HTTPStatus.OK, content_type=exposition.CONTENT_TYPE, body=body)
 
-    def _live(self) -> EndpointPage:
+    def liveness_page(self) -> EndpointPage:
+        """Live means that the supervisor turns; who is not is started again."""
         silent_s = time.monotonic() - self._turned
         live = self._draining or silent_s < _STUCK_S
         status = HTTPStatus.OK if live else HTTPStatus.SERVICE_UNAVAILABLE
         return as_json(status, {"live": live} if live else {"live": live, "why": f"the supervisor has not turned for {silent_s:.0f} s"})
 
-    def _ready(self) -> EndpointPage:
+    def readiness_page(self) -> EndpointPage:
         """Ready means that studies are taken in: work that has to wait for an engine, a sink or the journal is kept, and degraded."""
         intake, rest = self._parts()
         ready = not self._draining and all(why == "" for why in intake.values())

@@ -32,7 +32,7 @@ def look_at_disk(config: Config) -> Iterator[DoctorFinding]:
 
 
 def _asides(folder: Path) -> Iterator[DoctorFinding]:
-    from node.assembly.backlog import set_aside
+    from node.spool.backlog import set_aside
 
     aside, count = set_aside(folder)
     if count:
@@ -41,7 +41,7 @@ def _asides(folder: Path) -> Iterator[DoctorFinding]:
 
 
 def _room(config: Config, subject: str, folder: Path) -> Iterator[DoctorFinding]:
-    from node.assembly.backlog import crowded_below
+    from node.spool.room import CROWDED
 
     while not folder.exists():
         folder = folder.parent
@@ -52,7 +52,7 @@ def _room(config: Config, subject: str, folder: Path) -> Iterator[DoctorFinding]
     if usage.free < least:
         fix = "Free space or lower `store: {min_free: …}`: senders are answered 0xA700 and keep their instances until then."
         yield DoctorFinding(subject=subject, level="bad", detail=detail, fix=fix)
-    elif usage.free < crowded_below(config.store):
+    elif usage.free < CROWDED * least:
         fix = "Free space or lower `store: {min_free: …}`: no association is admitted until then; senders try again."
         yield DoctorFinding(subject=subject, level="bad", detail=detail, fix=fix)
     elif usage.free < 2 * least:
@@ -62,7 +62,7 @@ def _room(config: Config, subject: str, folder: Path) -> Iterator[DoctorFinding]
 
 
 def _spool(config: Config, folder: Path) -> Iterator[DoctorFinding]:
-    from node.assembly.backlog import spool_state
+    from node.spool.backlog import spool_state
 
     state = spool_state(folder)
     if state is None:

@@ -85,7 +85,7 @@ def watched() -> Iterator[list[Watched]]:
 
 
 def _ready(telemetry: Telemetry) -> tuple[int, Any]:
-    page = telemetry._ready()
+    page = telemetry.readiness_page()
     return page.status.value, json.loads(page.body)
 
 
@@ -137,10 +137,10 @@ def test_a_journal_that_is_broken_and_mended(
     status, said = _ready(telemetry)
     assert (status, said["ready"], said["degraded"]) == (200, True, ["journal"])
     assert "HLM-7004" in said["parts"]["journal"]["why"]
-    assert b"hilum_journal_up 0.0" in telemetry._metrics().body
+    assert b"hilum_journal_up 0.0" in telemetry.metrics_page().body
     (tmp_path / "hilum.db").unlink()
     assert _ready(telemetry)[1]["degraded"] == []
-    assert b"hilum_journal_up 1.0" in telemetry._metrics().body
+    assert b"hilum_journal_up 1.0" in telemetry.metrics_page().body
 
 
 def test_a_node_without_room_or_listener_is_not_ready(config: Config, watched: list[Watched]) -> None:
@@ -164,15 +164,15 @@ def test_a_node_that_ends_is_not_ready_and_lives(config: Config, watched: list[W
     telemetry.drain()
     status, said = _ready(telemetry)
     assert (status, said["why"]) == (503, "the node is ending")
-    assert telemetry._live().status == 200
+    assert telemetry.liveness_page().status == 200
 
 
 def test_a_supervisor_that_does_not_turn_is_not_live(config: Config, watched: list[Watched]) -> None:
     """What the page shows is that the loop goes round, not that a thread answers."""
     telemetry = Telemetry(config, watched)
-    assert telemetry._live().status == 200
+    assert telemetry.liveness_page().status == 200
     telemetry._turned -= 60
-    page = telemetry._live()
+    page = telemetry.liveness_page()
     assert page.status == 503
     assert "has not turned for 60 s" in json.loads(page.body)["why"]
 
@@ -198,7 +198,7 @@ def test_signs_of_life_and_pauses_are_told(config: Config, watched: list[Watched
     journal.processes.beat("work elsewhere:1", "running", now)
     journal.pauses.add(Pausable.SINK, "archive", now)
     journal.close()
-    lines = Telemetry(config, watched)._metrics().body.decode().splitlines()
+    lines = Telemetry(config, watched).metrics_page().body.decode().splitlines()
     assert [line.partition(" ")[0] for line in lines if line.startswith("hilum_process_beat_age_seconds{")] == [
         'hilum_process_beat_age_seconds{process="work'
     ]

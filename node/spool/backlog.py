@@ -1,8 +1,4 @@
-"""The supervisor's look at the spool: how much of what was acknowledged waits for the journal or the bucket, and since when.
-
-From a thread of its own, every few seconds. What it finds is what readiness and people are told: the process that tells of everything else
-may wait for the same database, and a host that only receives has none.
-"""
+"""The backlog of a spool: how much of what was acknowledged waits for the journal or the bucket, and since when; what was set aside."""
 
 import os
 import threading
@@ -10,16 +6,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from node.assembly.liveness import tell_people
 from node.blobs.folder import ASIDE, INBOX, RECEIVING
 from node.domain.notice import About, Item
-from node.settings.config import Config
-from node.settings.store import Store
 from node.spool.proof import ACKNOWLEDGED, COMPLETE, acknowledged, received_ns
-from node.spool.room import CROWDED
 
 LATE_S = 60.0
 """What waits longer waits for something that is away: an index that keeps up takes seconds."""
@@ -75,19 +67,26 @@ def set_aside(spool: Path) -> tuple[Path, int]:
         return folder, 0
 
 
-def crowded_below(store: Store) -> float:
-    """With fewer free bytes no association is admitted."""
-    return CROWDED * store.min_free_bytes
+class BacklogWatch:
+    """Looks at the spool of this host from a thread of its own, every few seconds. What it finds is what readiness and people are told: the
+    process that tells of everything else may wait for the same database, and a host that only receives has none.
 
+    Parameters
+    ----------
+    awaited
+        For what received instances wait, in words.
+    late
+        For how long they may wait before people are told.
+    """
 
-class Backlog:
-    """Looks at the spool of this host."""
-
-    def __init__(self, config: Config, *, now_ns: Callable[[], int] = time.time_ns) -> None:
-        self._config = config
+    def __init__(
+        self, spool: Path, awaited: str, late: timedelta, tell: Callable[[Item], None], *, now_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._spool = spool
+        self._awaited = awaited
+        self._late = late
+        self._tell = tell
         self._now_ns = now_ns
-        self._spool = config.store.spooled
-        self._awaited = "the journal" if config.store.bucket is None else "the journal or the bucket"
         self._why = ""
         self._told: Item | None = None
 
@@ -111,14 +110,14 @@ class Backlog:
         waits_s = (self._now_ns() - since_ns) / 1e9 if since_ns else 0.0
         late = waits_s >= LATE_S
         self._why = f"received instances wait for {self._awaited}: {count}, the oldest for {waits_s:.0f} s" if late else ""
-        if late and self._told is None and waits_s >= self._config.notify.late.total_seconds():
+        if late and self._told is None and waits_s >= self._late.total_seconds():
             since = datetime.fromtimestamp(since_ns / 1e9, UTC)
             says = f"Received instances wait in {self._spool} for {self._awaited}: {count}, the oldest since {since:%Y-%m-%d %H:%M} UTC."
             self._told = Item(about=About.DISK, says=says, remedy=_REMEDY)
-            tell_people(self._config, self._told)
+            self._tell(self._told)
         elif not late and self._told is not None:
             told, self._told = self._told, None
-            tell_people(self._config, replace(told, says=f"No more: {told.says}", remedy="", over=True))
+            self._tell(replace(told, says=f"No more: {told.says}", remedy="", over=True))
 
 
 _REMEDY = "`hilum doctor` says what does not answer. They are safe on this disk, and go on by themselves when it is back: keep the disk."

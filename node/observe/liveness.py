@@ -1,4 +1,5 @@
-"""What the supervisor does about a process that runs and gives no sign of life, and about itself: it says to systemd that it turns."""
+"""Liveness: how long a process may give no sign of life (`node.observe.pulse`), how it is ended then, and how systemd is told that the
+supervisor turns."""
 
 import contextlib
 import os
@@ -8,11 +9,9 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from node.domain.notice import About, Item
 from node.observe.events import alarm
-from node.settings.config import Config
 
 SILENT_S = 20.0
 """A process that gave no sign of life for so long is not ready, and people are told."""
@@ -57,45 +56,6 @@ class Termination:
             self.killed = True
             alarm("process.killed", pid=process.pid, after_s=_MAY_DRAIN_S)
             process.kill()
-
-
-def tell_people(config: Config, item: Item) -> None:
-    """Tell people of this, where they want to hear of such things; from a thread of its own, so that a mail server that is away keeps
-    nothing waiting."""
-    notify = config.notify
-    if item.about not in notify.about or (notify.mail is None and notify.webhook is None):
-        return
-
-    def tell() -> None:
-        from node.assembly.notices import tell_now  # mail and TLS: nothing that the supervisor holds otherwise
-
-        tell_now(config, item)
-
-    try:
-        threading.Thread(target=tell, name="alert", daemon=True).start()
-    except RuntimeError as refused:  # no more threads: who watches goes on watching
-        alarm("notice.not_sent", reason=str(refused))
-
-
-class SilenceAlerts:
-    """Tells people of silent processes from the supervisor: the process that tells of everything else may be the silent one."""
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._told: dict[str, Item] = {}
-
-    def turn(self, process: str, silent_s: float, *, ready: bool) -> None:
-        """Tell that it is silent, and later that it is no more."""
-        if silent_s >= SILENT_S and process not in self._told:
-            says = f"The process {process} of the node gives no sign of life; after {ENDED_S:.0f} s it is ended and started again."
-            self._told[process] = Item(about=About.PROCESS, says=says, remedy=_LOOK)
-            tell_people(self._config, self._told[process])
-        elif silent_s < SILENT_S and ready and process in self._told:
-            told = self._told.pop(process)
-            tell_people(self._config, replace(told, says=f"No more: {told.says}", remedy="", over=True))
-
-
-_LOOK = "Nothing that was taken is lost. Should it happen again, the events before `process.silent` say at what it stood."
 
 
 class Watchdog:

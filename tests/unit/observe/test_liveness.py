@@ -9,19 +9,22 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from node.assembly.liveness import ENDED_S, SILENT_S, SilenceAlerts, StandstillWatch, Termination, Watchdog
 from node.assembly.telemetry import Telemetry, Watched
+from node.assembly.watches import tell_people
+from node.observe.liveness import ENDED_S, SILENT_S, StandstillWatch, Termination, Watchdog
 from node.observe.pulse import Pulse
 from node.observe.shared_memory import SharedCells
 from node.settings.config import Config
 from node.settings.node import Node
 from node.settings.notify import Notify, WebhookTo
 from node.settings.store import Store
+from node.upkeep.silence_alerts import SilenceAlerts
 from tests.lab.program import wait_until
 
 
@@ -107,7 +110,7 @@ def test_readiness_names_a_silent_process(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("node.assembly.telemetry.time.monotonic", lambda: later)
 
     def parts() -> tuple[int, dict[str, dict[str, object]]]:
-        page = telemetry._ready()
+        page = telemetry.readiness_page()
         return page.status.value, json.loads(page.body)["parts"]
 
     status, said = parts()
@@ -157,5 +160,5 @@ def test_a_message_for_which_there_is_no_thread_ends_nobody(tmp_path: Path, monk
 
     monkeypatch.setattr(threading.Thread, "start", none_left)
     with capture_logs() as events:
-        SilenceAlerts(config).turn("flow", SILENT_S, ready=True)
+        SilenceAlerts(partial(tell_people, config)).turn("flow", SILENT_S, ready=True)
     assert [(one["event"], one["reason"]) for one in events] == [("notice.not_sent", "can't start new thread")]

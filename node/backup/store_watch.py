@@ -1,35 +1,52 @@
-"""The supervisor's look at the places of the store: the journal's file, the folders of blobs and spool, every second, from a thread of its
-own, so that a file system that does not answer keeps nothing waiting.
+"""Store watch: tells whether the places of a store are what they were: the journal's file, the folders of blobs and spool.
 
-While one is not what it was, nothing is taken in and nothing is written: each process looks by itself (node.journal.file,
-node.blobs.files). This look is what readiness and people are told, and what starts the processes again where a place came back as another
-file of the same store: restored, or mounted anew.
+While one is not, nothing is taken in and nothing is written: each process looks by itself (node.journal.file, node.blobs.files). This look
+is what readiness and people are told, and what starts the processes again where a place came back as another file of the same store:
+restored, or mounted anew.
 """
 
-import contextlib
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from typing import Protocol
 
 from inference.errors import HilumError
-from node.assembly import compose
-from node.assembly.identity import agree, places_of, recorded, refuse_other_places
-from node.assembly.liveness import tell_people
 from node.blobs.files import Place
 from node.domain.notice import About, Item
 from node.observe.events import alarm, event
-from node.settings.config import Config
 
 _EVERY_S = 1.0
 _SILENT_S = 10.0
 _REMEDY = "Mount or move back what belongs there; work goes on by itself then. Senders are refused meanwhile and keep their instances."
 
 
-class StoreWatch:
-    """Looks at them. `begin` is called once they are known to be right."""
+class WatchedStore(Protocol):
+    """The store that is watched."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    def places(self) -> dict[str, Place]:
+        """What lies at its places now, by what they are; OSError while one is not there yet."""
+        ...
+
+    def known(self) -> str | None:
+        """Its identity, as this host remembers it."""
+        ...
+
+    def compare(self, identity: str | None) -> None:
+        """Refuse what lies there now where it is not of this store (`HilumError`, `OSError`)."""
+        ...
+
+
+class StoreWatch:
+    """Looks every second, from a thread of its own, so that a file system that does not answer keeps nothing waiting.
+
+    `begin` is called once the places are known to be right.
+    """
+
+    def __init__(self, store: WatchedStore, tell: Callable[[Item], None]) -> None:
+        self._store = store
+        self._tell = tell
         self._places: dict[str, Place] = {}
         self._looked = time.monotonic()
         self._why = ""
@@ -39,8 +56,7 @@ class StoreWatch:
 
     def begin(self) -> None:
         """From now on the places are what lies there."""
-        self._looked = time.monotonic()
-        self._take()
+        self.look()
         threading.Thread(target=self._look_on, name="places", daemon=True).start()
 
     def why(self) -> str:
@@ -60,20 +76,24 @@ class StoreWatch:
         self._anew.clear()
         return True
 
-    def _take(self) -> None:
-        # a folder that the receiver makes at its first start is looked at once it is there
-        with contextlib.suppress(OSError):
-            self._places = {name: Place(path) for name, path in places_of(self._config).items()}
+    def look(self) -> None:
+        """Look once, and say what is new; the first time, and until every place is there, take them for what they are to stay."""
+        began = time.monotonic()
+        self._compare()
+        self._looked = began
 
     def _look_on(self) -> None:
         while True:
-            began = time.monotonic()
-            self._look()
-            self._looked = began
             time.sleep(_EVERY_S)
+            self.look()
 
-    def _look(self) -> None:
-        self._identity = self._identity or recorded(self._config)
+    def _take(self) -> None:
+        # a folder that the receiver makes at its first start is looked at once it is there
+        with suppress(OSError):
+            self._places = self._store.places()
+
+    def _compare(self) -> None:
+        self._identity = self._identity or self._store.known()
         if not self._places:
             self._take()
             return
@@ -88,9 +108,7 @@ class StoreWatch:
     def _compared(self) -> str:
         """Why what lies there now is not of this store; "" where it is."""
         try:
-            refuse_other_places(self._config, self._identity)
-            with contextlib.closing(compose.open_journal(self._config)) as journal:
-                agree(self._config, journal, compose.open_bare_blobs(self._config))
+            self._store.compare(self._identity)
         except HilumError as other:  # a half restored store is no JournalError, and the look goes on as well
             return f"{other} [{other.code}]"
         except OSError as failed:
@@ -102,13 +120,13 @@ class StoreWatch:
             return
         if why:
             alarm("store.lost", reason=why)
-            self._tell(Item(about=About.DISK, says=f"The store is not where it was: {why}.", remedy=_REMEDY))
+            self._say_to_people(Item(about=About.DISK, says=f"The store is not where it was: {why}.", remedy=_REMEDY))
         else:
             event("store.back")
             if self._told is not None:
-                self._tell(replace(self._told, says=f"No more: {self._told.says}", remedy="", over=True))
+                self._say_to_people(replace(self._told, says=f"No more: {self._told.says}", remedy="", over=True))
         self._why = why
 
-    def _tell(self, item: Item) -> None:
+    def _say_to_people(self, item: Item) -> None:
         self._told = None if item.over else item
-        tell_people(self._config, item)
+        self._tell(item)

@@ -1,34 +1,31 @@
 """What waits in the spool for a journal or a bucket that is away: named by readiness after a minute, told to people after `late`, once."""
 
+import json
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
-
-from node.assembly import backlog
-from node.assembly.backlog import LATE_S, Backlog
 from node.assembly.telemetry import Telemetry
 from node.domain.instance import Reception
 from node.domain.notice import Item
 from node.settings.config import Config
 from node.settings.node import Node
 from node.settings.store import Store
+from node.spool.backlog import LATE_S, BacklogWatch
 from node.spool.inbox import FolderInbox
 from tests.lab.spool import keep_whole
 
 
-def test_what_waits_for_the_journal_is_named_and_told_once_and_its_end_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_for_the_journal_is_named_and_told_once_and_its_end_too(tmp_path: Path) -> None:
     """A real spool with one instance in it, by a clock of the test's own; studies are taken in meanwhile: degraded, not unready."""
     told: list[Item] = []
-    monkeypatch.setattr(backlog, "tell_people", lambda _, item: told.append(item))
     store = Store(journal=f"sqlite:{tmp_path}/hilum.db", blobs=tmp_path / "blobs", min_free_bytes=1)
     config = Config(path=tmp_path / "hilum.yaml", digest="d" * 64, node=Node(), store=store, models=tmp_path)
-    config = replace(config, notify=replace(config.notify, late=timedelta(minutes=10)))
     inbox = FolderInbox(store.blobs, min_free_bytes=1)
     late_s = [0.0]
-    looked = Backlog(config, now_ns=lambda: time.time_ns() + int(late_s[0] * 1e9))
+    looked = BacklogWatch(
+        store.spooled, "the journal", timedelta(minutes=10), told.append, now_ns=lambda: time.time_ns() + int(late_s[0] * 1e9)
+    )
 
     def why(after_s: float) -> str:
         late_s[0] = after_s
@@ -49,8 +46,7 @@ def test_what_waits_for_the_journal_is_named_and_told_once_and_its_end_too(tmp_p
     keep_whole(inbox, reception, b"an instance")
     assert why(0) == ""
     assert why(LATE_S).startswith("received instances wait for the journal: 1, the oldest for 6")
-    _, degraded = Telemetry(config, [], waits=looked.why)._parts()
-    assert degraded["spool"] == looked.why()
+    assert json.loads(Telemetry(config, [], waits=looked.why).readiness_page().body)["parts"]["spool"]["why"] == looked.why()
     assert told == []
     for after_s in (600, 700):
         assert why(after_s)

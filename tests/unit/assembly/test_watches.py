@@ -6,7 +6,7 @@ from pathlib import Path
 from node.assembly import compose
 from node.assembly.configuration import load
 from node.assembly.identity import BlobsLost, agree
-from node.assembly.store_watch import StoreWatch
+from node.assembly.watches import store_watch
 from node.backup import restoring
 from node.backup.errors import HalfRestored
 from node.settings.config import Config
@@ -25,12 +25,11 @@ def _store(folder: Path) -> Config:
 def test_a_store_that_is_restored_under_the_node_is_looked_at_until_it_is_whole(tmp_path: Path) -> None:
     """The folder is another one and holds a part of a backup: that is said, the look goes on, and the processes begin anew at its end."""
     config = _store(tmp_path)
-    places = StoreWatch(config)
-    places._take()
-    places._look()
+    places = store_watch(config)
+    places.look()
     assert places.why() == ""
     config.store.blobs.rename(tmp_path / "lost")
-    places._look()
+    places.look()
     assert "was deleted or moved" in places.why()
     (tmp_path / "lost").rename(config.store.blobs)
     moved = tmp_path / "again"
@@ -40,11 +39,11 @@ def test_a_store_that_is_restored_under_the_node_is_looked_at_until_it_is_whole(
     config.store.blobs.rmdir()
     moved.rename(config.store.blobs)
     restoring.begin(config, tmp_path / "backup")
-    places._look()
+    places.look()
     assert HalfRestored.code in places.why()
     assert not places.came_anew()
     restoring.end(config)
-    places._look()
+    places.look()
     assert places.why() == ""
     assert places.came_anew()
 
@@ -60,20 +59,19 @@ def test_a_spool_that_goes_with_its_run_folder_is_not_begun_anew(tmp_path: Path)
     config = load(tmp_path / "hilum.yaml")
     with contextlib.closing(compose.open_journal(config)) as journal:
         agree(config, journal, compose.open_bare_blobs(config))
-    places = StoreWatch(config)
-    places._take()
-    places._look()
+    places = store_watch(config)
+    places.look()
     assert places.stood_since(0)
     disk.rename(aside)
     (disk / "spool" / "inbox").mkdir(parents=True, mode=0o700)
     for _ in range(2):
-        places._look()
+        places.look()
         assert BlobsLost.code in places.why()
         assert not places.stood_since(0)
         assert not places.came_anew()
     assert not (disk / "spool" / "store").exists()
     disk.rename(tmp_path / "below")
     aside.rename(disk)
-    places._look()
+    places.look()
     assert places.why() == ""
     assert places.stood_since(0)
