@@ -6,10 +6,12 @@ from functools import partial
 from pathlib import Path
 
 from node.assembly import compose
+from node.assembly.configuration import load
 from node.assembly.identity import NOTHING, Meant, agree, forget
 from node.assembly.roles import ALL, lock
 from node.backup import backup as making
 from node.backup import restore as bringing
+from node.backup.models import application_folders
 from node.journal.journal import Journal
 from node.settings.config import Config
 
@@ -19,8 +21,13 @@ def back_up(config: Config, target: Path) -> making.MadeBackup:
     return making.back_up(config, target, partial(compose.open_journal, config), partial(_agree, config))
 
 
-def restore(config: Config, backup: Path) -> bringing.Restored:
-    """Bring a backup to where `store:` says; see `node.backup.restore.restore`."""
+def configuration_of(path: Path, backup: Path) -> Config:
+    """The configuration that a backup is restored under: its routes may run applications that come with the backup."""
+    return load(path, coming=application_folders(backup))
+
+
+def restore(config: Config, backup: Path, *, keep_models: bool = False) -> bringing.Restored:
+    """Bring a backup to where `store:` and `models:` say; see `node.backup.restore.restore`."""
     from node.journal.journal import Journal
 
     store = bringing.Restoring(
@@ -29,7 +36,7 @@ def restore(config: Config, backup: Path) -> bringing.Restored:
         open_journal=partial(Journal.open, config.store.journal),
         agree=partial(_agree, config, meant=Meant(new_blobs=True)),  # they were brought here with it
     )
-    return bringing.restore(config, backup, store)
+    return bringing.restore(config, backup, store, keep_models=keep_models)
 
 
 def _agree(config: Config, journal: Journal, meant: Meant = NOTHING) -> str:

@@ -1,6 +1,6 @@
 """hilum.yaml as this hilum reads it: the kinds of sinks and of results that there are, handed to the settings, which stand below them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ HILUM = reading.hilum(sinks.KINDS, results.KINDS)
 """All that may stand in the file."""
 
 
-def load(path: Path, *, applications: Collection[str] | None = None, text: bytes | None = None) -> Config:
+def load(path: Path, *, applications: Collection[str] | None = None, coming: Sequence[Path] = (), text: bytes | None = None) -> Config:
     """Decode a configuration file; see `node.settings.load.load`."""
-    return reading.load(path, HILUM, applications=applications, text=text)
+    return reading.load(path, HILUM, applications=applications, coming=coming, text=text)
 
 
 def schema() -> dict[str, Any]:

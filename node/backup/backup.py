@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 
 from node.backup.errors import NoBackup
 from node.backup.journal_copy import Copied, copy_journal
-from node.backup.manifest import BLOBS, CONFIG, MANIFEST, MARKS, SPOOL, BackedUpFile, Manifest, checksum, read
+from node.backup.manifest import BLOBS, CONFIG, MANIFEST, MARKS, ROUTE_CASES, SPOOL, BackedUpFile, Manifest, checksum, read
+from node.backup.models import ModelFolders, route_cases
 from node.blobs.encryption.encrypted_file import DecryptionFailed, key_id_of
 from node.blobs.folder import ASIDE, COMMITMENT, INBOX, RECEIVING
 from node.journal.journal import Journal
@@ -41,6 +42,8 @@ class MadeBackup:
 
     folder: Path
     files: int = 0
+    models: tuple[str, ...] = ()
+    applications: tuple[str, ...] = ()
     linked: int = 0
     bytes_copied: int = 0
     same_disk: bool = False
@@ -115,9 +118,10 @@ class _Making:
             copied, absent = self._copy_rows_and_bytes(journal)
         if self._store.bucket is None:
             self._list_marks()
-        shutil.copyfile(self._config.path, self._folder / CONFIG)
-        (self._folder / CONFIG).chmod(0o600)
-        self._enter(CONFIG)
+        self._copy_models()
+        self._copy_file(self._config.path, CONFIG)
+        if route_cases(self._config).is_file():
+            self._copy_file(route_cases(self._config), ROUTE_CASES)
         manifest = Manifest(
             taken_at=self._began.isoformat(),
             hilum=version("hilum"),
@@ -126,7 +130,6 @@ class _Making:
             bucket=None if self._store.bucket is None else self._store.bucket.url,
             files=self._files,
             absent=tuple(absent),
-            models=_models(self._config.models),
             sealed=tuple(sorted(self._sealed)),
         )
         manifest.write(self._folder)
@@ -134,6 +137,7 @@ class _Making:
         self._folder.rename(self._target / self._name)
         os.sync()
         self._taken.files = len(self._files)
+        self._taken.models, self._taken.applications = manifest.models, manifest.applications
         self._taken.sealed = manifest.sealed
         self._taken.same_disk = self._target.stat().st_dev == self._store.blobs.stat().st_dev if self._store.blobs.exists() else False
         if self._store.bucket is not None:
@@ -189,6 +193,16 @@ class _Making:
             missing = [name for name in missing if not self._take_blob(name)]
         return missing
 
+    def _copy_models(self) -> None:
+        """Never a link to what lies there: cards and the list of versions are replaced, and an author may write into a file."""
+        folders = ModelFolders.of(self._config)
+        with folders.alone():
+            for name, source in folders.files():
+                if not source.is_file():
+                    self._taken.left_out.append(f"{source}: no file")
+                elif not self._linked_to_earlier(name, BackedUpFile(size=source.stat().st_size, sha256=checksum(source))):
+                    self._copy_file(source, name)
+
     def _take_blob(self, name: str) -> bool:
         inside = f"{BLOBS}/{name}"
         if inside in self._files:
@@ -204,7 +218,11 @@ class _Making:
     def _take_again(self, inside: str) -> bool:
         """Whether an earlier backup has it: a blob's bytes never change."""
         entry = self._before.get(inside)
-        if entry is None or self._earlier is None:
+        return entry is not None and self._linked_to_earlier(inside, entry)
+
+    def _linked_to_earlier(self, inside: str, entry: BackedUpFile) -> bool:
+        """Whether the earlier backup has this very file; it is linked then."""
+        if self._earlier is None or self._before.get(inside) != entry:
             return False
         source = self._earlier / inside
         try:
@@ -225,9 +243,15 @@ class _Making:
         except OSError as other:
             if other.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
                 raise
-            shutil.copyfile(source, target)
-            target.chmod(0o600)
-            self._taken.bytes_copied += target.stat().st_size
+            self._copy_file(source, inside)
+            return
+        self._enter(inside)
+
+    def _copy_file(self, source: Path, inside: str) -> None:
+        target = self._made(inside)
+        shutil.copyfile(source, target)
+        target.chmod(0o600)
+        self._taken.bytes_copied += target.stat().st_size
         self._enter(inside)
 
     def _made(self, inside: str) -> Path:
@@ -249,12 +273,3 @@ class _Making:
         (self._folder / MARKS).write_text("".join(f"{name}\n" for name in names), encoding="ascii")
         (self._folder / MARKS).chmod(0o600)
         self._enter(MARKS)
-
-
-def _models(repository: Path) -> dict[str, str]:
-    """The digests of the models that the node computed with: they are not in a backup, and have to be these."""
-    found: dict[str, str] = {}
-    for path in sorted(repository.glob("*/[0-9]*/model.*")):
-        if path.is_file():
-            found[path.relative_to(repository).as_posix()] = checksum(path)
-    return found

@@ -26,6 +26,23 @@ class NotEmpty(ConfigError):
     remedy = "Point `store:` of the configuration to an empty place (or move the old store away), and restore again."
 
 
+class ModelsThere(ConfigError):
+    """Models or applications are where a restore would bring the backup's, and are not the same: a restore never overwrites."""
+
+    code = "HLM-2078"
+    remedy = (
+        "Move what is there away, or name another place under `models:` of the configuration, and restore again; or keep what is there: "
+        "`hilum restore BACKUP --keep-models`."
+    )
+
+
+class OtherFolders(ConfigError):
+    """The configuration names fewer folders of applications than the one that the backup was made under."""
+
+    code = "HLM-2079"
+    remedy = "Put the backup's hilum.yaml in place, or name as many folders under `models: {applications: […]}` as it does, in its order."
+
+
 class HalfRestored(ConfigError):
     """A restore to this place was begun and ended before its last step."""
 

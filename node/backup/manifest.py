@@ -12,6 +12,7 @@ from node.backup.errors import BackupDamaged
 MANIFEST = "manifest.json"
 JOURNAL_FILE, JOURNAL_DUMP = "journal.db", "journal.pgdump"
 BLOBS, SPOOL, CONFIG, MARKS = "blobs", "spool", "hilum.yaml", "marks.txt"
+MODELS, APPLICATIONS, ROUTE_CASES = "models", "applications", "routes.test.yaml"
 _VERSION = 1
 _CHUNK_BYTES = 1 << 20
 
@@ -49,8 +50,19 @@ class Manifest:
     bucket: str | None
     files: Mapping[str, BackedUpFile]
     absent: tuple[str, ...]
-    models: Mapping[str, str]
     sealed: tuple[str, ...]
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The versions of models in it, such as "mr_brain/1"."""
+        parts = [name.split("/") for name in self.files]
+        return tuple(sorted({f"{one[1]}/{one[2]}" for one in parts if one[0] == MODELS and len(one) > 3 and one[2].isdecimal()}))
+
+    @property
+    def applications(self) -> tuple[str, ...]:
+        """The folders of applications of one's own in it."""
+        parts = [name.split("/") for name in self.files]
+        return tuple(sorted({one[2] for one in parts if one[0] == APPLICATIONS and len(one) > 3}))
 
     @property
     def size(self) -> int:
@@ -66,7 +78,6 @@ class Manifest:
             "schema": self.schema,
             "journal": self.journal,
             "bucket": self.bucket,
-            "models": dict(self.models),
             "sealed": list(self.sealed),
             "absent": list(self.absent),
             "files": {name: [one.size, one.sha256] for name, one in sorted(self.files.items())},
@@ -92,7 +103,6 @@ def read(folder: Path) -> Manifest:
             schema=said["schema"],
             journal=said["journal"],
             bucket=said["bucket"],
-            models=said["models"],
             absent=tuple(said["absent"]),
             sealed=tuple(said["sealed"]),
             files={name: BackedUpFile(size=size, sha256=sha256) for name, (size, sha256) in said["files"].items()},

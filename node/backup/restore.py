@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 from node.backup import restoring
 from node.backup.errors import BackupDamaged, NotEmpty, NotThisJournal
 from node.backup.journal_copy import refuse_if_there, restore_journal
-from node.backup.manifest import BLOBS, JOURNAL_DUMP, JOURNAL_FILE, MARKS, SPOOL, Manifest, damage, read
+from node.backup.manifest import BLOBS, JOURNAL_DUMP, JOURNAL_FILE, MARKS, ROUTE_CASES, SPOOL, Manifest, checksum, damage, read
+from node.backup.models import ModelFolders, bring, route_cases
 from node.blobs.encryption.keys import read_keys
 from node.blobs.encryption.keys_in_use import KeyMissing, encrypted_with, note_key
 from node.domain.state import DeliveryState, JobState
@@ -24,9 +25,11 @@ _MOST = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """What was restored, and what the node will go on with: `jobs` and `deliveries` by state, of those that are not done."""
+    """What was restored, and what the node will go on with: `jobs` and `deliveries` by state, of those that are not done. `files`: of the
+    store; `models`: of models and applications."""
 
     manifest: Manifest
+    models: int
     files: int
     spooled: int
     jobs: dict[str, int]
@@ -71,8 +74,13 @@ def check(backup: Path) -> Manifest:
     return manifest
 
 
-def restore(config: Config, backup: Path, store: Restoring) -> Restored:
-    """Bring a backup to where `store:` of the configuration says. A call that was killed is finished by another one.
+def restore(config: Config, backup: Path, store: Restoring, *, keep_models: bool = False) -> Restored:
+    """Bring a backup to where `store:` and `models:` of the configuration say. A call that was killed is finished by another one.
+
+    Parameters
+    ----------
+    keep_models
+        Leave models and applications as they are there, and bring none.
 
     Raises
     ------
@@ -80,6 +88,8 @@ def restore(config: Config, backup: Path, store: Restoring) -> Restored:
         It is not whole; nothing was touched.
     NotEmpty, NotThisJournal
         The place holds something, or the journal is of another kind.
+    ModelsThere, OtherFolders
+        Other models or applications are there, or the configuration names no place for some.
     KeyUnusable, KeyMissing
         The configuration names no key that opens what is in it; nothing was touched.
     """
@@ -89,12 +99,16 @@ def restore(config: Config, backup: Path, store: Restoring) -> Restored:
         raise NotThisJournal(f"the backup is of a journal on {manifest.journal}, the configuration names one on {kind}")
     _refuse_without_keys(config, backup, manifest)
     blobs, spool = config.store.blobs, config.store.spooled
+    folders = ModelFolders.of(config)
     with store.alone():
         if restoring.begun(config) != str(backup.resolve()):
             refuse_if_there(config.store.journal)
             _refuse_unless_empty({blobs, spool})
+            if not keep_models:
+                folders.refuse_others(manifest.files)
             store.forget()
             restoring.begin(config, backup)
+        models = 0 if keep_models else _bring_models(config, folders, backup, manifest)
         files = 0
         for name in manifest.files:
             target = _target(name, blobs, spool)
@@ -110,9 +124,24 @@ def restore(config: Config, backup: Path, store: Restoring) -> Restored:
                 note_key(root, bytes.fromhex(key_id))
         os.sync()
         restore_journal(config.store.journal, backup / (JOURNAL_FILE if kind == "sqlite" else JOURNAL_DUMP))
-        told = _tidy(config, manifest, files, store)
+        told = _tidy(config, manifest, store, files=files, models=models)
         restoring.end(config)
     return told
+
+
+def _bring_models(config: Config, folders: ModelFolders, backup: Path, manifest: Manifest) -> int:
+    """Bring models and applications of one's own, which everybody may read, and the cases of `hilum routes test` where there are none."""
+    brought = 0
+    with folders.alone():
+        for name, entry in manifest.files.items():
+            target = folders.target(name)
+            if target is not None:
+                if not target.is_file() or checksum(target) != entry.sha256:
+                    bring(backup / name, target)
+                brought += 1
+    if ROUTE_CASES in manifest.files and not route_cases(config).exists():
+        bring(backup / ROUTE_CASES, route_cases(config))
+    return brought
 
 
 def _refuse_without_keys(config: Config, backup: Path, manifest: Manifest) -> None:
@@ -160,7 +189,7 @@ def _marks(backup: Path, manifest: Manifest) -> Iterator[str]:
         yield from (backup / MARKS).read_text(encoding="ascii").splitlines()
 
 
-def _tidy(config: Config, manifest: Manifest, files: int, store: Restoring) -> Restored:
+def _tidy(config: Config, manifest: Manifest, store: Restoring, *, files: int, models: int) -> Restored:
     """Bring the journal to the present schema, let go of the leases of processes that are gone, enter what retention had deleted, and have
     sinks asked again that may have committed since."""
     with contextlib.closing(store.open_journal()) as journal:
@@ -176,4 +205,4 @@ def _tidy(config: Config, manifest: Manifest, files: int, store: Restoring) -> R
         awaiting = journal.deliveries.find(awaiting=True, limit=_MOST)
         deliveries = Counter(one.state.value for one in (*waiting, *awaiting))
     spooled = sum(name.startswith(f"{SPOOL}/inbox/") for name in manifest.files)
-    return Restored(manifest=manifest, files=files, spooled=spooled, jobs=dict(jobs), deliveries=dict(deliveries))
+    return Restored(manifest=manifest, files=files, models=models, spooled=spooled, jobs=dict(jobs), deliveries=dict(deliveries))

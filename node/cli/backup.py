@@ -18,10 +18,10 @@ def backup(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Back up the store of a running node: journal, images, results, what waits in the spool, and the configuration.
+    """Back up a running node: journal, images, results, what waits in the spool, the configuration, models, applications of your own.
 
-    Each call makes a folder of its own below --to, whole by itself; what an earlier one has is linked, not copied. Not in it: models (their
-    digests are), keys and passwords, the audit trail, and blobs in a bucket.
+    Each call makes a folder of its own below --to, whole by itself; what an earlier one has is linked, not copied. Not in it: keys and
+    passcodes in files, the audit trail, and blobs in a bucket.
 
     Parameters
     ----------
@@ -42,7 +42,8 @@ def backup(
     if check:
         read_again(taken.folder)
     if as_json:
-        told = {"folder": str(taken.folder), "files": taken.files, "linked": taken.linked, "bytes_copied": taken.bytes_copied}
+        inside = {"models": list(taken.models), "applications": list(taken.applications)}
+        told = {"folder": str(taken.folder), "files": taken.files, **inside, "linked": taken.linked, "bytes_copied": taken.bytes_copied}
         screen.as_json({**told, "same_disk": taken.same_disk, "sealed": list(taken.sealed), "left_out": taken.left_out, "checked": check})
         return 0
     copied = screen.size(taken.bytes_copied)
@@ -50,6 +51,7 @@ def backup(
         f"{taken.folder}: {screen.plural(taken.files, 'file')}, {taken.linked} of them linked, {copied} copied"
         + (", all read again" if check else "")
     )
+    screen.say(f"models: {', '.join(taken.models) or 'none'}; applications of your own: {', '.join(taken.applications) or 'none'}")
     for one in taken.left_out:
         screen.say(f"not in it: {one}")
     if taken.sealed:
@@ -66,10 +68,11 @@ def restore(
     /,
     *,
     check: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    keep_models: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Restore a backup to where the configuration's `store:` says, which must be empty.
+    """Restore a backup to where the configuration's `store:` and `models:` say, which must be empty; models that are there may be the same.
 
     Every byte is compared with the checksums first. The backup holds the configuration that it was made under, as `hilum.yaml`.
 
@@ -79,13 +82,17 @@ def restore(
         One folder that `hilum backup` made.
     check
         Only say whether the backup is whole.
+    keep_models
+        Leave models and applications as they are there, and bring none.
     """
     import logging
 
+    from node.assembly.backups import configuration_of
     from node.assembly.backups import restore as bring_back
     from node.backup.restore import check as read_through
     from node.cli import screen
     from node.observe.events import start_events
+    from node.settings.load import find_config
 
     start_events("command", logging.WARNING)
     folder = backup.absolute()
@@ -98,14 +105,15 @@ def restore(
             sealed = f"; to be opened with the key {', '.join(manifest.sealed)}" if manifest.sealed else ""
             screen.say(f"{folder} is whole: {whole}, of {manifest.taken_at[:19]}Z{sealed}")
         return 0
-    done = bring_back(configuration(config), folder)
+    done = bring_back(configuration_of(find_config(config), folder), folder, keep_models=keep_models)
     if as_json:
-        going = {"files": done.files, "spooled": done.spooled, "jobs": done.jobs, "deliveries": done.deliveries}
+        going = {"files": done.files, "brought": done.models, "spooled": done.spooled, "jobs": done.jobs, "deliveries": done.deliveries}
         screen.as_json({**_of(done.manifest), **going})
         return 0
     screen.say(f"restored {screen.plural(done.files, 'file')} of {done.manifest.taken_at[:19]}Z (hilum {done.manifest.hilum})")
     screen.say(f"  {screen.plural(done.spooled, 'instance')} received and not yet in the journal")
     screen.say(f"  jobs: {_counts(done.jobs)}; deliveries: {_counts(done.deliveries)}")
+    screen.say(f"  {screen.plural(done.models, 'file')} of models and applications")
     if done.manifest.bucket is not None:
         screen.say(f"  the blobs are those in {done.manifest.bucket}")
     screen.say(
@@ -116,7 +124,14 @@ def restore(
 
 def _of(manifest: "Manifest") -> dict[str, Any]:
     told = {"taken_at": manifest.taken_at, "hilum": manifest.hilum, "schema": manifest.schema, "journal": manifest.journal}
-    return {**told, "bucket": manifest.bucket, "bytes": manifest.size, "sealed": list(manifest.sealed), "models": dict(manifest.models)}
+    return {
+        **told,
+        "bucket": manifest.bucket,
+        "bytes": manifest.size,
+        "sealed": list(manifest.sealed),
+        "models": list(manifest.models),
+        "applications": list(manifest.applications),
+    }
 
 
 def _counts(states: dict[str, int]) -> str:

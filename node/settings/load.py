@@ -84,7 +84,9 @@ def hilum(sinks: Sequence[DeclaredSink], results: Sequence[DeclaredResults]) -> 
     return HilumFile(whole=whole, profile=profile)
 
 
-def load(path: Path, file: HilumFile, *, applications: Collection[str] | None = None, text: bytes | None = None) -> Config:
+def load(
+    path: Path, file: HilumFile, *, applications: Collection[str] | None = None, coming: Sequence[Path] = (), text: bytes | None = None
+) -> Config:
     """Decode a configuration file.
 
     Parameters
@@ -93,6 +95,8 @@ def load(path: Path, file: HilumFile, *, applications: Collection[str] | None = 
         What may stand in it, as `hilum` declares it.
     applications
         The names that `run` and `applications` may use; None asks the catalog (built in, installed, and the file's own folders).
+    coming
+        Folders whose applications count as if they lay in the file's own: a restore brings them there.
     text
         What is taken to stand in the file; None reads it.
 
@@ -104,7 +108,7 @@ def load(path: Path, file: HilumFile, *, applications: Collection[str] | None = 
     text = read(path) if text is None else text
     tree = parse(text, path)
     here = Here(file=str(path), folder=path.absolute().parent)
-    known = applications if applications is not None else _catalog(tree, here)
+    known = applications if applications is not None else _catalog(tree, here, coming)
     profiles = profiles_of(child(tree, "profiles"), here, file.profile)
     names = {**_names(tree, known), "profiles": profiles}
     listener = listener_of(child(tree, "node", "tls"), here)
@@ -150,7 +154,7 @@ def schema(file: HilumFile) -> dict[str, Any]:
     }
 
 
-def _catalog(tree: YamlNode, here: Here) -> Collection[str]:
+def _catalog(tree: YamlNode, here: Here, coming: Sequence[Path]) -> Collection[str]:
     from inference.applications.catalog import names
 
     at = child(tree, "models")
@@ -159,7 +163,7 @@ def _catalog(tree: YamlNode, here: Here) -> Collection[str]:
         folders = MODELS.read(at, quiet).folders if at is not None else (here.folder / REPOSITORY,)
     except Refused:
         folders = ()
-    return names(folders)
+    return names((*folders, *coming))
 
 
 def _names(tree: YamlNode, applications: Collection[str]) -> dict[str, Collection[str]]:

@@ -160,25 +160,25 @@ from node.assembly.backups import restore as bring_back
 from node.assembly.configuration import load
 from node.backup import restore, restoring
 
-def killed(*_):
+def killed(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
-where, name = {"journal": (restore, "restore_journal"), "tidy": (restore, "_tidy"), "end": (restoring, "end")}[sys.argv[3]]
-setattr(where, name, killed)
+where = restoring if sys.argv[3] == "end" else restore
+setattr(where, sys.argv[3], killed)
 bring_back(load(Path(sys.argv[1])), Path(sys.argv[2]))
 """
 
 
 def test_nothing_works_on_a_half_restore_whichever_step_it_was_killed_before(tmp_path: Path) -> None:
-    """Before the journal, before it is tidied, before the mark goes: the node refuses to start and commands to read, each with the way
-    out; the same call goes on every time, and the last one is finished."""
+    """Before models come, before the journal, before it is tidied, before the mark goes: the node refuses to start and commands to read,
+    each with the way out; the same call goes on every time, and the last one is finished."""
     settings = _settings(tmp_path)
     with Node(settings, tmp_path) as node:
         _send(node, _block(tmp_path / "in"))
         _done(node)
     taken = Path(_backup(node, tmp_path / "backups")["folder"])
     other = _elsewhere(settings, tmp_path / "elsewhere", tmp_path)
-    for step in ("journal", "tidy", "end"):
+    for step in ("_bring_models", "restore_journal", "_tidy", "end"):
         done = subprocess.run([sys.executable, "-c", _KILLED, other.config, taken, step], capture_output=True, text=True, check=False)
         assert done.returncode == -signal.SIGKILL, done.stderr
         for command in (("serve",), ("serve", "--stages", "receive"), ("studies", "list"), ("backup", "--to", tmp_path / "of the half")):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import closing
@@ -36,6 +37,7 @@ AHEAD = 0.1
 UNDECIDED = 2
 """Voxels."""
 _PATIENCE_S = 300
+_APPLICATIONS = Path(__file__).parents[2] / "bench" / "applications"
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +141,49 @@ def test_what_a_route_serves_is_what_was_evaluated(
     card = (models / "lesion_balls" / "README.md").read_text()
     assert "10 series of 10 patients" in card
     assert "intensity alone (baseline)" in card
+
+
+def test_a_backup_brings_it_to_an_empty_host(models: Path, held_out: Split, data: Path, tmp_path: Path) -> None:
+    """A node that serves it, beside an application of one's own, is backed up and lost with all its folders. By the commands of
+    docs/howto/back-up-and-restore.md alone the next study gets both results, and the model's card is there."""
+    old = tmp_path / "old"
+    shutil.copytree(models, old / "models")
+    shutil.copytree(_APPLICATIONS / "bench_threshold", old / "own" / "bench_threshold")
+    settings = configuration(
+        old,
+        port=0,
+        repository=old / "models",
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        sinks={"results": {"kind": "folder", "path": str(tmp_path / "results")}},
+        routes=[{"name": "all CT", "when": {"Modality": "CT"}, "run": [NAME, "bench-threshold"], "send": ["results"]}],
+    )
+    settings["models"] = {"repository": str(old / "models"), "applications": [str(old / "own")]}
+    node = Node(settings, old)
+    (old / "routes.test.yaml").write_text("- {name: no MR, headers: [{Modality: MR, images: 9}], expect: {}}\n")
+    assert node.hilum("studies", "list", "--json").json == []  # makes the store
+    card = (old / "models" / "lesion_balls" / "README.md").read_bytes()
+    told = node.hilum("backup", "--to", tmp_path / "backups", "--check", "--json")
+    assert told.code == 0, told.out + told.err
+    taken = told.json
+    assert (taken["models"], taken["applications"]) == (["lesion_balls/1"], ["bench_threshold"])
+    again = node.hilum("backup", "--to", tmp_path / "backups", "--json").json
+    assert again["linked"] >= len([path for path in (old / "models").rglob("*") if path.is_file()])
+    configured = node.config.name
+    shutil.rmtree(old)
+
+    old.mkdir()
+    shutil.copy(Path(taken["folder"]) / "hilum.yaml", old / configured)
+    for verb in (("restore", taken["folder"]), ("models", "verify"), ("routes", "test")):
+        done = node.hilum(*verb)
+        assert done.code == 0, done.out + done.err
+    assert (old / "models" / "lesion_balls" / "README.md").read_bytes() == card
+    (first, *_) = (series_of(data, case.name) for case in held_out.test)
+    with node:
+        said = hilum("send", *first.files, "--to", f"HILUM@127.0.0.1:{node.port}", "--calling", "SCANNER")
+        assert said.code == 0, said.out + said.err
+        wait_until(lambda: [job["state"] for job in node.jobs()] == ["done"] * 2, _PATIENCE_S, "both applications are done")
+    found = [dcmread(path, stop_before_pixels=True) for path in (tmp_path / "results").rglob("*.dcm")]
+    assert {header.SegmentSequence[0].SegmentLabel for header in found if header.Modality == "SEG"} == {"Lesion", "above zero"}
 
 
 def segmentations(folder: Path) -> dict[str, Path]:
