@@ -57,9 +57,6 @@ MOST_GROWTH = 16
 SAME_THICKNESS = 1e-2
 """Relative difference of SliceThickness up to which slices are of one block: writers round it."""
 
-_GAPS_LEAST = 3
-"""With fewer distances nobody can say which of them is the usual one."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plane:
@@ -166,24 +163,56 @@ def places_of(planes: Sequence[Plane]) -> list[tuple[int, ...]]:
     return [tuple(map(int, place)) for place in np.split(np.array(order), apart)]
 
 
-def missing_slices(depths: Sequence[float]) -> int:
-    """How many slices are missing between others, of places along the normal in mm that are evenly spaced but for that; 0 where they are
-    not, or nothing is."""
-    depth: Reals = np.sort(np.array(depths, dtype=np.float64))
+def missing_slices(depths_mm: Sequence[float], thicknesses_mm: Sequence[float] = ()) -> int:
+    """How many slices are missing between others; 0 where nothing is, or where they lie otherwise than evenly, or evenly in blocks.
+
+    Parameters
+    ----------
+    depths_mm
+        Places along the normal, in any order.
+    thicknesses_mm
+        SliceThickness of each, above zero; () where that is not known of all.
+    """
+    order = np.argsort(np.array(depths_mm, dtype=np.float64), kind="stable")
+    depth: Reals = np.array(depths_mm, dtype=np.float64)[order]
+    thick: Reals = np.array(thicknesses_mm or np.zeros(len(depth)), dtype=np.float64)[order]
+    places = np.concatenate([[True], np.diff(depth) >= SAME_PLACE_MM])
+    return sum((_lost(depth[places], thick[places]) or {}).values()) if len(depth) else 0
+
+
+def _lost(depth: Reals, thick: Reals) -> dict[int, int] | None:
+    """After which slices others are missing, and how many at least; None where that does not explain the distances between them.
+
+    Slices of one thickness, or of no known one, are evenly spaced but for that; so are those of each block, and from block to block the
+    last and the first slice touch or overlap, by their own thickness: 4 mm through the skull base, 7 mm above.
+    """
+    ends = np.flatnonzero(np.abs(np.diff(thick)) > SAME_THICKNESS * thick[:-1]) + 1 if thick.min() > 0 else np.array([], dtype=np.intp)
+    lost: dict[int, int] = {}
+    for first, block in zip((0, *map(int, ends)), np.split(depth, ends), strict=True):
+        within = _lost_evenly(block) if len(block) > 1 else None
+        if within is None:
+            return None
+        lost |= {first + index: count for index, count in within.items()}
+    for end in map(int, ends):
+        between, touching = float(depth[end] - depth[end - 1]), float(thick[end - 1] + thick[end]) / 2
+        if between < NEAREST_BLOCKS_MM:
+            return None
+        if between > touching * (1 + OFF_GRID_STEPS):
+            lost[end - 1] = math.ceil((between - touching) / float(thick[end - 1 : end + 1].max()))
+    return lost
+
+
+def _lost_evenly(depth: Reals) -> dict[int, int] | None:
+    """`_lost`, of slices that are evenly spaced but for that."""
+    if _even_spacing(depth) is not None:
+        return {}
     gaps = np.diff(depth)
-    gaps = gaps[gaps >= SAME_PLACE_MM]
-    if len(gaps) < _GAPS_LEAST:
-        return 0
-    _, multiples = _multiples(gaps)
-    return 0 if multiples is None else int((multiples - 1).sum())
-
-
-def _multiples(gaps: Reals) -> tuple[float, Reals | None]:
-    """The usual distance, and how many of it each gap is; None where some gap is no multiple."""
     usual = float(np.median(gaps))
     multiples = np.round(gaps / usual)
     regular = np.abs(gaps - multiples * usual) <= OFF_GRID_STEPS * usual
-    return usual, multiples if bool(np.all(regular & (multiples >= 1))) else None
+    if not bool(np.all(regular & (multiples >= 1))) or not bool(np.any(multiples > 1)):
+        return None
+    return {index: int(multiples[index]) - 1 for index in map(int, np.flatnonzero(multiples > 1))}
 
 
 def _order(planes: Sequence[Plane], depth: Reals) -> list[int]:
@@ -293,19 +322,24 @@ def _spacing(stack: Sequence[Plane], depth: Reals) -> tuple[float, Reals | None]
     spacing = _even_spacing(depth)
     if spacing is not None:
         return spacing, None
-    if _in_blocks(stack, depth):
+    gaps = np.diff(depth)
+    lost = _lost(depth, np.array([plane.thickness or 0.0 for plane in stack]))
+    if lost:
+        missing, others = sum(lost.values()), np.delete(gaps, list(lost))
+        usual = (
+            f"a spacing of {np.median(gaps):.2f} mm"
+            if np.ptp(others) <= OFF_GRID_STEPS * others.min()
+            else f"spacings of {others.min():.2f} to {others.max():.2f} mm"
+        )
+        where = [f"{stack[i].name} and {stack[i + 1].name} ({gaps[i]:.2f} mm)" for i in lost]
+        raise Gap(f"{'1 slice is' if missing == 1 else f'{missing} slices are'} missing at {usual}: between {naming(where)}")
+    if lost is not None and float(depth[-1] - depth[0]) <= MOST_GROWTH * len(stack) * float(gaps.min()):
         mean = float(depth[-1] - depth[0]) / (len(stack) - 1)
         return mean, (depth - depth[0]) / mean
-    gaps = np.diff(depth)
-    usual, multiples = _multiples(gaps)
-    if multiples is not None and bool(np.any(multiples > 1)):
-        missing = int((multiples - 1).sum())
-        where = [f"{stack[i].name} and {stack[i + 1].name} ({gaps[i]:.2f} mm)" for i in map(int, np.flatnonzero(multiples > 1))]
-        lost = "1 slice is" if missing == 1 else f"{missing} slices are"
-        raise Gap(f"{lost} missing at a spacing of {usual:.2f} mm: between {naming(where)}")
-    worst = int(np.argmax(np.abs(gaps - usual)))
+    mostly = float(np.median(gaps))
+    worst = int(np.argmax(np.abs(gaps - mostly)))
     raise IrregularSpacing(
-        f"the distance between slices varies from {gaps.min():.2f} to {gaps.max():.2f} mm (mostly {usual:.2f} mm); "
+        f"the distance between slices varies from {gaps.min():.2f} to {gaps.max():.2f} mm (mostly {mostly:.2f} mm); "
         f"it is {gaps[worst]:.2f} mm between {stack[worst].name} and {stack[worst + 1].name}"
     )
 
@@ -315,26 +349,6 @@ def _even_spacing(depth: Reals) -> float | None:
     index = np.arange(len(depth)) - (len(depth) - 1) / 2
     spacing = float(index @ depth / (index @ index))
     return spacing if float(np.abs(depth - depth.mean() - spacing * index).max()) <= OFF_GRID_STEPS * spacing else None
-
-
-def _in_blocks(stack: Sequence[Plane], depth: Reals) -> bool:
-    """Whether blocks of slices of one thickness each follow each other without a gap: 4 mm through the skull base, 7 mm above.
-
-    Within a block the slices are evenly spaced; from block to block the last and the first slice touch or overlap, by their own thickness.
-    """
-    thick = np.array([plane.thickness or 0.0 for plane in stack])
-    if thick.min() <= 0:
-        return False
-    ends = np.flatnonzero(np.abs(np.diff(thick)) > SAME_THICKNESS * thick[:-1]) + 1
-    between = np.diff(depth)[ends - 1]
-    touching = (thick[ends - 1] + thick[ends]) / 2
-    blocks = np.split(depth, ends)
-    return (
-        len(blocks) > 1
-        and float(depth[-1] - depth[0]) <= MOST_GROWTH * len(stack) * float(np.diff(depth).min())
-        and all(len(block) > 1 and _even_spacing(block) is not None for block in blocks)
-        and bool(np.all((between >= NEAREST_BLOCKS_MM) & (between <= touching * (1 + OFF_GRID_STEPS))))
-    )
 
 
 def _mm(position: tuple[float, float, float]) -> str:

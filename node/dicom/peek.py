@@ -101,6 +101,12 @@ class Peek:
             self._held = bytes(fragment[at:]) if left else b""
 
     @property
+    def instance(self) -> tuple[str, str] | None:
+        """Its (SOP class, SOP instance) as far as they have come; None: not both."""
+        sop_class, instance = self._named.get(_SOP_CLASS, ""), self._named.get(_SOP_INSTANCE, "")
+        return (sop_class, instance) if sop_class and instance else None
+
+    @property
     def series(self) -> tuple[str, str] | None:
         """Its (study, series) as far as they have come; None: not both."""
         study, series = self._named.get(_STUDY, ""), self._named.get(_SERIES, "")

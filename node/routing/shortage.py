@@ -73,17 +73,19 @@ def shortage_of(content: SeriesContent, known: Mapping[str, Shortfalls], *, volu
 
 def missing_between(headers: Sequence[Header]) -> int:
     """How many slices are missing between others by ImagePositionPatient along the normal (PS3.3 C.7.6.2.1.1); 0 where images are not
-    parallel, have no place, are not of one thickness, or are not evenly spaced otherwise."""
-    if len({one.get("SliceThickness") for one in headers}) > 1:
-        return 0  # blocks of thinner and of thicker slices lie side by side
+    parallel, have no place, or lie otherwise than evenly, or evenly in blocks of one SliceThickness each."""
     planes = [(_numbers(one, "ImageOrientationPatient", 6), _numbers(one, "ImagePositionPatient", 3)) for one in headers]
     if any(orientation is None or position is None for orientation, position in planes):
         return 0
     orientations = np.array([orientation for orientation, _ in planes], dtype=np.float64)
     if not len(orientations) or float(np.abs(orientations - orientations[0]).max()) > DIRECTION_TOLERANCE:
         return 0
+    thick = [_numbers(one, "SliceThickness", 1) for one in headers]
+    if None in thick and len(set(thick)) > 1:
+        return 0  # of some it is not known: blocks of thinner and of thicker slices may lie side by side
     normal = np.cross(orientations[0, :3], orientations[0, 3:])
-    return missing_slices([float(np.dot(normal, position)) for _, position in planes if position is not None])
+    depths = [float(np.dot(normal, position)) for _, position in planes if position is not None]
+    return missing_slices(depths, [mm[0] for mm in thick if mm is not None])
 
 
 def condition(shortage: Shortage) -> Tried:

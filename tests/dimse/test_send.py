@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from pydicom.datadict import tag_for_keyword
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from node.cli.main import main
 from tests.dimse.conftest import Listen, Listening, data_set_of, instance
@@ -31,6 +32,29 @@ def test_a_folder_is_sent_with_its_subfolders(listen: Listen, tmp_path: Path, ca
     assert _send(running, tmp_path / "a") == 0
     assert {data_set_of(path.read_bytes()) for path in running.kept()} == {data_set_of(path.read_bytes()) for path in paths}
     assert "6 of 6 instances were accepted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+def test_an_instance_goes_by_what_its_data_set_calls_it(
+    listen: Listen, tmp_path: Path, syntax: UID, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A program gave it new UIDs, and left the older one in the file meta information: the peer compares the command with the data set,
+    and takes it. One whose data set does not name itself goes by its file meta information."""
+    running = listen()
+    renamed, nameless = instance(), instance()
+    renamed.file_meta.TransferSyntaxUID = nameless.file_meta.TransferSyntaxUID = syntax
+    own, older = str(renamed.SOPInstanceUID), "1.2.3.4.5.7"
+    nameless.file_meta.MediaStorageSOPInstanceUID = UID(older)
+    del nameless.SOPInstanceUID
+    for number, dataset in enumerate((renamed, nameless)):
+        dataset.save_as(tmp_path / f"{number}.dcm", implicit_vr=syntax.is_implicit_VR, little_endian=True, enforce_file_format=True)
+    # the first of the two is that of the file meta information
+    written = (tmp_path / "0.dcm").read_bytes()
+    (tmp_path / "0.dcm").write_bytes(written.replace(own.encode(), f"{own[:-2]}11".encode(), 1))
+    assert _send(running, tmp_path, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [one["sop_instance_uid"] for one in said["instances"]] == [own, older]
+    assert len(running.kept()) == 2
 
 
 def test_zips_are_read_also_one_in_another(listen: Listen, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,10 +184,12 @@ def test_a_zip_that_cannot_be_read_is_named_and_is_a_failure(
 def test_a_file_that_does_not_say_what_it_is_is_named_and_the_others_go(
     listen: Listen, tmp_path: Path, capsys: pytest.CaptureFixture[str], element: str
 ) -> None:
-    """An empty element of the file meta information used to end the association before anything was sent."""
+    """Where the data set does not say it either: an empty element used to end the association before anything was sent."""
     running = listen()
     files = _series(tmp_path)
     _blanked(files[1], element)
+    if own := element.removeprefix("MediaStorage").removeprefix("TransferSyntaxUID"):
+        _blanked(files[1], own)
     assert _send(running, tmp_path) == 1
     said = capsys.readouterr().out
     assert f"{files[1]}: not sent: {element} of its file meta information: no UID" in said
@@ -174,14 +200,16 @@ def test_a_file_that_does_not_say_what_it_is_is_named_and_the_others_go(
 
 
 def _blanked(file: Path, element: str) -> None:
-    """Empty one element of the group 0002: its length becomes 0, and so much goes from the group's."""
+    """Empty one element: its length becomes 0, and so much goes from the length of the group 0002 if it is of that one."""
     data = bytearray(file.read_bytes())
-    head = struct.pack("<HH2s", *divmod(tag_for_keyword(element) or 0, 0x10000), b"UI")
+    group, number = divmod(tag_for_keyword(element) or 0, 0x10000)
+    head = struct.pack("<HH2s", group, number, b"UI")
     at = data.index(head) + len(head)
     (length,) = struct.unpack_from("<H", data, at)
     struct.pack_into("<H", data, at, 0)
     del data[at + 2 : at + 2 + length]
-    struct.pack_into("<L", data, 140, struct.unpack_from("<L", data, 140)[0] - length)
+    if group == 0x0002:
+        struct.pack_into("<L", data, 140, struct.unpack_from("<L", data, 140)[0] - length)
     file.write_bytes(bytes(data))
 
 

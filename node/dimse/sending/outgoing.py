@@ -16,6 +16,7 @@ from inference.imaging.deflated import JPIP
 from inference.imaging.errors import NotDicom
 from node.dicom.elements import plain_elements
 from node.dicom.part10 import dataset_offset
+from node.dicom.peek import NotADataset, Peek
 from node.dicom.transfer_syntax import UNCOMPRESSED
 from node.dimse.errors import NotAFile
 from node.dimse.ul import pdu
@@ -23,17 +24,22 @@ from node.domain.context import Context
 
 MOST_CONTEXTS: Final = 128  # PS3.8 9.3.2.2: odd numbers from 1 to 255
 _FIRST_READ_BYTES: Final = 4096
+_LOOK_BYTES: Final = 256
+"""The SOP class and instance stand in the first of so many bytes, mostly."""
 _META_BYTES: Final = 1 << 20
 """More than any file meta information has; what claims more is left to pydicom to judge."""
 _NAMING: Final = (0x00020002, 0x00020003, 0x00020010)
 """Media Storage SOP Class and SOP Instance UID, Transfer Syntax UID."""
+_OF_UIDS: Final = frozenset("0123456789.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """One Part 10 file: its identity by its file meta information, and where its data set begins.
+    """One Part 10 file: who its instance is, and where its data set begins.
 
-    `file` tells it from one that takes its place before it is sent: device, inode and size.
+    What the data set calls itself counts, where it says so at its beginning; else the file meta information. Programs that rewrite UIDs
+    leave the older ones there, and a receiver compares the command with the data set (PS3.4 B.2.3). `file` tells it from one that takes its
+    place before it is sent: device, inode and size.
     """
 
     path: Path
@@ -50,7 +56,7 @@ def file_of(status: os.stat_result) -> tuple[int, int, int]:
 
 
 def outgoing(path: Path) -> Outgoing:
-    """Read the file meta information alone.
+    """Read the file meta information, and the beginning of the data set.
 
     Raises
     ------
@@ -75,13 +81,14 @@ def _plain(path: Path) -> Outgoing | None:
         if end > _META_BYTES:
             return None
         if end + 2 > len(begins):
-            begins += os.pread(descriptor, end + 2 - len(begins), len(begins))
+            begins += os.pread(descriptor, end + _FIRST_READ_BYTES - len(begins), len(begins))
     finally:
         os.close(descriptor)
     # a group length that leaves elements of the group out would let them go over the wire
     if len(begins) < end or begins[end : end + 2] == b"\x02\x00" or (found := meta_texts(begins[144:end])) is None:
         return None
-    sop_class, instance, syntax = found
+    syntax = found[2]
+    sop_class, instance = _named(begins[end:], syntax) or found[:2]
     return Outgoing(path=path, sop_instance_uid=instance, sop_class_uid=sop_class, transfer_syntax_uid=syntax, offset=end, file=file)
 
 
@@ -98,7 +105,7 @@ def meta_texts(meta: bytes) -> tuple[str, str, str] | None:
         return None
     texts = tuple(found.get(tag, "") for tag in _NAMING)
     # a value that pydicom would read otherwise, or complain of, is its to judge
-    if not all(text and set(text) <= set("0123456789.") for text in texts):
+    if not all(text and set(text) <= _OF_UIDS for text in texts):
         return None
     return texts[0], texts[1], texts[2]
 
@@ -107,17 +114,28 @@ def _by_pydicom(path: Path) -> Outgoing:
     try:
         file = file_of(path.stat())
         meta, offset = split_dataset(path)
-        return Outgoing(
-            path=path,
-            sop_instance_uid=str(meta.MediaStorageSOPInstanceUID),
-            sop_class_uid=str(meta.MediaStorageSOPClassUID),
-            transfer_syntax_uid=str(meta.TransferSyntaxUID),
-            offset=offset,
-            file=file,
-        )
+        syntax, said = str(meta.TransferSyntaxUID), (str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID))
+        with path.open("rb") as opened:
+            opened.seek(offset)
+            sop_class, instance = _named(opened.read(_FIRST_READ_BYTES), syntax) or said
+        return Outgoing(path=path, sop_instance_uid=instance, sop_class_uid=sop_class, transfer_syntax_uid=syntax, offset=offset, file=file)
     # what pydicom raises at garbage is whatever comes first
     except (InvalidDicomError, AttributeError, ValueError, KeyError, NotImplementedError, EOFError, TypeError) as wrong:
         raise NotAFile(f"{path} is no DICOM file with file meta information") from wrong
+
+
+def _named(begins: bytes, syntax: str) -> tuple[str, str] | None:
+    """What a data set that begins so calls its SOP class and itself; None where it does not say so there, or not in UIDs."""
+    peek = Peek(syntax=syntax, sop_class="", sop_instance="")
+    named = None
+    try:
+        for at in range(0, len(begins), _LOOK_BYTES):
+            peek.feed(begins[at : at + _LOOK_BYTES])
+            if named := peek.instance:
+                break
+    except NotADataset:
+        return None
+    return named if named and all(set(uid) <= _OF_UIDS for uid in named) else None
 
 
 def batches(instances: Sequence[Outgoing]) -> Iterator[tuple[list[Context], list[Outgoing]]]:

@@ -202,6 +202,27 @@ def test_blocks_that_leave_a_gap_are_none(depths: Sequence[float], thick: Sequen
         series_geometry(blocks(depths, thick))
 
 
+@pytest.mark.parametrize(
+    ("depths", "thick", "said"),
+    [
+        # the third of five 4 mm slices
+        (
+            [0, 4, 12, 16, 17.1, 24.1, 31.1],
+            [4] * 4 + [7] * 3,
+            r"1 slice is missing at spacings of 1\.10 to 7\.00 mm: between 1\.1 and 1\.2 ",
+        ),
+        # two of the 7 mm slices
+        ([0, 4, 8, 12, 17, 24, 45, 52], [4] * 4 + [7] * 4, r"2 slices are missing .*: between 1\.5 and 1\.6 \(21\.00 mm\)"),
+        # the first of the 7 mm slices: 2.6 mm of tissue are in no slice
+        ([0, 4, 8, 12, 20.1, 27.1, 34.1], [4] * 4 + [7] * 3, r"1 slice is missing .*: between 1\.3 and 1\.4 \(8\.10 mm\)"),
+    ],
+)
+def test_a_slice_that_is_missing_from_blocks_is_a_gap(depths: Sequence[float], thick: Sequence[float], said: str) -> None:
+    """Of slices that are evenly spaced in blocks of one thickness each: what is missing is named, not the change of the spacing."""
+    with pytest.raises(Gap, match=said):
+        series_geometry(blocks(depths, thick))
+
+
 def test_one_slice_shifted_sideways_is_no_tilt() -> None:
     """The field of view moved in the middle of the stack."""
     with pytest.raises(ShiftedSlices, match=r"1\.2 lies 12\.0 mm sideways of its neighbour 1\.1"):
