@@ -27,7 +27,7 @@ class EngineError(HilumError):
     """The engine could not answer; the same job may succeed later."""
 
     code = "HLM-4000"
-    remedy = "Run `hilum doctor`; the job is tried again by itself."
+    remedy = "Run `hilum doctor`: it asks every engine."
     retry = True
 
 

@@ -14,49 +14,49 @@ class EngineTimeout(EngineError):
     """The deadline passed before the engine answered."""
 
     code = "HLM-4002"
-    remedy = "The job is tried again by itself; if it stays late, raise the application's `timeout` or give the engine more threads."
+    remedy = "If it stays late, raise the application's `timeout` or give the engine more threads."
 
 
 class OutOfMemory(EngineError):
     """There was not enough memory to compute the model on this input."""
 
     code = "HLM-4003"
-    remedy = "Give the machine more memory or run fewer workers; the job is tried again by itself."
+    remedy = "Give the machine more memory, or run fewer workers."
 
 
 class EngineAway(EngineError):
     """The inference server does not answer; the call was not begun."""
 
     code = "HLM-4004"
-    remedy = "Start the server, or mend the network to it (`hilum doctor`). Jobs wait and go on by themselves."
+    remedy = "Start the server, or mend the network to it (`hilum doctor`). Jobs wait meanwhile."
 
 
 class EngineLost(EngineAway):
     """The inference server went away in the middle of a call."""
 
     code = "HLM-4005"
-    remedy = "Look at the server's log for why it ended. The job goes on by itself when the server is back."
+    remedy = "Look at the server's log for why it ended. Jobs wait until it is back."
 
 
 class ModelCrashed(EngineLost):
     """The process that runs this one model on the inference server died; the server itself answers."""
 
     code = "HLM-4006"
-    remedy = "Look at the server's log: mostly it ran out of memory. hilum loads the model again; the job is tried again by itself."
+    remedy = "Look at the server's log: mostly it ran out of memory. hilum loads the model again."
 
 
 class EngineBusy(EngineError):
     """The server's queue for this model is full."""
 
     code = "HLM-4007"
-    remedy = "The job is tried again by itself; if it stays, raise max_queue_size in the model's config.pbtxt or add instances."
+    remedy = "If it stays, raise max_queue_size in the model's config.pbtxt or add instances."
 
 
 class ComputationFailed(EngineError):
     """The model on the server began to compute and ended with an error of its own."""
 
     code = "HLM-4008"
-    remedy = "The message holds the model's own words; the server's log has more. The job is tried again by itself."
+    remedy = "The message holds the model's own words; the server's log has more."
 
 
 class MessageTooLarge(EngineError):

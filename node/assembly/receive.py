@@ -1,6 +1,7 @@
 """The receive process: bytes to disk, nothing else; it shares no interpreter with inference or encoding."""
 
 import contextlib
+import errno
 import gc
 import resource
 import threading
@@ -21,7 +22,24 @@ class NotReady(ConfigError):
     """The listener did not come up: the port is taken, or the process died."""
 
     code = "HLM-2091"
-    remedy = "See the events above: mostly another program listens on the port (`node: {listen: …}`)."
+    remedy = "See the events above, and whether the address is one of this machine's (`node: {listen: …}`)."
+
+
+class PortNotAllowed(NotReady):
+    """The port is below 1024, and this user may not listen there."""
+
+    code = "HLM-2113"
+    remedy = (
+        'Listen on a port from 1024 on (`node: {listen: "0.0.0.0:11112"}`) and tell the senders; or allow it: systemd\'s unit has '
+        "`AmbientCapabilities=CAP_NET_BIND_SERVICE`, a container `--cap-add NET_BIND_SERVICE`."
+    )
+
+
+class PortTaken(NotReady):
+    """Another program listens on the port."""
+
+    code = "HLM-2114"
+    remedy = "`ss -ltnp` says which program it is, another hilum mostly: end that one, or listen on another port (`node: {listen: …}`)."
 
 
 class ListeningSockets:
@@ -30,15 +48,19 @@ class ListeningSockets:
     Raises
     ------
     NotReady
-        A port is taken.
+        A port is taken (`PortTaken`), or none for this user (`PortNotAllowed`).
     """
 
     def __init__(self, config: Config) -> None:
         node = config.node
         try:
             self.sockets = bind(node)
+        except PermissionError as refused:
+            low = [port for port in (node.port if node.plain else 0, node.tls.port if node.tls else 0) if 0 < port < 1024]
+            raise PortNotAllowed(f"this user may not listen on port {' or '.join(map(str, low)) or node.port}") from refused
         except OSError as failed:
-            raise NotReady(f"the listener on {node.host}:{node.port} cannot be bound: {failed.strerror or failed}") from failed
+            error = PortTaken if failed.errno == errno.EADDRINUSE else NotReady
+            raise error(f"the listener on {node.host}:{node.port} cannot be bound: {failed.strerror or failed}") from failed
         self.standing = SharedLimits.make(config, rows=node.receivers)
 
     @property

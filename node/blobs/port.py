@@ -37,7 +37,7 @@ class BlobDamaged(JournalError):
     """What was fetched is not what was put: the digest that was kept with the blob differs."""
 
     code = "HLM-7054"
-    remedy = "It is fetched again by itself; should that go on, the object store or the way to it damages data."
+    remedy = "Fetch it again; should that go on, the object store or the way to it damages data."
     retry = True
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from node.cli.errors import NotDone, NothingFound
+from node.cli.errors import NothingFound, UnfitAccount
 from node.cli.opened import ConfigOption, JsonOption, journal
 from node.domain.account import AccessKey, Account, KeyKind, Role
 
@@ -30,13 +30,13 @@ def add_user(name: str, /, *, role: Role = Role.VIEWER, config: ConfigOption = N
         viewer (looks), operator (also retries and cancels) or admin.
     """
     if not _NAME.fullmatch(name):
-        raise NotDone(f'"{name}" is no user name: up to 64 letters, digits, dots, hyphens, underscores, at-signs')
+        raise UnfitAccount(f'"{name}" is no user name: up to 64 letters, digits, dots, hyphens, underscores, at-signs')
     with journal(config) as (_, opened):
         if opened.accounts.get(name) is not None:
-            raise NotDone(f'there is a user "{name}" already: `hilum console users role` and `… password` change it')
+            raise UnfitAccount(f'there is a user "{name}" already: `hilum console users role` and `… password` change it')
         password = _hashed(_password())
         if not opened.accounts.open(Account(name=name, role=role, password=password, created_at=opened.now())):
-            raise NotDone(f'there is a user "{name}" already')
+            raise UnfitAccount(f'there is a user "{name}" already')
     print(f'user "{name}" may log in as {role}')
 
 
@@ -182,7 +182,7 @@ def _password() -> str:
         return sys.stdin.readline().rstrip("\n")
     password = getpass.getpass("Password: ")
     if getpass.getpass("Again: ") != password:
-        raise NotDone("the two are not the same: nothing was changed")
+        raise UnfitAccount("the two are not the same: nothing was changed")
     return password
 
 
@@ -194,7 +194,7 @@ def _hashed(password: str) -> str:
     except ModuleNotFoundError as absent:
         raise ConsoleAbsent(f"the console needs {absent.name}") from absent
     if len(password) < LEAST:
-        raise NotDone(f"a password has at least {LEAST} characters: nothing was changed")
+        raise UnfitAccount(f"that password has {len(password)} characters, and {LEAST} are the least: nothing was changed")
     return password_hash(password)
 
 

@@ -12,10 +12,13 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inference.errors import HilumError
 from node.cli.errors import Defect, NotPermitted, SystemRefused, WrongWords
+
+if TYPE_CHECKING:
+    from cyclopts import CycloptsError
 
 _SAFE_STREAMS = ("stdin", "stdout", "stderr")
 _FRAMES = 2
@@ -38,7 +41,7 @@ def record(error: HilumError, remedy: str = "") -> dict[str, Any]:
 def _fitting(error: HilumError) -> str:
     """What whoever called the verb can do: where the machine keeps this user out, not what the node's user would do."""
     cause = error.__cause__
-    if isinstance(cause, PermissionError) and not isinstance(error, NotPermitted):
+    if isinstance(cause, PermissionError) and cause.filename and not isinstance(error, NotPermitted):
         return f"This runs as {_user()}{_owner(cause)}. {NotPermitted.remedy}"
     return error.remedy
 
@@ -55,8 +58,13 @@ def say(error: HilumError, remedy: str = "", *, as_json: bool) -> None:
         print(told(error, remedy), file=sys.stderr)
 
 
-def misused(said: str, path: Sequence[str]) -> tuple[WrongWords, str]:
+def misused(error: "CycloptsError", path: Sequence[str]) -> tuple[WrongWords, str]:
     """The error, and what to do, where the words after `hilum` are not what the verb at `path` takes."""
+    from cyclopts import ValidationError
+
+    said = str(error)
+    if isinstance(error, ValidationError) and error.argument is not None:
+        said = f"{error.argument.name}: {error.exception_message}"
     return WrongWords(" ".join(said.split())), f"`{' '.join(['hilum', *path, '--help'])}` says what it takes."
 
 

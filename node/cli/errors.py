@@ -85,3 +85,27 @@ class SystemRefused(ConfigError):
 
     code = "HLM-2122"
     remedy = "Mend what the message names, then call it again. The node, where one runs, is not touched by this."
+
+
+class UnfitAccount(ConfigError):
+    """A user name or password for the console is not taken: too short, not the same twice, or there already. Nothing was changed."""
+
+    code = "HLM-2123"
+    remedy = "Call it again with what the message asks for; `hilum console users list` says who is there."
+
+
+class NobodyErased(ConfigError):
+    """Nothing of the patient or studies that were to be erased is held here, or whoever was asked did not agree."""
+
+    code = "HLM-2124"
+    remedy = (
+        "Compare the ID with `hilum studies list --search ID`: it is as headers have it, capitals and leading zeros count, and several "
+        "issuers may give the same one (`--issuer`)."
+    )
+
+
+class NothingToSend(ConfigError):
+    """None of what was named is, or holds, a DICOM instance."""
+
+    code = "HLM-2125"
+    remedy = "Name files as a PACS or modality exports them (DICOM Part 10), folders of such, or zips; a DICOMDIR alone holds no images."

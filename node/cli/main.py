@@ -274,7 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tell_all(app, path)
             code = app(given, result_action="return_value", exit_on_error=False, print_error=False)
         except CycloptsError as misused:
-            ending.say(*ending.misused(str(misused), path), as_json=as_json)
+            ending.say(*ending.misused(misused, path), as_json=as_json)
             code = USAGE
         except HilumError as error:
             ending.say(error, as_json=as_json)

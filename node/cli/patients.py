@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from node.cli.errors import Ambiguous, NotDone, NothingFound, SeveralPatients, WrongWords
+from node.cli.errors import Ambiguous, NobodyErased, NothingFound, SeveralPatients, WrongWords
 from node.cli.opened import ConfigOption, JsonOption, journal
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def erase(
     """Erase everything that the node holds of a patient: images, results, findings, headers, history.
 
     Jobs are cancelled and deliveries withdrawn first. What was delivered stays where it is; backups and the audit trail keep what they
-    have. Each is named. Killed in the middle, the same call finishes it. The node may run.
+    have. Each is named. Killed in the middle, the same call finishes it. The node may run. Exit code 1 where nobody was there to be erased.
 
     Parameters
     ----------
@@ -74,23 +74,33 @@ def erase(
             plan = erasure.plan()
             if as_json and dry_run:
                 screen.as_json(_planned(plan))
-                return 0
+                return 1 if plan.empty else 0
             if not as_json:
                 _show(screen.say, plan, patient, loaded)
             if dry_run:
+                _demand_somebody(plan.empty, patient)
                 return 0
             _demand_one_patient(opened, study, all_patients=all_patients)
             if not plan.empty and not yes and not _agreed(patient):
-                raise NotDone("nothing was erased")
+                raise NobodyErased("it was not agreed to: nothing was erased")
             done = erasure.carry_out(plan, remember=known_for, patience_s=float(wait))
         finally:
             if trail is not None:
                 trail.close()
+    # an erasure that was ended in the middle is finished by the same call, which finds nothing but files any more
+    nothing = plan.empty and not (done.instances or done.jobs or done.blobs or done.files)
     if as_json:
         screen.as_json({**_planned(plan), **_carried_out(done)})
     else:
+        _demand_somebody(nothing, patient)
         _tell(screen.say, done)
-    return 0 if done.clean and done.under_way == 0 else 1
+    return 0 if done.clean and done.under_way == 0 and not nothing else 1
+
+
+def _demand_somebody(nothing: bool, patient: "Patient | None") -> None:
+    if nothing:
+        whose = "of these studies" if patient is None else "of a patient with this ID"
+        raise NobodyErased(f"nothing is held {whose}: nobody was erased")
 
 
 def _demand_one_patient(opened: "Journal", studies: tuple[str, ...], *, all_patients: bool) -> None:
@@ -167,9 +177,7 @@ def _show(say: Callable[[str], None], plan: "ErasurePlan", patient: "Patient | N
     whose = (
         "of these studies" if patient is None else f"of patient {patient.patient_id}" + (f" ({patient.issuer})" if patient.issuer else "")
     )
-    if plan.empty:
-        say(f"nothing is held {whose}")
-    else:
+    if not plan.empty:
         size = f"{screen.plural(len(held.instances), 'instance')} ({screen.size(held.size)})"
         say(f"held {whose}: {size}, {screen.plural(len(held.jobs), 'job')} with what they made")
         for uid in held.studies[:_SHOWN]:

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
-from cyclopts.types import ExistingPath
 
-from node.cli.errors import NothingFound
+from node.cli.errors import NothingFound, NothingToSend
 from node.cli.input_files import DAMAGED, Unpacked, is_archive
 from node.cli.opened import ConfigOption, JsonOption, configuration
 
@@ -33,7 +32,7 @@ _LOCAL_HEADER = b"PK\3\4"
 
 def _is_destination(_: type, value: str) -> None:
     if ("@" in value or re.search(r":[0-9]+$", value)) and (why := _unfit(value)):
-        raise ValueError(f"It is not AET@HOST:PORT (as ORTHANC@10.0.0.5:4242): {why}.")
+        raise ValueError(f'"{value}" is not AET@HOST:PORT (as ORTHANC@10.0.0.5:4242): {why}')
 
 
 def _unfit(value: str) -> str:
@@ -53,6 +52,11 @@ def _unfit(value: str) -> str:
     return "" if _DESTINATION.fullmatch(value) else f'"{host}" is no host; an IPv6 address stands in brackets: [::1]'
 
 
+def _is_there(_: type, path: Path) -> None:
+    if not path.exists():
+        raise ValueError(f'there is no file or folder "{path}"')
+
+
 def _is_title(_: type, value: str | None) -> None:
     if value is not None and not (0 < len(value.strip()) <= 16 and value.isascii() and value.isprintable() and "\\" not in value):
         raise ValueError(f'"{value}" is no AE title: 1 to 16 characters, no backslash')
@@ -66,7 +70,7 @@ def _is_size(_: type, value: str | None) -> None:
 
 
 def send(
-    *paths: ExistingPath,
+    *paths: Annotated[Path, Parameter(validator=_is_there)],
     to: Annotated[str, Parameter(validator=_is_destination)],
     calling: Annotated[str | None, Parameter(validator=_is_title)] = None,
     config: ConfigOption = None,
@@ -92,19 +96,20 @@ def send(
         nothing is sent.
     """
     from node.assembly.compose import calling as requestor_of
+    from node.cli import screen
     from node.settings.kinds import size
 
     if not paths:
-        raise NothingFound("no path was given")
+        raise NothingToSend("no path was given")
     peer, own_title = _peer(to, config)
     requestor = requestor_of(peer, calling or own_title)
     with tempfile.TemporaryDirectory(prefix="hilum-send-") as unpacked:
         found = collect(paths, Path(unpacked), largest=None if largest is None else size(largest))
         if not found.files:
             if found.unusable:
-                raise NothingFound(f"nothing to send: {found.unusable[0][0]}: {found.unusable[0][1]}")
+                raise NothingToSend(f"nothing to send: {found.unusable[0][0]}: {found.unusable[0][1]}")
             reason = f"; {found.skipped[0][0]} is {found.skipped[0][1]}" if found.skipped else ""
-            raise NothingFound(f"nothing to send: none of {len(found.skipped)} files is a DICOM instance{reason}")
+            raise NothingToSend(f"nothing to send: {screen.plural(len(found.skipped), 'file')} looked at, and no DICOM instance{reason}")
         with _progress(len(found.files), quiet=as_json) as advance:
             statuses = requestor.store([str(path) for _, path in found.files], on_status=lambda _: advance())
     if as_json:

@@ -52,7 +52,7 @@ class DeliveryError(HilumError):
     """The sink is away or out of resources; the delivery is tried again by itself."""
 
     code = "HLM-6000"
-    remedy = "Run `hilum doctor`; the delivery is tried again by itself."
+    remedy = "Run `hilum doctor`: it asks every sink."
     retry = True
 
 

@@ -32,7 +32,7 @@ class SinkDefect(DeliveryError):
     """Sending broke in a way that nobody foresaw."""
 
     code = "HLM-6081"
-    remedy = "Report this as a defect, with the event `delivery.defect`; the delivery is tried again by itself."
+    remedy = "Report this as a defect, with the event `delivery.defect`."
 
 
 class SinkUnknown(DeliveryError):

@@ -42,7 +42,7 @@ class JobTooLate(EngineError):
     """The analysis used up the time that it may take."""
 
     code = "HLM-4080"
-    remedy = "It is tried again by itself; if it stays slow, raise `applications: {NAME: {timeout: …}}` or give it a faster engine."
+    remedy = "If it stays slow, raise `applications: {NAME: {timeout: …}}` or give it a faster engine."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

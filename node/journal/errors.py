@@ -11,7 +11,7 @@ class JournalBusy(JournalError):
     """Another process held the write lock for longer than the busy time-out."""
 
     code = "HLM-7001"
-    remedy = "The work is tried again by itself. When it stays so, look for a program that holds the journal open (`fuser` on the file)."
+    remedy = "Call it again in a moment. When it stays so, look for a program that holds the journal open (`fuser` on the file)."
 
 
 class JournalFull(JournalError):
@@ -43,7 +43,7 @@ class JournalRace(JournalError):
     """Another process wrote the same fact first; the next look at the journal sees it."""
 
     code = "HLM-7005"
-    remedy = "Nothing: the work is tried again by itself."
+    remedy = "Call it again; what the node was at goes on without that."
 
 
 class TransitionRefused(JournalError):

@@ -15,6 +15,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from node.domain.errors import ConfigError
 from node.domain.profile import Profile
 from node.settings.errors import ConfigMissing, ConfigSyntax, MissingKey, WrongType
+from node.settings.yaml_words import in_words
 
 
 class Refused(Exception):
@@ -101,7 +102,7 @@ def parse(data: bytes, path: Path) -> Node:
     except MarkedYAMLError as broken:
         mark = broken.problem_mark or broken.context_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}:1:1"
-        raise ConfigSyntax(f"{place}: {_syntax_sentence(broken)}") from broken
+        raise ConfigSyntax(f"{place}: {in_words(broken)}") from broken
     except YAMLError as broken:  # a character that YAML forbids has a position, but no mark
         raise ConfigSyntax(f"{path}:1:1: {' '.join(str(broken).split())}") from broken
     except RecursionError as deep:
@@ -173,11 +174,6 @@ _TAGS = frozenset(
 def _compose(text: str) -> Node | None:
     tree: Node | None = YAML(typ="safe", pure=True).compose(io.StringIO(text))
     return tree
-
-
-def _syntax_sentence(broken: MarkedYAMLError) -> str:
-    context = f"{broken.context}: " if broken.context else ""
-    return f"{context}{broken.problem or 'not YAML'}"
 
 
 @functools.cache

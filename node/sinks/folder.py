@@ -25,7 +25,7 @@ class FolderAway(DeliveryError):
     """The folder of a sink cannot be written."""
 
     code = "HLM-6020"
-    remedy = "Mount the folder, free space on it, or let the node's user write to it; the delivery is tried again by itself."
+    remedy = "Mount the folder, free space on it, or let the node's user write to it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -224,7 +224,7 @@ def test_a_rejection_says_why(archive: Archive) -> None:
     """The reason of PS3.8 table 9-21 in words."""
     with pytest.raises(DeliveryError, match="called AE title not recognised") as rejected:
         _requestor(archive().port, called="WRONG").echo()
-    assert rejected.value.code == "HLM-6002"
+    assert rejected.value.code == "HLM-6007"
 
 
 def test_a_peer_that_accepts_the_connection_and_says_nothing() -> None:

@@ -245,7 +245,7 @@ def test_a_destination_that_is_none_is_explained(tmp_path: Path, to: str, why: s
     (path,) = _series(tmp_path, 1)
     assert main(["send", str(path), "--to", to]) == 2
     said = capsys.readouterr().err
-    assert "It is not AET@HOST:PORT (as ORTHANC@10.0.0.5:4242)" in said
+    assert "is not AET@HOST:PORT (as ORTHANC@10.0.0.5:4242)" in said
     assert why in said
 
 

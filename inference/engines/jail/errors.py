@@ -28,7 +28,7 @@ class MemoryBound(OutOfMemory):
     """A model took more memory than one model may; its process was ended before the machine ran out."""
 
     code = "HLM-4034"
-    remedy = "Give the engine more (`engines: {default: {memory: …}}`), or the model smaller tiles; the job is tried again by itself."
+    remedy = "Give the engine more (`engines: {default: {memory: …}}`), or the model smaller tiles."
 
 
 class JailBroken(ModelError):

@@ -9,7 +9,7 @@ from socket import socket
 from typing import Final
 
 from node.dimse import tls
-from node.dimse.errors import PeerAway, PeerRejected
+from node.dimse.errors import CalledTitleUnknown, NotDicom, PeerAway, PeerRejected
 from node.dimse.requestor_identity import USERNAME, USERNAME_AND_PASSCODE, UserIdentity
 from node.dimse.ul import pdu
 from node.dimse.ul.connection import ConnectionLost, PduConnection, Secure, TooLong, connect
@@ -37,6 +37,10 @@ _REASONS: Final = {
 }
 """Source and diagnostic of an A-ASSOCIATE-RJ (PS3.8 table 9-21)."""
 _ONLY_FOR_NOW: Final = 2
+_OWN_ERRORS: Final = {(1, 7): CalledTitleUnknown}
+"""Those that another person mends than the others."""
+_OTHERS: Final = ((b"HTTP", "a web server"), (b"SSH-", "an SSH server"), (b"\x15\x03", "TLS"), (b"220 ", "a mail or FTP server"))
+"""How answers of other protocols begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +88,8 @@ def opened(peer: Called, contexts: Sequence[Context], *, provides: Collection[st
         # a key that somebody moved while the node runs: results wait, as for a peer that is away
         raise PeerAway(f"{peer.who} cannot be called: {unusable} [{unusable.code}]") from unusable
     except (OSError, ValueError) as away:
-        raise PeerAway(f"{peer.who} cannot be reached: {away}") from away
+        why = (isinstance(away, OSError) and away.strerror) or away
+        raise PeerAway(f"{peer.who} cannot be reached: {why}") from away
     try:
         agreed = _agreed(connection, asked, contexts, peer)
     except BaseException:  # raised again: no socket stays open behind a failed negotiation
@@ -123,7 +128,11 @@ def _agreed(connection: PduConnection, asked: bytes, contexts: Sequence[Context]
         said = connection.receive(until=time.monotonic() + limit_s, most_bytes=MOST_BYTES)
     except TimeoutError as silent:
         raise PeerAway(f"{peer.who} does not answer a request for an association within {limit_s:g} s") from silent
-    except (ConnectionLost, TooLong) as lost:
+    except TooLong as claimed:
+        if claimed.head and claimed.head[0] not in set(PduType):
+            raise NotDicom(f"{peer.who} is none that speaks DICOM: {_other_protocol(claimed.head)} answers there") from claimed
+        raise PeerAway(f"{peer.who} {claimed}") from claimed
+    except ConnectionLost as lost:
         raise PeerAway(f"{peer.who} {lost}") from lost
     try:
         if said.kind == PduType.ASSOCIATE_AC:
@@ -132,10 +141,15 @@ def _agreed(connection: PduConnection, asked: bytes, contexts: Sequence[Context]
             result, source, reason = pdu.reject(said.body)
             words = _REASONS.get((source, reason), f"source {source}, reason {reason}")
             how = "for now" if result == _ONLY_FOR_NOW else "for good"
-            raise PeerRejected(f"{peer.who} rejects the association {how}: {words}")
+            error = _OWN_ERRORS.get((source, reason), PeerRejected)
+            raise error(f"{peer.who} rejects the association {how}: {words}")
     except Malformed as malformed:
         last_word(connection, pdu.pack_abort(AbortSource.PROVIDER, malformed.reason))
         raise PeerAway(f"{peer.who} answers a request for an association with {malformed}") from malformed
     if said.kind == PduType.ABORT:
         raise PeerAway(f"{peer.who} aborts the association before it stands")
     raise PeerAway(f"{peer.who} answers a request for an association with a PDU of type {said.kind:02X}")
+
+
+def _other_protocol(head: bytes) -> str:
+    return next((name for begins, name in _OTHERS if head.startswith(begins)), f"something that begins with {ascii(head)[1:]}")

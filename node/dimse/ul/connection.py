@@ -16,6 +16,7 @@ from node.dimse.ul import pdu
 
 Secure: TypeAlias = Callable[[socket.socket, float], socket.socket]
 
+_HEAD_SHOWN: Final = 8
 _BUFFER_BYTES: Final = 264 << 10
 """Two fillings hold an image of 512 by 512 pixels of 16 bits with its header: the commonest instance there is."""
 _RECORDS_BYTES: Final = 1 << 18
@@ -38,7 +39,11 @@ class ConnectionLost(Exception):
 
 
 class TooLong(Exception):
-    """The peer claims a PDU that is longer than was negotiated."""
+    """The peer claims a PDU that is longer than was negotiated; `head` is how it begins: another protocol's words may claim anything."""
+
+    def __init__(self, message: str, head: bytes = b"") -> None:
+        super().__init__(message)
+        self.head = head
 
 
 def connect(host: str, port: int, *, timeout_s: float, secure: Secure | None = None) -> socket.socket:
@@ -232,7 +237,9 @@ class PduConnection:
             return None
         kind, length = pdu.head(self._view, self._start)
         if length > most_bytes:
-            raise TooLong(f"a PDU of {length} bytes, where {most_bytes} were negotiated")
+            raise TooLong(
+                f"a PDU of {length} bytes, where {most_bytes} were negotiated", bytes(self._view[self._start : self._end][:_HEAD_SHOWN])
+            )
         end = pdu.HEAD_BYTES + length
         if there < end:
             return None
