@@ -1,9 +1,10 @@
 """Pictures of how-to guides, made by models that somebody trained: what moved chest-xray's answer, a head that mr-denoise was given, and
-a chest in which lung-nodule finds nodules.
+a chest in which lung-nodule finds nodules; and what a reader sees of each application.
 
 `python -m docs.network_pictures MODELS --radiographs pneumoniamnist.npz` writes explanation.png, denoised.png and lung-nodule.png into
 docs/images. MODELS is a model repository with what `hilum export` wrote of chest-xray, restore and lung-nodule; one that lacks a model
-gives the other pictures alone.
+gives the other pictures alone. `--readers [APPLICATION …]` makes those of docs/reference/what-readers-see.md instead, as
+`docs.reader_pictures` says.
 """
 
 import argparse
@@ -183,7 +184,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", type=Path)
     parser.add_argument("--radiographs", type=Path)
+    parser.add_argument("--readers", nargs="*", help="applications; all of them where none is named")
+    parser.add_argument("--before", type=Path, help="an earlier checkout, which is asked instead of this one")
+    parser.add_argument("--shots", type=Path, default=Path("var/shots"), help="gets every picture that is taken in the viewer")
     given = parser.parse_args()
+    if given.readers is not None:
+        # it starts an archive and a browser, which the others need not have
+        from docs.reader_pictures import read
+
+        read(given.models, given.before, given.shots, given.readers)
+        return
     if given.radiographs is not None and (given.models / "chest_xray_pneumonia").is_dir():
         explained(given.models, given.radiographs, IMAGES / "explanation.png")
     if (given.models / "mr_head_denoising").is_dir():

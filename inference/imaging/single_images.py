@@ -197,6 +197,7 @@ def _images(instance: Instance, threads: int) -> tuple[list[Image], bool]:
             regions=regions,
             window=window_of(instance, frame),
             body_parts=body_parts_of(header),
+            number=str(frame + 1) if instance.multiframe else tags.text(header, tags.INSTANCE_NUMBER),
         )
         for frame in frames
     ], doubted

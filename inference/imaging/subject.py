@@ -83,6 +83,8 @@ class Image:
         The lowest and the highest pixel that the header's first VOI window tells apart; None where it has none.
     body_parts
         What the header says was imaged, in its own words: BodyPartExamined, and the meanings of Anatomic Region Sequence.
+    number
+        What people call it by: InstanceNumber, of a multi-frame instance the frame's; "" where the header says none.
     """
 
     pixels: NDArray[Any]
@@ -97,6 +99,7 @@ class Image:
     regions: tuple[Region, ...] = ()
     window: tuple[float, float] | None = None
     body_parts: tuple[str, ...] = ()
+    number: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -114,6 +117,10 @@ class Images:
     def sources(self) -> tuple[SliceSource, ...]:
         """One per image."""
         return tuple(image.source for image in self.images)
+
+    def called(self, index: int) -> str:
+        """The number that people call an image by, as pages and reports do; its place where it has none."""
+        return self.images[index].number or str(index + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

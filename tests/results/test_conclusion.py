@@ -81,7 +81,7 @@ def test_the_narratives_begin_with_it_in_both_languages(tmp_path: Path) -> None:
     assert said["zh"].startswith(
         "重要提示（英文原文）：INCOMPLETE: 154 of 384 images came.重要提示（英文原文）：It replaces a result of 2025-01-01.病变1"
     )
-    assert "体积 至少 1230 cm³" in said["zh"]
+    assert "体积至少1230 cm³" in said["zh"]
 
 
 def test_a_bound_is_one_to_machines_too(tmp_path: Path) -> None:
@@ -146,6 +146,36 @@ def test_the_page_leads_with_it_and_says_the_same_number(answer: codes.Code, tmp
     assert said.index(SHORT.sentence) < said.index(sentence) < said.index("Pneumonia")
     probable = [text for text in said if "98 %" in text]
     assert len(probable) == (1 if answer == codes.ABSENT else 2)
+
+
+def test_the_page_leads_with_whole_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they have no room for all of them, a mark stands for the rest: "Nodul…" ended one."""
+    lead: list[str] = []
+
+    def write(draw: Any, at: tuple[float, float], text: str, size: int, *rest: Any, **more: Any) -> float:
+        if size == 23:
+            lead.append(text)
+        return lettering.write(draw, at, text, size, *rest, **more)
+
+    monkeypatch.setattr(picture, "write", write)
+    shapes = (Box(top=1, left=1, bottom=4, right=4 + 0.5 * number) for number in range(5))
+    names = [f"a lesion of a long name {number}" for number in range(5)]
+    found = Findings(
+        locations=tuple(
+            Location(label=name, finding=made.LESION, shape=shape, image=4, certainty=0.9)
+            for name, shape in zip(names, shapes, strict=True)
+        ),
+        measurements=tuple(
+            Measurement(name=what, value=12.3, unit=codes.MILLIMETRE, location=name, derivation=codes.MEAN)
+            for name in names
+            for what in (codes.LONG_AXIS, codes.SHORT_AXIS, codes.DIAMETER, codes.VOLUME, codes.ATTENUATION_COEFFICIENT)
+        ),
+    )
+    encode(made.encoding(made.series(tmp_path), found))
+    assert len(lead) <= 4
+    said = " ".join(lead)
+    assert said.endswith("certainty 90 %. …")
+    assert "Lesion 4" not in said
 
 
 @pytest.mark.parametrize(("value", "text"), [(1.797, "1.80"), (0.05, "0.0500"), (3.0, "3"), (1792.4, "1790")])

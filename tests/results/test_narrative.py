@@ -147,7 +147,7 @@ def test_each_sentence_is_right_in_both_languages(encoding: Encoding) -> None:
         "Lesion 2 on image 5.",
         f"{lung}outlined on 5 of 9 images; certainty >99 %.",
         "All images: coronary artery calcium score 321.",
-        "Lesion (lesion) in the chest: volume 0 cm³; outlined on 0 of 9 images.",
+        "Lesion in the chest: volume 0 cm³; outlined on 0 of 9 images.",
         "Please note: Slices are 5 mm apart: volumes are approximate.",
         "CT, series 4, of 2024-01-02: 9 images, 11 × 13 × 9, 1.50 × 2.00 × 2.50 mm.",
         f"Analysed automatically by mr-brain 1.2.3 (hilum), net v4 (sha256 {encoding.model_digest[:12]}), 2025-03-04 23:30 UTC.",
@@ -307,6 +307,48 @@ def test_every_code_of_the_built_in_applications_has_a_chinese_term() -> None:
     assert [code for code in sorted(declared | named, key=str) if chinese(code.value, code.scheme) is None] == []
 
 
+@pytest.mark.parametrize(
+    ("segment", "english", "chinese_too"),
+    [
+        (
+            {"label": "intracranial", "type": codes.INTRACRANIAL_SPACE, "finding_site": codes.HEAD},
+            "Intracranial space in the head",
+            "头部颅内腔",
+        ),
+        ({"label": "lung left", "type": codes.LUNG, "finding_site": codes.LUNG, "laterality": codes.LEFT}, "Left lung", "左肺"),
+        (
+            {"label": "hippocampus anterior", "type": codes.HIPPOCAMPUS, "finding_site": codes.BRAIN, "laterality": codes.LEFT},
+            "Left hippocampus anterior in the brain",
+            "脑左海马前部",
+        ),
+        (
+            {
+                "label": "bleed",
+                "type": made.LESION,
+                "finding_site": codes.BRAIN,
+                "laterality": codes.LEFT,
+                "category": codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE,
+            },
+            "Lesion (bleed) in the left brain",
+            "左脑病变（bleed）",
+        ),
+    ],
+)
+def test_a_structure_is_called_as_people_call_it(segment: dict[str, Any], english: str, chinese_too: str, tmp_path: Path) -> None:
+    """A noun, once; its side its own where it is anatomy, its site's where it is not. "Hippocampus (hippocampus anterior) in the left
+    brain" and "Intracranial in the head" were said."""
+    given = made.segment(mask=made.blob(), **segment)
+    # another like it, so that its label has to be said
+    twin = made.segment(mask=np.roll(made.blob(), 4, axis=2), **{**segment, "label": f"{segment['label']} too"})
+    alike = segment["label"] in ("hippocampus anterior", "bleed")
+    encoding = made.encoding(made.series(tmp_path), Findings(segments=(given, *([twin] if alike else []))))
+    for language, said in ((Language.ENGLISH, f"{english}: outlined"), (Language.CHINESE, f"{chinese_too}：在")):
+        texts_said = [
+            one.text for one in sentences(encoding, read_sources(encoding), WORDINGS[language]) if one.section is Section.FINDINGS
+        ]
+        assert texts_said[0].startswith(said)
+
+
 def test_a_concept_without_a_term_keeps_its_meaning_and_its_code() -> None:
     """Never a wrong word: not even that of the same value in another scheme."""
     assert Chinese().term(Code("39607008", "SCT", "Lung")) == "肺"
@@ -323,12 +365,18 @@ def test_a_concept_without_a_term_keeps_its_meaning_and_its_code() -> None:
 )
 def test_numbers_have_sensible_digits(value: float, text: str) -> None:
     """Three significant digits, and never 0 for what is not 0."""
-    assert number(value) == text
+    assert number(value, codes.CUBIC_CENTIMETRE) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(7.1614, "7.2"), (22.56, "22.6"), (123.4, "123"), (9.96, "10.0"), (0.625, "0.625"), (8, "8")])
+def test_a_length_is_as_exact_as_a_pixel_is(value: float, text: str) -> None:
+    """ "7.16 mm" was said of a lesion on pixels of 1.6 mm."""
+    assert number(value, codes.MILLIMETRE) == text
 
 
 def test_units_are_those_that_people_read() -> None:
     """cm³ for cm3, as reports have it, HU, per cent; no unit where there is none; certainty never 0 or 100 per cent for what is neither."""
-    units = {"cm3": "1.50 cm³", "mm": "1.50 mm", "[hnsf'U]": "1.50 HU", "%": "1.50 %", "1": "1.50", "deg": "1.50°", "mm2": "1.50 mm²"}
+    units = {"cm3": "1.50 cm³", "mm": "1.5 mm", "[hnsf'U]": "1.50 HU", "%": "1.50 %", "1": "1.50", "deg": "1.50°", "mm2": "1.50 mm²"}
     for unit, text in units.items():
         assert quantity(Measurement(name=codes.VOLUME, value=1.5, unit=Code(unit, "UCUM", unit))) == text
     assert [certainty(share) for share in (0, 0.001, 0.5, 0.87, 0.996, 1)] == ["0 %", "<1 %", "50 %", "87 %", ">99 %", "100 %"]

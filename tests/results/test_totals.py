@@ -64,7 +64,7 @@ def test_left_right_and_sum_stand_in_every_conclusion_and_the_sum_is_a_measureme
     assert (value(total, "121071"), number(total, codes.VOLUME)) == (codes.LUNGS.value, (5.0, "cm3"))
     assert len(named(total, codes.VOLUME)[0].ContentSequence) == 1, "at least"
     narratives = {one.form: one.data for one in objects if one.kind is Kind.NARRATIVE}
-    assert "双肺合计：体积 至少 5.00 cm³。".encode() in narratives["zh"]
+    assert "双肺合计：体积至少5.00 cm³。".encode() in narratives["zh"]
     assert b"Both lungs, in total: volume at least 5.00 cm" in narratives["en"]
     assert [one.values for one in entries(_lungs(), ["image 1"], [])][-1] == [("Volume", "at least 5.00 cm³")]
 

@@ -137,7 +137,7 @@ def _remarks(images: Images, answers: dict[int, Answer]) -> Iterator[Said]:
         yield say(
             "Image {number} ({view}): the probability is calibrated; pneumonia is called absent below {low} %, present from {high} %, "
             "undetermined between.",
-            number=str(index + 1),
+            number=images.called(index),
             view=_view(images.images[index]) or say("view not stated, taken for frontal"),
             low=f"{100 * answer.low:.1f}",
             high=f"{100 * answer.high:.1f}",

@@ -68,7 +68,7 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
     return Findings(
         locations=tuple(_location(index, one, rows.get(index)) for index, one in enumerate(listed)),
         measurements=tuple(measurement for index, one in enumerate(listed) for measurement in _measurements(_label(index), one)),
-        evaluations=(Evaluation(finding=codes.NODULE, value=codes.PRESENT if listed else codes.ABSENT, finding_site=codes.LUNGS),),
+        evaluations=(_whether(listed),),
         remarks=(
             GRADE,
             *map(of_the_whole, _recommended(listed, decided, volume)),
@@ -76,6 +76,13 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
             *_searched(detected, len(sure), volume),
         ),
     )
+
+
+def _whether(listed: Sequence[Candidate]) -> Evaluation:
+    """Both lungs are looked through; what is in one of them is not in both."""
+    if listed:
+        return Evaluation(finding=codes.NODULE, value=codes.PRESENT, finding_site=codes.LUNG)
+    return Evaluation(finding=codes.NODULE, value=codes.ABSENT, finding_site=codes.LUNGS)
 
 
 def _label(index: int) -> str:

@@ -160,14 +160,14 @@ def _of_such_views(view: View, images: Images, findings: Findings) -> Findings:
         cautions=(
             *findings.cautions,
             *(
-                Caution(sentence=say("Image {number} was left out: {reasons}.", number=str(index + 1), reasons=of))
+                Caution(sentence=say("Image {number} was left out: {reasons}.", number=images.called(index), reasons=of))
                 for index, of in wrong.items()
             ),
             *(
                 Caution(
                     sentence=say(
                         "Image {number} looks unlike a {view} ({reasons}): look at it before using the answer.",
-                        number=str(index + 1),
+                        number=images.called(index),
                         view=_VIEWS[view],
                         reasons=of,
                     )

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from inference.codes import ABSENT, PRESENT, UNDETERMINED, Code
 from inference.findings import Measurement, Quality
-from node.domain.profile import Language
-from node.results.narrative.terms_chinese import LABELS, chinese, in_chinese
+from node.domain.profile import Kind, Language
+from node.results.narrative.terms_chinese import LABELS, OBJECTS, chinese, in_chinese
 from node.results.narrative.wording import Count, Examination, Section, Thing
 from node.results.page.naming import ImageName, Numbering, certainty, earlier_quantity, quantity
 
@@ -49,6 +49,10 @@ class Chinese:
         """The Chinese term, or meaning and code."""
         return chinese(code.value, code.scheme) or f"{code.meaning}[{code.value} {code.scheme}]"
 
+    def object(self, kind: Kind) -> str:
+        """ "定位报告"."""
+        return OBJECTS[kind]
+
     def image(self, name: ImageName) -> str:
         """ "第143幅图像"."""
         view = f"{name.view}，" if name.view else ""
@@ -57,10 +61,12 @@ class Chinese:
         return f"{view}图像{name.number}" if name.numbering is Numbering.IMAGE else f"{view}第{name.number}幅图像"
 
     def name(self, thing: Thing) -> str:
-        """ "左肺（lung left）"."""
-        side = self._side(thing.laterality) if thing.laterality and not thing.site else ""
-        label = str(thing.number) if thing.number else f"（{LABELS.get(thing.label, thing.label)}）" if thing.label else ""
-        return f"{side}{self.term(thing.what)}{label}"
+        """ "左肺（lung left）"; a label that says the concept itself stands alone: "海马前部"."""
+        side = self._side(thing.laterality) if thing.laterality and not thing.site_sided else ""
+        what, label = self.term(thing.what), LABELS.get(thing.label, thing.label)
+        if label.startswith(what):
+            return f"{side}{label}"
+        return f"{side}{what}{thing.number or (f'（{label}）' if label else '')}"
 
     def page(self, number: int, of: int) -> str:
         """ "第1页，共2页"."""
@@ -89,8 +95,7 @@ class Chinese:
     def measured(self, one: Measurement, seconds: tuple[float, float] | None) -> str:
         """ "平均衰减系数 -812.4 HU"."""
         name = f"{self.term(one.derivation)}{self.term(one.name)}" if one.derivation else self.term(one.name)
-        bound = "至少 " if one.at_least else ""
-        return f"{name} {bound}{quantity(one)}{_earlier(one)}{_frames(one, seconds)}"
+        return f"{name}{'至少' if one.at_least else ' '}{quantity(one)}{_earlier(one)}{_frames(one, seconds)}"
 
     def quality(self, one: Quality) -> str:
         """ "质地 部分实性肺结节"."""
@@ -201,7 +206,7 @@ class Chinese:
     def _at(self, thing: Thing) -> str:
         if thing.site is None:
             return ""
-        return f"{self._side(thing.laterality) if thing.laterality else ''}{self.term(thing.site)}"
+        return f"{self._side(thing.laterality) if thing.laterality and thing.site_sided else ''}{self.term(thing.site)}"
 
 
 def _sure(share: float | None) -> list[str]:

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 
-from inference.codes import ABSENT, PRESENT, UNDETERMINED, Code
+from inference.codes import ABSENT, INTRACRANIAL_SPACE, PRESENT, UNDETERMINED, Code
 from inference.findings import Measurement, Quality
-from node.domain.profile import Language
+from node.domain.profile import Kind, Language
+from node.results.kinds import record_of
 from node.results.narrative.wording import Count, Examination, Section, Thing
 from node.results.page.naming import ImageName, Numbering, certainty, earlier_quantity, quantity
 
 _VALUES = {PRESENT.value: "present", ABSENT.value: "absent", UNDETERMINED.value: "undetermined"}
 _LOW = {"RESEARCH": "research result, not for diagnosis", "PRODUCT": "result of a cleared product"}
 _WHAT = {"RESEARCH": "Research result, not for diagnosis.", "PRODUCT": "Result of a cleared product."}
+_NOUNS = {INTRACRANIAL_SPACE.value: "Intracranial space"}
+"""Of meanings that are no nouns: "Intracranial: volume 1450 cm³" is no sentence."""
 
 
 class English:
@@ -46,8 +49,12 @@ class English:
     }
 
     def term(self, code: Code) -> str:
-        """The meaning of a code."""
-        return code.meaning
+        """The meaning of a code, as a noun."""
+        return _NOUNS.get(code.value, code.meaning)
+
+    def object(self, kind: Kind) -> str:
+        """ "Detection report"."""
+        return record_of(kind).title
 
     def image(self, name: ImageName) -> str:
         """ "image 143"."""
@@ -55,10 +62,13 @@ class English:
         return f"{name.view + ', ' if name.view else ''}{called} {name.number}"
 
     def name(self, thing: Thing) -> str:
-        """ "left lung (lung left)"."""
-        side = f"{thing.laterality.meaning} " if thing.laterality and not thing.site else ""
+        """ "left lung (lung left)"; a label that says the concept itself stands alone: "hippocampus anterior"."""
+        side = f"{thing.laterality.meaning} " if thing.laterality and not thing.site_sided else ""
+        what = _low(self.term(thing.what))
+        if thing.label.lower().startswith(what.lower()):
+            return _capital(f"{side}{thing.label}")
         label = f" {thing.number}" if thing.number else f" ({thing.label})" if thing.label else ""
-        return _capital(f"{side}{_low(thing.what.meaning)}{label}")
+        return _capital(f"{side}{what}{label}")
 
     def page(self, number: int, of: int) -> str:
         """ "Page 1 of 2"."""
@@ -199,7 +209,7 @@ class English:
     def _at(self, thing: Thing) -> str:
         if thing.site is None:
             return ""
-        side = f"{thing.laterality.meaning.lower()} " if thing.laterality else ""
+        side = f"{thing.laterality.meaning.lower()} " if thing.laterality and thing.site_sided else ""
         site = f"{side}{_low(thing.site.meaning)}"
         return f" in {site}" if site.startswith("both ") else f" in the {site}"
 

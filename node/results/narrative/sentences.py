@@ -53,7 +53,8 @@ class Sentence:
     image
         Index of the source image that it names; None where it names none or several.
     brief
-        What a conclusion says of it; "" for what is not for one.
+        What a conclusion says of it; "" for what is not for one. Of a conclusion itself: without who says so, for pages whose head and
+        foot do.
     weight
         What a conclusion says first.
     """
@@ -84,9 +85,9 @@ def conclusion(encoding: Encoding, sources: Sources, wording: Wording) -> str:
     return _Speaker(encoding, sources, wording).conclusion()
 
 
-def found_in_short(encoding: Encoding, sources: Sources, wording: Wording) -> str:
-    """A conclusion without its cautions and without who says so, for pages, which have places of their own for both."""
-    return wording.joined(_Speaker(encoding, sources, wording).in_short())
+def found_in_short(encoding: Encoding, sources: Sources, wording: Wording) -> list[str]:
+    """The sentences of a conclusion without its cautions and without who says so: pages have places of their own for both."""
+    return _Speaker(encoding, sources, wording).in_short()
 
 
 def sentences(encoding: Encoding, sources: Sources, wording: Wording) -> list[Sentence]:
@@ -109,7 +110,7 @@ class _Speaker:
 
     def all(self) -> Iterator[Sentence]:
         """Every sentence, section by section."""
-        yield Sentence(section=Section.IMPRESSION, text=self.conclusion())
+        yield Sentence(section=Section.IMPRESSION, text=self.conclusion(), brief=self._wording.joined(self._concluded()))
         yield from self._found_or_not(outlined=True)
         yield from (Sentence(section=Section.FINDINGS, text=self._wording.remark(remark)) for remark in self._findings.remarks)
         yield from self._examination()
@@ -117,8 +118,10 @@ class _Speaker:
     def conclusion(self) -> str:
         """Cautions, the gravest first; then counts of what was found, and the first findings; then who says so."""
         application, say = self._encoding.application, self._wording
-        said = [*(say.caution(one.sentence) for one in self._findings.cautions), *self.in_short()]
-        return say.joined([*said, say.by(f"{application.name} {application.version}", application.qualification)])
+        return say.joined([*self._concluded(), say.by(f"{application.name} {application.version}", application.qualification)])
+
+    def _concluded(self) -> list[str]:
+        return [*(self._wording.caution(one.sentence) for one in self._findings.cautions), *self.in_short()]
 
     def in_short(self) -> list[str]:
         """Counts of what was found, and the first findings."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from inference.codes import Code
 from inference.said import LABEL, Said, Value
+from node.domain.profile import Kind
 
 TERMS: Mapping[str, Mapping[str, str]] = {
     "SCT": {
@@ -25,7 +26,7 @@ TERMS: Mapping[str, Mapping[str, str]] = {
         "85756007": "组织",
         # anatomy
         "12738006": "脑",
-        "1101003": "颅内",
+        "1101003": "颅内腔",
         "69536005": "头部",
         "89546000": "颅骨",
         "81745001": "眼",
@@ -180,6 +181,17 @@ NOUNS: Mapping[str, str] = {
     "mr-register": "MR前后对比",
 }
 """What the applications that come with hilum are about, by their names."""
+
+
+OBJECTS: Mapping[Kind, str] = {
+    Kind.SEG: "分割",
+    Kind.SR: "测量报告",
+    Kind.DETECTIONS: "定位报告",
+    Kind.MAP: "分布图",
+    Kind.DERIVED: "派生图像",
+    Kind.REGISTRATION: "空间配准",
+}
+"""The result objects that sentences rest on, by their kind."""
 
 
 def structure(label: str, what: Code, laterality: Code | None) -> str:

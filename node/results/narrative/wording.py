@@ -7,7 +7,7 @@ from typing import Protocol
 
 from inference.codes import Code
 from inference.findings import Measurement, Quality
-from node.domain.profile import Language
+from node.domain.profile import Kind, Language
 from node.results.page.naming import ImageName
 
 
@@ -50,6 +50,11 @@ class Thing:
     certainty: float | None = None
     probability: float | None = None
 
+    @property
+    def site_sided(self) -> bool:
+        """Whether the side is that of the site: a lesion of the left lung, but the left hippocampus in the brain."""
+        return self.site is not None and self.abnormal
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
@@ -74,6 +79,7 @@ class Wording(Protocol):
     "images", "key images", "provenance", "references", "none", "all", "no model"; M, F and O; what stands for a text that cannot be set."""
 
     def term(self, code: Code) -> str: ...
+    def object(self, kind: Kind) -> str: ...
     def image(self, name: ImageName) -> str: ...
     def name(self, thing: Thing) -> str: ...
     def page(self, number: int, of: int) -> str: ...

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from inference.codes import Code
+from inference.codes import MILLIMETRE, Code
 from inference.findings import Measurement
 from inference.imaging.subject import Images
 from node.results.normalise import text
@@ -93,11 +93,19 @@ _WRITTEN_OUT = range(-3, 9)
 """Powers of ten between which numbers are written without one."""
 
 
-def number(value: float) -> str:
+def number(value: float, code: Code) -> str:
     """Three significant digits, which is more than the error of most measurements here allows; a whole number (a count) stays itself, and
-    what is not 0 is never 0."""
+    what is not 0 is never 0. Of a length in mm no hundredth: pixels are tenths wide at least.
+
+    Parameters
+    ----------
+    code
+        The unit.
+    """
     if _whole(value):
         return str(int(value))
+    if code.value == MILLIMETRE.value and 1 <= abs(value) < 10:
+        return f"{value:.1f}"
     digits, _, power = f"{value:.2e}".partition("e")
     return f"{float(f'{digits}e{power}'):.{max(2 - int(power), 0)}f}" if int(power) in _WRITTEN_OUT else f"{value:.3g}"
 
@@ -123,7 +131,7 @@ def earlier_quantity(one: Measurement) -> str:
 
 def _with_unit(value: float, code: Code) -> str:
     sign = unit(code)
-    return f"{number(value)}{'' if sign in ('', '°') else ' '}{sign}"
+    return f"{number(value, code)}{'' if sign in ('', '°') else ' '}{sign}"
 
 
 def certainty(share: float) -> str:

@@ -27,6 +27,8 @@ _REMARKS = 8
 """Lines of remarks that findings leave room for; where they need less, there are more."""
 _LONGEST_CAUTION, _LONGEST_CONCLUSION = 3, 4
 """Lines of one caution, and of the conclusion: what has no room even then is in every report."""
+_LEAD = 23
+"""Size of their letters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,7 @@ class Page:
     title, subtitle
         What was analysed, and by what.
     conclusion
-        What was found, in sentences that stand alone; "" where nobody has said it.
+        What was found, in sentences that stand alone; none where nobody has said it.
     source
         Which images, in one line.
     provenance
@@ -53,7 +55,7 @@ class Page:
 
     title: str
     subtitle: str = ""
-    conclusion: str = ""
+    conclusion: Sequence[str] = ()
     source: str = ""
     provenance: Sequence[tuple[str, str]] = ()
     image_names: Sequence[str] = ()
@@ -188,13 +190,22 @@ def _concluded(draw: ImageDraw.ImageDraw, findings: Findings, page: Page, place:
     """What a reader must know first, and what was found, over all of (left, top, right); returns where the pictures may begin."""
     left, y, right = place
     said: list[tuple[str, Colour, int]] = [(caution.sentence, AMBER, _LONGEST_CAUTION) for caution in findings.cautions]
-    said += [(page.conclusion, WHITE, _LONGEST_CONCLUSION)] if page.conclusion else []
+    said += [(_whole_sentences(page.conclusion, right - left), WHITE, _LONGEST_CONCLUSION)] if page.conclusion else []
     for sentence, colour, most in said:
-        for line in wrapped(sentence, 23, right - left, most):
-            write(draw, (left, y), line, 23, colour)
-            y += height(23)
+        for line in wrapped(sentence, _LEAD, right - left, most):
+            write(draw, (left, y), line, _LEAD, colour)
+            y += height(_LEAD)
         y += 6
     return y + _GAP if said else y
+
+
+def _whole_sentences(sentences: Sequence[str], room: float) -> str:
+    """As many of them as have room, and a mark that there are more: half a sentence may say something else than all of it."""
+    for count in range(len(sentences), 1, -1):
+        said = " ".join([*sentences[:count], *(["…"] if count < len(sentences) else [])])
+        if len(wrapped(said, _LEAD, room, _LONGEST_CONCLUSION + 1)) <= _LONGEST_CONCLUSION:
+            return said
+    return sentences[0] if len(sentences) == 1 else f"{sentences[0]} …"
 
 
 def _lines(name: str, parts: Sequence[str]) -> list[tuple[str, str]]:

@@ -123,11 +123,11 @@ def _laid(
     pages.line(wording.title, 20, bold=True)
     pages.line(f"{encoding.application.name} {encoding.application.version} · {encoding.application.manufacturer}", 10, colour=SOFT)
     pages.space(8)
-    pages.table(_patient(sources, wording), (0.15, 0.35, 0.15, 0.35), 9, head=False)
+    pages.table(_patient(sources, wording), (0.15, 0.35, 0.15, 0.35), 9)
     pages.heading(wording.headings[Section.IMPRESSION])
     for one in said:
         if one.section is Section.IMPRESSION:
-            pages.line(one.text, 11)
+            pages.line(one.brief, 11)
     if picture is not None:
         pages.heading(labels["key images"])
         pages.picture(picture, pages.room * breadth)
@@ -135,11 +135,11 @@ def _laid(
     rows = [(one.row[0] + _number(one, traced), *one.row[1:]) for one in said if one.row is not None]
     concluded = "".join(one.text for one in said if one.section is Section.IMPRESSION)
     others = [one for one in said if one.section is Section.FINDINGS and one.row is None and one.text not in concluded]
-    if rows or others:
-        pages.heading(wording.headings[Section.FINDINGS])
     if rows:
-        pages.table([wording.table, *rows], (0.3, 0.42, 0.28), 9, head=True)
+        pages.table([wording.table, *rows], (0.3, 0.42, 0.28), 9, head=True, heading=wording.headings[Section.FINDINGS])
         pages.space(6)
+    elif others:
+        pages.heading(wording.headings[Section.FINDINGS])
     for one in others:
         pages.line(one.text + _number(one, traced), 10, indent=12, mark="·")
     pages.heading(labels["provenance"])
@@ -151,7 +151,7 @@ def _laid(
         pages.heading(labels["references"])
         for one in said:
             if id(one) in traced:
-                pages.line(_reference(one, held), 6.8, colour=SOFT, indent=20, mark=f"[{traced[id(one)]}]")
+                pages.line(_reference(one, held, wording), 6.8, colour=SOFT, indent=20, mark=f"[{traced[id(one)]}]")
     return pages
 
 
@@ -204,11 +204,12 @@ def _provenance(encoding: Encoding, sources: Sources, none: str, *labels: str) -
     return list(zip(labels, values, strict=True))
 
 
-def _reference(sentence: Sentence, held: Evidence) -> str:
+def _reference(sentence: Sentence, held: Evidence, wording: Wording) -> str:
     """Tracking identifier and UID, and the objects that hold the finding."""
     tracked = " ".join(sentence.tracked) if sentence.tracked else ""
     objects = [
-        f"{one.kind.upper()} {one.sop_instance_uid}{f' #{one.segment}' if one.segment is not None else ''}" for one in held.of(sentence)
+        f"{wording.object(one.kind)} {one.sop_instance_uid}{f' #{one.segment}' if one.segment is not None else ''}"
+        for one in held.of(sentence)
     ]
     return " · ".join([*([tracked] if tracked else []), *objects])
 

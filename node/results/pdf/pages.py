@@ -70,9 +70,9 @@ class Pages:
                 self._draw(partial(_write, MARGIN + indent - width(mark, size) - 5, self._y + size * 0.35, mark, size, False, colour))
             self._draw(partial(_write, MARGIN + indent, self._y + size * 0.35, line, size, bold, colour))
 
-    def heading(self, text: str) -> None:
-        """A heading with a rule below it, never alone at the foot of a page."""
-        self.keep(64)
+    def heading(self, text: str, *, below: float = 29.0) -> None:
+        """A heading with a rule below it, never alone at the foot of a page: `below` of what follows stands there too."""
+        self.keep(35 + below)
         self.space(12)
         self.line(text, 12.5, bold=True)
         self._draw(partial(_rule, self._y - 1))
@@ -86,24 +86,39 @@ class Pages:
         self._draw(partial(_picture, image, MARGIN + (self.room - breadth) / 2, self._y, breadth, tall))
         self.space(8)
 
-    def table(self, rows: Sequence[Sequence[str]], shares: Sequence[float], size: float, *, head: bool) -> None:
-        """Rows of cells; `shares` of the breadth for each column. The first row is a head where `head` says so."""
-        for number, row in enumerate(rows):
-            bold = head and number == 0
-            breadths = [share * self.room - 10 for share in shares]
-            cells = [_folded_cell(cell, size, bold, breadth) for cell, breadth in zip(row, breadths, strict=True)]
-            tall = max(map(len, cells)) * size * _LEADING + 5
-            self.keep(tall)
-            if bold:
-                self._draw(partial(_box, self._y - tall, tall))
-            left = MARGIN
-            for share, cell in zip(shares, cells, strict=True):
-                for place, line in enumerate(cell):
-                    baseline = self._y - 2.5 - (place + 1) * size * _LEADING + size * 0.4
-                    self._draw(partial(_write, left + 5, baseline, line, size, bold, INK))
-                left += share * self.room
-            self._y -= tall
-            self._draw(partial(_rule, self._y))
+    def table(self, rows: Sequence[Sequence[str]], shares: Sequence[float], size: float, *, head: bool = False, heading: str = "") -> None:
+        """Rows of cells; `shares` of the breadth for each column; below a heading, where one is given.
+
+        The first row is a head where `head` says so: it stands above every page's part of the table. No row is alone on a page.
+        """
+        breadths = [share * self.room - 10 for share in shares]
+        folded_rows = [
+            [_folded_cell(cell, size, head and number == 0, breadth) for cell, breadth in zip(row, breadths, strict=True)]
+            for number, row in enumerate(rows)
+        ]
+        tall = [max(map(len, cells)) * size * _LEADING + 5 for cells in folded_rows]
+        first, last = (1 if head else 0), len(rows) - 1
+        if heading:
+            self.heading(heading, below=sum(tall[: first + 2]))
+        self.keep(sum(tall[: first + 2]))
+        for number, cells in enumerate(folded_rows):
+            page = len(self._pages)
+            self.keep(sum(tall[number:]) if number == last - 1 else tall[number])
+            if head and number >= first and len(self._pages) > page:
+                self._row(folded_rows[0], tall[0], shares, size, bold=True)
+            self._row(cells, tall[number], shares, size, bold=head and number == 0)
+
+    def _row(self, cells: Sequence[Sequence[str]], tall: float, shares: Sequence[float], size: float, *, bold: bool) -> None:
+        if bold:
+            self._draw(partial(_box, self._y - tall, tall))
+        left = MARGIN
+        for share, cell in zip(shares, cells, strict=True):
+            for place, line in enumerate(cell):
+                baseline = self._y - 2.5 - (place + 1) * size * _LEADING + size * 0.4
+                self._draw(partial(_write, left + 5, baseline, line, size, bold, INK))
+            left += share * self.room
+        self._y -= tall
+        self._draw(partial(_rule, self._y))
 
     def finished(self, *, title: str, author: str, language: str, at: datetime, foot: str, number: Callable[[int, int], str]) -> bytes:
         """The document as bytes, the same for the same pages.

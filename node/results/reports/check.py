@@ -27,6 +27,8 @@ Image: TypeAlias = tuple[str, str, tuple[int, ...]]
 
 RELATIVE = 1e-9
 THREE_DIGITS = 0.005
+_HALF_A_TENTH = 0.05
+"""Lengths in mm are shown to a tenth."""
 _HALF_A_PERCENT = 0.5
 """Certainties are shown in whole per cent."""
 
@@ -36,6 +38,7 @@ TRACKING_UID, TRACKING_IDENTIFIER = ("112040", "DCM"), ("112039", "DCM")
 _DERIVATION, _ALGORITHM_FAMILY = ("121401", "DCM"), ("111000", "DCM")
 _BOUND, _AT_LEAST = ("BOUND", "99HILUM"), ("AT-LEAST", "99HILUM")
 _CERTAINTY, _PERCENT = ("111012", "DCM"), ("%", "UCUM")
+_MILLIMETRE = ("mm", "UCUM")
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 _DAY = r"\d{4}-\d{2}-\d{2}"
 _SAID = re.compile(rf"\((?P<value>{_NUMBER})[^()]* on (?P<day>{_DAY})|（(?P<day_first>{_DAY})：(?P<value_last>{_NUMBER})")
@@ -146,15 +149,20 @@ def _order(one: Number) -> tuple[object, ...]:
 def _number(item: Dataset) -> Number:
     (measured,) = item.MeasuredValueSequence
     exact = float(measured.get("FloatingPointValue", measured.NumericValue))
-    allowed = _HALF_A_PERCENT if name(item) == _CERTAINTY else THREE_DIGITS * abs(exact)
-    if abs(exact - float(measured.NumericValue)) > (1 + RELATIVE) * allowed:
+    unit = coded(measured.MeasurementUnitsCodeSequence[0])
+    allowed = _HALF_A_PERCENT if name(item) == _CERTAINTY else _shown_within(exact, unit, THREE_DIGITS)
+    if abs(exact - float(measured.NumericValue)) > allowed:
         raise ValuesDiffer(f"the report says {measured.NumericValue} and {exact} of one measurement")
     derivations = [coded(part.ConceptCodeSequence[0]) for part in named(item, _DERIVATION)]
-    unit = coded(measured.MeasurementUnitsCodeSequence[0])
     bounds = [coded(part.ConceptCodeSequence[0]) for part in named(item, _BOUND)]
     if bounds not in ([], [_AT_LEAST]):
         raise ValuesDiffer(f"the report says of a measurement that it is {bounds}")
     return name(item), exact, unit, derivations[0] if derivations else None, bool(bounds)
+
+
+def _shown_within(exact: float, unit: Coded, share: float) -> float:
+    """By how much what people read may differ from the value."""
+    return (1 + RELATIVE) * max(share * abs(exact), _HALF_A_TENTH if unit == _MILLIMETRE and abs(exact) >= 1 else 0.0)
 
 
 def check_earlier(sentences: Sequence[str], findings: Findings, *, every: bool) -> None:
@@ -169,11 +177,15 @@ def check_earlier(sentences: Sequence[str], findings: Findings, *, every: bool) 
     ------
     ValuesDiffer
     """
-    meant = [(one.earlier.date, one.earlier.value) for one in findings.measurements if one.earlier is not None]
+    meant = [
+        (one.earlier.date, one.earlier.value, _shown_within(one.earlier.value, (one.unit.value, one.unit.scheme), _NEARLY_THREE_DIGITS))
+        for one in findings.measurements
+        if one.earlier is not None
+    ]
     said = [pair for sentence in sentences for pair in _pairs(sentence)]
     left = list(meant)
     for day, value in said:
-        near = next((one for one in left if one[0] == day and abs(one[1] - value) <= _NEARLY_THREE_DIGITS * abs(one[1])), None)
+        near = next((one for one in left if one[0] == day and abs(one[1] - value) <= one[2]), None)
         if near is None:
             raise ValuesDiffer(f"a sentence says {value} of {day}, the earlier values are {meant}")
         left.remove(near)

@@ -163,7 +163,7 @@ def _number(one: Measurement, sources: Sources | None = None) -> Any:
         derivation=item(one.derivation) if one.derivation else None,
         referenced_images=_taken_from(images_of(sources, (), one.span)) if sources and one.span else None,
     )
-    made[0].MeasuredValueSequence[0].NumericValue = number(value)
+    made[0].MeasuredValueSequence[0].NumericValue = number(value, one.unit)
     if one.at_least:
         bound = sr.CodeContentItem(item(BOUND), item(AT_LEAST), sr.RelationshipTypeValues.HAS_CONCEPT_MOD)
         made[0].ContentSequence = [bound, *made[0].get("ContentSequence", [])]

@@ -163,7 +163,7 @@ def test_the_report_says_what_it_is_good_for(tmp_path: Path) -> None:
     """Each frontal view has its answer, which names its image; the lateral one is left out; grade and data stand in the comments."""
     folder = tmp_path / "views"
     shown = {"Rows": 280, "Columns": 280, "PixelData": smooth().tobytes()}
-    files = [dicom.radiograph(folder, index, 1, ViewPosition=view, **shown) for index, view in enumerate(("PA", "LL", "AP"), start=1)]
+    files = [dicom.radiograph(folder, index, 1, ViewPosition=view, **shown) for index, view in enumerate(("PA", "LL", "AP"), start=11)]
     (assembled,) = subjects(Takes.IMAGES, "refuse", files, "")
     assert isinstance(assembled.subject, Images)
     findings = analyse(assembled.subject, Says(0.875, 0.125))
@@ -178,6 +178,9 @@ def test_the_report_says_what_it_is_good_for(tmp_path: Path) -> None:
     told = [referenced(item)[0] for group in answers for item in named(group, "121112")]
     assert told == [assembled.subject.sources[index].sop_instance_uid for index in (0, 2)]
     said = " ".join(comments(report))
+    # by the numbers under which the page shows them
+    assert "Image 11 (PA): " in said
+    assert "Image 13 (AP): " in said
     for sentence in ("Demonstration grade", "not for diagnosis", "28 × 28 pixels", "never validated on DICOM", "whether, not where"):
         assert sentence in said
     assert "1 of 3 images are no frontal views" in said

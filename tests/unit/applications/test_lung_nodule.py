@@ -128,7 +128,8 @@ def test_it_says_that_it_learned_from_planted_nodules() -> None:
     assert nothing.measurements == ()
     assert [(one.value, one.finding_site) for one in nothing.evaluations] == [(codes.ABSENT, codes.LUNGS)]
     assert not any("Fleischner" in remark for remark in nothing.remarks)
-    assert [one.value for one in found().evaluations] == [codes.PRESENT]
+    # "present in both lungs" was said of a nodule in one
+    assert [(one.value, one.finding_site) for one in found().evaluations] == [(codes.PRESENT, codes.LUNG)]
 
 
 def test_below_35_years_no_category_is_given() -> None:
@@ -232,12 +233,10 @@ def test_the_report_holds_all_of_it(tmp_path: Path) -> None:
             assert value(group, codes.RECOMMENDED_FOLLOW_UP) == expected.get(codes.RECOMMENDED_FOLLOW_UP)
         assert not [item for item in bare.ContentSequence if item.ValueType == "NUM"]
         sizes = measured(findings, location.label)
-        for name, said, meant in (
-            (codes.LONG_AXIS, "Long axis", "mm"),
-            (codes.SHORT_AXIS, "Short axis", "mm"),
-            (codes.VOLUME, "Volume", "cm3"),
+        for name, said, unit in (
+            (codes.LONG_AXIS, "Long axis", codes.MILLIMETRE),
+            (codes.SHORT_AXIS, "Short axis", codes.MILLIMETRE),
+            (codes.VOLUME, "Volume", codes.CUBIC_CENTIMETRE),
         ):
-            size, unit = number(numbers, name)
-            assert size == float(written(sizes[said]))
-            assert unit == meant
+            assert number(numbers, name) == (float(written(sizes[said], unit)), unit.value)
     assert comments(report) == list(findings.remarks)

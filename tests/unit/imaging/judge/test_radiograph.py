@@ -104,12 +104,13 @@ def test_real_radiographs(real: Callable[[str], list[Path]], file: str, taken: b
 
 
 def test_an_answer_about_another_part_is_left_out(children: list[NDArray[np.uint8]]) -> None:
-    """Of a chest and its negative the answer about the chest stands, and the reader is told; of the negative alone it is declined."""
-    chest, negative = image_of(children[0]), image_of(255 - children[0])
+    """Of a chest and its negative the answer about the chest stands, and the reader is told, by the number that pages call the image by; of
+    the negative alone it is declined."""
+    chest, negative = image_of(children[0]), replace(image_of(255 - children[0]), number="12")
     both = Images(images=(chest, negative), modality="DX", study_instance_uid="1", series_instance_uid="1.4")
     said = Findings(evaluations=tuple(Evaluation(finding=codes.PNEUMONIA, value=codes.ABSENT, images=(index,)) for index in range(2)))
     judged = Judge(CHEST, both, ()).after(said)
     assert [each.images for each in judged.evaluations] == [(0,)]
-    assert [caution.sentence[:21] for caution in judged.cautions] == ["Image 2 was left out:"]
+    assert [caution.sentence[:21] for caution in judged.cautions] == ["Image 12 was left out"]
     with pytest.raises(OtherAnatomy, match="no image of series"):
         Judge(CHEST, replace(both, images=(negative,)), ()).after(replace(said, evaluations=said.evaluations[:1]))
