@@ -216,7 +216,7 @@ HISTORY = {
     "instance.held": "It is another patient's than its series, or from another sender: kept, told, used by nothing; the detail says why.",
     "instance.accepted": "What was held counts from now on: a person accepted it, or a sender sent it that may.",
     "instance.held_refused": "A person refused what was held: it is never used.",
-    "instance.replaced": "Corrected demographics or another transfer syntax came later.",
+    "instance.replaced": "Corrected headers came later; the detail says from which AE title.",
     "instance.restored": "Bytes that retention had deleted were received again.",
     "instance.purged": "Retention deleted the bytes; the header stays.",
     "instance.committed_to": "This node committed to instances that a peer asked for; they stay as long as pixels are kept from now on.",

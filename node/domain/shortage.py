@@ -1,6 +1,7 @@
 """Series that are known to be short: what tells so, how much is missing, and what is done about it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -10,7 +11,7 @@ from inference.said import Said, say
 class Lack(StrEnum):
     """What tells that a series is short; the first that holds is named."""
 
-    REFUSED = "refused"  # the node itself refused instances of it, and they have not come since
+    REFUSED = "refused"  # the node itself refused instances of it, or cannot read them, and they have not come since
     COUNT = "count"  # its sender lists more instances of the series, and no more of them from one question to the next
     GAP = "gap"  # slices are missing between others
     TORN = "torn"  # the association that brought it ended without release
@@ -51,7 +52,7 @@ class Shortage:
 
 
 _WHY = {
-    Lack.REFUSED: say("the node refused the others, and they were not sent again"),
+    Lack.REFUSED: say("the node refused the others or cannot read them, and they were not sent again"),
     Lack.COUNT: say("the sender lists more"),
     Lack.GAP: say("slices are missing between others"),
     Lack.TORN: say("the transfer broke off"),
@@ -60,7 +61,8 @@ _WHY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedInstance:
-    """An instance that the node answered with a failure: it is owed until it comes. `peer` None is a stranger's."""
+    """An instance that the node answered with a failure, or took (0x0000) and could not read: it is owed until it comes. `peer` None is a
+    stranger's."""
 
     sop_instance_uid: str
     series_instance_uid: str
@@ -104,19 +106,21 @@ class Shortfalls:
     Attributes
     ----------
     owed
-        How many instances the node refused that have not come since, from anybody.
+        How many instances the node refused, or cannot read, that have not come since: from anybody, or, to be decided about by a person,
+        from their sender.
     torn
         Whether the transfer broke off, and the series was not sent again since.
     counts
         What senders list.
     aside
-        How many of its instances lie here and are used by nothing, because a person has to decide about them, or said no: they came.
+        By peer, how many of its instances that this peer sent are used by nothing, because a person has to decide about them, or said no:
+        what the peer lists of them came.
     """
 
     owed: int = 0
     torn: bool = False
     counts: tuple[SeriesCount, ...] = ()
-    aside: int = 0
+    aside: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

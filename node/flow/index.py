@@ -19,6 +19,7 @@ from node.dicom.header import parse, sender, told
 from node.dicom.part10 import mapped, need_pages, take_apart
 from node.domain.errors import is_of_the_file
 from node.domain.instance import Header, Standing
+from node.domain.shortage import RefusedInstance
 from node.domain.stage import Clock
 from node.flow.identity_check import Senders
 from node.flow.instance_verdict import Arrived, Batch, InstanceJudge, number_of, tell_defect
@@ -30,6 +31,7 @@ from node.observe import metrics
 from node.observe.events import alarm, event
 from node.observe.in_hand import InHand
 from node.observe.pulse import at_most, turned
+from node.routing.decisions import is_image
 from node.settings.config import Config
 from node.spool.port import Inbox
 
@@ -255,15 +257,19 @@ class IndexStage:
         )
 
     def _set_aside(self, entry: Path, why: InputError, now: datetime) -> None:
-        aside = Aside(at=now, entry=entry.name, sender="", code=why.code, reason=str(why))
-        unread = isinstance(why, NotRead) or self._in_hand.deaths(number_of(entry)) >= _MOST_DEATHS
-        self._journal.instances.set_aside(aside if unread else self._identified(entry, aside, read=not isinstance(why, NotUnderstood)))
+        aside, owed = Aside(at=now, entry=entry.name, sender="", code=why.code, reason=str(why)), None
+        if not (isinstance(why, NotRead) or self._in_hand.deaths(number_of(entry)) >= _MOST_DEATHS):
+            aside, owed = self._identified(entry, aside, read=not isinstance(why, NotUnderstood))
+        if owed is not None:  # first: what is set aside is looked at no more
+            self._journal.shortage.owe([owed], [])
+        self._journal.instances.set_aside(aside)
         self._inbox.set_aside(entry, f"{why} [{why.code}]")
         metrics.INDEXED.add(standing="aside")
         alarm("instance.set_aside", entry=entry.name, code=why.code, reason=str(why))
 
-    def _identified(self, entry: Path, aside: Aside, *, read: bool) -> Aside:
-        """With who sent it and, if the header may be `read` again, of whom and which study it is."""
+    def _identified(self, entry: Path, aside: Aside, *, read: bool) -> tuple[Aside, RefusedInstance | None]:
+        """With who sent it and, if the header may be `read` again, of whom and which study it is; and the image of a series that is lacking
+        now, as if it had been refused."""
         try:
             with self._inbox.opened(entry) as file, mapped(file) as (content, _):
 
@@ -275,12 +281,12 @@ class IndexStage:
         except (MemoryError, OSError):
             raise
         except Exception:  # noqa: BLE001  (it is set aside for not being readable; what breaks its reader here would break it at each start)
-            return aside
+            return aside, None
 
         def said(keyword: str) -> str:
             return str(next(iter(header.get(keyword, ())), "")).strip()
 
-        return replace(
+        identified = replace(
             aside,
             sender=f"{by['calling_ae']}@{by['address']}",
             patient_id=said("PatientID"),
@@ -288,6 +294,17 @@ class IndexStage:
             accession=said("AccessionNumber"),
             study_instance_uid=said("StudyInstanceUID"),
             series_instance_uid=said("SeriesInstanceUID"),
+        )
+        if not (identified.series_instance_uid and said("SOPInstanceUID") and is_image(said("SOPClassUID"), header)):
+            return identified, None
+        peer = self._senders.peer(by["calling_ae"], by["address"], by["peer"])
+        return identified, RefusedInstance(
+            sop_instance_uid=said("SOPInstanceUID"),
+            series_instance_uid=identified.series_instance_uid,
+            study_instance_uid="",  # it may be what cannot be read: the series decides
+            peer=None if peer is None else peer.name,
+            status=0x0000,
+            at=aside.at,
         )
 
 

@@ -323,11 +323,19 @@ class Runner:
         return replace(inferred, parts=tuple(parts))
 
     def _beside_held(self, job: Job, inferred: Inferred) -> Inferred:
-        """With a caution where instances of the job's series are held now: durable with the findings, so that a retry says the same."""
-        held = tuple(Caution(sentence=said) for said in self._held_of(job))
+        """With a caution where instances of the job's series are held now, behind INCOMPLETE and before all else.
+
+        It is durable with the findings, so that a retry says the same.
+        """
+        held = [Caution(sentence=said) for said in self._held_of(job)]
         if not held:
             return inferred
-        parts = (replace(one, findings=replace(one.findings, cautions=(*one.findings.cautions, *held))) for one in inferred.parts)
+
+        def beside(cautions: Sequence[Caution]) -> tuple[Caution, ...]:
+            marked = [one for one in cautions if one.mark]
+            return (*marked, *held, *(one for one in cautions if not one.mark))
+
+        parts = (replace(one, findings=replace(one.findings, cautions=beside(one.findings.cautions))) for one in inferred.parts)
         return replace(inferred, parts=tuple(parts))
 
     def _numbered(self, job: Job, inferred: Inferred) -> Inferred:

@@ -193,7 +193,7 @@ class SettleStage:
         arrival, now = asked.arrival, self._clock()
         self._journal.shortage.count(arrival.study_instance_uid, asked.peer, counts, now)
         known = self._journal.shortage.shortfalls(arrival.study_instance_uid)
-        came = self._journal.instances.count_by_series(arrival.study_instance_uid)
+        came = self._journal.instances.count_by_series(arrival.study_instance_uid, listed_by=asked.peer)
         unsure = any(
             one.count > came.get(series, 0) and not one.stands and one.peer == asked.peer
             for series in counts

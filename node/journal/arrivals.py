@@ -211,7 +211,8 @@ def came_again(connection: Connection, again: Sequence[CameAgain], config_digest
     for key, members in groups.items():
         latest = _latest(connection, key, locked=True)
         due = max(micros(one.due_at) for one in members)
-        mended = _go_on(connection, [(rows[one.instance].series_instance_uid, micros(one.received_at or now)) for one in members])
+        came = [(rows[one.instance].series_instance_uid, micros(one.received_at or now)) for one in members]
+        mended = _go_on(connection, came, peer=key.peer)
         if latest is not None:
             inside = set(connection.execute(select(_member.instance_id).where(_member.arrival_id == latest.id)).scalars())
             missing = [one.instance for one in members if one.instance not in inside]
@@ -230,12 +231,13 @@ def came_again(connection: Connection, again: Sequence[CameAgain], config_digest
     return frozenset(gone)
 
 
-def _go_on(connection: Connection, came: Iterable[tuple[str, int]]) -> bool:
-    """Whether the transfer of a series had broken off before one of its instances came: (series, when)."""
+def _go_on(connection: Connection, came: Iterable[tuple[str, int]], *, peer: str | None = None) -> bool:
+    """Whether the transfer of a series had broken off before one of its instances came: (series, when); once more, where a `peer` is
+    named, and from there."""
     newest: dict[str, int] = {}
     for series, at in came:
         newest[series] = max(at, newest.get(series, at))
-    mended = [goes_on(connection, series, at) for series, at in newest.items()]
+    mended = [goes_on(connection, series, at, peer=peer) for series, at in newest.items()]
     return any(mended)
 
 

@@ -170,11 +170,15 @@ class Instances(JournalPart):
             wanted = joined.where(member.arrival_id == arrival, member.instance_id > after)
             return read_instances(connection, wanted.order_by(_instance.id))
 
-    def count_by_series(self, study_instance_uid: str) -> dict[str, int]:
-        """How many instances of each series of the study came, whoever sent them, those included that a person has to decide about."""
-        made_here = func.coalesce(_instance.standing_kept, _instance.standing) == Standing.RESULT.value
+    def count_by_series(self, study_instance_uid: str, *, listed_by: str | None = None) -> dict[str, int]:
+        """How many instances of each series of the study came, whoever sent them, those included that a person has to decide about; where a
+        peer lists what it has, of these only what it sent."""
+        standing = func.coalesce(_instance.standing_kept, _instance.standing)
+        made_here = standing == Standing.RESULT.value
         counted = select(_instance.series_instance_uid, func.count(distinct(_instance.sop_instance_uid)).label("came"))
         counted = counted.where(_instance.study_instance_uid == study_instance_uid, ~made_here).group_by(_instance.series_instance_uid)
+        if listed_by is not None:
+            counted = counted.where(or_(standing.not_in([Standing.HELD.value, Standing.REFUSED.value]), _instance.peer == listed_by))
         with self._database.reading() as connection:
             return {row.series_instance_uid: int(row.came) for row in connection.execute(counted)}
 
@@ -247,10 +251,11 @@ def replace_row(connection: Connection, old: int, by: Instance, now: datetime) -
     row = connection.execute(select(_instance.standing).where(_instance.id == old).with_for_update()).one_or_none()
     if row is None:
         raise NoSuchRow(f"there is no instance {old}")
+    corrected = f"corrected by {by.calling_ae}: {by.blob}"
     if row.standing == Standing.CURRENT:
-        move(connection, INSTANCE, old, Standing.REPLACED, now, f"by {by.blob}")
+        move(connection, INSTANCE, old, Standing.REPLACED, now, corrected)
     elif row.standing == Standing.PURGED:
-        note(connection, INSTANCE.name, old, "instance.replaced", f"by {by.blob}", now)
+        note(connection, INSTANCE.name, old, "instance.replaced", corrected, now)
     else:
         raise JournalRace(f"instance {old} ({by.sop_instance_uid}) is {row.standing}: another process replaced it first")
     # whatever was purged under this UID was replaced with it: bytes that come again must not stand beside the new ones

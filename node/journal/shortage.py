@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, delete, distinct, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, delete, distinct, exists, func, insert, or_, select, update
 
 from node.domain.instance import Standing
 from node.domain.shortage import Hold, Lack, NewHold, RefusedInstance, SeriesCount, Shortage, Shortfalls, TornSeries
@@ -20,6 +20,7 @@ _hold = schema.hold.c
 _arrival = schema.arrival.c
 _instance = schema.instance.c
 _ASIDE = (Standing.HELD.value, Standing.REFUSED.value)
+_STANDING = func.coalesce(_instance.standing_kept, _instance.standing)
 
 
 class ShortSeries(JournalPart):
@@ -43,7 +44,9 @@ class ShortSeries(JournalPart):
                     connection.execute(insert(schema.refused_instance).values(**named, **values))
             for broken in torn:
                 later = exists().where(
-                    _instance.series_instance_uid == broken.series_instance_uid, _instance.received_at > micros(broken.at)
+                    _instance.series_instance_uid == broken.series_instance_uid,
+                    _instance.received_at > micros(broken.at),
+                    _STANDING.not_in(_ASIDE),
                 )
                 known = exists().where(_torn.association == broken.association, _torn.series_instance_uid == broken.series_instance_uid)
                 if not connection.execute(select(later | known)).scalar():
@@ -74,10 +77,17 @@ class ShortSeries(JournalPart):
 
     def shortfalls(self, study_instance_uid: str) -> dict[str, Shortfalls]:
         """By series of the study, those of which there is anything to say."""
-        came = exists().where(_instance.sop_instance_uid == _refused.sop_instance_uid)
+        # what another sender brings, and a person has to decide about, is used by nothing
+        came = exists().where(
+            _instance.sop_instance_uid == _refused.sop_instance_uid, or_(_STANDING.not_in(_ASIDE), _instance.peer == _refused.peer)
+        )
+        # of what cannot be read the series alone is known
+        of_study = exists().where(
+            _instance.series_instance_uid == _refused.series_instance_uid, _instance.study_instance_uid == study_instance_uid
+        )
         owed_of = (
             select(_refused.series_instance_uid, func.count(distinct(_refused.sop_instance_uid)).label("owed"))
-            .where(_refused.study_instance_uid == study_instance_uid, ~came)
+            .where(or_(_refused.study_instance_uid == study_instance_uid, and_(_refused.study_instance_uid == "", of_study)), ~came)
             .group_by(_refused.series_instance_uid)
         )
         with self._database.reading() as connection:
@@ -88,10 +98,12 @@ class ShortSeries(JournalPart):
             counts: dict[str, list[SeriesCount]] = {}
             for row in connection.execute(select(schema.series_count).where(_count.study_instance_uid == study_instance_uid)):
                 counts.setdefault(row.series_instance_uid, []).append(_to_count(row))
-            aside = {row.series_instance_uid: int(row.aside) for row in connection.execute(_aside(sorted(counts)))} if counts else {}
+            aside: dict[str, dict[str, int]] = {}
+            for row in connection.execute(_aside(sorted(counts))) if counts else ():
+                aside.setdefault(row.series_instance_uid, {})[row.peer] = int(row.aside)
         return {
             series: Shortfalls(
-                owed=owed.get(series, 0), torn=series in torn, counts=tuple(counts.get(series, ())), aside=aside.get(series, 0)
+                owed=owed.get(series, 0), torn=series in torn, counts=tuple(counts.get(series, ())), aside=aside.get(series, {})
             )
             for series in sorted({*owed, *torn, *counts})
         }
@@ -147,19 +159,22 @@ def hold(connection: Connection, arrival: int, holds: Sequence[NewHold], now: da
         )
 
 
-def goes_on(connection: Connection, series_instance_uid: str, received_at: int) -> bool:
-    """An instance of a series came: what broke off before then is being sent again. Whether anything had."""
+def goes_on(connection: Connection, series_instance_uid: str, received_at: int, *, peer: str | None = None) -> bool:
+    """An instance of a series came: what broke off before then is being sent again. Whether anything had.
+
+    Of a known one `peer` says who sent it once more: another one's copy says nothing of the transfer that broke off.
+    """
     broken = delete(schema.torn_series).where(_torn.series_instance_uid == series_instance_uid, _torn.at < received_at)
-    return connection.execute(broken).rowcount > 0
+    return connection.execute(broken if peer is None else broken.where(_torn.peer == peer)).rowcount > 0
 
 
 def _aside(series: Sequence[str]) -> Select[Any]:
-    """By series, the instances of which nothing is used."""
+    """By series and peer, the instances of which nothing is used."""
     other = schema.instance.alias().c
     used = exists().where(other.sop_instance_uid == _instance.sop_instance_uid, other.standing.not_in(_ASIDE))
-    counted = select(_instance.series_instance_uid, func.count(distinct(_instance.sop_instance_uid)).label("aside"))
+    counted = select(_instance.series_instance_uid, _instance.peer, func.count(distinct(_instance.sop_instance_uid)).label("aside"))
     counted = counted.where(_instance.series_instance_uid.in_(series), _instance.standing.in_(_ASIDE), ~used)
-    return counted.group_by(_instance.series_instance_uid)
+    return counted.group_by(_instance.series_instance_uid, _instance.peer)
 
 
 def _holds() -> Select[Any]:

@@ -57,16 +57,17 @@ def shortage_of(content: SeriesContent, known: Mapping[str, Shortfalls], *, volu
     members = content.current + content.gone
     came = len(members)
     facts = known.get(content.series_instance_uid, _WHOLE)
-    listed = max((one.count for one in facts.counts if one.stands), default=0)
+    counts = [one for one in facts.counts if one.stands]
+    listed = max((one.count for one in counts), default=0)
     gap = missing_between([one.header for one in members if is_image(one.sop_class_uid, one.header)]) if volume else 0
     expected = max(came + facts.owed, listed, came + gap)
     if facts.owed:
         return Shortage(lack=Lack.REFUSED, came=came, expected=expected)
-    if listed > came + facts.aside:
+    if any(one.count > came + facts.aside.get(one.peer, 0) for one in counts):
         return Shortage(lack=Lack.COUNT, came=came, expected=expected)
     if gap:
         return Shortage(lack=Lack.GAP, came=came, expected=expected)
-    if facts.torn and not listed:  # a count that is met says that everything had come before it broke off
+    if facts.torn and not counts:  # a count that is met says that everything had come before it broke off
         return Shortage(lack=Lack.TORN, came=came, expected=None)
     return None
 

@@ -116,6 +116,7 @@ def test_of_two_that_correct_one_instance_at_once_the_second_is_told_to_look_aga
         with pytest.raises(JournalRace, match="replaced it first"):
             late.result(30)
     assert story.names("instance", old) == ["instance.replaced"]
+    assert [event.detail for event in story.journal.events.of("instance", old)] == ["corrected by CT1: one"]
 
 
 def test_a_conflict_is_kept_and_told_but_joins_nothing(story: Story) -> None:

@@ -1,15 +1,16 @@
 """What series are short of, in the journal: owed until it comes, torn until it goes on, counted by its sender, held while a route waits."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy import text
 
 from node.domain.arrival import Completeness
-from node.domain.instance import Standing
+from node.domain.instance import HeldFor, Standing
 from node.domain.shortage import Hold, Lack, NewHold, RefusedInstance, SeriesCount, Shortage, Shortfalls, TornSeries
 from node.domain.state import JobState
 from node.journal.journal import Journal
-from node.journal.port import CameAgain
+from node.journal.port import AcceptedInstance, CameAgain
 from tests.unit.journal.story import DECISION, QUIET, Story
 
 SECOND = timedelta(seconds=1)
@@ -96,8 +97,48 @@ def test_what_came_is_counted_by_instance_whoever_sent_it_and_whatever_becomes_o
     story.journal.instances.record([story.new(one, opens=False) for one in held], story.now)
     story.receive(4, study_instance_uid="2.2", series_instance_uid="2.2.1")
     assert (story.journal.instances.count_by_series("1.1"), story.journal.instances.count_by_series("2.2")) == ({"1.1.1": 4}, {"2.2.1": 1})
+    assert story.journal.instances.count_by_series("1.1", listed_by="ct1") == {"1.1.1": 4}
+    assert story.journal.instances.count_by_series("1.1", listed_by="pacs") == {"1.1.1": 3}
     story.journal.shortage.count("1.1", "ct1", {"1.1.1": 5}, story.now)
-    assert story.journal.shortage.shortfalls("1.1")["1.1.1"].aside == 1
+    assert story.journal.shortage.shortfalls("1.1")["1.1.1"].aside == {"ct1": 1}
+
+
+def test_what_another_sender_brings_and_a_person_has_to_decide_about_is_owed_still(story: Story) -> None:
+    """It is used by nothing. What its own sender brings came, whatever becomes of it, and so did what a person lets count."""
+    story.receive(1)
+    story.journal.shortage.owe(_refused(story, 2, 3), [])
+    story.now += SECOND
+    added, another = (_held(story, number, "pacs") for number in (2, 3))
+    assert story.journal.shortage.shortfalls("1.1") == {"1.1.1": Shortfalls(owed=2)}
+    accepted = AcceptedInstance(instance=added, scope_series=False, due_at=story.now)
+    story.journal.held.accept([accepted], story.now)
+    assert story.journal.shortage.shortfalls("1.1") == {"1.1.1": Shortfalls(owed=1)}
+    story.journal.held.refuse([another], story.now)
+    assert story.journal.shortage.shortfalls("1.1") == {"1.1.1": Shortfalls(owed=1)}
+    _held(story, 3, "ct1")
+    assert story.journal.shortage.shortfalls("1.1") == {}
+
+
+def test_what_broke_off_is_not_mended_by_what_another_sender_has_of_it(story: Story) -> None:
+    """Neither by a copy of what came already, nor by what a person has to decide about; the record of it may come later than they."""
+    (first,) = story.receive(1)
+    torn = _torn(story)
+    story.now += SECOND
+    _held(story, 2, "pacs")
+    story.journal.shortage.owe([], [torn])
+    copy = CameAgain(instance=first, peer="pacs", called_ae="HILUM", scope_series=False, due_at=story.now, received_at=story.now)
+    story.journal.instances.came_again([copy], "config 1", story.now)
+    assert story.journal.shortage.shortfalls("1.1") == {"1.1.1": Shortfalls(torn=True)}
+    story.journal.instances.came_again([replace(copy, peer="ct1")], "config 1", story.now)
+    assert story.journal.shortage.shortfalls("1.1") == {}
+
+
+def _held(story: Story, number: int, peer: str) -> int:
+    """An instance of `peer` waits for a person."""
+    kept = f"held {number} of {peer}"
+    one = story.instance(number, blob=kept, digest=kept, standing=Standing.HELD, held_for=HeldFor.ADDED, peer=peer, received_at=story.now)
+    (row,) = story.journal.instances.record([story.new(one, opens=False)], story.now)
+    return row
 
 
 def test_what_the_series_of_an_arrival_are_made_of(story: Story) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, EnhancedMRImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from structlog.testing import capture_logs
 
 from node.blobs.port import BlobsFailed
@@ -64,6 +64,25 @@ def test_what_a_full_disk_refuses_is_remembered_with_its_series(listen: Listen, 
     said = {(one.sop_instance_uid, one.series_instance_uid, one.study_instance_uid, one.peer, one.status) for one in refused}
     assert said == {(one.SOPInstanceUID, images[0].SeriesInstanceUID, images[0].StudyInstanceUID, "pacs", 0xA700) for one in images[2:]}
     assert (len(refused), torn) == (2, [])
+
+
+@pytest.mark.parametrize("other_class", [False, True])
+def test_what_says_of_no_series_is_taken_for_one_of_the_series_before(listen: Listen, other_class: bool) -> None:
+    """An instance whose bytes are none is refused: the images before it are not known to be whole. One of another SOP class, or the first
+    of all, says nothing of them."""
+    running = listen()
+    images = series(3)
+    if other_class:
+        images[2].SOPClassUID = EnhancedMRImageStorage
+    good, last = [offer(one) for one in images[:2]], offer(images[2])
+    garbage = replace(last, data_set=b"\xff" * 5000)
+    first = replace(good[0], data_set=b"\xff" * 5000, sop_instance_uid="1.2.3")
+    with Sender(running.port, [*good, last]) as sender:
+        assert [sender.store(one) for one in (first, *good, garbage)] == [0xC000, 0x0000, 0x0000, 0xC000]
+    refused, torn = kept(FolderShortfalls(running.folder))
+    said = [(one.sop_instance_uid, one.series_instance_uid, one.study_instance_uid) for one in refused]
+    taken = (str(images[2].SOPInstanceUID), images[0].SeriesInstanceUID, images[0].StudyInstanceUID)
+    assert (said, torn) == ([] if other_class else [taken], [])
 
 
 def test_an_association_that_is_released_owes_nothing(listen: Listen) -> None:

@@ -1,6 +1,7 @@
 """Short series against one real node, over real associations: told within seconds, analysed whole once the rest came, or when told to."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         folder,
         port=0,
         repository=folder / "models",
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={name: {"ae_title": name.upper(), "address": "127.0.0.1:0", "settle": {"quiet": "1s"}} for name in ("scanner", "archive")},
         sinks={"one": {"kind": "folder", "path": str(folder / "one")}},
         routes=[{"name": "all", "run": ["bench-threshold"], "send": ["one"]}],
     )
@@ -111,6 +112,30 @@ def test_what_the_node_refused_is_run_on_the_operators_word_and_once_more_when_i
     before, after = _done(node, study, 2)
     assert (before["state"], after["instances"], after["predecessor"]) == ("superseded", 5, before["id"])
     assert "Volume" in _measured(node, study)
+
+
+def test_what_another_sender_has_of_a_broken_series_does_not_make_it_whole(node: Node, tmp_path: Path) -> None:
+    """Three of six slices came, or the node refused the other three. An archive sends a copy of the first, or the rest, which waits for a
+    person: neither is taken for the scanner's going on. On the operator's word the results say that they are incomplete."""
+    torn, short = (_series(tmp_path / name, lambda one: None, slices=6) for name in ("torn", "short"))
+    torn_offers, short_offers = ([_offer(one) for one in slices] for slices in (torn, short))
+    with Sender(node.port, torn_offers, calling="SCANNER") as sender:
+        assert [sender.store(one) for one in torn_offers[:3]] == [0x0000] * 3
+        sender.abort_in_the_middle(torn_offers[3])
+    with Sender(node.port, short_offers, calling="SCANNER") as sender:
+        assert [sender.store(one) for one in short_offers[:3]] == [0x0000] * 3
+        assert all(sender.store(replace(one, data_set=one.data_set[:-500])) == 0xC000 for one in short_offers[3:])
+    studies = [str(slices[0].StudyInstanceUID) for slices in (torn, short)]
+    assert [_told(node, study)["why"] for study in studies] == ["torn", "refused"]
+    with Sender(node.port, short_offers, calling="ARCHIVE") as sender:
+        assert [sender.store(one) for one in (torn_offers[0], *short_offers[3:])] == [0x0000] * 4
+    wait_until(lambda: _listed(node, studies[1])["held"] == 3, _PATIENCE_S, "the rest is held", every_s=0.5)
+    for study in studies:
+        assert node.hilum("studies", "complete", study).code == 0
+    wait_until(lambda: all(_found(node, study) for study in studies), _PATIENCE_S, "their results", every_s=0.5)
+    for study, mark in zip(studies, ("INCOMPLETE: ", "INCOMPLETE 3 of 6: "), strict=True):
+        assert {str(one.SeriesDescription)[: len(mark)] for one in _found(node, study)} == {mark}
+        assert "Volume" not in _measured(node, study)
 
 
 def _measured(node: Node, study: str) -> set[str]:

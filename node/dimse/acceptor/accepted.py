@@ -90,6 +90,8 @@ class AcceptedAssociation:
         self._under_way = SeriesUnderWay()
         self._came_at = self._began
         self._cut_off = False
+        self._latest: tuple[str, tuple[str, str] | None] = ("", None)
+        """SOP class and (study, series) of the instance that said last of which it is."""
 
     def accepted(self, *, contexts: int, rejected: int) -> None:
         """The association stands."""
@@ -119,15 +121,23 @@ class AcceptedAssociation:
             self._flushed = self._associations.intake.ended(self.id)
         return self._flushed
 
-    def came(self, of: tuple[str, str] | None, *, whole: bool = True) -> None:
+    def came(self, sop_class: str, of: tuple[str, str] | None, *, whole: bool = True) -> None:
         """An instance of (study, series) came whole, or was cut off; None: nobody can say of which."""
         self._came_at = time.monotonic()
         self._cut_off = self._cut_off or not whole
+        if of is not None:
+            self._latest = sop_class, of
         if of is not None and self._under_way.came(*of):
             self._associations.shortfalls.stands(self.id, self.peer, self._under_way.series)
 
-    def refuse(self, sop_instance: str, of: tuple[str, str] | None, status: int) -> None:
-        """An instance of (study, series) is about to be answered with a failure."""
+    def refuse(self, sop_class: str, sop_instance: str, of: tuple[str, str] | None, status: int) -> None:
+        """An instance of (study, series) is about to be answered with a failure.
+
+        None: its bytes do not say of which. It is taken for one of the series that came before it, if that is of its SOP class.
+        """
+        if of is None:
+            before, latest = self._latest
+            of = latest if before == sop_class else None
         if of is None:
             return
         study, series = of

@@ -144,7 +144,7 @@ class StoreExchange:
 
     def abandon(self) -> None:
         """It was cut off: nothing is kept, and nothing answered."""
-        self._association.came(self._peek.series, whole=False)
+        self._association.came(self._request.command.sop_class_uid, self._peek.series, whole=False)
         self._drop()
 
     def _answer(self) -> DimseStatus:
@@ -159,9 +159,10 @@ class StoreExchange:
                 self._refuse(why)
         peer = association.admitted.label
         answer = self._refused or _KEPT
-        association.came(self._peek.series)
+        asked = self._request.command
+        association.came(asked.sop_class_uid, self._peek.series)
         if answer is not _KEPT:
-            association.refuse(self._request.command.sop_instance_uid, self._peek.series, answer.status)
+            association.refuse(asked.sop_class_uid, asked.sop_instance_uid, self._peek.series, answer.status)
         metrics.RECEIVE.observe(time.monotonic() - began, peer=peer)
         metrics.INSTANCES.add(peer=peer, status=f"{answer.status:04X}")
         if answer is _KEPT:

@@ -248,7 +248,7 @@ SENTENCES: Mapping[str, str] = {
     "The series may be incomplete: {shortage}.": "序列可能不完整：{shortage}。",
     "{came} of {expected} instances came: {why}": "应收{expected}个实例，实收{came}个（{why}）",
     "{came} instances came: {why}": "实收{came}个实例（{why}）",
-    "the node refused the others, and they were not sent again": "其余实例被节点拒收，之后未再发送",
+    "the node refused the others or cannot read them, and they were not sent again": "其余实例被节点拒收或无法读取，之后未再发送",
     "the sender lists more": "发送方登记的数量多于实收数量",
     "slices are missing between others": "中间缺少层面",
     "the transfer broke off": "传输中断",

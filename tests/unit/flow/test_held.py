@@ -58,6 +58,15 @@ def test_a_report_says_how_many_instances_are_held_and_from_whom(node: MiniNode)
     assert said(node) == ["2 instances of this series that came from pacs are held and were not analysed."]
 
 
+def test_what_is_held_is_said_before_what_the_images_show(node: MiniNode) -> None:
+    """The block lies on the border of the three slices that came: that its volume is more stands behind what is held of the series."""
+    node.receive_images("study", "head", slices=3)
+    hold(node, 1)
+    first, second = said(node)
+    assert first == "1 instance of this series that came from pacs is held and was not analysed."
+    assert "border" in second
+
+
 def test_of_another_series_nothing_is_said(node: MiniNode) -> None:
     """It is told in lists and on the study's page."""
     node.receive_images("study", "head")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLossless
+from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLossless
 
 from node.blobs.folder import FolderBlobs
 from node.blobs.objects import BucketAway
@@ -571,6 +571,25 @@ def test_what_has_no_place_is_told_beside_the_study_that_it_most_likely_belongs_
     assert facts == (other.get("PatientID", "4711"), other.get("AccessionNumber", "N-1"), "", other.get("SeriesInstanceUID", ""))
     told = passport(node.journal, "1.2.3")["astray"]
     assert [(one["kind"], one["entry"], one["code"]) for one in told] == ([("set-aside", aside.entry, aside.code)] if shown else [])
+
+
+@pytest.mark.parametrize(
+    ("changed", "owed"),
+    [({}, 1), ({"StudyInstanceUID": "../../evil"}, 1), ({"SOPClassUID": ComprehensiveSRStorage}, 0), ({"SeriesInstanceUID": "1.2.9.9"}, 0)],
+    ids=["no study", "a study that is none", "no image", "of another series"],
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_an_image_that_is_set_aside_is_lacking_in_its_series(node: Receiver, changed: dict[str, Any], owed: int) -> None:
+    """It was acknowledged, and the others are not the whole series; they are once it comes as it should be."""
+    node.send(slice_of(1))
+    damaged = slice_of(2, **changed)
+    node.send(damaged if "StudyInstanceUID" in changed else without(damaged, "StudyInstanceUID"))
+    assert node.index() == 2
+    assert len(node.journal.instances.asides()) == 1
+    assert [one.owed for one in node.journal.shortage.shortfalls("1.2.3").values()] == [1] * owed
+    node.send(slice_of(2))
+    assert node.index() == 1
+    assert node.journal.shortage.shortfalls("1.2.3") == {}
 
 
 def test_images_that_name_no_study_are_told_beside_the_study_of_their_order(node: Receiver) -> None:

@@ -17,11 +17,14 @@ from node.domain.state import ArrivalState, JobState
 from node.flow.route import RouteStage
 from node.flow.settle import SettleStage, complete_now
 from node.journal.journal import Journal
+from node.journal.port import AcceptedInstance, CameAgain
 from node.routing.shortage import missing_between
+from node.settings.peers import May
 from node.settings.peers import Settle as Rule
 from tests.unit.flow.mini import APPLICATION, CT1, START, CountingPeer, MiniNode
 
 ROUTINE = Route(name="all", run=("threshold",), send=("archive",))
+PACS = replace(CT1, name="pacs", ae_title="PACS", may=CT1.may | {May.CORRECT})
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
@@ -111,7 +114,9 @@ def test_half_an_hour_later_the_job_is_parked_as_incomplete_and_the_rest_still_m
         "HLM-3087",
         Shortage(lack=Lack.REFUSED, came=4, expected=5),
     )
-    assert parked.reason == ("series 1.1.1 is incomplete: 4 of 5 instances came: the node refused the others, and they were not sent again")
+    assert parked.reason == (
+        "series 1.1.1 is incomplete: 4 of 5 instances came: the node refused the others or cannot read them, and they were not sent again"
+    )
     node.receive("1.1", "1.1.1", [5])
     step(node, 11)
     before, after = node.jobs()
@@ -229,8 +234,9 @@ def test_another_series_of_the_study_goes_on(node: MiniNode) -> None:
 
 
 def test_the_rest_may_come_from_another_peer(node: MiniNode) -> None:
-    """The archive forwards what the scanner could not bring: there is one job, on all of it, and nobody is held any more."""
-    node.configure(peers={"ct1": CT1, "pacs": replace(CT1, name="pacs", ae_title="PACS")})
+    """The archive, which may correct, forwards what the scanner could not bring: there is one job, on all of it, and nobody is held any
+    more."""
+    node.configure(peers={"ct1": CT1, "pacs": PACS})
     node.receive("1.1", "1.1.1", [1, 2, 3, 4])
     refuse(node, 5)
     step(node, 11)
@@ -253,16 +259,54 @@ def test_a_series_count_that_is_unmet_and_stands_still_says_that_it_is_short(nod
     assert len(node.jobs()) == (not short)
 
 
-@pytest.mark.parametrize(("count", "short"), [(6, False), (7, True)])
-def test_what_the_sender_lists_may_lie_here_and_wait_for_a_person(node: MiniNode, count: int, short: bool) -> None:
-    """Two of six are held, because another sender added them: that the sender lists six says nothing is missing. A seventh is."""
+@pytest.mark.parametrize(("peer", "count", "short"), [("ct1", 6, False), ("ct1", 7, True), ("pacs", 6, True), ("pacs", 4, False)])
+def test_what_the_sender_lists_may_lie_here_and_wait_for_a_person(node: MiniNode, peer: str, count: int, short: bool) -> None:
+    """Two of six that it sent are held, because they name another patient: that it lists six says nothing is missing. A seventh is, and so
+    are the two where another sender brought them: the four are not the six that the first one lists."""
     node.receive("1.1", "1.1.1", [1, 2, 3, 4])
-    node.receive("1.1", "1.1.1", [5, 6], peer="pacs", standing=Standing.HELD)
+    node.receive("1.1", "1.1.1", [5, 6], peer=peer, standing=Standing.HELD)
     listed(node, count, count)
-    assert node.journal.instances.count_by_series("1.1") == {"1.1.1": 6}
     step(node, 11)
-    assert [hold.shortage for hold in node.journal.shortage.holds()] == [Shortage(lack=Lack.COUNT, came=4, expected=7)] * short
+    assert [hold.shortage for hold in node.journal.shortage.holds()] == [Shortage(lack=Lack.COUNT, came=4, expected=count)] * short
     assert [job.shortage for job in node.jobs()] == [None] * (not short)
+
+
+def test_what_another_sender_adds_is_not_the_rest(node: MiniNode) -> None:
+    """The node refused two of six, and an archive brings them: a person has to decide about these, and nothing uses them. The four are as
+    short as before, and so are their results on the operator's word; all six are analysed once they count."""
+    node.configure(peers={"ct1": CT1, "pacs": replace(PACS, may=CT1.may)})
+    node.receive("1.1", "1.1.1", [1, 2, 3, 4])
+    refuse(node, 5, 6)
+    step(node, 11)
+    held = node.receive("1.1", "1.1.1", [5, 6], peer="pacs", standing=Standing.HELD)
+    step(node, 600)
+    assert (len(node.journal.shortage.holds()), node.jobs()) == (1, [])
+    assert complete_now(node.journal.arrivals, newest(node), node.clock())
+    step(node, 1)
+    (job,) = node.jobs()
+    assert (job.shortage, job.marked) == (Shortage(lack=Lack.REFUSED, came=4, expected=6), True)
+    node.journal.held.accept([AcceptedInstance(instance=one, scope_series=False, due_at=node.clock()) for one in held], node.clock())
+    step(node, 1)
+    before, after = node.jobs()
+    assert (before.state, after.shortage, len(node.journal.instances.of_job(after.id))) == (JobState.SUPERSEDED, None, 6)
+
+
+def test_an_archives_copy_does_not_go_on_with_what_broke_off(node: MiniNode) -> None:
+    """A slice that the scanner had brought comes from the archive, too: the rest of the series is missing all the same, whoever's window
+    ends."""
+    node.configure(peers={"ct1": CT1, "pacs": PACS})
+    (first, *_) = node.receive("1.1", "1.1.1", [1, 2, 3, 4])
+    tear(node)
+    step(node, 11)
+    node.clock.advance(60)
+    copy = CameAgain(instance=first, peer="pacs", called_ae="HILUM", scope_series=False, due_at=node.clock(), received_at=node.clock())
+    node.journal.instances.came_again([copy], node.config.digest, node.clock())
+    step(node, 11)
+    assert {hold.shortage.lack for hold in node.journal.shortage.holds()} == {Lack.TORN}
+    assert node.jobs() == []
+    step(node, 1800)
+    (parked,) = node.jobs()
+    assert (parked.state, parked.code) == (JobState.PARKED, "HLM-3087")
 
 
 def test_a_gap_between_slices_says_that_one_is_missing(node: MiniNode) -> None:
