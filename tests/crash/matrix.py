@@ -140,6 +140,8 @@ def _played(some: Sequence[tuple[Task, Row]], seed: int, folder: Path) -> list[O
         while left:
             place = folder / f"node-{number}"
             number += 1
+            # what a run that was cut off here left is of no round that is played now
+            shutil.rmtree(place, ignore_errors=True)
             stood = stalls.count
             whose: dict[str, Outcome] = {}
             try:
@@ -207,12 +209,12 @@ def _lose(task: Task, failing: bool, seed: int, folder: Path, whole: int) -> lis
     place = folder / f"{task.place:03d}"
     with loopback_only():
         while True:
+            shutil.rmtree(place, ignore_errors=True)  # of a run that was cut off here, or of what is played again
             looked, started = power_loss.play(place, task.kind, task.rounds, seed, failing=failing)
             excused = started.broken and not (started.lost or started.doubled or started.orphaned) and looked.good
             if not (excused and stalls.count and again < _AGAIN):
                 break
             stalls.count, again = 0, again + 1
-            shutil.rmtree(place, ignore_errors=True)
     started.seconds, started.again = time.monotonic() - began, again
     if started.good and looked.good:
         shutil.rmtree(place, ignore_errors=True)

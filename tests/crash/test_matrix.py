@@ -70,6 +70,28 @@ def test_what_is_wrong_stays_as_it_was_found(tmp_path: Path) -> None:
     assert (Path(second) / "store" / "hilum.db").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.peers
+@pytest.mark.timeout(600)
+def test_a_run_that_goes_on_does_not_take_what_was_cut_off_for_its_own(tmp_path: Path) -> None:
+    """A node that was killed with its run has left a store, and a line that says it is ready at another port."""
+    left = tmp_path / "node-0"
+    (left / "node").mkdir(parents=True)
+    (left / "node" / "stdout-1.jsonl").write_text('{"event": "node.ready", "port": 1, "ae_title": "HILUM"}\n')
+    (left / "store" / "blobs" / "instances").mkdir(parents=True)
+    (left / "store" / "blobs" / "instances" / "1.dcm").write_bytes(b"of another round")
+
+    def takes(under_test: NodeUnderTest, _draw: random.Random) -> bool:
+        study = under_test.study()
+        under_test.send_until_acknowledged(study)
+        under_test.until_done(study)
+        return under_test.node.port != 1
+
+    outcome = play("", Row(name="goes on", ways=[takes]), 1, 0, tmp_path)
+    assert outcome.good, outcome
+    assert outcome.hit == 1
+
+
 def _table() -> set[tuple[str, object, object]]:
     """Every transition of the state table, and how an arrival and a job begin. States of two tables may be equal strings."""
     tables: dict[str, Mapping[Any, Collection[Any]]] = {

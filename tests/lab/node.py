@@ -130,6 +130,7 @@ class Node:
         """Start it and wait until it says that it accepts associations."""
         self._starts += 1
         printed = self.folder / f"stdout-{self._starts}.jsonl"
+        printed.unlink(missing_ok=True)  # another node may have been here: its ready line names another port
         command = [*self._under, _HILUM, "serve", "--config", self.config, *self._stages]
         program = Program(command, self.log, stdout=printed, environment=self._environment)
         self._program = program

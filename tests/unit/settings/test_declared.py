@@ -77,3 +77,10 @@ def test_no_field_is_without_a_key(noun: type) -> None:
     """What nobody can set is no setting; the name of a peer is its key in the mapping."""
     undeclared = {one.name for one in fields(noun) if not one.metadata}
     assert undeclared == ({"name"} if noun is Peer else set())
+
+
+@pytest.mark.parametrize("said", ["73001d", "999999d", "999999999999999d", f"{'9' * 400}d", f"{'9' * 400}.5ms"])
+def test_a_duration_that_is_longer_than_two_centuries_is_two_centuries(said: str) -> None:
+    """However long: "for good" is no mistake, and no number of digits makes it one."""
+    assert DURATION.parse(said) == timedelta(days=73_000)
+    assert DURATION.parse("72999d") == timedelta(days=72_999)
