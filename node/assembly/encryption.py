@@ -53,7 +53,7 @@ def keys_of(config: Config) -> "EncryptionKeys | None":
         As `open_encryption`.
     """
     given = config.store.encryption
-    keys = None if given is None else read_keys(given.key_files)
+    keys = None if given is None else read_keys(given.key_files, given.place)
     for root in config.store.folders:
         refuse_missing_keys(root, keys)
     return keys
@@ -72,7 +72,7 @@ def demand_keys(config: Config) -> "EncryptionKeys":
     given = config.store.encryption
     if given is None:
         raise KeyMissing("the configuration names no key")
-    return read_keys(given.key_files)
+    return read_keys(given.key_files, given.place)
 
 
 def files_of(root: Path) -> Iterator[Path]:

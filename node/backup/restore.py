@@ -147,7 +147,7 @@ def _bring_models(config: Config, folders: ModelFolders, backup: Path, manifest:
 def _refuse_without_keys(config: Config, backup: Path, manifest: Manifest) -> None:
     """What is encrypted comes back encrypted: better to look for the key now than when the first job asks for its pixels."""
     given = config.store.encryption
-    keys = None if given is None else read_keys(given.key_files)
+    keys = None if given is None else read_keys(given.key_files, given.place)
     for name in manifest.sealed:
         key_id = bytes.fromhex(name)
         if keys is not None and key_id in keys.by_id:

@@ -9,7 +9,7 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -52,6 +52,15 @@ _SHORT = {
     "userId": "UID",
 }
 _KINDS = {"DNS": "DNS", "IP Address": "IP", "URI": "URI", "email": "EMAIL"}
+
+
+_WRITE = {
+    "certificate": "write this node's certificate into it, then those between it and its authority (PEM)",
+    "key": "write the private key of the certificate into it (PEM, without a password), and `chmod 600` it",
+    "authorities": "write the certificates of the authorities into it that sign those of others (PEM)",
+    "revocations": "write the revocation lists of the authorities into it (PEM), or leave the key out",
+}
+"""What belongs into a file that is not there."""
 
 
 class TlsUnusable(ConfigError):
@@ -208,20 +217,20 @@ def _of_server(settings: TlsListener) -> ssl.SSLContext:
     context.verify_mode = ssl.CERT_OPTIONAL if optional else ssl.CERT_REQUIRED
     # a session that is resumed by a ticket would not look at the certificate again, nor at the authorities
     context.num_tickets = 0
-    _load(context, settings.authorities, settings.revocations, settings.certificate, settings.key)
+    _load(context, settings)
     return context
 
 
 def _of_web(files: tuple[Path, Path]) -> ssl.SSLContext:
     context = _profiled(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), TlsProfile.BCP195)
     context.set_alpn_protocols(["http/1.1"])
-    _load_identity(context, *files)
+    _load_identity(context, *files, {})
     return context
 
 
 def _of_client(settings: PeerTls) -> ssl.SSLContext:
     context = _profiled(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), settings.profile)  # verifies chain and name
-    _load(context, settings.authorities, settings.revocations, settings.certificate, settings.key)
+    _load(context, settings)
     return context
 
 
@@ -232,32 +241,42 @@ def _profiled(context: ssl.SSLContext, profile: TlsProfile) -> ssl.SSLContext:
     return context
 
 
-def _load(context: ssl.SSLContext, authorities: Path, revocations: Path | None, certificate: Path | None, key: Path | None) -> None:
-    for path in (authorities, revocations):
+def _load(context: ssl.SSLContext, settings: TlsListener | PeerTls) -> None:
+    for name, path in (("authorities", settings.authorities), ("revocations", settings.revocations)):
         if path is None:
             continue
+        place = settings.places.get(name, "")
         try:
             context.load_verify_locations(path)
+        except FileNotFoundError as absent:
+            raise TlsUnusable(f"{place}{path} is not there; {_WRITE[name]}") from absent
         except (OSError, ValueError) as unfit:
-            raise TlsUnusable(f"{path}: {_of_file(unfit)}") from unfit
-    if revocations is not None:
+            raise TlsUnusable(f"{place}{path}: {_of_file(unfit)}") from unfit
+    if settings.revocations is not None:
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
-    if certificate is not None and key is not None:
-        _load_identity(context, certificate, key)
+    if settings.certificate is not None and settings.key is not None:
+        _load_identity(context, settings.certificate, settings.key, settings.places)
 
 
-def _load_identity(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+def _load_identity(context: ssl.SSLContext, certificate: Path, key: Path, places: Mapping[str, str]) -> None:
+    of_certificate, of_key = places.get("certificate", ""), places.get("key", "")
     try:
         demand_private(key)
-    except OSError as absent:
-        raise TlsUnusable(f"{key}: {absent.strerror}") from absent
+    except FileNotFoundError as absent:
+        raise TlsUnusable(f"{of_key}{key} is not there; {_WRITE['key']}") from absent
+    except OSError as unreadable:
+        raise TlsUnusable(f"{of_key}{key}: {unreadable.strerror}") from unreadable
+    except NotPrivate as refused:
+        raise NotPrivate(f"{of_key}{refused}") from refused
     try:
         if b"ENCRYPTED" in key.read_bytes():
-            raise TlsUnusable(f"{key}: the key has a password")
+            raise TlsUnusable(f"{of_key}{key}: the key has a password")
         # should there be a password after all, it is not asked for at a terminal that nobody sits at
         context.load_cert_chain(certificate, key, password=lambda: b"")
+    except FileNotFoundError as absent:
+        raise TlsUnusable(f"{of_certificate}{certificate} is not there; {_WRITE['certificate']}") from absent
     except (OSError, ValueError) as unfit:
-        raise TlsUnusable(f"{certificate} with {key}: {_of_file(unfit)}") from unfit
+        raise TlsUnusable(f"{of_certificate}{certificate} with {key}: {_of_file(unfit)}") from unfit
 
 
 def _of_file(unfit: Exception) -> str:

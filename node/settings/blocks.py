@@ -67,7 +67,12 @@ def placed(*keys: str) -> Any:
     return field(default="", compare=False, repr=False, metadata={_PLACED: keys})
 
 
-_DECLARED, _PLACED = "hilum setting", "hilum place"
+def placed_each() -> Any:
+    """A field `places`: where each key that is there stands in the file, by its name, as a message begins."""
+    return field(default_factory=dict, compare=False, repr=False, metadata={_EACH_PLACED: True})
+
+
+_DECLARED, _PLACED, _EACH_PLACED = "hilum setting", "hilum place", "hilum places"
 
 
 def keys_of(noun: Any) -> tuple[Key, ...]:
@@ -97,7 +102,8 @@ def block(
         values = {name: given[key.name] if of is None else of(given[key.name]) for key, of, name in declarations}
         return build(**values, **{name: value for name, value in given.items() if name not in names})
 
-    return Block(keys=keys_of(noun), build=made, check=check, wants=wants, moved=moved, placed=places)
+    each = any(_EACH_PLACED in one.metadata for one in fields(noun))
+    return Block(keys=keys_of(noun), build=made, check=check, wants=wants, moved=moved, placed=places, each_placed=each)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +118,8 @@ class Block(Generic[T]):
     """Keys of earlier releases, and what to write instead."""
     placed: Sequence[str] = ()
     """Keys of which `build` gets, as `place`, where the first that is there stands."""
+    each_placed: bool = False
+    """Whether `build` gets, as `places`, where each key that is there stands."""
 
     def read(self, at: Node, here: Here, **more: Any) -> T:
         found, sound = pairs(at, here, known=[key.name for key in self.keys], moved=self.moved)
@@ -129,6 +137,8 @@ class Block(Generic[T]):
         if self.placed:
             name = next((name for name in self.placed if name in nodes), None)
             more["place"] = here.place(at) if name is None else here.about(name).place(nodes[name])
+        if self.each_placed:
+            more["places"] = {name: here.about(name).place(node) for name, node in nodes.items()}
         return self.build(**{key.field or key.name: values[key.name] for key in self.keys}, **more)
 
     def _value(self, key: Key, node: Node | None, at: Node, here: Here) -> Any:

@@ -36,6 +36,8 @@ class Trust(Protocol):
 
     @property
     def revocations(self) -> Path | None: ...
+    @property
+    def places(self) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

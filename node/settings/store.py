@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from ruamel.yaml.nodes import Node
 
-from node.settings.blocks import Key, Nodes, Values, block, declared, needed, setting
+from node.settings.blocks import Key, Nodes, Values, block, declared, needed, placed, setting
 from node.settings.errors import BadValue, UnknownKey
 from node.settings.kinds import DURATION, SHARE, SIZE, SWITCH, TEXT, Choice, FilePath, Scalar, Schema, Several, whole
 from node.settings.source import Here, Refused, scalar_text, suggestion
@@ -53,6 +53,7 @@ class Encryption:
         default="false",
         says="Let `folder` be on a disk: for one that is encrypted by other means. Decrypted files lie on it while they are in use.",
     )
+    place: str = placed("key_file")
 
 
 def _check_encryption(values: Values, nodes: Nodes, here: Here) -> None:

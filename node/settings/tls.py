@@ -4,6 +4,7 @@ Files are named here and read elsewhere; there is no secret in it.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from ipaddress import ip_address
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from ruamel.yaml.nodes import Node as YamlNode
 
-from node.settings.blocks import Key, Nodes, Values, block, declared, needed, placed, setting
+from node.settings.blocks import Key, Nodes, Values, block, declared, needed, placed, placed_each, setting
 from node.settings.errors import BadValue, MissingKey
 from node.settings.kinds import ADDRESS, TEXT, Choice, FilePath, Scalar, Schema, Several
 from node.settings.source import Here, Refused
@@ -126,6 +127,7 @@ class TlsListener:
         says="`required`: who shows no certificate is not spoken to; `optional`: only peers with `certificate` need one. One that is "
         "shown is always verified.",
     )
+    places: Mapping[str, str] = placed_each()
 
 
 LISTENER = block(TlsListener, build=TlsListener, wants="a mapping with `listen`, `certificate`, `key` and `authorities`")
@@ -163,6 +165,7 @@ class PeerTls:
         )
     )
     profile: TlsProfile = setting(Choice(of=TlsProfile), default="bcp195", says="As in `node: {tls: …}`.")
+    places: Mapping[str, str] = placed_each()
 
 
 def _whole_pair(values: Values, nodes: Nodes, here: Here) -> None:
@@ -195,6 +198,7 @@ class _Outgoing:
             revocations=listener.revocations if asked.authorities == _UNSAID else asked.revocations,
             certificate=asked.certificate if own else listener.certificate,
             key=asked.key if own else listener.key,
+            places={**listener.places, **asked.places},
         )
 
     def schema(self) -> Schema:

@@ -351,9 +351,10 @@ def test_files_that_do_not_fit_are_refused_by_name(own: Identity, settings: TlsL
     wrong: list[tuple[dict[str, Path], str]] = [
         ({"key": locked}, "locked.key: the key has a password"),
         ({"key": authority.signs("other").key}, "the key belongs to another certificate"),
-        ({"authorities": tmp_path / "nowhere.pem"}, "nowhere.pem: No such file or directory"),
+        ({"authorities": tmp_path / "nowhere.pem"}, "nowhere.pem is not there; write the certificates of the authorities"),
         ({"authorities": own.key}, "no usable PEM"),
-        ({"certificate": tmp_path / "nowhere.pem"}, "nowhere.pem"),
+        ({"certificate": tmp_path / "nowhere.pem"}, "nowhere.pem is not there; write this node's certificate"),
+        ({"key": tmp_path / "nowhere.key"}, "nowhere.key is not there; write the private key"),
     ]
     for other, words in wrong:
         with pytest.raises(TlsUnusable, match=words) as refused:

@@ -72,6 +72,10 @@ def _missing(place: _Place) -> None:
     (place.folder / "node.pem").unlink()
 
 
+def _missing_of_the_peer(place: _Place) -> None:
+    (place.folder / "peer.pem").unlink()
+
+
 def _no_file(place: _Place) -> None:
     (place.folder / "node.pem").unlink()
     (place.folder / "node.pem").mkdir()
@@ -95,9 +99,10 @@ def place(tmp_path: Path) -> _Place:
         (_another_key_of_the_peer, "HLM-2071", 'peer "pacs"'),
         (_expired, "HLM-2076", "expired on"),
         (_empty_authorities, "HLM-2071", "ca.pem"),
-        (_missing, "HLM-2071", "node.pem"),
+        (_missing, "HLM-2071", "hilum.yaml:1:105: node: tls: certificate: "),
         (_no_file, "HLM-2071", "node.pem"),
-        (_open_key, "HLM-2070", "node.key"),
+        (_open_key, "HLM-2070", "node: tls: key: "),
+        (_missing_of_the_peer, "HLM-2071", "tls: certificate: "),
     ],
 )
 def test_what_no_handshake_could_succeed_with_is_refused_at_once(

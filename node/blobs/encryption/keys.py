@@ -73,19 +73,19 @@ def key_of(secret: bytes) -> EncryptionKey:
     return EncryptionKey(id=hmac.digest(secret, _OF_IDS, "sha256")[:ID_BYTES], secret=secret)
 
 
-def read_keys(files: Iterable[Path]) -> EncryptionKeys:
-    """Read the key files, the first of which encrypts.
+def read_keys(files: Iterable[Path], place: str = "") -> EncryptionKeys:
+    """Read the key files, the first of which encrypts; `place` is where they are named, as a message begins.
 
     Raises
     ------
     KeyUnusable
         One cannot be read, may be read by others, does not hold 32 bytes, or holds 32 times the same.
     """
-    keys = [key_of(_read(file)) for file in files]
+    keys = [key_of(_read(file, place)) for file in files]
     return EncryptionKeys(first=keys[0], by_id={one.id: one for one in keys})
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, place: str) -> bytes:
     try:
         demand_private(path)
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -94,11 +94,14 @@ def _read(path: Path) -> bytes:
         finally:
             os.close(fd)
     except NotPrivate as refused:
-        raise KeyUnusable(str(refused)) from refused
+        raise KeyUnusable(f"{place}{refused}") from refused
+    except FileNotFoundError as absent:
+        what = "is not there; bring back its copy, or make a first one: `openssl rand -out FILE 32`, `chmod 600 FILE`"
+        raise KeyUnusable(f"{place}{path} {what}") from absent
     except OSError as failed:
-        raise KeyUnusable(f"{path}: {failed.strerror}") from failed
+        raise KeyUnusable(f"{place}{path}: {failed.strerror}") from failed
     if len(secret) != KEY_BYTES:
-        raise KeyUnusable(f"{path} holds {'more' if len(secret) > KEY_BYTES else len(secret)} bytes, and a key has {KEY_BYTES}")
+        raise KeyUnusable(f"{place}{path} holds {'more' if len(secret) > KEY_BYTES else len(secret)} bytes, and a key has {KEY_BYTES}")
     if len(set(secret)) == 1:
-        raise KeyUnusable(f"{path} holds {KEY_BYTES} times the same byte: that is no key")
+        raise KeyUnusable(f"{place}{path} holds {KEY_BYTES} times the same byte: that is no key")
     return secret

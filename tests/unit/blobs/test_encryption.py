@@ -171,7 +171,7 @@ def test_what_is_not_encrypted_is_left_to_others(tmp_path: Path) -> None:
         (SECRET + b"\n", 0o600, "more bytes"),
         (b"", 0o600, "holds 0 bytes"),
         (bytes(32), 0o600, "the same byte"),
-        (None, 0o600, "No such file"),
+        (None, 0o600, "is not there; bring back its copy"),
     ],
 )
 def test_a_file_that_is_no_key_is_refused(tmp_path: Path, content: bytes | None, mode: int, why: str) -> None:
