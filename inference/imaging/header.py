@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -289,9 +290,10 @@ def _places(
 def _parse(file: BinaryIO, path: Path) -> tuple[FileDataset, int, int, int | None]:
     """The data set before the pixels, where their value begins, its length and its tag."""
     try:
-        _refuse_deflated_jpip(file, path)
         refuse_bomb(file, partial(_called, path))
-        dataset = dcmread(file, stop_before_pixels=True, defer_size=_HELD_BYTES)
+        dataset = _deflated_jpip(file, path)
+        if dataset is None:
+            dataset = dcmread(file, stop_before_pixels=True, defer_size=_HELD_BYTES)
         syntax = dataset.file_meta.TransferSyntaxUID
         known = syntax.is_transfer_syntax
         implicit, little = dataset.original_encoding
@@ -304,17 +306,28 @@ def _parse(file: BinaryIO, path: Path) -> tuple[FileDataset, int, int, int | Non
         raise NotDicom(f"{path.name} cannot be read as DICOM: {type(broken).__name__} ({quoted(broken)})") from broken
     if not known:
         raise UnsupportedSyntax(f"{_called(path)} is in transfer syntax {quoted(syntax)}, which is not known here")
+    if syntax in _DEFLATED_JPIP:
+        return dataset, 0, 0, None
     if syntax == DeflatedExplicitVRLittleEndian:
         return dataset, *_deflated_pixels(path)
     return dataset, *_pixel_element(file, implicit=bool(implicit), little=bool(little))
 
 
-def _refuse_deflated_jpip(file: BinaryIO, path: Path) -> None:
-    """pydicom would take the deflated stream for elements; there are no pixels behind it."""
+def _deflated_jpip(file: BinaryIO, path: Path) -> FileDataset | None:
+    """The data set of a file in a syntax that pydicom does not know to be deflated; None of any other."""
     head = file.read(_HEAD_BYTES)
     file.seek(0)
-    if any(syntax.encode() in head for syntax in _DEFLATED_JPIP) and str(read_file_meta_info(path).TransferSyntaxUID) in _DEFLATED_JPIP:
-        raise UnsupportedSyntax(f"{_called(path)} {_ELSEWHERE}")
+    if not any(syntax.encode() in head for syntax in _DEFLATED_JPIP):
+        return None
+    meta = read_file_meta_info(path)
+    if meta.get("TransferSyntaxUID") not in _DEFLATED_JPIP:
+        return None
+    # behind the meta information, which begins with its own length (PS3.10 7.1)
+    stream = path.read_bytes()[144 + meta.FileMetaInformationGroupLength :]
+    # it ends in a byte of padding where it would be of odd length (PS3.5 A.5), behind the stream's own end
+    dataset = dcmread(BytesIO(zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream)), force=True)
+    dataset.file_meta = meta
+    return dataset
 
 
 def _called(path: Path) -> str:

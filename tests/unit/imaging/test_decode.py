@@ -31,7 +31,7 @@ from pydicom.uid import (
 
 from inference.imaging.decode import decode
 from inference.imaging.errors import MissingAttribute, NoPixelData, NotDicom, Truncated, UndecodablePixels, UnsupportedSyntax
-from inference.imaging.header import read_instance
+from inference.imaging.header import read_dataset, read_instance
 from tests.unit.flow.files import by_hand, data_set
 
 from .conftest import enhanced, one_instance, save
@@ -153,7 +153,8 @@ def test_implicit_deflated_and_big_endian(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("last", ["94", "95", "204", "205"])
 def test_pixels_that_lie_on_another_server_are_said_to(last: str, tmp_path: Path) -> None:
-    """PS3.5 A.6 and A.7, and their HTJ2K twins: the data set, which .95 and .205 deflate, has an address in place of the pixels."""
+    """PS3.5 A.6 and A.7, and their HTJ2K twins: the data set, which .95 and .205 deflate, has an address in place of the pixels. Whose they
+    are is read all the same: a note that there is no result names patient and study."""
     syntax = f"1.2.840.10008.1.2.4.{last}"
     content = data_set(one_instance(np.zeros((3, 4), dtype="<i2"), PixelData=None, PixelDataProviderURL="http://archive/1.2.3.4.1"))
     if last in ("95", "205"):
@@ -161,8 +162,10 @@ def test_pixels_that_lie_on_another_server_are_said_to(last: str, tmp_path: Path
         content = squeeze.compress(content) + squeeze.flush()
     path = tmp_path / "jpip.dcm"
     path.write_bytes(by_hand(content, syntax.encode() + b"\0" * (len(syntax) % 2)))
-    with pytest.raises(UnsupportedSyntax, match="refers to its pixels by JPIP"):
+    with pytest.raises(UnsupportedSyntax, match=r"1\.2\.3\.4\.1 refers to its pixels by JPIP"):
         read_instance(path)
+    header = read_dataset(path)
+    assert (header.SOPInstanceUID, header.StudyInstanceUID, header.file_meta.TransferSyntaxUID) == ("1.2.3.4.1", "1.2.3", syntax)
 
 
 @pytest.mark.peers
