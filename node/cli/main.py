@@ -52,10 +52,15 @@ def build() -> App:
         (
             "backup",
             "node.cli.backup:backup",
-            "Back up the store of a running node: journal, images, results, what waits in the spool, and the configuration.",
+            "Back up a running node: journal, images, results, what waits in the spool, the configuration, models, applications of your own.",
             _MEND,
         ),
-        ("restore", "node.cli.backup:restore", "Restore a backup to where the configuration's `store:` says, which must be empty.", _MEND),
+        (
+            "restore",
+            "node.cli.backup:restore",
+            "Restore a backup to where the configuration's `store:` and `models:` say, which must be empty; models that are there may be the same.",
+            _MEND,
+        ),
         (
             "unseal",
             "node.cli.unseal:unseal",
