@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # folders in which every test is slow, or needs more than Python: they are not even read
 WITHOUT_FAST_TESTS := $(addprefix --ignore=tests/,node peers triton)
 
-# lint, types, import contracts and the fast tests: some 110 s of a processor, which two share. `make test` runs every test
+# lint, types, import contracts and the fast tests: some 75 s of a processor, which two share. `make test` runs every test
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,16 +34,16 @@ IN_MEMORY := $(shell test "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -
 
 FAST := -q -o tmp_path_retention_policy=failed -m "not slow and not peers and not registry" $(WITHOUT_FAST_TESTS)
 
-# every test that is neither marked slow nor listed in tests/costly.txt. Three processes on two processors: some tests wait (71 s; with two
-# 89, with four 87). Each begins with a third of the files, so that mostly one alone makes what the tests of a file share
+# every test that is neither marked slow nor listed in tests/costly.txt, collected once and run in forks: more than there are processors,
+# for some tests wait
 fast: $(READY)
-	$(IN_MEMORY) $(BIN)/pytest -n 3 --dist worksteal $(FAST)
+	$(IN_MEMORY) $(BIN)/pytest --forks 4 $(FAST)
 
 # measure what `make check` has time for, and write tests/costly.txt: the functions whose cases take more than a twentieth of a second
 # of a processor; each file keeps its quickest, up to a quarter of a second. `make check` and `make test` say when
 # one that is not listed has become costly
 costly: $(READY)
-	$(IN_MEMORY) $(BIN)/pytest -n 2 --dist worksteal $(FAST) --write-costly
+	$(IN_MEMORY) $(BIN)/pytest --forks 2 $(FAST) --write-costly
 
 # three processes: nodes, viewers and archives are waited for; with four a viewer came too late on two processors
 test: $(READY)

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.lab import needs
 from tests.lab.costly import ProcessorTime
+from tests.lab.forks import Forks
 from tests.lab.triton import Started, servers
 
 # several tests run side by side: threads of one training that wait for each other, spinning, would take what the others compute with.
@@ -102,13 +103,16 @@ when the others are through."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--write-costly` is for `make costly`."""
+    """`--write-costly` is for `make costly`, `--forks` for `make check`."""
     parser.addoption("--write-costly", action="store_true", help="measure, and write tests/costly.txt")
+    parser.addoption("--forks", type=int, default=0, help="run the tests in so many forks of this process")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Measure, wherever tests run."""
     config.pluginmanager.register(ProcessorTime(writes=bool(config.getoption("--write-costly"))))
+    if forks := config.getoption("--forks"):
+        config.pluginmanager.register(Forks(forks))
 
 
 @pytest.fixture(autouse=True)

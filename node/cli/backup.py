@@ -18,7 +18,7 @@ def backup(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Back up a running node: journal, images, results, what waits in the spool, the configuration, models, applications of your own.
+    """Back up a running node: journal, images, results, spool, configuration, models, applications of your own.
 
     Each call makes a folder of its own below --to, whole by itself; what an earlier one has is linked, not copied. Not in it: keys and
     passcodes in files, the audit trail, and blobs in a bucket.
@@ -72,9 +72,9 @@ def restore(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Restore a backup to where the configuration's `store:` and `models:` say, which must be empty; models that are there may be the same.
+    """Restore a backup to where the configuration's `store:` and `models:` say, which must be empty.
 
-    Every byte is compared with the checksums first. The backup holds the configuration that it was made under, as `hilum.yaml`.
+    Models that are there may be the same. Every byte is compared with the checksums first. The backup holds the configuration that it was made under, as `hilum.yaml`.
 
     Parameters
     ----------

@@ -52,13 +52,13 @@ def build() -> App:
         (
             "backup",
             "node.cli.backup:backup",
-            "Back up a running node: journal, images, results, what waits in the spool, the configuration, models, applications of your own.",
+            "Back up a running node: journal, images, results, spool, configuration, models, applications of your own.",
             _MEND,
         ),
         (
             "restore",
             "node.cli.backup:restore",
-            "Restore a backup to where the configuration's `store:` and `models:` say, which must be empty; models that are there may be the same.",
+            "Restore a backup to where the configuration's `store:` and `models:` say, which must be empty.",
             _MEND,
         ),
         (
