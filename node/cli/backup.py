@@ -74,7 +74,8 @@ def restore(
 ) -> int:
     """Restore a backup to where the configuration's `store:` and `models:` say, which must be empty.
 
-    Models that are there may be the same. Every byte is compared with the checksums first. The backup holds the configuration that it was made under, as `hilum.yaml`.
+    Models that are there may be the same. Every byte is compared with the checksums first. The backup holds the configuration that it was
+    made under, as `hilum.yaml`.
 
     Parameters
     ----------
