@@ -295,7 +295,7 @@ def test_every_finding_has_its_line() -> None:
         ("All images", 0, "", ""),
         ("Calcification", 0, "None found", "searched: brain"),
     ]
-    assert listed[4].values == [("Long axis", "3.25 mm")]
+    assert listed[4].values == [("Long axis", "3.2 mm")]
 
 
 def pet() -> NDArray[np.int16]:

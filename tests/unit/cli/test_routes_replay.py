@@ -68,6 +68,7 @@ def test_another_priority_is_told_and_what_cannot_be_compared_is_counted(hospita
     [
         ("30d", NOW - timedelta(days=30)),
         ("90m", NOW - timedelta(minutes=90)),
+        ("1000000000d", NOW - timedelta(days=73_000)),
         ("2026-03-01", datetime(2026, 3, 1, tzinfo=UTC)),
         ("2026-03-01T14:30", datetime(2026, 3, 1, 14, 30, tzinfo=UTC)),
         ("2026-03-01T14:30+02:00", datetime(2026, 3, 1, 12, 30, tzinfo=UTC)),
@@ -77,7 +78,7 @@ def test_since_is_so_long_ago_or_a_date(text: str, meant: datetime) -> None:
     assert moment(text, NOW) == meant
 
 
-@pytest.mark.parametrize("text", ["", "30", "yesterday", "1000000000d"])
+@pytest.mark.parametrize("text", ["", "30", "yesterday"])
 def test_since_is_nothing_else(text: str) -> None:
     with pytest.raises(WrongWords):
         moment(text, NOW)
