@@ -37,7 +37,7 @@ UNDEFINED_LENGTH = 0xFFFFFFFF
 _HELD_BYTES = 16 << 20
 """A longer value before the pixels stays in the file until somebody asks for it: a header of gigabytes is not held in memory."""
 PARSE_ERRORS = (
-    *(InvalidDicomError, BytesLengthException, EOFError, ValueError, KeyError, AttributeError, NotImplementedError),
+    *(InvalidDicomError, BytesLengthException, EOFError, ValueError, LookupError, AttributeError, NotImplementedError),
     *(RecursionError, struct.error, zlib.error, OverflowError, TypeError),
 )
 """What pydicom raises on damaged files, by fuzzing; RecursionError: sequences nested too deep."""

@@ -102,7 +102,7 @@ DOUBLE_FLOAT_PIXEL_DATA = 0x7FE00009
 PIXELS = frozenset({PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA})
 
 UNPARSABLE = (
-    *(NotImplementedError, RecursionError, ValueError, TypeError, KeyError, AttributeError, EOFError, OSError, OverflowError),
+    *(NotImplementedError, RecursionError, ValueError, TypeError, LookupError, AttributeError, EOFError, OSError, OverflowError),
     *(struct.error, BytesLengthException),
 )
 """What pydicom raises for an element that cannot be converted, by fuzzing."""
