@@ -29,6 +29,8 @@ def list_jobs(
 ) -> int:
     """List jobs, the newest first.
 
+    Of what is not over, `why` says what it waits for (its turn, a pause, the next try, a sink), or that it is at work.
+
     Parameters
     ----------
     state
@@ -40,12 +42,20 @@ def list_jobs(
     """
     from node.cli import screen
     from node.records.jobs import record, why
+    from node.records.waiting import at_work, waits
     from node.records.words import work_of
 
     with journal(config) as (_, opened):
         found = [(job, _pending(opened, job)) for job in _wanted(opened, state, study, limit)]
+        paused = [(kind, name) for kind, name, _ in opened.pauses.find()]
+        now = opened.now()
     if as_json:
-        screen.as_json([record(job, deliveries) for job, deliveries in found])
+        screen.as_json(
+            [
+                {**record(job, sent), "at_work": at_work(job, sent, now), "waits": waits(job, sent, paused, now) or None}
+                for job, sent in found
+            ]
+        )
         return 0
     console = screen.out()
     if not found:
@@ -54,7 +64,9 @@ def list_jobs(
     table = screen.table("job", "state", "application", "created", "study", "why")
     for job, deliveries in found:
         code, reason = why(job, deliveries)
-        told = screen.brief(f"{code} {reason}" if code else reason or "", console.width)
+        doing = "at work" if at_work(job, deliveries, now) else waits(job, deliveries, paused, now)
+        said = "; ".join(each for each in (doing, f"{code} {reason}" if code else reason) if each)
+        told = screen.brief(said, console.width)
         uid = screen.uid(job.study_instance_uid, console.width)
         table.add_row(
             str(job.id),

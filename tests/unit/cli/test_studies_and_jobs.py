@@ -8,6 +8,7 @@ from node.domain.arrival import Completeness
 from node.domain.instance import Header, HeldFor, Standing
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal.port import NewInstance
+from node.records.words import when
 
 from .conftest import HEAD, OPEN, REFUSED, TILTED, UNTAKEN, Hospital, Run
 
@@ -156,6 +157,37 @@ def test_jobs_are_listed_for_scripts(hospital: Hospital, run: Run) -> None:
         (HEAD, "done", "mr-brain", None),
     ]
     assert {"reason", "id", "attempts", "routes", "sinks"} <= set(listed[0])
+
+
+def test_what_is_not_over_says_what_it_is_at_or_waits_for(hospital: Hospital, run: Run) -> None:
+    """In its turn, held back by a pause of its route or engine, computed, tried again at a moment; then what a paused sink holds back."""
+    journal = hospital.journal
+    assert run("jobs", "retry", "2").code == 0
+
+    def told(job: int = 2) -> tuple[bool, str | None]:
+        (one,) = [one for one in run("jobs", "list", "--json").json if one["id"] == job]
+        doing = "at work" if one["at_work"] else one["waits"]
+        assert (doing or "") in run("jobs", "list").out
+        return one["at_work"], one["waits"]
+
+    assert told() == (False, "waits for its turn")
+    for kind, name in (("engine", "default"), ("route", "chest CT")):
+        assert run("pause", kind, name).code == 0
+        assert told() == (False, f'waits: {kind} "{name}" is paused')
+        assert run("resume", kind, name).code == 0
+    job = journal.jobs.claim("work", journal.now(), timedelta(minutes=5))
+    assert job is not None
+    assert job.lease is not None
+    assert told(job.id) == (True, None)
+    later = journal.now() + timedelta(hours=30)
+    assert journal.jobs.retry(job.id, job.lease, later, "HLM-4001", "it is away", journal.now(), count_attempt=True)
+    assert told(job.id) == (False, f"tried again at {when(later)}")
+    assert told(1) == (False, None)
+
+    assert run("jobs", "resend", "1", "--to", "archive").code == 0
+    assert told(1) == (False, "waits to be sent to archive")
+    assert run("pause", "sink", "archive").code == 0
+    assert told(1) == (False, 'waits: sink "archive" is paused')
 
 
 def test_a_list_of_parked_jobs_has_those_with_a_parked_delivery(hospital: Hospital, run: Run) -> None:
