@@ -163,7 +163,7 @@ def test_a_taken_port_is_said_at_once(tmp_path: Path) -> None:
         said = hilum("serve", "--config", second)
         assert said.code == 1
         assert f"127.0.0.1:{first.port}" in said.err
-        assert "HLM-2091" in said.err
+        assert "HLM-2114" in said.err
 
 
 def test_children_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
