@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup check types fast costly test bench crash fuzz soak demo docs clean
+.PHONY: setup check types fast costly test bench crash fuzz soak demo docs dist clean
 
 setup: $(READY)
 
@@ -77,5 +77,10 @@ demo: $(READY)
 docs: $(READY)
 	$(BIN)/python -m docs.generate
 
+# what is installed elsewhere: a wheel, the sdist that it was built from, and the versions that were tested with it
+dist: $(READY)
+	$(BIN)/python -m build --outdir dist
+	cp constraints.txt dist/
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

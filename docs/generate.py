@@ -37,10 +37,10 @@ def configuration() -> str:
     text = [
         "# hilum.yaml, every key\n\n",
         _MADE,
-        "One file says what the node is. [config/hilum.yaml](../../config/hilum.yaml) is the annotated default; ",
-        "[config/examples/](../../config/examples/) has more. `hilum config check` names every mistake with file, line, column and ",
+        "One file says what the node is. [hilum.yaml](../../config/hilum.yaml) is the annotated default; ",
+        "[examples/](../../config/examples/) has more. `hilum config check` names every mistake with file, line, column and ",
         "what was meant; `hilum config schema` prints the JSON Schema for editors. Without `--config`, the file that ",
-        "`HILUM_CONFIG` names is read, else `./hilum.yaml`, `./config/hilum.yaml` or `/etc/hilum/hilum.yaml`. ",
+        "`HILUM_CONFIG` names is read, else `./hilum.yaml` or `/etc/hilum/hilum.yaml`; `hilum init` writes one to begin with. ",
         "Relative paths count from the file's folder. A running node reads the file when it starts.\n\n",
         "Text is never turned into something else: `NO` is an AE title, `0123` an accession number. An unknown key, a key that stands ",
         "twice, and a name that nothing bears (a peer, sink, engine or application) refuse to start.\n\n",
@@ -241,7 +241,7 @@ def metrics() -> str:
         '`node: {metrics: "127.0.0.1:9464"}` has the node answer on `/metrics` (Prometheus text format 0.0.4), `/health/live` (the ',
         "supervisor turns) and `/health/ready` (studies are taken in; JSON names the part that is not ready, and why; 503 when it is ",
         "not). One address for all processes of the node: what its processes count is added up, and outlives each of them. Counters ",
-        "begin at 0 when `hilum serve` starts. [config/dashboards/](../../config/dashboards/) has a Grafana dashboard and alert rules.\n\n",
+        "begin at 0 when `hilum serve` starts. [dashboards/](../../config/dashboards/) has a Grafana dashboard and alert rules.\n\n",
         "There is no patient data in them, no UID, and no title that a stranger gave itself: `peer` is a name under `peers:`, or `",
         f"{declarations.STRANGER}`. `code` is one of the [error codes](errors.md). Of histograms, the upper bounds (s) are given.\n\n",
     ]

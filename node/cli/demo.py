@@ -398,8 +398,7 @@ def tell(console: "Console", summary: dict[str, object], out: Path) -> None:
     console.print("[bold]Next[/]")
     command = _command()
     console.print(f"   your own series     {command} demo --input PATH --out {out.name}")
-    console.print("   a node of your own  copy config/hilum.yaml and name your PACS, then")
-    console.print(f"                       {command} config check && {command} serve")
+    console.print(f"   a node of your own  {command} init mynode, then in there: {command} serve")
     console.print(f"   is all well?        {command} doctor")
 
 

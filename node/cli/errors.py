@@ -109,3 +109,17 @@ class NothingToSend(ConfigError):
 
     code = "HLM-2125"
     remedy = "Name files as a PACS or modality exports them (DICOM Part 10), folders of such, or zips; a DICOMDIR alone holds no images."
+
+
+class AlreadyThere(ConfigError):
+    """A node was to be begun where a file stands that it would have written over."""
+
+    code = "HLM-2130"
+    remedy = "Name another folder, or move the file away. Nothing was written."
+
+
+class NotBegun(ConfigError):
+    """The files of a new node could not be written: no room, no right to write there, or what is named is no folder."""
+
+    code = "HLM-2131"
+    remedy = "Mend what the sentence says, or name another folder; `hilum init` goes on where it was."

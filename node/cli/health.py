@@ -21,7 +21,7 @@ def health(*, config: ConfigOption = None, as_json: JsonOption = False) -> int:
     Parameters
     ----------
     config
-        The configuration (default: HILUM_CONFIG, ./hilum.yaml, ./config/hilum.yaml, /etc/hilum/hilum.yaml).
+        The configuration (default: HILUM_CONFIG, ./hilum.yaml, /etc/hilum/hilum.yaml).
     as_json
         The node's answer as it came.
     """
@@ -65,7 +65,7 @@ def notify(*, config: ConfigOption = None, as_json: JsonOption = False) -> int:
     Parameters
     ----------
     config
-        The configuration (default: HILUM_CONFIG, ./hilum.yaml, ./config/hilum.yaml, /etc/hilum/hilum.yaml).
+        The configuration (default: HILUM_CONFIG, ./hilum.yaml, /etc/hilum/hilum.yaml).
     as_json
         JSON on stdout, for scripts.
     """

@@ -39,6 +39,12 @@ def build() -> App:
     app["--help"].group = app["--version"].group = Group("Options", sort_key=99)
     verbs = (
         ("serve", "node.cli.serve:serve", "Run the node: receive, decide, analyse, deliver. SIGTERM drains and ends it.", _NODE),
+        (
+            "init",
+            "node.cli.init:init",
+            "Begin a node: write a commented configuration, examples, dashboards, a systemd unit, and its folders.",
+            _NODE,
+        ),
         ("demo", "node.cli.demo:demo", "Send a real head MR through a node on this machine and show what comes back.", _NODE),
         ("send", "node.cli.send:send", "Send DICOM files as a PACS would.", _NODE),
         (

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
 ConfigOption: TypeAlias = Annotated[
     Path | None,
-    Parameter(
-        name=["--config", "-c"], help="The configuration (default: HILUM_CONFIG, ./hilum.yaml, ./config/hilum.yaml, /etc/hilum/hilum.yaml)."
-    ),
+    Parameter(name=["--config", "-c"], help="The configuration (default: HILUM_CONFIG, ./hilum.yaml, /etc/hilum/hilum.yaml)."),
 ]
 JsonOption: TypeAlias = Annotated[bool, Parameter(name="--json", negative="", show_default=False, help="JSON on stdout, for scripts.")]
 

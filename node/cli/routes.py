@@ -255,7 +255,7 @@ def reload(*, config: ConfigOption = None, as_json: JsonOption = False) -> int:
     Parameters
     ----------
     config
-        The configuration (default: HILUM_CONFIG, ./hilum.yaml, ./config/hilum.yaml, /etc/hilum/hilum.yaml).
+        The configuration (default: HILUM_CONFIG, ./hilum.yaml, /etc/hilum/hilum.yaml).
     as_json
         A list, an object for each supervisor of processes on this host: `pid`, `path`, `accepted`, `digest` (of what is in force now),
         `before`, `routes`, `code`, `reason`.

@@ -9,7 +9,7 @@ class ConfigMissing(ConfigError):
     """There is no configuration file, or it cannot be read."""
 
     code = "HLM-2001"
-    remedy = "Name a file with --config, or by HILUM_CONFIG, or copy config/hilum.yaml to ./hilum.yaml and edit it."
+    remedy = "Name a file with --config, or by HILUM_CONFIG; `hilum init` writes one to begin with."
 
 
 class ConfigSyntax(ConfigError):

@@ -34,7 +34,7 @@ from node.settings.tls import ClientCertificate, listener_of
 
 _REFERRED = ("peers", "engines", "sinks")
 VARIABLE = "HILUM_CONFIG"
-PLACES = (Path("hilum.yaml"), Path("config/hilum.yaml"), Path("/etc/hilum/hilum.yaml"))
+PLACES = (Path("hilum.yaml"), Path("/etc/hilum/hilum.yaml"))
 """Looked at in this order, from the working directory, where the variable of the environment names none."""
 
 
@@ -320,10 +320,8 @@ def find_config(given: Path | None) -> Path:
     for place in PLACES:
         if place.is_file():
             return place
-    here, below, installed = PLACES
-    raise ConfigMissing(
-        f"no configuration: neither {here} nor {below} is here ({Path.cwd()}), {installed} is not there, and {VARIABLE} names none"
-    )
+    here, installed = PLACES
+    raise ConfigMissing(f"no configuration: {here} is not here ({Path.cwd()}), {installed} is not there, and {VARIABLE} names none")
 
 
 def _there(place: Path, where: str) -> Path:

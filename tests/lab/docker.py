@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docker"
+UNIT = ROOT / "config" / "hilum.service"
 
 
 def instructions() -> list[tuple[int, str, str]]:
@@ -47,7 +48,7 @@ def compose() -> dict[str, Any]:
 def unit() -> dict[str, list[str]]:
     """The settings of the systemd unit, each with its values in order."""
     found: dict[str, list[str]] = {}
-    for line in (FOLDER / "hilum.service").read_text(encoding="utf-8").splitlines():
+    for line in UNIT.read_text(encoding="utf-8").splitlines():
         if "=" in line and not line.startswith("#"):
             key, _, value = line.partition("=")
             found.setdefault(key, []).append(value)

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from inference.imaging.write_series import write_series
 from tests.lab.container import READY_S, USER, VARIABLES, run_confined, serving
 from tests.lab.dashboards import ALERTS
-from tests.lab.docker import FOLDER, ROOT, instructions, services, unit_words, words_of
+from tests.lab.docker import FOLDER, ROOT, UNIT, instructions, services, unit_words, words_of
 from tests.lab.loopback import free_port, outside
 from tests.lab.needs import program
 from tests.lab.node import hilum
@@ -62,7 +62,7 @@ def test_systemd_accepts_the_unit_and_finds_it_confined(tmp_path: Path) -> None:
     """Its own verifier, with the program where it is here; its own judgement of how much is left to an intruder (0 to 10)."""
     analyze = program("systemd-analyze", "systemd")
     installed = tmp_path / "hilum.service"
-    installed.write_text((FOLDER / "hilum.service").read_text().replace("/opt/hilum/bin/hilum", "/bin/true"))
+    installed.write_text(UNIT.read_text().replace("/opt/hilum/bin/hilum", "/bin/true"))
     verified = subprocess.run([analyze, "verify", installed], capture_output=True, text=True, check=False, timeout=60)
     assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
     judged = subprocess.run(

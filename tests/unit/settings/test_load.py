@@ -313,20 +313,17 @@ def test_the_catalog_names_the_applications(tmp_path: Path) -> None:
 
 
 def test_a_configuration_is_found_where_the_command_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is named wins, then what the environment names, ./hilum.yaml, ./config/hilum.yaml and the installed one; nothing at all is an
+    """What is named wins, then what the environment names, ./hilum.yaml and the installed one; nothing at all is an
     error that says where was looked."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HILUM_CONFIG", raising=False)
     installed = tmp_path / "etc" / "hilum.yaml"
-    monkeypatch.setattr("node.settings.load.PLACES", (*PLACES[:2], installed))
-    with pytest.raises(ConfigMissing, match=r"neither hilum\.yaml nor config/hilum\.yaml"):
+    monkeypatch.setattr("node.settings.load.PLACES", (PLACES[0], installed))
+    with pytest.raises(ConfigMissing, match=r"hilum\.yaml is not here"):
         find_config(None)
     installed.parent.mkdir()
     installed.touch()
     assert find_config(None) == installed
-    (tmp_path / "config").mkdir()
-    (tmp_path / "config/hilum.yaml").touch()
-    assert find_config(None) == Path("config/hilum.yaml")
     (tmp_path / "hilum.yaml").touch()
     assert find_config(None) == Path("hilum.yaml")
     with pytest.raises(ConfigMissing, match=r"other\.yaml: there is no such file"):

@@ -1,0 +1,128 @@
+"""hilum as an operator has it: a wheel built of the sdist, installed into an environment of its own, far from the checkout.
+
+What the wheel asks for comes from the environment of the tests, distribution by distribution, and nothing else is there: what is missing in
+its requirements is missing in the environment, and no registry is asked.
+"""
+
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[2]
+
+
+def wheel(folder: Path) -> Path:
+    """Build the sdist of a copy of the working tree, in which nobody else builds, and the wheel of that sdist."""
+    tree = folder / "tree"
+    shutil.copytree(ROOT, tree, symlinks=True, ignore=shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build", "dist", "var"))
+    for name in (".ci", ".dockerignore"):
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tree / name)
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(tree)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """An environment with hilum in it, and what runs its programs: in a home of their own, without the variables of the tests."""
+
+    folder: Path
+    home: Path
+
+    @property
+    def site(self) -> Path:
+        """Where its distributions lie."""
+        (found,) = self.folder.glob("lib/python*/site-packages")
+        return found
+
+    def run(
+        self, *words: object, cwd: Path | None = None, variables: Mapping[str, str] | None = None, timeout_s: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program of the environment to its end."""
+        program, *arguments = map(str, words)
+        return subprocess.run(
+            [str(self.folder / "bin" / program), *arguments],
+            cwd=cwd or self.home,
+            env=self._variables() | dict(variables or {}),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+        )
+
+    def _variables(self) -> dict[str, str]:
+        # how packages are reached here is the machine's affair
+        kept = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or "proxy" in name.lower()}
+        return {**kept, "HOME": str(self.home), "PATH": f"{self.folder / 'bin'}:/usr/bin:/bin", "LANG": "C.UTF-8"}
+
+
+def install(made: Path, folder: Path, extras: Sequence[str] = ()) -> Environment:
+    """A fresh environment with the wheel, and with what it and these extras require."""
+    venv.create(folder / "hilum", with_pip=False, symlinks=True)
+    (folder / "home").mkdir()
+    there = Environment(folder=folder / "hilum", home=folder / "home")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(there.folder / "bin" / "python"),
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+    ]
+    installed = subprocess.run([*command, str(made)], capture_output=True, text=True, check=False, timeout=120)
+    assert installed.returncode == 0, installed.stderr
+    for each in required(importlib.metadata.Distribution.at(next(there.site.glob("hilum-*.dist-info"))), extras):
+        for name in {file.parts[0] for file in each.files or () if file.parts[0] not in ("..", "__pycache__")}:
+            whole, put = Path(str(each.locate_file(name))), there.site / name
+            if whole.is_dir():
+                shutil.copytree(whole, put, copy_function=_placed, dirs_exist_ok=True)
+            elif not put.exists():
+                _placed(str(whole), str(put))
+    return there
+
+
+def _placed(file: str, to: str) -> None:
+    """The file itself under another name, where both are of one file system: a confined process follows no link elsewhere."""
+    if not os.path.exists(to):
+        try:
+            os.link(file, to)
+        except OSError:
+            shutil.copy2(file, to)
+
+
+def required(distribution: importlib.metadata.Distribution, extras: Sequence[str]) -> Iterator[importlib.metadata.Distribution]:
+    """The distributions that one needs with these extras, and those that they need, as they are in the environment of the tests; and pip,
+    which an environment has anyway."""
+    ahead = [("pip", "")]
+    ahead += [(one.name, extra) for one in _direct(distribution, extras) for extra in ("", *one.extras)]
+    seen: set[tuple[str, str]] = set()
+    told: set[str] = set()
+    while ahead:
+        name, extra = ahead.pop()
+        if (name, extra) in seen:
+            continue
+        seen.add((name, extra))
+        found = importlib.metadata.distribution(name)
+        ahead += [(one.name, each) for one in _direct(found, (extra,)) for each in ("", *one.extras)]
+        if found.name not in told:
+            told.add(found.name)
+            yield found
+
+
+def _direct(distribution: importlib.metadata.Distribution, extras: Sequence[str]) -> list[Requirement]:
+    requirements = [Requirement(text) for text in distribution.requires or ()]
+    return [one for one in requirements if one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in ("", *extras))]

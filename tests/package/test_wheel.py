@@ -1,0 +1,95 @@
+"""The wheel holds all that hilum needs outside a checkout: built, installed into an environment of its own, and used from elsewhere."""
+
+import json
+import re
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.lab.installed import ROOT, Environment, install, wheel
+from tests.lab.loopback import loopback_only
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel."""
+    return wheel(tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="module")
+def embedded(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment with what the in-process engine needs, and nothing else."""
+    return install(built, tmp_path_factory.mktemp("embedded"), ("embedded",))
+
+
+def test_the_wheel_holds_every_file_of_the_packages(built: Path) -> None:
+    """Against what git has: templates, pages, migrations, fonts, weights, and `config` behind its link; the sdist holds what wheel, image
+    and docs are made of."""
+    listed = subprocess.run(
+        ["git", "-C", ROOT, "ls-files", "config", "node", "inference", "training"], capture_output=True, text=True, check=True
+    )
+    held_by_git = {re.sub("^config/", "node/initial/", name) for name in listed.stdout.splitlines() if name != "node/initial"}
+    missing = held_by_git - set(zipfile.ZipFile(built).namelist())
+    assert missing == set()
+    (sdist,) = built.parent.glob("*.tar.gz")
+    with tarfile.open(sdist) as packed:
+        held = {name.partition("/")[2] for name in packed.getnames()}
+    assert {"constraints.txt", "docker/Dockerfile", "docs/tutorial.md", "CHANGELOG.md", "tests/conftest.py"} <= held
+
+
+def test_the_command_is_there_and_comes_from_the_environment(embedded: Environment) -> None:
+    """Nothing of the checkout is imported."""
+    said = embedded.run("hilum", "--help")
+    assert said.returncode == 0, said.stderr
+    assert "init" in said.stdout
+    where = embedded.run("python", "-c", "import node, inference, training; print(*(m.__file__ for m in (node, inference, training)))")
+    assert all(Path(file).is_relative_to(embedded.folder) for file in where.stdout.split()), where.stdout + where.stderr
+
+
+def test_what_init_writes_is_good(embedded: Environment, tmp_path: Path) -> None:
+    """The configuration passes its own check, its cases hold, and doctor has nothing to say but that models are yet to be imported."""
+    assert embedded.run("hilum", "init", tmp_path / "node").returncode == 0
+    for words in (("config", "check"), ("routes", "test")):
+        said = embedded.run("hilum", *words, cwd=tmp_path / "node")
+        assert said.returncode == 0, said.stdout + said.stderr
+    looked = json.loads(embedded.run("hilum", "doctor", "--json", cwd=tmp_path / "node").stdout)
+    bad = {one["subject"] for one in looked["findings"] if one["level"] == "bad"}
+    assert bad == {"application mr-brain", "application ct-lung"}
+
+
+def test_the_demo_runs_with_the_weights_that_come_with_hilum(embedded: Environment, tmp_path: Path) -> None:
+    """A crop in, both parts of the hippocampus out, over DIMSE, without any network but loopback."""
+    from inference.imaging.write_series import write_series
+
+    z, y, x = np.ogrid[:35, :51, :35]
+    voxels = (400 * np.exp(-(((z - 17) / 6) ** 2 + ((y - 25) / 14) ** 2 + ((x - 17) / 6) ** 2)) + 100).astype(np.int16)
+    affine = np.array([[0.0, 0, 1, -17], [0, 1, 0, -25], [1, 0, 0, -17], [0, 0, 0, 1]])
+    write_series(
+        voxels,
+        affine,
+        tmp_path / "crop",
+        modality="MR",
+        extra={"BodyPartExamined": "HEAD", "ProtocolName": "T1 3D"},
+        series_description="T1 3D",
+    )
+    with loopback_only():
+        said = embedded.run(
+            "hilum",
+            "demo",
+            "--application",
+            "hippocampus",
+            "--input",
+            tmp_path / "crop",
+            "--out",
+            tmp_path / "demo",
+            "--json",
+            timeout_s=600,
+        )
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert {one["kind"] for one in json.loads(said.stdout)["objects"]} == {"seg", "sr", "sc"}
