@@ -105,6 +105,7 @@ def test_the_counts_are_what_was_sent_also_after_kills(tmp_path: Path) -> None:
     # of a study of its own: of another it would be an instance that is missing, and be waited for
     wrong.StudyInstanceUID, wrong.SeriesInstanceUID = UID("1.2.3"), UID("1.2.3.5")
     wrong.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.4")
+    del wrong.SOPInstanceUID  # the sender takes the UIDs of the data set, and those of the file where it has none
     wrong.save_as(mislabelled)
     with Node(_settings(tmp_path / "node"), tmp_path / "node") as node:
         for study in studies[:2]:
