@@ -17,10 +17,12 @@ from inference.imaging.write_series import write_series
 from node.dimse.requestor import PeerRequestor
 from node.domain.errors import DeliveryError
 from node.settings.peers import Peer
+from tests.dimse.conftest import data_set
 from tests.lab.loopback import free_port
 from tests.lab.node import Node, configuration
 from tests.lab.program import wait_until
 from tests.lab.scrape import Scraped, health
+from tests.lab.wire import Offer, Sender
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
 
@@ -100,18 +102,16 @@ def _dataset_bytes(files: list[Path]) -> int:
 def test_the_counts_are_what_was_sent_also_after_kills(tmp_path: Path) -> None:
     """Two studies, a third by a stranger after the worker was killed, a fourth after the listener was: nothing is lost, nothing twice."""
     studies = [_study(tmp_path / f"in{number}", f"P{number}", 5 + number) for number in range(4)]
-    mislabelled = tmp_path / "mislabelled.dcm"
     wrong = dcmread(studies[0][0])
     # of a study of its own: of another it would be an instance that is missing, and be waited for
     wrong.StudyInstanceUID, wrong.SeriesInstanceUID = UID("1.2.3"), UID("1.2.3.5")
-    wrong.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.4")
-    del wrong.SOPInstanceUID  # the sender takes the UIDs of the data set, and those of the file where it has none
-    wrong.save_as(mislabelled)
+    mislabelled = Offer(data_set=data_set(wrong), sop_instance_uid="1.2.3.4", sop_class_uid=wrong.SOPClassUID)
     with Node(_settings(tmp_path / "node"), tmp_path / "node") as node:
         for study in studies[:2]:
             assert set(_send(node, study)) == {0x0000}
-        (refused,) = _send(node, [mislabelled])
-        assert refused is not None
+        with Sender(node.port, [mislabelled], calling="SCANNER") as sender:
+            refused = sender.store(mislabelled)
+        assert refused not in (None, 0x0000)
         with pytest.raises(DeliveryError):
             _requestor(node, called="ELSEWHERE").echo()
         _done(node, 2)
