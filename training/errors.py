@@ -42,7 +42,7 @@ class TrainingNotInstalled(TrainingError):
     """A library that training needs is not installed."""
 
     code = "HLM-8005"
-    remedy = "Install them: `pip install 'hilum[training]'`."
+    remedy = "Install them: `pip install 'PATH[training]'`, with the PATH of hilum's wheel or checkout."
 
 
 class UnreadableEvaluation(TrainingError):

@@ -7,7 +7,7 @@ class EngineNotInstalled(EngineError):
     """The library that runs this kind of model is not installed; after it is, the same job succeeds."""
 
     code = "HLM-4001"
-    remedy = "Install it: `pip install 'hilum[embedded]'`. Jobs wait until then."
+    remedy = "Install it: `pip install 'PATH[embedded]'`, with the PATH of hilum's wheel or checkout. Jobs wait until then."
 
 
 class EngineTimeout(EngineError):

@@ -200,8 +200,13 @@ class _Making:
             for name, source in folders.files():
                 if not source.is_file():
                     self._taken.left_out.append(f"{source}: no file")
-                elif not self._linked_to_earlier(name, BackedUpFile(size=source.stat().st_size, sha256=checksum(source))):
+                elif not (self._unchanged(name, source) and self._take_again(name)):
                     self._copy_file(source, name)
+
+    def _unchanged(self, inside: str, source: Path) -> bool:
+        """Whether a file is what the earlier backup has; it is read only where its size says that it may be."""
+        entry = self._before.get(inside)
+        return entry is not None and source.stat().st_size == entry.size and checksum(source) == entry.sha256
 
     def _take_blob(self, name: str) -> bool:
         inside = f"{BLOBS}/{name}"
@@ -216,13 +221,9 @@ class _Making:
         return True
 
     def _take_again(self, inside: str) -> bool:
-        """Whether an earlier backup has it: a blob's bytes never change."""
+        """Whether an earlier backup has it; it is linked then. A blob's bytes never change."""
         entry = self._before.get(inside)
-        return entry is not None and self._linked_to_earlier(inside, entry)
-
-    def _linked_to_earlier(self, inside: str, entry: BackedUpFile) -> bool:
-        """Whether the earlier backup has this very file; it is linked then."""
-        if self._earlier is None or self._before.get(inside) != entry:
+        if entry is None or self._earlier is None:
             return False
         source = self._earlier / inside
         try:

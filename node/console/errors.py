@@ -9,7 +9,10 @@ class ConsoleAbsent(ConfigError):
     """The programs that the console is made of are not installed."""
 
     code = "HLM-2110"
-    remedy = "Install them with `pip install 'hilum[console]'`, or take the block `console` out of the configuration."
+    remedy = (
+        "Install them: `pip install 'PATH[console]'`, with the PATH of hilum's wheel or checkout; or take the block `console` out of the "
+        "configuration."
+    )
 
 
 class ConsoleCannotListen(ConfigError):

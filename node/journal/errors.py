@@ -100,7 +100,7 @@ class DriverAbsent(JournalError):
     """The Python package that speaks to PostgreSQL is not installed."""
 
     code = "HLM-7011"
-    remedy = "Install it with `pip install 'hilum[postgresql]'`."
+    remedy = "Install it: `pip install 'PATH[postgresql]'`, with the PATH of hilum's wheel or checkout."
     retry = False
 
 

@@ -62,6 +62,6 @@ KIND = EngineKind(
     options=Embedded,
     open=_open,
     where=lambda _: "in the work processes",
-    mend=lambda _: "Install the embedded engine (`pip install 'hilum[embedded]'`); jobs wait until then.",
+    mend=lambda _: "Install it (`pip install 'PATH[embedded]'`, with the PATH of hilum's wheel or checkout); jobs wait until then.",
     limits=_limits,
 )
