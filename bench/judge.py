@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.judge_inputs import CUT, RIGHT, WRONG, Input, heads, radiographs
+from bench.judge_inputs import Input, heads, radiographs
+from bench.judge_made import CUT, RIGHT, WRONG
 from bench.rows import Row, say
 from inference import codes
 from inference.errors import InputError
@@ -94,36 +95,34 @@ def measure() -> list[Row]:
 
 def judged_heads() -> list[Judged]:
     """Every head through the network and both questions of the judge, by pixels alone."""
+    network = Network()
+    return [judged_head(one, network) for one in heads(_DATA, network)]
+
+
+def judged_head(one: Input, network: "Network") -> Judged:
+    """One head."""
     from inference.applications.mr_brain.application import APPLICATION, LABEL
     from inference.applications.mr_brain.errors import NoBrainOnT1
 
-    network = _Network()
-    judged = []
-    for one in heads(_DATA, network):
+    began = time.perf_counter()
+    judge = Judge(APPLICATION.expects, one.picture, ())
+    try:
+        told = judge.before()
+        before_s = time.perf_counter() - began
+        mask = network(one.picture, timed=one.kind == RIGHT and not one.change)
         began = time.perf_counter()
-        judge = Judge(APPLICATION.expects, one.picture, ())
-        try:
-            told = judge.before()
-            before_s = time.perf_counter() - began
-            mask = network(one.picture, timed=one.kind == RIGHT and not one.change)
-            began = time.perf_counter()
-            said = judge.after(_found(one.picture, mask, LABEL))
-            cautions, judge_s = (*told, *said.cautions), before_s + time.perf_counter() - began
-            at_least = said.measurements[0].at_least
-            end = End.AT_LEAST if at_least else End.TOLD if cautions else End.TAKEN
-            judged.append(
-                Judged(
-                    input=one,
-                    end=end,
-                    doubt=" ".join(caution.sentence for caution in cautions),
-                    judge_s=judge_s,
-                    model_s=network.took_s,
-                    marked=mask,
-                )
-            )
-        except (InputError, NoBrainOnT1) as declined:
-            judged.append(Judged(input=one, end=End.DECLINED, doubt=declined.code, judge_s=time.perf_counter() - began))
-    return judged
+        said = judge.after(_found(one.picture, mask, LABEL))
+    except (InputError, NoBrainOnT1) as declined:
+        return Judged(input=one, end=End.DECLINED, doubt=declined.code, judge_s=time.perf_counter() - began)
+    cautions, judge_s = (*told, *said.cautions), before_s + time.perf_counter() - began
+    return Judged(
+        input=one,
+        end=End.AT_LEAST if said.measurements[0].at_least else End.TOLD if cautions else End.TAKEN,
+        doubt=" ".join(caution.sentence for caution in cautions),
+        judge_s=judge_s,
+        model_s=network.took_s,
+        marked=mask,
+    )
 
 
 def judged_radiographs() -> list[Judged]:
@@ -143,7 +142,7 @@ def judged_radiographs() -> list[Judged]:
     return judged
 
 
-class _Network:
+class Network:
     """mr-brain's masks: asked for once, then read."""
 
     def __init__(self) -> None:

