@@ -123,6 +123,8 @@ class ResultKind:
         The package of the kind.
     title
         What people call one: "Detection report".
+    chinese
+        The title in Chinese (Simplified).
     plural
         What people call them in a sentence: "this sink takes no reports of detections".
     sop_class_uid
@@ -161,6 +163,7 @@ class ResultKind:
     kind: Kind
     folder: str
     title: str
+    chinese: str
     plural: str
     sop_class_uid: str
     series: tuple[int, ...]

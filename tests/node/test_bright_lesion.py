@@ -43,9 +43,9 @@ def test_planted_lesions_come_out_of_the_node(tmp_path: Path) -> None:
     assert {item["location"] for item in said.json["measurements"]} == {"lesion 1", "lesion 2", "lesion 3"}
 
 
-def test_there_is_nothing_to_import() -> None:
+def test_there_is_nothing_to_import(tmp_path: Path) -> None:
     """`hilum models import` says so, and is not an error."""
     assert load("bright-lesion", ()).models == ()
-    said = hilum("models", "import", "bright-lesion")
+    said = hilum("models", "import", "bright-lesion", "--repository", tmp_path)
     assert said.code == 0, said.err
     assert "no models" in said.out + said.err

@@ -20,6 +20,7 @@ DERIVED = ResultKind(
     kind=Kind.DERIVED,
     folder=__name__,
     title="Derived image",
+    chinese="派生图像",
     plural="derived images",
     sop_class_uid="",
     classes=_classes,

@@ -7,6 +7,7 @@ DETECTIONS = ResultKind(
     kind=Kind.DETECTIONS,
     folder=__name__,
     title="Detection report",
+    chinese="定位报告",
     plural="reports of detections",
     sop_class_uid="1.2.840.10008.5.1.4.1.1.88.34",  # Comprehensive 3D SR Storage
     series=(5,),

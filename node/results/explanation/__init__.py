@@ -7,6 +7,7 @@ EXPLANATION = ResultKind(
     kind=Kind.EXPLANATION,
     folder=__name__,
     title="Explanation of an answer, drawn",
+    chinese="结果解释图",
     plural="explanations of answers as pictures",
     sop_class_uid="1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture Image Storage
     series=(12,),

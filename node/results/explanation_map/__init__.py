@@ -7,6 +7,7 @@ EXPLANATION_MAP = ResultKind(
     kind=Kind.EXPLANATION_MAP,
     folder=__name__,
     title="Explanation of an answer, map",
+    chinese="结果解释分布图",
     plural="explanations of answers as maps",
     sop_class_uid="1.2.840.10008.5.1.4.1.1.30",  # Parametric Map Storage
     series=(13,),

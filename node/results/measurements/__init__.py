@@ -7,6 +7,7 @@ MEASUREMENTS = ResultKind(
     kind=Kind.SR,
     folder=__name__,
     title="Measurement report",
+    chinese="测量报告",
     plural="reports",
     sop_class_uid="1.2.840.10008.5.1.4.1.1.88.34",  # Comprehensive 3D SR Storage
     series=(2, 3),

@@ -7,6 +7,7 @@ NARRATIVE = ResultKind(
     kind=Kind.NARRATIVE,
     folder=__name__,
     title="Narrative report",
+    chinese="叙述报告",
     plural="narratives",
     sop_class_uid="1.2.840.10008.5.1.4.1.1.88.22",  # Enhanced SR Storage
     series=(10,),

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from inference.codes import ABSENT, PRESENT, UNDETERMINED, Code
 from inference.findings import Measurement, Quality
 from node.domain.profile import Kind, Language
-from node.results.narrative.terms_chinese import LABELS, OBJECTS, chinese, in_chinese
+from node.results.kinds import record_of
+from node.results.narrative.terms_chinese import LABELS, chinese, in_chinese
 from node.results.narrative.wording import Count, Examination, Section, Thing
 from node.results.page.naming import ImageName, Numbering, certainty, earlier_quantity, quantity
 
@@ -51,7 +52,7 @@ class Chinese:
 
     def object(self, kind: Kind) -> str:
         """ "定位报告"."""
-        return OBJECTS[kind]
+        return record_of(kind).chinese
 
     def image(self, name: ImageName) -> str:
         """ "第143幅图像"."""

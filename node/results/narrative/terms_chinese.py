@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from inference.codes import Code
 from inference.said import LABEL, Said, Value
-from node.domain.profile import Kind
 
 TERMS: Mapping[str, Mapping[str, str]] = {
     "SCT": {
@@ -181,17 +180,6 @@ NOUNS: Mapping[str, str] = {
     "mr-register": "MR前后对比",
 }
 """What the applications that come with hilum are about, by their names."""
-
-
-OBJECTS: Mapping[Kind, str] = {
-    Kind.SEG: "分割",
-    Kind.SR: "测量报告",
-    Kind.DETECTIONS: "定位报告",
-    Kind.MAP: "分布图",
-    Kind.DERIVED: "派生图像",
-    Kind.REGISTRATION: "空间配准",
-}
-"""The result objects that sentences rest on, by their kind."""
 
 
 def structure(label: str, what: Code, laterality: Code | None) -> str:

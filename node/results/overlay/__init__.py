@@ -7,6 +7,7 @@ OVERLAY = ResultKind(
     kind=Kind.OVERLAY,
     folder=__name__,
     title="Map drawn over the images",
+    chinese="叠加图",
     plural="maps drawn as pictures",
     sop_class_uid="1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture Image Storage
     series=(7,),

@@ -7,6 +7,7 @@ PARAMETRIC_MAP = ResultKind(
     kind=Kind.MAP,
     folder=__name__,
     title="Parametric map",
+    chinese="分布图",
     plural="maps",
     sop_class_uid="1.2.840.10008.5.1.4.1.1.30",  # Parametric Map Storage
     series=(6,),

@@ -7,6 +7,7 @@ PDF = ResultKind(
     kind=Kind.PDF,
     folder=__name__,
     title="Narrative report as PDF",
+    chinese="PDF叙述报告",
     plural="PDFs",
     sop_class_uid="1.2.840.10008.5.1.4.1.1.104.1",  # Encapsulated PDF Storage
     series=(11,),

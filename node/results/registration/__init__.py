@@ -7,6 +7,7 @@ REGISTRATION = ResultKind(
     kind=Kind.REGISTRATION,
     folder=__name__,
     title="Spatial registration",
+    chinese="空间配准",
     plural="registrations",
     sop_class_uid="1.2.840.10008.5.1.4.1.1.66.1",  # Spatial Registration Storage
     series=(9,),

@@ -17,6 +17,7 @@ SEGMENTATION = ResultKind(
     kind=Kind.SEG,
     folder=__name__,
     title="Segmentation",
+    chinese="分割",
     plural="masks",
     sop_class_uid=_STORAGE,
     forms={

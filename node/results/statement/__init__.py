@@ -7,6 +7,7 @@ STATEMENT = ResultKind(
     kind=Kind.STATEMENT,
     folder=__name__,
     title="Statement that there is no result",
+    chinese="无结果说明",
     plural="statements that there is no result",
     sop_class_uid="1.2.840.10008.5.1.4.1.1.88.22",  # Enhanced SR Storage
     series=(14,),

@@ -7,6 +7,7 @@ SUMMARY = ResultKind(
     kind=Kind.SC,
     folder=__name__,
     title="Summary page",
+    chinese="摘要页",
     plural="summary page",
     sop_class_uid="1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture Image Storage
     series=(4,),

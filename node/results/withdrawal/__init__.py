@@ -7,6 +7,7 @@ WITHDRAWAL = ResultKind(
     kind=Kind.WITHDRAWAL,
     folder=__name__,
     title="Withdrawal of superseded results",
+    chinese="被取代结果的撤回",
     plural="notes that withdraw superseded results",
     sop_class_uid="1.2.840.10008.5.1.4.1.1.88.59",  # Key Object Selection Document Storage
     series=(15,),

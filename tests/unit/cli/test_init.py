@@ -93,7 +93,7 @@ def test_a_full_disk_and_one_that_may_not_be_written_are_told(tmp_path: Path, mo
         or subprocess.run(["unshare", "--user", "--map-root-user", "--mount", "true"], check=False).returncode != 0
     ):
         pytest.skip("no user may mount anything in a namespace of its own here (unshare)")
-    script = f"{mounted.format(tmp_path)} && COLUMNS=60 exec {sys.executable} -m hilum init {tmp_path}/node"
+    script = f"{mounted.format(tmp_path)} && COLUMNS=60 exec {' '.join(INIT)} {tmp_path}/node"
     done = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
     )
