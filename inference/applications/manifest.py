@@ -37,6 +37,9 @@ _LOCALISING: Mapping[type[Output], str] = {
 }
 """What says where, and is therefore not for an application that is cleared to say whether."""
 _IN_SPACE = (SegmentOutput, SaliencyOutput, DerivedOutput)
+_PARTS: Mapping[Takes, tuple[str, ...]] = {Takes.VOLUME: ("refuse", "each", "b0"), Takes.CINE: ("refuse", "each")}
+"""What a series of several volumes, or of several loops, may be taken as; nothing else has parts."""
+_OF_PARTS = {"each": "volumes and cines", "b0": "volumes"}
 
 
 def check_manifest(application: Any, name: str, where: str) -> Application:
@@ -87,10 +90,10 @@ def _accepts(accepts: Accepts) -> list[str]:
         problems.append(f'accepts.modality is {accepts.modality!r}, not a tuple of modalities like ("MR",)')
     if accepts.min_slices < 1:
         problems.append(f"accepts.min_slices is {accepts.min_slices}")
-    if accepts.parts not in {"refuse", "each", "b0"}:
+    if accepts.parts not in {"refuse", *_OF_PARTS}:
         problems.append(f'accepts.parts "{accepts.parts}" is neither refuse nor each nor b0')
-    if accepts.parts != "refuse" and accepts.takes is not Takes.VOLUME:
-        problems.append(f"accepts.parts is for volumes, and it takes {accepts.takes.value}")
+    elif accepts.parts not in _PARTS.get(accepts.takes, ("refuse",)):
+        problems.append(f'accepts.parts "{accepts.parts}" is for {_OF_PARTS[accepts.parts]}, and it takes {accepts.takes.value}')
     if accepts.whole_study and accepts.takes is not Takes.IMAGES:
         problems.append(f"accepts.whole_study is for images, and it takes {accepts.takes.value}")
     if accepts.orientation not in {None, "axial", "coronal", "sagittal"}:

@@ -67,9 +67,9 @@ class Accepts:
     the volume, `max_thickness_mm` for SliceThickness where the images state it, which routing knows before any pixel is read; a thousandth
     of a mm more than either is rounding in the files, and taken. `min_extent_mm` holds for the smallest extent. Above `remark_spacing_mm`
     the reader is told that volumes are approximate.
-    `takes` says what `analyse` is given. `parts` is for series that hold several volumes of one place (times, echoes, b-values): "refuse"
-    them, analyse "each" on its own, or of a diffusion series the one at b 0 ("b0"). `whole_study` (images only): all series of the study
-    that the route matches are one subject, the views of an examination.
+    `takes` says what `analyse` is given. `parts` is for series that hold several volumes of one place (times, echoes, b-values), or several
+    loops: "refuse" them, analyse "each" on its own, or of a diffusion series the one at b 0 ("b0"). `whole_study` (images only): all series
+    of the study that the route matches are one subject, the views of an examination.
     """
 
     modality: tuple[str, ...]

@@ -96,7 +96,8 @@ def _component(key: Key, rank: int, count: int) -> str:
 
 
 B_VALUES = "b-values"
-"""What the axis of b-values counts."""
+DIRECTIONS = "gradient directions"
+"""What the axes of diffusion count."""
 _B_VALUE = _Kind(enhanced=(0x00189117, 0x00189087), classic=0x00189087, plural=B_VALUES, words=_unit("b", "s/mm2"), tells=True)
 KINDS = (
     _Kind(enhanced=(0x00189114, 0x00189082), classic=0x00180081, plural="echo times", words=_echo, tells=True),
@@ -225,7 +226,7 @@ def _directions(frames: Sequence[FrameData], places: Sequence[Sequence[int]]) ->
         return None
     order = [key for key in sorted(set(keys)) if key]
     labels = {key: f"direction {rank + 1} of {len(order)}" for rank, key in enumerate(order)} | {(): ""}
-    return Axis(attribute="DiffusionGradientOrientation", plural="gradient directions", keys=tuple(keys), labels=labels, tells=True)
+    return Axis(attribute="DiffusionGradientOrientation", plural=DIRECTIONS, keys=tuple(keys), labels=labels, tells=True)
 
 
 _FRAME_TYPES = (0x00189226, 0x00189329, 0x00189751)

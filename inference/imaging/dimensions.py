@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inference.imaging.axes import B_VALUES, Axis, Key, axes_of
+from inference.imaging.axes import B_VALUES, DIRECTIONS, Axis, Key, axes_of
 from inference.imaging.geometry import places_of
 from inference.imaging.slices import Slice
 
@@ -34,7 +34,7 @@ class Split:
     parts
         In the order of what tells them apart, one image of each at every place; empty where nothing explains the images.
     reason
-        For people: "20 time points (TemporalPositionIndex)"; or why there are no parts.
+        For people: "20 time points (TemporalPositionIndex)", the b-values by name; or why there are no parts.
     plurals
         What each of the attributes that tell the parts apart counts ("time points").
     """
@@ -94,8 +94,18 @@ def _parted(
         Part(label=label, slices=tuple(slices[index] for index in indices), b_value=b_value)
         for label, indices, b_value in zip(labels, members.values(), b_values, strict=True)
     )
-    reason = " and ".join(f"{len(set(axis.keys))} {axis.plural} ({axis.attribute})" for axis in chosen)
+    named = [weighted] if weighted is not None and weighted not in chosen else []
+    reason = " and ".join(_counted(axis) for axis in (*named, *chosen))
     return Split(parts=parts, reason=reason, plurals=tuple(axis.plural for axis in chosen))
+
+
+def _counted(axis: Axis) -> str:
+    """How many there are, and of what; b-values by name, since one of them may be what is wanted."""
+    keys = sorted(set(axis.keys))
+    if axis.plural == DIRECTIONS and () in keys:
+        return f"{len(keys) - 1} {axis.plural} and images without one ({axis.attribute})"
+    values = f"{', '.join(axis.labels[key] for key in keys)}; " if axis.plural == B_VALUES else ""
+    return f"{len(keys)} {axis.plural} ({values}{axis.attribute})"
 
 
 def _unexplained(found: Sequence[Axis], places: Sequence[Sequence[int]]) -> str:

@@ -103,7 +103,10 @@ class FourDimensional(InputError):
     """Every position holds several images (time points, echoes, b-values, phases)."""
 
     code = "HLM-3016"
-    remedy = "Split the series by time point, echo, phase or b-value and send the part that is wanted."
+    remedy = (
+        "Split the series by time point, echo, phase or b-value and send the part that is wanted; or route it to an application that "
+        "takes each of them, or the images at b 0."
+    )
 
 
 class GantryTilt(InputError):

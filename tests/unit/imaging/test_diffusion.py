@@ -75,6 +75,17 @@ def test_a_real_series_is_split_by_what_its_vendor_says(real: Callable[[str], li
     )
 
 
+def test_a_refusal_names_the_b_values_of_a_vendor(real: Callable[[str], list[Path]]) -> None:
+    """b 0 is said to be among them, where its element is the vendor's own, and is not counted as a direction."""
+    with pytest.raises(FourDimensional) as refused:
+        subjects(Takes.VOLUME, "refuse", real(GE))
+    assert str(refused.value).endswith(
+        ": 2 b-values (b 0 s/mm2, b 1000 s/mm2; (0043,1039) of GEMS_PARM_01 and DiffusionBValue) "
+        "and 6 gradient directions and images without one (DiffusionGradientOrientation)"
+    )
+    assert "at b 0" in refused.value.remedy
+
+
 @pytest.mark.parametrize("mark", [ge, siemens, philips, behind_another_block])
 def test_vendors_blocks(mark: Mark, tmp_path: Path) -> None:
     """By creator, wherever its block lies; GE's mark of computed images (1,000,000,000) is no part of the value."""

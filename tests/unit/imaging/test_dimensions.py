@@ -73,12 +73,12 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[str], str]] = {
     "b": (
         [{"DiffusionBValue": 1000.0}, {"DiffusionBValue": 0.0}, {"DiffusionBValue": 500.0}],
         ["b 0 s/mm2", "b 500 s/mm2", "b 1000 s/mm2"],
-        r"3 b-values \(DiffusionBValue\)",
+        r"3 b-values \(b 0 s/mm2, b 500 s/mm2, b 1000 s/mm2; DiffusionBValue\)",
     ),
     "directions": (
         [{"DiffusionBValue": 0.0}, gradient(1, 0, 0), gradient(0, 1, 0), gradient(0, 0, 1)],
         ["b 0 s/mm2", *(f"b 1000 s/mm2, direction {n} of 3" for n in (1, 2, 3))],
-        r"4 gradient directions \(DiffusionGradientOrientation\)",
+        r"2 b-values \(b 0 s/mm2, b 1000 s/mm2; DiffusionBValue\) and 3 gradient directions and images without one \(DiffusionGradient",
     ),
     "b and acquisition": (
         [
@@ -87,7 +87,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[str], str]] = {
             {"DiffusionBValue": 1000.0, "AcquisitionNumber": 3},
         ],
         ["b 0 s/mm2, acquisition 1 of 3", "b 1000 s/mm2, acquisition 2 of 3", "b 1000 s/mm2, acquisition 3 of 3"],
-        r"3 acquisitions \(AcquisitionNumber\)",
+        r": 2 b-values \(b 0 s/mm2, b 1000 s/mm2; DiffusionBValue\) and 3 acquisitions \(AcquisitionNumber\)",
     ),
     "time": (
         [{"TemporalPositionIdentifier": n} for n in (2, 10, 1)],
