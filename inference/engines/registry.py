@@ -65,7 +65,17 @@ def download_wheel(requirement: str, folder: Path) -> Path:
     RegistryAway
         pip gave no wheel (retry).
     """
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--no-input",
+        "--disable-pip-version-check",
+    ]
     try:
         done = subprocess.run(
             [*command, "--dest", str(folder), requirement], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False

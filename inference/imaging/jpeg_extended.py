@@ -119,7 +119,7 @@ class _Codec:
         if self._process is None:
             # in a session of its own: a signal to this process's group is not meant for it, it ends with its input
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "inference.imaging.jpeg_process"],
+                [sys.executable, "-P", "-m", "inference.imaging.jpeg_process"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

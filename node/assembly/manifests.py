@@ -23,7 +23,7 @@ def stated_numbers(folders: Sequence[Path], names: Collection[str]) -> dict[str,
     asked = json.dumps({"folders": [str(folder) for folder in folders], "names": sorted(names)})
     told = ""
     with contextlib.suppress(subprocess.TimeoutExpired):
-        command = [sys.executable, "-m", __name__]
+        command = [sys.executable, "-P", "-m", __name__]
         told = subprocess.run(command, input=asked, stdout=subprocess.PIPE, text=True, timeout=LONGEST_S, check=False).stdout
     try:
         numbers = json.loads(told)

@@ -241,7 +241,7 @@ class Supervisor:
         member.started = time.monotonic()
         # stdin is a life line: a child whose parent dies reads end-of-file and drains
         counts = member.watched.cells.descriptor
-        command = [sys.executable, "-m", "node.assembly.process", str(self._config.path), member.stage, "--count-in", str(counts)]
+        command = [sys.executable, "-P", "-m", "node.assembly.process", str(self._config.path), member.stage, "--count-in", str(counts)]
         command += ["--in-force", str(self._in_force.provided())]
         lent: tuple[int, ...] = (counts,)
         if self._listening is not None and member.stage == NodeRole.RECEIVE:

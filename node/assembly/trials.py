@@ -132,7 +132,7 @@ class Trials:
                 self._end(trial, "stopped", "")
 
     def _start(self, limit_s: int) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "node.assembly.trial_process", str(self._path), str(limit_s)]
+        command = [sys.executable, "-P", "-m", "node.assembly.trial_process", str(self._path), str(limit_s)]
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     @contextlib.contextmanager

@@ -171,7 +171,7 @@ def _node(config: "Config", log: Path) -> Iterator[int]:
     """The real node, as `hilum serve` runs it; its events go to a file."""
     with log.open("w", encoding="utf-8") as events:
         process = subprocess.Popen(
-            [sys.executable, "-m", "node.cli.main", "serve", "--config", str(config.path)],
+            [sys.executable, "-P", "-m", "node.cli.main", "serve", "--config", str(config.path)],
             stdout=subprocess.PIPE,
             stderr=events,
             text=True,

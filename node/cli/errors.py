@@ -123,3 +123,13 @@ class NotBegun(ConfigError):
 
     code = "HLM-2131"
     remedy = "Mend what the sentence says, or name another folder; `hilum init` goes on where it was."
+
+
+class ForeignPackage(ConfigError):
+    """A package of the command is not the one that was installed with it: a folder on PYTHONPATH, or another distribution, has its name."""
+
+    code = "HLM-2132"
+    remedy = (
+        "Install hilum into an environment of its own (`python3 -m venv`), without what has the same name; unset PYTHONPATH, and start it "
+        "by that environment's `bin/hilum`."
+    )

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -32,7 +33,7 @@ def test_the_wheel_holds_every_file_of_the_packages(built: Path) -> None:
     """Against what git has: templates, pages, migrations, fonts, weights, and `config` behind its link; the sdist holds what wheel, image
     and docs are made of."""
     listed = subprocess.run(
-        ["git", "-C", ROOT, "ls-files", "config", "node", "inference", "training"], capture_output=True, text=True, check=True
+        ["git", "-C", ROOT, "ls-files", "hilum.py", "config", "node", "inference", "training"], capture_output=True, text=True, check=True
     )
     held_by_git = {re.sub("^config/", "node/initial/", name) for name in listed.stdout.splitlines() if name != "node/initial"}
     missing = held_by_git - set(zipfile.ZipFile(built).namelist())
@@ -93,3 +94,53 @@ def test_the_demo_runs_with_the_weights_that_come_with_hilum(embedded: Environme
         )
     assert said.returncode == 0, said.stdout + said.stderr
     assert {one["kind"] for one in json.loads(said.stdout)["objects"]} == {"seg", "sr", "sc"}
+
+
+def test_a_package_of_another_is_told(embedded: Environment, tmp_path: Path) -> None:
+    """On PYTHONPATH, by its file and by what to do; a folder without a package of that name, where the command is called, is no matter."""
+    (tmp_path / "node").mkdir()
+    assert embedded.run("hilum", "--version", cwd=tmp_path).returncode == 0
+    other = tmp_path / "node" / "__init__.py"
+    other.write_text("raise SystemExit('another node was imported')\n")
+    assert embedded.run("hilum", "--version", cwd=tmp_path).returncode == 0
+    said = embedded.run("hilum", "--version", variables={"PYTHONPATH": str(tmp_path)})
+    assert (said.returncode, said.stdout) == (1, "")
+    assert f"`node` is {other}" in said.stderr
+    assert "[HLM-2132]" in said.stderr
+    assert "an environment of its own" in said.stderr
+    assert "HLM-2132" in embedded.run("python", "-m", "hilum", "--version", cwd=tmp_path).stderr
+
+
+def test_a_package_that_was_written_over_is_told(built: Path, tmp_path: Path) -> None:
+    """By another distribution with a package of the same name, installed into the same environment."""
+    there = install(built, tmp_path)
+    assert there.run("hilum", "--version").returncode == 0
+    (there.site / "training" / "__init__.py").write_text("import nothing_that_is_here\n")
+    said = there.run("hilum", "--version")
+    assert (said.returncode, "wrote over it" in said.stderr, "[HLM-2132]" in said.stderr) == (1, True, True), said.stderr
+
+
+def test_a_node_starts_where_others_have_folders_of_these_names(embedded: Environment, tmp_path: Path) -> None:
+    """The processes of a node look into its working folder for no package: `training` is what people call their own folders."""
+    for name in ("node", "inference", "training"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('a package of another was imported')\n")
+    assert embedded.run("hilum", "init", "mine", cwd=tmp_path).returncode == 0
+    (tmp_path / "mine" / "hilum.yaml").write_text('node: {listen: "127.0.0.1:0"}\nstore: {min_free: 1MB}\n')
+    with loopback_only():
+        serving = subprocess.Popen(
+            [embedded.folder / "bin" / "hilum", "serve", "--config", "mine/hilum.yaml"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert serving.stdout is not None
+            ready = serving.stdout.readline()
+        finally:
+            serving.terminate()
+            _, events = serving.communicate(timeout=60)
+    assert '"node.ready"' in ready, events
+    assert serving.returncode == 0
+    assert sys.prefix not in events
