@@ -26,7 +26,7 @@ from inference.imaging.errors import (
     naming,
 )
 from inference.imaging.geometry import series_geometry
-from inference.imaging.header import Imageless, Instance, ReadAhead, read_image
+from inference.imaging.header import Instance, ReadAhead, SetAside, read_each
 from inference.imaging.projection import laterality_of
 from inference.imaging.slices import Slice, slices_of
 from inference.imaging.sop_classes import IMAGES, class_name
@@ -71,8 +71,8 @@ def assemble(files: Sequence[Path], *, threads: int = 2, ahead: ReadAhead | None
         return volume_from(imaging(images), threads=threads)
 
 
-def read_images(files: Sequence[Path], ahead: ReadAhead | None = None) -> tuple[list[Instance], list[Imageless]]:
-    """The headers of the images among files, and the objects beside them that hold none.
+def read_images(files: Sequence[Path], ahead: ReadAhead | None = None) -> tuple[list[Instance], list[SetAside]]:
+    """The headers of the images among files, and what is set aside: objects beside them that hold none, and captures among slices.
 
     Raises
     ------
@@ -81,16 +81,16 @@ def read_images(files: Sequence[Path], ahead: ReadAhead | None = None) -> tuple[
     InputError
         One cannot be read.
     """
-    read = [read_image(path, ahead) for path in files]
+    read = read_each(files, ahead)
     images = [each for each in read if isinstance(each, Instance)]
-    others = [each for each in read if isinstance(each, Imageless)]
+    others = [each for each in read if isinstance(each, SetAside)]
     if others and not images:
         kinds = ", ".join(kinds_of(others))
         raise NoPixelData(f"{len(others)} instances and no image among them ({kinds}): {naming(each.sop_instance_uid for each in others)}")
     return images, others
 
 
-def kinds_of(others: Sequence[Imageless]) -> list[str]:
+def kinds_of(others: Sequence[SetAside]) -> list[str]:
     """What they are, each kind once: by their SOP classes, by their modality where that class holds images."""
     return sorted({each.modality if each.sop_class_uid in IMAGES else class_name(each.sop_class_uid) for each in others})
 

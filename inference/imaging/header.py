@@ -31,7 +31,7 @@ from inference.imaging.geometry import Plane
 from inference.imaging.groups import Rescale, functional_groups, planes_of, rescale_of
 from inference.imaging.kept_headers import KeptHeaders, Version
 from inference.imaging.nuclear import is_tomogram, tomogram_planes
-from inference.imaging.sop_classes import holds_image
+from inference.imaging.sop_classes import holds_image, is_capture, is_slice
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 _HELD_BYTES = 16 << 20
@@ -126,12 +126,14 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Imageless:
-    """An instance of which nothing could be analysed (`inference.imaging.sop_classes`): raw data, a presentation state, a report."""
+class SetAside:
+    """An instance that is not looked at (`inference.imaging.sop_classes`): one of which nothing could be analysed (raw data, a presentation
+    state, a report), or (`capture`) a capture of a screen among slices."""
 
     sop_instance_uid: str
     sop_class_uid: str
     modality: str
+    capture: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,13 +170,36 @@ class ReadAhead:
         return self._headers.take(path)
 
 
-def read_image(path: Path, ahead: ReadAhead | None = None) -> Instance | Imageless:
-    """`read_instance`, of a file that may as well hold no image; of one that does not, nothing about pixels is asked."""
-    about = (None if ahead is None else ahead.take(path)) or _parsed(path)
-    rows = isinstance(about, Instance) or tags.ROWS in about.dataset
-    if not holds_image(about.sop_class_uid, about.modality, rows=rows):
-        return Imageless(sop_instance_uid=about.sop_instance_uid, sop_class_uid=about.sop_class_uid, modality=about.modality)
-    return about if isinstance(about, Instance) else _instance(about, ahead)
+def read_each(paths: Sequence[Path], ahead: ReadAhead | None = None) -> list[Instance | SetAside]:
+    """`read_instance`, of files of which some may hold no image, or a capture among the slices of its series; of those nothing about pixels
+    is asked."""
+    read = [(None if ahead is None else ahead.take(path)) or _parsed(path) for path in paths]
+    of_slices = {_series(one) for one in read if _is_image(one) and is_slice(one.sop_class_uid, placed=_says_where(one))}
+    found: list[Instance | SetAside] = []
+    for one in read:
+        capture = is_capture(one.sop_class_uid, placed=_says_where(one)) and _series(one) in of_slices
+        if capture or not _is_image(one):
+            about = (one.sop_instance_uid, one.sop_class_uid, one.modality)
+            found.append(SetAside(sop_instance_uid=about[0], sop_class_uid=about[1], modality=about[2], capture=capture))
+        else:
+            found.append(one if isinstance(one, Instance) else _instance(one, ahead))
+    return found
+
+
+def _is_image(one: "Instance | _Parsed") -> bool:
+    return holds_image(one.sop_class_uid, one.modality, rows=tags.ROWS in _data_set(one))
+
+
+def _series(one: "Instance | _Parsed") -> str:
+    return tags.text(_data_set(one), tags.SERIES_INSTANCE_UID)
+
+
+def _says_where(one: "Instance | _Parsed") -> bool:
+    return any(tag in _data_set(one) for tag in (tags.IMAGE_POSITION, tags.IMAGE_ORIENTATION, tags.PER_FRAME_GROUPS))
+
+
+def _data_set(one: "Instance | _Parsed") -> FileDataset:
+    return one.header if isinstance(one, Instance) else one.dataset
 
 
 def read_instance(path: Path, ahead: ReadAhead | None = None) -> Instance:

@@ -2,7 +2,7 @@
 
 An object without images beside images (raw data, a spectrum, a presentation state, a report) is nothing that could be analysed, and no
 damage either: whoever reads a series sets it aside before it counts. Routing, which sees headers, and reading, which sees files, both ask
-`holds_image`, so that what the one lets pass the other does not condemn.
+`holds_image`, so that what the one lets pass the other does not condemn. So they do of captures of a screen among slices (`is_capture`).
 """
 
 from pydicom.uid import UID
@@ -81,6 +81,33 @@ IMAGES = frozenset(
     }
 )
 """Those whose instances are images: pixels that show something, in any modality."""
+
+SECONDARY_CAPTURES = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture Image Storage
+        "1.2.840.10008.5.1.4.1.1.7.1",  # Multi-frame Single Bit Secondary Capture Image Storage
+        "1.2.840.10008.5.1.4.1.1.7.2",  # Multi-frame Grayscale Byte Secondary Capture Image Storage
+        "1.2.840.10008.5.1.4.1.1.7.3",  # Multi-frame Grayscale Word Secondary Capture Image Storage
+        "1.2.840.10008.5.1.4.1.1.7.4",  # Multi-frame True Color Secondary Capture Image Storage
+    }
+)
+"""Pictures of a screen, a dose report, a protocol; or the slices of a converted volume, which say where they lie."""
+
+OF_SLICES = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.2",  # CT Image Storage
+        "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT Image Storage
+        "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT Image Storage
+        "1.2.840.10008.5.1.4.1.1.4",  # MR Image Storage
+        "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR Image Storage
+        "1.2.840.10008.5.1.4.1.1.4.3",  # Enhanced MR Color Image Storage
+        "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image Storage
+        "1.2.840.10008.5.1.4.1.1.128",  # Positron Emission Tomography Image Storage
+        "1.2.840.10008.5.1.4.1.1.128.1",  # Legacy Converted Enhanced PET Image Storage
+        "1.2.840.10008.5.1.4.1.1.130",  # Enhanced PET Image Storage
+    }
+)
+"""Those whose images are slices, which have a place in the patient (PS3.3 C.7.6.2 or C.7.6.16.2.3 and 4)."""
 
 WITHOUT_IMAGES = frozenset(
     {
@@ -226,6 +253,16 @@ def holds_image(sop_class_uid: str, modality: str, *, rows: bool) -> bool:
     if modality in MODALITIES_WITHOUT_IMAGES or sop_class_uid in WITHOUT_IMAGES:
         return False
     return rows or not sop_class_uid or sop_class_uid in IMAGES
+
+
+def is_slice(sop_class_uid: str, *, placed: bool) -> bool:
+    """Whether an image is one of a stack: by its SOP class, or because it says where it lies."""
+    return placed or sop_class_uid in OF_SLICES
+
+
+def is_capture(sop_class_uid: str, *, placed: bool) -> bool:
+    """Whether an image is a secondary capture that says nothing of a place: among slices it is none of them, and no slice is missing."""
+    return sop_class_uid in SECONDARY_CAPTURES and not placed
 
 
 def class_name(sop_class_uid: str) -> str:

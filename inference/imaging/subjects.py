@@ -14,7 +14,7 @@ from inference.imaging.diffusion import b_value_of
 from inference.imaging.dimensions import Part, Split, split
 from inference.imaging.errors import NotACine, NotAPair, NotOneUnweighted, TooLarge, UnfitPrior, naming
 from inference.imaging.frame_values import MOST_BYTES
-from inference.imaging.header import Imageless, Instance, ReadAhead
+from inference.imaging.header import Instance, ReadAhead, SetAside
 from inference.imaging.identity import Identity, identities, one_identity, refuse_unusable_uids, same_patient
 from inference.imaging.single_images import bounded_together, cine_from, images_from, loops_among, over_time
 from inference.imaging.slices import Slice, frame_data
@@ -97,13 +97,21 @@ def _named(takes: Takes, images: Sequence[Instance]) -> None:
     refuse_unusable_uids(_headers(images), placed=takes in (Takes.VOLUME, Takes.PAIR))
 
 
-def _set_aside(others: Sequence[Imageless], files: int) -> tuple[Said, ...]:
-    if not others:
-        return ()
-    if len(others) == 1:
-        return (say("1 of {of} instances is no image and was not looked at ({kinds}).", of=str(files), kinds=", ".join(kinds_of(others))),)
-    told = {"number": str(len(others)), "of": str(files), "kinds": ", ".join(kinds_of(others))}
-    return (say("{number} of {of} instances are no images and were not looked at ({kinds}).", **told),)
+def _set_aside(others: Sequence[SetAside], files: int) -> tuple[Said, ...]:
+    of = str(files)
+    captures, imageless = ([one for one in others if one.capture is kind] for kind in (True, False))
+    said = []
+    if len(imageless) == 1:
+        said.append(say("1 of {of} instances is no image and was not looked at ({kinds}).", of=of, kinds=", ".join(kinds_of(imageless))))
+    elif imageless:
+        told = {"number": str(len(imageless)), "of": of, "kinds": ", ".join(kinds_of(imageless))}
+        said.append(say("{number} of {of} instances are no images and were not looked at ({kinds}).", **told))
+    if len(captures) == 1:
+        said.append(say("1 of {of} instances is a screen capture, no slice, and was not looked at.", of=of))
+    elif captures:
+        number = str(len(captures))
+        said.append(say("{number} of {of} instances are screen captures, no slices, and were not looked at.", number=number, of=of))
+    return tuple(said)
 
 
 def _volumes(instances: Sequence[Instance], parts: Parts, series_instance_uid: str, threads: int) -> list[Assembled]:

@@ -8,7 +8,9 @@ from node.cli.input_files import DAMAGED, Unpacked, is_archive
 from node.domain.errors import ConfigError
 
 if TYPE_CHECKING:
-    from inference.applications.port import Application, Sample
+    from collections.abc import Iterable
+
+    from inference.applications.port import Application, ModelRef, Sample
     from inference.imaging.volume import Affine
     from inference.imaging.write_series import Voxels
 
@@ -95,13 +97,33 @@ def ensure_models(application: str, repository: Path, given: Path | None = None)
     from inference.engines.weights_import import import_models
 
     if given is not None:
-        for model in load(application, (given,)).models:
-            shutil.copytree(given / model.name, repository / model.name, dirs_exist_ok=True)
+        for name in _computed_by(load(application, (given,)).models, given):
+            shutil.copytree(given / name, repository / name, dirs_exist_ok=True)
     chosen = load(application, (repository,))
     # again for what an earlier demo left: its weights may be those of an older hilum
     if given is None or not _whole(chosen, repository):
         import_models(chosen, repository)
     return chosen
+
+
+def _computed_by(models: "Iterable[ModelRef]", given: Path) -> set[str]:
+    """The names of models and of all that compute them: what an entry has called in a model's place, and the steps of ensembles."""
+    from inference.engines.repository import Repository
+    from inference.engines.serving import resolved
+
+    repository, names = Repository(given), set[str]()
+    waiting = [*models]
+    while waiting:
+        (model,) = resolved(waiting[:1], given).values()
+        del waiting[0]
+        if model.name in names:
+            continue
+        names.add(model.name)
+        call = repository.call_of(model)
+        if call is not None and call.model is not None:
+            waiting.append(call.model)
+        waiting += [repository.served(step.model, step.version) for step in repository.config(model).steps]
+    return names
 
 
 def _whole(application: "Application", repository: Path) -> bool:

@@ -52,8 +52,8 @@ class DeliveredBefore(InputError):
 
     code = "HLM-3083"
     remedy = (
-        "Nothing need be done: the results are where they belong. `hilum jobs retry JOB` makes them again all the same, with other times "
-        "under the same UIDs: delete them in the archive first."
+        "Nothing need be done: the results are where they belong. `hilum jobs retry JOB` makes them once more all the same: a second set "
+        "beside the first, with other times and therefore under UIDs of its own."
     )
 
 

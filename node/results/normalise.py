@@ -168,7 +168,7 @@ def _sent(source: Dataset, tag: BaseTag, declared: tuple[str, ...]) -> Any:
     if vr in _TEXT and isinstance(element, RawDataElement) and isinstance(element.value, bytes):
         text = decoded(element.value, declared)
         # parted behind the decoding: in some character sets a backslash is half of a character
-        return text.split("\\") if vr == "PN" or dictionary_VM(tag) != "1" else text
+        return text.split("\\") if dictionary_VM(tag) != "1" or _is_matched(vr, tag) else text
     return source[tag].value
 
 
@@ -180,14 +180,21 @@ def _element(tag: BaseTag, vr: str, value: Any, declared: tuple[str, ...]) -> Da
     values = [mended for each in _each(value) if (mended := _bounded(tag, vr, _value(vr, each))) is not None]
     if not values:
         return None
-    return DataElement(tag, vr, values if len(values) > 1 and dictionary_VM(tag) != "1" else values[0])
+    # whom or what a backslash names is not known here: an archive that has the source's bytes finds those
+    several = len(values) > 1 and (dictionary_VM(tag) != "1" or _is_matched(vr, tag))
+    return DataElement(tag, vr, values if several else values[0])
+
+
+def _is_matched(vr: str, tag: BaseTag) -> bool:
+    """Whether it is an identifier or a name, which an archive matches on."""
+    return vr == "PN" or (vr in ("LO", "SH") and _MATCHED.search(keyword_for_tag(tag)) is not None)
 
 
 def _bounded(tag: BaseTag, vr: str, mended: Any) -> Any:
     """Text that is far longer than any cut at the length that its VR allows; identifiers and names whole, or not at all."""
     if vr not in _TEXT or mended is None or len(str(mended)) <= max(_MOST_MATCHED, _MOST_CHARACTERS.get(vr, 0)):
         return mended
-    return None if vr == "PN" or _MATCHED.search(keyword_for_tag(tag)) else mended[: _MOST_CHARACTERS.get(vr)].rstrip(" ")
+    return None if _is_matched(vr, tag) else mended[: _MOST_CHARACTERS.get(vr)].rstrip(" ")
 
 
 def _is_whole(sequence: str, item: Dataset) -> bool:

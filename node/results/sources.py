@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pydicom.datadict import dictionary_VM
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import MRImageStorage
 
@@ -106,9 +108,15 @@ def read_sources(encoding: Encoding) -> Sources:
         planes = tuple(stand_ins.plane(headers[source.sop_instance_uid], source, z) for z, source in enumerate(slices))
     # highdicom takes patient, study and the history of lossy compression from the first image
     base = planes[0] if planes else _without_place(slices[0], subject)
-    base.update(entities)
+    base.update(_of_one_value(entities))
     base.update(lossy_history(headers.values()))
     return Sources(first=first, entities=entities, base=base, planes=planes, slices=slices, headers=headers, series=series)
+
+
+def _of_one_value(entities: Dataset) -> Dataset:
+    """With names left empty that hold several values, which the library refuses; `stamp` writes them as they are into every object."""
+    several = [one.tag for one in entities if one.VR == "PN" and isinstance(one.value, MultiValue) and dictionary_VM(one.tag) == "1"]
+    return Dataset({**entities, **{tag: DataElement(tag, "PN", None) for tag in several}}) if several else entities
 
 
 def without_planes(encoding: Encoding, series: Sequence[SourceSeries]) -> Sources:
@@ -134,7 +142,7 @@ def without_planes(encoding: Encoding, series: Sequence[SourceSeries]) -> Source
     base.SOPClassUID, base.SOPInstanceUID = MRImageStorage, series[0].instances[0][1]
     base.StudyInstanceUID, base.SeriesInstanceUID = study, series[0].series_instance_uid
     base.Modality = encoding.subject.modality
-    base.update(entities)
+    base.update(_of_one_value(entities))
     headers = {_instance_uid(one): one for one in encoding.sources}
     return Sources(first=first, entities=entities, base=base, planes=(), slices=(), headers=headers, series=tuple(series))
 

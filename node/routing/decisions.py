@@ -3,11 +3,11 @@
 `node.flow.route` turns the decisions into jobs; `hilum routes explain` prints them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from inference.imaging.sop_classes import MODALITIES_WITHOUT_IMAGES, class_name, holds_image
+from inference.imaging.sop_classes import MODALITIES_WITHOUT_IMAGES, class_name, holds_image, is_capture, is_slice
 from node.dicom.header import merge
 from node.domain.instance import Header, Value
 from node.domain.route import Condition, Decision, Route, Tried
@@ -28,7 +28,7 @@ class SeriesView:
     instances, images
         How many there are, and how many of them hold an image.
     without
-        What the others are: modalities, or names of SOP classes.
+        What the others are: modalities, or names of SOP classes; captures of a screen, where the images are slices, among them.
     """
 
     series_instance_uid: str
@@ -48,8 +48,9 @@ def seen(series_instance_uid: str, instances: Sequence[tuple[str, Header]]) -> S
     """The view of a series of these instances: SOP Class UID ("" where it is not known) and header of each."""
     images: list[Header] = []
     without: dict[str, None] = {}
+    of_slices = holds_slices(instances)
     for sop_class_uid, header in instances:
-        if is_image(sop_class_uid, header):
+        if is_image(sop_class_uid, header, of_slices=of_slices):
             images.append(header)
         else:
             modality = _modality(header)
@@ -63,9 +64,22 @@ def seen(series_instance_uid: str, instances: Sequence[tuple[str, Header]]) -> S
     )
 
 
-def is_image(sop_class_uid: str, header: Header) -> bool:
-    """Whether an instance is an image, by the table that reading goes by as well (`inference.imaging.sop_classes`)."""
-    return holds_image(sop_class_uid, _modality(header), rows="Rows" in header)
+def is_image(sop_class_uid: str, header: Header, *, of_slices: bool = False) -> bool:
+    """Whether an instance is an image, by the table that reading goes by as well (`inference.imaging.sop_classes`).
+
+    `of_slices`: it stands among slices (`holds_slices`), where a capture of a screen is none.
+    """
+    captured = of_slices and is_capture(sop_class_uid, placed=_says_where(header))
+    return not captured and holds_image(sop_class_uid, _modality(header), rows="Rows" in header)
+
+
+def holds_slices(instances: Iterable[tuple[str, Header]]) -> bool:
+    """Whether any of these instances of one series (SOP Class UID and header) is one of a stack."""
+    return any(is_slice(uid, placed=_says_where(header)) and is_image(uid, header) for uid, header in instances)
+
+
+def _says_where(header: Header) -> bool:
+    return "ImagePositionPatient" in header or "ImageOrientationPatient" in header
 
 
 def class_of(header: Header) -> str:

@@ -10,7 +10,7 @@ from node.dicom.header import names_no_study
 from node.domain.arrival import Arrival
 from node.domain.errors import PixelsGone, SourcesNameless
 from node.domain.instance import Instance, Standing
-from node.routing.decisions import SeriesView, is_image, seen
+from node.routing.decisions import SeriesView, holds_slices, is_image, seen
 from node.routing.port import SeriesReader
 
 _NAMED = 3  # instances named in a reason
@@ -56,15 +56,20 @@ class SeriesContent:
         """`digest_of` this series alone."""
         return digest_of([self])
 
+    def images_of(self, members: Sequence[Instance]) -> tuple[Instance, ...]:
+        """Those that are images, and among slices no captures of a screen."""
+        of_slices = holds_slices((one.sop_class_uid, one.header) for one in (*self.current, *self.gone, *self.conflicts))
+        return tuple(one for one in members if is_image(one.sop_class_uid, one.header, of_slices=of_slices))
+
     def unfit(self) -> tuple[str, str] | None:
         """(code, reason) when no application can be given this series."""
         first = self.current[0] if self.current else None
         if first and names_no_study(first.study_instance_uid, first.series_instance_uid, first.sop_instance_uid, first.header):
             return SourcesNameless.code, "its images name no study, or no series: a result would have no place in the archive"
-        if conflicts := _images(self.conflicts):
+        if conflicts := self.images_of(self.conflicts):
             named = _named(conflicts)
             return ConflictingInstances.code, f"two different images came under one SOP Instance UID: {named}"
-        if gone := _images(self.gone):
+        if gone := self.images_of(self.gone):
             return PixelsGone.code, f"the pixels of {len(gone)} instances were deleted by retention: {_named(gone)}"
         return None
 
@@ -72,9 +77,9 @@ class SeriesContent:
 def digest_of(series: Sequence[SeriesContent]) -> str:
     """SHA-256 over the sorted (SOP Instance UID, digest) pairs of all their images; the same before and after retention deleted pixels.
 
-    What holds no image changes nothing: raw data that come late are no reason to analyse the images again.
+    What is set aside changes nothing: raw data, or a capture among slices, that come late are no reason to analyse the images again.
     """
-    members = [member for one in series for member in _images(one.current + one.gone)]
+    members = [member for one in series for member in one.images_of(one.current + one.gone)]
     lines = sorted(f"{member.sop_instance_uid} {member.digest}\n" for member in members)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -109,10 +114,6 @@ def _content(series: str, members: Sequence[Instance]) -> SeriesContent:
     }
     conflicts = tuple(member for member in members if member.standing is Standing.CONFLICT)
     return SeriesContent(series_instance_uid=series, current=tuple(current.values()), gone=tuple(gone.values()), conflicts=conflicts)
-
-
-def _images(instances: Sequence[Instance]) -> tuple[Instance, ...]:
-    return tuple(member for member in instances if is_image(member.sop_class_uid, member.header))
 
 
 def _named(instances: Sequence[Instance]) -> str:

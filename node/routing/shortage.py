@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from inference.imaging.geometry import DIRECTION_TOLERANCE, missing_slices
-from node.domain.instance import Header
+from node.domain.instance import Header, Instance
 from node.domain.job import Priority
 from node.domain.route import Route, Tried
 from node.domain.shortage import Lack, Shortage, Shortfalls, WhenShort
@@ -59,7 +59,7 @@ def shortage_of(content: SeriesContent, known: Mapping[str, Shortfalls], *, volu
     facts = known.get(content.series_instance_uid, _WHOLE)
     counts = [one for one in facts.counts if one.stands]
     listed = max((one.count for one in counts), default=0)
-    gap = missing_between([one.header for one in members if is_image(one.sop_class_uid, one.header)]) if volume else 0
+    gap = missing_between(_slices(members)) if volume else 0
     expected = max(came + facts.owed, listed, came + gap)
     if facts.owed:
         return Shortage(lack=Lack.REFUSED, came=came, expected=expected)
@@ -70,6 +70,12 @@ def shortage_of(content: SeriesContent, known: Mapping[str, Shortfalls], *, volu
     if facts.torn and not counts:  # a count that is met says that everything had come before it broke off
         return Shortage(lack=Lack.TORN, came=came, expected=None)
     return None
+
+
+def _slices(members: Sequence[Instance]) -> list[Header]:
+    """Without what is no part of the stack: captures of a screen, and localizers."""
+    images = [one.header for one in members if is_image(one.sop_class_uid, one.header, of_slices=True)]
+    return [header for header in images if "LOCALIZER" not in header.get("ImageType", ())]
 
 
 def missing_between(headers: Sequence[Header]) -> int:

@@ -46,6 +46,9 @@ NAMES = [
         b"\xd4\xcf\xc0\xde^\xc0\xdb\xb3=\x1b$B;3ED\x1b(J^\x1b$BB@O:\x1b(J",
         "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎",
     ),
+    # a backslash parts two values, of which there may be one; in JIS X 0201 it is how a yen sign is written
+    ([], b"Doe^Jane\\Roe^Ann", "Doe^Jane\\Roe^Ann"),
+    (["ISO 2022 IR 13", "ISO 2022 IR 87"], b"\xd4\xcf\xc0\xde\\\xc0\xdb\xb3=\x1b$B;3ED\x1b(J", "ﾔﾏﾀﾞ\\ﾀﾛｳ=山田"),
     # declared to be ASCII: UTF-8 where it is valid, Latin-1 where it is not
     ([], "Wang^XiaoDong=王^小東".encode(), "Wang^XiaoDong=王^小東"),
     ([], "Müller^Jürgen".encode("latin-1"), "Müller^Jürgen"),
@@ -75,6 +78,16 @@ def test_names_are_intact_in_unicode(character_sets: list[str], raw: bytes, name
         encoded = name.encode()
         element = b"\x10\x00\x10\x00PN" + (len(encoded) + len(encoded) % 2).to_bytes(2, "little") + encoded
         assert element in one.data
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "AccessionNumber"])
+def test_an_identifier_of_two_values_is_that_of_its_source(keyword: str, tmp_path: Path) -> None:
+    """With its backslash, byte for byte: an archive that has the images under it would give results with another one to another patient."""
+    files = made.series(tmp_path)
+    for path in files:
+        made.with_bytes(path, keyword, b"12\\345 ", [])
+    for dataset in read(encode(made.encoding(files, made.one_segment(made.AXIAL)))):
+        assert list(dataset[keyword].value) == ["12", "345"]
 
 
 def test_cyrillic_and_greek_texts_are_intact(tmp_path: Path) -> None:

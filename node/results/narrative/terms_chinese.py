@@ -194,6 +194,8 @@ SENTENCES: Mapping[str, str] = {
     # what was looked at, and what was not
     "1 of {of} instances is no image and was not looked at ({kinds}).": "{of}个实例中有1个不含图像，未纳入分析。",
     "{number} of {of} instances are no images and were not looked at ({kinds}).": "{of}个实例中有{number}个不含图像，未纳入分析。",
+    "1 of {of} instances is a screen capture, no slice, and was not looked at.": "{of}个实例中有1个为截屏，未纳入分析。",
+    "{number} of {of} instances are screen captures, no slices, and were not looked at.": "{of}个实例中有{number}个为截屏，未纳入分析。",
     "{number} of {of} instances are localizers and were not looked at.": "{of}个实例中有{number}个为定位像，未纳入分析。",
     "{number} of {of} instances are loops and were not looked at.": "{of}个实例中有{number}个为动态图像，未纳入分析。",
     "{number} of {of} instances are single images and were not looked at.": "{of}个实例中有{number}个为单幅图像，未纳入分析。",

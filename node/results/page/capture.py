@@ -25,7 +25,6 @@ def captured(encoding: Encoding, sources: Sources, page: Drawn, identity: Result
 
     The patient stands in the header and is not burned into the pixels.
     """
-    patient = sources.entities
     made: Dataset = hd.SOPClass(
         study_instance_uid=encoding.subject.study_instance_uid,
         series_instance_uid=identity.series_instance_uid,
@@ -39,8 +38,6 @@ def captured(encoding: Encoding, sources: Sources, page: Drawn, identity: Result
         software_versions=software_versions(encoding),
         device_serial_number=encoding.model_digest[:16],
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        patient_id=patient.PatientID,
-        patient_name=patient.PatientName,
     )
     made.ConversionType = "WSD"
     made.ImageType = ["DERIVED", "SECONDARY"]

@@ -10,6 +10,7 @@ from dataclasses import replace
 import highdicom as hd
 from PIL import Image
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from node.domain.profile import Kind
@@ -81,8 +82,6 @@ def _dataset(encoding: Encoding, sources: Sources, identity: ResultIdentity) -> 
         software_versions=software_versions(encoding),
         device_serial_number=encoding.model_digest[:16],
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        patient_id=sources.entities.PatientID,
-        patient_name=sources.entities.PatientName,
     )
     made.ConversionType = "WSD"
     made.AcquisitionDateTime = None
@@ -180,7 +179,8 @@ def _patient(sources: Sources, wording: Wording) -> list[tuple[str, str, str, st
 
 def _name(entities: Dataset, instead: str) -> str:
     """All groups of the name that can be set, ideographic ones too; never a name with signs left out."""
-    groups = [group.replace("^", " ").strip() for group in str(entities.PatientName).split("=")]
+    names = entities.PatientName if isinstance(entities.PatientName, MultiValue) else [entities.PatientName]
+    groups = [group.replace("^", " ").strip() for name in names for group in str(name).split("=")]
     kept = [" ".join(group.split()) for group in groups if group and settable(group)]
     return "  ".join(dict.fromkeys(kept)) or (instead if any(groups) else "")
 

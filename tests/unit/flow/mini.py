@@ -39,6 +39,7 @@ from node.settings.config import Config
 from node.settings.peers import Peer, Scope, Settle
 from node.sinks.port import Parcel, Receipt
 
+_MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 START = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 THRESHOLD_MODEL = ModelRef(name="threshold")
 
@@ -239,6 +240,7 @@ class MiniNode:
         standing: Standing = Standing.CURRENT,
         replaces: int | None = None,
         changed: str = "",
+        sop_class_uid: str = _MR_IMAGE,
         **header: Any,
     ) -> list[int]:
         """Instances (without pixels) of one series come from `peer`, one by one, as the index would journal them."""
@@ -248,7 +250,7 @@ class MiniNode:
             uid = derive_uid(study, series, str(number))
             blob = f"instances/{hashlib.sha256(f'{uid}{changed}'.encode()).hexdigest()}.dcm"
             ids += self._record(
-                uid, study, series, blob, hashlib.sha256(blob.encode()).hexdigest(), values, peer, called, standing, replaces
+                uid, sop_class_uid, study, series, blob, hashlib.sha256(blob.encode()).hexdigest(), values, peer, called, standing, replaces
             )
         return ids
 
@@ -272,12 +274,13 @@ class MiniNode:
             blob = f"instances/{hashlib.sha256(data).hexdigest()}.dcm"
             self.blobs.put(blob, data)
             digest = hashlib.sha256(data).hexdigest()
-            ids += self._record(uid, study_uid, series_uid, blob, digest, header, peer, "HILUM", Standing.CURRENT, None)
+            ids += self._record(uid, _MR_IMAGE, study_uid, series_uid, blob, digest, header, peer, "HILUM", Standing.CURRENT, None)
         return ids
 
     def _record(
         self,
         uid: str,
+        sop_class_uid: str,
         study: str,
         series: str,
         blob: str,
@@ -291,7 +294,7 @@ class MiniNode:
         rule = self.rule(peer)
         instance = Instance(
             sop_instance_uid=uid,
-            sop_class_uid="1.2.840.10008.5.1.4.1.1.4",
+            sop_class_uid=sop_class_uid,
             study_instance_uid=study,
             series_instance_uid=series,
             transfer_syntax_uid=ExplicitVRLittleEndian,

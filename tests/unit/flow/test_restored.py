@@ -77,7 +77,8 @@ def restorable(node: MiniNode) -> Iterator[Restorable]:
 
 def test_a_job_that_was_delivered_after_the_backup_is_not_run_again(restorable: Restorable) -> None:
     """Saved with the job waiting, delivered, put back: the job is cancelled with its reason, and what stands in the archive stands. An
-    operator who wants it again all the same gets it: other times under the same UIDs, which is what an archive refuses."""
+    operator who wants it again all the same gets it. (The encoder of this miniature gives the second set the first one's UIDs, which its
+    archive refuses; the node's own gives it others, ADR-0038.)"""
     node = restorable.node
     node.receive_images("study", "t1")
     node.clock.advance(60)

@@ -321,6 +321,29 @@ def test_a_gap_between_slices_says_that_one_is_missing(node: MiniNode) -> None:
 
 
 @pytest.mark.parametrize(
+    "beside",
+    [
+        {"sop_class_uid": "1.2.840.10008.5.1.4.1.1.7"},
+        {
+            "ImageType": ("ORIGINAL", "PRIMARY", "LOCALIZER"),
+            "ImagePositionPatient": (0.0, 0.0, 0.0),
+            "ImageOrientationPatient": (0.0, 1.0, 0.0, 0.0, 0.0, -1.0),
+        },
+    ],
+    ids=["a capture", "a localizer"],
+)
+def test_what_is_no_slice_hides_no_gap(node: MiniNode, beside: dict[str, Any]) -> None:
+    """One that is not there is missed beside a screenshot as well: six instances of a stack of six, and the series is short."""
+    node.receive("1.1", "1.1.1", [9], **beside)
+    slices(node, [1, 2, 3, 5, 6])
+    step(node, 11)
+    assert [hold.shortage for hold in node.journal.shortage.holds()] == [Shortage(lack=Lack.GAP, came=6, expected=7)]
+    slices(node, [4])
+    step(node, 11)
+    assert [job.shortage for job in node.jobs()] == [None]
+
+
+@pytest.mark.parametrize(
     "header", [{"ImageOrientationPatient": ()}, {"ImagePositionPatient": ("x", "y", "z")}], ids=["without a place", "not numbers"]
 )
 def test_what_has_no_place_has_no_gap(node: MiniNode, header: dict[str, Any]) -> None:

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    MPEG4HP41,
     UID,
     BasicTextSRStorage,
     EnhancedMRImageStorage,
@@ -15,13 +17,14 @@ from pydicom.uid import (
     GrayscaleSoftcopyPresentationStateStorage,
     MRSpectroscopyStorage,
     RawDataStorage,
+    SecondaryCaptureImageStorage,
 )
 from pynetdicom.sop_class import _STORAGE_CLASSES
 
 from inference.imaging.assemble import assemble
-from inference.imaging.errors import NoPixelData
+from inference.imaging.errors import MissingAttribute, NoPixelData
 from inference.imaging.sop_classes import IMAGES, WITHOUT_IMAGES, holds_image
-from inference.imaging.subject import Takes
+from inference.imaging.subject import Images, Takes
 from inference.imaging.subjects import subjects
 from inference.imaging.volume import Volume
 from node.dimse.contexts import storage_classes
@@ -115,6 +118,52 @@ def test_several_objects_are_named_by_kind_and_localizers_are_counted_among_imag
         f"5 of 10 instances are no images and were not looked at ({', '.join(kinds)}).",
         "1 of 5 instances are localizers and were not looked at.",
     )
+
+
+def capture(uid: str) -> Dataset:
+    """A screenshot in colour in the series that `one_instance` makes, without a place."""
+    kind = {"SOPClassUID": SecondaryCaptureImageStorage, "SOPInstanceUID": uid, "SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}
+    made = one_instance(np.zeros((2, 2, 3), "u1"), PlanarConfiguration=0)
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "FrameOfReferenceUID"):
+        delattr(made, keyword)
+    for keyword, value in kind.items():
+        setattr(made, keyword, value)
+    return made
+
+
+def test_captures_of_a_screen_among_slices_are_set_aside(tmp_path: Path) -> None:
+    """They condemned the series (HLM-3006). A dose report in colour, and one as a film (MPEG-4), of which nobody looks at the pixels: the
+    slices come out as they do alone."""
+    slices = [save(one_instance(np.full((3, 4), n, "u2"), n), tmp_path / f"{n}.dcm") for n in range(4)]
+    one = save(capture("1.9.1"), tmp_path / "first.dcm")
+    film = capture("1.9.2")
+    film.file_meta.TransferSyntaxUID, film.PixelData = MPEG4HP41, encapsulate([b"\0\0\1\xb3"])
+    film["PixelData"].is_undefined_length = True
+    (made,) = subjects(Takes.VOLUME, "refuse", [one, *slices])
+    assert as_a(Volume, made.subject).voxels[:, 0, 0].tolist() == [0, 1, 2, 3]
+    assert made.remarks == ("1 of 5 instances is a screen capture, no slice, and was not looked at.",)
+    assert len(made.headers) == 4
+    (both,) = subjects(Takes.VOLUME, "refuse", [*slices, one, save(film, tmp_path / "second.dcm")])
+    assert both.remarks == ("2 of 6 instances are screen captures, no slices, and were not looked at.",)
+
+
+def test_captures_are_looked_at_where_there_are_no_slices(tmp_path: Path) -> None:
+    """Alone they are images, as a scanned film is. Where they say where they lie they are slices, each of them counts."""
+    (made,) = subjects(Takes.IMAGES, "refuse", [save(capture("1.9.1"), tmp_path / "one.dcm")])
+    assert (len(as_a(Images, made.subject).images), made.remarks) == (1, ())
+    placed = [one_instance(np.full((3, 4), n, "u2"), n, SOPClassUID=SecondaryCaptureImageStorage) for n in range(4)]
+    files = [save(each, tmp_path / f"{number}.dcm") for number, each in enumerate(placed)]
+    (converted,) = subjects(Takes.VOLUME, "refuse", files)
+    assert (len(as_a(Volume, converted.subject).voxels), converted.remarks) == (4, ())
+
+
+def test_a_slice_that_lost_its_place_still_condemns_the_series(tmp_path: Path) -> None:
+    """An MR image is no capture: a slice of the stack lacks its attributes, and what is left is not all of it."""
+    images = [one_instance(np.full((3, 4), n, "u2"), n) for n in range(4)]
+    del images[3].ImagePositionPatient, images[3].ImageOrientationPatient, images[3].PixelSpacing
+    files = [save(each, tmp_path / f"{number}.dcm") for number, each in enumerate([*images, capture("1.9.1")])]
+    with pytest.raises(MissingAttribute, match=r"absent in 1 of 4: 1\.2\.3\.4\.3"):
+        assemble(files)
 
 
 def test_an_image_that_lost_its_pixels_still_condemns_the_series(tmp_path: Path) -> None:

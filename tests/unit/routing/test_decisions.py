@@ -267,6 +267,21 @@ def test_objects_without_images_are_set_aside_before_anything_is_counted() -> No
     assert of_alone.reason == "the series holds no images (Raw Data Storage, PR)"
 
 
+def test_captures_of_a_screen_are_images_but_among_slices() -> None:
+    """Ten slices with two screenshots count as ten, and conditions look at the slices; screenshots alone, and captures that say where they
+    lie (a converted volume), are images."""
+    capture = "1.2.840.10008.5.1.4.1.1.7"
+    screenshot: Header = {"Modality": ("OT",), "Rows": (768,)}
+    place: Header = {"ImagePositionPatient": (0.0, 0.0, 0.0), "ImageOrientationPatient": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)}
+    image: Header = {"Modality": ("MR",), "Rows": (256,)}
+    mixed = seen("1.1", [(capture, screenshot)] * 2 + [(MR_IMAGE, image)] * 10)
+    assert (mixed.instances, mixed.images, mixed.slices, mixed.without) == (12, 10, 10, ("Secondary Capture Image Storage",))
+    assert (mixed.header["Modality"], mixed.header["Rows"]) == (("MR",), (256,))
+    alone, converted = seen("1.2", [(capture, screenshot)] * 2), seen("1.3", [(capture, {**screenshot, **place})] * 2)
+    assert (alone.images, alone.without, converted.images) == (2, (), 2)
+    assert seen("1.4", [(capture, screenshot), (capture, {**screenshot, **place})]).images == 1
+
+
 def test_a_private_class_is_an_image_where_it_has_pixels() -> None:
     """Nobody here knows the class: that the instance has rows of pixels decides."""
     private = "1.3.46.670589.2.4.1.1"
