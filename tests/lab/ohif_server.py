@@ -17,6 +17,9 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 
+_KEPT_S = 3600
+"""How long a browser may keep the viewer's files; it asks the archive anew each time."""
+
 _APP_CONFIG = """
 window.config = {
   routerBasename: '/',
@@ -62,7 +65,7 @@ def _handler(root: Path, archive: str) -> type[http.server.BaseHTTPRequestHandle
             if path == "/app-config.js":
                 self._answer(200, "text/javascript", _APP_CONFIG.encode())
             elif found.is_file() and found.is_relative_to(root):
-                self._answer(200, _TYPES.get(found.suffix, "application/octet-stream"), found.read_bytes())
+                self._answer(200, _TYPES.get(found.suffix, "application/octet-stream"), found.read_bytes(), kept_s=_KEPT_S)
             else:
                 # the viewer's own paths (/viewer?StudyInstanceUIDs=…)
                 self._answer(200, "text/html", (root / "index.html").read_bytes())
@@ -77,11 +80,12 @@ def _handler(root: Path, archive: str) -> type[http.server.BaseHTTPRequestHandle
                 answer = connection.getresponse()
                 self._answer(answer.status, answer.getheader("Content-Type", "application/octet-stream"), answer.read())
 
-        def _answer(self, status: int, kind: str, body: bytes) -> None:
+        def _answer(self, status: int, kind: str, body: bytes, *, kept_s: int = 0) -> None:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self.send_response(status)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
+                self.send_header("Cache-Control", f"max-age={kept_s}" if kept_s else "no-store")
                 # without these two the browser gives no SharedArrayBuffer, which the viewer's volumes live in
                 self.send_header("Cross-Origin-Opener-Policy", "same-origin")
                 self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
