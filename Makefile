@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup check types fast costly test bench crash fuzz soak demo docs dist clean
+.PHONY: setup check types fast costly test every bench crash fuzz soak demo docs dist clean
 
 setup: $(READY)
 
@@ -45,11 +45,15 @@ fast: $(READY)
 costly: $(READY)
 	$(IN_MEMORY) $(BIN)/pytest --forks 2 $(FAST) --write-costly
 
-# three processes: nodes, viewers and archives are waited for; with four a viewer came too late on two processors
+# lint, import contracts, types and every test
 test: $(READY)
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory --jobs 2 types every
+
+# three processes: nodes, viewers and archives are waited for; with four a viewer came too late on two processors. The types are looked at
+# while the first of these waits
+every: $(READY)
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 15
 
 bench: $(READY)

@@ -1,7 +1,7 @@
-"""Commands that only ask, which tests repeat until the answer is the awaited one, without a new interpreter each: forks of one process.
+"""Commands without a new interpreter each: forks of one process.
 
 That process has imported what they need, and runs nothing itself. Each command is a fork of it: with the environment, the folder and the
-umask of the test that asks, with streams, arguments and an end of its own.
+umask of the test that gives it, with streams, arguments and an end of its own.
 """
 
 import atexit
@@ -20,25 +20,41 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ASKING = (("jobs", "list"), ("jobs", "show"), ("studies", "list"), ("studies", "show"))
+FORKED = frozenset(("backup", "config", "doctor", "jobs", "notify", "patients", "restore", "routes", "send", "studies"))
+"""First words of the commands that are run so; the others stay (`serve`), or bring a model's libraries, beside which the rest is little."""
+_POLLED = (("jobs", "list"), ("jobs", "show"), ("studies", "list"), ("studies", "show"))
+"""What tests repeat until the answer is the awaited one."""
 _ROOT = Path(__file__).parents[2]
 _NETWORK = Path("/proc/thread-self/ns/net")
 _PAUSE_S = 0.5
-"""Between two commands, about what an interpreter takes to start: a node is asked no more often than by the command itself."""
+"""Between two of these, about what an interpreter takes to start: a node is asked no more often than by the command itself."""
 _IMPORTED = (
+    "node.assembly.backups",
     "node.assembly.compose",
     "node.assembly.configuration",
+    "node.assembly.identity",
+    "node.assembly.route_explanation",
+    "node.backup.backup",
+    "node.backup.restore",
+    "node.cli.backup",
+    "node.cli.config",
+    "node.cli.input_files",
     "node.cli.job_page",
     "node.cli.jobs",
     "node.cli.main",
     "node.cli.passport",
+    "node.cli.patients",
+    "node.cli.routes",
     "node.cli.screen",
+    "node.cli.send",
     "node.cli.studies",
+    "node.dimse.sending.outgoing",
     "node.journal.journal",
     "node.observe.events",
     "node.records.jobs",
     "node.records.passport",
     "node.records.studies",
+    "node.upkeep.erasure",
 )
 
 
@@ -52,23 +68,31 @@ class Asker:
         self._answered = -_PAUSE_S
         atexit.register(self.close)
 
-    def ask(self, arguments: Sequence[str], timeout_s: float) -> tuple[int, bytes, bytes]:
-        """Run `hilum` with `arguments`: its exit code, what it printed, and what it said on stderr.
+    def ask(self, arguments: Sequence[str], timeout_s: float) -> tuple[int, bytes, bytes] | None:
+        """Run `hilum` with `arguments`: its exit code, what it printed, and what it said on stderr; None while another command runs.
 
         Raises
         ------
         TimeoutError
         """
-        with self._turn, tempfile.TemporaryDirectory() as folder:
-            time.sleep(max(0.0, self._answered + _PAUSE_S - time.monotonic()))
-            try:
-                code = self._code(arguments, folder, timeout_s)
-            except BaseException:
-                # a test that was interrupted leaves no answer behind for the next to read
-                self.close()
-                raise
-            self._answered = time.monotonic()
-            return code, Path(folder, "stdout").read_bytes(), Path(folder, "stderr").read_bytes()
+        if not self._turn.acquire(blocking=False):
+            return None
+        try:
+            polled = tuple(arguments[:2]) in _POLLED
+            if polled:
+                time.sleep(max(0.0, self._answered + _PAUSE_S - time.monotonic()))
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    code = self._code(arguments, folder, timeout_s)
+                except BaseException:
+                    # a test that was interrupted leaves no answer behind for the next to read
+                    self.close()
+                    raise
+                if polled:
+                    self._answered = time.monotonic()
+                return code, Path(folder, "stdout").read_bytes(), Path(folder, "stderr").read_bytes()
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
         """End it, and a command under way; the next question starts another."""
@@ -106,16 +130,35 @@ def _network() -> str:
     return str(_NETWORK.readlink()) if _NETWORK.exists() else ""
 
 
+_codes: list[int] = []
+"""How the command of this fork ended."""
+
+
+def _end() -> None:
+    """End a fork before its interpreter is taken down: that would write to, and so copy, all that the forks share."""
+    if _codes:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_codes[0])
+
+
 def _serve() -> None:
     """Run every command that a line of standard input asks for, and say how it ended."""
+    # registered first, it is called last: a command's own come before
+    atexit.register(_end)
     for name in _IMPORTED:
         importlib.import_module(name)
+    from node.assembly.configuration import load
+
+    # the first configuration that a process reads costs it twice as much as the second: patterns, and what defaults are in YAML
+    load(Path("hilum.yaml"), text=b"node: {}\n")
     # what is there stays: a fork that looks through it would copy it
     gc.freeze()
     while line := sys.stdin.readline():
         child = os.fork()
         if child == 0:
-            sys.exit(_run(json.loads(line)))
+            _codes.append(_run(json.loads(line)))
+            sys.exit()
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.lab.asking import ASKING, Asker
+from tests.lab.asking import FORKED, Asker
 from tests.lab.cache import alone_in
 from tests.lab.loopback import outside
 from tests.lab.program import Program, wait_until
@@ -35,11 +35,11 @@ class Said:
 
 
 def hilum(*arguments: object, timeout_s: float = 300, environment: Mapping[str, str] | None = None) -> Said:
-    """Run one `hilum` command to its end; `environment` is what it finds besides the tests' own. What is asked over and over (ASKING) is
-    the same command without a new interpreter."""
+    """Run one `hilum` command to its end; `environment` is what it finds besides the tests' own. What many tests need (FORKED) is the
+    same command without a new interpreter, unless another is under way."""
     words = [str(argument) for argument in arguments]
-    if environment is None and tuple(words[:2]) in ASKING:
-        code, out, err = _ASKER.ask(words, timeout_s)
+    if environment is None and words[0] in FORKED and (said := _ASKER.ask(words, timeout_s)) is not None:
+        code, out, err = said
         return Said(code=code, out=out.decode("utf-8", "replace"), err=err.decode("utf-8", "replace"))
     done = subprocess.run(
         [str(_HILUM), *words],
