@@ -63,7 +63,7 @@ LOGGED = {
     "commitment.unreadable": "A file among the slips is none that the listener wrote; it is left lying under another name.",
     "commitment.unflushed": "The disk failed to flush instances that a peer asked this node to commit to; it was told that they are not.",
     "commitment.unreported": "For a day a peer did not take the report on its request: it has to ask again.",
-    "console.acted": "An operator retried or cancelled a job, ran a short series or decided about what is held at the console, or a "
+    "console.acted": "Somebody did something at the console (`verb`, to `subject`): a job, a study, a pause, what is held; or a "
     "program did; `account` says who.",
     "console.defect": "A defect: the console could not answer a request for `route`; `trace` says where. Nobody else noticed.",
     "console.tls_unusable": "The console's certificate or key cannot be read; browsers are turned away until it can.",

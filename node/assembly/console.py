@@ -5,19 +5,25 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from node.assembly import compose
 from node.assembly.audit import open_trail, process_of
+from node.assembly.configuration import load
+from node.assembly.doctor.glance import glance
 from node.assembly.editing import EditedRoutes
 from node.assembly.health import subjects
 from node.assembly.hosts import owner_of
+from node.assembly.pausable import pausable
 from node.assembly.stages import HeartbeatStage
 from node.assembly.trials import Trials
 from node.console.access_audit import StudyAccessAudit
 from node.console.errors import ConsoleAbsent
 from node.flow.scheduling import Scheduler, Tick
+from node.journal.port import Pausable
+from node.records.senders import sender_records
 from node.settings.config import Config
 
 if TYPE_CHECKING:
@@ -36,7 +42,7 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
     """
     try:
         from node.console.context import ConsoleContext
-        from node.console.health import Health
+        from node.console.health import Health, SenderList
         from node.console.images.gallery import Gallery
         from node.console.server import serve
     except ModuleNotFoundError as absent:
@@ -50,11 +56,15 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
             settings=config.console,
             gallery=Gallery(journal, compose.open_blobs(config)),
             accesses=_accesses(config, journal, opened),
-            health=Health(list(subjects(config))),
+            health=Health(list(subjects(config)), lambda: glance(config, journal)),
+            senders=SenderList(partial(sender_records, journal, list(config.peers))),
             models=config.models,
             editing=EditedRoutes(config, in_force, trials),
             peers=config.peers,
+            pausable=_PausableNow(config, in_force),
         )
+        context.health.look()  # whoever comes first finds it looked at
+        context.health.look_at_node()
         beat = HeartbeatStage(journal, f"console {owner_of(config, os.getpid())}", journal.now)
         beat.step()
         clock = Scheduler([Tick(stage=beat, every=_BEAT_EVERY)])
@@ -63,6 +73,27 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
             serve(context, stop, ready=ready)
         finally:
             clock.stop()
+
+
+class _PausableNow:
+    """Names that may be paused, as the configuration in force has them: routes change while the console runs."""
+
+    def __init__(self, config: Config, in_force: Path | None) -> None:
+        self._config = config
+        self._in_force = in_force
+        self._known = pausable(config)
+        self._text: bytes | None = None
+        self._guard = threading.Lock()
+
+    def __call__(self) -> dict[Pausable, list[str]]:
+        with self._guard:
+            text = self._text
+            if self._in_force is not None:
+                with contextlib.suppress(OSError):  # somebody tidied it away: the supervisor puts it there again
+                    text = self._in_force.read_bytes()
+            if text is not None and text != self._text:
+                self._known, self._text = pausable(load(self._config.path, text=text)), text
+            return self._known
 
 
 def _accesses(config: Config, journal: "Journal", opened: contextlib.ExitStack) -> StudyAccessAudit:

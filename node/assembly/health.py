@@ -20,19 +20,28 @@ if TYPE_CHECKING:
     from node.sinks.port import Sink
 
 
+SINK_FIX = "Results wait in the journal and leave by themselves when the sink is back."
+
+
+def peer_fix(peer: Peer) -> str:
+    """What to do about a peer that does not answer."""
+    return f"Is {peer.ae_title} running at {peer.host}:{peer.port}, and does it know the node's AE title?"
+
+
 def subjects(config: Config) -> Iterator[Dependency]:
     """Every peer, every sink, and every engine that is configured or that a route's application runs on."""
     for peer in config.peers.values():
         words = f"{peer.ae_title}, {'TLS' if peer.tls is not None else 'plain'}; may {', '.join(sorted(peer.may))}"
         where = f"{peer.host}:{peer.port}" if peer.port else peer.host
         ask = partial(ask_peer, config, peer) if peer.port else None
-        yield Dependency(kind=DependencyKind.PEER, name=peer.name, where=where, words=words, ask=ask)
+        yield Dependency(kind=DependencyKind.PEER, name=peer.name, where=where, words=words, fix=peer_fix(peer), ask=ask)
     for sink in config.sinks.values():
         yield Dependency(
             kind=DependencyKind.SINK,
             name=sink.name,
             where=sink.destination.words,
             words=f"profile {sink.profile.name}",
+            fix=SINK_FIX,
             ask=partial(_sink, config, sink),
         )
     wanted = sorted({name for route in config.routes for name in route.run})
@@ -44,6 +53,7 @@ def subjects(config: Config) -> Iterator[Dependency]:
             name=name,
             where=compose.engine_kind(config, name).where(settings.options),
             words=f"runs {runs}",
+            fix=compose.engine_kind(config, name).mend(settings.options),
             ask=partial(_engine, config, name),
         )
 

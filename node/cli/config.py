@@ -86,6 +86,6 @@ def _show(config: "Config") -> None:
 
 def _remarks(config: "Config") -> list[str]:
     """What is good, and yet to be thought over: who may send."""
-    from node.cli.doctor.peers import look_at_senders
+    from node.assembly.doctor.peers import look_at_senders
 
     return [f"{one.detail}. {one.fix}" for one in look_at_senders(config) if one.level != "good"]

@@ -52,13 +52,11 @@ def resume(kind: Kind, name: str, /, *, config: ConfigOption = None) -> None:
 
 def _named(config: "Config", kind: Kind, name: str) -> None:
     """Refuse a name that the configuration does not know: pausing it would hold back nothing."""
+    from node.assembly.pausable import pausable
+    from node.journal.port import Pausable
     from node.settings.source import suggestion
 
-    known = {
-        "route": [route.name for route in config.routes],
-        "sink": list(config.sinks),
-        "engine": sorted({*config.engines, "default"}),
-    }[kind]
+    known = pausable(config)[Pausable(kind)]
     if name not in known:
         raise NothingFound(f'unknown {kind} "{name}"{suggestion(name, known)}')
 

@@ -1,4 +1,4 @@
-"""What an operator does to jobs and studies: pages and API do the same."""
+"""What an operator does to jobs, studies, pauses and whatever can be asked: pages and API do the same, and the audit trail is told."""
 
 from http import HTTPStatus
 
@@ -7,11 +7,13 @@ from node.console.context import ConsoleContext
 from node.console.errors import RequestRefused
 from node.console.queries import job
 from node.domain.errors import JournalError
+from node.domain.health import DependencyKind
 from node.domain.state import ArrivalState, JobState
 from node.flow import held
 from node.flow.held import Part
 from node.flow.settle import complete_now, put_back
-from node.observe.events import event
+from node.journal.port import Pausable
+from node.observe.security import ConsoleActed, tell
 
 
 def act(at: ConsoleContext, who: Visitor, number: int, verb: str) -> str:
@@ -37,7 +39,7 @@ def act(at: ConsoleContext, who: Visitor, number: int, verb: str) -> str:
         if refused.retry:
             raise
         raise RequestRefused(HTTPStatus.CONFLICT, str(refused)) from refused
-    event("console.acted", account=who.name, verb=verb, job=number)
+    _tell(at, who, verb, f"job {number}")
     return at.journal.jobs.get(number).state.value
 
 
@@ -53,7 +55,7 @@ def complete(at: ConsoleContext, who: Visitor, uid: str) -> int:
     done = sum(complete_now(at.journal.arrivals, one, at.journal.now()) for one in open_now)
     if not done:
         raise RequestRefused(HTTPStatus.CONFLICT, "nothing more is expected of this study")
-    event("console.acted", account=who.name, verb="complete", study=uid)
+    _tell(at, who, "complete", f"study {uid}")
     return done
 
 
@@ -68,7 +70,7 @@ def route_again(at: ConsoleContext, who: Visitor, uid: str) -> int:
     put = put_back(at.journal, uid)
     if not put:
         raise RequestRefused(HTTPStatus.CONFLICT, "nothing of this study is parked: its jobs are retried one by one")
-    event("console.acted", account=who.name, verb="retry", study=uid)
+    _tell(at, who, "retry", f"study {uid}")
     return put
 
 
@@ -97,5 +99,52 @@ def decide_held(at: ConsoleContext, who: Visitor, uid: str, verb: str, part: Par
         many = held.accept(at.journal.held, found, at.peers, at.journal.now, by=by)
     else:
         many = held.refuse(at.journal.held, found, at.journal.now, by=by)
-    event("console.acted", account=who.name, verb=f"{verb}-held", study=uid)
+    _tell(at, who, f"{verb}-held", f"study {uid}")
     return many
+
+
+def pause(at: ConsoleContext, who: Visitor, kind: Pausable, name: str) -> None:
+    """Hold back a route, a sink or an engine; intake goes on.
+
+    Raises
+    ------
+    RequestRefused
+        There is none of this name.
+    """
+    if name not in at.pausable()[kind]:
+        raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no {kind} of this name")
+    at.journal.pauses.add(kind, name, at.journal.now())
+    _tell(at, who, "pause", f"{kind} {name}")
+
+
+def resume(at: ConsoleContext, who: Visitor, kind: Pausable, name: str) -> None:
+    """Let it go on.
+
+    Raises
+    ------
+    RequestRefused
+        It is not paused.
+    """
+    if not at.journal.pauses.remove(kind, name, at.journal.now()):
+        raise RequestRefused(HTTPStatus.CONFLICT, f"this {kind} is not paused")
+    _tell(at, who, "resume", f"{kind} {name}")
+
+
+def ask_again(at: ConsoleContext, who: Visitor, kind: DependencyKind, name: str) -> None:
+    """Have a peer (C-ECHO), a sink or an engine asked now how it is.
+
+    Raises
+    ------
+    RequestRefused
+        There is none that can be asked.
+    """
+    if not at.health.forget(kind, name):
+        raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no {kind} of this name that can be asked")
+    at.health.look()
+    _tell(at, who, "ask", f"{kind} {name}")
+
+
+def _tell(at: ConsoleContext, who: Visitor, verb: str, subject: str) -> None:
+    """Tell what was done, and have the first page look anew."""
+    tell(ConsoleActed(account=who.name, address=who.address, verb=verb, subject=subject))
+    at.health.forget()

@@ -6,10 +6,33 @@ from fastapi import APIRouter, Query
 
 from node.console import queries
 from node.console.access import At, Before, Looking, Meant, Number, Operating
-from node.console.actions import act, complete, decide_held, route_again
+from node.console.actions import act, ask_again, complete, decide_held, pause, resume, route_again
+from node.console.status import status as status_record
+from node.domain.health import DependencyKind
 from node.flow.held import Part
+from node.journal.port import Pausable
 
 router = APIRouter(prefix="/api", tags=["console"])
+
+
+@router.get("/status")
+def status(at: At, who: Looking) -> dict[str, Any]:
+    """Whether the node is well: what is wrong of what, what to do, and who sends how often."""
+    return status_record(at)
+
+
+@router.post("/pauses/{kind}/{name}/{verb}", dependencies=[Meant])
+def hold(at: At, who: Operating, kind: Pausable, name: str, verb: Literal["pause", "resume"]) -> dict[str, Any]:
+    """Pause a route, a sink or an engine, or let it go on."""
+    (pause if verb == "pause" else resume)(at, who, kind, name)
+    return {"kind": kind.value, "name": name, "paused": verb == "pause"}
+
+
+@router.post("/ask/{kind}/{name}", dependencies=[Meant])
+def ask(at: At, who: Operating, kind: DependencyKind, name: str) -> dict[str, Any]:
+    """Have a peer, a sink or an engine asked now; `/api/health` has the answer when it is there."""
+    ask_again(at, who, kind, name)
+    return {"kind": kind.value, "name": name}
 
 
 @router.get("/queue")

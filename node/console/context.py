@@ -3,15 +3,16 @@
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from node.console.access_audit import StudyAccessAudit
 from node.console.editing import Editing
-from node.console.health import Health
+from node.console.health import Health, SenderList
 from node.console.images.gallery import Gallery
 from node.journal.journal import Journal
+from node.journal.port import Pausable
 from node.settings.console import Console
 from node.settings.peers import Peer
 
@@ -51,16 +52,18 @@ class RateLimit:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleContext:
     """Shared by all requests; the journal is safe in many threads. `models` is the folder of the model repository, `peers` are those of the
-    configuration by name."""
+    configuration by name; `pausable` tells the names that may be paused now."""
 
     journal: Journal
     settings: Console
     gallery: Gallery
     accesses: StudyAccessAudit
     health: Health
+    senders: SenderList
     models: Path
     editing: Editing
     peers: Mapping[str, Peer]
+    pausable: Callable[[], Mapping[Pausable, Sequence[str]]]
     tries: RateLimit = field(default_factory=RateLimit)
 
     @property

@@ -1,13 +1,25 @@
-"""How peers, sinks and engines are: asked in the background when somebody looks, so that no page waits for one that is slow or away."""
+"""How the node, its peers, sinks and engines are: looked at in the background when somebody looks, so that no page waits."""
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from node.domain.health import Answer, Dependency
+from node.domain.health import Answer, Area, Dependency, DependencyKind, DoctorFinding
 
 FRESH_S = 30.0
+_SENDERS_FRESH_S = 15.0
+_NODE = -1
+"""The place of the node itself beside the numbers of the subjects."""
+_UNSEEN = DoctorFinding(
+    area=Area.PROCESSES,
+    subject="node",
+    level="bad",
+    detail="it could not be looked at",
+    fix="The console's process has met a defect: the event log says where.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,20 +32,38 @@ class Line:
     asking: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeLook:
+    """What was found when the node was looked at last; None before the first time. `asking` while it is looked at."""
+
+    findings: tuple[DoctorFinding, ...] | None
+    asking: bool
+
+
 class Health:
     """Answers by subject. `look` never waits: what it starts is there when it is called again.
 
     Parameters
     ----------
+    findings
+        Looks at the node itself, which may take seconds.
     clock
         A clock that only goes forward.
     """
 
-    def __init__(self, subjects: Sequence[Dependency], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        subjects: Sequence[Dependency],
+        findings: Callable[[], Iterable[DoctorFinding]] = tuple,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._subjects = tuple(subjects)
+        self._look_at_node = findings
         self._clock = clock
         self._guard = threading.Lock()
         self._answers: dict[int, tuple[float, Answer]] = {}
+        self._found: tuple[float, tuple[DoctorFinding, ...] | None] = (float("-inf"), None)
         self._asking: set[int] = set()
 
     def look(self) -> list[Line]:
@@ -43,11 +73,34 @@ class Health:
             for number, subject in enumerate(self._subjects):
                 known = self._answers.get(number)
                 old = known is None or now - known[0] >= FRESH_S
-                if subject.ask is not None and old and number not in self._asking:
-                    self._asking.add(number)
-                    # a daemon: whoever never answers keeps no process from ending
-                    threading.Thread(target=self._ask, args=(number, subject.ask), name=f"health {subject.name}", daemon=True).start()
+                if subject.ask is not None and old:
+                    self._start(number, subject.name, partial(self._ask, number, subject.ask))
             return [self._line(number, subject, now) for number, subject in enumerate(self._subjects)]
+
+    def look_at_node(self) -> NodeLook:
+        """What is known of the node now; when it was not looked at for half a minute it is."""
+        with self._guard:
+            if self._clock() - self._found[0] >= FRESH_S:
+                self._start(_NODE, "node", self._find)
+            return NodeLook(findings=self._found[1], asking=_NODE in self._asking)
+
+    def forget(self, kind: DependencyKind | None = None, name: str = "") -> bool:
+        """Have a subject asked at the next look, however lately it was (None: the node itself); whether there is one that can be asked."""
+        with self._guard:
+            if kind is None:
+                self._found = (float("-inf"), self._found[1])
+                return True
+            for number, subject in enumerate(self._subjects):
+                if (subject.kind, subject.name) == (kind, name) and subject.ask is not None:
+                    self._answers.pop(number, None)
+                    return True
+        return False
+
+    def _start(self, number: int, name: str, run: Callable[[], None]) -> None:
+        if number not in self._asking:
+            self._asking.add(number)
+            # a daemon: whoever never answers keeps no process from ending
+            threading.Thread(target=run, name=f"health {name}", daemon=True).start()
 
     def _line(self, number: int, subject: Dependency, now: float) -> Line:
         known = self._answers.get(number)
@@ -66,3 +119,29 @@ class Health:
             with self._guard:
                 self._asking.discard(number)
                 self._answers[number] = (self._clock(), answer or Answer(ready=False, detail="it could not be asked: see the event log"))
+
+    def _find(self) -> None:
+        found: tuple[DoctorFinding, ...] = (_UNSEEN,)
+        try:
+            found = tuple(self._look_at_node())
+        finally:
+            with self._guard:
+                self._asking.discard(_NODE)
+                self._found = (self._clock(), found)
+
+
+class SenderList:
+    """Who sends how often, asked of the journal a few times a minute, however many look."""
+
+    def __init__(self, look: Callable[[], list[dict[str, Any]]], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._look = look
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._known: tuple[float, list[dict[str, Any]]] | None = None
+
+    def records(self) -> list[dict[str, Any]]:
+        """As they were within the last quarter of a minute."""
+        with self._guard:
+            if self._known is None or self._clock() - self._known[0] >= _SENDERS_FRESH_S:
+                self._known = (self._clock(), self._look())
+            return self._known[1]

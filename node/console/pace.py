@@ -15,6 +15,7 @@ from node.console.access import At, Looking
 from node.console.context import ConsoleContext
 from node.console.rendering import page
 from node.journal.port import DoneJob
+from node.records.words import lasting
 
 pages = APIRouter(include_in_schema=False)
 calls = APIRouter(prefix="/api", tags=["console"])
@@ -174,14 +175,6 @@ def drawn(found: list[dict[str, Any]], span: Span) -> dict[str, Any]:
 def _height(value: float, steps: Sequence[float]) -> float:
     """Where a value stands, from the top; the highest step is 10 below it."""
     return round((HEIGHT - FOOT) - (HEIGHT - FOOT - 10) * value / steps[-1], 2)
-
-
-def lasting(seconds: float) -> str:
-    """`0.4 s`, `12 s`, `3.5 min`, `2 h`."""
-    for least, unit, name in ((5400, 3600, "h"), (120, 60, "min")):
-        if seconds >= least:
-            return f"{seconds / unit:.3g} {name}"
-    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 @pages.get("/pace")

@@ -15,12 +15,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from node.console.access import Visitor
+from node.console.status import badges
 from node.domain.account import Role
 from node.domain.state import DeliveryState, JobState
-from node.records.words import plural, when, zone
+from node.records.words import lasting, plural, when, zone
 
 PAGES = (
-    ("/", "Queue", Role.VIEWER),
+    ("/", "Start", Role.VIEWER),
+    ("/queue", "Queue", Role.VIEWER),
     ("/studies", "Studies", Role.VIEWER),
     ("/parked", "Parked", Role.VIEWER),
     ("/pace", "Pace", Role.VIEWER),
@@ -29,11 +31,15 @@ PAGES = (
     ("/models", "Models", Role.VIEWER),
 )
 """The navigation, and from which role on each is shown."""
+_KEYS = {"/": "S", "/queue": "Q", "/studies": "T", "/parked": "P", "/pace": "A", "/routes": "R", "/peers": "E", "/models": "M"}
+"""The letter behind G that leads to each."""
 _MOST_PICTURES = 12
 _TONES = {
-    **dict.fromkeys(("done", "committed", "delivered", "ready", "alive", "served"), "good"),
-    **dict.fromkeys(("parked", "failed", "conflict", "set-aside", "away", "silent"), "bad"),
+    **dict.fromkeys(("done", "committed", "delivered", "ready", "alive", "served", "well", "sends"), "good"),
+    **dict.fromkeys(("parked", "failed", "conflict", "set-aside", "away", "silent", "bad"), "bad"),
     **dict.fromkeys(("queued", "inferred", "encoded", "waiting", "received", "complete", "waits", "incomplete"), "busy"),
+    "look": "warn",
+    "paused": "warn",
 }
 RETRIED = (JobState.PARKED, JobState.FAILED, JobState.NOT_APPLICABLE, JobState.CANCELLED)
 CANCELLED = (JobState.QUEUED, JobState.INFERRED, JobState.ENCODED, JobState.PARKED, JobState.FAILED)
@@ -42,11 +48,13 @@ CANCELLED = (JobState.QUEUED, JobState.INFERRED, JobState.ENCODED, JobState.PARK
 
 def page(request: Request, template: str, who: Visitor | None, *, status: HTTPStatus = HTTPStatus.OK, **content: Any) -> HTMLResponse:
     """A template as an answer; every value in it is escaped."""
-    return HTMLResponse(rendered(template, who, path=request.url.path, **content), status_code=status)
+    shown = badges(request.app.state.context) if who is not None else {}
+    return HTMLResponse(rendered(template, who, **{"path": request.url.path, "badges": shown, **content}), status_code=status)
 
 
 def rendered(template: str, who: Visitor | None, **content: Any) -> str:
     """A template as text."""
+    content.setdefault("badges", {})
     pages = [(href, name) for href, name, least in PAGES if who is not None and who.role.may(least)]
     return _environment().get_template(template).render(who=who, pages=pages, **content)
 
@@ -81,14 +89,16 @@ def _environment() -> Environment:
         "code": _code,
     }
     made.filters |= filters | {"pictures": _pictures, "date": _date, "event": _event, "detail": _detail}
-    made.globals |= {"plural": plural, "acts": acts, "zone": zone}
+    made.globals |= {"plural": plural, "acts": acts, "zone": zone, "lasting": lasting, "key_of": _KEYS.__getitem__}
     return made
 
 
-def _moment(stamp: str | datetime | None) -> str:
+def _moment(stamp: str | datetime | None) -> Markup | str:
+    """In the node's zone; the browser tells it in the reader's."""
     if stamp is None:
         return "–"
-    return when(datetime.fromisoformat(stamp) if isinstance(stamp, str) else stamp)
+    at = datetime.fromisoformat(stamp) if isinstance(stamp, str) else stamp
+    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), when(at))
 
 
 def _bytes(count: int) -> str:

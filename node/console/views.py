@@ -1,9 +1,10 @@
 """The pages."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request
@@ -11,16 +12,21 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response, Streamin
 
 from node.console import queries
 from node.console.access import At, Before, Fields, Looking, Meant, Number, Operating, Visitor
-from node.console.actions import act, complete, decide_held, route_again
+from node.console.actions import act, ask_again, complete, decide_held, pause, resume, route_again
 from node.console.context import ConsoleContext
 from node.console.errors import RequestRefused
 from node.console.pictures import pictured
 from node.console.rendering import asked_by_htmx, page, rendered
+from node.console.status import status
 from node.domain.errors import JournalError
+from node.domain.health import DependencyKind
 from node.domain.instance import HeldFor
 from node.flow.held import Part
+from node.journal.port import Pausable
 
 router = APIRouter(include_in_schema=False)
+_OURS = re.compile(r"/(?:queue|parked|peers|studies(?:/[0-9.]{1,64})?)?(?:\?[A-Za-z0-9=&%+._-]{0,300})?")
+"""Pages to which an action leads back."""
 _EVERY_S = 2.0
 _MOST_DIGITS = 18
 _LOOKS = 900
@@ -29,6 +35,18 @@ _STREAMS = asyncio.Semaphore(64)
 
 
 @router.get("/")
+def start(request: Request, at: At, who: Looking) -> HTMLResponse:
+    """Whether the node is well, in one look."""
+    return page(request, "start_now.html" if asked_by_htmx(request) else "start.html", who, told=status(at))
+
+
+@router.get("/tabs")
+def tabs(request: Request, who: Looking, path: Annotated[str, Query(max_length=200)] = "/") -> HTMLResponse:
+    """The navigation of the page at `path`, with how much there is to look at now."""
+    return page(request, "tabs.html", who, path=path)
+
+
+@router.get("/queue")
 def live(request: Request, at: At, who: Looking) -> HTMLResponse:
     """What is under way."""
     return page(request, "queue.html", who, queue=queries.queue(at))
@@ -104,6 +122,20 @@ def decide(at: At, who: Operating, uid: str, verb: str, fields: Fields) -> Respo
     return RedirectResponse(f"/studies/{uid}", HTTPStatus.SEE_OTHER)
 
 
+@router.post("/pauses/{kind}/{name}/{verb}", dependencies=[Meant])
+def hold(at: At, who: Operating, kind: Pausable, name: str, verb: Literal["pause", "resume"], fields: Fields) -> Response:
+    """Pause a route, a sink or an engine, or let it go on, and go back to where it was asked."""
+    (pause if verb == "pause" else resume)(at, who, kind, name)
+    return _back(fields, "/peers")
+
+
+@router.post("/ask/{kind}/{name}", dependencies=[Meant])
+def ask(at: At, who: Operating, kind: DependencyKind, name: str, fields: Fields) -> Response:
+    """Ask a peer, a sink or an engine now how it is, and go back to where it was asked."""
+    ask_again(at, who, kind, name)
+    return _back(fields, "/peers")
+
+
 @router.post("/jobs/{number}/{verb}", dependencies=[Meant])
 def change(at: At, who: Operating, number: Number, verb: str, fields: Fields) -> Response:
     """Retry or cancel a job, and go back to where it was asked."""
@@ -111,3 +143,8 @@ def change(at: At, who: Operating, number: Number, verb: str, fields: Fields) ->
     study_uid = fields.get("study", "")
     back = f"/studies/{study_uid}" if study_uid.replace(".", "").isdigit() else "/parked"
     return RedirectResponse(back, HTTPStatus.SEE_OTHER)
+
+
+def _back(fields: Mapping[str, str], otherwise: str) -> Response:
+    said = fields.get("back", "")
+    return RedirectResponse(said if _OURS.fullmatch(said) else otherwise, HTTPStatus.SEE_OTHER)

@@ -100,6 +100,22 @@ class Arrivals(JournalPart):
             )
             return [moment(row.last_instance_at) for row in rows]
 
+    def received_from(self, since: datetime, limit: int) -> dict[str, list[datetime]]:
+        """When the last instance came of each arrival that had it since then, by peer, the newest first; of the newest `limit` of all."""
+        # nothing is due before its last instance: so the index on what is due serves
+        came = (
+            select(_arrival.peer, _arrival.last_instance_at)
+            .where(_arrival.state.in_([state.value for state in ArrivalState]), _arrival.due_at >= micros(since))
+            .where(_arrival.last_instance_at >= micros(since), _arrival.peer != "")
+            .order_by(_arrival.last_instance_at.desc())
+            .limit(limit)
+        )
+        found: dict[str, list[datetime]] = {}
+        with self._database.reading() as connection:
+            for row in connection.execute(came):
+                found.setdefault(row.peer, []).append(moment(row.last_instance_at))
+        return found
+
     def get(self, arrival: int) -> Arrival | None:
         """The row, if there is one."""
         with self._database.reading() as connection:

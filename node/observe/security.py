@@ -198,6 +198,17 @@ class ConsoleLoginRefused(SecurityEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleActed(SecurityEvent):
+    """Somebody did something at the console, or a program with a token of theirs: `verb` to `subject` ("job 7", "sink archive")."""
+
+    line: ClassVar[str] = "console.acted"
+    account: str
+    address: str
+    verb: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditResumed(SecurityEvent):
     """The audit trail is written again; so many messages found no room meanwhile."""
 

@@ -1,4 +1,4 @@
-"""Moments and counts as records and pages write them."""
+"""Moments, durations and counts as records and pages write them."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -55,3 +55,11 @@ def since(text: str, now: datetime) -> datetime:
     except ValueError as neither:
         raise ValueError(f'"{text}" is no duration (30d, 12h) and no date (2026-03-01, 2026-03-01T14:00)') from neither
     return said if said.tzinfo is not None else said.replace(tzinfo=UTC)
+
+
+def lasting(seconds: float) -> str:
+    """`0.4 s`, `12 s`, `3.5 min`, `2 h`, `3 days`."""
+    for least, unit, name in ((48 * 3600, 86400, "days"), (5400, 3600, "h"), (120, 60, "min")):
+        if seconds >= least:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from node.cli.doctor.peers import look_at_certificates
+from node.assembly.doctor.peers import look_at_certificates
 from node.dimse.validity import Use, Validity, validities
 from node.settings.config import Config
 from node.settings.node import Node

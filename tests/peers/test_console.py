@@ -76,6 +76,7 @@ def test_an_operator_reads_why_and_retries(address: str, hospital: Hospital) -> 
     from playwright.sync_api import expect
 
     with _logged_in(address) as (page, said):
+        page.click("nav >> text=Queue")
         person = page.locator(".tiles div").last.locator("dd")
         expect(person).to_have_text("2")
         (tilted,) = hospital.journal.jobs.find(study=TILTED)

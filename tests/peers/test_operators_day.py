@@ -146,6 +146,7 @@ def test_an_operators_day(node: Node, tmp_path: Path) -> None:
         page.fill("[name=name]", "ada")
         page.fill("[name=password]", PASSWORD)
         page.click("button.main")
+        page.click("nav >> text=Queue")
         expect(page.locator(".tiles .bad dd")).to_have_text("1")
         page.click("nav >> text=Parked")
         expect(page.locator("article.job .trouble")).to_contain_text("HLM-3085")
@@ -194,7 +195,7 @@ def test_an_operators_day(node: Node, tmp_path: Path) -> None:
         assert node.config.with_name("hilum.yaml.before").read_text(encoding="utf-8") == file
         desk.picture(page, "saved")
 
-        watched = desk.page()
+        watched = desk.page("/queue")
         expect(watched.locator(".tiles .bad dd")).to_have_text("1")
         page.click("nav >> text=Parked")
         page.locator("article.job").get_by_role("button", name="Retry").click()

@@ -1,1 +1,1 @@
-"""What `hilum doctor` looks at, a file for each subject; each finding says what to do."""
+"""`hilum doctor`: what it looks at beside what the console shows too (`node.assembly.doctor`), and how people are told."""

@@ -8,11 +8,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from node.assembly.doctor.peers import look_at_certificates, look_at_peers, look_at_senders, look_at_sinks
+from node.assembly.doctor.store import look_at_bucket, look_at_disk, look_at_journal
 from node.cli.doctor.encryption import look_at_encryption
 from node.cli.doctor.models import look_at_models
-from node.cli.doctor.peers import look_at_certificates, look_at_peers, look_at_senders, look_at_sinks
-from node.cli.doctor.report import DoctorFinding, show
-from node.cli.doctor.store import look_at_bucket, look_at_disk, look_at_journal
+from node.cli.doctor.report import show
+from node.domain.health import Area, DoctorFinding
 from node.settings.config import Config
 
 
@@ -42,7 +43,7 @@ def doctor(
     loaded = load(find_config(config))
     findings = list(_look(loaded))
     if deep and not any(finding.subject == "store" for finding in findings):  # what is not this store is not read
-        from node.cli.doctor.store import look_deep
+        from node.cli.doctor.deep import look_deep
 
         findings += look_deep(loaded)
     bad = any(finding.level == "bad" for finding in findings)
@@ -54,7 +55,7 @@ def doctor(
 
 
 def _look(config: Config) -> Iterator[DoctorFinding]:
-    yield DoctorFinding(subject="configuration", level="good", detail=f"{config.path} ({config.digest[:12]})")
+    yield DoctorFinding(area=Area.CONFIGURATION, subject="configuration", level="good", detail=f"{config.path} ({config.digest[:12]})")
     looks: list[Callable[[Config], Iterator[DoctorFinding]]] = [
         look_at_disk,
         look_at_encryption,

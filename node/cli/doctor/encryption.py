@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from itertools import islice
 
-from node.cli.doctor.report import DoctorFinding
+from node.domain.health import Area, DoctorFinding
 from node.domain.sizes import sizes
 from node.settings.config import Config
 
@@ -20,7 +20,7 @@ def look_at_encryption(config: Config) -> Iterator[DoctorFinding]:
     try:
         keys = keys_of(config)
     except HilumError as wrong:
-        yield DoctorFinding(subject="encryption", level="bad", detail=f"{wrong} [{wrong.code}]", fix=wrong.remedy)
+        yield DoctorFinding(area=Area.DISK, subject="encryption", level="bad", detail=f"{wrong} [{wrong.code}]", fix=wrong.remedy)
         return
     if keys is None:
         return
@@ -33,12 +33,16 @@ def look_at_encryption(config: Config) -> Iterator[DoctorFinding]:
     written = f"instances, findings and results are encrypted with the key {keys.first.id.hex()}"
     if broken:
         fix = "Add the key that is missing; what is damaged comes from a backup, or from its sender once more."
-        yield DoctorFinding(subject="encryption", level="bad", detail=f"{len(broken)} files cannot be opened: {broken[0]}", fix=fix)
+        yield DoctorFinding(
+            area=Area.DISK, subject="encryption", level="bad", detail=f"{len(broken)} files cannot be opened: {broken[0]}", fix=fix
+        )
     elif plain:
         fix = "They were written before encryption was turned on, and go with `store: {keep: …}`; nothing is to be done."
-        yield DoctorFinding(subject="encryption", level="warning", detail=f"{written}; {plain} of those looked at are not", fix=fix)
+        yield DoctorFinding(
+            area=Area.DISK, subject="encryption", level="warning", detail=f"{written}; {plain} of those looked at are not", fix=fix
+        )
     else:
-        yield DoctorFinding(subject="encryption", level="good", detail=f"{written}; the journal is not")
+        yield DoctorFinding(area=Area.DISK, subject="encryption", level="good", detail=f"{written}; the journal is not")
     yield from _memory(config)
 
 
@@ -51,22 +55,30 @@ def _memory(config: Config) -> Iterator[DoctorFinding]:
     folder = place.folder
     if not given.on_disk and not place.in_memory:
         fix = "Name a folder on a tmpfs: `store: {encryption: {folder: …}}`."
-        yield DoctorFinding(subject="opened files", level="bad", detail=f"{folder} lies on a disk", fix=fix)
+        yield DoctorFinding(area=Area.DISK, subject="opened files", level="bad", detail=f"{folder} lies on a disk", fix=fix)
     elif place.size_bytes < given.memory_bytes:
         room, wanted = sizes(place.size_bytes, given.memory_bytes)
         detail = f"{folder} has room for {room}, `memory` is {wanted}"
         yield DoctorFinding(
-            subject="opened files", level="bad", detail=detail, fix="Make the tmpfs larger (`--shm-size`), or `memory` smaller."
+            area=Area.DISK,
+            subject="opened files",
+            level="bad",
+            detail=detail,
+            fix="Make the tmpfs larger (`--shm-size`), or `memory` smaller.",
         )
     elif place.swaps:
         fix = "Turn swap off or encrypt it: what is decrypted in memory may be written there when memory runs short."
         yield DoctorFinding(
-            subject="opened files", level="warning", detail=f"in memory, and the system swaps to {', '.join(place.swaps)}", fix=fix
+            area=Area.DISK,
+            subject="opened files",
+            level="warning",
+            detail=f"in memory, and the system swaps to {', '.join(place.swaps)}",
+            fix=fix,
         )
     else:
         where = "on a disk, as the configuration says" if given.on_disk else "in memory, and nothing is swapped to a disk"
-        yield DoctorFinding(subject="opened files", level="good", detail=f"{folder}: {where}")
+        yield DoctorFinding(area=Area.DISK, subject="opened files", level="good", detail=f"{folder}: {where}")
     if left := left_behind(config.store, given):
         detail = f"decrypted, of nodes that were killed: {', '.join(map(str, left))}"
         fix = "Start such a node again, which empties its folder; where it will not run again, delete the folder (`rm -r`)."
-        yield DoctorFinding(subject="left in memory", level="warning", detail=detail, fix=fix)
+        yield DoctorFinding(area=Area.DISK, subject="left in memory", level="warning", detail=detail, fix=fix)

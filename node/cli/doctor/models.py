@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from node.cli.doctor.report import DoctorFinding
+from node.domain.health import Area, DoctorFinding
 from node.settings.config import Config
 
 if TYPE_CHECKING:
@@ -29,16 +29,16 @@ def _look(config: Config, name: str, engine: "Engine", applications: Sequence[st
     subject, kind, options = f"engine {name}", engine_kind(config, name), engine_settings(config, name).options
     health = engine.health()
     if not health.ready:
-        yield DoctorFinding(subject=subject, level="bad", detail=health.detail, fix=kind.mend(options))
+        yield DoctorFinding(area=Area.ENGINES, subject=subject, level="bad", detail=health.detail, fix=kind.mend(options))
         return
     try:
         remarks = list(kind.remarks(options, engine))
     except HilumError as away:
-        yield DoctorFinding(subject=subject, level="bad", detail=f"{away} [{away.code}]", fix=kind.mend(options))
+        yield DoctorFinding(area=Area.ENGINES, subject=subject, level="bad", detail=f"{away} [{away.code}]", fix=kind.mend(options))
         return
-    yield DoctorFinding(subject=subject, level="good", detail=health.detail)
+    yield DoctorFinding(area=Area.ENGINES, subject=subject, level="good", detail=health.detail)
     for remark in remarks:
-        yield DoctorFinding(subject=subject, level=remark.level, detail=remark.detail, fix=remark.fix)
+        yield DoctorFinding(area=Area.ENGINES, subject=subject, level=remark.level, detail=remark.detail, fix=remark.fix)
     if not kind.local:  # what is computed here is what the repository holds, of which doctor speaks by application
         for application in applications:
             yield from _served(config, subject, engine, application)
@@ -56,16 +56,18 @@ def _served(config: Config, subject: str, engine: "Engine", application: str) ->
             engine.check(model)
             at_once = engine.load(model).at_once
             detail = f"serves {model.name} version {model.version} as the repository describes it, {at_once} calls at once ({application})"
-            yield DoctorFinding(subject=subject, level="good", detail=detail)
+            yield DoctorFinding(area=Area.ENGINES, subject=subject, level="good", detail=detail)
     except HilumError as refused:
-        yield DoctorFinding(subject=subject, level="bad", detail=f"{application}: {refused} [{refused.code}]", fix=refused.remedy)
+        yield DoctorFinding(
+            area=Area.ENGINES, subject=subject, level="bad", detail=f"{application}: {refused} [{refused.code}]", fix=refused.remedy
+        )
 
 
 def look_at_user() -> Iterator[DoctorFinding]:
     """Applications are programs that run in the work processes, as the node's user; as root they own the machine."""
     if os.geteuid() == 0:
         fix = "Run the node as a user of its own (docs/howto/secure-the-node.md): applications are Python that runs as the node's user."
-        yield DoctorFinding(subject="user", level="warning", detail="this runs as root; so may the node", fix=fix)
+        yield DoctorFinding(area=Area.MODELS, subject="user", level="warning", detail="this runs as root; so may the node", fix=fix)
 
 
 def look_at_jail(config: Config, applications: Sequence[str]) -> Iterator[DoctorFinding]:
@@ -82,12 +84,12 @@ def look_at_jail(config: Config, applications: Sequence[str]) -> Iterator[Doctor
     try:
         found = probe()
     except HilumError as broken:
-        yield DoctorFinding(subject="jail", level="bad", detail=f"{broken} [{broken.code}]", fix=broken.remedy)
+        yield DoctorFinding(area=Area.MODELS, subject="jail", level="bad", detail=f"{broken} [{broken.code}]", fix=broken.remedy)
         return
     freed = [name for name in local if model_limits(config, name).allow_code]
     if found.confined.whole and not found.reached:
         said = f"Landlock {found.confined.landlock} and seccomp filters; a process that tried reached no file, no network, no process"
-        yield DoctorFinding(subject="jail", level="good", detail=f"models are computed in confined processes: {said}")
+        yield DoctorFinding(area=Area.MODELS, subject="jail", level="good", detail=f"models are computed in confined processes: {said}")
         return
     lacking = found.confined.lacking() or "nothing that it says"
     detail = f"this kernel does not confine models' processes: it lacks {lacking}; one that tried reached {', '.join(found.reached)}"
@@ -96,7 +98,7 @@ def look_at_jail(config: Config, applications: Sequence[str]) -> Iterator[Doctor
     else:
         refused = "Models that can carry a program (TorchScript, torch.export) are refused here (HLM-4110), others only read before."
         fix = f"{refused} Use a kernel with both."
-    yield DoctorFinding(subject="jail", level="warning", detail=detail, fix=fix)
+    yield DoctorFinding(area=Area.MODELS, subject="jail", level="warning", detail=detail, fix=fix)
 
 
 def _brought_by(config: Config, name: str) -> str:
@@ -132,10 +134,10 @@ def look_at_models(config: Config) -> Iterator[DoctorFinding]:
                 repository.verify(model)
         except HilumError as missing:
             fix = f"{_brought_by(config, name)}, then `hilum jobs retry` what was parked."
-            yield DoctorFinding(subject=f"application {name}", level="bad", detail=f"{missing} [{missing.code}]", fix=fix)
+            yield DoctorFinding(area=Area.MODELS, subject=f"application {name}", level="bad", detail=f"{missing} [{missing.code}]", fix=fix)
         else:
             held = "its models are in the repository, digests verified" if models else "it calls no model"
-            yield DoctorFinding(subject=f"application {name}", level="good", detail=held)
+            yield DoctorFinding(area=Area.MODELS, subject=f"application {name}", level="good", detail=held)
             if engine_kind(config, engine_of(config, name)).local:
                 yield from _speed(name, repository, models)
 
@@ -152,4 +154,4 @@ def _speed(name: str, repository: "Repository", models: "Sequence[ModelRef]") ->
             unknown.append(f"{model.name}: {reason}")
     if unknown:
         fix = f"`hilum models tune {' '.join(model.name for model in models)}` finds out how this machine computes them best."
-        yield DoctorFinding(subject=f"application {name}", level="warning", detail="; ".join(unknown), fix=fix)
+        yield DoctorFinding(area=Area.MODELS, subject=f"application {name}", level="warning", detail="; ".join(unknown), fix=fix)

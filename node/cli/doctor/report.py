@@ -1,16 +1,6 @@
-"""What `hilum doctor` says of one thing, and how people are shown all of it."""
+"""How people are shown all that `hilum doctor` says."""
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DoctorFinding:
-    """One thing looked at. `level` is "good", "warning" or "bad"; `fix` says what to do unless it is good."""
-
-    subject: str
-    level: str
-    detail: str
-    fix: str = ""
+from node.domain.health import DoctorFinding
 
 
 def show(findings: list[DoctorFinding]) -> None:

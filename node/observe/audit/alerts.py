@@ -18,6 +18,7 @@ from node.observe.security import (
     AssociationRejected,
     AuditResumed,
     ConnectionRefused,
+    ConsoleActed,
     ConsoleLogin,
     ConsoleLoginRefused,
     HandshakeFailed,
@@ -68,6 +69,7 @@ _ALERTS: Mapping[type[SecurityEvent], _Alert] = {
     ConsoleLoginRefused: _Alert(
         kind=codes.LOGIN, told_as=codes.USER_AUTHENTICATION, outcome=EventOutcome.MINOR, sentence="login at the console refused"
     ),
+    ConsoleActed: _Alert(kind=codes.RESTRICTED_FUNCTION, outcome=EventOutcome.SUCCESS, sentence="done at the console"),
     AuditResumed: _Alert(kind=codes.AUDIT_RECORDING_STOPPED, outcome=EventOutcome.SUCCESS, sentence="audit recording goes on"),
 }
 
@@ -75,7 +77,7 @@ _ALERTS: Mapping[type[SecurityEvent], _Alert] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Facts:
     """What an alert says of one event, beside its sentence: who it was (a person, or an AE title and an address), why, and of which file.
-    `changed` is the configuration before and since, `in_force` the one that stays."""
+    `changed` is the configuration before and since, `in_force` the one that stays. `each` is what is told each time that it is another."""
 
     calling_ae: str = ""
     address: str = ""
@@ -85,6 +87,7 @@ class _Facts:
     path: str = ""
     changed: tuple[str, str] = ("", "")
     in_force: str = ""
+    each: str = ""
 
 
 def _facts(one: SecurityEvent) -> _Facts:
@@ -95,6 +98,8 @@ def _facts(one: SecurityEvent) -> _Facts:
             return _Facts(address=one.address, why=one.reason)
         case ConnectionRefused() | ConsoleLoginRefused():
             return _Facts(address=one.address)
+        case ConsoleActed():
+            return _Facts(by=one.account, address=one.address, why=f"{one.verb} {one.subject}", each=f"{one.verb} {one.subject}")
         case TlsNotRenewed():
             return _Facts(why=one.reason)
         case RoutesSaved():
@@ -154,7 +159,7 @@ class Alerts:
             self._end_windows(self.seconds() - _WINDOW_S)
             # of what was changed each change is told, and of what was refused each time that something else stays
             who = (facts.address, facts.calling_ae, facts.rejection, facts.by)
-            key: tuple[object, ...] = (type(one), *who, facts.changed, facts.in_force)
+            key: tuple[object, ...] = (type(one), *who, facts.changed, facts.in_force, facts.each)
             if key not in self._seen and len(self._seen) >= _MOST_KINDS:
                 key, facts = (type(one),), _Facts()
             repeated = self._seen.get(key)

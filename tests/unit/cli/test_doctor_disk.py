@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from node.cli.doctor.store import look_at_disk
+from node.assembly.doctor.store import look_at_disk
 from node.settings.config import Config
 from node.settings.node import Node
 from node.settings.store import Store

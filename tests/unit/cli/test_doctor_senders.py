@@ -4,7 +4,7 @@ from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
-from node.cli.doctor.peers import look_at_senders
+from node.assembly.doctor.peers import look_at_senders
 from node.settings.config import Config
 from node.settings.node import Node
 from node.settings.peers import Peer

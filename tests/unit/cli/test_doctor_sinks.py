@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from node.cli.doctor.peers import judge
-from node.cli.doctor.report import DoctorFinding
+from node.assembly.doctor.peers import judge
 from node.domain.context import Context
+from node.domain.health import DoctorFinding
 from node.domain.profile import ARCHIVE, PACS, VIEWER, Kind, NotTaken, Profile
 from node.results.emitted import Emitted
 

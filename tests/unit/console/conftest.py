@@ -4,24 +4,28 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
+from node.assembly.doctor.glance import glance
 from node.assembly.editing import EditedRoutes
 from node.assembly.health import subjects
+from node.assembly.pausable import pausable
 from node.assembly.trials import Trials
 from node.blobs.folder import FolderBlobs
 from node.blobs.port import Blobs
 from node.console.access_audit import StudyAccessAudit
 from node.console.app import build
 from node.console.context import ConsoleContext
-from node.console.health import Health
+from node.console.health import Health, SenderList
 from node.console.images.gallery import Gallery
 from node.domain.account import Account, Role
 from node.observe.audit.message import Message
+from node.records.senders import sender_records
 from node.settings.console import Console
 from tests.unit.cli.conftest import Hospital, empty, hospital, place
 
@@ -92,10 +96,12 @@ def context_of(
         settings=settings or Console(host="127.0.0.1", port=0),
         gallery=Gallery(hospital.journal, blobs or FolderBlobs(hospital.config.store.blobs)),
         accesses=StudyAccessAudit(hospital.journal, said.append),
-        health=Health(list(subjects(hospital.config))),
+        health=Health(list(subjects(hospital.config)), lambda: glance(hospital.config, hospital.journal)),
+        senders=SenderList(partial(sender_records, hospital.journal, list(hospital.config.peers))),
         models=hospital.config.models,
         editing=EditedRoutes(hospital.config, None, trials),
         peers=hospital.config.peers,
+        pausable=lambda: pausable(hospital.config),
     )
 
 

@@ -207,6 +207,7 @@ def test_the_description_lists_every_call(browser: Open) -> None:
     paths = browser("vera").client.get("/api/openapi.json").json()["paths"]
     assert sorted(paths) == sorted(
         [
+            "/api/ask/{kind}/{name}",
             "/api/health",
             "/api/jobs/{job}/objects/{sop_uid}/thumbnail.png",
             "/api/jobs/{number}",
@@ -214,6 +215,7 @@ def test_the_description_lists_every_call(browser: Open) -> None:
             "/api/models",
             "/api/pace",
             "/api/parked",
+            "/api/pauses/{kind}/{name}/{verb}",
             "/api/queue",
             "/api/routes",
             "/api/routes/check",
@@ -221,6 +223,7 @@ def test_the_description_lists_every_call(browser: Open) -> None:
             "/api/routes/replays",
             "/api/routes/replays/{number}",
             "/api/routes/replays/{number}/stop",
+            "/api/status",
             "/api/studies",
             "/api/studies/{uid}",
             "/api/studies/{uid}/complete",
@@ -236,7 +239,7 @@ def test_the_description_lists_every_call(browser: Open) -> None:
 def test_assets_come_with_their_licences() -> None:
     """Every script that others wrote is named in LICENSES.txt, and no asset names another host to fetch from."""
     licences = here("static/LICENSES.txt").read_text()
-    own = {"routes.js", "search.js", "slices.js"}
+    own = {"console.js", "routes.js", "search.js", "slices.js"}
     others = {path.name for path in here("static").glob("*.js")} - own
     assert others == {"htmx.min.js", "sse.min.js"}
     assert all(name in licences for name in others)

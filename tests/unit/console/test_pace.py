@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from node.console.pace import FOOT, HEIGHT, Span, buckets, by_application, drawn, lasting, nearest_rank, scale
+from node.console.pace import FOOT, HEIGHT, Span, buckets, by_application, drawn, nearest_rank, scale
 from node.journal.port import DoneJob
+from node.records.words import lasting
 from tests.unit.cli.conftest import Hospital
 from tests.unit.console.conftest import Open
 from tests.unit.journal.story import Story

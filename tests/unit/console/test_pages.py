@@ -221,7 +221,7 @@ def test_the_queue_counts(browser: Open) -> None:
     assert (told["incoming"], told["jobs"]["parked"], told["jobs"]["encoded"]) == (1, 1, 1)
     assert told["sinks"]["archive"] == {"parked": 1}
     assert told["stuck"] == 2, "as many as /parked shows"
-    assert "Nothing waits" not in browser("vera").client.get("/").text
+    assert "Nothing waits" not in browser("vera").client.get("/queue").text
 
 
 def test_a_study_that_no_route_took_says_why(browser: Open) -> None:
@@ -238,7 +238,7 @@ def test_times_name_their_zone(browser: Open, monkeypatch: pytest.MonkeyPatch, w
             zone.setenv("TZ", where)
             time.tzset()
             for path in ("/", f"/studies/{HEAD}"):
-                assert f"Times are in {told}." in browser("vera").client.get(path).text
+                assert f'Times are in <span id="zone">{told}</span>.' in browser("vera").client.get(path).text
     finally:
         time.tzset()
 

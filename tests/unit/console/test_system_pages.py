@@ -24,7 +24,7 @@ HOSTILE = """# spine, version 2
 
 
 def _subject(ask: Callable[[], Answer] | None) -> Dependency:
-    return Dependency(kind=DependencyKind.PEER, name="pacs", where="10.0.0.5:104", words="PACS", ask=ask)
+    return Dependency(kind=DependencyKind.PEER, name="pacs", where="10.0.0.5:104", words="PACS", fix="Is it on?", ask=ask)
 
 
 def test_nobody_waits_for_a_slow_peer() -> None:

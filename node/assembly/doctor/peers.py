@@ -1,12 +1,12 @@
-"""`hilum doctor`, and in part `hilum config check`, on what the node talks to: senders, certificates, peers, sinks and what they take."""
+"""What the node talks to: senders, certificates, peers, sinks and what they take."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from node.cli.doctor.report import DoctorFinding
 from node.domain.commitment import Commitment
 from node.domain.context import Context, name_of
+from node.domain.health import Area, DoctorFinding
 from node.domain.profile import NotTaken, Profile
 from node.settings.config import Config, SinkSettings
 from node.settings.kinds import is_loopback
@@ -20,20 +20,20 @@ def look_at_sinks(config: Config) -> Iterator[DoctorFinding]:
     """A finding on each sink's health; of peers that answer, what they take, what goes in another form, and what cannot go at all."""
     from inference.errors import HilumError
     from node.assembly.compose import negotiates, open_sink
-    from node.assembly.health import emitted_to
+    from node.assembly.health import SINK_FIX, emitted_to
 
     for sink in config.sinks.values():
         opened = open_sink(config, sink)
         ready, detail = opened.health()
-        fix = "" if ready else "Results wait in the journal and leave by themselves when the sink is back."
-        yield DoctorFinding(subject=f"sink {sink.name}", level="good" if ready else "bad", detail=detail, fix=fix)
+        fix = "" if ready else SINK_FIX
+        yield DoctorFinding(area=Area.SINKS, subject=f"sink {sink.name}", level="good" if ready else "bad", detail=detail, fix=fix)
         if not ready or not negotiates(sink):
             continue
         wanted = emitted_to(config, sink)
         try:
             taken = opened.accepts({context for one in wanted for context in one.contexts})
         except HilumError as away:
-            yield DoctorFinding(subject=f"sink {sink.name}", level="bad", detail=f"{away} [{away.code}]", fix=away.remedy)
+            yield DoctorFinding(area=Area.SINKS, subject=f"sink {sink.name}", level="bad", detail=f"{away} [{away.code}]", fix=away.remedy)
             continue
         yield from judge(sink.name, sink.profile, wanted, taken)
         yield from _commitment(sink, opened)
@@ -50,16 +50,18 @@ def _commitment(sink: SinkSettings, opened: "Sink") -> Iterator[DoctorFinding]:
     try:
         offered = offers_commitment(opened)
     except HilumError as away:
-        yield DoctorFinding(subject=subject, level="bad", detail=f"{away} [{away.code}]", fix=away.remedy)
+        yield DoctorFinding(area=Area.SINKS, subject=subject, level="bad", detail=f"{away} [{away.code}]", fix=away.remedy)
         return
     if offered:
-        yield DoctorFinding(subject=subject, level="good", detail="it offers storage commitment")
+        yield DoctorFinding(area=Area.SINKS, subject=subject, level="good", detail="it offers storage commitment")
         return
     required = sink.commitment is Commitment.REQUIRED
     fix = "Ask its administrator to allow storage commitment (Storage Commitment Push Model) for this node's AE title" + (
         "; or give the sink `commitment: wanted`: until then its deliveries are parked." if required else "."
     )
-    yield DoctorFinding(subject=subject, level="bad" if required else "warning", detail="it offers no storage commitment", fix=fix)
+    yield DoctorFinding(
+        area=Area.SINKS, subject=subject, level="bad" if required else "warning", detail="it offers no storage commitment", fix=fix
+    )
 
 
 def judge(name: str, profile: Profile, wanted: "list[Emitted]", taken: frozenset[Context]) -> Iterator[DoctorFinding]:
@@ -67,7 +69,9 @@ def judge(name: str, profile: Profile, wanted: "list[Emitted]", taken: frozenset
     subject = f"sink {name}"
     as_wanted = sorted({f"{one.wanted}" for one in wanted if one.wanted in taken})
     if as_wanted:
-        yield DoctorFinding(subject=subject, level="good", detail=f"profile {profile.name}; it takes {', '.join(as_wanted)}")
+        yield DoctorFinding(
+            area=Area.SINKS, subject=subject, level="good", detail=f"profile {profile.name}; it takes {', '.join(as_wanted)}"
+        )
     for one in wanted:
         if one.wanted in taken:
             continue
@@ -78,17 +82,25 @@ def judge(name: str, profile: Profile, wanted: "list[Emitted]", taken: frozenset
             # an uncompressed object in the other uncompressed syntax is the same, and nothing that anybody need mend
             compressed = one.wanted not in one.decompressed
             fix = f"{ask} in {name_of(one.wanted.transfer_syntax_uid)}." if compressed else ""
-            yield DoctorFinding(subject=subject, level="warning" if compressed else "good", detail=detail, fix=fix)
+            yield DoctorFinding(area=Area.SINKS, subject=subject, level="warning" if compressed else "good", detail=detail, fix=fix)
         elif any(context in taken for context in one.instead):
             fix = f"{ask}; or have `masks: binary` in its profile."
-            yield DoctorFinding(subject=subject, level="warning", detail=f"{lacking}: binary masks and their report go instead", fix=fix)
+            yield DoctorFinding(
+                area=Area.SINKS, subject=subject, level="warning", detail=f"{lacking}: binary masks and their report go instead", fix=fix
+            )
         elif profile.not_taken is NotTaken.LEAVE_OUT:
             fix = f"{ask}; or turn this kind off in its profile."
-            yield DoctorFinding(subject=subject, level="warning", detail=f"{lacking}: objects of kind {one.kind} are left out", fix=fix)
+            yield DoctorFinding(
+                area=Area.SINKS, subject=subject, level="warning", detail=f"{lacking}: objects of kind {one.kind} are left out", fix=fix
+            )
         else:
             fix = f"{ask}; or turn this kind off in its profile, or have `not_taken: leave-out` there."
             yield DoctorFinding(
-                subject=subject, level="bad", detail=f"{lacking}: deliveries with objects of kind {one.kind} are parked", fix=fix
+                area=Area.SINKS,
+                subject=subject,
+                level="bad",
+                detail=f"{lacking}: deliveries with objects of kind {one.kind} are parked",
+                fix=fix,
             )
 
 
@@ -98,9 +110,12 @@ def look_at_senders(config: Config) -> Iterator[DoctorFinding]:
     if node.strangers:
         hosts = [node.host] * node.plain + ([node.tls.host] if node.tls else [])
         if all(is_loopback(host) for host in hosts):
-            yield DoctorFinding(subject="senders", level="good", detail="anyone on this machine may send (`strangers: true`)")
+            yield DoctorFinding(
+                area=Area.CONFIGURATION, subject="senders", level="good", detail="anyone on this machine may send (`strangers: true`)"
+            )
         else:
             yield DoctorFinding(
+                area=Area.CONFIGURATION,
                 subject="senders",
                 level="warning",
                 detail="anyone who reaches the node may send, under any AE title (`strangers: true`)",
@@ -108,15 +123,21 @@ def look_at_senders(config: Config) -> Iterator[DoctorFinding]:
             )
     elif not config.peers:
         fix = "Name each sender under `peers:` with its AE title and address."
-        yield DoctorFinding(subject="senders", level="warning", detail="no peers: nobody may send anything", fix=fix)
+        yield DoctorFinding(
+            area=Area.CONFIGURATION, subject="senders", level="warning", detail="no peers: nobody may send anything", fix=fix
+        )
     else:
         yield DoctorFinding(
-            subject="senders", level="good", detail="only peers may send, each from its own address; others are closed at once"
+            area=Area.CONFIGURATION,
+            subject="senders",
+            level="good",
+            detail="only peers may send, each from its own address; others are closed at once",
         )
     by_title = [peer.name for peer in config.peers.values() if peer.certificate is None and peer.user is None]
     if node.trusted_proxies and not node.proxy_protocol and by_title:
         where = ", ".join(str(one).removesuffix("/32").removesuffix("/128") for one in node.trusted_proxies.networks)
         yield DoctorFinding(
+            area=Area.CONFIGURATION,
             subject="trusted proxies",
             level="warning",
             detail=f"whoever comes through {where} and claims their AE title is taken for: {', '.join(by_title)}",
@@ -136,24 +157,35 @@ def look_at_certificates(config: Config) -> Iterator[DoctorFinding]:
         try:
             demand_listener_tls(config.node.tls)
         except HilumError as wrong:
-            yield DoctorFinding(subject="tls", level="bad", detail=f"{wrong} [{wrong.code}]", fix=wrong.remedy)
+            yield DoctorFinding(area=Area.CERTIFICATES, subject="tls", level="bad", detail=f"{wrong} [{wrong.code}]", fix=wrong.remedy)
         else:
             plain = f"; without TLS on {config.node.host}:{config.node.port} too" if config.node.plain else ""
-            yield DoctorFinding(subject="tls", level="good", detail=f"associations are accepted on {address}{plain}")
+            yield DoctorFinding(
+                area=Area.CERTIFICATES, subject="tls", level="good", detail=f"associations are accepted on {address}{plain}"
+            )
     now = datetime.now(UTC)
     for one in validities(config):
         subject = f"{one.use.value} {one.path.name}"
         if one.until is None:
-            yield DoctorFinding(subject=subject, level="bad", detail=one.why, fix="Put a good file there; it is read again by itself.")
+            yield DoctorFinding(
+                area=Area.CERTIFICATES,
+                subject=subject,
+                level="bad",
+                detail=one.why,
+                fix="Put a good file there; it is read again by itself.",
+            )
             continue
         left_s = one.left_s(now)
         day, days = f"{one.until:%Y-%m-%d}", abs(left_s) / 86400
         fix = f"Renew {one.path}; the node reads it again by itself."
         if left_s <= 0:
-            yield DoctorFinding(subject=subject, level="bad", detail=f"expired on {day}, {days:.0f} days ago", fix=fix)
+            yield DoctorFinding(
+                area=Area.CERTIFICATES, subject=subject, level="bad", detail=f"expired on {day}, {days:.0f} days ago", fix=fix
+            )
         else:
             soon = left_s < SOON_S
             yield DoctorFinding(
+                area=Area.CERTIFICATES,
                 subject=subject,
                 level="warning" if soon else "good",
                 detail=f"good until {day}, {days:.0f} days",
@@ -163,16 +195,15 @@ def look_at_certificates(config: Config) -> Iterator[DoctorFinding]:
 
 def look_at_peers(config: Config) -> Iterator[DoctorFinding]:
     """Whether each peer that listens answers C-ECHO."""
-    from node.assembly.health import ask_peer
+    from node.assembly.health import ask_peer, peer_fix
 
     for peer in config.peers.values():
         subject = f"peer {peer.name}"
         if not peer.port:
-            yield DoctorFinding(subject=subject, level="good", detail=f"{peer.ae_title} only calls; nothing to ask")
+            yield DoctorFinding(area=Area.PEERS, subject=subject, level="good", detail=f"{peer.ae_title} only calls; nothing to ask")
             continue
         answer = ask_peer(config, peer)
         if answer.ready:
-            yield DoctorFinding(subject=subject, level="good", detail=f"{peer.ae_title} {answer.detail}")
+            yield DoctorFinding(area=Area.PEERS, subject=subject, level="good", detail=f"{peer.ae_title} {answer.detail}")
         else:
-            fix = f"Is {peer.ae_title} running at {peer.host}:{peer.port}, and does it know the node's AE title?"
-            yield DoctorFinding(subject=subject, level="bad", detail=answer.detail, fix=fix)
+            yield DoctorFinding(area=Area.PEERS, subject=subject, level="bad", detail=answer.detail, fix=peer_fix(peer))

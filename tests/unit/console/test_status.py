@@ -1,0 +1,162 @@
+"""The first page: what is wrong of what, what to do, and the button beside it; each button does what it says, once, and is told."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from node.journal.port import Pausable
+from node.observe.audit.alerts import Alerts
+from node.observe.audit.message import Message
+from node.observe.security import listen, listen_no_more
+from tests.lab.program import wait_until
+from tests.unit.cli.conftest import Hospital
+from tests.unit.console.conftest import Browser, Open
+
+
+def _status(mine: Browser) -> SimpleNamespace:
+    """What is told once everybody has answered."""
+    wait_until(lambda: not mine.client.get("/api/status").json()["asking"], 60, "everybody has answered")
+    return SimpleNamespace(**mine.client.get("/api/status").json())
+
+
+def test_what_is_wrong_is_said_with_what_to_do(browser: Open) -> None:
+    """The archive is away (peer and sink), a job is parked and a delivery refused; each with its sentence, remedy and way, on one page."""
+    mine = browser("otto")
+    told = _status(mine)
+    assert not told.well
+    by_area = {one["area"]: one for one in told.troubles}
+    assert {"peers", "sinks", "parked", "processes"} <= by_area.keys()
+    assert by_area["peers"]["level"] == "bad"
+    assert "does it know the node's AE title" in by_area["peers"]["fix"]
+    text = mine.client.get("/").text
+    for said in ("Look at what is parked", "/ask/sink/archive", "/ask/peer/pacs", "not running on this store"):
+        assert said in text, said
+
+
+def test_good_is_said_of_what_is_good(browser: Open) -> None:
+    """Every area has its line: disk and clock are well, whatever else is not."""
+    areas = {one["area"]: one for one in _status(browser("vera")).areas}
+    assert areas["disk"]["level"] == "good"
+    assert "free of" in areas["disk"]["says"]
+    assert areas["clock"] == {"area": "clock", "level": "good", "says": "in step with the database's"}
+    assert areas["parked"]["level"] == "warning"
+
+
+def test_the_title_and_the_tabs_count(browser: Open) -> None:
+    """How much there is to look at stands in the title of every page, and on the tab that shows it."""
+    mine = browser("vera")
+    many = len(_status(mine).troubles)
+    for path in ("/", "/models"):
+        text = mine.client.get(path).text
+        assert f"<title>({many}) " in text, path
+    tabs = mine.client.get("/tabs?path=/models").text
+    assert f'data-badge="{many}"' in tabs
+    assert 'aria-label="2 to look at">2</span></a>' in tabs.partition('href="/parked"')[2]
+    assert "<title>hilum" not in browser().client.get("/login").text
+    assert "(" not in browser().client.get("/login").text.partition("</title>")[0].partition("<title>")[2]
+
+
+def test_a_viewer_is_shown_no_buttons(browser: Open) -> None:
+    """And what a viewer sends all the same changes nothing."""
+    mine = browser("vera")
+    _status(mine)
+    assert "<form" not in mine.client.get("/").text.partition("<main")[2].partition("</main>")[0]
+    assert mine.post("/pauses/sink/archive/pause") == 403
+    assert mine.post("/ask/peer/pacs") == 403
+
+
+def test_a_sink_is_paused_and_goes_on(browser: Open, hospital: Hospital) -> None:
+    """It stands on the first page at once with the button that lets it go on; what is not of the configuration is not paused."""
+    mine = browser("otto")
+    _status(mine)
+    assert mine.post("/pauses/sink/archive/pause", back="/queue") == 303
+    assert [one[:2] for one in hospital.journal.pauses.find()] == [(Pausable.SINK, "archive")]
+    told = _status(mine)
+    assert [one["name"] for one in told.paused] == ["archive"]
+    assert "paused" in {one["area"] for one in told.troubles}
+    assert "/pauses/sink/archive/resume" in mine.client.get("/").text
+    assert mine.post("/pauses/sink/archive/resume") == 303
+    assert mine.post("/pauses/sink/archive/resume") == 409
+    assert mine.post("/pauses/sink/arhcive/pause") == 404
+    assert mine.post("/pauses/disk/archive/pause") == 422
+    assert mine.client.post("/pauses/sink/archive/pause", data={"form_token": "0" * 64}).status_code == 403
+    assert hospital.journal.pauses.find() == []
+
+
+@pytest.mark.parametrize(
+    ("back", "leads"),
+    [
+        ("/queue?state=parked", "/queue?state=parked"),
+        ("/", "/"),
+        ("//evil.example", "/peers"),
+        ("https://evil.example", "/peers"),
+        ("/logout", "/peers"),
+        ("/\r\nSet-Cookie: x", "/peers"),
+    ],
+)
+def test_an_action_leads_back_to_our_own_pages_alone(browser: Open, back: str, leads: str) -> None:
+    """Whatever the form says."""
+    mine = browser("otto")
+    answer = mine.client.post("/ask/peer/pacs", data={"form_token": mine.form_token, "back": back})
+    assert (answer.status_code, answer.headers["location"]) == (303, leads)
+
+
+def test_who_is_asked_again_is_asked_now(browser: Open) -> None:
+    """However lately; who only calls cannot be asked."""
+    mine = browser("otto")
+    _status(mine)
+    assert mine.post("/ask/peer/pacs") == 303
+    line = next(one for one in mine.client.get("/api/health").json()["subjects"] if (one["kind"], one["name"]) == ("peer", "pacs"))
+    assert line["asking"] or line["age_s"] < 5
+    assert mine.post("/ask/peer/ct1") == 404
+    assert mine.post("/ask/peer/none") == 404
+
+
+@pytest.fixture
+def told() -> Iterator[list[Message]]:
+    """What the audit trail hears."""
+    heard: list[Message] = []
+    listen(Alerts(tell=heard.append, process="console", ae_titles=("HILUM",)).hear)
+    yield heard
+    listen_no_more()
+
+
+def test_the_audit_trail_hears_of_each(browser: Open, told: list[Message]) -> None:
+    """Who, from where, and what: Use of Restricted Function. The same once more is counted, another is told."""
+    mine = browser("otto")
+    mine.post("/pauses/sink/archive/pause")
+    mine.post("/pauses/sink/archive/resume")
+    mine.post("/pauses/sink/archive/pause")
+    acts = [one for one in told if one.kinds and one.kinds[0].value == "110132"]
+    said = [getattr(one.objects[0], "description", "") for one in acts]
+    assert said == ["done at the console: pause sink archive", "done at the console: resume sink archive"]
+    assert [one.user_id for one in acts[0].participants if one.requestor] == ["otto"]
+    assert acts[0].participants[-1].address == "testclient"
+
+
+def test_senders_are_told_with_their_gap(browser: Open, hospital: Hospital) -> None:
+    """Of those that are named; one that never sent has no last time."""
+    told = {one["name"]: one for one in _status(browser("vera")).senders}
+    assert told.keys() == set(hospital.config.peers)
+    text = browser("vera").client.get("/").text
+    assert "Usual gap" in text
+
+
+def test_a_disk_below_its_mark_is_red(browser: Open, hospital: Hospital, tmp_path: Path) -> None:
+    """With what senders are answered, and what to do."""
+    hospital.config.store.blobs.mkdir(parents=True, exist_ok=True)
+    object.__setattr__(hospital.config.store, "min_free_bytes", 10**18)
+    areas = {one["area"]: one for one in _status(browser("vera")).areas}
+    assert areas["disk"]["level"] == "bad"
+    assert "0xA700" in browser("vera").client.get("/").text
+
+
+def test_times_are_told_so_that_the_browser_can_say_them_in_the_readers_zone(browser: Open, hospital: Hospital) -> None:
+    """ISO 8601 with its offset beside the node's own words."""
+    text = browser("vera").client.get("/queue").text
+    job = hospital.journal.jobs.find(limit=1)[0]
+    assert f'<time datetime="{job.created_at.isoformat()}">' in text or '<time datetime="2025-03-04T' in text
+    assert timedelta(0) == job.created_at.utcoffset()
