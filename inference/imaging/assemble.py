@@ -10,6 +10,7 @@ from pathlib import Path
 
 from inference.imaging import tags
 from inference.imaging.age import years_of
+from inference.imaging.alike import refuse_unlike
 from inference.imaging.bounds import refuse_size
 from inference.imaging.decode import candidate_dtypes, modality_values
 from inference.imaging.dimensions import split
@@ -126,10 +127,11 @@ def volume_of(slices: Sequence[Slice], *, threads: int = 2) -> Volume:
     Raises
     ------
     InputError
-        Their places do not make one stack.
+        Their places do not make one stack, or they are of several kinds.
     """
     geometry = series_geometry([each.plane for each in slices])
     stack = [slices[index] for index in geometry.order]
+    refuse_unlike(stack)
     first = slices[0].instance
     return Volume(
         voxels=_voxels(stack, threads),

@@ -213,10 +213,22 @@ def _ranked(keys: Sequence[Key], places: Sequence[Sequence[int]], *, apart: bool
 
 
 def _b_values(frames: Sequence[FrameData], places: Sequence[Sequence[int]]) -> Axis | None:
+    where, keys = _stated_b_values(frames)
+    return _axis(where, _B_VALUE, [key or None for key in keys], places)
+
+
+def known_b_values(slices: Sequence[Slice]) -> Axis | None:
+    """The b-values of those slices that have one; None where none has."""
+    where, keys = _stated_b_values(frame_data(slices))
+    labels = {key: _B_VALUE.words(key, 0, 0) if key else "" for key in set(keys)}
+    return Axis(attribute=where, plural=B_VALUES, keys=tuple(keys), labels=labels, tells=True) if any(keys) else None
+
+
+def _stated_b_values(frames: Sequence[FrameData]) -> tuple[str, list[Key]]:
+    """Where they stand, and the key of each; () of an image that has none."""
     stated = [b_value_of(frame) for frame in frames]
-    keys = [None if one is None else (float(f"{one[0]:.{SIGNIFICANT}g}"),) for one in stated]
     where = dict.fromkeys(one[1] for one in stated if one is not None)
-    return _axis(" and ".join(where), _B_VALUE, keys, places)
+    return " and ".join(where), [() if one is None else (float(f"{one[0]:.{SIGNIFICANT}g}"),) for one in stated]
 
 
 def _directions(frames: Sequence[FrameData], places: Sequence[Sequence[int]]) -> Axis | None:
@@ -233,8 +245,8 @@ _FRAME_TYPES = (0x00189226, 0x00189329, 0x00189751)
 """MRImageFrameTypeSequence, CTImageFrameTypeSequence, PETFrameTypeSequence."""
 
 
-def _components(frames: Sequence[FrameData], places: Sequence[Sequence[int]]) -> Axis | None:
-    """ImageType or FrameType, and ComplexImageComponent: magnitude and phase, water and fat, original and derived."""
+def image_types(frames: Sequence[FrameData]) -> list[tuple[str, ...]]:
+    """The words of ImageType or FrameType of each, and ComplexImageComponent behind them."""
     types: list[tuple[str, ...]] = []
     for frame in frames:
         stated, complex_component = tags.text(frame.header, tags.IMAGE_TYPE), ""
@@ -243,6 +255,12 @@ def _components(frames: Sequence[FrameData], places: Sequence[Sequence[int]]) ->
             stated = tags.text(item, 0x00089007) or stated
             complex_component = complex_component or tags.text(item, 0x00089208)
         types.append((*(part.strip() for part in stated.split("\\")), complex_component))
+    return types
+
+
+def _components(frames: Sequence[FrameData], places: Sequence[Sequence[int]]) -> Axis | None:
+    """ImageType or FrameType, and ComplexImageComponent: magnitude and phase, water and fat, original and derived."""
+    types = image_types(frames)
     if not any(len({types[index] for index in place}) > 1 for place in places):
         return None
     # only the words that differ: what all images share tells nothing

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inference.imaging.axes import B_VALUES, DIRECTIONS, Axis, Key, axes_of
+from inference.imaging.axes import B_VALUES, DIRECTIONS, Axis, Key, axes_of, known_b_values
 from inference.imaging.geometry import places_of
 from inference.imaging.slices import Slice
 
@@ -83,8 +83,10 @@ def _parted(
     # what else is one thing in each volume, and not in all of them, is worth saying: the b-value of an acquisition
     also = [axis for axis in telling if all(len({axis.keys[index] for index in indices}) == 1 for indices in members.values())]
     labels = []
-    weighted = next((axis for axis in (*also, *chosen) if axis.plural == B_VALUES), None)
-    b_values = [None if weighted is None else float(weighted.keys[indices[0]][0]) for indices in members.values()]
+    weighted = next((axis for axis in (*also, *chosen) if axis.plural == B_VALUES), None) or _weighted(slices, [*members.values()])
+    if weighted is not None and weighted not in chosen:
+        also = [weighted, *(axis for axis in also if axis is not weighted)]
+    b_values = [None if weighted is None else next(map(float, weighted.keys[indices[0]]), None) for indices in members.values()]
     for indices in members.values():
         words = [axis.labels[axis.keys[indices[0]]] for axis in (*also, *chosen)]
         labels.append(", ".join(word for word in words if word))
@@ -99,13 +101,24 @@ def _parted(
     return Split(parts=parts, reason=reason, plurals=tuple(axis.plural for axis in chosen))
 
 
+def _weighted(slices: Sequence[Slice], parts: Sequence[Sequence[int]]) -> Axis | None:
+    """The b-values where not every image has one, as beside a map that was computed: they explain nothing, and are worth saying of volumes
+    that have one each."""
+    axis = known_b_values(slices)
+    if axis is None or len(set(axis.keys)) == 1:
+        return None
+    return axis if all(len({axis.keys[index] for index in part}) == 1 for part in parts) else None
+
+
 def _counted(axis: Axis) -> str:
     """How many there are, and of what; b-values by name, since one of them may be what is wanted."""
     keys = sorted(set(axis.keys))
-    if axis.plural == DIRECTIONS and () in keys:
-        return f"{len(keys) - 1} {axis.plural} and images without one ({axis.attribute})"
-    values = f"{', '.join(axis.labels[key] for key in keys)}; " if axis.plural == B_VALUES else ""
-    return f"{len(keys)} {axis.plural} ({values}{axis.attribute})"
+    if axis.plural not in (B_VALUES, DIRECTIONS):
+        return f"{len(keys)} {axis.plural} ({axis.attribute})"
+    stated = [key for key in keys if key]
+    values = f"{', '.join(axis.labels[key] for key in stated)}; " if axis.plural == B_VALUES else ""
+    without = " and images without one" if len(stated) < len(keys) else ""
+    return f"{len(stated)} {axis.plural[: -1 if len(stated) == 1 else None]}{without} ({values}{axis.attribute})"
 
 
 def _unexplained(found: Sequence[Axis], places: Sequence[Sequence[int]]) -> str:

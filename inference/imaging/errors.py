@@ -71,6 +71,13 @@ class MixedSeries(InputError):
     remedy = "Report this as a defect of hilum: a job holds one series."
 
 
+class MixedKinds(InputError):
+    """The slices of one stack are images of several kinds: two reconstructions, two echoes or two units, which together show nothing."""
+
+    code = "HLM-3033"
+    remedy = "Split the series at the source: one reconstruction of one acquisition a series."
+
+
 class MixedFrameOfReference(InputError):
     """The images of one series lie in several frames of reference: the patient may have moved between them."""
 

@@ -37,6 +37,9 @@ def rescale_of(own: Dataset, common: Dataset, uid: str) -> tuple[Rescale, str]:
     intercept = tags.numbers(holder, tags.RESCALE_INTERCEPT, uid, 1)
     if slope and slope[0] == 0:
         raise MissingAttribute(f"RescaleSlope of {uid} is 0: every value would be the same")
+    if (slope is None) != (intercept is None):
+        given, absent = ("RescaleSlope", "RescaleIntercept") if intercept is None else ("RescaleIntercept", "RescaleSlope")
+        raise MissingAttribute(f"{uid} has {given} and no {absent}: what its values mean stands in both")
     rescale = Rescale(slope=slope[0] if slope else 1.0, intercept=intercept[0] if intercept else 0.0)
     return rescale, tags.text(holder, tags.RESCALE_TYPE)
 

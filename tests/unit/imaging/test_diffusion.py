@@ -110,6 +110,29 @@ def test_a_series_without_b_0_is_refused_where_that_is_needed(b_values: tuple[fl
         subjects(Takes.VOLUME, "b0", series(tmp_path, siemens, *b_values))
 
 
+def test_b_0_is_found_beside_a_map_that_has_no_b_value(tmp_path: Path) -> None:
+    """Images at b 0, weighted ones and the ADC map in one series, as scanners send them: what the map is lacks a b-value, and tells nothing
+    of the others. The series is split by what the images are, and each volume says its b-value."""
+    kinds = (("ORIGINAL", "NONE", 0), ("DERIVED", "TRACEW", 1000), ("DERIVED", "ADC", None))
+    files = []
+    for n, (origin, kind, b) in enumerate(kinds):
+        for place in range(3):
+            image = one_instance(np.full((3, 4), 100 * n + place, "u2"), place, SOPInstanceUID=f"1.2.3.4.{n}.{place}")
+            image.ImageType = [origin, "PRIMARY", "DIFFUSION", kind]
+            if b is not None:
+                image.DiffusionBValue = b
+            files.append(save(image, tmp_path / f"{n}-{place}.dcm"))
+    made = subjects(Takes.VOLUME, "each", files)
+    assert [one.part for one in made] == ["derived adc", "b 1000 s/mm2, derived tracew", "b 0 s/mm2, original none"]
+    (chosen,) = subjects(Takes.VOLUME, "b0", files)
+    assert as_a(Volume, chosen.subject).voxels[:, 0, 0].tolist() == [0, 1, 2]
+    said = r"2 b-values and images without one \(b 0 s/mm2, b 1000 s/mm2; DiffusionBValue\) and 3 components"
+    with pytest.raises(FourDimensional, match=said):
+        subjects(Takes.VOLUME, "refuse", files)
+    with pytest.raises(NotOneUnweighted, match="0 volumes at b 0"):
+        subjects(Takes.VOLUME, "b0", files[3:])
+
+
 @pytest.mark.parametrize("b_values", [(0,), ()])
 def test_a_single_volume_that_is_not_weighted_is_taken(b_values: tuple[float, ...], tmp_path: Path) -> None:
     """One that says b 0, and one that says nothing: no diffusion series at all."""

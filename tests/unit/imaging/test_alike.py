@@ -1,0 +1,95 @@
+"""Stacks that geometry takes for one, and that hold images of several kinds: refused, by what headers say; real blocks stay."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+
+from inference.imaging.assemble import assemble
+from inference.imaging.errors import MissingAttribute, MixedKinds
+
+from .conftest import enhanced, one_instance, save
+
+_ORIGINAL, _AVERAGE = ["ORIGINAL", "PRIMARY", "AXIAL"], ["DERIVED", "SECONDARY", "AXIAL", "AVERAGE"]
+_CT: dict[str, Any] = {"Modality": "CT", "RescaleSlope": 1, "RescaleIntercept": -1024}
+
+
+def stack(folder: Path, *kinds: dict[str, Any], **common: Any) -> list[Path]:
+    """A slice of each of `kinds`, a millimetre apart."""
+    slices = [one_instance(np.full((3, 4), n, "u2"), n, **{**common, **kind}) for n, kind in enumerate(kinds)]
+    return [save(each, folder / f"{number}.dcm") for number, each in enumerate(slices)]
+
+
+@pytest.mark.parametrize("odd_first", [False, True])
+@pytest.mark.parametrize(
+    ("one", "other", "attribute"),
+    [
+        ({"ImageType": _ORIGINAL}, {"ImageType": _AVERAGE}, "ImageType"),
+        ({"ConvolutionKernel": "B30f", **_CT}, {"ConvolutionKernel": "B70f", **_CT}, "ConvolutionKernel"),
+        ({"SliceThickness": 1}, {"SliceThickness": 5}, "SliceThickness"),
+        ({"KVP": 80, **_CT}, {"KVP": 140, **_CT}, "KVP"),
+        ({"EchoTime": 5}, {"EchoTime": 50}, "EchoTime"),
+        ({"DiffusionBValue": 0.0}, {"DiffusionBValue": 1000.0}, "DiffusionBValue"),
+        ({"Modality": "PT", "Units": "BQML"}, {"Modality": "PT", "Units": "CNTS"}, "Units"),
+        ({}, {"Modality": "CT"}, "Modality"),
+        (_CT, {"Modality": "CT"}, "RescaleSlope"),
+    ],
+)
+def test_two_kinds_between_each_other_are_no_volume(
+    one: dict[str, Any], other: dict[str, Any], attribute: str, odd_first: bool, tmp_path: Path
+) -> None:
+    """Evenly spaced, of one matrix, in one frame of reference: a volume by every measure, and its neighbours have nothing in common."""
+    kinds = [other, one] if odd_first else [one, other]
+    with pytest.raises(MixedKinds, match=f"2 kinds .* differ in {attribute}"):
+        assemble(stack(tmp_path, *kinds * 3))
+
+
+def test_a_single_slice_of_another_kind_is_found(tmp_path: Path) -> None:
+    """And named."""
+    kinds = [{"ImageType": _ORIGINAL}] * 9
+    kinds[4] = {"ImageType": _AVERAGE}
+    with pytest.raises(MixedKinds, match=r"apart: 1\.2\.3\.4\.4$"):
+        assemble(stack(tmp_path, *kinds))
+
+
+def test_frames_are_compared_by_their_functional_groups(tmp_path: Path) -> None:
+    """Two echoes whose frames lie between each other in one enhanced instance."""
+    image = enhanced(np.zeros((6, 3, 4), "u2"), np.array([[0, 0, z] for z in range(6)], dtype=np.float64))
+    for number, group in enumerate(image.PerFrameFunctionalGroupsSequence):
+        echo = Dataset()
+        echo.EffectiveEchoTime = 5.0 if number % 2 else 50.0
+        group.MREchoSequence = [echo]
+    with pytest.raises(MixedKinds, match="EchoTime"):
+        assemble([save(image, tmp_path / "image.dcm")])
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        [{"SliceThickness": mm} for mm in (1, 1, 1, 1.02, 1, 1)],  # as a writer rounds
+        [{"EchoTime": ms} for ms in (4.92, 4.9, 4.92, 4.92, 4.9, 4.92)],
+        [{"ConvolutionKernel": kernel, **_CT} for kernel in ("B30f", "B30f", "B30f", "B60f", "B60f", "B60f")],
+        [{"KVP": kv, **_CT} for kv in (*[120] * 3, *[140] * 3, *[120] * 3)],
+        [{"RescaleSlope": 0.5 + n, "RescaleIntercept": 0, "Modality": "PT", "Units": "BQML"} for n in range(6)],
+    ],
+    ids=["rounding of thickness", "rounding of echo times", "blocks", "a block between two", "slopes of their own"],
+)
+def test_what_belongs_together_stays(kinds: list[dict[str, Any]], tmp_path: Path) -> None:
+    """Rounding is no other kind, and blocks may lie above each other."""
+    assert len(assemble(stack(tmp_path, *kinds)).voxels) == len(kinds)
+
+
+def test_the_blocks_of_a_real_head_stay(real: Callable[[str], list[Path]]) -> None:
+    """14 slices of 4 mm below 14 of 7 mm."""
+    assert len(assemble(real("dicom/ct_head_GE_gantrytilt.zip")).voxels) == 28
+
+
+@pytest.mark.parametrize(("given", "absent"), [("RescaleSlope", "RescaleIntercept"), ("RescaleIntercept", "RescaleSlope")])
+def test_half_a_rescale_is_refused(given: str, absent: str, tmp_path: Path) -> None:
+    """Both are of type 1 where one is (PS3.3 C.11.1, C.8.2.1): a CT whose intercept is lost would be 1024 HU too bright."""
+    kinds = [{"Modality": "CT", given: _CT[given]}] * 3
+    with pytest.raises(MissingAttribute, match=f"has {given} and no {absent}"):
+        assemble(stack(tmp_path, *kinds))
