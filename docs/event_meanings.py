@@ -185,6 +185,7 @@ HISTORY = {
     "job.parked": "A person decides; code and reason stand there.",
     "job.failed": "The attempts are used up.",
     "job.not_applicable": "What its application declares excludes the series by its headers (HLM-3101): an end, nobody need do anything.",
+    "job.prior_mistaken": "It was compared with what is another patient's by now: it is cancelled, or its results have to go.",
     "job.cancelled": "By the operator; or its results had been delivered before the database was restored (HLM-3083).",
     "job.superseded": "Late instances made a successor with other inputs.",
     "delivery.waiting": "The objects of a job wait for a sink.",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from docs import objects, statements
+from docs import man_page, objects, statements
 from docs.event_meanings import HISTORY, LOGGED
 from node.observe.security import SecurityEvent
 
@@ -271,6 +271,7 @@ def _headed(path: Path) -> list[tuple[str, list[str]]]:
 PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": configuration,
     "commands.md": commands,
+    "hilum.1": lambda: man_page.page(commands()),
     "errors.md": errors,
     "events.md": events,
     "metrics.md": metrics,

@@ -31,7 +31,7 @@ from inference.engines.repository import CONFIG, Repository
 from inference.engines.sieve.sieve import sift
 
 FORMATS = {"onnx": "model.onnx", "pt2": "model.pt2"}
-"""What `hilum models export --to` takes, and what the file is called."""
+"""What `hilum models convert --to` takes, and what the file is called."""
 
 TOLERANCE = 1e-3
 """Largest absolute difference of outputs that is no difference; logits and probabilities are of the order of one."""

@@ -29,6 +29,11 @@ def make_run_folder(config: Config) -> Path:
     return folder
 
 
+def association_folder(config: Config) -> Path:
+    """Where the receive processes of one host say who came (`node.observe.association_log`)."""
+    return run_folder(config) / "associations"
+
+
 def host_of(config: Config) -> str:
     """The name of this host, the same after every restart."""
     file = make_run_folder(config) / "host"

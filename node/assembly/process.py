@@ -15,7 +15,7 @@ from pathlib import Path
 from inference.errors import HilumError
 from node.assembly.audit import audited
 from node.assembly.hosts import stay_alive
-from node.observe.events import alarm, event, start_events, tell_patients
+from node.observe.events import alarm, event, start_events, tell_patients, write_as
 from node.observe.instruments import count_in
 from node.observe.pulse import Pulse
 from node.observe.shared_memory import SharedCells
@@ -115,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _until_told(stop)
     start_events(given.stage)
     config = load(given.config, text=None if given.in_force is None else given.in_force.read_bytes())
+    write_as(config.node.log)
     if config.node.patient_data_in_logs:
         tell_patients()
     with stay_alive(config), audited(config, given.stage):

@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from node.assembly import compose
+from node.assembly.hosts import association_folder
 from node.assembly.identity import refuse_other_places
 from node.dimse.shared_limits import SharedLimits
 from node.dimse.sockets import Sockets, bind
 from node.domain.errors import ConfigError
+from node.observe.association_log import AssociationLog
+from node.observe.security import listen_to_lines
 from node.settings.config import Config
 
 _DRAIN_S = 20.0
@@ -114,11 +117,14 @@ def receive(config: Config, lent: InheritedSockets | None, stop: threading.Event
     # modules and settings stay as long as the process: the collector need not walk over all of them again while instances come in
     gc.collect()
     gc.freeze()
+    associations = AssociationLog(association_folder(config), 0 if lent is None else lent.row)
+    listen_to_lines(associations.hear)
     listener.start()
     ready(**listener.ports)
     stop.wait()
     listener.stop(_DRAIN_S)
     inbox.close()
+    associations.close()
 
 
 def _may_open_all() -> None:

@@ -4,6 +4,7 @@ Verbs are named by string and imported when they are called: `hilum --help` load
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -14,12 +15,15 @@ from inference.errors import HilumError
 
 GOOD, BAD, USAGE = 0, 1, 2
 """The exit codes."""
+_INTERRUPTED = 128 + signal.SIGINT
+"""What shells take for ended by ^C."""
 
 _NODE = Group.create_ordered("The node")
 _LOOK = Group.create_ordered("What happened, and what would")
 _MEND = Group.create_ordered("Set up and mend")
 _MAKE = Group.create_ordered("Training")
 
+SUMMARY = "A DICOM-network AI node: studies come in over DIMSE, segmentations and structured reports go back."
 EPILOGUE = "Every reading verb takes --json. Exit codes: 0 good, 1 bad, 2 usage."
 
 
@@ -31,7 +35,7 @@ def build() -> App:
     """The command with all its verbs; each help text is the first line of the verb's docstring (a test compares)."""
     app = App(
         name="hilum",
-        help="A DICOM-network AI node: studies come in over DIMSE, segmentations and structured reports go back.",
+        help=SUMMARY,
         help_epilogue=EPILOGUE,
         version=_version,
         help_format="markdown",
@@ -52,6 +56,18 @@ def build() -> App:
             "node.cli.health:health",
             "Ask the running node whether it takes studies in; exit code 0 when it does, 1 when it does not or does not answer.",
             _NODE,
+        ),
+        (
+            "events",
+            "node.cli.events:events",
+            "Tell what happened, line by line, the newest last: studies, jobs, deliveries, commitments.",
+            _LOOK,
+        ),
+        (
+            "associations",
+            "node.cli.events:associations",
+            "Tell who called this node, and what was accepted or turned away and why; of the last hour unless you say otherwise.",
+            _LOOK,
         ),
         ("pause", "node.cli.pause:pause", "Hold back a route, a sink or an engine while intake goes on.", _MEND),
         ("resume", "node.cli.pause:resume", "Let a paused route, sink or engine go on.", _MEND),
@@ -83,6 +99,12 @@ def build() -> App:
             "notify",
             "node.cli.health:notify",
             "Send a trial message by mail and webhook, as `notify:` says; exit code 0 when each was taken.",
+            _MEND,
+        ),
+        (
+            "completion",
+            "node.cli.completion:completion",
+            "Print what lets a shell complete verbs and options: bash, zsh or fish.",
             _MEND,
         ),
         # by string alone, as an entry point would: the node imports nothing of training (ADR-0024)
@@ -177,7 +199,7 @@ def _patients() -> App:
 
 
 def _models() -> App:
-    app = App(name="models", help="Models: list, verify, import, tune, roll back, load, unload, export, compare.", group=_MEND)
+    app = App(name="models", help="Models: list, verify, import, tune, roll back, load, unload, convert, compare.", group=_MEND)
     app.command(
         "node.cli.models:list_models",
         name="list",
@@ -214,8 +236,8 @@ def _models() -> App:
         help="Have a Triton server let go of a model; calls under way are answered first. Jobs that need it wait, or load it again.",
     )
     app.command(
-        "node.cli.models:export",
-        name="export",
+        "node.cli.models:convert",
+        name="convert",
         help="Write a model in another format: the file, a config.pbtxt for it, and how far its answers are from the original's.",
     )
     app.command(
@@ -268,7 +290,7 @@ def verb_path(app: App, words: Sequence[str]) -> tuple[str, ...]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; returns the exit code, whatever happens: nothing but ^C and the verb's own SystemExit passes."""
+    """Run one verb; returns the exit code, whatever happens: nothing but the verb's own SystemExit passes."""
     from node.cli import ending
 
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -291,6 +313,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ending.say(error, as_json=as_json)
             code = BAD
         sys.stdout.flush()
+    except KeyboardInterrupt:  # whoever presses ^C knows why it ends
+        ending.end_stdout()
+        return _INTERRUPTED
     except BrokenPipeError:  # `hilum jobs list | head` is no mistake
         ending.nobody_reads()
     except Exception as defect:  # noqa: BLE001  (the last net: whatever a verb meets, a person reads a sentence and what to do)

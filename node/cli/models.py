@@ -1,4 +1,4 @@
-"""`hilum models list|rollback|load|unload|export`: what the model repository holds and serves, and a model in another format."""
+"""`hilum models list|rollback|load|unload|convert`: what the model repository holds and serves, and a model in another format."""
 
 import contextlib
 from collections.abc import Iterator
@@ -81,7 +81,7 @@ def _served(listed: "Listed", repository: Path) -> "Served | None":
         return None
 
 
-def export(
+def convert(
     model: str,
     *,
     to: Literal["onnx", "pt2"],

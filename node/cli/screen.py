@@ -75,10 +75,24 @@ def say(sentence: str) -> None:
     print(sentence)
 
 
+def visible(text: str) -> str:
+    """What peers and strangers say of themselves, without characters that a terminal obeys."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+def json_line(content: Any) -> None:
+    """One JSON object a line, for what is told as it comes."""
+    sys.stdout.write(json.dumps(content, ensure_ascii=_is_plain()) + "\n")
+
+
+def _is_plain() -> bool:
+    """Whether stdout has another encoding than UTF-8: JSON's own escapes are written then, for those of Python are none of JSON's."""
+    return (sys.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"
+
+
 def as_json(content: Any) -> None:
     """JSON on stdout; a list has one object a line, so that line tools can read it too."""
-    # JSON's own escapes where the stream has another encoding: those of Python are none of JSON's
-    plain = (sys.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"
+    plain = _is_plain()
     if isinstance(content, list):
         lines = ",\n".join(json.dumps(item, ensure_ascii=plain) for item in content)
         sys.stdout.write(f"[{lines}]\n")

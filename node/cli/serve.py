@@ -3,15 +3,16 @@
 import json
 import signal
 import sys
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from node.cli.opened import ConfigOption
+
 
 def serve(
     *,
-    config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
+    config: ConfigOption = None,
     stages: Annotated[str | None, Parameter(name="--stages", show_default=False)] = None,
     new_journal: Annotated[bool, Parameter(name="--new-journal", negative="", show_default=False)] = False,
     new_blobs: Annotated[bool, Parameter(name="--new-blobs", negative="", show_default=False)] = False,
@@ -20,13 +21,12 @@ def serve(
 
     SIGHUP takes up edited routes, as `hilum routes reload` does.
 
-    Prints one JSON line with `"event": "node.ready"` on stdout as soon as it accepts associations; events go to stderr, a JSON line each.
+    Prints one JSON line with `"event": "node.ready"` on stdout as soon as it accepts associations; events go to stderr, a JSON line
+    each, or in words on a terminal (`node: {log: json}` or `people` forces either).
     Without the stage `receive` there is no listener: the line comes without a port, once every process has begun.
 
     Parameters
     ----------
-    config
-        The configuration (default: HILUM_CONFIG, ./hilum.yaml, ./config/hilum.yaml, /etc/hilum/hilum.yaml).
     stages
         What this supervisor does, with commas between: `receive` (listen, and bring what came to the blobs and into the journal), `flow`
         (settle, route, deliver), `work` (analyse, encode). Default: all of it. Supervisors on several hosts share a journal on PostgreSQL,
@@ -40,11 +40,12 @@ def serve(
     from node.assembly.identity import Meant
     from node.assembly.roles import ALL, roles_of
     from node.assembly.supervisor import Supervisor
-    from node.observe.events import start_events
+    from node.observe.events import start_events, write_as
     from node.settings.load import find_config
 
     loaded = load(find_config(config))
     start_events("supervisor")
+    write_as(loaded.node.log)
 
     def announce(ready: dict[str, object]) -> None:
         print(json.dumps(ready), flush=True)

@@ -1,7 +1,11 @@
 """`hilum studies list|show|complete|retry|accept-held|refuse-held`: what was received, and what became of it."""
 
+import sys
+import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from node.cli.errors import Ambiguous, NotDone, NothingFound
 from node.cli.opened import ConfigOption, JsonOption, journal
@@ -11,11 +15,16 @@ from node.domain.state import ArrivalState
 
 if TYPE_CHECKING:
     from node.journal.journal import Journal
+    from node.records.studies import Ending
 
 
 _SEARCHED = ("PatientName", "PatientID", "AccessionNumber", "StudyDescription", "StudyDate", "Modality")
 _MOST = 10_000
 _BY = "a person at the command line"
+_LOOK_S = 0.5
+_COMES_WITHIN_S = 10.0
+_NOT_ENDED = 3
+"""The exit code of a wait that was over before the study was."""
 
 
 def list_studies(*, search: str | None = None, limit: int = 100, config: ConfigOption = None, as_json: JsonOption = False) -> int:
@@ -65,25 +74,69 @@ def list_studies(*, search: str | None = None, limit: int = 100, config: ConfigO
     return 0
 
 
-def show(study: str, /, *, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+def show(
+    study: str,
+    /,
+    *,
+    wait: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    timeout: str = "1h",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
     """Show a study's passport: what came, what was decided, what ran, what left.
+
+    With --wait, once nothing of it is under way any more. The exit code is then 0 where every job is done or not applicable (or no route
+    took it), 1 where something is parked, failed or cancelled, and 3 where the time was over before.
 
     Parameters
     ----------
     study
         Its UID, or the end of it.
+    wait
+        Wait until the study has ended; one that has just been sent is waited for too.
+    timeout
+        For how long: `90s`, `30m`, `2h`.
     """
     from node.cli import screen
     from node.cli.passport import print_passport
     from node.records.passport import passport
+    from node.records.studies import Ending
 
     with journal(config) as (_, opened):
+        ended = _awaited(opened, study, timeout) if wait else Ending.GOOD
         content = passport(opened, find_study(opened, study))
     if as_json:
         screen.as_json(content)
     else:
         print_passport(screen.out(), content)
-    return 0
+    if ended is Ending.UNDER_WAY:
+        print(f"after {timeout} the study had not ended", file=sys.stderr)
+    return {Ending.GOOD: 0, Ending.BAD: 1, Ending.UNDER_WAY: _NOT_ENDED}[ended]
+
+
+def _awaited(opened: "Journal", study: str, timeout: str) -> "Ending":
+    """How the study ended, or that it had not when the time was over."""
+    from node.cli.errors import WrongWords
+    from node.records.studies import Ending, ending
+    from node.settings.kinds import duration
+
+    try:
+        most_s = duration(timeout).total_seconds()
+    except ValueError as wrong:
+        raise WrongWords(f"--timeout {wrong}") from wrong
+    began = time.monotonic()
+    while True:
+        spent_s = time.monotonic() - began
+        try:
+            found = ending(opened, find_study(opened, study))
+        except NothingFound:
+            # what was sent just now is in the journal a moment later; what nobody sent never comes
+            if spent_s >= min(most_s, _COMES_WITHIN_S):
+                raise
+        else:
+            if found is not Ending.UNDER_WAY or spent_s >= most_s:
+                return found
+        time.sleep(min(_LOOK_S, max(0.0, most_s - spent_s)))
 
 
 def complete(study: str, /, *, config: ConfigOption = None) -> int:

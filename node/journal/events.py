@@ -1,14 +1,15 @@
 """The history as those see it who follow it event by event, and the rows that an event is about, should they still be there."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, func, insert, or_, select, update
 
 from node.journal import schema
 from node.journal.database import JournalPart, rerun
-from node.journal.port import Event, NumberedEvent
-from node.journal.rows import moment
+from node.journal.port import Event, EventFilter, LocatedEvent, NumberedEvent
+from node.journal.rows import micros, moment
 from node.journal.transitions import note
 
 _event = schema.event.c
@@ -26,6 +27,11 @@ class Events(JournalPart):
             told = [NumberedEvent(number=row.id, event=to_event(row)) for row in connection.execute(statement)]
         # SQLite has one writer: what is missing there was erased
         return settled(told, after, now) if self._database.shared else told
+
+    def newest(self) -> int:
+        """The number of the last event; 0: there is none."""
+        with self._database.reading() as connection:
+            return int(connection.execute(select(func.coalesce(func.max(_event.id), 0))).scalar_one())
 
     @rerun
     def position(self, name: str) -> int:
@@ -56,6 +62,105 @@ class Events(JournalPart):
         statement = select(table).where(table.c.subject == subject, table.c.subject_id == subject_id).order_by(table.c.id)
         with self._database.reading() as connection:
             return [to_event(row) for row in connection.execute(statement)]
+
+    def find(self, wanted: EventFilter, *, after: int = 0, upto: int | None = None, limit: int = 100) -> list[LocatedEvent]:
+        """The newest `limit` that are asked for, oldest first, behind number `after` and up to `upto`."""
+        with self._database.reading() as connection:
+            if wanted.since is not None:
+                after = max(after, _last_before(connection, micros(wanted.since)))
+            numbered = [_event.id > after, *([] if upto is None else [_event.id <= upto]), *_asked(wanted)]
+            statement = _LOCATED.where(*numbered).order_by(_event.id.desc()).limit(limit)
+            return [_located(row) for row in reversed(connection.execute(statement).all())]
+
+
+_of_job = schema.job.alias("of_job")
+_of_delivery = schema.job.alias("of_delivery")
+_LOCATED = select(
+    schema.event,
+    func.coalesce(
+        schema.arrival.c.study_instance_uid,
+        _of_job.c.study_instance_uid,
+        _of_delivery.c.study_instance_uid,
+        schema.instance.c.study_instance_uid,
+    ).label("study"),
+    func.coalesce(_of_job.c.id, _of_delivery.c.id).label("job"),
+    func.coalesce(_of_job.c.application, _of_delivery.c.application).label("application"),
+    func.coalesce(schema.arrival.c.peer, schema.instance.c.peer, schema.commitment.c.peer, schema.promise_asked.c.peer).label("peer"),
+    schema.delivery.c.sink.label("sink"),
+).select_from(
+    schema.event.outerjoin(schema.arrival, and_(_event.subject == "arrival", schema.arrival.c.id == _event.subject_id))
+    .outerjoin(schema.commitment, and_(_event.subject == "commitment", schema.commitment.c.id == _event.subject_id))
+    .outerjoin(
+        schema.delivery,
+        schema.delivery.c.id
+        == case((_event.subject == "delivery", _event.subject_id), (_event.subject == "commitment", schema.commitment.c.delivery_id)),
+    )
+    .outerjoin(_of_job, and_(_event.subject == "job", _of_job.c.id == _event.subject_id))
+    .outerjoin(_of_delivery, _of_delivery.c.id == schema.delivery.c.job_id)
+    .outerjoin(schema.instance, and_(_event.subject == "instance", schema.instance.c.id == _event.subject_id))
+    .outerjoin(schema.promise_asked, and_(_event.subject == "request", schema.promise_asked.c.id == _event.subject_id))
+)
+
+
+def _asked(wanted: EventFilter) -> Iterator[ColumnElement[bool]]:
+    if wanted.codes:
+        yield _event.code.in_(wanted.codes)
+    if wanted.study is not None:
+        arrivals = select(schema.arrival.c.id).where(schema.arrival.c.study_instance_uid == wanted.study)
+        instances = select(schema.instance.c.id).where(schema.instance.c.study_instance_uid == wanted.study)
+        jobs = select(schema.job.c.id).where(schema.job.c.study_instance_uid == wanted.study)
+        yield or_(_about("arrival", arrivals), _about("instance", instances), _about_jobs(jobs))
+    if wanted.job is not None:
+        yield _about_jobs(select(schema.job.c.id).where(schema.job.c.id == wanted.job))
+    if wanted.peer is not None:
+        arrivals = select(schema.arrival.c.id).where(schema.arrival.c.peer == wanted.peer)
+        deliveries = select(schema.delivery.c.id).where(schema.delivery.c.sink.in_(wanted.sinks))
+        yield or_(
+            _about("arrival", arrivals),
+            _about_jobs(select(schema.job.c.id).where(schema.job.c.arrival_id.in_(arrivals))),
+            _about("instance", select(schema.instance.c.id).where(schema.instance.c.peer == wanted.peer)),
+            _about("request", select(schema.promise_asked.c.id).where(schema.promise_asked.c.peer == wanted.peer)),
+            _about("commitment", select(schema.commitment.c.id).where(schema.commitment.c.peer == wanted.peer)),
+            _about("delivery", deliveries),
+        )
+
+
+def _about(subject: str, ids: Select[tuple[int]]) -> ColumnElement[bool]:
+    return and_(_event.subject == subject, _event.subject_id.in_(ids))
+
+
+def _about_jobs(jobs: Select[tuple[int]]) -> ColumnElement[bool]:
+    """Of jobs, their deliveries, and the commitment that was asked for these."""
+    deliveries = select(schema.delivery.c.id).where(schema.delivery.c.job_id.in_(jobs))
+    commitments = select(schema.commitment.c.id).where(schema.commitment.c.delivery_id.in_(deliveries))
+    return or_(_about("job", jobs), _about("delivery", deliveries), _about("commitment", commitments))
+
+
+def _last_before(connection: Connection, at: int) -> int:
+    """The number of the last event before `at`; halved in, for numbers follow the clock, and moments have no index."""
+    low, high = connection.execute(select(func.coalesce(func.min(_event.id), 1), func.coalesce(func.max(_event.id), 0))).one()
+    before = low - 1
+    while before < high:
+        middle = (before + high + 1) // 2
+        # numbers are missing where something was erased: the first that is there speaks for its place
+        found = connection.execute(select(_event.at).where(_event.id >= middle).order_by(_event.id).limit(1)).scalar_one()
+        if found < at:
+            before = middle
+        else:
+            high = middle - 1
+    return int(before)
+
+
+def _located(row: Row[Any]) -> LocatedEvent:
+    return LocatedEvent(
+        number=row.id,
+        event=to_event(row),
+        study_instance_uid=row.study,
+        job=row.job,
+        application=row.application,
+        peer=row.peer or None,
+        sink=row.sink,
+    )
 
 
 def to_event(row: Row[Any]) -> Event:

@@ -41,6 +41,33 @@ class NumberedEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events are asked for; what is None or empty asks for all. `peer` sent the study or instance, asked for commitment, or is asked
+    for it; `sinks` are those whose deliveries are meant beside it."""
+
+    study: str | None = None
+    job: int | None = None
+    peer: str | None = None
+    sinks: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocatedEvent:
+    """An event, and where in the hospital's day it belongs: the study, the job and its application, the peer, the sink; None: of none, or
+    what it is about is not there any more."""
+
+    number: int
+    event: Event
+    study_instance_uid: str | None
+    job: int | None
+    application: str | None
+    peer: str | None
+    sink: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PrunedPage:
     """How a page of the history was pruned: how many lines went, up to which number all were looked at, and whether what is behind that is
     to stay for now."""

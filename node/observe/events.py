@@ -1,4 +1,4 @@
-"""Events: one JSON line each on stderr, without patient data unless the configuration asks for it."""
+"""Events: a line each on stderr (JSON, or for people on a terminal), without patient data unless the configuration asks for it."""
 
 import contextlib
 import logging
@@ -6,10 +6,13 @@ import re
 import sys
 import traceback
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
 from structlog.typing import EventDict
+
+from node.observe.log_form import LogForm, PeopleRenderer, for_people, in_colour
 
 _QUOTED = re.compile("«[^»]*(?:»|$)")  # what `inference.errors.quoted` puts around values of data sets
 
@@ -32,11 +35,32 @@ def start_events(process: str, level: int = logging.INFO) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
+            _render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: structlog.PrintLogger(_stderr),
     )
+
+
+def write_as(form: LogForm) -> None:
+    """From now on this process writes its events in this form; before, as stderr asks for it."""
+    _render.form = form
+
+
+class _Renderer:
+    """Writes an event in the form that holds at that moment: a process tells events before it has read its configuration."""
+
+    def __init__(self) -> None:
+        self.form = LogForm.AUTO
+        self._as_json = structlog.processors.JSONRenderer()
+
+    def __call__(self, logger: Any, method: str, fields: EventDict) -> str | bytes:
+        if for_people(self.form):
+            return PeopleRenderer(colours=in_colour())(logger, method, fields)
+        return self._as_json(logger, method, fields)
+
+
+_render = _Renderer()
 
 
 def tell_patients() -> None:
@@ -70,7 +94,12 @@ class _WithoutPatients:
         self.quotes = False
 
     def __call__(self, _logger: object, _method: str, fields: EventDict) -> EventDict:
-        return fields if self.quotes else {name: _unquoted(value) for name, value in fields.items()}
+        return without_patients(fields)
+
+
+def without_patients(said: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without what it quotes of data sets, unless this process tells that (`tell_patients`)."""
+    return dict(said) if _without_patients.quotes else {name: _unquoted(value) for name, value in said.items()}
 
 
 def _unquoted(value: Any) -> Any:

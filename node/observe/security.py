@@ -93,6 +93,29 @@ class AssociationAccepted(SecurityEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AssociationEnded(SecurityEvent):
+    """One that stood is over: `how` is released, aborted or lost. `kept` and `refused` count its instances."""
+
+    line: ClassVar[str] = "association.ended"
+    association: str
+    how: str
+    kept: int
+    refused: int
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalsLeftOut(SecurityEvent):
+    """So many refused connections of one address (None: of many) were not written, for the flood that they were."""
+
+    line: ClassVar[str] = "association.refusals_left_out"
+    is_alarm: ClassVar[bool] = True
+    of: str
+    address: str | None
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PduTooLong(SecurityEvent):
     """A PDU was claimed above what was negotiated."""
 
@@ -217,12 +240,15 @@ class AuditResumed(SecurityEvent):
 
 
 _listeners: list[Callable[[SecurityEvent], None]] = []
+_listeners_to_lines: list[Callable[[SecurityEvent], None]] = []
 
 
 def tell(one: SecurityEvent) -> None:
     """Write its line, and have whoever listens hear of it."""
     said = {field.name: getattr(one, field.name) for field in fields(one)}
     (alarm if one.is_alarm else event)(one.line, **said)
+    for listener in _listeners_to_lines:
+        listener(one)
     tell_listeners(one)
 
 
@@ -237,9 +263,15 @@ def listen(listener: Callable[[SecurityEvent], None]) -> None:
     _listeners.append(listener)
 
 
+def listen_to_lines(listener: Callable[[SecurityEvent], None]) -> None:
+    """The same for those events alone that have a line in the log: of a flood of refusals it hears the first, and how many followed."""
+    _listeners_to_lines.append(listener)
+
+
 def listen_no_more() -> None:
     """Forget every listener."""
     _listeners.clear()
+    _listeners_to_lines.clear()
 
 
 @dataclass(slots=True)
@@ -302,4 +334,4 @@ class Refusals:
                 del self._windows[key]
         for (name, address), one in ended:
             if one.left_out:
-                alarm("association.refusals_left_out", of=name, address=address or None, left_out=one.left_out)
+                tell(RefusalsLeftOut(of=name, address=address or None, left_out=one.left_out))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from node.domain.arrival import Arrival
@@ -83,6 +84,29 @@ def study_record(opened: "Journal", uid: str, arrivals: Sequence[Arrival]) -> di
         "incomplete": short,
         "jobs": [_brief(job) for job in jobs],
     }
+
+
+class Ending(StrEnum):
+    """How far a study is: nothing of it is under way any more where it is not `UNDER_WAY`."""
+
+    UNDER_WAY = "under way"
+    GOOD = "good"  # every job is done or not applicable, or no route took it
+    BAD = "bad"  # something of it is parked, failed or cancelled
+
+
+def ending(opened: "Journal", uid: str) -> Ending:
+    """Whether a study has ended, and how; what waits for a person has ended."""
+    arrivals = {one.state for one in opened.arrivals.find(study=uid)}
+    jobs = [job for job in opened.jobs.find(study=uid) if job.state is not JobState.SUPERSEDED]
+    deliveries = [one for job in jobs if job.state is JobState.ENCODED for one in opened.deliveries.find(job=job.id)]
+    if (
+        arrivals & {ArrivalState.RECEIVED, ArrivalState.COMPLETE}
+        or any(job.state in (JobState.QUEUED, JobState.INFERRED) for job in jobs)
+        or any(one.state is DeliveryState.WAITING or (one.awaits_commitment and one.state is DeliveryState.DELIVERED) for one in deliveries)
+    ):
+        return Ending.UNDER_WAY
+    good = all(job.state in (JobState.DONE, JobState.NOT_APPLICABLE) for job in jobs) and ArrivalState.PARKED not in arrivals
+    return Ending.GOOD if good else Ending.BAD
 
 
 def _latest_by_series(arrivals: Sequence[Arrival]) -> list[int]:

@@ -5,9 +5,10 @@ from datetime import timedelta
 
 from ruamel.yaml.nodes import Node as YamlNode
 
+from node.observe.log_form import LogForm
 from node.settings.blocks import Key, Nodes, Values, block, part, setting
 from node.settings.errors import BadValue
-from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SIZE, SWITCH, Address, Schema, Several, whole
+from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SIZE, SWITCH, Address, Choice, Schema, Several, whole
 from node.settings.source import Here, scalar_text
 from node.settings.tls import LISTENER, TlsListener
 from node.settings.trusted_proxies import TRUSTED_PROXIES, TrustedProxies
@@ -106,6 +107,12 @@ class Node:
         SWITCH,
         default="false",
         says="Let patient names and identifiers into the events. Leave it off unless your log store may hold them.",
+    )
+    log: LogForm = setting(
+        Choice(of=LogForm),
+        default="auto",
+        says="How events are written to stderr: `json`, an object a line for programs; `people`, a line that is read; `auto`: for people "
+        "on a terminal, else JSON. Colours are shown on a terminal only, and none where NO_COLOR is set.",
     )
     metrics_host: str | None = part(_METRICS, lambda at: None if at is None else at.host)
     metrics_port: int = part(_METRICS, lambda at: 0 if at is None else at.port)

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from node.domain.arrival import Completeness
 from node.journal import schema
-from node.journal.port import PrunedPage
+from node.journal.port import EventFilter, PrunedPage
 from tests.crash.simulation.schedule import Schedule
 from tests.crash.simulation.world import World
 from tests.lab import empty_journal
@@ -132,3 +132,34 @@ def test_nothing_is_decided_by_the_history(seed: int, two_journals: tuple[str, s
     for table, rows in whole.rows.items():
         assert rows == pruned.rows[table], table
     assert all(whole.rows[table] for table in ("decision", "job", "delivery", "receipt")), "something was decided"
+
+
+def test_the_history_is_asked_for_by_where_it_belongs(story: Story) -> None:
+    """Study, job with its deliveries, peer with its sinks, code, time, numbers; each line says where it belongs."""
+    first = story.done()
+    find = story.journal.events.find
+    everything = find(EventFilter(), limit=1000)
+    assert [one.number for one in everything] == _numbers(story)
+    of_job = find(EventFilter(job=first), limit=1000)
+    assert {one.event.subject for one in of_job} == {"job", "delivery"}
+    assert {(one.job, one.study_instance_uid) for one in of_job} == {(first, "1.1")}
+    assert find(EventFilter(study="1.1"), limit=1000) == everything
+    assert find(EventFilter(study="9.9")) == []
+    assert find(EventFilter(peer="ct1"), limit=1000) == everything
+    assert [one.event.subject for one in find(EventFilter(peer="nobody", sinks=("archive",)))] == ["delivery"] * 3
+    assert find(EventFilter(codes=("HLM-0000",))) == []
+    newest = find(EventFilter(), limit=2)
+    assert newest == everything[-2:]
+    assert find(EventFilter(), after=newest[0].number) == newest[1:]
+    assert find(EventFilter(), upto=everything[0].number) == everything[:1]
+
+
+def test_the_history_since_a_moment_is_found_by_halves(story: Story) -> None:
+    """Also where lines are missing, before the first and behind the last."""
+    lines = [line for number in range(5) for line in _study(story, f"1.{number}", START + number * DAY)]
+    prune = story.journal.retention.prune_history
+    prune(START + DAY, START + 5 * DAY)
+    find = story.journal.events.find
+    for days, kept in ((-1, 8), (1, 8), (2, 6), (3, 4), (4, 2), (5, 0)):
+        assert [one.number for one in find(EventFilter(since=START + days * DAY))] == lines[10 - kept :]
+    assert story.journal.events.newest() == lines[-1]

@@ -44,6 +44,6 @@ class Unconfined(ModelError):
     code = "HLM-4110"
     remedy = (
         "Run the node on a kernel with Landlock and seccomp filters (`hilum doctor` says what is missing), serve the model as ONNX "
-        "(`hilum models export`, on a machine that has both), or, if you trust its author as you trust a program that you install, write "
+        "(`hilum models convert`, on a machine that has both), or, if you trust its author as you trust a program that you install, write "
         "`allow_code: true` for the engine; `hilum models import` takes `--allow-code`."
     )

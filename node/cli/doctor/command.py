@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -13,15 +12,16 @@ from node.assembly.doctor.store import look_at_bucket, look_at_disk, look_at_jou
 from node.cli.doctor.encryption import look_at_encryption
 from node.cli.doctor.models import look_at_models
 from node.cli.doctor.report import show
+from node.cli.opened import ConfigOption, JsonOption
 from node.domain.health import Area, DoctorFinding
 from node.settings.config import Config
 
 
 def doctor(
     *,
-    config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
+    config: ConfigOption = None,
     deep: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Look at disk, journal, node, peers, sinks, engines and models; say what is wrong and what to do.
 
@@ -29,8 +29,6 @@ def doctor(
 
     Parameters
     ----------
-    config
-        The configuration (default: HILUM_CONFIG, ./hilum.yaml, ./config/hilum.yaml, /etc/hilum/hilum.yaml).
     deep
         Read the whole store as well: the journal's database and every row, every blob against the digest that its row says (from a bucket
         each is fetched), what lies there without a row, and whether journal and blobs are of one store. Beside a running node too.

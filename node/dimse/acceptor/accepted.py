@@ -9,8 +9,7 @@ from node.dimse.port import Intake, NoShortfalls, ShortfallIntake
 from node.dimse.requestor_identity import RequestorIdentity
 from node.domain.shortage import RefusedInstance
 from node.observe import metrics
-from node.observe.events import event
-from node.observe.security import AssociationAccepted, AssociationRejected, tell
+from node.observe.security import AssociationAccepted, AssociationEnded, AssociationRejected, tell
 from node.settings.peers import Settle
 
 _MOST_SERIES = 1000
@@ -177,11 +176,5 @@ class AcceptedAssociation:
                 self._associations.shortfalls.torn(self.id, self.peer, series)
         self._associations.leave(self.admitted)
         metrics.ASSOCIATIONS.add(peer=self.admitted.label, outcome=how)
-        event(
-            "association.ended",
-            association=self.id,
-            how=how,
-            kept=self.kept,
-            refused=self.refused,
-            took_s=round(time.monotonic() - self._began, 3),
-        )
+        took_s = round(time.monotonic() - self._began, 3)
+        tell(AssociationEnded(association=self.id, how=how, kept=self.kept, refused=self.refused, took_s=took_s))

@@ -15,6 +15,7 @@ from node.observe.audit.codes import Code
 from node.observe.audit.message import Action, AlertSubject, EventOutcome, Message, Participant
 from node.observe.security import (
     AssociationAccepted,
+    AssociationEnded,
     AssociationRejected,
     AuditResumed,
     ConnectionRefused,
@@ -25,6 +26,7 @@ from node.observe.security import (
     MessageTooLong,
     PduTooLong,
     ProxyHeaderMissing,
+    RefusalsLeftOut,
     ReloadRefused,
     RoutesReloaded,
     RoutesSaved,
@@ -151,6 +153,8 @@ class Alerts:
                 if one.user:
                     self.tell(self._login(one.user, one.calling_ae, one.address))
                 return
+            case AssociationEnded() | RefusalsLeftOut():
+                return  # of what is refused each was heard
             case ConsoleLogin():
                 self.tell(self._login(one.account, "", one.address))
                 return

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from threading import Timer
 from typing import Any
 
 from node.domain.arrival import Completeness
@@ -373,3 +374,29 @@ def test_a_study_of_which_only_results_of_others_came_is_listed_and_shown(hospit
     assert listed["reason"].endswith("kept, never analysed")
     shown = run("studies", "show", study[-12:], "--json").json
     assert [one["sop_instance_uid"] for one in shown["other_results"]] == [f"{study}.1"]
+
+
+def test_a_script_waits_until_a_study_has_ended_and_hears_how(hospital: Hospital, run: Run) -> None:
+    """0: done, or no route took it. 1: something waits for a person, or was cancelled. 3: the time was over. The passport comes each
+    time."""
+    assert run("studies", "show", HEAD, "--wait").code == 0
+    assert run("studies", "show", UNTAKEN, "--wait").code == 0
+    assert run("studies", "show", TILTED, "--wait", "--json").json["study_uid"] == TILTED
+    assert run("studies", "show", TILTED, "--wait").code == 1
+    assert run("studies", "show", REFUSED, "--wait").code == 1, "one of its deliveries is parked"
+    late = run("studies", "show", OPEN, "--wait", "--timeout", "300ms")
+    assert (late.code, late.err) == (3, "after 300ms the study had not ended\n")
+    assert OPEN in late.out
+    unknown = run("studies", "show", "1.2.3.4", "--wait", "--timeout", "300ms")
+    assert (unknown.code, "[HLM-2060]" in unknown.err) == (1, True)
+    wrong = run("studies", "show", OPEN, "--wait", "--timeout", "soon")
+    assert (wrong.code, "[HLM-2064]" in wrong.err) == (1, True)
+
+
+def test_a_wait_ends_when_the_study_does(hospital: Hospital, run: Run) -> None:
+    """It is looked at again and again: the journal of a running node changes meanwhile."""
+    (arrival,) = hospital.journal.arrivals.find(study=OPEN)
+    ended = Timer(1.0, lambda: hospital.route(arrival.id, parked=("HLM-3017", "tilted")))
+    ended.start()
+    assert run("studies", "show", OPEN, "--wait", "--timeout", "60s").code == 1
+    ended.join()

@@ -96,7 +96,7 @@ def test_the_command_writes_file_and_config_or_nothing(models: Path, tmp_path: P
     """With the difference in its JSON; above the tolerance nothing is written and the code is said."""
 
     def export(*words: str) -> tuple[int, Any]:
-        code = main(["models", "export", "conv", "--to", "onnx", "--repository", str(models), "--json", *words])
+        code = main(["models", "convert", "conv", "--to", "onnx", "--repository", str(models), "--json", *words])
         said = capsys.readouterr()
         return code, json.loads(said.out)
 

@@ -1,0 +1,93 @@
+"""Who came, and what became of it: the associations of the last hours, a JSON line each in two files of bounded size.
+
+The receive process writes them, which knows no database; any other process of the host reads them. They are for people: nothing is decided
+by them, a full disk leaves lines out, and a kill those of the last moment at most. The longest flood fills them no faster than the log.
+"""
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Final
+
+from node.observe.events import without_patients
+from node.observe.security import AssociationAccepted, AssociationEnded, ConnectionRefused, RefusalsLeftOut, SecurityEvent
+
+BEGAN: Final = "receiver.began"
+"""The line by which a receiver begins: what stood in the same file before it, and has no end, ended with its predecessor."""
+_HEARD = (AssociationAccepted, AssociationEnded, ConnectionRefused, RefusalsLeftOut)
+_MOST_BYTES: Final = 8 * 2**20
+_OLDER: Final = ".1"
+_SUFFIX: Final = ".jsonl"
+
+
+class AssociationLog:
+    """Writes what one receive process tells of associations; `hear` is what `node.observe.security.listen_to_lines` takes.
+
+    Parameters
+    ----------
+    folder
+        Where the files of all receive processes of the host lie; it is there.
+    row
+        Which of them this is: its successor goes on in the same file.
+    """
+
+    def __init__(
+        self, folder: Path, row: int, *, most_bytes: int = _MOST_BYTES, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._path = folder / f"{row}{_SUFFIX}"
+        self._most_bytes = most_bytes
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._file: IO[bytes] | None = None
+        self._write({"event": BEGAN})
+
+    def hear(self, one: SecurityEvent) -> None:
+        """Write it, where it is about an association."""
+        if isinstance(one, _HEARD):
+            self._write({"event": one.line, **{each.name: getattr(one, each.name) for each in fields(one)}})
+
+    def close(self) -> None:
+        """Write no more."""
+        with self._lock:
+            self._close()
+
+    def _write(self, said: Mapping[str, Any]) -> None:
+        line = json.dumps({"at": self._clock().isoformat(), **without_patients(said)}, ensure_ascii=False)
+        # whoever tells it serves a sender, or refuses one: neither waits for, nor fails by, a line that no disk takes
+        with self._lock, contextlib.suppress(OSError):
+            file = self._opened()
+            file.write(line.encode("utf-8", "backslashreplace") + b"\n")
+
+    def _opened(self) -> IO[bytes]:
+        if self._file is not None and self._file.tell() >= self._most_bytes:
+            self._close()
+            self._path.replace(self._path.with_name(self._path.name + _OLDER))
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # not buffered: who looks sees what stands, and a kill takes no line
+            self._file = self._path.open("ab", buffering=0)
+            self._file.seek(0, 2)
+        return self._file
+
+    def _close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+
+def kept_lines(folder: Path) -> Iterator[list[dict[str, Any]]]:
+    """What is kept of each receive process of this host, in the order in which it was told. A line that is cut off is left out."""
+    for path in sorted(folder.glob(f"*{_SUFFIX}")):
+        lines: list[dict[str, Any]] = []
+        for each in (path.with_name(path.name + _OLDER), path):
+            with contextlib.suppress(FileNotFoundError), each.open("rb") as file:
+                for line in file:
+                    with contextlib.suppress(ValueError):
+                        read = json.loads(line)
+                        if isinstance(read, dict) and "at" in read and "event" in read:
+                            lines.append(read)
+        yield lines
