@@ -85,7 +85,10 @@ def _show(config: "Config") -> None:
 
 
 def _remarks(config: "Config") -> list[str]:
-    """What is good, and yet to be thought over: who may send."""
+    """What is good, and yet to be thought over: who may send, values that no image has, models that are not there yet."""
     from node.assembly.doctor.peers import look_at_senders
+    from node.cli.doctor.routes import look_at_missing_models, look_at_terms
 
-    return [f"{one.detail}. {one.fix}" for one in look_at_senders(config) if one.level != "good"]
+    looks = (look_at_senders, look_at_terms, look_at_missing_models)
+    found = [one for look in looks for one in look(config) if one.level != "good"]
+    return [f"{one.detail}{'' if one.detail.endswith('?') else '.'} {one.fix}" for one in found]

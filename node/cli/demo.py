@@ -90,14 +90,13 @@ def demo(
     as_json
         One JSON object on stdout: objects, measurements, seconds by stage.
     """
-    from rich.console import Console
-
+    from node.cli import screen
     from node.cli.demo_engine import demo_engine
     from node.cli.demo_input import demo_series, ensure_models
     from node.observe.events import start_events
 
     start_events("demo", logging.ERROR)  # the archive's own events are nobody's business here
-    console = Console(stderr=as_json, highlight=False)
+    console = screen.out(on_stderr=as_json, markup=True)
     out = out.resolve()
     _clear(out)
     began = time.monotonic()

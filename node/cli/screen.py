@@ -37,8 +37,8 @@ _COLOURS = {
 }
 
 
-def out() -> "Console":
-    """Stdout for people: as wide as the terminal, or as COLUMNS says; into a pipe nothing is wrapped."""
+def out(*, on_stderr: bool = False, markup: bool = False) -> "Console":
+    """Stdout (or stderr) for people: as wide as the terminal, or as COLUMNS says; into a pipe nothing is wrapped."""
     from rich.console import Console
 
     class Screen(Console):
@@ -48,9 +48,10 @@ def out() -> "Console":
             self.quiet = True
             raise BrokenPipeError
 
-    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
-        return Screen(highlight=False, markup=False)
-    return Screen(highlight=False, markup=False, width=_UNWRAPPED, file=cast("TextIO", _WithoutPadding(sys.stdout)))
+    stream = sys.stderr if on_stderr else sys.stdout
+    if stream.isatty() or os.environ.get("COLUMNS", "").isdigit():
+        return Screen(highlight=False, markup=markup, stderr=on_stderr)
+    return Screen(highlight=False, markup=markup, width=_UNWRAPPED, file=cast("TextIO", _WithoutPadding(stream)))
 
 
 class _WithoutPadding(io.TextIOBase):

@@ -84,11 +84,16 @@ def health_record(at: ConsoleContext) -> dict[str, Any]:
         {"name": name, "seen_at": seen.isoformat(), "silent": (now - seen).total_seconds() > _SILENT_S}
         for name, (seen, _) in sorted(at.journal.processes.beats().items())
     ]
-    return {"subjects": [_line(one) for one in lines], "processes": processes, "asking": any(one.asking for one in lines)}
+    paused = {(kind.value, name) for kind, name, _ in at.journal.pauses.find()}
+    subjects = [_line(one, paused=(one.subject.kind.value, one.subject.name) in paused) for one in lines]
+    return {"subjects": subjects, "processes": processes, "asking": any(one.asking for one in lines)}
 
 
-def _line(one: Line) -> dict[str, Any]:
+def _line(one: Line, *, paused: bool) -> dict[str, Any]:
+    """What nothing is sent to, though it would take it, is paused; what is away stays away."""
     state = "only calls" if one.subject.ask is None else "not asked yet" if one.answer is None else "ready" if one.answer.ready else "away"
+    if paused and state != "away":
+        state = "paused"
     return {
         "kind": one.subject.kind.value,
         "name": one.subject.name,

@@ -1,5 +1,6 @@
 """Jobs, their result objects, and the deliveries that bring these to sinks."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +15,14 @@ class Priority(StrEnum):
     URGENT = "urgent"
     ROUTINE = "routine"
     OFFPEAK = "offpeak"
+
+
+def method_digest(application: str, version: str) -> str:
+    """What stands for the models of an application that calls none: its own version, on which its results depend alone.
+
+    A device of its own for every version, as a retraining gives a model (IHE AIR).
+    """
+    return hashlib.sha256(f"{application} {version}, no model".encode()).hexdigest()
 
 
 class JobKind(StrEnum):

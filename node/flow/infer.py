@@ -27,7 +27,7 @@ from inference.imaging.subjects import Assembled, subjects
 from inference.imaging.volume import Volume
 from inference.said import OfTheWhole, say
 from inference.stages import ANALYSE, INFER, collected, stage
-from node.domain.job import Job, Priority
+from node.domain.job import Job, Priority, method_digest
 from node.domain.shortage import Shortage
 from node.flow.time_limits import size_of, to_decode_s, to_infer_s
 from node.observe.events import alarm
@@ -127,7 +127,7 @@ class Analyst:
         models = with_places_taken(calls)
         for model in models:
             engine.check(model)
-        digest = model_digest(engine, models) if models else method_digest(application)
+        digest = model_digest(engine, models) if models else method_digest(application.name, application.version)
         with collected() as stages_s:
             with at_most(to_decode_s(size_of(files))):
                 accepts, series = application.accepts, job.series_instance_uid
@@ -217,14 +217,6 @@ def model_digest(engine: Engine, models: Sequence[ModelRef]) -> str:
         return digests[0][2]
     lines = "\n".join(" ".join(entry) for entry in sorted(digests))
     return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def method_digest(application: Application) -> str:
-    """What stands for the models of an application that calls none: its own version, on which its results depend alone.
-
-    A device of its own for every version, as a retraining gives a model (IHE AIR).
-    """
-    return hashlib.sha256(f"{application.name} {application.version}, no model".encode()).hexdigest()
 
 
 class _Bounded:

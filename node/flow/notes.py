@@ -12,7 +12,7 @@ from inference.imaging.header import read_dataset
 from node.blobs.port import Blobs
 from node.dicom.uid import device_uid
 from node.domain.instance import Instance
-from node.domain.job import Job, JobKind
+from node.domain.job import Job, JobKind, method_digest
 from node.domain.patient import named_by
 from node.domain.profile import Profile
 from node.domain.stage import Clock
@@ -20,7 +20,6 @@ from node.domain.state import JobState
 from node.domain.statement import NoResult, Statement, Why
 from node.domain.withdrawal import Withdrawal, WithdrawnObject
 from node.flow.encode import parameters
-from node.flow.infer import method_digest
 from node.journal.jobs import Jobs
 from node.journal.results import Results
 from node.results.port import Encoding
@@ -140,7 +139,7 @@ def _never(_: object, __: Infer) -> Findings:
 
 def digest_for_model(application: Application) -> str:
     """No model was asked: the application's version alone decides what is said."""
-    return method_digest(application)
+    return method_digest(application.name, application.version)
 
 
 def _listed(study: str, series: str, members: Sequence[Instance]) -> SourceSeries:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from node.observe.events import without_patients
-from node.observe.security import AssociationAccepted, AssociationEnded, ConnectionRefused, RefusalsLeftOut, SecurityEvent
+from node.observe.security import AssociationAccepted, AssociationFinished, ConnectionRefused, RefusalsLeftOut, SecurityEvent
 
 BEGAN: Final = "receiver.began"
 """The line by which a receiver begins: what stood in the same file before it, and has no end, ended with its predecessor."""
-_HEARD = (AssociationAccepted, AssociationEnded, ConnectionRefused, RefusalsLeftOut)
+_HEARD = (AssociationAccepted, AssociationFinished, ConnectionRefused, RefusalsLeftOut)
 _MOST_BYTES: Final = 8 * 2**20
 _OLDER: Final = ".1"
 _SUFFIX: Final = ".jsonl"

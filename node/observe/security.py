@@ -93,7 +93,7 @@ class AssociationAccepted(SecurityEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AssociationEnded(SecurityEvent):
+class AssociationFinished(SecurityEvent):
     """One that stood is over: `how` is released, aborted or lost. `kept` and `refused` count its instances."""
 
     line: ClassVar[str] = "association.ended"

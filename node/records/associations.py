@@ -7,7 +7,7 @@ from typing import Any, Final
 from node.observe.association_log import BEGAN
 from node.observe.security import (
     AssociationAccepted,
-    AssociationEnded,
+    AssociationFinished,
     HandshakeFailed,
     ProxyHeaderMissing,
     RefusalsLeftOut,
@@ -62,7 +62,7 @@ def _of_one(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
             case AssociationAccepted.line:
                 standing[line["association"]] = one = _accepted(line)
                 found.append(one)
-            case AssociationEnded.line:
+            case AssociationFinished.line:
                 if one := standing.pop(line["association"], {}):  # else it began before what is kept
                     took, counts = line["took_s"], {"kept": line["kept"], "refused": line["refused"]}
                     one |= {"ended": line["how"], "ended_at": line["at"], "seconds": took, **counts}

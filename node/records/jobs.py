@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from node.domain.commitment import REASONS, Transaction
 from node.domain.instance import Instance
-from node.domain.job import Delivery, Job, ResultObject
+from node.domain.job import Delivery, Job, ResultObject, method_digest
 from node.domain.patient import studied_at
 from node.domain.state import DeliveryState
 from node.records.remedies import remedy
@@ -52,9 +52,15 @@ def record(job: Job, deliveries: list[Delivery]) -> dict[str, Any]:
         "due_at": stamp(job.due_at),
         "deadline_at": stamp(job.deadline_at),
         "inferred_at": stamp(job.inferred_at),
-        "model_digest": job.model_digest,
+        "model_digest": None if _calls_no_model(job) else job.model_digest,
         "predecessor": job.predecessor,
     }
+
+
+def _calls_no_model(job: Job) -> bool:
+    """Whether what stands in the place of the models' digest is the application's own."""
+    versions = {job.application_version, job.findings_version or job.application_version}
+    return job.model_digest in {method_digest(job.application, version) for version in versions}
 
 
 def page(journal: "Journal", job: Job) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A study's passport: instances, decisions, jobs with model digests, objects, and what every sink said of each."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from node.dicom.uid import device_uid
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 def passport(journal: "Journal", study: str) -> dict[str, Any]:
     """Everything that the journal knows of a study, for scripts and for pages. No patient name and no patient identifier."""
     arrivals = journal.arrivals.find(study=study)
-    jobs = [page(journal, job) for job in journal.jobs.find(study=study)]
+    found = journal.jobs.find(study=study)
+    jobs = [page(journal, job) for job in found]
+    devices = {device_uid(job.application, job.model_digest) for job in found if job.model_digest}
     members = {one.id: one for arrival in arrivals for one in journal.instances.of_arrival(arrival.id)}
     lines = [
         {**event_record(event), "subject": f"{subject} {number}"}
@@ -42,7 +44,7 @@ def passport(journal: "Journal", study: str) -> dict[str, Any]:
         "conflicts": [_conflict(one) for one in journal.instances.conflicts(study=study)],
         "held": held_records(journal.held.find(study=study)),
         "astray": astray(journal, study, list(members.values())),
-        "other_results": [_other_result(one, jobs) for one in journal.instances.other_results(study)],
+        "other_results": [_other_result(one, devices) for one in journal.instances.other_results(study)],
         "jobs": jobs,
         "events": sorted(lines, key=lambda line: str(line["at"])),
     }
@@ -82,8 +84,9 @@ def _conflict(one: Instance) -> dict[str, Any]:
     }
 
 
-def _other_result(one: Instance, jobs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What another node made of the study; `same_model`: by an application and a model file that this node analysed it with too."""
+def _other_result(one: Instance, devices: Collection[str]) -> dict[str, Any]:
+    """What another node made of the study; `same_model`: by an application and a model file that this node analysed it with too, which
+    are a device of `devices`."""
     made_by = _first(one.header, "InstanceCreatorUID")
     return {
         "sop_instance_uid": one.sop_instance_uid,
@@ -91,7 +94,7 @@ def _other_result(one: Instance, jobs: Sequence[dict[str, Any]]) -> dict[str, An
         "description": _first(one.header, "SeriesDescription"),
         "application": _first(one.header, "ManufacturerModelName"),
         "software": [str(version) for version in one.header.get("SoftwareVersions", ())],
-        "same_model": any(job["model_digest"] and device_uid(job["application"], job["model_digest"]) == made_by for job in jobs),
+        "same_model": made_by in devices,
         "sender": f"{one.calling_ae}@{one.address}",
         "received_at": stamp(one.received_at),
     }

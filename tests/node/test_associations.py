@@ -43,7 +43,7 @@ def test_who_came_is_told_with_what_became_of_it(tmp_path: Path) -> None:
         ]
         assert [one["rejection"] for one in told] == [None, "called", "calling"]
         node.kill()
-        out = node.hilum("associations", "--refused").out
+        out = " ".join(node.hilum("associations", "--refused").out.split())
         assert 'turned away: called AE title "HILUN" is none of this node' in out
         assert "SCANNER → HILUN" in out
         assert "127.0.0.1: Have its administrator enter the node's own AE title" in out

@@ -107,6 +107,22 @@ def test_the_window_is_that_of_the_tissue() -> None:
     assert window_of(mr, []).high > window_of(mr, []).low
 
 
+def test_a_small_grey_structure_is_shown_with_the_white_matter_around_it() -> None:
+    """As the hippocampus: darker than all that lies about it. Its own values alone would turn those white; what fills the volume,
+    and what is brighter than its surroundings, has its own values, and a spot of fat beside a coil changes nothing."""
+    voxels = np.full((30, 60, 60), 1000, dtype=np.int16)
+    voxels[:, :30] = 1600
+    small = np.zeros(voxels.shape, dtype=bool)
+    small[12:18, 27:36, 27:36] = True
+    voxels[small] = 900
+    voxels[:3, :3, :3] = 9000
+    volume = replace(volume_on(made.AXIAL, shape=voxels.shape), modality="MR", voxels=voxels)
+    assert 1600 < window_of(volume, [made.segment("grey", small)]).high < 2000
+    assert window_of(volume, [made.segment("all of it", voxels >= 900)]).high == pytest.approx(1760)
+    voxels[small] = 3000
+    assert window_of(volume, [made.segment("bright", small)]).high == pytest.approx(3300)
+
+
 def test_the_contour_is_on_the_border_and_nowhere_else() -> None:
     """Colour within three pixels of the mask's edge, grey everywhere else: the anatomy stays visible inside."""
     shape = (3, 40, 40)

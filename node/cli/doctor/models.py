@@ -101,7 +101,7 @@ def look_at_jail(config: Config, applications: Sequence[str]) -> Iterator[Doctor
     yield DoctorFinding(area=Area.MODELS, subject="jail", level="warning", detail=detail, fix=fix)
 
 
-def _brought_by(config: Config, name: str) -> str:
+def brought_by(config: Config, name: str) -> str:
     """What brings the weights of an application into the repository."""
     from inference.errors import HilumError
     from node.assembly.compose import manifest
@@ -133,7 +133,7 @@ def look_at_models(config: Config) -> Iterator[DoctorFinding]:
             for model in models:
                 repository.verify(model)
         except HilumError as missing:
-            fix = f"{_brought_by(config, name)}, then `hilum jobs retry` what was parked."
+            fix = f"{brought_by(config, name)}, then `hilum jobs retry` what was parked."
             yield DoctorFinding(area=Area.MODELS, subject=f"application {name}", level="bad", detail=f"{missing} [{missing.code}]", fix=fix)
         else:
             held = "its models are in the repository, digests verified" if models else "it calls no model"

@@ -9,7 +9,7 @@ from node.dimse.port import Intake, NoShortfalls, ShortfallIntake
 from node.dimse.requestor_identity import RequestorIdentity
 from node.domain.shortage import RefusedInstance
 from node.observe import metrics
-from node.observe.security import AssociationAccepted, AssociationEnded, AssociationRejected, tell
+from node.observe.security import AssociationAccepted, AssociationFinished, AssociationRejected, tell
 from node.settings.peers import Settle
 
 _MOST_SERIES = 1000
@@ -177,4 +177,4 @@ class AcceptedAssociation:
         self._associations.leave(self.admitted)
         metrics.ASSOCIATIONS.add(peer=self.admitted.label, outcome=how)
         took_s = round(time.monotonic() - self._began, 3)
-        tell(AssociationEnded(association=self.id, how=how, kept=self.kept, refused=self.refused, took_s=took_s))
+        tell(AssociationFinished(association=self.id, how=how, kept=self.kept, refused=self.refused, took_s=took_s))

@@ -15,7 +15,7 @@ from node.observe.audit.codes import Code
 from node.observe.audit.message import Action, AlertSubject, EventOutcome, Message, Participant
 from node.observe.security import (
     AssociationAccepted,
-    AssociationEnded,
+    AssociationFinished,
     AssociationRejected,
     AuditResumed,
     ConnectionRefused,
@@ -153,7 +153,7 @@ class Alerts:
                 if one.user:
                     self.tell(self._login(one.user, one.calling_ae, one.address))
                 return
-            case AssociationEnded() | RefusalsLeftOut():
+            case AssociationFinished() | RefusalsLeftOut():
                 return  # of what is refused each was heard
             case ConsoleLogin():
                 self.tell(self._login(one.account, "", one.address))

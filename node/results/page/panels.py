@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 
 from inference import codes
 from inference.codes import Code
@@ -52,6 +53,7 @@ _NEARLY = 0.8
 """A slice with this share of a segment's largest area shows it well enough."""
 _THIN = 3
 """Windows are found on every third row and column."""
+_NEAR_MM = 10.0
 _FINER, _LINE, _SEAM = 2, 4, 2
 """Contours are drawn this many times finer, and this wide in the finer pixels."""
 
@@ -175,7 +177,8 @@ def window_of(volume: Volume, segments: Sequence[Segment], sites: Collection[Cod
     """The window that a reader would choose.
 
     CT: that of the tissue that was found, by its mean HU; without any, that of the lung where `sites` (where was looked) are lungs. PT and
-    NM: from nothing to nearly the highest uptake, dark on white. Others: from the darkest to nearly the brightest of what was found.
+    NM: from nothing to nearly the highest uptake, dark on white. Others: from the darkest to nearly the brightest of what was found, and,
+    where that is small against its surroundings, of these too: a reader compares it with them.
     """
     thin = (slice(None), slice(None, None, _THIN), slice(None, None, _THIN))
     sample = volume.voxels[thin]
@@ -199,7 +202,17 @@ def window_of(volume: Volume, segments: Sequence[Segment], sites: Collection[Cod
     bright = sample[found] if found.any() else sample[sample > _air(sample)]
     low = float(np.percentile(sample, 1))
     high = 1.1 * float(np.percentile(bright, 99.5 if found.any() else 98)) if bright.size else low + 1
+    if found.any():
+        near = _near(found, [volume.spacing_mm[axis] * step for axis, step in enumerate((1, _THIN, _THIN))])
+        if np.count_nonzero(near) > 2 * np.count_nonzero(found):
+            high = max(high, 1.05 * float(np.percentile(sample[near], 98)))
     return GreyWindow(low=low, high=max(high, low + 1e-6), name="")
+
+
+def _near(found: Mask, spacing_mm: Sequence[float]) -> Mask:
+    """What was found, and what lies within a centimetre of it along each axis."""
+    sizes = [2 * max(1, round(_NEAR_MM / spacing)) + 1 for spacing in spacing_mm]
+    return np.asarray(ndimage.maximum_filter(found.astype(np.uint8), size=sizes) > 0)
 
 
 def crop_of(

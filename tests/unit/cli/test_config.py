@@ -45,3 +45,43 @@ def test_the_schema_accepts_what_is_good_and_refuses_what_is_not(run: Run) -> No
 
 def _plain(content: object) -> object:
     return json.loads(json.dumps(content))
+
+
+_TERMS = """
+  - name: head
+    when: {Modality: MRI, BodyPartExamined: {in: [Head, BRIAN, "L-SPINE", THORAX, FLOOR]}, PatientSex: {not: female}}
+    run: [hippocampus]
+    send: [r]
+"""
+
+
+def test_values_that_no_image_has_are_warned_of_with_what_was_meant(place: Path, run: Run) -> None:
+    """A configuration with them is good: devices write what they like. Defined terms, retired ones too, and patterns pass in silence."""
+    good = "  - {name: old, when: {Modality: {in: [MR, CF]}, BodyPartExamined: {matches: Head}}, run: [hippocampus], send: [r]}"
+    (place / "terms.yaml").write_text(f"sinks: {{r: {{kind: folder, path: out}}}}\nroutes:{_TERMS}{good}\n")
+    answer = run("config", "check", "terms.yaml", "--json")
+    assert (answer.code, answer.json["good"]) == (0, True)
+    said = [one for one in answer.json["remarks"] if "defined terms" in one]
+    assert [
+        one.partition(" asks for ")[2].partition(", which")[0] + one.partition("; did you mean")[2].partition("?")[0] for one in said
+    ] == [
+        'Modality "MRI" "MR"',
+        'BodyPartExamined "Head" "HEAD"',
+        'BodyPartExamined "BRIAN" "BRAIN"',
+        'BodyPartExamined "L-SPINE" "LSPINE"',
+        'BodyPartExamined "FLOOR"',
+        'PatientSex "female" "F"',
+    ]
+    assert all(one.startswith('route "head"') for one in said)
+
+
+def test_a_model_that_is_not_imported_yet_is_a_remark(place: Path, run: Run) -> None:
+    """With the command that brings it; nothing is said of an application that routes do not run."""
+    (place / "models.yaml").write_text(
+        "sinks: {r: {kind: folder, path: out}}\nroutes: [{name: x, when: {Modality: MR}, run: [hippocampus], send: [r]}]\n"
+    )
+    remarks = run("config", "check", "models.yaml", "--json").json["remarks"]
+    assert [one for one in remarks if "HLM-4101" in one] == [one for one in remarks if "`hilum models import hippocampus`" in one]
+    assert len([one for one in remarks if "HLM-4101" in one]) == 1
+    assert run("models", "import", "hippocampus", "--config", "models.yaml").code == 0
+    assert not [one for one in run("config", "check", "models.yaml", "--json").json["remarks"] if "HLM-4101" in one]

@@ -7,6 +7,7 @@ from typing import Any
 
 from node.domain.arrival import Completeness
 from node.domain.instance import Header, HeldFor, Standing
+from node.domain.job import method_digest
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal.port import NewInstance
 from node.records.words import when
@@ -51,6 +52,7 @@ def test_an_empty_journal_says_what_to_do_next(empty: Hospital, run: Run) -> Non
 
 WAITING = "1.2.826.0.1.3680043.8.498.55512345678901234567890123456789012905"
 MISSING = 'the study has no series "contrast" (ContrastBolusAgent present)'
+_T1: tuple[int, Header] = (5, {"Modality": ("MR",), "SeriesDescription": ("T1 MPRAGE sag",)})
 HALF_AN_HOUR = timedelta(minutes=30)
 
 
@@ -395,8 +397,21 @@ def test_a_script_waits_until_a_study_has_ended_and_hears_how(hospital: Hospital
 
 def test_a_wait_ends_when_the_study_does(hospital: Hospital, run: Run) -> None:
     """It is looked at again and again: the journal of a running node changes meanwhile."""
-    (arrival,) = hospital.journal.arrivals.find(study=OPEN)
-    ended = Timer(1.0, lambda: hospital.route(arrival.id, parked=("HLM-3017", "tilted")))
+    arrival = hospital.receive(WAITING, "pacs", "HILUM", _T1)
+    ended = Timer(1.0, lambda: hospital.route(arrival, parked=("HLM-3017", "tilted")))
     ended.start()
-    assert run("studies", "show", OPEN, "--wait", "--timeout", "60s").code == 1
+    assert run("studies", "show", WAITING, "--wait", "--timeout", "60s").code == 1
     ended.join()
+
+
+def test_no_model_digest_is_shown_of_an_application_that_calls_none(hospital: Hospital, run: Run) -> None:
+    """What stands for one in the journal, and makes the device, names no file that anybody could look for."""
+    (job,) = hospital.route(hospital.receive(WAITING, "pacs", "HILUM", _T1))
+    claimed = hospital.journal.jobs.claim("work", hospital.now, timedelta(minutes=5))
+    assert claimed is not None
+    assert claimed.lease is not None
+    digest = method_digest(job.application, "1.0.0")
+    assert hospital.journal.jobs.inferred(job.id, claimed.lease, "findings/x", digest, hospital.now, version="1.0.0")
+    assert run("jobs", "show", str(job.id), "--json").json["model_digest"] is None
+    assert "sha256" not in run("jobs", "show", str(job.id)).out
+    assert digest not in run("studies", "show", WAITING).out

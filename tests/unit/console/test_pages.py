@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from node.console import rendering
-from node.domain.instance import HeldFor, Instance, Standing
+from node.domain.instance import Header, HeldFor, Instance, Standing
 from node.journal.port import NewInstance
 from tests.unit.cli.conftest import HEAD, REFUSED, TILTED, UNTAKEN, Hospital
 from tests.unit.console.conftest import Open, browsers
@@ -31,6 +31,19 @@ def test_parked_jobs_say_what_to_do(browser: Open) -> None:
     assert "the gantry is tilted by 12.5°" in text
     assert "HLM-6100" in text
     assert text.count("What to do") == 2
+
+
+def test_what_stands_between_backticks_is_code_on_every_page(hospital: Hospital, browser: Open) -> None:
+    """Reasons are written once, for terminals and for pages; no reader of HTML knows what a backtick is."""
+    t1: Header = {"Modality": ("MR",), "SeriesDescription": ("T1 MPRAGE sag",)}
+    arrival = hospital.receive("1.2.77", "pacs", "HILUM", (5, t1))
+    hospital.route(arrival, parked=("HLM-3017", "`app.yaml` says one thing, `<script>` another"))
+    mine = browser("otto")
+    for path in ("/parked", "/studies", "/studies/1.2.77", "/"):
+        text = mine.client.get(path).text
+        assert "`" not in re.sub(r"<(script|textarea)\b.*?</\1>", "", text, flags=re.DOTALL), path
+        if path != "/":
+            assert "<code>app.yaml</code> says one thing, <code>&lt;script&gt;</code> another" in text, path
 
 
 def test_the_passport_tells_the_way(browser: Open) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from node.console.health import FRESH_S, Health
 from node.domain.health import Answer, Dependency, DependencyKind
+from node.journal.port import Pausable
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import Hospital
 from tests.unit.console.conftest import Open, browsers
@@ -87,6 +88,16 @@ def test_the_page_of_peers_tells_who_is_away(browser: Open, name: str) -> None:
     for said in ("PACS, plain", "only calls", "in the work processes"):
         assert said in page, said
         assert said in part, said
+
+
+def test_a_paused_sink_is_not_called_ready(hospital: Hospital, browser: Open) -> None:
+    """It would take results, and gets none; one that is away is away, paused or not."""
+    mine = browser("otto")
+    for name in ("copies", "archive"):
+        hospital.journal.pauses.add(Pausable.SINK, name, hospital.now)
+    wait_until(lambda: not mine.client.get("/api/health").json()["asking"], 60, "everybody has answered")
+    told = {(one["kind"], one["name"]): one["state"] for one in mine.client.get("/api/health").json()["subjects"]}
+    assert (told["sink", "copies"], told["sink", "archive"], told["engine", "default"]) == ("paused", "away", "only calls")
 
 
 @pytest.fixture

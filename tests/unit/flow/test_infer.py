@@ -14,8 +14,8 @@ from inference.findings import Evaluation, Explanation, Findings
 from inference.imaging.judge.radiograph import SIDE, learned
 from inference.imaging.subject import Images
 from inference.imaging.subjects import Assembled
-from node.domain.job import Job
-from node.flow.infer import _analysed, method_digest, model_digest
+from node.domain.job import Job, method_digest
+from node.flow.infer import _analysed, model_digest
 from tests.unit.flow.mini import ThresholdEngine
 from tests.unit.imaging.judge.test_radiograph import image_of
 
@@ -35,9 +35,9 @@ def test_an_application_without_a_model_has_a_digest_for_each_version() -> None:
     """Its device and its results' UIDs differ from other applications', and from those of its own next version."""
     one = load("bright-lesion", ())
     assert one.models == ()
-    digests = {method_digest(each) for each in (one, replace(one, version="9.0.0"), load("mr-register", ()))}
+    digests = {method_digest(each.name, each.version) for each in (one, replace(one, version="9.0.0"), load("mr-register", ()))}
     assert len(digests) == 3
-    assert method_digest(one) == hashlib.sha256(f"bright-lesion {one.version}, no model".encode()).hexdigest()
+    assert method_digest(one.name, one.version) == hashlib.sha256(f"bright-lesion {one.version}, no model".encode()).hexdigest()
 
 
 def test_what_the_judge_leaves_out_is_not_explained_either() -> None:

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from node.observe.association_log import AssociationLog, kept_lines
 from node.observe.security import (
     AssociationAccepted,
-    AssociationEnded,
+    AssociationFinished,
     AssociationRejected,
     Refusals,
     UnknownAddress,
@@ -53,8 +53,8 @@ def _accepted(association: str, peer: str | None = "ct1") -> AssociationAccepted
     )
 
 
-def _ended(association: str) -> AssociationEnded:
-    return AssociationEnded(association=association, how="released", kept=120, refused=1, took_s=3.25)
+def _ended(association: str) -> AssociationFinished:
+    return AssociationFinished(association=association, how="released", kept=120, refused=1, took_s=3.25)
 
 
 def _rejected(address: str = "10.0.0.9") -> AssociationRejected:
