@@ -212,6 +212,8 @@ def events() -> str:
         "`metrics_port` when `node: {metrics: …}` is on.\n\n",
         "## The log\n\n",
         "One JSON line each on stderr, with `event`, `level`, `timestamp` (UTC) and `process`, and these fields. Names are stable. ",
+        "On a terminal it is a line in words, unless `node: {log: json}` says otherwise. `hilum events` tells the history, ",
+        "`hilum associations` who called. ",
         "There is no patient data in them unless `node: {patient_data_in_logs: true}`.\n\n",
         "| event | level | means | fields |\n|---|---|---|---|\n",
     ]

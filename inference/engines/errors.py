@@ -200,6 +200,13 @@ class NotEntered(ModelError):
     remedy = "Import the model with `hilum models import`, which writes its entry; of an ensemble, name the members."
 
 
+class RepositoryNotWritten(ModelError):
+    """The model repository cannot be written: no room, or no right to. What it held before is served as before."""
+
+    code = "HLM-4152"
+    remedy = "Make room on its disk, or write there as the user that owns it; then call it again."
+
+
 class BrokenEnsemble(ModelError):
     """The steps of an ensemble do not fit together: a tensor that nothing makes, two that make it, a cycle, another dtype or shape."""
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.engines.configtext import with_digest
-from inference.engines.errors import AlreadyThere, DigestMismatch, ModelMissing, OtherModel, UnreadableModel
+from inference.engines.errors import AlreadyThere, DigestMismatch, ModelMissing, OtherModel, RepositoryNotWritten, UnreadableModel
 from inference.engines.modelconfig import parse_config
 from inference.engines.port import ModelRef
 from inference.engines.repository import CARD, CONFIG, ENTRY, Entry, Repository, entry_to_json
@@ -73,7 +73,14 @@ def add_version(repository: Path, new: NewVersion, *, replace: bool = False) -> 
         A version of this number is there, with other weights or other files, and `replace` is False.
     OtherModel
         The model that is there has other tensors: versions of one model differ in weights alone.
+    RepositoryNotWritten
+        The disk is full, or it may not be written; nothing of the version is there.
     """
+    with _writing(repository):
+        _add_version(repository, new, replace)
+
+
+def _add_version(repository: Path, new: NewVersion, replace: bool) -> None:
     if not repository.is_dir():
         repository.mkdir(parents=True, exist_ok=True)
         repository.chmod(_FOLDER_MODE)
@@ -112,6 +119,15 @@ def locked(repository: Path) -> Iterator[None]:
         os.close(folder)
 
 
+@contextlib.contextmanager
+def _writing(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as refused:
+        what = refused.strerror or type(refused).__name__
+        raise RepositoryNotWritten(f"the model repository cannot be written ({refused.filename or place}): {what}") from refused
+
+
 def put(path: Path, content: bytes) -> None:
     """Write a file and bring it to the disk: the move that makes it visible comes after."""
     with path.open("wb") as file:
@@ -122,14 +138,22 @@ def put(path: Path, content: bytes) -> None:
 
 
 def put_in_place(path: Path, content: bytes) -> None:
-    """Replace a file in one step: readers see the old one or the new one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
-    with os.fdopen(handle, "wb") as file:
-        os.fchmod(file.fileno(), _FILE_MODE)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(name, path)
+    """Replace a file in one step: readers see the old one or the new one.
+
+    Raises
+    ------
+    RepositoryNotWritten
+        The old one stands.
+    """
+    with _writing(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
+        os.close(handle)
+        try:
+            put(Path(name), content)
+            os.replace(name, path)
+        except BaseException:  # raised again: nothing half-written stays beside it
+            Path(name).unlink(missing_ok=True)
+            raise
 
 
 def read_entries(file: Path) -> dict[str, Any]:

@@ -131,9 +131,18 @@ def import_(
         )
         entered = [import_file(file[0], said, repository)]
     if tune:
+        from inference.engines.errors import RepositoryNotWritten
         from node.cli.tune import tune_imported
 
-        tune_imported(repository, [model for model, _ in entered], allow_code=allow_code, quiet=as_json)
+        models = [model for model, _ in entered]
+        try:
+            tune_imported(repository, models, allow_code=allow_code, quiet=as_json)
+        except RepositoryNotWritten as full:
+            names = " and ".join(model.name for model in models)
+            later = (
+                f"{names} is imported and served; how this machine computes it best could not be entered: `hilum models tune` does it later"
+            )
+            raise RepositoryNotWritten(f"{full}. {later}") from full
     _tell(entered, repository, application or "", imported.application if bundle is not None else None, as_json=as_json)
     return 0
 

@@ -57,4 +57,4 @@ def test_config_check_says_it_too(place: Path, run: Run) -> None:
     assert "anyone who reaches the node may send" in run("config", "check", "open.yaml").out.replace("\n", " ")
     answer = run("config", "check", "open.yaml", "--json")
     assert (answer.code, len(answer.json["remarks"])) == (0, 1)
-    assert run("config", "check", "--json").json["remarks"] == []
+    assert not [one for one in run("config", "check", "--json").json["remarks"] if "HLM-4101" not in one], "but for models"
