@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.imaging.volume import Affine
+from training.t1_likeness import tissues_of, within_skull
 
 RIGHT, WRONG, CUT = "right", "wrong", "cut"
 """To be taken; to be declined; to be declined, or said to be at least so much."""
@@ -30,14 +31,6 @@ class Made:
     years: int | None = None
 
 
-_GREY = frozenset({3, 8, 10, 11, 12, 13, 17, 18, 26, 42, 47, 49, 50, 51, 52, 53, 54, 58})
-_WATER = frozenset({4, 5, 14, 15, 24, 43, 44, 72})
-_OUTSIDE = {502: "artery", 506: "eye", 507: "muscle", 508: "muscle", 509: "mucosa", 511: "skin", 512: "white", 514: "vein", 515: "bone"} | {
-    516: "marrow",
-    530: "white",
-}
-"""What labels of FreeSurfer, and those of 500 and more for what lies outside the brain, stand for; all others are white matter."""
-_TISSUES = ("air", "white", "grey", "water", "artery", "eye", "muscle", "mucosa", "skin", "vein", "bone", "marrow")
 CONTRASTS: Mapping[str, tuple[int, ...]] = {
     "T1": (15, 900, 650, 250, 300, 250, 450, 500, 750, 400, 60, 650),
     "T1 of a newborn": (15, 520, 680, 280, 300, 280, 430, 500, 750, 400, 60, 500),
@@ -46,7 +39,7 @@ CONTRASTS: Mapping[str, tuple[int, ...]] = {
     "proton density": (15, 600, 720, 800, 100, 800, 500, 700, 700, 300, 80, 550),
     "CT": (-1000, 28, 36, 8, 45, 10, 50, 40, 20, 50, 1000, 400),
 }
-"""Values of tissues, in the order of `_TISSUES`; those of MR are arbitrary units, those of CT HU."""
+"""Values of tissues, in the order of `training.t1_likeness.TISSUES`; those of MR are arbitrary units, those of CT HU."""
 _TEXTURE, _NOISE = 0.04, 0.03
 _BALL_MM = {"a cavity after surgery": 24, "oedema": 32}
 _DEEP_MM = 24
@@ -56,12 +49,7 @@ _THICK_MM = 5
 def from_labels(drawn: Voxels, affine: Affine) -> Iterator[Made]:
     """Heads of three contrasts that are right, of four that are not, and an infant's, a child's, a patient's, from one map (Z, Y, X)."""
     labels = drawn.astype(np.intp)
-    tissue = np.ones(int(labels.max()) + 1, dtype=np.intp)
-    for label in range(len(tissue)):
-        named = "air" if not label else _OUTSIDE.get(label, "grey" if label in _GREY else "water" if label in _WATER else "white")
-        tissue[label] = _TISSUES.index(named)
-    of = tissue[labels]
-    inside = (labels > 0) & (labels < 500)
+    of, inside = tissues_of(labels), within_skull(labels)
     t1 = _painted(of, "T1")
     yield Made(what="drawn as T1", kind=RIGHT, voxels=t1, affine=affine)
     newborn = _painted(of, "T1 of a newborn")

@@ -1,4 +1,5 @@
-"""Brain check: compares form and symmetry of marked voxels with a brain within its skull, and that something was marked rather than air.
+"""Brain check: compares form and symmetry of marked voxels with a brain within its skull, that something was marked rather than air, that
+no second body lies beside it, and that no slices are missing in it.
 
 Bounds are wider than all right heads of the bench (`python -m bench judge`), which has them with skull and without, bent, moulded, cut.
 """
@@ -9,6 +10,7 @@ from inference.imaging.judge.borders import WIDE, Border, Met
 from inference.imaging.judge.coarse import Coarse, Mask, Values
 from inference.imaging.judge.doubt import Bounds, Doubt
 from inference.imaging.judge.form import shape_of
+from inference.imaging.judge.neighbours import widest_step
 from inference.imaging.judge.pixels import threshold
 from inference.imaging.volume import Volume
 from inference.said import say
@@ -35,6 +37,15 @@ MOST_CUT = 3
 """Borders that a head can be cut at: more of them, and the images are a piece of something."""
 DRAWN = 0.5
 """Share of neighbours with exactly one value, from which on an image is no measurement: a map of labels, a mask, a drawing."""
+
+STEP = Bounds(usual=(None, 1.4), possible=(None, 2.0))
+"""How much two neighbouring slices differ, by those around them: at most 1.12 in the four heads that fixed the bounds and in what is made
+of them, 2.1 and more where a quarter of the slices is left out of their middle."""
+BESIDE = Bounds(usual=(None, 0.03), possible=(None, 0.6))
+"""What is as bright as tissue in the upper half and far from what was marked, by its volume: 0 in the four heads, 0.99 beside a second
+one. Folding over brings less of one, and is told."""
+FAR_MM = 45.0
+"""From the brain to its skin it is less, in its upper half."""
 
 _MAD = 1.4826
 """Median absolute deviation to standard deviation, for a normal distribution."""
@@ -71,6 +82,10 @@ def brain_doubts(volume: Volume, coarse: Coarse, mask: Mask, cut: tuple[Met, ...
         doubts += ROUND.doubt(shape.round, say("its form is ragged"))
     filled = float((coarse.values[marked] > _darkest(coarse.values, marked)).mean())
     doubts += FILLED.doubt(filled, say("{share} % of it are as dark as air", share=f"{100 * (1 - filled):.0f}"))
+    beside = _beside(coarse, marked)
+    doubts += BESIDE.doubt(beside, say("beside it lies something else, {share} % as large", share=f"{100 * beside:.0f}"))
+    step = widest_step(volume, mask)
+    doubts += STEP.doubt(step, say("two neighbouring slices differ {times} times as much as others: some are missing", times=f"{step:.1f}"))
     if _drawn(volume, mask) > DRAWN:
         drawn = say("neighbouring voxels have exactly one value, as in a drawing or a map of labels")
         doubts.append(Doubt(said=drawn, impossible=True))
@@ -89,6 +104,17 @@ def _darkest(values: Values, marked: Mask) -> float:
         return halfway
     air = float(np.median(around))
     return min(halfway, air + AIR_DEVIATIONS * _MAD * float(np.median(np.abs(around - air))))
+
+
+def _beside(coarse: Coarse, marked: Mask) -> float:
+    from scipy import ndimage
+
+    between, _ = threshold(coarse.values)
+    planes = np.flatnonzero(marked.any(axis=(1, 2)))
+    upper = slice(int(planes[0] + planes[-1]) // 2, int(planes[-1]) + 1)
+    bright = coarse.values[upper] > between
+    away_mm = np.asarray(ndimage.distance_transform_edt(~marked[upper], sampling=coarse.spacing_mm))
+    return int(np.count_nonzero(bright & (away_mm > FAR_MM))) / int(np.count_nonzero(marked[upper]))
 
 
 def _drawn(volume: Volume, mask: Mask) -> float:

@@ -24,6 +24,7 @@ from inference.imaging.judge.lungs import lung_doubts
 from inference.imaging.judge.pixels import negative, not_hounsfield, nothing_there
 from inference.imaging.judge.radiograph import chest_doubts
 from inference.imaging.judge.sizes import unusual
+from inference.imaging.judge.weighting import weighting_doubts
 from inference.imaging.judge.words import no_patient
 from inference.imaging.regrid import straightened
 from inference.imaging.subject import Image, Images, Pair, Subject, volume_of
@@ -130,6 +131,8 @@ class Judge:
         upright = straightened(volume)
         upon, whole = (volume, whole) if upright is None else (upright.volume, upright.onto(whole))
         doubts = _DOUBTS[marked.form](upon, self._coarse_of(upon), whole, met)
+        if marked.form is Form.BRAIN and self._expects.contrast is Contrast.T1:
+            doubts += weighting_doubts(self._coarse_of(upon), whole, volume.patient_years)
         reasons = tuple(doubt.said for doubt in doubts)
         if declines(doubts):
             raise OtherAnatomy(f"what was marked in series {volume.series_instance_uid} does not look like {form}: {'; '.join(reasons)}")

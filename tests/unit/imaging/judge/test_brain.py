@@ -162,6 +162,31 @@ def test_a_mask_in_the_dark_and_a_drawing_are_declined() -> None:
         judged(mask, np.where(mask, 5, 0).astype(np.int16))
 
 
+def test_a_second_head_beside_it_is_declined_and_a_piece_of_one_is_told() -> None:
+    """Two heads in one volume, of which the network marks one; a fifth of one, as it is folded over, is said first."""
+    mask = brain()
+    alone = np.concatenate([mask, np.zeros_like(mask)], axis=2)
+    with pytest.raises(OtherAnatomy, match="beside it lies something else"):
+        judged(alone, np.concatenate([pictured(mask), pictured(mask)], axis=2))
+    piece = mask & (np.arange(mask.shape[2]) < 30)
+    (said,) = judged(alone, np.concatenate([pictured(mask), pictured(piece)], axis=2))
+    assert "beside it lies something else" in said
+
+
+def test_missing_slices_are_declined() -> None:
+    """A third is left out of its middle, and its neighbours are not alike; its height alone would be a patient's."""
+    mask = brain()
+    kept = np.r_[:34, 46:76]
+    with pytest.raises(OtherAnatomy, match="some are missing"):
+        judged(np.ascontiguousarray(mask[kept]), np.ascontiguousarray(_changing(mask)[kept]))
+
+
+def _changing(mask: NDArray[np.bool_]) -> NDArray[np.int16]:
+    """Bright and dark waves along the head, of 60 mm: a twelfth of one from slice to slice, half of one over 30 mm."""
+    phase = 2 * np.pi * np.arange(len(mask)) / 24
+    return np.where(mask, 900 + 300 * np.cos(phase)[:, None, None], pictured(mask)).astype(np.int16)
+
+
 def test_sizes_go_by_age() -> None:
     """A newborn's 420 cm³ are taken at no years and declined at forty; 104 cm³ (a macaque's) are nobody's; hydrocephalus is said first."""
     small, tiny, large = 2.5 * (0.42 / 1.645) ** (1 / 3), 2.5 * (0.104 / 1.645) ** (1 / 3), 2.5 * (2.4 / 1.645) ** (1 / 3)
