@@ -27,6 +27,7 @@ COOKIE = "hilum_session"
 _FORM_BYTES = 16_384
 LONGEST_FORM = 12 * MOST_TEXT + _FORM_BYTES  # a character has four bytes at most, and each may be escaped in a form (`%F0`)
 _MOST_FIELDS = 100
+_MOST_DIGITS = 18
 _ROUTES = "text"
 """The field of edited routes, of which the loader says at which line they hold what."""
 _LONG = ("/routes/", "/api/routes")
@@ -109,6 +110,14 @@ async def body(request: Request) -> bytes:
     return bytes(found)
 
 
+def chosen(body: Annotated[bytes, Depends(body)]) -> tuple[int, ...]:
+    """The numbers that are ticked in a form's list, each once, in their order."""
+    found = parse_qs(body.decode("utf-8", "replace"), max_num_fields=_MOST_FIELDS).get("job", [])
+    if not all(one.isascii() and one.isdecimal() and len(one) <= _MOST_DIGITS for one in found):
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "the form is not one of ours")
+    return tuple(sorted({int(one) for one in found}))
+
+
 def form(body: Annotated[bytes, Depends(body)]) -> dict[str, str]:
     """The fields of a form, the last of each name."""
     try:
@@ -153,6 +162,7 @@ At = Annotated[ConsoleContext, Depends(context)]
 Body = Annotated[bytes, Depends(body)]
 Administering = Annotated[Visitor, Depends(demand_role(Role.ADMIN))]
 Fields = Annotated[dict[str, str], Depends(form)]
+Chosen = Annotated[tuple[int, ...], Depends(chosen)]
 Meant = Depends(demand_form_token)
 
 

@@ -1,5 +1,6 @@
 """What an operator does to jobs, studies, pauses and whatever can be asked: pages and API do the same, and the audit trail is told."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from node.console.access import Visitor
@@ -16,8 +17,8 @@ from node.journal.port import Pausable
 from node.observe.security import ConsoleActed, tell
 
 
-def act(at: ConsoleContext, who: Visitor, number: int, verb: str) -> str:
-    """Retry or cancel; the state that the job is in now.
+def act(at: ConsoleContext, who: Visitor, number: int, verb: str, sink: str | None = None) -> str:
+    """Retry, analyse afresh, cancel, or send again (to one `sink`; None: to all of the job); the state that the job is in now.
 
     Raises
     ------
@@ -28,19 +29,36 @@ def act(at: ConsoleContext, who: Visitor, number: int, verb: str) -> str:
     try:
         if verb == "retry":
             at.journal.jobs.revive(number, now)
+        elif verb == "afresh":
+            at.journal.jobs.revive(number, now, afresh=True)
+        elif verb == "resend":
+            if sink is not None and sink not in at.pausable()[Pausable.SINK]:
+                raise RequestRefused(HTTPStatus.NOT_FOUND, "there is no sink of this name")
+            at.journal.deliveries.resend(number, sink, now)
         elif verb == "cancel":
             if not at.journal.jobs.end(
                 number, None, JobState.CANCELLED, before["code"] or "", f"cancelled by {who.name} at the console", now
             ):
                 raise RequestRefused(HTTPStatus.CONFLICT, f"job {number} is {at.journal.jobs.get(number).state}: it was not cancelled")
         else:
-            raise RequestRefused(HTTPStatus.NOT_FOUND, "jobs are retried or cancelled")
+            raise RequestRefused(HTTPStatus.NOT_FOUND, "jobs are retried, analysed afresh, cancelled, or sent again")
     except JournalError as refused:
         if refused.retry:
             raise
         raise RequestRefused(HTTPStatus.CONFLICT, str(refused)) from refused
-    _tell(at, who, verb, f"job {number}")
+    _tell(at, who, verb, f"job {number}" if sink is None else f"job {number} to {sink}")
     return at.journal.jobs.get(number).state.value
+
+
+def act_on_each(at: ConsoleContext, who: Visitor, numbers: Sequence[int], verb: str) -> list[tuple[int, str]]:
+    """Do one thing to each job; one that refuses does not keep the others from being done. What became of each, in words."""
+    said = []
+    for number in numbers:
+        try:
+            said.append((number, f"is {act(at, who, number, verb)} now"))
+        except RequestRefused as refused:
+            said.append((number, f"was left as it is: {refused.words}"))
+    return said
 
 
 def complete(at: ConsoleContext, who: Visitor, uid: str) -> int:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from node.console import queries
 from node.console.access import At, Before, Looking, Meant, Number, Operating
 from node.console.actions import act, ask_again, complete, decide_held, pause, resume, route_again
+from node.console.filters import filter_of
 from node.console.status import status as status_record
 from node.domain.health import DependencyKind
 from node.flow.held import Part
@@ -38,7 +39,7 @@ def ask(at: At, who: Operating, kind: DependencyKind, name: str) -> dict[str, An
 @router.get("/queue")
 def queue(at: At, who: Looking) -> dict[str, Any]:
     """What waits, what is under way, what ended last."""
-    return queries.queue(at)
+    return queries.queue(at, who)
 
 
 @router.get("/studies")
@@ -60,6 +61,23 @@ def study(at: At, who: Looking, uid: str) -> dict[str, Any]:
 def parked(at: At, who: Looking) -> dict[str, Any]:
     """Jobs about which a person decides, and studies that could not be routed."""
     return {"jobs": queries.parked(at, who), "studies": queries.unrouted(at, who)}
+
+
+@router.get("/jobs")
+def jobs(
+    at: At,
+    who: Looking,
+    state: Annotated[str, Query(max_length=20)] = "",
+    sender: Annotated[str, Query(max_length=100)] = "",
+    application: Annotated[str, Query(max_length=100)] = "",
+    code: Annotated[str, Query(max_length=20)] = "",
+    day: Annotated[str, Query(max_length=10)] = "",
+    before: Before = None,
+) -> dict[str, Any]:
+    """Jobs by state, sender, application, code and day, the newest first; `next` is the `before` of the following page."""
+    said = {"state": state, "sender": sender, "application": application, "code": code, "day": day}
+    found, more = queries.jobs(at, who, filter_of(said, before))
+    return {"jobs": found, "next": more}
 
 
 @router.get("/jobs/{number}")
@@ -87,6 +105,8 @@ def decide(at: At, who: Operating, uid: str, verb: Literal["accept", "refuse"], 
 
 
 @router.post("/jobs/{number}/{verb}", dependencies=[Meant])
-def change(at: At, who: Operating, number: Number, verb: Literal["retry", "cancel"]) -> dict[str, Any]:
-    """Retry or cancel a job."""
-    return {"id": number, "state": act(at, who, number, verb)}
+def change(
+    at: At, who: Operating, number: Number, verb: Literal["retry", "afresh", "cancel", "resend"], sink: str | None = None
+) -> dict[str, Any]:
+    """Retry a job, analyse it afresh, cancel it, or send its objects again (to one sink, or all)."""
+    return {"id": number, "state": act(at, who, number, verb, sink)}

@@ -1,5 +1,6 @@
 """Pages and pictures of a study's images: who may see which, and what is written around them. What a picture shows is made in `images`."""
 
+import contextlib
 import json
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from node.console.context import ConsoleContext
 from node.console.errors import RequestRefused
 from node.console.images.gallery import AskedImage, Segmented
 from node.console.images.grey import DisplayWindow
+from node.console.images.reports import ReportedValue
 from node.console.images.stack import Stack, view_of
 from node.console.rendering import page
 from node.domain.errors import JournalError
@@ -34,6 +36,13 @@ PRESETS = (
 )
 """Centre and width in HU that CT is usually looked at in."""
 _MOST = 1e7
+_REPORTS = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.88.22",  # Enhanced SR
+        "1.2.840.10008.5.1.4.1.1.88.33",  # Comprehensive SR
+        "1.2.840.10008.5.1.4.1.1.88.34",  # Comprehensive 3D SR
+    }
+)
 
 pages = APIRouter(include_in_schema=False)
 calls = APIRouter(prefix="/api", tags=["console"])
@@ -111,6 +120,24 @@ def image(
     return _png(at, who, uid, lambda: at.gallery.image(asked, window))
 
 
+@calls.get("/studies/{uid}/images/{row}/{frame}/value")
+def value(
+    at: At,
+    who: Looking,
+    uid: str,
+    row: Number,
+    frame: Number,
+    right: Annotated[float, Query(ge=0, le=1)],
+    down: Annotated[float, Query(ge=0, le=1)],
+) -> dict[str, Any]:
+    """What stands at a place of an image, in its modality's values: `right` and `down` are shares of its width and height as shown."""
+    try:
+        found = at.gallery.value(_asked(at, who, uid, row, frame), right, down)
+    except RequestRefused as unfit:
+        raise _for(who, unfit) from unfit
+    return {"row": found.row, "column": found.column, "value": found.value}
+
+
 @calls.get("/studies/{uid}/images/{row}/{frame}/mask/received/{sop_uid}.png", **_PNG)
 def received_mask(at: At, who: Looking, uid: str, row: Number, frame: Number, sop_uid: str) -> Response:
     """The same of a segmentation that came with the study."""
@@ -125,6 +152,16 @@ def mask(at: At, who: Looking, uid: str, row: Number, frame: Number, job: Number
     if at.journal.jobs.get(job).study_instance_uid != uid or one.kind != Kind.SEG:
         raise RequestRefused(HTTPStatus.NOT_FOUND, "no segmentation of this UID was made of the study")
     return _png(at, who, uid, lambda: at.gallery.mask(asked, one))
+
+
+@calls.get("/jobs/{job}/objects/{sop_uid}/page.png", **_PNG)
+def whole_page(at: At, who: Looking, job: Number, sop_uid: str) -> Response:
+    """A result that is a page or a picture, as large as it is."""
+    one = _object(at, job, sop_uid)
+    if one.kind == Kind.SEG or one.kind not in pictured(who):
+        raise RequestRefused(HTTPStatus.NOT_FOUND, "there is no page of this kind of result that your role may see")
+    uid = at.journal.jobs.get(job).study_instance_uid
+    return _png(at, who, uid, lambda: at.gallery.page_of(one, sees_patients=who.sees_patients))
 
 
 @calls.get("/jobs/{job}/objects/{sop_uid}/thumbnail.png", **_PNG)
@@ -188,6 +225,29 @@ def _object(at: ConsoleContext, job: int, sop_uid: str) -> ResultObject:
     if found is None:
         raise RequestRefused(HTTPStatus.NOT_FOUND, f"job {job} made no object of this UID")
     return found
+
+
+def findings_of(at: ConsoleContext, who: Visitor, study: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the reports of a study's jobs say, the newest job first: values for everybody, sentences for those who may see patients.
+
+    A report that cannot be read is passed over: its place in the list of objects stands."""
+    told = []
+    for job in reversed(study["jobs"]):
+        values: dict[ReportedValue, None] = {}
+        said: dict[str, None] = {}
+        for one in at.journal.results.of_job(job["id"]):
+            if one.sop_class_uid not in _REPORTS:
+                continue
+            with contextlib.suppress(RequestRefused):
+                content = at.gallery.report(one)
+                values |= dict.fromkeys(content.values)
+                if who.sees_patients and one.kind in (Kind.NARRATIVE, Kind.STATEMENT) and one.form.partition("+")[0] in ("", "en"):
+                    said |= dict.fromkeys(content.sentences)
+        pages = [one for one in job["objects"] if one["kind"] == Kind.SC] if Kind.SC in pictured(who) else []
+        if values or said or pages:
+            rows = [{"of": one.of if who.sees_patients else "", "name": one.name, "value": one.value, "unit": one.unit} for one in values]
+            told.append({"job": job, "values": rows, "sentences": list(said), "pages": pages[:4]})
+    return told
 
 
 def _masks_of(study: dict[str, Any], series: str) -> list[dict[str, Any]]:

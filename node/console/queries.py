@@ -1,5 +1,6 @@
 """What pages and the API tell, asked of the journal once, with what the visitor may not see left out."""
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -11,13 +12,17 @@ from node.console.errors import RequestRefused
 from node.domain.errors import JournalError
 from node.domain.job import Job
 from node.domain.state import ArrivalState, DeliveryState, JobState
+from node.journal.port import JobFilter, Pausable
 from node.records.held import HELD, RESULTS, held_studies, studies_of_results
 from node.records.jobs import page as job_record
+from node.records.jobs import why
 from node.records.passport import passport
 from node.records.remedies import remedy
 from node.records.studies import study_record
+from node.records.waiting import at_work, waits
 
 PAGE = 25
+JOBS = 40
 _WORDS = 8
 _STUCK = (JobState.PARKED, JobState.FAILED)
 _MOST_STUCK = 100
@@ -111,8 +116,8 @@ def unrouted(at: ConsoleContext, who: Visitor) -> list[dict[str, Any]]:
     return list(_for(who, found))
 
 
-def queue(at: ConsoleContext) -> dict[str, Any]:
-    """What waits, what is under way, and what ended last."""
+def queue(at: ConsoleContext, who: Visitor) -> dict[str, Any]:
+    """What waits, what is under way, and what ended last; whose it is for those who may see patients."""
     now = at.journal.now()
     census = at.journal.census.take(now)
     jobs = {state.value: sum(one.count for one in census.jobs if one.state is state) for state in (*_UNDER_WAY, *_STUCK)}
@@ -133,9 +138,23 @@ def queue(at: ConsoleContext) -> dict[str, Any]:
         "sending": census.deliveries_held,
         "sinks": sinks,
         "paused": [{"kind": kind.value, "name": name} for kind, name, _ in at.journal.pauses.find()],
-        "going": [_line(one, now) for one in going],
-        "ended": [_line(one, now) for one in at.journal.jobs.find(states=(JobState.DONE,), limit=10, newest=True)],
+        "going": job_lines(at, who, going),
+        "ended": job_lines(at, who, at.journal.jobs.find(states=(JobState.DONE,), limit=10, newest=True)),
     }
+
+
+def jobs(at: ConsoleContext, who: Visitor, wanted: JobFilter) -> tuple[list[dict[str, Any]], int | None]:
+    """A page of jobs, the newest first, and before which the next page begins."""
+    found = at.journal.jobs.select(wanted, JOBS + 1)
+    return job_lines(at, who, found[:JOBS]), found[JOBS - 1].id if len(found) > JOBS else None
+
+
+def job_lines(at: ConsoleContext, who: Visitor, found: Sequence[Job]) -> list[dict[str, Any]]:
+    """Jobs as a list shows them: whose they are, how old, why they stand where they stand, and when what is tried next."""
+    now = at.journal.now()
+    headers = at.journal.studies.newest_headers([one.arrival for one in found]) if found and who.sees_patients else {}
+    paused = [(kind, name) for kind, name, _ in at.journal.pauses.find()]
+    return list(_for(who, [_line(at, one, now, paused, redaction.person(headers.get(one.arrival))) for one in found]))
 
 
 def _for(who: Visitor, record: Any) -> Any:
@@ -146,8 +165,11 @@ def _job_for(who: Visitor, record: dict[str, Any]) -> dict[str, Any]:
     return record if who.sees_patients else dict(redaction.unquoted(redaction.job(record)))
 
 
-def _line(one: Job, now: datetime) -> dict[str, Any]:
-    held = one.lease is not None and one.lease_until is not None and one.lease_until > now
+def _line(at: ConsoleContext, one: Job, now: datetime, paused: Collection[tuple[Pausable, str]], person: dict[str, str]) -> dict[str, Any]:
+    deliveries = at.journal.deliveries.find(job=one.id) if one.state in (JobState.ENCODED, JobState.SUPERSEDED) else []
+    code, reason = why(one, deliveries)
+    due = [one.due_at] if one.state in (JobState.QUEUED, JobState.INFERRED) else []
+    due += [each.due_at for each in deliveries if each.state is DeliveryState.WAITING]
     return {
         "id": one.id,
         "study_uid": one.study_instance_uid,
@@ -155,7 +177,14 @@ def _line(one: Job, now: datetime) -> dict[str, Any]:
         "application": one.application,
         "state": one.state.value,
         "priority": one.priority.value,
-        "at_work": held,
+        "at_work": at_work(one, deliveries, now),
         "created_at": one.created_at.isoformat(),
+        "age_s": max(0.0, (now - one.created_at).total_seconds()),
         "attempts": one.attempts,
+        "code": code,
+        "reason": reason,
+        "waits": waits(one, deliveries, paused, now) or None,
+        "next_try_at": min(due).isoformat() if due and min(due) > now else None,
+        "stuck": any(each.state is DeliveryState.PARKED for each in deliveries),
+        **person,
     }

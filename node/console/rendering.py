@@ -23,6 +23,7 @@ from node.records.words import lasting, plural, when, zone
 PAGES = (
     ("/", "Start", Role.VIEWER),
     ("/queue", "Queue", Role.VIEWER),
+    ("/jobs", "Jobs", Role.VIEWER),
     ("/studies", "Studies", Role.VIEWER),
     ("/parked", "Parked", Role.VIEWER),
     ("/pace", "Pace", Role.VIEWER),
@@ -31,13 +32,23 @@ PAGES = (
     ("/models", "Models", Role.VIEWER),
 )
 """The navigation, and from which role on each is shown."""
-_KEYS = {"/": "S", "/queue": "Q", "/studies": "T", "/parked": "P", "/pace": "A", "/routes": "R", "/peers": "E", "/models": "M"}
+_KEYS = {
+    "/": "S",
+    "/queue": "Q",
+    "/jobs": "J",
+    "/studies": "T",
+    "/parked": "P",
+    "/pace": "A",
+    "/routes": "R",
+    "/peers": "E",
+    "/models": "M",
+}
 """The letter behind G that leads to each."""
 _MOST_PICTURES = 12
 _TONES = {
     **dict.fromkeys(("done", "committed", "delivered", "ready", "alive", "served", "well", "sends"), "good"),
     **dict.fromkeys(("parked", "failed", "conflict", "set-aside", "away", "silent", "bad"), "bad"),
-    **dict.fromkeys(("queued", "inferred", "encoded", "waiting", "received", "complete", "waits", "incomplete"), "busy"),
+    **dict.fromkeys(("at work", "queued", "inferred", "encoded", "waiting", "received", "complete", "waits", "incomplete"), "busy"),
     "look": "warn",
     "paused": "warn",
 }
@@ -69,7 +80,13 @@ def acts(job: dict[str, Any]) -> dict[str, bool]:
     state = JobState(job["state"])
     held_up = any(one["state"] == DeliveryState.PARKED for one in job.get("deliveries", ()))
     stuck = state in (JobState.ENCODED, JobState.SUPERSEDED) and held_up
-    return {"retry": state in RETRIED or stuck, "cancel": state in CANCELLED}
+    made = bool(job.get("objects"))
+    return {
+        "retry": state in RETRIED or stuck,
+        "afresh": state in RETRIED and job.get("inferred_at") is not None and not made,
+        "resend": made and state in (JobState.ENCODED, JobState.DONE),
+        "cancel": state in CANCELLED,
+    }
 
 
 @cache
@@ -88,8 +105,8 @@ def _environment() -> Environment:
         "person": _person,
         "code": _code,
     }
-    made.filters |= filters | {"pictures": _pictures, "date": _date, "event": _event, "detail": _detail}
-    made.globals |= {"plural": plural, "acts": acts, "zone": zone, "lasting": lasting, "key_of": _KEYS.__getitem__}
+    made.filters |= filters | {"pictures": _pictures, "date": _date, "event": _event, "folded": fold, "detail": _detail}
+    made.globals |= {"plural": plural, "acts": acts, "zone": zone, "lasting": lasting, "minutes": _minutes, "key_of": _KEYS.__getitem__}
     return made
 
 
@@ -99,6 +116,12 @@ def _moment(stamp: str | datetime | None) -> Markup | str:
         return "–"
     at = datetime.fromisoformat(stamp) if isinstance(stamp, str) else stamp
     return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), when(at))
+
+
+def _minutes(seconds: float) -> str:
+    """An age in minutes, as long as anybody counts them."""
+    minutes = int(seconds // 60)
+    return f"{minutes} min" if minutes < 600 else f"{minutes // 60} h" if minutes < 2880 else f"{minutes // 1440} days"
 
 
 def _bytes(count: int) -> str:
@@ -134,6 +157,25 @@ def _pictures(objects: Sequence[dict[str, Any]], kinds: Sequence[str]) -> list[d
 
 def _event(name: str) -> str:
     return name.rpartition(".")[2].replace("_", " ")
+
+
+def fold(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A history in which tries of one thing that follow each other are one line: what was claimed and tried again, however often."""
+    lines: list[dict[str, Any]] = []
+    latest: dict[str, dict[str, Any]] = {}
+    for one in events:
+        subject, name = one["subject"], one["name"].rpartition(".")[2]
+        known = latest.get(subject)
+        if name == "claimed" and known is not None and known["name"].rpartition(".")[2] == "retry":
+            continue  # the next try of what is told already
+        if known is not None and known["name"] == one["name"]:
+            known["again"].append(one)
+            continue
+        if name == "retry" and known is not None and known["name"].rpartition(".")[2] == "claimed":
+            lines.remove(known)
+        latest[subject] = {**one, "again": []}
+        lines.append(latest[subject])
+    return lines
 
 
 def _detail(text: str) -> str:

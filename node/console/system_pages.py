@@ -18,6 +18,7 @@ from node.console.errors import RequestRefused
 from node.console.health import Line
 from node.console.rendering import asked_by_htmx, page
 from node.domain.health import DependencyKind
+from node.journal.port import Pausable
 
 pages = APIRouter(include_in_schema=False)
 calls = APIRouter(prefix="/api", tags=["console"])
@@ -84,9 +85,15 @@ def health_record(at: ConsoleContext) -> dict[str, Any]:
         {"name": name, "seen_at": seen.isoformat(), "silent": (now - seen).total_seconds() > _SILENT_S}
         for name, (seen, _) in sorted(at.journal.processes.beats().items())
     ]
-    paused = {(kind.value, name) for kind, name, _ in at.journal.pauses.find()}
-    subjects = [_line(one, paused=(one.subject.kind.value, one.subject.name) in paused) for one in lines]
-    return {"subjects": subjects, "processes": processes, "asking": any(one.asking for one in lines)}
+    held = list(at.journal.pauses.find())
+    paused = {(kind.value, name) for kind, name, _ in held}
+    return {
+        "subjects": [_line(one, paused=(one.subject.kind.value, one.subject.name) in paused) for one in lines],
+        "processes": processes,
+        "paused": [{"kind": kind.value, "name": name, "since": since.isoformat()} for kind, name, since in held],
+        "routes": list(at.pausable()[Pausable.ROUTE]),
+        "asking": any(one.asking for one in lines),
+    }
 
 
 def _line(one: Line, *, paused: bool) -> dict[str, Any]:

@@ -11,21 +11,23 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from node.console import queries
-from node.console.access import At, Before, Fields, Looking, Meant, Number, Operating, Visitor
-from node.console.actions import act, ask_again, complete, decide_held, pause, resume, route_again
+from node.console.access import At, Before, Chosen, Fields, Looking, Meant, Number, Operating, Visitor
+from node.console.actions import act, act_on_each, ask_again, complete, decide_held, pause, resume, route_again
 from node.console.context import ConsoleContext
 from node.console.errors import RequestRefused
-from node.console.pictures import pictured
+from node.console.filters import filter_of
+from node.console.pictures import findings_of, pictured
 from node.console.rendering import asked_by_htmx, page, rendered
 from node.console.status import status
 from node.domain.errors import JournalError
 from node.domain.health import DependencyKind
 from node.domain.instance import HeldFor
+from node.domain.state import JobState
 from node.flow.held import Part
 from node.journal.port import Pausable
 
 router = APIRouter(include_in_schema=False)
-_OURS = re.compile(r"/(?:queue|parked|peers|studies(?:/[0-9.]{1,64})?)?(?:\?[A-Za-z0-9=&%+._-]{0,300})?")
+_OURS = re.compile(r"/(?:queue|jobs|parked|peers|studies(?:/[0-9.]{1,64})?)?(?:\?[A-Za-z0-9=&%+._-]{0,300})?")
 """Pages to which an action leads back."""
 _EVERY_S = 2.0
 _MOST_DIGITS = 18
@@ -49,7 +51,7 @@ def tabs(request: Request, who: Looking, path: Annotated[str, Query(max_length=2
 @router.get("/queue")
 def live(request: Request, at: At, who: Looking) -> HTMLResponse:
     """What is under way."""
-    return page(request, "queue.html", who, queue=queries.queue(at))
+    return page(request, "queue.html", who, queue=queries.queue(at, who))
 
 
 @router.get("/live")
@@ -64,10 +66,11 @@ async def _told(request: Request, at: ConsoleContext, who: Visitor) -> AsyncIter
     before = ""
     async with _STREAMS:
         for _ in range(_LOOKS):
-            if request.app.state.ending.is_set() or await to_thread.run_sync(at.journal.accounts.key, who.key, at.journal.now()) is None:
-                return
+            key = await to_thread.run_sync(at.journal.accounts.key, who.key, at.journal.now())
+            if request.app.state.ending.is_set() or key is None or key.role is not who.role:
+                return  # with another role the browser comes again, and is shown what that may see
             try:
-                now = rendered("queue_now.html", who, queue=await to_thread.run_sync(queries.queue, at))
+                now = rendered("queue_now.html", who, queue=await to_thread.run_sync(queries.queue, at, who))
             except JournalError:
                 now = before  # it is away for a moment: what stood there stands
             yield ": here\n\n" if now == before else "event: queue\n" + "".join(f"data: {line}\n" for line in now.splitlines()) + "\n"
@@ -88,7 +91,7 @@ def study(request: Request, at: At, who: Looking, uid: str) -> HTMLResponse:
     """A study's passport."""
     told = queries.study(at, who, uid)
     at.accesses.saw(who.name, who.key, who.address, uid)
-    return page(request, "study.html", who, study=told, pictured=pictured(who))
+    return page(request, "study.html", who, study=told, pictured=pictured(who), findings=findings_of(at, who, told))
 
 
 @router.get("/parked")
@@ -136,13 +139,41 @@ def ask(at: At, who: Operating, kind: DependencyKind, name: str, fields: Fields)
     return _back(fields, "/peers")
 
 
+@router.get("/jobs")
+def jobs(
+    request: Request,
+    at: At,
+    who: Looking,
+    state: Annotated[str, Query(max_length=20)] = "",
+    sender: Annotated[str, Query(max_length=100)] = "",
+    application: Annotated[str, Query(max_length=100)] = "",
+    code: Annotated[str, Query(max_length=20)] = "",
+    day: Annotated[str, Query(max_length=10)] = "",
+    before: Before = None,
+) -> HTMLResponse:
+    """Jobs by state, sender, application, code and day."""
+    said = {"state": state, "sender": sender, "application": application, "code": code, "day": day}
+    found, more = queries.jobs(at, who, filter_of(said, before))
+    return page(request, "jobs.html", who, jobs=found, more=more, before=before, said=said, states=list(JobState), senders=list(at.peers))
+
+
 @router.post("/jobs/{number}/{verb}", dependencies=[Meant])
 def change(at: At, who: Operating, number: Number, verb: str, fields: Fields) -> Response:
-    """Retry or cancel a job, and go back to where it was asked."""
-    act(at, who, number, verb)
+    """Retry, analyse afresh, cancel or send a job again, and go back to where it was asked."""
+    act(at, who, number, verb, fields.get("sink") or None)
     study_uid = fields.get("study", "")
-    back = f"/studies/{study_uid}" if study_uid.replace(".", "").isdigit() else "/parked"
-    return RedirectResponse(back, HTTPStatus.SEE_OTHER)
+    return _back(fields, f"/studies/{study_uid}" if study_uid.replace(".", "").isdigit() else "/parked")
+
+
+@router.post("/jobs/chosen", dependencies=[Meant])
+def change_each(request: Request, at: At, who: Operating, fields: Fields, numbers: Chosen) -> HTMLResponse:
+    """Do one thing to each ticked job, and say what became of each."""
+    verb = fields.get("verb", "")
+    if verb not in ("retry", "cancel", "resend") or not numbers:
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "tick jobs first, and press one of the buttons")
+    back = fields.get("back", "")
+    leads = back if _OURS.fullmatch(back) else "/jobs"
+    return page(request, "acted.html", who, verb=verb, said=act_on_each(at, who, numbers, verb), back=leads)
 
 
 def _back(fields: Mapping[str, str], otherwise: str) -> Response:

@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, select, update
+from sqlalchemy import Connection, Row, Select, Table, exists, or_, select, update
 
 from node.domain.job import Job, JobKind, ResultObject
 from node.domain.measured import Measured
-from node.domain.state import JobState
+from node.domain.state import DeliveryState, JobState
 from node.journal import schema
 from node.journal.aging import move_up
 from node.journal.arrivals import revise_askers
@@ -17,7 +17,7 @@ from node.journal.database import Database, JournalPart, lock_study, repeatable,
 from node.journal.errors import NoSuchRow, TransitionRefused
 from node.journal.job_deliveries import cancel_deliveries, insert_deliveries
 from node.journal.manual_retry import revive
-from node.journal.port import DoneJob
+from node.journal.port import DoneJob, JobFilter
 from node.journal.results import insert_objects, keep_measured, read_objects
 from node.journal.round_robin import had_turn
 from node.journal.routing import supersede
@@ -201,6 +201,30 @@ class Jobs(JournalPart):
         if study is not None:
             statement = statement.where(_job.study_instance_uid == study)
         with self._database.reading() as connection:
+            return read_jobs(connection, statement)
+
+    def select(self, wanted: JobFilter, limit: int) -> list[Job]:
+        """The newest that are asked for."""
+        delivery = schema.delivery.c
+        with self._database.reading() as connection:
+            statement = select(schema.job).order_by(_job.id.desc()).limit(limit)
+            if wanted.states:
+                found = _job.state.in_([state.value for state in wanted.states])
+                stuck = exists().where(delivery.job_id == _job.id, delivery.state == DeliveryState.PARKED.value)
+                statement = statement.where(or_(found, stuck) if JobState.PARKED in wanted.states else found)
+            if wanted.peer is not None:
+                statement = statement.where(_job.arrival_id.in_(select(_arrival.id).where(_arrival.peer == wanted.peer)))
+            if wanted.application is not None:
+                statement = statement.where(_job.application == wanted.application)
+            if wanted.code is not None:
+                of_delivery = exists().where(delivery.job_id == _job.id, delivery.code == wanted.code)
+                statement = statement.where(or_(_job.code == wanted.code, of_delivery))
+            if wanted.since is not None:
+                statement = statement.where(_job.created_at >= micros(wanted.since))
+            if wanted.until is not None:
+                statement = statement.where(_job.created_at < micros(wanted.until))
+            if wanted.before is not None:
+                statement = statement.where(_job.id < wanted.before)
             return read_jobs(connection, statement)
 
     def get(self, job: int) -> Job:

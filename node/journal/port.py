@@ -8,6 +8,7 @@ from typing import Protocol
 from node.domain.instance import Instance, Sender, Standing
 from node.domain.job import ResultObject
 from node.domain.patient import Patient
+from node.domain.state import JobState
 
 WAITS = "arrival.waits"
 """The event of an arrival that is open because a route waits for a series, or for the rest of one; its detail says so in words."""
@@ -17,6 +18,21 @@ class Pausable(StrEnum):
     ROUTE = "route"
     SINK = "sink"
     ENGINE = "engine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Which jobs are asked for; what is None or empty asks for all. `peer` sent the study; `code` is the job's own or one of its
+    deliveries'; made from `since` on and before `until`; `before` is the number below which they are. With `parked` among the states, jobs
+    of which a delivery is parked are meant too."""
+
+    states: tuple[JobState, ...] = ()
+    peer: str | None = None
+    application: str | None = None
+    code: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    before: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,8 +21,9 @@ from inference.imaging.header import Instance as Opened
 from inference.imaging.header import read_instance
 from node.blobs.port import Blobs
 from node.console.errors import RequestRefused
-from node.console.images.grey import MOST_PIXELS, DisplayWindow, as_decoded, picture, png, window_by, window_in, words
+from node.console.images.grey import MOST_PIXELS, DisplayWindow, as_decoded, picture, place_in, png, window_by, window_in, words
 from node.console.images.masks import ImageMasks, overlay, read_masks, size_at
+from node.console.images.reports import ReportContent, content_of
 from node.console.images.stack import Shown, Stack, stack_of, view_of
 from node.domain.errors import JournalError
 from node.domain.instance import Instance
@@ -78,6 +79,16 @@ class AskedImage:
     sees_patients: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelValue:
+    """What stands in a pixel (row and column from 0, as the instance has them), in the modality's values; None in colours and where a map
+    says nothing."""
+
+    row: int
+    column: int
+    value: float | None
+
+
 class Gallery:
     """Shared by all requests.
 
@@ -91,6 +102,7 @@ class Gallery:
         self._stacks: _Recent[Stack] = _Recent(_STACKS)
         self._masks: _Recent[ImageMasks] = _Recent(_MASKS)
         self._windows: _Recent[DisplayWindow] = _Recent(_STACKS)
+        self._reports: _Recent[ReportContent] = _Recent(_STACKS)
 
     def stack(self, study: str, series: str) -> Stack:
         """The images of a series, in the order in which they are looked through."""
@@ -128,6 +140,18 @@ class Gallery:
             _may_see(opened, asked.sees_patients)
             return self._own_window(asked.instance, frames_of(opened, range(asked.frame, asked.frame + 1), threads=1)[0])
 
+    def value(self, asked: AskedImage, right: float, down: float) -> PixelValue:
+        """What stands at a place of an image, which is told as the share of its width and height as it is looked at."""
+        with self._turn(), self._file(asked.instance.blob) as path:
+            opened = _open(path)
+            if not 0 <= asked.frame < opened.pixels.frames:
+                raise RequestRefused(HTTPStatus.NOT_FOUND, f"the instance has {opened.pixels.frames} frames")
+            _may_see(opened, asked.sees_patients)
+            values = frames_of(opened, range(asked.frame, asked.frame + 1), threads=1)[0]
+            row, column = place_in(values.shape[:2], _view(opened, asked.frame), right, down)
+            told = None if values.ndim == 3 else float(values[row, column])
+            return PixelValue(row=row, column=column, value=told if told is not None and np.isfinite(told) else None)
+
     def mask(self, asked: AskedImage, one: Segmented) -> bytes:
         """What a segmentation marks on an image: as large as `image`, clear where nothing is."""
         with self._turn():
@@ -149,6 +173,22 @@ class Gallery:
             base, drawn = self._image(asked, most=_THUMBNAIL).convert("RGBA"), self._mask(asked, one, most=_THUMBNAIL)
             drawn.putalpha(drawn.getchannel("A").point(lambda alpha: round(alpha * _OPACITY)))
             return png(Image.alpha_composite(base, drawn).convert("RGB"))
+
+    def report(self, one: ResultObject) -> ReportContent:
+        """The values and sentences of a report."""
+
+        def make() -> ReportContent:
+            with self._turn(), self._file(one.blob) as path:
+                return content_of(path)
+
+        return self._reports.get(one.blob, make)
+
+    def page_of(self, one: ResultObject, *, sees_patients: bool) -> bytes:
+        """A result that is a picture, as large as it is."""
+        with self._turn(), self._file(one.blob) as path:
+            opened = _open(path)
+            _may_see(opened, sees_patients)
+            return png(picture(self._pixels(opened, 0, None), _view(opened, 0)))
 
     def fullest(self, stack: Stack, one: ResultObject) -> Shown | None:
         """The image of a stack on which a segmentation marks most, of a few that are spread over those that it marks."""

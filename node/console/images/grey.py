@@ -1,6 +1,7 @@
 """Pixels as a browser shows them: the header's window, grey or colour, turned as people look at it, with square pixels, as PNG."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,6 +114,16 @@ def words(text: str, size: tuple[int, int]) -> bytes:
     for number, line in enumerate(wrapped(text, 17, size[0] - 28, 6)):
         write(draw, (14, 14 + 24 * number), line, 17, (190, 200, 208))
     return png(image)
+
+
+def place_in(shape: Sequence[int], view: View | None, right: float, down: float) -> tuple[int, int]:
+    """Row and column of pixels (Y, X) of this shape, at shares of the width and height of them as they are looked at."""
+    rows, columns = (shape[1], shape[0]) if view is not None and view.transpose else (shape[0], shape[1])
+    y, x = (min(int(share * count), count - 1) for share, count in ((down, rows), (right, columns)))
+    if view is None:
+        return y, x
+    y, x = rows - 1 - y if view.flip_down else y, columns - 1 - x if view.flip_right else x
+    return (x, y) if view.transpose else (y, x)
 
 
 def _turned(pixels: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:

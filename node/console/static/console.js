@@ -59,6 +59,11 @@
     confirmed(form, event.submitter);
   }, true);
 
+  document.addEventListener("change", (event) => {
+    const name = event.target.dataset.ticks;
+    if (name) for (const one of event.target.form.querySelectorAll(`input[name="${name}"]`)) one.checked = event.target.checked;
+  });
+
   // ---- keys
   const OFF = "keys off";
   const on = () => { try { return !localStorage.getItem(OFF); } catch { return true; } };

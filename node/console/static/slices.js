@@ -135,9 +135,109 @@
     if (found !== undefined) show(found);
   }
 
+  // ---- larger and elsewhere: the layers move, the letters at the edges stay
+  const MOST_ZOOM = 16;
+  let zoom = 1, panX = 0, panY = 0;
+
+  function place_() {
+    // what is shown stays within reach
+    const reachX = stage.clientWidth * zoom / 2, reachY = stage.clientHeight * zoom / 2;
+    panX = Math.max(-reachX, Math.min(reachX, panX));
+    panY = Math.max(-reachY, Math.min(reachY, panY));
+    layers.style.transform = `translate(${panX}px, ${panY}px) scale(${zoom})`;
+    viewer.dataset.zoom = zoom.toFixed(2);
+    viewer.dataset.pan = `${Math.round(panX)},${Math.round(panY)}`;
+  }
+
+  function enlarge(factor) {
+    const wanted = Math.max(1, Math.min(MOST_ZOOM, zoom * factor));
+    panX *= wanted / zoom;
+    panY *= wanted / zoom;
+    zoom = wanted;
+    if (zoom === 1) panX = panY = 0;
+    place_();
+  }
+
+  function move(right, down) {
+    panX += right;
+    panY += down;
+    place_();
+  }
+
+  function rewindow(brighter, steeper) {
+    if (!form) return;
+    const [centre, width] = chosen || told.window;
+    choose([Number((centre - brighter * width).toPrecision(6)), Number(Math.max(width * (1 - steeper), 1e-3).toPrecision(6))]);
+  }
+
+  const STEP = 60;
+  const doing = {
+    in: () => enlarge(1.25), out: () => enlarge(0.8), fit: () => { zoom = 1; panX = panY = 0; place_(); },
+    left: () => move(-STEP, 0), right: () => move(STEP, 0), up: () => move(0, -STEP), down: () => move(0, STEP),
+    brighter: () => rewindow(0.1, 0), darker: () => rewindow(-0.1, 0), steeper: () => rewindow(0, 0.1), flatter: () => rewindow(0, -0.1),
+  };
+  for (const button of viewer.querySelectorAll("[data-do]")) button.addEventListener("click", doing[button.dataset.do]);
+  const drags = [...viewer.querySelectorAll("[data-drag]")];
+  let drag = "pan", held = null;
+  for (const button of drags) {
+    button.addEventListener("click", () => {
+      drag = button.dataset.drag;
+      for (const one of drags) one.setAttribute("aria-pressed", String(one === button));
+    });
+  }
+  stage.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    held = { x: event.clientX, y: event.clientY, window: chosen || told.window, told: 0 };
+    stage.setPointerCapture(event.pointerId);
+  });
+  stage.addEventListener("pointermove", (event) => {
+    if (!held) { under(event); return; }
+    const right = event.clientX - held.x, down = event.clientY - held.y;
+    if (drag === "window" && form) {
+      const [centre, width] = held.window, per = width / 400;
+      held.wanted = [Number((centre + down * per).toPrecision(6)), Number(Math.max(width + right * per, width / 100).toPrecision(6))];
+      if (event.timeStamp - held.told > 150) { held.told = event.timeStamp; choose(held.wanted); }
+      return;
+    }
+    if (drag === "zoom") enlarge(2 ** (-down / 150));
+    else move(right, down);
+    held.x = event.clientX;
+    held.y = event.clientY;
+  });
+  for (const over of ["pointerup", "pointercancel"]) {
+    stage.addEventListener(over, () => {
+      if (held && held.wanted) choose(held.wanted);
+      held = null;
+    });
+  }
+
+  // ---- the value under the cursor: asked for once it rests
+  const says = viewer.querySelector(".under"), unit = told.modality === "CT" ? " HU" : "";
+  let resting, asked = 0;
+
+  function under(event) {
+    clearTimeout(resting);
+    const shown_ = layers.querySelector(".base");
+    if (!shown_ || !shown_.naturalWidth) return;
+    const box = layers.getBoundingClientRect(), scale = Math.min(box.width / shown_.naturalWidth, box.height / shown_.naturalHeight);
+    const right = (event.clientX - box.left - box.width / 2) / (shown_.naturalWidth * scale) + 0.5;
+    const down = (event.clientY - box.top - box.height / 2) / (shown_.naturalHeight * scale) + 0.5;
+    if (right < 0 || right > 1 || down < 0 || down > 1) { says.textContent = "Point at the image for its value."; return; }
+    resting = setTimeout(async () => {
+      const mine = asked += 1, index = at;
+      const answer = await fetch(`${address(index)}/value?right=${right.toFixed(5)}&down=${down.toFixed(5)}`).catch(() => null);
+      if (mine !== asked || index !== at) return;
+      if (!answer || !answer.ok) { says.textContent = "–"; return; }
+      const found = await answer.json();
+      const value = found.value === null ? "no value" : `${Number(found.value.toPrecision(6))}${unit}`;
+      says.textContent = `${value} at column ${found.column + 1}, row ${found.row + 1}`;
+    }, 120);
+  }
+
   const keys = {
     ArrowDown: () => show(at + 1), ArrowRight: () => show(at + 1), ArrowUp: () => show(at - 1), ArrowLeft: () => show(at - 1),
     PageDown: () => show(at + 10), PageUp: () => show(at - 10), Home: () => show(0), End: () => show(last),
+    "+": doing.in, "=": doing.in, "-": doing.out, f: doing.fit, ".": doing.brighter, ",": doing.darker, "]": doing.steeper, "[": doing.flatter,
     n: () => toMarked(1), p: () => toMarked(-1), m: () => { hidden = !hidden; tint(); },
   };
   const presets = form ? [...form.querySelectorAll("[data-window]")] : [];
@@ -147,7 +247,10 @@
     keys[number] = act;
   });
   document.addEventListener("keydown", (event) => {
-    const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    const letter = event.key.length === 1, moves = { ArrowLeft: "left", ArrowRight: "right", ArrowUp: "up", ArrowDown: "down" };
+    const act = event.shiftKey && moves[event.key] ? doing[moves[event.key]] : keys[letter ? event.key.toLowerCase() : event.key];
+    if (letter && !window.hilumKeysOn()) return;
+    if (document.querySelector("dialog[open]")) return;
     if (!act || event.ctrlKey || event.metaKey || event.altKey || event.target === opacity || event.target.type === "number") return;
     event.preventDefault();
     act();

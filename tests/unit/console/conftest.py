@@ -3,11 +3,13 @@
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pytest
+import uvicorn
 from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
@@ -27,6 +29,7 @@ from node.domain.account import Account, Role
 from node.observe.audit.message import Message
 from node.records.senders import sender_records
 from node.settings.console import Console
+from tests.lab.program import wait_until
 from tests.unit.cli.conftest import Hospital, empty, hospital, place
 
 __all__ = ["empty", "hospital", "place"]
@@ -84,6 +87,25 @@ def browsers(hospital: Hospital, blobs: Blobs | None = None, told: list[Message]
     for one in opened:
         one.client.close()
     trials.close()
+
+
+@contextmanager
+def served(hospital: Hospital, blobs: Blobs | None = None) -> Iterator[str]:
+    """The same console to a real browser, with ada (admin); its address."""
+    hospital.journal.accounts.open(Account(name="ada", role=Role.ADMIN, password=HASH, created_at=hospital.now))
+    trials, ending = Trials(hospital.config.path), threading.Event()
+    app = build(context_of(hospital, trials, blobs=blobs), ending)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_until(lambda: server.started, 60, "the console listens")
+    try:
+        yield f"http://localhost:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        ending.set()
+        server.should_exit = True
+        thread.join(30)
+        trials.close()
 
 
 def context_of(

@@ -209,6 +209,8 @@ def test_the_description_lists_every_call(browser: Open) -> None:
         [
             "/api/ask/{kind}/{name}",
             "/api/health",
+            "/api/jobs",
+            "/api/jobs/{job}/objects/{sop_uid}/page.png",
             "/api/jobs/{job}/objects/{sop_uid}/thumbnail.png",
             "/api/jobs/{number}",
             "/api/jobs/{number}/{verb}",
@@ -230,6 +232,7 @@ def test_the_description_lists_every_call(browser: Open) -> None:
             "/api/studies/{uid}/held/{verb}",
             "/api/studies/{uid}/retry",
             "/api/studies/{uid}/images/{row}/{frame}.png",
+            "/api/studies/{uid}/images/{row}/{frame}/value",
             "/api/studies/{uid}/images/{row}/{frame}/mask/received/{sop_uid}.png",
             "/api/studies/{uid}/images/{row}/{frame}/mask/{job}/{sop_uid}.png",
         ]

@@ -11,8 +11,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from inference.imaging.decode import decode
 from inference.imaging.header import read_instance
 from inference.imaging.write_series import write_series
-from node.console.images.grey import MOST_PIXELS, DisplayWindow, as_decoded, picture, window_by, window_in
-from node.results.page.panels import turned
+from node.console.images.grey import MOST_PIXELS, DisplayWindow, as_decoded, picture, place_in, window_by, window_in
+from node.results.page.panels import View, turned
 
 
 @pytest.mark.parametrize(
@@ -95,3 +95,20 @@ def test_maps_that_say_nothing_somewhere_have_a_window() -> None:
     assert window.width == pytest.approx(2, abs=0.1)
     assert window.grey(values).tolist() == [[0, 0], [255, 255]]
     assert window_by(np.full((2, 2), np.nan, dtype=np.float32)).centre == 0
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("flip_down", [False, True])
+@pytest.mark.parametrize("flip_right", [False, True])
+def test_a_place_of_a_picture_is_a_pixel(transpose: bool, flip_down: bool, flip_right: bool) -> None:
+    """Where the picture shows a pixel, its row and column are told: found by drawing each pixel in a grey of its own."""
+    view = View(
+        transpose=transpose, flip_down=flip_down, flip_right=flip_right, spacing_mm=(1.0, 1.0), left="", right="", top="", bottom=""
+    )
+    pixels = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    shown = np.asarray(picture(pixels, view))
+    for down in range(shown.shape[0]):
+        for right in range(shown.shape[1]):
+            row, column = place_in(pixels.shape, view, (right + 0.5) / shown.shape[1], (down + 0.5) / shown.shape[0])
+            assert pixels[row, column] == shown[down, right]
+    assert place_in((2, 3), None, 1.0, 1.0) == (1, 2)

@@ -386,3 +386,18 @@ def test_pixels_that_retention_deleted_say_so(empty: Hospital, plain: Blobs, tmp
         assert (answer.status_code, answer.json()) == (410, {"error": "the pixels are not kept any more"})
         small = _pixels(mine, f"/api/jobs/{study.job.id}/objects/{study.seg.sop_instance_uid}/thumbnail.png")
         assert small.shape == (180, 320, 3), "the reason in words, where no picture can be made"
+
+
+def test_the_value_under_the_cursor(hospital: Hospital, plain: Blobs, tmp_path: Path) -> None:
+    """That of the pixel which is shown there: the patient's right is at the left, and the first image is the highest."""
+    study = imaged.receive(hospital, plain, tmp_path / "in")
+    for open_ in _at(hospital, plain):
+        mine = open_("vera")
+        row, frame = _told(mine, study)["images"][0]
+        rows, columns = study.voxels.shape[1:]
+        for x, y in ((0, 0), (columns - 1, rows - 1), (5, 11)):
+            where = f"right={(x + 0.5) / columns}&down={(y + 0.5) / rows}"
+            found = mine.client.get(f"/api/studies/{study.study}/images/{row}/{frame}/value?{where}").json()
+            assert found["value"] == study.voxels[DEPTH - 1, y, columns - 1 - x]
+        assert mine.client.get(f"/api/studies/{study.study}/images/{row}/{frame}/value?right=2&down=0").status_code == 422
+        assert mine.client.get(f"/api/studies/1.2.9/images/{row}/{frame}/value?right=0&down=0").status_code == 404

@@ -1,0 +1,33 @@
+"""Filters of lists, as forms and addresses say them."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from http import HTTPStatus
+
+from node.console.errors import RequestRefused
+from node.domain.state import JobState
+from node.journal.port import JobFilter
+
+
+def filter_of(said: Mapping[str, str], before: int | None) -> JobFilter:
+    """What a form asks for.
+
+    Raises
+    ------
+    RequestRefused
+        A state that there is not, or no day.
+    """
+    try:
+        states = (JobState(said["state"]),) if said["state"] else ()
+        day = datetime.fromisoformat(said["day"]).astimezone() if said["day"] else None
+    except ValueError as neither:
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "a state is one of the list, and a day is like 2026-03-01") from neither
+    return JobFilter(
+        states=states,
+        peer=said["sender"] or None,
+        application=said["application"] or None,
+        code=said["code"].upper() or None,
+        since=day,
+        until=None if day is None else day + timedelta(days=1),
+        before=before,
+    )

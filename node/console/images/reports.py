@@ -1,0 +1,73 @@
+"""What reports say: values and sentences, read from the structured reports that a job made, as any reader of them would."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+_TRACKING_IDENTIFIER, _FINDING = "112039", "121071"
+_NAMES = frozenset({_TRACKING_IDENTIFIER})
+_MOST = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedValue:
+    """One measured value: of what, what, and how much."""
+
+    of: str
+    name: str
+    value: str
+    unit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportContent:
+    """What one report says, in its order."""
+
+    values: tuple[ReportedValue, ...]
+    sentences: tuple[str, ...]
+
+
+def content_of(path: Path) -> ReportContent:
+    """The numbers (NUM) and texts (TEXT) of a structured report (PS3.3 C.17.3), at most two hundred of each."""
+    report = dcmread(path, stop_before_pixels=True)
+    values = list(dict.fromkeys(_values(report, "")))
+    return ReportContent(values=tuple(values[:_MOST]), sentences=tuple(dict.fromkeys(_sentences(report)))[:_MOST])
+
+
+def _values(holder: Dataset, of: str) -> Iterator[ReportedValue]:
+    items = list(holder.get("ContentSequence") or ())
+    of = next((said for one in items if (said := _about(one))), of)
+    for one in items:
+        measured = one.get("MeasuredValueSequence") or ()
+        if one.get("ValueType") == "NUM" and measured:
+            unit = _meaning(measured[0].get("MeasurementUnitsCodeSequence"))
+            yield ReportedValue(of=of, name=_meaning(one.get("ConceptNameCodeSequence")), value=str(measured[0].NumericValue), unit=unit)
+        yield from _values(one, of)
+
+
+def _about(item: Dataset) -> str:
+    """What a measurement group is of: its tracking identifier, else its finding."""
+    code = _code(item.get("ConceptNameCodeSequence"))
+    if item.get("ValueType") == "TEXT" and code == _TRACKING_IDENTIFIER:
+        return str(item.get("TextValue") or "")
+    if item.get("ValueType") == "CODE" and code == _FINDING:
+        return _meaning(item.get("ConceptCodeSequence"))
+    return ""
+
+
+def _sentences(holder: Dataset) -> Iterator[str]:
+    for one in holder.get("ContentSequence") or ():
+        if one.get("ValueType") == "TEXT" and _code(one.get("ConceptNameCodeSequence")) not in _NAMES:
+            yield str(one.get("TextValue") or "").strip()
+        yield from _sentences(one)
+
+
+def _code(sequence: Sequence[Dataset] | None) -> str:
+    return str(sequence[0].get("CodeValue") or "") if sequence else ""
+
+
+def _meaning(sequence: Sequence[Dataset] | None) -> str:
+    return str(sequence[0].get("CodeMeaning") or "") if sequence else ""

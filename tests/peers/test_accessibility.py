@@ -1,0 +1,157 @@
+"""Every page of the console by day and by night, wide and at 400 px: axe-core finds nothing against WCAG 2.2 AA, and what axe has no rule
+for is measured in the browser (borders, targets, focus, reflow)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from node.blobs.folder import FolderBlobs
+from node.journal.port import Pausable
+from tests.lab.axe import script
+from tests.lab.needs import program
+from tests.unit.cli.conftest import HEAD, REFUSED, Hospital, empty, hospital, place
+from tests.unit.console import imaged
+from tests.unit.console.conftest import PASSWORD, served
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+__all__ = ["empty", "hospital", "place"]
+pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(900)]
+_PATIENT_MS = 120_000
+_RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+_PAGES = (
+    "/",
+    "/queue",
+    "/jobs",
+    "/jobs?state=failed",
+    f"/studies/{HEAD}",
+    f"/studies/{REFUSED}",
+    "/studies",
+    "/studies?q=nobody",
+    "/parked",
+    "/pace",
+    "/routes",
+    "/peers",
+    "/models",
+)
+_LAB = Path(__file__).parents[1] / "lab"
+
+
+@pytest.fixture
+def address(hospital: Hospital, tmp_path: Path) -> Iterator[str]:
+    """A console over the hospital's day and a study with pixels; the sink is paused."""
+    blobs = FolderBlobs(hospital.config.store.blobs)
+    study = imaged.receive(hospital, blobs, tmp_path / "in")
+    hospital.journal.pauses.add(Pausable.SINK, "archive", hospital.now)
+    with served(hospital, blobs) as address:
+        yield f"{address} /studies/{study.study} /studies/{study.study}/series/{study.series}"
+
+
+@contextmanager
+def _desk(address: str, width: int, scheme: Any) -> Iterator["Page"]:
+    """A page behind the login."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program("chromium", "chromium"), args=["--no-sandbox"], headless=True)
+        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        page.set_default_timeout(_PATIENT_MS)
+        page.goto(f"{address}/login")
+        yield page
+        browser.close()
+
+
+def _log_in(page: "Page") -> None:
+    page.fill("[name=name]", "ada")
+    page.fill("[name=password]", PASSWORD)
+    page.click("button.main")
+    page.wait_for_load_state()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_no_page_keeps_anybody_out(address: str, width: int, scheme: str) -> None:
+    """axe-core finds nothing; borders of what is pressed or filled in are 3:1, targets 24 px, no page is wider than its window."""
+    where, *with_pixels = address.split()
+    check, measured = script(), (_LAB / "measured.js").read_text(encoding="utf-8")
+    found: list[str] = []
+    with _desk(where, width, scheme) as page:
+
+        def look(path: str) -> None:
+            page.wait_for_timeout(400)
+            page.evaluate(check)
+            told = page.evaluate("(rules) => axe.run(document, {runOnly: rules})", list(_RULES))
+            for one in told["violations"]:
+                found.extend(f"{path}: {one['id']}: {node['html'][:150]}" for node in one["nodes"][:4])
+            found.extend(f"{path}: {one}" for one in page.evaluate(measured))
+
+        look("/login")
+        _log_in(page)
+        for path in (*_PAGES, *with_pixels):
+            page.goto(f"{where}{path}")
+            look(path)
+        page.goto(f"{where}/")
+        page.keyboard.press("?")
+        look("the sheet of keys")
+    assert found == []
+
+
+def test_a_page_is_gone_through_by_keyboard(address: str) -> None:
+    """The first Tab leads past the navigation; what has the focus is outlined, and not under the bar at the top; G P leads to what is
+    parked, unless somebody has turned such keys off."""
+    from playwright.sync_api import expect
+
+    where, focus = address.split()[0], (_LAB / "focus.js").read_text(encoding="utf-8")
+    with _desk(where, 1280, "light") as page:
+        _log_in(page)
+        page.goto(f"{where}/parked")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.querySelector('main').contains(document.activeElement)")
+        page.goto(f"{where}/queue")
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            told = page.evaluate(focus)
+            if told is None:
+                break
+            assert told["outlined"], told
+            assert not told["hidden"], told
+        page.goto(f"{where}/queue")
+        page.keyboard.press("g")
+        page.keyboard.press("p")
+        expect(page).to_have_url(f"{where}/parked")
+        page.keyboard.press("?")
+        page.locator("#keys-on").uncheck()
+        page.keyboard.press("Escape")
+        page.keyboard.press("g")
+        page.keyboard.press("q")
+        page.wait_for_timeout(300)
+        expect(page).to_have_url(f"{where}/parked")
+
+
+def test_what_changes_something_asks_before(address: str, hospital: Hospital) -> None:
+    """No leaves it as it is, Yes does it, though the page has renewed itself meanwhile."""
+    from playwright.sync_api import expect
+
+    where = address.split()[0]
+    with _desk(where, 400, "light") as page:
+        _log_in(page)
+        page.goto(f"{where}/")
+        resume = page.get_by_role("button", name="Resume")
+        resume.click()
+        dialog = page.locator("#confirm")
+        expect(dialog).to_contain_text("Let the sink archive go on?")
+        dialog.get_by_role("button", name="No").click()
+        assert len(hospital.journal.pauses.find()) == 1
+        resume.click()
+        page.wait_for_timeout(6000)
+        dialog.get_by_role("button", name="Yes").click()
+        page.wait_for_load_state()
+        expect(page.get_by_role("button", name="Resume")).to_have_count(0)
+        assert hospital.journal.pauses.find() == []
