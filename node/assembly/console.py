@@ -17,6 +17,7 @@ from node.assembly.editing import EditedRoutes
 from node.assembly.health import subjects
 from node.assembly.hosts import owner_of
 from node.assembly.pausable import pausable
+from node.assembly.room import make_room
 from node.assembly.stages import HeartbeatStage
 from node.assembly.trials import Trials
 from node.console.access_audit import StudyAccessAudit
@@ -51,16 +52,18 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
     with contextlib.ExitStack() as opened:
         journal = opened.enter_context(contextlib.closing(compose.open_journal(config)))
         trials = opened.enter_context(contextlib.closing(Trials(config.path)))
+        blobs = compose.open_blobs(config)
         context = ConsoleContext(
             journal=journal,
             settings=config.console,
-            gallery=Gallery(journal, compose.open_blobs(config)),
+            gallery=Gallery(journal, blobs),
             accesses=_accesses(config, journal, opened),
             health=Health(list(subjects(config)), lambda: glance(config, journal)),
             senders=SenderList(partial(sender_records, journal, list(config.peers))),
             models=config.models,
             editing=EditedRoutes(config, in_force, trials),
             peers=config.peers,
+            make_room=partial(make_room, config, journal, blobs),
             pausable=_PausableNow(config, in_force),
         )
         context.health.look()  # whoever comes first finds it looked at

@@ -26,7 +26,7 @@ from node.spool.room import CROWDED
 from node.upkeep.notices import NoticeStage, Troubles, held_back, late_sinks, short_series
 
 _LOOK_EVERY = timedelta(seconds=5)
-_FILLS, _ROOMY = 2.0, 2.5
+_FILLS, ROOMY = 2.0, 2.5
 """Of `min_free`: with less than so much a disk fills, well before anything is refused; with so much it has room again."""
 
 Messenger: TypeAlias = Callable[[Notice], None]
@@ -98,7 +98,7 @@ def _troubles(config: Config, journal: Journal, leader: Leader) -> Troubles:
             shared: Mapping[str, Item] = {}
         else:
             shared = {**late_sinks(journal, now, config.notify.late), **held_back(journal), **short_series(journal)}
-        disk = _disk(config, _ROOMY if full else _FILLS)
+        disk = _disk(config, ROOMY if full else _FILLS)
         full = bool(disk)
         return {**shared, **disk}
 

@@ -148,6 +148,22 @@ def resume(at: ConsoleContext, who: Visitor, kind: Pausable, name: str) -> None:
     _tell(at, who, "resume", f"{kind} {name}")
 
 
+def make_room(at: ConsoleContext, who: Visitor) -> int:
+    """Delete the oldest pixels that nothing needs until the disk is roomy again; of how many instances.
+
+    Raises
+    ------
+    RequestRefused
+        Nothing may be deleted.
+    """
+    many = at.make_room()
+    if not many:
+        words = "nothing was deleted: there is room, or all that is kept waits, is parked or promised; free space on the disk otherwise"
+        raise RequestRefused(HTTPStatus.CONFLICT, words)
+    _tell(at, who, "make room of", f"{many} instances")
+    return many
+
+
 def ask_again(at: ConsoleContext, who: Visitor, kind: DependencyKind, name: str) -> None:
     """Have a peer (C-ECHO), a sink or an engine asked now how it is.
 

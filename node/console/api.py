@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 
 from node.console import queries
-from node.console.access import At, Before, Looking, Meant, Number, Operating
-from node.console.actions import act, ask_again, complete, decide_held, pause, resume, route_again
+from node.console.access import Administering, At, Before, Looking, Meant, Number, Operating
+from node.console.actions import act, ask_again, complete, decide_held, make_room, pause, resume, route_again
 from node.console.filters import filter_of
 from node.console.status import status as status_record
 from node.domain.health import DependencyKind
@@ -27,6 +27,12 @@ def hold(at: At, who: Operating, kind: Pausable, name: str, verb: Literal["pause
     """Pause a route, a sink or an engine, or let it go on."""
     (pause if verb == "pause" else resume)(at, who, kind, name)
     return {"kind": kind.value, "name": name, "paused": verb == "pause"}
+
+
+@router.post("/room", dependencies=[Meant])
+def room(at: At, who: Administering) -> dict[str, Any]:
+    """Delete the oldest pixels that nothing needs until the disk is roomy again."""
+    return {"instances": make_room(at, who)}
 
 
 @router.post("/ask/{kind}/{name}", dependencies=[Meant])

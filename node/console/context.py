@@ -52,7 +52,8 @@ class RateLimit:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleContext:
     """Shared by all requests; the journal is safe in many threads. `models` is the folder of the model repository, `peers` are those of the
-    configuration by name; `pausable` tells the names that may be paused now."""
+    configuration by name; `pausable` tells the names that may be paused now; `make_room` deletes the oldest
+    pixels that nothing needs, and says of how many instances."""
 
     journal: Journal
     settings: Console
@@ -63,6 +64,7 @@ class ConsoleContext:
     models: Path
     editing: Editing
     peers: Mapping[str, Peer]
+    make_room: Callable[[], int]
     pausable: Callable[[], Mapping[Pausable, Sequence[str]]]
     tries: RateLimit = field(default_factory=RateLimit)
 

@@ -11,8 +11,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from node.console import queries
-from node.console.access import At, Before, Chosen, Fields, Looking, Meant, Number, Operating, Visitor
-from node.console.actions import act, act_on_each, ask_again, complete, decide_held, pause, resume, route_again
+from node.console.access import Administering, At, Before, Chosen, Fields, Looking, Meant, Number, Operating, Visitor
+from node.console.actions import act, act_on_each, ask_again, complete, decide_held, make_room, pause, resume, route_again
 from node.console.context import ConsoleContext
 from node.console.errors import RequestRefused
 from node.console.filters import filter_of
@@ -130,6 +130,13 @@ def hold(at: At, who: Operating, kind: Pausable, name: str, verb: Literal["pause
     """Pause a route, a sink or an engine, or let it go on, and go back to where it was asked."""
     (pause if verb == "pause" else resume)(at, who, kind, name)
     return _back(fields, "/peers")
+
+
+@router.post("/room", dependencies=[Meant])
+def room(at: At, who: Administering, fields: Fields) -> Response:
+    """Delete the oldest pixels that nothing needs, and go back to where it was asked."""
+    make_room(at, who)
+    return _back(fields, "/")
 
 
 @router.post("/ask/{kind}/{name}", dependencies=[Meant])

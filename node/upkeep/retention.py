@@ -87,11 +87,23 @@ class Retention:
             if page.last or self._seconds() - began >= _PRUNE_S:
                 return pruned
 
+    def make_room(self, enough: Callable[[], bool]) -> int:
+        """Delete the oldest pixels that nothing needs, as a person asks for it, until there is enough or nothing more; how many instances
+        were deleted. What waits, is parked or was committed to stays."""
+        now, gone = self._clock(), 0
+        while not enough() and (oldest := self._oldest(now)):
+            self._bury(oldest, "a person made room", now)
+            gone += self._sweep()
+        return gone
+
+    def _oldest(self, now: datetime) -> list[Instance]:
+        return self._rows.purgeable(now, _AT_ONCE, promised_before=now - self._store.keep)
+
     def _relieve(self, now: datetime) -> int:
         """Delete the oldest pixels that nothing needs while the disk is fuller than it may be."""
         swept = 0
         while (used := self._blobs.used_share()) > self._store.high_water:
-            oldest = self._rows.purgeable(now, _AT_ONCE, promised_before=now - self._store.keep)
+            oldest = self._oldest(now)
             if not oldest:
                 if not self._alarmed:
                     alarm("retention.disk_full", used_share=round(used, 3), high_water=self._store.high_water)

@@ -17,6 +17,7 @@ from node.assembly.doctor.glance import glance
 from node.assembly.editing import EditedRoutes
 from node.assembly.health import subjects
 from node.assembly.pausable import pausable
+from node.assembly.room import make_room
 from node.assembly.trials import Trials
 from node.blobs.folder import FolderBlobs
 from node.blobs.port import Blobs
@@ -123,6 +124,7 @@ def context_of(
         models=hospital.config.models,
         editing=EditedRoutes(hospital.config, None, trials),
         peers=hospital.config.peers,
+        make_room=partial(make_room, hospital.config, hospital.journal, blobs or FolderBlobs(hospital.config.store.blobs)),
         pausable=lambda: pausable(hospital.config),
     )
 

@@ -219,6 +219,7 @@ def test_the_description_lists_every_call(browser: Open) -> None:
             "/api/parked",
             "/api/pauses/{kind}/{name}/{verb}",
             "/api/queue",
+            "/api/room",
             "/api/routes",
             "/api/routes/check",
             "/api/routes/explain",

@@ -7,12 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from node.domain.instance import Standing
 from node.journal.port import Pausable
 from node.observe.audit.alerts import Alerts
 from node.observe.audit.message import Message
 from node.observe.security import listen, listen_no_more
 from tests.lab.program import wait_until
-from tests.unit.cli.conftest import Hospital
+from tests.unit.cli.conftest import HEAD, OPEN, TILTED, Hospital
 from tests.unit.console.conftest import Browser, Open
 
 
@@ -154,9 +155,24 @@ def test_a_disk_below_its_mark_is_red(browser: Open, hospital: Hospital, tmp_pat
     assert "0xA700" in browser("vera").client.get("/").text
 
 
+def test_room_is_made_by_admins_of_what_nothing_needs(browser: Open, hospital: Hospital) -> None:
+    """The pixels of the head that was delivered go; what is parked, or still comes, stays. Then there is nothing more to delete."""
+    hospital.config.store.blobs.mkdir(parents=True, exist_ok=True)
+    object.__setattr__(hospital.config.store, "min_free_bytes", 10**18)
+    mine, other = browser("ada"), browser("otto")
+    _status(mine)
+    assert "Make room" in mine.client.get("/").text
+    assert "Make room" not in other.client.get("/").text
+    assert other.post("/room") == 403
+    assert mine.post("/room") == 303
+    standings = {uid: {one.standing for one in hospital.journal.instances.of_study(uid)} for uid in (HEAD, TILTED, OPEN)}
+    assert standings == {HEAD: {Standing.PURGED}, TILTED: {Standing.CURRENT}, OPEN: {Standing.CURRENT}}
+    assert mine.post("/room") == 409
+
+
 def test_times_are_told_so_that_the_browser_can_say_them_in_the_readers_zone(browser: Open, hospital: Hospital) -> None:
     """ISO 8601 with its offset beside the node's own words."""
-    text = browser("vera").client.get("/queue").text
-    job = hospital.journal.jobs.find(limit=1)[0]
-    assert f'<time datetime="{job.created_at.isoformat()}">' in text or '<time datetime="2025-03-04T' in text
+    text = browser("vera").client.get("/parked").text
+    (job,) = hospital.journal.jobs.find(study=TILTED)
+    assert f'<time datetime="{job.created_at.isoformat()}">' in text
     assert timedelta(0) == job.created_at.utcoffset()
