@@ -15,7 +15,7 @@ from node.assembly.configuration import load
 from node.assembly.doctor.glance import glance
 from node.assembly.editing import EditedRoutes
 from node.assembly.health import subjects
-from node.assembly.hosts import owner_of
+from node.assembly.hosts import association_folder, owner_of, sinks_of
 from node.assembly.pausable import pausable
 from node.assembly.room import make_room
 from node.assembly.stages import HeartbeatStage
@@ -24,6 +24,7 @@ from node.console.access_audit import StudyAccessAudit
 from node.console.errors import ConsoleAbsent
 from node.flow.scheduling import Scheduler, Tick
 from node.journal.port import Pausable
+from node.observe.association_log import kept_lines
 from node.records.senders import sender_records
 from node.settings.config import Config
 
@@ -63,6 +64,8 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
             models=config.models,
             editing=EditedRoutes(config, in_force, trials),
             peers=config.peers,
+            associations=partial(kept_lines, association_folder(config)),
+            sinks_of=partial(sinks_of, config),
             make_room=partial(make_room, config, journal, blobs),
             pausable=_PausableNow(config, in_force),
         )

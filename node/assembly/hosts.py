@@ -29,6 +29,11 @@ def make_run_folder(config: Config) -> Path:
     return folder
 
 
+def sinks_of(config: Config, peer: str) -> tuple[str, ...]:
+    """The sinks that lie at a peer."""
+    return tuple(name for name, sink in config.sinks.items() if sink.peer == peer)
+
+
 def association_folder(config: Config) -> Path:
     """Where the receive processes of one host say who came (`node.observe.association_log`)."""
     return run_folder(config) / "associations"

@@ -56,6 +56,7 @@ def events(
     as_json
         One JSON object a line, so that `--follow` can be piped.
     """
+    from node.assembly.hosts import sinks_of
     from node.cli.routes_replay import moment
     from node.cli.studies import find_study
     from node.journal.port import EventFilter
@@ -69,7 +70,7 @@ def events(
             study=None if study is None else find_study(opened, study),
             job=job,
             peer=None if peer is None else _peer(loaded, peer),
-            sinks=tuple(name for name, sink in loaded.sinks.items() if peer is not None and sink.peer == peer),
+            sinks=() if peer is None else sinks_of(loaded, peer),
             codes=tuple(one.upper() for one in code),
             since=None if since is None else moment(since, opened.now()),
         )

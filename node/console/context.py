@@ -3,9 +3,10 @@
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from node.console.access_audit import StudyAccessAudit
 from node.console.editing import Editing
@@ -52,8 +53,9 @@ class RateLimit:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleContext:
     """Shared by all requests; the journal is safe in many threads. `models` is the folder of the model repository, `peers` are those of the
-    configuration by name; `pausable` tells the names that may be paused now; `make_room` deletes the oldest
-    pixels that nothing needs, and says of how many instances."""
+    configuration by name; `pausable` tells the names that may be paused now; `make_room` deletes the oldest pixels that nothing needs, and
+    says of how many instances; `associations` are the lines that the receivers of this host keep of who called; `sinks_of` are those at a
+    peer."""
 
     journal: Journal
     settings: Console
@@ -65,6 +67,8 @@ class ConsoleContext:
     editing: Editing
     peers: Mapping[str, Peer]
     make_room: Callable[[], int]
+    associations: Callable[[], Iterable[list[dict[str, Any]]]]
+    sinks_of: Callable[[str], Sequence[str]]
     pausable: Callable[[], Mapping[Pausable, Sequence[str]]]
     tries: RateLimit = field(default_factory=RateLimit)
 

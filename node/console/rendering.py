@@ -30,6 +30,8 @@ PAGES = (
     ("/routes", "Routes", Role.OPERATOR),
     ("/peers", "Peers", Role.VIEWER),
     ("/models", "Models", Role.VIEWER),
+    ("/events", "Events", Role.VIEWER),
+    ("/associations", "Callers", Role.VIEWER),
 )
 """The navigation, and from which role on each is shown."""
 _KEYS = {
@@ -42,12 +44,14 @@ _KEYS = {
     "/routes": "R",
     "/peers": "E",
     "/models": "M",
+    "/events": "V",
+    "/associations": "C",
 }
 """The letter behind G that leads to each."""
 _MOST_PICTURES = 12
 _TONES = {
-    **dict.fromkeys(("done", "committed", "delivered", "ready", "alive", "served", "well", "sends"), "good"),
-    **dict.fromkeys(("parked", "failed", "conflict", "set-aside", "away", "silent", "bad"), "bad"),
+    **dict.fromkeys(("done", "committed", "delivered", "ready", "alive", "served", "well", "sends", "accepted"), "good"),
+    **dict.fromkeys(("parked", "failed", "conflict", "set-aside", "away", "silent", "bad", "refused"), "bad"),
     **dict.fromkeys(("at work", "queued", "inferred", "encoded", "waiting", "received", "complete", "waits", "incomplete"), "busy"),
     "look": "warn",
     "paused": "warn",

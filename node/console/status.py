@@ -25,6 +25,7 @@ _TABS = {
     Area.ENGINES: "/peers",
     Area.PROCESSES: "/peers",
     Area.PAUSED: "/peers",
+    Area.REFUSED: "/associations",
 }
 """The page on which the trouble is shown in full; all of it is on the first."""
 _SHOWN = {
@@ -40,6 +41,7 @@ _SHOWN = {
     Area.PAUSED: "nothing is paused",
     Area.PARKED: "nothing is parked",
     Area.HELD: "nothing is held",
+    Area.REFUSED: "nobody was turned away within the last hour",
 }
 """The areas of the first page, and what is said of one of which nothing was found."""
 

@@ -37,6 +37,8 @@ _PAGES = (
     "/routes",
     "/peers",
     "/models",
+    "/events?since=2025-03-01",
+    "/associations",
 )
 _LAB = Path(__file__).parents[1] / "lab"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from inference.errors import HilumError
-from node.assembly.doctor.peers import look_at_certificates, look_at_senders
+from node.assembly.doctor.peers import look_at_callers, look_at_certificates, look_at_senders
 from node.assembly.doctor.store import look_at_bucket, look_at_disk, of_journal
 from node.domain.health import Area, DoctorFinding
 from node.settings.config import Config
@@ -26,3 +26,4 @@ def glance(config: Config, journal: "Journal") -> Iterator[DoctorFinding]:
         yield DoctorFinding(area=Area.JOURNAL, subject="journal", level="bad", detail=f"{broken} [{broken.code}]", fix=broken.remedy)
     yield from look_at_certificates(config)
     yield from look_at_senders(config)
+    yield from look_at_callers(config)

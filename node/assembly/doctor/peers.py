@@ -1,19 +1,24 @@
 """What the node talks to: senders, certificates, peers, sinks and what they take."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from node.domain.commitment import Commitment
 from node.domain.context import Context, name_of
 from node.domain.health import Area, DoctorFinding
 from node.domain.profile import NotTaken, Profile
+from node.records.words import plural
 from node.settings.config import Config, SinkSettings
 from node.settings.kinds import is_loopback
 
 if TYPE_CHECKING:
     from node.results.emitted import Emitted
     from node.sinks.port import Sink
+
+
+_CALLERS = timedelta(hours=1)
+_MOST_CALLERS = 5
 
 
 def look_at_sinks(config: Config) -> Iterator[DoctorFinding]:
@@ -143,6 +148,24 @@ def look_at_senders(config: Config) -> Iterator[DoctorFinding]:
             detail=f"whoever comes through {where} and claims their AE title is taken for: {', '.join(by_title)}",
             fix="Have the proxies say who is behind them (`proxy_protocol: true`), or name a `certificate` or a `user` in those entries.",
         )
+
+
+def look_at_callers(config: Config) -> Iterator[DoctorFinding]:
+    """Whom this host's receivers turned away within the last hour, each caller once."""
+    from node.assembly.hosts import association_folder
+    from node.observe.association_log import kept_lines
+    from node.records.associations import association_records
+
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for one in association_records(kept_lines(association_folder(config)), datetime.now(UTC) - _CALLERS):
+        if one["outcome"] == "refused" and one["remedy"]:
+            who = (one["calling"] or "", one["address"] or "", one["why"])
+            known = found.setdefault(who, {**one, "count": 0})
+            known["count"] += one["count"]
+    for (calling, address, why), one in list(found.items())[-_MOST_CALLERS:]:
+        subject = f"{calling}@{address}" if calling else address
+        detail = f"turned away {plural(one['count'], 'time')} within the last hour: {why}"
+        yield DoctorFinding(area=Area.REFUSED, subject=subject, level="warning", detail=detail, fix=one["remedy"])
 
 
 def look_at_certificates(config: Config) -> Iterator[DoctorFinding]:

@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from node.assembly.doctor.glance import glance
 from node.assembly.editing import EditedRoutes
 from node.assembly.health import subjects
+from node.assembly.hosts import association_folder, sinks_of
 from node.assembly.pausable import pausable
 from node.assembly.room import make_room
 from node.assembly.trials import Trials
@@ -27,6 +28,7 @@ from node.console.context import ConsoleContext
 from node.console.health import Health, SenderList
 from node.console.images.gallery import Gallery
 from node.domain.account import Account, Role
+from node.observe.association_log import kept_lines
 from node.observe.audit.message import Message
 from node.records.senders import sender_records
 from node.settings.console import Console
@@ -124,6 +126,8 @@ def context_of(
         models=hospital.config.models,
         editing=EditedRoutes(hospital.config, None, trials),
         peers=hospital.config.peers,
+        associations=partial(kept_lines, association_folder(hospital.config)),
+        sinks_of=partial(sinks_of, hospital.config),
         make_room=partial(make_room, hospital.config, hospital.journal, blobs or FolderBlobs(hospital.config.store.blobs)),
         pausable=lambda: pausable(hospital.config),
     )

@@ -208,6 +208,8 @@ def test_the_description_lists_every_call(browser: Open) -> None:
     assert sorted(paths) == sorted(
         [
             "/api/ask/{kind}/{name}",
+            "/api/associations",
+            "/api/events",
             "/api/health",
             "/api/jobs",
             "/api/jobs/{job}/objects/{sop_uid}/page.png",

@@ -19,6 +19,10 @@ OPEN = {("GET", "/login"), ("POST", "/login"), ("POST", "/logout")}
 LEAST = {
     ("GET", "/"): VIEWER,
     ("GET", "/tabs"): VIEWER,
+    ("GET", "/events"): VIEWER,
+    ("GET", "/associations"): VIEWER,
+    ("GET", "/api/events"): VIEWER,
+    ("GET", "/api/associations"): VIEWER,
     ("GET", "/queue"): VIEWER,
     ("GET", "/live"): VIEWER,
     ("GET", "/studies"): VIEWER,
