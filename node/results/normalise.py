@@ -175,14 +175,16 @@ def _sent(source: Dataset, tag: BaseTag, declared: tuple[str, ...]) -> Any:
 def _element(tag: BaseTag, vr: str, value: Any, declared: tuple[str, ...]) -> DataElement | None:
     if vr == "SQ":
         items = [_item(item, declared) for item in value or ()]
-        kept = Sequence([item for item in items if len(item) and _is_whole(keyword_for_tag(tag), item)])
-        return DataElement(tag, "SQ", kept) if len(kept) else None
-    values = [mended for each in _each(value) if (mended := _bounded(tag, vr, _value(vr, each))) is not None]
-    if not values:
+        whole = Sequence([item for item in items if len(item) and _is_whole(keyword_for_tag(tag), item)])
+        return DataElement(tag, "SQ", whole) if len(whole) else None
+    values = [_bounded(tag, vr, _value(vr, each)) for each in _each(value)]
+    if len(values) > 1 and _is_matched(vr, tag):
+        # whom or what a backslash names is not known here: an archive that has the source's bytes finds those, with what is empty between
+        return DataElement(tag, vr, ["" if one is None else one for one in values]) if any(values) else None
+    kept = [one for one in values if one is not None]
+    if not kept:
         return None
-    # whom or what a backslash names is not known here: an archive that has the source's bytes finds those
-    several = len(values) > 1 and (dictionary_VM(tag) != "1" or _is_matched(vr, tag))
-    return DataElement(tag, vr, values if several else values[0])
+    return DataElement(tag, vr, kept if len(kept) > 1 and dictionary_VM(tag) != "1" else kept[0])
 
 
 def _is_matched(vr: str, tag: BaseTag) -> bool:

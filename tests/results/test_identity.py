@@ -80,14 +80,18 @@ def test_names_are_intact_in_unicode(character_sets: list[str], raw: bytes, name
         assert element in one.data
 
 
-@pytest.mark.parametrize("keyword", ["PatientID", "AccessionNumber"])
-def test_an_identifier_of_two_values_is_that_of_its_source(keyword: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("keyword", "raw"), [("PatientID", b"12\\345"), ("PatientID", b"\\12 "), ("AccessionNumber", b"A\\B "), ("PatientName", b"DOE^A\\")]
+)
+def test_an_identifier_of_two_values_is_that_of_its_source(keyword: str, raw: bytes, tmp_path: Path) -> None:
     """With its backslash, byte for byte: an archive that has the images under it would give results with another one to another patient."""
     files = made.series(tmp_path)
     for path in files:
-        made.with_bytes(path, keyword, b"12\\345 ", [])
-    for dataset in read(encode(made.encoding(files, made.one_segment(made.AXIAL)))):
-        assert list(dataset[keyword].value) == ["12", "345"]
+        made.with_bytes(path, keyword, raw, [])
+    element = pydicom.DataElement(keyword, pydicom.datadict.dictionary_VR(keyword), None)
+    sent = element.tag.to_bytes(4, "little")[2:] + element.tag.to_bytes(4, "little")[:2] + element.VR.encode()
+    for one in encode(made.encoding(files, made.one_segment(made.AXIAL))):
+        assert sent + (len(raw) + len(raw) % 2).to_bytes(2, "little") + raw in one.data
 
 
 def test_cyrillic_and_greek_texts_are_intact(tmp_path: Path) -> None:

@@ -169,6 +169,14 @@ def test_a_statement_has_no_english_in_its_chinese() -> None:
     assert of_series("4", reason.reason, reason.code, Language.ENGLISH).endswith("at most 40 ms [HLM-3121]")
 
 
+def test_a_note_names_no_folder_and_no_host_of_the_node() -> None:
+    """It goes into an archive; what is not about the images is for the operator, whom the code leads to the words of the job."""
+    said = of_series("4", 'model "brain" is not in the repository /srv/hilum/models', "HLM-4101", Language.ENGLISH)
+    assert said == "Series 4: the model, or what computes it, did not give an answer [HLM-4101]"
+    away = of_series("4", "grpc://10.0.0.7:8001 does not answer", "HLM-4001", Language.ENGLISH)
+    assert "10.0.0.7" not in away
+
+
 @pytest.mark.slow
 def test_a_chinese_narrative_holds_no_english_sentence(tmp_path: Path) -> None:
     """Cautions, remarks and examination in the object itself; names, units and identifiers stay as they are."""

@@ -86,6 +86,17 @@ _FAMILIES: Mapping[str, str] = {
 """By the first digit, for what is not about the images: the reader of a report can do nothing about it but ask the operator."""
 
 
+_OF_THE_SOFTWARE: Mapping[str, str] = {
+    "HLM-2": "the software is not configured for it",
+    "HLM-4": "the model, or what computes it, did not give an answer",
+    "HLM-6": "what was made could not be sent",
+    "HLM-7": "the software's store could not be written or read",
+    "HLM-0": "the software has a defect",
+}
+"""What is not about the images. The words of the job name folders and hosts of the node, which are nobody's business in an archive: they
+stand where the operator looks."""
+
+
 def because(code: str) -> str:
     """What a code stands for, a clause without a full stop."""
     return _REASONS.get(code) or _FAMILIES.get(code[:5], "软件故障")
@@ -144,8 +155,9 @@ def sentence(statement: Statement, what: str, language: Language, *, shared: boo
 
 
 def of_series(series: str, reason: str, code: str, language: Language) -> str:
-    """Why one series gave no result, with the code of its job: in the words of the job, in Chinese by what the code stands for."""
-    said = f"{reason} [{code}]" if language is Language.ENGLISH else f"{because(code)}[{code}]"
+    """Why one series gave no result, with the code of its job: in the words of the job where they are about the images, in Chinese and of
+    the software by what the code stands for."""
+    said = f"{_OF_THE_SOFTWARE.get(code[:5], reason)} [{code}]" if language is Language.ENGLISH else f"{because(code)}[{code}]"
     return _SERIES[language].format(series=series, reason=said)
 
 
