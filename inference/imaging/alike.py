@@ -26,7 +26,7 @@ def refuse_unlike(stack: Sequence[Slice]) -> None:
     """Look at what headers say of slices in their order along the normal, before a pixel is decoded.
 
     Modality, units, echo time and b-value are one in a volume, and all are rescaled or none. Kind of image (ImageType), kernel, thickness
-    and tube voltage may change along it where blocks lie above each other, and never to and fro.
+    and tube voltage may change along it where blocks lie above each other, and never to and fro. An image that does not say is of no kind.
 
     Raises
     ------
@@ -40,23 +40,25 @@ def refuse_unlike(stack: Sequence[Slice]) -> None:
         _refuse(stack, attribute, of(frames), blocks=True)
 
 
-def _refuse(stack: Sequence[Slice], attribute: str, kinds: Sequence[Kind], *, blocks: bool) -> None:
+def _refuse(stack: Sequence[Slice], attribute: str, found: Sequence[Kind | None], *, blocks: bool) -> None:
+    stated = [(each, kind) for each, kind in zip(stack, found, strict=True) if kind is not None]
+    kinds = [kind for _, kind in stated]
     several = set(kinds)
     runs = [len([*run]) for _, run in itertools.groupby(kinds)]
-    if len(several) == 1 or (blocks and (len(runs) == len(several) or min(runs) >= _LEAST_BLOCK)):
+    if len(several) < 2 or (blocks and (len(runs) == len(several) or min(runs) >= _LEAST_BLOCK)):
         return
     fewest = min(several, key=kinds.count)
-    apart = naming(each.plane.name for each, kind in zip(stack, kinds, strict=True) if kind == fewest)
+    apart = naming(each.plane.name for each, kind in stated if kind == fewest)
     lie = "lie between each other" if blocks else "were taken for one volume"
     raise MixedKinds(f"slices of {len(several)} kinds {lie}, which differ in {attribute}; apart: {apart}")
 
 
-def _texts(tag: int) -> Callable[[Sequence[FrameData]], Sequence[Kind]]:
-    return lambda frames: [tags.text(frame.header, tag) for frame in frames]
+def _texts(tag: int) -> Callable[[Sequence[FrameData]], Sequence[Kind | None]]:
+    return lambda frames: [tags.text(frame.header, tag) or None for frame in frames]
 
 
-def _numbers(enhanced: tuple[int, int], classic: int) -> Callable[[Sequence[FrameData]], Sequence[Kind]]:
-    def of(frames: Sequence[FrameData]) -> list[Kind]:
+def _numbers(enhanced: tuple[int, int], classic: int) -> Callable[[Sequence[FrameData]], Sequence[Kind | None]]:
+    def of(frames: Sequence[FrameData]) -> list[Kind | None]:
         stated = []
         for frame in frames:
             sequence, tag = enhanced if frame.enhanced else (enhanced[0], classic)
@@ -67,7 +69,7 @@ def _numbers(enhanced: tuple[int, int], classic: int) -> Callable[[Sequence[Fram
     return of
 
 
-def _clustered(values: Sequence[float | None]) -> list[Kind]:
+def _clustered(values: Sequence[float | None]) -> list[Kind | None]:
     """The smallest of the numbers that are roughly as large as each."""
     start: dict[float, float] = {}
     least: float | None = None
@@ -78,12 +80,12 @@ def _clustered(values: Sequence[float | None]) -> list[Kind]:
     return [None if value is None else start[value] for value in values]
 
 
-def _b_values(frames: Sequence[FrameData]) -> list[Kind]:
+def _b_values(frames: Sequence[FrameData]) -> list[Kind | None]:
     stated = [b_value_of(frame) for frame in frames]
     return _clustered([None if one is None else one[0] for one in stated])
 
 
-def _rescaled(frames: Sequence[FrameData]) -> list[Kind]:
+def _rescaled(frames: Sequence[FrameData]) -> list[Kind | None]:
     """Whether each is rescaled to other values than are stored, where some say nothing of it: those hold other values than the rest."""
     stated = []
     for frame in frames:
@@ -93,16 +95,18 @@ def _rescaled(frames: Sequence[FrameData]) -> list[Kind]:
     return [absent in stated and one not in (absent, _AS_STORED) for one in stated]
 
 
-_ONE: dict[str, Callable[[Sequence[FrameData]], Sequence[Kind]]] = {
+_ONE: dict[str, Callable[[Sequence[FrameData]], Sequence[Kind | None]]] = {
     "Modality": _texts(tags.MODALITY),
     "Units": _texts(0x00541001),
     "RescaleSlope (absent in some)": _rescaled,
     "EchoTime": _numbers((0x00189114, 0x00189082), 0x00180081),
     "DiffusionBValue": _b_values,
 }
-_IN_BLOCKS: dict[str, Callable[[Sequence[FrameData]], Sequence[Kind]]] = {
-    "ImageType": image_types,
-    "ConvolutionKernel": lambda frames: [tags.text(macro(frame.own, frame.common, 0x00189314, frame.uid), 0x00181210) for frame in frames],
+_IN_BLOCKS: dict[str, Callable[[Sequence[FrameData]], Sequence[Kind | None]]] = {
+    "ImageType": lambda frames: [tuple(filter(None, words)) or None for words in image_types(frames)],
+    "ConvolutionKernel": lambda frames: [
+        tags.text(macro(frame.own, frame.common, 0x00189314, frame.uid), 0x00181210) or None for frame in frames
+    ],
     "SliceThickness": _numbers((tags.PIXEL_MEASURES, tags.SLICE_THICKNESS), tags.SLICE_THICKNESS),
     "KVP": _numbers((0x00189325, 0x00180060), 0x00180060),
 }

@@ -14,7 +14,8 @@ from inference.imaging.errors import MissingAttribute, MixedKinds
 from .conftest import enhanced, one_instance, save
 
 _ORIGINAL, _AVERAGE = ["ORIGINAL", "PRIMARY", "AXIAL"], ["DERIVED", "SECONDARY", "AXIAL", "AVERAGE"]
-_CT: dict[str, Any] = {"Modality": "CT", "RescaleSlope": 1, "RescaleIntercept": -1024}
+_RESCALE: dict[str, Any] = {"RescaleSlope": 1, "RescaleIntercept": -1024}
+_CT: dict[str, Any] = {"Modality": "CT", **_RESCALE}
 
 
 def stack(folder: Path, *kinds: dict[str, Any], **common: Any) -> list[Path]:
@@ -73,12 +74,22 @@ def test_frames_are_compared_by_their_functional_groups(tmp_path: Path) -> None:
         [{"EchoTime": ms} for ms in (4.92, 4.9, 4.92, 4.92, 4.9, 4.92)],
         [{"ConvolutionKernel": kernel, **_CT} for kernel in ("B30f", "B30f", "B30f", "B60f", "B60f", "B60f")],
         [{"KVP": kv, **_CT} for kv in (*[120] * 3, *[140] * 3, *[120] * 3)],
+        [{**_CT, "ConvolutionKernel": "B30f", "EchoTime": 5, "ImageType": _ORIGINAL}, _CT, {"Modality": "", **_RESCALE}] * 2,
+        [{"ImageType": [*_ORIGINAL, *[""] * (n % 2)]} for n in range(6)],
         [{"RescaleSlope": 0.5 + n, "RescaleIntercept": 0, "Modality": "PT", "Units": "BQML"} for n in range(6)],
     ],
-    ids=["rounding of thickness", "rounding of echo times", "blocks", "a block between two", "slopes of their own"],
+    ids=[
+        "rounding of thickness",
+        "rounding of echo times",
+        "blocks",
+        "a block between two",
+        "some do not say",
+        "an empty word",
+        "slopes of their own",
+    ],
 )
 def test_what_belongs_together_stays(kinds: list[dict[str, Any]], tmp_path: Path) -> None:
-    """Rounding is no other kind, and blocks may lie above each other."""
+    """Rounding is no other kind, and what is not said is none; blocks may lie above each other."""
     assert len(assemble(stack(tmp_path, *kinds)).voxels) == len(kinds)
 
 
