@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from inference.engines.errors import EngineNotInstalled, GoldenMismatch, UnreadableModel, WrongTensors
+from inference.engines.errors import GoldenMismatch, LibraryNotInstalled, UnreadableModel, WrongTensors
 from inference.engines.golden import SLACK, compare_golden
 from inference.engines.measured import Measured, in_single_precision
 from inference.engines.modelconfig import ModelConfig
 from inference.engines.port import Golden, ModelRef
 from inference.engines.processors import machine
 from inference.engines.runtimes import computation
-from inference.engines.ways import Compute, Precision, Runtime, Way, installed, reference
+from inference.engines.ways import Compute, Precision, Runtime, Way, installed, libraries, reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,30 +62,31 @@ def open_model(
 ) -> Chosen:
     """Load a model in the way that is right here; what is told when it is not the entered one, and why.
 
-    Every way but the reference has to give the golden output before it is used: a library that was updated, or another processor, is
-    found out before a study is.
+    Every way but the reference, and OpenVINO's always, has to give the golden output before it is used: a library that was updated, or
+    another processor, is found out before a study is.
 
     Raises
     ------
-    EngineNotInstalled, UnreadableModel, WrongTensors
+    LibraryNotInstalled, UnreadableModel, WrongTensors
         As the reference says, when no way is left.
     """
     first = reference(file)
     wanted = measured.way if measured else first
-    refusals: dict[Way, EngineNotInstalled | UnreadableModel | WrongTensors | GoldenMismatch] = {}
+    refusals: dict[Way, LibraryNotInstalled | UnreadableModel | WrongTensors | GoldenMismatch] = {}
     reason = ""
     entered = [measured.way, in_single_precision(measured)] if measured else []
-    # OpenVINO last, for when the model's own library is not installed
-    for way in dict.fromkeys([*entered, first, Way(runtime=Runtime.OPENVINO)]):
+    # others last, for when the model's own library is not installed, or is OpenVINO and knows an operator of ONNX not
+    for way in dict.fromkeys([*entered, *libraries(file)]):
         if way.precision is not Precision.F32 and (reason := _unfit(way, measured)):
             continue
-        if way not in (*entered, first) and not isinstance(refusals.get(first), EngineNotInstalled):
+        refused_first = refusals.get(first)
+        if way not in (*entered, first) and not isinstance(refused_first, LibraryNotInstalled) and first.runtime is not Runtime.OPENVINO:
             continue  # what the model's own library refuses is no model
         try:
             compute = computation(way, config, file, content, threads)
-            if way != first and golden is not None:
+            if golden is not None and (way != first or way.runtime is Runtime.OPENVINO):
                 compare_golden(model, config, golden, compute, slack=SLACK[way.precision])
-        except (EngineNotInstalled, UnreadableModel, WrongTensors, GoldenMismatch) as refused:
+        except (LibraryNotInstalled, UnreadableModel, WrongTensors, GoldenMismatch) as refused:
             refusals[way] = refused
             reason = reason or f"{refused} [{refused.code}]"
             continue

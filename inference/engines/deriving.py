@@ -11,6 +11,7 @@ import numpy as np
 
 from inference.engines.configtext import config_text
 from inference.engines.errors import Underivable, UnreadableModel
+from inference.engines.extras import demand
 from inference.engines.jail.errors import JailBroken
 from inference.engines.jail.model import Limits, call_in_jail, carries_code, imports_of
 from inference.engines.modelconfig import ANY, TensorConfig
@@ -47,8 +48,11 @@ def derive_config(
     Unconfined
         It can carry a program, and this kernel confines none.
     """
+    what = f'the file of "{name}"'
+    if file == "model.onnx":
+        demand(what, "onnx")
     text, _ = call_in_jail(
-        f'the file of "{name}"',
+        what,
         "inference.engines.deriving:derived",
         weights,
         {"name": name, "file": file, "shape": shape, "batch": batch},

@@ -3,11 +3,13 @@
 from inference.errors import EngineError, ModelError
 
 
-class EngineNotInstalled(EngineError):
-    """The library that runs this kind of model is not installed; after it is, the same job succeeds."""
+class LibraryNotInstalled(EngineError):
+    """A library that an extra of hilum brings is not installed: it computes, converts or registers. After it is, the same job succeeds."""
 
     code = "HLM-4001"
-    remedy = "Install it: `pip install 'PATH[embedded]'`, with the PATH of hilum's wheel or checkout. Jobs wait until then."
+    remedy = (
+        "Install the extra that it names: `pip install 'PATH[EXTRA]'`, with the PATH of hilum's wheel or checkout. Jobs wait until then."
+    )
 
 
 class EngineTimeout(EngineError):

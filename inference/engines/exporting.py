@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from inference.engines.configtext import config_text
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import NotConvertible, TooDifferent
+from inference.engines.extras import demand
 from inference.engines.golden import golden_input
 from inference.engines.jail.loading import config_from_json, config_to_json
 from inference.engines.jail.model import Limits, call_in_jail, carries_code, imports_of
@@ -115,8 +116,11 @@ def convert(config: ModelConfig, suffix: str, content: bytes, to: str, *, limits
         raise NotConvertible(f'"{config.name}" is ONNX, which is converted to nothing')
     if suffix == f".{to}":
         raise NotConvertible(f'"{config.name}" is {to} already')
+    what = f'"{config.name}"'
+    if to == "onnx":
+        demand(f"{what} as ONNX", "torch", *(("onnx", "onnxscript") if suffix == ".pt2" else ()))
     _, made = call_in_jail(
-        f'"{config.name}"',
+        what,
         "inference.engines.exporting:converted",
         content,
         {"config": config_to_json(config), "suffix": suffix, "to": to},

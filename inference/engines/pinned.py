@@ -10,7 +10,6 @@ PINNED: Final = frozenset(
     {
         "39a7b2b5f799faa1391ea97bfcdc0b9299f20d84f2316a4ff8918dc4685e40aa",  # mr-brain: deepbet_bbox
         "de8ee7c69654d0dd3935dc4a5d84571d8ecf4637a6bfc01df399c4c2bc86e0fd",  # mr-brain: deepbet_brain
-        "450a8080227f8d3b910d1363e92bc0dcd86ed6b1333cc3a09acd98cd4b56ed71",  # hippocampus: hippocampus_parts
     }
 )
 

@@ -122,6 +122,9 @@ class ModelSource:
         and comes after the models that it joins.
     convert
         Makes the file that is served out of the published bytes; None serves them as they are.
+    to_onnx
+        Makes ONNX of the published TorchScript, which is served instead where torch is installed at the import: a host without torch
+        computes a copy of that repository. Without torch at the import the published file is kept.
     make
         Makes the file where nothing is published: a step before or behind a network.
     call
@@ -143,6 +146,7 @@ class ModelSource:
     requirement: str | None = None
     member: str | None = None
     convert: Callable[[bytes], bytes] | None = None
+    to_onnx: Callable[[bytes], bytes] | None = None
     make: Callable[[], bytes] | None = None
     golden: Golden | None = None
     call: Call | None = None

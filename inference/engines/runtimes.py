@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from inference.engines.errors import EngineNotInstalled
+from inference.engines.extras import not_installed
 from inference.engines.modelconfig import ModelConfig
 from inference.engines.sieve.sieve import sift
 from inference.engines.ways import Compute, Runtime, Way, installed
@@ -13,7 +13,7 @@ def computation(way: Way, config: ModelConfig, file: Path, content: bytes, threa
 
     Raises
     ------
-    EngineNotInstalled
+    LibraryNotInstalled
         The library is not there.
     UnreadableModel, WrongTensors
         The library cannot read the file, or it holds other tensors than config.pbtxt says.
@@ -21,7 +21,7 @@ def computation(way: Way, config: ModelConfig, file: Path, content: bytes, threa
         It holds more than a computation; it was not loaded.
     """
     if installed(way.runtime) is None:
-        raise EngineNotInstalled(f'model "{config.name}" needs {way.runtime} ({file.name})')
+        raise not_installed(f'model "{config.name}" ({file.name})', way.runtime)
     sift(file, content)
     match way.runtime:
         case Runtime.OPENVINO:

@@ -12,8 +12,8 @@ from pathlib import Path
 from inference.engines.choosing import impossible
 from inference.engines.comparing import NONE, Difference, difference, digest_of
 from inference.engines.errors import (
-    EngineNotInstalled,
     GoldenMismatch,
+    LibraryNotInstalled,
     NotEntered,
     OutOfMemory,
     PrecisionRefused,
@@ -88,7 +88,7 @@ def tune(
         hilum.json does not describe the model, or it is an ensemble.
     PrecisionRefused
         The lower precision is not as good as it has to be, or no faster.
-    EngineNotInstalled
+    LibraryNotInstalled
         The reference cannot be computed: nothing to compare with.
     """
     config = repository.config(model)
@@ -181,7 +181,7 @@ class _Bench:
                 compare_golden(self._model, self._config, self._entry.golden, compute, slack=SLACK[way.precision])
             tried.golden = digest_of(compute(golden_inputs(self._config, self._entry.golden)))
             self._timed(tried, compute, inputs, expected)
-        except (EngineNotInstalled, UnreadableModel, WrongTensors, GoldenMismatch, OutOfMemory) as unfit:
+        except (LibraryNotInstalled, UnreadableModel, WrongTensors, GoldenMismatch, OutOfMemory) as unfit:
             tried.refused = f"{unfit} [{unfit.code}]"
             return tried
         tried.refused = tried.refused or _too_far(tried)

@@ -64,14 +64,26 @@ class Way:
 
 
 def reference(file: Path) -> Way:
-    """The way that says what a model's answer is: the library that its format belongs to, in single precision."""
-    return Way(runtime=Runtime.ONNXRUNTIME if file.suffix == ".onnx" else Runtime.TORCH)
+    """The way that says what a model's answer is: the library that its format belongs to, in single precision.
+
+    ONNX belongs to two: OpenVINO, which sums what it normalises exactly here, and onnxruntime where that alone is installed.
+    """
+    if file.suffix != ".onnx":
+        return Way(runtime=Runtime.TORCH)
+    alone = installed(Runtime.OPENVINO) is None and installed(Runtime.ONNXRUNTIME) is not None
+    return Way(runtime=Runtime.ONNXRUNTIME if alone else Runtime.OPENVINO)
+
+
+def libraries(file: Path) -> tuple[Way, ...]:
+    """In single precision, each library that can read a file, the one that its format belongs to first."""
+    others = Runtime.ONNXRUNTIME if file.suffix == ".onnx" else Runtime.TORCH
+    return tuple(dict.fromkeys((reference(file), Way(runtime=Runtime.OPENVINO), Way(runtime=others))))
 
 
 def candidates(file: Path, config: ModelConfig, precision: Precision = Precision.F32) -> tuple[Way, ...]:
     """The ways in which a model may be computed, the reference first; whether they can is found out by trying."""
     first = reference(file)
-    ways = [first, Way(runtime=Runtime.OPENVINO)]
+    ways = list(dict.fromkeys((first, *libraries(file))))
     batch = int(config.max_batch_size > 0)
     if first.runtime is Runtime.TORCH and any(len(tensor.dims) + batch in _SPATIAL_AXES for tensor in config.inputs):
         ways.append(Way(runtime=Runtime.TORCH, channels_last=True))

@@ -14,6 +14,7 @@ from inference.engines.modelconfig import ModelConfig, parse_text
 from inference.engines.port import SERVING, ModelRef, ModelSource
 from inference.engines.registry import fetch_member
 from inference.engines.repository import CONFIG, Entry, Repository, file_digest
+from inference.engines.ways import Runtime, installed
 from inference.engines.writing import NewVersion, add_version
 
 FORMATS = {"model.pt": "TorchScript", "model.pt2": "torch.export", "model.onnx": "ONNX", "": "ensemble"}
@@ -80,9 +81,10 @@ def placed(source: ModelSource, repository: Repository) -> ModelRef:
 def _import_model(application: Importable, source: ModelSource, repository: Repository, files: Sequence[Path], cache: Path | None) -> Entry:
     follows = source.model.version == SERVING
     source = replace(source, model=placed(source, repository))
-    there = _there_already(source, repository)
-    if there is not None:
-        return there
+    for form in _forms(source):
+        if (there := _there_already(form, repository)) is not None:
+            return there
+    source = _forms(source)[0]
     weights, where = _served(application, source, files, cache)
     digest = hashlib.sha256(weights).hexdigest() if source.file else _joined(source, repository)
     entry = Entry(
@@ -111,6 +113,18 @@ def _import_model(application: Importable, source: ModelSource, repository: Repo
         replace=mended or not follows,
     )
     return entry
+
+
+def _forms(source: ModelSource) -> tuple[ModelSource, ...]:
+    """In which a source may lie in the repository; the first is the one that is made here.
+
+    Without torch nothing is converted, and what was converted elsewhere is good.
+    """
+    if source.to_onnx is None:
+        return (source,)
+    config = source.config.replace('backend: "pytorch"', 'backend: "onnxruntime"', 1)
+    converted = replace(source, file="model.onnx", config=config, convert=source.to_onnx)
+    return (source, converted) if installed(Runtime.TORCH) is None else (converted,)
 
 
 def _there_already(source: ModelSource, repository: Repository) -> Entry | None:

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from node.assembly import compose
 from node.assembly.audit import open_trail, process_of
@@ -34,6 +35,21 @@ if TYPE_CHECKING:
 _BEAT_EVERY = timedelta(seconds=10)
 
 
+_NEEDED: Final = ("fastapi", "uvicorn", "jinja2", "argon2", "markdown_it")
+
+
+def demand_console() -> None:
+    """Refuse where what the console is made of is not installed; nothing is imported.
+
+    Raises
+    ------
+    ConsoleAbsent
+    """
+    absent = [name for name in _NEEDED if find_spec(name) is None]
+    if absent:
+        raise ConsoleAbsent(f"the console needs {', '.join(absent)}")
+
+
 def console(config: Config, stop: threading.Event, *, ready: Callable[..., None], in_force: Path | None = None) -> None:
     """Answer operators until `stop`; `in_force` is where the configuration in force lies.
 
@@ -42,13 +58,12 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
     ConsoleAbsent
         What it is made of is not installed.
     """
-    try:
-        from node.console.context import ConsoleContext
-        from node.console.health import Health, SenderList
-        from node.console.images.gallery import Gallery
-        from node.console.server import serve
-    except ModuleNotFoundError as absent:
-        raise ConsoleAbsent(f"the console needs {absent.name}") from absent
+    demand_console()
+    from node.console.context import ConsoleContext
+    from node.console.health import Health, SenderList
+    from node.console.images.gallery import Gallery
+    from node.console.server import serve
+
     assert config.console is not None, "the supervisor starts a console only where the configuration has one"
     with contextlib.ExitStack() as opened:
         journal = opened.enter_context(contextlib.closing(compose.open_journal(config)))

@@ -61,6 +61,14 @@ class BucketRefused(JournalError):
     retry = True
 
 
+class BucketClientAbsent(JournalError):
+    """The Python package that speaks to S3-compatible object stores is not installed."""
+
+    code = "HLM-7064"
+    remedy = "Install it: `pip install 'PATH[s3]'`, with the PATH of hilum's wheel or checkout."
+    retry = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectInfo:
     """What is known of an object without its bytes. `digest` is SHA-256 (hex); None: somebody else put it there."""
@@ -239,7 +247,10 @@ class Objects:
 
 
 def _open(bucket: Bucket) -> "S3Store":
-    from obstore.store import S3Store
+    try:
+        from obstore.store import S3Store
+    except ModuleNotFoundError as absent:
+        raise BucketClientAbsent("the Python package obstore is not installed") from absent
 
     options: dict[str, Any] = {
         "connect_timeout": _CONNECT,

@@ -91,7 +91,7 @@ def tune_imported(repository: Path, models: Iterable["ModelRef"], *, allow_code:
 
     Where the models' own library is not installed, as on a host that only hands them to a Triton server, nothing is measured.
     """
-    from inference.engines.errors import EngineNotInstalled
+    from inference.engines.errors import LibraryNotInstalled
     from inference.engines.jail.model import Limits
     from inference.engines.processors import usable_cores
     from inference.engines.repository import Repository
@@ -103,7 +103,7 @@ def tune_imported(repository: Path, models: Iterable["ModelRef"], *, allow_code:
         if entry is not None and _measurable(opened, model) and (entry.embedded is None or entry.embedded.elsewhere()):
             try:
                 _tuned(opened, model, "f32", None, usable_cores(), Limits.usual(allow_code=allow_code), quiet=quiet)
-            except EngineNotInstalled as absent:
+            except LibraryNotInstalled as absent:
                 if not quiet:
                     screen.say(f"not measured: {absent}")
 

@@ -19,6 +19,7 @@ from inference.applications.bundle.metadata import MODALITIES, Network, network
 from inference.applications.bundle.names import structures
 from inference.applications.bundle.reading import pipeline
 from inference.engines.configtext import config_text
+from inference.engines.extras import demand
 from inference.engines.file_import import ModelFile, Source, import_weights, next_version
 from inference.engines.modelconfig import ANY, TensorConfig
 from inference.engines.port import ModelRef
@@ -145,8 +146,11 @@ def _weights(
     suffix = Path(member).suffix
     if suffix in _FILES:
         sift(_FILES[suffix], content, where)
+        if suffix == ".onnx":
+            demand(where, "onnx")
         names = _onnx_names(content) if suffix == ".onnx" else ("INPUT__0", "OUTPUT__0")
         return Source(file=_FILES[suffix], weights=content, published_sha256=published, where=where), names
+    demand(f"{where}, which becomes {wanted.to}", "torch", "monai", *(("onnx", "onnxscript") if wanted.to == "onnx" else ()))
     from inference.applications.bundle.network import answers, convert, load, refuse_larger, state_dict
     from inference.applications.bundle.network import build as build_known
     from inference.engines.exporting import difference_from, refuse_different

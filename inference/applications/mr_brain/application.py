@@ -1,5 +1,6 @@
 """The manifest of mr-brain, and what it says of a mask; how the mask is computed stands in `extraction`."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from inference import codes
 from inference.applications.mr_brain.extraction import BOUNDING_BOX, BRAIN, extract
 from inference.applications.port import Accepts, Application, Golden, Infer, MeasurementOutput, ModelRef, ModelSource, SegmentOutput
+from inference.engines.modelconfig import parse_text
 from inference.findings import Findings, Measurement, Segment
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Form, Marked, Plausible, VolumeRange
 from inference.imaging.volume import Volume
@@ -54,16 +56,24 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
     )
 
 
+def _to_onnx(config: str, name: str, published: bytes) -> bytes:
+    from inference.engines.exporting import convert
+
+    return convert(parse_text(config, name, f"the configuration of {name}"), ".pt", published, "onnx")
+
+
 def _source(model: ModelRef, member: str, sha256: str, golden: Golden) -> ModelSource:
+    config = (Path(__file__).parent / "models" / f"{model.name}.pbtxt").read_text(encoding="utf-8")
     return ModelSource(
         model=model,
         sha256=sha256,
         licence="MIT",
         attribution="deepbet 1.0.2, Lukas Fisch and others, University of Münster (Medical Machine Learning Lab)",
-        config=(Path(__file__).parent / "models" / f"{model.name}.pbtxt").read_text(encoding="utf-8"),
+        config=config,
         published="the wheel deepbet 1.0.2 on the Python package registry",
         requirement="deepbet==1.0.2",
         member=member,
+        to_onnx=partial(_to_onnx, config, model.name),
         golden=golden,
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.applications.mr_denoise.errors import NotMagnitude, OtherNoise
+from inference.engines.extras import demand
 from inference.imaging.volume import Volume
 
 Image: TypeAlias = NDArray[np.float32]
@@ -101,9 +102,12 @@ def head_of(values: NDArray[Any]) -> Mask:
 
     Raises
     ------
+    LibraryNotInstalled
+        SimpleITK is not.
     NotMagnitude
         Every voxel has the same value.
     """
+    demand("mr-denoise", "SimpleITK")
     # a tenth of a second to import, and manifests are read by commands that run nothing
     import SimpleITK as sitk
 

@@ -7,6 +7,7 @@ import numpy as np
 from inference import codes
 from inference.applications.mr_register.errors import NotTheSame
 from inference.applications.port import Accepts, Application, DerivedOutput, Infer, RegistrationOutput, Takes
+from inference.engines.extras import demand
 from inference.findings import DerivedImage, Findings, Registration
 from inference.imaging.judge.expects import Expects
 from inference.imaging.subject import Pair
@@ -30,11 +31,14 @@ def analyse(pair: Pair, infer: Infer) -> Findings:
 
     Raises
     ------
+    LibraryNotInstalled
+        SimpleITK is not.
     NothingToRegister
         The two have no overlap, or one is empty.
     NotTheSame
         They overlap and do not fit: another person, or another contrast altogether.
     """
+    demand("mr-register", "SimpleITK")
     # SimpleITK takes a tenth of a second to import, and manifests are read by commands that run nothing
     from inference.applications.mr_register.rigid import align, resample_onto
 

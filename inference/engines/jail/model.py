@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from inference.engines.choosing import said_of
 from inference.engines.errors import EngineTimeout
+from inference.engines.extras import demand
 from inference.engines.jail import messages
 from inference.engines.jail.errors import JailBroken, ModelHung, Unconfined
 from inference.engines.jail.loading import to_json
@@ -25,7 +26,7 @@ from inference.engines.modelconfig import ModelConfig
 from inference.engines.pinned import is_pinned
 from inference.engines.port import Golden, ModelRef
 from inference.engines.processors import usable_memory
-from inference.engines.ways import Runtime, Way, reference
+from inference.engines.ways import Runtime, Way, installed, reference
 from inference.errors import quoted
 
 CALL_S, VALUES_A_SECOND = 120.0, 20_000
@@ -107,7 +108,7 @@ class ModelInJail:
         self._lock = threading.Lock()
         self._process: Jailed | None = None
         first = way or (measured.way if measured else reference(file))
-        self._imports = imports_of(file.name) if first.runtime is Runtime.TORCH else ()
+        self._imports = imports_of(file.name) if first.runtime is Runtime.TORCH and installed(Runtime.TORCH) else ()
         self._inputs, self._outputs, self._copies = KeptSharedMemory(), KeptSharedMemory(), Copies()
         self._given: list[dict[str, Any]] = []
         self._answered: Arrays = {}
@@ -349,6 +350,7 @@ def call_in_jail(
     ------
     Unconfined, EngineError, ModelError
     """
+    demand(what, *(name for name in imports if "." not in name))
     process = Jailed(imports)
     try:
         refuse_unconfined(what, process, carries_code=carries_code, limits=limits)

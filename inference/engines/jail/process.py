@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from inference.engines.errors import (
     ComputationFailed,
-    EngineNotInstalled,
     GoldenMismatch,
     HostileModel,
+    LibraryNotInstalled,
     NotConvertible,
     OutOfMemory,
     TooDifferent,
@@ -67,7 +67,7 @@ _TOLD = {
 _SAID: Mapping[str, type[HilumError]] = {
     kind.__name__: kind
     for kind in (
-        *(ComputationFailed, EngineNotInstalled, GoldenMismatch, HostileModel, JailBroken, NotConvertible, OutOfMemory, TooDifferent),
+        *(ComputationFailed, LibraryNotInstalled, GoldenMismatch, HostileModel, JailBroken, NotConvertible, OutOfMemory, TooDifferent),
         *(Underivable, UnreadableModel, WrongTensors),
     )
 }

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from inference.engines.errors import EngineAway, EngineLost, EngineTimeout
+from inference.engines.extras import demand
 from inference.engines.triton.channel import Address, Tls, open_channel
 from inference.engines.triton.statuses import error_of
 from inference.errors import EngineError
@@ -48,6 +49,7 @@ class Calls:
         EngineAway, EngineTimeout, ModelNotServed, …
             As `statuses` says.
         """
+        demand(f"the server at {self.address}", "tritonclient", "grpc")
         import grpc
 
         stub, _ = self._open()
@@ -66,6 +68,7 @@ class Calls:
         EngineError
             It does not answer, or it is about to end.
         """
+        demand(f"the server at {self.address}", "tritonclient", "grpc")
         from tritonclient.grpc import service_pb2
 
         try:

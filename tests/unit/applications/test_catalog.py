@@ -121,7 +121,7 @@ def test_a_broken_application_can_be_mended_without_a_restart(tmp_path: Path) ->
 
 
 def test_pinned_weights_are_those_that_built_in_applications_name() -> None:
-    """Files that are served as they were published; what hilum makes of others on this machine is ONNX."""
+    """Files that are loaded as they were published, to be served or converted; what hilum makes of others on this machine is ONNX."""
     sources = [source for name in catalog.names() for source in catalog.load(name).sources]
     as_published = {source.sha256 for source in sources if source.sha256 and not source.convert and not source.file.endswith(".onnx")}
     assert as_published == PINNED

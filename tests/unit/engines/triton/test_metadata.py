@@ -6,6 +6,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from inference.engines import modelconfig
 from inference.engines.errors import DigestMismatch, UnreadableModel, WrongTensors
 from inference.engines.modelconfig import parse_config
 from inference.engines.port import ModelRef
@@ -97,3 +98,9 @@ def test_a_tensor_that_no_application_can_give_is_said_with_the_server(tmp_path:
     """Strings, for instance."""
     with pytest.raises(UnreadableModel, match=r"lung at grpc://gpu:8001: tensor x is TYPE_STRING"):
         served(HERE.replace("TYPE_INT16", "TYPE_STRING"))
+
+
+def test_a_config_is_read_by_the_message_that_the_client_has() -> None:
+    """Triton's description lies in the package, so that gRPC need not; it is the one of the client that is installed."""
+    described = Path(modelconfig.__file__).with_name("model_config.binpb").read_bytes()
+    assert described == model_config_pb2.DESCRIPTOR.serialized_pb

@@ -1,0 +1,97 @@
+"""An environment without torch: what it serves, what it weighs, and the sentence that each missing extra gets."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.lab.installed import Environment, install, wheel
+from tests.unit.engines.models import doubling_onnx, scripted
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+MOST_BYTES = 650e6
+_HEAVY = ("torch", "monai", "SimpleITK", "onnxruntime", "onnx", "onnxscript", "tritonclient", "grpc", "psycopg", "obstore", "fastapi")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel."""
+    return wheel(tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="module")
+def bare(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """hilum without any extra."""
+    return install(built, tmp_path_factory.mktemp("bare"))
+
+
+@pytest.fixture(scope="module")
+def lean(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """hilum[embedded]."""
+    return install(built, tmp_path_factory.mktemp("lean"), ("embedded",))
+
+
+def size(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(os.lstat(Path(root) / name).st_size for root, _, names in os.walk(folder) for name in names)
+
+
+def test_the_in_process_engine_needs_no_torch_and_is_small(lean: Environment) -> None:
+    """At most 650 MB beside pip, which an environment has anyway; without the libraries that only other extras bring."""
+    assert size(lean.site) - size(lean.site / "pip") < MOST_BYTES
+    code = f"from importlib.util import find_spec; print([name for name in {_HEAVY} if find_spec(name)])"
+    assert lean.run("python", "-c", code).stdout.strip() == "[]"
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Path:
+    """A folder with what the commands below are given."""
+    (tmp_path / "net.pt").write_bytes(scripted(torch.nn.ReLU()))
+    (tmp_path / "net.onnx").write_bytes(doubling_onnx())
+    store = {"journal": "sqlite:hilum.db", "blobs": "file:blobs", "min_free": "1MB"}
+    base: dict[str, Any] = {"node": {"ae_title": "HILUM", "listen": "127.0.0.1:0"}, "store": store}
+    sink = {"sinks": {"results": {"kind": "folder", "path": "results"}}, "routes": [{"name": "all", "run": [RUN], "send": ["results"]}]}
+    files: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "console": {"console": {"listen": "127.0.0.1:0"}},
+        "server": {"store": {**store, "journal": "postgresql://hilum@127.0.0.1:1/hilum"}},
+        "triton": {"engines": {"gpu": {"kind": "triton", "url": "grpc://127.0.0.1:1"}}, "applications": {RUN: {"engine": "gpu"}}, **sink},
+        "bucket": {"store": {**store, "bucket": {"url": "s3://hospital/hilum", "endpoint": "http://127.0.0.1:1"}}},
+    }
+    for name, more in files.items():
+        (tmp_path / f"{name}.yaml").write_text(json.dumps(base | more))
+    return tmp_path
+
+
+RUN = "hippocampus"
+_IMPORT = "models import --name net --licence MIT --attribution me --repository models --config plain.yaml"
+CASES = {
+    "TorchScript": (f"{_IMPORT} --file net.pt --shape 1,4,4,4", "torch", "torch", "HLM-4001"),
+    "ONNX that is to be described": (f"{_IMPORT} --file net.onnx", "onnx", "torch", "HLM-4001"),
+    "the head of the demo": (f"demo --application {RUN} --out out", "nibabel", "demo", "HLM-4001"),
+    "training": (f"train {RUN} --data .", "torch", "training", "HLM-8005"),
+    "evaluation": (f"evaluate {RUN} --data .", "torch", "training", "HLM-8005"),
+    "the console": ("serve --config console.yaml", "fastapi", "console", "HLM-2110"),
+    "console users": ("console users add anna --config console.yaml", "argon2", "console", "HLM-2110"),
+    "a journal on PostgreSQL": ("jobs list --config server.yaml", "psycopg", "postgresql", "HLM-7011"),
+    "blobs in a bucket": ("doctor --config bucket.yaml", "obstore", "s3", "HLM-7064"),
+    "a Triton server": ("doctor --config triton.yaml", "tritonclient", "triton", ""),
+}
+"""What is typed where no extra is installed: the library that is missed, the extra that brings it, the code."""
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_missing_extra_is_named(bare: Environment, words: Path, case: str) -> None:
+    """A sentence with the library, a code and the extra, and no traceback."""
+    command, library, extra, code = CASES[case]
+    said = bare.run("hilum", *command.split(), cwd=words)
+    told = said.stdout + said.stderr
+    assert said.returncode == 1, told
+    assert "Traceback" not in told
+    assert library in told
+    assert f"`{extra}`" in told or f"[{extra}]" in told
+    assert code in told
