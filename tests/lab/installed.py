@@ -6,6 +6,7 @@ its requirements is missing in the environment, and no registry is asked.
 
 import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,17 +15,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 
 
-def wheel(folder: Path) -> Path:
-    """Build the sdist of a copy of the working tree, in which nobody else builds, and the wheel of that sdist."""
+def wheel(folder: Path, version: str = "") -> Path:
+    """Build the sdist of a copy of the working tree, in which nobody else builds, and the wheel of that sdist; `version` makes one."""
     tree = folder / "tree"
     shutil.copytree(ROOT, tree, symlinks=True, ignore=shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build", "dist", "var"))
     for name in (".ci", ".dockerignore"):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tree / name)
+    if version:
+        project = tree / "pyproject.toml"
+        project.write_text(re.sub('(?m)^version = ".*"$', f'version = "{version}"', project.read_text()))
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(tree)]
     built = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
@@ -126,3 +131,19 @@ def required(distribution: importlib.metadata.Distribution, extras: Sequence[str
 def _direct(distribution: importlib.metadata.Distribution, extras: Sequence[str]) -> list[Requirement]:
     requirements = [Requirement(text) for text in distribution.requires or ()]
     return [one for one in requirements if one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in ("", *extras))]
+
+
+def crop(folder: Path) -> list[Path]:
+    """A series that the hippocampus application takes: a blob where one might be."""
+    from inference.imaging.write_series import write_series
+
+    z, y, x = np.ogrid[:35, :51, :35]
+    voxels = (400 * np.exp(-(((z - 17) / 6) ** 2 + ((y - 25) / 14) ** 2 + ((x - 17) / 6) ** 2)) + 100).astype(np.int16)
+    affine = np.array([[0.0, 0, 1, -17], [0, 1, 0, -25], [1, 0, 0, -17], [0, 0, 0, 1]])
+    extra = {"BodyPartExamined": "HEAD", "ProtocolName": "T1 3D"}
+    return write_series(voxels, affine, folder, modality="MR", extra=extra, series_description="T1 3D")
+
+
+def size(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(os.lstat(Path(root) / name).st_size for root, _, names in os.walk(folder) for name in names)

@@ -1,14 +1,13 @@
 """An environment without torch: what it serves, what it weighs, and the sentence that each missing extra gets."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tests.lab.installed import Environment, install, wheel
+from tests.lab.installed import Environment, install, size, wheel
 from tests.unit.engines.models import doubling_onnx, scripted
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -33,11 +32,6 @@ def bare(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
 def lean(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """hilum[embedded]."""
     return install(built, tmp_path_factory.mktemp("lean"), ("embedded",))
-
-
-def size(folder: Path) -> int:
-    """Bytes of all files below a folder."""
-    return sum(os.lstat(Path(root) / name).st_size for root, _, names in os.walk(folder) for name in names)
 
 
 def test_the_in_process_engine_needs_no_torch_and_is_small(lean: Environment) -> None:

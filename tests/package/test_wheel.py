@@ -8,10 +8,9 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tests.lab.installed import ROOT, Environment, install, wheel
+from tests.lab.installed import ROOT, Environment, crop, install, wheel
 from tests.lab.loopback import loopback_only
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -67,19 +66,7 @@ def test_what_init_writes_is_good(embedded: Environment, tmp_path: Path) -> None
 
 def test_the_demo_runs_with_the_weights_that_come_with_hilum(embedded: Environment, tmp_path: Path) -> None:
     """A crop in, both parts of the hippocampus out, over DIMSE, without any network but loopback."""
-    from inference.imaging.write_series import write_series
-
-    z, y, x = np.ogrid[:35, :51, :35]
-    voxels = (400 * np.exp(-(((z - 17) / 6) ** 2 + ((y - 25) / 14) ** 2 + ((x - 17) / 6) ** 2)) + 100).astype(np.int16)
-    affine = np.array([[0.0, 0, 1, -17], [0, 1, 0, -25], [1, 0, 0, -17], [0, 0, 0, 1]])
-    write_series(
-        voxels,
-        affine,
-        tmp_path / "crop",
-        modality="MR",
-        extra={"BodyPartExamined": "HEAD", "ProtocolName": "T1 3D"},
-        series_description="T1 3D",
-    )
+    crop(tmp_path / "crop")
     with loopback_only():
         said = embedded.run(
             "hilum",
