@@ -54,7 +54,9 @@ def configuration() -> str:
         "## when: conditions\n\n",
         "Keys are DICOM keywords of the data dictionary. All conditions of a route must hold. `Modality: CT` asks for equality; otherwise ",
         "a mapping, of which every entry must hold. A keyword that is absent or empty holds only `{exists: false}` and what `not` turns ",
-        "around. A keyword with several values holds when one of them does; `min` and `max` ask for all. Text compares exactly.\n\n",
+        "around. A keyword with several values holds when one of them does; `min` and `max` ask for all. Text compares exactly. What ",
+        "cannot hold together whatever a header says (`{exists: false, in: [OMNIPAQUE]}`, `{min: 2, max: 1}`, `{in: [CHEST], not: CHEST}`) is ",
+        "refused (HLM-2006).\n\n",
         "| condition | example | holds when | fits |\n|---|---|---|---|\n",
         "| a value | `Modality: CT` | Some value equals it. | text, dates, numbers |\n",
     ]

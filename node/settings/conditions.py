@@ -11,6 +11,7 @@ from node.dicom.vr import REPRESENTATIONS, Content
 from node.domain.instance import Value
 from node.domain.route import Condition, ConditionOperator
 from node.settings.blocks import pairs
+from node.settings.contradictions import contradiction
 from node.settings.errors import BadPattern, BadValue, MissingKey, UnfitCondition, UnknownKey, WrongType
 from node.settings.kinds import DURATION, SWITCH, Schema
 from node.settings.patterns import SEARCHED, Unfit, compiled
@@ -176,10 +177,8 @@ def _conditions(keyword: Keyword, at: Node, here: Here) -> list[Condition]:
             conditions.append(_negated(keyword, value, here) if word == "not" else _asked(keyword, _BY_KEY[word], key, value, here))
         except Refused:
             sound = False
-    bounds = {condition.operator: condition.expected[0] for condition in conditions if not condition.negated}
-    low, high = bounds.get(ConditionOperator.MIN), bounds.get(ConditionOperator.MAX)
-    if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
-        raise here.refuse(BadValue, at, f"min {low:g} is above max {high:g}: no value can be both")
+    if sound and (against := contradiction(conditions)):
+        raise here.refuse(BadValue, at, f"cannot hold: {against}")
     if not sound:
         raise Refused
     return conditions
