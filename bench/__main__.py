@@ -30,6 +30,7 @@ _BENCHMARKS = (
     "tiles",
     "triton_transfer",
     "judge",
+    "gate",
 )
 
 RESULTS = Path(__file__).with_name("results.json")

@@ -55,8 +55,8 @@ def configuration() -> str:
         "Keys are DICOM keywords of the data dictionary. All conditions of a route must hold. `Modality: CT` asks for equality; otherwise ",
         "a mapping, of which every entry must hold. A keyword that is absent or empty holds only `{exists: false}` and what `not` turns ",
         "around. A keyword with several values holds when one of them does; `min` and `max` ask for all. Text compares exactly. What ",
-        "cannot hold together whatever a header says (`{exists: false, in: [OMNIPAQUE]}`, `{min: 2, max: 1}`, `{in: [CHEST], not: CHEST}`) is ",
-        "refused (HLM-2006).\n\n",
+        "cannot hold together whatever a header says (`{exists: false, in: [OMNIPAQUE]}`, `{min: 2, max: 1}`, `{in: [CHEST], ",
+        "not: CHEST}`) is refused (HLM-2006).\n\n",
         "| condition | example | holds when | fits |\n|---|---|---|---|\n",
         "| a value | `Modality: CT` | Some value equals it. | text, dates, numbers |\n",
     ]
@@ -71,8 +71,8 @@ def configuration() -> str:
         "the very end. Of a longer value the first 1,024 characters are searched, which explanations tell.\n\n",
         "Numbers are the keywords with VR DS, IS, FL, FD, SS, US, SL, UL, SV, UV; dates those with DA; text all others but sequences and ",
         "binary ones, on which there are no conditions. Three keywords count what was received: `NumberOfSeriesRelatedInstances`, ",
-        "`NumberOfStudyRelatedInstances`, `NumberOfStudyRelatedSeries`. Of enhanced multi-frame images, PixelSpacing, SliceThickness and ",
-        "ImageOrientationPatient are taken from the shared functional groups.\n",
+        "`NumberOfStudyRelatedInstances`, `NumberOfStudyRelatedSeries`. Of enhanced multi-frame images, PixelSpacing, SliceThickness, ",
+        "ImageOrientationPatient and echo times are taken from the functional groups, where all frames say the same.\n",
     ]
     return "".join(text)
 

@@ -7,6 +7,8 @@ import numpy as np
 from inference.applications.errors import NotAccepted
 from inference.applications.port import Accepts, Application
 from inference.imaging.errors import UnfitPrior
+from inference.imaging.resample import Grid, reorientation
+from inference.imaging.sop_classes import class_name
 from inference.imaging.subject import Cine, Images, Pair, Subject, Takes
 from inference.imaging.volume import Volume
 from inference.said import Said, say
@@ -38,13 +40,13 @@ def check(application: Application, subject: Subject) -> tuple[Said, ...]:
     if not isinstance(subject, _KINDS[application.accepts.takes]):
         raise NotAccepted(f"{application.name} takes {application.accepts.takes.value}, not {type(subject).__name__.lower()}")
     if isinstance(subject, Pair):
-        reasons, of_prior = _unfit(application.accepts, subject.current), _unfit(application.accepts, subject.prior)
+        reasons, of_prior = unfit(application.accepts, subject.current), unfit(application.accepts, subject.prior)
         if of_prior and not reasons:
             raise UnfitPrior(f"the prior: {'; '.join(of_prior)}")
         reasons += [f"the prior: {reason}" for reason in of_prior]
         spacing_mm = max(subject.current.widest_mm, subject.prior.widest_mm)
     elif isinstance(subject, Volume):
-        reasons = _unfit(application.accepts, subject)
+        reasons = unfit(application.accepts, subject)
         spacing_mm = subject.widest_mm
     else:
         reasons = of_another_modality(application.accepts, subject.modality)
@@ -84,7 +86,8 @@ def nearest_plane(cosines: Sequence[float]) -> str:
     return "" if sides[0][0] - sides[1][0] < _HALF_WAY else sides[0][1]
 
 
-def _unfit(accepts: Accepts, volume: Volume) -> list[str]:
+def unfit(accepts: Accepts, volume: Volume) -> list[str]:
+    """All that does not fit of a volume, of which the voxels' values are not looked at."""
     reasons = of_another_modality(accepts, volume.modality)
     slices = volume.voxels.shape[0]
     if slices < accepts.min_slices:
@@ -98,10 +101,25 @@ def _unfit(accepts: Accepts, volume: Volume) -> list[str]:
     if accepts.min_extent_mm is not None and min(extents_mm) < accepts.min_extent_mm:
         sides = " × ".join(f"{side:.0f}" for side in extents_mm)
         reasons.append(f"the images cover {sides} mm, at least {accepts.min_extent_mm:g} mm are needed in every direction")
+    if accepts.max_extents_mm is not None and (too_far := _too_far(volume, accepts.max_extents_mm)):
+        reasons.append(too_far)
+    if accepts.sop_classes and (others := {source.sop_class_uid for source in volume.sources} - set(accepts.sop_classes)):
+        found, taken = (" and ".join(sorted(map(class_name, some))) for some in (others, accepts.sop_classes))
+        reasons.append(f"the images are stored as {found}, not as {taken}")
     orientation = slice_orientation(volume)
     if accepts.orientation is not None and orientation != accepts.orientation:
         reasons.append(f"slices are {orientation}, not {accepts.orientation}")
     return reasons
+
+
+def _too_far(volume: Volume, most_mm: tuple[float, float, float]) -> str:
+    """What is wrong with how far the images reach along the axes of the patient, each by the side of the volume that is nearest to it."""
+    turned = reorientation(Grid.of(volume), "SPL").grid(Grid.of(volume))
+    sides_mm = [round(count * step) for count, step in zip(turned.shape, turned.spacing_mm, strict=True)]
+    if all(side <= most for side, most in zip(sides_mm, most_mm, strict=True)):
+        return ""
+    sides, bounds = (" × ".join(f"{side:g}" for side in three) for three in (sides_mm, most_mm))
+    return f"the images cover {sides} mm (to the head, the back and the left), at most {bounds} mm are taken"
 
 
 def of_another_modality(accepts: Accepts, modality: str) -> list[str]:

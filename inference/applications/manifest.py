@@ -101,11 +101,17 @@ def _accepts(accepts: Accepts) -> list[str]:
     if accepts.max_thickness_mm is not None and accepts.takes not in {Takes.VOLUME, Takes.PAIR}:
         problems.append(f"accepts.max_thickness_mm is for slices, and it takes {accepts.takes.value}")
     problems += [
+        f"accepts.{name} is for slices, and it takes {accepts.takes.value}"
+        for name, asked in (("max_extents_mm", accepts.max_extents_mm), ("sop_classes", accepts.sop_classes))
+        if asked and accepts.takes not in {Takes.VOLUME, Takes.PAIR}
+    ]
+    problems += [
         f"accepts.{name} is {bound:g}, not above 0"
         for name, bound in (
             ("max_spacing_mm", accepts.max_spacing_mm),
             ("max_thickness_mm", accepts.max_thickness_mm),
             ("min_extent_mm", accepts.min_extent_mm),
+            *(("max_extents_mm", side) for side in accepts.max_extents_mm or ()),
         )
         if bound is not None and not bound > 0
     ]

@@ -233,6 +233,28 @@ WITHOUT_IMAGES = frozenset(
 )
 """Those whose instances are something else. Segmentations and doses have pixels that say what was drawn or planned, not what was seen."""
 
+ENHANCED = frozenset(
+    f"1.2.840.10008.5.1.4.1.1.{each}"
+    for each in (
+        "2.1",
+        "2.2",
+        "4.1",
+        "4.3",
+        "4.4",
+        "6.2",
+        "12.1.1",
+        "12.2.1",
+        "13.1.1",
+        "13.1.2",
+        "13.1.3",
+        "13.1.4",
+        "13.1.5",
+        "128.1",
+        "130",
+    )
+)
+"""Those of images whose frames have functional groups each (PS3.3 C.7.6.16), which say where it lies."""
+
 MODALITIES_WITHOUT_IMAGES = frozenset(
     {"SEG", "SR", "PR", "KO", "RTSTRUCT", "RTPLAN", "RTRECORD", "RTDOSE", "REG", "FID", "RWV", "DOC", "AU", "ECG", "PLAN"}
 )

@@ -1,6 +1,7 @@
 """Why each route would or would not take each series of a study, received or in files, by the routes of a configuration."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -11,7 +12,7 @@ from node.domain.arrival import Arrival
 from node.domain.route import Decision, Route
 
 if TYPE_CHECKING:
-    from inference.applications.port import Accepts
+    from inference.applications.port import Application
     from node.journal.journal import Journal
     from node.routing.decisions import SeriesView
     from node.settings.config import Config
@@ -19,12 +20,49 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteExplanation:
-    """The decisions about one study, by the routes that `digest` names. `views` has the series that were looked at."""
+    """The decisions about one study, by the routes that `digest` names. `views` has the series that were looked at.
+
+    What fits stands first, then what missed by the fewest conditions, and within each the lower series number.
+    """
 
     study_instance_uid: str
     views: tuple["SeriesView", ...]
     decisions: tuple[Decision, ...]
     digest: str
+
+    @staticmethod
+    def ordered(study: str, views: "Sequence[SeriesView]", decisions: Sequence[Decision], digest: str) -> "RouteExplanation":
+        """The decisions about the series of one study, in the order in which people look for one."""
+        from node.routing.decisions import series_number
+        from node.routing.gate import refusal_reason
+
+        # a job that is certain to be refused is nothing that runs
+        decisions = [
+            replace(one, chosen=False, reason=refusal_reason(one)) if one.refused and one.chosen and one.withheld is None else one
+            for one in decisions
+        ]
+        number = {view.series_instance_uid: series_number(view) for view in views}
+        nearest: dict[str, tuple[bool, int]] = {}
+        for one in decisions:
+            nearest[one.series_instance_uid] = min(nearest.get(one.series_instance_uid, (True, len(one.tried))), nearness(one))
+
+        def place(uid: str) -> tuple[float, str]:
+            return number.get(uid, float("inf")), uid
+
+        def of_series(view: "SeriesView") -> tuple[tuple[bool, int], tuple[float, str]]:
+            return nearest.get(view.series_instance_uid, (True, 0)), place(view.series_instance_uid)
+
+        return RouteExplanation(
+            study_instance_uid=study,
+            views=tuple(sorted(views, key=of_series)),
+            decisions=tuple(sorted(decisions, key=lambda one: (nearness(one), place(one.series_instance_uid)))),
+            digest=digest,
+        )
+
+
+def nearness(decision: Decision) -> tuple[bool, int]:
+    """Smallest first: what runs, then what the fewest conditions, of the route and of its applications, keep from running."""
+    return not decision.chosen, sum(one.held is False for one in decision.tried)
 
 
 def explain_received(
@@ -65,11 +103,11 @@ def explain_received(
         sent = replace(arrival, peer=sender or arrival.peer, called_ae=called or arrival.called_ae)
         calling = instances[0].calling_ae if instances else ""
         asked = planner.of(sent, series, calling, datetime.now(UTC))
-        now.append(RouteExplanation(study_instance_uid=study, views=views, decisions=tuple(asked.decisions), digest=config.digest))
+        now.append(RouteExplanation.ordered(study, views, asked.decisions, config.digest))
         decisions = tuple(opened.routing.decisions(arrival.id))
         if decisions:
             digest = opened.routing.config_digest(arrival.id) or ""
-            then.append(RouteExplanation(study_instance_uid=study, views=views, decisions=decisions, digest=digest))
+            then.append(RouteExplanation.ordered(study, views, decisions, digest))
     return now, then
 
 
@@ -84,49 +122,61 @@ def with_remarks(
 def _with(decision: Decision, route: Route, config: "Config", study: str, views: "Mapping[str, Sequence[SeriesView]]") -> Decision:
     from inference.applications.port import Takes
     from node.routing.decisions import holds_images
-    from node.routing.gate import exclusion_sentence, gated, unfit_reason, unfit_reasons
+    from node.routing.gate import exclusion_sentence, exclusions, gated, not_applicable
     from node.routing.needs import needs_outcome_now
     from node.routing.priors import EarlierStudy, choose
 
     (current,) = [view for view in views[study] if view.series_instance_uid == decision.series_instance_uid]
     judged = needs_outcome_now(route, views[study], datetime.now(UTC)) if decision.matched else None
     said: list[str] = []
+    applications = declared(config, route)
     if judged is not None:
         decision = replace(decision, tried=(*decision.tried, *judged.tried))
         if judged.missing and decision.chosen and (judged.withheld or judged.parks):
-            return replace(decision, chosen=False, reason=judged.reason)
+            return gated(replace(decision, chosen=False, reason=judged.reason), applications, current)
         if judged.withheld or judged.parks:
-            return decision
+            return gated(decision, applications, current)
         if judged.missing and decision.chosen:
             said.append(judged.reason)
     chosen = decision.chosen
-    applications = {name: accepts for name in route.run if (accepts := _accepts(config, name)) is not None}
     decision = gated(decision, applications, current)
-    excluded = {name: why for name, accepts in applications.items() if decision.matched and (why := unfit_reason(accepts, current))}
-    for name, accepts in applications.items():
-        if accepts.whole_study and decision.matched and holds_images(current):
+    for name, application in applications.items():
+        if application.accepts.whole_study and decision.matched and holds_images(current):
             chosen = True
             said.append(f"{name}: analysed as a whole, with the other series of the study that match")
-        elif accepts.takes is Takes.PAIR and decision.chosen:
+        elif application.accepts.takes is Takes.PAIR and decision.chosen:
             others = [
-                EarlierStudy(study_instance_uid=uid, series=tuple(series), unfit=unfit_reasons(accepts, series))
+                EarlierStudy(study_instance_uid=uid, series=tuple(series), unfit=exclusions(application, series))
                 for uid, series in views.items()
                 if uid != study
             ]
             said.append(f"{name}: {choose(current, others, route).reason}")
-    said += [exclusion_sentence(name, why) for name, why in excluded.items() if chosen]
+        if chosen and (why := not_applicable(application, current)):
+            said.append(exclusion_sentence(name, why))
     if not said:
         return decision
-    if excluded.keys() == set(route.run):
-        return replace(decision, chosen=False, reason="; ".join(said))
     first = decision.reason if decision.chosen else "all conditions hold"
     return replace(decision, chosen=chosen, reason="; ".join([first, *said]))
 
 
-def _accepts(config: "Config", application: str) -> "Accepts | None":
+def declared(config: "Config", route: Route) -> "dict[str, Application]":
+    """The applications of a route as they declare themselves; `hilum doctor` says what is wrong with one that cannot be loaded."""
     from node.assembly import compose
 
-    try:
-        return compose.manifest(config, application).accepts
-    except HilumError:
-        return None  # `hilum doctor` says what is wrong with it
+    found = {}
+    for name in route.run:
+        with suppress(HilumError):
+            found[name] = compose.manifest(config, name)
+    return found
+
+
+def excluded_by(config: "Config") -> "Callable[[Route, SeriesView], bool]":
+    """Whether no application of a route is for a series, as the node asks before it chooses one."""
+    from node.routing.gate import not_applicable
+
+    def excluded(route: Route, view: "SeriesView") -> bool:
+        applications = declared(config, route)
+        whole = len(applications) == len(route.run)
+        return whole and all(not_applicable(application, view, counted=False) for application in applications.values())
+
+    return excluded

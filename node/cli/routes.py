@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from node.assembly.route_explanation import RouteExplanation, explain_received, with_remarks
+from node.assembly.route_explanation import RouteExplanation, excluded_by, explain_received, with_remarks
 from node.cli.opened import ConfigOption, JsonOption, configuration, journal
 from node.domain.route import Route, Tried
+from node.records.decisions import application_records
 from node.records.words import plural
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def explain(
     called
         The called AE title. Without it, `to` is taken to hold for files.
     as_json
-        One JSON object: `routes`, each with `route`, `matched`, `conditions` (`key`, `expected`, `found`, `held`) and `series`. Of a study
+        One JSON object: `routes`, each with `route`, `matched`, `conditions` (`key`, `expected`, `found`, `held`; null: headers do not
+        tell) and `series`, each with `chosen` and `applications` (`application`, `answer`: takes it | does not take it | cannot be known
+        from headers, `reason`). What runs stands first, then what the fewest conditions keep from it. Of a study
         that was received also `recorded`, what was decided then, and `recorded_digests`, the routes that decided it.
     """
     from node.cli import screen
@@ -121,10 +124,11 @@ def explained(
     whole = {route.name: route for route in config.routes}
     told = []
     for study, series in views.items():
-        decisions = decide(routes, series, peer=sender, calling="", called=called or "", now=datetime.now(UTC))
+        now = datetime.now(UTC)
+        decisions = decide(routes, series, peer=sender, calling="", called=called or "", now=now, excluded=excluded_by(config))
         decisions = with_remarks(config, study, views, decisions)
         assumed = tuple(replace(one, tried=(*_assumed(whole[one.route], sender, called), *one.tried)) for one in decisions)
-        told.append(RouteExplanation(study_instance_uid=study, views=tuple(series), decisions=assumed, digest=config.digest))
+        told.append(RouteExplanation.ordered(study, series, assumed, config.digest))
     return told
 
 
@@ -185,6 +189,7 @@ def _routes(config: "Config", studies: Sequence[RouteExplanation]) -> list[dict[
                 "chosen": decision.chosen,
                 "reason": decision.reason,
                 "conditions": [{"key": one.key, "expected": one.expected, "found": one.found, "held": one.held} for one in decision.tried],
+                "applications": application_records(decision),
             }
             by_route.setdefault(decision.route, []).append(series)
     routes = []
@@ -237,7 +242,7 @@ def _show(console: "Console", config: "Config", studies: Sequence[RouteExplanati
                 for width in (5, None, None, None):
                     conditions.add_column(width=width, overflow="fold")
                 for one in decision.tried:
-                    found = Text(f"found {one.found}", style="" if one.held else "red")
+                    found = Text(one.found if one.application else f"found {one.found}", style="red" if one.held is False else "")
                     conditions.add_row(Text("    ") + screen.mark(one.held), one.key, one.expected, found)
                 console.print(conditions)
         console.print()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from node.assembly.route_explanation import RouteExplanation
+from node.assembly.route_explanation import RouteExplanation, nearness
 from node.cli.opened import ConfigOption, JsonOption, configuration
 from node.cli.routes import explained, of_files, of_study
 from node.domain.route import Decision, Route
@@ -70,11 +70,13 @@ def _failures(config: "Config", case: "Case") -> list[Failure]:
 
 
 def _run(route: Route, decisions: Sequence[Decision]) -> tuple[str, ...]:
-    """The applications that the route runs on some series; one whose manifest refuses all of them is parked, not run."""
-    from node.routing.gate import refuses
-
+    """The applications that the route runs on some series; one whose manifest refuses all of them is not applicable, and not run."""
     chosen = [one for one in decisions if one.route == route.name and one.chosen]
-    return tuple(name for name in route.run if any(not refuses(name, one) for one in chosen))
+    return tuple(name for name in route.run if any(not _refuses(name, one) for one in chosen))
+
+
+def _refuses(application: str, decision: Decision) -> bool:
+    return any(one.application == application and one.held is False for one in decision.tried)
 
 
 def _studies(config: "Config", case: "Case") -> Sequence[RouteExplanation]:
@@ -92,13 +94,15 @@ def _made(uid: str, case: "SeriesCase") -> "SeriesView":
     from node.routing.decisions import class_of, seen
 
     view = seen(uid, [(class_of(case.header), case.header)])
-    return replace(view, instances=case.images, images=case.images if view.images else 0)
+    images = 1 if case.images is None else case.images
+    # of a made series only what the case says is known: where its slices lie is not
+    return replace(view, instances=images, images=images if view.images else 0, members=(), counted=case.images is not None)
 
 
 def _telling(route: str, decisions: Sequence[Decision]) -> Decision | None:
     """The decision on the series that came nearest."""
     mine = [one for one in decisions if one.route == route]
-    return max(mine, key=lambda one: (one.chosen, one.matched, -sum(not tried.held for tried in one.tried)), default=None)
+    return min(mine, key=nearness, default=None)
 
 
 def _record(case: "Case", failures: Sequence[Failure]) -> dict[str, Any]:

@@ -119,10 +119,12 @@ def state(word: str) -> Any:
     return Text(str(word), style=_COLOURS.get(str(word), ""))
 
 
-def mark(held: bool) -> Any:
-    """✓ or ✗."""
+def mark(held: bool | None) -> Any:
+    """✓ or ✗; ? where it is not known."""
     from rich.text import Text
 
+    if held is None:
+        return Text("?", style="yellow")
     return Text("✓", style="green") if held else Text("✗", style="red")
 
 

@@ -83,7 +83,7 @@ def decisions(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     told = []
     for one in records:
         asks = any(identifies(condition["key"]) for condition in one["conditions"])
-        conditions = [{**each, "found": HIDDEN} if identifies(each["key"]) else each for each in one["conditions"]]
+        conditions = [{**each, "found": HIDDEN} if identifies(each["key"]) or quotes(each["found"]) else each for each in one["conditions"]]
         told.append({**one, "conditions": conditions, "reason": HIDDEN if asks and not one["matched"] else one["reason"]})
     return told
 

@@ -1,5 +1,6 @@
 """Reads the identity of an instance and its routing header from a Part 10 file, in bounded time and memory whatever the file holds."""
 
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +12,7 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 from inference.errors import InputError, quoted
 from inference.imaging.errors import MissingAttribute, NotDicom
 from node.dicom.elements import Coding, Data, Element, items, walk
+from node.dicom.inflating import Inflated
 from node.dicom.part10 import Part10, mapped, take_apart
 from node.dicom.uid import IMPLEMENTATION_CLASS_UID, derive_uid
 from node.dicom.values import LONGEST, encodings, plain
@@ -21,9 +23,21 @@ _CONTRIBUTING_EQUIPMENT = 0x0018A001
 _PIXEL_REPRESENTATION = 0x00280103
 _SHARED_GROUPS = 0x52009229
 _PER_FRAME_GROUPS = 0x52009230
-"""The header ends here, or at the overlays, waveforms or pixels behind: nothing that routes look at comes later."""
-_LIFTED = {0x00289110: (0x00180050, 0x00180088, 0x00280030), 0x00209116: (0x00200037,)}
-"""Sequence of the shared functional groups → what is lifted: thickness, spacing between slices and of pixels; image orientation."""
+"""The header ends here, or at the overlays, waveforms or pixels behind: of what comes later only where each frame lies is looked at."""
+_LIFTED = {
+    0x00289110: (0x00180050, 0x00180088, 0x00280030),
+    0x00209116: (0x00200037,),
+    0x00209113: (0x00200032,),
+    0x00189114: (0x00189082,),
+    0x00189115: (0x00189079,),
+}
+"""Sequence of the functional groups → what is lifted: thickness, spacing between slices and of pixels; image orientation; image position;
+effective echo time; inversion times."""
+_IMAGE_POSITION = "ImagePositionPatient"
+_OF_ONE_FRAME = frozenset({"EffectiveEchoTime", "InversionTimes"})
+"""Of frames that differ the first one's is told."""
+MOST_FRAMES = 2048
+"""Of a larger multi-frame instance nothing is lifted from the functional groups of its frames."""
 _MOST_ELEMENTS = 20_000
 _MOST_CONTRIBUTORS = 50
 _OF_UIDS = frozenset("0123456789.")
@@ -68,7 +82,7 @@ def read_header(source: Path | BinaryIO | bytes) -> tuple[Identity, Header]:
     """Identity and routing header of one Part 10 file, up to the pixels.
 
     Text is decoded by the data set's own character set; invalid numbers stay text; values over 1 KiB and sequences are left out, but
-    for what is lifted from the shared functional groups.
+    for what is lifted from the functional groups: what all frames share, or say alike, and ImagePositionPatient of one after another.
 
     Raises
     ------
@@ -172,15 +186,17 @@ def _header(file: Part10) -> tuple[dict[str, tuple[Value, ...]], bool]:
     character_set = encodings(b"")
     signed = False
     dataset, order = file.dataset, file.coding.order
+    behind = file.start
     for number, element in enumerate(walk(dataset, file.start, file.end, file.coding, until=_PER_FRAME_GROUPS)):
         if number >= _MOST_ELEMENTS:
             raise NotDicom(f"more than {_MOST_ELEMENTS} elements before the pixels")
+        behind = element.end
         if element.tag == _CHARACTER_SET:
             character_set = encodings(bytes(dataset[element.start : min(element.end, element.start + LONGEST)]))
         elif element.tag == _CONTRIBUTING_EQUIPMENT:
             made_by_hilum = _names_hilum(file, element)
         elif element.tag == _SHARED_GROUPS:
-            header |= _lifted(file, element)
+            header |= next(_lifted(file, element, most=1), {})
         tag, vr, start, end = element
         if end - start > LONGEST:
             continue
@@ -190,7 +206,7 @@ def _header(file: Part10) -> tuple[dict[str, tuple[Value, ...]], bool]:
             header[keyword] = values
             if tag == _PIXEL_REPRESENTATION:
                 signed = values == (1,)
-    return header, made_by_hilum
+    return header | _of_frames(file, behind, header), made_by_hilum
 
 
 @lru_cache(maxsize=4096)
@@ -225,9 +241,33 @@ def _dictionary(tag: int) -> tuple[str, bytes] | None:
     return (keyword, dictionary_VR(tag).encode("ascii")) if keyword else None
 
 
-def _lifted(file: Part10, shared: Element) -> dict[str, tuple[Value, ...]]:
-    lifted: dict[str, tuple[Value, ...]] = {}
-    for start, end in items(file.dataset, shared, file.coding, most=1):
+def _of_frames(file: Part10, behind: int, header: Header) -> dict[str, tuple[Value, ...]]:
+    """What the per-frame functional groups, which begin `behind`, say of all frames; nothing where they are damaged, or deflated: whoever
+    reads the images finds out."""
+    frames = next((value for value in header.get("NumberOfFrames", ()) if isinstance(value, int)), 0)
+    if isinstance(file.dataset, Inflated) or not 1 <= frames <= MOST_FRAMES:
+        return {}
+    try:
+        groups = next(walk(file.dataset, behind, file.end, file.coding, until=_PER_FRAME_GROUPS + 1), None)
+        found = list(_lifted(file, groups, most=frames)) if groups is not None and groups.tag == _PER_FRAME_GROUPS else []
+    except (InputError, ValueError, LookupError, struct.error):
+        return {}
+    if len(found) != frames:
+        return {}
+    said: dict[str, tuple[Value, ...]] = {}
+    for keyword in found[0]:
+        each = [one.get(keyword) for one in found]
+        if keyword == _IMAGE_POSITION:
+            said[keyword] = tuple(value for values in each for value in values or ())
+        elif keyword in _OF_ONE_FRAME or all(values == each[0] for values in each):
+            said[keyword] = each[0] or ()
+    return said
+
+
+def _lifted(file: Part10, groups: Element, *, most: int) -> Iterator[dict[str, tuple[Value, ...]]]:
+    """What is lifted from each item of the functional groups."""
+    for start, end in items(file.dataset, groups, file.coding, most=most):
+        lifted: dict[str, tuple[Value, ...]] = {}
         for group in walk(file.dataset, start, end, file.coding):
             wanted = _LIFTED.get(group.tag, ())
             for first, last in items(file.dataset, group, file.coding, most=1 if wanted else 0):
@@ -236,7 +276,7 @@ def _lifted(file: Part10, shared: Element) -> dict[str, tuple[Value, ...]]:
                     if known is not None:
                         values = plain(known[1], file.dataset[element.start : element.end], file.coding.order, ())
                         lifted[known[0]] = values or ()
-    return lifted
+        yield lifted
 
 
 def _names_hilum(file: Part10, equipment: Element) -> bool:

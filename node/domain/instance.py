@@ -11,7 +11,8 @@ Header: TypeAlias = Mapping[str, tuple[Value, ...]]
 """DICOM keyword → its values: numbers for numeric VRs (DS and IS too), text for the others, DA and TM as DICOM writes them.
 
 A keyword that is absent from the instance is absent here; one that is present without a value has an empty tuple. Of enhanced
-multi-frame instances the shared functional groups' PixelSpacing, SliceThickness and ImageOrientationPatient are lifted to the top.
+multi-frame instances PixelSpacing, SliceThickness, ImageOrientationPatient and echo times that all frames share are lifted to the top, and
+ImagePositionPatient of one frame after another.
 """
 
 

@@ -84,12 +84,14 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """One condition as it was tried on one series: what was expected, what was found, whether it held."""
+    """One condition as it was tried on one series: what was expected, what was found, whether it held (None: headers do not tell).
+    `application` is the one whose manifest asks; "" of a condition of the route."""
 
     key: str
     expected: str
     found: str
-    held: bool
+    held: bool | None
+    application: str = ""
 
 
 class Withheld(StrEnum):
@@ -114,6 +116,12 @@ class Decision:
     compares: tuple[str, ...] = ()
     withheld: Withheld | None = None
     lacks: bool = False
+
+    @property
+    def refused(self) -> bool:
+        """Whether no application of the route takes the series, by its headers."""
+        answers = [one.held for one in self.tried if one.application]
+        return bool(answers) and all(held is False for held in answers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

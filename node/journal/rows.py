@@ -161,13 +161,17 @@ def to_delivery(row: Row[Any]) -> Delivery:
 
 def tried_text(decision: Decision) -> str:
     """The conditions of a decision as JSON."""
-    return json.dumps([[t.key, t.expected, t.found, t.held] for t in decision.tried], ensure_ascii=False)
+    told = [[t.key, t.expected, t.found, t.held, *([t.application] if t.application else ())] for t in decision.tried]
+    return json.dumps(told, ensure_ascii=False)
 
 
 @lru_cache(maxsize=4096)
 def _tried(text: str) -> tuple[Tried, ...]:
     """Remembered: the same routes say the same of many series."""
-    return tuple(Tried(key=key, expected=expected, found=found, held=held) for key, expected, found, held in json.loads(text))
+    return tuple(
+        Tried(key=key, expected=expected, found=found, held=held, application="".join(asking))
+        for key, expected, found, held, *asking in json.loads(text)
+    )
 
 
 def to_decision(row: Row[Any]) -> Decision:

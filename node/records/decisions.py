@@ -16,7 +16,20 @@ def decision_record(one: "Decision") -> dict[str, Any]:
         "chosen": one.chosen,
         "reason": one.reason,
         "conditions": [{"key": each.key, "expected": each.expected, "found": each.found, "held": each.held} for each in one.tried],
+        "applications": application_records(one),
     }
+
+
+def application_records(one: "Decision") -> list[dict[str, Any]]:
+    """What the gate says of each application of the route, where the route matched: takes it | does not take it | cannot be known."""
+    from node.routing.gate import Fit
+
+    answers = {True: Fit.TAKES, False: Fit.REFUSES, None: Fit.OPEN}
+    return [
+        {"application": each.application, "answer": answers[each.held].value, "reason": "" if each.held else each.found}
+        for each in one.tried
+        if each.application
+    ]
 
 
 def difference_record(one: "Difference") -> dict[str, Any]:

@@ -3,8 +3,8 @@
 `node.flow.route` turns the decisions into jobs; `hilum routes explain` prints them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from inference.imaging.sop_classes import MODALITIES_WITHOUT_IMAGES, class_name, holds_image, is_capture, is_slice
@@ -29,6 +29,10 @@ class SeriesView:
         How many there are, and how many of them hold an image.
     without
         What the others are: modalities, or names of SOP classes; captures of a screen, where the images are slices, among them.
+    members
+        The header of each image; () where only the merged one is known.
+    counted
+        Whether `images` is how many there are; False where nobody said.
     """
 
     series_instance_uid: str
@@ -36,6 +40,8 @@ class SeriesView:
     instances: int
     images: int
     without: tuple[str, ...] = ()
+    members: tuple[Header, ...] = field(default=(), repr=False, compare=False)
+    counted: bool = True
 
     @property
     def slices(self) -> int:
@@ -61,6 +67,7 @@ def seen(series_instance_uid: str, instances: Sequence[tuple[str, Header]]) -> S
         instances=len(instances),
         images=len(images),
         without=tuple(without),
+        members=tuple(images),
     )
 
 
@@ -100,6 +107,7 @@ def decide(
     called: str,
     now: datetime,
     study: Sequence[SeriesView] | None = None,
+    excluded: Callable[[Route, SeriesView], bool] = lambda _route, _view: False,
 ) -> list[Decision]:
     """One decision for every route and series, in the order of `routes`, then of `series`.
 
@@ -116,6 +124,8 @@ def decide(
         Aware UTC; what WITHIN counts from.
     study
         All series of the study, for conditions on any and all of them; None: `series` are all.
+    excluded
+        Whether no application of a route is for a series, by its headers: then it is the best only where none is better.
     """
     counted = _counted(series)
     of_study = counted if study is None else _counted(study) if any(route.any_series or route.all_series for route in routes) else []
@@ -123,7 +133,7 @@ def decide(
     for route in routes:
         before, behind = _senders(route, peer, calling, called), _of_study(route, of_study, now)
         tried = [(*before, *(try_on(condition, view.header, now) for condition in route.when), *behind) for view in counted]
-        decisions.extend(_choose(route, counted, tried))
+        decisions.extend(_choose(route, counted, tried, excluded))
     return decisions
 
 
@@ -182,11 +192,18 @@ def _fits(conditions: Sequence[Condition], counted: SeriesView, now: datetime) -
 # ---- the series that a route runs on
 
 
-def _choose(route: Route, series: Sequence[SeriesView], tried: Sequence[tuple[Tried, ...]]) -> list[Decision]:
+def _choose(
+    route: Route, series: Sequence[SeriesView], tried: Sequence[tuple[Tried, ...]], excluded: Callable[[Route, SeriesView], bool]
+) -> list[Decision]:
     matched = [all(one.held for one in conditions) for conditions in tried]
     images = [holds_images(view) for view in series]
     fitting = [view for view, fits, has in zip(series, matched, images, strict=True) if fits and has]
-    best = min(fitting, key=preference, default=None)
+    # one that no application is for wins over none that one is for
+    best = min(
+        fitting if route.each or len(fitting) < 2 else [one for one in fitting if not excluded(route, one)] or fitting,
+        key=preference,
+        default=None,
+    )
     decisions = []
     for view, fits, has, conditions in zip(series, matched, images, tried, strict=True):
         chosen = fits and has and (route.each or view is best)
@@ -198,7 +215,9 @@ def _choose(route: Route, series: Sequence[SeriesView], tried: Sequence[tuple[Tr
             reason = _why_chosen(route, view, fitting)
         else:
             assert best is not None, "a series that fits and is not chosen lost against another"
-            reason = _why_not(view, best)
+            reason = (
+                "no application of the route is for it" if excluded(route, view) and not excluded(route, best) else _why_not(view, best)
+            )
         decisions.append(
             Decision(
                 route=route.name,
@@ -217,9 +236,14 @@ def holds_images(view: SeriesView) -> bool:
     return view.images > 0
 
 
+def series_number(view: SeriesView) -> float:
+    """The lowest SeriesNumber; infinite where there is none."""
+    return _least(view.header, "SeriesNumber")
+
+
 def preference(view: SeriesView) -> tuple[int, float, float, str]:
     """Smallest first: most slices, then the thinnest, then the lowest SeriesNumber, then the UID."""
-    return -view.slices, _least(view.header, "SliceThickness"), _least(view.header, "SeriesNumber"), view.series_instance_uid
+    return -view.slices, _least(view.header, "SliceThickness"), series_number(view), view.series_instance_uid
 
 
 def _least(header: Mapping[str, tuple[Value, ...]], keyword: str) -> float:

@@ -1,93 +1,433 @@
-"""The gate says what manifests ask of a series before its pixels are read: its modality, how many slices it has, how they lie and how thick
-they are; and who compares it."""
+"""The gate says of a series, by its headers, whether an application takes it: before any pixel is read, wherever routes are decided or
+explained.
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+What manifests ask (`Accepts`, `Expects`) is asked by the functions that ask it of the images later (`inference.applications.accept`,
+`inference.imaging.geometry`, `inference.imaging.judge`): of a volume whose voxels are not there yet.
+"""
 
-from inference.applications.accept import nearest_plane, of_another_modality, too_thick
-from inference.applications.port import Accepts, Takes
-from inference.imaging.assemble import MOSAICS
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+
+from inference.applications.accept import nearest_plane, of_another_modality, too_thick, unfit
+from inference.applications.port import Accepts, Application, Takes
+from inference.errors import InputError
+from inference.imaging.assemble import MOSAICS, one_frame_of_reference
+from inference.imaging.bounds import thickness_mm
+from inference.imaging.errors import FourDimensional
+from inference.imaging.geometry import Plane, series_geometry
+from inference.imaging.judge.contrast import Weighting, against
+from inference.imaging.judge.expects import Contrast, Expects
+from inference.imaging.judge.stated import may_be, may_show, other_parts
+from inference.imaging.judge.words import SAID, no_patient_by
+from inference.imaging.single_images import MOVING
+from inference.imaging.sop_classes import ENHANCED
+from inference.imaging.volume import SliceSource, Volume
+from node.domain.instance import Header
 from node.domain.route import Decision, Tried
-from node.routing.decisions import SeriesView
+from node.routing.decisions import SeriesView, class_of, holds_images
 
-_ASKS = " takes SliceThickness"
 _OF_SLICES = (Takes.VOLUME, Takes.PAIR)
-_COSINES = 6
+_NO_VOXEL = np.int16(0)
+_NAMED_VALUES = 3
+_SAID = tuple(sorted(SAID))
+_OF_A_KIND = ("Modality", "Units", "ImageType", "ConvolutionKernel")
+_NUMBERS_OF_A_KIND = ("EchoTime", "DiffusionBValue", "KVP")
+_ROUGHLY = 1.1
+
+TELLING = frozenset(
+    {
+        *("Modality", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "ImageType"),
+        *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "Rows", "Columns", "NumberOfFrames"),
+        *("SamplesPerPixel", "PhotometricInterpretation", "ViewPosition", "FrameTime", "CineRate"),
+        *("AcquisitionContrast", "ScanningSequence", "EchoPlanarPulseSequence", "EchoTime", "EffectiveEchoTime"),
+        *("InversionTime", "InversionTimes", "Units", "ConvolutionKernel", "KVP", "DiffusionBValue", "RescaleSlope"),
+        *SAID,
+    }
+)
+"""The keywords of a header that any answer looks at."""
 
 
-def gated(decision: Decision, applications: Mapping[str, Accepts], view: SeriesView) -> Decision:
-    """The decision with what the applications of its route ask of the series that it is about, and which of them would compare it."""
-    tried = [one for name, accepts in applications.items() if decision.matched and (one := _tried(name, accepts, view)) is not None]
-    compares = [name for name, accepts in applications.items() if decision.chosen and accepts.takes is Takes.PAIR]
+class Fit(StrEnum):
+    """Whether an application takes a series."""
+
+    TAKES = "takes it"
+    REFUSES = "does not take it"
+    OPEN = "cannot be known from headers"  # what manifests ask stands in no header, or a header says what pixels may disprove
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateAnswer:
+    """What the gate says of one application and one series.
+
+    Attributes
+    ----------
+    reasons
+        Why it is refused, or why it may still be; for people.
+    excluded
+        Refused by what the manifest declares: the application is not applicable to the series. Otherwise the series is refused as what it
+        is (slices in two planes, a test object), which a reader is told.
+    """
+
+    fit: Fit
+    reasons: tuple[str, ...] = ()
+    excluded: bool = False
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return f"may still be refused: {'; '.join(self.reasons)}" if self.fit is Fit.OPEN else "; ".join(self.reasons)
+
+
+def answer(application: Application, view: SeriesView, *, counted: bool = True) -> GateAnswer:
+    """Whether an application takes a series, by its headers.
+
+    Parameters
+    ----------
+    counted
+        All images of the series are there: how many they are, and what they cover, says something of it.
+    """
+    if not holds_images(view):
+        return _refused([f"the series holds no images ({', '.join(view.without)})"])
+    accepts, expects = application.accepts, application.expects
+    facts = _Layout.of(accepts, view)
+    excluded = [*_of_another_modality(accepts, view), *facts.excluded(accepts, view, counted=counted and view.counted)]
+    excluded += [*_of_another_contrast(expects, view), *_another_view(expects, view)]
+    if excluded:
+        return GateAnswer(fit=Fit.REFUSES, reasons=tuple(dict.fromkeys(excluded)), excluded=True)
+    refused = [*_nameless(view), *_no_patient(expects, view), *((facts.wrong,) if facts.wrong else ())]
+    if refused:
+        return _refused(refused)
+    open_ = [*((facts.open,) if facts.open else ()), *_several_patients(view), *_unlike(accepts, view), *_doubts(accepts, expects, view)]
+    return GateAnswer(fit=Fit.OPEN if open_ else Fit.TAKES, reasons=tuple(open_))
+
+
+def not_applicable(application: Application, view: SeriesView, *, counted: bool = True) -> str:
+    """Why what the application declares excludes the series; "" where nothing does."""
+    said = answer(application, view, counted=counted)
+    return said.text if said.excluded else ""
+
+
+def exclusions(application: Application, views: Iterable[SeriesView]) -> dict[str, str]:
+    """Those of these series that the application does not take, by their UIDs, and why. One thin slice may be what is left of a series
+    without localizers."""
+    return {view.series_instance_uid: why for view in views if (why := not_applicable(application, view, counted=False))}
+
+
+def gated(decision: Decision, applications: Mapping[str, Application], view: SeriesView, *, counted: bool = True) -> Decision:
+    """The decision of a route with what the gate says of each of its applications, and which of them would compare the series."""
+    if not decision.matched:
+        return decision
+    tried = [_answered(name, application, answer(application, view, counted=counted)) for name, application in applications.items()]
+    compares = [name for name, application in applications.items() if decision.chosen and application.accepts.takes is Takes.PAIR]
     return replace(decision, tried=(*decision.tried, *tried), compares=tuple(compares))
 
 
-def unfit_reason(accepts: Accepts, view: SeriesView, *, whole: bool = False) -> str:
-    """What is wrong with the series for sure; "" where nothing is. One thin slice may be what is left of it without localizers.
-
-    Only of a `whole` series the number of its images says something.
-    """
-    reasons = (_of_another_modality, *((_too_few,) if whole else ()), _thick, _lies_otherwise)
-    return "; ".join(why for reason in reasons if (why := reason(accepts, view)))
-
-
-def unfit_reasons(accepts: Accepts, views: Iterable[SeriesView]) -> dict[str, str]:
-    """`unfit_reason` of those of these series that are, by their UIDs."""
-    return {view.series_instance_uid: why for view in views if (why := unfit_reason(accepts, view))}
+def refusal_reason(decision: Decision) -> str:
+    """Why no application takes the series, for the decision about it."""
+    return "; ".join(f"{one.application} does not take it: {one.found}" for one in decision.tried if one.application)
 
 
 def exclusion_sentence(application: str, why: str) -> str:
-    """What becomes of a series that has an `unfit_reason`, for a decision."""
+    """What becomes of a series that the application does not take, for a decision."""
     return f"{application} is not applicable: {why}"
 
 
-def refuses(application: str, decision: Decision) -> bool:
-    """Whether the decision says that the application does not take the series."""
-    return any(one.key == f"{application}{_ASKS}" and not one.held for one in decision.tried)
+def asks_text(application: Application) -> str:
+    """What the application asks of headers, for people ("MR, at least 20 slices, at most 6.5 mm apart")."""
+    accepts, expects = application.accepts, application.expects
+    asked = [" or ".join(accepts.modality)]
+    asked += [accepts.orientation] if accepts.orientation is not None else []
+    asked += [f"at least {accepts.min_slices} slices"] if accepts.takes in _OF_SLICES and accepts.min_slices > 1 else []
+    asked += [f"at most {accepts.max_spacing_mm:g} mm apart"] if accepts.max_spacing_mm is not None else []
+    asked += [f"at most {accepts.max_thickness_mm:g} mm thick"] if accepts.max_thickness_mm is not None else []
+    asked += [f"{accepts.min_extent_mm:g} mm in every direction"] if accepts.min_extent_mm is not None else []
+    asked += [f"at most {' × '.join(f'{side:g}' for side in accepts.max_extents_mm)} mm"] if accepts.max_extents_mm is not None else []
+    asked += [str(expects.part.value)] if expects.part is not None else []
+    asked += [f"{expects.contrast.value} weighted"] if expects.contrast is not None else []
+    return ", ".join(asked)
 
 
-def _tried(application: str, accepts: Accepts, view: SeriesView) -> Tried | None:
-    """The bound on thickness, since it is what series of one scan differ in, and what routes ask for as well."""
-    limit_mm = accepts.max_thickness_mm
-    if limit_mm is None or accepts.takes not in _OF_SLICES:
-        return None
-    shown = ", ".join(f"{value:g}" for value in _thicknesses(view)) or "absent"
-    return Tried(key=f"{application}{_ASKS}", expected=f"at most {limit_mm:g}", found=shown, held=not _thick(accepts, view))
+def _refused(reasons: Sequence[str]) -> GateAnswer:
+    return GateAnswer(fit=Fit.REFUSES, reasons=tuple(reasons))
 
 
-def _thick(accepts: Accepts, view: SeriesView) -> str:
-    return too_thick(accepts, min(_thicknesses(view), default=None)) if accepts.takes in _OF_SLICES else ""
+def _answered(name: str, application: Application, said: GateAnswer) -> Tried:
+    held = None if said.fit is Fit.OPEN else said.fit is Fit.TAKES
+    return Tried(key=f"{name} takes it", expected=asks_text(application), found=said.text or "what fits", held=held, application=name)
 
 
-def _of_another_modality(accepts: Accepts, view: SeriesView) -> str:
+# ---- what manifests exclude
+
+
+def _of_another_modality(accepts: Accepts, view: SeriesView) -> list[str]:
     """A series without one image of a modality that is taken; objects of another kind may stand beside the images."""
-    found = [str(value) for value in view.header.get("Modality", ())]
-    if not found or not accepts.modality or not set(found).isdisjoint(accepts.modality):
-        return ""
-    return "; ".join(of_another_modality(accepts, " and ".join(found)))
+    found = _texts(view.header, "Modality")
+    if not accepts.modality or not set(found).isdisjoint(accepts.modality) or not (found or view.members):
+        return []
+    return of_another_modality(accepts, " and ".join(found))
 
 
-def _too_few(accepts: Accepts, view: SeriesView) -> str:
+def _of_another_contrast(expects: Expects, view: SeriesView) -> list[str]:
+    if expects.contrast is None:
+        return []
+    found = Counter(_weighting(one) for one in view.members or (view.header,))
+    reasons = {weighting: reason for weighting in found if (reason := against(expects.contrast, weighting))}
+    if not reasons:
+        return []
+    first, wrong = next(iter(reasons.values())), sum(found[weighting] for weighting in reasons)
+    return [first if len(view.members) < 2 else f"{first}, in {wrong} of {len(view.members)} images"]
+
+
+def _another_view(expects: Expects, view: SeriesView) -> list[str]:
+    """Single images of which none may show what is expected."""
+    if expects.view is None:
+        return []
+    of = [(" ".join(_texts(one, "ViewPosition")), _texts(one, "BodyPartExamined")) for one in view.members or (view.header,)]
+    if any(may_be(expects.view, position) and may_show(expects.view, parts) for position, parts in of):
+        return []
+    named = dict.fromkeys(" ".join([*parts, position]).strip() for position, parts in of)
+    return [f"the images show {', '.join(named)}, by their headers, and no {expects.view.value}"]
+
+
+def _weighting(header: Header) -> Weighting:
+    return Weighting(
+        image_type=tuple(_texts(header, "ImageType")),
+        said="\\".join(_texts(header, "AcquisitionContrast")),
+        echo_planar="EP" in _texts(header, "ScanningSequence") or _texts(header, "EchoPlanarPulseSequence") == ["YES"],
+        echo_ms=_first(header, "EchoTime", "EffectiveEchoTime"),
+        inversion_ms=_first(header, "InversionTime", "InversionTimes"),
+    )
+
+
+# ---- what no application could be given
+
+
+def _nameless(view: SeriesView) -> list[str]:
+    """As `node.routing.series.SeriesContent.unfit`, of instances that say what they are called themselves."""
+    nameless = [
+        one for one in view.members if "SOPInstanceUID" in one and not (one.get("StudyInstanceUID") and one.get("SeriesInstanceUID"))
+    ]
+    return ["its images name no study, or no series: a result would have no place in the archive"] if nameless else []
+
+
+def _no_patient(expects: Expects, view: SeriesView) -> list[str]:
+    if expects.part is None:
+        return []
+    # the instances of a series have nearly all of it in common
+    distinct = dict.fromkeys(tuple(one.get(keyword, ()) for keyword in _SAID) for one in view.members or (view.header,))
+    said = ({keyword: "\\".join(map(str, values)) for keyword, values in zip(_SAID, each, strict=True)} for each in distinct)
+    return [reason] if (reason := next(filter(None, map(no_patient_by, said)), "")) else []
+
+
+# ---- what headers leave open
+
+
+def _several_patients(view: SeriesView) -> list[str]:
+    patients = len({(one.get("PatientID"), one.get("IssuerOfPatientID")) for one in view.members})
+    return [f"its images name {patients} patients"] if patients > 1 else []
+
+
+def _unlike(accepts: Accepts, view: SeriesView) -> list[str]:
+    """Slices may be of several kinds in blocks, and not to and fro (`inference.imaging.alike`), which is looked at in their order."""
+    if accepts.takes not in _OF_SLICES:
+        return []
+    differ = [keyword for keyword in _OF_A_KIND if len({one.get(keyword) for one in view.members}) > 1]
+    for keyword in _NUMBERS_OF_A_KIND:
+        stated = [_first(one, keyword) for one in view.members]
+        known = [abs(value) for value in stated if value is not None]
+        if (known and len(known) < len(stated)) or max(known, default=0) > _ROUGHLY * min(known, default=0):
+            differ.append(keyword)
+    differ += ["RescaleSlope"] if len({"RescaleSlope" in one for one in view.members}) > 1 else []
+    return [f"its images differ in {', '.join(differ)}: whether they are of one kind is looked at when they are read"] if differ else []
+
+
+def _doubts(accepts: Accepts, expects: Expects, view: SeriesView) -> list[str]:
+    doubts = [f"{expects.measured} is measured in the pixels"] if expects.measured else []
+    if (
+        expects.part is not None
+        and accepts.takes in _OF_SLICES
+        and (others := other_parts(expects.part, _texts(view.header, "BodyPartExamined")))
+    ):
+        doubts.append(f"BodyPartExamined is {', '.join(others[:_NAMED_VALUES])}, not {expects.part.value}; the pixels decide")
+    silent = all(_weighting(one).silent for one in view.members or (view.header,))
+    if expects.contrast is Contrast.FLAIR and silent:
+        doubts.append(f"the headers do not say how the images are weighted; whether they are {expects.contrast.value} the pixels decide")
+    if not accepts.modality or not (_texts(view.header, "Modality") or view.members):
+        doubts.append("Modality is not said")
+    return doubts
+
+
+# ---- how the images lie
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Layout:
+    """How the images of a series lie, as their headers say it: the volume, or what is wrong with them, or what is not said."""
+
+    volume: Volume | None = None
+    wrong: str = ""
+    open: str = ""
+
+    @staticmethod
+    def of(accepts: Accepts, view: SeriesView) -> "_Layout":
+        match accepts.takes:
+            case Takes.VOLUME | Takes.PAIR:
+                return _stacked(accepts, view)
+            case Takes.IMAGES:
+                return _single(view)
+            case Takes.CINE:
+                return _moving(view)
+
+    def excluded(self, accepts: Accepts, view: SeriesView, *, counted: bool) -> list[str]:
+        """What is wrong with it by what the manifest says of slices."""
+        if accepts.takes not in _OF_SLICES:
+            return []
+        if self.volume is not None and counted:
+            return unfit(accepts, self.volume)
+        return [*(_too_few(accepts, view) if counted else ()), *_thick(accepts, view), *_lies_otherwise(accepts, view)]
+
+
+def _stacked(accepts: Accepts, view: SeriesView) -> _Layout:
+    images = [one for one in view.members if "LOCALIZER" not in one.get("ImageType", ())]
+    if not images:
+        return _Layout(wrong="the series holds localizers only") if view.members else _Layout(open="how its slices lie is not said")
+    if any(not MOSAICS.isdisjoint(one.get("ImageType", ())) for one in images):
+        return _Layout(wrong="the images are mosaics of slices")
+    if any(_colour(one) for one in images):
+        return _Layout(wrong="the images are in colour")
+    planes: list[Plane] = []
+    placeless = 0
+    for index, one in enumerate(images):
+        if (found := _planes(one, index)) is None:
+            return _Layout(open="where the frames of its images lie is not said in what is kept of their headers")
+        planes += found
+        placeless += not found
+    if placeless:
+        few = f" in {placeless} of {len(images)}" if planes else ""
+        return _Layout(wrong=f"position, orientation or pixel spacing is absent{few}: that is no volume")
+    try:
+        one_frame_of_reference([(str(index), " ".join(_texts(one, "FrameOfReferenceUID"))) for index, one in enumerate(images)])
+        geometry = series_geometry(planes)
+    except FourDimensional as several:
+        if accepts.parts != "refuse":
+            return _Layout(open="several images lie at a place; what tells them apart is looked at when they are read")
+        return _Layout(wrong=str(several))
+    except InputError as wrong:
+        return _Layout(wrong=str(wrong))
+    stack = [planes[index] for index in geometry.order]
+    return _Layout(
+        volume=Volume(
+            voxels=np.broadcast_to(_NO_VOXEL, (len(stack), stack[0].rows, stack[0].columns)),
+            affine=geometry.affine,
+            steps=geometry.steps,
+            sources=tuple(SliceSource(sop_instance_uid=str(index), sop_class_uid=class_of(one)) for index, one in enumerate(images)),
+            modality=" ".join(_texts(images[0], "Modality")),
+            study_instance_uid="",
+            series_instance_uid=view.series_instance_uid,
+            frame_of_reference_uid="",
+            thickness_mm=max((plane.thickness for plane in stack if plane.thickness), default=None),
+        )
+    )
+
+
+def _planes(header: Header, index: int) -> list[Plane] | None:
+    """The places of the frames of one image; [] where it has none, None where what is kept of its header does not tell."""
+    frames = _frames(header)
+    # one place that all frames share stands once
+    position = _numbers(header, "ImagePositionPatient", 3 * frames) or (_numbers(header, "ImagePositionPatient", 3) or ()) * frames or None
+    if frames > 1 and position is None:
+        return None if class_of(header) in ENHANCED or not class_of(header) else []
+    orientation, spacing = _numbers(header, "ImageOrientationPatient", 6), _numbers(header, "PixelSpacing", 2)
+    rows, columns = _numbers(header, "Rows", 1), _numbers(header, "Columns", 1)
+    if position is None or orientation is None or spacing is None or rows is None or columns is None:
+        return None if frames > 1 or class_of(header) in ENHANCED else []
+    thickness = _numbers(header, "SliceThickness", 1)
+    rx, ry, rz, cx, cy, cz = orientation
+    # two names for one image would do; the place of each in the series is kept apart from what people are told
+    name = " ".join(_texts(header, "SOPInstanceUID")) or str(index)
+    return [
+        Plane(
+            uid=name,
+            frame=frame + 1 if frames > 1 else None,
+            position=(position[3 * frame], position[3 * frame + 1], position[3 * frame + 2]),
+            orientation=(rx, ry, rz, cx, cy, cz),
+            spacing=(spacing[0], spacing[1]),
+            rows=int(rows[0]),
+            columns=int(columns[0]),
+            thickness=thickness_mm(thickness[0] if thickness else None),
+        )
+        for frame in range(frames)
+    ]
+
+
+def _single(view: SeriesView) -> _Layout:
+    """Loops are another kind of subject; of a multi-frame image headers do not always say whether it is one."""
+    if not view.members or any(_frames(one) < 2 for one in view.members):
+        return _Layout()
+    if all(_loops(one) for one in view.members):
+        return _Layout(wrong="the series holds loops only")
+    return _Layout(open="whether its frames are images or a loop is looked at when they are read")
+
+
+def _moving(view: SeriesView) -> _Layout:
+    if any(_loops(one) for one in view.members):
+        return _Layout()
+    if len(view.members) == 1 and _frames(view.members[0]) < 2:
+        return _Layout(wrong="the series is a single image, and no loop")
+    return _Layout(open="whether its images are a loop is looked at when they are read")
+
+
+def _loops(header: Header) -> bool:
+    timed = header.get("FrameTime") or header.get("CineRate") or not MOVING.isdisjoint(header.get("Modality", ()))
+    return _frames(header) > 1 and bool(timed) and "ImagePositionPatient" not in header
+
+
+def _too_few(accepts: Accepts, view: SeriesView) -> list[str]:
     """Fewer images than slices are needed; where an image may hold several slices, only the volume tells."""
     mosaic = not MOSAICS.isdisjoint(map(str, view.header.get("ImageType", ())))
     frames = "NumberOfFrames" in view.header and view.images > 1
-    if accepts.takes not in _OF_SLICES or mosaic or frames or view.slices >= accepts.min_slices:
-        return ""
-    return f"{view.slices} slices, at least {accepts.min_slices} are needed"
+    if mosaic or frames or view.slices >= accepts.min_slices:
+        return []
+    return [f"{view.slices} slices, at least {accepts.min_slices} are needed"]
 
 
-def _lies_otherwise(accepts: Accepts, view: SeriesView) -> str:
-    plane = _plane(view)
-    if accepts.orientation is None or accepts.takes not in _OF_SLICES or plane in ("", accepts.orientation):
-        return ""
-    return f"slices are {plane}, not {accepts.orientation}"
+def _thick(accepts: Accepts, view: SeriesView) -> list[str]:
+    stated = [float(value) for value in view.header.get("SliceThickness", ()) if not isinstance(value, str)]
+    return [why] if (why := too_thick(accepts, min(stated, default=None))) else []
 
 
-def _plane(view: SeriesView) -> str:
-    """The plane of the slices; "" where they lie in several, where it stands in no header, or is between two."""
-    stated = [value for value in view.header.get("ImageOrientationPatient", ()) if not isinstance(value, str)]
-    return nearest_plane([float(value) for value in stated]) if len(stated) == _COSINES else ""
+def _lies_otherwise(accepts: Accepts, view: SeriesView) -> list[str]:
+    """The plane of the slices; nothing where they lie in several, where it stands in no header, or is between two."""
+    cosines = _numbers(view.header, "ImageOrientationPatient", 6)
+    plane = nearest_plane(cosines) if cosines is not None else ""
+    return [] if accepts.orientation is None or plane in ("", accepts.orientation) else [f"slices are {plane}, not {accepts.orientation}"]
 
 
-def _thicknesses(view: SeriesView) -> list[float]:
-    return sorted({float(value) for value in view.header.get("SliceThickness", ()) if not isinstance(value, str)})
+def _colour(header: Header) -> bool:
+    samples = header.get("SamplesPerPixel", (1,))
+    return bool(samples and samples[0] != 1) or "PALETTE COLOR" in header.get("PhotometricInterpretation", ())
+
+
+def _frames(header: Header) -> int:
+    return next((value for value in header.get("NumberOfFrames", ()) if isinstance(value, int) and value > 0), 1)
+
+
+def _numbers(header: Header, keyword: str, count: int) -> tuple[float, ...] | None:
+    values = header.get(keyword, ())
+    return (
+        tuple(float(value) for value in values if not isinstance(value, str))
+        if len(values) == count and not any(isinstance(value, str) for value in values)
+        else None
+    )
+
+
+def _texts(header: Header, keyword: str) -> list[str]:
+    return [str(value) for value in header.get(keyword, ())]
+
+
+def _first(header: Header, *keywords: str) -> float | None:
+    return next((float(value) for keyword in keywords for value in header.get(keyword, ())[:1] if not isinstance(value, str)), None)

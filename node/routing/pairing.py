@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from inference.applications.port import Accepts, Application, Takes
+from inference.applications.port import Application, Takes
 from inference.errors import HilumError
 from inference.imaging.errors import UnfitPrior
 from node.domain.arrival import Arrival
@@ -12,7 +12,7 @@ from node.domain.patient import patient_of, studied_at
 from node.domain.route import Route
 from node.domain.state import ArrivalState, JobState
 from node.routing.decisions import SeriesView
-from node.routing.gate import unfit_reasons
+from node.routing.gate import exclusions
 from node.routing.port import ComparedStudies
 from node.routing.priors import EarlierStudy, PriorChoice, choose
 from node.routing.series import SeriesContent, contents, digest_of, series_of
@@ -46,8 +46,8 @@ class Pairing:
 
     def compares(self, application: str) -> bool:
         """Whether the application takes a pair."""
-        accepts = self._accepts(application)
-        return accepts is not None and accepts.takes is Takes.PAIR
+        declared = self._declared(application)
+        return declared is not None and declared.accepts.takes is Takes.PAIR
 
     def prior_of(
         self,
@@ -68,10 +68,10 @@ class Pairing:
             if each not in known:
                 known[each] = contents(self._journal.instances.of_study(each))
             of_study[each] = known[each]
-        accepts, refused = self._accepts(application), self._refused(study, current, application)
+        declared, refused = self._declared(application), self._refused(study, current, application)
 
         def unsuited(members: Sequence[SeriesContent], views: Sequence[SeriesView]) -> dict[str, str]:
-            by_manifest = {} if accepts is None else unfit_reasons(accepts, views)
+            by_manifest = {} if declared is None else exclusions(declared, views)
             tried = {one.series_instance_uid: refused.get(digest_of([current, one]), "") for one in members} if refused else {}
             return {series: why for series, why in tried.items() if why} | by_manifest
 
@@ -170,9 +170,9 @@ class Pairing:
         own = current.series_instance_uid
         return {one.series_instance_uid: studied_at(one.header) for one in used if one.series_instance_uid != own}
 
-    def _accepts(self, application: str) -> Accepts | None:
+    def _declared(self, application: str) -> Application | None:
         try:
-            return self._application_of(application).accepts
+            return self._application_of(application)
         except HilumError:
             return None
 

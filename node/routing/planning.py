@@ -15,7 +15,7 @@ from node.domain.job import Job, NewJob, Priority
 from node.domain.route import Decision, Route, Withheld
 from node.domain.shortage import NewHold, Shortage, Shortfalls, WhenShort
 from node.routing.decisions import SeriesView, decide, holds_images, preference
-from node.routing.gate import exclusion_sentence, gated, unfit_reason
+from node.routing.gate import exclusion_sentence, gated, not_applicable
 from node.routing.needs import NeedsOutcome, needs_outcome
 from node.routing.pairing import Prior
 from node.routing.port import KnownShortfalls, StudyInstances
@@ -158,14 +158,24 @@ class JobPlanner:
 
         study = self._study(arrival, series)
         views = {content.series_instance_uid: content.view for content in series}
+        counted = {content.series_instance_uid for content in series if _is_counted(content)}
 
         def tried(routes: Sequence[Route], on: Iterable[SeriesView]) -> list[Decision]:
-            return decide(routes, list(on), peer=arrival.peer, calling=calling, called=arrival.called_ae, now=now, study=study)
+            return decide(
+                routes,
+                list(on),
+                peer=arrival.peer,
+                calling=calling,
+                called=arrival.called_ae,
+                now=now,
+                study=study,
+                excluded=self._excluded,
+            )
 
         decisions = tried(self._routes, views.values())
         said: dict[tuple[str, str], list[str]] = {}
         judged = self._judged(arrival, series, study, decisions, now, waits=waits)
-        decisions = [self._gated(_judged_so(decision, judged, said), views) for decision in decisions]
+        decisions = [self._gated(_judged_so(decision, judged, said), views, counted) for decision in decisions]
         on_series = self._on_series(series, decisions)
         left_out: list[PriorLeftOut] = []
         whole: list[_PlannedJob] = []
@@ -177,15 +187,21 @@ class JobPlanner:
         parked: set[tuple[str, str]] = set()
         for planned in plans:
             parked |= _park(planned, judged, said)
-            self._gate(planned, said)
+            self._gate(planned)
         held = self._short(arrival, plans, said, now, over=not waits or arrival.completed_by is Completeness.OPERATOR)
         plans = [planned for planned in plans if planned.routes]
+        excluded: dict[tuple[str, str], set[str]] = {}
+        for planned in plans:
+            for route in planned.routes if planned.unfit and not planned.incomplete else ():
+                about = route.name, planned.series[0].series_instance_uid
+                said.setdefault(about, []).append(exclusion_sentence(planned.application, planned.unfit))
+                excluded.setdefault(about, set()).add(planned.application)
         mistaken = [self._pairs.mistaken(arrival.study_instance_uid, planned.series[0], planned.application) for planned in alone]
         complete_at = arrival.completed_at or now
         jobs = [self._job(planned, complete_at) for planned in plans]
         return JobPlan(
             jobs=jobs,
-            decisions=[held.told(self._with(decision, said, parked)) for decision in decisions],
+            decisions=[held.told(self._with(decision, said, parked, excluded)) for decision in decisions],
             left_out=left_out,
             mistaken=[job for job in mistaken if job is not None],
             waits=min([*((one.until, one.missing) for one in judged.values() if one.until is not None), *held.waits()], default=None),
@@ -281,20 +297,21 @@ class JobPlanner:
             planned.series = sorted(members[application].values(), key=lambda content: preference(views[content.series_instance_uid])[2:])
         return list(plans.values())
 
-    def _gate(self, planned: _PlannedJob, said: dict[tuple[str, str], list[str]]) -> None:
+    def _gate(self, planned: _PlannedJob) -> None:
         """Say what its headers keep from the application: it would refuse it as soon as it saw the images."""
-        accepts = self._accepts(planned.application)
+        application = self._declared(planned.application)
+        if application is None:
+            return
         # of a pair the first is the current one, and the prior was chosen; of a whole study one view that fits is enough
         judged = planned.series if planned.whole_study else planned.series[:1]
         # of a series that is held in part, too few images are no header's doing: the work on it ends as what is missing decides
-        reasons = [unfit_reason(accepts, content.view, whole=content.unfit() is None and not content.held) for content in judged]
+        reasons = [not_applicable(application, content.view, counted=_is_counted(content)) for content in judged]
         planned.unfit = "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
-        # how many slices there are is no condition of a route, which is asked of headers without images, too
-        why = unfit_reason(accepts, planned.series[0].view) if planned.unfit else ""
-        if why:
-            for route in planned.routes:
-                words = said.setdefault((route.name, planned.series[0].series_instance_uid), [])
-                words.append(exclusion_sentence(planned.application, why))
+
+    def _excluded(self, route: Route, view: SeriesView) -> bool:
+        """Whether no application of the route is for the series, however many images of it there are."""
+        applications = [self._declared(name) for name in route.run]
+        return all(application is not None and not_applicable(application, view, counted=False) for application in applications)
 
     def _short(
         self, arrival: Arrival, plans: Sequence[_PlannedJob], said: dict[tuple[str, str], list[str]], now: datetime, *, over: bool
@@ -304,7 +321,8 @@ class JobPlanner:
         facts: dict[str, Mapping[str, Shortfalls]] = {}
         for planned in plans:
             # too few images are no reason: the rest of them may come
-            excluded = planned.unfit and unfit_reason(self._accepts(planned.application), planned.series[0].view)
+            application = self._declared(planned.application) if planned.unfit else None
+            excluded = application is not None and not_applicable(application, planned.series[0].view, counted=False)
             if planned.missing or excluded or any(content.unfit() for content in planned.series):
                 continue  # it ends whatever else comes
             found = self._shortest(planned, arrival.study_instance_uid, facts)
@@ -359,19 +377,30 @@ class JobPlanner:
                 found.append((content, shortage))
         return max(found, key=lambda one: (one[1].expected or one[1].came) - one[1].came, default=None)
 
-    def _gated(self, decision: Decision, views: Mapping[str, SeriesView]) -> Decision:
+    def _gated(self, decision: Decision, views: Mapping[str, SeriesView], counted: Collection[str]) -> Decision:
         """The decision with what the manifests of its applications say."""
         if not decision.matched:
             return decision
+        uid = decision.series_instance_uid
         run = next(route.run for route in self._routes if route.name == decision.route)
-        return gated(decision, {application: self._accepts(application) for application in run}, views[decision.series_instance_uid])
+        applications = {name: application for name in run if (application := self._declared(name)) is not None}
+        return gated(decision, applications, views[uid], counted=uid in counted)
 
-    def _with(self, decision: Decision, said: dict[tuple[str, str], list[str]], parked: Collection[tuple[str, str]]) -> Decision:
-        words = said.get((decision.route, decision.series_instance_uid))
+    def _with(
+        self,
+        decision: Decision,
+        said: Mapping[tuple[str, str], Sequence[str]],
+        parked: Collection[tuple[str, str]],
+        excluded: Mapping[tuple[str, str], Collection[str]],
+    ) -> Decision:
+        about = decision.route, decision.series_instance_uid
+        words = said.get(about)
         if not words:
             return decision
-        if (decision.route, decision.series_instance_uid) in parked:
+        if about in parked:
             decision = replace(decision, withheld=Withheld.PARKED)
+        elif set(next(route.run for route in self._routes if route.name == decision.route)) <= set(excluded.get(about, ())):
+            return replace(decision, chosen=False, reason="; ".join(words))
         if decision.chosen:
             return replace(decision, reason="; ".join([decision.reason, *words]))
         # it lost against another series, and is analysed all the same: with that one
@@ -379,17 +408,15 @@ class JobPlanner:
 
     def _accepts(self, application: str) -> Accepts:
         """What the application accepts; of one that cannot be loaded nobody knows, and its job is parked with the reason."""
-        try:
-            return self._declared_of(application).accepts
-        except HilumError:
-            return Accepts(modality=())
+        declared = self._declared(application)
+        return Accepts(modality=()) if declared is None else declared.accepts
 
-    def _declared_version(self, application: str) -> str:
-        """Without the models' versions; "" where nobody knows."""
+    def _declared(self, application: str) -> Application | None:
+        """The application as it declares itself; None where it cannot be loaded."""
         try:
-            return self._declared_of(application).version
+            return self._declared_of(application)
         except HilumError:
-            return ""
+            return None
 
     def _job(self, planned: _PlannedJob, complete_at: datetime) -> NewJob:
         parked = next((reason for content in planned.series if (reason := content.unfit()) is not None), None)
@@ -406,7 +433,8 @@ class JobPlanner:
         try:
             version = self._application_of(planned.application).version
         except HilumError as error:
-            version = self._declared_version(planned.application)
+            declared = self._declared(planned.application)
+            version = "" if declared is None else declared.version  # without the models' versions
             parked = parked or (error.code, str(error))
         return NewJob(
             series_instance_uid=planned.series[0].series_instance_uid,
@@ -454,6 +482,11 @@ class _HeldSeries:
         if key not in self.words:
             return decision
         return replace(decision, chosen=False, reason=self.words[key], withheld=Withheld.WAITS)
+
+
+def _is_counted(content: SeriesContent) -> bool:
+    """Whether what is there of a series is all of it, as far as it is known."""
+    return content.unfit() is None and not content.held
 
 
 def _judged_so(decision: Decision, judged: Mapping[str, NeedsOutcome], said: dict[tuple[str, str], list[str]]) -> Decision:

@@ -16,6 +16,8 @@ from node.domain.arrival import Arrival
 from node.domain.instance import Instance
 from node.domain.job import Job, NewJob, Priority
 from node.domain.route import Decision, Route, Routed, Tried, Withheld
+from node.domain.state import JobState
+from node.routing.gate import TELLING
 from node.routing.pairing import Prior
 from node.routing.planning import RANKS, JobPlanner
 from node.routing.port import RoutedArrivals
@@ -23,8 +25,8 @@ from node.routing.priors import PriorChoice
 from node.routing.series import SeriesContent, contents
 
 _PAGE = 200
-_TELLING = frozenset({"Modality", "Rows", "NumberOfFrames", "SliceThickness", "SeriesNumber", "ImageOrientationPatient"})
-"""What deciding looks at whatever the routes ask (node.routing.decisions)."""
+_TELLING = TELLING | {"SeriesNumber"}
+"""What deciding looks at whatever the routes ask (node.routing.gate, node.routing.decisions)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +175,8 @@ class Replay:
             return RouteOutcome(known=False, chosen=False, runs={})
         runs, urgency = {}, {}
         for job in jobs if decision.chosen else ():
+            if _not_applicable(job):
+                continue
             accepts = self._accepts(job.application)
             here = job.series_instance_uid == decision.series_instance_uid or accepts.whole_study
             if here and decision.route in job.routes and accepts.takes is not Takes.PAIR:
@@ -239,6 +243,11 @@ def _remembering(application_of: Callable[[str], Application]) -> Callable[[str]
     return remembered
 
 
+def _not_applicable(job: Job | NewJob) -> bool:
+    """Whether its application was, or would be, not applicable to the series: then nothing runs."""
+    return job.not_applicable is not None if isinstance(job, NewJob) else job.state is JobState.NOT_APPLICABLE
+
+
 def _named(job: Job | NewJob) -> str:
     """What tells a job apart from the others of its study."""
     return f"{job.application} {job.series_instance_uid}"
@@ -255,8 +264,10 @@ def _changed(before: Decision | None, after: Decision | None) -> tuple[ChangedCo
     """The conditions that are there on one side alone, or hold on one side alone; each beside the other side's of its keyword."""
     if before is None or after is None:
         return ()
-    then, now = list(before.tried), list(after.tried)
-    for one in before.tried:
+    # what manifests say is said only of series that a route matched: it is a change where it was said both times
+    asked = {one.application for one in before.tried} & {one.application for one in after.tried}
+    then, now = ([one for one in side.tried if one.application in asked or not one.application] for side in (before, after))
+    for one in tuple(then):
         same = next((other for other in now if (other.key, other.expected, other.held) == (one.key, one.expected, one.held)), None)
         if same is not None:
             then.remove(one)

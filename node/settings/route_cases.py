@@ -23,10 +23,10 @@ _SOURCES = ("headers", "files", "study")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesCase:
-    """One series of a case: what its header says, and how many images it has."""
+    """One series of a case: what its header says, and how many images it has; None where the case does not say it."""
 
     header: Header
-    images: int
+    images: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class _Series:
     def read(self, at: Node, here: Here) -> SeriesCase:
         found, sound = pairs(at, here, known=None)
         header: dict[str, tuple[Value, ...]] = {}
-        images = 1
+        images: int | None = None
         for name, (key, value) in found.items():
             inner = here.about(name)
             try:

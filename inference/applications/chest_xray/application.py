@@ -13,16 +13,12 @@ from inference.engines.port import SERVING
 from inference.errors import quoted
 from inference.findings import Evaluation, Explanation, Findings
 from inference.imaging.judge.expects import BodyPart, Expects, View
+from inference.imaging.judge.stated import may_be, may_show, position
 from inference.imaging.subject import Image, Images
 from inference.said import Said, say
 
 MODEL = ModelRef(name="chest_xray_pneumonia", version=SERVING)
 """Made by `hilum train chest-xray`; what was exported last is served."""
-
-FRONTAL = frozenset({"PA", "AP", ""})
-_CHEST = ("CHEST", "THORA", "TORAX", "TÓRAX", "LUNG", "PULMO")
-"""Words, one of which stands in what a header says of a chest: the defined terms (PS3.16 Annex L), and what is typed instead."""
-_SIDES = frozenset({"L", "R", "B"})
 
 GRAD_CAM, OCCLUSION = "Grad-CAM", "Occlusion sensitivity"
 
@@ -71,7 +67,7 @@ def analyse(images: Images, infer: Infer) -> Findings:
     NotFrontal, NotAChest, NotARadiograph
     """
     frontal = _frontal(images)
-    if not frontal and (others := [image for image in images.images if _view(image) in FRONTAL]):
+    if not frontal and (others := [image for image in images.images if may_be(View.FRONTAL_CHEST, image.view)]):
         parts = dict.fromkeys(part for image in others for part in image.body_parts)
         raise NotAChest(f"series {images.series_instance_uid} shows {', '.join(quoted(part) for part in parts)}, by its headers")
     if not frontal:
@@ -124,12 +120,8 @@ def _explained(image: Image, index: int, infer: Infer) -> Iterator[Explanation]:
 
 
 def _frontal(images: Images) -> list[int]:
-    return [index for index, image in enumerate(images.images) if _view(image) in FRONTAL and _may_be_a_chest(image)]
-
-
-def _may_be_a_chest(image: Image) -> bool:
-    """Whether the header says so, or nothing."""
-    return not image.body_parts or any(word in part.upper() for part in image.body_parts for word in _CHEST)
+    chest = View.FRONTAL_CHEST
+    return [index for index, image in enumerate(images.images) if may_be(chest, image.view) and may_show(chest, image.body_parts)]
 
 
 def _remarks(images: Images, answers: dict[int, Answer]) -> Iterator[Said]:
@@ -138,7 +130,7 @@ def _remarks(images: Images, answers: dict[int, Answer]) -> Iterator[Said]:
             "Image {number} ({view}): the probability is calibrated; pneumonia is called absent below {low} %, present from {high} %, "
             "undetermined between.",
             number=images.called(index),
-            view=_view(images.images[index]) or say("view not stated, taken for frontal"),
+            view=position(images.images[index].view) or say("view not stated, taken for frontal"),
             low=f"{100 * answer.low:.1f}",
             high=f"{100 * answer.high:.1f}",
         )
@@ -146,11 +138,6 @@ def _remarks(images: Images, answers: dict[int, Answer]) -> Iterator[Said]:
     if rest:
         of = str(len(images.images))
         yield say("{number} of {of} images are no frontal views of a chest and were not looked at.", number=str(rest), of=of)
-
-
-def _view(image: Image) -> str:
-    """The projection without the side: "PA"."""
-    return " ".join(part for part in image.view.split() if part not in _SIDES)
 
 
 APPLICATION = Application(

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from inference import codes
-from inference.applications.hippocampus.preparing import prepare
+from inference.applications.hippocampus.preparing import WINDOW, prepare
 from inference.applications.port import Accepts, Application, Infer, MeasurementOutput, ModelRef, Sample, SegmentOutput
 from inference.engines.port import SERVING
 from inference.engines.shipped import shipped
@@ -90,8 +90,8 @@ APPLICATION = Application(
     title="Hippocampus parts on MR crops",
     noun="Hippocampus",
     series=2,
-    # the network knows crops around one hippocampus at 1 mm; `prepare` refuses what is larger
-    accepts=Accepts(modality=("MR",), min_slices=8, max_spacing_mm=2.0),
+    # the network knows crops around one hippocampus at 1 mm
+    accepts=Accepts(modality=("MR",), min_slices=8, max_spacing_mm=2.0, max_extents_mm=WINDOW),
     models=(MODEL,),
     outputs=(
         *(SegmentOutput(label=label, type=codes.HIPPOCAMPUS) for label, _ in PARTS.values()),

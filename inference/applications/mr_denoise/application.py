@@ -4,7 +4,6 @@ import numpy as np
 from pydicom.uid import MRImageStorage
 
 from inference import codes
-from inference.applications.mr_denoise.errors import NotMagnitude
 from inference.applications.mr_denoise.preparing import HALO, Image, prepare
 from inference.applications.port import Accepts, Application, DerivedOutput, Infer, ModelRef
 from inference.engines.port import SERVING
@@ -25,8 +24,6 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
     ------
     NotMagnitude, OtherNoise
     """
-    if any(source.sop_class_uid != MRImageStorage for source in volume.sources):
-        raise NotMagnitude(f"series {volume.series_instance_uid} is not of classic MR images, and the network knows no others")
     prepared = prepare(volume)
 
     def network(seen: Image) -> Image:
@@ -55,9 +52,17 @@ APPLICATION = Application(
     title="Noise reduction on magnitude MR of the head",
     noun="Head MR",
     series=6,
-    accepts=Accepts(modality=("MR",), min_slices=8, max_spacing_mm=7.0, min_extent_mm=30, remark_spacing_mm=7.0),
+    accepts=Accepts(
+        modality=("MR",),
+        min_slices=8,
+        max_spacing_mm=7.0,
+        min_extent_mm=30,
+        remark_spacing_mm=7.0,
+        # of enhanced ones the network knows none
+        sop_classes=(MRImageStorage,),
+    ),
     models=(MODEL,),
     outputs=(DerivedOutput(label=LABEL, derivation=codes.SMOOTHING),),
     analyse=analyse,
-    expects=Expects(part=BodyPart.HEAD),
+    expects=Expects(part=BodyPart.HEAD, measured="how noisy the images are"),
 )

@@ -1,6 +1,7 @@
 """MR weighting as headers say it: facts of the acquisition, never descriptions that people type."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
@@ -29,24 +30,56 @@ _DERIVED = frozenset({"ADC", "FA", "TRACEW", "EADC", "PHASE MAP", "T1 MAP", "T2 
 """Image types of maps: their values are no signal."""
 
 
-def silent(header: Dataset) -> bool:
-    """Whether one header says nothing of how its images were weighted: neither a contrast nor an echo time."""
-    said = tags.text(header, ACQUISITION_CONTRAST) in _OTHERWISE
-    return not said and _first(header, MR_ECHO, EFFECTIVE_ECHO_TIME, ECHO_TIME) is None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighting:
+    """What one header says of how its images were weighted.
+
+    Attributes
+    ----------
+    image_type
+        Values of ImageType (0008,0008).
+    said
+        Acquisition Contrast (0008,9209); "" where it is absent.
+    echo_planar
+        Whether Scanning Sequence (0018,0020) or Echo Planar Pulse Sequence (0018,9018) says so.
+    echo_ms, inversion_ms
+        Echo time and inversion time; None where they are absent.
+    """
+
+    image_type: tuple[str, ...] = ()
+    said: str = ""
+    echo_planar: bool = False
+    echo_ms: float | None = None
+    inversion_ms: float | None = None
+
+    @property
+    def silent(self) -> bool:
+        """Whether it says nothing: neither a contrast nor an echo time."""
+        return self.said not in _OTHERWISE and self.echo_ms is None
 
 
-def against(wanted: Contrast, header: Dataset) -> str:
-    """What one header says against a contrast, for people; "" where it says nothing."""
-    maps = sorted(_DERIVED & set(tags.text(header, tags.IMAGE_TYPE).split("\\")[2:]))
+def weighting_of(header: Dataset) -> Weighting:
+    """What a data set says, classic or enhanced."""
+    planar = "EP" in tags.text(header, SCANNING_SEQUENCE).split("\\") or tags.text(header, ECHO_PLANAR) == "YES"
+    return Weighting(
+        image_type=tuple(tags.text(header, tags.IMAGE_TYPE).split("\\")),
+        said=tags.text(header, ACQUISITION_CONTRAST),
+        echo_planar=planar,
+        echo_ms=_first(header, MR_ECHO, EFFECTIVE_ECHO_TIME, ECHO_TIME),
+        inversion_ms=_first(header, MR_MODIFIER, INVERSION_TIMES, INVERSION_TIME),
+    )
+
+
+def against(wanted: Contrast, weighting: Weighting) -> str:
+    """What a weighting says against a contrast, for people; "" where it says nothing."""
+    maps = sorted(_DERIVED & set(weighting.image_type[2:]))
     if maps:
         return f"the images are a map ({maps[0]}) and no {wanted.value} weighted images"
-    said = tags.text(header, ACQUISITION_CONTRAST)
-    if said in _OTHERWISE - _WEIGHTED[wanted]:
-        return f"AcquisitionContrast is {said}, not {wanted.value}"
-    if "EP" in tags.text(header, SCANNING_SEQUENCE).split("\\") or tags.text(header, ECHO_PLANAR) == "YES":
+    if weighting.said in _OTHERWISE - _WEIGHTED[wanted]:
+        return f"AcquisitionContrast is {weighting.said}, not {wanted.value}"
+    if weighting.echo_planar:
         return f"the images were made by echo planar imaging, which is not {wanted.value} weighted"
-    echo_ms = _first(header, MR_ECHO, EFFECTIVE_ECHO_TIME, ECHO_TIME)
-    inversion_ms = _first(header, MR_MODIFIER, INVERSION_TIMES, INVERSION_TIME)
+    echo_ms, inversion_ms = weighting.echo_ms, weighting.inversion_ms
     if wanted is Contrast.T1 and echo_ms is not None and echo_ms > LONGEST_T1_MS:
         return f"the echo time is {echo_ms:.0f} ms, on T1 at most {LONGEST_T1_MS:.0f} ms"
     if wanted is Contrast.FLAIR and echo_ms is not None and 0 < echo_ms < SHORTEST_FLAIR_MS:

@@ -97,6 +97,8 @@ class Expects:
         The sizes of it.
     view
         Of single images: what each one that something is said of looks like.
+    measured
+        What the application itself measures in the pixels and may decline for, whatever headers say, in a few words for operators.
     """
 
     part: BodyPart | None = None
@@ -104,3 +106,4 @@ class Expects:
     marked: tuple[Marked, ...] = ()
     plausible: tuple[Plausible, ...] = ()
     view: View | None = None
+    measured: str = ""

@@ -16,7 +16,7 @@ from inference.imaging import tags
 from inference.imaging.judge.borders import WIDE, Met, borders_met, in_words
 from inference.imaging.judge.brain import brain_doubts
 from inference.imaging.judge.coarse import Coarse, Mask, coarse_of
-from inference.imaging.judge.contrast import against, silent
+from inference.imaging.judge.contrast import against, weighting_of
 from inference.imaging.judge.doubt import Doubt, declines
 from inference.imaging.judge.errors import NoAnatomy, NotAPatient, OtherAnatomy, OtherContrast
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Form, Marked, View
@@ -24,6 +24,7 @@ from inference.imaging.judge.lungs import lung_doubts
 from inference.imaging.judge.pixels import negative, not_hounsfield, nothing_there
 from inference.imaging.judge.radiograph import chest_doubts
 from inference.imaging.judge.sizes import unusual
+from inference.imaging.judge.stated import other_parts
 from inference.imaging.judge.weighting import weighting_doubts
 from inference.imaging.judge.words import no_patient
 from inference.imaging.regrid import straightened
@@ -38,12 +39,6 @@ _LOOKS: Mapping[View, Callable[[Image], list[Doubt]]] = {View.FRONTAL_CHEST: che
 _AS_PEOPLE_SAY = {Form.BRAIN: say("a brain"), Form.LUNGS: say("lungs")}
 _NAMES = {BodyPart.HEAD: say("head"), BodyPart.CHEST: say("chest"), BodyPart.HIPPOCAMPUS: say("hippocampus")}
 _VIEWS = {View.FRONTAL_CHEST: say("frontal radiograph of the chest")}
-_PARTS: Mapping[BodyPart, tuple[str, ...]] = {
-    BodyPart.HEAD: ("HEAD", "BRAIN", "SKULL", "NEURO", "CRANI", "KOPF", "HIRN", "SCHAED", "TETE", "CABE", "CEREB", "ENCEF", "NECK", "FACE"),
-    BodyPart.CHEST: ("CHEST", "THORA", "TORA", "LUNG", "POUMON", "PULMO", "BODY", "ABDOM", "TRUNK", "TAP", "CAP", "HEART"),
-    BodyPart.HIPPOCAMPUS: ("HEAD", "BRAIN", "SKULL", "NEURO", "HIPPOCAMP", "KOPF", "HIRN", "TETE", "CABE", "CEREB", "ENCEF"),
-}
-"""Words, one of which stands in what a header says of the part: the defined terms (PS3.16 Annex L), and what is typed instead."""
 
 
 class Judge:
@@ -188,7 +183,7 @@ def _volumes(subject: Subject) -> tuple[Volume, ...]:
 
 
 def _refuse_other_contrast(contrast: Contrast, headers: Sequence[Dataset]) -> None:
-    reasons = [reason for header in headers if (reason := against(contrast, header))]
+    reasons = [reason for header in headers if (reason := against(contrast, weighting_of(header)))]
     if reasons:
         of = "" if len(headers) == 1 else f", in {len(reasons)} of {len(headers)} images"
         raise OtherContrast(f"{reasons[0]}{of}")
@@ -196,7 +191,7 @@ def _refuse_other_contrast(contrast: Contrast, headers: Sequence[Dataset]) -> No
 
 def _unknown_contrast(contrast: Contrast | None, headers: Sequence[Dataset]) -> tuple[Caution, ...]:
     """What is bright on FLAIR is another thing on T1, and nothing in the pixels tells them apart for certain; a head's size is the same."""
-    if contrast is not Contrast.FLAIR or not headers or not all(silent(header) for header in headers):
+    if contrast is not Contrast.FLAIR or not headers or not all(weighting_of(header).silent for header in headers):
         return ()
     return (
         Caution(
@@ -216,10 +211,9 @@ def _refuse_no_picture(part: BodyPart, volume: Volume, coarse: Coarse) -> None:
 
 
 def _other_part(part: BodyPart, headers: Sequence[Dataset]) -> tuple[Caution, ...]:
-    """Body parts are typed, and one in seven wrong (Güld and others 2002): what pixels can tell declines, the word is told."""
+    """What pixels can tell declines, the word is told (`stated`)."""
     said = dict.fromkeys(said for header in headers if (said := tags.text(header, tags.BODY_PART_EXAMINED)))
-    # a code string is ASCII (PS3.5 6.2): of what is typed in another script nobody can say here what it means
-    others = [each for each in said if each.isascii() and not any(word in each.upper() for word in _PARTS[part])]
+    others = other_parts(part, said)
     if not others:
         return ()
     named = ", ".join(quoted(each) for each in others)

@@ -1,7 +1,7 @@
 """Header check: recognises series of test objects and animals by what their headers say."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydicom.dataset import Dataset
 
@@ -21,6 +21,9 @@ _DESCRIBED = {
 QUALITY_CONTROL_IMAGE = 0x00280300
 """YES: "this image is a quality control or phantom image" (PS3.3 C.7.6.1)."""
 SPECIES_DESCRIPTION, SPECIES_CODE = 0x00102201, 0x00102202
+_SAID = {**_DESCRIBED, "QualityControlImage": QUALITY_CONTROL_IMAGE, "PatientSpeciesDescription": SPECIES_DESCRIPTION}
+SAID = frozenset(_SAID)
+"""The keywords that are looked at."""
 _PERSON = frozenset({"337915000", "L-85B00"})
 """Homo sapiens in SNOMED CT, and as SNOMED was written before."""
 _PEOPLE = re.compile(r"sapiens|homo|hum[aá]n|humain|uman[oa]|mensch|person|patient|unknown|unspecified|none|n/?a$|[^ -~]", re.IGNORECASE)
@@ -48,22 +51,35 @@ _SURNAMES = re.compile(
 
 def no_patient(headers: Sequence[Dataset]) -> str:
     """What one of the headers says against a patient, for people; "" where none does."""
-    return next((reason for header in headers for reason in _reasons(header)), "")
+    return next(
+        (reason for header in headers for reason in _reasons({name: tags.text(header, tag) for name, tag in _SAID.items()})), ""
+    ) or (next((reason for header in headers if (reason := _by_code(header))), ""))
 
 
-def _reasons(header: Dataset) -> Iterator[str]:
-    if tags.text(header, QUALITY_CONTROL_IMAGE) == "YES":
+def no_patient_by(said: Mapping[str, str]) -> str:
+    """The same of values by their keywords."""
+    return next(_reasons(said), "")
+
+
+def _reasons(said: Mapping[str, str]) -> Iterator[str]:
+    if said.get("QualityControlImage") == "YES":
         yield "QualityControlImage is YES: a test object was imaged"
-    species = tags.text(header, SPECIES_DESCRIPTION)
+    species = said.get("PatientSpeciesDescription", "")
     if species and not _PEOPLE.search(species):
         yield f"PatientSpeciesDescription is {quoted(species)}: an animal was imaged"
+    for keyword in _DESCRIBED:
+        words = said.get(keyword, "")[:_READ]
+        if _TEST_OBJECT.search(_OF_PEOPLE.sub("", words)) and not (keyword in _NAMES and _SURNAMES.match(words)):
+            yield f"{keyword} is {quoted(words)}: a test object was imaged"
+
+
+def _by_code(header: Dataset) -> str:
     codes = [tags.text(item, tags.CODE_VALUE) for item in _items(header, SPECIES_CODE)]
-    if any(code and code not in _PERSON for code in codes):
-        yield "PatientSpeciesCodeSequence does not say a person: an animal was imaged"
-    for keyword, tag in _DESCRIBED.items():
-        said = tags.text(header, tag)[:_READ]
-        if _TEST_OBJECT.search(_OF_PEOPLE.sub("", said)) and not (keyword in _NAMES and _SURNAMES.match(said)):
-            yield f"{keyword} is {quoted(said)}: a test object was imaged"
+    return (
+        "PatientSpeciesCodeSequence does not say a person: an animal was imaged"
+        if any(code and code not in _PERSON for code in codes)
+        else ""
+    )
 
 
 def _items(header: Dataset, tag: int) -> Sequence[Dataset]:

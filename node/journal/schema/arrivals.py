@@ -79,7 +79,9 @@ decision = Table(
     Column("series_instance_uid", Words, nullable=False, comment="the series it was tried on"),
     Column("matched", Boolean, nullable=False, comment="whether every condition held"),
     Column("chosen", Boolean, nullable=False, comment="whether this series was picked to run"),
-    Column("tried", Words, nullable=False, comment="JSON: [[key, expected, found, held], …]"),
+    Column(
+        "tried", Words, nullable=False, comment="JSON: [[key, expected, found, held], …]; behind them the application whose manifest asks"
+    ),
     Column("reason", Words, nullable=False, comment="the sentence for people"),
     Column("compares", Words, nullable=False, server_default="[]", comment="JSON: the applications that compare it with a prior"),
     Column(

@@ -85,3 +85,14 @@ def test_a_model_that_is_not_imported_yet_is_a_remark(place: Path, run: Run) -> 
     assert len([one for one in remarks if "HLM-4101" in one]) == 1
     assert run("models", "import", "hippocampus", "--config", "models.yaml").code == 0
     assert not [one for one in run("config", "check", "models.yaml", "--json").json["remarks"] if "HLM-4101" in one]
+
+
+def test_a_route_of_which_nothing_can_run_is_good_and_warned_of(place: Path, run: Run) -> None:
+    """A CT for an application of MR: the file is good, and the remark names route, application and why."""
+    path = place / "hilum.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("run: [ct-lung]", "run: [mr-brain]"), encoding="utf-8")
+    answer = run("config", "check", "--json").json
+    assert answer["good"] is True
+    (remark,) = [one for one in answer["remarks"] if "can run nothing" in one]
+    assert 'route "chest CT" can run nothing' in remark
+    assert "mr-brain: modality is CT, not MR" in remark

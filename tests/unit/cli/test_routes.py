@@ -8,13 +8,13 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
-from .conftest import CONFIG, HEAD, Hospital, Run
+from .conftest import CONFIG, HEAD, UNTAKEN, Hospital, Run
 
 STUDY = "1.2.3.4"
 
 
 def write(folder: Path, series: int, count: int, **header: object) -> None:
-    """A series of `count` small Part 10 files, written by pydicom."""
+    """A series of `count` small Part 10 files, written by pydicom: axial slices as far apart as they are thick, of 128 mm a side."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         dataset = Dataset()
@@ -23,6 +23,10 @@ def write(folder: Path, series: int, count: int, **header: object) -> None:
         dataset.StudyInstanceUID = STUDY
         dataset.SeriesInstanceUID = f"{STUDY}.{series}"
         dataset.SeriesNumber = series
+        dataset.Rows = dataset.Columns = 64
+        dataset.PixelSpacing = [2, 2]
+        dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        dataset.ImagePositionPatient = [0, 0, number * float(str(header.get("SliceThickness", "2")))]
         for keyword, value in header.items():
             setattr(dataset, keyword, value)
         dataset.file_meta = FileMetaDataset()
@@ -36,7 +40,7 @@ def write(folder: Path, series: int, count: int, **header: object) -> None:
 @pytest.fixture
 def chest(place: Path) -> Path:
     """A chest CT of two series, and a file that is no DICOM."""
-    write(place / "study", 1, 3, Modality="CT", BodyPartExamined="CHEST", SliceThickness="1.25")
+    write(place / "study", 1, 70, Modality="CT", BodyPartExamined="CHEST", SliceThickness="1.25")
     write(place / "study", 2, 1, Modality="CT", BodyPartExamined="CHEST", SliceThickness="8")
     (place / "study/notes.txt").write_text("not DICOM")
     return place / "study"
@@ -54,6 +58,12 @@ def test_an_explanation_for_scripts_has_every_condition(chest: Path, run: Run) -
         {"key": "Modality", "expected": "CT", "found": "CT", "held": True},
         {"key": "BodyPartExamined", "expected": "one of CHEST, THORAX", "found": "CHEST", "held": True},
         {"key": "SliceThickness", "expected": "at most 5", "found": "1.25", "held": True},
+        {
+            "key": "ct-lung takes it",
+            "expected": "CT, axial, at least 8 slices, at most 10 mm apart, 40 mm in every direction, chest",
+            "found": "what fits",
+            "held": True,
+        },
     ]
     assert [(one["series_uid"], one["matched"], one["chosen"]) for one in ct["series"]] == [
         (f"{STUDY}.1", True, True),
@@ -68,13 +78,16 @@ def test_what_the_only_application_does_not_take_is_not_run(chest: Path, run: Ru
     (chest.parent / "hilum.yaml").write_text(CONFIG + route, encoding="utf-8")
     thin = run("routes", "explain", chest, "--json").json["routes"][2]
     assert [(one["series_uid"], one["chosen"]) for one in thin["series"]] == [(f"{STUDY}.1", True), (f"{STUDY}.2", False)]
-    assert {"key": "lung-nodule takes SliceThickness", "expected": "at most 2.5", "found": "1.25", "held": True} in thin["conditions"]
+    takes = {"application": "lung-nodule", "answer": "takes it", "reason": ""}
+    assert [one["applications"] for one in thin["series"][:1]] == [[takes]]
     alone = run("routes", "explain", chest / "2-0.dcm", "--json").json["routes"][2]
     (thick,) = alone["series"]
     assert (thick["matched"], thick["chosen"]) == (True, False)
-    assert thick["reason"] == "lung-nodule is not applicable: slices are 8 mm thick, at most 2.5 mm are taken"
+    assert "slices are 8 mm thick, at most 2.5 mm are taken" in thick["reason"]
+    (answer,) = thick["applications"]
+    assert (answer["answer"], answer["reason"] in thick["reason"]) == ("does not take it", True)
     shown = " ".join(run("routes", "explain", chest / "2-0.dcm").out.split())
-    assert "✗ lung-nodule takes SliceThickness at most 2.5 found 8" in shown
+    assert "✗ lung-nodule takes it CT, axial, at least 30 slices" in shown
 
 
 def test_a_sender_that_is_not_named_is_taken_to_be_the_right_one(chest: Path, run: Run) -> None:
@@ -128,8 +141,8 @@ def test_a_received_study_shows_what_was_decided_and_what_an_edited_configuratio
 
 def test_a_study_whose_routes_did_not_change_is_explained_once(hospital: Hospital, run: Run) -> None:
     """Nobody compares two equal pages."""
-    shown = run("routes", "explain", HEAD).out
-    assert shown.count("✓ head MR") == 1
+    shown = run("routes", "explain", UNTAKEN).out
+    assert shown.count("✗ head MR") == 1
     assert "still says so" in shown
 
 
@@ -139,7 +152,7 @@ def follow_up(place: Path) -> Path:
     (place / "hilum.yaml").write_text(CONFIG.replace("run: [mr-brain]", "run: [mr-register]"), encoding="utf-8")
     for visit, (day, patient) in enumerate((("20250601", "4711"), ("20260310", "4711"), ("20250701", "4712")), start=1):
         header = {"Modality": "MR", "PatientID": patient, "StudyDate": day, "StudyTime": "101500", "SeriesDescription": "T1 MPRAGE"}
-        write(place / "visits" / str(visit), 1, 4, StudyInstanceUID=f"{STUDY}.{visit}", SeriesInstanceUID=f"{STUDY}.{visit}.1", **header)
+        write(place / "visits" / str(visit), 1, 16, StudyInstanceUID=f"{STUDY}.{visit}", SeriesInstanceUID=f"{STUDY}.{visit}.1", **header)
         for number, path in enumerate(sorted((place / "visits" / str(visit)).iterdir())):
             changed = dcmread(path)
             changed.SOPInstanceUID = changed.file_meta.MediaStorageSOPInstanceUID = UID(f"{STUDY}.{visit}.1.{number}")
@@ -174,7 +187,7 @@ def test_a_folder_without_a_series_that_is_needed_says_what_would_be(
     needs = f"needs: {{series: {{contrast: {{ContrastBolusAgent: {{exists: true}}}}}}, within: 5m, otherwise: {otherwise}}}"
     (place / "hilum.yaml").write_text(CONFIG.replace("run: [ct-lung]", f"run: [ct-lung]\n    {needs}"), encoding="utf-8")
     ct = run("routes", "explain", chest, "--json").json["routes"][1]
-    assert ct["conditions"][-1] == {
+    assert ct["conditions"][-2] == {
         "key": "needs contrast",
         "expected": "ContrastBolusAgent present",
         "found": "none of 2 series",
@@ -187,4 +200,4 @@ def test_a_folder_without_a_series_that_is_needed_says_what_would_be(
     assert "needs contrast" in run("routes", "explain", chest).out
     write(chest, 3, 1, Modality="CT", ContrastBolusAgent="IOHEXOL")
     ct = run("routes", "explain", chest, "--json").json["routes"][1]
-    assert (ct["conditions"][-1]["found"], ct["series"][0]["chosen"]) == ("series 3", True)
+    assert (ct["conditions"][-2]["found"], ct["series"][0]["chosen"]) == ("series 3", True)

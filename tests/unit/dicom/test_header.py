@@ -28,7 +28,10 @@ from tests.lab import needs
 from tests.unit.flow.files import BIG, DEFLATED, LITTLE, PLACE, UIDS, by_hand, data_set, element, part10, slice_of
 
 NO_VALUES = {"SQ", "OB", "OW", "OF", "OD", "OL", "OV", "UN", "OB or OW", "US or OW"}
-LIFTED = {"PixelSpacing", "SliceThickness", "SpacingBetweenSlices", "ImageOrientationPatient"}
+LIFTED = {"PixelSpacing", "SliceThickness", "SpacingBetweenSlices", "ImageOrientationPatient", "ImagePositionPatient"} | {
+    "EffectiveEchoTime",
+    "InversionTimes",
+}
 
 
 def _read_by_pydicom(content: bytes) -> dict[str, tuple[Any, ...]]:
@@ -71,6 +74,22 @@ def test_real_headers_are_read_as_pydicom_reads_them() -> None:
                 assert header.get(keyword) == expected.get(keyword), f"{name}: {keyword}"
         files += 1
     assert files > 600
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_where_the_frames_of_real_enhanced_images_lie_is_what_pydicom_reads() -> None:
+    """Of every frame in its order; where the frames share one place, that one."""
+    found = 0
+    for name, content in _real_files():
+        dataset = pydicom.dcmread(BytesIO(content), stop_before_pixels=True)
+        frames = dataset.get("PerFrameFunctionalGroupsSequence") or ()
+        positions = [frame.PlanePositionSequence[0].ImagePositionPatient for frame in frames if "PlanePositionSequence" in frame]
+        if positions and len(positions) == len(frames):
+            expected = tuple(float(value) for position in positions for value in position)
+            assert read_header(content)[1]["ImagePositionPatient"] == expected, name
+            found += 1
+    assert found > 20
 
 
 @pytest.mark.parametrize("syntax", [*LITTLE, BIG, DEFLATED])

@@ -18,7 +18,7 @@ from node.domain.route import Route
 from node.domain.state import JobState
 from node.flow.route import RouteStage
 from node.journal.port import CameAgain
-from node.routing.gate import unfit_reasons
+from node.routing.gate import exclusions
 from node.routing.pairing import Pairing, Prior
 from node.routing.priors import EarlierStudy, choose
 from tests.unit.flow.mini import APPLICATION, CT1, MiniNode
@@ -101,7 +101,7 @@ def test_todays_series_that_does_not_fit_is_not_applicable(both: MiniNode) -> No
 def test_another_series_of_the_same_visit_is_taken() -> None:
     """The thick one has more in common with today's; the thin one of that visit is taken, and the reason names the other."""
     views = (view("1.1", "20250601", SliceThickness=(5.0,)), view("1.2", "20250601", "T1 MPRAGE thin", SliceThickness=(1.0,)))
-    unfit = unfit_reasons(THIN, views)
+    unfit = exclusions(replace(COMPARE, accepts=THIN), views)
     assert unfit == {"1.1": WHY}
     choice = choose(CURRENT, [EarlierStudy(study_instance_uid="1", series=views, unfit=unfit)], ROUTE)
     assert choice.reason == f"compared with series 2 of 2025-06-01 (T1 MPRAGE thin); passed over: series 1 of 2025-06-01: {WHY}"

@@ -112,13 +112,17 @@ def test_what_routing_takes_grows_with_the_number_of_series(route: Route, owed: 
 
 def test_a_condition_on_the_study_names_no_thousands_of_series() -> None:
     """Its sentence stands in the decision on every series of the study."""
-    named, many = (Study(series).decisions(replace(EACH, any_series=(T1,)))[0].tried[-1].found for series in (50, 52))
+    named, many = (_found("any_series", Study(series).decisions(replace(EACH, any_series=(T1,)))[0]) for series in (50, 52))
     assert (named.count("series"), "more" in named) == (50, False)
     assert many.endswith(" and 2 more")
     assert many.count("series") == 50
-    (against,) = {one.tried[-1].found for one in Study(60).decisions(replace(EACH, all_series=(CT,)))}
+    (against,) = {_found("all_series", one) for one in Study(60).decisions(replace(EACH, all_series=(CT,)))}
     assert against.startswith("not series ")
     assert against.endswith(" and 10 more")
+
+
+def _found(key: str, decision: Decision) -> str:
+    return next(one.found for one in decision.tried if one.key == key)
 
 
 def _calls(study: Study, route: Route) -> int:

@@ -38,7 +38,7 @@ CT, MR = [f"1.{number}" for number in range(1, 8)], ["2.1", "2.2"]
 
 
 def application_of(name: str) -> Application:
-    return replace(APPLICATION, name=name)
+    return replace(APPLICATION, name=name, accepts=replace(APPLICATION.accepts, modality=("CT", "MR")))
 
 
 @pytest.fixture
@@ -181,8 +181,8 @@ def test_what_is_compared_with_a_prior_is_told_as_asked_for(day: MiniNode) -> No
     """A route that begins to compare, and one that no longer does; whether a prior was there then is counted as not known."""
 
     def pairing(name: str) -> Application:
-        accepts = replace(APPLICATION.accepts, takes=Takes.PAIR) if name == "compare" else APPLICATION.accepts
-        return replace(APPLICATION, name=name, accepts=accepts)
+        application = application_of(name)
+        return replace(application, accepts=replace(application.accepts, takes=Takes.PAIR)) if name == "compare" else application
 
     follows = replace(BRAIN, run=("threshold", "second", "compare"))
     replay = Replay(day.journal.routing_history, (LUNGS, follows), "edited", pairing)
@@ -201,8 +201,8 @@ def test_what_compared_then_is_known_when_its_application_is_gone(node: MiniNode
     """The decision says who compared, and nothing is asked of today's catalog: that it is not compared any more is told."""
 
     def then(name: str) -> Application:
-        accepts = replace(APPLICATION.accepts, takes=Takes.PAIR) if name == "compare" else APPLICATION.accepts
-        return replace(APPLICATION, name=name, accepts=accepts)
+        application = application_of(name)
+        return replace(application, accepts=replace(application.accepts, takes=Takes.PAIR)) if name == "compare" else application
 
     def now(name: str) -> Application:
         if name == "compare":

@@ -379,7 +379,12 @@ def upgrade() -> None:
         sa.Column("series_instance_uid", sa.Text(), nullable=False, comment="the series it was tried on"),
         sa.Column("matched", sa.Boolean(), nullable=False, comment="whether every condition held"),
         sa.Column("chosen", sa.Boolean(), nullable=False, comment="whether this series was picked to run"),
-        sa.Column("tried", sa.Text(), nullable=False, comment="JSON: [[key, expected, found, held], …]"),
+        sa.Column(
+            "tried",
+            sa.Text(),
+            nullable=False,
+            comment="JSON: [[key, expected, found, held], …]; behind them the application whose manifest asks",
+        ),
         sa.Column("reason", sa.Text(), nullable=False, comment="the sentence for people"),
         sa.Column(
             "compares", sa.Text(), server_default="[]", nullable=False, comment="JSON: the applications that compare it with a prior"

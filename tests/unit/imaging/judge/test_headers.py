@@ -8,7 +8,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from inference.imaging.header import read_instance
-from inference.imaging.judge.contrast import against
+from inference.imaging.judge.contrast import against, weighting_of
 from inference.imaging.judge.errors import NoAnatomy, NotAPatient, OtherContrast
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects
 from inference.imaging.judge.judging import Judge
@@ -88,7 +88,7 @@ def test_people_are_taken(said: dict[str, str]) -> None:
 )
 def test_contrast_by_facts_of_the_acquisition(wanted: Contrast, said: dict[str, object], taken: bool) -> None:
     """Echo time, inversion time, kind of sequence; headers that say nothing decide nothing."""
-    assert (against(wanted, header(**said)) == "") is taken
+    assert (against(wanted, weighting_of(header(**said))) == "") is taken
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_real_series_by_their_contrast(real: Callable[[str], list[Path]], series
     """T1 heads of three scanners are T1 by their headers; maps, diffusion, BOLD and the gel sphere's EPI are not."""
     files = real(series)
     said = read_instance(min(files)).header
-    assert (against(Contrast.T1, said) == "") is taken
+    assert (against(Contrast.T1, weighting_of(said)) == "") is taken
 
 
 def test_another_part_of_the_body_is_told_and_another_contrast_declined() -> None:
