@@ -27,7 +27,8 @@ def console_process(node: Node) -> psutil.Process | None:
     """The process that answers browsers; None while there is none."""
     for process in psutil.Process(node.pid).children():
         with contextlib.suppress(psutil.Error):  # one that has just died
-            if process.cmdline()[3:5] == [str(node.config), "console"]:
+            said = process.cmdline()
+            if [str(node.config), "console"] in (said[place : place + 2] for place in range(len(said))):
                 return process
     return None
 
