@@ -134,14 +134,14 @@ def _direct(distribution: importlib.metadata.Distribution, extras: Sequence[str]
 
 
 def crop(folder: Path) -> list[Path]:
-    """A series that the hippocampus application takes: a blob where one might be."""
+    """A series that the hippocampus application takes: a blob where one might be; another patient in each folder."""
     from inference.imaging.write_series import write_series
 
     z, y, x = np.ogrid[:35, :51, :35]
     voxels = (400 * np.exp(-(((z - 17) / 6) ** 2 + ((y - 25) / 14) ** 2 + ((x - 17) / 6) ** 2)) + 100).astype(np.int16)
     affine = np.array([[0.0, 0, 1, -17], [0, 1, 0, -25], [1, 0, 0, -17], [0, 0, 0, 1]])
     extra = {"BodyPartExamined": "HEAD", "ProtocolName": "T1 3D"}
-    return write_series(voxels, affine, folder, modality="MR", extra=extra, series_description="T1 3D")
+    return write_series(voxels, affine, folder, modality="MR", extra=extra, series_description="T1 3D", patient_id=folder.name)
 
 
 def size(folder: Path) -> int:
