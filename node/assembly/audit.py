@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from node.assembly.hosts import owner_of
 from node.observe.audit import codes
 from node.observe.audit.alerts import Alerts
 from node.observe.audit.forwarding import AuditForwarder, RepositoryAddress, Tls
@@ -18,6 +17,7 @@ from node.observe.audit.trail import Trail
 from node.observe.events import alarm
 from node.observe.security import listen, listen_no_more
 from node.settings.config import Config
+from node.store.hosts import owner_of
 from node.upkeep.monotonic_clock import MonotonicClock
 
 _CONFIGURATION = "configuration.sha256"

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from node.assembly import compose
 from node.assembly.configuration import load
-from node.assembly.identity import NOTHING, Meant, agree, forget
 from node.assembly.roles import ALL, lock
 from node.backup import backup as making
 from node.backup import restore as bringing
 from node.backup.models import application_folders
 from node.journal.journal import Journal
 from node.settings.config import Config
+from node.store.identity import NOTHING, Meant, agree, forget
 
 
 def back_up(config: Config, target: Path) -> making.MadeBackup:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from inference.engines.jail.model import Limits
     from inference.engines.kind import EngineKind
     from inference.engines.port import Control, Engine
-    from node.assembly.identity import Meant
-    from node.assembly.wake_up import WakeUpPipe
     from node.blobs.bucket import BucketBlobs
     from node.blobs.encryption.blobs import EncryptedBlobs
     from node.blobs.encryption.decrypted import FileEncryption
@@ -38,6 +36,8 @@ if TYPE_CHECKING:
     from node.spool.commitment_inbox import FolderCommitmentInbox
     from node.spool.inbox import FolderInbox
     from node.spool.shortfalls import FolderShortfalls
+    from node.store.identity import Meant
+    from node.store.wake_up import WakeUpPipe
 
 
 _IDLE_S = 3.0  # a job's next parcel, or the next job's, comes sooner; most archives end an idle association after 10 to 60 s
@@ -45,8 +45,8 @@ _IDLE_S = 3.0  # a job's next parcel, or the next job's, comes sooner; most arch
 
 def local_wake_up(config: Config, name: str) -> "WakeUpPipe":
     """What wakes the processes of stage `name` ("index", "flow", "work") on this host; needs nothing but this host."""
-    from node.assembly import hosts
-    from node.assembly.wake_up import WakeUpPipe
+    from node.store import hosts
+    from node.store.wake_up import WakeUpPipe
 
     return WakeUpPipe(hosts.run_folder(config), f"{name}.bell")
 
@@ -73,9 +73,9 @@ def open_journal(config: Config, meant: "Meant | None" = None) -> "Journal":
     StoresMixed
         On a server there is another store's.
     """
-    from node.assembly.identity import NOTHING, refuse_another_journal, refuse_unless_new
     from node.backup.restoring import refuse_half_restored
     from node.journal.journal import Journal
+    from node.store.identity import NOTHING, refuse_another_journal, refuse_unless_new
 
     refuse_half_restored(config)
     journal = Journal.open(config.store.journal, lambda: refuse_unless_new(config, lambda: open_bare_blobs(config), meant or NOTHING))
@@ -129,7 +129,7 @@ def ask_bucket(bucket: Bucket) -> str:
 def open_intake(config: Config, *, kept: Callable[[], None] = lambda: None) -> "FolderInbox":
     """Where the receiver keeps instances; needs nothing but this host's disk. `kept` is called when some became entries."""
     from node.assembly.encryption import open_encryption
-    from node.assembly.identity import places_of
+    from node.store.identity import places_of
 
     beside = [path for path in places_of(config).values() if path.exists()]
     return _intake(config, open_encryption(config), kept=kept, beside=beside)

@@ -16,7 +16,6 @@ from node.assembly.configuration import load
 from node.assembly.doctor.glance import glance
 from node.assembly.editing import EditedRoutes
 from node.assembly.health import subjects
-from node.assembly.hosts import association_folder, owner_of, sinks_of
 from node.assembly.pausable import pausable
 from node.assembly.room import make_room
 from node.assembly.stages import HeartbeatStage
@@ -28,6 +27,7 @@ from node.journal.port import Pausable
 from node.observe.association_log import kept_lines
 from node.records.senders import sender_records
 from node.settings.config import Config
+from node.store.hosts import association_folder, owner_of, sinks_of
 
 if TYPE_CHECKING:
     from node.journal.journal import Journal

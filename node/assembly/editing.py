@@ -13,7 +13,6 @@ from typing import Any
 
 from node.assembly.compose import demand_own_series_numbers
 from node.assembly.configuration import load
-from node.assembly.in_force import Serving, serving
 from node.assembly.reload import NeedsRestart, NoAnswer, answer_of, other_blocks
 from node.assembly.trials import Trials
 from node.console.editing import Checked, EditedRoutesRefused, Problem, Progress, Reload, RoutesInFile, Saved
@@ -23,6 +22,7 @@ from node.settings.config import Config
 from node.settings.errors import ConfigSyntax
 from node.settings.routes_part import RoutesPart, routes_part
 from node.settings.source import read
+from node.store.in_force import Serving, serving
 
 _PATIENCE_S = 30.0
 _PLACE = re.compile(r":(\d+):(\d+): ")

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 
 from node.assembly import compose
 from node.assembly.audit import open_trail, process_of
-from node.assembly.hosts import host_of, owner_of
-from node.assembly.identity import agree, refuse_other_places
-from node.assembly.in_force import RoutesInForce
+from node.assembly.configuration import load
 from node.assembly.index import indexing, telling
 from node.assembly.notices import messengers, telling_people
 from node.assembly.roles import shares_journal
@@ -33,6 +31,9 @@ from node.observe.audit.trail import Trail
 from node.settings.config import Config
 from node.spool.horizon import HorizonOfAllHosts, journaled_until
 from node.spool.port import Inbox
+from node.store.hosts import host_of, owner_of
+from node.store.identity import agree, refuse_other_places
+from node.store.in_force import RoutesInForce
 from node.upkeep.aging import PriorityAging
 from node.upkeep.archive_notes import StatementStage, WithdrawalStage
 from node.upkeep.audit import AuditStage
@@ -131,7 +132,7 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
                     ready()
                     # among the stages, not on the clock that may have gone back
                     backwards = ClockStep(journal.processes, config, journal.now)
-                    followed = RoutesInForce(config, in_force, [route, backwards])
+                    followed = RoutesInForce(config, in_force, [route, backwards], load=load)
                     stages: list[Stage] = [
                         followed,
                         LeaderStage(WakingStage(backwards, work), leader),

@@ -9,9 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from node.assembly import compose
-from node.assembly.hosts import host_of, make_run_folder, owner_of
-from node.assembly.identity import agree, refuse_other_places
-from node.assembly.in_force import RoutesInForce
+from node.assembly.configuration import load
 from node.assembly.roles import shares_journal
 from node.assembly.stages import HeartbeatStage, LockedStage, PacedStage, SweepCopiesStage, WakingStage
 from node.blobs.port import Blobs
@@ -26,6 +24,9 @@ from node.journal.wake_up import WakeUps
 from node.settings.config import Config
 from node.spool.horizon import HorizonStage
 from node.spool.port import Inbox
+from node.store.hosts import host_of, make_run_folder, owner_of
+from node.store.identity import agree, refuse_other_places
+from node.store.in_force import RoutesInForce
 
 _BEAT_EVERY = timedelta(seconds=10)
 _SWEEP_COPIES_EVERY = timedelta(minutes=10)
@@ -122,7 +123,7 @@ def _stages(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs, in_for
     slips = CommitmentInboxStage(journal, compose.open_commitment_inbox(config), config, journal.now)
     # before the instances: no study settles whose last word is that one of them was refused
     shortfalls = ShortfallStage(journal, compose.open_shortfalls(config), journal.now)
-    followed = RoutesInForce(config, in_force, [index])
+    followed = RoutesInForce(config, in_force, [index], load=load)
     run = make_run_folder(config)
     return [
         followed,

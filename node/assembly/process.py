@@ -14,12 +14,12 @@ from pathlib import Path
 
 from inference.errors import HilumError
 from node.assembly.audit import audited
-from node.assembly.hosts import stay_alive
 from node.observe.events import alarm, event, start_events, tell_patients, write_as
 from node.observe.instruments import count_in
 from node.observe.pulse import Pulse
 from node.observe.shared_memory import SharedCells
 from node.settings.config import Config
+from node.store.hosts import stay_alive
 
 _PAUSE_FIRST_S = 0.5
 _PAUSE_MOST_S = 30.0

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from node.assembly import compose
-from node.assembly.hosts import association_folder
-from node.assembly.identity import refuse_other_places
 from node.dimse.shared_limits import SharedLimits
 from node.dimse.sockets import Sockets, bind
 from node.domain.errors import ConfigError
 from node.observe.association_log import AssociationLog
 from node.observe.security import listen_to_lines
 from node.settings.config import Config
+from node.store.hosts import association_folder
+from node.store.identity import refuse_other_places
 
 _DRAIN_S = 20.0
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from node.assembly.compose import demand_own_series_numbers
 from node.assembly.configuration import load
-from node.assembly.in_force import InForce, Serving
 from node.domain.errors import ConfigError
 from node.observe.security import ReloadRefused, RoutesReloaded, tell
 from node.settings.config import Config
+from node.store.in_force import InForce, Serving
 
 _BLOCKS = {"application_folders": "models"}
 """Fields of a configuration that stand in a block of another name."""

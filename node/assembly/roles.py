@@ -4,11 +4,11 @@ import fcntl
 from enum import StrEnum
 from typing import IO
 
-from node.assembly.hosts import make_run_folder, run_folder
 from node.blobs.port import BlobsFailed
 from node.domain.errors import ConfigError
 from node.settings.config import Config
 from node.settings.source import suggestion
+from node.store.hosts import make_run_folder, run_folder
 
 
 class NodeRole(StrEnum):

@@ -17,9 +17,6 @@ from inference.errors import HilumError
 from node.assembly import compose
 from node.assembly.audit import overseen
 from node.assembly.encryption import open_encryption
-from node.assembly.hosts import dead_owners, forget, owner_of
-from node.assembly.identity import NOTHING, Meant, agree, refuse_other_places
-from node.assembly.in_force import InForce
 from node.assembly.receive import ListeningSockets, NotReady
 from node.assembly.reload import Reloading
 from node.assembly.roles import ALL, NodeRole, lock, shares_journal
@@ -34,6 +31,9 @@ from node.observe.events import alarm, event
 from node.observe.in_hand import excuse
 from node.observe.liveness import Termination, beginning
 from node.settings.config import Config
+from node.store.hosts import dead_owners, forget, owner_of
+from node.store.identity import NOTHING, Meant, agree, refuse_other_places
+from node.store.in_force import InForce
 from node.upkeep.silence_alerts import SilenceAlerts
 
 _RESTART_FIRST_S = 0.5

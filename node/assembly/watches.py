@@ -6,13 +6,13 @@ from collections.abc import Callable
 from functools import partial
 
 from node.assembly import compose
-from node.assembly.identity import agree, places_of, recorded, refuse_other_places
 from node.backup.store_watch import StoreWatch
 from node.blobs.files import Place
 from node.domain.notice import Item
 from node.observe.events import alarm
 from node.settings.config import Config
 from node.spool.backlog import BacklogWatch
+from node.store.identity import agree, places_of, recorded, refuse_other_places
 
 
 def tell_people(config: Config, item: Item) -> None:

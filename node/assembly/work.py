@@ -14,10 +14,8 @@ from inference.imaging.frame_cache import FrameCache
 from inference.imaging.header import ReadAhead
 from inference.imaging.subjects import subjects
 from node.assembly import compose
+from node.assembly.configuration import load
 from node.assembly.encryption import keep_temporaries_in_memory
-from node.assembly.hosts import make_run_folder, owner_of
-from node.assembly.identity import agree, refuse_other_places
-from node.assembly.in_force import RoutesInForce
 from node.assembly.stages import HeartbeatStage, SweepCopiesStage, SweepFramesStage, WakingStage
 from node.blobs.encryption.decrypted import FileEncryption
 from node.blobs.port import Blobs
@@ -31,6 +29,9 @@ from node.results.encode import encode
 from node.results.statement.make import encode_statement
 from node.results.withdrawal.make import encode_withdrawal
 from node.settings.config import Config
+from node.store.hosts import make_run_folder, owner_of
+from node.store.identity import agree, refuse_other_places
+from node.store.in_force import RoutesInForce
 
 _BEAT_EVERY = timedelta(seconds=10)
 _SWEEP_COPIES_EVERY = timedelta(minutes=10)
@@ -78,7 +79,7 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
             ticks.append(Tick(stage=SweepFramesStage(memory.sweep), every=_SWEEP_FRAMES_EVERY))
         clock = Scheduler(ticks)
         ahead = None if read_ahead is None else _ahead(config, journal, blobs, read_ahead, plain=file_encryption is None)
-        followed = RoutesInForce(config, in_force, [applications, engines, *([] if ahead is None else [ahead])])
+        followed = RoutesInForce(config, in_force, [applications, engines, *([] if ahead is None else [ahead])], load=load)
         with contextlib.closing(compose.wake_up(config, "work")) as woken, contextlib.closing(compose.wake_up(config, "flow")) as flow:
 
             def wait(timeout_s: float) -> None:

@@ -56,11 +56,11 @@ def events(
     as_json
         One JSON object a line, so that `--follow` can be piped.
     """
-    from node.assembly.hosts import sinks_of
     from node.cli.routes_replay import moment
     from node.cli.studies import find_study
     from node.journal.port import EventFilter
     from node.records.history import located_record
+    from node.store.hosts import sinks_of
 
     with journal(config) as (loaded, opened):
         _quote_as_logs_do(loaded)
@@ -108,11 +108,11 @@ def associations(
     refused
         Only what was turned away.
     """
-    from node.assembly.hosts import association_folder
     from node.cli import screen
     from node.cli.routes_replay import moment
     from node.observe.association_log import kept_lines
     from node.records.associations import association_records
+    from node.store.hosts import association_folder
 
     loaded = configuration(config)
     folder = association_folder(loaded)

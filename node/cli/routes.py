@@ -265,10 +265,10 @@ def reload(*, config: ConfigOption = None, as_json: JsonOption = False) -> int:
         A list, an object for each supervisor of processes on this host: `pid`, `path`, `accepted`, `digest` (of what is in force now),
         `before`, `routes`, `code`, `reason`.
     """
-    from node.assembly.in_force import serving
     from node.assembly.reload import answer_of
     from node.cli import screen
     from node.cli.errors import NobodyServes
+    from node.store.in_force import serving
 
     loaded = configuration(config)
     who = f"uid {os.getuid()}"

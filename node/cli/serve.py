@@ -37,11 +37,11 @@ def serve(
         Go on without the blobs (or the spool) of the journal's store: they are lost for good. Without it such a start is refused.
     """
     from node.assembly.configuration import load
-    from node.assembly.identity import Meant
     from node.assembly.roles import ALL, roles_of
     from node.assembly.supervisor import Supervisor
     from node.observe.events import start_events, write_as
     from node.settings.load import find_config
+    from node.store.identity import Meant
 
     loaded = load(find_config(config))
     start_events("supervisor")

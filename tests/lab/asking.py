@@ -20,8 +20,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-FORKED = frozenset(("backup", "config", "doctor", "jobs", "notify", "patients", "restore", "routes", "send", "studies"))
-"""First words of the commands that are run so; the others stay (`serve`), or bring a model's libraries, beside which the rest is little."""
+FORKED = frozenset(("backup", "config", "doctor", "jobs", "notify", "patients", "restore", "routes", "send", "serve", "studies"))
+"""First words of the commands that are run so (`serve` where it is refused: a node that serves is a program of its own). The others bring a
+model's libraries, beside which the rest is little."""
 _POLLED = (("jobs", "list"), ("jobs", "show"), ("studies", "list"), ("studies", "show"))
 """What tests repeat until the answer is the awaited one."""
 _ROOT = Path(__file__).parents[2]
@@ -32,8 +33,8 @@ _IMPORTED = (
     "node.assembly.backups",
     "node.assembly.compose",
     "node.assembly.configuration",
-    "node.assembly.identity",
     "node.assembly.route_explanation",
+    "node.assembly.supervisor",
     "node.backup.backup",
     "node.backup.restore",
     "node.cli.backup",
@@ -54,6 +55,7 @@ _IMPORTED = (
     "node.records.jobs",
     "node.records.passport",
     "node.records.studies",
+    "node.store.identity",
     "node.upkeep.erasure",
 )
 

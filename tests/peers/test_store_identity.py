@@ -8,10 +8,10 @@ from psycopg import sql
 
 from node.assembly import compose
 from node.assembly.configuration import load
-from node.assembly.identity import JournalLost, Meant, StoresMixed, agree
 from node.backup.examination import examine
 from node.journal.errors import JournalAway, JournalCorrupt, JournalGone
 from node.settings.config import Config
+from node.store.identity import JournalLost, Meant, StoresMixed, agree
 from tests.lab.postgres import Postgres
 from tests.unit.journal.story import START, Story
 

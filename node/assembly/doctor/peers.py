@@ -152,9 +152,9 @@ def look_at_senders(config: Config) -> Iterator[DoctorFinding]:
 
 def look_at_callers(config: Config) -> Iterator[DoctorFinding]:
     """Whom this host's receivers turned away within the last hour, each caller once."""
-    from node.assembly.hosts import association_folder
     from node.observe.association_log import kept_lines
     from node.records.associations import association_records
+    from node.store.hosts import association_folder
 
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
     for one in association_records(kept_lines(association_folder(config)), datetime.now(UTC) - _CALLERS):

@@ -113,7 +113,7 @@ def look_at_journal(config: Config) -> Iterator[DoctorFinding]:
     """Whether the journal is this store's, and what it says of the node and of its work."""
     from inference.errors import HilumError
     from node.assembly.compose import open_journal
-    from node.assembly.identity import refuse_other_places
+    from node.store.identity import refuse_other_places
 
     try:
         refuse_other_places(config)

@@ -32,8 +32,8 @@ def look_deep(config: Config) -> Iterator[DoctorFinding]:
 
 
 def _told(found: "StoreExamination") -> Iterator[DoctorFinding]:
-    from node.assembly.identity import BlobsLost, StoresMixed
     from node.journal.errors import JournalCorrupt
+    from node.store.identity import BlobsLost, StoresMixed
 
     if found.one_store:
         yield DoctorFinding(area=Area.JOURNAL, subject="store", level="good", detail=f"journal and blobs are those of {found.identity}")

@@ -17,11 +17,11 @@ from structlog.testing import capture_logs
 from node.assembly import editing
 from node.assembly.configuration import load
 from node.assembly.editing import CannotWrite, ChangedMeanwhile, EditedRoutes, MayNotLast
-from node.assembly.in_force import InForce, serving
 from node.assembly.reload import NeedsRestart, Reloading
 from node.assembly.trials import TooManyTrials, TrialEnded, Trials
 from node.console.editing import EditedRoutesRefused, Progress
 from node.settings.config import Config
+from node.store.in_force import InForce, serving
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import CONFIG, HEAD, Hospital, empty, hospital, place
 
@@ -191,7 +191,7 @@ def _hanging(python: str, folder: Path) -> str:
     busy = folder / "busy.py"
     busy.write_text(
         "import sys\nfrom node.assembly import trial_process\ntrial_process.load = lambda *_, **__: sum(range(10**15))\n"
-        "sys.argv[1:] = sys.argv[3:]\nsys.exit(trial_process.main())\n"
+        "sys.argv[1:] = sys.argv[1 + sys.argv.index('node.assembly.trial_process') :]\nsys.exit(trial_process.main())\n"
     )
     return f'exec {python} {busy} "$@"'
 

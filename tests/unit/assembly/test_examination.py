@@ -19,10 +19,10 @@ from inference import findings_parts
 from inference.findings import Findings
 from node.assembly import compose
 from node.assembly.configuration import load
-from node.assembly.identity import agree
 from node.backup.examination import StoreExamination, examine
 from node.cli.main import main
 from node.settings.config import Config
+from node.store.identity import agree
 from tests.unit.journal.story import Story
 
 _INSTANCES = 5

@@ -9,9 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from node.assembly.configuration import load
-from node.assembly.in_force import InForce, RoutesInForce, serving
 from node.assembly.reload import Reloaded, Reloading, other_blocks
 from node.settings.config import Config
+from node.store.in_force import InForce, RoutesInForce, serving
 
 TEXT = """\
 node: {ae_title: HILUM, listen: "127.0.0.1:0"}
@@ -51,7 +51,7 @@ class Judge:
 def test_edited_routes_come_into_force_whole_and_once(config: Config, in_force: InForce) -> None:
     """Who asked is answered with both digests; the processes adopt them at their next step, and not again at the one after."""
     judge, supervisor = Judge(), Judge()
-    reloading, followed = Reloading(config, in_force, supervisor.adopt), RoutesInForce(config, in_force.path, [judge])
+    reloading, followed = Reloading(config, in_force, supervisor.adopt), RoutesInForce(config, in_force.path, [judge], load=load)
     followed.step()
     assert judge.adopted == []
     config.path.write_text(OTHER)
@@ -91,7 +91,7 @@ def test_what_is_more_than_routes_or_wrong_is_refused_with_the_reason(
 ) -> None:
     """The routes that were in force still are, for everybody; the next good file is taken."""
     judge = Judge()
-    reloading, followed = Reloading(config, in_force, judge.adopt), RoutesInForce(config, in_force.path, [judge])
+    reloading, followed = Reloading(config, in_force, judge.adopt), RoutesInForce(config, in_force.path, [judge], load=load)
     config.path.write_text(text)
     reloading.tell()
     with capture_logs() as events:
@@ -107,7 +107,7 @@ def test_what_is_more_than_routes_or_wrong_is_refused_with_the_reason(
 def test_a_disk_that_does_not_take_the_routes_leaves_those_before(config: Config, in_force: InForce) -> None:
     """The supervisor goes on, and says what to look at; who reads there goes on too, and tells it once."""
     judge = Judge()
-    reloading, followed = Reloading(config, in_force, judge.adopt), RoutesInForce(config, in_force.path, [judge])
+    reloading, followed = Reloading(config, in_force, judge.adopt), RoutesInForce(config, in_force.path, [judge], load=load)
     config.path.write_text(OTHER)
     shutil.rmtree(in_force.path.parent)
     assert reloading.reload().code == "HLM-2101"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from node.assembly import compose
 from node.assembly.configuration import load
-from node.assembly.identity import BlobsLost, agree
 from node.assembly.watches import store_watch
 from node.backup import restoring
 from node.backup.errors import HalfRestored
 from node.settings.config import Config
+from node.store.identity import BlobsLost, agree
 
 
 def _store(folder: Path) -> Config:

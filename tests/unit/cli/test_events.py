@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from docs.event_meanings import HISTORY
-from node.assembly.hosts import make_run_folder
 from node.observe.association_log import AssociationLog
 from node.observe.security import AssociationRejected
 from node.records.history import WORDS
+from node.store.hosts import make_run_folder
 
 from .conftest import HEAD, REFUSED, TILTED, Hospital, Run
 

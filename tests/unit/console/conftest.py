@@ -16,7 +16,6 @@ from fastapi.testclient import TestClient
 from node.assembly.doctor.glance import glance
 from node.assembly.editing import EditedRoutes
 from node.assembly.health import subjects
-from node.assembly.hosts import association_folder, sinks_of
 from node.assembly.pausable import pausable
 from node.assembly.room import make_room
 from node.assembly.trials import Trials
@@ -32,6 +31,7 @@ from node.observe.association_log import kept_lines
 from node.observe.audit.message import Message
 from node.records.senders import sender_records
 from node.settings.console import Console
+from node.store.hosts import association_folder, sinks_of
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import Hospital, empty, hospital, place
 

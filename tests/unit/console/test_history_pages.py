@@ -1,8 +1,8 @@
 """Events and callers as pages: as the commands tell them, without what they quote of patients for those who may not see these."""
 
-from node.assembly.hosts import association_folder
 from node.observe.association_log import AssociationLog
 from node.observe.security import AssociationRejected, UnknownAddress
+from node.store.hosts import association_folder
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import REFUSED, TILTED, Hospital
 from tests.unit.console.conftest import Open

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from node.assembly.hosts import dead_owners, forget, host_of, owner_of, run_folder, stay_alive
 from node.assembly.roles import ALL, AlreadyRunning, NodeRole, UnknownStage, lock, node_runs, roles_of
 from node.assembly.supervisor import Supervisor
 from node.blobs.port import BlobsFailed
 from node.settings.config import Config
 from node.settings.node import Node
 from node.settings.store import Store
+from node.store.hosts import dead_owners, forget, host_of, owner_of, run_folder, stay_alive
 
 _SERVER = "postgresql://nobody@192.0.2.1/none"
 
@@ -39,8 +39,8 @@ def test_a_process_that_was_killed_is_known_as_dead_and_a_living_one_is_not(tmp_
     program = """
 import os, signal, sys
 from pathlib import Path
-from node.assembly.hosts import stay_alive
-from tests.unit.assembly.test_hosts import _config
+from node.store.hosts import stay_alive
+from tests.unit.store.test_hosts import _config
 held = stay_alive(_config(Path(sys.argv[1])))
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -12,10 +12,10 @@ import pytest
 
 from node.assembly import compose
 from node.assembly.configuration import load
-from node.assembly.identity import NOTHING, BlobsLost, JournalLost, Meant, NotANewJournal, StoresMixed, agree, recorded
 from node.blobs.identity import identities, sign
 from node.domain.errors import JournalError
 from node.settings.config import Config
+from node.store.identity import NOTHING, BlobsLost, JournalLost, Meant, NotANewJournal, StoresMixed, agree, recorded
 from tests.unit.journal.story import START, Story
 
 
@@ -216,7 +216,7 @@ def test_a_first_start_that_was_cut_is_gone_on_with(tmp_path: Path, cut: str, mo
 
     where = {"journal": "sign", "blobs": "event", "signed": "_keep"}[cut]
     with monkeypatch.context() as dying:
-        dying.setattr(f"node.assembly.identity.{where}", kill)
+        dying.setattr(f"node.store.identity.{where}", kill)
         with pytest.raises(_Killed):
             place.start()
     with contextlib.closing(compose.open_journal(place.config)) as journal:

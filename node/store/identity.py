@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from node.assembly.hosts import make_run_folder, run_folder
 from node.blobs.files import flush_folder, write_flushed
 from node.blobs.identity import hold_anything, identities, identities_of_spool, sign, sign_spool
 from node.blobs.port import Blobs, BlobsFailed
@@ -17,6 +16,7 @@ from node.domain.errors import JournalError
 from node.domain.store import new_identity
 from node.observe.events import event
 from node.settings.config import Config
+from node.store.hosts import make_run_folder, run_folder
 
 if TYPE_CHECKING:
     from node.journal.journal import Journal

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Protocol
 
 from inference.errors import HilumError
-from node.assembly.hosts import make_run_folder, run_folder
 from node.domain.errors import ConfigError
 from node.observe.events import alarm, event
 from node.settings.config import Config
+from node.store.hosts import make_run_folder, run_folder
 
 _SUPERVISOR = "family."
 _LOCK = "lock"
@@ -135,6 +135,12 @@ class Adopts(Protocol):
     def adopt(self, config: Config) -> None: ...
 
 
+class Loads(Protocol):
+    """What decodes the text of a configuration file."""
+
+    def __call__(self, path: Path, *, text: bytes) -> Config: ...
+
+
 class RoutesInForce:
     """The stage at the head of a process's others that has them adopt the routes in force as soon as there are other ones.
 
@@ -142,15 +148,18 @@ class RoutesInForce:
     ----------
     path
         Where the configuration in force lies; None: there is nobody who would change it.
+    load
+        How this hilum reads it.
     """
 
     name = "routes"
 
-    def __init__(self, config: Config, path: Path | None, those: Sequence[Adopts]) -> None:
+    def __init__(self, config: Config, path: Path | None, those: Sequence[Adopts], *, load: Loads) -> None:
         self._digest = config.digest
         self._config = config
         self._path = path
         self._those = those
+        self._load = load
         self._seen: tuple[int, ...] = ()
 
     def step(self) -> int:
@@ -165,7 +174,7 @@ class RoutesInForce:
             text = self._path.read_bytes()
             if text == self._config.text:
                 return 0
-            config = _loaded(self._config.path, text)
+            config = self._load(self._config.path, text=text)
         except (OSError, HilumError) as unread:
             # it was checked before it lay there; the routes that are known go on
             alarm("routes.not_adopted", config_digest=self._digest, reason=str(unread))
@@ -184,12 +193,6 @@ def _mark(path: Path) -> tuple[int, ...]:
     except OSError as gone:
         return (gone.errno or 0,)
     return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def _loaded(path: Path, text: bytes) -> Config:
-    from node.assembly.configuration import load
-
-    return load(path, text=text)
 
 
 def _put(path: Path, content: bytes) -> None:
