@@ -1,4 +1,5 @@
-"""Replaying routes: what an edited rule would have done to 100,000 studies, each of one header as a scanner writes it."""
+"""Replaying routes: what an edited rule would have done to 100,000 studies, each of one header as a scanner writes it that makes one
+multi-frame image of a series."""
 
 import tempfile
 import time
@@ -69,7 +70,7 @@ def _header(number: int, day: str) -> dict[str, tuple[Value, ...]]:
         "SliceThickness": (thickness,),
         "SeriesDescription": (f"Thorax {thickness:.1f} Br38f",),
         "SeriesNumber": (2,),
-        "ImagePositionPatient": (-249.5, -437.5, -766.5),
+        "NumberOfFrames": (200,),
         "ImageOrientationPatient": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
         "PixelSpacing": (0.9765625, 0.9765625),
     }

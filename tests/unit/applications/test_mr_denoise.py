@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from pydicom.uid import EnhancedMRImageStorage, MRImageStorage
 
-from inference.applications.mr_denoise.application import analyse
+from inference.applications.accept import check
+from inference.applications.errors import NotAccepted
+from inference.applications.mr_denoise.application import APPLICATION, analyse
 from inference.applications.mr_denoise.errors import NotMagnitude, OtherNoise
 from inference.applications.mr_denoise.preparing import BESIDE, prepare
 from inference.imaging.volume import SliceSource, Volume
@@ -62,8 +64,9 @@ def test_what_it_was_not_trained_for_is_refused() -> None:
     """Enhanced images, negative values, an even image, one bright voxel, hardly any noise, and more of it than signal."""
     volume = head(0.05)
     enhanced = tuple(replace(source, sop_class_uid=str(EnhancedMRImageStorage)) for source in volume.sources)
+    with pytest.raises(NotAccepted, match="the images are stored as Enhanced MR Image Storage, not as MR Image Storage"):
+        check(APPLICATION, replace(volume, sources=enhanced))
     for unfit in (
-        replace(volume, sources=enhanced),
         replace(volume, voxels=volume.voxels - 500),
         replace(volume, voxels=np.full_like(volume.voxels, 7)),
         replace(volume, voxels=np.where(np.arange(volume.voxels.size).reshape(volume.voxels.shape) == 0, 30000, 0).astype(np.int16)),
