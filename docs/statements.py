@@ -66,7 +66,8 @@ def integration(made: str) -> str:
         "Qualitative findings": f"{kinds['sr']}: TID 1501 groups, (52101004 Present / 272519000 Absent / 373068000 Undetermined, SCT)",
         "Measurements": f"{kinds['sr']}: TID 1411 groups that refer to the segment, TID 1501 for values of the whole study",
         "Locations": f"{kinds['detections']}: TID 1410 groups with SCOORD or SCOORD3D",
-        "Regions": f"{kinds['seg']}: BINARY, or a label map where a sink asks for it",
+        "Regions": f"{kinds['seg']}: BINARY, FRACTIONAL (all or nothing) on grids of no whole bytes for viewers, or a label map where "
+        "a sink asks for it",
         "Parametric maps": f"{kinds['map']}; what moved a classifier's answer is one too, only where a sink asks for it, and "
         "says that it is no location",
         "Tracking identifiers": "In every measurement group and every segment; equal in all objects that speak of one finding",

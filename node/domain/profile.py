@@ -32,6 +32,7 @@ class MaskEncoding(StrEnum):
     """In which form a sink wants segmentations."""
 
     BINARY = "binary"
+    WHOLE_BYTES = "whole-bytes"  # BINARY where a frame of one bit a voxel is a whole number of bytes, FRACTIONAL elsewhere
     LABELMAP = "labelmap"
     NONE = "none"
 
@@ -53,6 +54,7 @@ class Form(StrEnum):
 
     BINARY = "binary"
     BINARY_DEFLATE = "binary+deflate"
+    FRACTIONAL = "fractional"  # a byte a voxel, all or nothing; made only where frames of one bit a voxel are no whole number of bytes
     LABELMAP = "labelmap"
     LABELMAP_RLE = "labelmap+rle"
     LABELMAP_JPEG_LS = "labelmap+jpeg-ls"
@@ -72,6 +74,18 @@ class NotTaken(StrEnum):
 
     PARK = "park"  # the delivery waits for a person; the other objects have arrived
     LEAVE_OUT = "leave-out"  # the others alone are complete, as long as anything arrives; it is said of each that was left out
+
+
+_NATIVE = {MaskEncoding.BINARY: Form.BINARY, MaskEncoding.WHOLE_BYTES: Form.FRACTIONAL, MaskEncoding.LABELMAP: Form.LABELMAP}
+
+
+def form_in(masks: MaskEncoding, compression: Compression) -> Form | None:
+    """The form that masks have in this encoding, compressed so; None where they cannot be."""
+    native = _NATIVE.get(masks)
+    if native is None or compression is Compression.NONE:
+        return native
+    asked = f"{native}+{compression}"
+    return Form(asked) if asked in set(Form) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,14 +123,13 @@ class Profile:
 
     @property
     def form(self) -> Form | None:
-        """The form of segmentations that it asks for; None: it gets none. BINARY where there is no such form."""
+        """The form of segmentations that it asks for; None: it gets none. BINARY where there is no such form, or none is made."""
         if self.masks is MaskEncoding.NONE:
             return None
-        asked = self.masks.value if self.compression is Compression.NONE else f"{self.masks.value}+{self.compression.value}"
-        return Form(asked) if asked in Form._value2member_map_ else Form.BINARY
+        return form_in(self.masks, self.compression) or Form.BINARY
 
 
-VIEWER = Profile(name="viewer")
+VIEWER = Profile(name="viewer", masks=MaskEncoding.WHOLE_BYTES)
 """A modern viewer; what a sink gets when the configuration says nothing."""
 
 PACS = Profile(

@@ -144,7 +144,8 @@ class Forms:
 
     def _never_made(self) -> str:
         wanted = self._profile.form
-        return f"{wanted}: was not made of this job" if wanted is not None and wanted not in self._made else ""
+        # FRACTIONAL is made where it is needed alone: where it was not, BINARY is what the profile asks for
+        return f"{wanted}: was not made of this job" if wanted not in (None, Form.FRACTIONAL, *self._made) else ""
 
 
 class Attempt:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from ruamel.yaml.nodes import MappingNode, Node
 
-from node.domain.profile import SHIPPED, VIEWER, Compression, Form, Kind, Language, MaskEncoding, NotTaken, Profile
+from node.domain.profile import SHIPPED, VIEWER, Compression, Kind, Language, MaskEncoding, NotTaken, Profile, form_in
 from node.settings.blocks import Block, Key, Named, Nodes, Values
 from node.settings.errors import BadValue
 from node.settings.kinds import SWITCH, Choice, Reference, Schema, Several
@@ -32,7 +32,13 @@ _FORMS = (
         default="viewer",
         says="The shipped profile that holds for every key that is not here.",
     ),
-    Key(name="masks", kind=Choice(of=MaskEncoding), says="The form of segmentations. A sink that does not take it gets `binary` ones."),
+    Key(
+        name="masks",
+        kind=Choice(of=MaskEncoding),
+        says="The form of segmentations: `binary`, a bit a voxel; `whole-bytes`, the same, but a byte a voxel (FRACTIONAL, all or "
+        "nothing) where rows times columns is no multiple of 8, which OHIF scatters in bits; `labelmap`. A sink that does not take "
+        "it gets `binary` ones.",
+    ),
     Key(
         name="compression",
         kind=Choice(of=Compression),
@@ -75,18 +81,19 @@ def profile_block(kinds: Sequence[DeclaredResults]) -> Block[Profile]:
             if turned is not None:
                 wanted = wanted | {one.kind} if turned else wanted - {one.kind}
         changes = {key: value for key, value in said.items() if value is not None}
-        if "masks" in changes and "compression" not in changes and f"{changes['masks']}+{shipped.compression}" not in set(Form):
+        if "masks" in changes and "compression" not in changes and form_in(changes["masks"], shipped.compression) is None:
             changes["compression"] = Compression.NONE  # that of other masks
+        if "compression" in changes and "masks" not in changes and shipped.masks is MaskEncoding.WHOLE_BYTES:
+            changes["masks"] = MaskEncoding.BINARY  # whole bytes have no compression
         return replace(shipped, name=name, kinds=frozenset(wanted), **changes)
 
     def check(values: Values, nodes: Nodes, here: Here) -> None:
         """Refuse a compression that the masks cannot have."""
         made = build(name="", **values)
-        asked = made.masks if made.compression is Compression.NONE else f"{made.masks}+{made.compression}"
-        if made.masks is MaskEncoding.NONE or asked in set(Form):
+        if made.masks is MaskEncoding.NONE or form_in(made.masks, made.compression) is not None:
             return
         at = nodes.get("compression") or nodes.get("masks") or nodes["like"]
-        possible = [one.value for one in Compression if one is Compression.NONE or f"{made.masks}+{one}" in set(Form)]
+        possible = [one.value for one in Compression if form_in(made.masks, one) is not None]
         raise here.refuse(BadValue, at, f"{made.masks} masks are not compressed by {made.compression}; possible: {', '.join(possible)}")
 
     return Block(build=build, check=check, keys=(*_FORMS, *(Key(name=one.switch, kind=SWITCH, says=one.says) for one in switched), *_REST))

@@ -11,7 +11,7 @@ import pytest
 from inference import codes
 from inference.findings import Box, DerivedImage, Evaluation, Findings, Saliency
 from inference.imaging.assemble import assemble
-from node.domain.profile import EXPLANATIONS, Form, Kind, MaskEncoding, Profile
+from node.domain.profile import EXPLANATIONS, VIEWER, Form, Kind, MaskEncoding, Profile
 from node.results.encode import encode
 from tests.lab import source
 from tests.lab.loopback import free_port
@@ -91,23 +91,44 @@ def test_an_overlay_that_lies_elsewhere_is_seen(spoilt: str, pacs: Orthanc, view
     assert min(fits(viewer, shown.study, (3, 4, 11, 12) if spoilt == "one slice further" else (8,))) < 0.9
 
 
-def test_frames_of_no_whole_bytes_need_a_label_map(pacs: Orthanc, viewer: Viewer, folder: Callable[[], Path]) -> None:
+def test_frames_of_no_whole_bytes_need_a_byte_a_pixel(pacs: Orthanc, viewer: Viewer, folder: Callable[[], Path]) -> None:
     """71 x 63 pixels are 559 bytes and a bit. The frames of a BINARY segmentation follow each other bit by bit (PS3.5 8.1.1); Orthanc 1.10
     cannot cut them apart for the viewer, and says so. The viewer then reads all of it, the first pixel of a byte from its highest bit, and
-    scatters the edges. A label map, of a byte a pixel, is shown where it belongs."""
+    scatters the edges. What the profile for viewers asks for, a byte a pixel, is shown where it belongs; so is a label map."""
     mask = letter()[:, :71, :63]
     files, volume = study(folder(), letter(), SERIES["axial"], cut=(slice(None), slice(71), slice(63)))
     found = made.measured(made.segment("letter", mask), affine=SERIES["axial"])
-    shown = Shown(pacs, files, found, volume, profiles=(LABEL_MAP,))
+    shown = Shown(pacs, files, found, volume, profiles=(VIEWER, LABEL_MAP))
     masks = {one.form: one for one in shown.objects if one.kind is Kind.SEG}
-    binary, labels = masks[Form.BINARY], masks[Form.LABELMAP]
+    binary, others = masks[Form.BINARY], (masks[Form.FRACTIONAL], masks[Form.LABELMAP])
     identifier = pacs.post_instance(binary.data)
     series = f"/dicom-web/studies/{shown.study}/series/{binary.series_instance_uid}"
     with pytest.raises(AssertionError, match="400"):
         pacs.call("GET", f"{series}/instances/{binary.sop_instance_uid}/frames/2")
     assert min(fits(viewer, shown.study)) < 0.9
-    pacs.call("DELETE", f"/instances/{identifier}")
-    pacs.post_instance(labels.data)
+    for other in others:
+        pacs.call("DELETE", f"/instances/{identifier}")
+        identifier = pacs.post_instance(other.data)
+        said = len(viewer.said)
+        assert min(fits(viewer, shown.study)) > 0.9, other.form
+        assert viewer.said[said:] == []
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(71, 63), (67, 62)], ids=["an odd number of pixels", "an even number of pixels"])
+def test_the_profile_for_viewers_shows_masks_of_any_grid_in_place(
+    rows: int, columns: int, pacs: Orthanc, viewer: Viewer, folder: Callable[[], Path]
+) -> None:
+    """Stored is what `viewer` selects. Two segments share voxels, which no label map holds: together they cover what is bright."""
+    one, other = letter()[:, :rows, :columns], letter()[:, :rows, :columns]
+    one[:, :, 28:] = False
+    other[:, :36] = False
+    assert (one & other).any()
+    affine = SERIES["axial"]
+    files, volume = study(folder(), letter(), affine, cut=(slice(None), slice(rows), slice(columns)))
+    found = made.measured(made.segment("upright", one, rgb=(255, 0, 0)), made.segment("foot", other, rgb=(0, 0, 255)), affine=affine)
+    shown = Shown(pacs, files, found, volume, profiles=(VIEWER,))
+    assert {each.form for each in shown.objects if each.kind is Kind.SEG} == {Form.BINARY, VIEWER.form}
+    shown.store(Kind.SEG, form=VIEWER.form)
     assert min(fits(viewer, shown.study)) > 0.9
 
 

@@ -37,7 +37,7 @@ from inference.imaging.assemble import assemble
 from inference.imaging.subject import Takes
 from inference.imaging.subjects import subjects
 from inference.imaging.write_series import write_series
-from node.domain.profile import Compression, Form, Kind, Language, MaskEncoding, Profile
+from node.domain.profile import VIEWER, Compression, Form, Kind, Language, MaskEncoding, Profile
 from node.domain.statement import NoResult, Statement, Why
 from node.domain.withdrawal import Rejection, Withdrawal, WithdrawnObject
 from node.results.encode import encode
@@ -143,6 +143,14 @@ def masks(folder: Path) -> Case:
     )
     findings = Findings(segments=both.segments, measurements=(*both.measurements, mean), remarks=("Slices are 1.5 mm apart.",))
     return Case(files=files, encoding=made.encoding(files, findings, profiles=(EVERYTHING, *LABEL_MAPS, DEFLATED)))
+
+
+def odd(folder: Path) -> Case:
+    """A structure on a grid whose frames of one bit a voxel are no whole bytes."""
+    shape = (9, 15, 11)
+    files = made.series(folder, shape=shape)
+    findings = made.measured(made.segment("one", made.blob(shape)), affine=made.AXIAL)
+    return Case(files=files, encoding=made.encoding(files, findings, profiles=(VIEWER,)))
 
 
 def overlapping(folder: Path) -> Case:
@@ -375,6 +383,7 @@ ROWS: Sequence[Row] = (
     Row(name="Segmentation, binary", case=masks, kind=Kind.SEG, form=Form.BINARY),
     Row(name="Segmentation, binary, segments that overlap", case=overlapping, kind=Kind.SEG, form=Form.BINARY),
     Row(name="Segmentation, binary, deflated", case=masks, kind=Kind.SEG, form=Form.BINARY_DEFLATE),
+    Row(name="Segmentation, fractional", case=odd, kind=Kind.SEG, form=Form.FRACTIONAL),
     Row(name="Segmentation, empty", case=nothing, kind=Kind.SEG, form=Form.EMPTY),
     Row(name="Label map", case=masks, kind=Kind.SEG, form=Form.LABELMAP, about="label map"),
     Row(name="Label map, RLE", case=masks, kind=Kind.SEG, form=Form.LABELMAP_RLE, about="label map"),

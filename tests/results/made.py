@@ -3,6 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from inference.imaging.subject import Subject
 from inference.imaging.volume import Affine, Volume
 from inference.imaging.write_series import write_series
 from node.dicom.uid import derive_uid
+from node.domain.profile import VIEWER, MaskEncoding
 from node.results.port import Encoded, Encoding, Predecessor
 
 AT = datetime(2025, 3, 4, 23, 30, 15, 123456, tzinfo=UTC)
@@ -169,6 +171,10 @@ def with_bytes(path: Path, keyword: str, raw: bytes, character_sets: Sequence[st
     path.write_bytes(content.replace(placeholder, raw.ljust(len(placeholder))))
 
 
+BITS = replace(VIEWER, masks=MaskEncoding.BINARY)
+"""What the viewer's profile gives on a grid of whole bytes: the shapes here are odd on purpose, and most tests are about one form."""
+
+
 def encoding(files: Sequence[Path], findings: Findings, *, volume: Subject | None = None, **more: Any) -> Encoding:
     """Everything that the objects are made from."""
     given: dict[str, Any] = {
@@ -178,6 +184,7 @@ def encoding(files: Sequence[Path], findings: Findings, *, volume: Subject | Non
         "model_digest": hashlib.sha256(b"model").hexdigest(),
         "parameters": "{}",
         "device_uid": derive_uid("device", "of the test"),
+        "profiles": (BITS,),
         **more,
     }
     return Encoding(

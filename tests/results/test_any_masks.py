@@ -63,7 +63,7 @@ def cases(draw: st.DrawFn, *, apart: bool) -> Case:
     if draw(st.booleans()):
         # as an application may hand them over: views that run backwards, or lie otherwise in memory
         masks = [np.asfortranarray(mask) if number % 2 else mask[::-1][::-1] for number, mask in enumerate(masks)]
-    form = draw(st.sampled_from(LABEL_MAPS if apart else (Form.BINARY, Form.BINARY_DEFLATE)))
+    form = draw(st.sampled_from(LABEL_MAPS if apart else (Form.BINARY, Form.BINARY_DEFLATE, Form.FRACTIONAL)))
     if form is Form.LABELMAP_JPEG_LS and shape[1] * shape[2] < LEAST_OF_JPEG_LS:
         form = Form.LABELMAP_RLE
     return Case(

@@ -63,6 +63,7 @@ def objects() -> list[Encoded]:
 def asks_for(one: Encoded) -> Profile:
     """A profile that gets this object."""
     masks, _, compression = one.form.partition("+") if one.kind == Kind.SEG and one.form != Form.EMPTY else ("binary", "", "")
+    masks = MaskEncoding.WHOLE_BYTES if masks == Form.FRACTIONAL else masks
     return Profile(
         name="any", masks=MaskEncoding(masks), compression=Compression(compression or "none"), kinds=frozenset(Kind) - {Kind.SEG}
     )

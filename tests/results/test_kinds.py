@@ -52,6 +52,7 @@ FORMS = {
     Form.BINARY: (SegmentationStorage, ExplicitVRLittleEndian),
     Form.EMPTY: (SegmentationStorage, ExplicitVRLittleEndian),
     Form.BINARY_DEFLATE: (SegmentationStorage, DeflatedExplicitVRLittleEndian),
+    Form.FRACTIONAL: (SegmentationStorage, ExplicitVRLittleEndian),
     Form.LABELMAP: (UID(LABEL_MAP_STORAGE), ExplicitVRLittleEndian),
     Form.LABELMAP_RLE: (UID(LABEL_MAP_STORAGE), RLELossless),
     Form.LABELMAP_JPEG_LS: (UID(LABEL_MAP_STORAGE), JPEGLSLossless),

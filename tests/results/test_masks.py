@@ -29,11 +29,11 @@ PROFILES = [
     Profile(name=f"{masks}, {compression}", masks=masks, compression=compression, empty_masks=True)
     for masks in (MaskEncoding.BINARY, MaskEncoding.LABELMAP)
     for compression in Compression
-]
+] + [Profile(name="whole bytes", masks=MaskEncoding.WHOLE_BYTES, empty_masks=True)]
 """Between them they want every form."""
 
 BY_DCMQI = (Form.BINARY, Form.BINARY_DEFLATE, Form.LABELMAP, Form.LABELMAP_RLE, Form.LABELMAP_DEFLATE)
-"""dcmqi refuses JPEG-LS, which it takes for lossy; DCMTK decodes that below."""
+"""dcmqi refuses JPEG-LS, which it takes for lossy; DCMTK decodes that below. Of fractions it gives the value for the segment's number."""
 
 WHOLE_BYTES = (9, 16, 12)
 """A series whose frames are whole bytes, an even number of them. Of others the viewer's reader may take each frame for padded to one."""
@@ -93,6 +93,18 @@ def test_every_form_is_voxel_equal_in_slicer_and_in_the_viewer(tmp_path: Path) -
         assert len(set(seen.tracking.values())) == len(segments)
         for number, segment in enumerate(segments, 1):
             assert np.array_equal(seen.masks[number], segment.mask)
+
+
+@pytest.mark.peers
+@pytest.mark.slow
+def test_slicer_finds_one_segment_of_all_or_nothing(tmp_path: Path) -> None:
+    """dcmqi knows no fractions: of one segment it gives the right voxels under the right number, of several all as the first."""
+    files = made.series(tmp_path / "source")
+    segments = neighbours()
+    one = masks_of(files, made.measured(segments[0], affine=made.AXIAL), tmp_path / "one")
+    same_points(one[Form.FRACTIONAL], segments[:1], made.AXIAL)
+    several = masks_of(files, made.measured(*segments, affine=made.AXIAL), tmp_path / "several")
+    assert {found.number for found in validators.segimage2itkimage(several[Form.FRACTIONAL])} == {1}
 
 
 @pytest.mark.slow
@@ -190,6 +202,9 @@ def test_a_mask_from_a_model_s_grid_comes_on_the_source_s(name: str, tmp_path: P
             assert np.allclose(found.centroid_mm, centre_mm, atol=1.5)
 
 
+BITS_OF = {Form.BINARY: (1, 1, 0), Form.BINARY_DEFLATE: (1, 1, 0), Form.FRACTIONAL: (8, 8, 7)}
+
+
 @pytest.mark.peers
 @pytest.mark.slow
 def test_three_hundred_labels(tmp_path: Path) -> None:
@@ -200,7 +215,7 @@ def test_three_hundred_labels(tmp_path: Path) -> None:
     paths = masks_of(files, made.measured(*segments, affine=made.AXIAL), tmp_path / "masks")
     for form, path in paths.items():
         seg = pydicom.dcmread(path)
-        assert (seg.BitsAllocated, seg.BitsStored, seg.HighBit) == ((16, 16, 15) if form in LABEL_MAPS else (1, 1, 0))
+        assert (seg.BitsAllocated, seg.BitsStored, seg.HighBit) == BITS_OF.get(form, (16, 16, 15))
         assert sum(item.SegmentNumber > 0 for item in seg.SegmentSequence) == 300
         if not seg.file_meta.TransferSyntaxUID.is_deflated:  # dicom3tools does not inflate
             assert validators.judge_modules(path, newest=True).faults == []
@@ -320,7 +335,7 @@ def test_peers_without_compression_get_the_same_pixels(syntax: str, tmp_path: Pa
     files = made.series(tmp_path / "source")
     paths = masks_of(files, made.measured(*neighbours(), affine=made.AXIAL), tmp_path / "masks")
     for form, path in paths.items():
-        plain = pydicom.dcmread(paths[Form.LABELMAP if form in LABEL_MAPS else Form.BINARY])
+        plain = pydicom.dcmread(paths[Form.LABELMAP if form in LABEL_MAPS else form if form is Form.FRACTIONAL else Form.BINARY])
         sent = BytesIO(transcoded(outgoing(path), syntax))
         got = pydicom.filereader.read_dataset(sent, is_implicit_VR=syntax == ImplicitVRLittleEndian, is_little_endian=True)
         assert got.PixelData == plain.PixelData
@@ -395,7 +410,7 @@ def test_a_few_frames_of_odd_bits_are_misread_by_the_viewer_alone(tmp_path: Path
     """A limit of OHIF's adapters 5.14, not of the object: five frames of 143 bits need 90 bytes, as if each were padded; nine slices
     are too few for the empty frames that would tell.
 
-    They then take them for padded, and shift each frame by a voxel more. dcmqi reads them right, and so does the viewer a label map.
+    They then take them for padded, and shift each frame by a voxel more. dcmqi reads them right, and the viewer what has a byte a voxel.
     When this fails, the viewer is mended: compare the one-segment mask above on any shape.
     """
     files = made.series(tmp_path / "source")
@@ -404,4 +419,5 @@ def test_a_few_frames_of_odd_bits_are_misread_by_the_viewer_alone(tmp_path: Path
     assert len(pydicom.dcmread(paths[Form.BINARY]).PixelData) == 90
     same_points(paths[Form.BINARY], [segment], made.AXIAL)
     assert not np.array_equal(adapters.segments_of(paths[Form.BINARY], files).masks[1], segment.mask)
-    assert np.array_equal(adapters.segments_of(paths[Form.LABELMAP], files).masks[1], segment.mask)
+    for form in (Form.LABELMAP, Form.FRACTIONAL):
+        assert np.array_equal(adapters.segments_of(paths[form], files).masks[1], segment.mask)

@@ -142,6 +142,8 @@ def test_what_earlier_releases_made_is_binary() -> None:
     ("profile", "made", "forms"),
     [
         (VIEWER, FORMS, (Form.BINARY,)),
+        (VIEWER, ("binary", "fractional"), (Form.FRACTIONAL, Form.BINARY)),
+        (PACS, ("binary", "fractional"), (Form.BINARY,)),
         (LABELMAPS, FORMS, (Form.LABELMAP, Form.BINARY)),
         (ARCHIVE, FORMS, (Form.LABELMAP_RLE, Form.BINARY)),
         (replace(ARCHIVE, compression=Compression.JPEG_LS), FORMS, (Form.BINARY,)),  # the sink came after the job was encoded

@@ -27,7 +27,6 @@ _LEFT: Final[dict[str, frozenset[str]]] = {
     "inference/applications/bundle/network.py": frozenset({"_dynamo"}),
     "inference/engines/exporting.py": frozenset({"torch._export.converter"}),
     "inference/engines/sieve/walking.py": frozenset({"_get_method", "_method_names"}),
-    "node/domain/profile.py": frozenset({"_value2member_map_"}),
     "training/averaging.py": frozenset({"_foreach_lerp_"}),
     "training/networks/efficientnet_lite.py": frozenset({"_fc"}),
 }

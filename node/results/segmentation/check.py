@@ -15,11 +15,11 @@ from node.results.errors import MaskDiffers, ReferencesDiffer, ResultMalformed
 from node.results.kind import Checking
 from node.results.port import Encoding
 from node.results.segmentation.check_frames import FrameSaid, FramesReader
-from node.results.segmentation.check_voxels import compare_bits, compare_labels
+from node.results.segmentation.check_voxels import compare_bits, compare_fractions, compare_labels
 from node.results.sources import HALF_A_VOXEL, Sources
 
 FRAMES = 0x52009230
-NATIVE = frozenset({"binary", "labelmap", "empty"})
+NATIVE = frozenset({"binary", "fractional", "labelmap", "empty"})
 """Forms whose pixels are the last bytes of the object."""
 _MOST_SPARE = 32
 """Empty frames of a BINARY segmentation: so many may be needed for its number of bytes to say how its bits follow each other."""
@@ -36,9 +36,10 @@ def check(checking: Checking) -> None:
     """
     one, dataset, encoding, sources = checking.one, checking.dataset, checking.encoding, checking.sources
     labels = one.form.startswith("labelmap")
+    fractional = one.form == "fractional"
     found = [segment for segment in encoding.findings.segments if segment.mask.any()]
     meant = list(encoding.findings.segments) if one.form == "empty" and not found else found
-    _description(dataset, meant, encoding, labels=labels)
+    _description(dataset, meant, encoding, "LABELMAP" if labels else "FRACTIONAL" if fractional else "BINARY")
     reader = FramesReader()
     frames = list(reader.read(dataset.get_item(FRAMES).value))
     if int(dataset.NumberOfFrames) != len(frames):
@@ -46,22 +47,27 @@ def check(checking: Checking) -> None:
     reader.check_values()
     slices = _slices(frames, encoding, sources)
     numbers = [0] * len(frames) if labels else _numbers(frames, dataset)
-    _complete(numbers, slices, meant, labels=labels, nothing=meant is not found)
+    _complete(numbers, slices, meant, labels=labels, spares=not labels and not fractional, nothing=meant is not found)
     _indices(frames, numbers, slices, dataset)
     if labels:
         compare_labels(one, dataset, slices, meant)
+    elif fractional:
+        compare_fractions(one, dataset, numbers, slices, meant)
     else:
         compare_bits(one, dataset, numbers, slices, meant)
     _references(dataset, encoding, sources)
 
 
-def _description(dataset: Dataset, meant: Sequence[Segment], encoding: Encoding, *, labels: bool) -> None:
+def _description(dataset: Dataset, meant: Sequence[Segment], encoding: Encoding, kind: str) -> None:
+    labels, fractional = kind == "LABELMAP", kind == "FRACTIONAL"
     _, rows, columns = encoding.volume.voxels.shape
     if (dataset.Rows, dataset.Columns) != (rows, columns):
         raise MaskDiffers(f"the segmentation has {dataset.Rows} rows and {dataset.Columns} columns, its source {rows} and {columns}")
-    bits = (8 if len(meant) < 256 else 16) if labels else 1
+    bits = (8 if len(meant) < 256 else 16) if labels else 8 if fractional else 1
     fixed = {
-        "SegmentationType": "LABELMAP" if labels else "BINARY",
+        "SegmentationType": kind,
+        "SegmentationFractionalType": "OCCUPANCY" if fractional else None,
+        "MaximumFractionalValue": 1 if fractional else None,
         "BitsAllocated": bits,
         "BitsStored": bits,
         "HighBit": bits - 1,
@@ -121,7 +127,9 @@ def _numbers(frames: Sequence[FrameSaid], dataset: Dataset) -> list[int]:
     return numbers
 
 
-def _complete(numbers: Sequence[int], slices: Sequence[int], meant: Sequence[Segment], *, labels: bool, nothing: bool) -> None:
+def _complete(
+    numbers: Sequence[int], slices: Sequence[int], meant: Sequence[Segment], *, labels: bool, spares: bool, nothing: bool
+) -> None:
     """A frame for everything that was found; of nothing, one on the first and one on the last slice.
 
     BINARY ones may have some more, each on a slice of its own: their voxels are compared like all others, so they are empty.
@@ -132,7 +140,7 @@ def _complete(numbers: Sequence[int], slices: Sequence[int], meant: Sequence[Seg
         expected = Counter({(0, int(z)) for each in held for z in each})
     else:
         expected = Counter((number, int(z)) for number, each in enumerate(held, 1) for z in each)
-    spare = Counter() if labels else seen - expected
+    spare = seen - expected if spares else Counter()
     if seen != expected + spare or max(spare.values(), default=0) > 1 or spare.keys() & expected.keys() or spare.total() > _MOST_SPARE:
         wrong = min((seen - expected) + (expected - seen))
         raise MaskDiffers(f"segment {wrong[0]} has {seen[wrong]} frames for slice {wrong[1]}, not {expected[wrong]}")

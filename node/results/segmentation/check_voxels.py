@@ -41,14 +41,28 @@ def compare_bits(one: Encoded, dataset: Dataset, numbers: Sequence[int], slices:
             raise MaskDiffers(f'slice {slices[index]} of "{segment.label}" was written otherwise than it was found')
 
     _each(compare, len(slices))
-    by_slice: dict[int, list[int]] = {}
-    for index, z in enumerate(slices):
-        by_slice.setdefault(z, []).append(index)
     # what is packed alike can be compared as it is packed
     packed = (lambda index: bits[index * size // 8 : (index + 1) * size // 8]) if size % 8 == 0 else frame
-    overlaps = any(_overlap([packed(index) for index in here]) for here in by_slice.values() if len(here) > 1)
-    if dataset.SegmentsOverlap != ("YES" if overlaps else "NO"):
-        raise MaskDiffers(f"SegmentsOverlap is {dataset.SegmentsOverlap}, which the masks contradict")
+    _overlapping(dataset, slices, packed)
+
+
+def compare_fractions(one: Encoded, dataset: Dataset, numbers: Sequence[int], slices: Sequence[int], meant: Sequence[Segment]) -> None:
+    """A byte a voxel, the greatest value where the segment is and 0 elsewhere, against the masks.
+
+    Raises
+    ------
+    MaskDiffers
+        A voxel differs, or SegmentsOverlap contradicts the masks.
+    """
+    frame, full = _frames(one, dataset, len(slices)), int(dataset.MaximumFractionalValue)
+
+    def compare(index: int) -> None:
+        segment = meant[numbers[index] - 1]
+        if not np.array_equal(frame(index), np.where(segment.mask[slices[index]], full, 0)):
+            raise MaskDiffers(f'slice {slices[index]} of "{segment.label}" was written otherwise than it was found')
+
+    _each(compare, len(slices))
+    _overlapping(dataset, slices, frame)
 
 
 def compare_labels(one: Encoded, dataset: Dataset, slices: Sequence[int], meant: Sequence[Segment]) -> None:
@@ -103,6 +117,16 @@ def _frames(one: Encoded, dataset: Dataset, count: int) -> Callable[[int], NDArr
         return lambda index: np.asarray(values[index])
     decoder = get_decoder(syntax)
     return lambda index: np.asarray(decoder.as_array(dataset, index=index, decoding_plugin=_DECODERS[syntax])[0])
+
+
+def _overlapping(dataset: Dataset, slices: Sequence[int], frame: Callable[[int], NDArray[Any]]) -> None:
+    """SegmentsOverlap, against the frames that lie on one slice."""
+    by_slice: dict[int, list[int]] = {}
+    for index, z in enumerate(slices):
+        by_slice.setdefault(z, []).append(index)
+    overlaps = any(_overlap([frame(index) for index in here]) for here in by_slice.values() if len(here) > 1)
+    if dataset.SegmentsOverlap != ("YES" if overlaps else "NO"):
+        raise MaskDiffers(f"SegmentsOverlap is {dataset.SegmentsOverlap}, which the masks contradict")
 
 
 def _overlap(frames: Sequence[NDArray[np.uint8]]) -> bool:

@@ -91,6 +91,11 @@ def evenly_spaced(planes: Sequence[Dataset], slices: NDArray[np.intp]) -> bool:
     return spacing is not None and spacing > 0
 
 
+def whole_bytes(rows: int, columns: int) -> bool:
+    """Whether a frame of one bit a voxel is a whole number of bytes: only then do all viewers find each frame's first bit."""
+    return rows * columns % 8 == 0
+
+
 def packed_size(frames: int, rows: int, columns: int) -> int:
     """Bytes of so many frames of one bit a voxel, without the byte that makes the number even."""
     return -(-frames * rows * columns // 8)
@@ -162,6 +167,30 @@ def label(found: Sequence[Numbered], frames: Frames, out: NDArray[Any]) -> None:
             z = int(frames.slices[index])
             for one in on_slice[z]:
                 np.copyto(out[index, one.rows], one.number, where=one.segment.mask[z, one.rows])
+
+    count = len(frames.slices)
+    _share(lot, pairwise([*range(0, count, _TOGETHER), count]))
+
+
+OCCUPIED = 1
+"""MaximumFractionalValue: what stands for a voxel that is all of a segment. Readers that know no fractions (dcmqi 1.5) take values for
+numbers of segments."""
+
+
+def occupy(found: Sequence[Numbered], frames: Frames, out: NDArray[np.uint8]) -> None:
+    """Write the frames as a byte a voxel: `OCCUPIED` where the segment is, 0 elsewhere.
+
+    Parameters
+    ----------
+    out
+        (frame, row, column) of zeros.
+    """
+    by_number = {one.number: one for one in found}
+
+    def lot(first: int, last: int) -> None:
+        for index in range(first, last):
+            one = by_number[int(frames.numbers[index])]
+            np.copyto(out[index, one.rows], OCCUPIED, where=one.segment.mask[int(frames.slices[index]), one.rows])
 
     count = len(frames.slices)
     _share(lot, pairwise([*range(0, count, _TOGETHER), count]))

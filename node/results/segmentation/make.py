@@ -9,7 +9,13 @@ from typing import Any
 import highdicom as hd
 import numpy as np
 from highdicom.color import CIELabColor
-from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
+from highdicom.seg import (
+    SegmentAlgorithmTypeValues,
+    Segmentation,
+    SegmentationFractionalTypeValues,
+    SegmentationTypeValues,
+    SegmentDescription,
+)
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
@@ -35,7 +41,18 @@ from node.results.measurements.make import segment_report
 from node.results.pixels import Pixels, encapsulated
 from node.results.port import Encoded, Encoding
 from node.results.segmentation import LABEL_MAPS, SEGMENTATION
-from node.results.segmentation.frames import Frames, evenly_spaced, frames_of, hold_frames, label, pack, packed_size
+from node.results.segmentation.frames import (
+    OCCUPIED,
+    Frames,
+    evenly_spaced,
+    frames_of,
+    hold_frames,
+    label,
+    occupy,
+    pack,
+    packed_size,
+    whole_bytes,
+)
 from node.results.segmentation.segments import Numbered, legible, numbered, overlap, unoccupied
 from node.results.sources import Sources, without_distance
 from node.results.written import hold, references, settled
@@ -44,12 +61,15 @@ from node.results.written import hold, references, settled
 def forms(encoding: Encoding, found: Sequence[Numbered]) -> list[Form]:
     """The forms to make: BINARY where anything was found, and what the profiles ask for besides.
 
-    Voxels of several segments have no place in a label map: there, BINARY is all that can be made, and an event says so.
+    Voxels of several segments have no place in a label map: there, BINARY is all that can be made, and an event says so. FRACTIONAL is
+    made where frames of one bit a voxel are no whole number of bytes: elsewhere whoever asks for it is served by BINARY.
     """
     asked = {profile.form for profile in encoding.profiles} - {None, Form.BINARY}
     if not found:
         described = any(profile.empty_masks and profile.form is not None for profile in encoding.profiles)
         return [Form.EMPTY] if described and encoding.findings.segments else []
+    if whole_bytes(*found[0].segment.mask.shape[1:]):
+        asked.discard(Form.FRACTIONAL)
     besides = [form for form in Form if form in asked]
     if LABEL_MAPS.intersection(besides) and overlap(found):
         for form in sorted(LABEL_MAPS.intersection(besides)):
@@ -79,8 +99,9 @@ def segmentation(encoding: Encoding, sources: Sources, found: Sequence[Numbered]
     frame; the frames are put in place here.
     """
     labels = form in LABEL_MAPS
-    frames = frames_of(found if labels else legible(found), sources.planes, labels=labels)
-    made = _skeleton(encoding, sources, found, identity, labels=labels)
+    packed = not labels and form is not Form.FRACTIONAL
+    frames = frames_of(legible(found) if packed else found, sources.planes, labels=labels)
+    made = _skeleton(encoding, sources, found, identity, form)
     made.NumberOfFrames = len(frames.slices)
     made.SegmentsOverlap = "NO" if labels or not overlap(found) else "YES"
     if (labels or len(found) == 1) and evenly_spaced(sources.planes, np.sort(frames.slices)):
@@ -95,17 +116,27 @@ def segmentation(encoding: Encoding, sources: Sources, found: Sequence[Numbered]
         index.DimensionOrganizationUID = organisation
     stamp(made, encoding, sources, identity)
     syntax = UID(SEGMENTATION.syntax_of(form))
-    return Made(dataset=made, pixels=_pixels(made, found, frames, syntax, labels=labels), syntax=syntax)
+    return Made(dataset=made, pixels=_pixels(made, found, frames, syntax, form), syntax=syntax)
 
 
-def _skeleton(encoding: Encoding, sources: Sources, found: Sequence[Numbered], identity: ResultIdentity, *, labels: bool) -> Dataset:
+def _type_of(form: Form) -> SegmentationTypeValues:
+    if form is Form.FRACTIONAL:
+        return SegmentationTypeValues.FRACTIONAL
+    return SegmentationTypeValues.LABELMAP if form in LABEL_MAPS else SegmentationTypeValues.BINARY
+
+
+def _skeleton(encoding: Encoding, sources: Sources, found: Sequence[Numbered], identity: ResultIdentity, form: Form) -> Dataset:
     """The segmentation as the library makes it of one slice with one voxel."""
+    labels = form in LABEL_MAPS
     one_voxel = np.zeros((1, sources.planes[0].Rows, sources.planes[0].Columns), dtype=np.uint8)
     one_voxel[0, 0, 0] = 1
     made: Dataset = Segmentation(
         source_images=sources.planes[:1],
         pixel_array=one_voxel,
-        segmentation_type=SegmentationTypeValues.LABELMAP if labels else SegmentationTypeValues.BINARY,
+        segmentation_type=_type_of(form),
+        # of FRACTIONAL alone: how much of a voxel a segment occupies (PS3.3 C.8.20.2.3.1), which here is all or nothing of it
+        fractional_type=SegmentationFractionalTypeValues.OCCUPANCY,
+        max_fractional_value=OCCUPIED,
         segment_descriptions=[_description(encoding, one) for one in found],
         series_instance_uid=identity.series_instance_uid,
         series_number=identity.series_number,
@@ -132,9 +163,12 @@ def _skeleton(encoding: Encoding, sources: Sources, found: Sequence[Numbered], i
     return made
 
 
-def _pixels(made: Dataset, found: Sequence[Numbered], frames: Frames, syntax: UID, *, labels: bool) -> Pixels:
+def _pixels(made: Dataset, found: Sequence[Numbered], frames: Frames, syntax: UID, form: Form) -> Pixels:
     count, rows, columns = len(frames.slices), made.Rows, made.Columns
-    if not labels:
+    if form is Form.FRACTIONAL:
+        size = count * rows * columns
+        return Pixels(vr=b"OB", size=size, write=lambda out: occupy(found, frames, out.reshape(count, rows, columns)))
+    if form not in LABEL_MAPS:
         return Pixels(vr=b"OB", size=packed_size(count, rows, columns), write=lambda out: pack(found, frames, out))
     dtype = np.dtype("<u1" if len(found) <= _MOST_IN_A_BYTE else "<u2")
     native = Pixels(

@@ -36,6 +36,7 @@ LABELMAPS = replace(VIEWER, name="label maps", masks=MaskEncoding.LABELMAP)
 BOTH = (("seg", "binary"), ("sr", "binary"), ("seg", "labelmap"), ("sr", "labelmap"), ("sr", ""), ("sc", ""))
 BINARY_SET = [("seg", "binary"), ("sr", "binary"), ("sr", ""), ("sc", "")]
 LABELMAP_SET = [("seg", "labelmap"), ("sr", "labelmap"), ("sr", ""), ("sc", "")]
+FRACTIONAL_SET = [("seg", "fractional"), ("sr", "fractional")]
 CLASSES = {"sr": Comprehensive3DSRStorage, "sc": SecondaryCaptureImageStorage, "pdf": EncapsulatedPDFStorage}
 """By kind; a mask's class goes by its form."""
 
@@ -420,6 +421,21 @@ def test_what_a_profile_asks_for_and_nobody_made_is_in_the_history(bench: Bench)
     bench.begin(replace(VIEWER, kinds=VIEWER.kinds | {Kind.PDF}))
     assert bench.attempt().state is DeliveryState.DELIVERED
     assert "delivery.wanting PDFs were not made in en" in bench.history()
+
+
+def test_a_viewer_gets_a_byte_a_voxel_where_it_was_made(bench: Bench) -> None:
+    """On a grid whose frames are no whole bytes; the SOP class is that of binary masks, so whoever takes these takes them."""
+    bench.begin(VIEWER, [*FRACTIONAL_SET, *BINARY_SET])
+    assert bench.attempt().state is DeliveryState.DELIVERED
+    assert (bench.arrived(), bench.delivery().form) == ([*FRACTIONAL_SET, *BINARY_SET[2:]], "fractional")
+    assert "delivery.fallback" not in bench.history()
+
+
+def test_a_viewer_gets_bits_where_bytes_were_not_made(bench: Bench) -> None:
+    """Frames of bits are whole bytes on most grids: BINARY is what the profile asks for there, and nothing is to be said of it."""
+    bench.begin(VIEWER, BINARY_SET)
+    assert bench.attempt().state is DeliveryState.DELIVERED
+    assert (bench.arrived(), bench.delivery().form) == (BINARY_SET, "")
 
 
 def test_a_sink_without_masks_gets_the_numbers(bench: Bench) -> None:
