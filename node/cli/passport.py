@@ -79,12 +79,22 @@ def _coded(code: str | None) -> str:
     return f" [{code}]" if code else ""
 
 
+_ALIKE = {
+    (True, True): "the same series of this study with the same model",
+    (True, False): "other series of this study with the same model",
+    (True, None): "this study with the same model",
+    (False, False): "this study with another application or model",
+    (False, None): "this study with another application or model",
+}
+"""`same_model` and `same_inputs` of another node's result → what it has analysed, and with what."""
+
+
 def _print_other_results(console: "Console", results: Sequence[dict[str, Any]]) -> None:
-    for same_model, words in ((True, "with the same model"), (False, "with other applications or models")):
-        those = [one for one in results if one["same_model"] is same_model]
+    for words in dict.fromkeys(_ALIKE.values()):
+        those = [one for one in results if _ALIKE[one["same_model"], one["same_inputs"]] == words]
         if not those:
             continue
-        console.print(f"\nanother node has analysed this study {words}; its results are kept, and nothing is done with them", style="bold")
+        console.print(f"\nanother node has analysed {words}; its results are kept, and nothing is done with them", style="bold")
         for one in those:
             said = [one["modality"], one["description"], ", ".join(one["software"]), f"from {one['sender']} at {one['received_at']}"]
             console.print(screen.hanging(" · ".join(word for word in said if word)))

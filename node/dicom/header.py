@@ -20,6 +20,9 @@ from node.domain.instance import Header, Value
 
 _CHARACTER_SET = 0x00080005
 _CONTRIBUTING_EQUIPMENT = 0x0018A001
+_REFERENCED_SERIES, _SERIES_INSTANCE_UID = 0x00081115, 0x0020000E
+_EVIDENCE = frozenset({0x0040A375, 0x0040A385, 0x00089154})
+"""Current and pertinent other evidence of a report, and the evidence of source images: sequences of studies with referenced series."""
 _PIXEL_REPRESENTATION = 0x00280103
 _SHARED_GROUPS = 0x52009229
 _PER_FRAME_GROUPS = 0x52009230
@@ -40,6 +43,7 @@ MOST_FRAMES = 2048
 """Of a larger multi-frame instance nothing is lifted from the functional groups of its frames."""
 _MOST_ELEMENTS = 20_000
 _MOST_CONTRIBUTORS = 50
+_MOST_REFERENCED = 1000
 _OF_UIDS = frozenset("0123456789.")
 _PATIENT_ID = b"\x10\x00\x20\x00"  # (0010,0020), little endian
 _COUNT = "NumberOfSeriesRelatedInstances"
@@ -63,6 +67,8 @@ class Identity:
         Where the data set's bytes begin in the file.
     made_by_hilum
         Whether its Contributing Equipment names hilum as processing equipment (109102, DCM): a result, not an input.
+    referenced_series
+        Of what hilum made: the SeriesInstanceUIDs that it refers to. Empty for all else.
     """
 
     sop_instance_uid: str
@@ -76,6 +82,7 @@ class Identity:
     peer: str
     dataset_offset: int
     made_by_hilum: bool
+    referenced_series: frozenset[str] = frozenset()
 
 
 def read_header(source: Path | BinaryIO | bytes) -> tuple[Identity, Header]:
@@ -101,7 +108,7 @@ def read_header(source: Path | BinaryIO | bytes) -> tuple[Identity, Header]:
 
 def parse(file: Part10) -> tuple[Identity, Header]:
     """What `read_header` says of a file that is taken apart already."""
-    header, made_by_hilum = _header(file)
+    header, made_by_hilum, referenced = _header(file)
     # a data set without its own still goes by the one it was sent under
     instance = _uid(header, "SOPInstanceUID", lambda: _meta_text(file, 0x00020003))
     study = _uid(header, "StudyInstanceUID", lambda: _derived_study(header, instance))
@@ -115,6 +122,7 @@ def parse(file: Part10) -> tuple[Identity, Header]:
             **sender(file),
             dataset_offset=file.offset,
             made_by_hilum=made_by_hilum,
+            referenced_series=frozenset(_series_in(file, referenced)) if made_by_hilum else frozenset(),
         ),
         header,
     )
@@ -180,8 +188,10 @@ def sender(file: Part10) -> dict[str, str]:
     }
 
 
-def _header(file: Part10) -> tuple[dict[str, tuple[Value, ...]], bool]:
+def _header(file: Part10) -> tuple[dict[str, tuple[Value, ...]], bool, list[Element]]:
+    """Its values, whether hilum made it, and the sequences in which it refers to series."""
     header: dict[str, tuple[Value, ...]] = {}
+    referenced: list[Element] = []
     made_by_hilum = False
     character_set = encodings(b"")
     signed = False
@@ -195,6 +205,8 @@ def _header(file: Part10) -> tuple[dict[str, tuple[Value, ...]], bool]:
             character_set = encodings(bytes(dataset[element.start : min(element.end, element.start + LONGEST)]))
         elif element.tag == _CONTRIBUTING_EQUIPMENT:
             made_by_hilum = _names_hilum(file, element)
+        elif element.tag == _REFERENCED_SERIES or element.tag in _EVIDENCE:
+            referenced.append(element)
         elif element.tag == _SHARED_GROUPS:
             header |= next(_lifted(file, element, most=1), {})
         tag, vr, start, end = element
@@ -206,7 +218,7 @@ def _header(file: Part10) -> tuple[dict[str, tuple[Value, ...]], bool]:
             header[keyword] = values
             if tag == _PIXEL_REPRESENTATION:
                 signed = values == (1,)
-    return header | _of_frames(file, behind, header), made_by_hilum
+    return header | _of_frames(file, behind, header), made_by_hilum, referenced
 
 
 @lru_cache(maxsize=4096)
@@ -277,6 +289,19 @@ def _lifted(file: Part10, groups: Element, *, most: int) -> Iterator[dict[str, t
                         values = plain(known[1], file.dataset[element.start : element.end], file.coding.order, ())
                         lifted[known[0]] = values or ()
         yield lifted
+
+
+def _series_in(file: Part10, sequences: Iterable[Element]) -> Iterator[str]:
+    """SeriesInstanceUIDs of referenced series, those below a study among them."""
+    for sequence in sequences:
+        for start, end in items(file.dataset, sequence, file.coding, most=_MOST_REFERENCED):
+            for element in walk(file.dataset, start, end, file.coding):
+                if element.tag == _REFERENCED_SERIES:
+                    yield from _series_in(file, [element])
+                elif element.tag == _SERIES_INSTANCE_UID:
+                    uid = bytes(file.dataset[element.start : min(element.end, element.start + 64)]).decode("ascii", "replace").rstrip("\0 ")
+                    if uid and _OF_UIDS.issuperset(uid):
+                        yield uid
 
 
 def _names_hilum(file: Part10, equipment: Element) -> bool:

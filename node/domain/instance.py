@@ -30,6 +30,22 @@ class Standing(StrEnum):
     REFUSED = "refused"  # was held, and a person said no: kept as long as pixels are, used by nothing
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultSource:
+    """What another node's result says of how it was made.
+
+    Attributes
+    ----------
+    device_uid
+        InstanceCreatorUID (0008,0014): the application and its model file, alike on every node; "" where it says none.
+    series
+        SeriesInstanceUIDs of what it refers to: the series that were analysed, and other results where it names some.
+    """
+
+    device_uid: str
+    series: frozenset[str]
+
+
 class HeldFor(StrEnum):
     """Why an instance is held."""
 

@@ -18,7 +18,7 @@ from inference.imaging.compare import Likeness, likeness, refuse_undecodable
 from node.blobs.port import BlobDamaged, Blobs
 from node.dicom.header import Identity
 from node.domain.errors import JournalError, is_of_the_file
-from node.domain.instance import Header, HeldFor, Instance, Sender, Standing
+from node.domain.instance import Header, HeldFor, Instance, ResultSource, Sender, Standing
 from node.domain.patient import Patient, marks
 from node.flow.identity_check import IncomingInstance, SenderTrust, held_when_added, held_when_rewritten, incoming_instance
 from node.journal.journal import Journal
@@ -203,7 +203,14 @@ class InstanceJudge:
         batch.others.append(one)
         batch.news.append(
             NewInstance(
-                instance=instance, opens=False, scope_series=one.settle.scope is Scope.SERIES, due_at=one.received_at, replaces=None
+                instance=instance,
+                opens=False,
+                scope_series=one.settle.scope is Scope.SERIES,
+                due_at=one.received_at,
+                result_of=ResultSource(
+                    device_uid=next((str(value) for value in one.header.get("InstanceCreatorUID", ())), ""),
+                    series=one.identity.referenced_series,
+                ),
             )
         )
         batch.moves.append((one.entry, instance.blob))

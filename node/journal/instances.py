@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, distinct, exists, func, insert, or_, select, text, update
 
 from node.domain.history import HistoryEvent
-from node.domain.instance import Header, Instance, Standing
+from node.domain.instance import Header, Instance, ResultSource, Standing
 from node.domain.patient import mark_of, patient_of
 from node.journal import schema
 from node.journal.arrivals import admit, came_again
@@ -63,6 +63,7 @@ class Instances(JournalPart):
                     replace_row(connection, new.replaces, new.instance, now)
             ids |= _insert(connection, list(fresh.values()))
             know(connection, [new.instance for new in fresh.values()])
+            _hold_sources(connection, [(ids[blob], new.result_of) for blob, new in fresh.items() if new.result_of is not None])
             for blob, new in fresh.items():
                 if new.instance.standing is Standing.CONFLICT:
                     note(
@@ -149,6 +150,24 @@ class Instances(JournalPart):
         )
         with self._database.reading() as connection:
             return read_instances(connection, wanted.order_by(_instance.id))
+
+    def result_sources(self, study_instance_uid: str) -> dict[int, ResultSource]:
+        """How other nodes made what `other_results` of a study gives, by the id of its row."""
+        told, named = schema.other_result.c, schema.other_result_series.c
+        rows = (
+            select(_instance.id, told.device_uid, named.series_instance_uid)
+            .outerjoin(schema.other_result, told.instance_id == _instance.id)
+            .outerjoin(schema.other_result_series, named.instance_id == _instance.id)
+            .where(_instance.study_instance_uid == study_instance_uid)
+            .where(text("coalesce(instance.standing_kept, instance.standing) = 'result'"))
+        )
+        devices: dict[int, str] = {}
+        series: dict[int, set[str]] = {}
+        with self._database.reading() as connection:
+            for row in connection.execute(rows):
+                devices[row.id] = row.device_uid or ""
+                series.setdefault(row.id, set()).update([row.series_instance_uid] if row.series_instance_uid else [])
+        return {number: ResultSource(device_uid=device, series=frozenset(series[number])) for number, device in devices.items()}
 
     def results_alone(self, *, study: str | None = None, limit: int = 100) -> list[Instance]:
         """Of each study of which nothing but `other_results` came, the one that came last, the newest first; of one `study` alone."""
@@ -261,6 +280,17 @@ def replace_row(connection: Connection, old: int, by: Instance, now: datetime) -
     # whatever was purged under this UID was replaced with it: bytes that come again must not stand beside the new ones
     purged = (_instance.sop_instance_uid == by.sop_instance_uid, _instance.standing_kept == Standing.CURRENT.value)
     connection.execute(update(schema.instance).where(*purged).values(standing_kept=Standing.REPLACED.value))
+
+
+def _hold_sources(connection: Connection, sources: Sequence[tuple[int, ResultSource]]) -> None:
+    """Lift how other nodes made their results: which they are looked for by."""
+    if not sources:
+        return
+    devices = [{"instance_id": number, "device_uid": one.device_uid} for number, one in sources]
+    connection.execute(insert(schema.other_result), devices)
+    series = [{"instance_id": number, "series_instance_uid": uid} for number, one in sources for uid in sorted(one.series)]
+    if series:
+        connection.execute(insert(schema.other_result_series), series)
 
 
 def _insert(connection: Connection, news: Iterable[NewInstance]) -> dict[str, int]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from node.domain.instance import Instance, Sender, Standing
+from node.domain.instance import Instance, ResultSource, Sender, Standing
 from node.domain.job import ResultObject
 from node.domain.patient import Patient
 from node.domain.state import JobState
@@ -110,6 +110,8 @@ class NewInstance:
     replaces: int | None = None
     begins: bool = False
     """Nothing of its series was known when it was judged: recording it raises JournalRace if something is by now, from whomever."""
+    result_of: ResultSource | None = None
+    """How another node made it, of RESULT; None for all else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

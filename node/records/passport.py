@@ -1,11 +1,11 @@
 """A study's passport: instances, decisions, jobs with model digests, objects, and what every sink said of each."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from node.dicom.uid import device_uid
 from node.domain.arrival import Arrival
-from node.domain.instance import Header, Instance, Standing
+from node.domain.instance import Header, Instance, ResultSource, Standing
 from node.domain.numbering import numbering_remarks
 from node.records.astray import astray
 from node.records.decisions import decision_record
@@ -25,7 +25,13 @@ def passport(journal: "Journal", study: str) -> dict[str, Any]:
     arrivals = journal.arrivals.find(study=study)
     found = journal.jobs.find(study=study)
     jobs = [page(journal, job) for job in found]
-    devices = {device_uid(job.application, job.model_digest) for job in found if job.model_digest}
+    analysed = [
+        ResultSource(
+            device_uid=device_uid(job.application, job.model_digest), series=frozenset(each["series_uid"] for each in one["series"])
+        )
+        for job, one in zip(found, jobs, strict=True)
+        if job.model_digest
+    ]
     members = {one.id: one for arrival in arrivals for one in journal.instances.of_arrival(arrival.id)}
     lines = [
         {**event_record(event), "subject": f"{subject} {number}"}
@@ -44,7 +50,7 @@ def passport(journal: "Journal", study: str) -> dict[str, Any]:
         "conflicts": [_conflict(one) for one in journal.instances.conflicts(study=study)],
         "held": held_records(journal.held.find(study=study)),
         "astray": astray(journal, study, list(members.values())),
-        "other_results": [_other_result(one, devices) for one in journal.instances.other_results(study)],
+        "other_results": _other_results(journal, study, analysed),
         "jobs": jobs,
         "events": sorted(lines, key=lambda line: str(line["at"])),
     }
@@ -84,17 +90,27 @@ def _conflict(one: Instance) -> dict[str, Any]:
     }
 
 
-def _other_result(one: Instance, devices: Collection[str]) -> dict[str, Any]:
-    """What another node made of the study; `same_model`: by an application and a model file that this node analysed it with too, which
-    are a device of `devices`."""
-    made_by = _first(one.header, "InstanceCreatorUID")
+def _other_results(journal: "Journal", study: str, analysed: Sequence[ResultSource]) -> list[dict[str, Any]]:
+    """What other nodes made of the study; `analysed`: by which devices this node analysed it, and from which series."""
+    sources = journal.instances.result_sources(study)
+    return [_other_result(one, sources[one.id], analysed) for one in journal.instances.other_results(study)]
+
+
+def _other_result(one: Instance, source: ResultSource, analysed: Sequence[ResultSource]) -> dict[str, Any]:
+    """One of them; `same_model`: by an application and a model file that this node analysed it with too; `same_inputs`: from the very
+    series that this node analysed with these, null where the result names no series that was analysed here."""
+    alike = [job for job in analysed if job.device_uid == source.device_uid]
+    inputs = source.series & frozenset().union(*(job.series for job in analysed))
     return {
         "sop_instance_uid": one.sop_instance_uid,
         "modality": _first(one.header, "Modality"),
         "description": _first(one.header, "SeriesDescription"),
         "application": _first(one.header, "ManufacturerModelName"),
         "software": [str(version) for version in one.header.get("SoftwareVersions", ())],
-        "same_model": made_by in devices,
+        "device_uid": source.device_uid,
+        "inputs": sorted(inputs),
+        "same_model": bool(alike),
+        "same_inputs": any(inputs == job.series for job in alike) if inputs else None,
         "sender": f"{one.calling_ae}@{one.address}",
         "received_at": stamp(one.received_at),
     }

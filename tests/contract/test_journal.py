@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from node.domain.arrival import Completeness
-from node.domain.instance import Standing
+from node.domain.instance import ResultSource, Standing
 from node.domain.state import ArrivalState, JobState
 from node.journal.errors import JournalRace, NoSuchRow
 from node.journal.instances import replace_row
@@ -307,7 +307,10 @@ def test_what_another_node_made_is_known_by_its_study_and_in_no_arrival(story: S
     """It opens nothing and is no image of the study; once its bytes are deleted it is still told."""
     story.receive(1)
     theirs = story.instance(9, standing=Standing.RESULT)
-    (row,) = story.journal.instances.record([story.new(theirs, opens=False)], story.now)
+    source = ResultSource(device_uid="1.9", series=frozenset({"1.1.1", "1.1.2"}))
+    (row,) = story.journal.instances.record([replace(story.new(theirs, opens=False), result_of=source)], story.now)
+    assert story.journal.instances.result_sources("1.1") == {row: source}
+    assert story.journal.instances.result_sources("1.2") == {}
     assert [one.id for one in story.journal.instances.other_results("1.1")] == [row]
     assert story.journal.instances.other_results("1.2") == []
     assert row not in [one.id for one in story.journal.instances.of_study("1.1")]
@@ -315,6 +318,7 @@ def test_what_another_node_made_is_known_by_its_study_and_in_no_arrival(story: S
     assert [event.name for event in story.journal.events.of("instance", row)] == ["instance.other_result"]
     story.journal.retention.tombstone([row], story.now)
     assert [one.standing for one in story.journal.instances.other_results("1.1")] == [Standing.PURGED]
+    assert story.journal.instances.result_sources("1.1") == {row: source}
 
 
 def test_studies_of_results_alone_are_known_until_something_else_comes(story: Story) -> None:

@@ -89,7 +89,9 @@ def test_two_nodes_give_two_sets_and_no_uid_stands_for_two_contents(tmp_path: Pa
         finally:
             archive.stop()
         told = passport(second, uid)
-        assert "another node has analysed this study with the same model" in " ".join(second.hilum("studies", "show", uid).out.split())
+        assert "another node has analysed the same series of this study with the same model" in " ".join(
+            second.hilum("studies", "show", uid).out.split()
+        )
         theirs = made(second, uid)
     assert not before.keys() & theirs.keys()
     there: dict[str, str] = {}
@@ -105,5 +107,9 @@ def test_two_nodes_give_two_sets_and_no_uid_stands_for_two_contents(tmp_path: Pa
     assert there == before | theirs
     assert [len(uids) for uids in tracked.values()] == [2]
     assert {one["sop_instance_uid"]: one["same_model"] for one in told["other_results"]} == dict.fromkeys(before, True)
+    (series,) = {str(dcmread(path).SeriesInstanceUID) for path in files}
+    # a page refers to no series: of it the device is told
+    alike = {one["modality"]: (one["same_inputs"], one["inputs"]) for one in told["other_results"]}
+    assert alike == {"SEG": (True, [series]), "SR": (True, [series]), "OT": (None, [])}
     assert {one["application"] for one in told["other_results"]} == {"bench-threshold"}
     assert [len(one["objects"]) for one in told["jobs"]] == [3]

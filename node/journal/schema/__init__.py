@@ -11,7 +11,16 @@ from node.journal.schema.arrivals import arrival, arrival_instance, decision
 from node.journal.schema.columns import NEVER, Key, Micros, Words, metadata
 from node.journal.schema.commitments import commitment, commitment_object, promise, promise_asked
 from node.journal.schema.deliveries import delivery, delivery_turn, receipt
-from node.journal.schema.instances import aside, erased, instance, patient_series, series_header, tombstone
+from node.journal.schema.instances import (
+    aside,
+    erased,
+    instance,
+    other_result,
+    other_result_series,
+    patient_series,
+    series_header,
+    tombstone,
+)
 from node.journal.schema.jobs import job, job_instance, job_route, job_sink, job_turn
 from node.journal.schema.operation import beat, console_account, console_attempt, console_key, event, follower, pause, store
 from node.journal.schema.results import measured_value, result_object, withdrawn_object
@@ -47,6 +56,8 @@ __all__ = [
     "job_turn",
     "measured_value",
     "metadata",
+    "other_result",
+    "other_result_series",
     "patient_series",
     "pause",
     "promise",
@@ -62,5 +73,5 @@ __all__ = [
     "withdrawn_object",
 ]
 
-HEAD = "0025"
+HEAD = "0026"
 """The revision of migrations/versions that this folder describes."""

@@ -86,6 +86,27 @@ Index(
     postgresql_where=text("coalesce(standing_kept, standing) = 'result'"),
 )
 
+other_result = Table(
+    "other_result",
+    metadata,
+    reference("instance_id", "instance", "the result", primary_key=True),
+    Column(
+        "device_uid",
+        Words,
+        nullable=False,
+        comment="InstanceCreatorUID (0008,0014): application and model file that made it, alike on every node; empty: it says none",
+    ),
+    comment="Results of other hilum nodes: by what they were made.",
+)
+
+other_result_series = Table(
+    "other_result_series",
+    metadata,
+    reference("instance_id", "instance", "the result", primary_key=True),
+    Column("series_instance_uid", Words, primary_key=True, comment="Series Instance UID (0020,000E) of a series that it refers to"),
+    comment="Results of other hilum nodes: from which series they were made.",
+)
+
 aside = Table(
     "aside",
     metadata,

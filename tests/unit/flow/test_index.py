@@ -18,7 +18,7 @@ from node.blobs.folder import FolderBlobs
 from node.blobs.objects import BucketAway
 from node.dicom.part10 import take_apart
 from node.domain.arrival import Completeness
-from node.domain.instance import Instance, Reception, Standing
+from node.domain.instance import Instance, Reception, ResultSource, Standing
 from node.domain.job import NewJob, Priority, ResultObject
 from node.flow import index
 from node.flow.identity_check import Senders
@@ -484,6 +484,9 @@ def test_results_of_another_node_are_kept_and_open_nothing(node: Receiver) -> No
     assert node.blobs.has(row.blob)
     (kept,) = node.journal.instances.other_results(row.study_instance_uid)
     assert kept.id == row.id
+    assert node.journal.instances.result_sources(row.study_instance_uid) == {
+        row.id: ResultSource(device_uid="1.2.9", series=frozenset({"1.2.3.41", "1.2.3.42", "1.2.3.43"}))
+    }
     assert node.journal.instances.of_study(row.study_instance_uid) == []
     node.send(slice_of(1))
     node.send(slice_of(1, **_theirs()))
@@ -510,11 +513,21 @@ def test_a_purged_result_of_another_node_is_kept_again_when_it_comes_again(node:
 
 
 def _theirs() -> dict[str, Any]:
-    """What names hilum as processing equipment."""
+    """What names hilum as processing equipment, a device, and three series: one as a mask does, two of one study as a report does."""
     equipment, code = Dataset(), Dataset()
     code.CodeValue, code.CodingSchemeDesignator = "109102", "DCM"
     equipment.Manufacturer, equipment.PurposeOfReferenceCodeSequence = "hilum", Sequence([code])
-    return {"ContributingEquipmentSequence": Sequence([equipment])}
+    series = [Dataset() for _ in range(3)]
+    for number, one in enumerate(series, 1):
+        one.SeriesInstanceUID = f"1.2.3.4{number}"
+    study = Dataset()
+    study.StudyInstanceUID, study.ReferencedSeriesSequence = "1.2.3", Sequence(series[1:])
+    return {
+        "InstanceCreatorUID": "1.2.9",
+        "ContributingEquipmentSequence": Sequence([equipment]),
+        "ReferencedSeriesSequence": Sequence(series[:1]),
+        "CurrentRequestedProcedureEvidenceSequence": Sequence([study]),
+    }
 
 
 @pytest.mark.parametrize(

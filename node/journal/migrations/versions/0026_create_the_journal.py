@@ -4,7 +4,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0025"
+revision = "0026"
 down_revision = None
 
 
@@ -808,6 +808,29 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], name=op.f("fk_measured_value_job_id")),
         sa.PrimaryKeyConstraint("job_id", "position", name=op.f("pk_measured_value")),
         comment="What a job measured that may stand beside a later study's value; bounds, lesions and detections are not kept.",
+    )
+    op.create_table(
+        "other_result",
+        sa.Column("instance_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False, comment="the result"),
+        sa.Column(
+            "device_uid",
+            sa.Text(),
+            nullable=False,
+            comment="InstanceCreatorUID (0008,0014): application and model file that made it, alike on every node; empty: it says none",
+        ),
+        sa.ForeignKeyConstraint(["instance_id"], ["instance.id"], name=op.f("fk_other_result_instance_id")),
+        sa.PrimaryKeyConstraint("instance_id", name=op.f("pk_other_result")),
+        comment="Results of other hilum nodes: by what they were made.",
+    )
+    op.create_table(
+        "other_result_series",
+        sa.Column("instance_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False, comment="the result"),
+        sa.Column(
+            "series_instance_uid", sa.Text(), nullable=False, comment="Series Instance UID (0020,000E) of a series that it refers to"
+        ),
+        sa.ForeignKeyConstraint(["instance_id"], ["instance.id"], name=op.f("fk_other_result_series_instance_id")),
+        sa.PrimaryKeyConstraint("instance_id", "series_instance_uid", name=op.f("pk_other_result_series")),
+        comment="Results of other hilum nodes: from which series they were made.",
     )
     op.create_table(
         "promise",
