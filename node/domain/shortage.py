@@ -34,9 +34,11 @@ class Shortage:
     expected: int | None
 
     @property
-    def mark(self) -> str:
+    def mark(self) -> Said:
         """A few words: "INCOMPLETE 154 of 384"."""
-        return "INCOMPLETE" if self.expected is None else f"INCOMPLETE {self.came} of {self.expected}"
+        if self.expected is None:
+            return say("INCOMPLETE")
+        return say("INCOMPLETE {came} of {expected}", came=str(self.came), expected=str(self.expected))
 
     @property
     def sentence(self) -> Said:

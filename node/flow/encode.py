@@ -135,7 +135,7 @@ def replacing(journal: Journal, job: Job) -> list[Caution]:
             )
         else:
             said = say("This is revision {revision}: it replaces the result{made}, which was made from other images.", **named)
-        cautions.append(Caution(sentence=said, mark=f"Revision {revision}"))
+        cautions.append(Caution(sentence=said, mark=say("Revision {revision}", revision=str(revision))))
     notes = [
         one
         for one in journal.jobs.find(study=job.study_instance_uid)

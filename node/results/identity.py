@@ -13,9 +13,10 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from inference.codes import Code
 from node.dicom.uid import derive_uid
-from node.domain.profile import Kind
+from node.domain.profile import EXPLANATIONS, Kind, Language
 from node.results.items import item
 from node.results.kinds import record_of
+from node.results.narrative.terms_chinese import LABELS, NOUNS, in_chinese
 from node.results.normalise import CHARACTER_SET, text
 from node.results.part10 import INSTANCE_TO_COME, SERIES_TO_COME, named
 from node.results.pixels import Pixels
@@ -24,6 +25,7 @@ from node.results.sources import Sources
 
 LONGEST_LO = 64
 """Characters of an LO element (PS3.5 6.2)."""
+_NOTE = "说明"
 _SHORTEST_NOUN = 16
 """So much of what it is stays readable, as long as marks and the kind of object leave it room."""
 
@@ -39,14 +41,27 @@ def description_of(encoding: Encoding, what: str) -> str:
     what
         What kind of object it is, to people.
     """
-    marks = "".join(f"{one.mark}: " for one in encoding.findings.cautions if one.mark)
-    part = f" [{encoding.part}]" if encoding.part else ""
-    application = encoding.application
-    software = f", {application.name} {application.version}"
-    noun = application.noun or application.title
-    free = max(LONGEST_LO - len(marks) - len(what) - 1, 0)
+    application, part = encoding.application, encoding.part
+    marks = [one.mark for one in encoding.findings.cautions if one.mark]
+    if encoding.language is Language.CHINESE:
+        marks = [in_chinese(mark) or mark for mark in marks]
+        noun = NOUNS.get(application.name, application.noun or application.title)
+        return _described(
+            "".join(f"{mark}：" for mark in marks), noun, what, f"，{application.name} {application.version}", _in_brackets(part)
+        )
+    noun, software = application.noun or application.title, f", {application.name} {application.version}"
+    return _described("".join(f"{mark}: " for mark in marks), noun, f" {what}", software, _in_brackets(part))
+
+
+def _in_brackets(part: str) -> str:
+    return f" [{part}]" if part else ""
+
+
+def _described(marks: str, noun: str, what: str, software: str, part: str) -> str:
+    """Marks, noun, kind of object, software and part, as much of it as has room."""
+    free = max(LONGEST_LO - len(marks) - len(what), 0)
     noun = _words(noun, min(max(free - len(part) - len(software), _SHORTEST_NOUN), free))
-    lead = f"{marks}{noun} {what}" if noun else f"{marks}{what}"
+    lead = f"{marks}{noun}{what}" if noun else f"{marks}{what.lstrip()}"
     room = LONGEST_LO - len(lead) - len(part)
     # the name without its version before nothing of it, and half a name never
     said = next((one for one in (software, software.rpartition(" ")[0]) if len(one) <= room), "")
@@ -97,6 +112,10 @@ def identify(encoding: Encoding, sources: Sources, kind: Kind, noun: str, *, lab
     number
         Which of the kind's numbers in Series Numbers it has.
     """
+    # explanations say in the words of their checks that they are no location; whoever wants them asked for them by name
+    if encoding.language is Language.CHINESE and kind not in EXPLANATIONS:
+        noun = _NOTE if kind in (Kind.STATEMENT, Kind.WITHDRAWAL) else record_of(kind).chinese
+        noun += f"：{LABELS.get(label, label)}" if label else ""
     return ResultIdentity(
         series_number=series_number(sources, encoding.application.series, record_of(kind).series[number]),
         description=description_of(encoding, noun),

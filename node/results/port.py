@@ -10,7 +10,7 @@ from inference.applications.port import Application
 from inference.findings import Findings
 from inference.imaging.subject import Subject, volume_of
 from inference.imaging.volume import Volume
-from node.domain.profile import VIEWER, Form, Kind, Profile
+from node.domain.profile import VIEWER, Form, Kind, Language, Profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +68,15 @@ class Encoding:
         volume = volume_of(self.subject)
         assert volume is not None, f"{type(self.subject).__name__} has no place in space"
         return volume
+
+    @property
+    def language(self) -> Language:
+        """The language of what is made once for all sinks: series descriptions, the sentences of measurement reports, pages.
+
+        It is the first one of every profile, where all have the same first one; else English.
+        """
+        first = {profile.languages[0] for profile in self.profiles}
+        return first.pop() if len(first) == 1 else Language.ENGLISH
 
     def replacing(self, kind: Kind, form: str) -> "Encoding":
         """The same, for one report: with those predecessors alone that a report of this kind and form replaces.

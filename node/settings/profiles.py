@@ -47,7 +47,12 @@ _FORMS = (
     Key(name="empty_masks", kind=SWITCH, says="A segmentation without a voxel when nothing was found; the report says so in any case."),
 )
 _REST = (
-    Key(name="languages", kind=Several(of=Choice(of=Language), least=1), says="Of narratives and PDFs."),
+    Key(
+        name="languages",
+        kind=Several(of=Choice(of=Language), least=1),
+        says="Of narratives, PDFs and notes, which are written in each. The first one leads: series descriptions, conclusions and pages, "
+        "which are made once, are in it where all sinks of a job have the same first one, else in English.",
+    ),
     Key(
         name="not_taken",
         kind=Choice(of=NotTaken),

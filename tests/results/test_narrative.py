@@ -34,10 +34,10 @@ from node.results.check import check
 from node.results.encode import encode
 from node.results.errors import ReferencesDiffer, ValuesDiffer
 from node.results.narrative.chinese import Chinese
-from node.results.narrative.make import WORDINGS
 from node.results.narrative.sentences import sentences
 from node.results.narrative.terms_chinese import chinese
 from node.results.narrative.wording import Section
+from node.results.narrative.wordings import WORDINGS
 from node.results.page.naming import certainty, number, quantity
 from node.results.port import Encoded, Encoding
 from node.results.sources import read_sources

@@ -20,9 +20,9 @@ from node.results.encode import encode
 from node.results.errors import ReferencesDiffer, ResultMalformed
 from node.results.kind import Checking, ReadBack
 from node.results.kinds import KINDS
-from node.results.narrative.make import WORDINGS
 from node.results.narrative.sentences import sentences
 from node.results.narrative.wording import Section
+from node.results.narrative.wordings import WORDINGS
 from node.results.pdf.check import check
 from node.results.pdf.pages import Pages
 from node.results.port import Encoded, Encoding

@@ -24,6 +24,7 @@ from node.domain.profile import Kind
 from node.results.identity import encoded, identify
 from node.results.items import item
 from node.results.kind import Making
+from node.results.narrative.wordings import WORDINGS
 from node.results.normalise import text
 from node.results.port import Encoded, Encoding
 from node.results.reports.items import Groups, algorithm, measurements_of, numbers, qualities, sites, times, tracked
@@ -42,7 +43,7 @@ def make(making: Making) -> list[Encoded]:
         return []
     encoding = encoding.replacing(Kind.DETECTIONS, "")
     identity = identify(encoding, sources, Kind.DETECTIONS, "detections")
-    comments = list(times(encoding, (one.span for one in encoding.findings.measurements if one.location)))
+    comments = list(times(encoding, (one.span for one in encoding.findings.measurements if one.location), WORDINGS[encoding.language]))
     return [encoded(Kind.DETECTIONS, report(encoding, sources, groups, identity, coordinates=True, comments=comments), identity)]
 
 

@@ -6,11 +6,14 @@ from highdicom import sr
 from pydicom.dataset import Dataset
 
 from inference.codes import ABSENT, Code
-from inference.findings import Evaluation
-from node.domain.profile import Form, Kind
+from inference.findings import Evaluation, Segment
+from node.domain.profile import Form, Kind, Language
 from node.results.identity import encoded, identify
 from node.results.items import item
 from node.results.kind import Making
+from node.results.narrative.terms_chinese import structure
+from node.results.narrative.wording import Wording
+from node.results.narrative.wordings import WORDINGS
 from node.results.port import Encoded, Encoding
 from node.results.reports.absent import Sought, not_found, place_of
 from node.results.reports.context import imaged
@@ -83,7 +86,7 @@ def make(making: Making) -> list[Encoded]:
     identity = identify(encoding, sources, Kind.SR, "report", number=1)
     spans = [one.span for one in encoding.findings.evaluations]
     spans += [one.span for one in encoding.findings.measurements if one.location is None]
-    comments = [*_sought(encoding, sources, nothing), *times(encoding, spans)]
+    comments = [*_sought(encoding, sources, nothing), *times(encoding, spans, WORDINGS[encoding.language])]
     return [encoded(Kind.SR, report(encoding, sources, groups, identity, comments=comments), identity)]
 
 
@@ -151,9 +154,16 @@ def _group(
 
 def _sought(encoding: Encoding, sources: Sources, nothing: Sequence[Sought]) -> Iterator[str]:
     """In how many images it was looked for; where others are missing, that this decides nothing."""
-    names = list(dict.fromkeys(one.tracked_by if one.is_segment else one.finding.meaning for one in nothing if one.answer))
-    count = len(sources.slices)
-    if names and encoding.findings.cut:
-        yield f"Undetermined, for only {count} image{'s' if count != 1 else ''} came: {', '.join(names)}."
-    elif names:
-        yield f"Looked for and not found in {count} image{'s' if count != 1 else ''}: {', '.join(names)}."
+    wording = WORDINGS[encoding.language]
+    labels = {one.label: one for one in encoding.findings.segments}
+    names = [_called(one, labels.get(one.tracked_by), encoding.language, wording) for one in nothing if one.answer]
+    if names:
+        yield wording.looked_for(list(dict.fromkeys(names)), len(sources.slices), cut=encoding.findings.cut)
+
+
+def _called(one: Sought, segment: Segment | None, language: Language, wording: Wording) -> str:
+    if not one.is_segment:
+        return wording.term(one.finding) if language is Language.CHINESE else one.finding.meaning
+    if language is Language.CHINESE:
+        return structure(one.tracked_by, one.finding, segment.laterality if segment else one.laterality)
+    return one.tracked_by

@@ -161,6 +161,23 @@ class Chinese:
         said = in_chinese(text)
         return f"注：{said}" if said is not None else f"注（英文原文）：{text}"
 
+    def noted(self, text: str) -> str:
+        """A remark in a report where remarks stand by themselves."""
+        return in_chinese(text) or text
+
+    def analysed_part(self, part: str) -> str:
+        """Which part of a series was analysed."""
+        return f"分析范围为该序列中的：{in_chinese(part) or part}。"
+
+    def looked_for(self, names: Sequence[str], images: int, *, cut: bool) -> str:
+        """In how many images something was looked for; where others are missing, that this decides nothing."""
+        listed = "、".join(names)
+        return f"仅收到{images}幅图像，不能确定：{listed}。" if cut else f"在{images}幅图像中查找，未检出：{listed}。"
+
+    def timed(self, first: int, last: int, first_s: float, last_s: float) -> str:
+        """When frames, counted from 0, were taken."""
+        return f"第{first + 1}至{last + 1}帧距首帧 {first_s:g} s 至 {last_s:g} s。"
+
     def caution(self, text: str) -> str:
         """What a reader must know first."""
         said = in_chinese(text)

@@ -167,6 +167,25 @@ class English:
         """What the quality gate said, in its own words."""
         return f"Please note: {text.strip()}"
 
+    def noted(self, text: str) -> str:
+        """A remark in a report where remarks stand by themselves."""
+        return text
+
+    def analysed_part(self, part: str) -> str:
+        """Which part of a series was analysed."""
+        return f"Analysed of the series: {part}."
+
+    def looked_for(self, names: Sequence[str], images: int, *, cut: bool) -> str:
+        """In how many images something was looked for; where others are missing, that this decides nothing."""
+        counted = f"{images} image{'s' if images != 1 else ''}"
+        if cut:
+            return f"Undetermined, for only {counted} came: {', '.join(names)}."
+        return f"Looked for and not found in {counted}: {', '.join(names)}."
+
+    def timed(self, first: int, last: int, first_s: float, last_s: float) -> str:
+        """When frames, counted from 0, were taken."""
+        return f"Frames {first + 1} to {last + 1} are {first_s:g} s to {last_s:g} s from the first."
+
     def caution(self, text: str) -> str:
         """What a reader must know first."""
         return text.strip()

@@ -20,10 +20,9 @@ from node.results.identity import encoded, identify, stamp
 from node.results.items import evidence, item
 from node.results.kind import Holding, Making
 from node.results.kinds import record_of
-from node.results.narrative.chinese import Chinese
-from node.results.narrative.english import English
 from node.results.narrative.sentences import Sentence, sentences
 from node.results.narrative.wording import Section, Wording
+from node.results.narrative.wordings import WORDINGS
 from node.results.port import Encoded, Encoding
 from node.results.reports.context import enhanced_sr, name_predecessors, observer, procedure_reported
 from node.results.reports.items import numbers
@@ -119,8 +118,6 @@ def _referred(item: Dataset) -> Iterator[str]:
             yield str(child.UID)
         yield from _referred(child)
 
-
-WORDINGS: dict[Language, Wording] = {Language.ENGLISH: English(), Language.CHINESE: Chinese()}
 
 TITLE = Code("18748-4", "LN", "Diagnostic Imaging Report")
 HEADINGS = {

@@ -191,6 +191,20 @@ def structure(label: str, what: Code, laterality: Code | None) -> str:
 
 
 SENTENCES: Mapping[str, str] = {
+    # marks before a title
+    "INCOMPLETE": "不完整",
+    "INCOMPLETE {came} of {expected}": "不完整（{expected}中的{came}）",
+    "Revision {revision}": "修订版{revision}",
+    # windows of pictures, and the prior
+    "{tissue} C {centre} W {width}": "{tissue} C {centre} W {width}",
+    "soft tissue": "软组织窗",
+    "lung": "肺窗",
+    "bone": "骨窗",
+    "vessels": "血管窗",
+    "0 to {high}, dark is high": "0至{high}，深色为高值",
+    "not aligned, not shown": "未配准，未显示",
+    "No result": "无结果",
+    "Withdrawn": "撤回",
     # what was looked at, and what was not
     "1 of {of} instances is no image and was not looked at ({kinds}).": "{of}个实例中有1个不含图像，未纳入分析。",
     "{number} of {of} instances are no images and were not looked at ({kinds}).": "{of}个实例中有{number}个不含图像，未纳入分析。",

@@ -10,17 +10,18 @@ from inference.imaging.subject import volume_of
 from node.results.identity import MANUFACTURER, ResultIdentity, local_time, model_names, software_versions, stamp
 from node.results.items import item
 from node.results.normalise import text
-from node.results.page.naming import image_names, series_date, series_description
+from node.results.page.naming import names_of_images, series_date, series_description
 from node.results.page.picture import NOTICE, Drawn, Page, counted, extent
-from node.results.page.table import capital
+from node.results.page.words import ENGLISH_PAGE, PageWords
 from node.results.port import Encoding
 from node.results.reports.absent import Sought, not_found
 from node.results.sources import Sources, reference
 
+STANDING = f"{NOTICE}; preliminary, not verified"
 SOURCE_FOR_PROCESSING = Code("121322", "DCM", "Source image for image processing operation")
 
 
-def captured(encoding: Encoding, sources: Sources, page: Drawn, identity: ResultIdentity, words: str) -> Dataset:
+def captured(encoding: Encoding, sources: Sources, page: Drawn, identity: ResultIdentity, words: str, standing: str = STANDING) -> Dataset:
     """A page as a Secondary Capture; `words` say what is on it.
 
     The patient stands in the header and is not burned into the pixels.
@@ -46,7 +47,7 @@ def captured(encoding: Encoding, sources: Sources, page: Drawn, identity: Result
     if burned_in:
         made.BurnedInAnnotation = burned_in
     made.DerivationDescription = words
-    made.ImageComments = f"{NOTICE}; preliminary, not verified"
+    made.ImageComments = standing
     made.SourceImageSequence = [_source(sources, z) for z in page.images]
     made.update(_lossy(sources))
     pixels = np.asarray(page.image)
@@ -58,26 +59,33 @@ def captured(encoding: Encoding, sources: Sources, page: Drawn, identity: Result
     return made
 
 
-def page_of(encoding: Encoding, sources: Sources) -> Page:
+def page_of(encoding: Encoding, sources: Sources, words: PageWords = ENGLISH_PAGE) -> Page:
     """The words on the page: application and model, the series they are about, and when."""
     application, subject = encoding.application, encoding.subject
     number = text(sources.first, "SeriesNumber")
-    about = [f"series {number}" if number else "", encoding.part, subject.modality, series_date(sources), counted(subject)]
+    about = [
+        words.series(number) if number else "",
+        words.sentence(encoding.part),
+        subject.modality,
+        series_date(sources),
+        counted(subject, words),
+    ]
     # on every page, also on those that have no room for the sentences
-    marks = "".join(f"{one.mark}: " for one in encoding.findings.cautions if one.mark)
+    marks = "".join(f"{words.sentence(one.mark)}: " for one in encoding.findings.cautions if one.mark)
     return Page(
-        title=f"{marks}{application.title}",
+        title=f"{marks}{words.title(application.name, application.title)}",
         subtitle=f"{application.name} {application.version} · {application.manufacturer}",
-        source=" · ".join(part for part in (series_description(sources) or "(series without description)", *about) if part),
+        source=" · ".join(part for part in (series_description(sources) or words.no_description, *about) if part),
         provenance=(
             ("model", model_names(encoding)),
             ("software", ", ".join(software_versions(encoding)[1:])),
-            ("images", extent(subject)),
+            ("images", extent(subject, words=words is ENGLISH_PAGE)),
             ("analysed", local_time(encoding, sources)),
         ),
-        image_names=image_names(encoding, sources),
-        absent=[(_sought(one), _where(one)) for one in not_found(encoding, sources) if one.answer],
-        notice=NOTICE if application.qualification == "RESEARCH" else f"{application.qualification} - PRELIMINARY RESULT",
+        image_names=[words.image(name, len(sources.slices)) for name in names_of_images(encoding, sources)],
+        absent=[(_sought(one, words), words.place(one.laterality, one.site)) for one in not_found(encoding, sources) if one.answer],
+        notice=words.notice(application.qualification),
+        words=words,
     )
 
 
@@ -89,12 +97,8 @@ def _burned_in(encoding: Encoding, sources: Sources) -> str:
     return "NO" if said == {"NO"} or volume_of(encoding.subject) is not None else ""
 
 
-def _sought(one: Sought) -> str:
-    return capital(one.tracked_by) if one.is_segment else one.finding.meaning
-
-
-def _where(one: Sought) -> str:
-    return " ".join(code.meaning for code in (one.laterality, one.site) if code is not None).lower()
+def _sought(one: Sought, words: PageWords) -> str:
+    return words.sought(one.tracked_by, one.finding, one.laterality) if one.is_segment else words.term(one.finding)
 
 
 def _source(sources: Sources, z: int) -> Dataset:

@@ -225,7 +225,7 @@ def pair_figure(pair: Pair, findings: Findings, names: Sequence[str]) -> Figure:
     matrix = _matrix(pair, findings)
     if matrix is None:
         alone = volume_figure(pair.current, findings, names)
-        return Figure(tiles=alone.tiles, images=alone.images, notes=[*alone.notes, ("prior", "not aligned, not shown")])
+        return Figure(tiles=alone.tiles, images=alone.images, notes=[*alone.notes, ("prior", say("not aligned, not shown"))])
     pictures = Pictures(volume=pair.current, findings=findings)
     chosen = key_slices(pair.current, findings.segments, _ROWS, by_certainty(findings.locations))
     crop = pictures.crop(chosen)

@@ -43,14 +43,6 @@ def names_of_images(encoding: Encoding, sources: Sources) -> list[ImageName]:
     return names
 
 
-def image_names(encoding: Encoding, sources: Sources) -> list[str]:
-    """The same on pictures: "image 12", "frame 3", "L MLO, image 1"."""
-    count = len(sources.slices)
-    words = {Numbering.IMAGE: "image {}", Numbering.FRAME: "frame {}", Numbering.PLACE: f"image {{}} of {count}"}
-    named = [(name.view, words[name.numbering].format(name.number)) for name in names_of_images(encoding, sources)]
-    return [f"{view}, {name}" if view else name for view, name in named]
-
-
 def series_date(sources: Sources) -> str:
     """The day of the series, as 2025-03-04; "" where the header says none."""
     date = text(sources.first, "SeriesDate") or text(sources.first, "StudyDate")

@@ -13,6 +13,7 @@ from inference import codes
 from inference.codes import Code
 from inference.findings import Segment
 from inference.imaging.volume import Volume
+from inference.said import say
 
 _COLOURS = ((0.0, (40, 0, 0)), (0.4, (200, 30, 10)), (0.75, (255, 170, 30)), (1.0, (255, 255, 220)))
 _FAINTEST, _STRONGEST = 0.08, 0.75
@@ -186,18 +187,19 @@ def window_of(volume: Volume, segments: Sequence[Segment], sites: Collection[Cod
     for segment in segments:
         found |= segment.mask[thin]
     if volume.modality == "CT":
-        centre, width, name = *SOFT_TISSUE, "soft tissue"
+        centre, width, name = *SOFT_TISSUE, say("soft tissue")
         mean = float(sample[found].mean(dtype=np.float64)) if found.any() else 0.0
         if mean < -300 or (not found.any() and not _LUNGS.isdisjoint(sites)):
-            centre, width, name = *LUNG, "lung"
+            centre, width, name = *LUNG, say("lung")
         elif mean > 400:
-            centre, width, name = *BONE, "bone"
+            centre, width, name = *BONE, say("bone")
         elif mean > 150:
-            centre, width, name = *VESSELS, "vessels"
-        return GreyWindow(low=centre - width / 2, high=centre + width / 2, name=f"{name} C {centre:.0f} W {width:.0f}")
+            centre, width, name = *VESSELS, say("vessels")
+        said = say("{tissue} C {centre} W {width}", tissue=name, centre=f"{centre:.0f}", width=f"{width:.0f}")
+        return GreyWindow(low=centre - width / 2, high=centre + width / 2, name=said)
     if volume.modality in NUCLEAR:
         high = float(np.percentile(sample, 99.8))
-        return GreyWindow(low=0.0, high=max(high, 1e-6), name=f"0 to {high:.4g}, dark is high", inverse=True)
+        return GreyWindow(low=0.0, high=max(high, 1e-6), name=say("0 to {high}, dark is high", high=f"{high:.4g}"), inverse=True)
     # fat near a coil outshines all else: what was found sets the window where anything was
     bright = sample[found] if found.any() else sample[sample > _air(sample)]
     low = float(np.percentile(sample, 1))

@@ -1,7 +1,7 @@
 """The page for people: pictures of what was found, what was measured, which model said so, and that nobody has verified it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 
 from PIL import Image, ImageDraw
@@ -15,10 +15,10 @@ from node.results.page.lettering import Colour, fitted, height, width, wrapped, 
 from node.results.page.projections import cine_figure, images_figure
 from node.results.page.table import AMBER, FAINT, SOFT, WHITE, draw_entries, entries
 from node.results.page.tiles import BLACK, FRAME, lay
+from node.results.page.words import ENGLISH_PAGE, PageWords
 
 WIDTH, HEIGHT = 1600, 1200
-NOTICE = "RESEARCH - NOT FOR DIAGNOSIS"
-STANDING = "preliminary · not verified by a person"
+NOTICE = ENGLISH_PAGE.notice("RESEARCH")
 
 _MARGIN, _GAP = 36, 12
 _HEADER, _FOOTER, _COLUMN, _CORNER = 132, 64, 424, 320
@@ -51,6 +51,8 @@ class Page:
         (what, where) was looked for and not found; of the segments of the findings where nobody says more.
     notice
         The words of the footer.
+    words
+        The language of all else.
     """
 
     title: str
@@ -61,6 +63,7 @@ class Page:
     image_names: Sequence[str] = ()
     absent: Sequence[tuple[str, str]] | None = None
     notice: str = NOTICE
+    words: PageWords = ENGLISH_PAGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,7 +90,8 @@ def draw_page(subject: Subject, findings: Findings, page: Page) -> Drawn:
     names = page.image_names or [f"{_noun(subject)} {number} of {images_in(subject)}" for number in range(1, images_in(subject) + 1)]
     figure = figure_of(subject, findings, names)
     top = _concluded(draw, findings, page, (left, top, right))
-    lay(image, figure.tiles, (left, top, right - _COLUMN - 2 * _GAP, bottom), columns=figure.columns)
+    tiles = [replace(tile, name=page.words.sentence(tile.name)) for tile in figure.tiles]
+    lay(image, tiles, (left, top, right - _COLUMN - 2 * _GAP, bottom), columns=figure.columns)
     _column(draw, findings, page, names, figure.notes, top)
     return Drawn(image=image, images=figure.images)
 
@@ -114,10 +118,9 @@ def figure_of(subject: Subject, findings: Findings, names: Sequence[str]) -> Fig
             return cine_figure(subject, findings, names)
 
 
-def counted(subject: Subject) -> str:
+def counted(subject: Subject, words: PageWords = ENGLISH_PAGE) -> str:
     """How many images were analysed."""
-    count = images_in(subject)
-    return f"{count} {_noun(subject)}{'' if count == 1 else 's'}"
+    return words.counted(images_in(subject), _noun(subject))
 
 
 def extent(subject: Subject, *, words: bool = True) -> str:
@@ -165,18 +168,19 @@ def _column(
 ) -> None:
     """Findings, remarks and provenance."""
     left, right = WIDTH - _MARGIN - _COLUMN + 16, WIDTH - _MARGIN
-    provenance = [*page.provenance, *notes]
-    remarks = [line for remark in findings.remarks for line in wrapped(remark, 18, right - left, 6)]
+    words = page.words
+    provenance = [(words.heads.get(name, name), words.sentence(value)) for name, value in (*page.provenance, *notes)]
+    remarks = [line for remark in findings.remarks for line in wrapped(words.sentence(remark), 18, right - left, 6)]
     tail = 44 + height(18) * min(len(remarks), _REMARKS) if remarks else 0
     lines = [line for name, value in provenance for line in _lines(name, wrapped(value, 16, right - left - 96, 3))]
     lower = HEIGHT - _FOOTER - 2 * _GAP - 16 - len(lines) * height(16)
-    absent = [(one.label, "") for one in findings.segments if not one.mask.any()] if page.absent is None else page.absent
-    y = draw_entries(draw, entries(findings, names, absent), (left, top, right, lower - tail - 20))
+    absent = [(words.structure(one), "") for one in findings.segments if not one.mask.any()] if page.absent is None else page.absent
+    y = draw_entries(draw, entries(findings, names, absent, words), (left, top, right, lower - tail - 20), words)
     if remarks:
-        write(draw, (left, y + 12), "Please note", 19, AMBER)
+        write(draw, (left, y + 12), words.note, 19, AMBER)
         y += 12 + height(19) + 2
         room = int((lower - 20 - y) // height(18))
-        for line in remarks if len(remarks) <= room else [*remarks[: room - 1], "and more: see the report"]:
+        for line in remarks if len(remarks) <= room else [*remarks[: room - 1], words.more_remarks]:
             write(draw, (left, y), line, 18, WHITE)
             y += height(18)
     draw.line((left, lower - 10, right, lower - 10), fill=FRAME, width=1)
@@ -189,8 +193,10 @@ def _column(
 def _concluded(draw: ImageDraw.ImageDraw, findings: Findings, page: Page, place: tuple[int, int, int]) -> int:
     """What a reader must know first, and what was found, over all of (left, top, right); returns where the pictures may begin."""
     left, y, right = place
-    said: list[tuple[str, Colour, int]] = [(caution.sentence, AMBER, _LONGEST_CAUTION) for caution in findings.cautions]
-    said += [(_whole_sentences(page.conclusion, right - left), WHITE, _LONGEST_CONCLUSION)] if page.conclusion else []
+    said: list[tuple[str, Colour, int]] = [
+        (page.words.sentence(caution.sentence), AMBER, _LONGEST_CAUTION) for caution in findings.cautions
+    ]
+    said += [(_whole_sentences(page.conclusion, right - left, page.words.between), WHITE, _LONGEST_CONCLUSION)] if page.conclusion else []
     for sentence, colour, most in said:
         for line in wrapped(sentence, _LEAD, right - left, most):
             write(draw, (left, y), line, _LEAD, colour)
@@ -199,10 +205,10 @@ def _concluded(draw: ImageDraw.ImageDraw, findings: Findings, page: Page, place:
     return y + _GAP if said else y
 
 
-def _whole_sentences(sentences: Sequence[str], room: float) -> str:
+def _whole_sentences(sentences: Sequence[str], room: float, between: str) -> str:
     """As many of them as have room, and a mark that there are more: half a sentence may say something else than all of it."""
     for count in range(len(sentences), 1, -1):
-        said = " ".join([*sentences[:count], *(["…"] if count < len(sentences) else [])])
+        said = between.join([*sentences[:count], *(["…"] if count < len(sentences) else [])])
         if len(wrapped(said, _LEAD, room, _LONGEST_CONCLUSION + 1)) <= _LONGEST_CONCLUSION:
             return said
     return sentences[0] if len(sentences) == 1 else f"{sentences[0]} …"
@@ -215,6 +221,6 @@ def _lines(name: str, parts: Sequence[str]) -> list[tuple[str, str]]:
 def _footer(draw: ImageDraw.ImageDraw, page: Page) -> None:
     top = HEIGHT - _FOOTER
     draw.rectangle((0, top, WIDTH, HEIGHT), fill=AMBER)
-    x = (WIDTH - width(page.notice, 26, bold=True) - 24 - width(STANDING, 22)) / 2
+    x = (WIDTH - width(page.notice, 26, bold=True) - 24 - width(page.words.standing, 22)) / 2
     x += write(draw, (x, top + 13), page.notice, 26, BLACK, bold=True) + 24
-    write(draw, (x, top + 16), STANDING, 22, _DARK)
+    write(draw, (x, top + 16), page.words.standing, 22, _DARK)

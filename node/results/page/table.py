@@ -11,13 +11,10 @@ from PIL import ImageDraw
 from inference.codes import ABSENT, UNDETERMINED, Code
 from inference.findings import Evaluation, Findings, Location, Measurement, Segment
 from node.results.page.lettering import Colour, fitted, height, width, wrapped, write
-from node.results.page.naming import certainty, earlier_quantity, quantity
 from node.results.page.shapes import INK
+from node.results.page.words import ENGLISH_PAGE, PageWords
 
 WHITE, SOFT, FAINT, AMBER = (240, 242, 245), (176, 182, 192), (120, 127, 138), (255, 179, 48)
-
-AT_LEAST = "at least "
-"""Before a value that is a bound."""
 
 _VOLUMES = ("cm³", "mm³")
 _MUCH = 19
@@ -56,37 +53,43 @@ class Entry:
     earlier: Sequence[str] = ()
 
 
-def entries(findings: Findings, image_names: Sequence[str], absent: Sequence[tuple[str, str]]) -> list[Entry]:
+def entries(
+    findings: Findings, image_names: Sequence[str], absent: Sequence[tuple[str, str]], words: PageWords = ENGLISH_PAGE
+) -> list[Entry]:
     """All that is said: evaluations first, then locations, segments, values of the whole, what was not found, and what else was made.
 
     Parameters
     ----------
     absent
-        (what, where) was looked for and not found: undetermined where images are missing.
+        (what, where) was looked for and not found, in the language of `words`: undetermined where images are missing.
     """
     # what is there may not be left out for want of room where what is absent stands
     evaluations = sorted(findings.evaluations, key=lambda one: one.value == UNDETERMINED)
-    listed = [_evaluation(one, image_names) for one in evaluations if one.value != ABSENT]
-    listed += [_location(findings, number, one, image_names) for number, one in enumerate(findings.locations, 1)]
-    listed += [_segment(findings, one) for one in findings.segments if one.mask.any()]
+    listed = [_evaluation(one, image_names, words) for one in evaluations if one.value != ABSENT]
+    listed += [_location(findings, number, one, image_names, words) for number, one in enumerate(findings.locations, 1)]
+    listed += [_segment(findings, one, words) for one in findings.segments if one.mask.any()]
     listed += [
-        Entry(name=f"{total.meaning}, in total" if total else "All images", values=[_value(one) for one in those], earlier=_earlier(those))
+        Entry(
+            name=words.total(total) if total else words.whole,
+            values=[words.measured(one) for one in those],
+            earlier=_earlier(those, words),
+        )
         for total, those in _of_the_whole(findings).items()
     ]
     # another like it was found, or may be there: only the mask is empty
-    without = {capital(what) for what, _ in absent}
+    without = {what for what, _ in absent}
     listed += [
-        replace(_segment(findings, one), colour=None, word="Not outlined")
+        replace(_segment(findings, one, words), colour=None, word=words.outlined_none)
         for one in findings.segments
-        if not one.mask.any() and capital(one.label) not in without
+        if not one.mask.any() and words.structure(one) not in without
     ]
-    listed += [_sought(findings, what, where) for what, where in absent]
-    listed += [_evaluation(one, image_names) for one in evaluations if one.value == ABSENT]
-    listed += list(_made(findings))
-    return listed or [Entry(name="Undetermined" if findings.cut else "No findings")]
+    listed += [_sought(findings, what, where, words) for what, where in absent]
+    listed += [_evaluation(one, image_names, words) for one in evaluations if one.value == ABSENT]
+    listed += list(_made(findings, words))
+    return listed or [Entry(name=words.undetermined if findings.cut else words.nothing)]
 
 
-def draw_entries(draw: ImageDraw.ImageDraw, listed: Sequence[Entry], area: tuple[float, float, float, float]) -> float:
+def draw_entries(draw: ImageDraw.ImageDraw, listed: Sequence[Entry], area: tuple[float, float, float, float], words: PageWords) -> float:
     """Draw entries into (left, top, right, bottom); returns where the next line may stand."""
     left, top, right, bottom = area
     draws: Sequence[Callable[..., float]] = (_large, _close)
@@ -99,15 +102,10 @@ def draw_entries(draw: ImageDraw.ImageDraw, listed: Sequence[Entry], area: tuple
         last = done == len(listed) - 1
         if y + needed + (0 if last else height(_MUCH)) > bottom:
             left_out = len(listed) - done
-            write(draw, (left, y), f"and {left_out} more finding{'s' if left_out > 1 else ''}: see the report", _MUCH, AMBER)
+            write(draw, (left, y), words.more(left_out), _MUCH, AMBER)
             return y + height(_MUCH)
         y = draw_one(draw, one, left, right, y)
     return y
-
-
-def capital(text: str) -> str:
-    """The text with a capital first letter."""
-    return text[:1].upper() + text[1:]
 
 
 def _of_the_whole(findings: Findings) -> dict[Code | None, list[Measurement]]:
@@ -119,77 +117,54 @@ def _of_the_whole(findings: Findings) -> dict[Code | None, list[Measurement]]:
     return found
 
 
-def _evaluation(one: Evaluation, image_names: Sequence[str]) -> Entry:
-    word = "Absent" if one.value == ABSENT else one.value.meaning
-    on = [image_names[index] for index in one.images] if len(one.images) < 3 else [f"{len(one.images)} images"]
-    frames = f"frames {one.span.first + 1} to {one.span.last + 1}" if one.span else ""
+def _evaluation(one: Evaluation, image_names: Sequence[str], words: PageWords) -> Entry:
+    on = [image_names[index] for index in one.images] if len(one.images) < 3 else [words.images(len(one.images))]
+    frames = words.frames(one.span.first, one.span.last) if one.span else ""
     # beside Absent a number would be read as that of absence: it stands in the sentence alone
-    probable = (
-        ""
-        if one.probability is None or one.value == ABSENT
-        else f"probability of {one.finding.meaning.lower()} {certainty(one.probability)}"
-    )
-    return Entry(name=one.finding.meaning, word=word, details=_joined(_site(one), ", ".join(on), frames, probable))
+    probable = "" if one.probability is None or one.value == ABSENT else words.probable(one.finding, one.probability)
+    details = _joined(words.place(one.laterality, one.finding_site), ", ".join(on), frames, probable)
+    return Entry(name=words.term(one.finding), word=words.value(one.value), details=details)
 
 
-def _sought(findings: Findings, what: str, where: str) -> Entry:
+def _sought(findings: Findings, what: str, where: str, words: PageWords) -> Entry:
     if findings.cut:
-        return Entry(name=what, word=UNDETERMINED.meaning)
-    return Entry(name=what, word="None found", details=f"searched: {where}" if where else "")
+        return Entry(name=what, word=words.value(UNDETERMINED))
+    return Entry(name=what, word=words.none_found, details=words.searched(where))
 
 
-def _location(findings: Findings, number: int, one: Location, image_names: Sequence[str]) -> Entry:
-    values = [_value(each) for each in findings.measurements if each.location == one.label]
+def _location(findings: Findings, number: int, one: Location, image_names: Sequence[str], words: PageWords) -> Entry:
+    values = [words.measured(each) for each in findings.measurements if each.location == one.label]
     return Entry(
-        name=one.finding.meaning,
+        name=words.term(one.finding),
         number=number,
         values=values,
-        answers=[(each.name.meaning, capital(each.value.meaning)) for each in one.qualities],
-        details=_joined(image_names[one.image], _site(one), _sure(one.certainty)),
+        answers=[(words.term(each.name), words.quality(each.value)) for each in one.qualities],
+        details=_joined(image_names[one.image], words.place(one.laterality, one.finding_site), words.sure(one.certainty)),
     )
 
 
-def _segment(findings: Findings, one: Segment) -> Entry:
+def _segment(findings: Findings, one: Segment, words: PageWords) -> Entry:
     those = [each for each in findings.measurements if each.segment == one.label]
-    values = [_value(each) for each in those]
-    return Entry(name=capital(one.label), colour=one.rgb, values=values, details=_sure(one.certainty), earlier=_earlier(those))
+    values = [words.measured(each) for each in those]
+    return Entry(
+        name=words.structure(one), colour=one.rgb, values=values, details=words.sure(one.certainty), earlier=_earlier(those, words)
+    )
 
 
-def _made(findings: Findings) -> Iterator[Entry]:
+def _made(findings: Findings, words: PageWords) -> Iterator[Entry]:
     for saliency in findings.saliencies:
-        yield Entry(name=f"Map: {saliency.label}", details=saliency.quantity.meaning)
+        yield Entry(name=words.shown_map(saliency.label), details=words.term(saliency.quantity))
     for derived in findings.derived:
-        yield Entry(
-            name=f"New series: {derived.label}", details=_joined(derived.derivation.meaning, "of the prior" if derived.of_prior else "")
-        )
+        name, details = words.new_series(derived.label, derived.derivation, of_prior=derived.of_prior)
+        yield Entry(name=name, details=details)
     if findings.registration is not None:
-        yield Entry(name="Prior aligned", details="rigid, to the current images")
+        name, details = words.aligned
+        yield Entry(name=name, details=details)
 
 
-def _value(one: Measurement) -> tuple[str, str]:
-    name = f"{one.derivation.meaning} {one.name.meaning.lower()}" if one.derivation else one.name.meaning
-    frames = f", frames {one.span.first + 1} to {one.span.last + 1}" if one.span else ""
-    return name + frames, f"{AT_LEAST if one.at_least else ''}{quantity(one)}"
-
-
-def _earlier(those: Sequence[Measurement]) -> list[str]:
+def _earlier(those: Sequence[Measurement], words: PageWords) -> list[str]:
     """Earlier values, by name where there are several to choose from."""
-    said = []
-    for one in those:
-        if one.earlier is not None:
-            name = f"{_value(one)[0]} " if len(those) > 1 else ""
-            version = f", version {one.earlier.version}" if one.earlier.version else ""
-            model = ", another model" if one.earlier.another_model else ""
-            said.append(f"{name}{earlier_quantity(one)} on {one.earlier.date}{version}{model}")
-    return said
-
-
-def _site(one: Evaluation | Location) -> str:
-    return _joined(*(code.meaning for code in (one.laterality, one.finding_site) if code is not None), between=" ").lower()
-
-
-def _sure(share: float | None) -> str:
-    return "" if share is None else f"certainty {certainty(share)}"
+    return [words.earlier(one, words.measured(one)[0] if len(those) > 1 else "") for one in those if one.earlier is not None]
 
 
 def _joined(*parts: str, between: str = " · ") -> str:

@@ -17,9 +17,10 @@ from node.domain.profile import Kind
 from node.results.identity import MANUFACTURER, ResultIdentity, encoded, identify, local_time, model_names, software_versions, stamp
 from node.results.items import instance, item
 from node.results.kind import Making
-from node.results.narrative.make import TITLE, WORDINGS, Evidence, evidence_of, versions
+from node.results.narrative.make import TITLE, Evidence, evidence_of, versions
 from node.results.narrative.sentences import Sentence, sentences
 from node.results.narrative.wording import Section, Wording
+from node.results.narrative.wordings import WORDINGS
 from node.results.normalise import text
 from node.results.page.lettering import settable
 from node.results.page.naming import names_of_images, series_date, series_description

@@ -13,8 +13,10 @@ from pydicom.dataset import Dataset
 from inference.codes import Code
 from inference.findings import Findings, Measurement
 from inference.imaging.subject import Pair
+from node.domain.profile import Language
 from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.kind import Checking
+from node.results.narrative.terms_chinese import in_chinese
 from node.results.port import Encoding
 from node.results.sources import Sources
 
@@ -205,6 +207,8 @@ _LIBRARY, _LIBRARY_GROUP = ("111028", "DCM"), ("126200", "DCM")
 _COMMENTS, _CONCLUSION, _COMMENT = ("C0034375", "UMLS"), ("121077", "DCM"), ("121106", "DCM")
 _LONGEST_READ = 64
 _MOST_CONCLUDED = 4
+_LONGEST_LEAD = 16
+"""Characters that may stand before a caution: that it is one."""
 _WITH_COORDINATES, _WITHOUT = ("126000", "DCM"), ("18748-4", "LN")
 
 
@@ -282,17 +286,25 @@ def _comments(dataset: Dataset, encoding: Encoding, *, more: bool) -> None:
     application = f"{encoding.application.name} {encoding.application.version}"
     if len(concluded) != 1 or application not in concluded[0] or len(named(dataset, _COMMENTS)) != 1:
         raise ResultMalformed("the report does not begin with a conclusion that says whose it is")
-    cautions = " ".join(one.sentence.strip() for one in encoding.findings.cautions)
-    if not concluded[0].startswith(cautions):
-        raise ValuesDiffer(f"the report does not begin with {cautions!r}")
-    check_earlier([concluded[0].removeprefix(cautions)], encoding.findings, every=_says_all(encoding.findings))
+    rest_of_it = concluded[0]
+    for caution in encoding.findings.cautions:
+        said_first = _told(caution.sentence, encoding.language)
+        before, found, rest_of_it = rest_of_it.partition(said_first)
+        if not found or len(before) > _LONGEST_LEAD:
+            raise ValuesDiffer(f"the report does not begin with {said_first!r}")
+    check_earlier([rest_of_it], encoding.findings, every=_says_all(encoding.findings))
     said = [str(text.TextValue) for container in named(dataset, _COMMENTS) for text in named(container, _COMMENT)]
-    meant = [remark.strip() for remark in encoding.findings.remarks if remark.strip()]
+    meant = [_told(remark, encoding.language) for remark in encoding.findings.remarks if remark.strip()]
     part, rest = (said[:1], said[1:]) if encoding.part else ([], said)
-    if encoding.part and not (part and encoding.part in part[0]):
+    if encoding.part and not (part and _told(encoding.part, encoding.language) in part[0]):
         raise ValuesDiffer(f"the report does not say that it is about {encoding.part}")
     if rest[: len(meant)] != meant or (len(rest) > len(meant) and not more):
         raise ValuesDiffer(f"the report remarks {rest}, the remarks were {meant}")
+
+
+def _told(text: str, language: Language) -> str:
+    """A sentence that the findings hold, in the language of the report; one that has no translation stands as it is."""
+    return ((in_chinese(text) if language is Language.CHINESE else None) or text).strip()
 
 
 def _says_all(findings: Findings) -> bool:

@@ -12,6 +12,7 @@ from inference.imaging.volume import SliceSource
 from node.dicom.uid import derive_uid
 from node.results.identity import model_names, tracking
 from node.results.items import item
+from node.results.narrative.wording import Wording
 from node.results.page.naming import number
 from node.results.port import Encoding
 from node.results.sources import Sources
@@ -143,14 +144,14 @@ def series_tracked_by(total: Code | None, span: Span | None) -> str:
     return "series" if span is None else f"frames {span.first + 1} to {span.last + 1}"
 
 
-def times(encoding: Encoding, spans: Iterable[Span | None]) -> Iterator[str]:
+def times(encoding: Encoding, spans: Iterable[Span | None], wording: Wording) -> Iterator[str]:
     """When the frames were that something was taken from: no template has a temporal coordinate for images, only for waveforms."""
     subject = encoding.subject
     if not isinstance(subject, Cine) or subject.times_s is None:
         return
     for span in filter(None, dict.fromkeys(spans)):
         first_s, last_s = (round(float(subject.times_s[frame]), 3) for frame in (span.first, span.last))
-        yield f"Frames {span.first + 1} to {span.last + 1} are {first_s:g} s to {last_s:g} s from the first."
+        yield wording.timed(span.first, span.last, first_s, last_s)
 
 
 def _number(one: Measurement, sources: Sources | None = None) -> Any:

@@ -13,8 +13,8 @@ from pydicom.tag import Tag
 from inference.codes import Code
 from node.results.identity import MANUFACTURER, ResultIdentity, stamp
 from node.results.items import item
-from node.results.narrative.english import English
 from node.results.narrative.sentences import conclusion
+from node.results.narrative.wordings import WORDINGS
 from node.results.port import Encoding
 from node.results.reports.context import give_evidence, name_predecessors, observer, procedure
 from node.results.reports.items import Groups
@@ -29,8 +29,6 @@ four: 126000, and one each for oncology, PET and dynamic contrast MR. OHIF 3.13 
 but opens it as an empty viewport when its groups hold none; it writes any other title over a tree of text, where "Oncology Measurement
 Report" stood over healthy heads. So: 126000 for coordinates; without, the title of CID 7000 that claims no disease and no technique.
 """
-ENGLISH_WORDS = English()
-ENGLISH = Code("en", "RFC5646", "English")
 
 COMMENTS = Code("C0034375", "UMLS", "Qualitative Evaluations")
 CONCLUSION = Code("121077", "DCM", "Conclusion")
@@ -79,7 +77,7 @@ def report(
     )
     # as TID 1500 orders its rows
     made.ContentSequence.extend([library(encoding, sources, read=not coordinates), measurements])
-    concluded = conclusion(encoding, sources, ENGLISH_WORDS)
+    concluded = conclusion(encoding, sources, WORDINGS[encoding.language])
     made.ContentSequence.insert(0, _said(concluded, [*_always(encoding), *comments]))
     give_evidence(made, encoding, sources, segmentation)
     name_predecessors(made, encoding.predecessors)
@@ -93,7 +91,7 @@ def _root(encoding: Encoding, groups: Groups, title: Code) -> Dataset:
         procedure_reported=item(procedure(encoding)),
         imaging_measurements=groups,
         title=item(title),
-        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(item(ENGLISH)),
+        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(item(WORDINGS[encoding.language].tag)),
     )[0]
     return root
 
@@ -109,10 +107,11 @@ def _settled_groups(measurements: Dataset) -> Dataset:
 
 def _always(encoding: Encoding) -> Iterator[str]:
     """What a reader of any report has to know."""
+    wording = WORDINGS[encoding.language]
     if encoding.part:
-        yield f"Analysed of the series: {encoding.part}."
+        yield wording.analysed_part(encoding.part)
     # blanks at its ends are no part of a text (PS3.5 6.2)
-    yield from filter(None, (remark.strip() for remark in encoding.findings.remarks))
+    yield from (wording.noted(remark).strip() for remark in encoding.findings.remarks if remark.strip())
 
 
 def _said(concluded: str, comments: Sequence[str]) -> Dataset:

@@ -10,6 +10,7 @@ from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.sources import SourceSeries
 from node.results.statement.wording import meaning
 
+_MARKS = ("No result", "无结果")
 _SUMMARY, _CONCLUSION, _LANGUAGE = ("111065", "DCM"), ("121077", "DCM"), ("121049", "DCM")
 
 
@@ -37,7 +38,7 @@ def check(dataset: Dataset, statement: Statement, language: Language, looked_at:
     languages = [_coded(item.ConceptCodeSequence[0])[0] for item in items if _name(item) == _LANGUAGE]
     if languages != [language.value]:
         raise ResultMalformed(f"the statement says that its language is {languages}, not {language}")
-    if not dataset.SeriesDescription.startswith("No result"):
+    if not dataset.SeriesDescription.startswith(_MARKS):
         raise ResultMalformed(f"the statement is called {dataset.SeriesDescription}")
     texts = [str(item.TextValue) for item in items if item.ValueType == "TEXT"]
     lost = [one for one in statement.series if one.code and not any(one.code in text for text in texts)]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from inference.codes import Code
+from inference.said import say
 from node.domain.profile import Language
 from node.domain.statement import Statement, Why
 
@@ -106,7 +107,7 @@ TAGS: Mapping[Language, Code] = {
     Language.ENGLISH: Code("en", "RFC5646", "English"),
     Language.CHINESE: Code("zh", "RFC5646", "Chinese"),
 }
-MARK = "No result"
+MARK = say("No result")
 """What the Series Description begins with, so that nobody takes the note for a result."""
 
 _BECAUSE: Mapping[Language, Mapping[Why, str]] = {

@@ -3,25 +3,33 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from node.domain.profile import Kind
+from node.domain.profile import Kind, Language
 from node.results.identity import encoded, identify
 from node.results.kind import Making
 from node.results.narrative.sentences import found_in_short
-from node.results.page.capture import captured, page_of
+from node.results.narrative.wordings import WORDINGS
+from node.results.page.capture import STANDING, captured, page_of
 from node.results.page.picture import Drawn, draw_page
+from node.results.page.words import PAGE_WORDS
 from node.results.port import Encoded, Encoding
-from node.results.reports.root import ENGLISH_WORDS
 from node.results.sources import Sources
+
+_WORDS = {
+    Language.ENGLISH: ("Summary page: key slices with contours, and measurements", STANDING),
+    Language.CHINESE: ("摘要页：带轮廓的关键层面及测量值", "研究结果，不得用于诊断；初步结果，未经核实"),
+}
+"""What is on the page, and what it is worth, in the header."""
 
 
 def begin(encoding: Encoding, sources: Sources) -> Callable[[], Drawn]:
     """What draws the page, which leads with the conclusion; it may be called in another thread: the headers have been read by then."""
-    page = replace(page_of(encoding, sources), conclusion=found_in_short(encoding, sources, ENGLISH_WORDS))
+    page = page_of(encoding, sources, PAGE_WORDS[encoding.language])
+    page = replace(page, conclusion=found_in_short(encoding, sources, WORDINGS[encoding.language]))
     return lambda: draw_page(encoding.subject, encoding.findings, page)
 
 
 def make(making: Making) -> list[Encoded]:
     """Encode the page as it was drawn."""
     identity = identify(making.encoding, making.sources, Kind.SC, "page")
-    words = "Summary page: key slices with contours, and measurements"
-    return [encoded(Kind.SC, captured(making.encoding, making.sources, making.begun(), identity, words), identity)]
+    words, standing = _WORDS[making.encoding.language]
+    return [encoded(Kind.SC, captured(making.encoding, making.sources, making.begun(), identity, words, standing), identity)]

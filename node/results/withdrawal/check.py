@@ -21,7 +21,7 @@ def check(dataset: Dataset, withdrawal: Withdrawal, study: str) -> None:
     """
     if dataset.Modality != "KO" or dataset.ContentTemplateSequence[0].TemplateIdentifier != "2010":
         raise ResultMalformed("the withdrawal is no Key Object Selection of TID 2010")
-    if not dataset.SeriesDescription.startswith("Withdrawn"):
+    if not dataset.SeriesDescription.startswith(("Withdrawn", "撤回")):
         raise ResultMalformed(f"the withdrawal is called {dataset.SeriesDescription}")
     title = _coded(dataset.ConceptNameCodeSequence[0])
     if title != _TITLES[withdrawal.rejection]:

@@ -26,7 +26,7 @@ from node.results.sources import Sources, SourceSeries, without_planes
 from node.results.statement.wording import TAGS
 from node.results.withdrawal.check import check
 
-MARK = "Withdrawn"
+MARK = say("Withdrawn")
 """What the Series Description begins with, so that nobody takes the note for a result."""
 
 _SAYS: Mapping[Language, Mapping[Rejection, str]] = {
