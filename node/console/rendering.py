@@ -18,6 +18,7 @@ from node.console.access import Visitor
 from node.console.status import badges
 from node.domain.account import Role
 from node.domain.state import DeliveryState, JobState
+from node.records.history import name_in_words
 from node.records.words import lasting, plural, when, zone
 
 PAGES = (
@@ -109,7 +110,7 @@ def _environment() -> Environment:
         "person": _person,
         "code": _code,
     }
-    made.filters |= filters | {"pictures": _pictures, "date": _date, "event": _event, "folded": fold, "detail": _detail}
+    made.filters |= filters | {"pictures": _pictures, "date": _date, "event": name_in_words, "folded": fold, "detail": _detail}
     made.globals |= {"plural": plural, "acts": acts, "zone": zone, "lasting": lasting, "minutes": _minutes, "key_of": _KEYS.__getitem__}
     return made
 
@@ -157,10 +158,6 @@ def _pictures(objects: Sequence[dict[str, Any]], kinds: Sequence[str]) -> list[d
     """Of the objects of a job those of which a picture tells something: one of a series, and of a mask's forms the plain one."""
     first = {one["series_uid"]: one for one in reversed(objects) if one["kind"] in kinds and one["form"] in ("", "binary")}
     return [one for one in objects if first.get(one["series_uid"]) is one][:_MOST_PICTURES]
-
-
-def _event(name: str) -> str:
-    return name.rpartition(".")[2].replace("_", " ")
 
 
 def fold(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

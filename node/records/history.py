@@ -120,9 +120,14 @@ def about_in_words(said: Mapping[str, Any]) -> str:
 
 def event_in_words(said: Mapping[str, Any]) -> str:
     """What happened, with the detail behind it where that says more than the words."""
-    words = WORDS.get(said["event"], said["event"].partition(".")[2].replace("_", " "))
+    words = name_in_words(said["event"])
     detail = _measured(said["detail"])
     return f"{words}: {detail}" if detail else words
+
+
+def name_in_words(name: str) -> str:
+    """An event's name as a person says it; one that has no words yet without its subject."""
+    return WORDS.get(name, name.partition(".")[2].replace("_", " "))
 
 
 def _measured(detail: str) -> str:

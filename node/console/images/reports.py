@@ -9,6 +9,8 @@ from pydicom.dataset import Dataset
 
 _TRACKING_IDENTIFIER, _FINDING = "112039", "121071"
 _NAMES = frozenset({_TRACKING_IDENTIFIER})
+_CONTEXT = frozenset({"HAS OBS CONTEXT", "HAS ACQ CONTEXT", "HAS CONCEPT MOD"})
+"""Relationships (PS3.3 C.17.3.2.4) to who observed, by which algorithm, and to how images were made: no statement of a report."""
 _MOST = 200
 
 
@@ -31,21 +33,24 @@ class ReportContent:
 
 
 def content_of(path: Path) -> ReportContent:
-    """The numbers (NUM) and texts (TEXT) of a structured report (PS3.3 C.17.3), at most two hundred of each."""
+    """The numbers (NUM) and texts (TEXT) that a structured report states (PS3.3 C.17.3), at most two hundred of each."""
     report = dcmread(path, stop_before_pixels=True)
     values = list(dict.fromkeys(_values(report, "")))
     return ReportContent(values=tuple(values[:_MOST]), sentences=tuple(dict.fromkeys(_sentences(report)))[:_MOST])
 
 
 def _values(holder: Dataset, of: str) -> Iterator[ReportedValue]:
-    items = list(holder.get("ContentSequence") or ())
-    of = next((said for one in items if (said := _about(one))), of)
-    for one in items:
+    of = next((said for one in holder.get("ContentSequence") or () if (said := _about(one))), of)
+    for one in _stated(holder):
         measured = one.get("MeasuredValueSequence") or ()
         if one.get("ValueType") == "NUM" and measured:
             unit = _meaning(measured[0].get("MeasurementUnitsCodeSequence"))
             yield ReportedValue(of=of, name=_meaning(one.get("ConceptNameCodeSequence")), value=str(measured[0].NumericValue), unit=unit)
         yield from _values(one, of)
+
+
+def _stated(holder: Dataset) -> list[Dataset]:
+    return [one for one in holder.get("ContentSequence") or () if one.get("RelationshipType") not in _CONTEXT]
 
 
 def _about(item: Dataset) -> str:
@@ -59,7 +64,7 @@ def _about(item: Dataset) -> str:
 
 
 def _sentences(holder: Dataset) -> Iterator[str]:
-    for one in holder.get("ContentSequence") or ():
+    for one in _stated(holder):
         if one.get("ValueType") == "TEXT" and _code(one.get("ConceptNameCodeSequence")) not in _NAMES:
             yield str(one.get("TextValue") or "").strip()
         yield from _sentences(one)

@@ -66,6 +66,8 @@ def _wanting(profiles: Sequence[Profile]) -> list[Profile]:
 
 
 def _made(encoding: Encoding, sources: Sources, stated: Stated, language: Language) -> Encoded:
+    # each is a series of its own: its description leads in its language
+    encoding = replace(encoding, profiles=[replace(one, languages=(language,)) for one in encoding.profiles])
     identity = identify(encoding, sources, Kind.STATEMENT, _NOUN)
     made = enhanced_sr([sources.base], identity, _root(encoding, sources, stated, language))
     made.CurrentRequestedProcedureEvidenceSequence = evidence(sources.series)
@@ -98,12 +100,13 @@ def _root(encoding: Encoding, sources: Sources, stated: Stated, language: Langua
     root: Dataset = sr.ContainerContentItem(name=item(TITLE))
     root.ContentSequence = sr.ContentSequence(
         [
+            # viewers write the items in their order: who looked and in which language comes behind what there is to say
+            sr.TextContentItem(name=item(CONCLUSION), value=said, relationship_type=_CONTAINS),
+            *(sr.TextContentItem(name=item(COMMENT), value=one, relationship_type=_CONTAINS) for one in reasons),
+            sr.CodeContentItem(name=item(SUMMARY), value=item(STATUSES[stated.statement.status]), relationship_type=_CONTAINS),
             procedure_reported(encoding),
             *sr.LanguageOfContentItemAndDescendants(item(TAGS[language])),
             *sr.ObservationContext(observer_device_context=observer(encoding)),
-            sr.TextContentItem(name=item(CONCLUSION), value=said, relationship_type=_CONTAINS),
-            sr.CodeContentItem(name=item(SUMMARY), value=item(STATUSES[stated.statement.status]), relationship_type=_CONTAINS),
-            *(sr.TextContentItem(name=item(COMMENT), value=one, relationship_type=_CONTAINS) for one in reasons),
         ],
         is_root=False,
     )

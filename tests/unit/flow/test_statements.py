@@ -110,6 +110,7 @@ def test_a_declined_study_gets_one_note_that_stands_alone(node: MiniNode) -> Non
     assert note.SeriesDescription == "No result: Brain volume note, threshold 1.0.0"
     assert status(note) == "111225"
     said, why = texts(note)
+    assert [_name(item) for item in note.ContentSequence][:3] == ["121077", "121106", "111065"], "viewers write items in their order"
     assert said == (
         "No result: Brain volume (threshold 1.0.0). The software gave none for this study. The images could not be used for this "
         "analysis. This does not mean that nothing was found."
@@ -355,6 +356,7 @@ def test_sinks_choose(node: MiniNode) -> None:
     assert at(node) == []
     (note,) = at(node, "second")
     assert texts(note)[0].endswith("这并不表示未发现异常。")
+    assert note.SeriesDescription.startswith("无结果")
 
 
 def test_without_a_sink_that_wants_it_no_note_is_made(node: MiniNode) -> None:
