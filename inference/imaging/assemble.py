@@ -141,7 +141,7 @@ def volume_of(slices: Sequence[Slice], *, threads: int = 2) -> Volume:
             SliceSource(sop_instance_uid=each.instance.sop_instance_uid, sop_class_uid=each.instance.sop_class_uid, frame=each.plane.frame)
             for each in stack
         ),
-        modality=first.modality,
+        modality=next(filter(None, (each.instance.modality for each in slices)), ""),
         study_instance_uid=first.study_instance_uid,
         series_instance_uid=first.series_instance_uid,
         frame_of_reference_uid=_frame_of_reference([each.instance for each in slices]),

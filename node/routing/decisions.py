@@ -51,13 +51,16 @@ class SeriesView:
 
 
 def seen(series_instance_uid: str, instances: Sequence[tuple[str, Header]]) -> SeriesView:
-    """The view of a series of these instances: SOP Class UID ("" where it is not known) and header of each."""
+    """The view of a series of these instances: SOP Class UID ("" where it is not known) and header of each.
+
+    A data set that names no class is of the one that its file's meta information names.
+    """
     images: list[Header] = []
     without: dict[str, None] = {}
     of_slices = holds_slices(instances)
     for sop_class_uid, header in instances:
         if is_image(sop_class_uid, header, of_slices=of_slices):
-            images.append(header)
+            images.append(header if class_of(header) or not sop_class_uid else {**header, "SOPClassUID": (sop_class_uid,)})
         else:
             modality = _modality(header)
             without[modality if modality in MODALITIES_WITHOUT_IMAGES else class_name(sop_class_uid)] = None

@@ -23,9 +23,11 @@ from inference.imaging.judge.contrast import Weighting, against
 from inference.imaging.judge.expects import Contrast, Expects
 from inference.imaging.judge.stated import may_be, may_show, other_parts
 from inference.imaging.judge.words import SAID, no_patient_by
+from inference.imaging.nuclear import RECONSTRUCTED
 from inference.imaging.single_images import MOVING
 from inference.imaging.sop_classes import ENHANCED
 from inference.imaging.volume import SliceSource, Volume
+from node.dicom.header import MOST_FRAMES
 from node.domain.instance import Header
 from node.domain.route import Decision, Tried
 from node.routing.decisions import SeriesView, class_of, holds_images
@@ -45,6 +47,7 @@ TELLING = frozenset(
         *("SamplesPerPixel", "PhotometricInterpretation", "ViewPosition", "FrameTime", "CineRate"),
         *("AcquisitionContrast", "ScanningSequence", "EchoPlanarPulseSequence", "EchoTime", "EffectiveEchoTime"),
         *("InversionTime", "InversionTimes", "Units", "ConvolutionKernel", "KVP", "DiffusionBValue", "RescaleSlope"),
+        "IssuerOfPatientID",
         *SAID,
     }
 )
@@ -93,22 +96,23 @@ def answer(application: Application, view: SeriesView, *, counted: bool = True) 
     if not holds_images(view):
         return _refused([f"the series holds no images ({', '.join(view.without)})"])
     accepts, expects = application.accepts, application.expects
-    facts = _Layout.of(accepts, view)
-    excluded = [*_of_another_modality(accepts, view), *facts.excluded(accepts, view, counted=counted and view.counted)]
-    excluded += [*_of_another_contrast(expects, view), *_another_view(expects, view)]
-    if excluded:
-        return GateAnswer(fit=Fit.REFUSES, reasons=tuple(dict.fromkeys(excluded)), excluded=True)
-    refused = [*_nameless(view), *_no_patient(expects, view), *((facts.wrong,) if facts.wrong else ())]
+    layout = _Layout.of(accepts, view)
+    if excluded := _excluding(application, view, layout if counted and view.counted else None):
+        return GateAnswer(fit=Fit.REFUSES, reasons=tuple(excluded), excluded=True)
+    refused = [*_nameless(view), *_no_patient(expects, view), *((layout.wrong,) if layout.wrong else ())]
     if refused:
         return _refused(refused)
-    open_ = [*((facts.open,) if facts.open else ()), *_several_patients(view), *_unlike(accepts, view), *_doubts(accepts, expects, view)]
+    open_ = [*((layout.open,) if layout.open else ()), *_several_patients(view), *_unlike(accepts, view), *_doubts(accepts, expects, view)]
     return GateAnswer(fit=Fit.OPEN if open_ else Fit.TAKES, reasons=tuple(open_))
 
 
 def not_applicable(application: Application, view: SeriesView, *, counted: bool = True) -> str:
     """Why what the application declares excludes the series; "" where nothing does."""
-    said = answer(application, view, counted=counted)
-    return said.text if said.excluded else ""
+    if not holds_images(view):
+        return ""
+    # routes ask it of each of their series and applications: how a thousand slices lie is worked out only where it is asked
+    layout = _Layout.of(application.accepts, view) if counted and view.counted else None
+    return "; ".join(_excluding(application, view, layout))
 
 
 def exclusions(application: Application, views: Iterable[SeriesView]) -> dict[str, str]:
@@ -163,6 +167,14 @@ def _answered(name: str, application: Application, said: GateAnswer) -> Tried:
 # ---- what manifests exclude
 
 
+def _excluding(application: Application, view: SeriesView, layout: "_Layout | None") -> list[str]:
+    """What the application declares that excludes the series; `layout` is None where not all of its images are there."""
+    accepts, expects = application.accepts, application.expects
+    excluded = [*_of_another_modality(accepts, view), *_of_other_slices(accepts, view, layout)]
+    excluded += [*_of_another_contrast(application, view), *_another_view(expects, view)]
+    return list(dict.fromkeys(excluded))
+
+
 def _of_another_modality(accepts: Accepts, view: SeriesView) -> list[str]:
     """A series without one image of a modality that is taken; objects of another kind may stand beside the images."""
     found = _texts(view.header, "Modality")
@@ -171,15 +183,29 @@ def _of_another_modality(accepts: Accepts, view: SeriesView) -> list[str]:
     return of_another_modality(accepts, " and ".join(found))
 
 
-def _of_another_contrast(expects: Expects, view: SeriesView) -> list[str]:
+def _of_other_slices(accepts: Accepts, view: SeriesView, layout: "_Layout | None") -> list[str]:
+    """What is wrong with it by what the manifest says of slices."""
+    if accepts.takes not in _OF_SLICES:
+        return []
+    if layout is not None and layout.volume is not None:
+        return unfit(accepts, layout.volume)
+    return [*(_too_few(accepts, view) if layout is not None else ()), *_thick(accepts, view), *_lies_otherwise(accepts, view)]
+
+
+def _of_another_contrast(application: Application, view: SeriesView) -> list[str]:
+    expects = application.expects
     if expects.contrast is None:
         return []
-    found = Counter(_weighting(one) for one in view.members or (view.header,))
+    members = view.members
+    if application.accepts.takes in _OF_SLICES:
+        # localizers are left out where slices are read; a series of nothing else is told by how they lie
+        members = tuple(_without_localizers(members)) or members
+    found = Counter(_weighting(one) for one in members or (view.header,))
     reasons = {weighting: reason for weighting in found if (reason := against(expects.contrast, weighting))}
     if not reasons:
         return []
     first, wrong = next(iter(reasons.values())), sum(found[weighting] for weighting in reasons)
-    return [first if len(view.members) < 2 else f"{first}, in {wrong} of {len(view.members)} images"]
+    return [first if len(members) < 2 else f"{first}, in {wrong} of {len(members)} images"]
 
 
 def _another_view(expects: Expects, view: SeriesView) -> list[str]:
@@ -282,23 +308,18 @@ class _Layout:
             case Takes.CINE:
                 return _moving(view)
 
-    def excluded(self, accepts: Accepts, view: SeriesView, *, counted: bool) -> list[str]:
-        """What is wrong with it by what the manifest says of slices."""
-        if accepts.takes not in _OF_SLICES:
-            return []
-        if self.volume is not None and counted:
-            return unfit(accepts, self.volume)
-        return [*(_too_few(accepts, view) if counted else ()), *_thick(accepts, view), *_lies_otherwise(accepts, view)]
-
 
 def _stacked(accepts: Accepts, view: SeriesView) -> _Layout:
-    images = [one for one in view.members if "LOCALIZER" not in one.get("ImageType", ())]
+    images = _without_localizers(view.members)
     if not images:
         return _Layout(wrong="the series holds localizers only") if view.members else _Layout(open="how its slices lie is not said")
     if any(not MOSAICS.isdisjoint(one.get("ImageType", ())) for one in images):
         return _Layout(wrong="the images are mosaics of slices")
     if any(_colour(one) for one in images):
         return _Layout(wrong="the images are in colour")
+    # NumberOfFrames is the sender's word for it: nothing is made of more frames than headers are kept of
+    if sum(map(_frames, images)) > max(MOST_FRAMES, len(images)):
+        return _Layout(open="its images say that they have more frames than is looked at in headers")
     planes: list[Plane] = []
     placeless = 0
     for index, one in enumerate(images):
@@ -325,7 +346,7 @@ def _stacked(accepts: Accepts, view: SeriesView) -> _Layout:
             affine=geometry.affine,
             steps=geometry.steps,
             sources=tuple(SliceSource(sop_instance_uid=str(index), sop_class_uid=class_of(one)) for index, one in enumerate(images)),
-            modality=" ".join(_texts(images[0], "Modality")),
+            modality=next(filter(None, (" ".join(_texts(one, "Modality")) for one in images)), ""),
             study_instance_uid="",
             series_instance_uid=view.series_instance_uid,
             frame_of_reference_uid="",
@@ -336,6 +357,8 @@ def _stacked(accepts: Accepts, view: SeriesView) -> _Layout:
 
 def _planes(header: Header, index: int) -> list[Plane] | None:
     """The places of the frames of one image; [] where it has none, None where what is kept of its header does not tell."""
+    if not RECONSTRUCTED.isdisjoint(header.get("ImageType", ())):
+        return None  # a tomogram's place stands in the items of its detectors
     frames = _frames(header)
     # one place that all frames share stands once
     position = _numbers(header, "ImagePositionPatient", 3 * frames) or (_numbers(header, "ImagePositionPatient", 3) or ()) * frames or None
@@ -362,6 +385,11 @@ def _planes(header: Header, index: int) -> list[Plane] | None:
         )
         for frame in range(frames)
     ]
+
+
+def _without_localizers(images: Sequence[Header]) -> list[Header]:
+    """As `inference.imaging.assemble` leaves them out."""
+    return [one for one in images if "LOCALIZER" not in one.get("ImageType", ())]
 
 
 def _single(view: SeriesView) -> _Layout:

@@ -193,9 +193,11 @@ class JobPlanner:
         excluded: dict[tuple[str, str], set[str]] = {}
         for planned in plans:
             for route in planned.routes if planned.unfit and not planned.incomplete else ():
-                about = route.name, planned.series[0].series_instance_uid
-                said.setdefault(about, []).append(exclusion_sentence(planned.application, planned.unfit))
-                excluded.setdefault(about, set()).add(planned.application)
+                told = [(route.name, content.series_instance_uid) for content in planned.series]
+                # of a pair, the current one; of a whole study, each series that the route gave to it
+                for about in [one for one in told if one in said] if planned.whole_study else told[:1]:
+                    said.setdefault(about, []).append(exclusion_sentence(planned.application, planned.unfit))
+                    excluded.setdefault(about, set()).add(planned.application)
         mistaken = [self._pairs.mistaken(arrival.study_instance_uid, planned.series[0], planned.application) for planned in alone]
         complete_at = arrival.completed_at or now
         jobs = [self._job(planned, complete_at) for planned in plans]

@@ -1,6 +1,7 @@
 """Routes that ask for what their applications never take: conditions and manifests that exclude each other, told when a file is checked.
 
-Only what is certain is told: a condition on what manifests ask of headers, whatever else a header says.
+Only what is certain is told: a condition on what manifests ask of headers, whatever else a header says. A part of the body is not: another
+image of the series may name the one that is taken.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,6 @@ from datetime import UTC, datetime
 from inference.applications.accept import of_another_modality, too_thick
 from inference.applications.port import Application
 from inference.imaging.judge.contrast import Weighting, against
-from inference.imaging.judge.stated import may_show
 from node.domain.route import Condition, ConditionOperator, Route
 from node.routing.conditions import try_on
 
@@ -27,12 +27,7 @@ def never_runs(route: Route, applications: Mapping[str, Application]) -> str:
 
 def never_takes(application: Application, conditions: Sequence[Condition]) -> str:
     """Why the application takes no series for which these conditions hold; "" where it may."""
-    return (
-        _other_modality(application, conditions)
-        or _too_thick(application, conditions)
-        or _other_contrast(application, conditions)
-        or (_other_part(application, conditions))
-    )
+    return _other_modality(application, conditions) or _too_thick(application, conditions) or _other_contrast(application, conditions)
 
 
 def _other_modality(application: Application, conditions: Sequence[Condition]) -> str:
@@ -66,13 +61,6 @@ def _other_contrast(application: Application, conditions: Sequence[Condition]) -
     said = _listed(conditions, "AcquisitionContrast")
     reasons = [against(contrast, Weighting(said=each)) for each in said]
     return reasons[0] if reasons and all(reasons) else ""
-
-
-def _other_part(application: Application, conditions: Sequence[Condition]) -> str:
-    view, parts = application.expects.view, _listed(conditions, "BodyPartExamined")
-    if view is None or not parts or any(may_show(view, [part]) for part in parts):
-        return ""
-    return f"BodyPartExamined is {' or '.join(parts)}, which no {view.value} is of"
 
 
 def _bound(conditions: Sequence[Condition], keyword: str, operator: ConditionOperator) -> float | None:

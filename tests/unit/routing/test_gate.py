@@ -1,23 +1,27 @@
 """The gate: what it says of headers is what becomes of the images, and what no header tells is said to be unknown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from inference.applications.accept import check
 from inference.applications.port import Accepts, Application
 from inference.errors import InputError
+from inference.imaging.geometry import Plane, SeriesGeometry, series_geometry
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects
 from inference.imaging.judge.judging import Judge
 from inference.imaging.subjects import subjects
 from inference.imaging.write_series import write_series
 from node.dicom.header import read_header
+from node.domain.instance import Header, Value
+from node.routing import gate
 from node.routing.decisions import SeriesView, seen
-from node.routing.gate import Fit, answer
+from node.routing.gate import Fit, answer, not_applicable
 from tests.unit.flow.mini import APPLICATION
 
 HEADS = replace(
@@ -27,6 +31,7 @@ HEADS = replace(
     expects=Expects(part=BodyPart.HEAD, contrast=Contrast.T1),
 )
 
+MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 T1 = {"EchoTime": "3", "BodyPartExamined": "HEAD"}
 
 
@@ -100,3 +105,106 @@ def test_a_header_without_images_leaves_open_what_only_images_say() -> None:
     assert answer(HEADS, made).fit is Fit.OPEN
     assert answer(HEADS, replace(made, images=4, counted=True)).text == "4 slices, at least 8 are needed"
     assert answer(HEADS, replace(made, header={"Modality": ("CT",)})).text == "modality is CT, not MR"
+
+
+def _images(**of_each: tuple[Value, ...]) -> list[tuple[str, Header]]:
+    """16 headers of MR images at their places."""
+    shared: dict[str, tuple[Value, ...]] = {
+        "SOPClassUID": (MR_IMAGE,),
+        "StudyInstanceUID": ("1",),
+        "SeriesInstanceUID": ("1.1",),
+        "FrameOfReferenceUID": ("1.2",),
+        "Modality": ("MR",),
+        "EchoTime": (3.0,),
+        "BodyPartExamined": ("HEAD",),
+        "SliceThickness": (3.0,),
+        "Rows": (32,),
+        "Columns": (32,),
+        "PixelSpacing": (2.0, 2.0),
+        "ImageOrientationPatient": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+    }
+    return [
+        (MR_IMAGE, {**shared, "SOPInstanceUID": (f"1.1.{n}",), "ImagePositionPatient": (0.0, 0.0, 3.0 * n), **of_each}) for n in range(16)
+    ]
+
+
+def test_what_a_header_says_of_frames_takes_no_memory() -> None:
+    """One element of one image: two thousand million planes would end the node."""
+    images = _images()
+    images[3] = MR_IMAGE, {**images[3][1], "NumberOfFrames": (2_000_000_000,)}
+    assert "more frames than is looked at" in answer(HEADS, seen("1.1", images)).text
+
+
+def test_what_many_headers_say_of_frames_takes_no_memory() -> None:
+    """Neither together."""
+    assert "more frames than is looked at" in answer(HEADS, seen("1.1", _images(NumberOfFrames=(2000,)))).text
+
+
+def test_a_localizer_says_nothing_of_how_the_slices_are_weighted() -> None:
+    """It is left out when they are read."""
+    images = _images()
+    images.append((MR_IMAGE, {**images[0][1], "SOPInstanceUID": ("1.1.99",), "ImageType": ("ORIGINAL", "LOCALIZER"), "EchoTime": (80.0,)}))
+    assert not not_applicable(HEADS, seen("1.1", images))
+    localizers = [(uid, {**header, "ImageType": ("LOCALIZER",), "EchoTime": (80.0,)}) for uid, header in _images()]
+    assert "the echo time is 80 ms, on T1 at most 40 ms, in 16 of 16 images" in not_applicable(HEADS, seen("1.1", localizers))
+
+
+def test_how_slices_lie_is_not_worked_out_where_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A route asks of each of its series whether it is for its applications at all: of a thousand slices that was 35 ms each time."""
+    worked: list[int] = []
+
+    def counting(planes: Sequence[Plane]) -> SeriesGeometry:
+        worked.append(len(planes))
+        return series_geometry(planes)
+
+    monkeypatch.setattr(gate, "series_geometry", counting)
+    view = seen("1.1", _images())
+    assert not not_applicable(HEADS, view, counted=False)
+    assert not worked
+    assert not not_applicable(HEADS, view)
+    assert worked == [16]
+
+
+def test_a_class_that_only_the_meta_information_names_is_known() -> None:
+    """Reading takes it from there."""
+    images = [(uid, {keyword: value for keyword, value in header.items() if keyword != "SOPClassUID"}) for uid, header in _images()]
+    classic = replace(HEADS, accepts=replace(HEADS.accepts, sop_classes=(MR_IMAGE,)))
+    assert answer(classic, seen("1.1", images)).fit is Fit.TAKES
+
+
+def test_the_first_image_that_names_no_modality_excludes_nothing(tmp_path: Path) -> None:
+    """The others name it, to the gate and when they are read."""
+    files = _series(tmp_path)
+    first = dcmread(files[0])
+    del first.Modality
+    first.save_as(files[0])
+    assert answer(HEADS, _view(files)).fit is Fit.OPEN
+    assert not not_applicable(HEADS, _view(files))
+    assert "modality" not in _refused(HEADS, files)
+
+
+def test_where_a_tomogram_lies_is_left_open() -> None:
+    """Its place stands in the items of its detectors, of which no header keeps anything."""
+    nuclear = "1.2.840.10008.5.1.4.1.1.20"
+    header: Header = {
+        "SOPClassUID": (nuclear,),
+        "Modality": ("NM",),
+        "ImageType": ("ORIGINAL", "PRIMARY", "RECON TOMO", "EMISSION"),
+        "NumberOfFrames": (40,),
+        "Rows": (64,),
+        "Columns": (64,),
+        "PixelSpacing": (4.0, 4.0),
+        "SliceThickness": (4.0,),
+    }
+    tomograms = replace(APPLICATION, accepts=Accepts(modality=("NM",), min_slices=8), expects=Expects())
+    said = answer(tomograms, seen("1.1", [(nuclear, header)]))
+    assert (said.fit, "is not said" in said.text) == (Fit.OPEN, True)
+
+
+def test_patients_of_two_issuers_are_two() -> None:
+    """Replaying keeps what any answer looks at, and nothing else, of a header."""
+    images = _images(PatientID=("7",))
+    images[5] = MR_IMAGE, {**images[5][1], "IssuerOfPatientID": ("another house",)}
+    looked_at = gate.TELLING | {"PatientID"}
+    kept = [(uid, {keyword: value for keyword, value in header.items() if keyword in looked_at}) for uid, header in images]
+    assert "its images name 2 patients" in answer(HEADS, seen("1.1", kept)).text

@@ -23,7 +23,8 @@ MR = Condition(keyword="Modality", operator=ConditionOperator.EQUALS, expected=(
 T1 = Condition(keyword="SeriesDescription", operator=ConditionOperator.MATCHES, expected=("T1",))
 CT = replace(MR, expected=("CT",))
 WHOLE = replace(APPLICATION, accepts=Accepts(modality=("MR",), takes=Takes.IMAGES, whole_study=True))
-APPLICATIONS = {"threshold": APPLICATION, "whole": WHOLE}
+ANOTHER = replace(WHOLE, accepts=replace(WHOLE.accepts, modality=("US",)))
+APPLICATIONS = {"threshold": APPLICATION, "whole": WHOLE, "another": ANOTHER}
 EACH = Route(name="each", when=(MR, T1), run=("threshold",), send=("archive",), each=True)
 
 
@@ -108,6 +109,13 @@ def test_what_routing_takes_grows_with_the_number_of_series(route: Route, owed: 
     """Four times as many series cost four times as many calls: the square of 3,000 was more than an arrival may take."""
     few, many = (_calls(Study(series, owed=owed), route) for series in (40, 160))
     assert many < 5 * few
+
+
+def test_a_whole_study_that_is_not_applicable_is_told_on_each_of_its_series() -> None:
+    """Whoever asks of one series is told why nothing came of it, whichever of them names the job."""
+    decisions = Study(3).decisions(replace(EACH, each=False, run=("another",)))
+    assert ["another is not applicable: modality is MR, not US" in one.reason for one in decisions] == [True] * 3
+    assert not any(one.chosen for one in decisions)
 
 
 def test_a_condition_on_the_study_names_no_thousands_of_series() -> None:

@@ -32,8 +32,8 @@ def _never(run: tuple[str, ...], *when: tuple[str, ConditionOperator, tuple[Valu
         (("mr-brain",), ("EchoTime", MAX, (80.0,), False), ""),
         (("bright-lesion",), ("EchoTime", MAX, (20.0,), False), "the echo time is 20 ms"),
         (("bright-lesion",), ("EchoTime", MIN, (20.0,), False), ""),
-        (("chest-xray",), ("BodyPartExamined", EQUALS, ("HIP", "KNEE"), False), "BodyPartExamined is HIP or KNEE"),
-        (("chest-xray",), ("BodyPartExamined", EQUALS, ("HIP", "CHEST"), False), ""),
+        # another image of the series may name the chest
+        (("chest-xray",), ("BodyPartExamined", EQUALS, ("HIP", "KNEE"), False), ""),
     ],
 )
 def test_a_route_of_which_nothing_can_run_is_told(
