@@ -39,8 +39,8 @@ DRAWN = 0.5
 """Share of neighbours with exactly one value, from which on an image is no measurement: a map of labels, a mask, a drawing."""
 
 STEP = Bounds(usual=(None, 1.4), possible=(None, 2.0))
-"""How much two neighbouring slices differ, by those around them: at most 1.12 in the four heads that fixed the bounds and in what is made
-of them, 2.1 and more where a quarter of the slices is left out of their middle."""
+"""How much two neighbouring slices differ, by those around them: at most 1.29 in the four heads that fixed the bounds and in what is made
+of them, 2.02 and more where a quarter of the slices is left out of their middle."""
 BESIDE = Bounds(usual=(None, 0.03), possible=(None, 0.6))
 """What is as bright as tissue in the upper half and far from what was marked, by its volume: 0 in the four heads, 0.99 beside a second
 one. Folding over brings less of one, and is told."""

@@ -1,8 +1,14 @@
 """Neighbour check: compares each pair of neighbouring slices of a marked body with the pairs around it.
 
 Where slices are missing between two that claim to be neighbours, these differ more than any pair near by. A slice that is spoilt differs
-from both its neighbours, and slices that were made thinner by a sender differ in turns: neither is taken for a gap.
+from both its neighbours, and slices that were made thinner by a sender differ in turns: neither is taken for a gap. Slabs and packages of
+slices that were measured one after the other are not equally bright: a pair stands out by what is left when both are as bright.
+
+Two gaps within AROUND pairs of each other hide each other, each being what differs most around the other; a step of brightness hides a
+gap near by as well.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,20 +32,33 @@ def widest_step(volume: Volume, mask: Mask) -> float:
     if at.size < 2:
         return 0.0
     kept = np.s_[int(at[0]) : int(at[-1]) + 1, ::rows, ::columns]
-    differences = _differences(volume.voxels[kept], mask[kept])
+    pairs = _differences(volume.voxels[kept], mask[kept])
     widest = 0.0
-    for number, difference in enumerate(differences):
-        around = [*differences[max(0, number - AROUND) : number], *differences[number + 1 : number + 1 + AROUND]]
-        if len(around) >= LEAST and (most := max(around)) > 0:
-            widest = max(widest, difference / most)
+    for number, pair in enumerate(pairs):
+        around = [*pairs[max(0, number - AROUND) : number], *pairs[number + 1 : number + 1 + AROUND]]
+        if len(around) >= LEAST and (most := max(each.as_stored for each in around)) > 0:
+            widest = max(widest, pair.as_bright / most)
     return widest
 
 
-def _differences(voxels: NDArray[np.generic], mask: Mask) -> list[float]:
-    """The mean difference of each slice and the next, where either is marked."""
-    means = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Difference:
+    """The mean difference of two slices where either is marked: as they are, and, where that is less, were both as bright as the first."""
+
+    as_stored: float
+    as_bright: float
+
+
+def _differences(voxels: NDArray[np.generic], mask: Mask) -> list[_Difference]:
+    """That of each slice and the next; how bright one is, is the median of what both mark."""
+    found = []
     for number in range(len(voxels) - 1):
-        either = mask[number] | mask[number + 1]
-        first, second = (np.nan_to_num(voxels[number + one][either].astype(np.float32)) for one in (0, 1))
-        means.append(float(np.abs(second - first).mean()) if first.size else 0.0)
-    return means
+        pair = np.nan_to_num(voxels[number : number + 2].astype(np.float32))
+        either, both = mask[number] | mask[number + 1], mask[number] & mask[number + 1]
+        first, second = pair[:, either]
+        as_stored = as_bright = float(np.abs(second - first).mean()) if first.size else 0.0
+        bright, other = (float(np.median(values)) for values in pair[:, both]) if both.any() else (0.0, 0.0)
+        if bright > 0 and other > 0:
+            as_bright = min(as_stored, float(np.abs(second * (bright / other) - first).mean()))
+        found.append(_Difference(as_stored=as_stored, as_bright=as_bright))
+    return found

@@ -182,9 +182,10 @@ def test_missing_slices_are_declined() -> None:
 
 
 def _changing(mask: NDArray[np.bool_]) -> NDArray[np.int16]:
-    """Bright and dark waves along the head, of 60 mm: a twelfth of one from slice to slice, half of one over 30 mm."""
-    phase = 2 * np.pi * np.arange(len(mask)) / 24
-    return np.where(mask, 900 + 300 * np.cos(phase)[:, None, None], pictured(mask)).astype(np.int16)
+    """Bright and dark waves of 60 mm, aslant: a 24th of one from slice to slice, half of one over 30 mm, and each slice as bright."""
+    z, y, x = np.ogrid[: mask.shape[0], : mask.shape[1], : mask.shape[2]]
+    waves = 900 + 300 * np.cos(2 * np.pi * (z + y + x) / 24)
+    return np.where(mask, waves, pictured(mask)).astype(np.int16)
 
 
 def test_sizes_go_by_age() -> None:

@@ -33,6 +33,23 @@ def test_missing_slices_are_a_step(textured: Voxels, missing: int) -> None:
     assert step(textured[kept], brain()[kept]) > 1.4
 
 
+@pytest.mark.parametrize("gain", [1.1, 1.2, 1.5])
+@pytest.mark.parametrize("noisy", [True, False])
+def test_a_brighter_slab_is_no_step(textured: Voxels, gain: float, noisy: bool) -> None:
+    """Slabs of a 3-D acquisition, and packages of 2-D slices, meet at a step of brightness; nothing is missing between them."""
+    slabs = (textured if noisy else ndimage.gaussian_filter(textured, 1)).astype(np.float32)
+    slabs[38:] *= gain
+    assert step(slabs.astype(np.int16), brain()) < 1.2
+
+
+def test_missing_slices_between_slabs_are_a_step(textured: Voxels) -> None:
+    """A step of brightness hides nothing that is missing."""
+    slabs = textured.astype(np.float32)
+    slabs[38:] *= 1.2
+    kept = np.r_[:32, 45:76]
+    assert step(slabs.astype(np.int16)[kept], brain()[kept]) > 1.4
+
+
 def test_a_spoilt_slice_is_no_step(textured: Voxels) -> None:
     """A slice in which a spin echo was lost is a third as bright, and differs from both neighbours alike."""
     spoilt = textured.copy()
