@@ -30,14 +30,22 @@ def functional_groups(dataset: Dataset, frames: int, uid: str) -> tuple[Dataset,
     return (shared[0] if shared else Dataset()), per_frame
 
 
-def rescale_of(own: Dataset, common: Dataset, uid: str) -> tuple[Rescale, str]:
-    """The rescale of one frame and its RescaleType."""
+def rescale_of(own: Dataset, common: Dataset, uid: str, *, ct: bool) -> tuple[Rescale, str]:
+    """The rescale of one frame and its RescaleType.
+
+    Of CT (`ct`) the intercept is most of what its values mean. Of others one that is absent is 0, as PET's always is (PS3.3 C.8.9.4).
+
+    Raises
+    ------
+    MissingAttribute
+        The slope is 0, or one of both is absent without which the other says nothing.
+    """
     holder = macro(own, common, tags.PIXEL_VALUE_TRANSFORMATION, uid)
     slope = tags.numbers(holder, tags.RESCALE_SLOPE, uid, 1)
     intercept = tags.numbers(holder, tags.RESCALE_INTERCEPT, uid, 1)
     if slope and slope[0] == 0:
         raise MissingAttribute(f"RescaleSlope of {uid} is 0: every value would be the same")
-    if (slope is None) != (intercept is None):
+    if (slope is None) != (intercept is None) and (ct or slope is None):
         given, absent = ("RescaleSlope", "RescaleIntercept") if intercept is None else ("RescaleIntercept", "RescaleSlope")
         raise MissingAttribute(f"{uid} has {given} and no {absent}: what its values mean stands in both")
     rescale = Rescale(slope=slope[0] if slope else 1.0, intercept=intercept[0] if intercept else 0.0)

@@ -254,7 +254,7 @@ def _instance(parsed: _Parsed, ahead: ReadAhead | None) -> Instance:
     frames = [(group, shared) for group in per_frame] or [(dataset, dataset)] * pixels.frames
     multiframe = bool(per_frame) or pixels.frames > 1
     planes, misplaced = _places(dataset, frames, pixels, sop_instance_uid, enhanced=bool(per_frame))
-    rescales = [rescale_of(own, common, sop_instance_uid) for own, common in frames]
+    rescales = [rescale_of(own, common, sop_instance_uid, ct=modality == "CT") for own, common in frames]
     _refuse_rescales({rescale for rescale, _ in rescales}, pixels, sop_instance_uid, ct=modality == "CT")
     return Instance(
         path=parsed.path,

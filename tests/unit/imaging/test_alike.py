@@ -98,6 +98,14 @@ def test_the_blocks_of_a_real_head_stay(real: Callable[[str], list[Path]]) -> No
     assert len(assemble(real("dicom/ct_head_GE_gantrytilt.zip")).voxels) == 28
 
 
+@pytest.mark.parametrize("modality", ["PT", "MR", "US"])
+@pytest.mark.parametrize("intercept", [{}, {"RescaleIntercept": ""}], ids=["absent", "empty"])
+def test_a_slope_alone_is_the_rescale_of_what_is_no_ct(modality: str, intercept: dict[str, Any], tmp_path: Path) -> None:
+    """PET's intercept is always 0 (PS3.3 C.8.9.4), and that of others is where they do not say."""
+    kinds = [{"Modality": modality, "RescaleSlope": 0.5, **intercept}] * 3
+    assert [float(plane.max()) for plane in assemble(stack(tmp_path, *kinds)).voxels] == [0, 0.5, 1]
+
+
 @pytest.mark.parametrize(("given", "absent"), [("RescaleSlope", "RescaleIntercept"), ("RescaleIntercept", "RescaleSlope")])
 def test_half_a_rescale_is_refused(given: str, absent: str, tmp_path: Path) -> None:
     """Both are of type 1 where one is (PS3.3 C.11.1, C.8.2.1): a CT whose intercept is lost would be 1024 HU too bright."""
