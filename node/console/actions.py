@@ -158,7 +158,7 @@ def make_room(at: ConsoleContext, who: Visitor) -> int:
     """
     many = at.make_room()
     if not many:
-        words = "nothing was deleted: there is room, or all that is kept waits, is parked or promised; free space on the disk otherwise"
+        words = "nothing was deleted: there is room, or all that is kept waits, is parked, held or promised; free the disk otherwise"
         raise RequestRefused(HTTPStatus.CONFLICT, words)
     _tell(at, who, "make room of", f"{many} instances")
     return many

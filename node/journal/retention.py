@@ -35,7 +35,7 @@ def _busy(parked: bool) -> ColumnElement[bool]:
 
 def _free_to_go(parked: bool, promised_before: datetime | None) -> tuple[ColumnElement[bool], ...]:
     """Instances that have their bytes, and neither an unrouted arrival nor a busy job, nor a peer that relies on them still; without
-    `parked`, what a person may put back is unrouted too."""
+    `parked`, what a person may put back is unrouted too, and what is held waits for a person."""
     manifest, used = schema.arrival_instance.c, schema.job_instance.c
     over = [ArrivalState.ROUTED.value, *([ArrivalState.PARKED.value] if parked else [])]
     unrouted = (
@@ -44,7 +44,8 @@ def _free_to_go(parked: bool, promised_before: datetime | None) -> tuple[ColumnE
         .where(manifest.instance_id == _instance.id, schema.arrival.c.state.not_in(over))
     )
     needed = select(used.instance_id).join(schema.job, _job.id == used.job_id).where(used.instance_id == _instance.id, _busy(parked))
-    with_bytes = [standing.value for standing in Standing if standing is not Standing.PURGED]
+    stays = {Standing.PURGED} if parked else {Standing.PURGED, Standing.HELD}
+    with_bytes = [standing.value for standing in Standing if standing not in stays]
     free = (_instance.standing.in_(with_bytes), ~unrouted.exists(), ~needed.exists())
     if promised_before is None:
         return free
@@ -59,7 +60,7 @@ class RetainedRows(JournalPart):
         self, received_before: datetime, limit: int = 500, *, parked: bool = False, promised_before: datetime | None = None
     ) -> list[Instance]:
         """Instances with pixels, oldest first, of arrivals that are ROUTED and whose jobs are all ended and delivered. With `parked`
-        also those of jobs (and deliveries) that are PARKED or FAILED: nobody decided for as long as pixels are kept. With
+        also those of jobs (and deliveries) that are PARKED or FAILED, and what is HELD: nobody decided for as long as pixels are kept. With
         `promised_before` none that this node committed to since: their sender may have deleted them."""
         statement = (
             select(schema.instance)
@@ -71,14 +72,15 @@ class RetainedRows(JournalPart):
             return read_instances(connection, statement)
 
     @rerun
-    def tombstone(self, instances: Iterable[int], now: datetime, *, promised_before: datetime | None = None) -> None:
+    def tombstone(self, instances: Iterable[int], now: datetime, *, parked: bool = False, promised_before: datetime | None = None) -> None:
         """Standing PURGED and a tombstone for the blob, committed before it is deleted; the row stays. Instances that something has
-        come to need since `purgeable`, or that this node committed to since `promised_before`, are left alone."""
+        come to need since `purgeable` was asked with the same `parked`, or that this node committed to since `promised_before`, are left
+        alone."""
         wanted = _instance.id.in_(list(instances))
         with self._database.writing() as connection:
             # locked first, then looked at: whoever is about to need one of them waits, or is seen
             connection.execute(select(_instance.id).where(wanted).order_by(_instance.id).with_for_update()).all()
-            free = select(_instance.id, _instance.standing, _instance.blob).where(wanted, *_free_to_go(True, promised_before))
+            free = select(_instance.id, _instance.standing, _instance.blob).where(wanted, *_free_to_go(parked, promised_before))
             for row in connection.execute(free).all():
                 move(connection, INSTANCE, row.id, Standing.PURGED, now, row.blob, standing_kept=row.standing)
                 insert_tombstone(connection, row.blob, now)

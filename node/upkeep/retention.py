@@ -66,7 +66,7 @@ class Retention:
         before = now - self._store.keep
         # what this node committed to stays as long as if it had come when it did
         old = self._rows.purgeable(before, _BATCH, parked=True, promised_before=before)
-        self._bury(old, "old", now)
+        self._bury(old, "old", now, parked=True)
         results = self._rows.purge_results(before, now, _BATCH)
         swept += self._sweep()
         if not old and not results:
@@ -89,7 +89,7 @@ class Retention:
 
     def make_room(self, enough: Callable[[], bool]) -> int:
         """Delete the oldest pixels that nothing needs, as a person asks for it, until there is enough or nothing more; how many instances
-        were deleted. What waits, is parked or was committed to stays."""
+        were deleted. What waits, is parked, is held or was committed to stays."""
         now, gone = self._clock(), 0
         while not enough() and (oldest := self._oldest(now)):
             self._bury(oldest, "a person made room", now)
@@ -114,9 +114,10 @@ class Retention:
         self._alarmed = False
         return swept
 
-    def _bury(self, instances: Sequence[Instance], why: str, now: datetime) -> None:
+    def _bury(self, instances: Sequence[Instance], why: str, now: datetime, *, parked: bool = False) -> None:
         if instances:
-            self._rows.tombstone([instance.id for instance in instances], now, promised_before=now - self._store.keep)
+            rows = [instance.id for instance in instances]
+            self._rows.tombstone(rows, now, parked=parked, promised_before=now - self._store.keep)
             event("retention.purged", instances=len(instances), bytes=sum(instance.size for instance in instances), why=why)
 
     def _sweep(self) -> int:

@@ -137,14 +137,17 @@ def test_what_a_person_refuses_is_not_counted_again(story: Story) -> None:
 
 
 def test_retention_takes_what_is_held_in_its_time(story: Story) -> None:
-    """It is as old as any other, and then waits for nobody; a backup wants its bytes until then."""
+    """It is as old as any other, and then waits for nobody; a backup wants its bytes until then, and no full disk takes them."""
     _series(story, 1)
     held = _hold(story, 2)
     blob = _row(story, 2).blob
     assert story.journal.retention.kept_blobs([blob]) == {blob: True}
     later = story.now + timedelta(days=30)
-    assert held in [one.id for one in story.journal.retention.purgeable(later)]
+    assert held not in [one.id for one in story.journal.retention.purgeable(later)]
     story.journal.retention.tombstone([held], later)
+    assert _row(story, 2).standing is Standing.HELD
+    assert held in [one.id for one in story.journal.retention.purgeable(later, parked=True)]
+    story.journal.retention.tombstone([held], later, parked=True)
     assert _row(story, 2).standing is Standing.PURGED
     assert story.journal.held.find() == []
     assert _accept(story, held) == []
@@ -154,7 +157,7 @@ def test_a_series_of_which_only_what_was_held_came_before_is_begun_all_the_same(
     """Retention took what was held; the series then comes under the right patient: nobody has begun it, and the intake goes on."""
     held = _hold(story, 1, HeldFor.IDENTITY, JOHN)
     story.now += timedelta(days=30)
-    story.journal.retention.tombstone([held], story.now)
+    story.journal.retention.tombstone([held], story.now, parked=True)
     first = story.instance(2, **_of(JANE, 2))
     assert story.journal.held.series_known([first.series_instance_uid]) == {}
     begun = replace(story.new(first), begins=True)

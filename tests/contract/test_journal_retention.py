@@ -40,6 +40,16 @@ def test_what_nobody_decided_about_is_kept_until_it_is_old(story: Story) -> None
     assert len(story.journal.retention.purgeable(START + DAY, parked=True)) == 3
 
 
+def test_what_parks_between_the_question_and_the_deed_keeps_its_pixels(story: Story) -> None:
+    """The disk was full, and a person retried and parked the job meanwhile; in their time the pixels go all the same."""
+    story.queued(parked=("HLM-3017", "tilted"))
+    rows = [one.id for one in story.journal.retention.purgeable(START + DAY, parked=True)]
+    story.journal.retention.tombstone(rows, START)
+    assert story.journal.retention.purged_blobs() == {}
+    story.journal.retention.tombstone(rows, START, parked=True)
+    assert len(story.journal.retention.purged_blobs()) == 3
+
+
 def test_a_tombstone_stands_before_the_bytes_go(story: Story) -> None:
     """Standing PURGED and the blob's name are committed together; `swept` ends it; the row and its header stay."""
     story.done()

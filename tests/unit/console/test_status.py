@@ -1,14 +1,15 @@
 """The first page: what is wrong of what, what to do, and the button beside it; each button does what it says, once, and is told."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from node.domain.instance import Standing
-from node.journal.port import Pausable
+from node.domain.instance import HeldFor, Standing
+from node.journal.port import NewInstance, Pausable
 from node.observe.audit.alerts import Alerts
 from node.observe.audit.message import Message
 from node.observe.security import listen, listen_no_more
@@ -156,7 +157,19 @@ def test_a_disk_below_its_mark_is_red(browser: Open, hospital: Hospital, tmp_pat
 
 
 def test_room_is_made_by_admins_of_what_nothing_needs(browser: Open, hospital: Hospital) -> None:
-    """The pixels of the head that was delivered go; what is parked, or still comes, stays. Then there is nothing more to delete."""
+    """The pixels of the head that was delivered go; what is parked, held, or still comes, stays. Then there is nothing more to delete."""
+    (of_head, *_) = hospital.journal.instances.of_study(HEAD)
+    held = replace(
+        of_head,
+        sop_instance_uid=f"{HEAD}.9.9",
+        blob="held.dcm",
+        digest="held",
+        received_at=hospital.now,
+        standing=Standing.HELD,
+        held_for=HeldFor.IDENTITY,
+    )
+    added = NewInstance(instance=held, opens=False, scope_series=False, due_at=hospital.now)
+    (row,) = hospital.journal.instances.record([added], hospital.now)
     hospital.config.store.blobs.mkdir(parents=True, exist_ok=True)
     object.__setattr__(hospital.config.store, "min_free_bytes", 10**18)
     mine, other = browser("ada"), browser("otto")
@@ -167,6 +180,7 @@ def test_room_is_made_by_admins_of_what_nothing_needs(browser: Open, hospital: H
     assert mine.post("/room") == 303
     standings = {uid: {one.standing for one in hospital.journal.instances.of_study(uid)} for uid in (HEAD, TILTED, OPEN)}
     assert standings == {HEAD: {Standing.PURGED}, TILTED: {Standing.CURRENT}, OPEN: {Standing.CURRENT}}
+    assert [one.id for one in hospital.journal.held.find()] == [row]
     assert mine.post("/room") == 409
 
 
