@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
+
+from inference.imaging.errors import NotDicom
+from inference.imaging.header import PARSE_ERRORS, read_dataset
 
 _TRACKING_IDENTIFIER, _FINDING = "112039", "121071"
 _NAMES = frozenset({_TRACKING_IDENTIFIER})
@@ -33,10 +35,20 @@ class ReportContent:
 
 
 def content_of(path: Path) -> ReportContent:
-    """The numbers (NUM) and texts (TEXT) that a structured report states (PS3.3 C.17.3), at most two hundred of each."""
-    report = dcmread(path, stop_before_pixels=True)
-    values = list(dict.fromkeys(_values(report, "")))
-    return ReportContent(values=tuple(values[:_MOST]), sentences=tuple(dict.fromkeys(_sentences(report)))[:_MOST])
+    """The numbers (NUM) and texts (TEXT) that a structured report states (PS3.3 C.17.3), at most two hundred of each.
+
+    Raises
+    ------
+    NotDicom, UnsupportedSyntax
+        It cannot be read, or what it states is damaged.
+    """
+    report = read_dataset(path)
+    try:
+        values = tuple(dict.fromkeys(_values(report, "")))
+        sentences = tuple(dict.fromkeys(_sentences(report)))
+    except PARSE_ERRORS as damaged:
+        raise NotDicom(f"the content of the report is damaged: {type(damaged).__name__}") from damaged
+    return ReportContent(values=values[:_MOST], sentences=sentences[:_MOST])
 
 
 def _values(holder: Dataset, of: str) -> Iterator[ReportedValue]:

@@ -1,13 +1,19 @@
 """What the console reads in the structured reports that jobs made."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydicom import Dataset, dcmread
 
 from docs.example_results import examples
+from inference.errors import InputError
+from node.blobs.folder import FolderBlobs
 from node.console.images.reports import content_of
 from node.domain.profile import Kind
 from node.results.port import Encoded
+from tests.unit.cli.conftest import HEAD, Hospital
+from tests.unit.console.conftest import Open
 
 pytestmark = pytest.mark.slow
 
@@ -37,3 +43,36 @@ def test_values_and_sentences_are_those_of_the_report(reports: list[Encoded], tm
         "Vertical Pixel Spacing",
     }
     assert any(one.startswith("No result: ") for one in sentences)
+
+
+@pytest.mark.parametrize("content", [b"", b"no report at all" * 100], ids=["empty", "garbage"])
+def test_a_report_that_is_damaged_costs_its_page_nothing_else(browser: Open, hospital: Hospital, content: bytes) -> None:
+    """A disk that lost the bytes of one report: the study's page has all the rest, the report's place in the list of objects among it."""
+    (job,) = hospital.journal.jobs.find(study=HEAD)
+    report = next(one for one in hospital.journal.results.of_job(job.id) if one.kind == "sr")
+    FolderBlobs(hospital.config.store.blobs).put(report.blob, content)
+    page = browser("ada").client.get(f"/studies/{HEAD}")
+    assert page.status_code == 200
+    assert report.description in page.text
+
+
+def test_a_value_without_its_number_is_a_damaged_report(reports: list[Encoded], tmp_path: Path) -> None:
+    """It parses, and what it states does not."""
+    path, damaged = tmp_path / "damaged.dcm", 0
+    for one in reports:
+        path.write_bytes(one.data)
+        if content_of(path).values:
+            report = dcmread(path)
+            for each in _measured(report):
+                del each.NumericValue
+            report.save_as(path)
+            damaged += 1
+            with pytest.raises(InputError, match="damaged"):
+                content_of(path)
+    assert damaged
+
+
+def _measured(holder: Dataset) -> Iterator[Dataset]:
+    for one in holder.get("ContentSequence") or ():
+        yield from one.get("MeasuredValueSequence") or ()
+        yield from _measured(one)
