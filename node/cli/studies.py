@@ -86,7 +86,7 @@ def show(
     """Show a study's passport: what came, what was decided, what ran, what left.
 
     With --wait, once nothing of it is under way any more. The exit code is then 0 where every job is done or not applicable (or no route
-    took it), 1 where something is parked, failed or cancelled, and 3 where the time was over before.
+    took it), 1 where something is parked, failed or cancelled, or all of it is held, and 3 where the time was over before.
 
     Parameters
     ----------

@@ -91,22 +91,28 @@ class Ending(StrEnum):
 
     UNDER_WAY = "under way"
     GOOD = "good"  # every job is done or not applicable, or no route took it
-    BAD = "bad"  # something of it is parked, failed or cancelled
+    BAD = "bad"  # something of it is parked, failed or cancelled, or all of it is held
 
 
 def ending(opened: "Journal", uid: str) -> Ending:
     """Whether a study has ended, and how; what waits for a person has ended."""
     arrivals = {one.state for one in opened.arrivals.find(study=uid)}
     jobs = [job for job in opened.jobs.find(study=uid) if job.state is not JobState.SUPERSEDED]
-    deliveries = [one for job in jobs if job.state is JobState.ENCODED for one in opened.deliveries.find(job=job.id)]
-    if (
-        arrivals & {ArrivalState.RECEIVED, ArrivalState.COMPLETE}
-        or any(job.state in (JobState.QUEUED, JobState.INFERRED) for job in jobs)
-        or any(one.state is DeliveryState.WAITING or (one.awaits_commitment and one.state is DeliveryState.DELIVERED) for one in deliveries)
-    ):
+    if arrivals & {ArrivalState.RECEIVED, ArrivalState.COMPLETE} or any(_moves(opened, job) for job in jobs):
         return Ending.UNDER_WAY
     good = all(job.state in (JobState.DONE, JobState.NOT_APPLICABLE) for job in jobs) and ArrivalState.PARKED not in arrivals
-    return Ending.GOOD if good else Ending.BAD
+    all_held = not arrivals and opened.held.find(study=uid, limit=1)  # nobody has decided whether it counts
+    return Ending.GOOD if good and not all_held else Ending.BAD
+
+
+def _moves(opened: "Journal", job: Job) -> bool:
+    if job.state is not JobState.ENCODED:
+        return job.state in (JobState.QUEUED, JobState.INFERRED)
+    deliveries = opened.deliveries.find(job=job.id)
+    if any(one.state is DeliveryState.WAITING or (one.awaits_commitment and one.state is DeliveryState.DELIVERED) for one in deliveries):
+        return True
+    # none is left to go: its end, which is committed with the last of them, came between the two looks
+    return all(one.state is not DeliveryState.PARKED for one in deliveries)
 
 
 def _latest_by_series(arrivals: Sequence[Arrival]) -> list[int]:

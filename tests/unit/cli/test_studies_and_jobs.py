@@ -5,11 +5,14 @@ from datetime import timedelta
 from threading import Timer
 from typing import Any
 
+import pytest
+
 from node.domain.arrival import Completeness
 from node.domain.instance import Header, HeldFor, Standing
-from node.domain.job import method_digest
+from node.domain.job import Delivery, method_digest
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal.port import NewInstance
+from node.records.studies import Ending, ending
 from node.records.words import when
 
 from .conftest import HEAD, OPEN, REFUSED, TILTED, UNTAKEN, Hospital, Run
@@ -326,6 +329,7 @@ def test_a_study_of_which_everything_is_held_is_listed(hospital: Hospital, run: 
     copied = replace(known, id=0, study_instance_uid="1.2.3.77", sop_instance_uid="1.2.3.78", blob="held.dcm", digest="e" * 64)
     held = replace(copied, standing=Standing.HELD, held_for=HeldFor.IDENTITY)
     hospital.journal.instances.record([NewInstance(instance=held, opens=False, scope_series=False, due_at=hospital.now)], hospital.now)
+    assert run("studies", "show", "1.2.3.77", "--wait").code == 1, "nobody has decided yet"
     listed = {one["study_uid"]: one for one in run("studies", "list", "--json").json}
     assert (listed["1.2.3.77"]["state"], listed["1.2.3.77"]["held"]) == ("held", 1)
     assert listed[HEAD]["held"] == 1, "it names a series of this study"
@@ -402,6 +406,25 @@ def test_a_wait_ends_when_the_study_does(hospital: Hospital, run: Run) -> None:
     ended.start()
     assert run("studies", "show", WAITING, "--wait", "--timeout", "60s").code == 1
     ended.join()
+
+
+def test_a_wait_that_looks_while_the_last_delivery_ends_waits_on(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its job is read as encoded, its deliveries a moment later, as delivered: still under way, and good at the next look."""
+    (job,) = hospital.route(hospital.receive(WAITING, "pacs", "HILUM", _T1))
+    assert ending(hospital.journal, WAITING) is Ending.UNDER_WAY
+    hospital.analyse(job)
+    assert ending(hospital.journal, WAITING) is Ending.UNDER_WAY
+    find, looked = hospital.journal.deliveries.find, list[int]()
+
+    def late(**wanted: Any) -> list[Delivery]:
+        if not looked:
+            hospital.deliver()
+        looked.append(1)
+        return find(**wanted)
+
+    monkeypatch.setattr(hospital.journal.deliveries, "find", late)
+    assert [ending(hospital.journal, WAITING) for _ in range(2)] == [Ending.UNDER_WAY, Ending.GOOD]
+    assert looked
 
 
 def test_no_model_digest_is_shown_of_an_application_that_calls_none(hospital: Hospital, run: Run) -> None:
