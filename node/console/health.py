@@ -65,15 +65,17 @@ class Health:
         self._answers: dict[int, tuple[float, Answer]] = {}
         self._found: tuple[float, tuple[DoctorFinding, ...] | None] = (float("-inf"), None)
         self._asking: set[int] = set()
+        self._again: set[int] = set()
 
     def look(self) -> list[Line]:
-        """What is known now; whoever was not asked for half a minute is asked again."""
+        """What is known now; whoever was not asked for half a minute is asked again. What it said last stands until it has answered."""
         now = self._clock()
         with self._guard:
             for number, subject in enumerate(self._subjects):
                 known = self._answers.get(number)
-                old = known is None or now - known[0] >= FRESH_S
-                if subject.ask is not None and old:
+                old = known is None or now - known[0] >= FRESH_S or number in self._again
+                if subject.ask is not None and old and number not in self._asking:
+                    self._again.discard(number)
                     self._start(number, subject.name, partial(self._ask, number, subject.ask))
             return [self._line(number, subject, now) for number, subject in enumerate(self._subjects)]
 
@@ -92,7 +94,7 @@ class Health:
                 return True
             for number, subject in enumerate(self._subjects):
                 if (subject.kind, subject.name) == (kind, name) and subject.ask is not None:
-                    self._answers.pop(number, None)
+                    self._again.add(number)
                     return True
         return False
 

@@ -58,13 +58,15 @@ def badges(at: "ConsoleContext") -> dict[str, int]:
 
 
 def status(at: "ConsoleContext") -> dict[str, Any]:
-    """For scripts and for the first page; `asking` while something is still being looked at."""
+    """For scripts and for the first page; `asking` while something is still being looked at, `looked` once the node was and all that can
+    be asked have answered: before, nothing is `well`."""
     lines, node, senders = at.health.look(), at.health.look_at_node(), at.senders.records()
     found = list(_troubles(lines, node))
+    looked = node.findings is not None and all(one.answer is not None for one in lines if one.subject.ask is not None)
     return {
-        "well": node.findings is not None and not any(one["area"] not in _REMARKS for one in found),
+        "well": looked and not any(one["area"] not in _REMARKS for one in found),
         "asking": node.asking or any(one.asking for one in lines),
-        "looked": node.findings is not None,
+        "looked": looked,
         "troubles": [one for one in found if one["area"] not in _REMARKS],
         "remarks": [one for one in found if one["area"] in _REMARKS],
         "areas": [_area(area, lines, node, senders, found) for area in _SHOWN],
@@ -112,18 +114,14 @@ def _area(
         return {"area": area.value, "level": wrong[0]["level"], "says": f"{wrong[0]['subject']}: {wrong[0]['detail']}{more}"}
     kind = next((kind for kind, its in _AREA_OF.items() if its is area), None)
     if kind is not None:
-        return {"area": area.value, "level": "good", "says": _answers([one for one in lines if one.subject.kind is kind]) or _SHOWN[area]}
+        asked = [one for one in lines if one.subject.kind is kind and one.subject.ask is not None]
+        awaited = sum(one.answer is None for one in asked)
+        if awaited:
+            return {"area": area.value, "level": "unknown", "says": f"{plural(awaited, 'answer')} awaited"}
+        return {"area": area.value, "level": "good", "says": f"{len(asked)} of {len(asked)} answer" if asked else _SHOWN[area]}
     if area is Area.SENDERS and (sent := [one for one in senders if one["last_at"]]):
         latest = min(sent, key=lambda one: float(one["quiet_s"]))
         return {"area": area.value, "level": "good", "says": f"{latest['name']} sent {lasting(latest['quiet_s'])} ago"}
     good = next((one.detail for one in node.findings or () if one.area is area and one.level == "good"), "")
     level = "good" if node.findings is not None else "unknown"
     return {"area": area.value, "level": level, "says": good or (_SHOWN[area] if level == "good" else "being looked at")}
-
-
-def _answers(lines: Sequence[Line]) -> str:
-    asked = [one for one in lines if one.subject.ask is not None]
-    waiting = sum(one.answer is None for one in asked)
-    if waiting:
-        return f"{plural(waiting, 'answer')} awaited"
-    return f"{len(asked)} of {len(asked)} answer" if asked else ""

@@ -9,7 +9,7 @@ from pydicom import Dataset, dcmread
 from docs.example_results import examples
 from inference.errors import InputError
 from node.blobs.folder import FolderBlobs
-from node.console.images.reports import content_of
+from node.console.images.reports import ReportedValue, content_of
 from node.domain.profile import Kind
 from node.results.port import Encoded
 from tests.unit.cli.conftest import HEAD, Hospital
@@ -25,7 +25,8 @@ def reports() -> list[Encoded]:
 
 def test_values_and_sentences_are_those_of_the_report(reports: list[Encoded], tmp_path: Path) -> None:
     """Who observed with which software, and how large the images are, is context and no finding."""
-    values, sentences = [], []
+    values: list[ReportedValue] = []
+    sentences: list[str] = []
     for number, one in enumerate(reports):
         path = tmp_path / f"{number}.dcm"
         path.write_bytes(one.data)

@@ -1,6 +1,8 @@
 """The first page: what is wrong of what, what to do, and the button beside it; each button does what it says, once, and is told."""
 
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -8,6 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from node.assembly.trials import Trials
+from node.console.health import Health
+from node.console.status import status
+from node.domain.health import Answer, Dependency, DependencyKind
 from node.domain.instance import HeldFor, Standing
 from node.journal.port import NewInstance, Pausable
 from node.observe.audit.alerts import Alerts
@@ -15,7 +21,7 @@ from node.observe.audit.message import Message
 from node.observe.security import listen, listen_no_more
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import HEAD, OPEN, TILTED, Hospital
-from tests.unit.console.conftest import Browser, Open
+from tests.unit.console.conftest import Browser, Open, context_of
 
 
 def _status(mine: Browser) -> SimpleNamespace:
@@ -45,6 +51,34 @@ def test_good_is_said_of_what_is_good(browser: Open) -> None:
     assert "free of" in areas["disk"]["says"]
     assert areas["clock"] == {"area": "clock", "level": "good", "says": "in step with the database's"}
     assert areas["parked"]["level"] == "warning"
+
+
+def test_all_is_well_when_everybody_has_answered_and_not_before(empty: Hospital) -> None:
+    """Neither after a start nor while who was down is asked again: what it said last stands until it has answered."""
+    gates = [threading.Event() for _ in range(3)]
+    answers = [Answer(ready=False, detail="nobody there"), Answer(ready=False, detail="nobody there"), Answer(ready=True, detail="well")]
+    asked: list[int] = []
+
+    def ask() -> Answer:
+        asked.append(1)
+        gates[len(asked) - 1].wait(60)
+        return answers[len(asked) - 1]
+
+    health = Health([Dependency(kind=DependencyKind.PEER, name="pacs", where="10.0.0.5:104", words="PACS", fix="Is it on?", ask=ask)])
+    with closing(Trials(empty.config.path)) as trials:
+        at = replace(context_of(empty, trials), health=health)
+        wait_until(lambda: health.look_at_node().findings is not None, 60, "the node was looked at")
+        seen = []
+        for gate in gates:
+            told = status(at)
+            peers = next(one for one in told["areas"] if one["area"] == "peers")
+            seen.append((told["well"], told["asking"], told["looked"], len(told["troubles"]), peers["level"]))
+            gate.set()
+            wait_until(lambda: not status(at)["asking"], 60, "it has answered")
+            if gate is not gates[-1]:
+                assert health.forget(DependencyKind.PEER, "pacs")
+        assert seen == [(False, True, False, 0, "unknown"), (False, True, True, 1, "bad"), (False, True, True, 1, "bad")]
+        assert (status(at)["well"], len(asked)) == (True, 3)
 
 
 def test_the_title_and_the_tabs_count(browser: Open) -> None:
