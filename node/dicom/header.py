@@ -291,13 +291,13 @@ def _lifted(file: Part10, groups: Element, *, most: int) -> Iterator[dict[str, t
         yield lifted
 
 
-def _series_in(file: Part10, sequences: Iterable[Element]) -> Iterator[str]:
-    """SeriesInstanceUIDs of referenced series, those below a study among them."""
+def _series_in(file: Part10, sequences: Iterable[Element], *, below_studies: bool = True) -> Iterator[str]:
+    """SeriesInstanceUIDs of referenced series, those below a study among them; a series has none below it (PS3.3 C.12.1)."""
     for sequence in sequences:
         for start, end in items(file.dataset, sequence, file.coding, most=_MOST_REFERENCED):
             for element in walk(file.dataset, start, end, file.coding):
-                if element.tag == _REFERENCED_SERIES:
-                    yield from _series_in(file, [element])
+                if element.tag == _REFERENCED_SERIES and below_studies:
+                    yield from _series_in(file, [element], below_studies=False)
                 elif element.tag == _SERIES_INSTANCE_UID:
                     uid = bytes(file.dataset[element.start : min(element.end, element.start + 64)]).decode("ascii", "replace").rstrip("\0 ")
                     if uid and _OF_UIDS.issuperset(uid):

@@ -274,7 +274,7 @@ def test_what_is_no_uid_is_refused_by_name(uid: str) -> None:
 # ---- hostile files
 
 
-def _nested(depth: int, *, defined: bool) -> bytes:
+def _nested(depth: int, *, defined: bool, tag: int = 0x00091001) -> bytes:
     """A private sequence in a sequence in a sequence …"""
     head = struct.pack("<HH2sHI", 0x0009, 0x1001, b"SQ", 0, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
     tail = struct.pack("<HHIHHI", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
@@ -282,7 +282,7 @@ def _nested(depth: int, *, defined: bool) -> bytes:
         return head * depth + tail * depth
     value = b""
     for _ in range(depth):
-        value = element(0x00091001, b"SQ", struct.pack("<HHI", 0xFFFE, 0xE000, len(value)) + value)
+        value = element(tag, b"SQ", struct.pack("<HHI", 0xFFFE, 0xE000, len(value)) + value)
     return value
 
 
@@ -293,6 +293,18 @@ def test_sequences_nested_10_000_deep_are_refused_at_once() -> None:
         read_header(by_hand(UIDS + _nested(10_000, defined=False) + PLACE))
     assert read_header(by_hand(UIDS + _nested(3_000, defined=True) + PLACE))[0].study_instance_uid == "1.2.3", "stepped over by its length"
     assert time.thread_time() - began < 1
+
+
+def test_referenced_series_nested_3_000_deep_are_stepped_over() -> None:
+    """In what says that it is a result of another node: series are referred to by the file, or below a study, and never by a series."""
+    code = element(0x00080100, b"SH", b"109102") + element(0x00080102, b"SH", b"DCM ")
+    equipment = element(0x00080070, b"LO", b"hilum ") + element(0x0040A170, b"SQ", struct.pack("<HHI", 0xFFFE, 0xE000, len(code)) + code)
+    made = element(0x0018A001, b"SQ", struct.pack("<HHI", 0xFFFE, 0xE000, len(equipment)) + equipment)
+    uid = element(0x0020000E, b"UI", b"1.9\0")
+    one = element(0x00081115, b"SQ", struct.pack("<HHI", 0xFFFE, 0xE000, len(uid)) + uid)
+    deep = _nested(3_000, defined=True, tag=0x00081115)
+    identity, _ = read_header(by_hand(UIDS + deep + one + made + PLACE))
+    assert (identity.made_by_hilum, identity.referenced_series) == (True, {"1.9"})
 
 
 def _deflated(dataset: bytes, zeros_mb: int = 0, end: bytes = b"") -> bytes:
