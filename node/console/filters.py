@@ -20,7 +20,8 @@ def filter_of(said: Mapping[str, str], before: int | None) -> JobFilter:
     try:
         states = (JobState(said["state"]),) if said["state"] else ()
         day = datetime.fromisoformat(said["day"]).astimezone() if said["day"] else None
-    except ValueError as neither:
+        until = None if day is None else day + timedelta(days=1)
+    except (ValueError, OverflowError) as neither:
         raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "a state is one of the list, and a day is like 2026-03-01") from neither
     return JobFilter(
         states=states,
@@ -28,6 +29,6 @@ def filter_of(said: Mapping[str, str], before: int | None) -> JobFilter:
         application=said["application"] or None,
         code=said["code"].upper() or None,
         since=day,
-        until=None if day is None else day + timedelta(days=1),
+        until=until,
         before=before,
     )

@@ -62,6 +62,8 @@ def test_a_filter_that_is_none_is_refused(browser: Open) -> None:
     client = browser("vera").client
     assert client.get("/jobs?state=sleeping").status_code == 422
     assert client.get("/jobs?day=yesterday").status_code == 422
+    assert client.get("/jobs?day=9999-12-31").status_code == 422, "no day follows"
+    assert client.get("/jobs?day=0001-01-01").status_code in (200, 422), "in a zone east of Greenwich it begins before there are years"
     assert "Take a filter away" in client.get("/jobs?code=HLM-9999").text
 
 
