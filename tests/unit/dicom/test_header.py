@@ -304,7 +304,7 @@ def test_referenced_series_nested_3_000_deep_are_stepped_over() -> None:
     one = element(0x00081115, b"SQ", struct.pack("<HHI", 0xFFFE, 0xE000, len(uid)) + uid)
     deep = _nested(3_000, defined=True, tag=0x00081115)
     identity, _ = read_header(by_hand(UIDS + deep + one + made + PLACE))
-    assert (identity.made_by_hilum, identity.referenced_series) == (True, {"1.9"})
+    assert (identity.made_by_hilum, identity.referenced_series) == (True, frozenset({"1.9"}))
 
 
 def _deflated(dataset: bytes, zeros_mb: int = 0, end: bytes = b"") -> bytes:
