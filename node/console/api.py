@@ -22,7 +22,7 @@ def status(at: At, who: Looking) -> dict[str, Any]:
     return status_record(at)
 
 
-@router.post("/pauses/{kind}/{name}/{verb}", dependencies=[Meant])
+@router.post("/pauses/{kind}/{name:path}/{verb}", dependencies=[Meant])
 def hold(at: At, who: Operating, kind: Pausable, name: str, verb: Literal["pause", "resume"]) -> dict[str, Any]:
     """Pause a route, a sink or an engine, or let it go on."""
     (pause if verb == "pause" else resume)(at, who, kind, name)
@@ -35,7 +35,7 @@ def room(at: At, who: Administering) -> dict[str, Any]:
     return {"instances": make_room(at, who)}
 
 
-@router.post("/ask/{kind}/{name}", dependencies=[Meant])
+@router.post("/ask/{kind}/{name:path}", dependencies=[Meant])
 def ask(at: At, who: Operating, kind: DependencyKind, name: str) -> dict[str, Any]:
     """Have a peer, a sink or an engine asked now; `/api/health` has the answer when it is there."""
     ask_again(at, who, kind, name)

@@ -125,7 +125,7 @@ def decide(at: At, who: Operating, uid: str, verb: str, fields: Fields) -> Respo
     return RedirectResponse(f"/studies/{uid}", HTTPStatus.SEE_OTHER)
 
 
-@router.post("/pauses/{kind}/{name}/{verb}", dependencies=[Meant])
+@router.post("/pauses/{kind}/{name:path}/{verb}", dependencies=[Meant])
 def hold(at: At, who: Operating, kind: Pausable, name: str, verb: Literal["pause", "resume"], fields: Fields) -> Response:
     """Pause a route, a sink or an engine, or let it go on, and go back to where it was asked."""
     (pause if verb == "pause" else resume)(at, who, kind, name)
@@ -139,7 +139,7 @@ def room(at: At, who: Administering, fields: Fields) -> Response:
     return _back(fields, "/")
 
 
-@router.post("/ask/{kind}/{name}", dependencies=[Meant])
+@router.post("/ask/{kind}/{name:path}", dependencies=[Meant])
 def ask(at: At, who: Operating, kind: DependencyKind, name: str, fields: Fields) -> Response:
     """Ask a peer, a sink or an engine now how it is, and go back to where it was asked."""
     ask_again(at, who, kind, name)

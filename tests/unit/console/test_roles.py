@@ -104,7 +104,7 @@ def _paths(routes: Any) -> Iterator[tuple[str, str]]:
         if hasattr(one, "original_router"):
             yield from _paths(one.original_router.routes)
         else:
-            yield from ((method, one.path) for method in getattr(one, "methods", ()) if method != "HEAD")
+            yield from ((method, one.path_format) for method in getattr(one, "methods", ()) if method != "HEAD")
 
 
 def _ask(mine: Browser, method: str, path: str, **headers: str) -> int:

@@ -122,6 +122,20 @@ def test_a_sink_is_paused_and_goes_on(browser: Open, hospital: Hospital) -> None
     assert hospital.journal.pauses.find() == []
 
 
+@pytest.mark.parametrize("written", ["CT/MR head", "CT%2FMR%20head"])
+def test_a_route_is_paused_whatever_its_name_holds(browser: Open, hospital: Hospital, written: str) -> None:
+    """A stroke in it is no border of the address: pages and programs pause it and let it go on."""
+    first, *others = hospital.config.routes
+    object.__setattr__(hospital.config, "routes", (replace(first, name="CT/MR head"), *others))
+    mine = browser("otto")
+    assert "/pauses/route/CT/MR%20head/pause" in mine.client.get("/peers").text
+    assert mine.post(f"/pauses/route/{written}/pause") == 303
+    assert [one[:2] for one in hospital.journal.pauses.find()] == [(Pausable.ROUTE, "CT/MR head")]
+    assert mine.post(f"/api/pauses/route/{written}/resume") == 200
+    assert hospital.journal.pauses.find() == []
+    assert mine.post(f"/ask/peer/{written}") == 404
+
+
 @pytest.mark.parametrize(
     ("back", "leads"),
     [
