@@ -99,7 +99,7 @@ def associations(
 ) -> int:
     """Tell who called this node, and what was accepted or turned away and why; of the last hour unless you say otherwise.
 
-    Of the receivers of this host; what is so old that others took its place in their files (16 MB each) is not told any more.
+    Of the receivers of this host; what is so old that others took its place in their files (4 MB each) is not told any more.
 
     Parameters
     ----------

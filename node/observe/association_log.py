@@ -6,6 +6,7 @@ by them, a full disk leaves lines out, and a kill those of the last moment at mo
 
 import contextlib
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
@@ -19,7 +20,8 @@ from node.observe.security import AssociationAccepted, AssociationFinished, Conn
 BEGAN: Final = "receiver.began"
 """The line by which a receiver begins: what stood in the same file before it, and has no end, ended with its predecessor."""
 _HEARD = (AssociationAccepted, AssociationFinished, ConnectionRefused, RefusalsLeftOut)
-_MOST_BYTES: Final = 8 * 2**20
+_MOST_BYTES: Final = 2 * 2**20
+"""Of each of the two files: all of them are read at every look."""
 _OLDER: Final = ".1"
 _SUFFIX: Final = ".jsonl"
 
@@ -59,8 +61,9 @@ class AssociationLog:
         line = json.dumps({"at": self._clock().isoformat(), **without_patients(said)}, ensure_ascii=False)
         # whoever tells it serves a sender, or refuses one: neither waits for, nor fails by, a line that no disk takes
         with self._lock, contextlib.suppress(OSError):
-            file = self._opened()
-            file.write(line.encode("utf-8", "backslashreplace") + b"\n")
+            data = line.encode("utf-8", "backslashreplace") + b"\n"
+            if self._opened().write(data) < len(data):
+                self._close()  # the disk took a part: the next one that is opened ends that line
 
     def _opened(self) -> IO[bytes]:
         if self._file is not None and self._file.tell() >= self._most_bytes:
@@ -69,8 +72,11 @@ class AssociationLog:
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             # not buffered: who looks sees what stands, and a kill takes no line
-            self._file = self._path.open("ab", buffering=0)
-            self._file.seek(0, 2)
+            with contextlib.ExitStack() as failed:
+                file = failed.enter_context(self._path.open("a+b", buffering=0))
+                _end_line(file)
+                failed.pop_all()
+            self._file = file
         return self._file
 
     def _close(self) -> None:
@@ -79,15 +85,33 @@ class AssociationLog:
             file.close()
 
 
+def _end_line(file: IO[bytes]) -> None:
+    """End a line that was cut off, so that the next one is whole; the file stands at its end."""
+    if file.seek(0, os.SEEK_END):
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            file.write(b"\n")
+
+
 def kept_lines(folder: Path) -> Iterator[list[dict[str, Any]]]:
-    """What is kept of each receive process of this host, in the order in which it was told. A line that is cut off is left out."""
+    """What is kept of each receive process of this host, in the order in which it was told. A line that is cut off, or none of ours, is
+    left out, and so is what the disk does not give back; whose the files are, where they may not be read, is an error."""
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
         lines: list[dict[str, Any]] = []
         for each in (path.with_name(path.name + _OLDER), path):
-            with contextlib.suppress(FileNotFoundError), each.open("rb") as file:
-                for line in file:
-                    with contextlib.suppress(ValueError):
-                        read = json.loads(line)
-                        if isinstance(read, dict) and "at" in read and "event" in read:
-                            lines.append(read)
+            try:
+                with each.open("rb") as file:
+                    lines += [read for line in file if (read := _line(line)) is not None]
+            except PermissionError:
+                raise
+            except OSError:
+                continue
         yield lines
+
+
+def _line(written: bytes) -> dict[str, Any] | None:
+    with contextlib.suppress(ValueError, RecursionError):
+        read = json.loads(written)
+        if isinstance(read, dict) and {"at", "event"} <= read.keys():
+            return read
+    return None

@@ -1,5 +1,6 @@
 """Associations as people and scripts read them: who came, and what was accepted or turned away and why, with what to do."""
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -8,6 +9,7 @@ from node.observe.association_log import BEGAN
 from node.observe.security import (
     AssociationAccepted,
     AssociationFinished,
+    AssociationRejected,
     HandshakeFailed,
     ProxyHeaderMissing,
     RefusalsLeftOut,
@@ -34,6 +36,9 @@ REMEDIES: Final[Mapping[str, str]] = {
 }
 """What to do, by the rejection or by the event."""
 
+_REFUSALS: Final = frozenset(
+    one.line for one in (AssociationRejected, HandshakeFailed, ProxyHeaderMissing, RefusalsLeftOut, TooManyConnections, UnknownAddress)
+)
 _SENTENCES: Final[Mapping[str, str]] = {
     UnknownAddress.line: "no peer has this address",
     TooManyConnections.line: "more connections than seats, and nothing asked for on this one",
@@ -58,49 +63,72 @@ def _of_one(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     standing: dict[str, dict[str, Any]] = {}
     for line in lines:
-        match line["event"]:
-            case AssociationAccepted.line:
-                standing[line["association"]] = one = _accepted(line)
-                found.append(one)
-            case AssociationFinished.line:
-                if one := standing.pop(line["association"], {}):  # else it began before what is kept
-                    took, counts = line["took_s"], {"kept": line["kept"], "refused": line["refused"]}
-                    one |= {"ended": line["how"], "ended_at": line["at"], "seconds": took, **counts}
-            case str() as began if began == BEGAN:
-                for one in standing.values():
-                    one |= {"ended": "lost", "ended_at": line["at"], "why": "the receive process ended"}
-                standing.clear()
-            case _:
-                found.append(_refused(line))
+        # another version of hilum may have written it, or the disk: one line costs no other
+        with contextlib.suppress(LookupError, TypeError, ValueError, OverflowError):
+            _add(line, found, standing)
     return found
 
 
+def _add(line: Mapping[str, Any], found: list[dict[str, Any]], standing: dict[str, dict[str, Any]]) -> None:
+    at = _moment(line)
+    match line["event"]:
+        case AssociationAccepted.line:
+            standing[line["association"]] = one = _accepted(line)
+            found.append(one)
+        case AssociationFinished.line:
+            counts = {"seconds": float(line["took_s"]), "kept": int(line["kept"]), "refused": int(line["refused"])}
+            if one := standing.pop(line["association"], {}):  # else it began before what is kept
+                one |= {"ended": str(line["how"]), "ended_at": at, **counts}
+        case str() as began if began == BEGAN:
+            for one in standing.values():
+                one |= {"ended": "lost", "ended_at": at, "why": "the receive process ended"}
+            standing.clear()
+        case str() as refusal if refusal in _REFUSALS:
+            found.append(_refused(line))
+        case _:
+            pass  # another version tells it
+
+
+def _moment(line: Mapping[str, Any]) -> str:
+    at = str(line["at"])
+    if datetime.fromisoformat(at).tzinfo is None:
+        raise ValueError(f"a moment without a zone: {at}")
+    return at
+
+
+def _text(line: Mapping[str, Any], key: str) -> str | None:
+    said = line.get(key)
+    return None if said is None else str(said)
+
+
 def _accepted(line: Mapping[str, Any]) -> dict[str, Any]:
-    return _record(line) | {"outcome": "accepted", "contexts": line["contexts"], "contexts_refused": line["contexts_rejected"]}
+    counts = {"contexts": int(line["contexts"]), "contexts_refused": int(line["contexts_rejected"])}
+    return _record(line) | {"outcome": "accepted", **counts}
 
 
 def _refused(line: Mapping[str, Any]) -> dict[str, Any]:
     left_out = line["event"] == RefusalsLeftOut.line
     kind = str(line["of"] if left_out else line["event"])
-    rejection = line.get("rejection")
+    rejection = _text(line, "rejection")
     why = str(line.get("reason") or _SENTENCES.get(kind, ""))
+    count = int(line["left_out"]) if left_out else 1
     if left_out:
-        why = f"{plural(line['left_out'], 'more connection')} like those before"
+        why = f"{plural(count, 'more connection')} like those before"
     facts = {"outcome": "refused", "ended_at": line["at"], "rejection": rejection, "why": why, "event": kind}
     remedy = None if left_out else REMEDIES.get(rejection or kind)
-    return _record(line) | facts | {"count": line["left_out"] if left_out else 1, "remedy": remedy}
+    return _record(line) | facts | {"count": count, "remedy": remedy}
 
 
 def _record(line: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "at": line["at"],
-        "event": line["event"],
+        "at": _moment(line),
+        "event": str(line["event"]),
         "outcome": None,
-        "calling": line.get("calling_ae"),
-        "called": line.get("called_ae"),
-        "address": line.get("address"),
-        "peer": line.get("peer"),
-        "user": line.get("user"),
+        "calling": _text(line, "calling_ae"),
+        "called": _text(line, "called_ae"),
+        "address": _text(line, "address"),
+        "peer": _text(line, "peer"),
+        "user": _text(line, "user"),
         "contexts": None,
         "contexts_refused": None,
         "ended": None,

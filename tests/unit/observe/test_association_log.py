@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -142,3 +144,67 @@ def test_a_disk_that_takes_no_line_keeps_nobody_waiting(tmp_path: Path) -> None:
     with (tmp_path / "0.jsonl").open("ab") as file:
         file.write(b'{"at": "2026-03-01T03:00:00+00:00", "event": "associ')
     assert _told(tmp_path) == ["accepted as ct1; it stands"]
+
+
+_ODD: tuple[bytes, ...] = (
+    b"[" * 100_000,
+    b'{"at": "2026-03-01T03:00:00+00:00", "event": "association.accepted", "association": "z"}',
+    b'{"at": "2026-03-01T03:00:00+00:00", "event": "association.accepted", "association": [], "contexts": 1, "contexts_rejected": 0}',
+    b'{"at": "yesterday", "event": "association.unknown_address"}',
+    b'{"at": "2026-03-01T03:00:00", "event": "association.unknown_address"}',
+    b'{"at": 3, "event": "association.unknown_address"}',
+    b'{"at": "2026-03-01T03:00:00+00:00", "event": "association.ended", "association": "a"}',
+    b'{"at": "2026-03-01T03:00:00+00:00", "event": "association.refusals_left_out", "left_out": "many"}',
+    b'{"at": "2026-03-01T03:00:00+00:00", "event": "association.resumed", "association": "a"}',
+    b'"at event"',
+    b"\xff\x00",
+)
+
+
+@pytest.mark.parametrize("odd", _ODD, ids=range(len(_ODD)))
+def test_a_line_of_another_kind_costs_no_other(tmp_path: Path, odd: bytes) -> None:
+    """Of another version of hilum, of a disk that lost bytes, of somebody's editor: what stands before and behind it is told."""
+    log = AssociationLog(tmp_path, 0, clock=_Clock())
+    log.hear(_accepted("a"))
+    with (tmp_path / "0.jsonl").open("ab") as file:
+        file.write(odd + b"\n")
+    log.hear(_ended("a"))
+    log.hear(_rejected())
+    assert _told(tmp_path) == [
+        "accepted as ct1; 120 instances kept, 1 refused; released after 3.2 s",
+        'turned away: called AE title "HILUN" is none of this node',
+    ]
+
+
+def test_a_disk_that_gives_nothing_back_costs_no_other_file(tmp_path: Path) -> None:
+    """Of one receive process nothing can be read; what the other has told is there."""
+    (tmp_path / "0.jsonl").mkdir()
+    AssociationLog(tmp_path, 1, clock=_Clock()).hear(_accepted("a"))
+    assert _told(tmp_path) == ["accepted as ct1; it stands"]
+
+
+def test_a_line_that_a_full_disk_cut_off_takes_no_other_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the same process, which went on, and by one that was killed: the next line begins on a line of its own."""
+    log = AssociationLog(tmp_path, 0, clock=_Clock())
+    with monkeypatch.context() as full:
+        full.setattr(log, "_file", _HalfWritten(FileIO(tmp_path / "0.jsonl", "ab")))
+        log.hear(_accepted("a"))
+        log.hear(_accepted("b"))
+        with (tmp_path / "0.jsonl").open("ab") as file:
+            file.write(b'{"at": "2026-03')
+        AssociationLog(tmp_path, 0, clock=_Clock()).hear(_accepted("c"))
+        assert [one["association"] for lines in kept_lines(tmp_path) for one in lines if "association" in one] == ["b", "c"]
+
+
+class _HalfWritten:
+    """A file on a disk that takes half of what is written."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, data: bytes) -> int:
+        """Half of it, and how much that was."""
+        return self._file.write(data[: len(data) // 2]) or 0
