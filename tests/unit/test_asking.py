@@ -3,6 +3,7 @@
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.data import get_testdata_file
@@ -27,7 +28,16 @@ _HERE = Path(__file__).parents[1]
 def test_a_fork_says_and_ends_as_a_new_interpreter_does(words: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code, stdout and stderr, of commands that are refused and of one that is not."""
     monkeypatch.chdir(tmp_path)
+    asked, ask = list[bool](), Asker.ask
+
+    def seen(self: Asker, *how: Any) -> tuple[int, bytes, bytes] | None:
+        answer = ask(self, *how)
+        asked.append(answer is not None)
+        return answer
+
+    monkeypatch.setattr(Asker, "ask", seen)
     forked, new = hilum(*words), hilum(*words, environment={})
+    assert asked == [True], "the first is a fork's answer, the second an interpreter's"
     assert forked == new
     assert forked.out + forked.err
 
