@@ -60,7 +60,7 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
     """
     demand_console()
     from node.console.context import ConsoleContext
-    from node.console.health import Health, SenderList
+    from node.console.health import Health, SharedLook
     from node.console.images.gallery import Gallery
     from node.console.server import serve
 
@@ -75,11 +75,11 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
             gallery=Gallery(journal, blobs),
             accesses=_accesses(config, journal, opened),
             health=Health(list(subjects(config)), lambda: glance(config, journal)),
-            senders=SenderList(partial(sender_records, journal, list(config.peers))),
+            senders=SharedLook(partial(sender_records, journal, list(config.peers))),
             models=config.models,
             editing=EditedRoutes(config, in_force, trials),
             peers=config.peers,
-            associations=partial(kept_lines, association_folder(config)),
+            associations=SharedLook(lambda: list(kept_lines(association_folder(config)))),
             sinks_of=partial(sinks_of, config),
             make_room=partial(make_room, config, journal, blobs),
             pausable=_PausableNow(config, in_force),

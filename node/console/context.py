@@ -3,14 +3,14 @@
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from node.console.access_audit import StudyAccessAudit
 from node.console.editing import Editing
-from node.console.health import Health, SenderList
+from node.console.health import Health, SharedLook
 from node.console.images.gallery import Gallery
 from node.journal.journal import Journal
 from node.journal.port import Pausable
@@ -62,12 +62,12 @@ class ConsoleContext:
     gallery: Gallery
     accesses: StudyAccessAudit
     health: Health
-    senders: SenderList
+    senders: SharedLook[list[dict[str, Any]]]
     models: Path
     editing: Editing
     peers: Mapping[str, Peer]
     make_room: Callable[[], int]
-    associations: Callable[[], Iterable[list[dict[str, Any]]]]
+    associations: SharedLook[list[list[dict[str, Any]]]]
     sinks_of: Callable[[str], Sequence[str]]
     pausable: Callable[[], Mapping[Pausable, Sequence[str]]]
     tries: RateLimit = field(default_factory=RateLimit)

@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Generic, TypeVar
 
 from node.domain.health import Answer, Area, Dependency, DependencyKind, DoctorFinding
 
 FRESH_S = 30.0
-_SENDERS_FRESH_S = 15.0
+_SHARED_FRESH_S = 15.0
+_Told = TypeVar("_Told")
 _NODE = -1
 """The place of the node itself beside the numbers of the subjects."""
 _UNSEEN = DoctorFinding(
@@ -132,18 +133,18 @@ class Health:
                 self._found = (self._clock(), found)
 
 
-class SenderList:
-    """Who sends how often, asked of the journal a few times a minute, however many look."""
+class SharedLook(Generic[_Told]):
+    """What costs the journal or the disk something, looked at a few times a minute, however many look."""
 
-    def __init__(self, look: Callable[[], list[dict[str, Any]]], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, look: Callable[[], _Told], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._look = look
         self._clock = clock
         self._guard = threading.Lock()
-        self._known: tuple[float, list[dict[str, Any]]] | None = None
+        self._known: tuple[float, _Told] | None = None
 
-    def records(self) -> list[dict[str, Any]]:
-        """As they were within the last quarter of a minute."""
+    def told(self) -> _Told:
+        """As it was within the last quarter of a minute."""
         with self._guard:
-            if self._known is None or self._clock() - self._known[0] >= _SENDERS_FRESH_S:
+            if self._known is None or self._clock() - self._known[0] >= _SHARED_FRESH_S:
                 self._known = (self._clock(), self._look())
             return self._known[1]

@@ -68,7 +68,7 @@ def event_records(at: ConsoleContext, who: Visitor, study: str, peer: str, code:
 
 def caller_records(at: ConsoleContext, since: str, *, refused: bool) -> list[dict[str, Any]]:
     """Associations with their words."""
-    found = association_records(at.associations(), _moment(since, datetime.now(UTC)))
+    found = association_records(at.associations.told(), _moment(since, datetime.now(UTC)))
     wanted = [one for one in reversed(found) if one["outcome"] == "refused" or not refused]
     return [_worded(one) for one in wanted[:_MOST_CALLS]]
 

@@ -60,7 +60,7 @@ def badges(at: "ConsoleContext") -> dict[str, int]:
 def status(at: "ConsoleContext") -> dict[str, Any]:
     """For scripts and for the first page; `asking` while something is still being looked at, `looked` once the node was and all that can
     be asked have answered: before, nothing is `well`."""
-    lines, node, senders = at.health.look(), at.health.look_at_node(), at.senders.records()
+    lines, node, senders = at.health.look(), at.health.look_at_node(), at.senders.told()
     found = list(_troubles(lines, node))
     looked = node.findings is not None and all(one.answer is not None for one in lines if one.subject.ask is not None)
     return {

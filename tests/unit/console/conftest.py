@@ -24,7 +24,7 @@ from node.blobs.port import Blobs
 from node.console.access_audit import StudyAccessAudit
 from node.console.app import build
 from node.console.context import ConsoleContext
-from node.console.health import Health, SenderList
+from node.console.health import Health, SharedLook
 from node.console.images.gallery import Gallery
 from node.domain.account import Account, Role
 from node.observe.association_log import kept_lines
@@ -122,11 +122,11 @@ def context_of(
         gallery=Gallery(hospital.journal, blobs or FolderBlobs(hospital.config.store.blobs)),
         accesses=StudyAccessAudit(hospital.journal, said.append),
         health=Health(list(subjects(hospital.config)), lambda: glance(hospital.config, hospital.journal)),
-        senders=SenderList(partial(sender_records, hospital.journal, list(hospital.config.peers))),
+        senders=SharedLook(partial(sender_records, hospital.journal, list(hospital.config.peers))),
         models=hospital.config.models,
         editing=EditedRoutes(hospital.config, None, trials),
         peers=hospital.config.peers,
-        associations=partial(kept_lines, association_folder(hospital.config)),
+        associations=SharedLook(lambda: list(kept_lines(association_folder(hospital.config)))),
         sinks_of=partial(sinks_of, hospital.config),
         make_room=partial(make_room, hospital.config, hospital.journal, blobs or FolderBlobs(hospital.config.store.blobs)),
         pausable=lambda: pausable(hospital.config),

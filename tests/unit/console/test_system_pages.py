@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.console.health import FRESH_S, Health
+from node.console.health import FRESH_S, Health, SharedLook
 from node.domain.health import Answer, Dependency, DependencyKind
 from node.journal.port import Pausable
 from tests.lab.program import wait_until
@@ -70,6 +70,21 @@ def test_answers_grow_old_and_a_failed_question_is_an_answer() -> None:
     assert line.answer is not None
     assert (line.answer.ready, "could not be asked" in line.answer.detail) == (False, True)
     assert (mute.answer, mute.asking) == (None, False)
+
+
+def test_what_many_look_at_is_read_a_few_times_a_minute() -> None:
+    """Senders of the journal, callers of the association log: as they were within a quarter of a minute."""
+    now, read = [0.0], list[float]()
+
+    def look() -> int:
+        read.append(now[0])
+        return len(read)
+
+    shared, told = SharedLook(look, clock=lambda: now[0]), []
+    for moment in (0.0, 14.9, 15.0, 16.0, 31.0):
+        now[0] = moment
+        told.append(shared.told())
+    assert (told, read) == ([1, 1, 2, 2, 3], [0.0, 15.0, 31.0])
 
 
 @pytest.mark.parametrize("name", PEOPLE)
