@@ -156,11 +156,15 @@ def make_room(at: ConsoleContext, who: Visitor) -> int:
     RequestRefused
         Nothing may be deleted.
     """
-    many = at.make_room()
+    many: int | None = None
+    try:
+        many = at.make_room()
+    finally:
+        if many != 0:  # what broke off may have deleted some
+            _tell(at, who, "make room of", "instances, until it broke off" if many is None else f"{many} instances")
     if not many:
         words = "nothing was deleted: there is room, or all that is kept waits, is parked, held or promised; free the disk otherwise"
         raise RequestRefused(HTTPStatus.CONFLICT, words)
-    _tell(at, who, "make room of", f"{many} instances")
     return many
 
 

@@ -40,7 +40,8 @@ from node.observe.security import (
 
 _WINDOW_S = 60.0
 _MOST_KINDS = 1000
-"""Of different alerts in one window; what comes beyond is told without its sender, as one."""
+"""Of different alerts in one window; what comes beyond is told without its sender, as one; what people do at the console
+is not counted so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +165,7 @@ class Alerts:
             # of what was changed each change is told, and of what was refused each time that something else stays
             who = (facts.address, facts.calling_ae, facts.rejection, facts.by)
             key: tuple[object, ...] = (type(one), *who, facts.changed, facts.in_force, facts.each)
-            if key not in self._seen and len(self._seen) >= _MOST_KINDS:
+            if key not in self._seen and len(self._seen) >= _MOST_KINDS and not isinstance(one, ConsoleActed):
                 key, facts = (type(one),), _Facts()
             repeated = self._seen.get(key)
             if repeated is not None:

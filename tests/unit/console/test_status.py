@@ -11,14 +11,17 @@ from types import SimpleNamespace
 import pytest
 
 from node.assembly.trials import Trials
+from node.console.access import Visitor
+from node.console.actions import make_room
 from node.console.health import Health
 from node.console.status import status
+from node.domain.account import Role
 from node.domain.health import Answer, Dependency, DependencyKind
 from node.domain.instance import HeldFor, Standing
 from node.journal.port import NewInstance, Pausable
 from node.observe.audit.alerts import Alerts
 from node.observe.audit.message import Message
-from node.observe.security import listen, listen_no_more
+from node.observe.security import ConsoleActed, UnknownAddress, listen, listen_no_more, tell
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import HEAD, OPEN, TILTED, Hospital
 from tests.unit.console.conftest import Browser, Open, context_of
@@ -218,18 +221,45 @@ def test_room_is_made_by_admins_of_what_nothing_needs(browser: Open, hospital: H
     )
     added = NewInstance(instance=held, opens=False, scope_series=False, due_at=hospital.now)
     (row,) = hospital.journal.instances.record([added], hospital.now)
-    hospital.config.store.blobs.mkdir(parents=True, exist_ok=True)
     object.__setattr__(hospital.config.store, "min_free_bytes", 10**18)
     mine, other = browser("ada"), browser("otto")
     _status(mine)
     assert "Make room" in mine.client.get("/").text
     assert "Make room" not in other.client.get("/").text
     assert other.post("/room") == 403
+    blobs = hospital.config.store.blobs
+    blobs.rename(elsewhere := blobs.with_name("elsewhere"))
+    assert mine.post("/room") == 409, "its disk is not mounted: nothing is deleted, and nothing called so"
+    assert {one.standing for one in hospital.journal.instances.of_study(HEAD)} == {Standing.CURRENT}
+    elsewhere.rename(blobs)
     assert mine.post("/room") == 303
     standings = {uid: {one.standing for one in hospital.journal.instances.of_study(uid)} for uid in (HEAD, TILTED, OPEN)}
     assert standings == {HEAD: {Standing.PURGED}, TILTED: {Standing.CURRENT}, OPEN: {Standing.CURRENT}}
     assert [one.id for one in hospital.journal.held.find()] == [row]
     assert mine.post("/room") == 409
+
+
+def test_room_that_broke_off_is_told_to_the_audit_trail_too(hospital: Hospital, told: list[Message]) -> None:
+    """Who had pixels deleted is known, however far it came."""
+
+    def breaks() -> int:
+        raise OSError(5, "Input/output error")
+
+    with closing(Trials(hospital.config.path)) as trials:
+        at = replace(context_of(hospital, trials), make_room=breaks)
+        with pytest.raises(OSError, match="Input/output"):
+            make_room(at, Visitor(name="ada", role=Role.ADMIN, key="", token="", sees_patients=True, address="10.0.0.1"))
+    (said,) = [getattr(one.objects[0], "description", "") for one in told]
+    assert said == "done at the console: make room of instances, until it broke off"
+
+
+def test_what_people_do_is_told_in_the_midst_of_a_flood(told: list[Message]) -> None:
+    """A thousand addresses that nobody knows in one minute: beyond them alerts are counted without who it was, but for people."""
+    for number in range(1001):
+        tell(UnknownAddress(address=f"10.0.{number // 256}.{number % 256}"))
+    tell(ConsoleActed(account="otto", address="10.1.0.1", verb="pause", subject="sink archive"))
+    assert getattr(told[-1].objects[0], "description", "") == "done at the console: pause sink archive"
+    assert [one.user_id for one in told[-1].participants if one.requestor] == ["otto"]
 
 
 def test_times_are_told_so_that_the_browser_can_say_them_in_the_readers_zone(browser: Open, hospital: Hospital) -> None:
