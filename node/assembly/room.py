@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def make_room(config: "Config", journal: "Journal", blobs: "Blobs") -> int:
-    """Delete the oldest pixels that nothing needs until the disk is roomy again; how many instances. Of a bucket none, nor of a disk that is
-    not mounted: the one in its place gains nothing."""
+    """Delete the oldest pixels that nothing needs until the disk is roomy again; how many instances. Of a bucket none, nor of a disk that
+    is not mounted: the one in its place gains nothing."""
     if config.store.bucket is not None or not config.store.blobs.is_dir():
         return 0
     wanted = ROOMY * config.store.min_free_bytes
