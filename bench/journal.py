@@ -15,7 +15,7 @@ from node.domain.instance import Header, Instance
 from node.domain.state import ArrivalState, JobState
 from node.journal.database import connect
 from node.journal.journal import Journal
-from node.journal.port import CameAgain, NewInstance
+from node.journal.port import CameAgain, EventFilter, NewInstance
 
 INSTANCES = 1_000_000
 PER_SERIES = 300
@@ -256,6 +256,8 @@ def asked_of(journal: Journal, now: datetime) -> dict[str, Callable[[int], objec
             [f"results/{number + 5}-seg.dcm", f"findings/{number + 5}-0.bin"]
         ),
         "census": lambda _: journal.census.take(now),
+        "people: events of a peer": lambda _: journal.events.find(EventFilter(peer="ct1", since=now)),
+        "people: events of a study": lambda number: journal.events.find(EventFilter(study=f"2.25.4711.{number + 5}", since=now)),
         "people: the newest studies": lambda _: journal.arrivals.find(limit=20, newest=True),
         "people: what failed": lambda _: journal.jobs.find(states=(JobState.FAILED, JobState.PARKED), limit=20, newest=True),
         "people: one study": lambda number: journal.instances.of_study(f"2.25.4711.{number + 5}"),

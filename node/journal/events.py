@@ -75,14 +75,15 @@ class Events(JournalPart):
 
 _of_job = schema.job.alias("of_job")
 _of_delivery = schema.job.alias("of_delivery")
+_STUDY = func.coalesce(
+    schema.arrival.c.study_instance_uid,
+    _of_job.c.study_instance_uid,
+    _of_delivery.c.study_instance_uid,
+    schema.instance.c.study_instance_uid,
+)
 _LOCATED = select(
     schema.event,
-    func.coalesce(
-        schema.arrival.c.study_instance_uid,
-        _of_job.c.study_instance_uid,
-        _of_delivery.c.study_instance_uid,
-        schema.instance.c.study_instance_uid,
-    ).label("study"),
+    _STUDY.label("study"),
     func.coalesce(_of_job.c.id, _of_delivery.c.id).label("job"),
     func.coalesce(_of_job.c.application, _of_delivery.c.application).label("application"),
     func.coalesce(schema.arrival.c.peer, schema.instance.c.peer, schema.commitment.c.peer, schema.promise_asked.c.peer).label("peer"),
@@ -106,23 +107,14 @@ def _asked(wanted: EventFilter) -> Iterator[ColumnElement[bool]]:
     if wanted.codes:
         yield _event.code.in_(wanted.codes)
     if wanted.study is not None:
-        arrivals = select(schema.arrival.c.id).where(schema.arrival.c.study_instance_uid == wanted.study)
-        instances = select(schema.instance.c.id).where(schema.instance.c.study_instance_uid == wanted.study)
-        jobs = select(schema.job.c.id).where(schema.job.c.study_instance_uid == wanted.study)
-        yield or_(_about("arrival", arrivals), _about("instance", instances), _about_jobs(jobs))
+        # of the rows that events lead to: instances have no index by study or by peer, and there are more of them than of events
+        yield _STUDY.in_([wanted.study])
     if wanted.job is not None:
         yield _about_jobs(select(schema.job.c.id).where(schema.job.c.id == wanted.job))
     if wanted.peer is not None:
-        arrivals = select(schema.arrival.c.id).where(schema.arrival.c.peer == wanted.peer)
-        deliveries = select(schema.delivery.c.id).where(schema.delivery.c.sink.in_(wanted.sinks))
-        yield or_(
-            _about("arrival", arrivals),
-            _about_jobs(select(schema.job.c.id).where(schema.job.c.arrival_id.in_(arrivals))),
-            _about("instance", select(schema.instance.c.id).where(schema.instance.c.peer == wanted.peer)),
-            _about("request", select(schema.promise_asked.c.id).where(schema.promise_asked.c.peer == wanted.peer)),
-            _about("commitment", select(schema.commitment.c.id).where(schema.commitment.c.peer == wanted.peer)),
-            _about("delivery", deliveries),
-        )
+        peers = (schema.arrival, _of_job, _of_delivery, schema.instance, schema.promise_asked, schema.commitment)
+        to_it = and_(_event.subject == "delivery", schema.delivery.c.sink.in_(wanted.sinks))
+        yield or_(*(one.c.peer == wanted.peer for one in peers), to_it)
 
 
 def _about(subject: str, ids: Select[tuple[int]]) -> ColumnElement[bool]:
@@ -138,7 +130,9 @@ def _about_jobs(jobs: Select[tuple[int]]) -> ColumnElement[bool]:
 
 def _last_before(connection: Connection, at: int) -> int:
     """The number of the last event before `at`; halved in, for numbers follow the clock, and moments have no index."""
-    low, high = connection.execute(select(func.coalesce(func.min(_event.id), 1), func.coalesce(func.max(_event.id), 0))).one()
+    # one by one: of both at once SQLite reads every line
+    low = connection.execute(select(func.coalesce(func.min(_event.id), 1))).scalar_one()
+    high = connection.execute(select(func.coalesce(func.max(_event.id), 0))).scalar_one()
     before = low - 1
     while before < high:
         middle = (before + high + 1) // 2
