@@ -5,7 +5,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -158,7 +158,10 @@ class Segment:
 
 
 def segimage2itkimage(path: Path) -> list[Segment]:
-    """Read a SEG with dcmqi; raises AssertionError when it does not write an image (its exit code says 0 even then)."""
+    """Read a SEG with dcmqi; raises AssertionError when it does not write an image (its exit code says 0 even then).
+
+    dcmqi knows no fractions and numbers each of several segments of them 1: here they have their places in the order of its files.
+    """
     import nibabel
 
     tool = python_program("segimage2itkimage", "dcmqi")
@@ -175,6 +178,8 @@ def segimage2itkimage(path: Path) -> list[Segment]:
             # voxels hold the segment's number: a label map is one image with many
             numbers = np.asarray(loaded.dataobj).transpose(2, 1, 0)
             segments += [Segment(number=int(number), mask=numbers == number, affine=affine) for number in np.unique(numbers) if number]
+    if len(segments) > 1 and {one.number for one in segments} == {1}:
+        segments = [replace(one, number=place) for place, one in enumerate(segments, start=1)]
     return segments
 
 

@@ -304,7 +304,8 @@ def test_a_route_that_waits_for_a_series_waits_through_a_crash(node: Node, tmp_p
     assert (job["state"], job["series_uid"]) == ("done", series)
     explained = node.hilum("routes", "explain", study, "--json").json
     (needs,) = [one for one in explained["routes"] if one["route"] == "needs patience"]
-    assert needs["conditions"][-1] == {
+    (after,) = [one for one in needs["conditions"] if one["key"] == "needs after"]
+    assert after == {
         "key": "needs after",
         "expected": "ContrastBolusVolume at least 20",
         "found": "series 1",

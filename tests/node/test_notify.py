@@ -44,7 +44,7 @@ def test_a_parked_job_reaches_mailbox_and_webhook(tmp_path: Path) -> None:
             assert tried.code == 1
             assert json.loads(tried.out)["mail"] == {"sent": True, "code": None, "reason": None}
             assert json.loads(tried.out)["webhook"]["code"] == "HLM-6190"
-            _send(node, _block(tmp_path / "in", patient="TOLD"))
+            _send(node, _block(tmp_path / "in", slices=24, patient="TOLD"))
             wait_until(lambda: any(job["state"] == "parked" for job in node.jobs()), _PATIENCE_S, "the job is parked")
             (parked,) = node.jobs()
             wait_until(lambda: len(box.came) >= 2, _PATIENCE_S, "the mail is there")
