@@ -165,5 +165,6 @@ def test_forms_say_how_they_are_compressed(tmp_path: Path) -> None:
         "labelmap+rle": "1.2.840.10008.1.2.5",
         "labelmap+jpeg-ls": "1.2.840.10008.1.2.4.80",
         "labelmap+deflate": f"{explicit}.99",
+        "fractional": explicit,
         "empty": explicit,
     }

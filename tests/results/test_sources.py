@@ -20,6 +20,7 @@ from inference.imaging.subject import Takes
 from inference.imaging.subjects import Assembled, subjects
 from inference.imaging.volume import Volume
 from node.dicom.uid import derive_uid
+from node.domain.profile import Form
 from node.results.encode import encode
 from node.results.port import Encoded, Encoding
 from tests.lab import validators
@@ -69,8 +70,8 @@ def segmented(assembled: Assembled) -> list[Encoded]:
 
 
 def segmentation(objects: Sequence[Encoded], folder: Path) -> Path:
-    """The file of the segmentation."""
-    (one,) = (each for each in objects if each.kind == "seg")
+    """The file of the segmentation in bits; on grids of no whole bytes there is one of fractions beside it."""
+    (one,) = (each for each in objects if each.kind == "seg" and each.form == Form.BINARY)
     return made.save([one], folder)[0]
 
 

@@ -262,12 +262,14 @@ def _day() -> tuple[bytes, str, datetime]:
 
 def _pass(empty: Hospital) -> None:
     """What happens that day."""
-    t1: Header = {"Modality": ("MR",), "SeriesDescription": ("T1 MPRAGE sag",), "SliceThickness": (1,)}
+    # several slices an image: how many, and how they lie, the pixels tell
+    t1: Header = {"Modality": ("MR",), "SeriesDescription": ("T1 MPRAGE sag",), "SliceThickness": (1,), "NumberOfFrames": (40,)}
     flair: Header = {"Modality": ("MR",), "SeriesDescription": ("FLAIR tra",), "SliceThickness": (4,)}
     chest: Header = {
         "Modality": ("CT",),
         "BodyPartExamined": ("CHEST",),
         "SliceThickness": (1.25,),
+        "NumberOfFrames": (60,),
     }
     (head,) = empty.route(empty.receive(HEAD, "pacs", "HILUM", (5, t1), (3, flair)))
     empty.analyse(head)

@@ -81,8 +81,17 @@ def test_what_a_line_quotes_of_a_data_set_is_told_where_logs_tell_it(hospital: H
 
 def test_following_tells_what_happens_from_now_on_until_it_is_ended(hospital: Hospital, place: Path) -> None:
     """A line within seconds; ^C ends it with 130 and not a word."""
+
+    def interruptible() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever runs the tests in the background has it ignored
+
     with subprocess.Popen(
-        [_HILUM, "events", "--follow", "--json", "--limit", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=place
+        [_HILUM, "events", "--follow", "--json", "--limit", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=place,
+        preexec_fn=interruptible,
     ) as followed:
         assert followed.stdout is not None
         first = json.loads(followed.stdout.readline())

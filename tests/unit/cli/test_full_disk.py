@@ -69,7 +69,7 @@ def test_an_import_that_finds_no_room_leaves_the_repository_as_it_was(tmp_path: 
     models = str(tmp_path / "disk" / "models")
     words = ["models", "import", "hippocampus", "--no-tune", "--repository", models]
     *told, replaced = _filled(
-        tmp_path, ["4k", "8k", "1m", "3900k", "4m", "40m"], words, ["models", "list", "--json", "--repository", models]
+        tmp_path, ["4k", "8k", "1m", "2500k", "2700k", "40m"], words, ["models", "list", "--json", "--repository", models]
     )
     for one in told[:-2]:
         assert (one["code"], one["left"], one["after"]["out"]) == (1, [], "[]\n"), one
@@ -86,7 +86,7 @@ def test_a_backup_that_finds_no_room_is_none(empty: Hospital, place: Path, tmp_p
     assert main(["models", "import", "hippocampus", "--no-tune", "--config", "hilum.yaml"]) == 0
     to = str(tmp_path / "disk" / "backups")
     words = ["backup", "--to", to, "--config", str(place / "hilum.yaml")]
-    *told, _ = _filled(tmp_path, ["4k", "256k", "1m", "4m", "40m"], words, ["restore", "--help"])
+    *told, _ = _filled(tmp_path, ["4k", "256k", "1m", "2m", "40m"], words, ["restore", "--help"])
     for one in told[:-1]:
         assert one["code"] == 1, one
         assert "[HLM-7056]" in one["err"]

@@ -14,6 +14,7 @@ from tests.lab.naming import naming
 REGISTRY = "inference/engines/kinds.py"
 BESIDE = {
     "embedded": {
+        "inference/engines/extras.py",  # which extra brings its library
         "inference/engines/measured_entry.py",  # a field of hilum.json: how this machine computes a model best
         "inference/engines/repository.py",  # the same field
         "inference/engines/exporting.py",  # the export is computed here before anybody serves it
@@ -23,6 +24,7 @@ BESIDE = {
         "node/cli/tune.py",  # measures how this machine computes
     },
     "triton": {
+        "inference/engines/extras.py",  # which extra brings its library
         "node/cli/demo.py",  # the two engines that the demo offers; shows what that server counted
         "node/cli/demo_engine.py",  # starts a server for the demo
     },
