@@ -14,11 +14,14 @@ _PARTS: Mapping[BodyPart, tuple[str, ...]] = {
     BodyPart.HIPPOCAMPUS: ("HEAD", "BRAIN", "SKULL", "NEURO", "HIPPOCAMP", "KOPF", "HIRN", "TETE", "CABE", "CEREB", "ENCEF"),
 }
 """Words, one of which stands in what a header says of the part: the defined terms (PS3.16 Annex L), and what is typed instead."""
-_SHOWN: Mapping[View, tuple[str, ...]] = {View.FRONTAL_CHEST: ("CHEST", "THORA", "TORAX", "TÓRAX", "LUNG", "PULMO")}
+_SHOWN: Mapping[View, tuple[str, ...]] = {
+    View.FRONTAL_CHEST: ("CHEST", "THORA", "TORAX", "TÓRAX", "TORAC", "LUNG", "PULMO", "POUMON", "KLATK", "ГРУД", "胸"),
+}
 """The same of a view of single images, which alone are asked whether they show it."""
 _POSITIONS: Mapping[View, frozenset[str]] = {View.FRONTAL_CHEST: frozenset({"PA", "AP", ""})}
 """View Position (0018,5101); "" where it is not stated."""
-_SIDES = frozenset({"L", "R", "B"})
+_BESIDE = frozenset({"L", "R", "B", "ERECT", "SUPINE", "SITTING", "PORTABLE"})
+"""What is typed beside a projection: a side, and how the patient was or the film was taken."""
 
 
 def other_parts(part: BodyPart, said: Iterable[str]) -> list[str]:
@@ -34,8 +37,8 @@ def may_show(view: View, said: Iterable[str]) -> bool:
 
 
 def position(stated: str) -> str:
-    """The projection without the side: "PA"."""
-    return " ".join(part for part in stated.split() if part not in _SIDES)
+    """The projection without what is typed beside it: "PA"."""
+    return " ".join(part for part in stated.upper().split() if part not in _BESIDE)
 
 
 def may_be(view: View, stated: str) -> bool:
