@@ -145,7 +145,8 @@ LOGGED = {
     "queue.moved_up": "Jobs that had waited for longer than `schedule: {patience: …}` moved up one class of priority.",
     "receiver.back": "A receiver tells again how far it has journaled what it received.",
     "receiver.silent": "Another host's receiver has been silent for a minute: studies settle without it, and what it holds comes later.",
-    "results.form_left_out": "A sink wants masks as a label map, and segments share voxels, which no label map can hold; BINARY was made.",
+    "results.form_left_out": "A sink wants masks in a form that was not made, and BINARY was: segments share voxels, which no label map "
+    "can hold, or a byte a voxel (`fractional`) would need more than 1 GiB.",
     "retention.disk_full": "The disk stays above the high-water mark, and nothing is left that may be deleted.",
     "retention.purged": "Pixels were deleted by age or by the high-water mark.",
     "series.held": "A series is known to be short; its routes wait for the rest until then (`hilum studies complete` runs it now).",

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from node.console import queries
 from node.console.access import Administering, At, Before, Looking, Meant, Number, Operating
 from node.console.actions import act, ask_again, complete, decide_held, make_room, pause, resume, route_again
-from node.console.filters import filter_of
+from node.console.filters import JobWords, filter_of
 from node.console.status import status as status_record
 from node.domain.health import DependencyKind
 from node.flow.held import Part
@@ -73,15 +73,10 @@ def parked(at: At, who: Looking) -> dict[str, Any]:
 def jobs(
     at: At,
     who: Looking,
-    state: Annotated[str, Query(max_length=20)] = "",
-    sender: Annotated[str, Query(max_length=100)] = "",
-    application: Annotated[str, Query(max_length=100)] = "",
-    code: Annotated[str, Query(max_length=20)] = "",
-    day: Annotated[str, Query(max_length=10)] = "",
+    said: JobWords,
     before: Before = None,
 ) -> dict[str, Any]:
     """Jobs by state, sender, application, code and day, the newest first; `next` is the `before` of the following page."""
-    said = {"state": state, "sender": sender, "application": application, "code": code, "day": day}
     found, more = queries.jobs(at, who, filter_of(said, before))
     return {"jobs": found, "next": more}
 

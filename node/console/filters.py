@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import Depends, Query
 
 from node.console.errors import RequestRefused
 from node.domain.state import JobState
@@ -32,3 +35,17 @@ def filter_of(said: Mapping[str, str], before: int | None) -> JobFilter:
         until=until,
         before=before,
     )
+
+
+def job_words(
+    state: Annotated[str, Query(max_length=20)] = "",
+    sender: Annotated[str, Query(max_length=100)] = "",
+    application: Annotated[str, Query(max_length=100)] = "",
+    code: Annotated[str, Query(max_length=20)] = "",
+    day: Annotated[str, Query(max_length=10)] = "",
+) -> dict[str, str]:
+    """What an address asks of jobs, as `filter_of` takes it."""
+    return {"state": state, "sender": sender, "application": application, "code": code, "day": day}
+
+
+JobWords = Annotated[dict[str, str], Depends(job_words)]

@@ -1,6 +1,5 @@
 """The frame that every page stands in: a page is one template and one small view that calls `page`."""
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -18,7 +17,7 @@ from node.console.access import Visitor
 from node.console.status import badges
 from node.domain.account import Role
 from node.domain.state import DeliveryState, JobState
-from node.records.history import name_in_words
+from node.records.history import detail_in_words, name_in_words
 from node.records.words import lasting, plural, when, zone
 
 PAGES = (
@@ -110,7 +109,7 @@ def _environment() -> Environment:
         "person": _person,
         "code": _code,
     }
-    made.filters |= filters | {"pictures": _pictures, "date": _date, "event": name_in_words, "folded": fold, "detail": _detail}
+    made.filters |= filters | {"pictures": _pictures, "date": _date, "event": name_in_words, "folded": fold, "detail": detail_in_words}
     made.globals |= {"plural": plural, "acts": acts, "zone": zone, "lasting": lasting, "minutes": _minutes, "key_of": _KEYS.__getitem__}
     return made
 
@@ -177,22 +176,3 @@ def fold(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         latest[subject] = {**one, "again": []}
         lines.append(latest[subject])
     return lines
-
-
-def _detail(text: str) -> str:
-    """A detail that stages wrote for programs (seconds by stage, as JSON), in words; any other as it is."""
-    try:
-        said = json.loads(text)
-    except ValueError:
-        return text
-    return (
-        ", ".join(f"{key.removesuffix('_s').replace('_', ' ')} {_plain(value)}" for key, value in said.items())
-        if isinstance(said, dict)
-        else text
-    )
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return "(" + ", ".join(f"{name} {_plain(each)}" for name, each in value.items()) + ")"
-    return f"{value:.2f} s" if isinstance(value, float) else str(value)

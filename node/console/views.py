@@ -15,7 +15,7 @@ from node.console.access import Administering, At, Before, Chosen, Fields, Looki
 from node.console.actions import act, act_on_each, ask_again, complete, decide_held, make_room, pause, resume, route_again
 from node.console.context import ConsoleContext
 from node.console.errors import RequestRefused
-from node.console.filters import filter_of
+from node.console.filters import JobWords, filter_of
 from node.console.pictures import findings_of, pictured
 from node.console.rendering import asked_by_htmx, page, rendered
 from node.console.status import status
@@ -151,15 +151,10 @@ def jobs(
     request: Request,
     at: At,
     who: Looking,
-    state: Annotated[str, Query(max_length=20)] = "",
-    sender: Annotated[str, Query(max_length=100)] = "",
-    application: Annotated[str, Query(max_length=100)] = "",
-    code: Annotated[str, Query(max_length=20)] = "",
-    day: Annotated[str, Query(max_length=10)] = "",
+    said: JobWords,
     before: Before = None,
 ) -> HTMLResponse:
     """Jobs by state, sender, application, code and day."""
-    said = {"state": state, "sender": sender, "application": application, "code": code, "day": day}
     found, more = queries.jobs(at, who, filter_of(said, before))
     return page(request, "jobs.html", who, jobs=found, more=more, before=before, said=said, states=list(JobState), senders=list(at.peers))
 

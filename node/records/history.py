@@ -121,7 +121,7 @@ def about_in_words(said: Mapping[str, Any]) -> str:
 def event_in_words(said: Mapping[str, Any]) -> str:
     """What happened, with the detail behind it where that says more than the words."""
     words = name_in_words(said["event"])
-    detail = _measured(said["detail"])
+    detail = detail_in_words(said["detail"])
     return f"{words}: {detail}" if detail else words
 
 
@@ -130,7 +130,7 @@ def name_in_words(name: str) -> str:
     return WORDS.get(name, name.partition(".")[2].replace("_", " "))
 
 
-def _measured(detail: str) -> str:
+def detail_in_words(detail: str) -> str:
     """A detail; one that is written for programs (`job.analysed`) as the seconds that it has."""
     if not detail.startswith("{"):
         return detail

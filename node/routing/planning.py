@@ -20,7 +20,7 @@ from node.routing.needs import NeedsOutcome, needs_outcome
 from node.routing.pairing import Prior
 from node.routing.port import KnownShortfalls, StudyInstances
 from node.routing.series import SeriesContent, contents, digest_of
-from node.routing.shortage import condition, held_text, rule_of, shortage_of
+from node.routing.shortage import PlannedHolds, held_text, rule_of, shortage_of
 from node.settings.peers import Settle
 
 RANKS = {Priority.URGENT: 0, Priority.ROUTINE: 1, Priority.OFFPEAK: 2}
@@ -317,9 +317,9 @@ class JobPlanner:
 
     def _short(
         self, arrival: Arrival, plans: Sequence[_PlannedJob], said: dict[tuple[str, str], list[str]], now: datetime, *, over: bool
-    ) -> "_HeldSeries":
+    ) -> PlannedHolds:
         """Withhold what is known to be short from the routes that wait for its rest; park, or mark, what is asked for all the same."""
-        held = _HeldSeries()
+        held = PlannedHolds()
         facts: dict[str, Mapping[str, Shortfalls]] = {}
         for planned in plans:
             # too few images are no reason: the rest of them may come
@@ -456,34 +456,6 @@ class JobPlanner:
             shortage=planned.shortage,
             marked=planned.shortage is not None and (planned.marked or bool(planned.incomplete)),
         )
-
-
-@dataclass(slots=True, kw_only=True)
-class _HeldSeries:
-    """The series that are short: what waits for their rest, and what the decisions of which routes say of them."""
-
-    holds: dict[NewHold, None] = field(default_factory=dict)
-    words: dict[tuple[str, str], str] = field(default_factory=dict)
-    conditions: dict[tuple[str, str], Shortage] = field(default_factory=dict)
-
-    def add(self, new: NewHold, series: Sequence[str], words: str) -> None:
-        """A route waits, with all of the series that its application is given together."""
-        self.holds[new] = None
-        self.words.update({(new.route, uid): words for uid in series})
-        self.conditions[new.route, new.series_instance_uid] = new.shortage
-
-    def waits(self) -> list[tuple[datetime, str]]:
-        """Until when each waits, and why."""
-        return [(one.until, one.shortage.sentence) for one in self.holds]
-
-    def told(self, decision: Decision) -> Decision:
-        """The decision with the condition that the series is whole; a route that waits for its rest chooses nothing."""
-        key = decision.route, decision.series_instance_uid
-        if key in self.conditions:
-            decision = replace(decision, tried=(*decision.tried, condition(self.conditions[key])))
-        if key not in self.words:
-            return decision
-        return replace(decision, chosen=False, reason=self.words[key], withheld=Withheld.WAITS)
 
 
 def _is_counted(content: SeriesContent) -> bool:

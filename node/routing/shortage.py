@@ -5,7 +5,7 @@ NumberOfTemporalPositions: scanners number as they like, and count what they nev
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -13,8 +13,8 @@ import numpy as np
 from inference.imaging.geometry import DIRECTION_TOLERANCE, missing_slices
 from node.domain.instance import Header, Instance
 from node.domain.job import Priority
-from node.domain.route import Route, Tried
-from node.domain.shortage import Lack, Shortage, Shortfalls, WhenShort
+from node.domain.route import Decision, Route, Tried, Withheld
+from node.domain.shortage import Lack, NewHold, Shortage, Shortfalls, WhenShort
 from node.routing.decisions import is_image
 from node.routing.series import SeriesContent
 from node.settings.peers import Settle
@@ -111,3 +111,31 @@ def _numbers(header: Header, keyword: str, count: int) -> tuple[float, ...] | No
     if len(values) != count or any(isinstance(value, str) for value in values):
         return None
     return tuple(float(value) for value in values)
+
+
+@dataclass(slots=True, kw_only=True)
+class PlannedHolds:
+    """The series that are short: what waits for their rest, and what the decisions of which routes say of them."""
+
+    holds: dict[NewHold, None] = field(default_factory=dict)
+    words: dict[tuple[str, str], str] = field(default_factory=dict)
+    conditions: dict[tuple[str, str], Shortage] = field(default_factory=dict)
+
+    def add(self, new: NewHold, series: Sequence[str], words: str) -> None:
+        """A route waits, with all of the series that its application is given together."""
+        self.holds[new] = None
+        self.words.update({(new.route, uid): words for uid in series})
+        self.conditions[new.route, new.series_instance_uid] = new.shortage
+
+    def waits(self) -> list[tuple[datetime, str]]:
+        """Until when each waits, and why."""
+        return [(one.until, one.shortage.sentence) for one in self.holds]
+
+    def told(self, decision: Decision) -> Decision:
+        """The decision with the condition that the series is whole; a route that waits for its rest chooses nothing."""
+        key = decision.route, decision.series_instance_uid
+        if key in self.conditions:
+            decision = replace(decision, tried=(*decision.tried, condition(self.conditions[key])))
+        if key not in self.words:
+            return decision
+        return replace(decision, chosen=False, reason=self.words[key], withheld=Withheld.WAITS)

@@ -5,9 +5,6 @@ OHIF comes ready-built in the npm package `@ohif/app`; it is fetched once into `
 
 import contextlib
 import io
-import subprocess
-import tarfile
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -18,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.lab.cache import alone_in
-from tests.lab.loopback import outside
 from tests.lab.needs import absent, program
+from tests.lab.npm import unpacked
 from tests.lab.ohif_server import served
 from tests.lab.program import wait_until
 
@@ -52,20 +49,11 @@ def dist() -> Path:
     with alone_in(f"ohif-{VERSION}") as folder:
         files = folder / "dist"
         if not files.exists():
-            npm = program("npm", "npm")
-            with outside(), tempfile.TemporaryDirectory(dir=folder) as scratch:
-                command = [str(npm), "pack", "--silent", f"@ohif/app@{VERSION}"]
-                packed = subprocess.run(command, cwd=scratch, capture_output=True, timeout=300, check=False)
-                if packed.returncode:
-                    absent(f"@ohif/app@{VERSION}", f"npm pack: {packed.stderr.decode(errors='replace')[-500:]}")
-                (tarball,) = Path(scratch).glob("*.tgz")
-                with tarfile.open(tarball) as archive:
-                    archive.extractall(scratch, filter="data")
-                unpacked = Path(scratch) / "package" / "dist"
+            with unpacked(f"@ohif/app@{VERSION}", folder) as package:
                 # source maps are most of it, and nobody asks for them
-                for path in unpacked.rglob("*.map"):
+                for path in (package / "dist").rglob("*.map"):
                     path.unlink()
-                unpacked.rename(files)
+                (package / "dist").rename(files)
     return files
 
 

@@ -21,6 +21,7 @@ from node.dimse.sending.outgoing import outgoing, transcoded
 from node.domain.profile import Compression, Form, MaskEncoding, Profile
 from node.results.encode import encode
 from node.results.port import Encoded
+from node.results.segmentation import make
 from tests.lab import adapters, validators
 from tests.lab.needs import program
 from tests.results import made
@@ -171,6 +172,23 @@ def test_overlapping_organs_are_both_shown(tmp_path: Path) -> None:
         assert seen.overlapping
         for number, segment in enumerate(segments, 1):
             assert np.array_equal(seen.masks[number], segment.mask)
+
+
+@pytest.mark.slow
+def test_a_mask_that_would_be_too_long_is_of_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte a voxel is eight times as much as a bit: above a bound it is left out, and said; up to it, it is made."""
+    files = made.series(tmp_path / "source")
+    segments = neighbours()
+    shape = segments[0].mask.shape
+    needed = sum(int(one.mask.any(axis=(1, 2)).sum()) for one in segments) * shape[1] * shape[2]
+    findings = made.measured(*segments, affine=made.AXIAL)
+    for most, there in ((needed, True), (needed - 1, False)):
+        monkeypatch.setattr(make, "MOST_FRACTIONAL_BYTES", most)
+        with structlog.testing.capture_logs() as events:
+            paths = masks_of(files, findings, tmp_path / str(there))
+        assert (Form.FRACTIONAL in paths, Form.BINARY in paths) == (there, True)
+        left_out = [one["form"] for one in events if one["event"] == "results.form_left_out" and one["reason"] == "too long"]
+        assert left_out == ([] if there else [Form.FRACTIONAL])
 
 
 @pytest.mark.peers

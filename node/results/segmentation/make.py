@@ -62,13 +62,18 @@ def forms(encoding: Encoding, found: Sequence[Numbered]) -> list[Form]:
     """The forms to make: BINARY where anything was found, and what the profiles ask for besides.
 
     Voxels of several segments have no place in a label map: there, BINARY is all that can be made, and an event says so. FRACTIONAL is
-    made where frames of one bit a voxel are no whole number of bytes: elsewhere whoever asks for it is served by BINARY.
+    made where frames of one bit a voxel are no whole number of bytes, and where it is not too long: elsewhere whoever asks for it is served
+    by BINARY.
     """
     asked = {profile.form for profile in encoding.profiles} - {None, Form.BINARY}
     if not found:
         described = any(profile.empty_masks and profile.form is not None for profile in encoding.profiles)
         return [Form.EMPTY] if described and encoding.findings.segments else []
-    if whole_bytes(*found[0].segment.mask.shape[1:]):
+    grid = found[0].segment.mask.shape[1:]
+    if whole_bytes(*grid):
+        asked.discard(Form.FRACTIONAL)
+    elif Form.FRACTIONAL in asked and _occupied(found) * grid[0] * grid[1] > MOST_FRACTIONAL_BYTES:
+        event("results.form_left_out", application=encoding.application.name, form=Form.FRACTIONAL.value, reason="too long")
         asked.discard(Form.FRACTIONAL)
     besides = [form for form in Form if form in asked]
     if LABEL_MAPS.intersection(besides) and overlap(found):
@@ -78,6 +83,13 @@ def forms(encoding: Encoding, found: Sequence[Numbered]) -> list[Form]:
     return [Form.BINARY, *besides]
 
 
+def _occupied(found: Sequence[Numbered]) -> int:
+    """How many frames hold something."""
+    return sum(int(one.segment.mask.any(axis=(1, 2)).sum()) for one in found)
+
+
+MOST_FRACTIONAL_BYTES = 1 << 30
+"""Of a mask with a byte a voxel. It is made beside the one of bits, in memory, and an element has room for four times as much."""
 _MOST_IN_A_BYTE = 255
 """Segments that a byte can tell apart from each other and from the background's 0."""
 
