@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from tests.lab import needs
 from tests.lab.costly import ProcessorTime
 from tests.lab.forks import Forks
+from tests.lab.stuck import Stuck
 from tests.lab.triton import Started, servers
 
 # several tests run side by side: threads of one training that wait for each other, spinning, would take what the others compute with.
@@ -109,7 +110,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Measure, wherever tests run."""
+    """Measure, and end what hangs, wherever tests run."""
+    config.pluginmanager.register(Stuck())
     config.pluginmanager.register(ProcessorTime(writes=bool(config.getoption("--write-costly"))))
     if forks := config.getoption("--forks"):
         config.pluginmanager.register(Forks(forks))

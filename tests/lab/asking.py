@@ -5,6 +5,7 @@ umask of the test that gives it, with streams, arguments and an end of its own.
 """
 
 import atexit
+import contextlib
 import gc
 import importlib
 import json
@@ -27,6 +28,7 @@ _POLLED = (("jobs", "list"), ("jobs", "show"), ("studies", "list"), ("studies", 
 """What tests repeat until the answer is the awaited one."""
 _ROOT = Path(__file__).parents[2]
 _NETWORK = Path("/proc/thread-self/ns/net")
+_PATIENCE_S = 60.0
 _PAUSE_S = 0.5
 """Between two of these, about what an interpreter takes to start: a node is asked no more often than by the command itself."""
 _IMPORTED = (
@@ -101,7 +103,12 @@ class Asker:
         if self._process is not None:
             process, self._process = self._process, None
             os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            # what a command started may have left the group and hold the pipes open: nobody reads on
+            process.wait(_PATIENCE_S)
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
 
     def _code(self, arguments: Sequence[str], folder: str, timeout_s: float) -> int:
         network = _network()
