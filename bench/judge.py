@@ -73,7 +73,7 @@ def measure() -> list[Row]:
         say("the real images are not here (HILUM_DATA): nothing is judged")
         return []
     brains, chests = judged_heads(), judged_radiographs()
-    draw([each for each in (*brains, *chests) if each.wrong and each.input.kind != RIGHT and each.input.shown][:SHOWN])
+    draw(worst([*brains, *chests]))
     for each in (*brains, *(chest for chest in chests if not chest.input.change)):
         say(f"{each.input.kind:5} {each.input.name}: {each.end.value}{f' ({each.doubt})' if each.doubt else ''}")
     rows = [*_rows("mr-brain", brains), *_rows("chest-xray", chests)]
@@ -249,17 +249,29 @@ def _share(name: str, kind: str, judged: Sequence[Judged]) -> Iterable[Row]:
     )
 
 
-def draw(worst: Sequence[Judged]) -> None:
-    """The wrong inputs that pass: the middle of each, with what was marked in red."""
+def worst(judged: Sequence[Judged]) -> list[Judged]:
+    """Wrong inputs that are delivered: one of each source, or of each way to make one, before a second; without a word before told."""
+    turns: Counter[str] = Counter()
+    passed = []
+    for each in sorted((each for each in judged if each.end is not End.DECLINED), key=lambda each: each.end is not End.TAKEN):
+        if each.input.kind == WRONG and each.input.shown:
+            way = each.input.change or each.input.source
+            passed.append((turns[way], each))
+            turns[way] += 1
+    return [each for _, each in sorted(passed, key=lambda turned: turned[0])][:SHOWN]
+
+
+def draw(shown: Sequence[Judged]) -> None:
+    """The middle of each, with what was marked in red."""
     from PIL import Image as Picture
     from PIL import ImageDraw
 
     side, head = 180, 16
-    sheet = Picture.new("RGB", (side * 5, (side + head) * -(-max(len(worst), 1) // 5)))
-    for number, each in enumerate(worst):
+    sheet = Picture.new("RGB", (side * 5, (side + head) * -(-max(len(shown), 1) // 5)))
+    for number, each in enumerate(shown):
         place = ((number % 5) * side, (number // 5) * (side + head))
         sheet.paste(_tile(each, side), (place[0], place[1] + head))
-        ImageDraw.Draw(sheet).text((place[0] + 2, place[1] + 2), each.input.name[:28], fill=(255, 220, 90))
+        ImageDraw.Draw(sheet).text((place[0] + 2, place[1] + 2), f"{each.end.value}: {each.input.name}"[:29], fill=(255, 220, 90))
     PICTURES.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(PICTURES, optimize=True)
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from bench.judge import End, Judged, _rows
+from bench.judge import SHOWN, End, Judged, _rows, worst
 from bench.judge_inputs import Input, changed, cropped
 from bench.judge_made import CUT, RIGHT, WRONG, acquired, ailing, ellipsoids, from_labels
 from tests.unit.imaging.judge.made import brain, pictured, volume_of
 
 
-def judged(source: str, end: End, kind: str = WRONG) -> Judged:
-    one = Input(name=source, source=source, kind=kind, change="", unseen=True, shown=True, picture=None)
+def judged(source: str, end: End, kind: str = WRONG, change: str = "") -> Judged:
+    one = Input(name=source, source=source, kind=kind, change=change, unseen=True, shown=True, picture=None)
     return Judged(input=one, end=end, doubt="", judge_s=0.1)
 
 
@@ -29,6 +29,13 @@ def test_a_share_is_told_from_a_hundred_sources_on() -> None:
     ends = [End.DECLINED] * 2 + [End.TAKEN] * 98
     (row,) = _rows("x", [judged(str(number), end, RIGHT) for number, end in enumerate(ends)])
     assert (row.value, row.unit, row.met) == (2.0, "%", True)
+
+
+def test_the_worst_are_shown_by_source() -> None:
+    """However many children's chests pass that were cut in one way, one of them is shown before one of each other source that is told."""
+    chests = [judged(str(number), End.TAKEN, change="upper half") for number in range(SHOWN)]
+    others = [judged("T2", End.TOLD), judged("FLAIR", End.AT_LEAST), judged("head", End.DECLINED), judged("right", End.TAKEN, RIGHT)]
+    assert [each.input.source for each in worst([*others, *chests])] == ["0", "T2", "FLAIR", *map(str, range(1, SHOWN - 2))]
 
 
 def test_what_is_made_of_a_head() -> None:
