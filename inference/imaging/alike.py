@@ -16,6 +16,8 @@ from inference.imaging.slices import FrameData, Slice, frame_data
 Kind: TypeAlias = Hashable
 _ROUGHLY = 1.1
 """Two numbers are one where they do not differ by more: scanners write what was reached, not what was asked for."""
+_NEVER_NOTHING = frozenset({"EchoTime", "SliceThickness", "KVP"})
+"""A 0 in these is what a writer leaves where it does not know: no slice is without thickness. An inversion time or b-value of 0 is one."""
 _AS_STORED = ((1.0,), (0.0,))
 """RescaleSlope and RescaleIntercept that change nothing."""
 _LEAST_BLOCK = 3
@@ -25,8 +27,9 @@ _LEAST_BLOCK = 3
 def refuse_unlike(stack: Sequence[Slice]) -> None:
     """Look at what headers say of slices in their order along the normal, before a pixel is decoded.
 
-    Modality, units, echo time and b-value are one in a volume, and all are rescaled or none. Kind of image (ImageType), kernel, thickness
-    and tube voltage may change along it where blocks lie above each other, and never to and fro. An image that does not say is of no kind.
+    Modality, units and type of rescale, echo time, inversion time and b-value are one in a volume, and all are rescaled or none. Kind of
+    image, kernel, thickness and tube voltage may change along it where blocks lie above each other, and never to and fro. An image that
+    does not say is of no kind.
 
     Raises
     ------
@@ -57,32 +60,44 @@ def _texts(tag: int) -> Callable[[Sequence[FrameData]], Sequence[Kind | None]]:
     return lambda frames: [tags.text(frame.header, tag) or None for frame in frames]
 
 
-def _numbers(enhanced: tuple[int, int], classic: int) -> Callable[[Sequence[FrameData]], Sequence[Kind | None]]:
-    def of(frames: Sequence[FrameData]) -> list[Kind | None]:
+def kind_of_image(image_type: Sequence[str]) -> Kind | None:
+    """What ImageType or FrameType says but for its value 1: whoever sends some slices anew, compressed with losses, writes DERIVED there
+    and changes nothing else (PS3.3 C.7.6.1.1.2)."""
+    return tuple(filter(None, image_type[1:])) or None
+
+
+def rescale_type(stated: str, modality: str) -> Kind | None:
+    """What values are rescaled to (PS3.3 C.11.1.1.2); a CT that says nothing means Hounsfield units (C.8.2.1)."""
+    return stated or ("HU" if modality == "CT" else None)
+
+
+def kinds_of_numbers(attribute: str, values: Sequence[float | None]) -> Sequence[float | None]:
+    """The smallest of the numbers that are roughly as large as each; None of one that says nothing."""
+    stated = [None if value is None or (value <= 0 and attribute in _NEVER_NOTHING) else value for value in values]
+    start: dict[float, float] = {}
+    least: float | None = None
+    for value in sorted({value for value in stated if value is not None}):
+        if least is None or value > max(least * _ROUGHLY, least):
+            least = value
+        start[value] = least
+    return [None if value is None else start[value] for value in stated]
+
+
+def _numbers(attribute: str, enhanced: tuple[int, int], classic: int) -> Callable[[Sequence[FrameData]], Sequence[Kind | None]]:
+    def of(frames: Sequence[FrameData]) -> Sequence[Kind | None]:
         stated = []
         for frame in frames:
             sequence, tag = enhanced if frame.enhanced else (enhanced[0], classic)
             found = tags.stated(macro(frame.own, frame.common, sequence, frame.uid), tag, 1)
             stated.append(None if found is None else found[0])
-        return _clustered(stated)
+        return kinds_of_numbers(attribute, stated)
 
     return of
 
 
-def _clustered(values: Sequence[float | None]) -> list[Kind | None]:
-    """The smallest of the numbers that are roughly as large as each."""
-    start: dict[float, float] = {}
-    least: float | None = None
-    for value in sorted({value for value in values if value is not None}):
-        if least is None or value > max(least * _ROUGHLY, least):
-            least = value
-        start[value] = least
-    return [None if value is None else start[value] for value in values]
-
-
-def _b_values(frames: Sequence[FrameData]) -> list[Kind | None]:
+def _b_values(frames: Sequence[FrameData]) -> Sequence[Kind | None]:
     stated = [b_value_of(frame) for frame in frames]
-    return _clustered([None if one is None else one[0] for one in stated])
+    return kinds_of_numbers("DiffusionBValue", [None if one is None else one[0] for one in stated])
 
 
 def _rescaled(frames: Sequence[FrameData]) -> list[Kind | None]:
@@ -95,18 +110,28 @@ def _rescaled(frames: Sequence[FrameData]) -> list[Kind | None]:
     return [absent in stated and one not in (absent, _AS_STORED) for one in stated]
 
 
+def _rescale_types(frames: Sequence[FrameData]) -> list[Kind | None]:
+    holders = [macro(frame.own, frame.common, tags.PIXEL_VALUE_TRANSFORMATION, frame.uid) for frame in frames]
+    return [
+        rescale_type(tags.text(holder, tags.RESCALE_TYPE), tags.text(frame.header, tags.MODALITY))
+        for holder, frame in zip(holders, frames, strict=True)
+    ]
+
+
 _ONE: dict[str, Callable[[Sequence[FrameData]], Sequence[Kind | None]]] = {
     "Modality": _texts(tags.MODALITY),
     "Units": _texts(0x00541001),
     "RescaleSlope (absent in some)": _rescaled,
-    "EchoTime": _numbers((0x00189114, 0x00189082), 0x00180081),
+    "RescaleType": _rescale_types,
+    "EchoTime": _numbers("EchoTime", (0x00189114, 0x00189082), 0x00180081),
+    "InversionTime": _numbers("InversionTime", (0x00189115, 0x00189079), 0x00180082),
     "DiffusionBValue": _b_values,
 }
 _IN_BLOCKS: dict[str, Callable[[Sequence[FrameData]], Sequence[Kind | None]]] = {
-    "ImageType": lambda frames: [tuple(filter(None, words)) or None for words in image_types(frames)],
+    "ImageType": lambda frames: [kind_of_image(words) for words in image_types(frames)],
     "ConvolutionKernel": lambda frames: [
         tags.text(macro(frame.own, frame.common, 0x00189314, frame.uid), 0x00181210) or None for frame in frames
     ],
-    "SliceThickness": _numbers((tags.PIXEL_MEASURES, tags.SLICE_THICKNESS), tags.SLICE_THICKNESS),
-    "KVP": _numbers((0x00189325, 0x00180060), 0x00180060),
+    "SliceThickness": _numbers("SliceThickness", (tags.PIXEL_MEASURES, tags.SLICE_THICKNESS), tags.SLICE_THICKNESS),
+    "KVP": _numbers("KVP", (0x00189325, 0x00180060), 0x00180060),
 }

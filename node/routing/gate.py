@@ -6,7 +6,7 @@ What manifests ask (`Accepts`, `Expects`) is asked by the functions that ask it 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -15,6 +15,7 @@ import numpy as np
 from inference.applications.accept import nearest_plane, of_another_modality, too_thick, unfit
 from inference.applications.port import Accepts, Application, Takes
 from inference.errors import InputError
+from inference.imaging.alike import kind_of_image, kinds_of_numbers, rescale_type
 from inference.imaging.assemble import MOSAICS, one_frame_of_reference
 from inference.imaging.bounds import thickness_mm
 from inference.imaging.errors import FourDimensional
@@ -36,9 +37,8 @@ _OF_SLICES = (Takes.VOLUME, Takes.PAIR)
 _NO_VOXEL = np.int16(0)
 _NAMED_VALUES = 3
 _SAID = tuple(sorted(SAID))
-_OF_A_KIND = ("Modality", "Units", "ImageType", "ConvolutionKernel")
-_NUMBERS_OF_A_KIND = ("EchoTime", "DiffusionBValue", "KVP")
-_ROUGHLY = 1.1
+_OF_A_KIND = ("Modality", "Units", "ConvolutionKernel")
+_NUMBERS_OF_A_KIND = ("EchoTime", "InversionTime", "DiffusionBValue", "SliceThickness", "KVP")
 
 TELLING = frozenset(
     {
@@ -46,7 +46,7 @@ TELLING = frozenset(
         *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "Rows", "Columns", "NumberOfFrames"),
         *("SamplesPerPixel", "PhotometricInterpretation", "ViewPosition", "FrameTime", "CineRate"),
         *("AcquisitionContrast", "ScanningSequence", "EchoPlanarPulseSequence", "EchoTime", "EffectiveEchoTime"),
-        *("InversionTime", "InversionTimes", "Units", "ConvolutionKernel", "KVP", "DiffusionBValue", "RescaleSlope"),
+        *("InversionTime", "InversionTimes", "Units", "ConvolutionKernel", "KVP", "DiffusionBValue", "RescaleSlope", "RescaleType"),
         "IssuerOfPatientID",
         *SAID,
     }
@@ -261,12 +261,15 @@ def _unlike(accepts: Accepts, view: SeriesView) -> list[str]:
     """Slices may be of several kinds in blocks, and not to and fro (`inference.imaging.alike`), which is looked at in their order."""
     if accepts.takes not in _OF_SLICES:
         return []
-    differ = [keyword for keyword in _OF_A_KIND if len({one.get(keyword) for one in view.members}) > 1]
+    kinds: dict[str, set[Hashable]] = {keyword: {one.get(keyword, ()) for one in view.members} for keyword in _OF_A_KIND}
+    kinds["ImageType"] = {kind_of_image(_texts(one, "ImageType")) for one in view.members}
+    kinds["RescaleType"] = {rescale_type(" ".join(_texts(one, "RescaleType")), " ".join(_texts(one, "Modality"))) for one in view.members}
     for keyword in _NUMBERS_OF_A_KIND:
         stated = [_first(one, keyword) for one in view.members]
-        known = [abs(value) for value in stated if value is not None]
-        if (known and len(known) < len(stated)) or max(known, default=0) > _ROUGHLY * min(known, default=0):
-            differ.append(keyword)
+        kinds[keyword] = {*kinds_of_numbers(keyword, stated)}
+        if keyword == "DiffusionBValue" and any(stated) and None in stated:
+            kinds[keyword].add("in private attributes, if anywhere")
+    differ = [keyword for keyword, found in kinds.items() if len(found - {None}) > 1]
     differ += ["RescaleSlope"] if len({"RescaleSlope" in one for one in view.members}) > 1 else []
     return [f"its images differ in {', '.join(differ)}: whether they are of one kind is looked at when they are read"] if differ else []
 

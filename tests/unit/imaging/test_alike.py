@@ -14,6 +14,7 @@ from inference.imaging.errors import MissingAttribute, MixedKinds
 from .conftest import enhanced, one_instance, save
 
 _ORIGINAL, _AVERAGE = ["ORIGINAL", "PRIMARY", "AXIAL"], ["DERIVED", "SECONDARY", "AXIAL", "AVERAGE"]
+_LOSSY = ["DERIVED", "PRIMARY", "AXIAL"]
 _RESCALE: dict[str, Any] = {"RescaleSlope": 1, "RescaleIntercept": -1024}
 _CT: dict[str, Any] = {"Modality": "CT", **_RESCALE}
 
@@ -33,10 +34,15 @@ def stack(folder: Path, *kinds: dict[str, Any], **common: Any) -> list[Path]:
         ({"SliceThickness": 1}, {"SliceThickness": 5}, "SliceThickness"),
         ({"KVP": 80, **_CT}, {"KVP": 140, **_CT}, "KVP"),
         ({"EchoTime": 5}, {"EchoTime": 50}, "EchoTime"),
+        ({"InversionTime": 800}, {"InversionTime": 2500}, "InversionTime"),
+        ({"InversionTime": 0}, {"InversionTime": 2500}, "InversionTime"),
         ({"DiffusionBValue": 0.0}, {"DiffusionBValue": 1000.0}, "DiffusionBValue"),
         ({"Modality": "PT", "Units": "BQML"}, {"Modality": "PT", "Units": "CNTS"}, "Units"),
         ({}, {"Modality": "CT"}, "Modality"),
         (_CT, {"Modality": "CT"}, "RescaleSlope"),
+        ({"RescaleType": "HU", **_CT}, {"RescaleType": "MGML", **_CT}, "RescaleType"),
+        (_CT, {"RescaleType": "US", **_CT}, "RescaleType"),
+        ({"ImageType": _ORIGINAL, "EchoTime": 5}, {"ImageType": _LOSSY, "EchoTime": 50}, "EchoTime"),
     ],
 )
 def test_two_kinds_between_each_other_are_no_volume(
@@ -76,6 +82,11 @@ def test_frames_are_compared_by_their_functional_groups(tmp_path: Path) -> None:
         [{"KVP": kv, **_CT} for kv in (*[120] * 3, *[140] * 3, *[120] * 3)],
         [{**_CT, "ConvolutionKernel": "B30f", "EchoTime": 5, "ImageType": _ORIGINAL}, _CT, {"Modality": "", **_RESCALE}] * 2,
         [{"ImageType": [*_ORIGINAL, *[""] * (n % 2)]} for n in range(6)],
+        [{"ImageType": [_ORIGINAL, _LOSSY][n % 2]} for n in range(6)],
+        *[[{keyword: [0, known][n % 2], **_CT} for n in range(6)] for keyword, known in (("SliceThickness", 1), ("KVP", 120))],
+        [{"EchoTime": [0, 5][n % 2]} for n in range(6)],
+        [{"InversionTime": ms} for ms in (2500, 2500, 2480, 2500, 2480, 2500)],
+        [{**_CT, **({"RescaleType": "HU"} if n % 2 else {})} for n in range(6)],
         [{"RescaleSlope": 0.5 + n, "RescaleIntercept": 0, "Modality": "PT", "Units": "BQML"} for n in range(6)],
     ],
     ids=[
@@ -85,6 +96,12 @@ def test_frames_are_compared_by_their_functional_groups(tmp_path: Path) -> None:
         "a block between two",
         "some do not say",
         "an empty word",
+        "copies with losses",
+        "no thickness",
+        "no tube voltage",
+        "no echo time",
+        "rounding of inversion times",
+        "Hounsfield units, said or not",
         "slopes of their own",
     ],
 )

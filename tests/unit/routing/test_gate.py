@@ -90,6 +90,27 @@ def test_a_slice_that_is_missing_is_told_and_no_fault_of_the_application(tmp_pat
     assert "is missing" in _refused(HEADS, files)
 
 
+@pytest.mark.parametrize(
+    ("odd", "fit"),
+    [
+        ({"InversionTime": "2500"}, Fit.OPEN),
+        ({"SliceThickness": "9"}, Fit.OPEN),
+        ({"RescaleType": "US"}, Fit.OPEN),
+        ({"EchoTime": "0", "SliceThickness": "0", "RescaleType": "HU", "ImageType": "DERIVED\\PRIMARY"}, Fit.TAKES),
+    ],
+    ids=["inversion time", "thickness", "type of rescale", "nothing"],
+)
+def test_whether_slices_are_of_one_kind_is_left_open_where_they_may_not_be(odd: Mapping[str, str], fit: Fit, tmp_path: Path) -> None:
+    """What is said of headers is what becomes of the images: one of another kind between the rest, or one that says less, or is a copy."""
+    files = _series(tmp_path, RescaleType="HU", ImageType="ORIGINAL\\PRIMARY", InversionTime="900")
+    one = dcmread(files[8])
+    for keyword, value in odd.items():
+        setattr(one, keyword, value)
+    one.save_as(files[8])
+    said, refused = answer(HEADS, _view(files)), _refused(HEADS, files)
+    assert (said.fit, "differ in" in refused) == (fit, fit is Fit.OPEN)
+
+
 def test_what_pixels_decide_is_said_to_be_unknown(tmp_path: Path) -> None:
     """A body part is typed, and one in seven wrong: it may still be refused, and is run."""
     files = _series(tmp_path, BodyPartExamined="KNEE")
