@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inference.applications.asking import stated_numbers
 from inference.engines.kind import Opening
 from inference.engines.kinds import BY_NAME, DEFAULT
-from node.assembly.manifests import stated_numbers
 from node.observe.events import event
 from node.settings.config import Config, EngineSettings, SinkSettings
 from node.settings.errors import SeriesNumbersClash
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from node.domain.stage import Clock
     from node.journal.journal import Journal
     from node.journal.wake_up import WakeUps
+    from node.records.route_explanation import RouteExplainer
     from node.sinks.port import Recipient, Sink
     from node.spool.commitment_inbox import FolderCommitmentInbox
     from node.spool.inbox import FolderInbox
@@ -383,3 +384,12 @@ def engine_of(config: Config, application_name: str) -> str:
     """The engine that runs an application here."""
     settings = config.applications.get(application_name)
     return settings.engine if settings else "default"
+
+
+def route_explainer(config: Config) -> "RouteExplainer":
+    """What tells why the routes of a configuration take a series or not."""
+    from node.records.route_explanation import RouteExplainer
+
+    return RouteExplainer(
+        config=config, manifest=partial(manifest, config), served=partial(served, config), engine_of=partial(engine_of, config)
+    )

@@ -14,20 +14,20 @@ from node.assembly import compose
 from node.assembly.audit import open_trail, process_of
 from node.assembly.configuration import load
 from node.assembly.doctor.glance import glance
-from node.assembly.editing import EditedRoutes
 from node.assembly.health import subjects
-from node.assembly.pausable import pausable
-from node.assembly.room import make_room
-from node.assembly.stages import HeartbeatStage
-from node.assembly.trials import Trials
 from node.console.access_audit import StudyAccessAudit
+from node.console.edited_routes import EditedRoutes
 from node.console.errors import ConsoleAbsent
+from node.console.trials import Trials
 from node.flow.scheduling import Scheduler, Tick
+from node.journal.pauses import pausable
 from node.journal.port import Pausable
 from node.observe.association_log import kept_lines
 from node.records.senders import sender_records
 from node.settings.config import Config
 from node.store.hosts import association_folder, owner_of, sinks_of
+from node.upkeep.room import make_room
+from node.upkeep.sweeps import HeartbeatStage
 
 if TYPE_CHECKING:
     from node.journal.journal import Journal
@@ -67,7 +67,7 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
     assert config.console is not None, "the supervisor starts a console only where the configuration has one"
     with contextlib.ExitStack() as opened:
         journal = opened.enter_context(contextlib.closing(compose.open_journal(config)))
-        trials = opened.enter_context(contextlib.closing(Trials(config.path)))
+        trials = opened.enter_context(contextlib.closing(trials_of(config)))
         blobs = compose.open_blobs(config)
         context = ConsoleContext(
             journal=journal,
@@ -77,7 +77,7 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
             health=Health(list(subjects(config)), lambda: glance(config, journal)),
             senders=SharedLook(partial(sender_records, journal, list(config.peers))),
             models=config.models,
-            editing=EditedRoutes(config, in_force, trials),
+            editing=edited_routes(config, in_force, trials),
             peers=config.peers,
             associations=SharedLook(lambda: list(kept_lines(association_folder(config)))),
             sinks_of=partial(sinks_of, config),
@@ -94,6 +94,16 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
             serve(context, stop, ready=ready)
         finally:
             clock.stop()
+
+
+def trials_of(config: Config) -> Trials:
+    """What tries edited routes out, each time in a process of its own."""
+    return Trials(config.path, "node.assembly.trial_process")
+
+
+def edited_routes(config: Config, in_force: Path | None, trials: Trials) -> EditedRoutes:
+    """What the page of routes may do with the file of the configuration."""
+    return EditedRoutes(config, in_force, trials, load=load, demand=compose.demand_own_series_numbers)
 
 
 class _PausableNow:

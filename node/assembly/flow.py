@@ -15,11 +15,11 @@ from node.assembly.configuration import load
 from node.assembly.index import indexing, telling
 from node.assembly.notices import messengers, telling_people
 from node.assembly.roles import shares_journal
-from node.assembly.stages import ForgetStage, HeartbeatStage, LeaderStage, RestingStage, SweepCopiesStage, WakingStage
 from node.blobs.port import Blobs
 from node.commitment.scp import CommitmentScp
 from node.commitment.scu import CommitmentScu
 from node.domain.stage import Stage
+from node.flow.around_stages import LeaderStage, RestingStage, WakingStage
 from node.flow.clock_step import ClockStep
 from node.flow.deliver import DeliverStage
 from node.flow.route import RouteStage
@@ -40,6 +40,7 @@ from node.upkeep.audit import AuditStage
 from node.upkeep.notices import follower_of
 from node.upkeep.orphans import Orphans
 from node.upkeep.retention import OldDeliveryMarks, Retention
+from node.upkeep.sweeps import ForgetStage, HeartbeatStage, SweepCopiesStage
 
 if TYPE_CHECKING:
     from node.dimse.sending.commitment import PeerCommitment

@@ -11,11 +11,11 @@ from pathlib import Path
 from node.assembly import compose
 from node.assembly.configuration import load
 from node.assembly.roles import shares_journal
-from node.assembly.stages import HeartbeatStage, LockedStage, PacedStage, SweepCopiesStage, WakingStage
 from node.blobs.port import Blobs
 from node.commitment.inbox import CommitmentInboxStage
 from node.domain.errors import JournalError
 from node.domain.stage import Stage
+from node.flow.around_stages import LockedStage, PacedStage, WakingStage
 from node.flow.index import BATCH, IndexStage
 from node.flow.scheduling import Scheduler, Tick, turn
 from node.flow.shortfalls import ShortfallStage
@@ -27,6 +27,7 @@ from node.spool.port import Inbox
 from node.store.hosts import host_of, make_run_folder, owner_of
 from node.store.identity import agree, refuse_other_places
 from node.store.in_force import RoutesInForce
+from node.upkeep.sweeps import HeartbeatStage, SweepCopiesStage
 
 _BEAT_EVERY = timedelta(seconds=10)
 _SWEEP_COPIES_EVERY = timedelta(minutes=10)

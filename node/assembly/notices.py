@@ -1,7 +1,6 @@
 """Telling people: the messengers that `notify:` names, and the stages that use them in the flow process."""
 
 import contextlib
-import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +10,6 @@ from typing import TypeAlias
 
 from inference.errors import HilumError
 from node.domain.notice import About, Item, Notice
-from node.domain.sizes import sizes
 from node.flow.scheduling import Scheduler, Tick
 from node.journal.journal import Journal
 from node.journal.port import Leader
@@ -22,12 +20,10 @@ from node.settings.config import Config
 from node.settings.notify import MailTls, MailTo, WebhookTo
 from node.settings.secrets import passcode_of
 from node.settings.tls import User
-from node.spool.room import CROWDED
 from node.upkeep.notices import NoticeStage, Troubles, held_back, late_sinks, short_series
+from node.upkeep.room import DiskWatch
 
 _LOOK_EVERY = timedelta(seconds=5)
-_FILLS, ROOMY = 2.0, 2.5
-"""Of `min_free`: with less than so much a disk fills, well before anything is refused; with so much it has room again."""
 
 Messenger: TypeAlias = Callable[[Notice], None]
 
@@ -90,35 +86,15 @@ def telling_people(config: Config, journal: Journal, leader: Leader) -> Iterator
 
 
 def _troubles(config: Config, journal: Journal, leader: Leader) -> Troubles:
-    full = False
+    disk = DiskWatch(config.store)
 
     def look(now: datetime) -> Mapping[str, Item]:
-        nonlocal full
         if not leader.leads:
-            shared: Mapping[str, Item] = {}
-        else:
-            shared = {**late_sinks(journal, now, config.notify.late), **held_back(journal), **short_series(journal)}
-        disk = _disk(config, ROOMY if full else _FILLS)
-        full = bool(disk)
-        return {**shared, **disk}
+            return disk.look(now)
+        shared = {**late_sinks(journal, now, config.notify.late), **held_back(journal), **short_series(journal)}
+        return {**shared, **disk.look(now)}
 
     return look
-
-
-def _disk(config: Config, mark: float) -> dict[str, Item]:
-    """The spool's disk, told of well before it refuses anything; one that cannot be asked is told of by others."""
-    spool, least = config.store.spooled, config.store.min_free_bytes
-    try:
-        status = os.statvfs(spool)
-    except OSError:
-        return {}
-    free = status.f_bavail * status.f_frsize
-    if free >= mark * least:
-        return {}
-    there, crowded = sizes(free, int(CROWDED * least))
-    says = f"The disk of {socket.gethostname()} fills: {there} are free in {spool}. Below {crowded} no association is admitted."
-    mend = "Make room: `hilum doctor` says what uses it, `store: {keep: …}` deletes sooner. Senders keep what they are refused."
-    return {"disk": Item(about=About.DISK, says=says, remedy=mend)}
 
 
 def _name(config: Config) -> str:

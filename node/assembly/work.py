@@ -16,9 +16,9 @@ from inference.imaging.subjects import subjects
 from node.assembly import compose
 from node.assembly.configuration import load
 from node.assembly.encryption import keep_temporaries_in_memory
-from node.assembly.stages import HeartbeatStage, SweepCopiesStage, SweepFramesStage, WakingStage
 from node.blobs.encryption.decrypted import FileEncryption
 from node.blobs.port import Blobs
+from node.flow.around_stages import WakingStage
 from node.flow.decode_ahead import DecodeAheadStage
 from node.flow.engines import Engines, measured
 from node.flow.infer import Analyst
@@ -32,6 +32,7 @@ from node.settings.config import Config
 from node.store.hosts import make_run_folder, owner_of
 from node.store.identity import agree, refuse_other_places
 from node.store.in_force import RoutesInForce
+from node.upkeep.sweeps import HeartbeatStage, SweepCopiesStage, SweepFramesStage
 
 _BEAT_EVERY = timedelta(seconds=10)
 _SWEEP_COPIES_EVERY = timedelta(minutes=10)

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from node.assembly.route_explanation import RouteExplanation, excluded_by, explain_received, with_remarks
 from node.cli.opened import ConfigOption, JsonOption, configuration, journal
 from node.domain.route import Route, Tried
 from node.records.decisions import application_records
+from node.records.route_explanation import RouteExplanation
 from node.records.words import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from node.assembly.reload import Reloaded
     from node.routing.decisions import SeriesView
     from node.settings.config import Config
+    from node.store.reloading import Reloaded
 
 
 _TITLE = ("Modality", "SeriesDescription", "BodyPartExamined")
@@ -118,15 +118,17 @@ def explained(
     config: "Config", views: "Mapping[str, Sequence[SeriesView]]", sender: str | None, called: str | None
 ) -> list[RouteExplanation]:
     """What the routes say of studies (by UID) that are nowhere in the journal."""
+    from node.assembly.compose import route_explainer
     from node.routing.decisions import decide
 
+    explainer = route_explainer(config)
     routes = [_without_unnamed(route, sender, called) for route in config.routes]
     whole = {route.name: route for route in config.routes}
     told = []
     for study, series in views.items():
         now = datetime.now(UTC)
-        decisions = decide(routes, series, peer=sender, calling="", called=called or "", now=now, excluded=excluded_by(config))
-        decisions = with_remarks(config, study, views, decisions)
+        decisions = decide(routes, series, peer=sender, calling="", called=called or "", now=now, excluded=explainer.excluded)
+        decisions = explainer.with_remarks(study, views, decisions)
         assumed = tuple(replace(one, tried=(*_assumed(whole[one.route], sender, called), *one.tried)) for one in decisions)
         told.append(RouteExplanation.ordered(study, series, assumed, config.digest))
     return told
@@ -136,12 +138,13 @@ def of_study(
     given: Path | None, what: str, sender: str | None, called: str | None
 ) -> tuple["Config", list[RouteExplanation], list[RouteExplanation]]:
     """What the configuration says now of a received study, and what was decided about its newest arrivals."""
+    from node.assembly.compose import route_explainer
     from node.cli.studies import find_study
 
     with journal(given) as (config, opened):
         _known(config, sender, called)
         study = find_study(opened, what, besides="; nor is there such a file or folder")
-        now, then = explain_received(config, opened, study, sender=sender, called=called)
+        now, then = route_explainer(config).received(opened, study, sender=sender, called=called)
     return config, now, then
 
 
@@ -265,10 +268,10 @@ def reload(*, config: ConfigOption = None, as_json: JsonOption = False) -> int:
         A list, an object for each supervisor of processes on this host: `pid`, `path`, `accepted`, `digest` (of what is in force now),
         `before`, `routes`, `code`, `reason`.
     """
-    from node.assembly.reload import answer_of
     from node.cli import screen
     from node.cli.errors import NobodyServes
     from node.store.in_force import serving
+    from node.store.reloading import answer_of
 
     loaded = configuration(config)
     who = f"uid {os.getuid()}"

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from node.assembly.route_explanation import RouteExplanation, nearness
 from node.cli.opened import ConfigOption, JsonOption, configuration
 from node.cli.routes import explained, of_files, of_study
 from node.domain.route import Decision, Route
+from node.records.route_explanation import RouteExplanation, nearness
 
 if TYPE_CHECKING:
     from node.routing.decisions import SeriesView

@@ -8,6 +8,7 @@ from node.journal import schema
 from node.journal.database import JournalPart, rerun
 from node.journal.port import Pausable
 from node.journal.rows import micros, moment
+from node.settings.config import Config
 
 
 class Pauses(JournalPart):
@@ -37,3 +38,12 @@ class Pauses(JournalPart):
 def paused(kind: Pausable) -> Select[tuple[str]]:
     """The names of one kind that the operator has paused."""
     return select(schema.pause.c.name).where(schema.pause.c.kind == kind.value)
+
+
+def pausable(config: Config) -> dict[Pausable, list[str]]:
+    """Names of a configuration that an operator may pause: pausing another would hold back nothing."""
+    return {
+        Pausable.ROUTE: [route.name for route in config.routes],
+        Pausable.SINK: list(config.sinks),
+        Pausable.ENGINE: sorted({*config.engines, "default"}),
+    }

@@ -15,6 +15,8 @@ from node.settings.errors import BadValue, UnknownKey
 from node.settings.kinds import DURATION, SHARE, SIZE, SWITCH, TEXT, Choice, FilePath, Scalar, Schema, Several, whole
 from node.settings.source import Here, Refused, scalar_text, suggestion
 
+CROWDED = 1.1
+"""Of `min_free`: with less no association is admitted."""
 _LEAST_BYTES = 64 * 2**20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")

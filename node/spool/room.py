@@ -17,8 +17,8 @@ from node.domain.errors import RefusedError
 from node.domain.sizes import sizes
 from node.observe import metrics
 from node.observe.events import alarm, event
+from node.settings.store import CROWDED
 
-CROWDED = 1.1  # of `min_free`: below it no association is admitted
 _ROOMY = 1.2  # of `min_free`: from it on they are again
 _AHEAD_BYTES = 4 * 2**20
 """How much a process takes without looking again, as long as there is plenty: what several processes took so before the last of the room

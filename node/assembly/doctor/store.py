@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from node.domain.health import Area, DoctorFinding
 from node.domain.sizes import sizes
 from node.settings.config import Config
+from node.settings.store import CROWDED
 
 if TYPE_CHECKING:
     from node.journal.journal import Journal
@@ -39,8 +40,6 @@ def _asides(folder: Path) -> Iterator[DoctorFinding]:
 
 
 def _room(config: Config, subject: str, folder: Path) -> Iterator[DoctorFinding]:
-    from node.spool.room import CROWDED
-
     while not folder.exists():
         folder = folder.parent
     usage = shutil.disk_usage(folder)

@@ -11,7 +11,7 @@ from node.settings.node import Node
 from node.settings.store import Store
 from tests.lab import audit, empty_journal
 from tests.lab.program import wait_until
-from tests.unit.assembly.test_stages import Candidate
+from tests.unit.flow.test_around_stages import Candidate
 from tests.unit.journal.story import Story
 
 _RECEIVED = "DICOM Instances Transferred"

@@ -9,9 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from node.assembly.configuration import load
-from node.assembly.reload import Reloaded, Reloading, other_blocks
+from node.assembly.reload import Reloading
 from node.settings.config import Config
 from node.store.in_force import InForce, RoutesInForce, serving
+from node.store.reloading import Reloaded, other_blocks
 
 TEXT = """\
 node: {ae_title: HILUM, listen: "127.0.0.1:0"}

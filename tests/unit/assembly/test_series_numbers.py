@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from inference.applications import asking
 from inference.engines.errors import UnreadableModel
-from node.assembly import manifests
 from node.assembly.compose import Applications, application, demand_own_series_numbers, served
 from node.assembly.configuration import load
-from node.assembly.editing import EditedRoutes
+from node.assembly.console import edited_routes, trials_of
 from node.assembly.reload import checked
-from node.assembly.trials import Trials
 from node.cli.config import check
 from node.console.editing import EditedRoutesRefused
 from node.settings.errors import SeriesNumbersClash
@@ -84,8 +83,8 @@ def test_routes_with_a_clash_are_neither_reloaded_nor_saved(folder: Path) -> Non
     (folder / "applications" / "second").mkdir()
     (folder / "applications" / "second" / "__init__.py").write_text(_MANIFEST.format(name="second", series=40))
     clashing = _CONFIG.replace("theirs, without", "theirs, second")
-    with pytest.raises(EditedRoutesRefused) as refused, closing(Trials(before.path)) as trials:
-        EditedRoutes(before, None, trials).saved(clashing[clashing.index("routes:") :], sha256(_CONFIG.encode()).hexdigest(), "ada")
+    with pytest.raises(EditedRoutesRefused) as refused, closing(trials_of(before)) as trials:
+        edited_routes(before, None, trials).saved(clashing[clashing.index("routes:") :], sha256(_CONFIG.encode()).hexdigest(), "ada")
     assert [one.code for one in refused.value.problems] == ["HLM-2012"]
     assert before.path.read_text() == _CONFIG
     before.path.write_text(clashing)
@@ -105,6 +104,6 @@ def test_a_clash_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize("body", ["import time\ntime.sleep(60)", "import os\nos._exit(0)", "raise SystemExit", "print('1')\nimport gone"])
 def test_an_application_that_cannot_be_asked_keeps_no_node_from_starting(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
     """Its code runs in a process of its own, for a bounded time."""
-    monkeypatch.setattr(manifests, "LONGEST_S", 3.0)
+    monkeypatch.setattr(asking, "LONGEST_S", 3.0)
     (folder / "applications" / "theirs" / "__init__.py").write_text(body)
     demand_own_series_numbers(load(folder / "hilum.yaml"))

@@ -13,12 +13,9 @@ import uvicorn
 from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
+from node.assembly.console import edited_routes, trials_of
 from node.assembly.doctor.glance import glance
-from node.assembly.editing import EditedRoutes
 from node.assembly.health import subjects
-from node.assembly.pausable import pausable
-from node.assembly.room import make_room
-from node.assembly.trials import Trials
 from node.blobs.folder import FolderBlobs
 from node.blobs.port import Blobs
 from node.console.access_audit import StudyAccessAudit
@@ -26,12 +23,15 @@ from node.console.app import build
 from node.console.context import ConsoleContext
 from node.console.health import Health, SharedLook
 from node.console.images.gallery import Gallery
+from node.console.trials import Trials
 from node.domain.account import Account, Role
+from node.journal.pauses import pausable
 from node.observe.association_log import kept_lines
 from node.observe.audit.message import Message
 from node.records.senders import sender_records
 from node.settings.console import Console
 from node.store.hosts import association_folder, sinks_of
+from node.upkeep.room import make_room
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import Hospital, empty, hospital, place
 
@@ -76,7 +76,7 @@ def browsers(hospital: Hospital, blobs: Blobs | None = None, told: list[Message]
     """The same over any journal and blobs; `told` gets what is said to the audit trail."""
     for name, role in (("vera", Role.VIEWER), ("otto", Role.OPERATOR), ("ada", Role.ADMIN)):
         hospital.journal.accounts.open(Account(name=name, role=role, password=HASH, created_at=hospital.now))
-    trials = Trials(hospital.config.path)
+    trials = trials_of(hospital.config)
     app, opened = build(context_of(hospital, trials, blobs=blobs, told=told), threading.Event()), []
 
     def open_(name: str | None = None) -> Browser:
@@ -96,7 +96,7 @@ def browsers(hospital: Hospital, blobs: Blobs | None = None, told: list[Message]
 def served(hospital: Hospital, blobs: Blobs | None = None) -> Iterator[str]:
     """The same console to a real browser, with ada (admin); its address."""
     hospital.journal.accounts.open(Account(name="ada", role=Role.ADMIN, password=HASH, created_at=hospital.now))
-    trials, ending = Trials(hospital.config.path), threading.Event()
+    trials, ending = trials_of(hospital.config), threading.Event()
     app = build(context_of(hospital, trials, blobs=blobs), ending)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical"))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -124,7 +124,7 @@ def context_of(
         health=Health(list(subjects(hospital.config)), lambda: glance(hospital.config, hospital.journal)),
         senders=SharedLook(partial(sender_records, hospital.journal, list(hospital.config.peers))),
         models=hospital.config.models,
-        editing=EditedRoutes(hospital.config, None, trials),
+        editing=edited_routes(hospital.config, None, trials),
         peers=hospital.config.peers,
         associations=SharedLook(lambda: list(kept_lines(association_folder(hospital.config)))),
         sinks_of=partial(sinks_of, hospital.config),

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from node.assembly.trials import Trials
+from node.assembly.console import trials_of
 from node.console import bounded_http, server
 from node.console.bounded_http import Bounds, Phase
 from node.console.server import serve
@@ -99,7 +99,7 @@ def served(request: pytest.FixtureRequest, hospital: Hospital, authority: Author
 
 def listening(hospital: Hospital, settings: Console, trusted: ssl.SSLContext | None) -> Iterator[Served]:
     """A console that listens in a thread."""
-    trials, stop, ports = Trials(hospital.config.path), threading.Event(), list[int]()
+    trials, stop, ports = trials_of(hospital.config), threading.Event(), list[int]()
     context = context_of(hospital, trials, settings=settings)
     thread = threading.Thread(target=serve, args=(context, stop), kwargs={"ready": lambda *, port: ports.append(port)}, daemon=True)
     thread.start()

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
-from node.assembly.trials import Trials
+from node.assembly.console import trials_of
 from node.console.access import digest_of
 from node.console.addresses import asker, is_reached_by, named
 from node.console.app import build
@@ -75,7 +75,7 @@ def told() -> list[Message]:
 @pytest.fixture
 def client(hospital: Hospital, told: list[Message]) -> Iterator[TestClient]:
     """Somebody at a console behind 127.0.0.1, which people call hilum.example."""
-    trials = Trials(hospital.config.path)
+    trials = trials_of(hospital.config)
     settings = Console(
         host="127.0.0.1", port=0, hosts=("hilum.example",), trusted_proxies=TrustedProxies(networks=(ip_network("127.0.0.1/32"),))
     )

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from node.assembly.trials import Trials
+from node.assembly.console import trials_of
 from node.console.access import Visitor
 from node.console.actions import make_room
 from node.console.health import Health
@@ -68,7 +68,7 @@ def test_all_is_well_when_everybody_has_answered_and_not_before(empty: Hospital)
         return answers[len(asked) - 1]
 
     health = Health([Dependency(kind=DependencyKind.PEER, name="pacs", where="10.0.0.5:104", words="PACS", fix="Is it on?", ask=ask)])
-    with closing(Trials(empty.config.path)) as trials:
+    with closing(trials_of(empty.config)) as trials:
         at = replace(context_of(empty, trials), health=health)
         wait_until(lambda: health.look_at_node().findings is not None, 60, "the node was looked at")
         seen = []
@@ -245,7 +245,7 @@ def test_room_that_broke_off_is_told_to_the_audit_trail_too(hospital: Hospital, 
     def breaks() -> int:
         raise OSError(5, "Input/output error")
 
-    with closing(Trials(hospital.config.path)) as trials:
+    with closing(trials_of(hospital.config)) as trials:
         at = replace(context_of(hospital, trials), make_room=breaks)
         with pytest.raises(OSError, match="Input/output"):
             make_room(at, Visitor(name="ada", role=Role.ADMIN, key="", token="", sees_patients=True, address="10.0.0.1"))

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from node.assembly.stages import ForgetStage, LeaderStage, LockedStage, PacedStage, RestingStage
 from node.assembly.work import memory_of
+from node.flow.around_stages import LeaderStage, LockedStage, PacedStage, RestingStage
 from node.journal.journal import Journal
 from node.settings.config import Config
 from node.settings.node import Node
 from node.settings.store import Store
+from node.upkeep.sweeps import ForgetStage
 from tests.lab import empty_journal
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -14,14 +14,17 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from node.assembly import editing
+from node.assembly.compose import demand_own_series_numbers
 from node.assembly.configuration import load
-from node.assembly.editing import CannotWrite, ChangedMeanwhile, EditedRoutes, MayNotLast
-from node.assembly.reload import NeedsRestart, Reloading
-from node.assembly.trials import TooManyTrials, TrialEnded, Trials
+from node.assembly.console import edited_routes, trials_of
+from node.assembly.reload import Reloading
+from node.console.edited_routes import EditedRoutes, MayNotLast
 from node.console.editing import EditedRoutesRefused, Progress
+from node.console.trials import TooManyTrials, TrialEnded, Trials
 from node.settings.config import Config
+from node.settings.replacing import CannotWrite, ChangedMeanwhile
 from node.store.in_force import InForce, serving
+from node.store.reloading import NeedsRestart
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import CONFIG, HEAD, Hospital, empty, hospital, place
 
@@ -29,6 +32,7 @@ __all__ = ["empty", "hospital", "place"]
 ROUTES = CONFIG[CONFIG.index("routes:") :]
 THINNER = ROUTES.replace("SliceThickness: {max: 5}", "SliceThickness: {max: 1}")
 SINCE = datetime(2025, 3, 4, tzinfo=UTC)
+TRIAL = "node.assembly.trial_process"
 _PATIENCE_S = 120
 
 
@@ -39,14 +43,14 @@ def config(place: Path) -> Config:
 
 @pytest.fixture
 def trials(config: Config) -> Iterator[Trials]:
-    made = Trials(config.path)
+    made = trials_of(config)
     yield made
     made.close()
 
 
 @pytest.fixture
 def edited(config: Config, trials: Trials) -> EditedRoutes:
-    return EditedRoutes(config, None, trials)
+    return edited_routes(config, None, trials)
 
 
 def digest(path: Path) -> str:
@@ -84,7 +88,7 @@ def test_the_file_is_replaced_and_the_one_before_kept(edited: EditedRoutes, conf
 def test_the_node_takes_up_what_was_saved_or_says_why_not(config: Config, trials: Trials) -> None:
     """The supervisor answers with both revisions, and tells who asked; the page knows by which routes it goes."""
     in_force = InForce(config)
-    edited = EditedRoutes(config, in_force.path, trials)
+    edited = edited_routes(config, in_force.path, trials)
     reloading = Reloading(config, in_force, lambda fresh: None)
     assert len(serving(config)) == 1
     answers: list[object] = []
@@ -136,9 +140,7 @@ def test_a_folder_that_takes_nothing_leaves_the_file_as_it_was(
     assert str(config.path.parent) in edited.shown().obstacle
 
 
-def test_what_an_editor_writes_while_the_routes_are_loaded_stays(
-    edited: EditedRoutes, config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_an_editor_writes_while_the_routes_are_loaded_stays(config: Config, trials: Trials) -> None:
     """Loading takes seconds; nothing of the attempt lies beside the file."""
 
     def slow(path: Path, **given: Any) -> Config:
@@ -147,7 +149,7 @@ def test_what_an_editor_writes_while_the_routes_are_loaded_stays(
         return loaded
 
     before = sorted(config.path.parent.iterdir())
-    monkeypatch.setattr(editing, "load", slow)
+    edited = EditedRoutes(config, None, trials, load=slow, demand=demand_own_series_numbers)
     with pytest.raises(ChangedMeanwhile):
         edited.saved(THINNER, digest(config.path), "ada")
     assert config.path.read_text() == "# mine\n" + CONFIG
@@ -201,8 +203,8 @@ def test_a_trial_that_takes_for_ever_ends_with_its_time(hospital: Hospital, chil
     """Years of studies, a disk that hangs: the console goes on, and is told; a second account may try too, a third waits."""
     tries = sys.executable
     child(_hanging(tries, tmp_path))
-    trials = Trials(hospital.config.path, explain_s=1, replay_s=600)
-    edited = EditedRoutes(hospital.config, None, trials)
+    trials = Trials(hospital.config.path, TRIAL, explain_s=1, replay_s=600)
+    edited = edited_routes(hospital.config, None, trials)
     with pytest.raises(TrialEnded, match="longer than 1 s"):
         edited.explained(THINNER, HEAD)
     first = edited.replay(THINNER, SINCE, "ada")
@@ -224,8 +226,8 @@ def test_a_trial_that_takes_for_ever_ends_with_its_time(hospital: Hospital, chil
 @pytest.mark.slow
 def test_a_replay_whose_time_is_over_says_so(hospital: Hospital, child: Callable[[str], None], tmp_path: Path) -> None:
     child(_hanging(sys.executable, tmp_path))
-    trials = Trials(hospital.config.path, replay_s=1)
-    begun = EditedRoutes(hospital.config, None, trials).replay(THINNER, SINCE, "ada")
+    trials = Trials(hospital.config.path, TRIAL, replay_s=1)
+    begun = edited_routes(hospital.config, None, trials).replay(THINNER, SINCE, "ada")
     wait_until(lambda: (one := trials.progress(begun.number)) is not None and one.state == "failed", _PATIENCE_S, "it has ended")
     ended = trials.progress(begun.number)
     assert ended is not None

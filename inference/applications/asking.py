@@ -1,6 +1,6 @@
 """What applications say of themselves, asked in a process of its own: an application is code, which may hang or end whoever imports it.
 
-python -m node.assembly.manifests < asked
+python -m inference.applications.asking < asked
 """
 
 import contextlib

@@ -1,46 +1,28 @@
 """The routes of the configuration file, as the console edits them: read and checked where they stand, written whole or not at all."""
 
-import contextlib
 import hashlib
 import os
 import re
-import secrets
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from node.assembly.compose import demand_own_series_numbers
-from node.assembly.configuration import load
-from node.assembly.reload import NeedsRestart, NoAnswer, answer_of, other_blocks
-from node.assembly.trials import Trials
 from node.console.editing import Checked, EditedRoutesRefused, Problem, Progress, Reload, RoutesInFile, Saved
+from node.console.trials import Trials
 from node.domain.errors import ConfigError
 from node.observe.security import RoutesSaved, tell
 from node.settings.config import Config
 from node.settings.errors import ConfigSyntax
+from node.settings.replacing import ChangedMeanwhile, replaced
 from node.settings.routes_part import RoutesPart, routes_part
 from node.settings.source import read
-from node.store.in_force import Serving, serving
+from node.store.in_force import Loads, Serving, serving
+from node.store.reloading import NeedsRestart, NoAnswer, answer_of, other_blocks
 
 _PATIENCE_S = 30.0
 _PLACE = re.compile(r":(\d+):(\d+): ")
-_KEPT = ".before"
-
-
-class ChangedMeanwhile(ConfigError):
-    """The configuration file is not the one any more that was edited."""
-
-    code = "HLM-2104"
-    remedy = "Copy your edit, load the page again, and make it in the file as it is now."
-
-
-class CannotWrite(ConfigError):
-    """The console may not, or cannot, write the configuration file."""
-
-    code = "HLM-2105"
-    remedy = "Put the text into the file on the node and run `hilum routes reload`; or let the node's user write the file's folder."
 
 
 class MayNotLast(ConfigError):
@@ -57,9 +39,15 @@ class EditedRoutes:
     ----------
     in_force
         Where the configuration in force lies; None: no supervisor runs, and what was read holds.
+    load
+        How this hilum reads it.
+    demand
+        Refuses what the start of a node refuses of a file that can be read.
     """
 
-    def __init__(self, config: Config, in_force: Path | None, trials: Trials) -> None:
+    def __init__(self, config: Config, in_force: Path | None, trials: Trials, *, load: Loads, demand: Callable[[Config], None]) -> None:
+        self._load = load
+        self._demand = demand
         self._config = config
         self._in_force = in_force
         self._trials = trials
@@ -165,8 +153,8 @@ class EditedRoutes:
         """
         try:
             whole = part.replaced(text)
-            loaded = load(part.path, text=whole)
-            demand_own_series_numbers(loaded)
+            loaded = self._load(part.path, text=whole)
+            self._demand(loaded)
             return loaded, whole
         except ConfigError as wrong:
             raise EditedRoutesRefused(_problems(wrong, part, part.last_of(text))) from wrong
@@ -174,7 +162,7 @@ class EditedRoutes:
     def _revision(self, part: RoutesPart, data: bytes) -> tuple[str, tuple[Problem, ...]]:
         """What the routes of the file are called, or what is wrong with it."""
         try:
-            return load(part.path, text=data).digest, ()
+            return self._load(part.path, text=data).digest, ()
         except ConfigError as wrong:
             return "", _problems(wrong, part, part.last)
 
@@ -183,7 +171,7 @@ class EditedRoutes:
         if self._in_force is None:
             return self._config.digest
         try:
-            return load(self._config.path, text=self._in_force.read_bytes()).digest
+            return self._load(self._config.path, text=self._in_force.read_bytes()).digest
         except (OSError, ConfigError):
             return self._config.digest
 
@@ -224,66 +212,3 @@ def _asked(supervisor: Serving, by: str) -> Reload:
     except OSError as gone:
         return Reload(pid=supervisor.pid, digest="", before="", code=NoAnswer.code, reason=f"the node could not be asked: {gone.strerror}")
     return Reload(pid=supervisor.pid, digest=one.digest, before=one.before, code=one.code, reason=one.reason)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """A file that was replaced; `kept` is where the one before lies. `doubt` says why it may not outlive a loss of power; mostly empty."""
-
-    kept: Path
-    doubt: str
-
-
-def replaced(path: Path, data: bytes, whole: bytes) -> Written:
-    """Put `whole` in the place of the file that holds `data`; a crash leaves one or the other.
-
-    Raises
-    ------
-    CannotWrite
-        The system refuses. The file is as it was.
-    ChangedMeanwhile
-        It holds something else than `data` by now. It stays so.
-    """
-    target = path.resolve()  # a link stays a link
-    kept = target.with_name(f"{target.name}{_KEPT}")
-    with contextlib.ExitStack() as made:
-        try:
-            folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-            made.callback(os.close, folder)
-            found = target.stat()
-            before, after = _beside(kept, data, found, made), _beside(target, whole, found, made)
-            if target.read_bytes() != data:  # loading what was edited may have taken seconds
-                raise ChangedMeanwhile(f"{path}: somebody else changed the file while the routes were checked")
-            before.rename(kept)
-            after.rename(target)
-        except OSError as refused:
-            raise CannotWrite(f"{target}: {refused.strerror}; the file is as it was") from refused
-        try:
-            os.fsync(folder)
-        except OSError as refused:
-            return Written(
-                kept=kept, doubt=f"{target}: the routes stand in it, but the system could not flush its folder: {refused.strerror}"
-            )
-    return Written(kept=kept, doubt="")
-
-
-def _beside(path: Path, content: bytes, like: os.stat_result, made: contextlib.ExitStack) -> Path:
-    """A file beside `path`, on disk, with the rights of `like` as far as they may be given; gone with `made`, unless it is renamed."""
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(3)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    made.callback(_gone, fresh)
-    with open(descriptor, "wb") as file:
-        file.write(content)
-        with contextlib.suppress(PermissionError):  # a group that the node's user is not of
-            os.fchown(descriptor, -1, like.st_gid)
-        with contextlib.suppress(PermissionError):  # only root gives files away
-            os.fchown(descriptor, like.st_uid, -1)
-        os.fchmod(descriptor, like.st_mode & 0o777)
-        file.flush()
-        os.fsync(descriptor)
-    return fresh
-
-
-def _gone(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)

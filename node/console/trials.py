@@ -1,4 +1,4 @@
-"""Starts processes that try edited routes out (`trial_process`), a few at a time, and keeps what they say until somebody looks."""
+"""Processes that try edited routes out: a few are started at a time, and what they say is kept until somebody looks."""
 
 import contextlib
 import itertools
@@ -57,10 +57,18 @@ class _Trial:
 
 
 class Trials:
-    """Explains and replays for the console of the configuration file at `path`. Safe in many threads."""
+    """Explains and replays by processes of their own. Safe in many threads.
 
-    def __init__(self, path: Path, *, explain_s: int = _EXPLAIN_S, replay_s: int = _REPLAY_S) -> None:
+    Parameters
+    ----------
+    program
+        The module that is run for the file at `path`, with that and its seconds: it is told the routes and what to try on stdin, and
+        answers with a JSON object a line.
+    """
+
+    def __init__(self, path: Path, program: str, *, explain_s: int = _EXPLAIN_S, replay_s: int = _REPLAY_S) -> None:
         self._path = path
+        self._program = program
         self._explain_s = explain_s
         self._replay_s = replay_s
         self._guard = threading.Lock()
@@ -132,7 +140,7 @@ class Trials:
                 self._end(trial, "stopped", "")
 
     def _start(self, limit_s: int) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-P", "-m", "node.assembly.trial_process", str(self._path), str(limit_s)]
+        command = [sys.executable, "-P", "-m", self._program, str(self._path), str(limit_s)]
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     @contextlib.contextmanager

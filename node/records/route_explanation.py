@@ -1,0 +1,188 @@
+"""Why each route would or would not take each series of a study, received or in files, by the routes of a configuration.
+
+Here is how it is told; `node.routing.decisions` decides, and whoever asks hands in the applications.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from inference.errors import HilumError
+from node.domain.arrival import Arrival
+from node.domain.route import Decision, Route
+
+if TYPE_CHECKING:
+    from inference.applications.port import Application
+    from node.journal.journal import Journal
+    from node.routing.decisions import SeriesView
+    from node.settings.config import Config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteExplanation:
+    """The decisions about one study, by the routes that `digest` names. `views` has the series that were looked at.
+
+    What fits stands first, then what missed by the fewest conditions, and within each the lower series number.
+    """
+
+    study_instance_uid: str
+    views: tuple["SeriesView", ...]
+    decisions: tuple[Decision, ...]
+    digest: str
+
+    @staticmethod
+    def ordered(study: str, views: "Sequence[SeriesView]", decisions: Sequence[Decision], digest: str) -> "RouteExplanation":
+        """The decisions about the series of one study, in the order in which people look for one."""
+        from node.routing.decisions import series_number
+        from node.routing.gate import refusal_reason
+
+        # a job that is certain to be refused is nothing that runs
+        decisions = [
+            replace(one, chosen=False, reason=refusal_reason(one)) if one.refused and one.chosen and one.withheld is None else one
+            for one in decisions
+        ]
+        number = {view.series_instance_uid: series_number(view) for view in views}
+        nearest: dict[str, tuple[bool, int]] = {}
+        for one in decisions:
+            nearest[one.series_instance_uid] = min(nearest.get(one.series_instance_uid, (True, len(one.tried))), nearness(one))
+
+        def place(uid: str) -> tuple[float, str]:
+            return number.get(uid, float("inf")), uid
+
+        def of_series(view: "SeriesView") -> tuple[tuple[bool, int], tuple[float, str]]:
+            return nearest.get(view.series_instance_uid, (True, 0)), place(view.series_instance_uid)
+
+        return RouteExplanation(
+            study_instance_uid=study,
+            views=tuple(sorted(views, key=of_series)),
+            decisions=tuple(sorted(decisions, key=lambda one: (nearness(one), place(one.series_instance_uid)))),
+            digest=digest,
+        )
+
+
+def nearness(decision: Decision) -> tuple[bool, int]:
+    """Smallest first: what runs, then what the fewest conditions, of the route and of its applications, keep from running."""
+    return not decision.chosen, sum(one.held is False for one in decision.tried)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteExplainer:
+    """Explains by the routes of one configuration, and tells what the node would tell.
+
+    Attributes
+    ----------
+    manifest, served
+        An application as it declares itself, and with the models' versions that the repository serves now.
+    engine_of
+        The engine that runs an application.
+    """
+
+    config: "Config"
+    manifest: "Callable[[str], Application]"
+    served: "Callable[[str], Application]"
+    engine_of: Callable[[str], str]
+
+    def received(
+        self, journal: "Journal", study: str, *, sender: str | None = None, called: str | None = None
+    ) -> tuple[list[RouteExplanation], list[RouteExplanation]]:
+        """What the configuration says now of a received study, and what was decided about its newest arrivals.
+
+        Parameters
+        ----------
+        sender, called
+            The peer and the called AE title that are taken to have been there; None: those that were.
+        """
+        from node.routing.pairing import Pairing
+        from node.routing.planning import JobPlanner
+        from node.routing.series import series_of
+
+        now, then = [], []
+        pairing = Pairing(journal, self.config.routes, self.served)
+        planner = JobPlanner(
+            journal.instances,
+            pairing,
+            self.config.routes,
+            self.engine_of,
+            self.served,
+            declared_of=self.manifest,
+            known=journal.shortage,
+            settle_of=self.config.settle_of,
+        )
+        newest: dict[tuple[str | None, str | None], Arrival] = {}
+        for arrival in journal.arrivals.find(study=study):
+            newest[arrival.peer, arrival.series_instance_uid] = arrival
+        for arrival in newest.values():
+            instances = journal.instances.of_arrival(arrival.id)
+            series = series_of(journal, arrival, instances)
+            views = tuple(content.view for content in series)
+            sent = replace(arrival, peer=sender or arrival.peer, called_ae=called or arrival.called_ae)
+            calling = instances[0].calling_ae if instances else ""
+            asked = planner.of(sent, series, calling, datetime.now(UTC))
+            now.append(RouteExplanation.ordered(study, views, asked.decisions, self.config.digest))
+            decisions = tuple(journal.routing.decisions(arrival.id))
+            if decisions:
+                digest = journal.routing.config_digest(arrival.id) or ""
+                then.append(RouteExplanation.ordered(study, views, decisions, digest))
+        return now, then
+
+    def with_remarks(self, study: str, views: "Mapping[str, Sequence[SeriesView]]", decisions: Sequence[Decision]) -> list[Decision]:
+        """The decisions about `study`, with what there is to say of priors, whole studies and series that are needed."""
+        routes = {route.name: route for route in self.config.routes}
+        return [self._with_remarks(decision, routes[decision.route], study, views) for decision in decisions]
+
+    def _with_remarks(self, decision: Decision, route: Route, study: str, views: "Mapping[str, Sequence[SeriesView]]") -> Decision:
+        from inference.applications.port import Takes
+        from node.routing.decisions import holds_images
+        from node.routing.gate import exclusion_sentence, exclusions, gated, not_applicable
+        from node.routing.needs import needs_outcome_now
+        from node.routing.priors import EarlierStudy, choose
+
+        (current,) = [view for view in views[study] if view.series_instance_uid == decision.series_instance_uid]
+        judged = needs_outcome_now(route, views[study], datetime.now(UTC)) if decision.matched else None
+        remarks: list[str] = []
+        applications = self.declared(route)
+        if judged is not None:
+            decision = replace(decision, tried=(*decision.tried, *judged.tried))
+            if judged.missing and decision.chosen and (judged.withheld or judged.parks):
+                return gated(replace(decision, chosen=False, reason=judged.reason), applications, current)
+            if judged.withheld or judged.parks:
+                return gated(decision, applications, current)
+            if judged.missing and decision.chosen:
+                remarks.append(judged.reason)
+        chosen = decision.chosen
+        decision = gated(decision, applications, current)
+        for name, application in applications.items():
+            if application.accepts.whole_study and decision.matched and holds_images(current):
+                chosen = True
+                remarks.append(f"{name}: analysed as a whole, with the other series of the study that match")
+            elif application.accepts.takes is Takes.PAIR and decision.chosen:
+                others = [
+                    EarlierStudy(study_instance_uid=uid, series=tuple(series), unfit=exclusions(application, series))
+                    for uid, series in views.items()
+                    if uid != study
+                ]
+                remarks.append(f"{name}: {choose(current, others, route).reason}")
+            if chosen and (why := not_applicable(application, current)):
+                remarks.append(exclusion_sentence(name, why))
+        if not remarks:
+            return decision
+        first = decision.reason if decision.chosen else "all conditions hold"
+        return replace(decision, chosen=chosen, reason="; ".join([first, *remarks]))
+
+    def declared(self, route: Route) -> "dict[str, Application]":
+        """The applications of a route as they declare themselves; `hilum doctor` says what is wrong with one that cannot be loaded."""
+        found = {}
+        for name in route.run:
+            with suppress(HilumError):
+                found[name] = self.manifest(name)
+        return found
+
+    def excluded(self, route: Route, view: "SeriesView") -> bool:
+        """Whether no application of a route is for a series, as the node asks before it chooses one."""
+        from node.routing.gate import not_applicable
+
+        applications = self.declared(route)
+        whole = len(applications) == len(route.run)
+        return whole and all(not_applicable(application, view, counted=False) for application in applications.values())
