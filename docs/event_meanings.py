@@ -128,7 +128,7 @@ LOGGED = {
     "orphans.unreadable": "A blob that the journal does not know cannot be opened; it is left where it lies, and looked at again in hours.",
     "orphans.taken_back": "Instances that the journal does not know (a lost host, an older database) are journaled again.",
     "owed.journaled": "What was refused, and what broke off, is in the journal: these series are short until the rest comes.",
-    "owed.not_kept": "The disk does not even take the word that an instance was refused, or a transfer broke off: make room.",
+    "owed.not_kept": "Neither the disk nor its reserve takes the word that an instance was refused, or a transfer broke off: make room.",
     "owed.taken_up": "Associations stood when a receiver was killed: the series that they were in the middle of are short.",
     "owed.unreadable": "A file beside the inbox that should say what was refused says something else; it is left there under another name.",
     "process.cannot_start": "The system has no room for a process (or a thread, or a file) now; it is tried again.",

@@ -19,9 +19,9 @@ class ShortfallEntries(Protocol):
 
     def waiting(self, limit: int) -> list[Path]: ...
 
-    def read(self, entry: Path) -> tuple[Sequence[RefusedInstance], Sequence[TornSeries], float] | None:
-        """What it says, and when it was written (seconds since 1970, this host's clock); None: it is gone, or nothing. JournalError: it
-        cannot be read."""
+    def read(self, entry: Path) -> tuple[Sequence[RefusedInstance], Sequence[TornSeries]] | None:
+        """What it says, each with when it was written by this host's clock; None: it is gone, or nothing. JournalError: it cannot be
+        read."""
         ...
 
     def drop(self, entry: Path) -> None: ...
@@ -51,12 +51,12 @@ class ShortfallStage:
                 continue
             if found is None:
                 continue
-            at = self._journal.at(found[2])  # by the clock that all hosts share
-            refused += [replace(one, at=at) for one in found[0]]
-            torn += [replace(one, at=at) for one in found[1]]
+            # by the clock that all hosts share
+            refused += [replace(one, at=self._journal.at(one.at.timestamp())) for one in found[0]]
+            torn += [replace(one, at=self._journal.at(one.at.timestamp())) for one in found[1]]
             taken.append(entry)
         if taken:
-            self._journal.shortage.owe(refused, torn)
+            self._journal.shortage.owe(sorted(refused, key=lambda one: one.at), torn)
             event("owed.journaled", refused=len(refused), torn=len(torn))
         for entry in taken:
             self._entries.drop(entry)

@@ -1,7 +1,8 @@
 """Shortfalls on their way from the receiver to the journal: instances that it refused, and transfers that broke off; a small file each.
 
 Beside the inbox, and for its reason: the receive process knows no database (ADR-0003). They are written in what `min_free` keeps, so that
-a disk that is too full for an instance takes the note that one is missing. What was refused is on the disk before the sender is told. While
+a disk that is too full for an instance takes the note that one is missing; where others have filled even that, into the reserve, whose
+blocks are on the disk already. What was refused is on the disk before the sender is told. While
 an association stands, the series that it is in the middle of stand in a file that goes with its release: what an ended
 receiver left was torn.
 """
@@ -11,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,11 +25,13 @@ from node.blobs.writer_lock import WriterLock, left_by_ended
 from node.domain.shortage import RefusedInstance, TornSeries
 from node.observe.events import alarm, event
 from node.spool.entries import drop_entry, listed, read_entry
+from node.spool.reserve import Reserve
 
 _REFUSED = ".refused"
 _TORN = ".torn"
 _STANDS = ".stands"
 _PARTIAL = ".part"
+_RESERVE = "reserve"
 _MOST = 20_000
 """Files that wait: 80 MB of a disk with blocks of 4 KiB. Flow takes them within a second, or the journal has been away for long."""
 
@@ -42,10 +46,14 @@ class FolderShortfalls:
         self._folder = root / SHORTFALLS
         self._standing = self._folder / "standing"
         self._writer = WriterLock(self._standing)
+        self._reserve = Reserve(self._folder / _RESERVE)
+        self._seen = 0
         self._kept = kept
         self._full = False
         try:
             make_folder(self._standing)
+            with contextlib.suppress(OSError):  # the next start makes it; until then what it would be needed for is told (owed.not_kept)
+                self._reserve.make()
             self._recover()
         except OSError as failed:
             raise BlobsFailed(f"what is owed in {root} cannot be used: {failed.strerror}") from failed
@@ -91,10 +99,13 @@ class FolderShortfalls:
         """What was kept and not taken yet."""
         with listed(self._folder) as entries:
             names = sorted(one.name for one in entries if one.name.endswith((_REFUSED, _TORN)))
-        return [self._folder / name for name in names[:limit]]
+        reserved = True  # one that the disk does not give is said where it is read
+        with contextlib.suppress(BlobsFailed):
+            reserved = bool(_records(self._reserve))
+        return [*([self._reserve.path] if reserved else []), *(self._folder / name for name in names)][:limit]
 
-    def read(self, entry: Path) -> tuple[list[RefusedInstance], list[TornSeries], float] | None:
-        """What an entry says, and when it was written, by this host's clock (seconds since 1970).
+    def read(self, entry: Path) -> tuple[list[RefusedInstance], list[TornSeries]] | None:
+        """What an entry says, each with when it was written, by this host's clock.
 
         None: another process had it first, or it is none of these; that one is left lying under another name, and told.
 
@@ -103,19 +114,44 @@ class FolderShortfalls:
         BlobsFailed
             It cannot be read.
         """
+        if entry == self._reserve.path:
+            return self._read_reserve()
 
-        def parsed(content: dict[str, Any], written_at: float) -> tuple[list[RefusedInstance], list[TornSeries], float]:
+        def parsed(content: dict[str, Any], written_at: float) -> tuple[list[RefusedInstance], list[TornSeries]]:
             at = datetime.fromtimestamp(written_at, UTC)
-            return ([_refusal(content, at)], [], written_at) if entry.suffix == _REFUSED else ([], _torn(content, at), written_at)
+            return ([_refusal(content, at)], []) if entry.suffix == _REFUSED else ([], _torn(content, at))
 
         return read_entry(entry, parsed, lambda foreign: alarm("owed.unreadable", entry=entry.name, error=type(foreign).__name__))
 
+    def _read_reserve(self) -> tuple[list[RefusedInstance], list[TornSeries]]:
+        refused: list[RefusedInstance] = []
+        torn: list[TornSeries] = []
+        records = _records(self._reserve)
+        self._seen = len(records)
+        for record in records:
+            try:
+                content = json.loads(record or b"")
+                at = datetime.fromtimestamp(float(content["at"]), UTC)
+                if "sop_instance_uid" in content:
+                    refused.append(_refusal(content, at))
+                else:
+                    torn += _torn(content, at)
+            except (ValueError, LookupError, TypeError, OverflowError) as foreign:
+                alarm("owed.unreadable", entry=_RESERVE, error=type(foreign).__name__)
+        return refused, torn
+
     def drop(self, entry: Path) -> None:
-        """The journal has it; an absent one is no error."""
-        drop_entry(entry)
+        """The journal has it; an absent one is no error. The reserve waits on with what was put into it since it was read."""
+        if entry != self._reserve.path:
+            drop_entry(entry)
+            return
+        try:
+            self._reserve.clear(self._seen)
+        except OSError as failed:
+            raise BlobsFailed(f"the reserve of {self._folder} cannot be cleared: {failed.strerror}") from failed
 
     def _keep(self, name: str, content: dict[str, Any]) -> None:
-        """Write under another name, flush, rename, flush the folder."""
+        """Write under another name, flush, rename, flush the folder; into the reserve where the disk takes no file."""
         entry = self._folder / name
         try:
             if entry.exists():
@@ -128,12 +164,22 @@ class FolderShortfalls:
                 partial.rename(entry)
             flush_folder(self._folder)
             self._full = False
-        except OSError as failed:
-            if not self._full:  # once, until it works again
-                alarm("owed.not_kept", errno=errno.errorcode.get(failed.errno or 0, "?"), reason=failed.strerror)
-            self._full = True
-            return
+        except OSError:
+            try:
+                self._keep_in_reserve(name, content)
+            except OSError as failed:
+                if not self._full:  # once, until it works again
+                    alarm("owed.not_kept", errno=errno.errorcode.get(failed.errno or 0, "?"), reason=failed.strerror)
+                self._full = True
+                return
         self._kept()
+
+    def _keep_in_reserve(self, name: str, content: dict[str, Any]) -> None:
+        """A record of each instance, or of each series."""
+        parts = [{**content, "series": [one]} for one in content["series"]] if "series" in content else [content]
+        for number, part in enumerate(parts):
+            key = bytes.fromhex(_digest(name, str(number)))
+            self._reserve.keep(key, json.dumps({**part, "at": time.time()}).encode())
 
     def _path(self, name: str, suffix: str) -> Path:
         return self._writer.path(f"{_digest(name)}{suffix}")
@@ -161,14 +207,36 @@ class FolderShortfalls:
 
 def oldest_shortfall(root: Path, *, since: float) -> float | None:
     """When the oldest of what waits in a receiver's spool for the journal, and was written after `since`, was written; None: nothing does.
-    Both in seconds since 1970, by this host's clock."""
+    Both in seconds since 1970, by this host's clock. What is in the reserve counts whenever it was written: it waits for the disk to have
+    room, or the journal would have it."""
     written: list[float] = []
+    kept: list[float] = []
+    with contextlib.suppress(BlobsFailed):  # what the disk does not give holds nothing up
+        for record in _records(Reserve(root / SHORTFALLS / _RESERVE)):
+            with contextlib.suppress(ValueError, LookupError, TypeError):  # told where it is read
+                kept.append(float(json.loads(record or b"")["at"]))
     with contextlib.suppress(FileNotFoundError), os.scandir(root / SHORTFALLS) as entries:  # no receiver was ever here
         for one in entries:
             if one.name.endswith((_REFUSED, _TORN)):
                 with contextlib.suppress(FileNotFoundError):  # it was taken meanwhile
                     written.append(one.stat().st_mtime)
-    return min((at for at in written if at > since), default=None)
+    return min((*(at for at in written if at > since), *kept), default=None)
+
+
+def _records(reserve: Reserve) -> list[bytes | None]:
+    """What is in it; nothing where there is none.
+
+    Raises
+    ------
+    BlobsFailed
+        It cannot be read.
+    """
+    try:
+        return reserve.records()
+    except FileNotFoundError:
+        return []
+    except OSError as failed:
+        raise BlobsFailed(f"{reserve.path} cannot be read: {failed.strerror}") from failed
 
 
 @contextlib.contextmanager

@@ -142,7 +142,7 @@ class Counting:
         with closing(Journal.open(self._url)) as journal:
             kept = journal.retention.kept_blobs(names)
         # what a receiver owes waits for the journal, as what it acknowledged does
-        owed = {name for name in names if name.startswith("owed/") and name.endswith((".refused", ".torn"))}
+        owed = {name for name in names if name.startswith("owed/") and name.endswith((".refused", ".torn", "/reserve"))}
         ours = ("marks/", "sealed/")
         # what says whose store it is; with a second one two stores were mixed
         signs = {name for name in names if name.startswith("store/")}

@@ -2,7 +2,13 @@
 
 import errno
 import gc
+import itertools
 import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,13 +20,14 @@ from structlog.testing import capture_logs
 
 from node.blobs.port import BlobsFailed
 from node.dimse.acceptor.accepted import SeriesUnderWay
-from node.domain.shortage import RefusedInstance, TornSeries
+from node.domain.shortage import RefusedInstance, Shortfalls, TornSeries
 from node.flow.shortfalls import ShortfallStage
 from node.journal.journal import Journal
 from node.settings.node import Node
 from node.settings.peers import Settle
 from node.spool import room
-from node.spool.shortfalls import FolderShortfalls
+from node.spool.reserve import Reserve
+from node.spool.shortfalls import FolderShortfalls, oldest_shortfall
 from tests.dimse.conftest import PACS, Listen, Listening, instance, offer
 from tests.lab import empty_journal
 from tests.lab.program import wait_until
@@ -30,7 +37,7 @@ from tests.lab.wire import Sender
 def kept(shortfalls: FolderShortfalls) -> tuple[list[RefusedInstance], list[TornSeries]]:
     """All that waits for the journal."""
     found = [read for entry in shortfalls.waiting(1000) if (read := shortfalls.read(entry)) is not None]
-    return [one for refused, _, _ in found for one in refused], [one for _, torn, _ in found for one in torn]
+    return [one for refused, _ in found for one in refused], [one for _, torn in found for one in torn]
 
 
 def series(count: int, *, syntax: str = ExplicitVRLittleEndian) -> list[Dataset]:
@@ -184,6 +191,90 @@ def test_a_file_that_says_something_else_is_told_and_left(tmp_path: Path) -> Non
     assert (tmp_path / "owed" / "x.unreadable").exists()
 
 
+@pytest.fixture(params=["ext4", "tmpfs"])
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A small file system of its own where the receiver's spool lies."""
+    if os.geteuid() != 0:
+        pytest.skip("a file system of its own needs root: whether shortfalls survive a full disk is not tested")
+    folder, image = tmp_path / "blobs", tmp_path / "image"
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
+    if request.param == "ext4":
+        with image.open("wb") as made:
+            made.truncate(32 << 20)
+        if shutil.which("mkfs.ext4") is None or subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(image)], check=False).returncode:
+            pytest.skip("mkfs.ext4 is not here: whether shortfalls survive a full ext4 is not tested")
+        words = ["mount", "-o", "loop", str(image), str(folder)]
+    mounted = subprocess.run(words, capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(disk: Path) -> None:
+    """To the last byte."""
+    with (disk / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
+        while True:
+            ballast.write(bytes(65536))
+    for number in itertools.count():
+        try:
+            (disk / f"ballast {number}").write_bytes(b"x")
+        except OSError:
+            return
+
+
+def test_a_disk_that_is_full_to_the_last_byte_takes_the_word_that_an_instance_was_refused(
+    disk: Path, listen: Listen, tmp_path: Path
+) -> None:
+    """Others have filled even what `min_free` keeps: no file can be written there. What was refused, and what broke off, is found all the
+    same after a kill, with the disk as full, and its series are short in the journal until the rest comes."""
+    running = listen(min_free_bytes=1)
+    images, torn_image = series(3), instance()
+    offers = [offer(one) for one in (*images, torn_image)]
+    with Sender(running.port, offers) as sender:
+        assert sender.store(offers[0]) == 0x0000
+        fill(disk)
+        with pytest.raises(OSError, match="No space left"):
+            (disk / "owed" / "another").write_bytes(b"x")
+        assert [sender.store(one) for one in (*offers[1:3], *offers[1:3])] == [0xA700] * 4
+    pid = os.fork()
+    if pid == 0:  # one more receiver, which is killed right behind the word
+        shortfalls = FolderShortfalls(disk)
+        shortfalls.torn("a1", "pacs", [(torn_image.StudyInstanceUID, torn_image.SeriesInstanceUID)])
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert not running.said("owed.not_kept")
+    after = FolderShortfalls(disk)
+    refused, torn = kept(after)
+    assert [one.sop_instance_uid for one in refused] == [one.SOPInstanceUID for one in images[1:]]
+    assert [one.series_instance_uid for one in torn] == [torn_image.SeriesInstanceUID]
+    assert oldest_shortfall(disk, since=time.time() + 60) is not None, "nothing settles before the journal has it"
+    journal = Journal.open(empty_journal.make(f"sqlite:{tmp_path}/hilum.db"))
+    taking = ShortfallStage(journal, after, journal.now)
+    assert 0 < taking.step() <= 2  # what is released makes room for a file, on some
+    assert taking.step() == 0
+    assert journal.shortage.shortfalls(images[0].StudyInstanceUID) == {images[0].SeriesInstanceUID: Shortfalls(owed=2)}
+    assert journal.shortage.shortfalls(torn_image.StudyInstanceUID) == {torn_image.SeriesInstanceUID: Shortfalls(torn=True)}
+    assert (kept(after), oldest_shortfall(disk, since=0)) == (([], []), None)
+    journal.close()
+
+
+def test_what_the_reserve_holds_of_something_else_is_told(tmp_path: Path) -> None:
+    """It keeps nothing else waiting, and goes."""
+    shortfalls = FolderShortfalls(tmp_path)
+    reserve = Reserve(tmp_path / "owed" / "reserve")
+    reserve.keep(bytes(16), b"[]")
+    shortfalls.torn("a1", None, [("2.2", "2.2.1")])
+    with capture_logs() as events:
+        assert [one.series_instance_uid for one in kept(shortfalls)[1]] == ["2.2.1"]
+    assert [one["event"] for one in events] == ["owed.unreadable"]
+    shortfalls.drop(reserve.path)
+    assert len(shortfalls.waiting(10)) == 1
+
+
 def test_what_a_full_disk_does_not_take_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither of the series that an association is in the middle of, nor of what was torn: a full disk does not fill with halves."""
     shortfalls = FolderShortfalls(tmp_path)
@@ -196,7 +287,7 @@ def test_what_a_full_disk_does_not_take_leaves_nothing_behind(tmp_path: Path, mo
     shortfalls.torn("a1", None, [("2.2", "2.2.1")])
     monkeypatch.undo()
     assert list(tmp_path.rglob("*.part")) == []
-    assert kept(shortfalls) == ([], [])
+    assert [path.name for path in shortfalls.waiting(10)] == ["reserve"]
 
 
 def test_a_file_that_the_disk_does_not_give_holds_nothing_else_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
