@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from bench.heads import LUNG, SLICES_OF_LUNG, head, repository
 from bench.rows import Row, say
+from inference.engines.execution import Compute, Execution, Precision, Runtime, candidates, reference
 from inference.engines.port import Call, ModelRef, Tensors
 from inference.engines.runtimes import computation
-from inference.engines.ways import Compute, Precision, Runtime, Way, candidates, reference
 
 ROUNDS = 7
 PARALLEL_ROUNDS = 4
@@ -66,15 +66,15 @@ def _ways(models: Path, model: ModelRef, tensors: Tensors) -> list[Row]:
     file, content, _ = opened.read(model)
     first = reference(file)
     computes: dict[str, Compute] = {}
-    for way in candidates(file, config, Precision.BF16):
-        if reason := impossible(way):
-            say(f"{model.name}, {way}: {reason}")
+    for execution in candidates(file, config, Precision.BF16):
+        if reason := impossible(execution):
+            say(f"{model.name}, {execution}: {reason}")
             continue
-        computes[str(way)] = computation(way, config, file, content, usable_cores())
+        computes[str(execution)] = computation(execution, config, file, content, usable_cores())
     if first.runtime is Runtime.TORCH:
         onnx = _exported(content, config.inputs[0].name, config.outputs[0].name)
-        way = Way(runtime=Runtime.ONNXRUNTIME)
-        computes[f"{way} (exported to ONNX)"] = computation(way, config, Path("model.onnx"), onnx, usable_cores())
+        execution = Execution(runtime=Runtime.ONNXRUNTIME)
+        computes[f"{execution} (exported to ONNX)"] = computation(execution, config, Path("model.onnx"), onnx, usable_cores())
     seconds = _best(computes, tensors)
     meant = computes[str(first)](tensors)
     shape = " × ".join(map(str, next(iter(tensors.values())).shape))
@@ -145,7 +145,7 @@ def alone(models: Path, tensors: Path, threads: int) -> None:
     model = ModelRef(name="deepbet_brain")
     opened = Repository(models)
     file, content, _ = opened.read(model)
-    compute = computation(Way(runtime=Runtime.OPENVINO), opened.config(model), file, content, threads)
+    compute = computation(Execution(runtime=Runtime.OPENVINO), opened.config(model), file, content, threads)
     given = {"INPUT__0": np.load(tensors)}
     compute(given)
     print(json.dumps({"ready": True}), flush=True)

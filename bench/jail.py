@@ -16,10 +16,10 @@ from statistics import median
 
 from bench.heads import head, repository
 from bench.rows import Row, say
+from inference.engines.execution import Arrays, Compute, reference
 from inference.engines.jail.model import Limits, ModelInJail, computation_in_jail
 from inference.engines.port import Call, ModelRef, Tensors
 from inference.engines.runtimes import computation
-from inference.engines.ways import Arrays, Compute, reference
 
 PAIRS = 20
 GOAL = 1.05
@@ -61,13 +61,13 @@ class _Models:
             opened = Repository(models)
             config, entry = opened.config(model), opened.entry(model)
             file, content, _ = opened.read(model)
-            way = entry.embedded.way if entry and entry.embedded else reference(file)
+            execution = entry.embedded.execution if entry and entry.embedded else reference(file)
             if confined:
-                made = computation_in_jail(model, way, config, file, content, threads, Limits.usual())
+                made = computation_in_jail(model, execution, config, file, content, threads, Limits.usual())
                 self._jailed.append(made)
                 self._computes[model] = made
             else:
-                self._computes[model] = computation(way, config, file, content, threads)
+                self._computes[model] = computation(execution, config, file, content, threads)
 
     def __call__(self, model: ModelRef, tensors: Tensors, /) -> Arrays:
         return self._computes[model](tensors)

@@ -97,7 +97,7 @@ def archive(folder: Path) -> Iterator[tuple[Archive, int]]:
 
 def _study(files: Sequence[Path], running: Running, journal: Journal, archive: Archive) -> dict[str, float]:
     """Send one study; seconds by stage until the archive has its results."""
-    from node.dimse.requestor import PeerRequestor
+    from node.dimse.requestor.peer import PeerRequestor
 
     archive.came.clear()
     before = {job.id for job in journal.jobs.find()}

@@ -72,7 +72,7 @@ def _round(files: list[Path], application: Application, engine: EmbeddedEngine, 
     from inference.imaging.subject import Takes
     from inference.imaging.subjects import subjects
     from node.blobs.folder import FolderBlobs
-    from node.dimse.requestor import PeerRequestor
+    from node.dimse.requestor.peer import PeerRequestor
     from node.results.encode import encode
     from node.results.port import Encoding
     from node.settings.peers import Peer

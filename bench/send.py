@@ -37,7 +37,7 @@ class Took:
 
 def requestor(files: Sequence[Path], port: int) -> Took:
     """What the node's own requestor takes, association and reading of the headers included."""
-    from node.dimse.requestor import PeerRequestor
+    from node.dimse.requestor.peer import PeerRequestor
 
     peer = Peer(name="archive", ae_title=CALLED, host="127.0.0.1", port=port)
     before = resource.getrusage(resource.RUSAGE_SELF)

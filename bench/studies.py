@@ -212,7 +212,7 @@ def _blocks(folder: Path, count: int) -> list[Path]:
 
 def _send(running: Running, files: list[Path]) -> float:
     """Send in one association; when the last answer came."""
-    from node.dimse.requestor import PeerRequestor
+    from node.dimse.requestor.peer import PeerRequestor
 
     answers: list[float] = []
     requestor = PeerRequestor(Peer(name="node", ae_title=CALLED, host="127.0.0.1", port=running.port), calling_ae=CALLING)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 from inference.engines.errors import GoldenMismatch, LibraryNotInstalled, UnreadableModel, WrongTensors
+from inference.engines.execution import Compute, Execution, Precision, Runtime, installed, libraries, reference
 from inference.engines.golden import SLACK, compare_golden
 from inference.engines.measured import Measured, in_single_precision
 from inference.engines.modelconfig import ModelConfig
 from inference.engines.port import Golden, ModelRef
 from inference.engines.processors import machine
 from inference.engines.runtimes import computation
-from inference.engines.ways import Compute, Precision, Runtime, Way, installed, libraries, reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +23,8 @@ class Fallback:
     """A model is computed in another way than the entered one: the answers may differ in their last digits, the time in its first."""
 
     model: ModelRef
-    wanted: Way
-    used: Way
+    wanted: Execution
+    used: Execution
     reason: str
 
 
@@ -36,17 +36,17 @@ class Chosen:
     """A loaded model; `runtime` is what the record of a job says of it."""
 
     compute: Compute
-    way: Way
+    execution: Execution
     threads: int
 
     @property
     def runtime(self) -> str:
-        return said_of(self.way, self.threads)
+        return said_of(self.execution, self.threads)
 
 
-def said_of(way: Way, threads: int) -> str:
+def said_of(execution: Execution, threads: int) -> str:
     """A way as a job's record names it: "openvino f32 2026.4.1, 2 threads"."""
-    return f"{way} {installed(way.runtime)}, {threads} {'thread' if threads == 1 else 'threads'}"
+    return f"{execution} {installed(execution.runtime)}, {threads} {'thread' if threads == 1 else 'threads'}"
 
 
 def open_model(
@@ -71,44 +71,48 @@ def open_model(
         As the reference says, when no way is left.
     """
     first = reference(file)
-    wanted = measured.way if measured else first
-    refusals: dict[Way, LibraryNotInstalled | UnreadableModel | WrongTensors | GoldenMismatch] = {}
+    wanted = measured.execution if measured else first
+    refusals: dict[Execution, LibraryNotInstalled | UnreadableModel | WrongTensors | GoldenMismatch] = {}
     reason = ""
-    entered = [measured.way, in_single_precision(measured)] if measured else []
+    entered = [measured.execution, in_single_precision(measured)] if measured else []
     # others last, for when the model's own library is not installed, or is OpenVINO and knows an operator of ONNX not
-    for way in dict.fromkeys([*entered, *libraries(file)]):
-        if way.precision is not Precision.F32 and (reason := _unfit(way, measured)):
+    for execution in dict.fromkeys([*entered, *libraries(file)]):
+        if execution.precision is not Precision.F32 and (reason := _unfit(execution, measured)):
             continue
         refused_first = refusals.get(first)
-        if way not in (*entered, first) and not isinstance(refused_first, LibraryNotInstalled) and first.runtime is not Runtime.OPENVINO:
+        if (
+            execution not in (*entered, first)
+            and not isinstance(refused_first, LibraryNotInstalled)
+            and first.runtime is not Runtime.OPENVINO
+        ):
             continue  # what the model's own library refuses is no model
         try:
-            compute = computation(way, config, file, content, threads)
-            if golden is not None and (way != first or way.runtime is Runtime.OPENVINO):
-                compare_golden(model, config, golden, compute, slack=SLACK[way.precision])
+            compute = computation(execution, config, file, content, threads)
+            if golden is not None and (execution != first or execution.runtime is Runtime.OPENVINO):
+                compare_golden(model, config, golden, compute, slack=SLACK[execution.precision])
         except (LibraryNotInstalled, UnreadableModel, WrongTensors, GoldenMismatch) as refused:
-            refusals[way] = refused
+            refusals[execution] = refused
             reason = reason or f"{refused} [{refused.code}]"
             continue
-        if way != wanted:
-            tell(Fallback(model=model, wanted=wanted, used=way, reason=reason))
-        return Chosen(compute=compute, way=way, threads=threads)
+        if execution != wanted:
+            tell(Fallback(model=model, wanted=wanted, used=execution, reason=reason))
+        return Chosen(compute=compute, execution=execution, threads=threads)
     raise refusals[first]
 
 
-def _unfit(way: Way, measured: Measured | None) -> str:
+def _unfit(execution: Execution, measured: Measured | None) -> str:
     """Why a lower precision, which was judged on one machine, is not used on this one; "" when it is."""
     if measured is not None and measured.machine != machine():
-        return f"{way.precision} was judged on {measured.machine}, this is {machine()}"
-    return impossible(way)
+        return f"{execution.precision} was judged on {measured.machine}, this is {machine()}"
+    return impossible(execution)
 
 
-def impossible(way: Way) -> str:
+def impossible(execution: Execution) -> str:
     """Why this machine cannot compute in a way, whatever the model; "" when it can."""
-    if installed(way.runtime) is None:
-        return f"{way.runtime} is not installed"
-    if way.precision is Precision.F32:
+    if installed(execution.runtime) is None:
+        return f"{execution.runtime} is not installed"
+    if execution.precision is Precision.F32:
         return ""
     from inference.engines.openvino_model import can_compute_in
 
-    return "" if can_compute_in(way.precision) else f"this processor has no instructions for {way.precision}"
+    return "" if can_compute_in(execution.precision) else f"this processor has no instructions for {execution.precision}"

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.engines.errors import GoldenMismatch
+from inference.engines.execution import Compute, Precision
 from inference.engines.modelconfig import ModelConfig
 from inference.engines.port import Engine, Golden, ModelRef
 from inference.engines.repository import Repository
-from inference.engines.ways import Compute, Precision
 
 SLACK = {Precision.F32: 1.0, Precision.BF16: 10.0}
 """Of the tolerance, by precision: the golden figures of a lower one tell a broken model from a coarse one, masks tell how coarse."""

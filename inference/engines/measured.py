@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from inference.engines.execution import Execution, Precision, installed
 from inference.engines.processors import machine
-from inference.engines.ways import Precision, Way, installed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +14,7 @@ class Measured:
 
     Attributes
     ----------
-    way
+    execution
         The chosen one.
     machine
         Where the times hold.
@@ -35,7 +35,7 @@ class Measured:
         What was computed, for people: "made inputs", "made inputs and a series of 384 slices".
     """
 
-    way: Way
+    execution: Execution
     machine: str
     threads: int
     seconds: Mapping[str, float]
@@ -51,18 +51,18 @@ class Measured:
         now = machine()
         if now != self.machine:
             return f"measured on {self.machine}, this is {now}"
-        version = self.versions.get(self.way.runtime.value)
-        if version != (found := installed(self.way.runtime)):
-            return f"measured with {self.way.runtime} {version}, {f'installed is {found}' if found else 'which is not installed'}"
+        version = self.versions.get(self.execution.runtime.value)
+        if version != (found := installed(self.execution.runtime)):
+            return f"measured with {self.execution.runtime} {version}, {f'installed is {found}' if found else 'which is not installed'}"
         return ""
 
 
 def measured_to_json(measured: Measured) -> dict[str, Any]:
     """As it stands in hilum.json under `embedded`."""
     return {
-        "runtime": measured.way.runtime.value,
-        "precision": measured.way.precision.value,
-        "layout": "channels last" if measured.way.channels_last else "",
+        "runtime": measured.execution.runtime.value,
+        "precision": measured.execution.precision.value,
+        "layout": "channels last" if measured.execution.channels_last else "",
         "machine": measured.machine,
         "threads": measured.threads,
         "measured": {name: round(seconds, 4) for name, seconds in measured.seconds.items()},
@@ -79,7 +79,7 @@ def measured_from_json(fields: Mapping[str, Any]) -> Measured:
     """`measured_to_json` the other way; KeyError, TypeError or ValueError where it is not one."""
     dice = fields["dice"]
     return Measured(
-        way=Way.named(" ".join(part for part in (fields["runtime"], fields["precision"], fields["layout"]) if part)),
+        execution=Execution.named(" ".join(part for part in (fields["runtime"], fields["precision"], fields["layout"]) if part)),
         machine=str(fields["machine"]),
         threads=int(fields["threads"]),
         seconds={str(name): float(seconds) for name, seconds in fields["measured"].items()},
@@ -92,6 +92,6 @@ def measured_from_json(fields: Mapping[str, Any]) -> Measured:
     )
 
 
-def in_single_precision(measured: Measured) -> Way:
+def in_single_precision(measured: Measured) -> Execution:
     """The chosen way, in the numbers that need no leave."""
-    return Way(runtime=measured.way.runtime, precision=Precision.F32, channels_last=measured.way.channels_last)
+    return Execution(runtime=measured.execution.runtime, precision=Precision.F32, channels_last=measured.execution.channels_last)

@@ -3,11 +3,11 @@
 import re
 
 from inference.engines.errors import NotEntered
+from inference.engines.execution import Precision
 from inference.engines.measured import Measured, measured_to_json
 from inference.engines.port import ModelRef
 from inference.engines.repository import CARD, ENTRY, Repository
 from inference.engines.tuning import LEAST_DICE
-from inference.engines.ways import Precision
 from inference.engines.writing import locked, put_in_place, read_entries, to_text
 
 _HEADING = "## On the embedded engine, version {version}"
@@ -59,14 +59,15 @@ def _without_section(card: str, model: ModelRef) -> str:
 
 def measured_section(measured: Measured) -> str:
     """What was measured, as Markdown."""
+    runtime = measured.execution.runtime
     lines = [
-        f"- computed with: {measured.way} ({measured.way.runtime} {measured.versions.get(measured.way.runtime.value, '')})",
+        f"- computed with: {measured.execution} ({runtime} {measured.versions.get(runtime.value, '')})",
         f"- measured on: {measured.machine}; {measured.threads} threads; {measured.inputs}, the largest {_shape(measured)}",
         f"- difference to the reference: {measured.difference:.2g} of the outputs' range"
         + ("" if measured.dice is None else f"; smallest Dice of a mask {measured.dice:.6f} (at least {LEAST_DICE} is demanded)"),
     ]
-    if measured.way.precision is not Precision.F32:
-        lines.append(f"- **lower precision** ({measured.way.precision}): asked for by the operator, passed the gate above")
+    if measured.execution.precision is not Precision.F32:
+        lines.append(f"- **lower precision** ({measured.execution.precision}): asked for by the operator, passed the gate above")
     rows = [f"| {name} | {seconds:.3f} | {measured.refused.get(name, '')} |" for name, seconds in measured.seconds.items()]
     rows += [f"| {name} | | {reason} |" for name, reason in measured.refused.items() if name not in measured.seconds]
     return "\n".join([*lines, "", "| way | seconds | refused because |", "|---|---|---|", *rows, ""])

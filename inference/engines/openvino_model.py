@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.engines.errors import OutOfMemory, UnreadableModel, WrongTensors
+from inference.engines.execution import Precision
 from inference.engines.library_telemetry import openvino, quiet
 from inference.engines.modelconfig import ModelConfig, positions
 from inference.engines.openvino_sums import steady_normalisation
 from inference.engines.program import load_program
 from inference.engines.registry import user_cache
-from inference.engines.ways import Precision
 
 FORM = "1"
 """Of what is kept: another number makes every model be converted anew."""

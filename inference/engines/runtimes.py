@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from inference.engines.execution import Compute, Execution, Runtime, installed
 from inference.engines.extras import not_installed
 from inference.engines.modelconfig import ModelConfig
 from inference.engines.sieve.sieve import sift
-from inference.engines.ways import Compute, Runtime, Way, installed
 
 
-def computation(way: Way, config: ModelConfig, file: Path, content: bytes, threads: int) -> Compute:
+def computation(execution: Execution, config: ModelConfig, file: Path, content: bytes, threads: int) -> Compute:
     """Load a model's bytes to be computed in a way.
 
     Raises
@@ -20,14 +20,14 @@ def computation(way: Way, config: ModelConfig, file: Path, content: bytes, threa
     HostileModel
         It holds more than a computation; it was not loaded.
     """
-    if installed(way.runtime) is None:
-        raise not_installed(f'model "{config.name}" ({file.name})', way.runtime)
+    if installed(execution.runtime) is None:
+        raise not_installed(f'model "{config.name}" ({file.name})', execution.runtime)
     sift(file, content)
-    match way.runtime:
+    match execution.runtime:
         case Runtime.OPENVINO:
             from inference.engines.openvino_model import openvino_computation
 
-            return openvino_computation(config, file, content, threads, way.precision)
+            return openvino_computation(config, file, content, threads, execution.precision)
         case Runtime.ONNXRUNTIME:
             from inference.engines.onnx_model import onnx_computation
 
@@ -35,4 +35,4 @@ def computation(way: Way, config: ModelConfig, file: Path, content: bytes, threa
         case Runtime.TORCH:
             from inference.engines.torch_model import torch_computation
 
-            return torch_computation(config, file, content, threads, channels_last=way.channels_last)
+            return torch_computation(config, file, content, threads, channels_last=execution.channels_last)

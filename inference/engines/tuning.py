@@ -20,6 +20,7 @@ from inference.engines.errors import (
     UnreadableModel,
     WrongTensors,
 )
+from inference.engines.execution import Arrays, Compute, Execution, Precision, candidates, installed, reference
 from inference.engines.golden import SLACK, compare_golden
 from inference.engines.jail.model import Limits, computation_in_jail
 from inference.engines.made_inputs import golden_inputs, growing_inputs
@@ -28,7 +29,6 @@ from inference.engines.modelconfig import ModelConfig
 from inference.engines.port import ModelRef, Tensors
 from inference.engines.processors import machine, usable_cores
 from inference.engines.repository import Entry, Repository
-from inference.engines.ways import Arrays, Compute, Precision, Way, candidates, installed, reference
 
 MOST_DIFFERENCE = 1e-3
 """Of any output value, as a share of the outputs' range, in single precision."""
@@ -50,7 +50,7 @@ Say = Callable[[str], None]
 class _Tried:
     """One way: how long it took, how far off it was, or why it is out."""
 
-    way: Way
+    execution: Execution
     seconds: float = 0.0
     differs: Difference = NONE
     answers: list[str] = field(default_factory=list)
@@ -125,34 +125,34 @@ class _Bench:
         self._limits = limits
         self._say = say
 
-    def measure(self, ways: Sequence[Way], precision: Precision, real: Sequence[Tensors], real_named: str) -> Measured:
+    def measure(self, executions: Sequence[Execution], precision: Precision, real: Sequence[Tensors], real_named: str) -> Measured:
         first = reference(self._file)
         compute = self._load(first)
         # masks of noise are nobody's: where real inputs are given they are what is judged, and the golden input's figures beside them
         inputs = list(real) or [golden_inputs(self._config, self._entry.golden), *self._grown(compute)]
         expected = [compute(each) for each in inputs]
-        tried = {first: self._timed(_Tried(way=first), compute, inputs, expected)}
+        tried = {first: self._timed(_Tried(execution=first), compute, inputs, expected)}
         del compute
-        for way in ways:
-            if way != first:
-                tried[way] = self._tried(way, inputs, expected)
+        for execution in executions:
+            if execution != first:
+                tried[execution] = self._tried(execution, inputs, expected)
         self._gate(precision, tried, first)
         chosen = self._chosen(tried, first)
         return Measured(
-            way=chosen.way,
+            execution=chosen.execution,
             machine=machine(),
             threads=self._threads,
-            seconds={str(way): each.seconds for way, each in tried.items() if each.seconds},
-            refused={str(way): each.refused for way, each in tried.items() if each.refused},
+            seconds={str(execution): each.seconds for execution, each in tried.items() if each.seconds},
+            refused={str(execution): each.refused for execution, each in tried.items() if each.refused},
             difference=chosen.differs.values,
             dice=chosen.differs.dice,
-            versions={way.runtime.value: version for way in tried if (version := installed(way.runtime))},
+            versions={execution.runtime.value: version for execution in tried if (version := installed(execution.runtime))},
             shapes=tuple(next(iter(each.values())).shape for each in inputs),
             inputs=real_named or "made inputs",
         )
 
-    def _load(self, way: Way) -> Compute:
-        return computation_in_jail(self._model, way, self._config, self._file, self._content, self._threads, self._limits)
+    def _load(self, execution: Execution) -> Compute:
+        return computation_in_jail(self._model, execution, self._config, self._file, self._content, self._threads, self._limits)
 
     def _grown(self, compute: Compute) -> list[Arrays]:
         """Made inputs as large as the reference computes in a moment."""
@@ -170,15 +170,15 @@ class _Bench:
         # between the golden input and the largest nothing new is learned
         return grown[-1:]
 
-    def _tried(self, way: Way, inputs: Sequence[Tensors], expected: Sequence[Arrays]) -> _Tried:
-        tried = _Tried(way=way)
-        if reason := impossible(way):
+    def _tried(self, execution: Execution, inputs: Sequence[Tensors], expected: Sequence[Arrays]) -> _Tried:
+        tried = _Tried(execution=execution)
+        if reason := impossible(execution):
             tried.refused = reason
             return tried
         try:
-            compute = self._load(way)
+            compute = self._load(execution)
             if self._entry.golden is not None:
-                compare_golden(self._model, self._config, self._entry.golden, compute, slack=SLACK[way.precision])
+                compare_golden(self._model, self._config, self._entry.golden, compute, slack=SLACK[execution.precision])
             tried.golden = digest_of(compute(golden_inputs(self._config, self._entry.golden)))
             self._timed(tried, compute, inputs, expected)
         except (LibraryNotInstalled, UnreadableModel, WrongTensors, GoldenMismatch, OutOfMemory) as unfit:
@@ -202,22 +202,22 @@ class _Bench:
                 tried.refused = "does not give the same bytes again"
         tried.seconds = min(times)
         dice = "" if tried.differs.dice is None else f", Dice {tried.differs.dice:.5f}"
-        self._say(f"{self._model.name}: {tried.way}: {tried.seconds:.3f} s, differs by {tried.differs.values:.1e}{dice}")
+        self._say(f"{self._model.name}: {tried.execution}: {tried.seconds:.3f} s, differs by {tried.differs.values:.1e}{dice}")
         return tried
 
-    def _gate(self, precision: Precision, tried: Mapping[Way, _Tried], first: Way) -> None:
+    def _gate(self, precision: Precision, tried: Mapping[Execution, _Tried], first: Execution) -> None:
         """A lower precision was asked for: it passes, or nothing is changed."""
         if precision is Precision.F32:
             return
-        lower = next(each for way, each in tried.items() if way.precision is precision)
+        lower = next(each for execution, each in tried.items() if execution.precision is precision)
         if lower.refused:
             raise PrecisionRefused(f'model "{self._model.name}" in {precision}: {lower.refused}')
-        best = min(each.seconds for way, each in tried.items() if way.precision is Precision.F32 and not each.refused)
+        best = min(each.seconds for execution, each in tried.items() if execution.precision is Precision.F32 and not each.refused)
         if lower.seconds > best * CLEARLY_FASTER:
             took = f"takes {lower.seconds:.3f} s, in single precision {best:.3f} s"
             raise PrecisionRefused(f'model "{self._model.name}" in {precision} {took}: nothing is gained')
 
-    def _chosen(self, tried: Mapping[Way, _Tried], first: Way) -> _Tried:
+    def _chosen(self, tried: Mapping[Execution, _Tried], first: Execution) -> _Tried:
         bound = tried[first].seconds * CLEARLY_FASTER
         offered = sorted((each for each in tried.values() if not each.refused and each.seconds <= bound), key=lambda each: each.seconds)
         for each in offered:
@@ -227,7 +227,7 @@ class _Bench:
         return tried[first]
 
     def _same_in_a_fresh_process(self, tried: _Tried) -> bool:
-        answer = self._load(tried.way)(golden_inputs(self._config, self._entry.golden))
+        answer = self._load(tried.execution)(golden_inputs(self._config, self._entry.golden))
         return digest_of(answer) == tried.golden
 
 
@@ -235,9 +235,9 @@ def _too_far(tried: _Tried) -> str:
     values, dice = tried.differs.values, tried.differs.dice
     if dice is not None and not dice >= LEAST_DICE:
         return f"the masks' Dice to the reference is {dice:.5f}, at least {LEAST_DICE} is wanted"
-    if tried.way.precision is not Precision.F32 and dice is not None:
+    if tried.execution.precision is not Precision.F32 and dice is not None:
         return ""  # its masks are what counts
-    most = MOST_DIFFERENCE if tried.way.precision is Precision.F32 else LOWER_DIFFERENCE
+    most = MOST_DIFFERENCE if tried.execution.precision is Precision.F32 else LOWER_DIFFERENCE
     return "" if values <= most else f"differs from the reference by {values:.2g} of its range, at most {most:g} is allowed"
 
 

@@ -10,11 +10,11 @@ from typing import Protocol
 from inference.engines.configtext import digests_in, without_digests
 from inference.engines.ensemble import ensemble_digest
 from inference.engines.errors import BrokenEnsemble, DigestMismatch, ModelMissing, NoSource, UnreadableModel, WrongWeights
+from inference.engines.execution import Runtime, installed
 from inference.engines.modelconfig import ModelConfig, parse_text
 from inference.engines.port import SERVING, ModelRef, ModelSource
 from inference.engines.registry import fetch_member
 from inference.engines.repository import CONFIG, Entry, Repository, file_digest
-from inference.engines.ways import Runtime, installed
 from inference.engines.writing import NewVersion, add_version
 
 FORMATS = {"model.pt": "TorchScript", "model.pt2": "torch.export", "model.onnx": "ONNX", "": "ensemble"}

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from node.blobs.folder import FolderBlobs
     from node.dimse.listener import Listener
     from node.dimse.port import Intake
-    from node.dimse.requestor import PeerRequestor
-    from node.dimse.sending.commitment import PeerCommitment
+    from node.dimse.requestor.commitment import PeerCommitment
+    from node.dimse.requestor.peer import PeerRequestor
     from node.domain.stage import Clock
     from node.journal.journal import Journal
     from node.journal.wake_up import WakeUps
@@ -187,7 +187,7 @@ def open_commitment_inbox(config: Config) -> "FolderCommitmentInbox":
 
 def committer(config: Config, peer: str, clock: "Clock") -> "PeerCommitment":
     """Storage commitment with a peer, by its name."""
-    from node.dimse.sending.commitment import PeerCommitment
+    from node.dimse.requestor.commitment import PeerCommitment
 
     return PeerCommitment(peer, requestor(config, config.peers[peer]).called, clock)
 
@@ -195,7 +195,7 @@ def committer(config: Config, peer: str, clock: "Clock") -> "PeerCommitment":
 def requestor(config: Config, peer: Peer, *, brisk: bool = False, idle_s: float = 0.0) -> "PeerRequestor":
     """What asks `peer` for things, calling under the node's first AE title; `brisk` gives up soon, for questions that may go unanswered;
     with `idle_s` an association for C-STORE stays open so long for the next one."""
-    from node.dimse.requestor import PeerRequestor, Timeouts
+    from node.dimse.requestor.peer import PeerRequestor, Timeouts
 
     timeouts = Timeouts(connect_s=3.0, acse_s=3.0, dimse_s=5.0) if brisk else Timeouts()
     return PeerRequestor(peer, calling_ae=config.node.ae_titles[0], timeouts=timeouts, idle_s=idle_s)
@@ -203,7 +203,7 @@ def requestor(config: Config, peer: Peer, *, brisk: bool = False, idle_s: float 
 
 def calling(peer: Peer, calling_ae: str) -> "PeerRequestor":
     """What asks `peer` for things under an AE title of the caller's choice."""
-    from node.dimse.requestor import PeerRequestor
+    from node.dimse.requestor.peer import PeerRequestor
 
     return PeerRequestor(peer, calling_ae=calling_ae)
 

@@ -43,7 +43,7 @@ from node.upkeep.retention import OldDeliveryMarks, Retention
 from node.upkeep.sweeps import ForgetStage, HeartbeatStage, SweepCopiesStage
 
 if TYPE_CHECKING:
-    from node.dimse.sending.commitment import PeerCommitment
+    from node.dimse.requestor.commitment import PeerCommitment
 
 
 _BEAT_EVERY = timedelta(seconds=10)

@@ -95,7 +95,7 @@ def emitted_to(config: Config, sink: SinkSettings) -> "list[Emitted]":
 
 def offers_commitment(sink: "Sink") -> bool:
     """Whether a sink offers storage commitment to this node."""
-    from node.dimse.sending.commitment import CONTEXTS
+    from node.dimse.requestor.commitment import CONTEXTS
 
     return bool(sink.accepts(CONTEXTS))
 

@@ -17,7 +17,7 @@ from node.cli.opened import ConfigOption, JsonOption, configuration
 
 if TYPE_CHECKING:
     from node.dimse.port import StoreStatus
-    from node.dimse.sending.outgoing import Outgoing
+    from node.dimse.requestor.outgoing import Outgoing
     from node.settings.peers import Peer
 
 
@@ -219,7 +219,7 @@ def collect(paths: Iterable[Path], unpacked: Path, *, largest: int | None = None
         It unpacks to more.
     """
     from node.dimse.errors import NotAFile
-    from node.dimse.sending.outgoing import outgoing
+    from node.dimse.requestor.outgoing import outgoing
 
     found = Sendable()
     for name, path in _files(paths, Unpacked(unpacked, largest), found):

@@ -192,10 +192,10 @@ def _tuned(
     repository: "Repository", model: "ModelRef", precision: str, recorded: _Recorded | None, threads: int, limits: "Limits", *, quiet: bool
 ) -> dict[str, Any]:
     from inference.engines.errors import PrecisionRefused
+    from inference.engines.execution import Precision
     from inference.engines.measured import measured_to_json
     from inference.engines.measured_entry import enter_measured
     from inference.engines.tuning import tune
-    from inference.engines.ways import Precision
     from node.cli import screen
 
     real = recorded.inputs(model) if recorded else ()
@@ -213,12 +213,12 @@ def _tuned(
     )
     enter_measured(repository, model, measured)
     if not quiet:
-        screen.say(f"{model.name} version {model.version}: {measured.way}{_faster(measured)}")
+        screen.say(f"{model.name} version {model.version}: {measured.execution}{_faster(measured)}")
     return {"model": model.name, "version": model.version, **measured_to_json(measured)}
 
 
 def _faster(measured: "Measured") -> str:
     """How much is gained over the slowest way that was offered."""
-    chosen = measured.seconds[str(measured.way)]
+    chosen = measured.seconds[str(measured.execution)]
     slowest = max(measured.seconds.values())
     return f", {slowest / chosen:.1f} times as fast as the slowest" if slowest > chosen else ""

@@ -100,8 +100,8 @@ class CommitmentScp:
         verdicts, held = self._verdicts(request)
         age = now - request.received_at
         owed = self._config.store.durability is Durability.ASSOCIATION and age < _OWED
-        settled = (not owed and (horizon is None or horizon > request.received_at)) or age > _PATIENCE
-        if any(verdicts) and not settled:
+        all_indexed = (not owed and (horizon is None or horizon > request.received_at)) or age > _PATIENCE
+        if any(verdicts) and not all_indexed:
             self._requests.put_off(pending.id, now + _LOOK_AGAIN, "not everything that was received is indexed yet", now)
             return
         try:

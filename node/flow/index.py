@@ -220,7 +220,7 @@ class IndexStage:
             self._journal.events.note("instance", 0, "instance.own_result", told, now, sop_instance_uid=uid)
         for entry, blob in batch.moves:
             if entry not in stays:
-                self._inbox.settle(entry, blob)
+                self._inbox.move_to_blobs(entry, blob)
         for entry in batch.drops:
             if entry not in stays:
                 self._inbox.drop(entry)

@@ -22,7 +22,7 @@ from node.domain.state import DeliveryState
 from node.journal import schema
 from node.journal.database import JournalPart, repeatable, rerun
 from node.journal.errors import NoSuchRow
-from node.journal.job_deliveries import settle_job
+from node.journal.job_deliveries import end_delivered_job
 from node.journal.pauses import paused
 from node.journal.port import Pausable
 from node.journal.rows import micros, moment
@@ -139,7 +139,7 @@ class Commitments(JournalPart):
                 return False
             connection.execute(update(schema.delivery).where(_delivery.id == delivery).values(**_NOT_AWAITED, **_FREE))
             note(connection, DELIVERY.name, delivery, "delivery.uncommitted", why, now)
-            settle_job(connection, row.job_id, now)
+            end_delivered_job(connection, row.job_id, now)
             return True
 
     @rerun
@@ -218,13 +218,13 @@ def end_delivery(connection: Connection, delivery: int, job: int, now: datetime,
     elif commits and _took_any(connection, delivery, row.round):
         _commit(connection, row, now)
     else:
-        settle_job(connection, job, now)
+        end_delivered_job(connection, job, now)
 
 
 def _commit(connection: Connection, delivery: Row[Any], now: datetime) -> None:
     told = "the sink committed to every object"
     move(connection, DELIVERY, delivery.id, DeliveryState.COMMITTED, now, told, **_NOT_AWAITED, **_FREE)
-    settle_job(connection, delivery.job_id, now)
+    end_delivered_job(connection, delivery.job_id, now)
 
 
 def _judge(

@@ -45,7 +45,7 @@ class Deliveries(JournalPart):
         overtaken = exists().where(
             later.delivery_id == delivery, later.object_id == _receipt.object_id, later.id > _receipt.id, ~(later.accepted | later.left_out)
         )
-        settled = exists().where(
+        finished = exists().where(
             _receipt.delivery_id == delivery,
             _receipt.object_id == _object.id,
             _receipt.round == _delivery.round,
@@ -54,7 +54,7 @@ class Deliveries(JournalPart):
         )
         statement = select(schema.result_object).join(schema.delivery, _delivery.job_id == _object.job_id)
         with self._database.reading() as connection:
-            rows = connection.execute(statement.where(_delivery.id == delivery, ~settled).order_by(_object.id))
+            rows = connection.execute(statement.where(_delivery.id == delivery, ~finished).order_by(_object.id))
             return [to_object(row) for row in rows]
 
     @repeatable

@@ -26,7 +26,7 @@ class Events(JournalPart):
         with self._database.reading() as connection:
             told = [NumberedEvent(number=row.id, event=to_event(row)) for row in connection.execute(statement)]
         # SQLite has one writer: what is missing there was erased
-        return settled(told, after, now) if self._database.shared else told
+        return without_gaps(told, after, now) if self._database.shared else told
 
     def newest(self) -> int:
         """The number of the last event; 0: there is none."""
@@ -162,7 +162,7 @@ def to_event(row: Row[Any]) -> Event:
     return Event(at=moment(row.at), subject=row.subject, subject_id=row.subject_id, name=row.name, detail=row.detail, code=row.code)
 
 
-def settled(told: list[NumberedEvent], after: int, now: datetime) -> list[NumberedEvent]:
+def without_gaps(told: list[NumberedEvent], after: int, now: datetime) -> list[NumberedEvent]:
     """Those of which nothing earlier can still come: a number that is missing may be of a transaction that has not committed yet, and is
     waited for as long as one may last."""
     for place, one in enumerate(told):

@@ -99,7 +99,7 @@ def send_again(connection: Connection, job: int, sinks: Iterable[str] | None, no
     return again
 
 
-def settle_job(connection: Connection, job: int, now: datetime) -> None:
+def end_delivered_job(connection: Connection, job: int, now: datetime) -> None:
     """ENCODED → DONE when nothing of the job is still to arrive."""
     if state_of(connection, JOB, job) is not JobState.ENCODED:
         return

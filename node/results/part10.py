@@ -22,7 +22,7 @@ from node.dicom.part10 import PREAMBLE, dataset_offset
 from node.dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION, derive_long_uid
 from node.results.errors import ResultMisidentified
 from node.results.pixels import Pixels
-from node.results.written import settled
+from node.results.written import as_explicit
 
 INSTANCE_TO_COME = "2.25.100000000000000000000000000000000080018"
 SERIES_TO_COME = "2.25.100000000000000000000000000000000200014"
@@ -60,7 +60,7 @@ def named(dataset: Dataset, pixels: Pixels | None = None, syntax: UID = Explicit
     dataset.SOPInstanceUID, dataset.SeriesInstanceUID = INSTANCE_TO_COME, SERIES_TO_COME
     file = BytesIO()
     dataset.file_meta = _meta(dataset.SOPClassUID, ExplicitVRLittleEndian if syntax.is_deflated else syntax)
-    dcmwrite(file, settled(dataset), enforce_file_format=True)
+    dcmwrite(file, as_explicit(dataset), enforce_file_format=True)
     written = file.tell()
     if pixels is not None:
         pixels.append_to(file)

@@ -20,12 +20,12 @@ _REFERENCED = Tag("ReferencedSOPSequence")
 
 
 def hold(dataset: Dataset, tag: BaseTag, items: Iterable[bytes]) -> None:
-    """Put a sequence of written items into a data set; it, and all that it will be part of, has to be `settled` before it is written."""
+    """Put a sequence of written items into a data set; it, and all that it will be part of, has to go through `as_explicit`."""
     content = b"".join(items)
     dataset[tag] = RawDataElement(tag, "SQ", len(content), content, 0, False, True)
 
 
-def settled(dataset: Dataset) -> Dataset:
+def as_explicit(dataset: Dataset) -> Dataset:
     """Let a data set be written as it stands in Explicit VR Little Endian; else the writer takes held sequences apart again, lest they be
     of another form.
 

@@ -25,8 +25,9 @@ _MOST_WAITING = 100_000
 
 
 class FolderInbox:
-    """Keeps acknowledged instances in `inbox` of the blobs' folder, so that settling one is a rename. Several processes may use it at
-    once.
+    """Keeps acknowledged instances in `inbox` of the blobs' folder, so that moving one to the blobs is a rename.
+
+    Several processes may use it at once.
 
     What receivers that ended left in `coming` is recovered when a spool is opened: acknowledged instances become entries, halves are
     deleted.
@@ -137,9 +138,9 @@ class FolderInbox:
         return acknowledged(self._receiving)
 
     def publish(self, moves: Sequence[tuple[Path, str]]) -> None:
-        """Nothing to do: settling is a rename."""
+        """Nothing to do: moving is a rename."""
 
-    def settle(self, entry: Path, name: str) -> None:
+    def move_to_blobs(self, entry: Path, name: str) -> None:
         """Rename an entry to its blob, in a folder that is durable. The rename itself is not flushed: should a power loss undo it, the
         entry is back and its row knows the name."""
         target = self._root.joinpath(*PurePosixPath(name).parts)

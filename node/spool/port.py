@@ -29,11 +29,11 @@ class Inbox(Protocol):
         ...
 
     def publish(self, moves: Sequence[tuple[Path, str]]) -> None:
-        """Bring entries, under their blob names, to where every node reads them, before a row names them; nothing to do where settling
+        """Bring entries, under their blob names, to where every node reads them, before a row names them; nothing to do where moving
         is a rename. The entries stay. Idempotent; `JournalError` when the place is away."""
         ...
 
-    def settle(self, entry: Path, name: str) -> None:
+    def move_to_blobs(self, entry: Path, name: str) -> None:
         """Let an indexed entry become blob `name` (idempotent); it was published, and its journal row is committed already."""
         ...
 

@@ -67,7 +67,7 @@ class UploadingInbox(FolderInbox):
         except OSError as broken:
             raise BlobsFailed(f"spool entry {entry.name} cannot be read: {broken.strerror}") from broken
 
-    def settle(self, entry: Path, name: str) -> None:
+    def move_to_blobs(self, entry: Path, name: str) -> None:
         """Let go of an entry that is uploaded and journaled; it becomes this host's copy if it can."""
         with contextlib.suppress(OSError):
             self._shared.keep_copy(entry, name)

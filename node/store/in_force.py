@@ -19,7 +19,7 @@ from node.observe.events import alarm, event
 from node.settings.config import Config
 from node.store.hosts import make_run_folder, run_folder
 
-_SUPERVISOR = "family."
+_SUPERVISOR = "supervisor."
 _LOCK = "lock"
 _TEXT = "hilum.yaml"
 _ASKED = "asked."

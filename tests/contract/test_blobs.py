@@ -223,12 +223,12 @@ def test_settling_is_a_rename_and_can_be_repeated(inbox: FolderInbox, tmp_path: 
     keep(inbox)
     (entry,) = inbox.waiting(1)
     inode = entry.stat().st_ino
-    inbox.settle(entry, "instances/1/a.dcm")
+    inbox.move_to_blobs(entry, "instances/1/a.dcm")
     settled = FolderBlobs(tmp_path / "blobs").path("instances/1/a.dcm")
     assert settled.stat().st_ino == inode
-    inbox.settle(entry, "instances/1/a.dcm")
+    inbox.move_to_blobs(entry, "instances/1/a.dcm")
     with pytest.raises(JournalError):
-        inbox.settle(entry, "instances/1/b.dcm")
+        inbox.move_to_blobs(entry, "instances/1/b.dcm")
     assert inbox.waiting(1) == []
 
 
@@ -485,7 +485,7 @@ def test_a_spool_brings_its_entries_to_the_shared_folder(tmp_path: Path) -> None
         assert shared.path(f"instances/{host}.dcm").read_bytes() == content
         assert spool.waiting(1) == [entry]
         for _ in range(2):
-            spool.settle(entry, f"instances/{host}.dcm")
+            spool.move_to_blobs(entry, f"instances/{host}.dcm")
         assert spool.waiting(1) == []
     assert sorted(shared.names()) == ["instances/one.dcm", "instances/other.dcm", "instances/same.dcm"]
 

@@ -209,7 +209,7 @@ def test_an_entry_leaves_the_spool_once_it_is_in_the_bucket(s3: S3, blobs: Bucke
         assert s3.read(f"{prefix}/instances/a.dcm") == content
         assert spool.waiting(1) == [entry]
     for _ in range(2):
-        spool.settle(entry, "instances/a.dcm")
+        spool.move_to_blobs(entry, "instances/a.dcm")
         assert spool.waiting(1) == []
     assert blobs.path("instances/a.dcm").stat().st_ino == inode
 
@@ -221,7 +221,7 @@ def test_one_data_set_that_two_hosts_received_is_one_blob(blobs: BucketBlobs, ot
         keep(spool, calling_ae=f"PEER{number}")
         (entry,) = spool.waiting(1)
         spool.publish([(entry, "instances/a.dcm")])
-        spool.settle(entry, "instances/a.dcm")
+        spool.move_to_blobs(entry, "instances/a.dcm")
     assert list(blobs.names()) == ["instances/a.dcm"]
 
 

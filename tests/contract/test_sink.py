@@ -13,7 +13,7 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import LabelMapSegmentationStorage, StudyRootQueryRetrieveInformationModelFind, Verification
 
 from node.dimse.port import StoreStatus, Verdict, verdict
-from node.dimse.requestor import PeerRequestor
+from node.dimse.requestor.peer import PeerRequestor
 from node.domain.context import Context
 from node.domain.errors import DeliveryError
 from node.settings.peers import May, Peer

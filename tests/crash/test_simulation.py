@@ -40,7 +40,7 @@ def test_an_index_that_moves_files_before_it_has_rows_is_found() -> None:
 
     def moved_first(self: IndexStage, batch: object, now: object, size: int) -> None:
         for entry, blob in batch.moves:  # type: ignore[attr-defined]
-            self._inbox.settle(entry, blob)
+            self._inbox.move_to_blobs(entry, blob)
         batch.moves.clear()  # type: ignore[attr-defined]
         commit(self, batch, now, size)  # type: ignore[arg-type]
 

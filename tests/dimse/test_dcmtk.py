@@ -13,7 +13,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import ImplicitVRLittleEndian
 
-from node.dimse.requestor import PeerRequestor
+from node.dimse.requestor.peer import PeerRequestor
 from node.settings.peers import May, Peer
 from tests.dimse.conftest import Listen, data_set_of, instance
 from tests.lab import dcmtk

@@ -17,8 +17,8 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
 
 from node.dimse.port import StoreStatus
-from node.dimse.requestor import PeerRequestor, Timeouts
-from node.dimse.sending import association
+from node.dimse.requestor import association
+from node.dimse.requestor.peer import PeerRequestor, Timeouts
 from node.domain.errors import DeliveryError
 from node.settings.peers import Peer
 from tests.dimse.conftest import Listen, data_set_of, instance

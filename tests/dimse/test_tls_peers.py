@@ -18,7 +18,7 @@ from pynetdicom.sop_class import Verification
 
 from node.dicom.header import read_header
 from node.dimse.errors import PeerRejected
-from node.dimse.requestor import PeerRequestor
+from node.dimse.requestor.peer import PeerRequestor
 from node.dimse.tls import PeerUntrusted
 from node.domain.errors import DeliveryError
 from node.settings.node import Node

@@ -11,7 +11,7 @@ MOST_BYTES: Final = 12288
 SHORTER: Final = {"pdus": 1024, "commands": 1024, "metas": 1024}
 """Where every branch is reached with less, and time is better spent on more inputs."""
 _UPPER_LAYER: Final = ("node.dimse.ul",)
-_SENDING: Final = (*_UPPER_LAYER, "node.dimse.sending")
+_SENDING: Final = (*_UPPER_LAYER, "node.dimse.requestor")
 _NEGOTIATION: Final = ("pynetdicom.pdu", "pynetdicom.pdu_items", "pynetdicom.utils")
 MODULES: Final = {
     "pdus": _UPPER_LAYER,
@@ -32,8 +32,8 @@ MODULES: Final = {
         *("inference.imaging.single_images", "inference.imaging.slices", "inference.imaging.subjects", "inference.imaging.tags"),
         *("inference.imaging.sop_classes", "inference.imaging.nuclear", "inference.imaging.cine_loops", "inference.imaging.decode"),
     ),
-    "matches": ("node.dimse.sending.queries",),
-    "metas": ("node.dimse.sending.outgoing", "node.dicom.elements"),
+    "matches": ("node.dimse.requestor.queries",),
+    "metas": ("node.dimse.requestor.outgoing", "node.dicom.elements"),
     "jpegs": ("inference.imaging.jpeg_extended",),
 }
 """By target, in the order in which they run."""

@@ -30,7 +30,7 @@ from pynetdicom.dsutils import encode
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
 
-from node.dimse.requestor import PeerRequestor
+from node.dimse.requestor.peer import PeerRequestor
 from node.dimse.ul import pdu
 from node.settings.peers import May, Peer
 from tests.fuzz.targets import CORPUS, SYNTAXES

@@ -28,11 +28,11 @@ from node.dimse.acceptor.accepted import AcceptedAssociation
 from node.dimse.acceptor.association import AcceptorAssociation, AcceptorDeadlines
 from node.dimse.association_policy import Admitted
 from node.dimse.port import NoShortfalls
+from node.dimse.requestor.association import Association, AssociationEnded
+from node.dimse.requestor.opening import Timeouts
+from node.dimse.requestor.outgoing import meta_texts
+from node.dimse.requestor.queries import FIND, count_instances, count_series, finding, holds_instance
 from node.dimse.requestor_identity import RequestorIdentity
-from node.dimse.sending.association import Association, AssociationEnded
-from node.dimse.sending.opening import Timeouts
-from node.dimse.sending.outgoing import meta_texts
-from node.dimse.sending.queries import FIND, count_instances, count_series, finding, holds_instance
 from node.dimse.services.commitment import KIND as COMMITMENT
 from node.dimse.services.commitment import CommitmentProvider
 from node.dimse.services.kinds import KINDS, Services

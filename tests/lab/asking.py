@@ -50,7 +50,7 @@ _IMPORTED = (
     "node.cli.screen",
     "node.cli.send",
     "node.cli.studies",
-    "node.dimse.sending.outgoing",
+    "node.dimse.requestor.outgoing",
     "node.journal.journal",
     "node.observe.events",
     "node.records.jobs",

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from inference.engines.execution import Execution, Runtime, installed
 from inference.engines.measured import Measured, measured_to_json
 from inference.engines.processors import machine
-from inference.engines.ways import Runtime, Way, installed
 from tests.lab.node import Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.node.test_bundle import _bundle, _series
@@ -81,7 +81,7 @@ def _beside(honest: Path, name: str, content: bytes, runtime: Runtime) -> None:
     del entry["golden"]
     entry["embedded"] = measured_to_json(
         Measured(
-            way=Way(runtime=runtime),
+            execution=Execution(runtime=runtime),
             machine=machine(),
             threads=1,
             seconds={},

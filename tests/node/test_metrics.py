@@ -14,7 +14,7 @@ from pydicom import dcmread
 from pydicom.uid import UID
 
 from inference.imaging.write_series import write_series
-from node.dimse.requestor import PeerRequestor
+from node.dimse.requestor.peer import PeerRequestor
 from node.domain.errors import DeliveryError
 from node.settings.peers import Peer
 from tests.dimse.conftest import data_set

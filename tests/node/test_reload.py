@@ -137,4 +137,4 @@ def test_routes_change_while_studies_settle_and_each_is_judged_once_by_one_set_o
         wait_until_adopted(node, again)
     gone = node.hilum("routes", "reload")
     assert (gone.code, "HLM-2066" in gone.err) == (1, True)
-    assert not list(tmp_path.glob("*.run/family.*"))
+    assert not list(tmp_path.glob("*.run/supervisor.*"))

@@ -14,7 +14,7 @@ from pydicom import dcmread
 
 from inference.codes import VOLUME
 from inference.imaging.write_series import write_series
-from node.dimse.requestor import PeerRequestor
+from node.dimse.requestor.peer import PeerRequestor
 from node.domain.errors import DeliveryError
 from node.settings.peers import Peer
 from tests.lab.node import Node, configuration, hilum

@@ -17,7 +17,7 @@ from inference import codes
 from inference.findings import Findings, Segment
 from inference.imaging.assemble import assemble
 from inference.imaging.resample import Grid, Interpolation, resample
-from node.dimse.sending.outgoing import outgoing, transcoded
+from node.dimse.requestor.outgoing import outgoing, transcoded
 from node.domain.profile import Compression, Form, MaskEncoding, Profile
 from node.results.encode import encode
 from node.results.port import Encoded

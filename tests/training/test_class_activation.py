@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from inference.engines.embedded.engine import EmbeddedEngine
+from inference.engines.execution import Execution, Runtime
 from inference.engines.repository import Repository
 from inference.engines.runtimes import computation
-from inference.engines.ways import Runtime, Way
 from tests.training.made_radiographs import Pixels, Spots, tiny
 from training.evaluation.classification import Band, Calibration
 from training.export import packed, packed_ref
@@ -64,7 +64,7 @@ def test_the_exported_model_gives_them_on_every_runtime(tmp_path: Path, runtime:
     repository = Repository(packed(tiny(), Answering(network, CALIBRATION, BAND).eval(), tmp_path, (ANSWERS,), cells, batch=AT_ONCE))
     file, content, digest = repository.read(packed_ref(tiny()))
     assert hashlib.sha256(content).hexdigest() == digest
-    compute = computation(Way(runtime=runtime), repository.config(packed_ref(tiny())), file, content, 1)
+    compute = computation(Execution(runtime=runtime), repository.config(packed_ref(tiny())), file, content, 1)
     for count in (1, AT_ONCE):
         given = compute({"INPUT__0": images(count).numpy()})
         expected = gradient_weighted(network, images(count), CALIBRATION.slope)

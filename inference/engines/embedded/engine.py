@@ -13,12 +13,12 @@ from pathlib import Path
 from inference.engines.choosing import Fallback, Tell
 from inference.engines.ensemble import Ensemble, ensemble_of
 from inference.engines.errors import DigestMismatch, EngineTimeout
+from inference.engines.execution import Arrays, Runtime, installed, reference
 from inference.engines.jail.model import Limits, ModelInJail
 from inference.engines.modelconfig import ModelConfig
 from inference.engines.port import EngineHealth, Load, ModelRef, Tensors, Urgency
 from inference.engines.processors import threads_each
 from inference.engines.repository import Repository
-from inference.engines.ways import Arrays, Runtime, installed, reference
 
 WARM = 8
 """Models whose processes are kept between calls, where they do not keep too much memory together; the one that was not used for longest
@@ -162,9 +162,9 @@ class EmbeddedEngine:
             seen=self._make_room,
         )
         opened = compute.open()
-        wanted = measured.way if measured else reference(file)
-        if opened.way != wanted:
-            self._tell(Fallback(model=model, wanted=wanted, used=opened.way, reason=opened.instead))
+        wanted = measured.execution if measured else reference(file)
+        if opened.execution != wanted:
+            self._tell(Fallback(model=model, wanted=wanted, used=opened.execution, reason=opened.instead))
         return _Loaded(config=config, digest=digest, compute=compute, runtime=opened.runtime)
 
     def _content(self, model: ModelRef, digest: str, first: list[bytes]) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 
 from inference.engines.errors import ComputationFailed
 from inference.engines.errors import OutOfMemory as NoMemory
+from inference.engines.execution import ComputesInto
 from inference.engines.jail.loading import load
 from inference.engines.jail.messages import (
     MOST_TEXT,
@@ -23,7 +24,6 @@ from inference.engines.jail.messages import (
     taken,
     taken_bytes,
 )
-from inference.engines.ways import ComputesInto
 from inference.errors import HilumError
 
 _OWN = "inference."

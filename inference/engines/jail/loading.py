@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from inference.engines.choosing import Fallback, open_model
+from inference.engines.execution import Compute, Execution
 from inference.engines.measured import Measured, measured_from_json, measured_to_json
 from inference.engines.modelconfig import ModelConfig, TensorConfig
 from inference.engines.port import Golden, ModelRef
 from inference.engines.runtimes import computation
-from inference.engines.ways import Compute, Way
 
 
 def to_json(
@@ -21,18 +21,18 @@ def to_json(
     file: Path,
     threads: int,
     *,
-    way: Way | None = None,
+    execution: Execution | None = None,
     measured: Measured | None = None,
     golden: Golden | None = None,
 ) -> dict[str, Any]:
-    """All that loading needs beside the file's bytes; with a `way` that one is taken, or else none."""
+    """All that loading needs beside the file's bytes; with an `execution` that one is taken, or else none."""
     return {
         "name": model.name,
         "version": model.version,
         "config": config_to_json(config),
         "file": str(file),
         "threads": threads,
-        "way": None if way is None else str(way),
+        "way": None if execution is None else str(execution),
         "measured": None if measured is None else measured_to_json(measured),
         "golden": None if golden is None else asdict(golden),
     }
@@ -44,7 +44,7 @@ def load(said: Mapping[str, Any], content: bytes) -> tuple[Compute, dict[str, An
     config = config_from_json(said["config"])
     file, threads = Path(said["file"]), said["threads"]
     if said["way"] is not None:
-        return computation(Way.named(said["way"]), config, file, content, threads), {"way": said["way"], "instead": None}
+        return computation(Execution.named(said["way"]), config, file, content, threads), {"way": said["way"], "instead": None}
     golden = said["golden"]
     told: list[Fallback] = []
     chosen = open_model(
@@ -57,7 +57,7 @@ def load(said: Mapping[str, Any], content: bytes) -> tuple[Compute, dict[str, An
         golden=None if golden is None else Golden(**{**golden, "shape": tuple(golden["shape"])}),
         tell=told.append,
     )
-    return chosen.compute, {"way": str(chosen.way), "instead": told[0].reason if told else None}
+    return chosen.compute, {"way": str(chosen.execution), "instead": told[0].reason if told else None}
 
 
 def config_to_json(config: ModelConfig) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from inference.engines.choosing import said_of
 from inference.engines.errors import EngineTimeout
+from inference.engines.execution import Execution, Runtime, installed, reference
 from inference.engines.extras import demand
 from inference.engines.jail import messages
 from inference.engines.jail.errors import JailBroken, ModelHung, Unconfined
@@ -26,7 +27,6 @@ from inference.engines.modelconfig import ModelConfig
 from inference.engines.pinned import is_pinned
 from inference.engines.port import Golden, ModelRef
 from inference.engines.processors import usable_memory
-from inference.engines.ways import Runtime, Way, installed, reference
 from inference.errors import quoted
 
 CALL_S, VALUES_A_SECOND = 120.0, 20_000
@@ -63,13 +63,13 @@ class Limits:
 class Opened:
     """How a model is computed; `instead` is why in another way than the one that was asked for, "" where it is that one."""
 
-    way: Way
+    execution: Execution
     threads: int
     instead: str
 
     @property
     def runtime(self) -> str:
-        return said_of(self.way, self.threads)
+        return said_of(self.execution, self.threads)
 
 
 class ModelInJail:
@@ -79,7 +79,7 @@ class ModelInJail:
     ----------
     content
         Gives the bytes of the file, each time that the model is loaded; a process that died is replaced at the next call.
-    way
+    execution
         The only way to compute it; None: the measured one, or the file's own library, as `choosing.open_model` says.
     seen
         Is told of this model each time that its memory was looked at: while it is loaded, while it computes, and after that.
@@ -94,20 +94,20 @@ class ModelInJail:
         *,
         threads: int,
         limits: Limits,
-        way: Way | None = None,
+        execution: Execution | None = None,
         measured: Measured | None = None,
         golden: Golden | None = None,
         seen: "Callable[[ModelInJail], None] | None" = None,
     ) -> None:
         self._what = f'model "{model.name}" version {model.version}'
-        self._said = to_json(model, config, file, threads, way=way, measured=measured, golden=golden)
+        self._said = to_json(model, config, file, threads, execution=execution, measured=measured, golden=golden)
         self._file = file
         self._content = content
         self._limits = limits
         self._threads = threads
         self._lock = threading.Lock()
         self._process: Jailed | None = None
-        first = way or (measured.way if measured else reference(file))
+        first = execution or (measured.execution if measured else reference(file))
         self._imports = imports_of(file.name) if first.runtime is Runtime.TORCH and installed(Runtime.TORCH) else ()
         self._inputs, self._outputs, self._copies = KeptSharedMemory(), KeptSharedMemory(), Copies()
         self._given: list[dict[str, Any]] = []
@@ -190,7 +190,7 @@ class ModelInJail:
             bounds = AnswerLimits(seconds=LOAD_S + len(content) / BYTES_A_SECOND, memory=self._limits.memory, seen=self._look)
             said = given(self._what, process, {**self._said, "do": "load"}, content, bounds)
             try:
-                opened = Opened(way=Way.named(str(said["way"])), threads=self._threads, instead=str(said["instead"] or ""))
+                opened = Opened(execution=Execution.named(str(said["way"])), threads=self._threads, instead=str(said["instead"] or ""))
             except (KeyError, ValueError) as nonsense:
                 raise JailBroken(f"{self._what}: it does not say how it is computed") from nonsense
         except BaseException:  # raised again: no process stays behind a model that was not loaded
@@ -306,7 +306,7 @@ def checked(what: str, outputs: Any, most: int) -> Arrays:
 
 
 def computation_in_jail(
-    model: ModelRef, way: Way, config: ModelConfig, file: Path, content: bytes, threads: int, limits: Limits
+    model: ModelRef, execution: Execution, config: ModelConfig, file: Path, content: bytes, threads: int, limits: Limits
 ) -> ModelInJail:
     """A model loaded to be computed in one way: `runtimes.computation`, in a process of its own, which ends when nobody holds it.
 
@@ -314,7 +314,7 @@ def computation_in_jail(
     ------
     Unconfined, EngineError, ModelError
     """
-    made = ModelInJail(model, config, file, lambda: content, threads=threads, limits=limits, way=way)
+    made = ModelInJail(model, config, file, lambda: content, threads=threads, limits=limits, execution=execution)
     made.open()
     return made
 

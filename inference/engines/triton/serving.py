@@ -12,10 +12,10 @@ import numpy as np
 import triton_python_backend_utils as pb  # type: ignore[import-not-found]
 
 from inference.engines.choosing import Fallback, open_model
+from inference.engines.execution import Arrays, Compute
 from inference.engines.port import ModelRef
 from inference.engines.processors import threads_each
 from inference.engines.repository import Repository
-from inference.engines.ways import Arrays, Compute
 from inference.errors import HilumError, ModelError
 
 

@@ -20,8 +20,8 @@ from pynetdicom.presentation import PresentationContext, build_context, build_ro
 
 from node.dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from node.dimse.requestor_identity import APPLICATION_CONTEXT, UserIdentity
-from node.dimse.ul.mending import mended
 from node.dimse.ul.pdu import Malformed, PduType
+from node.dimse.ul.request_repair import repaired
 from node.domain import context
 
 _WITHOUT_LIMIT: Final = 0
@@ -76,14 +76,14 @@ class AssociateAccept:
 def read_request(body: bytes) -> AssociateRequest:
     """Decode an A-ASSOCIATE-RQ, whose head is cut off.
 
-    Items of types that the standard does not have are skipped, as PS3.8 9.3.1 asks, and values that are none are mended.
+    Items of types that the standard does not have are skipped, as PS3.8 9.3.1 asks, and values that are none are repaired.
 
     Raises
     ------
     Malformed
         Its lengths do not add up.
     """
-    made = mended(body)
+    made = repaired(body)
     whole = struct.pack(">BxL", PduType.ASSOCIATE_RQ, len(made.body)) + made.body
     decoded = A_ASSOCIATE_RQ()
     try:

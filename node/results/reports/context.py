@@ -13,7 +13,7 @@ from node.results.items import item
 from node.results.normalise import items_of, text
 from node.results.port import Encoding, Predecessor
 from node.results.sources import Sources, SourceSeries, functional_group
-from node.results.written import hold, references, settled
+from node.results.written import as_explicit, hold, references
 
 _REGIONS = (
     *(("ABDOMEN", "818981001", "Abdomen"), ("ABDOMENPELVIS", "818982008", "Abdomen and Pelvis"), ("ANKLE", "70258002", "Ankle joint")),
@@ -93,7 +93,7 @@ def _studies(series: Iterable[SourceSeries]) -> list[Dataset]:
         listed = Dataset()
         listed.SeriesInstanceUID = one.series_instance_uid
         hold(listed, Tag("ReferencedSOPSequence"), references(one.instances))
-        studies.setdefault(one.study_instance_uid, []).append(settled(listed))
+        studies.setdefault(one.study_instance_uid, []).append(as_explicit(listed))
     return [_study(uid, of_study) for uid, of_study in studies.items()]
 
 
@@ -101,7 +101,7 @@ def _study(uid: str, series: list[Dataset]) -> Dataset:
     study = Dataset()
     study.StudyInstanceUID = uid
     study.ReferencedSeriesSequence = series
-    return settled(study)
+    return as_explicit(study)
 
 
 DEVICE = Code("121007", "DCM", "Device")

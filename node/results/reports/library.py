@@ -17,7 +17,7 @@ from node.results.port import Encoding
 from node.results.reports.context import imaged
 from node.results.reports.items import Images, gathered
 from node.results.sources import Sources, SourceSeries
-from node.results.written import hold, image_items, items, settled
+from node.results.written import as_explicit, hold, image_items, items
 
 _SOURCE = Code("260753009", "SCT", "Source")
 _LIBRARY, _GROUP = Code("111028", "DCM", "Image Library"), Code("126200", "DCM", "Image Library Group")
@@ -58,7 +58,7 @@ def library(encoding: Encoding, sources: Sources, *, read: bool) -> Dataset:
     made: Dataset = sr.ContainerContentItem(name=item(_LIBRARY), relationship_type=_CONTAINS)
     longest = LONGEST_READ if read else None
     made.ContentSequence = [_group(encoding, sources, series, longest) for series in sources.series]
-    return settled(made)
+    return as_explicit(made)
 
 
 def _group(encoding: Encoding, sources: Sources, series: SourceSeries, longest: int | None) -> Dataset:
@@ -70,7 +70,7 @@ def _group(encoding: Encoding, sources: Sources, series: SourceSeries, longest: 
     described = items(_descriptors(encoding, sources, series, slices))
     listed = longest is None or len(series.instances) <= longest
     hold(group, Tag("ContentSequence"), [*described, *(image_items(_used(sources, slices), entry) if listed else ())])
-    return settled(group)
+    return as_explicit(group)
 
 
 def _slices(encoding: Encoding, series: SourceSeries) -> Sequence[SliceSource]:

@@ -20,7 +20,7 @@ from node.results.reports.context import give_evidence, name_predecessors, obser
 from node.results.reports.items import Groups
 from node.results.reports.library import library
 from node.results.sources import Sources
-from node.results.written import hold, items, settled
+from node.results.written import as_explicit, hold, items
 
 TITLE = Code("18748-4", "LN", "Diagnostic Imaging Report")
 TITLE_OF_COORDINATES = Code("126000", "DCM", "Imaging Measurement Report")
@@ -101,8 +101,8 @@ def _settled_groups(measurements: Dataset) -> Dataset:
     known: dict[int, tuple[Dataset, bytes]] = {}
     for group in measurements.ContentSequence:
         hold(group, Tag("ContentSequence"), items(group.ContentSequence, known))
-        settled(group)
-    return settled(measurements)
+        as_explicit(group)
+    return as_explicit(measurements)
 
 
 def _always(encoding: Encoding) -> Iterator[str]:

@@ -55,7 +55,7 @@ from node.results.segmentation.frames import (
 )
 from node.results.segmentation.segments import Numbered, legible, numbered, overlap, unoccupied
 from node.results.sources import Sources, without_distance
-from node.results.written import hold, references, settled
+from node.results.written import as_explicit, hold, references
 
 
 def forms(encoding: Encoding, found: Sequence[Numbered]) -> list[Form]:
@@ -237,7 +237,7 @@ def _refer(made: Dataset, sources: Sources) -> None:
     series = Dataset()
     series.SeriesInstanceUID = sources.planes[0].SeriesInstanceUID
     hold(series, Tag("ReferencedInstanceSequence"), items)
-    made.ReferencedSeriesSequence = [settled(series)]
+    made.ReferencedSeriesSequence = [as_explicit(series)]
 
 
 def make(making: Making) -> list[Encoded]:

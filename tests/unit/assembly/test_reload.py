@@ -123,15 +123,15 @@ def test_a_disk_that_does_not_take_the_routes_leaves_those_before(config: Config
 def test_a_family_that_died_is_not_asked_and_leaves_nothing(config: Config) -> None:
     """Its folder has no lock any more: the next supervisor to start takes it away."""
     first = InForce(config)
-    abandoned = first.path.parent.rename(first.path.parent.with_name("family.1.abcdef"))
+    abandoned = first.path.parent.rename(first.path.parent.with_name("supervisor.1.abcdef"))
     shutil.copytree(abandoned, first.path.parent)  # as left by a kill: the same files, and nobody's lock
     first.close()
-    shutil.copytree(abandoned, abandoned.with_name("family.2.abcdef"))
+    shutil.copytree(abandoned, abandoned.with_name("supervisor.2.abcdef"))
     assert serving(config) == []
     second = InForce(config)
     assert [one.serves for one in serving(config)] == [True]
     second.close()
-    assert list(second.path.parent.parent.glob("family.*")) == []
+    assert list(second.path.parent.parent.glob("supervisor.*")) == []
 
 
 def test_every_block_but_the_routes_needs_a_restart(config: Config) -> None:

@@ -11,10 +11,10 @@ import pytest
 from inference.applications.mr_denoise.preparing import head_of
 from inference.applications.mr_register.application import analyse
 from inference.engines.errors import LibraryNotInstalled
+from inference.engines.execution import Execution, Runtime, reference
 from inference.engines.exporting import convert
 from inference.engines.extras import EXTRAS, demand
 from inference.engines.modelconfig import parse_text
-from inference.engines.ways import Runtime, Way, reference
 from node.cli.ending import unforeseen
 from tests.unit.engines.models import CONFIG
 
@@ -69,11 +69,11 @@ def test_a_conversion_says_what_writes_onnx(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_onnx_is_onnxruntime_s_where_that_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host with onnxruntime alone computes by it, and does not say that it stands in for another."""
-    assert reference(Path("model.onnx")) == Way(runtime=Runtime.OPENVINO)
+    assert reference(Path("model.onnx")) == Execution(runtime=Runtime.OPENVINO)
     without(monkeypatch, "openvino")
-    assert reference(Path("model.onnx")) == Way(runtime=Runtime.ONNXRUNTIME)
+    assert reference(Path("model.onnx")) == Execution(runtime=Runtime.ONNXRUNTIME)
     without(monkeypatch, "onnxruntime")
-    assert reference(Path("model.onnx")) == Way(runtime=Runtime.OPENVINO)
+    assert reference(Path("model.onnx")) == Execution(runtime=Runtime.OPENVINO)
 
 
 def test_an_import_that_nobody_foresaw_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 
-from node.dimse.requestor import PeerRequestor
+from node.dimse.requestor.peer import PeerRequestor
 from node.domain.job import Job, JobKind
 from node.domain.profile import SHIPPED, VIEWER, Kind
 from node.domain.route import Route

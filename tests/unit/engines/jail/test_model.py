@@ -18,6 +18,7 @@ import pytest
 
 from inference.engines import pinned
 from inference.engines.errors import HostileModel, UnreadableModel, WrongTensors
+from inference.engines.execution import Execution, Runtime
 from inference.engines.jail import memory, messages, probe, process, template
 from inference.engines.jail import model as jail
 from inference.engines.jail.errors import JailBroken, MemoryBound, ModelDied, ModelHung, Unconfined
@@ -27,7 +28,6 @@ from inference.engines.jail.process import AnswerLimits, Jailed
 from inference.engines.modelconfig import ModelConfig, TensorConfig
 from inference.engines.port import ModelRef
 from inference.engines.runtimes import computation
-from inference.engines.ways import Runtime, Way
 from inference.errors import HilumError
 from tests.lab.program import wait_until
 from tests.unit.engines.models import doubling_onnx, scripted
@@ -57,9 +57,9 @@ def opened() -> Iterator[Opener]:
     """Opens models, and ends their processes."""
     made: list[ModelInJail] = []
 
-    def open_one(content: bytes, file: str = "model.pt", *, limits: Limits = LIMITS, way: Way | None = None) -> ModelInJail:
+    def open_one(content: bytes, file: str = "model.pt", *, limits: Limits = LIMITS, execution: Execution | None = None) -> ModelInJail:
         said = GRAPH if file.endswith(".onnx") else SCRIPT
-        made.append(ModelInJail(REF, said, Path(file), lambda: content, threads=1, limits=limits, way=way))
+        made.append(ModelInJail(REF, said, Path(file), lambda: content, threads=1, limits=limits, execution=execution))
         return made[-1]
 
     yield open_one
@@ -94,8 +94,8 @@ def test_the_answers_are_those_of_the_library_to_the_last_bit(runtime: Runtime, 
     net = torch.nn.Sequential(torch.nn.Conv3d(1, 4, 3, padding=1), torch.nn.InstanceNorm3d(4), torch.nn.Conv3d(4, 1, 3, padding=1))
     content, file = (doubling_onnx(), "model.onnx") if runtime is Runtime.ONNXRUNTIME else (scripted(net), "model.pt")
     said, name = (GRAPH, "x") if file == "model.onnx" else (SCRIPT, "INPUT__0")
-    here = computation(Way(runtime=runtime), said, Path(file), content, 1)
-    there = opened(content, file, way=Way(runtime=runtime))
+    here = computation(Execution(runtime=runtime), said, Path(file), content, 1)
+    there = opened(content, file, execution=Execution(runtime=runtime))
     # where the shapes are those of the last answer, it is computed where it is read
     for side in (4, 4) if file == "model.onnx" else (24, 24, 12, 24, 24):
         given = {name: noise(side)}

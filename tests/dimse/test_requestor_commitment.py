@@ -20,8 +20,8 @@ from node.dimse.commitment_data import (
     reporting,
 )
 from node.dimse.errors import PeerAway
-from node.dimse.sending.commitment import CONTEXTS, PeerCommitment
-from node.dimse.sending.opening import Called, Timeouts
+from node.dimse.requestor.commitment import CONTEXTS, PeerCommitment
+from node.dimse.requestor.opening import Called, Timeouts
 from node.dimse.ul import command, pdu
 from node.domain.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, AskedCommitment, InstanceReference, Report, Request
 from node.domain.errors import DeliveryError

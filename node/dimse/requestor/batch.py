@@ -7,8 +7,8 @@ from typing import TypeAlias
 from inference.errors import quoted
 from node.dimse.errors import NotAFile
 from node.dimse.port import SOP_CLASS_NOT_SUPPORTED, StoreStatus
-from node.dimse.sending.association import Association, AssociationEnded
-from node.dimse.sending.outgoing import Outgoing, Ready, contexts_for, window
+from node.dimse.requestor.association import Association, AssociationEnded
+from node.dimse.requestor.outgoing import Outgoing, Ready, contexts_for, window
 from node.domain.context import name_of
 
 Numbered: TypeAlias = tuple[int, Outgoing]

@@ -37,7 +37,7 @@ _Items: TypeAlias = list[tuple[int, bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mended:
+class RepairedRequest:
     """The body of an A-ASSOCIATE-RQ that any codec can take. `called` and `calling` are what stood there, bytes beyond ASCII escaped;
     `titled`: both are AE titles. `version_1`: the first version of the protocol is among those that are offered."""
 
@@ -48,7 +48,7 @@ class Mended:
     version_1: bool
 
 
-def mended(body: bytes) -> Mended:
+def repaired(body: bytes) -> RepairedRequest:
     """Read an A-ASSOCIATE-RQ, whose head is cut off.
 
     Raises
@@ -90,7 +90,7 @@ def mended(body: bytes) -> Mended:
             fixed[part] = _NAMELESS
     called, calling = (title.decode("ascii", "backslashreplace").strip() for title in titles)
     titled = all(map(_is_title, titles))
-    return Mended(body=b"".join((fixed, *kept)), called=called, calling=calling, titled=titled, version_1=version_1)
+    return RepairedRequest(body=b"".join((fixed, *kept)), called=called, calling=calling, titled=titled, version_1=version_1)
 
 
 def _contexts(proposed: Sequence[tuple[int, _Items]]) -> list[bytes]:

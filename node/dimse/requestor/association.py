@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from typing import Final, Self
 
 from node.dimse.errors import PeerRefuses
-from node.dimse.sending.opening import MOST_BYTES, Called, Timeouts, last_word, opened
-from node.dimse.sending.outgoing import Ready
+from node.dimse.requestor.opening import MOST_BYTES, Called, Timeouts, last_word, opened
+from node.dimse.requestor.outgoing import Ready
 from node.dimse.ul import command, pdu
 from node.dimse.ul.connection import ConnectionLost, Pdu, PduConnection, TooLong
 from node.dimse.ul.message import MessageReader

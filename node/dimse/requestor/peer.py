@@ -12,12 +12,12 @@ from pydicom import dcmread
 from node.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN
 from node.dimse.errors import NotAFile, PeerAway, PeerRefuses, PeerRejected
 from node.dimse.port import SOP_CLASS_NOT_SUPPORTED, StoreStatus
-from node.dimse.sending.association import Association, AssociationEnded
-from node.dimse.sending.batch import StoreBatch, StoreStatuses
-from node.dimse.sending.idle import IdleAssociation
-from node.dimse.sending.opening import Called, Timeouts
-from node.dimse.sending.outgoing import MOST_CONTEXTS, Outgoing, batches, outgoing
-from node.dimse.sending.queries import FIND, count_instances, count_series, finding, holds_instance
+from node.dimse.requestor.association import Association, AssociationEnded
+from node.dimse.requestor.batch import StoreBatch, StoreStatuses
+from node.dimse.requestor.idle import IdleAssociation
+from node.dimse.requestor.opening import Called, Timeouts
+from node.dimse.requestor.outgoing import MOST_CONTEXTS, Outgoing, batches, outgoing
+from node.dimse.requestor.queries import FIND, count_instances, count_series, finding, holds_instance
 from node.domain.context import Context
 from node.domain.errors import DeliveryError
 from node.settings.peers import May, Peer

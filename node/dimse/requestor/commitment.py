@@ -19,8 +19,8 @@ from node.dimse.commitment_data import (
     status_of,
 )
 from node.dimse.errors import PeerAway, PeerRefuses
-from node.dimse.sending.association import Association, AssociationEnded
-from node.dimse.sending.opening import MOST_BYTES, Called
+from node.dimse.requestor.association import Association, AssociationEnded
+from node.dimse.requestor.opening import MOST_BYTES, Called
 from node.dimse.ul import command, pdu
 from node.dimse.ul.command import Command, Field
 from node.dimse.ul.connection import ConnectionLost, Pdu, TooLong

@@ -6,9 +6,9 @@ import weakref
 from collections.abc import Sequence
 from typing import Final
 
-from node.dimse.sending.association import Association
-from node.dimse.sending.opening import Called
-from node.dimse.sending.outgoing import MOST_CONTEXTS
+from node.dimse.requestor.association import Association
+from node.dimse.requestor.opening import Called
+from node.dimse.requestor.outgoing import MOST_CONTEXTS
 from node.domain.context import Context
 
 

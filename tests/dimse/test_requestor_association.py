@@ -13,8 +13,8 @@ from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian, MRImageStorage
 
 from node.dimse.errors import NotAFile
 from node.dimse.port import StoreStatus
-from node.dimse.requestor import PeerRequestor, Timeouts
-from node.dimse.sending.outgoing import Ready, outgoing, window
+from node.dimse.requestor.outgoing import Ready, outgoing, window
+from node.dimse.requestor.peer import PeerRequestor, Timeouts
 from node.domain.errors import DeliveryError
 from node.settings.peers import May, Peer
 from tests.dimse.conftest import Listen, data_set_of, instance
@@ -454,7 +454,7 @@ def test_a_process_that_ends_releases_what_stands_idle(listen: Listen, tmp_path:
     (file,) = _files(tmp_path, 1)
     program = (
         "import sys\n"
-        "from node.dimse.requestor import PeerRequestor\n"
+        "from node.dimse.requestor.peer import PeerRequestor\n"
         "from node.settings.peers import Peer\n"
         "peer = Peer(name='node', ae_title='HILUM', host='127.0.0.1', port=int(sys.argv[1]))\n"
         "print(PeerRequestor(peer, calling_ae='PACS', idle_s=60).store([sys.argv[2]])[0].status)\n"

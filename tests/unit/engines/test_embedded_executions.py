@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.engines import choosing, processors, runtimes, tuning, ways
+from inference.engines import choosing, processors, runtimes, tuning
 from inference.engines.choosing import Fallback
 from inference.engines.comparing import difference
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import NotEntered, PrecisionRefused, WrongTensors
+from inference.engines.execution import Compute, Execution, Precision, Runtime, installed
 from inference.engines.golden import golden_input
 from inference.engines.jail.model import Limits, computation_in_jail
 from inference.engines.measured import Measured
@@ -24,14 +25,13 @@ from inference.engines.openvino_model import can_compute_in, openvino_computatio
 from inference.engines.port import ModelRef
 from inference.engines.repository import Repository
 from inference.engines.runtimes import computation
-from inference.engines.ways import Compute, Precision, Runtime, Way
 from tests.unit.engines.models import CONFIG, fill, put, scripted
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning", "ignore::DeprecationWarning:openvino.*")
 
 NORMAL = ModelRef(name="normal")
-OPENVINO = Way(runtime=Runtime.OPENVINO)
-TORCH = Way(runtime=Runtime.TORCH)
+OPENVINO = Execution(runtime=Runtime.OPENVINO)
+TORCH = Execution(runtime=Runtime.TORCH)
 
 
 @pytest.fixture(autouse=True)
@@ -73,16 +73,16 @@ def repository(tmp_path: Path) -> Repository:
     return Repository(tmp_path)
 
 
-def record(way: Way, **other: Any) -> Measured:
+def record(execution: Execution, **other: Any) -> Measured:
     """As if it had been measured here."""
     found = Measured(
-        way=way,
+        execution=execution,
         machine=processors.machine(),
         threads=1,
-        seconds={str(way): 0.1},
+        seconds={str(execution): 0.1},
         difference=0.0,
         dice=1.0,
-        versions={runtime.value: ways.installed(runtime) or "" for runtime in Runtime},
+        versions={runtime.value: installed(runtime) or "" for runtime in Runtime},
         shapes=((1, 1, 16, 16, 16),),
     )
     return replace(found, **other)
@@ -106,7 +106,7 @@ def test_the_entered_way_is_taken_and_named(repository: Repository) -> None:
     """Library, precision, version and threads: what the record of a job says."""
     enter_measured(repository, NORMAL, record(OPENVINO))
     told: list[Fallback] = []
-    assert opened(repository, told) == f"openvino f32 {ways.installed(Runtime.OPENVINO)}, 1 thread"
+    assert opened(repository, told) == f"openvino f32 {installed(Runtime.OPENVINO)}, 1 thread"
     assert told == []
 
 
@@ -118,7 +118,7 @@ def test_without_the_entered_library_another_one_computes_and_it_is_told(reposit
     file, content, _ = repository.read(NORMAL)
     entered = {"measured": record(OPENVINO), "golden": None, "tell": told.append}
     chosen = choosing.open_model(NORMAL, repository.config(NORMAL), file, content, threads=1, **entered)  # type: ignore[arg-type]
-    assert chosen.way == TORCH
+    assert chosen.execution == TORCH
     (fallback,) = told
     assert (fallback.model, fallback.wanted, fallback.used) == (NORMAL, OPENVINO, TORCH)
     assert "HLM-4001" in fallback.reason
@@ -138,7 +138,7 @@ def test_a_way_that_no_longer_gives_the_golden_output_is_not_used(repository: Re
 
 def test_lower_precision_is_not_carried_to_another_machine(repository: Repository) -> None:
     """The gate judged another processor's arithmetic: here the same library computes in single precision."""
-    enter_measured(repository, NORMAL, record(Way(runtime=Runtime.OPENVINO, precision=Precision.BF16), machine="another"))
+    enter_measured(repository, NORMAL, record(Execution(runtime=Runtime.OPENVINO, precision=Precision.BF16), machine="another"))
     told: list[Fallback] = []
     assert opened(repository, told).startswith("openvino f32")
     assert "judged on another" in told[0].reason
@@ -256,7 +256,7 @@ def test_tuning_measures_every_way_and_enters_one(repository: Repository) -> Non
     entry = repository.entry(NORMAL)
     assert entry is not None
     assert entry.embedded is not None
-    assert entry.embedded.way == measured.way
+    assert entry.embedded.execution == measured.execution
     assert entry.embedded.elsewhere() == ""
     card = (repository.path / "normal/README.md").read_text()
     assert card.count("## On the embedded engine, version 1") == 1
@@ -281,14 +281,14 @@ def test_a_way_with_other_answers_is_never_chosen(repository: Repository, monkey
     """However fast it is; the entry says why, with the figure."""
     real = computation_in_jail
 
-    def wrong(model: ModelRef, way: Way, *arguments: Any) -> Compute:
-        compute = real(model, way, *arguments)
-        return (lambda inputs: {name: answer + 0.002 for name, answer in compute(inputs).items()}) if way == OPENVINO else compute
+    def wrong(model: ModelRef, execution: Execution, *arguments: Any) -> Compute:
+        compute = real(model, execution, *arguments)
+        return (lambda inputs: {name: answer + 0.002 for name, answer in compute(inputs).items()}) if execution == OPENVINO else compute
 
     monkeypatch.setattr(tuning, "computation_in_jail", wrong)
     monkeypatch.setattr(tuning, "compare_golden", lambda *_, **__: None)
     measured = tuning.tune(repository, NORMAL, threads=1)
-    assert measured.way.runtime is Runtime.TORCH
+    assert measured.execution.runtime is Runtime.TORCH
     assert "differs from the reference by" in measured.refused["openvino f32"]
 
 
@@ -298,15 +298,15 @@ def test_a_way_that_is_not_repeatable_is_never_chosen(repository: Repository, mo
     real = computation_in_jail
     drift = iter(range(1000))
 
-    def drifting(model: ModelRef, way: Way, *arguments: Any) -> Compute:
-        compute = real(model, way, *arguments)
-        if way != OPENVINO:
+    def drifting(model: ModelRef, execution: Execution, *arguments: Any) -> Compute:
+        compute = real(model, execution, *arguments)
+        if execution != OPENVINO:
             return compute
         return lambda inputs: {name: answer + np.float32(1e-6) * next(drift) for name, answer in compute(inputs).items()}
 
     monkeypatch.setattr(tuning, "computation_in_jail", drifting)
     measured = tuning.tune(repository, NORMAL, threads=1)
-    assert measured.way.runtime is Runtime.TORCH
+    assert measured.execution.runtime is Runtime.TORCH
     assert measured.refused["openvino f32"] == "does not give the same bytes again"
 
 
@@ -314,9 +314,9 @@ def test_a_lower_precision_below_the_gate_is_refused_with_its_figure(repository:
     """The model stays as it was; nothing is entered."""
     real = computation_in_jail
 
-    def coarse(model: ModelRef, way: Way, *arguments: Any) -> Compute:
-        if way.precision is Precision.F32:
-            return real(model, way, *arguments)
+    def coarse(model: ModelRef, execution: Execution, *arguments: Any) -> Compute:
+        if execution.precision is Precision.F32:
+            return real(model, execution, *arguments)
         compute = real(model, OPENVINO, *arguments)
         return lambda inputs: {name: answer[:, ::-1].copy() for name, answer in compute(inputs).items()}
 
@@ -440,7 +440,7 @@ def test_what_onnxruntime_fails_at_is_said_of_the_model(tmp_path: Path) -> None:
     put(tmp_path, "resize", "model.onnx", model.SerializeToString(), config)
     opened = Repository(tmp_path)
     file, content, _ = opened.read(ModelRef(name="resize"))
-    compute = computation(Way(runtime=Runtime.ONNXRUNTIME), opened.config(ModelRef(name="resize")), file, content, 1)
+    compute = computation(Execution(runtime=Runtime.ONNXRUNTIME), opened.config(ModelRef(name="resize")), file, content, 1)
     image = np.ones((1, 1, 4, 4), dtype=np.float32)
     assert compute({"x": image, "sizes": np.array([1, 1, 8, 2])})["y"].shape == (1, 1, 8, 2)
     with pytest.raises(WrongTensors, match="resize"):

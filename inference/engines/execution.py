@@ -43,7 +43,7 @@ _SPATIAL_AXES = (4, 5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
+class Execution:
     """One way to compute a model. `channels_last`: torch keeps the channels of a voxel beside each other."""
 
     runtime: Runtime
@@ -54,42 +54,42 @@ class Way:
         return f"{self.runtime} {self.precision}{' channels last' if self.channels_last else ''}"
 
     @staticmethod
-    def named(name: str) -> "Way":
+    def named(name: str) -> "Execution":
         """The way that `str` gave this name; ValueError where it is none."""
         runtime, _, rest = name.partition(" ")
         precision, _, layout = rest.partition(" ")
         if layout not in {"", "channels last"}:
             raise ValueError(f'"{name}" is no way to compute a model')
-        return Way(runtime=Runtime(runtime), precision=Precision(precision), channels_last=bool(layout))
+        return Execution(runtime=Runtime(runtime), precision=Precision(precision), channels_last=bool(layout))
 
 
-def reference(file: Path) -> Way:
+def reference(file: Path) -> Execution:
     """The way that says what a model's answer is: the library that its format belongs to, in single precision.
 
     ONNX belongs to two: OpenVINO, which sums what it normalises exactly here, and onnxruntime where that alone is installed.
     """
     if file.suffix != ".onnx":
-        return Way(runtime=Runtime.TORCH)
+        return Execution(runtime=Runtime.TORCH)
     alone = installed(Runtime.OPENVINO) is None and installed(Runtime.ONNXRUNTIME) is not None
-    return Way(runtime=Runtime.ONNXRUNTIME if alone else Runtime.OPENVINO)
+    return Execution(runtime=Runtime.ONNXRUNTIME if alone else Runtime.OPENVINO)
 
 
-def libraries(file: Path) -> tuple[Way, ...]:
+def libraries(file: Path) -> tuple[Execution, ...]:
     """In single precision, each library that can read a file, the one that its format belongs to first."""
     others = Runtime.ONNXRUNTIME if file.suffix == ".onnx" else Runtime.TORCH
-    return tuple(dict.fromkeys((reference(file), Way(runtime=Runtime.OPENVINO), Way(runtime=others))))
+    return tuple(dict.fromkeys((reference(file), Execution(runtime=Runtime.OPENVINO), Execution(runtime=others))))
 
 
-def candidates(file: Path, config: ModelConfig, precision: Precision = Precision.F32) -> tuple[Way, ...]:
+def candidates(file: Path, config: ModelConfig, precision: Precision = Precision.F32) -> tuple[Execution, ...]:
     """The ways in which a model may be computed, the reference first; whether they can is found out by trying."""
     first = reference(file)
-    ways = list(dict.fromkeys((first, *libraries(file))))
+    executions = list(dict.fromkeys((first, *libraries(file))))
     batch = int(config.max_batch_size > 0)
     if first.runtime is Runtime.TORCH and any(len(tensor.dims) + batch in _SPATIAL_AXES for tensor in config.inputs):
-        ways.append(Way(runtime=Runtime.TORCH, channels_last=True))
+        executions.append(Execution(runtime=Runtime.TORCH, channels_last=True))
     if precision is not Precision.F32:
-        ways.append(Way(runtime=Runtime.OPENVINO, precision=precision))
-    return tuple(ways)
+        executions.append(Execution(runtime=Runtime.OPENVINO, precision=precision))
+    return tuple(executions)
 
 
 def installed(runtime: Runtime) -> str | None:
