@@ -49,7 +49,8 @@ def explain(
     as_json
         One JSON object: `routes`, each with `route`, `matched`, `conditions` (`key`, `expected`, `found`, `held`; null: headers do not
         tell) and `series`, each with `chosen` and `applications` (`application`, `answer`: takes it | does not take it | cannot be known
-        from headers, `reason`). What runs stands first, then what the fewest conditions keep from it. Of a study
+        from headers, `reason`) and `untaken` (applications that are expected to take some series of the study, where none is taken: on the
+        one that came nearest). What runs stands first, then what the fewest conditions keep from it. Of a study
         that was received also `recorded`, what was decided then, and `recorded_digests`, the routes that decided it.
     """
     from node.cli import screen
@@ -193,6 +194,7 @@ def _routes(config: "Config", studies: Sequence[RouteExplanation]) -> list[dict[
                 "reason": decision.reason,
                 "conditions": [{"key": one.key, "expected": one.expected, "found": one.found, "held": one.held} for one in decision.tried],
                 "applications": application_records(decision),
+                "untaken": list(decision.untaken),
             }
             by_route.setdefault(decision.route, []).append(series)
     routes = []
@@ -236,6 +238,9 @@ def _show(console: "Console", config: "Config", studies: Sequence[RouteExplanati
                 verdict = "" if decision.chosen or not decision.matched else f"  fits, not run: {decision.reason}"
                 line = Text.assemble("  ", screen.mark(decision.chosen), " ", (decision.route, "bold"), goes, (verdict, "yellow"))
                 console.print(line)
+                if decision.untaken and not decision.chosen:
+                    none = f"a series is expected, and none is taken for {screen.joined(decision.untaken)}: the reader is told"
+                    console.print(screen.hanging(Text(none, style="yellow"), 6))
                 for said in decision.reason.split("; ")[1:] if decision.chosen else ():
                     console.print(screen.hanging(Text(said, style="dim"), 6))
                 if not decision.tried:

@@ -21,9 +21,10 @@ BESIDE = "routes.test.yaml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A route that does otherwise than expected: the applications, none where it does not run, and the decision that tells why."""
+    """A route that does otherwise than expected: the applications, none where it does not run, and the decision that tells why. Without a
+    route: the applications of which the reader is told that there is no result."""
 
-    route: str
+    route: str | None
     expected: tuple[str, ...]
     found: tuple[str, ...]
     decision: Decision | None
@@ -40,7 +41,8 @@ def run_cases(cases: Path | None = None, /, *, config: ConfigOption = None, as_j
     cases
         The file with the cases. Default: routes.test.yaml beside the configuration.
     as_json
-        A list, an object for each case: `case`, `passed`, `failures` (`route`, `expected`, `found`, `reason`, `conditions`).
+        A list, an object for each case: `case`, `passed`, `failures` (`route`; null: what the reader is
+        told; `expected`, `found`, `reason`, `conditions`).
     """
     from node.cli import screen
     from node.settings.route_cases import cases as read_cases
@@ -62,7 +64,9 @@ def _failures(config: "Config", case: "Case") -> list[Failure]:
     studies = _studies(config, case)
     decisions = [decision for study in studies for decision in study.decisions]
     found = {route.name: _run(route, decisions) for route in config.routes}
-    return [
+    told = tuple(sorted({name for one in decisions for name in one.untaken}))
+    untold = [] if told == tuple(sorted(case.told)) else [Failure(route=None, expected=case.told, found=told, decision=None)]
+    return untold + [
         Failure(route=name, expected=tuple(expected), found=tuple(runs), decision=_telling(name, decisions))
         for name in (route.name for route in config.routes)
         if sorted(expected := case.expect.get(name, ())) != sorted(runs := found.get(name, ()))
@@ -133,6 +137,10 @@ def _show(case: "Case", failures: Sequence[Failure]) -> None:
     console = screen.out()
     console.print(Text.assemble(screen.mark(not failures), " ", case.name))
     for one in failures:
+        if one.route is None:
+            came, wanted = screen.joined(one.found), screen.joined(one.expected)
+            console.print(screen.hanging(Text(f"the reader is told that there is no result of {came}, expected: {wanted}"), 4))
+            continue
         wanted = f"run {screen.joined(one.expected)}" if one.expected else "not run"
         came = f"runs {screen.joined(one.found)}" if one.found else "is not run"
         console.print(screen.hanging(Text.assemble((one.route, "bold"), f" {came}, expected: {wanted}"), 4))

@@ -114,13 +114,14 @@ def _words(one: "RouteOutcome", other: "RouteOutcome") -> str:
     if not one.known:
         return "no such route"
     if not one.chosen:
-        return "not run"
+        told = f", and the reader is told that {' and '.join(sorted(one.tells))} gave no result" if one.tells else ""
+        return f"not run{told}"
     said = []
     for name, sinks in one.runs.items():
         urgency = urgency_words(one, other, name)
         said.append(f"{name} to {' and '.join(sinks)}" + (f", {urgency}" if urgency else ""))
     said += [f"{name} where there is a prior" for name in sorted(one.compares)]
-    does = "parked for want of a series" if one.parks else "run"
+    does = "parked" if one.parks else "run"
     return f"{does} ({'; '.join(said)})" if said else does
 
 

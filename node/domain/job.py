@@ -1,6 +1,7 @@
 """Jobs, their result objects, and the deliveries that bring these to sinks."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -25,6 +26,19 @@ def method_digest(application: str, version: str) -> str:
     return hashlib.sha256(f"{application} {version}, no model".encode()).hexdigest()
 
 
+class WhenExcluded(StrEnum):
+    """What becomes of a job whose application excludes the series by its headers; the later of two that ask for the same counts."""
+
+    IGNORE = "ignore"  # it ends as not applicable: nobody need look
+    TELL = "tell"  # it ends so too, and where the study has no result of the application, the reader is told
+    PARK = "park"  # a person decides
+
+
+def strictest(several: Iterable[WhenExcluded]) -> WhenExcluded:
+    """What counts where several routes ask for the same."""
+    return max(several, key=list(WhenExcluded).index, default=WhenExcluded.IGNORE)
+
+
 class JobKind(StrEnum):
     """What a job is for."""
 
@@ -43,6 +57,7 @@ class Job:
     `marked` says whether its results begin with that, or have a remark. `declined` says of a parked one that the images are the cause,
     not the machinery. `findings_version` is of the application that made its findings; `engines_lost` counts how often an engine ended in
     the middle of it. `delivered_before`: it was cancelled once because every sink had its results. `done_at` is when it was first done.
+    `when_excluded` is what its routes want where the application excludes the series.
     """
 
     id: int
@@ -76,6 +91,7 @@ class Job:
     findings_version: str | None = None
     engines_lost: int = 0
     delivered_before: bool = False
+    when_excluded: WhenExcluded = WhenExcluded.IGNORE
     done_at: datetime | None = None
 
 
@@ -148,7 +164,13 @@ class NewJob:
     declined: bool = False
     """Whether it is parked because of its images."""
     not_applicable: tuple[str, str] | None = None
-    """(code, reason) when what the application declares excludes the series by its headers."""
+    """(code, reason) when what the application declares excludes the series by its headers, or when it is there to say that no series of
+    the study was taken."""
+    when_excluded: WhenExcluded = WhenExcluded.IGNORE
+    """What the routes want where the application excludes the series, now or when its files are read."""
+    untaken: bool = False
+    """It is not applicable because no route of the application takes any series of the study: it is there to be told of, and touches no job
+    that somebody asked for."""
     whole_study: bool = False
     """One job for all series of the study: the one with the same (study, application) is meant, whichever series that names."""
     shortage: Shortage | None = None

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from node.domain.arrival import Arrival
 from node.domain.instance import Instance, Value
-from node.domain.job import Job, Priority
+from node.domain.job import Job, Priority, WhenExcluded
 from node.domain.shortage import WhenShort
 
 
@@ -64,7 +64,9 @@ class Route:
     the best one (most instances per application's acceptance, then thinnest slices, then lowest series number). Results should be there
     within `deadline` of the moment at which the study was complete. All of `any_series` hold for at least one series of the study,
     whichever it is, all of `all_series` for each that holds images. `short` and `longest` say what it does with a series that is known
-    to be short; None: what the peer's say."""
+    to be short; None: what the peer's say. `parks_excluded`: its job on a series that the application excludes waits for a person. With
+    `expect` the reader of each study that comes from its senders, and for which `any_series` and `all_series` hold, is told where no
+    series was taken."""
 
     name: str
     peers: tuple[str, ...] = ()
@@ -80,6 +82,13 @@ class Route:
     deadline: timedelta | None = None
     short: WhenShort | None = None
     longest: timedelta | None = None
+    parks_excluded: bool = False
+    expect: bool = False
+
+    @property
+    def when_excluded(self) -> WhenExcluded:
+        """What becomes of its job on a series that the application excludes: who expects a result is told at least."""
+        return WhenExcluded.PARK if self.parks_excluded else WhenExcluded.TELL if self.expect else WhenExcluded.IGNORE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +114,8 @@ class Withheld(StrEnum):
 class Decision:
     """What one route decided about one series. `matched` says the conditions held; `chosen` that this series was picked to run; `compares`
     are those applications of the route that then compare it with a prior, wherever there is one; `withheld` is why none runs for now;
-    `lacks` says that the study had not all series that the route needs."""
+    `lacks` says that the study had not all series that the route needs. `untaken` are those applications for which the route expects a
+    series of the study in vain: the reader is told, and of its series this one came nearest."""
 
     route: str
     series_instance_uid: str
@@ -116,6 +126,7 @@ class Decision:
     compares: tuple[str, ...] = ()
     withheld: Withheld | None = None
     lacks: bool = False
+    untaken: tuple[str, ...] = ()
 
     @property
     def refused(self) -> bool:

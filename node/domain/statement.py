@@ -12,6 +12,7 @@ class Why(StrEnum):
 
     DECLINED = "declined"  # its images are not what the application can judge
     FAILED = "failed"  # the analysis broke
+    NOT_TAKEN = "not taken"  # nothing of the study is for the application, and a route expects that something is
     LATE = "late"  # it has not ended, and the route's deadline is over
 
 

@@ -12,7 +12,7 @@ from inference.imaging.header import read_dataset
 from node.blobs.port import Blobs
 from node.dicom.uid import device_uid
 from node.domain.instance import Instance
-from node.domain.job import Job, JobKind, method_digest
+from node.domain.job import Job, JobKind, WhenExcluded, method_digest
 from node.domain.patient import named_by
 from node.domain.profile import Profile
 from node.domain.stage import Clock
@@ -39,7 +39,7 @@ def statement_due(jobs: Jobs, results: Results, job: Job, clock: Clock) -> State
     late = [one for one in analyses if one.state in _UNDER_WAY and one.deadline_at is not None and one.deadline_at < now]
     if any(one.state in _UNDER_WAY and one not in late for one in analyses):
         return None
-    stuck = [one for one in analyses if one in late or one.state in (JobState.PARKED, JobState.FAILED)]
+    stuck = [one for one in analyses if one in late or one.state in (JobState.PARKED, JobState.FAILED) or _told(one)]
     if not stuck:
         return None
     said = tuple(
@@ -55,7 +55,14 @@ def analysis_under_way(jobs: Jobs, job: Job) -> bool:
     return any(one.kind is JobKind.ANALYSIS and one.state in _UNDER_WAY for one in others)
 
 
+def _told(job: Job) -> bool:
+    """Whether nobody but the reader need know of it."""
+    return job.state is JobState.NOT_APPLICABLE and job.when_excluded is WhenExcluded.TELL
+
+
 def _why(job: Job) -> Why:
+    if job.state is JobState.NOT_APPLICABLE:
+        return Why.NOT_TAKEN
     if job.state in _UNDER_WAY:
         return Why.LATE
     return Why.DECLINED if job.declined else Why.FAILED

@@ -24,7 +24,7 @@ from node.domain import statement as statements
 from node.domain import withdrawal as withdrawals
 from node.domain.errors import JournalError, PixelsGone
 from node.domain.instance import Standing
-from node.domain.job import Job, JobKind
+from node.domain.job import Job, JobKind, WhenExcluded
 from node.domain.numbering import numbering_remarks
 from node.domain.stage import Clock, back_off
 from node.domain.state import JobState
@@ -421,10 +421,10 @@ class Runner:
         now = self._clock()
         if not retry:
             state = _END_STATES.get(type(error), JobState.PARKED)
-            if state is JobState.NOT_APPLICABLE and (job.shortage is not None or self._held_of(job)):
-                state = (
-                    JobState.PARKED
-                )  # of a series that is short, or held in part, nobody knows whether a header is the cause or what is missing
+            parks = job.when_excluded is WhenExcluded.PARK
+            if state is JobState.NOT_APPLICABLE and (parks or job.shortage is not None or self._held_of(job)):
+                # of a series that is short, or held in part, nobody knows whether a header is the cause or what is missing
+                state = JobState.PARKED
             # it is routed again, and whoever looks for a prior then passes this one over
             again = f"job {job.id} of {job.application}: {reason}" if isinstance(error, UnfitPrior) else None
             before = isinstance(error, DeliveredBefore)

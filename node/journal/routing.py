@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, exists, insert, select, update
 
 from node.domain.arrival import Arrival
 from node.domain.errors import PixelsGone
-from node.domain.job import JobKind, NewJob
+from node.domain.job import JobKind, NewJob, WhenExcluded, strictest
 from node.domain.route import Decision
 from node.domain.shortage import NewHold, Shortage
 from node.domain.state import ArrivalState, JobState
@@ -148,6 +148,7 @@ def _decision_values(arrival: int, position: int, decision: Decision) -> dict[st
         "compares": json.dumps(decision.compares),
         "withheld": None if decision.withheld is None else decision.withheld.value,
         "lacks": decision.lacks,
+        "untaken": json.dumps(decision.untaken),
     }
 
 
@@ -190,6 +191,8 @@ def _place(connection: Connection, arrival: Row[Any], new: NewJob, now: datetime
     # locked, so that it is not encoded for its old sinks while it gains new ones
     latest = select(schema.job).where(*same).order_by(_job.id.desc()).limit(1).with_for_update()
     before = connection.execute(latest).one_or_none()
+    if before is not None and new.untaken and JobState(before.state) not in (JobState.NOT_APPLICABLE, JobState.CANCELLED):
+        return int(before.id)
     if (
         before is not None
         and before.input_digest == new.input_digest
@@ -242,6 +245,7 @@ def _insert(connection: Connection, arrival: Row[Any], new: NewJob, predecessor:
         "place": place_of(connection, arrival.peer, RANKS[new.priority], new.deadline_at),
         "waits_since": at,
         "peer": arrival.peer,
+        "when_excluded": new.when_excluded.value,
         **_shortage_values(new.shortage, new.marked),
     }
     job = int(connection.execute(insert(schema.job).values(**values).returning(_job.id)).scalar_one())
@@ -280,6 +284,9 @@ def _join(connection: Connection, job: Row[Any], new: NewJob, now: datetime) -> 
     if JobState(job.state) in (JobState.QUEUED, JobState.PARKED, JobState.NOT_APPLICABLE) and job.lease is None:
         marked = new.marked or bool(job.marked)  # as the most careful of the routes that share it asks
         connection.execute(update(schema.job).where(_job.id == job.id).values(**_shortage_values(new.shortage, marked)))
+    wanted = strictest((WhenExcluded(job.when_excluded), new.when_excluded))
+    if wanted is not WhenExcluded(job.when_excluded):
+        connection.execute(update(schema.job).where(_job.id == job.id).values(when_excluded=wanted.value))
     _begin_anew(connection, job, new, now)
     if routes or sinks:
         note(connection, JOB.name, job.id, "job.joined", f"routes {', '.join(routes) or '-'}; sinks {', '.join(sinks) or '-'}", now)

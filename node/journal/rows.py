@@ -10,7 +10,7 @@ from sqlalchemy import Row
 
 from node.domain.arrival import Arrival, Completeness
 from node.domain.instance import Header, HeldFor, Instance, Standing
-from node.domain.job import Delivery, Job, JobKind, Priority, ResultObject
+from node.domain.job import Delivery, Job, JobKind, Priority, ResultObject, WhenExcluded
 from node.domain.route import Decision, Tried, Withheld
 from node.domain.shortage import Lack, Shortage
 from node.domain.state import ArrivalState, DeliveryState, JobState
@@ -118,6 +118,7 @@ def to_job(row: Row[Any], routes: Mapping[int, tuple[str, ...]], sinks: Mapping[
         findings_version=row.findings_version,
         engines_lost=row.engines_lost,
         delivered_before=row.delivered_before,
+        when_excluded=WhenExcluded(row.when_excluded),
         done_at=_moment_or_none(row.done_at),
     )
 
@@ -186,4 +187,5 @@ def to_decision(row: Row[Any]) -> Decision:
         compares=tuple(json.loads(row.compares)),
         withheld=None if row.withheld is None else Withheld(row.withheld),
         lacks=row.lacks,
+        untaken=tuple(json.loads(row.untaken)),
     )

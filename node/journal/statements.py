@@ -5,9 +5,10 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, insert, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, exists, insert, or_, select
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from node.domain.job import JobKind
+from node.domain.job import JobKind, WhenExcluded
 from node.domain.state import ArrivalState, JobState
 from node.journal import schema
 from node.journal.database import JournalPart, lock_study, rerun
@@ -30,7 +31,7 @@ class Statements(JournalPart):
     @rerun
     def insert(self, sinks: Collection[str], now: datetime, *, limit: int = 100) -> list[int]:
         """Insert a job of kind STATEMENT, QUEUED, for every study and application of which every job that was asked for is parked, has
-        failed, or is later than its deadline, so that no series gave a result; returns them.
+        failed, is later than its deadline, or is not applicable though a route expects a result, so that no series gave one; returns them.
 
         None where an analysis is under way that is not late, or, unless one is, where something of the study is still to be routed; where
         a result stands (ENCODED or DONE), or a statement that nothing superseded; where none of the jobs was for one of `sinks`; where
@@ -60,10 +61,11 @@ def _unanswered(sinks: Collection[str], now: datetime, of: tuple[str, str] | Non
     same = and_(other.study_instance_uid == one.study_instance_uid, other.application == one.application)
     analyses = and_(same, other.kind == JobKind.ANALYSIS.value)
     late = one.deadline_at < at
+    ended = or_(one.state.in_(_STUCK), _told(one))
     coming = exists().where(arrival.study_instance_uid == one.study_instance_uid, arrival.state.in_(_COMING))
     wanted: list[ColumnElement[bool]] = [
         one.kind == JobKind.ANALYSIS.value,
-        or_(and_(one.state.in_(_UNDER_WAY), late), and_(one.state.in_(_STUCK), one.moved_at >= micros(now - _OLDEST), ~coming)),
+        or_(and_(one.state.in_(_UNDER_WAY), late), and_(ended, one.moved_at >= micros(now - _OLDEST), ~coming)),
         exists().where(sink.job_id == one.id, sink.sink.in_(sorted(sinks))),
         ~exists().where(same, other.kind == JobKind.STATEMENT.value, other.state != JobState.SUPERSEDED.value),
         ~exists().where(analyses, other.state.in_(_STANDS)),
@@ -77,7 +79,9 @@ def _unanswered(sinks: Collection[str], now: datetime, of: tuple[str, str] | Non
 def _insert(connection: Connection, study: str, application: str, sinks: Collection[str], now: datetime) -> int:
     job, used = schema.job, schema.job_instance.c
     about = (job.c.study_instance_uid == study, job.c.application == application, job.c.kind == JobKind.ANALYSIS.value)
-    rows = connection.execute(select(job).where(*about, job.c.state.in_([*_STUCK, *_UNDER_WAY])).order_by(job.c.id)).all()
+    rows = connection.execute(
+        select(job).where(*about, or_(job.c.state.in_([*_STUCK, *_UNDER_WAY]), _told(job.c))).order_by(job.c.id)
+    ).all()
     ids, at = [row.id for row in rows], micros(now)
     first = rows[0]
     values = {
@@ -112,6 +116,11 @@ def _insert(connection: Connection, study: str, application: str, sinks: Collect
     if instances:
         connection.execute(insert(schema.job_instance), [{"job_id": made, "instance_id": one} for one in instances])
     return made
+
+
+def _told(job: ReadOnlyColumnCollection[str, Column[Any]]) -> ColumnElement[bool]:
+    """Not applicable, and a route expects a result."""
+    return and_(job.state == JobState.NOT_APPLICABLE.value, job.when_excluded == WhenExcluded.TELL.value)
 
 
 def _digest(rows: Sequence[Row[Any]]) -> str:

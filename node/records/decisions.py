@@ -17,6 +17,7 @@ def decision_record(one: "Decision") -> dict[str, Any]:
         "reason": one.reason,
         "conditions": [{"key": each.key, "expected": each.expected, "found": each.found, "held": each.held} for each in one.tried],
         "applications": application_records(one),
+        "untaken": list(one.untaken),
     }
 
 
@@ -66,6 +67,7 @@ def _outcome(one: "RouteOutcome", other: "RouteOutcome") -> dict[str, Any]:
         "runs": runs,
         "compares": sorted(one.compares),
         "parks": one.parks,
+        "tells": sorted(one.tells),
         "reason": one.reason,
     }
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from inference.errors import HilumError
 from node.domain.arrival import Arrival
-from node.domain.route import Decision, Route
+from node.domain.route import Decision, Route, Withheld
 
 if TYPE_CHECKING:
     from inference.applications.port import Application
@@ -129,8 +129,13 @@ class RouteExplainer:
 
     def with_remarks(self, study: str, views: "Mapping[str, Sequence[SeriesView]]", decisions: Sequence[Decision]) -> list[Decision]:
         """The decisions about `study`, with what there is to say of priors, whole studies and series that are needed."""
+        from node.routing.untaken import untaken, with_untaken
+
         routes = {route.name: route for route in self.config.routes}
-        return [self._with_remarks(decision, routes[decision.route], study, views) for decision in decisions]
+        own = {view.series_instance_uid: view for view in views[study]}
+        applications = {name: one for route in self.config.routes if route.expect for name, one in self.declared(route).items()}
+        decisions = [self._with_remarks(decision, routes[decision.route], study, views) for decision in decisions]
+        return with_untaken(decisions, untaken(self.config.routes, decisions, own, applications, dict.fromkeys(own, True)))
 
     def _with_remarks(self, decision: Decision, route: Route, study: str, views: "Mapping[str, Sequence[SeriesView]]") -> Decision:
         from inference.applications.port import Takes
@@ -146,7 +151,8 @@ class RouteExplainer:
         if judged is not None:
             decision = replace(decision, tried=(*decision.tried, *judged.tried))
             if judged.missing and decision.chosen and (judged.withheld or judged.parks):
-                return gated(replace(decision, chosen=False, reason=judged.reason), applications, current)
+                waits = Withheld.WAITS if judged.parks else None  # whether its series comes in time nobody knows
+                return gated(replace(decision, chosen=False, reason=judged.reason, withheld=waits), applications, current)
             if judged.withheld or judged.parks:
                 return gated(decision, applications, current)
             if judged.missing and decision.chosen:
@@ -165,7 +171,8 @@ class RouteExplainer:
                 ]
                 remarks.append(f"{name}: {choose(current, others, route).reason}")
             if chosen and (why := not_applicable(application, current)):
-                remarks.append(exclusion_sentence(name, why))
+                remarks.append(exclusion_sentence(name, why, route.when_excluded))
+                decision = replace(decision, withheld=Withheld.PARKED) if route.parks_excluded else decision
         if not remarks:
             return decision
         first = decision.reason if decision.chosen else "all conditions hold"

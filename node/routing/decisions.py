@@ -13,6 +13,7 @@ from node.domain.instance import Header, Value
 from node.domain.route import Condition, Decision, Route, Tried
 from node.routing.conditions import one_of, together_text, try_on
 
+_OF_STUDY = ("from", "to", "any_series", "all_series")
 _MOST_NAMED = 50
 """Series of a study that a condition on the study names."""
 
@@ -190,6 +191,11 @@ def _try_any(key: str, conditions: Sequence[Condition], counted: Sequence[Series
 
 def _fits(conditions: Sequence[Condition], counted: SeriesView, now: datetime) -> bool:
     return all(try_on(condition, counted.header, now).held for condition in conditions)
+
+
+def about_study(decisions: Iterable[Decision]) -> bool:
+    """Whether the route of these decisions is about their study, whatever it says of single series."""
+    return any(all(one.held for one in decision.tried if one.key in _OF_STUDY) for decision in decisions)
 
 
 # ---- the series that a route runs on

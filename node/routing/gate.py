@@ -30,6 +30,7 @@ from inference.imaging.sop_classes import ENHANCED
 from inference.imaging.volume import SliceSource, Volume
 from node.dicom.header import MOST_FRAMES
 from node.domain.instance import Header
+from node.domain.job import WhenExcluded
 from node.domain.route import Decision, Tried
 from node.routing.decisions import SeriesView, class_of, holds_images
 
@@ -135,9 +136,9 @@ def refusal_reason(decision: Decision) -> str:
     return "; ".join(f"{one.application} does not take it: {one.found}" for one in decision.tried if one.application)
 
 
-def exclusion_sentence(application: str, why: str) -> str:
+def exclusion_sentence(application: str, why: str, when: WhenExcluded) -> str:
     """What becomes of a series that the application does not take, for a decision."""
-    return f"{application} is not applicable: {why}"
+    return f"{application} is not applicable{' and is parked' if when is WhenExcluded.PARK else ''}: {why}"
 
 
 def asks_text(application: Application) -> str:

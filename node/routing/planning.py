@@ -11,7 +11,7 @@ from inference.applications.port import Accepts, Application, Takes
 from inference.errors import HilumError, InputError
 from node.domain.arrival import Arrival, Completeness
 from node.domain.errors import SourcesNameless
-from node.domain.job import Job, NewJob, Priority
+from node.domain.job import Job, NewJob, Priority, WhenExcluded, strictest
 from node.domain.route import Decision, Route, Withheld
 from node.domain.shortage import NewHold, Shortage, Shortfalls, WhenShort
 from node.routing.decisions import SeriesView, decide, holds_images, preference
@@ -21,6 +21,7 @@ from node.routing.pairing import Prior
 from node.routing.port import KnownShortfalls, StudyInstances
 from node.routing.series import SeriesContent, contents, digest_of
 from node.routing.shortage import PlannedHolds, held_text, rule_of, shortage_of
+from node.routing.untaken import NoSeriesTaken, Untaken, untaken, with_untaken
 from node.settings.peers import Settle
 
 RANKS = {Priority.URGENT: 0, Priority.ROUTINE: 1, Priority.OFFPEAK: 2}
@@ -88,6 +89,7 @@ class _PlannedJob:
     routes: list[Route] = field(default_factory=list)
     missing: str = ""
     unfit: str = ""
+    untaken: str = ""
     shortage: Shortage | None = None
     marked: bool = False
     incomplete: str = ""
@@ -99,6 +101,10 @@ class _PlannedJob:
     @property
     def priority(self) -> Priority:
         return min((route.priority for route in self.routes), key=RANKS.__getitem__)
+
+    @property
+    def when_excluded(self) -> WhenExcluded:
+        return strictest(route.when_excluded for route in self.routes)
 
     @property
     def deadline(self) -> timedelta | None:
@@ -190,20 +196,29 @@ class JobPlanner:
             self._gate(planned)
         held = self._short(arrival, plans, said, now, over=not waits or arrival.completed_by is Completeness.OPERATOR)
         plans = [planned for planned in plans if planned.routes]
-        excluded: dict[tuple[str, str], set[str]] = {}
+        excluded: dict[tuple[str, str], dict[str, WhenExcluded]] = {}
+        vain = self._untaken(decisions, views, counted)
+        for one in vain:
+            asked = next((planned for planned in plans if planned.application == one.application), None)
+            if asked is None:
+                (nearest,) = [content for content in series if content.series_instance_uid == one.series_instance_uid]
+                asked = _PlannedJob(application=one.application, series=[nearest], untaken=one.why)
+                plans.append(asked)
+            if one.route not in asked.routes:
+                asked.routes.append(one.route)
         for planned in plans:
             for route in planned.routes if planned.unfit and not planned.incomplete else ():
                 told = [(route.name, content.series_instance_uid) for content in planned.series]
                 # of a pair, the current one; of a whole study, each series that the route gave to it
                 for about in [one for one in told if one in said] if planned.whole_study else told[:1]:
-                    said.setdefault(about, []).append(exclusion_sentence(planned.application, planned.unfit))
-                    excluded.setdefault(about, set()).add(planned.application)
+                    said.setdefault(about, []).append(exclusion_sentence(planned.application, planned.unfit, planned.when_excluded))
+                    excluded.setdefault(about, {})[planned.application] = planned.when_excluded
         mistaken = [self._pairs.mistaken(arrival.study_instance_uid, planned.series[0], planned.application) for planned in alone]
         complete_at = arrival.completed_at or now
         jobs = [self._job(planned, complete_at) for planned in plans]
         return JobPlan(
             jobs=jobs,
-            decisions=[held.told(self._with(decision, said, parked, excluded)) for decision in decisions],
+            decisions=with_untaken([held.told(self._with(decision, said, parked, excluded)) for decision in decisions], vain),
             left_out=left_out,
             mistaken=[job for job in mistaken if job is not None],
             waits=min([*((one.until, one.missing) for one in judged.values() if one.until is not None), *held.waits()], default=None),
@@ -315,6 +330,12 @@ class JobPlanner:
         applications = [self._declared(name) for name in route.run]
         return all(application is not None and not_applicable(application, view, counted=False) for application in applications)
 
+    def _untaken(self, decisions: Sequence[Decision], views: Mapping[str, SeriesView], counted: Collection[str]) -> list[Untaken]:
+        """What routes expect in vain of these series."""
+        expected = {name for route in self._routes if route.expect for name in route.run}
+        declared = {name: application for name in expected if (application := self._declared(name)) is not None}
+        return untaken(self._routes, decisions, views, declared, {uid: uid in counted for uid in views})
+
     def _short(
         self, arrival: Arrival, plans: Sequence[_PlannedJob], said: dict[tuple[str, str], list[str]], now: datetime, *, over: bool
     ) -> PlannedHolds:
@@ -393,7 +414,7 @@ class JobPlanner:
         decision: Decision,
         said: Mapping[tuple[str, str], Sequence[str]],
         parked: Collection[tuple[str, str]],
-        excluded: Mapping[tuple[str, str], Collection[str]],
+        excluded: Mapping[tuple[str, str], Mapping[str, WhenExcluded]],
     ) -> Decision:
         about = decision.route, decision.series_instance_uid
         words = said.get(about)
@@ -402,7 +423,9 @@ class JobPlanner:
         if about in parked:
             decision = replace(decision, withheld=Withheld.PARKED)
         elif set(next(route.run for route in self._routes if route.name == decision.route)) <= set(excluded.get(about, ())):
-            return replace(decision, chosen=False, reason="; ".join(words))
+            if WhenExcluded.PARK not in excluded[about].values():
+                return replace(decision, chosen=False, reason="; ".join(words))
+            decision = replace(decision, withheld=Withheld.PARKED)
         if decision.chosen:
             return replace(decision, reason="; ".join([decision.reason, *words]))
         # it lost against another series, and is analysed all the same: with that one
@@ -426,10 +449,13 @@ class JobPlanner:
             parked = SeriesMissing.code, planned.missing
         if parked is None and planned.incomplete:
             parked = SeriesIncomplete.code, planned.incomplete
-        not_applicable = None
+        unfit = None
         if planned.unfit and not planned.incomplete:
-            uid = planned.series[0].series_instance_uid
-            not_applicable = NotAccepted.code, refusal(planned.application, uid, [planned.unfit])
+            unfit = NotAccepted.code, refusal(planned.application, planned.series[0].series_instance_uid, [planned.unfit])
+        elif planned.untaken:
+            unfit = NoSeriesTaken.code, planned.untaken
+        if parked is None and planned.when_excluded is WhenExcluded.PARK:
+            parked, unfit = unfit, None
         # nothing can be said in a study that nobody can name
         declined = parked is not None and parked[0] != SourcesNameless.code
         try:
@@ -451,7 +477,9 @@ class JobPlanner:
             deadline_at=None if planned.deadline is None else complete_at + planned.deadline,
             parked=parked,
             declined=declined,
-            not_applicable=not_applicable,
+            not_applicable=unfit,
+            when_excluded=planned.when_excluded,
+            untaken=bool(planned.untaken),
             whole_study=planned.whole_study,
             shortage=planned.shortage,
             marked=planned.shortage is not None and (planned.marked or bool(planned.incomplete)),

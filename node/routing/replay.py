@@ -54,7 +54,9 @@ class RouteOutcome:
     compares
         Those: where there is a prior.
     parks
-        What it asks for is parked, because the study lacks a series that the route needs.
+        What it asks for is parked: the study lacks a series that the route needs, or the application excludes it.
+    tells
+        The applications of which the reader is told that there is no result, because no series was taken.
     urgency
         How urgent the jobs of `runs` are, where that can be told of then as well.
     """
@@ -65,6 +67,7 @@ class RouteOutcome:
     runs: Mapping[str, tuple[str, ...]]
     compares: frozenset[str] = frozenset()
     parks: bool = False
+    tells: frozenset[str] = frozenset()
     urgency: Mapping[str, Urgency] = field(default_factory=dict)
 
 
@@ -149,7 +152,7 @@ class Replay:
             then = self._outcome(before.get((route, uid)), routed.jobs, routed.arrival, urgencies)
             now = self._outcome(after.get((route, uid)), asked.jobs, routed.arrival, urgencies)
             self.counted.priors += len(now.compares)
-            if then.chosen != now.chosen or (then.chosen and self._runs_otherwise(route, then, now)):
+            if then.chosen != now.chosen or then.tells != now.tells or (then.chosen and self._runs_otherwise(route, then, now)):
                 yield Difference(
                     arrival=routed.arrival,
                     series_instance_uid=uid,
@@ -192,6 +195,7 @@ class Replay:
             runs=runs,
             compares=compares,
             parks=decision.withheld is Withheld.PARKED,
+            tells=frozenset(decision.untaken),
             urgency=urgency,
         )
 

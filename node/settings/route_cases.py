@@ -32,7 +32,8 @@ class SeriesCase:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """A study, and the routes that are expected to run on it with the applications that each asks for; no others are. One of `headers`,
-    `files` and `study` says what it is. `peer` and `called` None: whoever sends it, wherever to."""
+    `files` and `study` says what it is. `peer` and `called` None: whoever sends it, wherever to. `told` are the applications for which a
+    route expects a series in vain."""
 
     name: str
     peer: str | None
@@ -41,6 +42,7 @@ class Case:
     files: Path | None
     study: str | None
     expect: Mapping[str, tuple[str, ...]]
+    told: tuple[str, ...]
 
 
 class _Series:
@@ -94,6 +96,7 @@ class _Expected:
         return {"type": "object"}
 
 
+_APPLICATIONS_TOLD = Several(of=Reference(to="applications", noun="application"), bare=True)
 _APPLICATIONS = Several(of=Reference(to="applications", noun="application"), bare=True, least=1)
 
 
@@ -140,6 +143,12 @@ _CASES = Items(
             Key(name="files", kind=FilePath(), says="A file, folder or zip of DICOM, from this file's folder."),
             Key(name="study", kind=TEXT, says="The UID (or its end) of a study that the node received."),
             Key(name="expect", kind=_Expected(), required=True, says="The routes that are to run, and their applications; no others are."),
+            Key(
+                name="told",
+                kind=_APPLICATIONS_TOLD,
+                default="[]",
+                says="The applications of which the reader is told that there is no result, because a route with `expect` gets no series.",
+            ),
         ),
     ),
 )

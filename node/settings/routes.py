@@ -71,6 +71,9 @@ NEEDS = Block(
 )
 
 
+_IGNORE, _PARK = "ignore", "park"
+
+
 def _route(
     *,
     name: str,
@@ -87,6 +90,8 @@ def _route(
     deadline: timedelta | None,
     short: WhenShort | None,
     longest: timedelta | None,
+    otherwise: str,
+    expect: bool,
 ) -> Route:
     return Route(
         name=name,
@@ -103,6 +108,8 @@ def _route(
         deadline=deadline,
         short=short,
         longest=longest,
+        parks_excluded=otherwise == _PARK,
+        expect=expect,
     )
 
 
@@ -173,6 +180,20 @@ ROUTES = Items(
                 name="short", kind=Choice(of=WhenShort), says="What this route does with a series that is known to be short; as at a peer."
             ),
             Key(name="longest", kind=DURATION, says="How long it waits for the rest of such a series; as at a peer."),
+            Key(
+                name="otherwise",
+                kind=Choice(of=(_IGNORE, _PARK)),
+                default=_IGNORE,
+                says="When what an application declares excludes the series by its headers: `ignore` (the job is not applicable: nobody "
+                "need look) or `park` (it waits for a person, and the reader is told).",
+            ),
+            Key(
+                name="expect",
+                kind=SWITCH,
+                default="false",
+                says="Some series is expected of each study that its senders send and for which `any_series` and `all_series` hold: where "
+                "no route of an application takes one, one note says in the archive that there is no result.",
+            ),
             Key(
                 name="send",
                 kind=Several(of=Reference(to="sinks", noun="sink"), bare=True, least=1),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from node.domain.arrival import Completeness
-from node.domain.job import JobKind
+from node.domain.job import JobKind, WhenExcluded
 from node.domain.state import JobState
 from tests.unit.journal.story import Story
 
@@ -64,6 +64,37 @@ def test_what_nobody_waits_for_is_not_stated(story: Story, state: JobState) -> N
     """What headers exclude, and what a person cancelled."""
     assert story.journal.jobs.end(story.queued(), None, state, "HLM-3101", "modality is CT", story.now)
     assert said(story) == []
+
+
+def test_what_is_not_applicable_is_stated_where_a_route_expects_a_result(story: Story) -> None:
+    """As one of them wants it, also one that asked later."""
+    story.receive(1)
+    excluded = {"not_applicable": ("HLM-3101", "modality is CT")}
+    (job,) = story.route(story.job_asked(**excluded))
+    assert said(story) == []
+    story.receive(2)
+    assert story.route(story.job_asked(**excluded, when_excluded=WhenExcluded.TELL)) == [job]
+    (made,) = said(story)
+    assert story.journal.jobs.get(job).when_excluded is WhenExcluded.TELL
+    assert story.journal.jobs.get(made).sinks == story.journal.jobs.get(job).sinks
+    assert said(story) == []
+
+
+def test_what_only_tells_that_nothing_was_taken_touches_no_job(story: Story) -> None:
+    """The series is analysed for another sender's route: it gains no sink, whatever its inputs were."""
+    job = story.queued(sinks=("archive",))
+    for digest in ("inputs", "others"):
+        story.receive(8 if digest == "others" else 7)
+        told = story.job_asked(
+            sinks=("viewer",),
+            input_digest=digest,
+            not_applicable=("HLM-3094", "none"),
+            when_excluded=WhenExcluded.TELL,
+            untaken=True,
+        )
+        assert story.route(told) == [job]
+        assert story.journal.jobs.get(job).state is JobState.QUEUED
+        assert story.journal.jobs.get(job).sinks == ("archive",)
 
 
 def test_what_ended_long_ago_is_not_stated_any_more(story: Story) -> None:

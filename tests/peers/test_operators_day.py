@@ -181,7 +181,7 @@ def test_an_operators_day(node: Node, tmp_path: Path) -> None:
         replayed = page.locator("#replayed")
         expect(replayed.locator(".replay.done")).to_be_visible()
         expect(replayed).to_contain_text("2 studies would be routed otherwise")
-        expect(replayed).to_contain_text("parked for want of a series: bench-threshold → results becomes run bench-threshold → results")
+        expect(replayed).to_contain_text("parked: bench-threshold → results becomes run bench-threshold → results")
         expect(replayed.locator(f".difference a[href='/studies/{untaken}']")).to_be_visible()
         expect(replayed).to_contain_text("at most 2, found 2.5: does not hold")
         desk.picture(page, "routes")

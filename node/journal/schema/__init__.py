@@ -73,5 +73,5 @@ __all__ = [
     "withdrawn_object",
 ]
 
-HEAD = "0026"
+HEAD = "0027"
 """The revision of migrations/versions that this folder describes."""

@@ -88,8 +88,16 @@ decision = Table(
         "withheld",
         Words,
         nullable=True,
-        comment="null, or waits: for a series that the route needs, or the rest of one | parked: the study lacks one that it needs",
+        comment="null, or waits: for a series that the route needs, or the rest of one | parked: the study lacks one that it needs, or the "
+        "application excludes it",
     ),
     Column("lacks", Boolean, nullable=False, server_default=false(), comment="whether the study lacked a series that the route needs"),
+    Column(
+        "untaken",
+        Words,
+        nullable=False,
+        server_default="[]",
+        comment="JSON: the applications for which the route expects a series of the study and none is taken; on the one that came nearest",
+    ),
     comment="Why each route did or did not match each series of an arrival.",
 )

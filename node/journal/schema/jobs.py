@@ -89,6 +89,14 @@ job = Table(
         comment="of a parked one: the images are the cause, not the machinery",
     ),
     Column(
+        "when_excluded",
+        Words,
+        nullable=False,
+        server_default="ignore",
+        comment="what its routes want where its application excludes the series: ignore (not_applicable, nobody need look) | "
+        "tell (the same, and the reader is told where the study has no result) | park (a person decides)",
+    ),
+    Column(
         "delivered_before",
         Boolean,
         nullable=False,

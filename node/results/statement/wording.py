@@ -53,6 +53,7 @@ _REASONS: Mapping[str, str] = {
     "HLM-3091": "缺少解密文件所需的密钥",
     "HLM-3092": "解密所需的内存超出上限",
     "HLM-3093": "处理该检查时软件多次出错",
+    "HLM-3094": "路由要求的序列在检查中不存在",
     "HLM-3101": "序列不属于此项分析的适用范围",
     "HLM-3120": "图像信息标明为测试体模或动物",
     "HLM-3121": "图像的加权方式不符合此项分析的要求",
@@ -114,11 +115,13 @@ _BECAUSE: Mapping[Language, Mapping[Why, str]] = {
     Language.ENGLISH: {
         Why.DECLINED: "The images could not be used for this analysis.",
         Why.FAILED: "The analysis failed.",
+        Why.NOT_TAKEN: "The study holds no series that this analysis is for.",
         Why.LATE: "The analysis did not end in the time that was set for it.",
     },
     Language.CHINESE: {
         Why.DECLINED: "图像不适用于此项分析。",
         Why.FAILED: "分析失败。",
+        Why.NOT_TAKEN: "检查中没有适用于此项分析的序列。",
         Why.LATE: "分析未在规定时间内完成。",
     },
 }

@@ -88,6 +88,38 @@ def test_what_an_application_does_not_take_is_not_run(place: Path, run: Run) -> 
     assert (asked["found"], asked["held"]) == ("slices are 3 mm thick, at most 2.5 mm are taken", False)
 
 
+def test_what_is_expected_in_vain_is_a_case_too(place: Path, run: Run) -> None:
+    """What the reader is told of, and what not; explaining says it at the series that came nearest."""
+    with (place / "hilum.yaml").open("a", encoding="utf-8") as configuration:
+        configuration.write("""
+  - name: lungs
+    any_series: {BodyPartExamined: CHEST}
+    when: {Modality: CT, SliceThickness: {max: 1}}
+    run: [lung-nodule]
+    send: [copies]
+    expect: true
+""")
+    thick = "{Modality: CT, BodyPartExamined: CHEST, SliceThickness: 8, images: 20}"
+    head = "{Modality: MR, BodyPartExamined: HEAD, SliceThickness: 9, images: 20}"
+    cases(
+        place,
+        f"""\
+- {{name: vain, from: pacs, headers: [{thick}], expect: {{}}, told: lung-nodule}}
+- {{name: another study, from: pacs, headers: [{head}], expect: {{}}}}
+- {{name: mistaken, from: pacs, headers: [{thick}], expect: {{}}}}
+""",
+    )
+    vain, other, mistaken = run("routes", "test", "--json").json
+    assert (vain["passed"], other["passed"], mistaken["passed"]) == (True, True, False)
+    assert [(one["route"], one["expected"], one["found"]) for one in mistaken["failures"]] == [(None, [], ["lung-nodule"])]
+    assert "the reader is told that there is no result of lung-nodule, expected: –" in " ".join(run("routes", "test").out.split())
+    write(place / "study", 1, 40, Modality="CT", BodyPartExamined="CHEST", SliceThickness="8")
+    said = " ".join(run("routes", "explain", str(place / "study"), "--from", "pacs").out.split())
+    assert "a series is expected, and none is taken for lung-nodule: the reader is told" in said
+    (lungs,) = [one for one in run("routes", "explain", str(place / "study"), "--json").json["routes"] if one["route"] == "lungs"]
+    assert [one["untaken"] for one in lungs["series"]] == [["lung-nodule"]]
+
+
 def test_a_case_may_be_a_folder_or_a_study_that_was_received(hospital: Hospital, run: Run, place: Path) -> None:
     """Files count from the file of cases; a study is what the journal holds of it."""
     write(place / "study", 1, 40, Modality="CT", BodyPartExamined="CHEST", SliceThickness="1.25")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
@@ -19,7 +20,7 @@ from inference.imaging.volume import Volume
 from node.dicom.uid import derive_uid
 from node.domain.job import Job, JobKind, Priority
 from node.domain.profile import ARCHIVE, Language
-from node.domain.route import Route
+from node.domain.route import Condition, ConditionOperator, Route
 from node.domain.shortage import RefusedInstance, TornSeries, WhenShort
 from node.domain.state import DeliveryState, JobState
 from node.flow.engines import Engines
@@ -386,3 +387,114 @@ def test_a_kill_at_every_write_leaves_one_note(tmp_path: Path, make_node: Callab
         (note,) = at(node)
         assert note.SOPInstanceUID == meant.SOPInstanceUID
         assert len(statements(node)) == 1
+
+
+CT = Condition(keyword="Modality", operator=ConditionOperator.EQUALS, expected=("CT",))
+MR = replace(CT, expected=("MR",))
+EXPECTS = Route(name="chest CT", when=(CT,), run=("threshold",), send=("archive",), expect=True)
+ACCEPTS_CT = replace(HEADS, accepts=replace(HEADS.accepts, modality=("CT",)))
+
+
+def test_a_study_of_which_a_route_expects_a_series_in_vain_gets_one_note(node: MiniNode) -> None:
+    """One for all of its series, with the one that came nearest and what kept it out; nobody is alarmed, and no job waits for a person."""
+    node.configure(routes=(EXPECTS,))
+    run(received(node, localizer=3, volume=4))
+    (note,) = at(node)
+    said, why = texts(note)
+    assert said == (
+        "No result: Brain volume (threshold 1.0.0). The software gave none for this study. The study holds no series that this analysis is "
+        "for. This does not mean that nothing was found."
+    )
+    assert why.endswith("Modality is MR, expected CT [HLM-3094]")
+    assert 'no series is what the route "chest CT" asks for' in why
+    assert status(note) == "111225"
+    assert [job.state for job in node.jobs() if job.kind is JobKind.ANALYSIS] == [JobState.NOT_APPLICABLE]
+    run(node)
+    assert len(at(node)) == 1
+
+
+def test_a_series_that_the_application_excludes_is_told_of_where_one_is_expected(node: MiniNode) -> None:
+    """The route took it, the manifest did not; without `expect` nobody hears of it."""
+    expects = replace(EXPECTS, when=(MR,))
+    node.configure(routes=(replace(expects, expect=False),))
+    run_line(received(node, volume=4), lambda _: ACCEPTS_CT)
+    assert at(node) == []
+    node.configure(routes=(expects,))
+    node.receive_images("another", "volume")
+    node.clock.advance(60)
+    run_line(node, lambda _: ACCEPTS_CT)
+    (note,) = at(node)
+    assert texts(note)[1].endswith("modality is MR, not CT [HLM-3101]")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"peers": ("another",)}, {"called": ("ANOTHER",)}, {"any_series": (CT,)}, {"all_series": (CT,)}, {"expect": False}],
+    ids=["sender", "called", "any", "all", "unexpected"],
+)
+def test_nothing_is_expected_of_other_studies(node: MiniNode, changes: dict[str, Any]) -> None:
+    """Who sends it, and what is asked of the study as a whole, say of which studies the route expects a series."""
+    node.configure(routes=(replace(EXPECTS, **changes),))
+    run(received(node, volume=4))
+    assert (at(node), node.jobs()) == ([], [])
+
+
+def test_what_another_route_of_the_application_takes_is_a_result(node: MiniNode) -> None:
+    """Of the application, not of the route, a result is expected."""
+    node.configure(routes=(EXPECTS, Route(name="head MR", when=(MR,), run=("threshold",), send=("archive",))))
+    run(received(node, volume=4))
+    assert statements(node) == []
+    assert [job.state for job in node.jobs()] == [JobState.DONE]
+
+
+def test_a_series_that_comes_late_takes_the_place_of_the_note(node: MiniNode) -> None:
+    """The result supersedes it, and goes to the sinks that somebody asked for."""
+    node.configure(routes=(replace(EXPECTS, when=(replace(MR, keyword="SeriesNumber", expected=(2,)),)),))
+    run(received(node, volume=4))
+    (note,) = statements(node)
+    assert note.state is JobState.DONE
+    node.configure(routes=(replace(EXPECTS, when=(MR,)),))
+    run(received(node, late=4))
+    assert [job.state for job in statements(node)] == [JobState.SUPERSEDED]
+    assert JobState.DONE in [job.state for job in node.jobs() if job.kind is JobKind.ANALYSIS]
+
+
+def test_what_is_expected_in_vain_gives_no_result_to_a_sink_that_did_not_ask_for_it(node: MiniNode) -> None:
+    """Another sender's images of the series were analysed before: the route that takes none of them gets nothing of it."""
+    head = Route(name="head MR", peers=("ct1",), when=(MR,), run=("threshold",), send=("archive",))
+    node.configure(
+        routes=(head, replace(EXPECTS, peers=("ct2",), send=("second",))), peers={**node.config.peers, "ct2": node.config.peers["ct1"]}
+    )
+    run(received(node, volume=4))
+    node.receive_images("study", "volume", slices=4, peer="ct2")
+    node.receive_images("study", "more", slices=4, peer="ct2")
+    node.clock.advance(60)
+    run(node)
+    assert (len(at(node)), at(node, "second")) == (3, [])
+
+
+@pytest.mark.parametrize("excluded", ["by routing", "by the files"])
+def test_a_route_that_asks_for_it_has_what_is_not_applicable_parked(node: MiniNode, excluded: str) -> None:
+    """Whoever finds it out, routing or whoever reads the files: with its reason, and told to the reader as what is parked is."""
+    node.configure(routes=(replace(EXPECTS, when=(MR,), expect=False, parks_excluded=True),))
+    received(node, volume=4)
+    if excluded == "by routing":
+        run_line(node, lambda _: ACCEPTS_CT)
+    else:
+        SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
+        RouteStage(node.journal, node.config, node.clock, lambda _: "default", application_of).step()
+        run_line(node, lambda _: ACCEPTS_CT)
+    (job,) = [job for job in node.jobs() if job.kind is JobKind.ANALYSIS]
+    assert (job.state, job.code) == (JobState.PARKED, "HLM-3101")
+    assert job.declined
+    (note,) = at(node)
+    assert texts(note)[1].endswith("modality is MR, not CT [HLM-3101]")
+
+
+def test_what_is_expected_in_vain_is_parked_where_the_route_asks_for_that(node: MiniNode) -> None:
+    """Both words on one route: a person decides, and the reader is told as well."""
+    node.configure(routes=(replace(EXPECTS, parks_excluded=True),))
+    run(received(node, volume=4))
+    (job,) = [job for job in node.jobs() if job.kind is JobKind.ANALYSIS]
+    assert (job.state, job.code) == (JobState.PARKED, "HLM-3094")
+    assert len(at(node)) == 1

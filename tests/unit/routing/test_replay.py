@@ -87,6 +87,15 @@ def test_a_planted_change_of_one_rule_is_reported_exactly_and_nothing_else(day: 
         assert (dict(one.before.runs), dict(one.after.runs)) == ({"threshold": ("archive",)}, {})
 
 
+def test_what_is_expected_in_vain_is_told_as_a_difference(day: MiniNode) -> None:
+    """Of a route that begins to expect: each study without a series for its application, and no other; what would be parked is told too."""
+    expecting = replace(BRAIN, name="hearts", when=(replace(BRAIN.when[0], expected=("US",)),), run=("heart",), expect=True)
+    found = replayed(day, *BEFORE, expecting)
+    assert sorted(one.arrival.study_instance_uid for one in found) == sorted([*CT, *MR])
+    assert {(one.route, one.after.chosen, one.after.tells) for one in found} == {("hearts", False, frozenset({"heart"}))}
+    assert replayed(day, *BEFORE, replace(expecting, run=("threshold",), peers=("another",))) == []
+
+
 def test_the_same_rules_differ_in_nothing(day: MiniNode) -> None:
     """Also in another order, and under another digest; under the same one nothing is even asked."""
     assert replayed(day, *BEFORE) == replayed(day, *reversed(BEFORE)) == []

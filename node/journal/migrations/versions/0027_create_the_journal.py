@@ -4,7 +4,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0026"
+revision = "0027"
 down_revision = None
 
 
@@ -393,7 +393,7 @@ def upgrade() -> None:
             "withheld",
             sa.Text(),
             nullable=True,
-            comment="null, or waits: for a series that the route needs, or the rest of one | parked: the study lacks one that it needs",
+            comment="null, or waits: for a series that the route needs, or the rest of one | parked: the study lacks one that it needs, or the application excludes it",
         ),
         sa.Column(
             "lacks",
@@ -401,6 +401,13 @@ def upgrade() -> None:
             server_default=sa.false(),
             nullable=False,
             comment="whether the study lacked a series that the route needs",
+        ),
+        sa.Column(
+            "untaken",
+            sa.Text(),
+            server_default="[]",
+            nullable=False,
+            comment="JSON: the applications for which the route expects a series of the study and none is taken; on the one that came nearest",
         ),
         sa.ForeignKeyConstraint(["arrival_id"], ["arrival.id"], name=op.f("fk_decision_arrival_id")),
         sa.PrimaryKeyConstraint("arrival_id", "position", name=op.f("pk_decision")),
@@ -592,6 +599,13 @@ def upgrade() -> None:
             server_default=sa.false(),
             nullable=False,
             comment="of a parked one: the images are the cause, not the machinery",
+        ),
+        sa.Column(
+            "when_excluded",
+            sa.Text(),
+            server_default="ignore",
+            nullable=False,
+            comment="what its routes want where its application excludes the series: ignore (not_applicable, nobody need look) | tell (the same, and the reader is told where the study has no result) | park (a person decides)",
         ),
         sa.Column(
             "delivered_before",
