@@ -78,8 +78,10 @@ soak: $(READY)
 demo: $(READY)
 	$(BIN)/hilum demo --out var/demo
 
+# the pages that are made from the source, and all of them as a site that can be searched: build/site/index.html
 docs: $(READY)
 	$(BIN)/python -m docs.generate
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet --conf-dir docs/site . build/site
 
 # what is installed elsewhere: a wheel, the sdist that it was built from, and the versions that were tested with it
 dist: $(READY)

@@ -1,0 +1,100 @@
+"""The pages as a site that can be searched: `make docs` builds it into build/site, and it asks no other host for anything.
+
+Sphinx warns of a link that leads nowhere and of a page that stands in no part below; `make docs` takes a warning for an error.
+"""
+
+import re
+from typing import Final
+
+from sphinx.application import Sphinx
+from sphinx.search.en import SearchEnglish
+
+_PARTS = {
+    "Begin": ["docs/tutorial", "docs/howto/which-check-when", "docs/howto/typical-mistakes", "docs/howto/console"],
+    "Connect and route": [
+        "docs/howto/connect-a-pacs",
+        "docs/howto/change-routes",
+        "docs/howto/choose-what-a-sink-gets",
+        "docs/howto/storage-commitment",
+        "docs/reference/what-readers-see",
+    ],
+    "What is held, parked or withdrawn": [
+        "docs/howto/short-series",
+        "docs/howto/held-instances",
+        "docs/howto/mend-a-parked-job",
+        "docs/howto/withdraw-results",
+        "docs/howto/be-told",
+    ],
+    "Keep and protect": [
+        "docs/howto/durability",
+        "docs/howto/secure-the-node",
+        "docs/howto/encrypt-at-rest",
+        "docs/howto/audit",
+        "docs/howto/erase-a-patient",
+        "docs/howto/back-up-and-restore",
+        "docs/howto/upgrade",
+        "docs/howto/many-nodes",
+        "docker/README",
+        "SECURITY",
+    ],
+    "Models and training": [
+        "docs/howto/bring-a-model",
+        "docs/howto/call-a-model",
+        "docs/howto/run-on-triton",
+        "docs/howto/write-an-application",
+        "docs/howto/train-a-model",
+        "docs/howto/train-on-your-own-studies",
+        "docs/howto/chest-xray",
+        "docs/howto/lung-nodule",
+        "docs/howto/nodule-data",
+        "docs/howto/restore",
+    ],
+    "Reference": ["docs/reference/*", "docs/conformance", "CHANGELOG"],
+    "How it is made": ["docs/glossary", "docs/howto/extend", "docs/performance", "docs/crash-matrix", "docs/adr/*"],
+}
+"""Captions of the navigation, and the pages below each."""
+
+_FOLDER = re.compile(r"\[([^\]]+)\]\([^)#]*/\)")
+
+project = "hilum"
+author = "the authors of hilum"
+project_copyright = "the authors of hilum, Apache-2.0"
+extensions = ["myst_parser"]
+root_doc = "README"
+include_patterns = ["*.md", "docker/README.md", "docs/*.md", "docs/**/*.md"]
+exclude_patterns = [".*", "build", "dist", "var", "CONTRIBUTING.md"]
+source_suffix = {".md": "markdown"}
+# a heading is linked to by its words, as where the pages are read in the repository
+myst_heading_anchors = 4
+templates_path = ["."]
+html_theme = "furo"
+html_title = "hilum"
+html_additional_pages = {"index": "redirect.html"}
+html_show_sphinx = False
+html_copy_source = False
+html_show_sourcelink = False
+
+
+def _read(_app: object, page: str, text: list[str]) -> None:
+    """Leave of links to folders, which are no pages, their names; give the README what stands at the left of all."""
+    text[0] = _FOLDER.sub(r"\1", text[0])
+    if page == root_doc:
+        trees = (f"```{{toctree}}\n:hidden:\n:glob:\n:caption: {caption}\n\n" + "\n".join(pages) for caption, pages in _PARTS.items())
+        text[0] += "".join(f"\n\n{tree}\n```\n" for tree in trees)
+
+
+class SearchCodes(SearchEnglish):
+    """English in which a code such as HLM-3033 is one word: it is what people look for at night."""
+
+    _WORD: Final = re.compile(r"HLM-\d{4}|\w+", re.IGNORECASE)
+    js_splitter_code = r"var splitQuery = (query) => query.match(/HLM-\d{4}|[\p{Letter}\p{Number}_]+/giu) ?? [];"
+
+    def split(self, input: str) -> list[str]:
+        """Give the words of a text, in its order."""
+        return self._WORD.findall(input)
+
+
+def setup(app: Sphinx) -> None:
+    """Register with Sphinx."""
+    app.connect("source-read", _read)
+    app.add_search_language(SearchCodes)
