@@ -2,25 +2,21 @@
 `flow`: the receive process, which opens this too, knows no database."""
 
 import contextlib
-import hashlib
 import os
 import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 from node.observe.audit import codes
+from node.observe.audit.activity import activity, configuration_changed
 from node.observe.audit.alerts import Alerts
 from node.observe.audit.forwarding import AuditForwarder, RepositoryAddress, Tls
-from node.observe.audit.message import Action, AlertSubject, EventOutcome, Message, Participant, Source
+from node.observe.audit.message import Source
 from node.observe.audit.trail import Trail
-from node.observe.events import alarm
 from node.observe.security import listen, listen_no_more
 from node.settings.config import Config
 from node.store.hosts import owner_of
 from node.upkeep.monotonic_clock import MonotonicClock
-
-_CONFIGURATION = "configuration.sha256"
 
 
 def source_of(config: Config) -> Source:
@@ -77,13 +73,14 @@ def overseen(config: Config) -> Iterator[Callable[[], None]]:
             tls=Tls(ca=audit.tls.ca, cert=audit.tls.cert, key=audit.tls.key),
             clock=MonotonicClock(lambda: datetime.now(UTC)),  # a clock that was set ahead makes nothing old
         )
+        process, ae_titles = process_of(config, "supervisor"), config.node.ae_titles
         serves = False
 
         def begun() -> None:
             nonlocal serves
             serves = True
-            trail.tell(_activity(config, codes.APPLICATION_START))
-            if changed := _changed(config, folder):
+            trail.tell(activity(codes.APPLICATION_START, process, ae_titles))
+            if changed := configuration_changed(config.path, folder, process, ae_titles):
                 trail.tell(changed)
 
         sender.start()
@@ -91,46 +88,6 @@ def overseen(config: Config) -> Iterator[Callable[[], None]]:
             yield begun
         finally:
             if serves:
-                trail.tell(_activity(config, codes.APPLICATION_STOP))
+                trail.tell(activity(codes.APPLICATION_STOP, process, ae_titles))
             trail.flush(5.0)
             sender.stop()
-
-
-def _activity(config: Config, kind: codes.Code) -> Message:
-    process = process_of(config, "supervisor")
-    return Message(
-        event=codes.APPLICATION_ACTIVITY,
-        action=Action.EXECUTE,
-        at=datetime.now(UTC),
-        kinds=(kind,),
-        participants=(
-            Participant(user_id=process, ae_titles=config.node.ae_titles, roles=(codes.APPLICATION,)),
-            Participant(user_id=f"uid {os.getuid()}", requestor=True, roles=(codes.LAUNCHER,)),
-        ),
-    )
-
-
-def _changed(config: Config, folder: Path) -> Message | None:
-    """An alert where the configuration file is not the one of the last start."""
-    digest = hashlib.sha256(config.path.read_bytes()).hexdigest()
-    kept = folder / _CONFIGURATION
-    try:
-        before = kept.read_text(encoding="ascii").strip() if kept.exists() else None
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        kept.write_text(f"{digest}\n", encoding="ascii")
-    except OSError as failed:
-        alarm("audit.failed", reason=str(failed.strerror), messages=1)
-        return None
-    if before in (None, digest):
-        return None
-    assert before is not None, "it was looked at"
-    told = AlertSubject(subject=config.path.as_uri(), description=f"configuration {before[:12]} became {digest[:12]}", is_node=False)
-    return Message(
-        event=codes.SECURITY_ALERT,
-        action=Action.EXECUTE,
-        at=datetime.now(UTC),
-        kinds=(codes.SOFTWARE_CONFIGURATION,),
-        outcome=EventOutcome.SUCCESS,
-        participants=(Participant(user_id=process_of(config, "supervisor"), ae_titles=config.node.ae_titles),),
-        objects=(told,),
-    )

@@ -41,8 +41,7 @@ def list_jobs(
         At most so many.
     """
     from node.cli import screen
-    from node.records.jobs import record, why
-    from node.records.waiting import at_work, waits
+    from node.records.jobs import at_work, record, waits, why
     from node.records.words import work_of
 
     with journal(config) as (_, opened):

@@ -14,12 +14,11 @@ from node.domain.job import Job
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal.port import JobFilter, Pausable
 from node.records.held import HELD, RESULTS, held_studies, studies_of_results
+from node.records.jobs import at_work, waits, why
 from node.records.jobs import page as job_record
-from node.records.jobs import why
 from node.records.passport import passport
 from node.records.remedies import remedy
 from node.records.studies import study_record
-from node.records.waiting import at_work, waits
 
 PAGE = 25
 JOBS = 40

@@ -67,6 +67,11 @@ def set_aside(spool: Path) -> tuple[Path, int]:
         return folder, 0
 
 
+def instances_aside(spool: Path) -> int:
+    """How many received instances were set aside; what else lies there, such as the reasons, is not counted."""
+    return named(spool / ASIDE, COMPLETE, ACKNOWLEDGED)[0]
+
+
 class BacklogWatch:
     """Looks at the spool of this host from a thread of its own, every few seconds. What it finds is what readiness and people are told: the
     process that tells of everything else may wait for the same database, and a host that only receives has none.

@@ -11,7 +11,6 @@ from node.assembly.doctor.peers import look_at_callers, look_at_certificates, lo
 from node.assembly.doctor.store import look_at_bucket, look_at_disk, look_at_journal
 from node.cli.doctor.encryption import look_at_encryption
 from node.cli.doctor.models import look_at_models
-from node.cli.doctor.report import show
 from node.cli.doctor.routes import look_at_terms
 from node.cli.opened import ConfigOption, JsonOption
 from node.domain.health import Area, DoctorFinding
@@ -70,3 +69,21 @@ def _look(config: Config) -> Iterator[DoctorFinding]:
     ]
     for look in looks:
         yield from look(config)
+
+
+def show(findings: list[DoctorFinding]) -> None:
+    """Print them as a table, each with what to do."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from node.cli import screen
+
+    marks = {"good": Text("✓", style="green"), "warning": Text("!", style="yellow"), "bad": Text("✗", style="red")}
+    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
+    table.add_column(width=1)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        fix = f"\n→ {finding.fix}" if finding.fix else ""
+        table.add_row(marks[finding.level], finding.subject, Text.assemble(finding.detail, (fix, "dim")))
+    screen.out().print(table)

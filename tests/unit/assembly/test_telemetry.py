@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import pytest
 
-from node.assembly import compose
-from node.assembly.telemetry import Facts, Telemetry, Watched
+from node.assembly.telemetry import Telemetry, Watched
 from node.domain.census import Census
 from node.journal.journal import Journal
 from node.journal.port import Pausable
 from node.observe import metrics
 from node.observe.instruments import count_in
 from node.observe.shared_memory import SharedCells
+from node.records.facts import Facts
 from node.settings.config import Config
 from node.settings.node import Node
 from node.settings.store import Store
@@ -62,7 +62,7 @@ class _Slow:
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is asked for the first time is waited for, however busy the machine is."""
-    monkeypatch.setattr("node.assembly.telemetry._PATIENCE_S", 120.0)
+    monkeypatch.setattr("node.records.facts._PATIENCE_S", 120.0)
 
 
 @pytest.fixture
@@ -92,15 +92,14 @@ def _ready(telemetry: Telemetry) -> tuple[int, Any]:
 def test_a_journal_that_hangs_is_asked_once_and_holds_up_a_scrape_for_a_moment(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every scrape comes back; one thread waits, not one each; when the journal answers, so do the figures."""
     slow = _Slow()
-    monkeypatch.setattr(compose, "open_journal", lambda _: slow)
-    monkeypatch.setattr("node.assembly.telemetry._PATIENCE_S", 0.2)
-    looked = Facts(config)
+    monkeypatch.setattr("node.records.facts._PATIENCE_S", 0.2)
+    looked = Facts(config.store, lambda: cast(Journal, slow))
     began = time.monotonic()
     assert [looked.latest() for _ in range(5)] == [None] * 5
     assert time.monotonic() - began < 60
     assert slow.asked == 1
     slow.let_go.set()
-    monkeypatch.setattr("node.assembly.telemetry._PATIENCE_S", 30.0)
+    monkeypatch.setattr("node.records.facts._PATIENCE_S", 30.0)
     found = looked.latest()
     assert found is not None
     assert metrics.LEASES.of(3, subject="job") in found.samples
@@ -112,8 +111,7 @@ def test_figures_are_kept_for_five_seconds_and_longer_when_they_cost_much(config
     now = [0.0]
     slow = _Slow()
     slow.let_go.set()
-    monkeypatch.setattr(compose, "open_journal", lambda _: slow)
-    looked = Facts(config, seconds=lambda: now[0])
+    looked = Facts(config.store, lambda: cast(Journal, slow), seconds=lambda: now[0])
     for at, asked in ((0.0, 1), (4.9, 1), (5.0, 2), (9.9, 2), (10.0, 3)):
         now[0] = at
         assert looked.latest() is not None
@@ -130,8 +128,8 @@ def test_a_journal_that_is_broken_and_mended(
     config: Config, watched: list[Watched], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Degraded, not unready: studies are taken in. The reason stands there with its code; once mended, it is gone."""
-    monkeypatch.setattr("node.assembly.telemetry._LEAST_S", 0.0)
-    monkeypatch.setattr("node.assembly.telemetry._SHARE", 0)
+    monkeypatch.setattr("node.records.facts._LEAST_S", 0.0)
+    monkeypatch.setattr("node.records.facts._SHARE", 0)
     (tmp_path / "hilum.db").write_bytes(b"no journal at all " * 1000)
     telemetry = Telemetry(config, watched)
     status, said = _ready(telemetry)

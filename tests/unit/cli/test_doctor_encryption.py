@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from node.assembly.configuration import load
-from node.assembly.encryption import memory_folder
 from node.cli.doctor.encryption import look_at_encryption
 from node.settings.config import Config
+from node.store.decrypted_files import memory_folder
 
 _NODE = """\
 import sys

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from node.domain.instance import Value
 from node.domain.route import Condition, ConditionOperator
 from node.routing.conditions import try_on
-from node.settings.contradictions import contradiction
+from node.settings.conditions import contradiction
 
 _NOW = datetime(2025, 1, 1, tzinfo=UTC)
 _TEXTS, _NUMBERS = ("CHEST", "LUNG", "HEAD"), (0, 1, 1.5, 2, 3)
