@@ -48,11 +48,11 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peers)])
 def journal_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a new, empty journal may be made: a file, or a database of a real server."""
+    """Where a new, empty journal is, or may be made: a file, or a database of a real server."""
     if request.param == "sqlite":
         return f"sqlite:{tmp_path / 'journal.db'}"
     server: Postgres = request.getfixturevalue("postgres")
-    return server.database(socket=True)
+    return server.empty_journal()
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def two_journals(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, s
     if request.param == "sqlite":
         return empty_journal.make(f"sqlite:{tmp_path}/whole.db"), empty_journal.make(f"sqlite:{tmp_path}/pruned.db")
     server: Postgres = request.getfixturevalue("postgres")
-    return server.database(socket=True), server.database(socket=True)
+    return server.empty_journal(), server.empty_journal()
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ import psutil
 import psycopg
 from psycopg import sql
 
+from node.journal.journal import Journal
 from tests.lab import needs
 from tests.lab.loopback import free_port
 from tests.lab.program import Program, wait_until
@@ -63,6 +64,7 @@ class Postgres:
         self._data = self.folder / "data"
         self._durable = durable
         self._databases = 0
+        self._empty = ""
         self.url = ""
         """The URL of a first database, made at the first start."""
         self._admin = secrets.token_hex(16)
@@ -161,12 +163,24 @@ class Postgres:
 
     def database(self, *, socket: bool = False, encoding: str = "UTF8") -> str:
         """The URL of a new, empty database of the node's role; by the socket also from another network namespace."""
+        return self.address(self._make("template0", encoding), socket=socket)
+
+    def empty_journal(self) -> str:
+        """The URL, by the socket, of a new database that holds a journal at the present schema without a row: a copy of one that is made
+        once a server. Making one has tests of its own."""
+        if not self._empty:
+            empty = self._make("template0", "UTF8")
+            Journal.open(self.address(empty, socket=True)).close()
+            self._empty = empty
+        return self.address(self._make(self._empty, "UTF8"), socket=True)
+
+    def _make(self, template: str, encoding: str) -> str:
         self._databases += 1
         name = f"journal_{self._databases}"
         with self.admin() as connection:
-            made = sql.SQL("CREATE DATABASE {} OWNER {} ENCODING {} LOCALE 'C' TEMPLATE template0")
-            connection.execute(made.format(sql.Identifier(name), sql.Identifier(_ROLE), sql.Literal(encoding)))
-        return self.address(name, socket=socket)
+            made = sql.SQL("CREATE DATABASE {} OWNER {} ENCODING {} LOCALE 'C' TEMPLATE {}")
+            connection.execute(made.format(sql.Identifier(name), sql.Identifier(_ROLE), sql.Literal(encoding), sql.Identifier(template)))
+        return name
 
     def address(self, database: str, *, socket: bool = False, password: str | None = PASSWORD) -> str:
         """How the configuration names a database."""

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,30 @@ from tests.node.test_whole_way import _block, _done, _send, _settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
 _PATIENCE_S = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysed:
+    """A node that was stopped when its one study was done, for tests that change nothing of it; its study's files lie in `folder`/in."""
+
+    folder: Path
+    settings: dict[str, Any]
+    node: Node
+
+    def elsewhere(self, folder: Path) -> Node:
+        """The same configuration for another place."""
+        return _elsewhere(self.settings, folder, self.folder)
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> Analysed:
+    """One for all."""
+    folder = tmp_path_factory.mktemp("analysed")
+    settings = _settings(folder)
+    with Node(settings, folder) as node:
+        _send(node, _block(folder / "in"))
+        _done(node)
+    return Analysed(folder=folder, settings=settings, node=node)
 
 
 def _backup(node: Node, target: Path, *more: str) -> dict[str, Any]:
@@ -107,16 +132,12 @@ def test_a_node_under_load_is_backed_up_killed_and_restored(tmp_path: Path) -> N
         assert results_before == sorted(path.name for path in (tmp_path / "results").rglob("*.dcm") if path.name in results_before)
 
 
-def test_a_backup_is_refused_where_it_does_harm(tmp_path: Path) -> None:
+def test_a_backup_is_refused_where_it_does_harm(analysed: Analysed, tmp_path: Path) -> None:
     """A place that holds something, a byte that changed, a file that is gone, a folder that is no backup: each is told, nothing touched."""
-    settings = _settings(tmp_path)
-    with Node(settings, tmp_path) as node:
-        _send(node, _block(tmp_path / "in"))
-        _done(node)
-    taken = Path(_backup(node, tmp_path / "backups")["folder"])
-    onto = node.hilum("restore", taken)
+    taken = Path(_backup(analysed.node, tmp_path / "backups")["folder"])
+    onto = analysed.node.hilum("restore", taken)
     assert (onto.code, "HLM-2098" in onto.err) == (1, True), onto.err
-    other = _elsewhere(settings, tmp_path / "elsewhere", tmp_path)
+    other = analysed.elsewhere(tmp_path / "elsewhere")
     kept = min((taken / "blobs" / "instances").rglob("*.dcm"))
     content = kept.read_bytes()
     kept.unlink()  # it may share its bytes with the store
@@ -125,7 +146,7 @@ def test_a_backup_is_refused_where_it_does_harm(tmp_path: Path) -> None:
     kept.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     changed = hilum("restore", taken, "--check")
     assert (changed.code, "other bytes" in changed.err) == (1, True), changed.err
-    assert "HLM-7057" in hilum("restore", tmp_path / "in", "--check").err
+    assert "HLM-7057" in hilum("restore", analysed.folder / "in", "--check").err
     assert not (other.folder / "hilum.db").exists()
     assert [path for path in (other.folder / "blobs").rglob("*") if path.is_file()] == []
     kept.write_bytes(content)
@@ -134,23 +155,18 @@ def test_a_backup_is_refused_where_it_does_harm(tmp_path: Path) -> None:
         assert [job["state"] for job in other.jobs()] == ["done"]
 
 
-def test_a_restore_that_was_killed_is_finished_by_another(tmp_path: Path) -> None:
+def test_a_restore_that_was_killed_is_finished_by_another(analysed: Analysed, tmp_path: Path) -> None:
     """Half of the files are there and no journal: the same call goes on; one of another backup is refused."""
-    settings = _settings(tmp_path)
-    with Node(settings, tmp_path) as node:
-        _send(node, _block(tmp_path / "in"))
-        _done(node)
-    first = Path(_backup(node, tmp_path / "backups")["folder"])
-    second = Path(_backup(node, tmp_path / "backups")["folder"])
-    other = _elsewhere(settings, tmp_path / "elsewhere", tmp_path)
+    first = Path(_backup(analysed.node, tmp_path / "backups")["folder"])
+    second = Path(_backup(analysed.node, tmp_path / "backups")["folder"])
+    other = analysed.elsewhere(tmp_path / "elsewhere")
     store = other.folder / "blobs"
     shutil.copytree(second / "blobs" / "instances", store / "instances")
     (store / "restoring").write_text(str(second.resolve()))
     assert "HLM-2098" in other.hilum("restore", first).err
     assert other.hilum("restore", second).code == 0
     assert not (store / "restoring").exists()
-    with other:
-        assert [job["state"] for job in other.jobs()] == ["done"]
+    assert [job["state"] for job in other.jobs()] == ["done"]
 
 
 _KILLED = """
@@ -169,15 +185,11 @@ bring_back(load(Path(sys.argv[1])), Path(sys.argv[2]))
 """
 
 
-def test_nothing_works_on_a_half_restore_whichever_step_it_was_killed_before(tmp_path: Path) -> None:
+def test_nothing_works_on_a_half_restore_whichever_step_it_was_killed_before(analysed: Analysed, tmp_path: Path) -> None:
     """Before models come, before the journal, before it is tidied, before the mark goes: the node refuses to start and commands to read,
     each with the way out; the same call goes on every time, and the last one is finished."""
-    settings = _settings(tmp_path)
-    with Node(settings, tmp_path) as node:
-        _send(node, _block(tmp_path / "in"))
-        _done(node)
-    taken = Path(_backup(node, tmp_path / "backups")["folder"])
-    other = _elsewhere(settings, tmp_path / "elsewhere", tmp_path)
+    taken = Path(_backup(analysed.node, tmp_path / "backups")["folder"])
+    other = analysed.elsewhere(tmp_path / "elsewhere")
     for step in ("_bring_models", "restore_journal", "_tidy", "end"):
         done = subprocess.run([sys.executable, "-c", _KILLED, other.config, taken, step], capture_output=True, text=True, check=False)
         assert done.returncode == -signal.SIGKILL, done.stderr

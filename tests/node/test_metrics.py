@@ -185,10 +185,14 @@ def test_health_says_which_part_is_missing(tmp_path: Path) -> None:
 
 
 def test_a_taken_port_keeps_no_node_from_receiving_and_is_tried_again(tmp_path: Path) -> None:
-    """Studies come first: the event says that there are no metrics, and the ready line has no port for them."""
-    with Node(_settings(tmp_path / "first"), tmp_path / "first") as first:
-        taken = f"127.0.0.1:{first.metrics_port}"
-        with Node(_settings(tmp_path / "second", metrics=taken), tmp_path / "second") as second:
+    """Studies come first: the event says that there are no metrics, and the ready line has no port for them. Who came first has them where
+    the configuration says."""
+    port = free_port()
+    taken = f"127.0.0.1:{port}"
+    with Node(_settings(tmp_path / "first", metrics=taken), tmp_path / "first", stages="receive") as first:
+        assert first.metrics_port == port
+        assert _scraped(first).content_type == "text/plain; version=0.0.4; charset=utf-8"
+        with Node(_settings(tmp_path / "second", metrics=taken), tmp_path / "second", stages="receive") as second:
             assert second.metrics_port is None
             _requestor(second).echo()
             (told,) = [event for event in second.events() if event["event"] == "metrics.unavailable"]
@@ -200,7 +204,7 @@ def test_nothing_listens_unless_it_is_asked_for(tmp_path: Path) -> None:
     """Without `node: {metrics: …}` the supervisor has no socket but the one that it lends to the receive process."""
     settings = _settings(tmp_path)
     settings["node"] = {"ae_title": "HILUM", "listen": "127.0.0.1:0"}
-    with Node(settings, tmp_path) as node:
+    with Node(settings, tmp_path, stages="receive") as node:
         assert node.metrics_port is None
         supervisor = psutil.Process(_processes(node)["receive"].ppid())
         assert [one.laddr.port for one in supervisor.net_connections() if one.status == psutil.CONN_LISTEN] == [node.port]
@@ -259,11 +263,3 @@ def test_scrapes_without_pause_slow_no_reception(tmp_path: Path) -> None:
         assert len(asked) > 4
         _done(node, 1)
         assert _scraped(node).sum("hilum_instances_total", status="0000") == 40
-
-
-def test_a_port_of_ones_own_choice(tmp_path: Path) -> None:
-    """What stands in the configuration is where Prometheus finds it."""
-    port = free_port()
-    with Node(_settings(tmp_path, metrics=f"127.0.0.1:{port}"), tmp_path) as node:
-        assert node.metrics_port == port
-        assert _scraped(node).content_type == "text/plain; version=0.0.4; charset=utf-8"
