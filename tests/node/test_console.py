@@ -76,7 +76,8 @@ def test_a_study_that_was_sent_is_seen_over_tls(tmp_path: Path) -> None:
             uid = re.search(r'href="/studies/([0-9.]+)"', page)
             assert uid is not None
             passport = client.get(f"/studies/{uid[1]}").text
-            assert "segmentation" in passport.lower()
+            assert "Threshold (benchmark) SEG" in passport
+            assert ">0.512<" in re.sub(r"\s+", "", passport)
             with _client(f"https://127.0.0.1:{port}") as stranger, pytest.raises(httpx.ConnectError, match="certificate"):
                 stranger.get("/login")
             with _client(f"http://127.0.0.1:{port}") as plain, pytest.raises(httpx.HTTPError):
