@@ -8,8 +8,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 LONGEST_S = 30.0
 """How long all of them may take to be imported."""
@@ -20,16 +21,26 @@ def stated_numbers(folders: Sequence[Path], names: Collection[str]) -> dict[str,
 
     Where one of them hangs or ends its process nothing is known of any: whoever runs it says what is wrong with it.
     """
-    asked = json.dumps({"folders": [str(folder) for folder in folders], "names": sorted(names)})
-    told = ""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        command = [sys.executable, "-P", "-m", __name__]
-        told = subprocess.run(command, input=asked, stdout=subprocess.PIPE, text=True, timeout=LONGEST_S, check=False).stdout
+    numbers = _answered({"folders": [str(folder) for folder in folders], "names": sorted(names)})
     try:
-        numbers = json.loads(told)
         return {name: int(numbers[name]) for name in names}
     except (ValueError, KeyError, TypeError):
         return dict.fromkeys(names, 0)
+
+
+def unfit_parts(folders: Sequence[Path], parts: Mapping[str, str]) -> list[str]:
+    """Why applications cannot take the parts of a series that are asked for by their names; nothing of one that cannot be loaded."""
+    asked = {"folders": [str(folder) for folder in folders], "names": sorted(parts), "parts": dict(parts)}
+    return [str(reason) for reason in answers.values() if reason] if isinstance(answers := _answered(asked), dict) else []
+
+
+def _answered(asked: Mapping[str, Any]) -> Any:
+    """What the other process says; None where it ended, or said nothing that can be read."""
+    with contextlib.suppress(subprocess.TimeoutExpired, ValueError):
+        command = [sys.executable, "-P", "-m", __name__]
+        done = subprocess.run(command, input=json.dumps(asked), stdout=subprocess.PIPE, text=True, timeout=LONGEST_S, check=False)
+        return json.loads(done.stdout)
+    return None
 
 
 def main() -> None:
@@ -40,16 +51,25 @@ def main() -> None:
 
     from inference.applications.catalog import load
     from inference.applications.errors import BrokenApplication, UnknownApplication
+    from inference.applications.manifest import of_parts
     from inference.errors import ModelError
 
-    numbers = {}
+    answers: dict[str, int | str] = {}
     for name in asked["names"]:
+        answers[name] = 0
         try:
-            numbers[name] = load(name, tuple(map(Path, asked["folders"]))).series
+            application = load(name, tuple(map(Path, asked["folders"])))
         except (BrokenApplication, UnknownApplication, ModelError):
-            numbers[name] = 0
+            continue
+        if "parts" not in asked:
+            answers[name] = application.series
+            continue
+        try:
+            of_parts(application, asked["parts"][name])
+        except BrokenApplication as unfit:
+            answers[name] = str(unfit)
     with answer:
-        json.dump(numbers, answer)
+        json.dump(answers, answer)
 
 
 if __name__ == "__main__":

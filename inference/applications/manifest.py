@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 from inference.applications.errors import BrokenApplication
 from inference.applications.numbering import GREATEST_SERIES
@@ -20,6 +21,7 @@ from inference.applications.port import (
     SegmentOutput,
     Takes,
 )
+from inference.imaging.subject import Parts
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _VERSION = re.compile(r"\d+\.\d+\.\d+([-+.][0-9A-Za-z.-]+)?")
@@ -63,6 +65,20 @@ def check_manifest(application: Any, name: str, where: str) -> Application:
     return application
 
 
+def of_parts(application: Application, parts: str) -> Application:
+    """The application as somebody wants it who runs it: of a series of several volumes or loops these `parts`, whatever it declares.
+
+    Raises
+    ------
+    BrokenApplication
+        It takes nothing that has such parts.
+    """
+    asked = replace(application, accepts=replace(application.accepts, parts=cast("Parts", parts)))
+    if problems := _parts(asked.accepts):
+        raise BrokenApplication(f'application "{application.name}": {"; ".join(problems)}')
+    return asked
+
+
 def _identity(application: Application, name: str) -> list[str]:
     problems = []
     if application.name != name:
@@ -83,6 +99,14 @@ def _identity(application: Application, name: str) -> list[str]:
     return problems
 
 
+def _parts(accepts: Accepts) -> list[str]:
+    if accepts.parts not in {"refuse", *_OF_PARTS}:
+        return [f'accepts.parts "{accepts.parts}" is neither refuse nor each nor b0']
+    if accepts.parts not in _PARTS.get(accepts.takes, ("refuse",)):
+        return [f'accepts.parts "{accepts.parts}" is for {_OF_PARTS[accepts.parts]}, and it takes {accepts.takes.value}']
+    return []
+
+
 def _accepts(accepts: Accepts) -> list[str]:
     problems = []
     # a plain "MR" would be taken letter by letter
@@ -90,10 +114,7 @@ def _accepts(accepts: Accepts) -> list[str]:
         problems.append(f'accepts.modality is {accepts.modality!r}, not a tuple of modalities like ("MR",)')
     if accepts.min_slices < 1:
         problems.append(f"accepts.min_slices is {accepts.min_slices}")
-    if accepts.parts not in {"refuse", *_OF_PARTS}:
-        problems.append(f'accepts.parts "{accepts.parts}" is neither refuse nor each nor b0')
-    elif accepts.parts not in _PARTS.get(accepts.takes, ("refuse",)):
-        problems.append(f'accepts.parts "{accepts.parts}" is for {_OF_PARTS[accepts.parts]}, and it takes {accepts.takes.value}')
+    problems += _parts(accepts)
     if accepts.whole_study and accepts.takes is not Takes.IMAGES:
         problems.append(f"accepts.whole_study is for images, and it takes {accepts.takes.value}")
     if accepts.orientation not in {None, "axial", "coronal", "sagittal"}:

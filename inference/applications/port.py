@@ -10,7 +10,7 @@ from inference.codes import ARTIFICIAL_INTELLIGENCE, Code
 from inference.engines.port import Call, Golden, ModelRef, ModelSource, Tensors
 from inference.findings import Explanation, Findings
 from inference.imaging.judge.expects import Expects
-from inference.imaging.subject import Takes
+from inference.imaging.subject import Parts, Takes
 
 __all__ = [
     "Accepts",
@@ -83,7 +83,7 @@ class Accepts:
     orientation: Literal["axial", "coronal", "sagittal"] | None = None
     remark_spacing_mm: float = 3.0
     takes: Takes = Takes.VOLUME
-    parts: Literal["refuse", "each", "b0"] = "refuse"
+    parts: Parts = "refuse"
     whole_study: bool = False
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from inference.imaging.volume import SliceSource, Volume
 
 Region: TypeAlias = tuple[int, int, int, int, float, float]
 """(left, top, right, bottom, mm per column, mm per row): the first and the last column and row that belong to the region, from 0."""
+
+Parts: TypeAlias = Literal["refuse", "each", "b0"]
+"""What is taken of a series that holds several volumes of one place, or several loops."""
 
 
 class Takes(StrEnum):

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from pydicom.dataset import FileDataset
 
@@ -18,11 +17,9 @@ from inference.imaging.header import Instance, ReadAhead, SetAside
 from inference.imaging.identity import Identity, identities, one_identity, refuse_unusable_uids, same_patient
 from inference.imaging.single_images import bounded_together, cine_from, images_from, loops_among, over_time
 from inference.imaging.slices import Slice, frame_data
-from inference.imaging.subject import Pair, Subject, Takes
+from inference.imaging.subject import Pair, Parts, Subject, Takes
 from inference.said import Said, say
 from inference.stages import ASSEMBLE, stage
-
-Parts: TypeAlias = Literal["refuse", "each", "b0"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

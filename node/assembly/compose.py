@@ -6,12 +6,13 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inference.applications.asking import stated_numbers
+from inference.applications.asking import stated_numbers, unfit_parts
 from inference.engines.kind import Opening
 from inference.engines.kinds import BY_NAME, DEFAULT
 from node.observe.events import event
 from node.settings.config import Config, EngineSettings, SinkSettings
-from node.settings.errors import SeriesNumbersClash
+from node.settings.errors import SeriesNumbersClash, UnfitParts
+from node.settings.load import parts_of
 from node.settings.peers import Peer
 from node.settings.store import Bucket
 
@@ -332,10 +333,17 @@ class Applications:
 
 
 def manifest(config: Config, name: str) -> "Application":
-    """The application called `name` as it declares itself, whatever the repository serves."""
+    """The application called `name` as it declares itself, whatever the repository serves; it takes the parts of series that are asked of
+    it here."""
     from inference.applications.catalog import state
 
-    return _application(name, config.application_folders, state(name, config.application_folders))
+    found = _application(name, config.application_folders, state(name, config.application_folders))
+    settings = config.applications.get(name)
+    if settings is None or settings.parts is None:
+        return found
+    from inference.applications.manifest import of_parts
+
+    return of_parts(found, settings.parts)
 
 
 def series_numbers(config: Config, *names: str) -> dict[str, int]:
@@ -378,6 +386,17 @@ def demand_own_series_numbers(config: Config) -> None:
             series_numbers(config)
     except BrokenApplication as clash:
         raise SeriesNumbersClash(str(clash)) from clash
+
+
+def demand_fit_parts(config: Config) -> None:
+    """Refuse parts of series that applications cannot take. No application of others is imported here.
+
+    Raises
+    ------
+    UnfitParts
+    """
+    if (parts := parts_of(config)) and (unfit := unfit_parts(config.application_folders, parts)):
+        raise UnfitParts("; ".join(unfit))
 
 
 def engine_of(config: Config, application_name: str) -> str:

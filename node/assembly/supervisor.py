@@ -100,6 +100,7 @@ class Supervisor:
         if NodeRole.RECEIVE in roles or NodeRole.FLOW in roles:
             demand_usable_tls(config)
         compose.demand_own_series_numbers(config)
+        compose.demand_fit_parts(config)
         with beginning():
             self._sealing = self._unlock()
             self._identify(meant)

@@ -22,7 +22,7 @@ def check(path: Path | None = None, /, *, config: ConfigOption = None, as_json: 
         One JSON object: `good`, `path`, `digest`, `problems` (each with `code` and `message`), `remarks` (what is good, and yet to be
         thought over).
     """
-    from node.assembly.compose import demand_own_series_numbers
+    from node.assembly.compose import demand_fit_parts, demand_own_series_numbers
     from node.assembly.configuration import load
     from node.dimse.validity import demand_usable_tls
     from node.settings.load import find_config
@@ -32,6 +32,7 @@ def check(path: Path | None = None, /, *, config: ConfigOption = None, as_json: 
         good = load(found)
         demand_usable_tls(good)
         demand_own_series_numbers(good)
+        demand_fit_parts(good)
         _show(good)
         return 0
     loaded: Config | None = None
@@ -40,6 +41,7 @@ def check(path: Path | None = None, /, *, config: ConfigOption = None, as_json: 
         loaded = load(found)
         demand_usable_tls(loaded)
         demand_own_series_numbers(loaded)
+        demand_fit_parts(loaded)
     except ConfigError as refused:
         problems = getattr(refused, "problems", (refused,))
     told = [{"code": problem.code, "message": str(problem)} for problem in problems]

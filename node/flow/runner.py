@@ -15,8 +15,8 @@ from inference.engines.errors import EngineAway, EngineBusy, EngineLost
 from inference.errors import EngineError, HilumError, InputError, ModelError
 from inference.findings import Caution
 from inference.imaging.errors import UnfitPrior
-from inference.imaging.subject import Takes
-from inference.imaging.subjects import Assembled, Parts
+from inference.imaging.subject import Parts, Takes
+from inference.imaging.subjects import Assembled
 from inference.said import Said
 from inference.stages import collected
 from node.blobs.port import Blobs

@@ -89,6 +89,13 @@ class SeriesNumbersClash(ConfigError):
     remedy = "Give one of them another `series` (1 to 99) in its manifest, or none: the node then gives it one that is free."
 
 
+class UnfitParts(ConfigError):
+    """An application is to take parts of a series that what it takes does not have."""
+
+    code = "HLM-2013"
+    remedy = "Take `parts` out of its entry in `applications`, or name what the message says: volumes have `each` and `b0`, loops `each`."
+
+
 class ConfigRefused(ConfigError):
     """Several things are wrong; `problems` holds them in the order of the file."""
 

@@ -262,7 +262,14 @@ def _meaning(config: Config) -> dict[str, Any]:
         "peers": {name: [peer.ae_title, peer.host, peer.settle.scope.value] for name, peer in config.peers.items()},
         "sinks": {name: _sink(sink) for name, sink in config.sinks.items()},
         "routes": [_route(route) for route in config.routes],
+        # as for routes: a file without any means what it meant before
+        **({"parts": parts} if (parts := parts_of(config)) else {}),
     }
+
+
+def parts_of(config: Config) -> dict[str, str]:
+    """The parts of series that applications are asked to take here."""
+    return {name: each.parts for name, each in config.applications.items() if each.parts is not None}
 
 
 def _sink(sink: SinkSettings) -> list[Any]:

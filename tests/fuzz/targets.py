@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 from inference.errors import InputError
 from inference.imaging.errors import MissingAttribute, NotDicom, Truncated, UndecodablePixels, UnsupportedSyntax
 from inference.imaging.jpeg_extended import decode_extended
-from inference.imaging.subject import Takes
-from inference.imaging.subjects import Parts, subjects
+from inference.imaging.subject import Parts, Takes
+from inference.imaging.subjects import subjects
 from inference.imaging.volume import Volume
 from node.dicom.header import parse, sender
 from node.dicom.part10 import take_apart

@@ -24,8 +24,8 @@ from inference.imaging.errors import (
     NotAVolume,
     TooLarge,
 )
-from inference.imaging.subject import Pair, Takes
-from inference.imaging.subjects import Assembled, Parts, subjects
+from inference.imaging.subject import Pair, Parts, Takes
+from inference.imaging.subjects import Assembled, subjects
 from inference.imaging.volume import Volume
 
 from .conftest import as_a, enhanced, one_instance, save
