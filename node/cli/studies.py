@@ -40,7 +40,7 @@ def list_studies(*, search: str | None = None, limit: int = 100, config: ConfigO
         At most so many.
     """
     from node.cli import screen
-    from node.records.held import held_studies, studies_of_results
+    from node.records.held_instances import held_studies, studies_of_results
     from node.records.studies import aside_record
 
     with journal(config) as (_, opened):
@@ -264,7 +264,7 @@ def accept_held(study: str, /, *, series: str | None = None, config: ConfigOptio
     series
         Only what is held of the series with this UID.
     """
-    from node.flow.held import accept
+    from node.flow.held_instances import accept
 
     with journal(config) as (settings, opened):
         accepted = accept(opened.held, _held(opened, study, series), settings.peers, opened.now, by=_BY)
@@ -282,7 +282,7 @@ def refuse_held(study: str, /, *, series: str | None = None, config: ConfigOptio
     series
         Only what is held of the series with this UID.
     """
-    from node.flow.held import refuse
+    from node.flow.held_instances import refuse
 
     with journal(config) as (_, opened):
         refused = refuse(opened.held, _held(opened, study, series), opened.now, by=_BY)
@@ -291,7 +291,7 @@ def refuse_held(study: str, /, *, series: str | None = None, config: ConfigOptio
 
 
 def _held(opened: "Journal", study: str, series: str | None) -> list[Instance]:
-    from node.flow.held import Part, held_of
+    from node.flow.held_instances import Part, held_of
 
     uid = find_study(opened, study)
     held = held_of(opened.held, uid, Part(series_instance_uid=series))

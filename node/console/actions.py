@@ -10,8 +10,8 @@ from node.console.queries import job
 from node.domain.errors import JournalError
 from node.domain.health import DependencyKind
 from node.domain.state import ArrivalState, JobState
-from node.flow import held
-from node.flow.held import Part
+from node.flow import held_instances
+from node.flow.held_instances import Part
 from node.flow.settle import complete_now, put_back
 from node.journal.port import Pausable
 from node.observe.security import ConsoleActed, tell
@@ -107,16 +107,16 @@ def decide_held(at: ConsoleContext, who: Visitor, uid: str, verb: str, part: Par
     """
     if verb not in ("accept", "refuse"):
         raise RequestRefused(HTTPStatus.NOT_FOUND, "what is held is accepted or refused")
-    found = held.held_of(at.journal.held, uid, part)
+    found = held_instances.held_of(at.journal.held, uid, part)
     if not found:
         raise RequestRefused(HTTPStatus.CONFLICT, "nothing of this is held any more")
     if seen not in (None, len(found)):
         raise RequestRefused(HTTPStatus.CONFLICT, "more came, or somebody else decided, since the page was made: look again")
     by = f"{who.name} at the console"
     if verb == "accept":
-        many = held.accept(at.journal.held, found, at.peers, at.journal.now, by=by)
+        many = held_instances.accept(at.journal.held, found, at.peers, at.journal.now, by=by)
     else:
-        many = held.refuse(at.journal.held, found, at.journal.now, by=by)
+        many = held_instances.refuse(at.journal.held, found, at.journal.now, by=by)
     _tell(at, who, f"{verb}-held", f"study {uid}")
     return many
 

@@ -10,7 +10,7 @@ from node.console.actions import act, ask_again, complete, decide_held, make_roo
 from node.console.filters import JobWords, filter_of
 from node.console.status import status as status_record
 from node.domain.health import DependencyKind
-from node.flow.held import Part
+from node.flow.held_instances import Part
 from node.journal.port import Pausable
 
 router = APIRouter(prefix="/api", tags=["console"])

@@ -23,7 +23,7 @@ from node.domain.errors import JournalError
 from node.domain.health import DependencyKind
 from node.domain.instance import HeldFor
 from node.domain.state import JobState
-from node.flow.held import Part
+from node.flow.held_instances import Part
 from node.journal.port import Pausable
 
 router = APIRouter(include_in_schema=False)

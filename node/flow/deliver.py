@@ -16,7 +16,7 @@ from node.domain.errors import DeliveryError, JournalError
 from node.domain.job import Delivery, JobKind
 from node.domain.stage import Clock, back_off
 from node.domain.state import JobState
-from node.flow.attempt import Attempt
+from node.flow.delivery_attempt import DeliveryAttempt
 from node.flow.delivery_marks import set_mark
 from node.flow.lease import LeaseLost
 from node.journal.journal import Journal
@@ -164,12 +164,12 @@ class DeliverStage:
             event("delivery.lease_lost", delivery=delivery.id, job=delivery.job, sink=delivery.sink)
 
     def _send_all(self, delivery: Delivery) -> None:
-        """Send what the sink has not accepted yet, and say so when it has all (`Attempt.send`)."""
+        """Send what the sink has not accepted yet, and say so when it has all (`DeliveryAttempt.send`)."""
         if delivery.sink not in self._sinks:
             raise SinkUnknown(f'the configuration has no sink "{delivery.sink}"')
         began = time.monotonic()
         sink = self._config.sinks[delivery.sink]
-        sent = Attempt(self._journal, self._blobs, self._clock, delivery, self._sinks[delivery.sink], sink.profile).send()
+        sent = DeliveryAttempt(self._journal, self._blobs, self._clock, delivery, self._sinks[delivery.sink], sink.profile).send()
         took_s = round(time.monotonic() - began, 4)
         set_mark(self._journal.jobs, self._blobs, delivery.job, delivery.sink)
         now = self._clock()

@@ -32,7 +32,7 @@ from node.domain.withdrawal import Withdrawal
 from node.flow.delivery_marks import delivered_before
 from node.flow.earlier_values import measured_in, with_earlier
 from node.flow.encode import Encode, encoding_of, freeze, predecessors_of, profiles_of, replacing
-from node.flow.held import said_of_held
+from node.flow.held_instances import said_of_held
 from node.flow.infer import Analysed, Inferred, settings_of
 from node.flow.lease import LENGTH, JobLease, LeaseLost
 from node.flow.notes import analysis_under_way, digest_for_model, loadable, stated, statement_due, withdrawing

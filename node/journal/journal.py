@@ -22,7 +22,7 @@ from node.journal.database import Database, connect
 from node.journal.deliveries import Deliveries
 from node.journal.erasure import ErasedRows
 from node.journal.events import Events
-from node.journal.held import HeldInstances
+from node.journal.held_instances import HeldInstances
 from node.journal.instances import Instances
 from node.journal.jobs import Jobs
 from node.journal.leader import PostgresLeader, SoleLeader

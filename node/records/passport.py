@@ -9,7 +9,7 @@ from node.domain.instance import Header, Instance, ResultSource, Standing
 from node.domain.numbering import numbering_remarks
 from node.records.astray import astray
 from node.records.decisions import decision_record
-from node.records.held import held_records
+from node.records.held_instances import held_records
 from node.records.jobs import event_record, page
 from node.records.remedies import remedy
 from node.records.studies import incomplete, waits

@@ -9,7 +9,7 @@ from node.domain.arrival import Arrival
 from node.domain.job import Job
 from node.domain.shortage import Hold
 from node.domain.state import ArrivalState, DeliveryState, JobState
-from node.records.held import held_briefly
+from node.records.held_instances import held_briefly
 from node.records.jobs import why
 from node.records.words import stamp, when
 

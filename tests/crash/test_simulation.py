@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from node.flow.attempt import Attempt
+from node.flow.delivery_attempt import DeliveryAttempt
 from node.flow.index import IndexStage
 from tests.crash.simulation.__main__ import play
 
@@ -51,9 +51,9 @@ def test_an_index_that_moves_files_before_it_has_rows_is_found() -> None:
 def test_a_delivery_that_takes_silence_for_consent_is_found() -> None:
     """No answer is no receipt: the archive may have got nothing."""
 
-    def always_accepted(self: Attempt, one: object, receipt: object) -> None:
+    def always_accepted(self: DeliveryAttempt, one: object, receipt: object) -> None:
         token = self._token()
         self._journal.deliveries.receipt(self._delivery.id, token, one.id, True, 0, "", self._clock())  # type: ignore[attr-defined]
 
-    with mock.patch.object(Attempt, "_record", always_accepted), pytest.raises(AssertionError, match=r"has not all|has no results"):
+    with mock.patch.object(DeliveryAttempt, "_record", always_accepted), pytest.raises(AssertionError, match=r"has not all|has no results"):
         play(15, 120)

@@ -16,7 +16,7 @@ from inference.imaging.errors import MixedIdentity
 from inference.imaging.identity import Identity, one_identity
 from node.domain.arrival import Completeness
 from node.domain.instance import HeldFor, Instance, Standing
-from node.journal.held import HeldInstances
+from node.journal.held_instances import HeldInstances
 from node.journal.journal import Journal
 from node.journal.port import NewInstance, SeriesKnown
 from node.routing.series import contents

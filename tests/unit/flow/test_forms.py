@@ -26,8 +26,8 @@ from node.domain.errors import DeliveryError
 from node.domain.job import Delivery, ResultObject
 from node.domain.profile import ARCHIVE, PACS, VIEWER, Kind, MaskEncoding, Profile
 from node.domain.state import DeliveryState, JobState
-from node.flow.attempt import Attempt
 from node.flow.deliver import DeliverStage
+from node.flow.delivery_attempt import DeliveryAttempt
 from node.journal.journal import Journal
 from node.sinks.port import Parcel, Receipt
 from tests.unit.flow.mini import ListSink, MiniNode
@@ -346,7 +346,7 @@ def test_a_process_that_dies_while_it_sends_leaves_no_mixture(bench: Bench, dies
     assert claimed is not None
     dying: Any = Dying(bench.node.journal, dies_at, entered=entered)
     with contextlib.suppress(Dead):
-        Attempt(dying, bench.node.blobs, bench.node.clock, claimed, bench.peer, LABELMAPS).send()
+        DeliveryAttempt(dying, bench.node.blobs, bench.node.clock, claimed, bench.peer, LABELMAPS).send()
     bench.peer.takes_no = set() if after else {LabelMapSegmentationStorage}
     bench.node.journal.processes.release("dead", bench.node.clock())
     assert bench.attempt().state is DeliveryState.DELIVERED

@@ -148,7 +148,7 @@ class Forms:
         return f"{wanted}: was not made of this job" if wanted not in (None, Form.FRACTIONAL, *self._made) else ""
 
 
-class Attempt:
+class DeliveryAttempt:
     """A claimed delivery, its sink, and what the sink wants."""
 
     def __init__(self, journal: Journal, blobs: Blobs, clock: Clock, delivery: Delivery, sink: Sink, profile: Profile) -> None:

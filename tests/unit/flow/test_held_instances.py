@@ -8,7 +8,7 @@ from node.dicom.uid import derive_uid
 from node.domain.instance import HeldFor, Standing
 from node.domain.job import JobKind
 from node.domain.state import JobState
-from node.flow.held import Part, accept, held_of, refuse
+from node.flow.held_instances import Part, accept, held_of, refuse
 from node.journal.port import NewInstance
 from node.results.port import Encoded, Encoding
 from tests.unit.flow.line import run_line

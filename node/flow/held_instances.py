@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from inference.said import Said, say
 from node.domain.instance import HeldFor, Instance
 from node.domain.stage import Clock
-from node.journal.held import HeldInstances
+from node.journal.held_instances import HeldInstances
 from node.journal.port import AcceptedInstance
 from node.settings.peers import Peer, Scope, Settle
 
