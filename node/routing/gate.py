@@ -22,7 +22,7 @@ from inference.imaging.errors import FourDimensional
 from inference.imaging.geometry import Plane, series_geometry
 from inference.imaging.judge.contrast import Weighting, against
 from inference.imaging.judge.expects import Contrast, Expects
-from inference.imaging.judge.stated import may_be, may_show, other_parts
+from inference.imaging.judge.stated import DESCRIBED, elsewhere, may_be, may_show, other_parts
 from inference.imaging.judge.words import SAID, no_patient_by
 from inference.imaging.nuclear import RECONSTRUCTED
 from inference.imaging.single_images import MOVING
@@ -100,7 +100,12 @@ def answer(application: Application, view: SeriesView, *, counted: bool = True) 
     layout = _Layout.of(accepts, view)
     if excluded := _excluding(application, view, layout if counted and view.counted else None):
         return GateAnswer(fit=Fit.REFUSES, reasons=tuple(excluded), excluded=True)
-    refused = [*_nameless(view), *_no_patient(expects, view), *((layout.wrong,) if layout.wrong else ())]
+    refused = [
+        *_nameless(view),
+        *_no_patient(expects, view),
+        *_elsewhere(accepts, expects, view),
+        *((layout.wrong,) if layout.wrong else ()),
+    ]
     if refused:
         return _refused(refused)
     open_ = [*((layout.open,) if layout.open else ()), *_several_patients(view), *_unlike(accepts, view), *_doubts(accepts, expects, view)]
@@ -248,6 +253,14 @@ def _no_patient(expects: Expects, view: SeriesView) -> list[str]:
     distinct = dict.fromkeys(tuple(one.get(keyword, ()) for keyword in _SAID) for one in view.members or (view.header,))
     said = ({keyword: "\\".join(map(str, values)) for keyword, values in zip(_SAID, each, strict=True)} for each in distinct)
     return [reason] if (reason := next(filter(None, map(no_patient_by, said)), "")) else []
+
+
+def _elsewhere(accepts: Accepts, expects: Expects, view: SeriesView) -> list[str]:
+    """Slices of which two elements say that they show another part of the body."""
+    if expects.part is None or accepts.takes not in _OF_SLICES:
+        return []
+    described = {keyword: _texts(view.header, keyword) for keyword in DESCRIBED}
+    return [reason] if (reason := elsewhere(expects.part, _texts(view.header, "BodyPartExamined"), described)) else []
 
 
 # ---- what headers leave open

@@ -24,7 +24,7 @@ from inference.imaging.judge.lungs import lung_doubts
 from inference.imaging.judge.pixels import negative, not_hounsfield, nothing_there
 from inference.imaging.judge.radiograph import chest_doubts
 from inference.imaging.judge.sizes import unusual
-from inference.imaging.judge.stated import other_parts
+from inference.imaging.judge.stated import DESCRIBED, elsewhere, other_parts
 from inference.imaging.judge.weighting import weighting_doubts
 from inference.imaging.judge.words import no_patient
 from inference.imaging.regrid import straightened
@@ -66,7 +66,7 @@ class Judge:
 
         Raises
         ------
-        NotAPatient, OtherContrast, NoAnatomy
+        NotAPatient, OtherContrast, OtherAnatomy, NoAnatomy
         """
         part = self._expects.part
         if part is not None and (reason := no_patient(self._headers)):
@@ -75,6 +75,8 @@ class Judge:
             _refuse_other_contrast(self._expects.contrast, self._headers)
         if part is None:
             return ()
+        if not isinstance(self._subject, Images) and (reason := _elsewhere(part, self._headers)):
+            raise OtherAnatomy(reason)
         for volume in _volumes(self._subject):
             _refuse_no_picture(part, volume, self._coarse_of(volume))
         # of single images the view is what pixels tell, and the application goes by the body part itself
@@ -208,6 +210,13 @@ def _refuse_no_picture(part: BodyPart, volume: Volume, coarse: Coarse) -> None:
         reason = negative(coarse)
     if reason:
         raise NoAnatomy(f"series {volume.series_instance_uid}: {reason}")
+
+
+def _elsewhere(part: BodyPart, headers: Sequence[Dataset]) -> str:
+    """What says twice that another part was imaged (`stated`)."""
+    parts = dict.fromkeys(said for header in headers if (said := tags.text(header, tags.BODY_PART_EXAMINED)))
+    described = {keyword: dict.fromkeys(tags.text(header, tag) for header in headers) for keyword, tag in DESCRIBED.items()}
+    return elsewhere(part, parts, described)
 
 
 def _other_part(part: BodyPart, headers: Sequence[Dataset]) -> tuple[Caution, ...]:

@@ -1,9 +1,11 @@
 """What headers state of the part of the body and of the view, against what an application expects: words and letters, no pixels.
 
-A part is typed, and one in seven wrong (Güld and others 2002): of slices, what pixels can tell declines, and the word is told. Of a single
-image there is nothing but its header that says which joint it shows.
+A part is typed, and one in seven wrong (Güld and others 2002): of slices, what pixels can tell declines, and the word is told; unless what
+was ordered or scanned, which is typed by others, names another part as well, and nothing names the right one. Of a single image there is
+nothing but its header that says which joint it shows.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 
 from inference.imaging.judge.expects import BodyPart, View
@@ -14,6 +16,20 @@ _PARTS: Mapping[BodyPart, tuple[str, ...]] = {
     BodyPart.HIPPOCAMPUS: ("HEAD", "BRAIN", "SKULL", "NEURO", "HIPPOCAMP", "KOPF", "HIRN", "TETE", "CABE", "CEREB", "ENCEF"),
 }
 """Words, one of which stands in what a header says of the part: the defined terms (PS3.16 Annex L), and what is typed instead."""
+_OF_THE_BODY = ("KNEE", "ANKLE", "SHOULDER", "PROSTAT", "PELVI")
+_OF_THE_TRUNK = ("CHEST", "THORA", "LUNG", "ABDOM")
+_OF_THE_HEAD = ("HEAD(?! ?FIRST)", "BRAIN", "SKULL", "KOPF", "SCHAED", "HIRN", "GEHIRN", "CEREB")
+_ELSEWHERE: Mapping[BodyPart, re.Pattern[str]] = {
+    part: re.compile(rf"(?<![A-Z])(?:{'|'.join(words)})")
+    for part, words in {
+        BodyPart.HEAD: (*_OF_THE_BODY, *_OF_THE_TRUNK),
+        BodyPart.HIPPOCAMPUS: (*_OF_THE_BODY, *_OF_THE_TRUNK),
+        BodyPart.CHEST: (*_OF_THE_BODY, *_OF_THE_HEAD),
+    }.items()
+}
+"""Words that leave no doubt of another part; the neck, the spine and the whole body are beside or around."""
+DESCRIBED: Mapping[str, int] = {"StudyDescription": 0x00081030, "ProtocolName": 0x00181030, "SeriesDescription": 0x0008103E}
+"""Where a part is named as well, by those who order and those who scan."""
 _SHOWN: Mapping[View, tuple[str, ...]] = {
     View.FRONTAL_CHEST: ("CHEST", "THORA", "TORAX", "TÓRAX", "TORAC", "LUNG", "PULMO", "POUMON", "KLATK", "ГРУД", "胸"),
 }
@@ -28,6 +44,25 @@ def other_parts(part: BodyPart, said: Iterable[str]) -> list[str]:
     """Those of the words that name another part of the body."""
     # a code string is ASCII (PS3.5 6.2): of what is typed in another script nobody can say here what it means
     return [each for each in said if each.isascii() and not any(word in each.upper() for word in _PARTS[part])]
+
+
+def elsewhere(part: BodyPart, parts: Iterable[str], described: Mapping[str, Iterable[str]]) -> str:
+    """What says twice that another part was imaged, for people; "" where one says the right one, or only one says another.
+
+    Parameters
+    ----------
+    parts
+        What the images say as BodyPartExamined.
+    described
+        What they say as each of `DESCRIBED`.
+    """
+    typed = list(parts)
+    said = {keyword: [one.upper() for one in values if one] for keyword, values in described.items()}
+    own = any(word in one for values in said.values() for one in values for word in _PARTS[part])
+    if own or not typed or len(other_parts(part, typed)) < len(typed) or not all(_ELSEWHERE[part].search(one.upper()) for one in typed):
+        return ""
+    keyword = next((keyword for keyword, values in said.items() if any(_ELSEWHERE[part].search(one) for one in values)), "")
+    return f"BodyPartExamined is {typed[0]}, and {keyword} says so too: that is not the {part.value}" if keyword else ""
 
 
 def may_show(view: View, said: Iterable[str]) -> bool:

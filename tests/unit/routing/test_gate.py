@@ -120,6 +120,15 @@ def test_what_pixels_decide_is_said_to_be_unknown(tmp_path: Path) -> None:
     assert not _refused(HEADS, files)
 
 
+def test_another_part_that_two_headers_name_is_refused_before_and_after(tmp_path: Path) -> None:
+    """By the same words when the files are read; parked, so that the reader is told."""
+    files = _series(tmp_path, BodyPartExamined="KNEE", StudyDescription="MR right knee")
+    said = answer(HEADS, _view(files))
+    assert (said.fit, said.excluded) == (Fit.REFUSES, False)
+    assert said.text == "BodyPartExamined is KNEE, and StudyDescription says so too: that is not the head"
+    assert said.text in _refused(HEADS, files)
+
+
 def test_a_header_without_images_leaves_open_what_only_images_say() -> None:
     """A case of `hilum routes test` says no positions: nothing is refused for them, and nothing promised."""
     made = SeriesView(series_instance_uid="1", header={"Modality": ("MR",), "EchoTime": (3.0,)}, instances=1, images=1, counted=False)
