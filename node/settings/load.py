@@ -299,6 +299,8 @@ def _route(route: Route) -> dict[str, Any]:
         **({"all": sorted(_condition(one) for one in route.all_series)} if route.all_series else {}),
         **({} if route.needs is None else {"needs": _needs(route.needs)}),
         **({} if route.deadline is None else {"deadline_s": route.deadline.total_seconds()}),
+        **({"expect": True} if route.expect else {}),
+        **({"parks_excluded": True} if route.parks_excluded else {}),
     }
 
 

@@ -275,6 +275,8 @@ def test_the_digest_follows_the_meaning_and_nothing_else(tmp_path: Path) -> None
         SMALL + "        when: {Modality: {not: MR}}\n",
         SMALL + "        when: {SliceThickness: {max: 5}}\n",
         SMALL + "        when: {SliceThickness: {max: 6}}\n",
+        SMALL + "        expect: true\n",
+        SMALL + "        otherwise: park\n",
     ]
     (digest,) = {read(tmp_path, text).digest for text in same}
     assert len(digest) == 64
