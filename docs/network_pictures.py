@@ -4,7 +4,7 @@ a chest in which lung-nodule finds nodules; and what a reader sees of each appli
 `python -m docs.network_pictures MODELS --radiographs pneumoniamnist.npz` writes explanation.png, denoised.png and lung-nodule.png into
 docs/images. MODELS is a model repository with what `hilum export` wrote of chest-xray, restore and lung-nodule; one that lacks a model
 gives the other pictures alone. `--readers [APPLICATION …]` makes those of docs/reference/what-readers-see.md instead, as
-`docs.reader_pictures` says.
+`docs.reader_pictures` says; `--notes` those there of what stands where there is no result, which needs no model.
 """
 
 import argparse
@@ -185,6 +185,7 @@ def main() -> None:
     parser.add_argument("models", type=Path)
     parser.add_argument("--radiographs", type=Path)
     parser.add_argument("--readers", nargs="*", help="applications; all of them where none is named")
+    parser.add_argument("--notes", action="store_true", help="what is said where there is no result, or no longer one")
     parser.add_argument("--before", type=Path, help="an earlier checkout, which is asked instead of this one")
     parser.add_argument("--shots", type=Path, default=Path("var/shots"), help="gets every picture that is taken in the viewer")
     given = parser.parse_args()
@@ -193,6 +194,11 @@ def main() -> None:
         from docs.reader_pictures import read
 
         read(given.models, given.before, given.shots, given.readers)
+        return
+    if given.notes:
+        from docs.reader_pictures import read_notes
+
+        read_notes(given.shots)
         return
     if given.radiographs is not None and (given.models / "chest_xray_pneumonia").is_dir():
         explained(given.models, given.radiographs, IMAGES / "explanation.png")

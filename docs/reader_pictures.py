@@ -1,4 +1,5 @@
-"""Pictures of what a reader sees of each shipped application's results: OHIF beside Orthanc, before and now.
+"""Pictures of what a reader sees of each shipped application's results: OHIF beside Orthanc, before and now; and of the notes that stand
+where there is no result, or no longer one.
 
 `docs.network_pictures` calls it. Everything goes the whole way: a series of this file is sent to a node by `hilum demo`, and what the node
 delivers is stored in an archive and opened in the viewer. *Before* is the same done by an earlier checkout. Series and weights are made or
@@ -11,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +25,26 @@ from scipy import ndimage
 
 from inference.applications.catalog import load
 from inference.engines.registry import fetch_member
+from inference.errors import InputError
+from inference.findings import Findings
+from inference.imaging.subject import Takes
+from inference.imaging.subjects import subjects
 from inference.imaging.volume import Affine
 from inference.imaging.write_series import Voxels, from_nifti, write_series
 from node.cli.demo_input import HEAD_MEMBER, HEAD_REQUIREMENT, HEAD_SHA256, demo_series
+from node.domain.profile import Kind, Profile
+from node.domain.statement import NoResult, Statement, Why
+from node.domain.withdrawal import Rejection, Withdrawal, WithdrawnObject
 from node.results.page.lettering import write
+from node.results.sources import SourceSeries
+from node.results.statement.make import encode_statement
+from node.results.statement.port import Stated, nothing_of
+from node.results.withdrawal.make import encode_withdrawal
 from tests.lab import chest, planted
 from tests.lab.loopback import free_port
 from tests.lab.ohif import Opened, Viewer
 from tests.lab.orthanc import Orthanc
-from tests.results import images
+from tests.results import images, made
 from training.data.made_thorax import SPACING_MM, made_thorax
 
 ROOT = Path(__file__).parent.parent
@@ -244,6 +257,109 @@ def _wait_for(result: Dataset, opened: Opened) -> None:
     elif result.Modality == "SR":
         opened.wait_for_text(result.ConceptNameCodeSequence[0].CodeMeaning)
     opened.still()
+
+
+_NOTES = Profile(name="notes", kinds=frozenset({Kind.STATEMENT, Kind.WITHDRAWAL}))
+_MISSING = slice(8, 12)
+"""Slices of the FLAIR head that do not come."""
+
+
+def read_notes(shots: Path) -> None:
+    """Show the note that there is no result, and the one that withdraws results, each beside its images, and put both on sheets in
+    docs/images; print what the viewers say of them.
+
+    The first is of a FLAIR head in which slices are missing, the second of what hippocampus found in a part of a head.
+    """
+    shots = shots.resolve()
+    shutil.rmtree(shots / "notes", ignore_errors=True)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        Orthanc(Path(scratch) / "pacs", node_port=free_port(), options=_TAKES) as pacs,
+        Viewer(pacs.url, width=_SIZE[0], height=_SIZE[1]) as viewer,
+    ):
+        for name, store in (("no-result", _without_result), ("withdrawn", _withdrawn)):
+            folder = shots / "notes" / name
+            note = store(pacs, folder)
+            with viewer.open(note.StudyInstanceUID) as opened:
+                _look_at(note, opened, pacs, folder)
+            for study in pacs.studies():
+                pacs.call("DELETE", f"/studies/{study.identifier}")
+            shown = {f"{note.SeriesDescription}: OHIF": folder / "ohif.png", "Orthanc Explorer": folder / "explorer.png"}
+            _sheet(shown).save(ROOT / "docs" / "images" / f"reader-{name}.png", optimize=True)
+
+
+def _look_at(note: Dataset, opened: Opened, pacs: Orthanc, folder: Path) -> None:
+    """A report is opened, a Key Object Selection is looked for in the list; then the study in the archive's own list."""
+    if note.Modality == "SR":
+        opened.show_series(note.SeriesDescription)
+        print(opened.wait_for_text(note.ConceptNameCodeSequence[0].CodeMeaning))
+    else:
+        listed = opened.page.locator("[data-cy^='study-browser-thumbnail']")
+        listed.first.wait_for()
+        print([one.inner_text() for one in listed.all()])
+    opened.still()
+    opened.screenshot(folder / "ohif.png")
+    (study,) = pacs.studies()
+    explorer = opened.page.context.new_page()
+    explorer.goto(f"{pacs.url}/app/explorer.html#study?uuid={study.identifier}")
+    row = explorer.get_by_text(note.SeriesDescription)
+    row.wait_for()
+    row.scroll_into_view_if_needed()
+    print(row.locator("xpath=ancestor::li[1]").inner_text())
+    explorer.screenshot(path=folder / "explorer.png")
+    explorer.close()
+
+
+def _without_result(pacs: Orthanc, folder: Path) -> Dataset:
+    """Store a series in the middle of which slices are missing, and the note that says so."""
+    _flair(folder / "series")
+    files = sorted(path for path in (folder / "series").rglob("*") if path.is_file())
+    whole = subjects(Takes.VOLUME, "refuse", files)[0].subject
+    gone = {source.sop_instance_uid for source in whole.sources[_MISSING]}
+    came = [path for path in files if pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID not in gone]
+    try:
+        subjects(Takes.VOLUME, "refuse", came)
+    except InputError as refused:
+        why = NoResult(job=1, series_instance_uid=whole.series_instance_uid, why=Why.DECLINED, code=refused.code, reason=str(refused))
+    about = nothing_of(whole.study_instance_uid, whole.series_instance_uid, "MR")
+    encoding = made.encoding(came, Findings(), volume=about, application=load("bright-lesion"), profiles=(_NOTES,))
+    looked_at = SourceSeries(
+        study_instance_uid=about.study_instance_uid,
+        series_instance_uid=about.series_instance_uid,
+        instances=tuple((source.sop_class_uid, source.sop_instance_uid) for source in whole.sources if source.sop_instance_uid not in gone),
+    )
+    (note,) = encode_statement(Stated(encoding=encoding, statement=Statement(series=(why,)), looked_at=[looked_at]))
+    for data in (*(path.read_bytes() for path in came), note.data):
+        pacs.post_instance(data)
+    return pydicom.dcmread(BytesIO(note.data))
+
+
+def _withdrawn(pacs: Orthanc, folder: Path) -> Dataset:
+    """Store a series, what an application delivered of it, and the note that withdraws that."""
+    _crop(folder / "series")
+    files = sorted(path for path in (folder / "series").rglob("*") if path.is_file())
+    (folder / "models").mkdir()
+    _analysed(ROOT, "hippocampus", folder / "series", folder / "models", folder)
+    results = [(path, pydicom.dcmread(path, stop_before_pixels=True)) for path in sorted(folder.glob("*.dcm"))]
+    objects = tuple(
+        WithdrawnObject(
+            kind=_KINDS[str(one.Modality)],
+            series_instance_uid=str(one.SeriesInstanceUID),
+            sop_class_uid=str(one.SOPClassUID),
+            sop_instance_uid=str(one.SOPInstanceUID),
+            blob=path.name,
+        )
+        for path, one in results
+    )
+    whole = made.encoding(files, Findings(), application=load("hippocampus"), profiles=(_NOTES,))
+    nothing = nothing_of(whole.subject.study_instance_uid, whole.subject.series_instance_uid, "MR")
+    (note,) = encode_withdrawal(replace(whole, subject=nothing), Withdrawal(rejection=Rejection.REPLACED, objects=objects))
+    for data in (*(path.read_bytes() for path in files), *(path.read_bytes() for path, _ in results), note.data):
+        pacs.post_instance(data)
+    return pydicom.dcmread(BytesIO(note.data))
+
+
+_KINDS = {"SEG": Kind.SEG, "SR": Kind.SR, "OT": Kind.SC}
 
 
 def _sheet(pictures: Mapping[str, Path]) -> Image.Image:
