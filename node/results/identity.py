@@ -13,7 +13,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from inference.codes import Code
 from node.dicom.uid import derive_uid
-from node.domain.profile import EXPLANATIONS, Kind, Language
+from node.domain.profile import Kind, Language
 from node.results.items import item
 from node.results.kinds import record_of
 from node.results.narrative.terms_chinese import LABELS, NOUNS, in_chinese
@@ -112,8 +112,7 @@ def identify(encoding: Encoding, sources: Sources, kind: Kind, noun: str, *, lab
     number
         Which of the kind's numbers in Series Numbers it has.
     """
-    # explanations say in the words of their checks that they are no location; whoever wants them asked for them by name
-    if encoding.language is Language.CHINESE and kind not in EXPLANATIONS:
+    if encoding.language is Language.CHINESE:
         noun = _NOTE if kind in (Kind.STATEMENT, Kind.WITHDRAWAL) else record_of(kind).chinese
         noun += f"：{LABELS.get(label, label)}" if label else ""
     return ResultIdentity(

@@ -21,12 +21,12 @@ from node.flow.infer import as_incomplete
 from node.results.check import check
 from node.results.encode import encode
 from node.results.errors import ResultMalformed, ValuesDiffer
-from node.results.explanation.make import answer_of
 from node.results.narrative.english import English
 from node.results.narrative.sentences import conclusion as say_conclusion
 from node.results.page import lettering, picture, table
 from node.results.page.capture import page_of
 from node.results.page.table import entries
+from node.results.page.words import PAGE_WORDS
 from node.results.port import Encoded
 from node.results.sources import read_sources
 from tests.lab import validators
@@ -341,4 +341,4 @@ def test_nothing_is_certain_that_is_not(tmp_path: Path) -> None:
 def test_the_explained_answer_says_of_what_its_number_is() -> None:
     """Beside "absent" a bare "probability 3 %" reads as that of absence."""
     one = Evaluation(finding=codes.PNEUMONIA, value=codes.ABSENT, probability=0.031)
-    assert answer_of(one) == "answer: pneumonia absent; probability of pneumonia 3 %"
+    assert PAGE_WORDS[Language.ENGLISH].answer(one) == "answer: pneumonia absent; probability of pneumonia 3 %"

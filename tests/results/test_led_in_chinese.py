@@ -5,22 +5,24 @@ from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
+from PIL.ImageDraw import ImageDraw
 
 from inference import codes
 from inference.findings import Caution, Findings
 from inference.said import say
-from node.domain.profile import EXPLANATIONS, VIEWER, Kind, Language, Profile
+from node.domain.profile import VIEWER, Kind, Language, Profile
 from node.results.encode import encode
 from node.results.page.words import PAGE_WORDS
 from node.results.port import Encoded
 from tests.results import kinds, made
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
-CHINESE = replace(VIEWER, name="chinese", languages=(Language.CHINESE,), kinds=frozenset(Kind) - EXPLANATIONS)
+CHINESE = replace(VIEWER, name="chinese", languages=(Language.CHINESE,), kinds=frozenset(Kind))
 BOTH = replace(CHINESE, name="both", languages=(Language.CHINESE, Language.ENGLISH))
 ENGLISH_FIRST = replace(CHINESE, name="english first", languages=(Language.ENGLISH, Language.CHINESE))
 
@@ -101,3 +103,34 @@ def test_words_of_pages_have_no_english_left() -> None:
     assert chinese.counted(9, "slice") == "9层"
     assert chinese.value(codes.ABSENT) == "未见"
     assert chinese.sentence(say("{tissue} C {centre} W {width}", tissue=say("lung"), centre="-600", width="1500")) == "肺窗 C -600 W 1500"
+
+
+@pytest.mark.parametrize(
+    ("case", "kind", "names"),
+    [
+        (kinds.mapped, Kind.OVERLAY, {"brain", "lesion", "map", "net"}),
+        (kinds.chest_radiograph, Kind.EXPLANATION, {"chest", "xray", "pneumonia", "Grad", "CAM"}),
+    ],
+)
+def test_pages_of_maps_and_explanations_are_chinese(
+    case: Callable[[Path], kinds.Case], kind: Kind, names: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No English word is drawn, there or on the summary page, but names of software, data sets and methods and what the case calls its
+    map; nor does one stand in the header that says what is drawn."""
+    drawn: list[str] = []
+    plain = ImageDraw.text
+
+    def text(self: ImageDraw, at: tuple[float, float], words: str, **more: Any) -> None:
+        drawn.append(words)
+        plain(self, at, words, **more)
+
+    monkeypatch.setattr(ImageDraw, "text", text)
+    profile = replace(CHINESE, kinds=frozenset({kind}))
+    (page,) = (dataset for one, dataset in objects(case, tmp_path, profile) if one.kind is kind)
+    said = [*drawn, page.SeriesDescription, page.DerivationDescription, page.ImageComments]
+    words = {word for one in said for word in re.findall(r"[A-Za-z]{3,}", re.sub(r"\(sha256.*|[0-9a-f]{12}\)", "", one))}
+    assert words <= names | {"hilum", "UTC", "PneumoniaMNIST", "JPEG", "DICOM"}
+    assert len([one for one in drawn if HAN.search(one)]) > 8
+    if kind is Kind.EXPLANATION:
+        assert {"仅解释网络的判断，不表示病变部位"} <= set(drawn)
+        assert all("不表示病变部位" in one for one in (page.SeriesDescription, page.DerivationDescription))

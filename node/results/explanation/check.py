@@ -1,10 +1,11 @@
 """Reads an explanation's page back: a page about its images that says it shows no place."""
 
+from node.domain.profile import Language
 from node.results.errors import ResultMalformed
 from node.results.kind import Checking
 from node.results.page.check import check_page
 
-_ENDING = "no location"
+_ENDING = {Language.ENGLISH: "no location", Language.CHINESE: "不表示病变部位"}
 
 
 def check(checking: Checking) -> None:
@@ -14,8 +15,8 @@ def check(checking: Checking) -> None:
     ------
     ResultMalformed, PageDiffers, ReferencesDiffer
     """
-    dataset = checking.dataset
+    dataset, ending = checking.dataset, _ENDING[checking.encoding.language]
     check_page(dataset, checking.sources)
     for said in (dataset.SeriesDescription, dataset.DerivationDescription):
-        if _ENDING not in said:
+        if ending not in said:
             raise ResultMalformed(f'"{said}" does not say that the explanation is no location')

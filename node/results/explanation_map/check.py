@@ -5,12 +5,14 @@ from pydicom.dataset import Dataset
 
 from inference.codes import NO_UNITS
 from inference.findings import Explanation
+from node.domain.profile import Language
 from node.results.errors import MapDiffers, ReferencesDiffer, ResultMalformed
 from node.results.kind import Checking
 from node.results.port import Encoding
 from node.results.sources import Sources
 
 _ENDING = "no location"
+_DESCRIBED = {Language.ENGLISH: _ENDING, Language.CHINESE: "不表示病变部位"}
 _LONGEST_LO = 64
 
 
@@ -24,7 +26,7 @@ def check(checking: Checking) -> None:
     dataset, encoding, sources = checking.dataset, checking.encoding, checking.sources
     if dataset.BitsAllocated != 32 or "PixelData" in dataset or int(dataset.NumberOfFrames) != 1:
         raise ResultMalformed("the explanation is not one frame of 32-bit floating point values")
-    if not dataset.ContentDescription.endswith(_ENDING) or _ENDING not in dataset.SeriesDescription:
+    if not dataset.ContentDescription.endswith(_ENDING) or _DESCRIBED[encoding.language] not in dataset.SeriesDescription:
         raise ResultMalformed(f'"{dataset.SeriesDescription}" does not say that it is no location')
     shared, frame = dataset.SharedFunctionalGroupsSequence[0], dataset.PerFrameFunctionalGroupsSequence[0]
     if any(keyword in group for group in (shared, frame) for keyword in ("PlanePositionSequence", "PlaneOrientationSequence")):

@@ -37,7 +37,7 @@ def make(making: Making) -> list[Encoded]:
         return []
     made = []
     for one in encoding.findings.explanations:
-        identity = identify(encoding, sources, Kind.EXPLANATION_MAP, f"explanation, {NO_PLACE}, {one.label}")
+        identity = identify(encoding, sources, Kind.EXPLANATION_MAP, f"explanation, {NO_PLACE}, {one.label}", label=one.label)
         values = one.values[None]
         made.append(encoded(Kind.EXPLANATION_MAP, explanation_map(encoding, sources, one, identity), identity, pixels=float_pixels(values)))
     return made

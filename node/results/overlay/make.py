@@ -1,5 +1,7 @@
 """A map drawn over the images, for viewers that show no Parametric Map: an RGB Secondary Capture with the bare slices beside it."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -14,6 +16,7 @@ from node.results.page.lettering import fitted, write
 from node.results.page.panels import heated
 from node.results.page.picture import Drawn, sheet
 from node.results.page.tiles import FRAME, LETTERS, SOFT, lay
+from node.results.page.words import PAGE_WORDS, PageWords
 from node.results.port import Encoded, Encoding
 from node.results.sources import Sources
 
@@ -32,7 +35,7 @@ def make(making: Making) -> list[Encoded]:
     made = []
     for saliency in encoding.findings.saliencies:
         identity = identify(encoding, sources, Kind.OVERLAY, f"map {saliency.label} drawn")
-        words = f"Map drawn over key slices: {saliency.label} ({saliency.quantity.meaning})"
+        words = PAGE_WORDS[encoding.language].map_drawn(saliency.label, saliency.quantity)
         made.append(encoded(Kind.OVERLAY, captured(encoding, sources, drawn(encoding, sources, saliency), identity, words), identity))
     return made
 
@@ -44,11 +47,12 @@ def drawn(encoding: Encoding, sources: Sources, saliency: Saliency) -> Drawn:
     chosen = strongest(saliency.values)
     pictures = Pictures(volume=volume, findings=encoding.findings)
     crop = pictures.crop(chosen, [saliency])
-    names = page.image_names or [f"slice {number}" for number in range(1, len(volume.sources) + 1)]
+    names = page.image_names
     bare = [pictures.bare(z, crop, names[z]) for z in chosen]
     over = [pictures.heat(saliency, z, crop, names[z]) for z in chosen]
-    lay(image, [*bare, *over], (left, top, right - _BAR_ROOM, bottom), columns=len(chosen))
-    _bar(image, draw, saliency, (right - _BAR_ROOM + 30, top, right, bottom))
+    tiles = [replace(tile, name=page.words.sentence(tile.name)) for tile in (*bare, *over)]
+    lay(image, tiles, (left, top, right - _BAR_ROOM, bottom), columns=len(chosen))
+    _bar(image, draw, saliency, page.words, (right - _BAR_ROOM + 30, top, right, bottom))
     return Drawn(image=image, images=chosen)
 
 
@@ -70,13 +74,13 @@ def strongest(values: NDArray[np.float32], most: int = SLICES) -> list[int]:
     return sorted(chosen)
 
 
-def _bar(image: Image.Image, draw: ImageDraw.ImageDraw, saliency: Saliency, area: tuple[int, int, int, int]) -> None:
+def _bar(image: Image.Image, draw: ImageDraw.ImageDraw, saliency: Saliency, words: PageWords, area: tuple[int, int, int, int]) -> None:
     """From nothing to the largest value, as it looks over grey of medium brightness; quantity and unit stand above."""
     left, top, right, bottom = area
     largest = float(saliency.values.max())
     room = right - left
     y: float = top
-    for line, size in ((saliency.label, 20), (saliency.quantity.meaning, 18), (_unit(saliency), 18)):
+    for line, size in ((words.label(saliency.label), 20), (words.term(saliency.quantity), 18), (words.unit(saliency.unit), 18)):
         write(draw, (left, y), fitted(line, size, room), size, LETTERS if size == 20 else SOFT)
         y += 28
     start, length = round(y) + 24, bottom - round(y) - 60
@@ -89,11 +93,7 @@ def _bar(image: Image.Image, draw: ImageDraw.ImageDraw, saliency: Saliency, area
         draw.line((left + _BAR_WIDTH, at, left + _BAR_WIDTH + 8, at), fill=SOFT, width=2)
         write(draw, (left + _BAR_WIDTH + 14, at - 11), _number(share * largest), 18, LETTERS)
     if float(saliency.values.min()) < 0:
-        write(draw, (left, bottom - 20), fitted("below 0: not drawn", 16, room), 16, SOFT)
-
-
-def _unit(saliency: Saliency) -> str:
-    return "no unit" if saliency.unit.value == "1" else f"in {saliency.unit.value}"
+        write(draw, (left, bottom - 20), fitted(words.below_zero, 16, room), 16, SOFT)
 
 
 def _number(value: float) -> str:

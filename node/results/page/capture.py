@@ -7,21 +7,26 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from inference.codes import Code
 from inference.imaging.subject import volume_of
+from node.domain.profile import Language
 from node.results.identity import MANUFACTURER, ResultIdentity, local_time, model_names, software_versions, stamp
 from node.results.items import item
 from node.results.normalise import text
 from node.results.page.naming import names_of_images, series_date, series_description
 from node.results.page.picture import NOTICE, Drawn, Page, counted, extent
-from node.results.page.words import ENGLISH_PAGE, PageWords
+from node.results.page.words import ENGLISH_PAGE, PAGE_WORDS, PageWords
 from node.results.port import Encoding
 from node.results.reports.absent import Sought, not_found
 from node.results.sources import Sources, reference
 
-STANDING = f"{NOTICE}; preliminary, not verified"
+_STANDING = {
+    Language.ENGLISH: f"{NOTICE}; preliminary, not verified",
+    Language.CHINESE: "研究结果，不得用于诊断；初步结果，未经核实",
+}
+"""What any page is worth, in the header."""
 SOURCE_FOR_PROCESSING = Code("121322", "DCM", "Source image for image processing operation")
 
 
-def captured(encoding: Encoding, sources: Sources, page: Drawn, identity: ResultIdentity, words: str, standing: str = STANDING) -> Dataset:
+def captured(encoding: Encoding, sources: Sources, page: Drawn, identity: ResultIdentity, words: str) -> Dataset:
     """A page as a Secondary Capture; `words` say what is on it.
 
     The patient stands in the header and is not burned into the pixels.
@@ -47,7 +52,7 @@ def captured(encoding: Encoding, sources: Sources, page: Drawn, identity: Result
     if burned_in:
         made.BurnedInAnnotation = burned_in
     made.DerivationDescription = words
-    made.ImageComments = standing
+    made.ImageComments = _STANDING[encoding.language]
     made.SourceImageSequence = [_source(sources, z) for z in page.images]
     made.update(_lossy(sources))
     pixels = np.asarray(page.image)
@@ -59,8 +64,9 @@ def captured(encoding: Encoding, sources: Sources, page: Drawn, identity: Result
     return made
 
 
-def page_of(encoding: Encoding, sources: Sources, words: PageWords = ENGLISH_PAGE) -> Page:
+def page_of(encoding: Encoding, sources: Sources) -> Page:
     """The words on the page: application and model, the series they are about, and when."""
+    words = PAGE_WORDS[encoding.language]
     application, subject = encoding.application, encoding.subject
     number = text(sources.first, "SeriesNumber")
     about = [

@@ -1,10 +1,10 @@
 """The words on pages, in English and in Chinese: what is neither a picture nor a number."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from inference.codes import ABSENT, Code
-from inference.findings import Measurement, Segment
+from inference.findings import Evaluation, Measurement, Segment
 from inference.said import Said
 from node.domain.profile import Language
 from node.results.narrative.chinese import Chinese
@@ -33,6 +33,12 @@ class PageWords(Protocol):
     none_found: str
     aligned: tuple[str, str]
     """That the prior was aligned, and how."""
+    below_zero: str
+    """Of a map whose negative values have no colour."""
+    explains: str
+    """What an explanation is, and is not."""
+    against: str
+    """Of an explanation whose negative values have no colour."""
 
     def title(self, application: str, title: str) -> str: ...
     def notice(self, qualification: str) -> str: ...
@@ -58,6 +64,13 @@ class PageWords(Protocol):
     def shown_map(self, label: str) -> str: ...
     def new_series(self, label: str, derivation: Code, *, of_prior: bool) -> tuple[str, str]: ...
     def more(self, findings: int) -> str: ...
+    def list(self, parts: Sequence[str]) -> str: ...
+    def unit(self, code: Code) -> str: ...
+    def map_drawn(self, label: str, quantity: Code) -> str: ...
+    def moved(self, labels: Sequence[str]) -> str: ...
+    def answer(self, one: Evaluation) -> str: ...
+    def colours(self, finding: Code) -> str: ...
+    def log_odds(self, label: str) -> str: ...
 
 
 def capital(text: str) -> str:
@@ -80,6 +93,9 @@ class EnglishPage:
     nothing = "No findings"
     none_found = "None found"
     aligned = ("Prior aligned", "rigid, to the current images")
+    below_zero = "below 0: not drawn"
+    explains = "EXPLAINS THE NETWORK - SHOWS NO LOCATION OF A FINDING"
+    against = "what speaks against is not drawn"
 
     def title(self, application: str, title: str) -> str:
         """What the page is about."""
@@ -184,6 +200,36 @@ class EnglishPage:
         """How many findings have no room."""
         return f"and {findings} more finding{'s' if findings > 1 else ''}: see the report"
 
+    def list(self, parts: Sequence[str]) -> str:
+        """Parts beside each other."""
+        return ", ".join(parts)
+
+    def unit(self, code: Code) -> str:
+        """The unit of a map."""
+        return "no unit" if code.value == "1" else f"in {code.value}"
+
+    def map_drawn(self, label: str, quantity: Code) -> str:
+        """What a drawn map shows, in the header."""
+        return f"Map drawn over key slices: {label} ({quantity.meaning})"
+
+    def moved(self, labels: Sequence[str]) -> str:
+        """What a page of explanations shows, in the header."""
+        return f"{self.list(labels)}: what moved the answer of the network; no location of a finding"
+
+    def answer(self, one: Evaluation) -> str:
+        """The answer that is explained; its number is the probability of the finding, which beside "absent" has to be said."""
+        sure = "" if one.probability is None else f"; {self.probable(one.finding, one.probability)}"
+        return f"answer: {one.finding.meaning.lower()} {one.value.meaning.lower()}{sure}"
+
+    def colours(self, finding: Code) -> str:
+        """What the colours of an explanation are."""
+        rests = f"Colour: how much of the log odds of {finding.meaning.lower()} rests on it."
+        return f"{rests} The network may look at what has nothing to do with it."
+
+    def log_odds(self, label: str) -> str:
+        """Above the bar of an explanation."""
+        return f"{label}, log odds"
+
 
 class ChinesePage:
     """Simplified Chinese; a concept that has no term stands with its English meaning and its code, as in narratives."""
@@ -207,6 +253,9 @@ class ChinesePage:
     nothing = "图像中无所见"
     none_found = "未检出"
     aligned = ("既往图像已配准", "刚性配准至本次图像")
+    below_zero = "低于0的部分未绘出"
+    explains = "仅解释网络的判断，不表示病变部位"
+    against = "不支持该判断的部分未绘出"
 
     _said = Chinese()
 
@@ -310,6 +359,35 @@ class ChinesePage:
     def more(self, findings: int) -> str:
         """How many findings have no room."""
         return f"另有{findings}项，见报告"
+
+    def list(self, parts: Sequence[str]) -> str:
+        """Parts beside each other."""
+        return "，".join(parts)
+
+    def unit(self, code: Code) -> str:
+        """The unit of a map."""
+        return "无单位" if code.value == "1" else f"单位：{code.value}"
+
+    def map_drawn(self, label: str, quantity: Code) -> str:
+        """What a drawn map shows, in the header."""
+        return f"关键层面叠加分布图：{self.label(label)}（{self.term(quantity)}）"
+
+    def moved(self, labels: Sequence[str]) -> str:
+        """What a page of explanations shows, in the header."""
+        return f"{'、'.join(self.label(label) for label in labels)}：影响网络判断的因素，不表示病变部位"
+
+    def answer(self, one: Evaluation) -> str:
+        """The answer that is explained, with the probability of the finding."""
+        sure = "" if one.probability is None else f"；{self.probable(one.finding, one.probability)}"
+        return f"判断：{self.term(one.finding)}，{self.value(one.value)}{sure}"
+
+    def colours(self, finding: Code) -> str:
+        """What the colours of an explanation are."""
+        return f"颜色：该处对{self.term(finding)}对数优势的贡献大小。网络所依据的内容可能与病变无关。"
+
+    def log_odds(self, label: str) -> str:
+        """Above the bar of an explanation."""
+        return f"{self.label(label)}，对数优势"
 
 
 PAGE_WORDS: Mapping[Language, PageWords] = {Language.ENGLISH: EnglishPage(), Language.CHINESE: ChinesePage()}
