@@ -1,6 +1,7 @@
 """The journal's history line by line, as people and scripts read it."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -80,6 +81,9 @@ WORDS: Final[Mapping[str, str]] = {
 """What an event's name means to a person, as what its subject does; docs/reference/events.md says it at length."""
 
 
+_DIGEST = re.compile(r"\b([0-9a-f]{16})[0-9a-f]{48}\b")
+
+
 def located_record(one: "LocatedEvent") -> dict[str, Any]:
     """One line for scripts, without what its sentence quotes of data sets, unless the configuration lets logs tell that."""
     code = one.event.code
@@ -131,9 +135,9 @@ def name_in_words(name: str) -> str:
 
 
 def detail_in_words(detail: str) -> str:
-    """A detail; one that is written for programs (`job.analysed`) as the seconds that it has."""
+    """A detail; of one that is written for programs (`job.analysed`) the seconds, of a SHA-256 what tells it from others."""
     if not detail.startswith("{"):
-        return detail
+        return _DIGEST.sub(r"\1…", detail)
     try:
         measured = json.loads(detail)
     except ValueError:

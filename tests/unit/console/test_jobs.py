@@ -4,6 +4,7 @@ import pytest
 
 from node.domain.state import DeliveryState, JobState
 from node.observe.audit.message import Message
+from node.records.history import detail_in_words
 from tests.unit.cli.conftest import HEAD, REFUSED, TILTED, Hospital
 from tests.unit.console.conftest import Open
 from tests.unit.console.test_status import told
@@ -122,3 +123,11 @@ def test_tries_of_the_same_thing_are_one_line_of_the_history() -> None:
         ("job.retry", ["4", "6"]),
         ("job.inferred", []),
     ]
+
+
+def test_the_history_names_a_digest_by_its_begin() -> None:
+    """A SHA-256 fills two lines of a narrow screen and tells a person no more; whatever is shorter or longer stays as it is."""
+    digest = "0123456789abcdef" * 4
+    assert detail_in_words(f"model {digest}") == "model 0123456789abcdef…"
+    assert detail_in_words(f"model {digest}0") == f"model {digest}0"
+    assert detail_in_words("job 12 archive") == "job 12 archive"
