@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from node.journal.journal import Journal
 
 Numbers: TypeAlias = Annotated[int, Parameter(required=True)]
+_GOES_ON = {
+    JobState.QUEUED: "it is analysed in its turn",
+    JobState.INFERRED: "its objects are made from the findings that stand",
+    JobState.ENCODED: "the same objects are sent again",
+}
+"""What a retry does, by the state that it brings a job to."""
 
 
 def list_jobs(
@@ -115,7 +121,7 @@ def retry(*job: Numbers, afresh: Annotated[bool, Parameter(negative="", show_def
 
     def revive(opened: "Journal", number: int, now: datetime) -> str:
         state = opened.jobs.revive(number, now, afresh=afresh)
-        return f"job {number} goes on: {state}"
+        return f"job {number} goes on: {_GOES_ON.get(state, state)}"
 
     return _each(job, config, revive)
 

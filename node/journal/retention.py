@@ -34,8 +34,9 @@ def _busy(parked: bool) -> ColumnElement[bool]:
 
 
 def _free_to_go(parked: bool, promised_before: datetime | None) -> tuple[ColumnElement[bool], ...]:
-    """Instances that have their bytes, and neither an unrouted arrival nor a busy job, nor a peer that relies on them still; without
-    `parked`, what a person may put back is unrouted too, and what is held waits for a person."""
+    """Instances that have their bytes, and neither an unrouted arrival (theirs, or one of the same patient, which may take them for its
+    prior) nor a busy job, nor a peer that relies on them still; without `parked`, what a person may put back is unrouted too, and what is
+    held waits for a person."""
     manifest, used = schema.arrival_instance.c, schema.job_instance.c
     over = [ArrivalState.ROUTED.value, *([ArrivalState.PARKED.value] if parked else [])]
     unrouted = (
@@ -46,11 +47,23 @@ def _free_to_go(parked: bool, promised_before: datetime | None) -> tuple[ColumnE
     needed = select(used.instance_id).join(schema.job, _job.id == used.job_id).where(used.instance_id == _instance.id, _busy(parked))
     stays = {Standing.PURGED} if parked else {Standing.PURGED, Standing.HELD}
     with_bytes = [standing.value for standing in Standing if standing not in stays]
-    free = (_instance.standing.in_(with_bytes), ~unrouted.exists(), ~needed.exists())
+    free = (_instance.standing.in_(with_bytes), ~unrouted.exists(), ~needed.exists(), ~_prior_of_what_is_under_way())
     if promised_before is None:
         return free
     promise = schema.promise.c
     return *free, ~exists().where(promise.instance_id == _instance.id, promise.at >= micros(promised_before))
+
+
+def _prior_of_what_is_under_way() -> ColumnElement[bool]:
+    mine, theirs, arrival = schema.patient_series.alias("mine").c, schema.patient_series.alias("theirs").c, schema.arrival.c
+    return exists().where(
+        mine.series_instance_uid == _instance.series_instance_uid,
+        theirs.patient_id == mine.patient_id,
+        theirs.issuer == mine.issuer,
+        theirs.study_instance_uid != mine.study_instance_uid,
+        arrival.study_instance_uid == theirs.study_instance_uid,
+        arrival.state.not_in((ArrivalState.ROUTED.value, ArrivalState.PARKED.value)),
+    )
 
 
 class RetainedRows(JournalPart):

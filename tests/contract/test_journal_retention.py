@@ -7,6 +7,7 @@ import pytest
 from node.domain.instance import Standing
 from node.domain.state import JobState
 from node.journal.errors import BytesForgotten, TransitionRefused
+from tests.contract.test_journal_patients import came
 from tests.unit.journal.story import START, Story
 
 DAY = timedelta(days=1)
@@ -31,6 +32,24 @@ def test_pixels_are_kept_for_as_long_as_anything_needs_them(story: Story) -> Non
     assert len(free(later, 1)) == 1
     story.receive(3)
     assert free(later) == [], "a late instance opened a revision that has them all"
+
+
+@pytest.mark.parametrize("parked", [False, True])
+def test_what_may_be_a_prior_waits_for_the_study_that_comes(story: Story, parked: bool) -> None:
+    """The oldest pixels of a full disk are those that a comparison is made with: until the newer study of the patient is routed they stay.
+    Another patient's go."""
+    came(story, "1.1")
+    story.route(study="1.1")
+    came(story, "1.3", PatientID="4712")
+    story.route(study="1.3")
+    came(story, "1.2", StudyDate="20260310")
+
+    def free() -> set[str]:
+        return {one.study_instance_uid for one in story.journal.retention.purgeable(START + DAY, parked=parked)}
+
+    assert free() == {"1.3"}
+    story.route(study="1.2")
+    assert free() == {"1.1", "1.2", "1.3"}
 
 
 def test_what_nobody_decided_about_is_kept_until_it_is_old(story: Story) -> None:

@@ -214,8 +214,10 @@ def test_a_job_page_says_what_to_do(hospital: Hospital, run: Run) -> None:
 
 
 def test_a_parked_job_is_retried_and_cancelled(hospital: Hospital, run: Run) -> None:
-    """Retry takes it to the furthest state whose facts are on disk; cancel ends it; both leave the operator's mark in the history."""
-    assert run("jobs", "retry", "2").code == 0
+    """Retry takes it to the furthest state whose facts are on disk, and says what that means; cancel ends it; both leave the operator's
+    mark in the history."""
+    assert "goes on: it is analysed in its turn" in run("jobs", "retry", "2").out
+    assert "goes on: the same objects are sent again" in run("jobs", "retry", "1").out
     assert hospital.journal.jobs.get(2).state is JobState.QUEUED
     assert run("jobs", "cancel", "2").code == 0
     job = hospital.journal.jobs.get(2)
