@@ -37,10 +37,11 @@ def test_the_interval_of_the_auc_holds_its_value_and_narrows() -> None:
 
 
 def test_decisions_at_a_threshold() -> None:
-    """Counted by hand; a score at the threshold is positive."""
+    """Counted by hand; a score at the threshold is positive; F1 is twice the hits over all that was called or is."""
     found = figures.confusion(SCORES, TRUTH, 0.35)
     assert found == figures.Confusion(true_positive=2, false_negative=0, true_negative=1, false_positive=1)
-    assert (found.sensitivity, found.specificity) == (1, 0.5)
+    assert (found.sensitivity, found.specificity, found.accuracy) == (1, 0.5, 0.75)
+    assert found.f1 == pytest.approx(0.8)
     assert np.isnan(figures.confusion(SCORES, np.ones(4, dtype=bool), 0.5).specificity)
 
 

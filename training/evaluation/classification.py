@@ -38,6 +38,14 @@ class Confusion:
     def specificity(self) -> float:
         return _share(self.true_negative, self.false_positive)
 
+    @property
+    def accuracy(self) -> float:
+        return _share(self.true_positive + self.true_negative, self.false_positive + self.false_negative)
+
+    @property
+    def f1(self) -> float:
+        return _share(2 * self.true_positive, self.false_positive + self.false_negative)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from training.data.cases import Case, Split
 from training.evaluation.classification import (
     INTERVAL,
     RESAMPLES,
+    Confusion,
     Scores,
     Truth,
     auc,
@@ -53,7 +54,12 @@ ANSWERS = 3
 """The band's ends and the probability."""
 AT_ONCE = 64
 """Images that one call of the served model may bring: an occlusion map asks of hundreds."""
-DECISIONS = {"sensitivity": "sensitivity", "specificity": "specificity", "accuracy": "accuracy", "F1": "f1"}
+DECISIONS: Final[Mapping[str, Callable[[Confusion], float]]] = {
+    "sensitivity": lambda found: found.sensitivity,
+    "specificity": lambda found: found.specificity,
+    "accuracy": lambda found: found.accuracy,
+    "F1": lambda found: found.f1,
+}
 BATCH = 128
 """Images in one call where nothing is learned."""
 
@@ -356,7 +362,7 @@ def _figure(
 
 
 def _decided(name: str, threshold: float, scores: Scores, positive: Truth) -> float:
-    return float(getattr(confusion(scores, positive, threshold), DECISIONS[name]))
+    return DECISIONS[name](confusion(scores, positive, threshold))
 
 
 def _tally(values: Sequence[Code], positive: Truth) -> dict[str, dict[str, int]]:
