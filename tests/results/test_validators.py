@@ -12,6 +12,7 @@ from inference import codes
 from inference.codes import Code
 from inference.findings import Evaluation, Findings, Measurement
 from inference.imaging.assemble import assemble
+from node.domain.profile import Kind, Language, Profile
 from node.results.encode import encode
 from node.results.port import Encoding
 from tests.lab import validators
@@ -74,7 +75,13 @@ def poor_header(folder: Path) -> tuple[Sequence[Path], Encoding]:
     return files, made.encoding(files, made.one_segment(made.AXIAL), predecessors=(made.PREDECESSOR,))
 
 
-CASES: Sequence[Case] = (one_segment, oblique, multiframe, overlapping_with_sides, nothing_found, poor_header)
+def in_chinese(folder: Path) -> tuple[Sequence[Path], Encoding]:
+    files = made.series(folder)
+    profile = Profile(name="chinese", kinds=frozenset({Kind.SR, Kind.NARRATIVE}), languages=(Language.CHINESE,))
+    return files, made.encoding(files, made.one_segment(made.AXIAL), profiles=(profile,))
+
+
+CASES: Sequence[Case] = (one_segment, oblique, multiframe, overlapping_with_sides, nothing_found, poor_header, in_chinese)
 
 
 @pytest.mark.parametrize("case", CASES)
