@@ -146,10 +146,11 @@ def test_one_refused_instance_is_a_failure(listen: Listen, tmp_path: Path, capsy
 def test_what_is_no_dicom_is_skipped_and_counted(listen: Listen, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A README beside the images is no failure."""
     running = listen()
-    _series(tmp_path, 1)
-    (tmp_path / "README").write_text("hello")
-    (tmp_path / "empty").write_bytes(b"")
-    assert _send(running, tmp_path) == 0
+    folder = tmp_path / "files"  # the store of the node lies beside it
+    _series(folder, 1)
+    (folder / "README").write_text("hello")
+    (folder / "empty").write_bytes(b"")
+    assert _send(running, folder) == 0
     assert "2 files were skipped" in capsys.readouterr().out
 
 
