@@ -35,7 +35,7 @@ _PEACE_AFTER = (50, 400)
 """So many turns of trouble; then everything works, and everything must end."""
 _MOST_TURNS = 6000
 _BLOB_CALLS = frozenset({"put", "has", "delete"})
-_INBOX_CALLS = frozenset({"waiting", "settle", "set_aside", "drop", "take_back"})
+_INBOX_CALLS = frozenset({"waiting", "move_to_blobs", "set_aside", "drop", "take_back"})
 _WAITING = (JobState.QUEUED, JobState.INFERRED, JobState.ENCODED)
 _UNSETTLED = (ArrivalState.RECEIVED, ArrivalState.COMPLETE)
 _RESTS = frozenset({"idle", "thinking", "a scan that takes its time"})

@@ -81,6 +81,7 @@ class Watched:
     """
 
     def __init__(self, port: Any, calls: frozenset[str], process: Process, fault: Callable[[str, bool], None], *, of: str = "") -> None:
+        assert all(hasattr(port, name) for name in calls), "a call that was renamed would be watched no more"
         self._of = of
         self._port = port
         self._calls = calls

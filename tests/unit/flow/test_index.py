@@ -813,7 +813,7 @@ def test_a_crash_anywhere_changes_nothing_in_the_end(tmp_path: Path, after: bool
         _eventful(node)
         left = [crashes + 1]
         journal = Dying(node.journal, {"record", "restore", "came_again", "note", "set_aside"}, left, after, ("instances", "events"))
-        inbox = Dying(node.inbox, {"settle", "drop", "set_aside"}, left, after)
+        inbox = Dying(node.inbox, {"move_to_blobs", "drop", "set_aside"}, left, after)
         try:
             node.index(journal, inbox)
         except Crash:
