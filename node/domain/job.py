@@ -18,6 +18,10 @@ class Priority(StrEnum):
     OFFPEAK = "offpeak"
 
 
+RANKS = {Priority.URGENT: 0, Priority.ROUTINE: 1, Priority.OFFPEAK: 2}
+"""What goes first has the lower rank."""
+
+
 def method_digest(application: str, version: str) -> str:
     """What stands for the models of an application that calls none: its own version, on which its results depend alone.
 

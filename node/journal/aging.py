@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, literal, or_, select, update
 
-from node.domain.job import Priority
+from node.domain.job import RANKS, Priority
 from node.journal import schema
 from node.journal.round_robin import JOB_WAITS, peers_waiting
-from node.journal.rows import PRIORITIES, RANKS, micros
+from node.journal.rows import PRIORITIES, micros
 from node.journal.schema import NEVER, Micros
 from node.journal.transitions import JOB, note
 

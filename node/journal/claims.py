@@ -20,13 +20,13 @@ from sqlalchemy import (
     update,
 )
 
-from node.domain.job import Priority
+from node.domain.job import RANKS, Priority
 from node.journal import schema
 from node.journal.errors import JournalAway
 from node.journal.pauses import paused
 from node.journal.port import Pausable
 from node.journal.round_robin import JOB_WAITS, job_of_turn
-from node.journal.rows import RANKS, micros
+from node.journal.rows import micros
 from node.journal.schema import NEVER
 
 _job = schema.job.c

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, exists, insert, select, update
 
 from node.domain.arrival import Arrival
 from node.domain.errors import PixelsGone
-from node.domain.job import JobKind, NewJob, WhenExcluded, strictest
+from node.domain.job import RANKS, JobKind, NewJob, WhenExcluded, strictest
 from node.domain.route import Decision
 from node.domain.shortage import NewHold, Shortage
 from node.domain.state import ArrivalState, JobState
@@ -19,7 +19,7 @@ from node.journal.database import JournalPart, lock_study, rerun
 from node.journal.errors import NoSuchRow
 from node.journal.job_deliveries import cancel_deliveries, insert_deliveries
 from node.journal.round_robin import ARRIVAL_WAITS, peers_waiting, place_of
-from node.journal.rows import RANKS, micros, to_arrival, to_decision, tried_text
+from node.journal.rows import micros, to_arrival, to_decision, tried_text
 from node.journal.transitions import ARRIVAL, JOB, move, note, state_of
 
 _arrival = schema.arrival.c

@@ -10,14 +10,13 @@ from sqlalchemy import Row
 
 from node.domain.arrival import Arrival, Completeness
 from node.domain.instance import Header, HeldFor, Instance, Standing
-from node.domain.job import Delivery, Job, JobKind, Priority, ResultObject, WhenExcluded
+from node.domain.job import RANKS, Delivery, Job, JobKind, ResultObject, WhenExcluded
 from node.domain.route import Decision, Tried, Withheld
 from node.domain.shortage import Lack, Shortage
 from node.domain.state import ArrivalState, DeliveryState, JobState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-RANKS = {Priority.URGENT: 0, Priority.ROUTINE: 1, Priority.OFFPEAK: 2}
 PRIORITIES = {rank: priority for priority, rank in RANKS.items()}
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from inference.applications.accept import refusal
@@ -11,20 +11,19 @@ from inference.applications.port import Accepts, Application, Takes
 from inference.errors import HilumError, InputError
 from node.domain.arrival import Arrival, Completeness
 from node.domain.errors import SourcesNameless
-from node.domain.job import Job, NewJob, Priority, WhenExcluded, strictest
+from node.domain.job import Job, NewJob, WhenExcluded
 from node.domain.route import Decision, Route, Withheld
 from node.domain.shortage import NewHold, Shortage, Shortfalls, WhenShort
 from node.routing.decisions import SeriesView, decide, holds_images, preference
 from node.routing.gate import exclusion_sentence, gated, not_applicable
 from node.routing.needs import NeedsOutcome, needs_outcome
 from node.routing.pairing import Prior
+from node.routing.planned_job import PlannedJob
 from node.routing.port import KnownShortfalls, StudyInstances
 from node.routing.series import SeriesContent, contents, digest_of
 from node.routing.shortage import PlannedHolds, held_text, rule_of, shortage_of
 from node.routing.untaken import NoSeriesTaken, Untaken, untaken, with_untaken
 from node.settings.peers import Settle
-
-RANKS = {Priority.URGENT: 0, Priority.ROUTINE: 1, Priority.OFFPEAK: 2}
 
 
 class SeriesMissing(InputError):
@@ -77,38 +76,6 @@ class JobPlan:
     left_out: list[PriorLeftOut] = field(default_factory=list)
     waits: tuple[datetime, str] | None = None
     holds: list[NewHold] = field(default_factory=list)
-
-
-@dataclass(slots=True, kw_only=True)
-class _PlannedJob:
-    """What the routes ask of one application: on one series (the first of `series`, with its prior behind it), or on a study."""
-
-    application: str
-    series: list[SeriesContent]
-    whole_study: bool = False
-    routes: list[Route] = field(default_factory=list)
-    missing: str = ""
-    unfit: str = ""
-    untaken: str = ""
-    shortage: Shortage | None = None
-    marked: bool = False
-    incomplete: str = ""
-
-    @property
-    def sinks(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(sink for route in self.routes for sink in route.send))
-
-    @property
-    def priority(self) -> Priority:
-        return min((route.priority for route in self.routes), key=RANKS.__getitem__)
-
-    @property
-    def when_excluded(self) -> WhenExcluded:
-        return strictest(route.when_excluded for route in self.routes)
-
-    @property
-    def deadline(self) -> timedelta | None:
-        return min((route.deadline for route in self.routes if route.deadline is not None), default=None)
 
 
 class Pairs(Protocol):
@@ -184,8 +151,8 @@ class JobPlanner:
         decisions = [self._gated(_judged_so(decision, judged, said), views, counted) for decision in decisions]
         on_series = self._on_series(series, decisions)
         left_out: list[PriorLeftOut] = []
-        whole: list[_PlannedJob] = []
-        alone: list[_PlannedJob] = []
+        whole: list[PlannedJob] = []
+        alone: list[PlannedJob] = []
         for planned in on_series:
             (whole if self._is_whole(arrival, planned, said, left_out) else alone).append(planned)
         runs = [decision for decision in decisions if decision.route not in judged or not judged[decision.route].withheld]
@@ -202,7 +169,7 @@ class JobPlanner:
             asked = next((planned for planned in plans if planned.application == one.application), None)
             if asked is None:
                 (nearest,) = [content for content in series if content.series_instance_uid == one.series_instance_uid]
-                asked = _PlannedJob(application=one.application, series=[nearest], untaken=one.why)
+                asked = PlannedJob(application=one.application, series=[nearest], untaken=one.why)
                 plans.append(asked)
             if one.route not in asked.routes:
                 asked.routes.append(one.route)
@@ -252,20 +219,20 @@ class JobPlanner:
                 found[route.name] = judged
         return found
 
-    def _on_series(self, series: Sequence[SeriesContent], decisions: Sequence[Decision]) -> list[_PlannedJob]:
+    def _on_series(self, series: Sequence[SeriesContent], decisions: Sequence[Decision]) -> list[PlannedJob]:
         """A planned job for each application and series that is chosen."""
         by_uid = {content.series_instance_uid: content for content in series}
         routes = {route.name: route for route in self._routes}
-        plans: dict[tuple[str, str], _PlannedJob] = {}
+        plans: dict[tuple[str, str], PlannedJob] = {}
         for decision in decisions:
             for application in routes[decision.route].run if decision.chosen else ():
                 if not self._accepts(application).whole_study:
-                    planned = _PlannedJob(application=application, series=[by_uid[decision.series_instance_uid]])
+                    planned = PlannedJob(application=application, series=[by_uid[decision.series_instance_uid]])
                     plans.setdefault((decision.series_instance_uid, application), planned).routes.append(routes[decision.route])
         return list(plans.values())
 
     def _is_whole(
-        self, arrival: Arrival, planned: _PlannedJob, said: dict[tuple[str, str], list[str]], left_out: list[PriorLeftOut]
+        self, arrival: Arrival, planned: PlannedJob, said: dict[tuple[str, str], list[str]], left_out: list[PriorLeftOut]
     ) -> bool:
         """Whether the planned job has all that it needs; a pair gets its prior here."""
         if self._accepts(planned.application).takes is not Takes.PAIR:
@@ -285,7 +252,7 @@ class JobPlanner:
         decisions: Sequence[Decision],
         said: dict[tuple[str, str], list[str]],
         tried: Callable[[Sequence[Route], Iterable[SeriesView]], list[Decision]],
-    ) -> list[_PlannedJob]:
+    ) -> list[PlannedJob]:
         """One planned job for each application that takes whole studies: on every series of images that its routes match, of any sender."""
         matching = {decision.route for decision in decisions if decision.matched}
         asking = {
@@ -297,13 +264,13 @@ class JobPlanner:
             return []
         study = {content.series_instance_uid: content for content in contents(self._studies.of_study(arrival.study_instance_uid))}
         views = {uid: content.view for uid, content in study.items()}
-        plans: dict[str, _PlannedJob] = {}
+        plans: dict[str, PlannedJob] = {}
         members: dict[str, dict[str, SeriesContent]] = {}
         for route in self._routes:
             found = [decision.series_instance_uid for decision in tried([route], views.values()) if decision.matched]
             images = [uid for uid in found if holds_images(views[uid])]
             for application in asking.get(route.name, ()) if images else ():
-                planned = plans.setdefault(application, _PlannedJob(application=application, series=[], whole_study=True))
+                planned = plans.setdefault(application, PlannedJob(application=application, series=[], whole_study=True))
                 planned.routes.append(route)
                 members.setdefault(application, {}).update({uid: study[uid] for uid in images})
                 for uid in images:
@@ -314,7 +281,7 @@ class JobPlanner:
             planned.series = sorted(members[application].values(), key=lambda content: preference(views[content.series_instance_uid])[2:])
         return list(plans.values())
 
-    def _gate(self, planned: _PlannedJob) -> None:
+    def _gate(self, planned: PlannedJob) -> None:
         """Say what its headers keep from the application: it would refuse it as soon as it saw the images."""
         application = self._declared(planned.application)
         if application is None:
@@ -337,7 +304,7 @@ class JobPlanner:
         return untaken(self._routes, decisions, views, declared, {uid: uid in counted for uid in views})
 
     def _short(
-        self, arrival: Arrival, plans: Sequence[_PlannedJob], said: dict[tuple[str, str], list[str]], now: datetime, *, over: bool
+        self, arrival: Arrival, plans: Sequence[PlannedJob], said: dict[tuple[str, str], list[str]], now: datetime, *, over: bool
     ) -> PlannedHolds:
         """Withhold what is known to be short from the routes that wait for its rest; park, or mark, what is asked for all the same."""
         held = PlannedHolds()
@@ -383,7 +350,7 @@ class JobPlanner:
         return held
 
     def _shortest(
-        self, planned: _PlannedJob, study: str, facts: dict[str, Mapping[str, Shortfalls]]
+        self, planned: PlannedJob, study: str, facts: dict[str, Mapping[str, Shortfalls]]
     ) -> tuple[SeriesContent, Shortage] | None:
         """The series of a planned job that lacks most, and what; None: nothing says that any lacks anything. A prior is passed over: one
         that is short is not chosen."""
@@ -443,7 +410,7 @@ class JobPlanner:
         except HilumError:
             return None
 
-    def _job(self, planned: _PlannedJob, complete_at: datetime) -> NewJob:
+    def _job(self, planned: PlannedJob, complete_at: datetime) -> NewJob:
         parked = next((reason for content in planned.series if (reason := content.unfit()) is not None), None)
         if parked is None and planned.missing:
             parked = SeriesMissing.code, planned.missing
@@ -504,7 +471,7 @@ def _judged_so(decision: Decision, judged: Mapping[str, NeedsOutcome], said: dic
     return replace(decision, chosen=False, reason=one.reason, withheld=None if one.until is None else Withheld.WAITS)
 
 
-def _park(planned: _PlannedJob, judged: Mapping[str, NeedsOutcome], said: dict[tuple[str, str], list[str]]) -> set[tuple[str, str]]:
+def _park(planned: PlannedJob, judged: Mapping[str, NeedsOutcome], said: dict[tuple[str, str], list[str]]) -> set[tuple[str, str]]:
     """Park what only routes ask for that lack a series, (route, series) of which are given; where others ask for it too, it is run for
     these alone."""
     lacking = [route for route in planned.routes if route.name in judged and judged[route.name].parks]

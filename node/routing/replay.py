@@ -14,12 +14,12 @@ from inference.applications.port import Accepts, Application, Takes
 from inference.errors import HilumError
 from node.domain.arrival import Arrival
 from node.domain.instance import Instance
-from node.domain.job import Job, NewJob, Priority
+from node.domain.job import RANKS, Job, NewJob, Priority
 from node.domain.route import Decision, Route, Routed, Tried, Withheld
 from node.domain.state import JobState
 from node.routing.gate import TELLING
 from node.routing.pairing import Prior
-from node.routing.planning import RANKS, JobPlanner
+from node.routing.planning import JobPlanner
 from node.routing.port import RoutedArrivals
 from node.routing.priors import PriorChoice
 from node.routing.series import SeriesContent, contents

@@ -53,6 +53,7 @@ def untaken(
     """
     images = [view for view in views.values() if holds_images(view)]
     expecting = [route for route in routes if route.expect]
+    runs = {route.name: route.run for route in routes}
     found = []
     for route in expecting if images else ():
         own = {one.series_instance_uid: one for one in decisions if one.route == route.name}
@@ -60,7 +61,7 @@ def untaken(
             continue
         nearest = min(images, key=lambda view: (_unmet(own[view.series_instance_uid]), preference(view)))
         for name in route.run:
-            if not any(_takes(name, one, routes, views, applications, counted) for one in decisions):
+            if not any(name in runs[one.route] and _takes(name, one, views, applications, counted) for one in decisions):
                 why = _why(route, nearest, own[nearest.series_instance_uid], applications.get(name), counted)
                 found.append(Untaken(route=route, application=name, series_instance_uid=nearest.series_instance_uid, why=why))
     return found
@@ -90,14 +91,11 @@ def untaken_sentence(one: Untaken) -> str:
 def _takes(
     application: str,
     decision: Decision,
-    routes: Sequence[Route],
     views: Mapping[str, SeriesView],
     applications: Mapping[str, Application],
     counted: Mapping[str, bool],
 ) -> bool:
-    """Whether the series of a decision is given to the application."""
-    if application not in next(route.run for route in routes if route.name == decision.route):
-        return False
+    """Whether the series of a decision, whose route runs the application, is given to it."""
     declared, view = applications.get(application), views[decision.series_instance_uid]
     whole = declared is not None and declared.accepts.whole_study and decision.matched and holds_images(view)
     if decision.withheld is Withheld.WAITS or not (decision.chosen or whole):

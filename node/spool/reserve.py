@@ -99,9 +99,9 @@ class Reserve:
 
 def _filled(fd: int) -> Iterator[bytes]:
     """The slots before the first empty one."""
-    at = 0
-    while read := os.pread(fd, _AT_ONCE * _SLOT_BYTES, at):
-        at += len(read)
+    at, slots = 0, 1  # it is mostly empty, and asked several times a second
+    while read := os.pread(fd, slots * _SLOT_BYTES, at):
+        at, slots = at + len(read), _AT_ONCE
         for start in range(0, len(read) - _SLOT_BYTES + 1, _SLOT_BYTES):
             if not read[start : start + 4].strip(b"\0"):
                 return
