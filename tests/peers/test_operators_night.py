@@ -103,7 +103,7 @@ def test_a_full_disk_and_a_silent_scanner(hospital: Hospital) -> None:
     for number in range(37):  # five days, every three hours, and nothing for thirteen
         hospital.now = now - timedelta(days=5) + timedelta(hours=3 * number)
         if hospital.now <= now - timedelta(hours=13):
-            hospital.receive(f"1.2.{number}", "ct1", "HILUM", (1, {"Modality": ("CT",)}))
+            hospital.receive(f"1.2.{number}", "ct1", "HILUM", (1, {"Modality": ("CT",), "PatientID": ("4713",)}))
     with _telephone(hospital) as page:
         disk = page.locator("article", has_text="min_free")
         expect(disk).to_contain_text("0xA700")

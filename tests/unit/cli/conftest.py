@@ -284,7 +284,8 @@ def _pass(empty: Hospital) -> None:
     empty.now += timedelta(minutes=20)
     assert empty.route(empty.receive(UNTAKEN, "pacs", "HILUM", (2, {"Modality": ("US",)}))) == []
     empty.now += timedelta(minutes=20)
-    empty.receive(OPEN, "pacs", "HILUM", (2, t1))
+    # another patient's: the pixels of the head that was delivered wait for nothing
+    empty.receive(OPEN, "pacs", "HILUM", (2, {**t1, "PatientID": ("4712",)}))
     empty.journal.instances.set_aside(
         Aside(at=empty.now, entry="aside/0001.dcm", sender="CT1@127.0.0.1", code="HLM-3001", reason="no DICOM preamble")
     )
