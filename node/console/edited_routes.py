@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from node.console.diff import differences
 from node.console.editing import Checked, EditedRoutesRefused, Problem, Progress, Reload, RoutesInFile, Saved
 from node.console.trials import Trials
 from node.domain.errors import ConfigError
@@ -67,16 +68,25 @@ class EditedRoutes:
             in_force=self._going_by(),
             obstacle=_obstacle(self._config.path),
             problems=problems,
+            example=_example(self._config),
         )
 
     def checked(self, text: str) -> Checked:
         """What is wrong with `text` in the place of the block."""
-        part = self._part()
+        data = read(self._config.path)
+        part = routes_part(data, self._config.path)
         try:
             loaded, _ = self._loaded(part, text)
         except EditedRoutesRefused as wrong:
-            return Checked(line=part.line, revision="", routes=0, problems=wrong.problems)
-        return Checked(line=part.line, revision=loaded.digest, routes=len(loaded.routes), problems=())
+            return Checked(file_digest=_digest(data), line=part.line, revision="", routes=0, problems=wrong.problems)
+        return Checked(
+            file_digest=_digest(data),
+            line=part.line,
+            revision=loaded.digest,
+            routes=len(loaded.routes),
+            problems=(),
+            differences=differences(part.text, text, part.line),
+        )
 
     def asks_of(self, text: str) -> frozenset[str]:
         """The DICOM keywords that these routes ask for."""
@@ -194,6 +204,24 @@ def _problem(one: ConfigError, part: RoutesPart, last: int) -> Problem:
     line = max(part.line, min(line, last)) if syntax else line
     words = said[place.end() :] if place else said
     return Problem(line=line, column=column, code=one.code, words="" if outside else words, remedy=one.remedy, outside=outside)
+
+
+def _example(config: Config) -> str:
+    """A route of names that the file has, so that what is put into it is good as it stands; of what it has none, NAME."""
+    run = next(iter(config.applications), None) or next((each for one in config.routes for each in one.run), "NAME")
+    return f"""\
+  - name: new route
+    # from: [{", ".join(config.peers) or "NAME"}]    # of these senders; without it, of all
+    when:    # all must hold; keys are DICOM keywords
+      Modality: CT
+      ImageType: {{not: LOCALIZER}}
+      # BodyPartExamined: {{in: [CHEST, THORAX]}}
+      # SliceThickness: {{max: 5}}
+      # SeriesDescription: {{matches: "(?i)portal|venous"}}
+    run: [{run}]
+    priority: routine    # urgent | routine | offpeak
+    send: [{next(iter(config.sinks), "NAME")}]
+"""
 
 
 def _obstacle(path: Path) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Protocol
 
 from node.domain.errors import ConfigError
@@ -23,6 +24,23 @@ class Problem:
     outside: bool = False
 
 
+class Sign(StrEnum):
+    """What becomes of a line of the file."""
+
+    KEPT = " "
+    ADDED = "+"
+    TAKEN = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffLine:
+    """A line of a difference; `line` is where it stands in the file: as it would be, and of one that is taken out, as it is."""
+
+    sign: Sign
+    line: int
+    text: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutesInFile:
     """The block `routes:` as the file has it.
@@ -37,6 +55,8 @@ class RoutesInFile:
         The digest of the file's routes (empty where the file is no good), and of those that the node goes by.
     obstacle
         Why saving will not succeed, as far as can be seen; empty: nothing is known against it.
+    example
+        A route to begin with, of this file's own names, as an item of the list.
     """
 
     path: str
@@ -47,16 +67,20 @@ class RoutesInFile:
     in_force: str
     obstacle: str
     problems: tuple[Problem, ...]
+    example: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What there is to say of edited routes; without problems `revision` is what they would be called."""
+    """What there is to say of edited routes; without problems `revision` is what they would be called, and `differences` are the places in
+    which the file of this digest would change, each with lines around it."""
 
+    file_digest: str
     line: int
     revision: str
     routes: int
     problems: tuple[Problem, ...]
+    differences: tuple[tuple[DiffLine, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from node.console import queries, redaction
-from node.console.access import Administering, At, Body, Fields, Meant, Number, Operating, Visitor
+from node.console.access import Administering, At, Body, Fields, Meant, Number, Operating, Visitor, digest_of
 from node.console.context import ConsoleContext
 from node.console.editing import MOST_TEXT, Checked, EditedRoutesRefused, Problem, Progress, RoutesInFile, Saved
 from node.console.errors import RequestRefused
@@ -55,8 +55,8 @@ def studies(request: Request, at: At, who: Operating, q: Annotated[str, Query(ma
 
 @pages.post("/routes/check", dependencies=[Meant])
 def check(request: Request, at: At, who: Operating, fields: Fields) -> HTMLResponse:
-    """What is wrong with the text."""
-    return _part(request, who, "routes_checked.html", lambda: {"checked": checked(at, who, fields.get("text", ""))})
+    """What is wrong with the text, or what would change with it."""
+    return _compared(request, at, who, fields)
 
 
 @pages.post("/routes/explain", dependencies=[Meant])
@@ -86,8 +86,10 @@ def replay_stop(request: Request, at: At, who: Operating, number: Number) -> HTM
 
 @pages.post("/routes/save", dependencies=[Meant])
 def save(request: Request, at: At, who: Administering, fields: Fields) -> HTMLResponse:
-    """Write the text into the file and have the node take it up."""
+    """Write the text into the file and have the node take it up; of a text whose differences nobody was shown, show them."""
     text, digest = fields.get("text", ""), fields.get("digest", "")
+    if fields.get("compared") != digest_of(text):
+        return _compared(request, at, who, fields)
     return _part(request, who, "routes_saved.html", lambda: {"saved": saved(at, who, text, digest), "shown": at.editing.shown()}, text=text)
 
 
@@ -225,6 +227,13 @@ def _done(ask: Callable[[], _T]) -> _T:
         raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, words) from wrong
     except ConfigError as wrong:
         raise RequestRefused(HTTPStatus.CONFLICT, f"{wrong} [{wrong.code}]") from wrong
+
+
+def _compared(request: Request, at: ConsoleContext, who: Visitor, fields: dict[str, str]) -> HTMLResponse:
+    """What would change; saving names the text that this was told of."""
+    text = fields.get("text", "")
+    known = {"began": fields.get("digest", ""), "compared": digest_of(text)}
+    return _part(request, who, "routes_checked.html", lambda: {"checked": checked(at, who, text), **known})
 
 
 def _part(request: Request, who: Visitor, template: str, make: Callable[[], dict[str, Any]], **more: Any) -> HTMLResponse:

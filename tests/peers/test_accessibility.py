@@ -96,6 +96,12 @@ def test_no_page_keeps_anybody_out(address: str, width: int, scheme: str) -> Non
         for path in (*_PAGES, *with_pixels):
             page.goto(f"{where}{path}")
             look(path)
+        page.goto(f"{where}/routes")
+        page.fill("textarea", page.input_value("textarea").replace("max: 5", "max: 1"))
+        page.get_by_role("button", name="Check").click()
+        page.locator(".diff li.added").wait_for()
+        page.locator("summary", has_text="A new route").click()
+        look("/routes, checked")
         page.goto(f"{where}/")
         page.keyboard.press("?")
         look("the sheet of keys")

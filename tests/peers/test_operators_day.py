@@ -163,9 +163,19 @@ def test_an_operators_day(node: Node, tmp_path: Path) -> None:
         expect(checked.locator(f"[data-line='{first + 3}']")).to_have_count(1)
         expect(page.locator(".lines .bad")).to_have_text(str(first + 3))
         desk.picture(page, "mistake")
-        with page.expect_response("**/routes/save"):  # what the check said stands there already
-            page.get_by_role("button", name="Save").click()
-        expect(checked).to_contain_text("HLM-2003")
+        expect(page.get_by_role("button", name="Save")).to_have_count(0)
+        page.reload()
+        expect(editor).to_have_value(MISTAKEN)  # an edit that was not saved is kept
+        expect(page.locator("#kept")).to_be_visible()
+        page.get_by_role("button", name="Take the file's").click()
+        expect(editor).to_have_value(ROUTES)
+        page.locator("summary", has_text="A new route").click()
+        page.get_by_role("button", name="Put it at the end").click()
+        page.get_by_role("button", name="Check").click()
+        expect(checked).to_contain_text("No mistakes: 2 routes")
+        assert checked.locator("li.taken").count() == 0
+        assert "  - name: new route" in checked.locator("li.added code").all_text_contents()
+        assert page.locator(".sheet pre").text_content() == editor.input_value(), "what is coloured is what is typed"
         assert node.config.read_text(encoding="utf-8") == file
 
         editor.fill(MENDED)
@@ -188,6 +198,7 @@ def test_an_operators_day(node: Node, tmp_path: Path) -> None:
 
         page.get_by_role("button", name="Save").click()
         expect(checked).to_contain_text("Saved and in force")
+        expect(page.locator("#kept")).to_be_hidden()
         after = load(node.config).digest
         assert after != before
         expect(page.locator("#file")).to_contain_text(f"in force {after[:12]}")

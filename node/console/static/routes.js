@@ -1,10 +1,12 @@
-// Numbers the lines of the routes, and shows what an answer says at them. Part of hilum; asks this host alone.
+// Numbers and colours the lines of the routes, shows what an answer says at them, and keeps an edit that was not saved for as long as the
+// tab is open. Part of hilum; asks this host alone.
 "use strict";
 document.addEventListener("DOMContentLoaded", () => {
   const form = document.getElementById("routing");
   if (!form) return;
   const text = form.querySelector("textarea"), lines = form.querySelector(".lines"), checked = document.getElementById("checked");
-  const first = Number(form.dataset.first);
+  const first = Number(form.dataset.first), sheet = form.querySelector(".sheet"), drawn = sheet.querySelector("code");
+  const kept = document.getElementById("kept"), KEPT = `routes edited by ${form.dataset.who}`;
 
   function number() {
     const count = text.value.split("\n").length;
@@ -14,6 +16,49 @@ document.addEventListener("DOMContentLoaded", () => {
       line.textContent = first + lines.childElementCount;
       lines.append(line);
     }
+  }
+
+  function letter(at, words) {
+    at.innerHTML = Prism.highlight(words, Prism.languages.yaml, "yaml");
+  }
+
+  function draw() {
+    letter(drawn, text.value);
+    sheet.classList.add("lettered");
+    follow();
+  }
+
+  function follow() {
+    lines.scrollTop = text.scrollTop;
+    drawn.parentElement.style.transform = `translate(${-text.scrollLeft}px, ${-text.scrollTop}px)`;
+  }
+
+  // the tab's own: it outlasts a session that ends, and nobody finds it tomorrow
+  function keep() {
+    try {
+      if (text.value === text.defaultValue) sessionStorage.removeItem(KEPT); else sessionStorage.setItem(KEPT, text.value);
+    } catch { /* the browser keeps nothing: the edit lasts as long as the page */ }
+  }
+
+  function edited() {
+    number();
+    draw();
+    keep();
+  }
+
+  function put(words) {
+    text.focus();
+    text.value = words;
+    edited();
+  }
+
+  function withExample() {
+    const example = form.querySelector(".example pre").textContent, own = text.value.replace(/\s+$/, "");
+    const begun = /^[ \t]*routes:[ \t]*(\[[ \t]*\]|null|~)?$/m.test(own) ? own.replace(/^([ \t]*routes:).*$/m, "$1") : own || "routes:";
+    const dash = begun.match(/^( *)- /m), indent = dash ? dash[1] : "  ";
+    put(`${begun}\n\n${example.replace(/^ {2}/gm, indent)}`);
+    text.setSelectionRange(text.value.length, text.value.length);
+    text.scrollTop = text.scrollHeight;
   }
 
   function mark() {
@@ -28,15 +73,27 @@ document.addEventListener("DOMContentLoaded", () => {
     text.setSelectionRange(at, end < 0 ? text.value.length : end);
   }
 
-  text.addEventListener("input", number);
-  text.addEventListener("scroll", () => { lines.scrollTop = text.scrollTop; });
+  text.addEventListener("input", edited);
+  text.addEventListener("scroll", follow);
+  form.querySelector(".example button").addEventListener("click", withExample);
+  kept.querySelector("button").addEventListener("click", () => { kept.hidden = true; put(text.defaultValue); });
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target.name === "q") event.preventDefault(); });
   checked.addEventListener("click", (event) => {
     const one = event.target.closest("[data-line]");
     if (one) go(Number(one.dataset.line));
   });
-  form.addEventListener("htmx:afterSettle", mark);
+  form.addEventListener("htmx:afterSettle", () => {
+    mark();
+    for (const one of checked.querySelectorAll(".diff code:not(.lettered)")) {
+      letter(one, one.textContent);
+      one.classList.add("lettered");
+    }
+    if (!checked.querySelector("[data-saved]")) return;
+    text.defaultValue = text.value;
+    kept.hidden = true;
+    keep();
+  });
   // what is refused without a part of a page (too many tries, the session is over) is said where the answer would stand
   form.addEventListener("htmx:responseError", (event) => {
     const said = new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html").querySelector("main p");
@@ -45,7 +102,13 @@ document.addEventListener("DOMContentLoaded", () => {
     words.textContent = said ? said.textContent : "the console refused this";
     event.detail.target.replaceChildren(words);
   });
-  number();
+  let before = null;
+  try { before = sessionStorage.getItem(KEPT); } catch { /* none */ }
+  if (before !== null && before !== text.defaultValue) {
+    text.value = before;
+    kept.hidden = false;
+  }
+  edited();
   mark();
   // from here on somebody listens to them
   for (const one of form.querySelectorAll("[disabled]")) one.disabled = false;

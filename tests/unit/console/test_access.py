@@ -247,7 +247,7 @@ def test_assets_come_with_their_licences() -> None:
     licences = here("static/LICENSES.txt").read_text()
     own = {"console.js", "routes.js", "search.js", "slices.js"}
     others = {path.name for path in here("static").glob("*.js")} - own
-    assert others == {"htmx.min.js", "sse.min.js"}
+    assert others == {"htmx.min.js", "sse.min.js", "prism-core.min.js", "prism-yaml.min.js"}
     assert all(name in licences for name in others)
     assert all("http" not in here(f"static/{name}").read_text() for name in own)
     assert "url(" not in here("static/console.css").read_text()

@@ -1,5 +1,8 @@
 """The page and the calls of routes: who may do what, what is shown of the file and what never is, and what is refused."""
 
+import hashlib
+import html
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -28,6 +31,11 @@ def token(hospital: Hospital, role: Role) -> dict[str, str]:
     kept = {"account": name, "role": role, "kind": KeyKind.TOKEN, "label": "test", "created_at": now, "ends_at": now + timedelta(days=1)}
     hospital.journal.accounts.open_key(AccessKey(digest=digest_of(secret), **kept))  # type: ignore[arg-type]
     return {"Authorization": f"Bearer {secret}"}
+
+
+def compared(text: str) -> str:
+    """What an answer to *Check* says that it compared (SHA-256): saving names it."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def file_digest(mine: Browser) -> str:
@@ -72,8 +80,8 @@ def test_who_may_save(browser: Open, name: str, may: bool) -> None:
     """An operator has no button, and what he sends all the same changes nothing."""
     mine = browser(name)
     digest = file_digest(browser("ada"))
-    assert ("/routes/save" in mine.client.get("/routes").text) is may
-    assert mine.post("/routes/save", text=THINNER, digest=digest) == (200 if may else 403)
+    assert ("/routes/save" in mine.client.post("/routes/check", data={"form_token": mine.form_token, "text": THINNER}).text) is may
+    assert mine.post("/routes/save", text=THINNER, digest=digest, compared=compared(THINNER)) == (200 if may else 403)
     assert ("max: 1}" in Path("hilum.yaml").read_text()) is may
     assert Path("hilum.yaml.before").exists() is may
 
@@ -95,6 +103,50 @@ def test_nobody_and_other_sites_are_refused(browser: Open) -> None:
         assert mine.client.post(f"/api/routes/{path}", content=THINNER).status_code == 403, "the cookie alone is not enough"
     assert mine.client.put(f"/api/routes?digest={digest}", content=THINNER).status_code == 403
     assert Path("hilum.yaml").read_text() == CONFIG
+
+
+def lines_shown(answer: str) -> list[tuple[str, int, str]]:
+    """What became of which line, as an answer to *Check* lists it."""
+    found = re.findall(r'<li class="(\w+)"><span class="at">(\d+)</span>.*?<code>(.*?)</code></li>', answer)
+    return [(sign, int(line), text) for sign, line, text in found]
+
+
+def test_what_would_change_is_shown_before_it_is_written(browser: Open) -> None:
+    """Line by line, each said in words too; *Save* on a text that nobody was shown the differences of, shows them and writes nothing."""
+    mine = browser("ada")
+    first = CONFIG[: CONFIG.index("routes:")].count("\n") + 1
+    fields = {"form_token": mine.form_token, "text": THINNER.replace("\n", "\r\n"), "digest": file_digest(mine)}
+    changed = next(at for at, line in enumerate(ROUTES.splitlines()) if "max: 5" in line)
+    for path in ("/routes/check", "/routes/save"):
+        answer = mine.client.post(path, data=fields).text
+        shown = lines_shown(answer)
+        assert [one for one in shown if one[0] != "kept"] == [
+            ("taken", first + changed, ROUTES.splitlines()[changed]),
+            ("added", first + changed, THINNER.splitlines()[changed]),
+        ]
+        assert [line for sign, line, _ in shown if sign == "kept"] == [first + changed + by for by in (-3, -2, -1, 1, 2, 3)]
+        assert (" taken out " in answer, " added " in answer) == (True, True)
+        assert "Somebody else changed" not in answer
+        assert Path("hilum.yaml").read_text() == CONFIG
+    (told,) = re.findall('name="compared" value="([0-9a-f]+)"', answer)
+    saved = mine.client.post("/routes/save", data={**fields, "compared": told}).text
+    assert "Saved" in saved
+    assert Path("hilum.yaml").read_text() == CONFIG.replace(ROUTES, THINNER)
+    again = mine.client.post("/routes/check", data=fields).text
+    assert "has these routes already" in again
+    assert "Somebody else changed the file" in again, "it is not the one that the form names"
+    assert lines_shown(again) == []
+
+
+def test_a_route_to_begin_with_is_good_as_it_stands(browser: Open) -> None:
+    """Of the file's own names: put at the end of the routes it has no mistakes, and is all that would change."""
+    mine = browser("otto")
+    example = mine.client.get("/api/routes").json()["example"]
+    assert example in html.unescape(mine.client.get("/routes").text)
+    told = mine.client.post("/routes/check", data={"form_token": mine.form_token, "text": f"{ROUTES}\n{example}"}).text
+    assert "No mistakes: 3 routes" in told
+    assert [html.unescape(text) for sign, _, text in lines_shown(told) if sign != "kept"] == ["", *example.splitlines()]
+    assert "/routes/save" not in told
 
 
 def test_only_the_routes_of_the_file_are_shown(hospital: Hospital, browser: Open) -> None:
@@ -126,7 +178,9 @@ def test_mistakes_are_told_at_their_lines_and_others_are_not_quoted(browser: Ope
     assert "hunter2" not in said + mine.client.get("/routes").text + mine.client.get("/api/routes").text
     digest = file_digest(browser("ada"))
     saved = browser("ada")
-    answer = saved.client.post("/routes/save", data={"form_token": saved.form_token, "text": THINNER, "digest": digest})
+    answer = saved.client.post(
+        "/routes/save", data={"form_token": saved.form_token, "text": THINNER, "digest": digest, "compared": compared(THINNER)}
+    )
     assert "outside of the routes" in answer.text
     assert "hunter2" not in answer.text
 
@@ -170,7 +224,7 @@ def test_hostile_text_is_refused_by_the_loader_everywhere(browser: Open, text: s
     mine = browser("ada")
     digest = file_digest(mine)
     for verb in (*TRYING, "save"):
-        fields = {"form_token": mine.form_token, "text": text, "study": HEAD, "since": "30d", "digest": digest}
+        fields = {"form_token": mine.form_token, "text": text, "study": HEAD, "since": "30d", "digest": digest, "compared": compared(text)}
         answer = mine.client.post(f"/routes/{verb}", data=fields)
         assert answer.status_code == 200
         assert words in answer.text, verb
@@ -244,7 +298,8 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(browser: Open) -> None
     mine = browser("ada")
     digest = file_digest(mine)
     Path("hilum.yaml").write_text("# mine\n" + CONFIG)
-    answer = mine.client.post("/routes/save", data={"form_token": mine.form_token, "text": THINNER, "digest": digest})
+    fields = {"form_token": mine.form_token, "text": THINNER, "digest": digest, "compared": compared(THINNER)}
+    answer = mine.client.post("/routes/save", data=fields)
     assert "HLM-2104" in answer.text
     assert "max: 1}" in answer.text, "the text to copy"
     assert Path("hilum.yaml").read_text() == "# mine\n" + CONFIG
