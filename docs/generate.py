@@ -32,7 +32,7 @@ _ROOMS = {
 def configuration() -> str:
     """Every key of hilum.yaml, from the declarations that decode it."""
     from node.assembly.configuration import HILUM
-    from node.settings.conditions import QUESTIONS
+    from node.settings.conditions import BLOCKS, QUESTIONS
 
     text = [
         "# hilum.yaml, every key\n\n",
@@ -65,6 +65,10 @@ def configuration() -> str:
         text.append(f"| `{question.key}` | `{_cell(question.example)}` | {question.says} | {fits} |\n")
     text += [
         "| `not` | `{not: LOCALIZER}`, `{not: {in: [US, XA]}}` | The one condition in it does not hold. | text, dates, numbers |\n\n",
+        "Beside keywords there are blocks, each a list of such mappings, up to four deep and with up to 200 conditions together:\n\n",
+        "| block | holds when |\n|---|---|\n",
+        *(f"| `{junction.value}` | {says} |\n" for junction, says in BLOCKS.items()),
+        "\n`within` stands beside blocks, not in them.\n\n",
         "Patterns have RE2's syntax, which is Python's without look-around, back-references and possessive repetitions: the ",
         "search takes time in proportion to the text, whatever a sender writes. `hilum config check` refuses what does not fit ",
         "and says what to write instead. `\\d`, `\\w`, `\\s` and `\\b` know ASCII (`\\pL` is any letter, `\\pN` any digit), `$` is ",

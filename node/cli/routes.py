@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from node.cli.opened import ConfigOption, JsonOption, configuration, journal
 from node.domain.route import Route, Tried
-from node.records.decisions import application_records
+from node.records.decisions import application_records, condition_records, condition_rows
 from node.records.route_explanation import RouteExplanation
 from node.records.words import plural
 
@@ -192,7 +192,7 @@ def _routes(config: "Config", studies: Sequence[RouteExplanation]) -> list[dict[
                 "matched": decision.matched,
                 "chosen": decision.chosen,
                 "reason": decision.reason,
-                "conditions": [{"key": one.key, "expected": one.expected, "found": one.found, "held": one.held} for one in decision.tried],
+                "conditions": condition_records(decision.tried),
                 "applications": application_records(decision),
                 "untaken": list(decision.untaken),
             }
@@ -249,9 +249,11 @@ def _show(console: "Console", config: "Config", studies: Sequence[RouteExplanati
                 conditions = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
                 for width in (5, None, None, None):
                     conditions.add_column(width=width, overflow="fold")
-                for one in decision.tried:
-                    found = Text(one.found if one.application else f"found {one.found}", style="red" if one.held is False else "")
-                    conditions.add_row(Text("    ") + screen.mark(one.held), one.key, one.expected, found)
+                applications = {one.key for one in decision.tried if one.application}
+                for row in condition_rows(condition_records(decision.tried)):
+                    said = row["found"] if row["key"] in applications else f"found {row['found']}"
+                    style = "red" if row["held"] is False else ""
+                    conditions.add_row(Text("    ") + screen.mark(row["held"]), row["key"], row["expected"], Text(said, style=style))
                 console.print(conditions)
         console.print()
     if not config.routes:

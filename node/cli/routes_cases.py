@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from node.cli.opened import ConfigOption, JsonOption, configuration
 from node.cli.routes import explained, of_files, of_study
 from node.domain.route import Decision, Route
+from node.records.decisions import condition_records
 from node.records.route_explanation import RouteExplanation, nearness
 
 if TYPE_CHECKING:
@@ -119,10 +120,7 @@ def _record(case: "Case", failures: Sequence[Failure]) -> dict[str, Any]:
                 "expected": list(one.expected),
                 "found": list(one.found),
                 "reason": one.decision.reason if one.decision else None,
-                "conditions": [
-                    {"key": tried.key, "expected": tried.expected, "found": tried.found, "held": tried.held}
-                    for tried in (one.decision.tried if one.decision else ())
-                ],
+                "conditions": condition_records(one.decision.tried if one.decision else ()),
             }
             for one in failures
         ],

@@ -13,6 +13,7 @@ from node.console.diff import differences
 from node.console.editing import Checked, EditedRoutesRefused, Problem, Progress, Reload, RoutesInFile, Saved
 from node.console.trials import Trials
 from node.domain.errors import ConfigError
+from node.domain.route import conditions_in
 from node.observe.security import RoutesSaved, tell
 from node.settings.config import Config
 from node.settings.errors import ConfigSyntax
@@ -93,7 +94,7 @@ class EditedRoutes:
         routes = self._loaded(self._part(), text)[0].routes
         asked = [(*one.when, *one.any_series, *one.all_series) for one in routes]
         needed = [each.when for one in routes if one.needs is not None for each in one.needs.series]
-        return frozenset(condition.keyword for conditions in (*asked, *needed) for condition in conditions)
+        return frozenset(condition.keyword for each in (*asked, *needed) for condition in conditions_in(each))
 
     def explained(self, text: str, study: str) -> dict[str, Any]:
         """What they would decide about a study that was received."""

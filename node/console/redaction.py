@@ -12,6 +12,7 @@ _OF_MANY = frozenset({"CS", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US"
 """Codes and numbers (PS3.5 6.2), which many studies have alike. Names, texts, dates, times and identifiers are somebody's own, or typed."""
 _OF_ONE = ("Patient", "Pregnancy", "Smoking")
 """What keywords hold whose codes and numbers describe a person, as PatientSex and PatientWeight do."""
+_SIDES = ("before", "after")
 _CODE = re.compile(r"[A-Z0-9]{1,16}")
 _KEYWORD = re.compile(r"[A-Z][A-Za-z0-9]+")
 
@@ -82,26 +83,42 @@ def decisions(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Decisions that do not tell the patient's data that a route asks for."""
     told = []
     for one in records:
-        asks = any(identifies(condition["key"]) for condition in one["conditions"])
-        conditions = [{**each, "found": HIDDEN} if identifies(each["key"]) or quotes(each["found"]) else each for each in one["conditions"]]
-        told.append({**one, "conditions": conditions, "reason": HIDDEN if asks and not one["matched"] else one["reason"]})
+        asks = any(map(_asks, one["conditions"]))
+        told.append(
+            {**one, "conditions": _conditions(one["conditions"]), "reason": HIDDEN if asks and not one["matched"] else one["reason"]}
+        )
     return told
+
+
+def _conditions(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            **each,
+            **({"found": HIDDEN} if _asks(each) or quotes(each["found"]) else {}),
+            **({"entries": [_conditions(entry) for entry in each["entries"]]} if "entries" in each else {}),
+        }
+        for each in records
+    ]
+
+
+def _asks(condition: Mapping[str, Any]) -> bool:
+    """Whether a condition is about the patient, or has one in it that is."""
+    return identifies(condition["key"]) or any(_asks(each) for entry in condition.get("entries", ()) for each in entry)
 
 
 def differences(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """What would be decided otherwise, without the patient's data that routes ask for, then or now."""
     told = []
     for one in records:
-        asks = any(identifies(each["key"]) for each in one["conditions"])
+        telling = [
+            each for each in one["conditions"] if identifies(each["key"]) or any(each[s] and quotes(each[s]["found"]) for s in _SIDES)
+        ]
         conditions = [
-            {**each, **{side: each[side] and {**each[side], "found": HIDDEN} for side in ("before", "after")}}
-            if identifies(each["key"])
-            else each
+            {**each, **{side: each[side] and {**each[side], "found": HIDDEN} for side in _SIDES}} if each in telling else each
             for each in one["conditions"]
         ]
         sides = {
-            side: {**one[side], "reason": HIDDEN if asks or quotes(one[side]["reason"]) else one[side]["reason"]}
-            for side in ("before", "after")
+            side: {**one[side], "reason": HIDDEN if telling or quotes(one[side]["reason"]) else one[side]["reason"]} for side in _SIDES
         }
         told.append({**one, **sides, "conditions": conditions})
     return told

@@ -1,9 +1,10 @@
 """Routes: which series get which applications, and where results go; decisions keep their reasons, condition by condition."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TypeAlias, Union
 
 from node.domain.arrival import Arrival
 from node.domain.instance import Instance, Value
@@ -33,6 +34,36 @@ class Condition:
     negated: bool = False
 
 
+class Junction(StrEnum):
+    """How the entries of a block of conditions hold together; the words of the configuration."""
+
+    ANY = "any_of"  # at least one of them holds
+    ALL = "all_of"  # each of them does
+    NONE = "none_of"  # not one of them does
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConditionBlock:
+    """Several entries under one junction; an entry holds where all of its conditions do."""
+
+    junction: Junction
+    entries: tuple[tuple["Asked", ...], ...]
+
+
+Asked: TypeAlias = Union[Condition, ConditionBlock]  # noqa: UP007 - of a name that stands in quotes above
+"""What is asked of a series: one keyword, or several conditions together."""
+
+
+def conditions_in(asked: Iterable[Asked]) -> Iterator[Condition]:
+    """Every condition, also those in blocks."""
+    for one in asked:
+        if isinstance(one, Condition):
+            yield one
+        else:
+            for entry in one.entries:
+                yield from conditions_in(entry)
+
+
 class Otherwise(StrEnum):
     """What becomes of a route when a series that it needs did not come in time."""
 
@@ -46,7 +77,7 @@ class NeededSeries:
     """A series that some series of the study has to be, for all of `when`; `name` is what the operator calls it."""
 
     name: str
-    when: tuple[Condition, ...]
+    when: tuple[Asked, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +102,9 @@ class Route:
     name: str
     peers: tuple[str, ...] = ()
     called: tuple[str, ...] = ()
-    when: tuple[Condition, ...] = ()
-    any_series: tuple[Condition, ...] = ()
-    all_series: tuple[Condition, ...] = ()
+    when: tuple[Asked, ...] = ()
+    any_series: tuple[Asked, ...] = ()
+    all_series: tuple[Asked, ...] = ()
     needs: Needs | None = None
     run: tuple[str, ...] = ()
     priority: Priority = Priority.ROUTINE
@@ -94,13 +125,29 @@ class Route:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
     """One condition as it was tried on one series: what was expected, what was found, whether it held (None: headers do not tell).
-    `application` is the one whose manifest asks; "" of a condition of the route."""
+    `application` is the one whose manifest asks; "" of a condition of the route. Of a block, `junction` says how its entries hold together,
+    and `entries` has their conditions as each was tried."""
 
     key: str
     expected: str
     found: str
     held: bool | None
     application: str = ""
+    junction: Junction | None = None
+    entries: tuple[tuple["Tried", ...], ...] = ()
+
+    @property
+    def unmet(self) -> int:
+        """How many conditions, at the fewest, kept it from holding; 0 where headers do not tell."""
+        match self.junction:
+            case None:
+                return int(self.held is False)
+            case Junction.ANY:
+                return min(sum(one.unmet for one in entry) for entry in self.entries)
+            case Junction.ALL:
+                return sum(one.unmet for entry in self.entries for one in entry)
+            case Junction.NONE:
+                return sum(all(one.held for one in entry) for entry in self.entries)
 
 
 class Withheld(StrEnum):

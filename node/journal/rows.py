@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy import Row
 from node.domain.arrival import Arrival, Completeness
 from node.domain.instance import Header, HeldFor, Instance, Standing
 from node.domain.job import RANKS, Delivery, Job, JobKind, ResultObject, WhenExcluded
-from node.domain.route import Decision, Tried, Withheld
+from node.domain.route import Decision, Junction, Tried, Withheld
 from node.domain.shortage import Lack, Shortage
 from node.domain.state import ArrivalState, DeliveryState, JobState
 
@@ -161,17 +162,33 @@ def to_delivery(row: Row[Any]) -> Delivery:
 
 def tried_text(decision: Decision) -> str:
     """The conditions of a decision as JSON."""
-    told = [[t.key, t.expected, t.found, t.held, *([t.application] if t.application else ())] for t in decision.tried]
-    return json.dumps(told, ensure_ascii=False)
+    return json.dumps([_packed(one) for one in decision.tried], ensure_ascii=False)
+
+
+def _packed(one: Tried) -> list[Any]:
+    """A list, of a length that tells what it is: 4 of a condition of the route, 5 of an application's, 6 of a block."""
+    told = [one.key, one.expected, one.found, one.held]
+    if one.junction is not None:
+        return [*told, one.junction.value, [[_packed(each) for each in entry] for entry in one.entries]]
+    return [*told, one.application] if one.application else told
+
+
+def _unpacked(told: list[Any]) -> Tried:
+    key, expected, found, held, *more = told
+    tried = Tried(key=key, expected=expected, found=found, held=held)
+    match more:
+        case [application]:
+            return replace(tried, application=application)
+        case [junction, entries]:
+            inner = tuple(tuple(_unpacked(each) for each in entry) for entry in entries)
+            return replace(tried, junction=Junction(junction), entries=inner)
+    return tried
 
 
 @lru_cache(maxsize=4096)
 def _tried(text: str) -> tuple[Tried, ...]:
     """Remembered: the same routes say the same of many series."""
-    return tuple(
-        Tried(key=key, expected=expected, found=found, held=held, application="".join(asking))
-        for key, expected, found, held, *asking in json.loads(text)
-    )
+    return tuple(map(_unpacked, json.loads(text)))
 
 
 def to_decision(row: Row[Any]) -> Decision:

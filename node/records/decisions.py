@@ -1,10 +1,13 @@
 """Decisions as records: what a route came to on a series, and what other routes would have decided otherwise."""
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from node.domain.route import Decision, Tried
     from node.routing.replay import Difference, RouteOutcome
+
+_HOLDING = {"any_of": "at least one of", "all_of": "all", "none_of": "none of"}
 
 
 def decision_record(one: "Decision") -> dict[str, Any]:
@@ -15,10 +18,38 @@ def decision_record(one: "Decision") -> dict[str, Any]:
         "matched": one.matched,
         "chosen": one.chosen,
         "reason": one.reason,
-        "conditions": [{"key": each.key, "expected": each.expected, "found": each.found, "held": each.held} for each in one.tried],
+        "conditions": condition_records(one.tried),
         "applications": application_records(one),
         "untaken": list(one.untaken),
     }
+
+
+def condition_records(tried: "Sequence[Tried]") -> list[dict[str, Any]]:
+    """Conditions as they were tried; a block has its `junction` and its `entries` besides, each a list of such."""
+    return [
+        {
+            "key": one.key,
+            "expected": one.expected,
+            "found": one.found,
+            "held": one.held,
+            **({} if one.junction is None else {"junction": one.junction.value, "entries": list(map(condition_records, one.entries))}),
+        }
+        for one in tried
+    ]
+
+
+def condition_rows(conditions: Sequence[dict[str, Any]], indent: str = "") -> Iterator[dict[str, Any]]:
+    """Records of conditions as the rows of a table: below a block its conditions, set in as in the configuration."""
+    for number, one in enumerate(conditions):
+        key = indent[:-2] + "- " + one["key"] if indent and not number else indent + one["key"]
+        entries = one.get("entries")
+        if entries is None:
+            yield {**one, "key": key}
+            continue
+        holding = sum(all(each["held"] for each in entry) for entry in entries)
+        yield {"key": key, "expected": f"{_HOLDING[one['junction']]} {len(entries)}", "found": f"{holding or 'none'}", "held": one["held"]}
+        for entry in entries:
+            yield from condition_rows(entry, indent + "    ")
 
 
 def application_records(one: "Decision") -> list[dict[str, Any]]:

@@ -46,7 +46,7 @@ class RouteExplanation:
         number = {view.series_instance_uid: series_number(view) for view in views}
         nearest: dict[str, tuple[bool, int]] = {}
         for one in decisions:
-            nearest[one.series_instance_uid] = min(nearest.get(one.series_instance_uid, (True, len(one.tried))), nearness(one))
+            nearest[one.series_instance_uid] = min(nearest.get(one.series_instance_uid, nearness(one)), nearness(one))
 
         def place(uid: str) -> tuple[float, str]:
             return number.get(uid, float("inf")), uid
@@ -64,7 +64,7 @@ class RouteExplanation:
 
 def nearness(decision: Decision) -> tuple[bool, int]:
     """Smallest first: what runs, then what the fewest conditions, of the route and of its applications, keep from running."""
-    return not decision.chosen, sum(one.held is False for one in decision.tried)
+    return not decision.chosen, sum(one.unmet for one in decision.tried)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

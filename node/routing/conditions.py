@@ -5,15 +5,48 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from node.domain.instance import Header, Value
-from node.domain.route import Condition, ConditionOperator, Tried
+from node.domain.route import Asked, Condition, ConditionBlock, ConditionOperator, Junction, Tried
 from node.settings.patterns import SEARCHED, compiled
 
 _AHEAD = timedelta(hours=14)  # a DA value has no zone: the sender's day may have begun 14 h before the UTC one
-_SHOWN = 5  # values of one keyword in an explanation
+_SHOWN = 5  # values of one keyword, or entries of one block, in an explanation
 
 
-def try_on(condition: Condition, header: Header, now: datetime) -> Tried:
-    """The condition as it was tried on one series; `now` is what WITHIN counts from."""
+def try_on(asked: Asked, header: Header, now: datetime) -> Tried:
+    """The condition, or the block of them, as it was tried on one series; `now` is what WITHIN counts from."""
+    return _try_block(asked, header, now) if isinstance(asked, ConditionBlock) else _try_one(asked, header, now)
+
+
+def _try_block(block: ConditionBlock, header: Header, now: datetime) -> Tried:
+    """Every condition in it is tried; what is told of each entry is what decided it."""
+    entries = [[try_on(one, header, now) for one in entry] for entry in block.entries]
+    held = [all(one.held for one in entry) for entry in entries]
+    match block.junction:
+        case Junction.ANY:
+            whole, telling = any(held), any(held)
+        case Junction.ALL:
+            whole, telling = all(held), all(held)
+        case Junction.NONE:
+            whole, telling = not any(held), any(held)
+    told = [_entry_found(entry) for entry, holds in zip(entries, held, strict=True) if holds is telling]
+    found = "; ".join(told[:_SHOWN]) + (f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else "")
+    return Tried(
+        key=block.junction.value,
+        expected=expected_text(block),
+        found=found,
+        held=whole,
+        junction=block.junction,
+        entries=tuple(map(tuple, entries)),
+    )
+
+
+def _entry_found(entry: Sequence[Tried]) -> str:
+    """What was found of an entry: of one that does not hold, what is against it."""
+    against = [one for one in entry if not one.held]
+    return " and ".join(f"{one.key} {one.found}" if one.junction is None else one.found for one in against or entry)
+
+
+def _try_one(condition: Condition, header: Header, now: datetime) -> Tried:
     values = header.get(condition.keyword)
     return _tried(condition, values, now if condition.operator is ConditionOperator.WITHIN else None)
 
@@ -73,8 +106,29 @@ def _day(text: str) -> datetime | None:
 # ---- texts
 
 
-def expected_text(condition: Condition) -> str:
-    """What a condition asks for, in a person's words ("one of ABDOMEN, LIVER", "not CT", "at most 5")."""
+@lru_cache(maxsize=8192)
+def expected_text(asked: Asked) -> str:
+    """What a condition asks for, in a person's words ("one of ABDOMEN, LIVER", "not CT", "at most 5"); a block, with its keywords."""
+    return _block_text(asked) if isinstance(asked, ConditionBlock) else _condition_text(asked)
+
+
+def _block_text(block: ConditionBlock) -> str:
+    several = len(block.entries) > 1
+    entries = [f"({together_text(entry)})" if several and _wide(entry) else together_text(entry) for entry in block.entries]
+    match block.junction:
+        case Junction.ANY:
+            return " or ".join(entries)
+        case Junction.ALL:
+            return " and ".join(entries)
+        case Junction.NONE:
+            return f"neither {' nor '.join(entries)}" if several else f"not ({entries[0]})"
+
+
+def _wide(entry: Sequence[Asked]) -> bool:
+    return len(entry) > 1 or isinstance(entry[0], ConditionBlock)
+
+
+def _condition_text(condition: Condition) -> str:
     first = condition.expected[0] if condition.expected else ""
     match condition.operator:
         case ConditionOperator.EQUALS:
@@ -92,9 +146,13 @@ def expected_text(condition: Condition) -> str:
     return f"not {text}" if condition.negated else text
 
 
-def together_text(conditions: Sequence[Condition]) -> str:
+def together_text(asked: Sequence[Asked]) -> str:
     """What several conditions ask of one series ("Modality MR and ContrastBolusAgent present")."""
-    return " and ".join(f"{condition.keyword} {expected_text(condition)}" for condition in conditions)
+    told = []
+    for one in asked:
+        text = expected_text(one)
+        told.append(f"{one.keyword} {text}" if isinstance(one, Condition) else f"({text})" if len(asked) > 1 else text)
+    return " and ".join(told)
 
 
 def one_of(values: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 from inference.imaging.sop_classes import MODALITIES_WITHOUT_IMAGES, class_name, holds_image, is_capture, is_slice
 from node.dicom.header import merge
 from node.domain.instance import Header, Value
-from node.domain.route import Condition, Decision, Route, Tried
+from node.domain.route import Asked, Decision, Route, Tried
 from node.routing.conditions import one_of, together_text, try_on
 
 _OF_STUDY = ("from", "to", "any_series", "all_series")
@@ -178,18 +178,18 @@ def _of_study(route: Route, counted: Sequence[SeriesView], now: datetime) -> tup
     return tuple(tried)
 
 
-def try_any(key: str, conditions: Sequence[Condition], study: Sequence[SeriesView], now: datetime) -> Tried:
+def try_any(key: str, conditions: Sequence[Asked], study: Sequence[SeriesView], now: datetime) -> Tried:
     """Whether all of the conditions hold for at least one series of the study."""
     return _try_any(key, conditions, _counted(study), now)
 
 
-def _try_any(key: str, conditions: Sequence[Condition], counted: Sequence[SeriesView], now: datetime) -> Tried:
+def _try_any(key: str, conditions: Sequence[Asked], counted: Sequence[SeriesView], now: datetime) -> Tried:
     fitting = [view for view in counted if _fits(conditions, view, now)]
     found = _all_named(fitting) if fitting else f"none of {len(counted)} series"
     return Tried(key=key, expected=together_text(conditions), found=found, held=bool(fitting))
 
 
-def _fits(conditions: Sequence[Condition], counted: SeriesView, now: datetime) -> bool:
+def _fits(conditions: Sequence[Asked], counted: SeriesView, now: datetime) -> bool:
     return all(try_on(condition, counted.header, now).held for condition in conditions)
 
 

@@ -12,7 +12,7 @@ from itertools import takewhile
 
 from node.domain.instance import Header
 from node.domain.patient import Patient, is_earlier, patient_of, studied_at
-from node.domain.route import ConditionOperator, Route
+from node.domain.route import Condition, ConditionOperator, Route
 from node.routing.decisions import SeriesView, decide, named, preference
 
 _ALIKE = 0.5
@@ -110,7 +110,8 @@ def _in_study(
 
 def _as_prior(route: Route) -> Route:
     """The route without who sends, what else a study holds and how old it may be: priors come from elsewhere, and are old."""
-    when = tuple(condition for condition in route.when if condition.operator is not ConditionOperator.WITHIN)
+    # of blocks none asks how old it is (`node.settings.conditions`)
+    when = tuple(one for one in route.when if not (isinstance(one, Condition) and one.operator is ConditionOperator.WITHIN))
     return replace(route, peers=(), called=(), when=when, any_series=(), all_series=(), each=True)
 
 

@@ -15,7 +15,7 @@ from inference.errors import HilumError
 from node.domain.arrival import Arrival
 from node.domain.instance import Instance
 from node.domain.job import RANKS, Job, NewJob, Priority
-from node.domain.route import Decision, Route, Routed, Tried, Withheld
+from node.domain.route import Decision, Route, Routed, Tried, Withheld, conditions_in
 from node.domain.state import JobState
 from node.routing.gate import TELLING
 from node.routing.pairing import Prior
@@ -261,7 +261,7 @@ def _keywords(routes: Sequence[Route]) -> frozenset[str]:
     """What these routes ask of a header, and what tells the best of several series."""
     asked = [(*route.when, *route.any_series, *route.all_series) for route in routes]
     needed = [one.when for route in routes if route.needs is not None for one in route.needs.series]
-    return _TELLING | {condition.keyword for conditions in (*asked, *needed) for condition in conditions}
+    return _TELLING | {condition.keyword for each in (*asked, *needed) for condition in conditions_in(each)}
 
 
 def _changed(before: Decision | None, after: Decision | None) -> tuple[ChangedCondition, ...]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from inference.applications.accept import of_another_modality, too_thick
 from inference.applications.port import Application
 from inference.imaging.judge.contrast import Weighting, against
-from node.domain.route import Condition, ConditionOperator, Route
+from node.domain.route import Asked, Condition, ConditionOperator, Junction, Route
 from node.routing.conditions import try_on
 
 _NOW = datetime(2000, 1, 1, tzinfo=UTC)
@@ -19,10 +19,21 @@ _NOW = datetime(2000, 1, 1, tzinfo=UTC)
 
 def never_runs(route: Route, applications: Mapping[str, Application]) -> str:
     """Why no application of the route takes any series that its conditions let pass, for people; "" where one may."""
-    reasons = {name: never_takes(application, route.when) for name, application in applications.items()}
+    reasons = {name: never_takes(application, _certain(route.when)) for name, application in applications.items()}
     if not reasons or not all(reasons.values()) or len(reasons) < len(route.run):
         return ""
     return "; ".join(f"{name}: {why}" for name, why in reasons.items())
+
+
+def _certain(asked: Sequence[Asked]) -> list[Condition]:
+    """The conditions that hold wherever all that is asked does: those beside blocks, and in blocks of which all holds."""
+    certain: list[Condition] = []
+    for one in asked:
+        if isinstance(one, Condition):
+            certain.append(one)
+        elif one.junction is Junction.ALL or (one.junction is Junction.ANY and len(one.entries) == 1):
+            certain += [each for entry in one.entries for each in _certain(entry)]
+    return certain
 
 
 def never_takes(application: Application, conditions: Sequence[Condition]) -> str:

@@ -104,7 +104,7 @@ def _takes(
 
 
 def _unmet(decision: Decision) -> int:
-    return sum(one.held is False for one in decision.tried if not one.application)
+    return sum(one.unmet for one in decision.tried if not one.application)
 
 
 def _why(route: Route, nearest: SeriesView, decision: Decision, application: Application | None, counted: Mapping[str, bool]) -> str:

@@ -10,12 +10,12 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from node.dicom.vr import REPRESENTATIONS, Content
 from node.domain.instance import Value
-from node.domain.route import Condition, ConditionOperator
+from node.domain.route import Asked, Condition, ConditionBlock, ConditionOperator, Junction, conditions_in
 from node.settings.blocks import pairs
 from node.settings.errors import BadPattern, BadValue, MissingKey, UnfitCondition, UnknownKey, WrongType
 from node.settings.kinds import DURATION, SWITCH, Schema
 from node.settings.patterns import SEARCHED, Unfit, compiled
-from node.settings.source import Here, Refused, scalar_text, suggestion
+from node.settings.source import Here, Refused, kind_of, scalar_text, suggestion
 
 
 def _vrs_of(*contents: Content) -> frozenset[str]:
@@ -99,6 +99,17 @@ _BY_KEY = {question.key: question for question in QUESTIONS}
 _WORDS = [*_BY_KEY, "not"]
 _MOST_SUGGESTED = 50
 """Problems of a file after which nobody is told what was meant: thousands of words that are none held a console for ten seconds."""
+BLOCKS = {
+    Junction.ANY: "At least one entry of the list holds; an entry is a mapping of conditions that all hold.",
+    Junction.ALL: "Every entry of the list holds.",
+    Junction.NONE: "No entry of the list holds.",
+}
+"""The words for several conditions together, and what they mean."""
+_JUNCTIONS = {one.value: one for one in Junction}
+_DEEPEST = 4
+"""Blocks in blocks."""
+_MOST_CONDITIONS = 200
+"""In one mapping, with those of its blocks."""
 _NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
@@ -120,25 +131,68 @@ class Conditions:
 
     wants = "a mapping of DICOM keywords to conditions"
 
-    def read(self, at: Node, here: Here) -> tuple[Condition, ...]:
+    def read(self, at: Node, here: Here) -> tuple[Asked, ...]:
         here = here.on(here.subject.removesuffix(": when"))
-        found, sound = pairs(at, here, known=None)
-        conditions: list[Condition] = []
-        for name, (key, value) in found.items():
-            try:
-                conditions.extend(_conditions(keyword_of(name, key, here), value, here.about(name)))
-            except Refused:
-                sound = False
-        if not sound:
-            raise Refused
-        return tuple(conditions)
+        asked = _asked_of(at, here, depth=0)
+        if (number := sum(1 for _ in conditions_in(asked))) > _MOST_CONDITIONS:
+            raise here.refuse(BadValue, at, f"{number} conditions, where {_MOST_CONDITIONS} are the most; write several routes")
+        return asked
 
     def schema(self) -> Schema:
-        return {
-            "type": "object",
-            "propertyNames": {"pattern": "^[A-Z][A-Za-z0-9]+$"},
-            "additionalProperties": {"anyOf": [{"type": ["string", "number"]}, {"$ref": "#/$defs/condition"}]},
-        }
+        return {"$ref": "#/$defs/conditions"}
+
+
+def conditions_schema() -> Schema:
+    """The mapping of keywords, and of blocks, to what is asked."""
+    entries = {"type": "array", "items": {"$ref": "#/$defs/conditions"}, "minItems": 1}
+    return {
+        "type": "object",
+        "properties": {one.value: {**entries, "description": says} for one, says in BLOCKS.items()},
+        "propertyNames": {"anyOf": [{"pattern": "^[A-Z][A-Za-z0-9]+$"}, {"enum": [one.value for one in BLOCKS]}]},
+        "additionalProperties": {"anyOf": [{"type": ["string", "number"]}, {"$ref": "#/$defs/condition"}]},
+    }
+
+
+def _asked_of(at: Node, here: Here, *, depth: int) -> tuple[Asked, ...]:
+    """The conditions of a mapping, which hold together."""
+    found, sound = pairs(at, here, known=None)
+    asked: list[Asked] = []
+    for name, (key, value) in found.items():
+        try:
+            if name in _JUNCTIONS:
+                asked.append(_block(_JUNCTIONS[name], key, value, here.about(name), depth=depth + 1))
+            elif near := suggestion(name, _JUNCTIONS) if name[:1].islower() else "":
+                raise here.refuse(UnknownKey, key, f'unknown key "{name}"{near}')
+            else:
+                asked.extend(_conditions(keyword_of(name, key, here), value, here.about(name)))
+        except Refused:
+            sound = False
+    if not sound:
+        raise Refused
+    return tuple(asked)
+
+
+def _block(junction: Junction, key: Node, at: Node, here: Here, *, depth: int) -> ConditionBlock:
+    """Its entries, each a mapping of conditions."""
+    if depth > _DEEPEST:
+        raise here.refuse(BadValue, key, f"blocks in blocks, {depth} deep, where {_DEEPEST} are the most; write several routes")
+    if not isinstance(at, SequenceNode):
+        raise here.refuse(WrongType, at, f"{kind_of(at)}, where a list of conditions belongs; begin each entry with a hyphen")
+    if not at.value:
+        raise here.refuse(MissingKey, at, "an empty list; it has no conditions")
+    entries, sound = [], True
+    for one in at.value:
+        try:
+            if not (entry := _asked_of(one, here, depth=depth)):
+                raise here.refuse(MissingKey, one, "an entry without conditions; it would always hold")
+            if any(each.operator is ConditionOperator.WITHIN for each in conditions_in(entry)):
+                raise here.refuse(UnfitCondition, one, "`within` in a block; write it beside the block: it is not asked of priors")
+            entries.append(entry)
+        except Refused:
+            sound = False
+    if not sound:
+        raise Refused
+    return ConditionBlock(junction=junction, entries=tuple(entries))
 
 
 def condition_schema() -> Schema:

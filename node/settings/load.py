@@ -13,7 +13,7 @@ from ruamel.yaml.nodes import ScalarNode, SequenceNode
 
 from node.domain.errors import ConfigError
 from node.domain.profile import VIEWER, Kind, Profile
-from node.domain.route import Condition, Needs, Route
+from node.domain.route import Asked, ConditionBlock, Needs, Route
 from node.settings.applications import APPLICATIONS, MODELS, REPOSITORY
 from node.settings.audit import AUDIT
 from node.settings.blocks import Block, Key
@@ -144,13 +144,13 @@ def load(
 
 def schema(file: HilumFile) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the file, for editors."""
-    from node.settings.conditions import condition_schema
+    from node.settings.conditions import condition_schema, conditions_schema
 
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "hilum.yaml",
         **file.whole.schema(),
-        "$defs": {"condition": condition_schema()},
+        "$defs": {"condition": condition_schema(), "conditions": conditions_schema()},
     }
 
 
@@ -289,14 +289,14 @@ def _route(route: Route) -> dict[str, Any]:
         "name": route.name,
         "from": sorted(route.peers),
         "to": sorted(route.called),
-        "when": sorted(_condition(condition) for condition in route.when),
+        "when": sorted((_condition(condition) for condition in route.when), key=repr),
         "run": sorted(route.run),
         "priority": route.priority.value,
         "send": sorted(route.send),
         "each": route.each,
         # a route without any means what it meant before there were such
-        **({"any": sorted(_condition(one) for one in route.any_series)} if route.any_series else {}),
-        **({"all": sorted(_condition(one) for one in route.all_series)} if route.all_series else {}),
+        **({"any": sorted((_condition(one) for one in route.any_series), key=repr)} if route.any_series else {}),
+        **({"all": sorted((_condition(one) for one in route.all_series), key=repr)} if route.all_series else {}),
         **({} if route.needs is None else {"needs": _needs(route.needs)}),
         **({} if route.deadline is None else {"deadline_s": route.deadline.total_seconds()}),
         **({"expect": True} if route.expect else {}),
@@ -305,11 +305,13 @@ def _route(route: Route) -> dict[str, Any]:
 
 
 def _needs(needs: Needs) -> list[Any]:
-    series = {one.name: sorted(_condition(condition) for condition in one.when) for one in needs.series}
+    series = {one.name: sorted((_condition(condition) for condition in one.when), key=repr) for one in needs.series}
     return [series, needs.within.total_seconds(), needs.otherwise.value]
 
 
-def _condition(condition: Condition) -> list[str]:
+def _condition(condition: Asked) -> list[Any]:
+    if isinstance(condition, ConditionBlock):
+        return [condition.junction.value, *sorted((sorted(map(_condition, entry), key=repr) for entry in condition.entries), key=repr)]
     return [condition.keyword, condition.operator.value, str(condition.negated), *(repr(value) for value in condition.expected)]
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from ruamel.yaml.nodes import Node
 
 from node.domain.job import Priority
-from node.domain.route import Condition, NeededSeries, Needs, Otherwise, Route
+from node.domain.route import Asked, NeededSeries, Needs, Otherwise, Route
 from node.domain.shortage import WhenShort
 from node.settings.blocks import Block, Items, Key, pairs
 from node.settings.conditions import Conditions
@@ -79,9 +79,9 @@ def _route(
     name: str,
     peers: tuple[str, ...],
     called: tuple[str, ...],
-    when: tuple[Condition, ...],
-    any_series: tuple[Condition, ...],
-    all_series: tuple[Condition, ...],
+    when: tuple[Asked, ...],
+    any_series: tuple[Asked, ...],
+    all_series: tuple[Asked, ...],
     needs: Needs | None,
     run: tuple[str, ...],
     priority: Priority,

@@ -263,7 +263,7 @@ def test_a_study_is_explained_by_the_edited_routes(browser: Open) -> None:
     mine = browser("otto")
     fields = {"form_token": mine.form_token, "text": THINNER, "study": TILTED}
     said = " ".join(mine.client.post("/routes/explain", data=fields).text.split())
-    assert '<td>SliceThickness</td><td>at most 1</td><td class="wide">found 1.25</td>' in said
+    assert '<td class="key">SliceThickness</td><td>at most 1</td><td class="wide">found 1.25</td>' in said
     found = mine.client.get(f"/routes/studies?q={TILTED[-9:]}").text
     assert found.count("hx-post") == 1
     assert TILTED in found

@@ -57,9 +57,11 @@ def test_every_key_is_documented_and_every_documented_key_exists() -> None:
 
 
 def test_every_condition_is_documented() -> None:
-    """What `when` takes beside a plain value."""
+    """What `when` takes beside a plain value, and beside keywords."""
     _, _, section = (FOLDER / "configuration.md").read_text(encoding="utf-8").partition("## when: conditions")
-    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == set(schema()["$defs"]["condition"]["properties"])
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == {
+        name for one in ("condition", "conditions") for name in schema()["$defs"][one]["properties"]
+    }
 
 
 def test_every_metric_is_documented_and_every_documented_metric_exists() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from node.domain.arrival import Arrival, Completeness
 from node.domain.instance import Instance, Standing
 from node.domain.job import Delivery, Job, NewJob, Priority, ResultObject
-from node.domain.route import Decision, Tried, Withheld
+from node.domain.route import Decision, Junction, Tried, Withheld
 from node.journal.journal import Journal
 from node.journal.port import NewInstance
 
@@ -21,7 +21,20 @@ DECISION = Decision(
     series_instance_uid="1.1.1",
     matched=True,
     chosen=True,
-    tried=(Tried(key="Modality", expected="CT", found="CT", held=True),),
+    tried=(
+        Tried(key="Modality", expected="CT", found="CT", held=True),
+        Tried(
+            key="any_of",
+            expected="BodyPartExamined ABDOMEN or SliceThickness at most 5",
+            found="SliceThickness 5",
+            held=True,
+            junction=Junction.ANY,
+            entries=(
+                (Tried(key="BodyPartExamined", expected="ABDOMEN", found="absent", held=False),),
+                (Tried(key="SliceThickness", expected="at most 5", found="5", held=True),),
+            ),
+        ),
+    ),
     reason="every condition held",
     compares=("follow-up", "second"),
     withheld=Withheld.PARKED,

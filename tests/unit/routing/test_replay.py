@@ -69,7 +69,7 @@ def told(found: Sequence[Difference]) -> list[tuple[str, str, bool, bool]]:
 def edited(route: Route, keyword: str, operator: ConditionOperator, *expected: str | float) -> Route:
     """The route with another condition on this keyword."""
     changed = Condition(keyword=keyword, operator=operator, expected=expected)
-    return replace(route, when=tuple(changed if one.keyword == keyword else one for one in route.when))
+    return replace(route, when=tuple(changed if isinstance(one, Condition) and one.keyword == keyword else one for one in route.when))
 
 
 def test_a_planted_change_of_one_rule_is_reported_exactly_and_nothing_else(day: MiniNode) -> None:
@@ -89,7 +89,7 @@ def test_a_planted_change_of_one_rule_is_reported_exactly_and_nothing_else(day: 
 
 def test_what_is_expected_in_vain_is_told_as_a_difference(day: MiniNode) -> None:
     """Of a route that begins to expect: each study without a series for its application, and no other; what would be parked is told too."""
-    expecting = replace(BRAIN, name="hearts", when=(replace(BRAIN.when[0], expected=("US",)),), run=("heart",), expect=True)
+    expecting = replace(edited(BRAIN, "Modality", ConditionOperator.EQUALS, "US"), name="hearts", run=("heart",), expect=True)
     found = replayed(day, *BEFORE, expecting)
     assert sorted(one.arrival.study_instance_uid for one in found) == sorted([*CT, *MR])
     assert {(one.route, one.after.chosen, one.after.tells) for one in found} == {("hearts", False, frozenset({"heart"}))}

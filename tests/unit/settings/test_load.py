@@ -15,7 +15,7 @@ from inference.engines.triton.kind import Triton
 from node.assembly.configuration import load, schema
 from node.domain.job import Priority
 from node.domain.profile import ARCHIVE, PACS, SHIPPED, VIEWER, Compression, Form, Kind, Language, MaskEncoding, NotTaken
-from node.domain.route import Condition, ConditionOperator, Route
+from node.domain.route import Condition, ConditionOperator, Route, conditions_in
 from node.results.kinds import KINDS
 from node.settings.applications import ApplicationSettings
 from node.settings.config import Config, EngineSettings, SinkSettings
@@ -122,13 +122,13 @@ def test_what_yaml_likes_to_turn_into_something_else_stays_text(tmp_path: Path, 
     )
     assert config.peers["pacs"].ae_title == text
     assert config.routes[0].name == text
-    assert [condition.expected for condition in config.routes[0].when] == [(text,), (text,)]
+    assert [condition.expected for condition in conditions_in(config.routes[0].when)] == [(text,), (text,)]
 
 
 def test_a_number_is_a_number_where_dicom_has_one(tmp_path: Path) -> None:
     """DS and IS values compare as numbers, so that 5, 5.0 and 0.5e1 are one threshold."""
     config = read(tmp_path, SMALL + "        when: {SliceThickness: 5.0, EchoTime: 0.5e1, NumberOfFrames: {in: [1, 020]}}\n")
-    assert [condition.expected for condition in config.routes[0].when] == [(5,), (5,), (1, 20)]
+    assert [condition.expected for condition in conditions_in(config.routes[0].when)] == [(5,), (5,), (1, 20)]
 
 
 def test_the_documented_defaults_are_those_of_the_classes(tmp_path: Path) -> None:

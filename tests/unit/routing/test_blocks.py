@@ -1,0 +1,228 @@
+"""Blocks of conditions: any, all and none of several hold; beside a second evaluator that was written on its own, on made conditions."""
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.console import redaction
+from node.domain.instance import Header
+from node.domain.route import Decision, Route
+from node.records.decisions import condition_records, condition_rows, decision_record
+from node.routing.conditions import try_on
+from node.routing.decisions import decide, seen
+from node.routing.unreachable import never_runs
+from node.settings.conditions import Conditions
+from node.settings.source import Here, snippet
+from tests.unit.flow.mini import APPLICATION
+
+NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+CHEST = """
+Modality: CT
+any_of:
+  - BodyPartExamined: {in: [CHEST, THORAX]}
+  - StudyDescription: {matches: "(?i)chest|lung"}
+    SliceThickness: {max: 1.5}
+none_of:
+  - ContrastBolusAgent: {exists: true}
+  - ImageType: LOCALIZER
+"""
+
+
+def decided(text: str, header: Header) -> bool:
+    """As the node reads and tries it."""
+    return all(one.held for one in (try_on(asked, header, NOW) for asked in Conditions().read(snippet(text), Here(file="", folder=Path()))))
+
+
+def chest() -> Route:
+    """Of those conditions."""
+    when = Conditions().read(snippet(CHEST), Here(file="", folder=Path()))
+    return Route(name="chest", when=when, run=("threshold",), send=("archive",))
+
+
+@pytest.mark.parametrize(
+    ("header", "held"),
+    [
+        ({"BodyPartExamined": ("THORAX",)}, True),
+        ({"StudyDescription": ("Lung screening",), "SliceThickness": (1.0,)}, True),
+        ({"StudyDescription": ("Lung screening",), "SliceThickness": (5.0,)}, False),
+        ({"StudyDescription": ("Lung screening",)}, False),
+        ({"BodyPartExamined": ("CHEST",), "ContrastBolusAgent": ("Omnipaque",)}, False),
+        ({"BodyPartExamined": ("CHEST",), "ContrastBolusAgent": ()}, True),
+        ({"BodyPartExamined": ("CHEST",), "ImageType": ("ORIGINAL", "PRIMARY", "LOCALIZER")}, False),
+        ({}, False),
+    ],
+)
+def test_a_chest_by_body_part_or_by_description_without_contrast(header: Header, held: bool) -> None:
+    """One route says what two and a third that takes away could not."""
+    assert decided(CHEST, {"Modality": ("CT",), **header}) is held
+
+
+def test_an_explanation_tells_a_block_in_one_line() -> None:
+    """What it asks with its keywords, and what was against each entry, or which of them held."""
+    route = chest()
+
+    def told(**header: Any) -> list[tuple[str, str, bool | None]]:
+        view = seen("1", [("", {"Modality": ("CT",), **header})])
+        (decision,) = decide([route], [view], peer=None, calling="", called="", now=NOW)
+        return [(one.key, one.found, one.held) for one in decision.tried]
+
+    assert told(StudyDescription=("LUNG",), SliceThickness=(5.0,), ImageType=("LOCALIZER",)) == [
+        ("Modality", "CT", True),
+        ("any_of", "BodyPartExamined absent; SliceThickness 5", False),
+        ("none_of", "ImageType LOCALIZER", False),
+    ]
+    assert told(BodyPartExamined=("CHEST",)) == [
+        ("Modality", "CT", True),
+        ("any_of", "BodyPartExamined CHEST", True),
+        ("none_of", "ContrastBolusAgent absent; ImageType absent", True),
+    ]
+    (_, any_of, none_of) = [try_on(one, {}, NOW).expected for one in route.when]
+    assert any_of == (
+        "BodyPartExamined one of CHEST, THORAX or (StudyDescription a match of (?i)chest|lung and SliceThickness at most 1.5)"
+    )
+    assert none_of == "neither ContrastBolusAgent present nor ImageType LOCALIZER"
+    assert never_runs(route, {"threshold": APPLICATION}) == "threshold: modality is CT, not MR"
+
+
+def test_below_a_block_stand_its_conditions_each_met_or_not() -> None:
+    """Set in as in the configuration, for pages and for terminals."""
+    tried = tuple(try_on(one, {"Modality": ("CT",), "StudyDescription": ("LUNG",), "SliceThickness": (5.0,)}, NOW) for one in chest().when)
+    assert [(one["key"], one["expected"], one["found"], one["held"]) for one in condition_rows(condition_records(tried))] == [
+        ("Modality", "CT", "CT", True),
+        ("any_of", "at least one of 2", "none", False),
+        ("  - BodyPartExamined", "one of CHEST, THORAX", "absent", False),
+        ("  - StudyDescription", "a match of (?i)chest|lung", "LUNG", True),
+        ("    SliceThickness", "at most 1.5", "5", False),
+        ("none_of", "none of 2", "none", True),
+        ("  - ContrastBolusAgent", "present", "absent", False),
+        ("  - ImageType", "LOCALIZER", "absent", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "unmet"),
+    [
+        ({}, 2),  # the body part, or else description and thickness: one is nearer
+        ({"Modality": ("CT",)}, 1),
+        ({"Modality": ("CT",), "BodyPartExamined": ("CHEST",)}, 0),
+        ({"ContrastBolusAgent": ("Omnipaque",), "ImageType": ("LOCALIZER",)}, 4),
+    ],
+)
+def test_a_miss_is_as_near_as_the_fewest_conditions_that_kept_it_out(header: Header, unmet: int) -> None:
+    """Of a block what would have been enough: the entry of which the fewest are missing, and each that ought not to hold."""
+    assert sum(try_on(one, header, NOW).unmet for one in chest().when) == unmet
+
+
+def test_what_blocks_ask_of_a_patient_is_hidden_like_what_conditions_ask() -> None:
+    """Whoever may not know whose a study is reads neither what was found nor the reason, however deep it was asked."""
+    asked = Conditions().read(snippet("any_of: [{all_of: [{PatientName: Roe}]}, {Modality: CT}]"), Here(file="", folder=Path()))
+    tried = tuple(try_on(one, {"PatientName": ("Doe^Jane",), "Modality": ("MR",)}, NOW) for one in asked)
+    decision = Decision(route="r", series_instance_uid="1", matched=False, chosen=False, tried=tried, reason="any_of is Doe^Jane")
+    record = decision_record(decision)
+    assert "Jane" in json.dumps(record)
+    (told,) = redaction.decisions([record])
+    assert "Jane" not in json.dumps(told)
+    assert '"MR"' in json.dumps(told)
+
+
+# ---- the second evaluator, and its generator
+
+WORDS = ("CT", "MR", "CHEST", "HEAD", "AXIAL")
+TEXTS, NUMBERS = ("Modality", "BodyPartExamined", "ImageType", "SeriesDescription"), ("SliceThickness", "EchoTime", "PixelSpacing")
+
+
+def made_condition(chance: random.Random, *, text: bool) -> Any:
+    """As YAML has it: a value, or a mapping of one question."""
+    values: Sequence[Any] = WORDS if text else (0.5, 1, 2.5, 5)
+    match chance.randrange(6 if text else 7):
+        case 0:
+            return chance.choice(values)
+        case 1:
+            return {"in": chance.sample(values, chance.randint(1, 3))}
+        case 2:
+            return {"exists": chance.random() < 0.5}
+        case 3:
+            return {"not": chance.choice(values)}
+        case 4:
+            return {"not": {"in": chance.sample(values, 2)}}
+        case 5:
+            return {"matches": chance.choice(("C", "HE", "^A", "R$"))} if text else {"min": chance.choice(values)}
+        case _:
+            return {"max": chance.choice(values)}
+
+
+def made_conditions(chance: random.Random, depth: int = 0) -> dict[str, Any]:
+    """A mapping with one entry at least, and blocks three deep at most."""
+    made: dict[str, Any] = {}
+    for keyword in chance.sample((*TEXTS, *NUMBERS), chance.randint(1, 2)):
+        made[keyword] = made_condition(chance, text=keyword in TEXTS)
+    for word in ("any_of", "all_of", "none_of") if depth < 3 else ():
+        if chance.random() < 0.35:
+            made[word] = [made_conditions(chance, depth + 1) for _ in range(chance.randint(1, 3))]
+    return made
+
+
+def made_header(chance: random.Random) -> dict[str, tuple[Any, ...]]:
+    """Elements absent, empty, and with several values."""
+    header: dict[str, tuple[Any, ...]] = {}
+    for keyword in (*TEXTS, *NUMBERS):
+        if chance.random() < 0.8:
+            values = WORDS if keyword in TEXTS else (0.5, 1, 2.5, 5)
+            header[keyword] = tuple(chance.choice(values) for _ in range(chance.choice((0, 1, 1, 1, 2, 3))))
+    return header
+
+
+def evaluated(made: Mapping[str, Any], header: Mapping[str, tuple[Any, ...]]) -> bool:
+    """By the page of the reference, and by nothing of the node."""
+    for key, asked in made.items():
+        if key == "any_of":
+            good = True in [evaluated(entry, header) for entry in asked]
+        elif key == "all_of":
+            good = False not in [evaluated(entry, header) for entry in asked]
+        elif key == "none_of":
+            good = True not in [evaluated(entry, header) for entry in asked]
+        else:
+            good = answered(asked, list(header.get(key, ())))
+        if not good:
+            return False
+    return True
+
+
+def answered(asked: Any, values: list[Any]) -> bool:
+    """What one keyword is asked; one of several values is enough, bounds ask for all."""
+    if not isinstance(asked, dict):
+        return asked in values
+    ((word, wanted),) = asked.items()
+    if word == "not":
+        return not answered(wanted, values)
+    if word == "in":
+        return len(set(wanted) & set(values)) > 0
+    if word == "exists":
+        return (len(values) > 0) is wanted
+    if word == "matches":
+        letters = wanted.strip("^$")
+        found = {"^": str.startswith, "$": str.endswith}.get(wanted[0] if wanted[0] == "^" else wanted[-1], str.__contains__)
+        return any(found(value, letters) for value in values)
+    return len(values) > 0 and bool(min(values) >= wanted if word == "min" else max(values) <= wanted)
+
+
+def test_a_second_evaluator_agrees_on_made_conditions() -> None:
+    """Twenty thousand cases, two hundred headers for each mapping: as text through the reader of the configuration, and by arithmetic."""
+    chance = random.Random(18)
+    held = 0
+    for _ in range(100):
+        made = made_conditions(chance)
+        asked = Conditions().read(snippet(json.dumps(made)), Here(file="", folder=Path()))
+        for _ in range(200):
+            header = made_header(chance)
+            wanted = evaluated(made, header)
+            held += wanted
+            tried = [try_on(one, header, NOW) for one in asked]
+            assert all(one.held for one in tried) is wanted, (made, header)
+            assert (sum(one.unmet for one in tried) == 0) is wanted, (made, header)
+    assert 2_000 < held < 18_000, "neither answer is rare"
