@@ -1,22 +1,18 @@
 """`hilum console users|tokens`: who may use the console."""
 
 import getpass
-import re
 import sys
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from node.cli.errors import NothingFound, UnfitAccount
+from node.cli.errors import NothingFound
 from node.cli.opened import ConfigOption, JsonOption, journal
-from node.domain.account import AccessKey, Account, KeyKind, Role
+from node.console.accounts import SHOWN, UnfitAccount, demand_name, demand_password, key_of, make_token
+from node.domain.account import Account, KeyKind, Role
 
 if TYPE_CHECKING:
     from node.journal.journal import Journal
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
-_SHOWN = 12
 
 
 def add_user(name: str, /, *, role: Role = Role.VIEWER, config: ConfigOption = None) -> None:
@@ -29,8 +25,7 @@ def add_user(name: str, /, *, role: Role = Role.VIEWER, config: ConfigOption = N
     role
         viewer (looks), operator (also retries and cancels) or admin.
     """
-    if not _NAME.fullmatch(name):
-        raise UnfitAccount(f'"{name}" is no user name: up to 64 letters, digits, dots, hyphens, underscores, at-signs')
+    demand_name(name)
     with journal(config) as (_, opened):
         if opened.accounts.get(name) is not None:
             raise UnfitAccount(f'there is a user "{name}" already: `hilum console users role` and `… password` change it')
@@ -120,26 +115,11 @@ def add_token(
     days
         How long it is good.
     """
-    import hashlib
-    import secrets
-
-    secret = secrets.token_urlsafe(32)
     with journal(config) as (_, opened):
         account = opened.accounts.get(user)
         if account is None:
             raise NothingFound(_unknown(opened, user))
-        now = opened.now()
-        opened.accounts.open_key(
-            AccessKey(
-                digest=hashlib.sha256(secret.encode()).hexdigest(),
-                account=user,
-                role=account.role,
-                kind=KeyKind.TOKEN,
-                label=label,
-                created_at=now,
-                ends_at=now + timedelta(days=max(1, min(days, 3650))),
-            )
-        )
+        secret = make_token(opened.accounts, account, label, days, opened.now())
     print(secret)
 
 
@@ -149,13 +129,22 @@ def list_tokens(*, config: ConfigOption = None, as_json: JsonOption = False) -> 
 
     with journal(config) as (_, opened):
         found = opened.accounts.keys(KeyKind.TOKEN, opened.now())
-    rows = [{"id": one.digest[:_SHOWN], "user": one.account, "for": one.label, "ends_at": screen.stamp(one.ends_at)} for one in found]
+    rows = [
+        {
+            "id": one.digest[:SHOWN],
+            "user": one.account,
+            "for": one.label,
+            "used_at": screen.stamp(one.used_at),
+            "ends_at": screen.stamp(one.ends_at),
+        }
+        for one in found
+    ]
     if as_json:
         screen.as_json(rows)
         return
-    table = screen.table("id", "user", "for", "until")
+    table = screen.table("id", "user", "for", "last used", "until")
     for row, one in zip(rows, found, strict=True):
-        table.add_row(str(row["id"]), one.account, one.label, screen.when(one.ends_at))
+        table.add_row(str(row["id"]), one.account, one.label, screen.when(one.used_at), screen.when(one.ends_at))
     screen.out().print(table if found else "no tokens")
 
 
@@ -168,10 +157,8 @@ def remove_token(number: Annotated[str, Parameter(name="id")], /, *, config: Con
         Its id, as `hilum console tokens list` prints it.
     """
     with journal(config) as (_, opened):
-        found = [
-            one for one in opened.accounts.keys(KeyKind.TOKEN, opened.now()) if len(number) >= _SHOWN and one.digest.startswith(number)
-        ]
-        if len(found) != 1 or not opened.accounts.close_key(found[0].digest):
+        found = key_of(opened.accounts, KeyKind.TOKEN, number, opened.now())
+        if found is None or not opened.accounts.close_key(found.digest):
             raise NothingFound(f'no token has the id "{number}"')
     print("the token is ended")
 
@@ -190,11 +177,10 @@ def _hashed(password: str) -> str:
     from node.console.errors import ConsoleAbsent
 
     try:
-        from node.console.access import LEAST, password_hash
+        from node.console.access import password_hash
     except ModuleNotFoundError as absent:
         raise ConsoleAbsent(f"the console needs {absent.name}") from absent
-    if len(password) < LEAST:
-        raise UnfitAccount(f"that password has {len(password)} characters, and {LEAST} are the least: nothing was changed")
+    demand_password(password)
     return password_hash(password)
 
 

@@ -87,13 +87,6 @@ class SystemRefused(ConfigError):
     remedy = "Mend what the message names, then call it again. The node, where one runs, is not touched by this."
 
 
-class UnfitAccount(ConfigError):
-    """A user name or password for the console is not taken: too short, not the same twice, or there already. Nothing was changed."""
-
-    code = "HLM-2123"
-    remedy = "Call it again with what the message asks for; `hilum console users list` says who is there."
-
-
 class NobodyErased(ConfigError):
     """Nothing of the patient or studies that were to be erased is held here, or whoever was asked did not agree."""
 

@@ -3,12 +3,14 @@
 Passwords are kept as Argon2id, secrets that this program draws as SHA-256.
 """
 
+import contextlib
 import hashlib
 import hmac
 import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import parse_qs, urlsplit
@@ -18,10 +20,12 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from fastapi import Depends, Path, Query, Request
 from starlette.requests import ClientDisconnect
 
+from node.console.accounts import digest_of
 from node.console.context import ConsoleContext
 from node.console.editing import MOST_TEXT
 from node.console.errors import NotLoggedIn, RequestRefused
 from node.domain.account import KeyKind, Role
+from node.domain.errors import JournalError
 
 COOKIE = "hilum_session"
 _FORM_BYTES = 16_384
@@ -35,8 +39,8 @@ MOST_NUMBER = 2**63 - 1
 """The largest number that a journal's column holds."""
 Number = Annotated[int, Path(ge=1, le=MOST_NUMBER)]
 Before = Annotated[int | None, Query(ge=1, le=MOST_NUMBER)]
-LEAST = 10
-"""Characters of a password."""
+_USED_TO = timedelta(minutes=5)
+"""How exactly it is known when a key was used last: not every request is to write."""
 _AT_ONCE = threading.Semaphore(2)  # each takes 64 MiB and a tenth of a second: a flood of logins must not take the machine
 _HASHER = PasswordHasher()
 _NOBODY = _HASHER.hash(secrets.token_urlsafe())
@@ -76,9 +80,14 @@ def visitor(request: Request, at: Annotated[ConsoleContext, Depends(context)]) -
     """
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     secret, kind = (bearer.strip(), KeyKind.TOKEN) if scheme.lower() == "bearer" else (request.cookies.get(COOKIE, ""), KeyKind.SESSION)
-    key = at.journal.accounts.key(digest_of(secret), at.journal.now()) if secret else None
+    now = at.journal.now()
+    key = at.journal.accounts.key(digest_of(secret), now) if secret else None
     if key is None or key.kind is not kind:
         raise NotLoggedIn
+    if key.used_at is None or now - key.used_at > _USED_TO:
+        # a full disk keeps nobody from looking at what is wrong
+        with contextlib.suppress(JournalError):
+            at.journal.accounts.use_key(key.digest, now)
     token = form_token(secret) if kind is KeyKind.SESSION else ""
     names = at.settings.names
     sees = names is not None and key.role.may(names)
@@ -178,16 +187,6 @@ def password_fits(known: str | None, password: str) -> bool:
             return _HASHER.verify(known or _NOBODY, password) and known is not None
         except (Argon2Error, InvalidHashError):
             return False
-
-
-def new_secret() -> str:
-    """A new secret of 256 bits."""
-    return secrets.token_urlsafe(32)
-
-
-def digest_of(secret: str) -> str:
-    """Under which a secret is kept."""
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def form_token(secret: str) -> str:

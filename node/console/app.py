@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from node.console import api, history_pages, login, pace, pictures, routing, system_pages, views
+from node.console import api, history_pages, login, pace, pictures, routing, system_pages, users, views
 from node.console.access import Looking
 from node.console.addresses import Forwarded, is_reached_by, named
 from node.console.context import ConsoleContext
@@ -46,7 +46,17 @@ def build(context: ConsoleContext, ending: threading.Event) -> FastAPI:
     app = FastAPI(title="hilum console", version=released, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.context, app.state.ending = context, ending
     calls = (api.router, history_pages.calls, pictures.calls, system_pages.calls, pace.calls, routing.calls)
-    for router in (login.router, views.router, pictures.pages, history_pages.pages, system_pages.pages, pace.pages, routing.pages, *calls):
+    for router in (
+        login.router,
+        views.router,
+        pictures.pages,
+        history_pages.pages,
+        system_pages.pages,
+        pace.pages,
+        routing.pages,
+        users.pages,
+        *calls,
+    ):
         app.include_router(router)
 
     @app.get("/api/openapi.json", include_in_schema=False)

@@ -8,7 +8,8 @@ from typing import Final
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from node.console.access import COOKIE, At, Fields, Looking, Meant, address_of, demand_same_origin, digest_of, new_secret, password_fits
+from node.console.access import COOKIE, At, Fields, Looking, Meant, address_of, demand_same_origin, password_fits
+from node.console.accounts import digest_of, new_secret
 from node.console.rendering import page
 from node.domain.account import AccessKey, KeyKind
 from node.domain.places import address_group
@@ -56,7 +57,7 @@ def log_in(request: Request, at: At, fields: Fields) -> Response:
         account=account.name,
         role=account.role,
         kind=KeyKind.SESSION,
-        label="",
+        label=address,
         created_at=now,
         ends_at=now + lasts,
     )

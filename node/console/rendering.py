@@ -33,6 +33,7 @@ PAGES = (
     ("/models", "Models", Role.VIEWER),
     ("/events", "Events", Role.VIEWER),
     ("/associations", "Callers", Role.VIEWER),
+    ("/users", "Users", Role.ADMIN),
 )
 """The navigation, and from which role on each is shown."""
 _KEYS = {
@@ -47,6 +48,7 @@ _KEYS = {
     "/models": "M",
     "/events": "V",
     "/associations": "C",
+    "/users": "U",
 }
 """The letter behind G that leads to each."""
 _MOST_PICTURES = 12

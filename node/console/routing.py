@@ -10,7 +10,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from node.console import queries, redaction
-from node.console.access import Administering, At, Body, Fields, Meant, Number, Operating, Visitor, digest_of
+from node.console.access import Administering, At, Body, Fields, Meant, Number, Operating, Visitor
+from node.console.accounts import digest_of
 from node.console.context import ConsoleContext
 from node.console.editing import MOST_TEXT, Checked, EditedRoutesRefused, Problem, Progress, RoutesInFile, Saved
 from node.console.errors import RequestRefused

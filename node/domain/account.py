@@ -37,7 +37,19 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessKey:
-    """A session or a token. `digest` is the SHA-256 (hex) of the secret, which is kept nowhere; `role` is the account's now."""
+    """A session or a token.
+
+    Attributes
+    ----------
+    digest
+        SHA-256 (hex) of the secret, which is kept nowhere.
+    role
+        The account's now.
+    label
+        What a token is for; of a session, the address at which it was opened.
+    used_at
+        When it was used last, to some minutes.
+    """
 
     digest: str
     account: str
@@ -46,3 +58,4 @@ class AccessKey:
     label: str
     created_at: datetime
     ends_at: datetime
+    used_at: datetime | None = None

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, text, update
 from node.domain.account import AccessKey, Account, KeyKind, Role
 from node.journal import schema
 from node.journal.database import JournalPart, rerun
+from node.journal.errors import LastAdmin
 from node.journal.rows import micros, moment
 
 _account = schema.console_account.c
@@ -43,10 +44,18 @@ class Accounts(JournalPart):
     @rerun
     def change(self, name: str, *, role: Role | None = None, password: str | None = None) -> bool:
         """Give an account another role, which its sessions and tokens have at once, or another password, which ends its sessions; False
-        when there is none."""
+        when there is none.
+
+        Raises
+        ------
+        LastAdmin
+            It is the only admin, and is to be none any more.
+        """
         values = {key: value for key, value in (("role", role and role.value), ("password", password)) if value is not None}
         with self._database.writing() as connection:
             # first, for its lock: a login that is opened at this moment is waited for, and its session ended as well
+            if role not in (None, Role.ADMIN):
+                _demand_another_admin(connection, name)
             found = connection.execute(update(schema.console_account).where(_account.name == name).values(**values)).rowcount == 1
             if password is not None:
                 connection.execute(delete(schema.console_key).where(_key.account == name, _key.kind == KeyKind.SESSION.value))
@@ -54,8 +63,15 @@ class Accounts(JournalPart):
 
     @rerun
     def close(self, name: str) -> bool:
-        """The account and its keys go; False when there is none."""
+        """The account and its keys go; False when there is none.
+
+        Raises
+        ------
+        LastAdmin
+            It is the only admin.
+        """
         with self._database.writing() as connection:
+            _demand_another_admin(connection, name)
             connection.execute(delete(schema.console_key).where(_key.account == name))
             return connection.execute(delete(schema.console_account).where(_account.name == name)).rowcount == 1
 
@@ -84,6 +100,12 @@ class Accounts(JournalPart):
         with self._database.reading() as connection:
             rows = connection.execute(_KEYS.where(_key.kind == kind.value, _key.ends_at > micros(now)).order_by(_key.created_at))
             return [_to_key(row) for row in rows]
+
+    @rerun
+    def use_key(self, digest: str, now: datetime) -> None:
+        """Remember that a key was used now."""
+        with self._database.writing() as connection:
+            connection.execute(update(schema.console_key).where(_key.digest == digest).values(used_at=micros(now)))
 
     @rerun
     def close_key(self, digest: str) -> bool:
@@ -116,6 +138,13 @@ class Accounts(JournalPart):
             connection.execute(delete(schema.console_attempt).where(_attempt.id == mine.scalar_subquery()))
 
 
+def _demand_another_admin(connection: Connection, name: str) -> None:
+    """Refuse where `name` is the only admin. Admins are locked until the end of the transaction: of two who end each other one waits."""
+    admins = select(_account.name).where(_account.role == Role.ADMIN.value).order_by(_account.name).with_for_update()
+    if connection.execute(admins).scalars().all() == [name]:
+        raise LastAdmin(f'"{name}" is the only admin of the console, and stays so')
+
+
 def _attempts(connection: Connection, network: str, since: int) -> list[int]:
     asked = select(_attempt.at).where(_attempt.network == network, _attempt.at > since).order_by(_attempt.at)
     return [row.at for row in connection.execute(asked)]
@@ -143,4 +172,5 @@ def _to_key(row: Row[tuple[object, ...]]) -> AccessKey:
         label=row.label,
         created_at=moment(row.created_at),
         ends_at=moment(row.ends_at),
+        used_at=None if row.used_at is None else moment(row.used_at),
     )

@@ -78,6 +78,14 @@ class BytesForgotten(JournalError):
     retry = False
 
 
+class LastAdmin(JournalError):
+    """Nobody else could administer the console's users, so that this one stays an admin."""
+
+    code = "HLM-7015"
+    remedy = "Give somebody else the role admin first (`hilum console users role NAME admin`), then call it again."
+    retry = False
+
+
 class BlobTombstoned(JournalError):
     """Bytes that were left behind long ago are being deleted at the moment at which somebody needs equal ones."""
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from node.domain.account import AccessKey, Account, KeyKind, Role
+from node.journal.errors import LastAdmin
 from node.journal.journal import Journal
 from tests.unit.journal.story import START, Story
 
@@ -54,6 +55,46 @@ def test_a_role_counts_at_once_and_a_password_ends_sessions(story: Story) -> Non
     assert journal.accounts.get("ann") == replace(ANN, role=Role.VIEWER, password="$argon2id$other")
     assert (journal.accounts.key("d1", START), journal.accounts.key("d2", START)) == (None, replace(token, role=Role.VIEWER))
     assert not journal.accounts.change("bob", role=Role.ADMIN)
+
+
+def test_the_last_admin_stays_though_two_end_each_other(story: Story, opened: Callable[[str], Journal], journal_url: str) -> None:
+    """Alone nobody is removed or made less; of two that remove each other at once, on two connections, one goes."""
+    one, other = story.journal, opened(journal_url)
+    for name in ("ada", "eve"):
+        one.accounts.open(replace(ANN, name=name, role=Role.ADMIN))
+    for _ in range(_ROUNDS):
+        barrier = threading.Barrier(2, timeout=30)
+
+        def end(journal: Journal, name: str, barrier: threading.Barrier = barrier) -> bool:
+            barrier.wait()
+            try:
+                return journal.accounts.close(name)
+            except LastAdmin:
+                return False
+
+        with ThreadPoolExecutor(2) as pool:
+            ended = [pool.submit(end, journal, name) for journal, name in ((one, "ada"), (other, "eve"))]
+            assert sorted(each.result() for each in ended) == [False, True]
+        (left,) = one.accounts.find()
+        for refused in (one.accounts.close, lambda name: one.accounts.change(name, role=Role.VIEWER)):
+            with pytest.raises(LastAdmin):
+                refused(left.name)
+        assert one.accounts.change(left.name, role=Role.ADMIN, password="$argon2id$other")
+        one.accounts.open(replace(ANN, name="ada" if left.name == "eve" else "eve", role=Role.ADMIN))
+
+
+def test_when_a_key_was_used_is_kept(story: Story) -> None:
+    """The last time, of the one that was used."""
+    journal = story.journal
+    journal.accounts.open(ANN)
+    for digest in ("d1", "d2"):
+        journal.accounts.open_key(replace(KEY, digest=digest))
+    for minutes in (1, 7):
+        journal.accounts.use_key("d1", START + timedelta(minutes=minutes))
+    assert {one.digest: one.used_at for one in journal.accounts.keys(KeyKind.SESSION, START)} == {
+        "d1": START + timedelta(minutes=7),
+        "d2": None,
+    }
 
 
 def test_a_password_that_was_changed_opens_no_session(story: Story) -> None:

@@ -39,6 +39,7 @@ _PAGES = (
     "/models",
     "/events?since=2025-03-01",
     "/associations",
+    "/users",
 )
 _LAB = Path(__file__).parents[1] / "lab"
 

@@ -73,5 +73,5 @@ __all__ = [
     "withdrawn_object",
 ]
 
-HEAD = "0027"
+HEAD = "0028"
 """The revision of migrations/versions that this folder describes."""

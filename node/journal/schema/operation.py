@@ -86,9 +86,10 @@ console_key = Table(
     Column("digest", Words, primary_key=True, comment="SHA-256 (hex) of the secret, which is kept nowhere"),
     Column("account", Words, ForeignKey("console_account.name"), nullable=False, index=True, comment="whose it is"),
     Column("kind", Words, nullable=False, comment="session: a browser's | token: a program's"),
-    Column("label", Words, nullable=False, comment="what a token is for; empty for sessions"),
+    Column("label", Words, nullable=False, comment="what a token is for; of a session where it was opened"),
     Column("created_at", Micros, nullable=False, comment="when it was opened"),
     Column("ends_at", Micros, nullable=False, comment="when it ends"),
+    Column("used_at", Micros, comment="when it was used last, to some minutes; empty: never"),
     comment="What stands for a person: sessions and API tokens.",
 )
 

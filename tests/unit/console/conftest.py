@@ -79,11 +79,11 @@ def browsers(hospital: Hospital, blobs: Blobs | None = None, told: list[Message]
     trials = trials_of(hospital.config)
     app, opened = build(context_of(hospital, trials, blobs=blobs, told=told), threading.Event()), []
 
-    def open_(name: str | None = None) -> Browser:
+    def open_(name: str | None = None, password: str = PASSWORD) -> Browser:
         one = Browser(client=TestClient(app, base_url="http://localhost", follow_redirects=False))
         opened.append(one)
         if name is not None:
-            assert one.log_in(name) == 303
+            assert one.log_in(name, password) == 303
         return one
 
     yield open_

@@ -10,7 +10,8 @@ from datetime import timedelta
 import pytest
 
 from node.console import login
-from node.console.access import digest_of, password_fits, password_hash
+from node.console.access import password_fits, password_hash
+from node.console.accounts import digest_of
 from node.console.login import FAILURES, WINDOW
 from node.domain.account import AccessKey, Account, KeyKind, Role
 from node.domain.state import JobState
@@ -164,11 +165,11 @@ def test_who_logs_in_is_not_counted(browser: Open) -> None:
 
 def test_a_session_ends(browser: Open, hospital: Hospital) -> None:
     """By logging out, in the journal and not only in the browser, and with the account."""
-    mine, again = browser("otto"), browser("ada")
+    mine, again = browser("otto"), browser("vera")
     cookie = mine.client.cookies["hilum_session"]
     assert mine.post("/logout") == 303
     assert hospital.journal.accounts.key(digest_of(cookie), hospital.journal.now()) is None
-    hospital.journal.accounts.close("ada")
+    hospital.journal.accounts.close("vera")
     assert again.client.get("/").headers["location"] == "/login"
 
 

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
 from node.assembly.console import trials_of
-from node.console.access import digest_of
+from node.console.accounts import digest_of
 from node.console.addresses import asker, is_reached_by, named
 from node.console.app import build
 from node.console.login import FAILURES

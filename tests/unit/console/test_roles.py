@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from node.console.access import digest_of
+from node.console.accounts import digest_of
 from node.domain.account import AccessKey, KeyKind, Role
 from tests.unit.cli.conftest import Hospital
 from tests.unit.console.conftest import Browser, Open
@@ -51,6 +51,13 @@ LEAST = {
     ("GET", "/routes/replays/{number}"): OPERATOR,
     ("POST", "/routes/replays/{number}/stop"): OPERATOR,
     ("POST", "/routes/save"): ADMIN,
+    ("GET", "/users"): ADMIN,
+    ("POST", "/users"): ADMIN,
+    ("POST", "/users/{name}/role"): ADMIN,
+    ("POST", "/users/{name}/password"): ADMIN,
+    ("POST", "/users/{name}/remove"): ADMIN,
+    ("POST", "/tokens"): ADMIN,
+    ("POST", "/keys/{kind}/{beginning}/end"): ADMIN,
     ("GET", "/api/openapi.json"): VIEWER,
     ("GET", "/api/status"): VIEWER,
     ("POST", "/api/pauses/{kind}/{name}/{verb}"): OPERATOR,
@@ -95,6 +102,7 @@ VALUES = {
     "row": 999,
     "frame": 1,
     "sop_uid": "1.2.9.1.1",
+    "beginning": "0" * 12,
 }
 """Of nothing that is there: who may ask is told so, and nothing changes."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from node.console.access import digest_of
+from node.console.accounts import digest_of
 from node.console.context import TRIES, TRIES_WINDOW_S, RateLimit
 from node.console.editing import MOST_TEXT, Problem
 from node.console.rendering import rendered

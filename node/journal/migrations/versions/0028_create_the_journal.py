@@ -4,7 +4,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0027"
+revision = "0028"
 down_revision = None
 
 
@@ -361,9 +361,10 @@ def upgrade() -> None:
         sa.Column("digest", sa.Text(), nullable=False, comment="SHA-256 (hex) of the secret, which is kept nowhere"),
         sa.Column("account", sa.Text(), nullable=False, comment="whose it is"),
         sa.Column("kind", sa.Text(), nullable=False, comment="session: a browser's | token: a program's"),
-        sa.Column("label", sa.Text(), nullable=False, comment="what a token is for; empty for sessions"),
+        sa.Column("label", sa.Text(), nullable=False, comment="what a token is for; of a session where it was opened"),
         sa.Column("created_at", sa.BigInteger(), nullable=False, comment="when it was opened"),
         sa.Column("ends_at", sa.BigInteger(), nullable=False, comment="when it ends"),
+        sa.Column("used_at", sa.BigInteger(), nullable=True, comment="when it was used last, to some minutes; empty: never"),
         sa.ForeignKeyConstraint(["account"], ["console_account.name"], name=op.f("fk_console_key_account")),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_console_key")),
         comment="What stands for a person: sessions and API tokens.",
