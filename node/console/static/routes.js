@@ -57,6 +57,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const begun = /^[ \t]*routes:[ \t]*(\[[ \t]*\]|null|~)?$/m.test(own) ? own.replace(/^([ \t]*routes:).*$/m, "$1") : own || "routes:";
     const dash = begun.match(/^( *)- /m), indent = dash ? dash[1] : "  ";
     put(`${begun}\n\n${example.replace(/^ {2}/gm, indent)}`);
+    form.querySelector(".example").open = false;
     text.setSelectionRange(text.value.length, text.value.length);
     text.scrollTop = text.scrollHeight;
   }
