@@ -1,5 +1,6 @@
 """Coded concepts by name (SNOMED CT, DCM, UCUM); a structure without a code here cannot be reported."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -57,3 +58,36 @@ SPATIAL_RESAMPLING = Code("113085", "DCM", "Spatial resampling")
 LESION = Code("52988006", "SCT", "Lesion")
 NODULE = Code("27925004", "SCT", "Nodule")
 PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
+
+
+_SIGNS: Mapping[str, str] = {
+    "1": "",
+    "cm3": "cm³",
+    "ml": "mL",
+    "mL": "mL",
+    "mm3": "mm³",
+    "mm2": "mm²",
+    "cm2": "cm²",
+    "um": "µm",
+    "[hnsf'U]": "HU",
+    "deg": "°",
+    "Cel": "°C",
+    "mm[Hg]": "mmHg",
+    "mm2/s": "mm²/s",
+    "um2/s": "µm²/s",
+    "{SUVbw}g/ml": "g/mL SUVbw",
+    "Bq/ml": "Bq/mL",
+    "kg/m2": "kg/m²",
+    "[arb'U]": "arb. units",
+    "{ratio}": "",
+    "{score}": "",
+    "{counts}": "",
+    "/min": "/min",
+    "{H.B.}/min": "/min",
+}
+
+
+def unit_sign(ucum: str) -> str:
+    """The unit of a UCUM code as people write it ("cm³"); "" where there is none. Viewers show codes: volumes are in cm³ wherever they
+    stand."""
+    return _SIGNS.get(ucum, ucum)

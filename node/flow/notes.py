@@ -1,6 +1,6 @@
 """Notes are results of no analysis: the statement that there is none, and the withdrawal of superseded objects; what each is made from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from pydicom.dataset import Dataset
@@ -95,7 +95,16 @@ def stated(
         encoding = encoding_without_findings(job, application, headers, first, profiles)
         looked_at = [_listed(job.study_instance_uid, series, members) for series, members in by_series.items()]
         apart = frozenset(by_series) & others
-        found.append(Stated(encoding=encoding, statement=statement, looked_at=looked_at, shared=len(patients) > 1, apart=apart))
+        found.append(
+            Stated(
+                encoding=encoding,
+                statement=statement,
+                looked_at=looked_at,
+                shared=len(patients) > 1,
+                apart=apart,
+                numbers=dict(_numbered(own)),
+            )
+        )
     return found
 
 
@@ -147,6 +156,12 @@ def _never(_: object, __: Infer) -> Findings:
 def digest_for_model(application: Application) -> str:
     """No model was asked: the application's version alone decides what is said."""
     return method_digest(application.name, application.version)
+
+
+def _numbered(instances: Sequence[Instance]) -> Iterator[tuple[str, str]]:
+    for one in instances:
+        for number in one.header.get("InstanceNumber", ()):
+            yield one.sop_instance_uid, f"{number:.0f}" if isinstance(number, float) else str(number)
 
 
 def _listed(study: str, series: str, members: Sequence[Instance]) -> SourceSeries:

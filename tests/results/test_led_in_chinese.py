@@ -94,6 +94,50 @@ def test_the_page_is_another_picture_of_the_same_findings(tmp_path: Path) -> Non
     assert HAN.search(pages[0].ImageComments)
 
 
+TEXTS = frozenset(
+    {
+        *("SeriesDescription", "ContentDescription", "DerivationDescription", "ImageComments", "LUTLabel", "LUTExplanation"),
+        "FrameOfReferenceTransformationComment",
+    }
+)
+"""Texts of a result that viewers show beside its pixels, and that no code says."""
+
+
+@pytest.mark.parametrize(
+    "case", [kinds.masks, kinds.mapped, kinds.registered, kinds.smoothed_ct, kinds.chest_radiograph, kinds.denoised_head, kinds.study]
+)
+def test_what_viewers_show_of_an_object_beside_its_pixels_is_chinese(case: Callable[[Path], kinds.Case], tmp_path: Path) -> None:
+    """What a segmentation, a map or a registration is (its content description), what values mean, how an image was derived: no English
+    word but names of software, data sets and methods, and what the case calls things in its own words."""
+    own = {
+        "PDF",
+        "brain",
+        "lesion",
+        "map",
+        "smooth",
+        "register",
+        "denoise",
+        "chest",
+        "xray",
+        "smoothed",
+        "prior",
+        "aligned",
+        "Grad",
+        "CAM",
+        "PneumoniaMNIST",
+        "UTC",
+        "hilum",
+    }
+    looked_at = 0
+    for one, dataset in objects(case, tmp_path, CHINESE):
+        for element in dataset.iterall():
+            if element.keyword in TEXTS and element.value:
+                looked_at += 1
+                said = re.findall(r"[A-Za-z]{3,}", re.sub(r"\(sha256.*|[0-9a-f]{12}\)", "", str(element.value)))
+                assert set(said) <= own, (one.kind, element.keyword, element.value)
+    assert looked_at > 3
+
+
 def test_words_of_pages_have_no_english_left() -> None:
     """By hand: what each of them says of one measurement of a lung."""
     chinese = PAGE_WORDS[Language.CHINESE]

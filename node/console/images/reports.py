@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+from inference.codes import unit_sign
 from inference.imaging.errors import NotDicom
 from inference.imaging.header import PARSE_ERRORS, read_dataset
 
@@ -18,7 +19,7 @@ _MOST = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedValue:
-    """One measured value: of what, what, and how much."""
+    """One measured value: of what, what, and how much, with the unit as people write it."""
 
     of: str
     name: str
@@ -56,7 +57,7 @@ def _values(holder: Dataset, of: str) -> Iterator[ReportedValue]:
     for one in _stated(holder):
         measured = one.get("MeasuredValueSequence") or ()
         if one.get("ValueType") == "NUM" and measured:
-            unit = _meaning(measured[0].get("MeasurementUnitsCodeSequence"))
+            unit = unit_sign(_code(measured[0].get("MeasurementUnitsCodeSequence")))
             yield ReportedValue(of=of, name=_meaning(one.get("ConceptNameCodeSequence")), value=str(measured[0].NumericValue), unit=unit)
         yield from _values(one, of)
 

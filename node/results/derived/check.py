@@ -6,6 +6,7 @@ from pydicom.dataset import Dataset
 
 from inference.findings import DerivedImage
 from inference.imaging.subject import Pair
+from node.results.derived.image import beginning
 from node.results.errors import DerivedDiffers, ReferencesDiffer, ResultMalformed
 from node.results.kind import Checking
 from node.results.port import Encoding
@@ -54,7 +55,7 @@ def check(checking: Checking) -> None:
 def _meant(dataset: Dataset, encoding: Encoding) -> DerivedImage:
     """Which of the images this one is, by its description, which begins with the label."""
     words = dataset.get("DerivationDescription") or _groups(dataset, 0)["derivation"].DerivationDescription
-    found = [one for one in encoding.findings.derived if words.startswith(f"{one.label}: {one.derivation.meaning.lower()} of ")]
+    found = [one for one in encoding.findings.derived if words.startswith(beginning(one, encoding.language))]
     if not found:
         raise DerivedDiffers(f'"{words}" is none of the images that were derived')
     # a label may begin with another, and then with what follows that one here

@@ -12,11 +12,13 @@ from pydicom.dataset import Dataset
 from inference.codes import Code
 from inference.findings import DerivedImage
 from inference.imaging.volume import SliceSource
+from node.domain.profile import Language
 from node.results.derived.source import Origin
 from node.results.identity import ResultIdentity, stamp
 from node.results.items import common_references, item
 from node.results.normalise import text
 from node.results.page.capture import SOURCE_FOR_PROCESSING
+from node.results.page.words import PAGE_WORDS
 from node.results.port import Encoding
 from node.results.sources import Sources, lossy_history, reference
 
@@ -91,20 +93,32 @@ def describe(
     burned_in = {text(header, "BurnedInAnnotation") for header in origin.headers}
     if "YES" in burned_in or burned_in == {"NO"}:
         made.BurnedInAnnotation = max(burned_in)
-    made.DerivationDescription = _description(image, origin, slope)
+    made.DerivationDescription = _description(image, origin, slope, encoding.language)
     made.DerivationCodeSequence = [item(image.derivation)]
     made.update(lossy_history(origin.headers))
     stamp(made, encoding, sources, identity)
     made.ContributingEquipmentSequence = [*made.ContributingEquipmentSequence, *_scanner(origin.headers[0])]
 
 
-def _description(image: DerivedImage, origin: Origin, slope: str) -> str:
+def beginning(image: DerivedImage, language: Language) -> str:
+    """With what the description of a derived image begins: its label, and what was done."""
+    words = PAGE_WORDS[language]
+    if language is Language.CHINESE:
+        return f"{words.label(image.label)}：{words.term(image.derivation)}，"
+    return f"{image.label}: {image.derivation.meaning.lower()} of "
+
+
+def _description(image: DerivedImage, origin: Origin, slope: str, language: Language) -> str:
     """In words: what was done, to what, and how finely it is stored."""
     first = origin.headers[0]
-    date = text(first, "StudyDate")
+    date, number = text(first, "StudyDate"), text(first, "SeriesNumber") or "?"
+    if language is Language.CHINESE:
+        of = f"{date or '日期不详'}的既往图像" if origin.of_prior else "图像"
+        exact = "整数值，无损存储" if slope == "1" else f"数值以{slope}为步长存储，误差不超过半个步长"
+        return f"{beginning(image, language)}由序列{number}的{of}生成；{exact}"[:LONGEST_ST]
     of = f"the prior images of {date or 'unknown date'}" if origin.of_prior else "the images"
     exact = "whole values, stored exactly" if slope == "1" else f"values stored in steps of {slope}, each off by half a step at most"
-    return f"{image.label}: {image.derivation.meaning.lower()} of {of} of series {text(first, 'SeriesNumber') or '?'}; {exact}"[:LONGEST_ST]
+    return f"{beginning(image, language)}{of} of series {number}; {exact}"[:LONGEST_ST]
 
 
 def pixel_module(made: Dataset, values: Stored) -> None:

@@ -7,13 +7,12 @@ from inference.codes import NO_UNITS
 from inference.findings import Explanation
 from node.domain.profile import Language
 from node.results.errors import MapDiffers, ReferencesDiffer, ResultMalformed
+from node.results.explanation_map.make import description_of
 from node.results.kind import Checking
 from node.results.port import Encoding
 from node.results.sources import Sources
 
-_ENDING = "no location"
-_DESCRIBED = {Language.ENGLISH: _ENDING, Language.CHINESE: "不表示病变部位"}
-_LONGEST_LO = 64
+_ENDINGS = {Language.ENGLISH: "no location", Language.CHINESE: "不表示病变部位"}
 
 
 def check(checking: Checking) -> None:
@@ -26,7 +25,8 @@ def check(checking: Checking) -> None:
     dataset, encoding, sources = checking.dataset, checking.encoding, checking.sources
     if dataset.BitsAllocated != 32 or "PixelData" in dataset or int(dataset.NumberOfFrames) != 1:
         raise ResultMalformed("the explanation is not one frame of 32-bit floating point values")
-    if not dataset.ContentDescription.endswith(_ENDING) or _DESCRIBED[encoding.language] not in dataset.SeriesDescription:
+    ending = _ENDINGS[encoding.language]
+    if not dataset.ContentDescription.endswith(ending) or ending not in dataset.SeriesDescription:
         raise ResultMalformed(f'"{dataset.SeriesDescription}" does not say that it is no location')
     shared, frame = dataset.SharedFunctionalGroupsSequence[0], dataset.PerFrameFunctionalGroupsSequence[0]
     if any(keyword in group for group in (shared, frame) for keyword in ("PlanePositionSequence", "PlaneOrientationSequence")):
@@ -53,17 +53,13 @@ def check(checking: Checking) -> None:
 
 def _meant(dataset: Dataset, encoding: Encoding, sources: Sources, refers: tuple[str, int | None]) -> Explanation:
     """Which explanation this one is, by its image and by what its values are called."""
-    label = str(dataset.ContentDescription)
+    said = str(dataset.ContentDescription)
     found = [
         one
         for one in encoding.findings.explanations
-        if (sources.slices[one.image].sop_instance_uid, sources.slices[one.image].frame) == refers and label == _said(one)
+        if (sources.slices[one.image].sop_instance_uid, sources.slices[one.image].frame) == refers
+        and said == description_of(one, encoding.language)
     ]
     if len(found) != 1:
-        raise ReferencesDiffer(f'"{label}" of {refers[0]} is {"none" if not found else "more than one"} of the explanations')
+        raise ReferencesDiffer(f'"{said}" of {refers[0]} is {"none" if not found else "more than one"} of the explanations')
     return found[0]
-
-
-def _said(one: Explanation) -> str:
-    """Method and finding, cut so that what it is not stands behind them whole."""
-    return f"{f'{one.label}, {one.finding.meaning}'[: _LONGEST_LO - len(_ENDING) - 2]}: {_ENDING}"

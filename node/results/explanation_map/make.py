@@ -5,6 +5,7 @@ orientation, which are required only where it is (A.75.5), are absent, and no vi
 the radiograph is calibrated; that on the detector is not the patient's (PS3.3 10.7.1.3).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from highdicom.pm import ImageFlavorValues
@@ -14,18 +15,22 @@ from pydicom.uid import MRImageStorage
 from inference.codes import NO_UNITS
 from inference.findings import Explanation
 from inference.imaging.subject import Images
-from node.domain.profile import Kind
+from node.domain.profile import Kind, Language
 from node.results.identity import ResultIdentity, encoded, identify, stamp, uid_within
 from node.results.items import common_references, instances
 from node.results.kind import Making
 from node.results.normalise import CHARACTER_SET, decimal
+from node.results.page.words import PAGE_WORDS
 from node.results.parametric_map.make import LONGEST_LO, anatomy, float_pixels, library_map, mapping_of, window_of
 from node.results.port import Encoded, Encoding
 from node.results.sources import Sources, reference
 
 CONTENT_LABEL = "EXPLANATION"
-NO_PLACE = "no location"
+NO_PLACE: Mapping[Language, str] = {Language.ENGLISH: "no location", Language.CHINESE: "不表示病变部位"}
 """Ends the content description of every map."""
+_PARTS: Mapping[Language, str] = {Language.ENGLISH: ", parts of the log odds", Language.CHINESE: "，对数优势的组成部分"}
+"""What values are, behind their label."""
+_SEPARATORS: Mapping[Language, tuple[str, str]] = {Language.ENGLISH: (", ", ": "), Language.CHINESE: ("，", "：")}
 
 _IN_STACK, _FRAME_CONTENT = 0x00209057, 0x00209111
 
@@ -37,16 +42,19 @@ def make(making: Making) -> list[Encoded]:
         return []
     made = []
     for one in encoding.findings.explanations:
-        identity = identify(encoding, sources, Kind.EXPLANATION_MAP, f"explanation, {NO_PLACE}, {one.label}", label=one.label)
+        identity = identify(
+            encoding, sources, Kind.EXPLANATION_MAP, f"explanation, {NO_PLACE[Language.ENGLISH]}, {one.label}", label=one.label
+        )
         values = one.values[None]
         made.append(encoded(Kind.EXPLANATION_MAP, explanation_map(encoding, sources, one, identity), identity, pixels=float_pixels(values)))
     return made
 
 
-def description_of(one: Explanation) -> str:
+def description_of(one: Explanation, language: Language) -> str:
     """Method, finding, and that it is no place: "Grad-CAM, Pneumonia: no location"."""
-    ending = f": {NO_PLACE}"
-    return f"{one.label}, {one.finding.meaning}"[: LONGEST_LO - len(ending)] + ending
+    words, (comma, colon) = PAGE_WORDS[language], _SEPARATORS[language]
+    ending = f"{colon}{NO_PLACE[language]}"
+    return f"{words.label(one.label)}{comma}{words.term(one.finding)}"[: LONGEST_LO - len(ending)] + ending
 
 
 def explanation_map(encoding: Encoding, sources: Sources, one: Explanation, identity: ResultIdentity) -> Dataset:
@@ -55,7 +63,8 @@ def explanation_map(encoding: Encoding, sources: Sources, one: Explanation, iden
     source = sources.slices[one.image]
     image = encoding.subject.images[one.image]
     plane = _stand_in(encoding, sources, one)
-    mapping = mapping_of(one.values, one.quantity, NO_UNITS, one.label, f"{one.label}, parts of the log odds")
+    label = PAGE_WORDS[encoding.language].label(one.label)
+    mapping = mapping_of(one.values, one.quantity, NO_UNITS, label, f"{label}{_PARTS[encoding.language]}")
     made = library_map(
         encoding,
         identity,
@@ -63,7 +72,7 @@ def explanation_map(encoding: Encoding, sources: Sources, one: Explanation, iden
         mapping,
         window_of(one.values),
         label=CONTENT_LABEL,
-        description=description_of(one),
+        description=description_of(one, encoding.language),
         flavor=ImageFlavorValues.STATIC,
     )
     made.PositionReferenceIndicator = ""

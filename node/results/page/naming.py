@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from inference.codes import MILLIMETRE, Code
+from inference.codes import MILLIMETRE, Code, unit_sign
 from inference.findings import Measurement
 from inference.imaging.subject import Images
 from node.results.normalise import text
@@ -54,33 +54,6 @@ def series_description(sources: Sources) -> str:
     return text(sources.first, "SeriesDescription") or text(sources.first, "ProtocolName")
 
 
-_UNITS = {
-    "1": "",
-    "cm3": "cm³",
-    "ml": "mL",
-    "mL": "mL",
-    "mm3": "mm³",
-    "mm2": "mm²",
-    "cm2": "cm²",
-    "um": "µm",
-    "[hnsf'U]": "HU",
-    "deg": "°",
-    "Cel": "°C",
-    "mm[Hg]": "mmHg",
-    "mm2/s": "mm²/s",
-    "um2/s": "µm²/s",
-    "{SUVbw}g/ml": "g/mL SUVbw",
-    "Bq/ml": "Bq/mL",
-    "kg/m2": "kg/m²",
-    "[arb'U]": "arb. units",
-    "{ratio}": "",
-    "{score}": "",
-    "{counts}": "",
-    "/min": "/min",
-    "{H.B.}/min": "/min",
-}
-
-
 _WRITTEN_OUT = range(-3, 9)
 """Powers of ten between which numbers are written without one."""
 
@@ -106,11 +79,6 @@ def _whole(value: float) -> bool:
     return abs(value) < 1e9 and value == int(value)
 
 
-def unit(code: Code) -> str:
-    """The unit as people write it; "" where there is none. Volumes are in cm³ wherever they stand: viewers show the code of reports so."""
-    return _UNITS.get(code.value, code.value)
-
-
 def quantity(one: Measurement) -> str:
     """Number and unit: "12.3 cm³"."""
     return _with_unit(one.value, one.unit)
@@ -122,7 +90,7 @@ def earlier_quantity(one: Measurement) -> str:
 
 
 def _with_unit(value: float, code: Code) -> str:
-    sign = unit(code)
+    sign = unit_sign(code.value)
     return f"{number(value, code)}{'' if sign in ('', '°') else ' '}{sign}"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from inference.codes import ABSENT, Code
+from inference.codes import ABSENT, Code, unit_sign
 from inference.findings import Evaluation, Measurement, Segment
 from inference.said import Said
 from node.domain.profile import Language
@@ -66,6 +66,7 @@ class PageWords(Protocol):
     def more(self, findings: int) -> str: ...
     def list(self, parts: Sequence[str]) -> str: ...
     def unit(self, code: Code) -> str: ...
+    def of_quantity(self, label: str, quantity: Code) -> str: ...
     def map_drawn(self, label: str, quantity: Code) -> str: ...
     def moved(self, labels: Sequence[str]) -> str: ...
     def answer(self, one: Evaluation) -> str: ...
@@ -206,11 +207,16 @@ class EnglishPage:
 
     def unit(self, code: Code) -> str:
         """The unit of a map."""
-        return "no unit" if code.value == "1" else f"in {code.value}"
+        sign = unit_sign(code.value)
+        return f"in {sign}" if sign else "no unit"
+
+    def of_quantity(self, label: str, quantity: Code) -> str:
+        """A map with what its values are."""
+        return f"{label} ({quantity.meaning})"
 
     def map_drawn(self, label: str, quantity: Code) -> str:
         """What a drawn map shows, in the header."""
-        return f"Map drawn over key slices: {label} ({quantity.meaning})"
+        return f"Map drawn over key slices: {self.of_quantity(label, quantity)}"
 
     def moved(self, labels: Sequence[str]) -> str:
         """What a page of explanations shows, in the header."""
@@ -366,11 +372,16 @@ class ChinesePage:
 
     def unit(self, code: Code) -> str:
         """The unit of a map."""
-        return "无单位" if code.value == "1" else f"单位：{code.value}"
+        sign = unit_sign(code.value)
+        return f"单位：{sign}" if sign else "无单位"
+
+    def of_quantity(self, label: str, quantity: Code) -> str:
+        """A map with what its values are."""
+        return f"{self.label(label)}（{self.term(quantity)}）"
 
     def map_drawn(self, label: str, quantity: Code) -> str:
         """What a drawn map shows, in the header."""
-        return f"关键层面叠加分布图：{self.label(label)}（{self.term(quantity)}）"
+        return f"关键层面叠加分布图：{self.of_quantity(label, quantity)}"
 
     def moved(self, labels: Sequence[str]) -> str:
         """What a page of explanations shows, in the header."""

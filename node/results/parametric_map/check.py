@@ -7,6 +7,8 @@ from inference.codes import Code
 from inference.findings import Saliency
 from node.results.errors import MapDiffers, ReferencesDiffer, ResultMalformed
 from node.results.kind import Checking
+from node.results.page.words import PAGE_WORDS
+from node.results.parametric_map.make import LONGEST_LO
 from node.results.port import Encoding
 from node.results.sources import HALF_A_VOXEL
 
@@ -48,7 +50,8 @@ def check(checking: Checking) -> None:
 
 def _meant(dataset: Dataset, encoding: Encoding) -> Saliency:
     """Which of the maps this one is, by its content description."""
-    found = [one for one in encoding.findings.saliencies if one.label[:64] == dataset.ContentDescription]
+    words = PAGE_WORDS[encoding.language]
+    found = [one for one in encoding.findings.saliencies if words.label(one.label)[:LONGEST_LO] == dataset.ContentDescription]
     if len(found) != 1:
         raise MapDiffers(f'"{dataset.ContentDescription}" is {"none" if not found else "more than one"} of the maps that were found')
     return found[0]

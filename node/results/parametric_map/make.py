@@ -16,6 +16,7 @@ from node.results.identity import MANUFACTURER, ResultIdentity, encoded, identif
 from node.results.items import common_references, instances, item
 from node.results.kind import Making
 from node.results.normalise import items_of, text
+from node.results.page.words import PAGE_WORDS
 from node.results.pixels import FLOAT_PIXEL_DATA, Pixels
 from node.results.port import Encoded, Encoding
 from node.results.segmentation.frames import evenly_spaced
@@ -48,11 +49,11 @@ def parametric_map(encoding: Encoding, sources: Sources, saliency: Saliency, ide
     library's order (against the normal) would stand on their heads. The volume's own order is the viewer's. The library makes the object
     for one frame; the others are put in place here.
     """
-    mapping = mapping_of(
-        saliency.values, saliency.quantity, saliency.unit, saliency.label, f"{saliency.label} ({saliency.quantity.meaning})"
-    )
+    words = PAGE_WORDS[encoding.language]
+    label = words.label(saliency.label)
+    mapping = mapping_of(saliency.values, saliency.quantity, saliency.unit, label, words.of_quantity(saliency.label, saliency.quantity))
     window = window_of(saliency.values)
-    made = library_map(encoding, identity, sources.planes[0], mapping, window, label=CONTENT_LABEL, description=saliency.label)
+    made = library_map(encoding, identity, sources.planes[0], mapping, window, label=CONTENT_LABEL, description=label)
     _frames(made, sources)
     without_distance(made, encoding.volume)
     made.SourceImageSequence = instances(sources.instances)

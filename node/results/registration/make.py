@@ -1,5 +1,8 @@
 """Registration of the prior images with the current patient space, as a rigid Spatial Registration (PS3.3 A.39.1, C.20.2)."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
@@ -9,12 +12,13 @@ from inference.codes import Code
 from inference.findings import Registration
 from inference.imaging.subject import Pair
 from inference.imaging.volume import Volume
-from node.domain.profile import Kind
+from node.domain.profile import Kind, Language
 from node.results.errors import NotRigid
 from node.results.identity import ResultIdentity, encoded, identify, stamp
 from node.results.items import common_references, instances, item
 from node.results.kind import Making
 from node.results.normalise import decimal, text
+from node.results.page.words import PAGE_WORDS
 from node.results.port import Encoded, Encoding
 from node.results.sources import Sources
 
@@ -24,6 +28,25 @@ RIGID_TOLERANCE = 1e-6
 """How far a rotation may be from orthonormal: 0.5 µm at the far end of a patient."""
 
 LONGEST_LO = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Words:
+    """What the whole registration is, in front of the application's title, and what each of its two sets of images is."""
+
+    whole: str
+    current: str
+    prior: str
+
+
+_WORDS: Mapping[Language, _Words] = {
+    Language.ENGLISH: _Words(
+        whole="Prior to current: ",
+        current="Current images: their space is the registered one",
+        prior="Prior images to the current patient coordinates",
+    ),
+    Language.CHINESE: _Words(whole="既往图像至本次图像：", current="本次图像：其空间为配准空间", prior="既往图像至本次患者坐标"),
+}
 
 
 def make(making: Making) -> list[Encoded]:
@@ -56,11 +79,13 @@ def registration(encoding: Encoding, sources: Sources, pair: Pair, found: Regist
     made.FrameOfReferenceUID = pair.current.frame_of_reference_uid
     made.PositionReferenceIndicator = text(sources.first, "PositionReferenceIndicator")
     made.ContentLabel, made.ContentCreatorName = "REGISTRATION", ""
-    made.ContentDescription = f"Prior to current: {encoding.application.title}"[:LONGEST_LO]
+    words = _WORDS[encoding.language]
+    title = PAGE_WORDS[encoding.language].title(encoding.application.name, encoding.application.title)
+    made.ContentDescription = f"{words.whole}{title}"[:LONGEST_LO]
     apart = pair.current.frame_of_reference_uid != pair.prior.frame_of_reference_uid
     made.RegistrationSequence = [
-        _registered(pair.current, np.eye(4), IDENTITY, "Current images: their space is the registered one", stated=apart),
-        _registered(pair.prior, found.matrix, IMAGE_CONTENT, "Prior images to the current patient coordinates", stated=apart),
+        _registered(pair.current, np.eye(4), IDENTITY, words.current, stated=apart),
+        _registered(pair.prior, found.matrix, IMAGE_CONTENT, words.prior, stated=apart),
     ]
     common_references(made, sources, sources.series)
     stamp(made, encoding, sources, identity)

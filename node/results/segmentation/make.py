@@ -38,6 +38,7 @@ from node.results.identity import (
 from node.results.items import item
 from node.results.kind import EncodingStage, Making
 from node.results.measurements.make import segment_report
+from node.results.page.words import PAGE_WORDS
 from node.results.pixels import Pixels, encapsulated
 from node.results.port import Encoded, Encoding
 from node.results.segmentation import LABEL_MAPS, SEGMENTATION
@@ -159,7 +160,7 @@ def _skeleton(encoding: Encoding, sources: Sources, found: Sequence[Numbered], i
         software_versions=software_versions(encoding),
         device_serial_number=encoding.model_digest[:16],
         content_label="SEGMENTATION",
-        content_description=encoding.application.title[:64],
+        content_description=PAGE_WORDS[encoding.language].title(encoding.application.name, encoding.application.title)[:64],
         omit_empty_frames=True,
     )
     if labels:

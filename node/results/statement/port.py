@@ -1,7 +1,7 @@
 """Input of a statement; `node.results.statement.make.encode_statement` is the one entrance."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from inference.imaging.subject import Images
 from node.domain.statement import Statement
@@ -26,6 +26,8 @@ class Stated:
         Whether other images that the application was asked about name another patient, or nobody; they have a statement of their own.
     apart
         The series of which only some images are of `looked_at`.
+    numbers
+        InstanceNumber by SOP Instance UID, of the images of `looked_at` that have one: by it readers know an image.
     """
 
     encoding: Encoding
@@ -33,6 +35,7 @@ class Stated:
     looked_at: Sequence[SourceSeries]
     shared: bool = False
     apart: Collection[str] = ()
+    numbers: Mapping[str, str] = field(default_factory=dict)
 
 
 def nothing_of(study_instance_uid: str, series_instance_uid: str, modality: str) -> Images:

@@ -1,11 +1,14 @@
 """Sentences of a statement, in English and in Chinese."""
 
+import re
 from collections.abc import Mapping
 
 from inference.codes import Code
 from inference.said import say
 from node.domain.profile import Language
 from node.domain.statement import Statement, Why
+
+_UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 
 _REASONS: Mapping[str, str] = {
     "HLM-3000": "图像不适于分析",
@@ -163,6 +166,11 @@ def of_series(series: str, reason: str, code: str, language: Language) -> str:
     the software by what the code stands for."""
     said = f"{_OF_THE_SOFTWARE.get(code[:5], reason)} [{code}]" if language is Language.ENGLISH else f"{because(code)}[{code}]"
     return _SERIES[language].format(series=series, reason=said)
+
+
+def by_number(reason: str, numbers: Mapping[str, str]) -> str:
+    """The reason of a job, in which images are called by their numbers ("image 12") where people know them by one, not by their UIDs."""
+    return _UID.sub(lambda found: f"image {numbers[found[0]]}" if found[0] in numbers else found[0], reason)
 
 
 def of_mixed(series: str, code: str, language: Language) -> str:

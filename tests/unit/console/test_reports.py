@@ -36,7 +36,7 @@ def test_values_and_sentences_are_those_of_the_report(reports: list[Encoded], tm
         assert not {"hilum", "mr-example-1", "mr-example-2"} & set(content.sentences)
         if one.kind in (Kind.NARRATIVE, Kind.STATEMENT) and one.form == "en":
             assert "mr-example-" in content.sentences[0], "the conclusion leads, and says by what"
-    assert ("mr-example-2 finding 1", "Volume", "1", "cubic centimeter") in [(one.of, one.name, one.value, one.unit) for one in values]
+    assert ("mr-example-2 finding 1", "Volume", "1", "cm³") in [(one.of, one.name, one.value, one.unit) for one in values]
     assert not {one.name for one in values} & {
         "Pixel Data Rows",
         "Pixel Data Columns",

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID
@@ -17,6 +18,7 @@ from inference.engines.errors import EngineAway
 from inference.findings import Findings
 from inference.imaging.subjects import subjects
 from inference.imaging.volume import Volume
+from inference.imaging.write_series import write_series
 from node.dicom.uid import derive_uid
 from node.domain.job import Job, JobKind, Priority
 from node.domain.profile import ARCHIVE, Language
@@ -126,6 +128,26 @@ def test_a_declined_study_gets_one_note_that_stands_alone(node: MiniNode) -> Non
     assert {one.ReferencedSOPInstanceUID for one in series.ReferencedSOPSequence} == sent
     (job,) = statements(node)
     assert (job.state, [one.state for one in node.deliveries(job.id)]) == (JobState.DONE, [DeliveryState.DELIVERED])
+
+
+def test_readers_are_told_of_images_by_their_numbers(node: MiniNode) -> None:
+    """A slice is missing between others: the note names its neighbours as viewers do, the operator's job has their UIDs."""
+    node.configure(routes=tuple(replace(route, short=WhenShort.RUN) for route in node.config.routes))
+    study, series = derive_uid("study"), derive_uid("study", "gap")
+    affine = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [2, 0, 0, 0], [0, 0, 0, 1]], dtype=np.float64)
+    files = write_series(
+        np.zeros((12, 8, 8), dtype=np.int16), affine, node.folder / "sent", modality="MR", study_uid=study, series_uid=series
+    )
+    node.receive_files(study, series, [path for path in files if dcmread(path).InstanceNumber != 6])
+    node.clock.advance(60)
+    run(node)
+    (note,) = at(node)
+    (job,) = (one for one in node.jobs() if one.kind is JobKind.ANALYSIS)
+    assert job.code == "HLM-3019"
+    assert texts(note)[1].endswith(": 1 slice is missing at a spacing of 2.00 mm: between image 5 and image 7 (4.00 mm) [HLM-3019]")
+    neighbours = {int(dcmread(path).InstanceNumber): str(dcmread(path).SOPInstanceUID) for path in files}
+    assert job.reason is not None
+    assert f"between {neighbours[5]} and {neighbours[7]}" in job.reason
 
 
 def test_two_declined_series_get_one_note(node: MiniNode) -> None:
