@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import gc
 import resource
 import threading
 from collections.abc import Callable, Iterator
@@ -114,9 +113,6 @@ def receive(config: Config, lent: InheritedSockets | None, stop: threading.Event
         shortfalls=compose.open_shortfalls(config, kept=index.ring),
         on_commitment=index.ring,
     )
-    # modules and settings stay as long as the process: the collector need not walk over all of them again while instances come in
-    gc.collect()
-    gc.freeze()
     associations = AssociationLog(association_folder(config), 0 if lent is None else lent.row)
     listen_to_lines(associations.hear)
     listener.start()
