@@ -32,7 +32,7 @@ _ROOMS = {
 def configuration() -> str:
     """Every key of hilum.yaml, from the declarations that decode it."""
     from node.assembly.configuration import HILUM
-    from node.settings.conditions import BLOCKS, QUESTIONS
+    from node.settings.conditions import BLOCKS, DEFINED, DEFINED_SAYS, QUESTIONS
 
     text = [
         "# hilum.yaml, every key\n\n",
@@ -47,7 +47,7 @@ def configuration() -> str:
     ]
     for key in HILUM.whole.keys:
         text.append(f"## {key.name}\n\n{key.says}\n\n")
-        text += _block_tables(key.name, key.kind)
+        text += _block_tables(key.name, key.kind) if key.name != "define" else [_DEFINED]
         if key.name == "profiles":
             text += _shipped_profiles()
     text += [
@@ -68,7 +68,8 @@ def configuration() -> str:
         "Beside keywords there are blocks, each a list of such mappings, up to four deep and with up to 200 conditions together:\n\n",
         "| block | holds when |\n|---|---|\n",
         *(f"| `{junction.value}` | {says} |\n" for junction, says in BLOCKS.items()),
-        "\n`within` stands beside blocks, not in them.\n\n",
+        f"| `{DEFINED}` | {DEFINED_SAYS} |\n",
+        "\nA prior is not asked when it was taken: whatever could hold of a series without what `within` asks holds of one.\n\n",
         "Patterns have RE2's syntax, which is Python's without look-around, back-references and possessive repetitions: the ",
         "search takes time in proportion to the text, whatever a sender writes. `hilum config check` refuses what does not fit ",
         "and says what to write instead. `\\d`, `\\w`, `\\s` and `\\b` know ASCII (`\\pL` is any letter, `\\pN` any digit), `$` is ",
@@ -81,6 +82,18 @@ def configuration() -> str:
     return "".join(text)
 
 
+_DEFINED = """\
+```yaml
+define:
+  native head CT: {Modality: CT, BodyPartExamined: HEAD, ContrastBolusAgent: {exists: false}}
+  thin native head CT: {is: native head CT, SliceThickness: {max: 1.5}}
+```
+
+A name is any text but a DICOM keyword or a word of conditions. Definitions stand in each other up to four deep, and none in itself. What
+a route asks is unfolded when the file is read: the digest is that of what it asks, whatever that is called. `hilum config check` warns of
+a definition that no route asks for.
+
+"""
 _SORTS = {"NUMBER": "numbers", "DATE": "dates", "TEXT": "text"}
 
 

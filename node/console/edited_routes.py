@@ -92,9 +92,7 @@ class EditedRoutes:
     def asks_of(self, text: str) -> frozenset[str]:
         """The DICOM keywords that these routes ask for."""
         routes = self._loaded(self._part(), text)[0].routes
-        asked = [(*one.when, *one.any_series, *one.all_series) for one in routes]
-        needed = [each.when for one in routes if one.needs is not None for each in one.needs.series]
-        return frozenset(condition.keyword for each in (*asked, *needed) for condition in conditions_in(each))
+        return frozenset(condition.keyword for one in routes for condition in conditions_in(one.asked))
 
     def explained(self, text: str, study: str) -> dict[str, Any]:
         """What they would decide about a study that was received."""

@@ -44,14 +44,26 @@ class Junction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConditionBlock:
-    """Several entries under one junction; an entry holds where all of its conditions do."""
+    """Several entries under one junction; an entry holds where all of its conditions do. `definition` is what the operator calls the
+    conditions of its one entry, all of which hold; "" of a block that stands where it is asked."""
 
     junction: Junction
     entries: tuple[tuple["Asked", ...], ...]
+    definition: str = ""
 
 
 Asked: TypeAlias = Union[Condition, ConditionBlock]  # noqa: UP007 - of a name that stands in quotes above
 """What is asked of a series: one keyword, or several conditions together."""
+
+
+def definitions_in(asked: Iterable[Asked]) -> Iterator[str]:
+    """What the operator calls the conditions that are asked by a name, also those in blocks."""
+    for one in asked:
+        if isinstance(one, ConditionBlock):
+            if one.definition:
+                yield one.definition
+            for entry in one.entries:
+                yield from definitions_in(entry)
 
 
 def conditions_in(asked: Iterable[Asked]) -> Iterator[Condition]:
@@ -121,12 +133,18 @@ class Route:
         """What becomes of its job on a series that the application excludes: who expects a result is told at least."""
         return WhenExcluded.PARK if self.parks_excluded else WhenExcluded.TELL if self.expect else WhenExcluded.IGNORE
 
+    @property
+    def asked(self) -> tuple[Asked, ...]:
+        """All that it asks of series: of its own, of any and all of the study, and of those that it needs."""
+        needed = [one for series in (self.needs.series if self.needs else ()) for one in series.when]
+        return (*self.when, *self.any_series, *self.all_series, *needed)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
     """One condition as it was tried on one series: what was expected, what was found, whether it held (None: headers do not tell).
     `application` is the one whose manifest asks; "" of a condition of the route. Of a block, `junction` says how its entries hold together,
-    and `entries` has their conditions as each was tried."""
+    and `entries` has their conditions as each was tried; the key of one that the operator defined is its name."""
 
     key: str
     expected: str

@@ -18,7 +18,7 @@ from node.dicom.transfer_syntax import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLI
 from node.domain.arrival import Arrival
 from node.domain.errors import JournalError
 from node.domain.instance import Instance, Standing
-from node.domain.route import Route
+from node.domain.route import Route, Tried
 from node.domain.stage import Clock
 from node.domain.state import ArrivalState
 from node.flow.time_limits import TookTooLong, of_instances, within
@@ -167,7 +167,7 @@ class DecodeAheadStage:
             view = seen(series, [(instance.sop_class_uid, instance.header)])
             called, calling = instance.called_ae, instance.calling_ae
             decisions = decide(self._routes, [view], peer=arrival.peer, calling=calling, called=called, now=self._clock())
-            known.taken[series] = any(all(tried.held or _counts(tried.key) for tried in decision.tried) for decision in decisions)
+            known.taken[series] = any(all(tried.held or _counts(tried) for tried in decision.tried) for decision in decisions)
         return known.taken[series]
 
     def _next(self) -> tuple[int, Path] | None:
@@ -183,6 +183,7 @@ class DecodeAheadStage:
         return None
 
 
-def _counts(key: str) -> bool:
-    """Whether a condition speaks of how many there are, or of other series, which nobody knows before the end."""
-    return key.startswith("NumberOf") or key in ("any_series", "all_series")
+def _counts(tried: Tried) -> bool:
+    """Whether a condition, or one of a block, speaks of how many there are, or of other series, which nobody knows before the end."""
+    told = tried.key.startswith("NumberOf") or tried.key in ("any_series", "all_series")
+    return told or any(_counts(one) for entry in tried.entries for one in entry)

@@ -25,7 +25,8 @@ def decision_record(one: "Decision") -> dict[str, Any]:
 
 
 def condition_records(tried: "Sequence[Tried]") -> list[dict[str, Any]]:
-    """Conditions as they were tried; a block has its `junction` and its `entries` besides, each a list of such."""
+    """Conditions as they were tried; a block has its `junction` and its `entries` besides, each a list of such. The key of what the
+    operator defined is its name."""
     return [
         {
             "key": one.key,
@@ -46,8 +47,11 @@ def condition_rows(conditions: Sequence[dict[str, Any]], indent: str = "") -> It
         if entries is None:
             yield {**one, "key": key}
             continue
-        holding = sum(all(each["held"] for each in entry) for entry in entries)
-        yield {"key": key, "expected": f"{_HOLDING[one['junction']]} {len(entries)}", "found": f"{holding or 'none'}", "held": one["held"]}
+        defined = one["key"] != one["junction"]
+        parts = [[each] for each in entries[0]] if defined else entries
+        holding = sum(all(each["held"] for each in part) for part in parts)
+        expected = f"all of its {len(parts)}" if defined else f"{_HOLDING[one['junction']]} {len(parts)}"
+        yield {"key": key, "expected": expected, "found": f"{holding or 'none'}", "held": one["held"]}
         for entry in entries:
             yield from condition_rows(entry, indent + "    ")
 

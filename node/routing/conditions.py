@@ -31,7 +31,7 @@ def _try_block(block: ConditionBlock, header: Header, now: datetime) -> Tried:
     told = [_entry_found(entry) for entry, holds in zip(entries, held, strict=True) if holds is telling]
     found = "; ".join(told[:_SHOWN]) + (f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else "")
     return Tried(
-        key=block.junction.value,
+        key=block.definition or block.junction.value,
         expected=expected_text(block),
         found=found,
         held=whole,
@@ -125,7 +125,7 @@ def _block_text(block: ConditionBlock) -> str:
 
 
 def _wide(entry: Sequence[Asked]) -> bool:
-    return len(entry) > 1 or isinstance(entry[0], ConditionBlock)
+    return len(entry) > 1 or (isinstance(entry[0], ConditionBlock) and not entry[0].definition)
 
 
 def _condition_text(condition: Condition) -> str:
@@ -148,11 +148,14 @@ def _condition_text(condition: Condition) -> str:
 
 def together_text(asked: Sequence[Asked]) -> str:
     """What several conditions ask of one series ("Modality MR and ContrastBolusAgent present")."""
-    told = []
-    for one in asked:
-        text = expected_text(one)
-        told.append(f"{one.keyword} {text}" if isinstance(one, Condition) else f"({text})" if len(asked) > 1 else text)
-    return " and ".join(told)
+    return " and ".join(_named_text(one, alone=len(asked) == 1) for one in asked)
+
+
+def _named_text(one: Asked, *, alone: bool) -> str:
+    text = expected_text(one)
+    if isinstance(one, Condition):
+        return f"{one.keyword} {text}"
+    return f"{one.definition} ({text})" if one.definition else text if alone else f"({text})"
 
 
 def one_of(values: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from itertools import takewhile
 
 from node.domain.instance import Header
 from node.domain.patient import Patient, is_earlier, patient_of, studied_at
-from node.domain.route import Condition, ConditionOperator, Route
+from node.domain.route import Asked, Condition, ConditionOperator, Junction, Route
 from node.routing.decisions import SeriesView, decide, named, preference
 
 _ALIKE = 0.5
@@ -109,10 +109,53 @@ def _in_study(
 
 
 def _as_prior(route: Route) -> Route:
-    """The route without who sends, what else a study holds and how old it may be: priors come from elsewhere, and are old."""
-    # of blocks none asks how old it is (`node.settings.conditions`)
-    when = tuple(one for one in route.when if not (isinstance(one, Condition) and one.operator is ConditionOperator.WITHIN))
-    return replace(route, peers=(), called=(), when=when, any_series=(), all_series=(), each=True)
+    """The route without who sends, what else a study holds and when it was taken: priors come from elsewhere, and are old."""
+    return replace(route, peers=(), called=(), when=_whenever(route.when), any_series=(), all_series=(), each=True)
+
+
+def _whenever(asked: Sequence[Asked]) -> tuple[Asked, ...]:
+    """What still has to hold of a series that was taken at any time: whatever could hold then does."""
+    left: list[Asked] = []
+    for one in asked:
+        if isinstance(one, Condition):
+            left += [] if _of_a_moment(one) else [one]
+        elif one.junction is Junction.NONE:
+            # an entry with a moment in it may not have held
+            kept = tuple(entry for each in one.entries if (entry := _at_all_times(each)) is not None)
+            left += [replace(one, entries=kept)] if kept else []
+        else:
+            entries = [_whenever(entry) for entry in one.entries]
+            if all(entries):
+                left.append(replace(one, entries=tuple(entries)))
+            elif one.junction is Junction.ALL and any(entries):
+                left.append(replace(one, entries=tuple(filter(None, entries))))
+    return tuple(left)
+
+
+def _at_all_times(asked: Sequence[Asked]) -> tuple[Asked, ...] | None:
+    """What holds whenever a series was taken if it holds at all; None where a moment decides."""
+    kept: list[Asked] = []
+    for one in asked:
+        if isinstance(one, Condition):
+            if _of_a_moment(one):
+                return None
+            kept.append(one)
+        elif one.junction is Junction.NONE:
+            may = [_whenever(entry) for entry in one.entries]
+            if not all(may):
+                return None
+            kept.append(replace(one, entries=tuple(may)))
+        else:
+            must = [_at_all_times(entry) for entry in one.entries]
+            sure = tuple(entry for entry in must if entry is not None)
+            if not sure or (one.junction is Junction.ALL and len(sure) < len(must)):
+                return None
+            kept.append(replace(one, entries=sure))
+    return tuple(kept)
+
+
+def _of_a_moment(one: Condition) -> bool:
+    return one.operator is ConditionOperator.WITHIN
 
 
 def _best(each: tuple[float, SeriesView]) -> tuple[float, tuple[int, float, float, str]]:

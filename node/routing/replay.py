@@ -259,9 +259,7 @@ def _named(job: Job | NewJob) -> str:
 
 def _keywords(routes: Sequence[Route]) -> frozenset[str]:
     """What these routes ask of a header, and what tells the best of several series."""
-    asked = [(*route.when, *route.any_series, *route.all_series) for route in routes]
-    needed = [one.when for route in routes if route.needs is not None for one in route.needs.series]
-    return _TELLING | {condition.keyword for each in (*asked, *needed) for condition in conditions_in(each)}
+    return _TELLING | {condition.keyword for route in routes for condition in conditions_in(route.asked)}
 
 
 def _changed(before: Decision | None, after: Decision | None) -> tuple[ChangedCondition, ...]:

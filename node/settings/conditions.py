@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -12,8 +13,8 @@ from node.dicom.vr import REPRESENTATIONS, Content
 from node.domain.instance import Value
 from node.domain.route import Asked, Condition, ConditionBlock, ConditionOperator, Junction, conditions_in
 from node.settings.blocks import pairs
-from node.settings.errors import BadPattern, BadValue, MissingKey, UnfitCondition, UnknownKey, WrongType
-from node.settings.kinds import DURATION, SWITCH, Schema
+from node.settings.errors import BadPattern, BadValue, MissingKey, UnfitCondition, UnknownKey, UnknownName, WrongType
+from node.settings.kinds import DURATION, SWITCH, TEXT, Schema, Several
 from node.settings.patterns import SEARCHED, Unfit, compiled
 from node.settings.source import Here, Refused, kind_of, scalar_text, suggestion
 
@@ -106,6 +107,11 @@ BLOCKS = {
 }
 """The words for several conditions together, and what they mean."""
 _JUNCTIONS = {one.value: one for one in Junction}
+DEFINED = "is"
+"""The word for conditions that stand under `define:`."""
+DEFINED_SAYS = "The conditions of this name under `define:` hold, or all those of a list of names."
+_BESIDE_KEYWORDS = (*_JUNCTIONS, DEFINED)
+_NAMES = Several(of=TEXT, bare=True, least=1)
 _DEEPEST = 4
 """Blocks in blocks."""
 _MOST_CONDITIONS = 200
@@ -134,8 +140,8 @@ class Conditions:
     def read(self, at: Node, here: Here) -> tuple[Asked, ...]:
         here = here.on(here.subject.removesuffix(": when"))
         asked = _asked_of(at, here, depth=0)
-        if (number := sum(1 for _ in conditions_in(asked))) > _MOST_CONDITIONS:
-            raise here.refuse(BadValue, at, f"{number} conditions, where {_MOST_CONDITIONS} are the most; write several routes")
+        if next(islice(conditions_in(asked), _MOST_CONDITIONS, None), None) is not None:  # definitions unfold to any number
+            raise here.refuse(BadValue, at, f"more than {_MOST_CONDITIONS} conditions; write several routes")
         return asked
 
     def schema(self) -> Schema:
@@ -147,8 +153,11 @@ def conditions_schema() -> Schema:
     entries = {"type": "array", "items": {"$ref": "#/$defs/conditions"}, "minItems": 1}
     return {
         "type": "object",
-        "properties": {one.value: {**entries, "description": says} for one, says in BLOCKS.items()},
-        "propertyNames": {"anyOf": [{"pattern": "^[A-Z][A-Za-z0-9]+$"}, {"enum": [one.value for one in BLOCKS]}]},
+        "properties": {
+            **{one.value: {**entries, "description": says} for one, says in BLOCKS.items()},
+            DEFINED: {**_NAMES.schema(), "description": DEFINED_SAYS},
+        },
+        "propertyNames": {"anyOf": [{"pattern": "^[A-Z][A-Za-z0-9]+$"}, {"enum": list(_BESIDE_KEYWORDS)}]},
         "additionalProperties": {"anyOf": [{"type": ["string", "number"]}, {"$ref": "#/$defs/condition"}]},
     }
 
@@ -161,7 +170,11 @@ def _asked_of(at: Node, here: Here, *, depth: int) -> tuple[Asked, ...]:
         try:
             if name in _JUNCTIONS:
                 asked.append(_block(_JUNCTIONS[name], key, value, here.about(name), depth=depth + 1))
-            elif near := suggestion(name, _JUNCTIONS) if name[:1].islower() else "":
+            elif name == DEFINED:
+                asked += _defined(value, here.about(name))
+            elif name in here.definitions:
+                raise here.refuse(UnknownKey, key, f'"{name}" is a definition; write `{DEFINED}: {name}`')
+            elif near := suggestion(name, _BESIDE_KEYWORDS) if name[:1].islower() else "":
                 raise here.refuse(UnknownKey, key, f'unknown key "{name}"{near}')
             else:
                 asked.extend(_conditions(keyword_of(name, key, here), value, here.about(name)))
@@ -185,14 +198,35 @@ def _block(junction: Junction, key: Node, at: Node, here: Here, *, depth: int) -
         try:
             if not (entry := _asked_of(one, here, depth=depth)):
                 raise here.refuse(MissingKey, one, "an entry without conditions; it would always hold")
-            if any(each.operator is ConditionOperator.WITHIN for each in conditions_in(entry)):
-                raise here.refuse(UnfitCondition, one, "`within` in a block; write it beside the block: it is not asked of priors")
             entries.append(entry)
         except Refused:
             sound = False
     if not sound:
         raise Refused
     return ConditionBlock(junction=junction, entries=tuple(entries))
+
+
+def _defined(at: Node, here: Here) -> list[ConditionBlock]:
+    """The conditions of each name, as one block."""
+    blocks, sound = [], True
+    for name, node in zip(_NAMES.read(at, here), at.value if isinstance(at, SequenceNode) else [at], strict=True):
+        conditions = here.definitions.get(name)
+        if conditions is None:
+            if name not in here.definitions:
+                here.refuse(UnknownName, node, f'nothing is defined as "{name}"{suggestion(name, here.definitions)}')
+            sound = False  # what is wrong with a definition is told where it stands
+        else:
+            blocks.append(ConditionBlock(junction=Junction.ALL, entries=(conditions,), definition=name))
+    if not sound:
+        raise Refused
+    return blocks
+
+
+def is_word(name: str) -> bool:
+    """Whether a name is a keyword of DICOM, or a word of the language."""
+    from pydicom.datadict import keyword_dict
+
+    return name in keyword_dict or name in _BESIDE_KEYWORDS
 
 
 def condition_schema() -> Schema:

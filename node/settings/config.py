@@ -10,7 +10,7 @@ from inference.engines.kind import Options
 from inference.engines.kinds import DEFAULT
 from node.domain.commitment import Commitment
 from node.domain.profile import VIEWER, Profile
-from node.domain.route import Route
+from node.domain.route import Asked, Route
 from node.settings.applications import ApplicationSettings
 from node.settings.audit import Audit
 from node.settings.console import Console
@@ -86,6 +86,7 @@ class Config:
     engines: Mapping[str, EngineSettings] = field(default_factory=dict)
     sinks: Mapping[str, SinkSettings] = field(default_factory=dict)
     applications: Mapping[str, ApplicationSettings] = field(default_factory=dict)
+    definitions: Mapping[str, tuple[Asked, ...]] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
     application_folders: tuple[Path, ...] = ()
     schedule: Schedule = field(default_factory=Schedule)

@@ -137,8 +137,7 @@ class UndefinedTerm:
 def undefined_terms(routes: Sequence[Route]) -> Iterator[UndefinedTerm]:
     """Each value that a condition wants equal, or is to be without, and that is no defined term of its keyword."""
     for route in routes:
-        needed = [one for series in (route.needs.series if route.needs else ()) for one in series.when]
-        for condition in conditions_in((*route.when, *route.any_series, *route.all_series, *needed)):
+        for condition in conditions_in(route.asked):
             for value in _undefined(condition):
                 meant = _meant(DEFINED[condition.keyword], value)
                 yield UndefinedTerm(route=route.name, keyword=condition.keyword, value=value, meant=meant)

@@ -19,6 +19,7 @@ from node.settings.audit import AUDIT
 from node.settings.blocks import Block, Key
 from node.settings.config import Config, SinkSettings
 from node.settings.console import CONSOLE
+from node.settings.definitions import DEFINITIONS, definitions_of
 from node.settings.engines import ENGINES
 from node.settings.errors import BadValue, ConfigMissing, ConfigRefused, DuplicateName, MissingKey
 from node.settings.node import NODE
@@ -74,6 +75,12 @@ def hilum(sinks: Sequence[DeclaredSink], results: Sequence[DeclaredResults]) -> 
                 default="{}",
                 says="How an application runs here; one without an entry has the defaults.",
             ),
+            Key(
+                name="define",
+                kind=DEFINITIONS,
+                default="{}",
+                says="Conditions by a name of yours, which routes ask by `is`. Each is what may stand under `when`, other definitions too.",
+            ),
             Key(name="routes", kind=ROUTES, default="[]", says="Which series get which applications, and where results go."),
             Key(name="schedule", kind=SCHEDULE, default="{}", says="When off-peak jobs run, and how long any job is passed over."),
             Key(name="audit", kind=AUDIT, default="{}", says="Who is told what was done with whose images (DICOM audit messages)."),
@@ -112,7 +119,8 @@ def load(
     profiles = profiles_of(child(tree, "profiles"), here, file.profile)
     names = {**_names(tree, known), "profiles": profiles}
     listener = listener_of(child(tree, "node", "tls"), here)
-    here = Here(file=here.file, folder=here.folder, names=names, profiles=profiles, listener=listener)
+    definitions = definitions_of(child(tree, "define"), here)
+    here = Here(file=here.file, folder=here.folder, names=names, profiles=profiles, definitions=definitions, listener=listener)
     try:
         values = file.whole.read(tree, here)
     except Refused:
@@ -131,6 +139,7 @@ def load(
         engines=values["engines"],
         sinks=values["sinks"],
         applications=values["applications"],
+        definitions=values["define"],
         routes=values["routes"],
         application_folders=values["models"].folders,
         schedule=values["schedule"],
@@ -299,6 +308,8 @@ def _route(route: Route) -> dict[str, Any]:
         **({"all": sorted((_condition(one) for one in route.all_series), key=repr)} if route.all_series else {}),
         **({} if route.needs is None else {"needs": _needs(route.needs)}),
         **({} if route.deadline is None else {"deadline_s": route.deadline.total_seconds()}),
+        **({} if route.short is None else {"short": route.short.value}),
+        **({} if route.longest is None else {"longest_s": route.longest.total_seconds()}),
         **({"expect": True} if route.expect else {}),
         **({"parks_excluded": True} if route.parks_excluded else {}),
     }

@@ -15,6 +15,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from node.domain.errors import ConfigError
 from node.domain.profile import Profile
+from node.domain.route import Asked
 from node.settings.errors import ConfigMissing, ConfigSyntax, MissingKey, WrongType
 
 
@@ -42,13 +43,15 @@ class Trust(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Here:
-    """Where reading stands: the file, what the messages are about, which names, profiles and TLS listener exist, the problems so far."""
+    """Where reading stands: the file, what the messages are about, which names, profiles, definitions (None: one that is wrong) and TLS
+    listener exist, the problems so far."""
 
     file: str
     folder: Path
     subject: str = ""
     names: Mapping[str, Collection[str]] = field(default_factory=dict)
     profiles: Mapping[str, Profile] = field(default_factory=dict)
+    definitions: Mapping[str, tuple[Asked, ...] | None] = field(default_factory=dict)
     listener: Trust | None = None
     problems: list[tuple[int, int, ConfigError]] = field(default_factory=list)
 

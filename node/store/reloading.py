@@ -11,7 +11,8 @@ from node.store.in_force import Serving
 
 _BLOCKS = {"application_folders": "models"}
 """Fields of a configuration that stand in a block of another name."""
-_APART = frozenset({"digest", "routes", "text"})
+_APART = frozenset({"definitions", "digest", "routes", "text"})
+"""What definitions say stands in the routes that ask by them."""
 
 
 class NeedsRestart(ConfigError):
@@ -73,6 +74,6 @@ def answer_of(supervisor: Serving, token: str, patience_s: float) -> Reloaded:
 
 
 def other_blocks(one: Config, other: Config) -> list[str]:
-    """The top-level blocks, without `routes:`, in which two configurations differ."""
+    """The top-level blocks, without `define:` and `routes:`, in which two configurations differ."""
     names = [field.name for field in fields(Config) if field.name not in _APART]
     return sorted({_BLOCKS.get(name, name) for name in names if getattr(one, name) != getattr(other, name)})

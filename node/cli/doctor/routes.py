@@ -1,8 +1,10 @@
-"""`hilum doctor` and `hilum config check` on what routes ask for: values that no image has, models that are not there yet."""
+"""`hilum doctor` and `hilum config check` on what routes ask for: values that no image has, definitions that none asks for,
+models that are not there yet."""
 
 from collections.abc import Iterator
 
 from node.domain.health import Area, DoctorFinding
+from node.domain.route import definitions_in
 from node.settings.config import Config
 from node.settings.defined_terms import undefined_terms
 
@@ -12,6 +14,15 @@ def look_at_terms(config: Config) -> Iterator[DoctorFinding]:
     for one in undefined_terms(config.routes):
         fix = "What your devices write so may stay: `hilum routes explain FOLDER` shows what they write."
         yield DoctorFinding(area=Area.CONFIGURATION, subject="routes", level="warning", detail=one.sentence, fix=fix)
+
+
+def look_at_definitions(config: Config) -> Iterator[DoctorFinding]:
+    """Definitions that no route asks for."""
+    used = {name for route in config.routes for name in definitions_in(route.asked)}
+    for name in config.definitions:
+        if name not in used:
+            detail, fix = f'no route asks for the definition "{name}"', f"Ask for it by `is: {name}`, or take it out."
+            yield DoctorFinding(area=Area.CONFIGURATION, subject="routes", level="warning", detail=detail, fix=fix)
 
 
 def look_at_missing_models(config: Config) -> Iterator[DoctorFinding]:

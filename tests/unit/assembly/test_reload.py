@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from node.assembly.configuration import load
 from node.assembly.reload import Reloading
+from node.domain.route import conditions_in
 from node.settings.config import Config
 from node.store.in_force import InForce, RoutesInForce, serving
 from node.store.reloading import Reloaded, other_blocks
@@ -71,6 +72,19 @@ def test_edited_routes_come_into_force_whole_and_once(config: Config, in_force: 
         reloading.turn()
     assert (judge.adopted, supervisor.adopted) == ([edited], [edited])
     assert judge.adopted[0].path == config.path
+
+
+def test_what_a_definition_says_is_taken_up_with_the_routes(config: Config, in_force: InForce) -> None:
+    """A file whose definitions alone differ says other routes, and needs no restart."""
+    judge, supervisor = Judge(), Judge()
+    reloading, followed = Reloading(config, in_force, supervisor.adopt), RoutesInForce(config, in_force.path, [judge], load=load)
+    asking = TEXT.replace("Modality: CT", "is: lungs")
+    for modality in ("CT", "MR"):
+        config.path.write_text(f"{asking}define: {{lungs: {{Modality: {modality}}}}}\n")
+        assert reloading.reload(by="somebody").code == ""
+    followed.step()
+    assert judge.adopted[-1].routes == supervisor.adopted[-1].routes
+    assert [one.expected for one in conditions_in(judge.adopted[-1].routes[0].asked)] == [("MR",)]
 
 
 @pytest.mark.parametrize(

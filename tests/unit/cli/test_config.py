@@ -75,6 +75,24 @@ def test_values_that_no_image_has_are_warned_of_with_what_was_meant(place: Path,
     assert all(one.startswith('route "head"') for one in said)
 
 
+def test_a_definition_that_no_route_asks_for_is_warned_of(place: Path, run: Run) -> None:
+    """One that another one asks for, which a route asks for, is not: however deep, and of a needed series too."""
+    path = place / "hilum.yaml"
+    definitions = """\
+define:
+  CT: {Modality: CT}
+  thin CT: {any_of: [{is: CT}]}
+  idle: {is: CT}
+  scout: {ImageType: LOCALIZER}
+"""
+    text = path.read_text(encoding="utf-8").replace("    run: [ct-lung]", "    needs: {series: {scout: {is: scout}}}\n    run: [ct-lung]")
+    path.write_text(text.replace("routes:", definitions + "routes:").replace("when: {Modality: CT,", "when: {is: thin CT,"))
+    remarks = run("config", "check", "--json").json["remarks"]
+    assert [one for one in remarks if "the definition" in one] == [
+        'no route asks for the definition "idle". Ask for it by `is: idle`, or take it out.'
+    ]
+
+
 def test_a_model_that_is_not_imported_yet_is_a_remark(place: Path, run: Run) -> None:
     """With the command that brings it; nothing is said of an application that routes do not run."""
     (place / "models.yaml").write_text(

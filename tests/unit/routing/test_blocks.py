@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ import pytest
 
 from node.console import redaction
 from node.domain.instance import Header
-from node.domain.route import Decision, Route
+from node.domain.route import Decision, Route, definitions_in
 from node.records.decisions import condition_records, condition_rows, decision_record
-from node.routing.conditions import try_on
+from node.routing.conditions import together_text, try_on
 from node.routing.decisions import decide, seen
 from node.routing.unreachable import never_runs
 from node.settings.conditions import Conditions
+from node.settings.definitions import definitions_of
 from node.settings.source import Here, snippet
 from tests.unit.flow.mini import APPLICATION
 
@@ -104,6 +106,34 @@ def test_below_a_block_stand_its_conditions_each_met_or_not() -> None:
     ]
 
 
+def test_an_explanation_has_the_name_of_what_is_defined() -> None:
+    """With all that it asks, and below it each condition; in a block, in a reason and in what a route needs as well."""
+    here = Here(file="", folder=Path())
+    defined = snippet("{native: {none_of: [{ContrastBolusAgent: {exists: true}}]}, CT: {Modality: CT, is: native}}")
+    definitions = definitions_of(defined, here)
+    when = Conditions().read(snippet("{is: CT, any_of: [{is: native}, {Modality: MR}]}"), replace(here, definitions=definitions))
+    route = Route(name="heads", when=when, run=("threshold",), send=("archive",))
+    view = seen("1", [("", {"Modality": ("MR",), "ContrastBolusAgent": ("Omnipaque",)})])
+    (decision,) = decide([route], [view], peer=None, calling="", called="", now=NOW)
+    asks = "Modality CT and native (not (ContrastBolusAgent present))"
+    assert decision.reason == f"CT is Modality MR and ContrastBolusAgent Omnipaque, expected {asks}"
+    assert [(one["key"], one["expected"], one["found"], one["held"]) for one in condition_rows(condition_records(decision.tried))] == [
+        ("CT", "all of its 2", "none", False),
+        ("  - Modality", "CT", "MR", False),
+        ("    native", "all of its 1", "none", False),
+        ("      - none_of", "none of 1", "1", False),
+        ("          - ContrastBolusAgent", "present", "Omnipaque", True),
+        ("any_of", "at least one of 2", "1", True),
+        ("  - native", "all of its 1", "none", False),
+        ("      - none_of", "none of 1", "1", False),
+        ("          - ContrastBolusAgent", "present", "Omnipaque", True),
+        ("  - Modality", "MR", "MR", True),
+    ]
+    assert together_text(when) == f"CT ({asks}) and (native (not (ContrastBolusAgent present)) or Modality MR)"
+    assert list(definitions_in(when)) == ["CT", "native", "native"]
+    assert never_runs(route, {"threshold": APPLICATION}) == "threshold: modality is CT, not MR"
+
+
 @pytest.mark.parametrize(
     ("header", "unmet"),
     [
@@ -156,14 +186,25 @@ def made_condition(chance: random.Random, *, text: bool) -> Any:
             return {"max": chance.choice(values)}
 
 
-def made_conditions(chance: random.Random, depth: int = 0) -> dict[str, Any]:
-    """A mapping with one entry at least, and blocks three deep at most."""
+def made_conditions(chance: random.Random, names: Sequence[str] = (), depth: int = 0) -> dict[str, Any]:
+    """A mapping with one entry at least, blocks three deep at most, and definitions of these names."""
     made: dict[str, Any] = {}
     for keyword in chance.sample((*TEXTS, *NUMBERS), chance.randint(1, 2)):
         made[keyword] = made_condition(chance, text=keyword in TEXTS)
     for word in ("any_of", "all_of", "none_of") if depth < 3 else ():
         if chance.random() < 0.35:
-            made[word] = [made_conditions(chance, depth + 1) for _ in range(chance.randint(1, 3))]
+            made[word] = [made_conditions(chance, names, depth + 1) for _ in range(chance.randint(1, 3))]
+    if names and chance.random() < 0.3:
+        asked = chance.sample(names, chance.randint(1, len(names)))
+        made["is"] = asked[0] if len(asked) == 1 else asked
+    return made
+
+
+def made_definitions(chance: random.Random) -> dict[str, Any]:
+    """The first asks for none, the others for those before them."""
+    made: dict[str, Any] = {}
+    for name in ("chest", "thin chest", "the rest"):
+        made[name] = made_conditions(chance, list(made), depth=3 if made else 2)
     return made
 
 
@@ -177,15 +218,17 @@ def made_header(chance: random.Random) -> dict[str, tuple[Any, ...]]:
     return header
 
 
-def evaluated(made: Mapping[str, Any], header: Mapping[str, tuple[Any, ...]]) -> bool:
+def evaluated(made: Mapping[str, Any], header: Mapping[str, tuple[Any, ...]], defined: Mapping[str, Any]) -> bool:
     """By the page of the reference, and by nothing of the node."""
     for key, asked in made.items():
         if key == "any_of":
-            good = True in [evaluated(entry, header) for entry in asked]
+            good = True in [evaluated(entry, header, defined) for entry in asked]
+        elif key == "is":
+            good = all(evaluated(defined[name], header, defined) for name in ([asked] if isinstance(asked, str) else asked))
         elif key == "all_of":
-            good = False not in [evaluated(entry, header) for entry in asked]
+            good = False not in [evaluated(entry, header, defined) for entry in asked]
         elif key == "none_of":
-            good = True not in [evaluated(entry, header) for entry in asked]
+            good = True not in [evaluated(entry, header, defined) for entry in asked]
         else:
             good = answered(asked, list(header.get(key, ())))
         if not good:
@@ -216,11 +259,14 @@ def test_a_second_evaluator_agrees_on_made_conditions() -> None:
     chance = random.Random(18)
     held = 0
     for _ in range(100):
-        made = made_conditions(chance)
-        asked = Conditions().read(snippet(json.dumps(made)), Here(file="", folder=Path()))
+        defined = made_definitions(chance)
+        made = made_conditions(chance, list(defined), depth=chance.choice((0, 1, 1)))
+        here = Here(file="", folder=Path())
+        here = replace(here, definitions=definitions_of(snippet(json.dumps(defined)), here))
+        asked = Conditions().read(snippet(json.dumps(made)), here)
         for _ in range(200):
             header = made_header(chance)
-            wanted = evaluated(made, header)
+            wanted = evaluated(made, header, defined)
             held += wanted
             tried = [try_on(one, header, NOW) for one in asked]
             assert all(one.held for one in tried) is wanted, (made, header)

@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from node.domain.instance import Value
-from node.domain.route import Condition, ConditionOperator, Route
+from node.domain.route import Condition, ConditionBlock, ConditionOperator, Junction, Route
 from node.routing.decisions import SeriesView, seen
 from node.routing.priors import EarlierStudy, PriorChoice, choose
+from node.settings.conditions import Conditions
+from node.settings.source import Here, snippet
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
@@ -112,6 +115,31 @@ def test_conditions_of_the_route_hold_for_the_prior_but_for_age_and_sender() -> 
     current = view("9.1", "20260310", SliceThickness=(1.0,))
     assert choose(current, [study(thick, thin)], route).series_instance_uid == "1.2"
     assert choose(current, [study(thick)], route).series_instance_uid is None
+
+
+@pytest.mark.parametrize(
+    ("when", "fits"),
+    [
+        ("any_of: [{StudyDate: {within: 7d}}, {Modality: CT}]", True),  # any prior could have been of that week
+        ("any_of: [{StudyDate: {within: 7d}, Modality: CT}, {Modality: US}]", False),
+        ("all_of: [{StudyDate: {within: 7d}}, {Modality: MR}]", True),
+        ("all_of: [{StudyDate: {within: 7d}}, {Modality: CT}]", False),
+        ("none_of: [{StudyDate: {within: 7d}}]", True),
+        ("none_of: [{StudyDate: {within: 7d}}, {Modality: MR}]", False),
+        ("none_of: [{any_of: [{StudyDate: {within: 7d}}, {Modality: MR}]}]", False),
+        ("none_of: [{all_of: [{StudyDate: {within: 7d}}, {Modality: MR}]}]", True),
+        ("none_of: [{none_of: [{StudyDate: {within: 7d}}]}]", True),
+        ("none_of: [{none_of: [{Modality: CT}]}]", False),
+        ("StudyDate: {not: {within: 7d}}", True),
+    ],
+)
+def test_a_prior_is_asked_what_could_hold_at_some_time(when: str, fits: bool) -> None:
+    """In blocks too, whichever way round, and in a definition."""
+    route = replace(ROUTE, when=Conditions().read(snippet(when), Here(file="", folder=Path())))
+    choice = choose(CURRENT, [study(view("1.2", "20250601"))], route)
+    assert (choice.series_instance_uid == "1.2") is fits
+    defined = ConditionBlock(junction=Junction.ALL, entries=(route.when,), definition="week")
+    assert choose(CURRENT, [study(view("1.2", "20250601"))], replace(route, when=(defined,))) == choice
 
 
 def test_pixels_that_are_gone_are_told_and_an_older_prior_is_taken() -> None:

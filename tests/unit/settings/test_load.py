@@ -277,10 +277,16 @@ def test_the_digest_follows_the_meaning_and_nothing_else(tmp_path: Path) -> None
         SMALL + "        when: {SliceThickness: {max: 6}}\n",
         SMALL + "        expect: true\n",
         SMALL + "        otherwise: park\n",
+        SMALL + "        short: run\n",
+        SMALL + "        longest: 1h\n",
+        textwrap.dedent(SMALL + "        when: {is: MR}\n") + "define: {MR: {Modality: MR}}\n",
+        textwrap.dedent(SMALL + "        when: {is: MR}\n") + "define: {MR: {Modality: MRI}}\n",
     ]
     (digest,) = {read(tmp_path, text).digest for text in same}
     assert len(digest) == 64
     assert len({digest, *(read(tmp_path, text).digest for text in others)}) == len(others) + 1
+    defined, renamed = others[-2], others[-2].replace("is: MR", "is: magnet").replace("{MR:", "{magnet:")
+    assert read(tmp_path, defined).digest == read(tmp_path, renamed).digest, "a definition is what it asks"
 
 
 def test_the_same_conditions_in_another_order_are_the_same_meaning(tmp_path: Path) -> None:
@@ -352,6 +358,7 @@ def test_the_schema_names_every_key_of_every_class(tmp_path: Path) -> None:
         "profiles",
         "sinks",
         "applications",
+        "define",
         "routes",
         "schedule",
         "audit",
