@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from inference.applications.accept import nearest_plane, of_another_modality, too_thick, unfit
+from inference.applications.accept import nearest_plane, of_another_modality, too_few_slices, too_thick, unfit
 from inference.applications.port import Accepts, Application, Takes
 from inference.errors import InputError
 from inference.imaging.alike import kind_of_image, kinds_of_numbers, rescale_type
@@ -446,7 +446,7 @@ def _too_few(accepts: Accepts, view: SeriesView) -> list[str]:
     frames = "NumberOfFrames" in view.header and view.images > 1
     if mosaic or frames or view.slices >= accepts.min_slices:
         return []
-    return [f"{view.slices} slices, at least {accepts.min_slices} are needed"]
+    return [too_few_slices(view.slices, accepts.min_slices)]
 
 
 def _thick(accepts: Accepts, view: SeriesView) -> list[str]:
