@@ -32,7 +32,7 @@ _ROOMS = {
 def configuration() -> str:
     """Every key of hilum.yaml, from the declarations that decode it."""
     from node.assembly.configuration import HILUM
-    from node.settings.conditions import BLOCKS, DEFINED, DEFINED_SAYS, QUESTIONS
+    from node.settings.conditions import BLOCKS, DEFINED, DEFINED_SAYS, DERIVED_SAYS, QUESTIONS
 
     text = [
         "# hilum.yaml, every key\n\n",
@@ -54,30 +54,37 @@ def configuration() -> str:
         "## when: conditions\n\n",
         "Keys are DICOM keywords of the data dictionary. All conditions of a route must hold. `Modality: CT` asks for equality; otherwise ",
         "a mapping, of which every entry must hold. A keyword that is absent or empty holds only `{exists: false}` and what `not` turns ",
-        "around. A keyword with several values holds when one of them does; `min` and `max` ask for all. Text compares exactly. What ",
+        "around. A keyword with several values (its own, or those of a series' instances) holds when one of them does; `min` and `max` ",
+        "ask for all, and `not` that what it turns around does not hold: `ImageType: {not: LOCALIZER}` that no value is that. Text ",
+        "compares exactly. What ",
         "cannot hold together whatever a header says (`{exists: false, in: [OMNIPAQUE]}`, `{min: 2, max: 1}`, `{in: [CHEST], ",
         "not: CHEST}`) is refused (HLM-2006).\n\n",
         "| condition | example | holds when | fits |\n|---|---|---|---|\n",
-        "| a value | `Modality: CT` | Some value equals it. | text, dates, numbers |\n",
+        "| a value | `Modality: CT` | Some value equals it. | all but `age` |\n",
     ]
     for question in QUESTIONS:
         fits = ", ".join(sorted(_SORTS[sort.name] for sort in question.fits))
         text.append(f"| `{question.key}` | `{_cell(question.example)}` | {question.says} | {fits} |\n")
     text += [
-        "| `not` | `{not: LOCALIZER}`, `{not: {in: [US, XA]}}` | The one condition in it does not hold. | text, dates, numbers |\n\n",
+        "| `not` | `{not: LOCALIZER}`, `{not: {in: [US, XA]}}` | The one condition in it does not hold. | all |\n\n",
         "Beside keywords there are blocks, each a list of such mappings, up to four deep and with up to 200 conditions together:\n\n",
         "| block | holds when |\n|---|---|\n",
         *(f"| `{junction.value}` | {says} |\n" for junction, says in BLOCKS.items()),
         f"| `{DEFINED}` | {DEFINED_SAYS} |\n",
-        "\nA prior is not asked when it was taken: whatever could hold of a series without what `within` asks holds of one.\n\n",
+        "\nAnd there are words for what no keyword says alone; explanations tell what each was taken from:\n\n",
+        "| word | what it asks |\n|---|---|\n",
+        *(f"| `{word.value}` | {says} |\n" for word, says in DERIVED_SAYS.items()),
+        "\nA prior is not asked when it was taken: whatever could hold of a series without what `within`, `between`, `weekday` and ",
+        "`age` ask holds of one.\n\n",
         "Patterns have RE2's syntax, which is Python's without look-around, back-references and possessive repetitions: the ",
         "search takes time in proportion to the text, whatever a sender writes. `hilum config check` refuses what does not fit ",
         "and says what to write instead. `\\d`, `\\w`, `\\s` and `\\b` know ASCII (`\\pL` is any letter, `\\pN` any digit), `$` is ",
         "the very end. Of a longer value the first 1,024 characters are searched, which explanations tell.\n\n",
-        "Numbers are the keywords with VR DS, IS, FL, FD, SS, US, SL, UL, SV, UV; dates those with DA; text all others but sequences and ",
-        "binary ones, on which there are no conditions. Three keywords count what was received: `NumberOfSeriesRelatedInstances`, ",
-        "`NumberOfStudyRelatedInstances`, `NumberOfStudyRelatedSeries`. Of enhanced multi-frame images, PixelSpacing, SliceThickness, ",
-        "ImageOrientationPatient and echo times are taken from the functional groups, where all frames say the same.\n",
+        "Numbers are the keywords with VR DS, IS, FL, FD, SS, US, SL, UL, SV, UV; dates those with DA; times those with TM; text all ",
+        "others but sequences and binary ones, on which there are no conditions. Three keywords count what was received: ",
+        "`NumberOfSeriesRelatedInstances`, `NumberOfStudyRelatedInstances`, `NumberOfStudyRelatedSeries`. Of enhanced multi-frame images, ",
+        "PixelSpacing, SliceThickness, ImageOrientationPatient and echo times are taken from the functional groups, where all frames say ",
+        "the same.\n",
     ]
     return "".join(text)
 
@@ -94,7 +101,7 @@ a route asks is unfolded when the file is read: the digest is that of what it as
 a definition that no route asks for.
 
 """
-_SORTS = {"NUMBER": "numbers", "DATE": "dates", "TEXT": "text"}
+_SORTS = {"NUMBER": "numbers", "DATE": "dates", "TIME": "times", "TEXT": "text", "AGE": "`age`", "WORD": "`plane`, `contrast`"}
 
 
 def _block_tables(path: str, kind: Any) -> Iterator[str]:

@@ -92,7 +92,7 @@ class EditedRoutes:
     def asks_of(self, text: str) -> frozenset[str]:
         """The DICOM keywords that these routes ask for."""
         routes = self._loaded(self._part(), text)[0].routes
-        return frozenset(condition.keyword for one in routes for condition in conditions_in(one.asked))
+        return frozenset(keyword for one in routes for condition in conditions_in(one.asked) for keyword in condition.reads)
 
     def explained(self, text: str, study: str) -> dict[str, Any]:
         """What they would decide about a study that was received."""

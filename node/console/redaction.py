@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from node.domain.instance import Header
+from node.domain.route import DERIVED
 
 HIDDEN = "hidden"
 _QUOTED = re.compile("«[^»]*(?:»|$)")  # what `inference.errors.quoted` puts around values of data sets
@@ -18,9 +19,12 @@ _KEYWORD = re.compile(r"[A-Z][A-Za-z0-9]+")
 
 
 def identifies(keyword: str) -> bool:
-    """Whether the values of a DICOM keyword may say who somebody is; what is no keyword (`from`, `to`) has none."""
+    """Whether the values of a DICOM keyword, or what routes derive of some, may say who somebody is; what is neither (`from`, `to`) has
+    none."""
     from pydicom.datadict import dictionary_VR, keyword_dict
 
+    if keyword in DERIVED:
+        return any(map(identifies, DERIVED[keyword]))
     tag = keyword_dict.get(keyword)
     return tag is not None and (dictionary_VR(tag) not in _OF_MANY or any(word in keyword for word in _OF_ONE))
 

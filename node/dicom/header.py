@@ -46,6 +46,8 @@ _MOST_CONTRIBUTORS = 50
 _MOST_REFERENCED = 1000
 _OF_UIDS = frozenset("0123456789.")
 _PATIENT_ID = b"\x10\x00\x20\x00"  # (0010,0020), little endian
+_ORIENTATION = "ImageOrientationPatient"
+_MOST_ORIENTATIONS = 50
 _COUNT = "NumberOfSeriesRelatedInstances"
 
 
@@ -156,24 +158,33 @@ def patient_ids_in(content: bytes) -> set[bytes]:
 
 
 def merge(headers: Iterable[Header]) -> Header:
-    """The header of a series: the first instance's values of each keyword, then the distinct ones that others add, in order.
+    """The header of a series: the first instance's values of each keyword, then the distinct ones that others add, in order; of their
+    orientations each distinct one whole.
 
     Adds NumberOfSeriesRelatedInstances.
     """
     merged: dict[str, tuple[Value, ...]] = {}
     more: dict[str, dict[Value, None]] = {}
+    orientations: dict[tuple[Value, ...], None] = {}
     count = 0
     for header in headers:
         count += 1
         for keyword, values in header.items():
             if keyword not in merged:
                 merged[keyword] = values
-            elif merged[keyword] != values:
+            elif merged[keyword] == values:
+                continue
+            elif keyword == _ORIENTATION:
+                if len(orientations) < _MOST_ORIENTATIONS:
+                    orientations[values] = None
+            else:
                 more.setdefault(keyword, dict.fromkeys(merged[keyword])).update(dict.fromkeys(values))
     for keyword, distinct in more.items():
-        # the first one's values stay whole: an orientation has its zeros twice
+        # the first one's values stay whole: a spacing has one number twice
         first = merged[keyword]
         merged[keyword] = first + tuple(distinct)[len(dict.fromkeys(first)) :]
+    if orientations:
+        merged[_ORIENTATION] = sum(orientations, merged[_ORIENTATION])
     merged[_COUNT] = (count,)
     return merged
 

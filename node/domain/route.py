@@ -1,10 +1,10 @@
 """Routes: which series get which applications, and where results go; decisions keep their reasons, condition by condition."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TypeAlias, Union
+from typing import Final, TypeAlias, Union
 
 from node.domain.arrival import Arrival
 from node.domain.instance import Instance, Value
@@ -21,17 +21,43 @@ class ConditionOperator(StrEnum):
     MAX = "max"
     EXISTS = "exists"  # present with a value (True), or not (False)
     WITHIN = "within"  # a DA value lies within this duration before now
+    BETWEEN = "between"  # a TM value lies from the first time of the day until before the second, over midnight where that is earlier
+    WEEKDAY = "weekday"  # a DA value is one of these days
+
+
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+class Derived(StrEnum):
+    """What conditions ask beside keywords; node.routing.derived says how it is taken from which."""
+
+    AGE = "age"
+    PLANE = "plane"
+    CONTRAST = "contrast"
+
+
+DERIVED: Final[Mapping[str, tuple[str, ...]]] = {
+    Derived.AGE: ("PatientAge", "PatientBirthDate", "StudyDate"),
+    Derived.PLANE: ("ImageOrientationPatient",),
+    Derived.CONTRAST: ("ContrastBolusAgent", "SeriesDescription", "ProtocolName", "StudyDescription"),
+}
+"""The keywords that each is taken from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """One condition on one DICOM keyword; `negated` turns it around. A keyword that is absent holds no condition but EXISTS False
-    and the negated ones."""
+    """One condition on one DICOM keyword, or on what is derived of some; `negated` turns it around. A keyword that is absent holds no
+    condition but EXISTS False and the negated ones. Of an age, `expected` has about how many days it is, and its text."""
 
     keyword: str
     operator: ConditionOperator
     expected: tuple[Value, ...]
     negated: bool = False
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The keywords of a header that it looks at."""
+        return DERIVED.get(self.keyword, (self.keyword,))
 
 
 class Junction(StrEnum):

@@ -1,14 +1,19 @@
 """Conditions on DICOM keywords are tried on a merged header: whether one holds, and in which words to tell it."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
+from node.domain.age import age_in
 from node.domain.instance import Header, Value
-from node.domain.route import Asked, Condition, ConditionBlock, ConditionOperator, Junction, Tried
+from node.domain.route import DERIVED, WEEKDAYS, Asked, Condition, ConditionBlock, ConditionOperator, Derived, Junction, Tried
+from node.routing.derived import Told, told
 from node.settings.patterns import SEARCHED, compiled
 
 _AHEAD = timedelta(hours=14)  # a DA value has no zone: the sender's day may have begun 14 h before the UTC one
+_BOUNDS = frozenset({ConditionOperator.MIN, ConditionOperator.MAX})
+_TIME = re.compile(r"([01][0-9]|2[0-3])(?::?([0-5][0-9])(?::?([0-5][0-9]|60)(\.[0-9]{1,6})?)?)?")
 _SHOWN = 5  # values of one keyword, or entries of one block, in an explanation
 
 
@@ -47,8 +52,22 @@ def _entry_found(entry: Sequence[Tried]) -> str:
 
 
 def _try_one(condition: Condition, header: Header, now: datetime) -> Tried:
+    if condition.keyword in DERIVED:
+        return _try_derived(condition, told(Derived(condition.keyword), header))
     values = header.get(condition.keyword)
     return _tried(condition, values, now if condition.operator is ConditionOperator.WITHIN else None)
+
+
+def _try_derived(condition: Condition, said: Told) -> Tried:
+    """A bound of an age is one of completed years, months, weeks or days."""
+    if condition.operator in _BOUNDS:
+        number, unit = age_in(str(condition.expected[-1]))
+        completed = [age.completed(unit) for age in said.ages]
+        least = condition.operator is ConditionOperator.MIN
+        held = bool(completed) and all(one >= number if least else one <= number for one in completed)
+    else:
+        held = _holds(condition, said.values, None)
+    return Tried(key=condition.keyword, expected=expected_text(condition), found=said.found, held=held != condition.negated)
 
 
 @lru_cache(maxsize=8192)
@@ -80,6 +99,10 @@ def _holds(condition: Condition, values: tuple[Value, ...], now: datetime | None
         case ConditionOperator.WITHIN:
             assert now is not None, "it counts from a moment"
             return any(_within(value, timedelta(seconds=_bound(expected)), now) for value in values)
+        case ConditionOperator.BETWEEN:
+            return any(_between(value, str(expected[0]), str(expected[1])) for value in values)
+        case ConditionOperator.WEEKDAY:
+            return any((day := _day(str(value).strip())) is not None and WEEKDAYS[day.weekday()] in expected for value in values)
 
 
 def _bound(expected: tuple[Value, ...]) -> float:
@@ -93,6 +116,24 @@ def _within(value: Value, duration: timedelta, now: datetime) -> bool:
         return False
     # a difference, not a point in time: now - duration may lie before year 1
     return day - now <= _AHEAD and now - day < duration + timedelta(days=1)
+
+
+def _between(value: Value, begin: str, end: str) -> bool:
+    """Whether a time of the day (TM) is not before `begin` and before `end`; one that begins behind its end goes over midnight."""
+    seconds = seconds_of(str(value).strip())
+    first, last = seconds_of(begin), seconds_of(end)
+    if seconds is None or first is None or last is None:
+        return False
+    return first <= seconds < last if first < last else seconds >= first or seconds < last
+
+
+@lru_cache(maxsize=4096)
+def seconds_of(text: str) -> float | None:
+    """Since midnight, of a time as DICOM (HHMMSS.FFFFFF or a part of it; of old, HH:MM:SS) and people write it; None for what is none."""
+    found = _TIME.fullmatch(text)
+    if not found:
+        return None
+    return 3600 * int(found[1]) + 60 * int(found[2] or 0) + int(found[3] or 0) + float(found[4] or 0)
 
 
 @lru_cache(maxsize=512)
@@ -136,13 +177,17 @@ def _condition_text(condition: Condition) -> str:
         case ConditionOperator.MATCHES:
             text = "a match of " + " or ".join(_text(one) for one in condition.expected)
         case ConditionOperator.MIN:
-            text = f"at least {_text(first)}"
+            text = f"at least {_text(condition.expected[-1])}"
         case ConditionOperator.MAX:
-            text = f"at most {_text(first)}"
+            text = f"at most {_text(condition.expected[-1])}"
         case ConditionOperator.EXISTS:
             text = "present" if first else "absent"
         case ConditionOperator.WITHIN:
             text = f"within {duration_text(float(first))}"
+        case ConditionOperator.BETWEEN:
+            text = f"from {first} until {condition.expected[1]}"
+        case ConditionOperator.WEEKDAY:
+            text = one_of([_text(one) for one in condition.expected])
     return f"not {text}" if condition.negated else text
 
 

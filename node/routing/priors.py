@@ -12,13 +12,14 @@ from itertools import takewhile
 
 from node.domain.instance import Header
 from node.domain.patient import Patient, is_earlier, patient_of, studied_at
-from node.domain.route import Asked, Condition, ConditionOperator, Junction, Route
+from node.domain.route import Asked, Condition, ConditionOperator, Derived, Junction, Route
 from node.routing.decisions import SeriesView, decide, named, preference
 
 _ALIKE = 0.5
 """Share of words that two names have in common at least: "T1 ax" and "T1 ax Gd", not "T1 ax" and "T2 ax"."""
 _NAMES = ("SeriesDescription", "ProtocolName")
 _PLANES = ("sagittal", "coronal", "axial")
+_OF_MOMENTS = frozenset({ConditionOperator.WITHIN, ConditionOperator.BETWEEN, ConditionOperator.WEEKDAY})
 _NOW = datetime(1970, 1, 1, tzinfo=UTC)  # what WITHIN counts from, and there is none
 _MOST_NAMED = 3
 """Series of a study that are named with why they cannot be given."""
@@ -155,7 +156,7 @@ def _at_all_times(asked: Sequence[Asked]) -> tuple[Asked, ...] | None:
 
 
 def _of_a_moment(one: Condition) -> bool:
-    return one.operator is ConditionOperator.WITHIN
+    return one.operator in _OF_MOMENTS or one.keyword == Derived.AGE
 
 
 def _best(each: tuple[float, SeriesView]) -> tuple[float, tuple[int, float, float, str]]:

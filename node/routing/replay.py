@@ -259,7 +259,7 @@ def _named(job: Job | NewJob) -> str:
 
 def _keywords(routes: Sequence[Route]) -> frozenset[str]:
     """What these routes ask of a header, and what tells the best of several series."""
-    return _TELLING | {condition.keyword for route in routes for condition in conditions_in(route.asked)}
+    return _TELLING | {keyword for route in routes for condition in conditions_in(route.asked) for keyword in condition.reads}
 
 
 def _changed(before: Decision | None, after: Decision | None) -> tuple[ChangedCondition, ...]:

@@ -10,11 +10,12 @@ from itertools import islice
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from node.dicom.vr import REPRESENTATIONS, Content
+from node.domain.age import age_in, days_of
 from node.domain.instance import Value
-from node.domain.route import Asked, Condition, ConditionBlock, ConditionOperator, Junction, conditions_in
+from node.domain.route import WEEKDAYS, Asked, Condition, ConditionBlock, ConditionOperator, Derived, Junction, conditions_in
 from node.settings.blocks import pairs
 from node.settings.errors import BadPattern, BadValue, MissingKey, UnfitCondition, UnknownKey, UnknownName, WrongType
-from node.settings.kinds import DURATION, SWITCH, TEXT, Schema, Several
+from node.settings.kinds import DURATION, SWITCH, TEXT, Choice, Schema, Several
 from node.settings.patterns import SEARCHED, Unfit, compiled
 from node.settings.source import Here, Refused, kind_of, scalar_text, suggestion
 
@@ -28,8 +29,11 @@ class Sort(Enum):
 
     NUMBER = _vrs_of(Content.DECIMAL, Content.INTEGER, Content.NUMBERS)
     DATE = frozenset({"DA"})
-    TEXT = _vrs_of(Content.TEXT, Content.ENCODED_TEXT) - {"DA"}
+    TIME = frozenset({"TM"})
+    TEXT = _vrs_of(Content.TEXT, Content.ENCODED_TEXT) - {"DA", "TM"}
     OTHER = _vrs_of(Content.TAGS, Content.BYTES, Content.ITEMS)
+    AGE = frozenset({"age"})  # what is derived has no VR; it stands for one
+    WORD = frozenset({"plane", "contrast"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +49,7 @@ class Question:
 
 
 _VALUE: Schema = {"type": ["string", "number"]}
-_ALL = frozenset({Sort.NUMBER, Sort.DATE, Sort.TEXT})
+_ALL = frozenset({Sort.NUMBER, Sort.DATE, Sort.TIME, Sort.TEXT, Sort.WORD})
 QUESTIONS = (
     Question(
         key="in",
@@ -60,7 +64,7 @@ QUESTIONS = (
         operator=ConditionOperator.MATCHES,
         example='{matches: "(?i)t1|mprage"}',
         says=f"The regular expression (RE2's) is found in the first {SEARCHED:,} characters of some value.",
-        fits=frozenset({Sort.TEXT, Sort.DATE}),
+        fits=frozenset({Sort.TEXT, Sort.DATE, Sort.TIME}),
         form={"type": "string", "format": "regex"},
     ),
     Question(
@@ -68,23 +72,23 @@ QUESTIONS = (
         operator=ConditionOperator.MIN,
         example="{min: 20}",
         says="Every value is at least this.",
-        fits=frozenset({Sort.NUMBER}),
-        form={"type": "number"},
+        fits=frozenset({Sort.NUMBER, Sort.AGE}),
+        form=_VALUE,
     ),
     Question(
         key="max",
         operator=ConditionOperator.MAX,
         example="{max: 5}",
         says="Every value is at most this.",
-        fits=frozenset({Sort.NUMBER}),
-        form={"type": "number"},
+        fits=frozenset({Sort.NUMBER, Sort.AGE}),
+        form=_VALUE,
     ),
     Question(
         key="exists",
         operator=ConditionOperator.EXISTS,
         example="{exists: true}",
-        says="The keyword is there with a value, or (false) is not.",
-        fits=_ALL,
+        says="The keyword is there with a value, or (false) is not; the age is known, or is not.",
+        fits=_ALL - {Sort.WORD} | {Sort.AGE},
         form=SWITCH.schema(),
     ),
     Question(
@@ -94,6 +98,22 @@ QUESTIONS = (
         says="The date lies so far back at most.",
         fits=frozenset({Sort.DATE}),
         form=DURATION.schema(),
+    ),
+    Question(
+        key="between",
+        operator=ConditionOperator.BETWEEN,
+        example="{between: [22:00, 06:00]}",
+        says="The time lies from the first until before the second, over midnight where that is the earlier one; by the scanner's clock.",
+        fits=frozenset({Sort.TIME}),
+        form={"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2},
+    ),
+    Question(
+        key="weekday",
+        operator=ConditionOperator.WEEKDAY,
+        example="{weekday: [sat, sun]}",
+        says="The date is one of these days of the week.",
+        fits=frozenset({Sort.DATE}),
+        form={"anyOf": [{"enum": list(WEEKDAYS)}, {"type": "array", "items": {"enum": list(WEEKDAYS)}, "minItems": 1}]},
     ),
 )
 _BY_KEY = {question.key: question for question in QUESTIONS}
@@ -106,22 +126,38 @@ BLOCKS = {
     Junction.NONE: "No entry of the list holds.",
 }
 """The words for several conditions together, and what they mean."""
+DERIVED_SAYS = {
+    Derived.AGE: "How old the patient was, in years, months, weeks or days that are over (`age: {min: 18y}`): by PatientAge, else by "
+    "PatientBirthDate and StudyDate.",
+    Derived.PLANE: "How the images lie, by ImageOrientationPatient: `axial`, `coronal`, `sagittal`, or `oblique` half-way between two.",
+    Derived.CONTRAST: "Whether contrast was given: `given`, `native` or `unknown`. ContrastBolusAgent says it; where that is empty, words "
+    "of SeriesDescription and ProtocolName do, else of StudyDescription. Agent and series that contradict each other are `unknown`.",
+}
+"""What conditions ask beside keywords, and what it is taken from."""
+_WORDS_OF = {
+    Derived.PLANE: ("axial", "coronal", "sagittal", "oblique"),
+    Derived.CONTRAST: ("given", "native", "unknown"),
+}
 _JUNCTIONS = {one.value: one for one in Junction}
 DEFINED = "is"
 """The word for conditions that stand under `define:`."""
 DEFINED_SAYS = "The conditions of this name under `define:` hold, or all those of a list of names."
-_BESIDE_KEYWORDS = (*_JUNCTIONS, DEFINED)
+_BESIDE_KEYWORDS = (*_JUNCTIONS, DEFINED, *Derived)
 _NAMES = Several(of=TEXT, bare=True, least=1)
 _DEEPEST = 4
 """Blocks in blocks."""
 _MOST_CONDITIONS = 200
 """In one mapping, with those of its blocks."""
+_BOUNDS = (ConditionOperator.MIN, ConditionOperator.MAX)
+_WEEKDAYS = Several(of=Choice(of=WEEKDAYS), bare=True, least=1)
+_AGE = re.compile("[0-9]{1,3}[ymwd]")
+_CLOCK = re.compile("(?:[01][0-9]|2[0-3]):[0-5][0-9]")
 _NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keyword:
-    """A keyword of the data dictionary with its value representation, as the dictionary writes it ("US or SS")."""
+    """A keyword of the data dictionary with its value representation, as the dictionary writes it ("US or SS"); or a word that has none."""
 
     name: str
     vr: str
@@ -129,7 +165,7 @@ class Keyword:
     @property
     def sort(self) -> Sort:
         """The first VR decides where the dictionary names several."""
-        return next((sort for sort in Sort if self.vr[:2] in sort.value), Sort.OTHER)  # delimitation items have VR "NONE"
+        return next((sort for sort in Sort if self.vr.partition(" or ")[0] in sort.value), Sort.OTHER)  # delimitation items have VR "NONE"
 
 
 class Conditions:
@@ -156,10 +192,16 @@ def conditions_schema() -> Schema:
         "properties": {
             **{one.value: {**entries, "description": says} for one, says in BLOCKS.items()},
             DEFINED: {**_NAMES.schema(), "description": DEFINED_SAYS},
+            **{one.value: {**_asks_schema(one), "description": says} for one, says in DERIVED_SAYS.items()},
         },
         "propertyNames": {"anyOf": [{"pattern": "^[A-Z][A-Za-z0-9]+$"}, {"enum": list(_BESIDE_KEYWORDS)}]},
         "additionalProperties": {"anyOf": [{"type": ["string", "number"]}, {"$ref": "#/$defs/condition"}]},
     }
+
+
+def _asks_schema(word: Derived) -> Schema:
+    words = _WORDS_OF.get(word)
+    return {"anyOf": [*([{"enum": list(words)}] if words else []), {"$ref": "#/$defs/condition"}]}
 
 
 def _asked_of(at: Node, here: Here, *, depth: int) -> tuple[Asked, ...]:
@@ -174,10 +216,11 @@ def _asked_of(at: Node, here: Here, *, depth: int) -> tuple[Asked, ...]:
                 asked += _defined(value, here.about(name))
             elif name in here.definitions:
                 raise here.refuse(UnknownKey, key, f'"{name}" is a definition; write `{DEFINED}: {name}`')
-            elif near := suggestion(name, _BESIDE_KEYWORDS) if name[:1].islower() else "":
+            elif near := suggestion(name, _BESIDE_KEYWORDS) if name[:1].islower() and name not in DERIVED_SAYS else "":
                 raise here.refuse(UnknownKey, key, f'unknown key "{name}"{near}')
             else:
-                asked.extend(_conditions(keyword_of(name, key, here), value, here.about(name)))
+                keyword = Keyword(name=name, vr=name) if name in DERIVED_SAYS else keyword_of(name, key, here)
+                asked.extend(_conditions(keyword, value, here.about(name)))
         except Refused:
             sound = False
     if not sound:
@@ -255,6 +298,8 @@ def _conditions(keyword: Keyword, at: Node, here: Here) -> list[Condition]:
         listed = ", ".join(str(item.value) for item in at.value if isinstance(item, ScalarNode))
         raise here.refuse(WrongType, at, f"a list, where a value or a condition belongs; write {{in: [{listed}]}}")
     if not isinstance(at, MappingNode):
+        if keyword.sort is Sort.AGE:
+            raise here.refuse(WrongType, at, f"a single value, where a condition belongs; write {{min: {scalar_text(at, here, 'an age')}}}")
         return [Condition(keyword=keyword.name, operator=ConditionOperator.EQUALS, expected=(value_of(keyword, at, here),))]
     found, sound = pairs(at, here, known=_WORDS)
     if sound and not found:
@@ -285,7 +330,9 @@ def _negated(keyword: Keyword, at: Node, here: Here) -> Condition:
 def _asked(keyword: Keyword, question: Question, key: Node, at: Node, here: Here) -> Condition:
     if keyword.sort not in question.fits:
         fitting = ", ".join(one.key for one in QUESTIONS if keyword.sort in one.fits)
-        raise here.refuse(UnfitCondition, key, f"`{question.key}` does not fit VR {keyword.vr}; what fits: {fitting}, not")
+        what = f"`{keyword.name}`" if keyword.name in DERIVED_SAYS else f"VR {keyword.vr}"
+        meant = "; `age` takes it" if keyword.vr == "AS" else ""
+        raise here.refuse(UnfitCondition, key, f"`{question.key}` does not fit {what}; what fits: {fitting}, not{meant}")
     inner = here.about(question.key)
     return Condition(keyword=keyword.name, operator=question.operator, expected=_expected(keyword, question, at, inner))
 
@@ -305,12 +352,39 @@ def _expected(keyword: Keyword, question: Question, at: Node, here: Here) -> tup
                 raise here.refuse(MissingKey, at, "an empty list; nothing equals nothing")
             return tuple(value_of(keyword, item, here) for item in at.value)
         case ConditionOperator.MIN | ConditionOperator.MAX:
-            return (value_of(keyword, at, here),)
+            return _age(at, here) if keyword.sort is Sort.AGE else (value_of(keyword, at, here),)
+        case ConditionOperator.BETWEEN:
+            return _times(at, here)
+        case ConditionOperator.WEEKDAY:
+            return _WEEKDAYS.read(at, here)
+
+
+def _age(at: Node, here: Here) -> tuple[Value, ...]:
+    """About how many days it is, and its text."""
+    text = scalar_text(at, here, "an age")
+    if not _AGE.fullmatch(text):
+        raise here.refuse(BadValue, at, f'"{text}" is no age; write `18y`, `6m` (months), `3w` or `10d`')
+    return days_of(*age_in(text)), text
+
+
+def _times(at: Node, here: Here) -> tuple[str, ...]:
+    """The two times of the day."""
+    if not isinstance(at, SequenceNode) or len(at.value) != 2:
+        raise here.refuse(WrongType, at, "two times of the day belong here; write [22:00, 06:00]")
+    begin, end = (scalar_text(one, here, "a time of the day") for one in at.value)
+    for one, text in zip(at.value, (begin, end), strict=True):
+        if not _CLOCK.fullmatch(text):
+            raise here.refuse(BadValue, one, f'"{text}" is no time of the day; write 22:00')
+    if begin == end:
+        raise here.refuse(BadValue, at, f"{begin} until {end} is no time at all; leave the condition out for the whole day")
+    return begin, end
 
 
 def value_of(keyword: Keyword, at: Node, here: Here) -> Value:
     wants = "a number" if keyword.sort is Sort.NUMBER else "a value"
     text = scalar_text(at, here, wants)
+    if keyword.sort is Sort.WORD and text not in (words := _WORDS_OF[Derived(keyword.name)]):
+        raise here.refuse(BadValue, at, f'"{text}" is none of {", ".join(words)}')
     if keyword.sort is Sort.NUMBER:
         if not _NUMBER.fullmatch(text):
             raise here.refuse(BadValue, at, f'"{text}" is no number; {keyword.name} has VR {keyword.vr}')
@@ -349,8 +423,11 @@ def _says_present(one: Condition) -> bool:
 
 
 def _bounds_crossed(wanted: Sequence[Condition]) -> str:
-    low, high = (_number(wanted, operator) for operator in (ConditionOperator.MIN, ConditionOperator.MAX))
-    return f"min {low:g} is above max {high:g}: no value can be both" if low is not None and high is not None and low > high else ""
+    low, high = (_number(wanted, operator) for operator in _BOUNDS)
+    if low is None or high is None or low <= high:
+        return ""
+    least, most = (next(one for one in wanted if one.operator is operator).expected[-1:] for operator in _BOUNDS)
+    return f"min {_listed(least)} is above max {_listed(most)}: no value can be both"
 
 
 def _listed_beyond(wanted: Sequence[Condition]) -> str:
@@ -379,13 +456,13 @@ def _both_ways(conditions: Sequence[Condition]) -> str:
 def _implies(one: Condition, other: Condition) -> bool:
     """Whether what holds the one, which asks alike, always holds the other."""
     match one.operator:
-        case ConditionOperator.EQUALS | ConditionOperator.MATCHES:
+        case ConditionOperator.EQUALS | ConditionOperator.MATCHES | ConditionOperator.WEEKDAY:
             return set(one.expected) <= set(other.expected)
         case ConditionOperator.MIN:
             return float(one.expected[0]) >= float(other.expected[0])
         case ConditionOperator.MAX | ConditionOperator.WITHIN:
             return float(one.expected[0]) <= float(other.expected[0])
-        case ConditionOperator.EXISTS:
+        case ConditionOperator.EXISTS | ConditionOperator.BETWEEN:
             return one.expected == other.expected
 
 

@@ -1,6 +1,5 @@
 """Routes over headers: what each condition means, and which series of several is run."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -8,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node.domain.instance import Header, Value
-from node.domain.route import Condition, ConditionOperator, Decision, Route
+from node.domain.route import DERIVED, Condition, ConditionOperator, Decision, Route
 from node.routing.conditions import try_on
 from node.routing.decisions import SeriesView, decide, seen
 
@@ -230,22 +229,34 @@ def test_the_order_of_series_does_not_change_the_choice() -> None:
 
 
 VALUES = st.tuples() | st.lists(st.text(max_size=8) | st.integers() | st.floats(allow_nan=True), max_size=3).map(tuple)
-HEADERS = st.dictionaries(st.sampled_from(["Modality", "SliceThickness", "SeriesNumber", "NumberOfFrames", "StudyDate"]), VALUES)
+KEYWORDS = (
+    "Modality",
+    "SliceThickness",
+    "SeriesNumber",
+    "NumberOfFrames",
+    "StudyDate",
+    *(one for each in DERIVED.values() for one in each),
+)
+HEADERS = st.dictionaries(st.sampled_from(KEYWORDS), VALUES)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(headers=st.lists(HEADERS, max_size=4), operator=st.sampled_from(ConditionOperator), negated=st.booleans())
 def test_no_header_stops_the_node(headers: list[Header], operator: ConditionOperator, negated: bool) -> None:
     """Whatever a sender writes into its elements, every route is decided for every series, and one series is chosen at most."""
-    expected: Value = "a" if operator in (ConditionOperator.EQUALS, ConditionOperator.MATCHES) else 1
+    words = (ConditionOperator.EQUALS, ConditionOperator.MATCHES, ConditionOperator.WEEKDAY)
+    expected: tuple[Value, ...] = ("22:00", "06:00") if operator is ConditionOperator.BETWEEN else ("a",) if operator in words else (1,)
+    derived = ("contrast", ConditionOperator.EQUALS, ("given",)), ("plane", ConditionOperator.EQUALS, ("axial",))
+    age = ("age", ConditionOperator.MIN, (1.0, "1d"))
+    asked = [("StudyDate", operator, expected), ("SliceThickness", operator, expected), age, *derived]
     routes = [
-        replace(when("StudyDate", operator, expected, negated=negated), name="a"),
-        replace(when("SliceThickness", operator, expected, negated=negated), name="b"),
+        Route(name=f"{number}", run=("app",), when=(Condition(keyword=key, operator=by, expected=value, negated=negated),))
+        for number, (key, by, value) in enumerate(asked)
     ]
     series = [seen(f"1.{n}", [("", header)]) for n, header in enumerate(headers)]
     decisions = explained(routes, *series)
     assert len(decisions) == len(routes) * len(series)
-    assert all(sum(d.chosen for d in decisions if d.route == name) <= 1 for name in ("a", "b"))
+    assert all(sum(d.chosen for d in decisions if d.route == name) <= 1 for name in map(str, range(len(routes))))
 
 
 MR_IMAGE, RAW_DATA, PRESENTATION_STATE = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.66", "1.2.840.10008.5.1.4.1.1.11.1"

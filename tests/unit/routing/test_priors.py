@@ -131,11 +131,13 @@ def test_conditions_of_the_route_hold_for_the_prior_but_for_age_and_sender() -> 
         ("none_of: [{none_of: [{StudyDate: {within: 7d}}]}]", True),
         ("none_of: [{none_of: [{Modality: CT}]}]", False),
         ("StudyDate: {not: {within: 7d}}", True),
+        ("StudyTime: {between: [22:00, 06:00]}, any_of: [{StudyDate: {weekday: sun}}, {Modality: CT}], age: {min: 90y}", True),
+        ("plane: sagittal, age: {min: 90y}", False),
     ],
 )
 def test_a_prior_is_asked_what_could_hold_at_some_time(when: str, fits: bool) -> None:
     """In blocks too, whichever way round, and in a definition."""
-    route = replace(ROUTE, when=Conditions().read(snippet(when), Here(file="", folder=Path())))
+    route = replace(ROUTE, when=Conditions().read(snippet(f"{{{when}}}"), Here(file="", folder=Path())))
     choice = choose(CURRENT, [study(view("1.2", "20250601"))], route)
     assert (choice.series_instance_uid == "1.2") is fits
     defined = ConditionBlock(junction=Junction.ALL, entries=(route.when,), definition="week")
