@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup check types fast costly test every bench crash fuzz soak demo docs dist clean
+.PHONY: setup check types fast costly test every bench crash fuzz soak demo docs dist deb clean
 
 setup: $(READY)
 
@@ -88,6 +88,15 @@ docs: $(READY)
 dist: $(READY)
 	$(BIN)/python -m build --outdir dist
 	cp constraints.txt dist/
+
+# the node with its libraries for Debian 12: dist/hilum_*.deb. Needs debhelper, dh-virtualenv and python3-venv of Debian
+deb: $(READY)
+	rm -rf build/deb
+	mkdir -p build/deb/tree dist
+	$(BIN)/python -m build --sdist --outdir build/deb
+	tar -xzf build/deb/hilum-*.tar.gz -C build/deb/tree --strip-components 1
+	cd build/deb/tree && cp -a docker/debian debian && dpkg-buildpackage --build=binary --no-sign
+	cp build/deb/*.deb dist/
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""The bench of wrong inputs: what the judge of mr-brain and of chest-xray takes and declines, real and made ones apart.
+"""The bench of wrong inputs: what the judge of mr-brain, chest-xray and bright-lesion takes and declines, real and made ones apart.
 
 mr-brain's network is asked for each head (seconds); its masks are kept by the digests of its models and of the input below
 HILUM_BENCH_CACHE and asked for once, so that a run that was cut short goes on; real right heads are asked for every time, since they are
@@ -7,6 +7,7 @@ timed. Everything is judged by pixels alone, as if headers said nothing: what th
 
 import hashlib
 import os
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -19,10 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.judge_inputs import Input, heads, radiographs
+from bench.judge_inputs import Input, flairs, heads, radiographs
 from bench.judge_made import CUT, RIGHT, WRONG
 from bench.rows import Row, say
 from inference import codes
+from inference.applications.accept import check
 from inference.errors import InputError
 from inference.findings import Evaluation, Findings, Measurement, Segment
 from inference.imaging.judge.judging import Judge
@@ -68,15 +70,15 @@ class Judged:
 
 
 def measure() -> list[Row]:
-    """Both applications; the pictures of what still passes are written beside the documentation."""
+    """All three applications; the pictures of what still passes are written beside the documentation."""
     if not _DATA.is_dir():
         say("the real images are not here (HILUM_DATA): nothing is judged")
         return []
-    brains, chests = judged_heads(), judged_radiographs()
+    brains, chests, lesions = judged_heads(), judged_radiographs(), judged_lesions()
     draw(worst([*brains, *chests]))
-    for each in (*brains, *(chest for chest in chests if not chest.input.change)):
+    for each in (*brains, *lesions, *(chest for chest in chests if not chest.input.change)):
         say(f"{each.input.kind:5} {each.input.name}: {each.end.value}{f' ({each.doubt})' if each.doubt else ''}")
-    rows = [*_rows("mr-brain", brains), *_rows("chest-xray", chests)]
+    rows = [*_rows("mr-brain", brains), *_rows("chest-xray", chests), *_rows("bright-lesion", lesions)]
     taken = [each for each in brains if each.input.kind == RIGHT and each.model_s]
     if taken:
         ours, whole = median(each.judge_s for each in taken), median(each.model_s for each in taken)
@@ -123,6 +125,34 @@ def judged_head(one: Input, network: "Network") -> Judged:
         model_s=network.took_s,
         marked=mask,
     )
+
+
+def judged_lesions() -> list[Judged]:
+    """Every head that is real, or drawn of labels, through bright-lesion; FLAIR are right."""
+    from inference.applications.bright_lesion.application import APPLICATION
+
+    judged = []
+    for one in flairs(_DATA):
+        began = time.perf_counter()
+        judge, end, doubt = Judge(APPLICATION.expects, one.picture, ()), End.TAKEN, ""
+        try:
+            check(APPLICATION, one.picture)
+            judge.before()
+            judge_s = time.perf_counter() - began
+            APPLICATION.analyse(one.picture, _NoModels())
+        except InputError as declined:
+            end, doubt, judge_s = End.DECLINED, declined.code, time.perf_counter() - began
+        judged.append(Judged(input=one, end=end, doubt=doubt, judge_s=judge_s))
+    return judged
+
+
+class _NoModels:
+    """bright-lesion asks none."""
+
+    def __call__(self, *_: Any) -> Any:
+        raise AssertionError("a model was asked for")
+
+    at_once = call_of = __call__
 
 
 def judged_radiographs() -> list[Judged]:
@@ -266,12 +296,13 @@ def draw(shown: Sequence[Judged]) -> None:
     from PIL import Image as Picture
     from PIL import ImageDraw
 
-    side, head = 180, 16
+    side, head, letters = 180, 28, 29
     sheet = Picture.new("RGB", (side * 5, (side + head) * -(-max(len(shown), 1) // 5)))
     for number, each in enumerate(shown):
         place = ((number % 5) * side, (number // 5) * (side + head))
         sheet.paste(_tile(each, side), (place[0], place[1] + head))
-        ImageDraw.Draw(sheet).text((place[0] + 2, place[1] + 2), f"{each.end.value}: {each.input.name}"[:29], fill=(255, 220, 90))
+        called = textwrap.wrap(f"{each.end.value}: {each.input.name}", letters, max_lines=2, placeholder=" …")
+        ImageDraw.Draw(sheet).text((place[0] + 2, place[1] + 2), "\n".join(called), fill=(255, 220, 90), spacing=1)
     PICTURES.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(PICTURES, optimize=True)
 

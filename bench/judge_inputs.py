@@ -126,6 +126,8 @@ _TEMPLATES: Mapping[str, tuple[str, str, str]] = {
 BORDERS = (("lower", 0, 0), ("upper", 0, 1), ("front", 1, 0), ("back", 1, 1), ("right", 2, 0), ("left", 2, 1))
 LOST = (0.03, 0.14)
 """Shares of the brain that a crop takes away."""
+_DRAWN = frozenset({"drawn as T1", "drawn as T2", "drawn as FLAIR", "drawn as proton density", "drawn as CT"})
+"""Of the heads that are drawn of labels, those that bright-lesion is asked of."""
 CROPS = 50
 """Hippocampus crops that mr-brain is asked of."""
 
@@ -161,6 +163,20 @@ def heads(data: Path, mask_of: Callable[[Volume], Mask]) -> Iterator[Input]:
         volume, _ = _volume(data, _OTHERS[name])
         for each in from_labels(*_upright(volume)):
             yield _made(name, each, unseen=unseen)
+
+
+def flairs(data: Path) -> Iterator[Input]:
+    """For bright-lesion: the real series, and heads drawn of maps of labels; FLAIR are right, whatever else they are to mr-brain."""
+    for name, series in (*_HEADS.items(), *_OTHERS.items()):
+        volume, _ = _volume(data, series)
+        kind = RIGHT if "FLAIR" in name else WRONG
+        yield Input(name=name, source=series.source or name, kind=kind, change="", unseen=series.unseen, shown=series.shown, picture=volume)
+    for name, unseen in _LABELS.items():
+        volume, _ = _volume(data, _OTHERS[name])
+        for each in from_labels(*_upright(volume)):
+            if each.what in _DRAWN:
+                kind = RIGHT if "FLAIR" in each.what else WRONG
+                yield _made(name, replace(each, kind=kind), unseen=unseen)
 
 
 def _made(source: str, made: Made, *, unseen: bool) -> Input:

@@ -10,7 +10,13 @@ from sphinx.application import Sphinx
 from sphinx.search.en import SearchEnglish
 
 _PARTS = {
-    "Begin": ["docs/tutorial", "docs/howto/which-check-when", "docs/howto/typical-mistakes", "docs/howto/console"],
+    "Begin": [
+        "docs/tutorial",
+        "docs/howto/debian-package",
+        "docs/howto/which-check-when",
+        "docs/howto/typical-mistakes",
+        "docs/howto/console",
+    ],
     "Connect and route": [
         "docs/howto/connect-a-pacs",
         "docs/howto/change-routes",

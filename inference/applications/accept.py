@@ -86,12 +86,17 @@ def nearest_plane(cosines: Sequence[float]) -> str:
     return "" if sides[0][0] - sides[1][0] < _HALF_WAY else sides[0][1]
 
 
+def too_few_slices(slices: int, needed: int) -> str:
+    """What is said of a series with fewer slices than an application needs."""
+    return f"{slices} slice{'' if slices == 1 else 's'}, at least {needed} are needed"
+
+
 def unfit(accepts: Accepts, volume: Volume) -> list[str]:
     """All that does not fit of a volume, of which the voxels' values are not looked at."""
     reasons = of_another_modality(accepts, volume.modality)
     slices = volume.voxels.shape[0]
     if slices < accepts.min_slices:
-        reasons.append(f"{slices} slices, at least {accepts.min_slices} are needed")
+        reasons.append(too_few_slices(slices, accepts.min_slices))
     spacing_mm = volume.widest_mm
     if accepts.max_spacing_mm is not None and beyond(spacing_mm, accepts.max_spacing_mm):
         reasons.append(f"voxels are {in_mm(spacing_mm)} apart, at most {accepts.max_spacing_mm:g} mm are taken")

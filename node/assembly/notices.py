@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,7 +21,7 @@ from node.settings.config import Config
 from node.settings.notify import MailTls, MailTo, WebhookTo
 from node.settings.secrets import passcode_of
 from node.settings.tls import User
-from node.upkeep.notices import NoticeStage, Troubles, held_back, late_sinks, short_series
+from node.upkeep.notices import NoticeStage, held_back, late_sinks, short_series
 from node.upkeep.room import DiskWatch
 
 _LOOK_EVERY = timedelta(seconds=5)
@@ -67,7 +68,8 @@ def telling_people(config: Config, journal: Journal, leader: Leader) -> Iterator
             messenger=name,
             send=send,
             leads=lambda: leader.leads,
-            troubles=_troubles(config, journal, leader),
+            troubles=partial(_troubles, config, journal),
+            own=DiskWatch(config.store).look,
             remedy=remedy,
             about=config.notify.about,
             every=config.notify.every,
@@ -85,16 +87,8 @@ def telling_people(config: Config, journal: Journal, leader: Leader) -> Iterator
             clock.stop()
 
 
-def _troubles(config: Config, journal: Journal, leader: Leader) -> Troubles:
-    disk = DiskWatch(config.store)
-
-    def look(now: datetime) -> Mapping[str, Item]:
-        if not leader.leads:
-            return disk.look(now)
-        shared = {**late_sinks(journal, now, config.notify.late), **held_back(journal), **short_series(journal)}
-        return {**shared, **disk.look(now)}
-
-    return look
+def _troubles(config: Config, journal: Journal, now: datetime) -> Mapping[str, Item]:
+    return {**late_sinks(journal, now, config.notify.late), **held_back(journal), **short_series(journal)}
 
 
 def _name(config: Config) -> str:

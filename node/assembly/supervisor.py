@@ -26,7 +26,7 @@ from node.backup.restoring import refuse_half_restored
 from node.blobs.encryption.decrypted import FileEncryption
 from node.blobs.objects import BucketAway, BucketRefused
 from node.dimse.validity import demand_usable_tls
-from node.journal.errors import JournalAway, JournalBusy
+from node.journal.errors import JournalAway, JournalBusy, JournalFull
 from node.observe.events import alarm, event
 from node.observe.in_hand import excuse
 from node.observe.liveness import Termination, beginning
@@ -126,7 +126,7 @@ class Supervisor:
         try:
             with contextlib.closing(compose.open_journal(self._config, meant)) as journal:
                 agree(self._config, journal, compose.open_bare_blobs(self._config), meant)
-        except (JournalAway, JournalBusy, BucketAway, BucketRefused) as away:
+        except (JournalAway, JournalBusy, JournalFull, BucketAway, BucketRefused) as away:
             if meant != NOTHING or (isinstance(away, JournalBusy) and not shares_journal(self._config)):
                 raise
             refuse_other_places(self._config)
@@ -218,8 +218,7 @@ class Supervisor:
         """Make claimable what an earlier run on this host left under its leases; those of other hosts run out by themselves."""
         if not shares_journal(self._config):
             # the lock is ours, so whoever held these leases is dead
-            with contextlib.closing(compose.open_journal(self._config)) as journal:
-                freed = journal.processes.release("", journal.now())
+            freed = self._release("")
         else:
             freed = 0
             for owner in dead_owners(self._config):

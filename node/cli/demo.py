@@ -252,6 +252,7 @@ def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
     from inference import findings_parts
     from inference.imaging.subjects import subjects
     from node.assembly.compose import application, open_blobs, open_journal
+    from node.results.page.naming import quantity
     from node.results.page.picture import overlay_png
 
     with contextlib.closing(open_journal(config)) as journal:
@@ -287,6 +288,7 @@ def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
                 "name": m.name.meaning,
                 "value": m.value,
                 "unit": m.unit.value,
+                "shown": quantity(m),
                 "segment": m.segment,
                 "location": m.location,
                 "at_least": m.at_least,
@@ -380,11 +382,8 @@ def tell(console: "Console", summary: dict[str, object], out: Path) -> None:
     for measurement in measurements:
         of = measurement["segment"] or measurement["location"]
         about = f" of {of}" if of else ""
-        value = measurement["value"]
-        # a part of the hippocampus has a few cm3, a head two thousand
-        said = f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
         bound = "at least " if measurement["at_least"] else ""
-        console.print(f"\n   {measurement['name']}{about}: [bold]{bound}{said} {measurement['unit']}[/]")
+        console.print(f"\n   {measurement['name']}{about}: [bold]{bound}{measurement['shown']}[/]")
     for sentence in (*summary["cautions"], *summary["remarks"]):  # type: ignore[misc]
         console.print(f"\n   {sentence}")
     triton = summary.get("triton")

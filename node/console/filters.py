@@ -29,6 +29,7 @@ def filter_of(said: Mapping[str, str], before: int | None) -> JobFilter:
     return JobFilter(
         states=states,
         peer=said["sender"] or None,
+        route=said["route"] or None,
         application=said["application"] or None,
         code=said["code"].upper() or None,
         since=day,
@@ -40,12 +41,13 @@ def filter_of(said: Mapping[str, str], before: int | None) -> JobFilter:
 def job_words(
     state: Annotated[str, Query(max_length=20)] = "",
     sender: Annotated[str, Query(max_length=100)] = "",
+    route: Annotated[str, Query(max_length=200)] = "",
     application: Annotated[str, Query(max_length=100)] = "",
     code: Annotated[str, Query(max_length=20)] = "",
     day: Annotated[str, Query(max_length=10)] = "",
 ) -> dict[str, str]:
     """What an address asks of jobs, as `filter_of` takes it."""
-    return {"state": state, "sender": sender, "application": application, "code": code, "day": day}
+    return {"state": state, "sender": sender, "route": route, "application": application, "code": code, "day": day}
 
 
 JobWords = Annotated[dict[str, str], Depends(job_words)]

@@ -156,7 +156,18 @@ def jobs(
 ) -> HTMLResponse:
     """Jobs by state, sender, application, code and day."""
     found, more = queries.jobs(at, who, filter_of(said, before))
-    return page(request, "jobs.html", who, jobs=found, more=more, before=before, said=said, states=list(JobState), senders=list(at.peers))
+    return page(
+        request,
+        "jobs.html",
+        who,
+        jobs=found,
+        more=more,
+        before=before,
+        said=said,
+        states=list(JobState),
+        senders=list(at.peers),
+        routes=at.pausable()[Pausable.ROUTE],
+    )
 
 
 @router.post("/jobs/{number}/{verb}", dependencies=[Meant])

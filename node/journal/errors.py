@@ -137,6 +137,8 @@ _BY_SQLITE_NAME: dict[str, type[JournalError]] = {
     "SQLITE_BUSY": JournalBusy,
     "SQLITE_LOCKED": JournalBusy,
     "SQLITE_FULL": JournalFull,
+    # the index of the write-ahead log found no room
+    "SQLITE_IOERR_SHMSIZE": JournalFull,
     "SQLITE_CORRUPT": JournalCorrupt,
     "SQLITE_NOTADB": JournalCorrupt,
     "SQLITE_CONSTRAINT": JournalRace,
@@ -178,7 +180,8 @@ def translated(error: DBAPIError, where: str) -> JournalError:
     original = error.orig
     if isinstance(original, sqlite3.Error):
         # extended names begin with the primary one: SQLITE_IOERR_WRITE, SQLITE_BUSY_SNAPSHOT
-        name = "_".join(getattr(original, "sqlite_errorname", "").split("_")[:2])
+        said = getattr(original, "sqlite_errorname", "")
+        name = said if said in _BY_SQLITE_NAME else "_".join(said.split("_")[:2])
         if not name:
             # the driver's own words: of a text that is no UTF-8 it quotes what may be a patient's name
             return JournalStrange(f"{where}: {str(original).partition(' with text')[0]}")

@@ -212,8 +212,12 @@ class Jobs(JournalPart):
                 found = _job.state.in_([state.value for state in wanted.states])
                 stuck = exists().where(delivery.job_id == _job.id, delivery.state == DeliveryState.PARKED.value)
                 statement = statement.where(or_(found, stuck) if JobState.PARKED in wanted.states else found)
+            if wanted.study is not None:
+                statement = statement.where(_job.study_instance_uid == wanted.study)
             if wanted.peer is not None:
                 statement = statement.where(_job.arrival_id.in_(select(_arrival.id).where(_arrival.peer == wanted.peer)))
+            if wanted.route is not None:
+                statement = statement.where(_job.id.in_(select(schema.job_route.c.job_id).where(schema.job_route.c.route == wanted.route)))
             if wanted.application is not None:
                 statement = statement.where(_job.application == wanted.application)
             if wanted.code is not None:

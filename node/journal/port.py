@@ -22,12 +22,14 @@ class Pausable(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """Which jobs are asked for; what is None or empty asks for all. `peer` sent the study; `code` is the job's own or one of its
-    deliveries'; made from `since` on and before `until`; `before` is the number below which they are. With `parked` among the states, jobs
-    of which a delivery is parked are meant too."""
+    """Which jobs are asked for; what is None or empty asks for all. `peer` sent the study; `route` asked for the job; `code` is the job's
+    own or one of its deliveries'; made from `since` on and before `until`; `before` is the number below which they are. With `parked` among
+    the states, jobs of which a delivery is parked are meant too."""
 
     states: tuple[JobState, ...] = ()
+    study: str | None = None
     peer: str | None = None
+    route: str | None = None
     application: str | None = None
     code: str | None = None
     since: datetime | None = None

@@ -138,7 +138,10 @@ def _why_nothing_ran(opened: "Journal", arrival: Arrival) -> str:
     if not decisions:
         return "no routes are configured"
     # every route says why of every series; the nearest miss tells most, its first unmet condition enough for a list
-    nearest = min(decisions, key=lambda one: sum(tried.unmet for tried in one.tried))
+    # a route of which all conditions hold is nearer than any other: its reason says what else stood against it (no image is there)
+    nearest = min(decisions, key=lambda one: (not one.matched, sum(tried.unmet for tried in one.tried)))
+    if nearest.matched:
+        return f"no route took it; nearest: {nearest.route} ({nearest.reason})"
     unmet = next((f"{one.key} is {one.found}, expected {one.expected}" for one in nearest.tried if one.held is False), nearest.reason)
     return f"no route took it; nearest: {nearest.route} ({unmet})"
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from inference.applications.accept import nearest_plane, of_another_modality, too_thick, unfit
+from inference.applications.accept import nearest_plane, of_another_modality, too_few_slices, too_thick, unfit
 from inference.applications.port import Accepts, Application, Takes
 from inference.errors import InputError
 from inference.imaging.alike import kind_of_image, kinds_of_numbers, rescale_type
@@ -20,7 +20,7 @@ from inference.imaging.assemble import MOSAICS, one_frame_of_reference
 from inference.imaging.bounds import thickness_mm
 from inference.imaging.errors import FourDimensional
 from inference.imaging.geometry import Plane, series_geometry
-from inference.imaging.judge.contrast import Weighting, against
+from inference.imaging.judge.contrast import TYPED, Weighting, against
 from inference.imaging.judge.expects import Contrast, Expects
 from inference.imaging.judge.stated import DESCRIBED, elsewhere, may_be, may_show, other_parts
 from inference.imaging.judge.words import SAID, no_patient_by
@@ -46,7 +46,8 @@ TELLING = frozenset(
         *("Modality", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "ImageType"),
         *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "Rows", "Columns", "NumberOfFrames"),
         *("SamplesPerPixel", "PhotometricInterpretation", "ViewPosition", "FrameTime", "CineRate"),
-        *("AcquisitionContrast", "ScanningSequence", "EchoPlanarPulseSequence", "EchoTime", "EffectiveEchoTime"),
+        *("AcquisitionContrast", "ScanningSequence", "EchoPlanarPulseSequence", "EchoTime", "EffectiveEchoTime", "RepetitionTime"),
+        *("SequenceName", "PulseSequenceName", *TYPED),
         *("InversionTime", "InversionTimes", "Units", "ConvolutionKernel", "KVP", "DiffusionBValue", "RescaleSlope", "RescaleType"),
         "IssuerOfPatientID",
         *SAID,
@@ -207,6 +208,9 @@ def _of_another_contrast(application: Application, view: SeriesView) -> list[str
         # localizers are left out where slices are read; a series of nothing else is told by how they lie
         members = tuple(_without_localizers(members)) or members
     found = Counter(_weighting(one) for one in members or (view.header,))
+    if application.accepts.parts == "b0":
+        # those that are weighted by diffusion are not what is looked at
+        found = Counter(replace(weighting, b_value=None) for weighting in found.elements())
     reasons = {weighting: reason for weighting in found if (reason := against(expects.contrast, weighting))}
     if not reasons:
         return []
@@ -229,9 +233,14 @@ def _weighting(header: Header) -> Weighting:
     return Weighting(
         image_type=tuple(_texts(header, "ImageType")),
         said="\\".join(_texts(header, "AcquisitionContrast")),
-        echo_planar="EP" in _texts(header, "ScanningSequence") or _texts(header, "EchoPlanarPulseSequence") == ["YES"],
+        scanning=tuple(_texts(header, "ScanningSequence")),
+        echo_planar=_texts(header, "EchoPlanarPulseSequence") == ["YES"],
+        sequence="\\".join(_texts(header, "SequenceName") or _texts(header, "PulseSequenceName")),
+        described=tuple((keyword, "\\".join(_texts(header, keyword))) for keyword in TYPED),
         echo_ms=_first(header, "EchoTime", "EffectiveEchoTime"),
         inversion_ms=_first(header, "InversionTime", "InversionTimes"),
+        repetition_ms=_first(header, "RepetitionTime"),
+        b_value=_first(header, "DiffusionBValue"),
     )
 
 
@@ -437,7 +446,7 @@ def _too_few(accepts: Accepts, view: SeriesView) -> list[str]:
     frames = "NumberOfFrames" in view.header and view.images > 1
     if mosaic or frames or view.slices >= accepts.min_slices:
         return []
-    return [f"{view.slices} slices, at least {accepts.min_slices} are needed"]
+    return [too_few_slices(view.slices, accepts.min_slices)]
 
 
 def _thick(accepts: Accepts, view: SeriesView) -> list[str]:

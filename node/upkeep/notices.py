@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from inference.errors import HilumError
+from node.domain.errors import JournalError
 from node.domain.history import HistoryEvent
 from node.domain.notice import About, Item, Notice
 from node.domain.stage import Clock
@@ -55,7 +56,9 @@ class NoticeStage:
     leads
         Whether this process tells what stands in the journal; another host does, otherwise.
     troubles
-        Of this host, and of the sinks where this process leads.
+        What the journal says is wrong: of sinks, and of what waits for a person; where this process leads.
+    own
+        What is wrong with this host: told also while the journal cannot be read or written.
     remedy
         What to do about a code.
     about
@@ -71,6 +74,7 @@ class NoticeStage:
         send: Callable[[Notice], None],
         leads: Callable[[], bool],
         troubles: Troubles,
+        own: Troubles,
         remedy: Callable[[str | None], str],
         about: frozenset[About],
         every: timedelta,
@@ -83,6 +87,7 @@ class NoticeStage:
         self._send = send
         self._leads = leads
         self._troubles = troubles
+        self._own = own
         self._remedy = remedy
         self._about = about
         self._every = every
@@ -102,8 +107,16 @@ class NoticeStage:
         if self._not_before is not None and now < self._not_before <= now + max(self._every, _AGAIN_MOST):  # a clock may have gone back
             return 0
         leads = self._leads()
-        parked, position = self._parked(now) if leads else ([], None)
-        wrong = {key: item for key, item in self._troubles(now).items() if item.about in self._about}
+        own = self._wanted(self._own(now))
+        try:
+            parked, position = self._parked(now) if leads else ([], None)
+            wrong = {**(self._wanted(self._troubles(now)) if leads else {}), **own}
+        except JournalError:  # what stands in it is told once it can be read again
+            fresh = {key: item for key, item in own.items() if key not in self._told}
+            if fresh:
+                self._tell(list(fresh.values()), now)
+                self._told = {**self._told, **fresh}
+            raise
         if not leads:  # what is with the sinks another host says, and this one again should it lead once more
             wrong.update({key: item for key, item in self._told.items() if item.about in (About.SINK, About.HELD)})
         begun = [item for key, item in wrong.items() if key not in self._told]
@@ -111,10 +124,13 @@ class NoticeStage:
         items = [*begun, *over, *parked]
         if items:
             self._tell(items, now)
+        self._told = wrong  # before the journal, which may take nothing now: of a disk that fills it is said once
         if position is not None:
             self._journal.events.advance(self.name, position)
-        self._told = wrong
         return len(items)
+
+    def _wanted(self, found: Mapping[str, Item]) -> dict[str, Item]:
+        return {key: item for key, item in found.items() if item.about in self._about}
 
     def _tell(self, items: list[Item], now: datetime) -> None:
         shown = tuple(items[:_MOST_ITEMS])

@@ -2,13 +2,9 @@
 
 import errno
 import gc
-import itertools
 import os
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +27,7 @@ from node.spool.shortfalls import FolderShortfalls, oldest_shortfall
 from tests.dimse.conftest import PACS, Listen, Listening, instance, offer
 from tests.lab import empty_journal
 from tests.lab.program import wait_until
+from tests.lab.small_disk import KINDS, fill, small_disk
 from tests.lab.wire import Sender
 
 
@@ -191,39 +188,11 @@ def test_a_file_that_says_something_else_is_told_and_left(tmp_path: Path) -> Non
     assert (tmp_path / "owed" / "x.unreadable").exists()
 
 
-@pytest.fixture(params=["ext4", "tmpfs"])
+@pytest.fixture(params=KINDS)
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A small file system of its own where the receiver's spool lies."""
-    if os.geteuid() != 0:
-        pytest.skip("a file system of its own needs root: whether shortfalls survive a full disk is not tested")
-    folder, image = tmp_path / "blobs", tmp_path / "image"
-    folder.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
-    if request.param == "ext4":
-        with image.open("wb") as made:
-            made.truncate(32 << 20)
-        if shutil.which("mkfs.ext4") is None or subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(image)], check=False).returncode:
-            pytest.skip("mkfs.ext4 is not here: whether shortfalls survive a full ext4 is not tested")
-        words = ["mount", "-o", "loop", str(image), str(folder)]
-    mounted = subprocess.run(words, capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(disk: Path) -> None:
-    """To the last byte."""
-    with (disk / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
-        while True:
-            ballast.write(bytes(65536))
-    for number in itertools.count():
-        try:
-            (disk / f"ballast {number}").write_bytes(b"x")
-        except OSError:
-            return
+    with small_disk(tmp_path / "blobs", request.param, 32 if request.param == "ext4" else 16) as made:
+        yield made
 
 
 def test_a_disk_that_is_full_to_the_last_byte_takes_the_word_that_an_instance_was_refused(

@@ -1,6 +1,7 @@
 """The console of a node that `hilum serve` started: who may log in, which process answers, and where."""
 
 import contextlib
+import json
 
 import psutil
 
@@ -16,7 +17,7 @@ _PATIENCE_S = 120
 
 def let_in(node: Node, name: str, role: Role) -> None:
     """As `hilum console users add` does, which asks a person for the password."""
-    journal = Journal.open(f"sqlite:{node.folder / 'hilum.db'}")
+    journal = Journal.open(json.loads(node.config.read_text())["store"]["journal"])
     try:
         journal.accounts.open(Account(name=name, role=role, password=password_hash(PASSWORD), created_at=journal.now()))
     finally:

@@ -21,8 +21,8 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 
 
-def wheel(folder: Path, version: str = "") -> Path:
-    """Build the sdist of a copy of the working tree, in which nobody else builds, and the wheel of that sdist; `version` makes one."""
+def copied(folder: Path, version: str = "") -> Path:
+    """A copy of the working tree, in which nobody else builds; `version` makes another version of it."""
     tree = folder / "tree"
     shutil.copytree(ROOT, tree, symlinks=True, ignore=shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build", "dist", "var"))
     for name in (".ci", ".dockerignore"):
@@ -30,6 +30,12 @@ def wheel(folder: Path, version: str = "") -> Path:
     if version:
         project = tree / "pyproject.toml"
         project.write_text(re.sub('(?m)^version = ".*"$', f'version = "{version}"', project.read_text()))
+    return tree
+
+
+def wheel(folder: Path, version: str = "") -> Path:
+    """Build the sdist of a copy of the working tree, and the wheel of that sdist; `version` makes one."""
+    tree = copied(folder, version)
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(tree)]
     built = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]

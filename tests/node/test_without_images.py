@@ -24,7 +24,10 @@ def node(tmp_path: Path) -> Iterator[Node]:
         repository=tmp_path / "models",
         peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
         sinks={"results": {"kind": "folder", "path": str(tmp_path / "results")}},
-        routes=[{"name": "all", "when": {"Modality": "MR"}, "run": ["mr-above-zero"], "send": ["results"]}],
+        routes=[
+            {"name": "another", "when": {"Modality": "CT"}, "run": ["mr-above-zero"], "send": ["results"]},
+            {"name": "all", "when": {"Modality": "MR"}, "run": ["mr-above-zero"], "send": ["results"]},
+        ],
     )
     settings = {**made, "models": {"repository": str(tmp_path / "models"), "applications": [str(_APPLICATIONS)]}}
     with Node(settings, tmp_path / "node") as started:

@@ -1,29 +1,24 @@
-"""Lesion contrast: the brain mask, and how much brighter each of its voxels is than its surroundings. Every parameter stands here.
+"""Lesion contrast: how much brighter each voxel of the brain is than its surroundings. Every parameter stands here.
 
-Classical steps on the source grid: a threshold between tissue and the dark rest, the largest part of it that is thick, and the difference
-of each voxel to the smoothed tissue around it, in robust standard deviations.
+Classical steps on the source grid: a rough brain (`inference.imaging.rough_brain`), and the difference of each voxel to the smoothed tissue
+around it, in robust standard deviations.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.applications.bright_lesion.errors import NoBrainOnFlair, NotFlair
+from inference.imaging.rough_brain import COARSE_MM, as_fine, deep, rough_brain
 from inference.imaging.volume import Volume
 
-CORE_MM = 6.0
-"""Tissue that is this deep everywhere is brain: scalp, muscles and eyes are thinner, and parted from it by dark bone and water."""
-REGROWN_MM = 7.0
-CLOSED_MM = 4.0
 EDGE_MM = 5.0
 """Lesions are looked for this deep in the brain's mask: at its edge bright cortex meets dark water, and vessels and skull base are near."""
 AROUND_MM, WITHIN_MM = 8.0, 0.5
 """Standard deviations of the Gaussians: what lies around a voxel, and in-plane smoothing of noise."""
 TISSUE = (0.6, 1.6)
 """What counts as ordinary tissue, as multiples of the brain's median: neither water nor something very bright."""
-COARSE_MM = 2.0
 PLAUSIBLE_CM3 = (600.0, 2100.0)
 """Brains of children and the largest adults, by a rough mask; beyond, it is half a brain, or a brain with all that is around it."""
 MOST_UNEVEN = 0.14
@@ -38,7 +33,6 @@ GROWN_TO, LEAST_HEIGHT = 0.4, 1.5
 """Share of a large part's own height to which it is grown, and the least height in robust standard deviations, above grey matter."""
 
 _ROUNDS = 20
-_BINS = 128
 _BACKGROUND = 1e-3
 _MAD = 1.4826
 """Median absolute deviation to standard deviation, for a normal distribution."""
@@ -76,7 +70,9 @@ def contrast(volume: Volume) -> LesionContrast:
     from scipy import ndimage
 
     image = volume.voxels.astype(np.float32)
-    brain = brain_of(image, volume.spacing_mm)
+    brain = rough_brain(image, volume.spacing_mm)
+    if not brain.any():
+        raise NoBrainOnFlair("nothing in the images is as thick and as even as a brain")
     size_cm3 = int(np.count_nonzero(brain)) * volume.voxel_volume_mm3 / 1000
     low, high = PLAUSIBLE_CM3
     if not low <= size_cm3 <= high:
@@ -87,42 +83,6 @@ def contrast(volume: Volume) -> LesionContrast:
     large = _large(smooth, image, brain, search, median, volume.spacing_mm)
     above, _ = _above(smooth, image, brain & ~large, median, volume.spacing_mm)
     return LesionContrast(search=search, values=np.where(search, np.maximum(above, 0), np.float32(0)), large=large)
-
-
-def brain_of(image: Floats, spacing_mm: tuple[float, float, float]) -> Mask:
-    """A rough mask (Z, Y, X) of the brain, found on a coarser grid: nothing in it is finer than its steps are wide."""
-    from scipy import ndimage
-
-    strides = [max(int(COARSE_MM // mm), 1) for mm in spacing_mm]
-    coarse = image[tuple(slice(stride // 2, None, stride) for stride in strides)]
-    coarse_mm = tuple(mm * stride for mm, stride in zip(spacing_mm, strides, strict=True))
-    tissue = coarse > _between(coarse)
-    parts, found = ndimage.label(deep(tissue, CORE_MM, coarse_mm))
-    if not found:
-        raise NoBrainOnFlair("nothing in the images is as thick and as even as a brain")
-    core = parts == int(np.bincount(parts.ravel())[1:].argmax()) + 1
-    brain = tissue & (ndimage.distance_transform_edt(~core, sampling=coarse_mm) <= REGROWN_MM)
-    closed = deep(ndimage.distance_transform_edt(~brain, sampling=coarse_mm) <= CLOSED_MM, CLOSED_MM, coarse_mm)
-    # the ventricles are open to nothing within a slice
-    filled = np.stack([ndimage.binary_fill_holes(plane) for plane in brain | closed])
-    return _fine(filled, strides, image.shape)
-
-
-def _fine(mask: Mask, strides: list[int], shape: tuple[int, ...]) -> Mask:
-    """A mask of every so many voxels on all of them."""
-    for axis, stride in enumerate(strides):
-        mask = np.repeat(mask, stride, axis=axis)
-    short = [(0, max(count - have, 0)) for count, have in zip(shape, mask.shape, strict=True)]
-    return np.pad(mask, short, mode="edge")[tuple(slice(0, count) for count in shape)]
-
-
-def deep(mask: Mask, mm: float, spacing_mm: tuple[float, ...]) -> Mask:
-    """The voxels of a mask that lie deeper in it than `mm`; outside of the images is outside of the mask."""
-    from scipy import ndimage
-
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing_mm)
-    inside: Mask = depth[1:-1, 1:-1, 1:-1] > mm
-    return inside
 
 
 def _above(
@@ -189,19 +149,4 @@ def _large(smooth: Floats, image: Floats, brain: Mask, search: Mask, median: flo
         if not (grown & ~large).any():
             break
         large = grown
-    return _fine(large, strides, whole)
-
-
-def _between(image: NDArray[Any]) -> float:
-    """The threshold that parts dark from bright best (Otsu): the greatest variance between the two."""
-    counts, edges = np.histogram(image, bins=_BINS, range=(0.0, max(float(np.percentile(image, 99.5)), 1e-6)))
-    centres = (edges[1:] + edges[:-1]) / 2
-    below = np.cumsum(counts)
-    sums = np.cumsum(counts * centres)
-    total, whole = below[-1], sums[-1]
-    parted = (below > 0) & (below < total)
-    if not parted.any():
-        raise NoBrainOnFlair("the images are even: every voxel has the same value")
-    apart = np.zeros(_BINS)
-    apart[parted] = (whole * below[parted] / total - sums[parted]) ** 2 / (below[parted] * (total - below[parted]))
-    return float(centres[int(apart.argmax())])
+    return as_fine(large, strides, whole)

@@ -55,9 +55,8 @@ _SAMPLED = 24
 """Slices that neighbours are compared on."""
 
 
-def brain_doubts(volume: Volume, coarse: Coarse, mask: Mask, cut: tuple[Met, ...]) -> list[Doubt]:
-    """What speaks against a brain. What a cut changes is not looked at where the mask is cut so."""
-    marked = coarse.mask(mask)
+def brain_doubts(volume: Volume, coarse: Coarse, mask: Mask, marked: Mask, cut: tuple[Met, ...]) -> list[Doubt]:
+    """What speaks against a brain. `marked` is the mask as coarse; what a cut changes is not looked at where it is cut so."""
     shape = shape_of(marked, coarse.spacing_mm)
     if shape is None:
         return [Doubt(said=say("next to nothing was marked"), impossible=True)]
@@ -80,9 +79,10 @@ def brain_doubts(volume: Volume, coarse: Coarse, mask: Mask, cut: tuple[Met, ...
         doubts += TAPERS_BACK.doubt(shape.tapers[1], say("its front and its back are not those of a head"))
     if not at:
         doubts += ROUND.doubt(shape.round, say("its form is ragged"))
-    filled = float((coarse.values[marked] > _darkest(coarse.values, marked)).mean())
+    between, low = threshold(coarse.values)
+    filled = float((coarse.values[marked] > _darkest(coarse.values, marked, between, low)).mean())
     doubts += FILLED.doubt(filled, say("{share} % of it are as dark as air", share=f"{100 * (1 - filled):.0f}"))
-    beside = _beside(coarse, marked)
+    beside = _beside(coarse, marked, between)
     doubts += BESIDE.doubt(beside, say("beside it lies something else, {share} % as large", share=f"{100 * beside:.0f}"))
     step = widest_step(volume, mask)
     doubts += STEP.doubt(step, say("two neighbouring slices differ {times} times as much as others: some are missing", times=f"{step:.1f}"))
@@ -92,12 +92,11 @@ def brain_doubts(volume: Volume, coarse: Coarse, mask: Mask, cut: tuple[Met, ...
     return doubts
 
 
-def _darkest(values: Values, marked: Mask) -> float:
+def _darkest(values: Values, marked: Mask, between: float, low: float) -> float:
     """The value up to which voxels are as dark as air: halfway to what is bright, or less, where air itself is darker than that by far.
 
     Beside bright fat, or near a coil, water and brain are dark as well; undrained hydrocephalus is water for the most part.
     """
-    between, low = threshold(values)
     halfway = low + (between - low) / 2
     around = values[~marked & (values < between)]
     if not around.size:
@@ -106,10 +105,9 @@ def _darkest(values: Values, marked: Mask) -> float:
     return min(halfway, air + AIR_DEVIATIONS * _MAD * float(np.median(np.abs(around - air))))
 
 
-def _beside(coarse: Coarse, marked: Mask) -> float:
+def _beside(coarse: Coarse, marked: Mask, between: float) -> float:
     from scipy import ndimage
 
-    between, _ = threshold(coarse.values)
     planes = np.flatnonzero(marked.any(axis=(1, 2)))
     upper = slice(int(planes[0] + planes[-1]) // 2, int(planes[-1]) + 1)
     bright = coarse.values[upper] > between

@@ -14,7 +14,7 @@ class NotAPatient(InputError):
 
 
 class OtherContrast(InputError):
-    """The headers say that the images were weighted otherwise than those that the model was made for."""
+    """The images were weighted otherwise than those that the model was made for: headers say so, or pixels show it."""
 
     code = "HLM-3121"
     remedy = "Send the series with the right contrast, or narrow the route's `when` (SeriesDescription, EchoTime), and cancel the job."

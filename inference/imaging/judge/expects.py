@@ -90,7 +90,7 @@ class Expects:
     part
         Test objects, animals, noise and negatives are declined from then on; without it a model may be made for just these.
     contrast
-        What headers say against it declines; where they say nothing, it is not looked at.
+        What headers say against it declines, and what pixels show where they leave no doubt.
     marked
         The form of what the model marks.
     plausible

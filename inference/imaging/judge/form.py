@@ -87,12 +87,13 @@ def _best_mirror(
     mask: Mask, away: Floats, centre: Floats, spacing: Floats, angles: tuple[float, ...], yaw: float, roll: float
 ) -> tuple[float, float, float]:
     best = (0.0, yaw, roll)
+    outside = np.pad(mask, 1)
     for more_yaw in angles:
         for more_roll in angles:
             normal = _normal(yaw + more_yaw, roll + more_roll)
             mirrored = away - 2 * np.outer(away @ normal, normal) + centre
             for shift in SHIFTS_MM:
-                share = _share(mask, mirrored + shift * normal, spacing)
+                share = _share(outside, mirrored + shift * normal, spacing)
                 best = max(best, (share, yaw + more_yaw, roll + more_roll))
     return best
 
@@ -102,10 +103,11 @@ def _normal(yaw: float, roll: float) -> Floats:
     return np.array([np.sin(roll), np.sin(yaw) * np.cos(roll), np.cos(yaw) * np.cos(roll)])
 
 
-def _share(mask: Mask, points: Floats, spacing: Floats) -> float:
-    at = np.rint(points / spacing).astype(np.intp)
-    inside = np.all((at >= 0) & (at < mask.shape), axis=1)
-    return int(np.count_nonzero(mask[tuple(at[inside].T)])) / len(points)
+def _share(padded: Mask, points: Floats, spacing: Floats) -> float:
+    """The share of points that lie on a mask with an empty voxel around it."""
+    places = np.rint(points.T / spacing[:, None]).astype(np.intp) + 1
+    at = np.ravel_multi_index((places[0], places[1], places[2]), padded.shape, mode="clip")
+    return int(np.count_nonzero(padded.ravel()[at])) / len(points)
 
 
 def _roundness(mask: Mask, away: Floats, centre: Floats, spacing: Floats) -> float:

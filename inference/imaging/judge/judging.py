@@ -20,12 +20,13 @@ from inference.imaging.judge.contrast import against, weighting_of
 from inference.imaging.judge.doubt import Doubt, declines
 from inference.imaging.judge.errors import NoAnatomy, NotAPatient, OtherAnatomy, OtherContrast
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Form, Marked, View
+from inference.imaging.judge.head import brain_in, like_t1, no_head
 from inference.imaging.judge.lungs import lung_doubts
 from inference.imaging.judge.pixels import negative, not_hounsfield, nothing_there
 from inference.imaging.judge.radiograph import chest_doubts
 from inference.imaging.judge.sizes import unusual
 from inference.imaging.judge.stated import DESCRIBED, elsewhere, other_parts
-from inference.imaging.judge.weighting import weighting_doubts
+from inference.imaging.judge.weighting import MYELINATED_YEARS, weighting_doubts
 from inference.imaging.judge.words import no_patient
 from inference.imaging.regrid import straightened
 from inference.imaging.subject import Image, Images, Pair, Subject, volume_of
@@ -34,7 +35,10 @@ from inference.said import Said, labelled, say
 
 _EXTENTS = frozenset({codes.VOLUME, codes.LONG_AXIS, codes.SHORT_AXIS})
 """Measurements that grow with what is measured: those alone have a lower bound where it is cut."""
-_DOUBTS: Mapping[Form, Callable[[Volume, Coarse, Mask, tuple[Met, ...]], list[Doubt]]] = {Form.BRAIN: brain_doubts, Form.LUNGS: lung_doubts}
+_DOUBTS: Mapping[Form, Callable[[Volume, Coarse, Mask, Mask, tuple[Met, ...]], list[Doubt]]] = {
+    Form.BRAIN: brain_doubts,
+    Form.LUNGS: lung_doubts,
+}
 _LOOKS: Mapping[View, Callable[[Image], list[Doubt]]] = {View.FRONTAL_CHEST: chest_doubts}
 _AS_PEOPLE_SAY = {Form.BRAIN: say("a brain"), Form.LUNGS: say("lungs")}
 _NAMES = {BodyPart.HEAD: say("head"), BodyPart.CHEST: say("chest"), BodyPart.HIPPOCAMPUS: say("hippocampus")}
@@ -79,6 +83,8 @@ class Judge:
             raise OtherAnatomy(reason)
         for volume in _volumes(self._subject):
             _refuse_no_picture(part, volume, self._coarse_of(volume))
+            if self._expects.contrast is not None and part is BodyPart.HEAD and not self._expects.marked:
+                self._refuse_no_head(self._expects.contrast, volume)
         # of single images the view is what pixels tell, and the application goes by the body part itself
         told = () if isinstance(self._subject, Images) else _other_part(part, self._headers)
         return told + _unknown_contrast(self._expects.contrast, self._headers)
@@ -88,7 +94,7 @@ class Judge:
 
         Raises
         ------
-        OtherAnatomy, BeyondAnyPatient
+        OtherAnatomy, OtherContrast, BeyondAnyPatient
         """
         if isinstance(self._subject, Images):
             return findings if self._expects.view is None else _of_such_views(self._expects.view, self._subject, findings)
@@ -106,6 +112,17 @@ class Judge:
         measurements = tuple(_bounded(measurement, cut) for measurement in findings.measurements)
         return replace(findings, measurements=measurements, cautions=(*findings.cautions, *(Caution(sentence=each) for each in sentences)))
 
+    def _refuse_no_head(self, contrast: Contrast, volume: Volume) -> None:
+        """Of an application that marks no organ nothing is judged behind the model: the rough brain is judged before it."""
+        upright = straightened(volume)
+        coarse = self._coarse_of(volume if upright is None else upright.volume)
+        brain = brain_in(coarse)
+        if reason := no_head(coarse, brain):
+            raise OtherAnatomy(f"what could be brain in series {volume.series_instance_uid} does not look like one: {reason}")
+        grown = volume.patient_years is None or volume.patient_years >= MYELINATED_YEARS
+        if contrast is Contrast.FLAIR and grown and _silent(self._headers) and (reason := like_t1(coarse, brain)):
+            raise OtherContrast(f"series {volume.series_instance_uid}: {reason}")
+
     def _coarse_of(self, volume: Volume) -> Coarse:
         if id(volume) not in self._coarse:
             self._coarse[id(volume)] = coarse_of(volume)
@@ -116,7 +133,7 @@ class Judge:
 
         Raises
         ------
-        OtherAnatomy
+        OtherAnatomy, OtherContrast
         """
         masks = [segment.mask for segment in segments if segment.label in marked.segments and segment.mask.any()]
         if not masks:
@@ -127,9 +144,15 @@ class Judge:
         # slices as a tilted gantry lays them, or in unequal steps, have not the form of what they show
         upright = straightened(volume)
         upon, whole = (volume, whole) if upright is None else (upright.volume, upright.onto(whole))
-        doubts = _DOUBTS[marked.form](upon, self._coarse_of(upon), whole, met)
+        coarse = self._coarse_of(upon)
+        inside = coarse.mask(whole)
+        doubts = _DOUBTS[marked.form](upon, coarse, whole, inside, met)
+        weighted: list[Doubt] = []
         if marked.form is Form.BRAIN and self._expects.contrast is Contrast.T1:
-            doubts += weighting_doubts(self._coarse_of(upon), whole, volume.patient_years)
+            weighted = weighting_doubts(coarse, inside, volume.patient_years)
+        if not declines(doubts) and declines(weighted):
+            raise OtherContrast(f"of what was marked in series {volume.series_instance_uid}: {weighted[0].said}")
+        doubts += weighted
         reasons = tuple(doubt.said for doubt in doubts)
         if declines(doubts):
             raise OtherAnatomy(f"what was marked in series {volume.series_instance_uid} does not look like {form}: {'; '.join(reasons)}")
@@ -191,9 +214,13 @@ def _refuse_other_contrast(contrast: Contrast, headers: Sequence[Dataset]) -> No
         raise OtherContrast(f"{reasons[0]}{of}")
 
 
+def _silent(headers: Sequence[Dataset]) -> bool:
+    return all(weighting_of(header).silent for header in headers)
+
+
 def _unknown_contrast(contrast: Contrast | None, headers: Sequence[Dataset]) -> tuple[Caution, ...]:
     """What is bright on FLAIR is another thing on T1, and nothing in the pixels tells them apart for certain; a head's size is the same."""
-    if contrast is not Contrast.FLAIR or not headers or not all(weighting_of(header).silent for header in headers):
+    if contrast is not Contrast.FLAIR or not headers or not _silent(headers):
         return ()
     return (
         Caution(

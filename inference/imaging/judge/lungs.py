@@ -20,9 +20,8 @@ WIDEST_MM = 400.0
 """From side to side, wide of any chest: air beside the body is as wide as the images."""
 
 
-def lung_doubts(volume: Volume, coarse: Coarse, mask: Mask, cut: tuple[Met, ...]) -> list[Doubt]:
+def lung_doubts(volume: Volume, coarse: Coarse, mask: Mask, marked: Mask, cut: tuple[Met, ...]) -> list[Doubt]:
     """What speaks against lungs."""
-    marked = coarse.mask(mask)
     values = coarse.values[marked]
     if values.size < 64:
         return []  # a sliver of lung at the border of an abdomen is small on this grid

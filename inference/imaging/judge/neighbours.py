@@ -32,13 +32,21 @@ def widest_step(volume: Volume, mask: Mask) -> float:
     if at.size < 2:
         return 0.0
     kept = np.s_[int(at[0]) : int(at[-1]) + 1, ::rows, ::columns]
-    pairs = _differences(volume.voxels[kept], mask[kept])
+    voxels, marked = volume.voxels[kept], mask[kept]
+    # what lies beside the mask in every slice is never looked at
+    around = (slice(None), *(_reach(np.asarray(marked.any(axis=axes))) for axes in ((0, 2), (0, 1))))
+    pairs = _differences(voxels[around], marked[around])
     widest = 0.0
     for number, pair in enumerate(pairs):
-        around = [*pairs[max(0, number - AROUND) : number], *pairs[number + 1 : number + 1 + AROUND]]
-        if len(around) >= LEAST and (most := max(each.as_stored for each in around)) > 0:
+        others = [*pairs[max(0, number - AROUND) : number], *pairs[number + 1 : number + 1 + AROUND]]
+        if len(others) >= LEAST and (most := max(each.as_stored for each in others)) > 0:
             widest = max(widest, pair.as_bright / most)
     return widest
+
+
+def _reach(some: Mask) -> slice:
+    at = np.flatnonzero(some)
+    return slice(int(at[0]), int(at[-1]) + 1) if at.size else slice(0, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,10 +20,13 @@ def nothing_there(coarse: Coarse) -> str:
     values = coarse.values
     if float(values.max()) <= float(values.min()):
         return "every voxel has the same value"
-    likeness = [each for axis in range(3) if (each := _likeness(values, axis)) is not None]
-    if likeness and max(likeness) < LEAST_LIKENESS:
-        return f"neighbouring voxels have nothing in common (correlation {max(likeness):.2f}): noise"
-    return ""
+    most = None
+    for axis in range(3):
+        likeness = _likeness(values, axis)
+        if likeness is not None and likeness >= LEAST_LIKENESS:
+            return ""
+        most = likeness if most is None or (likeness is not None and likeness > most) else most
+    return "" if most is None else f"neighbouring voxels have nothing in common (correlation {most:.2f}): noise"
 
 
 def negative(coarse: Coarse) -> str:

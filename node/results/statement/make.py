@@ -25,7 +25,7 @@ from node.results.reports.context import enhanced_sr, observer, procedure_report
 from node.results.sources import Sources, without_planes
 from node.results.statement.check import check
 from node.results.statement.port import Stated
-from node.results.statement.wording import MARK, TAGS, by_number, of_mixed, of_series, sentence
+from node.results.statement.wording import MARK, TAGS, named, of_mixed, of_series, sentence
 
 TITLE = Code("18748-4", "LN", "Diagnostic Imaging Report")
 SUMMARY = Code("111065", "DCM", "Summary of Analyses")
@@ -85,17 +85,15 @@ def _about(application: Application, language: Language) -> str:
 
 def _root(encoding: Encoding, sources: Sources, stated: Stated, language: Language) -> Dataset:
     said = sentence(stated.statement, _about(encoding.application, language), language, shared=stated.shared)
-    numbers = {
-        str(one.get("SeriesInstanceUID", "")): text(one, "SeriesNumber")
-        or text(one, "SeriesDescription")
-        or str(one.get("SeriesInstanceUID", ""))
-        for one in encoding.sources
+    names = {one.series_instance_uid: "" for one in stated.statement.series}
+    names |= {
+        str(one.get("SeriesInstanceUID", "")): text(one, "SeriesNumber") or text(one, "SeriesDescription") for one in encoding.sources
     }
     own = {one.series_instance_uid for one in stated.looked_at}
     reasons = dict.fromkeys(
-        of_series(numbers.get(one.series_instance_uid, one.series_instance_uid), by_number(one.reason, stated.numbers), one.code, language)
+        of_series(names[one.series_instance_uid], named(one.reason, stated.numbers, names), one.code, language)
         if one.series_instance_uid not in stated.apart
-        else of_mixed(numbers.get(one.series_instance_uid, one.series_instance_uid), one.code, language)
+        else of_mixed(names[one.series_instance_uid], one.code, language)
         for one in stated.statement.series
         if one.code and (one.series_instance_uid in own or not stated.shared)
     )

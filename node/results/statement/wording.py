@@ -8,7 +8,7 @@ from inference.said import say
 from node.domain.profile import Language
 from node.domain.statement import Statement, Why
 
-_UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
+_UID = re.compile(r"(\bseries )?([0-9]+(?:\.[0-9]+)+)")
 
 _REASONS: Mapping[str, str] = {
     "HLM-3000": "图像不适于分析",
@@ -146,6 +146,7 @@ _APART: Mapping[Language, str] = {
     Language.CHINESE: "图像涉及多名患者，或部分图像未标明患者",
 }
 _SERIES: Mapping[Language, str] = {Language.ENGLISH: "Series {series}: {reason}", Language.CHINESE: "序列{series}：{reason}"}
+_NAMELESS: Mapping[Language, str] = {Language.ENGLISH: "A series without number: {reason}", Language.CHINESE: "未编号的序列：{reason}"}
 
 
 def sentence(statement: Statement, what: str, language: Language, *, shared: bool = False) -> str:
@@ -162,20 +163,39 @@ def sentence(statement: Statement, what: str, language: Language, *, shared: boo
 
 
 def of_series(series: str, reason: str, code: str, language: Language) -> str:
-    """Why one series gave no result, with the code of its job: in the words of the job where they are about the images, in Chinese and of
-    the software by what the code stands for."""
+    """Why one series (its number or its description; "": it has neither) gave no result, with the code of its job: in the words of the job
+    where they are about the images, in Chinese and of the software by what the code stands for."""
     said = f"{_OF_THE_SOFTWARE.get(code[:5], reason)} [{code}]" if language is Language.ENGLISH else f"{because(code)}[{code}]"
-    return _SERIES[language].format(series=series, reason=said)
+    return _about(series, said, language)
 
 
-def by_number(reason: str, numbers: Mapping[str, str]) -> str:
-    """The reason of a job, in which images are called by their numbers ("image 12") where people know them by one, not by their UIDs."""
-    return _UID.sub(lambda found: f"image {numbers[found[0]]}" if found[0] in numbers else found[0], reason)
+def named(reason: str, images: Mapping[str, str], series: Mapping[str, str]) -> str:
+    """The reason of a job, in which images and series are called as people know them ("image 12", "series 4"), not by their UIDs.
+
+    Parameters
+    ----------
+    images, series
+        By UID: the number of an image; the number of a series, or its description, "" where it has neither.
+    """
+
+    def said(found: re.Match[str]) -> str:
+        uid = found[2]
+        if uid in images:
+            return f"{found[1] or ''}image {images[uid]}"
+        if uid in series and found[1]:
+            return f"series {series[uid]}" if series[uid] else "the series"
+        return found[0]
+
+    return _UID.sub(said, reason)
 
 
 def of_mixed(series: str, code: str, language: Language) -> str:
     """Why a series of several patients gave no result; the words of its job name instances, which may be another patient's."""
-    return _SERIES[language].format(series=series, reason=f"{_APART[language]} [{code}]")
+    return _about(series, f"{_APART[language]} [{code}]", language)
+
+
+def _about(series: str, reason: str, language: Language) -> str:
+    return (_SERIES if series else _NAMELESS)[language].format(series=series, reason=reason)
 
 
 def meaning(language: Language) -> str:

@@ -1,5 +1,6 @@
 """What the reading verbs say of a day in a hospital, and what an operator's verbs change in the journal."""
 
+import io
 from dataclasses import replace
 from datetime import timedelta
 from threading import Timer
@@ -222,6 +223,69 @@ def test_a_parked_job_is_retried_and_cancelled(hospital: Hospital, run: Run) -> 
     assert run("jobs", "cancel", "2").code == 0
     job = hospital.journal.jobs.get(2)
     assert (job.state, job.reason) == (JobState.CANCELLED, "cancelled by the operator")
+
+
+@pytest.mark.parametrize(
+    ("asked", "studies"),
+    [
+        (("--code", "hlm-6100"), [REFUSED]),
+        (("--route", "chest CT"), [REFUSED, TILTED]),
+        (("--route", "chest CT", "--state", "parked", "--code", "HLM-3017"), [TILTED]),
+        (("--sender", "pacs"), [HEAD]),
+        (("--application", "ct-lung", "--study", TILTED[-9:]), [TILTED]),
+        (("--since", "2025-03-04T08:00"), [REFUSED, TILTED, HEAD]),
+        (("--since", "2025-03-05"), []),
+        (("--route", "chest"), []),
+    ],
+)
+def test_jobs_are_listed_by_what_they_have_in_common(hospital: Hospital, run: Run, asked: tuple[str, ...], studies: list[str]) -> None:
+    """A job is to be all of what is said."""
+    assert [one["study_uid"] for one in run("jobs", "list", *asked, "--json").json] == studies
+
+
+def test_a_dry_run_shows_which_jobs_are_meant_and_touches_nothing(hospital: Hospital, run: Run) -> None:
+    """Every one of them, with why it stands where it stands; by number too."""
+    shown = run("jobs", "retry", "--route", "chest CT", "--dry-run")
+    assert shown.code == 0
+    assert "HLM-3017" in shown.out
+    assert shown.out.splitlines()[-1] == "2 jobs"
+    assert "1 job" in run("jobs", "cancel", "2", "--dry-run").out
+    assert hospital.journal.jobs.get(2).state is JobState.PARKED
+    assert hospital.journal.deliveries.find(states=(DeliveryState.WAITING,)) == []
+
+
+@pytest.mark.parametrize(("typed", "goes_on"), [("yes\n", True), ("y\n", True), ("no\n", False), ("\n", False), ("", False)])
+def test_whoever_names_no_numbers_is_asked(
+    hospital: Hospital, run: Run, monkeypatch: pytest.MonkeyPatch, typed: str, goes_on: bool
+) -> None:
+    """Only who says yes has it done; where nobody can be asked, nothing is done."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    answer = run("jobs", "retry", "--code", "HLM-3017")
+    assert (hospital.journal.jobs.get(2).state is JobState.QUEUED) == goes_on
+    assert ("nobody to ask" in answer.err) == (not typed)
+    assert answer.code == (0 if goes_on else 1)
+
+
+def test_jobs_of_a_kind_are_retried_and_cancelled(hospital: Hospital, run: Run) -> None:
+    """What is over already is not meant, unless its state is named."""
+    assert run("jobs", "retry", "--application", "ct-lung", "--yes").code == 0
+    assert hospital.journal.jobs.get(2).state is JobState.QUEUED
+    assert len(hospital.journal.deliveries.find(states=(DeliveryState.WAITING,))) == 1
+    cancelled = run("jobs", "cancel", "--since", "2025-03-04", "--yes")
+    assert cancelled.code == 0
+    assert [hospital.journal.jobs.get(number).state for number in (1, 2, 3)] == [JobState.DONE, JobState.CANCELLED, JobState.CANCELLED]
+    assert run("jobs", "retry", "--route", "chest CT", "--yes").code == 1, "no parked or failed one is left"
+    assert run("jobs", "retry", "--route", "chest CT", "--state", "cancelled", "--yes").code == 0
+    assert run("jobs", "resend", "--sender", "pacs", "--yes").out.splitlines()[-1] == "job 1: 1 delivery waits to be sent"
+
+
+@pytest.mark.parametrize("asked", [(), ("2", "--code", "HLM-3017"), ("--code", "HLM-9999", "--yes"), ("--since", "yesterday", "--yes")])
+def test_which_jobs_are_meant_is_said_one_way(hospital: Hospital, run: Run, asked: tuple[str, ...]) -> None:
+    """Neither nothing nor both, nor a kind of which there is no job."""
+    answer = run("jobs", "cancel", *asked)
+    assert answer.code == 1
+    assert "HLM-20" in answer.err
+    assert hospital.journal.jobs.get(2).state is JobState.PARKED
 
 
 def test_one_job_that_refuses_does_not_stop_the_others(hospital: Hospital, run: Run) -> None:

@@ -43,6 +43,8 @@ def test_what_waits_says_why_and_when_it_is_tried_next(browser: Open, hospital: 
         ("state=done", [HEAD]),
         ("sender=pacs", [HEAD]),
         ("sender=ct1", [REFUSED, TILTED]),
+        ("route=head+MR", [HEAD]),
+        ("route=chest+CT&state=parked", [REFUSED, TILTED]),
         ("application=ct-lung&state=parked", [REFUSED, TILTED]),
         ("code=hlm-6100", [REFUSED]),
         ("code=HLM-3017", [TILTED]),
@@ -52,7 +54,7 @@ def test_what_waits_says_why_and_when_it_is_tried_next(browser: Open, hospital: 
     ],
 )
 def test_jobs_are_filtered(browser: Open, asked: str, studies: list[str]) -> None:
-    """By state, sender, application, code and day; the newest first."""
+    """By state, sender, route, application, code and day; the newest first."""
     client = browser("vera").client
     assert [one["study_uid"] for one in client.get(f"/api/jobs?{asked}").json()["jobs"]] == studies
     assert client.get(f"/jobs?{asked}").status_code == 200

@@ -34,6 +34,7 @@ from node.journal.port import CameAgain
 from node.results.identity import description_of
 from node.results.port import Encoded, Encoding
 from node.results.statement.make import encode_statement
+from node.results.statement.wording import named, of_series
 from node.results.withdrawal.make import encode_withdrawal
 from node.settings.applications import ApplicationSettings
 from node.upkeep.archive_notes import StatementStage
@@ -148,6 +149,19 @@ def test_readers_are_told_of_images_by_their_numbers(node: MiniNode) -> None:
     neighbours = {int(dcmread(path).InstanceNumber): str(dcmread(path).SOPInstanceUID) for path in files}
     assert job.reason is not None
     assert f"between {neighbours[5]} and {neighbours[7]}" in job.reason
+
+
+def test_series_are_called_as_people_know_them() -> None:
+    """By number or description; where there is neither, a UID says no more to a reader than that it is a series."""
+    images, series = {"1.2.3.1": "12"}, {"1.2.3": "4", "1.2.4": ""}
+    assert named("what was marked in series 1.2.3 is no brain, from 1.2.3.1 frame 2 on", images, series) == (
+        "what was marked in series 4 is no brain, from image 12 frame 2 on"
+    )
+    assert (
+        named("it does not take series 1.2.4: 7.33 mm, and 1.2.3.9", images, series) == "it does not take the series: 7.33 mm, and 1.2.3.9"
+    )
+    assert of_series("", "it is cut", "HLM-3101", Language.ENGLISH) == "A series without number: it is cut [HLM-3101]"
+    assert of_series("", "it is cut", "HLM-3101", Language.CHINESE) == "未编号的序列：序列不属于此项分析的适用范围[HLM-3101]"
 
 
 def test_two_declined_series_get_one_note(node: MiniNode) -> None:

@@ -11,6 +11,7 @@ from node.domain.arrival import Completeness
 from node.domain.instance import HeldFor, Standing
 from node.domain.notice import About, Item, Notice
 from node.domain.state import JobState
+from node.journal.errors import JournalFull
 from node.journal.journal import Journal
 from node.journal.port import Pausable
 from node.observe.messengers import MessengerAway
@@ -29,6 +30,8 @@ class Desk:
     story: Story
     sent: list[Notice] = field(default_factory=list)
     wrong: dict[str, Item] = field(default_factory=dict)
+    own: dict[str, Item] = field(default_factory=dict)
+    full: bool = False
     leads: bool = True
     away: bool = False
     parked: int = 0
@@ -42,6 +45,7 @@ class Desk:
             send=self._send,
             leads=lambda: self.leads,
             troubles=self._troubles,
+            own=lambda now: dict(self.own),
             remedy=lambda code: f"mend {code}",
             about=about,
             every=EVERY,
@@ -57,6 +61,8 @@ class Desk:
         self.sent.append(notice)
 
     def _troubles(self, now: datetime) -> Mapping[str, Item]:
+        if self.full:
+            raise JournalFull("hilum.db: database or disk is full")
         return dict(self.wrong)
 
     def park(self, reason: str = "too few slices") -> int:
@@ -160,11 +166,11 @@ def test_what_was_parked_before_the_first_start_is_old(desk: Desk) -> None:
 def test_trouble_is_told_once_while_it_lasts_and_once_when_it_is_over(desk: Desk) -> None:
     """Not every five minutes all night."""
     stage = desk.stage()
-    desk.wrong["disk"] = FULL
+    desk.own["disk"] = FULL
     for _ in range(4):
         stage.step()
         desk.later(EVERY)
-    desk.wrong.clear()
+    desk.own.clear()
     for _ in range(4):
         stage.step()
         desk.later(EVERY)
@@ -172,15 +178,33 @@ def test_trouble_is_told_once_while_it_lasts_and_once_when_it_is_over(desk: Desk
     assert desk.sent[1].items[0].over
 
 
+def test_a_disk_that_is_too_full_for_the_journal_is_told_of_all_the_same_and_once(desk: Desk) -> None:
+    """What this host sees of its disk needs no journal. What stands in that is told when there is room."""
+    stage = desk.stage()
+    desk.full, desk.own["disk"] = True, FULL
+    for _ in range(3):
+        with pytest.raises(JournalFull):
+            stage.step()
+        desk.later(2 * EVERY)
+    assert desk.says == [["The disk fills."]]
+    desk.full = False
+    desk.wrong["short"] = Item(about=About.HELD, says="A series is incomplete.")
+    desk.own.clear()
+    stage.step()
+    assert desk.says[1:] == [["A series is incomplete.", "No more: The disk fills."]]
+
+
 def test_only_what_was_asked_for_is_told_and_the_journal_by_the_leader_alone(desk: Desk) -> None:
     """Each host tells of its own disk; what stands in the journal one of them tells."""
     desk.leads = False
     stage = desk.stage()
     desk.park()
-    desk.wrong["disk"] = FULL
+    desk.own["disk"] = FULL
+    desk.wrong["sink archive"] = Item(about=About.SINK, says="2 deliveries wait.")
     stage.step()
     assert desk.says == [["The disk fills."]]
     desk.leads = True
+    desk.wrong.clear()
     desk.later(EVERY)
     assert desk.stage(about=frozenset({About.SINK})).step() == 0
 

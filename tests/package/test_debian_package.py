@@ -1,0 +1,203 @@
+"""The .deb: built and judged by Debian's tools, installed into a Debian, run as its unit says, upgraded, removed and purged."""
+
+import json
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from tests.lab.debian import System, package, system
+from tests.lab.installed import ROOT, crop
+from tests.lab.loopback import free_port, loopback_only
+from tests.lab.needs import program
+from tests.lab.node import hilum
+from tests.lab.program import Program, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.registry, pytest.mark.timeout(1200)]
+
+UNIT = "/lib/systemd/system/hilum.service"
+STATE = "var/lib/hilum"
+_AS_THE_NODE = ("runuser", "-u", "hilum", "--", "hilum")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package."""
+    return package(tmp_path_factory.mktemp("deb"))
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A Debian into which it was installed, and nothing more done; others begin with it."""
+    with system(tmp_path_factory.mktemp("installed") / "debian") as debian:
+        (debian.exchange / built.name).hardlink_to(built)
+        debian.dpkg("-i", f"/mnt/{built.name}")
+        yield debian
+
+
+@pytest.fixture
+def debian(built: Path, installed: System, tmp_path: Path) -> Iterator[System]:
+    """A Debian of the test's own with the package in it."""
+    with system(tmp_path / "debian", installed) as own:
+        (own.exchange / built.name).hardlink_to(built)
+        yield own
+
+
+def test_its_version_is_that_of_the_project() -> None:
+    """In the changelog, from which Debian's tools take it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    head = (ROOT / "docker" / "debian" / "changelog").read_text().splitlines()[0]
+    assert head.startswith(f"hilum ({project}) ")
+
+
+def test_lintian_finds_no_error(built: Path) -> None:
+    """But what lies in the nature of such a package, which its overrides name with the reason."""
+    judged = subprocess.run(
+        [program("lintian", "lintian"), "--allow-root", "--fail-on", "error", "--tag-display-limit", "5", built],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert judged.returncode == 0, judged.stdout + judged.stderr
+
+
+def test_what_it_links_to_is_depended_on(installed: System) -> None:
+    """Every shared library that lies outside /opt/hilum is of a package in Depends."""
+    # a library's file as its package has it: Debian's /lib is a link to /usr/lib, of which dpkg knows nothing
+    asked = r"""
+        find /opt/hilum -name '*.so*' -type f -exec ldd {} + 2>/dev/null |
+        sed -n 's/.*=> \(\/[^ ]*\).*/\1/p' | grep -v ^/opt/hilum/ | sort -u |
+        while read -r library; do real=$(readlink -f "$library"); dpkg -S "$real" 2>/dev/null || dpkg -S "${real#/usr}"; done
+    """
+    owners = {line.partition(":")[0] for line in installed.done("sh", "-c", asked).splitlines()}
+    assert "libstdc++6" in owners
+    depends = installed.done("dpkg-query", "-W", "-f", "${Depends}", "hilum")
+    assert owners <= {re.split("[ (:]", one.strip())[0] for one in re.split("[,|]", depends)}, depends
+
+
+def test_a_user_a_unit_and_a_configuration_are_there(installed: System) -> None:
+    """The user has no shell and owns the state alone; the configuration is for it to read; systemd accepts the unit; nothing is enabled."""
+    assert re.fullmatch(r"hilum:x:\d+:\d+:[^:]*:/var/lib/hilum:/usr/sbin/nologin\n", installed.done("getent", "passwd", "hilum"))
+    modes = installed.done(
+        "stat", "-c", "%n %U:%G %a", "/var/lib/hilum", "/var/lib/hilum/models", "/var/log/hilum", "/etc/hilum", "/etc/hilum/hilum.yaml"
+    )
+    assert modes.splitlines() == [
+        "/var/lib/hilum hilum:hilum 750",
+        "/var/lib/hilum/models hilum:hilum 750",
+        "/var/log/hilum hilum:hilum 750",
+        "/etc/hilum root:hilum 750",
+        "/etc/hilum/hilum.yaml root:hilum 640",
+    ]
+    verified = installed.run("systemd-analyze", "verify", UNIT)
+    assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
+    assert not list((installed.upper / "etc/systemd/system").glob("*.wants/hilum.service"))
+    assert "/etc/hilum/hilum.yaml" in installed.done("dpkg-query", "-W", "-f", "${Conffiles}", "hilum")
+    assert installed.done(*_AS_THE_NODE, "config", "check").count("hilum.yaml")
+    assert installed.done(*_AS_THE_NODE, "routes", "test")
+    assert "Unpack" not in installed.done("man", "--where", "hilum")
+    assert installed.done("bash", "-c", ". /usr/share/bash-completion/completions/hilum && complete -p hilum")
+
+
+def _configure(debian: System, port: int) -> None:
+    """What an operator does after installing it: a peer, a route, a sink, a model."""
+    settings = {
+        "node": {"ae_title": "HILUM", "listen": f"127.0.0.1:{port}"},
+        "peers": {"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"scope": "series", "quiet": "1s"}}},
+        "store": {"journal": f"sqlite:/{STATE}/hilum.db", "blobs": f"file:/{STATE}/blobs", "min_free": "1MB"},
+        "models": {"repository": f"/{STATE}/models"},
+        "sinks": {"results": {"kind": "folder", "path": f"/{STATE}/results"}},
+        "routes": [{"name": "crops", "when": {"Modality": "MR"}, "run": ["hippocampus"], "send": ["results"]}],
+    }
+    (debian.exchange / "hilum.yaml").write_text(json.dumps(settings))
+    debian.done("sh", "-c", "cat /mnt/hilum.yaml > /etc/hilum/hilum.yaml")
+    debian.done(*_AS_THE_NODE, "models", "import", "hippocampus")
+
+
+def test_a_study_goes_through_as_the_unit_runs_it(debian: System, tmp_path: Path) -> None:
+    """As its user, on a root that cannot be written: doctor finds all well, a study comes in, mask, report and page go out, SIGTERM ends it
+    with 0; what was written belongs to the user."""
+    with loopback_only():
+        port = free_port()
+        _configure(debian, port)
+        checked = subprocess.run(debian.started(UNIT, "ExecStartPre"), capture_output=True, text=True, check=False, timeout=300)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+        node = Program(debian.started(UNIT, "ExecStart"), tmp_path / "events", stdout=tmp_path / "out")
+        try:
+            wait_until(lambda: "node.ready" in (tmp_path / "out").read_text() or not node.running, 240, "node.ready")
+            assert node.running, node.said()
+            crop(tmp_path / "study")
+            sent = hilum("send", tmp_path / "study", "--to", f"HILUM@127.0.0.1:{port}", "--calling", "SCANNER")
+            assert sent.code == 0, sent.out + sent.err
+
+            def states() -> list[str]:
+                return [job["state"] for job in json.loads(debian.done(*_AS_THE_NODE, "jobs", "list", "--json"))]
+
+            wait_until(lambda: states() == ["done"], 240, "the job is done", every_s=1)
+            looked = json.loads(debian.done(*_AS_THE_NODE, "doctor", "--json"))
+            assert [one for one in looked["findings"] if one["level"] == "bad"] == []
+            # the supervisor, not what entered the Debian: those two wait for it
+            (supervisor,) = debian.done("pgrep", "--oldest", "--uid", "hilum", "--full", "hilum serve").split()
+            status = Path(f"/proc/{supervisor}/status").read_text()
+            assert "CapEff:\t0000000000000000" in status
+            assert "NoNewPrivs:\t1" in status
+            assert debian.run("nsenter", "--target", supervisor, "--mount", "--", "sh", "-c", ": > /opt/hilum/written").returncode != 0
+        except BaseException:
+            node.kill()
+            raise
+        assert node.stop(180) == 0, node.said()
+    written = debian.upper / STATE
+    assert {dcmread(path).Modality for path in (written / "results").rglob("*.dcm")} == {"SEG", "SR", "OT"}
+    uid = int(debian.done("id", "-u", "hilum"))
+    assert {path.stat().st_uid for path in written.rglob("*")} == {uid}
+
+
+def _with_a_study(debian: System) -> None:
+    """As if a node had received something."""
+    debian.done("runuser", "-u", "hilum", "--", "sh", "-c", "mkdir -p /var/lib/hilum/blobs && echo pixels > /var/lib/hilum/blobs/study")
+    debian.done("sh", "-c", "echo '# mine' >> /etc/hilum/hilum.yaml; mkdir /etc/hilum/tls; echo secret > /etc/hilum/tls/node.key")
+
+
+def _there(debian: System, *places: str) -> list[bool]:
+    return [debian.run("test", "-e", place).returncode == 0 for place in places]
+
+
+def test_what_is_the_operators_stays_until_it_is_purged(built: Path, debian: System) -> None:
+    """Through an upgrade the configuration stays as it was edited; through a removal studies and models stay; a purge takes what was
+    received with it, and leaves keys to whoever made them."""
+    _with_a_study(debian)
+    debian.dpkg("-i", f"/mnt/{built.name}")
+    assert debian.done("tail", "-1", "/etc/hilum/hilum.yaml") == "# mine\n"
+    assert debian.done("stat", "-c", "%U:%G %a", "/etc/hilum/hilum.yaml") == "root:hilum 640\n"
+    debian.dpkg("--remove", "hilum")
+    assert _there(debian, "/opt/hilum", "/usr/bin/hilum", "/var/lib/hilum/blobs/study", "/etc/hilum/hilum.yaml") == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    debian.dpkg("--purge", "hilum")
+    assert _there(debian, "/var/lib/hilum", "/var/log/hilum", "/etc/hilum/hilum.yaml", "/etc/logrotate.d/hilum") == [False] * 4
+    assert _there(debian, "/etc/hilum/tls/node.key") == [True]
+
+
+def test_a_purge_leaves_the_studies_to_those_who_say_so(debian: System) -> None:
+    """By debconf, which asks who has a screen, and is told beforehand where nobody has."""
+    _with_a_study(debian)
+    debian.done("sh", "-c", "echo hilum hilum/purge boolean false | debconf-set-selections")
+    said = debian.dpkg("--purge", "hilum")
+    assert _there(debian, "/var/lib/hilum/blobs/study", "/opt/hilum") == [True, False]
+    assert "left in /var/lib/hilum" in said
+
+
+def test_a_log_of_its_own_is_rotated(debian: System) -> None:
+    """By the logrotate of Debian, into a file that the node's user owns; the one that systemd holds open is emptied."""
+    program("logrotate", "logrotate")
+    debian.done("runuser", "-u", "hilum", "--", "sh", "-c", "echo '{}' > /var/log/hilum/events.jsonl")
+    debian.done("logrotate", "--force", "/etc/logrotate.d/hilum")
+    listed = debian.done("stat", "-c", "%n %U %s", "/var/log/hilum/events.jsonl", "/var/log/hilum/events.jsonl.1")
+    assert listed == "/var/log/hilum/events.jsonl hilum 0\n/var/log/hilum/events.jsonl.1 hilum 3\n"
