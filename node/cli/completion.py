@@ -1,6 +1,14 @@
 """`hilum completion`: what lets a shell complete verbs and options."""
 
+import re
 from typing import Literal
+
+_OFFERED_WORDS = re.compile(r"^(complete -c hilum -n (?:'[^']*'|\S+)) -a ", re.MULTILINE)
+"""Lines of fish's script that offer verbs, and files beside them unless `-f` says that none belong there."""
+_ZSH_CALLS = """
+if [[ ${funcstack[1]} == _hilum ]]; then _cyclopts_hilum "$@"; else compdef _cyclopts_hilum hilum; fi
+"""
+"""The script of zsh defines a function: found as `_hilum` on fpath it has to call it, too, and read by `source` to name it."""
 
 
 def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
@@ -19,4 +27,7 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
     """
     from node.cli.main import build
 
-    print(build().generate_completion(shell=shell), end="")
+    script = build().generate_completion(shell=shell)
+    if shell == "fish":
+        script = _OFFERED_WORDS.sub(r"\1 -f -a ", script)
+    print(script, end=_ZSH_CALLS if shell == "zsh" else "")

@@ -395,7 +395,7 @@ def tell(console: "Console", summary: dict[str, object], out: Path) -> None:
     console.print("   Research, preliminary, unverified: not for diagnosis.\n")
     console.print("[bold]Next[/]")
     command = _command()
-    console.print(f"   your own series     {command} demo --input PATH --out {out.name}")
+    console.print(f"   your own series     {command} demo --input PATH --out {_from_here(out)}")
     console.print(f"   a node of your own  {command} init mynode, then in there: {command} serve")
     console.print(f"   is all well?        {command} doctor")
 
@@ -405,4 +405,10 @@ def _command() -> str:
     own = Path(sys.executable).with_name("hilum")
     if shutil.which("hilum") == str(own):
         return "hilum"
-    return str(own.relative_to(Path.cwd())) if own.is_relative_to(Path.cwd()) else str(own)
+    return _from_here(own)
+
+
+def _from_here(path: Path) -> str:
+    """As short as it can be typed; a path of the whole machine is not shortened by its first stroke."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) and here != Path(here.anchor) else str(path)

@@ -126,6 +126,6 @@ def _tell(config: Path, made: list[Path], *, as_json: bool) -> None:
     screen.say("  hilum.service     a systemd unit")
     screen.say("  hilum.schema.json what an editor completes from")
     screen.say("\nIt listens on this machine alone, and runs. Next:")
-    for command in (at, "hilum config check", "hilum models import mr-brain", "hilum models import ct-lung", "hilum doctor", "hilum serve"):
+    for command in (at, "hilum config check", "hilum models import mr-brain", "hilum doctor", "hilum serve"):
         if command:
             screen.say(f"  {command}")

@@ -61,7 +61,7 @@ def test_what_init_writes_is_good(embedded: Environment, tmp_path: Path) -> None
         assert said.returncode == 0, said.stdout + said.stderr
     looked = json.loads(embedded.run("hilum", "doctor", "--json", cwd=tmp_path / "node").stdout)
     bad = {one["subject"] for one in looked["findings"] if one["level"] == "bad"}
-    assert bad == {"application mr-brain", "application ct-lung"}
+    assert bad == {"application mr-brain"}
 
 
 def test_the_demo_runs_with_the_weights_that_come_with_hilum(embedded: Environment, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """What helps who types: completion in the shell, and `man hilum`."""
 
-import re
+import os
+import select
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
@@ -39,12 +41,67 @@ def test_bash_completes_verbs_options_and_choices(run: Run, tmp_path: Path) -> N
     assert "parked" in _completed(script, "jobs", "list", "--state", "par")
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_the_other_shells_are_told_of_every_verb(run: Run, shell: str) -> None:
-    """Neither shell is among the laboratory's programs: that they read it is not tested."""
-    text = run("completion", shell).out
-    for path, _, _ in verbs(build()):
-        assert re.search(rf"\b{re.escape(path[-1])}\b", text), path
+@pytest.mark.peers
+def test_fish_completes_verbs_options_and_choices(run: Run, tmp_path: Path) -> None:
+    """Asked by fish's own `complete`; files are offered where a file is meant, and beside no verb."""
+    fish = program("fish", "fish")
+    (tmp_path / "hilum.fish").write_text(run("completion", "fish").out)
+    (tmp_path / "evening.dcm").touch()
+
+    def completed(line: str) -> set[str]:
+        command = [str(fish), "--no-config", "--command", f"source hilum.fish; complete --do-complete '{line}'"]
+        said = subprocess.run(command, cwd=tmp_path, env={"HOME": str(tmp_path)}, capture_output=True, text=True, check=True)
+        assert said.stderr == ""
+        return {one.partition("\t")[0] for one in said.stdout.splitlines()}
+
+    assert completed("hilum ev") == {"evaluate", "events"}
+    assert {path[0] for path, _, _ in verbs(build())} <= completed("hilum ")
+    assert completed("hilum jobs ") == {"list", "show", "retry", "cancel", "resend"}
+    assert "--follow" in completed("hilum events --f")
+    assert completed("hilum jobs list --state par") == {"parked"}
+    assert completed("hilum send ev") == {"evening.dcm"}
+
+
+@pytest.mark.peers
+def test_zsh_completes_verbs_options_and_choices(run: Run, tmp_path: Path) -> None:
+    """Typed into a zsh at a terminal, with the key of completion after each."""
+    zsh = program("zsh", "zsh")
+    (tmp_path / "_hilum").write_text(run("completion", "zsh").out)
+    (tmp_path / "evening.dcm").touch()
+    ours, theirs = os.openpty()
+    # as wide as no candidate is cut
+    termios.tcsetwinsize(ours, (100, 200))
+    variables = {"HOME": str(tmp_path), "TERM": "dumb", "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+    shell = subprocess.Popen(
+        [zsh, "-f", "-i"], cwd=tmp_path, env=variables, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    )
+    os.close(theirs)
+
+    def until(words: str, typed: str) -> str:
+        """What is shown after the keys, up to these words."""
+        os.write(ours, typed.encode())
+        shown = ""
+        while words not in shown:
+            assert select.select([ours], [], [], 60)[0], shown
+            shown += os.read(ours, 65536).decode()
+        return shown
+
+    def offered(line: str, awaited: str) -> str:
+        """All that is shown for a line, which `awaited` is a part of; the line is taken back."""
+        return until(awaited, f"{line}\t") + until("over", '\x15echo ov""er\n')
+
+    try:
+        until("ready", 'PS1=; fpath=($PWD $fpath); autoload -Uz compinit; compinit -u -D; setopt nobeep; echo rea""dy\n')
+        offered("hilum even", "events")
+        of_jobs = offered("hilum jobs ", "retry")
+        assert all(verb in of_jobs for verb in ("list", "show", "cancel", "resend"))
+        assert "evening" not in of_jobs
+        offered("hilum send even", "evening")
+        offered("hilum jobs list --state par", "parked")
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(ours)
 
 
 def test_another_shell_is_refused(run: Run) -> None:
