@@ -5,6 +5,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
+
+from node.domain.shortage import Lack, Shortage
 
 
 class Why(StrEnum):
@@ -25,13 +28,15 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoResult:
-    """One series of which the application gave no result: with the error code and the sentence of its job, if it has one."""
+    """One series of which the application gave no result: with the error code and the sentence of its job, if it has one, and how short
+    it was known to be when it was looked at."""
 
     job: int
     series_instance_uid: str
     why: Why
     code: str
     reason: str
+    shortage: Shortage | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,15 +66,17 @@ def dumped(statement: Statement) -> bytes:
 def loaded(data: bytes) -> Statement:
     """What `dumped` wrote."""
     content = json.loads(data)
-    series: Sequence[dict[str, str]] = content["series"]
+    series: Sequence[dict[str, Any]] = content["series"]
     return Statement(series=tuple(_no_result(one) for one in series), replaces=content["replaces"])
 
 
-def _no_result(content: dict[str, str]) -> NoResult:
+def _no_result(content: dict[str, Any]) -> NoResult:
+    lacks = content["shortage"]
     return NoResult(
         job=int(content["job"]),
         series_instance_uid=content["series_instance_uid"],
         why=Why(content["why"]),
         code=content["code"],
         reason=content["reason"],
+        shortage=None if lacks is None else Shortage(lack=Lack(lacks["lack"]), came=lacks["came"], expected=lacks["expected"]),
     )

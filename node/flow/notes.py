@@ -43,7 +43,14 @@ def statement_due(jobs: Jobs, results: Results, job: Job, clock: Clock) -> State
     if not stuck:
         return None
     said = tuple(
-        NoResult(job=one.id, series_instance_uid=one.series_instance_uid, why=_why(one), code=one.code or "", reason=one.reason or "")
+        NoResult(
+            job=one.id,
+            series_instance_uid=one.series_instance_uid,
+            why=_why(one),
+            code=one.code or "",
+            reason=one.reason or "",
+            shortage=one.shortage,
+        )
         for one in stuck
     )
     return Statement(series=said, replaces=any(results.of_predecessor(one.id) for one in stuck))

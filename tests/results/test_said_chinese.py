@@ -162,18 +162,20 @@ def test_a_statement_has_no_english_in_its_chinese() -> None:
     )
     said = [
         sentence(Statement(series=(reason,)), "颅内容积（mr-brain 1.0.0）", Language.CHINESE),
-        of_series("4", reason.reason, reason.code, Language.CHINESE),
+        of_series("4", reason, Language.CHINESE),
     ]
     assert said[1] == "序列4：图像的加权方式不符合此项分析的要求[HLM-3121]"
     assert [_WORDS.findall(one) for one in said] == [["brain"], ["HLM"]]
-    assert of_series("4", reason.reason, reason.code, Language.ENGLISH).endswith("at most 40 ms [HLM-3121]")
+    assert of_series("4", reason, Language.ENGLISH).endswith("at most 40 ms [HLM-3121]")
 
 
 def test_a_note_names_no_folder_and_no_host_of_the_node() -> None:
     """It goes into an archive; what is not about the images is for the operator, whom the code leads to the words of the job."""
-    said = of_series("4", 'model "brain" is not in the repository /srv/hilum/models', "HLM-4101", Language.ENGLISH)
+    absent = 'model "brain" is not in the repository /srv/hilum/models'
+    failed = NoResult(job=1, series_instance_uid="1.2", why=Why.FAILED, code="HLM-4101", reason=absent)
+    said = of_series("4", failed, Language.ENGLISH)
     assert said == "Series 4: the model, or what computes it, did not give an answer [HLM-4101]"
-    away = of_series("4", "grpc://10.0.0.7:8001 does not answer", "HLM-4001", Language.ENGLISH)
+    away = of_series("4", replace(failed, code="HLM-4001", reason="grpc://10.0.0.7:8001 does not answer"), Language.ENGLISH)
     assert "10.0.0.7" not in away
 
 

@@ -91,7 +91,7 @@ def _root(encoding: Encoding, sources: Sources, stated: Stated, language: Langua
     }
     own = {one.series_instance_uid for one in stated.looked_at}
     reasons = dict.fromkeys(
-        of_series(names[one.series_instance_uid], named(one.reason, stated.numbers, names), one.code, language)
+        of_series(names[one.series_instance_uid], replace(one, reason=named(one.reason, stated.numbers, names)), language)
         if one.series_instance_uid not in stated.apart
         else of_mixed(names[one.series_instance_uid], one.code, language)
         for one in stated.statement.series

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from inference.codes import Code
 from inference.said import say
 from node.domain.profile import Language
-from node.domain.statement import Statement, Why
+from node.domain.statement import NoResult, Statement, Why
+from node.results.narrative.terms_chinese import in_chinese
 
 _UID = re.compile(r"(\bseries )?([0-9]+(?:\.[0-9]+)+)")
 
@@ -162,11 +163,13 @@ def sentence(statement: Statement, what: str, language: Language, *, shared: boo
     return (" " if language is Language.ENGLISH else "").join(said)
 
 
-def of_series(series: str, reason: str, code: str, language: Language) -> str:
+def of_series(series: str, why: NoResult, language: Language) -> str:
     """Why one series (its number or its description; "": it has neither) gave no result, with the code of its job: in the words of the job
-    where they are about the images, in Chinese and of the software by what the code stands for."""
-    said = f"{_OF_THE_SOFTWARE.get(code[:5], reason)} [{code}]" if language is Language.ENGLISH else f"{because(code)}[{code}]"
-    return _about(series, said, language)
+    where they are about the images, in Chinese and of the software by what the code stands for. First, how short it was."""
+    mark, code = "" if why.shortage is None else why.shortage.mark, why.code
+    if language is Language.ENGLISH:
+        return _about(series, f"{mark}{mark and ': '}{_OF_THE_SOFTWARE.get(code[:5], why.reason)} [{code}]", language)
+    return _about(series, f"{mark and in_chinese(mark)}{mark and '：'}{because(code)}[{code}]", language)
 
 
 def named(reason: str, images: Mapping[str, str], series: Mapping[str, str]) -> str:

@@ -25,6 +25,7 @@ from node.domain.profile import ARCHIVE, Language
 from node.domain.route import Condition, ConditionOperator, Route
 from node.domain.shortage import RefusedInstance, TornSeries, WhenShort
 from node.domain.state import DeliveryState, JobState
+from node.domain.statement import NoResult, Why
 from node.flow.engines import Engines
 from node.flow.infer import Analyst
 from node.flow.route import RouteStage
@@ -160,8 +161,9 @@ def test_series_are_called_as_people_know_them() -> None:
     assert (
         named("it does not take series 1.2.4: 7.33 mm, and 1.2.3.9", images, series) == "it does not take the series: 7.33 mm, and 1.2.3.9"
     )
-    assert of_series("", "it is cut", "HLM-3101", Language.ENGLISH) == "A series without number: it is cut [HLM-3101]"
-    assert of_series("", "it is cut", "HLM-3101", Language.CHINESE) == "未编号的序列：序列不属于此项分析的适用范围[HLM-3101]"
+    cut = NoResult(job=1, series_instance_uid="1.2.4", why=Why.DECLINED, code="HLM-3101", reason="it is cut")
+    assert of_series("", cut, Language.ENGLISH) == "A series without number: it is cut [HLM-3101]"
+    assert of_series("", cut, Language.CHINESE) == "未编号的序列：序列不属于此项分析的适用范围[HLM-3101]"
 
 
 def test_two_declined_series_get_one_note(node: MiniNode) -> None:
@@ -317,6 +319,26 @@ def test_of_an_incomplete_revision_it_is_said_first_that_it_is_incomplete(node: 
     said = description_of(made[-1], "SEG")
     assert said.startswith("INCOMPLETE 7 of 8: Revision 2: Brain volume SEG")
     assert len(said) <= 64
+
+
+def test_of_an_incomplete_series_that_is_declined_it_is_said_first_that_it_is_incomplete(node: MiniNode) -> None:
+    """What was looked at was not all of it: who reads why there is no result knows that before the rest, in Chinese too."""
+    archive = node.config.sinks["archive"]
+    both = replace(archive.profile, name="both", languages=(Language.ENGLISH, Language.CHINESE))
+    node.configure(
+        routes=(replace(node.config.routes[0], priority=Priority.URGENT),),
+        sinks={**node.config.sinks, "archive": replace(archive, profile=both)},
+    )
+    received(node, head=PHANTOM)
+    uids = {"series_instance_uid": derive_uid("study", "head"), "study_instance_uid": derive_uid("study")}
+    node.journal.shortage.owe([RefusedInstance(sop_instance_uid="1.2.3", peer="ct1", status=0xA700, at=node.clock(), **uids)], [])
+    for _ in range(2):
+        node.clock.advance(121)
+        run(node)
+    assert {texts(note)[1] for note in at(node)} == {
+        "Series 1: INCOMPLETE 5 of 6: the images show no head [HLM-3150]",
+        "序列1：不完整（6中的5）：图像中未见头部，或对比不是T1加权[HLM-3150]",
+    }
 
 
 def test_while_the_study_comes_in_nothing_is_said(node: MiniNode) -> None:
