@@ -30,11 +30,11 @@ def no_head(coarse: Coarse, brain: Mask) -> str:
     shape = shape_of(brain, coarse.spacing_mm)
     if shape is None:
         return ""
-    ratios = [("wide", shape.wide / shape.deep, CEPHALIC), ("high", shape.high / shape.deep, HEIGHT)]
+    wide, high = shape.wide / shape.deep, shape.high / shape.deep
     even = say("{share} % of it have no counterpart on the other side", share=f"{100 * (1 - shape.even):.0f}")
     doubts = EVEN.doubt(shape.even, even)
-    for way, ratio, bounds in ratios:
-        doubts += bounds.doubt(ratio, say("it is {share} % as {way} as long", share=f"{100 * ratio:.0f}", way=way))
+    doubts += CEPHALIC.doubt(wide, say("it is {share} % as wide as long", share=f"{100 * wide:.0f}"))
+    doubts += HEIGHT.doubt(high, say("it is {share} % as high as long", share=f"{100 * high:.0f}"))
     return "; ".join(doubt.said for doubt in doubts)
 
 
