@@ -60,7 +60,7 @@ def configuration() -> str:
         "cannot hold together whatever a header says (`{exists: false, in: [OMNIPAQUE]}`, `{min: 2, max: 1}`, `{in: [CHEST], ",
         "not: CHEST}`) is refused (HLM-2006).\n\n",
         "| condition | example | holds when | fits |\n|---|---|---|---|\n",
-        "| a value | `Modality: CT` | Some value equals it. | all but `age` |\n",
+        "| a value | `Modality: CT` | Some value equals it. | all but codes and `age` |\n",
     ]
     for question in QUESTIONS:
         fits = ", ".join(sorted(_SORTS[sort.name] for sort in question.fits))
@@ -84,7 +84,10 @@ def configuration() -> str:
         "others but sequences and binary ones, on which there are no conditions. Three keywords count what was received: ",
         "`NumberOfSeriesRelatedInstances`, `NumberOfStudyRelatedInstances`, `NumberOfStudyRelatedSeries`. Of enhanced multi-frame images, ",
         "PixelSpacing, SliceThickness, ImageOrientationPatient and echo times are taken from the functional groups, where all frames say ",
-        "the same.\n",
+        "the same. Of AnatomicRegionSequence, ContrastBolusAgentSequence, PerformedProtocolCodeSequence, ProcedureCodeSequence, ",
+        "RequestedProcedureCodeSequence, ScheduledProtocolCodeSequence and ViewCodeSequence there are the codes (`code`), one level deep; ",
+        "what RequestAttributesSequence has of them counts as well, and its RequestedProcedureDescription and ",
+        "ScheduledProcedureStepDescription where the data set says none.\n",
     ]
     return "".join(text)
 
@@ -101,7 +104,8 @@ a route asks is unfolded when the file is read: the digest is that of what it as
 a definition that no route asks for.
 
 """
-_SORTS = {"NUMBER": "numbers", "DATE": "dates", "TIME": "times", "TEXT": "text", "AGE": "`age`", "WORD": "`plane`, `contrast`"}
+_SORTS = {"NUMBER": "numbers", "DATE": "dates", "TIME": "times", "TEXT": "text", "CODES": "codes"}
+_SORTS |= {"AGE": "`age`", "WORD": "`plane`, `contrast`"}
 
 
 def _block_tables(path: str, kind: Any) -> Iterator[str]:

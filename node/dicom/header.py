@@ -11,6 +11,8 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 
 from inference.errors import InputError, quoted
 from inference.imaging.errors import MissingAttribute, NotDicom
+from node.dicom.codes import LONGEST as LONGEST_CODED
+from node.dicom.codes import REQUESTED, TAGS, codes_in
 from node.dicom.elements import Coding, Data, Element, items, walk
 from node.dicom.inflating import Inflated
 from node.dicom.part10 import Part10, mapped, take_apart
@@ -91,7 +93,8 @@ def read_header(source: Path | BinaryIO | bytes) -> tuple[Identity, Header]:
     """Identity and routing header of one Part 10 file, up to the pixels.
 
     Text is decoded by the data set's own character set; invalid numbers stay text; values over 1 KiB and sequences are left out, but
-    for what is lifted from the functional groups: what all frames share, or say alike, and ImagePositionPatient of one after another.
+    for what is lifted from the functional groups: what all frames share, or say alike, and ImagePositionPatient of one after another; and
+    for the codes of a few sequences (node.dicom.codes).
 
     Raises
     ------
@@ -203,6 +206,7 @@ def _header(file: Part10) -> tuple[dict[str, tuple[Value, ...]], bool, list[Elem
     """Its values, whether hilum made it, and the sequences in which it refers to series."""
     header: dict[str, tuple[Value, ...]] = {}
     referenced: list[Element] = []
+    coded: list[tuple[str, tuple[Value, ...]]] = []
     made_by_hilum = False
     character_set = encodings(b"")
     signed = False
@@ -220,6 +224,9 @@ def _header(file: Part10) -> tuple[dict[str, tuple[Value, ...]], bool, list[Elem
             referenced.append(element)
         elif element.tag == _SHARED_GROUPS:
             header |= next(_lifted(file, element, most=1), {})
+        elif element.tag in TAGS and element.end - element.start <= LONGEST_CODED:
+            raw = bytes(dataset[element.start : element.end])
+            coded += codes_in(element.tag, element.vr, raw, file.coding, character_set)
         tag, vr, start, end = element
         if end - start > LONGEST:
             continue
@@ -229,6 +236,12 @@ def _header(file: Part10) -> tuple[dict[str, tuple[Value, ...]], bool, list[Elem
             header[keyword] = values
             if tag == _PIXEL_REPRESENTATION:
                 signed = values == (1,)
+    for keyword, said in coded:
+        # what the data set says itself comes before what its requests say
+        if keyword in REQUESTED:
+            header[keyword] = header.get(keyword) or said
+        else:
+            header[keyword] = (*header.get(keyword, ()), *(code for code in said if code not in header.get(keyword, ())))
     return header | _of_frames(file, behind, header), made_by_hilum, referenced
 
 

@@ -12,7 +12,7 @@ Header: TypeAlias = Mapping[str, tuple[Value, ...]]
 
 A keyword that is absent from the instance is absent here; one that is present without a value has an empty tuple. Of enhanced
 multi-frame instances PixelSpacing, SliceThickness, ImageOrientationPatient and echo times that all frames share are lifted to the top, and
-ImagePositionPatient of one frame after another.
+ImagePositionPatient of one frame after another. Of a few sequences of codes there are these (`LN:24627-2`), under the sequence's keyword.
 """
 
 

@@ -39,7 +39,7 @@ class Derived(StrEnum):
 DERIVED: Final[Mapping[str, tuple[str, ...]]] = {
     Derived.AGE: ("PatientAge", "PatientBirthDate", "StudyDate"),
     Derived.PLANE: ("ImageOrientationPatient",),
-    Derived.CONTRAST: ("ContrastBolusAgent", "SeriesDescription", "ProtocolName", "StudyDescription"),
+    Derived.CONTRAST: ("ContrastBolusAgent", "ContrastBolusAgentSequence", "SeriesDescription", "ProtocolName", "StudyDescription"),
 }
 """The keywords that each is taken from."""
 

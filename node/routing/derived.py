@@ -112,6 +112,7 @@ def _contrast(said: Mapping[str, tuple[Value, ...]]) -> Told:
     """The agent says it, and what the series is called may contradict; where neither says it, what the study is called does."""
     agents = [one for one in _texts(said["ContrastBolusAgent"]) if not _SAYS_NOTHING.fullmatch(one)]
     answers = [(f"ContrastBolusAgent {one}", _SAYS_NONE.fullmatch(one) is None) for one in agents]
+    answers += [(f"ContrastBolusAgentSequence {code}", True) for code in _texts(said["ContrastBolusAgentSequence"])]
     answers += [answer for key in ("SeriesDescription", "ProtocolName") if (answer := _described(key, said[key]))]
     if not answers and (study := _described("StudyDescription", said["StudyDescription"])):
         answers = [study]

@@ -9,13 +9,14 @@ from itertools import islice
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from node.dicom.codes import CODED
 from node.dicom.vr import REPRESENTATIONS, Content
 from node.domain.age import age_in, days_of
 from node.domain.instance import Value
 from node.domain.route import WEEKDAYS, Asked, Condition, ConditionBlock, ConditionOperator, Derived, Junction, conditions_in
 from node.settings.blocks import pairs
 from node.settings.errors import BadPattern, BadValue, MissingKey, UnfitCondition, UnknownKey, UnknownName, WrongType
-from node.settings.kinds import DURATION, SWITCH, TEXT, Choice, Schema, Several
+from node.settings.kinds import DURATION, SWITCH, TEXT, Choice, Scalar, Schema, Several
 from node.settings.patterns import SEARCHED, Unfit, compiled
 from node.settings.source import Here, Refused, kind_of, scalar_text, suggestion
 
@@ -32,6 +33,7 @@ class Sort(Enum):
     TIME = frozenset({"TM"})
     TEXT = _vrs_of(Content.TEXT, Content.ENCODED_TEXT) - {"DA", "TM"}
     OTHER = _vrs_of(Content.TAGS, Content.BYTES, Content.ITEMS)
+    CODES = CODED  # sequences, of which a header has the codes
     AGE = frozenset({"age"})  # what is derived has no VR; it stands for one
     WORD = frozenset({"plane", "contrast"})
 
@@ -58,6 +60,14 @@ QUESTIONS = (
         says="Some value equals one of these.",
         fits=_ALL,
         form={"type": "array", "items": _VALUE, "minItems": 1},
+    ),
+    Question(
+        key="code",
+        operator=ConditionOperator.EQUALS,
+        example='{code: "LN:24627-2"}',
+        says="Some code of the sequence is this, or one of a list: coding scheme designator, colon, code value.",
+        fits=frozenset({Sort.CODES}),
+        form={"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
     ),
     Question(
         key="matches",
@@ -88,7 +98,7 @@ QUESTIONS = (
         operator=ConditionOperator.EXISTS,
         example="{exists: true}",
         says="The keyword is there with a value, or (false) is not; the age is known, or is not.",
-        fits=_ALL - {Sort.WORD} | {Sort.AGE},
+        fits=_ALL - {Sort.WORD} | {Sort.AGE, Sort.CODES},
         form=SWITCH.schema(),
     ),
     Question(
@@ -130,8 +140,9 @@ DERIVED_SAYS = {
     Derived.AGE: "How old the patient was, in years, months, weeks or days that are over (`age: {min: 18y}`): by PatientAge, else by "
     "PatientBirthDate and StudyDate.",
     Derived.PLANE: "How the images lie, by ImageOrientationPatient: `axial`, `coronal`, `sagittal`, or `oblique` half-way between two.",
-    Derived.CONTRAST: "Whether contrast was given: `given`, `native` or `unknown`. ContrastBolusAgent says it; where that is empty, words "
-    "of SeriesDescription and ProtocolName do, else of StudyDescription. Agent and series that contradict each other are `unknown`.",
+    Derived.CONTRAST: "Whether contrast was given: `given`, `native` or `unknown`. ContrastBolusAgent and its codes say it, or what the "
+    "series or its protocol is called (SeriesDescription, ProtocolName); where none of them does, StudyDescription. What contradicts each "
+    "other is `unknown`.",
 }
 """What conditions ask beside keywords, and what it is taken from."""
 _WORDS_OF = {
@@ -143,6 +154,14 @@ DEFINED = "is"
 """The word for conditions that stand under `define:`."""
 DEFINED_SAYS = "The conditions of this name under `define:` hold, or all those of a list of names."
 _BESIDE_KEYWORDS = (*_JUNCTIONS, DEFINED, *Derived)
+
+
+def _code(text: str) -> str:
+    if not re.fullmatch(r"[^\s:]+:\S+", text):
+        raise ValueError(f'"{text}" is no code; write its coding scheme, a colon and its value: "LN:24627-2"')
+    return text
+
+
 _NAMES = Several(of=TEXT, bare=True, least=1)
 _DEEPEST = 4
 """Blocks in blocks."""
@@ -150,6 +169,7 @@ _MOST_CONDITIONS = 200
 """In one mapping, with those of its blocks."""
 _BOUNDS = (ConditionOperator.MIN, ConditionOperator.MAX)
 _WEEKDAYS = Several(of=Choice(of=WEEKDAYS), bare=True, least=1)
+_CODES = Several(of=Scalar(wants='a code such as `"LN:24627-2"`', parse=_code, form={"type": "string"}), bare=True, least=1)
 _AGE = re.compile("[0-9]{1,3}[ymwd]")
 _CLOCK = re.compile("(?:[01][0-9]|2[0-3]):[0-5][0-9]")
 _NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
@@ -165,6 +185,8 @@ class Keyword:
     @property
     def sort(self) -> Sort:
         """The first VR decides where the dictionary names several."""
+        if self.name in CODED:
+            return Sort.CODES
         return next((sort for sort in Sort if self.vr.partition(" or ")[0] in sort.value), Sort.OTHER)  # delimitation items have VR "NONE"
 
 
@@ -289,7 +311,8 @@ def keyword_of(name: str, at: Node, here: Here) -> Keyword:
         raise here.refuse(UnknownKey, at, f'unknown key "{name}"{near}')
     keyword = Keyword(name=name, vr=dictionary_VR(tag))
     if keyword.sort is Sort.OTHER:
-        raise here.refuse(UnfitCondition, at, f"{name} has VR {keyword.vr}; conditions look at text, numbers and dates")
+        coded = f"; of sequences at codes of {', '.join(sorted(CODED))}" if keyword.vr == "SQ" else ""
+        raise here.refuse(UnfitCondition, at, f"{name} has VR {keyword.vr}; conditions look at text, numbers and dates{coded}")
     return keyword
 
 
@@ -298,6 +321,9 @@ def _conditions(keyword: Keyword, at: Node, here: Here) -> list[Condition]:
         listed = ", ".join(str(item.value) for item in at.value if isinstance(item, ScalarNode))
         raise here.refuse(WrongType, at, f"a list, where a value or a condition belongs; write {{in: [{listed}]}}")
     if not isinstance(at, MappingNode):
+        if keyword.sort is Sort.CODES:
+            code = scalar_text(at, here, "a code")
+            raise here.refuse(WrongType, at, f'a single value, where a condition belongs; write {{code: "{code}"}}')
         if keyword.sort is Sort.AGE:
             raise here.refuse(WrongType, at, f"a single value, where a condition belongs; write {{min: {scalar_text(at, here, 'an age')}}}")
         return [Condition(keyword=keyword.name, operator=ConditionOperator.EQUALS, expected=(value_of(keyword, at, here),))]
@@ -345,6 +371,8 @@ def _expected(keyword: Keyword, question: Question, at: Node, here: Here) -> tup
             return (DURATION.read(at, here).total_seconds(),)
         case ConditionOperator.MATCHES:
             return (_pattern(at, here),)
+        case ConditionOperator.EQUALS if keyword.sort is Sort.CODES:
+            return _CODES.read(at, here)
         case ConditionOperator.EQUALS:
             if not isinstance(at, SequenceNode):
                 raise here.refuse(WrongType, at, f"a single value, where a list belongs; write [{scalar_text(at, here, 'a list')}]")
@@ -383,6 +411,8 @@ def _times(at: Node, here: Here) -> tuple[str, ...]:
 def value_of(keyword: Keyword, at: Node, here: Here) -> Value:
     wants = "a number" if keyword.sort is Sort.NUMBER else "a value"
     text = scalar_text(at, here, wants)
+    if keyword.sort is Sort.CODES:
+        return _CODES.of.read(at, here)
     if keyword.sort is Sort.WORD and text not in (words := _WORDS_OF[Derived(keyword.name)]):
         raise here.refuse(BadValue, at, f'"{text}" is none of {", ".join(words)}')
     if keyword.sort is Sort.NUMBER:
@@ -471,7 +501,9 @@ def _number(wanted: Sequence[Condition], operator: ConditionOperator) -> float |
 
 
 def _word(one: Condition) -> str:
-    return "in" if one.operator is ConditionOperator.EQUALS else one.operator.value
+    if one.operator is ConditionOperator.EQUALS:
+        return "code" if one.keyword in CODED else "in"
+    return one.operator.value
 
 
 def _listed(values: Sequence[Value]) -> str:

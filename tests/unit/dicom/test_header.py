@@ -19,6 +19,7 @@ from pydicom.sequence import Sequence
 
 from inference.errors import InputError
 from inference.imaging.errors import MissingAttribute, NotDicom, UnsupportedSyntax
+from node.dicom.codes import CODED
 from node.dicom.header import merge, read_header
 from node.dicom.part10 import received_head as received
 from node.dicom.uid import IMPLEMENTATION_CLASS_UID
@@ -28,10 +29,16 @@ from tests.lab import needs
 from tests.unit.flow.files import BIG, DEFLATED, LITTLE, PLACE, UIDS, by_hand, data_set, element, part10, slice_of
 
 NO_VALUES = {"SQ", "OB", "OW", "OF", "OD", "OL", "OV", "UN", "OB or OW", "US or OW"}
-LIFTED = {"PixelSpacing", "SliceThickness", "SpacingBetweenSlices", "ImageOrientationPatient", "ImagePositionPatient"} | {
-    "EffectiveEchoTime",
-    "InversionTimes",
-}
+LIFTED = (
+    {"PixelSpacing", "SliceThickness", "SpacingBetweenSlices", "ImageOrientationPatient", "ImagePositionPatient"}
+    | CODED
+    | {
+        "RequestedProcedureDescription",
+        "ScheduledProcedureStepDescription",
+        "EffectiveEchoTime",
+        "InversionTimes",
+    }
+)
 
 
 def _read_by_pydicom(content: bytes) -> dict[str, tuple[Any, ...]]:
@@ -417,7 +424,7 @@ _CONTENT = {
 
 
 def test_a_series_has_the_values_of_all_its_instances() -> None:
-    """In order, each once; the first instance's stay whole, since an orientation has its zeros twice; and their number."""
+    """In order, each once, and every orientation whole; and their number."""
     merged = merge(
         [
             {"Modality": ("CT",), "ImageOrientationPatient": (1, 0, 0, 0, 1, 0), "InstanceNumber": (1,), "StudyID": ()},
@@ -427,7 +434,7 @@ def test_a_series_has_the_values_of_all_its_instances() -> None:
     )
     assert merged == {
         "Modality": ("CT", "PT"),
-        "ImageOrientationPatient": (1, 0, 0, 0, 1, 0, -1),
+        "ImageOrientationPatient": (1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, -1),
         "InstanceNumber": (1, 2),
         "StudyID": ("7",),
         "KVP": (120.0,),

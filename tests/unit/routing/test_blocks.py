@@ -166,7 +166,9 @@ WORDS = ("CT", "MR", "CHEST", "HEAD", "AXIAL")
 TEXTS, NUMBERS = ("Modality", "BodyPartExamined", "ImageType", "SeriesDescription"), ("SliceThickness", "EchoTime", "PixelSpacing")
 TIMES, DAYS = ("000000", "0559", "06", "143000.250000", "22:00:00", "235959", "late"), ("20260308", "20260309", "20260310", "20261340")
 AGES = ("030D", "011M", "017Y", "018Y", "090Y", "18")
+CODES = ("LN:24627-2", "LN:24725-4", "SRT:P5-08000")
 ASKED = {
+    "ProcedureCodeSequence": ({"code": CODES[0]}, {"code": [*CODES[1:]]}, {"exists": True}, {"not": {"code": CODES[2]}}),
     "StudyTime": ({"between": ["22:00", "06:00"]}, {"between": ["06:00", "14:31"]}, {"not": {"between": ["00:00", "06:00"]}}),
     "StudyDate": ({"weekday": "sun"}, {"weekday": ["mon", "tue"]}, {"not": {"weekday": ["sun"]}}),
     "age": ({"min": "18y"}, {"max": "17y"}, {"min": "30d", "max": "12m"}, {"exists": False}, {"not": {"min": "18y"}}),
@@ -208,7 +210,7 @@ def made_conditions(chance: random.Random, names: Sequence[str] = (), depth: int
     made: dict[str, Any] = {}
     for keyword in chance.sample((*TEXTS, *NUMBERS), chance.randint(1, 2)):
         made[keyword] = made_condition(chance, text=keyword in TEXTS)
-    for key in chance.sample(sorted(ASKED), chance.choice((0, 0, 1))):
+    for key in chance.sample(sorted(ASKED), chance.choice((0, 0, 0, 0, 1))):
         made[key] = chance.choice(ASKED[key])
     for word in ("any_of", "all_of", "none_of") if depth < 3 else ():
         if chance.random() < 0.35:
@@ -234,7 +236,7 @@ def made_header(chance: random.Random) -> dict[str, tuple[Any, ...]]:
         if chance.random() < 0.8:
             values = WORDS if keyword in TEXTS else (0.5, 1, 2.5, 5)
             header[keyword] = tuple(chance.choice(values) for _ in range(chance.choice((0, 1, 1, 1, 2, 3))))
-    for keyword, of in (("StudyTime", TIMES), ("StudyDate", DAYS), ("PatientAge", AGES)):
+    for keyword, of in (("ProcedureCodeSequence", CODES), ("StudyTime", TIMES), ("StudyDate", DAYS), ("PatientAge", AGES)):
         if chance.random() < 0.7:
             header[keyword] = tuple(chance.choice(of) for _ in range(chance.choice((0, 1, 1, 2))))
     return header
@@ -281,6 +283,8 @@ def answered(asked: Any, values: list[Any]) -> bool:
         return len(known) > 0 and (min(known) >= bound if word == "min" else max(known) <= bound)
     if word == "not":
         return not answered(wanted, values)
+    if word == "code":
+        return not {wanted}.isdisjoint(values) if isinstance(wanted, str) else any(one in values for one in wanted)
     if word == "in":
         return len(set(wanted) & set(values)) > 0
     if word == "exists":

@@ -129,7 +129,7 @@ def test_a_series_in_several_planes_has_each() -> None:
     assert len(merge(turning)["ImageOrientationPatient"]) == 6 * 51
 
 
-AGENT, SERIES, STUDY = "ContrastBolusAgent", "SeriesDescription", "StudyDescription"
+AGENT, AGENTS, SERIES, STUDY = "ContrastBolusAgent", "ContrastBolusAgentSequence", "SeriesDescription", "StudyDescription"
 
 
 @pytest.mark.parametrize(
@@ -137,6 +137,11 @@ AGENT, SERIES, STUDY = "ContrastBolusAgent", "SeriesDescription", "StudyDescript
     [
         ({AGENT: ("Omnipaque 350",)}, "given (ContrastBolusAgent Omnipaque 350)"),
         ({AGENT: ("Sinerem",)}, "given (ContrastBolusAgent Sinerem)"),
+        ({AGENTS: ("SRT:C-B0317",), AGENT: ()}, "given (ContrastBolusAgentSequence SRT:C-B0317)"),
+        (
+            {AGENTS: ("SRT:C-B0317",), AGENT: ("NONE",)},
+            "unknown (ContrastBolusAgent NONE, ContrastBolusAgentSequence SRT:C-B0317 contradict each other)",
+        ),
         ({AGENT: ("NONE",)}, "native (ContrastBolusAgent NONE)"),
         ({AGENT: ("ohne KM",)}, "native (ContrastBolusAgent ohne KM)"),
         ({AGENT: ("NONE", "Omnipaque")}, "unknown (ContrastBolusAgent NONE, ContrastBolusAgent Omnipaque contradict each other)"),

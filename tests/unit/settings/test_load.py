@@ -371,7 +371,7 @@ def test_the_schema_names_every_key_of_every_class(tmp_path: Path) -> None:
     assert {spelt.get(one.name, one.name) for one in fields(Node)} == set(made["properties"]["node"]["properties"])
     assert {spelt.get(one.name, one.name) for one in fields(Store)} == set(made["properties"]["store"]["properties"])
     condition = made["$defs"]["condition"]["properties"]
-    assert set(condition) == {"in", "matches", "min", "max", "exists", "within", "between", "weekday", "not"}
+    assert set(condition) == {"in", "matches", "min", "max", "exists", "within", "between", "weekday", "code", "not"}
 
 
 def test_the_configuration_that_the_readme_builds_up_is_good(tmp_path: Path) -> None:
