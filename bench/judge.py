@@ -296,12 +296,12 @@ def draw(shown: Sequence[Judged]) -> None:
     from PIL import Image as Picture
     from PIL import ImageDraw
 
-    side, head, letters = 180, 28, 29
+    side, head, letters = 180, 40, 30
     sheet = Picture.new("RGB", (side * 5, (side + head) * -(-max(len(shown), 1) // 5)))
     for number, each in enumerate(shown):
         place = ((number % 5) * side, (number // 5) * (side + head))
         sheet.paste(_tile(each, side), (place[0], place[1] + head))
-        called = textwrap.wrap(f"{each.end.value}: {each.input.name}", letters, max_lines=2, placeholder=" …")
+        called = textwrap.wrap(f"{each.end.value}: {each.input.name}", letters, max_lines=3, placeholder=" …")
         ImageDraw.Draw(sheet).text((place[0] + 2, place[1] + 2), "\n".join(called), fill=(255, 220, 90), spacing=1)
     PICTURES.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(PICTURES, optimize=True)

@@ -232,5 +232,3 @@ CASES = (
     Case(name="20 time points", ends=DECLINED | NOT_APPLICABLE, make=_real("mr_enhanced_xa30_BOLD4D.zip")),
     Case(name="crop of a hippocampus", ends=DECLINED | NOT_APPLICABLE, make=_real("mr_hippocrop_Study1.zip")),
 )
-"""The first twelve are the ones of the small trial."""
-SMALL = 12

@@ -1,4 +1,5 @@
-"""The trial in short: twelve kinds of studies, one of each. The long form is `python -m tests.hundred`."""
+"""What the trial of a hundred studies looks with: ends, untrue results, and the arithmetic of images and masks. The trial itself is
+`tests/peers/test_hundred_studies.py`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,7 @@ import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
-from tests.hundred.cases import CASES, SMALL
 from tests.hundred.ends import End, Object, ends_of, wrong_volumes, wrongs_of
-from tests.hundred.trial import Trial
 from tests.hundred.truth import above_zero, volume_cm3, wrong_pixels
 from tests.lab import tilted
 
@@ -98,14 +97,3 @@ def _of(uid: str) -> pydicom.Dataset:
     derivation.SourceImageSequence = [source]
     groups.DerivationImageSequence = [derivation]
     return groups
-
-
-@pytest.mark.slow
-@pytest.mark.peers
-@pytest.mark.timeout(900)
-@pytest.mark.xdist_group("node")
-def test_twelve_studies_end_as_is_right_for_each(tmp_path: Path) -> None:
-    """Through Orthanc to the node and back: each ends in exactly one of result, declined, held, not applicable; no result is untrue."""
-    ended = Trial(tmp_path, cases=CASES[:SMALL], studies=SMALL).run()
-    assert [(one.case.name, sorted(one.ends), one.wrongs, one.said) for one in ended if not one.right] == []
-    assert len(ended) == SMALL
