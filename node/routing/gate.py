@@ -20,6 +20,7 @@ from inference.imaging.assemble import MOSAICS, one_frame_of_reference
 from inference.imaging.bounds import thickness_mm
 from inference.imaging.errors import FourDimensional
 from inference.imaging.geometry import Plane, series_geometry
+from inference.imaging.judge.computed import computed_by
 from inference.imaging.judge.contrast import TYPED, Weighting, against
 from inference.imaging.judge.expects import Contrast, Expects
 from inference.imaging.judge.stated import DESCRIBED, elsewhere, may_be, may_show, other_parts
@@ -104,6 +105,7 @@ def answer(application: Application, view: SeriesView, *, counted: bool = True) 
     refused = [
         *_nameless(view),
         *_no_patient(expects, view),
+        *_computed(expects, view),
         *_elsewhere(accepts, expects, view),
         *((layout.wrong,) if layout.wrong else ()),
     ]
@@ -262,6 +264,13 @@ def _no_patient(expects: Expects, view: SeriesView) -> list[str]:
     distinct = dict.fromkeys(tuple(one.get(keyword, ()) for keyword in _SAID) for one in view.members or (view.header,))
     said = ({keyword: "\\".join(map(str, values)) for keyword, values in zip(_SAID, each, strict=True)} for each in distinct)
     return [reason] if (reason := next(filter(None, map(no_patient_by, said)), "")) else []
+
+
+def _computed(expects: Expects, view: SeriesView) -> list[str]:
+    if expects.part is None:
+        return []
+    said = {(tuple(_texts(one, "ImageType")), "\\".join(_texts(one, "SeriesDescription"))) for one in view.members or (view.header,)}
+    return [reason] if (reason := next(filter(None, (computed_by(*each) for each in sorted(said))), "")) else []
 
 
 def _elsewhere(accepts: Accepts, expects: Expects, view: SeriesView) -> list[str]:

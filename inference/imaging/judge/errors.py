@@ -37,6 +37,13 @@ class OtherAnatomy(InputError):
     )
 
 
+class ComputedImages(InputError):
+    """The headers say that the images are projections, differences or renderings of others: their values are no measurement of a place."""
+
+    code = "HLM-3125"
+    remedy = "Send the images that they were computed from, and let the route's `when` leave these out (ImageType); cancel the job."
+
+
 class BeyondAnyPatient(InputError):
     """What was measured lies outside of what a living person of that age can have."""
 

@@ -16,9 +16,10 @@ from inference.imaging import tags
 from inference.imaging.judge.borders import WIDE, Met, borders_met, in_words
 from inference.imaging.judge.brain import brain_doubts
 from inference.imaging.judge.coarse import Coarse, Mask, coarse_of
+from inference.imaging.judge.computed import computed
 from inference.imaging.judge.contrast import against, weighting_of
 from inference.imaging.judge.doubt import Doubt, declines
-from inference.imaging.judge.errors import NoAnatomy, NotAPatient, OtherAnatomy, OtherContrast
+from inference.imaging.judge.errors import ComputedImages, NoAnatomy, NotAPatient, OtherAnatomy, OtherContrast
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Form, Marked, View
 from inference.imaging.judge.head import brain_in, like_t1, no_head
 from inference.imaging.judge.lungs import lung_doubts
@@ -70,11 +71,13 @@ class Judge:
 
         Raises
         ------
-        NotAPatient, OtherContrast, OtherAnatomy, NoAnatomy
+        NotAPatient, ComputedImages, OtherContrast, OtherAnatomy, NoAnatomy
         """
         part = self._expects.part
         if part is not None and (reason := no_patient(self._headers)):
             raise NotAPatient(reason)
+        if part is not None and (reason := computed(self._headers)):
+            raise ComputedImages(reason)
         if self._expects.contrast is not None:
             _refuse_other_contrast(self._expects.contrast, self._headers)
         if part is None:

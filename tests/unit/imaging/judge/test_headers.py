@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from inference.imaging.header import read_dataset
 from inference.imaging.judge.contrast import against, weighting_of
-from inference.imaging.judge.errors import NoAnatomy, NotAPatient, OtherContrast
+from inference.imaging.judge.errors import ComputedImages, NoAnatomy, NotAPatient, OtherContrast
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects
 from inference.imaging.judge.judging import Judge
 from inference.imaging.judge.words import no_patient
@@ -143,6 +143,36 @@ def test_real_series_by_their_contrast(real: Callable[[str], list[Path]], series
     """T1 heads of three scanners are T1 by their headers; maps, diffusion, BOLD, labelled spins, field maps and EPI are not."""
     said = [against(Contrast.T1, weighting_of(read_dataset(path))) for path in real(series)]
     assert (not any(said)) is taken
+
+
+@pytest.mark.parametrize("part", [BodyPart.HEAD, BodyPart.CHEST, BodyPart.HIPPOCAMPUS])
+@pytest.mark.parametrize(
+    ("image_type", "description", "taken"),
+    [
+        ("DERIVED\\SECONDARY\\MIP", "", False),
+        ("DERIVED\\SECONDARY\\AXIAL\\MNIP", "", False),
+        ("DERIVED\\PRIMARY\\PROJECTION IMAGE", "", False),
+        ("DERIVED\\PRIMARY\\SUBTRACTION", "", False),
+        ("ORIGINAL\\PRIMARY\\M\\SUB", "", False),
+        ("DERIVED\\SECONDARY", "Thorax MIP 10/2", False),
+        ("DERIVED\\SECONDARY", "minip_ax", False),
+        ("ORIGINAL\\PRIMARY\\AXIAL", "Thorax 1.0 for MIP", True),
+        ("DERIVED\\SECONDARY\\MPR", "Thorax ax MPR 5 mm", True),
+        ("DERIVED\\SECONDARY\\AXIAL", "Kopf T1 transversal", True),
+        ("", "", True),
+    ],
+)
+def test_projections_and_differences_are_declined(part: BodyPart, image_type: str, description: str, taken: bool) -> None:
+    """What is brightest along a line is no voxel; reformatted slices are. One is enough; an application of any part is not asked."""
+    volume = volume_of(pictured(brain()), (2.5,) * 3)
+    headers = (header(ImageType=["ORIGINAL", "PRIMARY"]), header(ImageType=image_type, SeriesDescription=description))
+    judge = Judge(Expects(part=part), volume, headers)
+    if taken:
+        assert judge.before() == ()
+        return
+    with pytest.raises(ComputedImages, match="computed from others"):
+        judge.before()
+    assert Judge(Expects(), volume, headers).before() == ()
 
 
 def test_another_part_of_the_body_is_told_and_another_contrast_declined() -> None:
