@@ -26,6 +26,7 @@ from node.backup.restoring import refuse_half_restored
 from node.blobs.encryption.decrypted import FileEncryption
 from node.blobs.objects import BucketAway, BucketRefused
 from node.dimse.validity import demand_usable_tls
+from node.domain.notice import About, Item
 from node.journal.errors import JournalAway, JournalBusy, JournalFull
 from node.observe.events import alarm, event
 from node.observe.in_hand import excuse
@@ -218,7 +219,14 @@ class Supervisor:
         """Make claimable what an earlier run on this host left under its leases; those of other hosts run out by themselves."""
         if not shares_journal(self._config):
             # the lock is ours, so whoever held these leases is dead
-            freed = self._release("")
+            try:
+                with contextlib.closing(compose.open_journal(self._config)) as journal:
+                    freed = journal.processes.release("", journal.now())
+            except JournalFull as full:  # they run out by themselves; and who tells people otherwise begins when there is room
+                freed = 0
+                alarm("family.leases_stand", owner="", code=full.code, reason=str(full))
+                says = "The node starts and takes nothing: its journal's disk is full."
+                tell_people(self._config, Item(about=About.DISK, says=says, remedy=full.remedy))
         else:
             freed = 0
             for owner in dead_owners(self._config):

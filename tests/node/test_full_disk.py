@@ -28,8 +28,8 @@ _FOR_SOME = 7 << 20
 
 def test_a_disk_that_fills_holds_what_came_over_a_kill_until_the_whole_is_there(tmp_path: Path) -> None:
     """Journal, spool and blobs lie on a small ext4. storescu is answered with 0xA700 from some slice on: list, console and messenger say so
-    within ten seconds. Others fill the disk to its last byte, the node is killed, and comes up on the full disk, taking nothing. Room is
-    made, everything is sent again: one result, of all slices."""
+    within ten seconds. Others fill the disk to its last byte, the node is killed, and comes up on the full disk, takes nothing and
+    says so. Room is made, everything is sent again: one result, of all slices."""
     voxels = np.full((_ALL, 256, 256), -1000, np.int16)
     voxels[30:40, 100:150, 100:150] = 60
     affine = np.array([[0.0, 0, 1, -128], [0, 1, 0, -128], [2, 0, 0, 0], [0, 0, 0, 1]])
@@ -67,7 +67,11 @@ def test_a_disk_that_fills_holds_what_came_over_a_kill_until_the_whole_is_there(
             fill(disk)
             assert dcmtk.storescu(node.port, *files[came:], calling="SCANNER", options=["-nh"]).code != 0
             node.kill()
+            posts.came.clear()
             node.start()
+            wait_until(
+                lambda: "its journal's disk is full" in str(posts.content), _TOLD_WITHIN_S, "the messenger says why it takes nothing"
+            )
             assert dcmtk.storescu(node.port, *files[came:], calling="SCANNER", options=["-nh"]).code != 0
             drop_ballast(disk)
 
