@@ -76,7 +76,8 @@ def _show(config: "Config") -> None:
     routes = screen.table("  route", "from", "runs", "priority", "sends to")
     for route in config.routes:
         sender = screen.joined(route.peers) if route.peers else "all peers"
-        routes.add_row(f"  {route.name}", sender, screen.joined(route.run), route.priority.value, screen.joined(route.send))
+        name = f"  {route.name} (disabled)" if route.disabled else f"  {route.name}"
+        routes.add_row(name, sender, screen.joined(route.run), route.priority.value, screen.joined(route.send))
     if config.routes:
         console.print()
         console.print(routes)

@@ -135,7 +135,7 @@ class Route:
     whichever it is, all of `all_series` for each that holds images. `short` and `longest` say what it does with a series that is known
     to be short; None: what the peer's say. `parks_excluded`: its job on a series that the application excludes waits for a person. With
     `expect` the reader of each study that comes from its senders, and for which `any_series` and `all_series` hold, is told where no
-    series was taken."""
+    series was taken. `sample` is the share of studies that it is about, above 0 and at most 1; one that is `disabled` is about none."""
 
     name: str
     peers: tuple[str, ...] = ()
@@ -153,6 +153,8 @@ class Route:
     longest: timedelta | None = None
     parks_excluded: bool = False
     expect: bool = False
+    sample: float = 1.0
+    disabled: bool = False
 
     @property
     def when_excluded(self) -> WhenExcluded:

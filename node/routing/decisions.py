@@ -3,9 +3,11 @@
 `node.flow.route` turns the decisions into jobs; `hilum routes explain` prints them.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 
 from inference.imaging.sop_classes import MODALITIES_WITHOUT_IMAGES, class_name, holds_image, is_capture, is_slice
 from node.dicom.header import merge
@@ -13,7 +15,7 @@ from node.domain.instance import Header, Value
 from node.domain.route import Asked, Decision, Route, Tried
 from node.routing.conditions import one_of, together_text, try_on
 
-_OF_STUDY = ("from", "to", "any_series", "all_series")
+_OF_STUDY = ("disabled", "from", "to", "sample", "any_series", "all_series")
 _MOST_NAMED = 50
 """Series of a study that a condition on the study names."""
 
@@ -136,7 +138,10 @@ def decide(
     decisions: list[Decision] = []
     for route in routes:
         before, behind = _senders(route, peer, calling, called), _of_study(route, of_study, now)
-        tried = [(*before, *(try_on(condition, view.header, now) for condition in route.when), *behind) for view in counted]
+        tried = [
+            (*before, *_sampled(route, view), *(try_on(condition, view.header, now) for condition in route.when), *behind)
+            for view in counted
+        ]
         decisions.extend(_choose(route, counted, tried, excluded))
     return decisions
 
@@ -156,12 +161,30 @@ def _counted(series: Sequence[SeriesView]) -> list[SeriesView]:
 
 def _senders(route: Route, peer: str | None, calling: str, called: str) -> tuple[Tried, ...]:
     tried = []
+    if route.disabled:
+        tried.append(Tried(key="disabled", expected="false", found="true", held=False))
     if route.peers:
         found = peer if peer is not None else f"no peer ({calling})"
         tried.append(Tried(key="from", expected=one_of(route.peers), found=found, held=peer in route.peers))
     if route.called:
         tried.append(Tried(key="to", expected=one_of(route.called), found=called, held=called in route.called))
     return tuple(tried)
+
+
+def _sampled(route: Route, view: SeriesView) -> tuple[Tried, ...]:
+    """Whether the study is one of the sample; a series that names no study is."""
+    study = next(iter(view.header.get("StudyInstanceUID", ())), "")
+    if route.sample >= 1:
+        return ()
+    share = _share(str(study)) if study else 0.0
+    found = f"at {100 * share:.2f} %" if study else "no StudyInstanceUID, taken to be one of them"
+    return (Tried(key="sample", expected=f"the first {100 * route.sample:g} % of studies", found=found, held=share < route.sample),)
+
+
+@lru_cache(maxsize=1024)
+def _share(study: str) -> float:
+    """Where a study lies among all, 0 to 1, by its UID alone."""
+    return int.from_bytes(hashlib.sha256(f"sample\n{study}".encode()).digest()[:8], "big") / 2**64
 
 
 def _of_study(route: Route, counted: Sequence[SeriesView], now: datetime) -> tuple[Tried, ...]:

@@ -267,9 +267,17 @@ def _share(text: str) -> float:
     return float(text)
 
 
+def _percent(text: str) -> float:
+    found = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]+)?) ?%", text)
+    if not found or not 0 < float(found[1]) <= 100:
+        raise ValueError(f'"{text}" is no share of studies; write `10%`, above 0 and at most 100')
+    return float(found[1]) / 100
+
+
 TEXT = Scalar(wants="text", parse=str, form={"type": "string", "minLength": 1})
 SWITCH = Scalar(wants="`true` or `false`", parse=_switch, form={"type": "boolean"}, plain=True)
 SHARE = Scalar(wants="a share above 0, at most 1", parse=_share, form={"type": "number", "exclusiveMinimum": 0, "maximum": 1}, plain=True)
+PERCENT = Scalar(wants="a share such as `10%`", parse=_percent, form={"type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]+)? ?%$"})
 DURATION = Scalar(
     wants="a duration such as `10s`, `5m`, `2h`, `14d`",
     parse=duration,

@@ -311,6 +311,8 @@ def _route(route: Route) -> dict[str, Any]:
         **({} if route.short is None else {"short": route.short.value}),
         **({} if route.longest is None else {"longest_s": route.longest.total_seconds()}),
         **({"expect": True} if route.expect else {}),
+        **({"sample": route.sample} if route.sample < 1 else {}),
+        **({"disabled": True} if route.disabled else {}),
         **({"parks_excluded": True} if route.parks_excluded else {}),
     }
 

@@ -10,7 +10,7 @@ from node.domain.shortage import WhenShort
 from node.settings.blocks import Block, Items, Key, pairs
 from node.settings.conditions import Conditions
 from node.settings.errors import MissingKey
-from node.settings.kinds import DURATION, SWITCH, TEXT, Choice, Reference, Schema, Several
+from node.settings.kinds import DURATION, PERCENT, SWITCH, TEXT, Choice, Reference, Schema, Several
 from node.settings.source import Here, Refused
 
 
@@ -92,6 +92,8 @@ def _route(
     longest: timedelta | None,
     otherwise: str,
     expect: bool,
+    sample: float,
+    disabled: bool,
 ) -> Route:
     return Route(
         name=name,
@@ -110,6 +112,8 @@ def _route(
         longest=longest,
         parks_excluded=otherwise == _PARK,
         expect=expect,
+        sample=sample,
+        disabled=disabled,
     )
 
 
@@ -193,6 +197,19 @@ ROUTES = Items(
                 default="false",
                 says="Some series is expected of each study that its senders send and for which `any_series` and `all_series` hold: where "
                 "no route of an application takes one, one note says in the archive that there is no result.",
+            ),
+            Key(
+                name="sample",
+                kind=PERCENT,
+                default="100%",
+                says="The share of studies that it is about, told by a hash of their StudyInstanceUIDs: of a study all series or none, "
+                "again whenever it comes; those of a smaller share are among those of a larger one.",
+            ),
+            Key(
+                name="disabled",
+                kind=SWITCH,
+                default="false",
+                says="It takes nothing, and stays in the file, checked and explained like any other.",
             ),
             Key(
                 name="send",

@@ -1,5 +1,7 @@
 """Routes over headers: what each condition means, and which series of several is run."""
 
+import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from node.domain.instance import Header, Value
 from node.domain.route import DERIVED, Condition, ConditionOperator, Decision, Route
 from node.routing.conditions import try_on
-from node.routing.decisions import SeriesView, decide, seen
+from node.routing.decisions import SeriesView, about_study, decide, seen
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 DAY_S = 86400.0
@@ -226,6 +228,41 @@ def test_the_order_of_series_does_not_change_the_choice() -> None:
     series = [view(f"1.{n}", n % 4 * 10, SeriesNumber=(n,)) for n in range(8)]
     chosen = {d.series_instance_uid for d in explained([Route(name="r", run=("app",))], *series) if d.chosen}
     assert chosen == {d.series_instance_uid for d in explained([Route(name="r", run=("app",))], *reversed(series)) if d.chosen} == {"1.3"}
+
+
+def test_a_sample_has_its_share_of_studies_whole_and_again() -> None:
+    """Of 4,000 studies 10 % within what chance allows, those of 1 % among them; told by the UID alone, for both series of one."""
+    series = [view(f"1.{number}", 1, StudyInstanceUID=(f"1.2.{number // 2}",)) for number in range(8_000)]
+
+    def of(share: float) -> list[bool]:
+        decisions = explained([Route(name="r", run=("app",), sample=share, each=True)], *series)
+        chosen = [one.chosen for one in decisions]
+        assert chosen[::2] == chosen[1::2]
+        return chosen[::2]
+
+    tenth, hundredth = of(0.1), of(0.01)
+    assert 305 < sum(tenth) < 495  # five standard deviations are 95
+    assert sum(hundredth) > 0
+    assert all(one for one, less in zip(tenth, hundredth, strict=True) if less)
+
+
+def test_a_sample_is_told_with_where_the_study_lies() -> None:
+    """By the first bytes of SHA-256, worked out here; a series that names no study is one of any sample."""
+    place = int(hashlib.sha256(b"sample\n1.2.3.1").hexdigest()[:16], 16) / 2**64
+    route = Route(name="r", run=("app",), sample=0.1)
+    (decision,) = explained([route], view("1.1", 5, StudyInstanceUID=("1.2.3.1",)))
+    assert decision.reason == f"sample is at {place * 100:.2f} %, expected the first 10 % of studies"
+    (decision,) = explained([route], view("1.1", 5))
+    assert (decision.chosen, decision.tried[0].found) == (True, "no StudyInstanceUID, taken to be one of them")
+
+
+def test_a_disabled_route_takes_nothing_and_is_about_no_study() -> None:
+    """Its conditions are told all the same; it expects nothing of a study."""
+    route = replace(when("Modality", ConditionOperator.EQUALS, "MR"), disabled=True)
+    (decision,) = explained([route], view("1.1", 5, Modality=("MR",)))
+    assert (decision.matched, decision.chosen, decision.reason) == (False, False, "disabled is true, expected false")
+    assert [(one.key, one.held) for one in decision.tried] == [("disabled", False), ("Modality", True)]
+    assert not about_study([decision])
 
 
 VALUES = st.tuples() | st.lists(st.text(max_size=8) | st.integers() | st.floats(allow_nan=True), max_size=3).map(tuple)

@@ -260,6 +260,7 @@ def test_the_digest_follows_the_meaning_and_nothing_else(tmp_path: Path) -> None
     same = [
         SMALL,
         "# a comment\n" + textwrap.dedent(SMALL),
+        SMALL + "        sample: 100%\n        disabled: false\n",
         textwrap.dedent(SMALL) + "node: {idle_timeout: 5s, workers: 3}\nstore: {keep: 1d}\n",
         (
             'sinks: {archive: {peer: "pacs", kind: dimse}}\n'
@@ -278,6 +279,8 @@ def test_the_digest_follows_the_meaning_and_nothing_else(tmp_path: Path) -> None
         SMALL + "        expect: true\n",
         SMALL + "        otherwise: park\n",
         SMALL + "        short: run\n",
+        SMALL + "        sample: 10%\n",
+        SMALL + "        disabled: true\n",
         SMALL + "        longest: 1h\n",
         textwrap.dedent(SMALL + "        when: {is: MR}\n") + "define: {MR: {Modality: MR}}\n",
         textwrap.dedent(SMALL + "        when: {is: MR}\n") + "define: {MR: {Modality: MRI}}\n",
