@@ -142,7 +142,9 @@ class Notify:
         "No message names a patient.",
     )
     every: timedelta = setting(
-        DURATION, default="5m", says="One message in so long at most; the first goes at once, the next tells the rest."
+        DURATION,
+        default="5m",
+        says="One message in so long at most; the first goes at once, the next tells the rest. One more goes at once: of what is held.",
     )
     late: timedelta = setting(
         DURATION,

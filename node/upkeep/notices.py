@@ -95,6 +95,7 @@ class NoticeStage:
         self._link = link
         self._told: Mapping[str, Item] = {}
         self._not_before: datetime | None = None
+        self._held_not_before: datetime | None = None
         self._failures = 0
 
     def begin(self) -> None:
@@ -102,10 +103,10 @@ class NoticeStage:
         self._journal.events.position(self.name)
 
     def step(self) -> int:
-        """Tell what there is to tell, unless a message went a moment ago; how many things were told."""
+        """Tell what there is to tell, of which all but what is held waits where a message went a moment ago; how many things were told."""
         now = self._clock()
         if self._not_before is not None and now < self._not_before <= now + max(self._every, _AGAIN_MOST):  # a clock may have gone back
-            return 0
+            return self._tell_held(now)
         leads = self._leads()
         own = self._wanted(self._own(now))
         try:
@@ -128,6 +129,20 @@ class NoticeStage:
         if position is not None:
             self._journal.events.advance(self.name, position)
         return len(items)
+
+    def _tell_held(self, now: datetime) -> int:
+        """Tell what is held though another message went a moment ago, once in `every`: the time to send the rest of a series runs."""
+        lately = self._held_not_before is not None and now < self._held_not_before <= now + self._every
+        if lately or self._failures or not self._leads():
+            return 0
+        wrong = self._wanted(self._troubles(now))
+        held = {key: item for key, item in wrong.items() if item.about is About.HELD and key not in self._told}
+        if held:
+            others = self._not_before
+            self._tell(list(held.values()), now)
+            self._not_before, self._held_not_before = others, now + self._every
+            self._told = {**self._told, **held}
+        return len(held)
 
     def _wanted(self, found: Mapping[str, Item]) -> dict[str, Item]:
         return {key: item for key, item in found.items() if item.about in self._about}

@@ -42,7 +42,7 @@ def test_a_disk_that_fills_holds_what_came_over_a_kill_until_the_whole_is_there(
             peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
             sinks={"one": {"kind": "folder", "path": str(tmp_path / "one")}},
             routes=[{"name": "all", "run": ["bench-threshold"], "send": ["one"]}],
-            notify={"webhook": {"url": f"http://127.0.0.1:{posts.port}/in"}, "every": "1s"},
+            notify={"webhook": {"url": f"http://127.0.0.1:{posts.port}/in"}},
             console={"listen": "127.0.0.1:0"},
         )
         settings["models"] = {"repository": str(tmp_path / "models"), "applications": [str(_APPLICATIONS)]}

@@ -138,6 +138,23 @@ def test_one_message_in_five_minutes_tells_all(desk: Desk) -> None:
     assert [[one.job for one in notice.items] for notice in desk.sent][1:] == [jobs]
 
 
+def test_what_is_held_is_told_at_once_though_another_message_went_a_moment_ago(desk: Desk) -> None:
+    """A series waits for its rest for half an hour: who has to send it is told within seconds. A second one waits as everything does, and
+    delays nothing else."""
+    stage = desk.stage()
+    desk.own["disk"] = FULL
+    stage.step()
+    for number in (1, 2):
+        desk.later(timedelta(seconds=5))
+        desk.wrong[f"short {number}"] = Item(about=About.HELD, says=f"Series {number} is incomplete.")
+        stage.step()
+    assert desk.says == [["The disk fills."], ["Series 1 is incomplete."]]
+    desk.park()
+    desk.later(EVERY - timedelta(seconds=10))
+    assert stage.step() == 2
+    assert [one[:1] for one in desk.says[2:]] == [["Series 2 is incomplete."]]
+
+
 def test_what_could_not_be_sent_is_sent_later_also_by_the_next_process(desk: Desk) -> None:
     """The place in the history moves with the message alone. It is tried again at least every ten minutes."""
     stage = desk.stage()
