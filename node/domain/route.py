@@ -102,6 +102,17 @@ def conditions_in(asked: Iterable[Asked]) -> Iterator[Condition]:
                 yield from conditions_in(entry)
 
 
+class Preferred(StrEnum):
+    """By what one series comes before another, beside conditions that it holds and the other does not."""
+
+    THINNEST = "thinnest"
+    MOST_IMAGES = "most images"
+    NEWEST = "newest"
+
+
+Preference: TypeAlias = Preferred | tuple[Asked, ...]
+
+
 class Otherwise(StrEnum):
     """What becomes of a route when a series that it needs did not come in time."""
 
@@ -135,7 +146,8 @@ class Route:
     whichever it is, all of `all_series` for each that holds images. `short` and `longest` say what it does with a series that is known
     to be short; None: what the peer's say. `parks_excluded`: its job on a series that the application excludes waits for a person. With
     `expect` the reader of each study that comes from its senders, and for which `any_series` and `all_series` hold, is told where no
-    series was taken. `sample` is the share of studies that it is about, above 0 and at most 1; one that is `disabled` is about none."""
+    series was taken. `prefer` says, in its order, by what a series is the best, before what says so of every route. `sample` is the share
+    of studies that it is about, above 0 and at most 1; one that is `disabled` is about none."""
 
     name: str
     peers: tuple[str, ...] = ()
@@ -153,6 +165,7 @@ class Route:
     longest: timedelta | None = None
     parks_excluded: bool = False
     expect: bool = False
+    prefer: tuple[Preference, ...] = ()
     sample: float = 1.0
     disabled: bool = False
 
@@ -163,9 +176,10 @@ class Route:
 
     @property
     def asked(self) -> tuple[Asked, ...]:
-        """All that it asks of series: of its own, of any and all of the study, and of those that it needs."""
+        """All that it asks of series: of its own, of any and all of the study, of those that it needs, and of those that it prefers."""
         needed = [one for series in (self.needs.series if self.needs else ()) for one in series.when]
-        return (*self.when, *self.any_series, *self.all_series, *needed)
+        preferred = [one for each in self.prefer if not isinstance(each, Preferred) for one in each]
+        return (*self.when, *self.any_series, *self.all_series, *needed, *preferred)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

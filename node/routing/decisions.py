@@ -12,8 +12,8 @@ from functools import lru_cache
 from inference.imaging.sop_classes import MODALITIES_WITHOUT_IMAGES, class_name, holds_image, is_capture, is_slice
 from node.dicom.header import merge
 from node.domain.instance import Header, Value
-from node.domain.route import Asked, Decision, Route, Tried
-from node.routing.conditions import one_of, together_text, try_on
+from node.domain.route import Asked, Decision, Preference, Preferred, Route, Tried
+from node.routing.conditions import one_of, seconds_of, together_text, try_on
 
 _OF_STUDY = ("disabled", "from", "to", "sample", "any_series", "all_series")
 _MOST_NAMED = 50
@@ -142,7 +142,7 @@ def decide(
             (*before, *_sampled(route, view), *(try_on(condition, view.header, now) for condition in route.when), *behind)
             for view in counted
         ]
-        decisions.extend(_choose(route, counted, tried, excluded))
+        decisions.extend(_choose(route, counted, tried, excluded, now))
     return decisions
 
 
@@ -225,7 +225,11 @@ def about_study(decisions: Iterable[Decision]) -> bool:
 
 
 def _choose(
-    route: Route, series: Sequence[SeriesView], tried: Sequence[tuple[Tried, ...]], excluded: Callable[[Route, SeriesView], bool]
+    route: Route,
+    series: Sequence[SeriesView],
+    tried: Sequence[tuple[Tried, ...]],
+    excluded: Callable[[Route, SeriesView], bool],
+    now: datetime,
 ) -> list[Decision]:
     matched = [all(one.held for one in conditions) for conditions in tried]
     images = [holds_images(view) for view in series]
@@ -233,7 +237,7 @@ def _choose(
     # one that no application is for wins over none that one is for
     best = min(
         fitting if route.each or len(fitting) < 2 else [one for one in fitting if not excluded(route, one)] or fitting,
-        key=preference,
+        key=lambda view: (_ranks(route, view, now), preference(view)),
         default=None,
     )
     decisions = []
@@ -248,7 +252,9 @@ def _choose(
         else:
             assert best is not None, "a series that fits and is not chosen lost against another"
             reason = (
-                "no application of the route is for it" if excluded(route, view) and not excluded(route, best) else _why_not(view, best)
+                "no application of the route is for it"
+                if excluded(route, view) and not excluded(route, best)
+                else _less_preferred(route, view, best, now) or _why_not(view, best)
             )
         decisions.append(
             Decision(
@@ -261,6 +267,52 @@ def _choose(
             )
         )
     return decisions
+
+
+NEWEST = (("AcquisitionDate", "AcquisitionTime"), ("SeriesDate", "SeriesTime"), ("StudyDate", "StudyTime"))
+"""What says when a series was taken, the first that is there."""
+
+
+def _ranks(route: Route, view: SeriesView, now: datetime) -> tuple[float, ...]:
+    """Smallest first, in the order of what the route prefers."""
+    return tuple(_rank(one, view, now) for one in route.prefer)
+
+
+def _rank(one: Preference, view: SeriesView, now: datetime) -> float:
+    match one:
+        case Preferred.THINNEST:
+            return _least(view.header, "SliceThickness")
+        case Preferred.MOST_IMAGES:
+            return -view.slices
+        case Preferred.NEWEST:
+            return -_taken(view.header)
+    return float(not _fits(one, view, now))
+
+
+def _taken(header: Header) -> float:
+    """Its last date and time as one number (YYYYMMDDHHMMSS.FFFFFF); 0 where no date says it."""
+    for day, time in NEWEST:
+        days = [text for value in header.get(day, ()) if len(text := str(value)) == 8 and text.isascii() and text.isdigit()]
+        if days:
+            seconds = [found for value in header.get(time, ()) if (found := seconds_of(str(value))) is not None]
+            return float(max(days)) * 1e5 + max(seconds, default=0.0)
+    return 0.0
+
+
+def _less_preferred(route: Route, view: SeriesView, best: SeriesView, now: datetime) -> str:
+    """Which preference of the route decided against a series; "" where none did."""
+    for one in route.prefer:
+        mine, other = _rank(one, view, now), _rank(one, best, now)
+        if mine != other:
+            match one:
+                case Preferred.THINNEST:
+                    return f"{named(best)} has thinner slices ({_mm(other)} < {_mm(mine)})"
+                case Preferred.MOST_IMAGES:
+                    return f"{named(best)} has more images ({-other:g} > {-mine:g})"
+                case Preferred.NEWEST:
+                    return f"{named(best)} is newer"
+            return f"{named(best)} is preferred: {together_text(one)}"
+    return ""
 
 
 def holds_images(view: SeriesView) -> bool:

@@ -17,6 +17,7 @@ from node.domain.instance import Instance
 from node.domain.job import RANKS, Job, NewJob, Priority
 from node.domain.route import Decision, Route, Routed, Tried, Withheld, conditions_in
 from node.domain.state import JobState
+from node.routing.decisions import NEWEST
 from node.routing.gate import TELLING
 from node.routing.pairing import Prior
 from node.routing.planning import JobPlanner
@@ -25,7 +26,7 @@ from node.routing.priors import PriorChoice
 from node.routing.series import SeriesContent, contents
 
 _PAGE = 200
-_TELLING = TELLING | {"SeriesNumber"}
+_TELLING = TELLING | {"SeriesNumber"} | {keyword for keywords in NEWEST for keyword in keywords}
 """What deciding looks at whatever the routes ask (node.routing.gate, node.routing.decisions)."""
 
 

@@ -13,7 +13,7 @@ from ruamel.yaml.nodes import ScalarNode, SequenceNode
 
 from node.domain.errors import ConfigError
 from node.domain.profile import VIEWER, Kind, Profile
-from node.domain.route import Asked, ConditionBlock, Needs, Route
+from node.domain.route import Asked, ConditionBlock, Needs, Preference, Preferred, Route
 from node.settings.applications import APPLICATIONS, MODELS, REPOSITORY
 from node.settings.audit import AUDIT
 from node.settings.blocks import Block, Key
@@ -311,10 +311,15 @@ def _route(route: Route) -> dict[str, Any]:
         **({} if route.short is None else {"short": route.short.value}),
         **({} if route.longest is None else {"longest_s": route.longest.total_seconds()}),
         **({"expect": True} if route.expect else {}),
+        **({"prefer": [_preference(one) for one in route.prefer]} if route.prefer else {}),
         **({"sample": route.sample} if route.sample < 1 else {}),
         **({"disabled": True} if route.disabled else {}),
         **({"parks_excluded": True} if route.parks_excluded else {}),
     }
+
+
+def _preference(one: Preference) -> Any:
+    return one.value if isinstance(one, Preferred) else sorted(map(_condition, one), key=repr)
 
 
 def _needs(needs: Needs) -> list[Any]:

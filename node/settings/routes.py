@@ -2,16 +2,16 @@
 
 from datetime import timedelta
 
-from ruamel.yaml.nodes import Node
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from node.domain.job import Priority
-from node.domain.route import Asked, NeededSeries, Needs, Otherwise, Route
+from node.domain.route import Asked, NeededSeries, Needs, Otherwise, Preference, Preferred, Route
 from node.domain.shortage import WhenShort
-from node.settings.blocks import Block, Items, Key, pairs
+from node.settings.blocks import Block, Items, Key, Nodes, Values, pairs
 from node.settings.conditions import Conditions
-from node.settings.errors import MissingKey
+from node.settings.errors import BadValue, MissingKey, WrongType
 from node.settings.kinds import DURATION, PERCENT, SWITCH, TEXT, Choice, Reference, Schema, Several
-from node.settings.source import Here, Refused
+from node.settings.source import Here, Refused, kind_of
 
 
 class Needed:
@@ -39,6 +39,40 @@ class Needed:
 
     def schema(self) -> Schema:
         return {"type": "object", "minProperties": 1, "additionalProperties": Conditions().schema()}
+
+
+class Prefer:
+    """The list of what makes a series the best, first things first."""
+
+    wants = "a list of `thinnest`, `most images`, `newest` and mappings of conditions"
+
+    def read(self, at: Node, here: Here) -> tuple[Preference, ...]:
+        if not isinstance(at, SequenceNode):
+            raise here.refuse(WrongType, at, f"{kind_of(at)}, where {self.wants} belongs")
+        if len(at.value) > _MOST_PREFERRED:
+            raise here.refuse(BadValue, at, f"{len(at.value)} preferences, where {_MOST_PREFERRED} are the most")
+        found: list[Preference] = []
+        sound = True
+        for one in at.value:
+            try:
+                if not isinstance(one, MappingNode):
+                    found.append(Preferred(_PREFERRED.read(one, here)))
+                elif asked := Conditions().read(one, here):
+                    found.append(asked)
+                else:
+                    raise here.refuse(MissingKey, one, "no conditions; every series would hold them")
+            except Refused:
+                sound = False
+        if not sound:
+            raise Refused
+        return tuple(found)
+
+    def schema(self) -> Schema:
+        return {"type": "array", "items": {"anyOf": [_PREFERRED.schema(), Conditions().schema()]}}
+
+
+_PREFERRED = Choice(of=Preferred)
+_MOST_PREFERRED = 20
 
 
 def _needs(*, series: tuple[NeededSeries, ...], within: timedelta, otherwise: Otherwise) -> Needs:
@@ -92,6 +126,7 @@ def _route(
     longest: timedelta | None,
     otherwise: str,
     expect: bool,
+    prefer: tuple[Preference, ...],
     sample: float,
     disabled: bool,
 ) -> Route:
@@ -112,15 +147,22 @@ def _route(
         longest=longest,
         parks_excluded=otherwise == _PARK,
         expect=expect,
+        prefer=prefer,
         sample=sample,
         disabled=disabled,
     )
+
+
+def _one_of_several(values: Values, nodes: Nodes, here: Here) -> None:
+    if values["each"] and values["prefer"]:
+        raise here.about("prefer").refuse(BadValue, nodes["prefer"], "`each: true` runs every series; leave one of them out")
 
 
 ROUTES = Items(
     noun="route",
     of=Block(
         build=_route,
+        check=_one_of_several,
         keys=(
             Key(name="name", kind=TEXT, required=True, says="What you call it; every decision is kept under this name."),
             Key(
@@ -167,6 +209,13 @@ ROUTES = Items(
                 kind=SWITCH,
                 default="false",
                 says="Run on every series that fits. Else on the best: most images, then thinnest slices, then lowest series number.",
+            ),
+            Key(
+                name="prefer",
+                kind=Prefer(),
+                default="[]",
+                says="By what a series is the best, in this order, before the rule of `each`: `thinnest`, `most images`, `newest`, or "
+                "conditions that it holds.",
             ),
             Key(
                 name="priority",

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node.domain.instance import Header, Value
-from node.domain.route import DERIVED, Condition, ConditionOperator, Decision, Route
+from node.domain.route import DERIVED, Condition, ConditionOperator, Decision, Preference, Preferred, Route
 from node.routing.conditions import try_on
 from node.routing.decisions import SeriesView, about_study, decide, seen
 
@@ -228,6 +228,60 @@ def test_the_order_of_series_does_not_change_the_choice() -> None:
     series = [view(f"1.{n}", n % 4 * 10, SeriesNumber=(n,)) for n in range(8)]
     chosen = {d.series_instance_uid for d in explained([Route(name="r", run=("app",))], *series) if d.chosen}
     assert chosen == {d.series_instance_uid for d in explained([Route(name="r", run=("app",))], *reversed(series)) if d.chosen} == {"1.3"}
+
+
+SOFT = (Condition(keyword="ConvolutionKernel", operator=ConditionOperator.MATCHES, expected=("^B[23]|STANDARD",)),)
+NATIVE = (Condition(keyword="contrast", operator=ConditionOperator.EQUALS, expected=("native", "unknown")),)
+
+
+@pytest.mark.parametrize(
+    ("prefer", "best"),
+    [
+        ((), "1.1"),  # most images
+        ((Preferred.THINNEST,), "1.4"),
+        ((SOFT,), "1.1"),
+        ((NATIVE, Preferred.THINNEST, SOFT), "1.4"),
+        (((SOFT[0], NATIVE[0]), Preferred.MOST_IMAGES), "1.1"),
+        ((Preferred.NEWEST,), "1.5"),
+        ((NATIVE, Preferred.NEWEST), "1.3"),
+        (((replace(SOFT[0], negated=True),), Preferred.THINNEST), "1.3"),
+    ],
+)
+def test_the_best_of_several_is_what_the_route_prefers_in_its_order(prefer: tuple[Preference, ...], best: str) -> None:
+    """Of 5.0, 1.0 soft, 1.0 sharp, 0.6 soft and 1.0 with contrast, in whatever order they come; what says so of every route comes last."""
+    made = [("B30", 5.0, 9, "1100", ""), ("B30", 1.0, 5, "1101", ""), ("B70", 1.0, 5, "1105", ""), ("B30", 0.6, 8, "1102", "")]
+    series = [
+        view(
+            f"1.{number}",
+            images,
+            ConvolutionKernel=(kernel,),
+            SliceThickness=(thick,),
+            SeriesNumber=(number,),
+            AcquisitionDate=("20260310",),
+            AcquisitionTime=(time,),
+            ContrastBolusAgent=(agent,),
+        )
+        for number, (kernel, thick, images, time, agent) in enumerate([*made, ("B30", 1.0, 5, "1130", "Omnipaque")], start=1)
+    ]
+    route = Route(name="r", run=("app",), prefer=prefer)
+    for order in (series, series[::-1], [series[2], *series[:2], *series[3:]]):
+        assert [one.series_instance_uid for one in explained([route], *order) if one.chosen] == [best]
+
+
+def test_what_is_not_preferred_says_by_what() -> None:
+    """The first preference in which the two differ, in a sentence; then the rule of every route."""
+    thin, thick = view("1.1", 5, SliceThickness=(1.0,), SeriesNumber=(1,)), view("1.2", 9, SliceThickness=(5.0,), SeriesNumber=(2,))
+    soft = view("1.3", 5, SliceThickness=(1.0,), SeriesNumber=(3,), ConvolutionKernel=("B30",), StudyDate=("20260310",))
+
+    def why(*prefer: Preference, of: str) -> str:
+        decisions = explained([Route(name="r", run=("app",), prefer=prefer)], thin, thick, soft)
+        return next(one.reason for one in decisions if one.series_instance_uid == of)
+
+    assert why(Preferred.THINNEST, SOFT, of="1.1") == "series 3 is preferred: ConvolutionKernel a match of ^B[23]|STANDARD"
+    assert why(Preferred.THINNEST, SOFT, of="1.2") == "series 3 has thinner slices (1 mm < 5 mm)"
+    assert why(Preferred.MOST_IMAGES, of="1.1") == "series 2 has more images (9 > 5)"
+    assert why(Preferred.NEWEST, of="1.2") == "series 3 is newer"
+    assert why(Preferred.THINNEST, of="1.3") == "series 1 has the lower SeriesNumber (1 < 3)"
 
 
 def test_a_sample_has_its_share_of_studies_whole_and_again() -> None:

@@ -281,6 +281,8 @@ def test_the_digest_follows_the_meaning_and_nothing_else(tmp_path: Path) -> None
         SMALL + "        short: run\n",
         SMALL + "        sample: 10%\n",
         SMALL + "        disabled: true\n",
+        SMALL + "        prefer: [thinnest, {Modality: MR}]\n",
+        SMALL + "        prefer: [{Modality: MR}, thinnest]\n",
         SMALL + "        longest: 1h\n",
         textwrap.dedent(SMALL + "        when: {is: MR}\n") + "define: {MR: {Modality: MR}}\n",
         textwrap.dedent(SMALL + "        when: {is: MR}\n") + "define: {MR: {Modality: MRI}}\n",
