@@ -59,6 +59,7 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
         What it is made of is not installed.
     """
     demand_console()
+    from node.assembly.own_receiver import OwnReceiverOf
     from node.console.context import ConsoleContext
     from node.console.health import Health, SharedLook
     from node.console.images.gallery import Gallery
@@ -83,6 +84,7 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
             sinks_of=partial(sinks_of, config),
             make_room=partial(make_room, config, journal, blobs),
             pausable=_PausableNow(config, in_force),
+            receiver=OwnReceiverOf(config),
         )
         context.health.look()  # whoever comes first finds it looked at
         context.health.look_at_node()

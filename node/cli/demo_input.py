@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from node.cli.input_files import DAMAGED, Unpacked, is_archive
+from node.dicom.archives import DAMAGED, Unpacked, is_archive
 from node.domain.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -52,13 +52,6 @@ class SeveralPatients(ConfigError):
     remedy = "`hilum patients erase --id ID` erases what is one patient's of it; `--study UID --all-patients` all of it, whoever's it is."
 
 
-class ArchiveTooLarge(ConfigError):
-    """A zip unpacks to far more than its size explains, or holds more files than any study: a damaged one, or one made to fill a disk."""
-
-    code = "HLM-2112"
-    remedy = "Look at what it holds. Where it is right, unpack it and name the folder, or `hilum send --largest SIZE` (4GB)."
-
-
 class NobodyToTell(ConfigError):
     """A trial message was to be sent, and the configuration names nobody who gets messages."""
 

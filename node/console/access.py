@@ -165,6 +165,15 @@ def demand_form_token(
         raise RequestRefused(HTTPStatus.FORBIDDEN, "the form is not of this session; load the page again")
 
 
+def demand_header_token(request: Request, who: Annotated[Visitor, Depends(visitor)]) -> None:
+    """The same of a request whose body is a file: the token stands in the header `X-Form-Token`."""
+    if not who.token:
+        return
+    demand_same_origin(request)
+    if not hmac.compare_digest(request.headers.get("x-form-token", "").encode(), who.token.encode()):
+        raise RequestRefused(HTTPStatus.FORBIDDEN, "the file is not of a page of this session; load the page again")
+
+
 Looking = Annotated[Visitor, Depends(visitor)]
 Operating = Annotated[Visitor, Depends(demand_role(Role.OPERATOR))]
 At = Annotated[ConsoleContext, Depends(context)]
@@ -173,6 +182,7 @@ Administering = Annotated[Visitor, Depends(demand_role(Role.ADMIN))]
 Fields = Annotated[dict[str, str], Depends(form)]
 Chosen = Annotated[tuple[int, ...], Depends(chosen)]
 Meant = Depends(demand_form_token)
+MeantByHeader = Depends(demand_header_token)
 
 
 def password_hash(password: str) -> str:

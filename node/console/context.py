@@ -6,7 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from node.console.access_audit import StudyAccessAudit
 from node.console.editing import Editing
@@ -16,6 +16,9 @@ from node.journal.journal import Journal
 from node.journal.port import Pausable
 from node.settings.console import Console
 from node.settings.peers import Peer
+
+if TYPE_CHECKING:
+    from node.console.upload import OwnReceiver
 
 TRIES, TRIES_WINDOW_S = 20, 60.0  # each may load a whole configuration, which takes seconds
 _MOST_KNOWN = 10_000
@@ -55,7 +58,7 @@ class ConsoleContext:
     """Shared by all requests; the journal is safe in many threads. `models` is the folder of the model repository, `peers` are those of the
     configuration by name; `pausable` tells the names that may be paused now; `make_room` deletes the oldest pixels that nothing needs, and
     says of how many instances; `associations` are the lines that the receivers of this host keep of who called; `sinks_of` are those at a
-    peer."""
+    peer; `receiver` is the node's own, which one sends test files to while `uploading` is held."""
 
     journal: Journal
     settings: Console
@@ -70,7 +73,9 @@ class ConsoleContext:
     associations: SharedLook[list[list[dict[str, Any]]]]
     sinks_of: Callable[[str], Sequence[str]]
     pausable: Callable[[], Mapping[Pausable, Sequence[str]]]
+    receiver: "OwnReceiver"
     tries: RateLimit = field(default_factory=RateLimit)
+    uploading: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def secure(self) -> bool:

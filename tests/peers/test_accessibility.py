@@ -40,6 +40,7 @@ _PAGES = (
     "/events?since=2025-03-01",
     "/associations",
     "/users",
+    "/upload",
 )
 _LAB = Path(__file__).parents[1] / "lab"
 

@@ -7,9 +7,10 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from node.cli.demo_input import NoInput, demo_series
-from node.cli.errors import ArchiveTooLarge, NothingFound
-from node.cli.input_files import Unpacked, read
-from node.cli.send import collect
+from node.cli.errors import NothingFound
+from node.cli.input_files import read
+from node.dicom.archives import ArchiveTooLarge, Unpacked
+from node.dimse.requestor.sendable import collect
 
 
 @pytest.fixture(name="bomb", scope="module")

@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from node.assembly.console import edited_routes, trials_of
 from node.assembly.doctor.glance import glance
 from node.assembly.health import subjects
+from node.assembly.own_receiver import OwnReceiverOf
 from node.blobs.folder import FolderBlobs
 from node.blobs.port import Blobs
 from node.console.access_audit import StudyAccessAudit
@@ -130,6 +131,7 @@ def context_of(
         sinks_of=partial(sinks_of, hospital.config),
         make_room=partial(make_room, hospital.config, hospital.journal, blobs or FolderBlobs(hospital.config.store.blobs)),
         pausable=lambda: pausable(hospital.config),
+        receiver=OwnReceiverOf(hospital.config),
     )
 
 

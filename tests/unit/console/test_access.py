@@ -235,6 +235,7 @@ def test_the_description_lists_every_call(browser: Open) -> None:
             "/api/studies/{uid}/complete",
             "/api/studies/{uid}/held/{verb}",
             "/api/studies/{uid}/retry",
+            "/api/upload",
             "/api/studies/{uid}/images/{row}/{frame}.png",
             "/api/studies/{uid}/images/{row}/{frame}/value",
             "/api/studies/{uid}/images/{row}/{frame}/mask/received/{sop_uid}.png",
@@ -246,7 +247,7 @@ def test_the_description_lists_every_call(browser: Open) -> None:
 def test_assets_come_with_their_licences() -> None:
     """Every script that others wrote is named in LICENSES.txt, and no asset names another host to fetch from."""
     licences = here("static/LICENSES.txt").read_text()
-    own = {"console.js", "routes.js", "search.js", "slices.js"}
+    own = {"console.js", "routes.js", "search.js", "slices.js", "upload.js"}
     others = {path.name for path in here("static").glob("*.js")} - own
     assert others == {"htmx.min.js", "sse.min.js", "prism-core.min.js", "prism-yaml.min.js"}
     assert all(name in licences for name in others)

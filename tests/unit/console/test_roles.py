@@ -51,6 +51,8 @@ LEAST = {
     ("GET", "/routes/replays/{number}"): OPERATOR,
     ("POST", "/routes/replays/{number}/stop"): OPERATOR,
     ("POST", "/routes/save"): ADMIN,
+    ("GET", "/upload"): OPERATOR,
+    ("POST", "/api/upload"): OPERATOR,
     ("GET", "/users"): ADMIN,
     ("POST", "/users"): ADMIN,
     ("POST", "/users/{name}/role"): ADMIN,
