@@ -23,7 +23,7 @@ from inference.imaging.judge.errors import ComputedImages, NoAnatomy, NotAPatien
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Form, Marked, View
 from inference.imaging.judge.head import brain_in, like_t1, no_head
 from inference.imaging.judge.lungs import lung_doubts
-from inference.imaging.judge.pixels import negative, not_hounsfield, nothing_there
+from inference.imaging.judge.pixels import drawn, negative, not_hounsfield, nothing_there
 from inference.imaging.judge.radiograph import chest_doubts
 from inference.imaging.judge.sizes import unusual
 from inference.imaging.judge.stated import DESCRIBED, elsewhere, other_parts
@@ -236,6 +236,8 @@ def _refuse_no_picture(part: BodyPart, volume: Volume, coarse: Coarse) -> None:
     reason = nothing_there(coarse)
     if not reason and volume.modality == "CT" and part is BodyPart.CHEST:
         reason = not_hounsfield(coarse)
+    if not reason and volume.modality == "MR":
+        reason = drawn(volume)
     if not reason and volume.modality == "MR" and part is BodyPart.HEAD:
         reason = negative(coarse)
     if reason:

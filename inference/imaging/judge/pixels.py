@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from inference.imaging.judge.coarse import Coarse, Values
+from inference.imaging.volume import Volume
 
 LEAST_LIKENESS = 0.5
 """Correlation of neighbouring blocks: 0 in noise, 0.85 and more in all real series that the bench knows."""
@@ -12,6 +13,10 @@ MOST_AT_EDGE = 0.75
 """Of the voxels at the borders, how many may be as bright as tissue; a body may be cut on every side, but air lies around a head."""
 LEAST_AIR_HU = -300.0
 """The darkest hundredth of a CT of the chest is air."""
+FEW_VALUES = 8
+"""MR of eight bits, windowed, has some sixty values."""
+_LOOKED_AT = 24
+"""Slices on which values are counted."""
 _BINS = 128
 
 
@@ -27,6 +32,12 @@ def nothing_there(coarse: Coarse) -> str:
             return ""
         most = likeness if most is None or (likeness is not None and likeness > most) else most
     return "" if most is None else f"neighbouring voxels have nothing in common (correlation {most:.2f}): noise"
+
+
+def drawn(volume: Volume) -> str:
+    """Why the values are those of a drawing, for people; "" where they may have been measured."""
+    found = len(np.unique(volume.voxels[:: max(1, len(volume.voxels) // _LOOKED_AT)]))
+    return f"the images have {found} values only, as a mask or a drawing has" if found <= FEW_VALUES else ""
 
 
 def negative(coarse: Coarse) -> str:

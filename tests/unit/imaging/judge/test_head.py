@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from inference.imaging.judge.errors import OtherAnatomy, OtherContrast
@@ -30,8 +31,7 @@ def test_a_belly_with_silent_headers_is_declined(real: Callable[[str], list[Path
 
 def test_a_long_body_is_declined() -> None:
     """Five times as wide as deep, as the frames of a probe in air are when they are called slices."""
-    voxels = np.zeros((90, 40, 90), dtype=np.int16)
-    voxels[10:80, 12:26, 6:84] = 300
+    voxels = _long_body()
     with pytest.raises(OtherAnatomy, match="% as wide as long"):
         Judge(FLAIR, volume_of(voxels, (2.5,) * 3), ()).before()
 
@@ -58,9 +58,14 @@ def test_heads_with_lesions_are_taken(lesions: tuple[tuple[tuple[float, ...], tu
 
 def test_applications_that_mark_a_brain_or_want_no_contrast_are_not_asked() -> None:
     """Noise is measured in whatever a head's series shows: nothing is searched there."""
-    voxels = np.zeros((90, 40, 90), dtype=np.int16)
-    voxels[10:80, 12:26, 6:84] = 300
+    voxels = _long_body()
     assert Judge(Expects(part=BodyPart.HEAD), volume_of(voxels, (2.5,) * 3), ()).before() == ()
+
+
+def _long_body() -> NDArray[np.int16]:
+    voxels = np.random.default_rng(1).normal(10, 3, (90, 40, 90))
+    voxels[10:80, 12:26, 6:84] += 300
+    return voxels.astype(np.int16)
 
 
 def _flair() -> Dataset:

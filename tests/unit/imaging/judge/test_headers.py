@@ -192,6 +192,14 @@ def test_another_part_of_the_body_is_told_and_another_contrast_declined() -> Non
         Judge(expects, volume, (header(EchoTime="90"), header(EchoTime="90"), header())).before()
 
 
+@pytest.mark.parametrize("part", [BodyPart.HEAD, BodyPart.HIPPOCAMPUS])
+def test_masks_are_declined(part: BodyPart) -> None:
+    """A crop of two values, of which a hippocampus of usual size was measured; every voxel was as bright as nothing is in a patient."""
+    voxels = np.where(pictured(brain()) > 500, 1000, 0).astype(np.int16)
+    with pytest.raises(NoAnatomy, match="2 values only"):
+        Judge(Expects(part=part), volume_of(voxels, (2.5,) * 3), ()).before()
+
+
 def test_lungs_need_air() -> None:
     """Values that are no HU (an offset of 1024 left out) are declined for a chest, and taken where no chest is expected."""
     voxels = (pictured(brain()) + 20).astype(np.int16)
