@@ -33,7 +33,8 @@ class Age:
     @property
     def words(self) -> str:
         """For people."""
-        return f"{self.number} {_NOUNS[self.unit]}"
+        noun = _NOUNS[self.unit]
+        return f"{self.number} {noun if self.number != 1 else noun.removesuffix('s')}"
 
 
 def age_of(text: str) -> Age | None:

@@ -57,7 +57,7 @@ def tried(text: str, header: Header) -> Tried:
         ),
         (
             {"PatientAge": (), "PatientBirthDate": ("20260210",), "StudyDate": ("20260310",)},
-            "1 months (PatientBirthDate 20260210, StudyDate 20260310)",
+            "1 month (PatientBirthDate 20260210, StudyDate 20260310)",
             False,
             True,
             True,
