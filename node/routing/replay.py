@@ -15,7 +15,7 @@ from inference.errors import HilumError
 from node.domain.arrival import Arrival
 from node.domain.instance import Instance
 from node.domain.job import RANKS, Job, NewJob, Priority
-from node.domain.route import Decision, Route, Routed, Tried, Withheld, conditions_in
+from node.domain.route import Decision, Preferred, Route, Routed, Tried, Withheld, conditions_in
 from node.domain.state import JobState
 from node.routing.decisions import NEWEST
 from node.routing.gate import TELLING
@@ -26,7 +26,7 @@ from node.routing.priors import PriorChoice
 from node.routing.series import SeriesContent, contents
 
 _PAGE = 200
-_TELLING = TELLING | {"SeriesNumber"} | {keyword for keywords in NEWEST for keyword in keywords}
+_TELLING = TELLING | {"SeriesNumber"}
 """What deciding looks at whatever the routes ask (node.routing.gate, node.routing.decisions)."""
 
 
@@ -260,7 +260,8 @@ def _named(job: Job | NewJob) -> str:
 
 def _keywords(routes: Sequence[Route]) -> frozenset[str]:
     """What these routes ask of a header, and what tells the best of several series."""
-    return _TELLING | {keyword for route in routes for condition in conditions_in(route.asked) for keyword in condition.reads}
+    newest = {keyword for each in NEWEST for keyword in each} if any(Preferred.NEWEST in route.prefer for route in routes) else set()
+    return _TELLING | newest | {keyword for route in routes for condition in conditions_in(route.asked) for keyword in condition.reads}
 
 
 def _changed(before: Decision | None, after: Decision | None) -> tuple[ChangedCondition, ...]:
