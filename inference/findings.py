@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.codes import Code
-from inference.said import Said
+from inference.translatable import Translatable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -278,7 +278,7 @@ class Caution:
         A few words that Series Descriptions begin with ("INCOMPLETE 154 of 384"); "" where the sentence is enough.
     """
 
-    sentence: Said
+    sentence: Translatable
     mark: str = ""
 
 
@@ -291,7 +291,7 @@ class Findings:
     evaluations: tuple[Evaluation, ...] = ()
     remarks: tuple[str, ...] = ()
     """Sentences from the quality gate that a reader must see ("slices 3.0 mm apart: volume is approximate"); those of hilum itself are
-    `Said`, what an application of somebody else says is shown as it is."""
+    `Translatable`, what an application of somebody else says is shown as it is."""
     locations: tuple[Location, ...] = ()
     saliencies: tuple[Saliency, ...] = ()
     derived: tuple[DerivedImage, ...] = ()

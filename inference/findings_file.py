@@ -37,7 +37,7 @@ from inference.findings import (
     Segment,
     Span,
 )
-from inference.said import Said
+from inference.translatable import Translatable
 
 MAGIC = b"hilum-findings 2\n"
 PACKED, RAW = 1, 0
@@ -135,7 +135,7 @@ def _header(findings: Findings) -> tuple[bytes, list[tuple[bytes, bool]]]:
 
 def _plain(value: Any, contents: list[tuple[bytes, bool]]) -> Any:
     """A finding, or a part of one, as JSON has it; the contents of arrays are collected in the order in which they are met."""
-    if isinstance(value, Said):
+    if isinstance(value, Translatable):
         values = [[name, _plain(each, contents)] for name, each in value.values.items()]
         return {_IS: _SAID, "template": value.template, **({"values": values} if values else {})}
     if isinstance(value, np.ndarray):
@@ -212,7 +212,7 @@ def _read(value: Any) -> Any:
     if value[_IS] == _ARRAY:
         return _array(value)
     if value[_IS] == _SAID:
-        return Said(value["template"], dict(_read(value.get("values", []))))
+        return Translatable(value["template"], dict(_read(value.get("values", []))))
     return _CLASSES[value[_IS]](**{name: _read(each) for name, each in value.items() if name != _IS})
 
 

@@ -11,7 +11,7 @@ from inference.imaging.resample import Grid, reorientation
 from inference.imaging.sop_classes import class_name
 from inference.imaging.subject import Cine, Images, Pair, Subject, Takes
 from inference.imaging.volume import Volume
-from inference.said import Said, say
+from inference.translatable import Translatable, say
 
 _ORIENTATIONS = ("sagittal", "coronal", "axial")  # the patient axis (x, y, z) that the slices are stacked along
 TOLERANCE_MM = 0.001
@@ -22,12 +22,12 @@ _HALF_WAY = 1e-3
 _KINDS: Mapping[Takes, type] = {Takes.VOLUME: Volume, Takes.PAIR: Pair, Takes.IMAGES: Images, Takes.CINE: Cine}
 
 
-def check(application: Application, subject: Subject) -> tuple[Said, ...]:
+def check(application: Application, subject: Subject) -> tuple[Translatable, ...]:
     """Refuse a subject that the application does not accept.
 
     Returns
     -------
-    tuple of Said
+    tuple of Translatable
         Remarks for the reader of the result: accepted, but worth knowing.
 
     Raises

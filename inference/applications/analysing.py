@@ -15,7 +15,7 @@ from inference.findings import Box, DerivedImage, Evaluation, Findings, Line, Lo
 from inference.imaging.regrid import RegriddedVolume, straightened
 from inference.imaging.subject import Pair, Subject
 from inference.imaging.volume import Volume
-from inference.said import Said, say
+from inference.translatable import Translatable, say
 
 SEEN_TILT_DEGREES = 0.05
 """A tilt that is told: less reads as 0.0 degrees."""
@@ -130,7 +130,7 @@ def _derived(one: DerivedImage, straight: RegriddedVolume) -> DerivedImage:
     return one if one.affine is not None else replace(one, affine=straight.volume.affine)
 
 
-def _remarks(source: Volume) -> Sequence[Said]:
+def _remarks(source: Volume) -> Sequence[Translatable]:
     remarks = []
     if source.tilt_degrees >= SEEN_TILT_DEGREES:
         remarks.append(

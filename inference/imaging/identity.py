@@ -14,7 +14,7 @@ from inference.errors import quoted
 from inference.imaging import tags
 from inference.imaging.errors import MixedIdentity, UnusableUid, naming
 from inference.imaging.header import Instance
-from inference.said import Said, listed, say
+from inference.translatable import Translatable, listed, say
 
 _REMARKED = {
     "patient_name": say("PatientName"),
@@ -108,7 +108,7 @@ def refuse_unusable_uids(headers: Sequence[FileDataset], *, placed: bool) -> Non
         raise UnusableUid(f"{first} is no UID{more}, in {naming(map(quoted, wrong[first]))}: no result could refer to the images")
 
 
-def one_identity(named: Sequence[tuple[str, Identity]]) -> tuple[Said, ...]:
+def one_identity(named: Sequence[tuple[str, Identity]]) -> tuple[Translatable, ...]:
     """What a reader must know of a volume that is of one patient and one study; nothing where everything is equal.
 
     PatientID with its issuer, and StudyInstanceUID, are each the same in all: empty in all is one, empty in some is not.
@@ -137,7 +137,7 @@ def one_identity(named: Sequence[tuple[str, Identity]]) -> tuple[Said, ...]:
     )
 
 
-def same_patient(current: Sequence[tuple[str, Identity]], prior: Sequence[tuple[str, Identity]]) -> tuple[Said, ...]:
+def same_patient(current: Sequence[tuple[str, Identity]], prior: Sequence[tuple[str, Identity]]) -> tuple[Translatable, ...]:
     """What a reader must know of two studies of one patient that are compared: each of them is one by itself already.
 
     Raises

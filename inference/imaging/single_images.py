@@ -15,7 +15,7 @@ from inference.imaging.header import PARSE_ERRORS, Instance
 from inference.imaging.projection import body_parts_of, laterality_of, orientation_of, regions_of, spacing_of, view_of, window_of
 from inference.imaging.subject import Cine, Image, Images
 from inference.imaging.volume import SliceSource
-from inference.said import Said, say
+from inference.translatable import Translatable, say
 
 TIMES = frozenset({tags.FRAME_TIME, tags.FRAME_TIME_VECTOR})
 MOVING = frozenset({"US", "XA", "RF", "IVUS", "ES", "XC"})
@@ -24,7 +24,9 @@ MOVING = frozenset({"US", "XA", "RF", "IVUS", "ES", "XC"})
 DOUBTED = say("A calibrated region reaches beyond the image or has no scale: it is not used.")
 
 
-def images_from(instances: Sequence[Instance], series_instance_uid: str, *, threads: int = 2) -> tuple[Images, list[Instance], list[Said]]:
+def images_from(
+    instances: Sequence[Instance], series_instance_uid: str, *, threads: int = 2
+) -> tuple[Images, list[Instance], list[Translatable]]:
     """The single images among the instances, those instances, and what a reader must know of them.
 
     Loops are left out: they are another kind of subject. The frames of a multi-frame image that is no loop are images each.
@@ -45,7 +47,7 @@ def images_from(instances: Sequence[Instance], series_instance_uid: str, *, thre
     pixels = sum(each.pixels.rows * each.pixels.columns * each.pixels.frames for each in stills)
     if pixels > MOST_BYTES // 4:
         raise TooLarge(f"{len(stills)} instances hold {pixels / 1e6:.0f} million pixels")
-    remarks: list[Said] = []
+    remarks: list[Translatable] = []
     if len(stills) < len(instances):
         loops, of = str(len(instances) - len(stills)), str(len(instances))
         remarks.append(say("{number} of {of} instances are loops and were not looked at.", number=loops, of=of))
@@ -98,7 +100,7 @@ def bounded_together(loops: Sequence[Instance]) -> None:
         raise TooLarge(f"{len(loops)} loops of {needed / 2**30:.1f} GiB together")
 
 
-def cine_from(loop: Instance, *, threads: int = 2) -> tuple[Cine, list[Said]]:
+def cine_from(loop: Instance, *, threads: int = 2) -> tuple[Cine, list[Translatable]]:
     """The frames of one loop, and what a reader must know of them."""
     regions, doubted = regions_of(loop)
     spacing_mm, calibrated = spacing_of(loop)

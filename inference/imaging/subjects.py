@@ -18,8 +18,8 @@ from inference.imaging.identity import Identity, identities, one_identity, refus
 from inference.imaging.single_images import bounded_together, cine_from, images_from, loops_among, over_time
 from inference.imaging.slices import Slice, frame_data
 from inference.imaging.subject import Pair, Parts, Subject, Takes
-from inference.said import Said, say
 from inference.stages import ASSEMBLE, stage
+from inference.translatable import Translatable, say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,7 +39,7 @@ class Assembled:
     subject: Subject
     headers: tuple[FileDataset, ...]
     part: str = ""
-    remarks: tuple[Said, ...] = ()
+    remarks: tuple[Translatable, ...] = ()
 
 
 def subjects(
@@ -94,7 +94,7 @@ def _named(takes: Takes, images: Sequence[Instance]) -> None:
     refuse_unusable_uids(_headers(images), placed=takes in (Takes.VOLUME, Takes.PAIR))
 
 
-def _set_aside(others: Sequence[SetAside], files: int) -> tuple[Said, ...]:
+def _set_aside(others: Sequence[SetAside], files: int) -> tuple[Translatable, ...]:
     of = str(files)
     captures, imageless = ([one for one in others if one.capture is kind] for kind in (True, False))
     said = []
@@ -160,7 +160,7 @@ def _unweighted(slices: Sequence[Slice]) -> None:
         raise NotOneUnweighted(f"the series is one volume at b {', '.join(f'{value:g}' for value in sorted(stated))}, none at b 0")
 
 
-def _left_out(instances: Sequence[Instance], images: Sequence[Instance]) -> tuple[Said, ...]:
+def _left_out(instances: Sequence[Instance], images: Sequence[Instance]) -> tuple[Translatable, ...]:
     left = len(instances) - len(images)
     if not left:
         return ()
@@ -208,7 +208,7 @@ def _pair(
     return [Assembled(subject=pair, headers=_headers([*current, *prior]), remarks=(*left, *remarks))]
 
 
-def _of_one_patient(whose: Sequence[tuple[str, Identity]], prior: Sequence[Instance]) -> tuple[Said, ...]:
+def _of_one_patient(whose: Sequence[tuple[str, Identity]], prior: Sequence[Instance]) -> tuple[Translatable, ...]:
     """What is to be said of a prior beside today's series: that each is of one patient, and both of the same, or it is refused."""
     theirs = identities(prior)
     return (*one_identity(theirs), *same_patient(whose, theirs))
@@ -240,7 +240,7 @@ def _cines(instances: Sequence[Instance], parts: Parts, series_instance_uid: str
     return made
 
 
-def _moving(places: Sequence[Sequence[Slice]], parts: Parts, said: tuple[Said, ...], threads: int) -> list[Assembled]:
+def _moving(places: Sequence[Sequence[Slice]], parts: Parts, said: tuple[Translatable, ...], threads: int) -> list[Assembled]:
     """A cine for each place of a series of single images."""
     if len(places) > 1 and parts == "refuse":
         raise NotACine(f"{len(places)} slices, each a loop of {len(places[0])} images, for example {places[0][0].plane.name}")

@@ -5,11 +5,11 @@ Scanners number as they like, and count what they never send: nothing is held fo
 
 from collections.abc import Sequence
 
-from inference.said import Said, say
+from inference.translatable import Translatable, say
 from node.domain.instance import Header
 
 
-def numbering_remarks(headers: Sequence[Header]) -> tuple[Said, ...]:
+def numbering_remarks(headers: Sequence[Header]) -> tuple[Translatable, ...]:
     """What numbers of the images of one series lead to expect and did not come; a sentence each.
 
     InstanceNumber (PS3.3 C.7.6.1.1.1): numbers missing between others, where fewer are missing than came. ImagesInAcquisition
@@ -18,7 +18,7 @@ def numbering_remarks(headers: Sequence[Header]) -> tuple[Said, ...]:
     return (*_gaps(headers), *_acquisitions(headers), *_positions(headers))
 
 
-def _gaps(headers: Sequence[Header]) -> list[Said]:
+def _gaps(headers: Sequence[Header]) -> list[Translatable]:
     numbers = {number for one in headers if (number := _whole(one, "InstanceNumber")) is not None}
     missing = max(numbers) - min(numbers) + 1 - len(numbers) if numbers else 0
     if not 0 < missing < len(numbers):
@@ -33,7 +33,7 @@ def _gaps(headers: Sequence[Header]) -> list[Said]:
     ]
 
 
-def _acquisitions(headers: Sequence[Header]) -> list[Said]:
+def _acquisitions(headers: Sequence[Header]) -> list[Translatable]:
     counted: dict[int | None, tuple[int, int]] = {}
     for one in headers:
         acquisition = _whole(one, "AcquisitionNumber")
@@ -50,7 +50,7 @@ def _acquisitions(headers: Sequence[Header]) -> list[Said]:
     ]
 
 
-def _positions(headers: Sequence[Header]) -> list[Said]:
+def _positions(headers: Sequence[Header]) -> list[Translatable]:
     listed = max((_whole(one, "NumberOfTemporalPositions") or 0 for one in headers), default=0)
     came = len({position for one in headers if (position := _whole(one, "TemporalPositionIdentifier")) is not None})
     if not 0 < came < listed:

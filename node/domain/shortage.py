@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from inference.said import Said, say
+from inference.translatable import Translatable, say
 
 
 class Lack(StrEnum):
@@ -34,21 +34,21 @@ class Shortage:
     expected: int | None
 
     @property
-    def mark(self) -> Said:
+    def mark(self) -> Translatable:
         """A few words: "INCOMPLETE 154 of 384"."""
         if self.expected is None:
             return say("INCOMPLETE")
         return say("INCOMPLETE {came} of {expected}", came=str(self.came), expected=str(self.expected))
 
     @property
-    def sentence(self) -> Said:
+    def sentence(self) -> Translatable:
         """What a person is told, a clause without a full stop."""
         if self.expected is None:
             return say("{came} instances came: {why}", came=str(self.came), why=self.why)
         return say("{came} of {expected} instances came: {why}", came=str(self.came), expected=str(self.expected), why=self.why)
 
     @property
-    def why(self) -> Said:
+    def why(self) -> Translatable:
         """What tells so, a clause without a full stop."""
         return _WHY[self.lack]
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from inference import findings_file
 from inference.applications.port import Application
 from inference.findings import Caution
-from inference.said import Said, Value, say
+from inference.translatable import Translatable, Value, say
 from node.blobs.port import Blobs
 from node.dicom.uid import device_uid
 from node.domain.job import Job, JobKind, ResultObject
@@ -147,7 +147,7 @@ def replacing(journal: Journal, job: Job) -> list[Caution]:
     return cautions
 
 
-def _of(moment: datetime | None) -> Said:
+def _of(moment: datetime | None) -> Translatable:
     return say("") if moment is None else say(" of {moment} UTC", moment=f"{moment:%Y-%m-%d %H:%M}")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from inference.said import Said, say
+from inference.translatable import Translatable, say
 from node.domain.instance import HeldFor, Instance
 from node.domain.stage import Clock
 from node.journal.held_instances import HeldInstances
@@ -43,7 +43,7 @@ def refuse(waiting: HeldInstances, held: Iterable[Instance], clock: Clock, *, by
     return len(waiting.refuse([one.id for one in held], clock(), by=by))
 
 
-def said_of_held(waiting: HeldInstances, study: str, series: Collection[str]) -> tuple[Said, ...]:
+def said_of_held(waiting: HeldInstances, study: str, series: Collection[str]) -> tuple[Translatable, ...]:
     """A sentence for every sender of whom instances of these series are held now: a report of the series was made without them."""
     counted: dict[str, int] = {}
     for one in waiting.find(study=study):
@@ -53,7 +53,7 @@ def said_of_held(waiting: HeldInstances, study: str, series: Collection[str]) ->
     return tuple(_says(sender, count) for sender, count in counted.items())
 
 
-def _says(sender: str, count: int) -> Said:
+def _says(sender: str, count: int) -> Translatable:
     if count == 1:
         return say("1 instance of this series that came from {sender} is held and was not analysed.", sender=sender)
     return say("{count} instances of this series that came from {sender} are held and were not analysed.", count=str(count), sender=sender)

@@ -25,8 +25,8 @@ from inference.imaging.judge.judging import Judge
 from inference.imaging.subject import Pair
 from inference.imaging.subjects import Assembled, subjects
 from inference.imaging.volume import Volume
-from inference.said import OfTheWhole, say
 from inference.stages import ANALYSE, INFER, collected, stage
+from inference.translatable import OfTheWhole, say
 from node.domain.job import Job, Priority, method_digest
 from node.domain.shortage import Shortage
 from node.flow.time_limits import size_of, to_decode_s, to_infer_s

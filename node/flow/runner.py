@@ -17,8 +17,8 @@ from inference.findings import Caution
 from inference.imaging.errors import UnfitPrior
 from inference.imaging.subject import Parts, Takes
 from inference.imaging.subjects import Assembled
-from inference.said import Said
 from inference.stages import collected
+from inference.translatable import Translatable
 from node.blobs.port import Blobs
 from node.domain import statement as statements
 from node.domain import withdrawal as withdrawals
@@ -346,7 +346,7 @@ class Runner:
         parts = (replace(one, findings=replace(one.findings, remarks=(*one.findings.remarks, *said))) for one in inferred.parts)
         return replace(inferred, parts=tuple(parts)) if said else inferred
 
-    def _held_of(self, job: Job) -> tuple[Said, ...]:
+    def _held_of(self, job: Job) -> tuple[Translatable, ...]:
         series = {one.series_instance_uid for one in self._journal.instances.of_job(job.id)}
         return said_of_held(self._journal.held, job.study_instance_uid, series)
 

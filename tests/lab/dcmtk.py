@@ -20,14 +20,14 @@ _ENVIRONMENT = {"TCP_NODELAY": "1", "PATH": "/usr/bin:/bin"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class ProgramResult:
     """How a program ended and what it said."""
 
     code: int
     text: str
 
 
-def _run(name: str, *arguments: str | Path, timeout_s: float = 120) -> Said:
+def _run(name: str, *arguments: str | Path, timeout_s: float = 120) -> ProgramResult:
     done = subprocess.run(
         [str(program(name, "dcmtk")), *(str(argument) for argument in arguments)],
         stdin=subprocess.DEVNULL,
@@ -37,31 +37,31 @@ def _run(name: str, *arguments: str | Path, timeout_s: float = 120) -> Said:
         timeout=timeout_s,
         check=False,
     )
-    return Said(code=done.returncode, text=done.stdout.decode("utf-8", "replace"))
+    return ProgramResult(code=done.returncode, text=done.stdout.decode("utf-8", "replace"))
 
 
-def echoscu(port: int, *, called: str = "HILUM", calling: str = "PACS", options: Sequence[str] = ()) -> Said:
+def echoscu(port: int, *, called: str = "HILUM", calling: str = "PACS", options: Sequence[str] = ()) -> ProgramResult:
     """C-ECHO; exit code 0 when it was answered."""
     return _run("echoscu", "-v", "-to", "10", *options, "-aet", calling, "-aec", called, "127.0.0.1", str(port))
 
 
-def findscu(port: int, *keys: str, called: str = "HILUM", calling: str = "PACS") -> Said:
+def findscu(port: int, *keys: str, called: str = "HILUM", calling: str = "PACS") -> ProgramResult:
     """C-FIND with these keys, study root."""
     return _run("findscu", "-S", "-aet", calling, "-aec", called, *(part for key in keys for part in ("-k", key)), "127.0.0.1", str(port))
 
 
-def storescu(port: int, *paths: Path, called: str = "HILUM", calling: str = "PACS", options: Sequence[str] = ()) -> Said:
+def storescu(port: int, *paths: Path, called: str = "HILUM", calling: str = "PACS", options: Sequence[str] = ()) -> ProgramResult:
     """C-STORE of the given files, one association, in the transfer syntax that `options` propose (`-xs`, `-xv`, `-xr`, …)."""
     return _run("storescu", "-v", "-to", "10", *options, "-aet", calling, "-aec", called, "127.0.0.1", str(port), *paths)
 
 
-def dcmsend(port: int, *paths: Path, called: str = "HILUM", calling: str = "PACS", options: Sequence[str] = ()) -> Said:
+def dcmsend(port: int, *paths: Path, called: str = "HILUM", calling: str = "PACS", options: Sequence[str] = ()) -> ProgramResult:
     """C-STORE of files and folders in whatever syntax they have; several associations if contexts need it."""
     scan = ("--scan-directories", "--recurse")
     return _run("dcmsend", "-v", *scan, *options, "-aet", calling, "-aec", called, "127.0.0.1", str(port), *paths, timeout_s=300)
 
 
-def transcode(source: Path, target: Path, name: str, *options: str) -> Said:
+def transcode(source: Path, target: Path, name: str, *options: str) -> ProgramResult:
     """Write a file in another transfer syntax, by `dcmconv` or one of the compressors."""
     return _run(name, *options, source, target)
 

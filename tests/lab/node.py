@@ -21,7 +21,7 @@ _ASKER = Asker()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class CommandResult:
     """How a `hilum` command ended and what it printed."""
 
     code: int
@@ -34,13 +34,13 @@ class Said:
         return json.loads(self.out)
 
 
-def hilum(*arguments: object, timeout_s: float = 300, environment: Mapping[str, str] | None = None) -> Said:
+def hilum(*arguments: object, timeout_s: float = 300, environment: Mapping[str, str] | None = None) -> CommandResult:
     """Run one `hilum` command to its end; `environment` is what it finds besides the tests' own. What many tests need (FORKED) is the
     same command without a new interpreter, unless another is under way."""
     words = [str(argument) for argument in arguments]
     if environment is None and words[0] in FORKED and (said := _ASKER.ask(words, timeout_s)) is not None:
         code, out, err = said
-        return Said(code=code, out=out.decode("utf-8", "replace"), err=err.decode("utf-8", "replace"))
+        return CommandResult(code=code, out=out.decode("utf-8", "replace"), err=err.decode("utf-8", "replace"))
     done = subprocess.run(
         [str(_HILUM), *words],
         stdin=subprocess.DEVNULL,
@@ -49,7 +49,7 @@ def hilum(*arguments: object, timeout_s: float = 300, environment: Mapping[str, 
         check=False,
         env={**os.environ, **(environment or {})},
     )
-    return Said(code=done.returncode, out=done.stdout.decode("utf-8", "replace"), err=done.stderr.decode("utf-8", "replace"))
+    return CommandResult(code=done.returncode, out=done.stdout.decode("utf-8", "replace"), err=done.stderr.decode("utf-8", "replace"))
 
 
 def models(*imports: Sequence[object]) -> Path:
@@ -191,7 +191,7 @@ class Node:
             # what went wrong before is worth more than how it ends now
             self._program.kill()
 
-    def hilum(self, *arguments: object) -> Said:
+    def hilum(self, *arguments: object) -> CommandResult:
         """A `hilum` command on this node's configuration."""
         return hilum(*arguments, "--config", self.config)
 

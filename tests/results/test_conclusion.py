@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from inference import codes
 from inference.applications.port import EvaluationOutput, LocationOutput
 from inference.findings import Box, Caution, Evaluation, Findings, Location, Measurement
-from inference.said import say
+from inference.translatable import say
 from node.domain.profile import Kind, Language, Profile
 from node.domain.shortage import Lack, Shortage
 from node.flow.infer import as_incomplete

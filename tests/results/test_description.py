@@ -8,7 +8,7 @@ import pytest
 
 from inference.applications import catalog
 from inference.findings import Caution
-from inference.said import say
+from inference.translatable import say
 from node.results.encode import encode
 from node.results.identity import description_of
 from node.results.port import Encoding

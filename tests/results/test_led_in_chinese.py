@@ -14,7 +14,7 @@ from PIL.ImageDraw import ImageDraw
 
 from inference import codes
 from inference.findings import Caution, Findings
-from inference.said import say
+from inference.translatable import say
 from node.domain.profile import VIEWER, Kind, Language, Profile
 from node.results.encode import encode
 from node.results.page.words import PAGE_WORDS

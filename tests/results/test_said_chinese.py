@@ -20,7 +20,7 @@ from inference.applications.hippocampus.application import PARTS
 from inference.applications.port import DerivedOutput, ExplanationOutput, SaliencyOutput
 from inference.errors import InputError
 from inference.findings import Caution, Evaluation, Findings
-from inference.said import LABEL, Said, labelled, say
+from inference.translatable import LABEL, Translatable, labelled, say
 from node.domain.profile import Kind, Language, Profile
 from node.domain.shortage import Lack, Shortage
 from node.domain.statement import NoResult, Statement, Why
@@ -40,7 +40,7 @@ def sources() -> Iterator[tuple[Path, ast.Module]]:
     for root in _ROOTS:
         for path in sorted(root.rglob("*.py")):
             text = path.read_text(encoding="utf-8")
-            if "from inference.said import" in text or path.name == "said.py":
+            if "from inference.translatable import" in text or path.name == "said.py":
                 yield path, ast.parse(text)
 
 
@@ -214,5 +214,5 @@ def test_english_is_what_it_reads_as() -> None:
     assert (
         say("Voxels are {spacing} mm apart: volumes are approximate.", spacing="5.0") == "Voxels are 5.0 mm apart: volumes are approximate."
     )
-    assert isinstance(labelled("x", codes.LUNG, None), Said)
+    assert isinstance(labelled("x", codes.LUNG, None), Translatable)
     assert LABEL not in SENTENCES

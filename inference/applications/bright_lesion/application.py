@@ -20,7 +20,7 @@ from inference.applications.port import (
 from inference.findings import Evaluation, Findings, Location, Measurement, Saliency
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects
 from inference.imaging.volume import Volume
-from inference.said import Said, of_the_whole, say
+from inference.translatable import Translatable, of_the_whole, say
 
 LABEL = "lesion"
 MAP = "bright contrast"
@@ -84,7 +84,7 @@ def _measurements(label: str, lesion: Lesion) -> Iterator[Measurement]:
         yield Measurement(name=codes.LONG_AXIS, value=lesion.diameter_mm, unit=codes.MILLIMETRE, location=label)
 
 
-def _remarks(found: list[Lesion], searched_cm3: float) -> Iterator[Said]:
+def _remarks(found: list[Lesion], searched_cm3: float) -> Iterator[Translatable]:
     yield HOW
     yield say(
         "Looked for in {searched} cm³ of brain, 5 mm from its surface and deeper, from {least} mm³ on. Small and faint lesions are missed; "

@@ -20,7 +20,7 @@ from inference.engines.errors import WrongTensors
 from inference.findings import Findings, Measurement, Segment
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Form, Marked, Plausible, View, VolumeRange
 from inference.imaging.volume import Volume
-from inference.said import Said, labelled, of_the_whole, say
+from inference.translatable import Translatable, labelled, of_the_whole, say
 
 FILE = "application.json"
 FORM = 1
@@ -210,7 +210,7 @@ def _segment(structure: Structure, mask: NDArray[np.bool_]) -> Segment:
     )
 
 
-def _remarks(absent: Sequence[Structure]) -> tuple[Said, ...]:
+def _remarks(absent: Sequence[Structure]) -> tuple[Translatable, ...]:
     if not absent:
         return ()
     named = ", ".join(one.label for one in absent)

@@ -15,7 +15,7 @@ from inference.findings import Evaluation, Explanation, Findings
 from inference.imaging.judge.expects import BodyPart, Expects, View
 from inference.imaging.judge.stated import may_be, may_show, position
 from inference.imaging.subject import Image, Images
-from inference.said import Said, say
+from inference.translatable import Translatable, say
 
 MODEL = ModelRef(name="chest_xray_pneumonia", version=SERVING)
 """Made by `hilum train chest-xray`; what was exported last is served."""
@@ -124,7 +124,7 @@ def _frontal(images: Images) -> list[int]:
     return [index for index, image in enumerate(images.images) if may_be(chest, image.view) and may_show(chest, image.body_parts)]
 
 
-def _remarks(images: Images, answers: dict[int, Answer]) -> Iterator[Said]:
+def _remarks(images: Images, answers: dict[int, Answer]) -> Iterator[Translatable]:
     for index, answer in answers.items():
         yield say(
             "Image {number} ({view}): the probability is calibrated; pneumonia is called absent below {low} %, present from {high} %, "

@@ -17,7 +17,7 @@ from inference.engines.port import WholeImage
 from inference.findings import Findings, Measurement, Segment
 from inference.imaging.judge.expects import BodyPart, Expects, Form, Marked, Plausible, VolumeRange
 from inference.imaging.volume import Volume
-from inference.said import Said, of_the_whole, say
+from inference.translatable import Translatable, of_the_whole, say
 
 _LABELS = {Side.LEFT: "lung left", Side.RIGHT: "lung right", Side.BOTH: "lungs"}
 _TYPES = {Side.LEFT: codes.LUNG, Side.RIGHT: codes.LUNG, Side.BOTH: codes.LUNGS}
@@ -112,7 +112,7 @@ def _with_total(measured: list[Measurement]) -> tuple[Measurement, ...]:
     return (*measured, both)
 
 
-def _remarks(masks: dict[Side, NDArray[np.bool_]]) -> tuple[Said, ...]:
+def _remarks(masks: dict[Side, NDArray[np.bool_]]) -> tuple[Translatable, ...]:
     return (say("Left and right lung could not be told apart: they are one segment."),) if Side.BOTH in masks else ()
 
 

@@ -13,7 +13,7 @@ from inference.findings import Findings, Measurement, Segment
 from inference.imaging.components import largest_component
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Plausible, VolumeRange
 from inference.imaging.volume import Volume
-from inference.said import say
+from inference.translatable import say
 
 MODEL = ModelRef(name="hippocampus_parts", version=SERVING)
 """Made by `hilum train hippocampus`; what was imported or exported last is served."""

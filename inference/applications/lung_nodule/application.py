@@ -28,7 +28,7 @@ from inference.findings import Evaluation, Findings, Location, Measurement, Qual
 from inference.imaging.judge.expects import BodyPart, Expects
 from inference.imaging.resample import Grid
 from inference.imaging.volume import Volume
-from inference.said import Said, of_the_whole, say
+from inference.translatable import Translatable, of_the_whole, say
 
 LABEL = "nodule"
 MOST = 20
@@ -112,7 +112,7 @@ def _measurements(label: str, one: Candidate) -> Iterator[Measurement]:
     yield Measurement(name=codes.VOLUME, value=one.volume_mm3 / 1000, unit=codes.CUBIC_CENTIMETRE, location=label)
 
 
-def _searched(detected: Detected, sure: int, volume: Volume) -> Iterator[Said]:
+def _searched(detected: Detected, sure: int, volume: Volume) -> Iterator[Translatable]:
     yield say(
         "Looked for in {searched} cm³ of lung and its margin. Nodules are missed, and vessels and scars may be marked. What is longer than "
         "{most} mm is not reported: a mass would be missed.",
@@ -145,7 +145,7 @@ def _height_mm(grid: Grid, plane: int) -> float:
     return float((grid.affine @ [plane, *middle, 1.0])[2])
 
 
-def _recommended(listed: Sequence[Candidate], decided: Sequence[FollowUp], volume: Volume) -> Iterator[Said]:
+def _recommended(listed: Sequence[Candidate], decided: Sequence[FollowUp], volume: Volume) -> Iterator[Translatable]:
     if not listed:
         return
     if against := not_for(listed, volume.patient_years):
@@ -169,7 +169,7 @@ def _recommended(listed: Sequence[Candidate], decided: Sequence[FollowUp], volum
     yield say("Follow-up is by the table of the {source}.", source=SOURCE)
 
 
-def _approximate(listed: Sequence[Candidate], volume: Volume) -> Iterator[Said]:
+def _approximate(listed: Sequence[Candidate], volume: Volume) -> Iterator[Translatable]:
     apart_mm, thick_mm = volume.spacing_mm[0], volume.thickness_mm or 0.0
     if listed and beyond(max(apart_mm, thick_mm), THIN_MM):
         found = say("{size} apart", size=in_mm(apart_mm)) if beyond(apart_mm, THIN_MM) else say("{size} thick", size=in_mm(thick_mm))

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Protocol
 
 from inference.codes import Code
-from inference.said import Said, say
+from inference.translatable import Translatable, say
 
 
 class Density(Enum):
@@ -69,12 +69,12 @@ class Row:
     several: bool
     densities: frozenset[Density]
     sizes_mm: range
-    low_risk: Said
-    high_risk: Said
+    low_risk: Translatable
+    high_risk: Translatable
     solid_mm: range = _ANY
 
     @property
-    def recommended(self) -> Said:
+    def recommended(self) -> Translatable:
         """In words, for both risks where these differ."""
         if self.low_risk == self.high_risk:
             return self.low_risk
@@ -95,8 +95,8 @@ def _row(
     several: bool,
     densities: frozenset[Density],
     sizes_mm: range,
-    low: Said,
-    high: Said | None = None,
+    low: Translatable,
+    high: Translatable | None = None,
     solid_mm: range = _ANY,
 ) -> Row:
     code = Code(value, SCHEME, f"Fleischner 2017: {what}")
@@ -165,7 +165,7 @@ def solid_part_mm(one: MeasuredNodule) -> int:
     return min(_whole(one.solid_mm), _whole(one.long_mm))
 
 
-def not_for(nodules: Sequence[MeasuredNodule], years: int | None) -> Said | None:
+def not_for(nodules: Sequence[MeasuredNodule], years: int | None) -> Translatable | None:
     """Why the guideline says nothing here, as far as anybody here knows; None where nothing is known against it."""
     if years is not None and years < YOUNGEST_YEARS:
         return say(

@@ -12,7 +12,7 @@ from inference.engines.modelconfig import parse_text
 from inference.findings import Findings, Measurement, Segment
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Form, Marked, Plausible, VolumeRange
 from inference.imaging.volume import Volume
-from inference.said import say
+from inference.translatable import say
 
 LABEL = "intracranial"
 PLAUSIBLE = Plausible(

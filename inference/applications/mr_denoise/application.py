@@ -10,7 +10,7 @@ from inference.engines.port import SERVING
 from inference.findings import DerivedImage, Findings
 from inference.imaging.judge.expects import BodyPart, Expects
 from inference.imaging.volume import Volume
-from inference.said import say
+from inference.translatable import say
 
 MODEL = ModelRef(name="mr_head_denoising", version=SERVING)
 """Made by `hilum train restore`."""

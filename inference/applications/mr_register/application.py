@@ -12,7 +12,7 @@ from inference.findings import DerivedImage, Findings, Registration
 from inference.imaging.judge.expects import Expects
 from inference.imaging.subject import Pair
 from inference.imaging.volume import Affine
-from inference.said import Said, say
+from inference.translatable import Translatable, say
 
 LABEL = "prior on current"
 LEAST_LIKENESS, GOOD_LIKENESS = 1.08, 1.2
@@ -64,7 +64,7 @@ def extent(matrix: Affine, middle: Affine) -> tuple[float, float]:
     return float(np.linalg.norm(middle - before)), math.degrees(math.acos(min(1.0, max(-1.0, float(cosine)))))
 
 
-def _remarks(coverage: float, likeness: float, moved_mm: float, turned_degrees: float) -> tuple[Said, ...]:
+def _remarks(coverage: float, likeness: float, moved_mm: float, turned_degrees: float) -> tuple[Translatable, ...]:
     remarks = [
         say(
             "The prior was moved by {moved} mm and turned by {turned} degrees onto the current images; normalised mutual information "

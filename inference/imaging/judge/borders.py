@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from inference.imaging.resample import Grid, reorientation
 from inference.imaging.volume import Volume
-from inference.said import Said, listed, say
+from inference.translatable import Translatable, listed, say
 
 LEAST_MM2 = 10.0
 """Contact with a border below which it is one voxel too many, and nothing is cut."""
@@ -106,6 +106,6 @@ def _area_mm2(plane: Mask, pixel_mm2: float) -> float:
     return int(np.count_nonzero(plane)) * pixel_mm2
 
 
-def in_words(met: tuple[Met, ...]) -> Said:
+def in_words(met: tuple[Met, ...]) -> Translatable:
     """ "lower and left"."""
     return listed([_NAMES[each.border] for each in met])

@@ -13,7 +13,7 @@ from inference.imaging.judge.form import shape_of
 from inference.imaging.judge.neighbours import widest_step
 from inference.imaging.judge.pixels import threshold
 from inference.imaging.volume import Volume
-from inference.said import say
+from inference.translatable import say
 
 EVEN = Bounds(usual=(0.93, None), possible=(0.905, None))
 """Share that its mirror image covers. Right heads 0.95 and more, tumours and oedema among them: they move what is inside, not the skull."""

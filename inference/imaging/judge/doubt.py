@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from inference.said import Said
+from inference.translatable import Translatable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,7 @@ class Doubt:
         Beyond what was ever seen of the part: one such sign is enough to decline.
     """
 
-    said: Said
+    said: Translatable
     impossible: bool
 
 
@@ -32,7 +32,7 @@ class Bounds:
     usual: tuple[float | None, float | None]
     possible: tuple[float | None, float | None]
 
-    def doubt(self, value: float, said: Said) -> list[Doubt]:
+    def doubt(self, value: float, said: Translatable) -> list[Doubt]:
         """What a value speaks against; nothing within the usual."""
         if _within(value, self.usual):
             return []

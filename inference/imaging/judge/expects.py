@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from inference.said import Said
+from inference.translatable import Translatable
 
 
 class BodyPart(StrEnum):
@@ -67,7 +67,7 @@ class Plausible:
         Where the bounds come from.
     """
 
-    structure: Said
+    structure: Translatable
     segments: tuple[str, ...]
     spans: tuple[VolumeRange, ...]
     source: str

@@ -6,7 +6,7 @@ from inference.imaging.judge.doubt import Bounds
 from inference.imaging.judge.form import shape_of
 from inference.imaging.judge.weighting import likeness_of
 from inference.imaging.rough_brain import rough_brain
-from inference.said import say
+from inference.translatable import say
 
 EVEN = Bounds(usual=(0.8, None), possible=(0.8, None))
 """Share that its mirror image covers. Rough brains of right FLAIR 0.93 and more, 0.87 where a side is cut off; a belly 0.68, hearts 0.75 at

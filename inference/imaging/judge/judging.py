@@ -32,7 +32,7 @@ from inference.imaging.judge.words import no_patient
 from inference.imaging.regrid import straightened
 from inference.imaging.subject import Image, Images, Pair, Subject, volume_of
 from inference.imaging.volume import Volume
-from inference.said import Said, labelled, say
+from inference.translatable import Translatable, labelled, say
 
 _EXTENTS = frozenset({codes.VOLUME, codes.LONG_AXIS, codes.SHORT_AXIS})
 """Measurements that grow with what is measured: those alone have a lower bound where it is cut."""
@@ -131,7 +131,9 @@ class Judge:
             self._coarse[id(volume)] = coarse_of(volume)
         return self._coarse[id(volume)]
 
-    def _other_form(self, marked: Marked, volume: Volume, segments: Sequence[Segment], cut: Mapping[str, tuple[Met, ...]]) -> Said | None:
+    def _other_form(
+        self, marked: Marked, volume: Volume, segments: Sequence[Segment], cut: Mapping[str, tuple[Met, ...]]
+    ) -> Translatable | None:
         """Why what was marked is doubtful, a sentence; None where it is not.
 
         Raises
@@ -283,16 +285,16 @@ def _bounded(measurement: Measurement, cut: Mapping[str, tuple[Met, ...]]) -> Me
     return measurement
 
 
-def _cut_off(segments: Sequence[Segment], cut: Mapping[str, tuple[Met, ...]]) -> list[Said]:
+def _cut_off(segments: Sequence[Segment], cut: Mapping[str, tuple[Met, ...]]) -> list[Translatable]:
     """One sentence for all segments that are cut at the same borders."""
-    together: dict[Said, list[Segment]] = {}
+    together: dict[Translatable, list[Segment]] = {}
     for one in segments:
         if one.label in cut:
             together.setdefault(in_words(cut[one.label]), []).append(one)
     return [_reaching(those, at) for at, those in together.items()]
 
 
-def _reaching(those: Sequence[Segment], at: Said) -> Said:
+def _reaching(those: Sequence[Segment], at: Translatable) -> Translatable:
     named = {"labels": ", ".join(f'"{one.label}"' for one in those)}
     structures = tuple(labelled(one.label, one.type, one.laterality) for one in those)
     if len(those) == 1:

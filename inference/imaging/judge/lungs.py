@@ -6,7 +6,7 @@ from inference.imaging.judge.borders import Met
 from inference.imaging.judge.coarse import Coarse, Mask
 from inference.imaging.judge.doubt import Bounds, Doubt
 from inference.imaging.volume import Volume
-from inference.said import say
+from inference.translatable import say
 
 MEAN_HU = Bounds(usual=(-930.0, -520.0), possible=(-970.0, -150.0))
 """Lungs have -900 to -700 HU in inspiration, more in children and breathed out; water comes into them in acute failure. Fat has -100."""

@@ -17,7 +17,7 @@ from PIL import Image as Picture
 
 from inference.imaging.judge.doubt import Bounds, Doubt
 from inference.imaging.subject import Image
-from inference.said import say
+from inference.translatable import say
 
 FILE = Path(__file__).with_name("chest_likeness.npz")
 SIDE = 24

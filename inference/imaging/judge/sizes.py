@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from inference.imaging.judge.errors import BeyondAnyPatient
 from inference.imaging.judge.expects import Plausible, VolumeRange
-from inference.said import Said, say
+from inference.translatable import Translatable, say
 
 
 def span_of(spans: Sequence[VolumeRange], years: int | None) -> VolumeRange:
@@ -14,7 +14,7 @@ def span_of(spans: Sequence[VolumeRange], years: int | None) -> VolumeRange:
     return [span for span in spans if span.from_years is not None and span.from_years <= years][-1]
 
 
-def unusual(plausible: Plausible, volume_cm3: float, years: int | None, *, part_only: bool) -> Said | None:
+def unusual(plausible: Plausible, volume_cm3: float, years: int | None, *, part_only: bool) -> Translatable | None:
     """Why a volume is unusual, a sentence for the reader; None where it is not. What is `part_only` can only be too large.
 
     Raises
@@ -42,7 +42,7 @@ def unusual(plausible: Plausible, volume_cm3: float, years: int | None, *, part_
     return None
 
 
-def _aged(years: int | None) -> Said:
+def _aged(years: int | None) -> Translatable:
     if years is None:
         return say("a patient of unknown age")
     return say("a patient of {years} years", years=str(years)) if years else say("a patient below one year")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from inference.imaging.judge.coarse import Coarse, Mask, Values
 from inference.imaging.judge.doubt import Bounds, Doubt, declines
-from inference.said import say
+from inference.translatable import say
 
 FILE = Path(__file__).with_name("t1_likeness.json")
 LIKE_T1 = Bounds(usual=(-0.6, None), possible=(-2.5, None))

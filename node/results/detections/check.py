@@ -11,7 +11,19 @@ from inference.findings import Box, Line, Location, Point, PointInSpace, Span
 from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.kind import Checking
 from node.results.port import Encoding
-from node.results.reports.check import TRACKING_UID, Image, certainty, check_report, code, compare, image, name, named, number, said
+from node.results.reports.check import (
+    TRACKING_UID,
+    Image,
+    certainty,
+    check_report,
+    code,
+    compare,
+    image,
+    measurement_group,
+    name,
+    named,
+    number,
+)
 from node.results.sources import Sources
 
 _IMAGE_REGION, _CERTAINTY = ("111030", "DCM"), ("111012", "DCM")
@@ -47,7 +59,7 @@ def _check_locations(groups: Sequence[Dataset], encoding: Encoding, sources: Sou
             if not left:
                 raise ValuesDiffer(f'the report does not speak of "{location.label}", or not of its numbers')
             group = left.pop(0)
-            says = said(group)
+            says = measurement_group(group)
             compare(says.numbers, meant, f'"{location.label}"')
             place = (code(location.finding_site), code(location.laterality) if location.finding_site else None)
             answers = tuple((code(one.name), code(one.value)) for one in location.qualities)

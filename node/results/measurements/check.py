@@ -15,16 +15,16 @@ from node.results.reports.check import (
     TRACKING_UID,
     Coded,
     Image,
+    MeasurementGroup,
     Number,
-    Said,
     certainty,
     check_report,
     code,
     coded,
     compare,
+    measurement_group,
     named,
     number,
-    said,
 )
 
 _ABSENT = ("272519000", "SCT")
@@ -71,7 +71,7 @@ def _check_segment_groups(groups: Sequence[Dataset], encoding: Encoding, segment
         label = str(described_as.SegmentLabel)
         if described_as.TrackingUID != named(group, TRACKING_UID)[0].UID:
             raise ValuesDiffer(f'segment "{label}" is tracked under another UID in the report')
-        says, segment = said(group), meant[label]
+        says, segment = measurement_group(group), meant[label]
         if says.finding != coded(described_as.SegmentedPropertyTypeCodeSequence[0]) or says.finding != code(segment.type):
             raise ValuesDiffer(f'the report calls segment "{label}" {says.finding}')
         site = (code(segment.finding_site) or (code(segment.type) if segment.laterality else None), code(segment.laterality))
@@ -90,7 +90,7 @@ def _check_series_groups(groups: Sequence[Dataset], encoding: Encoding) -> None:
     if len(groups) != len(meant):
         raise ValuesDiffer(f"the report has {len(groups)} groups about the series, {len(meant)} were found")
     for position, (group, expected) in enumerate(zip(groups, meant, strict=True), 1):
-        says = said(group)
+        says = measurement_group(group)
         compare(says.numbers, expected.numbers, f"group {position} of the series")
         anywhere = expected.site == _ANYWHERE and expected.side in (None, says.side)
         same = (says.finding, says.answers, says.images) == (expected.finding, expected.answers, expected.images)
@@ -101,7 +101,7 @@ def _check_series_groups(groups: Sequence[Dataset], encoding: Encoding) -> None:
         raise ValuesDiffer("two groups about the series are tracked under one UID")
 
 
-def _not_found(encoding: Encoding) -> Iterator[Said]:
+def _not_found(encoding: Encoding) -> Iterator[MeasurementGroup]:
     """Segments without a voxel say absent, and a volume of 0 where they say nothing; so does what is always looked for. Where images are
     missing they say undetermined, and no volume.
 
@@ -133,9 +133,9 @@ def _not_found(encoding: Encoding) -> Iterator[Said]:
             yield _sought(one.finding, one.searched, None, [], answer)
 
 
-def _sought(finding: Code, site: Code | None, side: Code | None, numbers: Sequence[Number], answer: Coded | None) -> Said:
+def _sought(finding: Code, site: Code | None, side: Code | None, numbers: Sequence[Number], answer: Coded | None) -> MeasurementGroup:
     what = (finding.value, finding.scheme)
-    return Said(
+    return MeasurementGroup(
         finding=what,
         site=code(site) or _ANYWHERE,
         side=code(side),
@@ -145,9 +145,9 @@ def _sought(finding: Code, site: Code | None, side: Code | None, numbers: Sequen
     )
 
 
-def _evaluated(encoding: Encoding, one: Evaluation) -> Said:
+def _evaluated(encoding: Encoding, one: Evaluation) -> MeasurementGroup:
     what: Coded = (one.finding.value, one.finding.scheme)
-    return Said(
+    return MeasurementGroup(
         finding=what,
         site=code(one.finding_site) or (_ANYWHERE if one.laterality or (one.value.value, one.value.scheme) == _ABSENT else None),
         side=code(one.laterality),
@@ -157,13 +157,13 @@ def _evaluated(encoding: Encoding, one: Evaluation) -> Said:
     )
 
 
-def _measured(encoding: Encoding) -> Iterator[Said]:
+def _measured(encoding: Encoding) -> Iterator[MeasurementGroup]:
     groups: dict[tuple[Coded | None, Span | None], list[Number]] = {}
     for one in encoding.findings.measurements:
         if one.segment is None and one.location is None:
             groups.setdefault((code(one.total), one.span), []).append(number(one))
     for (total, span), numbers in groups.items():
-        yield Said(finding=total, site=None, side=None, answers=(), numbers=tuple(numbers), images=_images(encoding, (), span))
+        yield MeasurementGroup(finding=total, site=None, side=None, answers=(), numbers=tuple(numbers), images=_images(encoding, (), span))
 
 
 def _images(encoding: Encoding, indices: Sequence[int], span: Span | None) -> tuple[Image, ...]:

@@ -6,7 +6,7 @@ A concept that is not here keeps its English meaning and its code; a test finds 
 from collections.abc import Mapping
 
 from inference.codes import Code
-from inference.said import LABEL, Said, Value
+from inference.translatable import LABEL, Translatable, Value
 
 TERMS: Mapping[str, Mapping[str, str]] = {
     "SCT": {
@@ -456,7 +456,7 @@ SENTENCES: Mapping[str, str] = {
 
 def in_chinese(text: str) -> str | None:
     """A sentence of hilum's in Chinese; None of what is no such sentence, or of one that an earlier release kept as text alone."""
-    if not isinstance(text, Said):
+    if not isinstance(text, Translatable):
         return None
     if text.template == LABEL:
         label, what, laterality = (text.values[name] for name in ("label", "what", "laterality"))

@@ -15,7 +15,7 @@ from inference.codes import MORPHOLOGICALLY_ABNORMAL_STRUCTURE
 from inference.findings import Findings, Location, Saliency, Segment
 from inference.imaging.subject import Pair
 from inference.imaging.volume import Volume
-from inference.said import say
+from inference.translatable import say
 from node.results.page.panels import GreyWindow, Mask, View, crop_of, heated, key_slices, panel, view_of, window_of
 from node.results.page.shapes import Place, draw_locations, extent_of
 from node.results.page.tiles import Tile

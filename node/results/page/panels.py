@@ -13,7 +13,7 @@ from inference import codes
 from inference.codes import Code
 from inference.findings import Segment
 from inference.imaging.volume import Volume
-from inference.said import say
+from inference.translatable import say
 
 _COLOURS = ((0.0, (40, 0, 0)), (0.4, (200, 30, 10)), (0.75, (255, 170, 30)), (1.0, (255, 255, 220)))
 _FAINTEST, _STRONGEST = 0.08, 0.75

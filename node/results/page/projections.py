@@ -13,7 +13,7 @@ from PIL import Image
 from inference.findings import Findings, Location
 from inference.imaging import subject as subjects
 from inference.imaging.subject import Cine, Images
-from inference.said import say
+from inference.translatable import say
 from node.results.page.figures import TILES, Figure, by_certainty, on_image
 from node.results.page.panels import GreyWindow, heated
 from node.results.page.shapes import draw_locations, extent_of

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from inference.codes import ABSENT, Code, unit_sign
 from inference.findings import Evaluation, Measurement, Segment
-from inference.said import Said
+from inference.translatable import Translatable
 from node.domain.profile import Language
 from node.results.narrative.chinese import Chinese
 from node.results.narrative.terms_chinese import LABELS, NOUNS, in_chinese, structure
@@ -291,7 +291,7 @@ class ChinesePage:
 
     def label(self, text: str) -> str:
         """What an application calls a map or a series."""
-        return (in_chinese(text) if isinstance(text, Said) else LABELS.get(text)) or text
+        return (in_chinese(text) if isinstance(text, Translatable) else LABELS.get(text)) or text
 
     def place(self, *codes: Code | None) -> str:
         """Side and site."""

@@ -48,7 +48,7 @@ _NEARLY_THREE_DIGITS = 0.00501
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class MeasurementGroup:
     """What a measurement group says, but for where: `answers` are its qualitative evaluations, `images` those that it rests on."""
 
     finding: Coded | None
@@ -86,7 +86,7 @@ def code(meant: Code | None) -> Coded | None:
     return None if meant is None else (meant.value, meant.scheme)
 
 
-def said(group: Dataset) -> Said:
+def measurement_group(group: Dataset) -> MeasurementGroup:
     """Take one measurement group apart."""
     items = group.ContentSequence
     sites = named(group, SITE)
@@ -99,7 +99,7 @@ def said(group: Dataset) -> Said:
         for item in items
         if item.ValueType == "CODE" and name(item) not in (FINDING, SITE, _ALGORITHM_FAMILY)
     ]
-    return Said(
+    return MeasurementGroup(
         finding=coded(findings[0].ConceptCodeSequence[0]) if findings else None,
         site=coded(sites[0].ConceptCodeSequence[0]) if sites else None,
         side=coded(sides[0].ConceptCodeSequence[0]) if sides else None,

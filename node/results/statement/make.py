@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from inference.applications.port import Application
 from inference.codes import Code
 from inference.findings import Caution, Findings
-from inference.said import say
+from inference.translatable import say
 from node.domain.profile import Kind, Language, Profile
 from node.domain.statement import Status
 from node.results.check import check_alone

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from inference.codes import Code
-from inference.said import say
+from inference.translatable import say
 from node.domain.profile import Language
 from node.domain.statement import NoResult, Statement, Why
 from node.results.narrative.terms_chinese import in_chinese

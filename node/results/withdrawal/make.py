@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from inference.codes import Code
 from inference.findings import Caution, Findings
-from inference.said import say
+from inference.translatable import say
 from node.domain.context import LABEL_MAP_STORAGE
 from node.domain.profile import Kind, Language
 from node.domain.withdrawal import Rejection, Withdrawal

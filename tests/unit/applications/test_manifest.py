@@ -21,7 +21,7 @@ from inference.applications.port import (
     Takes,
 )
 from inference.imaging.judge.expects import Expects, Plausible, VolumeRange
-from inference.said import say
+from inference.translatable import say
 from tests.unit.applications.test_declared import LESION, SMOOTHING, application
 
 TRIAGE = replace(

@@ -31,7 +31,7 @@ from inference.findings import (
     Span,
 )
 from inference.findings_file import FindingsFileDamaged, as_stored, digest, dumps, loads, written
-from inference.said import say
+from inference.translatable import say
 
 
 def some_findings(shape: tuple[int, int, int] = (5, 7, 11)) -> Findings:

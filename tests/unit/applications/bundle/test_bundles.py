@@ -25,7 +25,7 @@ from inference.engines.file_import import ModelFile, import_file
 from inference.engines.serving import roll_back
 from inference.imaging.judge.expects import BodyPart, Expects, Form, Marked, Plausible, VolumeRange
 from inference.imaging.volume import Volume
-from inference.said import say
+from inference.translatable import say
 from tests.unit.applications.bundle import made
 from tests.unit.applications.bundle.images import as_slices, blobs, meta_tensor, volume
 

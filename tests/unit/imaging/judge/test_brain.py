@@ -12,7 +12,7 @@ from inference.findings import Findings
 from inference.imaging.judge.errors import BeyondAnyPatient, NoAnatomy, OtherAnatomy
 from inference.imaging.judge.expects import BodyPart, Expects, Form, Marked, Plausible, VolumeRange
 from inference.imaging.judge.judging import Judge
-from inference.said import say
+from inference.translatable import say
 from tests.unit.imaging.judge.made import LABEL, brain, found, pictured, volume_of
 
 SIZES = Plausible(

@@ -9,12 +9,12 @@ from typing import TypeAlias
 
 from inference.codes import Code
 
-Value: TypeAlias = "str | Code | tuple[Said, ...]"
+Value: TypeAlias = "str | Code | tuple[Translatable, ...]"
 """What stands in a sentence: text that is the same in all languages (a number, a name, a header's word), a concept, another sentence, or
 several of those, in a row."""
 
 
-class Said(str):
+class Translatable(str):
     """A sentence, or a part of one, in English; equal to the text that it reads as.
 
     Attributes
@@ -28,45 +28,45 @@ class Said(str):
     template: str
     values: Mapping[str, Value]
 
-    def __new__(cls, template: str, values: Mapping[str, Value]) -> "Said":
+    def __new__(cls, template: str, values: Mapping[str, Value]) -> "Translatable":
         """The sentence in English."""
         made = super().__new__(cls, template.format(**{name: _english(value) for name, value in values.items()}))
         made.template, made.values = template, dict(values)
         return made
 
-    def __reduce__(self) -> tuple[type["Said"], tuple[str, Mapping[str, Value]]]:
+    def __reduce__(self) -> tuple[type["Translatable"], tuple[str, Mapping[str, Value]]]:
         """Processes hand findings to each other."""
         return type(self), (self.template, self.values)
 
 
-class OfTheWhole(Said):
+class OfTheWhole(Translatable):
     """A sentence that holds only where all images of a series came: what is found nowhere in them, how much there is in all, and what is
     recommended for that. It is kept as any other."""
 
 
-def say(template: str, /, **values: Value) -> Said:
+def say(template: str, /, **values: Value) -> Translatable:
     """A sentence of a template, which is written where it is called: a test reads the source for what has no translation."""
-    return Said(template, values)
+    return Translatable(template, values)
 
 
-def of_the_whole(said: Said) -> OfTheWhole:
+def of_the_whole(said: Translatable) -> OfTheWhole:
     """The same sentence, which is not said of a series that is known to be short."""
     return OfTheWhole(said.template, said.values)
 
 
-def listed(words: Sequence[Said]) -> Said:
+def listed(words: Sequence[Translatable]) -> Translatable:
     """One, "a and b", or "a, b and c"."""
     return words[0] if len(words) == 1 else say("{several} and {last}", several=_before(words[:-1]), last=words[-1])
 
 
-def _before(words: Sequence[Said]) -> Said:
+def _before(words: Sequence[Translatable]) -> Translatable:
     return words[0] if len(words) == 1 else say("{several}, {last}", several=_before(words[:-1]), last=words[-1])
 
 
 LABEL = "{label}"
 
 
-def labelled(label: str, what: Code, laterality: Code | None) -> Said:
+def labelled(label: str, what: Code, laterality: Code | None) -> Translatable:
     """A structure by its label, which another language says by its codes."""
     return say(LABEL, label=label, what=what, laterality=laterality or "")
 
