@@ -6,19 +6,17 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from node.console.access_audit import StudyAccessAudit
 from node.console.editing import Editing
 from node.console.health import Health, SharedLook
 from node.console.images.gallery import Gallery
+from node.console.own_receiver import OwnReceiver
 from node.journal.journal import Journal
 from node.journal.port import Pausable
 from node.settings.console import Console
 from node.settings.peers import Peer
-
-if TYPE_CHECKING:
-    from node.console.upload import OwnReceiver
 
 TRIES, TRIES_WINDOW_S = 20, 60.0  # each may load a whole configuration, which takes seconds
 _MOST_KNOWN = 10_000
@@ -73,7 +71,7 @@ class ConsoleContext:
     associations: SharedLook[list[list[dict[str, Any]]]]
     sinks_of: Callable[[str], Sequence[str]]
     pausable: Callable[[], Mapping[Pausable, Sequence[str]]]
-    receiver: "OwnReceiver"
+    receiver: OwnReceiver
     tries: RateLimit = field(default_factory=RateLimit)
     uploading: threading.Lock = field(default_factory=threading.Lock)
 

@@ -2,11 +2,9 @@
 happen."""
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -28,35 +26,6 @@ MOST_UNPACKED: Final = 1 << 30
 """Bytes that a zip may unpack to."""
 _MOST_TOLD = 20
 _LONGEST_NAME = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
-    """What became of one file, or of a zip's: how many instances the receiver took, of which studies; and what did not go, and why."""
-
-    accepted: int
-    studies: tuple[str, ...]
-    left: tuple[tuple[str, str], ...]
-
-
-class OwnReceiver(Protocol):
-    """The node's receiver, called as a peer would call it."""
-
-    @property
-    def titles(self) -> Sequence[str]:
-        """AE titles under which it admits a caller from this machine; none: nobody."""
-        ...
-
-    def send(self, file: Path, name: str, calling: str, unpacked: Path, most: int) -> Sent:
-        """Send what is in a file, called `name`, or in a zip, which is unpacked into a folder, to at most so many bytes.
-
-        Raises
-        ------
-        ArchiveTooLarge
-        DeliveryError
-            The receiver is away, or turns the caller away.
-        """
-        ...
 
 
 @pages.get("/upload")

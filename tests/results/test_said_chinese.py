@@ -40,7 +40,7 @@ def sources() -> Iterator[tuple[Path, ast.Module]]:
     for root in _ROOTS:
         for path in sorted(root.rglob("*.py")):
             text = path.read_text(encoding="utf-8")
-            if "from inference.translatable import" in text or path.name == "said.py":
+            if "from inference.translatable import" in text or path.name == "translatable.py":
                 yield path, ast.parse(text)
 
 
