@@ -142,6 +142,8 @@ class Judge:
         """
         masks = [segment.mask for segment in segments if segment.label in marked.segments and segment.mask.any()]
         if not masks:
+            if self._whole:
+                raise OtherAnatomy(f"nothing in series {volume.series_instance_uid} was marked as {_AS_PEOPLE_SAY[marked.form]}")
             return None
         met = tuple({each.border: each for label in marked.segments for each in cut.get(label, ())}.values())
         form = _AS_PEOPLE_SAY[marked.form]

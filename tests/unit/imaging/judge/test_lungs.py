@@ -36,3 +36,14 @@ def test_foam_gas_and_tissue_are_declined(hu: float, vessels: bool, said: str) -
     """A phantom's foam is even; gas is lighter than any lung; tissue is no lung."""
     with pytest.raises(OtherAnatomy, match=said):
         judged(hu, vessels=vessels)
+
+
+def test_where_nothing_was_marked_there_is_no_chest() -> None:
+    """A belly, a head, a difference of two images: no value of 0 is given. A series that is known to be short may lack the lungs."""
+    hu = np.full((40, 40, 40), 40, np.int16)
+    hu[:, 5:30, 5:30] = 300
+    volume = volume_of(hu, (3.0,) * 3, "CT")
+    nothing = found(volume, np.zeros(hu.shape, np.bool_))
+    with pytest.raises(OtherAnatomy, match="was marked as lungs"):
+        Judge(CHEST, volume, ()).after(nothing)
+    assert Judge(CHEST, volume, (), whole=False).after(nothing).cautions == ()
