@@ -1,10 +1,10 @@
 """The console of a node that `hilum serve` started: who may log in, which process answers, and where."""
 
 import contextlib
-import json
 
 import psutil
 
+from node.assembly.configuration import load
 from node.console.access import password_hash
 from node.domain.account import Account, Role
 from node.journal.journal import Journal
@@ -17,7 +17,7 @@ _PATIENCE_S = 120
 
 def let_in(node: Node, name: str, role: Role) -> None:
     """As `hilum console users add` does, which asks a person for the password."""
-    journal = Journal.open(json.loads(node.config.read_text())["store"]["journal"])
+    journal = Journal.open(load(node.config).store.journal)
     try:
         journal.accounts.open(Account(name=name, role=role, password=password_hash(PASSWORD), created_at=journal.now()))
     finally:
