@@ -6,26 +6,16 @@ from functools import lru_cache
 from typing import Final
 
 from inference.errors import InputError
+from node.dicom.coded_sequences import CODED_SEQUENCES
 from node.dicom.elements import Coding, Element, items, walk
 from node.dicom.values import plain
 from node.domain.instance import Value
 
 _REQUESTS = 0x00400275  # RequestAttributesSequence
 _OF_REQUESTS: Final = {0x00321060: "RequestedProcedureDescription", 0x00400007: "ScheduledProcedureStepDescription"}
-_CODED: Final = {
-    0x00081032: "ProcedureCodeSequence",
-    0x00082218: "AnatomicRegionSequence",
-    0x00180012: "ContrastBolusAgentSequence",
-    0x00321064: "RequestedProcedureCodeSequence",
-    0x00400008: "ScheduledProtocolCodeSequence",
-    0x00400260: "PerformedProtocolCodeSequence",
-    0x00540220: "ViewCodeSequence",
-}
-CODED: Final = frozenset(_CODED.values())
-"""The keywords whose codes a header has."""
 REQUESTED: Final = frozenset(_OF_REQUESTS.values())
 """The keywords of which a header has what requests say, where the data set itself says nothing."""
-TAGS: Final = frozenset({_REQUESTS, *_CODED})
+TAGS: Final = frozenset({_REQUESTS, *CODED_SEQUENCES})
 LONGEST: Final = 16_384
 """Bytes of a sequence; in a longer one no code is looked for."""
 _MOST_ITEMS = 20
@@ -49,14 +39,14 @@ def codes_in(tag: int, vr: bytes, raw: bytes, coding: Coding, character_set: tup
 
 
 def _said(raw: bytes, sequence: Element, coding: Coding, character_set: Sequence[str]) -> Iterator[tuple[str, tuple[Value, ...]]]:
-    if sequence.tag in _CODED:
-        yield _CODED[sequence.tag], tuple(dict.fromkeys(_codes(raw, sequence, coding)))
+    if sequence.tag in CODED_SEQUENCES:
+        yield CODED_SEQUENCES[sequence.tag], tuple(dict.fromkeys(_codes(raw, sequence, coding)))
         return
     found: dict[str, list[Value]] = {}
     for start, end in items(raw, sequence, coding, most=_MOST_ITEMS):
         for part in walk(raw, start, end, coding):
-            if part.tag in _CODED:
-                found.setdefault(_CODED[part.tag], []).extend(_codes(raw, part, coding))
+            if part.tag in CODED_SEQUENCES:
+                found.setdefault(CODED_SEQUENCES[part.tag], []).extend(_codes(raw, part, coding))
             elif part.tag in _OF_REQUESTS and part.end - part.start <= _LONGEST_CODE:
                 values = plain(b"LO", raw[part.start : part.end], coding.order, character_set) or ()
                 found.setdefault(_OF_REQUESTS[part.tag], []).extend(values)

@@ -9,7 +9,7 @@ from itertools import islice
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from node.dicom.codes import CODED
+from node.dicom.coded_sequences import CODED
 from node.dicom.vr import REPRESENTATIONS, Content
 from node.domain.age import age_in, days_of
 from node.domain.instance import Value

@@ -136,6 +136,7 @@ def test_a_page_is_gone_through_by_keyboard(address: str) -> None:
         page.keyboard.press("g")
         page.keyboard.press("p")
         expect(page).to_have_url(f"{where}/parked")
+        page.wait_for_load_state()  # the address is there before the page's keys are
         page.keyboard.press("?")
         page.locator("#keys-on").uncheck()
         page.keyboard.press("Escape")

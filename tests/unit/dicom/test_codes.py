@@ -8,7 +8,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from inference.errors import InputError
-from node.dicom.codes import CODED, LONGEST, REQUESTED
+from node.dicom.coded_sequences import CODED
+from node.dicom.codes import LONGEST, REQUESTED
 from node.dicom.header import read_header
 from tests.lab import needs
 from tests.unit.flow.files import BIG, DEFLATED, LITTLE, part10, slice_of

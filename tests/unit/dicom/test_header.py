@@ -19,7 +19,7 @@ from pydicom.sequence import Sequence
 
 from inference.errors import InputError
 from inference.imaging.errors import MissingAttribute, NotDicom, UnsupportedSyntax
-from node.dicom.codes import CODED
+from node.dicom.coded_sequences import CODED
 from node.dicom.header import merge, read_header
 from node.dicom.part10 import received_head as received
 from node.dicom.uid import IMPLEMENTATION_CLASS_UID
