@@ -32,7 +32,8 @@ _ROOMS = {
 def configuration() -> str:
     """Every key of hilum.yaml, from the declarations that decode it."""
     from node.assembly.configuration import HILUM
-    from node.settings.conditions import BLOCKS, DEFINED, DEFINED_SAYS, DERIVED_SAYS, QUESTIONS
+    from node.settings.conditions import BLOCKS, DEFINED, DEFINED_SAYS, DERIVED_SAYS
+    from node.settings.questions import QUESTIONS
 
     text = [
         "# hilum.yaml, every key\n\n",

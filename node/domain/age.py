@@ -8,6 +8,8 @@ from typing import Final
 _DAYS: Final = {"y": 365.2425, "m": 365.2425 / 12, "w": 7.0, "d": 1.0}
 _NOUNS: Final = {"y": "years", "m": "months", "w": "weeks", "d": "days"}
 _AGE = re.compile(r"([0-9]{1,3})([DWMY])", re.IGNORECASE)
+_OLDEST_YEARS: Final = 120
+"""Nobody reaches it who is examined (as inference.imaging.age has it): 999Y and 19000101 stand for who is not to be known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +40,17 @@ class Age:
 
 
 def age_of(text: str) -> Age | None:
-    """The age that an AS value says; None where it says none."""
+    """The age that an AS value says; None where it says none, or one of nobody: 0 in any unit stands for what was taken out."""
     found = _AGE.fullmatch(text.strip())
-    return Age(number=int(found[1]), unit=found[2].lower()) if found else None
+    age = Age(number=int(found[1]), unit=found[2].lower()) if found else None
+    return age if age is not None and age.number and age.completed("y") <= _OLDEST_YEARS else None
 
 
-def age_on(born: date, then: date) -> Age:
-    """In the largest unit of which one is over."""
+def age_on(born: date, then: date) -> Age | None:
+    """In the largest unit of which one is over; None where nobody can be so old, or is not born."""
     whole = Age(number=0, unit="d", born=born, then=then)
+    if born > then or whole.completed("y") > _OLDEST_YEARS:
+        return None
     unit = next(one for one in ("y", "m", "d") if whole.completed(one) or one == "d")
     return Age(number=whole.completed(unit), unit=unit, born=born, then=then)
 

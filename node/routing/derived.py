@@ -45,10 +45,10 @@ def _age(said: Mapping[str, tuple[Value, ...]]) -> Told:
     if written := tuple(age for value in said["PatientAge"] if (age := age_of(str(value)))):
         return _of_ages(written, f"PatientAge {_listed(said['PatientAge'])}")
     born, then = ([day for value in said[key] if (day := _day(value))] for key in ("PatientBirthDate", "StudyDate"))
-    spans = [(one, other) for one in born for other in then]
-    if not spans or any(one > other for one, other in spans):
-        return Told(values=(), found="unknown (no PatientAge, nor PatientBirthDate with a later StudyDate)")
-    ages = tuple(age_on(one, other) for one, other in spans)
+    spans = [age_on(one, other) for one in born for other in then]
+    ages = tuple(age for age in spans if age is not None)
+    if not spans or len(ages) < len(spans):
+        return Told(values=(), found="unknown (no PatientAge of a patient, nor PatientBirthDate with a later StudyDate)")
     return _of_ages(ages, f"PatientBirthDate {_listed(said['PatientBirthDate'])}, StudyDate {_listed(said['StudyDate'])}")
 
 

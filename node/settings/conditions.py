@@ -4,128 +4,21 @@ text becomes a value: `Modality: NO` is text, `SliceThickness: 5` a number."""
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 from itertools import islice
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from node.dicom.coded_sequences import CODED
-from node.dicom.vr import REPRESENTATIONS, Content
 from node.domain.age import age_in, days_of
 from node.domain.instance import Value
 from node.domain.route import WEEKDAYS, Asked, Condition, ConditionBlock, ConditionOperator, Derived, Junction, conditions_in
 from node.settings.blocks import pairs
 from node.settings.errors import BadPattern, BadValue, MissingKey, UnfitCondition, UnknownKey, UnknownName, WrongType
 from node.settings.kinds import DURATION, SWITCH, TEXT, Choice, Scalar, Schema, Several
-from node.settings.patterns import SEARCHED, Unfit, compiled
+from node.settings.patterns import Unfit, compiled
+from node.settings.questions import QUESTIONS, VALUE, Question, Sort
 from node.settings.source import Here, Refused, kind_of, scalar_text, suggestion
 
-
-def _vrs_of(*contents: Content) -> frozenset[str]:
-    return frozenset(vr.decode() for vr, one in REPRESENTATIONS.items() if one.content in contents)
-
-
-class Sort(Enum):
-    """What a keyword's values are to a condition, by its VR."""
-
-    NUMBER = _vrs_of(Content.DECIMAL, Content.INTEGER, Content.NUMBERS)
-    DATE = frozenset({"DA"})
-    TIME = frozenset({"TM"})
-    TEXT = _vrs_of(Content.TEXT, Content.ENCODED_TEXT) - {"DA", "TM"}
-    OTHER = _vrs_of(Content.TAGS, Content.BYTES, Content.ITEMS)
-    CODES = CODED  # sequences, of which a header has the codes
-    AGE = frozenset({"age"})  # what is derived has no VR; it stands for one
-    WORD = frozenset({"plane", "contrast"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """One way to ask: its YAML key, an example for the reference, what it means, the sorts of keyword that it fits, and its JSON Schema."""
-
-    key: str
-    operator: ConditionOperator
-    example: str
-    says: str
-    fits: frozenset[Sort]
-    form: Schema
-
-
-_VALUE: Schema = {"type": ["string", "number"]}
-_ALL = frozenset({Sort.NUMBER, Sort.DATE, Sort.TIME, Sort.TEXT, Sort.WORD})
-QUESTIONS = (
-    Question(
-        key="in",
-        operator=ConditionOperator.EQUALS,
-        example="{in: [CT, PT]}",
-        says="Some value equals one of these.",
-        fits=_ALL,
-        form={"type": "array", "items": _VALUE, "minItems": 1},
-    ),
-    Question(
-        key="code",
-        operator=ConditionOperator.EQUALS,
-        example='{code: "LN:24627-2"}',
-        says="Some code of the sequence is this, or one of a list: coding scheme designator, colon, code value.",
-        fits=frozenset({Sort.CODES}),
-        form={"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
-    ),
-    Question(
-        key="matches",
-        operator=ConditionOperator.MATCHES,
-        example='{matches: "(?i)t1|mprage"}',
-        says=f"The regular expression (RE2's) is found in the first {SEARCHED:,} characters of some value.",
-        fits=frozenset({Sort.TEXT, Sort.DATE, Sort.TIME}),
-        form={"type": "string", "format": "regex"},
-    ),
-    Question(
-        key="min",
-        operator=ConditionOperator.MIN,
-        example="{min: 20}",
-        says="Every value is at least this.",
-        fits=frozenset({Sort.NUMBER, Sort.AGE}),
-        form=_VALUE,
-    ),
-    Question(
-        key="max",
-        operator=ConditionOperator.MAX,
-        example="{max: 5}",
-        says="Every value is at most this.",
-        fits=frozenset({Sort.NUMBER, Sort.AGE}),
-        form=_VALUE,
-    ),
-    Question(
-        key="exists",
-        operator=ConditionOperator.EXISTS,
-        example="{exists: true}",
-        says="The keyword is there with a value, or (false) is not; the age is known, or is not.",
-        fits=_ALL - {Sort.WORD} | {Sort.AGE, Sort.CODES},
-        form=SWITCH.schema(),
-    ),
-    Question(
-        key="within",
-        operator=ConditionOperator.WITHIN,
-        example="{within: 7d}",
-        says="The date lies so far back at most.",
-        fits=frozenset({Sort.DATE}),
-        form=DURATION.schema(),
-    ),
-    Question(
-        key="between",
-        operator=ConditionOperator.BETWEEN,
-        example="{between: [22:00, 06:00]}",
-        says="The time lies from the first until before the second, over midnight where that is the earlier one; by the scanner's clock.",
-        fits=frozenset({Sort.TIME}),
-        form={"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2},
-    ),
-    Question(
-        key="weekday",
-        operator=ConditionOperator.WEEKDAY,
-        example="{weekday: [sat, sun]}",
-        says="The date is one of these days of the week.",
-        fits=frozenset({Sort.DATE}),
-        form={"anyOf": [{"enum": list(WEEKDAYS)}, {"type": "array", "items": {"enum": list(WEEKDAYS)}, "minItems": 1}]},
-    ),
-)
 _BY_KEY = {question.key: question for question in QUESTIONS}
 _WORDS = [*_BY_KEY, "not"]
 _MOST_SUGGESTED = 50
@@ -138,7 +31,7 @@ BLOCKS = {
 """The words for several conditions together, and what they mean."""
 DERIVED_SAYS = {
     Derived.AGE: "How old the patient was, in years, months, weeks or days that are over (`age: {min: 18y}`): by PatientAge, else by "
-    "PatientBirthDate and StudyDate.",
+    "PatientBirthDate and StudyDate. An age of 0, and one above 120 years, say nothing.",
     Derived.PLANE: "How the images lie, by ImageOrientationPatient: `axial`, `coronal`, `sagittal`, or `oblique` half-way between two.",
     Derived.CONTRAST: "Whether contrast was given: `given`, `native` or `unknown`. ContrastBolusAgent and its codes say it, or what the "
     "series or its protocol is called (SeriesDescription, ProtocolName); where none of them does, StudyDescription. What contradicts each "
@@ -297,7 +190,7 @@ def is_word(name: str) -> bool:
 def condition_schema() -> Schema:
     """What may stand behind a keyword, in mapping form."""
     properties = {question.key: {**question.form, "description": question.says} for question in QUESTIONS}
-    negated = {"description": "The condition does not hold.", "anyOf": [_VALUE, {"$ref": "#/$defs/condition"}]}
+    negated = {"description": "The condition does not hold.", "anyOf": [VALUE, {"$ref": "#/$defs/condition"}]}
     return {"type": "object", "additionalProperties": False, "minProperties": 1, "properties": {**properties, "not": negated}}
 
 

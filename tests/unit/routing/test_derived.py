@@ -85,6 +85,9 @@ def test_an_age_is_completed_years_months_weeks_or_days(header: Header, found: s
         {},
         {"PatientAge": ()},
         {"PatientAge": ("OLD",)},
+        {"PatientAge": ("000Y",)},  # what was taken out, and who is not to be known
+        {"PatientAge": ("999Y",)},
+        {"PatientBirthDate": ("19000101",), "StudyDate": ("20260310",)},
         {"PatientBirthDate": ("19600101",)},
         {"PatientBirthDate": ("20260311",), "StudyDate": ("20260310",)},
         {"PatientBirthDate": ("19600230",), "StudyDate": ("20260310",)},
