@@ -46,9 +46,8 @@ from inference.imaging.subject import Images, Pair
 from inference.imaging.subjects import Assembled, subjects
 from inference.imaging.write_series import write_series
 from node.dicom.uid import derive_uid
+from node.domain.notes import NoResult, Rejection, Statement, Why, Withdrawal, WithdrawnObject
 from node.domain.profile import Compression, Kind, Language, MaskEncoding, Profile
-from node.domain.statement import NoResult, Statement, Why
-from node.domain.withdrawal import Rejection, Withdrawal, WithdrawnObject
 from node.results.encode import encode
 from node.results.port import Encoded, Encoding, Predecessor
 from node.results.sources import SourceSeries

@@ -11,9 +11,9 @@ from inference.engines.kind import Opening
 from inference.engines.kinds import BY_NAME, DEFAULT
 from node.observe.events import event
 from node.settings.config import Config, EngineSettings, SinkSettings
-from node.settings.errors import SeriesNumbersClash, UnfitParts
 from node.settings.load import parts_of
 from node.settings.peers import Peer
+from node.settings.source import SeriesNumbersClash, UnfitParts
 from node.settings.store import Bucket
 
 if TYPE_CHECKING:

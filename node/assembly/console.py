@@ -15,7 +15,7 @@ from node.assembly.audit import open_trail, process_of
 from node.assembly.configuration import load
 from node.assembly.doctor.glance import glance
 from node.assembly.health import subjects
-from node.console.access_audit import StudyAccessAudit
+from node.console.context import StudyAccessAudit
 from node.console.edited_routes import EditedRoutes
 from node.console.errors import ConsoleAbsent
 from node.console.trials import Trials

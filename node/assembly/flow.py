@@ -19,11 +19,10 @@ from node.blobs.port import Blobs
 from node.commitment.scp import CommitmentScp
 from node.commitment.scu import CommitmentScu
 from node.domain.stage import Stage
-from node.flow.around_stages import LeaderStage, RestingStage, WakingStage
 from node.flow.clock_step import ClockStep
 from node.flow.deliver import DeliverStage
 from node.flow.route import RouteStage
-from node.flow.scheduling import Scheduler, Tick, turn
+from node.flow.scheduling import LeaderStage, RestingStage, Scheduler, Tick, WakingStage, turn
 from node.flow.settle import SettleStage
 from node.journal.journal import Journal
 from node.journal.port import Leader

@@ -15,10 +15,8 @@ from node.blobs.port import Blobs
 from node.commitment.inbox import CommitmentInboxStage
 from node.domain.errors import JournalError
 from node.domain.stage import Stage
-from node.flow.around_stages import LockedStage, PacedStage, WakingStage
-from node.flow.index import BATCH, IndexStage
-from node.flow.scheduling import Scheduler, Tick, turn
-from node.flow.shortfalls import ShortfallStage
+from node.flow.index import BATCH, IndexStage, ShortfallStage
+from node.flow.scheduling import LockedStage, PacedStage, Scheduler, Tick, WakingStage, turn
 from node.journal.journal import Journal
 from node.journal.wake_up import WakeUps
 from node.settings.config import Config

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from node.assembly.compose import calling as requestor_of
-from node.console.own_receiver import Sent
+from node.console.context import Sent
 from node.settings.config import Config
 from node.settings.peers import May, Peer
 from node.settings.tls import PeerTls, TlsListener
@@ -14,7 +14,7 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
 class OwnReceiverOf:
-    """That of a configuration (`node.console.own_receiver.OwnReceiver`)."""
+    """That of a configuration (`node.console.context.OwnReceiver`)."""
 
     def __init__(self, config: Config) -> None:
         self._config = config

@@ -17,12 +17,11 @@ from node.assembly import compose
 from node.assembly.configuration import load
 from node.blobs.encryption.decrypted import FileEncryption
 from node.blobs.port import Blobs
-from node.flow.around_stages import WakingStage
 from node.flow.decode_ahead import DecodeAheadStage
 from node.flow.engines import Engines, measured
 from node.flow.infer import Analyst
 from node.flow.runner import Runner
-from node.flow.scheduling import Scheduler, Tick, turn
+from node.flow.scheduling import Scheduler, Tick, WakingStage, turn
 from node.journal.journal import Journal
 from node.results.encode import encode
 from node.results.statement.make import encode_statement

@@ -26,7 +26,7 @@ _FRAMES = 2
 
 def told(error: HilumError, remedy: str = "") -> str:
     """What the user reads: the sentence with its code, and what to do: `remedy`, else the error's own."""
-    from node.settings.errors import ConfigRefused
+    from node.settings.source import ConfigRefused
 
     code = "" if isinstance(error, ConfigRefused) else f" [{error.code}]"  # its lines carry their own codes
     return f"{error}{code}\n  what to do: {remedy or _fitting(error)}"

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from node.settings.console import Console
-from node.settings.trusted_proxies import TrustedProxies
+from node.settings.kinds import TrustedProxies
 
 _MOST_HOPS = 32
 _SCHEMES = ("http", "https")

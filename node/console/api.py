@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from node.console import queries
 from node.console.access import Administering, At, Before, Looking, Meant, Number, Operating
 from node.console.actions import act, ask_again, complete, decide_held, make_room, pause, resume, route_again
-from node.console.filters import JobWords, filter_of
+from node.console.queries import JobWords, filter_of
 from node.console.status import status as status_record
 from node.domain.health import DependencyKind
 from node.flow.held_instances import Part

@@ -1,27 +1,66 @@
-"""The routes of the configuration file, as the console edits them: read and checked where they stand, written whole or not at all."""
+"""The routes of the configuration file, as the console edits them: read and checked where they stand, what would change line by line,
+written whole or not at all.
+"""
 
 import hashlib
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
-from node.console.diff import differences
-from node.console.editing import Checked, EditedRoutesRefused, Problem, Progress, Reload, RoutesInFile, Saved
+from node.console.editing import Checked, DiffLine, EditedRoutesRefused, Problem, Progress, Reload, RoutesInFile, Saved, Sign
 from node.console.trials import Trials
 from node.domain.errors import ConfigError
 from node.domain.route import conditions_in
 from node.observe.security import RoutesSaved, tell
 from node.settings.config import Config
-from node.settings.errors import ConfigSyntax
-from node.settings.replacing import ChangedMeanwhile, replaced
-from node.settings.routes_part import RoutesPart, routes_part
-from node.settings.source import read
+from node.settings.rewriting import ChangedMeanwhile, RoutesPart, replaced, routes_part
+from node.settings.source import ConfigSyntax, read
 from node.store.in_force import Loads, Serving, serving
 from node.store.reloading import NeedsRestart, NoAnswer, answer_of, other_blocks
+
+_AROUND = 3
+_MOST = 4_000
+"""Lines on one side of which a difference is looked for: of more, which no route has, all are taken out and put in."""
+
+
+def differences(before: str, after: str, first: int) -> tuple[tuple[DiffLine, ...], ...]:
+    """The places in which `after` differs from `before`, a block whose first line is number `first` of its file."""
+    old, new = _lines(before), _lines(after)
+    if old == new:
+        return ()
+    if max(len(old), len(new)) > _MOST:
+        return ((*_taken(old, first), *_added(new, first)),)
+    groups = SequenceMatcher(None, old, new).get_grouped_opcodes(_AROUND)
+    return tuple(tuple(line for step in group for line in _of(step, old, new, first)) for group in groups)
+
+
+def _of(step: tuple[str, int, int, int, int], old: list[str], new: list[str], first: int) -> Iterator[DiffLine]:
+    kind, i, i_end, j, j_end = step
+    if kind == "equal":
+        yield from (DiffLine(sign=Sign.KEPT, line=first + at, text=new[at]) for at in range(j, j_end))
+    else:
+        yield from _taken(old[i:i_end], first + i)
+        yield from _added(new[j:j_end], first + j)
+
+
+def _taken(lines: list[str], first: int) -> Iterator[DiffLine]:
+    return (DiffLine(sign=Sign.TAKEN, line=at, text=text) for at, text in enumerate(lines, first))
+
+
+def _added(lines: list[str], first: int) -> Iterator[DiffLine]:
+    return (DiffLine(sign=Sign.ADDED, line=at, text=text) for at, text in enumerate(lines, first))
+
+
+def _lines(text: str) -> list[str]:
+    """Without regard to how lines end, and to blank ones at the end: browsers and files have their own ways."""
+    plain = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
+    return plain.split("\n") if plain else []
+
 
 _PATIENCE_S = 30.0
 _PLACE = re.compile(r":(\d+):(\d+): ")

@@ -1,9 +1,11 @@
-"""What pages and the API tell, asked of the journal once, with what the visitor may not see left out."""
+"""What pages and the API tell, asked of the journal once, by the filters of forms and addresses; what a visitor may not see is left out."""
 
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
+
+from fastapi import Depends, Query
 
 from node.console import redaction
 from node.console.access import Visitor
@@ -19,6 +21,48 @@ from node.records.jobs import page as job_record
 from node.records.passport import passport
 from node.records.remedies import remedy
 from node.records.studies import study_record
+
+
+def filter_of(said: Mapping[str, str], before: int | None) -> JobFilter:
+    """What a form asks for.
+
+    Raises
+    ------
+    RequestRefused
+        A state that there is not, or no day.
+    """
+    try:
+        states = (JobState(said["state"]),) if said["state"] else ()
+        day = datetime.fromisoformat(said["day"]).astimezone() if said["day"] else None
+        until = None if day is None else day + timedelta(days=1)
+    except (ValueError, OverflowError) as neither:
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "a state is one of the list, and a day is like 2026-03-01") from neither
+    return JobFilter(
+        states=states,
+        peer=said["sender"] or None,
+        route=said["route"] or None,
+        application=said["application"] or None,
+        code=said["code"].upper() or None,
+        since=day,
+        until=until,
+        before=before,
+    )
+
+
+def job_words(
+    state: Annotated[str, Query(max_length=20)] = "",
+    sender: Annotated[str, Query(max_length=100)] = "",
+    route: Annotated[str, Query(max_length=200)] = "",
+    application: Annotated[str, Query(max_length=100)] = "",
+    code: Annotated[str, Query(max_length=20)] = "",
+    day: Annotated[str, Query(max_length=10)] = "",
+) -> dict[str, str]:
+    """What an address asks of jobs, as `filter_of` takes it."""
+    return {"state": state, "sender": sender, "route": route, "application": application, "code": code, "day": day}
+
+
+JobWords = Annotated[dict[str, str], Depends(job_words)]
+
 
 PAGE = 25
 JOBS = 40

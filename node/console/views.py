@@ -15,8 +15,8 @@ from node.console.access import Administering, At, Before, Chosen, Fields, Looki
 from node.console.actions import act, act_on_each, ask_again, complete, decide_held, make_room, pause, resume, route_again
 from node.console.context import ConsoleContext
 from node.console.errors import RequestRefused
-from node.console.filters import JobWords, filter_of
 from node.console.pictures import findings_of, pictured
+from node.console.queries import JobWords, filter_of
 from node.console.rendering import asked_by_htmx, page, rendered
 from node.console.status import status
 from node.domain.errors import JournalError

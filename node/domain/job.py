@@ -1,13 +1,13 @@
-"""Jobs, their result objects, and the deliveries that bring these to sinks."""
+"""Jobs, their result objects and measured values, the deliveries that bring objects to sinks, and the census of all of them."""
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from node.domain.shortage import Shortage
-from node.domain.state import DeliveryState, JobState
+from node.domain.state import ArrivalState, DeliveryState, JobState
 
 
 class Priority(StrEnum):
@@ -181,3 +181,121 @@ class NewJob:
     """What it analyses is known to be short."""
     marked: bool = False
     """Its results begin with that."""
+
+
+class MeasuredOf(StrEnum):
+    """What a number is about."""
+
+    SEGMENT = "segment"
+    TOTAL = "total"  # of several segments together
+    SERIES = "series"  # of all that was analysed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concept:
+    """What was measured: two values may stand side by side where all of this is equal.
+
+    Attributes
+    ----------
+    part
+        The part of a series that was split; "" for all of it.
+    structure, laterality, site
+        Codes of the segment, or of what the segments are together; "" where there is none.
+    label
+        The segment's, or those of the parts of a total, a line each.
+    name, unit, derivation
+        Codes of the measurement. A code is its value and its scheme with a blank between: equal or not, and never taken apart.
+    """
+
+    part: str
+    of: MeasuredOf
+    structure: str
+    laterality: str
+    site: str
+    label: str
+    name: str
+    unit: str
+    derivation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One value, exact as it was found: never a bound. `version` is the application's that measured it."""
+
+    concept: Concept
+    version: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierResult:
+    """What one job measured in an earlier study of the same patient. `studied_at` is as `node.domain.patient.studied_at` has it."""
+
+    job: int
+    study_instance_uid: str
+    studied_at: str
+    model_digest: str
+    measured: tuple[Measured, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobsIn:
+    """Jobs of one application and priority in one state; `since` is when the oldest of them came into it."""
+
+    state: JobState
+    priority: Priority
+    application: str
+    count: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrivalsIn:
+    """Arrivals in one state; `since` is when the oldest of them was opened."""
+
+    state: ArrivalState
+    count: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveriesIn:
+    """Deliveries to one sink in one state; `since` is when the oldest of them began to wait."""
+
+    sink: str
+    state: DeliveryState
+    count: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Census:
+    """What has not ended, and what ended badly; `held` counts live leases of jobs and of deliveries,
+    and instances that wait for a person. `uncommitted` says by sink how many deliveries await its commitment. What went well is not
+    counted."""
+
+    jobs: tuple[JobsIn, ...]
+    arrivals: tuple[ArrivalsIn, ...]
+    deliveries: tuple[DeliveriesIn, ...]
+    jobs_held: int
+    deliveries_held: int
+    size_bytes: int
+    instances_held: int = 0
+    uncommitted: Mapping[str, int] = field(default_factory=dict)
+
+
+DELIVERY_MARKS = "marks/"
+"""Where marks of what was delivered are, beside the blobs: they outlive a database that is lost, or replaced by an older copy of itself.
+
+A database that was restored from yesterday's backup has jobs waiting that were done since, and does not know studies that came since. The
+marks say of a job's inputs, application and sink that this very result has been delivered, so that nothing is analysed and sent twice:
+the same findings once more, with other times in them and under other UIDs. A mark is empty; its name is a digest: it tells nothing about a
+patient.
+"""
+
+
+def delivery_mark(job: Job, sink: str) -> str:
+    """The blob that says that the results of this job are at this sink."""
+    facts = (job.study_instance_uid, job.series_instance_uid, job.application, job.application_version, job.input_digest, sink)
+    digest = hashlib.sha256("\n".join(facts).encode()).hexdigest()
+    return f"{DELIVERY_MARKS}{digest[:2]}/{digest[2:]}"

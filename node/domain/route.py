@@ -29,7 +29,7 @@ WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 class Derived(StrEnum):
-    """What conditions ask beside keywords; node.routing.derived says how it is taken from which."""
+    """What conditions ask beside keywords; node.routing.conditions says how it is taken from which."""
 
     AGE = "age"
     PLANE = "plane"

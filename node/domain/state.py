@@ -1,6 +1,6 @@
 """The state machines of the node, as data: arrival, job, delivery, both roles of storage commitment, instance; tests walk the tables.
 
-`node.journal.transitions.move` is the one way from state to state.
+`node.journal.transitions.move` is the one way from state to state. The names under which the history tells of changes stand here too.
 """
 
 from enum import StrEnum
@@ -98,3 +98,22 @@ STANDING_TRANSITIONS: dict[Standing, frozenset[Standing]] = {
     Standing.REFUSED: frozenset({Standing.CURRENT, Standing.CONFLICT, Standing.PURGED}),
     Standing.PURGED: _KEPT,  # its bytes came again: what it was before
 }
+
+
+class HistoryEvent(StrEnum):
+    """What happened, as `Event.name` has it."""
+
+    ARRIVAL_COMPLETE = "arrival.complete"
+    ARRIVAL_COUNTED = "arrival.counted"  # the sender was asked how much it has
+    ARRIVAL_PARKED = "arrival.parked"
+    JOB_INFERRED = "job.inferred"
+    JOB_PARKED = "job.parked"
+    JOB_FAILED = "job.failed"
+    DELIVERY_CLAIMED = "delivery.claimed"  # sending begins
+    DELIVERY_DELIVERED = "delivery.delivered"
+    DELIVERY_RETRY = "delivery.retry"
+    DELIVERY_PARKED = "delivery.parked"
+    INSTANCE_CONFLICT = "instance.conflict"
+    INSTANCE_HELD = "instance.held"
+    INSTANCE_DUPLICATE = "instance.duplicate"
+    INSTANCE_PURGED = "instance.purged"

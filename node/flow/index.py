@@ -1,7 +1,8 @@
 """The index stage reads what lies in the receiver's inbox, commits to the journal what it is (`instance_verdict`), and moves them.
 
 Rows are committed before files move, so that a crash between leaves entries that the next step finishes: an entry whose row
-stands and whose blob does not is moved, one whose blob stands is a duplicate.
+stands and whose blob does not is moved, one whose blob stands is a duplicate. A stage of its own takes from the spool which instances were
+refused, and which transfers broke off.
 """
 
 import hashlib
@@ -11,17 +12,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
+from typing import Protocol
 
 from inference.errors import InputError
 from node.blobs.port import Blobs
 from node.dicom.elements import Buffer
 from node.dicom.header import parse, sender, told
 from node.dicom.part10 import mapped, need_pages, take_apart
-from node.domain.errors import is_of_the_file
+from node.domain.errors import JournalError, is_of_the_file
 from node.domain.instance import Header, Standing
-from node.domain.shortage import RefusedInstance
+from node.domain.shortage import RefusedInstance, TornSeries
 from node.domain.stage import Clock
-from node.flow.identity_check import Senders
+from node.flow.held_instances import Senders
 from node.flow.instance_verdict import Arrived, Batch, InstanceJudge, number_of, tell_defect
 from node.flow.time_limits import STEP_S, TookTooLong, within
 from node.journal.errors import JournalRace
@@ -318,3 +320,57 @@ def _digest(content: Buffer, offset: int) -> str:
             if isinstance(content, mmap) and len(content) > _PASS_BYTES:
                 content.madvise(MADV_DONTNEED, start, min(_PASS_BYTES, len(content) - start))  # it stays in the system's cache
     return digest.hexdigest()
+
+
+_BATCH = 500
+
+
+class ShortfallEntries(Protocol):
+    """What was kept on this host and is not in the journal yet (node.spool.shortfalls)."""
+
+    def waiting(self, limit: int) -> list[Path]: ...
+
+    def read(self, entry: Path) -> tuple[Sequence[RefusedInstance], Sequence[TornSeries]] | None:
+        """What it says, each with when it was written by this host's clock; None: it is gone, or nothing. JournalError: it cannot be
+        read."""
+        ...
+
+    def drop(self, entry: Path) -> None: ...
+
+
+class ShortfallStage:
+    """Stage: the journal first, then the files go; what is taken twice changes nothing the second time."""
+
+    name = "owed"
+
+    def __init__(self, journal: Journal, entries: ShortfallEntries, clock: Clock) -> None:
+        self._journal = journal
+        self._entries = entries
+        self._clock = clock
+
+    def step(self) -> int:
+        """Take some; how many. JournalError when there is nothing but what cannot be read."""
+        refused: list[RefusedInstance] = []
+        torn: list[TornSeries] = []
+        taken = []
+        unread: JournalError | None = None
+        for entry in self._entries.waiting(_BATCH):
+            try:
+                found = self._entries.read(entry)
+            except JournalError as failed:  # the disk does not give it: the others need not wait for it
+                unread = failed
+                continue
+            if found is None:
+                continue
+            # by the clock that all hosts share
+            refused += [replace(one, at=self._journal.at(one.at.timestamp())) for one in found[0]]
+            torn += [replace(one, at=self._journal.at(one.at.timestamp())) for one in found[1]]
+            taken.append(entry)
+        if taken:
+            self._journal.shortage.owe(sorted(refused, key=lambda one: one.at), torn)
+            event("owed.journaled", refused=len(refused), torn=len(torn))
+        for entry in taken:
+            self._entries.drop(entry)
+        if unread is not None and not taken:
+            raise unread
+        return len(taken)

@@ -33,7 +33,7 @@ from node.flow.time_limits import size_of, to_decode_s, to_infer_s
 from node.observe.events import alarm
 from node.observe.pulse import at_most
 from node.settings import config as settings
-from node.settings.applications import ApplicationSettings
+from node.settings.config import ApplicationSettings
 
 _URGENCY = {Priority.URGENT: Urgency.URGENT, Priority.ROUTINE: Urgency.ROUTINE, Priority.OFFPEAK: Urgency.OFFPEAK}
 

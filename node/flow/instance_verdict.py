@@ -1,6 +1,6 @@
 """The instance verdict says what an instance is to those that came before it: new, the same once more, another version, a conflict, a
 result of our own or of another node, of a study that was erased, or to be held because it is another patient's or another sender's series
-(node.flow.identity_check).
+(node.flow.held_instances).
 
 Judging changes nothing: a `Batch` says what is to be committed, and what becomes of the files then (node.flow.index).
 """
@@ -20,7 +20,7 @@ from node.dicom.header import Identity
 from node.domain.errors import JournalError, is_of_the_file
 from node.domain.instance import Header, HeldFor, Instance, ResultSource, Sender, Standing
 from node.domain.patient import Patient, marks
-from node.flow.identity_check import IncomingInstance, SenderTrust, held_when_added, held_when_rewritten, incoming_instance
+from node.flow.held_instances import IncomingInstance, SenderTrust, held_when_added, held_when_rewritten, incoming_instance
 from node.journal.journal import Journal
 from node.journal.port import AcceptedInstance, CameAgain, NewInstance, SeriesKnown
 from node.observe.events import alarm, trace

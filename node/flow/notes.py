@@ -13,12 +13,11 @@ from node.blobs.port import Blobs
 from node.dicom.uid import device_uid
 from node.domain.instance import Instance
 from node.domain.job import Job, JobKind, WhenExcluded, method_digest
+from node.domain.notes import NoResult, Statement, Why, Withdrawal, WithdrawnObject
 from node.domain.patient import named_by
 from node.domain.profile import Profile
 from node.domain.stage import Clock
 from node.domain.state import JobState
-from node.domain.statement import NoResult, Statement, Why
-from node.domain.withdrawal import Withdrawal, WithdrawnObject
 from node.flow.encode import parameters
 from node.journal.jobs import Jobs
 from node.journal.results import Results

@@ -20,18 +20,15 @@ from inference.imaging.subjects import Assembled
 from inference.stages import collected
 from inference.translatable import Translatable
 from node.blobs.port import Blobs
-from node.domain import statement as statements
-from node.domain import withdrawal as withdrawals
 from node.domain.errors import JournalError, PixelsGone
 from node.domain.instance import Standing
 from node.domain.job import Job, JobKind, WhenExcluded
-from node.domain.numbering import numbering_remarks
+from node.domain.notes import Withdrawal, statement_bytes, statement_of, withdrawal_bytes, withdrawal_of
+from node.domain.shortage import numbering_remarks
 from node.domain.stage import Clock, back_off
 from node.domain.state import JobState
-from node.domain.withdrawal import Withdrawal
 from node.flow.delivery_marks import delivered_before
-from node.flow.earlier_values import measured_in, with_earlier
-from node.flow.encode import Encode, encoding_of, freeze, predecessors_of, profiles_of, replacing
+from node.flow.encode import Encode, encoding_of, freeze, measured_in, predecessors_of, profiles_of, replacing, with_earlier
 from node.flow.held_instances import said_of_held
 from node.flow.infer import Analysed, Inferred, settings_of
 from node.flow.lease import LENGTH, JobLease, LeaseLost
@@ -244,10 +241,10 @@ class Runner:
                 else:  # cancelled, or not applicable after all; what ends without a result later is stated anew
                     self._journal.jobs.end(job.id, lease.token, JobState.SUPERSEDED, "", "no analysis lacks a result any more", now)
                 return
-            self._keep(job, application, lease, statements.dumped(said))
+            self._keep(job, application, lease, statement_bytes(said))
         journaled = self._journal.jobs.get(job.id)
         assert journaled.findings_blob is not None, "what there is to say is durable"
-        said = statements.loaded(self._blobs.path(journaled.findings_blob).read_bytes())
+        said = statement_of(self._blobs.path(journaled.findings_blob).read_bytes())
         instances = self._journal.instances.of_job(job.id)
         wanted = profiles_of(self._config.sinks, journaled)
         each = stated(journaled, application, said, instances, self._blobs, wanted)
@@ -261,10 +258,10 @@ class Runner:
     def _withdraw(self, job: Job, application: Application, lease: JobLease) -> None:
         """Withdraw superseded objects from an archive: which ones stands in the journal since the job was made."""
         if job.state is JobState.QUEUED:
-            self._keep(job, application, lease, withdrawals.dumped(self._journal.withdrawals.get(job.id)))
+            self._keep(job, application, lease, withdrawal_bytes(self._journal.withdrawals.get(job.id)))
         journaled = self._journal.jobs.get(job.id)
         assert journaled.findings_blob is not None, "what is withdrawn is durable"
-        withdrawn = withdrawals.loaded(self._blobs.path(journaled.findings_blob).read_bytes())
+        withdrawn = withdrawal_of(self._blobs.path(journaled.findings_blob).read_bytes())
         instances = self._journal.instances.of_job(job.id)
         wanted = profiles_of(self._config.sinks, journaled)
         each = withdrawing(journaled, application, withdrawn, instances, self._blobs, wanted)

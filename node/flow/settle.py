@@ -9,9 +9,8 @@ from datetime import datetime, timedelta
 from node.dimse.port import Requestor
 from node.domain.arrival import Arrival, Completeness
 from node.domain.errors import JournalError
-from node.domain.history import HistoryEvent
 from node.domain.stage import Clock
-from node.domain.state import ArrivalState
+from node.domain.state import ArrivalState, HistoryEvent
 from node.journal.arrivals import Arrivals
 from node.journal.journal import Journal
 from node.observe import metrics

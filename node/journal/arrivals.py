@@ -8,10 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, literal, or_, select, update
 
 from node.domain.arrival import Arrival, Completeness
-from node.domain.history import HistoryEvent
 from node.domain.instance import Standing
 from node.domain.shortage import NewHold
-from node.domain.state import ArrivalState
+from node.domain.state import ArrivalState, HistoryEvent
 from node.journal import schema
 from node.journal.database import JournalPart, lock_study, rerun
 from node.journal.port import WAITS, CameAgain, NewInstance

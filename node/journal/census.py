@@ -6,8 +6,8 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, Table, func, select, text
 
-from node.domain.census import ArrivalsIn, Census, DeliveriesIn, JobsIn
 from node.domain.instance import Standing
+from node.domain.job import ArrivalsIn, Census, DeliveriesIn, JobsIn
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal import schema
 from node.journal.database import JournalPart

@@ -6,9 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, exists, func, insert, or_, select, update
 
-from node.domain.history import HistoryEvent
 from node.domain.job import Delivery, ResultObject
-from node.domain.state import DeliveryState
+from node.domain.state import DeliveryState, HistoryEvent
 from node.journal import schema
 from node.journal.claims import LostClaims, given_before, in_order, new_lease
 from node.journal.commitments import end_delivery

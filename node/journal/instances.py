@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, distinct, exists, func, insert, or_, select, text, update
 
-from node.domain.history import HistoryEvent
 from node.domain.instance import Header, Instance, ResultSource, Standing
 from node.domain.patient import mark_of, patient_of
+from node.domain.state import HistoryEvent
 from node.journal import schema
 from node.journal.arrivals import admit, came_again
 from node.journal.database import JournalPart, lock_study, rerun

@@ -6,8 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, exists, or_, select, update
 
-from node.domain.job import Job, JobKind, ResultObject
-from node.domain.measured import Measured
+from node.domain.job import Job, JobKind, Measured, ResultObject
 from node.domain.state import DeliveryState, JobState
 from node.journal import schema
 from node.journal.aging import move_up

@@ -7,8 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, delete, exists, func, insert, select
 
 from node.domain.instance import Header, Instance, Standing
-from node.domain.job import JobKind, ResultObject
-from node.domain.measured import Concept, EarlierResult, Measured, MeasuredOf
+from node.domain.job import Concept, EarlierResult, JobKind, Measured, MeasuredOf, ResultObject
 from node.domain.patient import Patient, is_earlier, mark_of, patient_of, studied_at
 from node.domain.state import JobState
 from node.journal import schema

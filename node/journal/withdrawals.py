@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, insert, or_, select
 
 from node.domain.job import JobKind
+from node.domain.notes import Rejection, Withdrawal, WithdrawnObject
 from node.domain.profile import Kind
 from node.domain.state import DeliveryState, JobState
-from node.domain.withdrawal import Rejection, Withdrawal, WithdrawnObject
 from node.journal import schema
 from node.journal.database import JournalPart, lock_study, rerun
 from node.journal.rows import micros

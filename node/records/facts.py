@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from inference.errors import HilumError
-from node.domain.census import Census
 from node.domain.errors import JournalError
+from node.domain.job import Census
 from node.journal.journal import Journal
 from node.observe import metrics
 from node.observe.instruments import Sample

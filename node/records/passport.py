@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from node.dicom.uid import device_uid
 from node.domain.arrival import Arrival
 from node.domain.instance import Header, Instance, ResultSource, Standing
-from node.domain.numbering import numbering_remarks
+from node.domain.shortage import numbering_remarks
 from node.records.astray import astray
 from node.records.decisions import decision_record
 from node.records.held_instances import held_records

@@ -1,19 +1,30 @@
-"""Priors are earlier series that a series is compared with: which one, and why; pure functions over headers, without journal or clock.
+"""Priors are earlier series that a series is compared with: which one, and why; pairing finds them in a journal, and what waits for one.
 
 The newest earlier study of the same patient that has a series alike is taken: one that the same route would take (conditions on who sent
 it, and on how old it may be, aside), of the same modality and orientation, and not called something else. docs/adr/ADR-0011 has the why.
+Which one is chosen is pure functions over headers.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import takewhile
 
+from inference.applications.port import Application, Takes
+from inference.errors import HilumError
+from inference.imaging.errors import UnfitPrior
+from node.domain.arrival import Arrival
 from node.domain.instance import Header
+from node.domain.job import Job, JobKind
 from node.domain.patient import Patient, is_earlier, patient_of, studied_at
 from node.domain.route import Asked, Condition, ConditionOperator, Derived, Junction, Route
+from node.domain.state import ArrivalState, JobState
 from node.routing.decisions import SeriesView, decide, named, preference
+from node.routing.gate import exclusions
+from node.routing.port import ComparedStudies
+from node.routing.series import SeriesContent, contents, digest_of, series_of
+from node.routing.shortage import shortage_of
 
 _ALIKE = 0.5
 """Share of words that two names have in common at least: "T1 ax" and "T1 ax Gd", not "T1 ax" and "T2 ax"."""
@@ -211,3 +222,196 @@ def _day(header: Header) -> str:
 
 def _title(header: Header) -> str:
     return _first(header, "SeriesDescription") or _first(header, "ProtocolName") or _first(header, "Modality")
+
+
+_MOST = 10
+"""Earlier studies that are looked through for a prior, the newest first; and later ones that may wait for one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prior:
+    """What `choose` said, with the instances of the series that it chose."""
+
+    choice: PriorChoice
+    content: SeriesContent | None
+
+
+class Pairing:
+    """Finds priors in the journal.
+
+    Parameters
+    ----------
+    application_of
+        The application of a name; one that cannot be loaded compares nothing.
+    """
+
+    def __init__(self, journal: ComparedStudies, routes: Sequence[Route], application_of: Callable[[str], Application]) -> None:
+        self._journal = journal
+        self._routes = routes
+        self._application_of = application_of
+
+    def compares(self, application: str) -> bool:
+        """Whether the application takes a pair."""
+        declared = self._declared(application)
+        return declared is not None and declared.accepts.takes is Takes.PAIR
+
+    def prior_of(
+        self,
+        study: str,
+        current: SeriesContent,
+        routes: Sequence[Route],
+        application: str,
+        known: dict[str, list[SeriesContent]] | None = None,
+    ) -> Prior:
+        """The prior of a series of `study`, by the first of `routes` that finds one; `known` are series that were read already."""
+        known = {} if known is None else known
+        when = studied_at(current.view.header)
+        modalities = {str(value) for value in current.view.header.get("Modality", ())}
+        near = [one for one in self._journal.patients.related(study) if one.modality in modalities and one.studied_at <= when]
+        used = self._used(study, current, application)
+        of_study: dict[str, list[SeriesContent]] = {}
+        for each in list(dict.fromkeys(one.study_instance_uid for one in near))[:_MOST]:
+            if each not in known:
+                known[each] = contents(self._journal.instances.of_study(each))
+            of_study[each] = known[each]
+        declared, refused = self._declared(application), self._refused(study, current, application)
+
+        def unsuited(members: Sequence[SeriesContent], views: Sequence[SeriesView]) -> dict[str, str]:
+            by_manifest = {} if declared is None else exclusions(declared, views)
+            tried = {one.series_instance_uid: refused.get(digest_of([current, one]), "") for one in members} if refused else {}
+            return {series: why for series, why in tried.items() if why} | by_manifest
+
+        earlier = [self._earlier(each, members, used, unsuited) for each, members in of_study.items()]
+        choices = [choose(current.view, earlier, route) for route in routes]
+        chosen = next((choice for choice in choices if choice.series_instance_uid is not None), choices[0])
+        content = next(
+            (member for members in of_study.values() for member in members if member.series_instance_uid == chosen.series_instance_uid),
+            None,
+        )
+        return Prior(choice=chosen, content=content)
+
+    def awaiting(self, arrival: Arrival) -> dict[int, str]:
+        """The routed arrivals of later studies that would be compared with the study of `arrival`, or with something else than they were,
+        and why."""
+        if not any(self.compares(application) for route in self._routes for application in route.run):
+            return {}
+        # the whole study: until its last series was complete, none of it was anybody's prior
+        came = contents(self._journal.instances.of_study(arrival.study_instance_uid))
+        earliest = min((studied_at(content.view.header) for content in came), default="")
+        latest = max((studied_at(content.view.header) for content in came), default="")
+        modalities = {str(value) for content in came for value in content.view.header.get("Modality", ())}
+        related = self._journal.patients.related(arrival.study_instance_uid)
+        # of another modality nothing is compared with what came: a year of chest films must not use up the studies that are looked at
+        later = [one.study_instance_uid for one in related if one.studied_at >= earliest and one.modality in modalities]
+        uids, known = {content.series_instance_uid for content in came}, dict[str, list[SeriesContent]]()
+        waiting: dict[int, str] = {}
+        for study in list(dict.fromkeys(reversed(later)))[:_MOST]:
+            for other in self._latest(study):
+                if self._would_change(other, uids, latest, known):
+                    waiting[other.id] = f"study {arrival.study_instance_uid} came, which it is compared with"
+        return waiting
+
+    def mistaken(self, study: str, current: SeriesContent, application: str) -> Job | None:
+        """The standing job on a series, where what it compares with is by now another patient's: somebody corrected an ID."""
+        job = self.live_job(study, current.series_instance_uid, application)
+        if job is None:
+            return None
+        mine = patient_of(current.view.header)
+        used = {(one.study_instance_uid, one.series_instance_uid) for one in self._journal.instances.of_job(job.id)}
+        for other, series in sorted(used - {(study, current.series_instance_uid)}):
+            now = [content for content in contents(self._journal.instances.of_study(other)) if content.series_instance_uid == series]
+            if any((theirs := patient_of(content.view.header)) is not None and theirs != mine for content in now):
+                return job
+        return None
+
+    def live_job(self, study: str, series: str, application: str) -> Job | None:
+        """The job that stands for this series and application, if there is one."""
+        ended = (JobState.SUPERSEDED, JobState.CANCELLED)
+        found = [
+            job
+            for job in self._journal.jobs.find(study=study)
+            if (job.kind, job.series_instance_uid, job.application) == (JobKind.ANALYSIS, series, application)
+        ]
+        return next((job for job in reversed(found) if job.state not in ended), None)
+
+    def _latest(self, study: str) -> list[Arrival]:
+        """The routed arrivals that nothing has revised; an open one looks for its prior when it is complete."""
+        newest: dict[tuple[str | None, str | None], Arrival] = {}
+        for arrival in self._journal.arrivals.find(study=study):
+            newest[arrival.peer, arrival.series_instance_uid] = arrival
+        return [arrival for arrival in newest.values() if arrival.state is ArrivalState.ROUTED]
+
+    def _would_change(self, arrival: Arrival, came: set[str], latest: str, known: dict[str, list[SeriesContent]]) -> bool:
+        decisions = [decision for decision in self._journal.routing.decisions(arrival.id) if decision.chosen]
+        series = {content.series_instance_uid: content for content in self._series(arrival)}
+        routes = {route.name: route for route in self._routes}
+        asked: dict[tuple[str, str], list[Route]] = {}
+        for decision in decisions:
+            route = routes.get(decision.route)
+            for application in route.run if route is not None else ():
+                if decision.series_instance_uid in series and self.compares(application):
+                    assert route is not None
+                    asked.setdefault((decision.series_instance_uid, application), []).append(route)
+        for (uid, application), askers in asked.items():
+            current = series[uid]
+            used = self._used(arrival.study_instance_uid, current, application)
+            overtaken = bool(used) and min(used.values()) > latest and not came & used.keys()
+            if overtaken or current.unfit() is not None:
+                continue
+            prior = self.prior_of(arrival.study_instance_uid, current, askers, application, known)
+            concerned = {prior.choice.series_instance_uid, *used}
+            if not concerned.isdisjoint(came) and self._differs(arrival.study_instance_uid, current, prior, application):
+                return True
+        return False
+
+    def _differs(self, study: str, current: SeriesContent, prior: Prior, application: str) -> bool:
+        job = self.live_job(study, current.series_instance_uid, application)
+        wanted = None if prior.content is None else digest_of([current, prior.content])
+        return wanted != (None if job is None else job.input_digest)
+
+    def _used(self, study: str, current: SeriesContent, application: str) -> dict[str, str]:
+        """The series that the standing job compares with, and of when each is: it stays the prior after its pixels are gone."""
+        job = self.live_job(study, current.series_instance_uid, application)
+        used = self._journal.instances.of_job(job.id) if job is not None else []
+        own = current.series_instance_uid
+        return {one.series_instance_uid: studied_at(one.header) for one in used if one.series_instance_uid != own}
+
+    def _declared(self, application: str) -> Application | None:
+        try:
+            return self._application_of(application)
+        except HilumError:
+            return None
+
+    def _refused(self, study: str, current: SeriesContent, application: str) -> dict[str, str]:
+        """The pairs, by their digests, of which the application refused the prior when it saw the images, and why."""
+        return {
+            job.input_digest: job.reason or job.code
+            for job in self._journal.jobs.find(study=study)
+            if (job.series_instance_uid, job.application) == (current.series_instance_uid, application)
+            and job.state is JobState.CANCELLED
+            and job.code == UnfitPrior.code
+        }
+
+    def _earlier(
+        self,
+        study: str,
+        members: Sequence[SeriesContent],
+        used: Collection[str],
+        unsuited: Callable[[Sequence[SeriesContent], Sequence[SeriesView]], dict[str, str]],
+    ) -> EarlierStudy:
+        views = tuple(member.view for member in members)
+        found = {member.series_instance_uid: member.unfit() for member in members if member.series_instance_uid not in used}
+        unfit = {series: parks[1] for series, parks in found.items() if parks is not None}
+        known = self._journal.shortage.shortfalls(study)  # a gap in its positions is found, and told, when its images are read
+        for member in members:
+            if member.series_instance_uid not in used and (shortage := shortage_of(member, known, volume=False)) is not None:
+                unfit.setdefault(member.series_instance_uid, f"it is incomplete: {shortage.sentence}")
+        return EarlierStudy(
+            study_instance_uid=study,
+            series=views,
+            unfit=unsuited(members, views) | unfit,
+            arriving=any(not one.waits for one in self._journal.arrivals.find(states=(ArrivalState.RECEIVED,), study=study)),
+        )
+
+    def _series(self, arrival: Arrival) -> list[SeriesContent]:
+        return series_of(self._journal, arrival, self._journal.instances.of_arrival(arrival.id))

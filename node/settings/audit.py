@@ -6,9 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from node.settings.blocks import Nodes, Values, block, setting
-from node.settings.errors import BadValue, MissingKey
 from node.settings.kinds import DURATION, TEXT, FilePath, Scalar, address
-from node.settings.source import Here
+from node.settings.source import BadValue, Here, MissingKey
 
 _URL = re.compile(r"(tls|udp)://([^/]+?)/?")
 _PORTS = {"tls": 6514, "udp": 514}  # RFC 5425 4.1, RFC 5426 3.3

@@ -13,9 +13,23 @@ from typing import Any, Generic, TypeVar
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from node.settings.errors import BadValue, DuplicateKey, DuplicateName, MissingKey, UnknownKey, UnknownName, WrongType
 from node.settings.kinds import Schema, ValueKind
-from node.settings.source import Here, Refused, child, is_empty, kind_of, snippet, suggestion
+from node.settings.source import (
+    BadValue,
+    DuplicateKey,
+    DuplicateName,
+    Here,
+    MissingKey,
+    Refused,
+    UnknownKey,
+    UnknownName,
+    WrongType,
+    child,
+    is_empty,
+    kind_of,
+    snippet,
+    suggestion,
+)
 
 T = TypeVar("T")
 Values = Mapping[str, Any]

@@ -13,11 +13,22 @@ from node.domain.age import age_in, days_of
 from node.domain.instance import Value
 from node.domain.route import WEEKDAYS, Asked, Condition, ConditionBlock, ConditionOperator, Derived, Junction, conditions_in
 from node.settings.blocks import pairs
-from node.settings.errors import BadPattern, BadValue, MissingKey, UnfitCondition, UnknownKey, UnknownName, WrongType
 from node.settings.kinds import DURATION, SWITCH, TEXT, Choice, Scalar, Schema, Several
-from node.settings.patterns import Unfit, compiled
-from node.settings.questions import QUESTIONS, VALUE, Question, Sort
-from node.settings.source import Here, Refused, kind_of, scalar_text, suggestion
+from node.settings.questions import QUESTIONS, VALUE, Question, Sort, Unfit, compiled
+from node.settings.source import (
+    BadPattern,
+    BadValue,
+    Here,
+    MissingKey,
+    Refused,
+    UnfitCondition,
+    UnknownKey,
+    UnknownName,
+    WrongType,
+    kind_of,
+    scalar_text,
+    suggestion,
+)
 
 _BY_KEY = {question.key: question for question in QUESTIONS}
 _WORDS = [*_BY_KEY, "not"]

@@ -10,10 +10,8 @@ from typing import Any
 
 from node.domain.account import Role
 from node.settings.blocks import Key, Nodes, Values, block, declared, needed, part, setting
-from node.settings.errors import BadValue, MissingKey
-from node.settings.kinds import ADDRESS, DURATION, Choice, FilePath, Scalar, Several, is_loopback
-from node.settings.source import Here
-from node.settings.trusted_proxies import TRUSTED_PROXIES, TrustedProxies
+from node.settings.kinds import ADDRESS, DURATION, TRUSTED_PROXIES, Choice, FilePath, Scalar, Several, TrustedProxies, is_loopback
+from node.settings.source import BadValue, Here, MissingKey
 
 
 class Names(StrEnum):

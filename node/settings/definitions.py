@@ -8,9 +8,8 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from node.domain.route import Asked
 from node.settings.blocks import pairs
 from node.settings.conditions import DEFINED, Conditions, is_word
-from node.settings.errors import BadValue, DuplicateName, MissingKey
 from node.settings.kinds import Schema
-from node.settings.source import Here, Refused, entries
+from node.settings.source import BadValue, DuplicateName, Here, MissingKey, Refused, entries
 
 _DEEPEST = 4
 """Definitions in definitions."""

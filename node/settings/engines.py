@@ -9,9 +9,8 @@ from inference.engines.kind import EngineKind, Group, Option, Takes
 from inference.engines.kinds import DEFAULT, KINDS
 from node.settings.blocks import Block, Key, Named, Nodes, Values
 from node.settings.config import EngineSettings
-from node.settings.errors import BadValue, MissingKey
 from node.settings.kinds import SIZE, SWITCH, Choice, FilePath, Scalar, ValueKind, whole
-from node.settings.source import Here
+from node.settings.source import BadValue, Here, MissingKey
 
 
 def _kind_of(takes: Takes) -> ValueKind[Any]:

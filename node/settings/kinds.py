@@ -1,17 +1,20 @@
-"""Kinds of single values: how each is read, what it wants in words, and its JSON Schema. One declaration serves all three."""
+"""Kinds of single values: how each is read, what it wants in words, and its JSON Schema; one declaration serves all three. Numbers of
+bytes as people read them; `trusted_proxies:`, which two blocks have.
+"""
 
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from ruamel.yaml.nodes import Node, ScalarNode, SequenceNode
 
-from node.settings.errors import BadValue, MissingKey, UnknownName, WrongType
-from node.settings.source import Here, Refused, scalar_text, suggestion
+from node.settings.source import BadValue, Here, MissingKey, Refused, UnknownName, WrongType, scalar_text, suggestion
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -293,3 +296,72 @@ AE_TITLE = Scalar(
 )
 NETWORK = Scalar(wants="an IP address, or a network such as `10.0.0.0/24`", parse=network, form={"type": "string", "minLength": 2})
 ADDRESS = Scalar(wants="an address `host:port`", parse=address, form={"type": "string", "pattern": r"^.+:[0-9]{1,5}$"})
+
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_TOO_LONG = 999.5  # it would be rounded to a fourth digit
+_MOST_DIGITS = 14  # a byte beside a TiB is told apart
+
+
+def sizes(*of_bytes: int) -> tuple[str, ...]:
+    """Three digits and a unit for each (`95.4 MiB`), and as many more for all as it takes to tell different ones apart."""
+    for more in range(_MOST_DIGITS):
+        texts = tuple(_text(one, more) for one in of_bytes)
+        if len(set(texts)) == len(set(of_bytes)):
+            break
+    return texts
+
+
+def _text(size: int, more: int) -> str:
+    amount, unit = float(size), 0
+    while amount >= _TOO_LONG and unit < len(_UNITS) - 1:
+        amount, unit = amount / 1024, unit + 1
+    if unit == 0:
+        return f"{size} B"
+    return f"{amount:.{(2 if amount < 9.995 else 1 if amount < 99.95 else 0) + more}f} {_UNITS[unit]}"
+
+
+_KNOWN = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedProxies:
+    """Reverse proxies, load balancers, address translation and container bridges, by address or network."""
+
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.networks)
+
+    def __contains__(self, address: object) -> bool:
+        """Whether an address is one of theirs; what is no IP address is not."""
+        return bool(self.networks) and _is_of(self.networks, str(address))
+
+
+@lru_cache(maxsize=_KNOWN)
+def _is_of(networks: tuple[IPv4Network | IPv6Network, ...], address: str) -> bool:
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    return any(found in network for network in networks)
+
+
+_NETWORKS = Several(of=NETWORK, bare=True)
+
+
+class _TrustedProxies:
+    """The kind of the key."""
+
+    wants = _NETWORKS.wants
+
+    def read(self, at: Node, here: Here) -> TrustedProxies:
+        return TrustedProxies(networks=_NETWORKS.read(at, here))
+
+    def schema(self) -> Schema:
+        return _NETWORKS.schema()
+
+
+TRUSTED_PROXIES = _TrustedProxies()

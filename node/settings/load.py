@@ -14,22 +14,31 @@ from ruamel.yaml.nodes import ScalarNode, SequenceNode
 from node.domain.errors import ConfigError
 from node.domain.profile import VIEWER, Kind, Profile
 from node.domain.route import Asked, ConditionBlock, Needs, Preference, Preferred, Route
-from node.settings.applications import APPLICATIONS, MODELS, REPOSITORY
 from node.settings.audit import AUDIT
 from node.settings.blocks import Block, Key
-from node.settings.config import Config, SinkSettings
+from node.settings.config import APPLICATIONS, MODELS, REPOSITORY, Config, SinkSettings
 from node.settings.console import CONSOLE
 from node.settings.definitions import DEFINITIONS, definitions_of
 from node.settings.engines import ENGINES
-from node.settings.errors import BadValue, ConfigMissing, ConfigRefused, DuplicateName, MissingKey
 from node.settings.node import NODE
 from node.settings.notify import NOTIFY
 from node.settings.peers import PEERS, May, Peer
-from node.settings.profiles import DeclaredResults, profile_block, profiles_block, profiles_of
 from node.settings.routes import ROUTES
 from node.settings.schedule import SCHEDULE
-from node.settings.sinks import DeclaredSink, sinks_of
-from node.settings.source import Here, Refused, child, entries, parse, read
+from node.settings.sinks import DeclaredResults, DeclaredSink, profile_block, profiles_block, profiles_of, sinks_of
+from node.settings.source import (
+    BadValue,
+    ConfigMissing,
+    ConfigRefused,
+    DuplicateName,
+    Here,
+    MissingKey,
+    Refused,
+    child,
+    entries,
+    parse,
+    read,
+)
 from node.settings.store import STORE
 from node.settings.tls import ClientCertificate, listener_of
 

@@ -7,11 +7,22 @@ from ruamel.yaml.nodes import Node as YamlNode
 
 from node.observe.log_form import LogForm
 from node.settings.blocks import Key, Nodes, Values, block, part, setting
-from node.settings.errors import BadValue
-from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SIZE, SWITCH, Address, Choice, Schema, Several, whole
-from node.settings.source import Here, scalar_text
+from node.settings.kinds import (
+    ADDRESS,
+    AE_TITLE,
+    DURATION,
+    SIZE,
+    SWITCH,
+    TRUSTED_PROXIES,
+    Address,
+    Choice,
+    Schema,
+    Several,
+    TrustedProxies,
+    whole,
+)
+from node.settings.source import BadValue, Here, scalar_text
 from node.settings.tls import LISTENER, TlsListener
-from node.settings.trusted_proxies import TRUSTED_PROXIES, TrustedProxies
 
 
 class _Listen:

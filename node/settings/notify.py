@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 
 from node.domain.notice import About
 from node.settings.blocks import Key, Nodes, Values, block, declared, needed, placed, setting
-from node.settings.errors import BadValue, MissingKey
 from node.settings.kinds import ADDRESS, DURATION, Choice, FilePath, Scalar, Several, is_loopback
-from node.settings.source import Here
+from node.settings.source import BadValue, Here, MissingKey
 from node.settings.tls import USER, VARIABLE, User
 
 _MAILBOX = re.compile(r"[^\s@<>,;\"\\]+@[^\s@<>,;\"\\]+")

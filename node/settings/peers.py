@@ -10,9 +10,8 @@ from ruamel.yaml.nodes import Node
 
 from node.domain.shortage import WhenShort
 from node.settings.blocks import Key, Named, Nodes, Values, block, declared, needed, setting
-from node.settings.errors import BadValue
 from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SIZE, TEXT, Choice, Schema, Several, whole
-from node.settings.source import Here, scalar_text, suggestion
+from node.settings.source import BadValue, Here, scalar_text, suggestion
 from node.settings.tls import CERTIFICATE, OUTGOING, USER, CertificateRule, PeerTls, User
 
 _LEAST_RATE = 64 * 1024

@@ -1,13 +1,143 @@
-"""The ways in which a condition asks for the values of a keyword, and which of them fit which value representation (PS3.5 6.2)."""
+"""The ways in which a condition asks for the values of a keyword, and which of them fit which value representation (PS3.5 6.2).
 
+Regular expressions are searched in time linear in the text (RE2), whatever a sender writes; what RE2 cannot take is told here, with what to
+write instead.
+"""
+
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
+
+import re2
 
 from node.dicom.coded_sequences import CODED
 from node.dicom.vr import REPRESENTATIONS, Content
 from node.domain.route import WEEKDAYS, ConditionOperator
 from node.settings.kinds import DURATION, SWITCH, Schema
-from node.settings.patterns import SEARCHED
+
+SEARCHED = 1024
+"""Characters of one value that are searched: sixteen times what LO may hold (PS3.5 6.2)."""
+MOST_COUNT = 1000
+"""How often RE2 repeats at most, counts inside of counts multiplied."""
+
+
+class Unfit(Exception):
+    """A regular expression that is broken, or that no linear search can take; its text says why, where, and what to write instead."""
+
+
+class Pattern:
+    """A compiled regular expression.
+
+    Raises
+    ------
+    Unfit
+        It is none, or not one for a linear search.
+    """
+
+    def __init__(self, text: str) -> None:
+        found = next(_not_linear(text), None)
+        if found is not None:
+            raise Unfit(f"{found.is_what} at character {found.at + 1} of {_shown(text)}; {found.instead}")
+        options = re2.Options()
+        options.log_errors = False
+        options.never_capture = True
+        try:
+            self._compiled = re2.compile(text.encode(), options)
+        except UnicodeEncodeError as half:
+            raise Unfit(f"half a character (a surrogate) at character {half.start + 1}") from half
+        except re2.error as broken:
+            says = broken.args[0].decode("utf-8", "replace")
+            if says.startswith(("invalid repetition size", "pattern too large")):
+                raise Unfit(f"{_TOO_MUCH}, in {_shown(text)}; {_COUNTS[1]}") from broken
+            raise Unfit(f"{says.partition(':')[0]}{_where(text)} of {_shown(text)}") from broken
+
+    def found_in(self, value: str) -> bool:
+        """Whether it is found in the first `SEARCHED` characters of a value."""
+        return self._compiled.search(value[:SEARCHED].encode("utf-8", "replace")) is not None
+
+
+@lru_cache(maxsize=512)
+def compiled(text: str) -> Pattern:
+    """The pattern of a text that the loader took, compiled once."""
+    return Pattern(text)
+
+
+_TOO_MUCH = "more than a regular expression can hold"
+_COUNTS = (_TOO_MUCH, f"counts go to {MOST_COUNT:,}, those inside of others multiplied: repeat less often, or without a bound")
+_LOOKS_AROUND = (
+    "a look-around",
+    "a linear search cannot look around: write what must stand there itself, and what must not as `not: {matches: …}`",
+)
+_REFERS_BACK = ("a back-reference", "a linear search remembers no group: write the alternatives out, as in `aa|bb` for `([ab])\\1`")
+_CONDITIONAL = ("a conditional group", "a linear search remembers no group: write both cases out as alternatives")
+_POSSESSIVE = (
+    "a possessive repetition",
+    "leave the second `+` out: a linear search never tries again, so that nothing need be forbidden to",
+)
+_ATOMIC = ("an atomic group", "write `(?:`: a linear search never tries again, so that nothing need be forbidden to")
+_COMMENT = ("a comment", "leave it out, or write it behind a `#` of YAML")
+_END = ("\\Z", "write `\\z`")
+_NO_LEAST = ("a count without its lower bound", "write `{0,`")
+_ESCAPED = ("a character by its number", "write `\\x{…}` with the hexadecimal digits, or the character itself")
+_FLAG = (
+    "a flag that is not i, m or s",
+    "leave it out: upper and lower case of all of Unicode are known; `\\d`, `\\w`, `\\s` and `\\b` are ASCII's",
+)
+
+_SYMBOLS = (
+    (re.compile(r"\(\?<?[=!]"), _LOOKS_AROUND),
+    (re.compile(r"\(\?P=|\\[1-9]"), _REFERS_BACK),
+    (re.compile(r"\(\?\("), _CONDITIONAL),
+    (re.compile(r"\(\?>"), _ATOMIC),
+    (re.compile(r"\(\?#"), _COMMENT),
+    (re.compile(r"\(\?[ims]*[auLx]"), _FLAG),
+    (re.compile(r"\\Z"), _END),
+    (re.compile(r"\{,[0-9]+\}"), _NO_LEAST),
+    (re.compile(r"\{[0-9]{5,}(?:,[0-9]*)?\}|\{[0-9]+,[0-9]{5,}\}"), _COUNTS),
+    (re.compile(r"\\[uUN]"), _ESCAPED),
+    (re.compile(r"(?:[*+?]|\{[0-9]+(?:,[0-9]*)?\})\+"), _POSSESSIVE),
+)
+_ESCAPE_OR_CLASS = re.compile(r"\\.|\[\^?\]?(?:\\.|\[:\^?[a-z]+:\]|[^\]\\])*\]?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """Something that Python's engine knows and a linear search does not, or takes for something else."""
+
+    is_what: str
+    instead: str
+    at: int
+
+
+def _not_linear(text: str) -> Iterator[_Found]:
+    """What the pattern holds of that, in its order; escaped characters and those of a class stand for themselves."""
+    at = 0
+    while at < len(text):
+        for symbol, (is_what, instead) in _SYMBOLS:
+            if symbol.match(text, at):
+                yield _Found(is_what=is_what, instead=instead, at=at)
+        taken = _ESCAPE_OR_CLASS.match(text, at)
+        at = taken.end() if taken else at + 1
+
+
+def _where(text: str) -> str:
+    """Where Python's parser, which knows places, finds a mistake of its own."""
+    try:
+        re.compile(text)
+    except re.error as broken:
+        return "" if broken.pos is None else f" at character {broken.pos + 1}"
+    except (OverflowError, RecursionError):
+        return ""
+    return ""
+
+
+_QUOTED = 40
+
+
+def _shown(text: str) -> str:
+    return repr(text) if len(text) <= _QUOTED else f"{text[:_QUOTED]!r} and so on"
 
 
 def _vrs_of(*contents: Content) -> frozenset[str]:

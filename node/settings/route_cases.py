@@ -12,10 +12,9 @@ from node.domain.instance import Header, Value
 from node.settings.blocks import Block, Items, Key, Values, pairs
 from node.settings.conditions import keyword_of, value_of
 from node.settings.config import Config
-from node.settings.errors import BadValue, MissingKey, UnknownName, WrongType
 from node.settings.kinds import TEXT, FilePath, Reference, Schema, Several, whole
 from node.settings.load import as_one
-from node.settings.source import Here, Refused, kind_of, parse, read, suggestion
+from node.settings.source import BadValue, Here, MissingKey, Refused, UnknownName, WrongType, kind_of, parse, read, suggestion
 
 _IMAGES = "images"
 _SOURCES = ("headers", "files", "study")

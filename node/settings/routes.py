@@ -9,9 +9,8 @@ from node.domain.route import Asked, NeededSeries, Needs, Otherwise, Preference,
 from node.domain.shortage import WhenShort
 from node.settings.blocks import Block, Items, Key, Nodes, Values, pairs
 from node.settings.conditions import Conditions
-from node.settings.errors import BadValue, MissingKey, WrongType
 from node.settings.kinds import DURATION, PERCENT, SWITCH, TEXT, Choice, Reference, Schema, Several
-from node.settings.source import Here, Refused, kind_of
+from node.settings.source import BadValue, Here, MissingKey, Refused, WrongType, kind_of
 
 
 class Needed:

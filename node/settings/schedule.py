@@ -8,9 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from ruamel.yaml.nodes import Node
 
 from node.settings.blocks import Nodes, Values, block, setting
-from node.settings.errors import BadValue, MissingKey, UnknownName
 from node.settings.kinds import DURATION, Scalar, Schema
-from node.settings.source import Here, scalar_text, suggestion
+from node.settings.source import BadValue, Here, MissingKey, UnknownName, scalar_text, suggestion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,8 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 from ruamel.yaml.nodes import Node
 
 from node.settings.blocks import Key, Nodes, Values, block, declared, needed, placed, setting
-from node.settings.errors import BadValue, UnknownKey
 from node.settings.kinds import DURATION, SHARE, SIZE, SWITCH, TEXT, Choice, FilePath, Scalar, Schema, Several, whole
-from node.settings.source import Here, Refused, scalar_text, suggestion
+from node.settings.source import BadValue, Here, Refused, UnknownKey, scalar_text, suggestion
 
 CROWDED = 1.1
 """Of `min_free`: with less no association is admitted."""

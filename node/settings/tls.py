@@ -14,9 +14,8 @@ from pathlib import Path
 from ruamel.yaml.nodes import Node as YamlNode
 
 from node.settings.blocks import Key, Nodes, Values, block, declared, needed, placed, placed_each, setting
-from node.settings.errors import BadValue, MissingKey
 from node.settings.kinds import ADDRESS, TEXT, Choice, FilePath, Scalar, Schema, Several
-from node.settings.source import Here, Refused
+from node.settings.source import BadValue, Here, MissingKey, Refused
 
 
 def _fingerprint(text: str) -> str:

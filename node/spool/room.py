@@ -14,9 +14,9 @@ from pathlib import Path
 
 from node.blobs.files import Place, flush_folder
 from node.domain.errors import RefusedError
-from node.domain.sizes import sizes
 from node.observe import metrics
 from node.observe.events import alarm, event
+from node.settings.kinds import sizes
 from node.settings.store import CROWDED
 
 _ROOMY = 1.2  # of `min_free`: from it on they are again

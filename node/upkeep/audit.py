@@ -9,10 +9,10 @@ from datetime import datetime
 
 from node.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN
 from node.domain.errors import JournalError
-from node.domain.history import HistoryEvent
 from node.domain.instance import Instance, Standing
 from node.domain.patient import patient_of
 from node.domain.stage import Clock
+from node.domain.state import HistoryEvent
 from node.journal.journal import Journal
 from node.journal.port import Event, NumberedEvent
 from node.observe.audit import codes

@@ -14,7 +14,7 @@ from inference.errors import InputError
 from node.blobs.port import Blobs
 from node.dicom.header import Identity, parse, patient_ids_in
 from node.dicom.part10 import mapped, take_apart
-from node.domain.delivery_marks import mark_of
+from node.domain.job import delivery_mark
 from node.domain.patient import Patient, patient_of
 from node.domain.stage import Clock
 from node.journal.journal import Journal
@@ -120,7 +120,7 @@ class Erasure:
         held = plan.held
         asides = {path.name for path in plan.asides}
         for _ in range(_ROUNDS):
-            marks = [mark_of(self._journal.jobs.get(job), sink) for job in held.jobs for sink in self._journal.jobs.get(job).sinks]
+            marks = [delivery_mark(self._journal.jobs.get(job), sink) for job in held.jobs for sink in self._journal.jobs.get(job).sinks]
             now = self._clock()
             self._journal.erasure.erase(held, marks, asides, now + remember, now)
             instances, jobs = instances + len(held.instances), jobs + len(held.jobs)

@@ -11,10 +11,9 @@ from typing import TypeAlias
 
 from inference.errors import HilumError
 from node.domain.errors import JournalError
-from node.domain.history import HistoryEvent
 from node.domain.notice import About, Item, Notice
 from node.domain.stage import Clock
-from node.domain.state import ArrivalState, DeliveryState, JobState
+from node.domain.state import ArrivalState, DeliveryState, HistoryEvent, JobState
 from node.journal.journal import Journal
 from node.journal.port import Event, Pausable
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from node.blobs.port import Blobs
-from node.domain.delivery_marks import PREFIX
 from node.domain.instance import Instance
+from node.domain.job import DELIVERY_MARKS
 from node.domain.stage import Clock
 from node.journal.retention import RetainedRows
 from node.observe.events import alarm, event
@@ -144,7 +144,7 @@ class OldDeliveryMarks:
     def step(self) -> int:
         """Delete some; 0 when all have been looked at, and the next step begins anew."""
         if self._old is None:
-            self._old = self._blobs.names(PREFIX, written_before=self._clock() - self._keep)
+            self._old = self._blobs.names(DELIVERY_MARKS, written_before=self._clock() - self._keep)
         deleted = 0
         for name in self._old:
             self._blobs.delete(name)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from node.domain.notice import About, Item
-from node.domain.sizes import sizes
+from node.settings.kinds import sizes
 from node.settings.store import CROWDED, Store
 from node.upkeep.retention import Retention
 

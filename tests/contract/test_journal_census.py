@@ -2,8 +2,7 @@
 
 from datetime import timedelta
 
-from node.domain.census import ArrivalsIn, Census, DeliveriesIn, JobsIn
-from node.domain.job import Priority
+from node.domain.job import ArrivalsIn, Census, DeliveriesIn, JobsIn, Priority
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from tests.unit.journal.story import LEASE, START, Story
 

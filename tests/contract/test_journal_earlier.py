@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from node.domain.measured import Concept, EarlierResult, Measured, MeasuredOf
+from node.domain.job import Concept, EarlierResult, Measured, MeasuredOf
 from node.domain.patient import Patient
 from node.domain.shortage import Lack, Shortage
 from node.domain.state import JobState

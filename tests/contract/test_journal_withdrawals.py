@@ -4,8 +4,8 @@ was accepted there, and only what that sink had accepted."""
 from datetime import timedelta
 
 from node.domain.job import JobKind
+from node.domain.notes import Rejection
 from node.domain.state import DeliveryState, JobState
-from node.domain.withdrawal import Rejection
 from tests.unit.journal.story import Story
 
 SINKS = ("archive", "viewer")

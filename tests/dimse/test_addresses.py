@@ -8,10 +8,10 @@ from typing import Any
 
 from node.dimse.addresses import AddressBook, Whose
 from node.settings.config import Config
+from node.settings.kinds import TrustedProxies
 from node.settings.node import Node
 from node.settings.peers import Peer
 from node.settings.store import Store
-from node.settings.trusted_proxies import TrustedProxies
 from tests.lab.program import wait_until
 
 

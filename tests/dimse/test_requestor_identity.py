@@ -13,11 +13,11 @@ from node.dimse.addresses import Whose
 from node.dimse.association_policy import Admitted, AssociationPolicy, AssociationRejection, Refusal
 from node.dimse.requestor_identity import Certificate, RequestorIdentity, UserIdentity
 from node.settings.config import Config
+from node.settings.kinds import TrustedProxies
 from node.settings.node import Node
 from node.settings.peers import Limits, May, Peer
 from node.settings.store import Store
 from node.settings.tls import CertificateRule, User
-from node.settings.trusted_proxies import TrustedProxies
 
 SHOWN = Certificate(
     subject="CN=ct1,O=Hospital",

@@ -16,10 +16,10 @@ from ipaddress import ip_network
 
 import pytest
 
+from node.settings.kinds import TrustedProxies
 from node.settings.node import Node
 from node.settings.peers import Peer
 from node.settings.tls import ClientCertificate, TlsListener
-from node.settings.trusted_proxies import TrustedProxies
 from tests.dimse.conftest import PACS, Listen, Listening
 from tests.lab.certificates import Authority
 from tests.lab.flood import Kind, Wave, address, flooding

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from node.blobs.port import BlobsFailed
 from node.dimse.acceptor.accepted import SeriesUnderWay
 from node.domain.shortage import RefusedInstance, Shortfalls, TornSeries
-from node.flow.shortfalls import ShortfallStage
+from node.flow.index import ShortfallStage
 from node.journal.journal import Journal
 from node.settings.node import Node
 from node.settings.peers import Settle

@@ -13,7 +13,7 @@ from inference.imaging.errors import MixedFrameOfReference, MixedIdentity
 from inference.imaging.identity import Identity, one_identity
 from node.domain.instance import Header, HeldFor, Sender
 from node.domain.patient import Patient, patient_of
-from node.flow.identity_check import SenderTrust, held_when_added, incoming_instance
+from node.flow.held_instances import SenderTrust, held_when_added, incoming_instance
 from node.journal.port import SeriesKnown
 from node.settings.peers import Peer
 from tests.meaning.table import THINGS, Cell, End, Group, How, every_cell, every_triple, row_of, rows

@@ -14,7 +14,7 @@ from inference.imaging.errors import MixedIdentity
 from inference.imaging.identity import KEYWORDS, identity_of, one_identity
 from node.domain.instance import Sender
 from node.domain.patient import Patient
-from node.flow.identity_check import SenderTrust, held_when_added, incoming_instance
+from node.flow.held_instances import SenderTrust, held_when_added, incoming_instance
 from node.journal.port import SeriesKnown
 from tests.lab import needs
 

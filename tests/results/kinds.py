@@ -37,9 +37,8 @@ from inference.imaging.assemble import assemble
 from inference.imaging.subject import Takes
 from inference.imaging.subjects import subjects
 from inference.imaging.write_series import write_series
+from node.domain.notes import NoResult, Rejection, Statement, Why, Withdrawal, WithdrawnObject
 from node.domain.profile import VIEWER, Compression, Form, Kind, Language, MaskEncoding, Profile
-from node.domain.statement import NoResult, Statement, Why
-from node.domain.withdrawal import Rejection, Withdrawal, WithdrawnObject
 from node.results.encode import encode
 from node.results.port import Encoded, Encoding
 from node.results.sources import SourceSeries

@@ -21,9 +21,9 @@ from inference.applications.port import DerivedOutput, ExplanationOutput, Salien
 from inference.errors import InputError
 from inference.findings import Caution, Evaluation, Findings
 from inference.translatable import LABEL, Translatable, labelled, say
+from node.domain.notes import NoResult, Statement, Why
 from node.domain.profile import Kind, Language, Profile
 from node.domain.shortage import Lack, Shortage
-from node.domain.statement import NoResult, Statement, Why
 from node.flow.infer import as_incomplete
 from node.results.encode import encode
 from node.results.narrative.chinese import Chinese

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from node.domain.health import Area, DoctorFinding
-from node.domain.sizes import sizes
 from node.settings.config import Config
+from node.settings.kinds import sizes
 from node.settings.store import CROWDED
 
 if TYPE_CHECKING:

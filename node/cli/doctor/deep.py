@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from node.domain.health import Area, DoctorFinding
-from node.domain.sizes import sizes
 from node.settings.config import Config
+from node.settings.kinds import sizes
 
 if TYPE_CHECKING:
     from node.backup.examination import StoreExamination

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from itertools import islice
 
 from node.domain.health import Area, DoctorFinding
-from node.domain.sizes import sizes
 from node.settings.config import Config
+from node.settings.kinds import sizes
 
 _LOOKED_AT = 200
 """Files: enough to meet what is wrong with all of them."""

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
 
+from node.domain.notes import Statement
 from node.domain.profile import Language
-from node.domain.statement import Statement
 from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.sources import SourceSeries
 from node.results.statement.wording import meaning

@@ -13,8 +13,8 @@ from inference.applications.port import Application
 from inference.codes import Code
 from inference.findings import Caution, Findings
 from inference.translatable import say
+from node.domain.notes import Status
 from node.domain.profile import Kind, Language, Profile
-from node.domain.statement import Status
 from node.results.check import check_alone
 from node.results.identity import encoded, identify, stamp
 from node.results.items import evidence, item

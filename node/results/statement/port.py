@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from inference.imaging.subject import Images
-from node.domain.statement import Statement
+from node.domain.notes import Statement
 from node.results.port import Encoding
 from node.results.sources import SourceSeries
 

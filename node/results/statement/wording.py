@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from inference.codes import Code
 from inference.translatable import say
+from node.domain.notes import NoResult, Statement, Why
 from node.domain.profile import Language
-from node.domain.statement import NoResult, Statement, Why
 from node.results.narrative.terms_chinese import in_chinese
 
 _UID = re.compile(r"(\bseries )?([0-9]+(?:\.[0-9]+)+)")

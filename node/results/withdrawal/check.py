@@ -2,7 +2,7 @@
 
 from pydicom.dataset import Dataset
 
-from node.domain.withdrawal import Rejection, Withdrawal
+from node.domain.notes import Rejection, Withdrawal
 from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
 
 _TITLES = {Rejection.WRONG: ("113037", "DCM"), Rejection.REPLACED: ("113001", "DCM")}

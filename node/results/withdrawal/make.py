@@ -14,8 +14,8 @@ from inference.codes import Code
 from inference.findings import Caution, Findings
 from inference.translatable import say
 from node.domain.context import LABEL_MAP_STORAGE
+from node.domain.notes import Rejection, Withdrawal
 from node.domain.profile import Kind, Language
-from node.domain.withdrawal import Rejection, Withdrawal
 from node.results.check import check_alone
 from node.results.identity import MANUFACTURER, ResultIdentity, encoded, identify, stamp
 from node.results.items import evidence, item

@@ -27,8 +27,7 @@ from node.domain.route import Route
 from node.flow.infer import Analysed, Inferred
 from node.journal.journal import Journal
 from node.results.port import Encoded, Encoding
-from node.settings.applications import ApplicationSettings
-from node.settings.config import Config, SinkSettings
+from node.settings.config import ApplicationSettings, Config, SinkSettings
 from node.settings.node import Node
 from node.settings.peers import Peer, Settle
 from node.settings.store import Store

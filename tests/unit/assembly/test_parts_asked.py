@@ -12,7 +12,7 @@ from node.domain.instance import Header
 from node.routing.decisions import seen
 from node.routing.gate import Fit, answer
 from node.settings.config import Config
-from node.settings.errors import UnfitParts
+from node.settings.source import UnfitParts
 
 _CONFIG = """
 node: {{ae_title: HILUM, listen: "127.0.0.1:11112"}}

@@ -14,7 +14,7 @@ from node.assembly.console import edited_routes, trials_of
 from node.assembly.reload import checked
 from node.cli.config import check
 from node.console.editing import EditedRoutesRefused
-from node.settings.errors import SeriesNumbersClash
+from node.settings.source import SeriesNumbersClash
 
 _MANIFEST = """
 from dataclasses import replace

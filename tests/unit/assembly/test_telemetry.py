@@ -12,7 +12,7 @@ from typing import Any, Self, cast
 import pytest
 
 from node.assembly.telemetry import Telemetry, Watched
-from node.domain.census import Census
+from node.domain.job import Census
 from node.journal.journal import Journal
 from node.journal.port import Pausable
 from node.observe import metrics

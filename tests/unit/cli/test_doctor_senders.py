@@ -6,11 +6,11 @@ from pathlib import Path
 
 from node.assembly.doctor.peers import look_at_senders
 from node.settings.config import Config
+from node.settings.kinds import TrustedProxies
 from node.settings.node import Node
 from node.settings.peers import Peer
 from node.settings.store import Store
 from node.settings.tls import CertificateRule, User
-from node.settings.trusted_proxies import TrustedProxies
 
 from .conftest import Run
 

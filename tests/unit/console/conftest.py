@@ -19,9 +19,8 @@ from node.assembly.health import subjects
 from node.assembly.own_receiver import OwnReceiverOf
 from node.blobs.folder import FolderBlobs
 from node.blobs.port import Blobs
-from node.console.access_audit import StudyAccessAudit
 from node.console.app import build
-from node.console.context import ConsoleContext
+from node.console.context import ConsoleContext, StudyAccessAudit
 from node.console.health import Health, SharedLook
 from node.console.images.gallery import Gallery
 from node.console.trials import Trials

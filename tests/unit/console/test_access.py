@@ -9,10 +9,10 @@ from datetime import timedelta
 
 import pytest
 
-from node.console import login
+from node.console import users
 from node.console.access import password_fits, password_hash
 from node.console.accounts import digest_of
-from node.console.login import FAILURES, WINDOW
+from node.console.users import FAILURES, WINDOW
 from node.domain.account import AccessKey, Account, KeyKind, Role
 from node.domain.state import JobState
 from tests.unit.cli.conftest import HEAD, TILTED, Hospital
@@ -130,7 +130,7 @@ def test_a_password_that_changes_meanwhile_opens_nothing(browser: Open, hospital
         hospital.journal.accounts.change("otto", password=password_hash("another password"))
         return found
 
-    monkeypatch.setattr(login, "password_fits", changes)
+    monkeypatch.setattr(users, "password_fits", changes)
     late = browser()
     assert late.log_in("otto") == 403
     assert "hilum_session" not in late.client.cookies
@@ -145,7 +145,7 @@ def test_sixty_guesses_at_once_are_ten_checks(browser: Open, monkeypatch: pytest
         time.sleep(0.2)
         return password_fits(known, password)
 
-    monkeypatch.setattr(login, "password_fits", slow)
+    monkeypatch.setattr(users, "password_fits", slow)
     clients = [browser() for _ in range(60)]
 
     def guess(one: Browser) -> int:

@@ -16,11 +16,10 @@ from typing import Any
 import pytest
 
 from node.assembly.console import trials_of
-from node.console import bounded_http, server
-from node.console.bounded_http import Bounds, Phase
-from node.console.server import serve
+from node.console import server
+from node.console.server import Bounds, Phase, serve
 from node.settings.console import Console
-from node.settings.trusted_proxies import TrustedProxies
+from node.settings.kinds import TrustedProxies
 from tests.lab.certificates import Authority, Identity
 from tests.lab.half_requests import (
     COSTLY,
@@ -139,7 +138,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> list[Bounds]:
 
     def bounds(*given: Any) -> Bounds:
         # what has no bound gets none here
-        lasts_s = {phase: 0.2 if phase in (Phase.BODY, Phase.UNREAD) else 1.0 for phase in bounded_http.LASTS_S}
+        lasts_s = {phase: 0.2 if phase in (Phase.BODY, Phase.UNREAD) else 1.0 for phase in server.LASTS_S}
         made.append(Bounds(*given, lasts_s=lasts_s))
         return made[-1]
 
@@ -182,7 +181,7 @@ def test_one_address_ends_its_own(hospital: Hospital) -> None:
     for proxies, ended in (("192.0.2.1/32", 36), (f"{_SENDERS[0]}/32", 0)):
         settings = Console(host="127.0.0.1", port=0, trusted_proxies=TrustedProxies(networks=(ip_network(proxies),)))
         for served in listening(hospital, settings, None):
-            with half_requests(served.port, [SLOW_HEADER], [_SENDERS[0]] * (bounded_http.MOST_OF_ONE + 36), again=False) as crowd:
+            with half_requests(served.port, [SLOW_HEADER], [_SENDERS[0]] * (server.MOST_OF_ONE + 36), again=False) as crowd:
                 wait_until(lambda crowd=crowd, ended=ended: crowd.ended >= ended, _PATIENCE_S, "the oldest were ended")  # type: ignore[misc]
                 assert served.get() == 200
                 assert crowd.ended == ended

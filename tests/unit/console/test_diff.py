@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from node.console.diff import differences
+from node.console.edited_routes import differences
 from node.console.editing import Sign
 
 

@@ -22,7 +22,7 @@ from node.console.edited_routes import EditedRoutes, MayNotLast
 from node.console.editing import EditedRoutesRefused, Progress
 from node.console.trials import TooManyTrials, TrialEnded, Trials
 from node.settings.config import Config
-from node.settings.replacing import CannotWrite, ChangedMeanwhile
+from node.settings.rewriting import CannotWrite, ChangedMeanwhile
 from node.store.in_force import InForce, serving
 from node.store.reloading import NeedsRestart
 from tests.lab.program import wait_until

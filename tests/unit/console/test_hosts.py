@@ -14,11 +14,11 @@ from node.assembly.console import trials_of
 from node.console.accounts import digest_of
 from node.console.addresses import asker, is_reached_by, named
 from node.console.app import build
-from node.console.login import FAILURES
+from node.console.users import FAILURES
 from node.domain.account import AccessKey, Account, KeyKind, Role
 from node.observe.audit.message import Message
 from node.settings.console import Console
-from node.settings.trusted_proxies import TrustedProxies
+from node.settings.kinds import TrustedProxies
 from tests.unit.cli.conftest import HEAD, Hospital
 from tests.unit.console.conftest import HASH, context_of
 

@@ -10,8 +10,7 @@ from docs.event_meanings import HISTORY, LOGGED
 from docs.generate import FOLDER, PAGES, logged_events
 from node.assembly.configuration import schema
 from node.dimse.port import Verdict, verdict
-from node.domain.history import HistoryEvent
-from node.domain.state import ArrivalState, DeliveryState, JobState
+from node.domain.state import ArrivalState, DeliveryState, HistoryEvent, JobState
 from node.observe import metrics
 from node.observe.instruments import Metric
 

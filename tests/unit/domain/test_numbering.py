@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from node.domain.instance import Header
-from node.domain.numbering import numbering_remarks
+from node.domain.shortage import numbering_remarks
 
 
 def _images(*numbers: float | str, **header: Any) -> list[Header]:

@@ -9,8 +9,7 @@ import pytest
 from node.blobs.folder import FolderBlobs
 from node.domain.route import Route
 from node.journal.journal import Journal
-from node.settings.applications import ApplicationSettings
-from node.settings.config import Config, SinkSettings
+from node.settings.config import ApplicationSettings, Config, SinkSettings
 from node.settings.node import Node
 from node.settings.store import Store
 from node.sinks.folder import Folder

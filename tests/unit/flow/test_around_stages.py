@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from node.assembly.work import memory_of
-from node.flow.around_stages import LeaderStage, LockedStage, PacedStage, RestingStage
+from node.flow.scheduling import LeaderStage, LockedStage, PacedStage, RestingStage
 from node.journal.journal import Journal
 from node.settings.config import Config
 from node.settings.node import Node

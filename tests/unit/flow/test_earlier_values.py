@@ -15,9 +15,9 @@ from inference.findings import Earlier, Findings, Measurement, Segment
 from inference.imaging.write_series import write_series
 from node.dicom.uid import derive_uid
 from node.domain.errors import JournalError
-from node.domain.measured import EarlierResult
+from node.domain.job import EarlierResult
 from node.domain.state import JobState
-from node.flow.earlier_values import measured_in, with_earlier
+from node.flow.encode import measured_in, with_earlier
 from node.results.encode import encode
 from node.results.port import Encoded, Encoding
 from tests.unit.flow.mini import APPLICATION, MiniNode

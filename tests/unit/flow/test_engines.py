@@ -12,8 +12,7 @@ from inference.errors import EngineError, HilumError
 from node.domain.route import Route
 from node.flow.engines import Engines
 from node.flow.infer import engine_of
-from node.settings.applications import ApplicationSettings
-from node.settings.config import EngineSettings
+from node.settings.config import ApplicationSettings, EngineSettings
 from tests.unit.flow.mini import APPLICATION, MiniNode, ThresholdEngine
 
 SMALL, LARGE = ModelRef(name="small"), ModelRef(name="large", version=3)

@@ -21,7 +21,7 @@ from node.domain.arrival import Completeness
 from node.domain.instance import Instance, Reception, ResultSource, Standing
 from node.domain.job import NewJob, Priority, ResultObject
 from node.flow import index
-from node.flow.identity_check import Senders
+from node.flow.held_instances import Senders
 from node.flow.index import IndexStage
 from node.flow.instance_verdict import number_of
 from node.journal.instances import Instances
@@ -253,7 +253,7 @@ def test_a_sender_is_its_title_at_its_address(tmp_path: Path, title: str, addres
 def test_a_peer_whose_host_name_moves_stays_that_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scanner gets another address while the node runs, under the same name: it is no stranger, and its routes still take it."""
     resolver = {"ct.example": "10.0.0.5"}
-    monkeypatch.setattr("node.flow.identity_check.socket.getaddrinfo", lambda host, _: [(0, 0, 0, "", (resolver.get(host, host), 0))])
+    monkeypatch.setattr("node.flow.held_instances.socket.getaddrinfo", lambda host, _: [(0, 0, 0, "", (resolver.get(host, host), 0))])
     config = _config(tmp_path)
     senders = Senders(replace(config, peers={"ct": Peer(name="ct", ae_title="CT", host="ct.example", port=0)}))
     assert senders.peer("CT", "10.0.0.5") is not None

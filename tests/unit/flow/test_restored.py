@@ -12,7 +12,7 @@ import pytest
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 
-from node.domain.delivery_marks import PREFIX
+from node.domain.job import DELIVERY_MARKS
 from node.domain.state import JobState
 from node.flow.index import IndexStage
 from node.flow.route import RouteStage
@@ -136,14 +136,14 @@ def test_marks_go_when_headers_go(restorable: Restorable) -> None:
     node.receive_images("study", "t1")
     node.clock.advance(60)
     restorable.run()
-    assert len(list(node.blobs.names(PREFIX))) == 1
+    assert len(list(node.blobs.names(DELIVERY_MARKS))) == 1
     now = datetime.now(UTC)
     old = OldDeliveryMarks(node.blobs, lambda: now, keep=timedelta(days=1))
     assert old.step() == 0
-    assert len(list(node.blobs.names(PREFIX))) == 1
+    assert len(list(node.blobs.names(DELIVERY_MARKS))) == 1
     now += timedelta(days=2)
     assert old.step() == 1
-    assert list(node.blobs.names(PREFIX)) == []
+    assert list(node.blobs.names(DELIVERY_MARKS)) == []
 
 
 # ---- blobs without rows

@@ -34,7 +34,7 @@ from node.flow.runner import Runner
 from node.flow.settle import SettleStage
 from node.records.passport import passport
 from node.results.port import Encoded, Encoding
-from node.settings.applications import ApplicationSettings
+from node.settings.config import ApplicationSettings
 from tests.unit.flow.line import PowerCut, runner
 from tests.unit.flow.mini import APPLICATION, CountingPeer, MiniNode, ThresholdEngine, encode
 

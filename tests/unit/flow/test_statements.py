@@ -21,11 +21,11 @@ from inference.imaging.volume import Volume
 from inference.imaging.write_series import write_series
 from node.dicom.uid import derive_uid
 from node.domain.job import Job, JobKind, Priority
+from node.domain.notes import NoResult, Why
 from node.domain.profile import ARCHIVE, Language
 from node.domain.route import Condition, ConditionOperator, Route
 from node.domain.shortage import RefusedInstance, TornSeries, WhenShort
 from node.domain.state import DeliveryState, JobState
-from node.domain.statement import NoResult, Why
 from node.flow.engines import Engines
 from node.flow.infer import Analyst
 from node.flow.route import RouteStage
@@ -37,7 +37,7 @@ from node.results.port import Encoded, Encoding
 from node.results.statement.make import encode_statement
 from node.results.statement.wording import named, of_series
 from node.results.withdrawal.make import encode_withdrawal
-from node.settings.applications import ApplicationSettings
+from node.settings.config import ApplicationSettings
 from node.upkeep.archive_notes import StatementStage
 from tests.unit.flow.line import Cut, PowerCut, run_line
 from tests.unit.flow.mini import APPLICATION, CountingPeer, MiniNode, ThresholdEngine, encode, threshold

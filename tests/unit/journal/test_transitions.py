@@ -7,9 +7,8 @@ import pytest
 from sqlalchemy import update
 
 from node.domain.commitment import InstanceReference, Request, RequestState, TransactionState
-from node.domain.history import HistoryEvent
 from node.domain.instance import Standing
-from node.domain.state import DELIVERY_TRANSITIONS, JOB_TRANSITIONS, ArrivalState, DeliveryState, JobState
+from node.domain.state import DELIVERY_TRANSITIONS, JOB_TRANSITIONS, ArrivalState, DeliveryState, HistoryEvent, JobState
 from node.journal.errors import TransitionRefused
 from node.journal.journal import Journal
 from node.journal.transitions import ARRIVAL, COMMITMENT, DELIVERY, INSTANCE, JOB, REQUEST, StateMachine, move, state_of

@@ -10,8 +10,7 @@ from node.dicom.header import merge
 from node.domain.instance import Header
 from node.domain.route import DERIVED, Derived, Route, Tried, conditions_in
 from node.records.decisions import condition_records
-from node.routing.conditions import try_on
-from node.routing.derived import told
+from node.routing.conditions import told, try_on
 from node.settings.conditions import DERIVED_SAYS, Conditions
 from node.settings.source import Here, snippet
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from node.assembly.configuration import load
 from node.domain.errors import ConfigError
-from node.settings.errors import ConfigRefused
+from node.settings.source import ConfigRefused
 
 GOOD = """\
 node: {ae_title: [HILUM, NO], listen: "127.0.0.1:0"}

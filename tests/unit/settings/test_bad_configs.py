@@ -6,7 +6,7 @@ import pytest
 
 from node.assembly.configuration import load
 from node.domain.errors import ConfigError
-from node.settings.errors import ConfigRefused
+from node.settings.source import ConfigRefused
 
 FOLDER = Path(__file__).parents[2] / "bad_configs"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from node.settings.applications import Models
 from node.settings.audit import Audit, AuditTls
 from node.settings.blocks import Key, block, declared, keys_of, needed, part, setting
+from node.settings.config import Models
 from node.settings.console import Console
 from node.settings.kinds import ADDRESS, DURATION, TEXT
 from node.settings.node import Node

@@ -3,8 +3,8 @@
 import json
 from importlib import resources
 
+from node.cli.doctor.routes import DEFINED
 from node.dicom.vr import REPRESENTATIONS
-from node.settings.defined_terms import DEFINED
 
 
 def test_body_parts_are_those_of_another_program() -> None:

@@ -17,13 +17,12 @@ from node.domain.job import Priority
 from node.domain.profile import ARCHIVE, PACS, SHIPPED, VIEWER, Compression, Form, Kind, Language, MaskEncoding, NotTaken
 from node.domain.route import Condition, ConditionOperator, Route, conditions_in
 from node.results.kinds import KINDS
-from node.settings.applications import ApplicationSettings
-from node.settings.config import Config, EngineSettings, SinkSettings
-from node.settings.errors import ConfigMissing, ConfigRefused
+from node.settings.config import ApplicationSettings, Config, EngineSettings, SinkSettings
 from node.settings.load import PLACES, find_config
 from node.settings.node import Node
 from node.settings.peers import Limits, May, Peer, Scope, Settle
-from node.settings.profiles import Like
+from node.settings.sinks import Like
+from node.settings.source import ConfigMissing, ConfigRefused
 from node.settings.store import Store
 from node.sinks.dimse import Dimse
 from node.sinks.folder import Folder

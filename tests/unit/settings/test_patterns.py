@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from node.settings.patterns import SEARCHED, Pattern, Unfit
+from node.settings.questions import SEARCHED, Pattern, Unfit
 
 ROOT = Path(__file__).parents[3]
 RUNS_AWAY = [

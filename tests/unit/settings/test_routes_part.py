@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from node.domain.errors import ConfigError
-from node.settings.errors import NotRoutesAlone
-from node.settings.routes_part import routes_part
+from node.settings.rewriting import routes_part
+from node.settings.source import NotRoutesAlone
 
 FILE = Path("hilum.yaml")
 TEXT = """\

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from node.assembly.configuration import load
-from node.settings.errors import BadValue
-from node.settings.trusted_proxies import TrustedProxies
+from node.settings.kinds import TrustedProxies
+from node.settings.source import BadValue
 
 
 def _proxies(folder: Path, text: str) -> TrustedProxies:

@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 
 from node.assembly.configuration import load
 from node.blobs.folder import FolderBlobs
-from node.domain.delivery_marks import PREFIX
 from node.domain.instance import Standing
+from node.domain.job import DELIVERY_MARKS
 from node.journal import schema
 from node.journal.journal import Journal
 from node.journal.rows import micros
@@ -112,12 +112,12 @@ def test_what_is_to_stay_for_longer_than_dates_reach_stays_for_good(kept: Kept, 
     config, now = load(path), lambda: kept.story.now
     retention = Retention(kept.story.journal.retention, kept.blobs, config, now, seconds=lambda: kept.story.now.timestamp())
     names = kept.study(1)
-    kept.blobs.put(f"{PREFIX}1", b"")
+    kept.blobs.put(f"{DELIVERY_MARKS}1", b"")
     for _ in range(2):
         assert retention.step() == 0
         assert OldDeliveryMarks(kept.blobs, now, keep=config.store.keep_headers).step() == 0
         kept.story.now += 20_000 * DAY
-    assert {*kept.blobs.names()} == {*names, f"{PREFIX}1"}
+    assert {*kept.blobs.names()} == {*names, f"{DELIVERY_MARKS}1"}
 
 
 def test_the_history_goes_last_and_never_before_it_is_told(kept: Kept) -> None:

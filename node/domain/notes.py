@@ -1,5 +1,7 @@
-"""Statements that an application gave no result of a study: status, and why, series by series. Facts; sentences are made of them
-where the object is."""
+"""Notes are objects without an analysis: statements that an application gave no result, and why; withdrawals from an archive.
+
+Facts; codes and sentences are made of them where the object is.
+"""
 
 import json
 from collections.abc import Sequence
@@ -7,6 +9,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from node.domain.profile import Kind
 from node.domain.shortage import Lack, Shortage
 
 
@@ -58,13 +61,13 @@ class Statement:
         return tuple(why for why in Why if why in found)
 
 
-def dumped(statement: Statement) -> bytes:
+def statement_bytes(statement: Statement) -> bytes:
     """As the journal's blobs keep it."""
     return json.dumps(asdict(statement), ensure_ascii=False, sort_keys=True).encode()
 
 
-def loaded(data: bytes) -> Statement:
-    """What `dumped` wrote."""
+def statement_of(data: bytes) -> Statement:
+    """What `statement_bytes` wrote."""
     content = json.loads(data)
     series: Sequence[dict[str, Any]] = content["series"]
     return Statement(series=tuple(_no_result(one) for one in series), replaces=content["replaces"])
@@ -80,3 +83,41 @@ def _no_result(content: dict[str, Any]) -> NoResult:
         reason=content["reason"],
         shortage=None if lacks is None else Shortage(lack=Lack(lacks["lack"]), came=lacks["came"], expected=lacks["expected"]),
     )
+
+
+class Rejection(StrEnum):
+    """Why objects are withdrawn."""
+
+    WRONG = "wrong"  # they were made from wrong, mixed or incomplete images
+    REPLACED = "replaced"  # a later result stands in their place, and the images were right
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawnObject:
+    """One object that the archive had accepted; its study is that of its job, `blob` has its bytes."""
+
+    kind: Kind
+    series_instance_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    blob: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawal:
+    """All that one note withdraws from one archive: objects of one job."""
+
+    rejection: Rejection
+    objects: tuple[WithdrawnObject, ...]
+
+
+def withdrawal_bytes(withdrawal: Withdrawal) -> bytes:
+    """As the journal's blobs keep it."""
+    return json.dumps(asdict(withdrawal), sort_keys=True).encode()
+
+
+def withdrawal_of(data: bytes) -> Withdrawal:
+    """What `withdrawal_bytes` wrote."""
+    content = json.loads(data)
+    objects = tuple(WithdrawnObject(**{**one, "kind": Kind(one["kind"])}) for one in content["objects"])
+    return Withdrawal(rejection=Rejection(content["rejection"]), objects=objects)

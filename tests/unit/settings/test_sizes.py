@@ -2,7 +2,7 @@
 
 import pytest
 
-from node.domain.sizes import sizes
+from node.settings.kinds import sizes
 
 
 @pytest.mark.parametrize(
