@@ -68,7 +68,9 @@ LOGGED = {
     "console.defect": "A defect: the console could not answer a request for `route`; `trace` says where. Nobody else noticed.",
     "console.tls_unusable": "The console's certificate or key cannot be read; browsers are turned away until it can.",
     "console.login": "Somebody logged in to the console.",
-    "console.login_refused": "Name or password at the console was wrong; after ten from one address in five minutes it has to wait.",
+    "console.login_refused": "Somebody was not let in at the console, for `reason`; after ten wrong passwords from one address in five "
+    "minutes it has to wait. `account` is who it is, where that was proven.",
+    "console.logout": "Somebody logged out of the console.",
     "delivery.delivered": "A sink accepted every object of a job.",
     "delivery.fallback": "A sink gets masks and their reports in another form than its profile asks for; `reason` says why.",
     "delivery.left_out": "A sink takes no objects of a kind that its profile asks for; the profile says that the others are enough.",

@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import pwd
 import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -11,11 +12,12 @@ from node.observe.audit import codes
 from node.observe.audit.activity import activity, configuration_changed
 from node.observe.audit.alerts import Alerts
 from node.observe.audit.forwarding import AuditForwarder, RepositoryAddress, Tls
-from node.observe.audit.message import Source
-from node.observe.audit.trail import Trail
-from node.observe.security import listen, listen_no_more
+from node.observe.audit.message import Message, Source, xml
+from node.observe.audit.trail import AuditFiles, Trail
+from node.observe.security import ConsoleActed, listen, listen_no_more
 from node.settings.config import Config
 from node.store.hosts import owner_of
+from node.upkeep.audit import unwritable
 from node.upkeep.monotonic_clock import MonotonicClock
 
 
@@ -53,6 +55,44 @@ def audited(config: Config, stage: str) -> Iterator[Trail | None]:
         listen_no_more()
         alerts.close()
         trail.close()
+
+
+@contextlib.contextmanager
+def accountable(config: Config) -> Iterator[Callable[[str, str], None]]:
+    """Write what a command does at once, beside a node that runs or not; it is handed what to call with the verb and its subject.
+
+    Raises
+    ------
+    AuditUnwritable
+        The trail does not take it: before anything was done, or behind what then was done all the same.
+    """
+    folder, written = config.audit.folder, list[Message]()
+    if folder is None:
+        yield lambda verb, subject: None
+        return
+    alerts = Alerts(tell=written.append, process=process_of(config, "command"), ae_titles=config.node.ae_titles)
+    files, source = AuditFiles(folder), source_of(config)
+
+    def told(verb: str, subject: str) -> None:
+        alerts.hear(ConsoleActed(account=_person(), address="", verb=verb, subject=subject))
+        with unwritable("it was done, and "):
+            files.append([xml(one, source) for one in written], datetime.now(UTC))
+        written.clear()
+
+    with unwritable("nothing was done: "):
+        files.make()
+        files.append([], datetime.now(UTC))
+    yield told
+
+
+def _person() -> str:
+    """Who runs this process, as this machine knows them."""
+    number = os.getuid()
+    try:
+        name = pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"uid {number}"
+    return f"{name} (uid {number})"
 
 
 @contextlib.contextmanager

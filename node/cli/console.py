@@ -1,15 +1,19 @@
-"""`hilum console users|tokens`: who may use the console."""
+"""`hilum console users|sessions|tokens`: who may use the console. What is changed is told to the audit trail, as at the console itself."""
 
+import contextlib
 import getpass
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from node.cli.errors import NothingFound
 from node.cli.opened import ConfigOption, JsonOption, journal
-from node.console.accounts import SHOWN, UnfitAccount, demand_name, demand_password, key_of, make_token
+from node.console.accounts import FAILURES, SHOWN, WINDOW, UnfitAccount, demand_local, demand_name, demand_password, key_of, make_token
 from node.domain.account import Account, KeyKind, Role
+from node.domain.places import address_group
 
 if TYPE_CHECKING:
     from node.journal.journal import Journal
@@ -26,12 +30,13 @@ def add_user(name: str, /, *, role: Role = Role.VIEWER, config: ConfigOption = N
         viewer (looks), operator (also retries and cancels) or admin.
     """
     demand_name(name)
-    with journal(config) as (_, opened):
+    with _changing(config) as (opened, told):
         if opened.accounts.get(name) is not None:
             raise UnfitAccount(f'there is a user "{name}" already: `hilum console users role` and `… password` change it')
         password = _hashed(_password())
         if not opened.accounts.open(Account(name=name, role=role, password=password, created_at=opened.now())):
             raise UnfitAccount(f'there is a user "{name}" already')
+        told("add", f"user {name} as {role}")
     print(f'user "{name}" may log in as {role}')
 
 
@@ -42,11 +47,22 @@ def list_users(*, config: ConfigOption = None, as_json: JsonOption = False) -> N
     with journal(config) as (_, opened):
         found = opened.accounts.find()
     if as_json:
-        screen.as_json([{"name": one.name, "role": one.role.value, "created_at": screen.stamp(one.created_at)} for one in found])
+        screen.as_json(
+            [
+                {
+                    "name": one.name,
+                    "role": one.role.value,
+                    "origin": one.origin.value,
+                    "created_at": screen.stamp(one.created_at),
+                    "disabled_at": screen.stamp(one.disabled_at),
+                }
+                for one in found
+            ]
+        )
         return
-    table = screen.table("user", "role", "since")
+    table = screen.table("user", "role", "by", "since", "")
     for one in found:
-        table.add_row(one.name, one.role.value, screen.when(one.created_at))
+        table.add_row(one.name, one.role.value, one.origin.value, screen.when(one.created_at), "disabled" if one.disabled_at else "")
     screen.out().print(table if found else "no users yet; `hilum console users add NAME --role operator` lets somebody in")
 
 
@@ -60,9 +76,11 @@ def change_role(name: str, role: Role, /, *, config: ConfigOption = None) -> Non
     role
         viewer (looks), operator (also retries and cancels) or admin.
     """
-    with journal(config) as (_, opened):
+    with _changing(config) as (opened, told):
+        demand_local(_account(opened, name), "roles")
         if not opened.accounts.change(name, role=role):
             raise NothingFound(_unknown(opened, name))
+        told("change role of", f"user {name} to {role}")
     print(f'user "{name}" is {role} now')
 
 
@@ -74,11 +92,11 @@ def change_password(name: str, /, *, config: ConfigOption = None) -> None:
     name
         The user.
     """
-    with journal(config) as (_, opened):
-        if opened.accounts.get(name) is None:
-            raise NothingFound(_unknown(opened, name))
+    with _changing(config) as (opened, told):
+        demand_local(_account(opened, name), "passwords")
         if not opened.accounts.change(name, password=_hashed(_password())):
             raise NothingFound(_unknown(opened, name))
+        told("change password of", f"user {name}")
     print(f'user "{name}" logs in with the new password')
 
 
@@ -90,10 +108,99 @@ def remove_user(name: str, /, *, config: ConfigOption = None) -> None:
     name
         The user.
     """
-    with journal(config) as (_, opened):
+    with _changing(config) as (opened, told):
         if not opened.accounts.close(name):
             raise NothingFound(_unknown(opened, name))
+        told("remove", f"user {name}")
     print(f'user "{name}" is removed')
+
+
+def disable_user(name: str, /, *, config: ConfigOption = None) -> None:
+    """Let a person in no more, and end their sessions at once; their tokens open nothing until they are enabled again.
+
+    Parameters
+    ----------
+    name
+        The user.
+    """
+    with _changing(config) as (opened, told):
+        if not opened.accounts.disable(name, opened.now()):
+            raise NothingFound(_unknown(opened, name))
+        told("disable", f"user {name}")
+    print(f'user "{name}" is disabled')
+
+
+def enable_user(name: str, /, *, config: ConfigOption = None) -> None:
+    """Let a person in again who was disabled.
+
+    Parameters
+    ----------
+    name
+        The user.
+    """
+    with _changing(config) as (opened, told):
+        if not opened.accounts.disable(name, None):
+            raise NothingFound(_unknown(opened, name))
+        told("enable", f"user {name}")
+    print(f'user "{name}" may log in')
+
+
+def unlock(address: str, /, *, config: ConfigOption = None) -> None:
+    """Let an address try to log in again at once, that failed too often and waits.
+
+    Parameters
+    ----------
+    address
+        As the page of users lists it.
+    """
+    with _changing(config) as (opened, told):
+        group = address_group(address.partition("/")[0])
+        if not opened.accounts.forget_attempts(group):
+            waiting = ", ".join(network for network, _ in opened.accounts.waiting(opened.now(), most=FAILURES, window=WINDOW))
+            raise NothingFound(f'nothing failed at "{address}" lately; waiting: {waiting or "nobody"}')
+        told("unlock", f"address {group}")
+    print(f"{group} may try again")
+
+
+def list_sessions(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List who is logged in, since when, and from where."""
+    from node.cli import screen
+
+    with journal(config) as (loaded, opened):
+        idle = None if loaded.console is None else loaded.console.idle
+        found = opened.accounts.keys(KeyKind.SESSION, opened.now(), idle)
+    if as_json:
+        screen.as_json(
+            [
+                {
+                    "id": one.digest[:SHOWN],
+                    "user": one.account,
+                    "from": one.label,
+                    "created_at": screen.stamp(one.created_at),
+                    "used_at": screen.stamp(one.used_at),
+                    "ends_at": screen.stamp(one.ends_at),
+                }
+                for one in found
+            ]
+        )
+        return
+    table = screen.table("id", "user", "from", "since", "last used", "until")
+    for one in found:
+        times = [screen.when(at) for at in (one.created_at, one.used_at, one.ends_at)]
+        table.add_row(one.digest[:SHOWN], one.account, one.label, *times)
+    screen.out().print(table if found else "nobody is logged in")
+
+
+def end_session(number: Annotated[str, Parameter(name="id")], /, *, config: ConfigOption = None) -> None:
+    """End a session at once.
+
+    Parameters
+    ----------
+    number
+        Its id, as `hilum console sessions list` prints it.
+    """
+    _end(KeyKind.SESSION, number, config)
+    print("the session is ended")
 
 
 def add_token(
@@ -115,11 +222,9 @@ def add_token(
     days
         How long it is good.
     """
-    with journal(config) as (_, opened):
-        account = opened.accounts.get(user)
-        if account is None:
-            raise NothingFound(_unknown(opened, user))
-        secret = make_token(opened.accounts, account, label, days, opened.now())
+    with _changing(config) as (opened, told):
+        secret = make_token(opened.accounts, _account(opened, user), label, days, opened.now())
+        told("add token of", f"user {user}")
     print(secret)
 
 
@@ -156,11 +261,32 @@ def remove_token(number: Annotated[str, Parameter(name="id")], /, *, config: Con
     number
         Its id, as `hilum console tokens list` prints it.
     """
-    with journal(config) as (_, opened):
-        found = key_of(opened.accounts, KeyKind.TOKEN, number, opened.now())
-        if found is None or not opened.accounts.close_key(found.digest):
-            raise NothingFound(f'no token has the id "{number}"')
+    _end(KeyKind.TOKEN, number, config)
     print("the token is ended")
+
+
+@contextlib.contextmanager
+def _changing(config: Path | None) -> "Iterator[tuple[Journal, Callable[[str, str], None]]]":
+    """The journal, and what tells the audit trail what was done."""
+    from node.assembly.audit import accountable
+
+    with journal(config) as (loaded, opened), accountable(loaded) as told:
+        yield opened, told
+
+
+def _end(kind: KeyKind, number: str, config: Path | None) -> None:
+    with _changing(config) as (opened, told):
+        found = key_of(opened.accounts, kind, number, opened.now())
+        if found is None or not opened.accounts.close_key(found.digest):
+            raise NothingFound(f'no {kind} has the id "{number}"')
+        told(f"end {kind} of", f"user {found.account}")
+
+
+def _account(opened: "Journal", name: str) -> Account:
+    account = opened.accounts.get(name)
+    if account is None:
+        raise NothingFound(_unknown(opened, name))
+    return account
 
 
 def _password() -> str:

@@ -249,7 +249,7 @@ def _models() -> App:
 
 
 def _console() -> App:
-    app = App(name="console", help="Who may use the console: people, and tokens for programs.", group=_MEND)
+    app = App(name="console", help="Who may use the console: people, their sessions, and tokens for programs.", group=_MEND)
     users = App(name="users", help="People who may log in.")
     users.command("node.cli.console:add_user", name="add", help="Let a person in; the password is asked for, or read from standard input.")
     users.command("node.cli.console:list_users", name="list", help="List who may log in.")
@@ -260,11 +260,24 @@ def _console() -> App:
         help="Give a person another password, which is asked for, or read from standard input; ends sessions, not tokens.",
     )
     users.command("node.cli.console:remove_user", name="remove", help="Let a person in no more, and end their sessions and tokens at once.")
+    users.command(
+        "node.cli.console:disable_user",
+        name="disable",
+        help="Let a person in no more, and end their sessions at once; their tokens open nothing until they are enabled again.",
+    )
+    users.command("node.cli.console:enable_user", name="enable", help="Let a person in again who was disabled.")
+    users.command(
+        "node.cli.console:unlock", name="unlock", help="Let an address try to log in again at once, that failed too often and waits."
+    )
+    sessions = App(name="sessions", help="Who is logged in.")
+    sessions.command("node.cli.console:list_sessions", name="list", help="List who is logged in, since when, and from where.")
+    sessions.command("node.cli.console:end_session", name="end", help="End a session at once.")
     tokens = App(name="tokens", help="Tokens of programs that use the API.")
     tokens.command("node.cli.console:add_token", name="add", help="Make a token with a user's role; it is printed once.")
     tokens.command("node.cli.console:list_tokens", name="list", help="List the tokens that are good.")
     tokens.command("node.cli.console:remove_token", name="remove", help="End a token at once.")
     app.command(users)
+    app.command(sessions)
     app.command(tokens)
     return app
 

@@ -40,7 +40,9 @@ MOST_NUMBER = 2**63 - 1
 Number = Annotated[int, Path(ge=1, le=MOST_NUMBER)]
 Before = Annotated[int | None, Query(ge=1, le=MOST_NUMBER)]
 _USED_TO = timedelta(minutes=5)
-"""How exactly it is known when a key was used last: not every request is to write."""
+"""How exactly it is known when a key was used last, where `idle` does not ask for more: not every request is to write."""
+_RENEWED = ("tabs", "now", "health")
+"""Parts of pages that renew themselves (HX-Trigger): nobody may be looking at them."""
 _AT_ONCE = threading.Semaphore(2)  # each takes 64 MiB and a tenth of a second: a flood of logins must not take the machine
 _HASHER = PasswordHasher()
 _NOBODY = _HASHER.hash(secrets.token_urlsafe())
@@ -80,11 +82,12 @@ def visitor(request: Request, at: Annotated[ConsoleContext, Depends(context)]) -
     """
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     secret, kind = (bearer.strip(), KeyKind.TOKEN) if scheme.lower() == "bearer" else (request.cookies.get(COOKIE, ""), KeyKind.SESSION)
-    now = at.journal.now()
-    key = at.journal.accounts.key(digest_of(secret), now) if secret else None
+    now, idle = at.journal.now(), at.settings.idle
+    key = at.journal.accounts.key(digest_of(secret), now, idle) if secret else None
     if key is None or key.kind is not kind:
         raise NotLoggedIn
-    if key.used_at is None or now - key.used_at > _USED_TO:
+    used = request.headers.get("hx-trigger") not in _RENEWED and request.url.path != "/live"
+    if used and (key.used_at is None or now - key.used_at > min(_USED_TO, idle / 10)):
         # a full disk keeps nobody from looking at what is wrong
         with contextlib.suppress(JournalError):
             at.journal.accounts.use_key(key.digest, now)

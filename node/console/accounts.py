@@ -6,7 +6,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from node.domain.account import AccessKey, Account, KeyKind
+from node.domain.account import AccessKey, Account, KeyKind, Origin
 from node.domain.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ LEAST = 10
 SHOWN = 12
 """How much of a key's digest names it to people."""
 LONGEST_DAYS = 3650
+FAILURES = 10
+WINDOW = timedelta(minutes=5)
+"""Failed logins of a network, over all consoles of the node. An account is never locked for failing: whoever knows its name could lock its
+owner out."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
@@ -49,8 +53,27 @@ def demand_password(password: str) -> None:
         raise UnfitAccount(f"that password has {len(password)} characters, and {LEAST} are the least: nothing was changed")
 
 
+def demand_local(account: Account, what: str) -> None:
+    """Refuse what is decided where somebody else vouches for a person.
+
+    Raises
+    ------
+    UnfitAccount
+    """
+    if account.origin is not Origin.LOCAL:
+        where = "directory" if account.origin is Origin.LDAP else "provider"
+        raise UnfitAccount(f'"{account.name}" is let in by the hospital\'s {where}, which decides about {what}: nothing was changed')
+
+
 def make_token(accounts: "Accounts", account: Account, label: str, days: int, now: datetime) -> str:
-    """A token with an account's role, for ten years at most; its secret, which nobody can be told again."""
+    """A token with an account's role, for ten years at most; its secret, which nobody can be told again.
+
+    Raises
+    ------
+    UnfitAccount
+        The account is gone, disabled, or the hospital's: a token would be good when the person has left.
+    """
+    demand_local(account, "who may ask: make a local user for the program; tokens")
     secret = new_secret()
     key = AccessKey(
         digest=digest_of(secret),
@@ -62,7 +85,7 @@ def make_token(accounts: "Accounts", account: Account, label: str, days: int, no
         ends_at=now + timedelta(days=max(1, min(days, LONGEST_DAYS))),
     )
     if not accounts.open_key(key):
-        raise UnfitAccount(f'there is no user "{account.name}" any more')
+        raise UnfitAccount(f'there is no user "{account.name}" any more, or it is disabled')
     return secret
 
 

@@ -66,7 +66,7 @@ async def _told(request: Request, at: ConsoleContext, who: Visitor) -> AsyncIter
     before = ""
     async with _STREAMS:
         for _ in range(_LOOKS):
-            key = await to_thread.run_sync(at.journal.accounts.key, who.key, at.journal.now())
+            key = await to_thread.run_sync(at.journal.accounts.key, who.key, at.journal.now(), at.settings.idle)
             if request.app.state.ending.is_set() or key is None or key.role is not who.role:
                 return  # with another role the browser comes again, and is shown what that may see
             try:

@@ -1,10 +1,11 @@
 """Accounts of the console, their keys, and who failed to log in, in the journal: every console of the node knows the same people."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, text, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, select, text, update
 
-from node.domain.account import AccessKey, Account, KeyKind, Role
+from node.domain.account import AccessKey, Account, KeyKind, Origin, Role
 from node.journal import schema
 from node.journal.database import JournalPart, rerun
 from node.journal.errors import LastAdmin
@@ -36,10 +37,49 @@ class Accounts(JournalPart):
         with self._database.writing() as connection:
             if connection.execute(select(_account.name).where(_account.name == account.name)).scalar() is not None:
                 return False
-            created_at = micros(account.created_at)
-            values = {"name": account.name, "role": account.role.value, "password": account.password, "created_at": created_at}
-            connection.execute(insert(schema.console_account).values(**values))
+            connection.execute(insert(schema.console_account).values(**_values(account)))
             return True
+
+    @rerun
+    def admit(self, account: Account) -> Account | None:
+        """Let in whom a provider or directory vouches for: the account of that subject, which has this role from now on, or this one, new.
+        None when the name is somebody else's here."""
+        mine = (_account.origin == account.origin.value, _account.subject == account.subject)
+        with self._database.writing() as connection:
+            connection.execute(update(schema.console_account).where(*mine).values(role=account.role.value))
+            row = connection.execute(select(schema.console_account).where(*mine)).one_or_none()
+            if row is not None:
+                return _to_account(row)
+            if connection.execute(select(_account.name).where(_account.name == account.name)).scalar() is not None:
+                return None
+            connection.execute(insert(schema.console_account).values(**_values(account)))
+            return account
+
+    @rerun
+    def turn_away(self, origin: Origin, subject: str) -> str | None:
+        """End the keys of whom a provider or directory gives no role any more; the name here, if there is one."""
+        with self._database.writing() as connection:
+            mine = (_account.origin == origin.value, _account.subject == subject)
+            name = connection.execute(select(_account.name).where(*mine)).scalar()
+            connection.execute(delete(schema.console_key).where(_key.account == name))
+            return None if name is None else str(name)
+
+    @rerun
+    def disable(self, name: str, at: datetime | None) -> bool:
+        """Let a person in no more, whoever vouches for them, and end their sessions; their tokens open nothing meanwhile. `at` None: let
+        them in again. False when there is none.
+
+        Raises
+        ------
+        LastAdmin
+            It is the only admin.
+        """
+        with self._database.writing() as connection:
+            if at is not None:
+                _demand_another_admin(connection, name)
+                connection.execute(delete(schema.console_key).where(_key.account == name, _key.kind == KeyKind.SESSION.value))
+            change = update(schema.console_account).where(_account.name == name).values(disabled_at=None if at is None else micros(at))
+            return connection.execute(change).rowcount == 1
 
     @rerun
     def change(self, name: str, *, role: Role | None = None, password: str | None = None) -> bool:
@@ -81,24 +121,25 @@ class Accounts(JournalPart):
         password is not (any more) the one of this hash, by which somebody showed who they are."""
         with self._database.writing() as connection:
             connection.execute(delete(schema.console_key).where(_key.ends_at <= micros(key.created_at)))
-            known = connection.execute(select(_account.password).where(_account.name == key.account).with_for_update()).scalar()
-            if known is None or password not in (None, known):
-                return False  # it was closed, or its password changed, a moment ago
+            asked = select(_account.password).where(_account.name == key.account, _account.disabled_at.is_(None)).with_for_update()
+            known = connection.execute(asked).one_or_none()
+            if known is None or password not in (None, known.password):
+                return False  # it was closed or disabled, or its password changed, a moment ago
             values = {"digest": key.digest, "account": key.account, "kind": key.kind.value, "label": key.label}
             times = {"created_at": micros(key.created_at), "ends_at": micros(key.ends_at)}
             connection.execute(insert(schema.console_key).values(**values, **times))
             return True
 
-    def key(self, digest: str, now: datetime) -> AccessKey | None:
-        """The key, unless it has ended."""
+    def key(self, digest: str, now: datetime, idle: timedelta | None = None) -> AccessKey | None:
+        """The key, unless it has ended, its account is disabled, or it is a session that was not used for `idle`."""
         with self._database.reading() as connection:
-            row = connection.execute(_KEYS.where(_key.digest == digest, _key.ends_at > micros(now))).one_or_none()
+            row = connection.execute(_good(now, idle).where(_key.digest == digest)).one_or_none()
             return None if row is None else _to_key(row)
 
-    def keys(self, kind: KeyKind, now: datetime) -> list[AccessKey]:
-        """Those of one kind that have not ended, the oldest first."""
+    def keys(self, kind: KeyKind, now: datetime, idle: timedelta | None = None) -> list[AccessKey]:
+        """Those of one kind that are good, the oldest first."""
         with self._database.reading() as connection:
-            rows = connection.execute(_KEYS.where(_key.kind == kind.value, _key.ends_at > micros(now)).order_by(_key.created_at))
+            rows = connection.execute(_good(now, idle).where(_key.kind == kind.value).order_by(_key.created_at))
             return [_to_key(row) for row in rows]
 
     @rerun
@@ -130,6 +171,21 @@ class Accounts(JournalPart):
                     return None
         return moment(times[-most]) + window
 
+    def waiting(self, now: datetime, *, most: int, window: timedelta) -> list[tuple[str, datetime]]:
+        """Networks that made `most` attempts in the window before now, and until when each waits."""
+        asked = select(_attempt.network, _attempt.at).where(_attempt.at > micros(now - window)).order_by(_attempt.at)
+        found: dict[str, list[int]] = {}
+        with self._database.reading() as connection:
+            for row in connection.execute(asked):
+                found.setdefault(row.network, []).append(row.at)
+        return [(network, moment(times[-most]) + window) for network, times in sorted(found.items()) if len(times) >= most]
+
+    @rerun
+    def forget_attempts(self, network: str) -> bool:
+        """Let a network try again at once; False when nothing of it was counted."""
+        with self._database.writing() as connection:
+            return connection.execute(delete(schema.console_attempt).where(_attempt.network == network)).rowcount > 0
+
     @rerun
     def forget_attempt(self, network: str, now: datetime) -> None:
         """What was counted at that moment does not count: it did not fail."""
@@ -139,8 +195,10 @@ class Accounts(JournalPart):
 
 
 def _demand_another_admin(connection: Connection, name: str) -> None:
-    """Refuse where `name` is the only admin. Admins are locked until the end of the transaction: of two who end each other one waits."""
-    admins = select(_account.name).where(_account.role == Role.ADMIN.value).order_by(_account.name).with_for_update()
+    """Refuse where `name` is the only admin who gets in whatever provider or directory is away. Admins are locked until the end of the
+    transaction: of two who end each other one waits."""
+    local = (_account.role == Role.ADMIN.value, _account.origin == Origin.LOCAL.value, _account.disabled_at.is_(None))
+    admins = select(_account.name).where(*local).order_by(_account.name).with_for_update()
     if connection.execute(admins).scalars().all() == [name]:
         raise LastAdmin(f'"{name}" is the only admin of the console, and stays so')
 
@@ -159,8 +217,36 @@ def _alone(connection: Connection, network: str) -> None:
 _KEYS = select(schema.console_key, _account.role).join(schema.console_account, _account.name == _key.account)
 
 
+def _good(now: datetime, idle: timedelta | None) -> Select[Any]:
+    found = _KEYS.where(_key.ends_at > micros(now), _account.disabled_at.is_(None))
+    if idle is None:
+        return found
+    used = func.coalesce(_key.used_at, _key.created_at)
+    return found.where(or_(_key.kind != KeyKind.SESSION.value, used > micros(now - idle)))
+
+
 def _to_account(row: Row[tuple[object, ...]]) -> Account:
-    return Account(name=row.name, role=Role(row.role), password=row.password, created_at=moment(row.created_at))
+    return Account(
+        name=row.name,
+        role=Role(row.role),
+        password=row.password,
+        created_at=moment(row.created_at),
+        origin=Origin(row.origin),
+        subject=row.subject,
+        disabled_at=None if row.disabled_at is None else moment(row.disabled_at),
+    )
+
+
+def _values(account: Account) -> dict[str, object]:
+    return {
+        "name": account.name,
+        "role": account.role.value,
+        "password": account.password,
+        "created_at": micros(account.created_at),
+        "origin": account.origin.value,
+        "subject": account.subject,
+        "disabled_at": None if account.disabled_at is None else micros(account.disabled_at),
+    }
 
 
 def _to_key(row: Row[tuple[object, ...]]) -> AccessKey:

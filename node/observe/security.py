@@ -212,12 +212,23 @@ class ConsoleLogin(SecurityEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleLogout(SecurityEvent):
+    """Somebody logged out at the console."""
+
+    line: ClassVar[str] = "console.logout"
+    account: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleLoginRefused(SecurityEvent):
-    """A name or password at the console was wrong."""
+    """Somebody was not let in at the console. `account` is who it is, as far as that was proven: what was typed may be a password."""
 
     line: ClassVar[str] = "console.login_refused"
     is_alarm: ClassVar[bool] = True
     address: str
+    reason: str
+    account: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

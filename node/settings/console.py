@@ -78,7 +78,10 @@ class Console:
         of=lambda least: None if least is Names.NOBODY else Role(least.value),
         says="From which role on a person sees patients' names and identifiers, and may search for them.",
     )
-    session: timedelta = setting(DURATION, default="10h", says="How long a login lasts.")
+    session: timedelta = setting(DURATION, default="10h", says="How long a login lasts, however much it is used.")
+    idle: timedelta = setting(
+        DURATION, default="2h", says="How long a login lasts that nobody uses; a page that renews itself in a window left open is no use."
+    )
 
 
 def _console(**said: Any) -> Console | None:

@@ -4,6 +4,7 @@ It reads what was committed anyway, so that the receiver and the analysis pay no
 that a crash tells something twice at worst. What concerns no patient (associations refused, the node's start) is told where it happens.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
@@ -35,6 +36,15 @@ class AuditUnwritable(JournalError):
 
     code = "HLM-7055"
     remedy = "Look at the disk of `audit: {folder: …}`: it needs room, and has to belong to the user that the node runs as."
+
+
+@contextlib.contextmanager
+def unwritable(what: str = "") -> Iterator[None]:
+    """Refuse with AuditUnwritable where the disk does not take the trail; `what` begins the sentence."""
+    try:
+        yield
+    except OSError as failed:
+        raise AuditUnwritable(f"{what}the audit trail cannot be written: {failed.strerror}") from failed
 
 
 class AuditStage:
@@ -88,10 +98,8 @@ class AuditStage:
         told = self._journal.events.behind(self._journal.events.position(_NAME), self._clock(), _BATCH)
         if not told:
             return 0
-        try:
+        with unwritable():
             self._write(list(self._messages(told)))
-        except OSError as failed:
-            raise AuditUnwritable(f"the audit trail cannot be written: {failed.strerror}") from failed
         self._journal.events.advance(_NAME, told[-1].number)
         return len(told)
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from node.domain.account import AccessKey, Account, KeyKind, Role
+from node.domain.account import AccessKey, Account, KeyKind, Origin, Role
 from node.journal.errors import LastAdmin
 from node.journal.journal import Journal
 from tests.unit.journal.story import START, Story
@@ -112,7 +112,7 @@ def test_no_session_stays_of_a_login_beside_a_new_password(story: Story, opened:
     """Whichever comes first, on two connections: the one that was opened by the old password has ended, or was never there."""
     one, other = story.journal, opened(journal_url)
     one.accounts.open(ANN)
-    known = ANN.password
+    known = str(ANN.password)
     for turn in range(_ROUNDS):
         key, password, barrier = replace(KEY, digest=f"d{turn}"), f"$argon2id${turn}", threading.Barrier(2, timeout=30)
 
@@ -234,3 +234,64 @@ def test_how_fast_jobs_went_is_told_from_their_last_instance(story: Story) -> No
     )
     assert story.journal.jobs.done_since(first + timedelta(seconds=1), 10) == []
     assert story.journal.jobs.done_since(START, 0) == []
+
+
+def test_whom_the_hospital_lets_in_is_known_by_its_subject(story: Story) -> None:
+    """The same subject is the same account whatever the role and the name are now; a name that is somebody else's here, a local user's or
+    that of who left, lets nobody in; without a role the keys end, and of admins only local ones count as such."""
+    accounts = story.journal.accounts
+    eve = Account(name="eve", role=Role.ADMIN, password=None, created_at=START, origin=Origin.OIDC, subject="https://idp 17")
+    accounts.open(replace(ANN, role=Role.ADMIN))
+    assert accounts.admit(eve) == eve
+    assert accounts.admit(replace(eve, name="eve.new", role=Role.VIEWER)) == replace(eve, role=Role.VIEWER)
+    assert accounts.admit(replace(eve, subject="https://idp 18")) is None
+    assert accounts.admit(replace(eve, origin=Origin.LDAP)) is None
+    assert accounts.admit(replace(eve, name="ann", subject="https://idp 19")) is None
+    assert accounts.admit(eve) == eve
+    assert accounts.open_key(replace(KEY, account="eve"))
+    with pytest.raises(LastAdmin):
+        accounts.disable("ann", START)
+    assert (accounts.turn_away(Origin.OIDC, "https://idp 17"), accounts.turn_away(Origin.OIDC, "nobody")) == ("eve", None)
+    assert accounts.key("d1", START) is None
+
+
+def test_who_is_disabled_is_out_until_enabled(story: Story) -> None:
+    """Sessions end, and tokens open nothing meanwhile."""
+    accounts, token = story.journal.accounts, replace(KEY, digest="d2", kind=KeyKind.TOKEN)
+    accounts.open(ANN)
+    accounts.open_key(KEY)
+    accounts.open_key(token)
+    assert accounts.disable("ann", START)
+    assert [accounts.key(digest, START) for digest in ("d1", "d2")] == [None, None]
+    assert not accounts.open_key(replace(KEY, digest="d3"))
+    assert accounts.get("ann") == replace(ANN, disabled_at=START)
+    assert accounts.disable("ann", None)
+    assert [accounts.key(digest, START) for digest in ("d1", "d2")] == [None, token]
+    assert not accounts.disable("bob", START)
+
+
+def test_a_session_ends_when_it_is_not_used(story: Story) -> None:
+    """Tokens do not; from the moment on at which it was opened, or used last."""
+    accounts, idle = story.journal.accounts, timedelta(minutes=10)
+    accounts.open(ANN)
+    accounts.open_key(KEY)
+    accounts.open_key(replace(KEY, digest="d2", kind=KeyKind.TOKEN))
+
+    def good(minutes: int) -> list[bool]:
+        return [accounts.key(digest, START + timedelta(minutes=minutes), idle) is not None for digest in ("d1", "d2")]
+
+    assert (good(9), good(10)) == ([True, True], [False, True])
+    accounts.use_key("d1", START + timedelta(minutes=9))
+    assert (good(18), good(19)) == ([True, True], [False, True])
+    assert accounts.keys(KeyKind.SESSION, START + timedelta(minutes=19), idle) == []
+
+
+def test_networks_that_wait_are_listed_and_let_go(story: Story) -> None:
+    """Those alone that failed as often as it may be."""
+    accounts, window = story.journal.accounts, timedelta(minutes=5)
+    for network, often in (("10.0.0.1", 3), ("10.0.0.2", 2)):
+        for _ in range(often):
+            accounts.attempt(network, START, most=3, window=window)
+    assert accounts.waiting(START, most=3, window=window) == [("10.0.0.1", START + window)]
+    assert (accounts.forget_attempts("10.0.0.1"), accounts.forget_attempts("10.0.0.1")) == (True, False)
+    assert accounts.waiting(START, most=3, window=window) == []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from inference.imaging.write_series import write_series
-from node.console.users import FAILURES
+from node.console.accounts import FAILURES
 from node.domain.account import Role
 from tests.lab.certificates import Authority
 from tests.lab.console import PASSWORD, console_port, console_process, let_in

@@ -73,5 +73,5 @@ __all__ = [
     "withdrawn_object",
 ]
 
-HEAD = "0028"
+HEAD = "0029"
 """The revision of migrations/versions that this folder describes."""

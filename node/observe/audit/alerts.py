@@ -22,6 +22,7 @@ from node.observe.security import (
     ConsoleActed,
     ConsoleLogin,
     ConsoleLoginRefused,
+    ConsoleLogout,
     HandshakeFailed,
     MessageTooLong,
     PduTooLong,
@@ -99,8 +100,10 @@ def _facts(one: SecurityEvent) -> _Facts:
             return _Facts(calling_ae=one.calling_ae, address=one.address, rejection=one.rejection, why=one.reason)
         case HandshakeFailed() | ProxyHeaderMissing() | TlsNotOffered():
             return _Facts(address=one.address, why=one.reason)
-        case ConnectionRefused() | ConsoleLoginRefused():
+        case ConnectionRefused():
             return _Facts(address=one.address)
+        case ConsoleLoginRefused():
+            return _Facts(by=one.account, address=one.address, why=one.reason, each=one.reason)
         case ConsoleActed():
             return _Facts(by=one.account, address=one.address, why=f"{one.verb} {one.subject}", each=f"{one.verb} {one.subject}")
         case TlsNotRenewed():
@@ -159,6 +162,9 @@ class Alerts:
             case ConsoleLogin():
                 self.tell(self._login(one.account, "", one.address))
                 return
+            case ConsoleLogout():
+                self.tell(self._login(one.account, "", one.address, kind=codes.LOGOUT))
+                return
         alert, facts = _ALERTS[type(one)], _facts(one)
         with self._guard:
             self._end_windows(self.seconds() - _WINDOW_S)
@@ -206,17 +212,17 @@ class Alerts:
             at=self.clock(),
             kinds=(alert.kind,),
             outcome=alert.outcome,
-            description=alert.sentence if alert.outcome else "",
+            description=(words if alert.told_as is codes.USER_AUTHENTICATION else alert.sentence) if alert.outcome else "",
             participants=tuple(who),
             objects=(subject,) if alert.told_as is codes.SECURITY_ALERT else (),
         )
 
-    def _login(self, user: str, calling: str, address: str) -> Message:
+    def _login(self, user: str, calling: str, address: str, *, kind: Code = codes.LOGIN) -> Message:
         return Message(
             event=codes.USER_AUTHENTICATION,
             action=Action.EXECUTE,
             at=self.clock(),
-            kinds=(codes.LOGIN,),
+            kinds=(kind,),
             participants=(
                 Participant(user_id=user, ae_titles=(calling,) if calling else (), requestor=True, address=address),
                 Participant(user_id=self.process, ae_titles=self.ae_titles),

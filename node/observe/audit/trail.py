@@ -32,13 +32,18 @@ class AuditFiles:
 
     def make(self) -> None:
         """Make the folder if need be."""
+        new = not self.folder.exists()
         self.folder.mkdir(parents=True, exist_ok=True, mode=_FOLDER_MODE)
+        if new and os.geteuid() == 0:
+            about = self.folder.parent.stat()
+            os.chown(self.folder, about.st_uid, about.st_gid)
 
     def append(self, lines: Sequence[bytes], now: datetime) -> None:
         """Append whole lines to today's file, on disk when it returns; to the newest one, where the clock went back since it was begun:
         who reads the files in their order is through with those before.
 
-        A line that a power loss cut short is ended first, so that it spoils no other.
+        A line that a power loss cut short is ended first, so that it spoils no other. What root begins is of whom the folder is:
+        the node's user goes on.
         """
         today = self.folder / f"audit-{now.astimezone(UTC):%Y-%m-%d}.xml"
         path = max([today, *self.days()[-1:]])
@@ -46,6 +51,9 @@ class AuditFiles:
         fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, _FILE_MODE)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
+            if new and os.geteuid() == 0:
+                about = self.folder.stat()
+                os.fchown(fd, about.st_uid, about.st_gid)
             if path != max(self.days(), default=path):
                 # midnight, and another process was faster
                 self.append(lines, now)

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
-from node.console import users
+from node.console import login
 from node.console.access import password_fits, password_hash
-from node.console.accounts import digest_of
-from node.console.users import FAILURES, WINDOW
+from node.console.accounts import FAILURES, WINDOW, digest_of
 from node.domain.account import AccessKey, Account, KeyKind, Role
 from node.domain.state import JobState
 from tests.unit.cli.conftest import HEAD, TILTED, Hospital
@@ -130,7 +130,7 @@ def test_a_password_that_changes_meanwhile_opens_nothing(browser: Open, hospital
         hospital.journal.accounts.change("otto", password=password_hash("another password"))
         return found
 
-    monkeypatch.setattr(users, "password_fits", changes)
+    monkeypatch.setattr(login, "password_fits", changes)
     late = browser()
     assert late.log_in("otto") == 403
     assert "hilum_session" not in late.client.cookies
@@ -145,7 +145,7 @@ def test_sixty_guesses_at_once_are_ten_checks(browser: Open, monkeypatch: pytest
         time.sleep(0.2)
         return password_fits(known, password)
 
-    monkeypatch.setattr(users, "password_fits", slow)
+    monkeypatch.setattr(login, "password_fits", slow)
     clients = [browser() for _ in range(60)]
 
     def guess(one: Browser) -> int:
@@ -171,6 +171,38 @@ def test_a_session_ends(browser: Open, hospital: Hospital) -> None:
     assert hospital.journal.accounts.key(digest_of(cookie), hospital.journal.now()) is None
     hospital.journal.accounts.close("vera")
     assert again.client.get("/").headers["location"] == "/login"
+
+
+def test_a_session_that_nobody_uses_ends(browser: Open, hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window left open renews itself, and that is no use: after two hours the next look leads to the login. Who looks stays, until the
+    session is as old as it may be."""
+    idle, at_work, later = browser("vera"), browser("otto"), timedelta(0)
+    now = hospital.journal.now
+    monkeypatch.setattr(hospital.journal, "now", lambda: now() + later)
+    for _ in range(9):
+        later += timedelta(minutes=65)
+        seen = idle.client.get("/tabs", headers={"HX-Request": "true", "HX-Trigger": "tabs"})
+        assert seen.headers.get("hx-redirect") == (None if later < timedelta(hours=2) else "/login")
+        assert at_work.client.get("/studies").status_code == 200
+    assert idle.client.get("/studies").headers["location"] == "/login"
+    later = timedelta(hours=10)
+    assert at_work.client.get("/studies").headers["location"] == "/login"
+
+
+def test_login_and_logout_are_told_with_what_was_wrong(browser: Open) -> None:
+    """Each with the address; what was typed as a name is told of nobody, for it may be a password."""
+    with capture_logs() as events:
+        mine = browser("otto")
+        browser().log_in("otto", "wrong password")
+        assert (mine.post("/logout"), mine.post("/logout")) == (303, 303)
+    told = [
+        (one["event"], one.get("account"), one["address"], one.get("reason")) for one in events if one["event"].startswith("console.log")
+    ]
+    assert told == [
+        ("console.login", "otto", "testclient", None),
+        ("console.login_refused", "", "testclient", "name or password is wrong"),
+        ("console.logout", "otto", "testclient", None),
+    ]
 
 
 def test_a_token_is_for_programs(browser: Open, hospital: Hospital) -> None:
@@ -236,6 +268,12 @@ def test_the_description_lists_every_call(browser: Open) -> None:
             "/api/studies/{uid}/held/{verb}",
             "/api/studies/{uid}/retry",
             "/api/upload",
+            "/api/keys/{kind}",
+            "/api/keys/{kind}/{beginning}/end",
+            "/api/tokens",
+            "/api/users",
+            "/api/users/{name}/{verb}",
+            "/api/waiting/{address}/unlock",
             "/api/studies/{uid}/images/{row}/{frame}.png",
             "/api/studies/{uid}/images/{row}/{frame}/value",
             "/api/studies/{uid}/images/{row}/{frame}/mask/received/{sop_uid}.png",

@@ -11,10 +11,9 @@ from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
 from node.assembly.console import trials_of
-from node.console.accounts import digest_of
+from node.console.accounts import FAILURES, digest_of
 from node.console.addresses import asker, is_reached_by, named
 from node.console.app import build
-from node.console.users import FAILURES
 from node.domain.account import AccessKey, Account, KeyKind, Role
 from node.observe.audit.message import Message
 from node.settings.console import Console

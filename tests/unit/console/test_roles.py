@@ -55,9 +55,15 @@ LEAST = {
     ("POST", "/api/upload"): OPERATOR,
     ("GET", "/users"): ADMIN,
     ("POST", "/users"): ADMIN,
-    ("POST", "/users/{name}/role"): ADMIN,
-    ("POST", "/users/{name}/password"): ADMIN,
-    ("POST", "/users/{name}/remove"): ADMIN,
+    ("POST", "/users/{name}/{verb}"): ADMIN,
+    ("POST", "/waiting/{address}/unlock"): ADMIN,
+    ("GET", "/api/users"): ADMIN,
+    ("POST", "/api/users"): ADMIN,
+    ("POST", "/api/users/{name}/{verb}"): ADMIN,
+    ("GET", "/api/keys/{kind}"): ADMIN,
+    ("POST", "/api/keys/{kind}/{beginning}/end"): ADMIN,
+    ("POST", "/api/tokens"): ADMIN,
+    ("POST", "/api/waiting/{address}/unlock"): ADMIN,
     ("POST", "/tokens"): ADMIN,
     ("POST", "/keys/{kind}/{beginning}/end"): ADMIN,
     ("GET", "/api/openapi.json"): VIEWER,
@@ -105,6 +111,7 @@ VALUES = {
     "frame": 1,
     "sop_uid": "1.2.9.1.1",
     "beginning": "0" * 12,
+    "address": "192.0.2.1",
 }
 """Of nothing that is there: who may ask is told so, and nothing changes."""
 

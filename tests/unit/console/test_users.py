@@ -2,16 +2,21 @@
 
 import html
 import io
+import os
+import pwd
 import re
+from base64 import b64decode
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from node.console.access import password_fits
-from node.console.accounts import digest_of
-from node.domain.account import KeyKind, Role
+from node.console.accounts import FAILURES, digest_of, make_token
+from node.domain.account import Account, KeyKind, Role
 from node.journal.errors import JournalFull
+from tests.lab.audit import events, trail
 from tests.unit.cli.conftest import Hospital, Run, run
 from tests.unit.console.conftest import Open
 
@@ -28,7 +33,7 @@ def test_people_come_and_go(run: Run, empty: Hospital, monkeypatch: pytest.Monke
         True,
         False,
     )
-    assert "correct" not in otto.password
+    assert "correct" not in str(otto.password)
     assert run("console", "users", "add", "ann").code == 1, "the password is too short"
     assert run("console", "users", "add", "otto").code == 1, "there is one"
     assert run("console", "users", "add", "a b").code == 1, "no name"
@@ -166,3 +171,120 @@ def test_a_journal_that_takes_nothing_keeps_nobody_from_looking(browser: Open, h
 
     monkeypatch.setattr(type(hospital.journal.accounts), "use_key", full)
     assert (vera.client.get("/").status_code, bool(asked)) == (200, True)
+
+
+def test_sessions_are_listed_and_ended_by_the_command(browser: Open, run: Run, hospital: Hospital) -> None:
+    """Whoever is ended, or disabled, is led to the login at the next look."""
+    otto, vera = browser("otto"), browser("vera")
+    listed = {one["user"]: one for one in run("console", "sessions", "list", "--json").json}
+    assert {name: one["from"] for name, one in listed.items()} == {"otto": "testclient", "vera": "testclient"}
+    assert run("console", "sessions", "end", listed["otto"]["id"]).out == "the session is ended\n"
+    assert run("console", "sessions", "end", listed["otto"]["id"]).code == 1
+    assert [one.client.get("/studies").status_code for one in (otto, vera)] == [303, 200]
+    assert run("console", "users", "disable", "vera").code == 0
+    assert vera.client.get("/studies").headers["location"] == "/login"
+    assert browser().log_in("vera") == 403
+    assert "disabled" in run("console", "users", "list").out
+    assert run("console", "users", "enable", "vera").code == 0
+    assert browser().log_in("vera") == 303
+    assert (run("console", "users", "disable", "nobody").code, run("console", "users", "enable", "nobody").code) == (1, 1)
+    assert run("console", "sessions", "list").code == 0
+
+
+def test_an_address_that_waits_is_let_go(browser: Open, run: Run) -> None:
+    """By the page and by the command; of one that does not wait both say so."""
+    ada, guesser = browser("ada"), browser()
+    for path in ("page", "command"):
+        assert [guesser.log_in("otto", "wrong password") for _ in range(FAILURES)] == [403] * FAILURES
+        assert guesser.log_in("otto") == 429
+        assert "/waiting/testclient/unlock" in ada.client.get("/users").text
+        if path == "page":
+            assert ada.post("/waiting/testclient/unlock") == 303
+        else:
+            assert run("console", "users", "unlock", "testclient").out == "testclient may try again\n"
+        assert browser().log_in("otto") == 303
+    assert (ada.post("/waiting/testclient/unlock"), run("console", "users", "unlock", "testclient").code) == (404, 1)
+
+
+def test_what_the_command_changes_is_told_to_the_trail(run: Run, empty: Hospital, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a node that serves or not: each change by whom the machine knows, none where none was made; where the trail takes nothing,
+    nothing is done."""
+    folder, config = place / "audit", place / "hilum.yaml"
+    plain = config.read_text()
+    config.write_text(f"{plain}\naudit: {{folder: {folder}}}\n")
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse battery\nanother long one\n"))
+    assert run("console", "users", "add", "otto", "--role", "operator").code == 0
+    assert run("console", "users", "role", "otto", "viewer").code == 0
+    assert run("console", "users", "password", "otto").code == 0
+    secret = run("console", "tokens", "add", "otto", "--for", "nagios").out.strip()
+    (token,) = run("console", "tokens", "list", "--json").json
+    assert run("console", "tokens", "remove", token["id"]).code == 0
+    assert run("console", "users", "disable", "otto").code == 0
+    assert run("console", "users", "remove", "otto").code == 0
+    assert run("console", "users", "remove", "otto").code == 1
+    messages = trail(folder)
+    assert events(messages) == ["Security Alert"] * 7
+    told = [b64decode(str(one.get("value"))).decode() for message in messages for one in message.iter("ParticipantObjectDetail")]
+    assert told == [
+        f"done at the console: {verb} user otto{more}"
+        for verb, more in (
+            ("add", " as operator"),
+            ("change role of", " to viewer"),
+            ("change password of", ""),
+            ("add token of", ""),
+            ("end token of", ""),
+            ("disable", ""),
+            ("remove", ""),
+        )
+    ]
+    who = {
+        str(one.get("UserID")) for message in messages for one in message.iter("ActiveParticipant") if one.get("UserIsRequestor") == "true"
+    }
+    assert who == {f"{pwd.getpwuid(os.getuid()).pw_name} (uid {os.getuid()})"}
+    assert secret not in "".join(path.read_text() for path in folder.iterdir())
+    config.write_text(f"{plain}\naudit: {{folder: {next(folder.iterdir())}}}\n")
+    refused = run("console", "users", "add", "ann")
+    assert (refused.code, "HLM-7055" in refused.err, "nothing was done" in refused.err) == (1, True, True)
+    assert empty.journal.accounts.find() == []
+
+
+def test_the_api_administers_as_the_page_does(browser: Open, hospital: Hospital) -> None:
+    """A program with an admin's token: adds, changes, disables, removes, makes tokens and ends keys; what is no good is told as JSON."""
+    secret = make_token(hospital.journal.accounts, _known(browser, hospital), "idm", 1, hospital.journal.now())
+    client, header = browser().client, {"Authorization": f"Bearer {secret}"}
+
+    def call(path: str, **fields: str) -> tuple[int, dict[str, object]]:
+        answer = client.post(f"/api{path}", data=fields, headers=header)
+        return answer.status_code, answer.json()
+
+    assert call("/users", name="gina", role="viewer", password="short") == (
+        422,
+        {"error": "that password has 5 characters, and 10 are the least: nothing was changed"},
+    )
+    status, told = call("/users", name="gina", role="viewer", password=NEW)
+    assert (status, told["name"], told["role"], told["origin"], told["disabled_at"]) == (200, "gina", "viewer", "local", None)
+    assert call("/users/gina/role", role="operator")[1]["role"] == "operator"
+    gina = browser("gina", NEW)
+    assert [one["user"] for one in client.get("/api/keys/session", headers=header).json()["sessions"]] == ["gina"]
+    status, made = call("/tokens", user="gina", days="3", label="nagios")
+    assert (status, made["user"], client.get("/api/queue", headers={"Authorization": f"Bearer {made['token']}"}).status_code) == (
+        200,
+        "gina",
+        200,
+    )
+    (key,) = [one for one in client.get("/api/keys/token", headers=header).json()["tokens"] if one["label"] == "nagios"]
+    assert call(f"/keys/token/{key['id']}/end") == (200, {"kind": "token", "id": key["id"], "user": "gina"})
+    assert call("/users/gina/disable")[1]["disabled_at"] is not None
+    assert gina.client.get("/studies").headers["location"] == "/login"
+    assert call("/users/gina/remove") == (200, {"name": "gina", "removed": True})
+    assert call("/users/gina/remove")[0] == 404
+    assert call("/users/ada/disable")[0] == 409
+    assert call("/users/ada/everything")[0] == 422
+    assert [one["name"] for one in client.get("/api/users", headers=header).json()["users"]] == ["ada", "otto", "vera"]
+
+
+def _known(browser: Open, hospital: Hospital) -> Account:
+    browser()
+    ada = hospital.journal.accounts.get("ada")
+    assert ada is not None
+    return ada

@@ -157,7 +157,7 @@ def test_logins_at_the_console_are_told_with_their_address(tmp_path: Path) -> No
     alerts = Alerts(tell=made.tell, process="console host:1", ae_titles=("HILUM",))
     alerts.hear(ConsoleLogin(account="ada", role="admin", address="2001:db8::7"))
     for _ in range(100):
-        alerts.hear(ConsoleLoginRefused(address="10.9.9.9"))
+        alerts.hear(ConsoleLoginRefused(address="10.9.9.9", reason="name or password is wrong"))
     alerts.close()
     made.close()
     told = trail(tmp_path)
@@ -167,14 +167,30 @@ def test_logins_at_the_console_are_told_with_their_address(tmp_path: Path) -> No
     assert [one.get("EventOutcomeIndicator") for one in outcomes] == ["0", "4", "4"]
     assert [one.findtext("EventOutcomeDescription") for one in outcomes] == [
         None,
-        "login at the console refused",
-        "login at the console refused (99 more within a minute)",
+        "login at the console refused: name or password is wrong",
+        "login at the console refused: name or password is wrong (99 more within a minute)",
     ]
     people = [next(one for one in message.iter("ActiveParticipant") if one.get("UserIsRequestor") == "true") for message in told]
     assert [(one.get("UserID"), one.get("NetworkAccessPointID"), one.get("NetworkAccessPointTypeCode")) for one in people] == [
         ("ada", "2001:db8::7", "2"),
         ("10.9.9.9", "10.9.9.9", "2"),
         ("10.9.9.9", "10.9.9.9", "2"),
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which gives files away")
+def test_what_root_begins_belongs_to_the_nodes_user(tmp_path: Path) -> None:
+    """A command that root calls beside the node makes the folder, or the day's file: the node's user goes on in it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, 65534, 65534)
+    files = AuditFiles(home / "audit")
+    files.make()
+    files.append([b"<x/>"], DAY)
+    (day,) = files.days()
+    assert [(one.stat().st_uid, one.stat().st_gid, one.stat().st_mode & 0o777) for one in (files.folder, day)] == [
+        (65534, 65534, 0o700),
+        (65534, 65534, 0o600),
     ]
 
 
