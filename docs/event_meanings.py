@@ -43,6 +43,8 @@ LOGGED = {
     "routes.adopted": "A process goes by the routes that were reloaded, from its next study on.",
     "routes.not_adopted": "A process could not read the routes that were reloaded, and goes on by those before; restart the node.",
     "routes.refused": "A reload that `by` asked for was refused with `code` and `reason`; the routes before stay in force.",
+    "config.kept": "What came into force is kept in the journal as this `revision`, with `by`: `hilum config history`.",
+    "config.not_kept": "What came into force could not be kept in the journal; it holds all the same, and keeping it is tried again.",
     "routes.reloaded": "The routes of the file are in force, as `by` asked; `config_digest` names them, `before` those until then.",
     "routes.saved": "Routes were written into the file at the console by the account `by`; the reload behind it has an event of its own.",
     "routes.trial_failed": "Explaining or replaying edited routes at the console ended by itself or took too long; nothing was changed.",

@@ -1,16 +1,28 @@
-"""Reloading the routes of a node that runs: the file is checked whole, and its routes are taken whole, or refused with the reason."""
+"""Reloading the routes of a node that runs: the file is checked whole, and its routes are taken whole, or refused with the reason.
+What came into force is kept in the journal."""
 
+import contextlib
+import socket
+import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
 
-from node.assembly.compose import demand_own_series_numbers
+from node.assembly.compose import demand_own_series_numbers, open_journal
 from node.assembly.configuration import load
-from node.domain.errors import ConfigError
+from node.domain.config_revision import ConfigRevision
+from node.domain.errors import ConfigError, JournalError
+from node.observe.events import alarm, event
 from node.observe.security import ReloadRefused, RoutesReloaded, tell
 from node.settings.config import Config
-from node.store.in_force import InForce
+from node.settings.kept_text import kept
+from node.store.in_force import InForce, ReloadAsked
 from node.store.reloading import NeedsRestart, Reloaded, other_blocks
 
-_SIGNAL = "SIGHUP"
+_SIGNAL = ReloadAsked(by="SIGHUP")
+START = ReloadAsked(by="hilum serve", reason="the node was started")
+_KEEP_AGAIN_S = 5.0
 
 
 def checked(config: Config) -> Config:
@@ -31,6 +43,45 @@ def checked(config: Config) -> Config:
     return fresh
 
 
+class KeptRevisions:
+    """Keeps in the journal what came into force; while that is away, until it is there again."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._waiting: list[ConfigRevision] = []
+        self._again_at = 0.0
+
+    def came(self, config: Config, asked: ReloadAsked) -> None:
+        """`config` has come into force."""
+        one = ConfigRevision(
+            at=datetime.now(UTC),
+            author=asked.by,
+            reason=asked.reason,
+            host=socket.gethostname(),
+            path=str(config.path),
+            digest=config.digest,
+            text_digest=sha256(config.text).hexdigest(),
+            text=kept(config.text, config.path),
+        )
+        self._waiting.append(one)
+        self.turn()
+
+    def turn(self) -> None:
+        """Keep what is not kept yet."""
+        if not self._waiting or time.monotonic() < self._again_at:
+            return
+        try:
+            with contextlib.closing(open_journal(self._config)) as journal:
+                while self._waiting:
+                    one = self._waiting[0]
+                    number = journal.config_revisions.add(replace(one, at=journal.at(one.at.timestamp()))).number
+                    event("config.kept", revision=number, by=one.author, config_digest=one.digest)
+                    del self._waiting[0]
+        except JournalError as away:
+            self._again_at = time.monotonic() + _KEEP_AGAIN_S
+            alarm("config.not_kept", code=away.code, reason=str(away), again_in_s=_KEEP_AGAIN_S)
+
+
 class Reloading:
     """What the supervisor does when it is told or asked to reload.
 
@@ -40,10 +91,11 @@ class Reloading:
         Called with a configuration that has just come into force.
     """
 
-    def __init__(self, config: Config, in_force: InForce, adopt: Callable[[Config], None]) -> None:
+    def __init__(self, config: Config, in_force: InForce, adopt: Callable[[Config], None], revisions: KeptRevisions) -> None:
         self._config = config
         self._in_force = in_force
         self._adopt = adopt
+        self._revisions = revisions
         self._told = False  # a plain name: an Event that a signal handler sets can meet its own lock
 
     def tell(self) -> None:
@@ -52,17 +104,18 @@ class Reloading:
 
     def turn(self) -> None:
         """Reload where somebody wants it; all who ask at once get one answer."""
+        self._revisions.turn()
         asking = self._in_force.asked()
         if not self._told and not asking:
             return
         told, self._told = self._told, False
-        came = self.reload(by=", ".join(dict.fromkeys([*asking.values(), *([_SIGNAL] if told else [])])))
+        came = self.reload(_together([*asking.values(), *([_SIGNAL] if told else [])]))
         for token in asking:
             self._in_force.answer(token, came.text())
 
-    def reload(self, *, by: str = _SIGNAL) -> Reloaded:
-        """Put the routes of the file in force, or leave those that are; `by` is who asked."""
-        before = self._config.digest
+    def reload(self, asked: ReloadAsked = _SIGNAL) -> Reloaded:
+        """Put the routes of the file in force, or leave those that are."""
+        before, by = self._config.digest, asked.by
         try:
             fresh = checked(self._config)
             self._in_force.take(fresh)
@@ -73,5 +126,11 @@ class Reloading:
             return Reloaded(path=path, digest=before, before=before, routes=routes, code=code, reason=reason)
         self._config = fresh
         self._adopt(fresh)
+        self._revisions.came(fresh, asked)
         tell(RoutesReloaded(by=by, path=str(fresh.path), config_digest=fresh.digest, before=before, routes=len(fresh.routes)))
         return Reloaded(path=str(fresh.path), digest=fresh.digest, before=before, routes=len(fresh.routes))
+
+
+def _together(asking: list[ReloadAsked]) -> ReloadAsked:
+    by, reasons = dict.fromkeys(one.by for one in asking), dict.fromkeys(one.reason for one in asking if one.reason)
+    return ReloadAsked(by=", ".join(by), reason="; ".join(reasons))

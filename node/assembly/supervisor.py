@@ -18,7 +18,7 @@ from node.assembly import compose
 from node.assembly.audit import overseen
 from node.assembly.encryption import open_encryption
 from node.assembly.receive import ListeningSockets, NotReady
-from node.assembly.reload import Reloading
+from node.assembly.reload import START, KeptRevisions, Reloading
 from node.assembly.roles import ALL, NodeRole, lock, shares_journal
 from node.assembly.telemetry import Telemetry, Watched
 from node.assembly.watches import backlog_watch, store_watch, tell_people
@@ -113,7 +113,8 @@ class Supervisor:
         self._telemetry = Telemetry(config, [member.watched for member in self._members], self._places.why, self._backlog.why)
         self._alerts = SilenceAlerts(partial(tell_people, config))
         self._in_force = InForce(config)
-        self._reloading = Reloading(config, self._in_force, self._telemetry.adopt)
+        self._revisions = KeptRevisions(config)
+        self._reloading = Reloading(config, self._in_force, self._telemetry.adopt, self._revisions)
 
     def _unlock(self) -> FileEncryption | None:
         """Refuse to start without the keys to what lies there; with them, use the place in memory first and last of all: it is emptied."""
@@ -163,6 +164,7 @@ class Supervisor:
             self._listening = ListeningSockets(self._config)
         with beginning():
             self._release_the_dead()
+            self._revisions.came(self._config, START)
         self._places.begin()
         self._backlog.begin()
         for member in self._members:

@@ -140,9 +140,16 @@ def build() -> App:
 
 
 def _config() -> App:
-    app = App(name="config", help="Check the configuration; JSON Schema for editors.", group=_MEND)
+    app = App(name="config", help="Check the configuration; what was in force, and back to it; JSON Schema for editors.", group=_MEND)
     app.command("node.cli.config:check", name="check", help="Refuse a bad configuration before it runs, with every mistake in it.")
     app.command("node.cli.config:schema", name="schema", help="Print the JSON Schema of hilum.yaml, for editors.")
+    app.command("node.cli.config_revisions:history", name="history", help="List the configurations that came into force: who, when, why.")
+    app.command("node.cli.config_revisions:diff", name="diff", help="Show in what two of them differ, or one and the file.")
+    app.command(
+        "node.cli.config_revisions:rollback",
+        name="rollback",
+        help="Put an earlier configuration into the file and in force: checked, and taken whole or refused with the reason.",
+    )
     return app
 
 

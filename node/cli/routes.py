@@ -1,6 +1,7 @@
 """`hilum routes explain|reload`: why each route did, or would, or would not take each series, condition by condition."""
 
 import os
+import pwd
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -260,31 +261,54 @@ def _show(console: "Console", config: "Config", studies: Sequence[RouteExplanati
         console.print("the configuration has no routes", style="yellow")
 
 
-def reload(*, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+def reload(
+    *,
+    reason: str = "",
+    yes: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
     """Have the running node take up the routes of its configuration file: checked, and taken whole or refused with the reason.
 
     Only `routes:` can change while a node runs; anything else in the file that differs refuses the reload, and needs a restart. Every
     study is judged by the routes before or by those behind, never by both, and keeps the digest of those. SIGHUP to `hilum serve` does the
     same and answers in its events.
 
+    Before, the newest studies are decided anew by the edited routes, and what differs is shown; on a terminal you are asked then. What
+    came into force is kept with your name and `reason`: `hilum config history`.
+
     Parameters
     ----------
+    reason
+        Why, for those who look later.
+    yes
+        Decide nothing anew, and do not ask.
     config
         The configuration (default: HILUM_CONFIG, ./hilum.yaml, /etc/hilum/hilum.yaml).
     as_json
-        A list, an object for each supervisor of processes on this host: `pid`, `path`, `accepted`, `digest` (of what is in force now),
-        `before`, `routes`, `code`, `reason`.
+        Asks nobody. A list, an object for each supervisor of processes on this host: `pid`, `path`, `accepted`, `digest` (of what is in
+        force now), `before`, `routes`, `code`, `reason`.
     """
-    from node.cli import screen
     from node.cli.errors import NobodyServes
+    from node.cli.routes_replay import agreed
     from node.store.in_force import serving
-    from node.store.reloading import answer_of
 
     loaded = configuration(config)
-    who = f"uid {os.getuid()}"
-    asked = [(supervisor, supervisor.ask(who)) for supervisor in serving(loaded)]
-    if not asked:
+    if not serving(loaded):
         raise NobodyServes(f"no node of this host serves {loaded.store.spooled}")
+    if not (yes or as_json or agreed(loaded)):
+        print("nothing was changed")
+        return 1
+    return reloaded(loaded, reason, as_json=as_json)
+
+
+def reloaded(loaded: "Config", reason: str, *, as_json: bool = False) -> int:
+    """Have the supervisors of this host take up the file, and print what each says."""
+    from node.cli import screen
+    from node.store.in_force import ReloadAsked, serving
+    from node.store.reloading import answer_of
+
+    asked = [(supervisor, supervisor.ask(ReloadAsked(by=user(), reason=reason))) for supervisor in serving(loaded)]
     answers = [(supervisor.pid, answer_of(supervisor, token, _PATIENCE_S)) for supervisor, token in asked]
     if as_json:
         screen.as_json([_record(pid, one) for pid, one in answers])
@@ -292,6 +316,15 @@ def reload(*, config: ConfigOption = None, as_json: JsonOption = False) -> int:
         for _, one in answers:
             print(_said(one))
     return 1 if any(one.code for _, one in answers) else 0
+
+
+def user() -> str:
+    """Who runs the command, as the system names them."""
+    uid = os.getuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 def _record(pid: int, one: "Reloaded") -> dict[str, object]:

@@ -1,5 +1,6 @@
 """`hilum routes replay`: what an edited configuration would have done to what has been received."""
 
+import sys
 from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
     from node.domain.route import Tried
     from node.routing.replay import Difference, ReplayCounts, RouteOutcome
     from node.settings.config import Config
+
+
+_NEWEST = 200
+"""Studies that are decided anew before a configuration comes into force."""
+_SHOWN = 20
 
 
 def replay(
@@ -67,6 +73,32 @@ def replay(
         _show(differences)
         print(_summary(edited, began, asked.counted, differences))
     return 0
+
+
+def agreed(edited: "Config") -> bool:
+    """Show what an edited configuration would decide otherwise of the newest studies; on a terminal, whether it is wanted all the same."""
+    import contextlib
+
+    from node.assembly.compose import application, open_journal
+    from node.domain.errors import JournalError
+    from node.routing.replay import Replay
+
+    try:
+        with contextlib.closing(open_journal(edited)) as opened:
+            history = opened.routing_history
+            if (began := history.since_the_last(_NEWEST)) is None:
+                return True
+            asked = Replay(history, edited.routes, edited.digest, cache(partial(application, edited)))
+            differences = list(asked.differences(began))
+    except JournalError as away:
+        print(f"what it would have decided otherwise is not known: {away} [{away.code}]")
+        differences = []
+    else:
+        _show(differences[:_SHOWN])
+        print(_summary(edited, began, asked.counted, differences))
+    if not differences or not sys.stdin.isatty():
+        return True
+    return input("Put it in force? (yes/no) ").strip().lower() in {"y", "yes"}
 
 
 def moment(text: str, now: datetime) -> datetime:

@@ -20,7 +20,7 @@ from node.observe.security import RoutesSaved, tell
 from node.settings.config import Config
 from node.settings.rewriting import ChangedMeanwhile, RoutesPart, replaced, routes_part
 from node.settings.source import ConfigSyntax, read
-from node.store.in_force import Loads, Serving, serving
+from node.store.in_force import Loads, ReloadAsked, Serving, serving
 from node.store.reloading import NeedsRestart, NoAnswer, answer_of, other_blocks
 
 _AROUND = 3
@@ -150,7 +150,7 @@ class EditedRoutes:
         """End a replay."""
         self._trials.stop(number)
 
-    def saved(self, text: str, file_digest: str, by: str, address: str = "") -> Saved:
+    def saved(self, text: str, file_digest: str, by: str, address: str = "", reason: str = "") -> Saved:
         """Write them into the file, and have the supervisors of this host take them up.
 
         Raises
@@ -185,7 +185,7 @@ class EditedRoutes:
             file_digest=_digest(whole),
             revision=fresh.digest,
             kept=kept,
-            reloads=tuple(_asked(one, by) for one in serving(self._config)),
+            reloads=tuple(_asked(one, ReloadAsked(by=by, reason=reason)) for one in serving(self._config)),
         )
 
     def _part(self) -> RoutesPart:
@@ -269,10 +269,10 @@ def _obstacle(path: Path) -> str:
     return f"{target} is a mount of its own, which cannot be replaced" if os.path.ismount(target) else ""
 
 
-def _asked(supervisor: Serving, by: str) -> Reload:
+def _asked(supervisor: Serving, asked: ReloadAsked) -> Reload:
     """What a supervisor says to the reload."""
     try:
-        one = answer_of(supervisor, supervisor.ask(by), _PATIENCE_S)
+        one = answer_of(supervisor, supervisor.ask(asked), _PATIENCE_S)
     except NoAnswer as silent:
         return Reload(pid=supervisor.pid, digest="", before="", code=silent.code, reason=str(silent))
     except OSError as gone:

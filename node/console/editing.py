@@ -174,6 +174,6 @@ class Editing(Protocol):
         """End a replay."""
         ...
 
-    def saved(self, text: str, file_digest: str, by: str, address: str = "") -> Saved:
+    def saved(self, text: str, file_digest: str, by: str, address: str = "", reason: str = "") -> Saved:
         """Write them into the file that has this digest, and have the node take them up; an account asks for it, from an address."""
         ...

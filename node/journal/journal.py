@@ -18,6 +18,7 @@ from node.journal.claims import LostClaims
 from node.journal.clock import ServerClock
 from node.journal.commitment_requests import CommitmentRequests
 from node.journal.commitments import Commitments
+from node.journal.config_revisions import ConfigRevisions
 from node.journal.database import Database, connect
 from node.journal.deliveries import Deliveries
 from node.journal.erasure import ErasedRows
@@ -71,6 +72,7 @@ class Journal:
         self.census = CensusCounts(database)
         self.events = Events(database)
         self.pauses = Pauses(database)
+        self.config_revisions = ConfigRevisions(database)
         self.processes = Processes(database)
         self._url = url
         self._clock = ServerClock(self._asked) if database.shared else None

@@ -44,6 +44,14 @@ class RoutingHistory(JournalPart):
             rows = connection.execute(page).all()
             return _together(connection, rows, keywords) if rows else []
 
+    def since_the_last(self, count: int) -> datetime | None:
+        """When the oldest of the `count` arrivals was complete that were routed last; None: none was."""
+        routed = select(_arrival.completed_at).where(_arrival.config_digest.is_not(None), _arrival.completed_at.is_not(None))
+        newest = routed.order_by(_arrival.id.desc()).limit(count).subquery()
+        with self._database.reading() as connection:
+            oldest = connection.execute(select(func.min(newest.c.completed_at))).scalar()
+            return None if oldest is None else moment(oldest)
+
 
 def _together(connection: Connection, rows: Sequence[Row[Any]], keywords: Collection[str]) -> list[Routed]:
     arrivals = [to_arrival(row) for row in rows]

@@ -6,10 +6,12 @@ by, whatever the file says by then.
 
 import contextlib
 import fcntl
+import json
 import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +27,7 @@ _TEXT = "hilum.yaml"
 _ASKED = "asked."
 _ANSWER = "answer."
 _LONGEST_NAME = 100
+_LONGEST_REASON = 500
 
 
 class NotKept(ConfigError):
@@ -32,6 +35,24 @@ class NotKept(ConfigError):
 
     code = "HLM-2101"
     remedy = "Look at the disk and at whose that folder is (`hilum doctor`), then reload again; the routes that were in force still are."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadAsked:
+    """Who wants the file taken up, and why, in their words."""
+
+    by: str
+    reason: str = ""
+
+    def text(self) -> bytes:
+        """For the supervisor."""
+        return json.dumps({"by": self.by, "reason": self.reason}).encode()
+
+    @classmethod
+    def of(cls, text: bytes) -> "ReloadAsked":
+        """What `text` said."""
+        said = json.loads(text)
+        return cls(by=_short(said["by"], _LONGEST_NAME), reason=_short(said["reason"], _LONGEST_REASON))
 
 
 class InForce:
@@ -74,14 +95,14 @@ class InForce:
             raise NotKept(f"{self._folder}: {failed.strerror}") from failed
         self._text = config.text
 
-    def asked(self) -> dict[str, str]:
+    def asked(self) -> dict[str, ReloadAsked]:
         """Who asks for a reload, by the tokens of their answers; each once."""
         asking = {}
         for one in sorted(self._folder.glob(f"{_ASKED}*")):
-            with contextlib.suppress(OSError):
-                who = one.read_text(encoding="utf-8", errors="replace")
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # half of one, of a disk that was full
+                said = one.read_bytes()
                 one.unlink()
-                asking[one.name.removeprefix(_ASKED)] = who[:_LONGEST_NAME]
+                asking[one.name.removeprefix(_ASKED)] = ReloadAsked.of(said)
         return asking
 
     def answer(self, token: str, said: str) -> None:
@@ -102,10 +123,10 @@ class Serving:
         self._folder = folder
         self.pid = int(folder.name.split(".")[1])
 
-    def ask(self, who: str) -> str:
-        """Ask for a reload as `who`; the token of the answer."""
+    def ask(self, asked: ReloadAsked) -> str:
+        """Ask for a reload; the token of the answer."""
         token = secrets.token_hex(6)
-        _put(self._folder / f"{_ASKED}{token}", who.encode())
+        _put(self._folder / f"{_ASKED}{token}", asked.text())
         return token
 
     def answered(self, token: str) -> str | None:
@@ -117,6 +138,10 @@ class Serving:
             return None
         path.unlink(missing_ok=True)
         return said
+
+    def text(self) -> bytes:
+        """The configuration that it has in force."""
+        return (self._folder / _TEXT).read_bytes()
 
     @property
     def serves(self) -> bool:
@@ -184,6 +209,10 @@ class RoutesInForce:
         event("routes.adopted", config_digest=config.digest, before=self._digest)
         self._config, self._digest = config, config.digest
         return 0
+
+
+def _short(words: str, most: int) -> str:
+    return words[:most]
 
 
 def _mark(path: Path) -> tuple[int, ...]:

@@ -2,12 +2,18 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
+from node.domain.config_revision import ConfigRevision
 from node.domain.errors import ConfigError
 from node.settings.config import Config
-from node.store.in_force import Serving
+from node.settings.kept_text import filled
+from node.settings.rewriting import Written, replaced
+from node.settings.source import read
+from node.store.in_force import Loads, Serving
 
 _BLOCKS = {"application_folders": "models"}
 """Fields of a configuration that stand in a block of another name."""
@@ -20,6 +26,13 @@ class NeedsRestart(ConfigError):
 
     code = "HLM-2100"
     remedy = "Restart `hilum serve` to put all of it in force, or take back what is not about routes and reload again."
+
+
+class RevisionUnusable(ConfigError):
+    """A configuration that was in force once would be refused now: an application, a file or a key of it is gone."""
+
+    code = "HLM-2109"
+    remedy = "Put back what the sentence names, or take over by hand what you want of it (`hilum config diff`). Nothing was changed."
 
 
 class NoAnswer(ConfigError):
@@ -71,6 +84,37 @@ def answer_of(supervisor: Serving, token: str, patience_s: float) -> Reloaded:
             raise NoAnswer(f"the node (process {supervisor.pid}) did not answer within {patience_s:.0f} s")
         time.sleep(_LOOK_EVERY_S)
     return Reloaded.of(said)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComingBack:
+    """A revision that may come back: what the file holds now, and what it would hold and say."""
+
+    before: bytes
+    whole: bytes
+    config: Config
+
+    def write(self) -> Written | None:
+        """Put it into the file, if that is still what it was; None where it holds that already."""
+        return None if self.whole == self.before else replaced(self.config.path, self.before, self.whole)
+
+
+def coming_back(path: Path, revision: ConfigRevision, load: Loads, demand: Callable[[Config], None]) -> ComingBack:
+    """What the file at `path` would hold with a revision in it, checked as a start checks it.
+
+    Raises
+    ------
+    RevisionUnusable, ValueNotKept
+        It cannot come back.
+    """
+    before = read(path)
+    whole = filled(revision.text, before, path)
+    try:
+        config = load(path, text=whole)
+        demand(config)
+    except ConfigError as refused:
+        raise RevisionUnusable(f"revision {revision.number} cannot come back: {refused} [{refused.code}]") from refused
+    return ComingBack(before=before, whole=whole, config=config)
 
 
 def other_blocks(one: Config, other: Config) -> list[str]:

@@ -22,7 +22,17 @@ from node.journal.schema.instances import (
     tombstone,
 )
 from node.journal.schema.jobs import job, job_instance, job_route, job_sink, job_turn
-from node.journal.schema.operation import beat, console_account, console_attempt, console_key, event, follower, pause, store
+from node.journal.schema.operation import (
+    beat,
+    config_revision,
+    console_account,
+    console_attempt,
+    console_key,
+    event,
+    follower,
+    pause,
+    store,
+)
 from node.journal.schema.results import measured_value, result_object, withdrawn_object
 from node.journal.schema.shortage import hold, refused_instance, series_count, torn_series
 
@@ -38,6 +48,7 @@ __all__ = [
     "beat",
     "commitment",
     "commitment_object",
+    "config_revision",
     "console_account",
     "console_attempt",
     "console_key",
@@ -73,5 +84,5 @@ __all__ = [
     "withdrawn_object",
 ]
 
-HEAD = "0029"
+HEAD = "0030"
 """The revision of migrations/versions that this folder describes."""

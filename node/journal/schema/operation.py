@@ -61,6 +61,21 @@ beat = Table(
     comment="Signs of life of the node's processes.",
 )
 
+config_revision = Table(
+    "config_revision",
+    metadata,
+    row_id("the revision's number"),
+    Column("at", Micros, nullable=False, comment="when it came into force"),
+    Column("author", Words, nullable=False, comment="an account of the console, a command's user, or what made the node read its file"),
+    Column("reason", Words, nullable=False, comment="in the author's words; mostly empty"),
+    Column("host", Words, nullable=False, comment="whose supervisor took it"),
+    Column("path", Words, nullable=False, comment="the file it was read from"),
+    Column("digest", Words, nullable=False, comment="digest of what its routes mean, as arrival.config_digest names it"),
+    Column("text_digest", Words, nullable=False, comment="SHA-256 (hex) of the file as it stood"),
+    Column("text", Words, nullable=False, comment="the file, without values that may be secret"),
+    comment="Configurations that came into force. A row is never changed, and never goes.",
+)
+
 pause = Table(
     "pause",
     metadata,

@@ -1,6 +1,8 @@
 """Reloading routes: what is taken up, what is refused, and who hears of it."""
 
+import contextlib
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +10,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from node.assembly.compose import open_journal
 from node.assembly.configuration import load
-from node.assembly.reload import Reloading
+from node.assembly.reload import START, KeptRevisions, Reloading
 from node.domain.route import conditions_in
 from node.settings.config import Config
-from node.store.in_force import InForce, RoutesInForce, serving
+from node.store.in_force import InForce, ReloadAsked, RoutesInForce, serving
 from node.store.reloading import Reloaded, other_blocks
 
 TEXT = """\
@@ -39,6 +42,14 @@ def in_force(config: Config) -> Iterator[InForce]:
     made.close()
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What the supervisor's clock shows."""
+    shows = [time.monotonic()]
+    monkeypatch.setattr(time, "monotonic", lambda: shows[0])
+    return shows
+
+
 class Judge:
     """What goes by routes."""
 
@@ -53,14 +64,17 @@ class Judge:
 def test_edited_routes_come_into_force_whole_and_once(config: Config, in_force: InForce) -> None:
     """Who asked is answered with both digests; the processes adopt them at their next step, and not again at the one after."""
     judge, supervisor = Judge(), Judge()
-    reloading, followed = Reloading(config, in_force, supervisor.adopt), RoutesInForce(config, in_force.path, [judge], load=load)
+    reloading, followed = (
+        Reloading(config, in_force, supervisor.adopt, KeptRevisions(config)),
+        RoutesInForce(config, in_force.path, [judge], load=load),
+    )
     followed.step()
     assert judge.adopted == []
     config.path.write_text(OTHER)
     followed.step()
     assert judge.adopted == []  # an editor's file is nothing that was accepted
     (node,) = serving(config)
-    token = node.ask("uid 17")
+    token = node.ask(ReloadAsked(by="anna", reason="thinner"))
     assert node.answered(token) is None
     reloading.turn()
     said = Reloaded.of(node.answered(token) or "")
@@ -72,16 +86,37 @@ def test_edited_routes_come_into_force_whole_and_once(config: Config, in_force: 
         reloading.turn()
     assert (judge.adopted, supervisor.adopted) == ([edited], [edited])
     assert judge.adopted[0].path == config.path
+    with contextlib.closing(open_journal(config)) as journal:
+        (kept,) = journal.config_revisions.find()
+    assert (kept.author, kept.reason, kept.digest, kept.text) == ("anna", "thinner", edited.digest, OTHER)
+
+
+def test_what_came_into_force_while_the_journal_was_away_is_kept_when_it_is_there_again(config: Config, clock: list[float]) -> None:
+    """In the order in which it came, each with the time of then; the same text again is no other revision."""
+    revisions = KeptRevisions(config)
+    place = Path(config.store.journal.removeprefix("sqlite:"))
+    place.mkdir()  # no journal can be opened there
+    revisions.came(config, START)
+    revisions.came(replace(config, text=OTHER.encode()), ReloadAsked(by="anna"))
+    place.rmdir()
+    clock[0] += 60
+    revisions.turn()
+    revisions.came(replace(config, text=OTHER.encode()), START)
+    with contextlib.closing(open_journal(config)) as journal:
+        assert [(one.number, one.author, one.text) for one in journal.config_revisions.find()] == [(2, "anna", OTHER), (1, START.by, TEXT)]
 
 
 def test_what_a_definition_says_is_taken_up_with_the_routes(config: Config, in_force: InForce) -> None:
     """A file whose definitions alone differ says other routes, and needs no restart."""
     judge, supervisor = Judge(), Judge()
-    reloading, followed = Reloading(config, in_force, supervisor.adopt), RoutesInForce(config, in_force.path, [judge], load=load)
+    reloading, followed = (
+        Reloading(config, in_force, supervisor.adopt, KeptRevisions(config)),
+        RoutesInForce(config, in_force.path, [judge], load=load),
+    )
     asking = TEXT.replace("Modality: CT", "is: lungs")
     for modality in ("CT", "MR"):
         config.path.write_text(f"{asking}define: {{lungs: {{Modality: {modality}}}}}\n")
-        assert reloading.reload(by="somebody").code == ""
+        assert reloading.reload(ReloadAsked(by="somebody")).code == ""
     followed.step()
     assert judge.adopted[-1].routes == supervisor.adopted[-1].routes
     assert [one.expected for one in conditions_in(judge.adopted[-1].routes[0].asked)] == [("MR",)]
@@ -106,7 +141,10 @@ def test_what_is_more_than_routes_or_wrong_is_refused_with_the_reason(
 ) -> None:
     """The routes that were in force still are, for everybody; the next good file is taken."""
     judge = Judge()
-    reloading, followed = Reloading(config, in_force, judge.adopt), RoutesInForce(config, in_force.path, [judge], load=load)
+    reloading, followed = (
+        Reloading(config, in_force, judge.adopt, KeptRevisions(config)),
+        RoutesInForce(config, in_force.path, [judge], load=load),
+    )
     config.path.write_text(text)
     reloading.tell()
     with capture_logs() as events:
@@ -122,7 +160,10 @@ def test_what_is_more_than_routes_or_wrong_is_refused_with_the_reason(
 def test_a_disk_that_does_not_take_the_routes_leaves_those_before(config: Config, in_force: InForce) -> None:
     """The supervisor goes on, and says what to look at; who reads there goes on too, and tells it once."""
     judge = Judge()
-    reloading, followed = Reloading(config, in_force, judge.adopt), RoutesInForce(config, in_force.path, [judge], load=load)
+    reloading, followed = (
+        Reloading(config, in_force, judge.adopt, KeptRevisions(config)),
+        RoutesInForce(config, in_force.path, [judge], load=load),
+    )
     config.path.write_text(OTHER)
     shutil.rmtree(in_force.path.parent)
     assert reloading.reload().code == "HLM-2101"

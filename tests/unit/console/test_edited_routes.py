@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from node.assembly.compose import demand_own_series_numbers
 from node.assembly.configuration import load
 from node.assembly.console import edited_routes, trials_of
-from node.assembly.reload import Reloading
+from node.assembly.reload import KeptRevisions, Reloading
 from node.console.edited_routes import EditedRoutes, MayNotLast
 from node.console.editing import EditedRoutesRefused, Progress
 from node.console.trials import TooManyTrials, TrialEnded, Trials
@@ -89,7 +89,7 @@ def test_the_node_takes_up_what_was_saved_or_says_why_not(config: Config, trials
     """The supervisor answers with both revisions, and tells who asked; the page knows by which routes it goes."""
     in_force = InForce(config)
     edited = edited_routes(config, in_force.path, trials)
-    reloading = Reloading(config, in_force, lambda fresh: None)
+    reloading = Reloading(config, in_force, lambda fresh: None, KeptRevisions(config))
     assert len(serving(config)) == 1
     answers: list[object] = []
     with capture_logs() as events:

@@ -38,8 +38,11 @@ class Page:
 
 
 PAGES = (
-    # of a node that does not run nobody takes up routes
-    Page(name="change-routes.md", ends={"hilum routes reload": 1}),
+    # of a node that does not run nobody takes up routes, and nothing was ever in force
+    Page(
+        name="change-routes.md",
+        ends={"hilum routes reload": 1, "hilum config diff 12 14": 1, "hilum config rollback 12": 1},
+    ),
     Page(name="mend-a-parked-job.md", means={"JOB": "2"}),
     # each decides about what is held: the second finds nothing more
     Page(name="held-instances.md", means={"STUDY": "1.2.3"}, ends={"hilum studies refuse-held STUDY": 1}),

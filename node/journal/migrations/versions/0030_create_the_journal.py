@@ -4,7 +4,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0029"
+revision = "0030"
 down_revision = None
 
 
@@ -123,6 +123,24 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False, comment="what it was doing"),
         sa.PrimaryKeyConstraint("process", name=op.f("pk_beat")),
         comment="Signs of life of the node's processes.",
+    )
+    op.create_table(
+        "config_revision",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False, comment="the revision's number"
+        ),
+        sa.Column("at", sa.BigInteger(), nullable=False, comment="when it came into force"),
+        sa.Column(
+            "author", sa.Text(), nullable=False, comment="an account of the console, a command's user, or what made the node read its file"
+        ),
+        sa.Column("reason", sa.Text(), nullable=False, comment="in the author's words; mostly empty"),
+        sa.Column("host", sa.Text(), nullable=False, comment="whose supervisor took it"),
+        sa.Column("path", sa.Text(), nullable=False, comment="the file it was read from"),
+        sa.Column("digest", sa.Text(), nullable=False, comment="digest of what its routes mean, as arrival.config_digest names it"),
+        sa.Column("text_digest", sa.Text(), nullable=False, comment="SHA-256 (hex) of the file as it stood"),
+        sa.Column("text", sa.Text(), nullable=False, comment="the file, without values that may be secret"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_config_revision")),
+        comment="Configurations that came into force. A row is never changed, and never goes.",
     )
     op.create_table(
         "console_account",

@@ -1,0 +1,155 @@
+"""`hilum config history|diff|rollback`: the configurations that came into force, with who wanted each, and the way back to one."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from node.cli.opened import ConfigOption, JsonOption, journal
+
+if TYPE_CHECKING:
+    from node.domain.config_revision import ConfigRevision
+    from node.journal.journal import Journal
+
+
+def history(*, limit: int = 20, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+    """List the configurations that came into force: who, when, why.
+
+    Parameters
+    ----------
+    limit
+        How many; the newest come first.
+    as_json
+        A list, an object each: `revision`, `at`, `author`, `reason`, `host`, `path`, `digest` (what its routes mean: studies name it),
+        `text_digest` (SHA-256 of the file).
+    """
+    from node.cli import screen
+
+    with journal(config) as (_, opened):
+        found = opened.config_revisions.find(limit=limit)
+    if as_json:
+        screen.as_json([_record(one) for one in found])
+        return 0
+    table = screen.table("revision", "in force since", "by", "why", "routes", "host")
+    for one in found:
+        name, reason = screen.visible(one.author), screen.visible(one.reason)
+        table.add_row(str(one.number), screen.when(one.at), name, reason, one.digest[:12], one.host)
+    console = screen.out()
+    if found:
+        console.print(table)
+    else:
+        console.print("no configuration was in force yet: the journal keeps one when the node starts", style="yellow")
+    return 0
+
+
+def diff(before: int, after: int | None = None, /, *, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+    """Show in what two of them differ, or one and the file.
+
+    Parameters
+    ----------
+    before
+        A revision's number, as `hilum config history` has it.
+    after
+        Another one's; without it the file as it is now. Values that may be secret are in none of them.
+    as_json
+        One JSON object: `before`, `after` (null: the file), `lines` (of a unified diff).
+    """
+    from difflib import unified_diff
+
+    from node.cli import screen
+    from node.settings.kept_text import kept
+    from node.settings.source import read
+
+    with journal(config) as (loaded, opened):
+        one = _revision(opened, before)
+        name, text = ("the file", kept(read(loaded.path), loaded.path)) if after is None else _named(_revision(opened, after))
+    lines = list(unified_diff(one.text.splitlines(), text.splitlines(), _named(one)[0], name, lineterm=""))
+    if as_json:
+        screen.as_json({"before": before, "after": after, "lines": lines})
+    else:
+        print("\n".join(screen.visible(line) for line in lines) if lines else "they are the same")
+    return 0
+
+
+def rollback(
+    revision: int,
+    /,
+    *,
+    reason: str = "",
+    yes: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Put an earlier configuration into the file and in force: checked, and taken whole or refused with the reason.
+
+    It is refused where it would be refused as an edit: of an application, a file or a key that is gone, or where it differs in what needs a
+    restart. What the file held is kept beside it (`.before`), and in the history. Values that may be secret, which are not kept, stay as
+    the file has them.
+
+    Parameters
+    ----------
+    revision
+        Its number, as `hilum config history` has it.
+    reason
+        Why, for those who look later.
+    yes
+        Decide nothing anew, and do not ask.
+    as_json
+        As of `hilum routes reload`; needs --yes.
+    """
+    from node.assembly.compose import demand_own_series_numbers
+    from node.assembly.configuration import load
+    from node.cli.errors import WrongWords
+    from node.cli.routes import reloaded
+    from node.cli.routes_replay import agreed
+    from node.settings.load import find_config
+    from node.store.in_force import serving
+    from node.store.reloading import NeedsRestart, coming_back, other_blocks
+
+    if as_json and not yes:
+        raise WrongWords("--json asks nobody: add --yes")
+    with journal(config) as (now, opened):
+        wanted = _revision(opened, revision)
+    path = find_config(config)
+    back = coming_back(path, wanted, load, demand_own_series_numbers)
+    for supervisor in serving(now):
+        if differs := other_blocks(load(path, text=supervisor.text()), back.config):
+            words = ", ".join(f"`{one}:`" for one in differs)
+            raise NeedsRestart(f"revision {revision} differs in {words} from what is in force, which needs a restart; nothing was changed")
+    if not yes and not agreed(back.config):
+        print("nothing was changed")
+        return 1
+    written = back.write()
+    if written is not None and written.doubt and not as_json:
+        print(written.doubt)
+    why = f"back to revision {revision}" + (f": {reason}" if reason else "")
+    if not serving(now) and not as_json:
+        print(f"{path} is that of revision {revision}; no node of this host runs: it holds when one starts")
+    return reloaded(back.config, why, as_json=as_json)
+
+
+def _revision(opened: "Journal", number: int) -> "ConfigRevision":
+    from node.cli.errors import NothingFound
+
+    found = opened.config_revisions.get(number)
+    if found is None:
+        raise NothingFound(f"there is no revision {number}: `hilum config history` lists them")
+    return found
+
+
+def _named(one: "ConfigRevision") -> tuple[str, str]:
+    return f"revision {one.number}", one.text
+
+
+def _record(one: "ConfigRevision") -> dict[str, Any]:
+    from node.cli import screen
+
+    return {
+        "revision": one.number,
+        "at": screen.stamp(one.at),
+        "author": one.author,
+        "reason": one.reason,
+        "host": one.host,
+        "path": one.path,
+        "digest": one.digest,
+        "text_digest": one.text_digest,
+    }

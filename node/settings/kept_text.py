@@ -1,0 +1,80 @@
+"""A configuration's text as it may be kept and shown: without values that may be secret, which come back from the file of now."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from node.domain.errors import ConfigError
+from node.settings.source import parse
+
+NOT_KEPT = "(not kept)"
+"""What stands in the place of such a value."""
+_WITH_LOGIN = re.compile(r"://[^/?#\s]*@|[?&]password=")
+_SECRET_PLACES = (("notify", "webhook", "url"),)
+"""Addresses of which any part may be a token."""
+_PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
+
+
+class ValueNotKept(ConfigError):
+    """A revision is to come back of which a value may be secret, so that it was not kept, and the file of now has none there."""
+
+    code = "HLM-2108"
+    remedy = "Put the value into the configuration file where the revision has it, then roll back again."
+
+
+def kept(data: bytes, path: Path) -> str:
+    """What the file at `path` holds, with NOT_KEPT for each value that may be secret."""
+    text = data.decode("utf-8-sig")
+    spans = [_span(one, text) for where, one in _scalars(parse(data, path)) if where in _SECRET_PLACES or _WITH_LOGIN.search(one.value)]
+    return _with(text, [(begin, end, f'"{NOT_KEPT}"') for begin, end in spans])
+
+
+def filled(text: str, now: bytes, path: Path) -> bytes:
+    """A kept text with what the file `now` has where a value was not kept.
+
+    Raises
+    ------
+    ValueNotKept
+        It has none there.
+    """
+    current = now.decode("utf-8-sig")
+    values = {where: current[slice(*_span(one, current))] for where, one in _scalars(parse(now, path))}
+    put = []
+    for where, one in _scalars(parse(text.encode(), path)):
+        if one.value == NOT_KEPT:
+            if where not in values:
+                raise ValueNotKept(f"{path}: `{'.'.join(where)}` may be secret and was not kept, and the file has no value there now")
+            put.append((*_span(one, text), values[where]))
+    return _with(text, put).encode()
+
+
+def _scalars(tree: Node) -> Iterator[tuple[tuple[str, ...], ScalarNode]]:
+    """The single values of a tree with the keys that lead to them; what aliases repeat, once."""
+    waiting: list[tuple[tuple[str, ...], Node]] = [((), tree)]
+    seen = set()
+    while waiting:
+        where, node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, MappingNode):
+            waiting.extend(((*where, str(key.value)), value) for key, value in node.value)
+        elif isinstance(node, SequenceNode):
+            waiting.extend(((*where, str(number)), value) for number, value in enumerate(node.value))
+        elif isinstance(node, ScalarNode):
+            yield where, node
+
+
+def _span(one: ScalarNode, text: str) -> tuple[int, int]:
+    """Where the value stands, behind its anchor."""
+    begin, end = one.start_mark.index, one.end_mark.index
+    found = _PROPERTIES.match(text, begin, end)
+    return (found.end() if found else begin), end
+
+
+def _with(text: str, put: list[tuple[int, int, str]]) -> str:
+    for begin, end, value in sorted(put, reverse=True):
+        text = text[:begin] + value + text[end:]
+    return text

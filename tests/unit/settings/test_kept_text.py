@@ -1,0 +1,38 @@
+"""What may be secret is not kept of a configuration, and comes back from the file of now."""
+
+from pathlib import Path
+
+import pytest
+
+from node.settings.kept_text import ValueNotKept, filled, kept
+
+PATH = Path("hilum.yaml")
+TEXT = """\
+# the node
+store: {journal: "postgresql://hilum:s3cret@db/hilum", blobs: "file:blobs"}   # ours
+peers: {ct1: {ae_title: CT1, address: "10.0.0.1:104"}}
+notify:
+  webhook: {url: &page https://chat.example/hooks/T0K3N}
+  link: "https://console.example/"
+"""
+
+
+def test_passwords_in_addresses_and_addresses_that_may_be_tokens_are_not_kept() -> None:
+    """All else stays, byte for byte: comments, anchors and how it is written."""
+    assert kept(TEXT.encode(), PATH) == TEXT.replace('"postgresql://hilum:s3cret@db/hilum"', '"(not kept)"').replace(
+        "https://chat.example/hooks/T0K3N", '"(not kept)"'
+    )
+
+
+def test_what_was_not_kept_comes_back_from_the_file_of_now() -> None:
+    """Also where it is another one by now, and written otherwise."""
+    now = "notify:\n  webhook:\n    url: https://chat.example/other\nstore: {journal: 'postgresql://hilum:new@db/hilum'}\n"
+    whole = filled(kept(TEXT.encode(), PATH), now.encode(), PATH).decode()
+    assert "url: &page https://chat.example/other}" in whole
+    assert "{journal: 'postgresql://hilum:new@db/hilum', blobs" in whole
+    assert filled(kept(TEXT.encode(), PATH), TEXT.encode(), PATH) == TEXT.encode()
+
+
+def test_a_value_that_is_nowhere_any_more_is_named() -> None:
+    with pytest.raises(ValueNotKept, match=r"`notify\.webhook\.url` may be secret"):
+        filled(kept(TEXT.encode(), PATH), b"store: {journal: 'postgresql://a:b@db/x'}\n", PATH)
