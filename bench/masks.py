@@ -89,8 +89,8 @@ def _encoding(files: Sequence[Path], count: int) -> Any:
 
 def _hilum(files: Sequence[Path], count: int, form: str) -> Callable[[], bytes]:
     from node.results.identity import encoded, identify
+    from node.results.segmentation.frames import numbered
     from node.results.segmentation.make import segmentation
-    from node.results.segmentation.segments import numbered
     from node.results.sources import read_sources
 
     encoding = _encoding(files, count)
@@ -108,8 +108,8 @@ def _read_back(files: Sequence[Path], count: int, form: str) -> Callable[[], byt
     """The node's own check of what it made, voxel by voxel."""
     from node.results.check import check
     from node.results.identity import encoded, identify
+    from node.results.segmentation.frames import numbered
     from node.results.segmentation.make import segmentation
-    from node.results.segmentation.segments import numbered
     from node.results.sources import read_sources
 
     encoding = _encoding(files, count)

@@ -17,7 +17,7 @@ from node.assembly.configuration import load
 from node.domain.instance import Value
 from node.journal import schema
 from node.journal.database import connect
-from node.journal.headers import difference, whole
+from node.journal.instances import difference, whole
 from node.journal.journal import Journal
 from node.journal.rows import micros, tried_text
 from node.routing.decisions import SeriesView, decide

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.rows import Row, say, show
-from node.spool.flushing import SharedFlush, begin_to_write
+from node.spool.deferred_flush import SharedFlush, begin_to_write
 
 _INSTANCES = 400
 _INSTANCE_BYTES = 512 * 1024

@@ -60,7 +60,7 @@ def measure() -> list[Row]:
 
 def _engines(folder: Path) -> list[Row]:
     from inference.engines.triton.server import LocalTriton
-    from node.cli.demo_input import ensure_models
+    from node.cli.demo_needs import ensure_models
 
     models = folder / "models"
     ensure_models("mr-brain", models)
@@ -184,7 +184,7 @@ def _heads(folder: Path, count: int) -> list[Path]:
     """The published head as so many patients."""
     from inference.engines.registry import fetch_member
     from inference.imaging.write_series import from_nifti, write_series
-    from node.cli import demo_input as head
+    from node.cli import demo_needs as head
 
     voxels, affine = from_nifti(fetch_member(head.HEAD_REQUIREMENT, head.HEAD_MEMBER, head.HEAD_SHA256))
     files: list[Path] = []

@@ -39,7 +39,7 @@ from inference.imaging.subject import Subject, Takes
 from inference.imaging.subjects import subjects
 from inference.imaging.volume import Volume
 from inference.imaging.write_series import from_nifti, write_series
-from node.cli.demo_input import HEAD_MEMBER, HEAD_REQUIREMENT, HEAD_SHA256
+from node.cli.demo_needs import HEAD_MEMBER, HEAD_REQUIREMENT, HEAD_SHA256
 from node.dicom.uid import derive_uid
 from node.results.explanation.make import drawn
 from node.results.page.lettering import write

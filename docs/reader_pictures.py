@@ -31,7 +31,7 @@ from inference.imaging.subject import Takes
 from inference.imaging.subjects import subjects
 from inference.imaging.volume import Affine
 from inference.imaging.write_series import Voxels, from_nifti, write_series
-from node.cli.demo_input import HEAD_MEMBER, HEAD_REQUIREMENT, HEAD_SHA256, demo_series
+from node.cli.demo_needs import HEAD_MEMBER, HEAD_REQUIREMENT, HEAD_SHA256, demo_series
 from node.domain.notes import NoResult, Rejection, Statement, Why, Withdrawal, WithdrawnObject
 from node.domain.profile import Kind, Profile
 from node.results.page.lettering import write

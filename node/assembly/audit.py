@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from node.observe.audit import codes
-from node.observe.audit.activity import activity, configuration_changed
-from node.observe.audit.alerts import Alerts
+from node.observe.audit.alerts import Alerts, activity, configuration_changed
 from node.observe.audit.forwarding import AuditForwarder, RepositoryAddress, Tls
 from node.observe.audit.message import Message, Source, xml
 from node.observe.audit.trail import AuditFiles, Trail

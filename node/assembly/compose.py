@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from node.spool.commitment_inbox import FolderCommitmentInbox
     from node.spool.inbox import FolderInbox
     from node.spool.shortfalls import FolderShortfalls
+    from node.store.hosts import WakeUpPipe
     from node.store.identity import Meant
-    from node.store.wake_up import WakeUpPipe
 
 
 _IDLE_S = 3.0  # a job's next parcel, or the next job's, comes sooner; most archives end an idle association after 10 to 60 s
@@ -48,7 +48,7 @@ _IDLE_S = 3.0  # a job's next parcel, or the next job's, comes sooner; most arch
 def local_wake_up(config: Config, name: str) -> "WakeUpPipe":
     """What wakes the processes of stage `name` ("index", "flow", "work") on this host; needs nothing but this host."""
     from node.store import hosts
-    from node.store.wake_up import WakeUpPipe
+    from node.store.hosts import WakeUpPipe
 
     return WakeUpPipe(hosts.run_folder(config), f"{name}.bell")
 
@@ -75,7 +75,7 @@ def open_journal(config: Config, meant: "Meant | None" = None) -> "Journal":
     StoresMixed
         On a server there is another store's.
     """
-    from node.backup.restoring import refuse_half_restored
+    from node.backup.manifest import refuse_half_restored
     from node.journal.journal import Journal
     from node.store.identity import NOTHING, refuse_another_journal, refuse_unless_new
 
@@ -160,7 +160,7 @@ def open_inbox(config: Config, blobs: "FolderBlobs | BucketBlobs | EncryptedBlob
     encryption = encryption_of(blobs)
     if config.store.bucket is None and config.store.spool is None:
         return _intake(config, encryption)
-    from node.spool.uploading import UploadingInbox
+    from node.spool.inbox import UploadingInbox
 
     return UploadingInbox(config.store.spooled, blobs, min_free_bytes=config.store.min_free_bytes, encryption=encryption)
 
@@ -196,7 +196,8 @@ def committer(config: Config, peer: str, clock: "Clock") -> "PeerCommitment":
 def requestor(config: Config, peer: Peer, *, brisk: bool = False, idle_s: float = 0.0) -> "PeerRequestor":
     """What asks `peer` for things, calling under the node's first AE title; `brisk` gives up soon, for questions that may go unanswered;
     with `idle_s` an association for C-STORE stays open so long for the next one."""
-    from node.dimse.requestor.peer import PeerRequestor, Timeouts
+    from node.dimse.requestor.opening import Timeouts
+    from node.dimse.requestor.peer import PeerRequestor
 
     timeouts = Timeouts(connect_s=3.0, acse_s=3.0, dimse_s=5.0) if brisk else Timeouts()
     return PeerRequestor(peer, calling_ae=config.node.ae_titles[0], timeouts=timeouts, idle_s=idle_s)

@@ -22,7 +22,7 @@ from node.settings.notify import MailTls, MailTo, WebhookTo
 from node.settings.secrets import passcode_of
 from node.settings.tls import User
 from node.upkeep.notices import NoticeStage, held_back, late_sinks, short_series
-from node.upkeep.room import DiskWatch
+from node.upkeep.retention import DiskWatch
 
 _LOOK_EVERY = timedelta(seconds=5)
 

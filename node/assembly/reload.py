@@ -17,8 +17,7 @@ from node.observe.events import alarm, event
 from node.observe.security import ReloadRefused, RoutesReloaded, tell
 from node.settings.config import Config
 from node.settings.kept_text import kept
-from node.store.in_force import InForce, ReloadAsked
-from node.store.reloading import NeedsRestart, Reloaded, other_blocks
+from node.store.in_force import InForce, NeedsRestart, ReloadAsked, Reloaded, other_blocks
 
 _SIGNAL = ReloadAsked(by="SIGHUP")
 START = ReloadAsked(by="hilum serve", reason="the node was started")

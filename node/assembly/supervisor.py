@@ -22,20 +22,19 @@ from node.assembly.reload import START, KeptRevisions, Reloading
 from node.assembly.roles import ALL, NodeRole, lock, shares_journal
 from node.assembly.telemetry import Telemetry, Watched
 from node.assembly.watches import backlog_watch, store_watch, tell_people
-from node.backup.restoring import refuse_half_restored
+from node.backup.manifest import refuse_half_restored
 from node.blobs.encryption.decrypted import FileEncryption
 from node.blobs.objects import BucketAway, BucketRefused
 from node.dimse.validity import demand_usable_tls
 from node.domain.notice import About, Item
 from node.journal.errors import JournalAway, JournalBusy, JournalFull
 from node.observe.events import alarm, event
-from node.observe.in_hand import excuse
-from node.observe.liveness import Termination, beginning
+from node.observe.liveness import SilenceAlerts, Termination, beginning
+from node.observe.pulse import excuse
 from node.settings.config import Config
 from node.store.hosts import dead_owners, forget, owner_of
 from node.store.identity import NOTHING, Meant, agree, refuse_other_places
 from node.store.in_force import InForce
-from node.upkeep.silence_alerts import SilenceAlerts
 
 _RESTART_FIRST_S = 0.5
 _RESTART_MOST_S = 30.0

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from node.assembly import compose
+from node.dimse.validity import Certificates
 from node.observe import exposition, metrics
 from node.observe.endpoint import Endpoint, EndpointPage, as_json
 from node.observe.events import alarm
@@ -22,7 +23,6 @@ from node.observe.pulse import Pulse
 from node.observe.shared_memory import SharedCells
 from node.records.facts import Facts, NodeFacts
 from node.settings.config import Config
-from node.upkeep.certificates import Certificates
 
 _TRY_AGAIN_S = 30.0
 _STUCK_S = 10.0

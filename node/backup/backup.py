@@ -16,16 +16,15 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
-from node.backup.errors import NoBackup
 from node.backup.journal_copy import Copied, copy_journal
-from node.backup.manifest import BLOBS, CONFIG, MANIFEST, MARKS, ROUTE_CASES, SPOOL, BackedUpFile, Manifest, checksum, read
+from node.backup.manifest import BLOBS, CONFIG, MANIFEST, MARKS, ROUTE_CASES, SPOOL, BackedUpFile, Manifest, NoBackup, checksum, read
 from node.backup.models import ModelFolders, route_cases
 from node.blobs.encryption.encrypted_file import DecryptionFailed, key_id_of
 from node.blobs.folder import ASIDE, COMMITMENT, INBOX, RECEIVING
 from node.journal.journal import Journal
 from node.settings.config import Config
-from node.spool.proof import ACKNOWLEDGED, acknowledged
-from node.spool.recovery import recover
+from node.spool.entries import ACKNOWLEDGED, acknowledged
+from node.spool.inbox import recover
 
 PARTIAL = ".part"
 SPOOLED = (INBOX, COMMITMENT, ASIDE)

@@ -10,12 +10,12 @@ from itertools import islice
 from pathlib import Path
 
 from inference.errors import HilumError
-from node.blobs.identity import identities
 from node.blobs.port import Blobs
 from node.dicom.header import read_header
 from node.domain.errors import JournalError
 from node.domain.store import NamedBlob
 from node.journal.journal import Journal
+from node.store.identity import identities
 
 _CHUNK_BYTES = 1 << 20
 _AT_ONCE = 500

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from node.backup.errors import BackupDamaged, NoBackup, NotEmpty
-from node.backup.manifest import JOURNAL_DUMP, JOURNAL_FILE
+from node.backup.manifest import JOURNAL_DUMP, JOURNAL_FILE, BackupDamaged, NoBackup, NotEmpty
 from node.journal.server import Server, server
 
 _NAMED = """

@@ -1,13 +1,76 @@
-"""The manifest of a backup: what is in it, with checksums; a backup without one is none."""
+"""The manifest of a backup: what is in it, with checksums; a backup without one is none. The mark of a restore under way lies in the spool
+from before the first file is restored until the last step is done. And what may go wrong with either.
+"""
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from node.backup.errors import BackupDamaged
+from node.blobs.files import flush_folder, write_flushed
+from node.blobs.port import BlobsFailed
+from node.domain.errors import ConfigError, JournalError
+from node.settings.config import Config
+
+
+class NoBackup(JournalError):
+    """A backup cannot be made: the target cannot be written, or a program for it is not installed."""
+
+    code = "HLM-7056"
+    remedy = "Mend what the message names and call it again: what was copied already is not copied twice. Earlier backups are untouched."
+    retry = False
+
+
+class BackupDamaged(JournalError):
+    """A backup is not what was written: a file is missing, or its checksum is another one. Nothing was restored."""
+
+    code = "HLM-7057"
+    remedy = "Take an earlier backup of the same folder, or another copy of this one; `hilum restore BACKUP --check` tells which are whole."
+    retry = False
+
+
+class NotEmpty(ConfigError):
+    """The place to restore to holds something: a restore never overwrites."""
+
+    code = "HLM-2098"
+    remedy = "Point `store:` of the configuration to an empty place (or move the old store away), and restore again."
+
+
+class ModelsThere(ConfigError):
+    """Models or applications are where a restore would bring the backup's, and are not the same: a restore never overwrites."""
+
+    code = "HLM-2078"
+    remedy = (
+        "Move what is there away, or name another place under `models:` of the configuration, and restore again; or keep what is there: "
+        "`hilum restore BACKUP --keep-models`."
+    )
+
+
+class OtherFolders(ConfigError):
+    """The configuration names fewer folders of applications than the one that the backup was made under."""
+
+    code = "HLM-2079"
+    remedy = "Put the backup's hilum.yaml in place, or name as many folders under `models: {applications: […]}` as it does, in its order."
+
+
+class HalfRestored(ConfigError):
+    """A restore to this place was begun and ended before its last step."""
+
+    code = "HLM-2093"
+    remedy = "Run `hilum restore BACKUP` once more, with the backup that the message names: it goes on where it ended."
+
+
+class NotThisJournal(ConfigError):
+    """The backup is of a journal of another kind than the configuration names."""
+
+    code = "HLM-2099"
+    remedy = (
+        "A journal in a file is restored to a file, one on PostgreSQL to an empty database on PostgreSQL: correct `store: {journal: …}`."
+    )
+
 
 MANIFEST = "manifest.json"
 JOURNAL_FILE, JOURNAL_DUMP = "journal.db", "journal.pgdump"
@@ -135,3 +198,56 @@ def checksum(path: Path) -> str:
         while part := file.read(_CHUNK_BYTES):
             told.update(part)
     return told.hexdigest()
+
+
+_MARK = "restoring"
+_COMING = f"{_MARK}.part"
+RESTORE_MARKS = (_MARK, _COMING)
+
+
+def restore_begun(config: Config) -> str | None:
+    """Of which backup the place holds a part; None: of none. BlobsFailed where there is no telling."""
+    mark = _mark(config)
+    try:
+        return mark.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as failed:
+        raise BlobsFailed(f"{mark.parent} cannot be read: {failed.strerror}") from failed
+
+
+def begin_restore(config: Config, backup: Path) -> None:
+    """From now on the place is this backup's; durable, and never half a mark."""
+    mark = _mark(config)
+    coming = mark.with_name(_COMING)
+    coming.unlink(missing_ok=True)
+    write_flushed(coming, [str(backup.resolve()).encode()])
+    coming.rename(mark)
+    flush_folder(mark.parent)
+
+
+def end_restore(config: Config) -> None:
+    """Everything is there, on disk."""
+    os.sync()
+    mark = _mark(config)
+    mark.unlink()
+    flush_folder(mark.parent)
+
+
+def refuse_half_restored(config: Config) -> None:
+    """Let nothing work on a part of a backup.
+
+    Raises
+    ------
+    HalfRestored
+        A restore was begun and not finished.
+    BlobsFailed
+        The folder cannot be read.
+    """
+    backup = restore_begun(config)
+    if backup is not None:
+        raise HalfRestored(f"{_mark(config).parent} holds a part of {backup}: its restore was not finished")
+
+
+def _mark(config: Config) -> Path:
+    return config.store.spooled / _MARK

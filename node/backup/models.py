@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from inference.engines.writing import locked, put_in_place
-from node.backup.errors import ModelsThere, OtherFolders
-from node.backup.manifest import APPLICATIONS, MODELS, ROUTE_CASES, BackedUpFile, checksum
+from node.backup.manifest import APPLICATIONS, MODELS, ROUTE_CASES, BackedUpFile, ModelsThere, OtherFolders, checksum
 from node.settings.config import Config
 
 _COMPILED = "__pycache__"

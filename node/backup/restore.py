@@ -9,10 +9,26 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from node.backup import restoring
-from node.backup.errors import BackupDamaged, NotEmpty, NotThisJournal
 from node.backup.journal_copy import refuse_if_there, restore_journal
-from node.backup.manifest import BLOBS, JOURNAL_DUMP, JOURNAL_FILE, MARKS, ROUTE_CASES, SPOOL, Manifest, checksum, damage, read
+from node.backup.manifest import (
+    BLOBS,
+    JOURNAL_DUMP,
+    JOURNAL_FILE,
+    MARKS,
+    RESTORE_MARKS,
+    ROUTE_CASES,
+    SPOOL,
+    BackupDamaged,
+    Manifest,
+    NotEmpty,
+    NotThisJournal,
+    begin_restore,
+    checksum,
+    damage,
+    end_restore,
+    read,
+    restore_begun,
+)
 from node.backup.models import ModelFolders, bring, route_cases
 from node.blobs.encryption.keys import read_keys
 from node.blobs.encryption.keys_in_use import KeyMissing, encrypted_with, note_key
@@ -101,13 +117,13 @@ def restore(config: Config, backup: Path, store: Restoring, *, keep_models: bool
     blobs, spool = config.store.blobs, config.store.spooled
     folders = ModelFolders.of(config)
     with store.alone():
-        if restoring.begun(config) != str(backup.resolve()):
+        if restore_begun(config) != str(backup.resolve()):
             refuse_if_there(config.store.journal)
             _refuse_unless_empty({blobs, spool})
             if not keep_models:
                 folders.refuse_others(manifest.files)
             store.forget()
-            restoring.begin(config, backup)
+            begin_restore(config, backup)
         models = 0 if keep_models else _bring_models(config, folders, backup, manifest)
         files = 0
         for name in manifest.files:
@@ -125,7 +141,7 @@ def restore(config: Config, backup: Path, store: Restoring, *, keep_models: bool
         os.sync()
         restore_journal(config.store.journal, backup / (JOURNAL_FILE if kind == "sqlite" else JOURNAL_DUMP))
         told = _tidy(config, manifest, store, files=files, models=models)
-        restoring.end(config)
+        end_restore(config)
     return told
 
 
@@ -169,7 +185,7 @@ def _target(name: str, blobs: Path, spool: Path) -> Path | None:
 def _refuse_unless_empty(folders: set[Path]) -> None:
     """A folder that holds files is somebody's."""
     for folder in folders:
-        files = (path for path in folder.rglob("*") if path.is_file() and path.name not in restoring.NAMES)
+        files = (path for path in folder.rglob("*") if path.is_file() and path.name not in RESTORE_MARKS)
         found = next(files, None) if folder.exists() else None
         if found is not None:
             raise NotEmpty(f"{folder} is not empty: {found.relative_to(folder)} is there")

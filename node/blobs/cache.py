@@ -15,10 +15,9 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from node.blobs.files import Bytes, DurableFolders, make_folder, write_flushed
+from node.blobs.files import Bytes, DurableFolders, WriterLock, delete_left, make_folder, write_flushed
 from node.blobs.folder import CACHE, HOLD, PARTIAL
 from node.blobs.port import BlobsFailed
-from node.blobs.writer_lock import WriterLock, delete_left
 from node.observe.events import event
 
 _RESTS_S = 60.0

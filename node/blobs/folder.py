@@ -9,9 +9,8 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from node.blobs.files import DurableFolders, Place, flush_folder, make_folder, write_flushed
+from node.blobs.files import DurableFolders, Place, WriterLock, delete_left, flush_folder, make_folder, write_flushed
 from node.blobs.port import BlobDiffers, BlobsFailed, BlobsGone
-from node.blobs.writer_lock import WriterLock, delete_left
 
 INBOX = "inbox"
 RECEIVING = "coming"

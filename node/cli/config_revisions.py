@@ -98,12 +98,11 @@ def rollback(
     """
     from node.assembly.compose import demand_own_series_numbers
     from node.assembly.configuration import load
-    from node.cli.errors import WrongWords
+    from node.cli.ending import WrongWords
     from node.cli.routes import reloaded
     from node.cli.routes_replay import agreed
     from node.settings.load import find_config
-    from node.store.in_force import serving
-    from node.store.reloading import NeedsRestart, coming_back, other_blocks
+    from node.store.in_force import NeedsRestart, coming_back, other_blocks, serving
 
     if as_json and not yes:
         raise WrongWords("--json asks nobody: add --yes")
@@ -128,7 +127,7 @@ def rollback(
 
 
 def _revision(opened: "Journal", number: int) -> "ConfigRevision":
-    from node.cli.errors import NothingFound
+    from node.cli.ending import NothingFound
 
     found = opened.config_revisions.get(number)
     if found is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from node.cli.errors import NothingFound
+from node.cli.ending import NothingFound
 from node.cli.opened import ConfigOption, JsonOption, journal
 from node.console.accounts import FAILURES, SHOWN, WINDOW, UnfitAccount, demand_local, demand_name, demand_password, key_of, make_token
 from node.domain.account import Account, KeyKind, Role

@@ -91,8 +91,7 @@ def demo(
         One JSON object on stdout: objects, measurements, seconds by stage.
     """
     from node.cli import screen
-    from node.cli.demo_engine import demo_engine
-    from node.cli.demo_input import demo_series, ensure_models
+    from node.cli.demo_needs import demo_engine, demo_series, ensure_models
     from node.observe.events import start_events
 
     start_events("demo", logging.ERROR)  # the archive's own events are nobody's business here

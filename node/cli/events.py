@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from node.cli.errors import NothingFound
+from node.cli.ending import NothingFound
 from node.cli.opened import ConfigOption, JsonOption, configuration, journal
 
 if TYPE_CHECKING:

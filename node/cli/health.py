@@ -4,7 +4,7 @@ import http.client
 import json
 from typing import Any
 
-from node.cli.errors import NoHealthPage
+from node.cli.ending import NoHealthPage
 from node.cli.opened import ConfigOption, JsonOption, configuration
 from node.settings.node import Node
 
@@ -71,7 +71,7 @@ def notify(*, config: ConfigOption = None, as_json: JsonOption = False) -> int:
     """
     from inference.errors import HilumError
     from node.assembly.notices import messengers, trial
-    from node.cli.errors import NobodyToTell
+    from node.cli.ending import NobodyToTell
 
     loaded = configuration(config)
     found = messengers(loaded)

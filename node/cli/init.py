@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from node.cli.errors import AlreadyThere, NotBegun, WrongWords
+from node.cli.ending import AlreadyThere, NotBegun, WrongWords
 from node.cli.opened import JsonOption
 
 if TYPE_CHECKING:

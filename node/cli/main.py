@@ -213,7 +213,7 @@ def _models() -> App:
         help="List the models of the repository: version, which one is served, backend, digest, licence, where they came from.",
     )
     app.command(
-        "node.cli.model_verify:verify",
+        "node.cli.models:verify",
         name="verify",
         help="Recompute the digests, and run a known input through each model; exit code 1 when anything differs.",
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from node.cli.errors import WrongWords
+from node.cli.ending import WrongWords
 from node.cli.models import RepositoryOption
 from node.cli.opened import ConfigOption, JsonOption
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from node.cli.errors import Ambiguous, NobodyErased, NothingFound, SeveralPatients, WrongWords
+from node.cli.ending import Ambiguous, NobodyErased, NothingFound, SeveralPatients, WrongWords
 from node.cli.opened import ConfigOption, JsonOption, journal
 
 if TYPE_CHECKING:

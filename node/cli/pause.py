@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from node.cli.errors import NothingFound
+from node.cli.ending import NothingFound
 from node.cli.opened import ConfigOption, journal
 
 if TYPE_CHECKING:

@@ -1,16 +1,23 @@
-"""`hilum routes explain|reload`: why each route did, or would, or would not take each series, condition by condition."""
+"""`hilum routes explain|reload`: why each route did, or would, or would not take each series, received or in files and zips, condition by
+condition.
+"""
 
 import os
 import pwd
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from inference.errors import InputError
+from node.cli.ending import NothingFound
 from node.cli.opened import ConfigOption, JsonOption, configuration, journal
+from node.dicom.archives import DAMAGED, Unpacked, is_archive
+from node.domain.instance import Header
 from node.domain.route import Route, Tried
 from node.records.decisions import application_records, condition_records, condition_rows
 from node.records.route_explanation import RouteExplanation
@@ -21,7 +28,61 @@ if TYPE_CHECKING:
 
     from node.routing.decisions import SeriesView
     from node.settings.config import Config
-    from node.store.reloading import Reloaded
+    from node.store.in_force import Reloaded
+
+
+@dataclass(slots=True)
+class FoundHeaders:
+    """What lies under a path: headers by study and series, files that are no images for a node, and why."""
+
+    series: dict[str, dict[str, dict[str, Header]]] = field(default_factory=dict)
+    """study UID → series UID → SOP Instance UID → header"""
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
+
+
+def read(path: Path) -> FoundHeaders:
+    """Read every header under `path`, without pixels.
+
+    Raises
+    ------
+    NothingFound
+        There is nothing, or nothing of it is DICOM.
+    """
+    from node.dicom.header import read_header
+
+    found = FoundHeaders()
+    for name, data in _files(path):
+        try:
+            identity, header = read_header(data)
+        except InputError as unreadable:
+            found.passed_over.append((name, f"{unreadable} [{unreadable.code}]"))
+            continue
+        if identity.made_by_hilum:
+            found.passed_over.append((name, "a result of hilum; results are never analysed"))
+            continue
+        study = found.series.setdefault(identity.study_instance_uid, {})
+        study.setdefault(identity.series_instance_uid, {})[identity.sop_instance_uid] = header
+    if not found.series:
+        reason = f"; the first of {len(found.passed_over)} files: {found.passed_over[0][1]}" if found.passed_over else ": no file"
+        raise NothingFound(f"{path} holds no DICOM images{reason}")
+    return found
+
+
+def _files(path: Path) -> Iterator[tuple[str, Path]]:
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            if file.is_file() and not file.name.startswith(".") and file.name != "DICOMDIR":
+                yield str(file.relative_to(path)), file
+    elif is_archive(path):
+        with tempfile.TemporaryDirectory(prefix="hilum-headers-") as folder:
+            try:
+                for name, file in Unpacked(Path(folder)).members(path, path.name):
+                    yield name.partition("!")[2], file
+                    file.unlink()  # one at a time: only headers are kept
+            except DAMAGED as damaged:
+                raise NothingFound(f"{path} is a zip that cannot be read: {damaged}") from damaged
+    else:
+        yield path.name, path
 
 
 _TITLE = ("Modality", "SeriesDescription", "BodyPartExamined")
@@ -93,7 +154,7 @@ def explain(
 
 def _known(config: "Config", sender: str | None, called: str | None) -> None:
     """Refuse names that the configuration does not have: they would explain nothing."""
-    from node.cli.errors import NothingFound
+    from node.cli.ending import NothingFound
     from node.settings.source import suggestion
 
     for given, known, noun in ((sender, config.peers, "peer"), (called, config.node.ae_titles, "called AE title")):
@@ -103,7 +164,6 @@ def _known(config: "Config", sender: str | None, called: str | None) -> None:
 
 def of_files(config: "Config", path: Path, sender: str | None, called: str | None) -> tuple[list[RouteExplanation], list[tuple[str, str]]]:
     """Decide with the node's own function. A sender or called AE title that was not named holds, and is shown as assumed."""
-    from node.cli.input_files import read
     from node.routing.decisions import class_of, seen
 
     found = read(path)
@@ -289,7 +349,7 @@ def reload(
         Asks nobody. A list, an object for each supervisor of processes on this host: `pid`, `path`, `accepted`, `digest` (of what is in
         force now), `before`, `routes`, `code`, `reason`.
     """
-    from node.cli.errors import NobodyServes
+    from node.cli.ending import NobodyServes
     from node.cli.routes_replay import agreed
     from node.store.in_force import serving
 
@@ -305,8 +365,7 @@ def reload(
 def reloaded(loaded: "Config", reason: str, *, as_json: bool = False) -> int:
     """Have the supervisors of this host take up the file, and print what each says."""
     from node.cli import screen
-    from node.store.in_force import ReloadAsked, serving
-    from node.store.reloading import answer_of
+    from node.store.in_force import ReloadAsked, answer_of, serving
 
     asked = [(supervisor, supervisor.ask(ReloadAsked(by=user(), reason=reason))) for supervisor in serving(loaded)]
     answers = [(supervisor.pid, answer_of(supervisor, token, _PATIENCE_S)) for supervisor, token in asked]

@@ -109,7 +109,7 @@ def moment(text: str, now: datetime) -> datetime:
     WrongWords
         It says no such thing.
     """
-    from node.cli.errors import WrongWords
+    from node.cli.ending import WrongWords
     from node.records.words import since
 
     try:

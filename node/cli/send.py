@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from node.cli.errors import NothingFound, NothingToSend
+from node.cli.ending import NothingFound, NothingToSend
 from node.cli.opened import ConfigOption, JsonOption, configuration
 
 if TYPE_CHECKING:
     from node.dimse.port import StoreStatus
-    from node.dimse.requestor.sendable import Sendable
+    from node.dimse.requestor.outgoing import Sendable
     from node.settings.peers import Peer
 
 
@@ -91,7 +91,7 @@ def send(
     """
     from node.assembly.compose import calling as requestor_of
     from node.cli import screen
-    from node.dimse.requestor.sendable import collect
+    from node.dimse.requestor.outgoing import collect
     from node.settings.kinds import size
 
     if not paths:

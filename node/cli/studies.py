@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from node.cli.errors import Ambiguous, NotDone, NothingFound
+from node.cli.ending import Ambiguous, NotDone, NothingFound
 from node.cli.opened import ConfigOption, JsonOption, journal
 from node.domain.arrival import Arrival
 from node.domain.instance import Instance
@@ -116,7 +116,7 @@ def show(
 
 def _awaited(opened: "Journal", study: str, timeout: str) -> "Ending":
     """How the study ended, or that it had not when the time was over."""
-    from node.cli.errors import WrongWords
+    from node.cli.ending import WrongWords
     from node.records.studies import Ending, ending
     from node.settings.kinds import duration
 

@@ -120,7 +120,7 @@ class _Recorded:
 
     def __init__(self, repository: "Repository", folder: Path, folders: Sequence[Path], limits: "Limits") -> None:
         from inference.engines.embedded.engine import EmbeddedEngine
-        from node.cli.errors import NothingFound
+        from node.cli.ending import NothingFound
 
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         if not files:

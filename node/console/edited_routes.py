@@ -20,8 +20,7 @@ from node.observe.security import RoutesSaved, tell
 from node.settings.config import Config
 from node.settings.rewriting import ChangedMeanwhile, RoutesPart, replaced, routes_part
 from node.settings.source import ConfigSyntax, read
-from node.store.in_force import Loads, ReloadAsked, Serving, serving
-from node.store.reloading import NeedsRestart, NoAnswer, answer_of, other_blocks
+from node.store.in_force import Loads, NeedsRestart, NoAnswer, ReloadAsked, Serving, answer_of, other_blocks, serving
 
 _AROUND = 3
 _MOST = 4_000

@@ -11,13 +11,11 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 
 from inference.errors import InputError, quoted
 from inference.imaging.errors import MissingAttribute, NotDicom
-from node.dicom.codes import LONGEST as LONGEST_CODED
-from node.dicom.codes import REQUESTED, TAGS, codes_in
 from node.dicom.elements import Coding, Data, Element, items, walk
 from node.dicom.inflating import Inflated
 from node.dicom.part10 import Part10, mapped, take_apart
 from node.dicom.uid import IMPLEMENTATION_CLASS_UID, derive_uid
-from node.dicom.values import LONGEST, encodings, plain
+from node.dicom.values import LONGEST, LONGEST_CODED, REQUESTED, TAGS, codes_in, encodings, plain
 from node.domain.instance import Header, Value
 
 _CHARACTER_SET = 0x00080005
@@ -94,7 +92,7 @@ def read_header(source: Path | BinaryIO | bytes) -> tuple[Identity, Header]:
 
     Text is decoded by the data set's own character set; invalid numbers stay text; values over 1 KiB and sequences are left out, but
     for what is lifted from the functional groups: what all frames share, or say alike, and ImagePositionPatient of one after another; and
-    for the codes of a few sequences (node.dicom.codes).
+    for the codes of a few sequences (node.dicom.values).
 
     Raises
     ------

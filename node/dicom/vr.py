@@ -1,4 +1,6 @@
-"""Value representations (PS3.5 6.2), one table: how an element's head is written in Explicit VR, and what its values are."""
+"""Value representations (PS3.5 6.2), one table: how an element's head is written in Explicit VR, and what its values are; and the sequences
+of codes that a header has. A configuration is read with these, and without pydicom.
+"""
 
 from enum import Enum, auto
 from typing import Final, NamedTuple
@@ -82,3 +84,16 @@ LONG: Final = frozenset(vr for vr, one in REPRESENTATIONS.items() if one.long)
 def may_be_vr(text: bytes) -> bool:
     """Whether it has the form of a VR, known or to come: what is not in the table has a length of four bytes (PS3.5 6.2)."""
     return len(text) == 2 and text.isalpha() and text.isupper()
+
+
+CODED_SEQUENCES: Final = {
+    0x00081032: "ProcedureCodeSequence",
+    0x00082218: "AnatomicRegionSequence",
+    0x00180012: "ContrastBolusAgentSequence",
+    0x00321064: "RequestedProcedureCodeSequence",
+    0x00400008: "ScheduledProtocolCodeSequence",
+    0x00400260: "PerformedProtocolCodeSequence",
+    0x00540220: "ViewCodeSequence",
+}
+CODED: Final = frozenset(CODED_SEQUENCES.values())
+"""The keywords whose codes a header has."""

@@ -1,15 +1,22 @@
-"""Until when certificates and revocation lists are good: read from the PEM files that the configuration names (RFC 5280 4.1.2.5)."""
+"""Until when certificates and revocation lists are good: read from the PEM files that the configuration names (RFC 5280 4.1.2.5). An alarm
+every day from a month before one expires, and a metric.
+"""
 
 import re
 import ssl
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from node.dimse.tls import TlsUnusable, client_context, server_context
 from node.domain.errors import ConfigError
+from node.observe import metrics
+from node.observe.events import alarm
+from node.observe.instruments import Sample
 from node.settings.config import Config
 from node.settings.secrets import NotPrivate, demand_private
 from node.settings.tls import PeerTls, TlsListener
@@ -175,3 +182,47 @@ def _time(kind: int, value: bytes) -> datetime:
         # RFC 5280 4.1.2.5.1: 50 to 99 are of the 20th century
         text = f"{'19' if int(text[:2]) >= 50 else '20'}{text}"
     return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+
+
+SOON_S: Final = 30 * 86400.0
+_LOOK_EVERY_S = 3600.0
+_TELL_EVERY_S = 86400.0
+
+
+class Certificates:
+    """Looks every hour. `turn` is called by the supervisor's loop."""
+
+    def __init__(
+        self, config: Config, *, now: Callable[[], datetime] = lambda: datetime.now(UTC), seconds: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._config = config
+        self._now = now
+        self._seconds = seconds
+        self._look_at = 0.0
+        self._tell_at = 0.0
+        self._found: list[Validity] = []
+
+    def turn(self) -> None:
+        """Look, and tell, when it is time."""
+        if (at := self._seconds()) < self._look_at:
+            return
+        self._look_at = at + _LOOK_EVERY_S
+        self._found = validities(self._config)
+        if at < self._tell_at:
+            return
+        self._tell_at = at + _TELL_EVERY_S
+        for one in self._found:
+            if one.until is None:
+                alarm("certificate.unusable", file=str(one.path), use=one.use.value, reason=one.why)
+            elif (left_s := one.left_s(self._now())) < SOON_S:
+                alarm(
+                    "certificate.expires", file=str(one.path), use=one.use.value, until=one.until.isoformat(), days=round(left_s / 86400, 1)
+                )
+
+    def samples(self) -> list[Sample]:
+        """How long each file is good, for whoever watches the node."""
+        return [
+            metrics.CERTIFICATE.of(one.left_s(self._now()), file=one.path.name, use=one.use.value)
+            for one in self._found
+            if one.until is not None
+        ]

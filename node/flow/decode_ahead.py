@@ -23,8 +23,7 @@ from node.domain.stage import Clock
 from node.domain.state import ArrivalState
 from node.flow.time_limits import TookTooLong, of_instances, within
 from node.journal.journal import Journal
-from node.observe.in_hand import InHand
-from node.observe.pulse import at_most, turned
+from node.observe.pulse import InHand, at_most, turned
 from node.routing.decisions import decide, is_image, seen
 from node.settings.config import Config
 

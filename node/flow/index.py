@@ -31,8 +31,7 @@ from node.journal.journal import Journal
 from node.journal.port import Aside
 from node.observe import metrics
 from node.observe.events import alarm, event
-from node.observe.in_hand import InHand
-from node.observe.pulse import at_most, turned
+from node.observe.pulse import InHand, at_most, turned
 from node.routing.decisions import is_image
 from node.settings.config import Config
 from node.spool.port import Inbox

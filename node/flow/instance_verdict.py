@@ -24,8 +24,7 @@ from node.flow.held_instances import IncomingInstance, SenderTrust, held_when_ad
 from node.journal.journal import Journal
 from node.journal.port import AcceptedInstance, CameAgain, NewInstance, SeriesKnown
 from node.observe.events import alarm, trace
-from node.observe.in_hand import InHand
-from node.observe.pulse import at_most
+from node.observe.pulse import InHand, at_most
 from node.settings.peers import Peer, Scope, Settle
 from node.spool.port import Inbox
 

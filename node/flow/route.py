@@ -20,8 +20,7 @@ from node.journal.errors import JournalStrange, TransitionRefused
 from node.journal.journal import Journal
 from node.observe import metrics
 from node.observe.events import alarm, event, trace
-from node.observe.in_hand import InHand
-from node.observe.pulse import turned
+from node.observe.pulse import InHand, turned
 from node.routing.decisions import holds_images
 from node.routing.needs import Concerned
 from node.routing.planning import JobPlan, JobPlanner

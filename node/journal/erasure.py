@@ -15,8 +15,7 @@ from node.domain.patient import Patient, mark_of, mark_of_all, patient_of
 from node.domain.state import DeliveryState, JobState
 from node.journal import schema
 from node.journal.database import JournalPart, lock_study, rerun
-from node.journal.headers import bases, difference, restored, whole
-from node.journal.instances import read_instances
+from node.journal.instances import bases, difference, read_instances, restored, whole
 from node.journal.port import HeldRows
 from node.journal.rows import micros
 from node.journal.tombstones import lock_tombstones

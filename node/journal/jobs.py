@@ -9,16 +9,13 @@ from sqlalchemy import Connection, Row, Select, Table, exists, or_, select, upda
 from node.domain.job import Job, JobKind, Measured, ResultObject
 from node.domain.state import DeliveryState, JobState
 from node.journal import schema
-from node.journal.aging import move_up
 from node.journal.arrivals import revise_askers
-from node.journal.claims import LostClaims, at_most, given_before, in_order, new_lease, next_job
+from node.journal.claims import LostClaims, at_most, given_before, had_turn, in_order, move_up, new_lease, next_job
 from node.journal.database import Database, JournalPart, lock_study, repeatable, rerun
 from node.journal.errors import NoSuchRow, TransitionRefused
-from node.journal.job_deliveries import cancel_deliveries, insert_deliveries
-from node.journal.manual_retry import revive
+from node.journal.job_deliveries import cancel_deliveries, insert_deliveries, revive
 from node.journal.port import DoneJob, JobFilter
 from node.journal.results import insert_objects, keep_measured, read_objects
-from node.journal.round_robin import had_turn
 from node.journal.routing import supersede
 from node.journal.rows import micros, moment, to_job
 from node.journal.schema import NEVER

@@ -1,15 +1,192 @@
-"""Processes of the node: their signs of life, what a dead one holds, and times that a clock that was set back has put too far away."""
+"""Processes of the node: their signs of life, what a dead one holds, one time for all of them, and which one does what only one should do.
 
+Time is the database's clock, asked now and then, and carried on in between by what no hand can set; what a clock that was set back has put
+too far away is brought near. The leader holds an advisory lock of PostgreSQL on a connection of its own: one whose session the server has
+ended may believe in itself for a second longer than the lock is its own. Two leaders for that long do no harm, because what leaders do is
+idempotent and locks its rows.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, case, delete, exists, insert, or_, select, true, update
 
 from node.domain.commitment import RequestState
+from node.domain.errors import JournalError
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal import schema
 from node.journal.database import JournalPart, rerun
 from node.journal.rows import micros, moment
+from node.journal.server import Server
 from node.journal.transitions import DELIVERY, JOB, StateMachine, note
+from node.observe.events import alarm, event
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+_ASK_EVERY_S = 10.0
+_QUICK_S = 0.1
+"""An answer that took longer leaves too much in doubt, as long as an earlier one is not old."""
+_OLD_S = 60.0
+OFF_S = 1.0
+"""How far a host's clock may stand from the database's before people are told."""
+
+
+def monotonic_s() -> float:
+    """Seconds that pass alike whatever is done to the clock; a suspended machine's are counted."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class ServerClock:
+    """The database's time on this host; safe to share by threads.
+
+    Parameters
+    ----------
+    ask
+        Microseconds since 1970 by the database's clock; may raise JournalError.
+    monotonic_s, wall
+        This host's monotonic seconds, and its clock, which may be wrong.
+    """
+
+    def __init__(
+        self, ask: Callable[[], int], *, monotonic_s: Callable[[], float] = monotonic_s, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._ask = ask
+        self._monotonic_s = monotonic_s
+        self._wall = wall
+        self._guard = threading.Lock()
+        self._base: datetime | None = None
+        """What the database's clock shows when the monotonic one shows zero."""
+        self._measured = float("-inf")
+        self._asked = float("-inf")
+        self._told_off = False
+
+    def now(self) -> datetime:
+        """The time by the database's clock.
+
+        Raises
+        ------
+        JournalError
+            The database was never reached; later on its last answer is carried on.
+        """
+        with self._guard:
+            if self._monotonic_s() - self._asked > _ASK_EVERY_S:
+                self._measure()
+            assert self._base is not None, "measured, or refused"
+            return self._base + timedelta(seconds=self._monotonic_s())
+
+    def at(self, timestamp: float) -> datetime:
+        """The database's time when this host's clock showed `timestamp` (seconds since 1970), at the latest now."""
+        now = self.now()
+        return now - timedelta(seconds=max(0.0, self._wall() - timestamp))
+
+    def off_s(self) -> float:
+        """How many seconds this host's clock is ahead."""
+        now = self.now()
+        return self._wall() - now.timestamp()
+
+    def _measure(self) -> None:
+        before = self._monotonic_s()
+        try:
+            told = moment(self._ask())
+        except JournalError:
+            if self._base is None:
+                raise
+            self._asked = before
+            return
+        after = self._monotonic_s()
+        self._asked = after
+        if after - before <= _QUICK_S or after - self._measured > _OLD_S:
+            self._base = told - timedelta(seconds=(before + after) / 2)
+            self._measured = after
+            self._compare(told.timestamp() - self._wall() + (after - before) / 2)
+
+    def _compare(self, behind_s: float) -> None:
+        off = abs(behind_s) > OFF_S
+        if off and not self._told_off:
+            alarm("clock.off", ahead_s=round(-behind_s, 3))
+        elif self._told_off and not off:
+            event("clock.right", ahead_s=round(-behind_s, 3))
+        self._told_off = off
+
+
+_EVERY_S = 1.0
+_VALID_S = 4.0
+"""For how long a confirmation holds: a process that was stopped, or cut off, leads no more when it wakes."""
+_SESSION = {
+    "statement_timeout": "3s",
+    # ends the session, and with it the lock, of a process that has stopped, which by then believes itself no leader any more
+    "idle_session_timeout": "10s",
+    "tcp_keepalives_idle": "3",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+}
+
+
+class SoleLeader:
+    """The leader where one family has the journal to itself."""
+
+    leads = True
+
+    def close(self) -> None:
+        """There is nothing to give up."""
+
+
+class PostgresLeader:
+    """Stands for election under `name` in a thread of its own, from now until `close`; a holder that dies is followed within seconds."""
+
+    def __init__(self, at: Server, name: str) -> None:
+        self._server = at
+        self._name = name
+        self._confirmed = float("-inf")
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._stand, name=f"leader of {name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process leads; answered at once, without the database."""
+        return monotonic_s() - self._confirmed < _VALID_S
+
+    def close(self) -> None:
+        """Stand no more; another may lead at once."""
+        self._over.set()
+        self._thread.join(10)
+
+    def _stand(self) -> None:
+        import psycopg
+
+        while not self._over.is_set():
+            with contextlib.suppress(psycopg.Error, JournalError):
+                more: dict[str, Any] = {"autocommit": True, "connect_timeout": 3, "tcp_user_timeout": 3000}
+                with contextlib.closing(self._server.connect(session=_SESSION, **more)) as connection:
+                    self._hold(connection)
+            if self._confirmed != float("-inf"):
+                self._confirmed = float("-inf")
+                event("leader.ended", sweeps=self._name)
+            self._over.wait(_EVERY_S)
+
+    def _hold(self, connection: "psycopg.Connection[Any]") -> None:
+        """Try to lock, then confirm again and again that the session with the lock lives."""
+        holds = False
+        while not self._over.is_set():
+            asked = monotonic_s()
+            if holds:
+                connection.execute("SELECT 1")
+            else:
+                row = connection.execute("SELECT pg_try_advisory_lock(4711205, hashtext(%s))", [self._name]).fetchone()
+                holds = bool(row and row[0])
+                if holds:
+                    event("leader.began", sweeps=self._name)
+            if holds:
+                self._confirmed = asked
+            self._over.wait(_EVERY_S)
+
 
 _job = schema.job.c
 _delivery = schema.delivery.c

@@ -15,10 +15,10 @@ from node.domain.shortage import NewHold, Shortage
 from node.domain.state import ArrivalState, JobState
 from node.journal import schema
 from node.journal.arrivals import keep_open, revise
+from node.journal.claims import ARRIVAL_WAITS, peers_waiting, place_of
 from node.journal.database import JournalPart, lock_study, rerun
 from node.journal.errors import NoSuchRow
 from node.journal.job_deliveries import cancel_deliveries, insert_deliveries
-from node.journal.round_robin import ARRIVAL_WAITS, peers_waiting, place_of
 from node.journal.rows import micros, to_arrival, to_decision, tried_text
 from node.journal.transitions import ARRIVAL, JOB, move, note, state_of
 

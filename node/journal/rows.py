@@ -36,7 +36,7 @@ def _moment_or_none(value: int | None) -> datetime | None:
 
 
 def to_instance(row: Row[Any], header: Header) -> Instance:
-    """An instance; its header comes from node.journal.headers."""
+    """An instance; its header comes from node.journal.instances."""
     return Instance(
         id=row.id,
         sop_instance_uid=row.sop_instance_uid,

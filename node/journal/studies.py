@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Text, cast, exists, func, or_,
 from node.domain.instance import Header
 from node.journal import schema
 from node.journal.database import JournalPart
-from node.journal.headers import bases, restored
+from node.journal.instances import bases, restored
 from node.journal.port import FoundStudy
 
 _arrival = schema.arrival.c

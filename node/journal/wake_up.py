@@ -30,7 +30,7 @@ class WakeUps(Protocol):
 
 
 class HostWakeUps(WakeUps, Protocol):
-    """Wake-ups on one host (node.store.wake_up)."""
+    """Wake-ups on one host (node.store.hosts)."""
 
     def fileno(self) -> int:
         """What is readable while it rings."""

@@ -16,10 +16,9 @@ from pydicom.multival import MultiValue
 
 from node.dicom.uid import is_uid
 from node.domain.profile import Kind
-from node.results.errors import ResultMalformed, ResultMisidentified
 from node.results.kind import Checking, ReadBack, ResultKind
 from node.results.kinds import checker_of, record_of
-from node.results.port import Encoded, Encoding
+from node.results.port import Encoded, Encoding, ResultMalformed, ResultMisidentified
 from node.results.segmentation.check import FRAMES, NATIVE
 from node.results.sources import Sources
 

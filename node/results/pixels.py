@@ -15,7 +15,7 @@ from pydicom.pixels.encoders.base import get_encoder
 from pydicom.uid import UID, JPEGLSLossless, RLELossless
 
 from node.dicom.elements import UNDEFINED, element_head
-from node.results.errors import ResultTooLong
+from node.results.port import ResultTooLong
 
 _LONGEST_RUN = 128
 _OFFSETS = 15

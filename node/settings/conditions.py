@@ -8,7 +8,7 @@ from itertools import islice
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from node.dicom.coded_sequences import CODED
+from node.dicom.vr import CODED
 from node.domain.age import age_in, days_of
 from node.domain.instance import Value
 from node.domain.route import WEEKDAYS, Asked, Condition, ConditionBlock, ConditionOperator, Derived, Junction, conditions_in

@@ -12,8 +12,7 @@ from functools import lru_cache
 
 import re2
 
-from node.dicom.coded_sequences import CODED
-from node.dicom.vr import REPRESENTATIONS, Content
+from node.dicom.vr import CODED, REPRESENTATIONS, Content
 from node.domain.route import WEEKDAYS, ConditionOperator
 from node.settings.kinds import DURATION, SWITCH, Schema
 

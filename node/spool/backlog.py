@@ -11,7 +11,7 @@ from pathlib import Path
 
 from node.blobs.folder import ASIDE, INBOX, RECEIVING
 from node.domain.notice import About, Item
-from node.spool.proof import ACKNOWLEDGED, COMPLETE, acknowledged, received_ns
+from node.spool.entries import ACKNOWLEDGED, COMPLETE, acknowledged, received_ns
 
 LATE_S = 60.0
 """What waits longer waits for something that is away: an index that keeps up takes seconds."""

@@ -14,10 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from node.blobs.files import flush_folder, make_folder, write_flushed
+from node.blobs.files import WriterLock, delete_left, flush_folder, make_folder, write_flushed
 from node.blobs.folder import COMMITMENT
 from node.blobs.port import BlobsFailed
-from node.blobs.writer_lock import WriterLock, delete_left
 from node.domain.commitment import InstanceReference, Report, Request
 from node.observe.events import alarm
 from node.spool.entries import drop_entry, read_entry

@@ -1,11 +1,19 @@
-"""Entries: small JSON files that wait in the receiver's spool until the journal has what they say. They are written elsewhere."""
+"""Entries: small JSON files that wait in the receiver's spool until the journal has what they say; and the proof that an acknowledged
+instance is whole, whatever a kill or a power loss does to its file: its length and a checksum.
+
+Both stand in the name of its file in `coming` until it is flushed. Entries of the inbox need none: they were flushed before they were named
+so. Entries are written elsewhere.
+"""
 
 import contextlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+
+import numpy as np
 
 from node.blobs.port import BlobsFailed, BlobsGone
 
@@ -70,3 +78,66 @@ def drop_entry(entry: Path) -> None:
         entry.unlink(missing_ok=True)
     except OSError as failed:
         raise BlobsFailed(f"{entry.name} cannot be deleted: {failed.strerror}") from failed
+
+
+_WORD_BYTES = 8
+_MODULUS = 1 << 64
+
+COMPLETE = ".dcm"
+ACKNOWLEDGED = ".told"
+ACKNOWLEDGED_NAME = re.compile(r"[0-9a-f]+-(?P<name>.+)\.(?P<size>[0-9a-f]+)\.(?P<check>[0-9a-f]{16})\.told")
+"""The name of an acknowledged file: what it becomes, and what proves it."""
+
+
+class WordSum:
+    """Checksum: the sum of a stream's little-endian 64-bit words, modulo 2**64; a last, short word counts as if zeros followed.
+
+    A part that reads as zeros changes the sum unless it was zeros, or its own words add up to 2**64. A CRC-32 of 512 KiB takes 0.12 ms,
+    this 0.01 ms; what a CRC sees besides (bytes in another order) no power loss does.
+    """
+
+    __slots__ = ("_offset", "value")
+
+    def __init__(self) -> None:
+        self.value = 0
+        self._offset = 0
+
+    def add(self, part: bytes | memoryview) -> None:
+        """Go on with the next bytes of the stream, however it was cut."""
+        view = memoryview(part)
+        first = min(-self._offset % _WORD_BYTES, len(view))
+        whole = first + (len(view) - first) // _WORD_BYTES * _WORD_BYTES
+        total = int.from_bytes(view[:first], "little") << 8 * (self._offset % _WORD_BYTES)
+        total += int(np.add.reduce(np.frombuffer(view[first:whole], "<u8"), dtype=np.uint64))
+        total += int.from_bytes(view[whole:], "little")
+        self.value = (self.value + total) % _MODULUS
+        self._offset += len(view)
+
+
+# ---- in the name of a file
+def acknowledged_name(name: str, size: int, check: int) -> str:
+    """The name of the file of a whole instance `name` until it is flushed."""
+    return f"{name}.{size:x}.{check:016x}{ACKNOWLEDGED}"
+
+
+def received_ns(name: str) -> int:
+    """When the instance in a file of this name began to arrive, in nanoseconds since 1970; 0 where the name is none of the spool's."""
+    began = name_without_token(name).partition("-")[0]
+    return int(began) if began.isdecimal() else 0
+
+
+def name_without_token(name: str) -> str:
+    """The name of an entry or of an acknowledged file without the token of its writer: it begins with the time of arrival."""
+    return name.partition("-")[2] if name.endswith(ACKNOWLEDGED) else name
+
+
+def acknowledged(receiving: Path) -> list[Path]:
+    """The files of instances that were acknowledged and are not flushed yet, the oldest first.
+
+    Raises
+    ------
+    BlobsGone, BlobsFailed
+    """
+    with listed(receiving) as entries:
+        found = [(ACKNOWLEDGED_NAME.fullmatch(one.name), Path(one.path)) for one in entries]
+    return [path for _, path in sorted((match["name"], path) for match, path in found if match)]

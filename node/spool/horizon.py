@@ -9,8 +9,8 @@ from pathlib import Path
 from node.domain.errors import JournalError
 from node.journal.journal import Journal
 from node.observe.events import alarm, event
+from node.spool.entries import received_ns
 from node.spool.port import Inbox
-from node.spool.proof import received_ns
 from node.spool.shortfalls import oldest_shortfall
 
 _SPOOL = "spool "

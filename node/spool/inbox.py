@@ -1,26 +1,109 @@
-"""Inbox of acknowledged instances in a local folder: one Part 10 file an instance, which is its own journal entry (ADR-0002, ADR-0003)."""
+"""Inbox of acknowledged instances in a local folder: one Part 10 file an instance, which is its own journal entry (ADR-0002, ADR-0003).
 
+The process that opens a spool makes entries of acknowledged instances that ended receivers left in `coming`. After a power loss some of
+those may be cut off or have holes: length and checksum in their names tell, and no torn one is ever presented as whole. Where the blobs are
+shared an entry is uploaded, then journaled, and only then leaves this host's disk.
+"""
+
+import contextlib
 import heapq
+import mmap
 import os
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path, PurePosixPath
 
 from node.blobs.encryption.decrypted import FileEncryption
-from node.blobs.files import DurableFolders, Place, flush_folder, make_folder, write_flushed
+from node.blobs.files import DurableFolders, Place, flush_folder, left_by_ended, make_folder, write_flushed
 from node.blobs.folder import ASIDE, INBOX, RECEIVING
-from node.blobs.port import BlobsFailed
+from node.blobs.port import BlobDiffers, BlobsFailed, SharedBlobs
 from node.dimse.port import Incoming
+from node.domain.errors import JournalError, is_of_the_file
 from node.domain.instance import Reception
+from node.observe.events import alarm, event
 from node.settings.store import Durability
 from node.spool.deferred_flush import FLUSHED_AFTER_S, DeferredFlush
-from node.spool.entries import listed
-from node.spool.proof import ACKNOWLEDGED, COMPLETE, acknowledged, name_without_token
+from node.spool.entries import ACKNOWLEDGED, ACKNOWLEDGED_NAME, COMPLETE, WordSum, acknowledged, listed, name_without_token
 from node.spool.receiving import SpoolReceiver
-from node.spool.recovery import recover
 from node.spool.room import Room
 
 _CHUNK_BYTES = 1 << 20
+
+
+def recover(receiving: Path, inbox: Path, aside: Path) -> None:
+    """Recover what ended receivers left in `receiving`: whole instances that were acknowledged become entries, the rest is deleted.
+
+    One that the disk does not give back lies in `aside` from then on, under the name that proves it, and holds up no other.
+    """
+    whole = torn = swept = 0
+    for paths in left_by_ended(receiving):
+        for path in paths:
+            match = ACKNOWLEDGED_NAME.fullmatch(path.name)
+            try:
+                if match is None:
+                    swept += _deleted(path)
+                elif _is_whole(path, int(match["size"], 16), int(match["check"], 16)):
+                    with contextlib.suppress(FileNotFoundError):  # another process recovered it
+                        os.rename(path, inbox / f"{match['name']}{COMPLETE}")
+                    whole += 1
+                else:
+                    torn += _deleted(path)
+            except OSError as failed:
+                if not is_of_the_file(failed):
+                    raise
+                _set_aside(path, aside, failed, acknowledged=match is not None)
+    if whole:
+        flush_folder(inbox)
+        event("inbox.taken_up", instances=whole)
+    if torn:
+        alarm("inbox.torn", instances=torn)
+    if swept:
+        event("inbox.swept", half_written=swept)
+
+
+def _set_aside(path: Path, aside: Path, failed: OSError, *, acknowledged: bool) -> None:
+    """Out of the way, and told; what cannot even be renamed, and a half one, stay until the spool is opened again."""
+    with contextlib.suppress(OSError):
+        if acknowledged:
+            make_folder(aside)
+            os.rename(path, aside / path.name)
+            flush_folder(aside)
+    alarm("inbox.unreadable", entry=path.name, code=BlobsFailed.code, reason=failed.strerror, acknowledged=acknowledged)
+
+
+def _deleted(path: Path) -> int:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return 0
+    return 1
+
+
+def _is_whole(path: Path, size: int, check: int) -> bool:
+    """Whether every byte is there, and no more; then they are flushed too."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        if os.fstat(fd).st_size != size:
+            return False
+        found = WordSum()
+        while chunk := os.read(fd, _CHUNK_BYTES):
+            found.add(chunk)
+        if found.value != check:
+            return False
+        try:
+            os.fdatasync(fd)
+        except OSError as failed:  # it can be read, and is no entry before it is flushed
+            raise BlobsFailed(f"acknowledged instances cannot be flushed: {failed.strerror}") from failed
+        return True
+    finally:
+        os.close(fd)
+
+
 _MOST_WAITING = 100_000
 
 
@@ -206,3 +289,64 @@ class FolderInbox:
             entry.unlink(missing_ok=True)
         except OSError as failed:
             raise BlobsFailed(f"inbox entry {entry.name} cannot be deleted: {failed.strerror}") from failed
+
+
+_AT_ONCE = 8
+
+
+class UploadingInbox(FolderInbox):
+    """Keeps acknowledged instances in a folder of this host's own, and uploads them to blobs that several hosts share.
+
+    An entry stays here until its bytes are with the others and its row is committed: a host that fails with entries in its spool has lost
+    none, and goes on with them when it returns. No other host ever sees a spool.
+    """
+
+    def __init__(self, root: Path, shared: SharedBlobs, *, min_free_bytes: int, encryption: FileEncryption | None = None) -> None:
+        super().__init__(root, min_free_bytes=min_free_bytes, encryption=encryption)
+        self._shared = shared
+
+    def publish(self, moves: Sequence[tuple[Path, str]]) -> None:
+        """Upload all, several at once; the first failure ends it.
+
+        Raises
+        ------
+        JournalError
+            One could not be uploaded; those that were need not be again.
+        """
+        failed = threading.Event()
+
+        def upload(entry: Path, name: str) -> None:
+            if failed.is_set():
+                return
+            try:
+                self._upload(entry, name)
+            except JournalError:
+                failed.set()
+                raise
+
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="upload") as uploads:
+            pending = [uploads.submit(upload, entry, name) for entry, name in moves]
+        for one in pending:
+            one.result()
+
+    def _upload(self, entry: Path, name: str) -> None:
+        try:
+            with entry.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                view = memoryview(content)
+                try:
+                    self._shared.upload(name, view)
+                except BlobDiffers:
+                    # the name is the digest of the data set: another host received the same, under another head of its file
+                    event("spool.twin", entry=entry.name, blob=name)
+                finally:
+                    view.release()
+        except FileNotFoundError as gone:
+            raise BlobsFailed(f"spool entry {entry.name} is gone") from gone
+        except OSError as broken:
+            raise BlobsFailed(f"spool entry {entry.name} cannot be read: {broken.strerror}") from broken
+
+    def move_to_blobs(self, entry: Path, name: str) -> None:
+        """Let go of an entry that is uploaded and journaled; it becomes this host's copy if it can."""
+        with contextlib.suppress(OSError):
+            self._shared.keep_copy(entry, name)
+        self.drop(entry)

@@ -10,14 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from node.blobs.encryption.encrypted_file import Encryptor
-from node.blobs.files import FILE_MODE, flush_folder, write_parts
-from node.blobs.writer_lock import WriterLock
+from node.blobs.files import FILE_MODE, WriterLock, flush_folder, write_parts
 from node.dicom.part10 import received_head
 from node.domain.errors import RefusedError
 from node.domain.instance import Reception
-from node.spool.deferred_flush import AcknowledgedInstance, DeferredFlush
-from node.spool.flushing import SharedFlush, begin_to_write
-from node.spool.proof import COMPLETE, WordSum, acknowledged_name
+from node.spool.deferred_flush import AcknowledgedInstance, DeferredFlush, SharedFlush, begin_to_write
+from node.spool.entries import COMPLETE, WordSum, acknowledged_name
 from node.spool.room import DiskFailed, NoRoom, Room
 
 PARTIAL = ".part"

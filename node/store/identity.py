@@ -1,16 +1,18 @@
 """One store: its journal, its blobs and its spool know each other by an identity, and nothing is served where they do not agree (ADR-0048).
 
 The journal makes the identity, because it settles who was first; then the blobs bear it; then the journal knows that they do. A first start
-that ends anywhere in between is gone on with by the next.
+that ends anywhere in between is gone on with by the next. The blobs bear an empty blob `store/IDENTITY`, and a spool of its own the same
+file: a blob, so that a folder, a bucket and encrypted ones bear it alike; in its name, so that it is never half written and needs no key.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from node.blobs.files import flush_folder, write_flushed
-from node.blobs.identity import hold_anything, identities, identities_of_spool, sign, sign_spool
+from node.blobs.files import flush_folder, make_folder, write_flushed
 from node.blobs.port import Blobs, BlobsFailed
 from node.domain.errors import JournalError
 from node.domain.store import new_identity
@@ -20,6 +22,51 @@ from node.store.hosts import make_run_folder, run_folder
 
 if TYPE_CHECKING:
     from node.journal.journal import Journal
+
+
+STORE = "store/"
+_IDENTITY = re.compile(r"[0-9a-f]{32}")
+_KINDS = ("instances/", "findings/", "results/", "marks/")
+_MOST = 100
+
+
+def identities(blobs: Blobs) -> list[str]:
+    """Of which stores these blobs say they are: one, none of a new place, several where two stores were mixed."""
+    return sorted(_named(islice(blobs.names(STORE), _MOST)))
+
+
+def sign(blobs: Blobs, identity: str) -> None:
+    """Let blobs bear an identity, durable."""
+    blobs.put(f"{STORE}{identity}", b"")
+
+
+def hold_anything(blobs: Blobs) -> bool:
+    """Whether anything that a journal knew of lies there; what waits in a spool was in none yet."""
+    return any(next(iter(blobs.names(kind)), None) is not None for kind in _KINDS)
+
+
+def identities_of_spool(root: Path) -> list[str]:
+    """The same of a spool's folder. BlobsFailed where there is no telling."""
+    try:
+        return sorted(_named(path.name for path in (root / STORE).glob("*")))
+    except OSError as failed:
+        raise BlobsFailed(f"{root} cannot be read: {failed.strerror}") from failed
+
+
+def sign_spool(root: Path, identity: str) -> None:
+    """Let a spool's folder bear an identity, durable. BlobsFailed where it cannot be written."""
+    folder = root / STORE
+    try:
+        make_folder(folder)
+        if not (folder / identity).exists():
+            write_flushed(folder / identity, [])
+        flush_folder(folder)
+    except OSError as failed:
+        raise BlobsFailed(f"{folder} cannot be written: {failed.strerror}") from failed
+
+
+def _named(names: Iterable[str]) -> set[str]:
+    return {last for name in names if _IDENTITY.fullmatch(last := name.rpartition("/")[2])}
 
 
 class JournalLost(JournalError):

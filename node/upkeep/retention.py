@@ -1,20 +1,32 @@
-"""Retention: deletes pixels and results that are old enough, or pixels early when the disk fills; headers and history later.
+"""Retention: deletes pixels and results that are old enough, or pixels early when the disk fills; headers and history later. People are
+told well before a disk refuses anything, and make room at the console.
 
 Delivery marks go with headers. What ages is measured by a clock that nobody makes jump ahead (`node.upkeep.monotonic_clock`).
 """
 
+import os
+import shutil
+import socket
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from node.blobs.port import Blobs
 from node.domain.instance import Instance
 from node.domain.job import DELIVERY_MARKS
+from node.domain.notice import About, Item
 from node.domain.stage import Clock
 from node.journal.retention import RetainedRows
 from node.observe.events import alarm, event
 from node.settings.config import Config
+from node.settings.kinds import sizes
+from node.settings.store import CROWDED, Store
 from node.upkeep.monotonic_clock import MonotonicClock
+
+if TYPE_CHECKING:
+    from node.journal.journal import Journal
+
 
 _BATCH = 500
 _MARKS_AT_ONCE = 200
@@ -153,3 +165,44 @@ class OldDeliveryMarks:
                 return deleted
         self._old = None
         return deleted
+
+
+_FILLS, _ROOMY = 2.0, 2.5
+"""Of `min_free`: with less than so much a disk fills, well before anything is refused; with so much it has room again."""
+
+
+class DiskWatch:
+    """Tells of the spool's disk while it fills; one that cannot be asked is told of by others."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._fills = False
+
+    def look(self, now: datetime) -> Mapping[str, Item]:
+        """What is wrong with it, under the key by which people were told; empty: it has room."""
+        found = self._filling(_ROOMY if self._fills else _FILLS)
+        self._fills = bool(found)
+        return found
+
+    def _filling(self, mark: float) -> dict[str, Item]:
+        spool, least = self._store.spooled, self._store.min_free_bytes
+        try:
+            status = os.statvfs(spool)
+        except OSError:
+            return {}
+        free = status.f_bavail * status.f_frsize
+        if free >= mark * least:
+            return {}
+        there, crowded = sizes(free, int(CROWDED * least))
+        says = f"The disk of {socket.gethostname()} fills: {there} are free in {spool}. Below {crowded} no association is admitted."
+        mend = "Make room: `hilum doctor` says what uses it, `store: {keep: …}` deletes sooner. Senders keep what they are refused."
+        return {"disk": Item(about=About.DISK, says=says, remedy=mend)}
+
+
+def make_room(config: "Config", journal: "Journal", blobs: "Blobs") -> int:
+    """Delete the oldest pixels that nothing needs until the disk is roomy again; how many instances. Of a bucket none, nor of a disk that
+    is not mounted: the one in its place gains nothing."""
+    if config.store.bucket is not None or not config.store.blobs.is_dir():
+        return 0
+    wanted = _ROOMY * config.store.min_free_bytes
+    return Retention(journal.retention, blobs, config, journal.now).make_room(lambda: shutil.disk_usage(config.store.blobs).free >= wanted)

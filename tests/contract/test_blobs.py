@@ -22,8 +22,7 @@ from node.dicom.part10 import received_head
 from node.dimse.port import Intake
 from node.domain.errors import JournalError, RefusedError
 from node.domain.instance import Reception
-from node.spool.inbox import FolderInbox
-from node.spool.uploading import UploadingInbox
+from node.spool.inbox import FolderInbox, UploadingInbox
 from tests.lab.spool import half_written, keep_whole
 
 

@@ -18,7 +18,7 @@ from node.blobs.cache import Cache
 from node.blobs.objects import BucketAway, BucketRefused
 from node.blobs.port import BlobDamaged, BlobDiffers
 from node.settings.store import Bucket
-from node.spool.uploading import UploadingInbox
+from node.spool.inbox import UploadingInbox
 from tests.contract.test_blobs import keep
 from tests.lab.s3 import BUCKET, S3, SECRET_KEY, bucket_blobs
 

@@ -25,9 +25,9 @@ from node.domain.errors import RefusedError
 from node.settings.store import Durability
 from node.spool import deferred_flush
 from node.spool import inbox as blobs_inbox
+from node.spool.entries import acknowledged, name_without_token, received_ns
 from node.spool.horizon import journaled_until
 from node.spool.inbox import FolderInbox
-from node.spool.proof import acknowledged, name_without_token, received_ns
 from tests.contract.test_blobs import keep, reception
 from tests.lab.program import wait_until
 from tests.lab.spool import half_written

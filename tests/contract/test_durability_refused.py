@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from node.blobs import files
 from node.domain.errors import RefusedError
 from node.spool import deferred_flush
-from node.spool.proof import acknowledged
+from node.spool.entries import acknowledged
 from tests.contract.test_blobs import keep, reception
 from tests.contract.test_durability import later
 from tests.lab.program import wait_until

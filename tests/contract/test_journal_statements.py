@@ -1,4 +1,4 @@
-"""The contract of node.journal.statements, on every database: one statement for a study and application without a result, or none."""
+"""The contract of node.journal.notes, on every database: one statement for a study and application without a result, or none."""
 
 from dataclasses import replace
 from datetime import timedelta

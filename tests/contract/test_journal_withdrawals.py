@@ -1,4 +1,4 @@
-"""The contract of node.journal.withdrawals, on every database: what was superseded is withdrawn from a sink once, after its successor
+"""The contract of node.journal.notes, on every database: what was superseded is withdrawn from a sink once, after its successor
 was accepted there, and only what that sink had accepted."""
 
 from datetime import timedelta

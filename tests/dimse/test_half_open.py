@@ -1,6 +1,6 @@
 """Which half-open connection makes room for which: by arithmetic on a fake clock, no sockets."""
 
-from node.dimse.half_open import GRACE_S, UNKNOWN_GRACE_S, HalfOpen, HalfOpenSeat
+from node.dimse.association_policy import GRACE_S, UNKNOWN_GRACE_S, HalfOpen, HalfOpenSeat
 
 
 class _Clock:

@@ -17,7 +17,7 @@ from pynetdicom.presentation import build_context
 
 from node.dimse.acceptor.accepted import AcceptedAssociation
 from node.dimse.association_policy import AssociationPolicy
-from node.dimse.server import ConnectionServer
+from node.dimse.listener import ConnectionServer
 from node.dimse.services.kinds import Services
 from node.dimse.sockets import bind
 from node.settings.config import Config

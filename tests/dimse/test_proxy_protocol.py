@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from node.dimse.proxy_protocol import NoHeader, read_source
+from node.dimse.addresses import NoHeader, read_source
 
 _SIGNATURE = bytes.fromhex("0D0A0D0A000D0A515549540A")
 _V4 = bytes([10, 0, 0, 5]) + bytes([10, 0, 0, 1]) + struct.pack(">HH", 51000, 104)

@@ -18,7 +18,8 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Ver
 
 from node.dimse.port import StoreStatus
 from node.dimse.requestor import association
-from node.dimse.requestor.peer import PeerRequestor, Timeouts
+from node.dimse.requestor.opening import Timeouts
+from node.dimse.requestor.peer import PeerRequestor
 from node.domain.errors import DeliveryError
 from node.settings.peers import Peer
 from tests.dimse.conftest import Listen, data_set_of, instance

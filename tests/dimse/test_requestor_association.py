@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian, MRImageStorage
 
-from node.dimse.errors import NotAFile
-from node.dimse.port import StoreStatus
+from node.dimse.port import NotAFile, StoreStatus
+from node.dimse.requestor.opening import Timeouts
 from node.dimse.requestor.outgoing import Ready, outgoing, window
-from node.dimse.requestor.peer import PeerRequestor, Timeouts
+from node.dimse.requestor.peer import PeerRequestor
 from node.domain.errors import DeliveryError
 from node.settings.peers import May, Peer
 from tests.dimse.conftest import Listen, data_set_of, instance

@@ -19,7 +19,7 @@ from node.dimse.commitment_data import (
     report_of,
     reporting,
 )
-from node.dimse.errors import PeerAway
+from node.dimse.port import PeerAway
 from node.dimse.requestor.commitment import CONTEXTS, PeerCommitment
 from node.dimse.requestor.opening import Called, Timeouts
 from node.dimse.ul import command, pdu

@@ -9,7 +9,8 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import Verification
 
-from node.dimse.requestor.peer import PeerRequestor, Timeouts
+from node.dimse.requestor.opening import Timeouts
+from node.dimse.requestor.peer import PeerRequestor
 from node.domain.errors import DeliveryError
 from node.settings.peers import Peer
 from node.settings.tls import PeerTls, User

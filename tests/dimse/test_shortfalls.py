@@ -22,8 +22,7 @@ from node.journal.journal import Journal
 from node.settings.node import Node
 from node.settings.peers import Settle
 from node.spool import room
-from node.spool.reserve import Reserve
-from node.spool.shortfalls import FolderShortfalls, oldest_shortfall
+from node.spool.shortfalls import FolderShortfalls, Reserve, oldest_shortfall
 from tests.dimse.conftest import PACS, Listen, Listening, instance, offer
 from tests.lab import empty_journal
 from tests.lab.program import wait_until

@@ -17,7 +17,7 @@ from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import Verification
 
 from node.dicom.header import read_header
-from node.dimse.errors import PeerRejected
+from node.dimse.port import PeerRejected
 from node.dimse.requestor.peer import PeerRequestor
 from node.dimse.tls import PeerUntrusted
 from node.domain.errors import DeliveryError

@@ -8,13 +8,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from node.assembly.doctor.peers import look_at_certificates
-from node.dimse.validity import Use, Validity, validities
+from node.dimse.validity import Certificates, Use, Validity, validities
 from node.settings.config import Config
 from node.settings.node import Node
 from node.settings.peers import Peer
 from node.settings.store import Store
 from node.settings.tls import PeerTls, TlsListener
-from node.upkeep.certificates import Certificates
 from tests.lab.certificates import Authority, Identity, openssl
 
 pytestmark = pytest.mark.peers

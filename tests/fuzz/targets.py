@@ -39,8 +39,8 @@ from node.dimse.services.kinds import KINDS, Services
 from node.dimse.services.port import ListenerParts
 from node.dimse.shared_limits import Seat
 from node.dimse.ul import command, negotiation, pdu
+from node.dimse.ul.command import MessageReader
 from node.dimse.ul.connection import PduConnection
-from node.dimse.ul.message import MessageReader
 from node.dimse.ul.negotiation import Agreed, accepted
 from node.dimse.ul.pdu import Malformed
 from node.domain.commitment import PUSH_MODEL, Commitment, Report, Request

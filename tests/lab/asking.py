@@ -40,8 +40,6 @@ _IMPORTED = (
     "node.backup.restore",
     "node.cli.backup",
     "node.cli.config",
-    "node.cli.input_files",
-    "node.cli.job_page",
     "node.cli.jobs",
     "node.cli.main",
     "node.cli.passport",

@@ -15,11 +15,10 @@ from inference.codes import Code
 from inference.findings import Evaluation, Findings, Location, Measurement, Point, Segment
 from node.results.check import check
 from node.results.encode import encode
-from node.results.errors import ValuesDiffer
 from node.results.measurements.make import make as about_images
 from node.results.page.capture import page_of
 from node.results.page.table import entries
-from node.results.port import Encoding
+from node.results.port import Encoding, ValuesDiffer
 from node.results.sources import read_sources
 from tests.lab import adapters, validators
 from tests.results import images, made

@@ -20,11 +20,10 @@ from inference.imaging.assemble import assemble
 from node.domain.errors import ResultError
 from node.domain.profile import Form, Kind
 from node.results.check import check
-from node.results.errors import MaskDiffers
 from node.results.identity import encoded, identify
-from node.results.port import Encoded, Encoding
+from node.results.port import Encoded, Encoding, MaskDiffers
+from node.results.segmentation.frames import numbered, overlap
 from node.results.segmentation.make import segmentation
-from node.results.segmentation.segments import numbered, overlap
 from node.results.sources import read_sources
 from tests.results import made
 

@@ -11,8 +11,16 @@ from pydicom.dataset import Dataset
 
 from node.results.check import check
 from node.results.encode import encode
-from node.results.errors import MaskDiffers, PageDiffers, ReferencesDiffer, ResultMalformed, ResultMisidentified, ValuesDiffer
-from node.results.port import Encoded, Encoding
+from node.results.port import (
+    Encoded,
+    Encoding,
+    MaskDiffers,
+    PageDiffers,
+    ReferencesDiffer,
+    ResultMalformed,
+    ResultMisidentified,
+    ValuesDiffer,
+)
 from node.results.sources import read_sources
 from tests.results import made
 

@@ -14,8 +14,7 @@ from inference.applications.port import LocationOutput
 from inference.codes import Code
 from inference.findings import Box, Evaluation, Findings, Location, Measurement, PointInSpace, Quality
 from node.results.check import check
-from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
-from node.results.port import Encoded, Encoding
+from node.results.port import Encoded, Encoding, ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.sources import read_sources
 from tests.results import images, made
 from tests.results.reports import SIDE, SITE, groups, named, reports

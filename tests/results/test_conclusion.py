@@ -20,14 +20,13 @@ from node.domain.shortage import Lack, Shortage
 from node.flow.infer import as_incomplete
 from node.results.check import check
 from node.results.encode import encode
-from node.results.errors import ResultMalformed, ValuesDiffer
 from node.results.narrative.english import English
 from node.results.narrative.sentences import conclusion as say_conclusion
 from node.results.page import lettering, picture, table
 from node.results.page.capture import page_of
 from node.results.page.table import entries
 from node.results.page.words import PAGE_WORDS
-from node.results.port import Encoded
+from node.results.port import Encoded, ResultMalformed, ValuesDiffer
 from node.results.sources import read_sources
 from tests.lab import validators
 from tests.results import made

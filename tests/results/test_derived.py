@@ -25,8 +25,7 @@ from node.domain.profile import Kind
 from node.results.check import check
 from node.results.derived.image import stored
 from node.results.encode import encode
-from node.results.errors import DerivedDiffers, NotDerivable, ReferencesDiffer
-from node.results.port import Encoded, Encoding
+from node.results.port import DerivedDiffers, Encoded, Encoding, NotDerivable, ReferencesDiffer
 from node.results.sources import read_sources
 from tests.lab.itk import read_image, read_series
 from tests.lab.validators import dcentvfy, dciodvfy

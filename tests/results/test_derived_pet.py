@@ -10,7 +10,7 @@ from pydicom.uid import PositronEmissionTomographyImageStorage
 
 from inference.imaging.assemble import assemble
 from node.results.encode import encode
-from node.results.errors import NotDerivable
+from node.results.port import NotDerivable
 from tests.lab.validators import dciodvfy
 from tests.results import made
 from tests.results.test_derived import denoised, derived, encoding_of, read

@@ -14,9 +14,8 @@ from inference.findings import Earlier, Findings, Measurement
 from node.domain.profile import Kind, Language, Profile
 from node.results.check import check
 from node.results.encode import encode
-from node.results.errors import ValuesDiffer
 from node.results.page.table import entries
-from node.results.port import Encoded
+from node.results.port import Encoded, ValuesDiffer
 from node.results.reports.check import check_earlier
 from node.results.sources import read_sources
 from tests.results import made

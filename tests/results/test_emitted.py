@@ -31,8 +31,8 @@ from inference.codes import Code
 from inference.findings import Findings
 from node.domain.context import Context
 from node.domain.profile import ARCHIVE, EXPLANATIONS, PACS, SHIPPED, VIEWER, Compression, Form, Kind, MaskEncoding, Profile
-from node.results.emitted import emitted
 from node.results.port import Encoded
+from node.results.selection import emitted
 
 EVERYTHING = Application(
     name="everything",

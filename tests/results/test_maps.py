@@ -19,8 +19,7 @@ from inference.imaging.volume import Volume
 from node.domain.profile import VIEWER, Kind, Profile
 from node.results.check import check
 from node.results.encode import encode
-from node.results.errors import MapDiffers, ReferencesDiffer
-from node.results.port import Encoded, Encoding
+from node.results.port import Encoded, Encoding, MapDiffers, ReferencesDiffer
 from node.results.sources import read_sources
 from tests.lab import adapters
 from tests.lab.itk import paramap2itkimage

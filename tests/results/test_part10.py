@@ -10,9 +10,9 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from docs.example_results import examples
 from node.domain.profile import Kind
-from node.results.errors import ResultMisidentified
 from node.results.part10 import INSTANCE_TO_COME, named
 from node.results.pixels import Pixels
+from node.results.port import ResultMisidentified
 from tests.lab.own_uids import digest_of, uid_of
 
 

@@ -17,7 +17,6 @@ from pydicom.dataset import Dataset
 from node.domain.errors import ResultError
 from node.domain.profile import Kind, Language, Profile
 from node.results.encode import encode
-from node.results.errors import ReferencesDiffer, ResultMalformed
 from node.results.kind import Checking, ReadBack
 from node.results.kinds import KINDS
 from node.results.narrative.sentences import sentences
@@ -25,7 +24,7 @@ from node.results.narrative.wording import Section
 from node.results.narrative.wordings import WORDINGS
 from node.results.pdf.check import check
 from node.results.pdf.pages import Pages
-from node.results.port import Encoded, Encoding
+from node.results.port import Encoded, Encoding, ReferencesDiffer, ResultMalformed
 from node.results.sources import read_sources
 from tests.lab import validators
 from tests.results import made

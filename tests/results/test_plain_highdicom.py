@@ -17,8 +17,8 @@ from inference.findings import Segment
 from inference.imaging.assemble import assemble
 from node.domain.profile import Form, Kind
 from node.results.identity import encoded, identify
+from node.results.segmentation.frames import numbered
 from node.results.segmentation.make import segmentation
-from node.results.segmentation.segments import numbered
 from node.results.sources import read_sources
 from tests.results import made
 

@@ -18,8 +18,7 @@ from inference.imaging.write_series import write_series
 from node.domain.profile import Kind
 from node.results.check import check
 from node.results.encode import encode
-from node.results.errors import NotRigid, RegistrationDiffers
-from node.results.port import Encoded, Encoding
+from node.results.port import Encoded, Encoding, NotRigid, RegistrationDiffers
 from node.results.sources import read_sources
 from tests.lab.validators import dcentvfy, dciodvfy
 from tests.results import made

@@ -24,9 +24,9 @@ from inference.errors import HilumError
 from inference.findings import Box, DerivedImage, Evaluation, Findings, Location, Measurement, Segment
 from inference.imaging.assemble import assemble
 from node.domain.profile import VIEWER, Kind, Language, Profile
-from node.results.emitted import emitted
 from node.results.encode import encode
 from node.results.page.table import entries
+from node.results.selection import emitted
 from tests.lab import validators
 from tests.results import made
 from tests.results.reports import groups, named, number, value

@@ -10,8 +10,8 @@ from pydicom.dataset import Dataset
 
 from node.domain.profile import Compression, MaskEncoding, Profile
 from node.results.encode import encode
-from node.results.errors import ResultTooLong
 from node.results.pixels import Pixels
+from node.results.port import ResultTooLong
 from tests.results import made
 
 PROFILES = (

@@ -130,7 +130,7 @@ def of_journal(config: Config, journal: "Journal") -> Iterator[DoctorFinding]:
     """What the journal itself says of its node, of its senders and of what waits for a person."""
     from node.assembly.roles import node_runs
     from node.domain.state import ArrivalState, DeliveryState, JobState
-    from node.records.senders import sender_records
+    from node.records.associations import sender_records
     from node.records.words import lasting
 
     yield DoctorFinding(area=Area.JOURNAL, subject="journal", level="good", detail=journal.name)

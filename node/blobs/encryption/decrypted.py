@@ -20,9 +20,8 @@ from pathlib import Path
 from node.blobs.cache import Cache
 from node.blobs.encryption.encrypted_file import Encryptor, decrypted
 from node.blobs.encryption.keys import EncryptionKeys
-from node.blobs.files import FOLDER_MODE, Bytes, write_flushed
+from node.blobs.files import FOLDER_MODE, Bytes, WriterLock, write_flushed
 from node.blobs.port import BlobsFailed
-from node.blobs.writer_lock import WriterLock
 from node.domain.errors import ConfigError, JournalError
 
 _LOCK = "in-use.lock"

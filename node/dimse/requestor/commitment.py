@@ -18,13 +18,12 @@ from node.dimse.commitment_data import (
     reporting,
     status_of,
 )
-from node.dimse.errors import PeerAway, PeerRefuses
+from node.dimse.port import PeerAway, PeerRefuses
 from node.dimse.requestor.association import Association, AssociationEnded
 from node.dimse.requestor.opening import MOST_BYTES, Called
 from node.dimse.ul import command, pdu
-from node.dimse.ul.command import Command, Field
+from node.dimse.ul.command import Command, Field, MessageReader
 from node.dimse.ul.connection import ConnectionLost, Pdu, TooLong
-from node.dimse.ul.message import MessageReader
 from node.dimse.ul.pdu import Malformed, PduType
 from node.domain.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, AskedCommitment, InstanceReference, Report, Request
 from node.domain.context import Context

@@ -9,7 +9,7 @@ from socket import socket
 from typing import Final
 
 from node.dimse import tls
-from node.dimse.errors import CalledTitleUnknown, NotDicom, PeerAway, PeerRejected
+from node.dimse.port import CalledTitleUnknown, NotDicom, PeerAway, PeerRejected
 from node.dimse.requestor_identity import USERNAME, USERNAME_AND_PASSCODE, UserIdentity
 from node.dimse.ul import pdu
 from node.dimse.ul.connection import ConnectionLost, PduConnection, Secure, TooLong, connect

@@ -1,6 +1,11 @@
-"""The requestor: C-ECHO, C-STORE and questions by C-FIND at one peer, on associations of its own."""
+"""The requestor: C-ECHO, C-STORE and questions by C-FIND at one peer, on associations of its own. One may stay open between one call and
+the next, for a short time, so that parcel after parcel needs no new one.
+"""
 
+import atexit
+import threading
 import time
+import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -10,11 +15,8 @@ from typing import Final, TypeAlias
 from pydicom import dcmread
 
 from node.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN
-from node.dimse.errors import NotAFile, PeerAway, PeerRefuses, PeerRejected
-from node.dimse.port import SOP_CLASS_NOT_SUPPORTED, StoreStatus
-from node.dimse.requestor.association import Association, AssociationEnded
-from node.dimse.requestor.batch import StoreBatch, StoreStatuses
-from node.dimse.requestor.idle import IdleAssociation
+from node.dimse.port import SOP_CLASS_NOT_SUPPORTED, NotAFile, PeerAway, PeerRefuses, PeerRejected, StoreStatus
+from node.dimse.requestor.association import Association, AssociationEnded, StoreBatch, StoreStatuses
 from node.dimse.requestor.opening import Called, Timeouts
 from node.dimse.requestor.outgoing import MOST_CONTEXTS, Outgoing, batches, outgoing
 from node.dimse.requestor.queries import FIND, count_instances, count_series, finding, holds_instance
@@ -22,7 +24,95 @@ from node.domain.context import Context
 from node.domain.errors import DeliveryError
 from node.settings.peers import May, Peer
 
-__all__ = ["PeerRequestor", "Timeouts"]
+
+class IdleAssociation:
+    """At most one idle association to a peer. Safe to use from several threads: an association is with one of them, or idle here.
+
+    Parameters
+    ----------
+    idle_s
+        How long one may stand idle before it is released; 0: not at all.
+    """
+
+    def __init__(self, peer: Called, *, idle_s: float) -> None:
+        self._peer = peer
+        self._idle_s = idle_s
+        self._guard = threading.Lock()
+        self._idle: Association | None = None
+        self._alarm: threading.Timer | None = None
+        self._taken: dict[Context, None] = {}
+        if idle_s:
+            _release_at_exit(self)
+
+    def take(self, contexts: Sequence[Context]) -> tuple[Association, bool]:
+        """An association that was asked for these contexts; whether it has stood idle.
+
+        Raises
+        ------
+        PeerAway, PeerRejected, PeerRefuses
+            As `Association.requested`.
+        """
+        idle = self._out()
+        if idle is not None and idle.offered.issuperset(contexts) and idle.stands():
+            return idle, True
+        if idle is not None:
+            idle.release()
+        # what the peer took before goes along, so that the next parcel finds its context; what it did not take is asked for by itself
+        with self._guard:
+            asked = list(dict.fromkeys([*contexts, *self._taken]))[:MOST_CONTEXTS] if self._idle_s else list(contexts)
+        made = Association.requested(self._peer, asked)
+        with self._guard:
+            self._taken = dict.fromkeys([one for one in asked if one in made.contexts])
+        return made, False
+
+    def give(self, association: Association) -> None:
+        """Back, to stand idle for a while."""
+        if not association.open:
+            return
+        with self._guard:
+            if self._idle_s and self._idle is None:
+                self._idle = association
+                self._alarm = threading.Timer(self._idle_s, self._release, args=[association])
+                self._alarm.daemon = True
+                self._alarm.start()
+                return
+        association.release()
+
+    def close(self) -> None:
+        """Release what stands idle."""
+        idle = self._out()
+        if idle is not None:
+            idle.release()
+
+    def _out(self) -> Association | None:
+        with self._guard:
+            idle, self._idle = self._idle, None
+            if self._alarm is not None:
+                self._alarm.cancel()
+                self._alarm = None
+            return idle
+
+    def _release(self, association: Association) -> None:
+        with self._guard:
+            if self._idle is not association:
+                return
+            self._idle = None
+        association.release()
+
+
+_all: Final["weakref.WeakSet[IdleAssociation]"] = weakref.WeakSet()
+
+
+def _release_at_exit(idle: IdleAssociation) -> None:
+    if not _all:
+        atexit.register(_close_all)
+    _all.add(idle)
+
+
+def _close_all() -> None:
+    for idle in list(_all):
+        idle.close()
+
 
 VERIFICATION: Final = Context(sop_class_uid="1.2.840.10008.1.1", transfer_syntax_uid=IMPLICIT_VR_LITTLE_ENDIAN)
 """C-ECHO in the default transfer syntax, which every application entity has (PS3.5 10.1)."""

@@ -1,4 +1,5 @@
-"""Command sets as bytes (PS3.7 6.3.1 and annex E): implicit VR little endian, group 0000, without a data set of any library.
+"""Command sets as bytes (PS3.7 6.3.1 and annex E): implicit VR little endian, group 0000, without a data set of any library; and a peer's
+message, put together from the fragments in which it comes (PS3.7 6.3, PS3.8 annex E). No sockets.
 
 What storage, verification, queries and storage commitment need; other commands are told apart by their field alone.
 """
@@ -8,7 +9,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from node.dimse.ul.pdu import Buffer, Malformed
+from node.dimse.ul import pdu
+from node.dimse.ul.pdu import AbortReason, Buffer, Malformed
 
 MOST_BYTES: Final = 65536
 """No command set comes near it; what is longer is none."""
@@ -256,3 +258,52 @@ def _text(element: int, value: str, padding: bytes) -> bytes:
 
 def _whole(body: bytes) -> bytes:
     return struct.pack("<HHLL", 0, 0, 4, len(body)) + body
+
+
+_MOST_DATA_BYTES: Final = 1 << 20
+"""Of the data set behind an answer: a match of a C-FIND has some hundred bytes."""
+
+
+class MessageReader:
+    """The message that comes next: its command set first, then, if the command says so, its data set."""
+
+    def __init__(self) -> None:
+        self._fragments: list[bytes] = []
+        self._size = 0
+        self._command: Command | None = None
+        self._context = 0
+
+    @property
+    def context_id(self) -> int:
+        """The presentation context that the message came in, once its first fragment is here."""
+        return self._context
+
+    def take(self, body: bytes) -> tuple[Command, bytes] | None:
+        """Take in a P-DATA-TF without its head; the message, with this one it is whole, and nothing may follow in the same P-DATA-TF.
+
+        Raises
+        ------
+        Malformed
+            It is none, or has what does not belong here, or more than an answer has.
+        """
+        whole: tuple[Command, bytes] | None = None
+        for one in pdu.pdvs(body):
+            if whole is not None or one.is_command is not (self._command is None) or (self._fragments and one.context_id != self._context):
+                raise Malformed("fragments that belong to no answer", AbortReason.UNEXPECTED_PARAMETER)
+            self._context = one.context_id
+            self._fragments.append(bytes(one.fragment))
+            self._size += len(one.fragment)
+            if self._size > (MOST_BYTES if self._command is None else _MOST_DATA_BYTES):
+                raise Malformed(f"an answer of more than {self._size} bytes")
+            if one.is_last:
+                whole = self._closed()
+        return whole
+
+    def _closed(self) -> tuple[Command, bytes] | None:
+        content = b"".join(self._fragments)
+        self._fragments.clear()
+        self._size = 0
+        if self._command is None:
+            self._command = decode(content)
+            return None if self._command.data_set_follows else (self._command, b"")
+        return self._command, content

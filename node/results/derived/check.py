@@ -7,9 +7,8 @@ from pydicom.dataset import Dataset
 from inference.findings import DerivedImage
 from inference.imaging.subject import Pair
 from node.results.derived.image import beginning
-from node.results.errors import DerivedDiffers, ReferencesDiffer, ResultMalformed
 from node.results.kind import Checking
-from node.results.port import Encoding
+from node.results.port import DerivedDiffers, Encoding, ReferencesDiffer, ResultMalformed
 
 _HALF = 0.5 + 1e-6
 _OFF_MM = 1e-3

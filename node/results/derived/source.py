@@ -14,9 +14,8 @@ from pydicom.uid import CTImageStorage, MRImageStorage, PositronEmissionTomograp
 from inference.findings import DerivedImage
 from inference.imaging.subject import Pair
 from inference.imaging.volume import Affine, SliceSource, Volume
-from node.results.errors import NotDerivable
 from node.results.normalise import cleaned, text
-from node.results.port import Encoding
+from node.results.port import Encoding, NotDerivable
 from node.results.sources import Sources
 
 DIRECTION_TOLERANCE = 1e-3

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from inference.findings import Box, Line, Location, Point, PointInSpace, Span
-from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.kind import Checking
-from node.results.port import Encoding
+from node.results.port import Encoding, ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.reports.check import (
     TRACKING_UID,
     Image,

@@ -1,9 +1,9 @@
 """Reads an explanation's page back: a page about its images that says it shows no place."""
 
 from node.domain.profile import Language
-from node.results.errors import ResultMalformed
 from node.results.kind import Checking
 from node.results.page.check import check_page
+from node.results.port import ResultMalformed
 
 _ENDING = {Language.ENGLISH: "no location", Language.CHINESE: "不表示病变部位"}
 

@@ -11,10 +11,10 @@ from node.domain.profile import Kind
 from node.results.identity import encoded, identify
 from node.results.kind import Making
 from node.results.page.capture import captured, page_of
+from node.results.page.figures import bare, explained
 from node.results.page.lettering import fitted, height, wrapped, write
 from node.results.page.panels import heated
 from node.results.page.picture import Drawn, sheet
-from node.results.page.projections import bare, explained
 from node.results.page.table import AMBER
 from node.results.page.tiles import FRAME, LETTERS, SOFT, lay
 from node.results.page.words import PAGE_WORDS, PageWords

@@ -6,10 +6,9 @@ from pydicom.dataset import Dataset
 from inference.codes import NO_UNITS
 from inference.findings import Explanation
 from node.domain.profile import Language
-from node.results.errors import MapDiffers, ReferencesDiffer, ResultMalformed
 from node.results.explanation_map.make import description_of
 from node.results.kind import Checking
-from node.results.port import Encoding
+from node.results.port import Encoding, MapDiffers, ReferencesDiffer, ResultMalformed
 from node.results.sources import Sources
 
 _ENDINGS = {Language.ENGLISH: "no location", Language.CHINESE: "不表示病变部位"}

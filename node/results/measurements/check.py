@@ -7,9 +7,8 @@ from pydicom.dataset import Dataset
 from inference.applications.port import LocationOutput, SegmentOutput
 from inference.codes import ANATOMICAL_STRUCTURE, CUBIC_CENTIMETRE, VOLUME, Code
 from inference.findings import Evaluation, Measurement, Span
-from node.results.errors import ReferencesDiffer, ValuesDiffer
 from node.results.kind import Checking
-from node.results.port import Encoding
+from node.results.port import Encoding, ReferencesDiffer, ValuesDiffer
 from node.results.reports.check import (
     SEGMENT,
     TRACKING_UID,

@@ -34,7 +34,7 @@ from node.results.reports.items import (
     tracked,
 )
 from node.results.reports.root import report
-from node.results.segmentation.segments import Numbered
+from node.results.segmentation.frames import Numbered
 from node.results.sources import Sources
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pydicom.dataset import Dataset
 
 from inference.findings import Findings
-from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.kind import Checking
 from node.results.narrative.terms_chinese import in_chinese
+from node.results.port import ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.reports.check import check_earlier
 from node.results.sources import Sources
 

@@ -3,7 +3,7 @@
 import numpy as np
 from pydicom.dataset import Dataset
 
-from node.results.errors import PageDiffers, ReferencesDiffer
+from node.results.port import PageDiffers, ReferencesDiffer
 from node.results.sources import Sources
 
 

@@ -10,9 +10,8 @@ from inference.findings import Findings
 from inference.imaging import subject as subjects
 from inference.imaging.subject import Cine, Images, Pair, Subject, images_in
 from inference.imaging.volume import Volume
-from node.results.page.figures import Figure, pair_figure, volume_figure
+from node.results.page.figures import Figure, cine_figure, images_figure, pair_figure, volume_figure
 from node.results.page.lettering import Colour, fitted, height, width, wrapped, write
-from node.results.page.projections import cine_figure, images_figure
 from node.results.page.table import AMBER, FAINT, SOFT, WHITE, draw_entries, entries
 from node.results.page.tiles import BLACK, FRAME, lay
 from node.results.page.words import ENGLISH_PAGE, PageWords

@@ -5,11 +5,10 @@ from pydicom.dataset import Dataset
 
 from inference.codes import Code
 from inference.findings import Saliency
-from node.results.errors import MapDiffers, ReferencesDiffer, ResultMalformed
 from node.results.kind import Checking
 from node.results.page.words import PAGE_WORDS
 from node.results.parametric_map.make import LONGEST_LO
-from node.results.port import Encoding
+from node.results.port import Encoding, MapDiffers, ReferencesDiffer, ResultMalformed
 from node.results.sources import HALF_A_VOXEL
 
 

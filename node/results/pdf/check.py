@@ -2,8 +2,8 @@
 
 import re
 
-from node.results.errors import ReferencesDiffer, ResultMalformed
 from node.results.kind import Checking
+from node.results.port import ReferencesDiffer, ResultMalformed
 
 _STREAM = re.compile(rb"\bstream\r?\n.*?endstream", re.DOTALL)
 _PAGE = re.compile(rb"/Type\s*/Page\b")

@@ -6,8 +6,8 @@ import numpy as np
 
 from inference.imaging.subject import Pair
 from inference.imaging.volume import Volume
-from node.results.errors import ReferencesDiffer, RegistrationDiffers
 from node.results.kind import Checking
+from node.results.port import ReferencesDiffer, RegistrationDiffers
 
 OFF_MM = 1e-6
 

@@ -13,13 +13,12 @@ from inference.findings import Registration
 from inference.imaging.subject import Pair
 from inference.imaging.volume import Volume
 from node.domain.profile import Kind, Language
-from node.results.errors import NotRigid
 from node.results.identity import ResultIdentity, encoded, identify, stamp
 from node.results.items import common_references, instances, item
 from node.results.kind import Making
 from node.results.normalise import decimal, text
 from node.results.page.words import PAGE_WORDS
-from node.results.port import Encoded, Encoding
+from node.results.port import Encoded, Encoding, NotRigid
 from node.results.sources import Sources
 
 IMAGE_CONTENT = Code("125024", "DCM", "Image Content-based Alignment")

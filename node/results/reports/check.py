@@ -14,10 +14,9 @@ from inference.codes import Code
 from inference.findings import Findings, Measurement
 from inference.imaging.subject import Pair
 from node.domain.profile import Language
-from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.kind import Checking
 from node.results.narrative.terms_chinese import in_chinese
-from node.results.port import Encoding
+from node.results.port import Encoding, ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.sources import Sources
 
 Coded: TypeAlias = tuple[str, str]

@@ -1,22 +1,261 @@
 """Reads a segmentation back, voxel by voxel, and compares it with the findings; nothing of the writing code is used.
 
-What its frames say of themselves is read in check_frames.py, their pixels in check_voxels.py.
+What it says of each of its frames is read from the bytes, by hand: a library's data set for each would take seconds. Frames share nearly
+all that is said of them: what was taken apart once is known again by its bytes.
 """
 
+import struct
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import groupby
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import JPEGLSLossless, RLELossless
 
 from inference.findings import Segment
-from node.results.errors import MaskDiffers, ReferencesDiffer, ResultMalformed
+from inference.imaging.errors import NotDicom
+from node.dicom.elements import plain_elements, plain_items
+from node.dicom.uid import is_uid
 from node.results.kind import Checking
-from node.results.port import Encoding
-from node.results.segmentation.check_frames import FrameSaid, FramesReader
-from node.results.segmentation.check_voxels import compare_bits, compare_fractions, compare_labels
+from node.results.port import Encoded, Encoding, MaskDiffers, ReferencesDiffer, ResultMalformed
 from node.results.sources import HALF_A_VOXEL, Sources
+
+_CLASS, _INSTANCE, _FRAME = 0x00081150, 0x00081155, 0x00081160
+_INDICES, _POSITION, _NUMBER = 0x00209157, 0x00200032, 0x0062000B
+
+Leaves: TypeAlias = tuple[tuple[int, bytes, bytes], ...]
+"""(tag, VR, value) of the elements at the bottom of nested sequences."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSaid:
+    """What is said of one frame. `segment` is None where the frame itself does not say (all share it, or it is of a label map)."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    source_frame: int | None
+    position: str
+    indices: tuple[int, ...]
+    segment: int | None
+
+
+class FramesReader:
+    """Takes apart the value of a Per-Frame Functional Groups Sequence (5200,9230) in Explicit VR Little Endian."""
+
+    def __init__(self) -> None:
+        self._met: dict[bytes, Leaves] = {}
+
+    def read(self, value: bytes) -> Iterator[FrameSaid]:
+        """One for each item, in order.
+
+        Raises
+        ------
+        ResultMalformed
+            The bytes are no items of defined length, or an item says too little, or something twice.
+        """
+        try:
+            for item in plain_items(value):
+                yield self._frame(item)
+        except NotDicom as damaged:
+            raise ResultMalformed(f"the description of the frames: {damaged}") from damaged
+
+    def _frame(self, item: bytes) -> FrameSaid:
+        said: dict[int, bytes] = {}
+        for _, head, _, end in plain_elements(item):
+            whole = item[head:end]
+            if whole not in self._met:
+                self._met[whole] = tuple(_leaves(whole))
+            for leaf, _, raw in self._met[whole]:
+                if leaf in (_CLASS, _INSTANCE, _FRAME, _INDICES, _POSITION, _NUMBER):
+                    if leaf in said:
+                        raise ResultMalformed(f"a frame of the segmentation says {leaf:08X} twice")
+                    said[leaf] = raw
+        return _said(said)
+
+    def check_values(self) -> None:
+        """What holds for values wherever they stand: UIDs are UIDs, decimal strings fit 16 characters (PS3.5 6.2).
+
+        Raises
+        ------
+        ResultMalformed
+            The value of one of the elements that were read.
+        """
+        for leaves in self._met.values():
+            for tag, vr, raw in leaves:
+                if vr == b"UI" and raw.strip(b"\0") and not is_uid(raw.rstrip(b"\0").decode("latin-1")):
+                    raise ResultMalformed(f"{tag:08X} of a frame, {raw!r}, is no UID")
+                if vr == b"DS" and any(len(each.strip(b" ")) > 16 for each in raw.split(b"\\")):
+                    raise ResultMalformed(f"{tag:08X} of a frame, {raw!r}, is longer than 16 characters")
+
+
+def _said(said: dict[int, bytes]) -> FrameSaid:
+    absent = [f"{tag:08X}" for tag in (_CLASS, _INSTANCE, _INDICES, _POSITION) if tag not in said]
+    if absent:
+        raise ResultMalformed(f"a frame of the segmentation lacks {', '.join(absent)}")
+    indices = said[_INDICES]
+    return FrameSaid(
+        sop_class_uid=said[_CLASS].rstrip(b"\0").decode("ascii"),
+        sop_instance_uid=said[_INSTANCE].rstrip(b"\0").decode("ascii"),
+        source_frame=int(said[_FRAME]) if _FRAME in said else None,
+        position=said[_POSITION].decode("ascii").strip(),
+        indices=struct.unpack(f"<{len(indices) // 4}I", indices),
+        segment=int.from_bytes(said[_NUMBER], "little") if _NUMBER in said else None,
+    )
+
+
+def _leaves(elements: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """The elements at the bottom of elements in a row."""
+    for tag, head, start, end in plain_elements(elements):
+        vr = elements[head + 4 : head + 6]
+        if vr == b"SQ":
+            for item in plain_items(elements[start:end]):
+                yield from _leaves(item)
+        else:
+            yield tag, vr, elements[start:end]
+
+
+_THREADS = 2
+_TOGETHER = 16
+_DECODERS = {RLELossless: "pylibjpeg", JPEGLSLossless: "pyjpegls"}
+
+
+def compare_bits(one: Encoded, dataset: Dataset, numbers: Sequence[int], slices: Sequence[int], meant: Sequence[Segment]) -> None:
+    """Packed bits, least significant first, frames following each other without padding (PS3.5 8.1.1), against the masks.
+
+    Raises
+    ------
+    MaskDiffers
+        A voxel differs, or SegmentsOverlap contradicts the masks.
+    """
+    size = dataset.Rows * dataset.Columns
+    bits = _native(one, dataset, -(-len(slices) * size // 8))
+
+    def frame(index: int) -> NDArray[np.uint8]:
+        first, last = index * size // 8, -(-(index + 1) * size // 8)
+        skipped = index * size - first * 8
+        return np.unpackbits(bits[first:last], bitorder="little")[skipped : skipped + size]
+
+    def compare(index: int) -> None:
+        segment = meant[numbers[index] - 1]
+        if not np.array_equal(frame(index), np.ravel(segment.mask[slices[index]])):
+            raise MaskDiffers(f'slice {slices[index]} of "{segment.label}" was written otherwise than it was found')
+
+    _each(compare, len(slices))
+    # what is packed alike can be compared as it is packed
+    packed = (lambda index: bits[index * size // 8 : (index + 1) * size // 8]) if size % 8 == 0 else frame
+    _overlapping(dataset, slices, packed)
+
+
+def compare_fractions(one: Encoded, dataset: Dataset, numbers: Sequence[int], slices: Sequence[int], meant: Sequence[Segment]) -> None:
+    """A byte a voxel, the greatest value where the segment is and 0 elsewhere, against the masks.
+
+    Raises
+    ------
+    MaskDiffers
+        A voxel differs, or SegmentsOverlap contradicts the masks.
+    """
+    frame, full = _frames(one, dataset, len(slices)), int(dataset.MaximumFractionalValue)
+
+    def compare(index: int) -> None:
+        segment = meant[numbers[index] - 1]
+        if not np.array_equal(frame(index), np.where(segment.mask[slices[index]], full, 0)):
+            raise MaskDiffers(f'slice {slices[index]} of "{segment.label}" was written otherwise than it was found')
+
+    _each(compare, len(slices))
+    _overlapping(dataset, slices, frame)
+
+
+def compare_labels(one: Encoded, dataset: Dataset, slices: Sequence[int], meant: Sequence[Segment]) -> None:
+    """Segment numbers, decompressed where need be, against the masks: each voxel is of its segment, and of none where none was found.
+
+    Raises
+    ------
+    MaskDiffers
+        A voxel differs, or the label map claims that segments overlap.
+    """
+    frame = _frames(one, dataset, len(slices))
+
+    def compare(index: int) -> None:
+        z, values = slices[index], frame(index)
+        rest = np.count_nonzero(values)
+        for number, segment in enumerate(meant, 1):
+            # looking whether there is any takes a twentieth of comparing
+            if (here := np.count_nonzero(segment.mask[z])) and not np.array_equal(values == number, segment.mask[z]):
+                raise MaskDiffers(f'slice {z} of "{segment.label}" was written otherwise than it was found')
+            rest -= here
+        if rest:
+            raise MaskDiffers(f"slice {z} has {rest} voxels of segments that were not found there")
+
+    _each(compare, len(slices))
+    if dataset.SegmentsOverlap != "NO":
+        raise MaskDiffers(f"SegmentsOverlap is {dataset.SegmentsOverlap}, which a label map cannot hold")
+
+
+def _native(one: Encoded, dataset: Dataset, size: int) -> NDArray[np.uint8]:
+    """The pixels where they stand: inflated with the data set, else as the last element of the object, taken apart by hand."""
+    even = size + size % 2
+    if "PixelData" in dataset:
+        value = dataset.PixelData
+    else:
+        begins = len(one.data) - even
+        vr = b"OW" if dataset.BitsAllocated == 16 else b"OB"
+        if one.data[begins - 12 : begins] != b"\xe0\x7f\x10\x00" + vr + b"\0\0" + even.to_bytes(4, "little"):
+            raise ResultMalformed("the object does not end with the pixels of its frames")
+        value = memoryview(one.data)[begins:]
+    if len(value) != even or any(value[size:]):
+        raise MaskDiffers(f"the segmentation has {len(value)} bytes of pixels, where {even} are meant")
+    return np.frombuffer(value, dtype=np.uint8)
+
+
+def _frames(one: Encoded, dataset: Dataset, count: int) -> Callable[[int], NDArray[Any]]:
+    """What gives the values of each frame, (row, column)."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    shape, dtype = (count, dataset.Rows, dataset.Columns), np.dtype(f"<u{dataset.BitsAllocated // 8}")
+    if syntax not in _DECODERS:
+        native = _native(one, dataset, int(np.prod(shape)) * dtype.itemsize)[: int(np.prod(shape)) * dtype.itemsize]
+        values = native.view(dtype).reshape(shape)
+        return lambda index: np.asarray(values[index])
+    decoder = get_decoder(syntax)
+    return lambda index: np.asarray(decoder.as_array(dataset, index=index, decoding_plugin=_DECODERS[syntax])[0])
+
+
+def _overlapping(dataset: Dataset, slices: Sequence[int], frame: Callable[[int], NDArray[Any]]) -> None:
+    """SegmentsOverlap, against the frames that lie on one slice."""
+    by_slice: dict[int, list[int]] = {}
+    for index, z in enumerate(slices):
+        by_slice.setdefault(z, []).append(index)
+    overlaps = any(_overlap([frame(index) for index in here]) for here in by_slice.values() if len(here) > 1)
+    if dataset.SegmentsOverlap != ("YES" if overlaps else "NO"):
+        raise MaskDiffers(f"SegmentsOverlap is {dataset.SegmentsOverlap}, which the masks contradict")
+
+
+def _overlap(frames: Sequence[NDArray[np.uint8]]) -> bool:
+    """Whether any bit is set in more than one of these frames of one slice."""
+    taken = np.zeros_like(frames[0])
+    for bits in frames:
+        if np.bitwise_and(bits, taken).any():
+            return True
+        np.bitwise_or(bits, taken, out=taken)
+    return False
+
+
+def _each(compare: Callable[[int], None], count: int) -> None:
+    """Numpy leaves the interpreter to the other thread while it compares."""
+
+    def lot(first: int) -> None:
+        for index in range(first, min(first + _TOGETHER, count)):
+            compare(index)
+
+    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="compare") as pool:
+        for _ in pool.map(lot, range(0, count, _TOGETHER)):
+            pass
+
 
 FRAMES = 0x52009230
 NATIVE = frozenset({"binary", "fractional", "labelmap", "empty"})

@@ -39,24 +39,28 @@ from node.results.items import item
 from node.results.kind import EncodingStage, Making
 from node.results.measurements.make import segment_report
 from node.results.page.words import PAGE_WORDS
+from node.results.part10 import as_explicit, hold, references
 from node.results.pixels import Pixels, encapsulated
 from node.results.port import Encoded, Encoding
 from node.results.segmentation import LABEL_MAPS, SEGMENTATION
 from node.results.segmentation.frames import (
     OCCUPIED,
     Frames,
+    Numbered,
     evenly_spaced,
     frames_of,
     hold_frames,
     label,
+    legible,
+    numbered,
     occupy,
+    overlap,
     pack,
     packed_size,
+    unoccupied,
     whole_bytes,
 )
-from node.results.segmentation.segments import Numbered, legible, numbered, overlap, unoccupied
 from node.results.sources import Sources, without_distance
-from node.results.written import as_explicit, hold, references
 
 
 def forms(encoding: Encoding, found: Sequence[Numbered]) -> list[Form]:

@@ -6,7 +6,7 @@ from pydicom.dataset import Dataset
 
 from node.domain.notes import Statement
 from node.domain.profile import Language
-from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
+from node.results.port import ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.sources import SourceSeries
 from node.results.statement.wording import meaning
 

@@ -3,7 +3,7 @@
 from pydicom.dataset import Dataset
 
 from node.domain.notes import Rejection, Withdrawal
-from node.results.errors import ReferencesDiffer, ResultMalformed, ValuesDiffer
+from node.results.port import ReferencesDiffer, ResultMalformed, ValuesDiffer
 
 _TITLES = {Rejection.WRONG: ("113037", "DCM"), Rejection.REPLACED: ("113001", "DCM")}
 _MODIFIERS = {Rejection.WRONG: [], Rejection.REPLACED: [("111220", "DCM")]}

@@ -26,8 +26,7 @@ from inference.imaging.subjects import subjects
 from node.domain.profile import EXPLANATIONS, Kind, Profile
 from node.results.check import check as check_objects
 from node.results.encode import encode
-from node.results.errors import MapDiffers, ReferencesDiffer, ResultMalformed
-from node.results.port import Encoded, Encoding
+from node.results.port import Encoded, Encoding, MapDiffers, ReferencesDiffer, ResultMalformed
 from node.results.sources import Sources, read_sources
 from tests.results import images as dicom
 from tests.results import made

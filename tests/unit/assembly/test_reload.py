@@ -15,8 +15,7 @@ from node.assembly.configuration import load
 from node.assembly.reload import START, KeptRevisions, Reloading
 from node.domain.route import conditions_in
 from node.settings.config import Config
-from node.store.in_force import InForce, ReloadAsked, RoutesInForce, serving
-from node.store.reloading import Reloaded, other_blocks
+from node.store.in_force import InForce, ReloadAsked, Reloaded, RoutesInForce, other_blocks, serving
 
 TEXT = """\
 node: {ae_title: HILUM, listen: "127.0.0.1:0"}

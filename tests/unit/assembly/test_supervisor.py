@@ -17,9 +17,9 @@ from node.assembly import compose
 from node.assembly.receive import NotReady
 from node.assembly.supervisor import _PIPES, Supervisor, _Member
 from node.assembly.telemetry import Watched
-from node.backup import restoring
+from node.backup.manifest import begin_restore
 from node.journal.journal import Journal
-from node.observe.in_hand import InHand
+from node.observe.pulse import InHand
 from node.observe.shared_memory import SharedCells
 from node.settings.audit import Audit
 from node.settings.config import Config
@@ -38,7 +38,7 @@ def _is_a_file(config: Config) -> None:
 
 def _is_half_restored(config: Config) -> None:
     config.store.blobs.mkdir(exist_ok=True)
-    restoring.begin(config, config.path.with_name("backup"))
+    begin_restore(config, config.path.with_name("backup"))
 
 
 def test_a_death_while_the_journal_cannot_be_written_ends_nobody_else(tmp_path: Path) -> None:

@@ -6,8 +6,7 @@ from pathlib import Path
 from node.assembly import compose
 from node.assembly.configuration import load
 from node.assembly.watches import store_watch
-from node.backup import restoring
-from node.backup.errors import HalfRestored
+from node.backup.manifest import HalfRestored, begin_restore, end_restore
 from node.settings.config import Config
 from node.store.identity import BlobsLost, agree
 
@@ -38,11 +37,11 @@ def test_a_store_that_is_restored_under_the_node_is_looked_at_until_it_is_whole(
         one.rename(moved / one.name)
     config.store.blobs.rmdir()
     moved.rename(config.store.blobs)
-    restoring.begin(config, tmp_path / "backup")
+    begin_restore(config, tmp_path / "backup")
     places.look()
     assert HalfRestored.code in places.why()
     assert not places.came_anew()
-    restoring.end(config)
+    end_restore(config)
     places.look()
     assert places.why() == ""
     assert places.came_anew()

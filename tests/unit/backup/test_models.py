@@ -9,8 +9,7 @@ import pytest
 from node.assembly.backups import back_up, configuration_of, restore
 from node.assembly.compose import open_journal
 from node.assembly.configuration import load
-from node.backup.errors import ModelsThere, OtherFolders
-from node.backup.manifest import read
+from node.backup.manifest import ModelsThere, OtherFolders, read
 from node.settings.config import Config
 
 _OWN = """

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from pydicom.data import get_testdata_file
 
-from node.cli.demo_input import NoInput, demo_series
-from node.cli.errors import NothingFound
-from node.cli.input_files import read
+from node.cli.demo_needs import NoInput, demo_series
+from node.cli.ending import NothingFound
+from node.cli.routes import read
 from node.dicom.archives import ArchiveTooLarge, Unpacked
-from node.dimse.requestor.sendable import collect
+from node.dimse.requestor.outgoing import collect
 
 
 @pytest.fixture(name="bomb", scope="module")

@@ -8,8 +8,7 @@ from structlog.testing import capture_logs
 
 from node.assembly.configuration import load
 from node.assembly.reload import START, KeptRevisions, Reloading
-from node.store.in_force import InForce, ReloadAsked, serving
-from node.store.reloading import answer_of
+from node.store.in_force import InForce, ReloadAsked, answer_of, serving
 from tests.unit.cli.conftest import CONFIG, Hospital, Run
 
 THINNER = CONFIG.replace("max: 5", "max: 1")

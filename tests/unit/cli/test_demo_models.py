@@ -6,7 +6,7 @@ from pathlib import Path
 from inference.applications.catalog import load
 from inference.engines.repository import Repository
 from inference.engines.weights_import import import_models
-from node.cli.demo_input import ensure_models
+from node.cli.demo_needs import ensure_models
 
 
 def test_the_steps_around_a_network_are_copied_too(real: Callable[[str], list[Path]], tmp_path: Path) -> None:

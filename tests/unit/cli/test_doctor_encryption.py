@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from node.assembly.configuration import load
-from node.cli.doctor.encryption import look_at_encryption
+from node.cli.doctor.command import look_at_encryption
 from node.settings.config import Config
 from node.store.decrypted_files import memory_folder
 

@@ -6,7 +6,7 @@ from node.assembly.doctor.peers import judge
 from node.domain.context import Context
 from node.domain.health import DoctorFinding
 from node.domain.profile import ARCHIVE, PACS, VIEWER, Kind, NotTaken, Profile
-from node.results.emitted import Emitted
+from node.results.selection import Emitted
 
 EXPLICIT, IMPLICIT, RLE = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.5"
 SEG, LABEL_MAP, MAP = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7", "1.2.840.10008.5.1.4.1.1.30"

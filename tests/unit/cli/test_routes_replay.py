@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from node.cli.errors import WrongWords
+from node.cli.ending import WrongWords
 from node.cli.routes_replay import moment
 from tests.unit.cli.conftest import CONFIG, HEAD, REFUSED, TILTED, Hospital, Run
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from node.records.senders import sender_records, silence
+from node.records.associations import sender_records, silence
 from tests.unit.cli.conftest import Hospital, Run, empty, place
 
 __all__ = ["empty", "place"]

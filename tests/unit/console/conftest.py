@@ -13,10 +13,8 @@ import uvicorn
 from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
-from node.assembly.console import edited_routes, trials_of
-from node.assembly.doctor.glance import glance
-from node.assembly.health import subjects
-from node.assembly.own_receiver import OwnReceiverOf
+from node.assembly.console import OwnReceiverOf, edited_routes, glance, trials_of
+from node.assembly.doctor.peers import subjects
 from node.blobs.folder import FolderBlobs
 from node.blobs.port import Blobs
 from node.console.app import build
@@ -28,10 +26,10 @@ from node.domain.account import Account, Role
 from node.journal.pauses import pausable
 from node.observe.association_log import kept_lines
 from node.observe.audit.message import Message
-from node.records.senders import sender_records
+from node.records.associations import sender_records
 from node.settings.console import Console
 from node.store.hosts import association_folder, sinks_of
-from node.upkeep.room import make_room
+from node.upkeep.retention import make_room
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import Hospital, empty, hospital, place
 

@@ -23,8 +23,7 @@ from node.console.editing import EditedRoutesRefused, Progress
 from node.console.trials import TooManyTrials, TrialEnded, Trials
 from node.settings.config import Config
 from node.settings.rewriting import CannotWrite, ChangedMeanwhile
-from node.store.in_force import InForce, serving
-from node.store.reloading import NeedsRestart
+from node.store.in_force import InForce, NeedsRestart, serving
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import CONFIG, HEAD, Hospital, empty, hospital, place
 

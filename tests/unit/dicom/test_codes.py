@@ -8,9 +8,9 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from inference.errors import InputError
-from node.dicom.coded_sequences import CODED
-from node.dicom.codes import LONGEST, REQUESTED
 from node.dicom.header import read_header
+from node.dicom.values import LONGEST_CODED, REQUESTED
+from node.dicom.vr import CODED
 from tests.lab import needs
 from tests.unit.flow.files import BIG, DEFLATED, LITTLE, part10, slice_of
 
@@ -87,7 +87,7 @@ def test_what_is_too_much_is_left_out() -> None:
     """Twenty codes of a sequence, and none of one that is longer than any list of codes."""
     dataset = slice_of(1)
     dataset.ProcedureCodeSequence = Sequence([code(str(number)) for number in range(50)])
-    dataset.ViewCodeSequence = Sequence([code("1", meaning="x" * LONGEST)])
+    dataset.ViewCodeSequence = Sequence([code("1", meaning="x" * LONGEST_CODED)])
     _, header = read_header(part10(dataset))
     assert header["ProcedureCodeSequence"] == tuple(f"LN:{number}" for number in range(20))
     assert "ViewCodeSequence" not in header

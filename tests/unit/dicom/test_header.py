@@ -19,10 +19,10 @@ from pydicom.sequence import Sequence
 
 from inference.errors import InputError
 from inference.imaging.errors import MissingAttribute, NotDicom, UnsupportedSyntax
-from node.dicom.coded_sequences import CODED
 from node.dicom.header import merge, read_header
 from node.dicom.part10 import received_head as received
 from node.dicom.uid import IMPLEMENTATION_CLASS_UID
+from node.dicom.vr import CODED
 from node.domain.instance import Header
 from tests.contract.test_blobs import reception
 from tests.lab import needs

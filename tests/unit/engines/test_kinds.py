@@ -20,13 +20,13 @@ BESIDE = {
         "inference/engines/exporting.py",  # the export is computed here before anybody serves it
         "inference/engines/file_import.py",  # an import is
         "node/cli/demo.py",  # the two engines that the demo offers
-        "node/cli/model_verify.py",  # computes the known input here, whatever serves
+        "node/cli/models.py",  # computes the known input here, whatever serves
         "node/cli/tune.py",  # measures how this machine computes
     },
     "triton": {
         "inference/engines/extras.py",  # which extra brings its library
         "node/cli/demo.py",  # the two engines that the demo offers; shows what that server counted
-        "node/cli/demo_engine.py",  # starts a server for the demo
+        "node/cli/demo_needs.py",  # starts a server for the demo
     },
 }
 """Files that use one engine, whichever the node is configured with, and why."""

@@ -26,8 +26,8 @@ from node.flow.index import IndexStage
 from node.flow.instance_verdict import number_of
 from node.journal.instances import Instances
 from node.journal.journal import Journal
-from node.observe import in_hand
-from node.observe.in_hand import InHand
+from node.observe import pulse
+from node.observe.pulse import InHand
 from node.observe.shared_memory import SharedCells
 from node.records.passport import passport
 from node.settings.config import Config
@@ -724,7 +724,7 @@ def test_an_instance_that_three_processes_died_over_is_not_read_again(node: Rece
     """Each died with it in hand, in memory that outlives processes: after two it is read once more, after three it is set aside without
     being opened, and the next one is indexed."""
     cells = SharedCells.make()
-    monkeypatch.setattr(in_hand, "process_memory", lambda: SharedCells.attach(cells.descriptor))
+    monkeypatch.setattr(pulse, "process_memory", lambda: SharedCells.attach(cells.descriptor))
     read: list[int] = []
 
     def reading(content: Any) -> Any:

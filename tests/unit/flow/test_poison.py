@@ -16,7 +16,7 @@ from node.flow.route import RouteStage, RoutingBroke, RoutingDied
 from node.flow.settle import SettleStage
 from node.flow.time_limits import TookTooLong, within
 from node.journal.errors import JournalAway, JournalStrange, TransitionRefused
-from node.observe.in_hand import InHand
+from node.observe.pulse import InHand
 from node.observe.shared_memory import SharedCells
 from node.routing.series import SeriesContent
 from tests.unit.flow.mini import APPLICATION, CountingPeer, MiniNode

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.flow.instance_verdict import number_of
-from node.observe.in_hand import InHand
+from node.observe.pulse import InHand
 from node.observe.shared_memory import SharedCells
 
 _KEPT = 8

@@ -17,14 +17,13 @@ from structlog.testing import capture_logs
 
 from node.assembly.telemetry import Telemetry, Watched
 from node.assembly.watches import tell_people
-from node.observe.liveness import ENDED_S, SILENT_S, StandstillWatch, Termination, Watchdog
+from node.observe.liveness import ENDED_S, SILENT_S, SilenceAlerts, StandstillWatch, Termination, Watchdog
 from node.observe.pulse import Pulse
 from node.observe.shared_memory import SharedCells
 from node.settings.config import Config
 from node.settings.node import Node
 from node.settings.notify import Notify, WebhookTo
 from node.settings.store import Store
-from node.upkeep.silence_alerts import SilenceAlerts
 from tests.lab.program import wait_until
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.spool.proof import WordSum
+from node.spool.entries import WordSum
 
 
 def _summed(*parts: bytes) -> int:

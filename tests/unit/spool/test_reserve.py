@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node.spool.reserve import MOST_BYTES, Reserve
+from node.spool.shortfalls import MOST_BYTES, Reserve
 
 
 def _key(number: int) -> bytes:

@@ -12,10 +12,9 @@ import pytest
 
 from node.assembly import compose
 from node.assembly.configuration import load
-from node.blobs.identity import identities, sign
 from node.domain.errors import JournalError
 from node.settings.config import Config
-from node.store.identity import NOTHING, BlobsLost, JournalLost, Meant, NotANewJournal, StoresMixed, agree, recorded
+from node.store.identity import NOTHING, BlobsLost, JournalLost, Meant, NotANewJournal, StoresMixed, agree, identities, recorded, sign
 from tests.unit.journal.story import START, Story
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from node.store.wake_up import WakeUpPipe
+from node.store.hosts import WakeUpPipe
 
 
 def test_a_ring_wakes_a_waiter_long_before_its_timeout(tmp_path: Path) -> None:
