@@ -27,6 +27,7 @@ from node.console.context import Sent, StudyAccessAudit
 from node.console.edited_routes import EditedRoutes
 from node.console.errors import ConsoleAbsent
 from node.console.trials import Trials
+from node.dimse.tls import web_context
 from node.domain.health import Area, DoctorFinding
 from node.flow.scheduling import Scheduler, Tick
 from node.journal.pauses import pausable
@@ -34,6 +35,7 @@ from node.journal.port import Pausable
 from node.observe.association_log import kept_lines
 from node.records.associations import sender_records
 from node.settings.config import Config
+from node.settings.console import Console
 from node.settings.peers import May, Peer
 from node.settings.tls import PeerTls, TlsListener
 from node.store.hosts import association_folder, owner_of, sinks_of
@@ -149,16 +151,20 @@ _BEAT_EVERY = timedelta(seconds=10)
 _NEEDED: Final = ("fastapi", "uvicorn", "jinja2", "argon2", "markdown_it")
 
 
-def demand_console() -> None:
-    """Refuse where what the console is made of is not installed; nothing is imported.
+def demand_console(settings: Console) -> None:
+    """Refuse where what the console is made of is not installed (none of it is imported), or where no browser could shake hands.
 
     Raises
     ------
     ConsoleAbsent
+    NotPrivate, TlsUnusable
+        Its key may be read by others; certificate and key are no pair that can be used.
     """
     absent = [name for name in _NEEDED if find_spec(name) is None]
     if absent:
         raise ConsoleAbsent(f"the console needs {', '.join(absent)}")
+    if settings.cert is not None and settings.key is not None:
+        web_context(settings.cert, settings.key)
 
 
 def console(config: Config, stop: threading.Event, *, ready: Callable[..., None], in_force: Path | None = None) -> None:
@@ -166,16 +172,16 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
 
     Raises
     ------
-    ConsoleAbsent
-        What it is made of is not installed.
+    ConsoleAbsent, NotPrivate, TlsUnusable
+        What it is made of is not installed; no browser could shake hands.
     """
-    demand_console()
+    assert config.console is not None, "the supervisor starts a console only where the configuration has one"
+    demand_console(config.console)
     from node.console.context import ConsoleContext
     from node.console.health import Health, SharedLook
     from node.console.images.gallery import Gallery
     from node.console.server import serve
 
-    assert config.console is not None, "the supervisor starts a console only where the configuration has one"
     with contextlib.ExitStack() as opened:
         journal = opened.enter_context(contextlib.closing(compose.open_journal(config)))
         trials = opened.enter_context(contextlib.closing(trials_of(config)))

@@ -148,13 +148,13 @@ class Supervisor:
         ------
         NotReady
             The listener did not come up.
-        ConsoleAbsent
-            The configuration has a console, and what that is made of is not installed.
+        ConsoleAbsent, NotPrivate, TlsUnusable
+            The configuration has a console, and what that is made of is not installed; no browser could shake hands with it.
         """
         if NodeRole.CONSOLE in self._roles and self._config.console is not None:
             from node.assembly.console import demand_console
 
-            demand_console()
+            demand_console(self._config.console)
         with overseen(self._config) as begun:
             return self._run(begun)
 

@@ -82,9 +82,12 @@ def demand_usable_tls(config: Config) -> None:
 
 
 def validities(config: Config) -> list[Validity]:
-    """Of every certificate, list of authorities and revocation list that associations depend on; and whether keys are private."""
+    """Of every certificate, list of authorities and revocation list that peers and browsers depend on; and whether keys are private."""
     used = (config.node.tls, *(peer.tls for peer in config.peers.values()))
-    return validities_of(*(one for one in used if one is not None))
+    found = validities_of(*(one for one in used if one is not None))
+    if config.console is not None and config.console.cert is not None and config.console.key is not None:
+        found += [_validity(config.console.cert, Use.CERTIFICATE), *_open_keys([config.console.key])]
+    return found
 
 
 def validities_of(*used: TlsListener | PeerTls) -> list[Validity]:

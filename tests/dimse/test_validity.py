@@ -1,6 +1,7 @@
 """Until when certificates are good, told ahead: by `hilum doctor`, by an alarm a day, and as a metric."""
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from structlog.testing import capture_logs
 from node.assembly.doctor.peers import look_at_certificates
 from node.dimse.validity import Certificates, Use, Validity, validities
 from node.settings.config import Config
+from node.settings.console import Console
 from node.settings.node import Node
 from node.settings.peers import Peer
 from node.settings.store import Store
@@ -134,3 +136,14 @@ def test_what_is_unusable_is_no_metric() -> None:
     """A file that is gone has no expiry; the alarm says so."""
     gone = Validity(path=Path("gone.pem"), use=Use.CERTIFICATE, until=None, why="gone.pem: No such file or directory")
     assert gone.left_s(datetime.now(UTC)) == 0
+
+
+def test_doctor_looks_at_the_consoles_certificate_too(tmp_path: Path) -> None:
+    """How long it is good, and a key that others may read, for which browsers would be turned away."""
+    own = Authority(tmp_path).signs("localhost", days=(-1.0, 20.0))
+    console = Console(host="127.0.0.1", port=8443, cert=own.certificate, key=own.key)
+    config = replace(_config(None), console=console)
+    assert [(one.subject, one.level) for one in look_at_certificates(config)] == [(f"certificate {own.certificate.name}", "warning")]
+    own.key.chmod(0o444)
+    (_, bad) = look_at_certificates(config)
+    assert (bad.level, bad.detail) == ("bad", f"{own.key} (mode 0444) may be read by others")

@@ -34,14 +34,24 @@ def words_of(instruction: str) -> list[str]:
 
 
 def services() -> dict[str, dict[str, Any]]:
-    """The services of compose.yaml, merge keys applied."""
+    """The services of compose.yaml, merge keys applied: the set without a GPU."""
     found: dict[str, dict[str, Any]] = compose()["services"]
     return found
 
 
-def compose() -> dict[str, Any]:
-    """compose.yaml as it stands."""
-    loaded: dict[str, Any] = YAML(typ="safe").load(FOLDER / "compose.yaml")
+def gpu_services() -> dict[str, dict[str, Any]]:
+    """The services under compose.gpu.yaml: what it says of one replaces key by key, and a mount the one of the same target."""
+    found = {name: dict(service) for name, service in services().items()}
+    for name, over in compose("compose.gpu.yaml")["services"].items():
+        service = found.setdefault(name, {})
+        mounts = {mount.split(":")[1]: mount for mount in [*service.get("volumes", []), *over.get("volumes", [])]}
+        service |= over | {"volumes": list(mounts.values())}
+    return found
+
+
+def compose(name: str = "compose.yaml") -> dict[str, Any]:
+    """A compose file as it stands."""
+    loaded: dict[str, Any] = YAML(typ="safe").load(FOLDER / name)
     return loaded
 
 

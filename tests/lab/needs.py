@@ -13,7 +13,8 @@ import pytest
 APT = (
     "orthanc orthanc-dicomweb orthanc-python orthanc-gdcm dcmtk dicom3tools pixelmed-apps libgdcm-tools chromium openssl "
     "postgresql prometheus systemd docker-compose nginx-light faketime strace groff gcc libc6-dev "
-    "debhelper dh-virtualenv dpkg-dev fakeroot lintian logrotate man-db zsh fish"
+    "debhelper dh-virtualenv dpkg-dev fakeroot lintian logrotate man-db zsh fish "
+    "podman runc debootstrap"
 )
 """The Debian packages of the laboratory, as .ci/run installs them."""
 

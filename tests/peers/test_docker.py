@@ -1,12 +1,9 @@
-"""What stands in docker/ is run, as far as that goes without a container engine: on a read-only root, as an unprivileged user, without any
+"""The words of docker/ are run without a container engine (with one: test_image): on a read-only root, as an unprivileged user, without any
 capability, beside the real programs that the other images hold."""
 
 import json
-import os
-import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,38 +13,37 @@ from ruamel.yaml import YAML
 from inference.imaging.write_series import write_series
 from tests.lab.container import READY_S, USER, VARIABLES, run_confined, serving
 from tests.lab.dashboards import ALERTS
-from tests.lab.docker import FOLDER, ROOT, UNIT, instructions, services, unit_words, words_of
-from tests.lab.loopback import free_port, outside
+from tests.lab.docker import FOLDER, ROOT, UNIT, gpu_services, services, unit_words, words_of
+from tests.lab.loopback import free_port
 from tests.lab.needs import program
 from tests.lab.node import hilum
 from tests.lab.program import wait_until
 from tests.lab.prometheus import promtool
 from tests.lab.scrape import Scraped
 
-_IN_THE_BASE = {
-    # glibc and what every Debian image with Python has (libstdc++ and zlib: apt and dpkg need them)
-    *("libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1", "libresolv.so.2"),
-    *("libgcc_s.so.1", "libstdc++.so.6", "libz.so.1"),
-}
-
-
 # ---- what only has to be read
 
 
-def test_compose_understands_the_set(tmp_path: Path) -> None:
-    """Compose itself resolves it (merge keys, variables, files, conditions) with passwords made as docker/README.md says."""
+@pytest.mark.parametrize("files", [("compose.yaml",), ("compose.yaml", "compose.gpu.yaml")], ids=["processor", "gpu"])
+def test_compose_understands_the_set(tmp_path: Path, files: tuple[str, ...]) -> None:
+    """Compose itself resolves it (merge keys, variables, files, conditions) with secrets made as docker/README.md says; with and without
+    a GPU as they are read here."""
     folder = tmp_path / "docker"
     shutil.copytree(FOLDER, folder)
-    for name in ("journal_password", "grafana_password"):
+    for name in ("journal_password", "grafana_password", "console.pem", "console.key"):
         (folder / "secrets" / name).touch()
-    command = [str(program("docker-compose", "docker-compose")), "-f", str(folder / "compose.yaml"), "config"]
+    command = [str(program("docker-compose", "docker-compose")), *(word for name in files for word in ("-f", str(folder / name))), "config"]
     resolved = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert resolved.returncode == 0, resolved.stderr
     assert resolved.stderr == ""
-    read = YAML(typ="safe").load(resolved.stdout)
-    assert set(read["services"]) == set(services())
-    assert read["services"]["node"]["read_only"] is True
-    assert read["services"]["node"]["depends_on"]["journal"] == {"condition": "service_healthy"}
+    read = YAML(typ="safe").load(resolved.stdout)["services"]
+    expected = services() if len(files) == 1 else gpu_services()
+    assert set(read) == set(expected)
+    assert read["node"]["read_only"] is True
+    assert read["node"]["depends_on"]["journal"] == {"condition": "service_healthy"}
+    assert ("triton" in read["node"]["depends_on"]) == (len(files) == 2)
+    for name, service in expected.items():
+        assert len(read[name].get("volumes", [])) == len(service.get("volumes", [])), name
 
 
 def test_promtool_accepts_prometheus_files(tmp_path: Path) -> None:
@@ -118,54 +114,3 @@ def test_a_study_goes_through_on_a_read_only_root(tmp_path: Path, start: str) ->
         assert "NoNewPrivs:\t1" in who
     assert len(list((state / "results").rglob("*.dcm"))) == 3
     assert {path.stat().st_uid for path in state.rglob("*")} == {USER}
-
-
-# ---- the image's build
-
-
-@pytest.mark.slow
-@pytest.mark.registry
-@pytest.mark.timeout(900)
-def test_the_build_stage_installs_what_the_set_needs_and_no_torch(tmp_path: Path) -> None:
-    """Every RUN of the build stage, in its order and over nothing but what its COPYs bring: the environment has hilum, reads the set's
-    configuration, has no torch; and every shared library in it finds what it links to in itself or in the base image."""
-    source, target = tmp_path / "src", tmp_path / "hilum"
-    source.mkdir()
-    environment = {"PATH": f"{target / 'bin'}:{Path(sys.prefix) / 'bin'}:/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
-    # how packages are reached here is the machine's affair
-    environment |= {name: value for name, value in os.environ.items() if name.startswith("PIP_") or "proxy" in name.lower()}
-    for stage, word, rest in instructions():
-        if stage != 0 or word not in ("RUN", "COPY", "ARG", "ENV"):
-            continue
-        if word == "COPY":
-            *copied, _ = rest.split()
-            for name in copied:
-                if (ROOT / name).is_dir():
-                    shutil.copytree(ROOT / name, source / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-                else:
-                    shutil.copy(ROOT / name, source)
-        elif word == "ARG":
-            name, _, value = rest.partition("=")
-            environment[name] = value
-        elif word == "ENV":
-            environment |= dict(pair.split("=", 1) for pair in shlex.split(rest) if not pair.startswith("PATH="))
-        else:
-            with outside():
-                command = ["sh", "-ec", rest.replace("/opt/hilum", str(target))]
-                ran = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=False, timeout=600)
-            assert ran.returncode == 0, f"{rest}\n{ran.stdout[-2000:]}\n{ran.stderr[-2000:]}"
-
-    def run(*words: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([str(word) for word in words], env=environment, capture_output=True, text=True, check=False, timeout=120)
-
-    assert run(target / "bin/python", "-c", "import torch").returncode != 0
-    checked = run(target / "bin/hilum", "config", "check", "--config", FOLDER / "hilum.yaml")
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert run(target / "bin/python", "-c", "import tritonclient.grpc, psycopg, gdcm, highdicom, node.assembly.process").returncode == 0
-    missing = {
-        line.split()[0]
-        for library in target.rglob("*.so*")
-        for line in run("ldd", library).stdout.splitlines()
-        if "=>" in line and "/" in line and not line.split("=>")[1].strip().startswith(str(target))
-    }
-    assert missing <= _IN_THE_BASE, "link to libraries that the base image may not have"

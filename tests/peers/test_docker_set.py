@@ -15,7 +15,7 @@ import pytest
 from inference.engines.triton.distribution import local_distribution
 from tests.lab import triton
 from tests.lab.container import READY_S, USER, serving
-from tests.lab.docker import FOLDER, services, words_of
+from tests.lab.docker import FOLDER, gpu_services, services, words_of
 from tests.lab.loopback import free_port
 from tests.lab.needs import data, program
 from tests.lab.node import models
@@ -64,10 +64,10 @@ def _translated(text: str, *pairs: tuple[str, str]) -> str:
 
 @contextmanager
 def _tritonserver(repository: Path, folder: Path, grpc: int, http: int, metrics: int) -> Iterator[Program]:
-    """A real server under the words of compose.yaml, and where its parts lie here."""
+    """A real server under the words of compose.gpu.yaml, and where its parts lie here."""
     triton.available()
     server = local_distribution()
-    service = services()["triton"]
+    service = gpu_services()["triton"]
     words = _translated(
         "\n".join([*service["entrypoint"], *service["command"]]),
         ("--model-repository=/models", f"--model-repository={repository}"),
@@ -144,9 +144,9 @@ def _nginx(folder: Path, port: int, archive: int) -> Iterator[Program]:
 @pytest.mark.registry
 @pytest.mark.timeout(1800)
 def test_the_whole_set_works_together(tmp_path: Path) -> None:
-    """docker/hilum.yaml with the addresses of this machine, confined as in its container, between a real Triton under the arguments of
-    compose.yaml, a real PostgreSQL with the password in a file, and a real archive and viewer under their configurations: a head MR that
-    comes to the archive is forwarded, analysed, and its results stand in the archive and behind the viewer."""
+    """docker/hilum.gpu.yaml with the addresses of this machine, confined as in its container, between a real Triton under the arguments of
+    compose.gpu.yaml, a real PostgreSQL with the password in a file, and a real archive and viewer under their configurations: a head MR
+    that comes to the archive is forwarded, analysed, and its results stand in the archive and behind the viewer."""
     source = data("dicom", "mr_t1_sag_HFS_decubitus.zip")
     repository = models(("mr-brain",))
     listen, metrics, dicom, archive, viewer, grpc, triton_http, triton_metrics = (free_port() for _ in range(8))
@@ -162,8 +162,10 @@ def test_the_whole_set_works_together(tmp_path: Path) -> None:
         running.enter_context(_orthanc(tmp_path, dicom, archive, listen))
         running.enter_context(_nginx(tmp_path, viewer, archive))
         config = tmp_path / "hilum.yaml"
-        text = (FOLDER / "hilum.yaml").read_text()
+        text = (FOLDER / "hilum.gpu.yaml").read_text()
         pairs = (
+            ("0.0.0.0:8443", f"127.0.0.1:{free_port()}"),
+            ("  tls: {cert: /run/secrets/console_cert, key: /run/secrets/console_key}\n", ""),
             ("0.0.0.0:11112", f"127.0.0.1:{listen}"),
             ("0.0.0.0:9464", f"127.0.0.1:{metrics}"),
             ("address: archive:4242", f"address: 127.0.0.1:{dicom}"),

@@ -23,9 +23,12 @@ from node.observe.pulse import InHand
 from node.observe.shared_memory import SharedCells
 from node.settings.audit import Audit
 from node.settings.config import Config
+from node.settings.console import Console
 from node.settings.node import Node
+from node.settings.secrets import NotPrivate
 from node.settings.store import Store
 from tests.lab import audit
+from tests.lab.certificates import Authority
 from tests.lab.next_hilum import next_hilum
 from tests.unit.journal.story import Story
 
@@ -175,3 +178,17 @@ def test_what_a_process_was_at_is_to_blame_for_its_death_and_not_for_its_end(tmp
         supervisor._watch(member)
         in_hand = InHand("arrival", SharedCells.attach(member.watched.cells.descriptor)).number
         assert (in_hand, journal.jobs.get(job).attempts) == ((0, 0) if why == "ended on purpose" else (7, 1))
+
+
+@pytest.mark.peers
+def test_a_console_with_which_no_browser_could_shake_hands_is_refused_at_the_start(tmp_path: Path) -> None:
+    """A key that others may read is told before anything is started: the console's process would die of it again and again."""
+    own = Authority(tmp_path / "ca").signs("localhost")
+    own.key.chmod(0o444)
+    store = Store(journal=f"sqlite:{tmp_path}/hilum.db", blobs=tmp_path / "blobs")
+    console = Console(host="127.0.0.1", port=0, cert=own.certificate, key=own.key)
+    config = Config(path=tmp_path / "hilum.yaml", digest="", node=Node(), store=store, models=tmp_path, console=console)
+    said: list[dict[str, object]] = []
+    with pytest.raises(NotPrivate, match=r"may be read by others"):
+        Supervisor(config, announce=said.append).run()
+    assert said == []

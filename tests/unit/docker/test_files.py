@@ -13,7 +13,7 @@ from inference.engines.triton.kind import Triton
 from node.assembly.configuration import load
 from node.settings.config import Config
 from tests.lab.dashboards import dashboard
-from tests.lab.docker import FOLDER, ROOT, compose, instructions, services, unit, words_of
+from tests.lab.docker import FOLDER, ROOT, compose, gpu_services, instructions, services, unit, words_of
 from tests.lab.needs import python_program
 
 
@@ -23,8 +23,14 @@ def _yaml(name: str) -> Any:
 
 @pytest.fixture(scope="module")
 def config() -> Config:
-    """The node's configuration in the set."""
+    """The node's configuration in the set without a GPU."""
     return load(FOLDER / "hilum.yaml", applications=("mr-brain", "ct-lung"))
+
+
+@pytest.fixture(scope="module")
+def gpu() -> Config:
+    """The node's configuration under compose.gpu.yaml."""
+    return load(FOLDER / "hilum.gpu.yaml", applications=("mr-brain", "ct-lung"))
 
 
 # ---- the image
@@ -66,49 +72,72 @@ def test_what_the_image_copies_is_there_and_reaches_the_builder() -> None:
     assert all(any(fnmatch(folder, pattern) for pattern in patterns) for folder in ("node", "inference", "training"))
 
 
-def test_the_extras_are_hilums(config: Config) -> None:
-    """What the image installs by default serves the configuration of the set: Triton and PostgreSQL, and no torch."""
+def test_the_extras_are_hilums(config: Config, gpu: Config) -> None:
+    """What the image installs by default serves both configurations of the set: ONNX models, Triton, PostgreSQL, the console; and no torch,
+    which the image of the models brings."""
     extras = next(rest for _, word, rest in instructions() if rest.startswith("EXTRAS="))
     named = extras.removeprefix("EXTRAS=").split(",")
     declared = re.findall(
         r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[2], re.MULTILINE
     )
-    assert set(named) <= set(declared)
-    assert "embedded" not in named
-    assert {engine.options.kind for engine in config.engines.values()} == {Triton.kind}
+    brought = services()["models"]["build"]["args"]["EXTRAS"].split(",")
+    assert set(named) | set(brought) <= set(declared)
+    assert "torch" not in named
+    assert {"embedded", "torch"} <= set(brought), "weights are converted there"
+    assert not config.engines, "the one in the node is meant"
+    assert {engine.options.kind for engine in gpu.engines.values()} == {Triton.kind}
+    assert config.console is not None
+    assert config.store.journal == gpu.store.journal
     assert config.store.journal.startswith("postgresql://")
-    assert {"triton", "postgresql"} <= set(named)
+    assert {"embedded", "triton", "postgresql", "console"} <= set(named)
+
+
+def test_pg_dump_is_of_the_journals_version() -> None:
+    """An older one does not dump a newer server (pg_dump's manual, Notes)."""
+    last = max(stage for stage, _, _ in instructions())
+    installed = " ".join(rest for stage, word, rest in instructions() if stage == last and word == "RUN")
+    (client,) = re.findall(r"postgresql-client-(\d+)", installed)
+    (server,) = re.findall(r"^postgres:(\d+)", services()["journal"]["image"])
+    assert client == server
+
+
+def test_the_two_configurations_differ_in_where_models_are_computed() -> None:
+    """hilum.gpu.yaml is hilum.yaml with an engine, and the applications on it."""
+    plain, gpu = (YAML(typ="safe").load(FOLDER / name) for name in ("hilum.yaml", "hilum.gpu.yaml"))
+    assert set(gpu) - set(plain) == {"engines", "applications"}
+    assert {key: gpu[key] for key in plain} == plain
 
 
 # ---- the set
 
 
-@pytest.mark.parametrize("name", services())
+@pytest.mark.parametrize("name", gpu_services())
 def test_a_service_can_do_no_more_than_it_must(name: str) -> None:
-    """Read-only root, no capabilities, none to be gained, bounded logs; a health check; published on loopback."""
-    service = services()[name]
+    """Read-only root, no capabilities, none to be gained, bounded logs and memory; a health check; published on loopback."""
+    service = gpu_services()[name]
+    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert "cap_add" not in service
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["logging"]["options"] == {"max-size": "20m", "max-file": "5"}
     assert not {"privileged", "network_mode", "pid", "ipc"} & set(service)
-    assert "healthcheck" in service or service["image"] == "hilum"
+    assert "healthcheck" in service or service["image"].startswith("hilum")
     assert all(port.startswith(("127.0.0.1:", "${HILUM_LISTEN:-127.0.0.1}:")) for port in service.get("ports", []))
 
 
-@pytest.mark.parametrize("name", services())
+@pytest.mark.parametrize("name", gpu_services())
 def test_a_service_is_pinned_and_what_it_mounts_is_there(name: str) -> None:
     """A version, never `latest`; files of the repository exist and are mounted read-only; named volumes are declared."""
-    service = services()[name]
-    assert service["image"] == "hilum" or re.search(r":v?\d+(\.\d+)*([.-][\w.]+)?$", service["image"]), service["image"]
+    service, volumes = gpu_services()[name], compose()["volumes"] | compose("compose.gpu.yaml")["volumes"]
+    assert service["image"].startswith("hilum") or re.search(r":v?\d+(\.\d+)*([.-][\w.]+)?$", service["image"]), service["image"]
     for mount in service.get("volumes", []):
         source, _, rest = mount.partition(":")
         if source.startswith("."):
             assert (FOLDER / source).is_file(), mount
             assert rest.endswith(":ro"), mount
         else:
-            assert source in compose()["volumes"], mount
+            assert source in volumes, mount
     for secret in service.get("secrets", []):
         assert secret in compose()["secrets"]
     for network in service["networks"]:
@@ -117,7 +146,7 @@ def test_a_service_is_pinned_and_what_it_mounts_is_there(name: str) -> None:
 
 def test_no_password_stands_in_a_file() -> None:
     """They are files that git does not know, and environment variables only name them."""
-    for service in services().values():
+    for service in gpu_services().values():
         for key, value in service.get("environment", {}).items():
             if re.search("PASSWORD|SECRET|TOKEN", key):
                 assert key.endswith("_FILE"), key
@@ -128,35 +157,39 @@ def test_no_password_stands_in_a_file() -> None:
 
 def test_only_tools_write_models_and_only_the_journals_network_is_closed() -> None:
     """The node and Triton read the same repository; the database and Triton cannot be reached, and reach nothing."""
-    mounts = {name: [mount for mount in service.get("volumes", []) if mount.startswith("models:")] for name, service in services().items()}
+    mounts = {
+        name: [mount for mount in service.get("volumes", []) if mount.startswith("models:")] for name, service in gpu_services().items()
+    }
     assert {name: found for name, found in mounts.items() if found} == {
         "node": ["models:/var/lib/hilum/models:ro"],
         "models": ["models:/var/lib/hilum/models"],
         "triton": ["models:/models:ro"],
     }
     assert compose()["networks"]["back"]["internal"] is True
-    assert services()["journal"]["networks"] == services()["triton"]["networks"] == ["back"]
+    assert services()["journal"]["networks"] == gpu_services()["triton"]["networks"] == ["back"]
 
 
 def test_shared_memory_is_one_memory_of_one_user() -> None:
     """Regions are files of mode 0600: both sides mount one tmpfs at /dev/shm and have one uid."""
-    sharing = {name for name, service in services().items() if "shared-memory:/dev/shm" in service.get("volumes", [])}
+    sharing = {name for name, service in gpu_services().items() if "shared-memory:/dev/shm" in service.get("volumes", [])}
     assert sharing == {"node", "triton"}
-    assert services()["triton"]["user"] == "1000:1000"
+    assert gpu_services()["triton"]["user"] == "1000:1000"
     assert "user" not in services()["node"], "the image's own, which is 1000"
-    assert compose()["volumes"]["shared-memory"]["driver_opts"]["type"] == "tmpfs"
+    assert compose("compose.gpu.yaml")["volumes"]["shared-memory"]["driver_opts"]["type"] == "tmpfs"
 
 
-def test_the_configuration_names_what_the_set_has(config: Config) -> None:
+def test_the_configuration_names_what_the_set_has(config: Config, gpu: Config) -> None:
     """Hosts are services on a shared network, ports are theirs, files are mounted there."""
     node = services()["node"]
     published = {port.rpartition(":")[2] for port in node["ports"]}
-    assert published == {str(config.node.port), str(config.node.metrics_port)} == {"11112", "9464"}
-    assert {rest for _, word, rest in instructions() if word == "EXPOSE"} == {"11112 9464"}
+    assert config.console is not None
+    assert published == {str(config.node.port), str(config.node.metrics_port), str(config.console.port)} == {"11112", "9464", "8443"}
+    assert {rest for _, word, rest in instructions() if word == "EXPOSE"} == {"11112 9464 8443"}
+    assert {f"/run/secrets/{name}" for name in node["secrets"]} >= {str(config.console.cert), str(config.console.key)}
     assert (config.peers["archive"].host, config.peers["archive"].port) == ("archive", 4242)
     assert set(node["networks"]) >= set(services()["archive"]["networks"])
-    assert config.engines["gpu"].options == Triton(url="grpc://triton:8001")
-    assert "--grpc-port=8001" in services()["triton"]["command"]
+    assert gpu.engines["gpu"].options == Triton(url="grpc://triton:8001")
+    assert "--grpc-port=8001" in gpu_services()["triton"]["command"]
     assert config.store.journal == "postgresql://hilum@journal/hilum?password_file=/run/secrets/journal_password"
     assert services()["journal"]["environment"]["POSTGRES_USER"] == "hilum"
     assert services()["journal"]["environment"]["POSTGRES_DB"] == "hilum"
@@ -165,6 +198,7 @@ def test_the_configuration_names_what_the_set_has(config: Config) -> None:
     assert state in config.store.blobs.parents
     assert words_of("CMD")[-1] == words_of("HEALTHCHECK")[-1] == "/etc/hilum/hilum.yaml"
     assert "./hilum.yaml:/etc/hilum/hilum.yaml:ro" in node["volumes"]
+    assert "./hilum.gpu.yaml:/etc/hilum/hilum.yaml:ro" in gpu_services()["node"]["volumes"]
 
 
 def test_the_archive_and_the_node_know_each_other(config: Config) -> None:
@@ -177,11 +211,11 @@ def test_the_archive_and_the_node_know_each_other(config: Config) -> None:
 
 def test_monitoring_finds_what_it_asks_for(config: Config) -> None:
     """Prometheus' targets, the alert rules' job, Grafana's data source and dashboard."""
-    jobs = {job["job_name"]: job["static_configs"][0]["targets"] for job in _yaml("prometheus/prometheus.yml")["scrape_configs"]}
-    assert jobs["hilum"] == [f"node:{config.node.metrics_port}"]
-    assert jobs["triton"] == ["triton:8002"]
-    assert "--metrics-port=8002" in services()["triton"]["command"]
-    assert set(services()["prometheus"]["networks"]) >= set(services()["triton"]["networks"])
+    jobs = {job["job_name"]: job for job in _yaml("prometheus/prometheus.yml")["scrape_configs"]}
+    assert jobs["hilum"]["static_configs"][0]["targets"] == [f"node:{config.node.metrics_port}"]
+    assert jobs["triton"]["dns_sd_configs"] == [{"names": ["triton"], "type": "A", "port": 8002}]
+    assert "--metrics-port=8002" in gpu_services()["triton"]["command"]
+    assert set(services()["prometheus"]["networks"]) >= set(gpu_services()["triton"]["networks"])
     (source,) = _yaml("grafana/datasources.yml")["datasources"]
     assert (source["type"], source["url"], source["isDefault"]) == ("prometheus", "http://prometheus:9090", True)
     (provider,) = _yaml("grafana/dashboards.yml")["providers"]
