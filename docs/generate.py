@@ -9,6 +9,7 @@ from typing import Any
 from docs import man_page, objects, statements
 from docs.event_meanings import HISTORY, LOGGED
 from node.observe.security import SecurityEvent
+from node.settings.blocks import Block
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "reference"
@@ -93,6 +94,21 @@ def configuration() -> str:
     return "".join(text)
 
 
+def app_yaml() -> str:
+    """Every key of app.yaml, from the declarations that decode it."""
+    from node.settings.app_yaml import WHOLE
+
+    text = [
+        "# app.yaml, every key\n\n",
+        _MADE,
+        "It lies in a folder beside a model's file and makes an application of it, without code: `hilum models import FOLDER`. ",
+        "[How, in ten minutes](../howto/describe-a-model.md). Every mistake is named with line, column and what was meant; ",
+        "`hilum config schema app.yaml` prints the JSON Schema for editors.\n\n",
+    ]
+    text += _block_tables("app.yaml", WHOLE)
+    return "".join(text)
+
+
 _DEFINED = """\
 ```yaml
 define:
@@ -117,7 +133,7 @@ def _block_tables(path: str, kind: Any) -> Iterator[str]:
     yield f"| key of `{path}` | what it does | takes | default |\n|---|---|---|---|\n"
     inner = []
     for key in block.keys:
-        nested = hasattr(key.kind, "keys")
+        nested = hasattr(key.kind, "keys") or isinstance(getattr(key.kind, "of", None), Block)
         default = "required" if key.required else "" if key.default in (None, "{}", "[]") else f"`{key.default}`"
         takes = "a mapping, below" if nested else key.kind.wants
         yield f"| `{key.name}` | {_cell(key.says)} | {_cell(takes)} | {default} |\n"
@@ -303,6 +319,7 @@ def _headed(path: Path) -> list[tuple[str, list[str]]]:
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": configuration,
+    "app-yaml.md": app_yaml,
     "commands.md": commands,
     "hilum.1": lambda: man_page.page(commands()),
     "errors.md": errors,

@@ -15,10 +15,10 @@ import numpy as np
 
 from inference.applications.bundle.finish import Activation, Decision, Return
 from inference.applications.bundle.inferer import SlidingWindow
-from inference.applications.bundle.manifest import BundleManifest, Structure, from_text, to_text
+from inference.applications.bundle.manifest import MIN_SLICES, BundleManifest, Structure, from_text, to_text
 from inference.applications.bundle.names import colour
 from inference.applications.bundle.steps import NormalizeIntensity, Orientation, ScaleIntensityRange, Spacing, Transform
-from inference.applications.port import ModelRef
+from inference.applications.port import Accepts, ModelRef
 from inference.engines.port import SERVING
 from inference.imaging.resample import Grid, reorientation
 from training.checkpoint import save_json
@@ -140,7 +140,7 @@ def planned(
         name=name,
         version="1.0.0",
         title=(", ".join(one.label for one in structures) + f" on {modality}")[:64].strip(),
-        modality=(modality,),
+        accepts=Accepts(modality=(modality,), min_slices=MIN_SLICES),
         model=ModelRef(name=name.replace("-", "_"), version=SERVING),
         input="INPUT__0",
         output="OUTPUT__0",
@@ -167,7 +167,7 @@ def told(plan: Plan) -> str:
         f"{grey.a_min:g} to {grey.a_max:g} HU" if isinstance(grey, ScaleIntensityRange) else "values by mean and deviation of each series"
     )
     return (
-        f"{plan.series} series of {plan.patients} patients, {plan.manifest.modality[0]}: "
+        f"{plan.series} series of {plan.patients} patients, {plan.manifest.accepts.modality[0]}: "
         f"{', '.join(one.label for one in plan.manifest.structures)}; {_by(spacing.pixdim)} mm, "
         f"windows of {_by(plan.window)} voxels (to the head, the back, the left), {values}"
     )

@@ -122,7 +122,7 @@ class ModelMissing(ModelError):
     code = "HLM-4101"
     remedy = (
         "Run `hilum models list`. Published weights come by `hilum models import APPLICATION`; of an application that has none, train "
-        "them, or bring a file: `hilum models import --file FILE --name MODEL`. Then `hilum jobs retry`."
+        "them, or bring a file: `hilum models import FILE --name MODEL`. Then `hilum jobs retry`."
     )
 
 
@@ -160,7 +160,7 @@ class NoSource(ModelError):
     code = "HLM-4106"
     remedy = (
         "Get the weights and name the file: published ones by `hilum models import APPLICATION --file PATH`, those that were trained by "
-        "`hilum models import --file FILE --name MODEL`."
+        "`hilum models import FILE --name MODEL`."
     )
 
 

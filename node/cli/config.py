@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from node.cli.opened import ConfigOption, JsonOption
 from node.domain.errors import ConfigError
@@ -51,12 +51,22 @@ def check(path: Path | None = None, /, *, config: ConfigOption = None, as_json: 
     return 1 if told else 0
 
 
-def schema() -> None:
-    """Print the JSON Schema of hilum.yaml, for editors.
+def schema(file: Literal["hilum.yaml", "app.yaml"] = "hilum.yaml", /) -> None:
+    """Print the JSON Schema of hilum.yaml, or of the app.yaml that describes a model, for editors.
 
     With the YAML language server: `hilum config schema > hilum.schema.json`, and in hilum.yaml the comment
     `# yaml-language-server: $schema=hilum.schema.json`.
+
+    Parameters
+    ----------
+    file
+        Which of the two.
     """
+    if file == "app.yaml":
+        from node.settings.app_yaml import schema as described
+
+        print(json.dumps(described(), indent=1))
+        return
     from node.assembly.configuration import schema as made
 
     print(json.dumps(made(), indent=1))

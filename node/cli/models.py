@@ -97,7 +97,7 @@ def convert(
     """Write a model in another format: the file, a config.pbtxt for it, and how far its answers are from the original's.
 
     TorchScript becomes ONNX or pt2, torch.export (pt2) becomes ONNX. Sides that config.pbtxt leaves open stay open. Nothing is written
-    when the largest difference is above the tolerance. To serve it: `hilum models import --file FILE --config-pbtxt CONFIG --name NAME`.
+    when the largest difference is above the tolerance. To serve it: `hilum models import FILE --config-pbtxt CONFIG --name NAME`.
 
     Parameters
     ----------

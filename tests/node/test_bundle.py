@@ -68,7 +68,7 @@ def test_a_bundle_serves_and_is_rolled_back_while_the_node_runs(tmp_path: Path) 
     for number, limit in (("one", 0.5), ("two", 0.25)):
         (tmp_path / number).mkdir()
         bundle = _bundle(tmp_path / number / "bright_ct.zip", limit)
-        said = hilum("models", "import", "--bundle", bundle, "--repository", tmp_path / "models", "--licence", "MIT", "--no-tune")
+        said = hilum("models", "import", bundle, "--repository", tmp_path / "models", "--licence", "MIT", "--no-tune")
         assert said.code == 0, said.out + said.err
     assert node.hilum("config", "check").code == 0
     with node:

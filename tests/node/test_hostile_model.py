@@ -117,7 +117,6 @@ def test_their_jobs_end_and_the_worker_s_next_study_is_done(tmp_path: Path) -> N
     said = hilum(
         "models",
         "import",
-        "--bundle",
         _bundle(tmp_path / "bright_ct.zip", 0.5),
         "--repository",
         repository,

@@ -64,8 +64,8 @@ def words(tmp_path: Path) -> Path:
 RUN = "hippocampus"
 _IMPORT = "models import --name net --licence MIT --attribution me --repository models --config plain.yaml"
 CASES = {
-    "TorchScript": (f"{_IMPORT} --file net.pt --shape 1,4,4,4", "torch", "torch", "HLM-4001"),
-    "ONNX that is to be described": (f"{_IMPORT} --file net.onnx", "onnx", "torch", "HLM-4001"),
+    "TorchScript": (f"{_IMPORT} net.pt --shape 1,4,4,4", "torch", "torch", "HLM-4001"),
+    "ONNX that is to be described": (f"{_IMPORT} net.onnx", "onnx", "torch", "HLM-4001"),
     "the head of the demo": (f"demo --application {RUN} --out out", "nibabel", "demo", "HLM-4001"),
     "training": (f"train {RUN} --data .", "torch", "training", "HLM-8005"),
     "evaluation": (f"evaluate {RUN} --data .", "torch", "training", "HLM-8005"),

@@ -41,7 +41,8 @@ class UnfitBundle(ModelError):
 
     code = "HLM-4124"
     remedy = (
-        "Write an application for this model (docs/howto/write-an-application.md); its weights come in with `hilum models import --file`."
+        "Write an application for this model (docs/howto/write-an-application.md); its weights come in with "
+        "`hilum models import FILE --name NAME`."
     )
 
 
@@ -63,7 +64,7 @@ class BrokenManifest(ModelError):
     """application.json, which the import wrote beside the model, is not what it was."""
 
     code = "HLM-4127"
-    remedy = "Import the bundle again: `hilum models import --bundle PATH`."
+    remedy = "Import the bundle again: `hilum models import PATH`."
 
 
 class TooManyVoxels(InputError):

@@ -14,10 +14,11 @@ from inference.applications.bundle.config import Config, parse
 from inference.applications.bundle.errors import UnclearBundle, UnfitBundle, UnreadableBundle
 from inference.applications.bundle.inferer import Inferer, SlidingWindow
 from inference.applications.bundle.layouts import INFERENCE, LARGE, METADATA, MOST_WEIGHTS_BYTES, WEIGHTS, Bundle, Layout, open_bundle
-from inference.applications.bundle.manifest import FILE, BundleManifest, to_text
+from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, to_text
 from inference.applications.bundle.metadata import MODALITIES, Network, network
 from inference.applications.bundle.names import structures
 from inference.applications.bundle.reading import pipeline
+from inference.applications.port import Accepts
 from inference.engines.configtext import config_text
 from inference.engines.extras import demand
 from inference.engines.file_import import ModelFile, Source, import_weights, next_version
@@ -29,6 +30,7 @@ from inference.engines.sieve.sieve import sift
 _OPEN_SIDE = 96
 """Side of the image that an open network is tried with where its windows are as long as the image."""
 
+_TENSORS = ("INPUT__0", "OUTPUT__0")
 _FILES = {".onnx": "model.onnx", ".ts": "model.pt"}
 
 
@@ -62,13 +64,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """A bundle that is in the repository."""
+    """A model with its application that is in the repository; `found` says what was given."""
 
     model: ModelRef
     application: str
     entry: Entry
     manifest: BundleManifest
-    layout: Layout
+    found: str
 
 
 def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
@@ -97,7 +99,7 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         version=wanted.version,
         licence=wanted.licence or licence(bundle),
         attribution=wanted.attribution or attribution(metadata),
-        config=_config_text(name, source.file, steps.inferer, net, tensors),
+        config=_config_text(name, source.file, steps.inferer, net.channels, tensors),
         allow_code=wanted.allow_code,
     )
     source = replace(source, notes=(*about(metadata), *steps.notes, *source.notes), code=tuple(config.evaluated) + source.code)
@@ -107,7 +109,7 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         name=_application_name(name),
         version=f"{_semantic(metadata.get('version'))}+model.{said.version}",
         title=title(metadata, name),
-        modality=(_modality(net, wanted),),
+        accepts=Accepts(modality=(_modality(net, wanted),), min_slices=MIN_SLICES),
         model=ModelRef(name=name, version=said.version),
         input=tensors[0],
         output=tensors[1],
@@ -119,7 +121,7 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         notes=steps.notes,
     )
     model, entry = import_weights(source, said, repository, {FILE: to_text(manifest)})
-    return Imported(model=model, application=manifest.name, entry=entry, manifest=manifest, layout=bundle.layout)
+    return Imported(model=model, application=manifest.name, entry=entry, manifest=manifest, found=f"a MONAI Bundle, {bundle.layout.value}")
 
 
 def _config(bundle: Bundle, content: Mapping[str, Any], wanted: Wanted, stack: ExitStack) -> tuple[Config, Any]:
@@ -148,9 +150,28 @@ def _weights(
         sift(_FILES[suffix], content, where)
         if suffix == ".onnx":
             demand(where, "onnx")
-        names = _onnx_names(content) if suffix == ".onnx" else ("INPUT__0", "OUTPUT__0")
+        names = _onnx_names(content) if suffix == ".onnx" else _TENSORS
         return Source(file=_FILES[suffix], weights=content, published_sha256=published, where=where), names
-    demand(f"{where}, which becomes {wanted.to}", "torch", "monai", *(("onnx", "onnxscript") if wanted.to == "onnx" else ()))
+    return converted(where, content, name, config, build, inferer, net.channels, wanted.to)[0], _TENSORS
+
+
+def converted(
+    where: str, content: bytes, name: str, config: Config, build: Any, inferer: Inferer, channels: int, to: str
+) -> tuple[Source, str]:
+    """A state dict as a model of the repository, and its config.pbtxt.
+
+    Parameters
+    ----------
+    config
+        Its network stands at network_def.
+    build
+        What builds that network instead; None: the known ones.
+
+    Raises
+    ------
+    CodeRefused, HostileBundle, UnfitBundle, UnreadableBundle
+    """
+    demand(f"{where}, which becomes {to}", "torch", "monai", *(("onnx", "onnxscript") if to == "onnx" else ()))
     from inference.applications.bundle.network import answers, convert, load, refuse_larger, state_dict
     from inference.applications.bundle.network import build as build_known
     from inference.engines.exporting import difference_from, refuse_different
@@ -165,13 +186,13 @@ def _weights(
         ran = (f"network_def: it builds {_target(config)}",)
     made = load(made, state)
     window = inferer.window((_OPEN_SIDE, _OPEN_SIDE, _OPEN_SIDE))
-    file, weights = convert(made, window, _is_open(inferer), _batch(inferer), wanted.to)
-    text = _config_text(name, file, inferer, net, ("INPUT__0", "OUTPUT__0"))
+    file, weights = convert(made, window, _is_open(inferer), _batch(inferer), to)
+    text = _config_text(name, file, inferer, channels, _TENSORS)
     far = difference_from(answers(made), name, text, file, weights)
-    refuse_different(f'"{name}" as {wanted.to}', far)
+    refuse_different(f'"{name}" as {to}', far)
     note = f"converted from the state dict: differs by {far.largest:.2g} at most from it, over {far.inputs} inputs"
-    source = Source(file=file, weights=weights, published_sha256=published, where=where, notes=(note,), code=ran)
-    return source, ("INPUT__0", "OUTPUT__0")
+    published = hashlib.sha256(content).hexdigest()
+    return Source(file=file, weights=weights, published_sha256=published, where=where, notes=(note,), code=ran), text
 
 
 def _target(config: Config) -> str:
@@ -217,7 +238,7 @@ def _batch(inferer: Inferer) -> int:
     return inferer.sw_batch_size if isinstance(inferer, SlidingWindow) else 1
 
 
-def _config_text(name: str, file: str, inferer: Inferer, net: Network, tensors: tuple[str, str]) -> str:
+def _config_text(name: str, file: str, inferer: Inferer, channels: int, tensors: tuple[str, str]) -> str:
     sides = tuple(side if side > 0 else ANY for side in inferer.roi_size) if isinstance(inferer, SlidingWindow) else (ANY,) * 3
     floats = np.dtype(np.float32)
     return config_text(
@@ -225,7 +246,7 @@ def _config_text(name: str, file: str, inferer: Inferer, net: Network, tensors: 
         "onnxruntime" if file.endswith(".onnx") else "pytorch",
         max(_batch(inferer), 1),
         (TensorConfig(name=tensors[0], dtype=floats, dims=(1, *sides)),),
-        (TensorConfig(name=tensors[1], dtype=floats, dims=(net.channels, *sides)),),
+        (TensorConfig(name=tensors[1], dtype=floats, dims=(channels, *sides)),),
         file,
     )
 

@@ -28,6 +28,8 @@ MOST_CONFIG_BYTES = 1 << 24
 MOST_WEIGHTS_BYTES = 1 << 34
 _MOST_MEMBERS = 10_000
 _EXTRA = "extra/"
+TORCHSCRIPT_METADATA = f"/{_EXTRA}metadata.json"
+"""How the name of that member ends in a TorchScript file."""
 
 
 class Layout(Enum):
@@ -91,13 +93,19 @@ def _folder(path: Path) -> Bundle:
             continue
         if not file.resolve().is_relative_to(root):
             raise UnreadableBundle(f"{file} is a link that leads out of the bundle, to {file.resolve()}")
-        members[file.relative_to(path).as_posix()] = partial(_read_file, file)
+        members[file.relative_to(path).as_posix()] = partial(read_file, file)
     if METADATA not in members:
         raise UnreadableBundle(f"{path} has no {METADATA}: it is no bundle")
     return Bundle(name=root.name, layout=Layout.FOLDER, path=path, root=root, members=members)
 
 
-def _read_file(file: Path, most: int) -> bytes:
+def read_file(file: Path, most: int) -> bytes:
+    """The bytes of a file, of `most` at most.
+
+    Raises
+    ------
+    UnreadableBundle
+    """
     size = file.stat().st_size
     if size > most:
         raise UnreadableBundle(f"{file} has {size} bytes, more than the {most} that are read")
@@ -118,11 +126,11 @@ def _zipped(path: Path) -> Bundle:
         root = metadata[0].removesuffix(METADATA)
         inside = {name.removeprefix(root): partial(_read_member, path, name) for name in names if name.startswith(root)}
         return Bundle(name=root.strip("/").split("/")[-1] or path.stem, layout=Layout.ARCHIVE, path=path, root=None, members=inside)
-    extras = [name for name in names if name.endswith(f"/{_EXTRA}metadata.json")]
+    extras = [name for name in names if name.endswith(TORCHSCRIPT_METADATA)]
     if len(extras) == 1:
         root = extras[0].removesuffix("metadata.json")
         inside = {f"configs/{name.removeprefix(root)}": partial(_read_member, path, name) for name in names if name.startswith(root)}
-        inside["models/model.ts"] = partial(_read_file, path)
+        inside["models/model.ts"] = partial(read_file, path)
         return Bundle(name=path.stem, layout=Layout.TORCHSCRIPT, path=path, root=None, members=inside)
     if len(metadata) > 1:
         raise UnreadableBundle(f"{path} holds {len(metadata)} bundles: {', '.join(metadata)}")

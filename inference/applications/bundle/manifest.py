@@ -1,8 +1,11 @@
-"""application.json: a bundle as serving needs it, in hilum's own words, and the `Application` that it is."""
+"""application.json: an application without code as serving needs it, in hilum's own words, and the `Application` that it is.
+
+A bundle, an app.yaml and a folder of nnU-Net become one at their import (docs/adr/ADR-0072-models-described.md).
+"""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +17,17 @@ from inference.applications.bundle.errors import BrokenManifest
 from inference.applications.bundle.finish import FINISHINGS, Finishing, finished, order_problem, per_voxel, voxelwise
 from inference.applications.bundle.inferer import INFERERS, Inferer
 from inference.applications.bundle.steps import STEPS, ImageOnGrid, Transform, source_image
-from inference.applications.port import Accepts, Application, Infer, MeasurementOutput, ModelRef, SegmentOutput
+from inference.applications.port import Accepts, Application, EvaluationOutput, Infer, MeasurementOutput, ModelRef, SegmentOutput, Takes
 from inference.codes import Code
 from inference.engines.errors import WrongTensors
-from inference.findings import Findings, Measurement, Segment
+from inference.findings import Evaluation, Findings, Measurement, Segment
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Form, Marked, Plausible, View, VolumeRange
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, labelled, of_the_whole, say
 
 FILE = "application.json"
 FORM = 1
-_MIN_SLICES = 3
+MIN_SLICES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,32 @@ class Structure:
     category: Code
     rgb: tuple[int, int, int]
     laterality: Code | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerChannel:
+    """One channel of a network that classifies as a statement: below `absent` the finding is absent, from `present` on it is present."""
+
+    channel: int
+    finding: Code
+    present: float
+    absent: float
+    site: Code | None = None
+
+    def of(self, probability: float) -> Evaluation:
+        """The statement for a probability; between the two limits it is undetermined."""
+        value = codes.PRESENT if probability >= self.present else codes.ABSENT if probability < self.absent else codes.UNDETERMINED
+        return Evaluation(finding=self.finding, value=value, finding_site=self.site, probability=probability)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Licences:
+    """Under which code, weights and training data may be used, and whether commercially ("yes", "no", "unknown")."""
+
+    code: str = ""
+    weights: str = ""
+    data: str = ""
+    commercial: str = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +86,12 @@ class BundleManifest:
         What the judge goes by; importing writes none, for nothing is invented: borders alone are looked at until somebody declares more.
     series
         `Application.series`; importing writes none.
+    answers
+        Of a network that classifies, which has no structures: it sees the whole image once, and `finish` is its activation alone.
+    volumes
+        Whether the volume of each structure is measured.
+    grade
+        "research", or "demonstration", of which the reader is told.
     notes
         What serving does otherwise than the bundle says, and why; for the model card.
     """
@@ -64,7 +99,7 @@ class BundleManifest:
     name: str
     version: str
     title: str
-    modality: tuple[str, ...]
+    accepts: Accepts
     model: ModelRef
     input: str
     output: str
@@ -76,19 +111,32 @@ class BundleManifest:
     notes: tuple[str, ...] = ()
     expects: Expects = field(default_factory=Expects)
     series: int = 0
+    answers: tuple[AnswerChannel, ...] = ()
+    volumes: bool = True
+    noun: str = ""
+    licences: Licences = field(default_factory=Licences)
+    grade: str = "research"
+
+
+_OPTIONAL = ("series", "volumes", "noun", "grade")
+"""Of `BundleManifest`: what stands in the file where it says something."""
+_DEMONSTRATION = say("Demonstration grade, research only, not for diagnosis.")
 
 
 def to_text(manifest: BundleManifest) -> bytes:
     """application.json."""
     said = {
         "form": FORM,
-        **{name: getattr(manifest, name) for name in ("name", "version", "title", "modality", "input", "output", "channels", "notes")},
+        **{name: getattr(manifest, name) for name in ("name", "version", "title", "input", "output", "channels", "notes")},
+        "accepts": _said(manifest.accepts),
         "model": asdict(manifest.model),
         "prepare": [_named(step) for step in manifest.prepare],
         "inferer": _named(manifest.inferer),
         "finish": [_named(finishing) for finishing in manifest.finish],
         "structures": [asdict(structure) for structure in manifest.structures],
-        **({"series": manifest.series} if manifest.series else {}),
+        **{name: value for name, value in _said(manifest).items() if name in _OPTIONAL},
+        **({"answers": [asdict(answer) for answer in manifest.answers]} if manifest.answers else {}),
+        **({} if manifest.licences == Licences() else {"licences": asdict(manifest.licences)}),
         **({} if manifest.expects == Expects() else {"expects": asdict(manifest.expects)}),
     }
     return (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode()
@@ -106,7 +154,8 @@ def from_text(content: bytes, where: str) -> BundleManifest:
         if said.pop("form") != FORM:
             raise ValueError(f"it is not of form {FORM}")
         finish = tuple(_made(FINISHINGS, each) for each in said.pop("finish"))
-        problem = order_problem(finish)
+        answers = tuple(_answer(each) for each in said.pop("answers", ()))
+        problem = "" if answers else order_problem(finish)
         if problem:
             raise ValueError(problem)
         return BundleManifest(
@@ -116,6 +165,9 @@ def from_text(content: bytes, where: str) -> BundleManifest:
             finish=finish,
             structures=tuple(_structure(each) for each in said.pop("structures")),
             expects=_expects(said.pop("expects", {})),
+            accepts=_accepts(said.pop("accepts")),
+            answers=answers,
+            licences=Licences(**said.pop("licences", {})),
             **{name: _tupled(value) for name, value in said.items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as broken:
@@ -136,18 +188,22 @@ def application_of(manifest: BundleManifest) -> Application:
     """The application that a manifest describes."""
 
     def analyse(volume: Volume, infer: Infer) -> Findings:
-        return _findings(manifest, volume, infer)
+        found = _answered(manifest, volume, infer) if manifest.answers else _findings(manifest, volume, infer)
+        return replace(found, remarks=(_DEMONSTRATION, *found.remarks)) if manifest.grade == "demonstration" else found
 
     return Application(
         name=manifest.name,
         version=manifest.version,
         title=manifest.title,
-        accepts=Accepts(modality=manifest.modality, min_slices=_MIN_SLICES),
+        accepts=manifest.accepts,
         models=(manifest.model,),
         outputs=(
             *(SegmentOutput(label=structure.label, type=structure.type) for structure in manifest.structures),
-            MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),
+            *([MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE)] if manifest.structures and manifest.volumes else []),
+            *(EvaluationOutput(finding=answer.finding) for answer in manifest.answers),
         ),
+        noun=manifest.noun,
+        triage_only=bool(manifest.answers),
         analyse=analyse,
         expects=manifest.expects,
         series=manifest.series,
@@ -192,11 +248,26 @@ def _findings(manifest: BundleManifest, volume: Volume, infer: Infer) -> Finding
             absent.append(structure)
             continue
         segments.append(_segment(structure, mask))
+        if not manifest.volumes:
+            continue
         volume_cm3 = int(mask.sum()) * volume.voxel_volume_mm3 / 1000
         measurements.append(Measurement(name=codes.VOLUME, value=volume_cm3, unit=codes.CUBIC_CENTIMETRE, segment=structure.label))
-    if not segments:
+    if not segments and manifest.volumes:
         measurements.append(Measurement(name=codes.VOLUME, value=0.0, unit=codes.CUBIC_CENTIMETRE))
     return Findings(segments=tuple(segments), measurements=tuple(measurements), remarks=_remarks(absent))
+
+
+def _answered(manifest: BundleManifest, volume: Volume, infer: Infer) -> Findings:
+    """What a network that classifies says of the whole image."""
+    image = prepared(manifest, volume)
+    values = infer(manifest.model, {manifest.input: image.values[None, None]})[manifest.output]
+    if values.shape != (1, manifest.channels) or values.dtype.kind != "f":
+        expected = f"(1, {manifest.channels})"
+        raise WrongTensors(f'model "{manifest.model.name}" gives {values.dtype} of shape {values.shape} for an image, not {expected}')
+    if not np.isfinite(values).all():
+        raise WrongTensors(f'model "{manifest.model.name}" gives values that are no numbers')
+    probabilities = voxelwise(values[0], manifest.finish)
+    return Findings(evaluations=tuple(answer.of(float(probabilities[answer.channel])) for answer in manifest.answers))
 
 
 def _segment(structure: Structure, mask: NDArray[np.bool_]) -> Segment:
@@ -220,6 +291,22 @@ def _remarks(absent: Sequence[Structure]) -> tuple[Translatable, ...]:
         structures=tuple(labelled(one.label, one.type, one.laterality) for one in absent),
     )
     return (of_the_whole(said),)
+
+
+def _said(noun: Any) -> dict[str, Any]:
+    """The fields of a dataclass that are not as they would be without a word."""
+    return {one.name: value for one in fields(noun) if (value := getattr(noun, one.name)) != one.default}
+
+
+def _accepts(said: Any) -> Accepts:
+    given = {name: _tupled(value) for name, value in dict(said).items()}
+    return Accepts(**{**given, **({"takes": Takes(given["takes"])} if "takes" in given else {})})
+
+
+def _answer(said: Any) -> AnswerChannel:
+    given = dict(said)
+    site = given.pop("site", None)
+    return AnswerChannel(finding=Code(**given.pop("finding")), site=None if site is None else Code(**site), **given)
 
 
 def _named(each: Any) -> dict[str, Any]:

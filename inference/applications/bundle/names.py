@@ -92,6 +92,17 @@ def known(name: str) -> tuple[Code, Code, Code | None] | None:
     return (*found, _SIDES[sides[0]] if sides else None)
 
 
+def similar(name: str, most: int = 3) -> tuple[str, ...]:
+    """Codes of SNOMED CT, as DICOM uses it, that have the words of a name in theirs: for people to choose from, shortest first."""
+    from pydicom.sr.codedict import codes as dicom
+
+    words = [word for word in re.split(r"[^a-z]+", name.lower()) if len(word) > 3 and word not in _SIDES]
+    found = {keyword for word in words for keyword in dicom.SCT.dir(word.removesuffix("s"))}
+    wanted = sorted(found, key=lambda keyword: (-sum(word[:4] in keyword.lower() for word in words), len(keyword), keyword))
+    listed = [getattr(dicom.SCT, keyword) for keyword in wanted[:most]]
+    return tuple(f"SCT:{each.value}:{each.meaning}" for each in listed)
+
+
 def is_background(name: str) -> bool:
     """Whether a channel of this name is no structure."""
     return name.strip().lower() in BACKGROUND

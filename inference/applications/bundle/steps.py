@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.applications.bundle.errors import NothingInside, TooManyVoxels
-from inference.imaging.resample import Grid, Interpolation, Shape, reorientation
+from inference.imaging.resample import Grid, Interpolation, Shape, reorientation, resample
 from inference.imaging.volume import Volume
 
 Array: TypeAlias = NDArray[Any]
@@ -100,6 +100,21 @@ class Spacing:
 
         values = rescaled(image.values, ratio, after, by)
         return ImageOnGrid(values=values, grid=Grid(shape=after, affine=affine), back=(back, *image.back))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resize:
+    """The same field of view in `size` voxels, values between voxels interpolated: what networks that classify see."""
+
+    size: tuple[int, int, int]
+
+    def apply(self, image: ImageOnGrid) -> ImageOnGrid:
+        grid = image.grid.resized(self.size)
+
+        def back(array: Array, by: Interpolation) -> Array:
+            return resample(array, grid, image.grid, by=by)
+
+        return ImageOnGrid(values=resample(image.values, image.grid, grid, by=Interpolation.LINEAR), grid=grid, back=(back, *image.back))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +234,7 @@ STEPS: dict[str, Callable[..., Transform]] = {
     for step in (
         Orientation,
         Spacing,
+        Resize,
         CropForeground,
         ScaleIntensityRange,
         ScaleIntensityRangePercentiles,

@@ -112,7 +112,7 @@ def brought_by(config: Config, name: str) -> str:
         return f"`hilum models import {name}`"
     if declared.sources or not declared.models:
         return f"`hilum models import {name}`"
-    trained = " and ".join(f"`hilum models import --file FILE --name {model.name}`" for model in declared.models)
+    trained = " and ".join(f"`hilum models import FILE --name {model.name}`" for model in declared.models)
     return f"No weights of {name} are published. Train them (`hilum train`, `hilum export`), or get them from whoever did: {trained}"
 
 

@@ -170,7 +170,7 @@ def test_the_three_layouts_are_one_application(tmp_path: Path, infer_of: Callabl
         made.torchscript(tmp_path / "in_torchscript.ts", network),
     ]
     found = [import_bundle(bundle, Wanted(), repository) for bundle in layouts]
-    assert [imported.layout for imported in found] == [Layout.FOLDER, Layout.ARCHIVE, Layout.TORCHSCRIPT]
+    assert [imported.found for imported in found] == [f"a MONAI Bundle, {layout.value}" for layout in Layout]
     infer = infer_of(repository)
     labels = [masks(imported.manifest, SMALL, infer) for imported in found]
     np.testing.assert_array_equal(labels[0], labels[1])

@@ -1,0 +1,579 @@
+"""app.yaml: what describes a model of somebody's own, beside its file; it is read with the same words and errors as hilum.yaml.
+
+What it becomes is the noun of `inference.applications.bundle.declaring`.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from ruamel.yaml.nodes import Node, ScalarNode
+
+from inference import codes
+from inference.applications.bundle.declaring import APP, NAME, SAFETENSORS, Declared
+from inference.applications.bundle.finish import Activation, Decision, Finishing, KeepLargest, Return
+from inference.applications.bundle.inferer import Inferer, SlidingWindow, Whole
+from inference.applications.bundle.manifest import MIN_SLICES, AnswerChannel, Licences, Structure
+from inference.applications.bundle.names import colour, known, similar
+from inference.applications.bundle.network import NETWORKS
+from inference.applications.bundle.steps import (
+    NormalizeIntensity,
+    Orientation,
+    Resize,
+    ScaleIntensityRange,
+    ScaleIntensityRangePercentiles,
+    Spacing,
+    Transform,
+)
+from inference.applications.manifest import is_label
+from inference.applications.port import Accepts
+from inference.codes import Code
+from inference.engines.file_import import SUFFIXES
+from inference.imaging.judge.expects import BodyPart, Contrast, Expects
+from node.domain.errors import ConfigError
+from node.settings.blocks import Block, Items, Nodes, Values, block, needed, pairs, setting
+from node.settings.kinds import SWITCH, TEXT, Choice, Scalar, Schema, Several, whole
+from node.settings.source import BadValue, Here, MissingKey, Refused, UnknownName, kind_of, parse, read, scalar_text, suggestion
+
+_MOST_SIDE = 1024
+_MOST_CHANNELS = 1000
+_SIDES = {"left": codes.LEFT, "right": codes.RIGHT, "both": codes.BOTH_SIDES}
+_CATEGORIES = {
+    "structure": codes.ANATOMICAL_STRUCTURE,
+    "abnormality": codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE,
+    "tissue": codes.TISSUE,
+}
+
+
+class AppRefused(ConfigError):
+    """What describes a model of somebody's own (app.yaml) is wrong; `problems` holds what is, in the order of the file."""
+
+    code = "HLM-2022"
+    remedy = "Correct the lines of app.yaml, then import the folder again; docs/reference/app-yaml.md lists every key."
+
+    def __init__(self, problems: Sequence[ConfigError]) -> None:
+        super().__init__("\n".join(f"{problem} [{problem.code}]" for problem in problems))
+        self.problems = tuple(problems)
+
+
+# ---- kinds of values
+
+
+def _code(text: str) -> Code:
+    parts = [part.strip() for part in text.split(":", 2)]
+    if (
+        len(parts) != 3
+        or not all(parts)
+        or not re.fullmatch(r"[A-Za-z0-9_]{1,16}", parts[0])
+        or len(parts[1]) > 16
+        or not is_label(parts[2])
+    ):
+        raise ValueError(f'"{text}" is no code; write SCHEME:VALUE:MEANING, such as SCT:10200004:Liver')
+    return Code(parts[1], parts[0], parts[2])
+
+
+def _number(least: float, most: float, wants: str) -> Scalar[float]:
+    def parsed(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError as unfit:
+            raise ValueError(f'"{text}" is no number; {wants} belongs here') from unfit
+        if not math.isfinite(value) or not least <= value <= most:
+            raise ValueError(f'"{text}" is not {wants}')
+        return value
+
+    return Scalar(wants=wants, parse=parsed, form={"type": "number", "minimum": least, "maximum": most}, plain=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """A list of so many numbers, which may be equal."""
+
+    of: Scalar[Any]
+    count: int
+    wants: str
+
+    def read(self, at: Node, here: Here) -> tuple[Any, ...]:
+        if not isinstance(at.value, list) or kind_of(at) != "a list" or len(at.value) != self.count:
+            raise here.refuse(BadValue, at, f"not {self.count} numbers; write {self.wants}")
+        return tuple(self.of.read(one, here) for one in at.value)
+
+    def schema(self) -> Schema:
+        return {"type": "array", "items": self.of.schema(), "minItems": self.count, "maxItems": self.count}
+
+
+def _text(what: str, fits: Any) -> Scalar[str]:
+    def parsed(text: str) -> str:
+        if not fits(text):
+            raise ValueError(f'"{text}" is not {what}')
+        return text
+
+    return Scalar(wants=what, parse=parsed, form={"type": "string", "minLength": 1})
+
+
+def _rgb(text: str) -> tuple[int, int, int]:
+    if not re.fullmatch(r"#[0-9A-Fa-f]{6}", text):
+        raise ValueError(f'"{text}" is no colour; write #RRGGBB in quotes, such as "#DD8265"')
+    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
+
+
+def _axcodes(text: str) -> str:
+    if sorted(text.translate(str.maketrans("RPI", "LAS"))) != ["A", "L", "S"]:
+        raise ValueError(f'"{text}" is not one letter of each of L/R, P/A and S/I; most models of research take RAS')
+    return text
+
+
+class _Model:
+    """The model's file; it lies in the folder of app.yaml."""
+
+    wants = "the name of the model's file, beside app.yaml"
+
+    def read(self, at: Node, here: Here) -> Path:
+        text = scalar_text(at, here, self.wants)
+        endings = (*SUFFIXES, SAFETENSORS)
+        if Path(text).name != text or text.startswith("."):
+            raise here.refuse(BadValue, at, f'"{text}" is no file of this folder; the model lies beside app.yaml')
+        if Path(text).suffix.lower() not in endings:
+            raise here.refuse(BadValue, at, f'"{text}" is none of {", ".join(endings)}')
+        if not (here.folder / text).is_file():
+            files = sorted(one.name for one in here.folder.iterdir() if one.suffix.lower() in endings)
+            raise here.refuse(UnknownName, at, f'there is no "{text}" in this folder{suggestion(text, files)}')
+        return here.folder / text
+
+    def schema(self) -> Schema:
+        return {"type": "string", "pattern": r"\.(onnx|pt2|pt|ts|pth|safetensors)$"}
+
+
+class _Arguments:
+    """Arguments of a network: numbers, words, lists and mappings of them."""
+
+    wants = "a mapping: the network's arguments"
+
+    def read(self, at: Node, here: Here) -> tuple[tuple[str, Any], ...]:
+        found, sound = pairs(at, here, known=None)
+        if not sound:
+            raise Refused
+        return tuple((name, _plain(value)) for name, (_, value) in found.items())
+
+    def schema(self) -> Schema:
+        return {"type": "object"}
+
+
+def _plain(node: Node) -> Any:
+    if kind_of(node) == "a mapping":
+        return {str(key.value): _plain(value) for key, value in node.value}
+    if kind_of(node) == "a list":
+        return [_plain(one) for one in node.value]
+    text = str(node.value)
+    if isinstance(node, ScalarNode) and node.style is None:
+        words = {"true": True, "false": False, "null": None, "~": None, "": None}
+        if text in words:
+            return words[text]
+        for number in (int, float):
+            try:
+                return number(text)
+            except ValueError:
+                continue
+    return text
+
+
+_CODE = Scalar(wants="a code SCHEME:VALUE:MEANING", parse=_code, form={"type": "string", "pattern": "^[^:]+:[^:]+:.+$"})
+_LABEL = _text("a label of 1 to 64 characters without a backslash", is_label)
+_CHANNEL = whole(0, _MOST_CHANNELS - 1)
+_MM = _number(0.001, 10_000, "a length in mm, above 0")
+_PROBABILITY = _number(0, 1, "a probability from 0 to 1")
+_ANY = _number(-1e9, 1e9, "a number")
+_SIZES = _Row(of=whole(1, _MOST_SIDE), count=3, wants="three sides in voxels, such as [96, 96, 96]")
+_RANGE = _Row(of=_ANY, count=2, wants="two numbers, such as [-100, 300]")
+
+
+# ---- blocks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Network:
+    cls: str = field(
+        metadata=needed(
+            Choice(of=NETWORKS),
+            name="class",
+            says="Its class, of those that are known here; it is looked up by this name and never imported by one.",
+        )
+    )
+    arguments: tuple[tuple[str, Any], ...] = setting(_Arguments(), default="{}", says="What the class is given, as its library has it.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AcceptsEntry:
+    modality: tuple[str, ...] = field(
+        metadata=needed(
+            Several(of=_text("a modality such as `CT`", re.compile(r"[A-Z]{2,16}").fullmatch), bare=True, least=1),
+            says="Modality (0008,0060) of the series, or a list of such.",
+        )
+    )
+    orientation: str | None = setting(Choice(of=("axial", "coronal", "sagittal")), says="The plane of the slices; without it, any.")
+    min_slices: int = setting(whole(1, 100_000), default=str(MIN_SLICES), says="Slices that it has at least.")
+    max_spacing_mm: float | None = setting(_MM, says="How far voxels may be apart at most, along any axis.")
+    max_thickness_mm: float | None = setting(_MM, says="How thick slices may be at most (SliceThickness).")
+    min_extent_mm: float | None = setting(_MM, says="How far the images have to reach at least, along every axis.")
+    parts: str = setting(
+        Choice(of=("refuse", "each", "b0")),
+        default="refuse",
+        says="Of a series of several volumes of one place: refuse it, analyse each, or of diffusion the one at b 0.",
+    )
+    part: str | None = setting(
+        Choice(of=tuple(BodyPart)), says="The part of the body that the pixels have to show; test objects are declined then."
+    )
+    contrast: str | None = setting(Choice(of=tuple(Contrast)), says="The weighting of MR images.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ValueWindow:
+    low: tuple[float, float] = field(metadata=needed(_RANGE, name="from", says="The two values of the images."))
+    to: tuple[float, float] = setting(_RANGE, default="[0, 1]", says="What they become; values beyond are cut off.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PercentileWindow:
+    low: tuple[float, float] = field(metadata=needed(_RANGE, name="from", says="The two percentiles of the image, such as [0.5, 99.5]."))
+    to: tuple[float, float] = setting(_RANGE, default="[0, 1]", says="What the values there become; values beyond are cut off.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Normalise:
+    by: str = setting(
+        Choice(of=("image", "nonzero", "numbers")),
+        default="image",
+        says="Mean and deviation of the whole image, of what is not 0 in it, or the two numbers below.",
+    )
+    mean: float | None = setting(_ANY, says="What is taken away, by `numbers`.")
+    deviation: float | None = setting(_number(1e-9, 1e9, "a number above 0"), says="What is divided by, by `numbers`.")
+
+
+def _numbers(values: Values, nodes: Nodes, here: Here) -> None:
+    for name in ("mean", "deviation"):
+        if (values[name] is None) == (values["by"] == "numbers"):
+            if name in nodes:
+                raise here.refuse(BadValue, nodes[name], "stands beside `by: numbers` alone")
+            raise here.refuse(MissingKey, nodes["by"], f'by `numbers` needs the key "{name}"')
+
+
+_WINDOW = block(_ValueWindow, build=_ValueWindow)
+_PERCENTILES = block(_PercentileWindow, build=_PercentileWindow)
+_NORMALISE = block(_Normalise, build=_Normalise, check=_numbers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepare:
+    orientation: str = field(
+        metadata=needed(
+            Scalar(wants="letters such as `RAS`", parse=_axcodes, form={"type": "string", "pattern": "^[LRAPSI]{3}$"}),
+            says="Where the axes of the network's image lead: `RAS` is to the right, to the front, to the head.",
+        )
+    )
+    spacing_mm: tuple[float, ...] | None = setting(
+        _Row(of=_MM, count=3, wants="three lengths in mm, such as [1.5, 1.5, 2.0]"),
+        says="Along these axes; without it, as the series has it.",
+    )
+    size: tuple[int, ...] | None = setting(_SIZES, says="The whole image in so many voxels, along these axes; for networks that classify.")
+    window: Any = setting(_WINDOW, says="Values by a window.")
+    percentiles: Any = setting(_PERCENTILES, says="Values by percentiles of the image.")
+    normalise: Any = setting(_NORMALISE, says="Values less a mean, over a deviation.")
+
+
+def _one_way(values: Values, nodes: Nodes, here: Here) -> None:
+    """Values are brought to the network's in one way."""
+    given = [name for name in ("window", "percentiles", "normalise") if name in nodes]
+    if len(given) > 1:
+        raise here.about(given[1]).refuse(BadValue, nodes[given[1]], f"stands beside {given[0]}; one of them says how values are prepared")
+    for name in ("window", "percentiles"):
+        if values[name] is not None and not values[name].low[0] < values[name].low[1]:
+            raise here.about(name).refuse(BadValue, nodes[name], "`from` does not rise")
+    if values["percentiles"] is not None and not 0 <= values["percentiles"].low[0] < values["percentiles"].low[1] <= 100:
+        raise here.about("percentiles").refuse(BadValue, nodes["percentiles"], "they are from 0 to 100")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    window: tuple[int, ...] | None = setting(
+        _SIZES, says="Windows of so many voxels, along the axes of `prepare`; without it, the whole image at once."
+    )
+    overlap: float = setting(
+        _number(0, 0.95, "a share from 0 to 0.95"), default="0.5", says="Share of a window that neighbours have in common."
+    )
+    blend: str = setting(Choice(of=("gaussian", "constant")), default="gaussian", says="How windows count where they overlap.")
+    batch: int = setting(whole(1, 64), default="1", says="Windows to a call.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Output:
+    activation: str = setting(
+        Choice(of=("none", "softmax", "sigmoid")),
+        default="none",
+        says="What makes probabilities of what the network gives; `none` where it gives them itself.",
+    )
+    threshold: float | None = setting(
+        _ANY,
+        says="Every channel that reaches it is marked, so that segments may overlap; without it, each voxel is of its largest channel.",
+    )
+    channels: int | None = setting(whole(1, _MOST_CHANNELS), says="How many channels the network gives, where its file leaves that open.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SegmentEntry:
+    channel: int = field(metadata=needed(_CHANNEL, says="The network's channel, counted from 0; the background, mostly 0, is no segment."))
+    label: str = field(metadata=needed(_LABEL, says="What viewers call it."))
+    code: Code | None = setting(
+        _CODE, says="What it is, `SCT:10200004:Liver`; may be left out where the label is a name that is known here."
+    )
+    side: str | None = setting(Choice(of=tuple(_SIDES)), says="Its laterality.")
+    category: str = setting(Choice(of=tuple(_CATEGORIES)), default="structure", says="What kind of thing it is; with `code` alone.")
+    colour: tuple[int, int, int] | None = setting(
+        Scalar(wants="a colour `#RRGGBB`", parse=_rgb, form={"type": "string", "pattern": "^#[0-9A-Fa-f]{6}$"}),
+        says="Without it, one is chosen.",
+    )
+    largest: bool = setting(SWITCH, default="false", says="Keep its largest part alone.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FindingEntry:
+    channel: int = field(metadata=needed(_CHANNEL, says="The network's number, counted from 0."))
+    code: Code = field(metadata=needed(_CODE, says="What is looked for, `SCT:233604007:Pneumonia`."))
+    present: float = field(metadata=needed(_PROBABILITY, says="The probability from which on it is called present."))
+    absent: float | None = setting(
+        _PROBABILITY, says="Below it is called absent, between the two undetermined; without it, that of `present`."
+    )
+    site: Code | None = setting(_CODE, says="Where it is looked for: absent means absent there.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LicenceEntry:
+    weights: str = field(metadata=needed(TEXT, says="Under which the weights may be used."))
+    code: str = setting(TEXT, default='"not said"', says="Of the code that they were made with.")
+    data: str = setting(TEXT, default='"not said"', says="Of the data that they were made from.")
+    commercial: str = setting(
+        Choice(of=("yes", "no", "unknown")), default="unknown", says="Whether the three together allow commercial use."
+    )
+
+
+def _uncoded(values: Values, nodes: Nodes, here: Here) -> None:
+    """No structure goes without a code, and none gets another's."""
+    if values["code"] is None and known(values["label"]) is None:
+        near = similar(values["label"])
+        hint = f"; by name there are {', '.join(near)}" if near else ""
+        what = f'no code is known for "{values["label"]}"{hint}; others: https://browser.ihtsdotools.org. Write `code: SCT:VALUE:MEANING`'
+        raise here.refuse(MissingKey, nodes["label"], what)
+
+
+_SEGMENT: Block[_SegmentEntry] = block(_SegmentEntry, build=_SegmentEntry, check=_uncoded)
+_SEGMENTS = Items(noun="segment", of=_SEGMENT)
+_FINDINGS = Items(noun="finding", of=block(_FindingEntry, build=_FindingEntry))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _App:
+    """The keys of app.yaml."""
+
+    name: str = field(
+        metadata=needed(
+            _text("lower-case words joined by `-`", NAME.fullmatch),
+            says="Of the application, as routes run it: lower-case words joined by `-`.",
+        )
+    )
+    title: str = field(metadata=needed(_LABEL, says="What it is, for people."))
+    model: Path = field(
+        metadata=needed(_Model(), says="The file beside app.yaml: ONNX, torch.export, TorchScript, or safetensors with `network`.")
+    )
+    accepts: Any = field(
+        metadata=needed(block(_AcceptsEntry, build=_AcceptsEntry), says="What a series has to be; another is refused with the reason.")
+    )
+    prepare: Any = field(
+        metadata=needed(block(_Prepare, build=_Prepare, check=_one_way), says="What is done to the images before the network sees them.")
+    )
+    licence: Any = field(
+        metadata=needed(block(_LicenceEntry, build=_LicenceEntry), says="Three licences, and what follows for commercial use.")
+    )
+    version: str = setting(
+        _text("MAJOR.MINOR.PATCH", re.compile(r"\d+\.\d+\.\d+").fullmatch),
+        default="1.0.0",
+        says="Of this description; the model's number is added.",
+    )
+    noun: str = setting(
+        _text("up to 24 characters", lambda text: is_label(text) and len(text) <= 24), says="What results are about, in a word or two."
+    )
+    network: Any = setting(block(_Network, build=_Network), says="Of weights alone (safetensors): whose they are.")
+    run: Any = setting(block(_Run, build=_Run), default="{}", says="How the network is called.")
+    output: Any = setting(block(_Output, build=_Output), default="{}", says="What its output means.")
+    segments: tuple[Any, ...] = setting(_SEGMENTS, default="[]", says="Channels that mark structures.")
+    findings: tuple[Any, ...] = setting(_FINDINGS, default="[]", says="Numbers of a network that classifies the whole image.")
+    measure: tuple[str, ...] = setting(
+        Several(of=Choice(of=("volume",))), default="[volume]", says="What is measured of each segment; [] for nothing."
+    )
+    attribution: str = setting(TEXT, default='"not said"', says="Who made it.")
+    grade: str = setting(
+        Choice(of=("research", "demonstration")), default="research", says="What it is good for; of a demonstration, readers are told."
+    )
+
+
+def _together(values: Values, nodes: Nodes, here: Here) -> None:
+    """What only the whole file shows."""
+    if bool(values["segments"]) == bool(values["findings"]):
+        at = nodes.get("findings", nodes["model"])
+        raise here.refuse(
+            MissingKey, at, "needs one of `segments` (channels that mark structures) and `findings` (a network that classifies)"
+        )
+    weights = values["model"].suffix.lower() == SAFETENSORS
+    if weights and values["network"] is None:
+        raise here.about("model").refuse(
+            MissingKey, nodes["model"], "holds weights alone; say whose they are: `network: {class: UNet, arguments: {…}}`"
+        )
+    if not weights and values["network"] is not None:
+        raise here.about("network").refuse(
+            BadValue, nodes["network"], f"is for weights alone; {values['model'].name} has its network in it"
+        )
+    listed = values["segments"] or values["findings"]
+    for name in ("channel", "label") if values["segments"] else ("channel", "code"):
+        seen = [getattr(one, name) for one in listed]
+        twice = next((one for one in seen if seen.count(one) > 1), None)
+        if twice is not None:
+            shown = twice.meaning if isinstance(twice, Code) else twice
+            where = "segments" if values["segments"] else "findings"
+            raise here.about(where).refuse(BadValue, nodes[where], f'{name} "{shown}" stands there twice')
+    if values["findings"] and values["run"].window is not None:
+        raise here.about("run").refuse(
+            BadValue, nodes["run"], "a network that classifies sees the whole image; `prepare: {size: …}` says in how many voxels"
+        )
+    if values["findings"] and values["output"].threshold is not None:
+        raise here.about("output").refuse(BadValue, nodes["output"], "`threshold` makes segments; each finding has its own, `present`")
+    for one in values["findings"]:
+        if one.absent is not None and one.absent > one.present:
+            raise here.about("findings").refuse(BadValue, nodes["findings"], f"{one.code.meaning}: `absent` is above `present`")
+
+
+WHOLE: Block[Declared] = block(_App, build=lambda **said: _declared(_App(**said)), check=_together)
+"""All of app.yaml."""
+
+
+def load(folder: Path) -> Declared:
+    """What the app.yaml of a folder says.
+
+    Raises
+    ------
+    ConfigMissing, ConfigSyntax, AppRefused
+    """
+    path = folder / APP
+    tree = parse(read(path), path)
+    here = Here(file=str(path), folder=folder)
+    try:
+        return WHOLE.read(tree, here)
+    except Refused as refused:
+        problems: list[ConfigError] = [problem for _, _, problem in sorted(here.problems, key=lambda found: found[:2])]
+        raise AppRefused(problems) from refused
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of app.yaml, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": APP, **WHOLE.schema()}
+
+
+# ---- what it becomes
+
+
+def _declared(said: _App) -> Declared:
+    accepts, licence = said.accepts, said.licence
+    structures = tuple(_structure(one, place) for place, one in enumerate(said.segments))
+    return Declared(
+        name=said.name,
+        version=said.version,
+        title=said.title,
+        noun=said.noun or "",
+        model=said.model,
+        network=None if said.network is None else {"class": said.network.cls, "arguments": dict(said.network.arguments)},
+        channels=said.output.channels,
+        accepts=Accepts(
+            modality=accepts.modality,
+            min_slices=accepts.min_slices,
+            max_spacing_mm=accepts.max_spacing_mm,
+            max_thickness_mm=accepts.max_thickness_mm,
+            min_extent_mm=accepts.min_extent_mm,
+            orientation=cast(Literal["axial", "coronal", "sagittal"] | None, accepts.orientation),
+            parts=cast(Literal["refuse", "each", "b0"], accepts.parts),
+        ),
+        expects=Expects(
+            part=None if accepts.part is None else BodyPart(accepts.part),
+            contrast=None if accepts.contrast is None else Contrast(accepts.contrast),
+        ),
+        prepare=_prepared(said.prepare),
+        inferer=_inferer(said.run),
+        finish=_finish(said),
+        structures=structures,
+        answers=tuple(
+            AnswerChannel(
+                channel=one.channel,
+                finding=one.code,
+                present=one.present,
+                absent=one.present if one.absent is None else one.absent,
+                site=one.site,
+            )
+            for one in said.findings
+        ),
+        volumes="volume" in said.measure,
+        licences=Licences(code=licence.code, weights=licence.weights, data=licence.data, commercial=licence.commercial),
+        attribution=said.attribution,
+        grade=said.grade,
+    )
+
+
+def _structure(said: _SegmentEntry, place: int) -> Structure:
+    named = known(said.label)
+    category, type, side = (
+        (_CATEGORIES[said.category], said.code, None) if said.code is not None else cast(tuple[Code, Code, Code | None], named)
+    )
+    return Structure(
+        channel=said.channel,
+        label=said.label,
+        type=type,
+        category=category,
+        laterality=side if said.side is None else _SIDES[said.side],
+        rgb=said.colour or colour(place),
+    )
+
+
+def _prepared(said: _Prepare) -> tuple[Transform, ...]:
+    steps: list[Transform] = [Orientation(axcodes=said.orientation)]
+    if said.spacing_mm is not None:
+        first, second, third = said.spacing_mm
+        steps.append(Spacing(pixdim=(first, second, third)))
+    if said.size is not None:
+        z, y, x = said.size
+        steps.append(Resize(size=(z, y, x)))
+    if said.window is not None:
+        (a_min, a_max), (b_min, b_max) = said.window.low, said.window.to
+        steps.append(ScaleIntensityRange(a_min=a_min, a_max=a_max, b_min=b_min, b_max=b_max, clip=True))
+    elif said.percentiles is not None:
+        (lower, upper), (b_min, b_max) = said.percentiles.low, said.percentiles.to
+        steps.append(ScaleIntensityRangePercentiles(lower=lower, upper=upper, b_min=b_min, b_max=b_max, clip=True))
+    elif said.normalise is not None:
+        way = said.normalise
+        steps.append(NormalizeIntensity(subtrahend=way.mean, divisor=way.deviation, nonzero=way.by == "nonzero"))
+    return tuple(steps)
+
+
+def _inferer(said: _Run) -> Inferer:
+    if said.window is None:
+        return Whole()
+    z, y, x = said.window
+    return SlidingWindow(roi_size=(z, y, x), overlap=said.overlap, sw_batch_size=said.batch, mode=said.blend)
+
+
+def _finish(said: _App) -> tuple[Finishing, ...]:
+    """Probabilities come back to the series' grid, then each voxel of it decides."""
+    output = said.output
+    active: list[Finishing] = [] if output.activation == "none" else [Activation(**{output.activation: True})]
+    if said.findings:
+        return tuple(active)
+    largest = tuple(one.channel for one in said.segments if one.largest)
+    kept: list[Finishing] = [KeepLargest(applied_labels=largest)] if largest else []
+    return (*active, Return(nearest=False), Decision(threshold=output.threshold), *kept)
