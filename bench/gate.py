@@ -114,7 +114,7 @@ def _refused(application: Application, files: Sequence[Path], uid: str, folder: 
     """Why the application is given no such series, or declines it before its first network; "" where it is given it."""
     accepts, prior = application.accepts, [] if application.accepts.takes is not Takes.PAIR else _as_prior(files, uid, folder / "prior")
     try:
-        for made in subjects(accepts.takes, accepts.parts, [*files, *prior], uid, prior):
+        for made in subjects(accepts.takes, accepts.parts, [*files, *prior], uid, dict.fromkeys(prior, "prior")):
             check(application, made.subject)
             Judge(application.expects, made.subject, made.headers).before()
             if accepts.takes is not Takes.PAIR:

@@ -42,7 +42,7 @@ from inference.findings import (
     Segment,
     Shape,
 )
-from inference.imaging.subject import Images, Pair
+from inference.imaging.subject import Images, VolumeSet
 from inference.imaging.subjects import Assembled, subjects
 from inference.imaging.write_series import write_series
 from node.dicom.uid import derive_uid
@@ -286,10 +286,10 @@ def _nothing(hospital: _Hospital) -> Findings:
 
 
 def _registered(hospital: _Hospital, assembled: Assembled) -> Findings:
-    assert isinstance(assembled.subject, Pair)
+    assert isinstance(assembled.subject, VolumeSet)
     matrix = np.eye(4)
     matrix[:3, 3] = (hospital.seed, -2.0, 0.5)
-    voxels = assembled.subject.prior.voxels.astype(np.int16)
+    voxels = assembled.subject["prior"].voxels.astype(np.int16)
     return Findings(
         registration=Registration(matrix=matrix),
         derived=(DerivedImage(label="prior aligned", voxels=voxels, derivation=_RESAMPLED, of_prior=True),),
@@ -320,7 +320,7 @@ def _encoding(hospital: _Hospital, name: str, assembled: Assembled, findings: Fi
 
 
 def _application(hospital: _Hospital, assembled: Assembled) -> Application:
-    takes = {Pair: Takes.PAIR, Images: Takes.IMAGES}.get(type(assembled.subject), Takes.VOLUME)
+    takes = {VolumeSet: Takes.PAIR, Images: Takes.IMAGES}.get(type(assembled.subject), Takes.VOLUME)
     return Application(
         name=f"mr-example-{hospital.seed}",
         version=f"{hospital.seed}.2.3",

@@ -17,7 +17,7 @@ class Segment:
     Attributes
     ----------
     mask
-        (Z, Y, X) bool, on the grid of the `Volume` that was analysed (same axes, same slice order); of a `Pair`, on the current one's.
+        (Z, Y, X) bool, on the grid of the `Volume` that was analysed (same axes, same slice order); of a `VolumeSet`, on the reference's.
     label
         Short text for people, unique among segments, locations and maps ("lung right"); what it is tracked by.
     category, type
@@ -245,7 +245,7 @@ class DerivedImage:
     derivation
         What was done to the source (CID 7203 "Image Derivation").
     of_prior
-        Of a `Pair`: whether the prior volume is what it was made from.
+        Of a `VolumeSet`: whether the prior volume is what it was made from.
     """
 
     label: str
@@ -257,7 +257,7 @@ class DerivedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Registration:
-    """Where the prior volume of a `Pair` lies in the current one's space.
+    """Where the prior volume of a `VolumeSet` lies in the reference's space.
 
     `matrix` is (4, 4) float64, rigid: it takes patient coordinates (x, y, z, 1) in mm LPS of the prior's frame of reference to those of the
     current's (PS3.3 C.20.2.1.1).

@@ -9,7 +9,7 @@ from inference.applications.port import Accepts, Application
 from inference.imaging.errors import UnfitPrior
 from inference.imaging.resample import Grid, reorientation
 from inference.imaging.sop_classes import class_name
-from inference.imaging.subject import Cine, Images, Pair, Subject, Takes
+from inference.imaging.subject import Cine, Images, Subject, Takes, VolumeSet
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, say
 
@@ -19,7 +19,13 @@ TOLERANCE_MM = 0.001
 2.5 mm apart come out as 2.5000003. No scanner builds slices of 2.501 mm."""
 _HALF_WAY = 1e-3
 """Direction cosines are written with so many figures, at least."""
-_KINDS: Mapping[Takes, type] = {Takes.VOLUME: Volume, Takes.PAIR: Pair, Takes.IMAGES: Images, Takes.CINE: Cine}
+_KINDS: Mapping[Takes, type] = {
+    Takes.VOLUME: Volume,
+    Takes.PAIR: VolumeSet,
+    Takes.VOLUMES: VolumeSet,
+    Takes.IMAGES: Images,
+    Takes.CINE: Cine,
+}
 
 
 def check(application: Application, subject: Subject) -> tuple[Translatable, ...]:
@@ -39,12 +45,12 @@ def check(application: Application, subject: Subject) -> tuple[Translatable, ...
     """
     if not isinstance(subject, _KINDS[application.accepts.takes]):
         raise NotAccepted(f"{application.name} takes {application.accepts.takes.value}, not {type(subject).__name__.lower()}")
-    if isinstance(subject, Pair):
-        reasons, of_prior = unfit(application.accepts, subject.current), unfit(application.accepts, subject.prior)
-        if of_prior and not reasons:
-            raise UnfitPrior(f"the prior: {'; '.join(of_prior)}")
-        reasons += [f"the prior: {reason}" for reason in of_prior]
-        spacing_mm = max(subject.current.widest_mm, subject.prior.widest_mm)
+    if isinstance(subject, VolumeSet):
+        reasons, of_priors = _unfit_in_roles(application, subject)
+        if of_priors and not reasons:
+            raise UnfitPrior("; ".join(of_priors))
+        reasons += of_priors
+        spacing_mm = max(volume.widest_mm for volume in subject.volumes.values())
     elif isinstance(subject, Volume):
         reasons = unfit(application.accepts, subject)
         spacing_mm = subject.widest_mm
@@ -56,6 +62,20 @@ def check(application: Application, subject: Subject) -> tuple[Translatable, ...
     if spacing_mm > application.accepts.remark_spacing_mm:
         return (say("Voxels are {spacing} mm apart: volumes are approximate.", spacing=f"{spacing_mm:.1f}"),)
     return ()
+
+
+def _unfit_in_roles(application: Application, subject: VolumeSet) -> tuple[list[str], list[str]]:
+    """All that does not fit of several volumes: of those of the study, the reference first, and of priors."""
+    reasons: list[str] = []
+    of_priors: list[str] = []
+    for role in application.in_roles:
+        if role.name in subject:
+            found = unfit(application.in_role(role).accepts, subject[role.name])
+            if role.prior_of:
+                of_priors += [f"the {role.name}: {reason}" for reason in found]
+            else:
+                reasons += found if role is application.in_roles[0] else [f"{role.name}: {reason}" for reason in found]
+    return reasons, of_priors
 
 
 def refusal(application: str, series_instance_uid: str, reasons: Sequence[str]) -> str:

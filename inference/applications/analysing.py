@@ -13,7 +13,8 @@ from inference.applications.declared import check_outputs
 from inference.applications.port import Application, Infer
 from inference.findings import Box, DerivedImage, Evaluation, Findings, Line, Location, Measurement, Point, PointInSpace, Shape
 from inference.imaging.regrid import RegriddedVolume, straightened
-from inference.imaging.subject import Pair, Subject
+from inference.imaging.roles import on_one_grid
+from inference.imaging.subject import Subject, VolumeSet
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, say
 
@@ -45,13 +46,8 @@ def _straight(subject: Subject) -> tuple[Subject, RegriddedVolume | None]:
     if isinstance(subject, Volume):
         straight = straightened(subject)
         return (subject, None) if straight is None else (straight.volume, straight)
-    if isinstance(subject, Pair):
-        current, prior = straightened(subject.current), straightened(subject.prior)
-        if current is not None or prior is not None:
-            upright = Pair(
-                current=subject.current if current is None else current.volume, prior=subject.prior if prior is None else prior.volume
-            )
-            return upright, current
+    if isinstance(subject, VolumeSet):
+        return on_one_grid(subject), straightened(subject.reference)
     return subject, None
 
 

@@ -37,7 +37,7 @@ from inference.findings import (
     Shape,
     Span,
 )
-from inference.imaging.subject import Cine, Images, Pair, Subject, images_in, volume_of
+from inference.imaging.subject import Cine, Images, Subject, images_in, prior_in, volume_of
 
 _ANSWERS = (codes.PRESENT, codes.ABSENT, codes.UNDETERMINED)
 _BESIDE = 0.5 + 1e-6
@@ -231,12 +231,12 @@ class _Gate:
             or abs(np.linalg.det(image.affine)) < 1e-9
         ):
             self.refuse(f"{what} has no grid: its affine is {image.affine.tolist()}")
-        if image.of_prior and not isinstance(self._subject, Pair):
+        if image.of_prior and prior_in(self._subject) is None:
             self.refuse(f"{what} is of a prior, where there is none")
 
     def registration(self, registration: Registration) -> None:
         self.declared(RegistrationOutput(), "a registration")
-        if not isinstance(self._subject, Pair):
+        if prior_in(self._subject) is None:
             self.refuse("a registration needs a prior, and there is none")
         matrix = registration.matrix
         if (

@@ -41,6 +41,8 @@ _LOCALISING: Mapping[type[Output], str] = {
 _IN_SPACE = (SegmentOutput, SaliencyOutput, DerivedOutput)
 _PARTS: Mapping[Takes, tuple[str, ...]] = {Takes.VOLUME: ("refuse", "each", "b0"), Takes.CINE: ("refuse", "each")}
 """What a series of several volumes, or of several loops, may be taken as; nothing else has parts."""
+_OF_SLICES = frozenset({Takes.VOLUME, Takes.PAIR, Takes.VOLUMES})
+_ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _+-]{0,30}")
 _OF_PARTS = {"each": "volumes and cines", "b0": "volumes"}
 
 
@@ -59,6 +61,7 @@ def check_manifest(application: Any, name: str, where: str) -> Application:
         *_models(application),
         *_outputs(application),
         *_expects(application),
+        *_roles(application),
     ]
     if problems:
         raise BrokenApplication(f'application "{name}" in {where}: {"; ".join(problems)}')
@@ -119,12 +122,12 @@ def _accepts(accepts: Accepts) -> list[str]:
         problems.append(f"accepts.whole_study is for images, and it takes {accepts.takes.value}")
     if accepts.orientation not in {None, "axial", "coronal", "sagittal"}:
         problems.append(f'accepts.orientation "{accepts.orientation}" is none of axial, coronal, sagittal')
-    if accepts.max_thickness_mm is not None and accepts.takes not in {Takes.VOLUME, Takes.PAIR}:
+    if accepts.max_thickness_mm is not None and accepts.takes not in _OF_SLICES:
         problems.append(f"accepts.max_thickness_mm is for slices, and it takes {accepts.takes.value}")
     problems += [
         f"accepts.{name} is for slices, and it takes {accepts.takes.value}"
         for name, asked in (("max_extents_mm", accepts.max_extents_mm), ("sop_classes", accepts.sop_classes))
-        if asked and accepts.takes not in {Takes.VOLUME, Takes.PAIR}
+        if asked and accepts.takes not in _OF_SLICES
     ]
     problems += [
         f"accepts.{name} is {bound:g}, not above 0"
@@ -174,9 +177,10 @@ def _not_to_be_said(application: Application) -> list[str]:
         said = dict.fromkeys(_LOCALISING[type(output)] for output in application.outputs if type(output) in _LOCALISING)
         problems += [f"it is cleared for triage only and declares {what}" for what in said]
     takes = application.accepts.takes
-    if takes not in {Takes.VOLUME, Takes.PAIR} and any(isinstance(output, _IN_SPACE) for output in application.outputs):
+    if takes not in _OF_SLICES and any(isinstance(output, _IN_SPACE) for output in application.outputs):
         problems.append(f"it declares a mask, a map or an image in space, and takes {takes.value}, which have no place there")
-    if takes is not Takes.PAIR and any(isinstance(output, RegistrationOutput) for output in application.outputs):
+    compares = any(role.prior_of for role in application.in_roles)
+    if not compares and any(isinstance(output, RegistrationOutput) for output in application.outputs):
         problems.append(f"it declares a registration, and takes {takes.value}: there is no prior")
     return problems
 
@@ -224,4 +228,32 @@ def _expects(application: Application) -> list[str]:
             problems.append(f"{plausible.structure}: bounds without a source")
     if expects.view is not None and takes is not Takes.IMAGES:
         problems.append("expects a view, and takes no single images")
+    return problems
+
+
+def _roles(application: Application) -> list[str]:
+    """Roles are for several volumes; the first is the reference, which is there, of the study, and whatever it is of, on its own grid."""
+    roles, takes = application.roles, application.accepts.takes
+    if takes is not Takes.VOLUMES:
+        return [f"it names roles, and takes {takes.value}"] if roles else []
+    if len(roles) < 2:
+        return [f"roles names {len(roles)}, at least two are analysed together"]
+    names = [role.name for role in roles]
+    problems = [f'role "{name}" is there twice' for name in dict.fromkeys(names) if names.count(name) > 1]
+    problems += [f'role "{name}" is not 1 to 31 letters, digits, blanks, and _ + -' for name in names if not _ROLE.fullmatch(name)]
+    first = roles[0]
+    if first.optional or first.prior_of or first.motion or first.own_grid or first.accepts or first.expects:
+        problems.append(f'role "{first.name}" is the reference: it has a name alone; `accepts` and `expects` are the application\'s')
+    for role in roles[1:]:
+        of = {one.name for one in roles if not one.prior_of}
+        if role.prior_of and role.prior_of not in of:
+            problems.append(f'role "{role.name}" is the prior of "{role.prior_of}", which is no role of the study')
+        if role.own_grid and role.motion is not None:
+            problems.append(f'role "{role.name}" stays on its own grid, and has a motion')
+        if role.motion is not None and not (role.motion.max_mm > 0 and role.motion.max_degrees > 0):
+            problems.append(f'role "{role.name}": a motion is bounded by more than 0 mm and 0 degrees')
+        if role.accepts is not None:
+            problems += [f'role "{role.name}": {problem}' for problem in _accepts(role.accepts)]
+            if role.accepts.takes is not Takes.VOLUME or role.accepts.parts != "refuse":
+                problems.append(f'role "{role.name}" takes one volume')
     return problems

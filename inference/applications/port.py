@@ -1,7 +1,7 @@
 """The application: what it accepts, which models it calls, what it may say, and the function that says it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from inference.codes import ARTIFICIAL_INTELLIGENCE, Code
 from inference.engines.port import Call, Golden, ModelRef, ModelSource, Tensors
 from inference.findings import Explanation, Findings
 from inference.imaging.judge.expects import Expects
+from inference.imaging.roles import PAIR_PLACES, RigidMotion, RolePlace
 from inference.imaging.subject import Parts, Takes
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "Output",
     "QualityOutput",
     "RegistrationOutput",
+    "RigidMotion",
+    "Role",
     "SaliencyOutput",
     "Sample",
     "SegmentOutput",
@@ -53,7 +56,7 @@ class Infer(Protocol):
 
 
 Analyse: TypeAlias = Callable[[Any, Infer], Findings]
-"""Its first argument is the subject that `Accepts.takes` names: a `Volume`, a `Pair`, `Images` or a `Cine`."""
+"""Its first argument is the subject that `Accepts.takes` names: a `Volume`, a `VolumeSet`, `Images` or a `Cine`."""
 
 Explain: TypeAlias = Callable[[Any, Infer], tuple[Explanation, ...]]
 """What moved the answers of `Analyse` about the same subject."""
@@ -85,6 +88,17 @@ class Accepts:
     takes: Takes = Takes.VOLUME
     parts: Parts = "refuse"
     whole_study: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role(RolePlace):
+    """One of several series that are analysed together, and what it has to be; None: what the application asks of its reference.
+
+    Each is asked and judged as if it were the only one.
+    """
+
+    accepts: Accepts | None = None
+    expects: Expects | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,5 +238,20 @@ class Application:
     """What the pictures have to show, and how what is marked has to look, for `inference.imaging.judge`."""
     series: int = 0
     """Its number in the Series Numbers of its results, 1 to 99, which no other application of a node has; 0: the node gives it one."""
+    roles: tuple[Role, ...] = ()
+    """Of several volumes: the reference first, which results belong to and `accepts` and `expects` are of."""
     explain: Explain | None = None
     """Called besides `analyse` where a sink of the job asks for explanations; `outputs` then has an `ExplanationOutput` for each map."""
+
+    @property
+    def in_roles(self) -> tuple[Role, ...]:
+        """The roles of what it takes: its own, those of a pair, or none."""
+        return PAIR_ROLES if self.accepts.takes is Takes.PAIR else self.roles
+
+    def in_role(self, role: Role) -> "Application":
+        """The application as it takes the one series of a role."""
+        accepts = role.accepts or self.accepts
+        return replace(self, accepts=replace(accepts, takes=Takes.VOLUME), expects=role.expects or self.expects, roles=())
+
+
+PAIR_ROLES = tuple(Role(name=one.name, prior_of=one.prior_of, own_grid=one.own_grid) for one in PAIR_PLACES)

@@ -186,6 +186,34 @@ class IncompleteConcatenation(InputError):
     remedy = "Send the missing instances of the series."
 
 
+class RoleUnfilled(InputError):
+    """The application analyses several series together, and one of them is not there."""
+
+    code = "HLM-3034"
+    remedy = "Send the series that the reason names: the job then runs by itself, on all of them."
+
+
+class NotInOneFrame(InputError):
+    """A series that is to be analysed with another lies in another frame of reference, and its role allows no registration."""
+
+    code = "HLM-3035"
+    remedy = "Send series of one examination, in one frame of reference; nothing can be laid on the other by guess."
+
+
+class MovedTooFar(InputError):
+    """The registration of a series goes further than the application allows."""
+
+    code = "HLM-3036"
+    remedy = "Look at both series: another position of the patient, or another patient. Cancel the job, or send series of one examination."
+
+
+class OutOfReach(InputError):
+    """A series covers too little of the images of the one that it is analysed with."""
+
+    code = "HLM-3037"
+    remedy = "Look at both series: another part of the body. Narrow the role's conditions in the route, or send the series whole."
+
+
 class UnfitPrior(InputError):
     """The series is what the application was made for, and the prior that it was to be compared with is not."""
 

@@ -1,13 +1,14 @@
-"""Subject of an analysis: a volume, a volume with its prior, projection images and their views, or a cine."""
+"""Subject of an analysis: a volume, several volumes in roles, projection images and their views, or a cine."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.imaging.volume import SliceSource, Volume
+from inference.imaging.volume import Affine, SliceSource, Volume
 
 Region: TypeAlias = tuple[int, int, int, int, float, float]
 """(left, top, right, bottom, mm per column, mm per row): the first and the last column and row that belong to the region, from 0."""
@@ -17,48 +18,85 @@ Parts: TypeAlias = Literal["refuse", "each", "b0"]
 
 
 class Takes(StrEnum):
-    """The kind of subject that an application analyses."""
+    """The kind of subject that an application analyses; a pair is two volumes, in the roles `current` and `prior`."""
 
     VOLUME = "volume"
     PAIR = "pair"
+    VOLUMES = "volumes"
     IMAGES = "images"
     CINE = "cine"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Pair:
-    """Two volumes of one patient: the one that a route chose, and the one that it is compared with.
+CURRENT, PRIOR = "current", "prior"
+"""The roles of a pair."""
 
-    The two are in frames of reference of their own, unless the scanner says otherwise. Results belong to the current study.
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class VolumeSet:
+    """Several volumes of one patient, each in a role that the application names.
+
+    The first is the reference: results belong to it, and masks, maps and locations lie on its grid.
+
+    Attributes
+    ----------
+    volumes
+        By role, in the manifest's order; one that is optional and was not there, or did not fit, is missing. They are as acquired until
+        they are analysed: then those in `motions` are on the reference's grid, and name no sources.
+    priors
+        The roles whose volume is of an earlier study.
+    motions
+        Of each role that is brought onto the reference's grid: (4, 4), from its patient coordinates to the reference's (mm, LPS).
     """
 
-    current: Volume
-    prior: Volume
+    volumes: Mapping[str, Volume]
+    priors: tuple[str, ...] = ()
+    motions: Mapping[str, Affine] = field(default_factory=dict)
+
+    def __getitem__(self, role: str) -> Volume:
+        return self.volumes[role]
+
+    def __contains__(self, role: object) -> bool:
+        return role in self.volumes
+
+    @property
+    def reference(self) -> Volume:
+        """The volume that results belong to."""
+        return next(iter(self.volumes.values()))
+
+    @property
+    def prior(self) -> Volume | None:
+        """The first that is of an earlier study; None where none is."""
+        return next((self.volumes[role] for role in self.priors if role in self.volumes), None)
 
     @property
     def modality(self) -> str:
-        """The current volume's."""
-        return self.current.modality
+        """The reference's."""
+        return self.reference.modality
 
     @property
     def study_instance_uid(self) -> str:
-        """The current volume's."""
-        return self.current.study_instance_uid
+        """The reference's."""
+        return self.reference.study_instance_uid
 
     @property
     def series_instance_uid(self) -> str:
-        """The current volume's."""
-        return self.current.series_instance_uid
+        """The reference's."""
+        return self.reference.series_instance_uid
 
     @property
     def frame_of_reference_uid(self) -> str:
-        """The current volume's."""
-        return self.current.frame_of_reference_uid
+        """The reference's."""
+        return self.reference.frame_of_reference_uid
 
     @property
     def sources(self) -> tuple[SliceSource, ...]:
-        """The current volume's, in the order of its slices; the prior's stand at `prior.sources`."""
-        return self.current.sources
+        """The reference's, in the order of its slices; `all_sources` has those of the others too."""
+        return self.reference.sources
+
+
+def pair_of(current: Volume, prior: Volume) -> VolumeSet:
+    """A volume with its prior, each in its own patient coordinates."""
+    return VolumeSet(volumes={CURRENT: current, PRIOR: prior}, priors=(PRIOR,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -155,14 +193,31 @@ class Cine:
     calibrated: bool = False
 
 
-Subject: TypeAlias = Volume | Pair | Images | Cine
+Subject: TypeAlias = Volume | VolumeSet | Images | Cine
 
 
 def volume_of(subject: Subject) -> Volume | None:
-    """The volume on whose grid masks and maps lie: the subject itself, the current one of a pair, or None for what is not in space."""
-    if isinstance(subject, Pair):
-        return subject.current
+    """The volume on whose grid masks and maps lie: the subject itself, the reference of several, or None for what is not in space."""
+    if isinstance(subject, VolumeSet):
+        return subject.reference
     return subject if isinstance(subject, Volume) else None
+
+
+def volumes_in(subject: Subject) -> tuple[Volume, ...]:
+    """Every volume that a subject holds, the one of `volume_of` first; none for what is not in space."""
+    if isinstance(subject, VolumeSet):
+        return tuple(subject.volumes.values())
+    return (subject,) if isinstance(subject, Volume) else ()
+
+
+def prior_in(subject: Subject) -> Volume | None:
+    """The volume of an earlier study that a subject holds; None where there is none."""
+    return subject.prior if isinstance(subject, VolumeSet) else None
+
+
+def all_sources(subject: Subject) -> tuple[SliceSource, ...]:
+    """Every source image: those of `sources`, then those of the other volumes, in the order of their roles."""
+    return (*subject.sources, *(source for volume in volumes_in(subject)[1:] for source in volume.sources))
 
 
 def images_in(subject: Subject) -> int:

@@ -1,23 +1,27 @@
 """Builds subjects from the files of a job: the one way from files to what is analysed, with the headers that results speak of."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from pydicom.dataset import FileDataset
 
 from inference.errors import InputError
+from inference.imaging import tags
 from inference.imaging.assemble import imaging, kinds_of, placed, read_images, volume_from, volume_of
 from inference.imaging.cine_loops import cine_at, loops_at_places
 from inference.imaging.diffusion import b_value_of
 from inference.imaging.dimensions import Part, Split, split
-from inference.imaging.errors import NotACine, NotAPair, NotOneUnweighted, TooLarge, UnfitPrior, naming
+from inference.imaging.errors import NotACine, NotAPair, NotOneUnweighted, RoleUnfilled, TooLarge, UnfitPrior, naming
 from inference.imaging.frame_values import MOST_BYTES
 from inference.imaging.header import Instance, ReadAhead, SetAside
 from inference.imaging.identity import Identity, identities, one_identity, refuse_unusable_uids, same_patient
+from inference.imaging.roles import PAIR_PLACES, RolePlace, motion_onto
 from inference.imaging.single_images import bounded_together, cine_from, images_from, loops_among, over_time
 from inference.imaging.slices import Slice, frame_data
-from inference.imaging.subject import Pair, Parts, Subject, Takes
+from inference.imaging.subject import Parts, Subject, Takes, VolumeSet
+from inference.imaging.volume import Affine, Volume
 from inference.stages import ASSEMBLE, stage
 from inference.translatable import Translatable, say
 
@@ -29,7 +33,7 @@ class Assembled:
     Attributes
     ----------
     headers
-        Of the instances that it was made of, a prior's too, each once, without pixels, in no order of meaning.
+        Of the instances that it was made of, in whatever role, each once, without pixels, in no order of meaning.
     part
         For people: which part of a series that was split ("b 1000 s/mm2"); "" where it is all of it.
     remarks
@@ -47,8 +51,9 @@ def subjects(
     parts: Parts,
     files: Sequence[Path],
     series_instance_uid: str = "",
-    of_prior: Collection[Path] = (),
+    given: Mapping[Path, str] = MappingProxyType({}),
     *,
+    roles: Sequence[RolePlace] = PAIR_PLACES,
     threads: int = 2,
     ahead: ReadAhead | None = None,
 ) -> list[Assembled]:
@@ -59,11 +64,14 @@ def subjects(
     takes, parts
         `Accepts.takes` and `Accepts.parts` of the application.
     files
-        Part 10 files: of one series; for a pair, of it and of its prior; for images, of all series whose views belong together.
+        Part 10 files: of one series; for volumes in roles, of all of them; for images, of all series whose views belong together.
     series_instance_uid
-        The series that the job is for. Of a pair it is the current one.
-    of_prior
-        Of a pair: those of `files` that are known to be the prior's, which is what is unfit where they cannot be read.
+        The series that the job is for: of several volumes the reference.
+    given
+        The role of each file, of several volumes. A file without one is the reference's, where its series is; else it is of the only
+        other role that must be filled.
+    roles
+        Those of the application, the reference first.
     threads
         How many images are read or decoded at a time.
     ahead
@@ -81,8 +89,8 @@ def subjects(
         One of `inference.imaging.errors`.
     """
     with stage(ASSEMBLE):
-        if takes is Takes.PAIR:
-            return _pair(files, of_prior, series_instance_uid, threads, ahead)
+        if takes in (Takes.PAIR, Takes.VOLUMES):
+            return [_in_roles(files, given, roles, series_instance_uid, threads, ahead)]
         images, others = read_images(files, ahead)
         _named(takes, images)
         made = _READERS[takes](images, parts, series_instance_uid, threads)
@@ -91,7 +99,7 @@ def subjects(
 
 
 def _named(takes: Takes, images: Sequence[Instance]) -> None:
-    refuse_unusable_uids(_headers(images), placed=takes in (Takes.VOLUME, Takes.PAIR))
+    refuse_unusable_uids(_headers(images), placed=takes in (Takes.VOLUME, Takes.PAIR, Takes.VOLUMES))
 
 
 def _set_aside(others: Sequence[SetAside], files: int) -> tuple[Translatable, ...]:
@@ -161,10 +169,13 @@ def _unweighted(slices: Sequence[Slice]) -> None:
 
 
 def _left_out(instances: Sequence[Instance], images: Sequence[Instance]) -> tuple[Translatable, ...]:
-    left = len(instances) - len(images)
+    return _localizers(len(instances) - len(images), len(instances))
+
+
+def _localizers(left: int, of: int) -> tuple[Translatable, ...]:
     if not left:
         return ()
-    return (say("{number} of {of} instances are localizers and were not looked at.", number=str(left), of=str(len(instances))),)
+    return (say("{number} of {of} instances are localizers and were not looked at.", number=str(left), of=str(of)),)
 
 
 def _bounded(parts: Sequence[Part]) -> None:
@@ -173,45 +184,126 @@ def _bounded(parts: Sequence[Part]) -> None:
         raise TooLarge(f"{len(parts)} volumes of {len(parts[0].slices)} slices: {voxels / 1e6:.0f} million voxels")
 
 
-def _pair(
-    files: Sequence[Path], of_prior: Collection[Path], series_instance_uid: str, threads: int, ahead: ReadAhead | None
-) -> list[Assembled]:
-    known = set(of_prior)
-    instances, others = read_images([path for path in files if path not in known], ahead)
-    unread: InputError | None = None
-    try:
-        of_known, others_of_known = read_images([path for path in files if path in known], ahead)
-        instances += of_known
-        others += others_of_known
-    except InputError as error:
-        unread = error  # today's series is looked at first: what is wrong with it is for a person
-    of_series: dict[str, list[Instance]] = {}
-    for instance in instances:
-        of_series.setdefault(instance.series_instance_uid, []).append(instance)
-    if series_instance_uid not in of_series or (unread is None and len(of_series) != 2):
-        raise NotAPair(f"{len(of_series)} series, where series {series_instance_uid} and one prior were expected")
-    current = imaging(of_series.pop(series_instance_uid))
-    _named(Takes.PAIR, current)
-    whose = identities(current)
-    remarks = one_identity(whose)
-    volume = volume_from(current, threads=threads)
-    try:
-        if unread is not None:
-            raise unread
-        prior = imaging(of_series.popitem()[1])
-        _named(Takes.PAIR, prior)
-        remarks = (*remarks, *_of_one_patient(whose, prior))
-        pair = Pair(current=volume, prior=volume_from(prior, threads=threads))
-    except InputError as error:
-        raise UnfitPrior(f"the prior: {error}") from error
-    left = (*_set_aside(others, len(files)), *_left_out(instances, [*current, *prior]))
-    return [Assembled(subject=pair, headers=_headers([*current, *prior]), remarks=(*left, *remarks))]
+class _InRoles:
+    """Reads the volumes of a set, one role after the other, and keeps what there is to say of them."""
+
+    def __init__(self, files: Sequence[Path], given: Mapping[Path, str], ahead: ReadAhead | None, threads: int) -> None:
+        self._files = files
+        self._given = given
+        self._ahead = ahead
+        self._threads = threads
+        self._loose: dict[str, list[Instance]] = {}
+        self._others: list[SetAside] = []
+        self._images: dict[str, list[Instance]] = {}
+        self._left: dict[str, int] = {}
+        self._whose: dict[str, list[tuple[str, Identity]]] = {}
+        self.remarks: list[Translatable] = []
+
+    def sort(self, roles: Sequence[RolePlace], series_instance_uid: str) -> None:
+        """Give the files that came without a role theirs: the reference's series first, what is left to the one role that needs it."""
+        loose = [path for path in self._files if path not in self._given]
+        if not loose:
+            return
+        of_series: dict[str, list[Instance]] = {}
+        for instance in self._read(loose):
+            of_series.setdefault(instance.series_instance_uid, []).append(instance)
+        needed = [place.name for place in roles[1:] if not place.optional and place.name not in self._given.values()]
+        if series_instance_uid not in of_series or len(of_series) != 1 + len(needed) or len(needed) > 1:
+            wanted = f"series {series_instance_uid} and {len(needed)} more" if needed else f"series {series_instance_uid} alone"
+            raise NotAPair(f"{len(of_series)} series, where {wanted} {'were' if needed else 'was'} expected")
+        self._loose[roles[0].name] = of_series.pop(series_instance_uid)
+        for name in needed:
+            self._loose[name] = of_series.popitem()[1]
+
+    def filled(self, role: str) -> bool:
+        """Whether there are files in a role."""
+        return role in self._loose or role in self._given.values()
+
+    def volume(self, place: RolePlace, reference: RolePlace) -> Volume:
+        """The volume of a role: of one patient, with the reference's, and of its study unless it is a prior."""
+        instances = self._loose.get(place.name)
+        if instances is None:
+            instances = self._read([path for path in self._files if self._given.get(path) == place.name])
+        series = {one.series_instance_uid for one in instances}
+        if len(series) > 1:
+            raise NotAPair(f"{len(series)} series in the role {place.name}, where one was expected")
+        images = imaging(instances)
+        _named(Takes.VOLUME, images)
+        whose = identities(images)
+        said = [*one_identity(whose)]
+        if place is not reference:
+            mine = self._whose[reference.name]
+            said += same_patient(mine, whose) if place.prior_of else one_identity([*mine[:1], *whose[:1]])
+        volume = volume_from(images, threads=self._threads)
+        self._whose[place.name], self._images[place.name] = whose, images
+        self._left[place.name] = len(instances) - len(images)
+        self.remarks += said
+        return volume
+
+    def _read(self, paths: Sequence[Path]) -> list[Instance]:
+        instances, others = read_images(paths, self._ahead)
+        self._others += others
+        return instances
+
+    def headers_of(self, roles: Iterable[str]) -> tuple[FileDataset, ...]:
+        """Those of the images of these roles."""
+        return tuple(header for role in roles for header in _headers(self._images[role]))
+
+    def said(self, subject: VolumeSet) -> tuple[Translatable, ...]:
+        """What a reader has to know of how these volumes were read."""
+        images = sum(len(self._images[role]) for role in subject.volumes)
+        left = sum(self._left[role] for role in subject.volumes)
+        return (*_set_aside(self._others, len(self._files)), *_localizers(left, images + left), *self.remarks)
+
+    def number_of(self, role: str) -> str:
+        """What people call the series of a role by: its number, else its UID."""
+        first = self._images[role][0]
+        return tags.text(first.header, tags.SERIES_NUMBER) or first.series_instance_uid
 
 
-def _of_one_patient(whose: Sequence[tuple[str, Identity]], prior: Sequence[Instance]) -> tuple[Translatable, ...]:
-    """What is to be said of a prior beside today's series: that each is of one patient, and both of the same, or it is refused."""
-    theirs = identities(prior)
-    return (*one_identity(theirs), *same_patient(whose, theirs))
+def _in_roles(
+    files: Sequence[Path],
+    given: Mapping[Path, str],
+    roles: Sequence[RolePlace],
+    series_instance_uid: str,
+    threads: int,
+    ahead: ReadAhead | None,
+) -> Assembled:
+    """Several volumes of one patient: the reference first, which decides whether there is anything to analyse."""
+    reading = _InRoles(files, given, ahead, threads)
+    reading.sort(roles, series_instance_uid)
+    first, *others = roles
+    if lacking := [one.name for one in roles if not one.optional and not reading.filled(one.name)]:
+        raise RoleUnfilled(f"there is no series for {naming(lacking)}")
+    reference = reading.volume(first, first)
+    volumes: dict[str, Volume] = {first.name: reference}
+    motions: dict[str, Affine] = {}
+    for place in (one for one in others if reading.filled(one.name)):
+        try:
+            volume = reading.volume(place, first)
+            if not place.own_grid:
+                motions[place.name], said = motion_onto(reference, volume, place)
+                reading.remarks += said
+            volumes[place.name] = volume
+        except InputError as unfit:
+            if not place.optional:
+                raise (UnfitPrior(f"the {place.name}: {unfit}") if place.prior_of else unfit) from unfit
+            reading.remarks.append(left_out(place.name, unfit))
+    subject = VolumeSet(
+        volumes=volumes, priors=tuple(place.name for place in others if place.prior_of and place.name in volumes), motions=motions
+    )
+    remarks = reading.said(subject)
+    if roles is not PAIR_PLACES:
+        filled = ", ".join(f"{role} {reading.number_of(role)}" for role in volumes)
+        absent = ", ".join(one.name for one in roles if not reading.filled(one.name))
+        remarks = (say("Analysed together, each role with the number of its series: {filled}.", filled=filled), *remarks)
+        remarks += (say("Analysed without {roles}: there was no such series.", roles=absent),) if absent else ()
+    return Assembled(subject=subject, headers=reading.headers_of(volumes), remarks=remarks)
+
+
+def left_out(role: str, unfit: InputError) -> Translatable:
+    """What a reader has to know of an optional role whose series was not taken."""
+    return say("{role} was left out: {why} [{code}]", role=role, why=str(unfit), code=unfit.code)
 
 
 def _images(instances: Sequence[Instance], parts: Parts, series_instance_uid: str, threads: int) -> list[Assembled]:

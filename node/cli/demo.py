@@ -259,7 +259,8 @@ def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
         assert job.findings_blob is not None, "a job that is done has findings"
         # of a series that was split, the first part
         _, findings = findings_parts.loads(blobs.path(job.findings_blob).read_bytes())[0]
-        files = [blobs.path(instance.blob) for instance in journal.instances.of_job(job.id)]
+        files = {instance.id: blobs.path(instance.blob) for instance in journal.instances.of_job(job.id)}
+        given = {files[instance]: role for instance, role in journal.instances.roles_of_job(job.id).items()}
         objects = [
             {
                 "path": str(out / f"{item.kind}-{item.sop_instance_uid[-12:]}.dcm"),
@@ -277,7 +278,8 @@ def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
             received.replace(Path(str(item["path"])))
         stages = {name: took for line in journal.events.of("job", job.id) for name, took in _stage_seconds(line.detail).items()}
     chosen = application(config, job.application)
-    analysed = subjects(chosen.accepts.takes, chosen.accepts.parts, files, job.series_instance_uid)[0].subject
+    accepts, series, roles = chosen.accepts, job.series_instance_uid, chosen.in_roles
+    analysed = subjects(accepts.takes, accepts.parts, list(files.values()), series, given, roles=roles)[0].subject
     (out / "overlay.png").write_bytes(overlay_png(analysed, findings, title=chosen.title, subtitle=f"{chosen.name} {chosen.version}"))
     return {
         "application": f"{chosen.name} {chosen.version}",

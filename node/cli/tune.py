@@ -160,7 +160,8 @@ class _Recorded:
         accepts = application.accepts
         if (accepts.takes, accepts.parts) not in self._subjects:
             current = read_instance(self._files[0]).series_instance_uid
-            self._subjects[accepts.takes, accepts.parts] = subjects(accepts.takes, accepts.parts, self._files, current)[0].subject
+            made = subjects(accepts.takes, accepts.parts, self._files, current, roles=application.in_roles)
+            self._subjects[accepts.takes, accepts.parts] = made[0].subject
         return self._subjects[accepts.takes, accepts.parts]
 
     @property

@@ -162,6 +162,8 @@ class NewJob:
     priority: Priority
     input_digest: str
     instances: tuple[int, ...]
+    roles: Mapping[int, str] = field(default_factory=dict)
+    """Of instances that are analysed in a role, by their rows: the role of their series."""
     deadline_at: datetime | None = None
     parked: tuple[str, str] | None = None
     """(code, reason) when the job is parked from the start (a series that no application can be given)."""

@@ -3,14 +3,15 @@
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from numpy.typing import NDArray
 
-from inference.applications.accept import check
+from inference.applications.admitting import admitted
 from inference.applications.analysing import analyse
 from inference.applications.declared import check_outputs
 from inference.applications.port import Application, Infer
@@ -21,10 +22,8 @@ from inference.engines.repository import Repository
 from inference.errors import EngineError, ModelError
 from inference.findings import Caution, Evaluation, Findings, Location
 from inference.imaging.header import ReadAhead
-from inference.imaging.judge.judging import Judge
-from inference.imaging.subject import Pair
+from inference.imaging.subject import Subject, volume_of
 from inference.imaging.subjects import Assembled, subjects
-from inference.imaging.volume import Volume
 from inference.stages import ANALYSE, INFER, collected, stage
 from inference.translatable import OfTheWhole, say
 from node.domain.job import Job, Priority, method_digest
@@ -81,7 +80,7 @@ class Inferred:
 
 
 class Analyst:
-    """Analyses jobs: `analyst(job, files, of_prior)` is the runner's `analyse`; `of_prior` are those of the files that are a prior's.
+    """Analyses jobs: `analyst(job, files, given)` is the runner's `analyse`; `given` are the roles of the files of several series.
 
     Parameters
     ----------
@@ -106,7 +105,7 @@ class Analyst:
         self._engine_named = engine_named
         self._ahead = ahead
 
-    def __call__(self, job: Job, files: Sequence[Path], of_prior: Collection[Path] = ()) -> Inferred:
+    def __call__(self, job: Job, files: Sequence[Path], given: Mapping[Path, str] = MappingProxyType({})) -> Inferred:
         """Assemble, check, analyse, check what was said.
 
         Raises
@@ -130,8 +129,8 @@ class Analyst:
         digest = model_digest(engine, models) if models else method_digest(application.name, application.version)
         with collected() as stages_s:
             with at_most(to_decode_s(size_of(files))):
-                accepts, series = application.accepts, job.series_instance_uid
-                made = subjects(accepts.takes, accepts.parts, files, series, of_prior, ahead=self._ahead)
+                accepts, series, roles = application.accepts, job.series_instance_uid, application.in_roles
+                made = subjects(accepts.takes, accepts.parts, files, series, given, roles=roles, ahead=self._ahead)
             assembled = time.monotonic()
             bounded = _Bounded(engine, application, calls, deadline, _URGENCY[job.priority])
             with stage(ANALYSE), at_most(to_infer_s(deadline - time.monotonic())):
@@ -155,17 +154,16 @@ class Analyst:
 
 def _analysed(application: Application, assembled: Assembled, infer: Infer, job: Job, *, explained: bool) -> Analysed:
     """What the application says of one part, behind what the gates and the reading of the files say."""
-    remarks = check(application, assembled.subject)
-    judge = Judge(application.expects, assembled.subject, assembled.headers, whole=not (job.shortage and job.marked))
-    cautions = judge.before()
+    given = admitted(application, assembled, whole=not (job.shortage and job.marked))
+    assembled = given.assembled
     said = analyse(application, assembled.subject, infer)
     answered = _answered(said)
-    said = judge.after(replace(said, cautions=(*cautions, *said.cautions)))
+    said = given.judge.after(replace(said, cautions=(*given.cautions, *said.cautions)))
     if explained:
         said = _explained_by(application, assembled, infer, said, left_out=answered - _answered(said))
     if job.shortage is not None:
         said = as_incomplete(said, job.shortage, assembled.subject, marked=job.marked)
-    return Analysed(assembled=assembled, findings=replace(said, remarks=(*assembled.remarks, *remarks, *said.remarks)))
+    return Analysed(assembled=assembled, findings=replace(said, remarks=(*assembled.remarks, *given.remarks, *said.remarks)))
 
 
 def _answered(said: Findings) -> frozenset[int]:
@@ -281,7 +279,7 @@ class _Bounded:
             raise ModelError(f"{name} calls {model.name} version {model.version}, which its manifest does not name")
 
 
-def as_incomplete(findings: Findings, shortage: Shortage, subject: object, *, marked: bool) -> Findings:
+def as_incomplete(findings: Findings, shortage: Shortage, subject: Subject | None, *, marked: bool) -> Findings:
     """The findings of a short series.
 
     `marked`: they begin with a caution, and nothing is absent any more: it may be on what did not come. Of a volume (or a pair of them)
@@ -294,7 +292,7 @@ def as_incomplete(findings: Findings, shortage: Shortage, subject: object, *, ma
     kept = findings.measurements
     mark, why, lacks = shortage.mark, shortage.why, shortage.sentence
     said = say("{mark}: not all instances of the series came; {why}.", mark=mark, why=why, shortage=lacks)
-    if isinstance(subject, Volume | Pair):
+    if subject is not None and volume_of(subject) is not None:
         kept = tuple(one for one in findings.measurements if one.location is not None and one.name != VOLUME)
         if len(kept) < len(findings.measurements):
             said = say(

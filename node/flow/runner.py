@@ -15,7 +15,6 @@ from inference.engines.errors import EngineAway, EngineBusy, EngineLost
 from inference.errors import EngineError, HilumError, InputError, ModelError
 from inference.findings import Caution
 from inference.imaging.errors import UnfitPrior
-from inference.imaging.subject import Parts, Takes
 from inference.imaging.subjects import Assembled
 from inference.stages import collected
 from inference.translatable import Translatable
@@ -147,12 +146,12 @@ class Runner:
         config: settings.Config,
         clock: Clock,
         owner: str,
-        analyse: Callable[[Job, Sequence[Path], Collection[Path]], Inferred],
+        analyse: Callable[[Job, Sequence[Path], Mapping[Path, str]], Inferred],
         encode: Encode,
         *,
         encode_statement: Callable[[Stated], list[Encoded]],
         encode_withdrawal: Callable[[Encoding, Withdrawal], list[Encoded]],
-        assemble: Callable[[Takes, Parts, Sequence[Path], str, Collection[Path]], list[Assembled]],
+        assemble: Callable[..., list[Assembled]],
         application_of: Callable[[str], Application],
         away: Callable[[bool], Collection[str]],
         at_once: Callable[[], Mapping[str, int]] = dict,
@@ -217,14 +216,14 @@ class Runner:
             self._withdraw(job, loadable(job, self._application_of), lease)
             return
         application = self._application_of(job.application)
-        files, of_prior = self._files(job)
+        files, given = self._files(job)
         size = size_of(files)
         if job.state is JobState.QUEUED:
-            parts = self._infer(job, application, lease, files, of_prior)
+            parts = self._infer(job, application, lease, files, given)
         else:
             self._refuse_another_version(job, application)
             with at_most(to_decode_s(size)):
-                parts = self._read_back(job, application, files, of_prior)
+                parts = self._read_back(job, application, files, given)
         lease.check()
         with at_most(to_encode_s(size)):
             self._freeze(job, application, lease, parts)
@@ -280,10 +279,10 @@ class Runner:
             raise LeaseLost
 
     def _infer(
-        self, job: Job, application: Application, lease: JobLease, files: Sequence[Path], of_prior: Collection[Path]
+        self, job: Job, application: Application, lease: JobLease, files: Sequence[Path], given: Mapping[Path, str]
     ) -> list[Analysed]:
         """The parts of the job with their findings, which are durable."""
-        inferred = self._analyse(job, files, of_prior)
+        inferred = self._analyse(job, files, given)
         made_by = f"{application.name} {application.version}"
         if inferred.made_by != made_by:
             raise ServedMeanwhile(f"{inferred.made_by} analysed, {made_by} was served when the job began")
@@ -347,12 +346,12 @@ class Runner:
         series = {one.series_instance_uid for one in self._journal.instances.of_job(job.id)}
         return said_of_held(self._journal.held, job.study_instance_uid, series)
 
-    def _read_back(self, job: Job, application: Application, files: Sequence[Path], of_prior: Collection[Path]) -> list[Analysed]:
+    def _read_back(self, job: Job, application: Application, files: Sequence[Path], given: Mapping[Path, str]) -> list[Analysed]:
         """The parts of a job that was analysed in an earlier claim."""
         assert job.findings_blob is not None, "an inferred job has findings"
         found = findings_parts.loads(self._blobs.path(job.findings_blob).read_bytes())
         accepts = application.accepts
-        made = self._assemble(accepts.takes, accepts.parts, files, job.series_instance_uid, of_prior)
+        made = self._assemble(accepts.takes, accepts.parts, files, job.series_instance_uid, given, roles=application.in_roles)
         if [part for part, _ in found] != [assembled.part for assembled in made]:
             raise FindingsOfOtherParts(f"findings of {len(found)} parts, the files make {len(made)}, or others")
         return [Analysed(assembled=assembled, findings=findings) for assembled, (_, findings) in zip(made, found, strict=True)]
@@ -380,8 +379,8 @@ class Runner:
             metrics.JOBS_ENDED.add(application=job.application, state=JobState.DONE.value, code="")
         event("job.encoded", job=job.id, application=job.application, objects=len(objects), took_s=_rounded(took))
 
-    def _files(self, job: Job) -> tuple[list[Path], list[Path]]:
-        """All that the job uses, and those of them that are of another series than it is for: of a pair the prior's."""
+    def _files(self, job: Job) -> tuple[list[Path], dict[Path, str]]:
+        """All that the job uses, and the role of each file that has one."""
         instances = self._journal.instances.of_job(job.id)
         with at_most(to_fetch_s(sum(instance.size for instance in instances))):
             paths = self._blobs.paths([instance.blob for instance in instances])
@@ -390,8 +389,8 @@ class Runner:
         ]
         if gone:
             raise PixelsGone(f"the pixels of {len(gone)} instances are gone, the first is {gone[0].sop_instance_uid}")
-        of_others = [path for one, path in zip(instances, paths, strict=True) if one.series_instance_uid != job.series_instance_uid]
-        return paths, of_others
+        roles = self._journal.instances.roles_of_job(job.id)
+        return paths, {path: roles[one.id] for one, path in zip(instances, paths, strict=True) if one.id in roles}
 
     def _refuse_another_version(self, job: Job, application: Application) -> None:
         """Findings are encoded under the version that made them, or not at all."""

@@ -304,6 +304,13 @@ class Instances(JournalPart):
             joined = select(schema.instance).join(schema.job_instance, member.instance_id == _instance.id)
             return read_instances(connection, joined.where(member.job_id == job).order_by(_instance.id))
 
+    def roles_of_job(self, job: int) -> dict[int, str]:
+        """The role of each instance that a job uses in one, by its row."""
+        member = schema.job_instance.c
+        with self._database.reading() as connection:
+            rows = connection.execute(select(member.instance_id, member.role).where(member.job_id == job, member.role != ""))
+            return {int(row.instance_id): str(row.role) for row in rows}
+
     def get(self, instances: list[int]) -> list[Instance]:
         """Those of these rows that are still there."""
         wanted = select(schema.instance).where(schema.instance.c.id.in_(instances)).order_by(schema.instance.c.id)

@@ -253,7 +253,9 @@ def _insert(connection: Connection, arrival: Row[Any], new: NewJob, predecessor:
     _add_names(connection, schema.job_route, "route", job, new.routes)
     _add_names(connection, schema.job_sink, "sink", job, new.sinks)
     if new.instances:
-        members = [{"job_id": job, "instance_id": instance} for instance in dict.fromkeys(new.instances)]
+        members = [
+            {"job_id": job, "instance_id": instance, "role": new.roles.get(instance, "")} for instance in dict.fromkeys(new.instances)
+        ]
         connection.execute(insert(schema.job_instance), members)
     _end_at_once(connection, job, new, now)
     return job

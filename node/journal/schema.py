@@ -666,6 +666,7 @@ job_instance = Table(
     metadata,
     reference("job_id", "job", "the job", primary_key=True),
     reference("instance_id", "instance", "an instance that it analyses", primary_key=True),
+    Column("role", Words, nullable=False, server_default="", comment="what its series is for the application, where that takes several"),
     Index("ix_job_instance_instance_id", "instance_id"),
     comment="Exactly what a job uses; the digest over it is job.input_digest.",
 )
@@ -920,5 +921,5 @@ promise = Table(
     comment="Instances that senders may have deleted because this node committed to them.",
 )
 
-HEAD = "0030"
+HEAD = "0031"
 """The revision of migrations/versions that this file describes."""

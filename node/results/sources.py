@@ -16,7 +16,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import MRImageStorage
 
-from inference.imaging.subject import Pair, Subject, volume_of
+from inference.imaging.subject import Subject, all_sources, volume_of
 from inference.imaging.volume import SliceSource, Volume
 from node.dicom.uid import is_uid
 from node.domain.errors import SourcesNameless, SourcesUnfit
@@ -57,11 +57,11 @@ class Sources:
     planes
         One stand-in per slice of the volume, in the order of its axis 0; none for what is not in space.
     slices
-        The true source of each slice, image or frame, in the order of the subject; of a pair, the current volume's.
+        The true source of each slice, image or frame, in the order of the subject; of several volumes, the reference's.
     headers
-        Header by SOP Instance UID, of a prior's instances too.
+        Header by SOP Instance UID, of the other volumes' instances too.
     series
-        The series that the subject was read from: the one that the job is for first, a prior's last.
+        The series that the subject was read from: the one that the job is for first.
     """
 
     first: Dataset
@@ -74,7 +74,7 @@ class Sources:
 
     @property
     def instances(self) -> list[tuple[str, str]]:
-        """(SOP Class UID, SOP Instance UID) of every source instance once, in slice order; of a pair, the current volume's."""
+        """(SOP Class UID, SOP Instance UID) of every source instance once, in slice order; of several volumes, the reference's."""
         return list(dict.fromkeys((source.sop_class_uid, source.sop_instance_uid) for source in self.slices))
 
 
@@ -90,14 +90,14 @@ def read_sources(encoding: Encoding) -> Sources:
     """
     subject = encoding.subject
     slices = subject.sources
-    before = subject.prior.sources if isinstance(subject, Pair) else ()
-    used = dict.fromkeys(source.sop_instance_uid for source in (*slices, *before))
+    every = all_sources(subject)
+    used = dict.fromkeys(source.sop_instance_uid for source in every)
     headers = {uid: header for header in encoding.sources if (uid := _instance_uid(header)) in used}
     absent = sorted(used.keys() - headers.keys())
     if absent:
         raise SourcesUnfit(f"{len(absent)} source instances have no header, {absent[0]} among them")
     _named(subject.study_instance_uid, subject.series_instance_uid)
-    series = _series((*slices, *before), headers, subject.series_instance_uid)
+    series = _series(every, headers, subject.series_instance_uid)
     first = headers[slices[0].sop_instance_uid]
     entities = patient_and_study(first)
     entities.StudyInstanceUID = subject.study_instance_uid

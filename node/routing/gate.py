@@ -35,7 +35,7 @@ from node.domain.job import WhenExcluded
 from node.domain.route import Decision, Tried
 from node.routing.decisions import SeriesView, class_of, holds_images
 
-_OF_SLICES = (Takes.VOLUME, Takes.PAIR)
+_OF_SLICES = (Takes.VOLUME, Takes.PAIR, Takes.VOLUMES)
 _NO_VOXEL = np.int16(0)
 _NAMED_VALUES = 3
 _SAID = tuple(sorted(SAID))
@@ -98,6 +98,9 @@ def answer(application: Application, view: SeriesView, *, counted: bool = True) 
     """
     if not holds_images(view):
         return _refused([f"the series holds no images ({', '.join(view.without)})"])
+    if application.roles:
+        answers = [answer(each, view, counted=counted) for each in _each_role(application)]
+        return min(answers, key=lambda one: (list(Fit).index(one.fit) if one.fit is not Fit.OPEN else 0.5, one.excluded))
     accepts, expects = application.accepts, application.expects
     layout = _Layout.of(accepts, view)
     if excluded := _excluding(application, view, layout if counted and view.counted else None):
@@ -119,9 +122,18 @@ def not_applicable(application: Application, view: SeriesView, *, counted: bool 
     """Why what the application declares excludes the series; "" where nothing does."""
     if not holds_images(view):
         return ""
+    if application.roles:
+        reasons = [not_applicable(each, view, counted=counted) for each in _each_role(application)]
+        return "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
     # routes ask it of each of their series and applications: how a thousand slices lie is worked out only where it is asked
     layout = _Layout.of(application.accepts, view) if counted and view.counted else None
     return "; ".join(_excluding(application, view, layout))
+
+
+def _each_role(application: Application) -> list[Application]:
+    """As it takes the series of each of its roles; of those that ask the same, one."""
+    taken = [application.in_role(role) for role in application.roles]
+    return [one for at, one in enumerate(taken) if not any((one.accepts, one.expects) == (as_.accepts, as_.expects) for as_ in taken[:at])]
 
 
 def exclusions(application: Application, views: Iterable[SeriesView]) -> dict[str, str]:
@@ -336,7 +348,7 @@ class _Layout:
     @staticmethod
     def of(accepts: Accepts, view: SeriesView) -> "_Layout":
         match accepts.takes:
-            case Takes.VOLUME | Takes.PAIR:
+            case Takes.VOLUME | Takes.PAIR | Takes.VOLUMES:
                 return _stacked(accepts, view)
             case Takes.IMAGES:
                 return _single(view)

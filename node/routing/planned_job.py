@@ -11,11 +11,16 @@ from node.routing.series import SeriesContent
 
 @dataclass(slots=True, kw_only=True)
 class PlannedJob:
-    """What the routes ask of one application: on one series (the first of `series`, with its prior behind it), or on a study."""
+    """What the routes ask of one application: on one series, on several in `roles` (the reference first), or on a study.
+
+    `roles` has the role of each series that has one, by its UID; `priors` are the series of earlier studies among them.
+    """
 
     application: str
     series: list[SeriesContent]
     whole_study: bool = False
+    roles: dict[str, str] = field(default_factory=dict)
+    priors: set[str] = field(default_factory=set)
     routes: list[Route] = field(default_factory=list)
     missing: str = ""
     unfit: str = ""

@@ -9,6 +9,7 @@ from inference.applications.accept import refusal
 from inference.applications.errors import NotAccepted
 from inference.applications.port import Accepts, Application, Takes
 from inference.errors import HilumError, InputError
+from inference.imaging.subject import CURRENT, PRIOR
 from node.domain.arrival import Arrival, Completeness
 from node.domain.errors import SourcesNameless
 from node.domain.job import Job, NewJob, WhenExcluded
@@ -244,6 +245,8 @@ class JobPlanner:
         left_out += [PriorLeftOut(application=planned.application, series_instance_uid=uid, why=why) for uid, why in prior.choice.left_out]
         if prior.content is not None:
             planned.series.append(prior.content)
+            planned.roles = {current.series_instance_uid: CURRENT, prior.content.series_instance_uid: PRIOR}
+            planned.priors = {prior.content.series_instance_uid}
         return prior.content is not None
 
     def _on_studies(
@@ -439,8 +442,14 @@ class JobPlanner:
             routes=tuple(route.name for route in planned.routes),
             sinks=planned.sinks,
             priority=planned.priority,
-            input_digest=digest_of(planned.series),
+            input_digest=digest_of(planned.series, planned.roles),
             instances=tuple(member.id for content in planned.series for member in content.current + content.gone),
+            roles={
+                member.id: role
+                for content in planned.series
+                if (role := planned.roles.get(content.series_instance_uid))
+                for member in content.current + content.gone
+            },
             deadline_at=None if planned.deadline is None else complete_at + planned.deadline,
             parked=parked,
             declined=declined,

@@ -14,6 +14,7 @@ from itertools import takewhile
 from inference.applications.port import Application, Takes
 from inference.errors import HilumError
 from inference.imaging.errors import UnfitPrior
+from inference.imaging.subject import CURRENT, PRIOR
 from node.domain.arrival import Arrival
 from node.domain.instance import Header
 from node.domain.job import Job, JobKind
@@ -278,7 +279,7 @@ class Pairing:
 
         def unsuited(members: Sequence[SeriesContent], views: Sequence[SeriesView]) -> dict[str, str]:
             by_manifest = {} if declared is None else exclusions(declared, views)
-            tried = {one.series_instance_uid: refused.get(digest_of([current, one]), "") for one in members} if refused else {}
+            tried = {one.series_instance_uid: refused.get(_digest(current, one), "") for one in members} if refused else {}
             return {series: why for series, why in tried.items() if why} | by_manifest
 
         earlier = [self._earlier(each, members, used, unsuited) for each, members in of_study.items()]
@@ -366,7 +367,7 @@ class Pairing:
 
     def _differs(self, study: str, current: SeriesContent, prior: Prior, application: str) -> bool:
         job = self.live_job(study, current.series_instance_uid, application)
-        wanted = None if prior.content is None else digest_of([current, prior.content])
+        wanted = None if prior.content is None else _digest(current, prior.content)
         return wanted != (None if job is None else job.input_digest)
 
     def _used(self, study: str, current: SeriesContent, application: str) -> dict[str, str]:
@@ -415,3 +416,8 @@ class Pairing:
 
     def _series(self, arrival: Arrival) -> list[SeriesContent]:
         return series_of(self._journal, arrival, self._journal.instances.of_arrival(arrival.id))
+
+
+def _digest(current: SeriesContent, prior: SeriesContent) -> str:
+    """`digest_of` a pair."""
+    return digest_of([current, prior], {current.series_instance_uid: CURRENT, prior.series_instance_uid: PRIOR})

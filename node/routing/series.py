@@ -2,8 +2,9 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from inference.errors import InputError
 from node.dicom.header import names_no_study
@@ -74,13 +75,17 @@ class SeriesContent:
         return None
 
 
-def digest_of(series: Sequence[SeriesContent]) -> str:
+def digest_of(series: Sequence[SeriesContent], roles: Mapping[str, str] = MappingProxyType({})) -> str:
     """SHA-256 over the sorted (SOP Instance UID, digest) pairs of all their images; the same before and after retention deleted pixels.
 
-    What is set aside changes nothing: raw data, or a capture among slices, that come late are no reason to analyse the images again.
+    `roles` are those of series, by their UIDs: the same images in other roles are other inputs. What is set aside changes nothing: raw
+    data, or a capture among slices, that come late are no reason to analyse the images again.
     """
-    members = [member for one in series for member in one.images_of(one.current + one.gone)]
-    lines = sorted(f"{member.sop_instance_uid} {member.digest}\n" for member in members)
+    lines = sorted(
+        f"{member.sop_instance_uid} {member.digest}{f' {role}' if (role := roles.get(one.series_instance_uid)) else ''}\n"
+        for one in series
+        for member in one.images_of(one.current + one.gone)
+    )
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

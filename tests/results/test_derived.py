@@ -17,7 +17,7 @@ from inference import codes
 from inference.codes import Code
 from inference.findings import DerivedImage, Findings, Registration
 from inference.imaging.assemble import assemble
-from inference.imaging.subject import Pair
+from inference.imaging.subject import pair_of
 from inference.imaging.volume import Affine
 from inference.imaging.write_series import write_series
 from node.dicom.header import read_header
@@ -240,7 +240,7 @@ def test_a_resampled_prior_lies_in_the_current_study(tmp_path: Path) -> None:
     shifted[:3, 3] += (3.0, -4.0, 5.0)
     extra = {"StudyDate": "20230109", "SeriesNumber": 7, "BodyPartExamined": "HEAD", "IssuerOfPatientID": "HOSPITAL"}
     prior = write_series(made.voxels(), shifted, tmp_path / "b", modality="CT", patient_name="Doe^Jane", patient_id="P-1", extra=extra)
-    pair = Pair(current=assemble(current), prior=assemble(prior))
+    pair = pair_of(current=assemble(current), prior=assemble(prior))
     matrix = np.eye(4)
     matrix[:3, 3] = -3.0, 4.0, -5.0
     voxels = np.full(made.SHAPE, -1000, dtype=np.int16)
@@ -252,17 +252,17 @@ def test_a_resampled_prior_lies_in_the_current_study(tmp_path: Path) -> None:
     uids = {path: str(pydicom.dcmread(path).SOPInstanceUID) for path in prior}
     for z, one in enumerate(objects):
         dataset = read(one)
-        assert dataset.StudyInstanceUID == pair.current.study_instance_uid
-        assert dataset.FrameOfReferenceUID == pair.current.frame_of_reference_uid
+        assert dataset.StudyInstanceUID == pair.reference.study_instance_uid
+        assert dataset.FrameOfReferenceUID == pair.reference.frame_of_reference_uid
         assert "prior images of 20230109" in dataset.DerivationDescription
         assert {item.ReferencedSOPInstanceUID for item in dataset.SourceImageSequence} <= set(uids.values())
         # taken back by the registration, a slice lies on the prior's slice of the same number
-        assert pair.prior.sources[z].sop_instance_uid in {item.ReferencedSOPInstanceUID for item in dataset.SourceImageSequence}
+        assert pair["prior"].sources[z].sop_instance_uid in {item.ReferencedSOPInstanceUID for item in dataset.SourceImageSequence}
         (study,) = dataset.StudiesContainingOtherReferencedInstancesSequence
-        assert study.StudyInstanceUID == pair.prior.study_instance_uid
+        assert study.StudyInstanceUID == pair["prior"].study_instance_uid
         assert "ReferencedSeriesSequence" not in dataset
     back = read_series(tmp_path / "out")
-    assert back.at((pair.current.affine @ (4, 6, 5, 1))[:3]) == 1234
+    assert back.at((pair.reference.affine @ (4, 6, 5, 1))[:3]) == 1234
     assert [fault for path in paths for fault in dciodvfy(path)] == []
     assert dcentvfy([*current, *paths]) == []
 

@@ -27,7 +27,7 @@ from inference.findings import (
     Shape,
     Span,
 )
-from inference.imaging.subject import Cine, Image, Images, Pair
+from inference.imaging.subject import Cine, Image, Images, pair_of
 from inference.imaging.volume import Affine, SliceSource, Volume
 from node.results.encode import encode
 from node.results.overlay.make import drawn as drawn_map
@@ -195,13 +195,13 @@ def test_the_prior_is_shown_where_the_registration_puts_it() -> None:
     # the same voxels, which lie elsewhere in the prior's own space: `motion` takes them back
     prior = volume(head(), np.linalg.inv(motion) @ UNIT, frame_of_reference="1.2.5")
     names = [f"image {z}" for z in range(40)]
-    figure = figure_of(Pair(current=current, prior=prior), Findings(registration=Registration(matrix=motion)), names)
+    figure = figure_of(pair_of(current=current, prior=prior), Findings(registration=Registration(matrix=motion)), names)
     assert figure.columns == 3
     for first in (0, 3):
         now, then, both = (np.asarray(tile.paint((300, 300))).astype(int)[30:-30, 30:-30] for tile in figure.tiles[first : first + 3])
         assert np.abs(now - then).mean() < 3
         assert np.abs(now - both).mean() < 3
-    unaligned = figure_of(Pair(current=current, prior=prior), Findings(), names)
+    unaligned = figure_of(pair_of(current=current, prior=prior), Findings(), names)
     assert ("prior", "not aligned, not shown") in unaligned.notes
     assert not any("prior" in tile.name for tile in unaligned.tiles)
 
@@ -359,7 +359,7 @@ def test_what_is_high_on_a_map_is_on_the_picture() -> None:
 def test_a_pair_and_a_drawn_map_are_cropped_as_the_page_is(tmp_path: Path) -> None:
     """What lies far from what is bright is on the pictures of a pair, and on those of the drawn map."""
     body = volume(pet())
-    pair = Pair(current=body, prior=body)
+    pair = pair_of(current=body, prior=body)
     found = Findings(locations=(location(Box(top=25, left=40, bottom=30, right=45), 1),))
     tile = next(tile for tile in figure_of(pair, found, ["a", "b", "c"]).tiles if tile.name == "current, b")
     top, left, bottom, right = inked(np.asarray(tile.paint((600, 600))).astype(int))

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from inference.findings import Findings, Registration
 from inference.imaging.assemble import assemble
-from inference.imaging.subject import Pair
+from inference.imaging.subject import pair_of
 from inference.imaging.write_series import write_series
 from node.domain.profile import Kind
 from node.results.check import check
@@ -48,7 +48,7 @@ def pair(folder: Path, *, one_space: bool = False, one_study: bool = False) -> t
 
 
 def encoding_of(current: Sequence[Path], prior: Sequence[Path], matrix: NDArray[np.float64] = MATRIX) -> Encoding:
-    subject = Pair(current=assemble(current), prior=assemble(prior))
+    subject = pair_of(current=assemble(current), prior=assemble(prior))
     return made.encoding([*current, *prior], Findings(registration=Registration(matrix=matrix)), volume=subject)
 
 

@@ -30,7 +30,7 @@ from inference.imaging.judge.stated import DESCRIBED, elsewhere, other_parts
 from inference.imaging.judge.weighting import MYELINATED_YEARS, weighting_doubts
 from inference.imaging.judge.words import no_patient
 from inference.imaging.regrid import straightened
-from inference.imaging.subject import Image, Images, Pair, Subject, volume_of
+from inference.imaging.subject import Image, Images, Subject, volume_of, volumes_in
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, labelled, say
 
@@ -84,7 +84,7 @@ class Judge:
             return ()
         if not isinstance(self._subject, Images) and (reason := _elsewhere(part, self._headers)):
             raise OtherAnatomy(reason)
-        for volume in _volumes(self._subject):
+        for volume in volumes_in(self._subject):
             _refuse_no_picture(part, volume, self._coarse_of(volume))
             if self._expects.contrast is not None and part is BodyPart.HEAD and not self._expects.marked:
                 self._refuse_no_head(self._expects.contrast, volume)
@@ -206,12 +206,6 @@ def _of_such_views(view: View, images: Images, findings: Findings) -> Findings:
             ),
         ),
     )
-
-
-def _volumes(subject: Subject) -> tuple[Volume, ...]:
-    if isinstance(subject, Pair):
-        return subject.current, subject.prior
-    return (subject,) if isinstance(subject, Volume) else ()
 
 
 def _refuse_other_contrast(contrast: Contrast, headers: Sequence[Dataset]) -> None:

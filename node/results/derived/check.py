@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from inference.findings import DerivedImage
-from inference.imaging.subject import Pair
+from inference.imaging.subject import prior_in
 from node.results.derived.image import beginning
 from node.results.kind import Checking
 from node.results.port import DerivedDiffers, Encoding, ReferencesDiffer, ResultMalformed
@@ -27,7 +27,7 @@ def check(checking: Checking) -> None:
     if len(frames) != image.voxels.shape[0]:
         raise DerivedDiffers(f'"{image.label}" has {len(frames)} slices, not {image.voxels.shape[0]}')
     affine = encoding.volume.affine if image.affine is None else image.affine
-    of = encoding.subject.prior if image.of_prior and isinstance(encoding.subject, Pair) else encoding.volume
+    of = (prior_in(encoding.subject) if image.of_prior else None) or encoding.volume
     known = {(source.sop_class_uid, source.sop_instance_uid, source.frame) for source in of.sources}
     pixels = [_pixels(one) for one in series]
     numbers = set()

@@ -12,7 +12,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage
 
 from inference.findings import DerivedImage
-from inference.imaging.subject import Pair
+from inference.imaging.subject import prior_in
 from inference.imaging.volume import Affine, SliceSource, Volume
 from node.results.normalise import cleaned, text
 from node.results.port import Encoding, NotDerivable
@@ -60,7 +60,7 @@ class Origin:
 def origin_of(encoding: Encoding, sources: Sources, image: DerivedImage) -> Origin:
     """Which volume an image was made from."""
     subject = encoding.subject
-    volume = subject.prior if image.of_prior and isinstance(subject, Pair) else encoding.volume
+    volume = (prior_in(subject) if image.of_prior else None) or encoding.volume
     affine = encoding.volume.affine if image.affine is None else image.affine
     # a prior that was resampled may have the current grid: its own it is not
     same = not image.of_prior and image.voxels.shape == volume.voxels.shape and same_place(affine, volume)

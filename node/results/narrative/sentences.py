@@ -10,7 +10,7 @@ import numpy as np
 
 from inference.codes import ABSENT, MORPHOLOGICALLY_ABNORMAL_STRUCTURE, PRESENT, UNDETERMINED, Code
 from inference.findings import Evaluation, Location, Measurement, Quality, Segment, Span
-from inference.imaging.subject import Cine, Pair
+from inference.imaging.subject import Cine, prior_in
 from node.domain.profile import Kind
 from node.results.identity import local_time, model_names
 from node.results.narrative.wording import Count, Examination, Section, Thing, Wording
@@ -370,9 +370,9 @@ class _Speaker:
     def _prior_date(self) -> str | None:
         """The day of the prior; "" where its header says none; None where there is no prior."""
         subject = self._encoding.subject
-        if not isinstance(subject, Pair):
+        if (prior := prior_in(subject)) is None:
             return None
-        header = self._sources.headers[subject.prior.sources[0].sop_instance_uid]
+        header = self._sources.headers[prior.sources[0].sop_instance_uid]
         date = text(header, "SeriesDate") or text(header, "StudyDate")
         return f"{date[:4]}-{date[4:6]}-{date[6:]}" if date else ""
 

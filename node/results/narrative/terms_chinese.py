@@ -211,6 +211,11 @@ SENTENCES: Mapping[str, str] = {
     "1 of {of} instances is a screen capture, no slice, and was not looked at.": "{of}个实例中有1个为截屏，未纳入分析。",
     "{number} of {of} instances are screen captures, no slices, and were not looked at.": "{of}个实例中有{number}个为截屏，未纳入分析。",
     "{number} of {of} instances are localizers and were not looked at.": "{of}个实例中有{number}个为定位像，未纳入分析。",
+    "Analysed together, each role with the number of its series: {filled}.": "合并分析的序列（角色及序列号）：{filled}。",
+    "Analysed without {roles}: there was no such series.": "未包含{roles}：无相应序列。",
+    "{role} was left out: {why} [{code}]": "{role}未纳入分析（{code}）。",
+    "{role} covers {covered} % of the images that results lie on.": "{role}仅覆盖结果所在图像的{covered}%。",
+    "{role} was registered: moved by {moved} mm and turned by {turned} degrees.": "{role}已配准：平移{moved} mm，旋转{turned}度。",
     "{number} of {of} instances are loops and were not looked at.": "{of}个实例中有{number}个为动态图像，未纳入分析。",
     "{number} of {of} instances are single images and were not looked at.": "{of}个实例中有{number}个为单幅图像，未纳入分析。",
     "{number} of {of} images are no frontal views of a chest and were not looked at.": (

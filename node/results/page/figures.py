@@ -18,7 +18,7 @@ from scipy.ndimage import map_coordinates
 from inference.codes import MORPHOLOGICALLY_ABNORMAL_STRUCTURE
 from inference.findings import Findings, Location, Saliency, Segment
 from inference.imaging import subject as subjects
-from inference.imaging.subject import Cine, Images, Pair
+from inference.imaging.subject import Cine, Images
 from inference.imaging.volume import Volume
 from inference.translatable import say
 from node.results.page.panels import GreyWindow, Mask, View, crop_of, heated, key_slices, panel, view_of, window_of
@@ -225,54 +225,54 @@ _ROWS = 2
 _SQUARE_MM = 25.0
 
 
-def pair_figure(pair: Pair, findings: Findings, names: Sequence[str]) -> Figure:
+def pair_figure(current: Volume, prior: Volume, findings: Findings, names: Sequence[str]) -> Figure:
     """Two slices, each three times: current, prior where it belongs, checkerboard. Where nobody knows how the prior lies: the current."""
-    matrix = _matrix(pair, findings)
+    matrix = _matrix(current, prior, findings)
     if matrix is None:
-        alone = volume_figure(pair.current, findings, names)
+        alone = volume_figure(current, findings, names)
         return Figure(tiles=alone.tiles, images=alone.images, notes=[*alone.notes, ("prior", say("not aligned, not shown"))])
-    pictures = Pictures(volume=pair.current, findings=findings)
-    chosen = key_slices(pair.current, findings.segments, _ROWS, by_certainty(findings.locations))
+    pictures = Pictures(volume=current, findings=findings)
+    chosen = key_slices(current, findings.segments, _ROWS, by_certainty(findings.locations))
     crop = pictures.crop(chosen)
-    window = window_of(pair.prior, ())
+    window = window_of(prior, ())
     tiles: list[Tile] = []
     for z in chosen:
-        current = pictures.acquired(z, crop, say("current, {image}", image=names[z]))
-        prior = _Prior(pair=pair, matrix=matrix, pictures=pictures, crop=crop, window=window)
+        here = pictures.acquired(z, crop, say("current, {image}", image=names[z]))
+        there = _Prior(current=current, prior=prior, matrix=matrix, pictures=pictures, crop=crop, window=window)
         tiles += [
-            current,
-            Tile(extent=current.extent, mm=True, paint=partial(prior.aligned, z), name=say("prior, aligned"), letters=current.letters),
-            Tile(
-                extent=current.extent, mm=True, paint=partial(prior.checkerboard, z), name=say("current / prior"), letters=current.letters
-            ),
+            here,
+            Tile(extent=here.extent, mm=True, paint=partial(there.aligned, z), name=say("prior, aligned"), letters=here.letters),
+            Tile(extent=here.extent, mm=True, paint=partial(there.checkerboard, z), name=say("current / prior"), letters=here.letters),
         ]
     return Figure(tiles=tiles, images=sorted(chosen), notes=pictures.notes, columns=3)
 
 
-def _matrix(pair: Pair, findings: Findings) -> NDArray[np.float64] | None:
+def _matrix(current: Volume, prior: Volume, findings: Findings) -> NDArray[np.float64] | None:
     """From the prior's patient coordinates to the current's; None when nobody knows."""
     if findings.registration is not None:
         return findings.registration.matrix
-    same = pair.current.frame_of_reference_uid == pair.prior.frame_of_reference_uid != ""
+    same = current.frame_of_reference_uid == prior.frame_of_reference_uid != ""
     return np.eye(4) if same else None
 
 
 class _Prior:
     """The prior volume on slices of the current one."""
 
-    def __init__(self, *, pair: Pair, matrix: NDArray[np.float64], pictures: Pictures, crop: Crop, window: GreyWindow) -> None:
-        self._pair, self._pictures, self._crop, self._window = pair, pictures, crop, window
+    def __init__(
+        self, *, current: Volume, prior: Volume, matrix: NDArray[np.float64], pictures: Pictures, crop: Crop, window: GreyWindow
+    ) -> None:
+        self._current, self._prior, self._pictures, self._crop, self._window = current, prior, pictures, crop, window
         self._back = np.linalg.inv(matrix)
 
     def aligned(self, z: int, size: tuple[int, int]) -> Image.Image:
         """The prior, linearly interpolated; black where it does not reach."""
         view, crop = self._pictures.view, self._crop
-        grid = np.indices(self._pair.current.voxels.shape[1:])
+        grid = np.indices(self._current.voxels.shape[1:])
         rows, columns = view.turn(grid[0])[crop], view.turn(grid[1])[crop]
         # array indices of the current volume to those of the prior: out to the patient, back by the registration, in again
-        places = self._pair.current.to_patient(np.stack([np.full(rows.shape, z), rows, columns], axis=-1).reshape(-1, 3))
-        indices = self._pair.prior.to_indices(places @ self._back[:3, :3].T + self._back[:3, 3])
-        values = map_coordinates(self._pair.prior.voxels, indices.T, order=1, cval=np.nan, output=np.float32)
+        places = self._current.to_patient(np.stack([np.full(rows.shape, z), rows, columns], axis=-1).reshape(-1, 3))
+        indices = self._prior.to_indices(places @ self._back[:3, :3].T + self._back[:3, 3])
+        values = map_coordinates(self._prior.voxels, indices.T, order=1, cval=np.nan, output=np.float32)
         beyond = np.isnan(values)
         grey = np.where(beyond, 0, self._window.grey(np.where(beyond, 0, values)))
         picture = Image.fromarray(grey.astype(np.uint8).reshape(rows.shape))

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from inference.findings import Findings
 from inference.imaging import subject as subjects
-from inference.imaging.subject import Cine, Images, Pair, Subject, images_in
+from inference.imaging.subject import Cine, Images, Subject, VolumeSet, images_in, prior_in
 from inference.imaging.volume import Volume
 from node.results.page.figures import Figure, cine_figure, images_figure, pair_figure, volume_figure
 from node.results.page.lettering import Colour, fitted, height, width, wrapped, write
@@ -109,8 +109,11 @@ def figure_of(subject: Subject, findings: Findings, names: Sequence[str]) -> Fig
     match subject:
         case Volume():
             return volume_figure(subject, findings, names)
-        case Pair():
-            return pair_figure(subject, findings, names)
+        case VolumeSet():
+            prior = None if subject.motions else prior_in(subject)
+            if prior is None:
+                return volume_figure(subject.reference, findings, names)
+            return pair_figure(subject.reference, prior, findings, names)
         case Images():
             return images_figure(subject, findings, names)
         case Cine():
@@ -125,8 +128,8 @@ def counted(subject: Subject, words: PageWords = ENGLISH_PAGE) -> str:
 def extent(subject: Subject, *, words: bool = True) -> str:
     """The grid that was analysed, columns first, with its spacing where the images have one; without `words` in numbers and units alone."""
     match subject:
-        case Volume() | Pair():
-            volume = subject.current if isinstance(subject, Pair) else subject
+        case Volume() | VolumeSet():
+            volume = subject.reference if isinstance(subject, VolumeSet) else subject
             z, y, x = volume.voxels.shape
             _, dy, dx = volume.spacing_mm
             # in unequal steps: from the least to the largest

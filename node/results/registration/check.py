@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from inference.imaging.subject import Pair
+from inference.imaging.subject import prior_in, volume_of
 from inference.imaging.volume import Volume
 from node.results.kind import Checking
 from node.results.port import ReferencesDiffer, RegistrationDiffers
@@ -20,13 +20,14 @@ def check(checking: Checking) -> None:
     RegistrationDiffers, ReferencesDiffer
     """
     dataset, encoding, sources = checking.dataset, checking.encoding, checking.sources
-    pair, found = encoding.subject, encoding.findings.registration
-    if not isinstance(pair, Pair) or found is None:
+    current_volume, prior_volume = volume_of(encoding.subject), prior_in(encoding.subject)
+    found = encoding.findings.registration
+    if current_volume is None or prior_volume is None or found is None:
         raise RegistrationDiffers("a registration was written where none was found")
-    if dataset.FrameOfReferenceUID != pair.current.frame_of_reference_uid:
+    if dataset.FrameOfReferenceUID != current_volume.frame_of_reference_uid:
         raise RegistrationDiffers("the registered space is not that of the current images")
     current, prior = dataset.RegistrationSequence
-    for item, volume, meant in ((current, pair.current, np.eye(4)), (prior, pair.prior, found.matrix)):
+    for item, volume, meant in ((current, current_volume, np.eye(4)), (prior, prior_volume, found.matrix)):
         (step,) = item.MatrixRegistrationSequence
         (transform,) = step.MatrixSequence
         matrix = np.array([float(number) for number in transform.FrameOfReferenceTransformationMatrix]).reshape(4, 4)

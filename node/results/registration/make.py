@@ -10,7 +10,7 @@ from pydicom.uid import SpatialRegistrationStorage
 
 from inference.codes import Code
 from inference.findings import Registration
-from inference.imaging.subject import Pair
+from inference.imaging.subject import prior_in
 from inference.imaging.volume import Volume
 from node.domain.profile import Kind, Language
 from node.results.identity import ResultIdentity, encoded, identify, stamp
@@ -56,14 +56,14 @@ def make(making: Making) -> list[Encoded]:
     NotRigid
     """
     encoding, sources = making.encoding, making.sources
-    found = encoding.findings.registration
-    if found is None or not isinstance(encoding.subject, Pair):
+    found, prior = encoding.findings.registration, prior_in(encoding.subject)
+    if found is None or prior is None:
         return []
     identity = identify(encoding, sources, Kind.REGISTRATION, "registration of the prior")
-    return [encoded(Kind.REGISTRATION, registration(encoding, sources, encoding.subject, found, identity), identity)]
+    return [encoded(Kind.REGISTRATION, registration(encoding, sources, prior, found, identity), identity)]
 
 
-def registration(encoding: Encoding, sources: Sources, pair: Pair, found: Registration, identity: ResultIdentity) -> Dataset:
+def registration(encoding: Encoding, sources: Sources, prior: Volume, found: Registration, identity: ResultIdentity) -> Dataset:
     """Encode the registration: the space of the object is the current images' (its FrameOfReferenceUID), the matrix of each item takes the
     coordinates of that item's images there (C.20.2.1.1).
 
@@ -72,19 +72,20 @@ def registration(encoding: Encoding, sources: Sources, pair: Pair, found: Regist
     they differ, it is stated, and the matrix holds for whatever else lies in the prior's space.
     """
     _rigid(found.matrix)
+    current = encoding.volume
     made = Dataset()
     made.SOPClassUID, made.SOPInstanceUID, made.Modality = SpatialRegistrationStorage, identity.sop_instance_uid, "REG"
     made.SeriesInstanceUID, made.SeriesNumber, made.InstanceNumber = identity.series_instance_uid, identity.series_number, 1
-    made.FrameOfReferenceUID = pair.current.frame_of_reference_uid
+    made.FrameOfReferenceUID = current.frame_of_reference_uid
     made.PositionReferenceIndicator = text(sources.first, "PositionReferenceIndicator")
     made.ContentLabel, made.ContentCreatorName = "REGISTRATION", ""
     words = _WORDS[encoding.language]
     title = PAGE_WORDS[encoding.language].title(encoding.application.name, encoding.application.title)
     made.ContentDescription = f"{words.whole}{title}"[:LONGEST_LO]
-    apart = pair.current.frame_of_reference_uid != pair.prior.frame_of_reference_uid
+    apart = current.frame_of_reference_uid != prior.frame_of_reference_uid
     made.RegistrationSequence = [
-        _registered(pair.current, np.eye(4), IDENTITY, words.current, stated=apart),
-        _registered(pair.prior, found.matrix, IMAGE_CONTENT, words.prior, stated=apart),
+        _registered(current, np.eye(4), IDENTITY, words.current, stated=apart),
+        _registered(prior, found.matrix, IMAGE_CONTENT, words.prior, stated=apart),
     ]
     common_references(made, sources, sources.series)
     stamp(made, encoding, sources, identity)

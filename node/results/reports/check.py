@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from inference.codes import Code
 from inference.findings import Findings, Measurement
-from inference.imaging.subject import Pair
+from inference.imaging.subject import all_sources
 from node.domain.profile import Language
 from node.results.kind import Checking
 from node.results.narrative.terms_chinese import in_chinese
@@ -265,7 +265,7 @@ def _library(dataset: Dataset, encoding: Encoding, sources: Sources, *, whole: b
     (library,) = named(dataset, _LIBRARY)
     listed = [[image(item) for item in group.ContentSequence if item.ValueType == "IMAGE"] for group in named(library, _LIBRARY_GROUP)]
     subject = encoding.subject
-    used = list(subject.sources) + (list(subject.prior.sources) if isinstance(subject, Pair) else [])
+    used = list(all_sources(subject))
     meant = []
     for series in sources.series:
         images = []

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from inference.codes import MILLIMETRE, Code
-from inference.imaging.subject import Pair, volume_of
+from inference.imaging.subject import all_sources, volumes_in
 from inference.imaging.volume import SliceSource, Volume
 from node.dicom.uid import is_uid
 from node.results.identity import MANUFACTURER, ResultIdentity, stamp
@@ -84,9 +84,7 @@ def _group(encoding: Encoding, sources: Sources, series: SourceSeries, longest: 
 def _slices(encoding: Encoding, series: SourceSeries) -> Sequence[SliceSource]:
     """What of a series was used."""
     uids = {uid for _, uid in series.instances}
-    subject = encoding.subject
-    every = (*subject.sources, *(subject.prior.sources if isinstance(subject, Pair) else ()))
-    return [source for source in every if source.sop_instance_uid in uids]
+    return [source for source in all_sources(encoding.subject) if source.sop_instance_uid in uids]
 
 
 def _used(sources: Sources, slices: Sequence[SliceSource]) -> Images:
@@ -134,10 +132,8 @@ def _descriptors(encoding: Encoding, sources: Sources, series: SourceSeries, sli
 
 def _volume(encoding: Encoding, series: SourceSeries) -> Volume | None:
     """The volume that a series was assembled to."""
-    subject = encoding.subject
-    volumes = (subject.current, subject.prior) if isinstance(subject, Pair) else (volume_of(subject),)
     alike = (series.study_instance_uid, series.series_instance_uid)
-    return next((one for one in volumes if one and (one.study_instance_uid, one.series_instance_uid) == alike), None)
+    return next((one for one in volumes_in(encoding.subject) if (one.study_instance_uid, one.series_instance_uid) == alike), None)
 
 
 TITLE = Code("18748-4", "LN", "Diagnostic Imaging Report")

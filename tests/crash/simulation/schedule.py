@@ -190,7 +190,7 @@ class Schedule:
             process.name,
             analyse,
             encoded,
-            assemble=lambda *_: [whole()],
+            assemble=lambda *_, **__: [whole()],
             encode_statement=encode_statement,
             encode_withdrawal=encode_withdrawal,
             application_of=lambda _: APPLICATION,

@@ -37,7 +37,7 @@ from inference.findings import (
     Shape,
 )
 from inference.imaging.assemble import assemble
-from inference.imaging.subject import Pair
+from inference.imaging.subject import VolumeSet, pair_of
 from inference.imaging.volume import Volume
 from tests.lab import tilted
 
@@ -212,15 +212,15 @@ def test_what_is_on_no_straight_grid_is_refused_before_it_is_brought_back(tmp_pa
 def test_both_volumes_of_a_pair_are_straight(tmp_path: Path) -> None:
     """Findings lie on the current one; a prior that alone was tilted changes nothing of them."""
     leaning, upright = assemble(tilted.ball(tmp_path / "a", 20)), assemble(tilted.ball(tmp_path / "b", 0))
-    seen: list[Pair] = []
+    seen: list[VolumeSet] = []
 
-    def looking(given: Pair, infer: Infer) -> Findings:
+    def looking(given: VolumeSet, infer: Infer) -> Findings:
         seen.append(given)
-        return balls(given.current, infer)
+        return balls(given.reference, infer)
 
     app = application(looking, Takes.PAIR)
     for current, prior in ((leaning, upright), (upright, leaning), (leaning, leaning)):
-        said = analyse(app, Pair(current=current, prior=replace(prior, study_instance_uid="1.2.9")), NoModel())
+        said = analyse(app, pair_of(current=current, prior=replace(prior, study_instance_uid="1.2.9")), NoModel())
         np.testing.assert_array_equal(said.segments[0].mask, current.voxels > 0)
-        assert all(one.tilt_degrees < 1e-6 for one in (seen[-1].current, seen[-1].prior))
-    assert seen[1].current is upright
+        assert all(one.tilt_degrees < 1e-6 for one in seen[-1].volumes.values())
+    assert seen[1].reference is upright

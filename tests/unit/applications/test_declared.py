@@ -42,7 +42,7 @@ from inference.findings import (
     Span,
 )
 from inference.imaging.errors import UnfitPrior
-from inference.imaging.subject import Cine, Image, Images, Pair, Subject
+from inference.imaging.subject import Cine, Image, Images, Subject, VolumeSet, pair_of
 from inference.imaging.volume import SliceSource, Volume
 from tests.unit.applications.conftest import turned_volume
 
@@ -58,9 +58,9 @@ def volume() -> Volume:
     return turned_volume(np.zeros(SHAPE, dtype=np.int16), 1.0, (0, 1, 2), (False, False, False), "MR")
 
 
-def pair() -> Pair:
+def pair() -> VolumeSet:
     """The volume, and another as its prior."""
-    return Pair(current=volume(), prior=replace(volume(), series_instance_uid="1.2.3.9"))
+    return pair_of(current=volume(), prior=replace(volume(), series_instance_uid="1.2.3.9"))
 
 
 def images() -> Images:
@@ -262,11 +262,11 @@ def test_a_subject_of_another_kind_is_refused() -> None:
         check(application(), cine())
     narrow = replace(application(Takes.PAIR), accepts=Accepts(modality=("MR",), takes=Takes.PAIR, min_slices=4))
     assert check(narrow, pair()) == ()
-    thin = replace(pair(), prior=replace(volume(), voxels=np.zeros((3, 6, 8), dtype=np.int16)))
+    few = replace(volume(), voxels=np.zeros((3, 6, 8), dtype=np.int16))
     with pytest.raises(UnfitPrior, match="the prior: 3 slices, at least 4 are needed"):
-        check(narrow, thin)
+        check(narrow, pair_of(current=volume(), prior=few))
     with pytest.raises(NotAccepted, match="3 slices, at least 4 are needed; the prior: 3 slices"):
-        check(narrow, replace(thin, current=thin.prior))
+        check(narrow, pair_of(current=few, prior=few))
     with pytest.raises(NotAccepted, match="modality is US"):
         check(replace(application(), accepts=Accepts(modality=("XA",), takes=Takes.CINE)), cine())
 

@@ -20,12 +20,13 @@ from inference import codes
 from inference.applications.accept import check
 from inference.applications.catalog import load
 from inference.applications.declared import check_outputs
-from inference.applications.mr_register.application import LABEL, analyse, extent
-from inference.applications.mr_register.errors import NothingToRegister, NotTheSame
+from inference.applications.mr_register.application import LABEL, analyse
 from inference.applications.port import Infer
 from inference.findings import Findings
 from inference.imaging.errors import UnfitPrior
-from inference.imaging.subject import Pair, Takes
+from inference.imaging.registration.errors import NothingToRegister, NotTheSame
+from inference.imaging.registration.motion import extent
+from inference.imaging.subject import Takes, VolumeSet, pair_of
 from inference.imaging.subjects import subjects
 from inference.imaging.volume import SliceSource, Volume
 from tests.lab.visits import Visits, visits
@@ -93,12 +94,12 @@ def found(findings: Findings) -> Matrix:
     return findings.registration.matrix
 
 
-def pair(true: Matrix, *, seed: int = 1) -> Pair:
+def pair(true: Matrix, *, seed: int = 1) -> VolumeSet:
     """A head, and the same head earlier: `true` brings it back. The earlier scanner's images follow the head."""
     posed = np.linalg.inv(true).astype(np.float64)
     grid = AFFINE.copy()
     grid[:3, 3] += posed[:3, 3]
-    return Pair(current=head(seed), prior=head(seed, motion=posed, affine=grid))
+    return pair_of(current=head(seed), prior=head(seed, motion=posed, affine=grid))
 
 
 @pytest.mark.slow
@@ -129,14 +130,14 @@ def test_the_prior_is_resampled_onto_the_current_slices() -> None:
     assert (image.label, image.derivation, image.of_prior, image.affine) == (LABEL, codes.SPATIAL_RESAMPLING, True, None)
     assert image.voxels.shape == SHAPE
     assert image.voxels.dtype == np.int16
-    to_prior = np.linalg.inv(both.prior.affine) @ np.linalg.inv(found(findings)) @ both.current.affine
+    to_prior = np.linalg.inv(both["prior"].affine) @ np.linalg.inv(found(findings)) @ both.reference.affine
     at = (to_prior @ np.vstack([np.indices(SHAPE).reshape(3, -1), np.ones(np.prod(SHAPE))]))[:3]
-    expected = ndimage.map_coordinates(both.prior.voxels.astype(float), at, order=3, mode="mirror").reshape(SHAPE)
+    expected = ndimage.map_coordinates(both["prior"].voxels.astype(float), at, order=3, mode="mirror").reshape(SHAPE)
     within = np.all((at >= 2) & (at < np.array(SHAPE)[:, None] - 3), axis=0).reshape(SHAPE)
-    assert np.abs(image.voxels - np.clip(expected, both.prior.voxels.min(), both.prior.voxels.max()))[within].max() <= 1
+    assert np.abs(image.voxels - np.clip(expected, both["prior"].voxels.min(), both["prior"].voxels.max()))[within].max() <= 1
     outside = np.any((at < -0.5) | (at > np.array(SHAPE)[:, None] - 0.5), axis=0).reshape(SHAPE)
     assert outside.any()
-    assert set(image.voxels[outside]) == {both.prior.voxels.min()}
+    assert set(image.voxels[outside]) == {both["prior"].voxels.min()}
 
 
 def test_the_extent_of_a_motion_is_told() -> None:
@@ -160,7 +161,7 @@ def test_findings_are_what_the_manifest_declares() -> None:
     assert check(application, both) == ()
     check_outputs(application, application.analyse(both, INFER), both)
     with pytest.raises(UnfitPrior, match="the prior: modality is CT"):
-        check(application, replace(both, prior=replace(both.prior, modality="CT")))
+        check(application, pair_of(current=both.reference, prior=replace(both["prior"], modality="CT")))
 
 
 @pytest.mark.slow
@@ -192,13 +193,13 @@ def test_a_slab_is_laid_into_a_whole_head() -> None:
     other way round nothing is missing."""
     true = rigid((5, 0, -4), (6, 4, -9))
     both = pair(true)
-    lowered = both.prior.affine.copy()
-    lowered[:3, 3] = (both.prior.affine @ (14, 0, 0, 1))[:3]
-    slab = volume(both.prior.voxels[14:28], lowered, "1.9")
-    findings = analyse(Pair(current=both.current, prior=slab), INFER)
+    lowered = both["prior"].affine.copy()
+    lowered[:3, 3] = (both["prior"].affine @ (14, 0, 0, 1))[:3]
+    slab = volume(both["prior"].voxels[14:28], lowered, "1.9")
+    findings = analyse(pair_of(current=both.reference, prior=slab), INFER)
     assert error_mm(found(findings), true) < max(SPACING) / 3
     assert any("The prior covers" in remark and "black elsewhere" in remark for remark in findings.remarks)
-    back = analyse(Pair(current=slab, prior=both.current), INFER)
+    back = analyse(pair_of(current=slab, prior=both.reference), INFER)
     assert error_mm(found(back), np.linalg.inv(true).astype(np.float64)) < max(SPACING) / 3
     assert not any("covers" in remark for remark in back.remarks)
 
@@ -208,10 +209,10 @@ def test_other_contrast_is_aligned_with_a_warning() -> None:
     """T1 on a noisy T2, as it were: bright becomes dark. Mutual information finds it; the reader is told to look."""
     true = rigid((4, -3, 6), (7.3, -11.9, 5.1))
     both = pair(true)
-    values = both.prior.voxels / np.percentile(both.prior.voxels, 99)
+    values = both["prior"].voxels / np.percentile(both["prior"].voxels, 99)
     dark = 1000 * np.where(values > 0.1, np.exp(-(((values - 0.5) / 0.3) ** 2)), 0) + np.random.default_rng(3).normal(0, 100, SHAPE)
-    turned = replace(both.prior, voxels=np.rint(np.clip(dark, 0, None)).astype(np.int16))
-    findings = analyse(Pair(current=both.current, prior=turned), INFER)
+    turned = replace(both["prior"], voxels=np.rint(np.clip(dark, 0, None)).astype(np.int16))
+    findings = analyse(pair_of(current=both.reference, prior=turned), INFER)
     assert error_mm(found(findings), true) < min(SPACING)
     assert any("check the alignment by eye" in remark for remark in findings.remarks)
 
@@ -220,18 +221,18 @@ def test_other_contrast_is_aligned_with_a_warning() -> None:
 def test_another_persons_head_is_refused() -> None:
     """The same outline, other contents: it is laid on as well as it goes, and refused with both series and the figure."""
     with pytest.raises(NotTheSame, match=r"prior series 1\.2\.0 does not fit series 1\.1\.0 .* mutual information 1\.0"):
-        analyse(Pair(current=head(1), prior=head(2)), INFER)
+        analyse(pair_of(current=head(1), prior=head(2)), INFER)
 
 
 def test_what_cannot_overlap_or_is_empty_is_refused() -> None:
     """Every voxel alike; slices that are sheared against each other."""
     one = head(1)
     with pytest.raises(NothingToRegister, match="every voxel has the same value"):
-        analyse(Pair(current=one, prior=replace(one, voxels=np.zeros(SHAPE, np.int16))), INFER)
+        analyse(pair_of(current=one, prior=replace(one, voxels=np.zeros(SHAPE, np.int16))), INFER)
     sheared = one.affine.copy()
     sheared[1, 0] = 1.0
     with pytest.raises(NothingToRegister, match="sheared against each other"):
-        analyse(Pair(current=one, prior=replace(one, affine=sheared)), INFER)
+        analyse(pair_of(current=one, prior=replace(one, affine=sheared)), INFER)
 
 
 @pytest.mark.slow
@@ -257,11 +258,11 @@ def test_the_worker_breathes_meanwhile() -> None:
 # ---- a real patient
 
 
-def real_pair(both: Visits) -> Pair:
+def real_pair(both: Visits) -> VolumeSet:
     files = [path for folder in both.folders for path in sorted(folder.iterdir())]
     current = subjects(Takes.VOLUME, "refuse", sorted(both.folders[1].iterdir()))[0].subject
     (made,) = subjects(Takes.PAIR, "refuse", files, current.series_instance_uid)
-    assert isinstance(made.subject, Pair)
+    assert isinstance(made.subject, VolumeSet)
     return made.subject
 
 
@@ -275,7 +276,7 @@ def test_two_visits_lie_where_the_published_transforms_say(real: Callable[[str],
     findings = analyse(subject, INFER)
     took_s = time.monotonic() - began
     away, best = both.error_mm(found(findings)), both.error_mm(both.best_rigid())
-    third = float(np.prod(subject.current.spacing_mm)) ** (1 / 3) / 3
+    third = float(np.prod(subject.reference.spacing_mm)) ** (1 / 3) / 3
     print(f"\nmr-register: mean {away.mean():.3f} mm, max {away.max():.3f} mm from the published motion in {took_s:.1f} s;", end=" ")
     print(f"the best rigid motion: mean {best.mean():.3f}, max {best.max():.3f}; a third of a voxel is {third:.3f} mm")
     assert away.mean() < third

@@ -97,8 +97,10 @@ def test_a_series_is_analysed_with_its_prior(pairs: MiniNode) -> None:
     (job,) = pairs.jobs()
     used = pairs.journal.instances.of_job(job.id)
     assert (job.study_instance_uid, job.series_instance_uid, {one.id for one in used}) == ("2.1", "2.1.1", {*prior, *current})
-    lines = "".join(sorted(f"{one.sop_instance_uid} {one.digest}\n" for one in used))
+    roles = {"1.1.1": "prior", "2.1.1": "current"}
+    lines = "".join(sorted(f"{one.sop_instance_uid} {one.digest} {roles[one.series_instance_uid]}\n" for one in used))
     assert job.input_digest == hashlib.sha256(lines.encode()).hexdigest()
+    assert pairs.journal.instances.roles_of_job(job.id) == {one.id: roles[one.series_instance_uid] for one in used}
     assert reason(pairs, "2.1").endswith("compare: compared with series 1.1.1 of 2025-06-01 (T1)")
 
 

@@ -24,7 +24,7 @@ from inference.imaging.errors import (
     NotAVolume,
     TooLarge,
 )
-from inference.imaging.subject import Pair, Parts, Takes
+from inference.imaging.subject import Parts, Takes, VolumeSet
 from inference.imaging.subjects import Assembled, subjects
 from inference.imaging.volume import Volume
 
@@ -359,12 +359,12 @@ class TestPairs:
         """The job's series is the current one; the headers of both go along."""
         (made,) = subjects(Takes.PAIR, "refuse", self.two(tmp_path), "1.2.3.4")
         pair = made.subject
-        assert isinstance(pair, Pair)
-        assert (pair.current.voxels[0, 0, 0], pair.prior.voxels[0, 0, 0]) == (0, 100)
-        assert (pair.prior.study_instance_uid, pair.prior.frame_of_reference_uid) == ("1.2.9", "1.5")
+        assert isinstance(pair, VolumeSet)
+        assert (pair.reference.voxels[0, 0, 0], pair["prior"].voxels[0, 0, 0]) == (0, 100)
+        assert (pair["prior"].study_instance_uid, pair["prior"].frame_of_reference_uid) == ("1.2.9", "1.5")
         assert len(made.headers) == 2 * PLACES
         (turned,) = subjects(Takes.PAIR, "refuse", self.two(tmp_path), "1.2.3.9")
-        assert as_a(Pair, turned.subject).current.voxels[0, 0, 0] == 100
+        assert as_a(VolumeSet, turned.subject).reference.voxels[0, 0, 0] == 100
 
     def test_what_is_no_pair(self, tmp_path: Path) -> None:
         """One series, or another than the job's."""

@@ -168,13 +168,15 @@ def test_a_prior_must_be_the_same_patients(patient: str, fits: bool, tmp_path: P
     today = _series(tmp_path)
     prior = _series(tmp_path, lambda number: {"PatientID": patient, "StudyInstanceUID": "1.2.1"}, series="1.2.1.4")
     if fits:
-        assert subjects(Takes.PAIR, "refuse", [*today, *prior], "1.2.3.4", prior)[0].remarks == ()
+        assert subjects(Takes.PAIR, "refuse", [*today, *prior], "1.2.3.4", dict.fromkeys(prior, "prior"))[0].remarks == ()
     else:
         with pytest.raises(UnfitPrior, match="2 values of PatientID"):
-            subjects(Takes.PAIR, "refuse", [*today, *prior], "1.2.3.4", prior)
+            subjects(Takes.PAIR, "refuse", [*today, *prior], "1.2.3.4", dict.fromkeys(prior, "prior"))
 
 
 def test_a_study_of_today_that_is_mixed_is_refused_before_its_prior_is_asked(tmp_path: Path) -> None:
     prior = _series(tmp_path, lambda number: {"StudyInstanceUID": "1.2.1"}, series="1.2.1.4")
     with pytest.raises(MixedIdentity):
-        subjects(Takes.PAIR, "refuse", [*_series(tmp_path, _from_the_fifth(PatientID="0815")), *prior], "1.2.3.4", prior)
+        subjects(
+            Takes.PAIR, "refuse", [*_series(tmp_path, _from_the_fifth(PatientID="0815")), *prior], "1.2.3.4", dict.fromkeys(prior, "prior")
+        )

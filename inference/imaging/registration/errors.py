@@ -1,4 +1,4 @@
-"""Why mr-register cannot say where the prior lies."""
+"""Why nobody can say where one volume lies on another."""
 
 from inference.errors import InputError
 
@@ -11,10 +11,10 @@ class NothingToRegister(InputError):
 
 
 class NotTheSame(InputError):
-    """The prior was laid over the current images as well as it goes, and does not fit."""
+    """A volume was laid over another of the patient as well as it goes, and does not fit."""
 
     code = "HLM-3171"
     remedy = (
         "Compare the two series that the reason names: they may show another part of the body or, behind one patient ID, another person. "
-        "Cancel the job, or narrow the route's `when` so that series of one protocol are compared."
+        "Cancel the job, or narrow the route's conditions so that series of one protocol are brought together."
     )

@@ -4,7 +4,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0030"
+revision = "0031"
 down_revision = None
 
 
@@ -801,6 +801,13 @@ def upgrade() -> None:
         sa.Column("job_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False, comment="the job"),
         sa.Column(
             "instance_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False, comment="an instance that it analyses"
+        ),
+        sa.Column(
+            "role",
+            sa.Text(),
+            server_default="",
+            nullable=False,
+            comment="what its series is for the application, where that takes several",
         ),
         sa.ForeignKeyConstraint(["instance_id"], ["instance.id"], name=op.f("fk_job_instance_instance_id")),
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], name=op.f("fk_job_instance_job_id")),

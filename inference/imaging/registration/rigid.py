@@ -16,8 +16,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from inference.applications.mr_register.errors import NothingToRegister
-from inference.applications.mr_register.grids import affine_of, body_in, centroid, clipped, even, image_of, matrix_of, middle, volume_mm3
+from inference.imaging.registration.errors import NothingToRegister
+from inference.imaging.registration.grids import affine_of, body_in, centroid, clipped, even, image_of, matrix_of, middle, volume_mm3
 from inference.imaging.volume import Affine, Volume
 
 _FINEST_VOXELS, _MOST_VOXELS = 1e6, 8e6
@@ -74,7 +74,7 @@ def _aligned(levels: "list[_Level]") -> Aligned:
     coarsest, finest = levels[0], levels[-1]
     starts = [start for start in coarsest.starts() if coarsest.shared(start) >= _LEAST_SHARED]
     if not starts:
-        raise NothingToRegister("however the prior images are laid over the current ones, the two hardly overlap")
+        raise NothingToRegister("however one is laid over the other, the two hardly overlap")
     # sorting keeps the order of equals: the same starts are followed on every run
     best = sorted(starts, key=coarsest.unlikeness)[:_FOLLOWED]
     followed = [found for found in map(coarsest.follow, best) if coarsest.shared(found) >= _LEAST_SHARED]
@@ -82,7 +82,7 @@ def _aligned(levels: "list[_Level]") -> Aligned:
     for level in levels[1:] if motion is not None else ():
         motion = level.follow(motion)
     if motion is None or finest.shared(motion) < _LEAST_SHARED:
-        raise NothingToRegister("wherever the prior images are laid at first, they drift off the current ones")
+        raise NothingToRegister("wherever one is laid on the other at first, they drift apart")
     return Aligned(
         matrix=np.linalg.inv(matrix_of(motion)).astype(np.float64),
         middle=centroid(finest.body),

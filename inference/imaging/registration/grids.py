@@ -6,7 +6,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from inference.applications.mr_register.errors import NothingToRegister
+from inference.imaging.registration.errors import NothingToRegister
 from inference.imaging.volume import Affine, Volume
 
 _MARGIN_MM = 8.0
