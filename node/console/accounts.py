@@ -6,7 +6,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from node.domain.account import AccessKey, Account, KeyKind, Origin
+from node.domain.account import AccessKey, Account, AccountOrigin, KeyKind
 from node.domain.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def demand_local(account: Account, what: str) -> None:
     ------
     UnfitAccount
     """
-    if account.origin is not Origin.LOCAL:
-        where = "directory" if account.origin is Origin.LDAP else "provider"
+    if account.origin is not AccountOrigin.LOCAL:
+        where = "directory" if account.origin is AccountOrigin.LDAP else "provider"
         raise UnfitAccount(f'"{account.name}" is let in by the hospital\'s {where}, which decides about {what}: nothing was changed')
 
 

@@ -23,7 +23,7 @@ from node.console.accounts import (
 from node.console.context import ConsoleContext
 from node.console.errors import RequestRefused
 from node.console.rendering import page
-from node.domain.account import AccessKey, Account, KeyKind, Origin, Role
+from node.domain.account import AccessKey, Account, AccountOrigin, KeyKind, Role
 from node.domain.places import address_group
 from node.journal.errors import LastAdmin
 from node.observe.security import ConsoleActed, tell
@@ -223,8 +223,8 @@ def _page(
         status=status,
         path="/users",
         users=found,
-        local=[one for one in found if one.origin is Origin.LOCAL and one.disabled_at is None],
-        admins=sum(one.role is Role.ADMIN and one.origin is Origin.LOCAL and one.disabled_at is None for one in found),
+        local=[one for one in found if one.origin is AccountOrigin.LOCAL and one.disabled_at is None],
+        admins=sum(one.role is Role.ADMIN and one.origin is AccountOrigin.LOCAL and one.disabled_at is None for one in found),
         sessions=accounts.keys(KeyKind.SESSION, now, at.settings.idle),
         tokens=accounts.keys(KeyKind.TOKEN, now),
         waiting=accounts.waiting(now, most=FAILURES, window=WINDOW),

@@ -25,7 +25,7 @@ class KeyKind(StrEnum):
     TOKEN = "token"  # a program's Authorization header
 
 
-class Origin(StrEnum):
+class AccountOrigin(StrEnum):
     """Who vouches for a person."""
 
     LOCAL = "local"  # this node, by a password
@@ -51,7 +51,7 @@ class Account:
     role: Role
     password: str | None
     created_at: datetime
-    origin: Origin = Origin.LOCAL
+    origin: AccountOrigin = AccountOrigin.LOCAL
     subject: str = ""
     disabled_at: datetime | None = None
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, select, text, update
 
-from node.domain.account import AccessKey, Account, KeyKind, Origin, Role
+from node.domain.account import AccessKey, Account, AccountOrigin, KeyKind, Role
 from node.journal import schema
 from node.journal.database import JournalPart, rerun
 from node.journal.errors import LastAdmin
@@ -56,7 +56,7 @@ class Accounts(JournalPart):
             return account
 
     @rerun
-    def turn_away(self, origin: Origin, subject: str) -> str | None:
+    def turn_away(self, origin: AccountOrigin, subject: str) -> str | None:
         """End the keys of whom a provider or directory gives no role any more; the name here, if there is one."""
         with self._database.writing() as connection:
             mine = (_account.origin == origin.value, _account.subject == subject)
@@ -197,7 +197,7 @@ class Accounts(JournalPart):
 def _demand_another_admin(connection: Connection, name: str) -> None:
     """Refuse where `name` is the only admin who gets in whatever provider or directory is away. Admins are locked until the end of the
     transaction: of two who end each other one waits."""
-    local = (_account.role == Role.ADMIN.value, _account.origin == Origin.LOCAL.value, _account.disabled_at.is_(None))
+    local = (_account.role == Role.ADMIN.value, _account.origin == AccountOrigin.LOCAL.value, _account.disabled_at.is_(None))
     admins = select(_account.name).where(*local).order_by(_account.name).with_for_update()
     if connection.execute(admins).scalars().all() == [name]:
         raise LastAdmin(f'"{name}" is the only admin of the console, and stays so')
@@ -231,7 +231,7 @@ def _to_account(row: Row[tuple[object, ...]]) -> Account:
         role=Role(row.role),
         password=row.password,
         created_at=moment(row.created_at),
-        origin=Origin(row.origin),
+        origin=AccountOrigin(row.origin),
         subject=row.subject,
         disabled_at=None if row.disabled_at is None else moment(row.disabled_at),
     )

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from node.domain.account import AccessKey, Account, KeyKind, Origin, Role
+from node.domain.account import AccessKey, Account, AccountOrigin, KeyKind, Role
 from node.journal.errors import LastAdmin
 from node.journal.journal import Journal
 from tests.unit.journal.story import START, Story
@@ -240,18 +240,18 @@ def test_whom_the_hospital_lets_in_is_known_by_its_subject(story: Story) -> None
     """The same subject is the same account whatever the role and the name are now; a name that is somebody else's here, a local user's or
     that of who left, lets nobody in; without a role the keys end, and of admins only local ones count as such."""
     accounts = story.journal.accounts
-    eve = Account(name="eve", role=Role.ADMIN, password=None, created_at=START, origin=Origin.OIDC, subject="https://idp 17")
+    eve = Account(name="eve", role=Role.ADMIN, password=None, created_at=START, origin=AccountOrigin.OIDC, subject="https://idp 17")
     accounts.open(replace(ANN, role=Role.ADMIN))
     assert accounts.admit(eve) == eve
     assert accounts.admit(replace(eve, name="eve.new", role=Role.VIEWER)) == replace(eve, role=Role.VIEWER)
     assert accounts.admit(replace(eve, subject="https://idp 18")) is None
-    assert accounts.admit(replace(eve, origin=Origin.LDAP)) is None
+    assert accounts.admit(replace(eve, origin=AccountOrigin.LDAP)) is None
     assert accounts.admit(replace(eve, name="ann", subject="https://idp 19")) is None
     assert accounts.admit(eve) == eve
     assert accounts.open_key(replace(KEY, account="eve"))
     with pytest.raises(LastAdmin):
         accounts.disable("ann", START)
-    assert (accounts.turn_away(Origin.OIDC, "https://idp 17"), accounts.turn_away(Origin.OIDC, "nobody")) == ("eve", None)
+    assert (accounts.turn_away(AccountOrigin.OIDC, "https://idp 17"), accounts.turn_away(AccountOrigin.OIDC, "nobody")) == ("eve", None)
     assert accounts.key("d1", START) is None
 
 

@@ -48,7 +48,6 @@ _ASKS_THE_HISTORY: Final[dict[str, frozenset[str]]] = {
     "node/journal/events.py": frozenset({"module: table", "behind: table", "of: table"}),
     "node/journal/journal.py": frozenset({"events."}),
     "node/journal/retention.py": frozenset({"prune_history: table"}),
-    "node/journal/schema.py": frozenset({"module: table"}),
     "node/journal/store.py": frozenset({"module: table"}),
     "node/journal/transitions.py": frozenset({"note: table"}),
     "node/upkeep/audit.py": _FOLLOWS,
