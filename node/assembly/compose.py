@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from node.domain.stage import Clock
     from node.journal.journal import Journal
     from node.journal.wake_up import WakeUps
-    from node.records.route_explanation import RouteExplainer
+    from node.records.decisions import RouteExplainer
     from node.sinks.port import Recipient, Sink
     from node.spool.commitment_inbox import FolderCommitmentInbox
     from node.spool.inbox import FolderInbox
@@ -408,7 +408,7 @@ def engine_of(config: Config, application_name: str) -> str:
 
 def route_explainer(config: Config) -> "RouteExplainer":
     """What tells why the routes of a configuration take a series or not."""
-    from node.records.route_explanation import RouteExplainer
+    from node.records.decisions import RouteExplainer
 
     return RouteExplainer(
         config=config, manifest=partial(manifest, config), served=partial(served, config), engine_of=partial(engine_of, config)

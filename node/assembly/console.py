@@ -30,7 +30,7 @@ from node.console.trials import Trials
 from node.dimse.tls import web_context
 from node.domain.health import Area, DoctorFinding
 from node.flow.scheduling import Scheduler, Tick
-from node.journal.pauses import pausable
+from node.journal.claims import pausable
 from node.journal.port import Pausable
 from node.observe.association_log import kept_lines
 from node.records.associations import sender_records

@@ -3,15 +3,14 @@ place in memory is found."""
 
 from typing import TYPE_CHECKING
 
-from node.blobs.encryption.keys import read_keys
-from node.blobs.encryption.keys_in_use import KeyMissing, note_key, refuse_missing_keys
+from node.blobs.encryption.encrypted_file import KeyMissing, note_key, read_keys, refuse_missing_keys
 from node.settings.config import Config
 from node.settings.store import Encryption, Store
 from node.store.decrypted_files import memory_folder
 
 if TYPE_CHECKING:
     from node.blobs.encryption.decrypted import DecryptedFiles, FileEncryption
-    from node.blobs.encryption.keys import EncryptionKeys
+    from node.blobs.encryption.encrypted_file import EncryptionKeys
 
 
 def open_encryption(config: Config) -> "FileEncryption | None":

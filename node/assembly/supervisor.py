@@ -29,8 +29,7 @@ from node.dimse.validity import demand_usable_tls
 from node.domain.notice import About, Item
 from node.journal.errors import JournalAway, JournalBusy, JournalFull
 from node.observe.events import alarm, event
-from node.observe.liveness import SilenceAlerts, Termination, beginning
-from node.observe.pulse import excuse
+from node.observe.pulse import SilenceAlerts, Termination, beginning, excuse
 from node.settings.config import Config
 from node.store.hosts import dead_owners, forget, owner_of
 from node.store.identity import NOTHING, Meant, agree, refuse_other_places

@@ -18,8 +18,7 @@ from node.observe import exposition, metrics
 from node.observe.endpoint import Endpoint, EndpointPage, as_json
 from node.observe.events import alarm
 from node.observe.instruments import Sample, end_of_process, samples
-from node.observe.liveness import ENDED_S, SILENT_S, StandstillWatch, Watchdog
-from node.observe.pulse import Pulse
+from node.observe.pulse import ENDED_S, SILENT_S, Pulse, StandstillWatch, Watchdog
 from node.observe.shared_memory import SharedCells
 from node.records.facts import Facts, NodeFacts
 from node.settings.config import Config

@@ -20,7 +20,7 @@ from inference.errors import HilumError
 from node.assembly.compose import application, open_journal, route_explainer
 from node.assembly.configuration import load
 from node.observe.events import start_events
-from node.records.route_explanation import tell_replay, trial_explanation
+from node.records.decisions import tell_replay, trial_explanation
 from node.routing.replay import Replay
 
 _NICENESS = 5  # beside the console's own

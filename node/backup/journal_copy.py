@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from node.backup.manifest import JOURNAL_DUMP, JOURNAL_FILE, BackupDamaged, NoBackup, NotEmpty
-from node.journal.server import Server, server
+from node.journal.place import Server, server
 
 _NAMED = """
 SELECT blob FROM instance WHERE standing <> 'purged'

@@ -30,8 +30,7 @@ from node.backup.manifest import (
     restore_begun,
 )
 from node.backup.models import ModelFolders, bring, route_cases
-from node.blobs.encryption.keys import read_keys
-from node.blobs.encryption.keys_in_use import KeyMissing, encrypted_with, note_key
+from node.blobs.encryption.encrypted_file import KeyMissing, encrypted_with, note_key, read_keys
 from node.domain.state import DeliveryState, JobState
 from node.journal.journal import Journal
 from node.settings.config import Config

@@ -1,6 +1,6 @@
 """Store watch: tells whether the places of a store are what they were: the journal's file, the folders of blobs and spool.
 
-While one is not, nothing is taken in and nothing is written: each process looks by itself (node.journal.file, node.blobs.files). This look
+While one is not, nothing is taken in and nothing is written: each process looks by itself (node.journal.place, node.blobs.files). This look
 is what readiness and people are told, and what starts the processes again where a place came back as another file of the same store:
 restored, or mounted anew.
 """

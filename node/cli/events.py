@@ -56,7 +56,7 @@ def events(
     as_json
         One JSON object a line, so that `--follow` can be piped.
     """
-    from node.cli.routes_replay import moment
+    from node.cli.opened import moment
     from node.cli.studies import find_study
     from node.journal.port import EventFilter
     from node.records.history import located_record
@@ -109,7 +109,7 @@ def associations(
         Only what was turned away.
     """
     from node.cli import screen
-    from node.cli.routes_replay import moment
+    from node.cli.opened import moment
     from node.observe.association_log import kept_lines
     from node.records.associations import association_records
     from node.store.hosts import association_folder

@@ -80,7 +80,7 @@ class Asking:
 
 def filter_of(opened: "Journal", query: JobQuery, usual: Collection[JobState] = (), *, study: str | None = None) -> "JobFilter":
     """The filter of a query, on whole codes and moments; `usual` states where it names none."""
-    from node.cli.routes_replay import moment
+    from node.cli.opened import moment
     from node.journal.port import JobFilter
 
     return JobFilter(

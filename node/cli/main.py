@@ -1,17 +1,46 @@
-"""The command `hilum`: which verb lives in which file, and the one place where an error becomes an exit code.
-
-Verbs are named by string and imported when they are called: `hilum --help` loads none of them.
+"""The command `hilum`: which verb lives in which file, what lets a shell complete them, and the one place where an error becomes an exit
+code.
 """
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
 from importlib import metadata
+from typing import Literal
 
 from cyclopts import App, CycloptsError, Group
 
 from inference.errors import HilumError
+
+_OFFERED_WORDS = re.compile(r"^(complete -c hilum -n (?:'[^']*'|\S+)) -a ", re.MULTILINE)
+"""Lines of fish's script that offer verbs, and files beside them unless `-f` says that none belong there."""
+_ZSH_CALLS = """
+if [[ ${funcstack[1]} == _hilum ]]; then _cyclopts_hilum "$@"; else compdef _cyclopts_hilum hilum; fi
+"""
+"""The script of zsh defines a function: found as `_hilum` on fpath it has to call it, too, and read by `source` to name it."""
+
+
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
+    """Print what lets a shell complete verbs and options: bash, zsh or fish.
+
+    Written to where the shell looks for it, it is read when a shell is begun:
+
+    - bash: `hilum completion bash > ~/.local/share/bash-completion/completions/hilum`
+    - zsh: `hilum completion zsh > ~/.zfunc/_hilum`, with `fpath+=~/.zfunc` before `compinit` in ~/.zshrc
+    - fish: `hilum completion fish > ~/.config/fish/completions/hilum.fish`
+
+    Parameters
+    ----------
+    shell
+        The shell that it is for.
+    """
+    script = build().generate_completion(shell=shell)
+    if shell == "fish":
+        script = _OFFERED_WORDS.sub(r"\1 -f -a ", script)
+    print(script, end=_ZSH_CALLS if shell == "zsh" else "")
+
 
 GOOD, BAD, USAGE = 0, 1, 2
 """The exit codes."""
@@ -45,7 +74,7 @@ def build() -> App:
         ("serve", "node.cli.serve:serve", "Run the node: receive, decide, analyse, deliver. SIGTERM drains and ends it.", _NODE),
         (
             "init",
-            "node.cli.init:init",
+            "node.cli.config:init",
             "Begin a node: write a commented configuration, examples, dashboards, a systemd unit, and its folders.",
             _NODE,
         ),
@@ -53,7 +82,7 @@ def build() -> App:
         ("send", "node.cli.send:send", "Send DICOM files as a PACS would.", _NODE),
         (
             "health",
-            "node.cli.health:health",
+            "node.cli.serve:health",
             "Ask the running node whether it takes studies in; exit code 0 when it does, 1 when it does not or does not answer.",
             _NODE,
         ),
@@ -85,7 +114,7 @@ def build() -> App:
         ),
         (
             "unseal",
-            "node.cli.unseal:unseal",
+            "node.cli.backup:unseal",
             "Write encrypted files of the store decrypted into a folder: what was set aside, mostly.",
             _MEND,
         ),
@@ -97,13 +126,13 @@ def build() -> App:
         ),
         (
             "notify",
-            "node.cli.health:notify",
+            "node.cli.serve:notify",
             "Send a trial message by mail and webhook, as `notify:` says; exit code 0 when each was taken.",
             _MEND,
         ),
         (
             "completion",
-            "node.cli.completion:completion",
+            "node.cli.main:completion",
             "Print what lets a shell complete verbs and options: bash, zsh or fish.",
             _MEND,
         ),

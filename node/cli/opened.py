@@ -1,7 +1,8 @@
-"""The configuration and the journal as a verb needs them."""
+"""The configuration, the journal, and a moment (`--since`) as a verb needs them."""
 
 import contextlib
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -41,3 +42,20 @@ def journal(given: Path | None) -> Iterator["tuple[Config, Journal]"]:
         yield config, opened
     finally:
         opened.close()
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """When `text` says: so long ago, or a date with or without a time, in UTC.
+
+    Raises
+    ------
+    WrongWords
+        It says no such thing.
+    """
+    from node.cli.ending import WrongWords
+    from node.records.words import since
+
+    try:
+        return since(text, now)
+    except ValueError as neither:
+        raise WrongWords(f"--since {neither}") from neither

@@ -52,7 +52,7 @@ def resume(kind: Kind, name: str, /, *, config: ConfigOption = None) -> None:
 
 def _named(config: "Config", kind: Kind, name: str) -> None:
     """Refuse a name that the configuration does not know: pausing it would hold back nothing."""
-    from node.journal.pauses import pausable
+    from node.journal.claims import pausable
     from node.journal.port import Pausable
     from node.settings.source import suggestion
 

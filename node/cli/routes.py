@@ -19,8 +19,7 @@ from node.cli.opened import ConfigOption, JsonOption, configuration, journal
 from node.dicom.archives import DAMAGED, Unpacked, is_archive
 from node.domain.instance import Header
 from node.domain.route import Route, Tried
-from node.records.decisions import application_records, condition_records, condition_rows
-from node.records.route_explanation import RouteExplanation
+from node.records.decisions import RouteExplanation, application_records, condition_records, condition_rows
 from node.records.words import plural
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from node.cli.opened import ConfigOption, JsonOption, configuration
 from node.cli.routes import explained, of_files, of_study
 from node.domain.route import Decision, Route
-from node.records.decisions import condition_records
-from node.records.route_explanation import RouteExplanation, nearness
+from node.records.decisions import RouteExplanation, condition_records, nearness
 
 if TYPE_CHECKING:
     from node.routing.decisions import SeriesView

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from node.cli.opened import ConfigOption, JsonOption, configuration, journal
+from node.cli.opened import ConfigOption, JsonOption, configuration, journal, moment
 
 if TYPE_CHECKING:
     from node.domain.route import Tried
@@ -99,23 +99,6 @@ def agreed(edited: "Config") -> bool:
     if not differences or not sys.stdin.isatty():
         return True
     return input("Put it in force? (yes/no) ").strip().lower() in {"y", "yes"}
-
-
-def moment(text: str, now: datetime) -> datetime:
-    """When `text` says: so long ago, or a date with or without a time, in UTC.
-
-    Raises
-    ------
-    WrongWords
-        It says no such thing.
-    """
-    from node.cli.ending import WrongWords
-    from node.records.words import since
-
-    try:
-        return since(text, now)
-    except ValueError as neither:
-        raise WrongWords(f"--since {neither}") from neither
 
 
 def _show(differences: "list[Difference]") -> None:

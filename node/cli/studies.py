@@ -40,8 +40,7 @@ def list_studies(*, search: str | None = None, limit: int = 100, config: ConfigO
         At most so many.
     """
     from node.cli import screen
-    from node.records.held_instances import held_studies, studies_of_results
-    from node.records.studies import aside_record
+    from node.records.studies import aside_record, held_studies, studies_of_results
 
     with journal(config) as (_, opened):
         studies = _found(opened, search, limit)

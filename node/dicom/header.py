@@ -11,8 +11,7 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 
 from inference.errors import InputError, quoted
 from inference.imaging.errors import MissingAttribute, NotDicom
-from node.dicom.elements import Coding, Data, Element, items, walk
-from node.dicom.inflating import Inflated
+from node.dicom.elements import Coding, Data, Element, Inflated, items, walk
 from node.dicom.part10 import Part10, mapped, take_apart
 from node.dicom.uid import IMPLEMENTATION_CLASS_UID, derive_uid
 from node.dicom.values import LONGEST, LONGEST_CODED, REQUESTED, TAGS, codes_in, encodings, plain

@@ -15,15 +15,16 @@ from inference.imaging.deflated import DEFLATED
 from inference.imaging.errors import NotDicom
 from node.dicom.elements import (
     EXPLICIT_LITTLE,
+    FAR,
     Buffer,
     Coding,
     Data,
+    Inflated,
     element,
     end_of_value,
     head_at,
     text_element,
 )
-from node.dicom.inflating import FAR, Inflated
 from node.dicom.transfer_syntax import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from node.dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from node.dicom.vr import may_be_vr

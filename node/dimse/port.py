@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from node.dicom.transfer_syntax import Context
 from node.domain.commitment import Report, Request
-from node.domain.context import Context
 from node.domain.errors import DeliveryError
 from node.domain.instance import Reception
 from node.domain.shortage import RefusedInstance

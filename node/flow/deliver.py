@@ -1,4 +1,6 @@
-"""The deliver stage sends the frozen objects of a job to its sinks: a receipt for every object, a back-off that is in the journal."""
+"""The deliver stage sends the frozen objects of a job to its sinks: a receipt for every object, a back-off that is in the journal, and a
+mark of what was delivered, which is looked for before a job is worked on.
+"""
 
 import contextlib
 import json
@@ -13,17 +15,37 @@ from inference.errors import HilumError
 from node.blobs.port import Blobs
 from node.domain.commitment import Commitment
 from node.domain.errors import DeliveryError, JournalError
-from node.domain.job import Delivery, JobKind
+from node.domain.job import Delivery, Job, JobKind, delivery_mark
 from node.domain.stage import Clock, back_off
 from node.domain.state import JobState
 from node.flow.delivery_attempt import DeliveryAttempt
-from node.flow.delivery_marks import set_mark
 from node.flow.lease import LeaseLost
+from node.journal.jobs import Jobs
 from node.journal.journal import Journal
 from node.observe import metrics
 from node.observe.events import alarm, event, trace
 from node.settings import config as settings
 from node.sinks.port import Sink
+
+
+def set_mark(jobs: Jobs, blobs: Blobs, job: int, sink: str) -> None:
+    """Say, durably, that a sink has accepted everything of a job; before the journal says so, which may be lost after it."""
+    blobs.put(delivery_mark(jobs.get(job), sink), b"")
+
+
+def delivered_before(jobs: Jobs, blobs: Blobs, job: Job) -> bool:
+    """Whether every sink of a job that waits has its results already, and the journal has forgotten it. Never of a job that the operator
+    revived in spite of that."""
+    if job.delivered_before or not job.sinks or not all(blobs.has(delivery_mark(job, sink)) for sink in job.sinks):
+        return False
+    # a corrected series that was corrected back: the journal knows who set the marks, and results of others came between
+    return not any(other.id != job.id and _same(other, job) for other in jobs.find(study=job.study_instance_uid))
+
+
+def _same(one: Job, other: Job) -> bool:
+    facts = [(job.series_instance_uid, job.application, job.application_version, job.input_digest) for job in (one, other)]
+    return facts[0] == facts[1]
+
 
 LEASE = timedelta(minutes=15)  # nothing renews it: longer than any association that still moves
 

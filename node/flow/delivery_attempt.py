@@ -12,8 +12,7 @@ from typing import Protocol
 from pydicom.filereader import read_file_meta_info
 
 from node.blobs.port import Blobs
-from node.dicom.transfer_syntax import UNCOMPRESSED
-from node.domain.context import Context
+from node.dicom.transfer_syntax import UNCOMPRESSED, Context
 from node.domain.errors import DeliveryError, DeliveryRefused
 from node.domain.job import Delivery, ResultObject
 from node.domain.profile import Form, Kind, NotTaken, Profile

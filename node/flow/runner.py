@@ -26,7 +26,7 @@ from node.domain.notes import Withdrawal, statement_bytes, statement_of, withdra
 from node.domain.shortage import numbering_remarks
 from node.domain.stage import Clock, back_off
 from node.domain.state import JobState
-from node.flow.delivery_marks import delivered_before
+from node.flow.deliver import delivered_before
 from node.flow.encode import Encode, encoding_of, freeze, measured_in, predecessors_of, profiles_of, replacing, with_earlier
 from node.flow.held_instances import said_of_held
 from node.flow.infer import Analysed, Inferred, settings_of

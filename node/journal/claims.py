@@ -3,7 +3,8 @@
 In one queue the peer goes first of which nothing was claimed for longest. A queue is the jobs of one class that have no place in it, the
 deliveries of one class to one sink, or the arrivals that are to be routed. What one peer has sent is taken in its own order. Only peers
 that have something in the queue are looked at, each by one look into an index: the cost of a turn does not grow with what waits. What waits
-behind classes that are always busy moves up, the first of each peer before its others.
+behind classes that are always busy moves up, the first of each peer before its others. Nothing is claimed of routes, sinks and engines that
+the operator has paused; intake goes on.
 """
 
 import contextlib
@@ -22,6 +23,7 @@ from sqlalchemy import (
     TextClause,
     and_,
     case,
+    delete,
     exists,
     func,
     insert,
@@ -34,12 +36,52 @@ from sqlalchemy import (
 
 from node.domain.job import RANKS, Priority
 from node.journal import schema
+from node.journal.database import JournalPart, rerun
 from node.journal.errors import JournalAway
-from node.journal.pauses import paused
 from node.journal.port import Pausable
-from node.journal.rows import PRIORITIES, micros
+from node.journal.rows import PRIORITIES, micros, moment
 from node.journal.schema import NEVER, Micros
 from node.journal.transitions import JOB, note
+from node.settings.config import Config
+
+
+class Pauses(JournalPart):
+    """What the operator has paused."""
+
+    @rerun
+    def add(self, kind: Pausable, name: str, now: datetime) -> None:
+        """Pause it; again is no error and keeps the first time."""
+        with self._database.writing() as connection:
+            if not connection.execute(select(exists().where(schema.pause.c.kind == kind.value, schema.pause.c.name == name))).scalar():
+                connection.execute(insert(schema.pause).values(kind=kind.value, name=name, since=micros(now)))
+
+    @rerun
+    def remove(self, kind: Pausable, name: str, now: datetime) -> bool:
+        """Let it go on; False when it was not paused."""
+        with self._database.writing() as connection:
+            gone = connection.execute(delete(schema.pause).where(schema.pause.c.kind == kind.value, schema.pause.c.name == name))
+            return gone.rowcount == 1
+
+    def find(self) -> list[tuple[Pausable, str, datetime]]:
+        """What is paused, since when."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(schema.pause).order_by(schema.pause.c.since))
+            return [(Pausable(row.kind), row.name, moment(row.since)) for row in rows]
+
+
+def paused(kind: Pausable) -> Select[tuple[str]]:
+    """The names of one kind that the operator has paused."""
+    return select(schema.pause.c.name).where(schema.pause.c.kind == kind.value)
+
+
+def pausable(config: Config) -> dict[Pausable, list[str]]:
+    """Names of a configuration that an operator may pause: pausing another would hold back nothing."""
+    return {
+        Pausable.ROUTE: [route.name for route in config.routes],
+        Pausable.SINK: list(config.sinks),
+        Pausable.ENGINE: sorted({*config.engines, "default"}),
+    }
+
 
 JOB_WAITS = text("job.state || '' IN ('queued', 'inferred')")
 DELIVERY_WAITS = text("delivery.state || '' = 'waiting'")

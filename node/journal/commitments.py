@@ -20,10 +20,10 @@ from node.domain.commitment import (
 )
 from node.domain.state import DeliveryState
 from node.journal import schema
+from node.journal.claims import paused
 from node.journal.database import JournalPart, repeatable, rerun
 from node.journal.errors import NoSuchRow
 from node.journal.job_deliveries import end_delivered_job
-from node.journal.pauses import paused
 from node.journal.port import Pausable
 from node.journal.rows import micros, moment
 from node.journal.transitions import COMMITMENT, DELIVERY, JOB, move, note, state_of

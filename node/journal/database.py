@@ -15,9 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from node.journal.errors import JournalAway, JournalBusy, JournalCorrupt, JournalRace, JournalStrange, UnknownSchema, translated
-from node.journal.file import APPLICATION_ID, JournalFile
+from node.journal.place import APPLICATION_ID, JournalFile, creator, server
 from node.journal.schema import HEAD
-from node.journal.server import creator, server
 from node.observe.events import alarm, trace
 from node.observe.pulse import turned
 

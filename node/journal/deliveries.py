@@ -9,11 +9,10 @@ from sqlalchemy import Connection, exists, func, insert, or_, select, update
 from node.domain.job import Delivery, ResultObject
 from node.domain.state import DeliveryState, HistoryEvent
 from node.journal import schema
-from node.journal.claims import DELIVERY_WAITS, LostClaims, delivery_of_turn, given_before, had_turn, in_order, new_lease
+from node.journal.claims import DELIVERY_WAITS, LostClaims, delivery_of_turn, given_before, had_turn, in_order, new_lease, paused
 from node.journal.commitments import end_delivery
 from node.journal.database import Database, JournalPart, repeatable, rerun
 from node.journal.job_deliveries import resend
-from node.journal.pauses import paused
 from node.journal.port import LatestReceipt, Pausable
 from node.journal.rows import micros, to_delivery, to_object
 from node.journal.transitions import DELIVERY, JOB, held, move, note, state_of

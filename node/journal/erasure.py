@@ -18,7 +18,7 @@ from node.journal.database import JournalPart, lock_study, rerun
 from node.journal.instances import bases, difference, read_instances, restored, whole
 from node.journal.port import HeldRows
 from node.journal.rows import micros
-from node.journal.tombstones import lock_tombstones
+from node.journal.store import lock_tombstones
 from node.journal.transitions import DELIVERY, JOB, REQUEST, move, note
 
 T = TypeVar("T")

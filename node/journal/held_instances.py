@@ -11,8 +11,7 @@ from node.domain.patient import Patient, mark_of
 from node.journal import schema
 from node.journal.arrivals import admit
 from node.journal.database import JournalPart, rerun
-from node.journal.instances import read_instances, replace_row, was
-from node.journal.patients import know
+from node.journal.instances import know, read_instances, replace_row, was
 from node.journal.port import AcceptedInstance, HeldSeries, NewInstance, SeriesKnown
 from node.journal.transitions import INSTANCE, move
 

@@ -19,7 +19,7 @@ from node.journal.results import insert_objects, keep_measured, read_objects
 from node.journal.routing import supersede
 from node.journal.rows import micros, moment, to_job
 from node.journal.schema import NEVER
-from node.journal.tombstones import refuse_tombstoned
+from node.journal.store import refuse_tombstoned
 from node.journal.transitions import JOB, held, move, note
 
 _arrival = schema.arrival.c

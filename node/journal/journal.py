@@ -14,7 +14,7 @@ from sqlalchemy import text
 from node.journal.accounts import Accounts
 from node.journal.arrivals import Arrivals
 from node.journal.census import CensusCounts
-from node.journal.claims import LostClaims
+from node.journal.claims import LostClaims, Pauses
 from node.journal.commitment_requests import CommitmentRequests
 from node.journal.commitments import Commitments
 from node.journal.config_revisions import ConfigRevisions
@@ -23,18 +23,16 @@ from node.journal.deliveries import Deliveries
 from node.journal.erasure import ErasedRows
 from node.journal.events import Events
 from node.journal.held_instances import HeldInstances
-from node.journal.instances import Instances
+from node.journal.instances import Instances, Patients
 from node.journal.jobs import Jobs
 from node.journal.notes import Statements, Withdrawals
-from node.journal.patients import Patients
-from node.journal.pauses import Pauses
+from node.journal.place import server
 from node.journal.port import Leader
 from node.journal.processes import PostgresLeader, Processes, ServerClock, SoleLeader
 from node.journal.results import Results
 from node.journal.retention import RetainedRows
 from node.journal.routing import Routing
 from node.journal.routing_history import RoutingHistory
-from node.journal.server import server
 from node.journal.shortage import ShortSeries
 from node.journal.store import StoreIdentity
 from node.journal.studies import StudyList

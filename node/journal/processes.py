@@ -20,8 +20,8 @@ from node.domain.errors import JournalError
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal import schema
 from node.journal.database import JournalPart, rerun
+from node.journal.place import Server
 from node.journal.rows import micros, moment
-from node.journal.server import Server
 from node.journal.transitions import DELIVERY, JOB, StateMachine, note
 from node.observe.events import alarm, event
 

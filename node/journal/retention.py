@@ -11,11 +11,10 @@ from node.domain.instance import Instance, Standing
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal import schema
 from node.journal.database import JournalPart, rerun
-from node.journal.instances import read_instances
-from node.journal.patients import forget
+from node.journal.instances import forget, read_instances
 from node.journal.port import PrunedPage
 from node.journal.rows import micros
-from node.journal.tombstones import insert_tombstone, lock_tombstones
+from node.journal.store import insert_tombstone, lock_tombstones
 from node.journal.transitions import INSTANCE, move
 
 _instance = schema.instance.c

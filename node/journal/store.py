@@ -1,6 +1,12 @@
-"""The store: which one the journal is of, what it holds that shows it, whether the database is whole, and which blobs its rows name."""
+"""The store: which one the journal is of, what it holds that shows it, whether the database is whole, which blobs its rows name, and the
+tombstones of those that none names: while one stands no row may begin to name them.
 
-from collections.abc import Iterator
+A sweep that finds bytes without a row may meet a process that has just put equal bytes under that name and is about to commit the row. The
+transaction that commits a blob's name looks for its tombstone; the one that makes tombstones looks for rows; an advisory lock keeps the two
+from running side by side.
+"""
+
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +16,39 @@ from node.domain.instance import Standing
 from node.domain.store import Known, NamedBlob
 from node.journal import schema
 from node.journal.database import JournalPart, rerun
+from node.journal.errors import BlobTombstoned
 from node.journal.rows import micros
-from node.journal.tombstones import lock_tombstones
+
+_LOCK = 4711207
+
+
+def refuse_tombstoned(connection: Connection, blobs: Collection[str]) -> None:
+    """Let no row name a blob that is about to be deleted; nor let a tombstone be made until this transaction ends.
+
+    Raises
+    ------
+    BlobTombstoned
+        One is.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": _LOCK})
+    table = schema.tombstone.c
+    found = connection.execute(select(table.blob).where(table.blob.in_(list(blobs))).limit(1)).scalar()
+    if found is not None:
+        raise BlobTombstoned(f"blob {found} is being deleted")
+
+
+def lock_tombstones(connection: Connection) -> None:
+    """Wait for those who are committing names of blobs, and keep new ones waiting; SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+
+
+def insert_tombstone(connection: Connection, blob: str, now: datetime) -> int:
+    """A tombstone for one blob; how many, so that they are counted where they are made."""
+    connection.execute(insert(schema.tombstone).values(blob=blob, at=micros(now)))
+    return 1
+
 
 _store = schema.store
 _PROOFS = (schema.instance, schema.arrival, schema.event, schema.tombstone, schema.aside)

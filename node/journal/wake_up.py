@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from node.domain.errors import JournalError
-from node.journal.server import server
+from node.journal.place import server
 from node.observe import metrics
 from node.observe.events import event
 

@@ -1,11 +1,28 @@
-"""Decisions as records: what a route came to on a series, and what other routes would have decided otherwise."""
+"""Decisions as records: what a route came to on a series, received or in files, why each route would or would not take it by the routes of
+a configuration, and what edited routes come to on what was received: one study explained, or years of them replayed.
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+Here is how it is told; `node.routing.decisions` decides, and whoever asks hands in the applications.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from inference.errors import HilumError
+from node.domain.arrival import Arrival
+from node.domain.route import Decision, Route, Withheld
 
 if TYPE_CHECKING:
-    from node.domain.route import Decision, Tried
-    from node.routing.replay import Difference, RouteOutcome
+    from inference.applications.port import Application
+    from node.domain.route import Tried
+    from node.journal.journal import Journal
+    from node.routing.decisions import SeriesView
+    from node.routing.replay import Difference, Replay, RouteOutcome
+    from node.settings.config import Config
+
 
 _HOLDING = {"any_of": "at least one of", "all_of": "all", "none_of": "none of"}
 
@@ -109,3 +126,259 @@ def _outcome(one: "RouteOutcome", other: "RouteOutcome") -> dict[str, Any]:
 
 def _tried(one: "Tried | None") -> dict[str, Any] | None:
     return None if one is None else {"expected": one.expected, "found": one.found, "held": one.held}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteExplanation:
+    """The decisions about one study, by the routes that `digest` names. `views` has the series that were looked at.
+
+    What fits stands first, then what missed by the fewest conditions, and within each the lower series number.
+    """
+
+    study_instance_uid: str
+    views: tuple["SeriesView", ...]
+    decisions: tuple[Decision, ...]
+    digest: str
+
+    @staticmethod
+    def ordered(study: str, views: "Sequence[SeriesView]", decisions: Sequence[Decision], digest: str) -> "RouteExplanation":
+        """The decisions about the series of one study, in the order in which people look for one."""
+        from node.routing.decisions import series_number
+        from node.routing.gate import refusal_reason
+
+        # a job that is certain to be refused is nothing that runs
+        decisions = [
+            replace(one, chosen=False, reason=refusal_reason(one)) if one.refused and one.chosen and one.withheld is None else one
+            for one in decisions
+        ]
+        number = {view.series_instance_uid: series_number(view) for view in views}
+        nearest: dict[str, tuple[bool, int]] = {}
+        for one in decisions:
+            nearest[one.series_instance_uid] = min(nearest.get(one.series_instance_uid, nearness(one)), nearness(one))
+
+        def place(uid: str) -> tuple[float, str]:
+            return number.get(uid, float("inf")), uid
+
+        def of_series(view: "SeriesView") -> tuple[tuple[bool, int], tuple[float, str]]:
+            return nearest.get(view.series_instance_uid, (True, 0)), place(view.series_instance_uid)
+
+        return RouteExplanation(
+            study_instance_uid=study,
+            views=tuple(sorted(views, key=of_series)),
+            decisions=tuple(sorted(decisions, key=lambda one: (nearness(one), place(one.series_instance_uid)))),
+            digest=digest,
+        )
+
+
+def nearness(decision: Decision) -> tuple[bool, int]:
+    """Smallest first: what runs, then what the fewest conditions, of the route and of its applications, keep from running."""
+    return not decision.chosen, sum(one.unmet for one in decision.tried)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteExplainer:
+    """Explains by the routes of one configuration, and tells what the node would tell.
+
+    Attributes
+    ----------
+    manifest, served
+        An application as it declares itself, and with the models' versions that the repository serves now.
+    engine_of
+        The engine that runs an application.
+    """
+
+    config: "Config"
+    manifest: "Callable[[str], Application]"
+    served: "Callable[[str], Application]"
+    engine_of: Callable[[str], str]
+
+    def received(
+        self, journal: "Journal", study: str, *, sender: str | None = None, called: str | None = None
+    ) -> tuple[list[RouteExplanation], list[RouteExplanation]]:
+        """What the configuration says now of a received study, and what was decided about its newest arrivals.
+
+        Parameters
+        ----------
+        sender, called
+            The peer and the called AE title that are taken to have been there; None: those that were.
+        """
+        from node.routing.planning import JobPlanner
+        from node.routing.priors import Pairing
+        from node.routing.series import series_of
+
+        now, then = [], []
+        pairing = Pairing(journal, self.config.routes, self.served)
+        planner = JobPlanner(
+            journal.instances,
+            pairing,
+            self.config.routes,
+            self.engine_of,
+            self.served,
+            declared_of=self.manifest,
+            known=journal.shortage,
+            settle_of=self.config.settle_of,
+        )
+        newest: dict[tuple[str | None, str | None], Arrival] = {}
+        for arrival in journal.arrivals.find(study=study):
+            newest[arrival.peer, arrival.series_instance_uid] = arrival
+        for arrival in newest.values():
+            instances = journal.instances.of_arrival(arrival.id)
+            series = series_of(journal, arrival, instances)
+            views = tuple(content.view for content in series)
+            sent = replace(arrival, peer=sender or arrival.peer, called_ae=called or arrival.called_ae)
+            calling = instances[0].calling_ae if instances else ""
+            asked = planner.of(sent, series, calling, datetime.now(UTC))
+            now.append(RouteExplanation.ordered(study, views, asked.decisions, self.config.digest))
+            decisions = tuple(journal.routing.decisions(arrival.id))
+            if decisions:
+                digest = journal.routing.config_digest(arrival.id) or ""
+                then.append(RouteExplanation.ordered(study, views, decisions, digest))
+        return now, then
+
+    def with_remarks(self, study: str, views: "Mapping[str, Sequence[SeriesView]]", decisions: Sequence[Decision]) -> list[Decision]:
+        """The decisions about `study`, with what there is to say of priors, whole studies and series that are needed."""
+        from node.routing.untaken import untaken, with_untaken
+
+        routes = {route.name: route for route in self.config.routes}
+        own = {view.series_instance_uid: view for view in views[study]}
+        applications = {name: one for route in self.config.routes if route.expect for name, one in self.declared(route).items()}
+        decisions = [self._with_remarks(decision, routes[decision.route], study, views) for decision in decisions]
+        return with_untaken(decisions, untaken(self.config.routes, decisions, own, applications, dict.fromkeys(own, True)))
+
+    def _with_remarks(self, decision: Decision, route: Route, study: str, views: "Mapping[str, Sequence[SeriesView]]") -> Decision:
+        from inference.applications.port import Takes
+        from node.routing.decisions import holds_images
+        from node.routing.gate import exclusion_sentence, exclusions, gated, not_applicable
+        from node.routing.needs import needs_outcome_now
+        from node.routing.priors import EarlierStudy, choose
+
+        (current,) = [view for view in views[study] if view.series_instance_uid == decision.series_instance_uid]
+        judged = needs_outcome_now(route, views[study], datetime.now(UTC)) if decision.matched else None
+        remarks: list[str] = []
+        applications = self.declared(route)
+        if judged is not None:
+            decision = replace(decision, tried=(*decision.tried, *judged.tried))
+            if judged.missing and decision.chosen and (judged.withheld or judged.parks):
+                waits = Withheld.WAITS if judged.parks else None  # whether its series comes in time nobody knows
+                return gated(replace(decision, chosen=False, reason=judged.reason, withheld=waits), applications, current)
+            if judged.withheld or judged.parks:
+                return gated(decision, applications, current)
+            if judged.missing and decision.chosen:
+                remarks.append(judged.reason)
+        chosen = decision.chosen
+        decision = gated(decision, applications, current)
+        for name, application in applications.items():
+            if application.accepts.whole_study and decision.matched and holds_images(current):
+                chosen = True
+                remarks.append(f"{name}: analysed as a whole, with the other series of the study that match")
+            elif application.accepts.takes is Takes.PAIR and decision.chosen:
+                others = [
+                    EarlierStudy(study_instance_uid=uid, series=tuple(series), unfit=exclusions(application, series))
+                    for uid, series in views.items()
+                    if uid != study
+                ]
+                remarks.append(f"{name}: {choose(current, others, route).reason}")
+            if chosen and (why := not_applicable(application, current)):
+                remarks.append(exclusion_sentence(name, why, route.when_excluded))
+                decision = replace(decision, withheld=Withheld.PARKED) if route.parks_excluded else decision
+        if not remarks:
+            return decision
+        first = decision.reason if decision.chosen else "all conditions hold"
+        return replace(decision, chosen=chosen, reason="; ".join([first, *remarks]))
+
+    def declared(self, route: Route) -> "dict[str, Application]":
+        """The applications of a route as they declare themselves; `hilum doctor` says what is wrong with one that cannot be loaded."""
+        found = {}
+        for name in route.run:
+            with suppress(HilumError):
+                found[name] = self.manifest(name)
+        return found
+
+    def excluded(self, route: Route, view: "SeriesView") -> bool:
+        """Whether no application of a route is for a series, as the node asks before it chooses one."""
+        from node.routing.gate import not_applicable
+
+        applications = self.declared(route)
+        whole = len(applications) == len(route.run)
+        return whole and all(not_applicable(application, view, counted=False) for application in applications.values())
+
+
+_MOST_TOLD = 500
+"""Of the differences of one replay, how many are told in full; all are counted."""
+_TELL_EVERY_S = 0.5
+_TITLE = {"number": "SeriesNumber", "modality": "Modality", "description": "SeriesDescription"}
+
+
+class Tells(Protocol):
+    """What takes one answer after the other; of a replay from two threads, one at a time."""
+
+    def __call__(self, **told: Any) -> None: ...
+
+
+def trial_explanation(explainer: "RouteExplainer", journal: "Journal", study: str) -> dict[str, Any]:
+    """What the routes would decide about a received study, series by series, and what was decided when it came."""
+    now, then = explainer.received(journal, study)
+    goes = {route.name: {"run": list(route.run), "send": list(route.send)} for route in explainer.config.routes}
+    series: list[dict[str, Any]] = []
+    for one in now:
+        for view in one.views:
+            decisions = [
+                {**decision_record(each), **goes[each.route]}
+                for each in one.decisions
+                if each.series_instance_uid == view.series_instance_uid
+            ]
+            title = {name: _first(view.header, word) for name, word in _TITLE.items()}
+            series.append({"series_uid": view.series_instance_uid, **title, "images": view.slices, "decisions": decisions})
+    return {
+        "study_uid": study,
+        "revision": explainer.config.digest,
+        "series": series,
+        "recorded": [decision_record(each) for one in then for each in one.decisions],
+        "recorded_by": sorted({one.digest for one in then}),
+    }
+
+
+def _first(header: Mapping[str, Sequence[Any]], keyword: str) -> str:
+    values = header.get(keyword, ())
+    return str(values[0]) if values else ""
+
+
+def tell_replay(replay: "Replay", since: datetime, tell: Tells) -> None:
+    """Tell each difference as it is found, and twice a second how far the replay is; at its end that it is done."""
+    found = 0
+    studies: set[str] = set()
+    routes: dict[str, int] = {}
+    over, telling = threading.Event(), threading.Lock()
+
+    def tell_count() -> None:
+        counted = replay.counted
+        tell(
+            arrivals=counted.arrivals,
+            decided=counted.decided,
+            forgotten=counted.forgotten,
+            priors=counted.priors,
+            urgencies=counted.urgencies,
+            found=found,
+            studies=len(studies),
+            routes=dict(routes),
+        )
+
+    def tell_counts() -> None:
+        while not over.wait(_TELL_EVERY_S):
+            with telling:
+                tell_count()
+
+    threading.Thread(target=tell_counts, daemon=True).start()
+    try:
+        for one in replay.differences(since):
+            with telling:
+                found += 1
+                studies.add(one.arrival.study_instance_uid)
+                routes[one.route] = routes.get(one.route, 0) + 1
+                if found <= _MOST_TOLD:
+                    tell(difference=difference_record(one))
+    finally:
+        over.set()
+    with telling:
+        tell_count()
+    tell(done=True)

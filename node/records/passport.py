@@ -16,10 +16,9 @@ from node.domain.patient import Patient
 from node.domain.shortage import numbering_remarks
 from node.journal.port import Aside
 from node.records.decisions import decision_record
-from node.records.held_instances import held_records
 from node.records.jobs import event_record, page
 from node.records.remedies import remedy
-from node.records.studies import incomplete, waits
+from node.records.studies import held_records, incomplete, waits
 from node.records.words import stamp
 from node.routing.decisions import is_image
 

@@ -14,14 +14,13 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from inference.codes import Code
 from node.dicom.uid import derive_uid
 from node.domain.profile import Kind, Language
-from node.results.items import item
 from node.results.kinds import record_of
 from node.results.narrative.terms_chinese import LABELS, NOUNS, in_chinese
 from node.results.normalise import CHARACTER_SET, text
 from node.results.part10 import INSTANCE_TO_COME, SERIES_TO_COME, named
 from node.results.pixels import Pixels
 from node.results.port import Encoded, Encoding
-from node.results.sources import Sources
+from node.results.sources import Sources, item
 
 LONGEST_LO = 64
 """Characters of an LO element (PS3.5 6.2)."""

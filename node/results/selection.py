@@ -10,8 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from inference.applications.port import Application
-from node.dicom.transfer_syntax import UNCOMPRESSED
-from node.domain.context import Context
+from node.dicom.transfer_syntax import UNCOMPRESSED, Context
 from node.domain.job import ResultObject
 from node.domain.profile import Form, Kind, MaskEncoding, Profile
 from node.results.kinds import KINDS, record_of

@@ -1,4 +1,5 @@
-"""The source images of a result: whose they are, which series holds which, where each slice lies, and how a result refers to it.
+"""The source images of a result: whose they are, which series holds which, where each slice lies, and how a result refers to it: the items
+of sequences that objects of every kind have.
 
 highdicom takes source images of one frame each. Here every slice of a volume becomes such a stand-in, numbered by its place in the volume,
 whatever it really was: a classic instance, or one frame of an enhanced one. Afterwards every reference is written from the slice's true
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from highdicom.sr import CodedConcept
 from pydicom.datadict import dictionary_VM
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -16,6 +18,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import MRImageStorage
 
+from inference.codes import Code
 from inference.imaging.subject import Subject, all_sources, volume_of
 from inference.imaging.volume import SliceSource, Volume
 from node.dicom.uid import is_uid
@@ -304,3 +307,59 @@ def lossy_history(headers: Iterable[Dataset]) -> Dataset:
 
 def _name(source: SliceSource) -> str:
     return source.sop_instance_uid if source.frame is None else f"frame {source.frame} of {source.sop_instance_uid}"
+
+
+def item(code: Code) -> CodedConcept:
+    """An item of a code sequence (PS3.3 8.8)."""
+    return CodedConcept(value=code.value, scheme_designator=code.scheme, meaning=code.meaning)
+
+
+def instance(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    """An item that refers to a whole instance (PS3.3 10.8)."""
+    item = Dataset()
+    item.ReferencedSOPClassUID = sop_class_uid
+    item.ReferencedSOPInstanceUID = sop_instance_uid
+    return item
+
+
+def instances(of: Iterable[tuple[str, str]]) -> list[Dataset]:
+    """An item for each (SOP Class UID, SOP Instance UID)."""
+    return [instance(sop_class_uid, uid) for sop_class_uid, uid in of]
+
+
+def common_references(made: Dataset, sources: Sources, series: Sequence[SourceSeries]) -> None:
+    """Write the Common Instance Reference module: series of the object's own study apart from those of others."""
+    own = str(sources.entities.StudyInstanceUID)
+    here = [_series_item(one) for one in series if one.study_instance_uid == own]
+    if here:
+        made.ReferencedSeriesSequence = here
+    elsewhere = []
+    for study in dict.fromkeys(one.study_instance_uid for one in series if one.study_instance_uid != own):
+        item = Dataset()
+        item.StudyInstanceUID = study
+        item.ReferencedSeriesSequence = [_series_item(one) for one in series if one.study_instance_uid == study]
+        elsewhere.append(item)
+    if elsewhere:
+        made.StudiesContainingOtherReferencedInstancesSequence = elsewhere
+
+
+def evidence(series: Sequence[SourceSeries]) -> list[Dataset]:
+    """The instances by study and series, as evidence sequences list them (Hierarchical SOP Instance Reference, PS3.3 C.17.2.1)."""
+    studies = []
+    for study in dict.fromkeys(one.study_instance_uid for one in series):
+        item = Dataset()
+        item.StudyInstanceUID, item.ReferencedSeriesSequence = study, []
+        for one in series:
+            if one.study_instance_uid == study:
+                of_series = Dataset()
+                of_series.SeriesInstanceUID, of_series.ReferencedSOPSequence = one.series_instance_uid, instances(one.instances)
+                item.ReferencedSeriesSequence.append(of_series)
+        studies.append(item)
+    return studies
+
+
+def _series_item(one: SourceSeries) -> Dataset:
+    item = Dataset()
+    item.SeriesInstanceUID = one.series_instance_uid
+    item.ReferencedInstanceSequence = instances(one.instances)
+    return item

@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Final
 
 from inference.applications.accept import nearest_plane
-from node.domain.age import Age, age_in, age_of, age_on
 from node.domain.instance import Header, Value
+from node.domain.patient import Age, age_in, age_of, age_on
 from node.domain.route import DERIVED, WEEKDAYS, Asked, Condition, ConditionBlock, ConditionOperator, Derived, Junction, Tried
 from node.settings.questions import SEARCHED, compiled
 

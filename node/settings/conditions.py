@@ -9,8 +9,8 @@ from itertools import islice
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from node.dicom.vr import CODED
-from node.domain.age import age_in, days_of
 from node.domain.instance import Value
+from node.domain.patient import age_in, days_of
 from node.domain.route import WEEKDAYS, Asked, Condition, ConditionBlock, ConditionOperator, Derived, Junction, conditions_in
 from node.settings.blocks import pairs
 from node.settings.kinds import DURATION, SWITCH, TEXT, Choice, Scalar, Schema, Several

@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from node.dicom.transfer_syntax import Context
 from node.dimse.port import SOP_CLASS_NOT_SUPPORTED, Requestor, StoreStatus, Verdict, verdict
-from node.domain.context import Context
 from node.domain.errors import DeliveryError
 from node.observe.audit import codes
 from node.observe.audit.message import Participant

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from node.dicom.transfer_syntax import Context
 from node.dicom.uid import is_uid
-from node.domain.context import Context
 from node.domain.errors import DeliveryError
 from node.observe.audit import codes
 from node.observe.audit.message import Participant

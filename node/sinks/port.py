@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from node.dicom.transfer_syntax import Context
 from node.dimse.port import Requestor
-from node.domain.context import Context
 from node.observe.audit.message import Participant
 from node.settings.config import Config, Destination
 from node.settings.sinks import DeclaredSink

@@ -14,7 +14,7 @@ from node.settings.store import Encryption, Store
 
 if TYPE_CHECKING:
     from node.blobs.encryption.decrypted import FileEncryption
-    from node.blobs.encryption.keys import EncryptionKeys
+    from node.blobs.encryption.encrypted_file import EncryptionKeys
 
 _MEMORY = Path("/dev/shm")
 _TEMPORARY = "tmp"

@@ -313,7 +313,7 @@ def _journal_name(config: Config) -> str:
     url = config.store.journal
     if url.startswith("sqlite:"):
         return url.removeprefix("sqlite:")
-    from node.journal.server import server
+    from node.journal.place import server
 
     return server(url).name
 

@@ -9,7 +9,7 @@ import pytest
 
 from node.blobs.encryption.blobs import EncryptedBlobs
 from node.blobs.encryption.decrypted import DecryptedFiles, FileEncryption
-from node.blobs.encryption.keys import EncryptionKeys, key_of
+from node.blobs.encryption.encrypted_file import EncryptionKeys, key_of
 from node.blobs.folder import FolderBlobs
 from node.blobs.port import Blobs
 from node.journal.journal import Journal

@@ -12,9 +12,9 @@ from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, RLELos
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import LabelMapSegmentationStorage, StudyRootQueryRetrieveInformationModelFind, Verification
 
+from node.dicom.transfer_syntax import Context
 from node.dimse.port import StoreStatus, Verdict, verdict
 from node.dimse.requestor.peer import PeerRequestor
-from node.domain.context import Context
 from node.domain.errors import DeliveryError
 from node.settings.peers import May, Peer
 from node.sinks.dimse import DimseSink

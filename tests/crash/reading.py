@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from node.blobs.encryption.encrypted_file import DecryptionFailed, decrypted
-from node.blobs.encryption.keys import EncryptionKeys, KeyUnknown, read_keys
+from node.blobs.encryption.encrypted_file import DecryptionFailed, EncryptionKeys, KeyUnknown, decrypted, read_keys
 from tests.crash.sender import digest_of_bytes
 
 _KEY_BYTES = 32

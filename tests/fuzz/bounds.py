@@ -25,7 +25,7 @@ MODULES: Final = {
         *("node.dimse.services", "node.dimse.commitment_data"),
     ),
     "peeks": ("node.dicom.peek",),
-    "headers": ("node.dicom.elements", "node.dicom.inflating", "node.dicom.part10", "node.dicom.header", "node.dicom.values"),
+    "headers": ("node.dicom.elements", "node.dicom.part10", "node.dicom.header", "node.dicom.values"),
     "series": (
         *("inference.imaging.assemble", "inference.imaging.header", "inference.imaging.identity", "inference.imaging.diffusion"),
         *("inference.imaging.axes", "inference.imaging.dimensions", "inference.imaging.geometry", "inference.imaging.groups"),

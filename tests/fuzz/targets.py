@@ -24,6 +24,7 @@ from inference.imaging.volume import Volume
 from node.dicom.header import parse, sender
 from node.dicom.part10 import take_apart
 from node.dicom.peek import NotADataset, OtherInstance, Peek
+from node.dicom.transfer_syntax import Context
 from node.dimse.acceptor.accepted import AcceptedAssociation
 from node.dimse.acceptor.association import AcceptorAssociation, AcceptorDeadlines
 from node.dimse.association_policy import Admitted
@@ -44,7 +45,6 @@ from node.dimse.ul.connection import PduConnection
 from node.dimse.ul.negotiation import Agreed, accepted
 from node.dimse.ul.pdu import Malformed
 from node.domain.commitment import PUSH_MODEL, Commitment, Report, Request
-from node.domain.context import Context
 from node.domain.instance import Reception
 from node.settings.config import Config, SinkSettings
 from node.settings.node import Node

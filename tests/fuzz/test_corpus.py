@@ -17,7 +17,7 @@ from tests.fuzz.bounds import GOALS, GROUPS, HANG_S, MODULES, MOST_BYTES
 from tests.fuzz.targets import CORPUS, SYNTAXES, TARGETS, part10
 
 _MEMORY_BYTES = 64 << 20
-"""Of one input of a few KiB: of a deflated data set 16 MiB are held (node.dicom.inflating), and may be held twice while that grows."""
+"""Of one input of a few KiB: of a deflated data set 16 MiB are held (node.dicom.elements), and may be held twice while that grows."""
 _EXAMPLES = settings(
     max_examples=150,
     deadline=None,

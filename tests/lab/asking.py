@@ -53,7 +53,7 @@ _IMPORTED = (
     "node.observe.events",
     "node.records.jobs",
     "node.records.passport",
-    "node.records.route_explanation",
+    "node.records.decisions",
     "node.records.studies",
     "node.store.identity",
     "node.upkeep.erasure",

@@ -20,7 +20,7 @@ from node.domain.state import DeliveryState, JobState
 from node.journal import database
 from node.journal.errors import JournalAway, JournalBusy
 from node.journal.journal import Journal
-from node.journal.server import server
+from node.journal.place import server
 from tests.lab.postgres import PASSWORD, Postgres
 from tests.lab.program import wait_until
 from tests.unit.journal.story import LEASE, START, Story

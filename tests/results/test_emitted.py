@@ -29,7 +29,7 @@ from inference.applications.port import (
 )
 from inference.codes import Code
 from inference.findings import Findings
-from node.domain.context import Context
+from node.dicom.transfer_syntax import Context
 from node.domain.profile import ARCHIVE, EXPLANATIONS, PACS, SHIPPED, VIEWER, Compression, Form, Kind, MaskEncoding, Profile
 from node.results.port import Encoded
 from node.results.selection import emitted

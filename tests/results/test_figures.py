@@ -34,8 +34,8 @@ from node.results.overlay.make import drawn as drawn_map
 from node.results.page.capture import page_of
 from node.results.page.figures import volume_figure, window_of_pixels
 from node.results.page.picture import Page, draw_page, extent, figure_of
-from node.results.page.shapes import INK, draw_locations
 from node.results.page.table import entries
+from node.results.page.tiles import INK, draw_locations
 from node.results.sources import read_sources
 from tests.results import made
 

@@ -24,7 +24,7 @@ from pydicom.uid import (
 )
 
 from inference.applications import port
-from node.domain.context import LABEL_MAP_STORAGE
+from node.dicom.transfer_syntax import LABEL_MAP_STORAGE
 from node.domain.profile import Form, Kind
 from node.results.kind import Checking, Making, ResultKind
 from node.results.kinds import KINDS, beginner_of, checker_of, maker_of, registered

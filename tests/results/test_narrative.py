@@ -33,10 +33,9 @@ from node.domain.profile import VIEWER, Kind, Language, Profile
 from node.results.check import check
 from node.results.encode import encode
 from node.results.narrative.chinese import Chinese
-from node.results.narrative.sentences import sentences
+from node.results.narrative.sentences import WORDINGS, sentences
 from node.results.narrative.terms_chinese import chinese
 from node.results.narrative.wording import Section
-from node.results.narrative.wordings import WORDINGS
 from node.results.page.naming import certainty, number, quantity
 from node.results.port import Encoded, Encoding, ReferencesDiffer, ValuesDiffer
 from node.results.sources import read_sources

@@ -19,9 +19,8 @@ from node.domain.profile import Kind, Language, Profile
 from node.results.encode import encode
 from node.results.kind import Checking, ReadBack
 from node.results.kinds import KINDS
-from node.results.narrative.sentences import sentences
+from node.results.narrative.sentences import WORDINGS, sentences
 from node.results.narrative.wording import Section
-from node.results.narrative.wordings import WORDINGS
 from node.results.pdf.check import check
 from node.results.pdf.pages import Pages
 from node.results.port import Encoded, Encoding, ReferencesDiffer, ResultMalformed

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from inference.errors import HilumError
 from node.assembly import compose
+from node.dicom.transfer_syntax import Context, name_of
 from node.domain.commitment import Commitment
-from node.domain.context import Context, name_of
 from node.domain.health import Answer, Area, Dependency, DependencyKind, DoctorFinding
 from node.domain.profile import NotTaken, Profile
 from node.records.words import plural

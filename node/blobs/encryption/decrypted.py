@@ -18,8 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from node.blobs.cache import Cache
-from node.blobs.encryption.encrypted_file import Encryptor, decrypted
-from node.blobs.encryption.keys import EncryptionKeys
+from node.blobs.encryption.encrypted_file import EncryptionKeys, Encryptor, decrypted
 from node.blobs.files import FOLDER_MODE, Bytes, WriterLock, write_flushed
 from node.blobs.port import BlobsFailed
 from node.domain.errors import ConfigError, JournalError

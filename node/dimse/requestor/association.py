@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final, Self, TypeAlias
 
 from inference.errors import quoted
+from node.dicom.transfer_syntax import Context, name_of
 from node.dimse.port import SOP_CLASS_NOT_SUPPORTED, NotAFile, PeerRefuses, StoreStatus
 from node.dimse.requestor.opening import MOST_BYTES, Called, Timeouts, last_word, opened
 from node.dimse.requestor.outgoing import Outgoing, Ready, contexts_for, window
@@ -18,7 +19,6 @@ from node.dimse.ul.command import MessageReader
 from node.dimse.ul.connection import ConnectionLost, Pdu, PduConnection, TooLong
 from node.dimse.ul.negotiation import Agreed
 from node.dimse.ul.pdu import AbortReason, AbortSource, Malformed, PduType
-from node.domain.context import Context, name_of
 
 _SUCCESS: Final = 0x0000
 _PENDING: Final = (0xFF00, 0xFF01)

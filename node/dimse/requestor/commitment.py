@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
-from node.dicom.transfer_syntax import UNCOMPRESSED
+from node.dicom.transfer_syntax import UNCOMPRESSED, Context
 from node.dimse.commitment_data import (
     ASK,
     CommitmentFailed,
@@ -26,7 +26,6 @@ from node.dimse.ul.command import Command, Field, MessageReader
 from node.dimse.ul.connection import ConnectionLost, Pdu, TooLong
 from node.dimse.ul.pdu import Malformed, PduType
 from node.domain.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, AskedCommitment, InstanceReference, Report, Request
-from node.domain.context import Context
 from node.domain.errors import RefusedError
 
 CONTEXTS: Final = tuple(Context(sop_class_uid=PUSH_MODEL, transfer_syntax_uid=one) for one in UNCOMPRESSED)

@@ -8,6 +8,7 @@ from functools import partial
 from socket import socket
 from typing import Final
 
+from node.dicom.transfer_syntax import Context
 from node.dimse import tls
 from node.dimse.port import CalledTitleUnknown, NotDicom, PeerAway, PeerRejected
 from node.dimse.requestor_identity import USERNAME, USERNAME_AND_PASSCODE, UserIdentity
@@ -15,10 +16,8 @@ from node.dimse.ul import pdu
 from node.dimse.ul.connection import ConnectionLost, PduConnection, Secure, TooLong, connect
 from node.dimse.ul.negotiation import Agreed, accepted, request
 from node.dimse.ul.pdu import AbortSource, Malformed, PduType
-from node.domain.context import Context
 from node.domain.errors import ConfigError
-from node.settings.secrets import passcode_of
-from node.settings.tls import PeerTls, User
+from node.settings.tls import PeerTls, User, passcode_of
 
 MAX_PDU: Final = 131072
 """What a peer may send at once; answers have a few hundred bytes."""

@@ -21,10 +21,9 @@ from node.dicom.archives import DAMAGED, Unpacked, is_archive
 from node.dicom.elements import plain_elements
 from node.dicom.part10 import dataset_offset
 from node.dicom.peek import NotADataset, Peek
-from node.dicom.transfer_syntax import UNCOMPRESSED
+from node.dicom.transfer_syntax import UNCOMPRESSED, Context
 from node.dimse.port import NotAFile
 from node.dimse.ul import pdu
-from node.domain.context import Context
 
 MOST_CONTEXTS: Final = 128  # PS3.8 9.3.2.2: odd numbers from 1 to 255
 _FIRST_READ_BYTES: Final = 4096

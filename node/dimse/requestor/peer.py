@@ -14,13 +14,12 @@ from typing import Final, TypeAlias
 
 from pydicom import dcmread
 
-from node.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN
+from node.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN, Context
 from node.dimse.port import SOP_CLASS_NOT_SUPPORTED, NotAFile, PeerAway, PeerRefuses, PeerRejected, StoreStatus
 from node.dimse.requestor.association import Association, AssociationEnded, StoreBatch, StoreStatuses
 from node.dimse.requestor.opening import Called, Timeouts
 from node.dimse.requestor.outgoing import MOST_CONTEXTS, Outgoing, batches, outgoing
 from node.dimse.requestor.queries import FIND, count_instances, count_series, finding, holds_instance
-from node.domain.context import Context
 from node.domain.errors import DeliveryError
 from node.settings.peers import May, Peer
 

@@ -8,9 +8,8 @@ from typing import TypeAlias
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 
-from node.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN
+from node.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN, Context
 from node.dimse.requestor.association import Association, AssociationEnded
-from node.domain.context import Context
 
 FIND = Context(sop_class_uid="1.2.840.10008.5.1.4.1.2.2.1", transfer_syntax_uid=IMPLICIT_VR_LITTLE_ENDIAN)
 """Study Root Query/Retrieve Information Model - FIND (PS3.4 C.6.2) in the default transfer syntax."""

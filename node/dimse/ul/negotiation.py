@@ -26,10 +26,10 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import PresentationContext, build_context, build_role, negotiate_as_acceptor
 
+from node.dicom.transfer_syntax import Context
 from node.dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION, derive_uid
 from node.dimse.requestor_identity import APPLICATION_CONTEXT, UserIdentity
 from node.dimse.ul.pdu import Malformed, PduType
-from node.domain import context
 
 FIXED_BYTES: Final = 68
 """Protocol version, titles and reserved bytes, before the items (PS3.8 table 9-11)."""
@@ -241,7 +241,7 @@ class AssociateRequest:
 class Agreed:
     """What a peer accepted: contexts with their numbers, and how long a P-DATA-TF may be, without its head (PS3.8 D.1)."""
 
-    contexts: dict[context.Context, int]
+    contexts: dict[Context, int]
     most_bytes: int
 
 
@@ -327,7 +327,7 @@ def request(
     *,
     calling: str,
     called: str,
-    contexts: Sequence[context.Context],
+    contexts: Sequence[Context],
     most_bytes: int,
     identity: UserIdentity | None = None,
     provides: Collection[str] = (),
@@ -367,7 +367,7 @@ def _negotiated(identity: UserIdentity) -> UserIdentityNegotiation:
     return item
 
 
-def accepted(body: bytes, contexts: Sequence[context.Context]) -> Agreed:
+def accepted(body: bytes, contexts: Sequence[Context]) -> Agreed:
     """What an A-ASSOCIATE-AC, without its head, says of the contexts that were requested.
 
     Raises
@@ -397,7 +397,7 @@ def accepted(body: bytes, contexts: Sequence[context.Context]) -> Agreed:
         raise Malformed(f"an A-ASSOCIATE-AC that cannot be read: {type(wrong).__name__}") from wrong
     if 0 < length < _LEAST:
         raise Malformed(f"a maximum length of {length} bytes: no data set fits")
-    taken: dict[context.Context, int] = {}
+    taken: dict[Context, int] = {}
     for number, result, syntax in results:
         index, odd = divmod(number, 2)
         # each was offered with one syntax alone; what was not offered cannot be accepted (PS3.8 9.3.3.2)

@@ -15,12 +15,11 @@ from inference.imaging.volume import SliceSource
 from node.domain.profile import Language
 from node.results.derived.source import Origin
 from node.results.identity import ResultIdentity, stamp
-from node.results.items import common_references, item
 from node.results.normalise import text
 from node.results.page.capture import SOURCE_FOR_PROCESSING
 from node.results.page.words import PAGE_WORDS
 from node.results.port import Encoding
-from node.results.sources import Sources, lossy_history, reference
+from node.results.sources import Sources, common_references, item, lossy_history, reference
 
 _DIGITS = Context(prec=6, rounding=ROUND_CEILING)
 _SIGNED, _UNSIGNED = np.iinfo(np.int16), np.iinfo(np.uint16)

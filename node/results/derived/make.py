@@ -23,13 +23,12 @@ from node.domain.profile import Kind
 from node.results.derived.image import Stored, describe, pixel_module, refer, show, source_item, stored
 from node.results.derived.source import CLASSIC, Grid, Origin, acquired, grid_of, origin_of, source_slices
 from node.results.identity import ResultIdentity, encoded, identify, uid_within
-from node.results.items import evidence, item
 from node.results.kind import Making
 from node.results.normalise import decimal, items_of, text
 from node.results.part10 import file_head, named_series
 from node.results.pixels import PIXEL_DATA
 from node.results.port import Encoded, Encoding, NotDerivable
-from node.results.sources import Sources, functional_group
+from node.results.sources import Sources, evidence, functional_group, item
 
 ENHANCED = {EnhancedCTImageStorage: "CT", EnhancedMRImageStorage: "MR"}
 

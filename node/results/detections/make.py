@@ -22,14 +22,13 @@ from inference.imaging.subject import volume_of
 from inference.imaging.volume import Volume
 from node.domain.profile import Kind
 from node.results.identity import encoded, identify
-from node.results.items import item
 from node.results.kind import Making
-from node.results.narrative.wordings import WORDINGS
+from node.results.narrative.sentences import WORDINGS
 from node.results.normalise import text
 from node.results.port import Encoded, Encoding
 from node.results.reports.items import Groups, algorithm, measurements_of, numbers, qualities, sites, times, tracked
 from node.results.reports.root import report
-from node.results.sources import Sources
+from node.results.sources import Sources, item
 
 SQUARE_WITHIN = 1e-5
 """Relative: across 1000 pixels a hundredth of one."""

@@ -17,13 +17,12 @@ from inference.findings import Explanation
 from inference.imaging.subject import Images
 from node.domain.profile import Kind, Language
 from node.results.identity import ResultIdentity, encoded, identify, stamp, uid_within
-from node.results.items import common_references, instances
 from node.results.kind import Making
 from node.results.normalise import CHARACTER_SET, decimal
 from node.results.page.words import PAGE_WORDS
 from node.results.parametric_map.make import LONGEST_LO, anatomy, float_pixels, library_map, mapping_of, window_of
 from node.results.port import Encoded, Encoding
-from node.results.sources import Sources, reference
+from node.results.sources import Sources, common_references, instances, reference
 
 CONTENT_LABEL = "EXPLANATION"
 NO_PLACE: Mapping[Language, str] = {Language.ENGLISH: "no location", Language.CHINESE: "不表示病变部位"}

@@ -9,11 +9,10 @@ from inference.codes import ABSENT, Code
 from inference.findings import Evaluation, Segment
 from node.domain.profile import Form, Kind, Language
 from node.results.identity import encoded, identify
-from node.results.items import item
 from node.results.kind import Making
+from node.results.narrative.sentences import WORDINGS
 from node.results.narrative.terms_chinese import structure
 from node.results.narrative.wording import Wording
-from node.results.narrative.wordings import WORDINGS
 from node.results.port import Encoded, Encoding
 from node.results.reports.absent import Sought, not_found, place_of
 from node.results.reports.context import imaged
@@ -35,7 +34,7 @@ from node.results.reports.items import (
 )
 from node.results.reports.root import report
 from node.results.segmentation.frames import Numbered
-from node.results.sources import Sources
+from node.results.sources import Sources, item
 
 
 def segment_report(encoding: Encoding, sources: Sources, found: Sequence[Numbered], seg: Dataset, form: Form) -> Encoded:

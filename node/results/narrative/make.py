@@ -17,17 +17,15 @@ from pydicom.tag import Tag
 from inference.codes import Code
 from node.domain.profile import Form, Kind, Language
 from node.results.identity import encoded, identify, stamp
-from node.results.items import evidence, item
 from node.results.kind import Holding, Making
 from node.results.kinds import record_of
-from node.results.narrative.sentences import Sentence, sentences
+from node.results.narrative.sentences import WORDINGS, Sentence, sentences
 from node.results.narrative.wording import Section, Wording
-from node.results.narrative.wordings import WORDINGS
 from node.results.port import Encoded, Encoding
 from node.results.reports.context import enhanced_sr, name_predecessors, observer, procedure_reported
 from node.results.reports.items import numbers
 from node.results.selection import written_in
-from node.results.sources import Sources, SourceSeries
+from node.results.sources import Sources, SourceSeries, evidence, item
 
 _TRACKING_UID = "112040"
 

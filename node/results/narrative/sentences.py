@@ -1,8 +1,10 @@
-"""Findings as sentences of a language, each with what it rests on; no free text of an application but its remarks and labels."""
+"""Findings as sentences of the languages that they are told in, each with what it rests on; no free text of an application but its remarks
+and labels.
+"""
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -11,8 +13,10 @@ import numpy as np
 from inference.codes import ABSENT, MORPHOLOGICALLY_ABNORMAL_STRUCTURE, PRESENT, UNDETERMINED, Code
 from inference.findings import Evaluation, Location, Measurement, Quality, Segment, Span
 from inference.imaging.subject import Cine, prior_in
-from node.domain.profile import Kind
+from node.domain.profile import Kind, Language
 from node.results.identity import local_time, model_names
+from node.results.narrative.chinese import Chinese
+from node.results.narrative.english import English
 from node.results.narrative.wording import Count, Examination, Section, Thing, Wording
 from node.results.normalise import text
 from node.results.page.naming import names_of_images, series_date, series_description
@@ -22,6 +26,8 @@ from node.results.reports.absent import Sought, found, is_among, not_found, plac
 from node.results.reports.context import imaged
 from node.results.reports.items import measurements_of, of_the_series, series_tracked_by, shown_probability, tracked
 from node.results.sources import Sources
+
+WORDINGS: Mapping[Language, Wording] = {Language.ENGLISH: English(), Language.CHINESE: Chinese()}
 
 
 class Weight(IntEnum):

@@ -9,14 +9,13 @@ from inference.codes import Code
 from inference.imaging.subject import volume_of
 from node.domain.profile import Language
 from node.results.identity import MANUFACTURER, ResultIdentity, local_time, model_names, software_versions, stamp
-from node.results.items import item
 from node.results.normalise import text
 from node.results.page.naming import names_of_images, series_date, series_description
 from node.results.page.picture import NOTICE, Drawn, Page, counted, extent
 from node.results.page.words import ENGLISH_PAGE, PAGE_WORDS, PageWords
 from node.results.port import Encoding
 from node.results.reports.absent import Sought, not_found
-from node.results.sources import Sources, reference
+from node.results.sources import Sources, item, reference
 
 _STANDING = {
     Language.ENGLISH: f"{NOTICE}; preliminary, not verified",

@@ -22,8 +22,7 @@ from inference.imaging.subject import Cine, Images
 from inference.imaging.volume import Volume
 from inference.translatable import say
 from node.results.page.panels import GreyWindow, Mask, View, crop_of, heated, key_slices, panel, view_of, window_of
-from node.results.page.shapes import Place, draw_locations, extent_of
-from node.results.page.tiles import Tile
+from node.results.page.tiles import Place, Tile, draw_locations, extent_of
 
 Crop: TypeAlias = tuple[slice, slice]
 """Rows and columns of a turned plane."""

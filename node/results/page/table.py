@@ -11,7 +11,7 @@ from PIL import ImageDraw
 from inference.codes import ABSENT, UNDETERMINED, Code
 from inference.findings import Evaluation, Findings, Location, Measurement, Segment
 from node.results.page.lettering import Colour, fitted, height, width, wrapped, write
-from node.results.page.shapes import INK
+from node.results.page.tiles import INK
 from node.results.page.words import ENGLISH_PAGE, PageWords
 
 WHITE, SOFT, FAINT, AMBER = (240, 242, 245), (176, 182, 192), (120, 127, 138), (255, 179, 48)

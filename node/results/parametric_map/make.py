@@ -13,14 +13,13 @@ from inference.codes import ANATOMICAL_STRUCTURE, BOTH_SIDES, LEFT, RIGHT, Code
 from inference.findings import Saliency
 from node.domain.profile import Kind
 from node.results.identity import MANUFACTURER, ResultIdentity, encoded, identify, software_versions, stamp, uid_within
-from node.results.items import common_references, instances, item
 from node.results.kind import Making
 from node.results.normalise import items_of, text
 from node.results.page.words import PAGE_WORDS
 from node.results.pixels import FLOAT_PIXEL_DATA, Pixels
 from node.results.port import Encoded, Encoding
 from node.results.segmentation.frames import evenly_spaced
-from node.results.sources import Sources, functional_group, reference, without_distance
+from node.results.sources import Sources, common_references, functional_group, instances, item, reference, without_distance
 
 CONTENT_LABEL = "SALIENCY_MAP"
 LONGEST_LUT_LABEL, LONGEST_LO = 16, 64

@@ -15,12 +15,10 @@ from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from node.domain.profile import Kind
 from node.results.identity import MANUFACTURER, ResultIdentity, encoded, identify, local_time, model_names, software_versions, stamp
-from node.results.items import instance, item
 from node.results.kind import Making
 from node.results.narrative.make import TITLE, Evidence, evidence_of, versions
-from node.results.narrative.sentences import Sentence, sentences
+from node.results.narrative.sentences import WORDINGS, Sentence, sentences
 from node.results.narrative.wording import Section, Wording
-from node.results.narrative.wordings import WORDINGS
 from node.results.normalise import text
 from node.results.page.lettering import settable
 from node.results.page.naming import names_of_images, series_date, series_description
@@ -29,7 +27,7 @@ from node.results.page.tiles import lay
 from node.results.pdf.pages import SOFT, Pages
 from node.results.port import Encoded, Encoding
 from node.results.selection import written_in
-from node.results.sources import Sources
+from node.results.sources import Sources, instance, item
 
 _BREADTHS = (1.0, 0.85, 0.7, 0.55, 0.4)
 """Of the key pictures, as shares of the page's: the first that ends no page short is taken."""

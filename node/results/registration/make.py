@@ -14,12 +14,11 @@ from inference.imaging.subject import prior_in
 from inference.imaging.volume import Volume
 from node.domain.profile import Kind, Language
 from node.results.identity import ResultIdentity, encoded, identify, stamp
-from node.results.items import common_references, instances, item
 from node.results.kind import Making
 from node.results.normalise import decimal, text
 from node.results.page.words import PAGE_WORDS
 from node.results.port import Encoded, Encoding, NotRigid
-from node.results.sources import Sources
+from node.results.sources import Sources, common_references, instances, item
 
 IMAGE_CONTENT = Code("125024", "DCM", "Image Content-based Alignment")
 IDENTITY = Code("125021", "DCM", "Frame of Reference Identity")

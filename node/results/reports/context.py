@@ -9,11 +9,10 @@ from pydicom.tag import Tag
 from inference.codes import BOTH_SIDES, LEFT, RIGHT, Code
 from inference.imaging.volume import SliceSource
 from node.results.identity import MANUFACTURER, ResultIdentity
-from node.results.items import item
 from node.results.normalise import items_of, text
 from node.results.part10 import as_explicit, hold, references
 from node.results.port import Encoding, Predecessor
-from node.results.sources import Sources, SourceSeries, functional_group
+from node.results.sources import Sources, SourceSeries, functional_group, item
 
 _REGIONS = (
     *(("ABDOMEN", "818981001", "Abdomen"), ("ABDOMENPELVIS", "818982008", "Abdomen and Pelvis"), ("ANKLE", "70258002", "Ankle joint")),

@@ -11,11 +11,10 @@ from inference.imaging.subject import Cine
 from inference.imaging.volume import SliceSource
 from node.dicom.uid import derive_uid
 from node.results.identity import model_names, tracking
-from node.results.items import item
 from node.results.narrative.wording import Wording
 from node.results.page.naming import number
 from node.results.port import Encoding
-from node.results.sources import Sources
+from node.results.sources import Sources, item
 
 CERTAINTY = Code("111012", "DCM", "Certainty of Finding")
 PERCENT = Code("%", "UCUM", "Percent")

@@ -17,15 +17,13 @@ from inference.imaging.subject import all_sources, volumes_in
 from inference.imaging.volume import SliceSource, Volume
 from node.dicom.uid import is_uid
 from node.results.identity import MANUFACTURER, ResultIdentity, stamp
-from node.results.items import item
-from node.results.narrative.sentences import conclusion
-from node.results.narrative.wordings import WORDINGS
+from node.results.narrative.sentences import WORDINGS, conclusion
 from node.results.normalise import text
 from node.results.part10 import as_explicit, hold, image_items, items
 from node.results.port import Encoding
 from node.results.reports.context import give_evidence, imaged, name_predecessors, observer, procedure
 from node.results.reports.items import Groups, Images, gathered
-from node.results.sources import Sources, SourceSeries
+from node.results.sources import Sources, SourceSeries, item
 
 _SOURCE = Code("260753009", "SCT", "Source")
 _LIBRARY, _GROUP = Code("111028", "DCM", "Image Library"), Code("126200", "DCM", "Image Library Group")

@@ -1,7 +1,12 @@
 """Segmentations: masks on the source grid, BINARY or as a label map, with the report that refers to each."""
 
-from node.dicom.transfer_syntax import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, JPEG_LS_LOSSLESS, RLE_LOSSLESS
-from node.domain.context import LABEL_MAP_STORAGE
+from node.dicom.transfer_syntax import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    JPEG_LS_LOSSLESS,
+    LABEL_MAP_STORAGE,
+    RLE_LOSSLESS,
+)
 from node.domain.profile import Form, Kind
 from node.results.kind import EncodingStage, Holding, Picture, ResultKind
 

@@ -35,7 +35,6 @@ from node.results.identity import (
     tracking,
     uid_within,
 )
-from node.results.items import item
 from node.results.kind import EncodingStage, Making
 from node.results.measurements.make import segment_report
 from node.results.page.words import PAGE_WORDS
@@ -60,7 +59,7 @@ from node.results.segmentation.frames import (
     unoccupied,
     whole_bytes,
 )
-from node.results.sources import Sources, without_distance
+from node.results.sources import Sources, item, without_distance
 
 
 def forms(encoding: Encoding, found: Sequence[Numbered]) -> list[Form]:

@@ -17,12 +17,11 @@ from node.domain.notes import Status
 from node.domain.profile import Kind, Language, Profile
 from node.results.check import check_alone
 from node.results.identity import encoded, identify, stamp
-from node.results.items import evidence, item
 from node.results.narrative.terms_chinese import NOUNS
 from node.results.normalise import text
 from node.results.port import Encoded, Encoding
 from node.results.reports.context import enhanced_sr, observer, procedure_reported
-from node.results.sources import Sources, without_planes
+from node.results.sources import Sources, evidence, item, without_planes
 from node.results.statement.check import check
 from node.results.statement.port import Stated
 from node.results.statement.wording import MARK, TAGS, named, of_mixed, of_series, sentence

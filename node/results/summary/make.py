@@ -6,8 +6,7 @@ from dataclasses import replace
 from node.domain.profile import Kind, Language
 from node.results.identity import encoded, identify
 from node.results.kind import Making
-from node.results.narrative.sentences import found_in_short
-from node.results.narrative.wordings import WORDINGS
+from node.results.narrative.sentences import WORDINGS, found_in_short
 from node.results.page.capture import captured, page_of
 from node.results.page.picture import Drawn, draw_page
 from node.results.port import Encoded, Encoding

@@ -13,16 +13,15 @@ from pydicom.dataset import Dataset
 from inference.codes import Code
 from inference.findings import Caution, Findings
 from inference.translatable import say
-from node.domain.context import LABEL_MAP_STORAGE
+from node.dicom.transfer_syntax import LABEL_MAP_STORAGE
 from node.domain.notes import Rejection, Withdrawal
 from node.domain.profile import Kind, Language
 from node.results.check import check_alone
 from node.results.identity import MANUFACTURER, ResultIdentity, encoded, identify, stamp
-from node.results.items import evidence, item
 from node.results.kinds import record_of
 from node.results.port import Encoded, Encoding
 from node.results.reports.context import observer
-from node.results.sources import Sources, SourceSeries, without_planes
+from node.results.sources import Sources, SourceSeries, evidence, item, without_planes
 from node.results.statement.wording import TAGS
 from node.results.withdrawal.check import check
 

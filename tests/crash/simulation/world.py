@@ -17,8 +17,8 @@ from inference import codes
 from inference.applications.port import Accepts, Application, Infer, MeasurementOutput
 from inference.findings import Findings, Measurement
 from node.blobs.folder import FolderBlobs
+from node.dicom.transfer_syntax import Context
 from node.dicom.uid import derive_uid
-from node.domain.context import Context
 from node.domain.errors import DeliveryError, RefusedError
 from node.domain.instance import Reception
 from node.domain.job import Job

@@ -13,9 +13,16 @@ import pytest
 
 from node.blobs.encryption.blobs import EncryptedBlobs, TooLargeToDecrypt
 from node.blobs.encryption.decrypted import DecryptedFiles, DecryptedFull, DecryptedOnDisk, FileEncryption, lies_in_memory
-from node.blobs.encryption.encrypted_file import DecryptionFailed, Encryptor
-from node.blobs.encryption.keys import EncryptionKeys, key_of
-from node.blobs.encryption.keys_in_use import KeyMissing, note_key, noted_keys, refuse_missing_keys
+from node.blobs.encryption.encrypted_file import (
+    DecryptionFailed,
+    EncryptionKeys,
+    Encryptor,
+    KeyMissing,
+    key_of,
+    note_key,
+    noted_keys,
+    refuse_missing_keys,
+)
 from node.blobs.folder import FolderBlobs
 
 _MOST = 1_000_000

@@ -14,8 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.errors import InputError
-from node.blobs.encryption.encrypted_file import DecryptionFailed, Encryptor, decrypted, key_id_of, plain_size
-from node.blobs.encryption.keys import EncryptionKeys, KeyUnknown, KeyUnusable, key_of, read_keys
+from node.blobs.encryption.encrypted_file import (
+    DecryptionFailed,
+    EncryptionKeys,
+    Encryptor,
+    KeyUnknown,
+    KeyUnusable,
+    decrypted,
+    key_id_of,
+    key_of,
+    plain_size,
+    read_keys,
+)
 
 SECRET, OTHER = bytes(range(32)), bytes(range(32, 64))
 _CHUNK, _TAG, _HEADER = 65536, 16, 52

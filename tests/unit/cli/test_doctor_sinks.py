@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from node.assembly.doctor.peers import judge
-from node.domain.context import Context
+from node.dicom.transfer_syntax import Context
 from node.domain.health import DoctorFinding
 from node.domain.profile import ARCHIVE, PACS, VIEWER, Kind, NotTaken, Profile
 from node.results.selection import Emitted

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from node.cli.ending import WrongWords
-from node.cli.routes_replay import moment
+from node.cli.opened import moment
 from tests.unit.cli.conftest import CONFIG, HEAD, REFUSED, TILTED, Hospital, Run
 
 EDITED = CONFIG.replace("SliceThickness: {max: 5}", "SliceThickness: {max: 1}")

@@ -23,7 +23,7 @@ from node.console.health import Health, SharedLook
 from node.console.images.gallery import Gallery
 from node.console.trials import Trials
 from node.domain.account import Account, Role
-from node.journal.pauses import pausable
+from node.journal.claims import pausable
 from node.observe.association_log import kept_lines
 from node.observe.audit.message import Message
 from node.records.associations import sender_records

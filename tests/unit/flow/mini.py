@@ -22,10 +22,10 @@ from inference.imaging.volume import Volume
 from inference.imaging.write_series import write_series
 from node.blobs.folder import FolderBlobs
 from node.dicom.header import read_header
+from node.dicom.transfer_syntax import Context
 from node.dicom.uid import derive_uid
 from node.dimse.port import StoreStatus
 from node.domain.arrival import Arrival
-from node.domain.context import Context
 from node.domain.errors import DeliveryError
 from node.domain.instance import Header, Instance, Standing
 from node.domain.job import Delivery, Job, NewJob, Priority

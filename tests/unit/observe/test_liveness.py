@@ -17,8 +17,7 @@ from structlog.testing import capture_logs
 
 from node.assembly.telemetry import Telemetry, Watched
 from node.assembly.watches import tell_people
-from node.observe.liveness import ENDED_S, SILENT_S, SilenceAlerts, StandstillWatch, Termination, Watchdog
-from node.observe.pulse import Pulse
+from node.observe.pulse import ENDED_S, SILENT_S, Pulse, SilenceAlerts, StandstillWatch, Termination, Watchdog
 from node.observe.shared_memory import SharedCells
 from node.settings.config import Config
 from node.settings.node import Node

@@ -16,7 +16,7 @@ from node.domain.route import Decision, Route, definitions_in
 from node.records.decisions import condition_records, condition_rows, decision_record
 from node.routing.conditions import together_text, try_on
 from node.routing.decisions import decide, seen
-from node.routing.unreachable import never_runs
+from node.routing.untaken import never_runs
 from node.settings.conditions import Conditions
 from node.settings.definitions import definitions_of
 from node.settings.source import Here, Refused, snippet

@@ -5,7 +5,7 @@ import pytest
 from inference.applications import catalog
 from node.domain.instance import Value
 from node.domain.route import Condition, ConditionOperator, Route
-from node.routing.unreachable import never_runs
+from node.routing.untaken import never_runs
 
 EQUALS, MIN, MAX = ConditionOperator.EQUALS, ConditionOperator.MIN, ConditionOperator.MAX
 

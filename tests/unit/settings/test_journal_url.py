@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from node.assembly.configuration import load
 from node.domain.errors import ConfigError
-from node.journal.server import server
+from node.journal.place import server
 
 
 def _journal(folder: Path, url: str) -> str:
