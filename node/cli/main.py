@@ -171,7 +171,11 @@ def build() -> App:
 def _config() -> App:
     app = App(name="config", help="Check the configuration; what was in force, and back to it; JSON Schema for editors.", group=_MEND)
     app.command("node.cli.config:check", name="check", help="Refuse a bad configuration before it runs, with every mistake in it.")
-    app.command("node.cli.config:schema", name="schema", help="Print the JSON Schema of hilum.yaml, for editors.")
+    app.command(
+        "node.cli.config:schema",
+        name="schema",
+        help="Print the JSON Schema of hilum.yaml, or of the app.yaml that describes a model, for editors.",
+    )
     app.command("node.cli.config_revisions:history", name="history", help="List the configurations that came into force: who, when, why.")
     app.command("node.cli.config_revisions:diff", name="diff", help="Show in what two of them differ, or one and the file.")
     app.command(
@@ -254,7 +258,8 @@ def _models() -> App:
     app.command(
         "node.cli.model_import:import_",
         name="import",
-        help="Bring a model into the repository: an application's weights, a model file of yours, or a MONAI Bundle; entered whole.",
+        help="Bring a model into the repository: an application's weights, or a model of yours, which then is an application; "
+        "entered whole.",
     )
     app.command(
         "node.cli.models:rollback",
