@@ -93,7 +93,7 @@ def test_another_sites_page_changes_nothing(browser: Open, hospital: Hospital) -
     path = f"/jobs/{job.id}/cancel"
     for token in ("", "0" * 64, other.form_token, "ä"):
         assert mine.client.post(path, data={"form_token": token}).status_code == 403
-    for headers in ({"AccountOrigin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"AccountOrigin": "null"}):
+    for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
         assert mine.client.post(path, data={"form_token": mine.form_token}, headers=headers).status_code == 403
         assert browser().client.post("/login", data={"name": "otto", "password": PASSWORD}, headers=headers).status_code == 403
     assert mine.client.post(f"/api{path}").status_code == 403, "the cookie alone is not enough for the API either"

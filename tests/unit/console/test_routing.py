@@ -97,7 +97,7 @@ def test_nobody_and_other_sites_are_refused(browser: Open) -> None:
         fields = {"text": THINNER, "digest": digest, "study": HEAD, "since": "30d"}
         assert stranger.post(path, data=fields).headers["location"] == "/login"
         assert mine.client.post(path, data={**fields, "form_token": "0" * 64}).status_code == 403
-        elsewhere = {"AccountOrigin": "http://evil.example"}
+        elsewhere = {"Origin": "http://evil.example"}
         assert mine.client.post(path, data={**fields, "form_token": mine.form_token}, headers=elsewhere).status_code == 403
     for path in ("check", f"explain?study={HEAD}", "replays?since=30d", "replays/1/stop"):
         assert mine.client.post(f"/api/routes/{path}", content=THINNER).status_code == 403, "the cookie alone is not enough"
