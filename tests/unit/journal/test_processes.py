@@ -24,7 +24,7 @@ journal = Journal.open(sys.argv[1])
 sys.stdin.readline()
 def work(n):
     while (job := journal.jobs.claim(f"host:{sys.argv[2]}{n}", datetime.now(UTC), timedelta(hours=1))) is not None:
-        print(job.id, flush=True)
+        sys.stdout.write(f"{job.id}\\n")  # one write: two threads would part a number from the end of its line
 threads = [threading.Thread(target=work, args=(n,)) for n in range(2)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
