@@ -174,13 +174,12 @@ import os, signal, sys
 from pathlib import Path
 from node.assembly.backups import restore as bring_back
 from node.assembly.configuration import load
-from node.backup import restore, restoring
+from node.backup import restore
 
 def killed(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
-where = restoring if sys.argv[3] == "end" else restore
-setattr(where, sys.argv[3], killed)
+setattr(restore, sys.argv[3], killed)
 bring_back(load(Path(sys.argv[1])), Path(sys.argv[2]))
 """
 
@@ -190,7 +189,7 @@ def test_nothing_works_on_a_half_restore_whichever_step_it_was_killed_before(ana
     each with the way out; the same call goes on every time, and the last one is finished."""
     taken = Path(_backup(analysed.node, tmp_path / "backups")["folder"])
     other = analysed.elsewhere(tmp_path / "elsewhere")
-    for step in ("_bring_models", "restore_journal", "_tidy", "end"):
+    for step in ("_bring_models", "restore_journal", "_tidy", "end_restore"):
         done = subprocess.run([sys.executable, "-c", _KILLED, other.config, taken, step], capture_output=True, text=True, check=False)
         assert done.returncode == -signal.SIGKILL, done.stderr
         for command in (("serve",), ("serve", "--stages", "receive"), ("studies", "list"), ("backup", "--to", tmp_path / "of the half")):
