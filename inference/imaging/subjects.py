@@ -90,7 +90,7 @@ def subjects(
     """
     with stage(ASSEMBLE):
         if takes in (Takes.PAIR, Takes.VOLUMES):
-            return [_in_roles(files, given, roles, series_instance_uid, threads, ahead)]
+            return [_in_roles(takes, files, given, roles, series_instance_uid, threads, ahead)]
         images, others = read_images(files, ahead)
         _named(takes, images)
         made = _READERS[takes](images, parts, series_instance_uid, threads)
@@ -262,6 +262,7 @@ class _InRoles:
 
 
 def _in_roles(
+    takes: Takes,
     files: Sequence[Path],
     given: Mapping[Path, str],
     roles: Sequence[RolePlace],
@@ -293,7 +294,7 @@ def _in_roles(
         volumes=volumes, priors=tuple(place.name for place in others if place.prior_of and place.name in volumes), motions=motions
     )
     remarks = reading.said(subject)
-    if roles is not PAIR_PLACES:
+    if takes is Takes.VOLUMES:  # of a pair everybody knows
         filled = ", ".join(f"{role} {reading.number_of(role)}" for role in volumes)
         absent = ", ".join(one.name for one in roles if not reading.filled(one.name))
         remarks = (say("Analysed together, each role with the number of its series: {filled}.", filled=filled), *remarks)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from inference.applications.asking import stated_numbers, unfit_parts
 from inference.engines.kind import Opening
 from inference.engines.kinds import BY_NAME, DEFAULT
+from inference.errors import HilumError
 from node.observe.events import event
 from node.settings.config import Config, EngineSettings, SinkSettings
 from node.settings.load import parts_of
 from node.settings.peers import Peer
-from node.settings.source import SeriesNumbersClash, UnfitParts
+from node.settings.source import SeriesNumbersClash, UnfitParts, UnfitRoles
 from node.settings.store import Bucket
 
 if TYPE_CHECKING:
@@ -398,6 +399,27 @@ def demand_fit_parts(config: Config) -> None:
     """
     if (parts := parts_of(config)) and (unfit := unfit_parts(config.application_folders, parts)):
         raise UnfitParts("; ".join(unfit))
+
+
+def demand_fit_roles(config: Config) -> None:
+    """Refuse roles of routes that their applications do not have, and routes that do not say which series fill those that must be filled.
+
+    Raises
+    ------
+    UnfitRoles
+    """
+    from node.routing.roles import unknown_roles
+
+    problems = []
+    for route in config.routes:
+        for name in route.run:
+            try:
+                application = manifest(config, name)
+            except HilumError:
+                continue  # `hilum doctor` says what is wrong with it
+            problems += unknown_roles(route, application)
+    if problems:
+        raise UnfitRoles("; ".join(problems))
 
 
 def engine_of(config: Config, application_name: str) -> str:

@@ -25,8 +25,11 @@ from node.domain.job import Job
 from node.domain.state import JobState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
+    from inference.applications.port import Application
     from node.journal.journal import Journal
     from node.settings.config import Config
 
@@ -46,7 +49,7 @@ routes:
   - name: demo
     from: [modality]
     run: [{application}]
-    send: [archive]
+{roles}    send: [archive]
 """
 
 
@@ -61,6 +64,7 @@ def demo(
     *,
     input: Annotated[Path | None, Parameter(name="--input")] = None,
     application: str = "mr-brain",
+    role: list[str] | None = None,
     engine: Literal["embedded", "triton"] = "embedded",
     triton_url: str | None = None,
     models: Path | None = None,
@@ -76,9 +80,13 @@ def demo(
     Parameters
     ----------
     input
-        A series of your own: a file, a folder or a zip of DICOM files; two studies of one patient for what compares them.
+        A series of your own: a file, a folder or a zip of DICOM files; several series of a study for what analyses them together,
+        two studies of one patient for what compares them.
     application
         The application to run.
+    role
+        Of an application that analyses several series: which fills a role, by its number ("T1c=4"); else the one whose description
+        has the role's name in it.
     engine
         What runs the models: the node itself, or a Triton server that is started on this machine for the demo.
     triton_url
@@ -107,7 +115,7 @@ def demo(
     with demo_engine(engine, triton_url, application, out / "node" / "models") as runs, _archive(out) as archive_port:
         if runs.url:
             console.print(f"  The models run on {runs.detail}")
-        config = _configure(out, application, archive_port, runs.config)
+        config = _configure(out, chosen, archive_port, runs.config, role or [])
         with _node(config, out / "node" / "events.log") as port:
             console.print(f"[bold]2[/] Node HILUM listens on 127.0.0.1:{port}, archive ARCHIVE on 127.0.0.1:{archive_port}")
             sent_s = _send(console, files, port)
@@ -156,12 +164,36 @@ def _archive(out: Path) -> Iterator[int]:
         listener.stop(5.0)
 
 
-def _configure(out: Path, application: str, archive_port: int, engines: str) -> "Config":
+def _configure(out: Path, application: "Application", archive_port: int, engines: str, given: "Sequence[str]") -> "Config":
     from node.assembly.configuration import load
 
-    path = out / "node" / "hilum.yaml"
-    path.write_text(_CONFIG.format(path=path, archive_port=archive_port, application=application, engines=engines), encoding="utf-8")
+    path, roles = out / "node" / "hilum.yaml", in_roles(application, given)
+    text = _CONFIG.format(path=path, archive_port=archive_port, application=application.name, engines=engines, roles=roles)
+    path.write_text(text, encoding="utf-8")
     return load(path)
+
+
+def in_roles(application: "Application", given: "Sequence[str]") -> str:
+    """The lines of the route that say which series fills each role of the application; "" where it has none.
+
+    Raises
+    ------
+    DemoFailed
+        What was given names no role, or no number.
+    """
+    numbers = dict(one.partition("=")[::2] for one in given)
+    names = [role.name for role in application.roles if not role.prior_of]
+    for name, number in numbers.items():
+        if name not in names or not number.isdigit():
+            known = f"its roles are {', '.join(names)}" if names else "it takes no series in roles"
+            raise DemoFailed(f"--role {name}={number}: write ROLE=SERIES NUMBER; of {application.name} {known}")
+    lines = [
+        f'      "{name}": {{SeriesNumber: {numbers[name]}}}'
+        if name in numbers
+        else f'      "{name}": {{SeriesDescription: {{matches: "(?i)(^|[^a-z0-9]){name}([^a-z0-9]|$)"}}}}'
+        for name in names
+    ]
+    return "\n".join(["    roles:", *lines, "    needs: {within: 1s}", ""]) if lines else ""
 
 
 @contextlib.contextmanager

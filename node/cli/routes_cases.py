@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 
 BESIDE = "routes.test.yaml"
+_MADE = "made"
+"""The study of series that name none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +91,12 @@ def _studies(config: "Config", case: "Case") -> Sequence[RouteExplanation]:
         return of_files(config, case.files, case.peer, case.called)[0]
     if case.study is not None:
         return of_study(config.path, case.study, case.peer, case.called)[1]
-    views = {"made": tuple(_made(f"{number}", one) for number, one in enumerate(case.headers, start=1))}
-    return explained(config, views, case.peer, case.called)
+    views: dict[str, tuple[SeriesView, ...]] = {}
+    for number, one in enumerate(case.headers, start=1):
+        study = str(next(iter(one.header.get("StudyInstanceUID", ())), _MADE))
+        views[study] = (*views.get(study, ()), _made(f"{number}", one))
+    about = next(iter(views))
+    return [one for one in explained(config, views, case.peer, case.called) if one.study_instance_uid == about]
 
 
 def _made(uid: str, case: "SeriesCase") -> "SeriesView":

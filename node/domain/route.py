@@ -1,7 +1,7 @@
 """Routes: which series get which applications, and where results go; decisions keep their reasons, condition by condition."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, TypeAlias, Union
@@ -139,6 +139,17 @@ class Needs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RoleConditions:
+    """Which series fills a role of the application: one for which all of `when` hold; a prior is at most `within` older, where that is
+    said. `place` is where it stands in the file."""
+
+    name: str
+    when: tuple[Asked, ...] = ()
+    within: timedelta | None = None
+    place: str = field(default="", compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One entry of `routes:`. Empty `peers` or `called` take any. `each` runs the applications on every series that fits, else on
     the best one (most instances per application's acceptance, then thinnest slices, then lowest series number). Results should be there
@@ -147,7 +158,8 @@ class Route:
     to be short; None: what the peer's say. `parks_excluded`: its job on a series that the application excludes waits for a person. With
     `expect` the reader of each study that comes from its senders, and for which `any_series` and `all_series` hold, is told where no
     series was taken. `prefer` says, in its order, by what a series is the best, before what says so of every route. `sample` is the share
-    of studies that it is about, above 0 and at most 1; one that is `disabled` is about none."""
+    of studies that it is about, above 0 and at most 1; one that is `disabled` is about none. `roles` say which series of the study fills
+    which role of the one application that it then runs; `needs` how long it waits for them."""
 
     name: str
     peers: tuple[str, ...] = ()
@@ -168,6 +180,7 @@ class Route:
     prefer: tuple[Preference, ...] = ()
     sample: float = 1.0
     disabled: bool = False
+    roles: tuple[RoleConditions, ...] = ()
 
     @property
     def when_excluded(self) -> WhenExcluded:
@@ -176,10 +189,11 @@ class Route:
 
     @property
     def asked(self) -> tuple[Asked, ...]:
-        """All that it asks of series: of its own, of any and all of the study, of those that it needs, and of those that it prefers."""
+        """All that it asks of series: of its own, of any and all of the study, of those that it needs, prefers and gives roles."""
         needed = [one for series in (self.needs.series if self.needs else ()) for one in series.when]
         preferred = [one for each in self.prefer if not isinstance(each, Preferred) for one in each]
-        return (*self.when, *self.any_series, *self.all_series, *needed, *preferred)
+        in_roles = [one for role in self.roles for one in role.when]
+        return (*self.when, *self.any_series, *self.all_series, *needed, *preferred, *in_roles)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,7 +106,7 @@ class RouteStage:
         """Route by these routes from the next step on; called between steps, so that no arrival is judged by two sets of them."""
         self._config = config
         self._pairing = Pairing(self._journal, config.routes, self._application_of)
-        self._concerned = Concerned(self._journal, config.routes)
+        self._concerned = Concerned(self._journal, config.routes, self._declared)
         self._planner = JobPlanner(
             self._journal.instances,
             self._pairing,
@@ -117,6 +117,12 @@ class RouteStage:
             known=self._journal.shortage,
             settle_of=config.settle_of,
         )
+
+    def _declared(self, name: str) -> Application | None:
+        try:
+            return self._declared_of(name)
+        except HilumError:
+            return None
 
     def step(self) -> int:
         """Route complete arrivals, of each peer its oldest, by turns; behind the others those of which it has failed before."""

@@ -253,9 +253,19 @@ class RouteExplainer:
         from node.routing.priors import EarlierStudy, choose
 
         (current,) = [view for view in views[study] if view.series_instance_uid == decision.series_instance_uid]
-        judged = needs_outcome_now(route, views[study], datetime.now(UTC)) if decision.matched else None
         remarks: list[str] = []
         applications = self.declared(route)
+        alone = applications.get(route.run[0]) if route.roles else None
+        judged = needs_outcome_now(route, views[study], datetime.now(UTC), alone) if decision.matched else None
+        role = ""
+        if judged is not None and judged.filled is not None:
+            role = next((name for name, uid in judged.filled.items() if uid == decision.series_instance_uid), "")
+            reason = f"fills the role {role}" if role else "it fills no role of the application"
+            decision = replace(decision, chosen=bool(role), reason=f"all conditions hold; {reason}" if role else reason)
+            said, lacking = self._priors(alone, route, judged.filled, study, views) if alone is not None else ({}, "")
+            remarks += said.get(role, [])
+            if role and lacking and not judged.missing:
+                return gated(replace(decision, chosen=False, reason="; ".join(remarks) or lacking), applications, current)
         if judged is not None:
             decision = replace(decision, tried=(*decision.tried, *judged.tried))
             if judged.missing and decision.chosen and (judged.withheld or judged.parks):
@@ -278,13 +288,35 @@ class RouteExplainer:
                     if uid != study
                 ]
                 remarks.append(f"{name}: {choose(current, others, route).reason}")
-            if chosen and (why := not_applicable(application, current)):
+            if chosen and not application.roles and (why := not_applicable(application, current)):
                 remarks.append(exclusion_sentence(name, why, route.when_excluded))
                 decision = replace(decision, withheld=Withheld.PARKED) if route.parks_excluded else decision
         if not remarks:
             return decision
         first = decision.reason if decision.chosen else "all conditions hold"
         return replace(decision, chosen=chosen, reason="; ".join([first, *remarks]))
+
+    def _priors(
+        self, application: "Application", route: Route, filled: Mapping[str, str], study: str, views: "Mapping[str, Sequence[SeriesView]]"
+    ) -> tuple[dict[str, list[str]], str]:
+        """What the series of each role is compared with among the other studies that are looked at; and why the application gets none that
+        it must have, "" where it has them or no other study is looked at: what the node has received nobody knows here."""
+        from node.routing.gate import exclusions
+        from node.routing.priors import EarlierStudy, choose
+        from node.routing.roles import asked_of_prior
+
+        own = {view.series_instance_uid: view for view in views[study]}
+        others = {uid: tuple(series) for uid, series in views.items() if uid != study}
+        said: dict[str, list[str]] = {}
+        lacking = []
+        for prior in [one for one in application.roles if one.prior_of in filled]:
+            within = next((one.within for one in route.roles if one.name == prior.name), None)
+            one = application.in_role(prior)
+            earlier = [EarlierStudy(study_instance_uid=uid, series=series, unfit=exclusions(one, series)) for uid, series in others.items()]
+            choice = choose(own[filled[prior.prior_of]], earlier, asked_of_prior(route, prior), within)
+            said.setdefault(prior.prior_of, []).append(f"{application.name}: {prior.name}: {choice.reason}")
+            lacking += [said[prior.prior_of][-1]] if choice.series_instance_uid is None and others and not prior.optional else []
+        return said, "; ".join(lacking)
 
     def declared(self, route: Route) -> "dict[str, Application]":
         """The applications of a route as they declare themselves; `hilum doctor` says what is wrong with one that cannot be loaded."""

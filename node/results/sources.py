@@ -343,6 +343,14 @@ def common_references(made: Dataset, sources: Sources, series: Sequence[SourceSe
         made.StudiesContainingOtherReferencedInstancesSequence = elsewhere
 
 
+def lists_all(dataset: Dataset, sources: Sources) -> bool:
+    """Whether that module of an object lists exactly the instances of all series that were analysed."""
+    listed = list(dataset.get("ReferencedSeriesSequence", ()))
+    listed += [one for of in dataset.get("StudiesContainingOtherReferencedInstancesSequence", ()) for one in of.ReferencedSeriesSequence]
+    said = {str(one.SeriesInstanceUID): {str(each.ReferencedSOPInstanceUID) for each in one.ReferencedInstanceSequence} for one in listed}
+    return said == {one.series_instance_uid: {uid for _, uid in one.instances} for one in sources.series}
+
+
 def evidence(series: Sequence[SourceSeries]) -> list[Dataset]:
     """The instances by study and series, as evidence sequences list them (Hierarchical SOP Instance Reference, PS3.3 C.17.2.1)."""
     studies = []

@@ -133,8 +133,8 @@ def decide(
     excluded
         Whether no application of a route is for a series, by its headers: then it is the best only where none is better.
     """
-    counted = _counted(series)
-    of_study = counted if study is None else _counted(study) if any(route.any_series or route.all_series for route in routes) else []
+    counted = counted_views(series)
+    of_study = counted if study is None else counted_views(study) if any(route.any_series or route.all_series for route in routes) else []
     decisions: list[Decision] = []
     for route in routes:
         before, behind = _senders(route, peer, calling, called), _of_study(route, of_study, now)
@@ -146,7 +146,7 @@ def decide(
     return decisions
 
 
-def _counted(series: Sequence[SeriesView]) -> list[SeriesView]:
+def counted_views(series: Sequence[SeriesView]) -> list[SeriesView]:
     """The series with how many instances and series these are all together."""
     of_study: dict[str, tuple[Value, ...]] = {
         "NumberOfStudyRelatedInstances": (sum(one.instances for one in series),),
@@ -203,7 +203,7 @@ def _of_study(route: Route, counted: Sequence[SeriesView], now: datetime) -> tup
 
 def try_any(key: str, conditions: Sequence[Asked], study: Sequence[SeriesView], now: datetime) -> Tried:
     """Whether all of the conditions hold for at least one series of the study."""
-    return _try_any(key, conditions, _counted(study), now)
+    return _try_any(key, conditions, counted_views(study), now)
 
 
 def _try_any(key: str, conditions: Sequence[Asked], counted: Sequence[SeriesView], now: datetime) -> Tried:
@@ -237,7 +237,7 @@ def _choose(
     # one that no application is for wins over none that one is for
     best = min(
         fitting if route.each or len(fitting) < 2 else [one for one in fitting if not excluded(route, one)] or fitting,
-        key=lambda view: (_ranks(route, view, now), preference(view)),
+        key=lambda view: (ranks_of(route, view, now), preference(view)),
         default=None,
     )
     decisions = []
@@ -273,7 +273,7 @@ NEWEST = (("AcquisitionDate", "AcquisitionTime"), ("SeriesDate", "SeriesTime"), 
 """What says when a series was taken, the first that is there."""
 
 
-def _ranks(route: Route, view: SeriesView, now: datetime) -> tuple[float, ...]:
+def ranks_of(route: Route, view: SeriesView, now: datetime) -> tuple[float, ...]:
     """Smallest first, in the order of what the route prefers."""
     return tuple(_rank(one, view, now) for one in route.prefer)
 

@@ -147,7 +147,9 @@ def gated(decision: Decision, applications: Mapping[str, Application], view: Ser
     if not decision.matched:
         return decision
     tried = [_answered(name, application, answer(application, view, counted=counted)) for name, application in applications.items()]
-    compares = [name for name, application in applications.items() if decision.chosen and application.accepts.takes is Takes.PAIR]
+    compares = [
+        name for name, application in applications.items() if decision.chosen and any(role.prior_of for role in application.in_roles)
+    ]
     return replace(decision, tried=(*decision.tried, *tried), compares=tuple(compares))
 
 

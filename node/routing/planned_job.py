@@ -23,6 +23,7 @@ class PlannedJob:
     priors: set[str] = field(default_factory=set)
     routes: list[Route] = field(default_factory=list)
     missing: str = ""
+    undecided: bool = False
     unfit: str = ""
     untaken: str = ""
     shortage: Shortage | None = None

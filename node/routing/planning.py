@@ -20,7 +20,7 @@ from node.routing.gate import exclusion_sentence, gated, not_applicable
 from node.routing.needs import NeedsOutcome, needs_outcome
 from node.routing.planned_job import PlannedJob
 from node.routing.port import KnownShortfalls, StudyInstances
-from node.routing.priors import Prior
+from node.routing.priors import Prior, PriorsFound
 from node.routing.series import SeriesContent, contents, digest_of
 from node.routing.shortage import PlannedHolds, held_text, rule_of, shortage_of
 from node.routing.untaken import NoSeriesTaken, Untaken, untaken, with_untaken
@@ -42,6 +42,13 @@ class SeriesIncomplete(InputError):
         "Send the series again: what is missing is taken, and the job then runs by itself, on the whole. `hilum jobs retry JOB` analyses "
         "what came: every result of it begins with INCOMPLETE, and has no volumes."
     )
+
+
+class RolesUndecided(InputError):
+    """Several series of the study fill a role of the application alike, and nothing that the route says tells which it is."""
+
+    code = "HLM-3095"
+    remedy = "Say in the route which it is: a condition more on the role, or `prefer`; then `hilum studies retry STUDY`."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +91,8 @@ class Pairs(Protocol):
 
     def prior_of(self, study: str, current: SeriesContent, routes: Sequence[Route], application: str) -> Prior: ...
     def mistaken(self, study: str, current: SeriesContent, application: str) -> Job | None: ...
+    def arriving(self, arrival: Arrival) -> Collection[str]: ...
+    def priors_in_roles(self, study: str, filled: Mapping[str, SeriesContent], route: Route, application: Application) -> PriorsFound: ...
 
 
 class JobPlanner:
@@ -149,6 +158,7 @@ class JobPlanner:
         decisions = tried(self._routes, views.values())
         said: dict[tuple[str, str], list[str]] = {}
         judged = self._judged(arrival, series, study, decisions, now, waits=waits)
+        decisions = [_in_role_so(decision, judged) for decision in decisions]
         decisions = [self._gated(_judged_so(decision, judged, said), views, counted) for decision in decisions]
         on_series = self._on_series(series, decisions)
         left_out: list[PriorLeftOut] = []
@@ -157,7 +167,7 @@ class JobPlanner:
         for planned in on_series:
             (whole if self._is_whole(arrival, planned, said, left_out) else alone).append(planned)
         runs = [decision for decision in decisions if decision.route not in judged or not judged[decision.route].withheld]
-        plans = [*whole, *self._on_studies(arrival, runs, said, tried)]
+        plans = [*whole, *self._on_studies(arrival, runs, said, tried), *self._together(arrival, runs, judged, said, left_out)]
         parked: set[tuple[str, str]] = set()
         for planned in plans:
             parked |= _park(planned, judged, said)
@@ -215,7 +225,17 @@ class JobPlanner:
         for route in [route for route in self._routes if route.needs is not None]:
             matched = {one.series_instance_uid for one in decisions if one.route == route.name and one.matched}
             taken = [member.received_at for one in series if one.series_instance_uid in matched for member in one.current + one.gone]
-            judged = needs_outcome(route, study, last=max(taken, default=arrival.last_instance_at), now=now, over=over) if matched else None
+            if not matched:
+                continue
+            judged = needs_outcome(
+                route,
+                study,
+                last=max(taken, default=arrival.last_instance_at),
+                now=now,
+                over=over,
+                application=self._declared(route.run[0]) if route.roles else None,
+                arriving=self._pairs.arriving(arrival) if route.roles else (),
+            )
             if judged is not None:
                 found[route.name] = judged
         return found
@@ -227,7 +247,8 @@ class JobPlanner:
         plans: dict[tuple[str, str], PlannedJob] = {}
         for decision in decisions:
             for application in routes[decision.route].run if decision.chosen else ():
-                if not self._accepts(application).whole_study:
+                accepts = self._accepts(application)
+                if not accepts.whole_study and accepts.takes is not Takes.VOLUMES:
                     planned = PlannedJob(application=application, series=[by_uid[decision.series_instance_uid]])
                     plans.setdefault((decision.series_instance_uid, application), planned).routes.append(routes[decision.route])
         return list(plans.values())
@@ -284,11 +305,70 @@ class JobPlanner:
             planned.series = sorted(members[application].values(), key=lambda content: preference(views[content.series_instance_uid])[2:])
         return list(plans.values())
 
+    def _together(
+        self,
+        arrival: Arrival,
+        decisions: Sequence[Decision],
+        judged: Mapping[str, NeedsOutcome],
+        said: dict[tuple[str, str], list[str]],
+        left_out: list[PriorLeftOut],
+    ) -> list[PlannedJob]:
+        """One planned job for each application whose roles the study fills: on the series that fill them, whoever sent them, and priors."""
+        matching = {decision.route for decision in decisions if decision.matched}
+        plans: dict[str, PlannedJob] = {}
+        study: dict[str, SeriesContent] = {}
+        for route in self._routes:
+            filled = judged[route.name].filled if route.name in matching and route.name in judged else None
+            application = self._declared(route.run[0]) if filled else None
+            if not filled or application is None:
+                continue
+            study = study or {one.series_instance_uid: one for one in contents(self._studies.of_study(arrival.study_instance_uid))}
+            roles = {uid: role for role, uid in filled.items()}
+            planned = plans.get(application.name)
+            if planned is not None and planned.roles != roles:
+                for uid in roles:
+                    words = f"{application.name}: another route fills its roles otherwise, and stands before this one"
+                    said.setdefault((route.name, uid), []).append(words)
+                continue
+            if planned is None:
+                planned = PlannedJob(application=application.name, series=[study[uid] for uid in roles], whole_study=True, roles=roles)
+                planned.undecided = judged[route.name].undecided
+                plans[application.name] = planned
+            planned.routes.append(route)
+            for role, uid in filled.items():
+                said.setdefault((route.name, uid), []).append(f"{application.name}: fills the role {role}")
+        return [one for one in plans.values() if self._with_priors(arrival, one, judged, said, left_out)]
+
+    def _with_priors(
+        self,
+        arrival: Arrival,
+        planned: PlannedJob,
+        judged: Mapping[str, NeedsOutcome],
+        said: dict[tuple[str, str], list[str]],
+        left_out: list[PriorLeftOut],
+    ) -> bool:
+        """Give the planned job its priors; whether it has all that must be there."""
+        application, route = self._declared(planned.application), planned.routes[0]
+        if application is None or judged[route.name].parks or not any(role.prior_of for role in application.roles):
+            return True
+        filled = {planned.roles[one.series_instance_uid]: one for one in planned.series}
+        found = self._pairs.priors_in_roles(arrival.study_instance_uid, filled, route, application)
+        for each in planned.routes:
+            said.setdefault((each.name, planned.series[0].series_instance_uid), []).extend(
+                f"{planned.application}: {words}" for words in found.said or [found.missing]
+            )
+        left_out += [PriorLeftOut(application=planned.application, series_instance_uid=uid, why=why) for uid, why in found.left_out]
+        for role, content in found.contents.items():
+            planned.series.append(content)
+            planned.roles = {**planned.roles, content.series_instance_uid: role}
+            planned.priors.add(content.series_instance_uid)
+        return not found.missing
+
     def _gate(self, planned: PlannedJob) -> None:
         """Say what its headers keep from the application: it would refuse it as soon as it saw the images."""
         application = self._declared(planned.application)
-        if application is None:
-            return
+        if application is None or application.roles:
+            return  # each series was asked for its role
         # of a pair the first is the current one, and the prior was chosen; of a whole study one view that fits is enough
         judged = planned.series if planned.whole_study else planned.series[:1]
         # of a series that is held in part, too few images are no header's doing: the work on it ends as what is missing decides
@@ -360,11 +440,12 @@ class JobPlanner:
         if self._known is None:
             return None
         accepts = self._accepts(planned.application)
-        volume = accepts.takes in (Takes.VOLUME, Takes.PAIR)
+        volume = accepts.takes in (Takes.VOLUME, Takes.PAIR, Takes.VOLUMES)
         found = []
         if study not in facts:
             facts[study] = self._known.shortfalls(study)
-        for content in planned.series if planned.whole_study else planned.series[:1]:
+        of_study = [one for one in planned.series if one.series_instance_uid not in planned.priors]
+        for content in of_study if planned.whole_study else planned.series[:1]:
             shortage = shortage_of(content, facts[study], volume=volume)
             if shortage is not None:
                 found.append((content, shortage))
@@ -416,7 +497,7 @@ class JobPlanner:
     def _job(self, planned: PlannedJob, complete_at: datetime) -> NewJob:
         parked = next((reason for content in planned.series if (reason := content.unfit()) is not None), None)
         if parked is None and planned.missing:
-            parked = SeriesMissing.code, planned.missing
+            parked = (RolesUndecided if planned.undecided else SeriesMissing).code, planned.missing
         if parked is None and planned.incomplete:
             parked = SeriesIncomplete.code, planned.incomplete
         unfit = None
@@ -465,6 +546,15 @@ class JobPlanner:
 def _is_counted(content: SeriesContent) -> bool:
     """Whether what is there of a series is all of it, as far as it is known."""
     return content.unfit() is None and not content.held
+
+
+def _in_role_so(decision: Decision, judged: Mapping[str, NeedsOutcome]) -> Decision:
+    """The decision of a route with roles: it chooses what fills one, whichever series the best would be."""
+    one = judged.get(decision.route)
+    if one is None or one.filled is None or not decision.matched:
+        return decision
+    chosen = decision.series_instance_uid in one.filled.values()
+    return replace(decision, chosen=chosen, reason="all conditions hold" if chosen else "it fills no role of the application")
 
 
 def _judged_so(decision: Decision, judged: Mapping[str, NeedsOutcome], said: dict[tuple[str, str], list[str]]) -> Decision:

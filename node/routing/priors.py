@@ -6,12 +6,12 @@ Which one is chosen is pure functions over headers.
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 
-from inference.applications.port import Application, Takes
+from inference.applications.port import Application
 from inference.errors import HilumError
 from inference.imaging.errors import UnfitPrior
 from inference.imaging.subject import CURRENT, PRIOR
@@ -24,6 +24,7 @@ from node.domain.state import ArrivalState, JobState
 from node.routing.decisions import SeriesView, decide, named, preference
 from node.routing.gate import exclusions
 from node.routing.port import ComparedStudies
+from node.routing.roles import asked_of_prior
 from node.routing.series import SeriesContent, contents, digest_of, series_of
 from node.routing.shortage import shortage_of
 
@@ -67,8 +68,8 @@ class PriorChoice:
     left_out: tuple[tuple[str, str], ...] = ()
 
 
-def choose(current: SeriesView, earlier: Sequence[EarlierStudy], route: Route) -> PriorChoice:
-    """The prior of `current` among `earlier` studies, in whatever order these come.
+def choose(current: SeriesView, earlier: Sequence[EarlierStudy], route: Route, within: timedelta | None = None) -> PriorChoice:
+    """The prior of `current` among `earlier` studies, in whatever order these come; none that is more than `within` older.
 
     Equal inputs give the same choice and sentence: the newest study, then what it is called, then what a route prefers.
     """
@@ -81,6 +82,9 @@ def choose(current: SeriesView, earlier: Sequence[EarlierStudy], route: Route) -
     left_out: list[tuple[str, str]] = []
     candidates = [(_date(study), study) for study in earlier]
     for _, study in sorted(candidates, key=lambda each: (each[0], each[1].study_instance_uid), reverse=True):
+        if within is not None and _too_old(study, when, within):
+            passed_over.append(f"the study of {_day(study.series[0].header)} is more than {within.days} days older")
+            break  # so are all that come behind it
         found, why_not, unfit = _in_study(current, patient, when, study, route)
         if why_not:
             passed_over.append(why_not)
@@ -93,6 +97,12 @@ def choose(current: SeriesView, earlier: Sequence[EarlierStudy], route: Route) -
     if passed_over:
         return PriorChoice(series_instance_uid=None, reason=f"no prior: {'; '.join(passed_over)}", left_out=tuple(left_out))
     return PriorChoice(series_instance_uid=None, reason="no prior: no earlier study of this patient is here")
+
+
+def _too_old(study: EarlierStudy, when: str, within: timedelta) -> bool:
+    days = (_date(study)[:8], when[:8])
+    then, now = (datetime.strptime(day, "%Y%m%d") if len(day) == 8 and day.isdigit() else None for day in days)
+    return then is not None and now is not None and now - then > within
 
 
 def _in_study(
@@ -230,6 +240,42 @@ _MOST = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PriorAsked:
+    """Which earlier series is wanted in a role, beside what is asked of any prior.
+
+    Attributes
+    ----------
+    application
+        As it takes the series of the role.
+    used
+        The series of earlier studies that the standing job has, and of when each is.
+    refused
+        Those that the application refused when it saw the images, and why.
+    within
+        How much older it may be at most.
+    study, passed
+        The study that it has to be of, where another role has one of it; and those that are not looked at.
+    """
+
+    application: Application
+    used: Mapping[str, str]
+    refused: Mapping[str, str]
+    within: timedelta | None = None
+    study: str = ""
+    passed: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorsFound:
+    """The earlier series of roles that are priors: by role, what there is to say, and why one is lacking that must be there."""
+
+    contents: Mapping[str, SeriesContent]
+    said: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...]
+    missing: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prior:
     """What `choose` said, with the instances of the series that it chose."""
 
@@ -252,9 +298,9 @@ class Pairing:
         self._application_of = application_of
 
     def compares(self, application: str) -> bool:
-        """Whether the application takes a pair."""
+        """Whether the application takes a series with its prior."""
         declared = self._declared(application)
-        return declared is not None and declared.accepts.takes is Takes.PAIR
+        return declared is not None and any(role.prior_of for role in declared.in_roles)
 
     def prior_of(
         self,
@@ -263,33 +309,108 @@ class Pairing:
         routes: Sequence[Route],
         application: str,
         known: dict[str, list[SeriesContent]] | None = None,
+        asked: PriorAsked | None = None,
     ) -> Prior:
-        """The prior of a series of `study`, by the first of `routes` that finds one; `known` are series that were read already."""
+        """The prior of a series of `study`, by the first of `routes` that finds one; `known` are series that were read already. `asked`
+        where it is wanted in a role of several series; else it is that of a pair."""
         known = {} if known is None else known
         when = studied_at(current.view.header)
         modalities = {str(value) for value in current.view.header.get("Modality", ())}
         near = [one for one in self._journal.patients.related(study) if one.modality in modalities and one.studied_at <= when]
-        used = self._used(study, current, application)
+        used = self._used(study, current, application) if asked is None else asked.used
         of_study: dict[str, list[SeriesContent]] = {}
         for each in list(dict.fromkeys(one.study_instance_uid for one in near))[:_MOST]:
             if each not in known:
                 known[each] = contents(self._journal.instances.of_study(each))
             of_study[each] = known[each]
-        declared, refused = self._declared(application), self._refused(study, current, application)
+        if asked is not None:
+            of_study = {uid: of for uid, of in of_study.items() if uid not in asked.passed and asked.study in ("", uid)}
+        declared = self._declared(application) if asked is None else asked.application
+        refused = self._refused(study, current, application) if asked is None else {}
 
         def unsuited(members: Sequence[SeriesContent], views: Sequence[SeriesView]) -> dict[str, str]:
             by_manifest = {} if declared is None else exclusions(declared, views)
             tried = {one.series_instance_uid: refused.get(_digest(current, one), "") for one in members} if refused else {}
-            return {series: why for series, why in tried.items() if why} | by_manifest
+            return {series: why for series, why in tried.items() if why} | by_manifest | ({} if asked is None else dict(asked.refused))
 
         earlier = [self._earlier(each, members, used, unsuited) for each, members in of_study.items()]
-        choices = [choose(current.view, earlier, route) for route in routes]
+        choices = [choose(current.view, earlier, route, None if asked is None else asked.within) for route in routes]
         chosen = next((choice for choice in choices if choice.series_instance_uid is not None), choices[0])
         content = next(
             (member for members in of_study.values() for member in members if member.series_instance_uid == chosen.series_instance_uid),
             None,
         )
         return Prior(choice=chosen, content=content)
+
+    def arriving(self, arrival: Arrival) -> frozenset[str]:
+        """The series of the study of which more is expected, by other arrivals than this one."""
+        study = arrival.study_instance_uid
+        others = self._journal.arrivals.find(states=(ArrivalState.RECEIVED,), study=study)
+        coming = [one for one in others if one.id != arrival.id and not one.waits]
+        return frozenset(each.series_instance_uid for one in coming for each in self._journal.instances.of_arrival(one.id))
+
+    def priors_in_roles(
+        self,
+        study: str,
+        filled: Mapping[str, SeriesContent],
+        route: Route,
+        application: Application,
+        known: dict[str, list[SeriesContent]] | None = None,
+    ) -> PriorsFound:
+        """The earlier series of the roles that are priors, all of one study: the newest that has all that must be there.
+
+        Parameters
+        ----------
+        filled
+            The series of today by their roles.
+        """
+        roles = [role for role in application.roles if role.prior_of]
+        jobs = [one for one in self._journal.jobs.find(study=study) if one.kind is JobKind.ANALYSIS and one.application == application.name]
+        standing = next((job for job in reversed(jobs) if job.state not in (JobState.SUPERSEDED, JobState.CANCELLED)), None)
+        refused = {
+            uid: job.reason or job.code
+            for job in jobs
+            if job.state is JobState.CANCELLED and job.code == UnfitPrior.code
+            for uid in self._of_earlier(study, job)
+        }
+        used = {} if standing is None else self._of_earlier(study, standing)
+        known = {} if known is None else known
+        passed: set[str] = set()
+        first: PriorsFound | None = None
+        while True:
+            found: dict[str, SeriesContent] = {}
+            said: list[str] = []
+            left: list[tuple[str, str]] = []
+            missing, of = [], ""
+            for role in roles:
+                if role.prior_of not in filled:
+                    missing += [] if role.optional else [f"{role.name}: there is no {role.prior_of} of today"]
+                    continue
+                within = next((one.within for one in route.roles if one.name == role.name), None)
+                asked = PriorAsked(
+                    application=application.in_role(role), used=used, refused=refused, within=within, study=of, passed=frozenset(passed)
+                )
+                ways = [asked_of_prior(route, role)]
+                prior = self.prior_of(study, filled[role.prior_of], ways, application.name, known, asked)
+                said.append(f"{role.name}: {prior.choice.reason}")
+                left += prior.choice.left_out
+                if prior.content is not None:
+                    found[role.name] = prior.content
+                    of = next(one.study_instance_uid for one in prior.content.current + prior.content.gone)
+                elif not role.optional:
+                    missing.append(said[-1])
+            tried = PriorsFound(contents=found, said=tuple(said), left_out=tuple(left), missing="; ".join(missing))
+            if not missing:
+                return tried
+            first = first or tried  # what is wrong with the newest is what there is to say
+            if not of or len(passed) >= _MOST:
+                return replace(first, contents={})
+            passed.add(of)
+
+    def _of_earlier(self, study: str, job: Job) -> dict[str, str]:
+        """The series of other studies that a job uses, and of when each is."""
+        used = self._journal.instances.of_job(job.id)
+        return {one.series_instance_uid: studied_at(one.header) for one in used if one.study_instance_uid != study}
 
     def awaiting(self, arrival: Arrival) -> dict[int, str]:
         """The routed arrivals of later studies that would be compared with the study of `arrival`, or with something else than they were,
@@ -354,6 +475,11 @@ class Pairing:
                     assert route is not None
                     asked.setdefault((decision.series_instance_uid, application), []).append(route)
         for (uid, application), askers in asked.items():
+            declared = self._declared(application)
+            if declared is not None and declared.roles:
+                if self._roles_would_change(arrival, declared, askers[0], came, latest, known):
+                    return True
+                continue
             current = series[uid]
             used = self._used(arrival.study_instance_uid, current, application)
             overtaken = bool(used) and min(used.values()) > latest and not came & used.keys()
@@ -364,6 +490,31 @@ class Pairing:
             if not concerned.isdisjoint(came) and self._differs(arrival.study_instance_uid, current, prior, application):
                 return True
         return False
+
+    def _roles_would_change(
+        self, arrival: Arrival, application: Application, route: Route, came: set[str], latest: str, known: dict[str, list[SeriesContent]]
+    ) -> bool:
+        """Whether what came is a prior in some role of what was routed, or was one and is none any more."""
+        study = arrival.study_instance_uid
+        jobs = self._journal.jobs.find(study=study)
+        ended = (JobState.SUPERSEDED, JobState.CANCELLED)
+        job = next((one for one in reversed(jobs) if one.application == application.name and one.state not in ended), None)
+        today = contents(self._journal.instances.of_study(study))
+        if job is None:  # it had no prior; those of today are told apart when it is routed again
+            return all(studied_at(content.view.header) > latest for content in today)
+        used = self._of_earlier(study, job)
+        if used and min(used.values()) > latest and not came & used.keys():
+            return False
+        roles = self._journal.instances.roles_of_job(job.id)
+        of_series = {one.series_instance_uid: roles.get(one.id, "") for one in self._journal.instances.of_job(job.id)}
+        filled = {of_series[one.series_instance_uid]: one for one in today if of_series.get(one.series_instance_uid)}
+        found = self.priors_in_roles(study, filled, route, application, known)
+        wanted = {content.series_instance_uid: content for content in found.contents.values()}
+        if not came & (wanted.keys() | used.keys()):
+            return False
+        everything = [*filled.values(), *wanted.values()]
+        roles_now = {one.series_instance_uid: role for role, one in [*filled.items(), *found.contents.items()]}
+        return digest_of(everything, roles_now) != job.input_digest
 
     def _differs(self, study: str, current: SeriesContent, prior: Prior, application: str) -> bool:
         job = self.live_job(study, current.series_instance_uid, application)

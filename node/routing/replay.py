@@ -21,7 +21,7 @@ from node.routing.decisions import NEWEST
 from node.routing.gate import TELLING
 from node.routing.planning import JobPlanner
 from node.routing.port import RoutedArrivals
-from node.routing.priors import Prior, PriorChoice
+from node.routing.priors import Prior, PriorChoice, PriorsFound
 from node.routing.series import SeriesContent, contents
 
 _PAGE = 200
@@ -166,7 +166,7 @@ class Replay:
     def _urgencies(self, routed: Routed) -> frozenset[str]:
         """The jobs whose urgency then came of this arrival alone: the first that asked for a job set it, each other may have raised it."""
         chosen = {one.route for one in routed.decisions if one.chosen}
-        own = [job for job in routed.jobs if chosen & set(job.routes) and self._accepts(job.application).takes is not Takes.PAIR]
+        own = [job for job in routed.jobs if chosen & set(job.routes) and not self._compares(job.application)]
         alone = [job for job in own if job.arrival == routed.arrival.id and chosen.issuperset(job.routes)]
         self.counted.urgencies += len(own) - len(alone)
         return frozenset(_named(job) for job in alone)
@@ -181,8 +181,9 @@ class Replay:
             if _not_applicable(job):
                 continue
             accepts = self._accepts(job.application)
-            here = job.series_instance_uid == decision.series_instance_uid or accepts.whole_study
-            if here and decision.route in job.routes and accepts.takes is not Takes.PAIR:
+            of_study = accepts.whole_study or accepts.takes is Takes.VOLUMES
+            here = of_study or job.series_instance_uid == decision.series_instance_uid
+            if here and decision.route in job.routes and not self._compares(job.application):
                 runs[job.application] = tuple(sorted(job.sinks))
                 if _named(job) in comparable and arrival.completed_at is not None:
                     within = None if job.deadline_at is None else job.deadline_at - arrival.completed_at
@@ -221,6 +222,13 @@ class Replay:
         if then.priority is not now.priority and (route.priority is now.priority or RANKS[then.priority] < RANKS[now.priority]):
             return True
         return then.deadline != now.deadline and (route.deadline == now.deadline or then.nearer(now))
+
+    def _compares(self, application: str) -> bool:
+        """Whether it wants a prior."""
+        try:
+            return any(role.prior_of for role in self._application_of(application).in_roles)
+        except HilumError:
+            return False
 
     def _accepts(self, application: str) -> Accepts:
         try:
@@ -302,3 +310,9 @@ class _Unpaired:
 
     def mistaken(self, study: str, current: SeriesContent, application: str) -> Job | None:
         return None
+
+    def arriving(self, arrival: Arrival) -> Collection[str]:
+        return ()
+
+    def priors_in_roles(self, study: str, filled: Mapping[str, SeriesContent], route: Route, application: Application) -> PriorsFound:
+        return PriorsFound(contents={}, said=("priors are not looked for",), left_out=(), missing="")

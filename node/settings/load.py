@@ -13,7 +13,7 @@ from ruamel.yaml.nodes import ScalarNode, SequenceNode
 
 from node.domain.errors import ConfigError
 from node.domain.profile import VIEWER, Kind, Profile
-from node.domain.route import Asked, ConditionBlock, Needs, Preference, Preferred, Route
+from node.domain.route import Asked, ConditionBlock, Needs, Preference, Preferred, RoleConditions, Route
 from node.settings.audit import AUDIT
 from node.settings.blocks import Block, Key
 from node.settings.config import APPLICATIONS, MODELS, REPOSITORY, Config, SinkSettings
@@ -23,7 +23,7 @@ from node.settings.engines import ENGINES
 from node.settings.node import NODE
 from node.settings.notify import NOTIFY
 from node.settings.peers import PEERS, May, Peer
-from node.settings.routes import ROUTES
+from node.settings.routes import ROUTES, role_schema
 from node.settings.schedule import SCHEDULE
 from node.settings.sinks import DeclaredResults, DeclaredSink, profile_block, profiles_block, profiles_of, sinks_of
 from node.settings.source import (
@@ -168,7 +168,7 @@ def schema(file: HilumFile) -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "hilum.yaml",
         **file.whole.schema(),
-        "$defs": {"condition": condition_schema(), "conditions": conditions_schema()},
+        "$defs": {"condition": condition_schema(), "conditions": conditions_schema(), "role": role_schema()},
     }
 
 
@@ -323,12 +323,18 @@ def _route(route: Route) -> dict[str, Any]:
         **({"prefer": [_preference(one) for one in route.prefer]} if route.prefer else {}),
         **({"sample": route.sample} if route.sample < 1 else {}),
         **({"disabled": True} if route.disabled else {}),
+        **({"roles": [_role(one) for one in route.roles]} if route.roles else {}),
         **({"parks_excluded": True} if route.parks_excluded else {}),
     }
 
 
 def _preference(one: Preference) -> Any:
     return one.value if isinstance(one, Preferred) else sorted(map(_condition, one), key=repr)
+
+
+def _role(role: RoleConditions) -> list[Any]:
+    within = None if role.within is None else role.within.total_seconds()
+    return [role.name, within, *sorted(map(_condition, role.when), key=repr)]
 
 
 def _needs(needs: Needs) -> list[Any]:

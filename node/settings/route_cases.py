@@ -138,7 +138,12 @@ _CASES = Items(
             Key(
                 name="to", field="called", kind=Reference(to="called", noun="called AE title"), says="The called AE title; as with `from`."
             ),
-            Key(name="headers", kind=_SeriesList(), says="The series of a made study: DICOM keywords, and how many `images`."),
+            Key(
+                name="headers",
+                kind=_SeriesList(),
+                says="The series of a made study: DICOM keywords, and how many `images`. Those of another StudyInstanceUID than the first "
+                "are of other studies, which it may be compared with.",
+            ),
             Key(name="files", kind=FilePath(), says="A file, folder or zip of DICOM, from this file's folder."),
             Key(name="study", kind=TEXT, says="The UID (or its end) of a study that the node received."),
             Key(name="expect", kind=_Expected(), required=True, says="The routes that are to run, and their applications; no others are."),

@@ -1,16 +1,19 @@
 """`routes:` which series get which applications, what else their study must hold, and where results go."""
 
+import re
 from datetime import timedelta
+from pathlib import Path
 
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from node.domain.job import Priority
-from node.domain.route import Asked, NeededSeries, Needs, Otherwise, Preference, Preferred, Route
+from node.domain.patient import age_in, days_of
+from node.domain.route import Asked, NeededSeries, Needs, Otherwise, Preference, Preferred, RoleConditions, Route
 from node.domain.shortage import WhenShort
 from node.settings.blocks import Block, Items, Key, Nodes, Values, pairs
-from node.settings.conditions import Conditions
-from node.settings.kinds import DURATION, PERCENT, SWITCH, TEXT, Choice, Reference, Schema, Several
-from node.settings.source import BadValue, Here, MissingKey, Refused, WrongType, kind_of
+from node.settings.conditions import Conditions, conditions_schema
+from node.settings.kinds import DURATION, PERCENT, SWITCH, TEXT, Choice, Reference, Scalar, Schema, Several
+from node.settings.source import BadValue, Here, MissingKey, Refused, WrongType, entries, kind_of, snippet
 
 
 class Needed:
@@ -38,6 +41,63 @@ class Needed:
 
     def schema(self) -> Schema:
         return {"type": "object", "minProperties": 1, "additionalProperties": Conditions().schema()}
+
+
+def _span(text: str) -> timedelta:
+    if not re.fullmatch("[1-9][0-9]{0,2}[ymwd]", text):
+        raise ValueError(f'"{text}" is no span of time; write it as `3y`, `18m`, `6w` or `90d`')
+    return timedelta(days=round(days_of(*age_in(text))))
+
+
+_SPAN = Scalar(
+    wants="a span of time such as `3y`, `18m`, `6w`, `90d`", parse=_span, form={"type": "string", "pattern": "^[1-9][0-9]{0,2}[ymwd]$"}
+)
+_WITHIN = "within"
+
+
+class InRoles:
+    """The mapping of the application's roles to conditions on the series that fills each, and of its priors to how old they may be."""
+
+    wants = "a mapping: the roles of the application, and conditions on the series that fills each"
+
+    def read(self, at: Node, here: Here) -> tuple[RoleConditions, ...]:
+        found, sound = pairs(at, here, known=None)
+        if sound and not found:
+            raise here.refuse(MissingKey, at, "names no role")
+        roles = []
+        for name, (key, value) in found.items():
+            inner = here.about(name)
+            try:
+                within = next((one for one_key, one in entries(value) if one_key.value == _WITHIN), None)
+                rest = value
+                if within is not None:
+                    assert isinstance(value, MappingNode)
+                    others = [pair for pair in value.value if pair[1] is not within]
+                    rest = MappingNode(value.tag, others, value.start_mark, value.end_mark, value.flow_style)
+                roles.append(
+                    RoleConditions(
+                        name=name,
+                        when=Conditions().read(rest, inner),
+                        within=None if within is None else _SPAN.read(within, inner.about(_WITHIN)),
+                        place=inner.place(key),
+                    )
+                )
+            except Refused:
+                sound = False
+        if not sound:
+            raise Refused
+        return tuple(roles)
+
+    def schema(self) -> Schema:
+        return {"type": "object", "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/role"}}
+
+
+def role_schema() -> Schema:
+    """The conditions on the series that fills a role, and of a prior how old it may be."""
+    form = conditions_schema()
+    form["properties"] = {**form["properties"], _WITHIN: {**_SPAN.schema(), "description": "Of a prior: how old it may be at most."}}
+    form["propertyNames"] = {"anyOf": [*form["propertyNames"]["anyOf"], {"const": _WITHIN}]}
+    return form
 
 
 class Prefer:
@@ -74,8 +134,8 @@ _PREFERRED = Choice(of=Preferred)
 _MOST_PREFERRED = 20
 
 
-def _needs(*, series: tuple[NeededSeries, ...], within: timedelta, otherwise: Otherwise) -> Needs:
-    return Needs(series=series, within=within, otherwise=otherwise)
+def _needs(*, series: tuple[NeededSeries, ...] | None, within: timedelta, otherwise: Otherwise) -> Needs:
+    return Needs(series=series or (), within=within, otherwise=otherwise)
 
 
 NEEDS = Block(
@@ -84,8 +144,8 @@ NEEDS = Block(
         Key(
             name="series",
             kind=Needed(),
-            required=True,
-            says="What you call each of them, and conditions that must all hold for some series of the study.",
+            says="What you call each of them, and conditions that must all hold for some series of the study. Not beside `roles`: those "
+            "are what is waited for.",
         ),
         Key(
             name="within",
@@ -104,6 +164,8 @@ NEEDS = Block(
 )
 
 
+_FOR_ROLES = NEEDS.read(snippet("{}"), Here(file="", folder=Path()))
+"""How long a route waits for the series of its roles where it does not say it."""
 _IGNORE, _PARK = "ignore", "park"
 
 
@@ -128,6 +190,7 @@ def _route(
     prefer: tuple[Preference, ...],
     sample: float,
     disabled: bool,
+    roles: tuple[RoleConditions, ...] | None,
 ) -> Route:
     return Route(
         name=name,
@@ -136,7 +199,7 @@ def _route(
         when=when,
         any_series=any_series,
         all_series=all_series,
-        needs=needs,
+        needs=needs or (_FOR_ROLES if roles else None),
         run=run,
         priority=priority,
         send=send,
@@ -149,12 +212,21 @@ def _route(
         prefer=prefer,
         sample=sample,
         disabled=disabled,
+        roles=roles or (),
     )
 
 
 def _one_of_several(values: Values, nodes: Nodes, here: Here) -> None:
     if values["each"] and values["prefer"]:
         raise here.about("prefer").refuse(BadValue, nodes["prefer"], "`each: true` runs every series; leave one of them out")
+    roles, needs = values["roles"], values["needs"]
+    if roles and values["each"]:
+        raise here.about("each").refuse(BadValue, nodes["each"], "a route with `roles` runs once a study; leave `each` out")
+    if roles and len(values["run"]) != 1:
+        raise here.about("run").refuse(BadValue, nodes["run"], "`roles` are those of one application; write a route for each")
+    if needs is not None and bool(needs.series) == bool(roles):
+        says = "series beside `roles`: those are what is waited for" if roles else f'needs the key "series": {Needed.wants}'
+        raise here.about("needs").refuse(BadValue if roles else MissingKey, nodes["needs"], says)
 
 
 ROUTES = Items(
@@ -202,6 +274,12 @@ ROUTES = Items(
                 kind=Several(of=Reference(to="applications", noun="application"), bare=True, least=1),
                 required=True,
                 says="The applications to run on the series.",
+            ),
+            Key(
+                name="roles",
+                kind=InRoles(),
+                says="Which series of the study fills each role of the one application of `run`: conditions beside those of `when`. Of a "
+                "role that is a prior, how old it may be at most: `{within: 3y}`. Where several fill one, `prefer` decides, or none does.",
             ),
             Key(
                 name="each",

@@ -112,6 +112,13 @@ class UnfitParts(ConfigError):
     remedy = "Take `parts` out of its entry in `applications`, or name what the message says: volumes have `each` and `b0`, loops `each`."
 
 
+class UnfitRoles(ConfigError):
+    """A route gives series roles that its application does not have, or none to a role that must be filled."""
+
+    code = "HLM-2014"
+    remedy = "Write under `roles` what the application calls them; the message says which there are, and which must be filled."
+
+
 class ConfigRefused(ConfigError):
     """Several things are wrong; `problems` holds them in the order of the file."""
 

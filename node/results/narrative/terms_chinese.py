@@ -370,6 +370,7 @@ SENTENCES: Mapping[str, str] = {
     # bundles
     "Not found in these images: {labels}.": "图像中未检出：{structures}。",
     # chest-xray
+    "Demonstration grade, research only, not for diagnosis.": "演示级算法，仅供研究，不得用于诊断。",
     "Demonstration grade, research only, not for diagnosis: the network saw {side} × {side} pixels of each image.": (
         "演示级别，仅供研究，不得用于诊断：每幅图像以{side} × {side}像素输入网络。"
     ),

@@ -9,7 +9,7 @@ from node.results.kind import Checking
 from node.results.page.words import PAGE_WORDS
 from node.results.parametric_map.make import LONGEST_LO
 from node.results.port import Encoding, MapDiffers, ReferencesDiffer, ResultMalformed
-from node.results.sources import HALF_A_VOXEL
+from node.results.sources import HALF_A_VOXEL, lists_all
 
 
 def check(checking: Checking) -> None:
@@ -41,9 +41,13 @@ def check(checking: Checking) -> None:
             raise ReferencesDiffer(
                 f"frame {z + 1} of the map refers to {image.ReferencedSOPInstanceUID} (frame {number}), not to its source"
             )
-    (series,) = dataset.ReferencedSeriesSequence
+    series = dataset.ReferencedSeriesSequence[0]
     said = [(one.ReferencedSOPClassUID, one.ReferencedSOPInstanceUID) for one in series.ReferencedInstanceSequence]
-    if said != sources.instances or dataset.FrameOfReferenceUID != encoding.volume.frame_of_reference_uid:
+    if (
+        said != sources.instances
+        or not lists_all(dataset, sources)
+        or dataset.FrameOfReferenceUID != encoding.volume.frame_of_reference_uid
+    ):
         raise ReferencesDiffer("the map's references are not exactly its source instances, or it lies in another frame of reference")
 
 

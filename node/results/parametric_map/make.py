@@ -56,7 +56,7 @@ def parametric_map(encoding: Encoding, sources: Sources, saliency: Saliency, ide
     _frames(made, sources)
     without_distance(made, encoding.volume)
     made.SourceImageSequence = instances(sources.instances)
-    common_references(made, sources, [one for one in sources.series if one.series_instance_uid == encoding.volume.series_instance_uid])
+    common_references(made, sources, sources.series)
     made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy(encoding, sources)]
     stamp(made, encoding, sources, identity)
     return made

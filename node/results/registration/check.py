@@ -8,6 +8,7 @@ from inference.imaging.subject import prior_in, volume_of
 from inference.imaging.volume import Volume
 from node.results.kind import Checking
 from node.results.port import ReferencesDiffer, RegistrationDiffers
+from node.results.sources import lists_all
 
 OFF_MM = 1e-6
 
@@ -39,11 +40,7 @@ def check(checking: Checking) -> None:
             raise ReferencesDiffer("the registration is of other images than were registered")
         if item.get("FrameOfReferenceUID", volume.frame_of_reference_uid) != volume.frame_of_reference_uid:
             raise RegistrationDiffers("an item of the registration is in another frame of reference than its images")
-    listed = list(dataset.get("ReferencedSeriesSequence", ()))
-    listed += [
-        one for study in dataset.get("StudiesContainingOtherReferencedInstancesSequence", ()) for one in study.ReferencedSeriesSequence
-    ]
-    if {one.SeriesInstanceUID for one in listed} != {one.series_instance_uid for one in sources.series}:
+    if not lists_all(dataset, sources):
         raise ReferencesDiffer("the registration does not list exactly the series that were registered")
 
 

@@ -24,7 +24,7 @@ from node.dicom.elements import plain_elements, plain_items
 from node.dicom.uid import is_uid
 from node.results.kind import Checking
 from node.results.port import Encoded, Encoding, MaskDiffers, ReferencesDiffer, ResultMalformed
-from node.results.sources import HALF_A_VOXEL, Sources
+from node.results.sources import HALF_A_VOXEL, Sources, lists_all
 
 _CLASS, _INSTANCE, _FRAME = 0x00081150, 0x00081155, 0x00081160
 _INDICES, _POSITION, _NUMBER = 0x00209157, 0x00200032, 0x0062000B
@@ -400,10 +400,12 @@ def _indices(frames: Sequence[FrameSaid], numbers: Sequence[int], slices: Sequen
 
 
 def _references(dataset: Dataset, encoding: Encoding, sources: Sources) -> None:
-    (series,) = dataset.ReferencedSeriesSequence
+    series = dataset.ReferencedSeriesSequence[0]
     said = [(item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID) for item in series.ReferencedInstanceSequence]
     if series.SeriesInstanceUID != encoding.volume.series_instance_uid or said != sources.instances:
         raise ReferencesDiffer("the segmentation's references are not exactly its source instances")
+    if not lists_all(dataset, sources):
+        raise ReferencesDiffer("the segmentation does not list exactly the series that were analysed")
     if dataset.FrameOfReferenceUID != encoding.volume.frame_of_reference_uid:
         raise ReferencesDiffer("the segmentation lies in another frame of reference than its source")
 

@@ -59,7 +59,7 @@ from node.results.segmentation.frames import (
     unoccupied,
     whole_bytes,
 )
-from node.results.sources import Sources, item, without_distance
+from node.results.sources import Sources, common_references, item, without_distance
 
 
 def forms(encoding: Encoding, found: Sequence[Numbered]) -> list[Form]:
@@ -235,13 +235,15 @@ def _description(encoding: Encoding, one: Numbered) -> SegmentDescription:
 
 
 def _refer(made: Dataset, sources: Sources) -> None:
-    """Name the instances that the stand-ins stand for."""
+    """Name the instances that the stand-ins stand for, and all others that were analysed with them."""
     items = references(sources.instances)
     hold(made, Tag("SourceImageSequence"), items)
     series = Dataset()
     series.SeriesInstanceUID = sources.planes[0].SeriesInstanceUID
     hold(series, Tag("ReferencedInstanceSequence"), items)
-    made.ReferencedSeriesSequence = [as_explicit(series)]
+    del made.ReferencedSeriesSequence  # the library's is of stand-ins
+    common_references(made, sources, [one for one in sources.series if one.series_instance_uid != series.SeriesInstanceUID])
+    made.ReferencedSeriesSequence = [as_explicit(series), *made.get("ReferencedSeriesSequence", ())]
 
 
 def make(making: Making) -> list[Encoded]:

@@ -30,7 +30,11 @@ def _examples() -> dict[str, tuple[str, str, str]]:
 
 def test_there_are_such_examples() -> None:
     """Or the test below has nothing to try."""
-    assert _examples().keys() >= {"Say several conditions together", "Call conditions by a name"}
+    assert _examples().keys() >= {
+        "Say several conditions together",
+        "Call conditions by a name",
+        "Give the series of a study their roles",
+    }
     assert _examples()["Call conditions by a name"][2]
 
 
@@ -39,7 +43,8 @@ def test_the_cases_of_an_example_hold(place: Path, run: Run, title: str) -> None
     """Each as the page has it, under peers and sinks of a hospital; a line is short enough to be read."""
     routes, cases, definitions = _examples()[title]
     set_in = "".join(f"  {line}" for line in routes.splitlines(keepends=True))
-    (place / "hilum.yaml").write_text(CONFIG.partition("routes:\n")[0] + definitions + "routes:\n" + set_in, encoding="utf-8")
+    models = "models: {applications: [" + str(ROOT / "tests/node/applications") + "]}\n" if "change-since" in routes else ""
+    (place / "hilum.yaml").write_text(CONFIG.partition("routes:\n")[0] + models + definitions + "routes:\n" + set_in, encoding="utf-8")
     (place / "routes.test.yaml").write_text(cases, encoding="utf-8")
     said = run("routes", "test", "--json")
     assert (said.code, said.err) == (0, ""), said

@@ -1,12 +1,12 @@
 """Routing a study of many series: what it takes, and what is written of it, grows with their number and not with its square."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
-from inference.applications.port import Accepts, Takes
+from inference.applications.port import Accepts, Application, Takes
 from node.domain.arrival import Arrival
 from node.domain.instance import Header, Instance
 from node.domain.job import Job
@@ -14,7 +14,7 @@ from node.domain.route import Condition, ConditionOperator, Decision, Route
 from node.domain.shortage import Shortfalls
 from node.domain.state import ArrivalState
 from node.routing.planning import JobPlan, JobPlanner
-from node.routing.priors import Prior
+from node.routing.priors import Prior, PriorsFound
 from node.routing.series import SeriesContent, contents
 from tests.unit.flow.mini import APPLICATION, START
 
@@ -45,6 +45,12 @@ class Study:
 
     def mistaken(self, study: str, current: SeriesContent, application: str) -> Job | None:
         return None
+
+    def arriving(self, arrival: Arrival) -> Collection[str]:
+        return ()
+
+    def priors_in_roles(self, study: str, filled: Mapping[str, SeriesContent], route: Route, application: Application) -> PriorsFound:
+        raise NotImplementedError
 
     def asked(self, *routes: Route) -> JobPlan:
         """What the routes ask of it."""
