@@ -6,13 +6,13 @@ from inference.codes import Code
 from inference.findings import Findings, Measurement, Segment
 from inference.imaging.subject import VolumeSet
 
-BRIGHTER_BY, NOT_DARK = 100, 50
+BRIGHTER_BY, NOT_DARK = 1000, 50
 _LESION = Code("52988006", "SCT", "Lesion")
 _MOTION = RigidMotion(max_mm=40, max_degrees=20)
 
 
 def analyse(volumes: VolumeSet, infer: Infer) -> Findings:
-    """FLAIR of today above the earlier one, on today's grid, by more than 100."""
+    """FLAIR of today above the earlier one, on today's grid, by more than 1000."""
     brighter = volumes["FLAIR"].voxels.astype("float32") - volumes["FLAIR before"].voxels > BRIGHTER_BY
     mask = brighter & (volumes["T1"].voxels > NOT_DARK)
     size_cm3 = volumes.reference.volume_mm3(mask) / 1000
