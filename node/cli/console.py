@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from node.cli.ending import NothingFound
 from node.cli.opened import ConfigOption, JsonOption, journal
-from node.console.accounts import FAILURES, SHOWN, WINDOW, UnfitAccount, demand_local, demand_name, demand_password, key_of, make_token
+from node.console.accounts import FAILURES, SHOWN, WINDOW, UnfitAccount, demand_name, demand_password, key_of, make_token
 from node.domain.account import Account, KeyKind, Role
 from node.domain.places import address_group
 
@@ -52,7 +52,6 @@ def list_users(*, config: ConfigOption = None, as_json: JsonOption = False) -> N
                 {
                     "name": one.name,
                     "role": one.role.value,
-                    "origin": one.origin.value,
                     "created_at": screen.stamp(one.created_at),
                     "disabled_at": screen.stamp(one.disabled_at),
                 }
@@ -60,10 +59,18 @@ def list_users(*, config: ConfigOption = None, as_json: JsonOption = False) -> N
             ]
         )
         return
-    table = screen.table("user", "role", "by", "since", "")
-    for one in found:
-        table.add_row(one.name, one.role.value, one.origin.value, screen.when(one.created_at), "disabled" if one.disabled_at else "")
-    screen.out().print(table if found else "no users yet; `hilum console users add NAME --role operator` lets somebody in")
+    rows = [
+        {
+            "user": one.name,
+            "role": one.role.value,
+            "since": screen.when(one.created_at),
+            "": "disabled" if one.disabled_at else "",
+        }
+        for one in found
+    ]
+    screen.out().print(
+        screen.listing(rows, spare=("since",)) if rows else "no users yet; `hilum console users add NAME --role operator` lets somebody in"
+    )
 
 
 def change_role(name: str, role: Role, /, *, config: ConfigOption = None) -> None:
@@ -77,7 +84,6 @@ def change_role(name: str, role: Role, /, *, config: ConfigOption = None) -> Non
         viewer (looks), operator (also retries and cancels) or admin.
     """
     with _changing(config) as (opened, told):
-        demand_local(_account(opened, name), "roles")
         if not opened.accounts.change(name, role=role):
             raise NothingFound(_unknown(opened, name))
         told("change role of", f"user {name} to {role}")
@@ -93,7 +99,7 @@ def change_password(name: str, /, *, config: ConfigOption = None) -> None:
         The user.
     """
     with _changing(config) as (opened, told):
-        demand_local(_account(opened, name), "passwords")
+        _account(opened, name)  # before anybody types a password
         if not opened.accounts.change(name, password=_hashed(_password())):
             raise NothingFound(_unknown(opened, name))
         told("change password of", f"user {name}")
@@ -184,11 +190,18 @@ def list_sessions(*, config: ConfigOption = None, as_json: JsonOption = False) -
             ]
         )
         return
-    table = screen.table("id", "user", "from", "since", "last used", "until")
-    for one in found:
-        times = [screen.when(at) for at in (one.created_at, one.used_at, one.ends_at)]
-        table.add_row(one.digest[:SHOWN], one.account, one.label, *times)
-    screen.out().print(table if found else "nobody is logged in")
+    rows = [
+        {
+            "id": one.digest[:SHOWN],
+            "user": one.account,
+            "since": screen.when(one.created_at),
+            "last used": screen.when(one.used_at),
+            "until": screen.when(one.ends_at),
+            "from": screen.visible(one.label),
+        }
+        for one in found
+    ]
+    screen.out().print(screen.listing(rows, spare=("until", "since", "last used")) if rows else "nobody is logged in")
 
 
 def end_session(number: Annotated[str, Parameter(name="id")], /, *, config: ConfigOption = None) -> None:
@@ -220,7 +233,7 @@ def add_token(
     label
         What it is for, for the list.
     days
-        How long it is good.
+        How long it is good: ten years at most.
     """
     with _changing(config) as (opened, told):
         secret = make_token(opened.accounts, _account(opened, user), label, days, opened.now())
@@ -234,23 +247,31 @@ def list_tokens(*, config: ConfigOption = None, as_json: JsonOption = False) -> 
 
     with journal(config) as (_, opened):
         found = opened.accounts.keys(KeyKind.TOKEN, opened.now())
+    if as_json:
+        screen.as_json(
+            [
+                {
+                    "id": one.digest[:SHOWN],
+                    "user": one.account,
+                    "for": one.label,
+                    "used_at": screen.stamp(one.used_at),
+                    "ends_at": screen.stamp(one.ends_at),
+                }
+                for one in found
+            ]
+        )
+        return
     rows = [
         {
             "id": one.digest[:SHOWN],
             "user": one.account,
-            "for": one.label,
-            "used_at": screen.stamp(one.used_at),
-            "ends_at": screen.stamp(one.ends_at),
+            "last used": screen.when(one.used_at),
+            "until": screen.when(one.ends_at),
+            "for": screen.visible(one.label),
         }
         for one in found
     ]
-    if as_json:
-        screen.as_json(rows)
-        return
-    table = screen.table("id", "user", "for", "last used", "until")
-    for row, one in zip(rows, found, strict=True):
-        table.add_row(str(row["id"]), one.account, one.label, screen.when(one.used_at), screen.when(one.ends_at))
-    screen.out().print(table if found else "no tokens")
+    screen.out().print(screen.listing(rows, spare=("until", "last used")) if rows else "no tokens")
 
 
 def remove_token(number: Annotated[str, Parameter(name="id")], /, *, config: ConfigOption = None) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _UNWRAPPED = 10_000
 _PADDING = re.compile(r"[ \t]+$", re.MULTILINE)
 _FULL_UID_WIDTH = 140
+_FOLDED = 16
 _SHORT_UID = 16
 _UID = re.compile(r"[0-9]+(\.[0-9]+){5,}")
 _COLOURS = {
@@ -109,6 +110,21 @@ def table(*columns: str, last_folds: bool = True) -> "Table":
     for number, name in enumerate(columns, start=1):
         last = last_folds and number == len(columns)
         made.add_column(name, no_wrap=not last, overflow="fold" if last else "ellipsis")
+    return made
+
+
+def listing(rows: Sequence[dict[str, str]], spare: Sequence[str] = ()) -> "Table":
+    """A table of the columns that `rows` name; where the screen is narrow those of `spare` are left out, the first one first, until the
+    rest stay whole. The last column folds, so that it needs little."""
+    names, room = list(rows[0]), out().width
+    widths = {name: 2 + max(len(name), *(len(row[name]) for row in rows)) for name in names}
+    widths[names[-1]] = min(widths[names[-1]], _FOLDED)
+    for name in spare:
+        if sum(widths[one] for one in names) > room:
+            names.remove(name)
+    made = table(*names)
+    for row in rows:
+        made.add_row(*(row[name] for name in names))
     return made
 
 

@@ -6,7 +6,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from node.domain.account import AccessKey, Account, AccountOrigin, KeyKind
+from node.domain.account import AccessKey, Account, KeyKind
 from node.domain.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,27 +53,16 @@ def demand_password(password: str) -> None:
         raise UnfitAccount(f"that password has {len(password)} characters, and {LEAST} are the least: nothing was changed")
 
 
-def demand_local(account: Account, what: str) -> None:
-    """Refuse what is decided where somebody else vouches for a person.
-
-    Raises
-    ------
-    UnfitAccount
-    """
-    if account.origin is not AccountOrigin.LOCAL:
-        where = "directory" if account.origin is AccountOrigin.LDAP else "provider"
-        raise UnfitAccount(f'"{account.name}" is let in by the hospital\'s {where}, which decides about {what}: nothing was changed')
-
-
 def make_token(accounts: "Accounts", account: Account, label: str, days: int, now: datetime) -> str:
     """A token with an account's role, for ten years at most; its secret, which nobody can be told again.
 
     Raises
     ------
     UnfitAccount
-        The account is gone, disabled, or the hospital's: a token would be good when the person has left.
+        The account is gone or disabled, or so many days are none or too many.
     """
-    demand_local(account, "who may ask: make a local user for the program; tokens")
+    if not 1 <= days <= LONGEST_DAYS:
+        raise UnfitAccount(f"a token is good for 1 to {LONGEST_DAYS} days")
     secret = new_secret()
     key = AccessKey(
         digest=digest_of(secret),
@@ -82,7 +71,7 @@ def make_token(accounts: "Accounts", account: Account, label: str, days: int, no
         kind=KeyKind.TOKEN,
         label=label,
         created_at=now,
-        ends_at=now + timedelta(days=max(1, min(days, LONGEST_DAYS))),
+        ends_at=now + timedelta(days=days),
     )
     if not accounts.open_key(key):
         raise UnfitAccount(f'there is no user "{account.name}" any more, or it is disabled')

@@ -41,6 +41,9 @@ def test_people_come_and_go(run: Run, empty: Hospital, monkeypatch: pytest.Monke
     secret = run("console", "tokens", "add", "otto", "--for", "nagios").out.strip()
     key = empty.journal.accounts.key(digest_of(secret), empty.journal.now())
     assert key is not None
+    for days in ("0", "-5", "3651"):
+        refused = run("console", "tokens", "add", "otto", "--days", days)
+        assert (refused.code, refused.out, "1 to 3650 days" in refused.err) == (1, "", True)
     (listed,) = run("console", "tokens", "list", "--json").json
     assert (listed["user"], listed["for"], secret in str(listed)) == ("otto", "nagios", False)
     assert run("console", "tokens", "remove", "x" * 12).code == 1
@@ -173,11 +176,15 @@ def test_a_journal_that_takes_nothing_keeps_nobody_from_looking(browser: Open, h
     assert (vera.client.get("/").status_code, bool(asked)) == (200, True)
 
 
-def test_sessions_are_listed_and_ended_by_the_command(browser: Open, run: Run, hospital: Hospital) -> None:
+def test_sessions_are_listed_and_ended_by_the_command(browser: Open, run: Run, hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever is ended, or disabled, is led to the login at the next look."""
     otto, vera = browser("otto"), browser("vera")
     listed = {one["user"]: one for one in run("console", "sessions", "list", "--json").json}
     assert {name: one["from"] for name, one in listed.items()} == {"otto": "testclient", "vera": "testclient"}
+    for width in ("60", "80"):  # what cannot be spared is whole: by its id a session is ended
+        monkeypatch.setenv("COLUMNS", width)
+        lines = run("console", "sessions", "list").out.splitlines()[1:]
+        assert sorted(line.split()[:2] for line in lines) == sorted([one["id"], name] for name, one in listed.items())
     assert run("console", "sessions", "end", listed["otto"]["id"]).out == "the session is ended\n"
     assert run("console", "sessions", "end", listed["otto"]["id"]).code == 1
     assert [one.client.get("/studies").status_code for one in (otto, vera)] == [303, 200]
@@ -262,7 +269,7 @@ def test_the_api_administers_as_the_page_does(browser: Open, hospital: Hospital)
         {"error": "that password has 5 characters, and 10 are the least: nothing was changed"},
     )
     status, told = call("/users", name="gina", role="viewer", password=NEW)
-    assert (status, told["name"], told["role"], told["origin"], told["disabled_at"]) == (200, "gina", "viewer", "local", None)
+    assert (status, told["name"], told["role"], told["disabled_at"]) == (200, "gina", "viewer", None)
     assert call("/users/gina/role", role="operator")[1]["role"] == "operator"
     gina = browser("gina", NEW)
     assert [one["user"] for one in client.get("/api/keys/session", headers=header).json()["sessions"]] == ["gina"]
