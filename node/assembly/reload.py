@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from hashlib import sha256
 
+from inference.errors import HilumError
 from node.assembly.compose import demand_own_series_numbers, open_journal
 from node.assembly.configuration import load
 from node.domain.config_revision import ConfigRevision
-from node.domain.errors import ConfigError, JournalError
+from node.domain.errors import ConfigError
 from node.observe.events import alarm, event
 from node.observe.security import ReloadRefused, RoutesReloaded, tell
 from node.settings.config import Config
@@ -22,6 +22,8 @@ from node.store.in_force import InForce, NeedsRestart, ReloadAsked, Reloaded, ot
 _SIGNAL = ReloadAsked(by="SIGHUP")
 START = ReloadAsked(by="hilum serve", reason="the node was started")
 _KEEP_AGAIN_S = 5.0
+_KEEP_AGAIN_MOST_S = 60.0
+"""Nobody waits for it, and who asks a server that is away waits for seconds: the supervisor has its processes to watch."""
 
 
 def checked(config: Config) -> Config:
@@ -49,6 +51,7 @@ class KeptRevisions:
         self._config = config
         self._waiting: list[ConfigRevision] = []
         self._again_at = 0.0
+        self._again_in_s = _KEEP_AGAIN_S
 
     def came(self, config: Config, asked: ReloadAsked) -> None:
         """`config` has come into force."""
@@ -59,7 +62,6 @@ class KeptRevisions:
             host=socket.gethostname(),
             path=str(config.path),
             digest=config.digest,
-            text_digest=sha256(config.text).hexdigest(),
             text=kept(config.text, config.path),
         )
         self._waiting.append(one)
@@ -76,9 +78,12 @@ class KeptRevisions:
                     number = journal.config_revisions.add(replace(one, at=journal.at(one.at.timestamp()))).number
                     event("config.kept", revision=number, by=one.author, config_digest=one.digest)
                     del self._waiting[0]
-        except JournalError as away:
-            self._again_at = time.monotonic() + _KEEP_AGAIN_S
-            alarm("config.not_kept", code=away.code, reason=str(away), again_in_s=_KEEP_AGAIN_S)
+        except HilumError as away:  # a half restored store is no JournalError
+            self._again_at = time.monotonic() + self._again_in_s
+            alarm("config.not_kept", code=away.code, reason=str(away), again_in_s=self._again_in_s)
+            self._again_in_s = min(2 * self._again_in_s, _KEEP_AGAIN_MOST_S)
+        else:
+            self._again_in_s = _KEEP_AGAIN_S
 
 
 class Reloading:

@@ -145,8 +145,8 @@ def check(path: Path | None = None, /, *, config: ConfigOption = None, as_json: 
     path
         The configuration, as with --config.
     as_json
-        One JSON object: `good`, `path`, `digest`, `problems` (each with `code` and `message`), `remarks` (what is good, and yet to be
-        thought over).
+        One JSON object: `good`, `path`, `digest` (what its routes mean: other blocks are not in it), `problems` (each with `code` and
+        `message`), `remarks` (what is good, and yet to be thought over).
     """
     from node.assembly.compose import demand_fit_parts, demand_fit_roles, demand_own_series_numbers
     from node.assembly.configuration import load
@@ -207,7 +207,7 @@ def _show(config: "Config") -> None:
     called = " and ".join(node.ae_titles)
     admitted = "anyone (strangers: true)" if node.strangers else screen.joined([peer.ae_title for peer in config.peers.values()])
     console = screen.out()
-    console.print(f"✓ {config.path} is good (digest {config.digest[:12]})", style="green")
+    console.print(f"✓ {config.path} is good (routes {config.digest[:12]})", style="green")
     where = [f"{node.host}:{node.port}"] if node.plain else []
     where += [] if node.tls is None else [f"{node.tls.host}:{node.tls.port} (TLS)"]
     console.print(f"  {called} listen{'s' if len(node.ae_titles) == 1 else ''} on {' and '.join(where)}; admitted: {admitted}")

@@ -20,7 +20,7 @@ def history(*, limit: int = 20, config: ConfigOption = None, as_json: JsonOption
         How many; the newest come first.
     as_json
         A list, an object each: `revision`, `at`, `author`, `reason`, `host`, `path`, `digest` (what its routes mean: studies name it),
-        `text_digest` (SHA-256 of the file).
+        `text_digest` (SHA-256 of the whole as it is kept: without values that may be secret).
     """
     from node.cli import screen
 
@@ -29,13 +29,20 @@ def history(*, limit: int = 20, config: ConfigOption = None, as_json: JsonOption
     if as_json:
         screen.as_json([_record(one) for one in found])
         return 0
-    table = screen.table("revision", "in force since", "by", "why", "routes", "host")
-    for one in found:
-        name, reason = screen.visible(one.author), screen.visible(one.reason)
-        table.add_row(str(one.number), screen.when(one.at), name, reason, one.digest[:12], one.host)
+    rows = [
+        {
+            "revision": str(one.number),
+            "in force since": screen.when(one.at),
+            "by": screen.visible(one.author),
+            "routes": one.digest[:12],
+            "host": one.host,
+            "why": screen.visible(one.reason),
+        }
+        for one in found
+    ]
     console = screen.out()
-    if found:
-        console.print(table)
+    if rows:
+        console.print(screen.listing(rows, spare=("host", "routes")))
     else:
         console.print("no configuration was in force yet: the journal keeps one when the node starts", style="yellow")
     return 0
@@ -82,8 +89,9 @@ def rollback(
     """Put an earlier configuration into the file and in force: checked, and taken whole or refused with the reason.
 
     It is refused where it would be refused as an edit: of an application, a file or a key that is gone, or where it differs in what needs a
-    restart. What the file held is kept beside it (`.before`), and in the history. Values that may be secret, which are not kept, stay as
-    the file has them.
+    restart (roll back while no node runs, then start it). The file says where the journal is: one that cannot be read has to be mended
+    first. What the file held is kept beside it (`.before`), and in the history. Values that may be secret, which are not kept, stay as the
+    file has them.
 
     Parameters
     ----------
@@ -113,7 +121,7 @@ def rollback(
     for supervisor in serving(now):
         if differs := other_blocks(load(path, text=supervisor.text()), back.config):
             words = ", ".join(f"`{one}:`" for one in differs)
-            raise NeedsRestart(f"revision {revision} differs in {words} from what is in force, which needs a restart; nothing was changed")
+            raise NeedsRestart(f"revision {revision} differs in {words} from what is in force, which needs a restart: nothing was changed")
     if not yes and not agreed(back.config):
         print("nothing was changed")
         return 1

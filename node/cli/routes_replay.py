@@ -98,7 +98,11 @@ def agreed(edited: "Config") -> bool:
         print(_summary(edited, began, asked.counted, differences))
     if not differences or not sys.stdin.isatty():
         return True
-    return input("Put it in force? (yes/no) ").strip().lower() in {"y", "yes"}
+    try:
+        return input("Put it in force? (yes/no) ").strip().lower() in {"y", "yes"}
+    except EOFError:  # the end of what is typed (Ctrl-D) is no yes
+        print()
+        return False
 
 
 def _show(differences: "list[Difference]") -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +23,8 @@ class ConfigRevision:
         Whose supervisor took it, of which file.
     digest
         The meaning of its routes, as decisions name it.
-    text_digest
-        SHA-256 (hex) of the file as it stood.
     text
-        The same, but for values that may be secret (node.settings.kept_text).
+        The file as it stood, but for values that may be secret (node.settings.kept_text).
     """
 
     number: int = 0
@@ -35,5 +34,9 @@ class ConfigRevision:
     host: str
     path: str
     digest: str
-    text_digest: str
     text: str
+
+    @property
+    def text_digest(self) -> str:
+        """SHA-256 (hex) of the text. That of the file would tell a password to whoever tries many: all else of it stands in the text."""
+        return sha256(self.text.encode()).hexdigest()

@@ -20,9 +20,9 @@ class ConfigRevisions(JournalPart):
         """Keep it; what the newest has already, word for word, is that one."""
         with self._database.writing() as connection:
             newest = connection.execute(select(schema.config_revision).order_by(_revision.id.desc()).limit(1)).one_or_none()
-            if newest is not None and newest.text_digest == one.text_digest:
+            if newest is not None and newest.text == one.text:
                 return _to_revision(newest)
-            values = {name: getattr(one, name) for name in ("author", "reason", "host", "path", "digest", "text_digest", "text")}
+            values = {name: getattr(one, name) for name in ("author", "reason", "host", "path", "digest", "text")}
             made = connection.execute(insert(schema.config_revision).values(at=micros(one.at), **values))
             assert made.inserted_primary_key is not None, "one row was inserted"
             return replace(one, number=made.inserted_primary_key[0])
@@ -49,6 +49,5 @@ def _to_revision(row: Row[tuple[object, ...]]) -> ConfigRevision:
         host=row.host,
         path=row.path,
         digest=row.digest,
-        text_digest=row.text_digest,
         text=row.text,
     )

@@ -131,7 +131,6 @@ config_revision = Table(
     Column("host", Words, nullable=False, comment="whose supervisor took it"),
     Column("path", Words, nullable=False, comment="the file it was read from"),
     Column("digest", Words, nullable=False, comment="digest of what its routes mean, as arrival.config_digest names it"),
-    Column("text_digest", Words, nullable=False, comment="SHA-256 (hex) of the file as it stood"),
     Column("text", Words, nullable=False, comment="the file, without values that may be secret"),
     comment="Configurations that came into force. A row is never changed, and never goes.",
 )

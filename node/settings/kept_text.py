@@ -11,7 +11,7 @@ from node.settings.source import parse
 
 NOT_KEPT = "(not kept)"
 """What stands in the place of such a value."""
-_WITH_LOGIN = re.compile(r"://[^/?#\s]*@|[?&]password=")
+_LOGIN = re.compile(r"(?<=://)[^/?#\s]*(?=@)")
 _SECRET_PLACES = (("notify", "webhook", "url"),)
 """Addresses of which any part may be a token."""
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
@@ -25,10 +25,12 @@ class ValueNotKept(ConfigError):
 
 
 def kept(data: bytes, path: Path) -> str:
-    """What the file at `path` holds, with NOT_KEPT for each value that may be secret."""
-    text = data.decode("utf-8-sig")
-    spans = [_span(one, text) for where, one in _scalars(parse(data, path)) if where in _SECRET_PLACES or _WITH_LOGIN.search(one.value)]
-    return _with(text, [(begin, end, f'"{NOT_KEPT}"') for begin, end in spans])
+    """What the file at `path` holds, with NOT_KEPT for each value that may be secret, and for logins of addresses in comments."""
+    text, tree = data.decode("utf-8-sig"), parse(data, path)
+    secret = {id(_at(tree, where)) for where in _SECRET_PLACES}
+    spans = [_span(one, text) for _, one in _scalars(tree) if id(one) in secret or _LOGIN.search(one.value)]
+    # where values stood no login is left: what is found now stands in a comment
+    return _LOGIN.sub(NOT_KEPT, _with(text, [(begin, end, f'"{NOT_KEPT}"') for begin, end in spans]))
 
 
 def filled(text: str, now: bytes, path: Path) -> bytes:
@@ -48,6 +50,15 @@ def filled(text: str, now: bytes, path: Path) -> bytes:
                 raise ValueNotKept(f"{path}: `{'.'.join(where)}` may be secret and was not kept, and the file has no value there now")
             put.append((*_span(one, text), values[where]))
     return _with(text, put).encode()
+
+
+def _at(tree: Node, where: tuple[str, ...]) -> Node | None:
+    """What stands there, by an alias too."""
+    node: Node | None = tree
+    for name in where:
+        found = node.value if isinstance(node, MappingNode) else ()
+        node = next((value for key, value in found if key.value == name), None)
+    return node
 
 
 def _scalars(tree: Node) -> Iterator[tuple[tuple[str, ...], ScalarNode]]:

@@ -155,11 +155,11 @@ class ChangedMeanwhile(ConfigError):
     """The configuration file is not the one any more that was edited."""
 
     code = "HLM-2104"
-    remedy = "Copy your edit, load the page again, and make it in the file as it is now."
+    remedy = "Look at the file as it is now (in the console: copy your edit, load the page again), and change that."
 
 
 class CannotWrite(ConfigError):
-    """The console may not, or cannot, write the configuration file."""
+    """The console, or who rolls back, may not or cannot write the configuration file."""
 
     code = "HLM-2105"
     remedy = "Put the text into the file on the node and run `hilum routes reload`; or let the node's user write the file's folder."
@@ -192,7 +192,7 @@ def replaced(path: Path, data: bytes, whole: bytes) -> Written:
             found = target.stat()
             before, after = _beside(kept, data, found, made), _beside(target, whole, found, made)
             if target.read_bytes() != data:  # loading what was edited may have taken seconds
-                raise ChangedMeanwhile(f"{path}: somebody else changed the file while the routes were checked")
+                raise ChangedMeanwhile(f"{path}: somebody else changed the file meanwhile")
             before.rename(kept)
             after.rename(target)
         except OSError as refused:

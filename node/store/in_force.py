@@ -271,7 +271,10 @@ class NeedsRestart(ConfigError):
     """The file differs from what the node was started with in more than its routes."""
 
     code = "HLM-2100"
-    remedy = "Restart `hilum serve` to put all of it in force, or take back what is not about routes and reload again."
+    remedy = (
+        "Restart `hilum serve` to put all of the file in force, or take back what is not about routes and reload again; for a rollback "
+        "stop it, roll back, and start it."
+    )
 
 
 class RevisionUnusable(ConfigError):

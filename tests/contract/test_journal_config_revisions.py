@@ -15,7 +15,6 @@ def revision(text: str, author: str = "anna", minutes: int = 0) -> ConfigRevisio
         host="node1",
         path="/etc/hilum/hilum.yaml",
         digest=f"meaning of {text}",
-        text_digest=f"digest of {text}",
         text=text,
     )
 

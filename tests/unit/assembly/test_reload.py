@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from node.assembly.compose import open_journal
 from node.assembly.configuration import load
 from node.assembly.reload import START, KeptRevisions, Reloading
+from node.backup.manifest import begin_restore, end_restore
 from node.domain.route import conditions_in
 from node.settings.config import Config
 from node.store.in_force import InForce, ReloadAsked, Reloaded, RoutesInForce, other_blocks, serving
@@ -103,6 +104,27 @@ def test_what_came_into_force_while_the_journal_was_away_is_kept_when_it_is_ther
     revisions.came(replace(config, text=OTHER.encode()), START)
     with contextlib.closing(open_journal(config)) as journal:
         assert [(one.number, one.author, one.text) for one in journal.config_revisions.find()] == [(2, "anna", OTHER), (1, START.by, TEXT)]
+
+
+def test_a_store_that_is_half_restored_ends_no_node_that_runs(config: Config, clock: list[float], tmp_path: Path) -> None:
+    """It is told once at first and then ever more seldom; what came is kept when the restore is through."""
+    revisions = KeptRevisions(config)
+    config.store.spooled.mkdir()
+    begin_restore(config, tmp_path)
+    with capture_logs() as events:
+        revisions.came(config, START)
+        for _ in range(600):
+            clock[0] += 1
+            revisions.turn()
+    told = [one for one in events if one["event"] == "config.not_kept"]
+    assert {one["code"] for one in told} == {"HLM-2093"}
+    assert [one["again_in_s"] for one in told[:6]] == [5, 10, 20, 40, 60, 60]
+    assert len(told) == 13
+    end_restore(config)
+    clock[0] += 60
+    revisions.turn()
+    with contextlib.closing(open_journal(config)) as journal:
+        assert [one.author for one in journal.config_revisions.find()] == [START.by]
 
 
 def test_what_a_definition_says_is_taken_up_with_the_routes(config: Config, in_force: InForce) -> None:

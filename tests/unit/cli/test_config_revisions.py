@@ -61,6 +61,21 @@ def test_who_put_what_in_force_when_and_why_is_told_and_compared(hospital: Hospi
     assert (run("config", "diff", "7").code, "there is no revision 7" in run("config", "diff", "7").err) == (1, True)
 
 
+def test_a_narrow_terminal_has_the_numbers_whole_and_leaves_out_what_can_be_spared(
+    hospital: Hospital, edited: Edit, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number is what `diff` and `rollback` are called with; a long reason folds."""
+    edited(THINNER, "anna", "thin slices alone, since the thick ones are read by somebody else anyway")
+    for width in (60, 80, 200):
+        monkeypatch.setenv("COLUMNS", str(width))
+        head, *lines = run("config", "history").out.splitlines()
+        assert max(map(len, (head, *lines))) <= width
+        assert [line.split()[0] for line in lines if line[0] != " "] == ["2", "1"]
+        assert head.split()[0] == "revision"
+        assert width == 80 or [name in head.split() for name in ("routes", "host")] == [width > 80] * 2
+        assert "…" not in "".join(lines)
+
+
 def test_a_revision_comes_back_into_the_file_and_in_force(hospital: Hospital, edited: Edit, run: Run) -> None:
     """What it decides otherwise of the newest studies is shown before; the way back is a revision with its reason."""
     edited(THINNER, "anna", "")
@@ -97,6 +112,12 @@ def test_what_is_edited_is_shown_against_the_newest_studies_and_asked_for(
     assert len(run("config", "history", "--json").json) == 1
     assert run("routes", "reload", "--yes", "--reason", "meant").code == 0
     assert (len(asked), run("config", "history", "--json").json[0]["reason"]) == (1, "meant")
+
+    def nothing(words: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("builtins.input", nothing)
+    assert (run("routes", "reload").code, len(run("config", "history", "--json").json)) == (1, 2)
 
 
 def test_a_revision_whose_application_is_gone_is_refused_with_a_sentence(

@@ -24,6 +24,24 @@ def test_passwords_in_addresses_and_addresses_that_may_be_tokens_are_not_kept() 
     )
 
 
+def test_a_login_in_a_comment_is_not_kept_either() -> None:
+    """An address that was in force once mostly stays there, behind a `#`; what is an address alone, and a mailbox, stay."""
+    text = (
+        "# store: {journal: 'postgresql://hilum:s3cret@db/hilum'}\n"
+        "node: {ae_title: HILUM}  # https://anna:pw@wiki/x, or https://wiki/@anna, or anna@hospital\n"
+    )
+    assert kept(text.encode(), PATH) == text.replace("hilum:s3cret", "(not kept)").replace("anna:pw", "(not kept)")
+    assert filled(kept(text.encode(), PATH), text.encode(), PATH).decode() == kept(text.encode(), PATH)
+
+
+@pytest.mark.parametrize("links", ["notify: {link: &page URL, webhook: {url: *page}}", "notify: {webhook: {url: &page URL}, link: *page}"])
+def test_the_webhooks_address_is_not_kept_where_an_alias_names_it(links: str) -> None:
+    """Whichever of the two is written first."""
+    text = links.replace("URL", "https://chat.example/hooks/T0K3N")
+    assert "T0K3N" not in kept(text.encode(), PATH)
+    assert filled(kept(text.encode(), PATH), text.encode(), PATH).decode() == text
+
+
 def test_what_was_not_kept_comes_back_from_the_file_of_now() -> None:
     """Also where it is another one by now, and written otherwise."""
     now = "notify:\n  webhook:\n    url: https://chat.example/other\nstore: {journal: 'postgresql://hilum:new@db/hilum'}\n"

@@ -137,7 +137,6 @@ def upgrade() -> None:
         sa.Column("host", sa.Text(), nullable=False, comment="whose supervisor took it"),
         sa.Column("path", sa.Text(), nullable=False, comment="the file it was read from"),
         sa.Column("digest", sa.Text(), nullable=False, comment="digest of what its routes mean, as arrival.config_digest names it"),
-        sa.Column("text_digest", sa.Text(), nullable=False, comment="SHA-256 (hex) of the file as it stood"),
         sa.Column("text", sa.Text(), nullable=False, comment="the file, without values that may be secret"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_config_revision")),
         comment="Configurations that came into force. A row is never changed, and never goes.",
