@@ -73,7 +73,7 @@ def accountable(config: Config) -> Iterator[Callable[[str, str], None]]:
     files, source = AuditFiles(folder), source_of(config)
 
     def told(verb: str, subject: str) -> None:
-        alerts.hear(ConsoleActed(account=_person(), address="", verb=verb, subject=subject))
+        alerts.hear(ConsoleActed(account=person(), address="", verb=verb, subject=subject))
         with unwritable("it was done, and "):
             files.append([xml(one, source) for one in written], datetime.now(UTC))
         written.clear()
@@ -84,14 +84,19 @@ def accountable(config: Config) -> Iterator[Callable[[str, str], None]]:
     yield told
 
 
-def _person() -> str:
-    """Who runs this process, as this machine knows them."""
+def user_name() -> str:
+    """Who runs this process, as this machine names them; not as the environment does, which anybody may set."""
     number = os.getuid()
     try:
-        name = pwd.getpwuid(number).pw_name
-    except KeyError:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:  # a container's user may have no name
         return f"uid {number}"
-    return f"{name} (uid {number})"
+
+
+def person() -> str:
+    """The same with the number, which two users of one name do not share."""
+    name, number = user_name(), f"uid {os.getuid()}"
+    return number if name == number else f"{name} ({number})"
 
 
 @contextlib.contextmanager

@@ -125,10 +125,9 @@ def _patient(opened: "Journal", patient_id: str, issuer: str | None) -> "Patient
 
 def _erasure(loaded: "Config", opened: "Journal", patient: "Patient | None", studies: tuple[str, ...]) -> tuple[Any, Any]:
     """The erasure, and the audit trail that it is told to."""
-    import getpass
 
     from node.assembly import compose
-    from node.assembly.audit import open_trail
+    from node.assembly.audit import open_trail, person
     from node.assembly.flow import audit_stage
     from node.observe.audit.message import Participant
     from node.upkeep.erasure import Erasure
@@ -155,7 +154,7 @@ def _erasure(loaded: "Config", opened: "Journal", patient: "Patient | None", stu
         studies=studies,
         tell=(lambda _: None) if trail is None else trail.write,
         caught_up=caught_up,
-        who=Participant(user_id=getpass.getuser(), requestor=True),
+        who=Participant(user_id=person(), requestor=True),
     )
     return trail, erasure
 

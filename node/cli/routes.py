@@ -2,8 +2,6 @@
 condition.
 """
 
-import os
-import pwd
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -363,10 +361,11 @@ def reload(
 
 def reloaded(loaded: "Config", reason: str, *, as_json: bool = False) -> int:
     """Have the supervisors of this host take up the file, and print what each says."""
+    from node.assembly.audit import user_name
     from node.cli import screen
     from node.store.in_force import ReloadAsked, answer_of, serving
 
-    asked = [(supervisor, supervisor.ask(ReloadAsked(by=user(), reason=reason))) for supervisor in serving(loaded)]
+    asked = [(supervisor, supervisor.ask(ReloadAsked(by=user_name(), reason=reason))) for supervisor in serving(loaded)]
     answers = [(supervisor.pid, answer_of(supervisor, token, _PATIENCE_S)) for supervisor, token in asked]
     if as_json:
         screen.as_json([_record(pid, one) for pid, one in answers])
@@ -374,15 +373,6 @@ def reloaded(loaded: "Config", reason: str, *, as_json: bool = False) -> int:
         for _, one in answers:
             print(_said(one))
     return 1 if any(one.code for _, one in answers) else 0
-
-
-def user() -> str:
-    """Who runs the command, as the system names them."""
-    uid = os.getuid()
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
 
 
 def _record(pid: int, one: "Reloaded") -> dict[str, object]:

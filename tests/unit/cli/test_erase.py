@@ -1,5 +1,13 @@
 """`hilum patients erase` where one Study Instance UID is two patients'."""
 
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from tests.lab.audit import events, trail
+
 from .conftest import HEAD, Hospital, Run
 
 
@@ -17,3 +25,16 @@ def test_a_study_of_two_patients_is_not_erased_by_its_uid_alone(empty: Hospital,
     assert len(empty.journal.instances.of_study(HEAD)) == 3
     assert run("patients", "erase", "--study", HEAD, "--yes", "--all-patients").code == 0
     assert empty.journal.instances.of_study(HEAD) == []
+
+
+def test_the_trail_names_who_erases_by_the_machines_word(empty: Hospital, run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may set LOGNAME; the user number is the kernel's."""
+    folder, config = place / "audit", place / "hilum.yaml"
+    config.write_text(f"{config.read_text()}\naudit: {{folder: {folder}}}\n")
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "somebody.else")
+    empty.receive(HEAD, "pacs", "HILUM", (3, {"Modality": ("MR",)}))
+    assert run("patients", "erase", "--id", "4711", "--yes").code == 0
+    (deleted,) = [message for message in trail(folder) if "DICOM Study Deleted" in events([message])]
+    (who,) = [one.get("UserID") for one in deleted.iter("ActiveParticipant") if one.get("UserIsRequestor") == "true"]
+    assert who == f"{pwd.getpwuid(os.getuid()).pw_name} (uid {os.getuid()})"
