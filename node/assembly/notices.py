@@ -19,7 +19,8 @@ from node.observe.messengers import Mail, MessengerAway, Webhook
 from node.records.remedies import remedy
 from node.settings.config import Config
 from node.settings.notify import MailTls, MailTo, WebhookTo
-from node.settings.tls import User, passcode_of
+from node.settings.secrets import passcode_of
+from node.settings.tls import User
 from node.upkeep.notices import NoticeStage, held_back, late_sinks, short_series
 from node.upkeep.retention import DiskWatch
 

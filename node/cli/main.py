@@ -74,7 +74,7 @@ def build() -> App:
         ("serve", "node.cli.serve:serve", "Run the node: receive, decide, analyse, deliver. SIGTERM drains and ends it.", _NODE),
         (
             "init",
-            "node.cli.config:init",
+            "node.cli.init:init",
             "Begin a node: write a commented configuration, examples, dashboards, a systemd unit, and its folders.",
             _NODE,
         ),
@@ -82,7 +82,7 @@ def build() -> App:
         ("send", "node.cli.send:send", "Send DICOM files as a PACS would.", _NODE),
         (
             "health",
-            "node.cli.serve:health",
+            "node.cli.health:health",
             "Ask the running node whether it takes studies in; exit code 0 when it does, 1 when it does not or does not answer.",
             _NODE,
         ),
@@ -126,7 +126,7 @@ def build() -> App:
         ),
         (
             "notify",
-            "node.cli.serve:notify",
+            "node.cli.health:notify",
             "Send a trial message by mail and webhook, as `notify:` says; exit code 0 when each was taken.",
             _MEND,
         ),

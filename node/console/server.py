@@ -31,7 +31,7 @@ from node.observe.events import alarm
 from node.observe.pulse import turned, turning
 from node.settings.console import Console
 from node.settings.kinds import TrustedProxies
-from node.settings.tls import NotPrivate
+from node.settings.secrets import NotPrivate
 
 MOST_ENDED: Final = 512
 """Connections that may be ended to make room: no whole request has come, the answer is not read, or they are kept for another one."""

@@ -22,7 +22,8 @@ from node.observe.security import Refusals
 from node.settings.config import Config
 from node.settings.kinds import ae_title
 from node.settings.peers import Limits, May, Peer
-from node.settings.tls import CertificateRule, NotPrivate, PasscodeUnusable, User, is_user
+from node.settings.secrets import NotPrivate, PasscodeUnusable, is_user
+from node.settings.tls import CertificateRule, User
 
 SEATS: Final = 128
 """Half-open connections of one process: a handshake and an A-ASSOCIATE-RQ take milliseconds where the peer does not stall."""

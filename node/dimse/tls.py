@@ -19,7 +19,8 @@ from typing import Any
 from node.dimse.requestor_identity import Certificate
 from node.domain.errors import ConfigError, DeliveryError
 from node.observe.security import HandshakeFailed, Refusals, TlsNotOffered, TlsNotRenewed, TlsRenewed, tell
-from node.settings.tls import ClientCertificate, NotPrivate, PeerTls, TlsListener, TlsProfile, demand_private
+from node.settings.secrets import NotPrivate, demand_private
+from node.settings.tls import ClientCertificate, PeerTls, TlsListener, TlsProfile
 
 _RFC_9325 = ("ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256")
 _SUITES = {

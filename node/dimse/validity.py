@@ -18,7 +18,8 @@ from node.observe import metrics
 from node.observe.events import alarm
 from node.observe.instruments import Sample
 from node.settings.config import Config
-from node.settings.tls import NotPrivate, PeerTls, TlsListener, demand_private
+from node.settings.secrets import NotPrivate, demand_private
+from node.settings.tls import PeerTls, TlsListener
 
 _BLOCK = re.compile(r"-----BEGIN (CERTIFICATE|X509 CRL)-----.*?-----END \1-----", re.DOTALL)
 _SEQUENCE, _UTC_TIME, _GENERALIZED_TIME, _VERSION = 0x30, 0x17, 0x18, 0xA0

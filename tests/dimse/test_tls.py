@@ -21,7 +21,8 @@ from node.dimse import tls
 from node.dimse.requestor_identity import Certificate
 from node.dimse.tls import PeerUntrusted, TlsUnusable
 from node.observe.security import Refusals
-from node.settings.tls import ClientCertificate, NotPrivate, PeerTls, TlsListener, TlsProfile
+from node.settings.secrets import NotPrivate
+from node.settings.tls import ClientCertificate, PeerTls, TlsListener, TlsProfile
 from tests.lab.certificates import Authority, Identity, openssl
 from tests.lab.needs import program
 

@@ -26,7 +26,7 @@ from node.blobs.files import Bytes, flush_folder, make_folder, write_flushed
 from node.blobs.folder import KEYS
 from node.blobs.port import BlobsFailed
 from node.domain.errors import ConfigError
-from node.settings.tls import NotPrivate, demand_private
+from node.settings.secrets import NotPrivate, demand_private
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM

@@ -17,7 +17,8 @@ from node.dimse.ul.connection import ConnectionLost, PduConnection, Secure, TooL
 from node.dimse.ul.negotiation import Agreed, accepted, request
 from node.dimse.ul.pdu import AbortSource, Malformed, PduType
 from node.domain.errors import ConfigError
-from node.settings.tls import PeerTls, User, passcode_of
+from node.settings.secrets import passcode_of
+from node.settings.tls import PeerTls, User
 
 MAX_PDU: Final = 131072
 """What a peer may send at once; answers have a few hundred bytes."""

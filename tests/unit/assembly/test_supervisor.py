@@ -25,8 +25,8 @@ from node.settings.audit import Audit
 from node.settings.config import Config
 from node.settings.console import Console
 from node.settings.node import Node
+from node.settings.secrets import NotPrivate
 from node.settings.store import Store
-from node.settings.tls import NotPrivate
 from tests.lab import audit
 from tests.lab.certificates import Authority
 from tests.lab.next_hilum import next_hilum

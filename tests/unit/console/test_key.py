@@ -8,7 +8,7 @@ import pytest
 from node.assembly.console import trials_of
 from node.console.server import serve
 from node.settings.console import Console
-from node.settings.tls import NotPrivate
+from node.settings.secrets import NotPrivate
 from tests.lab.certificates import Authority
 from tests.unit.cli.conftest import Hospital
 from tests.unit.console.conftest import context_of

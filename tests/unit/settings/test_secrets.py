@@ -9,7 +9,7 @@ import pytest
 
 from node.assembly.configuration import load
 from node.settings.config import Config
-from node.settings.tls import NotPrivate, PasscodeUnusable, passcode_of
+from node.settings.secrets import NotPrivate, PasscodeUnusable, passcode_of
 
 TEXT = """\
     peers:
