@@ -167,7 +167,9 @@ class JobPlanner:
         for planned in on_series:
             (whole if self._is_whole(arrival, planned, said, left_out) else alone).append(planned)
         runs = [decision for decision in decisions if decision.route not in judged or not judged[decision.route].withheld]
-        plans = [*whole, *self._on_studies(arrival, runs, said, tried), *self._together(arrival, runs, judged, said, left_out)]
+        for planned in self._together(arrival, runs, judged, said):
+            (whole if self._with_priors(arrival, planned, judged, said, left_out) else alone).append(planned)
+        plans = [*whole, *self._on_studies(arrival, runs, said, tried)]
         parked: set[tuple[str, str]] = set()
         for planned in plans:
             parked |= _park(planned, judged, said)
@@ -311,9 +313,8 @@ class JobPlanner:
         decisions: Sequence[Decision],
         judged: Mapping[str, NeedsOutcome],
         said: dict[tuple[str, str], list[str]],
-        left_out: list[PriorLeftOut],
     ) -> list[PlannedJob]:
-        """One planned job for each application whose roles the study fills: on the series that fill them, whoever sent them, and priors."""
+        """One planned job for each application whose roles the study fills: on the series that fill them, whoever sent them."""
         matching = {decision.route for decision in decisions if decision.matched}
         plans: dict[str, PlannedJob] = {}
         study: dict[str, SeriesContent] = {}
@@ -337,7 +338,7 @@ class JobPlanner:
             planned.routes.append(route)
             for role, uid in filled.items():
                 said.setdefault((route.name, uid), []).append(f"{application.name}: fills the role {role}")
-        return [one for one in plans.values() if self._with_priors(arrival, one, judged, said, left_out)]
+        return list(plans.values())
 
     def _with_priors(
         self,

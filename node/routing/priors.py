@@ -365,11 +365,10 @@ class Pairing:
             The series of today by their roles.
         """
         roles = [role for role in application.roles if role.prior_of]
-        jobs = [one for one in self._journal.jobs.find(study=study) if one.kind is JobKind.ANALYSIS and one.application == application.name]
-        standing = next((job for job in reversed(jobs) if job.state not in (JobState.SUPERSEDED, JobState.CANCELLED)), None)
+        standing = self.live_job(study, application.name)
         refused = {
             uid: job.reason or job.code
-            for job in jobs
+            for job in self._analyses(study, application.name)
             if job.state is JobState.CANCELLED and job.code == UnfitPrior.code
             for uid in self._of_earlier(study, job)
         }
@@ -435,7 +434,7 @@ class Pairing:
 
     def mistaken(self, study: str, current: SeriesContent, application: str) -> Job | None:
         """The standing job on a series, where what it compares with is by now another patient's: somebody corrected an ID."""
-        job = self.live_job(study, current.series_instance_uid, application)
+        job = self.live_job(study, application, current.series_instance_uid)
         if job is None:
             return None
         mine = patient_of(current.view.header)
@@ -446,15 +445,14 @@ class Pairing:
                 return job
         return None
 
-    def live_job(self, study: str, series: str, application: str) -> Job | None:
-        """The job that stands for this series and application, if there is one."""
+    def live_job(self, study: str, application: str, series: str | None = None) -> Job | None:
+        """The job that stands for this application: of the study, or of one of its series; None where there is none."""
         ended = (JobState.SUPERSEDED, JobState.CANCELLED)
-        found = [
-            job
-            for job in self._journal.jobs.find(study=study)
-            if (job.kind, job.series_instance_uid, job.application) == (JobKind.ANALYSIS, series, application)
-        ]
+        found = [job for job in self._analyses(study, application) if series in (None, job.series_instance_uid)]
         return next((job for job in reversed(found) if job.state not in ended), None)
+
+    def _analyses(self, study: str, application: str) -> list[Job]:
+        return [job for job in self._journal.jobs.find(study=study) if (job.kind, job.application) == (JobKind.ANALYSIS, application)]
 
     def _latest(self, study: str) -> list[Arrival]:
         """The routed arrivals that nothing has revised; an open one looks for its prior when it is complete."""
@@ -496,9 +494,7 @@ class Pairing:
     ) -> bool:
         """Whether what came is a prior in some role of what was routed, or was one and is none any more."""
         study = arrival.study_instance_uid
-        jobs = self._journal.jobs.find(study=study)
-        ended = (JobState.SUPERSEDED, JobState.CANCELLED)
-        job = next((one for one in reversed(jobs) if one.application == application.name and one.state not in ended), None)
+        job = self.live_job(study, application.name)
         today = contents(self._journal.instances.of_study(study))
         if job is None:  # it had no prior; those of today are told apart when it is routed again
             return all(studied_at(content.view.header) > latest for content in today)
@@ -517,13 +513,13 @@ class Pairing:
         return digest_of(everything, roles_now) != job.input_digest
 
     def _differs(self, study: str, current: SeriesContent, prior: Prior, application: str) -> bool:
-        job = self.live_job(study, current.series_instance_uid, application)
+        job = self.live_job(study, application, current.series_instance_uid)
         wanted = None if prior.content is None else _digest(current, prior.content)
         return wanted != (None if job is None else job.input_digest)
 
     def _used(self, study: str, current: SeriesContent, application: str) -> dict[str, str]:
         """The series that the standing job compares with, and of when each is: it stays the prior after its pixels are gone."""
-        job = self.live_job(study, current.series_instance_uid, application)
+        job = self.live_job(study, application, current.series_instance_uid)
         used = self._journal.instances.of_job(job.id) if job is not None else []
         own = current.series_instance_uid
         return {one.series_instance_uid: studied_at(one.header) for one in used if one.series_instance_uid != own}
@@ -538,10 +534,8 @@ class Pairing:
         """The pairs, by their digests, of which the application refused the prior when it saw the images, and why."""
         return {
             job.input_digest: job.reason or job.code
-            for job in self._journal.jobs.find(study=study)
-            if (job.series_instance_uid, job.application) == (current.series_instance_uid, application)
-            and job.state is JobState.CANCELLED
-            and job.code == UnfitPrior.code
+            for job in self._analyses(study, application)
+            if job.series_instance_uid == current.series_instance_uid and job.state is JobState.CANCELLED and job.code == UnfitPrior.code
         }
 
     def _earlier(

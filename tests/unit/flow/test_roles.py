@@ -12,11 +12,12 @@ from inference.applications.port import Accepts, Application, Role, Takes
 from node.domain.job import Job
 from node.domain.route import Condition, ConditionOperator, Needs, Otherwise, Preferred, RoleConditions, Route
 from node.domain.state import JobState
-from node.flow.route import RouteStage
+from node.flow.route import PriorMistaken, RouteStage
 from node.flow.settle import SettleStage
 from node.settings.peers import Scope
 from node.settings.peers import Settle as Rule
 from tests.unit.flow.mini import APPLICATION, CT1, CountingPeer, MiniNode
+from tests.unit.flow.test_pairs import deliver
 
 FOUR = ("T1", "T1c", "T2", "FLAIR")
 MR = Accepts(modality=("MR",), takes=Takes.VOLUMES)
@@ -189,3 +190,28 @@ def test_today_is_analysed_with_the_newest_prior_that_is_not_too_old(node: MiniN
     route(node)
     (newer,) = live(node)
     assert in_roles(node, newer) == {"FLAIR": "1.1.4", "T1": "1.1.1", "FLAIR before": "1.4.4"}
+
+
+@pytest.mark.parametrize("delivered", [False, True])
+def test_priors_that_turn_out_to_be_anothers_end_the_job(node: MiniNode, delivered: bool) -> None:
+    """Somebody corrects the patient ID of last year's study: the comparison of two people is cancelled, or, where its results left already,
+    told to a person; as it is for a pair."""
+    node.configure(routes=(SCLEROSIS,))
+    for name in ("FLAIR", "T1"):
+        came(node, name)
+    before = {name: came(node, name, study="1.3", StudyDate="20250301") for name in ("FLAIR", "T1")}
+    route(node)
+    assert len(live(node)) == 1
+    if delivered:
+        deliver(node)
+    for name, ids in before.items():
+        for number, old in enumerate(ids, start=1):
+            came(node, name, study="1.3", numbers=(number,), replaces=old, changed="corrected", PatientID="9999", StudyDate="20250301")
+    route(node)
+    (job,) = node.jobs()
+    assert job.state is (JobState.DONE if delivered else JobState.CANCELLED)
+    if delivered:
+        assert "job.prior_mistaken" in [event.name for event in node.journal.events.of("job", job.id)]
+    else:
+        assert (job.code, "another patient's" in str(job.reason)) == (PriorMistaken.code, True)
+    assert "sclerosis: FLAIR before: no prior: no earlier study of this patient is here" in reasons(node)["1.1.4"]
