@@ -23,8 +23,8 @@ from node.observe.events import alarm, event, trace
 from node.observe.pulse import InHand, turned
 from node.routing.decisions import holds_images
 from node.routing.needs import Concerned
+from node.routing.pairing import Pairing
 from node.routing.planning import JobPlan, JobPlanner
-from node.routing.priors import Pairing
 from node.routing.series import SeriesContent, series_of
 from node.settings import config as settings
 

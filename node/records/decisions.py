@@ -202,8 +202,8 @@ class RouteExplainer:
         sender, called
             The peer and the called AE title that are taken to have been there; None: those that were.
         """
+        from node.routing.pairing import Pairing
         from node.routing.planning import JobPlanner
-        from node.routing.priors import Pairing
         from node.routing.series import series_of
 
         now, then = [], []

@@ -18,9 +18,9 @@ from node.domain.shortage import NewHold, Shortage, Shortfalls, WhenShort
 from node.routing.decisions import SeriesView, decide, holds_images, preference
 from node.routing.gate import exclusion_sentence, gated, not_applicable
 from node.routing.needs import NeedsOutcome, needs_outcome
+from node.routing.pairing import Prior, PriorsFound
 from node.routing.planned_job import PlannedJob
 from node.routing.port import KnownShortfalls, StudyInstances
-from node.routing.priors import Prior, PriorsFound
 from node.routing.series import SeriesContent, contents, digest_of
 from node.routing.shortage import PlannedHolds, held_text, rule_of, shortage_of
 from node.routing.untaken import NoSeriesTaken, Untaken, untaken, with_untaken
@@ -87,7 +87,7 @@ class JobPlan:
 
 
 class Pairs(Protocol):
-    """Finds what a series is compared with (node.routing.priors)."""
+    """Finds what a series is compared with (node.routing.pairing)."""
 
     def prior_of(self, study: str, current: SeriesContent, routes: Sequence[Route], application: str) -> Prior: ...
     def mistaken(self, study: str, current: SeriesContent, application: str) -> Job | None: ...

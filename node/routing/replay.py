@@ -19,9 +19,10 @@ from node.domain.route import Decision, Preferred, Route, Routed, Tried, Withhel
 from node.domain.state import JobState
 from node.routing.decisions import NEWEST
 from node.routing.gate import TELLING
+from node.routing.pairing import Prior, PriorsFound
 from node.routing.planning import JobPlanner
 from node.routing.port import RoutedArrivals
-from node.routing.priors import Prior, PriorChoice, PriorsFound
+from node.routing.priors import PriorChoice
 from node.routing.series import SeriesContent, contents
 
 _PAGE = 200

@@ -19,7 +19,8 @@ from node.domain.state import JobState
 from node.flow.route import RouteStage
 from node.journal.port import CameAgain
 from node.routing.gate import exclusions
-from node.routing.priors import EarlierStudy, Pairing, Prior, choose
+from node.routing.pairing import Pairing, Prior
+from node.routing.priors import EarlierStudy, choose
 from tests.unit.flow.mini import APPLICATION, CT1, MiniNode
 from tests.unit.flow.test_pairs import NOW, THEN, reason, series_of, settle
 from tests.unit.flow.test_runner import Work

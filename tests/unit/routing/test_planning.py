@@ -13,8 +13,8 @@ from node.domain.job import Job
 from node.domain.route import Condition, ConditionOperator, Decision, Route
 from node.domain.shortage import Shortfalls
 from node.domain.state import ArrivalState
+from node.routing.pairing import Prior, PriorsFound
 from node.routing.planning import JobPlan, JobPlanner
-from node.routing.priors import Prior, PriorsFound
 from node.routing.series import SeriesContent, contents
 from tests.unit.flow.mini import APPLICATION, START
 
