@@ -16,6 +16,28 @@ ImagePositionPatient of one frame after another. Of a few sequences of codes the
 """
 
 
+def texts_of(header: Header, keyword: str) -> list[str]:
+    """All values as text."""
+    return [str(value) for value in header.get(keyword, ())]
+
+
+def first_text(header: Header, keyword: str) -> str:
+    """The first value that is not blank; "" where there is none."""
+    return next((text for value in header.get(keyword, ()) if (text := str(value).strip())), "")
+
+
+def numbers_of(header: Header, keyword: str, count: int) -> tuple[float, ...] | None:
+    """The values, where there are `count` and all are numbers; else None."""
+    values = header.get(keyword, ())
+    numbers = tuple(float(value) for value in values if not isinstance(value, str))
+    return numbers if len(numbers) == len(values) == count else None
+
+
+def first_number(header: Header, *keywords: str) -> float | None:
+    """The first value of the first of these elements that begins with a number."""
+    return next((float(value) for keyword in keywords for value in header.get(keyword, ())[:1] if not isinstance(value, str)), None)
+
+
 class Standing(StrEnum):
     """What an instance is to its SOP Instance UID."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, delete, exists, func, insert, select
 
-from node.domain.instance import Header, Instance, Standing
+from node.domain.instance import Header, Instance, Standing, first_text
 from node.domain.job import Concept, EarlierResult, JobKind, Measured, MeasuredOf, ResultObject
 from node.domain.patient import Patient, is_earlier, mark_of, patient_of, studied_at
 from node.domain.state import JobState
@@ -41,7 +41,7 @@ class Results(JournalPart):
             this = connection.execute(select(schema.job).where(_job.id == job)).one()
             own = _instances(connection, job, this.series_instance_uid)
             patients, moments = {patient_of(one.header) for one in own}, {studied_at(one.header) for one in own}
-            modalities = {_first(one.header, "Modality") for one in own}
+            modalities = {first_text(one.header, "Modality") for one in own}
             patient, when = patients.pop() if len(patients) == 1 else None, min(moments, default="")
             if patient is None or not when or len(modalities) != 1:
                 return []
@@ -136,7 +136,7 @@ def _is_still(connection: Connection, row: Row[Any], patient: Patient, header: H
     if any(one.counts != Standing.CURRENT for one in connection.execute(used)):
         return False
     first = _instances(connection, row.id, row.series_instance_uid, 1)[0].header
-    pairs = [(_first(header, keyword), _first(first, keyword)) for keyword in _FIXED]
+    pairs = [(first_text(header, keyword), first_text(first, keyword)) for keyword in _FIXED]
     return patient_of(first) == patient and all(one == other or not one or not other for one, other in pairs)
 
 
@@ -171,7 +171,3 @@ def _concept(row: Row[Any]) -> Concept:
         unit=row.unit,
         derivation=row.derivation,
     )
-
-
-def _first(header: Header, keyword: str) -> str:
-    return next((text for value in header.get(keyword, ()) if (text := str(value).strip())), "")

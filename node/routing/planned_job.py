@@ -1,12 +1,41 @@
-"""A planned job: what the routes of an arrival ask of one application, gathered before it is written."""
+"""A planned job: what the routes of an arrival ask of one application, gathered before it is written, and the job that it becomes."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from node.domain.job import RANKS, Priority, WhenExcluded, strictest
+from inference.applications.accept import refusal
+from inference.applications.errors import NotAccepted
+from inference.errors import InputError
+from node.domain.errors import SourcesNameless
+from node.domain.job import RANKS, NewJob, Priority, WhenExcluded, strictest
 from node.domain.route import Route
 from node.domain.shortage import Shortage
-from node.routing.series import SeriesContent
+from node.routing.series import SeriesContent, digest_of
+from node.routing.untaken import NoSeriesTaken
+
+
+class SeriesMissing(InputError):
+    """The study does not hold a series that the route needs, and the time to wait for it is over."""
+
+    code = "HLM-3085"
+    remedy = "Send the series that the reason names: the job then runs by itself. `hilum jobs retry JOB` runs it without."
+
+
+class SeriesIncomplete(InputError):
+    """The series is known to be short, and the time to wait for its rest is over."""
+
+    code = "HLM-3087"
+    remedy = (
+        "Send the series again: what is missing is taken, and the job then runs by itself, on the whole. `hilum jobs retry JOB` analyses "
+        "what came: every result of it begins with INCOMPLETE, and has no volumes."
+    )
+
+
+class RolesUndecided(InputError):
+    """Several series of the study fill a role of the application alike, and nothing that the route says tells which it is."""
+
+    code = "HLM-3095"
+    remedy = "Say in the route which it is: a condition more on the role, or `prefer`; then `hilum studies retry STUDY`."
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,3 +74,53 @@ class PlannedJob:
     @property
     def deadline(self) -> timedelta | None:
         return min((route.deadline for route in self.routes if route.deadline is not None), default=None)
+
+    def job(self, version: str, engine: str, complete_at: datetime, *, unloaded: tuple[str, str] | None = None) -> NewJob:
+        """The job as it is written.
+
+        Parameters
+        ----------
+        unloaded
+            Code and reason why the application cannot be loaded; None: it can.
+        """
+        parked = next((reason for content in self.series if (reason := content.unfit()) is not None), None)
+        if parked is None and self.missing:
+            parked = (RolesUndecided if self.undecided else SeriesMissing).code, self.missing
+        if parked is None and self.incomplete:
+            parked = SeriesIncomplete.code, self.incomplete
+        unfit = None
+        if self.unfit and not self.incomplete:
+            unfit = NotAccepted.code, refusal(self.application, self.series[0].series_instance_uid, [self.unfit])
+        elif self.untaken:
+            unfit = NoSeriesTaken.code, self.untaken
+        if parked is None and self.when_excluded is WhenExcluded.PARK:
+            parked, unfit = unfit, None
+        # nothing can be said in a study that nobody can name
+        declined = parked is not None and parked[0] != SourcesNameless.code
+        parked = parked or unloaded
+        return NewJob(
+            series_instance_uid=self.series[0].series_instance_uid,
+            application=self.application,
+            application_version=version,
+            engine=engine,
+            routes=tuple(route.name for route in self.routes),
+            sinks=self.sinks,
+            priority=self.priority,
+            input_digest=digest_of(self.series, self.roles),
+            instances=tuple(member.id for content in self.series for member in content.current + content.gone),
+            roles={
+                member.id: role
+                for content in self.series
+                if (role := self.roles.get(content.series_instance_uid))
+                for member in content.current + content.gone
+            },
+            deadline_at=None if self.deadline is None else complete_at + self.deadline,
+            parked=parked,
+            declined=declined,
+            not_applicable=unfit,
+            when_excluded=self.when_excluded,
+            untaken=bool(self.untaken),
+            whole_study=self.whole_study,
+            shortage=self.shortage,
+            marked=self.shortage is not None and (self.marked or bool(self.incomplete)),
+        )

@@ -5,50 +5,23 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-from inference.applications.accept import refusal
-from inference.applications.errors import NotAccepted
 from inference.applications.port import Accepts, Application, Takes
-from inference.errors import HilumError, InputError
+from inference.errors import HilumError
 from inference.imaging.subject import CURRENT, PRIOR
 from node.domain.arrival import Arrival, Completeness
-from node.domain.errors import SourcesNameless
 from node.domain.job import Job, NewJob, WhenExcluded
 from node.domain.route import Decision, Route, Withheld
-from node.domain.shortage import NewHold, Shortage, Shortfalls, WhenShort
+from node.domain.shortage import NewHold
 from node.routing.decisions import SeriesView, decide, holds_images, preference
 from node.routing.gate import exclusion_sentence, gated, not_applicable
 from node.routing.needs import NeedsOutcome, needs_outcome
 from node.routing.pairing import Prior, PriorsFound
 from node.routing.planned_job import PlannedJob
 from node.routing.port import KnownShortfalls, StudyInstances
-from node.routing.series import SeriesContent, contents, digest_of
-from node.routing.shortage import PlannedHolds, held_text, rule_of, shortage_of
-from node.routing.untaken import NoSeriesTaken, Untaken, untaken, with_untaken
+from node.routing.series import SeriesContent, contents
+from node.routing.shortage import ShortageRules
+from node.routing.untaken import Untaken, untaken, with_untaken
 from node.settings.peers import Settle
-
-
-class SeriesMissing(InputError):
-    """The study does not hold a series that the route needs, and the time to wait for it is over."""
-
-    code = "HLM-3085"
-    remedy = "Send the series that the reason names: the job then runs by itself. `hilum jobs retry JOB` runs it without."
-
-
-class SeriesIncomplete(InputError):
-    """The series is known to be short, and the time to wait for its rest is over."""
-
-    code = "HLM-3087"
-    remedy = (
-        "Send the series again: what is missing is taken, and the job then runs by itself, on the whole. `hilum jobs retry JOB` analyses "
-        "what came: every result of it begins with INCOMPLETE, and has no volumes."
-    )
-
-
-class RolesUndecided(InputError):
-    """Several series of the study fill a role of the application alike, and nothing that the route says tells which it is."""
-
-    code = "HLM-3095"
-    remedy = "Say in the route which it is: a condition more on the role, or `prefer`; then `hilum studies retry STUDY`."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +103,7 @@ class JobPlanner:
         self._engine_of = engine_of
         self._application_of = application_of
         self._declared_of = declared_of or application_of
-        self._known = known
-        self._settle_of = settle_of
+        self._shortage_rules = ShortageRules(known, settle_of, self._declared)
 
     def of(self, arrival: Arrival, series: Sequence[SeriesContent], calling: str, now: datetime, *, waits: bool = True) -> JobPlan:
         """The jobs on `series`, those of the arrival, and one decision for every route and series of it.
@@ -174,7 +146,8 @@ class JobPlanner:
         for planned in plans:
             parked |= _park(planned, judged, said)
             self._gate(planned)
-        held = self._short(arrival, plans, said, now, over=not waits or arrival.completed_by is Completeness.OPERATOR)
+        over = not waits or arrival.completed_by is Completeness.OPERATOR
+        held = self._shortage_rules.withhold(arrival, plans, said, now, over=over)
         plans = [planned for planned in plans if planned.routes]
         excluded: dict[tuple[str, str], dict[str, WhenExcluded]] = {}
         vain = self._untaken(decisions, views, counted)
@@ -387,71 +360,6 @@ class JobPlanner:
         declared = {name: application for name in expected if (application := self._declared(name)) is not None}
         return untaken(self._routes, decisions, views, declared, {uid: uid in counted for uid in views})
 
-    def _short(
-        self, arrival: Arrival, plans: Sequence[PlannedJob], said: dict[tuple[str, str], list[str]], now: datetime, *, over: bool
-    ) -> PlannedHolds:
-        """Withhold what is known to be short from the routes that wait for its rest; park, or mark, what is asked for all the same."""
-        held = PlannedHolds()
-        facts: dict[str, Mapping[str, Shortfalls]] = {}
-        for planned in plans:
-            # too few images are no reason: the rest of them may come
-            application = self._declared(planned.application) if planned.unfit else None
-            excluded = application is not None and not_applicable(application, planned.series[0].view, counted=False)
-            if planned.missing or excluded or any(content.unfit() for content in planned.series):
-                continue  # it ends whatever else comes
-            found = self._shortest(planned, arrival.study_instance_uid, facts)
-            if found is None:
-                continue
-            short, planned.shortage = found
-            members = short.current + short.gone
-            last = max((one.received_at for one in members), default=now)
-            running: list[Route] = []
-            parking: list[Route] = []
-            for route in planned.routes:
-                rule = rule_of(route, self._settle_of(arrival.peer))
-                until = min(last, now) + rule.longest  # when the clock went back, from now on
-                uids = [content.series_instance_uid for content in planned.series]
-                if rule.when is not WhenShort.RUN and not over and now < until:
-                    new = NewHold(series_instance_uid=short.series_instance_uid, route=route.name, shortage=planned.shortage, until=until)
-                    held.add(new, uids, held_text(rule, planned.shortage, until))
-                    continue
-                held.conditions.update({(route.name, uid): planned.shortage for uid in uids})
-                if rule.when is WhenShort.HOLD and not over:
-                    parking.append(route)
-                else:
-                    running.append(route)
-                    planned.marked = planned.marked or rule.when is not WhenShort.RUN
-            if planned.unfit and running:  # what is missing, not a header, is why it has too few images: somebody must be told
-                parking, running = [*parking, *running], []
-            if parking and not running:
-                planned.incomplete = f"series {short.series_instance_uid} is incomplete: {planned.shortage.sentence}"
-            becomes = f"is run for {', '.join(one.name for one in running)} alone" if running else "is parked as incomplete"
-            for route, words in [*((one, becomes) for one in parking), *((one, "is run though it is incomplete") for one in running)]:
-                for content in planned.series:
-                    told = said.setdefault((route.name, content.series_instance_uid), [])
-                    told.append(f"{planned.application} {words}: {planned.shortage.sentence}")
-            planned.routes = running or parking
-        return held
-
-    def _shortest(
-        self, planned: PlannedJob, study: str, facts: dict[str, Mapping[str, Shortfalls]]
-    ) -> tuple[SeriesContent, Shortage] | None:
-        """The series of a planned job that lacks most, and what; None: nothing says that any lacks anything. A prior is passed over: one
-        that is short is not chosen."""
-        if self._known is None:
-            return None
-        accepts = self._accepts(planned.application)
-        volume = accepts.takes in (Takes.VOLUME, Takes.PAIR, Takes.VOLUMES)
-        found = []
-        if study not in facts:
-            facts[study] = self._known.shortfalls(study)
-        of_study = [one for one in planned.series if one.series_instance_uid not in planned.priors]
-        for content in of_study if planned.whole_study else planned.series[:1]:
-            shortage = shortage_of(content, facts[study], volume=volume)
-            if shortage is not None:
-                found.append((content, shortage))
-        return max(found, key=lambda one: (one[1].expected or one[1].came) - one[1].came, default=None)
-
     def _gated(self, decision: Decision, views: Mapping[str, SeriesView], counted: Collection[str]) -> Decision:
         """The decision with what the manifests of its applications say."""
         if not decision.matched:
@@ -496,52 +404,14 @@ class JobPlanner:
             return None
 
     def _job(self, planned: PlannedJob, complete_at: datetime) -> NewJob:
-        parked = next((reason for content in planned.series if (reason := content.unfit()) is not None), None)
-        if parked is None and planned.missing:
-            parked = (RolesUndecided if planned.undecided else SeriesMissing).code, planned.missing
-        if parked is None and planned.incomplete:
-            parked = SeriesIncomplete.code, planned.incomplete
-        unfit = None
-        if planned.unfit and not planned.incomplete:
-            unfit = NotAccepted.code, refusal(planned.application, planned.series[0].series_instance_uid, [planned.unfit])
-        elif planned.untaken:
-            unfit = NoSeriesTaken.code, planned.untaken
-        if parked is None and planned.when_excluded is WhenExcluded.PARK:
-            parked, unfit = unfit, None
-        # nothing can be said in a study that nobody can name
-        declined = parked is not None and parked[0] != SourcesNameless.code
+        unloaded = None
         try:
             version = self._application_of(planned.application).version
         except HilumError as error:
             declared = self._declared(planned.application)
             version = "" if declared is None else declared.version  # without the models' versions
-            parked = parked or (error.code, str(error))
-        return NewJob(
-            series_instance_uid=planned.series[0].series_instance_uid,
-            application=planned.application,
-            application_version=version,
-            engine=self._engine_of(planned.application),
-            routes=tuple(route.name for route in planned.routes),
-            sinks=planned.sinks,
-            priority=planned.priority,
-            input_digest=digest_of(planned.series, planned.roles),
-            instances=tuple(member.id for content in planned.series for member in content.current + content.gone),
-            roles={
-                member.id: role
-                for content in planned.series
-                if (role := planned.roles.get(content.series_instance_uid))
-                for member in content.current + content.gone
-            },
-            deadline_at=None if planned.deadline is None else complete_at + planned.deadline,
-            parked=parked,
-            declined=declined,
-            not_applicable=unfit,
-            when_excluded=planned.when_excluded,
-            untaken=bool(planned.untaken),
-            whole_study=planned.whole_study,
-            shortage=planned.shortage,
-            marked=planned.shortage is not None and (planned.marked or bool(planned.incomplete)),
-        )
+            unloaded = error.code, str(error)
+        return planned.job(version, self._engine_of(planned.application), complete_at, unloaded=unloaded)
 
 
 def _is_counted(content: SeriesContent) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 
-from node.domain.instance import Header
+from node.domain.instance import Header, first_text
 from node.domain.patient import Patient, is_earlier, patient_of, studied_at
 from node.domain.route import Asked, Condition, ConditionOperator, Derived, Junction, Route
 from node.routing.decisions import SeriesView, decide, named, preference
@@ -105,7 +105,7 @@ def _in_study(
     if study.arriving:
         return None, f"the study of {day} is still arriving", ()
     for keyword in _FIXED:
-        mine, theirs = (_first(header, keyword) for header in (current.header, views[0].header))
+        mine, theirs = (first_text(header, keyword) for header in (current.header, views[0].header))
         if mine and theirs and mine != theirs:
             return None, f"the study of {day} has the patient ID and another {keyword}", ()
     decisions = decide([_as_prior(route)], views, peer=None, calling="", called="", now=_NOW)
@@ -177,14 +177,14 @@ def _best(each: tuple[float, SeriesView]) -> tuple[float, tuple[int, float, floa
 
 def _likeness(current: SeriesView, other: SeriesView) -> float | None:
     """How much the names of the two have in common, 0 to 1; None where they cannot be compared with profit."""
-    if _first(current.header, "Modality") != _first(other.header, "Modality"):
+    if first_text(current.header, "Modality") != first_text(other.header, "Modality"):
         return None
     planes = {plane for plane in (_plane(current.header), _plane(other.header)) if plane}
     if len(planes) > 1:
         return None
     shares = []
     for keyword in _NAMES:
-        mine, theirs = (_words(_first(header, keyword)) for header in (current.header, other.header))
+        mine, theirs = (_words(first_text(header, keyword)) for header in (current.header, other.header))
         if mine and theirs:
             shares.append(len(mine & theirs) / len(mine | theirs))
     if not shares:
@@ -210,14 +210,10 @@ def _date(study: EarlierStudy) -> str:
     return max((studied_at(view.header) for view in study.series), default="")
 
 
-def _first(header: Header, keyword: str) -> str:
-    return next((text for value in header.get(keyword, ()) if (text := str(value).strip())), "")
-
-
 def _day(header: Header) -> str:
     day = studied_at(header)[:8]
     return f"{day[:4]}-{day[4:6]}-{day[6:]}"
 
 
 def _title(header: Header) -> str:
-    return _first(header, "SeriesDescription") or _first(header, "ProtocolName") or _first(header, "Modality")
+    return first_text(header, "SeriesDescription") or first_text(header, "ProtocolName") or first_text(header, "Modality")

@@ -4,18 +4,24 @@ Counts of whole studies hold nothing: they include other people's objects. Nor d
 NumberOfTemporalPositions: scanners number as they like, and count what they never send.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 
+from inference.applications.port import Application
 from inference.imaging.geometry import DIRECTION_TOLERANCE, missing_slices
-from node.domain.instance import Header, Instance
+from node.domain.arrival import Arrival
+from node.domain.instance import Header, Instance, numbers_of
 from node.domain.job import Priority
 from node.domain.route import Decision, Route, Tried, Withheld
 from node.domain.shortage import Lack, NewHold, Shortage, Shortfalls, WhenShort
 from node.routing.decisions import is_image
+from node.routing.gate import not_applicable
+from node.routing.layout import OF_SLICES
+from node.routing.planned_job import PlannedJob
+from node.routing.port import KnownShortfalls
 from node.routing.series import SeriesContent
 from node.settings.peers import Settle
 
@@ -81,13 +87,13 @@ def _slices(members: Sequence[Instance]) -> list[Header]:
 def missing_between(headers: Sequence[Header]) -> int:
     """How many slices are missing between others by ImagePositionPatient along the normal (PS3.3 C.7.6.2.1.1); 0 where images are not
     parallel, have no place, or lie otherwise than evenly, or evenly in blocks of one SliceThickness each."""
-    planes = [(_numbers(one, "ImageOrientationPatient", 6), _numbers(one, "ImagePositionPatient", 3)) for one in headers]
+    planes = [(numbers_of(one, "ImageOrientationPatient", 6), numbers_of(one, "ImagePositionPatient", 3)) for one in headers]
     if any(orientation is None or position is None for orientation, position in planes):
         return 0
     orientations = np.array([orientation for orientation, _ in planes], dtype=np.float64)
     if not len(orientations) or float(np.abs(orientations - orientations[0]).max()) > DIRECTION_TOLERANCE:
         return 0
-    thick = [_numbers(one, "SliceThickness", 1) for one in headers]
+    thick = [numbers_of(one, "SliceThickness", 1) for one in headers]
     if None in thick and len(set(thick)) > 1:
         return 0  # of some it is not known: blocks of thinner and of thicker slices may lie side by side
     normal = np.cross(orientations[0, :3], orientations[0, 3:])
@@ -104,13 +110,6 @@ def held_text(rule: Rule, shortage: Shortage, until: datetime) -> str:
     """Why a route waits, for people."""
     then = "parked as incomplete" if rule.when is WhenShort.HOLD else "analysed as incomplete"
     return f"held until {until:%Y-%m-%d %H:%M:%S} UTC, then {then}: {shortage.sentence}"
-
-
-def _numbers(header: Header, keyword: str, count: int) -> tuple[float, ...] | None:
-    values = header.get(keyword, ())
-    if len(values) != count or any(isinstance(value, str) for value in values):
-        return None
-    return tuple(float(value) for value in values)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -139,3 +138,89 @@ class PlannedHolds:
         if key not in self.words:
             return decision
         return replace(decision, chosen=False, reason=self.words[key], withheld=Withheld.WAITS)
+
+
+class ShortageRules:
+    """The rules of routes and senders for what is known to be short, applied to the jobs that are planned.
+
+    Parameters
+    ----------
+    known
+        What is known of what series lack; None: nothing, and none is short.
+    settle_of
+        How what a peer sends settles.
+    declared
+        The application of a name, as it declares itself; None where it cannot be loaded.
+    """
+
+    def __init__(
+        self, known: KnownShortfalls | None, settle_of: Callable[[str | None], Settle], declared: Callable[[str], Application | None]
+    ) -> None:
+        self._known = known
+        self._settle_of = settle_of
+        self._declared = declared
+
+    def withhold(
+        self, arrival: Arrival, plans: Sequence[PlannedJob], said: dict[tuple[str, str], list[str]], now: datetime, *, over: bool
+    ) -> PlannedHolds:
+        """Withhold jobs on what is short from the routes that wait for its rest; park, or mark, those that are asked for all the same."""
+        held = PlannedHolds()
+        facts: dict[str, Mapping[str, Shortfalls]] = {}
+        for planned in plans:
+            # too few images are no reason: the rest of them may come
+            application = self._declared(planned.application) if planned.unfit else None
+            excluded = application is not None and not_applicable(application, planned.series[0].view, counted=False)
+            if planned.missing or excluded or any(content.unfit() for content in planned.series):
+                continue  # it ends whatever else comes
+            found = self._shortest(planned, arrival.study_instance_uid, facts)
+            if found is None:
+                continue
+            short, planned.shortage = found
+            members = short.current + short.gone
+            last = max((one.received_at for one in members), default=now)
+            running: list[Route] = []
+            parking: list[Route] = []
+            for route in planned.routes:
+                rule = rule_of(route, self._settle_of(arrival.peer))
+                until = min(last, now) + rule.longest  # when the clock went back, from now on
+                uids = [content.series_instance_uid for content in planned.series]
+                if rule.when is not WhenShort.RUN and not over and now < until:
+                    new = NewHold(series_instance_uid=short.series_instance_uid, route=route.name, shortage=planned.shortage, until=until)
+                    held.add(new, uids, held_text(rule, planned.shortage, until))
+                    continue
+                held.conditions.update({(route.name, uid): planned.shortage for uid in uids})
+                if rule.when is WhenShort.HOLD and not over:
+                    parking.append(route)
+                else:
+                    running.append(route)
+                    planned.marked = planned.marked or rule.when is not WhenShort.RUN
+            if planned.unfit and running:  # what is missing, not a header, is why it has too few images: somebody must be told
+                parking, running = [*parking, *running], []
+            if parking and not running:
+                planned.incomplete = f"series {short.series_instance_uid} is incomplete: {planned.shortage.sentence}"
+            becomes = f"is run for {', '.join(one.name for one in running)} alone" if running else "is parked as incomplete"
+            for route, words in [*((one, becomes) for one in parking), *((one, "is run though it is incomplete") for one in running)]:
+                for content in planned.series:
+                    told = said.setdefault((route.name, content.series_instance_uid), [])
+                    told.append(f"{planned.application} {words}: {planned.shortage.sentence}")
+            planned.routes = running or parking
+        return held
+
+    def _shortest(
+        self, planned: PlannedJob, study: str, facts: dict[str, Mapping[str, Shortfalls]]
+    ) -> tuple[SeriesContent, Shortage] | None:
+        """The series of a planned job that lacks most, and what; None: nothing says that any lacks anything. A prior is passed over: one
+        that is short is not chosen."""
+        if self._known is None:
+            return None
+        application = self._declared(planned.application)
+        volume = application is None or application.accepts.takes in OF_SLICES
+        found = []
+        if study not in facts:
+            facts[study] = self._known.shortfalls(study)
+        of_study = [one for one in planned.series if one.series_instance_uid not in planned.priors]
+        for content in of_study if planned.whole_study else planned.series[:1]:
+            shortage = shortage_of(content, facts[study], volume=volume)
+            if shortage is not None:
+                found.append((content, shortage))
+        return max(found, key=lambda one: (one[1].expected or one[1].came) - one[1].came, default=None)

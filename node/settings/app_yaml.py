@@ -3,14 +3,11 @@
 What it becomes is the noun of `inference.applications.bundle.declaring`.
 """
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
-
-from ruamel.yaml.nodes import Node, ScalarNode
 
 from inference import codes
 from inference.applications.bundle.declaring import APP, NAME, SAFETENSORS, Declared
@@ -31,15 +28,30 @@ from inference.applications.bundle.steps import (
 from inference.applications.manifest import is_label
 from inference.applications.port import Accepts
 from inference.codes import Code
-from inference.engines.file_import import SUFFIXES
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects
 from node.domain.errors import ConfigError
-from node.settings.blocks import Block, Items, Nodes, Values, block, needed, pairs, setting
-from node.settings.kinds import SWITCH, TEXT, Choice, Scalar, Schema, Several, whole
-from node.settings.source import BadValue, Here, MissingKey, Refused, UnknownName, kind_of, parse, read, scalar_text, suggestion
+from node.settings.app_values import (
+    ANY,
+    AXES,
+    CHANNEL,
+    CODE,
+    COLOUR,
+    LABEL,
+    MM,
+    MOST_CHANNELS,
+    PROBABILITY,
+    RANGE,
+    SIZES,
+    ModelFile,
+    NetworkArguments,
+    NumberRow,
+    number_between,
+    text_that,
+)
+from node.settings.blocks import Block, Items, Nodes, Values, block, needed, setting
+from node.settings.kinds import SWITCH, TEXT, Choice, Several, whole
+from node.settings.source import BadValue, Here, MissingKey, Refused, parse, read
 
-_MOST_SIDE = 1024
-_MOST_CHANNELS = 1000
 _SIDES = {"left": codes.LEFT, "right": codes.RIGHT, "both": codes.BOTH_SIDES}
 _CATEGORIES = {
     "structure": codes.ANATOMICAL_STRUCTURE,
@@ -59,138 +71,7 @@ class AppRefused(ConfigError):
         self.problems = tuple(problems)
 
 
-# ---- kinds of values
-
-
-def _code(text: str) -> Code:
-    parts = [part.strip() for part in text.split(":", 2)]
-    if (
-        len(parts) != 3
-        or not all(parts)
-        or not re.fullmatch(r"[A-Za-z0-9_]{1,16}", parts[0])
-        or len(parts[1]) > 16
-        or not is_label(parts[2])
-    ):
-        raise ValueError(f'"{text}" is no code; write SCHEME:VALUE:MEANING, such as SCT:10200004:Liver')
-    return Code(parts[1], parts[0], parts[2])
-
-
-def _number(least: float, most: float, wants: str) -> Scalar[float]:
-    def parsed(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError as unfit:
-            raise ValueError(f'"{text}" is no number; {wants} belongs here') from unfit
-        if not math.isfinite(value) or not least <= value <= most:
-            raise ValueError(f'"{text}" is not {wants}')
-        return value
-
-    return Scalar(wants=wants, parse=parsed, form={"type": "number", "minimum": least, "maximum": most}, plain=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
-    """A list of so many numbers, which may be equal."""
-
-    of: Scalar[Any]
-    count: int
-    wants: str
-
-    def read(self, at: Node, here: Here) -> tuple[Any, ...]:
-        if not isinstance(at.value, list) or kind_of(at) != "a list" or len(at.value) != self.count:
-            raise here.refuse(BadValue, at, f"not {self.count} numbers; write {self.wants}")
-        return tuple(self.of.read(one, here) for one in at.value)
-
-    def schema(self) -> Schema:
-        return {"type": "array", "items": self.of.schema(), "minItems": self.count, "maxItems": self.count}
-
-
-def _text(what: str, fits: Any) -> Scalar[str]:
-    def parsed(text: str) -> str:
-        if not fits(text):
-            raise ValueError(f'"{text}" is not {what}')
-        return text
-
-    return Scalar(wants=what, parse=parsed, form={"type": "string", "minLength": 1})
-
-
-def _rgb(text: str) -> tuple[int, int, int]:
-    if not re.fullmatch(r"#[0-9A-Fa-f]{6}", text):
-        raise ValueError(f'"{text}" is no colour; write #RRGGBB in quotes, such as "#DD8265"')
-    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
-
-
-def _axcodes(text: str) -> str:
-    if sorted(text.translate(str.maketrans("RPI", "LAS"))) != ["A", "L", "S"]:
-        raise ValueError(f'"{text}" is not one letter of each of L/R, P/A and S/I; most models of research take RAS')
-    return text
-
-
-class _Model:
-    """The model's file; it lies in the folder of app.yaml."""
-
-    wants = "the name of the model's file, beside app.yaml"
-
-    def read(self, at: Node, here: Here) -> Path:
-        text = scalar_text(at, here, self.wants)
-        endings = (*SUFFIXES, SAFETENSORS)
-        if Path(text).name != text or text.startswith("."):
-            raise here.refuse(BadValue, at, f'"{text}" is no file of this folder; the model lies beside app.yaml')
-        if Path(text).suffix.lower() not in endings:
-            raise here.refuse(BadValue, at, f'"{text}" is none of {", ".join(endings)}')
-        if not (here.folder / text).is_file():
-            files = sorted(one.name for one in here.folder.iterdir() if one.suffix.lower() in endings)
-            raise here.refuse(UnknownName, at, f'there is no "{text}" in this folder{suggestion(text, files)}')
-        return here.folder / text
-
-    def schema(self) -> Schema:
-        return {"type": "string", "pattern": r"\.(onnx|pt2|pt|ts|pth|safetensors)$"}
-
-
-class _Arguments:
-    """Arguments of a network: numbers, words, lists and mappings of them."""
-
-    wants = "a mapping: the network's arguments"
-
-    def read(self, at: Node, here: Here) -> tuple[tuple[str, Any], ...]:
-        found, sound = pairs(at, here, known=None)
-        if not sound:
-            raise Refused
-        return tuple((name, _plain(value)) for name, (_, value) in found.items())
-
-    def schema(self) -> Schema:
-        return {"type": "object"}
-
-
-def _plain(node: Node) -> Any:
-    if kind_of(node) == "a mapping":
-        return {str(key.value): _plain(value) for key, value in node.value}
-    if kind_of(node) == "a list":
-        return [_plain(one) for one in node.value]
-    text = str(node.value)
-    if isinstance(node, ScalarNode) and node.style is None:
-        words = {"true": True, "false": False, "null": None, "~": None, "": None}
-        if text in words:
-            return words[text]
-        for number in (int, float):
-            try:
-                return number(text)
-            except ValueError:
-                continue
-    return text
-
-
-_CODE = Scalar(wants="a code SCHEME:VALUE:MEANING", parse=_code, form={"type": "string", "pattern": "^[^:]+:[^:]+:.+$"})
-_LABEL = _text("a label of 1 to 64 characters without a backslash", is_label)
-_CHANNEL = whole(0, _MOST_CHANNELS - 1)
-_MM = _number(0.001, 10_000, "a length in mm, above 0")
-_PROBABILITY = _number(0, 1, "a probability from 0 to 1")
-_ANY = _number(-1e9, 1e9, "a number")
-_SIZES = _Row(of=whole(1, _MOST_SIDE), count=3, wants="three sides in voxels, such as [96, 96, 96]")
-_RANGE = _Row(of=_ANY, count=2, wants="two numbers, such as [-100, 300]")
-
-
-# ---- blocks
+# ---- keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,22 +83,24 @@ class _Network:
             says="Its class, of those that are known here; it is looked up by this name and never imported by one.",
         )
     )
-    arguments: tuple[tuple[str, Any], ...] = setting(_Arguments(), default="{}", says="What the class is given, as its library has it.")
+    arguments: tuple[tuple[str, Any], ...] = setting(
+        NetworkArguments(), default="{}", says="What the class is given, as its library has it."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _AcceptsEntry:
     modality: tuple[str, ...] = field(
         metadata=needed(
-            Several(of=_text("a modality such as `CT`", re.compile(r"[A-Z]{2,16}").fullmatch), bare=True, least=1),
+            Several(of=text_that("a modality such as `CT`", re.compile(r"[A-Z]{2,16}").fullmatch), bare=True, least=1),
             says="Modality (0008,0060) of the series, or a list of such.",
         )
     )
     orientation: str | None = setting(Choice(of=("axial", "coronal", "sagittal")), says="The plane of the slices; without it, any.")
     min_slices: int = setting(whole(1, 100_000), default=str(MIN_SLICES), says="Slices that it has at least.")
-    max_spacing_mm: float | None = setting(_MM, says="How far voxels may be apart at most, along any axis.")
-    max_thickness_mm: float | None = setting(_MM, says="How thick slices may be at most (SliceThickness).")
-    min_extent_mm: float | None = setting(_MM, says="How far the images have to reach at least, along every axis.")
+    max_spacing_mm: float | None = setting(MM, says="How far voxels may be apart at most, along any axis.")
+    max_thickness_mm: float | None = setting(MM, says="How thick slices may be at most (SliceThickness).")
+    min_extent_mm: float | None = setting(MM, says="How far the images have to reach at least, along every axis.")
     parts: str = setting(
         Choice(of=("refuse", "each", "b0")),
         default="refuse",
@@ -231,14 +114,14 @@ class _AcceptsEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ValueWindow:
-    low: tuple[float, float] = field(metadata=needed(_RANGE, name="from", says="The two values of the images."))
-    to: tuple[float, float] = setting(_RANGE, default="[0, 1]", says="What they become; values beyond are cut off.")
+    low: tuple[float, float] = field(metadata=needed(RANGE, name="from", says="The two values of the images."))
+    to: tuple[float, float] = setting(RANGE, default="[0, 1]", says="What they become; values beyond are cut off.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PercentileWindow:
-    low: tuple[float, float] = field(metadata=needed(_RANGE, name="from", says="The two percentiles of the image, such as [0.5, 99.5]."))
-    to: tuple[float, float] = setting(_RANGE, default="[0, 1]", says="What the values there become; values beyond are cut off.")
+    low: tuple[float, float] = field(metadata=needed(RANGE, name="from", says="The two percentiles of the image, such as [0.5, 99.5]."))
+    to: tuple[float, float] = setting(RANGE, default="[0, 1]", says="What the values there become; values beyond are cut off.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,8 +131,8 @@ class _Normalise:
         default="image",
         says="Mean and deviation of the whole image, of what is not 0 in it, or the two numbers below.",
     )
-    mean: float | None = setting(_ANY, says="What is taken away, by `numbers`.")
-    deviation: float | None = setting(_number(1e-9, 1e9, "a number above 0"), says="What is divided by, by `numbers`.")
+    mean: float | None = setting(ANY, says="What is taken away, by `numbers`.")
+    deviation: float | None = setting(number_between(1e-9, 1e9, "a number above 0"), says="What is divided by, by `numbers`.")
 
 
 def _numbers(values: Values, nodes: Nodes, here: Here) -> None:
@@ -269,15 +152,15 @@ _NORMALISE = block(_Normalise, build=_Normalise, check=_numbers)
 class _Prepare:
     orientation: str = field(
         metadata=needed(
-            Scalar(wants="letters such as `RAS`", parse=_axcodes, form={"type": "string", "pattern": "^[LRAPSI]{3}$"}),
+            AXES,
             says="Where the axes of the network's image lead: `RAS` is to the right, to the front, to the head.",
         )
     )
     spacing_mm: tuple[float, ...] | None = setting(
-        _Row(of=_MM, count=3, wants="three lengths in mm, such as [1.5, 1.5, 2.0]"),
+        NumberRow(of=MM, count=3, wants="three lengths in mm, such as [1.5, 1.5, 2.0]"),
         says="Along these axes; without it, as the series has it.",
     )
-    size: tuple[int, ...] | None = setting(_SIZES, says="The whole image in so many voxels, along these axes; for networks that classify.")
+    size: tuple[int, ...] | None = setting(SIZES, says="The whole image in so many voxels, along these axes; for networks that classify.")
     window: Any = setting(_WINDOW, says="Values by a window.")
     percentiles: Any = setting(_PERCENTILES, says="Values by percentiles of the image.")
     normalise: Any = setting(_NORMALISE, says="Values less a mean, over a deviation.")
@@ -298,10 +181,10 @@ def _one_way(values: Values, nodes: Nodes, here: Here) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
     window: tuple[int, ...] | None = setting(
-        _SIZES, says="Windows of so many voxels, along the axes of `prepare`; without it, the whole image at once."
+        SIZES, says="Windows of so many voxels, along the axes of `prepare`; without it, the whole image at once."
     )
     overlap: float = setting(
-        _number(0, 0.95, "a share from 0 to 0.95"), default="0.5", says="Share of a window that neighbours have in common."
+        number_between(0, 0.95, "a share from 0 to 0.95"), default="0.5", says="Share of a window that neighbours have in common."
     )
     blend: str = setting(Choice(of=("gaussian", "constant")), default="gaussian", says="How windows count where they overlap.")
     batch: int = setting(whole(1, 64), default="1", says="Windows to a call.")
@@ -315,23 +198,23 @@ class _Output:
         says="What makes probabilities of what the network gives; `none` where it gives them itself.",
     )
     threshold: float | None = setting(
-        _ANY,
+        ANY,
         says="Every channel that reaches it is marked, so that segments may overlap; without it, each voxel is of its largest channel.",
     )
-    channels: int | None = setting(whole(1, _MOST_CHANNELS), says="How many channels the network gives, where its file leaves that open.")
+    channels: int | None = setting(whole(1, MOST_CHANNELS), says="How many channels the network gives, where its file leaves that open.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SegmentEntry:
-    channel: int = field(metadata=needed(_CHANNEL, says="The network's channel, counted from 0; the background, mostly 0, is no segment."))
-    label: str = field(metadata=needed(_LABEL, says="What viewers call it."))
+    channel: int = field(metadata=needed(CHANNEL, says="The network's channel, counted from 0; the background, mostly 0, is no segment."))
+    label: str = field(metadata=needed(LABEL, says="What viewers call it."))
     code: Code | None = setting(
-        _CODE, says="What it is, `SCT:10200004:Liver`; may be left out where the label is a name that is known here."
+        CODE, says="What it is, `SCT:10200004:Liver`; may be left out where the label is a name that is known here."
     )
     side: str | None = setting(Choice(of=tuple(_SIDES)), says="Its laterality.")
     category: str = setting(Choice(of=tuple(_CATEGORIES)), default="structure", says="What kind of thing it is; with `code` alone.")
     colour: tuple[int, int, int] | None = setting(
-        Scalar(wants="a colour `#RRGGBB`", parse=_rgb, form={"type": "string", "pattern": "^#[0-9A-Fa-f]{6}$"}),
+        COLOUR,
         says="Without it, one is chosen.",
     )
     largest: bool = setting(SWITCH, default="false", says="Keep its largest part alone.")
@@ -339,13 +222,13 @@ class _SegmentEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FindingEntry:
-    channel: int = field(metadata=needed(_CHANNEL, says="The network's number, counted from 0."))
-    code: Code = field(metadata=needed(_CODE, says="What is looked for, `SCT:233604007:Pneumonia`."))
-    present: float = field(metadata=needed(_PROBABILITY, says="The probability from which on it is called present."))
+    channel: int = field(metadata=needed(CHANNEL, says="The network's number, counted from 0."))
+    code: Code = field(metadata=needed(CODE, says="What is looked for, `SCT:233604007:Pneumonia`."))
+    present: float = field(metadata=needed(PROBABILITY, says="The probability from which on it is called present."))
     absent: float | None = setting(
-        _PROBABILITY, says="Below it is called absent, between the two undetermined; without it, that of `present`."
+        PROBABILITY, says="Below it is called absent, between the two undetermined; without it, that of `present`."
     )
-    site: Code | None = setting(_CODE, says="Where it is looked for: absent means absent there.")
+    site: Code | None = setting(CODE, says="Where it is looked for: absent means absent there.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -378,13 +261,13 @@ class _App:
 
     name: str = field(
         metadata=needed(
-            _text("lower-case words joined by `-`", NAME.fullmatch),
+            text_that("lower-case words joined by `-`", NAME.fullmatch),
             says="Of the application, as routes run it: lower-case words joined by `-`.",
         )
     )
-    title: str = field(metadata=needed(_LABEL, says="What it is, for people."))
+    title: str = field(metadata=needed(LABEL, says="What it is, for people."))
     model: Path = field(
-        metadata=needed(_Model(), says="The file beside app.yaml: ONNX, torch.export, TorchScript, or safetensors with `network`.")
+        metadata=needed(ModelFile(), says="The file beside app.yaml: ONNX, torch.export, TorchScript, or safetensors with `network`.")
     )
     accepts: Any = field(
         metadata=needed(block(_AcceptsEntry, build=_AcceptsEntry), says="What a series has to be; another is refused with the reason.")
@@ -396,12 +279,12 @@ class _App:
         metadata=needed(block(_LicenceEntry, build=_LicenceEntry), says="Three licences, and what follows for commercial use.")
     )
     version: str = setting(
-        _text("MAJOR.MINOR.PATCH", re.compile(r"\d+\.\d+\.\d+").fullmatch),
+        text_that("MAJOR.MINOR.PATCH", re.compile(r"\d+\.\d+\.\d+").fullmatch),
         default="1.0.0",
         says="Of this description; the model's number is added.",
     )
     noun: str = setting(
-        _text("up to 24 characters", lambda text: is_label(text) and len(text) <= 24), says="What results are about, in a word or two."
+        text_that("up to 24 characters", lambda text: is_label(text) and len(text) <= 24), says="What results are about, in a word or two."
     )
     network: Any = setting(block(_Network, build=_Network), says="Of weights alone (safetensors): whose they are.")
     run: Any = setting(block(_Run, build=_Run), default="{}", says="How the network is called.")

@@ -1,4 +1,5 @@
-"""What keeps the source searchable: no module imports itself by way of others, and a class name stands for one class in a package."""
+"""What keeps the source searchable: no module imports itself by way of others, a class name stands for one class in a package, and
+no module is longer than its subject."""
 
 import ast
 from collections import defaultdict
@@ -22,6 +23,11 @@ SHARED_NAMES = {
 }
 
 
+MOST_LINES = 500
+LONG_MODULES = frozenset({"node/journal/schema.py", "node/journal/migrations/versions/0031_create_the_journal.py"})
+"""The tables of the journal, which are read as one, and the revision that makes them."""
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_module_imports_itself_by_way_of_others(package: str) -> None:
     """Imports inside functions and for types count: a reader has to follow them as well."""
@@ -33,6 +39,13 @@ def test_a_class_name_stands_once_in_a_package(package: str) -> None:
     """Whoever searches for a name that a message or a test mentions finds one class."""
     found = {name: files for name, files in classes(package).items() if len(files) > 1 and name not in SHARED_NAMES[package]}
     assert found == {}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_module_is_longer_than_its_subject(package: str) -> None:
+    """A module of more than 500 lines holds two subjects, and is parted between them."""
+    lengths = {file.relative_to(ROOT).as_posix(): len(file.read_text().splitlines()) for file in (ROOT / package).rglob("*.py")}
+    assert {file for file, lines in lengths.items() if lines > MOST_LINES} == {file for file in LONG_MODULES if file in lengths}
 
 
 def test_a_circle_and_a_doubled_name_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

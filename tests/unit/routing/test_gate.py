@@ -19,9 +19,9 @@ from inference.imaging.subjects import subjects
 from inference.imaging.write_series import write_series
 from node.dicom.header import read_header
 from node.domain.instance import Header, Value
-from node.routing import gate
+from node.routing import layout
 from node.routing.decisions import SeriesView, seen
-from node.routing.gate import Fit, answer, not_applicable
+from node.routing.gate import TELLING, Fit, answer, not_applicable
 from tests.unit.flow.mini import APPLICATION
 
 HEADS = replace(
@@ -187,7 +187,7 @@ def test_how_slices_lie_is_not_worked_out_where_nobody_asks(monkeypatch: pytest.
         worked.append(len(planes))
         return series_geometry(planes)
 
-    monkeypatch.setattr(gate, "series_geometry", counting)
+    monkeypatch.setattr(layout, "series_geometry", counting)
     view = seen("1.1", _images())
     assert not not_applicable(HEADS, view, counted=False)
     assert not worked
@@ -235,6 +235,6 @@ def test_patients_of_two_issuers_are_two() -> None:
     """Replaying keeps what any answer looks at, and nothing else, of a header."""
     images = _images(PatientID=("7",))
     images[5] = MR_IMAGE, {**images[5][1], "IssuerOfPatientID": ("another house",)}
-    looked_at = gate.TELLING | {"PatientID"}
+    looked_at = TELLING | {"PatientID"}
     kept = [(uid, {keyword: value for keyword, value in header.items() if keyword in looked_at}) for uid, header in images]
     assert "its images name 2 patients" in answer(HEADS, seen("1.1", kept)).text

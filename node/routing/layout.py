@@ -1,0 +1,162 @@
+"""Layout: how the images of a series lie, as their headers say it: the volume that they would make, or why they make none.
+
+It is made by the functions that make it of images (`inference.imaging.assemble`, `inference.imaging.geometry`): of voxels that are not
+there yet.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from inference.applications.port import Accepts, Takes
+from inference.errors import InputError
+from inference.imaging.assemble import MOSAICS, one_frame_of_reference
+from inference.imaging.bounds import thickness_mm
+from inference.imaging.errors import FourDimensional
+from inference.imaging.geometry import Plane, series_geometry
+from inference.imaging.nuclear import RECONSTRUCTED
+from inference.imaging.single_images import MOVING
+from inference.imaging.sop_classes import ENHANCED
+from inference.imaging.volume import SliceSource, Volume
+from node.dicom.header import MOST_FRAMES
+from node.domain.instance import Header, numbers_of, texts_of
+from node.routing.decisions import SeriesView, class_of
+
+OF_SLICES = (Takes.VOLUME, Takes.PAIR, Takes.VOLUMES)
+_NO_VOXEL = np.int16(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How the images of a series lie, as their headers say it: the volume, or what is wrong with them, or what is not said."""
+
+    volume: Volume | None = None
+    wrong: str = ""
+    open: str = ""
+
+    @staticmethod
+    def of(accepts: Accepts, view: SeriesView) -> "Layout":
+        match accepts.takes:
+            case Takes.VOLUME | Takes.PAIR | Takes.VOLUMES:
+                return _stacked(accepts, view)
+            case Takes.IMAGES:
+                return _single(view)
+            case Takes.CINE:
+                return _moving(view)
+
+
+def _stacked(accepts: Accepts, view: SeriesView) -> Layout:
+    images = without_localizers(view.members)
+    if not images:
+        return Layout(wrong="the series holds localizers only") if view.members else Layout(open="how its slices lie is not said")
+    if any(not MOSAICS.isdisjoint(one.get("ImageType", ())) for one in images):
+        return Layout(wrong="the images are mosaics of slices")
+    if any(_colour(one) for one in images):
+        return Layout(wrong="the images are in colour")
+    # NumberOfFrames is the sender's word for it: nothing is made of more frames than headers are kept of
+    if sum(map(_frames, images)) > max(MOST_FRAMES, len(images)):
+        return Layout(open="its images say that they have more frames than is looked at in headers")
+    planes: list[Plane] = []
+    placeless = 0
+    for index, one in enumerate(images):
+        if (found := _planes(one, index)) is None:
+            return Layout(open="where the frames of its images lie is not said in what is kept of their headers")
+        planes += found
+        placeless += not found
+    if placeless:
+        few = f" in {placeless} of {len(images)}" if planes else ""
+        return Layout(wrong=f"position, orientation or pixel spacing is absent{few}: that is no volume")
+    try:
+        one_frame_of_reference([(str(index), " ".join(texts_of(one, "FrameOfReferenceUID"))) for index, one in enumerate(images)])
+        geometry = series_geometry(planes)
+    except FourDimensional as several:
+        if accepts.parts != "refuse":
+            return Layout(open="several images lie at a place; what tells them apart is looked at when they are read")
+        return Layout(wrong=str(several))
+    except InputError as wrong:
+        return Layout(wrong=str(wrong))
+    stack = [planes[index] for index in geometry.order]
+    return Layout(
+        volume=Volume(
+            voxels=np.broadcast_to(_NO_VOXEL, (len(stack), stack[0].rows, stack[0].columns)),
+            affine=geometry.affine,
+            steps=geometry.steps,
+            sources=tuple(SliceSource(sop_instance_uid=str(index), sop_class_uid=class_of(one)) for index, one in enumerate(images)),
+            modality=next(filter(None, (" ".join(texts_of(one, "Modality")) for one in images)), ""),
+            study_instance_uid="",
+            series_instance_uid=view.series_instance_uid,
+            frame_of_reference_uid="",
+            thickness_mm=max((plane.thickness for plane in stack if plane.thickness), default=None),
+        )
+    )
+
+
+def _planes(header: Header, index: int) -> list[Plane] | None:
+    """The places of the frames of one image; [] where it has none, None where what is kept of its header does not tell."""
+    if not RECONSTRUCTED.isdisjoint(header.get("ImageType", ())):
+        return None  # a tomogram's place stands in the items of its detectors
+    frames = _frames(header)
+    # one place that all frames share stands once
+    position = (
+        numbers_of(header, "ImagePositionPatient", 3 * frames) or (numbers_of(header, "ImagePositionPatient", 3) or ()) * frames or None
+    )
+    if frames > 1 and position is None:
+        return None if class_of(header) in ENHANCED or not class_of(header) else []
+    orientation, spacing = numbers_of(header, "ImageOrientationPatient", 6), numbers_of(header, "PixelSpacing", 2)
+    rows, columns = numbers_of(header, "Rows", 1), numbers_of(header, "Columns", 1)
+    if position is None or orientation is None or spacing is None or rows is None or columns is None:
+        return None if frames > 1 or class_of(header) in ENHANCED else []
+    thickness = numbers_of(header, "SliceThickness", 1)
+    rx, ry, rz, cx, cy, cz = orientation
+    # two names for one image would do; the place of each in the series is kept apart from what people are told
+    name = " ".join(texts_of(header, "SOPInstanceUID")) or str(index)
+    return [
+        Plane(
+            uid=name,
+            frame=frame + 1 if frames > 1 else None,
+            position=(position[3 * frame], position[3 * frame + 1], position[3 * frame + 2]),
+            orientation=(rx, ry, rz, cx, cy, cz),
+            spacing=(spacing[0], spacing[1]),
+            rows=int(rows[0]),
+            columns=int(columns[0]),
+            thickness=thickness_mm(thickness[0] if thickness else None),
+        )
+        for frame in range(frames)
+    ]
+
+
+def without_localizers(images: Sequence[Header]) -> list[Header]:
+    """As `inference.imaging.assemble` leaves them out."""
+    return [one for one in images if "LOCALIZER" not in one.get("ImageType", ())]
+
+
+def _single(view: SeriesView) -> Layout:
+    """Loops are another kind of subject; of a multi-frame image headers do not always say whether it is one."""
+    if not view.members or any(_frames(one) < 2 for one in view.members):
+        return Layout()
+    if all(_loops(one) for one in view.members):
+        return Layout(wrong="the series holds loops only")
+    return Layout(open="whether its frames are images or a loop is looked at when they are read")
+
+
+def _moving(view: SeriesView) -> Layout:
+    if any(_loops(one) for one in view.members):
+        return Layout()
+    if len(view.members) == 1 and _frames(view.members[0]) < 2:
+        return Layout(wrong="the series is a single image, and no loop")
+    return Layout(open="whether its images are a loop is looked at when they are read")
+
+
+def _loops(header: Header) -> bool:
+    timed = header.get("FrameTime") or header.get("CineRate") or not MOVING.isdisjoint(header.get("Modality", ()))
+    return _frames(header) > 1 and bool(timed) and "ImagePositionPatient" not in header
+
+
+def _colour(header: Header) -> bool:
+    samples = header.get("SamplesPerPixel", (1,))
+    return bool(samples and samples[0] != 1) or "PALETTE COLOR" in header.get("PhotometricInterpretation", ())
+
+
+def _frames(header: Header) -> int:
+    return next((value for value in header.get("NumberOfFrames", ()) if isinstance(value, int) and value > 0), 1)
