@@ -5,7 +5,6 @@ condition.
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -178,16 +177,13 @@ def explained(
 ) -> list[RouteExplanation]:
     """What the routes say of studies (by UID) that are nowhere in the journal."""
     from node.assembly.compose import route_explainer
-    from node.routing.decisions import decide
 
     explainer = route_explainer(config)
     routes = [_without_unnamed(route, sender, called) for route in config.routes]
     whole = {route.name: route for route in config.routes}
     told = []
     for study, series in views.items():
-        now = datetime.now(UTC)
-        decisions = decide(routes, series, peer=sender, calling="", called=called or "", now=now, excluded=explainer.excluded)
-        decisions = explainer.with_remarks(study, views, decisions)
+        decisions = explainer.made(study, views, routes, sender=sender, called=called)
         assumed = tuple(replace(one, tried=(*_assumed(whole[one.route], sender, called), *one.tried)) for one in decisions)
         told.append(RouteExplanation.ordered(study, series, assumed, config.digest))
     return told

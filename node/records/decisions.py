@@ -235,15 +235,34 @@ class RouteExplainer:
                 then.append(RouteExplanation.ordered(study, views, decisions, digest))
         return now, then
 
-    def with_remarks(self, study: str, views: "Mapping[str, Sequence[SeriesView]]", decisions: Sequence[Decision]) -> list[Decision]:
-        """The decisions about `study`, with what there is to say of priors, whole studies and series that are needed."""
-        from node.routing.untaken import untaken, with_untaken
+    def made(
+        self, study: str, views: "Mapping[str, Sequence[SeriesView]]", routes: Sequence[Route], *, sender: str | None, called: str | None
+    ) -> list[Decision]:
+        """The decisions about `study`, which nobody received: with what there is to say of priors, whole studies and needed series.
 
-        routes = {route.name: route for route in self.config.routes}
+        Parameters
+        ----------
+        views
+            The series of each study that is there.
+        routes
+            Those of the configuration, without what nobody said of who sends the study.
+        """
+        from node.routing.decisions import decide
+        from node.routing.fallback import in_turn
+        from node.routing.untaken import makes_a_job, untaken, with_untaken
+
+        now = datetime.now(UTC)
+        whole = {route.name: route for route in self.config.routes}
         own = {view.series_instance_uid: view for view in views[study]}
+        counted = dict.fromkeys(own, True)
+
+        def decided(of: Sequence[Route], taken: Mapping[str, str]) -> list[Decision]:
+            found = decide(of, views[study], peer=sender, calling="", called=called or "", now=now, excluded=self.excluded, taken=taken)
+            return [self._with_remarks(decision, whole[decision.route], study, views) for decision in found]
+
+        decisions = in_turn(routes, decided, lambda route, one: makes_a_job(route, one, own, self.declared(route), counted))
         applications = {name: one for route in self.config.routes if route.expect for name, one in self.declared(route).items()}
-        decisions = [self._with_remarks(decision, routes[decision.route], study, views) for decision in decisions]
-        return with_untaken(decisions, untaken(self.config.routes, decisions, own, applications, dict.fromkeys(own, True)))
+        return with_untaken(decisions, untaken(self.config.routes, decisions, own, applications, counted))
 
     def _with_remarks(self, decision: Decision, route: Route, study: str, views: "Mapping[str, Sequence[SeriesView]]") -> Decision:
         from inference.applications.port import Takes

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
+from types import MappingProxyType
 
 from inference.imaging.sop_classes import MODALITIES_WITHOUT_IMAGES, class_name, holds_image, is_capture, is_slice
 from node.dicom.header import merge
@@ -16,6 +17,8 @@ from node.domain.route import Asked, Decision, Preference, Preferred, Route, Tri
 from node.routing.conditions import one_of, seconds_of, together_text, try_on
 
 _OF_STUDY = ("disabled", "from", "to", "sample", "any_series", "all_series")
+ELSE = "else"
+"""The key of a fallback's condition, as in the configuration."""
 _MOST_NAMED = 50
 """Series of a study that a condition on the study names."""
 
@@ -114,6 +117,7 @@ def decide(
     now: datetime,
     study: Sequence[SeriesView] | None = None,
     excluded: Callable[[Route, SeriesView], bool] = lambda _route, _view: False,
+    taken: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Decision]:
     """One decision for every route and series, in the order of `routes`, then of `series`.
 
@@ -132,6 +136,8 @@ def decide(
         All series of the study, for conditions on any and all of them; None: `series` are all.
     excluded
         Whether no application of a route is for a series, by its headers: then it is the best only where none is better.
+    taken
+        By series: which route takes it, so that a fallback does not (`node.routing.fallback`).
     """
     counted = counted_views(series)
     of_study = counted if study is None else counted_views(study) if any(route.any_series or route.all_series for route in routes) else []
@@ -139,7 +145,13 @@ def decide(
     for route in routes:
         before, behind = _senders(route, peer, calling, called), _of_study(route, of_study, now)
         tried = [
-            (*before, *_sampled(route, view), *(try_on(condition, view.header, now) for condition in route.when), *behind)
+            (
+                *before,
+                *_sampled(route, view),
+                *(try_on(condition, view.header, now) for condition in route.when),
+                *behind,
+                *_left(route, view, taken),
+            )
             for view in counted
         ]
         decisions.extend(_choose(route, counted, tried, excluded, now))
@@ -179,6 +191,15 @@ def _sampled(route: Route, view: SeriesView) -> tuple[Tried, ...]:
     share = _share(str(study)) if study else 0.0
     found = f"at {100 * share:.2f} %" if study else "no StudyInstanceUID, taken to be one of them"
     return (Tried(key="sample", expected=f"the first {100 * route.sample:g} % of studies", found=found, held=share < route.sample),)
+
+
+def _left(route: Route, view: SeriesView, taken: Mapping[str, str]) -> tuple[Tried, ...]:
+    """Whether a fallback finds that no other route takes the series."""
+    if not route.fallback:
+        return ()
+    by = taken.get(view.series_instance_uid)
+    found = "taken by none" if by is None else f"taken by {by}"
+    return (Tried(key=ELSE, expected="taken by no other route", found=found, held=by is None),)
 
 
 @lru_cache(maxsize=1024)

@@ -1,9 +1,10 @@
 """Planning makes the jobs of a complete arrival: on which instances, with which prior, and what there is to say where there is none."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeAlias
 
 from inference.applications.port import Accepts, Application, Takes
 from inference.errors import HilumError
@@ -13,6 +14,7 @@ from node.domain.job import Job, NewJob, WhenExcluded
 from node.domain.route import Decision, Route, Withheld
 from node.domain.shortage import NewHold
 from node.routing.decisions import SeriesView, decide, holds_images, preference
+from node.routing.fallback import in_turn
 from node.routing.gate import exclusion_sentence, gated, not_applicable
 from node.routing.needs import NeedsOutcome, needs_outcome
 from node.routing.pairing import Prior, PriorsFound
@@ -20,7 +22,7 @@ from node.routing.planned_job import PlannedJob
 from node.routing.port import KnownShortfalls, StudyInstances
 from node.routing.series import SeriesContent, contents
 from node.routing.shortage import ShortageRules
-from node.routing.untaken import Untaken, untaken, with_untaken
+from node.routing.untaken import Untaken, makes_a_job, untaken, with_untaken
 from node.settings.peers import Settle
 
 
@@ -57,6 +59,10 @@ class JobPlan:
     left_out: list[PriorLeftOut] = field(default_factory=list)
     waits: tuple[datetime, str] | None = None
     holds: list[NewHold] = field(default_factory=list)
+
+
+_Decided: TypeAlias = tuple[list[Decision], dict[str, NeedsOutcome], dict[tuple[str, str], list[str]]]
+"""Decisions; by route, what its needs come to; and by route and series, what there is to say of them."""
 
 
 class Pairs(Protocol):
@@ -113,25 +119,9 @@ class JobPlanner:
 
         study = self._study(arrival, series)
         views = {content.series_instance_uid: content.view for content in series}
-        counted = {content.series_instance_uid for content in series if _is_counted(content)}
-
-        def tried(routes: Sequence[Route], on: Iterable[SeriesView]) -> list[Decision]:
-            return decide(
-                routes,
-                list(on),
-                peer=arrival.peer,
-                calling=calling,
-                called=arrival.called_ae,
-                now=now,
-                study=study,
-                excluded=self._excluded,
-            )
-
-        decisions = tried(self._routes, views.values())
-        said: dict[tuple[str, str], list[str]] = {}
-        judged = self._judged(arrival, series, study, decisions, now, waits=waits)
-        decisions = [_in_role_so(decision, judged) for decision in decisions]
-        decisions = [self._gated(_judged_so(decision, judged, said), views, counted) for decision in decisions]
+        counted = {content.series_instance_uid: _is_counted(content) for content in series}
+        deciding = partial(self._decided, arrival, study, calling, now, waits=waits)
+        decisions, judged, said = deciding(series, views)
         on_series = self._on_series(series, decisions)
         left_out: list[PriorLeftOut] = []
         whole: list[PlannedJob] = []
@@ -141,7 +131,7 @@ class JobPlanner:
         runs = [decision for decision in decisions if decision.route not in judged or not judged[decision.route].withheld]
         for planned in self._together(arrival, runs, judged, said):
             (whole if self._with_priors(arrival, planned, judged, said, left_out) else alone).append(planned)
-        plans = [*whole, *self._on_studies(arrival, runs, said, tried)]
+        plans = [*whole, *self._on_studies(arrival, runs, said, deciding)]
         parked: set[tuple[str, str]] = set()
         for planned in plans:
             parked |= _park(planned, judged, said)
@@ -177,6 +167,41 @@ class JobPlanner:
             waits=min([*((one.until, one.missing) for one in judged.values() if one.until is not None), *held.waits()], default=None),
             holds=list(held.holds),
         )
+
+    def _decided(
+        self,
+        arrival: Arrival,
+        study: Sequence[SeriesView],
+        calling: str,
+        now: datetime,
+        series: Sequence[SeriesContent],
+        views: Mapping[str, SeriesView],
+        *,
+        waits: bool,
+    ) -> _Decided:
+        """What every route decides of `series`, gate included; what its needs come to; and what there is to say of those."""
+        counted = {content.series_instance_uid: _is_counted(content) for content in series}
+        judged: dict[str, NeedsOutcome] = {}
+        said: dict[tuple[str, str], list[str]] = {}
+
+        def by(routes: Sequence[Route], taken: Mapping[str, str]) -> list[Decision]:
+            tried = decide(
+                routes,
+                list(views.values()),
+                peer=arrival.peer,
+                calling=calling,
+                called=arrival.called_ae,
+                now=now,
+                study=study,
+                excluded=self._excluded,
+                taken=taken,
+            )
+            judged.update(self._judged(arrival, series, study, tried, now, waits=waits))
+            in_roles = [_in_role_so(decision, judged) for decision in tried]
+            return [self._gated(_judged_so(decision, judged, said), views, counted) for decision in in_roles]
+
+        found = in_turn(self._routes, by, lambda route, one: makes_a_job(route, one, views, self._applications(route), counted))
+        return found, judged, said
 
     def _study(self, arrival: Arrival, series: Sequence[SeriesContent]) -> list[SeriesView]:
         """Every series that the study holds, whoever sent it, where a route asks for that."""
@@ -250,7 +275,7 @@ class JobPlanner:
         arrival: Arrival,
         decisions: Sequence[Decision],
         said: dict[tuple[str, str], list[str]],
-        tried: Callable[[Sequence[Route], Iterable[SeriesView]], list[Decision]],
+        deciding: Callable[[Sequence[SeriesContent], Mapping[str, SeriesView]], _Decided],
     ) -> list[PlannedJob]:
         """One planned job for each application that takes whole studies: on every series of images that its routes match, of any sender."""
         matching = {decision.route for decision in decisions if decision.matched}
@@ -263,11 +288,14 @@ class JobPlanner:
             return []
         study = {content.series_instance_uid: content for content in contents(self._studies.of_study(arrival.study_instance_uid))}
         views = {uid: content.view for uid, content in study.items()}
+        matched: dict[str, list[str]] = {}
+        for one in deciding(list(study.values()), views)[0]:
+            if one.matched:
+                matched.setdefault(one.route, []).append(one.series_instance_uid)
         plans: dict[str, PlannedJob] = {}
         members: dict[str, dict[str, SeriesContent]] = {}
         for route in self._routes:
-            found = [decision.series_instance_uid for decision in tried([route], views.values()) if decision.matched]
-            images = [uid for uid in found if holds_images(views[uid])]
+            images = [uid for uid in matched.get(route.name, ()) if holds_images(views[uid])]
             for application in asking.get(route.name, ()) if images else ():
                 planned = plans.setdefault(application, PlannedJob(application=application, series=[], whole_study=True))
                 planned.routes.append(route)
@@ -354,20 +382,23 @@ class JobPlanner:
         applications = [self._declared(name) for name in route.run]
         return all(application is not None and not_applicable(application, view, counted=False) for application in applications)
 
-    def _untaken(self, decisions: Sequence[Decision], views: Mapping[str, SeriesView], counted: Collection[str]) -> list[Untaken]:
+    def _untaken(self, decisions: Sequence[Decision], views: Mapping[str, SeriesView], counted: Mapping[str, bool]) -> list[Untaken]:
         """What routes expect in vain of these series."""
         expected = {name for route in self._routes if route.expect for name in route.run}
         declared = {name: application for name in expected if (application := self._declared(name)) is not None}
-        return untaken(self._routes, decisions, views, declared, {uid: uid in counted for uid in views})
+        return untaken(self._routes, decisions, views, declared, counted)
 
-    def _gated(self, decision: Decision, views: Mapping[str, SeriesView], counted: Collection[str]) -> Decision:
+    def _gated(self, decision: Decision, views: Mapping[str, SeriesView], counted: Mapping[str, bool]) -> Decision:
         """The decision with what the manifests of its applications say."""
         if not decision.matched:
             return decision
         uid = decision.series_instance_uid
-        run = next(route.run for route in self._routes if route.name == decision.route)
-        applications = {name: application for name in run if (application := self._declared(name)) is not None}
-        return gated(decision, applications, views[uid], counted=uid in counted)
+        route = next(route for route in self._routes if route.name == decision.route)
+        return gated(decision, self._applications(route), views[uid], counted=counted[uid])
+
+    def _applications(self, route: Route) -> dict[str, Application]:
+        """Those of a route that can be loaded, as they declare themselves."""
+        return {name: application for name in route.run if (application := self._declared(name)) is not None}
 
     def _with(
         self,

@@ -167,6 +167,20 @@ def untaken_sentence(one: Untaken) -> str:
     return f"{one.application} is expected to take a series of the study, and none is taken: {becomes}"
 
 
+def makes_a_job(
+    route: Route,
+    decision: Decision,
+    views: Mapping[str, SeriesView],
+    applications: Mapping[str, Application],
+    counted: Mapping[str, bool],
+) -> bool:
+    """Whether something comes of what a route decided about a series: a result, or a job that waits for more or for a person. What an
+    application excludes leaves none, but where the route parks it."""
+    if route.parks_excluded and decision.chosen:
+        return True
+    return any(_takes(name, decision, views, applications, counted) for name in route.run)
+
+
 def _takes(
     application: str,
     decision: Decision,

@@ -323,6 +323,7 @@ def _route(route: Route) -> dict[str, Any]:
         **({"prefer": [_preference(one) for one in route.prefer]} if route.prefer else {}),
         **({"sample": route.sample} if route.sample < 1 else {}),
         **({"disabled": True} if route.disabled else {}),
+        **({"else": True} if route.fallback else {}),
         **({"roles": [_role(one) for one in route.roles]} if route.roles else {}),
         **({"parks_excluded": True} if route.parks_excluded else {}),
     }

@@ -190,6 +190,7 @@ def _route(
     prefer: tuple[Preference, ...],
     sample: float,
     disabled: bool,
+    fallback: bool,
     roles: tuple[RoleConditions, ...] | None,
 ) -> Route:
     return Route(
@@ -212,6 +213,7 @@ def _route(
         prefer=prefer,
         sample=sample,
         disabled=disabled,
+        fallback=fallback,
         roles=roles or (),
     )
 
@@ -336,6 +338,13 @@ ROUTES = Items(
                 kind=SWITCH,
                 default="false",
                 says="It takes nothing, and stays in the file, checked and explained like any other.",
+            ),
+            Key(
+                name="else",
+                field="fallback",
+                kind=SWITCH,
+                default="false",
+                says="It takes only series that no route without this key takes: of which none makes a job, not even one that waits.",
             ),
             Key(
                 name="send",
