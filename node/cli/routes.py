@@ -280,9 +280,9 @@ def _show(console: "Console", config: "Config", studies: Sequence[RouteExplanati
     for study in studies:
         console.print(f"study {study.study_instance_uid}", style="bold")
         for view in study.views:
-            title = " · ".join(str(value) for keyword in _TITLE for value in view.header.get(keyword, ())[:1] if value)
-            number = next((f"{value} " for value in view.header.get("SeriesNumber", ())), "")
-            console.print(f"\n  series {number}· {title} · {screen.plural(view.slices, 'image')}", style="bold")
+            number = next((f" {value}" for value in view.header.get("SeriesNumber", ())), "")
+            title = [str(value) for keyword in _TITLE for value in view.header.get(keyword, ())[:1] if value]
+            console.print("\n  " + " · ".join((f"series{number}", *title, screen.plural(view.slices, "image"))), style="bold")
             console.print(f"  {view.series_instance_uid}", style="dim")
             for decision in study.decisions:
                 if decision.series_instance_uid != view.series_instance_uid:
