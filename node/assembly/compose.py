@@ -204,11 +204,11 @@ def requestor(config: Config, peer: Peer, *, brisk: bool = False, idle_s: float 
     return PeerRequestor(peer, calling_ae=config.node.ae_titles[0], timeouts=timeouts, idle_s=idle_s)
 
 
-def calling(peer: Peer, calling_ae: str) -> "PeerRequestor":
-    """What asks `peer` for things under an AE title of the caller's choice."""
+def calling(peer: Peer, calling_ae: str, *, idle_s: float = 0.0) -> "PeerRequestor":
+    """What asks `peer` for things under an AE title of the caller's choice; `idle_s` as of `requestor`."""
     from node.dimse.requestor.peer import PeerRequestor
 
-    return PeerRequestor(peer, calling_ae=calling_ae)
+    return PeerRequestor(peer, calling_ae=calling_ae, idle_s=idle_s)
 
 
 def open_listener(config: Config, intake: "Intake") -> "Listener":

@@ -23,7 +23,7 @@ from node.assembly.compose import calling as requestor_of
 from node.assembly.configuration import load
 from node.assembly.doctor.peers import look_at_callers, look_at_certificates, look_at_senders, subjects
 from node.assembly.doctor.store import look_at_bucket, look_at_disk, of_journal
-from node.console.context import Sent, StudyAccessAudit
+from node.console.context import Sent, StudyAccessAudit, UploadLimits
 from node.console.edited_routes import EditedRoutes
 from node.console.errors import ConsoleAbsent
 from node.console.trials import Trials
@@ -38,27 +38,47 @@ from node.settings.config import Config
 from node.settings.console import Console
 from node.settings.peers import May, Peer
 from node.settings.tls import PeerTls, TlsListener
+from node.store.decrypted_files import keep_temporaries_in_memory
 from node.store.hosts import association_folder, owner_of, sinks_of
 from node.upkeep.retention import make_room
 from node.upkeep.sweeps import HeartbeatStage
 
 if TYPE_CHECKING:
+    from node.dimse.requestor.outgoing import Sendable
+    from node.dimse.requestor.peer import PeerRequestor
     from node.journal.journal import Journal
 
 
 _STRANGER = "HILUM-SEND"
+_NEXT_FILE_S = 30.0
+"""How long the association of an upload waits for its next file; a browser that is closed sends none."""
+_SHARE_OF_MEMORY = 4
+"""An uploaded file, and what it unpacks to, get no more than a quarter each of what encrypted files may have in memory."""
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
 class OwnReceiverOf:
-    """That of a configuration (`node.console.context.OwnReceiver`)."""
+    """That of a configuration (`node.console.context.OwnReceiver`).
 
-    def __init__(self, config: Config) -> None:
+    Parameters
+    ----------
+    port
+        Where it listens, as its supervisor knows; 0: as the configuration says.
+    """
+
+    def __init__(self, config: Config, port: int = 0) -> None:
         self._config = config
         node = config.node
         self._secure = None if node.plain else node.tls
-        host, self._port = (node.host, node.port) if self._secure is None else (self._secure.host, self._secure.port)
+        host, configured = (node.host, node.port) if self._secure is None else (self._secure.host, self._secure.port)
+        self._port = port or configured
         self._host = _EVERYWHERE.get(host, host)
+        self._kept: tuple[str, PeerRequestor] | None = None
+
+    @property
+    def listens(self) -> bool:
+        """See the port."""
+        return self._port != 0
 
     @property
     def titles(self) -> tuple[str, ...]:
@@ -75,16 +95,22 @@ class OwnReceiverOf:
             return False
         return peer.host == self._host or (_is_loopback(peer.host) and _is_loopback(self._host))
 
-    def send(self, file: Path, name: str, calling: str, unpacked: Path, most: int) -> Sent:
+    def send(self, file: Path, name: str, calling: str, unpacked: Path, most: int, *, more: bool) -> Sent:
         """See the port."""
         from node.dimse.requestor.outgoing import collect
 
-        found = collect([file], unpacked, largest=most)
+        try:
+            return self._send(collect([file], unpacked, largest=most), file, name, calling)
+        finally:
+            if not more:
+                self._release()
+
+    def _send(self, found: "Sendable", file: Path, name: str, calling: str) -> Sent:
         told = {path: f"{name}{shown.removeprefix(str(file))}" for shown, path in found.files}
         left = [(f"{name}{shown.removeprefix(str(file))}", reason) for shown, reason in (*found.unusable, *found.skipped)]
         if not found.files:
             return Sent(accepted=0, studies=(), left=tuple(left))
-        statuses = requestor_of(self._peer(), calling).store([str(path) for path in told])
+        statuses = self._requestor(calling).store([str(path) for path in told])
         taken = []
         for path, status in zip(told, statuses, strict=True):
             if status.accepted:
@@ -93,6 +119,19 @@ class OwnReceiverOf:
                 answer = "no answer" if status.status is None else f"{status.status:04X}"
                 left.append((told[path], f"{answer} {status.detail}".rstrip()))
         return Sent(accepted=len(taken), studies=tuple(dict.fromkeys(filter(None, map(_study_of, taken)))), left=tuple(left))
+
+    def _requestor(self, calling: str) -> "PeerRequestor":
+        """What calls under this title: the one of the file before, whose association stands, or a new one."""
+        if self._kept is not None and self._kept[0] != calling:
+            self._release()
+        if self._kept is None:
+            self._kept = calling, requestor_of(self._peer(), calling, idle_s=_NEXT_FILE_S)
+        return self._kept[1]
+
+    def _release(self) -> None:
+        if self._kept is not None:
+            self._kept[1].close()
+        self._kept = None
 
     def _peer(self) -> Peer:
         node = self._config.node
@@ -167,8 +206,20 @@ def demand_console(settings: Console) -> None:
         web_context(settings.cert, settings.key)
 
 
-def console(config: Config, stop: threading.Event, *, ready: Callable[..., None], in_force: Path | None = None) -> None:
-    """Answer operators until `stop`; `in_force` is where the configuration in force lies.
+def upload_limits(config: Config) -> UploadLimits:
+    """What an upload may hold where its files lie meanwhile: on the disk for temporary files, or in memory where the store is encrypted."""
+    plain, encryption = UploadLimits(), config.store.encryption
+    if encryption is None:
+        return plain
+    share = encryption.memory_bytes // _SHARE_OF_MEMORY
+    return UploadLimits(file_bytes=min(plain.file_bytes, share), unpacked_bytes=min(plain.unpacked_bytes, share))
+
+
+def console(
+    config: Config, stop: threading.Event, *, ready: Callable[..., None], in_force: Path | None = None, receiver_port: int = 0
+) -> None:
+    """Answer operators until `stop`; `in_force` is where the configuration in force lies, `receiver_port` where the receiver of the same
+    supervisor listens.
 
     Raises
     ------
@@ -186,6 +237,8 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
         journal = opened.enter_context(contextlib.closing(compose.open_journal(config)))
         trials = opened.enter_context(contextlib.closing(trials_of(config)))
         blobs = compose.open_blobs(config)
+        if (file_encryption := compose.encryption_of(blobs)) is not None:
+            keep_temporaries_in_memory(file_encryption)  # what is uploaded lies in files until the receiver has it
         context = ConsoleContext(
             journal=journal,
             settings=config.console,
@@ -200,7 +253,8 @@ def console(config: Config, stop: threading.Event, *, ready: Callable[..., None]
             sinks_of=partial(sinks_of, config),
             make_room=partial(make_room, config, journal, blobs),
             pausable=_PausableNow(config, in_force),
-            receiver=OwnReceiverOf(config),
+            receiver=OwnReceiverOf(config, receiver_port),
+            upload_limits=upload_limits(config),
         )
         context.health.look()  # whoever comes first finds it looked at
         context.health.look_at_node()

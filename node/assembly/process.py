@@ -76,7 +76,7 @@ def _run(given: argparse.Namespace, config: Config, stop: threading.Event) -> No
     elif stage == "console":
         from node.assembly.console import console
 
-        console(config, stop, ready=_ready, in_force=given.in_force)
+        console(config, stop, ready=_ready, in_force=given.in_force, receiver_port=given.receiver_port)
     else:
         from node.assembly.flow import flow
         from node.assembly.index import index
@@ -111,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for lent in ("--count-in", "--listen", "--listen-tls", "--standing"):
         parser.add_argument(lent, type=int, default=None, metavar="DESCRIPTOR")
     parser.add_argument("--row", type=int, default=0)
+    parser.add_argument("--receiver-port", type=int, default=0)
     parser.add_argument("--in-force", type=Path, default=None, metavar="FILE")
     given = parser.parse_args(arguments)
     os.nice(_NICENESS[given.stage])  # once: it adds to what it was, and a stage may begin again and again

@@ -66,6 +66,12 @@ class ListeningSockets:
         self.standing = SharedLimits.make(config, rows=node.receivers)
 
     @property
+    def own_port(self) -> int:
+        """The port that this machine's own test files go to: the one without TLS where there is one."""
+        ports = self.sockets.ports
+        return ports.get("port") or ports["tls_port"]
+
+    @property
     def descriptors(self) -> tuple[int, ...]:
         """What a receive process inherits."""
         return (*(one.fileno() for one in self.sockets.all), self.standing.descriptor)

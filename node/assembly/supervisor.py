@@ -261,6 +261,8 @@ class Supervisor:
         if self._listening is not None and member.stage == NodeRole.RECEIVE:
             command += self._listening.arguments(member.row)
             lent += self._listening.descriptors
+        if self._listening is not None and member.stage == NodeRole.CONSOLE:
+            command += ["--receiver-port", str(self._listening.own_port)]
         member.process = subprocess.Popen(command, pass_fds=lent, **_PIPES)
         member.owner = owner_of(self._config, member.process.pid)
         member.watched.began(member.process.pid, member.owner)

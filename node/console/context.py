@@ -31,16 +31,30 @@ class Sent:
     left: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadLimits:
+    """Bytes of one uploaded file, and those that a zip may unpack to."""
+
+    file_bytes: int = 1 << 29
+    unpacked_bytes: int = 1 << 30
+
+
 class OwnReceiver(Protocol):
     """The node's receiver, called as a peer would call it."""
+
+    @property
+    def listens(self) -> bool:
+        """Whether it is known where it listens."""
+        ...
 
     @property
     def titles(self) -> Sequence[str]:
         """AE titles under which it admits a caller from this machine; none: nobody."""
         ...
 
-    def send(self, file: Path, name: str, calling: str, unpacked: Path, most: int) -> Sent:
-        """Send what is in a file, called `name`, or in a zip, which is unpacked into a folder, to at most so many bytes.
+    def send(self, file: Path, name: str, calling: str, unpacked: Path, most: int, *, more: bool) -> Sent:
+        """Send what is in a file, called `name`, or in a zip, which is unpacked into a folder, to at most so many bytes. With `more` the
+        association stays open for the next file of the same upload.
 
         Raises
         ------
@@ -174,6 +188,7 @@ class ConsoleContext:
     sinks_of: Callable[[str], Sequence[str]]
     pausable: Callable[[], Mapping[Pausable, Sequence[str]]]
     receiver: OwnReceiver
+    upload_limits: UploadLimits = UploadLimits()
     tries: RateLimit = field(default_factory=RateLimit)
     uploading: threading.Lock = field(default_factory=threading.Lock)
 

@@ -1,10 +1,10 @@
 """A test study: files from a browser, sent to the node's own receiver by DIMSE as any sender would, so that what happens is what would
-happen."""
+happen. Until they are sent they lie where this process keeps temporary files: in memory where the store is encrypted."""
 
 import tempfile
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -20,10 +20,6 @@ from node.observe.security import ConsoleActed, tell
 
 pages = APIRouter(include_in_schema=False)
 calls = APIRouter(prefix="/api", tags=["console"])
-LONGEST_UPLOAD: Final = 1 << 29
-"""Bytes of one file."""
-MOST_UNPACKED: Final = 1 << 30
-"""Bytes that a zip may unpack to."""
 _MOST_TOLD = 20
 _LONGEST_NAME = 200
 
@@ -31,7 +27,14 @@ _LONGEST_NAME = 200
 @pages.get("/upload")
 def upload(request: Request, at: At, who: Operating) -> HTMLResponse:
     """Where files are chosen."""
-    return page(request, "upload.html", who, titles=at.receiver.titles, most_mb=LONGEST_UPLOAD // 1_000_000)
+    return page(
+        request,
+        "upload.html",
+        who,
+        listens=at.receiver.listens,
+        titles=at.receiver.titles,
+        most_mb=at.upload_limits.file_bytes // 1_000_000,
+    )
 
 
 @calls.post("/upload", dependencies=[MeantByHeader])
@@ -41,8 +44,10 @@ async def receive(
     who: Operating,
     calling: Annotated[str, Query(max_length=16)],
     name: Annotated[str, Query(max_length=_LONGEST_NAME)] = "file",
+    more: Annotated[bool, Query(description="Another file of the same upload follows: the association stays open for it.")] = False,
 ) -> dict[str, Any]:
     """Send the body, a DICOM file or a zip of such, to the node's own receiver under an AE title of the page's."""
+    limits = at.upload_limits
     if calling not in at.receiver.titles:
         raise RequestRefused(HTTPStatus.CONFLICT, f"the receiver admits nobody from this machine who calls as {calling}")
     if not at.uploading.acquire(blocking=False):
@@ -50,8 +55,9 @@ async def receive(
     try:
         with tempfile.TemporaryDirectory(prefix="hilum-upload-") as folder:
             given = Path(folder) / "given"
-            await _keep(request, given)
-            sent = await run_in_threadpool(at.receiver.send, given, name, calling, Path(folder) / "unpacked", MOST_UNPACKED)
+            await _keep(request, given, limits.file_bytes)
+            unpacked = Path(folder) / "unpacked"
+            sent = await run_in_threadpool(at.receiver.send, given, name, calling, unpacked, limits.unpacked_bytes, more=more)
     except ArchiveTooLarge as bomb:
         raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{bomb}: nothing was sent") from bomb
     except DeliveryError as away:
@@ -68,15 +74,15 @@ async def receive(
     return {"accepted": sent.accepted, "studies": list(sent.studies), "left": left, "not_accepted": len(sent.left)}
 
 
-async def _keep(request: Request, given: Path) -> None:
+async def _keep(request: Request, given: Path, most_bytes: int) -> None:
     """Write the body down as it comes."""
     kept = 0
     try:
         with given.open("wb") as file:
             async for piece in request.stream():
                 kept += len(piece)
-                if kept > LONGEST_UPLOAD:
-                    words = f"more than {LONGEST_UPLOAD // 1_000_000} MB: send it from where it lies, by `hilum send`"
+                if kept > most_bytes:
+                    words = f"more than {most_bytes // 1_000_000} MB: send it from where it lies, by `hilum send`"
                     raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, words)
                 file.write(piece)
     except ClientDisconnect as left:

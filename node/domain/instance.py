@@ -94,6 +94,11 @@ class Reception:
     peer: str = ""
 
 
+def ae_at_host(calling_ae: str, address: str) -> str:
+    """A sender as people write it, "CT1@10.0.0.5"; `address` is a presentation address or a host (PS3.10 table 7.1-1: dicom://10.0.0.5)."""
+    return f"{calling_ae}@{address.removeprefix('dicom://')}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
     """Who sent an instance: the peer that it was admitted as (None: a stranger), and how it called."""

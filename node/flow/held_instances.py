@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from inference.translatable import Translatable, say
-from node.domain.instance import Header, HeldFor, Instance, Sender
+from node.domain.instance import Header, HeldFor, Instance, Sender, ae_at_host
 from node.domain.patient import Patient, mark_of, patient_of
 from node.domain.places import plain
 from node.domain.stage import Clock
@@ -36,7 +36,7 @@ def held_of(waiting: HeldInstances, study: str, part: Part) -> list[Instance]:
         one
         for one in waiting.find(study=study)
         if part.series_instance_uid in (None, one.series_instance_uid)
-        and part.sender in (None, f"{one.calling_ae}@{one.address}")
+        and part.sender in (None, ae_at_host(one.calling_ae, one.address))
         and part.held_for in (None, one.held_for)
     ]
 

@@ -20,7 +20,7 @@ from node.dicom.elements import Buffer
 from node.dicom.header import parse, sender, told
 from node.dicom.part10 import mapped, need_pages, take_apart
 from node.domain.errors import JournalError, is_of_the_file
-from node.domain.instance import Header, Standing
+from node.domain.instance import Header, Standing, ae_at_host
 from node.domain.shortage import RefusedInstance, TornSeries
 from node.domain.stage import Clock
 from node.flow.held_instances import Senders
@@ -289,7 +289,7 @@ class IndexStage:
 
         identified = replace(
             aside,
-            sender=f"{by['calling_ae']}@{by['address']}",
+            sender=ae_at_host(by["calling_ae"], by["address"]),
             patient_id=said("PatientID"),
             issuer=said("IssuerOfPatientID"),
             accession=said("AccessionNumber"),

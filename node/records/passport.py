@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from node.dicom.header import names_no_study
 from node.dicom.uid import device_uid
 from node.domain.arrival import Arrival
-from node.domain.instance import Header, Instance, ResultSource, Standing
+from node.domain.instance import Header, Instance, ResultSource, Standing, ae_at_host
 from node.domain.patient import Patient
 from node.domain.shortage import numbering_remarks
 from node.journal.port import Aside
@@ -99,7 +99,7 @@ def _study(first: Instance, instances: int) -> dict[str, Any]:
         "kind": "nameless",
         "study_uid": first.study_instance_uid,
         "entry": None,
-        "sender": f"{first.calling_ae}@{first.address}",
+        "sender": ae_at_host(first.calling_ae, first.address),
         "code": None,
         "reason": "the images name no study, or no series: no result of them has a place in an archive",
         "instances": instances,
@@ -175,7 +175,7 @@ def _conflict(one: Instance) -> dict[str, Any]:
     return {
         "sop_instance_uid": one.sop_instance_uid,
         "series_uid": one.series_instance_uid,
-        "sender": f"{one.calling_ae}@{one.address}",
+        "sender": ae_at_host(one.calling_ae, one.address),
         "received_at": stamp(one.received_at),
         "blob": one.blob,
     }
@@ -202,7 +202,7 @@ def _other_result(one: Instance, source: ResultSource, analysed: Sequence[Result
         "inputs": sorted(inputs),
         "same_model": bool(alike),
         "same_inputs": any(inputs == job.series for job in alike) if inputs else None,
-        "sender": f"{one.calling_ae}@{one.address}",
+        "sender": ae_at_host(one.calling_ae, one.address),
         "received_at": stamp(one.received_at),
     }
 
@@ -222,7 +222,7 @@ def _series(instances: Sequence[Instance]) -> list[dict[str, Any]]:
             "bytes": sum(one.size for one in members),
             "transfer_syntaxes": sorted({one.transfer_syntax_uid for one in members}),
             "remarks": list(numbering_remarks(_image_headers(members))),
-            "senders": sorted({f"{one.calling_ae}@{one.address}" for one in members}),
+            "senders": sorted({ae_at_host(one.calling_ae, one.address) for one in members}),
         }
         for uid, members in by_series.items()
     ]

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from node.domain.arrival import Arrival
-from node.domain.instance import HeldFor, Instance
+from node.domain.instance import HeldFor, Instance, ae_at_host
 from node.domain.job import Job
 from node.domain.shortage import Hold
 from node.domain.state import ArrivalState, DeliveryState, JobState
@@ -60,7 +60,7 @@ def held_records(held: Sequence[Instance]) -> list[dict[str, Any]]:
     groups: dict[tuple[str, str, str, HeldFor], list[Instance]] = {}
     for one in held:
         if one.held_for is not None:
-            sender = f"{one.calling_ae}@{one.address}"
+            sender = ae_at_host(one.calling_ae, one.address)
             groups.setdefault((one.study_instance_uid, one.series_instance_uid, sender, one.held_for), []).append(one)
     return [
         {

@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -11,7 +13,9 @@ import numpy as np
 import pytest
 
 from inference.imaging.write_series import write_series
+from node.assembly.configuration import load
 from node.domain.account import Role
+from node.store.decrypted_files import memory_folder
 from tests.lab.certificates import Authority
 from tests.lab.console import PASSWORD, console_port, let_in
 from tests.lab.loopback import free_port
@@ -30,9 +34,9 @@ def series(folder: Path) -> list[Path]:
 
 
 def settings(folder: Path, **peers: object) -> dict[str, object]:
-    """A node that routes nothing, with a console."""
+    """A node that routes nothing, with a console; the system chooses the receiver's port."""
     console = {"listen": "127.0.0.1:0"}
-    return configuration(folder, port=free_port(), repository=folder / "models", peers=peers, sinks={}, routes=[], console=console)
+    return configuration(folder, port=0, repository=folder / "models", peers=peers, sinks={}, routes=[], console=console)
 
 
 def zipped(files: list[Path], *more: tuple[str, bytes]) -> bytes:
@@ -56,29 +60,38 @@ def _inside(node: Node) -> tuple[httpx.Client, str]:
     return client, found[1]
 
 
-def _sent(client: httpx.Client, token: str, body: bytes, name: str, calling: str = "HILUM-SEND") -> httpx.Response:
-    return client.post("/api/upload", params={"name": name, "calling": calling}, content=body, headers={"X-Form-Token": token})
+def _sent(
+    client: httpx.Client, token: str, body: bytes | Iterator[bytes], name: str, calling: str = "HILUM-SEND", *, more: bool = False
+) -> httpx.Response:
+    asked: dict[str, str | bool] = {"name": name, "calling": calling, "more": more}
+    return client.post("/api/upload", params=asked, content=body, headers={"X-Form-Token": token})
+
+
+def associations(node: Node) -> int:
+    """How many the receiver has accepted so far."""
+    return node.log.read_text().count('"association.accepted"')
 
 
 def test_what_is_uploaded_comes_in_as_from_any_sender(tmp_path: Path) -> None:
-    """One file, then a zip with the rest and a text: all of a study is received; what did not go is named; what was done is told. A page of
-    another site and an AE title that nobody here has are refused, and a body of nothing is no instance."""
+    """One file, then a zip with the rest and a text, over one association: all of a study is received; what did not go is named; what was
+    done is told. A page of another site and an AE title that nobody here has are refused, and a body of nothing is no instance."""
     files = series(tmp_path / "in")
     with Node(settings(tmp_path, send=_HERE, away={"ae_title": "CT1", "address": "10.9.9.9:0"}), tmp_path) as node:
         client, token = _inside(node)
         assert "HILUM-SEND" in client.get("/upload").text
         assert "CT1" not in client.get("/upload").text
-        first = _sent(client, token, files[0].read_bytes(), "first.dcm").json()
+        first = _sent(client, token, files[0].read_bytes(), "first.dcm", more=True).json()
         assert (first["accepted"], first["left"]) == (1, [])
         rest = _sent(client, token, zipped(files[1:], ("notes.txt", b"words")), "rest.zip").json()
         assert (rest["accepted"], rest["studies"]) == (5, first["studies"])
         assert rest["left"] == [{"name": "rest.zip!notes.txt", "reason": "not a DICOM file"}]
+        assert associations(node) == 1
         (uid,) = first["studies"]
 
         def came() -> bool:
             found = client.get(f"/api/studies/{uid}")
             return found.status_code == 200 and [(one["instances"], one["senders"]) for one in found.json()["series"]] == [
-                (6, ["HILUM-SEND@dicom://127.0.0.1"])
+                (6, ["HILUM-SEND@127.0.0.1"])
             ]
 
         wait_until(came, _PATIENCE_S, "the study is in the journal")
@@ -90,6 +103,40 @@ def test_what_is_uploaded_comes_in_as_from_any_sender(tmp_path: Path) -> None:
         assert _sent(client, "0" * 64, files[0].read_bytes(), "a.dcm").status_code == 403
         assert _sent(client, token, files[0].read_bytes(), "a.dcm", "CT1").status_code == 409
         assert _sent(client, token, b"", "a.dcm").json()["left"] == [{"name": "a.dcm", "reason": "not a DICOM file"}]
+        assert _sent(client, token, files[0].read_bytes(), "a.dcm").json()["accepted"] == 1
+        assert associations(node) == 2, "the one before was released with its last file"
+        client.close()
+
+
+def test_of_an_encrypted_node_nothing_that_is_uploaded_lies_on_a_disk(tmp_path: Path) -> None:
+    """While half of a file is here it lies in memory, and nothing lies where temporary files are; what is more than its share of that
+    memory is refused, and what fits is sent."""
+    key, temporary = tmp_path / "at-rest.key", tmp_path / "temporary"
+    key.write_bytes(os.urandom(32))
+    key.chmod(0o600)
+    temporary.mkdir()
+    told = settings(tmp_path, send=_HERE)
+    told["store"] = {**told["store"], "encryption": {"key_file": str(key), "memory": "64MiB"}}  # type: ignore[dict-item]
+    (file, *_) = series(tmp_path / "in")
+    content = zipped([file], ("words.txt", os.urandom(1 << 20)))
+    half = len(content) // 2
+    with Node(told, tmp_path, environment={"TMPDIR": str(temporary)}) as node:
+        client, token = _inside(node)
+        memory = memory_folder((store := load(node.config).store), store.encryption)  # type: ignore[arg-type]
+
+        def held() -> list[Path]:
+            return list(memory.glob("tmp/hilum-upload-*/given"))
+
+        def in_halves() -> Iterator[bytes]:
+            yield content[:half]
+            wait_until(lambda: bool(held()), _PATIENCE_S, "the upload has begun")
+            assert [one for one in temporary.rglob("*") if one.is_file()] == []
+            yield content[half:]
+
+        assert _sent(client, token, in_halves(), "a.zip").json()["accepted"] == 1
+        refused = _sent(client, token, bytes((16 << 20) + 1), "large.dcm")
+        assert (refused.status_code, "more than 16 MB" in refused.json()["error"]) == (413, True)
+        assert held() == []
         client.close()
 
 

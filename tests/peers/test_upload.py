@@ -9,7 +9,7 @@ from tests.lab.axe import script
 from tests.lab.console import PASSWORD, console_port, let_in
 from tests.lab.needs import program
 from tests.lab.node import Node
-from tests.node.test_upload import series, settings, zipped
+from tests.node.test_upload import associations, series, settings, zipped
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers]
 _PATIENT_MS = 120_000
@@ -23,7 +23,7 @@ def test_an_operator_sends_a_zip_and_a_text_and_opens_the_study(tmp_path: Path) 
     from playwright.sync_api import expect, sync_playwright
 
     files = series(tmp_path / "in")
-    (tmp_path / "study.zip").write_bytes(zipped(files))
+    (tmp_path / "study.zip").write_bytes(zipped(files[:5]))
     (tmp_path / "notes.txt").write_text("words")
     with Node(settings(tmp_path, send=_HERE), tmp_path) as node, sync_playwright() as playwright:
         let_in(node, "otto", Role.OPERATOR)
@@ -46,13 +46,14 @@ def test_an_operator_sends_a_zip_and_a_text_and_opens_the_study(tmp_path: Path) 
             found = page.evaluate("(rules) => axe.run(document, {runOnly: rules})", list(RULES))["violations"]
             assert [one["id"] for one in found] == []
             assert page.evaluate(_MEASURED) == []
-        page.set_input_files("#files", [tmp_path / "study.zip", tmp_path / "notes.txt"])
+        page.set_input_files("#files", [tmp_path / "study.zip", files[5], tmp_path / "notes.txt"])
         page.click("#upload button")
         assert page.inner_text("#upload-now") == "", "it was not confirmed yet"
         page.click("#confirm-yes")
         expect(page.locator("#upload-now")).to_have_text("6 instances were accepted by this node.")
         expect(page.locator("#upload-left")).to_have_text("notes.txt: not a DICOM file")
+        assert associations(node) == 1, "a file each, and one association"
         page.locator("#upload-studies a").click()
-        expect(page.locator("main")).to_contain_text("HILUM-SEND")
+        expect(page.locator("main")).to_contain_text("HILUM-SEND@127.0.0.1")
         browser.close()
     assert complaints == []

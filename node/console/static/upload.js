@@ -40,7 +40,7 @@
     let accepted = 0, done = 0;
     for (const file of files) {
       now.textContent = `Sending ${file.name}, ${done + 1} of ${files.length} …`;
-      const asked = new URLSearchParams({ name: file.name.slice(0, 200), calling: fields.get("calling") });
+      const asked = new URLSearchParams({ name: file.name.slice(0, 200), calling: fields.get("calling"), more: done + 1 < files.length });
       try {
         const answer = await fetch(`/api/upload?${asked}`, {
           method: "POST",

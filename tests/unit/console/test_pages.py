@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from node.console import rendering
-from node.domain.instance import Header, HeldFor, Instance, Standing
+from node.domain.instance import Header, HeldFor, Instance, Standing, ae_at_host
 from node.journal.port import NewInstance
 from tests.unit.cli.conftest import HEAD, REFUSED, TILTED, UNTAKEN, Hospital
 from tests.unit.console.conftest import Open, browsers
@@ -136,7 +136,7 @@ def test_an_operator_accepts_what_is_held_and_the_history_says_who(at_empty: Ope
     hold(empty)
     (one,) = empty.journal.held.find(study="1.2.3")
     mine = at_empty("otto")
-    shown = {"series": one.series_instance_uid, "sender": f"{one.calling_ae}@{one.address}", "held_for": "identity"}
+    shown = {"series": one.series_instance_uid, "sender": ae_at_host(one.calling_ae, one.address), "held_for": "identity"}
     assert mine.post("/studies/1.2.3/held/accept", **shown, instances="2") == 409
     assert mine.post("/studies/1.2.3/held/accept", **{**shown, "sender": "OTHER@10.0.0.9"}, instances="1") == 409
     assert mine.post("/studies/1.2.3/held/forget", **shown, instances="1") == 404

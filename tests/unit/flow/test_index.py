@@ -546,7 +546,7 @@ def test_what_cannot_be_read_is_set_aside_and_stays_visible(node: Receiver, brok
     assert node.index() == 2
     (aside,) = node.journal.instances.asides()
     kept = node.config.store.blobs / "aside" / aside.entry
-    assert (aside.code, aside.sender, aside.at) == (code, "CT1@dicom://127.0.0.1", START)
+    assert (aside.code, aside.sender, aside.at) == (code, "CT1@127.0.0.1", START)
     assert kept.read_bytes().endswith(broken)
     assert code in kept.with_suffix(".txt").read_text()
     assert node.standings(2) == [Standing.CURRENT]
