@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from node.domain.route import Tried
     from node.journal.journal import Journal
     from node.routing.decisions import SeriesView
+    from node.routing.gate import Gate
     from node.routing.replay import Difference, Replay, RouteOutcome
     from node.settings.config import Config
 
@@ -249,25 +250,29 @@ class RouteExplainer:
         """
         from node.routing.decisions import decide
         from node.routing.fallback import in_turn
+        from node.routing.gate import Gate
         from node.routing.untaken import makes_a_job, untaken, with_untaken
 
         now = datetime.now(UTC)
         whole = {route.name: route for route in self.config.routes}
         own = {view.series_instance_uid: view for view in views[study]}
         counted = dict.fromkeys(own, True)
+        gate = Gate()
 
         def decided(of: Sequence[Route], taken: Mapping[str, str]) -> list[Decision]:
             found = decide(of, views[study], peer=sender, calling="", called=called or "", now=now, excluded=self.excluded, taken=taken)
-            return [self._with_remarks(decision, whole[decision.route], study, views) for decision in found]
+            return [self._with_remarks(decision, whole[decision.route], study, views, gate) for decision in found]
 
-        decisions = in_turn(routes, decided, lambda route, one: makes_a_job(route, one, own, self.declared(route), counted))
+        decisions = in_turn(routes, decided, lambda route, one: makes_a_job(route, one, own, self.declared(route), counted, gate))
         applications = {name: one for route in self.config.routes if route.expect for name, one in self.declared(route).items()}
-        return with_untaken(decisions, untaken(self.config.routes, decisions, own, applications, counted))
+        return with_untaken(decisions, untaken(self.config.routes, decisions, own, applications, counted, gate))
 
-    def _with_remarks(self, decision: Decision, route: Route, study: str, views: "Mapping[str, Sequence[SeriesView]]") -> Decision:
+    def _with_remarks(
+        self, decision: Decision, route: Route, study: str, views: "Mapping[str, Sequence[SeriesView]]", gate: "Gate"
+    ) -> Decision:
         from inference.applications.port import Takes
         from node.routing.decisions import holds_images
-        from node.routing.gate import exclusion_sentence, exclusions, gated, not_applicable
+        from node.routing.gate import exclusion_sentence, exclusions, gated
         from node.routing.needs import needs_outcome_now
         from node.routing.priors import EarlierStudy, choose
 
@@ -284,18 +289,18 @@ class RouteExplainer:
             said, lacking = self._priors(alone, route, judged.filled, study, views) if alone is not None else ({}, "")
             remarks += said.get(role, [])
             if role and lacking and not judged.missing:
-                return gated(replace(decision, chosen=False, reason="; ".join(remarks) or lacking), applications, current)
+                return gated(replace(decision, chosen=False, reason="; ".join(remarks) or lacking), applications, current, gate)
         if judged is not None:
             decision = replace(decision, tried=(*decision.tried, *judged.tried))
             if judged.missing and decision.chosen and (judged.withheld or judged.parks):
                 waits = Withheld.WAITS if judged.parks else None  # whether its series comes in time nobody knows
-                return gated(replace(decision, chosen=False, reason=judged.reason, withheld=waits), applications, current)
+                return gated(replace(decision, chosen=False, reason=judged.reason, withheld=waits), applications, current, gate)
             if judged.withheld or judged.parks:
-                return gated(decision, applications, current)
+                return gated(decision, applications, current, gate)
             if judged.missing and decision.chosen:
                 remarks.append(judged.reason)
         chosen = decision.chosen
-        decision = gated(decision, applications, current)
+        decision = gated(decision, applications, current, gate)
         for name, application in applications.items():
             if application.accepts.whole_study and decision.matched and holds_images(current):
                 chosen = True
@@ -307,7 +312,7 @@ class RouteExplainer:
                     if uid != study
                 ]
                 remarks.append(f"{name}: {choose(current, others, route).reason}")
-            if chosen and not application.roles and (why := not_applicable(application, current)):
+            if chosen and not application.roles and (why := gate.answer(application, current).exclusion):
                 remarks.append(exclusion_sentence(name, why, route.when_excluded))
                 decision = replace(decision, withheld=Withheld.PARKED) if route.parks_excluded else decision
         if not remarks:
@@ -351,7 +356,7 @@ class RouteExplainer:
 
         applications = self.declared(route)
         whole = len(applications) == len(route.run)
-        return whole and all(not_applicable(application, view, counted=False) for application in applications.values())
+        return whole and all(not_applicable(application, view) for application in applications.values())
 
 
 _MOST_TOLD = 500

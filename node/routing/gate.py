@@ -61,19 +61,33 @@ class GateAnswer:
     ----------
     reasons
         Why it is refused, or why it may still be; for people.
-    excluded
-        Refused by what the manifest declares: the application is not applicable to the series. Otherwise the series is refused as what it
-        is (slices in two planes, a test object), which a reader is told.
+    exclusion
+        What the manifest declares that excludes the series: the application is not applicable to it. "" of a series that is refused as what
+        it is (slices in two planes, a test object), which a reader is told, and of one that is not refused.
     """
 
     fit: Fit
     reasons: tuple[str, ...] = ()
-    excluded: bool = False
+    exclusion: str = ""
 
     @property
     def text(self) -> str:
         """For people."""
         return f"may still be refused: {'; '.join(self.reasons)}" if self.fit is Fit.OPEN else "; ".join(self.reasons)
+
+
+class Gate:
+    """The gate while one arrival or study is looked at: each application is asked of each view of a series once."""
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[str, int, bool], tuple[SeriesView, GateAnswer]] = {}
+
+    def answer(self, application: Application, view: SeriesView, *, counted: bool = True) -> GateAnswer:
+        """As `answer`."""
+        asked = application.name, id(view), counted  # the view is kept, and no other gets its number meanwhile
+        if asked not in self._said:
+            self._said[asked] = view, answer(application, view, counted=counted)
+        return self._said[asked][1]
 
 
 def answer(application: Application, view: SeriesView, *, counted: bool = True) -> GateAnswer:
@@ -88,11 +102,12 @@ def answer(application: Application, view: SeriesView, *, counted: bool = True) 
         return _refused([f"the series holds no images ({', '.join(view.without)})"])
     if application.roles:
         answers = [answer(each, view, counted=counted) for each in _each_role(application)]
-        return min(answers, key=lambda one: (list(Fit).index(one.fit) if one.fit is not Fit.OPEN else 0.5, one.excluded))
+        best = min(answers, key=lambda one: (list(Fit).index(one.fit) if one.fit is not Fit.OPEN else 0.5, bool(one.exclusion)))
+        return replace(best, exclusion="; ".join(dict.fromkeys(one.exclusion for one in answers)) if best.exclusion else "")
     accepts, expects = application.accepts, application.expects
     layout = Layout.of(accepts, view)
     if excluded := _excluding(application, view, layout if counted and view.counted else None):
-        return GateAnswer(fit=Fit.REFUSES, reasons=tuple(excluded), excluded=True)
+        return GateAnswer(fit=Fit.REFUSES, reasons=tuple(excluded), exclusion="; ".join(excluded))
     refused = [
         *_nameless(view),
         *_no_patient(expects, view),
@@ -106,16 +121,15 @@ def answer(application: Application, view: SeriesView, *, counted: bool = True) 
     return GateAnswer(fit=Fit.OPEN if open_ else Fit.TAKES, reasons=tuple(open_))
 
 
-def not_applicable(application: Application, view: SeriesView, *, counted: bool = True) -> str:
-    """Why what the application declares excludes the series; "" where nothing does."""
+def not_applicable(application: Application, view: SeriesView) -> str:
+    """Why what the application declares excludes the series, however many images of it there are; "" where nothing does."""
     if not holds_images(view):
         return ""
     if application.roles:
-        reasons = [not_applicable(each, view, counted=counted) for each in _each_role(application)]
+        reasons = [not_applicable(each, view) for each in _each_role(application)]
         return "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
-    # routes ask it of each of their series and applications: how a thousand slices lie is worked out only where it is asked
-    layout = Layout.of(application.accepts, view) if counted and view.counted else None
-    return "; ".join(_excluding(application, view, layout))
+    # routes ask it of each of their series and applications: how a thousand slices lie is not worked out
+    return "; ".join(_excluding(application, view, None))
 
 
 def _each_role(application: Application) -> list[Application]:
@@ -127,14 +141,14 @@ def _each_role(application: Application) -> list[Application]:
 def exclusions(application: Application, views: Iterable[SeriesView]) -> dict[str, str]:
     """Those of these series that the application does not take, by their UIDs, and why. One thin slice may be what is left of a series
     without localizers."""
-    return {view.series_instance_uid: why for view in views if (why := not_applicable(application, view, counted=False))}
+    return {view.series_instance_uid: why for view in views if (why := not_applicable(application, view))}
 
 
-def gated(decision: Decision, applications: Mapping[str, Application], view: SeriesView, *, counted: bool = True) -> Decision:
+def gated(decision: Decision, applications: Mapping[str, Application], view: SeriesView, gate: Gate, *, counted: bool = True) -> Decision:
     """The decision of a route with what the gate says of each of its applications, and which of them would compare the series."""
     if not decision.matched:
         return decision
-    tried = [_answered(name, application, answer(application, view, counted=counted)) for name, application in applications.items()]
+    tried = [_answered(name, application, gate.answer(application, view, counted=counted)) for name, application in applications.items()]
     compares = [
         name for name, application in applications.items() if decision.chosen and any(role.prior_of for role in application.in_roles)
     ]

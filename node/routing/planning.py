@@ -15,7 +15,7 @@ from node.domain.route import Decision, Route, Withheld
 from node.domain.shortage import NewHold
 from node.routing.decisions import SeriesView, decide, holds_images, preference
 from node.routing.fallback import in_turn
-from node.routing.gate import exclusion_sentence, gated, not_applicable
+from node.routing.gate import Gate, exclusion_sentence, gated, not_applicable
 from node.routing.needs import NeedsOutcome, needs_outcome
 from node.routing.pairing import Prior, PriorsFound
 from node.routing.planned_job import PlannedJob
@@ -120,7 +120,8 @@ class JobPlanner:
         study = self._study(arrival, series)
         views = {content.series_instance_uid: content.view for content in series}
         counted = {content.series_instance_uid: _is_counted(content) for content in series}
-        deciding = partial(self._decided, arrival, study, calling, now, waits=waits)
+        gate = Gate()
+        deciding = partial(self._decided, arrival, study, calling, now, gate, waits=waits)
         decisions, judged, said = deciding(series, views)
         on_series = self._on_series(series, decisions)
         left_out: list[PriorLeftOut] = []
@@ -135,12 +136,12 @@ class JobPlanner:
         parked: set[tuple[str, str]] = set()
         for planned in plans:
             parked |= _park(planned, judged, said)
-            self._gate(planned)
+            self._exclude(planned, gate)
         over = not waits or arrival.completed_by is Completeness.OPERATOR
         held = self._shortage_rules.withhold(arrival, plans, said, now, over=over)
         plans = [planned for planned in plans if planned.routes]
         excluded: dict[tuple[str, str], dict[str, WhenExcluded]] = {}
-        vain = self._untaken(decisions, views, counted)
+        vain = self._untaken(decisions, views, counted, gate)
         for one in vain:
             asked = next((planned for planned in plans if planned.application == one.application), None)
             if asked is None:
@@ -174,6 +175,7 @@ class JobPlanner:
         study: Sequence[SeriesView],
         calling: str,
         now: datetime,
+        gate: Gate,
         series: Sequence[SeriesContent],
         views: Mapping[str, SeriesView],
         *,
@@ -198,9 +200,9 @@ class JobPlanner:
             )
             judged.update(self._judged(arrival, series, study, tried, now, waits=waits))
             in_roles = [_in_role_so(decision, judged) for decision in tried]
-            return [self._gated(_judged_so(decision, judged, said), views, counted) for decision in in_roles]
+            return [self._gated(_judged_so(decision, judged, said), views, counted, gate) for decision in in_roles]
 
-        found = in_turn(self._routes, by, lambda route, one: makes_a_job(route, one, views, self._applications(route), counted))
+        found = in_turn(self._routes, by, lambda route, one: makes_a_job(route, one, views, self._applications(route), counted, gate))
         return found, judged, said
 
     def _study(self, arrival: Arrival, series: Sequence[SeriesContent]) -> list[SeriesView]:
@@ -366,7 +368,7 @@ class JobPlanner:
             planned.priors.add(content.series_instance_uid)
         return not found.missing
 
-    def _gate(self, planned: PlannedJob) -> None:
+    def _exclude(self, planned: PlannedJob, gate: Gate) -> None:
         """Say what its headers keep from the application: it would refuse it as soon as it saw the images."""
         application = self._declared(planned.application)
         if application is None or application.roles:
@@ -374,27 +376,29 @@ class JobPlanner:
         # of a pair the first is the current one, and the prior was chosen; of a whole study one view that fits is enough
         judged = planned.series if planned.whole_study else planned.series[:1]
         # of a series that is held in part, too few images are no header's doing: the work on it ends as what is missing decides
-        reasons = [not_applicable(application, content.view, counted=_is_counted(content)) for content in judged]
+        reasons = [gate.answer(application, content.view, counted=_is_counted(content)).exclusion for content in judged]
         planned.unfit = "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
 
     def _excluded(self, route: Route, view: SeriesView) -> bool:
         """Whether no application of the route is for the series, however many images of it there are."""
         applications = [self._declared(name) for name in route.run]
-        return all(application is not None and not_applicable(application, view, counted=False) for application in applications)
+        return all(application is not None and not_applicable(application, view) for application in applications)
 
-    def _untaken(self, decisions: Sequence[Decision], views: Mapping[str, SeriesView], counted: Mapping[str, bool]) -> list[Untaken]:
+    def _untaken(
+        self, decisions: Sequence[Decision], views: Mapping[str, SeriesView], counted: Mapping[str, bool], gate: Gate
+    ) -> list[Untaken]:
         """What routes expect in vain of these series."""
         expected = {name for route in self._routes if route.expect for name in route.run}
         declared = {name: application for name in expected if (application := self._declared(name)) is not None}
-        return untaken(self._routes, decisions, views, declared, counted)
+        return untaken(self._routes, decisions, views, declared, counted, gate)
 
-    def _gated(self, decision: Decision, views: Mapping[str, SeriesView], counted: Mapping[str, bool]) -> Decision:
+    def _gated(self, decision: Decision, views: Mapping[str, SeriesView], counted: Mapping[str, bool], gate: Gate) -> Decision:
         """The decision with what the manifests of its applications say."""
         if not decision.matched:
             return decision
         uid = decision.series_instance_uid
         route = next(route for route in self._routes if route.name == decision.route)
-        return gated(decision, self._applications(route), views[uid], counted=counted[uid])
+        return gated(decision, self._applications(route), views[uid], gate, counted=counted[uid])
 
     def _applications(self, route: Route) -> dict[str, Application]:
         """Those of a route that can be loaded, as they declare themselves."""

@@ -99,7 +99,7 @@ def _excluded(application: Application, role: Role, views: Sequence[SeriesView],
     found = {}
     for view in views:
         coming = "more of it is expected" if view.series_instance_uid in arriving else ""
-        if reason := coming or not_applicable(one, view, counted=False):
+        if reason := coming or not_applicable(one, view):
             found[view.series_instance_uid] = f"{named(view)}: {reason}"
     return found
 

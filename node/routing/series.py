@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
 
 from inference.errors import InputError
@@ -24,7 +25,7 @@ class ConflictingInstances(InputError):
     remedy = "Find out at the sender which of the two is right, send the corrected series under new UIDs, and cancel this job."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SeriesContent:
     """The instances of one series in an arrival.
 
@@ -46,7 +47,7 @@ class SeriesContent:
     conflicts: tuple[Instance, ...]
     held: int = 0
 
-    @property
+    @cached_property
     def view(self) -> SeriesView:
         """The series as routes see it; pixels that are gone change nothing about what was received."""
         members = self.current + self.gone

@@ -17,7 +17,7 @@ from inference.imaging.judge.contrast import Weighting, against
 from node.domain.route import Asked, Condition, ConditionOperator, Decision, Junction, Route, Withheld
 from node.routing.conditions import try_on
 from node.routing.decisions import SeriesView, about_study, holds_images, named, preference
-from node.routing.gate import not_applicable
+from node.routing.gate import Gate
 
 _NOW = datetime(2000, 1, 1, tzinfo=UTC)
 """Conditions on codes do not count from a moment."""
@@ -118,6 +118,7 @@ def untaken(
     views: Mapping[str, SeriesView],
     applications: Mapping[str, Application],
     counted: Mapping[str, bool],
+    gate: Gate,
 ) -> list[Untaken]:
     """What each route with `expect` expects in vain; [] of a route that waits, and of a study without images.
 
@@ -140,8 +141,8 @@ def untaken(
             continue
         nearest = min(images, key=lambda view: (_unmet(own[view.series_instance_uid]), preference(view)))
         for name in route.run:
-            if not any(name in runs[one.route] and _takes(name, one, views, applications, counted) for one in decisions):
-                why = _why(route, nearest, own[nearest.series_instance_uid], applications.get(name), counted)
+            if not any(name in runs[one.route] and _takes(name, one, views, applications, counted, gate) for one in decisions):
+                why = _why(route, nearest, own[nearest.series_instance_uid], applications.get(name), counted, gate)
                 found.append(Untaken(route=route, application=name, series_instance_uid=nearest.series_instance_uid, why=why))
     return found
 
@@ -173,12 +174,13 @@ def makes_a_job(
     views: Mapping[str, SeriesView],
     applications: Mapping[str, Application],
     counted: Mapping[str, bool],
+    gate: Gate,
 ) -> bool:
     """Whether something comes of what a route decided about a series: a result, or a job that waits for more or for a person. What an
     application excludes leaves none, but where the route parks it."""
     if route.parks_excluded and decision.chosen:
         return True
-    return any(_takes(name, decision, views, applications, counted) for name in route.run)
+    return any(_takes(name, decision, views, applications, counted, gate) for name in route.run)
 
 
 def _takes(
@@ -187,22 +189,27 @@ def _takes(
     views: Mapping[str, SeriesView],
     applications: Mapping[str, Application],
     counted: Mapping[str, bool],
+    gate: Gate,
 ) -> bool:
     """Whether the series of a decision, whose route runs the application, is given to it."""
     declared, view = applications.get(application), views[decision.series_instance_uid]
     whole = declared is not None and declared.accepts.whole_study and decision.matched and holds_images(view)
     if decision.withheld is Withheld.WAITS or not (decision.chosen or whole):
         return decision.withheld is Withheld.WAITS
-    return declared is None or not not_applicable(declared, view, counted=counted[view.series_instance_uid])
+    return declared is None or not gate.answer(declared, view, counted=counted[view.series_instance_uid]).exclusion
 
 
 def _unmet(decision: Decision) -> int:
     return sum(one.unmet for one in decision.tried if not one.application)
 
 
-def _why(route: Route, nearest: SeriesView, decision: Decision, application: Application | None, counted: Mapping[str, bool]) -> str:
+def _why(
+    route: Route, nearest: SeriesView, decision: Decision, application: Application | None, counted: Mapping[str, bool], gate: Gate
+) -> str:
     """Of the series that came nearest, for people."""
     kept = [f"{one.key} is {one.found}, expected {one.expected}" for one in decision.tried if one.held is False and not one.application]
-    excluded = not_applicable(application, nearest, counted=counted[nearest.series_instance_uid]) if application and not kept else ""
+    excluded = ""
+    if application and not kept:
+        excluded = gate.answer(application, nearest, counted=counted[nearest.series_instance_uid]).exclusion
     came = "; ".join([*kept, *([excluded] if excluded else [])])
     return f'no series is what the route "{route.name}" asks for; nearest came {named(nearest)}: {came or decision.reason}'

@@ -21,7 +21,7 @@ from node.dicom.header import read_header
 from node.domain.instance import Header, Value
 from node.routing import layout
 from node.routing.decisions import SeriesView, seen
-from node.routing.gate import TELLING, Fit, answer, not_applicable
+from node.routing.gate import TELLING, Fit, Gate, answer, not_applicable
 from tests.unit.flow.mini import APPLICATION
 
 HEADS = replace(
@@ -86,7 +86,7 @@ def test_a_slice_that_is_missing_is_told_and_no_fault_of_the_application(tmp_pat
     files = _series(tmp_path)
     del files[7]
     said = answer(HEADS, _view(files))
-    assert (said.fit, said.excluded, "is missing" in said.text) == (Fit.REFUSES, False, True)
+    assert (said.fit, said.exclusion, "is missing" in said.text) == (Fit.REFUSES, "", True)
     assert "is missing" in _refused(HEADS, files)
 
 
@@ -124,7 +124,7 @@ def test_another_part_that_two_headers_name_is_refused_before_and_after(tmp_path
     """By the same words when the files are read; parked, so that the reader is told."""
     files = _series(tmp_path, BodyPartExamined="KNEE", StudyDescription="MR right knee")
     said = answer(HEADS, _view(files))
-    assert (said.fit, said.excluded) == (Fit.REFUSES, False)
+    assert (said.fit, said.exclusion) == (Fit.REFUSES, "")
     assert said.text == "BodyPartExamined is KNEE, and StudyDescription says so too: that is not the head"
     assert said.text in _refused(HEADS, files)
 
@@ -188,10 +188,10 @@ def test_how_slices_lie_is_not_worked_out_where_nobody_asks(monkeypatch: pytest.
         return series_geometry(planes)
 
     monkeypatch.setattr(layout, "series_geometry", counting)
-    view = seen("1.1", _images())
-    assert not not_applicable(HEADS, view, counted=False)
-    assert not worked
+    view, gate = seen("1.1", _images()), Gate()
     assert not not_applicable(HEADS, view)
+    assert not worked
+    assert [gate.answer(HEADS, view).fit for _ in range(3)] == [Fit.TAKES] * 3
     assert worked == [16]
 
 

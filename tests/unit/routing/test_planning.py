@@ -13,6 +13,9 @@ from node.domain.job import Job
 from node.domain.route import Condition, ConditionOperator, Decision, Route
 from node.domain.shortage import Shortfalls
 from node.domain.state import ArrivalState
+from node.routing import gate
+from node.routing.decisions import SeriesView
+from node.routing.gate import GateAnswer, answer
 from node.routing.pairing import Prior, PriorsFound
 from node.routing.planning import JobPlan, JobPlanner
 from node.routing.series import SeriesContent, contents
@@ -21,9 +24,10 @@ from tests.unit.flow.mini import APPLICATION, START
 MR = Condition(keyword="Modality", operator=ConditionOperator.EQUALS, expected=("MR",))
 T1 = Condition(keyword="SeriesDescription", operator=ConditionOperator.MATCHES, expected=("T1",))
 CT = replace(MR, expected=("CT",))
-WHOLE = replace(APPLICATION, accepts=Accepts(modality=("MR",), takes=Takes.IMAGES, whole_study=True))
-ANOTHER = replace(WHOLE, accepts=replace(WHOLE.accepts, modality=("US",)))
-APPLICATIONS = {"threshold": APPLICATION, "whole": WHOLE, "another": ANOTHER}
+WHOLE = replace(APPLICATION, name="whole", accepts=Accepts(modality=("MR",), takes=Takes.IMAGES, whole_study=True))
+ANOTHER = replace(WHOLE, name="another", accepts=replace(WHOLE.accepts, modality=("US",)))
+ULTRASOUND = replace(APPLICATION, name="ultrasound", accepts=Accepts(modality=("US",)))
+APPLICATIONS = {one.name: one for one in (APPLICATION, WHOLE, ANOTHER, ULTRASOUND)}
 EACH = Route(name="each", when=(MR, T1), run=("threshold",), send=("archive",), each=True)
 
 
@@ -124,6 +128,22 @@ def test_a_whole_study_that_is_not_applicable_is_told_on_each_of_its_series() ->
     decisions = Study(3).decisions(replace(EACH, each=False, run=("another",)))
     assert ["another is not applicable: modality is MR, not US" in one.reason for one in decisions] == [True] * 3
     assert not any(one.chosen for one in decisions)
+
+
+def test_each_application_is_asked_of_each_series_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two routes choose a series for one application, and both expect it: the gate refuses it once, for decisions, job and reader alike."""
+    asked: list[tuple[str, str]] = []
+
+    def counting(application: Application, view: SeriesView, *, counted: bool = True) -> GateAnswer:
+        asked.append((application.name, view.series_instance_uid))
+        return answer(application, view, counted=counted)
+
+    monkeypatch.setattr(gate, "answer", counting)
+    study, best = Study(3), replace(EACH, each=False, run=("ultrasound", "threshold"), expect=True)
+    plan = study.asked(best, replace(best, name="too", when=(MR,)))
+    assert {one.application: one.not_applicable is None for one in plan.jobs} == {"ultrasound": False, "threshold": False}
+    assert {name for one in plan.decisions for name in one.untaken} == {"ultrasound", "threshold"}
+    assert sorted(asked) == sorted((name, one.series_instance_uid) for name in best.run for one in study.instances)
 
 
 def test_a_condition_on_the_study_names_no_thousands_of_series() -> None:
