@@ -98,6 +98,12 @@ def build() -> App:
             "Tell who called this node, and what was accepted or turned away and why; of the last hour unless you say otherwise.",
             _LOOK,
         ),
+        (
+            "peers",
+            "node.cli.peers:peers",
+            "Tell of every peer when it sent last, and its quiet window: in force, learned, and what that rests on.",
+            _LOOK,
+        ),
         ("pause", "node.cli.pause:pause", "Hold back a route, a sink or an engine while intake goes on.", _MEND),
         ("resume", "node.cli.pause:resume", "Let a paused route, sink or engine go on.", _MEND),
         (

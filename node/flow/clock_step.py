@@ -39,7 +39,7 @@ class ClockStep:
 
     def adopt(self, config: Config) -> None:
         """Know how long arrivals wait by these routes."""
-        quiet = [peer.settle.quiet for peer in config.peers.values()]
+        quiet = [max(peer.settle.quiet, peer.settle.bounds.most) for peer in config.peers.values()]
         needed = [route.needs.within for route in config.routes if route.needs is not None]
         longest = [*(peer.settle.longest for peer in config.peers.values()), *(route.longest for route in config.routes)]
         self._quiet = max([Settle().quiet, *quiet, *needed])

@@ -25,6 +25,7 @@ from node.domain.shortage import RefusedInstance, TornSeries
 from node.domain.stage import Clock
 from node.flow.held_instances import Senders
 from node.flow.instance_verdict import Arrived, Batch, InstanceJudge, number_of, tell_defect
+from node.flow.quiet_windows import QuietWindows
 from node.flow.time_limits import STEP_S, TookTooLong, within
 from node.journal.errors import JournalRace
 from node.journal.journal import Journal
@@ -118,6 +119,7 @@ class IndexStage:
         self._config = config
         self._clock = clock
         self._senders = Senders(config)
+        self._windows = QuietWindows(journal, config, clock)
         self._unread = UnreadableEntries()
         self._in_hand = InHand("entry")
         self._in_hand.count_death()
@@ -126,6 +128,7 @@ class IndexStage:
     def adopt(self, config: Config) -> None:
         """Know by which routes arrivals are judged from now on: what comes again after other ones is judged anew."""
         self._config = config
+        self._windows.adopt(config)
 
     def step(self) -> int:
         """Index up to `BATCH` entries; how many left the inbox."""
@@ -193,6 +196,7 @@ class IndexStage:
             identity, header = within(STEP_S, "reading its header", lambda: parse(take_apart(content)))
             digest = _digest(content, identity.dataset_offset)
             size = len(content)
+        peer = self._senders.peer(identity.calling_ae, identity.address, identity.peer)
         return Arrived(
             entry=entry,
             identity=identity,
@@ -200,7 +204,8 @@ class IndexStage:
             digest=digest,
             size=size,
             received_at=self._journal.at(written_at),
-            peer=self._senders.peer(identity.calling_ae, identity.address, identity.peer),
+            peer=peer,
+            quiet=self._windows.of(None if peer is None else peer.name),
         )
 
     def _commit(self, batch: Batch, now: datetime, size: int) -> None:

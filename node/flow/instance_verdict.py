@@ -55,6 +55,8 @@ class Arrived:
     size: int
     received_at: datetime
     peer: Peer | None
+    quiet: timedelta
+    """The window in force of its sender."""
 
     @property
     def sender(self) -> Sender:
@@ -69,7 +71,7 @@ class Arrived:
 
     def due_at(self, now: datetime) -> datetime:
         """When its arrival is complete if nothing follows."""
-        return min(now, max(self.received_at, now - _LATE_MOST)) + self.settle.quiet
+        return min(now, max(self.received_at, now - _LATE_MOST)) + self.quiet
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from node.domain.arrival import Arrival, Completeness
 from node.domain.errors import JournalError
 from node.domain.stage import Clock
 from node.domain.state import ArrivalState, HistoryEvent
+from node.flow.quiet_windows import QuietWindows
 from node.journal.arrivals import Arrivals
 from node.journal.journal import Journal
 from node.observe import metrics
@@ -82,6 +83,7 @@ class SettleStage:
     ) -> None:
         self._journal = journal
         self._config = config
+        self._windows = QuietWindows(journal, config, clock)
         self._clock = clock
         self._requestor_of = requestor_of
         self._horizon = horizon
@@ -125,10 +127,10 @@ class SettleStage:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _complete(self, arrival: Arrival, now: datetime) -> bool:
-        rule = self._rule(arrival)
+        rule, quiet = self._rule(arrival), self._windows.of(arrival.peer)
         last = arrival.last_instance_at
         # one that is to come yet says that the clock went back: then its own time decides alone
-        if last <= now < last + rule.quiet and arrival.due_at < last + min(rule.counted, rule.quiet):
+        if last <= now < last + quiet and arrival.due_at < last + min(rule.counted, quiet):
             return False  # the window was shortened for a count that a later instance has overtaken
         if now < self._unsure_until.get(arrival.id, now) and last <= now < last + LONGEST:
             return False  # the sender lists more of a series: whether it still does is asked once more
@@ -242,7 +244,7 @@ class SettleStage:
         asked_at = self._asked_at.get(arrival.id)
         if asked_at is not None and now - asked_at < _ASK_EVERY:
             return False
-        if now - arrival.last_instance_at < min(_LULL, self._rule(arrival).quiet):
+        if now - arrival.last_instance_at < min(_LULL, self._windows.of(arrival.peer)):
             return False
         first = self._unanswered(arrival) or arrival.id in self._unsure_until
         return first or arrival.last_instance_at + self._rule(arrival).counted < arrival.due_at

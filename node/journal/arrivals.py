@@ -13,6 +13,7 @@ from node.domain.shortage import NewHold
 from node.domain.state import ArrivalState, HistoryEvent
 from node.journal import schema
 from node.journal.database import JournalPart, lock_study, rerun
+from node.journal.gaps import gaps_of
 from node.journal.port import WAITS, CameAgain, NewInstance
 from node.journal.rows import micros, moment, to_arrival
 from node.journal.shortage import goes_on, hold
@@ -79,14 +80,15 @@ class Arrivals(JournalPart):
 
     @rerun
     def complete(self, arrival: int, by: Completeness, now: datetime, *, expected_last: datetime | None = None) -> bool:
-        """Freeze the manifest. False when it is not open, or an instance came after `expected_last`."""
+        """Freeze the manifest, and keep the pauses of what came. False when it is not open, or an instance came after `expected_last`."""
         with self._database.writing() as connection:
             if state_of(connection, ARRIVAL, arrival) is not ArrivalState.RECEIVED:
                 return False
-            last = connection.execute(select(_arrival.last_instance_at).where(_arrival.id == arrival)).scalar_one()
-            if expected_last is not None and last > micros(expected_last):
+            row = connection.execute(select(schema.arrival).where(_arrival.id == arrival)).one()
+            if expected_last is not None and row.last_instance_at > micros(expected_last):
                 return False
-            move(connection, ARRIVAL, arrival, ArrivalState.COMPLETE, now, by.value, completed_at=micros(now), completed_by=by.value)
+            completed = {"completed_at": micros(now), "completed_by": by.value, **gaps_of(connection, row)}
+            move(connection, ARRIVAL, arrival, ArrivalState.COMPLETE, now, by.value, **completed)
             return True
 
     def last_received(self, since: datetime, limit: int) -> list[datetime]:

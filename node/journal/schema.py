@@ -367,6 +367,15 @@ arrival = Table(
     Column("routed_at", Micros, nullable=True, comment="when it was routed"),
     Column("config_digest", Words, nullable=True, comment="digest of the configuration that routed it"),
     Column("instances", Integer, nullable=False, comment="how many instances the manifest has"),
+    Column(
+        "largest_gap",
+        Micros,
+        nullable=True,
+        comment="the longest pause, in microseconds, between two instances that came for it; null while it is open, and where none came",
+    ),
+    Column(
+        "came_after", Micros, nullable=True, comment="microseconds from its predecessor's last instance to its own first; null without one"
+    ),
     Column("counted_last", Micros, nullable=True, comment="last_instance_at when the sender's count was met; void once they differ"),
     Column("waits_last", Micros, nullable=True, comment="last_instance_at when it was kept open for a route; void once they differ"),
     Column("waits_for", Words, nullable=True, comment="what it is kept open for, in words; null where nothing ever was"),
@@ -386,6 +395,14 @@ Index(
 )
 Index("ix_arrival_latest", arrival.c.study_instance_uid, arrival.c.series_instance_uid, arrival.c.peer, arrival.c.revision)
 Index("ix_arrival_due", arrival.c.state, arrival.c.due_at)
+# how the last studies of a peer came
+Index(
+    "ix_arrival_gap",
+    arrival.c.peer,
+    arrival.c.id,
+    sqlite_where=text("largest_gap IS NOT NULL"),
+    postgresql_where=text("largest_gap IS NOT NULL"),
+)
 # what is to be routed, by peer: each has its turn
 Index(
     "ix_arrival_turn",

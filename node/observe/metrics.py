@@ -54,6 +54,12 @@ INDEXED = Counter(
 SETTLE_WAIT = Histogram(
     "hilum_settle_wait_seconds", "From the last instance of a study (or series) to its completeness.", "peer", buckets=_WAIT_S
 )
+SETTLE_WINDOW = Gauge(
+    "hilum_settle_window_seconds",
+    "The quiet window in force of a peer: the configured one, or the one that its last studies teach.",
+    "peer",
+    merge=Merge.MAX,
+)
 ARRIVALS_COMPLETE = Counter("hilum_arrivals_complete_total", "Arrivals that were completed, by why: quiet, count, operator.", "peer", "by")
 ROUTE = Histogram(
     "hilum_route_seconds", "Trying every route on every series of one arrival, and journaling what came of it.", buckets=_STEP_S

@@ -8,9 +8,10 @@ from typing import Any
 
 from ruamel.yaml.nodes import Node
 
+from node.domain.quiet_window import WindowBounds
 from node.domain.shortage import WhenShort
 from node.settings.blocks import Key, Named, Nodes, Values, block, declared, needed, setting
-from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SIZE, TEXT, Choice, Schema, Several, whole
+from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SIZE, SWITCH, TEXT, Choice, Schema, Several, whole
 from node.settings.source import BadValue, Here, scalar_text, suggestion
 from node.settings.tls import CERTIFICATE, OUTGOING, USER, CertificateRule, PeerTls, User
 
@@ -61,6 +62,30 @@ class May(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WindowLearning:
+    """Whether the learned window is used in place of the configured one, and between which it lies; None: what `Settle.bounds` says."""
+
+    use: bool = setting(
+        SWITCH,
+        default="false",
+        says="Use the learned window. Without it, `hilum peers` shows what it would be, and what it would have done: look at that for a "
+        "week.",
+    )
+    least: timedelta | None = setting(
+        DURATION, says="The shortest window that may be learned. Without it: `2s`, or `most` where that is shorter."
+    )
+    most: timedelta | None = setting(
+        DURATION,
+        says="The longest window that may be learned, `quiet` at least. What comes after a longer pause is an addition: it opens a "
+        "revision, and nothing is learned from it. Without it: `quiet`, so that learning only shortens.",
+    )
+
+
+LEARNED = block(WindowLearning, build=WindowLearning)
+_LEAST = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settle:
     """When an arrival is complete: `quiet` without a new instance; `counted` once the sender's own count is reached (peers with
     find); after `growing` whatever still comes.
@@ -70,6 +95,12 @@ class Settle:
 
     scope: Scope = setting(Choice(of=Scope), default="study", says="What settles as one: the whole study, or each series by itself.")
     quiet: timedelta = setting(DURATION, default="10s", says="Complete when nothing new came for so long.")
+    learned: WindowLearning = setting(
+        LEARNED,
+        default="{}",
+        says="The window that the sender's own pauses teach: one and a half times the largest gap between two instances of any of its last "
+        "studies (1000 at most); the configured one until 300 are known.",
+    )
     counted: timedelta = setting(
         DURATION, default="2s", says="The shorter window once the sender's own count (C-FIND) is reached; needs `find` in `may`."
     )
@@ -82,11 +113,26 @@ class Settle:
     short: WhenShort | None = setting(Choice(of=WhenShort), says=SHORT)
     longest: timedelta | None = setting(DURATION, says=LONGEST)
 
+    @property
+    def bounds(self) -> WindowBounds:
+        """Between which windows the learned one lies."""
+        most = self.learned.most or self.quiet
+        return WindowBounds(quiet=self.quiet, least=self.learned.least or min(_LEAST, most), most=most)
+
 
 def _window_within(values: Values, nodes: Nodes, here: Here) -> None:
-    if values["growing"] <= values["quiet"]:
+    quiet, learned = values["quiet"], values["learned"]
+    most = learned.most or quiet
+    if values["growing"] <= max(quiet, most):
         at = nodes.get("growing") or next(iter(nodes.values()))
-        raise here.about("growing").refuse(BadValue, at, "not longer than `quiet`: no arrival would be complete by its quiet window")
+        longer = "`quiet`" if values["growing"] <= quiet else "`most` of `learned`"
+        raise here.about("growing").refuse(BadValue, at, f"not longer than {longer}: no arrival would be complete by its quiet window")
+    if most < quiet:
+        why = "shorter than `quiet`: pauses that the configured window bridges would be taken for additions"
+        raise here.about("learned").about("most").refuse(BadValue, nodes["learned"], why)
+    if learned.least is not None and learned.least > most:
+        why = f"longer than the longest window (`{'quiet' if learned.most is None else 'most'}`)"
+        raise here.about("learned").about("least").refuse(BadValue, nodes["learned"], why)
 
 
 SETTLE = block(Settle, build=Settle, check=_window_within)

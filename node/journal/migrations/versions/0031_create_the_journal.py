@@ -45,6 +45,18 @@ def upgrade() -> None:
         sa.Column("config_digest", sa.Text(), nullable=True, comment="digest of the configuration that routed it"),
         sa.Column("instances", sa.Integer(), nullable=False, comment="how many instances the manifest has"),
         sa.Column(
+            "largest_gap",
+            sa.BigInteger(),
+            nullable=True,
+            comment="the longest pause, in microseconds, between two instances that came for it; null while it is open, and where none came",
+        ),
+        sa.Column(
+            "came_after",
+            sa.BigInteger(),
+            nullable=True,
+            comment="microseconds from its predecessor's last instance to its own first; null without one",
+        ),
+        sa.Column(
             "counted_last",
             sa.BigInteger(),
             nullable=True,
@@ -67,6 +79,14 @@ def upgrade() -> None:
         comment="What came for one study (or series) from one peer until nothing more was expected; one row a revision.",
     )
     op.create_index("ix_arrival_due", "arrival", ["state", "due_at"], unique=False)
+    op.create_index(
+        "ix_arrival_gap",
+        "arrival",
+        ["peer", "id"],
+        unique=False,
+        sqlite_where=sa.text("largest_gap IS NOT NULL"),
+        postgresql_where=sa.text("largest_gap IS NOT NULL"),
+    )
     op.create_index("ix_arrival_latest", "arrival", ["study_instance_uid", "series_instance_uid", "peer", "revision"], unique=False)
     op.create_index(
         "ix_arrival_turn",
@@ -798,11 +818,7 @@ def upgrade() -> None:
             "instance_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False, comment="an instance that it analyses"
         ),
         sa.Column(
-            "role",
-            sa.Text(),
-            server_default="",
-            nullable=False,
-            comment="what its series is for the application, where that takes several",
+            "role", sa.Text(), server_default="", nullable=False, comment="what its series is for the application, where that takes several"
         ),
         sa.ForeignKeyConstraint(["instance_id"], ["instance.id"], name=op.f("fk_job_instance_instance_id")),
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], name=op.f("fk_job_instance_job_id")),
