@@ -92,7 +92,7 @@ def open_journal(config: Config, meant: "Meant | None" = None) -> "Journal":
 
 def open_blobs(config: Config) -> "FolderBlobs | BucketBlobs | EncryptedBlobs":
     """Instance, findings and result bytes; encrypted where the configuration says so."""
-    from node.assembly.encryption import open_encryption
+    from node.store.encryption import open_encryption
 
     encryption = open_encryption(config)
     if encryption is None:
@@ -131,7 +131,7 @@ def ask_bucket(bucket: Bucket) -> str:
 
 def open_intake(config: Config, *, kept: Callable[[], None] = lambda: None) -> "FolderInbox":
     """Where the receiver keeps instances; needs nothing but this host's disk. `kept` is called when some became entries."""
-    from node.assembly.encryption import open_encryption
+    from node.store.encryption import open_encryption
     from node.store.identity import places_of
 
     beside = [path for path in places_of(config).values() if path.exists()]

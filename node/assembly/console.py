@@ -38,7 +38,7 @@ from node.settings.config import Config
 from node.settings.console import Console
 from node.settings.peers import May, Peer
 from node.settings.tls import PeerTls, TlsListener
-from node.store.decrypted_files import keep_temporaries_in_memory
+from node.store.encryption import keep_temporaries_in_memory
 from node.store.hosts import association_folder, owner_of, sinks_of
 from node.upkeep.retention import make_room
 from node.upkeep.sweeps import HeartbeatStage

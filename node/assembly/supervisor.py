@@ -16,11 +16,9 @@ from typing import Any, Final
 from inference.errors import HilumError
 from node.assembly import compose
 from node.assembly.audit import overseen
-from node.assembly.encryption import open_encryption
 from node.assembly.receive import ListeningSockets, NotReady
 from node.assembly.reload import START, KeptRevisions, Reloading
 from node.assembly.roles import ALL, NodeRole, lock, shares_journal
-from node.assembly.telemetry import Telemetry, Watched
 from node.assembly.watches import backlog_watch, store_watch, tell_people
 from node.backup.manifest import refuse_half_restored
 from node.blobs.encryption.decrypted import FileEncryption
@@ -29,8 +27,10 @@ from node.dimse.validity import demand_usable_tls
 from node.domain.notice import About, Item
 from node.journal.errors import JournalAway, JournalBusy, JournalFull
 from node.observe.events import alarm, event
-from node.observe.pulse import SilenceAlerts, Termination, beginning, excuse
+from node.observe.pulse import SilenceAlerts, Termination, WatchedProcess, beginning, excuse
+from node.records.telemetry import Telemetry
 from node.settings.config import Config
+from node.store.encryption import open_encryption
 from node.store.hosts import dead_owners, forget, owner_of
 from node.store.identity import NOTHING, Meant, agree, refuse_other_places
 from node.store.in_force import InForce
@@ -51,7 +51,7 @@ class _Member:
     """One process of the node."""
 
     stage: str
-    watched: Watched
+    watched: WatchedProcess
     process: subprocess.Popen[str] | None = None
     started: float = 0.0
     failures: int = 0
@@ -108,7 +108,13 @@ class Supervisor:
         self._roles = roles
         self._listening: ListeningSockets | None = None
         self._members = list(_members(config, roles))
-        self._telemetry = Telemetry(config, [member.watched for member in self._members], self._places.why, self._backlog.why)
+        self._telemetry = Telemetry(
+            config,
+            [member.watched for member in self._members],
+            partial(compose.open_journal, config),
+            self._places.why,
+            self._backlog.why,
+        )
         self._alerts = SilenceAlerts(partial(tell_people, config))
         self._in_force = InForce(config)
         self._revisions = KeptRevisions(config)
@@ -361,4 +367,4 @@ def _members(config: Config, roles: frozenset[NodeRole]) -> Iterator[_Member]:
 
 
 def _member(stage: str, name: str, row: int = 0) -> _Member:
-    return _Member(stage=stage, row=row, watched=Watched(name=name))
+    return _Member(stage=stage, row=row, watched=WatchedProcess(name=name))

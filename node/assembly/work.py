@@ -27,7 +27,7 @@ from node.results.encode import encode
 from node.results.statement.make import encode_statement
 from node.results.withdrawal.make import encode_withdrawal
 from node.settings.config import Config
-from node.store.decrypted_files import keep_temporaries_in_memory
+from node.store.encryption import keep_temporaries_in_memory
 from node.store.hosts import make_run_folder, owner_of
 from node.store.identity import agree, refuse_other_places
 from node.store.in_force import RoutesInForce

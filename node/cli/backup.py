@@ -155,9 +155,8 @@ def unseal(*paths: Path, to: Path, config: ConfigOption = None, as_json: JsonOpt
         The folder to write to, which is made if need be. It is the only place that holds them decrypted on a disk: clean it up.
     """
     from inference.errors import HilumError
-    from node.assembly.encryption import demand_keys
     from node.cli import screen
-    from node.store.decrypted_files import decrypt_to
+    from node.store.encryption import decrypt_to, demand_keys
 
     keys = demand_keys(configuration(config))
     written: list[str] = []

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 
 from node.domain.notice import About, Item
 from node.observe.events import alarm
-from node.observe.instruments import process_memory
+from node.observe.instruments import end_of_process, process_memory
 from node.observe.shared_memory import SharedCells
 
 _KEY = b"pulse"  # no declared metric: it is never exposed
@@ -183,6 +183,40 @@ class InHand:
 def excuse(cells: SharedCells) -> None:
     """The process that counts in them was ended on purpose: nothing that it had in hand is to blame."""
     cells.put_first(lambda key: key.startswith(_BEGINS), 0.0)
+
+
+@dataclass(slots=True)
+class WatchedProcess:
+    """One process of the node as it looks from outside; `cells` is where it counts, and its successors after it."""
+
+    name: str
+    cells: SharedCells = field(default_factory=SharedCells.make)
+    pid: int | None = None
+    owner: str = ""
+    ready: bool = False
+    ended: int = 0
+    why: str = "not started yet"
+    pulse: Pulse = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The place of its signs of life, before it attaches to its region."""
+        self.pulse = Pulse(self.cells)
+        self.pulse.beat()
+
+    def silent_s(self, awake_since: float) -> float:
+        """How long it has given no sign of life, as far as the supervisor was awake to hear it; 0 where it does not run."""
+        return 0.0 if self.pid is None else max(0.0, time.monotonic() - max(self.pulse.at_s, awake_since))
+
+    def began(self, pid: int, owner: str) -> None:
+        """It was started."""
+        self.pid, self.owner, self.ready, self.why = pid, owner, False, "starting"
+        self.pulse.beat()
+
+    def died(self, exit_code: int) -> None:
+        """It ended by itself."""
+        self.pid, self.ready, self.why = None, False, f"it ended with {exit_code} and is started again"
+        self.ended += 1
+        end_of_process(self.cells)
 
 
 SILENT_S = 20.0

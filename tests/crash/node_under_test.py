@@ -17,7 +17,7 @@ from node.domain.job import Job
 from node.domain.state import ArrivalState, JobState
 from node.journal.journal import Journal
 from node.spool.entries import ACKNOWLEDGED
-from node.store.decrypted_files import memory_folder
+from node.store.encryption import memory_folder
 from tests.crash.archive import Archive, Modality
 from tests.crash.counting import RESULTS, Count, Counting
 from tests.crash.disk import Disk

@@ -17,7 +17,7 @@ from pydicom import dcmread
 from inference.imaging.write_series import write_series
 from node.assembly.configuration import load
 from node.settings.store import Durability
-from node.store.decrypted_files import memory_folder
+from node.store.encryption import memory_folder
 from tests.lab.dcmtk import dcmsend
 from tests.lab.node import Node, hilum
 from tests.lab.program import wait_until

@@ -15,7 +15,7 @@ import pytest
 from inference.imaging.write_series import write_series
 from node.assembly.configuration import load
 from node.domain.account import Role
-from node.store.decrypted_files import memory_folder
+from node.store.encryption import memory_folder
 from tests.lab.certificates import Authority
 from tests.lab.console import PASSWORD, console_port, let_in
 from tests.lab.loopback import free_port

@@ -113,8 +113,7 @@ _LOOKED_AT = 200
 def look_at_encryption(config: Config) -> Iterator[DoctorFinding]:
     """The keys, a sample of what lies in the store, and the place in memory."""
     from inference.errors import HilumError
-    from node.assembly.encryption import keys_of
-    from node.store.decrypted_files import files_of, why_not_opened
+    from node.store.encryption import files_of, keys_of, why_not_opened
 
     try:
         keys = keys_of(config)
@@ -146,7 +145,7 @@ def look_at_encryption(config: Config) -> Iterator[DoctorFinding]:
 
 
 def _memory(config: Config) -> Iterator[DoctorFinding]:
-    from node.store.decrypted_files import left_behind, memory_place
+    from node.store.encryption import left_behind, memory_place
 
     given = config.store.encryption
     assert given is not None, "there is encryption"

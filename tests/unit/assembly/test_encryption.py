@@ -10,11 +10,10 @@ import pytest
 
 from inference.imaging.volume import MAPPED_BYTES, space
 from node.assembly.configuration import load
-from node.assembly.encryption import open_encryption
 from node.assembly.work import memory_off_disk
 from node.blobs.encryption.encrypted_file import KeyMissing, KeyUnusable
 from node.settings.config import Config
-from node.store.decrypted_files import keep_temporaries_in_memory, memory_folder
+from node.store.encryption import keep_temporaries_in_memory, memory_folder, open_encryption
 from node.store.hosts import make_run_folder
 
 

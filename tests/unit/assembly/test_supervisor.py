@@ -16,10 +16,9 @@ from structlog.testing import capture_logs
 from node.assembly import compose
 from node.assembly.receive import NotReady
 from node.assembly.supervisor import _PIPES, Supervisor, _Member
-from node.assembly.telemetry import Watched
 from node.backup.manifest import begin_restore
 from node.journal.journal import Journal
-from node.observe.pulse import InHand
+from node.observe.pulse import InHand, WatchedProcess
 from node.observe.shared_memory import SharedCells
 from node.settings.audit import Audit
 from node.settings.config import Config
@@ -53,7 +52,7 @@ def test_a_death_while_the_journal_cannot_be_written_ends_nobody_else(tmp_path: 
     (tmp_path / "hilum.db").write_bytes(b"no journal at all " * 1000)
     dead = subprocess.Popen([sys.executable, "-c", ""], text=True)
     dead.wait()
-    member = _Member(stage="work", watched=Watched(name="work"), process=dead)
+    member = _Member(stage="work", watched=WatchedProcess(name="work"), process=dead)
     with capture_logs() as events:
         supervisor._watch(member)
     assert [(one["event"], one.get("code")) for one in events] == [("family.leases_stand", "HLM-7004"), ("process.died", None)]
@@ -108,7 +107,7 @@ def test_a_death_while_the_blobs_are_not_what_they_were_ends_nobody_else(tmp_pat
     lost(config)
     dead = subprocess.Popen([sys.executable, "-c", ""], text=True)
     dead.wait()
-    member = _Member(stage="work", watched=Watched(name="work"), process=dead)
+    member = _Member(stage="work", watched=WatchedProcess(name="work"), process=dead)
     with capture_logs() as events:
         supervisor._watch(member)
     assert [one["event"] for one in events] == ["family.leases_stand", "process.died"]
@@ -124,7 +123,7 @@ def test_what_a_process_prints_is_no_word_to_the_supervisor_and_does_not_stop_it
         "out.write(b'{\"event\": \"process.ready\"}\\n'); out.write(b'0.5\\n' * 100_000)"
     )
     with subprocess.Popen([sys.executable, "-c", printed], **_PIPES) as process:
-        member = _Member(stage="work", watched=Watched(name="work"), process=process)
+        member = _Member(stage="work", watched=WatchedProcess(name="work"), process=process)
         listening = threading.Thread(target=Supervisor._listen, args=(member, process), daemon=True)
         listening.start()
         try:

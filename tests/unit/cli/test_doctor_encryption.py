@@ -13,12 +13,12 @@ import pytest
 from node.assembly.configuration import load
 from node.cli.doctor.command import look_at_encryption
 from node.settings.config import Config
-from node.store.decrypted_files import memory_folder
+from node.store.encryption import memory_folder
 
 _NODE = """\
 import sys
 from pathlib import Path
-from node.assembly.encryption import open_encryption
+from node.store.encryption import open_encryption
 from node.assembly.configuration import load
 sealing = open_encryption(load(Path(sys.argv[1]), applications=()))
 sealing.memory.add("image", [b"decrypted"], 9)

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from node.assembly.telemetry import Telemetry, Watched
+from node.assembly.compose import open_journal
 from node.assembly.watches import tell_people
-from node.observe.pulse import ENDED_S, SILENT_S, Pulse, SilenceAlerts, StandstillWatch, Termination, Watchdog
+from node.observe.pulse import ENDED_S, SILENT_S, Pulse, SilenceAlerts, StandstillWatch, Termination, Watchdog, WatchedProcess
 from node.observe.shared_memory import SharedCells
+from node.records.telemetry import Telemetry
 from node.settings.config import Config
 from node.settings.node import Node
 from node.settings.notify import Notify, WebhookTo
@@ -86,7 +87,7 @@ def test_a_supervisor_that_slept_gives_its_family_one_period_more() -> None:
     assert awake.since == 0.0
     awake.turn(500.0)
     assert awake.since == 500.0
-    watched = Watched(name="flow")
+    watched = WatchedProcess(name="flow")
     watched.began(1, "host:1")
     assert watched.silent_s(time.monotonic() + 100) == 0.0
     assert watched.silent_s(0.0) < 30
@@ -97,15 +98,15 @@ def test_readiness_names_a_silent_process(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "blobs").mkdir()
     store = Store(journal=f"sqlite:{tmp_path}/hilum.db", blobs=tmp_path / "blobs", min_free_bytes=1)
     config = Config(path=tmp_path / "hilum.yaml", digest="", node=Node(metrics_host="127.0.0.1"), store=store, models=tmp_path)
-    processes = [Watched(name="receive"), Watched(name="flow"), Watched(name="work 1")]
+    processes = [WatchedProcess(name="receive"), WatchedProcess(name="flow"), WatchedProcess(name="work 1")]
     for number, one in enumerate(processes):
         one.began(100_000_000 + number, f"host:{number}")
         one.ready = True
     processes[2].died(-9)
-    telemetry = Telemetry(config, processes)
+    telemetry = Telemetry(config, processes, partial(open_journal, config))
     assert SILENT_S < 30
     later = time.monotonic() + SILENT_S + 1
-    monkeypatch.setattr("node.assembly.telemetry.time.monotonic", lambda: later)
+    monkeypatch.setattr("node.records.telemetry.time.monotonic", lambda: later)
 
     def parts() -> tuple[int, dict[str, dict[str, object]]]:
         page = telemetry.readiness_page()

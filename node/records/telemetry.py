@@ -6,20 +6,17 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import partial
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from node.assembly import compose
 from node.dimse.validity import Certificates
+from node.journal.journal import Journal
 from node.observe import exposition, metrics
 from node.observe.endpoint import Endpoint, EndpointPage, as_json
 from node.observe.events import alarm
-from node.observe.instruments import Sample, end_of_process, samples
-from node.observe.pulse import ENDED_S, SILENT_S, Pulse, StandstillWatch, Watchdog
-from node.observe.shared_memory import SharedCells
+from node.observe.instruments import Sample, samples
+from node.observe.pulse import ENDED_S, SILENT_S, StandstillWatch, Watchdog, WatchedProcess
 from node.records.facts import Facts, NodeFacts
 from node.settings.config import Config
 
@@ -30,47 +27,20 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-@dataclass(slots=True)
-class Watched:
-    """One process of the node as it looks from outside; `cells` is where it counts, and its successors after it."""
-
-    name: str
-    cells: SharedCells = field(default_factory=SharedCells.make)
-    pid: int | None = None
-    owner: str = ""
-    ready: bool = False
-    ended: int = 0
-    why: str = "not started yet"
-    pulse: Pulse = field(init=False)
-
-    def __post_init__(self) -> None:
-        """The place of its signs of life, before it attaches to its region."""
-        self.pulse = Pulse(self.cells)
-        self.pulse.beat()
-
-    def silent_s(self, awake_since: float) -> float:
-        """How long it has given no sign of life, as far as the supervisor was awake to hear it; 0 where it does not run."""
-        return 0.0 if self.pid is None else max(0.0, time.monotonic() - max(self.pulse.at_s, awake_since))
-
-    def began(self, pid: int, owner: str) -> None:
-        """It was started."""
-        self.pid, self.owner, self.ready, self.why = pid, owner, False, "starting"
-        self.pulse.beat()
-
-    def died(self, exit_code: int) -> None:
-        """It ended by itself."""
-        self.pid, self.ready, self.why = None, False, f"it ended with {exit_code} and is started again"
-        self.ended += 1
-        end_of_process(self.cells)
-
-
 class Telemetry:
-    """Answers for the node. `turn` is called by the supervisor's loop: that it is called is what "live" means."""
+    """Answers for the node. `turn` is called by the supervisor's loop: that it is called is what "live" means.
+
+    Parameters
+    ----------
+    lost, waits
+        What of the store is gone, and what of the spool waits; "" for nothing.
+    """
 
     def __init__(
         self,
         config: Config,
-        processes: Sequence[Watched],
+        processes: Sequence[WatchedProcess],
+        open_journal: Callable[[], Journal],
         lost: Callable[[], str] = lambda: "",
         waits: Callable[[], str] = lambda: "",
     ) -> None:
@@ -78,7 +48,7 @@ class Telemetry:
         self._lost = lost
         self._waits = waits
         self._processes = processes
-        self._facts = Facts(config.store, partial(compose.open_journal, config))
+        self._facts = Facts(config.store, open_journal)
         self._certificates = Certificates(config)
         self._endpoint: Endpoint | None = None
         self._open_at = 0.0
@@ -110,7 +80,7 @@ class Telemetry:
             address = f"{host}:{self._config.node.metrics_port}"
             alarm("metrics.unavailable", address=address, reason=str(taken.strerror), again_in_s=_TRY_AGAIN_S)
 
-    def silent_s(self, process: Watched) -> float:
+    def silent_s(self, process: WatchedProcess) -> float:
         """How long one process has given no sign of life."""
         return process.silent_s(self._awake.since)
 
@@ -177,7 +147,7 @@ class Telemetry:
             rest[f"engine {name}"] = "" if up else "it does not answer; its jobs wait"
         return intake, rest
 
-    def _why(self, process: Watched) -> str:
+    def _why(self, process: WatchedProcess) -> str:
         """Why a process is not ready; "" when it is."""
         if not process.ready:
             return process.why

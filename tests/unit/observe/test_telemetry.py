@@ -6,19 +6,22 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, cast
 
 import pytest
 
-from node.assembly.telemetry import Telemetry, Watched
+from node.assembly.compose import open_journal
 from node.domain.job import Census
 from node.journal.journal import Journal
 from node.journal.port import Pausable
 from node.observe import metrics
 from node.observe.instruments import count_in
+from node.observe.pulse import WatchedProcess
 from node.observe.shared_memory import SharedCells
 from node.records.facts import Facts
+from node.records.telemetry import Telemetry
 from node.settings.config import Config
 from node.settings.node import Node
 from node.settings.store import Store
@@ -74,9 +77,9 @@ def config(tmp_path: Path) -> Config:
 
 
 @pytest.fixture
-def watched() -> Iterator[list[Watched]]:
+def watched() -> Iterator[list[WatchedProcess]]:
     """A listener and a worker that are up."""
-    processes = [Watched(name="receive"), Watched(name="work 1")]
+    processes = [WatchedProcess(name="receive"), WatchedProcess(name="work 1")]
     for number, one in enumerate(processes):
         one.began(100_000_000 + number, f"host:{number}")
         one.ready = True
@@ -125,13 +128,13 @@ def test_figures_are_kept_for_five_seconds_and_longer_when_they_cost_much(config
 
 
 def test_a_journal_that_is_broken_and_mended(
-    config: Config, watched: list[Watched], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Config, watched: list[WatchedProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Degraded, not unready: studies are taken in. The reason stands there with its code; once mended, it is gone."""
     monkeypatch.setattr("node.records.facts._LEAST_S", 0.0)
     monkeypatch.setattr("node.records.facts._SHARE", 0)
     (tmp_path / "hilum.db").write_bytes(b"no journal at all " * 1000)
-    telemetry = Telemetry(config, watched)
+    telemetry = Telemetry(config, watched, partial(open_journal, config))
     status, said = _ready(telemetry)
     assert (status, said["ready"], said["degraded"]) == (200, True, ["journal"])
     assert "HLM-7004" in said["parts"]["journal"]["why"]
@@ -141,33 +144,33 @@ def test_a_journal_that_is_broken_and_mended(
     assert b"hilum_journal_up 1.0" in telemetry.metrics_page().body
 
 
-def test_a_node_without_room_or_listener_is_not_ready(config: Config, watched: list[Watched]) -> None:
+def test_a_node_without_room_or_listener_is_not_ready(config: Config, watched: list[WatchedProcess]) -> None:
     """What intake needs decides; the rest is named and does not."""
     full = replace(config, store=replace(config.store, min_free_bytes=2**62))
-    status, said = _ready(Telemetry(full, watched))
+    status, said = _ready(Telemetry(full, watched, partial(open_journal, full)))
     assert (status, said["ready"]) == (503, False)
     assert "are free" in said["parts"]["disk"]["why"]
     watched[1].died(-9)
-    status, said = _ready(Telemetry(config, watched))
+    status, said = _ready(Telemetry(config, watched, partial(open_journal, config)))
     assert (status, said["degraded"]) == (200, ["work 1"])
     watched[0].died(-11)
-    status, said = _ready(Telemetry(config, watched))
+    status, said = _ready(Telemetry(config, watched, partial(open_journal, config)))
     assert status == 503
     assert said["parts"]["receive"]["why"] == "it ended with -11 and is started again"
 
 
-def test_a_node_that_ends_is_not_ready_and_lives(config: Config, watched: list[Watched]) -> None:
+def test_a_node_that_ends_is_not_ready_and_lives(config: Config, watched: list[WatchedProcess]) -> None:
     """A load balancer sends nothing new; nobody kills what drains."""
-    telemetry = Telemetry(config, watched)
+    telemetry = Telemetry(config, watched, partial(open_journal, config))
     telemetry.drain()
     status, said = _ready(telemetry)
     assert (status, said["why"]) == (503, "the node is ending")
     assert telemetry.liveness_page().status == 200
 
 
-def test_a_supervisor_that_does_not_turn_is_not_live(config: Config, watched: list[Watched]) -> None:
+def test_a_supervisor_that_does_not_turn_is_not_live(config: Config, watched: list[WatchedProcess]) -> None:
     """What the page shows is that the loop goes round, not that a thread answers."""
-    telemetry = Telemetry(config, watched)
+    telemetry = Telemetry(config, watched, partial(open_journal, config))
     assert telemetry.liveness_page().status == 200
     telemetry._turned -= 60
     page = telemetry.liveness_page()
@@ -175,11 +178,11 @@ def test_a_supervisor_that_does_not_turn_is_not_live(config: Config, watched: li
     assert "has not turned for 60 s" in json.loads(page.body)["why"]
 
 
-def test_an_engine_that_is_away_is_named(config: Config, watched: list[Watched]) -> None:
+def test_an_engine_that_is_away_is_named(config: Config, watched: list[WatchedProcess]) -> None:
     """By any worker's word; and no more once that worker is gone."""
     count_in(watched[1].cells)
     metrics.ENGINE_UP.set(0, engine="gpu")
-    telemetry = Telemetry(config, watched)
+    telemetry = Telemetry(config, watched, partial(open_journal, config))
     status, said = _ready(telemetry)
     assert (status, said["degraded"]) == (200, ["engine gpu"])
     watched[1].died(1)
@@ -188,7 +191,7 @@ def test_an_engine_that_is_away_is_named(config: Config, watched: list[Watched])
     assert _ready(telemetry)[1]["degraded"] == []
 
 
-def test_signs_of_life_and_pauses_are_told(config: Config, watched: list[Watched]) -> None:
+def test_signs_of_life_and_pauses_are_told(config: Config, watched: list[WatchedProcess]) -> None:
     """Of this node's processes only, by their stage; what the operator paused stands there by name."""
     journal = Journal.open(empty_journal.make(config.store.journal))
     now = datetime.now(UTC)
@@ -196,7 +199,7 @@ def test_signs_of_life_and_pauses_are_told(config: Config, watched: list[Watched
     journal.processes.beat("work elsewhere:1", "running", now)
     journal.pauses.add(Pausable.SINK, "archive", now)
     journal.close()
-    lines = Telemetry(config, watched).metrics_page().body.decode().splitlines()
+    lines = Telemetry(config, watched, partial(open_journal, config)).metrics_page().body.decode().splitlines()
     assert [line.partition(" ")[0] for line in lines if line.startswith("hilum_process_beat_age_seconds{")] == [
         'hilum_process_beat_age_seconds{process="work'
     ]

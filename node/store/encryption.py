@@ -1,4 +1,5 @@
-"""Files of a store that lie encrypted: which they are, one of them opened, and where they lie decrypted while they are in use."""
+"""Encryption of what a store keeps: the keys are read and compared with what lies there; which files lie encrypted, one of them opened, and
+where they lie decrypted while they are in use."""
 
 import contextlib
 import hashlib
@@ -10,14 +11,73 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inference.errors import InputError
+from node.blobs.encryption.encrypted_file import KeyMissing, decrypted, note_key, read_keys, refuse_missing_keys
+from node.settings.config import Config
 from node.settings.store import Encryption, Store
 
 if TYPE_CHECKING:
-    from node.blobs.encryption.decrypted import FileEncryption
+    from node.blobs.encryption.decrypted import DecryptedFiles, FileEncryption
     from node.blobs.encryption.encrypted_file import EncryptionKeys
 
 _MEMORY = Path("/dev/shm")
 _TEMPORARY = "tmp"
+
+
+def open_encryption(config: Config) -> "FileEncryption | None":
+    """What this process encrypts and decrypts with; None: nothing is encrypted, and nothing that is lies there.
+
+    Raises
+    ------
+    KeyUnusable
+        A key cannot be had.
+    KeyMissing
+        Something lies there that none of the keys opens.
+    """
+    given, keys = config.store.encryption, keys_of(config)
+    if given is None or keys is None:
+        return None
+    for root in config.store.folders:
+        note_key(root, keys.first.id)
+    from node.blobs.encryption.decrypted import FileEncryption
+
+    return FileEncryption(keys, lambda: _memory(config.store, given))
+
+
+def keys_of(config: Config) -> "EncryptionKeys | None":
+    """The keys that the configuration names, compared with what lies in the store; None: it names none, and nothing there needs one.
+
+    Raises
+    ------
+    KeyUnusable, KeyMissing
+        As `open_encryption`.
+    """
+    given = config.store.encryption
+    keys = None if given is None else read_keys(given.key_files, given.place)
+    for root in config.store.folders:
+        refuse_missing_keys(root, keys)
+    return keys
+
+
+def demand_keys(config: Config) -> "EncryptionKeys":
+    """The keys that the configuration names, for files wherever they lie.
+
+    Raises
+    ------
+    KeyMissing
+        It names none.
+    KeyUnusable
+        A key cannot be had.
+    """
+    given = config.store.encryption
+    if given is None:
+        raise KeyMissing("the configuration names no key")
+    return read_keys(given.key_files, given.place)
+
+
+def _memory(store: Store, given: Encryption) -> "DecryptedFiles":
+    from node.blobs.encryption.decrypted import DecryptedFiles
+
+    return DecryptedFiles(memory_folder(store, given), most_bytes=given.memory_bytes, on_disk=given.on_disk)
 
 
 def files_of(root: Path) -> Iterator[Path]:
@@ -31,8 +91,6 @@ def files_of(root: Path) -> Iterator[Path]:
 
 def why_not_opened(path: Path, keys: "EncryptionKeys") -> str | None:
     """Why the beginning of a file cannot be decrypted, "" where it can; None: it is not encrypted."""
-    from node.blobs.encryption.encrypted_file import decrypted
-
     try:
         parts = decrypted(path, keys)
         if parts is None:
@@ -46,7 +104,6 @@ def why_not_opened(path: Path, keys: "EncryptionKeys") -> str | None:
 
 def decrypt_to(target: Path, path: Path, keys: "EncryptionKeys") -> bool:
     """Write a file of the store decrypted, with the folders that it lies in; False: it is not encrypted, and nothing was written."""
-    from node.blobs.encryption.encrypted_file import decrypted
     from node.blobs.files import write_flushed
 
     parts = decrypted(path, keys)
