@@ -159,7 +159,7 @@ class Route:
     `expect` the reader of each study that comes from its senders, and for which `any_series` and `all_series` hold, is told where no
     series was taken. `prefer` says, in its order, by what a series is the best, before what says so of every route. `sample` is the share
     of studies that it is about, above 0 and at most 1; one that is `disabled` is about none. A `fallback` takes only series of which no
-    other route makes anything. `roles` say which series of the study fills
+    other route makes anything. Of all routes with one `choose` one takes one series of a study. `roles` say which series of the study fills
     which role of the one application that it then runs; `needs` how long it waits for them."""
 
     name: str
@@ -182,6 +182,7 @@ class Route:
     sample: float = 1.0
     disabled: bool = False
     fallback: bool = False
+    choose: str = ""
     roles: tuple[RoleConditions, ...] = ()
 
     @property

@@ -248,7 +248,7 @@ class RouteExplainer:
         routes
             Those of the configuration, without what nobody said of who sends the study.
         """
-        from node.routing.decisions import decide
+        from node.routing.decisions import decide, outchosen
         from node.routing.fallback import in_turn
         from node.routing.gate import Gate
         from node.routing.untaken import makes_a_job, untaken, with_untaken
@@ -261,14 +261,15 @@ class RouteExplainer:
 
         def decided(of: Sequence[Route], taken: Mapping[str, str]) -> list[Decision]:
             found = decide(of, views[study], peer=sender, calling="", called=called or "", now=now, excluded=self.excluded, taken=taken)
-            return [self._with_remarks(decision, whole[decision.route], study, views, gate) for decision in found]
+            lost = outchosen(of, found)
+            return [self._with_remarks(one, whole[one.route], study, views, gate, lost=one.route in lost) for one in found]
 
         decisions = in_turn(routes, decided, lambda route, one: makes_a_job(route, one, own, self.declared(route), counted, gate))
         applications = {name: one for route in self.config.routes if route.expect for name, one in self.declared(route).items()}
         return with_untaken(decisions, untaken(self.config.routes, decisions, own, applications, counted, gate))
 
     def _with_remarks(
-        self, decision: Decision, route: Route, study: str, views: "Mapping[str, Sequence[SeriesView]]", gate: "Gate"
+        self, decision: Decision, route: Route, study: str, views: "Mapping[str, Sequence[SeriesView]]", gate: "Gate", *, lost: bool
     ) -> Decision:
         from inference.applications.port import Takes
         from node.routing.decisions import holds_images
@@ -302,7 +303,7 @@ class RouteExplainer:
         chosen = decision.chosen
         decision = gated(decision, applications, current, gate)
         for name, application in applications.items():
-            if application.accepts.whole_study and decision.matched and holds_images(current):
+            if application.accepts.whole_study and decision.matched and holds_images(current) and not lost:
                 chosen = True
                 remarks.append(f"{name}: analysed as a whole, with the other series of the study that match")
             elif application.accepts.takes is Takes.PAIR and decision.chosen:

@@ -141,10 +141,10 @@ def decide(
     """
     counted = counted_views(series)
     of_study = counted if study is None else counted_views(study) if any(route.any_series or route.all_series for route in routes) else []
-    decisions: list[Decision] = []
+    tried: dict[str, list[tuple[Tried, ...]]] = {}
     for route in routes:
         before, behind = _senders(route, peer, calling, called), _of_study(route, of_study, now)
-        tried = [
+        tried[route.name] = [
             (
                 *before,
                 *_sampled(route, view),
@@ -154,8 +154,23 @@ def decide(
             )
             for view in counted
         ]
-        decisions.extend(_choose(route, counted, tried, excluded, now))
-    return decisions
+    together: dict[str, list[Route]] = {}
+    for route in routes:
+        together.setdefault(_chooses_with(route), []).append(route)
+    fitting = {
+        route.name: [
+            view
+            for view, conditions in zip(counted, tried[route.name], strict=True)
+            if holds_images(view) and all(one.held for one in conditions)
+        ]
+        for route in routes
+    }
+    best = {name: _best(of, fitting, excluded, now) for name, of in together.items()}
+    return [
+        decision
+        for route in routes
+        for decision in _choose(route, best[_chooses_with(route)], counted, tried[route.name], fitting[route.name], excluded, now)
+    ]
 
 
 def counted_views(series: Sequence[SeriesView]) -> list[SeriesView]:
@@ -245,38 +260,70 @@ def about_study(decisions: Iterable[Decision]) -> bool:
 # ---- the series that a route runs on
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Best:
+    """The best series of a route, or of all that choose together, and which of these takes it; `prefers` is the route that says by what it
+    is the best, and `of` how many series there were."""
+
+    route: Route
+    view: SeriesView
+    prefers: Route
+    of: int
+
+
+def _chooses_with(route: Route) -> str:
+    """A text that routes have in common of which one takes one series."""
+    return f"choose {route.choose}" if route.choose else f"route {route.name}"
+
+
+def outchosen(routes: Sequence[Route], decisions: Iterable[Decision]) -> frozenset[str]:
+    """The routes of which another one takes the series of the study that they choose together."""
+    taking = {one.route for one in decisions if one.chosen}
+    won = {route.choose for route in routes if route.choose and route.name in taking}
+    return frozenset(route.name for route in routes if route.choose in won and route.name not in taking)
+
+
+def _best(
+    together: Sequence[Route],
+    fitting: Mapping[str, Sequence[SeriesView]],
+    excluded: Callable[[Route, SeriesView], bool],
+    now: datetime,
+) -> _Best | None:
+    found = [(route, view) for route in together for view in fitting[route.name]]
+    if not found:
+        return None
+    # one that no application is for wins over none that one is for
+    several = len(found) > 1 and not together[0].each
+    fit = [(route, view) for route, view in found if not excluded(route, view)] if several else []
+    prefers = next((route for route in together if route.prefer), together[0])
+    # of several routes that take it the first: min() keeps the order
+    route, view = min(fit or found, key=lambda one: (ranks_of(prefers, one[1], now), preference(one[1])))
+    return _Best(route=route, view=view, prefers=prefers, of=len({one.series_instance_uid for _, one in found}))
+
+
 def _choose(
     route: Route,
+    best: _Best | None,
     series: Sequence[SeriesView],
     tried: Sequence[tuple[Tried, ...]],
+    fitting: Sequence[SeriesView],
     excluded: Callable[[Route, SeriesView], bool],
     now: datetime,
 ) -> list[Decision]:
-    matched = [all(one.held for one in conditions) for conditions in tried]
-    images = [holds_images(view) for view in series]
-    fitting = [view for view, fits, has in zip(series, matched, images, strict=True) if fits and has]
-    # one that no application is for wins over none that one is for
-    best = min(
-        fitting if route.each or len(fitting) < 2 else [one for one in fitting if not excluded(route, one)] or fitting,
-        key=lambda view: (ranks_of(route, view, now), preference(view)),
-        default=None,
-    )
     decisions = []
-    for view, fits, has, conditions in zip(series, matched, images, tried, strict=True):
-        chosen = fits and has and (route.each or view is best)
+    for view, conditions in zip(series, tried, strict=True):
+        fits, has = all(one.held for one in conditions), holds_images(view)
+        chosen = fits and has and (route.each or (best is not None and route is best.route and view is best.view))
         if not fits:
             reason = "; ".join(f"{one.key} is {one.found}, expected {one.expected}" for one in conditions if not one.held)
         elif not has:
             reason = f"the series holds no images ({', '.join(view.without)})"
         elif chosen:
-            reason = _why_chosen(route, view, fitting)
+            assert best is not None, "of what fits something is the best"
+            reason = _why_chosen(route, view, len(fitting) if route.each else best.of)
         else:
             assert best is not None, "a series that fits and is not chosen lost against another"
-            reason = (
-                "no application of the route is for it"
-                if excluded(route, view) and not excluded(route, best)
-                else _less_preferred(route, view, best, now) or _why_not(view, best)
-            )
+            reason = _why_lost(route, view, best, excluded, now)
         decisions.append(
             Decision(
                 route=route.name,
@@ -355,12 +402,23 @@ def _least(header: Mapping[str, tuple[Value, ...]], keyword: str) -> float:
     return min((float(value) for value in header.get(keyword, ()) if not isinstance(value, str)), default=float("inf"))
 
 
-def _why_chosen(route: Route, view: SeriesView, fitting: Sequence[SeriesView]) -> str:
-    if len(fitting) == 1:
+def _why_chosen(route: Route, view: SeriesView, fitting: int) -> str:
+    if fitting == 1:
         return "all conditions hold; the only series of images that fits"
     if route.each:
-        return f"all conditions hold; one of {len(fitting)} series, each is run"
-    return f"all conditions hold; {named(view)} is the best of {len(fitting)} that fit"
+        return f"all conditions hold; one of {fitting} series, each is run"
+    among = f" a route of {route.choose}" if route.choose else ""
+    return f"all conditions hold; {named(view)} is the best of {fitting} that fit{among}"
+
+
+def _why_lost(route: Route, view: SeriesView, best: _Best, excluded: Callable[[Route, SeriesView], bool], now: datetime) -> str:
+    """Why another series is taken, or another route takes this one."""
+    if excluded(route, view) and not excluded(best.route, best.view):
+        return "no application of the route is for it"
+    if view is best.view:
+        return f"{best.route.name} takes it, which stands before this one; one route of {route.choose} does"
+    why = _less_preferred(best.prefers, view, best.view, now) or _why_not(view, best.view)
+    return why if best.route is route else f"{why}; {best.route.name} takes that, and one route of {route.choose} takes one"
 
 
 def _why_not(view: SeriesView, best: SeriesView) -> str:

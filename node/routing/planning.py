@@ -13,7 +13,7 @@ from node.domain.arrival import Arrival, Completeness
 from node.domain.job import Job, NewJob, WhenExcluded
 from node.domain.route import Decision, Route, Withheld
 from node.domain.shortage import NewHold
-from node.routing.decisions import SeriesView, decide, holds_images, preference
+from node.routing.decisions import SeriesView, decide, holds_images, outchosen, preference
 from node.routing.fallback import in_turn
 from node.routing.gate import Gate, exclusion_sentence, gated, not_applicable
 from node.routing.needs import NeedsOutcome, needs_outcome
@@ -280,7 +280,7 @@ class JobPlanner:
         deciding: Callable[[Sequence[SeriesContent], Mapping[str, SeriesView]], _Decided],
     ) -> list[PlannedJob]:
         """One planned job for each application that takes whole studies: on every series of images that its routes match, of any sender."""
-        matching = {decision.route for decision in decisions if decision.matched}
+        matching = {decision.route for decision in decisions if decision.matched} - outchosen(self._routes, decisions)
         asking = {
             route.name: [application for application in route.run if self._accepts(application).whole_study]
             for route in self._routes

@@ -123,7 +123,16 @@ def _as_prior(route: Route) -> Route:
     """The route without who sends, which studies are a sample, what else one holds, what other routes take and when it was taken: priors
     come from elsewhere, and are old."""
     return replace(
-        route, peers=(), called=(), when=_whenever(route.when), any_series=(), all_series=(), each=True, sample=1.0, fallback=False
+        route,
+        peers=(),
+        called=(),
+        when=_whenever(route.when),
+        any_series=(),
+        all_series=(),
+        each=True,
+        sample=1.0,
+        fallback=False,
+        choose="",
     )
 
 

@@ -16,7 +16,7 @@ from inference.errors import InputError
 from inference.imaging.judge.contrast import Weighting, against
 from node.domain.route import Asked, Condition, ConditionOperator, Decision, Junction, Route, Withheld
 from node.routing.conditions import try_on
-from node.routing.decisions import SeriesView, about_study, holds_images, named, preference
+from node.routing.decisions import SeriesView, about_study, holds_images, named, outchosen, preference
 from node.routing.gate import Gate
 
 _NOW = datetime(2000, 1, 1, tzinfo=UTC)
@@ -134,6 +134,8 @@ def untaken(
     images = [view for view in views.values() if holds_images(view)]
     expecting = [route for route in routes if route.expect]
     runs = {route.name: route.run for route in routes}
+    lost = outchosen(routes, decisions)
+    kept = [one for one in decisions if one.route not in lost]
     found = []
     for route in expecting if images else ():
         own = {one.series_instance_uid: one for one in decisions if one.route == route.name}
@@ -141,7 +143,7 @@ def untaken(
             continue
         nearest = min(images, key=lambda view: (_unmet(own[view.series_instance_uid]), preference(view)))
         for name in route.run:
-            if not any(name in runs[one.route] and _takes(name, one, views, applications, counted, gate) for one in decisions):
+            if not any(name in runs[one.route] and _takes(name, one, views, applications, counted, gate) for one in kept):
                 why = _why(route, nearest, own[nearest.series_instance_uid], applications.get(name), counted, gate)
                 found.append(Untaken(route=route, application=name, series_instance_uid=nearest.series_instance_uid, why=why))
     return found

@@ -23,7 +23,7 @@ from node.settings.engines import ENGINES
 from node.settings.node import NODE
 from node.settings.notify import NOTIFY
 from node.settings.peers import PEERS, May, Peer
-from node.settings.routes import ROUTES, role_schema
+from node.settings.routes import ROUTES, refuse_lone_choices, role_schema
 from node.settings.schedule import SCHEDULE
 from node.settings.sinks import DeclaredResults, DeclaredSink, profile_block, profiles_block, profiles_of, sinks_of
 from node.settings.source import (
@@ -244,6 +244,7 @@ def _check_together(values: dict[str, Any], tree: YamlNode, here: Here) -> None:
             assert at is not None, "a route has a name"
             here.on(f'route "{route.name}"').refuse(DuplicateName, at, "a second route with this name")
         seen.add(route.name)
+    refuse_lone_choices(values["routes"], listed, here)
 
 
 def _proved(values: dict[str, Any], tree: YamlNode, here: Here) -> None:
@@ -324,6 +325,7 @@ def _route(route: Route) -> dict[str, Any]:
         **({"sample": route.sample} if route.sample < 1 else {}),
         **({"disabled": True} if route.disabled else {}),
         **({"else": True} if route.fallback else {}),
+        **({"choose": route.choose} if route.choose else {}),
         **({"roles": [_role(one) for one in route.roles]} if route.roles else {}),
         **({"parks_excluded": True} if route.parks_excluded else {}),
     }

@@ -1,6 +1,7 @@
 """`routes:` which series get which applications, what else their study must hold, and where results go."""
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from node.domain.shortage import WhenShort
 from node.settings.blocks import Block, Items, Key, Nodes, Values, pairs
 from node.settings.conditions import Conditions, conditions_schema
 from node.settings.kinds import DURATION, PERCENT, SWITCH, TEXT, Choice, Reference, Scalar, Schema, Several
-from node.settings.source import BadValue, Here, MissingKey, Refused, WrongType, entries, kind_of, snippet
+from node.settings.source import BadValue, Here, MissingKey, Refused, WrongType, child, entries, kind_of, snippet, suggestion
 
 
 class Needed:
@@ -191,6 +192,7 @@ def _route(
     sample: float,
     disabled: bool,
     fallback: bool,
+    choose: str | None,
     roles: tuple[RoleConditions, ...] | None,
 ) -> Route:
     return Route(
@@ -214,6 +216,7 @@ def _route(
         sample=sample,
         disabled=disabled,
         fallback=fallback,
+        choose=choose or "",
         roles=roles or (),
     )
 
@@ -226,9 +229,43 @@ def _one_of_several(values: Values, nodes: Nodes, here: Here) -> None:
         raise here.about("each").refuse(BadValue, nodes["each"], "a route with `roles` runs once a study; leave `each` out")
     if roles and len(values["run"]) != 1:
         raise here.about("run").refuse(BadValue, nodes["run"], "`roles` are those of one application; write a route for each")
+    if values["choose"] and (other := next((name for name in _NOT_TO_CHOOSE if values[name]), None)) is not None:
+        raise here.about("choose").refuse(BadValue, nodes["choose"], f"one series is chosen here, and `{other}` {_NOT_TO_CHOOSE[other]}")
     if needs is not None and bool(needs.series) == bool(roles):
         says = "series beside `roles`: those are what is waited for" if roles else f'needs the key "series": {Needed.wants}'
         raise here.about("needs").refuse(BadValue if roles else MissingKey, nodes["needs"], says)
+
+
+_NOT_TO_CHOOSE = {
+    "each": "runs every series; leave one of them out",
+    "roles": "gives several their roles; leave one of them out",
+    "needs": "may find later that the route does not run, so that none would; leave one of them out",
+    "else": "takes what all others leave, whatever they choose; leave one of them out",
+}
+"""What a route with `choose` cannot have, and what that does."""
+
+
+def refuse_lone_choices(routes: Sequence[Route], listed: Node | None, here: Here) -> None:
+    """Refuse a name under `choose` that no second route has, and preferences that differ under one name."""
+    named: dict[str, list[Route]] = {}
+    for route in routes:
+        named.setdefault(route.choose, []).append(route)
+    for route, item in zip(routes, listed.value if isinstance(listed, SequenceNode) else (), strict=True):
+        if not route.choose:
+            continue
+        about = here.on(f'route "{route.name}"')
+        said, first = child(item, "choose"), next((one for one in named[route.choose] if one.prefer), route)
+        assert said is not None, "a route that chooses says so"
+        if len(named[route.choose]) == 1:
+            others = sorted(name for name in named if name not in ("", route.choose))
+            hint = suggestion(route.choose, others) if others else ""
+            about.about("choose").refuse(BadValue, said, f"no other route says `choose: {route.choose}`{hint}")
+        if route.prefer and route.prefer != first.prefer:
+            at = child(item, "prefer")
+            assert at is not None, "a route that prefers says so"
+            about.about("prefer").refuse(
+                BadValue, at, f'"{first.name}" prefers otherwise; of routes with one `choose` one says it, or all say the same'
+            )
 
 
 ROUTES = Items(
@@ -295,6 +332,12 @@ ROUTES = Items(
                 default="[]",
                 says="By what a series is the best, in this order, before the rule of `each`: `thinnest`, `most images`, `newest`, or "
                 "conditions that it holds.",
+            ),
+            Key(
+                name="choose",
+                kind=TEXT,
+                says="A name that several routes share: of all of them one runs, on one series of a study, the best by what one of them "
+                "`prefer`s; where several take it, the first of the file.",
             ),
             Key(
                 name="priority",
