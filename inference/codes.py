@@ -23,6 +23,8 @@ BRAIN = Code("12738006", "SCT", "Brain")
 HIPPOCAMPUS = Code("5366008", "SCT", "Hippocampus")
 INTRACRANIAL_SPACE = Code("1101003", "SCT", "Intracranial")
 HEAD = Code("69536005", "SCT", "Head")
+BRAIN_VENTRICLE = Code("35764002", "SCT", "Brain ventricle")
+MENINGES = Code("1231004", "SCT", "Meninges")
 CHEST = Code("51185008", "SCT", "Chest")
 
 LEFT = Code("7771000", "SCT", "Left")
@@ -58,6 +60,9 @@ SPATIAL_RESAMPLING = Code("113085", "DCM", "Spatial resampling")
 LESION = Code("52988006", "SCT", "Lesion")
 NODULE = Code("27925004", "SCT", "Nodule")
 PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
+HEMORRHAGE = Code("50960005", "SCT", "Hemorrhage")
+INTRACRANIAL_HEMORRHAGE = Code("1386000", "SCT", "Intracranial hemorrhage")
+EDEMA = Code("79654002", "SCT", "Edema")
 
 
 _SIGNS: Mapping[str, str] = {

@@ -6,7 +6,17 @@ from inference.applications.catalog import load
 from inference.applications.errors import BrokenApplication
 from inference.applications.numbering import GREATEST_SERIES, numbered
 
-BUILT_IN = ("bright-lesion", "chest-xray", "ct-lung", "hippocampus", "lung-nodule", "mr-brain", "mr-denoise", "mr-register")
+BUILT_IN = (
+    "bright-lesion",
+    "chest-xray",
+    "ct-head-bleed",
+    "ct-lung",
+    "hippocampus",
+    "lung-nodule",
+    "mr-brain",
+    "mr-denoise",
+    "mr-register",
+)
 
 
 def test_a_manifests_number_stays_and_the_others_get_the_highest_left() -> None:

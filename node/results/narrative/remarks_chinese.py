@@ -1,0 +1,131 @@
+"""Chinese (Simplified) of the sentences that the applications which come with hilum say, by their templates in English."""
+
+from collections.abc import Mapping
+
+REMARKS: Mapping[str, str] = {
+    # lungs
+    "No lung was found in these images.": "图像中未检出肺组织。",
+    "Left and right lung could not be told apart: they are one segment.": "左、右肺无法区分，合为一个分割区域。",
+    # ct-head-bleed
+    "Research only, not for diagnosis. Three of BLAST-CT's published networks, trained on 184 scans of head injuries; how often this "
+    "program finds or misses a haemorrhage was not measured on patients.": (
+        "仅供研究，不得用于诊断。采用BLAST-CT公开的三个网络（以184例颅脑外伤CT训练）；本程序的检出率与漏诊率未经患者数据验证。"
+    ),
+    "The three networks do not agree on {what}: alone they mark {volumes} cm³.": "三个网络对{what}的判断不一致：各自标出{volumes} cm³。",
+    "haemorrhage of any kind": "有无颅内出血",
+    "intraparenchymal haemorrhage": "脑实质内出血",
+    "extra-axial haemorrhage": "脑外出血",
+    "intraventricular haemorrhage": "脑室内出血",
+    "Oedema is undetermined: alone the networks mark {volumes} cm³. They know it beside lesions only; what is dark for another reason "
+    "(old infarcts, wide fluid spaces) may be marked.": (
+        "水肿不能确定：各网络分别标出{volumes} cm³。网络仅学习过病灶周围的水肿，其他原因的低密度（陈旧梗死、脑外间隙增宽）可能被误标。"
+    ),
+    "Looked for in {searched} cm³, the inside of the skull and {beyond} mm around it; less than {least} cm³ of a kind in all is taken for "
+    "nothing. Small and thin haemorrhages are missed.": (
+        "检测范围为颅内及其外{beyond} mm，共{searched} cm³；同类病灶合计不足{least} cm³者不计。小的及薄层出血可能漏检。"
+    ),
+    # hippocampus
+    "The images do not say which side they show: left and right cannot be told apart.": "图像信息未标明侧别，无法区分左、右侧。",
+    # bright-lesion
+    "Bright spots were found by threshold and component analysis, not by a trained detector.": (
+        "高信号灶由阈值及连通域分析检出，并非经训练的检测模型。"
+    ),
+    "Looked for in {searched} cm³ of brain, 5 mm from its surface and deeper, from {least} mm³ on. Small and faint lesions are missed; "
+    "choroid plexus, vessels and cortex may be marked.": (
+        "检测范围为距脑表面5 mm及更深处的{searched} cm³脑组织，病灶体积{least} mm³及以上；"
+        "小病灶及信号较淡的病灶可能漏检，脉络丛、血管及皮层可能被误标。"
+    ),
+    "The {most} largest of {found} are listed; the others are {rest} cm³ together and show on the map.": (
+        "共检出{found}个，列出其中最大的{most}个；其余合计{rest} cm³，见分布图。"
+    ),
+    # bundles
+    "Not found in these images: {labels}.": "图像中未检出：{structures}。",
+    # chest-xray
+    "Demonstration grade, research only, not for diagnosis.": "演示级算法，仅供研究，不得用于诊断。",
+    "Demonstration grade, research only, not for diagnosis: the network saw {side} × {side} pixels of each image.": (
+        "演示级别，仅供研究，不得用于诊断：每幅图像以{side} × {side}像素输入网络。"
+    ),
+    "It was trained on PneumoniaMNIST (8-bit JPEG pictures of children's frontal chests from one hospital) and never validated on DICOM "
+    "radiographs.": ("模型以PneumoniaMNIST数据集（单中心儿童胸部正位片，8位JPEG图像）训练，未经DICOM格式X线片验证。"),
+    "It says whether, not where: no part of an image is pointed at.": "仅判断有无，不提示部位，不在图像上作任何标注。",
+    "Image {number} ({view}): the probability is calibrated; pneumonia is called absent below {low} %, present from {high} %, undetermined "
+    "between.": "第{number}幅图像（{view}）：概率经过校准；低于{low} %判为未见肺炎，{high} %及以上判为可见肺炎，介于两者之间为不能确定。",
+    "view not stated, taken for frontal": "未注明投照体位，按正位处理",
+    # lung-nodule
+    "Research only, not for diagnosis. The network was trained on planted nodules of 4 to 20 mm and has seen no real one.": (
+        "仅供研究，不得用于诊断。网络以人工植入的4～20 mm结节训练，未见过真实结节。"
+    ),
+    "Looked for in {searched} cm³ of lung and its margin. Nodules are missed, and vessels and scars may be marked. What is longer than "
+    "{most} mm is not reported: a mass would be missed.": (
+        "检测范围为{searched} cm³肺组织及其边缘；结节可能漏检，血管及瘢痕可能被误标。长径大于{most} mm者不予报告，肿块会被遗漏。"
+    ),
+    "The lungs reach the first or the last image: what of them lies beyond was not looked at.": (
+        "肺组织达到首幅或末幅图像，图像以外的部分未纳入检测。"
+    ),
+    "The {most} surest of {sure} are listed; the others are not, and the follow-up does not count them.": (
+        "共检出{sure}个，列出确信度最高的{most}个；其余未列出，亦不计入随访建议。"
+    ),
+    "No follow-up category: {against} ({source}).": "不给出随访分类：{against}（{source}）。",
+    "the patient is {years} years old, and the guideline is for adults from {youngest} years on": (
+        "患者{years}岁，指南适用于{youngest}岁及以上成人"
+    ),
+    "one measures {largest} mm on average: above {most} mm it is a mass, and no nodule": (
+        "有一处平均径{largest} mm，大于{most} mm者为肿块而非结节"
+    ),
+    "Follow-up is for nodules found by chance, from {youngest} years on{unknown}; not for screening, known cancer or weak immunity, of "
+    "which nothing is known here.": (
+        "随访建议适用于{youngest}岁及以上偶然发现的结节{unknown}；不适用于筛查、已知恶性肿瘤或免疫功能低下者，此类情况本软件无从得知。"
+    ),
+    " (the age is not in the images)": "（图像信息中无年龄）",
+    "Nodule {number}, {meaning}: {recommended}.": "结节{number}，{category}：{recommended}。",
+    "Follow-up is by the table of the {source}.": "随访建议依据{source}。",
+    "low risk: {low}; high risk: {high}": "低危：{low}；高危：{high}",
+    "no routine follow-up": "无需常规随访",
+    "optional CT at 12 months": "可选择12个月后复查CT",
+    "CT at 3-6 months; if stable, consider CT at 2 and 4 years": "3～6个月后复查CT；若稳定，可考虑于2年及4年时复查CT",
+    "CT at 6-12 months, then consider CT at 18-24 months": "6～12个月后复查CT，之后可考虑于18～24个月时复查CT",
+    "CT at 6-12 months, then CT at 18-24 months": "6～12个月后复查CT，之后于18～24个月时复查CT",
+    "consider CT at 3 months, PET/CT or tissue sampling": "可考虑3个月后复查CT、PET/CT或组织活检",
+    "CT at 3-6 months, then consider CT at 18-24 months": "3～6个月后复查CT，之后可考虑于18～24个月时复查CT",
+    "CT at 3-6 months, then CT at 18-24 months": "3～6个月后复查CT，之后于18～24个月时复查CT",
+    "CT at 6-12 months to confirm that it persists, then CT every 2 years until 5 years": (
+        "6～12个月后复查CT以确认持续存在，之后每2年复查CT，至5年"
+    ),
+    "CT at 3-6 months to confirm that it persists; if unchanged and the solid part stays below 6 mm, CT every year for 5 years": (
+        "3～6个月后复查CT以确认持续存在；若无变化且实性成分仍小于6 mm，每年复查CT，共5年"
+    ),
+    "consider CT at 3-6 months; one that persists is highly suspicious, and where it looks so, grows, or has more than 8 mm of solid: "
+    "PET/CT, biopsy or resection": ("可考虑3～6个月后复查CT；持续存在者高度可疑，若形态可疑、增大或实性成分大于8 mm：PET/CT、活检或切除"),
+    "CT at 3-6 months, then by the most suspicious nodule": "3～6个月后复查CT，之后依最可疑的结节处理",
+    "Slices are {found}, the guideline measures on {thin} mm: sizes and densities are approximate.": (
+        "{found}，而指南要求在{thin} mm层厚上测量，故大小及密度为近似值。"
+    ),
+    "{size} apart": "层间距{size}",
+    "{size} thick": "层厚{size}",
+    # what pictures show
+    "sagittal plane": "矢状面",
+    "coronal plane": "冠状面",
+    "axial plane": "横断面",
+    "map, {image}": "分布图，{image}",
+    "current, {image}": "本次，{image}",
+    "prior, aligned": "既往，已配准",
+    "current / prior": "本次/既往",
+    "{number}, enlarged": "{number}，放大",
+    # MR that is made
+    "Noise, estimated at {share} % of the median in the head, was reduced by a neural network.": (
+        "图像噪声（估计为头部中位信号的{share} %）已由神经网络降低。"
+    ),
+    "Small or faint structures may be lost or altered: read the original images, never these alone.": (
+        "细小或信号较淡的结构可能丢失或改变，请以原始图像为准，不可单独阅读本序列。"
+    ),
+    "The prior was moved by {moved} mm and turned by {turned} degrees onto the current images; normalised mutual information {likeness} "
+    "(1 to 2).": "既往图像经平移{moved} mm、旋转{turned}°后与本次图像对齐；归一化互信息{likeness}（取值1～2）。",
+    "The prior resembles the current images little (other contrast, or much has changed): check the alignment by eye.": (
+        "既往图像与本次图像相似度低（对比不同，或变化较大），请目视核对配准结果。"
+    ),
+    "The prior covers {covered} % of the body in the current images; it is black elsewhere.": (
+        "既往图像覆盖本次图像中体部的{covered} %，其余部分显示为黑色。"
+    ),
+    "The prior lay far from the current images: check the alignment by eye.": "既往图像与本次图像位置相距较远，请目视核对配准结果。",
+}
+"""Names of programs, data sets and guidelines stay as their owners write them."""
