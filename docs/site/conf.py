@@ -46,6 +46,7 @@ _PARTS = {
     "Models and training": [
         "docs/howto/bring-a-model",
         "docs/howto/describe-a-model",
+        "docs/howto/import-nnunet",
         "docs/howto/call-a-model",
         "docs/howto/run-on-triton",
         "docs/howto/write-an-application",

@@ -1,6 +1,7 @@
 """Sliding window: a model that takes small volumes, run over a large one by any engine, its outputs blended where windows overlap."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import lru_cache, partial
@@ -42,6 +43,7 @@ def infer_tiled(
     finish: Callable[[Floats], Array] | None = None,
     sigma: float | None = None,
     least: float = 0.0,
+    as_nnunet: bool = False,
 ) -> Array:
     """A model's output for an image that is larger than what the model takes.
 
@@ -75,6 +77,10 @@ def infer_tiled(
         Width of the blending Gaussian as a share of the window's side; infinite weighs all voxels of a window alike. None: `SIGMA`.
     least
         What a voxel weighs at least; MONAI's windows never weigh less than 1e-3.
+    as_nnunet
+        Windows as nnU-Net lays, weighs and sums them: no further apart than `overlap` says and evenly over each axis; the Gaussian's peak
+        of 10 on the voxel behind the middle; weights and sums in half precision, which near the borders of an image decides some voxels.
+        Else they are as far apart as `overlap` says, the last one flush with the end, the peak is in the middle, sums are float32.
 
     Returns
     -------
@@ -91,7 +97,7 @@ def infer_tiled(
     if image.ndim != len(window) + 1:
         raise ValueError(f"an image of shape {image.shape} is not channels and {len(window)} axes for a window of {window}")
     shape = image.shape[1:]
-    starts = [_starts(length, side, overlap) for length, side in zip(shape, window, strict=True)]
+    starts = [_starts(length, side, overlap, as_nnunet) for length, side in zip(shape, window, strict=True)]
     groups = _groups(list(itertools.product(*starts)), batch)
 
     def call(group: Sequence[Place]) -> Array:
@@ -100,7 +106,7 @@ def infer_tiled(
         return infer(model, {input: tiles if prepare is None else prepare(tiles), **further})[output]
 
     room = _Room()
-    blend = _Blend(shape, window, starts, finish, SIGMA if sigma is None else sigma, least)
+    blend = _Blend(shape, window, starts, finish, SIGMA if sigma is None else sigma, least, as_nnunet)
     with closing(in_order((partial(call, group) for group in groups), at_once or calls_at_once(infer, model), room)) as answers:
         for group, values in zip(groups, answers, strict=True):
             _check_output(model, output, values, (len(group), *window))
@@ -115,6 +121,13 @@ def window_starts(length: int, side: int, overlap: float) -> list[int]:
     step = max(1, int(side * (1 - overlap)))
     last = max(0, length - side)
     return sorted({*range(0, last, step), last})
+
+
+def spread_starts(length: int, side: int, overlap: float) -> list[int]:
+    """The same evenly: as few windows as are no further apart than the overlap wants, at equal distances but for rounding."""
+    last = max(0, length - side)
+    count = math.ceil(last / (side * (1 - overlap))) + 1
+    return sorted({round(last * place / max(1, count - 1)) for place in range(count)})
 
 
 def gaussian(window: Sequence[int], sigma: float = SIGMA) -> Floats:
@@ -150,11 +163,12 @@ class _Blend:
         finish: Callable[[Floats], Array] | None,
         sigma: float,
         least: float,
+        as_nnunet: bool,
     ) -> None:
         self._shape = shape
         self._window = window
         self._finish = finish
-        self._weight = np.maximum(gaussian(window, sigma), np.float32(least))
+        self._weight: Array = _half_weights(window, sigma) if as_nnunet else np.maximum(gaussian(window, sigma), np.float32(least))
         # windows lie on a product of axes, and so do the sums of their weights unless these are bounded: no volume of weights is kept
         profiles = [_profile(side, sigma) for side in window]
         sums = [_summed(profile, length, begins) for profile, length, begins in zip(profiles, shape, starts, strict=True)]
@@ -162,15 +176,16 @@ class _Blend:
         self._sum_in_plane = _outer(sums[1:])
         self._scratch = np.empty(window, dtype=np.float32)
         self._depth = shape[0] if finish is None else min(window[0], shape[0])
-        self._weights = np.zeros((self._depth, *shape[1:]), dtype=np.float32) if least > 0 else None
-        self._ring: Floats | None = None
+        self._dtype = self._weight.dtype
+        self._weights = np.zeros((self._depth, *shape[1:]), dtype=self._dtype) if least > 0 or as_nnunet else None
+        self._ring: Array | None = None
         self._finished = 0
         self._out: Array | None = None
 
     def add(self, place: Place, tile: Array) -> None:
         """Blend one window's output (channels, …) in; slices before it are finished."""
         if self._ring is None:
-            self._ring = np.zeros((tile.shape[0], self._depth, *self._shape[1:]), dtype=np.float32)
+            self._ring = np.zeros((tile.shape[0], self._depth, *self._shape[1:]), dtype=self._dtype)
         self._finish_until(max(place[0], 0))
         where, inside = _overlap(place, self._window, self._shape)
         for at, piece in self._pieces(where[0].start, where[0].stop):
@@ -217,9 +232,11 @@ class _Blend:
             start += count
 
 
-def _starts(length: int, side: int, overlap: float) -> list[int]:
-    """As `window_starts`; below zero where the image is smaller than the window, which then reaches beyond it on both sides."""
-    return [-((side - length) // 2)] if length < side else window_starts(length, side, overlap)
+def _starts(length: int, side: int, overlap: float, as_nnunet: bool) -> list[int]:
+    """As `window_starts` or `spread_starts`; below zero where the window is larger than the image, and reaches beyond it on both sides."""
+    if length < side:
+        return [-((side - length) // 2)]
+    return spread_starts(length, side, overlap) if as_nnunet else window_starts(length, side, overlap)
 
 
 def _overlap(place: Place, window: Place, shape: Place) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
@@ -281,6 +298,14 @@ def _gaussian(window: Place, sigma: float) -> Floats:
     # e⁻²⁴ in a corner is far from the smallest float32: where one window alone covers a corner, it still divides well
     weight: Floats = _outer([_profile(side, sigma) for side in window]).astype(np.float32)
     weight.setflags(write=False)
+    return weight
+
+
+def _half_weights(window: Place, sigma: float) -> Array:
+    """nnU-Net's weights of a window, float16: where half precision has no number left, the least that it has there."""
+    profiles = [np.exp(-(((np.arange(side) - side // 2) / (sigma * side)) ** 2) / 2) for side in window]
+    weight: Array = (10 * _outer(profiles)).astype(np.float16)
+    weight[weight == 0] = weight[weight > 0].min()
     return weight
 
 

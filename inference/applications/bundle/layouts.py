@@ -84,6 +84,27 @@ def open_bundle(path: Path) -> Bundle:
 
 
 def _folder(path: Path) -> Bundle:
+    members = files_of(path)
+    if METADATA not in members:
+        raise UnreadableBundle(f"{path} has no {METADATA}: it is no bundle")
+    root = path.resolve()
+    return Bundle(name=root.name, layout=Layout.FOLDER, path=path, root=root, members=members)
+
+
+def files_of(path: Path) -> dict[str, Callable[[int], bytes]]:
+    """What reads each file of a folder or a zip, by its path within it; nothing is read yet.
+
+    Raises
+    ------
+    UnreadableBundle
+        A name or a link leads out of it.
+    """
+    if path.is_dir():
+        return _files_in(path)
+    return {name: partial(_read_member, path, name) for name in _members(path)}
+
+
+def _files_in(path: Path) -> dict[str, Callable[[int], bytes]]:
     root = path.resolve()
     members: dict[str, Callable[[int], bytes]] = {}
     for file in sorted(path.rglob("*")):
@@ -94,9 +115,7 @@ def _folder(path: Path) -> Bundle:
         if not file.resolve().is_relative_to(root):
             raise UnreadableBundle(f"{file} is a link that leads out of the bundle, to {file.resolve()}")
         members[file.relative_to(path).as_posix()] = partial(read_file, file)
-    if METADATA not in members:
-        raise UnreadableBundle(f"{path} has no {METADATA}: it is no bundle")
-    return Bundle(name=root.name, layout=Layout.FOLDER, path=path, root=root, members=members)
+    return members
 
 
 def read_file(file: Path, most: int) -> bytes:
@@ -112,7 +131,8 @@ def read_file(file: Path, most: int) -> bytes:
     return file.read_bytes()
 
 
-def _zipped(path: Path) -> Bundle:
+def _members(path: Path) -> list[str]:
+    """The names in a zip, once it is sure that they stay inside."""
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
@@ -120,7 +140,11 @@ def _zipped(path: Path) -> Bundle:
         raise UnreadableBundle(f"{path} is a damaged zip: {broken}") from broken
     if len(infos) > _MOST_MEMBERS:
         raise UnreadableBundle(f"{path} holds more than {_MOST_MEMBERS} files")
-    names = [_safe(path, info) for info in infos if not info.is_dir()]
+    return [_safe(path, info) for info in infos if not info.is_dir()]
+
+
+def _zipped(path: Path) -> Bundle:
+    names = _members(path)
     metadata = [name for name in names if name == METADATA or name.endswith(f"/{METADATA}")]
     if len(metadata) == 1:
         root = metadata[0].removesuffix(METADATA)

@@ -16,6 +16,8 @@ from inference import codes
 from inference.applications.bundle.errors import BrokenManifest
 from inference.applications.bundle.finish import FINISHINGS, Finishing, finished, order_problem, per_voxel, voxelwise
 from inference.applications.bundle.inferer import INFERERS, Inferer
+from inference.applications.bundle.nnunet import preparing
+from inference.applications.bundle.nnunet.patches import Patches
 from inference.applications.bundle.steps import STEPS, ImageOnGrid, Transform, source_image
 from inference.applications.port import Accepts, Application, EvaluationOutput, Infer, MeasurementOutput, ModelRef, SegmentOutput, Takes
 from inference.codes import Code
@@ -118,6 +120,8 @@ class BundleManifest:
     grade: str = "research"
 
 
+_STEPS = {**STEPS, **preparing.STEPS}
+_INFERERS = {**INFERERS, Patches.__name__: Patches}
 _OPTIONAL = ("series", "volumes", "noun", "grade")
 """Of `BundleManifest`: what stands in the file where it says something."""
 _DEMONSTRATION = say("Demonstration grade, research only, not for diagnosis.")
@@ -160,8 +164,8 @@ def from_text(content: bytes, where: str) -> BundleManifest:
             raise ValueError(problem)
         return BundleManifest(
             model=ModelRef(**said.pop("model")),
-            prepare=tuple(_made(STEPS, each) for each in said.pop("prepare")),
-            inferer=_made(INFERERS, said.pop("inferer")),
+            prepare=tuple(_made(_STEPS, each) for each in said.pop("prepare")),
+            inferer=_made(_INFERERS, said.pop("inferer")),
             finish=finish,
             structures=tuple(_structure(each) for each in said.pop("structures")),
             expects=_expects(said.pop("expects", {})),

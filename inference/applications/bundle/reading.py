@@ -83,7 +83,7 @@ _NOTHING = {"LoadImaged", "EnsureChannelFirstd", "AddChanneld", "EnsureTyped", "
 
 
 def _prepare(transforms: Sequence[Found], orientation: str | None) -> tuple[Transform, ...]:
-    steps: list[Transform] = [] if orientation is None else [Orientation(axcodes=_axcodes(orientation, "--orientation"))]
+    steps: list[Transform] = [] if orientation is None else [Orientation(axcodes=axcodes(orientation, "--orientation"))]
     for each in transforms:
         if each.name in _NOTHING:
             continue
@@ -99,7 +99,8 @@ def _prepare(transforms: Sequence[Found], orientation: str | None) -> tuple[Tran
     return tuple(steps)
 
 
-def _axcodes(codes: Any, where: str) -> str:
+def axcodes(codes: Any, where: str) -> str:
+    """Letters of three axes, such as "RAS"."""
     if not isinstance(codes, str) or not _AXES.fullmatch(codes):
         raise UnknownTransform(f"{where}: {codes!r} is not one letter of each of L/R, P/A, S/I")
     return codes
@@ -108,7 +109,7 @@ def _axcodes(codes: Any, where: str) -> str:
 def _orientation(each: Found) -> Transform:
     if each.truth("as_closest_canonical", False):
         return Orientation(axcodes="RAS")
-    return Orientation(axcodes=_axcodes(each.settings.get("axcodes"), each.id))
+    return Orientation(axcodes=axcodes(each.settings.get("axcodes"), each.id))
 
 
 def _spacing(each: Found) -> Transform:

@@ -133,9 +133,9 @@ class CropForeground:
         before = image.grid.shape
 
         def back(array: Array, by: Interpolation) -> Array:
-            return _cut(array, [-first for first in start], [side - first for side, first in zip(before, start, strict=True)])
+            return cut(array, [-first for first in start], [side - first for side, first in zip(before, start, strict=True)])
 
-        return ImageOnGrid(values=_cut(image.values, start, stop), grid=box, back=(back, *image.back))
+        return ImageOnGrid(values=cut(image.values, start, stop), grid=box, back=(back, *image.back))
 
     def _box(self, values: Floats) -> tuple[Shape, Shape]:
         inside = values > 0
@@ -267,7 +267,7 @@ def rescaled(array: Array, ratio: Sequence[float], shape: Shape, by: Interpolati
     return np.ascontiguousarray(array)
 
 
-def _cut(array: Array, start: Sequence[int], stop: Sequence[int]) -> Array:
+def cut(array: Array, start: Sequence[int], stop: Sequence[int]) -> Array:
     """The box from `start` to before `stop`, 0 where it reaches beyond the array."""
     made = np.zeros([last - first for first, last in zip(start, stop, strict=True)], dtype=array.dtype)
     inside = [(max(first, 0), min(last, length)) for first, last, length in zip(start, stop, array.shape, strict=True)]

@@ -1,0 +1,122 @@
+"""Calls of a network of nnU-Net: patch by patch over the image, each mirrored as its checkpoint allows, the logits averaged."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.applications.bundle.errors import TooLittleMemory
+from inference.applications.bundle.inferer import Finish, Floats
+from inference.applications.port import Infer, ModelRef
+from inference.engines.errors import WrongTensors
+from inference.engines.port import Tensors
+from inference.engines.processors import usable_memory
+from inference.engines.tiling import infer_tiled
+
+_HALF = 2
+"""Bytes of one logit."""
+
+_VOLUMES_AT_ONCE = 4
+"""Of single numbers on the image's grid, besides the logits: the image, the weights, one channel that comes back, the best one so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patches:
+    """Patches of `side` voxels, half a patch apart or less, weighted by a Gaussian; smaller images are filled up with 0.
+
+    Attributes
+    ----------
+    mirrored
+        Axes along which a patch is mirrored: each set of them is computed, and the mean is taken.
+    channels
+        Of one fold's logits: what is held of them is said before it is computed.
+    folds
+        Whose logits the network gives behind each other; their mean is taken once each is blended.
+    """
+
+    side: tuple[int, int, int]
+    channels: int
+    folds: int = 1
+    mirrored: tuple[int, ...] = ()
+    overlap: float = 0.5
+
+    def __call__(self, infer: Infer, model: ModelRef, values: Floats, input: str, output: str, finish: Finish | None) -> NDArray[Any]:
+        self._demand_memory(values)
+        logits = infer_tiled(
+            _Mirrored(infer, self.mirrored, input, output),
+            model,
+            values[None],
+            input=input,
+            output=output,
+            window=self.side,
+            overlap=self.overlap,
+            as_nnunet=True,
+            finish=lambda blended: self._mean(model, blended, finish),
+        )
+        if not np.isfinite(logits).all():
+            raise WrongTensors(f'model "{model.name}" gives values that are no numbers')
+        return logits
+
+    def window(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        return self.side
+
+    def _mean(self, model: ModelRef, blended: NDArray[Any], finish: Finish | None) -> NDArray[Any]:
+        """The mean over folds of (folds times channels, …), in the precision that they have."""
+        if len(blended) != self.folds * self.channels:
+            expected = f"{self.folds} times {self.channels}"
+            raise WrongTensors(f'model "{model.name}" gives {len(blended)} channels, its plans and folds say {expected}')
+        total = blended[: self.channels].copy()
+        for fold in range(1, self.folds):
+            total += blended[fold * self.channels : (fold + 1) * self.channels]
+        if self.folds > 1:
+            total /= self.folds
+        return total if finish is None else finish(total)
+
+    def _demand_memory(self, values: Floats) -> None:
+        """Refuse what this machine cannot hold before it is begun."""
+        needed = (self.channels * _HALF + _VOLUMES_AT_ONCE * values.itemsize) * values.size
+        there = usable_memory()
+        if needed > there:
+            shape = " × ".join(map(str, values.shape))
+            needs = f"{self.channels} channels of {shape} voxels take {needed / 2**30:.1f} GB"
+            raise TooLittleMemory(f"{needs}, this machine or its container has {there / 2**30:.1f}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Mirrored:
+    """Calls whose patches are mirrored along every set of axes; the mean of what comes back, mirrored back."""
+
+    infer: Infer
+    axes: tuple[int, ...]
+    input: str
+    output: str
+
+    def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]:
+        patches = tensors[self.input]
+        total: NDArray[Any] | None = None
+        count = 0
+        for axes in self._sets():
+            turned = np.ascontiguousarray(np.flip(patches, axes)) if axes else patches
+            answer = self._called(model, {**tensors, self.input: turned})
+            back = np.flip(answer, axes) if axes else answer
+            total = back.astype(np.float32) if total is None else np.add(total, back, out=total)
+            count += 1
+        assert total is not None, "the empty set of axes is one"
+        return {self.output: total if count == 1 else total / np.float32(count)}
+
+    def at_once(self, model: ModelRef) -> int:
+        """As many as the engine says of its own calls."""
+        return self.infer.at_once(model)
+
+    def _called(self, model: ModelRef, tensors: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        answer: NDArray[Any] = self.infer(model, tensors)[self.output]
+        return answer
+
+    def _sets(self) -> Iterator[tuple[int, ...]]:
+        # behind the batch and the channels
+        places = [axis + 2 for axis in self.axes]
+        for count in range(len(places) + 1):
+            yield from itertools.combinations(places, count)

@@ -1,0 +1,218 @@
+"""plans.json and dataset.json: what is done to images, how the network is called, and what its channels are.
+
+Every name in them is a key of a table here. Another one is refused by name: nothing is imported because plans name it, for a name with dots
+runs what it names, as a pickle does.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from inference.applications.bundle.errors import HostileBundle, UnknownInPlans, UnreadableBundle
+from inference.applications.bundle.metadata import MODALITIES, MOST_CHANNELS
+from inference.applications.bundle.nnunet.architecture import Architecture, architecture
+from inference.applications.bundle.nnunet.preparing import CropToNonzero, CtNormalization, Resample, ZScore
+from inference.applications.bundle.nnunet.reading import finite, mapping, must, positive, sides, truth
+from inference.applications.bundle.steps import Transform
+
+REORIENTED = {"NibabelIOWithReorient": "RAS", "SimpleITKIOWithReorient": "RAS"}
+"""Readers that turn images before they give them, and to which axes (i, j, k)."""
+
+AS_STORED = ("SimpleITKIO", "NibabelIO")
+"""Readers that give images as they lie in their files."""
+
+_MOST_SIDE, _MOST_PATCH = 2048, 1 << 28
+_ORDERS = range(6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plans:
+    """One configuration of plans.
+
+    Attributes
+    ----------
+    dataset
+        Its name: "Dataset004_Hippocampus".
+    transpose
+        Axis i of what the network sees is axis transpose[i] of what the reader gives.
+    prepare
+        Of an image whose axes are the network's.
+    patch
+        Sides along three axes; the first is 1 for a network of slices.
+    """
+
+    dataset: str
+    reader: str
+    transpose: tuple[int, int, int]
+    prepare: tuple[Transform, ...]
+    patch: tuple[int, int, int]
+    architecture: Architecture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """What dataset.json says of the network's input and output.
+
+    Attributes
+    ----------
+    names
+        Of the output's channels that may be structures, by number.
+    channels
+        Of the output, with the background.
+    modality
+        As DICOM names it; None where the channel's name does not tell.
+    """
+
+    names: Mapping[int, str]
+    channels: int
+    modality: str | None
+
+
+def read_plans(said: Mapping[str, Any], configuration: str) -> Plans:
+    """The plans of one configuration.
+
+    Raises
+    ------
+    UnknownInPlans, UnreadableBundle, HostileBundle
+    """
+    of = _inherited(mapping(said.get("configurations"), "configurations"), configuration)
+    reader = must(said, "image_reader_writer", str)
+    if reader not in REORIENTED and reader not in AS_STORED:
+        known = ", ".join((*AS_STORED, *REORIENTED))
+        raise UnknownInPlans(f"images are read by {reader}; hilum knows the readers of volumes {known}")
+    _only(of, "preprocessor_name", "DefaultPreprocessor")
+    if "label_manager" in said:
+        _only(said, "label_manager", "LabelManager")
+    if of.get("previous_stage") is not None:
+        raise UnknownInPlans(f"{configuration} refines what {of['previous_stage']} gives (a cascade), which hilum does not compute")
+    patch = must(of, "patch_size", Sequence)
+    if len(patch) not in (2, 3):
+        raise UnreadableBundle(f"patch_size has {len(patch)} axes")
+    found = sides(patch, len(patch), "patch_size", _MOST_SIDE)
+    first, second, third = (1, *found) if len(found) == 2 else found
+    if first * second * third > _MOST_PATCH:
+        raise HostileBundle(f"a patch of {first} × {second} × {third} voxels")
+    transpose = must(said, "transpose_forward", Sequence)
+    if sorted(transpose) != [0, 1, 2]:
+        raise UnreadableBundle(f"transpose_forward is {list(transpose)}, not an order of three axes")
+    return Plans(
+        dataset=must(said, "dataset_name", str),
+        reader=reader,
+        transpose=(transpose[0], transpose[1], transpose[2]),
+        prepare=(CropToNonzero(), _normalisation(said, of), _resampling(of, len(found))),
+        patch=(first, second, third),
+        architecture=architecture(of, len(found)),
+    )
+
+
+def read_labels(said: Mapping[str, Any]) -> Labels:
+    """The labels of dataset.json.
+
+    Raises
+    ------
+    UnknownInPlans
+        The network takes several channels, or its labels are regions that overlap.
+    UnreadableBundle, HostileBundle
+    """
+    inputs = said.get("channel_names", said.get("modality"))
+    named = mapping(inputs, "channel_names")
+    if len(named) != 1:
+        raise UnknownInPlans(f"the network takes {len(named)} channels ({', '.join(map(str, named.values()))}); a series gives one")
+    labels = mapping(said.get("labels"), "labels")
+    regions = [name for name, value in labels.items() if isinstance(value, list | tuple) and len(value) > 1]
+    if regions:
+        raise UnknownInPlans(f"the labels are regions of several values ({', '.join(regions[:3])}), which hilum does not compute")
+    numbers: dict[int, str] = {}
+    for name, value in labels.items():
+        if name == "ignore":
+            continue
+        one = value[0] if isinstance(value, list) and value else value
+        if isinstance(one, bool) or not isinstance(one, int) or one in numbers:
+            raise UnreadableBundle(f'labels: "{name}" is {value!r}, which is no number of its own')
+        numbers[one] = str(name)
+    if len(numbers) > MOST_CHANNELS:
+        raise HostileBundle(f"dataset.json has {len(numbers)} labels")
+    if sorted(numbers) != list(range(len(numbers))) or numbers.get(0) != "background":
+        raise UnreadableBundle(f"labels are {sorted(numbers)[:20]}; they are numbered from 0, the background, without a gap")
+    (channel,) = named.values()
+    return Labels(
+        names={number: name for number, name in numbers.items() if number},
+        channels=len(numbers),
+        modality=_modality(str(channel)),
+    )
+
+
+def _modality(channel: str) -> str | None:
+    """The modality that a channel's name tells: "CT", "MRI", "T1w"."""
+    word = channel.strip().upper()
+    return MODALITIES.get(word, MODALITIES.get(word.removesuffix("W")))
+
+
+def _inherited(configurations: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A configuration with what it inherits."""
+    chain: list[Mapping[str, Any]] = []
+    at: Any = name
+    while at is not None:
+        if not isinstance(at, str) or at not in configurations or len(chain) > len(configurations):
+            raise UnreadableBundle(f'plans.json: {name} inherits from itself, or from a configuration that is not there ("{at}")')
+        chain.append(mapping(configurations[at], at))
+        at = chain[-1].get("inherits_from")
+    made: dict[str, Any] = {}
+    for each in reversed(chain):
+        made.update(each)
+    return made
+
+
+def _only(said: Mapping[str, Any], key: str, known: str) -> None:
+    if said.get(key) != known:
+        raise UnknownInPlans(f"{key} is {said.get(key)!r}; hilum computes {known}")
+
+
+def _normalisation(said: Mapping[str, Any], of: Mapping[str, Any]) -> Transform:
+    schemes, masks = must(of, "normalization_schemes", Sequence), must(of, "use_mask_for_norm", Sequence)
+    if len(schemes) != 1 or len(masks) != 1:
+        raise UnknownInPlans(f"normalization_schemes has {len(schemes)} entries for one channel")
+    scheme = schemes[0]
+    if scheme == "ZScoreNormalization":
+        return ZScore(masked=truth({"use_mask_for_norm": masks[0]}, "use_mask_for_norm", False))
+    if scheme == "CTNormalization":
+        key = "foreground_intensity_properties_per_channel"
+        properties = mapping(said.get(key, said.get("foreground_intensity_properties_by_modality")), key)
+        found = mapping(properties.get("0"), f"{key} of channel 0")
+        low, high, mean, deviation = (
+            finite(found.get(name), f"{key}: {name}") for name in ("percentile_00_5", "percentile_99_5", "mean", "std")
+        )
+        return CtNormalization(low=low, high=high, mean=mean, deviation=deviation)
+    raise UnknownInPlans(f"values are normalised by {scheme}, which hilum does not compute: ZScoreNormalization and CTNormalization are")
+
+
+def _resampling(of: Mapping[str, Any], axes: int) -> Resample:
+    spacing = must(of, "spacing", Sequence)
+    if len(spacing) != axes:
+        raise UnreadableBundle(f"spacing has {len(spacing)} axes, patch_size has {axes}")
+    found = [positive(each, "spacing") for each in spacing]
+    # a network of slices takes them as far from each other as they lie
+    first, second, third = (0.0, *found) if axes == 2 else found
+    there, back = _function(of, "resampling_fn_data"), _function(of, "resampling_fn_probabilities")
+    return Resample(
+        spacing_mm=(first, second, third),
+        order=there[0],
+        order_apart=there[1],
+        apart=there[2],
+        order_back=back[0],
+        order_back_apart=back[1],
+        apart_back=back[2],
+    )
+
+
+def _function(of: Mapping[str, Any], key: str) -> tuple[int, int, bool | None]:
+    """Order, order along the coarse axis, and whether that is resampled apart (None: where spacings differ that much)."""
+    _only(of, key, "resample_data_or_seg_to_shape")
+    settings = mapping(of.get(f"{key}_kwargs", {}), f"{key}_kwargs")
+    unknown = sorted(set(settings) - {"is_seg", "order", "order_z", "force_separate_z"})
+    if unknown or settings.get("is_seg", False) is not False:
+        raise UnknownInPlans(f"{key}_kwargs: {unknown[0] if unknown else 'is_seg'} is not computed here")
+    order, order_z, apart = settings.get("order", 3), settings.get("order_z", 0), settings.get("force_separate_z", False)
+    if order not in _ORDERS or order_z not in _ORDERS or apart not in (None, True, False):
+        raise UnknownInPlans(f"{key}_kwargs: orders are 0 to 5, force_separate_z is null, true or false")
+    return int(order), int(order_z), apart

@@ -1,0 +1,163 @@
+"""Trained models of nnU-Net v2, imported: labels against those of nnU-Net's own code on the same images, and a segmentation in a PACS.
+
+The models are nnU-Net's own with the weights that its trainer begins with: their values lie close together everywhere, so that a
+difference which no trained network would show changes labels here.
+"""
+
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from numpy.typing import NDArray
+
+from inference.applications.bundle.manifest import BundleManifest, application, from_text, masks
+from inference.engines.embedded.engine import EmbeddedEngine
+from inference.engines.port import ModelRef, Tensors
+from inference.imaging.volume import Volume
+from inference.imaging.write_series import write_series
+from tests.lab import source, validators
+from tests.lab.hospital import hospital
+from tests.lab.nnunet import Case, make_and_predict
+from tests.lab.node import hilum
+from tests.unit.applications.bundle.images import blobs, volume
+from tests.unit.applications.bundle.nnunet_plans import dataset, plans
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+MODEL = "nnUNetTrainer__nnUNetPlans__3d_fullres"
+
+
+def _surrounded(shape: tuple[int, int, int], seed: int) -> NDArray[np.int16]:
+    """An image whose border is 0, with a hole of 0 inside."""
+    made: NDArray[np.int16] = np.zeros(shape, np.int16)
+    made[2:-3, 4:-2, 3:-5] = blobs((shape[0] - 5, shape[1] - 6, shape[2] - 8), seed) + 900
+    made[8:11, 12:16, 12:16] = 0
+    return made
+
+
+IMAGES: Mapping[str, Volume] = {
+    # slices of four times the length of the network's voxels: resampled apart; the network's first axis is the rows'
+    "apart": volume(_surrounded((12, 40, 44), 3), (4.0, 0.9, 1.1), modality="MR"),
+    "fine": volume(blobs((34, 46, 42), 5), (1.5, 0.8, 0.8)),
+    "slices": volume(blobs((7, 50, 46), 9), (3.0, 0.8, 0.8), modality="MR"),
+    "as_it_is": volume(blobs((30, 40, 36), 7), (1.0, 1.0, 1.0), modality="MR"),
+}
+MODELS: Mapping[str, dict[str, Any]] = {
+    "apart": {
+        "plans": plans(masked=True, transpose=(1, 0, 2), patch=(24, 24, 32)),
+        "dataset": dataset(),
+        "folds": 2,
+        "mirrored": (0, 2),
+    },
+    "fine": {
+        "plans": plans(old=True, scheme="CTNormalization", patch=(16, 24, 24)),
+        "dataset": dataset("CT"),
+        "folds": 1,
+        "mirrored": (1,),
+    },
+    "slices": {"plans": plans(patch=(24, 32), residual=True), "dataset": dataset(), "folds": 1, "mirrored": (0, 1)},
+    "as_it_is": {"plans": plans(residual=True), "dataset": dataset(), "folds": 3, "mirrored": None},
+}
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Case]:
+    """Every model with nnU-Net's labels; the last one as nnU-Net's export to a zip, too."""
+    folder = tmp_path_factory.mktemp("nnunet")
+    made = {}
+    for number, (name, model) in enumerate(MODELS.items()):
+        image = IMAGES[name]
+        np.save(folder / f"{name}.npy", image.voxels)
+        made[name] = Case(
+            folder=str(folder / f"Dataset32{number}_Made" / MODEL),
+            configuration="3d_fullres",
+            image=str(folder / f"{name}.npy"),
+            labels=str(folder / f"{name}_labels.npy"),
+            spacing=[float(length) for length in np.linalg.norm(image.affine[:3, :3], axis=0)],
+            zip=str(folder / f"{name}.zip") if name == "as_it_is" else "",
+            seed=number,
+            **model,
+        )
+    make_and_predict(list(made.values()), folder)
+    return made
+
+
+def _imported(path: str, repository: Path) -> Path:
+    """The import as an operator does it; the images that the tests make lie LPS."""
+    said = hilum("models", "import", path, "--orientation", "LPS", "--name", "made", "--repository", repository, "--no-tune")
+    assert said.code == 0, said.out + said.err
+    return repository / "made" / "1" / "application.json"
+
+
+class _Calls:
+    """The embedded engine as an application calls it."""
+
+    def __init__(self, engine: EmbeddedEngine) -> None:
+        self._engine = engine
+
+    def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]:
+        return self._engine.infer(model, tensors)
+
+    def at_once(self, model: ModelRef) -> int:
+        return 2
+
+    def call_of(self, model: ModelRef) -> None:
+        return None
+
+
+def _labels(manifest: BundleManifest, image: Volume, repository: Path) -> NDArray[Any]:
+    with closing(EmbeddedEngine(repository)) as engine:
+        return masks(manifest, image, _Calls(engine))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_labels_are_those_of_nnunet(name: str, cases: Mapping[str, Case], tmp_path: Path) -> None:
+    """Of the voxels that either marks, 999 in 1000 have the same label: plans of both forms, plain and residual networks, of volumes and of
+    slices, CT and z-score with a mask and without, cropped and turned, resampled with the coarse axis apart or all at once, one fold and
+    several, mirrored or not."""
+    case = cases[name]
+    file = _imported(case.folder, tmp_path / "models")
+    labels = _labels(from_text(file.read_bytes(), "application.json"), IMAGES[name], tmp_path / "models")
+    theirs = case.predicted()
+    marked = (labels > 0) | (theirs > 0)
+    assert marked.sum() >= 500
+    assert len(np.unique(theirs)) > 1
+    assert (labels == theirs)[marked].mean() >= 0.999
+
+
+def test_its_own_zip_is_the_same_model(cases: Mapping[str, Case], tmp_path: Path) -> None:
+    """What nnUNetv2_export_model_to_zip writes becomes the bytes that its folder becomes."""
+    case = cases["as_it_is"]
+    folder, zipped = (_imported(path, tmp_path / name) for path, name in ((case.folder, "folder"), (case.zip, "zip")))
+    assert application(zipped).name == "made"
+    assert (zipped.parent / "model.onnx").read_bytes() == (folder.parent / "model.onnx").read_bytes()
+    assert zipped.read_bytes() == folder.read_bytes()
+
+
+def test_an_nnunet_becomes_segments_in_the_pacs(cases: Mapping[str, Case], tmp_path: Path) -> None:
+    """A series goes in over DIMSE; the segmentation in the PACS has nnU-Net's labels, coded by their names; the validators find nothing."""
+    case, image = cases["fine"], IMAGES["fine"]
+    _imported(case.folder, tmp_path / "models")
+    sent = tmp_path / "sent"
+    write_series(image.voxels, image.affine, sent, modality="CT", patient_id="NNUNET")
+    routes = [{"name": "made", "from": ["pacs"], "when": {"Modality": "CT"}, "run": ["made"], "send": ["archive"]}]
+    with hospital(tmp_path, tmp_path / "models", routes=routes, quiet="1s") as both:
+        both.pacs.upload(sent)
+        study = both.results(source.study_uid(sent))
+        found = [path for series in study.of("SEG") for path in both.pacs.download(series, tmp_path / "back")]
+    (seg,) = found
+    dataset = pydicom.dcmread(seg)
+    coded = {segment.SegmentLabel: segment.SegmentedPropertyTypeCodeSequence[0].CodeValue for segment in dataset.SegmentSequence}
+    theirs = case.predicted()
+    assert coded == {
+        label: code for number, label, code in ((1, "spleen", "78961009"), (2, "left kidney", "64033007")) if (theirs == number).any()
+    }
+    names = {int(segment.SegmentNumber): segment.SegmentLabel for segment in dataset.SegmentSequence}
+    counted = {names[part.number]: int(part.mask.sum()) for part in validators.segimage2itkimage(seg)}
+    for number, label in ((1, "spleen"), (2, "left kidney")):
+        assert counted.get(label, 0) == pytest.approx(int((theirs == number).sum()), rel=0.001, abs=5)
+    assert validators.faults_of(seg) == []
