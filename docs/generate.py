@@ -162,7 +162,7 @@ def _shipped_profiles() -> Iterator[str]:
 
     yield (
         "`viewer` is for a modern viewer and holds where a sink names none; `pacs` for a conservative PACS; `archive` for a research "
-        "archive.\n\n"
+        "archive; `triage` for a worklist, which sorts studies by one report.\n\n"
     )
     yield f"| | {' | '.join(f'`{name}`' for name in SHIPPED)} |\n|---|{'---|' * len(SHIPPED)}\n"
     for key in HILUM.profile.keys:

@@ -34,7 +34,6 @@ from node.journal.claims import pausable
 from node.journal.port import Pausable
 from node.observe.association_log import kept_lines
 from node.records.associations import sender_records
-from node.records.quiet_windows import peer_records
 from node.settings.config import Config
 from node.settings.console import Console
 from node.settings.peers import May, Peer
@@ -247,7 +246,6 @@ def console(
             accesses=_accesses(config, journal, opened),
             health=Health(list(subjects(config)), lambda: glance(config, journal)),
             senders=SharedLook(partial(sender_records, journal, list(config.peers))),
-            windows=SharedLook(partial(peer_records, journal, config.peers)),
             models=config.models,
             editing=edited_routes(config, in_force, trials),
             peers=config.peers,

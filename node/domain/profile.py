@@ -98,6 +98,8 @@ class Profile:
         The form of segmentations; where the sink takes none in that form, BINARY without compression goes instead.
     empty_masks
         Also send a segmentation when nothing was found.
+    mask_reports
+        Also send the reports that refer to segmentations; without them what was found, and what was measured of all images, is all.
     kinds
         The other kinds that it gets.
     languages
@@ -110,6 +112,7 @@ class Profile:
     masks: MaskEncoding = MaskEncoding.BINARY
     compression: Compression = Compression.NONE
     empty_masks: bool = False
+    mask_reports: bool = True
     kinds: frozenset[Kind] = frozenset(
         {Kind.SR, Kind.DETECTIONS, Kind.SC, Kind.MAP, Kind.DERIVED, Kind.REGISTRATION, Kind.STATEMENT},
     )
@@ -149,5 +152,13 @@ ARCHIVE = Profile(
 """A research archive: every kind of object but explanations, withdrawals and notes that there is no result; one label map instead of a
 mask a segment, compressed as all toolkits read."""
 
-SHIPPED: Mapping[str, Profile] = {one.name: one for one in (VIEWER, PACS, ARCHIVE)}
+TRIAGE = Profile(
+    name="triage",
+    masks=MaskEncoding.NONE,
+    mask_reports=False,
+    kinds=frozenset({Kind.SR, Kind.STATEMENT}),
+)
+"""A worklist, or whatever else sorts studies: the report that says what is present, absent or undetermined, alone; no mask, no map."""
+
+SHIPPED: Mapping[str, Profile] = {one.name: one for one in (VIEWER, PACS, ARCHIVE, TRIAGE)}
 """The profiles that need not be declared."""

@@ -117,6 +117,8 @@ def _why_not(profile: Profile, one: ResultObject, form: Form | None, written: Se
     if kind is not Kind.SEG and kind not in profile.kinds:
         return f"this sink takes no {record.plural}"
     if has_forms(one):
+        if kind is Kind.SR and not profile.mask_reports:
+            return "this sink takes no reports that refer to masks"
         if form_of(one) is Form.EMPTY:
             return "" if profile.empty_masks else "this sink takes no empty masks"
         return "" if form_of(one) is form else f"{form} goes instead"

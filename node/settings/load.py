@@ -74,8 +74,8 @@ def hilum(sinks: Sequence[DeclaredSink], results: Sequence[DeclaredResults]) -> 
                 name="profiles",
                 kind=profiles_block(profile),
                 default="{}",
-                says="What a sink gets of the results, and in which form, by a name of yours. Three come with hilum: `viewer`, `pacs` and "
-                "`archive`. A key that is not there is as in the profile that it is `like`.",
+                says="What a sink gets of the results, and in which form, by a name of yours. Four come with hilum: `viewer`, `pacs`, "
+                "`archive` and `triage`. A key that is not there is as in the profile that it is `like`.",
             ),
             Key(name="sinks", kind=sinks_of(sinks, profile), default="{}", says="Where results go, by a name of yours."),
             Key(

@@ -26,6 +26,7 @@ class Like(StrEnum):
     VIEWER = "viewer"
     PACS = "pacs"
     ARCHIVE = "archive"
+    TRIAGE = "triage"
 
 
 _FORMS = (
@@ -48,6 +49,12 @@ _FORMS = (
         says="How segmentations are compressed, without loss: `binary` by `deflate`, `labelmap` by any.",
     ),
     Key(name="empty_masks", kind=SWITCH, says="A segmentation without a voxel when nothing was found; the report says so in any case."),
+    Key(
+        name="mask_reports",
+        kind=SWITCH,
+        says="Reports that refer to segmentations, with what was measured of each; without them the report of what was found, and of what "
+        "was measured in all images, goes alone.",
+    ),
 )
 _REST = (
     Key(

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from node.domain.job import ResultObject
-from node.domain.profile import ARCHIVE, EXPLANATIONS, PACS, VIEWER, Compression, Form, Kind, Language, MaskEncoding, Profile
+from node.domain.profile import ARCHIVE, EXPLANATIONS, PACS, TRIAGE, VIEWER, Compression, Form, Kind, Language, MaskEncoding, Profile
 from node.results.selection import made_in, preferred, select
 
 LABELMAPS = replace(VIEWER, masks=MaskEncoding.LABELMAP)
@@ -174,6 +174,18 @@ def test_empty_masks_go_where_they_are_asked_for() -> None:
     assert sent(ARCHIVE, made, None) == [("seg", "empty"), ("sr", ""), ("sc", "")]
     assert sent(VIEWER, made, None) == [("sr", ""), ("sc", "")]
     assert sent(replace(NONE, empty_masks=True), made, None) == [("sr", ""), ("sc", "")]
+
+
+def test_triage_is_one_report() -> None:
+    """What is present or absent, and neither a mask nor a report that refers to one, in whatever form masks are; notes of no result go."""
+    made = objects(*masks(*FORMS), ("sr", ""), ("sc", ""), ("statement", "en"))
+    for form in (None, Form.BINARY, Form.LABELMAP):
+        assert sent(TRIAGE, made, form) == [("sr", ""), ("statement", "en")]
+    left_out = select(TRIAGE, made, Form.BINARY).left_out
+    assert [one.why for one in left_out if one.one.kind == "sr"] == ["this sink takes no reports that refer to masks"] * 3
+    # a sink that takes no masks still gets the numbers, unless it asks for none
+    assert ("sr", "binary") in sent(NONE, made, Form.BINARY)
+    assert ("sr", "binary") not in sent(replace(NONE, mask_reports=False), made, Form.BINARY)
 
 
 def test_one_part_with_masks_and_one_without() -> None:

@@ -96,16 +96,21 @@ def read_head(volume: Volume, infer: Infer) -> Reading:
     NoHeadOnCT
         Nothing in the images is as soft and as large as a brain, with bone around it.
     """
-    turn = reorientation(Grid.of(volume), "SPL")
-    source = turn.grid(Grid.of(volume))
-    grid = at_one_mm(source)
-    hu = resample(turn.apply(volume.voxels), source, grid, by=Interpolation.LINEAR, fill=AIR_HU)
+    hu, grid = at_one_mm(volume)
     inside = inside_of_skull(hu)
     together, alone = labels_of(hu, inside, infer)
     return Reading(grid=grid, together=together, alone=alone, searched_cm3=_cm3(inside))
 
 
-def at_one_mm(source: Grid) -> Grid:
+def at_one_mm(volume: Volume) -> tuple[NDArray[Any], Grid]:
+    """The images at 1 mm, (Z, Y, X) HU: z to the head, y to the back, x to the left, as nearly as turns can; and their grid."""
+    turn = reorientation(Grid.of(volume), "SPL")
+    source = turn.grid(Grid.of(volume))
+    grid = _of_one_mm(source)
+    return resample(turn.apply(volume.voxels), source, grid, by=Interpolation.LINEAR, fill=AIR_HU), grid
+
+
+def _of_one_mm(source: Grid) -> Grid:
     """The grid of 1 mm voxels over the field of view of another, whose axes it has."""
     shape = [max(1, round(count * step / VOXEL_MM)) for count, step in zip(source.shape, source.spacing_mm, strict=True)]
     within = np.eye(4)
