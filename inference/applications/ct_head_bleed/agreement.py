@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inference import codes
-from inference.applications.ct_head_bleed.reading import Lesion, Reading
+from inference.applications.ct_head_bleed.reading import HeadLesion, Reading
 from inference.codes import Code
 
 LEAST_CM3 = 0.5
@@ -29,7 +29,7 @@ class Verdict:
     alone_cm3: tuple[float, ...]
 
 
-def verdict(reading: Reading, lesions: Sequence[Lesion]) -> Verdict:
+def verdict(reading: Reading, lesions: Sequence[HeadLesion]) -> Verdict:
     """Whether there are such lesions."""
     together_cm3, alone_cm3 = reading.marked_cm3(lesions), reading.alone_cm3(lesions)
     value = codes.UNDETERMINED

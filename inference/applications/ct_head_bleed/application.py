@@ -10,7 +10,7 @@ from inference import codes
 from inference.applications.ct_head_bleed.abc_half import ABC_HALF, abc_half_cm3
 from inference.applications.ct_head_bleed.agreement import LEAST_CM3, Verdict, verdict
 from inference.applications.ct_head_bleed.network import to_onnx
-from inference.applications.ct_head_bleed.reading import BEYOND_MM, HAEMORRHAGES, MODELS, Lesion, Reading, on_source, read_head
+from inference.applications.ct_head_bleed.reading import BEYOND_MM, HAEMORRHAGES, MODELS, HeadLesion, Reading, on_source, read_head
 from inference.applications.port import (
     Accepts,
     Application,
@@ -40,28 +40,28 @@ class _Told:
 
 
 _TOLD = {
-    Lesion.INTRAPARENCHYMAL: _Told(
+    HeadLesion.INTRAPARENCHYMAL: _Told(
         label="intraparenchymal haemorrhage",
         words=say("intraparenchymal haemorrhage"),
         type=codes.HEMORRHAGE,
         site=codes.BRAIN,
         rgb=(220, 0, 0),
     ),
-    Lesion.EXTRA_AXIAL: _Told(
+    HeadLesion.EXTRA_AXIAL: _Told(
         label="extra-axial haemorrhage",
         words=say("extra-axial haemorrhage"),
         type=codes.HEMORRHAGE,
         site=codes.MENINGES,
         rgb=(250, 150, 30),
     ),
-    Lesion.INTRAVENTRICULAR: _Told(
+    HeadLesion.INTRAVENTRICULAR: _Told(
         label="intraventricular haemorrhage",
         words=say("intraventricular haemorrhage"),
         type=codes.HEMORRHAGE,
         site=codes.BRAIN_VENTRICLE,
         rgb=(190, 60, 220),
     ),
-    Lesion.OEDEMA: _Told(label="oedema", words=say("oedema"), type=codes.EDEMA, site=codes.BRAIN, rgb=(90, 170, 230)),
+    HeadLesion.OEDEMA: _Told(label="oedema", words=say("oedema"), type=codes.EDEMA, site=codes.BRAIN, rgb=(90, 170, 230)),
 }
 
 GRADE = say(
@@ -80,8 +80,8 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
     reading = read_head(volume, infer)
     any_kind = verdict(reading, HAEMORRHAGES)
     kinds = {lesion: verdict(reading, (lesion,)) for lesion in _TOLD}
-    if any_kind.value != codes.PRESENT and kinds[Lesion.OEDEMA].value == codes.PRESENT:
-        kinds[Lesion.OEDEMA] = Verdict(value=codes.UNDETERMINED, alone_cm3=kinds[Lesion.OEDEMA].alone_cm3)
+    if any_kind.value != codes.PRESENT and kinds[HeadLesion.OEDEMA].value == codes.PRESENT:
+        kinds[HeadLesion.OEDEMA] = Verdict(value=codes.UNDETERMINED, alone_cm3=kinds[HeadLesion.OEDEMA].alone_cm3)
     segments = tuple(_segments(reading, kinds, volume))
     return Findings(
         segments=segments,
@@ -94,7 +94,7 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
     )
 
 
-def _segments(reading: Reading, kinds: dict[Lesion, Verdict], volume: Volume) -> Iterator[Segment]:
+def _segments(reading: Reading, kinds: dict[HeadLesion, Verdict], volume: Volume) -> Iterator[Segment]:
     """What all networks together mark of what is not absent."""
     for lesion, each in kinds.items():
         if each.value == codes.ABSENT or reading.marked_cm3((lesion,)) < LEAST_CM3:
@@ -116,7 +116,7 @@ def _segments(reading: Reading, kinds: dict[Lesion, Verdict], volume: Volume) ->
 def _measurements(volume: Volume, segment: Segment) -> Iterator[Measurement]:
     volume_cm3 = int(np.count_nonzero(segment.mask)) * volume.voxel_volume_mm3 / 1000
     yield Measurement(name=codes.VOLUME, value=volume_cm3, unit=codes.CUBIC_CENTIMETRE, segment=segment.label)
-    if segment.label == _TOLD[Lesion.INTRAPARENCHYMAL].label:
+    if segment.label == _TOLD[HeadLesion.INTRAPARENCHYMAL].label:
         yield Measurement(
             name=ABC_HALF, value=abc_half_cm3(segment.mask, volume.spacing_mm), unit=codes.CUBIC_CENTIMETRE, segment=segment.label
         )
@@ -138,13 +138,13 @@ def _with_total(measured: list[Measurement]) -> tuple[Measurement, ...]:
     return (*measured, total)
 
 
-def _remarks(reading: Reading, any_kind: Verdict, kinds: dict[Lesion, Verdict]) -> Iterator[Translatable]:
+def _remarks(reading: Reading, any_kind: Verdict, kinds: dict[HeadLesion, Verdict]) -> Iterator[Translatable]:
     if any_kind.value == codes.UNDETERMINED:
         yield _disagreed(say("haemorrhage of any kind"), any_kind)
     for lesion, each in kinds.items():
-        if each.value == codes.UNDETERMINED and lesion is not Lesion.OEDEMA:
+        if each.value == codes.UNDETERMINED and lesion is not HeadLesion.OEDEMA:
             yield _disagreed(_TOLD[lesion].words, each)
-    oedema = kinds[Lesion.OEDEMA]
+    oedema = kinds[HeadLesion.OEDEMA]
     if oedema.value == codes.UNDETERMINED:
         yield say(
             "Oedema is undetermined: alone the networks mark {volumes} cm³. They know it beside lesions only; what is dark for another "

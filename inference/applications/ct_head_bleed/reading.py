@@ -40,7 +40,7 @@ BEYOND_MM = 6.0
 Labels = NDArray[np.uint8]
 
 
-class Lesion(IntEnum):
+class HeadLesion(IntEnum):
     """Channels of the networks, as labels."""
 
     INTRAPARENCHYMAL = 1
@@ -49,7 +49,7 @@ class Lesion(IntEnum):
     INTRAVENTRICULAR = 4
 
 
-HAEMORRHAGES = (Lesion.INTRAPARENCHYMAL, Lesion.EXTRA_AXIAL, Lesion.INTRAVENTRICULAR)
+HAEMORRHAGES = (HeadLesion.INTRAPARENCHYMAL, HeadLesion.EXTRA_AXIAL, HeadLesion.INTRAVENTRICULAR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,7 +61,7 @@ class Reading:
     grid
         1 mm along the axes of the images.
     together
-        (Z, Y, X) the `Lesion`, or 0, that the mean of the networks' probabilities is highest for.
+        (Z, Y, X) the `HeadLesion`, or 0, that the mean of the networks' probabilities is highest for.
     alone
         The same by each network for itself.
     searched_cm3
@@ -73,15 +73,15 @@ class Reading:
     alone: tuple[Labels, ...]
     searched_cm3: float
 
-    def marked_cm3(self, lesions: Sequence[Lesion]) -> float:
+    def marked_cm3(self, lesions: Sequence[HeadLesion]) -> float:
         """What all networks together mark as one of these."""
         return _cm3(np.isin(self.together, lesions))
 
-    def alone_cm3(self, lesions: Sequence[Lesion]) -> tuple[float, ...]:
+    def alone_cm3(self, lesions: Sequence[HeadLesion]) -> tuple[float, ...]:
         """What each network alone marks as one of these."""
         return tuple(_cm3(np.isin(labels, lesions)) for labels in self.alone)
 
-    def shares(self, lesions: Sequence[Lesion]) -> tuple[float, ...]:
+    def shares(self, lesions: Sequence[HeadLesion]) -> tuple[float, ...]:
         """Of what all together mark as one of these, the share that each network alone marks so; 0 where nothing is."""
         marked = np.isin(self.together, lesions)
         count = max(int(np.count_nonzero(marked)), 1)

@@ -16,7 +16,7 @@ from inference.applications.ct_head_bleed.abc_half import ABC_HALF, abc_half_cm3
 from inference.applications.ct_head_bleed.agreement import verdict
 from inference.applications.ct_head_bleed.errors import NoHeadOnCT
 from inference.applications.ct_head_bleed.network import MARGIN, MULTIPLE, to_onnx
-from inference.applications.ct_head_bleed.reading import HAEMORRHAGES, Lesion, Reading, scaled
+from inference.applications.ct_head_bleed.reading import HAEMORRHAGES, HeadLesion, Reading, scaled
 from inference.applications.ct_head_bleed.tiling import MOST, tiles_of, with_margin
 from inference.applications.declared import check_outputs
 from inference.engines.embedded.engine import EmbeddedEngine
@@ -348,12 +348,12 @@ def test_agreement_on_the_publishers_crop(published: dict[str, NDArray[Any]]) ->
     alone = tuple(one.argmax(axis=0).astype(np.uint8) for one in logits)
     together = published["prob_mean_of_3"].argmax(axis=0).astype(np.uint8)
     reading = Reading(grid=Grid(shape=(15, 20, 25), affine=np.eye(4)), together=together, alone=alone, searched_cm3=7.5)
-    assert reading.alone_cm3((Lesion.INTRAPARENCHYMAL,)) == (2.703, 2.143, 0.0)
-    assert reading.alone_cm3((Lesion.INTRAVENTRICULAR,)) == (0.128, 0.384, 2.884)
+    assert reading.alone_cm3((HeadLesion.INTRAPARENCHYMAL,)) == (2.703, 2.143, 0.0)
+    assert reading.alone_cm3((HeadLesion.INTRAVENTRICULAR,)) == (0.128, 0.384, 2.884)
     assert verdict(reading, HAEMORRHAGES).value == codes.PRESENT
-    assert verdict(reading, (Lesion.INTRAPARENCHYMAL,)).value == codes.UNDETERMINED
-    assert verdict(reading, (Lesion.INTRAVENTRICULAR,)).value == codes.UNDETERMINED
-    assert verdict(reading, (Lesion.EXTRA_AXIAL,)).value == codes.ABSENT
+    assert verdict(reading, (HeadLesion.INTRAPARENCHYMAL,)).value == codes.UNDETERMINED
+    assert verdict(reading, (HeadLesion.INTRAVENTRICULAR,)).value == codes.UNDETERMINED
+    assert verdict(reading, (HeadLesion.EXTRA_AXIAL,)).value == codes.ABSENT
 
 
 def test_abc_half_by_hand() -> None:
