@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 from inference.applications.accept import nearest_plane
+from inference.imaging.judge.agent import agent_given
 from node.domain.instance import Header, Value
 from node.domain.patient import Age, age_in, age_of, age_on
 from node.domain.route import DERIVED, WEEKDAYS, Asked, Condition, ConditionBlock, ConditionOperator, Derived, Junction, Tried
@@ -83,12 +84,6 @@ def _plane(said: Mapping[str, tuple[Value, ...]]) -> Told:
 # ---- contrast
 
 _GIVEN, _NATIVE = "given", "native"
-_SAYS_NOTHING = re.compile(r"n/?a|n\.a\.|unknown|unbekannt|unspecified|other|[-?./\s]*", re.IGNORECASE)
-_SAYS_NONE = re.compile(
-    r"none|no|n|nil|0|nihil|without|w/?o|nativ(?:e[rsmn]?|o|a)?|plain|unenhanced|no[nt]?[ _-]?contrast|no[ _-]cm|"
-    r"(?:ohne|kein\w*|sans|sin|senza|aucun\w*)(?: .*)?",
-    re.IGNORECASE,
-)
 _AGENT = r"(?:i\.?v\.?[ _-]*)?(?:con(?:trast)?\w*|cm|km|gd|gad\w*|dye|injec\w*|kontrast\w*|mdc)"
 _NATIVE_WORDS = re.compile(
     r"(?<![^\W_])(?:nativ(?:e[rsmn]?|o|a)?|"
@@ -112,8 +107,8 @@ _GIVEN_WORDS = re.compile(
 
 def _contrast(said: Mapping[str, tuple[Value, ...]]) -> Told:
     """The agent says it, and what the series is called may contradict; where neither says it, what the study is called does."""
-    agents = [one for one in _texts(said["ContrastBolusAgent"]) if not _SAYS_NOTHING.fullmatch(one)]
-    answers = [(f"ContrastBolusAgent {one}", _SAYS_NONE.fullmatch(one) is None) for one in agents]
+    agents = [(one, agent_given(one)) for one in _texts(said["ContrastBolusAgent"])]
+    answers = [(f"ContrastBolusAgent {one}", given) for one, given in agents if given is not None]
     answers += [(f"ContrastBolusAgentSequence {code}", True) for code in _texts(said["ContrastBolusAgentSequence"])]
     answers += [answer for key in ("SeriesDescription", "ProtocolName") if (answer := _described(key, said[key]))]
     if not answers and (study := _described("StudyDescription", said["StudyDescription"])):

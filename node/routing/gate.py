@@ -14,6 +14,7 @@ from inference.applications.accept import nearest_plane, of_another_modality, to
 from inference.applications.port import Accepts, Application
 from inference.imaging.alike import kind_of_image, kinds_of_numbers, rescale_type
 from inference.imaging.assemble import MOSAICS
+from inference.imaging.judge.agent import not_native
 from inference.imaging.judge.computed import computed_by
 from inference.imaging.judge.contrast import TYPED, Weighting, against
 from inference.imaging.judge.expects import Contrast, Expects
@@ -38,7 +39,7 @@ TELLING = frozenset(
         *("AcquisitionContrast", "ScanningSequence", "EchoPlanarPulseSequence", "EchoTime", "EffectiveEchoTime", "RepetitionTime"),
         *("SequenceName", "PulseSequenceName", *TYPED),
         *("InversionTime", "InversionTimes", "Units", "ConvolutionKernel", "KVP", "DiffusionBValue", "RescaleSlope", "RescaleType"),
-        "IssuerOfPatientID",
+        *("IssuerOfPatientID", "ContrastBolusAgent"),
         *SAID,
     }
 )
@@ -176,6 +177,7 @@ def asks_text(application: Application) -> str:
     asked += [f"{accepts.min_extent_mm:g} mm in every direction"] if accepts.min_extent_mm is not None else []
     asked += [f"at most {' × '.join(f'{side:g}' for side in accepts.max_extents_mm)} mm"] if accepts.max_extents_mm is not None else []
     asked += [str(expects.part.value)] if expects.part is not None else []
+    asked += ["without contrast medium"] if expects.native else []
     asked += [f"{expects.contrast.value} weighted"] if expects.contrast is not None else []
     return ", ".join(asked)
 
@@ -240,6 +242,8 @@ def _lies_otherwise(accepts: Accepts, view: SeriesView) -> list[str]:
 
 def _of_another_contrast(application: Application, view: SeriesView) -> list[str]:
     expects = application.expects
+    if expects.native and (given := [reason for one in texts_of(view.header, "ContrastBolusAgent") if (reason := not_native(one))]):
+        return given[:1]
     if expects.contrast is None:
         return []
     members = view.members

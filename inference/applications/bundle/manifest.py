@@ -340,7 +340,7 @@ def _expects(said: Any) -> Expects:
     part, contrast, view = given.pop("part", None), given.pop("contrast", None), given.pop("view", None)
     marked = tuple(Marked(segments=_tupled(each["segments"]), form=Form(each["form"])) for each in given.pop("marked", ()))
     plausible = tuple(_plausible(each) for each in given.pop("plausible", ()))
-    measured = str(given.pop("measured", ""))
+    measured, native = str(given.pop("measured", "")), bool(given.pop("native", False))
     if given:
         raise ValueError(f"expects has no {', '.join(sorted(given))}")
     return Expects(
@@ -350,6 +350,7 @@ def _expects(said: Any) -> Expects:
         marked=marked,
         plausible=plausible,
         measured=measured,
+        native=native,
     )
 
 

@@ -97,6 +97,8 @@ class Expects:
         The sizes of it.
     view
         Of single images: what each one that something is said of looks like.
+    native
+        Without contrast medium: a header that names an agent declines.
     measured
         What the application itself measures in the pixels and may decline for, whatever headers say, in a few words for operators.
     """
@@ -106,4 +108,5 @@ class Expects:
     marked: tuple[Marked, ...] = ()
     plausible: tuple[Plausible, ...] = ()
     view: View | None = None
+    native: bool = False
     measured: str = ""

@@ -13,6 +13,7 @@ from inference import codes
 from inference.errors import quoted
 from inference.findings import Caution, Findings, Measurement, Segment
 from inference.imaging import tags
+from inference.imaging.judge.agent import CONTRAST_AGENT, not_native
 from inference.imaging.judge.borders import WIDE, Met, borders_met, in_words
 from inference.imaging.judge.brain import brain_doubts
 from inference.imaging.judge.coarse import Coarse, Mask, coarse_of
@@ -80,6 +81,8 @@ class Judge:
             raise ComputedImages(reason)
         if self._expects.contrast is not None:
             _refuse_other_contrast(self._expects.contrast, self._headers)
+        if self._expects.native:
+            _refuse_contrast_medium(self._headers)
         if part is None:
             return ()
         if not isinstance(self._subject, Images) and (reason := _elsewhere(part, self._headers)):
@@ -213,6 +216,12 @@ def _refuse_other_contrast(contrast: Contrast, headers: Sequence[Dataset]) -> No
     if reasons:
         of = "" if len(headers) == 1 else f", in {len(reasons)} of {len(headers)} images"
         raise OtherContrast(f"{reasons[0]}{of}")
+
+
+def _refuse_contrast_medium(headers: Sequence[Dataset]) -> None:
+    reasons = [reason for header in headers if (reason := not_native(tags.text(header, CONTRAST_AGENT)))]
+    if reasons:
+        raise OtherContrast(reasons[0])
 
 
 def _silent(headers: Sequence[Dataset]) -> bool:

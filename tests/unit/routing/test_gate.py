@@ -81,6 +81,20 @@ def test_what_headers_say_is_what_becomes_of_the_images(made: Mapping[str, objec
     assert words in refused
 
 
+@pytest.mark.parametrize(
+    ("agent", "given"), [("", False), ("NONE", False), ("ohne KM", False), ("n/a", False), ("Ultravist 300", True), ("Iomeron i.v.", True)]
+)
+def test_contrast_medium_is_no_native_image(agent: str, given: bool, tmp_path: Path) -> None:
+    """An agent that headers name excludes the series, before and after; a word that none was given, or that says nothing, does not."""
+    plain = replace(HEADS, expects=Expects(part=BodyPart.HEAD, native=True))
+    files = _series(tmp_path, ContrastBolusAgent=agent)
+    said, refused = answer(plain, _view(files)), _refused(plain, files)
+    words = f"ContrastBolusAgent is «{agent}»: contrast medium was given"
+    assert (said.fit is Fit.REFUSES, bool(refused)) == (given, given)
+    assert (words in said.text, words in refused) == (given, given)
+    assert answer(HEADS, _view(files)).fit is Fit.TAKES
+
+
 def test_a_slice_that_is_missing_is_told_and_no_fault_of_the_application(tmp_path: Path) -> None:
     """The series is refused as what it is: somebody must be told, so that it is not called not applicable."""
     files = _series(tmp_path)
