@@ -19,15 +19,16 @@ unexport PYTHONDONTWRITEBYTECODE
 # folders in which every test is slow, or needs more than Python: they are not even read
 WITHOUT_FAST_TESTS := $(addprefix --ignore=tests/,node peers triton)
 
-# lint, types, import contracts and the fast tests: some 75 s of a processor, which two share. `make test` runs every test
+# lint, types, import contracts and the fast tests, a minute of two processors at most (docs/performance.md). `make test` runs every test
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(MAKE) --no-print-directory --jobs 2 types fast
 
+# two processes: without a cache it takes most of a minute of a processor, more than the fast tests beside it
 types: $(READY)
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 
 # where there is room, the files of the fast tests lie in memory and wait for no disk; `make test` runs the same tests on one
 IN_MEMORY := $(shell test "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 4000000 2>/dev/null && echo TMPDIR=/dev/shm)
