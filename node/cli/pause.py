@@ -44,7 +44,7 @@ def resume(kind: Kind, name: str, /, *, config: ConfigOption = None) -> None:
     from node.journal.port import Pausable
 
     with journal(config) as (_, opened):
-        if not opened.pauses.remove(Pausable(kind), name, opened.now()):
+        if not opened.pauses.remove(Pausable(kind), name):
             paused = [f'{was} "{called}"' for was, called, _ in opened.pauses.find()]
             raise NothingFound(f'{kind} "{name}" is not paused; paused: {", ".join(paused) or "nothing"}')
     print(f'{kind} "{name}" goes on')

@@ -102,7 +102,7 @@ class CommitmentScp:
         owed = self._config.store.durability is Durability.ASSOCIATION and age < _OWED
         all_indexed = (not owed and (horizon is None or horizon > request.received_at)) or age > _PATIENCE
         if any(verdicts) and not all_indexed:
-            self._requests.put_off(pending.id, now + _LOOK_AGAIN, "not everything that was received is indexed yet", now)
+            self._requests.put_off(pending.id, now + _LOOK_AGAIN, "not everything that was received is indexed yet")
             return
         try:
             # whatever `durability` says: on disk before anybody is told so
@@ -161,7 +161,7 @@ class CommitmentScp:
                 self._give_up(pending, str(error))
                 return
             pause = back_off(pending.attempts + 1, _RETRY_FIRST, _RETRY_MOST, salt=f"promise {pending.id}")
-            self._requests.put_off(pending.id, now + pause, str(error), now)
+            self._requests.put_off(pending.id, now + pause, str(error))
             event(
                 "commitment.report_retry",
                 peer=request.peer,

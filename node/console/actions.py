@@ -143,7 +143,7 @@ def resume(at: ConsoleContext, who: Visitor, kind: Pausable, name: str) -> None:
     RequestRefused
         It is not paused.
     """
-    if not at.journal.pauses.remove(kind, name, at.journal.now()):
+    if not at.journal.pauses.remove(kind, name):
         raise RequestRefused(HTTPStatus.CONFLICT, f"this {kind} is not paused")
     _tell(at, who, "resume", f"{kind} {name}")
 

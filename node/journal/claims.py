@@ -56,7 +56,7 @@ class Pauses(JournalPart):
                 connection.execute(insert(schema.pause).values(kind=kind.value, name=name, since=micros(now)))
 
     @rerun
-    def remove(self, kind: Pausable, name: str, now: datetime) -> bool:
+    def remove(self, kind: Pausable, name: str) -> bool:
         """Let it go on; False when it was not paused."""
         with self._database.writing() as connection:
             gone = connection.execute(delete(schema.pause).where(schema.pause.c.kind == kind.value, schema.pause.c.name == name))

@@ -101,7 +101,7 @@ class CommitmentRequests(JournalPart):
             return True
 
     @repeatable
-    def put_off(self, request: int, until: datetime, detail: str, now: datetime) -> None:
+    def put_off(self, request: int, until: datetime, detail: str) -> None:
         """Look at it again then; of a judged one this counts an attempt."""
         with self._database.writing() as connection:
             wants = update(schema.promise_asked).where(_asked.id == request, _WANTS)

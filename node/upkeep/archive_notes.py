@@ -1,6 +1,6 @@
 """Stages that find what an archive is to be told besides results: what was superseded there, and studies without a result.
 
-The work process makes the objects (node.flow.notes, node.flow.notes), under a lease as any job's, and they are delivered as
+The work process makes the objects (node.flow.notes), under a lease as any job's, and they are delivered as
 results are.
 """
 

@@ -227,8 +227,8 @@ def test_pausing_is_remembered_until_resumed(story: Story) -> None:
     story.journal.pauses.add(Pausable.SINK, "archive", START)
     story.journal.pauses.add(Pausable.SINK, "archive", START + SECOND)
     assert story.journal.pauses.find() == [(Pausable.SINK, "archive", START)]
-    assert story.journal.pauses.remove(Pausable.SINK, "archive", START)
-    assert not story.journal.pauses.remove(Pausable.SINK, "archive", START)
+    assert story.journal.pauses.remove(Pausable.SINK, "archive")
+    assert not story.journal.pauses.remove(Pausable.SINK, "archive")
     assert story.journal.pauses.find() == []
 
 

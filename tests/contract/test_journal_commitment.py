@@ -284,7 +284,7 @@ def test_a_paused_sink_is_not_asked(committing: Committing) -> None:
 
     committing.story.journal.pauses.add(Pausable.SINK, "archive", START)
     assert committing.journal.commitments.due(START) == []
-    committing.story.journal.pauses.remove(Pausable.SINK, "archive", START)
+    committing.story.journal.pauses.remove(Pausable.SINK, "archive")
     assert committing.journal.commitments.due(START, busy_sinks=["archive"]) == []
     assert committing.due().sink == "archive"
 
@@ -351,7 +351,7 @@ def test_a_request_is_judged_then_reported(promising: Journal) -> None:
     assert not promising.commitment_requests.judge(pending.id, [0, 0], _rows(promising), START), "what was said is said"
     (judged,) = promising.commitment_requests.due(START)
     assert [(one.sop_instance_uid, reason) for one, reason in judged.verdicts] == [("1.1.1.1", 0), ("1.1.1.9", 0x0112)]
-    promising.commitment_requests.put_off(judged.id, START + SECOND, "away", START)
+    promising.commitment_requests.put_off(judged.id, START + SECOND, "away")
     assert promising.commitment_requests.due(START) == []
     assert promising.commitment_requests.due(START + SECOND)[0].attempts == 1
     promising.commitment_requests.end(judged.id, True, "", START)

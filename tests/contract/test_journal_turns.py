@@ -107,7 +107,7 @@ def test_the_peer_whose_turn_it_is_passes_it_on_when_nothing_of_it_may_run(story
     paused, other, last = senders.job("ct1", engine="gpu"), senders.job("ct2"), senders.job("ct2")
     story.journal.pauses.add(Pausable.ENGINE, "gpu", story.now)
     assert next(_claimed(story)) == other
-    assert story.journal.pauses.remove(Pausable.ENGINE, "gpu", story.now)
+    assert story.journal.pauses.remove(Pausable.ENGINE, "gpu")
     assert list(_claimed(story)) == [paused, last]
 
 
@@ -117,7 +117,7 @@ def test_a_backlog_that_was_paused_does_not_come_before_all_that_came_since(stor
     story.journal.pauses.add(Pausable.ENGINE, "gpu", story.now)
     served = senders.jobs(*["ct1"] * 5)
     assert list(_claimed(story)) == served
-    story.journal.pauses.remove(Pausable.ENGINE, "gpu", story.now)
+    story.journal.pauses.remove(Pausable.ENGINE, "gpu")
     since = senders.jobs(*["ct1"] * 3)
     assert list(_claimed(story)) == [many[0], since[0], many[1], since[1], many[2], since[2], *many[3:]]
 

@@ -101,11 +101,11 @@ def test_pauses_and_absent_engines_hold_jobs_back(story: Story) -> None:
     assert journal.jobs.claim("host:1", START, LEASE, away_engines=["gpu"]) is None
     journal.pauses.add(Pausable.ENGINE, "gpu", START)
     assert journal.jobs.claim("host:1", START, LEASE) is None
-    journal.pauses.remove(Pausable.ENGINE, "gpu", START)
+    journal.pauses.remove(Pausable.ENGINE, "gpu")
     journal.pauses.add(Pausable.ROUTE, "abdomen", START)
     journal.pauses.add(Pausable.ROUTE, "stroke", START)
     assert journal.jobs.claim("host:1", START, LEASE) is None
-    journal.pauses.remove(Pausable.ROUTE, "stroke", START)
+    journal.pauses.remove(Pausable.ROUTE, "stroke")
     assert story.claim().attempts == 1
 
 

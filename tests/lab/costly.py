@@ -68,10 +68,12 @@ class ProcessorTime:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """A case ends: the last of its reports carries what it took, unless it is known as slow."""
+        """A case ends: the last of its reports carries what it took, unless it is known as slow, or took too little to be told of."""
         report = yield
         if call.when == "teardown" and item.get_closest_marker("slow") is None:
-            report.user_properties.append((_PROPERTY, _processor_s() - self._began))
+            took_s = _processor_s() - self._began
+            if self._writes or took_s > BOUND_S:  # a fork tells its parent only of what there is to tell
+                report.user_properties.append((_PROPERTY, took_s))
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

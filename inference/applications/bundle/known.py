@@ -92,7 +92,6 @@ KNOWN: dict[str, Known] = {
 """What is known, by MONAI's name; SaveImaged is left out as a whole: hilum writes its own objects."""
 
 _ALIASES = {"SlidingWindowInfererAdapt": "SlidingWindowInferer"}
-_CHECKED = {"SlidingWindowInferer", "SimpleInferer"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

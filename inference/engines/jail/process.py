@@ -46,7 +46,6 @@ LOOK_S = 0.1
 MOST_THREADS = 256 + 8 * (os.cpu_count() or 1)
 """Of one process, many times what libraries start: threads count for the node's user, who would have none left to answer senders with."""
 START_S = 120.0
-_REAPED_S = 30.0
 _MOST_WORDS = 1 << 16
 _QUOTED = 300
 _MOST_AXES, _MOST_OUTPUTS = 16, 256

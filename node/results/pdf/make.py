@@ -55,7 +55,7 @@ def _encapsulated(
     identity = identify(encoding, sources, Kind.PDF, f"PDF, {wording.tag.meaning}")
     said = sentences(encoding, sources, wording)
     content = _document(encoding, sources, wording, said, held, picture)
-    made = _dataset(encoding, sources, identity)
+    made = _dataset(encoding, identity)
     holders = {one.sop_instance_uid: one for sentence in said for one in held.of(sentence)}
     made.SourceInstanceSequence = [
         instance(sop_class_uid, sop_instance_uid) for series in sources.series for sop_class_uid, sop_instance_uid in series.instances
@@ -67,7 +67,7 @@ def _encapsulated(
     return encoded(Kind.PDF, made, identity, form)
 
 
-def _dataset(encoding: Encoding, sources: Sources, identity: ResultIdentity) -> Dataset:
+def _dataset(encoding: Encoding, identity: ResultIdentity) -> Dataset:
     made: Dataset = hd.SOPClass(
         study_instance_uid=encoding.subject.study_instance_uid,
         series_instance_uid=identity.series_instance_uid,

@@ -68,7 +68,7 @@ def _made(encoding: Encoding, sources: Sources, stated: Stated, language: Langua
     # each is a series of its own: its description leads in its language
     encoding = replace(encoding, profiles=[replace(one, languages=(language,)) for one in encoding.profiles])
     identity = identify(encoding, sources, Kind.STATEMENT, _NOUN)
-    made = enhanced_sr([sources.base], identity, _root(encoding, sources, stated, language))
+    made = enhanced_sr([sources.base], identity, _root(encoding, stated, language))
     made.CurrentRequestedProcedureEvidenceSequence = evidence(sources.series)
     if "PertinentOtherEvidenceSequence" in made:
         del made.PertinentOtherEvidenceSequence
@@ -82,7 +82,7 @@ def _about(application: Application, language: Language) -> str:
     return f"{noun}（{software}）" if noun else f"{application.noun or application.title} ({software})"
 
 
-def _root(encoding: Encoding, sources: Sources, stated: Stated, language: Language) -> Dataset:
+def _root(encoding: Encoding, stated: Stated, language: Language) -> Dataset:
     said = sentence(stated.statement, _about(encoding.application, language), language, shared=stated.shared)
     names = {one.series_instance_uid: "" for one in stated.statement.series}
     names |= {

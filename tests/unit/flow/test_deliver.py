@@ -249,7 +249,7 @@ def test_a_paused_sink_gets_nothing(node: MiniNode, delivering: Delivering) -> N
     encoded_job(node)
     delivering.until_idle()
     assert delivering.archive.sent == []
-    node.journal.pauses.remove(Pausable.SINK, "archive", node.clock())
+    node.journal.pauses.remove(Pausable.SINK, "archive")
     delivering.until_idle()
     assert len(delivering.archive.sent) == 3
 

@@ -259,7 +259,7 @@ def test_a_sink_is_late_after_a_while_unless_somebody_paused_it(desk: Desk) -> N
     assert "1 delivery waits for the sink archive" in item.says
     journal.pauses.add(Pausable.SINK, "archive", desk.story.now)
     assert late_sinks(journal, desk.story.now, late) == {}
-    journal.pauses.remove(Pausable.SINK, "archive", desk.story.now)
+    journal.pauses.remove(Pausable.SINK, "archive")
     desk.later(LEASE)
     desk.story.deliver()
     assert late_sinks(journal, desk.story.now, late) == {}
