@@ -16,6 +16,7 @@ REMARKS: Mapping[str, str] = {
     "intraparenchymal haemorrhage": "脑实质内出血",
     "extra-axial haemorrhage": "脑外出血",
     "intraventricular haemorrhage": "脑室内出血",
+    "oedema": "水肿",
     "Oedema is undetermined: alone the networks mark {volumes} cm³. They know it beside lesions only; what is dark for another reason "
     "(old infarcts, wide fluid spaces) may be marked.": (
         "水肿不能确定：各网络分别标出{volumes} cm³。网络仅学习过病灶周围的水肿，其他原因的低密度（陈旧梗死、脑外间隙增宽）可能被误标。"
