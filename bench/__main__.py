@@ -31,6 +31,7 @@ _BENCHMARKS = (
     "triton_transfer",
     "judge",
     "gate",
+    "bleed",
 )
 
 RESULTS = Path(__file__).with_name("results.json")
