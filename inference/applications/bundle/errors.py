@@ -105,3 +105,10 @@ class TooLittleMemory(InputError):
     remedy = (
         "Give the node more memory, or narrow the route's `when` to smaller series; a model at a coarser spacing (3d_lowres) takes less."
     )
+
+
+class ValuesOutside(InputError):
+    """The model takes values of eight bits, and the images have others."""
+
+    code = "HLM-3163"
+    remedy = "Narrow the route's `when` to series of the kind that the model was trained on; its own code refuses such images, too."

@@ -31,6 +31,17 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Regions:
+    """Regions that overlap, as nnU-Net decides them: channel by channel, a logit above 0 gives its voxel the label `order` has for it.
+
+    What is given is a mask for each channel: the voxels whose label is one of its `members` in the end.
+    """
+
+    order: tuple[int, ...]
+    members: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Return:
     """Back to the series' grid: `nearest` takes the nearest voxel, else values between voxels are interpolated."""
 
@@ -47,8 +58,8 @@ class KeepLargest:
     num_components: int = 1
 
 
-Finishing: TypeAlias = Activation | Decision | Return | KeepLargest
-FINISHINGS: dict[str, Callable[..., Finishing]] = {each.__name__: each for each in (Activation, Decision, Return, KeepLargest)}
+Finishing: TypeAlias = Activation | Decision | Regions | Return | KeepLargest
+FINISHINGS: dict[str, Callable[..., Finishing]] = {each.__name__: each for each in (Activation, Decision, Regions, Return, KeepLargest)}
 """Every finishing by its name in application.json."""
 
 
@@ -57,7 +68,7 @@ def order_problem(finishings: Sequence[Finishing]) -> str:
 
     Activations come first; there is one decision and one way back, in either order; clean-up comes after the decision.
     """
-    kinds = [type(each) for each in finishings]
+    kinds = [Decision if isinstance(each, Regions) else type(each) for each in finishings]
     if kinds.count(Decision) != 1:
         return f"{kinds.count(Decision)} decisions (AsDiscreted with argmax or threshold); one makes structures of a network's values"
     if kinds.count(Return) != 1:
@@ -114,7 +125,7 @@ def finished(values: Array, finishings: Sequence[Finishing], image: ImageOnGrid)
         each = left.pop(0)
         if isinstance(each, Return):
             by = Interpolation.NEAREST if each.nearest else Interpolation.LINEAR
-            if left and isinstance(left[0], Decision):
+            if left and isinstance(left[0], Decision | Regions):
                 values = _returned_and_decided(values, left.pop(0), image, by)
             elif values.ndim == _FULL:
                 values = image.undo(values, Interpolation.NEAREST)
@@ -129,6 +140,11 @@ def finished(values: Array, finishings: Sequence[Finishing], image: ImageOnGrid)
 
 def _returned_and_decided(values: Array, decision: Finishing, image: ImageOnGrid, by: Interpolation) -> Array:
     """Channel by channel, so that no more than two are on the series' grid at a time."""
+    if isinstance(decision, Regions):
+        painted = np.zeros(image.undo(values[0], by).shape, dtype=np.uint16)
+        for label, channel in zip(decision.order, values, strict=True):
+            painted[image.undo(channel, by) > 0] = label
+        return np.stack([np.isin(painted, members) for members in decision.members])
     assert isinstance(decision, Decision)
     if decision.threshold is not None:
         return np.stack([image.undo(channel, by) >= np.float32(decision.threshold) for channel in values])

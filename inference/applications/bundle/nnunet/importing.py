@@ -11,10 +11,10 @@ import numpy as np
 
 from inference.applications.bundle.config import parse
 from inference.applications.bundle.errors import UnclearBundle, UnfitCheckpoint, UnreadableBundle
-from inference.applications.bundle.finish import Decision, Return
+from inference.applications.bundle.finish import Regions, Return
 from inference.applications.bundle.importing import Imported, application_name, model_name
 from inference.applications.bundle.layouts import MOST_CONFIG_BYTES, MOST_WEIGHTS_BYTES, files_of
-from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, Licences, to_text
+from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, Licences, Structure, to_text
 from inference.applications.bundle.metadata import MODALITIES
 from inference.applications.bundle.names import structures
 from inference.applications.bundle.nnunet.checkpoint import Checkpoint, read_checkpoint
@@ -107,7 +107,7 @@ def import_nnunet(path: Path, wanted: Trained, repository: Path) -> Imported:
     first = checkpoints[0]
     plans = read_plans(plans_said, first.configuration)
     seen = _seen(plans, wanted)
-    chosen = structures(labels.names, wanted.codes)
+    chosen = _structures(labels, wanted)
     modality = _modality(labels, wanted)
     name = model_name(wanted.name or f"nnunet {re.sub(r'^Dataset[0-9]+_', '', plans.dataset)}")
     patches = Patches(side=plans.patch, channels=labels.channels, folds=len(checkpoints), mirrored=_mirrored(first, plans))
@@ -135,7 +135,7 @@ def import_nnunet(path: Path, wanted: Trained, repository: Path) -> Imported:
         channels=labels.channels,
         prepare=(Orientation(axcodes=seen), *plans.prepare),
         inferer=patches,
-        finish=(Return(nearest=False), Decision()),
+        finish=(Return(nearest=False), labels.decided),
         structures=chosen,
         licences=Licences(weights=wanted.licence, data=_line(labels_said.get("licence") or labels_said.get("license"))),
     )
@@ -199,6 +199,14 @@ def _seen(plans: Plans, wanted: Trained) -> str:
     # readers give k, j, i
     given = stored[::-1]
     return "".join(given[axis] for axis in plans.transpose)
+
+
+def _structures(labels: Labels, wanted: Trained) -> tuple[Structure, ...]:
+    """The segments; of regions, each has its channel, which counts from 0."""
+    chosen = structures(labels.names, wanted.codes)
+    if not isinstance(labels.decided, Regions):
+        return chosen
+    return tuple(replace(one, channel=one.channel - 1) for one in chosen)
 
 
 def _modality(labels: Labels, wanted: Trained) -> str:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference.applications.bundle.errors import HostileBundle, UnknownInPlans, UnreadableBundle
+from inference.applications.bundle.finish import Decision, Regions
 from inference.applications.bundle.metadata import MODALITIES, MOST_CHANNELS
 from inference.applications.bundle.nnunet.architecture import Architecture, architecture
-from inference.applications.bundle.nnunet.preparing import CropToNonzero, CtNormalization, Resample, ZScore
-from inference.applications.bundle.nnunet.reading import finite, mapping, must, positive, sides, truth
+from inference.applications.bundle.nnunet.preparing import CropToNonzero, CtNormalization, Resample, RgbTo01, ToUnit, ZScore
+from inference.applications.bundle.nnunet.reading import finite, mapping, must, positive, sides, truth, whole
 from inference.applications.bundle.steps import Transform
 
 REORIENTED = {"NibabelIOWithReorient": "RAS", "SimpleITKIOWithReorient": "RAS"}
@@ -23,6 +24,14 @@ AS_STORED = ("SimpleITKIO", "NibabelIO")
 
 _MOST_SIDE, _MOST_PATCH = 2048, 1 << 28
 _ORDERS = range(6)
+_MOST_LABEL = 65535
+
+
+_SCHEMES: Mapping[str, tuple[Transform, ...]] = {
+    "NoNormalization": (),
+    "RescaleTo01Normalization": (ToUnit(),),
+    "RGBTo01Normalization": (RgbTo01(),),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,16 +65,19 @@ class Labels:
     Attributes
     ----------
     names
-        Of the output's channels that may be structures, by number.
+        Of labels that may be structures, by number; of regions that overlap, by their place from 1 on.
     channels
         Of the output, with the background.
     modality
         As DICOM names it; None where the channel's name does not tell.
+    decided
+        How labels come of the output.
     """
 
     names: Mapping[int, str]
     channels: int
     modality: str | None
+    decided: Decision | Regions
 
 
 def read_plans(said: Mapping[str, Any], configuration: str) -> Plans:
@@ -99,7 +111,7 @@ def read_plans(said: Mapping[str, Any], configuration: str) -> Plans:
         dataset=must(said, "dataset_name", str),
         reader=reader,
         transpose=(transpose[0], transpose[1], transpose[2]),
-        prepare=(CropToNonzero(), _normalisation(said, of), _resampling(of, len(found))),
+        prepare=(CropToNonzero(), *_normalisation(said, of), _resampling(of, len(found))),
         patch=(first, second, third),
         architecture=architecture(of, len(found)),
     )
@@ -111,7 +123,7 @@ def read_labels(said: Mapping[str, Any]) -> Labels:
     Raises
     ------
     UnknownInPlans
-        The network takes several channels, or its labels are regions that overlap.
+        The network takes several channels.
     UnreadableBundle, HostileBundle
     """
     inputs = said.get("channel_names", said.get("modality"))
@@ -119,9 +131,12 @@ def read_labels(said: Mapping[str, Any]) -> Labels:
     if len(named) != 1:
         raise UnknownInPlans(f"the network takes {len(named)} channels ({', '.join(map(str, named.values()))}); a series gives one")
     labels = mapping(said.get("labels"), "labels")
-    regions = [name for name, value in labels.items() if isinstance(value, list | tuple) and len(value) > 1]
-    if regions:
-        raise UnknownInPlans(f"the labels are regions of several values ({', '.join(regions[:3])}), which hilum does not compute")
+    (channel,) = named.values()
+    modality = _modality(str(channel))
+    if len(labels) > MOST_CHANNELS:
+        raise HostileBundle(f"dataset.json has {len(labels)} labels")
+    if any(isinstance(value, list) and len(value) > 1 for value in labels.values()):
+        return _regions(labels, said.get("regions_class_order"), modality)
     numbers: dict[int, str] = {}
     for name, value in labels.items():
         if name == "ignore":
@@ -130,15 +145,30 @@ def read_labels(said: Mapping[str, Any]) -> Labels:
         if isinstance(one, bool) or not isinstance(one, int) or one in numbers:
             raise UnreadableBundle(f'labels: "{name}" is {value!r}, which is no number of its own')
         numbers[one] = str(name)
-    if len(numbers) > MOST_CHANNELS:
-        raise HostileBundle(f"dataset.json has {len(numbers)} labels")
     if sorted(numbers) != list(range(len(numbers))) or numbers.get(0) != "background":
         raise UnreadableBundle(f"labels are {sorted(numbers)[:20]}; they are numbered from 0, the background, without a gap")
-    (channel,) = named.values()
+    names = {number: name for number, name in numbers.items() if number}
+    return Labels(names=names, channels=len(numbers), modality=modality, decided=Decision())
+
+
+def _regions(labels: Mapping[str, Any], order: Any, modality: str | None) -> Labels:
+    """Labels that are sets of values, each a channel; they are painted over each other in the order that dataset.json says."""
+    members: dict[str, tuple[int, ...]] = {}
+    for name, value in labels.items():
+        if name == "ignore":
+            continue
+        each = tuple(value) if isinstance(value, list) else (value,)
+        found = tuple(whole(one, f'labels: "{name}"', 0, _MOST_LABEL) for one in each)
+        if set(found) != {0}:
+            members[str(name)] = found
+    if not isinstance(order, list) or len(order) != len(members):
+        raise UnreadableBundle(f"regions_class_order is {order!r}; of {len(members)} regions each has a label")
+    painted = tuple(whole(one, "regions_class_order", 1, _MOST_LABEL) for one in order)
     return Labels(
-        names={number: name for number, name in numbers.items() if number},
-        channels=len(numbers),
-        modality=_modality(str(channel)),
+        names=dict(enumerate(members, start=1)),
+        channels=len(members),
+        modality=modality,
+        decided=Regions(order=painted, members=tuple(members.values())),
     )
 
 
@@ -168,13 +198,13 @@ def _only(said: Mapping[str, Any], key: str, known: str) -> None:
         raise UnknownInPlans(f"{key} is {said.get(key)!r}; hilum computes {known}")
 
 
-def _normalisation(said: Mapping[str, Any], of: Mapping[str, Any]) -> Transform:
+def _normalisation(said: Mapping[str, Any], of: Mapping[str, Any]) -> tuple[Transform, ...]:
     schemes, masks = must(of, "normalization_schemes", Sequence), must(of, "use_mask_for_norm", Sequence)
     if len(schemes) != 1 or len(masks) != 1:
         raise UnknownInPlans(f"normalization_schemes has {len(schemes)} entries for one channel")
     scheme = schemes[0]
     if scheme == "ZScoreNormalization":
-        return ZScore(masked=truth({"use_mask_for_norm": masks[0]}, "use_mask_for_norm", False))
+        return (ZScore(masked=truth({"use_mask_for_norm": masks[0]}, "use_mask_for_norm", False)),)
     if scheme == "CTNormalization":
         key = "foreground_intensity_properties_per_channel"
         properties = mapping(said.get(key, said.get("foreground_intensity_properties_by_modality")), key)
@@ -182,8 +212,11 @@ def _normalisation(said: Mapping[str, Any], of: Mapping[str, Any]) -> Transform:
         low, high, mean, deviation = (
             finite(found.get(name), f"{key}: {name}") for name in ("percentile_00_5", "percentile_99_5", "mean", "std")
         )
-        return CtNormalization(low=low, high=high, mean=mean, deviation=deviation)
-    raise UnknownInPlans(f"values are normalised by {scheme}, which hilum does not compute: ZScoreNormalization and CTNormalization are")
+        return (CtNormalization(low=low, high=high, mean=mean, deviation=deviation),)
+    if not isinstance(scheme, str) or scheme not in _SCHEMES:
+        known = ", ".join(("ZScoreNormalization", "CTNormalization", *_SCHEMES))
+        raise UnknownInPlans(f"values are normalised by {scheme}, which hilum does not compute: it knows {known}")
+    return _SCHEMES[scheme]
 
 
 def _resampling(of: Mapping[str, Any], axes: int) -> Resample:

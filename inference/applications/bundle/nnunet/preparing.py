@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.applications.bundle.errors import NothingInside, TooManyVoxels
+from inference.applications.bundle.errors import NothingInside, TooManyVoxels, ValuesOutside
 from inference.applications.bundle.steps import MOST_VOXELS, Array, ImageOnGrid, cut
 from inference.imaging.resample import Interpolation, Shape
 
@@ -19,6 +19,7 @@ _APART = 3
 """From which ratio of spacings on the coarse axis is resampled apart (its ANISO_THRESHOLD)."""
 
 _LEAST_DEVIATION = 1e-8
+_BRIGHTEST = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,27 @@ class CtNormalization:
         values -= np.float32(self.mean)
         values /= np.float32(max(self.deviation, _LEAST_DEVIATION))
         return ImageOnGrid(values=values, grid=image.grid, back=image.back)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToUnit:
+    """The image's least value becomes 0, its largest 1."""
+
+    def apply(self, image: ImageOnGrid) -> ImageOnGrid:
+        values = image.values - image.values.min()
+        values /= max(values.max(), np.float32(_LEAST_DEVIATION))
+        return ImageOnGrid(values=values, grid=image.grid, back=image.back)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RgbTo01:
+    """Values from 0 to 255 become 0 to 1."""
+
+    def apply(self, image: ImageOnGrid) -> ImageOnGrid:
+        low, high = float(image.values.min()), float(image.values.max())
+        if low < 0 or high > _BRIGHTEST:
+            raise ValuesOutside(f"the images have values from {low:g} to {high:g}; the model takes 0 to {_BRIGHTEST}, eight bits")
+        return ImageOnGrid(values=image.values / np.float32(_BRIGHTEST), grid=image.grid, back=image.back)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,5 +197,5 @@ def _coarse(now: Sequence[float], then: Sequence[float], apart: bool | None) -> 
     return axes[0] if len(axes) == 1 else None
 
 
-STEPS: dict[str, Any] = {step.__name__: step for step in (CropToNonzero, ZScore, CtNormalization, Resample)}
+STEPS: dict[str, Any] = {step.__name__: step for step in (CropToNonzero, ZScore, CtNormalization, ToUnit, RgbTo01, Resample)}
 """Every step by its name in application.json."""

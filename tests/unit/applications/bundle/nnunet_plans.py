@@ -20,6 +20,13 @@ def dataset(channel: str = "MRI", **labels: int) -> dict[str, Any]:
     }
 
 
+REGIONS: Mapping[str, Any] = {
+    "labels": {"background": 0, "edema": [1, 2, 3], "neoplasm": [2, 3], "necrosis": 3},
+    "regions_class_order": [1, 2, 3],
+}
+"""Labels of dataset.json that are sets of values, one inside the other."""
+
+
 def plans(
     *,
     old: bool = False,

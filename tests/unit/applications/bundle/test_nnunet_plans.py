@@ -11,17 +11,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.applications.bundle.errors import HostileBundle, TooLittleMemory, UnclearBundle, UnknownInPlans, UnreadableBundle
+from inference.applications.bundle.errors import (
+    HostileBundle,
+    TooLittleMemory,
+    UnclearBundle,
+    UnknownInPlans,
+    UnreadableBundle,
+    ValuesOutside,
+)
+from inference.applications.bundle.finish import Return, finished
 from inference.applications.bundle.given import Given, given
 from inference.applications.bundle.nnunet import patches as patching
 from inference.applications.bundle.nnunet.importing import Trained, import_nnunet
 from inference.applications.bundle.nnunet.layout import trained_in
 from inference.applications.bundle.nnunet.patches import Patches
 from inference.applications.bundle.nnunet.plans import read_labels, read_plans
-from inference.applications.bundle.nnunet.preparing import Resample
+from inference.applications.bundle.nnunet.preparing import Resample, RgbTo01
+from inference.applications.bundle.steps import source_image
 from inference.engines.port import ModelRef
 from inference.engines.tiling import spread_starts
-from tests.unit.applications.bundle.nnunet_plans import dataset, plans
+from tests.unit.applications.bundle.images import volume
+from tests.unit.applications.bundle.nnunet_plans import REGIONS, dataset, plans
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -87,10 +97,10 @@ def test_what_is_not_computed_is_refused_by_its_name(what: str) -> None:
 
 
 def test_labels_of_other_kinds_are_refused() -> None:
-    """Several channels, regions that overlap, and numbers with a gap."""
+    """Several channels, regions without an order, and numbers with a gap."""
     with pytest.raises(UnknownInPlans, match="T1, T2"):
         read_labels(dataset() | {"channel_names": {"0": "T1", "1": "T2"}})
-    with pytest.raises(UnknownInPlans, match="whole tumor"):
+    with pytest.raises(UnreadableBundle, match="regions_class_order"):
         read_labels(dataset() | {"labels": {"background": 0, "whole tumor": [1, 2], "core": 2}})
     with pytest.raises(UnreadableBundle, match="gap"):
         read_labels(dataset(spleen=1, liver=3))
@@ -165,11 +175,27 @@ def test_a_coarse_axis_is_not_blurred() -> None:
     """Slices more than three times as far apart as their voxels keep their values along that axis: the nearest slice's."""
     image = np.zeros((4, 6, 6), np.float32)
     image[1] = 8.0
-    from inference.applications.bundle.steps import source_image
-    from tests.unit.applications.bundle.images import volume
-
     made = Resample(spacing_mm=(2.0, 1.0, 1.0)).apply(source_image(volume(image, (4.0, 1.0, 1.0))))
     assert made.values[:, 3, 3].tolist() == [0, 0, 8, 8, 0, 0, 0, 0]
+
+
+def test_regions_are_painted_over_each_other() -> None:
+    """Channel by channel in dataset.json's order: what the last paints is of every region that has its label, whatever their own logits."""
+    labels = read_labels(dataset() | dict(REGIONS))
+    assert labels.names == {1: "edema", 2: "neoplasm", 3: "necrosis"}
+    logits = np.full((3, 1, 1, 5), -1.0, np.float32)
+    logits[0, ..., 1:4], logits[1, ..., 2], logits[2, ..., 3], logits[2, ..., 4] = 1, 1, 1, 1
+    image = source_image(volume(np.zeros((1, 1, 5), np.int16), (1.0, 1.0, 1.0)))
+    masks = finished(logits, (Return(nearest=False), labels.decided), image)
+    assert masks[:, 0, 0].astype(int).tolist() == [[0, 1, 1, 1, 1], [0, 0, 1, 1, 1], [0, 0, 0, 1, 1]]
+
+
+def test_values_of_eight_bits() -> None:
+    """0 to 255 become 0 to 1; a series with other values is refused, as nnU-Net refuses it."""
+    image = np.array([[[0, 51, 255]]], np.int16)
+    assert RgbTo01().apply(source_image(volume(image, (1.0, 1.0, 1.0)))).values.ravel().tolist() == pytest.approx([0, 0.2, 1])
+    with pytest.raises(ValuesOutside, match="-1 to 255"):
+        RgbTo01().apply(source_image(volume(np.array([[[-1, 51, 255]]], np.int16), (1.0, 1.0, 1.0))))
 
 
 def test_memory_is_asked_for_before_anything_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
