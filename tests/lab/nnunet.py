@@ -66,7 +66,7 @@ class Case:
     folder
         DATASET/TRAINER__PLANS__CONFIGURATION, which is written.
     image, labels
-        .npy files of an image (Z, Y, X), which is read, and of its labels, which are written.
+        .npy files of an image (C, Z, Y, X), which is read, and of its labels (Z, Y, X), which are written.
     spacing
         Of the image, mm along its axes.
     mirrored
@@ -119,9 +119,10 @@ def make_and_predict(cases: Sequence[Case], folder: Path) -> None:
     given = folder / "cases.json"
     given.write_text(json.dumps([asdict(case) for case in cases]))
     places = {name: str(folder) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
+    # -P: the other files beside the script are named like libraries
     environment = {**os.environ, **places, "nnUNet_compile": "f", "nnUNet_n_proc_DA": "1", "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(
-        [str(interpreter), "-W", "ignore", str(_SCRIPT), str(given)],
+        [str(interpreter), "-P", "-W", "ignore", str(_SCRIPT), str(given)],
         env=environment,
         capture_output=True,
         text=True,

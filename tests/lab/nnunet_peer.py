@@ -57,7 +57,7 @@ def predict(case: dict[str, Any]) -> None:
     predictor.initialize_from_trained_model_folder(case["folder"], None, "checkpoint_final.pth")
     image = np.load(case["image"])
     began = time.perf_counter()
-    labels = predictor.predict_single_npy_array(image[None].astype(np.float32), {"spacing": case["spacing"]})
+    labels = predictor.predict_single_npy_array(image.astype(np.float32), {"spacing": case["spacing"]})
     np.save(case["labels"], labels)
     Path(case["labels"]).with_suffix(".seconds").write_text(str(time.perf_counter() - began))
 

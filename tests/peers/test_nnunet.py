@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from inference.applications.bundle.manifest import BundleManifest, application, from_text, masks
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.port import ModelRef, Tensors
+from inference.imaging.subject import VolumeSet
 from inference.imaging.volume import Volume
 from inference.imaging.write_series import write_series
+from node.dicom.uid import derive_uid
 from tests.lab import source, validators
 from tests.lab.hospital import hospital
 from tests.lab.nnunet import Case, make_and_predict
@@ -47,6 +49,13 @@ IMAGES: Mapping[str, Volume] = {
     "regions": volume(blobs((26, 36, 34), 11), (1.3, 1.0, 1.0), modality="MR"),
     "as_it_is": volume(blobs((30, 40, 36), 7), (1.0, 1.0, 1.0), modality="MR"),
 }
+CHANNELS = VolumeSet(
+    volumes={
+        "T1": volume(_surrounded((16, 38, 40), 13), (1.4, 1.1, 1.0), modality="MR"),
+        "T2": volume(_surrounded((16, 38, 40), 17), (1.4, 1.1, 1.0), modality="MR"),
+    }
+)
+SUBJECTS: Mapping[str, Volume | VolumeSet] = {**IMAGES, "channels": CHANNELS}
 MODELS: Mapping[str, dict[str, Any]] = {
     "apart": {
         "plans": plans(masked=True, transpose=(1, 0, 2), patch=(24, 24, 32)),
@@ -72,6 +81,12 @@ MODELS: Mapping[str, dict[str, Any]] = {
         "folds": 1,
         "mirrored": (2,),
     },
+    "channels": {
+        "plans": plans(normalization_schemes=["ZScoreNormalization"] * 2, use_mask_for_norm=[True, False]),
+        "dataset": dataset() | {"channel_names": {"0": "T1", "1": "T2"}},
+        "folds": 1,
+        "mirrored": None,
+    },
     "as_it_is": {"plans": plans(residual=True), "dataset": dataset(), "folds": 3, "mirrored": None},
 }
 
@@ -82,14 +97,15 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Case]:
     folder = tmp_path_factory.mktemp("nnunet")
     made = {}
     for number, (name, model) in enumerate(MODELS.items()):
-        image = IMAGES[name]
-        np.save(folder / f"{name}.npy", image.voxels)
+        subject = SUBJECTS[name]
+        each = list(subject.volumes.values()) if isinstance(subject, VolumeSet) else [subject]
+        np.save(folder / f"{name}.npy", np.stack([image.voxels for image in each]))
         made[name] = Case(
             folder=str(folder / f"Dataset32{number}_Made" / MODEL),
             configuration="3d_fullres",
             image=str(folder / f"{name}.npy"),
             labels=str(folder / f"{name}_labels.npy"),
-            spacing=[float(length) for length in np.linalg.norm(image.affine[:3, :3], axis=0)],
+            spacing=[float(length) for length in np.linalg.norm(each[0].affine[:3, :3], axis=0)],
             zip=str(folder / f"{name}.zip") if name == "as_it_is" else "",
             seed=number,
             **model,
@@ -121,7 +137,7 @@ class _Calls:
         return None
 
 
-def _labels(manifest: BundleManifest, image: Volume, repository: Path) -> NDArray[Any]:
+def _labels(manifest: BundleManifest, image: Volume | VolumeSet, repository: Path) -> NDArray[Any]:
     with closing(EmbeddedEngine(repository)) as engine:
         return masks(manifest, image, _Calls(engine))
 
@@ -130,10 +146,10 @@ def _labels(manifest: BundleManifest, image: Volume, repository: Path) -> NDArra
 def test_labels_are_those_of_nnunet(name: str, cases: Mapping[str, Case], tmp_path: Path) -> None:
     """Of the voxels that either marks, 999 in 1000 have the same label: plans of both forms, plain and residual networks, of volumes and of
     slices, every normalisation of whole volumes, cropped and turned, resampled with the coarse axis apart or all at once, one fold and
-    several, mirrored or not, labels and regions."""
+    several, mirrored or not, labels and regions, one channel and two."""
     case = cases[name]
     file = _imported(case.folder, tmp_path / "models")
-    labels = _labels(from_text(file.read_bytes(), "application.json"), IMAGES[name], tmp_path / "models")
+    labels = _labels(from_text(file.read_bytes(), "application.json"), SUBJECTS[name], tmp_path / "models")
     theirs = case.predicted()
     assert len(np.unique(theirs)) > 1
     if labels.ndim > theirs.ndim:
@@ -179,3 +195,33 @@ def test_an_nnunet_becomes_segments_in_the_pacs(cases: Mapping[str, Case], tmp_p
     for number, label in ((1, "spleen"), (2, "left kidney")):
         assert counted.get(label, 0) == pytest.approx(int((theirs == number).sum()), rel=0.001, abs=5)
     assert validators.faults_of(seg) == []
+
+
+def test_the_channels_are_series_of_a_study_by_their_roles(cases: Mapping[str, Case], tmp_path: Path) -> None:
+    """T1 and T2 are two series that come in the other order; the route gives them their roles, and the labels are nnU-Net's."""
+    case = cases["channels"]
+    _imported(case.folder, tmp_path / "models")
+    roles = {name: {"SeriesDescription": name} for name in CHANNELS.volumes}
+    routes = [{"name": "made", "from": ["pacs"], "when": {"Modality": "MR"}, "run": ["made"], "roles": roles, "send": ["archive"]}]
+    study_uid = derive_uid("nnunet", "channels")
+    with hospital(tmp_path, tmp_path / "models", routes=routes, quiet="2s") as both:
+        for name, image in reversed(list(CHANNELS.volumes.items())):
+            write_series(
+                image.voxels,
+                image.affine,
+                tmp_path / name,
+                modality="MR",
+                patient_id="NNUNET",
+                study_uid=study_uid,
+                series_uid=derive_uid("nnunet", name),
+                series_description=name,
+                extra={"FrameOfReferenceUID": derive_uid("nnunet", "frame")},
+            )
+            both.pacs.upload(tmp_path / name)
+        study = both.results(study_uid)
+        (seg,) = [path for series in study.of("SEG") for path in both.pacs.download(series, tmp_path / "back")]
+    names = {int(segment.SegmentNumber): segment.SegmentLabel for segment in pydicom.dcmread(seg).SegmentSequence}
+    counted = {names[part.number]: int(part.mask.sum()) for part in validators.segimage2itkimage(seg)}
+    theirs = case.predicted()
+    for number, label in ((1, "spleen"), (2, "left kidney")):
+        assert counted.get(label, 0) == pytest.approx(int((theirs == number).sum()), rel=0.001, abs=5)

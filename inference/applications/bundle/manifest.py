@@ -19,11 +19,22 @@ from inference.applications.bundle.inferer import INFERERS, Inferer
 from inference.applications.bundle.nnunet import preparing
 from inference.applications.bundle.nnunet.patches import Patches
 from inference.applications.bundle.steps import STEPS, ImageOnGrid, Transform, source_image
-from inference.applications.port import Accepts, Application, EvaluationOutput, Infer, MeasurementOutput, ModelRef, SegmentOutput, Takes
+from inference.applications.port import (
+    Accepts,
+    Application,
+    EvaluationOutput,
+    Infer,
+    MeasurementOutput,
+    ModelRef,
+    Role,
+    SegmentOutput,
+    Takes,
+)
 from inference.codes import Code
 from inference.engines.errors import WrongTensors
 from inference.findings import Evaluation, Findings, Measurement, Segment
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Form, Marked, Plausible, View, VolumeRange
+from inference.imaging.subject import VolumeSet
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, labelled, of_the_whole, say
 
@@ -92,6 +103,8 @@ class BundleManifest:
         Of a network that classifies, which has no structures: it sees the whole image once, and `finish` is its activation alone.
     volumes
         Whether the volume of each structure is measured.
+    roles
+        Of several series that are the network's channels, in their order; the first is the reference. () where one series is.
     grade
         "research", or "demonstration", of which the reader is told.
     notes
@@ -115,6 +128,7 @@ class BundleManifest:
     series: int = 0
     answers: tuple[AnswerChannel, ...] = ()
     volumes: bool = True
+    roles: tuple[str, ...] = ()
     noun: str = ""
     licences: Licences = field(default_factory=Licences)
     grade: str = "research"
@@ -122,7 +136,7 @@ class BundleManifest:
 
 _STEPS = {**STEPS, **preparing.STEPS}
 _INFERERS = {**INFERERS, Patches.__name__: Patches}
-_OPTIONAL = ("series", "volumes", "noun", "grade")
+_OPTIONAL = ("series", "volumes", "roles", "noun", "grade")
 """Of `BundleManifest`: what stands in the file where it says something."""
 _DEMONSTRATION = say("Demonstration grade, research only, not for diagnosis.")
 
@@ -191,8 +205,8 @@ def application(file: Path) -> Application:
 def application_of(manifest: BundleManifest) -> Application:
     """The application that a manifest describes."""
 
-    def analyse(volume: Volume, infer: Infer) -> Findings:
-        found = _answered(manifest, volume, infer) if manifest.answers else _findings(manifest, volume, infer)
+    def analyse(subject: Volume | VolumeSet, infer: Infer) -> Findings:
+        found = _answered(manifest, subject, infer) if manifest.answers else _findings(manifest, subject, infer)
         return replace(found, remarks=(_DEMONSTRATION, *found.remarks)) if manifest.grade == "demonstration" else found
 
     return Application(
@@ -211,26 +225,30 @@ def application_of(manifest: BundleManifest) -> Application:
         analyse=analyse,
         expects=manifest.expects,
         series=manifest.series,
+        roles=tuple(Role(name=name) for name in manifest.roles),
     )
 
 
-def prepared(manifest: BundleManifest, volume: Volume) -> ImageOnGrid:
-    """What the network sees of a volume."""
-    image = source_image(volume)
+def prepared(manifest: BundleManifest, subject: Volume | VolumeSet) -> ImageOnGrid:
+    """What the network sees of a volume (Z, Y, X), or of those of its roles (C, Z, Y, X) on the reference's grid."""
+    if isinstance(subject, VolumeSet):
+        images = preparing.together(manifest.prepare, [source_image(subject[role]) for role in manifest.roles])
+        return replace(images[0], values=np.stack([image.values for image in images]))
+    image = source_image(subject)
     for step in manifest.prepare:
         image = step.apply(image)
     return image
 
 
-def masks(manifest: BundleManifest, volume: Volume, infer: Infer) -> NDArray[Any]:
-    """Labels (Z, Y, X), or masks (C, Z, Y, X), on the grid of the volume.
+def masks(manifest: BundleManifest, subject: Volume | VolumeSet, infer: Infer) -> NDArray[Any]:
+    """Labels (Z, Y, X), or masks (C, Z, Y, X), on the grid of the volume, or of the reference.
 
     Raises
     ------
     WrongTensors
         The network gives another number of channels than the bundle says.
     """
-    image = prepared(manifest, volume)
+    image = prepared(manifest, subject)
     at_once = per_voxel(manifest.finish)
 
     def finish(values: NDArray[np.float32]) -> NDArray[Any]:
@@ -242,8 +260,9 @@ def masks(manifest: BundleManifest, volume: Volume, infer: Infer) -> NDArray[Any
     return finished(values, manifest.finish[at_once:], image)
 
 
-def _findings(manifest: BundleManifest, volume: Volume, infer: Infer) -> Findings:
-    found = masks(manifest, volume, infer)
+def _findings(manifest: BundleManifest, subject: Volume | VolumeSet, infer: Infer) -> Findings:
+    found = masks(manifest, subject, infer)
+    volume = subject.reference if isinstance(subject, VolumeSet) else subject
     labels = found.ndim == volume.voxels.ndim
     segments, measurements, absent = [], [], []
     for structure in manifest.structures:
@@ -261,9 +280,9 @@ def _findings(manifest: BundleManifest, volume: Volume, infer: Infer) -> Finding
     return Findings(segments=tuple(segments), measurements=tuple(measurements), remarks=_remarks(absent))
 
 
-def _answered(manifest: BundleManifest, volume: Volume, infer: Infer) -> Findings:
+def _answered(manifest: BundleManifest, subject: Volume | VolumeSet, infer: Infer) -> Findings:
     """What a network that classifies says of the whole image."""
-    image = prepared(manifest, volume)
+    image = prepared(manifest, subject)
     values = infer(manifest.model, {manifest.input: image.values[None, None]})[manifest.output]
     if values.shape != (1, manifest.channels) or values.dtype.kind != "f":
         expected = f"(1, {manifest.channels})"

@@ -146,7 +146,7 @@ def load(network: Any, state: Mapping[str, Any]) -> Any:
     return network.eval()
 
 
-def convert(network: Any, window: Sequence[int], open_sides: bool, batch: int, to: str) -> tuple[str, bytes]:
+def convert(network: Any, window: Sequence[int], open_sides: bool, batch: int, to: str, channels: int = 1) -> tuple[str, bytes]:
     """The network as a model of the repository: the file's name and its bytes.
 
     Parameters
@@ -157,6 +157,8 @@ def convert(network: Any, window: Sequence[int], open_sides: bool, batch: int, t
         Whether images of other sides come too.
     to
         "onnx" or "pt2".
+    channels
+        Of what it sees.
 
     Raises
     ------
@@ -168,7 +170,7 @@ def convert(network: Any, window: Sequence[int], open_sides: bool, batch: int, t
     from inference.engines.exporting import onnx_of, program_bytes
 
     # two in the batch: with one, torch takes the batch for a constant
-    example = torch.zeros(2, 1, *window)
+    example = torch.zeros(2, channels, *window)
     shapes: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=max(2, batch))}
     if open_sides:
         shapes |= dict.fromkeys((2, 3, 4), torch.export.Dim.AUTO)

@@ -29,11 +29,15 @@ SAME_SPACING_MM = 1e-3
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ImageOnGrid:
-    """Values with the grid that they lie on; `back` are the ways to the grids before, the last step's first."""
+    """Values with the grid that they lie on; `back` are the ways to the grids before, the last step's first.
+
+    `inside` is what a step before found to be the patient, on the same grid; None where none looked for it.
+    """
 
     values: Floats
     grid: Grid
     back: tuple[Back, ...] = ()
+    inside: NDArray[np.bool_] | None = None
 
     def undo(self, array: Array, by: Interpolation) -> Array:
         """An array on this grid on the grid that the series came with."""

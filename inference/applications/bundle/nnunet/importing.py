@@ -23,7 +23,7 @@ from inference.applications.bundle.nnunet.patches import Patches
 from inference.applications.bundle.nnunet.plans import REORIENTED, Labels, Plans, read_labels, read_plans
 from inference.applications.bundle.reading import axcodes
 from inference.applications.bundle.steps import Orientation
-from inference.applications.port import Accepts
+from inference.applications.port import Accepts, Takes
 from inference.engines.configtext import config_text
 from inference.engines.extras import demand
 from inference.engines.file_import import ModelFile, Source, import_weights, next_version
@@ -105,7 +105,7 @@ def import_nnunet(path: Path, wanted: Trained, repository: Path) -> Imported:
     labels = read_labels(labels_said)
     checkpoints, published = _checkpoints(trained, wanted)
     first = checkpoints[0]
-    plans = read_plans(plans_said, first.configuration)
+    plans = read_plans(plans_said, first.configuration, len(labels.inputs))
     seen = _seen(plans, wanted)
     chosen = _structures(labels, wanted)
     modality = _modality(labels, wanted)
@@ -119,7 +119,7 @@ def import_nnunet(path: Path, wanted: Trained, repository: Path) -> Imported:
         licence=wanted.licence,
         attribution=wanted.attribution or _line(labels_said.get("reference")),
         config=text,
-        golden_shape=(1, 1, *plans.patch),
+        golden_shape=(1, len(labels.inputs), *plans.patch),
     )
     source = replace(source, notes=(*_notes(labels_said, first, len(checkpoints), wanted), *source.notes))
     said = replace(said, version=next_version(said, source, repository))
@@ -128,7 +128,7 @@ def import_nnunet(path: Path, wanted: Trained, repository: Path) -> Imported:
         name=application_name(name),
         version=f"1.0.0+model.{said.version}",
         title=_line(labels_said.get("name") or plans.dataset)[:64].replace("\\", " ").strip() or name,
-        accepts=Accepts(modality=(modality,), min_slices=MIN_SLICES),
+        accepts=Accepts(modality=(modality,), min_slices=MIN_SLICES, takes=Takes.VOLUMES if len(labels.inputs) > 1 else Takes.VOLUME),
         model=ModelRef(name=name, version=said.version),
         input=_INPUT,
         output=_OUTPUT,
@@ -137,6 +137,7 @@ def import_nnunet(path: Path, wanted: Trained, repository: Path) -> Imported:
         inferer=patches,
         finish=(Return(nearest=False), labels.decided),
         structures=chosen,
+        roles=_roles(labels),
         licences=Licences(weights=wanted.licence, data=_line(labels_said.get("licence") or labels_said.get("license"))),
     )
     model, entry = import_weights(source, said, repository, {FILE: to_text(manifest)})
@@ -209,6 +210,18 @@ def _structures(labels: Labels, wanted: Trained) -> tuple[Structure, ...]:
     return tuple(replace(one, channel=one.channel - 1) for one in chosen)
 
 
+def _roles(labels: Labels) -> tuple[str, ...]:
+    """A role for each of several channels, by its name; () for one."""
+    if len(labels.inputs) == 1:
+        return ()
+    names = tuple(" ".join(re.sub(r"[^A-Za-z0-9 _+-]+", " ", name).split())[:31] for name in labels.inputs)
+    if len(set(names)) != len(names) or not all(names):
+        raise UnclearBundle(
+            f"dataset.json calls the channels {', '.join(labels.inputs)}: give each a name of its own there, as routes say it"
+        )
+    return names
+
+
 def _modality(labels: Labels, wanted: Trained) -> str:
     if wanted.modality is not None:
         return MODALITIES.get(wanted.modality.upper(), wanted.modality.upper())
@@ -242,12 +255,12 @@ def _converted(
     made = []
     for each in checkpoints:
         try:
-            made.append(network(plans.architecture, 1, labels.channels, each.weights, 2 * each.numbers + 1_000_000))
+            made.append(network(plans.architecture, len(labels.inputs), labels.channels, each.weights, 2 * each.numbers + 1_000_000))
         except ValueError as differs:
             raise UnfitCheckpoint(f"{where}: the checkpoint is not of the network that {PLANS} describes: {differs}") from differs
     folds = Folds(made).eval()
     try:
-        file, weights = convert(folds, plans.patch, False, 1, to)
+        file, weights = convert(folds, plans.patch, False, 1, to, len(labels.inputs))
     except RuntimeError as failed:
         raise UnfitCheckpoint(f"{where}: the network cannot be computed with patches of {plans.patch}: {failed}") from failed
     floats = np.dtype(np.float32)
@@ -255,7 +268,7 @@ def _converted(
         name,
         "onnxruntime" if file.endswith(".onnx") else "pytorch",
         1,
-        (TensorConfig(name=_INPUT, dtype=floats, dims=(1, *plans.patch)),),
+        (TensorConfig(name=_INPUT, dtype=floats, dims=(len(labels.inputs), *plans.patch)),),
         (TensorConfig(name=_OUTPUT, dtype=floats, dims=(len(checkpoints) * labels.channels, *plans.patch)),),
         file,
     )

@@ -1,6 +1,7 @@
 """Calls of a network of nnU-Net: patch by patch over the image, each mirrored as its checkpoint allows, the logits averaged."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +20,8 @@ from inference.engines.tiling import infer_tiled
 _HALF = 2
 """Bytes of one logit."""
 
-_VOLUMES_AT_ONCE = 4
-"""Of single numbers on the image's grid, besides the logits: the image, the weights, one channel that comes back, the best one so far."""
+_VOLUMES_AT_ONCE = 3
+"""Of single numbers on the image's grid, besides images and logits: the weights, one channel that comes back, the best one so far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,7 @@ class Patches:
         logits = infer_tiled(
             _Mirrored(infer, self.mirrored, input, output),
             model,
-            values[None],
+            values.reshape(-1, *values.shape[-3:]),
             input=input,
             output=output,
             window=self.side,
@@ -77,10 +78,11 @@ class Patches:
 
     def _demand_memory(self, values: Floats) -> None:
         """Refuse what this machine cannot hold before it is begun."""
-        needed = (self.channels * _HALF + _VOLUMES_AT_ONCE * values.itemsize) * values.size
+        voxels = math.prod(values.shape[-3:])
+        needed = values.nbytes + (self.channels * _HALF + _VOLUMES_AT_ONCE * values.itemsize) * voxels
         there = usable_memory()
         if needed > there:
-            shape = " × ".join(map(str, values.shape))
+            shape = " × ".join(map(str, values.shape[-3:]))
             needs = f"{self.channels} channels of {shape} voxels take {needed / 2**30:.1f} GB"
             raise TooLittleMemory(f"{needs}, this machine or its container has {there / 2**30:.1f}")
 

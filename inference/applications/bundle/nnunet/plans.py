@@ -25,13 +25,10 @@ AS_STORED = ("SimpleITKIO", "NibabelIO")
 _MOST_SIDE, _MOST_PATCH = 2048, 1 << 28
 _ORDERS = range(6)
 _MOST_LABEL = 65535
+_MOST_INPUTS = 16
 
 
-_SCHEMES: Mapping[str, tuple[Transform, ...]] = {
-    "NoNormalization": (),
-    "RescaleTo01Normalization": (ToUnit(),),
-    "RGBTo01Normalization": (RgbTo01(),),
-}
+_SCHEMES = ("ZScoreNormalization", "CTNormalization", "NoNormalization", "RescaleTo01Normalization", "RGBTo01Normalization")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,20 +65,28 @@ class Labels:
         Of labels that may be structures, by number; of regions that overlap, by their place from 1 on.
     channels
         Of the output, with the background.
+    inputs
+        Names of the input's channels, in their order.
     modality
-        As DICOM names it; None where the channel's name does not tell.
+        As DICOM names it; None where their names do not tell, or tell several.
     decided
         How labels come of the output.
     """
 
     names: Mapping[int, str]
     channels: int
+    inputs: tuple[str, ...]
     modality: str | None
     decided: Decision | Regions
 
 
-def read_plans(said: Mapping[str, Any], configuration: str) -> Plans:
+def read_plans(said: Mapping[str, Any], configuration: str, channels: int = 1) -> Plans:
     """The plans of one configuration.
+
+    Parameters
+    ----------
+    channels
+        Of the network's input.
 
     Raises
     ------
@@ -111,7 +116,7 @@ def read_plans(said: Mapping[str, Any], configuration: str) -> Plans:
         dataset=must(said, "dataset_name", str),
         reader=reader,
         transpose=(transpose[0], transpose[1], transpose[2]),
-        prepare=(CropToNonzero(), *_normalisation(said, of), _resampling(of, len(found))),
+        prepare=(CropToNonzero(), *_normalisations(said, of, channels), _resampling(of, len(found))),
         patch=(first, second, third),
         architecture=architecture(of, len(found)),
     )
@@ -122,21 +127,19 @@ def read_labels(said: Mapping[str, Any]) -> Labels:
 
     Raises
     ------
-    UnknownInPlans
-        The network takes several channels.
     UnreadableBundle, HostileBundle
     """
-    inputs = said.get("channel_names", said.get("modality"))
-    named = mapping(inputs, "channel_names")
-    if len(named) != 1:
-        raise UnknownInPlans(f"the network takes {len(named)} channels ({', '.join(map(str, named.values()))}); a series gives one")
+    named = mapping(said.get("channel_names", said.get("modality")), "channel_names")
+    if not 1 <= len(named) <= _MOST_INPUTS or set(named) != {str(number) for number in range(len(named))}:
+        raise UnreadableBundle(f"channel_names has the channels {', '.join(map(str, named))}; they are numbered from 0, without a gap")
+    inputs = tuple(str(named[str(number)]) for number in range(len(named)))
     labels = mapping(said.get("labels"), "labels")
-    (channel,) = named.values()
-    modality = _modality(str(channel))
+    told = {_modality(each) for each in inputs}
+    modality = told.pop() if len(told) == 1 else None
     if len(labels) > MOST_CHANNELS:
         raise HostileBundle(f"dataset.json has {len(labels)} labels")
     if any(isinstance(value, list) and len(value) > 1 for value in labels.values()):
-        return _regions(labels, said.get("regions_class_order"), modality)
+        return _regions(labels, said.get("regions_class_order"), inputs, modality)
     numbers: dict[int, str] = {}
     for name, value in labels.items():
         if name == "ignore":
@@ -148,10 +151,10 @@ def read_labels(said: Mapping[str, Any]) -> Labels:
     if sorted(numbers) != list(range(len(numbers))) or numbers.get(0) != "background":
         raise UnreadableBundle(f"labels are {sorted(numbers)[:20]}; they are numbered from 0, the background, without a gap")
     names = {number: name for number, name in numbers.items() if number}
-    return Labels(names=names, channels=len(numbers), modality=modality, decided=Decision())
+    return Labels(names=names, channels=len(numbers), inputs=inputs, modality=modality, decided=Decision())
 
 
-def _regions(labels: Mapping[str, Any], order: Any, modality: str | None) -> Labels:
+def _regions(labels: Mapping[str, Any], order: Any, inputs: tuple[str, ...], modality: str | None) -> Labels:
     """Labels that are sets of values, each a channel; they are painted over each other in the order that dataset.json says."""
     members: dict[str, tuple[int, ...]] = {}
     for name, value in labels.items():
@@ -167,6 +170,7 @@ def _regions(labels: Mapping[str, Any], order: Any, modality: str | None) -> Lab
     return Labels(
         names=dict(enumerate(members, start=1)),
         channels=len(members),
+        inputs=inputs,
         modality=modality,
         decided=Regions(order=painted, members=tuple(members.values())),
     )
@@ -198,25 +202,33 @@ def _only(said: Mapping[str, Any], key: str, known: str) -> None:
         raise UnknownInPlans(f"{key} is {said.get(key)!r}; hilum computes {known}")
 
 
-def _normalisation(said: Mapping[str, Any], of: Mapping[str, Any]) -> tuple[Transform, ...]:
+def _normalisations(said: Mapping[str, Any], of: Mapping[str, Any], channels: int) -> tuple[Transform, ...]:
+    """A step for each channel whose values are changed."""
     schemes, masks = must(of, "normalization_schemes", Sequence), must(of, "use_mask_for_norm", Sequence)
-    if len(schemes) != 1 or len(masks) != 1:
-        raise UnknownInPlans(f"normalization_schemes has {len(schemes)} entries for one channel")
-    scheme = schemes[0]
+    if len(schemes) != channels or len(masks) != channels:
+        raise UnreadableBundle(f"normalization_schemes has {len(schemes)} entries, use_mask_for_norm {len(masks)}, for {channels} channels")
+    each = [_normalisation(said, scheme, mask, channel) for channel, (scheme, mask) in enumerate(zip(schemes, masks, strict=True))]
+    return tuple(step for step in each if step is not None)
+
+
+def _normalisation(said: Mapping[str, Any], scheme: Any, mask: Any, channel: int) -> Transform | None:
     if scheme == "ZScoreNormalization":
-        return (ZScore(masked=truth({"use_mask_for_norm": masks[0]}, "use_mask_for_norm", False)),)
+        return ZScore(channel=channel, masked=truth({"use_mask_for_norm": mask}, "use_mask_for_norm", False))
     if scheme == "CTNormalization":
         key = "foreground_intensity_properties_per_channel"
         properties = mapping(said.get(key, said.get("foreground_intensity_properties_by_modality")), key)
-        found = mapping(properties.get("0"), f"{key} of channel 0")
+        found = mapping(properties.get(str(channel)), f"{key} of channel {channel}")
         low, high, mean, deviation = (
             finite(found.get(name), f"{key}: {name}") for name in ("percentile_00_5", "percentile_99_5", "mean", "std")
         )
-        return (CtNormalization(low=low, high=high, mean=mean, deviation=deviation),)
-    if not isinstance(scheme, str) or scheme not in _SCHEMES:
-        known = ", ".join(("ZScoreNormalization", "CTNormalization", *_SCHEMES))
-        raise UnknownInPlans(f"values are normalised by {scheme}, which hilum does not compute: it knows {known}")
-    return _SCHEMES[scheme]
+        return CtNormalization(channel=channel, low=low, high=high, mean=mean, deviation=deviation)
+    if scheme == "RescaleTo01Normalization":
+        return ToUnit(channel=channel)
+    if scheme == "RGBTo01Normalization":
+        return RgbTo01(channel=channel)
+    if scheme == "NoNormalization":
+        return None
+    raise UnknownInPlans(f"values are normalised by {scheme}, which hilum does not compute: it knows {', '.join(_SCHEMES)}")
 
 
 def _resampling(of: Mapping[str, Any], axes: int) -> Resample:

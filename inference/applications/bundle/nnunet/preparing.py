@@ -5,14 +5,13 @@ image is resampled. tests/peers compares the labels that come of it with nnU-Net
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inference.applications.bundle.errors import NothingInside, TooManyVoxels, ValuesOutside
-from inference.applications.bundle.steps import MOST_VOXELS, Array, ImageOnGrid, cut
+from inference.applications.bundle.steps import MOST_VOXELS, Array, Floats, ImageOnGrid, Transform, cut
 from inference.imaging.resample import Interpolation, Shape
 
 _APART = 3
@@ -24,47 +23,69 @@ _BRIGHTEST = 255
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CropToNonzero:
-    """Keep the box of what is not 0; on the way back it is 0 around it, which is background."""
+    """Keep the box of what is not 0 in any of the images; on the way back it is 0 around it, which is background."""
 
     def apply(self, image: ImageOnGrid) -> ImageOnGrid:
-        inside = image.values != 0
+        return self.together([image])[0]
+
+    def together(self, images: Sequence[ImageOnGrid]) -> list[ImageOnGrid]:
+        """The same box of several images of one grid."""
+        from scipy import ndimage
+
+        found = np.logical_or.reduce([image.values != 0 for image in images])
         box = []
         for axis in range(3):
-            planes = np.flatnonzero(inside.any(axis=tuple(other for other in range(3) if other != axis)))
+            planes = np.flatnonzero(found.any(axis=tuple(other for other in range(3) if other != axis)))
             if planes.size == 0:
                 raise NothingInside("every voxel of the images is 0")
             box.append((int(planes[0]), int(planes[-1]) + 1))
         (z0, z1), (y0, y1), (x0, x1) = box
-        start, stop, before = (z0, y0, x0), (z1, y1, x1), image.grid.shape
+        start, stop = (z0, y0, x0), (z1, y1, x1)
+        inside = ndimage.binary_fill_holes(found[z0:z1, y0:y1, x0:x1])
 
-        def back(array: Array, by: Interpolation) -> Array:
-            return cut(array, [-first for first in start], [side - first for side, first in zip(before, start, strict=True)])
+        def cropped(image: ImageOnGrid) -> ImageOnGrid:
+            before = image.grid.shape
 
-        values = np.ascontiguousarray(image.values[z0:z1, y0:y1, x0:x1])
-        return ImageOnGrid(values=values, grid=image.grid.cropped(start, stop), back=(back, *image.back))
+            def back(array: Array, by: Interpolation) -> Array:
+                return cut(array, [-first for first in start], [side - first for side, first in zip(before, start, strict=True)])
+
+            values = np.ascontiguousarray(image.values[z0:z1, y0:y1, x0:x1])
+            return ImageOnGrid(values=values, grid=image.grid.cropped(start, stop), back=(back, *image.back), inside=inside)
+
+        return [cropped(image) for image in images]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ZScore:
-    """Less the mean, over the deviation; `masked`: of what is not 0, holes in it filled, and outside of it nothing changes."""
+class Normalised:
+    """A step for one of several images (`channel`)."""
+
+    channel: int = 0
+
+    def apply(self, image: ImageOnGrid) -> ImageOnGrid:
+        return replace(image, values=self.of(image))
+
+    def of(self, image: ImageOnGrid) -> Floats:
+        """The values after it."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZScore(Normalised):
+    """Less the mean, over the deviation; `masked`: of what is inside the crop's mask, and outside of it nothing changes."""
 
     masked: bool = False
 
-    def apply(self, image: ImageOnGrid) -> ImageOnGrid:
+    def of(self, image: ImageOnGrid) -> Floats:
         values = image.values.copy()
-        chosen: NDArray[np.bool_] | slice = slice(None)
-        if self.masked:
-            from scipy import ndimage
-
-            chosen = ndimage.binary_fill_holes(values != 0)
+        chosen = image.inside if self.masked and image.inside is not None else slice(None)
         seen = values[chosen]
         mean, deviation = float(seen.mean(dtype=np.float64)), float(seen.std(dtype=np.float64))
         values[chosen] = (seen - np.float32(mean)) / np.float32(max(deviation, _LEAST_DEVIATION))
-        return ImageOnGrid(values=values, grid=image.grid, back=image.back)
+        return values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CtNormalization:
+class CtNormalization(Normalised):
     """Values are held between two bounds, then less a mean, over a deviation: those of the training images."""
 
     low: float
@@ -72,32 +93,32 @@ class CtNormalization:
     mean: float
     deviation: float
 
-    def apply(self, image: ImageOnGrid) -> ImageOnGrid:
+    def of(self, image: ImageOnGrid) -> Floats:
         values = np.clip(image.values, np.float32(self.low), np.float32(self.high))
         values -= np.float32(self.mean)
         values /= np.float32(max(self.deviation, _LEAST_DEVIATION))
-        return ImageOnGrid(values=values, grid=image.grid, back=image.back)
+        return values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToUnit:
+class ToUnit(Normalised):
     """The image's least value becomes 0, its largest 1."""
 
-    def apply(self, image: ImageOnGrid) -> ImageOnGrid:
-        values = image.values - image.values.min()
+    def of(self, image: ImageOnGrid) -> Floats:
+        values: Floats = image.values - image.values.min()
         values /= max(values.max(), np.float32(_LEAST_DEVIATION))
-        return ImageOnGrid(values=values, grid=image.grid, back=image.back)
+        return values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RgbTo01:
+class RgbTo01(Normalised):
     """Values from 0 to 255 become 0 to 1."""
 
-    def apply(self, image: ImageOnGrid) -> ImageOnGrid:
+    def of(self, image: ImageOnGrid) -> Floats:
         low, high = float(image.values.min()), float(image.values.max())
         if low < 0 or high > _BRIGHTEST:
             raise ValuesOutside(f"the images have values from {low:g} to {high:g}; the model takes 0 to {_BRIGHTEST}, eight bits")
-        return ImageOnGrid(values=image.values / np.float32(_BRIGHTEST), grid=image.grid, back=image.back)
+        return image.values / np.float32(_BRIGHTEST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +216,19 @@ def _coarse(now: Sequence[float], then: Sequence[float], apart: bool | None) -> 
         return None
     axes = [axis for axis, each in enumerate(of) if max(of) / each == 1]
     return axes[0] if len(axes) == 1 else None
+
+
+def together(steps: Sequence[Transform], images: Sequence[ImageOnGrid]) -> list[ImageOnGrid]:
+    """Several images of one grid after steps: cropped to one box, each normalised by the step of its channel, all else alike."""
+    done = list(images)
+    for step in steps:
+        if isinstance(step, CropToNonzero):
+            done = step.together(done)
+        elif isinstance(step, Normalised):
+            done[step.channel] = step.apply(done[step.channel])
+        else:
+            done = [step.apply(image) for image in done]
+    return done
 
 
 STEPS: dict[str, Any] = {step.__name__: step for step in (CropToNonzero, ZScore, CtNormalization, ToUnit, RgbTo01, Resample)}

@@ -73,7 +73,7 @@ def plans(
         "configurations": {"3d_fullres": configuration},
         "experiment_planner_used": "ExperimentPlanner",
         "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": {"0": CT_VALUES},
+        "foreground_intensity_properties_per_channel": {"0": CT_VALUES, "1": CT_VALUES},
     }
 
 

@@ -97,13 +97,19 @@ def test_what_is_not_computed_is_refused_by_its_name(what: str) -> None:
 
 
 def test_labels_of_other_kinds_are_refused() -> None:
-    """Several channels, regions without an order, and numbers with a gap."""
-    with pytest.raises(UnknownInPlans, match="T1, T2"):
-        read_labels(dataset() | {"channel_names": {"0": "T1", "1": "T2"}})
+    """Channels and labels with a gap in their numbers, and regions without an order."""
+    with pytest.raises(UnreadableBundle, match="0, 2"):
+        read_labels(dataset() | {"channel_names": {"0": "T1", "2": "T2"}})
     with pytest.raises(UnreadableBundle, match="regions_class_order"):
         read_labels(dataset() | {"labels": {"background": 0, "whole tumor": [1, 2], "core": 2}})
     with pytest.raises(UnreadableBundle, match="gap"):
         read_labels(dataset(spleen=1, liver=3))
+
+
+def test_channels_need_a_normalisation_each() -> None:
+    """Plans for one channel do not fit a dataset.json of two."""
+    with pytest.raises(UnreadableBundle, match="1 entries, use_mask_for_norm 1, for 2 channels"):
+        read_plans(plans(), "3d_fullres", 2)
 
 
 def test_the_modality_is_that_of_the_channel() -> None:
