@@ -43,13 +43,14 @@ def configuration() -> str:
         "[examples/](../../config/examples/) has more. `hilum config check` names every mistake with file, line, column and ",
         "what was meant; `hilum config schema` prints the JSON Schema for editors. Without `--config`, the file that ",
         "`HILUM_CONFIG` names is read, else `./hilum.yaml` or `/etc/hilum/hilum.yaml`; `hilum init` writes one to begin with. ",
-        "Relative paths count from the file's folder. A running node reads the file when it starts.\n\n",
+        "Relative paths count from the file's folder. A running node reads the file when it starts, and when it is asked to: ",
+        "`hilum config reload` takes up what *changes* live, whole or not at all; what needs a restart refuses the reload by its name.\n\n",
         "Text is never turned into something else: `NO` is an AE title, `0123` an accession number. An unknown key, a key that stands ",
         "twice, and a name that nothing bears (a peer, sink, engine or application) refuse to start.\n\n",
     ]
     for key in HILUM.whole.keys:
         text.append(f"## {key.name}\n\n{key.says}\n\n")
-        text += _block_tables(key.name, key.kind) if key.name != "define" else [_DEFINED]
+        text += _block_tables(key.name, key.kind, restart=key.restart) if key.name != "define" else [_DEFINED]
         if key.name == "profiles":
             text += _shipped_profiles()
     text += [
@@ -125,23 +126,26 @@ _SORTS = {"NUMBER": "numbers", "DATE": "dates", "TIME": "times", "TEXT": "text",
 _SORTS |= {"AGE": "`age`", "WORD": "`plane`, `contrast`"}
 
 
-def _block_tables(path: str, kind: Any) -> Iterator[str]:
-    """The keys of a block as a table; blocks inside it follow under their own headings."""
+def _block_tables(path: str, kind: Any, *, restart: bool | None = None) -> Iterator[str]:
+    """The keys of a block as a table; blocks inside it follow under their own headings. `restart`: whether all of it
+    waits for one; None: of a file that no node reads while it runs."""
     block = getattr(kind, "of", kind)
     if hasattr(kind, "noun"):
         path = f"{path}[]" if type(kind).__name__ == "Items" else f"{path}.NAME"
-    yield f"| key of `{path}` | what it does | takes | default |\n|---|---|---|---|\n"
+    head, rule = ("", "") if restart is None else (" changes |", "---|")
+    yield f"| key of `{path}` | what it does | takes | default |{head}\n|---|---|---|---|{rule}\n"
     inner = []
     for key in block.keys:
         nested = hasattr(key.kind, "keys") or isinstance(getattr(key.kind, "of", None), Block)
         default = "required" if key.required else "" if key.default in (None, "{}", "[]") else f"`{key.default}`"
         takes = "a mapping, below" if nested else key.kind.wants
-        yield f"| `{key.name}` | {_cell(key.says)} | {_cell(takes)} | {default} |\n"
+        changes = "" if restart is None else " restart |" if restart or key.restart else " live |"
+        yield f"| `{key.name}` | {_cell(key.says)} | {_cell(takes)} | {default} |{changes}\n"
         if nested:
             inner.append((f"{path}.{key.name}", key))
     yield "\n"
     for name, key in inner:
-        yield from _block_tables(name, key.kind)
+        yield from _block_tables(name, key.kind, restart=None if restart is None else restart or key.restart)
 
 
 def _shipped_profiles() -> Iterator[str]:

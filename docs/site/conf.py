@@ -19,6 +19,7 @@ _PARTS = {
     ],
     "Connect and route": [
         "docs/howto/connect-a-pacs",
+        "docs/howto/change-the-configuration",
         "docs/howto/change-routes",
         "docs/howto/choose-what-a-sink-gets",
         "docs/howto/storage-commitment",
@@ -53,6 +54,7 @@ _PARTS = {
         "docs/howto/train-a-model",
         "docs/howto/train-on-your-own-studies",
         "docs/howto/chest-xray",
+        "docs/howto/head-bleed",
         "docs/howto/lung-nodule",
         "docs/howto/nodule-data",
         "docs/howto/restore",

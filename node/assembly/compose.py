@@ -319,21 +319,6 @@ def application(config: Config, name: str) -> "Application":
     return found if found.series else replace(found, series=series_numbers(config, name)[name])
 
 
-class Applications:
-    """The applications of a process that encodes: their numbers are those among the routes in force, whenever the process began."""
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-
-    def adopt(self, config: Config) -> None:
-        """Number them among these routes from now on."""
-        self._config = config
-
-    def of(self, name: str) -> "Application":
-        """The application called `name`."""
-        return application(self._config, name)
-
-
 def manifest(config: Config, name: str) -> "Application":
     """The application called `name` as it declares itself, whatever the repository serves; it takes the parts of series that are asked of
     it here."""
@@ -399,6 +384,28 @@ def demand_fit_parts(config: Config) -> None:
     """
     if (parts := parts_of(config)) and (unfit := unfit_parts(config.application_folders, parts)):
         raise UnfitParts("; ".join(unfit))
+
+
+def demand_takable(config: Config, *, calls: bool = True) -> None:
+    """Refuse what a start would refuse of keys that a reload takes up; no application of others is imported here.
+
+    Parameters
+    ----------
+    calls
+        Whether peers are called from here: what their `tls:` names is looked at then.
+
+    Raises
+    ------
+    NotPrivate, TlsUnusable
+        No handshake could succeed with what the `tls:` of a peer names.
+    SeriesNumbersClash, UnfitParts
+    """
+    from node.dimse.validity import demand_usable_peers
+
+    if calls:
+        demand_usable_peers(config)
+    demand_own_series_numbers(config)
+    demand_fit_parts(config)
 
 
 def demand_fit_roles(config: Config) -> None:

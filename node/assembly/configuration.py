@@ -6,6 +6,7 @@ from typing import Any
 
 from node.results import kinds as results
 from node.settings import load as reading
+from node.settings import restart
 from node.settings.config import Config
 from node.sinks import kinds as sinks
 
@@ -16,6 +17,16 @@ HILUM = reading.hilum(sinks.KINDS, results.KINDS)
 def load(path: Path, *, applications: Collection[str] | None = None, coming: Sequence[Path] = (), text: bytes | None = None) -> Config:
     """Decode a configuration file; see `node.settings.load.load`."""
     return reading.load(path, HILUM, applications=applications, coming=coming, text=text)
+
+
+def waiting_keys(one: Config, other: Config) -> list[str]:
+    """The keys that wait for a restart and differ in two configurations."""
+    return restart.waiting_keys(HILUM, one, other)
+
+
+def changed_blocks(one: Config, other: Config) -> tuple[str, ...]:
+    """The blocks that a reload takes up in which two configurations differ."""
+    return restart.changed_blocks(HILUM, one, other)
 
 
 def schema() -> dict[str, Any]:

@@ -20,7 +20,7 @@ from inference.errors import HilumError
 from node.assembly import compose
 from node.assembly.audit import open_trail, process_of
 from node.assembly.compose import calling as requestor_of
-from node.assembly.configuration import load
+from node.assembly.configuration import load, waiting_keys
 from node.assembly.doctor.peers import look_at_callers, look_at_certificates, look_at_senders, subjects
 from node.assembly.doctor.store import look_at_bucket, look_at_disk, of_journal
 from node.console.context import Sent, StudyAccessAudit, UploadLimits
@@ -31,7 +31,6 @@ from node.dimse.tls import web_context
 from node.domain.health import Area, DoctorFinding
 from node.flow.scheduling import Scheduler, Tick
 from node.journal.claims import pausable
-from node.journal.port import Pausable
 from node.observe.association_log import kept_lines
 from node.records.associations import sender_records
 from node.settings.config import Config
@@ -40,10 +39,12 @@ from node.settings.peers import May, Peer
 from node.settings.tls import PeerTls, TlsListener
 from node.store.encryption import keep_temporaries_in_memory
 from node.store.hosts import association_folder, owner_of, sinks_of
+from node.store.in_force import ConfigInForce, Present
 from node.upkeep.retention import make_room
 from node.upkeep.sweeps import HeartbeatStage
 
 if TYPE_CHECKING:
+    from node.console.health import Health
     from node.dimse.requestor.outgoing import Sendable
     from node.dimse.requestor.peer import PeerRequestor
     from node.journal.journal import Journal
@@ -58,7 +59,7 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
 class OwnReceiverOf:
-    """That of a configuration (`node.console.context.OwnReceiver`).
+    """That of the configuration of now (`node.console.context.OwnReceiver`).
 
     Parameters
     ----------
@@ -66,9 +67,9 @@ class OwnReceiverOf:
         Where it listens, as its supervisor knows; 0: as the configuration says.
     """
 
-    def __init__(self, config: Config, port: int = 0) -> None:
-        self._config = config
-        node = config.node
+    def __init__(self, present: Present, port: int = 0) -> None:
+        self._present = present
+        node = present.config.node
         self._secure = None if node.plain else node.tls
         host, configured = (node.host, node.port) if self._secure is None else (self._secure.host, self._secure.port)
         self._port = port or configured
@@ -86,9 +87,9 @@ class OwnReceiverOf:
         spoken: the node shows its own."""
         if not self._port:
             return ()
-        admitted = {one.ae_title for one in self._config.peers.values() if self._is_here(one)}
+        admitted = {one.ae_title for one in self._present.config.peers.values() if self._is_here(one)}
         here = sorted(admitted, key=lambda title: (title != _STRANGER, title))
-        return tuple(here) or ((_STRANGER,) if self._config.node.strangers else ())
+        return tuple(here) or ((_STRANGER,) if self._present.config.node.strangers else ())
 
     def _is_here(self, peer: Peer) -> bool:
         if May.STORE not in peer.may or peer.user is not None or (peer.certificate is not None and not self._secure):
@@ -134,7 +135,7 @@ class OwnReceiverOf:
         self._kept = None
 
     def _peer(self) -> Peer:
-        node = self._config.node
+        node = self._present.config.node
         tls = None if self._secure is None else _to_oneself(self._secure)
         return Peer(name="this node", ae_title=node.ae_titles[0], host=self._host, port=self._port, tls=tls)
 
@@ -185,6 +186,7 @@ def glance(config: Config, journal: "Journal") -> Iterator[DoctorFinding]:
 
 
 _BEAT_EVERY = timedelta(seconds=10)
+_LOOK_EVERY = timedelta(seconds=1)
 
 
 _NEEDED: Final = ("fastapi", "uvicorn", "jinja2", "argon2", "markdown_it")
@@ -239,28 +241,31 @@ def console(
         blobs = compose.open_blobs(config)
         if (file_encryption := compose.encryption_of(blobs)) is not None:
             keep_temporaries_in_memory(file_encryption)  # what is uploaded lies in files until the receiver has it
+        present = Present(config)
+        health = Health(list(subjects(config)), lambda: glance(present.config, journal))
         context = ConsoleContext(
             journal=journal,
             settings=config.console,
             gallery=Gallery(journal, blobs),
             accesses=_accesses(config, journal, opened),
-            health=Health(list(subjects(config)), lambda: glance(config, journal)),
-            senders=SharedLook(partial(sender_records, journal, list(config.peers))),
+            health=health,
+            senders=SharedLook(lambda: sender_records(journal, list(present.config.peers))),
             models=config.models,
             editing=edited_routes(config, in_force, trials),
-            peers=config.peers,
+            peers=lambda: present.config.peers,
             associations=SharedLook(lambda: list(kept_lines(association_folder(config)))),
-            sinks_of=partial(sinks_of, config),
+            sinks_of=lambda peer: sinks_of(present.config, peer),
             make_room=partial(make_room, config, journal, blobs),
-            pausable=_PausableNow(config, in_force),
-            receiver=OwnReceiverOf(config, receiver_port),
+            pausable=lambda: pausable(present.config),
+            receiver=OwnReceiverOf(present, receiver_port),
             upload_limits=upload_limits(config),
         )
         context.health.look()  # whoever comes first finds it looked at
         context.health.look_at_node()
         beat = HeartbeatStage(journal, f"console {owner_of(config, os.getpid())}", journal.now)
         beat.step()
-        clock = Scheduler([Tick(stage=beat, every=_BEAT_EVERY)])
+        followed = _Looking(ConfigInForce(config, in_force, [present, _Asked(health)], load=load))
+        clock = Scheduler([Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=followed, every=_LOOK_EVERY)])
         clock.start()
         try:
             serve(context, stop, ready=ready)
@@ -275,28 +280,32 @@ def trials_of(config: Config) -> Trials:
 
 def edited_routes(config: Config, in_force: Path | None, trials: Trials) -> EditedRoutes:
     """What the page of routes may do with the file of the configuration."""
-    return EditedRoutes(config, in_force, trials, load=load, demand=compose.demand_own_series_numbers)
+    return EditedRoutes(config, in_force, trials, load=load, demand=compose.demand_takable, waiting=waiting_keys)
 
 
-class _PausableNow:
-    """Names that may be paused, as the configuration in force has them: routes change while the console runs."""
+class _Looking:
+    """The stage that has the console go by the configuration in force, on a clock."""
 
-    def __init__(self, config: Config, in_force: Path | None) -> None:
-        self._config = config
-        self._in_force = in_force
-        self._known = pausable(config)
-        self._text: bytes | None = None
-        self._guard = threading.Lock()
+    name = "config"
 
-    def __call__(self) -> dict[Pausable, list[str]]:
-        with self._guard:
-            text = self._text
-            if self._in_force is not None:
-                with contextlib.suppress(OSError):  # somebody tidied it away: the supervisor puts it there again
-                    text = self._in_force.read_bytes()
-            if text is not None and text != self._text:
-                self._known, self._text = pausable(load(self._config.path, text=text)), text
-            return self._known
+    def __init__(self, followed: ConfigInForce) -> None:
+        self._followed = followed
+
+    def step(self) -> int:
+        """Look; never counts as work."""
+        self._followed.look()
+        return 0
+
+
+class _Asked:
+    """Has the subjects of a configuration that comes into force asked how they are."""
+
+    def __init__(self, health: "Health") -> None:
+        self._health = health
+
+    def adopt(self, config: Config) -> None:
+        """Ask these from now on."""
+        self._health.adopt(list(subjects(config)))
 
 
 def _accesses(config: Config, journal: "Journal", opened: contextlib.ExitStack) -> StudyAccessAudit:

@@ -27,12 +27,12 @@ from node.flow.settle import SettleStage
 from node.journal.journal import Journal
 from node.journal.port import Leader
 from node.observe.audit.trail import Trail
-from node.settings.config import Config
+from node.settings.config import Config, SinkSettings
 from node.spool.horizon import HorizonOfAllHosts, journaled_until
 from node.spool.port import Inbox
 from node.store.hosts import host_of, owner_of
 from node.store.identity import agree, refuse_other_places
-from node.store.in_force import RoutesInForce
+from node.store.in_force import AdoptingStage, ConfigInForce, Present, RebuiltStage
 from node.upkeep.aging import PriorityAging
 from node.upkeep.archive_notes import StatementStage, WithdrawalStage
 from node.upkeep.audit import AuditStage
@@ -58,7 +58,8 @@ _TELL_EVERY = timedelta(seconds=1)
 
 
 def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], in_force: Path | None = None) -> None:
-    """Turn the stages until `stop`, then let deliveries under way finish; by the routes that `in_force` holds, where it changes.
+    """Turn the stages until `stop`, then let deliveries under way finish; by the configuration that `in_force` holds, where it
+    changes.
 
     Of all flow processes on one journal one leads: it settles, routes and sweeps. Each empties its own host's spool, and all deliver.
     """
@@ -68,31 +69,37 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
     owner = owner_of(config, os.getpid())
     with contextlib.closing(compose.open_journal(config)) as journal, contextlib.closing(journal.leader("flow")) as leader:
         agree(config, journal, blobs)
-        sinks = {name: compose.open_sink(config, sink) for name, sink in config.sinks.items()}
-        deliver = DeliverStage(journal, blobs, sinks, config, journal.now, owner)
+        present = Present(config)
+        sinks = OpenSinks(config)
+        deliver = DeliverStage(journal, blobs, lambda: sinks.by_name, config, journal.now, owner)
         horizon = _horizon(config, journal, inbox)
-        settle = SettleStage(journal, config, journal.now, lambda peer: compose.requestor(config, peer, brisk=True), horizon=horizon)
+        settle = SettleStage(
+            journal, config, journal.now, lambda peer: compose.requestor(present.config, peer, brisk=True), horizon=horizon
+        )
         route = RouteStage(
             journal,
             config,
             journal.now,
-            lambda name: compose.engine_of(config, name),
-            lambda name: compose.served(config, name),
-            lambda name: compose.manifest(config, name),
+            lambda name: compose.engine_of(present.config, name),
+            lambda name: compose.served(present.config, name),
+            lambda name: compose.manifest(present.config, name),
         )
         route.blame()
         beat = HeartbeatStage(journal, f"flow {owner}", journal.now)
         beat.step()
+        retention = Retention(journal.retention, blobs, config, journal.now, followers=lambda: followers(present.config))
         clock = Scheduler(
             [
                 Tick(stage=beat, every=_BEAT_EVERY),
-                Tick(
-                    stage=LeaderStage(Retention(journal.retention, blobs, config, journal.now, followers=followers(config)), leader),
-                    every=_RETAIN_EVERY,
+                Tick(stage=LeaderStage(retention, leader), every=_RETAIN_EVERY),
+                *(
+                    Tick(stage=LeaderStage(RebuiltStage(present, build), leader), every=every)
+                    for build, every in (
+                        (lambda config: PriorityAging(journal.jobs, config, journal.now), _MOVE_UP_EVERY),
+                        (lambda config: StatementStage(journal, config, journal.now), _STATE_EVERY),
+                        (lambda config: WithdrawalStage(journal, config, journal.now), _STATE_EVERY),
+                    )
                 ),
-                Tick(stage=LeaderStage(PriorityAging(journal.jobs, config, journal.now), leader), every=_MOVE_UP_EVERY),
-                Tick(stage=LeaderStage(StatementStage(journal, config, journal.now), leader), every=_STATE_EVERY),
-                Tick(stage=LeaderStage(WithdrawalStage(journal, config, journal.now), leader), every=_STATE_EVERY),
             ]
         )
         # a clock of its own: listing a large bucket must not keep the signs of life waiting
@@ -115,9 +122,9 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
             contextlib.closing(compose.wake_up(config, "flow")) as woken,
             contextlib.closing(compose.wake_up(config, "work")) as work,
             telling(config, journal, inbox),
-            telling_history(config, journal, leader),
-            telling_people(config, journal, leader),
-            committing(config, journal, blobs, leader, horizon) as commitment,
+            telling_history(present, journal, leader),
+            telling_people(present, journal, leader),
+            committing(present, journal, blobs, horizon) as commitment,
         ):
 
             def wait(timeout_s: float) -> None:
@@ -132,21 +139,44 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
                     ready()
                     # among the stages, not on the clock that may have gone back
                     backwards = ClockStep(journal.processes, config, journal.now)
-                    followed = RoutesInForce(config, in_force, [route, backwards], load=load)
+                    followed = ConfigInForce(config, in_force, [present, route, backwards, settle, sinks, deliver, *commitment], load=load)
                     stages: list[Stage] = [
-                        followed,
                         LeaderStage(WakingStage(backwards, work), leader),
                         LeaderStage(settle, leader),
                         LeaderStage(WakingStage(route, work), leader),
                         deliver,
-                        *commitment,
+                        *(LeaderStage(one, leader) for one in commitment),
                     ]
-                    turn(stages, wait, stop)
+                    turn([AdoptingStage(stage, followed) for stage in stages], wait, stop)
             finally:
                 clock.stop()
                 slow.stop()
                 settle.close()
                 deliver.close()
+
+
+class OpenSinks:
+    """The sinks of the configuration, by name; one that is the same in another configuration, its peer too, stays as it is."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self.by_name = {name: compose.open_sink(config, sink) for name, sink in config.sinks.items()}
+
+    def adopt(self, config: Config) -> None:
+        """Open those that are new or other than before."""
+        before = self._config
+        self.by_name = {
+            name: self.by_name[name] if self._stands(sink, before, config) else compose.open_sink(config, sink)
+            for name, sink in config.sinks.items()
+        }
+        self._config = config
+
+    @staticmethod
+    def _stands(sink: SinkSettings, before: Config, now: Config) -> bool:
+        known = before.sinks.get(sink.name)
+        if known is None or known.destination != sink.destination:
+            return False
+        return sink.peer is None or before.peers[sink.peer] == now.peers[sink.peer]
 
 
 def _old_marks(config: Config, journal: Journal, blobs: Blobs) -> Stage:
@@ -164,17 +194,17 @@ def _horizon(config: Config, journal: Journal, inbox: Inbox) -> Callable[[], dat
 
 
 @contextlib.contextmanager
-def telling_history(config: Config, journal: Journal, leader: Leader) -> Iterator[None]:
+def telling_history(present: Present, journal: Journal, leader: Leader) -> Iterator[None]:
     """Follow the journal's history while the block runs, and this process leads.
 
     On a clock of its own: neither a slow disk nor a long history may keep other sweeps waiting.
     """
-    trail = open_trail(config)
+    trail = open_trail(present.config)
     if trail is None:
         yield
         return
-    stage = audit_stage(config, journal, trail)
-    stage.begin()
+    audit_stage(present.config, journal, trail).begin()
+    stage = RebuiltStage(present, lambda config: audit_stage(config, journal, trail))
     clock = Scheduler([Tick(stage=LeaderStage(stage, leader), every=_TELL_EVERY)])
     clock.start()
     try:
@@ -196,17 +226,18 @@ def audit_stage(config: Config, journal: Journal, trail: Trail) -> AuditStage:
 
 @contextlib.contextmanager
 def committing(
-    config: Config, journal: Journal, blobs: Blobs, leader: Leader, horizon: Callable[[], datetime | None]
-) -> Iterator[list[Stage]]:
+    present: Present, journal: Journal, blobs: Blobs, horizon: Callable[[], datetime | None]
+) -> Iterator[tuple[CommitmentScu, CommitmentScp]]:
     """The stages of storage commitment in both roles, for the block; of all flow processes the leader alone steps them."""
 
     def committer(peer: str) -> "PeerCommitment":
-        return compose.committer(config, peer, journal.now)
+        return compose.committer(present.config, peer, journal.now)
 
+    config = present.config
     asks = CommitmentScu(journal.commitments, config, journal.now, committer, compose.open_commitment_inbox(config))
     answers = CommitmentScp(journal.commitment_requests, journal.instances, blobs, config, journal.now, committer, horizon=horizon)
     try:
-        yield [LeaderStage(asks, leader), LeaderStage(answers, leader)]
+        yield asks, answers
     finally:
         asks.close()
         answers.close()

@@ -24,7 +24,7 @@ from node.spool.horizon import HorizonStage
 from node.spool.port import Inbox
 from node.store.hosts import host_of, make_run_folder, owner_of
 from node.store.identity import agree, refuse_other_places
-from node.store.in_force import RoutesInForce
+from node.store.in_force import AdoptingStage, ConfigInForce
 from node.upkeep.sweeps import HeartbeatStage, SweepCopiesStage
 
 _BEAT_EVERY = timedelta(seconds=10)
@@ -122,11 +122,11 @@ def _stages(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs, in_for
     slips = CommitmentInboxStage(journal, compose.open_commitment_inbox(config), config, journal.now)
     # before the instances: no study settles whose last word is that one of them was refused
     shortfalls = ShortfallStage(journal, compose.open_shortfalls(config), journal.now)
-    followed = RoutesInForce(config, in_force, [index], load=load)
+    followed = ConfigInForce(config, in_force, [index, slips], load=load)
     run = make_run_folder(config)
-    return [
-        followed,
+    stages = [
         LockedStage(shortfalls, run / "owed.lock"),
         LockedStage(paced, run / "spool.lock"),
         LockedStage(slips, run / "slips.lock"),
     ]
+    return [AdoptingStage(stage, followed) for stage in stages]

@@ -21,7 +21,8 @@ from node.settings.config import Config
 from node.settings.notify import MailTls, MailTo, WebhookTo
 from node.settings.secrets import passcode_of
 from node.settings.tls import User
-from node.upkeep.notices import NoticeStage, held_back, late_sinks, short_series
+from node.store.in_force import Present
+from node.upkeep.notices import NoticeStage, follower_of, held_back, late_sinks, short_series
 from node.upkeep.retention import DiskWatch
 
 _LOOK_EVERY = timedelta(seconds=5)
@@ -29,14 +30,17 @@ _LOOK_EVERY = timedelta(seconds=5)
 Messenger: TypeAlias = Callable[[Notice], None]
 
 
+MAIL, WEBHOOK = MESSENGERS = ("mail", "webhook")
+
+
 def messengers(config: Config) -> dict[str, Messenger]:
     """What sends, by name."""
     notify = config.notify
     found: dict[str, Messenger] = {}
     if notify.mail is not None:
-        found["mail"] = _mail(notify.mail)
+        found[MAIL] = _mail(notify.mail)
     if notify.webhook is not None:
-        found["webhook"] = _webhook(notify.webhook)
+        found[WEBHOOK] = _webhook(notify.webhook)
     return found
 
 
@@ -58,24 +62,11 @@ def tell_now(config: Config, item: Item) -> None:
 
 
 @contextlib.contextmanager
-def telling_people(config: Config, journal: Journal, leader: Leader) -> Iterator[None]:
+def telling_people(present: Present, journal: Journal, leader: Leader) -> Iterator[None]:
     """Tell people while the block runs; each messenger on a clock of its own, so that a server that is away keeps nothing waiting."""
     clocks = []
-    for name, send in messengers(config).items():
-        stage = NoticeStage(
-            journal,
-            journal.now,
-            messenger=name,
-            send=send,
-            leads=lambda: leader.leads,
-            troubles=partial(_troubles, config, journal),
-            own=DiskWatch(config.store).look,
-            remedy=remedy,
-            about=config.notify.about,
-            every=config.notify.every,
-            node=_name(config),
-            link=f"{config.notify.link.rstrip('/')}/parked" if config.notify.link else "",
-        )
+    for name in MESSENGERS:
+        stage = MessengerStage(name, present, partial(_notices, journal, leader, name))
         stage.begin()
         clocks.append(Scheduler([Tick(stage=stage, every=_LOOK_EVERY)]))
     for clock in clocks:
@@ -85,6 +76,56 @@ def telling_people(config: Config, journal: Journal, leader: Leader) -> Iterator
     finally:
         for clock in clocks:
             clock.stop()
+
+
+class MessengerStage:
+    """Stage: tells people by one messenger, as long as `notify:` names it; what was told is remembered until `notify:` is another.
+
+    Parameters
+    ----------
+    build
+        What tells by this messenger as a configuration says; None where it names none.
+    """
+
+    def __init__(self, messenger: str, present: Present, build: Callable[[Config], NoticeStage | None]) -> None:
+        self.name = follower_of(messenger)
+        self._present = present
+        self._build = build
+        self._built_by = present.config
+        self._stage = build(present.config)
+
+    def begin(self) -> None:
+        """Hold the place from which everything is told, whoever leads later."""
+        if self._stage is not None:
+            self._stage.begin()
+
+    def step(self) -> int:
+        """Tell what there is to tell."""
+        config = self._present.config
+        if config.notify != self._built_by.notify:
+            self._stage, self._built_by = self._build(config), config
+            self.begin()
+        return 0 if self._stage is None else self._stage.step()
+
+
+def _notices(journal: Journal, leader: Leader, messenger: str, config: Config) -> NoticeStage | None:
+    send = messengers(config).get(messenger)
+    if send is None:
+        return None
+    return NoticeStage(
+        journal,
+        journal.now,
+        messenger=messenger,
+        send=send,
+        leads=lambda: leader.leads,
+        troubles=partial(_troubles, config, journal),
+        own=DiskWatch(config.store).look,
+        remedy=remedy,
+        about=config.notify.about,
+        every=config.notify.every,
+        node=_name(config),
+        link=f"{config.notify.link.rstrip('/')}/parked" if config.notify.link else "",
+    )
 
 
 def _troubles(config: Config, journal: Journal, now: datetime) -> Mapping[str, Item]:

@@ -68,7 +68,7 @@ def _run(given: argparse.Namespace, config: Config, stop: threading.Event) -> No
             if given.standing is None
             else InheritedSockets(plain=given.listen, secure=given.listen_tls, standing=given.standing, row=given.row)
         )
-        receive(config, lent, stop, ready=_ready)
+        receive(config, lent, stop, ready=_ready, in_force=given.in_force)
     elif stage == "work":
         from node.assembly.work import work
 

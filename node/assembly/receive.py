@@ -6,8 +6,10 @@ import resource
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from node.assembly import compose
+from node.assembly.configuration import load
 from node.dimse.shared_limits import SharedLimits
 from node.dimse.sockets import Sockets, bind
 from node.domain.errors import ConfigError
@@ -16,8 +18,10 @@ from node.observe.security import listen_to_lines
 from node.settings.config import Config
 from node.store.hosts import association_folder
 from node.store.identity import refuse_other_places
+from node.store.in_force import ConfigInForce
 
 _DRAIN_S = 20.0
+_LOOK_EVERY_S = 0.2
 
 
 class NotReady(ConfigError):
@@ -99,8 +103,13 @@ class InheritedSockets:
     row: int
 
 
-def receive(config: Config, lent: InheritedSockets | None, stop: threading.Event, *, ready: Callable[..., None]) -> None:
-    """Listen until `stop`, then let open associations finish for a while; `lent` None: alone, on sockets of its own."""
+def receive(
+    config: Config, lent: InheritedSockets | None, stop: threading.Event, *, ready: Callable[..., None], in_force: Path | None = None
+) -> None:
+    """Listen until `stop`, then let open associations finish for a while; by the peers that `in_force` holds, where it changes.
+
+    `lent` None: alone, on sockets of its own.
+    """
     from node.dimse.listener import Listener
 
     _may_open_all()
@@ -123,7 +132,9 @@ def receive(config: Config, lent: InheritedSockets | None, stop: threading.Event
     listen_to_lines(associations.hear)
     listener.start()
     ready(**listener.ports)
-    stop.wait()
+    followed = ConfigInForce(config, in_force, [listener], load=load)
+    while not stop.wait(_LOOK_EVERY_S):
+        followed.look()
     listener.stop(_DRAIN_S)
     inbox.close()
     associations.close()

@@ -1,23 +1,23 @@
-"""Reloading the routes of a node that runs: the file is checked whole, and its routes are taken whole, or refused with the reason.
-What came into force is kept in the journal."""
+"""Reloading the configuration of a node that runs: the file is checked whole, and taken whole, or refused with the reason. What came into
+force is kept in the journal."""
 
 import contextlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from inference.errors import HilumError
-from node.assembly.compose import demand_own_series_numbers, open_journal
-from node.assembly.configuration import load
+from node.assembly.compose import open_journal
+from node.assembly.configuration import changed_blocks, load, waiting_keys
 from node.domain.config_revision import ConfigRevision
 from node.domain.errors import ConfigError
 from node.observe.events import alarm, event
-from node.observe.security import ReloadRefused, RoutesReloaded, tell
+from node.observe.security import ConfigReloaded, ReloadRefused, tell
 from node.settings.config import Config
 from node.settings.kept_text import kept
-from node.store.in_force import InForce, NeedsRestart, ReloadAsked, Reloaded, other_blocks
+from node.store.in_force import Adopts, InForce, ReloadAsked, Reloaded, refuse_keys
 
 _SIGNAL = ReloadAsked(by="SIGHUP")
 START = ReloadAsked(by="hilum serve", reason="the node was started")
@@ -26,21 +26,20 @@ _KEEP_AGAIN_MOST_S = 60.0
 """Nobody waits for it, and who asks a server that is away waits for seconds: the supervisor has its processes to watch."""
 
 
-def checked(config: Config) -> Config:
-    """The configuration that the file of `config` holds now, where it differs in its routes alone.
+def checked(config: Config, demand: Callable[[Config], None]) -> Config:
+    """The configuration that the file of `config` holds now, where it differs in what a running node takes up; `demand` refuses
+    what a start would refuse.
 
     Raises
     ------
     ConfigError
         There is something wrong with the file.
     NeedsRestart
-        It says something else than `config` that is not about routes.
+        It differs in keys that wait for a restart.
     """
     fresh = load(config.path)
-    if differs := other_blocks(config, fresh):
-        raise NeedsRestart(f"{config.path}: {', '.join(f'`{one}:`' for one in differs)} changed too, which needs a restart")
-    # as the start does, which would refuse these routes
-    demand_own_series_numbers(fresh)
+    refuse_keys(waiting_keys(config, fresh), str(config.path))
+    demand(fresh)
     return fresh
 
 
@@ -91,14 +90,19 @@ class Reloading:
 
     Parameters
     ----------
-    adopt
-        Called with a configuration that has just come into force.
+    demand
+        Refuses what a start would refuse of a file that says nothing wrong by itself.
+    those
+        What of the supervisor goes by the configuration.
     """
 
-    def __init__(self, config: Config, in_force: InForce, adopt: Callable[[Config], None], revisions: KeptRevisions) -> None:
+    def __init__(
+        self, config: Config, in_force: InForce, demand: Callable[[Config], None], those: Sequence[Adopts], revisions: KeptRevisions
+    ) -> None:
         self._config = config
         self._in_force = in_force
-        self._adopt = adopt
+        self._demand = demand
+        self._those = those
         self._revisions = revisions
         self._told = False  # a plain name: an Event that a signal handler sets can meet its own lock
 
@@ -118,21 +122,23 @@ class Reloading:
             self._in_force.answer(token, came.text())
 
     def reload(self, asked: ReloadAsked = _SIGNAL) -> Reloaded:
-        """Put the routes of the file in force, or leave those that are."""
+        """Put what the file says in force, or leave what is."""
         before, by = self._config.digest, asked.by
         try:
-            fresh = checked(self._config)
+            fresh = checked(self._config, self._demand)
             self._in_force.take(fresh)
         except ConfigError as refused:
             code, reason, routes = refused.code, str(refused), len(self._config.routes)
             path = str(self._config.path)
             tell(ReloadRefused(by=by, path=path, code=code, reason=reason, config_digest=before))
             return Reloaded(path=path, digest=before, before=before, routes=routes, code=code, reason=reason)
+        changed = changed_blocks(self._config, fresh)
         self._config = fresh
-        self._adopt(fresh)
+        for one in self._those:
+            one.adopt(fresh)
         self._revisions.came(fresh, asked)
-        tell(RoutesReloaded(by=by, path=str(fresh.path), config_digest=fresh.digest, before=before, routes=len(fresh.routes)))
-        return Reloaded(path=str(fresh.path), digest=fresh.digest, before=before, routes=len(fresh.routes))
+        tell(ConfigReloaded(by=by, path=str(fresh.path), config_digest=fresh.digest, before=before, routes=len(fresh.routes)))
+        return Reloaded(path=str(fresh.path), digest=fresh.digest, before=before, routes=len(fresh.routes), changed=changed)
 
 
 def _together(asking: list[ReloadAsked]) -> ReloadAsked:

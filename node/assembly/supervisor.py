@@ -33,7 +33,7 @@ from node.settings.config import Config
 from node.store.encryption import open_encryption
 from node.store.hosts import dead_owners, forget, owner_of
 from node.store.identity import NOTHING, Meant, agree, refuse_other_places
-from node.store.in_force import InForce
+from node.store.in_force import InForce, Present
 
 _RESTART_FIRST_S = 0.5
 _RESTART_MOST_S = 30.0
@@ -96,15 +96,17 @@ class Supervisor:
         self._stopping = False  # a plain name: an Event that a signal handler sets can meet its own lock
         self._locks = lock(config, roles)
         refuse_half_restored(config)
-        if NodeRole.RECEIVE in roles or NodeRole.FLOW in roles:
+        calls = NodeRole.RECEIVE in roles or NodeRole.FLOW in roles
+        if calls:
             demand_usable_tls(config)
-        compose.demand_own_series_numbers(config)
-        compose.demand_fit_parts(config)
+        compose.demand_takable(config, calls=False)
         with beginning():
             self._sealing = self._unlock()
             self._identify(meant)
-        self._places = store_watch(config)
-        self._backlog = backlog_watch(config, partial(tell_people, config))
+        self._present = Present(config)
+        tell = partial(tell_people, self._present)
+        self._places = store_watch(config, tell)
+        self._backlog = backlog_watch(self._present, tell)
         self._roles = roles
         self._listening: ListeningSockets | None = None
         self._members = list(_members(config, roles))
@@ -115,10 +117,11 @@ class Supervisor:
             self._places.why,
             self._backlog.why,
         )
-        self._alerts = SilenceAlerts(partial(tell_people, config))
+        self._alerts = SilenceAlerts(tell)
         self._in_force = InForce(config)
         self._revisions = KeptRevisions(config)
-        self._reloading = Reloading(config, self._in_force, self._telemetry.adopt, self._revisions)
+        demand = partial(compose.demand_takable, calls=calls)
+        self._reloading = Reloading(config, self._in_force, demand, [self._present, self._telemetry], self._revisions)
 
     def _unlock(self) -> FileEncryption | None:
         """Refuse to start without the keys to what lies there; with them, use the place in memory first and last of all: it is emptied."""
@@ -143,7 +146,7 @@ class Supervisor:
         self._stopping = True
 
     def reload(self) -> None:
-        """Take up the routes that the file holds now, if it is good; safe to call from a signal handler."""
+        """Take up what the file says now, if it is good; safe to call from a signal handler."""
         self._reloading.tell()
 
     def run(self) -> int:
@@ -232,7 +235,7 @@ class Supervisor:
                 freed = 0
                 alarm("family.leases_stand", owner="", code=full.code, reason=str(full))
                 says = "The node starts and takes nothing: its journal's disk is full."
-                tell_people(self._config, Item(about=About.DISK, says=says, remedy=full.remedy))
+                tell_people(self._present, Item(about=About.DISK, says=says, remedy=full.remedy))
         else:
             freed = 0
             for owner in dead_owners(self._config):

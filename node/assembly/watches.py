@@ -3,7 +3,6 @@
 import contextlib
 import threading
 from collections.abc import Callable
-from functools import partial
 
 from node.assembly import compose
 from node.backup.store_watch import StoreWatch
@@ -13,11 +12,13 @@ from node.observe.events import alarm
 from node.settings.config import Config
 from node.spool.backlog import BacklogWatch
 from node.store.identity import agree, places_of, recorded, refuse_other_places
+from node.store.in_force import Present
 
 
-def tell_people(config: Config, item: Item) -> None:
+def tell_people(present: Present, item: Item) -> None:
     """Tell people of this, where they want to hear of such things; from a thread of its own, so that a mail server that is away keeps
     nothing waiting."""
+    config = present.config
     notify = config.notify
     if item.about not in notify.about or (notify.mail is None and notify.webhook is None):
         return
@@ -33,15 +34,16 @@ def tell_people(config: Config, item: Item) -> None:
         alarm("notice.not_sent", reason=str(refused))
 
 
-def store_watch(config: Config) -> StoreWatch:
+def store_watch(config: Config, tell: Callable[[Item], None]) -> StoreWatch:
     """Watches the places of the store that this configuration names."""
-    return StoreWatch(_ConfiguredStore(config), partial(tell_people, config))
+    return StoreWatch(_ConfiguredStore(config), tell)
 
 
-def backlog_watch(config: Config, tell: Callable[[Item], None]) -> BacklogWatch:
+def backlog_watch(present: Present, tell: Callable[[Item], None]) -> BacklogWatch:
     """Watches the spool of this host."""
-    awaited = "the journal" if config.store.bucket is None else "the journal or the bucket"
-    return BacklogWatch(config.store.spooled, awaited, config.notify.late, tell)
+    store = present.config.store
+    awaited = "the journal" if store.bucket is None else "the journal or the bucket"
+    return BacklogWatch(store.spooled, awaited, lambda: present.config.notify.late, tell)
 
 
 class _ConfiguredStore:

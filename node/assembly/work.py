@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inference.imaging.decode_ahead import decode_ahead
 from inference.imaging.frame_cache import FrameCache
@@ -17,6 +18,7 @@ from node.assembly import compose
 from node.assembly.configuration import load
 from node.blobs.encryption.decrypted import FileEncryption
 from node.blobs.port import Blobs
+from node.domain.stage import Stage
 from node.flow.decode_ahead import DecodeAheadStage
 from node.flow.engines import Engines, measured
 from node.flow.infer import Analyst
@@ -30,8 +32,11 @@ from node.settings.config import Config
 from node.store.encryption import keep_temporaries_in_memory
 from node.store.hosts import make_run_folder, owner_of
 from node.store.identity import agree, refuse_other_places
-from node.store.in_force import RoutesInForce
+from node.store.in_force import AdoptingStage, ConfigInForce, Present
 from node.upkeep.sweeps import HeartbeatStage, SweepCopiesStage, SweepFramesStage
+
+if TYPE_CHECKING:
+    from inference.applications.port import Application
 
 _BEAT_EVERY = timedelta(seconds=10)
 _SWEEP_COPIES_EVERY = timedelta(minutes=10)
@@ -43,9 +48,15 @@ _SHARE_OF_MEMORY = 4
 
 def work(config: Config, stop: threading.Event, *, ready: Callable[..., None], in_force: Path | None = None) -> None:
     """Work off jobs until `stop`; the job under way is finished."""
-    applications = compose.Applications(config)
+    present = Present(config)
+
+    def application_of(name: str) -> "Application":
+        return compose.application(present.config, name)
+
     engines = Engines(
-        config, lambda name: measured(name, lambda: compose.open_engine(config, name)), lambda name: compose.served(config, name)
+        config,
+        lambda name: measured(name, lambda: compose.open_engine(present.config, name)),
+        lambda name: compose.served(present.config, name),
     )
 
     refuse_other_places(config)
@@ -57,18 +68,19 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
         agree(config, journal, blobs)
         memory = memory_of(config) if file_encryption is None else memory_off_disk(config, file_encryption)
         read_ahead = None if memory is None else ReadAhead(memory)
+        analyst = Analyst(config, application_of, engines.of, ahead=read_ahead)
         runner = Runner(
             journal,
             blobs,
             config,
             journal.now,
             owner_of(config, os.getpid()),
-            Analyst(config, applications.of, engines.of, ahead=read_ahead),
+            analyst,
             encode,
             encode_statement=encode_statement,
             encode_withdrawal=encode_withdrawal,
             assemble=partial(subjects, ahead=read_ahead),
-            application_of=applications.of,
+            application_of=application_of,
             away=engines.away,
             at_once=engines.at_once,
         )
@@ -79,7 +91,7 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
             ticks.append(Tick(stage=SweepFramesStage(memory.sweep), every=_SWEEP_FRAMES_EVERY))
         clock = Scheduler(ticks)
         ahead = None if read_ahead is None else _ahead(config, journal, blobs, read_ahead, plain=file_encryption is None)
-        followed = RoutesInForce(config, in_force, [applications, engines, *([] if ahead is None else [ahead])], load=load)
+        followed = ConfigInForce(config, in_force, [present, engines, analyst, runner, *([] if ahead is None else [ahead])], load=load)
         with contextlib.closing(compose.wake_up(config, "work")) as woken, contextlib.closing(compose.wake_up(config, "flow")) as flow:
 
             def wait(timeout_s: float) -> None:
@@ -88,7 +100,8 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
             clock.start()
             ready()
             try:
-                turn([followed, WakingStage(runner, flow), *([] if ahead is None else [ahead])], wait, stop)
+                stages: list[Stage] = [WakingStage(runner, flow), *([] if ahead is None else [ahead])]
+                turn([AdoptingStage(stage, followed) for stage in stages], wait, stop)
             finally:
                 clock.stop()
 

@@ -102,26 +102,24 @@ def rollback(
     yes
         Decide nothing anew, and do not ask.
     as_json
-        As of `hilum routes reload`; needs --yes.
+        As of `hilum config reload`; needs --yes.
     """
-    from node.assembly.compose import demand_own_series_numbers
-    from node.assembly.configuration import load
+    from node.assembly.compose import demand_takable
+    from node.assembly.configuration import load, waiting_keys
+    from node.cli.config_reload import reloaded
     from node.cli.ending import WrongWords
-    from node.cli.routes import reloaded
     from node.cli.routes_replay import agreed
     from node.settings.load import find_config
-    from node.store.in_force import NeedsRestart, coming_back, other_blocks, serving
+    from node.store.in_force import coming_back, refuse_keys, serving
 
     if as_json and not yes:
         raise WrongWords("--json asks nobody: add --yes")
     with journal(config) as (now, opened):
         wanted = _revision(opened, revision)
     path = find_config(config)
-    back = coming_back(path, wanted, load, demand_own_series_numbers)
+    back = coming_back(path, wanted, load, demand_takable)
     for supervisor in serving(now):
-        if differs := other_blocks(load(path, text=supervisor.text()), back.config):
-            words = ", ".join(f"`{one}:`" for one in differs)
-            raise NeedsRestart(f"revision {revision} differs in {words} from what is in force, which needs a restart: nothing was changed")
+        refuse_keys(waiting_keys(load(path, text=supervisor.text()), back.config), f"from what is in force to revision {revision}")
     if not yes and not agreed(back.config):
         print("nothing was changed")
         return 1

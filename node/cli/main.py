@@ -175,12 +175,21 @@ def build() -> App:
 
 
 def _config() -> App:
-    app = App(name="config", help="Check the configuration; what was in force, and back to it; JSON Schema for editors.", group=_MEND)
+    app = App(
+        name="config",
+        help="Check the configuration; have it taken up; what was in force, and back to it; JSON Schema for editors.",
+        group=_MEND,
+    )
     app.command("node.cli.config:check", name="check", help="Refuse a bad configuration before it runs, with every mistake in it.")
     app.command(
         "node.cli.config:schema",
         name="schema",
         help="Print the JSON Schema of hilum.yaml, or of the app.yaml that describes a model, for editors.",
+    )
+    app.command(
+        "node.cli.config_reload:reload",
+        name="reload",
+        help="Have the running node take up its configuration file: checked, and taken whole or refused with the reason.",
     )
     app.command("node.cli.config_revisions:history", name="history", help="List the configurations that came into force: who, when, why.")
     app.command("node.cli.config_revisions:diff", name="diff", help="Show in what two of them differ, or one and the file.")
@@ -204,11 +213,6 @@ def _routes() -> App:
         "node.cli.routes_replay:replay",
         name="replay",
         help="Say what an edited configuration would have done to the studies that were received: exactly what it would decide otherwise.",
-    )
-    app.command(
-        "node.cli.routes:reload",
-        name="reload",
-        help="Have the running node take up the routes of its configuration file: checked, and taken whole or refused with the reason.",
     )
     return app
 

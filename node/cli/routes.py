@@ -1,4 +1,4 @@
-"""`hilum routes explain|reload`: why each route did, or would, or would not take each series, received or in files and zips, condition by
+"""`hilum routes explain`: why each route did, or would, or would not take each series, received or in files and zips, condition by
 condition.
 """
 
@@ -17,14 +17,12 @@ from node.dicom.archives import DAMAGED, Unpacked, is_archive
 from node.domain.instance import Header
 from node.domain.route import Route, Tried
 from node.records.decisions import RouteExplanation, application_records, condition_records, condition_rows
-from node.records.words import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from node.routing.decisions import SeriesView
     from node.settings.config import Config
-    from node.store.in_force import Reloaded
 
 
 @dataclass(slots=True)
@@ -82,7 +80,6 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
 
 
 _TITLE = ("Modality", "SeriesDescription", "BodyPartExamined")
-_PATIENCE_S = 60.0
 
 
 def explain(
@@ -312,83 +309,3 @@ def _show(console: "Console", config: "Config", studies: Sequence[RouteExplanati
         console.print()
     if not config.routes:
         console.print("the configuration has no routes", style="yellow")
-
-
-def reload(
-    *,
-    reason: str = "",
-    yes: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> int:
-    """Have the running node take up the routes of its configuration file: checked, and taken whole or refused with the reason.
-
-    Only `routes:` can change while a node runs; anything else in the file that differs refuses the reload, and needs a restart. Every
-    study is judged by the routes before or by those behind, never by both, and keeps the digest of those. SIGHUP to `hilum serve` does the
-    same and answers in its events.
-
-    Before, the newest studies are decided anew by the edited routes, and what differs is shown; on a terminal you are asked then. What
-    came into force is kept with your name and `reason`: `hilum config history`.
-
-    Parameters
-    ----------
-    reason
-        Why, for those who look later.
-    yes
-        Decide nothing anew, and do not ask.
-    config
-        The configuration (default: HILUM_CONFIG, ./hilum.yaml, /etc/hilum/hilum.yaml).
-    as_json
-        Asks nobody. A list, an object for each supervisor of processes on this host: `pid`, `path`, `accepted`, `digest` (of what is in
-        force now), `before`, `routes`, `code`, `reason`.
-    """
-    from node.cli.ending import NobodyServes
-    from node.cli.routes_replay import agreed
-    from node.store.in_force import serving
-
-    loaded = configuration(config)
-    if not serving(loaded):
-        raise NobodyServes(f"no node of this host serves {loaded.store.spooled}")
-    if not (yes or as_json or agreed(loaded)):
-        print("nothing was changed")
-        return 1
-    return reloaded(loaded, reason, as_json=as_json)
-
-
-def reloaded(loaded: "Config", reason: str, *, as_json: bool = False) -> int:
-    """Have the supervisors of this host take up the file, and print what each says."""
-    from node.assembly.audit import user_name
-    from node.cli import screen
-    from node.store.in_force import ReloadAsked, answer_of, serving
-
-    asked = [(supervisor, supervisor.ask(ReloadAsked(by=user_name(), reason=reason))) for supervisor in serving(loaded)]
-    answers = [(supervisor.pid, answer_of(supervisor, token, _PATIENCE_S)) for supervisor, token in asked]
-    if as_json:
-        screen.as_json([_record(pid, one) for pid, one in answers])
-    else:
-        for _, one in answers:
-            print(_said(one))
-    return 1 if any(one.code for _, one in answers) else 0
-
-
-def _record(pid: int, one: "Reloaded") -> dict[str, object]:
-    return {
-        "pid": pid,
-        "path": one.path,
-        "accepted": not one.code,
-        "digest": one.digest,
-        "before": one.before,
-        "routes": one.routes,
-        "code": one.code or None,
-        "reason": one.reason or None,
-    }
-
-
-def _said(one: "Reloaded") -> str:
-    digest, before = one.digest[:12], one.before[:12]
-    if one.code:
-        return f"refused, and {before} stays in force: {one.reason} [{one.code}]"
-    counted = plural(one.routes, "route")
-    if digest == before:
-        return f"{one.path}: in force is what was before ({counted}, {digest})"
-    return f"{one.path}: {counted} in force from the next study on ({digest}; before {before})"

@@ -40,6 +40,10 @@ class CommitmentInboxStage:
         self._config = config
         self._clock = clock
 
+    def adopt(self, config: Config) -> None:
+        """Go by the pauses of these sinks."""
+        self._config = config
+
     def step(self) -> int:
         """Take some; how many."""
         taken = 0

@@ -13,10 +13,16 @@ class PeerThreads:
 
     def __init__(self, name: str, most: int, tell: Callable[[str, Exception], None]) -> None:
         """`tell` gets what is no `HilumError`: a defect, which must not end the process."""
+        self._name = name
         self._threads = ThreadPoolExecutor(max_workers=max(1, most), thread_name_prefix=name)
         self._busy: dict[str, Future[None]] = {}
         self._guard = threading.Lock()
         self._tell = tell
+
+    def widen(self, most: int) -> None:
+        """Run so many at once from now on; what runs already goes on beside them, and its name stays busy."""
+        self._threads.shutdown(wait=False)
+        self._threads = ThreadPoolExecutor(max_workers=max(1, most), thread_name_prefix=self._name)
 
     @property
     def busy(self) -> frozenset[str]:

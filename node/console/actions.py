@@ -114,7 +114,7 @@ def decide_held(at: ConsoleContext, who: Visitor, uid: str, verb: str, part: Par
         raise RequestRefused(HTTPStatus.CONFLICT, "more came, or somebody else decided, since the page was made: look again")
     by = f"{who.name} at the console"
     if verb == "accept":
-        many = held_instances.accept(at.journal.held, found, at.peers, at.journal.now, by=by)
+        many = held_instances.accept(at.journal.held, found, at.peers(), at.journal.now, by=by)
     else:
         many = held_instances.refuse(at.journal.held, found, at.journal.now, by=by)
     _tell(at, who, f"{verb}-held", f"study {uid}")

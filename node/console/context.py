@@ -169,10 +169,10 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleContext:
-    """Shared by all requests; the journal is safe in many threads. `models` is the folder of the model repository, `peers` are those of the
-    configuration by name; `pausable` tells the names that may be paused now; `make_room` deletes the oldest pixels that nothing needs, and
-    says of how many instances; `associations` are the lines that the receivers of this host keep of who called; `sinks_of` are those at a
-    peer; `receiver` is the node's own, which one sends test files to while `uploading` is held."""
+    """Shared by all requests; the journal is safe in many threads. `models` is the folder of the model repository; `peers` tells those of
+    the configuration by name; `pausable` tells the names that may be paused now; `make_room` deletes the oldest pixels that nothing needs,
+    and says of how many instances; `associations` are the lines that the receivers of this host keep of who called; `sinks_of` are those at
+    a peer; `receiver` is the node's own, which one sends test files to while `uploading` is held."""
 
     journal: Journal
     settings: Console
@@ -182,7 +182,7 @@ class ConsoleContext:
     senders: SharedLook[list[dict[str, Any]]]
     models: Path
     editing: Editing
-    peers: Mapping[str, Peer]
+    peers: Callable[[], Mapping[str, Peer]]
     make_room: Callable[[], int]
     associations: SharedLook[list[list[dict[str, Any]]]]
     sinks_of: Callable[[str], Sequence[str]]

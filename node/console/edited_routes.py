@@ -20,7 +20,7 @@ from node.observe.security import RoutesSaved, tell
 from node.settings.config import Config
 from node.settings.rewriting import ChangedMeanwhile, RoutesPart, replaced, routes_part
 from node.settings.source import ConfigSyntax, read
-from node.store.in_force import Loads, NeedsRestart, NoAnswer, ReloadAsked, Serving, answer_of, other_blocks, serving
+from node.store.in_force import Loads, NoAnswer, ReloadAsked, Serving, answer_of, refuse_keys, serving
 
 _AROUND = 3
 _MOST = 4_000
@@ -69,7 +69,7 @@ class MayNotLast(ConfigError):
     """The configuration file was written, and the system could not promise to keep it."""
 
     code = "HLM-2107"
-    remedy = "The disk fails, mostly: look at the system's log. Then run `hilum routes reload` to put what stands in the file in force."
+    remedy = "The disk fails, mostly: look at the system's log. Then run `hilum config reload` to put what stands in the file in force."
 
 
 class EditedRoutes:
@@ -83,11 +83,23 @@ class EditedRoutes:
         How this hilum reads it.
     demand
         Refuses what the start of a node refuses of a file that can be read.
+    waiting
+        The keys that wait for a restart and differ in two configurations.
     """
 
-    def __init__(self, config: Config, in_force: Path | None, trials: Trials, *, load: Loads, demand: Callable[[Config], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        in_force: Path | None,
+        trials: Trials,
+        *,
+        load: Loads,
+        demand: Callable[[Config], None],
+        waiting: Callable[[Config, Config], list[str]],
+    ) -> None:
         self._load = load
         self._demand = demand
+        self._waiting = waiting
         self._config = config
         self._in_force = in_force
         self._trials = trials
@@ -159,7 +171,7 @@ class EditedRoutes:
         MayNotLast
             They stand in the file, and may be lost with the power; nobody was asked to take them up.
         NeedsRestart
-            The file says something else than the node was started with that is not about routes: the reload would be refused.
+            The file differs from what the node was started with in keys that wait for a restart: the reload would be refused.
         """
         path = self._config.path
         with self._guard:
@@ -168,8 +180,7 @@ class EditedRoutes:
                 raise ChangedMeanwhile(f"{path}: somebody else changed the file since it was shown here")
             part = routes_part(data, path)
             fresh, whole = self._loaded(part, text)
-            if differs := other_blocks(self._config, fresh):
-                raise NeedsRestart(f"{path}: {', '.join(f'`{one}:`' for one in differs)} differ from what the node was started with")
+            refuse_keys(self._waiting(self._config, fresh), str(path))
             kept = ""
             if whole != data:
                 before = self._revision(part, data)[0]

@@ -12,8 +12,8 @@ from node.domain.health import Answer, Area, Dependency, DependencyKind, DoctorF
 FRESH_S = 30.0
 _SHARED_FRESH_S = 15.0
 _Told = TypeVar("_Told")
-_NODE = -1
-"""The place of the node itself beside the numbers of the subjects."""
+_NODE = None
+"""The node itself, beside the subjects."""
 _UNSEEN = DoctorFinding(
     area=Area.PROCESSES,
     subject="node",
@@ -63,22 +63,29 @@ class Health:
         self._look_at_node = findings
         self._clock = clock
         self._guard = threading.Lock()
-        self._answers: dict[int, tuple[float, Answer]] = {}
+        self._answers: dict[Dependency, tuple[float, Answer]] = {}
         self._found: tuple[float, tuple[DoctorFinding, ...] | None] = (float("-inf"), None)
-        self._asking: set[int] = set()
-        self._again: set[int] = set()
+        self._asking: set[Dependency | None] = set()
+        self._again: set[Dependency] = set()
+
+    def adopt(self, subjects: Sequence[Dependency]) -> None:
+        """Ask these from the next look on; what others are asked now is not told any more."""
+        with self._guard:
+            self._subjects = tuple(subjects)
+            self._answers.clear()
+            self._again.clear()
 
     def look(self) -> list[Line]:
         """What is known now; whoever was not asked for half a minute is asked again. What it said last stands until it has answered."""
         now = self._clock()
         with self._guard:
-            for number, subject in enumerate(self._subjects):
-                known = self._answers.get(number)
-                old = known is None or now - known[0] >= FRESH_S or number in self._again
-                if subject.ask is not None and old and number not in self._asking:
-                    self._again.discard(number)
-                    self._start(number, subject.name, partial(self._ask, number, subject.ask))
-            return [self._line(number, subject, now) for number, subject in enumerate(self._subjects)]
+            for subject in self._subjects:
+                known = self._answers.get(subject)
+                old = known is None or now - known[0] >= FRESH_S or subject in self._again
+                if subject.ask is not None and old and subject not in self._asking:
+                    self._again.discard(subject)
+                    self._start(subject, subject.name, partial(self._ask, subject, subject.ask))
+            return [self._line(subject, now) for subject in self._subjects]
 
     def look_at_node(self) -> NodeLook:
         """What is known of the node now; when it was not looked at for half a minute it is."""
@@ -93,35 +100,37 @@ class Health:
             if kind is None:
                 self._found = (float("-inf"), self._found[1])
                 return True
-            for number, subject in enumerate(self._subjects):
+            for subject in self._subjects:
                 if (subject.kind, subject.name) == (kind, name) and subject.ask is not None:
-                    self._again.add(number)
+                    self._again.add(subject)
                     return True
         return False
 
-    def _start(self, number: int, name: str, run: Callable[[], None]) -> None:
-        if number not in self._asking:
-            self._asking.add(number)
+    def _start(self, subject: Dependency | None, name: str, run: Callable[[], None]) -> None:
+        if subject not in self._asking:
+            self._asking.add(subject)
             # a daemon: whoever never answers keeps no process from ending
             threading.Thread(target=run, name=f"health {name}", daemon=True).start()
 
-    def _line(self, number: int, subject: Dependency, now: float) -> Line:
-        known = self._answers.get(number)
+    def _line(self, subject: Dependency, now: float) -> Line:
+        known = self._answers.get(subject)
         return Line(
             subject=subject,
             answer=None if known is None else known[1],
             age_s=None if known is None else max(0.0, now - known[0]),
-            asking=number in self._asking,
+            asking=subject in self._asking,
         )
 
-    def _ask(self, number: int, ask: Callable[[], Answer]) -> None:
+    def _ask(self, subject: Dependency, ask: Callable[[], Answer]) -> None:
         answer: Answer | None = None
         try:
             answer = ask()
         finally:
             with self._guard:
-                self._asking.discard(number)
-                self._answers[number] = (self._clock(), answer or Answer(ready=False, detail="it could not be asked: see the event log"))
+                self._asking.discard(subject)
+                if subject in self._subjects:
+                    said = answer or Answer(ready=False, detail="it could not be asked: see the event log")
+                    self._answers[subject] = (self._clock(), said)
 
     def _find(self) -> None:
         found: tuple[DoctorFinding, ...] = (_UNSEEN,)

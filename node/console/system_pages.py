@@ -189,7 +189,7 @@ def events(
     """What happened, the newest first."""
     found = event_records(at, who, study, peer, code, since)
     said = {"study": study, "peer": peer, "code": code, "since": since}
-    return page(request, "events.html", who, events=found, said=said, peers=list(at.peers), most=_MOST_EVENTS)
+    return page(request, "events.html", who, events=found, said=said, peers=list(at.peers()), most=_MOST_EVENTS)
 
 
 @calls.get("/events")

@@ -165,7 +165,7 @@ def jobs(
         before=before,
         said=said,
         states=list(JobState),
-        senders=list(at.peers),
+        senders=list(at.peers()),
         routes=at.pausable()[Pausable.ROUTE],
     )
 

@@ -7,7 +7,7 @@ so their number is bounded, and so that nobody can lock others out by standing t
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Generic, TypeVar
@@ -82,6 +82,11 @@ class HalfOpen(Generic[T]):
                 self._leaving.add(taken.displaced)
             self._standing[who] = _Stands(group=group, known=known, since=self._clock())
             return taken
+
+    def reserve(self, seats: int) -> None:
+        """Keep so many seats for known groups from now on."""
+        with self._lock:
+            self._open_to_all = self._seats - seats
 
     def leave(self, who: T) -> None:
         """It is an association now, has been one, or has ended without; or its thread has ended after it was displaced."""
@@ -165,6 +170,18 @@ class Admitted:
         return metrics.STRANGER if self.peer is None else self.peer.name
 
 
+class _Known:
+    """The peers of one configuration, and what follows from them: an association is admitted by one of these, never by two."""
+
+    def __init__(self, config: Config) -> None:
+        self.peers = tuple(config.peers.values())
+        self.addresses = AddressBook(config)
+        most = config.node.max_associations
+        self.most_strangers = most - most // 2 if config.peers else most
+        # where there is none for whom they could be kept, all seats are everybody's
+        self.reserved = SEATS // 2 if config.peers or config.node.trusted_proxies else 0
+
+
 class AssociationPolicy:
     """Decides on connections and associations, and counts those that stand. Called from many threads at once.
 
@@ -175,21 +192,21 @@ class AssociationPolicy:
     def __init__(self, config: Config, *, crowded: Callable[[], str | None] = lambda: None, shared: SharedLimits | None = None) -> None:
         self._crowded = crowded
         self._node = config.node
-        self._peers = tuple(config.peers.values())
+        self._known = _Known(config)
         self._shared = shared or SharedLimits.alone(config)
-        self._addresses = AddressBook(config)
-        # where there is none for whom they could be kept, all seats are everybody's
-        keeps = bool(config.peers or config.node.trusted_proxies)
-        self._half_open: HalfOpen[Hashable] = HalfOpen(reserved=SEATS // 2 if keeps else 0, per_group=config.node.connections_per_address)
-        most = config.node.max_associations
-        self._most_strangers = most - most // 2 if config.peers else most
+        self._half_open: HalfOpen[Hashable] = HalfOpen(reserved=self._known.reserved, per_group=config.node.connections_per_address)
         self._lingering = 0
         self._counting = threading.Lock()
         self.refusals = Refusals()
 
+    def adopt(self, config: Config) -> None:
+        """Decide by these peers from now on; who was admitted keeps what it was admitted with."""
+        self._known = _Known(config)
+        self._half_open.reserve(self._known.reserved)
+
     def whose(self, address: str) -> Whose:
         """Whose an address is; connections of unknown ones are closed at once, since none of them could be admitted."""
-        return self._addresses.whose(address)
+        return self._known.addresses.whose(address)
 
     def connect(self, caller: Hashable, address: str, whose: Whose) -> HalfOpenSeat[Hashable] | None:
         """Let a connection in, of which nothing but its address is known, until `disconnect`; what it displaces is to be closed. None: it
@@ -218,7 +235,8 @@ class AssociationPolicy:
 
     def enter(self, requestor: RequestorIdentity) -> Admitted | Refusal:
         """Admit or refuse one association; who is admitted must `leave`."""
-        titled = [peer for peer in self._peers if peer.ae_title == requestor.calling]
+        known = self._known
+        titled = [peer for peer in known.peers if peer.ae_title == requestor.calling]
         label = titled[0].name if titled else metrics.STRANGER
         if requestor.application_context != APPLICATION_CONTEXT:
             # PS3.8 7.1.1.2: it says by which rules the association speaks, and there is one set of them
@@ -236,7 +254,7 @@ class AssociationPolicy:
             return Refusal(rejection=AssociationRejection.CALLING, why=why, label=label)
         there = there or sorted(titled, key=_proofs, reverse=True)
         # several may share title and address, and be told apart by what they prove
-        unproved = [self._unproved(peer, requestor) for peer in there]
+        unproved = [_unproved(peer, requestor, known.peers) for peer in there]
         if unproved and None not in unproved:
             return next(refusal for refusal in unproved if refusal is not None)
         proved = [peer for peer, why_not in zip(there, unproved, strict=True) if why_not is None]
@@ -249,7 +267,7 @@ class AssociationPolicy:
         crowded = self._crowded() if May.STORE in may else None
         if crowded is not None:
             return Refusal(rejection=AssociationRejection.CONGESTED, why=crowded, label=label)
-        seat = self._seat(who, limits, stranger=peer is None)
+        seat = self._seat(who, limits, most_strangers=known.most_strangers if peer is None else None)
         if isinstance(seat, str):
             return Refusal(rejection=AssociationRejection.BUSY, why=seat, label=label)
         confirms = peer is not None and peer.user is not None and requestor.identity is not None and requestor.identity.wants_response
@@ -262,25 +280,9 @@ class AssociationPolicy:
         self._shared.leave(admitted.seat)
         metrics.ASSOCIATIONS_OPEN.add(-1, peer=admitted.label)
 
-    def _unproved(self, peer: Peer, requestor: RequestorIdentity) -> Refusal | None:
-        """What a peer's title and address alone do not prove, where the configuration asks for more."""
-        if peer.certificate is not None and (why := _other_certificate(peer.certificate, requestor.certificate)):
-            owner = next(
-                (one.name for one in self._peers if one.certificate and not _other_certificate(one.certificate, requestor.certificate)), ""
-            )
-            whose = f', which is peer "{owner}"\'s' if owner else ""
-            return Refusal(
-                rejection=AssociationRejection.CALLING,
-                why=f'peer "{peer.name}" is proved by its certificate: {why}{whose}',
-                label=peer.name,
-            )
-        if peer.user is not None and (why := _other_user(peer.user, requestor.identity)):
-            return Refusal(rejection=AssociationRejection.IDENTITY, why=f'peer "{peer.name}": {why}', label=peer.name)
-        return None
-
-    def _seat(self, who: str, limits: Limits, *, stranger: bool) -> Seat | str:
-        most, strangers = self._node.max_associations, self._most_strangers if stranger else None
-        seat = self._shared.enter(who, most=limits.associations, most_in_all=most, most_strangers=strangers)
+    def _seat(self, who: str, limits: Limits, *, most_strangers: int | None) -> Seat | str:
+        most = self._node.max_associations
+        seat = self._shared.enter(who, most=limits.associations, most_in_all=most, most_strangers=most_strangers)
         if not isinstance(seat, Seat):
             if seat.of is Of.STRANGERS:
                 return f"{seat.stand} associations of strangers stand already, and the other seats are kept for peers"
@@ -297,6 +299,21 @@ class AssociationPolicy:
         return TransferRate(
             shared=self._shared, who=who, bytes_per_second=limits.bytes_per_second, instances_per_second=limits.instances_per_second
         )
+
+
+def _unproved(peer: Peer, requestor: RequestorIdentity, peers: Sequence[Peer]) -> Refusal | None:
+    """What a peer's title and address alone do not prove, where the configuration asks for more."""
+    if peer.certificate is not None and (why := _other_certificate(peer.certificate, requestor.certificate)):
+        owner = next((one.name for one in peers if one.certificate and not _other_certificate(one.certificate, requestor.certificate)), "")
+        whose = f', which is peer "{owner}"\'s' if owner else ""
+        return Refusal(
+            rejection=AssociationRejection.CALLING,
+            why=f'peer "{peer.name}" is proved by its certificate: {why}{whose}',
+            label=peer.name,
+        )
+    if peer.user is not None and (why := _other_user(peer.user, requestor.identity)):
+        return Refusal(rejection=AssociationRejection.IDENTITY, why=f'peer "{peer.name}": {why}', label=peer.name)
+    return None
 
 
 def _is_title(text: str) -> bool:

@@ -296,6 +296,12 @@ class Listener:
         self._server = ConnectionServer(self._sockets, self._policy, self._serve)
         self._server.start()
 
+    def adopt(self, config: Config) -> None:
+        """Admit by these peers from the next association on; those that stand keep what they were admitted with."""
+        self._policy.adopt(config)
+        if self._services is not None:
+            self._services.adopt(config)
+
     @property
     def ports(self) -> dict[str, int]:
         """Where it listens: `port` without TLS, `tls_port` with it."""

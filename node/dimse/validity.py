@@ -67,9 +67,7 @@ def demand_usable_tls(config: Config) -> None:
     TlsExpired
         Nobody who calls this node would, or could, trust it.
     """
-    for peer in config.peers.values():
-        if peer.tls is not None:
-            client_context(peer.tls)
+    demand_usable_peers(config)
     if config.node.tls is None:
         return
     server_context(config.node.tls)
@@ -79,6 +77,19 @@ def demand_usable_tls(config: Config) -> None:
             raise TlsUnusable(one.why)
         if one.left_s(now) <= 0:
             raise TlsExpired(f"{one.path} ({one.use.value} of `node: {{tls: …}}`) expired on {one.until:%Y-%m-%d %H:%M} UTC")
+
+
+def demand_usable_peers(config: Config) -> None:
+    """Refuse a configuration whose peers could not be called with the TLS that it gives them.
+
+    Raises
+    ------
+    NotPrivate, TlsUnusable
+        A file cannot be read, is not what it should be, or is not for its user alone.
+    """
+    for peer in config.peers.values():
+        if peer.tls is not None:
+            client_context(peer.tls)
 
 
 def validities(config: Config) -> list[Validity]:
@@ -204,6 +215,11 @@ class Certificates:
         self._look_at = 0.0
         self._tell_at = 0.0
         self._found: list[Validity] = []
+
+    def adopt(self, config: Config) -> None:
+        """Look at the files of this configuration at the next turn."""
+        self._config = config
+        self._look_at = 0.0
 
     def turn(self) -> None:
         """Look, and tell, when it is time."""

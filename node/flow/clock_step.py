@@ -30,15 +30,14 @@ class ClockStep:
 
     def __init__(self, processes: Processes, config: Config, clock: Clock, *, seconds: Callable[[], float] = time.monotonic) -> None:
         self._processes = processes
-        retries = [sink.retry_most for sink in config.sinks.values()]
         self.adopt(config)
-        self._retry = max([timedelta(minutes=5), *retries])
         self._clock = clock
         self._seconds = seconds
         self._ahead: timedelta | None = None
 
     def adopt(self, config: Config) -> None:
-        """Know how long arrivals wait by these routes."""
+        """Know how long arrivals, jobs and deliveries wait by this configuration."""
+        self._retry = max([timedelta(minutes=5), *(sink.retry_most for sink in config.sinks.values())])
         quiet = [max(peer.settle.quiet, peer.settle.bounds.most) for peer in config.peers.values()]
         needed = [route.needs.within for route in config.routes if route.needs is not None]
         longest = [*(peer.settle.longest for peer in config.peers.values()), *(route.longest for route in config.routes)]

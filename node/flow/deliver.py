@@ -7,8 +7,9 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from inference.errors import HilumError
@@ -73,35 +74,58 @@ class GaveUp(DeliveryError):
     retry = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A sink, and what the configuration says of it."""
+
+    sink: Sink
+    settings: settings.SinkSettings
+
+
 class DeliverStage:
     """The stage that turns WAITING deliveries into DELIVERED ones.
 
     Every sink has one thread, so that one that is slow or away holds up no other. `step` claims for the sinks that are free; the thread
-    goes on claiming for its own sink until nothing is due for it.
+    goes on claiming for its own sink until nothing is due for it. A delivery under way ends with the sink that it began with, whatever
+    configuration is adopted meanwhile; what waits goes by the sink that has its name then.
 
     Parameters
     ----------
     sinks
-        Every sink of the configuration, by name.
+        Every sink of the configuration of now, by name; asked when a configuration is adopted.
     """
 
     name = "deliver"
 
     def __init__(
-        self, journal: Journal, blobs: Blobs, sinks: Mapping[str, Sink], config: settings.Config, clock: Clock, owner: str
+        self,
+        journal: Journal,
+        blobs: Blobs,
+        sinks: Callable[[], Mapping[str, Sink]],
+        config: settings.Config,
+        clock: Clock,
+        owner: str,
     ) -> None:
         self._journal = journal
         self._blobs = blobs
         self._sinks = sinks
-        self._config = config
         self._clock = clock
         self._owner = owner
-        self._threads = ThreadPoolExecutor(max_workers=max(1, len(sinks)), thread_name_prefix="deliver")
+        self._threads = ThreadPoolExecutor(max_workers=1)
         self._serving: dict[str, Future[int]] = {}
         self._under_way: dict[str, Delivery] = {}
         self._unrecorded: deque[tuple[Delivery, HilumError]] = deque()
         self._guard = threading.Lock()
         self._closing = threading.Event()
+        self.adopt(config)
+
+    def adopt(self, config: settings.Config) -> None:
+        """Deliver to these sinks from the next claim on."""
+        sinks = self._sinks()
+        self._targets: Mapping[str, _Target] = {name: _Target(sinks[name], one) for name, one in config.sinks.items() if name in sinks}
+        # a sink more needs a thread more; what runs in the threads of before ends there
+        self._threads.shutdown(wait=False)
+        self._threads = ThreadPoolExecutor(max_workers=max(1, len(self._targets)), thread_name_prefix="deliver")
 
     def step(self) -> int:
         """Start whatever is due for a sink that is free; counts what was started and what has ended since."""
@@ -113,7 +137,7 @@ class DeliverStage:
             if delivery is None:
                 return moved
             moved += 1
-            if delivery.sink not in self._sinks:
+            if delivery.sink not in self._targets:
                 self._deliver(delivery)  # parks it: there is no thread for a sink that does not exist
                 continue
             with self._guard:
@@ -160,7 +184,6 @@ class DeliverStage:
     def _serve(self, delivery: Delivery) -> int:
         """Deliver, and go on with what else is due for the same sink."""
         served = 0
-        others = [name for name in self._sinks if name != delivery.sink]
         following: Delivery | None = delivery
         while following is not None:
             self._under_way[delivery.sink] = following
@@ -170,7 +193,7 @@ class DeliverStage:
                 self._unrecorded.append((following, error))
                 return served
             served += 1
-            following = None if self._closing.is_set() else self._claim(others)
+            following = None if self._closing.is_set() else self._claim([name for name in self._targets if name != delivery.sink])
         return served
 
     def _deliver(self, delivery: Delivery) -> None:
@@ -187,11 +210,12 @@ class DeliverStage:
 
     def _send_all(self, delivery: Delivery) -> None:
         """Send what the sink has not accepted yet, and say so when it has all (`DeliveryAttempt.send`)."""
-        if delivery.sink not in self._sinks:
+        target = self._targets.get(delivery.sink)
+        if target is None:
             raise SinkUnknown(f'the configuration has no sink "{delivery.sink}"')
         began = time.monotonic()
-        sink = self._config.sinks[delivery.sink]
-        sent = DeliveryAttempt(self._journal, self._blobs, self._clock, delivery, self._sinks[delivery.sink], sink.profile).send()
+        sink = target.settings
+        sent = DeliveryAttempt(self._journal, self._blobs, self._clock, delivery, target.sink, sink.profile).send()
         took_s = round(time.monotonic() - began, 4)
         set_mark(self._journal.jobs, self._blobs, delivery.job, delivery.sink)
         now = self._clock()
@@ -206,7 +230,11 @@ class DeliverStage:
     def _put_off(self, delivery: Delivery, error: HilumError) -> None:
         """Try again later, or give up when the sink's patience is used up."""
         now = self._clock()
-        sink = self._config.sinks[delivery.sink]
+        target = self._targets.get(delivery.sink)
+        if target is None:  # it left the configuration while it was sent to
+            self._park(delivery, SinkUnknown(f'the configuration has no sink "{delivery.sink}" any more; the last time: {error}'))
+            return
+        sink = target.settings
         since = delivery.waiting_since
         if since is not None and now - since >= sink.give_up:
             tried = f"tried {delivery.attempts} times since {since:%Y-%m-%d %H:%M} UTC"

@@ -49,7 +49,6 @@ class Engines:
         *,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._shared = {name for name, engine in config.engines.items() if not BY_NAME[engine.options.kind].local}
         self._open_engine = open_engine
         self._application_of = application_of
         self._config = config
@@ -63,7 +62,14 @@ class Engines:
         self.adopt(config)
 
     def adopt(self, config: settings.Config) -> None:
-        """Look after the engines that these routes need; models of applications are checked once more."""
+        """Look after the engines that these routes need; models of applications are checked once more. What is another engine now is
+        closed, and opened when it is needed; called between jobs."""
+        before, self._config = self._config, config
+        for name in [name for name in self._opened if config.engines.get(name) != before.engines.get(name)]:
+            self._opened.pop(name).close()
+            self._away.pop(name, None)
+            self._looked_at = None
+        self._shared = {name for name, engine in config.engines.items() if not BY_NAME[engine.options.kind].local}
         self._applications: dict[str, list[str]] = {}
         for name in sorted({name for route in config.routes for name in route.run}):
             self._applications.setdefault(engine_of(config, name), []).append(name)

@@ -116,19 +116,20 @@ class IndexStage:
     def __init__(self, journal: Journal, inbox: Inbox, blobs: Blobs, config: Config, clock: Clock) -> None:
         self._journal = journal
         self._inbox = inbox
-        self._config = config
         self._clock = clock
-        self._senders = Senders(config)
         self._windows = QuietWindows(journal, config, clock)
         self._unread = UnreadableEntries()
         self._in_hand = InHand("entry")
         self._in_hand.count_death()
         self._judge = InstanceJudge(journal, inbox, blobs, config.peers, in_hand=self._in_hand)
+        self.adopt(config)
 
     def adopt(self, config: Config) -> None:
-        """Know by which routes arrivals are judged from now on: what comes again after other ones is judged anew."""
+        """Go by these peers; and know by which routes arrivals are judged from now on: what comes again after other ones is judged anew."""
         self._config = config
         self._windows.adopt(config)
+        self._senders = Senders(config)
+        self._judge.adopt(config.peers)
 
     def step(self) -> int:
         """Index up to `BATCH` entries; how many left the inbox."""

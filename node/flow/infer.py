@@ -105,6 +105,10 @@ class Analyst:
         self._engine_named = engine_named
         self._ahead = ahead
 
+    def adopt(self, config: settings.Config) -> None:
+        """Go by this configuration from the next job on."""
+        self._config = config
+
     def __call__(self, job: Job, files: Sequence[Path], given: Mapping[Path, str] = MappingProxyType({})) -> Inferred:
         """Assemble, check, analyse, check what was said.
 

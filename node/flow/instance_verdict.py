@@ -154,10 +154,14 @@ class InstanceJudge:
 
     def __init__(self, journal: Journal, inbox: Inbox, blobs: Blobs, peers: Mapping[str, Peer], *, in_hand: InHand) -> None:
         self._journal = journal
-        self._trust = SenderTrust(peers)
         self._inbox = inbox
         self._blobs = blobs
         self._in_hand = in_hand
+        self.adopt(peers)
+
+    def adopt(self, peers: Mapping[str, Peer]) -> None:
+        """Go by these peers from the next batch on."""
+        self._trust = SenderTrust(peers)
 
     def batch(self, arrived: Sequence[Arrived], now: datetime) -> Batch:
         """What is to be done about each; no two of them are of one SOP Instance UID."""

@@ -171,6 +171,10 @@ class Runner:
         self._at_once = at_once
         self._unrecorded: _Unrecorded | None = None
 
+    def adopt(self, config: settings.Config) -> None:
+        """Work by this configuration from the next job on; called between steps, so that a job ends under the one it was claimed with."""
+        self._config = config
+
     def step(self) -> int:
         """Work on the job whose turn it is; 0 when there is none."""
         if self._unrecorded is not None:

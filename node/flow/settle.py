@@ -96,6 +96,11 @@ class SettleStage:
         self._counted_open: datetime | None = None
         self._began = clock()
 
+    def adopt(self, config: settings.Config) -> None:
+        """Settle by these peers from the next step on; a question under way is answered by whom it was put to."""
+        self._config = config
+        self._windows.adopt(config)
+
     def step(self) -> int:
         """Complete what is due; ask senders about what is open and read what they answered."""
         self._read_answers()

@@ -177,10 +177,10 @@ class RoutesSaved(SecurityEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoutesReloaded(SecurityEvent):
-    """The routes of the file came into force."""
+class ConfigReloaded(SecurityEvent):
+    """What the file says came into force."""
 
-    line: ClassVar[str] = "routes.reloaded"
+    line: ClassVar[str] = "config.reloaded"
     by: str
     path: str
     config_digest: str
@@ -190,9 +190,9 @@ class RoutesReloaded(SecurityEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReloadRefused(SecurityEvent):
-    """The routes of the file were not taken; those of `config_digest` stay in force."""
+    """What the file says was not taken; the configuration of `config_digest` stays in force."""
 
-    line: ClassVar[str] = "routes.refused"
+    line: ClassVar[str] = "config.refused"
     is_alarm: ClassVar[bool] = True
     by: str
     path: str

@@ -89,8 +89,9 @@ class Telemetry:
         self._watchdog.turn()
 
     def adopt(self, config: Config) -> None:
-        """Name these routes as the ones in force."""
+        """Name this one as the one in force, and look after the certificates that it names."""
         self._config = config
+        self._certificates.adopt(config)
 
     def drain(self) -> None:
         """The node ends: not ready any more."""

@@ -47,6 +47,8 @@ class Key:
     required: bool = False
     field: str | None = None
     """The name that `Block.build` gets it under, where that is not the key's own."""
+    restart: bool = False
+    """Whether it, and all below it, waits for a restart of the node; else a reload takes it up."""
 
 
 def setting(kind: ValueKind[Any], *, says: str, default: str | None = None, name: str = "", of: Callable[[Any], Any] | None = None) -> Any:
@@ -92,6 +94,12 @@ _DECLARED, _PLACED, _EACH_PLACED = "hilum setting", "hilum place", "hilum places
 def keys_of(noun: Any) -> tuple[Key, ...]:
     """The keys that the fields of a dataclass declare, in their order."""
     return tuple({key.name: key for key, _, _ in _declarations(noun)}.values())
+
+
+def differing_keys(one: Any, other: Any) -> list[str]:
+    """The keys in which two nouns of one class differ, in their order."""
+    differs = [key.name for key, _, name in _declarations(one) if getattr(one, name) != getattr(other, name)]
+    return list(dict.fromkeys(differs))
 
 
 def _declarations(noun: Any) -> list[tuple[Key, Callable[[Any], Any] | None, str]]:

@@ -65,11 +65,17 @@ def hilum(sinks: Sequence[DeclaredSink], results: Sequence[DeclaredResults]) -> 
     whole: Block[dict[str, Any]] = Block(
         build=dict,
         keys=(
-            Key(name="node", kind=NODE, default="{}", says="The listener and the processes behind it."),
+            Key(name="node", kind=NODE, default="{}", restart=True, says="The listener and the processes behind it."),
             Key(name="peers", kind=PEERS, default="{}", says="The DICOM application entities that the node knows, by a name of yours."),
-            Key(name="store", kind=STORE, default="{}", says="Where the node remembers, and for how long."),
+            Key(name="store", kind=STORE, default="{}", restart=True, says="Where the node remembers, and for how long."),
             Key(name="engines", kind=ENGINES, default="{}", says="What runs models, by a name of yours; `default` need not be named."),
-            Key(name="models", kind=MODELS, default="{}", says="The model repository, and further folders of applications."),
+            Key(
+                name="models",
+                kind=MODELS,
+                default="{}",
+                restart=True,
+                says="The model repository, and further folders of applications.",
+            ),
             Key(
                 name="profiles",
                 kind=profiles_block(profile),
@@ -92,8 +98,14 @@ def hilum(sinks: Sequence[DeclaredSink], results: Sequence[DeclaredResults]) -> 
             ),
             Key(name="routes", kind=ROUTES, default="[]", says="Which series get which applications, and where results go."),
             Key(name="schedule", kind=SCHEDULE, default="{}", says="When off-peak jobs run, and how long any job is passed over."),
-            Key(name="audit", kind=AUDIT, default="{}", says="Who is told what was done with whose images (DICOM audit messages)."),
-            Key(name="console", kind=CONSOLE, default="{}", says="The operator's web pages."),
+            Key(
+                name="audit",
+                kind=AUDIT,
+                default="{}",
+                restart=True,
+                says="Who is told what was done with whose images (DICOM audit messages).",
+            ),
+            Key(name="console", kind=CONSOLE, default="{}", restart=True, says="The operator's web pages."),
             Key(name="notify", kind=NOTIFY, default="{}", says="Whom to tell, by mail or a webhook, when something waits for a person."),
         ),
     )

@@ -162,7 +162,7 @@ class CannotWrite(ConfigError):
     """The console, or who rolls back, may not or cannot write the configuration file."""
 
     code = "HLM-2105"
-    remedy = "Put the text into the file on the node and run `hilum routes reload`; or let the node's user write the file's folder."
+    remedy = "Put the text into the file on the node and run `hilum config reload`; or let the node's user write the file's folder."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

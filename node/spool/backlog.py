@@ -85,7 +85,13 @@ class BacklogWatch:
     """
 
     def __init__(
-        self, spool: Path, awaited: str, late: timedelta, tell: Callable[[Item], None], *, now_ns: Callable[[], int] = time.time_ns
+        self,
+        spool: Path,
+        awaited: str,
+        late: Callable[[], timedelta],
+        tell: Callable[[Item], None],
+        *,
+        now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._spool = spool
         self._awaited = awaited
@@ -115,7 +121,7 @@ class BacklogWatch:
         waits_s = (self._now_ns() - since_ns) / 1e9 if since_ns else 0.0
         late = waits_s >= LATE_S
         self._why = f"received instances wait for {self._awaited}: {count}, the oldest for {waits_s:.0f} s" if late else ""
-        if late and self._told is None and waits_s >= self._late.total_seconds():
+        if late and self._told is None and waits_s >= self._late().total_seconds():
             since = datetime.fromtimestamp(since_ns / 1e9, UTC)
             says = f"Received instances wait in {self._spool} for {self._awaited}: {count}, the oldest since {since:%Y-%m-%d %H:%M} UTC."
             self._told = Item(about=About.DISK, says=says, remedy=_REMEDY)

@@ -1,5 +1,5 @@
-"""The configuration in force: what a supervisor was started with, and the routes that were accepted since, as its processes read it; and a
-reload of the routes: what differs in a file that was edited, and what a supervisor answers to whoever asks it for one.
+"""The configuration in force: what a supervisor was started with, or accepted since, as its processes read it; and what a supervisor
+answers to whoever asks it for a reload.
 
 It lies in a folder of the supervisor's own, not where the operator edits: a process that dies and is started again finds what the others go
 by, whatever the file says by then.
@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from inference.errors import HilumError
 from node.domain.config_revision import ConfigRevision
 from node.domain.errors import ConfigError
+from node.domain.stage import Stage
 from node.observe.events import alarm, event
 from node.settings.config import Config
 from node.settings.kept_text import filled
@@ -27,6 +28,7 @@ from node.settings.rewriting import Written, replaced
 from node.settings.source import read
 from node.store.hosts import make_run_folder, run_folder
 
+_READ_AGAIN_S = 1.0
 _SUPERVISOR = "supervisor."
 _LOCK = "lock"
 _TEXT = "hilum.yaml"
@@ -40,7 +42,7 @@ class NotKept(ConfigError):
     """The folder beside the blobs did not take the configuration that is to be in force."""
 
     code = "HLM-2101"
-    remedy = "Look at the disk and at whose that folder is (`hilum doctor`), then reload again; the routes that were in force still are."
+    remedy = "Look at the disk and at whose that folder is (`hilum doctor`), then reload again; what was in force still is."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +163,7 @@ def serving(config: Config) -> list[Serving]:
 
 
 class Adopts(Protocol):
-    """What goes by routes; `adopt` is called between its steps, in the thread that steps it."""
+    """What goes by the configuration; `adopt` is called between its steps, in the thread that steps it."""
 
     def adopt(self, config: Config) -> None: ...
 
@@ -172,8 +174,19 @@ class Loads(Protocol):
     def __call__(self, path: Path, *, text: bytes) -> Config: ...
 
 
-class RoutesInForce:
-    """The stage at the head of a process's others that has them adopt the routes in force as soon as there are other ones.
+class Present:
+    """The configuration that a process goes by now, for what asks at each use. Adopted by one thread, read by many."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def adopt(self, config: Config) -> None:
+        """Go by this one."""
+        self.config = config
+
+
+class ConfigInForce:
+    """Has those of a process that go by the configuration adopt the one in force as soon as there is another.
 
     Parameters
     ----------
@@ -181,40 +194,83 @@ class RoutesInForce:
         Where the configuration in force lies; None: there is nobody who would change it.
     load
         How this hilum reads it.
+    seconds
+        A clock that only goes forward.
     """
 
-    name = "routes"
-
-    def __init__(self, config: Config, path: Path | None, those: Sequence[Adopts], *, load: Loads) -> None:
-        self._digest = config.digest
+    def __init__(
+        self,
+        config: Config,
+        path: Path | None,
+        those: Sequence[Adopts],
+        *,
+        load: Loads,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._config = config
         self._path = path
         self._those = those
         self._load = load
+        self._seconds = seconds
         self._seen: tuple[int, ...] = ()
+        self._again_at: float | None = None
 
-    def step(self) -> int:
-        """Look whether it is another one; never counts as work."""
-        if self._path is None:
-            return 0
+    def look(self) -> None:
+        """Adopt another one, if there is one; what could not be read is tried again."""
+        if self._path is None or (self._again_at is not None and self._seconds() < self._again_at):
+            return
         seen = _mark(self._path)
         if seen == self._seen:
-            return 0
-        self._seen = seen  # what cannot be read is told once
+            return
         try:
             text = self._path.read_bytes()
-            if text == self._config.text:
-                return 0
-            config = self._load(self._config.path, text=text)
+            config = self._config if text == self._config.text else self._load(self._config.path, text=text)
         except (OSError, HilumError) as unread:
-            # it was checked before it lay there; the routes that are known go on
-            alarm("routes.not_adopted", config_digest=self._digest, reason=str(unread))
-            return 0
+            # it was checked before it lay there; the configuration that is known goes on
+            if self._again_at is None:
+                alarm("config.not_adopted", config_digest=self._config.digest, reason=str(unread))
+            self._again_at = self._seconds() + _READ_AGAIN_S
+            return
+        self._seen, self._again_at = seen, None
+        if config is self._config:
+            return
         for one in self._those:
             one.adopt(config)
-        event("routes.adopted", config_digest=config.digest, before=self._digest)
-        self._config, self._digest = config, config.digest
-        return 0
+        event("config.adopted", config_digest=config.digest, before=self._config.digest)
+        self._config = config
+
+
+class AdoptingStage:
+    """A stage before each of whose steps its process adopts the configuration in force: what another process has done by a newer one is
+    never gone on with by an older one."""
+
+    def __init__(self, stage: Stage, followed: ConfigInForce) -> None:
+        self.name = stage.name
+        self._stage = stage
+        self._followed = followed
+
+    def step(self) -> int:
+        """Look, then step the stage."""
+        self._followed.look()
+        return self._stage.step()
+
+
+class RebuiltStage:
+    """A stage that is made anew at its next step when its process goes by another configuration; for stages that remember nothing, on a
+    clock of their own."""
+
+    def __init__(self, present: Present, build: Callable[[Config], Stage]) -> None:
+        self._present = present
+        self._build = build
+        self._built_by = present.config
+        self._stage = build(self._built_by)
+        self.name = self._stage.name
+
+    def step(self) -> int:
+        """Step the stage of the configuration of now."""
+        if (config := self._present.config) is not self._built_by:
+            self._stage, self._built_by = self._build(config), config
+        return self._stage.step()
 
 
 def _short(words: str, most: int) -> str:
@@ -261,20 +317,27 @@ def _sweep(config: Config) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-_BLOCKS = {"application_folders": "models"}
-"""Fields of a configuration that stand in a block of another name."""
-_APART = frozenset({"definitions", "digest", "routes", "text"})
-"""What definitions say stands in the routes that ask by them."""
-
-
 class NeedsRestart(ConfigError):
-    """The file differs from what the node was started with in more than its routes."""
+    """The file differs from what the node was started with in keys that wait for a restart."""
 
     code = "HLM-2100"
     remedy = (
-        "Restart `hilum serve` to put all of the file in force, or take back what is not about routes and reload again; for a rollback "
-        "stop it, roll back, and start it."
+        "Restart `hilum serve` to put all of the file in force, or take back what it names and reload again; for a rollback stop it, roll "
+        "back, and start it."
     )
+
+
+def refuse_keys(waiting: Sequence[str], where: str) -> None:
+    """Refuse what would change keys that wait for a restart.
+
+    Raises
+    ------
+    NeedsRestart
+        There are any in `waiting`.
+    """
+    if waiting:
+        names = ", ".join(f"`{one}`" for one in waiting)
+        raise NeedsRestart(f"{where}: {names} changed, which needs a restart; nothing was taken up")
 
 
 class RevisionUnusable(ConfigError):
@@ -296,13 +359,15 @@ _LOOK_EVERY_S = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reloaded:
-    """What came of a reload. `digest` names the routes in force now, `before` those until then; `code` and `reason` say why it was
+    """What came of a reload. `digest` names what is in force now, `before` that until then; `changed` are the
+    blocks that differ; `code` and `reason` say why it was
     refused, and are empty otherwise."""
 
     path: str
     digest: str
     before: str
     routes: int
+    changed: tuple[str, ...] = ()
     code: str = ""
     reason: str = ""
 
@@ -314,7 +379,7 @@ class Reloaded:
     def of(cls, text: str) -> "Reloaded":
         """What `text` said."""
         said: dict[str, Any] = json.loads(text)
-        return cls(**said)
+        return cls(**{**said, "changed": tuple(said["changed"])})
 
 
 def answer_of(supervisor: Serving, token: str, patience_s: float) -> Reloaded:
@@ -364,9 +429,3 @@ def coming_back(path: Path, revision: ConfigRevision, load: Loads, demand: Calla
     except ConfigError as refused:
         raise RevisionUnusable(f"revision {revision.number} cannot come back: {refused} [{refused.code}]") from refused
     return ComingBack(before=before, whole=whole, config=config)
-
-
-def other_blocks(one: Config, other: Config) -> list[str]:
-    """The top-level blocks, without `define:` and `routes:`, in which two configurations differ."""
-    names = [field.name for field in fields(Config) if field.name not in _APART]
-    return sorted({_BLOCKS.get(name, name) for name in names if getattr(one, name) != getattr(other, name)})

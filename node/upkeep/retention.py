@@ -44,7 +44,7 @@ class Retention:
     Parameters
     ----------
     followers
-        Who follows the history: what one of them has not told yet stays in it.
+        Says who follows the history now: what one of them has not told yet stays in it.
     seconds
         A clock that only goes forward: nothing grows old because the other one was set.
     """
@@ -58,7 +58,7 @@ class Retention:
         config: Config,
         clock: Clock,
         *,
-        followers: Collection[str] = (),
+        followers: Callable[[], Collection[str]] = tuple,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rows = rows
@@ -66,7 +66,7 @@ class Retention:
         self._store = config.store
         self._clock = MonotonicClock(clock, seconds=seconds)
         self._seconds = seconds
-        self._followers = tuple(followers)
+        self._followers = followers
         self._pruned_upto = 0
         self._pruning_since = seconds()
         self._alarmed = False
@@ -93,7 +93,7 @@ class Retention:
             self._pruned_upto, self._pruning_since = 0, began
         pruned, before = 0, now - self._store.history_kept
         while True:
-            page = self._rows.prune_history(before, now, _BATCH, after=self._pruned_upto, followers=self._followers)
+            page = self._rows.prune_history(before, now, _BATCH, after=self._pruned_upto, followers=self._followers())
             pruned += page.lines
             self._pruned_upto = page.reached
             if page.last or self._seconds() - began >= _PRUNE_S:

@@ -19,6 +19,7 @@ from node.dimse.services.kinds import KINDS, Services
 from node.dimse.services.port import MemoryBudget, ServiceKind, ServiceRequest, WholeDataSet
 from node.dimse.ul import command
 from node.dimse.ul.command import Field
+from node.settings.config import Config
 from node.settings.peers import May, Peer
 from tests.dimse.conftest import PACS, Listen, offer
 from tests.lab import dcmtk
@@ -36,6 +37,8 @@ class _Finding:
 
     def contexts(self, admitted: Admitted) -> Sequence[PresentationContext]:
         return contexts_of([StudyRootFind], [ImplicitVRLittleEndian]) if May.FIND in admitted.may else ()
+
+    def adopt(self, config: Config) -> None: ...
 
     def begin(self, request: ServiceRequest) -> "_Find":
         return _Find(request, self.budget)

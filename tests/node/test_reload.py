@@ -24,7 +24,7 @@ _STUDIES = 2
 """In each of the three waves."""
 
 
-def settings(folder: Path, *names: str, quiet: str = "2s") -> dict[str, object]:
+def settings(folder: Path, *names: str) -> dict[str, object]:
     """Routes of these names; the first asks for what is there, the others for what is not."""
     routes = [
         {"name": name, "when": {"Modality": "DX" if number == 0 else "XA"}, "run": ["all-views"], "send": ["results"]}
@@ -34,7 +34,7 @@ def settings(folder: Path, *names: str, quiet: str = "2s") -> dict[str, object]:
         folder,
         port=0,
         repository=folder / "models",
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": quiet}}},
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "2s"}}},
         sinks={"results": {"kind": "folder", "path": str(folder / "results")}},
         routes=routes,
     )
@@ -66,7 +66,7 @@ def told(node: Node, name: str, **facts: Any) -> list[dict[str, Any]]:
 def wait_until_adopted(node: Node, digest: str) -> None:
     """Until those who judge go by these routes: the flow process's stages, and its index."""
     wait_until(
-        lambda: len(told(node, "routes.adopted", config_digest=digest, process="flow")) >= 2,
+        lambda: len(told(node, "config.adopted", config_digest=digest, process="flow")) >= 2,
         _PATIENCE_S,
         "the flow process has adopted the routes",
     )
@@ -81,8 +81,8 @@ def passports(node: Node, studies: list[str]) -> Iterator[dict[str, Any]]:
 
 def test_routes_change_while_studies_settle_and_each_is_judged_once_by_one_set_of_them(tmp_path: Path) -> None:
     """Three waves of studies: before an edit, in the middle of it, behind it. Every study is routed in one revision, its decisions name
-    all routes of one set and none of the other, the digest is that set's, and one job with one set of results comes of it. Then what is not
-    about routes, and what is no configuration, is refused, and the routes stay; also for a process that dies and is started again."""
+    all routes of one set and none of the other, the digest is that set's, and one job with one set of results comes of it. Then what
+    needs a restart, and what is no configuration, is refused, and the routes stay; also for a process that dies and is started again."""
     with Node(settings(tmp_path, "first", "gone"), tmp_path) as node:
         before = load(node.config).digest
         early = send(node, tmp_path, "early")
@@ -90,7 +90,7 @@ def test_routes_change_while_studies_settle_and_each_is_judged_once_by_one_set_o
 
         amid = send(node, tmp_path, "amid")
         behind = edit(node, settings(tmp_path, "second", "new", "newer"))
-        (answer,) = node.hilum("routes", "reload", "--json").json
+        (answer,) = node.hilum("config", "reload", "--json").json
         assert (answer["accepted"], answer["before"], answer["digest"], answer["routes"]) == (True, before, behind, 3)
         assert answer["pid"] == node.pid
         wait_until_adopted(node, behind)
@@ -114,13 +114,14 @@ def test_routes_change_while_studies_settle_and_each_is_judged_once_by_one_set_o
         explained = node.hilum("routes", "explain", early[0], "--json").json
         assert (explained["recorded_digests"], explained["config_digest"]) == ([before], behind)
 
-        edit(node, settings(tmp_path, "third", quiet="3s"))
-        refused = node.hilum("routes", "reload")
-        assert (refused.code, "`peers:` changed too" in refused.out, "HLM-2100" in refused.out) == (1, True, True)
+        kept = settings(tmp_path, "third")
+        edit(node, {**kept, "store": {**dict(kept["store"]), "keep": "3d"}})  # type: ignore[call-overload]
+        refused = node.hilum("config", "reload")
+        assert (refused.code, "`store.keep` changed" in refused.out, "HLM-2100" in refused.out) == (1, True, True)
         node.config.write_text("routes: [{name: fourth}]")
         os.kill(node.pid, signal.SIGHUP)
-        wait_until(lambda: told(node, "routes.refused", code="HLM-2020"), _PATIENCE_S, "what is no configuration is refused")
-        assert told(node, "routes.refused", code="HLM-2100", config_digest=behind)
+        wait_until(lambda: told(node, "config.refused", code="HLM-2020"), _PATIENCE_S, "what is no configuration is refused")
+        assert told(node, "config.refused", code="HLM-2100", config_digest=behind)
 
         (flow,) = [one["pid"] for one in told(node, "process.started", stage="flow")]
         os.kill(flow, signal.SIGKILL)
@@ -135,6 +136,6 @@ def test_routes_change_while_studies_settle_and_each_is_judged_once_by_one_set_o
         again = edit(node, settings(tmp_path, "fifth"))
         os.kill(node.pid, signal.SIGHUP)
         wait_until_adopted(node, again)
-    gone = node.hilum("routes", "reload")
+    gone = node.hilum("config", "reload")
     assert (gone.code, "HLM-2066" in gone.err) == (1, True)
     assert not list(tmp_path.glob("*.run/supervisor.*"))

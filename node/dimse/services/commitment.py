@@ -60,7 +60,12 @@ class CommitmentProvider:
         self._commitments = commitments
         self._flush = flush
         self._on_kept = on_kept
-        self._reporters = frozenset(sink.peer for sink in config.sinks.values() if sink.commitment is not Commitment.NO)
+        self._reporters: frozenset[str | None] = frozenset()
+        self.adopt(config)
+
+    def adopt(self, config: Config) -> None:
+        """Let the sinks of this configuration report, too: who was asked by an earlier one still owes its word."""
+        self._reporters |= {sink.peer for sink in config.sinks.values() if sink.commitment is not Commitment.NO}
 
     def contexts(self, admitted: Admitted) -> Sequence[PresentationContext]:
         """What this peer may negotiate of it: as the user, who asks, or as the provider, who reports (PS3.7 D.3.3.4)."""

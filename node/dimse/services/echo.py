@@ -11,6 +11,7 @@ from node.dimse.contexts import DECODABLE, contexts_of
 from node.dimse.services.port import ListenerParts, ServiceKind, ServiceRequest
 from node.dimse.ul import command
 from node.dimse.ul.command import Field
+from node.settings.config import Config
 from node.settings.peers import May
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
@@ -25,6 +26,9 @@ class VerificationProvider:
     def contexts(self, admitted: Admitted) -> Sequence[PresentationContext]:
         """Verification, in the syntaxes that need no decoding."""
         return verification_contexts() if May.ECHO in admitted.may else ()
+
+    def adopt(self, config: Config) -> None:
+        """Nothing of it depends on the configuration."""
 
     def begin(self, request: ServiceRequest) -> "EchoExchange":
         """A C-ECHO."""

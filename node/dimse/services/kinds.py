@@ -10,6 +10,7 @@ from node.dimse.services import commitment, echo, store
 from node.dimse.services.port import Exchange, ListenerParts, Service, ServiceKind, ServiceRequest
 from node.dimse.ul import command
 from node.dimse.ul.command import Command
+from node.settings.config import Config
 
 KINDS: tuple[ServiceKind, ...] = (store.KIND, echo.KIND, commitment.KIND)
 """In the order in which their presentation contexts are negotiated, and the reference names them."""
@@ -33,6 +34,11 @@ class Services:
                 self._in_any_context |= dict.fromkeys(map(int, kind.operations), service)
             else:
                 self._in_context |= {(int(field), uid): service for field in kind.operations for uid in kind.sop_classes()}
+
+    def adopt(self, config: Config) -> None:
+        """Know the peers and sinks of this configuration from now on."""
+        for service in self._services:
+            service.adopt(config)
 
     def contexts(self, admitted: Admitted) -> Sequence[PresentationContext]:
         """The presentation contexts that such a requestor may negotiate."""

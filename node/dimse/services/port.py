@@ -74,6 +74,10 @@ class Service(Protocol):
         """Take a request whose command set has come. Raises nothing: what is wrong with it is answered."""
         ...
 
+    def adopt(self, config: Config) -> None:
+        """Know the peers and sinks of this configuration; associations that stand go on with what they negotiated."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerParts:

@@ -21,6 +21,7 @@ from node.domain.errors import RefusedError
 from node.domain.instance import Reception
 from node.observe import metrics
 from node.observe.events import alarm, event, trace
+from node.settings.config import Config
 from node.settings.peers import May
 
 _KEPT: Final = DimseStatus(0x0000, "")
@@ -49,10 +50,14 @@ class StorageProvider:
 
     def __init__(self, parts: ListenerParts) -> None:
         self._intake = parts.intake
-        for peer in parts.config.peers.values():  # the first association of each would wait for it
+        self.adopt(parts.config)
+
+    def adopt(self, config: Config) -> None:
+        """Be ready for these peers."""
+        for peer in config.peers.values():  # the first association of each would wait for it
             if May.STORE in peer.may:
                 storage_contexts(peer.limits.syntaxes)
-        for name in (*parts.config.peers, metrics.STRANGER):
+        for name in (*config.peers, metrics.STRANGER):
             for status in (0x0000, RefusedError.status, PROCESSING_FAILURE):
                 # a series that begins at 0 lets a rate see its first event
                 metrics.INSTANCES.add(0, peer=name, status=f"{status:04X}")

@@ -22,6 +22,7 @@ from node.observe.security import (
     AssociationFinished,
     AssociationRejected,
     AuditResumed,
+    ConfigReloaded,
     ConnectionRefused,
     ConsoleActed,
     ConsoleLogin,
@@ -33,7 +34,6 @@ from node.observe.security import (
     ProxyHeaderMissing,
     RefusalsLeftOut,
     ReloadRefused,
-    RoutesReloaded,
     RoutesSaved,
     SecurityEvent,
     TlsNotOffered,
@@ -72,8 +72,8 @@ _ALERTS: Mapping[type[SecurityEvent], _Alert] = {
     TlsNotRenewed: _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=EventOutcome.MINOR, sentence="new TLS files cannot be used"),
     TlsRenewed: _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=EventOutcome.SUCCESS, sentence="TLS files were renewed"),
     RoutesSaved: _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=EventOutcome.SUCCESS, sentence="routes were written"),
-    RoutesReloaded: _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=EventOutcome.SUCCESS, sentence="routes came into force"),
-    ReloadRefused: _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=EventOutcome.MINOR, sentence="routes were refused"),
+    ConfigReloaded: _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=EventOutcome.SUCCESS, sentence="a configuration came into force"),
+    ReloadRefused: _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=EventOutcome.MINOR, sentence="a configuration was refused"),
     ConsoleLoginRefused: _Alert(
         kind=codes.LOGIN, told_as=codes.USER_AUTHENTICATION, outcome=EventOutcome.MINOR, sentence="login at the console refused"
     ),
@@ -114,7 +114,7 @@ def _facts(one: SecurityEvent) -> _Facts:
             return _Facts(why=one.reason)
         case RoutesSaved():
             return _Facts(by=one.by, address=one.address, path=one.path, changed=(one.before, one.config_digest))
-        case RoutesReloaded():
+        case ConfigReloaded():
             return _Facts(by=one.by, path=one.path, changed=(one.before, one.config_digest))
         case ReloadRefused():
             why = f"{one.reason} ({one.config_digest[:12]} stays in force)"

@@ -160,7 +160,7 @@ class Schedule:
             IndexStage(journal, inbox, blobs, world.config, world.clock),
             SettleStage(journal, world.config, world.clock, _nobody, horizon=horizon),
             RouteStage(journal, world.config, world.clock, lambda _: "default", lambda _: APPLICATION),
-            DeliverStage(journal, blobs, sinks, world.config, world.clock, process.name),
+            DeliverStage(journal, blobs, lambda: sinks, world.config, world.clock, process.name),
         ]
         while True:
             for stage in stages:

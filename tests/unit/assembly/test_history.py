@@ -9,6 +9,7 @@ from node.settings.audit import Audit
 from node.settings.config import Config
 from node.settings.node import Node
 from node.settings.store import Store
+from node.store.in_force import Present
 from tests.lab import audit, empty_journal
 from tests.lab.program import wait_until
 from tests.unit.flow.test_around_stages import Candidate
@@ -34,7 +35,7 @@ def test_what_came_before_this_process_led_is_told(tmp_path: Path) -> None:
     journal = Journal.open(empty_journal.make(config.store.journal))
     leader = Candidate()
     story = Story(journal, now=journal.now() - timedelta(minutes=1))
-    with telling_history(config, journal, leader):
+    with telling_history(Present(config), journal, leader):
         story.receive(1, 2, 3, header={"PatientID": ("FIRST",), "Modality": ("CT",)})
         story.route(story.job_asked())
         leader.leads = True

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from node.assembly.compose import open_journal
-from node.assembly.configuration import load
+from node.assembly.compose import demand_takable, open_journal
+from node.assembly.configuration import changed_blocks, load, waiting_keys
 from node.assembly.reload import START, KeptRevisions, Reloading
 from node.backup.manifest import begin_restore, end_restore
 from node.domain.route import conditions_in
 from node.settings.config import Config
-from node.store.in_force import InForce, ReloadAsked, Reloaded, RoutesInForce, other_blocks, serving
+from node.settings.console import Console
+from node.store.in_force import ConfigInForce, InForce, ReloadAsked, Reloaded, serving
 
 TEXT = """\
 node: {ae_title: HILUM, listen: "127.0.0.1:0"}
@@ -65,13 +66,13 @@ def test_edited_routes_come_into_force_whole_and_once(config: Config, in_force: 
     """Who asked is answered with both digests; the processes adopt them at their next step, and not again at the one after."""
     judge, supervisor = Judge(), Judge()
     reloading, followed = (
-        Reloading(config, in_force, supervisor.adopt, KeptRevisions(config)),
-        RoutesInForce(config, in_force.path, [judge], load=load),
+        Reloading(config, in_force, demand_takable, [supervisor], KeptRevisions(config)),
+        ConfigInForce(config, in_force.path, [judge], load=load),
     )
-    followed.step()
+    followed.look()
     assert judge.adopted == []
     config.path.write_text(OTHER)
-    followed.step()
+    followed.look()
     assert judge.adopted == []  # an editor's file is nothing that was accepted
     (node,) = serving(config)
     token = node.ask(ReloadAsked(by="anna", reason="thinner"))
@@ -82,7 +83,7 @@ def test_edited_routes_come_into_force_whole_and_once(config: Config, in_force: 
     assert (said.before, said.digest, said.routes, said.code) == (config.digest, edited.digest, 1, "")
     assert edited.digest != config.digest
     for _ in range(2):
-        followed.step()
+        followed.look()
         reloading.turn()
     assert (judge.adopted, supervisor.adopted) == ([edited], [edited])
     assert judge.adopted[0].path == config.path
@@ -131,14 +132,14 @@ def test_what_a_definition_says_is_taken_up_with_the_routes(config: Config, in_f
     """A file whose definitions alone differ says other routes, and needs no restart."""
     judge, supervisor = Judge(), Judge()
     reloading, followed = (
-        Reloading(config, in_force, supervisor.adopt, KeptRevisions(config)),
-        RoutesInForce(config, in_force.path, [judge], load=load),
+        Reloading(config, in_force, demand_takable, [supervisor], KeptRevisions(config)),
+        ConfigInForce(config, in_force.path, [judge], load=load),
     )
     asking = TEXT.replace("Modality: CT", "is: lungs")
     for modality in ("CT", "MR"):
         config.path.write_text(f"{asking}define: {{lungs: {{Modality: {modality}}}}}\n")
         assert reloading.reload(ReloadAsked(by="somebody")).code == ""
-    followed.step()
+    followed.look()
     assert judge.adopted[-1].routes == supervisor.adopted[-1].routes
     assert [one.expected for one in conditions_in(judge.adopted[-1].routes[0].asked)] == [("MR",)]
 
@@ -146,32 +147,28 @@ def test_what_a_definition_says_is_taken_up_with_the_routes(config: Config, in_f
 @pytest.mark.parametrize(
     ("text", "code", "words"),
     [
-        (OTHER.replace("CT1", "CT2"), "HLM-2100", "`peers:` changed too"),
-        (
-            OTHER.replace("out: {kind: folder, path: out}", "out: {kind: folder, path: out}, b: {kind: folder, path: b}"),
-            "HLM-2100",
-            "`sinks:`",
-        ),
+        (OTHER.replace("127.0.0.1:0", "127.0.0.1:11113", 1), "HLM-2100", "`node.listen` changed, which needs a restart"),
+        (OTHER.replace("file:blobs", "file:others"), "HLM-2100", "`store.blobs` changed, which needs a restart"),
         (OTHER.replace("ct-lung", "ct-lungs"), "HLM-2008", 'did you mean "ct-lung"?'),
         (OTHER.replace("Modality", "Modalty"), "HLM-2003", 'did you mean "Modality"?'),
         ("", "HLM-2002", "the file holds no configuration"),
     ],
 )
-def test_what_is_more_than_routes_or_wrong_is_refused_with_the_reason(
+def test_what_needs_a_restart_or_is_wrong_is_refused_with_the_reason(
     config: Config, in_force: InForce, text: str, code: str, words: str
 ) -> None:
-    """The routes that were in force still are, for everybody; the next good file is taken."""
+    """What was in force still is, for everybody; the next good file is taken."""
     judge = Judge()
     reloading, followed = (
-        Reloading(config, in_force, judge.adopt, KeptRevisions(config)),
-        RoutesInForce(config, in_force.path, [judge], load=load),
+        Reloading(config, in_force, demand_takable, [judge], KeptRevisions(config)),
+        ConfigInForce(config, in_force.path, [judge], load=load),
     )
     config.path.write_text(text)
     reloading.tell()
     with capture_logs() as events:
         reloading.turn()
-        followed.step()
-    assert [(one["event"], one["code"], one["config_digest"]) for one in events] == [("routes.refused", code, config.digest)]
+        followed.look()
+    assert [(one["event"], one["code"], one["config_digest"]) for one in events] == [("config.refused", code, config.digest)]
     assert words in events[0]["reason"]
     assert judge.adopted == []
     config.path.write_text(OTHER)
@@ -182,16 +179,16 @@ def test_a_disk_that_does_not_take_the_routes_leaves_those_before(config: Config
     """The supervisor goes on, and says what to look at; who reads there goes on too, and tells it once."""
     judge = Judge()
     reloading, followed = (
-        Reloading(config, in_force, judge.adopt, KeptRevisions(config)),
-        RoutesInForce(config, in_force.path, [judge], load=load),
+        Reloading(config, in_force, demand_takable, [judge], KeptRevisions(config)),
+        ConfigInForce(config, in_force.path, [judge], load=load),
     )
     config.path.write_text(OTHER)
     shutil.rmtree(in_force.path.parent)
     assert reloading.reload().code == "HLM-2101"
     with capture_logs() as events:
-        followed.step()
-        followed.step()
-    assert [one["event"] for one in events] == ["routes.not_adopted"]
+        followed.look()
+        followed.look()
+    assert [one["event"] for one in events] == ["config.not_adopted"]
     assert judge.adopted == []
     assert load(config.path, text=in_force.provided().read_bytes()) == config  # for a process that is started again
 
@@ -210,8 +207,11 @@ def test_a_family_that_died_is_not_asked_and_leaves_nothing(config: Config) -> N
     assert list(second.path.parent.parent.glob("supervisor.*")) == []
 
 
-def test_every_block_but_the_routes_needs_a_restart(config: Config) -> None:
-    """Blocks are told by their names in the file."""
-    assert other_blocks(config, replace(config, routes=(), digest="another")) == []
-    other = replace(config, application_folders=(), node=replace(config.node, workers=2), sinks={})
-    assert other_blocks(config, other) == ["models", "node", "sinks"]
+def test_keys_that_wait_for_a_restart_are_told_by_their_names(config: Config) -> None:
+    """As they stand in the file; what a reload takes up is none of them, and is told by its block."""
+    live = replace(config, routes=(), digest="another", sinks={}, peers={})
+    assert waiting_keys(config, live) == []
+    assert changed_blocks(config, live) == ("peers", "sinks", "routes")
+    other = replace(config, application_folders=(), node=replace(config.node, workers=2, port=7), console=Console(host="127.0.0.1", port=1))
+    assert waiting_keys(config, other) == ["node.listen", "node.workers", "models.applications", "console"]
+    assert changed_blocks(config, other) == ()

@@ -8,7 +8,7 @@ import pytest
 
 from inference.applications import asking
 from inference.engines.errors import UnreadableModel
-from node.assembly.compose import Applications, application, demand_own_series_numbers, served
+from node.assembly.compose import application, demand_own_series_numbers, served
 from node.assembly.configuration import load
 from node.assembly.console import edited_routes, trials_of
 from node.assembly.reload import checked
@@ -49,16 +49,15 @@ def test_each_application_runs_with_its_number(folder: Path) -> None:
     assert [application(config, name).series for name in ("mr-brain", "theirs", "without")] == [1, 40, 99]
 
 
-def test_a_process_numbers_by_the_routes_that_it_adopted(folder: Path) -> None:
-    """An application that a reload brought shifts those behind it, in processes of before too: else two would have one number."""
+def test_applications_are_numbered_by_the_routes_of_a_configuration(folder: Path) -> None:
+    """An application that a reload brought shifts those behind it: else two would have one number."""
     config = load(folder / "hilum.yaml")
     (folder / "applications" / "later").mkdir()
     (folder / "applications" / "later" / "__init__.py").write_text(_MANIFEST.format(name="later", series=0))
     (folder / "hilum.yaml").write_text(_CONFIG.replace("theirs, without", "later, without"))
-    applications = Applications(config)
-    assert applications.of("without").series == 99
-    applications.adopt(checked(config))
-    assert [applications.of(name).series for name in ("later", "without")] == [99, 98]
+    assert application(config, "without").series == 99
+    fresh = checked(config, demand_own_series_numbers)
+    assert [application(fresh, name).series for name in ("later", "without")] == [99, 98]
     assert served(config, "without").series == 0
 
 
@@ -89,7 +88,7 @@ def test_routes_with_a_clash_are_neither_reloaded_nor_saved(folder: Path) -> Non
     assert before.path.read_text() == _CONFIG
     before.path.write_text(clashing)
     with pytest.raises(SeriesNumbersClash, match="second and theirs both have the number 40"):
-        checked(before)
+        checked(before, demand_own_series_numbers)
 
 
 def test_a_clash_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

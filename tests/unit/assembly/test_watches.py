@@ -24,7 +24,7 @@ def _store(folder: Path) -> Config:
 def test_a_store_that_is_restored_under_the_node_is_looked_at_until_it_is_whole(tmp_path: Path) -> None:
     """The folder is another one and holds a part of a backup: that is said, the look goes on, and the processes begin anew at its end."""
     config = _store(tmp_path)
-    places = store_watch(config)
+    places = store_watch(config, lambda item: None)
     places.look()
     assert places.why() == ""
     config.store.blobs.rename(tmp_path / "lost")
@@ -58,7 +58,7 @@ def test_a_spool_that_goes_with_its_run_folder_is_not_begun_anew(tmp_path: Path)
     config = load(tmp_path / "hilum.yaml")
     with contextlib.closing(compose.open_journal(config)) as journal:
         agree(config, journal, compose.open_bare_blobs(config))
-    places = store_watch(config)
+    places = store_watch(config, lambda item: None)
     places.look()
     assert places.stood_since(0)
     disk.rename(aside)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from structlog.testing import capture_logs
 
+from node.assembly.compose import demand_takable
 from node.assembly.configuration import load
 from node.assembly.reload import START, KeptRevisions, Reloading
 from node.store.in_force import InForce, ReloadAsked, answer_of, serving
@@ -22,7 +23,7 @@ def edited(hospital: Hospital) -> Iterator[Edit]:
     """A node that serves the hospital, as far as its configuration goes; what edits its file and has it taken up."""
     in_force, revisions = InForce(hospital.config), KeptRevisions(hospital.config)
     revisions.came(hospital.config, START)
-    reloading, over = Reloading(hospital.config, in_force, lambda fresh: None, revisions), threading.Event()
+    reloading, over = Reloading(hospital.config, in_force, demand_takable, [], revisions), threading.Event()
 
     def turn() -> None:
         while not over.wait(0.01):
@@ -82,7 +83,7 @@ def test_a_revision_comes_back_into_the_file_and_in_force(hospital: Hospital, ed
     said = run("config", "rollback", "1", "--reason", "too thin")
     assert (said.code, said.err) == (0, "")
     assert "nothing would differ" in said.out  # the day was routed by it
-    assert "2 routes in force from the next study on" in said.out
+    assert "`routes:` changed, in force from now on; 2 routes" in said.out
     assert hospital.config.path.read_text() == CONFIG
     assert hospital.config.path.with_name("hilum.yaml.before").read_text() == THINNER
     newest = run("config", "history", "--limit", "1", "--json").json
@@ -105,19 +106,19 @@ def test_what_is_edited_is_shown_against_the_newest_studies_and_asked_for(
 
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", no)
-    said = run("routes", "reload")
+    said = run("config", "reload")
     assert (said.code, len(asked)) == (1, 1)
     assert "2 decisions would differ, in 2 studies; routes: chest CT" in said.out
     assert "nothing was changed" in said.out
     assert len(run("config", "history", "--json").json) == 1
-    assert run("routes", "reload", "--yes", "--reason", "meant").code == 0
+    assert run("config", "reload", "--yes", "--reason", "meant").code == 0
     assert (len(asked), run("config", "history", "--json").json[0]["reason"]) == (1, "meant")
 
     def nothing(words: str) -> str:
         raise EOFError
 
     monkeypatch.setattr("builtins.input", nothing)
-    assert (run("routes", "reload").code, len(run("config", "history", "--json").json)) == (1, 2)
+    assert (run("config", "reload").code, len(run("config", "history", "--json").json)) == (1, 2)
 
 
 def test_a_revision_whose_application_is_gone_is_refused_with_a_sentence(

@@ -29,6 +29,7 @@ from node.observe.audit.message import Message
 from node.records.associations import sender_records
 from node.settings.console import Console
 from node.store.hosts import association_folder, sinks_of
+from node.store.in_force import Present
 from node.upkeep.retention import make_room
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import Hospital, empty, hospital, place
@@ -123,12 +124,12 @@ def context_of(
         senders=SharedLook(partial(sender_records, hospital.journal, list(hospital.config.peers))),
         models=hospital.config.models,
         editing=edited_routes(hospital.config, None, trials),
-        peers=hospital.config.peers,
+        peers=lambda: hospital.config.peers,
         associations=SharedLook(lambda: list(kept_lines(association_folder(hospital.config)))),
         sinks_of=partial(sinks_of, hospital.config),
         make_room=partial(make_room, hospital.config, hospital.journal, blobs or FolderBlobs(hospital.config.store.blobs)),
         pausable=lambda: pausable(hospital.config),
-        receiver=OwnReceiverOf(hospital.config),
+        receiver=OwnReceiverOf(Present(hospital.config)),
     )
 
 

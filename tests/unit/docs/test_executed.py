@@ -41,7 +41,7 @@ PAGES = (
     # of a node that does not run nobody takes up routes, and nothing was ever in force
     Page(
         name="change-routes.md",
-        ends={"hilum routes reload": 1, "hilum config diff 12 14": 1, "hilum config rollback 12": 1},
+        ends={"hilum config reload": 1, "hilum config diff 12 14": 1, "hilum config rollback 12": 1},
     ),
     Page(name="mend-a-parked-job.md", means={"JOB": "2"}),
     # each decides about what is held: the second finds nothing more

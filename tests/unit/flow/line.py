@@ -99,7 +99,7 @@ def run_line(
     sinks: dict[str, Sink] = {name: FolderSink(node.folder / name) for name in node.config.sinks}
     if archive is not None:
         sinks["archive"] = archive
-    deliver = DeliverStage(node.journal, node.blobs, sinks, node.config, node.clock, "flow")
+    deliver = DeliverStage(node.journal, node.blobs, lambda: sinks, node.config, node.clock, "flow")
     stages: list[Stage] = [
         *first,
         SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer()),

@@ -61,7 +61,7 @@ class Delivering:
     def fresh(self, **sinks: Sink) -> DeliverStage:
         """The stage of a new process."""
         every: Mapping[str, Sink] = sinks or {"archive": self.archive, "second": self.second}
-        self.stage = DeliverStage(self.node.journal, self.node.blobs, every, self.node.config, self.node.clock, "flow")
+        self.stage = DeliverStage(self.node.journal, self.node.blobs, lambda: every, self.node.config, self.node.clock, "flow")
         return self.stage
 
     def until_idle(self) -> None:
@@ -331,7 +331,7 @@ def test_objects_are_delivered_to_a_folder_too(node: MiniNode, tmp_path: Path) -
     for one in node.journal.results.of_job(job):
         node.blobs.delete(one.blob)
         node.blobs.put(one.blob, small_object(one.sop_instance_uid))
-    stage = DeliverStage(node.journal, node.blobs, {"archive": FolderSink(tmp_path / "out")}, node.config, node.clock, "flow")
+    stage = DeliverStage(node.journal, node.blobs, lambda: {"archive": FolderSink(tmp_path / "out")}, node.config, node.clock, "flow")
     while stage.step():
         assert stage.wait(30)
     stage.close()

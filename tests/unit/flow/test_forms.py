@@ -136,7 +136,7 @@ class Bench:
         if self.stage is not None:
             self.stage.close()
         node = self.node
-        self.stage = DeliverStage(node.journal, node.blobs, {"archive": self.peer}, node.config, node.clock, "flow")
+        self.stage = DeliverStage(node.journal, node.blobs, lambda: {"archive": self.peer}, node.config, node.clock, "flow")
 
     def attempt(self) -> Delivery:
         """One attempt, when it is due."""

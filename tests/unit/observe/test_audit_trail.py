@@ -19,10 +19,10 @@ from node.observe.audit.trail import AuditFiles, Trail, lines_from
 from node.observe.security import (
     AssociationAccepted,
     AssociationRejected,
+    ConfigReloaded,
     ConsoleLogin,
     ConsoleLoginRefused,
     ReloadRefused,
-    RoutesReloaded,
     RoutesSaved,
     TooManyConnections,
     listen,
@@ -201,8 +201,8 @@ def test_routes_that_change_are_told_each_time_with_who_asked(tmp_path: Path) ->
     alerts = Alerts(tell=made.tell, process="supervisor host:1", ae_titles=("HILUM",))
     path, old, new = "/etc/hilum/hilum.yaml", "a" * 64, "b" * 64
     alerts.hear(RoutesSaved(by="ada", address="10.0.0.9", path=path, before=old, config_digest=new, kept=""))
-    alerts.hear(RoutesReloaded(by="ada", path=path, before=old, config_digest=new, routes=2))
-    alerts.hear(RoutesReloaded(by="ada", path=path, before=new, config_digest=old, routes=2))
+    alerts.hear(ConfigReloaded(by="ada", path=path, before=old, config_digest=new, routes=2))
+    alerts.hear(ConfigReloaded(by="ada", path=path, before=new, config_digest=old, routes=2))
     for _ in range(2):
         alerts.hear(ReloadRefused(by="ada", path=path, code="HLM-2003", reason="an unknown key", config_digest=old))
     alerts.hear(ReloadRefused(by="ada", path=path, code="HLM-2003", reason="an unknown key", config_digest=new))
@@ -217,11 +217,11 @@ def test_routes_that_change_are_told_each_time_with_who_asked(tmp_path: Path) ->
     said = [b64decode(one.get("value", "")).decode() for message in told for one in message.iter("ParticipantObjectDetail")]
     assert said == [
         "routes were written: aaaaaaaaaaaa became bbbbbbbbbbbb",
-        "routes came into force: aaaaaaaaaaaa became bbbbbbbbbbbb",
-        "routes came into force: bbbbbbbbbbbb became aaaaaaaaaaaa",
-        "routes were refused: an unknown key (aaaaaaaaaaaa stays in force)",
-        "routes were refused: an unknown key (bbbbbbbbbbbb stays in force)",
-        "routes were refused: an unknown key (aaaaaaaaaaaa stays in force) (1 more within a minute)",
+        "a configuration came into force: aaaaaaaaaaaa became bbbbbbbbbbbb",
+        "a configuration came into force: bbbbbbbbbbbb became aaaaaaaaaaaa",
+        "a configuration was refused: an unknown key (aaaaaaaaaaaa stays in force)",
+        "a configuration was refused: an unknown key (bbbbbbbbbbbb stays in force)",
+        "a configuration was refused: an unknown key (aaaaaaaaaaaa stays in force) (1 more within a minute)",
     ]
     people = {tuple((one.get("UserID"), one.get("NetworkAccessPointID")) for one in message.iter("ActiveParticipant")) for message in told}
     assert people == {(("supervisor host:1", None), ("ada", at)) for at in ("10.0.0.9", None)}, "who saved them came from an address"

@@ -24,6 +24,7 @@ from node.settings.config import Config
 from node.settings.node import Node
 from node.settings.notify import Notify, WebhookTo
 from node.settings.store import Store
+from node.store.in_force import Present
 from tests.lab.program import wait_until
 
 
@@ -159,5 +160,5 @@ def test_a_message_for_which_there_is_no_thread_ends_nobody(tmp_path: Path, monk
 
     monkeypatch.setattr(threading.Thread, "start", none_left)
     with capture_logs() as events:
-        SilenceAlerts(partial(tell_people, config)).turn("flow", SILENT_S, ready=True)
+        SilenceAlerts(partial(tell_people, Present(config))).turn("flow", SILENT_S, ready=True)
     assert [(one["event"], one["reason"]) for one in events] == [("notice.not_sent", "can't start new thread")]

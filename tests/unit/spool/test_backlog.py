@@ -26,7 +26,7 @@ def test_what_waits_for_the_journal_is_named_and_told_once_and_its_end_too(tmp_p
     inbox = FolderInbox(store.blobs, min_free_bytes=1)
     late_s = [0.0]
     looked = BacklogWatch(
-        store.spooled, "the journal", timedelta(minutes=10), told.append, now_ns=lambda: time.time_ns() + int(late_s[0] * 1e9)
+        store.spooled, "the journal", lambda: timedelta(minutes=10), told.append, now_ns=lambda: time.time_ns() + int(late_s[0] * 1e9)
     )
 
     def why(after_s: float) -> str:

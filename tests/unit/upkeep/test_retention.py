@@ -132,7 +132,7 @@ def test_the_history_goes_last_and_never_before_it_is_told(kept: Kept) -> None:
         kept.blobs,
         replace(kept.config, store=store),
         lambda: kept.story.now,
-        followers=["audit"],
+        followers=lambda: ["audit"],
         seconds=lambda: kept.story.now.timestamp(),
     )
     for _ in range(500):
