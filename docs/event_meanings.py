@@ -71,7 +71,8 @@ LOGGED = {
     "console.tls_unusable": "The console's certificate or key cannot be read; browsers are turned away until it can.",
     "console.login": "Somebody logged in to the console.",
     "console.login_refused": "Somebody was not let in at the console, for `reason`; after ten wrong passwords from one address in five "
-    "minutes it has to wait. `account` is who it is, where that was proven.",
+    "minutes it has to wait. `account` is who it is, where that was proven. Without an `address`: somebody is logged out whom the "
+    "hospital's directory lets in no more.",
     "console.logout": "Somebody logged out of the console.",
     "delivery.delivered": "A sink accepted every object of a job.",
     "delivery.fallback": "A sink gets masks and their reports in another form than its profile asks for; `reason` says why.",

@@ -16,6 +16,7 @@ _PARTS = {
         "docs/howto/which-check-when",
         "docs/howto/typical-mistakes",
         "docs/howto/console",
+        "docs/howto/hospital-login",
     ],
     "Connect and route": [
         "docs/howto/connect-a-pacs",

@@ -35,6 +35,7 @@ from node.observe.association_log import kept_lines
 from node.records.associations import sender_records
 from node.settings.config import Config
 from node.settings.console import Console
+from node.settings.hospital import LdapDirectory, OidcProvider
 from node.settings.peers import May, Peer
 from node.settings.tls import PeerTls, TlsListener
 from node.store.encryption import keep_temporaries_in_memory
@@ -44,7 +45,9 @@ from node.upkeep.retention import make_room
 from node.upkeep.sweeps import HeartbeatStage
 
 if TYPE_CHECKING:
+    from node.console.directory import Directory
     from node.console.health import Health
+    from node.console.provider import Provider
     from node.dimse.requestor.outgoing import Sendable
     from node.dimse.requestor.peer import PeerRequestor
     from node.journal.journal import Journal
@@ -201,7 +204,8 @@ def demand_console(settings: Console) -> None:
     NotPrivate, TlsUnusable
         Its key may be read by others; certificate and key are no pair that can be used.
     """
-    absent = [name for name in _NEEDED if find_spec(name) is None]
+    needed = [*_NEEDED, *["ldap3"] * (settings.ldap is not None), *["jwt"] * (settings.oidc is not None)]
+    absent = [name for name in needed if find_spec(name) is None]
     if absent:
         raise ConsoleAbsent(f"the console needs {', '.join(absent)}")
     if settings.cert is not None and settings.key is not None:
@@ -243,6 +247,7 @@ def console(
             keep_temporaries_in_memory(file_encryption)  # what is uploaded lies in files until the receiver has it
         present = Present(config)
         health = Health(list(subjects(config)), lambda: glance(present.config, journal))
+        directory = None if config.console.ldap is None else _directory(config.console.ldap)
         context = ConsoleContext(
             journal=journal,
             settings=config.console,
@@ -259,18 +264,37 @@ def console(
             pausable=lambda: pausable(present.config),
             receiver=OwnReceiverOf(present, receiver_port),
             upload_limits=upload_limits(config),
+            directory=directory,
+            provider=None if config.console.oidc is None else _provider(config.console.oidc),
         )
         context.health.look()  # whoever comes first finds it looked at
         context.health.look_at_node()
         beat = HeartbeatStage(journal, f"console {owner_of(config, os.getpid())}", journal.now)
         beat.step()
         followed = _Looking(ConfigInForce(config, in_force, [present, _Asked(health)], load=load))
-        clock = Scheduler([Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=followed, every=_LOOK_EVERY)])
+        ticks = [Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=followed, every=_LOOK_EVERY)]
+        if directory is not None and config.console.ldap is not None:
+            from node.console.directory_sweep import DirectorySweep
+
+            ticks.append(Tick(stage=DirectorySweep(journal, directory, config.console.idle), every=config.console.ldap.ask_again))
+        clock = Scheduler(ticks)
         clock.start()
         try:
             serve(context, stop, ready=ready)
         finally:
             clock.stop()
+
+
+def _directory(settings: LdapDirectory) -> "Directory":
+    from node.console.directory import Directory
+
+    return Directory(settings)
+
+
+def _provider(settings: OidcProvider) -> "Provider":
+    from node.console.provider import Provider
+
+    return Provider(settings)
 
 
 def trials_of(config: Config) -> Trials:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from node.cli.ending import NothingFound
 from node.cli.opened import ConfigOption, JsonOption, journal
-from node.console.accounts import FAILURES, SHOWN, WINDOW, UnfitAccount, demand_name, demand_password, key_of, make_token
+from node.console.accounts import FAILURES, SHOWN, WINDOW, UnfitAccount, demand_local, demand_name, demand_password, key_of, make_token
 from node.domain.account import Account, KeyKind, Role
 from node.domain.places import address_group
 
@@ -52,6 +52,7 @@ def list_users(*, config: ConfigOption = None, as_json: JsonOption = False) -> N
                 {
                     "name": one.name,
                     "role": one.role.value,
+                    "origin": one.origin.value,
                     "created_at": screen.stamp(one.created_at),
                     "disabled_at": screen.stamp(one.disabled_at),
                 }
@@ -63,14 +64,14 @@ def list_users(*, config: ConfigOption = None, as_json: JsonOption = False) -> N
         {
             "user": one.name,
             "role": one.role.value,
+            "by": one.origin.value,
             "since": screen.when(one.created_at),
             "": "disabled" if one.disabled_at else "",
         }
         for one in found
     ]
-    screen.out().print(
-        screen.listing(rows, spare=("since",)) if rows else "no users yet; `hilum console users add NAME --role operator` lets somebody in"
-    )
+    nobody = "no users yet; `hilum console users add NAME --role operator` lets somebody in"
+    screen.out().print(screen.listing(rows, spare=("since", "by")) if rows else nobody)
 
 
 def change_role(name: str, role: Role, /, *, config: ConfigOption = None) -> None:
@@ -84,6 +85,7 @@ def change_role(name: str, role: Role, /, *, config: ConfigOption = None) -> Non
         viewer (looks), operator (also retries and cancels) or admin.
     """
     with _changing(config) as (opened, told):
+        demand_local(_account(opened, name), "roles")
         if not opened.accounts.change(name, role=role):
             raise NothingFound(_unknown(opened, name))
         told("change role of", f"user {name} to {role}")
@@ -99,7 +101,7 @@ def change_password(name: str, /, *, config: ConfigOption = None) -> None:
         The user.
     """
     with _changing(config) as (opened, told):
-        _account(opened, name)  # before anybody types a password
+        demand_local(_account(opened, name), "passwords")  # before anybody types one
         if not opened.accounts.change(name, password=_hashed(_password())):
             raise NothingFound(_unknown(opened, name))
         told("change password of", f"user {name}")

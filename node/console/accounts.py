@@ -3,10 +3,12 @@
 import hashlib
 import re
 import secrets
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from node.domain.account import AccessKey, Account, KeyKind
+from node.console.errors import NameTaken, NotAdmitted
+from node.domain.account import AccessKey, Account, AccountOrigin, KeyKind, Role
 from node.domain.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ FAILURES = 10
 WINDOW = timedelta(minutes=5)
 """Failed logins of a network, over all consoles of the node. An account is never locked for failing: whoever knows its name could lock its
 owner out."""
+WHERE = {AccountOrigin.LDAP: "directory", AccountOrigin.OIDC: "provider"}
+"""What people call the one of the hospital that vouches."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
@@ -53,14 +57,62 @@ def demand_password(password: str) -> None:
         raise UnfitAccount(f"that password has {len(password)} characters, and {LEAST} are the least: nothing was changed")
 
 
+def demand_local(account: Account, what: str) -> None:
+    """Refuse what is decided where somebody else vouches for a person.
+
+    Raises
+    ------
+    UnfitAccount
+    """
+    if account.origin is not AccountOrigin.LOCAL:
+        where = WHERE[account.origin]
+        raise UnfitAccount(f'"{account.name}" is let in by the hospital\'s {where}, which decides about {what}: nothing was changed')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vouched:
+    """A person as the hospital knows them now. `subject` is theirs alone, whatever the name; `role` None: no group of theirs has one."""
+
+    name: str
+    subject: str
+    role: Role | None
+
+
+def admit(accounts: "Accounts", origin: AccountOrigin, vouched: Vouched, now: datetime) -> Account:
+    """The account of whom the hospital vouches for, opened where there is none; it has the role that the groups give from now on.
+
+    Raises
+    ------
+    NotAdmitted
+        No group has a role: sessions end. An admin disabled the person here.
+    NameTaken
+    UnfitAccount
+        The hospital's name is none that a user here can have.
+    """
+    where = WHERE[origin]
+    if vouched.role is None:
+        accounts.turn_away(origin, vouched.subject)
+        raise NotAdmitted(f"the hospital's {where} knows {vouched.name}, and no group of theirs has a role here", vouched.name)
+    demand_name(vouched.name)
+    account = accounts.admit(
+        Account(name=vouched.name, role=vouched.role, password=None, created_at=now, origin=origin, subject=vouched.subject)
+    )
+    if account is None:
+        raise NameTaken(f"{vouched.name} of the hospital's {where} cannot log in: somebody else has that name here", vouched.name)
+    if account.disabled_at is not None:
+        raise NotAdmitted(f"an admin of this node disabled {account.name}", account.name)
+    return account
+
+
 def make_token(accounts: "Accounts", account: Account, label: str, days: int, now: datetime) -> str:
     """A token with an account's role, for ten years at most; its secret, which nobody can be told again.
 
     Raises
     ------
     UnfitAccount
-        The account is gone or disabled, or so many days are none or too many.
+        The account is gone, disabled, or the hospital's: a token outlives whoever has left. So many days are none or too many.
     """
+    demand_local(account, "who may ask: make a user of this node for the program")
     if not 1 <= days <= LONGEST_DAYS:
         raise UnfitAccount(f"a token is good for 1 to {LONGEST_DAYS} days")
     secret = new_secret()

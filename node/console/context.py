@@ -8,7 +8,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from node.console.editing import Editing
 from node.console.health import Health, SharedLook
@@ -20,6 +20,10 @@ from node.observe.audit import codes
 from node.observe.audit.message import Action, Message, Participant, Person, StudyObject
 from node.settings.console import Console
 from node.settings.peers import Peer
+
+if TYPE_CHECKING:
+    from node.console.directory import Directory
+    from node.console.provider import Provider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +176,8 @@ class ConsoleContext:
     """Shared by all requests; the journal is safe in many threads. `models` is the folder of the model repository; `peers` tells those of
     the configuration by name; `pausable` tells the names that may be paused now; `make_room` deletes the oldest pixels that nothing needs,
     and says of how many instances; `associations` are the lines that the receivers of this host keep of who called; `sinks_of` are those at
-    a peer; `receiver` is the node's own, which one sends test files to while `uploading` is held."""
+    a peer; `receiver` is the node's own, which one sends test files to while `uploading` is held;
+    `directory` and `provider` are the hospital's, where the configuration has them."""
 
     journal: Journal
     settings: Console
@@ -189,6 +194,8 @@ class ConsoleContext:
     pausable: Callable[[], Mapping[Pausable, Sequence[str]]]
     receiver: OwnReceiver
     upload_limits: UploadLimits = UploadLimits()
+    directory: "Directory | None" = None
+    provider: "Provider | None" = None
     tries: RateLimit = field(default_factory=RateLimit)
     uploading: threading.Lock = field(default_factory=threading.Lock)
 

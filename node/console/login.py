@@ -1,31 +1,82 @@
 """Logging in and out, and how often it may fail; the journal counts."""
 
 import math
+from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from node.console.access import COOKIE, At, Fields, Looking, Meant, address_of, demand_same_origin, password_fits
-from node.console.accounts import FAILURES, WINDOW, digest_of, new_secret
+from inference.errors import HilumError
+from node.console.access import COOKIE, At, Fields, Looking, Meant, address_of, context, demand_same_origin, password_fits
+from node.console.accounts import FAILURES, WINDOW, UnfitAccount, admit, digest_of, new_secret
+from node.console.context import ConsoleContext
+from node.console.errors import (
+    DirectoryAway,
+    DirectoryUnfit,
+    HospitalRefuses,
+    LoginLost,
+    NotAdmitted,
+    ProviderAway,
+    ProviderUnfit,
+    TokenRefused,
+)
 from node.console.rendering import page
-from node.domain.account import AccessKey, KeyKind
+from node.domain.account import AccessKey, Account, AccountOrigin, KeyKind
 from node.domain.places import address_group
 from node.observe.security import ConsoleLogin, ConsoleLoginRefused, ConsoleLogout, tell
 
 router = APIRouter(include_in_schema=False)
 
 
+_BEGAN = "hilum_login"
+_BACK = "/login/hospital/back"
+_LASTS_S = 600
+"""How long somebody may take to show the provider who they are."""
+
+
 @router.get("/login")
 def ask(request: Request) -> HTMLResponse:
     """The form."""
-    return page(request, "login.html", None, said="", name="")
+    return _form(request)
 
 
 @router.post("/login", dependencies=[Depends(demand_same_origin)])
 def log_in(request: Request, at: At, fields: Fields) -> Response:
     """Open a session, or say no: not whether the name or the password was wrong."""
+    name = fields.get("name", "").strip()
+    return _attempted(request, at, lambda: _proven(at, name, fields.get("password", "")), name)
+
+
+@router.get("/login/hospital")
+def begin(request: Request, at: At) -> Response:
+    """Lead to the hospital's provider, which leads back."""
+    if at.provider is None:
+        return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
+    from node.console.provider import Begun
+
+    secret = new_secret()
+    try:
+        there = RedirectResponse(at.provider.begin(Begun.of(secret), _back(request, at)), HTTPStatus.SEE_OTHER)
+    except (ProviderAway, ProviderUnfit) as away:
+        return _refused(request, "", address_of(request), away, status=HTTPStatus.SERVICE_UNAVAILABLE)
+    there.set_cookie(_BEGAN, secret, max_age=_LASTS_S, path=_BACK, httponly=True, samesite="lax", secure=at.secure)
+    return there
+
+
+@router.get(_BACK)
+def come_back(request: Request, at: At) -> Response:
+    """Open a session for whom the provider vouches for."""
+    if at.provider is None:
+        return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
+    answer = _attempted(request, at, lambda: _vouched_for(request, at), "")
+    answer.delete_cookie(_BEGAN, path=_BACK, httponly=True, samesite="lax", secure=at.secure)
+    return answer
+
+
+def _attempted(request: Request, at: ConsoleContext, prove: Callable[[], Account | None], name: str) -> Response:
+    """Open a session for whose account is proven; what fails is counted, and too much of it waits."""
     address = address_of(request)
     # whoever has one IPv6 address has 2^64 of them
     group = address_group(address)
@@ -35,15 +86,50 @@ def log_in(request: Request, at: At, fields: Fields) -> Response:
         wait_s = max(1.0, (until - asked_at).total_seconds())
         minutes = math.ceil(wait_s / 60)
         tell(ConsoleLoginRefused(address=address, reason="too many attempts of this address"))
-        answer = page(
-            request, "login.html", None, status=HTTPStatus.TOO_MANY_REQUESTS, said=f"Too many attempts. Wait {minutes} min.", name=""
-        )
+        answer = _form(request, HTTPStatus.TOO_MANY_REQUESTS, f"Too many attempts. Wait {minutes} min.")
         answer.headers["Retry-After"] = str(math.ceil(wait_s))
         return answer
-    name = fields.get("name", "").strip()
-    account = at.journal.accounts.get(name)
-    if not password_fits(None if account is None else account.password, fields.get("password", "")) or account is None:
+    try:
+        account = prove()
+    except (DirectoryAway, DirectoryUnfit, ProviderAway, ProviderUnfit) as away:
+        at.journal.accounts.forget_attempt(group, asked_at)  # nothing was guessed
+        return _refused(request, name, address, away, status=HTTPStatus.SERVICE_UNAVAILABLE)
+    except (HospitalRefuses, LoginLost, NotAdmitted, TokenRefused, UnfitAccount) as refused:
+        return _refused(request, name, address, refused)
+    inside = None if account is None else _opened(at, account, address)
+    if inside is None:
         return _wrong(request, name, address)
+    at.journal.accounts.forget_attempt(group, asked_at)
+    return inside
+
+
+def _vouched_for(request: Request, at: ConsoleContext) -> Account:
+    from node.console.provider import Begun
+
+    assert at.provider is not None, "nobody comes back from a provider that there is not"
+    secret = request.cookies.get(_BEGAN, "")
+    if not secret:
+        raise LoginLost("this login began in another browser, or too long ago")
+    vouched = at.provider.vouch(Begun.of(secret), dict(request.query_params), _back(request, at))
+    return admit(at.journal.accounts, AccountOrigin.OIDC, vouched, at.journal.now())
+
+
+def _back(request: Request, at: ConsoleContext) -> str:
+    """Where the provider leads back to: the name that the browser used, which is one of the console's."""
+    return f"{'https' if at.secure else 'http'}://{request.headers['host']}{_BACK}"
+
+
+def _proven(at: ConsoleContext, name: str, password: str) -> Account | None:
+    """Whose name and password it is: a user's of this node, else a person's whom the directory knows; None: nobody's."""
+    known = at.journal.accounts.get(name)
+    if at.directory is None or (known is not None and known.origin is AccountOrigin.LOCAL):
+        return known if password_fits(None if known is None else known.password, password) else None
+    vouched = at.directory.vouch(name, password)
+    return None if vouched is None else admit(at.journal.accounts, AccountOrigin.LDAP, vouched, at.journal.now())
+
+
+def _opened(at: ConsoleContext, account: Account, address: str) -> Response | None:
+    """A session, and the way to the first page; None where the account is not what it was when somebody showed whose it is."""
     secret, now = new_secret(), at.journal.now()
     lasts: timedelta = at.settings.session
     key = AccessKey(
@@ -57,8 +143,7 @@ def log_in(request: Request, at: At, fields: Fields) -> Response:
     )
     # checking takes a moment, in which the password may be changed: of somebody else's it must not open anything
     if not at.journal.accounts.open_key(key, password=account.password):
-        return _wrong(request, name, address)
-    at.journal.accounts.forget_attempt(group, asked_at)
+        return None
     tell(ConsoleLogin(account=account.name, role=account.role.value, address=address))
     inside = RedirectResponse("/", HTTPStatus.SEE_OTHER)
     inside.set_cookie(COOKIE, secret, max_age=int(lasts.total_seconds()), httponly=True, samesite="lax", secure=at.secure)
@@ -67,7 +152,21 @@ def log_in(request: Request, at: At, fields: Fields) -> Response:
 
 def _wrong(request: Request, name: str, address: str) -> HTMLResponse:
     tell(ConsoleLoginRefused(address=address, reason="name or password is wrong"))
-    return page(request, "login.html", None, status=HTTPStatus.FORBIDDEN, said="Name or password is wrong.", name=name)
+    return _form(request, HTTPStatus.FORBIDDEN, "Name or password is wrong.", name=name)
+
+
+def _refused(request: Request, name: str, address: str, why: HilumError, *, status: HTTPStatus = HTTPStatus.FORBIDDEN) -> HTMLResponse:
+    """Say what is wrong, to the person and to the trail."""
+    words = f"{why} [{why.code}]"
+    said = words[:1].upper() + words[1:]
+    tell(ConsoleLoginRefused(address=address, reason=words, account=why.name if isinstance(why, NotAdmitted) else ""))
+    return _form(request, status, said, remedy=why.remedy, name=name)
+
+
+def _form(request: Request, status: HTTPStatus = HTTPStatus.OK, said: str = "", *, remedy: str = "", name: str = "") -> HTMLResponse:
+    return page(
+        request, "login.html", None, status=status, said=said, remedy=remedy, name=name, provider=context(request).provider is not None
+    )
 
 
 @router.post("/logout", dependencies=[Meant])

@@ -14,6 +14,7 @@ from node.console.accounts import (
     SHOWN,
     WINDOW,
     UnfitAccount,
+    demand_local,
     demand_name,
     demand_password,
     key_of,
@@ -22,7 +23,7 @@ from node.console.accounts import (
 from node.console.context import ConsoleContext
 from node.console.errors import RequestRefused
 from node.console.rendering import page
-from node.domain.account import AccessKey, Account, KeyKind, Role
+from node.domain.account import AccessKey, Account, AccountOrigin, KeyKind, Role
 from node.domain.places import address_group
 from node.journal.errors import LastAdmin
 from node.observe.security import ConsoleActed, tell
@@ -87,7 +88,7 @@ def unlock(at: At, who: Administering, address: str) -> Response:
 
 @calls.get("/users")
 def user_list(at: At, who: Administering) -> dict[str, Any]:
-    """People who may log in, and who is disabled."""
+    """People who may log in, who vouches for each (`origin`), and who is disabled."""
     return {"users": [_user(one) for one in at.journal.accounts.find()]}
 
 
@@ -151,11 +152,16 @@ def _add(at: ConsoleContext, who: Visitor, fields: dict[str, str], *, again: str
 
 def _change(at: ConsoleContext, who: Visitor, name: str, verb: str, fields: dict[str, str], *, again: str) -> Account | None:
     accounts, words, more = at.journal.accounts, verb, ""
+    before = accounts.get(name)
+    if before is None:
+        raise _unknown()
     try:
         if verb == "role":
             role = _role(fields)
+            demand_local(before, "roles")
             done, words, more = accounts.change(name, role=role), "change role of", f" to {role}"
         elif verb == "password":
+            demand_local(before, "passwords")
             done, words = accounts.change(name, password=_hashed(fields, again)), "change password of"
         elif verb == "remove":
             done = accounts.close(name)
@@ -216,8 +222,8 @@ def _page(
         status=status,
         path="/users",
         users=found,
-        let_in=[one for one in found if one.disabled_at is None],
-        admins=sum(one.role is Role.ADMIN and one.disabled_at is None for one in found),
+        local=[one for one in found if one.origin is AccountOrigin.LOCAL and one.disabled_at is None],
+        admins=sum(one.role is Role.ADMIN and one.origin is AccountOrigin.LOCAL and one.disabled_at is None for one in found),
         sessions=accounts.keys(KeyKind.SESSION, now, at.settings.idle),
         tokens=accounts.keys(KeyKind.TOKEN, now),
         waiting=accounts.waiting(now, most=FAILURES, window=WINDOW),
@@ -234,6 +240,7 @@ def _user(one: Account) -> dict[str, Any]:
     return {
         "name": one.name,
         "role": one.role.value,
+        "origin": one.origin.value,
         "created_at": one.created_at.isoformat(),
         "disabled_at": _stamp(one.disabled_at),
     }

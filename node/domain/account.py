@@ -25,6 +25,14 @@ class KeyKind(StrEnum):
     TOKEN = "token"  # a program's Authorization header
 
 
+class AccountOrigin(StrEnum):
+    """Who vouches for a person."""
+
+    LOCAL = "local"  # this node, by a password
+    OIDC = "oidc"  # the hospital's provider (OpenID Connect)
+    LDAP = "ldap"  # the hospital's directory
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """A person.
@@ -32,15 +40,19 @@ class Account:
     Attributes
     ----------
     password
-        An Argon2 hash.
+        An Argon2 hash; None where this node does not vouch for the person.
+    subject
+        Who it is to the provider or directory that does: names are given to others again, this is not; empty of a local one.
     disabled_at
-        Since when the person is not let in; None: is let in.
+        Since when the person is not let in, whoever vouches; None: is let in.
     """
 
     name: str
     role: Role
-    password: str
+    password: str | None
     created_at: datetime
+    origin: AccountOrigin = AccountOrigin.LOCAL
+    subject: str = ""
     disabled_at: datetime | None = None
 
 

@@ -47,6 +47,7 @@ class Area(StrEnum):
     JOURNAL = "journal"
     CLOCK = "clock"
     CERTIFICATES = "certificates"
+    LOGINS = "logins"
     PROCESSES = "processes"
     PAUSED = "paused"
     PARKED = "parked"

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, select, text, update
 
-from node.domain.account import AccessKey, Account, KeyKind, Role
+from node.domain.account import AccessKey, Account, AccountOrigin, KeyKind, Role
 from node.journal import schema
 from node.journal.database import JournalPart, rerun
 from node.journal.errors import LastAdmin
@@ -41,9 +41,33 @@ class Accounts(JournalPart):
             return True
 
     @rerun
+    def admit(self, account: Account) -> Account | None:
+        """Let in whom a provider or directory vouches for: the account of that subject, which has this role from now on, or this one, new.
+        None when the name is somebody else's here."""
+        mine = (_account.origin == account.origin.value, _account.subject == account.subject)
+        with self._database.writing() as connection:
+            connection.execute(update(schema.console_account).where(*mine).values(role=account.role.value))
+            row = connection.execute(select(schema.console_account).where(*mine)).one_or_none()
+            if row is not None:
+                return _to_account(row)
+            if connection.execute(select(_account.name).where(_account.name == account.name)).scalar() is not None:
+                return None
+            connection.execute(insert(schema.console_account).values(**_values(account)))
+            return account
+
+    @rerun
+    def turn_away(self, origin: AccountOrigin, subject: str) -> str | None:
+        """End the keys of whom a provider or directory gives no role any more; the name here, if there is one."""
+        with self._database.writing() as connection:
+            mine = (_account.origin == origin.value, _account.subject == subject)
+            name = connection.execute(select(_account.name).where(*mine)).scalar()
+            connection.execute(delete(schema.console_key).where(_key.account == name))
+            return None if name is None else str(name)
+
+    @rerun
     def disable(self, name: str, at: datetime | None) -> bool:
-        """Let a person in no more, and end their sessions; their tokens open nothing meanwhile. `at` None: let them in again. False when
-        there is none.
+        """Let a person in no more, whoever vouches for them, and end their sessions; their tokens open nothing meanwhile. `at` None: let
+        them in again. False when there is none.
 
         Raises
         ------
@@ -171,10 +195,10 @@ class Accounts(JournalPart):
 
 
 def _demand_another_admin(connection: Connection, name: str) -> None:
-    """Refuse where `name` is the only admin who is let in. Admins are locked until the end of the transaction: of two who end each other
-    one waits."""
-    let_in = (_account.role == Role.ADMIN.value, _account.disabled_at.is_(None))
-    admins = select(_account.name).where(*let_in).order_by(_account.name).with_for_update()
+    """Refuse where `name` is the only admin who gets in whatever provider or directory is away. Admins are locked until the end of the
+    transaction: of two who end each other one waits."""
+    local = (_account.role == Role.ADMIN.value, _account.origin == AccountOrigin.LOCAL.value, _account.disabled_at.is_(None))
+    admins = select(_account.name).where(*local).order_by(_account.name).with_for_update()
     if connection.execute(admins).scalars().all() == [name]:
         raise LastAdmin(f'"{name}" is the only admin of the console, and stays so')
 
@@ -207,6 +231,8 @@ def _to_account(row: Row[tuple[object, ...]]) -> Account:
         role=Role(row.role),
         password=row.password,
         created_at=moment(row.created_at),
+        origin=AccountOrigin(row.origin),
+        subject=row.subject,
         disabled_at=None if row.disabled_at is None else moment(row.disabled_at),
     )
 
@@ -217,6 +243,8 @@ def _values(account: Account) -> dict[str, object]:
         "role": account.role.value,
         "password": account.password,
         "created_at": micros(account.created_at),
+        "origin": account.origin.value,
+        "subject": account.subject,
         "disabled_at": None if account.disabled_at is None else micros(account.disabled_at),
     }
 

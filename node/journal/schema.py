@@ -149,8 +149,10 @@ console_account = Table(
     metadata,
     Column("name", Words, primary_key=True, comment="by which a person logs in"),
     Column("role", Words, nullable=False, comment="viewer: looks | operator: retries, cancels | admin: everything"),
-    Column("password", Words, nullable=False, comment="Argon2id, in the PHC string format"),
+    Column("password", Words, comment="Argon2id, in the PHC string format; empty: somebody else vouches for the person"),
     Column("created_at", Micros, nullable=False, comment="when it was opened"),
+    Column("origin", Words, nullable=False, comment="who vouches: local: this node | oidc: a provider | ldap: a directory"),
+    Column("subject", Words, nullable=False, comment="who it is to the provider or directory, whatever the name; empty: local"),
     Column("disabled_at", Micros, comment="since when the person is not let in; empty: is let in"),
     comment="People who may use the console.",
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 from node.domain.account import Role
 from node.settings.blocks import Key, Nodes, Values, block, declared, needed, part, setting
+from node.settings.hospital import LDAP, OIDC, LdapDirectory, OidcProvider
 from node.settings.kinds import ADDRESS, DURATION, TRUSTED_PROXIES, Choice, FilePath, Scalar, Several, TrustedProxies, is_loopback
 from node.settings.source import BadValue, Here, MissingKey
 
@@ -81,6 +82,12 @@ class Console:
     session: timedelta = setting(DURATION, default="10h", says="How long a login lasts, however much it is used.")
     idle: timedelta = setting(
         DURATION, default="2h", says="How long a login lasts that nobody uses; a page that renews itself in a window left open is no use."
+    )
+    ldap: LdapDirectory | None = setting(
+        LDAP, says="Let people in whom the hospital's directory knows, by their name and password there. This node's own users stay."
+    )
+    oidc: OidcProvider | None = setting(
+        OIDC, says="Let people in whom the hospital's provider (OpenID Connect) vouches for, behind a button of the login page."
     )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from node.domain.account import AccessKey, Account, KeyKind, Role
+from node.domain.account import AccessKey, Account, AccountOrigin, KeyKind, Role
 from node.journal.errors import LastAdmin
 from node.journal.journal import Journal
 from tests.unit.journal.story import START, Story
@@ -236,6 +236,25 @@ def test_how_fast_jobs_went_is_told_from_their_last_instance(story: Story) -> No
     assert story.journal.jobs.done_since(START, 0) == []
 
 
+def test_whom_the_hospital_lets_in_is_known_by_its_subject(story: Story) -> None:
+    """The same subject is the same account whatever the role and the name are now; a name that is somebody else's here, a local user's or
+    that of who left, lets nobody in; without a role the keys end, and of admins only local ones count as such."""
+    accounts = story.journal.accounts
+    eve = Account(name="eve", role=Role.ADMIN, password=None, created_at=START, origin=AccountOrigin.OIDC, subject="https://idp 17")
+    accounts.open(replace(ANN, role=Role.ADMIN))
+    assert accounts.admit(eve) == eve
+    assert accounts.admit(replace(eve, name="eve.new", role=Role.VIEWER)) == replace(eve, role=Role.VIEWER)
+    assert accounts.admit(replace(eve, subject="https://idp 18")) is None
+    assert accounts.admit(replace(eve, origin=AccountOrigin.LDAP)) is None
+    assert accounts.admit(replace(eve, name="ann", subject="https://idp 19")) is None
+    assert accounts.admit(eve) == eve
+    assert accounts.open_key(replace(KEY, account="eve"))
+    with pytest.raises(LastAdmin):
+        accounts.disable("ann", START)
+    assert (accounts.turn_away(AccountOrigin.OIDC, "https://idp 17"), accounts.turn_away(AccountOrigin.OIDC, "nobody")) == ("eve", None)
+    assert accounts.key("d1", START) is None
+
+
 def test_who_is_disabled_is_out_until_enabled(story: Story) -> None:
     """Sessions end, and tokens open nothing meanwhile."""
     accounts, token = story.journal.accounts, replace(KEY, digest="d2", kind=KeyKind.TOKEN)
@@ -249,21 +268,6 @@ def test_who_is_disabled_is_out_until_enabled(story: Story) -> None:
     assert accounts.disable("ann", None)
     assert [accounts.key(digest, START) for digest in ("d1", "d2")] == [None, token]
     assert not accounts.disable("bob", START)
-
-
-def test_an_admin_who_is_disabled_is_none_that_another_may_leave_to(story: Story) -> None:
-    """The last one who is let in stays so, in whatever way they would go."""
-    accounts = story.journal.accounts
-    accounts.open(replace(ANN, role=Role.ADMIN))
-    accounts.open(replace(ANN, name="eve", role=Role.ADMIN))
-    assert accounts.disable("eve", START)
-    with pytest.raises(LastAdmin):
-        accounts.disable("ann", START)
-    with pytest.raises(LastAdmin):
-        accounts.close("ann")
-    with pytest.raises(LastAdmin):
-        accounts.change("ann", role=Role.VIEWER)
-    assert accounts.close("eve")
 
 
 def test_a_session_ends_when_it_is_not_used(story: Story) -> None:

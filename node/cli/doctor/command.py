@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from node.assembly.doctor.logins import look_at_logins
 from node.assembly.doctor.peers import look_at_callers, look_at_certificates, look_at_peers, look_at_senders, look_at_sinks
 from node.assembly.doctor.store import look_at_bucket, look_at_disk, look_at_journal
 from node.cli.doctor.models import look_at_models
@@ -227,6 +228,7 @@ def _look(config: Config) -> Iterator[DoctorFinding]:
         look_at_callers,
         look_at_terms,
         look_at_definitions,
+        look_at_logins,
         look_at_peers,
         look_at_sinks,
         look_at_models,

@@ -165,8 +165,12 @@ def upgrade() -> None:
         "console_account",
         sa.Column("name", sa.Text(), nullable=False, comment="by which a person logs in"),
         sa.Column("role", sa.Text(), nullable=False, comment="viewer: looks | operator: retries, cancels | admin: everything"),
-        sa.Column("password", sa.Text(), nullable=False, comment="Argon2id, in the PHC string format"),
+        sa.Column(
+            "password", sa.Text(), nullable=True, comment="Argon2id, in the PHC string format; empty: somebody else vouches for the person"
+        ),
         sa.Column("created_at", sa.BigInteger(), nullable=False, comment="when it was opened"),
+        sa.Column("origin", sa.Text(), nullable=False, comment="who vouches: local: this node | oidc: a provider | ldap: a directory"),
+        sa.Column("subject", sa.Text(), nullable=False, comment="who it is to the provider or directory, whatever the name; empty: local"),
         sa.Column("disabled_at", sa.BigInteger(), nullable=True, comment="since when the person is not let in; empty: is let in"),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_console_account")),
         comment="People who may use the console.",

@@ -1,0 +1,329 @@
+"""The hospital's provider: who somebody is by OpenID Connect, authorization code with PKCE (OpenID Connect Core 1.0 3.1, RFC 7636).
+
+What is secret of a login that is under way lies in the browser's cookie alone: `state`, `nonce` and the verifier are made of it, so that
+any console of the node can end what another one began.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import ssl
+import threading
+import time
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException, HTTPMessage, HTTPResponse
+from typing import Any, Final
+from urllib.error import HTTPError
+from urllib.parse import quote_plus, urlencode, urlsplit
+
+import jwt
+
+from node.console.accounts import Vouched
+from node.console.errors import HospitalRefuses, LoginLost, ProviderAway, ProviderUnfit, TokenRefused
+from node.settings.hospital import OidcProvider
+from node.settings.kinds import is_loopback
+from node.settings.secrets import passcode_of
+
+SKEW_S: Final = 60
+"""How far the provider's clock may be from ours."""
+_TIMEOUT_S = 5.0
+_AT_ONCE = 16
+"""Who asks more is told to come again: a provider that hangs takes no more of the console's threads."""
+_MOST_BYTES = 1_000_000
+_KNOWN_S = 600.0
+_ASKED_ANEW_S = 30.0
+"""A key that is not known is asked for, but not as often as somebody sends tokens that name one."""
+_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+"""Signatures that only the provider can make: no shared secret, and never none."""
+_ENDPOINTS: Final = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A login that began: what the provider is asked with, made of the secret in the browser's cookie."""
+
+    state: str
+    nonce: str
+    verifier: str
+
+    @classmethod
+    def of(cls, secret: str) -> "Begun":
+        """The three, each of its own."""
+        return cls(**{one: _derived(secret, one) for one in ("state", "nonce", "verifier")})
+
+    @property
+    def challenge(self) -> str:
+        """RFC 7636 4.2: S256 of the verifier."""
+        return _base64url(hashlib.sha256(self.verifier.encode("ascii")).digest())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What the provider said of itself at a time (of the monotonic clock)."""
+
+    metadata: Mapping[str, Any]
+    keys: tuple[jwt.PyJWK, ...]
+    at_s: float
+    skew_s: float
+
+
+class Provider:
+    """A provider as its settings describe it. May be asked by many threads."""
+
+    def __init__(self, settings: OidcProvider) -> None:
+        self._settings = settings
+        self._places = threading.BoundedSemaphore(_AT_ONCE)
+        self._guard = threading.Lock()
+        self._last: _Known | None = None
+
+    def begin(self, begun: Begun, back: str) -> str:
+        """The provider's address at which somebody shows who they are; it leads to `back`.
+
+        Raises
+        ------
+        ProviderAway, ProviderUnfit
+        """
+        asked = {
+            "response_type": "code",
+            "client_id": self._settings.client_id,
+            "redirect_uri": back,
+            "scope": " ".join(self._settings.scopes),
+            "state": begun.state,
+            "nonce": begun.nonce,
+            "code_challenge": begun.challenge,
+            "code_challenge_method": "S256",
+        }
+        endpoint = self._known().metadata["authorization_endpoint"]
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(asked)}"
+
+    def vouch(self, begun: Begun, answered: Mapping[str, str], back: str) -> Vouched:
+        """Who came back from the provider with this answer.
+
+        Raises
+        ------
+        LoginLost
+            It is no answer to this login.
+        HospitalRefuses
+            The provider did not let the person in.
+        ProviderAway, ProviderUnfit, TokenRefused
+        """
+        if not hmac.compare_digest(answered.get("state", "").encode(), begun.state.encode()):
+            raise LoginLost("this login began in another browser, or too long ago")
+        if answered.get("iss", self._settings.issuer) != self._settings.issuer:  # RFC 9207
+            raise TokenRefused("the answer is another provider's")
+        if "error" in answered:
+            raise HospitalRefuses(f"the hospital's provider did not let you in: {_word(answered['error'])}")
+        known = self._known()
+        tokens = self._tokens(known, answered.get("code", ""), begun, back)
+        claims = self._verified(tokens.get("id_token"), begun.nonce)
+        claims |= self._more(known, tokens, claims)
+        return self._vouched(claims)
+
+    def examine(self) -> tuple[int, float]:
+        """How many keys the provider signs with, and by how many seconds its clock is ahead of ours.
+
+        Raises
+        ------
+        ProviderAway, ProviderUnfit
+        """
+        with self._guard:
+            self._last = None
+        known = self._known()
+        return len(known.keys), known.skew_s
+
+    def _known(self, *, anew: bool = False) -> _Known:
+        with self._guard:
+            last, now = self._last, time.monotonic()
+            if last is not None and now - last.at_s < (_ASKED_ANEW_S if anew else _KNOWN_S):
+                return last
+        found = self._discovered()
+        with self._guard:
+            self._last = found
+        return found
+
+    def _discovered(self) -> _Known:
+        issuer = self._settings.issuer
+        headers, metadata = self._fetch(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+        if metadata.get("issuer") != issuer:
+            raise ProviderUnfit(f'the provider calls itself "{metadata.get("issuer")}", and `issuer` is "{issuer}"')
+        for one in _ENDPOINTS:
+            self._demand_safe(metadata.get(one), one)
+        _, found = self._fetch(metadata["jwks_uri"])
+        try:
+            keys = tuple(
+                key for key in jwt.PyJWKSet.from_dict(dict(found)).keys if key.key_type != "oct" and key.public_key_use in (None, "sig")
+            )
+        except jwt.PyJWTError as unfit:
+            raise ProviderUnfit(f"the keys of the provider cannot be used: {unfit}") from unfit
+        if not keys:
+            raise ProviderUnfit("the provider has no key that a signature could be verified with")
+        return _Known(metadata=metadata, keys=keys, at_s=time.monotonic(), skew_s=_ahead_s(headers.get("Date")))
+
+    def _demand_safe(self, url: object, name: str) -> None:
+        parts = urlsplit(url if isinstance(url, str) else "")
+        if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+            return
+        raise ProviderUnfit(f"the provider's `{name}` is no address behind https://")
+
+    def _tokens(self, known: _Known, code: str, begun: Begun, back: str) -> Mapping[str, Any]:
+        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": back, "code_verifier": begun.verifier}
+        headers, who = {}, self._settings.client_id
+        if self._settings.secret is None:
+            form["client_id"] = who
+        else:
+            secret = passcode_of(self._settings.secret).decode("utf-8", "replace")
+            if "client_secret_basic" in known.metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"]):
+                pair = f"{quote_plus(who)}:{quote_plus(secret)}"  # RFC 6749 2.3.1
+                headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+            else:
+                form |= {"client_id": who, "client_secret": secret}
+        return self._fetch(known.metadata["token_endpoint"], form=form, headers=headers)[1]
+
+    def _verified(self, token: object, nonce: str) -> dict[str, Any]:
+        """The claims of an ID token (OpenID Connect Core 1.0 3.1.3.7)."""
+        if not isinstance(token, str):
+            raise TokenRefused("the provider sent no ID token")
+        try:
+            header = jwt.get_unverified_header(token)
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                self._key(header.get("kid")),
+                algorithms=list(_ALGORITHMS),
+                audience=self._settings.client_id,
+                issuer=self._settings.issuer,
+                leeway=SKEW_S,
+                options={"require": ["iss", "sub", "aud", "exp", "iat"]},
+            )
+        except (jwt.PyJWTError, TypeError, ValueError) as unfit:  # a key of another kind than the signature's
+            raise TokenRefused(f"the ID token is not good: {unfit}") from unfit
+        if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
+            raise TokenRefused("the ID token is of another login")
+        if not isinstance(claims["aud"], str) and len(claims["aud"]) > 1 and claims.get("azp") != self._settings.client_id:
+            raise TokenRefused("the ID token was made for another program")
+        return claims
+
+    def _key(self, name: str | None) -> jwt.PyJWK:
+        for anew in (False, True):
+            keys = self._known(anew=anew).keys
+            named = [key for key in keys if key.key_id == name] if name is not None else list(keys)
+            if len(named) == 1:
+                return named[0]
+        raise TokenRefused("the ID token is signed with a key that is none of the provider's")
+
+    def _more(self, known: _Known, tokens: Mapping[str, Any], claims: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the provider tells at its UserInfo endpoint alone (OpenID Connect Core 1.0 5.3)."""
+        endpoint, access = known.metadata.get("userinfo_endpoint"), tokens.get("access_token")
+        wanted = (self._settings.name, self._settings.groups)
+        if endpoint is None or not isinstance(access, str) or all(_claim(claims, one) is not None for one in wanted):
+            return {}
+        self._demand_safe(endpoint, "userinfo_endpoint")
+        found = self._fetch(endpoint, headers={"Authorization": f"Bearer {access}"})[1]
+        if found.get("sub") != claims["sub"]:
+            raise TokenRefused("what the provider tells of the person is of another one")
+        return {key: value for key, value in found.items() if key not in claims}
+
+    def _vouched(self, claims: Mapping[str, Any]) -> Vouched:
+        name, groups = _claim(claims, self._settings.name), _claim(claims, self._settings.groups)
+        if not isinstance(name, str) or not name:
+            raise ProviderUnfit(f"the provider sends no claim `{self._settings.name}`, which is to be the user's name")
+        if groups is None and "groups" in (claims.get("_claim_names") or {}):
+            raise ProviderUnfit(
+                f"{name} is in more groups than the provider puts into a token: have it send those of this application alone"
+            )
+        named = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
+        role = self._settings.roles.of([one for one in named if isinstance(one, str)])
+        return Vouched(name=name, subject=f"{self._settings.issuer} {claims['sub']}", role=role)
+
+    def _fetch(
+        self, url: str, *, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[HTTPMessage, Mapping[str, Any]]:
+        """What a JSON object is at an address of the provider; nothing is followed elsewhere."""
+        if not self._places.acquire(blocking=False):
+            raise ProviderAway("too many logins wait for the hospital's provider just now: try again")
+        host = urlsplit(url).netloc
+        asked = urllib.request.Request(
+            url,
+            data=None if form is None else urlencode(form).encode("ascii"),
+            headers={"Accept": "application/json", "User-Agent": "hilum", **(headers or {})},
+        )
+        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=self._trusting()), _Unmoved)
+        try:
+            with opener.open(asked, timeout=_TIMEOUT_S) as answer:
+                assert isinstance(answer, HTTPResponse)
+                body, said = answer.read(_MOST_BYTES + 1), answer.headers
+        except HTTPError as refused:
+            raise self._refused(host, refused, form is not None) from refused
+        except (OSError, HTTPException, UnicodeError) as away:
+            reason = getattr(away, "reason", away)
+            raise ProviderAway(f"the hospital's provider at {host} does not answer: {reason or type(away).__name__}") from away
+        finally:
+            self._places.release()
+        try:
+            found = json.loads(body) if len(body) <= _MOST_BYTES else None
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise ProviderUnfit(f"what the provider at {host} answers is no JSON object")
+        return said, found
+
+    def _refused(self, host: str, refused: HTTPError, asked_for_token: bool) -> ProviderAway | ProviderUnfit:
+        word = ""
+        if asked_for_token:
+            try:
+                found = json.loads(refused.read(_MOST_BYTES))
+                word = _word(found.get("error", "")) if isinstance(found, dict) else ""
+            except (ValueError, OSError, HTTPException):
+                word = ""
+        refused.close()
+        words = f"the hospital's provider at {host} answers {refused.code}{f' ({word})' if word else ''}"
+        return ProviderAway(words) if refused.code >= 500 else ProviderUnfit(words)
+
+    def _trusting(self) -> ssl.SSLContext:
+        authorities = self._settings.authorities
+        try:
+            return ssl.create_default_context(cafile=None if authorities is None else str(authorities))
+        except OSError as unusable:
+            raise ProviderUnfit(f"{authorities} holds no authority: {unusable.strerror or unusable}") from unusable
+
+
+class _Unmoved(urllib.request.HTTPRedirectHandler):
+    """Follows nothing: a code or a secret goes where the settings say alone."""
+
+    def redirect_request(self, *_: object, **__: object) -> None:
+        """Called by urllib for an answer that leads elsewhere; it is an error then."""
+
+
+def _claim(claims: Mapping[str, Any], path: str) -> Any:
+    """A claim by its name, or by a path with dots into objects (`realm_access.roles`); None: it is not there."""
+    if path in claims:
+        return claims[path]
+    found: Any = claims
+    for one in path.split("."):
+        found = found.get(one) if isinstance(found, dict) else None
+    return found
+
+
+def _ahead_s(date: str | None) -> float:
+    try:
+        return 0.0 if date is None else (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _word(error: object) -> str:
+    """An error's name as RFC 6749 has them; what is none was written by whoever sent it."""
+    text = str(error)
+    return text if len(text) <= 40 and text.isascii() and text.replace("_", "").isalnum() else "an error without a name"
+
+
+def _derived(secret: str, what: str) -> str:
+    return _base64url(hmac.new(secret.encode(), what.encode(), hashlib.sha256).digest())
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
