@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from node.cli.opened import ConfigOption, JsonOption, journal
+from node.cli.opened import ConfigOption, JsonOption, configured_store, journal
 
 if TYPE_CHECKING:
     from node.domain.config_revision import ConfigRevision
@@ -24,7 +24,7 @@ def history(*, limit: int = 20, config: ConfigOption = None, as_json: JsonOption
     """
     from node.cli import screen
 
-    with journal(config) as (_, opened):
+    with journal(config, read=configured_store) as (_, opened):
         found = opened.config_revisions.find(limit=limit)
     if as_json:
         screen.as_json([_record(one) for one in found])
@@ -63,13 +63,16 @@ def diff(before: int, after: int | None = None, /, *, config: ConfigOption = Non
     from difflib import unified_diff
 
     from node.cli import screen
-    from node.settings.kept_text import kept
+    from node.settings.kept_text import compared
     from node.settings.source import read
 
-    with journal(config) as (loaded, opened):
+    with journal(config, read=configured_store) as (loaded, opened):
         one = _revision(opened, before)
-        name, text = ("the file", kept(read(loaded.path), loaded.path)) if after is None else _named(_revision(opened, after))
-    lines = list(unified_diff(one.text.splitlines(), text.splitlines(), _named(one)[0], name, lineterm=""))
+        if after is None:
+            name, (old, new) = "the file", compared(one.text, read(loaded.path), loaded.path)
+        else:
+            (name, new), old = _named(_revision(opened, after)), one.text
+    lines = list(unified_diff(old.splitlines(), new.splitlines(), _named(one)[0], name, lineterm=""))
     if as_json:
         screen.as_json({"before": before, "after": after, "lines": lines})
     else:
@@ -89,8 +92,8 @@ def rollback(
     """Put an earlier configuration into the file and in force: checked, and taken whole or refused with the reason.
 
     It is refused where it would be refused as an edit: of an application, a file or a key that is gone, or where it differs in what needs a
-    restart (roll back while no node runs, then start it). The file says where the journal is: one that cannot be read has to be mended
-    first. What the file held is kept beside it (`.before`), and in the history. Values that may be secret, which are not kept, stay as the
+    restart (roll back while no node runs, then start it). The file may be broken, as long as its block `store:` says where the journal
+    is. What the file held is kept beside it (`.before`), and in the history. Values that may be secret, which are not kept, stay as the
     file has them.
 
     Parameters
@@ -114,11 +117,12 @@ def rollback(
 
     if as_json and not yes:
         raise WrongWords("--json asks nobody: add --yes")
-    with journal(config) as (now, opened):
+    with journal(config, read=configured_store) as (now, opened):
         wanted = _revision(opened, revision)
     path = find_config(config)
-    back = coming_back(path, wanted, load, demand_takable)
-    for supervisor in serving(now):
+    nodes = serving(now)
+    back = coming_back(path, wanted, load, demand_takable, nodes)
+    for supervisor in nodes:
         refuse_keys(waiting_keys(load(path, text=supervisor.text()), back.config), f"from what is in force to revision {revision}")
     if not yes and not agreed(back.config):
         print("nothing was changed")
@@ -127,7 +131,7 @@ def rollback(
     if written is not None and written.doubt and not as_json:
         print(written.doubt)
     why = f"back to revision {revision}" + (f": {reason}" if reason else "")
-    if not serving(now) and not as_json:
+    if not nodes and not as_json:
         print(f"{path} is that of revision {revision}; no node of this host runs: it holds when one starts")
     return reloaded(back.config, why, as_json=as_json)
 

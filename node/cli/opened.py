@@ -1,7 +1,7 @@
 """The configuration, the journal, and a moment (`--since`) as a verb needs them."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -27,8 +27,16 @@ def configuration(given: Path | None) -> "Config":
     return load(find_config(given))
 
 
+def configured_store(given: Path | None) -> "Config":
+    """The same; of a file that is broken elsewhere, its block `store:` alone."""
+    from node.assembly.configuration import load_store
+    from node.settings.load import find_config
+
+    return load_store(find_config(given))
+
+
 @contextlib.contextmanager
-def journal(given: Path | None) -> Iterator["tuple[Config, Journal]"]:
+def journal(given: Path | None, *, read: "Callable[[Path | None], Config]" = configuration) -> Iterator["tuple[Config, Journal]"]:
     """The configuration and its journal, closed afterwards."""
     import logging
 
@@ -36,7 +44,7 @@ def journal(given: Path | None) -> Iterator["tuple[Config, Journal]"]:
     from node.observe.events import start_events
 
     start_events("command", logging.WARNING)  # the node's own events are not what an operator asked for
-    config = configuration(given)
+    config = read(given)
     opened = open_journal(config)
     try:
         yield config, opened

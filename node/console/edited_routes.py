@@ -14,13 +14,25 @@ from typing import Any
 
 from node.console.editing import Checked, DiffLine, EditedRoutesRefused, Problem, Progress, Reload, RoutesInFile, Saved, Sign
 from node.console.trials import Trials
+from node.domain.config_revision import ConfigRevision
 from node.domain.errors import ConfigError
 from node.domain.route import conditions_in
 from node.observe.security import RoutesSaved, tell
 from node.settings.config import Config
+from node.settings.kept_text import compared
 from node.settings.rewriting import ChangedMeanwhile, RoutesPart, replaced, routes_part
 from node.settings.source import ConfigSyntax, read
-from node.store.in_force import Loads, NoAnswer, ReloadAsked, Serving, answer_of, refuse_keys, serving
+from node.store.in_force import (
+    ComingBack,
+    Loads,
+    NoAnswer,
+    ReloadAsked,
+    Serving,
+    answer_of,
+    coming_back,
+    refuse_keys,
+    serving,
+)
 
 _AROUND = 3
 _MOST = 4_000
@@ -161,6 +173,47 @@ class EditedRoutes:
         """End a replay."""
         self._trials.stop(number)
 
+    def file_and(self, one: ConfigRevision) -> tuple[str, str]:
+        """The text of a revision and that of the file now."""
+        path = self._config.path
+        return compared(one.text, read(path), path)
+
+    def replay_back(self, one: ConfigRevision, since: datetime, by: str) -> Progress:
+        """Begin to replay a revision's routes."""
+        back = self._back(one)
+        return self._trials.replay(back.whole, back.config.digest, since, by)
+
+    def rolled_back(self, one: ConfigRevision, by: str, address: str, reason: str) -> Saved:
+        """Write a revision into the file, and have the supervisors of this host take it up.
+
+        Raises
+        ------
+        RevisionUnusable, ValueNotKept, NeedsRestart, ChangedMeanwhile, CannotWrite
+            It cannot come back; then nothing was written.
+        MayNotLast
+            It stands in the file, and may be lost with the power; nobody was asked to take it up.
+        """
+        with self._guard:
+            back = self._back(one)
+            refuse_keys(self._waiting(self._config, back.config), f"from what the node was started with to revision {one.number}")
+            written, kept = back.write(), ""
+            if written is not None:
+                self._tell_saved(by, address, self._called(back.before), back.config, kept := str(written.kept))
+                if written.doubt:
+                    raise MayNotLast(written.doubt)
+        line = routes_part(back.whole, self._config.path).line
+        return self._taken_up(line, back.whole, back.config, kept, ReloadAsked(by=by, reason=reason))
+
+    def _called(self, data: bytes) -> str:
+        """The digest of the routes of a file; empty where it is no good."""
+        try:
+            return self._load(self._config.path, text=data).digest
+        except ConfigError:
+            return ""
+
+    def _back(self, one: ConfigRevision) -> ComingBack:
+        return coming_back(self._config.path, one, self._load, self._demand, serving(self._config))
+
     def saved(self, text: str, file_digest: str, by: str, address: str = "", reason: str = "") -> Saved:
         """Write them into the file, and have the supervisors of this host take them up.
 
@@ -186,16 +239,24 @@ class EditedRoutes:
                 before = self._revision(part, data)[0]
                 written = replaced(path, data, whole)
                 kept = str(written.kept)
-                tell(RoutesSaved(by=by, address=address, path=str(path), before=before, config_digest=fresh.digest, kept=kept))
+                self._tell_saved(by, address, before, fresh, kept)
                 if written.doubt:
                     raise MayNotLast(written.doubt)
+        return self._taken_up(part.line, whole, fresh, kept, ReloadAsked(by=by, reason=reason))
+
+    def _tell_saved(self, by: str, address: str, before: str, fresh: Config, kept: str) -> None:
+        path = str(self._config.path)
+        tell(RoutesSaved(by=by, address=address, path=path, before=before, config_digest=fresh.digest, kept=kept))
+
+    def _taken_up(self, line: int, whole: bytes, fresh: Config, kept: str, asked: ReloadAsked) -> Saved:
+        """What stands in the file now, and what the supervisors of this host say to it."""
         return Saved(
-            path=str(path),
-            line=part.line,
+            path=str(self._config.path),
+            line=line,
             file_digest=_digest(whole),
             revision=fresh.digest,
             kept=kept,
-            reloads=tuple(_asked(one, ReloadAsked(by=by, reason=reason)) for one in serving(self._config)),
+            reloads=tuple(_asked(one, asked) for one in serving(self._config)),
         )
 
     def _part(self) -> RoutesPart:

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from node.domain.config_revision import ConfigRevision
 from node.domain.errors import ConfigError
 
 MOST_TEXT = 32_768
@@ -172,6 +173,18 @@ class Editing(Protocol):
 
     def stop(self, number: int) -> None:
         """End a replay."""
+        ...
+
+    def file_and(self, one: ConfigRevision) -> tuple[str, str]:
+        """The text of a revision and that of the file now, both without what may be secret."""
+        ...
+
+    def replay_back(self, one: ConfigRevision, since: datetime, by: str) -> Progress:
+        """Begin to replay the routes of a revision, as the file would hold it."""
+        ...
+
+    def rolled_back(self, one: ConfigRevision, by: str, address: str, reason: str) -> Saved:
+        """Write a revision into the file, which may be broken, and have the node take it up."""
         ...
 
     def saved(self, text: str, file_digest: str, by: str, address: str = "", reason: str = "") -> Saved:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
@@ -22,6 +23,7 @@ from node.records.words import since as moment
 pages = APIRouter(include_in_schema=False)
 calls = APIRouter(prefix="/api", tags=["routes"])
 _FOUND = 8
+LONGEST_REASON = 500
 _YAML: dict[str, Any] = {
     "openapi_extra": {
         "requestBody": {
@@ -32,6 +34,7 @@ _YAML: dict[str, Any] = {
     }
 }
 _Since = Annotated[str, Query(max_length=40, description="`30d`, `12h`, `2026-03-01` or `2026-03-01T14:00` (UTC)")]
+_Reason = Annotated[str, Query(max_length=LONGEST_REASON, description="Why, for those who look later")]
 _Study = Annotated[str, Query(max_length=64, pattern=r"^[0-9.]+$")]
 _Digest = Annotated[str, Query(pattern="^[0-9a-f]{64}$", description="`file_digest`, as GET told it")]
 _T = TypeVar("_T")
@@ -44,7 +47,7 @@ def routes(request: Request, at: At, who: Operating) -> HTMLResponse:
         shown: RoutesInFile | None = at.editing.shown()
         trouble = None
     except ConfigError as unreadable:
-        shown, trouble = None, _problem(unreadable)
+        shown, trouble = None, problem(unreadable)
     return page(request, "routes.html", who, shown=shown, trouble=trouble, most=MOST_TEXT)
 
 
@@ -91,31 +94,38 @@ def save(request: Request, at: At, who: Administering, fields: Fields) -> HTMLRe
     text, digest = fields.get("text", ""), fields.get("digest", "")
     if fields.get("compared") != digest_of(text):
         return _compared(request, at, who, fields)
-    return _part(request, who, "routes_saved.html", lambda: {"saved": saved(at, who, text, digest), "shown": at.editing.shown()}, text=text)
+    reason = fields.get("reason", "")
+    return _part(
+        request,
+        who,
+        "routes_saved.html",
+        lambda: {"saved": saved(at, who, text, digest, reason), "shown": at.editing.shown()},
+        text=text,
+    )
 
 
 @calls.get("/routes")
 def routes_now(at: At, who: Operating) -> dict[str, Any]:
     """The block `routes:` as it stands in the configuration file, its revision, and the revision that the node goes by."""
-    return asdict(_done(at.editing.shown))
+    return asdict(done(at.editing.shown))
 
 
 @calls.post("/routes/check", dependencies=[Meant], **_YAML)
 def check_call(at: At, who: Operating, body: Body) -> dict[str, Any]:
     """What is wrong with edited routes, at the lines of the file; nothing is changed."""
-    return asdict(_done(lambda: checked(at, who, _text(body))))
+    return asdict(done(lambda: checked(at, who, _text(body))))
 
 
 @calls.post("/routes/explain", dependencies=[Meant], **_YAML)
 def explain_call(at: At, who: Operating, study: _Study, body: Body) -> dict[str, Any]:
     """What edited routes would decide about a study that was received, condition by condition; nothing is changed."""
-    return _done(lambda: explained(at, who, _text(body), study))
+    return done(lambda: explained(at, who, _text(body), study))
 
 
 @calls.post("/routes/replays", dependencies=[Meant], status_code=HTTPStatus.ACCEPTED, **_YAML)
 def replay_call(at: At, who: Operating, since: _Since, body: Body) -> dict[str, Any]:
     """Begin to replay edited routes against what was received; ends a replay that this account began before."""
-    return asdict(_done(lambda: begun(at, who, _text(body), since)))
+    return asdict(done(lambda: begun(at, who, _text(body), since)))
 
 
 @calls.get("/routes/replays/{number}")
@@ -131,9 +141,9 @@ def stop_call(at: At, who: Operating, number: Number) -> dict[str, Any]:
 
 
 @calls.put("/routes", dependencies=[Meant], **_YAML)
-def save_call(at: At, who: Administering, digest: _Digest, body: Body) -> dict[str, Any]:
+def save_call(at: At, who: Administering, digest: _Digest, body: Body, reason: _Reason = "") -> dict[str, Any]:
     """Write edited routes into the configuration file that has this digest, and have the node take them up."""
-    return asdict(_done(lambda: saved(at, who, _text(body), digest)))
+    return asdict(done(lambda: saved(at, who, _text(body), digest, reason)))
 
 
 def checked(at: ConsoleContext, who: Visitor, text: str) -> Checked:
@@ -157,11 +167,21 @@ def explained(at: ConsoleContext, who: Visitor, text: str, study: str) -> dict[s
 def begun(at: ConsoleContext, who: Visitor, text: str, since: str) -> Progress:
     """A replay that has begun."""
     _allowed(at, who, _bounded(at, who, text))
+    return _begun(at, who, since, lambda began: at.editing.replay(text, began, who.name))
+
+
+def begun_of(at: ConsoleContext, who: Visitor, since: str, begin: Callable[[datetime], Progress]) -> Progress:
+    """The same of routes that nobody edited."""
+    count_try(at, who)
+    return _begun(at, who, since, begin)
+
+
+def _begun(at: ConsoleContext, who: Visitor, since: str, begin: Callable[[datetime], Progress]) -> Progress:
     try:
         began = moment(since, at.journal.now())
     except ValueError as neither:
         raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, f"since {neither}") from neither
-    return _for(at, who, at.editing.replay(text, began, who.name))
+    return _for(at, who, begin(began))
 
 
 def progress(at: ConsoleContext, who: Visitor, number: int) -> Progress:
@@ -179,9 +199,9 @@ def stopped(at: ConsoleContext, who: Visitor, number: int) -> Progress:
     return progress(at, who, number)
 
 
-def saved(at: ConsoleContext, who: Visitor, text: str, digest: str) -> Saved:
-    """Routes that stand in the file."""
-    return at.editing.saved(_bounded(at, who, text), digest, who.name, who.address)
+def saved(at: ConsoleContext, who: Visitor, text: str, digest: str, reason: str) -> Saved:
+    """Routes that stand in the file; the revision that they become has the reason."""
+    return at.editing.saved(_bounded(at, who, text), digest, who.name, who.address, reason.strip()[:LONGEST_REASON])
 
 
 def _text(body: bytes) -> str:
@@ -197,10 +217,15 @@ def _bounded(at: ConsoleContext, who: Visitor, text: str) -> str:
         raise RequestRefused(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {MOST_TEXT} characters of routes are edited in the file itself"
         )
+    count_try(at, who)
+    return text
+
+
+def count_try(at: ConsoleContext, who: Visitor) -> None:
+    """Count what costs the node, and refuse one of too many."""
     wait_s = at.tries.take(who.name)
     if wait_s > 0:
         raise RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, "too many tries in a minute", retry_after_s=math.ceil(wait_s))
-    return text
 
 
 def _allowed(at: ConsoleContext, who: Visitor, text: str) -> None:
@@ -219,7 +244,7 @@ def _for(at: ConsoleContext, who: Visitor, one: Progress) -> Progress:
     return one if who.sees_patients else replace(one, differences=tuple(redaction.unquoted(redaction.differences(one.differences))))
 
 
-def _done(ask: Callable[[], _T]) -> _T:
+def done(ask: Callable[[], _T]) -> _T:
     """For programs: what is wrong with what they sent, in sentences."""
     try:
         return ask()
@@ -233,7 +258,7 @@ def _done(ask: Callable[[], _T]) -> _T:
 def _compared(request: Request, at: ConsoleContext, who: Visitor, fields: dict[str, str]) -> HTMLResponse:
     """What would change; saving names the text that this was told of."""
     text = fields.get("text", "")
-    known = {"began": fields.get("digest", ""), "compared": digest_of(text)}
+    known = {"began": fields.get("digest", ""), "compared": digest_of(text), "reason": fields.get("reason", ""), "longest": LONGEST_REASON}
     return _part(request, who, "routes_checked.html", lambda: {"checked": checked(at, who, text), **known})
 
 
@@ -242,11 +267,11 @@ def _part(request: Request, who: Visitor, template: str, make: Callable[[], dict
     try:
         return page(request, template, who, **make())
     except ConfigError as wrong:
-        problems = wrong.problems if isinstance(wrong, EditedRoutesRefused) else (_problem(wrong),)
+        problems = wrong.problems if isinstance(wrong, EditedRoutesRefused) else (problem(wrong),)
         return page(
             request, "routes_trouble.html", who, problems=problems, wrong=isinstance(wrong, EditedRoutesRefused), **{"text": "", **more}
         )
 
 
-def _problem(wrong: ConfigError) -> Problem:
+def problem(wrong: ConfigError) -> Problem:
     return Problem(line=0, column=0, code=wrong.code, words=str(wrong), remedy=wrong.remedy)

@@ -1,7 +1,8 @@
 """A configuration's text as it may be kept and shown: without values that may be secret, which come back from the file of now."""
 
+import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -14,6 +15,7 @@ NOT_KEPT = "(not kept)"
 _LOGIN = re.compile(r"(?<=://)[^/?#\s]*(?=@)")
 _SECRET_PLACES = (("notify", "webhook", "url"),)
 """Addresses of which any part may be a token."""
+_ADDRESS = re.compile(r"""(["']?)[A-Za-z][A-Za-z0-9+.-]*://[^\s"'#,}\]]*\1""")
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
 
 
@@ -33,16 +35,24 @@ def kept(data: bytes, path: Path) -> str:
     return _LOGIN.sub(NOT_KEPT, _with(text, [(begin, end, f'"{NOT_KEPT}"') for begin, end in spans]))
 
 
-def filled(text: str, now: bytes, path: Path) -> bytes:
-    """A kept text with what the file `now` has where a value was not kept.
+def compared(text: str, now: bytes, path: Path) -> tuple[str, str]:
+    """A kept text and that of the file `now`, both without what may be secret. Which addresses may be cannot be told in a file that is no
+    YAML: beside such a one neither text has any."""
+    try:
+        return text, kept(now, path)
+    except ConfigError:
+        return _without_addresses(text), _without_addresses(now.decode("utf-8-sig", "replace"))
+
+
+def filled(text: str, now: bytes, path: Path, in_force: Sequence[bytes] = ()) -> bytes:
+    """A kept text with what the file `now` has where a value was not kept, or, where that is no YAML, with what nodes have in force.
 
     Raises
     ------
     ValueNotKept
-        It has none there.
+        There is none there.
     """
-    current = now.decode("utf-8-sig")
-    values = {where: current[slice(*_span(one, current))] for where, one in _scalars(parse(now, path))}
+    values = _values(now, in_force, path)
     put = []
     for where, one in _scalars(parse(text.encode(), path)):
         if one.value == NOT_KEPT:
@@ -50,6 +60,19 @@ def filled(text: str, now: bytes, path: Path) -> bytes:
                 raise ValueNotKept(f"{path}: `{'.'.join(where)}` may be secret and was not kept, and the file has no value there now")
             put.append((*_span(one, text), values[where]))
     return _with(text, put).encode()
+
+
+def _values(now: bytes, in_force: Sequence[bytes], path: Path) -> dict[tuple[str, ...], str]:
+    """What stands where in the first of these texts that is YAML."""
+    for data in (now, *in_force):
+        with contextlib.suppress(ConfigError):
+            text, tree = data.decode("utf-8-sig"), parse(data, path)
+            return {where: text[slice(*_span(one, text))] for where, one in _scalars(tree)}
+    return {}
+
+
+def _without_addresses(text: str) -> str:
+    return _ADDRESS.sub(f'"{NOT_KEPT}"', text)
 
 
 def _at(tree: Node, where: tuple[str, ...]) -> Node | None:

@@ -125,6 +125,20 @@ def routes_part(data: bytes, path: Path) -> RoutesPart:
     )
 
 
+def block_alone(data: bytes, name: str) -> bytes | None:
+    """The lines of one block of a file that need be no YAML as a whole: from its key to the next one at the beginning of a line. None where
+    no line begins with the key."""
+    found: list[str] | None = None
+    for line in data.decode("utf-8-sig", "replace").splitlines(keepends=True):
+        if re.match(rf"{name}\s*:(\s|$)", line):
+            found = [line]
+        elif found is not None and not line[0].isspace() and not line.startswith(("#", "-", "}", "]")):
+            break
+        elif found is not None:
+            found.append(line)
+    return None if found is None else "".join(found).encode()
+
+
 def _without_what_follows(block: str) -> str:
     """Without the blank lines and the comments at its end that begin a line: they are about the next block."""
     lines = block.splitlines(keepends=True)

@@ -413,8 +413,11 @@ class ComingBack:
         return None if self.whole == self.before else replaced(self.config.path, self.before, self.whole)
 
 
-def coming_back(path: Path, revision: ConfigRevision, load: Loads, demand: Callable[[Config], None]) -> ComingBack:
-    """What the file at `path` would hold with a revision in it, checked as a start checks it.
+def coming_back(
+    path: Path, revision: ConfigRevision, load: Loads, demand: Callable[[Config], None], nodes: Sequence[Serving] = ()
+) -> ComingBack:
+    """What the file at `path` would hold with a revision in it, checked as a start checks it. The file may be broken: values that were not
+    kept come from what `nodes` have in force then.
 
     Raises
     ------
@@ -422,7 +425,7 @@ def coming_back(path: Path, revision: ConfigRevision, load: Loads, demand: Calla
         It cannot come back.
     """
     before = read(path)
-    whole = filled(revision.text, before, path)
+    whole = filled(revision.text, before, path, [one.text() for one in nodes])
     try:
         config = load(path, text=whole)
         demand(config)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from node.blobs.folder import FolderBlobs
+from node.domain.config_revision import ConfigRevision
 from node.journal.port import Pausable
 from tests.lab.axe import script
 from tests.lab.needs import program
-from tests.unit.cli.conftest import HEAD, REFUSED, Hospital, empty, hospital, place
+from tests.unit.cli.conftest import CONFIG, HEAD, REFUSED, Hospital, empty, hospital, place
 from tests.unit.console import imaged
 from tests.unit.console.conftest import PASSWORD, served
 
@@ -35,6 +36,9 @@ _PAGES = (
     "/parked",
     "/pace",
     "/routes",
+    "/routes/revisions",
+    "/routes/revisions/2",
+    "/routes/revisions/1?with=file",
     "/peers",
     "/models",
     "/events?since=2025-03-01",
@@ -51,6 +55,14 @@ def address(hospital: Hospital, tmp_path: Path) -> Iterator[str]:
     blobs = FolderBlobs(hospital.config.store.blobs)
     study = imaged.receive(hospital, blobs, tmp_path / "in")
     hospital.journal.pauses.add(Pausable.SINK, "archive", hospital.now)
+    for text, by, reason in (
+        (CONFIG, "hilum serve", "the node was started"),
+        (CONFIG.replace("max: 5", "max: 1"), "anna", "thin slices alone"),
+    ):
+        one = ConfigRevision(
+            at=hospital.now, author=by, reason=reason, host="node1", path="hilum.yaml", digest=hospital.config.digest, text=text
+        )
+        hospital.journal.config_revisions.add(one)
     with served(hospital, blobs) as address:
         yield f"{address} /studies/{study.study} /studies/{study.study}/series/{study.series}"
 

@@ -134,3 +134,29 @@ def test_a_revision_whose_application_is_gone_is_refused_with_a_sentence(
     assert "revision 1 cannot come back" in said.err
     assert 'unknown application "ct-lung"' in said.err
     assert "HLM-2109" in said.err
+
+
+@pytest.mark.parametrize(
+    "broken", [CONFIG.replace("routes:", "routes: [", 1), CONFIG.replace("sinks:", "sings:", 1)], ids=["no YAML", "a word"]
+)
+def test_a_broken_file_is_compared_and_put_right_by_the_revision_before(hospital: Hospital, edited: Edit, run: Run, broken: str) -> None:
+    """Precisely then the way back is needed: history, difference and rollback go by what the file's `store:` says."""
+    hospital.config.path.write_text(broken, encoding="utf-8")
+    assert run("config", "check").code != 0
+    assert [one["revision"] for one in run("config", "history", "--json").json] == [1]
+    changed = [one for one in run("config", "diff", "1", "--json").json["lines"] if one[0] in "+-" and one[:3] not in ("+++", "---")]
+    (taken, added) = sorted(changed, key=lambda one: one[0] == "+")
+    assert (taken[1:] in CONFIG.splitlines(), added[1:] in broken.splitlines(), taken[1:] == added[1:]) == (True, True, False)
+    said = run("config", "rollback", "1", "--yes", "--reason", "a slip")
+    assert (said.code, said.err) == (0, "")
+    assert hospital.config.path.read_text() == CONFIG
+    assert hospital.config.path.with_name("hilum.yaml.before").read_text() == broken
+
+
+def test_where_the_broken_file_does_not_say_where_the_journal_is_its_mistake_is_told(hospital: Hospital, edited: Edit, run: Run) -> None:
+    """No other journal is taken for it, or made."""
+    elsewhere = hospital.config.path.parent / "elsewhere.db"
+    broken = f"store: {{journal: 'sqlite:{elsewhere}'}}\n" + CONFIG.replace("routes:", "routes: [", 1)
+    hospital.config.path.write_text(broken, encoding="utf-8")
+    said = run("config", "history")
+    assert (said.code != 0, "hilum.yaml:" in said.err, "HLM-2" in said.err, elsewhere.exists()) == (True, True, True, False), said.err

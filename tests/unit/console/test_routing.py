@@ -317,6 +317,9 @@ def test_the_description_lists_the_calls_of_routes(browser: Open) -> None:
         "/api/routes/replays": ["post"],
         "/api/routes/replays/{number}": ["get"],
         "/api/routes/replays/{number}/stop": ["post"],
+        "/api/routes/revisions": ["get"],
+        "/api/routes/revisions/{number}": ["get"],
+        "/api/routes/revisions/{number}/rollback": ["post"],
     }
     assert paths["/api/routes"]["put"]["requestBody"]["content"]["application/yaml"]["schema"]["maxLength"] == MOST_TEXT
 

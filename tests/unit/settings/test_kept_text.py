@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from node.settings.kept_text import ValueNotKept, filled, kept
+from node.settings.kept_text import ValueNotKept, compared, filled, kept
 
 PATH = Path("hilum.yaml")
 TEXT = """\
@@ -54,3 +54,14 @@ def test_what_was_not_kept_comes_back_from_the_file_of_now() -> None:
 def test_a_value_that_is_nowhere_any_more_is_named() -> None:
     with pytest.raises(ValueNotKept, match=r"`notify\.webhook\.url` may be secret"):
         filled(kept(TEXT.encode(), PATH), b"store: {journal: 'postgresql://a:b@db/x'}\n", PATH)
+
+
+def test_of_a_file_that_is_no_yaml_no_address_is_shown_and_values_come_from_what_is_in_force() -> None:
+    """Which of its addresses are secret cannot be told any more: beside it the kept text has none either."""
+    broken = TEXT.replace("notify:", "notify: [", 1)
+    one, other = compared(kept(TEXT.encode(), PATH), broken.encode(), PATH)
+    assert "://" not in one + other
+    assert [(a, b) for a, b in zip(one.splitlines(), other.splitlines(), strict=True) if a != b] == [("notify:", "notify: [")]
+    assert filled(kept(TEXT.encode(), PATH), broken.encode(), PATH, [TEXT.encode()]) == TEXT.encode()
+    with pytest.raises(ValueNotKept):
+        filled(kept(TEXT.encode(), PATH), broken.encode(), PATH)
