@@ -32,6 +32,7 @@ _BENCHMARKS = (
     "judge",
     "gate",
     "bleed",
+    "windows",
 )
 
 RESULTS = Path(__file__).with_name("results.json")
