@@ -33,6 +33,7 @@ from node.flow.scheduling import Scheduler, Tick
 from node.journal.claims import pausable
 from node.observe.association_log import kept_lines
 from node.records.associations import sender_records
+from node.records.quiet_windows import peer_records
 from node.settings.config import Config
 from node.settings.console import Console
 from node.settings.hospital import LdapDirectory, OidcProvider
@@ -255,6 +256,7 @@ def console(
             accesses=_accesses(config, journal, opened),
             health=health,
             senders=SharedLook(lambda: sender_records(journal, list(present.config.peers))),
+            windows=SharedLook(lambda: peer_records(journal, present.config.peers)),
             models=config.models,
             editing=edited_routes(config, in_force, trials),
             peers=lambda: present.config.peers,

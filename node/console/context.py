@@ -174,10 +174,10 @@ class RateLimit:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleContext:
     """Shared by all requests; the journal is safe in many threads. `models` is the folder of the model repository; `peers` tells those of
-    the configuration by name; `pausable` tells the names that may be paused now; `make_room` deletes the oldest pixels that nothing needs,
-    and says of how many instances; `associations` are the lines that the receivers of this host keep of who called; `sinks_of` are those at
-    a peer; `receiver` is the node's own, which one sends test files to while `uploading` is held;
-    `directory` and `provider` are the hospital's, where the configuration has them."""
+    the configuration by name, and `windows` the same with their quiet windows; `pausable` tells the names that may be paused now;
+    `make_room` deletes the oldest pixels that nothing needs, and says of how many instances; `associations` are the lines that the
+    receivers of this host keep of who called; `sinks_of` are those at a peer; `receiver` is the node's own, which one sends test files to
+    while `uploading` is held; `directory` and `provider` are the hospital's, where the configuration has them."""
 
     journal: Journal
     settings: Console
@@ -185,6 +185,7 @@ class ConsoleContext:
     accesses: StudyAccessAudit
     health: Health
     senders: SharedLook[list[dict[str, Any]]]
+    windows: SharedLook[list[dict[str, Any]]]
     models: Path
     editing: Editing
     peers: Callable[[], Mapping[str, Peer]]

@@ -26,6 +26,7 @@ from node.domain.health import DependencyKind
 from node.journal.port import EventFilter, Pausable
 from node.records.associations import association_in_words, association_records
 from node.records.history import about_in_words, event_in_words, located_record
+from node.records.quiet_windows import rests_on, would_have
 from node.records.words import since as moment
 
 pages = APIRouter(include_in_schema=False)
@@ -51,7 +52,8 @@ def peers(request: Request, at: At, who: Looking) -> HTMLResponse:
 
 @calls.get("/health")
 def health(at: At, who: Looking) -> dict[str, Any]:
-    """How peers, sinks, engines and the node's processes are, as far as is known now; whoever was not asked lately is asked then."""
+    """How peers, sinks, engines and the node's processes are, as far as is known now; whoever was not asked lately is asked then. `windows`
+    are the peers' quiet windows, as `hilum peers` tells them."""
     return health_record(at)
 
 
@@ -96,6 +98,7 @@ def health_record(at: ConsoleContext) -> dict[str, Any]:
     held = list(at.journal.pauses.find())
     paused = {(kind.value, name) for kind, name, _ in held}
     return {
+        "windows": [one | {"rests_on": rests_on(one), "says": would_have(one)} for one in at.windows.told()],
         "subjects": [_line(one, paused=(one.subject.kind.value, one.subject.name) in paused) for one in lines],
         "processes": processes,
         "paused": [{"kind": kind.value, "name": name, "since": since.isoformat()} for kind, name, since in held],

@@ -71,7 +71,7 @@ def rests_on(one: Mapping[str, Any]) -> str:
     if one["learned_s"] is None:
         return f"{gap}; {one['studies_needed']} are needed to learn from"
     later = one["studies_with_additions"]
-    return gap + (f"; to {later} of them more came later than after {lasting(one['most_s'])}" if later else "")
+    return gap + (f"; to {later} of them something came after more than {lasting(one['most_s'])}" if later else "")
 
 
 def would_have(one: Mapping[str, Any]) -> str:

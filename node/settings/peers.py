@@ -68,8 +68,8 @@ class WindowLearning:
     use: bool = setting(
         SWITCH,
         default="false",
-        says="Use the learned window. Without it, `hilum peers` shows what it would be, and what it would have done: look at that for a "
-        "week.",
+        says="Use the learned window. Without it, `hilum peers` and the console's page Peers show what it would be, and what it would have "
+        "done: look at that for a week.",
     )
     least: timedelta | None = setting(
         DURATION, says="The shortest window that may be learned. Without it: `2s`, or `most` where that is shorter."

@@ -27,6 +27,7 @@ from node.journal.claims import pausable
 from node.observe.association_log import kept_lines
 from node.observe.audit.message import Message
 from node.records.associations import sender_records
+from node.records.quiet_windows import peer_records
 from node.settings.console import Console
 from node.store.hosts import association_folder, sinks_of
 from node.store.in_force import Present
@@ -122,6 +123,7 @@ def context_of(
         accesses=StudyAccessAudit(hospital.journal, said.append),
         health=Health(list(subjects(hospital.config)), lambda: glance(hospital.config, hospital.journal)),
         senders=SharedLook(partial(sender_records, hospital.journal, list(hospital.config.peers))),
+        windows=SharedLook(partial(peer_records, hospital.journal, hospital.config.peers)),
         models=hospital.config.models,
         editing=edited_routes(hospital.config, None, trials),
         peers=lambda: hospital.config.peers,

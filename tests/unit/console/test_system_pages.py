@@ -12,6 +12,7 @@ from node.journal.port import Pausable
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import Hospital
 from tests.unit.console.conftest import Open, browsers
+from tests.unit.journal.paused import paused
 
 PEOPLE = ("vera", "otto", "ada")
 HOSTILE = """# spine, version 2
@@ -103,6 +104,22 @@ def test_the_page_of_peers_tells_who_is_away(browser: Open, name: str) -> None:
     for said in ("PACS, plain", "only calls", "in the work processes"):
         assert said in page, said
         assert said in part, said
+
+
+@pytest.mark.parametrize("name", PEOPLE)
+def test_the_page_of_peers_tells_their_quiet_windows(hospital: Hospital, browser: Open, name: str) -> None:
+    """What was learned, from what, what it would have done, and the study of the largest gap; of the other peer that nothing came yet."""
+    paused(hospital.journal, "ct1", [1.0] * 320 + [3.0], hospital.journal.now())
+    mine = browser(name)
+    told = {one["name"]: one for one in mine.client.get("/api/health").json()["windows"]}
+    assert (told["ct1"]["window_s"], told["ct1"]["learned_s"], told["ct1"]["uses_learned"]) == (10, 4.5, False)
+    page = mine.client.get("/peers").text
+    studies = told["ct1"]["studies"]  # those of the morning that the hospital has besides
+    assert studies >= 321
+    assert f"The largest gap inside {studies} studies is 3 s" in page
+    assert 'href="/studies/9.3.321"' in page
+    assert f"Of the last {studies - 300} studies it closes 1 early (the configured one 0), and waits 2 s instead of 10 s (median)." in page
+    assert "not used" in page
 
 
 def test_a_paused_sink_is_not_called_ready(hospital: Hospital, browser: Open) -> None:
