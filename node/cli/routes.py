@@ -5,6 +5,7 @@ condition.
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -155,7 +156,9 @@ def _known(config: "Config", sender: str | None, called: str | None) -> None:
             raise NothingFound(f'unknown {noun} "{given}"{suggestion(given, list(known))}')
 
 
-def of_files(config: "Config", path: Path, sender: str | None, called: str | None) -> tuple[list[RouteExplanation], list[tuple[str, str]]]:
+def of_files(
+    config: "Config", path: Path, sender: str | None, called: str | None, came: datetime | None = None
+) -> tuple[list[RouteExplanation], list[tuple[str, str]]]:
     """Decide with the node's own function. A sender or called AE title that was not named holds, and is shown as assumed."""
     from node.routing.decisions import class_of, seen
 
@@ -166,13 +169,18 @@ def of_files(config: "Config", path: Path, sender: str | None, called: str | Non
         )
         for study, by_series in sorted(found.series.items())
     }
-    return explained(config, views, sender, called), found.passed_over
+    return explained(config, views, sender, called, came), found.passed_over
 
 
 def explained(
-    config: "Config", views: "Mapping[str, Sequence[SeriesView]]", sender: str | None, called: str | None
+    config: "Config",
+    views: "Mapping[str, Sequence[SeriesView]]",
+    sender: str | None,
+    called: str | None,
+    came: datetime | None = None,
 ) -> list[RouteExplanation]:
-    """What the routes say of studies (by UID) that are nowhere in the journal."""
+    """What the routes say of studies (by UID) that are nowhere in the journal, and are taken to come at a moment; None: when each route is
+    about them."""
     from node.assembly.compose import route_explainer
 
     explainer = route_explainer(config)
@@ -180,8 +188,8 @@ def explained(
     whole = {route.name: route for route in config.routes}
     told = []
     for study, series in views.items():
-        decisions = explainer.made(study, views, routes, sender=sender, called=called)
-        assumed = tuple(replace(one, tried=(*_assumed(whole[one.route], sender, called), *one.tried)) for one in decisions)
+        decisions = explainer.made(study, views, routes, sender=sender, called=called, came=came)
+        assumed = tuple(replace(one, tried=(*_assumed(whole[one.route], sender, called, came), *one.tried)) for one in decisions)
         told.append(RouteExplanation.ordered(study, series, assumed, config.digest))
     return told
 
@@ -209,12 +217,16 @@ def _without_unnamed(route: Route, sender: str | None, called: str | None) -> Ro
     return replace(route, peers=() if sender is None else route.peers, called=() if called is None else route.called)
 
 
-def _assumed(route: Route, sender: str | None, called: str | None) -> list[Tried]:
+def _assumed(route: Route, sender: str | None, called: str | None, came: datetime | None) -> list[Tried]:
+    from node.routing.hours import hours_text
+
     tried = []
     if route.peers and sender is None:
         tried.append(Tried(key="from", expected=" or ".join(route.peers), found="assumed (--from PEER asks)", held=True))
     if route.called and called is None:
         tried.append(Tried(key="to", expected=" or ".join(route.called), found="assumed (--to AET asks)", held=True))
+    if route.hours is not None and came is None:
+        tried.append(Tried(key="hours", expected=hours_text(route.hours), found="assumed", held=True))
     return tried
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, TypeAlias, Union
+from zoneinfo import ZoneInfo
 
 from node.domain.arrival import Arrival
 from node.domain.instance import Instance, Value
@@ -150,6 +151,23 @@ class RoleConditions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """From the first time of the day (HH:MM) of `between` until before the second, over midnight where that is earlier, on these
+    `weekdays`: over midnight that on which it began. None and () are any."""
+
+    between: tuple[str, str] | None = None
+    weekdays: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hours:
+    """When studies come: in one of `windows`, by the clock of `zone`."""
+
+    windows: tuple[Window, ...]
+    zone: ZoneInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One entry of `routes:`. Empty `peers` or `called` take any. `each` runs the applications on every series that fits, else on
     the best one (most instances per application's acceptance, then thinnest slices, then lowest series number). Results should be there
@@ -159,7 +177,8 @@ class Route:
     `expect` the reader of each study that comes from its senders, and for which `any_series` and `all_series` hold, is told where no
     series was taken. `prefer` says, in its order, by what a series is the best, before what says so of every route. `sample` is the share
     of studies that it is about, above 0 and at most 1; one that is `disabled` is about none. A `fallback` takes only series of which no
-    other route makes anything. Of all routes with one `choose` one takes one series of a study. `roles` say which series of the study fills
+    other route makes anything. Of all routes with one `choose` one takes one series of a study. It is
+    about studies that come in its `hours`; None: at any time. `roles` say which series of the study fills
     which role of the one application that it then runs; `needs` how long it waits for them."""
 
     name: str
@@ -183,6 +202,7 @@ class Route:
     disabled: bool = False
     fallback: bool = False
     choose: str = ""
+    hours: Hours | None = None
     roles: tuple[RoleConditions, ...] = ()
 
     @property

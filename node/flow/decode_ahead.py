@@ -165,7 +165,8 @@ class DecodeAheadStage:
         if series not in known.taken:
             view = seen(series, [(instance.sop_class_uid, instance.header)])
             called, calling = instance.called_ae, instance.calling_ae
-            decisions = decide(self._routes, [view], peer=arrival.peer, calling=calling, called=called, now=self._clock())
+            last = arrival.last_instance_at
+            decisions = decide(self._routes, [view], peer=arrival.peer, calling=calling, called=called, now=self._clock(), came=last)
             known.taken[series] = any(all(tried.held or _counts(tried) for tried in decision.tried) for decision in decisions)
         return known.taken[series]
 

@@ -237,7 +237,14 @@ class RouteExplainer:
         return now, then
 
     def made(
-        self, study: str, views: "Mapping[str, Sequence[SeriesView]]", routes: Sequence[Route], *, sender: str | None, called: str | None
+        self,
+        study: str,
+        views: "Mapping[str, Sequence[SeriesView]]",
+        routes: Sequence[Route],
+        *,
+        sender: str | None,
+        called: str | None,
+        came: datetime | None,
     ) -> list[Decision]:
         """The decisions about `study`, which nobody received: with what there is to say of priors, whole studies and needed series.
 
@@ -247,6 +254,8 @@ class RouteExplainer:
             The series of each study that is there.
         routes
             Those of the configuration, without what nobody said of who sends the study.
+        came
+            When it is taken to come; None: in the hours of each route.
         """
         from node.routing.decisions import decide, outchosen
         from node.routing.fallback import in_turn
@@ -260,7 +269,17 @@ class RouteExplainer:
         gate = Gate()
 
         def decided(of: Sequence[Route], taken: Mapping[str, str]) -> list[Decision]:
-            found = decide(of, views[study], peer=sender, calling="", called=called or "", now=now, excluded=self.excluded, taken=taken)
+            found = decide(
+                of,
+                views[study],
+                peer=sender,
+                calling="",
+                called=called or "",
+                now=now,
+                excluded=self.excluded,
+                taken=taken,
+                came=came,
+            )
             lost = outchosen(of, found)
             return [self._with_remarks(one, whole[one.route], study, views, gate, lost=one.route in lost) for one in found]
 

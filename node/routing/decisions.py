@@ -15,8 +15,9 @@ from node.dicom.header import merge
 from node.domain.instance import Header, Value
 from node.domain.route import Asked, Decision, Preference, Preferred, Route, Tried
 from node.routing.conditions import one_of, seconds_of, together_text, try_on
+from node.routing.hours import try_hours
 
-_OF_STUDY = ("disabled", "from", "to", "sample", "any_series", "all_series")
+_OF_STUDY = ("disabled", "from", "to", "hours", "sample", "any_series", "all_series")
 ELSE = "else"
 """The key of a fallback's condition, as in the configuration."""
 _MOST_NAMED = 50
@@ -118,6 +119,7 @@ def decide(
     study: Sequence[SeriesView] | None = None,
     excluded: Callable[[Route, SeriesView], bool] = lambda _route, _view: False,
     taken: Mapping[str, str] = MappingProxyType({}),
+    came: datetime | None = None,
 ) -> list[Decision]:
     """One decision for every route and series, in the order of `routes`, then of `series`.
 
@@ -138,12 +140,14 @@ def decide(
         Whether no application of a route is for a series, by its headers: then it is the best only where none is better.
     taken
         By series: which route takes it, so that a fallback does not (`node.routing.fallback`).
+    came
+        When the last image of the study came (aware); None: nobody knows, and hours are not asked.
     """
     counted = counted_views(series)
     of_study = counted if study is None else counted_views(study) if any(route.any_series or route.all_series for route in routes) else []
     tried: dict[str, list[tuple[Tried, ...]]] = {}
     for route in routes:
-        before, behind = _senders(route, peer, calling, called), _of_study(route, of_study, now)
+        before, behind = _senders(route, peer, calling, called, came), _of_study(route, of_study, now)
         tried[route.name] = [
             (
                 *before,
@@ -186,7 +190,7 @@ def counted_views(series: Sequence[SeriesView]) -> list[SeriesView]:
 # ---- conditions
 
 
-def _senders(route: Route, peer: str | None, calling: str, called: str) -> tuple[Tried, ...]:
+def _senders(route: Route, peer: str | None, calling: str, called: str, came: datetime | None) -> tuple[Tried, ...]:
     tried = []
     if route.disabled:
         tried.append(Tried(key="disabled", expected="false", found="true", held=False))
@@ -195,6 +199,8 @@ def _senders(route: Route, peer: str | None, calling: str, called: str) -> tuple
         tried.append(Tried(key="from", expected=one_of(route.peers), found=found, held=peer in route.peers))
     if route.called:
         tried.append(Tried(key="to", expected=one_of(route.called), found=called, held=called in route.called))
+    if route.hours is not None and came is not None:
+        tried.append(try_hours(route.hours, came))
     return tuple(tried)
 
 

@@ -197,6 +197,7 @@ class JobPlanner:
                 study=study,
                 excluded=self._excluded,
                 taken=taken,
+                came=arrival.last_instance_at,
             )
             judged.update(self._judged(arrival, series, study, tried, now, waits=waits))
             in_roles = [_in_role_so(decision, judged) for decision in tried]

@@ -133,6 +133,7 @@ def _as_prior(route: Route) -> Route:
         sample=1.0,
         fallback=False,
         choose="",
+        hours=None,
     )
 
 

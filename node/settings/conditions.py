@@ -286,7 +286,7 @@ def _expected(keyword: Keyword, question: Question, at: Node, here: Here) -> tup
         case ConditionOperator.MIN | ConditionOperator.MAX:
             return _age(at, here) if keyword.sort is Sort.AGE else (value_of(keyword, at, here),)
         case ConditionOperator.BETWEEN:
-            return _times(at, here)
+            return times_of_day(at, here)
         case ConditionOperator.WEEKDAY:
             return _WEEKDAYS.read(at, here)
 
@@ -299,11 +299,11 @@ def _age(at: Node, here: Here) -> tuple[Value, ...]:
     return days_of(*age_in(text)), text
 
 
-def _times(at: Node, here: Here) -> tuple[str, ...]:
+def times_of_day(at: Node, here: Here) -> tuple[str, str]:
     """The two times of the day."""
     if not isinstance(at, SequenceNode) or len(at.value) != 2:
         raise here.refuse(WrongType, at, "two times of the day belong here; write [22:00, 06:00]")
-    begin, end = (scalar_text(one, here, "a time of the day") for one in at.value)
+    begin, end = (scalar_text(one, here, "a time of the day") for one in at.value[:2])
     for one, text in zip(at.value, (begin, end), strict=True):
         if not _CLOCK.fullmatch(text):
             raise here.refuse(BadValue, one, f'"{text}" is no time of the day; write 22:00')

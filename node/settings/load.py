@@ -13,17 +13,18 @@ from ruamel.yaml.nodes import ScalarNode, SequenceNode
 
 from node.domain.errors import ConfigError
 from node.domain.profile import VIEWER, Kind, Profile
-from node.domain.route import Asked, ConditionBlock, Needs, Preference, Preferred, RoleConditions, Route
+from node.domain.route import Asked, ConditionBlock, Needs, Preference, Preferred, RoleConditions, Route, Window
 from node.settings.audit import AUDIT
 from node.settings.blocks import Block, Key
 from node.settings.config import APPLICATIONS, MODELS, REPOSITORY, Config, SinkSettings
 from node.settings.console import CONSOLE
 from node.settings.definitions import DEFINITIONS, definitions_of
 from node.settings.engines import ENGINES
+from node.settings.hours import WINDOW
 from node.settings.node import NODE
 from node.settings.notify import NOTIFY
 from node.settings.peers import PEERS, May, Peer
-from node.settings.routes import ROUTES, refuse_lone_choices, role_schema
+from node.settings.routes import ROUTES, refuse_lone_choices, role_schema, with_clock
 from node.settings.schedule import SCHEDULE
 from node.settings.sinks import DeclaredResults, DeclaredSink, profile_block, profiles_block, profiles_of, sinks_of
 from node.settings.source import (
@@ -180,7 +181,7 @@ def schema(file: HilumFile) -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "hilum.yaml",
         **file.whole.schema(),
-        "$defs": {"condition": condition_schema(), "conditions": conditions_schema(), "role": role_schema()},
+        "$defs": {"condition": condition_schema(), "conditions": conditions_schema(), "role": role_schema(), "window": WINDOW.schema()},
     }
 
 
@@ -257,6 +258,7 @@ def _check_together(values: dict[str, Any], tree: YamlNode, here: Here) -> None:
             here.on(f'route "{route.name}"').refuse(DuplicateName, at, "a second route with this name")
         seen.add(route.name)
     refuse_lone_choices(values["routes"], listed, here)
+    values["routes"] = with_clock(values["routes"], values["schedule"].timezone, listed, here)
 
 
 def _proved(values: dict[str, Any], tree: YamlNode, here: Here) -> None:
@@ -338,9 +340,14 @@ def _route(route: Route) -> dict[str, Any]:
         **({"disabled": True} if route.disabled else {}),
         **({"else": True} if route.fallback else {}),
         **({"choose": route.choose} if route.choose else {}),
+        **({} if route.hours is None else {"hours": [route.hours.zone.key, *map(_window, route.hours.windows)]}),
         **({"roles": [_role(one) for one in route.roles]} if route.roles else {}),
         **({"parks_excluded": True} if route.parks_excluded else {}),
     }
+
+
+def _window(one: Window) -> list[Any]:
+    return [one.between, sorted(one.weekdays)]
 
 
 def _preference(one: Preference) -> Any:

@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml.nodes import Node, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from node.domain.instance import Header, Value
+from node.domain.job import Priority
 from node.settings.blocks import Block, Items, Key, Values, pairs
 from node.settings.conditions import keyword_of, value_of
 from node.settings.config import Config
-from node.settings.kinds import TEXT, FilePath, Reference, Schema, Several, whole
+from node.settings.kinds import DURATION, TEXT, Choice, FilePath, Reference, Scalar, Schema, Several, whole
 from node.settings.load import as_one
 from node.settings.source import BadValue, Here, MissingKey, Refused, UnknownName, WrongType, kind_of, parse, read, suggestion
 
@@ -29,18 +31,32 @@ class SeriesCase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedRun:
+    """What a route is to run, and on what: `series` by their places among `headers`, their SeriesNumbers or their UIDs; with which
+    priority, to which sinks and how soon. None: whatever it is."""
+
+    run: tuple[str, ...]
+    series: tuple[str, ...] | None = None
+    priority: Priority | None = None
+    send: tuple[str, ...] | None = None
+    deadline: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """A study, and the routes that are expected to run on it with the applications that each asks for; no others are. One of `headers`,
-    `files` and `study` says what it is. `peer` and `called` None: whoever sends it, wherever to. `told` are the applications for which a
+    `files` and `study` says what it is. `peer` and `called` None: whoever sends it, wherever to; `at` says when it comes, None: in the
+    hours of each route. `told` are the applications for which a
     route expects a series in vain."""
 
     name: str
     peer: str | None
     called: str | None
+    at: datetime | None
     headers: tuple[SeriesCase, ...]
     files: Path | None
     study: str | None
-    expect: Mapping[str, tuple[str, ...]]
+    expect: Mapping[str, ExpectedRun]
     told: tuple[str, ...]
 
 
@@ -72,19 +88,44 @@ class _Series:
         return {"type": "object"}
 
 
+_APPLICATIONS_TOLD = Several(of=Reference(to="applications", noun="application"), bare=True)
+_APPLICATIONS = Several(of=Reference(to="applications", noun="application"), bare=True, least=1)
+_EXPECTED_RUN = Block(
+    build=ExpectedRun,
+    keys=(
+        Key(name="run", kind=_APPLICATIONS, required=True, says="The applications."),
+        Key(
+            name="series",
+            kind=Several(of=TEXT, bare=True, least=1),
+            says="The series: the place of each among `headers`, from 1; of files and received studies its SeriesNumber or its UID.",
+        ),
+        Key(name="priority", kind=Choice(of=Priority), says="Of the jobs, as the most urgent route that asks for them has it."),
+        Key(
+            name="send",
+            kind=Several(of=Reference(to="sinks", noun="sink"), bare=True, least=1),
+            says="The sinks of the jobs: those of every route that asks for them.",
+        ),
+        Key(name="deadline", kind=DURATION, says="How soon the results should be there, as the nearest of these routes has it."),
+    ),
+)
+
+
 class _Expected:
-    """Routes, each with the applications that it is to run."""
+    """Routes, each with the applications that it is to run, or with more that is expected of it."""
 
-    wants = "a mapping of routes to applications; {} when nothing is to run"
+    wants = "a mapping of routes to applications, or to a mapping, below; {} when nothing is to run"
+    of = _EXPECTED_RUN
 
-    def read(self, at: Node, here: Here) -> dict[str, tuple[str, ...]]:
+    def read(self, at: Node, here: Here) -> dict[str, ExpectedRun]:
         found, sound = pairs(at, here, known=None)
         expected = {}
         for name, (key, value) in found.items():
             try:
                 if name not in here.names["routes"]:
                     raise here.refuse(UnknownName, key, f'unknown route "{name}"{suggestion(name, here.names["routes"])}')
-                expected[name] = _APPLICATIONS.read(value, here.about(name))
+                inner = here.about(name)
+                more = isinstance(value, MappingNode)
+                expected[name] = _EXPECTED_RUN.read(value, inner) if more else ExpectedRun(run=_APPLICATIONS.read(value, inner))
             except Refused:
                 sound = False
         if not sound:
@@ -95,8 +136,14 @@ class _Expected:
         return {"type": "object"}
 
 
-_APPLICATIONS_TOLD = Several(of=Reference(to="applications", noun="application"), bare=True)
-_APPLICATIONS = Several(of=Reference(to="applications", noun="application"), bare=True, least=1)
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d %H:%M")
+    except ValueError:
+        raise ValueError(f'"{text}" is no moment; write "2026-03-10 23:30"') from None
+
+
+_MOMENT = Scalar(wants='a moment such as `"2026-03-10 23:30"`', parse=_moment, form={"type": "string"})
 
 
 class _SeriesList:
@@ -121,6 +168,8 @@ def _one_source(values: Values, nodes: Mapping[str, Node], here: Here) -> None:
         at = next(iter(nodes.values()))
         said = " and ".join(given) or "none"
         raise here.refuse(BadValue, at, f"a case is one of headers, files and study; {said} {'stand' if given else 'stands'} here")
+    if "at" in nodes and "study" in nodes:
+        raise here.about("at").refuse(BadValue, nodes["at"], "a study that was received came when it came; leave `at` out")
 
 
 def _case(*, headers: tuple[SeriesCase, ...] | None, **rest: Any) -> Case:
@@ -139,6 +188,11 @@ _CASES = Items(
                 name="to", field="called", kind=Reference(to="called", noun="called AE title"), says="The called AE title; as with `from`."
             ),
             Key(
+                name="at",
+                kind=_MOMENT,
+                says="When the last image comes, by the clock of `schedule: {timezone: …}`, else UTC; without it, `hours` hold.",
+            ),
+            Key(
                 name="headers",
                 kind=_SeriesList(),
                 says="The series of a made study: DICOM keywords, and how many `images`. Those of another StudyInstanceUID than the first "
@@ -146,7 +200,12 @@ _CASES = Items(
             ),
             Key(name="files", kind=FilePath(), says="A file, folder or zip of DICOM, from this file's folder."),
             Key(name="study", kind=TEXT, says="The UID (or its end) of a study that the node received."),
-            Key(name="expect", kind=_Expected(), required=True, says="The routes that are to run, and their applications; no others are."),
+            Key(
+                name="expect",
+                kind=_Expected(),
+                required=True,
+                says="The routes that are to run, with their applications, or with more of what they do; no others are.",
+            ),
             Key(
                 name="told",
                 kind=_APPLICATIONS_TOLD,
@@ -171,6 +230,7 @@ def cases(path: Path, config: Config) -> tuple[Case, ...]:
         "called": set(config.node.ae_titles),
         "routes": {route.name for route in config.routes},
         "applications": {name for route in config.routes for name in route.run},
+        "sinks": set(config.sinks),
     }
     here = Here(file=str(path), folder=path.absolute().parent, names=names)
     found: tuple[Case, ...] = ()
@@ -178,4 +238,5 @@ def cases(path: Path, config: Config) -> tuple[Case, ...]:
         found = _CASES.read(parse(read(path), path), here)
     if here.problems:
         raise as_one(here)
-    return found
+    zone = config.schedule.timezone or UTC
+    return tuple(one if one.at is None else replace(one, at=one.at.replace(tzinfo=zone)) for one in found)

@@ -2,17 +2,20 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from node.domain.job import Priority
 from node.domain.patient import age_in, days_of
-from node.domain.route import Asked, NeededSeries, Needs, Otherwise, Preference, Preferred, RoleConditions, Route
+from node.domain.route import Asked, Hours, NeededSeries, Needs, Otherwise, Preference, Preferred, RoleConditions, Route, Window
 from node.domain.shortage import WhenShort
 from node.settings.blocks import Block, Items, Key, Nodes, Values, pairs
 from node.settings.conditions import Conditions, conditions_schema
+from node.settings.hours import Windows
 from node.settings.kinds import DURATION, PERCENT, SWITCH, TEXT, Choice, Reference, Scalar, Schema, Several
 from node.settings.source import BadValue, Here, MissingKey, Refused, WrongType, child, entries, kind_of, snippet, suggestion
 
@@ -193,6 +196,7 @@ def _route(
     disabled: bool,
     fallback: bool,
     choose: str | None,
+    hours: tuple[Window, ...] | None,
     roles: tuple[RoleConditions, ...] | None,
 ) -> Route:
     return Route(
@@ -217,6 +221,7 @@ def _route(
         disabled=disabled,
         fallback=fallback,
         choose=choose or "",
+        hours=None if hours is None else Hours(windows=hours, zone=_UTC),
         roles=roles or (),
     )
 
@@ -243,6 +248,22 @@ _NOT_TO_CHOOSE = {
     "else": "takes what all others leave, whatever they choose; leave one of them out",
 }
 """What a route with `choose` cannot have, and what that does."""
+
+
+_UTC = ZoneInfo("UTC")
+
+
+def with_clock(routes: tuple[Route, ...], zone: ZoneInfo | None, listed: Node | None, here: Here) -> tuple[Route, ...]:
+    """The routes with the clock by which hours go; refuses those that have some where nobody says whose clock that is."""
+    found = []
+    for route, item in zip(routes, listed.value if isinstance(listed, SequenceNode) else (), strict=True):
+        if route.hours is not None and zone is None:
+            at = child(item, "hours")
+            assert at is not None, "a route with hours says so"
+            needs = 'the block `schedule` needs the key "timezone": a time zone such as `Europe/Berlin`, whose clock they go by'
+            here.on(f'route "{route.name}"').about("hours").refuse(MissingKey, at, needs)
+        found.append(route if route.hours is None or zone is None else replace(route, hours=replace(route.hours, zone=zone)))
+    return tuple(found)
 
 
 def refuse_lone_choices(routes: Sequence[Route], listed: Node | None, here: Here) -> None:
@@ -288,6 +309,12 @@ ROUTES = Items(
                 kind=Several(of=Reference(to="called", noun="called AE title"), bare=True),
                 default="[]",
                 says="The called AE titles (of `node: ae_title`) for which it holds; without it, all.",
+            ),
+            Key(
+                name="hours",
+                kind=Windows(),
+                says="When the last image of the study came, by the clock of `schedule: {timezone: …}`. When images were taken is asked by "
+                "conditions (`StudyTime`).",
             ),
             Key(
                 name="when",

@@ -150,6 +150,13 @@ def test_a_case_may_be_a_folder_or_a_study_that_was_received(hospital: Hospital,
         ("- {name: a, from: ct9, headers: [{Modality: CT}], expect: {}}", 'unknown peer "ct9"'),
         ("- {name: a, expect: {}}", "a case is one of headers, files and study; none stands here"),
         ('- {name: a, files: x, study: "1.2", expect: {}}', "files and study stand here"),
+        (f"- {{name: a, headers: [{CHEST}], expect: {{chest CT: {{series: 1}}}}}}", 'needs the key "run"'),
+        (
+            f"- {{name: a, headers: [{CHEST}], expect: {{chest CT: {{run: ct-lung, send: archiv}}}}}}",
+            'unknown sink "archiv"; did you mean "archive"?',
+        ),
+        (f"- {{name: a, headers: [{CHEST}], at: noon, expect: {{}}}}", '"noon" is no moment; write "2026-03-10 23:30"'),
+        ('- {name: a, study: "1.2", at: "2026-03-10 23:30", expect: {}}', "came when it came; leave `at` out"),
     ],
 )
 def test_a_bad_file_of_cases_is_refused_with_its_place(place: Path, run: Run, text: str, words: str) -> None:
@@ -170,3 +177,38 @@ def test_the_cases_that_come_with_hilum_hold(capsys: pytest.CaptureFixture[str])
     config = Path(__file__).parents[3] / "config/hilum.yaml"
     assert main(["routes", "test", "--config", str(config)]) == 0
     assert "2 cases, 0 failed" in capsys.readouterr().out
+
+
+def test_more_can_be_expected_of_a_route_than_what_it_runs(place: Path, run: Run) -> None:
+    """On which series, how urgently and where to: as the job has it that two routes ask for. What is otherwise is told, each by itself."""
+    config = (place / "hilum.yaml").read_text(encoding="utf-8")
+    second = "  - {name: stat, when: {Modality: CT}, run: ct-lung, priority: urgent, deadline: 30m, send: [copies]}\n"
+    (place / "hilum.yaml").write_text(config + second, encoding="utf-8")
+    job = "run: ct-lung, series: 2, priority: urgent, deadline: 30m, send: [archive, copies]"
+    cases(
+        place,
+        f"""\
+- {{name: as it is, headers: [{THICK}, {CHEST}], expect: {{chest CT: {{{job}}}, stat: {{{job}}}}}}}
+- name: otherwise
+  headers: [{THICK}, {CHEST}]
+  expect: {{chest CT: {{run: ct-lung, series: 1, priority: routine, deadline: 1h, send: copies}}, stat: ct-lung}}
+""",
+    )
+    said = run("routes", "test", "--json")
+    as_it_is, otherwise = said.json
+    assert as_it_is["failures"] == []
+    assert [(one["route"], one["of"], one["expected"], one["found"]) for one in otherwise["failures"]] == [
+        ("chest CT", "series", ["1"], ["2"]),
+        ("chest CT", "priority", ["routine"], ["urgent"]),
+        ("chest CT", "send", ["copies"], ["archive", "copies"]),
+        ("chest CT", "deadline", ["1 h"], ["30 min"]),
+    ]
+    assert "chest CT has priority urgent, expected: routine" in " ".join(run("routes", "test").out.split())
+
+
+def test_a_series_of_files_is_called_by_its_number_or_uid(place: Path, run: Run) -> None:
+    """As in explanations."""
+    write(place / "study", 7, 70, Modality="CT", BodyPartExamined="CHEST", SliceThickness="1.25")
+    for called, failed in (("7", 0), ("1.2.3.4.7", 0), ("[7, 8]", 1)):
+        cases(place, f"- {{name: files, files: study, expect: {{chest CT: {{run: ct-lung, series: {called}}}}}}}\n")
+        assert run("routes", "test").code == failed

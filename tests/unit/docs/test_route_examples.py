@@ -43,8 +43,11 @@ def test_the_cases_of_an_example_hold(place: Path, run: Run, title: str) -> None
     """Each as the page has it, under peers and sinks of a hospital; a line is short enough to be read."""
     routes, cases, definitions = _examples()[title]
     set_in = "".join(f"  {line}" for line in routes.splitlines(keepends=True))
+    clock = "schedule: {timezone: Europe/Berlin}\n" if "hours:" in routes else ""
     models = "models: {applications: [" + str(ROOT / "tests/node/applications") + "]}\n" if "change-since" in routes else ""
-    (place / "hilum.yaml").write_text(CONFIG.partition("routes:\n")[0] + models + definitions + "routes:\n" + set_in, encoding="utf-8")
+    (place / "hilum.yaml").write_text(
+        CONFIG.partition("routes:\n")[0] + models + clock + definitions + "routes:\n" + set_in, encoding="utf-8"
+    )
     (place / "routes.test.yaml").write_text(cases, encoding="utf-8")
     said = run("routes", "test", "--json")
     assert (said.code, said.err) == (0, ""), said
