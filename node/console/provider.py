@@ -63,7 +63,7 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Known:
+class _Discovered:
     """What the provider said of itself at a time (of the monotonic clock)."""
 
     metadata: Mapping[str, Any]
@@ -79,7 +79,7 @@ class Provider:
         self._settings = settings
         self._places = threading.BoundedSemaphore(_AT_ONCE)
         self._guard = threading.Lock()
-        self._last: _Known | None = None
+        self._last: _Discovered | None = None
 
     def begin(self, begun: Begun, back: str) -> str:
         """The provider's address at which somebody shows who they are; it leads to `back`.
@@ -136,7 +136,7 @@ class Provider:
         known = self._known()
         return len(known.keys), known.skew_s
 
-    def _known(self, *, anew: bool = False) -> _Known:
+    def _known(self, *, anew: bool = False) -> _Discovered:
         with self._guard:
             last, now = self._last, time.monotonic()
             if last is not None and now - last.at_s < (_ASKED_ANEW_S if anew else _KNOWN_S):
@@ -146,7 +146,7 @@ class Provider:
             self._last = found
         return found
 
-    def _discovered(self) -> _Known:
+    def _discovered(self) -> _Discovered:
         issuer = self._settings.issuer
         headers, metadata = self._fetch(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
         if metadata.get("issuer") != issuer:
@@ -162,7 +162,7 @@ class Provider:
             raise ProviderUnfit(f"the keys of the provider cannot be used: {unfit}") from unfit
         if not keys:
             raise ProviderUnfit("the provider has no key that a signature could be verified with")
-        return _Known(metadata=metadata, keys=keys, at_s=time.monotonic(), skew_s=_ahead_s(headers.get("Date")))
+        return _Discovered(metadata=metadata, keys=keys, at_s=time.monotonic(), skew_s=_ahead_s(headers.get("Date")))
 
     def _demand_safe(self, url: object, name: str) -> None:
         parts = urlsplit(url if isinstance(url, str) else "")
@@ -170,7 +170,7 @@ class Provider:
             return
         raise ProviderUnfit(f"the provider's `{name}` is no address behind https://")
 
-    def _tokens(self, known: _Known, code: str, begun: Begun, back: str) -> Mapping[str, Any]:
+    def _tokens(self, known: _Discovered, code: str, begun: Begun, back: str) -> Mapping[str, Any]:
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": back, "code_verifier": begun.verifier}
         headers, who = {}, self._settings.client_id
         if self._settings.secret is None:
@@ -215,7 +215,7 @@ class Provider:
                 return named[0]
         raise TokenRefused("the ID token is signed with a key that is none of the provider's")
 
-    def _more(self, known: _Known, tokens: Mapping[str, Any], claims: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _more(self, known: _Discovered, tokens: Mapping[str, Any], claims: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the provider tells at its UserInfo endpoint alone (OpenID Connect Core 1.0 5.3)."""
         endpoint, access = known.metadata.get("userinfo_endpoint"), tokens.get("access_token")
         wanted = (self._settings.name, self._settings.groups)
