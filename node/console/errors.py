@@ -2,7 +2,6 @@
 
 from http import HTTPStatus
 
-from inference.errors import HilumError
 from node.domain.errors import ConfigError
 
 
@@ -23,7 +22,7 @@ class ConsoleCannotListen(ConfigError):
     remedy = "Give `console: {listen: …}` an address of this machine that is free, and `tls` a certificate with its key."
 
 
-class NotAdmitted(HilumError):
+class NotAdmitted(ConfigError):
     """The hospital knows a person whom this node does not let in: no group of theirs has a role here, or an admin disabled them here."""
 
     code = "HLM-2140"
@@ -45,7 +44,7 @@ class NameTaken(NotAdmitted):
     remedy = "`hilum console users list` says whose it is; `hilum console users remove NAME` frees it."
 
 
-class DirectoryAway(HilumError):
+class DirectoryAway(ConfigError):
     """No server of the hospital's directory can be reached with TLS, or none answers in time."""
 
     code = "HLM-2142"
@@ -53,7 +52,7 @@ class DirectoryAway(HilumError):
     retry = True
 
 
-class DirectoryUnfit(HilumError):
+class DirectoryUnfit(ConfigError):
     """The hospital's directory answers, and does not let the node look: its login is not taken, or a place or group is not there."""
 
     code = "HLM-2143"
@@ -63,14 +62,14 @@ class DirectoryUnfit(HilumError):
     )
 
 
-class HospitalRefuses(HilumError):
+class HospitalRefuses(ConfigError):
     """The hospital itself does not let the person in until something is done there: disabled, locked, a password that has expired."""
 
     code = "HLM-2144"
     remedy = "Ask the hospital's service desk; nothing need be done at the node."
 
 
-class ProviderAway(HilumError):
+class ProviderAway(ConfigError):
     """The hospital's provider cannot be reached, or does not answer in time."""
 
     code = "HLM-2145"
@@ -78,7 +77,7 @@ class ProviderAway(HilumError):
     retry = True
 
 
-class ProviderUnfit(HilumError):
+class ProviderUnfit(ConfigError):
     """The hospital's provider answers otherwise than the configuration has it: another issuer, a client or secret that it does not know."""
 
     code = "HLM-2146"
@@ -87,7 +86,7 @@ class ProviderUnfit(HilumError):
     )
 
 
-class TokenRefused(HilumError):
+class TokenRefused(ConfigError):
     """What came back from a login is not the provider's word for it: forged, expired, for another program, or of another login."""
 
     code = "HLM-2147"
@@ -96,7 +95,7 @@ class TokenRefused(HilumError):
     )
 
 
-class LoginLost(HilumError):
+class LoginLost(ConfigError):
     """A login came back that did not begin in this browser within the last ten minutes."""
 
     code = "HLM-2148"
