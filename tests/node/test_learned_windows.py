@@ -1,7 +1,7 @@
 """Quiet windows that are learned, on one real node: storescu sends three hundred studies, `hilum peers` says what that taught, and with
 it in force the next study settles sooner."""
 
-import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,12 @@ def _waits_s(node: Node) -> list[float]:
     return [float(one["waited_s"]) for one in node.events() if one["event"] == "arrival.complete"]
 
 
+def _silent_s(node: Node) -> float:
+    """How long ago the node has indexed something, by its own events; before it has, 0."""
+    indexed = [one["timestamp"] for one in node.events() if one["event"] == "index.committed"]
+    return (datetime.now(UTC) - datetime.fromisoformat(indexed[-1])).total_seconds() if indexed else 0.0
+
+
 def _peer(node: Node) -> dict[str, Any]:
     (one,) = node.hilum("peers", "--json").json
     return dict(one)
@@ -59,7 +65,7 @@ def test_a_study_settles_sooner_once_the_node_has_learned_how_its_sender_pauses(
     files = [path for number in range(1, _STUDIES + 1) for path in _study(sent, number)]
     with Node(_settings(tmp_path / "node", use=False), tmp_path / "node") as node:
         _send(node, files[0])
-        time.sleep(_PAUSE_S)
+        wait_until(lambda: _silent_s(node) > _PAUSE_S, 60, "the sender has paused")
         _send(node, *files[1:])
         wait_until(lambda: len(_waits_s(node)) == _STUDIES, 120, "all have settled")
         assert min(_waits_s(node)) >= _QUIET_S

@@ -45,7 +45,7 @@ def stage_of(node: MiniNode, in_hand: InHand | None = None) -> RouteStage:
 
 def poisoned(does: Callable[[], None]) -> "mock._patch[property]":
     """The view of one series is what `does` it."""
-    view = SeriesContent.view.fget  # type: ignore[attr-defined]
+    view = SeriesContent.view.func  # type: ignore[attr-defined]
 
     def read(self: SeriesContent) -> object:
         if self.series_instance_uid == _POISON:
