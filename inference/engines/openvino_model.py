@@ -55,63 +55,74 @@ def openvino_computation(
         # lower precisions lose more elsewhere; what they lose in all is for the gate to judge
         _readable(file, lambda: steady_normalisation(model))
     inputs, outputs = _places(model, config, file)
-    compiled = _readable(
-        file,
-        lambda: core.compile_model(
-            model,
-            "CPU",
-            {
-                "PERFORMANCE_HINT": "LATENCY",
-                "NUM_STREAMS": "1",
-                "INFERENCE_NUM_THREADS": threads,
-                "INFERENCE_PRECISION_HINT": precision.value,
-                # two processes that pin their threads pin them to the same cores: measured, each then takes twice as long
-                "ENABLE_CPU_PINNING": False,
-            },
-        ),
+    how = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": "1",
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": precision.value,
+        # two processes that pin their threads pin them to the same cores: measured, each then takes twice as long
+        "ENABLE_CPU_PINNING": False,
+    }
+    return OpenvinoComputation(
+        config, lambda: _readable(file, lambda: core.compile_model(model, "CPU", how)), inputs=inputs, outputs=outputs
     )
-    return OpenvinoComputation(config, compiled, inputs, outputs)
 
 
 class OpenvinoComputation:
-    """A loaded model; call it with arrays by tensor name, from any number of threads."""
+    """A loaded model; call it with arrays by tensor name, from any number of threads.
 
-    def __init__(self, config: ModelConfig, compiled: Any, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> None:
+    A call that fails half way, by sides that the network does not take, leaves shapes behind in the compiled model, by which OpenVINO
+    would judge the next call: it is compiled anew.
+    """
+
+    def __init__(self, config: ModelConfig, compiled: Callable[[], Any], *, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> None:
         self._config = config
-        self._compiled = compiled
+        self._compile = compiled
+        self._compiled = compiled()
         self._inputs = inputs
         self._outputs = outputs
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         # a request of its own for every call: its outputs are handed out as they are, and no other call writes into them
-        results = self._infer(self._compiled.create_infer_request(), inputs)
-        return {name: results[place] for name, place in self._outputs.items()}
+        return self._infer(self._compiled.create_infer_request(), inputs)
 
     def into(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> bool:
         """Compute into arrays that are there; False where the answer has other shapes or types, and stands nowhere.
 
         No reference to the arrays is left behind.
         """
-        request = self._compiled.create_infer_request()
+        compiled = self._compiled
+        request = compiled.create_infer_request()
         for name, place in self._outputs.items():
-            port, array = self._compiled.outputs[place], outputs[name]
+            port, array = compiled.outputs[place], outputs[name]
             if not port.partial_shape.compatible(openvino().PartialShape(list(array.shape))) or port.element_type.to_dtype() != array.dtype:
                 return False
             request.set_output_tensor(place, openvino().Tensor(array, shared_memory=True))
-        results = self._infer(request, inputs)
+        answer = self._infer(request, inputs)
         # a tensor that is large enough is made smaller where the answer is
-        found = [(results[place], outputs[name]) for name, place in self._outputs.items()]
+        found = [(made, outputs[name]) for name, made in answer.items()]
         return all(made.shape == array.shape and made.ctypes.data == array.ctypes.data for made, array in found)
 
-    def _infer(self, request: Any, inputs: Mapping[str, NDArray[Any]]) -> Any:
+    def _infer(self, request: Any, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         given = {self._inputs[name]: np.ascontiguousarray(array) for name, array in inputs.items()}
         try:
-            return request.infer(given, share_inputs=True, share_outputs=True)
+            return self._answer(request, given)
+        except WrongTensors:
+            self._compiled = self._compile()
+            raise
+
+    def _answer(self, request: Any, given: Mapping[int, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        try:
+            results = request.infer(given, share_inputs=True, share_outputs=True)
         except RuntimeError as failed:
             last = (str(failed).strip().splitlines() or [type(failed).__name__])[-1].strip()
             if "alloc" in str(failed):
                 raise OutOfMemory(f'model "{self._config.name}": {last}') from failed
             raise WrongTensors(f'model "{self._config.name}" cannot compute these inputs: {last}') from failed
+        answer = {name: results[place] for name, place in self._outputs.items()}
+        # on one thread, sides that the network does not take have an answer without a value, and no error
+        self._config.check_outputs(answer)
+        return answer
 
 
 def can_compute_in(precision: Precision) -> bool:

@@ -22,6 +22,7 @@ from inference.engines.errors import (
 )
 from inference.engines.execution import Arrays, Compute, Execution, Precision, candidates, installed, reference
 from inference.engines.golden import SLACK, compare_golden
+from inference.engines.jail.errors import ModelDied
 from inference.engines.jail.model import Limits, computation_in_jail
 from inference.engines.made_inputs import golden_inputs, growing_inputs
 from inference.engines.measured import Measured
@@ -160,10 +161,10 @@ class _Bench:
         for inputs in growing_inputs(self._config, self._entry.golden):
             try:
                 took = _seconds(compute, inputs)
-            except (WrongTensors, OutOfMemory):
+            except (WrongTensors, OutOfMemory, ModelDied):
                 if not grown:
                     raise
-                break  # not every network takes every size
+                break  # not every network takes every size, and not every library says so
             grown.append(inputs)
             if took > GROW_S:
                 break

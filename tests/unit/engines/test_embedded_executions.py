@@ -18,6 +18,7 @@ from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import NotEntered, PrecisionRefused, WrongTensors
 from inference.engines.execution import Compute, Execution, Precision, Runtime, installed
 from inference.engines.golden import golden_input
+from inference.engines.jail.errors import ModelDied
 from inference.engines.jail.model import Limits, computation_in_jail
 from inference.engines.measured import Measured
 from inference.engines.measured_entry import enter_measured, forget_measured
@@ -229,6 +230,42 @@ def test_without_a_cache_to_write_to_a_model_is_converted_every_time(
     file, content, _ = repository.read(NORMAL)
     answer = openvino_computation(config, file, content, 1)({"INPUT__0": np.ones((1, 1, 8, 8, 8), dtype=np.float32)})
     assert answer["OUTPUT__0"].shape == (1, 2, 8, 8, 8)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_size_that_the_network_refuses_spoils_no_other(threads: int, tmp_path: Path) -> None:
+    """Two branches, one of which sees every third place: what it gives for 16 places does not fit beside the other's. OpenVINO refuses
+    that, answers with nothing, or dies; 15 places fit, as before."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    constants = {"start": [0], "end": [1 << 30], "axes": [2], "step": [3]}
+    kernel = numpy_helper.from_array(np.ones((1, 1, 1), dtype=np.float32), "kernel")
+    scales = numpy_helper.from_array(np.array([1, 1, 3], dtype=np.float32), "scales")
+    nodes = [
+        helper.make_node("Slice", ["x", *constants], ["thin"]),
+        helper.make_node("Conv", ["thin", "kernel"], ["seen"]),
+        helper.make_node("Resize", ["seen", "", "scales"], ["wide"], coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
+        helper.make_node("Conv", ["x", "kernel"], ["whole"]),
+        helper.make_node("Concat", ["wide", "whole"], ["y"], axis=1),
+    ]
+    values = [kernel, scales, *(numpy_helper.from_array(np.array(value), name) for name, value in constants.items())]
+    places = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, count, None]) for name, count in (("x", 1), ("y", 2))]
+    graph = helper.make_model(
+        helper.make_graph(nodes, "branches", places[:1], places[1:], values), opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    )
+    onnx.checker.check_model(graph)
+    config = CONFIG.format(name="branches", backend="onnxruntime", input="x", output="y", dims="{dims}", batch=1)
+    put(tmp_path, "branches", "model.onnx", graph.SerializeToString(), config.replace("{dims}", "1, -1", 1).replace("{dims}", "2, -1"))
+    model = ModelRef(name="branches")
+    file, content, _ = Repository(tmp_path).read(model)
+    compute = computation_in_jail(model, OPENVINO, Repository(tmp_path).config(model), file, content, threads, Limits.usual())
+    fits = {"x": golden_input((1, 1, 15), np.dtype(np.float32))}
+    meant = compute(fits)["y"].copy()
+    for _ in range(2):
+        with pytest.raises((WrongTensors, ModelDied)):
+            compute({"x": golden_input((1, 1, 16), np.dtype(np.float32))})
+        np.testing.assert_array_equal(compute(fits)["y"], meant)
 
 
 def test_outputs_stay_what_they_are_when_the_model_is_called_again(repository: Repository) -> None:
