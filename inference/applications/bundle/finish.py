@@ -141,9 +141,9 @@ def finished(values: Array, finishings: Sequence[Finishing], image: ImageOnGrid)
 def _returned_and_decided(values: Array, decision: Finishing, image: ImageOnGrid, by: Interpolation) -> Array:
     """Channel by channel, so that no more than two are on the series' grid at a time."""
     if isinstance(decision, Regions):
-        painted = np.zeros(image.undo(values[0], by).shape, dtype=np.uint16)
+        painted: Any = np.uint16(0)
         for label, channel in zip(decision.order, values, strict=True):
-            painted[image.undo(channel, by) > 0] = label
+            painted = np.where(image.undo(channel, by) > 0, np.uint16(label), painted)
         return np.stack([np.isin(painted, members) for members in decision.members])
     assert isinstance(decision, Decision)
     if decision.threshold is not None:

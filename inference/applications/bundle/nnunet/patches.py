@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,13 @@ from inference.engines.processors import usable_memory
 from inference.engines.tiling import infer_tiled
 
 _HALF = 2
-"""Bytes of one logit."""
+"""Bytes of one blended logit."""
 
 _VOLUMES_AT_ONCE = 3
 """Of single numbers on the image's grid, besides images and logits: the weights, one channel that comes back, the best one so far."""
+
+_PATCHES_AT_ONCE = 3
+"""What the network gives for patches, in single precision: the two calls that are under way at least, and the mean over mirrored ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,7 @@ class Patches:
     def __call__(self, infer: Infer, model: ModelRef, values: Floats, input: str, output: str, finish: Finish | None) -> NDArray[Any]:
         self._demand_memory(values)
         logits = infer_tiled(
-            _Mirrored(infer, self.mirrored, input, output),
+            _Mirrored(infer, self.mirrored, input, output) if self.mirrored else infer,
             model,
             values.reshape(-1, *values.shape[-3:]),
             input=input,
@@ -69,7 +72,7 @@ class Patches:
         if len(blended) != self.folds * self.channels:
             expected = f"{self.folds} times {self.channels}"
             raise WrongTensors(f'model "{model.name}" gives {len(blended)} channels, its plans and folds say {expected}')
-        total = blended[: self.channels].copy()
+        total = blended[: self.channels]
         for fold in range(1, self.folds):
             total += blended[fold * self.channels : (fold + 1) * self.channels]
         if self.folds > 1:
@@ -78,12 +81,17 @@ class Patches:
 
     def _demand_memory(self, values: Floats) -> None:
         """Refuse what this machine cannot hold before it is begun."""
-        voxels = math.prod(values.shape[-3:])
-        needed = values.nbytes + (self.channels * _HALF + _VOLUMES_AT_ONCE * values.itemsize) * voxels
+        depth, *plane = values.shape[-3:]
+        # the logits of every fold are blended for the slices that patches still reach; their mean is kept for all
+        blended = self.folds * self.channels * min(self.side[0], depth) * math.prod(plane) * _HALF
+        kept = (self.channels * _HALF + _VOLUMES_AT_ONCE * values.itemsize) * depth * math.prod(plane)
+        answers = _PATCHES_AT_ONCE * self.folds * self.channels * math.prod(self.side) * values.itemsize
+        needed = values.nbytes + blended + kept + answers
         there = usable_memory()
         if needed > there:
             shape = " × ".join(map(str, values.shape[-3:]))
-            needs = f"{self.channels} channels of {shape} voxels take {needed / 2**30:.1f} GB"
+            folds = f" from {self.folds} folds" if self.folds > 1 else ""
+            needs = f"{self.channels} channels of {shape} voxels{folds} take {needed / 2**30:.1f} GB"
             raise TooLittleMemory(f"{needs}, this machine or its container has {there / 2**30:.1f}")
 
 
@@ -98,16 +106,13 @@ class _Mirrored:
 
     def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]:
         patches = tensors[self.input]
-        total: NDArray[Any] | None = None
-        count = 0
-        for axes in self._sets():
-            turned = np.ascontiguousarray(np.flip(patches, axes)) if axes else patches
-            answer = self._called(model, {**tensors, self.input: turned})
-            back = np.flip(answer, axes) if axes else answer
-            total = back.astype(np.float32) if total is None else np.add(total, back, out=total)
-            count += 1
-        assert total is not None, "the empty set of axes is one"
-        return {self.output: total if count == 1 else total / np.float32(count)}
+        total = self._called(model, tensors).astype(np.float32)
+        sets = self._sets()
+        for axes in sets:
+            turned = np.ascontiguousarray(np.flip(patches, axes))
+            total += np.flip(self._called(model, {**tensors, self.input: turned}), axes)
+        total /= np.float32(len(sets) + 1)
+        return {self.output: total}
 
     def at_once(self, model: ModelRef) -> int:
         """As many as the engine says of its own calls."""
@@ -117,8 +122,8 @@ class _Mirrored:
         answer: NDArray[Any] = self.infer(model, tensors)[self.output]
         return answer
 
-    def _sets(self) -> Iterator[tuple[int, ...]]:
+    def _sets(self) -> list[tuple[int, ...]]:
+        """All but the empty one."""
         # behind the batch and the channels
         places = [axis + 2 for axis in self.axes]
-        for count in range(len(places) + 1):
-            yield from itertools.combinations(places, count)
+        return [axes for count in range(1, len(places) + 1) for axes in itertools.combinations(places, count)]

@@ -4,6 +4,7 @@ Its default preprocessor: axes are turned (`Orientation` does that), what is 0 a
 image is resampled. tests/peers compares the labels that come of it with nnU-Net's own.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -56,7 +57,7 @@ class CropToNonzero:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Normalised:
+class Normalised(ABC):
     """A step for one of several images (`channel`)."""
 
     channel: int = 0
@@ -64,9 +65,9 @@ class Normalised:
     def apply(self, image: ImageOnGrid) -> ImageOnGrid:
         return replace(image, values=self.of(image))
 
+    @abstractmethod
     def of(self, image: ImageOnGrid) -> Floats:
         """The values after it."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

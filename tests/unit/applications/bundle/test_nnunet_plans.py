@@ -204,11 +204,13 @@ def test_values_of_eight_bits() -> None:
         RgbTo01().apply(source_image(volume(np.array([[[-1, 51, 255]]], np.int16), (1.0, 1.0, 1.0))))
 
 
-def test_memory_is_asked_for_before_anything_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the host cannot hold is said with both numbers; the network is not called."""
-    monkeypatch.setattr(patching, "usable_memory", lambda: 1 << 20)
-    with pytest.raises(TooLittleMemory, match=r"120 channels of 64 × 64 × 64 voxels take"):
-        Patches(side=(8, 8, 8), channels=120)(
+@pytest.mark.parametrize(("folds", "mb", "said"), [(1, 90, "voxels take"), (5, 180, "voxels from 5 folds take")])
+def test_memory_is_asked_for_before_anything_is_computed(folds: int, mb: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the host cannot hold is said with both numbers; the network is not called. 120 channels of 64³ voxels are 63 MB in half
+    precision, and 31 MB more for each fold whose patches are 32 voxels deep."""
+    monkeypatch.setattr(patching, "usable_memory", lambda: mb << 20)
+    with pytest.raises(TooLittleMemory, match=f"120 channels of 64 × 64 × 64 {said}"):
+        Patches(side=(32, 8, 8), channels=120, folds=folds)(
             None,  # type: ignore[arg-type]
             ModelRef(name="made"),
             np.zeros((64, 64, 64), np.float32),
