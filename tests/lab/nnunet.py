@@ -71,6 +71,8 @@ class Case:
         Of the image, mm along its axes.
     mirrored
         Axes; None for a training without mirroring.
+    steps, truth
+        How many steps of training, and the .npy file of the image's labels (Z, Y, X) that they are taken with; 0 leaves random weights.
     zip
         Where nnU-Net's own export goes; "" for none.
     """
@@ -85,6 +87,8 @@ class Case:
     spacing: Sequence[float]
     mirrored: Sequence[int] | None = None
     seed: int = 0
+    steps: int = 0
+    truth: str = ""
     zip: str = ""
 
     def predicted(self) -> NDArray[Any]:

@@ -1,6 +1,7 @@
 """Runs in the environment of `tests.lab.nnunet`, under nnU-Net's own code: makes trained-model folders, and predicts with them.
 
-Its one argument is a JSON file, a list of cases (`tests.lab.nnunet.Case`). Weights are random ones that nnU-Net's trainer draws and saves.
+Its one argument is a JSON file, a list of cases (`tests.lab.nnunet.Case`). Weights are those that nnU-Net's trainer draws, or what its
+training steps make of them, and saves.
 """
 
 import json
@@ -35,6 +36,8 @@ def make(case: dict[str, Any]) -> Path:
         plans = json.loads(json.dumps(case["plans"])) | {"continue_training": False}
         trainer = nnUNetTrainer(plans, case["configuration"], fold, case["dataset"], device=CPU)
         trainer.initialize()
+        if case["steps"]:
+            train(trainer, case)
         trainer.inference_allowed_mirroring_axes = case["mirrored"] and tuple(case["mirrored"])
         (folder / f"fold_{fold}").mkdir(parents=True, exist_ok=True)
         file = folder / f"fold_{fold}" / "checkpoint_final.pth"
@@ -49,6 +52,29 @@ def make(case: dict[str, Any]) -> Path:
     (folder / "plans.json").write_text(json.dumps(case["plans"]))
     (folder / "dataset.json").write_text(json.dumps(case["dataset"]))
     return folder
+
+
+def train(trainer: nnUNetTrainer, case: dict[str, Any]) -> None:
+    """Steps on patches of the case's image, prepared as its plans say, with the labels that go with it."""
+    said = trainer.configuration_manager
+    image, labels = np.load(case["image"]), np.load(case["truth"])
+    prepared = said.preprocessor_class(verbose=False).run_case_npy(
+        image, labels[None], {"spacing": case["spacing"]}, trainer.plans_manager, said, trainer.dataset_json
+    )
+    values, wanted = (torch.from_numpy(np.ascontiguousarray(each)) for each in prepared[:2])
+    # the loss is taken at the size of every stage but the smallest
+    scales = 1 / np.cumprod(said.pool_op_kernel_sizes, axis=0)[:-1]
+    targets = trainer.get_validation_transforms(scales.tolist())
+    drawn = np.random.default_rng(case["seed"])
+    trainer.network.train()
+    for _ in range(case["steps"]):
+        batch = []
+        for _ in range(said.batch_size):
+            starts = (int(drawn.integers(0, length - side + 1)) for length, side in zip(values.shape[1:], said.patch_size, strict=True))
+            at = (slice(None), *(slice(start, start + side) for start, side in zip(starts, said.patch_size, strict=True)))
+            batch.append(targets(image=values[at], segmentation=wanted[at].to(torch.int16)))
+        target = [torch.stack(scale) for scale in zip(*(each["segmentation"] for each in batch), strict=True)]
+        trainer.train_step({"data": torch.stack([each["image"] for each in batch]), "target": target})
 
 
 def predict(case: dict[str, Any]) -> None:

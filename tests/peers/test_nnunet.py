@@ -1,10 +1,10 @@
 """Trained models of nnU-Net v2, imported: labels against those of nnU-Net's own code on the same images, and a segmentation in a PACS.
 
-The models are nnU-Net's own with the weights that its trainer begins with: their values lie close together everywhere, so that a
-difference which no trained network would show changes labels here.
+Most models are nnU-Net's own with the weights that its trainer begins with: their values lie close together everywhere, so that a
+difference which no trained network would show changes labels here. One is trained for a few hundred steps on a hippocampus.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,17 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 
-from inference.applications.bundle.manifest import BundleManifest, application, from_text, masks
+from inference.applications.bundle.manifest import FILE, BundleManifest, application, from_text, masks
+from inference.applications.bundle.nnunet.importing import Trained, import_nnunet
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.port import ModelRef, Tensors
 from inference.imaging.subject import VolumeSet
 from inference.imaging.volume import Volume
-from inference.imaging.write_series import write_series
+from inference.imaging.write_series import from_nifti, write_series
 from node.dicom.uid import derive_uid
 from tests.lab import source, validators
-from tests.lab.hospital import hospital
+from tests.lab.hospital import Hospital, hospital
+from tests.lab.needs import data
 from tests.lab.nnunet import Case, make_and_predict
 from tests.lab.node import hilum
 from tests.unit.applications.bundle.images import blobs, volume
@@ -31,6 +33,8 @@ from tests.unit.applications.bundle.nnunet_plans import REGIONS, dataset, plans
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 MODEL = "nnUNetTrainer__nnUNetPlans__3d_fullres"
+VERSION = Path("made", "1")
+ROUTE: Mapping[str, object] = {"name": "made", "from": ["pacs"], "when": {"Modality": "MR"}, "run": ["made"], "send": ["archive"]}
 
 
 def _surrounded(shape: tuple[int, int, int], seed: int) -> NDArray[np.int16]:
@@ -89,6 +93,9 @@ MODELS: Mapping[str, dict[str, Any]] = {
     },
     "as_it_is": {"plans": plans(residual=True), "dataset": dataset(), "folds": 3, "mirrored": None},
 }
+HIPPOCAMPUS = "hippocampus_001.nii.gz"
+"""Of the Medical Segmentation Decathlon: a crop of a head with the two parts of its hippocampus as labels."""
+PARTS = {1: "hippocampus anterior", 2: "hippocampus posterior"}
 
 
 @pytest.fixture(scope="module")
@@ -114,11 +121,25 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Case]:
     return made
 
 
-def _imported(path: str, repository: Path) -> Path:
+@pytest.fixture(scope="module")
+def repository(cases: Mapping[str, Case], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The repository that a model was imported into, once for all tests."""
+    made: dict[str, Path] = {}
+
+    def holding(name: str) -> Path:
+        if name not in made:
+            folder = tmp_path_factory.mktemp(name)
+            import_nnunet(Path(cases[name].folder), Trained(name="made", orientation="LPS"), folder)
+            made[name] = folder
+        return made[name]
+
+    return holding
+
+
+def _import(path: str, repository: Path, *words: str) -> None:
     """The import as an operator does it; the images that the tests make lie LPS."""
-    said = hilum("models", "import", path, "--orientation", "LPS", "--name", "made", "--repository", repository, "--no-tune")
+    said = hilum("models", "import", path, "--orientation", "LPS", "--name", "made", "--repository", repository, "--no-tune", *words)
     assert said.code == 0, said.out + said.err
-    return repository / "made" / "1" / "application.json"
 
 
 class _Calls:
@@ -143,13 +164,12 @@ def _labels(manifest: BundleManifest, image: Volume | VolumeSet, repository: Pat
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_labels_are_those_of_nnunet(name: str, cases: Mapping[str, Case], tmp_path: Path) -> None:
+def test_labels_are_those_of_nnunet(name: str, cases: Mapping[str, Case], repository: Callable[[str], Path]) -> None:
     """Of the voxels that either marks, 999 in 1000 have the same label: plans of both forms, plain and residual networks, of volumes and of
     slices, every normalisation of whole volumes, cropped and turned, resampled with the coarse axis apart or all at once, one fold and
     several, mirrored or not, labels and regions, one channel and two."""
-    case = cases[name]
-    file = _imported(case.folder, tmp_path / "models")
-    labels = _labels(from_text(file.read_bytes(), "application.json"), SUBJECTS[name], tmp_path / "models")
+    case, models = cases[name], repository(name)
+    labels = _labels(from_text((models / VERSION / FILE).read_bytes(), FILE), SUBJECTS[name], models)
     theirs = case.predicted()
     assert len(np.unique(theirs)) > 1
     if labels.ndim > theirs.ndim:
@@ -163,48 +183,63 @@ def test_labels_are_those_of_nnunet(name: str, cases: Mapping[str, Case], tmp_pa
     assert same[marked].mean() >= 0.999
 
 
-def test_its_own_zip_is_the_same_model(cases: Mapping[str, Case], tmp_path: Path) -> None:
+def test_its_own_zip_is_the_same_model(cases: Mapping[str, Case], repository: Callable[[str], Path], tmp_path: Path) -> None:
     """What nnUNetv2_export_model_to_zip writes becomes the bytes that its folder becomes."""
-    case = cases["as_it_is"]
-    folder, zipped = (_imported(path, tmp_path / name) for path, name in ((case.folder, "folder"), (case.zip, "zip")))
-    assert application(zipped).name == "made"
-    assert (zipped.parent / "model.onnx").read_bytes() == (folder.parent / "model.onnx").read_bytes()
-    assert zipped.read_bytes() == folder.read_bytes()
+    folder = repository("as_it_is") / VERSION
+    _import(cases["as_it_is"].zip, tmp_path / "models")
+    zipped = tmp_path / "models" / VERSION
+    assert application(zipped / FILE).name == "made"
+    assert (zipped / "model.onnx").read_bytes() == (folder / "model.onnx").read_bytes()
+    assert (zipped / FILE).read_bytes() == (folder / FILE).read_bytes()
 
 
-def test_an_nnunet_becomes_segments_in_the_pacs(cases: Mapping[str, Case], tmp_path: Path) -> None:
-    """A series goes in over DIMSE; the segmentation in the PACS has nnU-Net's labels, coded by their names; the validators find nothing."""
-    case, image = cases["fine"], IMAGES["fine"]
-    _imported(case.folder, tmp_path / "models")
-    sent = tmp_path / "sent"
-    write_series(image.voxels, image.affine, sent, modality="CT", patient_id="NNUNET")
-    routes = [{"name": "made", "from": ["pacs"], "when": {"Modality": "CT"}, "run": ["made"], "send": ["archive"]}]
-    with hospital(tmp_path, tmp_path / "models", routes=routes, quiet="1s") as both:
-        both.pacs.upload(sent)
-        study = both.results(source.study_uid(sent))
-        found = [path for series in study.of("SEG") for path in both.pacs.download(series, tmp_path / "back")]
-    (seg,) = found
-    dataset = pydicom.dcmread(seg)
-    coded = {segment.SegmentLabel: segment.SegmentedPropertyTypeCodeSequence[0].CodeValue for segment in dataset.SegmentSequence}
+def test_a_trained_model_marks_in_the_pacs_what_nnunet_marks(tmp_path: Path) -> None:
+    """A network that nnU-Net trained on a hippocampus: the series goes in over DIMSE, and the segmentation in the PACS has nnU-Net's label
+    at 999 in 1000 of the voxels that either marks, each part where nnU-Net has it, coded as the operator said. Validators find nothing."""
+    (image, affine), (truth, _) = (from_nifti(data("train", "hippocampus_msd04", of, HIPPOCAMPUS)) for of in ("images", "labels"))
+    np.save(tmp_path / "image.npy", image[None])
+    np.save(tmp_path / "truth.npy", truth.astype(np.int16))
+    case = Case(
+        folder=str(tmp_path / "Dataset320_Made" / MODEL),
+        plans=plans(patch=(24, 32, 24)),
+        dataset=dataset() | {"labels": {"background": 0, **{name: number for number, name in PARTS.items()}}},
+        configuration="3d_fullres",
+        folds=1,
+        image=str(tmp_path / "image.npy"),
+        labels=str(tmp_path / "labels.npy"),
+        spacing=[1.0, 1.0, 1.0],
+        mirrored=(2,),
+        seed=1,
+        steps=350,
+        truth=str(tmp_path / "truth.npy"),
+    )
+    make_and_predict([case], tmp_path)
     theirs = case.predicted()
-    assert coded == {
-        label: code for number, label, code in ((1, "spleen", "78961009"), (2, "left kidney", "64033007")) if (theirs == number).any()
-    }
-    names = {int(segment.SegmentNumber): segment.SegmentLabel for segment in dataset.SegmentSequence}
-    counted = {names[part.number]: int(part.mask.sum()) for part in validators.segimage2itkimage(seg)}
-    for number, label in ((1, "spleen"), (2, "left kidney")):
-        assert counted.get(label, 0) == pytest.approx(int((theirs == number).sum()), rel=0.001, abs=5)
+    assert all((theirs == number).sum() >= 500 for number in PARTS), "it is trained"
+    _import(case.folder, tmp_path / "models", *(word for number in PARTS for word in ("--code", f"{number}=SCT:5366008:Hippocampus")))
+    sent = tmp_path / "sent"
+    write_series(image, affine, sent, modality="MR", patient_id="NNUNET")
+    with hospital(tmp_path, tmp_path / "models", routes=[ROUTE], quiet="1s") as both:
+        both.pacs.upload(sent)
+        seg = _segmentation(both, source.study_uid(sent), tmp_path)
+    coded = {int(one.SegmentNumber): one.SegmentedPropertyTypeCodeSequence[0].CodeValue for one in pydicom.dcmread(seg).SegmentSequence}
+    assert coded == dict.fromkeys(PARTS, "5366008")
+    crop = source.read(sent)
+    ours = np.zeros(crop.voxels.shape, dtype=np.uint8)
+    for part in validators.segimage2itkimage(seg):
+        ours[tuple(crop.index_of(part.points_mm()).T)] = part.number
+    marked = (ours > 0) | (theirs > 0)
+    assert (ours == theirs)[marked].mean() >= 0.999
     assert validators.faults_of(seg) == []
 
 
-def test_the_channels_are_series_of_a_study_by_their_roles(cases: Mapping[str, Case], tmp_path: Path) -> None:
+def test_the_channels_are_series_of_a_study_by_their_roles(
+    cases: Mapping[str, Case], repository: Callable[[str], Path], tmp_path: Path
+) -> None:
     """T1 and T2 are two series that come in the other order; the route gives them their roles, and the labels are nnU-Net's."""
-    case = cases["channels"]
-    _imported(case.folder, tmp_path / "models")
-    roles = {name: {"SeriesDescription": name} for name in CHANNELS.volumes}
-    routes = [{"name": "made", "from": ["pacs"], "when": {"Modality": "MR"}, "run": ["made"], "roles": roles, "send": ["archive"]}]
+    route = {**ROUTE, "roles": {name: {"SeriesDescription": name} for name in CHANNELS.volumes}}
     study_uid = derive_uid("nnunet", "channels")
-    with hospital(tmp_path, tmp_path / "models", routes=routes, quiet="2s") as both:
+    with hospital(tmp_path, repository("channels"), routes=[route], quiet="2s") as both:
         for name, image in reversed(list(CHANNELS.volumes.items())):
             write_series(
                 image.voxels,
@@ -218,10 +253,16 @@ def test_the_channels_are_series_of_a_study_by_their_roles(cases: Mapping[str, C
                 extra={"FrameOfReferenceUID": derive_uid("nnunet", "frame")},
             )
             both.pacs.upload(tmp_path / name)
-        study = both.results(study_uid)
-        (seg,) = [path for series in study.of("SEG") for path in both.pacs.download(series, tmp_path / "back")]
+        seg = _segmentation(both, study_uid, tmp_path)
     names = {int(segment.SegmentNumber): segment.SegmentLabel for segment in pydicom.dcmread(seg).SegmentSequence}
     counted = {names[part.number]: int(part.mask.sum()) for part in validators.segimage2itkimage(seg)}
-    theirs = case.predicted()
+    theirs = cases["channels"].predicted()
     for number, label in ((1, "spleen"), (2, "left kidney")):
         assert counted.get(label, 0) == pytest.approx(int((theirs == number).sum()), rel=0.001, abs=5)
+
+
+def _segmentation(both: Hospital, study_uid: str, folder: Path) -> Path:
+    """The one segmentation that came back into the PACS."""
+    study = both.results(study_uid)
+    (seg,) = [path for series in study.of("SEG") for path in both.pacs.download(series, folder / "back")]
+    return seg
