@@ -121,7 +121,7 @@ class IndexStage:
         self._unread = UnreadableEntries()
         self._in_hand = InHand("entry")
         self._in_hand.count_death()
-        self._judge = InstanceJudge(journal, inbox, blobs, config.peers, in_hand=self._in_hand)
+        self._judge = InstanceJudge(journal, inbox, blobs, config.peers, self._windows, in_hand=self._in_hand)
         self.adopt(config)
 
     def adopt(self, config: Config) -> None:
@@ -197,7 +197,6 @@ class IndexStage:
             identity, header = within(STEP_S, "reading its header", lambda: parse(take_apart(content)))
             digest = _digest(content, identity.dataset_offset)
             size = len(content)
-        peer = self._senders.peer(identity.calling_ae, identity.address, identity.peer)
         return Arrived(
             entry=entry,
             identity=identity,
@@ -205,8 +204,7 @@ class IndexStage:
             digest=digest,
             size=size,
             received_at=self._journal.at(written_at),
-            peer=peer,
-            quiet=self._windows.of(None if peer is None else peer.name),
+            peer=self._senders.peer(identity.calling_ae, identity.address, identity.peer),
         )
 
     def _commit(self, batch: Batch, now: datetime, size: int) -> None:

@@ -21,6 +21,7 @@ from node.domain.errors import JournalError, is_of_the_file
 from node.domain.instance import Header, HeldFor, Instance, ResultSource, Sender, Standing
 from node.domain.patient import Patient, marks
 from node.flow.held_instances import IncomingInstance, SenderTrust, held_when_added, held_when_rewritten, incoming_instance
+from node.flow.quiet_windows import QuietWindows
 from node.journal.journal import Journal
 from node.journal.port import AcceptedInstance, CameAgain, NewInstance, SeriesKnown
 from node.observe.events import alarm, trace
@@ -55,8 +56,6 @@ class Arrived:
     size: int
     received_at: datetime
     peer: Peer | None
-    quiet: timedelta
-    """The window in force of its sender."""
 
     @property
     def sender(self) -> Sender:
@@ -68,10 +67,6 @@ class Arrived:
     def settle(self) -> Settle:
         """How arrivals of its sender settle."""
         return Settle() if self.peer is None else self.peer.settle
-
-    def due_at(self, now: datetime) -> datetime:
-        """When its arrival is complete if nothing follows."""
-        return min(now, max(self.received_at, now - _LATE_MOST)) + self.quiet
 
 
 @dataclass(slots=True)
@@ -93,8 +88,8 @@ class Batch:
     entries: dict[int, Path] = field(default_factory=dict)
     """By the row of what came again, what came."""
 
-    def came_again(self, one: Arrived, row: Instance, now: datetime, *, restored: bool) -> None:
-        """Note what came as an instance that is known."""
+    def came_again(self, one: Arrived, row: Instance, due_at: datetime, *, restored: bool) -> None:
+        """Note what came as an instance that is known; `due_at` is when its arrival is complete if nothing follows."""
         self.entries[row.id] = one.entry
         self.again.append(
             CameAgain(
@@ -102,7 +97,7 @@ class Batch:
                 peer=None if one.peer is None else one.peer.name,
                 called_ae=one.identity.called_ae,
                 scope_series=one.settle.scope is Scope.SERIES,
-                due_at=one.due_at(now),
+                due_at=due_at,
                 received_at=one.received_at,
                 restored=restored,
             )
@@ -148,14 +143,19 @@ class InstanceJudge:
     ----------
     peers
         Those of the configuration, by name.
+    windows
+        How long arrivals of each wait.
     in_hand
         Where the entry stands whose pixels are compared, for the process that comes after this one.
     """
 
-    def __init__(self, journal: Journal, inbox: Inbox, blobs: Blobs, peers: Mapping[str, Peer], *, in_hand: InHand) -> None:
+    def __init__(
+        self, journal: Journal, inbox: Inbox, blobs: Blobs, peers: Mapping[str, Peer], windows: QuietWindows, *, in_hand: InHand
+    ) -> None:
         self._journal = journal
         self._inbox = inbox
         self._blobs = blobs
+        self._windows = windows
         self._in_hand = in_hand
         self.adopt(peers)
 
@@ -198,6 +198,10 @@ class InstanceJudge:
                 self._other_bytes(one, known.get(uid, []), identities, batch, now)
         return batch
 
+    def _due_at(self, one: Arrived, now: datetime) -> datetime:
+        """When its arrival is complete if nothing follows."""
+        return min(now, max(one.received_at, now - _LATE_MOST)) + self._windows.of(None if one.peer is None else one.peer.name)
+
     def _of_another_node(self, one: Arrived, rows: Sequence[Instance], batch: Batch) -> None:
         """What says that hilum made it, and this journal did not: it is kept once, and opens nothing."""
         same = next((row for row in rows if row.digest == one.digest), None)
@@ -226,7 +230,7 @@ class InstanceJudge:
         if row.standing in _WAITING:
             self._again(one, row, rows, identities, batch, now)
         restored = self._kept_bytes(one, row, batch)
-        batch.came_again(one, row, now, restored=restored)
+        batch.came_again(one, row, self._due_at(one, now), restored=restored)
 
     def _kept_bytes(self, one: Arrived, row: Instance, batch: Batch) -> bool:
         """Have the bytes of a row where it says that they lie; False where they lay there, and what came is dropped."""
@@ -251,7 +255,7 @@ class InstanceJudge:
                     instance=row.id,
                     standing=Standing.CONFLICT if conflict else Standing.CURRENT,
                     scope_series=one.settle.scope is Scope.SERIES,
-                    due_at=one.due_at(now),
+                    due_at=self._due_at(one, now),
                     sender=one.sender,
                     called_ae=one.identity.called_ae,
                 )
@@ -277,7 +281,7 @@ class InstanceJudge:
         same = current if alike is Likeness.DATA_SET else self._older(one, rows)
         if same is not None and self._blobs.has(same.blob):
             batch.drops.append(one.entry)
-            batch.came_again(one, same, now, restored=False)
+            batch.came_again(one, same, self._due_at(one, now), restored=False)
             return
         instance = _instance(one)
         held_for = self._held(one, before, identities)
@@ -293,7 +297,7 @@ class InstanceJudge:
                 instance=instance,
                 opens=counts,
                 scope_series=one.settle.scope is Scope.SERIES,
-                due_at=one.due_at(now),
+                due_at=self._due_at(one, now),
                 replaces=before.id if counts and before is not None else None,
                 begins=counts and identities.begins(one.identity.series_instance_uid),
             )

@@ -3,9 +3,14 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+from sqlalchemy import text
+
 from node.domain.arrival import Arrival, Completeness
 from node.flow.quiet_windows import QuietWindows
 from node.flow.settle import SettleStage
+from node.journal.errors import JournalStrange
+from node.journal.journal import Journal
 from node.settings.peers import May, Settle, WindowLearning
 from tests.unit.flow.files import slice_of
 from tests.unit.flow.mini import CT1, CountingPeer, MiniNode
@@ -30,6 +35,11 @@ def _windows(node: MiniNode) -> QuietWindows:
 def _only(node: MiniNode, study: str) -> Arrival:
     (arrival,) = [one for one in node.arrivals() if one.study_instance_uid == study]
     return arrival
+
+
+def _write_gaps(journal: Journal, gap: object) -> None:
+    with journal.database.writing() as connection:
+        connection.execute(text("UPDATE arrival SET largest_gap = :gap WHERE largest_gap IS NOT NULL"), {"gap": gap})
 
 
 def test_the_configured_window_holds_until_it_is_told_to_learn_and_knows_enough(node: MiniNode) -> None:
@@ -97,3 +107,18 @@ def test_what_is_indexed_is_due_by_the_learned_window(receiver: Receiver) -> Non
         assert receiver.index() == 1
         (arrival,) = receiver.journal.arrivals.find(newest=True, limit=1)
         assert arrival.due_at - receiver.now == timedelta(seconds=seconds)
+
+
+def test_a_window_that_cannot_be_read_is_no_fault_of_what_came(receiver: Receiver) -> None:
+    """A row of an earlier study holds what no hilum writes: that is said, and the instance stays in the inbox until it can be indexed."""
+    paused(receiver.journal, "ct1", [2.0] * 300, receiver.now - timedelta(days=1))
+    _write_gaps(receiver.journal, "no number")
+    receiver.config = replace(receiver.config, peers={"ct1": replace(receiver.config.peers["ct1"], settle=LEARNED)})
+    receiver.send(slice_of(1))
+    with pytest.raises(JournalStrange):
+        receiver.index()
+    assert (len(receiver.inbox.waiting(10)), receiver.journal.instances.asides()) == (1, [])
+    _write_gaps(receiver.journal, 2_000_000)
+    assert receiver.index() == 1
+    (arrival,) = receiver.journal.arrivals.find(newest=True, limit=1)
+    assert arrival.due_at - receiver.now == timedelta(seconds=3)
