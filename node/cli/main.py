@@ -202,7 +202,7 @@ def _config() -> App:
 
 
 def _routes() -> App:
-    app = App(name="routes", help="Why a route takes a series, or does not; edited routes tried, and put in force.", group=_LOOK)
+    app = App(name="routes", help="Why a route takes a series, or does not; edited routes tried.", group=_LOOK)
     app.command("node.cli.routes:explain", name="explain", help="Say of every route and series why it did, or would, or would not match.")
     app.command(
         "node.cli.routes_cases:run_cases",

@@ -19,7 +19,7 @@ def serve(
 ) -> int:
     """Run the node: receive, decide, analyse, deliver. SIGTERM drains and ends it.
 
-    SIGHUP takes up edited routes, as `hilum config reload` does.
+    SIGHUP takes up the edited configuration, as `hilum config reload` does.
 
     Prints one JSON line with `"event": "node.ready"` on stdout as soon as it accepts associations; events go to stderr, a JSON line
     each, or in words on a terminal (`node: {log: json}` or `people` forces either).
