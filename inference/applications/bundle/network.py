@@ -174,15 +174,16 @@ def convert(network: Any, window: Sequence[int], open_sides: bool, batch: int, t
     shapes: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=max(2, batch))}
     if open_sides:
         shapes |= dict.fromkeys((2, 3, 4), torch.export.Dim.AUTO)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    # torch warns of parts of itself
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
             program = torch.export.export(network, (example,), dynamic_shapes=(shapes,))
-    except (RuntimeError, ValueError, TypeError, NotImplementedError, AssertionError, torch._dynamo.exc.TorchDynamoException) as failed:
-        raise UnfitBundle(f"torch cannot export the network: {str(failed).strip().splitlines()[0]}") from failed
-    if to == "pt2":
-        return "model.pt2", program_bytes(program)
-    return "model.onnx", onnx_of(program, ["INPUT__0"], ["OUTPUT__0"])
+        except (RuntimeError, ValueError, TypeError, NotImplementedError, AssertionError, torch._dynamo.exc.TorchDynamoException) as failed:
+            raise UnfitBundle(f"torch cannot export the network: {str(failed).strip().splitlines()[0]}") from failed
+        if to == "pt2":
+            return "model.pt2", program_bytes(program)
+        return "model.onnx", onnx_of(program, ["INPUT__0"], ["OUTPUT__0"])
 
 
 def answers(network: Any) -> Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]:
