@@ -66,7 +66,7 @@ FINISHINGS: dict[str, Callable[..., Finishing]] = {each.__name__: each for each 
 def order_problem(finishings: Sequence[Finishing]) -> str:
     """What is wrong with an order of finishings, "" where nothing is.
 
-    Activations come first; there is one decision and one way back, in either order; clean-up comes after the decision.
+    Activations come first; there is one decision and one way back, in either order (regions after it); clean-up comes after the decision.
     """
     kinds = [Decision if isinstance(each, Regions) else type(each) for each in finishings]
     if kinds.count(Decision) != 1:
@@ -78,6 +78,8 @@ def order_problem(finishings: Sequence[Finishing]) -> str:
         return "an activation after the decision or the way back"
     if KeepLargest in kinds[:decided]:
         return "KeepLargestConnectedComponentd before there is a decision"
+    if isinstance(finishings[decided], Regions) and kinds.index(Return) > decided:
+        return "regions decided before the way back"
     if kinds.index(Return) < decided - 1:
         return "something between the way back (Invertd) and the decision"
     return ""

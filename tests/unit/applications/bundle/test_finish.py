@@ -7,7 +7,7 @@ import pytest
 
 from inference import codes
 from inference.applications.bundle.errors import UncodedStructure
-from inference.applications.bundle.finish import Activation, Decision, KeepLargest, Return, finished, order_problem, voxelwise
+from inference.applications.bundle.finish import Activation, Decision, KeepLargest, Regions, Return, finished, order_problem, voxelwise
 from inference.applications.bundle.names import _TABLE, is_background, known, structures
 from inference.applications.bundle.steps import source_image
 from tests.unit.applications.bundle.images import volume
@@ -56,6 +56,9 @@ def test_activations_by_hand() -> None:
     assert voxelwise(values, [Decision()]).item() == 2
 
 
+REGIONS = Regions(order=(1,), members=((1,),))
+
+
 @pytest.mark.parametrize(
     ("order", "said"),
     [
@@ -66,9 +69,11 @@ def test_activations_by_hand() -> None:
         ([Return(), KeepLargest(), Decision()], "before there is a decision"),
         ([Decision(), Decision(), Return()], "2 decisions"),
         ([Decision()], "0 ways back"),
+        ([Return(), REGIONS], ""),
+        ([REGIONS, Return()], "before the way back"),
     ],
 )
-def test_orders_of_finishings(order: list[Activation | Decision | Return | KeepLargest], said: str) -> None:
+def test_orders_of_finishings(order: list[Activation | Decision | Regions | Return | KeepLargest], said: str) -> None:
     """Those that make sense, and what is wrong with the others."""
     problem = order_problem(order)
     assert said in problem
