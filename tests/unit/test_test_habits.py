@@ -1,7 +1,8 @@
-"""Habits that tests are to lose: a sleep, which is too short on a busy machine and too long on an idle one, and a private name of hilum's.
+"""Habits that tests are to lose: a sleep, which is too short on a busy machine and too long on an idle one, and a private name of hilum's;
+and a name in tests/costly.txt that its test has no more, for then the test runs among the quick ones.
 
-Both are counted; the counts may become smaller and never larger. Wait with `wait_until`, for an event or with a clock of the test's own;
-look at what the module promises to its callers.
+The first two are counted; the counts may become smaller and never larger. Wait with `wait_until`, for an event or with a clock of the
+test's own; look at what the module promises to its callers.
 """
 
 import ast
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+
+from tests.lab.costly import listed
 
 _TESTS: Final = Path(__file__).parents[1]
 _OURS: Final = ("node", "inference", "training", "docs", "bench")
@@ -93,3 +96,14 @@ def test_habits_are_found(source: str, slept: int, reached: list[str]) -> None:
     nodes = _nodes(source)
     assert len(list(sleeps(nodes))) == slept
     assert [name for _, name in private(nodes)] == reached
+
+
+def test_what_is_listed_as_costly_is_there() -> None:
+    """Whoever renames or moves a test does so in the list, or runs `make costly`."""
+    named = [(_TESTS.parent / one.split("::", 1)[0], one.rsplit("::", 1)[1]) for one in sorted(listed())]
+    defined = {
+        (file, name)
+        for file in {file for file, _ in named if file.is_file()}
+        for name in re.findall(r"^ *def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert [f"{file.name}::{name}" for file, name in named if (file, name) not in defined] == []
