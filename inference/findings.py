@@ -1,5 +1,6 @@
 """Findings: what an application may say about its subject. Each carries a coded concept."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -163,6 +164,17 @@ class Measurement:
     total: Code | None = None
     parts: tuple[str, ...] = ()
     earlier: Earlier | None = None
+
+    @classmethod
+    def sum_of(cls, parts: Sequence["Measurement"], total: Code) -> "Measurement":
+        """What several segments together are, measured alike: at least one of them."""
+        return cls(
+            name=parts[0].name,
+            value=sum(one.value for one in parts),
+            unit=parts[0].unit,
+            total=total,
+            parts=tuple(one.segment for one in parts if one.segment),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,16 +126,7 @@ def _with_total(measured: list[Measurement]) -> tuple[Measurement, ...]:
     """And the volume of all haemorrhages together, where there are several kinds."""
     bleeds = {_TOLD[lesion].label for lesion in HAEMORRHAGES}
     volumes = [one for one in measured if one.name == codes.VOLUME and one.segment in bleeds]
-    if len(volumes) < 2:
-        return tuple(measured)
-    total = Measurement(
-        name=codes.VOLUME,
-        value=sum(one.value for one in volumes),
-        unit=codes.CUBIC_CENTIMETRE,
-        total=codes.INTRACRANIAL_HEMORRHAGE,
-        parts=tuple(one.segment for one in volumes if one.segment),
-    )
-    return (*measured, total)
+    return (*measured, Measurement.sum_of(volumes, codes.INTRACRANIAL_HEMORRHAGE)) if len(volumes) > 1 else tuple(measured)
 
 
 def _remarks(reading: Reading, any_kind: Verdict, kinds: dict[HeadLesion, Verdict]) -> Iterator[Translatable]:

@@ -100,16 +100,7 @@ def _measurements(volume: Volume, side: Side, mask: NDArray[np.bool_]) -> tuple[
 def _with_total(measured: list[Measurement]) -> tuple[Measurement, ...]:
     """And the volume of both lungs together, where they were measured one by one."""
     volumes = [one for one in measured if one.name == codes.VOLUME]
-    if len(volumes) < 2:
-        return tuple(measured)
-    both = Measurement(
-        name=codes.VOLUME,
-        value=sum(one.value for one in volumes),
-        unit=codes.CUBIC_CENTIMETRE,
-        total=codes.LUNGS,
-        parts=tuple(one.segment for one in volumes if one.segment),
-    )
-    return (*measured, both)
+    return (*measured, Measurement.sum_of(volumes, codes.LUNGS)) if len(volumes) > 1 else tuple(measured)
 
 
 def _remarks(masks: dict[Side, NDArray[np.bool_]]) -> tuple[Translatable, ...]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from inference.applications.ct_lung.network import INPUT, IR, OPSET, OUTPUT
+from inference.applications.ct_lung.network import INPUT, OUTPUT
+from inference.engines.onnx_graph import content_of
 
 PIXELS, SIDES, MASK = "PIXELS", "SIDES", "MASK"
 MARGIN = 16
@@ -104,11 +105,4 @@ class _OnnxGraph:
         return self.node("Resize", [tensor, "", "", sizes], mode="linear", coordinate_transformation_mode="half_pixel")
 
     def content(self, name: str) -> bytes:
-        import onnx
-        from onnx import helper
-
-        graph = helper.make_graph(self._nodes, name, self._inputs, self._outputs, list(self._constants.values()))
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR, producer_name="hilum")
-        onnx.checker.check_model(model)
-        content: bytes = model.SerializeToString(deterministic=True)
-        return content
+        return content_of(name, self._nodes, self._inputs, self._outputs, list(self._constants.values()))

@@ -69,16 +69,9 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
         )
         volume_cm3 = int(np.count_nonzero(mask)) * volume.voxel_volume_mm3 / 1000
         measurements.append(Measurement(name=codes.VOLUME, value=volume_cm3, unit=codes.CUBIC_CENTIMETRE, segment=label))
-    both = Measurement(
-        name=codes.VOLUME,
-        value=sum(one.value for one in measurements),
-        unit=codes.CUBIC_CENTIMETRE,
-        total=codes.HIPPOCAMPUS,
-        parts=tuple(label for label, _ in PARTS.values()),
-    )
     return Findings(
         segments=tuple(segments),
-        measurements=(*measurements, both) if labels.any() else tuple(measurements),
+        measurements=(*measurements, Measurement.sum_of(measurements, codes.HIPPOCAMPUS)) if labels.any() else tuple(measurements),
         # a crop shows one of two, and from its place alone nobody knows which
         remarks=() if volume.laterality in _SIDES else (SIDELESS,),
     )

@@ -1,0 +1,87 @@
+"""ONNX graphs that are written node by node, not traced: the same weights give the same bytes everywhere, and so the same digest."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.engines.errors import UnreadableModel, WrongWeights
+from inference.engines.statedict import read_state_dict
+
+OPSET, IR = 17, 8
+EPSILON = 1e-5
+"""Of batch normalisation, where published code left torch's default."""
+
+Axes = Sequence[int | str]
+
+
+class PublishedGraph:
+    """The graph of a network whose layers are named in a published state dict; the network itself is written by a class of its own.
+
+    Raises
+    ------
+    WrongWeights
+        The file is no state dict, or not that of this network: by whichever method finds it out.
+    """
+
+    def __init__(self, published: bytes) -> None:
+        try:
+            state = {name: tensor.numpy() for name, tensor in read_state_dict(published, "the file").items()}
+        except (UnreadableModel, TypeError) as broken:
+            raise WrongWeights(f"not a PyTorch state dict: {broken}") from broken
+        self._state: dict[str, NDArray[Any]] = {name: array for name, array in state.items() if not name.endswith("num_batches_tracked")}
+        self._nodes: list[Any] = []
+        self._constants: list[Any] = []
+
+    def node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        """One operator."""
+        from onnx import helper
+
+        self._nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
+        return output
+
+    def normalised(self, tensor: str, layer: str) -> str:
+        """Batch normalisation, as it is once training is over."""
+        weights = [self.weight(f"{layer}.{each}") for each in ("weight", "bias", "running_mean", "running_var")]
+        return self.node("BatchNormalization", [tensor, *weights], layer, epsilon=EPSILON)
+
+    def published(self, key: str) -> NDArray[Any]:
+        """What the state dict holds under a name, and has not been made a weight yet."""
+        if key not in self._state:
+            raise WrongWeights(f"the state dict has no {key}: it is another network's")
+        return self._state[key]
+
+    def weight(self, key: str) -> str:
+        """That as a constant of single precision."""
+        array = np.ascontiguousarray(self.published(key), dtype=np.float32)
+        del self._state[key]
+        return self.constant(key, array)
+
+    def constant(self, name: str, array: NDArray[Any]) -> str:
+        """Any other one."""
+        from onnx import numpy_helper
+
+        self._constants.append(numpy_helper.from_array(array, name))
+        return name
+
+    def content(self, name: str, given: tuple[str, Axes], answered: tuple[str, Axes]) -> bytes:
+        """The model of one input and one output of single precision: their names and axes."""
+        from onnx import TensorProto, helper
+
+        if self._state:
+            raise WrongWeights(f"the state dict holds layers that the network does not have: {', '.join(sorted(self._state)[:5])}")
+        inputs, outputs = ([helper.make_tensor_value_info(at, TensorProto.FLOAT, axes)] for at, axes in (given, answered))
+        return content_of(name, self._nodes, inputs, outputs, self._constants)
+
+
+def content_of(name: str, nodes: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Any], constants: Sequence[Any]) -> bytes:
+    """A model of these parts, which are onnx's messages, once onnx has checked it."""
+    import onnx
+    from onnx import helper
+
+    graph = helper.make_graph(nodes, name, inputs, outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR, producer_name="hilum")
+    onnx.checker.check_model(model)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
