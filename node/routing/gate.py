@@ -39,7 +39,7 @@ TELLING = frozenset(
         *("AcquisitionContrast", "ScanningSequence", "EchoPlanarPulseSequence", "EchoTime", "EffectiveEchoTime", "RepetitionTime"),
         *("SequenceName", "PulseSequenceName", *TYPED),
         *("InversionTime", "InversionTimes", "Units", "ConvolutionKernel", "KVP", "DiffusionBValue", "RescaleSlope", "RescaleType"),
-        *("IssuerOfPatientID", "ContrastBolusAgent"),
+        *("IssuerOfPatientID", "ContrastBolusAgent", "ContrastBolusAgentSequence"),
         *SAID,
     }
 )
@@ -242,8 +242,13 @@ def _lies_otherwise(accepts: Accepts, view: SeriesView) -> list[str]:
 
 def _of_another_contrast(application: Application, view: SeriesView) -> list[str]:
     expects = application.expects
-    if expects.native and (given := [reason for one in texts_of(view.header, "ContrastBolusAgent") if (reason := not_native(one))]):
-        return given[:1]
+    if expects.native:
+        given = not_native(
+            texts_of(view.header, "ContrastBolusAgent"),
+            (code.partition(":")[2] for code in texts_of(view.header, "ContrastBolusAgentSequence")),
+        )
+        if given:
+            return [given]
     if expects.contrast is None:
         return []
     members = view.members

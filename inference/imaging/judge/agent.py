@@ -1,11 +1,12 @@
 """Contrast medium as headers name it: an agent, the word that none was given, or a word that says nothing."""
 
 import re
+from collections.abc import Iterable
 
 from inference.errors import quoted
 
-CONTRAST_AGENT = 0x00180010
-"""Contrast/Bolus Agent (PS3.3 C.7.6.4)."""
+CONTRAST_AGENT, CONTRAST_AGENT_CODES = 0x00180010, 0x00180012
+"""Contrast/Bolus Agent, and the sequence of its codes (PS3.3 C.7.6.4)."""
 
 _SAYS_NOTHING = re.compile(r"n/?a|n\.a\.|unknown|unbekannt|unspecified|other|[-?./\s]*", re.IGNORECASE)
 _SAYS_NONE = re.compile(
@@ -20,6 +21,11 @@ def agent_given(agent: str) -> bool | None:
     return None if _SAYS_NOTHING.fullmatch(agent.strip()) else _SAYS_NONE.fullmatch(agent.strip()) is None
 
 
-def not_native(agent: str) -> str:
-    """What an agent says against native images, for people; "" where it says nothing, or that none was given."""
-    return f"ContrastBolusAgent is {quoted(agent)}: contrast medium was given" if agent_given(agent) else ""
+def not_native(agents: Iterable[str], codes: Iterable[str]) -> str:
+    """What agents and the codes of agents say against native images, for people; "" where they say nothing, or that none was given."""
+    for agent in agents:
+        if agent_given(agent):
+            return f"ContrastBolusAgent is {quoted(agent)}: contrast medium was given"
+    for code in codes:
+        return f"ContrastBolusAgentSequence has {quoted(code)}: contrast medium was given"
+    return ""

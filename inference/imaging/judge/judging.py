@@ -13,7 +13,7 @@ from inference import codes
 from inference.errors import quoted
 from inference.findings import Caution, Findings, Measurement, Segment
 from inference.imaging import tags
-from inference.imaging.judge.agent import CONTRAST_AGENT, not_native
+from inference.imaging.judge.agent import CONTRAST_AGENT, CONTRAST_AGENT_CODES, not_native
 from inference.imaging.judge.borders import WIDE, Met, borders_met, in_words
 from inference.imaging.judge.brain import brain_doubts
 from inference.imaging.judge.coarse import Coarse, Mask, coarse_of
@@ -29,7 +29,7 @@ from inference.imaging.judge.radiograph import chest_doubts
 from inference.imaging.judge.sizes import unusual
 from inference.imaging.judge.stated import DESCRIBED, elsewhere, other_parts
 from inference.imaging.judge.weighting import MYELINATED_YEARS, weighting_doubts
-from inference.imaging.judge.words import no_patient
+from inference.imaging.judge.words import codes_of, no_patient
 from inference.imaging.regrid import straightened
 from inference.imaging.subject import Image, Images, Subject, volume_of, volumes_in
 from inference.imaging.volume import Volume
@@ -219,9 +219,9 @@ def _refuse_other_contrast(contrast: Contrast, headers: Sequence[Dataset]) -> No
 
 
 def _refuse_contrast_medium(headers: Sequence[Dataset]) -> None:
-    reasons = [reason for header in headers if (reason := not_native(tags.text(header, CONTRAST_AGENT)))]
-    if reasons:
-        raise OtherContrast(reasons[0])
+    for header in headers:
+        if reason := not_native([tags.text(header, CONTRAST_AGENT)], codes_of(header, CONTRAST_AGENT_CODES)):
+            raise OtherContrast(reason)
 
 
 def _silent(headers: Sequence[Dataset]) -> bool:

@@ -74,16 +74,17 @@ def _reasons(said: Mapping[str, str]) -> Iterator[str]:
 
 
 def _by_code(header: Dataset) -> str:
-    codes = [tags.text(item, tags.CODE_VALUE) for item in _items(header, SPECIES_CODE)]
     return (
         "PatientSpeciesCodeSequence does not say a person: an animal was imaged"
-        if any(code and code not in _PERSON for code in codes)
+        if any(code not in _PERSON for code in codes_of(header, SPECIES_CODE))
         else ""
     )
 
 
-def _items(header: Dataset, tag: int) -> Sequence[Dataset]:
+def codes_of(header: Dataset, tag: int) -> list[str]:
+    """The code values of a sequence; none of one that cannot be parsed."""
     try:
-        return tags.items(header, tag, "")
+        values = [tags.text(item, tags.CODE_VALUE) for item in tags.items(header, tag, "")]
     except MissingAttribute:
-        return ()
+        return []
+    return [value for value in values if value]

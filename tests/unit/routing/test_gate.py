@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 
 from inference.applications.accept import check
 from inference.applications.port import Accepts, Application
@@ -93,6 +93,21 @@ def test_contrast_medium_is_no_native_image(agent: str, given: bool, tmp_path: P
     assert (said.fit is Fit.REFUSES, bool(refused)) == (given, given)
     assert (words in said.text, words in refused) == (given, given)
     assert answer(HEADS, _view(files)).fit is Fit.TAKES
+
+
+def test_contrast_medium_that_is_coded_alone_is_no_native_image(tmp_path: Path) -> None:
+    """Of an agent that stands as a code, without its name, the headers say as much."""
+    plain = replace(HEADS, expects=Expects(part=BodyPart.HEAD, native=True))
+    files = _series(tmp_path)
+    for path in files:
+        dataset = dcmread(path)
+        agent = Dataset()
+        agent.CodeValue, agent.CodingSchemeDesignator, agent.CodeMeaning = "109219005", "SCT", "Iodinated contrast agent"
+        dataset.ContrastBolusAgentSequence = [agent]
+        dataset.save_as(path)
+    said, refused = answer(plain, _view(files)), _refused(plain, files)
+    words = "ContrastBolusAgentSequence has «109219005»: contrast medium was given"
+    assert (said.fit, words in said.text, words in refused) == (Fit.REFUSES, True, True)
 
 
 def test_a_slice_that_is_missing_is_told_and_no_fault_of_the_application(tmp_path: Path) -> None:
