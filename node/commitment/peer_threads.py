@@ -1,6 +1,7 @@
 """One thread for each peer or sink, so that one that is slow or away holds up no other."""
 
 import contextlib
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -11,18 +12,13 @@ from inference.errors import HilumError
 class PeerThreads:
     """Runs one thing at a time under each name. What went wrong in a thread is raised, or told, by the next `reap`."""
 
-    def __init__(self, name: str, most: int, tell: Callable[[str, Exception], None]) -> None:
+    def __init__(self, name: str, tell: Callable[[str, Exception], None]) -> None:
         """`tell` gets what is no `HilumError`: a defect, which must not end the process."""
-        self._name = name
-        self._threads = ThreadPoolExecutor(max_workers=max(1, most), thread_name_prefix=name)
+        # no bound: a thread is begun when none is idle, and one thing runs under a name
+        self._threads = ThreadPoolExecutor(max_workers=sys.maxsize, thread_name_prefix=name)
         self._busy: dict[str, Future[None]] = {}
         self._guard = threading.Lock()
         self._tell = tell
-
-    def widen(self, most: int) -> None:
-        """Run so many at once from now on; what runs already goes on beside them, and its name stays busy."""
-        self._threads.shutdown(wait=False)
-        self._threads = ThreadPoolExecutor(max_workers=max(1, most), thread_name_prefix=self._name)
 
     @property
     def busy(self) -> frozenset[str]:

@@ -64,12 +64,11 @@ class CommitmentScp:
         self._clock = clock
         self._committer = committer
         self._horizon = horizon
-        self._lanes = PeerThreads("promise", len(config.peers), _defect)
+        self._lanes = PeerThreads("promise", _defect)
 
     def adopt(self, config: Config) -> None:
         """Answer these peers from the next step on."""
         self._config = config
-        self._lanes.widen(len(config.peers))
 
     def step(self) -> int:
         """Judge or report what is due, for each peer in a thread of its own; counts what was begun and what has ended."""

@@ -56,12 +56,11 @@ class CommitmentScu:
         self._clock = clock
         self._committer = committer
         self._inbox = inbox
-        self._lanes = PeerThreads("commit", len(config.sinks), _defect)
+        self._lanes = PeerThreads("commit", _defect)
 
     def adopt(self, config: settings.Config) -> None:
         """Ask these sinks from the next step on. Who was asked before may still report: what it says is matched by its transaction."""
         self._config = config
-        self._lanes.widen(len(config.sinks))
 
     def step(self) -> int:
         """Ask what is due of every sink that nobody is asking; counts what was begun and what has ended since."""

@@ -4,6 +4,7 @@ mark of what was delivered, which is looked for before a job is worked on.
 
 import contextlib
 import json
+import sys
 import threading
 import time
 from collections import deque
@@ -111,7 +112,8 @@ class DeliverStage:
         self._sinks = sinks
         self._clock = clock
         self._owner = owner
-        self._threads = ThreadPoolExecutor(max_workers=1)
+        # no bound: a thread is begun when none is idle, and a sink is sent to by one
+        self._threads = ThreadPoolExecutor(max_workers=sys.maxsize, thread_name_prefix="deliver")
         self._serving: dict[str, Future[int]] = {}
         self._under_way: dict[str, Delivery] = {}
         self._unrecorded: deque[tuple[Delivery, HilumError]] = deque()
@@ -123,9 +125,6 @@ class DeliverStage:
         """Deliver to these sinks from the next claim on."""
         sinks = self._sinks()
         self._targets: Mapping[str, _Target] = {name: _Target(sinks[name], one) for name, one in config.sinks.items() if name in sinks}
-        # a sink more needs a thread more; what runs in the threads of before ends there
-        self._threads.shutdown(wait=False)
-        self._threads = ThreadPoolExecutor(max_workers=max(1, len(self._targets)), thread_name_prefix="deliver")
 
     def step(self) -> int:
         """Start whatever is due for a sink that is free; counts what was started and what has ended since."""

@@ -21,6 +21,7 @@ from node.flow.deliver import LEASE, DeliverStage
 from node.journal.port import Pausable
 from node.sinks.folder import FolderSink
 from node.sinks.port import Parcel, Receipt, Sink
+from tests.lab.program import wait_until
 from tests.unit.flow.mini import ListSink, MiniNode
 
 KINDS = ("seg", "sr", "sc")
@@ -143,6 +144,36 @@ def test_a_slow_sink_does_not_hold_up_the_other(node: MiniNode, delivering: Deli
     delivering.until_idle()
     assert len(slow.sent) == 9
     assert set(delivering.states().values()) == {DeliveryState.DELIVERED}
+
+
+def test_a_sink_of_a_new_configuration_does_not_wait_for_one_that_left_it_in_the_middle_of_an_object(
+    node: MiniNode, delivering: Delivering
+) -> None:
+    """Who was slow is gone from the configuration, but still sent to; the sink in its place has a thread of its own."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(ListSink):
+        def send(self, parcels: Sequence[Parcel]) -> list[Receipt]:
+            begun.set()
+            assert go_on.wait(30)
+            return ListSink.send(self, parcels)
+
+    sinks: dict[str, Sink] = {"archive": Slow()}
+    configured = node.config.sinks
+    node.config = replace(node.config, sinks={"archive": configured["archive"]})
+    stage = delivering.stage = DeliverStage(node.journal, node.blobs, lambda: sinks, node.config, node.clock, "flow")
+    encoded_job(node, "1.1", sinks=("archive",))
+    stage.step()
+    assert begun.wait(30)
+    sinks.clear()
+    sinks["second"] = delivering.second
+    stage.adopt(replace(node.config, sinks={"second": configured["second"]}))
+    encoded_job(node, "2.2", sinks=("second",))
+    stage.step()
+    wait_until(lambda: delivering.states().get("second") is DeliveryState.DELIVERED, 30, "the second sink has it", every_s=0.005)
+    go_on.set()
+    assert stage.wait(30)
+    assert len(delivering.second.sent) == len(KINDS)
 
 
 def test_nine_of_ten_is_no_success(node: MiniNode, delivering: Delivering) -> None:
