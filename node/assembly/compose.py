@@ -11,7 +11,7 @@ from inference.engines.kind import Opening
 from inference.engines.kinds import BY_NAME, DEFAULT
 from inference.errors import HilumError
 from node.observe.events import event
-from node.settings.config import Config, EngineSettings, SinkSettings
+from node.settings.config import DEFAULT_ENGINE, Config, EngineSettings, SinkSettings
 from node.settings.load import parts_of
 from node.settings.peers import Peer
 from node.settings.source import SeriesNumbersClash, UnfitParts, UnfitRoles
@@ -432,7 +432,7 @@ def demand_fit_roles(config: Config) -> None:
 def engine_of(config: Config, application_name: str) -> str:
     """The engine that runs an application here."""
     settings = config.applications.get(application_name)
-    return settings.engine if settings else "default"
+    return settings.engine if settings else DEFAULT_ENGINE
 
 
 def route_explainer(config: Config) -> "RouteExplainer":

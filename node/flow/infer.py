@@ -32,7 +32,7 @@ from node.flow.time_limits import size_of, to_decode_s, to_infer_s
 from node.observe.events import alarm
 from node.observe.pulse import at_most
 from node.settings import config as settings
-from node.settings.config import ApplicationSettings
+from node.settings.config import DEFAULT_ENGINE, ApplicationSettings
 
 _URGENCY = {Priority.URGENT: Urgency.URGENT, Priority.ROUTINE: Urgency.ROUTINE, Priority.OFFPEAK: Urgency.OFFPEAK}
 
@@ -42,6 +42,16 @@ class JobTooLate(EngineError):
 
     code = "HLM-4080"
     remedy = "If it stays slow, raise `applications: {NAME: {timeout: …}}` or give it a faster engine."
+
+
+class EngineUnknown(ModelError):
+    """The configuration no longer names the engine that the job was made for."""
+
+    code = "HLM-4183"
+    remedy = (
+        "Put the engine back into `engines:` under the name that the reason has, `hilum config reload`, then `hilum jobs retry JOB`: "
+        "another engine may serve other models."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -117,13 +127,15 @@ class Analyst:
         InputError
             The series is not what this application analyses.
         ModelError
-            The engine lacks a model, or the application said what its manifest does not promise.
+            The engine left the configuration or lacks a model, or the application said what its manifest does not promise.
         EngineError
             The engine is away or late; later it may work.
         """
         began = time.monotonic()
         deadline = began + settings_of(self._config, job.application).timeout.total_seconds()
         application = self._application_of(job.application)
+        if job.engine not in (DEFAULT_ENGINE, *self._config.engines):
+            raise EngineUnknown(f'the configuration has no engine "{job.engine}" any more')
         engine = self._engine_named(job.engine)
         # before the pixels: a model that is missing, or another than the application was made for, is found in a moment
         calls = calls_of(self._config, application)

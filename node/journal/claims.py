@@ -42,7 +42,7 @@ from node.journal.port import Pausable
 from node.journal.rows import PRIORITIES, micros, moment
 from node.journal.schema import NEVER, Micros
 from node.journal.transitions import JOB, note
-from node.settings.config import Config
+from node.settings.config import DEFAULT_ENGINE, Config
 
 
 class Pauses(JournalPart):
@@ -79,7 +79,7 @@ def pausable(config: Config) -> dict[Pausable, list[str]]:
     return {
         Pausable.ROUTE: [route.name for route in config.routes],
         Pausable.SINK: list(config.sinks),
-        Pausable.ENGINE: sorted({*config.engines, "default"}),
+        Pausable.ENGINE: sorted({*config.engines, DEFAULT_ENGINE}),
     }
 
 

@@ -23,7 +23,9 @@ from node.settings.peers import Peer, Settle
 from node.settings.schedule import Schedule
 from node.settings.store import Store
 
-_ENGINE = Key(name="engine", kind=Reference(to="engines", noun="engine"), default="default", says="The engine that runs its models.")
+DEFAULT_ENGINE = "default"
+"""The engine that is there whether the configuration names it or not."""
+_ENGINE = Key(name="engine", kind=Reference(to="engines", noun="engine"), default=DEFAULT_ENGINE, says="The engine that runs its models.")
 REPOSITORY = "models"
 """The repository's folder where none is named, beside the configuration."""
 
@@ -33,7 +35,7 @@ class ApplicationSettings:
     """How one application runs here. `attempts` claims before a job fails. `parts` in place of what its manifest says."""
 
     name: str
-    engine: str = field(default="default", metadata=declared(_ENGINE))
+    engine: str = field(default=DEFAULT_ENGINE, metadata=declared(_ENGINE))
     attempts: int = setting(
         whole(1, 100), default="3", says="How often a job is begun before it is parked; an engine that is away does not count."
     )

@@ -16,7 +16,7 @@ from node.domain.profile import VIEWER, Kind, Profile
 from node.domain.route import Asked, ConditionBlock, Needs, Preference, Preferred, RoleConditions, Route, Window
 from node.settings.audit import AUDIT
 from node.settings.blocks import Block, Key
-from node.settings.config import APPLICATIONS, MODELS, REPOSITORY, Config, SinkSettings
+from node.settings.config import APPLICATIONS, DEFAULT_ENGINE, MODELS, REPOSITORY, Config, SinkSettings
 from node.settings.console import CONSOLE
 from node.settings.definitions import DEFINITIONS, definitions_of
 from node.settings.engines import ENGINES
@@ -204,7 +204,7 @@ def _names(tree: YamlNode, applications: Collection[str]) -> dict[str, Collectio
     titles = called.value if isinstance(called, SequenceNode) else [called]
     return {
         **declared,
-        "engines": declared["engines"] | {"default"},
+        "engines": declared["engines"] | {DEFAULT_ENGINE},
         "applications": set(applications),
         "called": {str(title.value).strip(" ") for title in titles if isinstance(title, ScalarNode)} or {"HILUM"},
     }

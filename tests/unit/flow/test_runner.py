@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from inference import codes, findings_file
 from inference.applications.port import Application, ExplanationOutput, Infer
 from inference.engines.errors import EngineAway, EngineBusy, EngineLost, WrongTensors
+from inference.engines.kinds import DEFAULT
 from inference.engines.port import ModelRef
 from inference.errors import EngineError, ModelError
 from inference.findings import Explanation, Findings
@@ -34,7 +35,7 @@ from node.flow.runner import Runner
 from node.flow.settle import SettleStage
 from node.records.passport import passport
 from node.results.port import Encoded, Encoding
-from node.settings.config import ApplicationSettings
+from node.settings.config import ApplicationSettings, EngineSettings
 from tests.unit.flow.line import PowerCut, runner
 from tests.unit.flow.mini import APPLICATION, CountingPeer, MiniNode, ThresholdEngine, encode
 
@@ -305,6 +306,23 @@ def test_a_model_that_is_refused_parks_the_job_before_a_pixel_is_read_and_revive
     work.node.journal.jobs.revive(work.job.id, work.node.clock())
     work.step()
     assert work.job.state is JobState.ENCODED
+
+
+def test_a_job_whose_engine_left_the_configuration_is_parked_and_runs_on_no_other(node: MiniNode) -> None:
+    """It was routed to an engine that an edit then struck out; with the engine back, a retry finishes it."""
+    named = {"gpu": EngineSettings(name="gpu", options=DEFAULT.options())}
+    node.receive_images("study", "t1")
+    node.clock.advance(60)
+    SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
+    RouteStage(node.journal, node.config, node.clock, lambda _: "gpu", lambda name: replace(APPLICATION, name=name)).step()
+    work = Work(node)
+    work.step()
+    assert (work.job.state, work.job.code, work.engine.asked) == (JobState.PARKED, "HLM-4183", 0)
+    assert work.job.reason == 'the configuration has no engine "gpu" any more'
+    node.configure(engines=named)
+    node.journal.jobs.revive(work.job.id, node.clock())
+    work.step()
+    assert (work.job.state, work.engine.asked) == (JobState.ENCODED, 1)
 
 
 def test_an_engine_that_fails_is_tried_again_and_then_failed_with_the_reason(work: Work) -> None:
