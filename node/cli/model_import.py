@@ -1,9 +1,9 @@
 """`hilum models import`: an application's published weights, or a model of somebody's own, comes into the repository."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -12,6 +12,7 @@ from node.cli.models import RepositoryOption
 from node.cli.opened import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
+    from inference.applications.bundle.anatomy import Coded
     from inference.engines.port import ModelRef
     from inference.engines.repository import Entry
 
@@ -30,6 +31,7 @@ def import_(
     shape: str | None = None,
     golden_shape: str | None = None,
     code: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    codes: Path | None = None,
     orientation: str | None = None,
     modality: str | None = None,
     weights: str | None = None,
@@ -74,6 +76,8 @@ def import_(
     code
         What an output channel of a bundle, or a label of an nnU-Net, is, "2=SCT:10200004:Liver" (also "…@left", "2=none"); several may
         be given.
+    codes
+        A table (CSV) of what labels stand for, by their names, as TotalSegmentator publishes one; --code goes before it.
     orientation
         How the images of a bundle lie that does not say it, or the files of an nnU-Net's training, "RAS".
     modality
@@ -114,6 +118,7 @@ def import_(
             shape=_sides(shape, "--shape"),
             golden_shape=_sides(golden_shape, "--golden-shape"),
             codes=_codes(code),
+            listed=_listed(codes),
             orientation=orientation,
             modality=modality,
             weights=weights,
@@ -154,7 +159,8 @@ class _Options:
     config: Path | None
     shape: tuple[int, ...] | None
     golden_shape: tuple[int, ...] | None
-    codes: Mapping[int, Mapping[str, Any] | None]
+    codes: "Mapping[int, Coded | None]"
+    listed: "Mapping[str, Coded]"
     orientation: str | None
     modality: str | None
     weights: str | None
@@ -162,6 +168,30 @@ class _Options:
     folds: tuple[str, ...]
     to: Literal["onnx", "pt2"]
     allow_code: bool
+
+
+_EVERY = {"version", "allow_code"}
+_OF_MODELS = _EVERY | {"name", "licence", "attribution"}
+_TRAINED = _OF_MODELS | {"codes", "listed", "orientation", "modality", "weights", "to"}
+_FIT = {
+    "APP": _EVERY,
+    "BUNDLE": _TRAINED,
+    "NNUNET": (_TRAINED | {"configuration", "folds"}) - {"allow_code"},
+    "FILE": _OF_MODELS | {"config", "shape", "golden_shape"},
+}
+"""Options that say something of each kind of model, by its name in `Given`."""
+
+_CALLED = {"config": "config-pbtxt", "codes": "code", "listed": "codes"}
+
+
+def _fitting(options: _Options, kind: str, called: str) -> None:
+    """Refuse what was said in vain: somebody relies on it."""
+    said = {one.name for one in fields(options) if getattr(options, one.name) not in (None, "", (), {}, False)}
+    vain = sorted(name for name in said - _FIT[kind] if (name, getattr(options, name)) != ("to", "onnx"))
+    if vain:
+        words = ", ".join(f"--{_CALLED.get(name, name).replace('_', '-')}" for name in vain)
+        instead = ": app.yaml says it" if kind == "APP" else ""
+        raise WrongWords(f"{words} says nothing of {called}{instead}")
 
 
 def _is_application(what: str, folders: tuple[Path, ...]) -> bool:
@@ -175,6 +205,7 @@ def _brought(path: Path, options: _Options, repository: Path) -> "tuple[ModelRef
     from inference.applications.bundle.given import Given, given
 
     kind = given(path)
+    _fitting(options, kind.name, kind.value)
     if kind is Given.FILE:
         from inference.engines.file_import import ModelFile, import_file
 
@@ -208,6 +239,7 @@ def _brought(path: Path, options: _Options, repository: Path) -> "tuple[ModelRef
             folds=options.folds,
             checkpoint=options.weights,
             codes=options.codes,
+            listed=options.listed,
             orientation=options.orientation,
             modality=options.modality,
             to=options.to,
@@ -222,6 +254,7 @@ def _brought(path: Path, options: _Options, repository: Path) -> "tuple[ModelRef
             licence=options.licence,
             attribution=options.attribution,
             codes=options.codes,
+            listed=options.listed,
             orientation=options.orientation,
             modality=options.modality,
             weights=options.weights,
@@ -277,11 +310,21 @@ def _tell(entered: "list[tuple[ModelRef, Entry]]", repository: Path, asked: str,
         screen.say(f"application {made}: name it in a route's `run`; {repository / entered[0][0].name / 'README.md'} says what it does")
 
 
-def _codes(words: tuple[str, ...]) -> Mapping[int, Mapping[str, Any] | None]:
-    """What --code says, by channel."""
-    from inference.codes import LEFT, RIGHT, Code
+def _listed(codes: Path | None) -> "Mapping[str, Coded]":
+    """What --codes says, by name."""
+    if codes is None:
+        return {}
+    from inference.applications.bundle.codes_file import read_codes
 
-    made: dict[int, Mapping[str, Any] | None] = {}
+    return read_codes(codes)
+
+
+def _codes(words: tuple[str, ...]) -> "Mapping[int, Coded | None]":
+    """What --code says, by channel."""
+    from inference.applications.bundle.anatomy import Coded
+    from inference.codes import ANATOMICAL_STRUCTURE, LEFT, RIGHT, Code
+
+    made: dict[int, Coded | None] = {}
     for word in words:
         channel, _, said = word.partition("=")
         if not channel.isdecimal() or not said:
@@ -294,7 +337,9 @@ def _codes(words: tuple[str, ...]) -> Mapping[int, Mapping[str, Any] | None]:
         if len(parts) != 3 or not all(part.strip() for part in parts) or side not in ("", "left", "right"):
             raise WrongWords(f'"{word}": {_CODE_WORDS}')
         scheme, value, meaning = (part.strip() for part in parts)
-        made[int(channel)] = {"type": Code(value, scheme, meaning), "laterality": {"left": LEFT, "right": RIGHT}.get(side)}
+        made[int(channel)] = Coded(
+            category=ANATOMICAL_STRUCTURE, type=Code(value, scheme, meaning), laterality={"left": LEFT, "right": RIGHT}.get(side)
+        )
     return made
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from inference import codes
+from inference.applications.bundle.anatomy import Coded
 from inference.applications.bundle.declaring import APP, NAME, SAFETENSORS, Declared
 from inference.applications.bundle.finish import Activation, Decision, Finishing, KeepLargest, Return
 from inference.applications.bundle.inferer import Inferer, SlidingWindow, Whole
@@ -410,17 +411,16 @@ def _declared(said: _App) -> Declared:
 
 
 def _structure(said: _SegmentEntry, place: int) -> Structure:
-    named = known(said.label)
-    category, type, side = (
-        (_CATEGORIES[said.category], said.code, None) if said.code is not None else cast(tuple[Code, Code, Code | None], named)
-    )
+    # a label that nobody knows was refused
+    coded = cast(Coded, known(said.label)) if said.code is None else Coded(category=_CATEGORIES[said.category], type=said.code)
     return Structure(
         channel=said.channel,
         label=said.label,
-        type=type,
-        category=category,
-        laterality=side if said.side is None else _SIDES[said.side],
-        rgb=said.colour or colour(place),
+        type=coded.type,
+        category=coded.category,
+        laterality=coded.laterality if said.side is None else _SIDES[said.side],
+        site=coded.site,
+        rgb=said.colour or coded.rgb or colour(place),
     )
 
 

@@ -33,7 +33,10 @@ class UncodedStructure(ModelError):
     """An output channel has a name for which no code is known; nothing is reported under another structure's code."""
 
     code = "HLM-4123"
-    remedy = 'Say what it is: `--code "2=SCT:10200004:Liver"` for each channel that the message names, or `--code 2=none` to leave it out.'
+    remedy = (
+        'Say what it is: `--code "2=SCT:10200004:Liver"` for each channel that the message names, or `--code 2=none` to leave it out; '
+        "or name a table of codes with `--codes FILE`."
+    )
 
 
 class UnfitBundle(ModelError):
@@ -82,6 +85,16 @@ class UnfitCheckpoint(ModelError):
 
     code = "HLM-4129"
     remedy = "Bring plans.json, dataset.json and the folds of one training together, as nnUNetv2_export_model_to_zip does."
+
+
+class UnreadableCodes(ModelError):
+    """A file of codes is no table, lacks a column, or has a line that says no code."""
+
+    code = "HLM-4131"
+    remedy = (
+        "Mend the line that the message names; nothing was imported. The file is a table in UTF-8 with DICOM's names above its columns, "
+        "as docs/howto/import-nnunet.md shows."
+    )
 
 
 class TooManyVoxels(InputError):

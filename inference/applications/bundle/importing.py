@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from inference.applications.bundle.anatomy import Coded
 from inference.applications.bundle.config import Config, parse
 from inference.applications.bundle.errors import UnclearBundle, UnfitBundle, UnreadableBundle
 from inference.applications.bundle.inferer import Inferer, SlidingWindow
@@ -54,7 +55,8 @@ class Wanted:
     version: int | None = None
     licence: str = ""
     attribution: str = ""
-    codes: Mapping[int, Mapping[str, Any] | None] = field(default_factory=dict)
+    codes: Mapping[int, Coded | None] = field(default_factory=dict)
+    listed: Mapping[str, Coded] = field(default_factory=dict)
     orientation: str | None = None
     modality: str | None = None
     weights: str | None = None
@@ -91,7 +93,7 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         config, build = _config(bundle, content, wanted, stack)
         net = network(metadata)
         steps = pipeline(config, net, wanted.orientation)
-        chosen = structures(net.names, wanted.codes)
+        chosen = structures(net.names, wanted.codes, wanted.listed)
         name = model_name(wanted.name or bundle.name)
         source, tensors = _weights(bundle, name, config, build, net, steps.inferer, wanted)
     said = ModelFile(

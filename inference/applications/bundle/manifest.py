@@ -53,6 +53,7 @@ class Structure:
     category: Code
     rgb: tuple[int, int, int]
     laterality: Code | None = None
+    site: Code | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +301,7 @@ def _segment(structure: Structure, mask: NDArray[np.bool_]) -> Segment:
         category=structure.category,
         type=structure.type,
         rgb=structure.rgb,
+        finding_site=structure.site,
         laterality=structure.laterality,
     )
 
@@ -348,10 +350,10 @@ def _made(kinds: Mapping[str, Any], said: Any) -> Any:
 
 def _structure(said: Any) -> Structure:
     given = dict(said)
-    type, category, laterality = Code(**given.pop("type")), Code(**given.pop("category")), given.pop("laterality")
+    type, category = Code(**given.pop("type")), Code(**given.pop("category"))
+    laterality, site = (None if (one := given.pop(key, None)) is None else Code(**one) for key in ("laterality", "site"))
     red, green, blue = (int(each) for each in given.pop("rgb"))
-    side = None if laterality is None else Code(**laterality)
-    return Structure(type=type, category=category, laterality=side, rgb=(red, green, blue), **given)
+    return Structure(type=type, category=category, laterality=laterality, site=site, rgb=(red, green, blue), **given)
 
 
 def _expects(said: Any) -> Expects:

@@ -1,95 +1,50 @@
-"""Codes of the structures that bundles name: SNOMED CT by the names that the Model Zoo uses; what is not here is nobody's code.
+"""Codes of the structures that bundles name: by the words of a name, or as the operator says; what is not known is nobody's code.
 
-Codes of organs are those of DICOM's context groups for segmentation (CID 7151 and others); a test compares every one with pydicom's
-dictionary of SNOMED CT.
+The structures themselves stand in `anatomy`.
 """
 
 import colorsys
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
 
 from inference import codes
+from inference.applications.bundle.anatomy import ALIASES, STRUCTURES, Coded
 from inference.applications.bundle.errors import UncodedStructure
 from inference.applications.bundle.manifest import Structure
-from inference.codes import Code
 
 BACKGROUND = frozenset({"background", "bg", "other", "everything else", "unlabeled", "unlabelled"})
-NONE = "none"
-"""As the code of a channel: it becomes no segment."""
 
 _SIDES = {"left": codes.LEFT, "right": codes.RIGHT}
 _SPELLED = {"l": "left", "r": "right", "lt": "left", "rt": "right"}
+_LEVEL = re.compile(r"[ctls]\d{1,2}")
+"""Of a vertebra."""
 
 
-def _anatomy(value: str, meaning: str) -> tuple[Code, Code]:
-    return codes.ANATOMICAL_STRUCTURE, Code(value, "SCT", meaning)
+def words_of(name: str) -> list[str]:
+    """A name's words, sides spelled out."""
+    return [_SPELLED.get(word, word) for word in re.split(r"[\s_\-/]+", name.strip().lower()) if word]
 
 
-def _lesion(value: str, meaning: str) -> tuple[Code, Code]:
-    return codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE, Code(value, "SCT", meaning)
-
-
-_TABLE: dict[str, tuple[Code, Code]] = {
-    "spleen": _anatomy("78961009", "Spleen"),
-    "liver": _anatomy("10200004", "Liver"),
-    "kidney": _anatomy("64033007", "Kidney"),
-    "pancreas": _anatomy("15776009", "Pancreas"),
-    "gallbladder": _anatomy("28231008", "Gallbladder"),
-    "esophagus": _anatomy("32849002", "Esophagus"),
-    "stomach": _anatomy("69695003", "Stomach"),
-    "duodenum": _anatomy("38848004", "Duodenum"),
-    "colon": _anatomy("71854001", "Colon"),
-    "small bowel": _anatomy("30315005", "Small Intestine"),
-    "aorta": _anatomy("15825003", "Aorta"),
-    "inferior vena cava": _anatomy("64131007", "Inferior vena cava"),
-    "adrenal gland": _anatomy("23451007", "Adrenal gland"),
-    "urinary bladder": _anatomy("89837001", "Bladder"),
-    "prostate": _anatomy("41216001", "Prostate"),
-    "lung": _anatomy("39607008", "Lung"),
-    "heart": _anatomy("80891009", "Heart"),
-    "trachea": _anatomy("44567001", "Trachea"),
-    "brain": _anatomy("12738006", "Brain"),
-    "hippocampus": _anatomy("5366008", "Hippocampus"),
-    "thyroid gland": _anatomy("69748006", "Thyroid"),
-    "rib": _anatomy("113197003", "Rib"),
-    "sternum": _anatomy("56873002", "Sternum"),
-    "femur": _anatomy("71341001", "Femur"),
-    "humerus": _anatomy("85050009", "Humerus"),
-    "scapula": _anatomy("79601000", "Scapula"),
-    "clavicle": _anatomy("51299004", "Clavicle"),
-    "sacrum": _anatomy("54735007", "Sacrum"),
-    "vertebra": _anatomy("51282000", "Vertebra"),
-    "neoplasm": _lesion("108369006", "Neoplasm"),
-    "lesion": _lesion("52988006", "Lesion"),
-    "edema": _lesion("79654002", "Edema"),
-    "necrosis": _lesion("6574001", "Necrosis"),
-}
-
-_ALIASES = {
-    "oesophagus": "esophagus",
-    "tumor": "neoplasm",
-    "tumour": "neoplasm",
-    "ivc": "inferior vena cava",
-    "bladder": "urinary bladder",
-    "thyroid": "thyroid gland",
-    "small intestine": "small bowel",
-    "adrenal": "adrenal gland",
-}
-
-
-def known(name: str) -> tuple[Code, Code, Code | None] | None:
-    """Category, type and laterality of a structure's name; None for a name that is not known whole.
+def known(name: str) -> Coded | None:
+    """What a structure's name stands for; None for a name that is not known whole.
 
     "left kidney", "kidney_left" and "Kidney-L" are one; "kidney tumor" is no kidney.
     """
-    words = [_SPELLED.get(word, word) for word in re.split(r"[\s_\-/]+", name.strip().lower()) if word]
+    words = words_of(name)
     sides = [word for word in words if word in _SIDES]
-    rest = " ".join(word for word in words if word not in _SIDES)
-    found = _TABLE.get(_ALIASES.get(rest, rest))
-    if found is None or len(sides) > 1:
+    rest = [word for word in words if word not in _SIDES]
+    if len(sides) > 1:
         return None
-    return (*found, _SIDES[sides[0]] if sides else None)
+    levels = [word for word in rest if _LEVEL.fullmatch(word)]
+    if levels and set(rest) - set(levels) <= {"vertebra", "vertebrae"}:
+        rest = ["vertebra", *levels]
+    # of one side alone, as an atrium is, or one of a pair
+    for phrase, side in ((" ".join([*sides, *rest]), None), (" ".join(rest), _SIDES[sides[0]] if sides else None)):
+        row = STRUCTURES.get(ALIASES.get(phrase, phrase))
+        if row is not None:
+            return row.on(side)
+    return None
 
 
 def similar(name: str, most: int = 3) -> tuple[str, ...]:
@@ -108,7 +63,9 @@ def is_background(name: str) -> bool:
     return name.strip().lower() in BACKGROUND
 
 
-def structures(channels: Mapping[int, str], given: Mapping[int, Mapping[str, Any] | None]) -> tuple[Structure, ...]:
+def structures(
+    channels: Mapping[int, str], given: Mapping[int, Coded | None], listed: Mapping[str, Coded] = MappingProxyType({})
+) -> tuple[Structure, ...]:
     """The segments of an output's channels, by number.
 
     Parameters
@@ -116,7 +73,9 @@ def structures(channels: Mapping[int, str], given: Mapping[int, Mapping[str, Any
     channels
         Names of the channels that may become segments.
     given
-        What the operator says of channels: `type` (a `Code`), and if need be `category`, `laterality`, `label`; None leaves one out.
+        What the operator says of channels; None leaves one out.
+    listed
+        What a file of codes says, by `words_of` of its names, joined; it goes before what is known here.
 
     Raises
     ------
@@ -128,20 +87,21 @@ def structures(channels: Mapping[int, str], given: Mapping[int, Mapping[str, Any
         raise UncodedStructure(f"codes are given for the channels {_listed(absent)}, which the bundle does not have")
     made, uncoded = [], []
     for place, (channel, name) in enumerate(sorted(channels.items())):
-        if channel in given:
-            said = given[channel]
-            if said is None:
-                continue
-            found = (said.get("category") or codes.ANATOMICAL_STRUCTURE, said["type"], said.get("laterality"))
-            label = str(said.get("label") or name)
-        else:
-            table = known(name)
-            if table is None:
-                uncoded.append(f'{channel} ("{name}")')
-                continue
-            found, label = table, name
-        category, type, laterality = found
-        made.append(Structure(channel=channel, label=_label(label), type=type, category=category, laterality=laterality, rgb=colour(place)))
+        coded = given[channel] if channel in given else listed.get(" ".join(words_of(name))) or known(name)
+        if coded is not None:
+            made.append(
+                Structure(
+                    channel=channel,
+                    label=_label(name),
+                    type=coded.type,
+                    category=coded.category,
+                    laterality=coded.laterality,
+                    site=coded.site,
+                    rgb=coded.rgb or colour(place),
+                )
+            )
+        elif channel not in given:
+            uncoded.append(f'{channel} ("{name}")')
     if uncoded:
         raise UncodedStructure(f"no code is known for channel {', '.join(uncoded)}")
     if not made:

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 
 from inference.codes import Code
 from inference.translatable import LABEL, Translatable, Value
+from node.results.narrative.anatomy_chinese import ANATOMY
 from node.results.narrative.remarks_chinese import REMARKS
 
 TERMS: Mapping[str, Mapping[str, str]] = {
     "SCT": {
+        **ANATOMY,
         # sides
         "7771000": "左",
         "24028007": "右",

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from inference.applications.bundle.anatomy import Coded
 from inference.applications.bundle.config import parse
 from inference.applications.bundle.errors import UnclearBundle, UnfitCheckpoint, UnreadableBundle
 from inference.applications.bundle.finish import Regions, Return
@@ -51,6 +52,8 @@ class Trained:
         The file of a fold.
     codes
         By label: what it is; None leaves it out.
+    listed
+        By name: what a file of codes says.
     orientation
         How the training images lie in their files (i, j, k), "RAS"; None where the plans' reader turns them.
     to
@@ -64,7 +67,8 @@ class Trained:
     configuration: str | None = None
     folds: tuple[str, ...] = ()
     checkpoint: str | None = None
-    codes: Mapping[int, Mapping[str, Any] | None] = field(default_factory=dict)
+    codes: Mapping[int, Coded | None] = field(default_factory=dict)
+    listed: Mapping[str, Coded] = field(default_factory=dict)
     orientation: str | None = None
     modality: str | None = None
     to: str = "onnx"
@@ -204,7 +208,7 @@ def _seen(plans: Plans, wanted: Trained) -> str:
 
 def _structures(labels: Labels, wanted: Trained) -> tuple[Structure, ...]:
     """The segments; of regions, each has its channel, which counts from 0."""
-    chosen = structures(labels.names, wanted.codes)
+    chosen = structures(labels.names, wanted.codes, wanted.listed)
     if not isinstance(labels.decided, Regions):
         return chosen
     return tuple(replace(one, channel=one.channel - 1) for one in chosen)

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from inference import codes
+from inference.applications.bundle.anatomy import STRUCTURES
 from inference.applications.bundle.errors import UncodedStructure
 from inference.applications.bundle.finish import Activation, Decision, KeepLargest, Regions, Return, finished, order_problem, voxelwise
-from inference.applications.bundle.names import _TABLE, is_background, known, structures
+from inference.applications.bundle.names import is_background, known, structures
 from inference.applications.bundle.steps import source_image
+from inference.codes import Code
 from tests.unit.applications.bundle.images import volume
 
 # the example in MONAI's documentation of KeepLargestConnectedComponent, as one slice
@@ -80,17 +82,35 @@ def test_orders_of_finishings(order: list[Activation | Decision | Regions | Retu
     assert bool(problem) == bool(said)
 
 
-def test_every_code_is_in_pydicoms_dictionary() -> None:
-    """Of SNOMED CT as DICOM uses it, with a meaning that is about the same thing."""
+def test_codes_are_about_what_their_names_say() -> None:
+    """Where pydicom's dictionary of SNOMED CT has the code (most organs), its meaning has a word of the name, or of another name of it."""
     from pydicom.sr._concepts_dict import concepts
 
     terms: Any = concepts["SCT"]
-    meanings = {value: said[0].lower() for entries in terms.values() for value, said in entries.items()}
-    stems = {"pancreas": "pancreatic", "trachea": "tracheal", "aorta": "aortic", "prostate": "prostatic", "spleen": "splenic"}
-    for name, (_, code) in _TABLE.items():
-        meaning = meanings[code.value]
-        words = {name, name.split()[0], stems.get(name, name), {"neoplasm": "tumor", "small bowel": "small intestine"}.get(name, name)}
-        assert any(word in meaning for word in words), (name, meaning)
+    meanings: dict[str, str] = {}
+    for entries in terms.values():
+        for value, said in entries.items():
+            meanings[value] = f"{meanings.get(value, '')} {said[0].lower()}"
+    other = {
+        "neoplasm": "tumor",
+        "hemorrhage": "bleeding",
+        "bowel": "intestin",
+        "skull": "cranium",
+        "kidney": "renal",
+        "heart": "cardiac",
+        "vertebra": "spine",
+        "tarsal": "tarsus",
+    }
+    seen = 0
+    for name, row in STRUCTURES.items():
+        meaning = meanings.get(row.of.type.value)
+        if meaning is None or name in ("vertebra c1", "vertebra c2"):  # atlas and axis
+            continue
+        words = [*name.split(), *(row.of.type.meaning.lower().split())]
+        stems = {word[:5] for word in words} | {other[word] for word in words if word in other}
+        assert any(stem in meaning for stem in stems), (name, meaning)
+        seen += 1
+    assert seen > 80
 
 
 @pytest.mark.parametrize("name", ["left kidney", "kidney_left", "Kidney-L", "LT kidney"])
@@ -98,10 +118,34 @@ def test_one_structure_by_many_names(name: str) -> None:
     """Side and structure, however they are written."""
     found = known(name)
     assert found is not None
-    assert (found[1].value, found[2]) == ("64033007", codes.LEFT)
+    assert (found.type.value, found.laterality) == ("64033007", codes.LEFT)
 
 
-@pytest.mark.parametrize("name", ["kidney tumor", "spleen or liver", "left right kidney", "organ 4", "", "liver vessel", "kidneys"])
+@pytest.mark.parametrize(
+    ("name", "value", "side", "site"),
+    [
+        ("vertebrae_L5", "49668003", None, None),
+        ("L5 vertebra", "49668003", None, None),
+        ("rib_left_4", "25523003", codes.LEFT, None),
+        ("heart_atrium_left", "82471001", None, None),
+        ("Left Atrium", "82471001", None, None),
+        ("lung_middle_lobe_right", "72481006", None, None),
+        ("lung_upper_lobe_right", "45653009", codes.RIGHT, None),
+        ("kidney_cyst_right", "367643001", codes.RIGHT, "Kidney"),
+        ("liver_tumor", "108369006", None, "Liver"),
+        ("hip_implant", "40388003", None, "Hip joint"),
+    ],
+)
+def test_names_of_published_models(name: str, value: str, side: Code | None, site: str | None) -> None:
+    """Level, side and place belong to the name; of one side alone is what has a code of its own."""
+    found = known(name)
+    assert found is not None
+    assert (found.type.value, found.laterality, found.site.meaning if found.site else None) == (value, side, site)
+
+
+@pytest.mark.parametrize(
+    "name", ["kidney tumor", "spleen or liver", "left right kidney", "organ 4", "", "aorta vessel", "kidneys", "vertebra l5 disc", "rib 13"]
+)
 def test_what_is_not_known_whole_is_not_known(name: str) -> None:
     """A part of a name is another structure's code."""
     assert known(name) is None

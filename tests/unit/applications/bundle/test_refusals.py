@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from inference.applications.bundle.anatomy import Coded
 from inference.applications.bundle.errors import (
     BrokenManifest,
     CodeRefused,
@@ -22,7 +23,7 @@ from inference.applications.bundle.errors import (
 )
 from inference.applications.bundle.importing import Wanted, import_bundle
 from inference.applications.bundle.manifest import from_text, to_text
-from inference.codes import LEFT, Code
+from inference.codes import ANATOMICAL_STRUCTURE, LEFT, Code
 from inference.engines.errors import AlreadyThere
 from inference.errors import HilumError
 from tests.unit.applications.bundle import made
@@ -314,12 +315,15 @@ def test_codes_of_the_operators(tmp_path: Path, weights: dict[str, bytes]) -> No
     meta = made.metadata(outputs={"channel_def": {"0": "background", "1": "funny gland"}})
     bundle = made.folder(tmp_path / "a_ct", weights, meta=meta)
     gland = Code("23451007", "SCT", "Adrenal gland")
-    imported = import_bundle(bundle, Wanted(codes={1: {"type": gland, "laterality": LEFT}}), tmp_path / "models")
+    imported = import_bundle(
+        bundle, Wanted(codes={1: Coded(category=ANATOMICAL_STRUCTURE, type=gland, laterality=LEFT)}), tmp_path / "models"
+    )
     (structure,) = imported.manifest.structures
     assert (structure.label, structure.type, structure.laterality) == ("funny gland", gland, LEFT)
+    other = {1: Coded(category=ANATOMICAL_STRUCTURE, type=Code("1", "SCT", "Other"))}
     with pytest.raises(AlreadyThere):
-        import_bundle(bundle, Wanted(codes={1: {"type": Code("1", "SCT", "Other")}}), tmp_path / "models")
-    again = import_bundle(bundle, Wanted(codes={1: {"type": Code("1", "SCT", "Other")}}, version=2), tmp_path / "models")
+        import_bundle(bundle, Wanted(codes=other), tmp_path / "models")
+    again = import_bundle(bundle, Wanted(codes=other, version=2), tmp_path / "models")
     assert (again.model.version, again.manifest.version) == (2, "0.1.3+model.2")
 
 

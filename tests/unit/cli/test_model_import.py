@@ -1,0 +1,41 @@
+"""`hilum models import`: what is said of a model has to be about its kind, and tables of codes come in with it."""
+
+import json
+from pathlib import Path
+
+from tests.unit.applications.bundle import made
+from tests.unit.cli.conftest import Run
+
+TYPE = "SegmentedPropertyTypeCodeSequence"
+
+
+def test_what_is_said_of_another_kind_is_refused(run: Run, tmp_path: Path) -> None:
+    """Before anything is read: whoever says it relies on it."""
+    file = tmp_path / "liver.onnx"
+    file.touch()
+    answer = run(
+        "models", "import", str(file), "--name", "liver", "--folds", "0", "--code", "1=none", "--repository", str(tmp_path / "models")
+    )
+    assert answer.code == 1
+    assert "--code, --folds says nothing of a model file" in " ".join(answer.err.split())
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_table_of_codes(run: Run, tmp_path: Path) -> None:
+    """What the labels stand for; without it nothing is imported."""
+    meta = made.metadata(outputs={"channel_def": {"0": "background", "1": "funny_gland"}})
+    bundle = made.folder(tmp_path / "a_ct", {"model.pt": made.state(made.unet())}, meta=meta)
+    models = bundle.parent / "models"
+    words = ("models", "import", str(bundle), "--repository", str(models), "--licence", "MIT", "--no-tune")
+    assert "HLM-4123" in run(*words).err
+    table = bundle.parent / "codes.csv"
+    table.write_text(f"Structure,{TYPE}.CodingSchemeDesignator,{TYPE}.CodeValue\nfunny gland,SCT,23451007\n")
+    assert "HLM-4131" in run(*words, "--codes", str(table)).err
+    assert not models.exists()
+    table.write_text(
+        f"Structure,{TYPE}.CodingSchemeDesignator,{TYPE}.CodeValue,{TYPE}.CodeMeaning\nfunny gland,SCT,23451007,Adrenal gland\n"
+    )
+    assert run(*words, "--codes", str(table)).code == 0
+    (written,) = models.rglob("application.json")
+    (structure,) = json.loads(written.read_text())["structures"]
+    assert (structure["label"], structure["type"]["value"]) == ("funny gland", "23451007")
