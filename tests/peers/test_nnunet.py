@@ -14,10 +14,11 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 
-from inference.applications.bundle.manifest import FILE, BundleManifest, application, from_text, masks
+from inference.applications.bundle.manifest import FILE, application, from_text, masks
 from inference.applications.bundle.nnunet.importing import Trained, import_nnunet
 from inference.engines.embedded.engine import EmbeddedEngine
-from inference.engines.port import ModelRef, Tensors
+from inference.engines.port import Engine, ModelRef, Tensors
+from inference.engines.triton.engine import TritonEngine
 from inference.imaging.subject import VolumeSet
 from inference.imaging.volume import Volume
 from inference.imaging.write_series import from_nifti, write_series
@@ -27,6 +28,7 @@ from tests.lab.hospital import Hospital, hospital
 from tests.lab.needs import data
 from tests.lab.nnunet import Case, make_and_predict
 from tests.lab.node import hilum
+from tests.lab.triton import servers
 from tests.unit.applications.bundle.images import blobs, volume
 from tests.unit.applications.bundle.nnunet_plans import REGIONS, dataset, plans
 
@@ -143,9 +145,9 @@ def _import(path: str, repository: Path, *words: str) -> None:
 
 
 class _Calls:
-    """The embedded engine as an application calls it."""
+    """An engine as an application calls it."""
 
-    def __init__(self, engine: EmbeddedEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]:
@@ -158,18 +160,10 @@ class _Calls:
         return None
 
 
-def _labels(manifest: BundleManifest, image: Volume | VolumeSet, repository: Path) -> NDArray[Any]:
-    with closing(EmbeddedEngine(repository)) as engine:
-        return masks(manifest, image, _Calls(engine))
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_labels_are_those_of_nnunet(name: str, cases: Mapping[str, Case], repository: Callable[[str], Path]) -> None:
-    """Of the voxels that either marks, 999 in 1000 have the same label: plans of both forms, plain and residual networks, of volumes and of
-    slices, every normalisation of whole volumes, cropped and turned, resampled with the coarse axis apart or all at once, one fold and
-    several, mirrored or not, labels and regions, one channel and two."""
-    case, models = cases[name], repository(name)
-    labels = _labels(from_text((models / VERSION / FILE).read_bytes(), FILE), SUBJECTS[name], models)
+def _agrees(name: str, case: Case, models: Path, engine: Engine) -> None:
+    """999 in 1000 of the voxels that either marks have the same label."""
+    manifest = from_text((models / VERSION / FILE).read_bytes(), FILE)
+    labels = masks(manifest, SUBJECTS[name], _Calls(engine))
     theirs = case.predicted()
     assert len(np.unique(theirs)) > 1
     if labels.ndim > theirs.ndim:
@@ -181,6 +175,23 @@ def test_labels_are_those_of_nnunet(name: str, cases: Mapping[str, Case], reposi
         same, marked = labels == theirs, (labels > 0) | (theirs > 0)
     assert marked.sum() >= 500
     assert same[marked].mean() >= 0.999
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_labels_are_those_of_nnunet(name: str, cases: Mapping[str, Case], repository: Callable[[str], Path]) -> None:
+    """Plans of both forms, plain and residual networks, of volumes and of slices, every normalisation of whole volumes, cropped and turned,
+    resampled with the coarse axis apart or all at once, one fold and several, mirrored or not, labels and regions, one channel and two."""
+    models = repository(name)
+    with closing(EmbeddedEngine(models)) as engine:
+        _agrees(name, cases[name], models, engine)
+
+
+@pytest.mark.parametrize("name", ["apart", "regions"])
+def test_labels_are_those_of_nnunet_on_triton(name: str, cases: Mapping[str, Case], repository: Callable[[str], Path]) -> None:
+    """The same file, served: two folds in one call, and regions."""
+    models = repository(name)
+    with servers() as start, closing(TritonEngine(start(models).url, models, shared_memory="on")) as engine:
+        _agrees(name, cases[name], models, engine)
 
 
 def test_its_own_zip_is_the_same_model(cases: Mapping[str, Case], repository: Callable[[str], Path], tmp_path: Path) -> None:
