@@ -22,10 +22,9 @@ from statistics import median
 
 from bench.rows import Row, say
 from node.dimse.port import Requestor
+from node.domain.arrival import FEWEST
 from node.domain.instance import Instance
-from node.domain.quiet_window import FEWEST
-from node.flow.quiet_windows import QuietWindows
-from node.flow.settle import SettleStage
+from node.flow.settle import QuietWindows, SettleStage
 from node.journal.journal import Journal
 from node.journal.port import NewInstance
 from node.observe.events import start_events

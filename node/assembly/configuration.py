@@ -8,7 +8,6 @@ from typing import Any
 from node.domain.errors import ConfigError
 from node.results import kinds as results
 from node.settings import load as reading
-from node.settings import restart
 from node.settings.config import Config
 from node.settings.rewriting import block_alone
 from node.settings.source import read
@@ -26,12 +25,12 @@ def load(path: Path, *, applications: Collection[str] | None = None, coming: Seq
 
 def waiting_keys(one: Config, other: Config) -> list[str]:
     """The keys that wait for a restart and differ in two configurations."""
-    return restart.waiting_keys(HILUM, one, other)
+    return reading.waiting_keys(HILUM, one, other)
 
 
 def changed_blocks(one: Config, other: Config) -> tuple[str, ...]:
     """The blocks that a reload takes up in which two configurations differ."""
-    return restart.changed_blocks(HILUM, one, other)
+    return reading.changed_blocks(HILUM, one, other)
 
 
 def load_store(path: Path) -> Config:

@@ -276,7 +276,7 @@ def console(
         followed = _Looking(ConfigInForce(config, in_force, [present, _Asked(health)], load=load))
         ticks = [Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=followed, every=_LOOK_EVERY)]
         if directory is not None and config.console.ldap is not None:
-            from node.console.directory_sweep import DirectorySweep
+            from node.console.directory import DirectorySweep
 
             ticks.append(Tick(stage=DirectorySweep(journal, directory, config.console.idle), every=config.console.ldap.ask_again))
         clock = Scheduler(ticks)

@@ -218,7 +218,7 @@ def _without_unnamed(route: Route, sender: str | None, called: str | None) -> Ro
 
 
 def _assumed(route: Route, sender: str | None, called: str | None, came: datetime | None) -> list[Tried]:
-    from node.routing.hours import hours_text
+    from node.routing.conditions import hours_text
 
     tried = []
     if route.peers and sender is None:

@@ -1,13 +1,15 @@
 """The hospital's directory: whether name and password are somebody's there, and which role their groups give (LDAP: RFC 4511, RFC 4513).
 
 The node logs in with an account of its own, looks for the one entry of that name, and binds as it with the password. Which groups somebody
-is in is asked of the groups: so it needs no overlay of the server, and Active Directory follows members of members.
+is in is asked of the groups: so it needs no overlay of the server, and Active Directory follows members of members. A sweep ends the
+sessions of those whom it lets in no more, and gives the others the role that they have there now.
 """
 
 import contextlib
 import ssl
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,9 +17,11 @@ import ldap3
 from ldap3.core.exceptions import LDAPException, LDAPInvalidFilterError
 from ldap3.utils.conv import escape_bytes, escape_filter_chars
 
-from node.console.accounts import Vouched
-from node.console.errors import DirectoryAway, DirectoryUnfit, HospitalRefuses
-from node.domain.account import Role
+from node.console.accounts import Vouched, admit
+from node.console.errors import DirectoryAway, DirectoryUnfit, HospitalRefuses, NotAdmitted
+from node.domain.account import Account, AccountOrigin, KeyKind, Role
+from node.journal.journal import Journal
+from node.observe.security import ConsoleLoginRefused, tell
 from node.settings.hospital import LdapDirectory, LdapServer
 from node.settings.secrets import passcode_of
 
@@ -235,3 +239,37 @@ def _subject(entry: dict[str, Any]) -> str:
             value = str(UUID(bytes_le=values[0])) if attribute == "objectGUID" else values[0].decode("ascii", "replace")
             return f"{attribute} {value}"
     raise DirectoryUnfit(f"the directory shows the node neither {' nor '.join(_LASTING)} of people, by which they are known again")
+
+
+class DirectorySweep:
+    """Asks the directory about each of its people who has a session. While it is away sessions stay, for as long as they last."""
+
+    name = "directory"
+
+    def __init__(self, journal: Journal, directory: Directory, idle: timedelta) -> None:
+        self._journal = journal
+        self._directory = directory
+        self._idle = idle
+
+    def step(self) -> int:
+        """How many are let in no more."""
+        accounts, now = self._journal.accounts, self._journal.now()
+        here = {one.account for one in accounts.keys(KeyKind.SESSION, now, self._idle)}
+        away = 0
+        for account in accounts.find():
+            if account.origin is not AccountOrigin.LDAP or account.name not in here:
+                continue
+            try:
+                away += not self._stays(account)
+            except (DirectoryAway, DirectoryUnfit):
+                break  # `hilum doctor` says so, and so does the page to whoever logs in
+        return away
+
+    def _stays(self, account: Account) -> bool:
+        found = self._directory.look_up(account.subject) or Vouched(name=account.name, subject=account.subject, role=None)
+        try:
+            admit(self._journal.accounts, AccountOrigin.LDAP, found, self._journal.now())
+        except NotAdmitted as refused:
+            tell(ConsoleLoginRefused(account=account.name, address="", reason=f"the session ends: {refused} [{refused.code}]"))
+            return False
+        return True

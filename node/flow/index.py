@@ -25,7 +25,7 @@ from node.domain.shortage import RefusedInstance, TornSeries
 from node.domain.stage import Clock
 from node.flow.held_instances import Senders
 from node.flow.instance_verdict import Arrived, Batch, InstanceJudge, number_of, tell_defect
-from node.flow.quiet_windows import QuietWindows
+from node.flow.settle import QuietWindows
 from node.flow.time_limits import STEP_S, TookTooLong, within
 from node.journal.errors import JournalRace
 from node.journal.journal import Journal

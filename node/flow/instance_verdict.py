@@ -21,7 +21,7 @@ from node.domain.errors import JournalError, is_of_the_file
 from node.domain.instance import Header, HeldFor, Instance, ResultSource, Sender, Standing
 from node.domain.patient import Patient, marks
 from node.flow.held_instances import IncomingInstance, SenderTrust, held_when_added, held_when_rewritten, incoming_instance
-from node.flow.quiet_windows import QuietWindows
+from node.flow.settle import QuietWindows
 from node.journal.journal import Journal
 from node.journal.port import AcceptedInstance, CameAgain, NewInstance, SeriesKnown
 from node.observe.events import alarm, trace

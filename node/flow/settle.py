@@ -1,5 +1,6 @@
 """The settle stage says when a study (or series) is complete: after its quiet window, sooner when the sender's own count is reached, when
-it has been open for as long as any may be, or by hand."""
+it has been open for as long as any may be, or by hand. The quiet window in force is the configured one of a sender, or the one that its
+last studies teach, where the operator uses that."""
 
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -7,11 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from node.dimse.port import Requestor
-from node.domain.arrival import Arrival, Completeness
+from node.domain.arrival import LAST_ARRIVALS, Arrival, Completeness, by_study, learn
 from node.domain.errors import JournalError
 from node.domain.stage import Clock
 from node.domain.state import ArrivalState, HistoryEvent
-from node.flow.quiet_windows import QuietWindows
 from node.journal.arrivals import Arrivals
 from node.journal.journal import Journal
 from node.observe import metrics
@@ -21,6 +21,7 @@ from node.routing.shortage import LONGEST
 from node.settings import config as settings
 from node.settings import peers
 
+_LEARN_EVERY = timedelta(minutes=1)
 _ASK_EVERY = timedelta(seconds=2)
 _LULL = timedelta(milliseconds=500)  # while instances still stream in, asking is in vain
 _ASKERS = 4
@@ -28,10 +29,42 @@ _SURE_WITHIN = timedelta(seconds=10)
 """A count that is not met waits so long for the question that confirms it: what is known to be short is told by routing."""
 _ANSWERED_WITHIN = timedelta(seconds=3)
 """An arrival that is due waits so long for the first answer of a sender who can be asked: a short window does not outrun the question."""
-
-
 _LONGEST_EVERY = timedelta(seconds=5)
 """How often all that is open is looked at: nothing hangs on seconds after hours."""
+
+
+class QuietWindows:
+    """How long arrivals of each peer wait without a new instance. What is learned is read from the journal once a minute, and by every
+    process for itself: it is the same for all, and after a restart."""
+
+    def __init__(self, journal: Journal, config: settings.Config, clock: Clock) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._learned: dict[str, tuple[datetime, timedelta]] = {}
+        self.adopt(config)
+
+    def adopt(self, config: settings.Config) -> None:
+        """Go by how peers settle from now on."""
+        self._config = config
+        self._learned.clear()
+        for name, peer in config.peers.items():
+            if not peer.settle.learned.use:
+                metrics.SETTLE_WINDOW.set(peer.settle.quiet.total_seconds(), peer=name)
+
+    def of(self, peer: str | None) -> timedelta:
+        """The window of a peer; a stranger's is the default."""
+        rule = self._config.settle_of(peer)
+        if peer is None or not rule.learned.use:
+            return rule.quiet
+        now, known = self._clock(), self._learned.get(peer)
+        if known is None or not timedelta(0) <= now - known[0] < _LEARN_EVERY:
+            known = self._learned[peer] = (now, self._read(peer, rule))
+            metrics.SETTLE_WINDOW.set(known[1].total_seconds(), peer=peer)
+        return known[1]
+
+    def _read(self, peer: str, rule: peers.Settle) -> timedelta:
+        learned = learn(by_study(self._journal.arrivals.pauses_from(peer, LAST_ARRIVALS), rule.bounds), rule.bounds)
+        return rule.quiet if learned.window is None else learned.window
 
 
 @dataclass(frozen=True, slots=True)

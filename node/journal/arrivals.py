@@ -1,19 +1,18 @@
-"""Arrivals in the journal: joining and opening them, their revisions, and their completion."""
+"""Arrivals in the journal: joining and opening them, their revisions, their completion, and how long senders paused inside them."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, literal, or_, select, update
 
-from node.domain.arrival import Arrival, Completeness
+from node.domain.arrival import Arrival, ArrivalGap, Completeness
 from node.domain.instance import Standing
 from node.domain.shortage import NewHold
 from node.domain.state import ArrivalState, HistoryEvent
 from node.journal import schema
 from node.journal.database import JournalPart, lock_study, rerun
-from node.journal.gaps import gaps_of
 from node.journal.port import WAITS, CameAgain, NewInstance
 from node.journal.rows import micros, moment, to_arrival
 from node.journal.shortage import goes_on, hold
@@ -21,6 +20,7 @@ from node.journal.transitions import ARRIVAL, move, note, state_of
 
 _arrival = schema.arrival.c
 _member = schema.arrival_instance.c
+_instance = schema.instance.c
 
 _CLOSED = [ArrivalState.COMPLETE.value, ArrivalState.ROUTED.value, ArrivalState.PARKED.value]
 
@@ -87,7 +87,7 @@ class Arrivals(JournalPart):
             row = connection.execute(select(schema.arrival).where(_arrival.id == arrival)).one()
             if expected_last is not None and row.last_instance_at > micros(expected_last):
                 return False
-            completed = {"completed_at": micros(now), "completed_by": by.value, **gaps_of(connection, row)}
+            completed = {"completed_at": micros(now), "completed_by": by.value, **_pauses(connection, row)}
             move(connection, ARRIVAL, arrival, ArrivalState.COMPLETE, now, by.value, **completed)
             return True
 
@@ -116,6 +116,13 @@ class Arrivals(JournalPart):
             for row in connection.execute(came):
                 found.setdefault(row.peer, []).append(moment(row.last_instance_at))
         return found
+
+    def pauses_from(self, peer: str, limit: int) -> list[ArrivalGap]:
+        """How the newest `limit` arrivals of a peer came that are complete and had instances of their own, the oldest first."""
+        columns = (_arrival.study_instance_uid, _arrival.series_instance_uid, _arrival.largest_gap, _arrival.came_after)
+        newest = select(*columns).where(_arrival.peer == peer, _arrival.largest_gap.is_not(None)).order_by(_arrival.id.desc()).limit(limit)
+        with self._database.reading() as connection:
+            return [_to_gap(row) for row in reversed(connection.execute(newest).all())]
 
     def get(self, arrival: int) -> Arrival | None:
         """The row, if there is one."""
@@ -316,3 +323,37 @@ def _join(connection: Connection, arrival: int, instances: Sequence[int], receiv
     # strictly later than before, even when the clock stood still: `complete` sees by it that something came meanwhile
     last = max(received, row.last_instance_at + 1)
     connection.execute(update(schema.arrival).where(_arrival.id == arrival).values(last_instance_at=last, due_at=due, instances=count))
+
+
+def _pauses(connection: Connection, arrival: Row[Any]) -> dict[str, int]:
+    """The columns that say how an arrival came: of the instances of its manifest that its predecessor had not, and that came behind it.
+
+    Empty where there is none: it was opened for something else, or what it had had come before.
+    """
+    other = schema.arrival_instance.alias().c
+    mine = [_member.arrival_id == arrival.id]
+    before = None
+    if arrival.supersedes is not None:
+        before = connection.execute(select(_arrival.last_instance_at).where(_arrival.id == arrival.supersedes)).scalar_one()
+        mine.append(~exists().where(and_(other.arrival_id == arrival.supersedes, other.instance_id == _member.instance_id)))
+        mine.append(_instance.received_at > before)
+    came = select(
+        _instance.received_at,
+        (_instance.received_at - func.lag(_instance.received_at).over(order_by=_instance.received_at)).label("pause"),
+    )
+    came = came.join(schema.arrival_instance, _instance.id == _member.instance_id).where(*mine)
+    each = came.subquery().c
+    first, largest = connection.execute(select(func.min(each.received_at), func.max(each.pause))).one()
+    if first is None:
+        return {}
+    found = {"largest_gap": int(largest or 0)}
+    return found if before is None else {**found, "came_after": int(first - before)}
+
+
+def _to_gap(row: Row[Any]) -> ArrivalGap:
+    return ArrivalGap(
+        study_instance_uid=row.study_instance_uid,
+        series_instance_uid=row.series_instance_uid or None,
+        largest=timedelta(microseconds=row.largest_gap),
+        after=None if row.came_after is None else timedelta(microseconds=row.came_after),
+    )

@@ -22,7 +22,6 @@ from node.journal.database import Database, connect
 from node.journal.deliveries import Deliveries
 from node.journal.erasure import ErasedRows
 from node.journal.events import Events
-from node.journal.gaps import Gaps
 from node.journal.held_instances import HeldInstances
 from node.journal.instances import Instances, Patients
 from node.journal.jobs import Jobs
@@ -50,7 +49,6 @@ class Journal:
         self.held = HeldInstances(database)
         self.patients = Patients(database)
         self.arrivals = Arrivals(database)
-        self.gaps = Gaps(database)
         self.routing = Routing(database)
         self.routing_history = RoutingHistory(database)
         self.jobs = Jobs(database, lost)

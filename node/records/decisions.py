@@ -258,9 +258,8 @@ class RouteExplainer:
             When it is taken to come; None: in the hours of each route.
         """
         from node.routing.decisions import decide, outchosen
-        from node.routing.fallback import in_turn
         from node.routing.gate import Gate
-        from node.routing.untaken import makes_a_job, untaken, with_untaken
+        from node.routing.untaken import in_turn, makes_a_job, untaken, with_untaken
 
         now = datetime.now(UTC)
         whole = {route.name: route for route in self.config.routes}

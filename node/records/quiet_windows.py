@@ -6,7 +6,7 @@ from datetime import timedelta
 from statistics import median
 from typing import Any
 
-from node.domain.quiet_window import FEWEST, LAST_ARRIVALS, StudyGap, WindowBounds, by_study, learn, rehearse
+from node.domain.arrival import FEWEST, LAST_ARRIVALS, StudyGap, WindowBounds, by_study, learn, rehearse
 from node.journal.journal import Journal
 from node.records.associations import sender_records
 from node.records.words import lasting, plural
@@ -21,7 +21,7 @@ def peer_records(journal: Journal, peers: Mapping[str, Peer]) -> list[dict[str, 
 
 def _peer_record(peer: Peer, last_at: str | None, journal: Journal) -> dict[str, Any]:
     bounds, use = peer.settle.bounds, peer.settle.learned.use
-    studies = by_study(journal.gaps.last_of(peer.name, LAST_ARRIVALS), bounds)
+    studies = by_study(journal.arrivals.pauses_from(peer.name, LAST_ARRIVALS), bounds)
     learned = learn(studies, bounds)
     in_force = learned.window if use and learned.window is not None else peer.settle.quiet
     return {

@@ -1,6 +1,7 @@
 """Conditions of routes are tried on a merged header: whether one holds, and in which words to tell it.
 
-Beside DICOM keywords they ask for what no keyword says: the patient's age, the plane of the images, whether contrast was given.
+Beside DICOM keywords they ask for what no keyword says: the patient's age, the plane of the images, whether contrast was given. Hours ask
+for the moment at which the last image of a study came, which the journal keeps: a replay answers as the node did.
 """
 
 import re
@@ -14,10 +15,23 @@ from inference.applications.accept import nearest_plane
 from inference.imaging.judge.agent import agent_given
 from node.domain.instance import Header, Value
 from node.domain.patient import Age, age_in, age_of, age_on
-from node.domain.route import DERIVED, WEEKDAYS, Asked, Condition, ConditionBlock, ConditionOperator, Derived, Junction, Tried
+from node.domain.route import (
+    DERIVED,
+    WEEKDAYS,
+    Asked,
+    Condition,
+    ConditionBlock,
+    ConditionOperator,
+    Derived,
+    Hours,
+    Junction,
+    Tried,
+    Window,
+)
 from node.settings.questions import SEARCHED, compiled
 
 _BETWEEN_TWO = "oblique"
+_DAY_MIN: Final = 24 * 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -369,3 +383,37 @@ def duration_text(seconds: float) -> str:
         if seconds >= length and seconds % length == 0:
             return f"{seconds / length:g} {unit}"
     return f"{seconds:g} s"
+
+
+def try_hours(hours: Hours, came: datetime) -> Tried:
+    """Whether a moment (aware) lies in one of the windows."""
+    local = came.astimezone(hours.zone)
+    found = f"{WEEKDAYS[local.weekday()]} {local:%Y-%m-%d %H:%M}"
+    return Tried(key="hours", expected=hours_text(hours), found=found, held=any(_in_window(one, local) for one in hours.windows))
+
+
+def hours_text(hours: Hours) -> str:
+    """Its windows, for people ("from 22:00 until 06:00 or sat or sun")."""
+    return " or ".join(_window_text(one) for one in hours.windows)
+
+
+def _in_window(window: Window, local: datetime) -> bool:
+    began = local
+    if window.between is not None:
+        begin, end = map(_minute, window.between)
+        now = local.hour * 60 + local.minute
+        if not (now - begin) % _DAY_MIN < (end - begin) % _DAY_MIN:
+            return False
+        if now < begin:  # past midnight, in a window of the day before
+            began = local - timedelta(days=1)
+    return not window.weekdays or WEEKDAYS[began.weekday()] in window.weekdays
+
+
+def _minute(clock: str) -> int:
+    hour, minute = clock.split(":")
+    return int(hour) * 60 + int(minute)
+
+
+def _window_text(window: Window) -> str:
+    between = "" if window.between is None else f"from {window.between[0]} until {window.between[1]}"
+    return " on ".join(filter(None, (between, one_of(window.weekdays) if window.weekdays else "")))

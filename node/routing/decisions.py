@@ -14,8 +14,7 @@ from inference.imaging.sop_classes import MODALITIES_WITHOUT_IMAGES, class_name,
 from node.dicom.header import merge
 from node.domain.instance import Header, Value
 from node.domain.route import Asked, Decision, Preference, Preferred, Route, Tried
-from node.routing.conditions import one_of, seconds_of, together_text, try_on
-from node.routing.hours import try_hours
+from node.routing.conditions import one_of, seconds_of, together_text, try_hours, try_on
 
 _OF_STUDY = ("disabled", "from", "to", "hours", "sample", "any_series", "all_series")
 ELSE = "else"
@@ -139,7 +138,7 @@ def decide(
     excluded
         Whether no application of a route is for a series, by its headers: then it is the best only where none is better.
     taken
-        By series: which route takes it, so that a fallback does not (`node.routing.fallback`).
+        By series: which route takes it, so that a fallback does not (`node.routing.untaken`).
     came
         When the last image of the study came (aware); None: nobody knows, and hours are not asked.
     """

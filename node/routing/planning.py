@@ -14,7 +14,6 @@ from node.domain.job import Job, NewJob, WhenExcluded
 from node.domain.route import Decision, Route, Withheld
 from node.domain.shortage import NewHold
 from node.routing.decisions import SeriesView, decide, holds_images, outchosen, preference
-from node.routing.fallback import in_turn
 from node.routing.gate import Gate, exclusion_sentence, gated, not_applicable
 from node.routing.needs import NeedsOutcome, needs_outcome
 from node.routing.pairing import Prior, PriorsFound
@@ -22,7 +21,7 @@ from node.routing.planned_job import PlannedJob
 from node.routing.port import KnownShortfalls, StudyInstances
 from node.routing.series import SeriesContent, contents
 from node.routing.shortage import ShortageRules
-from node.routing.untaken import Untaken, makes_a_job, untaken, with_untaken
+from node.routing.untaken import Untaken, in_turn, makes_a_job, untaken, with_untaken
 from node.settings.peers import Settle
 
 

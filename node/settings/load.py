@@ -1,10 +1,11 @@
-"""hilum.yaml is found and becomes one frozen Config with its digest. All that is wrong with a file is told at once."""
+"""hilum.yaml is found and becomes one frozen Config with its digest. All that is wrong with a file is told at once. Of two configurations
+it says which keys wait for a restart: those that bind sockets, are the store, or found processes. A reload takes up all others."""
 
 import hashlib
 import json
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from node.domain.errors import ConfigError
 from node.domain.profile import VIEWER, Kind, Profile
 from node.domain.route import Asked, ConditionBlock, Needs, Preference, Preferred, RoleConditions, Route, Window
 from node.settings.audit import AUDIT
-from node.settings.blocks import Block, Key
+from node.settings.blocks import Block, Key, differing_keys
 from node.settings.config import APPLICATIONS, DEFAULT_ENGINE, MODELS, REPOSITORY, Config, SinkSettings
 from node.settings.console import CONSOLE
 from node.settings.definitions import DEFINITIONS, definitions_of
@@ -47,6 +48,10 @@ _REFERRED = ("peers", "engines", "sinks")
 VARIABLE = "HILUM_CONFIG"
 PLACES = (Path("hilum.yaml"), Path("/etc/hilum/hilum.yaml"))
 """Looked at in this order, from the working directory, where the variable of the environment names none."""
+_MODELS = {"repository": "models", "applications": "application_folders"}
+"""Keys of `models:` and the fields of a configuration that hold them."""
+_FIELDS = {"define": "definitions"}
+"""Blocks whose field of a configuration has another name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -394,3 +399,26 @@ def _there(place: Path, where: str) -> Path:
     if not place.is_file():
         raise ConfigMissing(f"{where}{place}: {'is a folder' if place.is_dir() else 'there is no such file'}")
     return place
+
+
+def waiting_keys(file: HilumFile, one: Config, other: Config) -> list[str]:
+    """The keys that wait for a restart and differ in two configurations: `node.listen`, or the whole block where one has none."""
+    return [name for key in file.whole.keys if key.restart for name in _differing(key.name, one, other)]
+
+
+def changed_blocks(file: HilumFile, one: Config, other: Config) -> tuple[str, ...]:
+    """The live blocks in which two configurations differ; a profile counts where a sink goes by it."""
+    names = [key.name for key in file.whole.keys if not key.restart and key.name != "profiles"]
+    return tuple(name for name in names if getattr(one, _FIELDS.get(name, name)) != getattr(other, _FIELDS.get(name, name)))
+
+
+def _differing(block: str, one: Config, other: Config) -> list[str]:
+    if block == "models":
+        return [f"{block}.{key}" for key, field in _MODELS.items() if getattr(one, field) != getattr(other, field)]
+    here: Any = getattr(one, block)
+    there: Any = getattr(other, block)
+    if here == there:
+        return []
+    if is_dataclass(here) and type(here) is type(there):
+        return [f"{block}.{key}" for key in differing_keys(here, there)]
+    return [block]

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from ruamel.yaml.nodes import Node as YamlNode
 
-from node.observe.log_form import LogForm
+from node.observe.events import LogForm
 from node.settings.blocks import Key, Nodes, Values, block, part, setting
 from node.settings.kinds import (
     ADDRESS,

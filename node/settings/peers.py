@@ -8,7 +8,7 @@ from typing import Any
 
 from ruamel.yaml.nodes import Node
 
-from node.domain.quiet_window import WindowBounds
+from node.domain.arrival import WindowBounds
 from node.domain.shortage import WhenShort
 from node.settings.blocks import Key, Named, Nodes, Values, block, declared, needed, setting
 from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SIZE, SWITCH, TEXT, Choice, Schema, Several, whole

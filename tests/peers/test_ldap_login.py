@@ -20,8 +20,7 @@ from node.assembly.console import trials_of
 from node.assembly.doctor.logins import look_at_logins
 from node.console.accounts import FAILURES
 from node.console.app import build
-from node.console.directory import Directory
-from node.console.directory_sweep import DirectorySweep
+from node.console.directory import Directory, DirectorySweep
 from node.domain.account import Account, AccountOrigin, Role
 from tests.lab.needs import program
 from tests.lab.openldap import GROUPS, NODE, NODE_PASSCODE, PEOPLE, OpenLdap, directory

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.domain.quiet_window import FEWEST, LAST, ArrivalGap, StudyGap, WindowBounds, by_study, learn, rehearse, window_for
+from node.domain.arrival import FEWEST, LAST, ArrivalGap, StudyGap, WindowBounds, by_study, learn, rehearse, window_for
 
 BOUNDS = WindowBounds(quiet=timedelta(seconds=10), least=timedelta(seconds=2), most=timedelta(seconds=30))
 
@@ -19,9 +19,9 @@ def _studies(*gaps_s: float) -> list[StudyGap]:
     return [StudyGap(study_instance_uid=f"1.{number}", largest=_s(gap)) for number, gap in enumerate(gaps_s)]
 
 
-def _came(study: str, largest: float, after: float | None = None, number: int = 0) -> ArrivalGap:
+def _came(study: str, largest: float, after: float | None = None) -> ArrivalGap:
     late = None if after is None else _s(after)
-    return ArrivalGap(arrival=number, study_instance_uid=study, series_instance_uid=None, largest=_s(largest), after=late)
+    return ArrivalGap(study_instance_uid=study, series_instance_uid=None, largest=_s(largest), after=late)
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,7 @@ _PAUSES = st.lists(
 def test_for_any_history_the_window_bridges_what_it_was_learned_from(pauses: list[timedelta], which: int, longer_ms: int) -> None:
     """It lies within the bounds, no pause that may be waited for is longer, and a longer pause makes no window shorter."""
     arrivals = [
-        ArrivalGap(arrival=number, study_instance_uid=f"1.{number}", series_instance_uid=None, largest=pause)
-        for number, pause in enumerate(pauses)
+        ArrivalGap(study_instance_uid=f"1.{number}", series_instance_uid=None, largest=pause) for number, pause in enumerate(pauses)
     ]
     studies = by_study(arrivals, BOUNDS)
     window = learn(studies, BOUNDS).window

@@ -7,8 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from node.domain.arrival import Arrival, Completeness
-from node.flow.quiet_windows import QuietWindows
-from node.flow.settle import SettleStage
+from node.flow.settle import QuietWindows, SettleStage
 from node.journal.errors import JournalStrange
 from node.journal.journal import Journal
 from node.settings.peers import May, Settle, WindowLearning

@@ -1,5 +1,5 @@
-"""A sender's last studies in a journal, each with the pause that a test says: their rows, as tests/contract/test_journal_gaps.py finds that
-completing writes them. Through the journal's own door 300 of them would take seconds."""
+"""A sender's last studies in a journal, each with the pause that a test says: their rows, as tests/contract/test_journal_pauses.py finds
+that completing writes them. Through the journal's own door 300 of them would take seconds."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

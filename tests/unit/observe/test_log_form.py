@@ -12,7 +12,7 @@ import pytest
 _TELLS = """
 import sys
 from node.observe.events import alarm, event, start_events, write_as
-from node.observe.log_form import LogForm
+from node.observe.events import LogForm
 start_events("receive")
 if len(sys.argv) > 1:
     write_as(LogForm(sys.argv[1]))

@@ -20,8 +20,7 @@ from node.observe import metrics
 from node.observe.instruments import count_in
 from node.observe.pulse import WatchedProcess
 from node.observe.shared_memory import SharedCells
-from node.records.facts import Facts
-from node.records.telemetry import Telemetry
+from node.records.telemetry import Facts, Telemetry
 from node.settings.config import Config
 from node.settings.node import Node
 from node.settings.store import Store
@@ -65,7 +64,7 @@ class _Slow:
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is asked for the first time is waited for, however busy the machine is."""
-    monkeypatch.setattr("node.records.facts._PATIENCE_S", 120.0)
+    monkeypatch.setattr("node.records.telemetry._PATIENCE_S", 120.0)
 
 
 @pytest.fixture
@@ -95,14 +94,14 @@ def _ready(telemetry: Telemetry) -> tuple[int, Any]:
 def test_a_journal_that_hangs_is_asked_once_and_holds_up_a_scrape_for_a_moment(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every scrape comes back; one thread waits, not one each; when the journal answers, so do the figures."""
     slow = _Slow()
-    monkeypatch.setattr("node.records.facts._PATIENCE_S", 0.2)
+    monkeypatch.setattr("node.records.telemetry._PATIENCE_S", 0.2)
     looked = Facts(config.store, lambda: cast(Journal, slow))
     began = time.monotonic()
     assert [looked.latest() for _ in range(5)] == [None] * 5
     assert time.monotonic() - began < 60
     assert slow.asked == 1
     slow.let_go.set()
-    monkeypatch.setattr("node.records.facts._PATIENCE_S", 30.0)
+    monkeypatch.setattr("node.records.telemetry._PATIENCE_S", 30.0)
     found = looked.latest()
     assert found is not None
     assert metrics.LEASES.of(3, subject="job") in found.samples
@@ -131,8 +130,8 @@ def test_a_journal_that_is_broken_and_mended(
     config: Config, watched: list[WatchedProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Degraded, not unready: studies are taken in. The reason stands there with its code; once mended, it is gone."""
-    monkeypatch.setattr("node.records.facts._LEAST_S", 0.0)
-    monkeypatch.setattr("node.records.facts._SHARE", 0)
+    monkeypatch.setattr("node.records.telemetry._LEAST_S", 0.0)
+    monkeypatch.setattr("node.records.telemetry._SHARE", 0)
     (tmp_path / "hilum.db").write_bytes(b"no journal at all " * 1000)
     telemetry = Telemetry(config, watched, partial(open_journal, config))
     status, said = _ready(telemetry)

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from node.domain.route import Hours, Route, Window
-from node.routing.hours import hours_text, try_hours
+from node.routing.conditions import hours_text, try_hours
 from tests.unit.flow.mini import MiniNode
 from tests.unit.routing.test_fallback import REST, replayed, routed
 

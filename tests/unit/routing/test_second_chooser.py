@@ -14,8 +14,8 @@ from typing import Any
 from inference.applications.port import Accepts, Role, Takes
 from node.domain.route import Route
 from node.routing.decisions import SeriesView, decide, seen
-from node.routing.fallback import in_turn
 from node.routing.roles import roles_filled
+from node.routing.untaken import in_turn
 from node.settings.routes import ROUTES, refuse_lone_choices, with_clock
 from node.settings.schedule import SCHEDULE
 from node.settings.source import Here, child, snippet

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-from node.domain.arrival import Completeness
-from node.domain.quiet_window import ArrivalGap
+from node.domain.arrival import ArrivalGap, Completeness
 from node.domain.shortage import Lack, NewHold, Shortage
 from node.journal.journal import Journal
 from tests.unit.journal.story import DECISION, Story
@@ -19,12 +18,12 @@ def _complete(story: Story, study: str = "1.1", by: Completeness = Completeness.
 
 
 def _gaps(story: Story) -> list[ArrivalGap]:
-    return story.journal.gaps.last_of("ct1", 100)
+    return story.journal.arrivals.pauses_from("ct1", 100)
 
 
-def _gap(arrival: int, largest_s: float, after_s: float | None = None) -> ArrivalGap:
+def _gap(largest_s: float, after_s: float | None = None) -> ArrivalGap:
     after = None if after_s is None else after_s * SECOND
-    return ArrivalGap(arrival=arrival, study_instance_uid="1.1", series_instance_uid=None, largest=largest_s * SECOND, after=after)
+    return ArrivalGap(study_instance_uid="1.1", series_instance_uid=None, largest=largest_s * SECOND, after=after)
 
 
 def test_the_largest_pause_of_an_arrival_is_kept_when_it_is_complete(story: Story) -> None:
@@ -35,9 +34,9 @@ def test_the_largest_pause_of_an_arrival_is_kept_when_it_is_complete(story: Stor
     story.receive(3, received_at=began + 4 * SECOND)
     story.receive(2, received_at=began + SECOND)
     assert _gaps(story) == []
-    arrival = _complete(story)
-    assert _gaps(story) == [_gap(arrival, 5)]
-    assert story.journal.gaps.last_of("pacs", 100) == []
+    _complete(story)
+    assert _gaps(story) == [_gap(5)]
+    assert story.journal.arrivals.pauses_from("pacs", 100) == []
 
 
 def test_a_revision_says_what_came_for_it_and_after_how_long(story: Story) -> None:
@@ -45,13 +44,13 @@ def test_a_revision_says_what_came_for_it_and_after_how_long(story: Story) -> No
     story.receive(1)
     story.now += 3 * SECOND
     story.receive(2)
-    first = _complete(story)
+    _complete(story)
     story.now += 7 * SECOND
     story.receive(3)
     story.now += 2 * SECOND
     story.receive(4, 5)
-    second = _complete(story, by=Completeness.OPERATOR)
-    assert _gaps(story) == [_gap(first, 3), _gap(second, 2, 7)]
+    _complete(story, by=Completeness.OPERATOR)
+    assert _gaps(story) == [_gap(3), _gap(2, 7)]
 
 
 def test_what_is_opened_for_something_else_says_nothing(story: Story) -> None:
@@ -68,12 +67,12 @@ def test_what_is_opened_for_something_else_says_nothing(story: Story) -> None:
     story.journal.routing.route(first, [DECISION], [], "config 1", story.now, waits=(hold.until, "short"), holds=[hold])
     story.now += 60 * SECOND
     _complete(story)
-    assert _gaps(story) == [_gap(first, 0)]
+    assert _gaps(story) == [_gap(0)]
     story.now += 5 * SECOND
     story.receive(2)
-    third = _complete(story)
+    _complete(story)
     (_, late) = _gaps(story)
-    assert (late.arrival, late.largest, round((late.after or SECOND).total_seconds(), 3)) == (third, timedelta(0), 65.0)
+    assert (late.largest, round((late.after or SECOND).total_seconds(), 3)) == (timedelta(0), 65.0)
 
 
 def test_the_newest_are_read_the_oldest_first(story: Story) -> None:
@@ -84,7 +83,7 @@ def test_the_newest_are_read_the_oldest_first(story: Story) -> None:
         story.journal.instances.record(news, story.now)
         latest = story.arrival(f"1.{number}", "1.1.1" if number == 5 else None, peer)
         assert story.journal.arrivals.complete(latest.id, Completeness.QUIET, story.now)
-    found = story.journal.gaps.last_of("ct1", 3)
+    found = story.journal.arrivals.pauses_from("ct1", 3)
     assert [(one.study_instance_uid, one.series_instance_uid) for one in found] == [("1.3", None), ("1.4", None), ("1.5", "1.1.1")]
 
 
@@ -94,5 +93,5 @@ def test_pauses_outlive_the_process(journal_url: str, opened: Callable[[str], Jo
     story.receive(1)
     story.now += 4 * SECOND
     story.receive(2)
-    arrival = _complete(story)
-    assert opened(journal_url).gaps.last_of("ct1", 1) == [_gap(arrival, 4)]
+    _complete(story)
+    assert opened(journal_url).arrivals.pauses_from("ct1", 1) == [_gap(4)]
