@@ -33,13 +33,12 @@ from node.spool.port import Inbox
 from node.store.hosts import host_of, owner_of
 from node.store.identity import agree, refuse_other_places
 from node.store.in_force import AdoptingStage, ConfigInForce, Present, RebuiltStage
-from node.upkeep.aging import PriorityAging
 from node.upkeep.archive_notes import StatementStage, WithdrawalStage
 from node.upkeep.audit import AuditStage
 from node.upkeep.notices import follower_of
 from node.upkeep.orphans import Orphans
 from node.upkeep.retention import OldDeliveryMarks, Retention
-from node.upkeep.sweeps import ForgetStage, HeartbeatStage, SweepCopiesStage
+from node.upkeep.sweeps import ForgetStage, HeartbeatStage, PriorityAging, SweepCopiesStage
 
 if TYPE_CHECKING:
     from node.dimse.requestor.commitment import PeerCommitment

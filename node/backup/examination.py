@@ -13,8 +13,8 @@ from inference.errors import HilumError
 from node.blobs.port import Blobs
 from node.dicom.header import read_header
 from node.domain.errors import JournalError
-from node.domain.store import NamedBlob
 from node.journal.journal import Journal
+from node.journal.store import NamedBlob
 from node.store.identity import identities
 
 _CHUNK_BYTES = 1 << 20

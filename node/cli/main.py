@@ -187,7 +187,7 @@ def _config() -> App:
         help="Print the JSON Schema of hilum.yaml, or of the app.yaml that describes a model, for editors.",
     )
     app.command(
-        "node.cli.config_reload:reload",
+        "node.cli.config_revisions:reload",
         name="reload",
         help="Have the running node take up its configuration file: checked, and taken whole or refused with the reason.",
     )

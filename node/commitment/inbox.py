@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
 
-from node.commitment.port import CommitmentInbox
 from node.domain.commitment import Applied, Report, Request
 from node.domain.errors import DeliveryError
 from node.domain.stage import Clock
@@ -27,6 +28,20 @@ class NotCommitted(DeliveryError):
         "Ask the sink's administrator why, with the reasons and UIDs in the sentence; then `hilum jobs resend JOB` sends all of it again."
     )
     retry = False
+
+
+class CommitmentInbox(Protocol):
+    """Requests and reports that were made durable on this host and are not in the journal yet."""
+
+    def keep(self, slip: Request | Report) -> None: ...
+
+    def waiting(self, limit: int) -> list[Path]: ...
+
+    def read(self, entry: Path) -> tuple[Request | Report, float] | None:
+        """What it says, and when it was written (seconds since 1970, this host's clock); None: it is gone, or nothing."""
+        ...
+
+    def drop(self, entry: Path) -> None: ...
 
 
 class CommitmentInboxStage:

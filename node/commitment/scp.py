@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from node.blobs.port import Blobs
-from node.commitment.peer_threads import PeerThreads
-from node.commitment.port import Committer
+from node.commitment.peers import Committer, PeerThreads
 from node.domain.commitment import FailureReason, InstanceReference, Pending, Request, RequestState
 from node.domain.errors import DeliveryError, JournalError
 from node.domain.instance import Instance, Standing

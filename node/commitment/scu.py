@@ -4,8 +4,8 @@ import uuid
 from collections.abc import Callable
 from datetime import timedelta
 
-from node.commitment.peer_threads import PeerThreads
-from node.commitment.port import CommitmentInbox, Committer
+from node.commitment.inbox import CommitmentInbox
+from node.commitment.peers import Committer, PeerThreads
 from node.domain.commitment import AskedCommitment, Commitment, Due
 from node.domain.errors import DeliveryError
 from node.domain.stage import Clock, back_off

@@ -7,19 +7,38 @@ from running side by side.
 """
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Column, Connection, Table, delete, exists, insert, select, text, update
 
 from node.domain.instance import Standing
-from node.domain.store import Known, NamedBlob
 from node.journal import schema
 from node.journal.database import JournalPart, rerun
 from node.journal.errors import BlobTombstoned
 from node.journal.rows import micros
 
 _LOCK = 4711207
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What a journal knows of its store. `signed`: the blobs were seen to bear the identity; until then a first start may have been cut."""
+
+    identity: str
+    signed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedBlob:
+    """A blob that a row wants. `size` in bytes and `digest` (SHA-256, hex) of the file, or with `of_data_set` the digest of what follows
+    its file meta information; None: the row does not say, and the blob itself proves what it holds."""
+
+    name: str
+    size: int | None = None
+    digest: str | None = None
+    of_data_set: bool = False
 
 
 def refuse_tombstoned(connection: Connection, blobs: Collection[str]) -> None:

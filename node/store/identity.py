@@ -6,6 +6,7 @@ file: a blob, so that a folder, a bucket and encrypted ones bear it alike; in it
 """
 
 import re
+import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING
 from node.blobs.files import flush_folder, make_folder, write_flushed
 from node.blobs.port import Blobs, BlobsFailed
 from node.domain.errors import JournalError
-from node.domain.store import new_identity
 from node.observe.events import event
 from node.settings.config import Config
 from node.store.hosts import make_run_folder, run_folder
@@ -28,6 +28,11 @@ STORE = "store/"
 _IDENTITY = re.compile(r"[0-9a-f]{32}")
 _KINDS = ("instances/", "findings/", "results/", "marks/")
 _MOST = 100
+
+
+def new_identity() -> str:
+    """128 random bits, in hexadecimal."""
+    return secrets.token_hex(16)
 
 
 def identities(blobs: Blobs) -> list[str]:

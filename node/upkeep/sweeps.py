@@ -1,16 +1,21 @@
-"""Small stages of every process: its sign of life in the journal, and the sweeps of copies and of what is forgotten with time."""
+"""Small stages that processes step every few seconds: a sign of life in the journal, sweeps of copies and of what is forgotten with time,
+and jobs that have waited for long moved up, so that none waits for ever behind others."""
 
 import contextlib
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from node.blobs.port import Blobs
 from node.domain.patient import STILL_KNOWN
 from node.domain.stage import Clock
+from node.journal.jobs import Jobs
 from node.journal.journal import Journal
+from node.observe.events import event
+from node.settings.config import Config
 
 _FORGOTTEN = timedelta(days=1)
 _SHORT = timedelta(days=30)
+_ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SweepCopiesStage:
@@ -74,3 +79,24 @@ class ForgetStage:
         for process in gone:
             self._journal.processes.release(process.partition(" ")[2], now)
         return len(gone) + self._journal.erasure.forget(now - STILL_KNOWN) + self._journal.shortage.forget(now - _SHORT)
+
+
+class PriorityAging:
+    """Stage: one process of all steps it every few seconds. Off-peak jobs move up among those that may run in their window."""
+
+    name = "patience"
+
+    def __init__(self, jobs: Jobs, config: Config, clock: Clock) -> None:
+        self._jobs = jobs
+        self._schedule = config.schedule
+        self._clock = clock
+
+    def step(self) -> int:
+        """Move up a batch; how many."""
+        now = self._clock()
+        window = self._schedule.offpeak
+        since = _ALWAYS if window is None else window.opened_at(now)
+        moved = self._jobs.move_up(now, self._schedule.patience, offpeak_since=since)
+        if moved:
+            event("queue.moved_up", jobs=moved)
+        return moved

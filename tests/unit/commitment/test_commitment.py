@@ -11,7 +11,7 @@ import pytest
 
 from node.blobs.folder import FolderBlobs
 from node.commitment.inbox import CommitmentInboxStage
-from node.commitment.peer_threads import PeerThreads
+from node.commitment.peers import PeerThreads
 from node.commitment.scp import CommitmentScp
 from node.commitment.scu import CommitmentScu
 from node.dimse.commitment_data import CommitmentFailed, NoCommitment, ReportNotTaken

@@ -1,12 +1,27 @@
-"""One thread for each peer or sink, so that one that is slow or away holds up no other."""
+"""Peers of storage commitment: what one is asked and told, and a thread for each, so that one that is slow or away holds up no other."""
 
 import contextlib
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Protocol
 
 from inference.errors import HilumError
+from node.domain.commitment import AskedCommitment, InstanceReference, Report, Request
+
+
+class Committer(Protocol):
+    """Storage commitment with one peer. `DeliveryError` when it does not answer as one would wish; its `retry` says whether it ever may."""
+
+    def ask(self, asked: AskedCommitment, on_report: Callable[[Report], None]) -> None:
+        """Ask it to commit. It has taken the question when this returns; a report that comes at once goes to `on_report`, which makes it
+        durable."""
+        ...
+
+    def report(self, request: Request, verdicts: Sequence[tuple[InstanceReference, int]]) -> None:
+        """Tell it what this node commits to (0), and what not (Failure Reason). It knows when this returns."""
+        ...
 
 
 class PeerThreads:
