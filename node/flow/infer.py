@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
@@ -22,7 +22,8 @@ from inference.engines.repository import Repository
 from inference.errors import EngineError, ModelError
 from inference.findings import Caution, Evaluation, Findings, Location
 from inference.imaging.header import ReadAhead
-from inference.imaging.subject import Subject, volume_of
+from inference.imaging.roles import RolePlace
+from inference.imaging.subject import Parts, Subject, Takes, volume_of
 from inference.imaging.subjects import Assembled, subjects
 from inference.stages import ANALYSE, INFER, collected, stage
 from inference.translatable import OfTheWhole, say
@@ -35,6 +36,21 @@ from node.settings import config as settings
 from node.settings.config import DEFAULT_ENGINE, ApplicationSettings
 
 _URGENCY = {Priority.URGENT: Urgency.URGENT, Priority.ROUTINE: Urgency.ROUTINE, Priority.OFFPEAK: Urgency.OFFPEAK}
+
+
+class Assemble(Protocol):
+    """Files of a job to what its application is given, as `inference.imaging.subjects.subjects` makes it."""
+
+    def __call__(
+        self,
+        takes: Takes,
+        parts: Parts,
+        files: Sequence[Path],
+        series_instance_uid: str,
+        given: Mapping[Path, str],
+        *,
+        roles: Sequence[RolePlace],
+    ) -> list[Assembled]: ...
 
 
 class JobTooLate(EngineError):

@@ -15,7 +15,6 @@ from inference.engines.errors import EngineAway, EngineBusy, EngineLost
 from inference.errors import EngineError, HilumError, InputError, ModelError
 from inference.findings import Caution
 from inference.imaging.errors import UnfitPrior
-from inference.imaging.subjects import Assembled
 from inference.stages import collected
 from inference.translatable import Translatable
 from node.blobs.port import Blobs
@@ -29,7 +28,7 @@ from node.domain.state import JobState
 from node.flow.deliver import delivered_before
 from node.flow.encode import Encode, encoding_of, freeze, measured_in, predecessors_of, profiles_of, replacing, with_earlier
 from node.flow.held_instances import said_of_held
-from node.flow.infer import Analysed, Inferred, settings_of
+from node.flow.infer import Analysed, Assemble, Inferred, settings_of
 from node.flow.lease import LENGTH, JobLease, LeaseLost
 from node.flow.notes import analysis_under_way, digest_for_model, loadable, stated, statement_due, withdrawing
 from node.flow.time_limits import BETWEEN_S, size_of, to_decode_s, to_encode_s, to_fetch_s
@@ -151,7 +150,7 @@ class Runner:
         *,
         encode_statement: Callable[[Stated], list[Encoded]],
         encode_withdrawal: Callable[[Encoding, Withdrawal], list[Encoded]],
-        assemble: Callable[..., list[Assembled]],
+        assemble: Assemble,
         application_of: Callable[[str], Application],
         away: Callable[[bool], Collection[str]],
         at_once: Callable[[], Mapping[str, int]] = dict,

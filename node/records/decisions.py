@@ -259,13 +259,13 @@ class RouteExplainer:
         """
         from node.routing.decisions import decide, outchosen
         from node.routing.gate import Gate
-        from node.routing.untaken import in_turn, makes_a_job, untaken, with_untaken
+        from node.routing.untaken import GatedSeries, in_turn, makes_a_job, untaken, with_untaken
 
         now = datetime.now(UTC)
         whole = {route.name: route for route in self.config.routes}
         own = {view.series_instance_uid: view for view in views[study]}
-        counted = dict.fromkeys(own, True)
         gate = Gate()
+        series = GatedSeries(views=own, counted=dict.fromkeys(own, True), gate=gate)
 
         def decided(of: Sequence[Route], taken: Mapping[str, str]) -> list[Decision]:
             found = decide(
@@ -282,9 +282,9 @@ class RouteExplainer:
             lost = outchosen(of, found)
             return [self._with_remarks(one, whole[one.route], study, views, gate, lost=one.route in lost) for one in found]
 
-        decisions = in_turn(routes, decided, lambda route, one: makes_a_job(route, one, own, self.declared(route), counted, gate))
+        decisions = in_turn(routes, decided, lambda route, one: makes_a_job(route, one, series, self.declared(route)))
         applications = {name: one for route in self.config.routes if route.expect for name, one in self.declared(route).items()}
-        return with_untaken(decisions, untaken(self.config.routes, decisions, own, applications, counted, gate))
+        return with_untaken(decisions, untaken(self.config.routes, decisions, series, applications))
 
     def _with_remarks(
         self, decision: Decision, route: Route, study: str, views: "Mapping[str, Sequence[SeriesView]]", gate: "Gate", *, lost: bool

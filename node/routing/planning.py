@@ -21,7 +21,7 @@ from node.routing.planned_job import PlannedJob
 from node.routing.port import KnownShortfalls, StudyInstances
 from node.routing.series import SeriesContent, contents
 from node.routing.shortage import ShortageRules
-from node.routing.untaken import Untaken, in_turn, makes_a_job, untaken, with_untaken
+from node.routing.untaken import GatedSeries, Untaken, in_turn, makes_a_job, untaken, with_untaken
 from node.settings.peers import Settle
 
 
@@ -131,7 +131,7 @@ class JobPlanner:
         runs = [decision for decision in decisions if decision.route not in judged or not judged[decision.route].withheld]
         for planned in self._together(arrival, runs, judged, said):
             (whole if self._with_priors(arrival, planned, judged, said, left_out) else alone).append(planned)
-        plans = [*whole, *self._on_studies(arrival, runs, said, deciding)]
+        plans = [*whole, *self._on_studies(arrival, series, runs, said, deciding)]
         parked: set[tuple[str, str]] = set()
         for planned in plans:
             parked |= _park(planned, judged, said)
@@ -140,7 +140,7 @@ class JobPlanner:
         held = self._shortage_rules.withhold(arrival, plans, said, now, over=over)
         plans = [planned for planned in plans if planned.routes]
         excluded: dict[tuple[str, str], dict[str, WhenExcluded]] = {}
-        vain = self._untaken(decisions, views, counted, gate)
+        vain = self._untaken(decisions, GatedSeries(views=views, counted=counted, gate=gate))
         for one in vain:
             asked = next((planned for planned in plans if planned.application == one.application), None)
             if asked is None:
@@ -181,7 +181,7 @@ class JobPlanner:
         waits: bool,
     ) -> _Decided:
         """What every route decides of `series`, gate included; what its needs come to; and what there is to say of those."""
-        counted = {content.series_instance_uid: _is_counted(content) for content in series}
+        offered = GatedSeries(views=views, counted={content.series_instance_uid: _is_counted(content) for content in series}, gate=gate)
         judged: dict[str, NeedsOutcome] = {}
         said: dict[tuple[str, str], list[str]] = {}
 
@@ -200,9 +200,9 @@ class JobPlanner:
             )
             judged.update(self._judged(arrival, series, study, tried, now, waits=waits))
             in_roles = [_in_role_so(decision, judged) for decision in tried]
-            return [self._gated(_judged_so(decision, judged, said), views, counted, gate) for decision in in_roles]
+            return [self._gated(_judged_so(decision, judged, said), offered) for decision in in_roles]
 
-        found = in_turn(self._routes, by, lambda route, one: makes_a_job(route, one, views, self._applications(route), counted, gate))
+        found = in_turn(self._routes, by, lambda route, one: makes_a_job(route, one, offered, self._applications(route)))
         return found, judged, said
 
     def _study(self, arrival: Arrival, series: Sequence[SeriesContent]) -> list[SeriesView]:
@@ -275,6 +275,7 @@ class JobPlanner:
     def _on_studies(
         self,
         arrival: Arrival,
+        series: Sequence[SeriesContent],
         decisions: Sequence[Decision],
         said: dict[tuple[str, str], list[str]],
         deciding: Callable[[Sequence[SeriesContent], Mapping[str, SeriesView]], _Decided],
@@ -289,6 +290,8 @@ class JobPlanner:
         if not any(asking.values()):
             return []
         study = {content.series_instance_uid: content for content in contents(self._studies.of_study(arrival.study_instance_uid))}
+        # where they are the same, those of the arrival, of which the gate has answered
+        study.update({content.series_instance_uid: content for content in series if content == study.get(content.series_instance_uid)})
         views = {uid: content.view for uid, content in study.items()}
         matched: dict[str, list[str]] = {}
         for one in deciding(list(study.values()), views)[0]:
@@ -384,21 +387,19 @@ class JobPlanner:
         applications = [self._declared(name) for name in route.run]
         return all(application is not None and not_applicable(application, view) for application in applications)
 
-    def _untaken(
-        self, decisions: Sequence[Decision], views: Mapping[str, SeriesView], counted: Mapping[str, bool], gate: Gate
-    ) -> list[Untaken]:
+    def _untaken(self, decisions: Sequence[Decision], series: GatedSeries) -> list[Untaken]:
         """What routes expect in vain of these series."""
         expected = {name for route in self._routes if route.expect for name in route.run}
         declared = {name: application for name in expected if (application := self._declared(name)) is not None}
-        return untaken(self._routes, decisions, views, declared, counted, gate)
+        return untaken(self._routes, decisions, series, declared)
 
-    def _gated(self, decision: Decision, views: Mapping[str, SeriesView], counted: Mapping[str, bool], gate: Gate) -> Decision:
+    def _gated(self, decision: Decision, series: GatedSeries) -> Decision:
         """The decision with what the manifests of its applications say."""
         if not decision.matched:
             return decision
         uid = decision.series_instance_uid
         route = next(route for route in self._routes if route.name == decision.route)
-        return gated(decision, self._applications(route), views[uid], gate, counted=counted[uid])
+        return gated(decision, self._applications(route), series.views[uid], series.gate, counted=series.counted[uid])
 
     def _applications(self, route: Route) -> dict[str, Application]:
         """Those of a route that can be loaded, as they declare themselves."""

@@ -115,26 +115,33 @@ class Untaken:
     why: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatedSeries:
+    """Series, by their UIDs, and the gate that they pass. `counted`: whether what is there of each is all of it."""
+
+    views: Mapping[str, SeriesView]
+    counted: Mapping[str, bool]
+    gate: Gate
+
+    def exclusion(self, application: Application, series_instance_uid: str) -> str:
+        """What the application declares that excludes the series; "" where nothing does."""
+        counted = self.counted[series_instance_uid]
+        return self.gate.answer(application, self.views[series_instance_uid], counted=counted).exclusion
+
+
 def untaken(
-    routes: Sequence[Route],
-    decisions: Sequence[Decision],
-    views: Mapping[str, SeriesView],
-    applications: Mapping[str, Application],
-    counted: Mapping[str, bool],
-    gate: Gate,
+    routes: Sequence[Route], decisions: Sequence[Decision], series: GatedSeries, applications: Mapping[str, Application]
 ) -> list[Untaken]:
     """What each route with `expect` expects in vain; [] of a route that waits, and of a study without images.
 
     Parameters
     ----------
     decisions
-        Of all routes about the series of `views`.
+        Of all routes about the series.
     applications
         As they declare themselves, by name; one that is not here cannot be loaded, and its job says so.
-    counted
-        Whether what is there of a series is all of it.
     """
-    images = [view for view in views.values() if holds_images(view)]
+    images = [view for view in series.views.values() if holds_images(view)]
     expecting = [route for route in routes if route.expect]
     runs = {route.name: route.run for route in routes}
     lost = outchosen(routes, decisions)
@@ -146,8 +153,8 @@ def untaken(
             continue
         nearest = min(images, key=lambda view: (_unmet(own[view.series_instance_uid]), preference(view)))
         for name in route.run:
-            if not any(name in runs[one.route] and _takes(name, one, views, applications, counted, gate) for one in kept):
-                why = _why(route, nearest, own[nearest.series_instance_uid], applications.get(name), counted, gate)
+            if not any(name in runs[one.route] and _takes(name, one, series, applications) for one in kept):
+                why = _why(route, nearest, own[nearest.series_instance_uid], series, applications.get(name))
                 found.append(Untaken(route=route, application=name, series_instance_uid=nearest.series_instance_uid, why=why))
     return found
 
@@ -173,49 +180,33 @@ def untaken_sentence(one: Untaken) -> str:
     return f"{one.application} is expected to take a series of the study, and none is taken: {becomes}"
 
 
-def makes_a_job(
-    route: Route,
-    decision: Decision,
-    views: Mapping[str, SeriesView],
-    applications: Mapping[str, Application],
-    counted: Mapping[str, bool],
-    gate: Gate,
-) -> bool:
+def makes_a_job(route: Route, decision: Decision, series: GatedSeries, applications: Mapping[str, Application]) -> bool:
     """Whether something comes of what a route decided about a series: a result, or a job that waits for more or for a person. What an
     application excludes leaves none, but where the route parks it."""
     if route.parks_excluded and decision.chosen:
         return True
-    return any(_takes(name, decision, views, applications, counted, gate) for name in route.run)
+    return any(_takes(name, decision, series, applications) for name in route.run)
 
 
-def _takes(
-    application: str,
-    decision: Decision,
-    views: Mapping[str, SeriesView],
-    applications: Mapping[str, Application],
-    counted: Mapping[str, bool],
-    gate: Gate,
-) -> bool:
+def _takes(application: str, decision: Decision, series: GatedSeries, applications: Mapping[str, Application]) -> bool:
     """Whether the series of a decision, whose route runs the application, is given to it."""
-    declared, view = applications.get(application), views[decision.series_instance_uid]
-    whole = declared is not None and declared.accepts.whole_study and decision.matched and holds_images(view)
+    declared, uid = applications.get(application), decision.series_instance_uid
+    whole = declared is not None and declared.accepts.whole_study and decision.matched and holds_images(series.views[uid])
     if decision.withheld is Withheld.WAITS or not (decision.chosen or whole):
         return decision.withheld is Withheld.WAITS
-    return declared is None or not gate.answer(declared, view, counted=counted[view.series_instance_uid]).exclusion
+    return declared is None or not series.exclusion(declared, uid)
 
 
 def _unmet(decision: Decision) -> int:
     return sum(one.unmet for one in decision.tried if not one.application)
 
 
-def _why(
-    route: Route, nearest: SeriesView, decision: Decision, application: Application | None, counted: Mapping[str, bool], gate: Gate
-) -> str:
+def _why(route: Route, nearest: SeriesView, decision: Decision, series: GatedSeries, application: Application | None) -> str:
     """Of the series that came nearest, for people."""
     kept = [f"{one.key} is {one.found}, expected {one.expected}" for one in decision.tried if one.held is False and not one.application]
     excluded = ""
     if application and not kept:
-        excluded = gate.answer(application, nearest, counted=counted[nearest.series_instance_uid]).exclusion
+        excluded = series.exclusion(application, nearest.series_instance_uid)
     came = "; ".join([*kept, *([excluded] if excluded else [])])
     return f'no series is what the route "{route.name}" asks for; nearest came {named(nearest)}: {came or decision.reason}'
 

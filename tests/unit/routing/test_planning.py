@@ -56,8 +56,8 @@ class Study:
     def priors_in_roles(self, study: str, filled: Mapping[str, SeriesContent], route: Route, application: Application) -> PriorsFound:
         raise NotImplementedError
 
-    def asked(self, *routes: Route) -> JobPlan:
-        """What the routes ask of it."""
+    def asked(self, *routes: Route, came_before: int = 0) -> JobPlan:
+        """What the routes ask of it, when all but so many of its series came."""
         arrival = Arrival(
             id=1,
             peer="ct1",
@@ -75,7 +75,7 @@ class Study:
             instances=len(self.instances),
         )
         asking = JobPlanner(self, self, routes, lambda _: "default", APPLICATIONS.__getitem__, known=self)
-        return asking.of(arrival, contents(self.instances), "CT1AE", START)
+        return asking.of(arrival, contents(self.instances[came_before:]), "CT1AE", START)
 
     def decisions(self, *routes: Route) -> list[Decision]:
         """What the routes decide of its series."""
@@ -144,6 +144,22 @@ def test_each_application_is_asked_of_each_series_once(monkeypatch: pytest.Monke
     assert {one.application: one.not_applicable is None for one in plan.jobs} == {"ultrasound": False, "threshold": False}
     assert {name for one in plan.decisions for name in one.untaken} == {"ultrasound", "threshold"}
     assert sorted(asked) == sorted((name, one.series_instance_uid) for name in best.run for one in study.instances)
+
+
+def test_a_whole_study_is_not_asked_of_again_what_its_arrival_was_asked_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its job is on the series of the arrival, and on one that came before, which alone is new to the gate."""
+    asked: list[str] = []
+
+    def counting(application: Application, view: SeriesView, *, counted: bool = True) -> GateAnswer:
+        asked.append(view.series_instance_uid)
+        return answer(application, view, counted=counted)
+
+    monkeypatch.setattr(gate, "answer", counting)
+    study = Study(3)
+    (job,) = study.asked(replace(EACH, each=False, run=("whole",)), came_before=1).jobs
+    assert job.whole_study
+    assert len(job.instances) == len(study.instances)
+    assert sorted(asked) == sorted(one.series_instance_uid for one in study.instances)
 
 
 def test_a_condition_on_the_study_names_no_thousands_of_series() -> None:
