@@ -33,7 +33,7 @@ from node.flow.scheduling import Scheduler, Tick
 from node.journal.claims import pausable
 from node.observe.association_log import kept_lines
 from node.records.associations import sender_records
-from node.records.quiet_windows import peer_records
+from node.records.peers import peer_records
 from node.settings.config import Config
 from node.settings.console import Console
 from node.settings.hospital import LdapDirectory, OidcProvider

@@ -119,14 +119,14 @@ def _stages(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs, in_for
     index = IndexStage(journal, inbox, blobs, config, journal.now)
     paced = PacedStage(index, every_s=_EVERY_S, stream_every_s=_STREAM_EVERY_S, stream=_STREAM, full=BATCH)
     # of the supervisors that share a host's spool one empties it
-    slips = CommitmentInboxStage(journal, compose.open_commitment_inbox(config), config, journal.now)
+    commitment = CommitmentInboxStage(journal, compose.open_commitment_inbox(config), config, journal.now)
     # before the instances: no study settles whose last word is that one of them was refused
     shortfalls = ShortfallStage(journal, compose.open_shortfalls(config), journal.now)
-    followed = ConfigInForce(config, in_force, [index, slips], load=load)
+    followed = ConfigInForce(config, in_force, [index, commitment], load=load)
     run = make_run_folder(config)
     stages = [
         LockedStage(shortfalls, run / "owed.lock"),
         LockedStage(paced, run / "spool.lock"),
-        LockedStage(slips, run / "slips.lock"),
+        LockedStage(commitment, run / "slips.lock"),
     ]
     return [AdoptingStage(stage, followed) for stage in stages]

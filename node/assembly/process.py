@@ -63,12 +63,12 @@ def _run(given: argparse.Namespace, config: Config, stop: threading.Event) -> No
     if stage == "receive":
         from node.assembly.receive import InheritedSockets, receive
 
-        lent = (
+        inherited = (
             None
             if given.standing is None
             else InheritedSockets(plain=given.listen, secure=given.listen_tls, standing=given.standing, row=given.row)
         )
-        receive(config, lent, stop, ready=_ready, in_force=given.in_force)
+        receive(config, inherited, stop, ready=_ready, in_force=given.in_force)
     elif stage == "work":
         from node.assembly.work import work
 
@@ -108,8 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("config", type=Path)
     parser.add_argument("stage", choices=["receive", "index", "flow", "work", "console"])
-    for lent in ("--count-in", "--listen", "--listen-tls", "--standing"):
-        parser.add_argument(lent, type=int, default=None, metavar="DESCRIPTOR")
+    for inherited in ("--count-in", "--listen", "--listen-tls", "--standing"):
+        parser.add_argument(inherited, type=int, default=None, metavar="DESCRIPTOR")
     parser.add_argument("--row", type=int, default=0)
     parser.add_argument("--receiver-port", type=int, default=0)
     parser.add_argument("--in-force", type=Path, default=None, metavar="FILE")

@@ -49,7 +49,7 @@ class PortTaken(NotReady):
 
 
 class ListeningSockets:
-    """The supervisor's: bound before the first receive process starts, and lent to each. One that dies refuses nobody.
+    """The supervisor's: bound before the first receive process starts, and inherited by each. One that dies refuses nobody.
 
     Raises
     ------
@@ -104,11 +104,11 @@ class InheritedSockets:
 
 
 def receive(
-    config: Config, lent: InheritedSockets | None, stop: threading.Event, *, ready: Callable[..., None], in_force: Path | None = None
+    config: Config, inherited: InheritedSockets | None, stop: threading.Event, *, ready: Callable[..., None], in_force: Path | None = None
 ) -> None:
     """Listen until `stop`, then let open associations finish for a while; by the peers that `in_force` holds, where it changes.
 
-    `lent` None: alone, on sockets of its own.
+    `inherited` None: alone, on sockets of its own.
     """
     from node.dimse.listener import Listener
 
@@ -117,8 +117,8 @@ def receive(
     index = compose.local_wake_up(config, "index")  # who empties the spool is on this host, and needs no database to be woken
     inbox = compose.open_intake(config, kept=index.ring)
     # adopted last: what fails before is tried again, and a socket belongs to whoever adopts it first
-    sockets = None if lent is None else Sockets.adopt(plain=lent.plain, secure=lent.secure)
-    shared = None if lent is None else SharedLimits.attach(lent.standing, lent.row)
+    sockets = None if inherited is None else Sockets.adopt(plain=inherited.plain, secure=inherited.secure)
+    shared = None if inherited is None else SharedLimits.attach(inherited.standing, inherited.row)
     listener = Listener(
         config,
         inbox,
@@ -128,7 +128,7 @@ def receive(
         shortfalls=compose.open_shortfalls(config, kept=index.ring),
         on_commitment=index.ring,
     )
-    associations = AssociationLog(association_folder(config), 0 if lent is None else lent.row)
+    associations = AssociationLog(association_folder(config), 0 if inherited is None else inherited.row)
     listen_to_lines(associations.hear)
     listener.start()
     ready(**listener.ports)

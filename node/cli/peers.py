@@ -14,7 +14,7 @@ def peers(*, config: ConfigOption = None, as_json: JsonOption = False) -> int:
     force where `settle: {learned: {use: true}}` of the peer says so; what it would have done is told in any case.
     """
     from node.cli import screen
-    from node.records.quiet_windows import peer_records
+    from node.records.peers import peer_records
 
     with journal(config) as (loaded, opened):
         found = peer_records(opened, loaded.peers)
@@ -48,7 +48,7 @@ def _row(one: Mapping[str, Any]) -> dict[str, str]:
 
 def _explain(one: Mapping[str, Any]) -> None:
     from node.cli import screen
-    from node.records.quiet_windows import rests_on, would_have
+    from node.records.peers import rests_on, would_have
 
     console = screen.out()
     told = [f"{screen.visible(one['name'])}: {rests_on(one)}"]

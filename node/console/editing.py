@@ -86,7 +86,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reload:
-    """What a family of this host said when it was asked to take the routes up; `code` and `reason` where it refused."""
+    """What a supervisor of this host said when it was asked to take the routes up; `code` and `reason` where it refused."""
 
     pid: int
     digest: str

@@ -26,7 +26,7 @@ from node.domain.health import DependencyKind
 from node.journal.port import EventFilter, Pausable
 from node.records.associations import association_in_words, association_records
 from node.records.history import about_in_words, event_in_words, located_record
-from node.records.quiet_windows import rests_on, would_have
+from node.records.peers import rests_on, would_have
 from node.records.words import since as moment
 
 pages = APIRouter(include_in_schema=False)

@@ -129,7 +129,7 @@ _SESSION = {
 
 
 class SoleLeader:
-    """The leader where one family has the journal to itself."""
+    """The leader where one supervisor's processes have the journal to themselves."""
 
     leads = True
 

@@ -39,7 +39,7 @@ class FolderCommitmentInbox:
             make_folder(self._partial)
             delete_left(self._partial)
         except OSError as failed:
-            raise BlobsFailed(f"the slips in {root} cannot be used: {failed.strerror}") from failed
+            raise BlobsFailed(f"the commitment inbox in {root} cannot be used: {failed.strerror}") from failed
 
     def keep(self, message: Request | Report) -> None:
         """Write under another name, flush, rename, flush the folder; then success may be answered.

@@ -27,7 +27,7 @@ from node.journal.claims import pausable
 from node.observe.association_log import kept_lines
 from node.observe.audit.message import Message
 from node.records.associations import sender_records
-from node.records.quiet_windows import peer_records
+from node.records.peers import peer_records
 from node.settings.console import Console
 from node.store.hosts import association_folder, sinks_of
 from node.store.in_force import Present
