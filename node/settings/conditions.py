@@ -1,5 +1,6 @@
 """`when:` conditions on DICOM keywords. A keyword's value representation (PS3.5 6.2) decides what may be asked of it, and how YAML's
-text becomes a value: `Modality: NO` is text, `SliceThickness: 5` a number."""
+text becomes a value: `Modality: NO` is text, `SliceThickness: 5` a number. And `hours:` of a route: when the study came, by the clock of
+`schedule: {timezone: …}`."""
 
 import re
 from collections.abc import Sequence
@@ -11,8 +12,8 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from node.dicom.vr import CODED
 from node.domain.instance import Value
 from node.domain.patient import age_in, days_of
-from node.domain.route import WEEKDAYS, Asked, Condition, ConditionBlock, ConditionOperator, Derived, Junction, conditions_in
-from node.settings.blocks import pairs
+from node.domain.route import WEEKDAYS, Asked, Condition, ConditionBlock, ConditionOperator, Derived, Junction, Window, conditions_in
+from node.settings.blocks import Block, Key, pairs
 from node.settings.kinds import DURATION, SWITCH, TEXT, Choice, Scalar, Schema, Several
 from node.settings.questions import QUESTIONS, VALUE, Question, Sort, Unfit, compiled
 from node.settings.source import (
@@ -58,6 +59,16 @@ DEFINED = "is"
 """The word for conditions that stand under `define:`."""
 DEFINED_SAYS = "The conditions of this name under `define:` hold, or all those of a list of names."
 _BESIDE_KEYWORDS = (*_JUNCTIONS, DEFINED, *Derived)
+_NAMES = Several(of=TEXT, bare=True, least=1)
+_DEEPEST = 4
+"""Blocks in blocks."""
+_MOST_CONDITIONS = 200
+"""In one mapping, with those of its blocks."""
+_BOUNDS = (ConditionOperator.MIN, ConditionOperator.MAX)
+_WEEKDAYS = Several(of=Choice(of=WEEKDAYS), bare=True, least=1)
+_AGE = re.compile("[0-9]{1,3}[ymwd]")
+_CLOCK = re.compile("(?:[01][0-9]|2[0-3]):[0-5][0-9]")
+_NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
 def _code(text: str) -> str:
@@ -66,17 +77,7 @@ def _code(text: str) -> str:
     return text
 
 
-_NAMES = Several(of=TEXT, bare=True, least=1)
-_DEEPEST = 4
-"""Blocks in blocks."""
-_MOST_CONDITIONS = 200
-"""In one mapping, with those of its blocks."""
-_BOUNDS = (ConditionOperator.MIN, ConditionOperator.MAX)
-_WEEKDAYS = Several(of=Choice(of=WEEKDAYS), bare=True, least=1)
 _CODES = Several(of=Scalar(wants='a code such as `"LN:24627-2"`', parse=_code, form={"type": "string"}), bare=True, least=1)
-_AGE = re.compile("[0-9]{1,3}[ymwd]")
-_CLOCK = re.compile("(?:[01][0-9]|2[0-3]):[0-5][0-9]")
-_NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -412,3 +413,63 @@ def _word(one: Condition) -> str:
 
 def _listed(values: Sequence[Value]) -> str:
     return ", ".join(value if isinstance(value, str) else f"{value:g}" for value in values)
+
+
+class TimesOfDay:
+    """A begin and an end."""
+
+    wants = "two times of the day such as `[22:00, 06:00]`"
+
+    def read(self, at: Node, here: Here) -> tuple[str, str]:
+        return times_of_day(at, here)
+
+    def schema(self) -> Schema:
+        return {"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2}
+
+
+def _window(*, between: tuple[str, str] | None, weekday: tuple[str, ...] | None) -> Window:
+    return Window(between=between, weekdays=weekday or ())
+
+
+WINDOW = Block(
+    build=_window,
+    keys=(
+        Key(
+            name="between",
+            kind=TimesOfDay(),
+            says="From the first time of the day until before the second, over midnight where that is earlier.",
+        ),
+        Key(
+            name="weekday",
+            kind=Several(of=Choice(of=WEEKDAYS), bare=True, least=1),
+            says="Days of the week; over midnight that on which the window began.",
+        ),
+    ),
+)
+
+
+class Windows:
+    """A window, or a list of them of which one is enough."""
+
+    wants = "a mapping, below, or a list of such of which one holds"
+    of = WINDOW
+
+    def read(self, at: Node, here: Here) -> tuple[Window, ...]:
+        if isinstance(at, SequenceNode) and not at.value:
+            raise here.refuse(MissingKey, at, "an empty list; no study comes in none of its hours")
+        found: list[Window] = []
+        sound = True
+        for one in at.value if isinstance(at, SequenceNode) else [at]:
+            try:
+                window = WINDOW.read(one, here)
+                if window == Window():
+                    raise here.refuse(MissingKey, one, "neither `between` nor `weekday`; every study comes then")
+                found.append(window)
+            except Refused:
+                sound = False
+        if not sound:
+            raise Refused
+        return tuple(found)
+
+    def schema(self) -> Schema:
+        return {**WINDOW.schema(), "type": ["object", "array"], "items": {"$ref": "#/$defs/window"}, "minItems": 1}

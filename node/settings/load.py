@@ -17,11 +17,11 @@ from node.domain.profile import VIEWER, Kind, Profile
 from node.domain.route import Asked, ConditionBlock, Needs, Preference, Preferred, RoleConditions, Route, Window
 from node.settings.audit import AUDIT
 from node.settings.blocks import Block, Key, differing_keys
+from node.settings.conditions import WINDOW
 from node.settings.config import APPLICATIONS, DEFAULT_ENGINE, MODELS, REPOSITORY, Config, SinkSettings
 from node.settings.console import CONSOLE
 from node.settings.definitions import DEFINITIONS, definitions_of
 from node.settings.engines import ENGINES
-from node.settings.hours import WINDOW
 from node.settings.node import NODE
 from node.settings.notify import NOTIFY
 from node.settings.peers import PEERS, May, Peer

@@ -14,8 +14,7 @@ from node.domain.patient import age_in, days_of
 from node.domain.route import Asked, Hours, NeededSeries, Needs, Otherwise, Preference, Preferred, RoleConditions, Route, Window
 from node.domain.shortage import WhenShort
 from node.settings.blocks import Block, Items, Key, Nodes, Values, pairs
-from node.settings.conditions import Conditions, conditions_schema
-from node.settings.hours import Windows
+from node.settings.conditions import Conditions, Windows, conditions_schema
 from node.settings.kinds import DURATION, PERCENT, SWITCH, TEXT, Choice, Reference, Scalar, Schema, Several
 from node.settings.source import BadValue, Here, MissingKey, Refused, WrongType, child, entries, kind_of, snippet, suggestion
 
