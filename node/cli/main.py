@@ -187,14 +187,14 @@ def _config() -> App:
         help="Print the JSON Schema of hilum.yaml, or of the app.yaml that describes a model, for editors.",
     )
     app.command(
-        "node.cli.config_revisions:reload",
+        "node.cli.config:reload",
         name="reload",
         help="Have the running node take up its configuration file: checked, and taken whole or refused with the reason.",
     )
-    app.command("node.cli.config_revisions:history", name="history", help="List the configurations that came into force: who, when, why.")
-    app.command("node.cli.config_revisions:diff", name="diff", help="Show in what two of them differ, or one and the file.")
+    app.command("node.cli.config:history", name="history", help="List the configurations that came into force: who, when, why.")
+    app.command("node.cli.config:diff", name="diff", help="Show in what two of them differ, or one and the file.")
     app.command(
-        "node.cli.config_revisions:rollback",
+        "node.cli.config:rollback",
         name="rollback",
         help="Put an earlier configuration into the file and in force: checked, and taken whole or refused with the reason.",
     )
