@@ -25,6 +25,7 @@ _BENCHMARKS = (
     "jail",
     "pipeline",
     "replay",
+    "edits",
     "console",
     "studies",
     "tiles",
