@@ -8,6 +8,7 @@ import atexit
 import contextlib
 import gc
 import importlib
+import importlib.metadata
 import json
 import os
 import select
@@ -18,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +28,15 @@ FORKED = frozenset(("backup", "config", "doctor", "jobs", "notify", "patients", 
 model's libraries, beside which the rest is little."""
 _POLLED = (("jobs", "list"), ("jobs", "show"), ("studies", "list"), ("studies", "show"))
 """What tests repeat until the answer is the awaited one."""
+_Written = tuple[tuple[str, int, int], ...]
 _ROOT = Path(__file__).parents[2]
 _NETWORK = Path("/proc/thread-self/ns/net")
 _PATIENCE_S = 60.0
 _PAUSE_S = 0.5
 """Between two of these, about what an interpreter takes to start: a node is asked no more often than by the command itself."""
+_UNCHANGED_S = 2.0
+"""After so long the same question is asked again although nothing was written to the journal that it reads."""
+_LOOKS_S = 0.05
 _IMPORTED = (
     "node.assembly.backups",
     "node.assembly.compose",
@@ -68,6 +74,7 @@ class Asker:
         self._process: subprocess.Popen[str] | None = None
         self._network = ""
         self._answered = -_PAUSE_S
+        self._asked: tuple[list[str], _Written] | None = None
         atexit.register(self.close)
 
     def ask(self, arguments: Sequence[str], timeout_s: float) -> tuple[int, bytes, bytes] | None:
@@ -82,7 +89,7 @@ class Asker:
         try:
             polled = tuple(arguments[:2]) in _POLLED
             if polled:
-                time.sleep(max(0.0, self._answered + _PAUSE_S - time.monotonic()))
+                self._wait_for_news(arguments)
             with tempfile.TemporaryDirectory() as folder:
                 try:
                     code = self._code(arguments, folder, timeout_s)
@@ -95,6 +102,17 @@ class Asker:
                 return code, Path(folder, "stdout").read_bytes(), Path(folder, "stderr").read_bytes()
         finally:
             self._turn.release()
+
+    def _wait_for_news(self, arguments: Sequence[str]) -> None:
+        """A journal in which nothing was written has no other answer to the same question: a fork is spared."""
+        while True:
+            asked = list(arguments), written(arguments)
+            pause_s = _UNCHANGED_S if asked[1] and asked == self._asked else _PAUSE_S
+            if time.monotonic() >= self._answered + pause_s:
+                break
+            time.sleep(_LOOKS_S)
+        # before the answer: what is written meanwhile is news
+        self._asked = asked
 
     def close(self) -> None:
         """End it, and a command under way; the next question starts another."""
@@ -132,6 +150,16 @@ class Asker:
         return int(back.readline())
 
 
+def written(arguments: Sequence[str]) -> _Written:
+    """Name, time and size of each file of the SQLite journal that the configuration names; empty where none is named, or it is no JSON."""
+    try:
+        settings = json.loads(Path(arguments[arguments.index("--config") + 1]).read_bytes())
+        journal = settings["store"]["journal"].removeprefix("sqlite:")
+        return tuple((name, there.st_mtime_ns, there.st_size) for name in (journal, f"{journal}-wal") for there in [os.stat(name)])
+    except (ValueError, KeyError, OSError):
+        return ()
+
+
 def _network() -> str:
     """The network that this thread is in, which tests.lab.loopback changes; a process stays in that of the thread that started it."""
     return str(_NETWORK.readlink()) if _NETWORK.exists() else ""
@@ -155,6 +183,8 @@ def _serve() -> None:
     atexit.register(_end)
     for name in _IMPORTED:
         importlib.import_module(name)
+    # every configuration asks all installed packages for applications; nobody installs one while tests run
+    setattr(importlib.metadata, "entry_points", cache(importlib.metadata.entry_points))  # noqa: B010  (mypy knows it as a function)
     from node.assembly.configuration import load
 
     # the first configuration that a process reads costs it twice as much as the second: patterns, and what defaults are in YAML

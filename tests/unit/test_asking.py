@@ -1,14 +1,17 @@
 """Commands that tests run as forks of one process: each says and ends as the same command in an interpreter of its own."""
 
+import json
 import socket
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom.data import get_testdata_file
 
-from tests.lab.asking import Asker
+from tests.lab.asking import Asker, written
 from tests.lab.node import hilum
 
 _HERE = Path(__file__).parents[1]
@@ -60,3 +63,24 @@ def test_a_second_command_does_not_wait_for_the_first() -> None:
         assert asker.ask(["jobs", "--help"], 200) is not None
     finally:
         asker.close()
+
+
+def test_what_is_written_to_a_journal_is_news(tmp_path: Path) -> None:
+    """Every commit is, while the journal is open; to look is none. Of a configuration that names no such journal nothing is known."""
+    config, journal = tmp_path / "hilum.yaml", tmp_path / "hilum.db"
+    config.write_text(json.dumps({"store": {"journal": f"sqlite:{journal}"}}))
+    words = ["jobs", "list", "--config", str(config)]
+    assert written(words) == ()
+    with closing(sqlite3.connect(journal, isolation_level=None)) as opened:
+        opened.execute("PRAGMA journal_mode = WAL")
+        opened.execute("CREATE TABLE job (state TEXT)")
+        before = written(words)
+        assert before
+        opened.execute("SELECT * FROM job").fetchall()
+        assert written(words) == before
+        opened.execute("INSERT INTO job VALUES ('done')")
+        assert written(words) != before
+    for text in ("store: {journal: hilum.db}", "{}", json.dumps({"store": {"journal": "postgresql://db/hilum"}})):
+        config.write_text(text)
+        assert written(words) == ()
+    assert written(["jobs", "list"]) == ()
