@@ -12,11 +12,10 @@ from node.observe.audit import codes
 from node.observe.audit.alerts import Alerts, activity, configuration_changed
 from node.observe.audit.forwarding import AuditForwarder, RepositoryAddress, Tls
 from node.observe.audit.message import Message, Source, xml
-from node.observe.audit.trail import AuditFiles, Trail
+from node.observe.audit.trail import AuditFiles, Trail, unwritable
 from node.observe.security import ConsoleActed, listen, listen_no_more
 from node.settings.config import Config
 from node.store.hosts import owner_of
-from node.upkeep.audit import unwritable
 from node.upkeep.monotonic_clock import MonotonicClock
 
 

@@ -4,12 +4,10 @@ It reads what was committed anyway, so that the receiver and the analysis pay no
 that a crash tells something twice at worst. What concerns no patient (associations refused, the node's start) is told where it happens.
 """
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from node.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN
-from node.domain.errors import JournalError
 from node.domain.instance import Instance, Standing
 from node.domain.patient import patient_of
 from node.domain.stage import Clock
@@ -18,6 +16,7 @@ from node.journal.journal import Journal
 from node.journal.port import Event, NumberedEvent
 from node.observe.audit import codes
 from node.observe.audit.message import Action, EventOutcome, Message, Object, Participant, Person, QueryObject, StudyObject
+from node.observe.audit.trail import unwritable
 from node.settings.config import Config, SinkSettings
 from node.sinks.port import Recipient
 
@@ -29,22 +28,6 @@ _OUTCOMES: Mapping[str, EventOutcome] = {
     HistoryEvent.DELIVERY_RETRY: EventOutcome.MINOR,
     HistoryEvent.DELIVERY_PARKED: EventOutcome.SERIOUS,
 }
-
-
-class AuditUnwritable(JournalError):
-    """The audit trail's files cannot be written: what there is to tell waits in the journal's history."""
-
-    code = "HLM-7055"
-    remedy = "Look at the disk of `audit: {folder: …}`: it needs room, and has to belong to the user that the node runs as."
-
-
-@contextlib.contextmanager
-def unwritable(what: str = "") -> Iterator[None]:
-    """Refuse with AuditUnwritable where the disk does not take the trail; `what` begins the sentence."""
-    try:
-        yield
-    except OSError as failed:
-        raise AuditUnwritable(f"{what}the audit trail cannot be written: {failed.strerror}") from failed
 
 
 class AuditStage:

@@ -4,6 +4,7 @@ The files are one a UTC day, one message a line, private, flushed before a write
 where the trail goes to a file, and the spool where it goes to a repository: what was not sent lies there.
 """
 
+import contextlib
 import fcntl
 import os
 import queue
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from node.domain.errors import JournalError
 from node.observe.audit.message import Message, Source, xml
 from node.observe.events import alarm
 from node.observe.security import AuditResumed, tell
@@ -22,6 +24,22 @@ from node.observe.security import AuditResumed, tell
 _NAME = re.compile(r"audit-(\d{4}-\d{2}-\d{2})\.xml")
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
+
+
+class AuditUnwritable(JournalError):
+    """The audit trail's files cannot be written: what there is to tell waits in the journal's history."""
+
+    code = "HLM-7055"
+    remedy = "Look at the disk of `audit: {folder: …}`: it needs room, and has to belong to the user that the node runs as."
+
+
+@contextlib.contextmanager
+def unwritable(what: str = "") -> Iterator[None]:
+    """Refuse with AuditUnwritable where the disk does not take the trail; `what` begins the sentence."""
+    try:
+        yield
+    except OSError as failed:
+        raise AuditUnwritable(f"{what}the audit trail cannot be written: {failed.strerror}") from failed
 
 
 class AuditFiles:

@@ -21,6 +21,7 @@ def test_it_may_open_as_many_files_as_the_system_lets_it() -> None:
 
 def test_it_knows_no_database() -> None:
     """Each receiver writes files alone: what the journal needs is neither loaded by it nor held in its memory."""
-    asked = "import sys, node.assembly.receive; print([name for name in ('sqlalchemy', 'torch', 'highdicom') if name in sys.modules])"
+    loaded = "print([name for name in ('sqlalchemy', 'torch', 'highdicom') if name in sys.modules])"
+    asked = f"import sys, node.assembly.process, node.assembly.receive; {loaded}"
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
