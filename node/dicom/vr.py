@@ -97,3 +97,30 @@ CODED_SEQUENCES: Final = {
 }
 CODED: Final = frozenset(CODED_SEQUENCES.values())
 """The keywords whose codes a header has."""
+
+_ASKED_OFTEN: Final = {
+    "AS": "PatientAge",
+    "CS": (
+        "AcquisitionType BodyPartExamined BurnedInAnnotation ImageLaterality ImageType Laterality MRAcquisitionType Modality "
+        "PatientPosition PatientSex PhotometricInterpretation PresentationIntentType ScanOptions ScanningSequence "
+        "SequenceVariant ViewPosition"
+    ),
+    "DA": "PatientBirthDate SeriesDate StudyDate",
+    "DS": (
+        "EchoTime GantryDetectorTilt ImageOrientationPatient InversionTime KVP MagneticFieldStrength PixelSpacing "
+        "ReconstructionDiameter RepetitionTime SliceThickness SpacingBetweenSlices"
+    ),
+    "IS": "InstanceNumber NumberOfFrames SeriesNumber",
+    "LO": (
+        "ContrastBolusAgent DeviceSerialNumber InstitutionName Manufacturer ManufacturerModelName PatientID ProtocolName "
+        "RequestedProcedureDescription SeriesDescription SoftwareVersions StudyDescription"
+    ),
+    "PN": "PatientName ReferringPhysicianName",
+    "SH": "AccessionNumber ConvolutionKernel StationName StudyID",
+    "TM": "SeriesTime StudyTime",
+    "UI": "SOPClassUID SeriesInstanceUID StudyInstanceUID",
+    "US": "BitsStored Columns Rows",
+}
+ASKED_OFTEN: Final = {keyword: vr for vr, keywords in _ASKED_OFTEN.items() for keyword in keywords.split()}
+"""Value representations of what routes mostly ask for, by keyword: a configuration with no other one is read without pydicom, which takes
+a process longer to load than all that it reads it with."""

@@ -9,7 +9,7 @@ from itertools import islice
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from node.dicom.vr import CODED
+from node.dicom.vr import ASKED_OFTEN, CODED
 from node.domain.instance import Value
 from node.domain.patient import age_in, days_of
 from node.domain.route import WEEKDAYS, Asked, Condition, ConditionBlock, ConditionOperator, Derived, Junction, Window, conditions_in
@@ -194,9 +194,11 @@ def _defined(at: Node, here: Here) -> list[ConditionBlock]:
 
 def is_word(name: str) -> bool:
     """Whether a name is a keyword of DICOM, or a word of the language."""
+    if name in ASKED_OFTEN or name in _BESIDE_KEYWORDS:
+        return True
     from pydicom.datadict import keyword_dict
 
-    return name in keyword_dict or name in _BESIDE_KEYWORDS
+    return name in keyword_dict
 
 
 def condition_schema() -> Schema:
@@ -206,7 +208,9 @@ def condition_schema() -> Schema:
     return {"type": "object", "additionalProperties": False, "minProperties": 1, "properties": {**properties, "not": negated}}
 
 
-def keyword_of(name: str, at: Node, here: Here) -> Keyword:
+def _vr_of(name: str, at: Node, here: Here) -> str:
+    if name in ASKED_OFTEN:
+        return ASKED_OFTEN[name]
     from pydicom.datadict import dictionary_VR, keyword_dict
 
     tag = keyword_dict.get(name)
@@ -214,7 +218,11 @@ def keyword_of(name: str, at: Node, here: Here) -> Keyword:
         # of 5,000 keywords the nearest takes milliseconds to find
         near = suggestion(name, keyword_dict) if len(here.problems) < _MOST_SUGGESTED else ""
         raise here.refuse(UnknownKey, at, f'unknown key "{name}"{near}')
-    keyword = Keyword(name=name, vr=dictionary_VR(tag))
+    return dictionary_VR(tag)
+
+
+def keyword_of(name: str, at: Node, here: Here) -> Keyword:
+    keyword = Keyword(name=name, vr=_vr_of(name, at, here))
     if keyword.sort is Sort.OTHER:
         coded = f"; of sequences at codes of {', '.join(sorted(CODED))}" if keyword.vr == "SQ" else ""
         raise here.refuse(UnfitCondition, at, f"{name} has VR {keyword.vr}; conditions look at text, numbers and dates{coded}")
