@@ -15,7 +15,7 @@ def test_what_routes_ask_for_often_is_as_the_dictionary_has_it() -> None:
 
 
 def test_a_configuration_is_read_without_pydicom(tmp_path: Path) -> None:
-    """Where routes ask for nothing else, neither the supervisor nor a command loads it: half of what it takes them to start."""
+    """Where routes ask for nothing else, neither the supervisor nor a command loads it, or numpy: half of what it takes them to start."""
     config = tmp_path / "hilum.yaml"
     config.write_text(
         "store: {journal: 'sqlite:hilum.db', blobs: 'file:blobs'}\n"
@@ -24,6 +24,7 @@ def test_a_configuration_is_read_without_pydicom(tmp_path: Path) -> None:
         "routes: [{name: heads, when: {Modality: MR, SliceThickness: {max: 3}}, run: [hippocampus], send: [results]}]\n"
     )
     read = "from node.assembly.configuration import load; load(Path(sys.argv[1]))"
-    asked = f"import sys, node.assembly.supervisor; from pathlib import Path; {read}; print('pydicom' in sys.modules)"
+    loaded = "print([name for name in ('pydicom', 'numpy') if name in sys.modules])"
+    asked = f"import sys, node.assembly.supervisor; from pathlib import Path; {read}; {loaded}"
     done = subprocess.run([sys.executable, "-c", asked, config], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert done.stdout == "False\n"
+    assert done.stdout == "[]\n"
