@@ -193,11 +193,29 @@ _BEAT_EVERY = timedelta(seconds=10)
 _LOOK_EVERY = timedelta(seconds=1)
 
 
-_NEEDED: Final = ("fastapi", "uvicorn", "jinja2", "argon2", "markdown_it")
+_NEEDED: Final = {"fastapi": "fastapi", "uvicorn": "uvicorn", "jinja2": "jinja2", "argon2": "argon2-cffi", "markdown_it": "markdown-it-py"}
+"""What pip calls that which each module comes from."""
+
+
+def demand_programs(settings: Console) -> None:
+    """Refuse where what the console is made of is not installed; none of it is imported.
+
+    Raises
+    ------
+    ConsoleAbsent
+    """
+    needed = dict(_NEEDED)
+    if settings.ldap is not None:
+        needed["ldap3"] = "ldap3"
+    if settings.oidc is not None:
+        needed["jwt"] = "PyJWT"
+    absent = [name for module, name in needed.items() if find_spec(module) is None]
+    if absent:
+        raise ConsoleAbsent(f"the console needs {', '.join(absent)}")
 
 
 def demand_console(settings: Console) -> None:
-    """Refuse where what the console is made of is not installed (none of it is imported), or where no browser could shake hands.
+    """Refuse where what the console is made of is not installed, or where no browser could shake hands.
 
     Raises
     ------
@@ -205,10 +223,7 @@ def demand_console(settings: Console) -> None:
     NotPrivate, TlsUnusable
         Its key may be read by others; certificate and key are no pair that can be used.
     """
-    needed = [*_NEEDED, *["ldap3"] * (settings.ldap is not None), *["jwt"] * (settings.oidc is not None)]
-    absent = [name for name in needed if find_spec(name) is None]
-    if absent:
-        raise ConsoleAbsent(f"the console needs {', '.join(absent)}")
+    demand_programs(settings)
     if settings.cert is not None and settings.key is not None:
         web_context(settings.cert, settings.key)
 

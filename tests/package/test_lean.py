@@ -46,12 +46,16 @@ def words(tmp_path: Path) -> Path:
     """A folder with what the commands below are given."""
     (tmp_path / "net.pt").write_bytes(scripted(torch.nn.ReLU()))
     (tmp_path / "net.onnx").write_bytes(doubling_onnx())
+    (tmp_path / "ldap.passcode").write_text("secret\n")
+    (tmp_path / "ldap.passcode").chmod(0o600)
     store = {"journal": "sqlite:hilum.db", "blobs": "file:blobs", "min_free": "1MB"}
     base: dict[str, Any] = {"node": {"ae_title": "HILUM", "listen": "127.0.0.1:0"}, "store": store}
     sink = {"sinks": {"results": {"kind": "folder", "path": "results"}}, "routes": [{"name": "all", "run": [RUN], "send": ["results"]}]}
     files: dict[str, dict[str, Any]] = {
         "plain": {},
         "console": {"console": {"listen": "127.0.0.1:0"}},
+        "ldap": {"console": {"listen": "127.0.0.1:0", "ldap": _DIRECTORY}},
+        "oidc": {"console": {"listen": "127.0.0.1:0", "oidc": _PROVIDER}},
         "server": {"store": {**store, "journal": "postgresql://hilum@127.0.0.1:1/hilum"}},
         "triton": {"engines": {"gpu": {"kind": "triton", "url": "grpc://127.0.0.1:1"}}, "applications": {RUN: {"engine": "gpu"}}, **sink},
         "bucket": {"store": {**store, "bucket": {"url": "s3://hospital/hilum", "endpoint": "http://127.0.0.1:1"}}},
@@ -62,6 +66,15 @@ def words(tmp_path: Path) -> Path:
 
 
 RUN = "hippocampus"
+_DIRECTORY = {
+    "url": "ldap://127.0.0.1:1",
+    "plaintext": True,
+    "login": {"name": "cn=hilum", "passcode_file": "ldap.passcode"},
+    "people": "ou=staff,dc=hospital",
+    "name": "uid",
+    "roles": {"admin": "cn=admins"},
+}
+_PROVIDER = {"issuer": "http://127.0.0.1:1", "client_id": "hilum", "roles": {"admin": "admins"}}
 _IMPORT = "models import --name net --licence MIT --attribution me --repository models --config plain.yaml"
 CASES = {
     "TorchScript": (f"{_IMPORT} net.pt --shape 1,4,4,4", "torch", "torch", "HLM-4001"),
@@ -89,3 +102,17 @@ def test_a_missing_extra_is_named(bare: Environment, words: Path, case: str) -> 
     assert library in told
     assert f"`{extra}`" in told or f"[{extra}]" in told
     assert code in told
+
+
+@pytest.mark.parametrize(("login", "library"), [("ldap", "ldap3"), ("oidc", "PyJWT")])
+def test_a_login_of_the_hospital_without_its_library_is_told(built: Path, words: Path, tmp_path: Path, login: str, library: str) -> None:
+    """A console of which that alone is missing, as one that was installed before: the node does not start, doctor says the same."""
+    there = install(built, tmp_path, ("console",))
+    assert there.run("python", "-m", "pip", "uninstall", "--quiet", "--yes", library).returncode == 0
+    for command, stream in (("serve", "stderr"), ("doctor", "stdout")):
+        said = there.run("hilum", command, "--config", f"{login}.yaml", cwd=words)
+        told = str(getattr(said, stream))
+        assert said.returncode == 1, told
+        assert f"the console needs {library} [HLM-2110]" in told
+        assert "[console]" in told
+        assert "Traceback" not in said.stdout + said.stderr

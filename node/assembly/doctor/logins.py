@@ -1,4 +1,5 @@
-"""Whether the console can ask the hospital about people: its directory and its provider, and what the settings name there."""
+"""Whether the console has what it is made of, and can ask the hospital about people: its directory and its provider, and what the settings
+name there."""
 
 from collections.abc import Iterator
 
@@ -10,8 +11,16 @@ from node.settings.hospital import LdapDirectory, OidcProvider
 
 
 def look_at_logins(config: Config) -> Iterator[DoctorFinding]:
-    """A finding on directory and provider, where the configuration has them, and one on each thing that is named and not there."""
+    """A finding where the console's programs are not installed; else one on directory and provider, where the configuration has them, and
+    on each thing that is named and not there."""
+    from node.assembly.console import demand_programs
+
     if config.console is None:
+        return
+    try:
+        demand_programs(config.console)
+    except HilumError as wrong:
+        yield DoctorFinding(area=Area.LOGINS, subject="console", level="bad", detail=f"{wrong} [{wrong.code}]", fix=wrong.remedy)
         return
     if config.console.ldap is not None:
         try:
