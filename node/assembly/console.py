@@ -1,14 +1,14 @@
 """The console's process: the journal, the blobs, and what answers browsers.
 
 The node's own receiver as a caller on this machine reaches it; what is looked at every half minute: all that `hilum doctor` finds in a
-moment, without asking anybody over a network. Peers, sinks and engines are asked by a look of its own; models are read by the command
-alone.
+moment, without asking anybody over a network. Peers, sinks, engines and the hospital's logins are asked by looks of their own; models are
+read by the command alone.
 """
 
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 from importlib.util import find_spec
@@ -21,6 +21,7 @@ from node.assembly import compose
 from node.assembly.audit import open_trail, process_of
 from node.assembly.compose import calling as requestor_of
 from node.assembly.configuration import load, waiting_keys
+from node.assembly.doctor.logins import logins
 from node.assembly.doctor.peers import look_at_callers, look_at_certificates, look_at_senders, subjects
 from node.assembly.doctor.store import look_at_bucket, look_at_disk, of_journal
 from node.console.context import Sent, StudyAccessAudit, UploadLimits
@@ -28,7 +29,7 @@ from node.console.edited_routes import EditedRoutes
 from node.console.errors import ConsoleAbsent
 from node.console.trials import Trials
 from node.dimse.tls import web_context
-from node.domain.health import Area, DoctorFinding
+from node.domain.health import Area, Dependency, DoctorFinding
 from node.flow.scheduling import Scheduler, Tick
 from node.journal.claims import pausable
 from node.observe.association_log import kept_lines
@@ -262,7 +263,8 @@ def console(
         if (file_encryption := compose.encryption_of(blobs)) is not None:
             keep_temporaries_in_memory(file_encryption)  # what is uploaded lies in files until the receiver has it
         present = Present(config)
-        health = Health(list(subjects(config)), lambda: glance(present.config, journal))
+        hospital = list(logins(config.console))
+        health = Health([*subjects(config), *hospital], lambda: glance(present.config, journal))
         directory = None if config.console.ldap is None else _directory(config.console.ldap)
         context = ConsoleContext(
             journal=journal,
@@ -288,7 +290,7 @@ def console(
         context.health.look_at_node()
         beat = HeartbeatStage(journal, f"console {owner_of(config, os.getpid())}", journal.now)
         beat.step()
-        followed = _Looking(ConfigInForce(config, in_force, [present, _Asked(health)], load=load))
+        followed = _Looking(ConfigInForce(config, in_force, [present, _Asked(health, hospital)], load=load))
         ticks = [Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=followed, every=_LOOK_EVERY)]
         if directory is not None and config.console.ldap is not None:
             from node.console.directory import DirectorySweep
@@ -339,14 +341,15 @@ class _Looking:
 
 
 class _Asked:
-    """Has the subjects of a configuration that comes into force asked how they are."""
+    """Has the subjects of a configuration that comes into force asked how they are; the hospital's logins are those of the start."""
 
-    def __init__(self, health: "Health") -> None:
+    def __init__(self, health: "Health", hospital: Sequence[Dependency]) -> None:
         self._health = health
+        self._hospital = hospital
 
     def adopt(self, config: Config) -> None:
         """Ask these from now on."""
-        self._health.adopt(list(subjects(config)))
+        self._health.adopt([*subjects(config), *self._hospital])
 
 
 def _accesses(config: Config, journal: "Journal", opened: contextlib.ExitStack) -> StudyAccessAudit:

@@ -65,7 +65,7 @@ class Directory:
             return None  # a bind without a password is nobody's, and succeeds (RFC 4513 5.1.2)
         with self._asking() as (connection, server):
             entry = self._one(connection, f"({self._settings.name}={escape_filter_chars(name)})")
-            if entry is None or not self._binds(server, entry["dn"], password):
+            if entry is None or not self._binds(server, entry["dn"], password.encode()):
                 return None
             return self._vouched(connection, entry)
 
@@ -100,7 +100,7 @@ class Directory:
     def _asking(self) -> Iterator[tuple[ldap3.Connection, LdapServer]]:
         """A connection that is logged in as the node, to the first server that answers."""
         login = self._settings.login
-        passcode = passcode_of(login).decode("utf-8", "surrogateescape")
+        passcode = passcode_of(login)
         if not self._places.acquire(blocking=False):
             raise DirectoryAway("too many logins wait for the hospital's directory just now: try again")
         try:
@@ -123,7 +123,7 @@ class Directory:
         finally:
             self._places.release()
 
-    def _binds(self, server: LdapServer, dn: str, password: str) -> bool:
+    def _binds(self, server: LdapServer, dn: str, password: bytes) -> bool:
         connection = self._bound(server, dn, password)
         result = dict(connection.result)
         _end(connection)
@@ -136,8 +136,9 @@ class Directory:
             return False
         raise HospitalRefuses(f"the hospital's directory lets this person in no more: {_says(connection, result)}")
 
-    def _bound(self, server: LdapServer, dn: str, password: str) -> ldap3.Connection:
-        """A connection that asked to be logged in; `result` says what became of it."""
+    def _bound(self, server: LdapServer, dn: str, password: bytes) -> ldap3.Connection:
+        """A connection that asked to be logged in; `result` says what became of it. The password goes as bytes: of a text ldap3 makes
+        another one (SASLprep, RFC 4013), which no other login of the hospital does."""
         with _named(server):
             tls = None if self._settings.plaintext else _tls(server, self._settings)
             to = ldap3.Server(

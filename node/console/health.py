@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
-from node.domain.health import Answer, Area, Dependency, DependencyKind, DoctorFinding
+from node.domain.health import FRESH_S, Answer, Area, Dependency, DependencyKind, DoctorFinding
 
-FRESH_S = 30.0
 _SHARED_FRESH_S = 15.0
 _Told = TypeVar("_Told")
 _NODE = None
@@ -76,12 +75,12 @@ class Health:
             self._again.clear()
 
     def look(self) -> list[Line]:
-        """What is known now; whoever was not asked for half a minute is asked again. What it said last stands until it has answered."""
+        """What is known now; whose answer lasts no longer is asked again. What it said last stands until it has answered."""
         now = self._clock()
         with self._guard:
             for subject in self._subjects:
                 known = self._answers.get(subject)
-                old = known is None or now - known[0] >= FRESH_S or subject in self._again
+                old = known is None or now - known[0] >= known[1].lasts_s or subject in self._again
                 if subject.ask is not None and old and subject not in self._asking:
                     self._again.discard(subject)
                     self._start(subject, subject.name, partial(self._ask, subject, subject.ask))

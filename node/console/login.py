@@ -12,18 +12,10 @@ from inference.errors import HilumError
 from node.console.access import COOKIE, At, Fields, Looking, Meant, address_of, context, demand_same_origin, password_fits
 from node.console.accounts import FAILURES, WINDOW, UnfitAccount, admit, digest_of, new_secret
 from node.console.context import ConsoleContext
-from node.console.errors import (
-    DirectoryAway,
-    DirectoryUnfit,
-    HospitalRefuses,
-    LoginLost,
-    NotAdmitted,
-    ProviderAway,
-    ProviderUnfit,
-    TokenRefused,
-)
+from node.console.errors import HospitalRefuses, LoginLost, NotAdmitted, ProviderAway, ProviderUnfit, TokenRefused
 from node.console.rendering import page
 from node.domain.account import AccessKey, Account, AccountOrigin, KeyKind
+from node.domain.errors import ConfigError
 from node.domain.places import address_group
 from node.observe.security import ConsoleLogin, ConsoleLoginRefused, ConsoleLogout, tell
 
@@ -91,11 +83,11 @@ def _attempted(request: Request, at: ConsoleContext, prove: Callable[[], Account
         return answer
     try:
         account = prove()
-    except (DirectoryAway, DirectoryUnfit, ProviderAway, ProviderUnfit) as away:
-        at.journal.accounts.forget_attempt(group, asked_at)  # nothing was guessed
-        return _refused(request, name, address, away, status=HTTPStatus.SERVICE_UNAVAILABLE)
     except (HospitalRefuses, LoginLost, NotAdmitted, TokenRefused, UnfitAccount) as refused:
         return _refused(request, name, address, refused)
+    except ConfigError as unfit:  # directory or provider are away, or not as the settings have them, or the node's passcode cannot be read
+        at.journal.accounts.forget_attempt(group, asked_at)  # nothing was guessed
+        return _refused(request, name, address, unfit, status=HTTPStatus.SERVICE_UNAVAILABLE)
     inside = None if account is None else _opened(at, account, address)
     if inside is None:
         return _wrong(request, name, address)

@@ -1,6 +1,6 @@
 """Whether the node is well, in one record: what is wrong of what, what to do, and who sends how often.
 
-Nothing is judged here: what is found is what `hilum doctor` finds, and what peers, sinks and engines say of themselves.
+Nothing is judged here: what is found is what `hilum doctor` finds, and what peers, sinks, engines and logins say of themselves.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from node.console.context import ConsoleContext
 
 _LEVELS = ("bad", "warning", "good")
-_AREA_OF = {DependencyKind.PEER: Area.PEERS, DependencyKind.SINK: Area.SINKS, DependencyKind.ENGINE: Area.ENGINES}
+_AREA_OF = {
+    DependencyKind.PEER: Area.PEERS,
+    DependencyKind.SINK: Area.SINKS,
+    DependencyKind.ENGINE: Area.ENGINES,
+    DependencyKind.LOGIN: Area.LOGINS,
+}
 _REMARKS = frozenset({Area.CONFIGURATION, Area.MODELS})
 """Of what stands as somebody configured it: said once, and no reason to get up at night."""
 _TABS = {
@@ -23,6 +28,7 @@ _TABS = {
     Area.PEERS: "/peers",
     Area.SINKS: "/peers",
     Area.ENGINES: "/peers",
+    Area.LOGINS: "/peers",
     Area.PROCESSES: "/peers",
     Area.PAUSED: "/peers",
     Area.REFUSED: "/associations",
@@ -37,6 +43,7 @@ _SHOWN = {
     Area.JOURNAL: "",
     Area.CLOCK: "in step with the database's",
     Area.CERTIFICATES: "none is used",
+    Area.LOGINS: "users of this node alone",
     Area.PROCESSES: "",
     Area.PAUSED: "nothing is paused",
     Area.PARKED: "nothing is parked",
@@ -85,7 +92,7 @@ def _troubles(lines: Sequence[Line], node: NodeLook) -> Iterator[dict[str, Any]]
             "name": line.subject.name,
             "level": "bad",
             "detail": line.answer.detail,
-            "fix": line.subject.fix,
+            "fix": line.answer.fix or line.subject.fix,
         }
         for line in lines
         if line.answer is not None and not line.answer.ready

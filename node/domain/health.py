@@ -1,8 +1,14 @@
-"""How the node is: what is found when it is looked at, and what it depends on and can be asked: peers, sinks and engines."""
+"""How the node is: what is found when it is looked at, and what it depends on and can be asked: peers, sinks, engines, and who knows the
+hospital's people.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+FRESH_S: Final = 30.0
+"""For how long what was said of something is good."""
 
 
 class DependencyKind(StrEnum):
@@ -11,14 +17,18 @@ class DependencyKind(StrEnum):
     PEER = "peer"
     SINK = "sink"
     ENGINE = "engine"
+    LOGIN = "login"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """How it is, and in words why."""
+    """How it is, and in words why. `fix` says what to do, where it is another thing than for whatever is away of its kind; `lasts_s` is for
+    how long it is not asked again, unless a person wants it."""
 
     ready: bool
     detail: str
+    fix: str = ""
+    lasts_s: float = FRESH_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,13 +17,18 @@ from structlog.testing import capture_logs
 
 from node.assembly.configuration import load
 from node.assembly.console import trials_of
-from node.assembly.doctor.logins import look_at_logins
+from node.assembly.doctor.logins import logins, look_at_logins
 from node.console.accounts import FAILURES
 from node.console.app import build
 from node.console.directory import Directory, DirectorySweep
+from node.console.errors import DirectoryAway
+from node.console.health import Health
 from node.domain.account import Account, AccountOrigin, Role
+from node.domain.health import FRESH_S, Answer
+from node.settings.console import Console
 from tests.lab.needs import program
 from tests.lab.openldap import GROUPS, NODE, NODE_PASSCODE, PEOPLE, OpenLdap, directory
+from tests.lab.program import wait_until
 from tests.unit.cli.conftest import CONFIG, Hospital, Run, empty, hospital, place, run
 from tests.unit.console.conftest import HASH, PASSWORD, Browser, context_of
 
@@ -61,14 +66,20 @@ def settings_of(slapd: OpenLdap, folder: Path, *, url: str = "", more: str = "",
     )
 
 
-def asked(slapd: OpenLdap, folder: Path, **of: str | bool) -> Directory:
-    """The directory as a configuration has it."""
+def console_of(slapd: OpenLdap, folder: Path, **of: str | bool) -> Console:
+    """The console of a configuration with this directory."""
     config = folder / "ldap.yaml"
     config.write_text(CONFIG + settings_of(slapd, folder, **of), encoding="utf-8")  # type: ignore[arg-type]
     loaded = load(config)
     assert loaded.console is not None
-    assert loaded.console.ldap is not None
-    return Directory(loaded.console.ldap)
+    return loaded.console
+
+
+def asked(slapd: OpenLdap, folder: Path, **of: str | bool) -> Directory:
+    """The directory as a configuration has it."""
+    settings = console_of(slapd, folder, **of).ldap
+    assert settings is not None
+    return Directory(settings)
 
 
 @pytest.fixture
@@ -80,10 +91,11 @@ def browser(hospital: Hospital, slapd: OpenLdap, place: Path) -> Iterator[Callab
 
 
 @contextmanager
-def browsers(hospital: Hospital, at: Directory) -> Iterator[Callable[..., Browser]]:
+def browsers(hospital: Hospital, at: Directory, health: Health | None = None) -> Iterator[Callable[..., Browser]]:
     """Open browsers at a console with a directory."""
     trials = trials_of(hospital.config)
-    app, opened = build(replace(context_of(hospital, trials), directory=at), threading.Event()), []
+    context = context_of(hospital, trials)
+    app, opened = build(replace(context, directory=at, health=health or context.health), threading.Event()), []
 
     def open_() -> Browser:
         opened.append(Browser(client=TestClient(app, base_url="http://localhost", follow_redirects=False)))
@@ -127,6 +139,8 @@ def test_groups_give_the_role_and_the_local_admin_stays(browser: Callable[..., B
     [
         ("eve", "wrong"),
         ("eve", ""),  # a bind without a password is nobody's, and the directory says success
+        ("eve", "\u00ad"),  # a soft hyphen, of which SASLprep (RFC 4013) leaves nothing
+        ("eve", "a\u0007b"),
         ("nobody", THEIRS),
         ("*", THEIRS),
         ("ev*", THEIRS),
@@ -190,6 +204,61 @@ def test_while_the_directory_is_away_a_local_admin_logs_in(browser: Callable[...
         assert all(words in page for words in ("does not answer", "HLM-2142", "Users of this node log in meanwhile"))
     assert browser().log_in("ada") == 303
     assert gina.client.get("/studies").status_code == 200
+
+
+def test_the_start_page_tells_how_the_directory_is(hospital: Hospital, slapd: OpenLdap, place: Path) -> None:
+    """Well; refused, which is not tried again each half minute; away: red, with its remedy, and counted."""
+    hospital.journal.accounts.open(Account(name="ada", role=Role.ADMIN, password=HASH, created_at=hospital.now))
+    health = Health(list(logins(console_of(slapd, place))))
+    with browsers(hospital, asked(slapd, place), health=health) as opened:
+        ada = opened()
+        assert ada.log_in("ada") == 303
+
+        def told() -> Answer:
+            assert ada.post("/ask/login/ldap", back="/") == 303
+            wait_until(lambda: not ada.client.get("/api/status").json()["asking"], 60, "the directory has answered")
+            (line,) = health.look()
+            assert line.answer is not None
+            return line.answer
+
+        assert told().ready
+        assert "3 groups named" in ada.client.get("/peers").text
+        assert "All is well" in ada.client.get("/").text
+        (place / "ldap.passcode").write_text("of last year")
+        refused = told()
+        assert (refused.ready, "HLM-2143" in refused.detail, refused.lasts_s > 10 * FRESH_S) == (False, True, True)
+        slapd.process.kill()
+        away = told()
+        assert (away.ready, "HLM-2142" in away.detail, away.lasts_s) == (False, True, FRESH_S)
+        (trouble,) = ada.client.get("/api/status").json()["troubles"]
+        assert (trouble["area"], trouble["level"], trouble["subject"]) == ("logins", "bad", "login ldap")
+        assert trouble["fix"] == DirectoryAway.remedy
+        page = ada.client.get("/").text
+        assert all(words in page for words in ("<title>(1) ", "does not answer", "Users of this node log in meanwhile", "/ask/login/ldap"))
+        assert 'aria-label="1 to look at">1</span></a>' in page.partition('href="/peers"')[2]
+
+
+def test_a_password_goes_to_the_directory_as_it_is(browser: Callable[..., Browser], slapd: OpenLdap) -> None:
+    """Signs of a keyboard that SASLprep (RFC 4013) would make other ones of; the other ones are another password."""
+    slapd.change("vic", userPassword="Grüße 5 m² ª")
+    assert [said(browser(), "vic", password)[0] for password in ("Grüße 5 m2 a", "Grüße 5 m² ª")] == [403, 303]
+
+
+def test_a_passcode_that_cannot_be_read_is_said(browser: Callable[..., Browser], place: Path) -> None:
+    """The node's own: open to others, gone, or of bytes that are no text, which the directory then does not take; nobody waits for it."""
+    passcode = place / "ldap.passcode"
+    passcode.chmod(0o644)
+    for _ in range(FAILURES + 1):
+        status, page = said(browser(), "eve")
+        assert (status, "HLM-2070" in page) == (503, True)
+    passcode.unlink()
+    status, page = said(browser(), "eve")
+    assert (status, "HLM-2072" in page) == (503, True)
+    passcode.write_bytes(b"\xe4\xf6")
+    passcode.chmod(0o600)
+    status, page = said(browser(), "eve")
+    assert (status, "HLM-2143" in page) == (503, True)
+    assert browser().log_in("ada") == 303
 
 
 def test_guesses_at_the_directory_are_counted_as_others_are(browser: Callable[..., Browser]) -> None:

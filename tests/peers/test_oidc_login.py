@@ -23,7 +23,7 @@ from structlog.testing import capture_logs
 
 from node.assembly.configuration import load
 from node.assembly.console import trials_of
-from node.assembly.doctor.logins import look_at_logins
+from node.assembly.doctor.logins import logins, look_at_logins
 from node.console.accounts import FAILURES
 from node.console.app import build
 from node.console.provider import Provider
@@ -378,10 +378,17 @@ def test_a_provider_that_is_away_or_another_is_said(hospital: Hospital, place: P
         (place / "oidc.secret").chmod(0o644)
         one.metadata = {}
         assert "HLM-2070" in found()[-1][1]
+        status, page = came_back(browser, one, hospital)
+        assert (status, "HLM-2070" in page) == (503, True)
     with asked(hospital, place, one.issuer) as browser:
         page = browser.client.get("/login/hospital")
         assert (page.status_code, "does not answer" in page.text, "HLM-2145" in page.text) == (503, True, True)
         assert "HLM-2145" in found()[0][1]
+        console = load(place / "oidc.yaml").console
+        assert console is not None
+        (login,) = logins(console)
+        assert login.ask is not None
+        assert "HLM-2145" in login.ask().detail
         assert re.search(r"Users of this node log in meanwhile", page.text)
         assert browser.log_in("ada") == 303
 

@@ -1,13 +1,21 @@
 """Whether the console has what it is made of, and can ask the hospital about people: its directory and its provider, and what the settings
 name there."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final
 
 from inference.errors import HilumError
-from node.domain.health import Area, DoctorFinding
+from node.console.errors import DirectoryUnfit
+from node.domain.health import FRESH_S, Answer, Area, Dependency, DependencyKind, DoctorFinding
 from node.records.words import plural
 from node.settings.config import Config
+from node.settings.console import Console
 from node.settings.hospital import LdapDirectory, OidcProvider
+
+_REFUSED_S: Final = 900.0
+"""For how long a directory that refused the node is not asked again: whoever shows an old password often has the account locked."""
+_Found = Callable[[], Iterator[DoctorFinding]]
 
 
 def look_at_logins(config: Config) -> Iterator[DoctorFinding]:
@@ -23,15 +31,41 @@ def look_at_logins(config: Config) -> Iterator[DoctorFinding]:
         yield DoctorFinding(area=Area.LOGINS, subject="console", level="bad", detail=f"{wrong} [{wrong.code}]", fix=wrong.remedy)
         return
     if config.console.ldap is not None:
-        try:
-            yield from _directory(config.console.ldap)
-        except HilumError as wrong:
-            yield DoctorFinding(area=Area.LOGINS, subject="ldap", level="bad", detail=f"{wrong} [{wrong.code}]", fix=wrong.remedy)
+        yield from _or_wrong("ldap", partial(_directory, config.console.ldap))
     if config.console.oidc is not None:
-        try:
-            yield from _provider(config.console.oidc)
-        except HilumError as wrong:
-            yield DoctorFinding(area=Area.LOGINS, subject="oidc", level="bad", detail=f"{wrong} [{wrong.code}]", fix=wrong.remedy)
+        yield from _or_wrong("oidc", partial(_provider, config.console.oidc))
+
+
+def logins(console: Console) -> Iterator[Dependency]:
+    """Directory and provider, as what the console depends on."""
+    fix = "Users of this node log in meanwhile."
+    if (ldap := console.ldap) is not None:
+        where = ", ".join(map(str, ldap.servers))
+        words = f"directory; people under {ldap.people}"
+        ask = partial(_answer, partial(_directory, ldap))
+        yield Dependency(kind=DependencyKind.LOGIN, name="ldap", where=where, words=words, fix=fix, ask=ask)
+    if (oidc := console.oidc) is not None:
+        ask = partial(_answer, partial(_provider, oidc))
+        words = f"provider; the node is its client {oidc.client_id}"
+        yield Dependency(kind=DependencyKind.LOGIN, name="oidc", where=oidc.issuer, words=words, fix=fix, ask=ask)
+
+
+def _or_wrong(subject: str, found: _Found) -> Iterator[DoctorFinding]:
+    """What was found until something was wrong, and that."""
+    try:
+        yield from found()
+    except HilumError as wrong:
+        yield DoctorFinding(area=Area.LOGINS, subject=subject, level="bad", detail=f"{wrong} [{wrong.code}]", fix=wrong.remedy)
+
+
+def _answer(found: _Found) -> Answer:
+    try:
+        findings = list(found())
+    except HilumError as wrong:
+        lasts_s = _REFUSED_S if isinstance(wrong, DirectoryUnfit) else FRESH_S
+        return Answer(ready=False, detail=f"{wrong} [{wrong.code}]", fix=wrong.remedy, lasts_s=lasts_s)
+    told = [one for one in findings if one.level != "good"] or findings
+    return Answer(ready=told[0].level == "good", detail="; ".join(one.detail for one in told), fix=told[0].fix)
 
 
 def _directory(settings: LdapDirectory) -> Iterator[DoctorFinding]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from node.console.health import FRESH_S, Health, SharedLook
-from node.domain.health import Answer, Dependency, DependencyKind
+from node.console.health import Health, SharedLook
+from node.domain.health import FRESH_S, Answer, Dependency, DependencyKind
 from node.journal.port import Pausable
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import Hospital
@@ -71,6 +71,25 @@ def test_answers_grow_old_and_a_failed_question_is_an_answer() -> None:
     assert line.answer is not None
     assert (line.answer.ready, "could not be asked" in line.answer.detail) == (False, True)
     assert (mute.answer, mute.asking) == (None, False)
+
+
+def test_who_refused_the_node_is_left_alone_unless_a_person_asks() -> None:
+    """An answer that lasts longer is not asked for again each half minute."""
+    now, asked = [0.0], list[float]()
+
+    def ask() -> Answer:
+        asked.append(now[0])
+        return Answer(ready=False, detail="the password is an old one", lasts_s=900.0)
+
+    health = Health([_subject(ask)], clock=lambda: now[0])
+    wait_until(lambda: health.look()[0].answer is not None, 30, "the first answer")
+    now[0] = 899.0
+    assert not health.look()[0].asking
+    assert health.forget(DependencyKind.PEER, "pacs")
+    wait_until(lambda: health.look()[0].age_s == 0.0, 30, "the answer to a person")
+    now[0] = 899.0 + 900.0
+    wait_until(lambda: health.look()[0].age_s == 0.0, 30, "the answer after a quarter of an hour")
+    assert asked == [0.0, 899.0, 1799.0]
 
 
 def test_what_many_look_at_is_read_a_few_times_a_minute() -> None:
