@@ -73,7 +73,9 @@ LOGGED = {
     "console.login_refused": "Somebody was not let in at the console, for `reason`; after ten wrong passwords from one address in five "
     "minutes it has to wait. `account` is who it is, where that was proven. Without an `address`: somebody is logged out whom the "
     "hospital's directory lets in no more.",
-    "console.logout": "Somebody logged out of the console.",
+    "console.logout": "Somebody logged out of the console, or at the hospital's provider, which told so from `address`.",
+    "console.logout_refused": "A message that somebody logged out at the hospital's provider is not taken, for `reason`: forged, old, "
+    "taken before, or the provider's keys cannot be had. At most twenty in a minute of one address are told.",
     "delivery.delivered": "A sink accepted every object of a job.",
     "delivery.fallback": "A sink gets masks and their reports in another form than its profile asks for; `reason` says why.",
     "delivery.left_out": "A sink takes no objects of a kind that its profile asks for; the profile says that the others are enough.",

@@ -71,11 +71,13 @@ def demand_local(account: Account, what: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vouched:
-    """A person as the hospital knows them now. `subject` is theirs alone, whatever the name; `role` None: no group of theirs has one."""
+    """A person as the hospital knows them now. `subject` is theirs alone, whatever the name; `role` None: no group of theirs has one.
+    `session` is the provider's own, where it names one."""
 
     name: str
     subject: str
     role: Role | None
+    session: str = ""
 
 
 def admit(accounts: "Accounts", origin: AccountOrigin, vouched: Vouched, now: datetime) -> Account:

@@ -177,7 +177,8 @@ class ConsoleContext:
     the configuration by name, and `windows` the same with their quiet windows; `pausable` tells the names that may be paused now;
     `make_room` deletes the oldest pixels that nothing needs, and says of how many instances; `associations` are the lines that the
     receivers of this host keep of who called; `sinks_of` are those at a peer; `receiver` is the node's own, which one sends test files to
-    while `uploading` is held; `directory` and `provider` are the hospital's, where the configuration has them."""
+    while `uploading` is held; `directory` and `provider` are the hospital's, where the configuration has them; `logouts` bounds what is
+    told of logouts that are none."""
 
     journal: Journal
     settings: Console
@@ -198,6 +199,7 @@ class ConsoleContext:
     directory: "Directory | None" = None
     provider: "Provider | None" = None
     tries: RateLimit = field(default_factory=RateLimit)
+    logouts: RateLimit = field(default_factory=RateLimit)
     uploading: threading.Lock = field(default_factory=threading.Lock)
 
     @property

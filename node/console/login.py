@@ -2,28 +2,38 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from inference.errors import HilumError
 from node.console.access import COOKIE, At, Fields, Looking, Meant, address_of, context, demand_same_origin, password_fits
 from node.console.accounts import FAILURES, WINDOW, UnfitAccount, admit, digest_of, new_secret
 from node.console.context import ConsoleContext
-from node.console.errors import HospitalRefuses, LoginLost, NotAdmitted, ProviderAway, ProviderUnfit, TokenRefused
+from node.console.errors import (
+    HospitalRefuses,
+    LoginLost,
+    NotAdmitted,
+    ProviderAway,
+    ProviderUnfit,
+    RequestRefused,
+    TokenRefused,
+)
 from node.console.rendering import page
 from node.domain.account import AccessKey, Account, AccountOrigin, KeyKind
 from node.domain.errors import ConfigError
 from node.domain.places import address_group
-from node.observe.security import ConsoleLogin, ConsoleLoginRefused, ConsoleLogout, tell
+from node.observe.security import ConsoleLogin, ConsoleLoginRefused, ConsoleLogout, ConsoleLogoutRefused, tell
 
 router = APIRouter(include_in_schema=False)
 
 
 _BEGAN = "hilum_login"
 _BACK = "/login/hospital/back"
+_TOLD = "/login/hospital/logout"
 _LASTS_S = 600
 """How long somebody may take to show the provider who they are."""
 
@@ -67,7 +77,39 @@ def come_back(request: Request, at: At) -> Response:
     return answer
 
 
-def _attempted(request: Request, at: ConsoleContext, prove: Callable[[], Account | None], name: str) -> Response:
+@router.post(_TOLD)
+def hear_of_logout(request: Request, at: At, fields: Fields) -> Response:
+    """End sessions of whom the provider says to have logged out (OpenID Connect Back-Channel Logout 1.0 2.5). The token alone proves it: no
+    cookie is looked at, and it counts from wherever it comes."""
+    if at.provider is None:
+        raise RequestRefused(HTTPStatus.NOT_FOUND, "no provider of logins is configured")
+    address = address_of(request)
+    try:
+        ended = _ended(at, fields.get("logout_token", ""))
+    except ConfigError as refused:
+        if not at.logouts.take(address_group(address)):
+            tell(ConsoleLogoutRefused(address=address, reason=f"{refused} [{refused.code}]"))
+        return JSONResponse({"error": "invalid_request", "error_description": str(refused)}, HTTPStatus.BAD_REQUEST)
+    for name in ended:
+        tell(ConsoleLogout(account=name, address=address))
+    return Response(status_code=HTTPStatus.OK)
+
+
+def _ended(at: ConsoleContext, token: str) -> list[str]:
+    """Whose sessions a logout token ended, one name each."""
+    from node.console.provider import LOGOUT_S, SKEW_S
+
+    assert at.provider is not None, "nobody logs out at a provider that there is not"
+    told, now = at.provider.logged_out(token), at.journal.now()
+    good = timedelta(seconds=LOGOUT_S + 2 * SKEW_S)
+    token_digest = digest_of(f"{told.issuer} {told.token}")
+    ended = at.journal.accounts.log_out(told.issuer, told.subject, told.session, token=token_digest, now=now, until=now + good)
+    if ended is None:
+        raise TokenRefused("the logout token was taken before")
+    return ended
+
+
+def _attempted(request: Request, at: ConsoleContext, prove: Callable[[], "_Proven | None"], name: str) -> Response:
     """Open a session for whose account is proven; what fails is counted, and too much of it waits."""
     address = address_of(request)
     # whoever has one IPv6 address has 2^64 of them
@@ -82,20 +124,28 @@ def _attempted(request: Request, at: ConsoleContext, prove: Callable[[], Account
         answer.headers["Retry-After"] = str(math.ceil(wait_s))
         return answer
     try:
-        account = prove()
+        proven = prove()
     except (HospitalRefuses, LoginLost, NotAdmitted, TokenRefused, UnfitAccount) as refused:
         return _refused(request, name, address, refused)
     except ConfigError as unfit:  # directory or provider are away, or not as the settings have them, or the node's passcode cannot be read
         at.journal.accounts.forget_attempt(group, asked_at)  # nothing was guessed
         return _refused(request, name, address, unfit, status=HTTPStatus.SERVICE_UNAVAILABLE)
-    inside = None if account is None else _opened(at, account, address)
+    inside = None if proven is None else _opened(at, proven, address)
     if inside is None:
         return _wrong(request, name, address)
     at.journal.accounts.forget_attempt(group, asked_at)
     return inside
 
 
-def _vouched_for(request: Request, at: ConsoleContext) -> Account:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Proven:
+    """Whose account it is; `session` is the provider's, where it vouches and names one."""
+
+    account: Account
+    session: str = ""
+
+
+def _vouched_for(request: Request, at: ConsoleContext) -> _Proven:
     from node.console.provider import Begun
 
     assert at.provider is not None, "nobody comes back from a provider that there is not"
@@ -103,7 +153,7 @@ def _vouched_for(request: Request, at: ConsoleContext) -> Account:
     if not secret:
         raise LoginLost("this login began in another browser, or too long ago")
     vouched = at.provider.vouch(Begun.of(secret), dict(request.query_params), _back(request, at))
-    return admit(at.journal.accounts, AccountOrigin.OIDC, vouched, at.journal.now())
+    return _Proven(account=admit(at.journal.accounts, AccountOrigin.OIDC, vouched, at.journal.now()), session=vouched.session)
 
 
 def _back(request: Request, at: ConsoleContext) -> str:
@@ -111,18 +161,19 @@ def _back(request: Request, at: ConsoleContext) -> str:
     return f"{'https' if at.secure else 'http'}://{request.headers['host']}{_BACK}"
 
 
-def _proven(at: ConsoleContext, name: str, password: str) -> Account | None:
+def _proven(at: ConsoleContext, name: str, password: str) -> _Proven | None:
     """Whose name and password it is: a user's of this node, else a person's whom the directory knows; None: nobody's."""
     known = at.journal.accounts.get(name)
     if at.directory is None or (known is not None and known.origin is AccountOrigin.LOCAL):
-        return known if password_fits(None if known is None else known.password, password) else None
+        fits = password_fits(None if known is None else known.password, password)
+        return _Proven(account=known) if fits and known is not None else None
     vouched = at.directory.vouch(name, password)
-    return None if vouched is None else admit(at.journal.accounts, AccountOrigin.LDAP, vouched, at.journal.now())
+    return None if vouched is None else _Proven(account=admit(at.journal.accounts, AccountOrigin.LDAP, vouched, at.journal.now()))
 
 
-def _opened(at: ConsoleContext, account: Account, address: str) -> Response | None:
+def _opened(at: ConsoleContext, proven: _Proven, address: str) -> Response | None:
     """A session, and the way to the first page; None where the account is not what it was when somebody showed whose it is."""
-    secret, now = new_secret(), at.journal.now()
+    account, secret, now = proven.account, new_secret(), at.journal.now()
     lasts: timedelta = at.settings.session
     key = AccessKey(
         digest=digest_of(secret),
@@ -132,6 +183,7 @@ def _opened(at: ConsoleContext, account: Account, address: str) -> Response | No
         label=address,
         created_at=now,
         ends_at=now + lasts,
+        provider_session=proven.session,
     )
     # checking takes a moment, in which the password may be changed: of somebody else's it must not open anything
     if not at.journal.accounts.open_key(key, password=account.password):

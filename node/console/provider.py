@@ -32,6 +32,9 @@ from node.settings.secrets import passcode_of
 SKEW_S: Final = 60
 """How far the provider's clock may be from ours."""
 _TIMEOUT_S = 5.0
+LOGOUT_S: Final = 300
+"""How old a logout token may be."""
+_LOGOUT: Final = "http://schemas.openid.net/event/backchannel-logout"
 _AT_ONCE = 16
 """Who asks more is told to come again: a provider that hangs takes no more of the console's threads."""
 _MOST_BYTES = 1_000_000
@@ -60,6 +63,17 @@ class Begun:
     def challenge(self) -> str:
         """RFC 7636 4.2: S256 of the verifier."""
         return _base64url(hashlib.sha256(self.verifier.encode("ascii")).digest())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedOut:
+    """Who logged out at the provider: `subject` in all of its sessions, or in the one called `session`, or whoever has that one; `token`
+    names the message that tells it."""
+
+    issuer: str
+    subject: str
+    session: str
+    token: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +137,27 @@ class Provider:
         claims = self._verified(tokens.get("id_token"), begun.nonce)
         claims |= self._more(known, tokens, claims)
         return self._vouched(claims)
+
+    def logged_out(self, token: str) -> LoggedOut:
+        """Who logged out, by a logout token (OpenID Connect Back-Channel Logout 1.0 2.4, 2.6); whether it was taken before, the journal
+        knows.
+
+        Raises
+        ------
+        TokenRefused
+            It is not the provider's word that somebody logged out within the last five minutes.
+        ProviderAway, ProviderUnfit
+        """
+        claims = self._claims(token, "logout token", "iss", "aud", "iat", "exp", "jti", "events")
+        events = claims["events"]
+        if not isinstance(events, dict) or not isinstance(events.get(_LOGOUT), dict) or "nonce" in claims:
+            raise TokenRefused("the token is no logout token")
+        if float(claims["iat"]) < time.time() - LOGOUT_S - SKEW_S:
+            raise TokenRefused("the logout token is an old one")
+        subject, session, name = (_text(claims.get(one)) for one in ("sub", "sid", "jti"))
+        if not name or not (subject or session):
+            raise TokenRefused("the logout token does not say who logged out")
+        return LoggedOut(issuer=self._settings.issuer, subject=subject, session=session, token=name)
 
     def examine(self) -> tuple[int, float]:
         """How many keys the provider signs with, and by how many seconds its clock is ahead of ours.
@@ -188,24 +223,29 @@ class Provider:
         """The claims of an ID token (OpenID Connect Core 1.0 3.1.3.7)."""
         if not isinstance(token, str):
             raise TokenRefused("the provider sent no ID token")
+        claims = self._claims(token, "ID token", "iss", "sub", "aud", "exp", "iat")
+        if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
+            raise TokenRefused("the ID token is of another login")
+        if not isinstance(claims["aud"], str) and len(claims["aud"]) > 1 and claims.get("azp") != self._settings.client_id:
+            raise TokenRefused("the ID token was made for another program")
+        return claims
+
+    def _claims(self, token: str, what: str, *required: str) -> dict[str, Any]:
+        """What a token says that one of the provider's keys signed, for this client, and that is good now."""
         try:
             header = jwt.get_unverified_header(token)
-            claims: dict[str, Any] = jwt.decode(
+            found: dict[str, Any] = jwt.decode(
                 token,
                 self._key(header.get("kid")),
                 algorithms=list(_ALGORITHMS),
                 audience=self._settings.client_id,
                 issuer=self._settings.issuer,
                 leeway=SKEW_S,
-                options={"require": ["iss", "sub", "aud", "exp", "iat"]},
+                options={"require": list(required)},
             )
         except (jwt.PyJWTError, TypeError, ValueError) as unfit:  # a key of another kind than the signature's
-            raise TokenRefused(f"the ID token is not good: {unfit}") from unfit
-        if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
-            raise TokenRefused("the ID token is of another login")
-        if not isinstance(claims["aud"], str) and len(claims["aud"]) > 1 and claims.get("azp") != self._settings.client_id:
-            raise TokenRefused("the ID token was made for another program")
-        return claims
+            raise TokenRefused(f"the {what} is not good: {unfit}") from unfit
+        return found
 
     def _key(self, name: str | None) -> jwt.PyJWK:
         for anew in (False, True):
@@ -213,7 +253,7 @@ class Provider:
             named = [key for key in keys if key.key_id == name] if name is not None else list(keys)
             if len(named) == 1:
                 return named[0]
-        raise TokenRefused("the ID token is signed with a key that is none of the provider's")
+        raise TokenRefused("the token is signed with a key that is none of the provider's")
 
     def _more(self, known: _Discovered, tokens: Mapping[str, Any], claims: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the provider tells at its UserInfo endpoint alone (OpenID Connect Core 1.0 5.3)."""
@@ -237,7 +277,8 @@ class Provider:
             )
         named = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
         role = self._settings.roles.of([one for one in named if isinstance(one, str)])
-        return Vouched(name=name, subject=f"{self._settings.issuer} {claims['sub']}", role=role)
+        subject = f"{self._settings.issuer} {claims['sub']}"
+        return Vouched(name=name, subject=subject, role=role, session=_text(claims.get("sid")))
 
     def _fetch(
         self, url: str, *, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
@@ -306,6 +347,10 @@ def _claim(claims: Mapping[str, Any], path: str) -> Any:
     for one in path.split("."):
         found = found.get(one) if isinstance(found, dict) else None
     return found
+
+
+def _text(claim: object) -> str:
+    return claim if isinstance(claim, str) else ""
 
 
 def _ahead_s(date: str | None) -> float:

@@ -70,6 +70,8 @@ class AccessKey:
         What a token is for; of a session, the address at which it was opened.
     used_at
         When it was used last, to some minutes.
+    provider_session
+        Session ID (`sid`) of the provider that vouched; empty: it named none, or somebody else vouched.
     """
 
     digest: str
@@ -80,3 +82,4 @@ class AccessKey:
     created_at: datetime
     ends_at: datetime
     used_at: datetime | None = None
+    provider_session: str = ""

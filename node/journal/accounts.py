@@ -126,6 +126,7 @@ class Accounts(JournalPart):
             if known is None or password not in (None, known.password):
                 return False  # it was closed or disabled, or its password changed, a moment ago
             values = {"digest": key.digest, "account": key.account, "kind": key.kind.value, "label": key.label}
+            values["provider_session"] = key.provider_session
             times = {"created_at": micros(key.created_at), "ends_at": micros(key.ends_at)}
             connection.execute(insert(schema.console_key).values(**values, **times))
             return True
@@ -153,6 +154,32 @@ class Accounts(JournalPart):
         """The key goes; False when there is none."""
         with self._database.writing() as connection:
             return connection.execute(delete(schema.console_key).where(_key.digest == digest)).rowcount == 1
+
+    @rerun
+    def log_out(self, issuer: str, subject: str, session: str, *, token: str, now: datetime, until: datetime) -> list[str] | None:
+        """End sessions of whom a provider says to have logged out there: those of one of its sessions, and of which none is known, or of
+        everybody of that session where `subject` is empty; all of the person's where `session` is. `token` is the digest of what tells it,
+        and is taken once until `until`.
+
+        Returns
+        -------
+        Whose they were, one name a session; None where the token was taken before.
+        """
+        person = _account.subject == f"{issuer} {subject}" if subject else _account.subject.startswith(f"{issuer} ", autoescape=True)
+        people = select(_account.name).where(_account.origin == AccountOrigin.OIDC.value, person)
+        ended = [_key.kind == KeyKind.SESSION.value, _key.account.in_(people)]
+        if session:
+            ended.append(_key.provider_session.in_((session, "") if subject else (session,)))
+        with self._database.writing() as connection:
+            _alone(connection, token)
+            connection.execute(delete(schema.console_logout).where(schema.console_logout.c.until <= micros(now)))
+            taken = select(schema.console_logout.c.digest).where(schema.console_logout.c.digest == token)
+            if connection.execute(taken).scalar() is not None:
+                return None
+            connection.execute(insert(schema.console_logout).values(digest=token, until=micros(until)))
+            names = connection.execute(select(_key.account).where(*ended).order_by(_key.account)).scalars().all()
+            connection.execute(delete(schema.console_key).where(*ended))
+            return list(names)
 
     @rerun
     def attempt(self, network: str, now: datetime, *, most: int, window: timedelta) -> datetime | None:
@@ -208,10 +235,10 @@ def _attempts(connection: Connection, network: str, since: int) -> list[int]:
     return [row.at for row in connection.execute(asked)]
 
 
-def _alone(connection: Connection, network: str) -> None:
-    """Let nobody else count attempts of this network until the transaction ends; SQLite has one writer anyway."""
+def _alone(connection: Connection, subject: str) -> None:
+    """Let nobody else count attempts of this network, or take this token, until the transaction ends; SQLite has one writer anyway."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:network, :lock))"), {"network": network, "lock": _LOCK})
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, :lock))"), {"subject": subject, "lock": _LOCK})
 
 
 _KEYS = select(schema.console_key, _account.role).join(schema.console_account, _account.name == _key.account)
@@ -259,4 +286,5 @@ def _to_key(row: Row[tuple[object, ...]]) -> AccessKey:
         created_at=moment(row.created_at),
         ends_at=moment(row.ends_at),
         used_at=None if row.used_at is None else moment(row.used_at),
+        provider_session=row.provider_session,
     )

@@ -167,6 +167,7 @@ console_key = Table(
     Column("created_at", Micros, nullable=False, comment="when it was opened"),
     Column("ends_at", Micros, nullable=False, comment="when it ends"),
     Column("used_at", Micros, comment="when it was used last, to some minutes; empty: never"),
+    Column("provider_session", Words, nullable=False, comment="Session ID (sid) of the provider that vouched; empty: it named none"),
     comment="What stands for a person: sessions and API tokens.",
 )
 
@@ -178,6 +179,14 @@ console_attempt = Table(
     Column("at", Micros, nullable=False, index=True, comment="when"),
     Index("ix_console_attempt_network_at", "network", "at"),
     comment="Logins of the last minutes that failed, or that are being checked; all consoles of the node count them together.",
+)
+
+console_logout = Table(
+    "console_logout",
+    metadata,
+    Column("digest", Words, primary_key=True, comment="SHA-256 (hex) of the token's issuer and jti"),
+    Column("until", Micros, nullable=False, index=True, comment="until when the token could be shown again; then the row goes"),
+    comment="Logouts that the hospital's provider told lately: each is taken once.",
 )
 
 
@@ -937,5 +946,5 @@ promise = Table(
     comment="Instances that senders may have deleted because this node committed to them.",
 )
 
-HEAD = "0031"
+HEAD = "0032"
 """The revision of migrations/versions that this file describes."""

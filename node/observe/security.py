@@ -232,6 +232,16 @@ class ConsoleLoginRefused(SecurityEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleLogoutRefused(SecurityEvent):
+    """A message that somebody logged out at the hospital's provider is not the provider's, or cannot be verified now."""
+
+    line: ClassVar[str] = "console.logout_refused"
+    is_alarm: ClassVar[bool] = True
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleActed(SecurityEvent):
     """Somebody did something at the console, or a program with a token of theirs: `verb` to `subject` ("job 7", "sink archive")."""
 

@@ -44,9 +44,17 @@ def library() -> Path:
 
 @contextmanager
 def provider(
-    folder: Path, people: Mapping[str, Sequence[str]], back: str, *, in_token: bool = True, secret: bool = True
+    folder: Path,
+    people: Mapping[str, Sequence[str]],
+    back: str,
+    *,
+    in_token: bool = True,
+    secret: bool = True,
+    logout: str = "",
+    by_session: bool = True,
 ) -> Iterator[OidcPeer]:
-    """A provider of people, by name and groups, which leads back to one address; it is called by another name than the console."""
+    """A provider of people, by name and groups, which leads back to one address; it is called by another name than the console. `logout` is
+    told who logs out there, `by_session` in which of its sessions."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     issuer = f"http://localhost:{port}"
@@ -58,6 +66,8 @@ def provider(
     }
     client |= {"client_secret": SECRET} if secret else {"token_endpoint_auth_method": "none"}
     client |= {"scope": "openid profile groups"}
+    if logout:
+        client |= {"backchannel_logout_uri": logout, "backchannel_logout_session_required": by_session}
     settings = folder / "provider.json"
     settings.write_text(
         json.dumps(

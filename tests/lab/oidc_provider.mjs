@@ -14,11 +14,12 @@ const provider = new Provider(settings.issuer, {
   // where false, what a scope grants stands in the ID token, and not at the UserInfo endpoint alone
   conformIdTokenClaims: !settings.inToken,
   cookies: { keys: ['of the laboratory'] },
-  features: { devInteractions: { enabled: true } },
+  features: { devInteractions: { enabled: true }, backchannelLogout: { enabled: true } },
   findAccount(context, id) {
     const person = settings.people[id];
     return person && { accountId: id, claims: () => ({ sub: `number ${id}`, preferred_username: id, groups: person }) };
   },
 });
+provider.on('backchannel.error', (context, error) => console.error(error));
 provider.on('server_error', (context, error) => console.error(error));
 createServer(provider.callback()).listen(settings.port, '127.0.0.1', () => console.log('listens'));

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import secrets
 import subprocess
 import sys
 import threading
@@ -26,6 +27,7 @@ from node.assembly.console import trials_of
 from node.assembly.doctor.logins import logins, look_at_logins
 from node.console.accounts import FAILURES
 from node.console.app import build
+from node.console.context import TRIES
 from node.console.provider import Provider
 from node.domain.account import Account, AccountOrigin, Role
 from tests.lab.loopback import free_port
@@ -41,6 +43,7 @@ __all__ = ["empty", "hospital", "place"]
 pytestmark = [pytest.mark.slow, pytest.mark.peers]
 STAFF = {"eve": ["staff", "hilum-admins"], "gina": ["hilum-operators"], "nora": ["staff"], "ada": ["hilum-viewers"]}
 BACK = "/login/hospital/back"
+LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
 PATIENT_MS = 120_000
 
 
@@ -139,6 +142,31 @@ def test_people_come_in_through_the_provider(hospital: Hospital, place: Path, tm
         page.fill("[name=password]", PASSWORD)
         page.click("button:has-text('Log in')")
         expect(page.locator(".me")).to_contain_text("ada")
+
+
+@pytest.mark.parametrize("by_session", [True, False])
+def test_who_logs_out_at_the_provider_is_logged_out_here(hospital: Hospital, place: Path, tmp_path: Path, by_session: bool) -> None:
+    """At once: that session of gina's where the provider names it, all of hers where it does not; eve and the local admin stay."""
+    from playwright.sync_api import expect
+
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    people = STAFF | {"eve": ["hilum-admins"]}
+    with (
+        provider(tmp_path / "p", people, f"{address}{BACK}", logout=f"{address}/login/hospital/logout", by_session=by_session) as peer,
+        served(hospital, place, settings_of(peer.issuer, place, port=port)),
+        chromium() as opened,
+    ):
+        gina, elsewhere, eve = opened(), opened(), opened()
+        for page, name in ((gina, "gina"), (elsewhere, "gina"), (eve, "eve")):
+            through_the_provider(page, address, name)
+            expect(page.locator(".me")).to_contain_text(name)
+        gina.goto(f"{peer.issuer}/session/end")
+        gina.click("text=Yes, sign me out")
+        expect(gina.locator("body")).to_contain_text("signed out", ignore_case=True)
+        for page, stays in ((gina, False), (elsewhere, by_session), (eve, True)):
+            page.goto(f"{address}/studies")
+            assert page.url == f"{address}/{'studies' if stays else 'login'}", peer.process.log.read_text()
 
 
 @dataclass(slots=True)
@@ -348,6 +376,93 @@ def test_a_role_is_that_of_now(hospital: Hospital, place: Path) -> None:
             ({"groups": None, "_claim_names": {"groups": "src1"}}, "HLM-2146"),
         ):
             assert code in came_back(other, one, hospital, **wrong)[1]
+
+
+def told_logout(
+    browser: Browser, one: Liar, hospital: Hospital, *, signed: Callable[[dict[str, Any]], str] | None = None, **wrong: Any
+) -> int:
+    """The status of a logout token that the provider sends, with `wrong` claims."""
+    now = hospital.journal.now()
+    claims = {
+        "iss": one.issuer,
+        "aud": CLIENT,
+        "sub": "17",
+        "iat": now,
+        "exp": now + timedelta(minutes=2),
+        "jti": secrets.token_hex(8),
+        "events": {LOGOUT: {}},
+    }
+    said = {key: value for key, value in (claims | wrong).items() if value is not None}
+    answer = browser.client.post("/login/hospital/logout", data={"logout_token": (signed or one.signed)(said)})
+    assert answer.headers["cache-control"] == "no-store"
+    return int(answer.status_code)
+
+
+def test_only_the_providers_own_word_logs_out(hospital: Hospital, place: Path) -> None:
+    """Unsigned, by others, of another issuer or client, old, without `jti`, event or person, an ID token, a token taken before: 400, told,
+    and nobody is logged out. One that is good counts once, of the one session that it names, though a browser elsewhere sent it."""
+    minutes = timedelta(minutes=1)
+    with liar() as one, asked(hospital, place, one.issuer) as browser, capture_logs() as events:
+        assert came_back(browser, one, hospital, sid="A")[0] == 303
+        other = Browser(client=TestClient(browser.client.app, base_url="http://localhost", follow_redirects=False))
+        assert came_back(other, one, hospital, sid="B")[0] == 303
+        now = hospital.journal.now()
+        for token in (
+            _unsigned,
+            _by_another,
+            _of_another_kind,
+            _by_the_public_key,
+            _by_an_unknown_key,
+            _changed,
+            lambda _: "",
+            lambda _: "a.b",
+        ):
+            assert told_logout(browser, one, hospital, signed=token) == 400
+        wrongs: tuple[dict[str, Any], ...] = (
+            {"iss": "https://elsewhere.example"},
+            {"aud": "another program"},
+            {"iat": now - 7 * minutes, "exp": now + minutes},
+            {"iat": now + 3 * minutes},
+            {"exp": now - 2 * minutes},
+            {"exp": None},
+            {"iat": None},
+            {"jti": None},
+            {"jti": ""},
+            {"events": None},
+            {"events": {"http://schemas.openid.net/event/other": {}}},
+            {"events": {LOGOUT: "yes"}},
+            {"events": LOGOUT},
+            {"nonce": "n"},
+            {"sub": None},
+        )
+        for wrong in wrongs:
+            assert told_logout(browser, one, hospital, **wrong) == 400, wrong
+        refused = [event for event in events if event["event"] == "console.logout_refused"]
+        assert 0 < len(refused) <= TRIES
+        assert all("HLM-2147" in event["reason"] for event in refused)
+        assert [each.client.get("/studies").status_code for each in (browser, other)] == [200, 200]
+        assert told_logout(browser, one, hospital, sub="another person") == 200
+        assert [each.client.get("/studies").status_code for each in (browser, other)] == [200, 200]
+        once = "of one logout"
+        assert told_logout(browser, one, hospital, sub=None, sid="B", jti=once) == 200
+        assert [each.client.get("/studies").status_code for each in (browser, other)] == [200, 303]
+        assert came_back(other, one, hospital, sid="B")[0] == 303
+        assert told_logout(browser, one, hospital, sid="B", jti=once) == 400
+        assert other.client.get("/studies").status_code == 200
+        assert told_logout(browser, one, hospital) == 200
+        assert [each.client.get("/studies").status_code for each in (browser, other)] == [303, 303]
+        assert [event["account"] for event in events if event["event"] == "console.logout"] == ["gina"] * 3
+        other.client.close()
+
+
+def test_without_a_provider_nobody_tells_of_logouts(hospital: Hospital) -> None:
+    """404; and no other form may come from elsewhere than a page of ours."""
+    trials = trials_of(hospital.config)
+    with TestClient(build(context_of(hospital, trials), threading.Event()), base_url="http://localhost", follow_redirects=False) as client:
+        assert client.post("/login/hospital/logout", data={"logout_token": "a.b.c"}).status_code == 404
+        elsewhere = {"Origin": "https://elsewhere.example"}
+        assert client.post("/login", data={"name": "ada", "password": PASSWORD}, headers=elsewhere).status_code == 403
+    trials.close()
 
 
 def test_groups_lie_where_the_settings_say(hospital: Hospital, place: Path) -> None:

@@ -28,6 +28,7 @@ from node.observe.security import (
     ConsoleLogin,
     ConsoleLoginRefused,
     ConsoleLogout,
+    ConsoleLogoutRefused,
     HandshakeFailed,
     MessageTooLong,
     PduTooLong,
@@ -77,6 +78,7 @@ _ALERTS: Mapping[type[SecurityEvent], _Alert] = {
     ConsoleLoginRefused: _Alert(
         kind=codes.LOGIN, told_as=codes.USER_AUTHENTICATION, outcome=EventOutcome.MINOR, sentence="login at the console refused"
     ),
+    ConsoleLogoutRefused: _Alert(kind=codes.NODE_AUTHENTICATION, outcome=EventOutcome.MINOR, sentence="logout by the provider refused"),
     ConsoleActed: _Alert(kind=codes.RESTRICTED_FUNCTION, outcome=EventOutcome.SUCCESS, sentence="done at the console"),
     AuditResumed: _Alert(kind=codes.AUDIT_RECORDING_STOPPED, outcome=EventOutcome.SUCCESS, sentence="audit recording goes on"),
 }
@@ -102,7 +104,7 @@ def _facts(one: SecurityEvent) -> _Facts:
     match one:
         case AssociationRejected():
             return _Facts(calling_ae=one.calling_ae, address=one.address, rejection=one.rejection, why=one.reason)
-        case HandshakeFailed() | ProxyHeaderMissing() | TlsNotOffered():
+        case HandshakeFailed() | ProxyHeaderMissing() | TlsNotOffered() | ConsoleLogoutRefused():
             return _Facts(address=one.address, why=one.reason)
         case ConnectionRefused():
             return _Facts(address=one.address)

@@ -4,7 +4,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0031"
+revision = "0032"
 down_revision = None
 
 
@@ -187,6 +187,14 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_console_attempt_at"), "console_attempt", ["at"], unique=False)
     op.create_index("ix_console_attempt_network_at", "console_attempt", ["network", "at"], unique=False)
+    op.create_table(
+        "console_logout",
+        sa.Column("digest", sa.Text(), nullable=False, comment="SHA-256 (hex) of the token's issuer and jti"),
+        sa.Column("until", sa.BigInteger(), nullable=False, comment="until when the token could be shown again; then the row goes"),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_console_logout")),
+        comment="Logouts that the hospital's provider told lately: each is taken once.",
+    )
+    op.create_index(op.f("ix_console_logout_until"), "console_logout", ["until"], unique=False)
     op.create_table(
         "delivery_turn",
         sa.Column("sink", sa.Text(), nullable=False, comment="the sink"),
@@ -407,6 +415,12 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False, comment="when it was opened"),
         sa.Column("ends_at", sa.BigInteger(), nullable=False, comment="when it ends"),
         sa.Column("used_at", sa.BigInteger(), nullable=True, comment="when it was used last, to some minutes; empty: never"),
+        sa.Column(
+            "provider_session",
+            sa.Text(),
+            nullable=False,
+            comment="Session ID (sid) of the provider that vouched; empty: it named none",
+        ),
         sa.ForeignKeyConstraint(["account"], ["console_account.name"], name=op.f("fk_console_key_account")),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_console_key")),
         comment="What stands for a person: sessions and API tokens.",
