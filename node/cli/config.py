@@ -128,6 +128,7 @@ def _remarks(config: "Config") -> list[str]:
 def reload(
     *,
     reason: str = "",
+    since: str = "",
     yes: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -139,13 +140,15 @@ def reload(
     is judged by the routes before or by those behind, never by both, and keeps the digest of those; an association keeps what it was
     admitted with. SIGHUP to `hilum serve` does the same and answers in its events.
 
-    Before, the newest studies are decided anew by the edited routes, and what differs is shown; on a terminal you are asked then. What
+    Before, the last studies are decided anew by the edited routes, and what differs is shown; on a terminal you are asked then. What
     came into force is kept with your name and `reason`: `hilum config history`.
 
     Parameters
     ----------
     reason
         Why, for those who look later.
+    since
+        Studies that are decided anew: those that were complete since then (`7d`, `12h`, `2026-03-01`). Default: the last 200.
     yes
         Decide nothing anew, and do not ask.
     config
@@ -161,7 +164,7 @@ def reload(
     loaded = configuration(config)
     if not serving(loaded):
         raise NobodyServes(f"no node of this host serves {loaded.store.spooled}")
-    if not (yes or as_json or agreed(loaded)):
+    if not (yes or as_json or agreed(loaded, since)):
         print("nothing was changed")
         return 1
     return reloaded(loaded, reason, as_json=as_json)
@@ -282,6 +285,7 @@ def rollback(
     /,
     *,
     reason: str = "",
+    since: str = "",
     yes: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -299,6 +303,8 @@ def rollback(
         Its number, as `hilum config history` has it.
     reason
         Why, for those who look later.
+    since
+        Studies that are decided anew before: those that were complete since then (`7d`, `12h`, `2026-03-01`). Default: the last 200.
     yes
         Decide nothing anew, and do not ask.
     as_json
@@ -320,7 +326,7 @@ def rollback(
     back = coming_back(path, wanted, load, demand_takable, nodes)
     for supervisor in nodes:
         refuse_keys(waiting_keys(load(path, text=supervisor.text()), back.config), f"from what is in force to revision {revision}")
-    if not yes and not agreed(back.config):
+    if not yes and not agreed(back.config, since):
         print("nothing was changed")
         return 1
     written = back.write()

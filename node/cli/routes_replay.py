@@ -8,22 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from node.cli.opened import ConfigOption, JsonOption, configuration, journal, moment
+from node.cli.opened import ConfigOption, JsonOption, configuration, journal
 
 if TYPE_CHECKING:
     from node.domain.route import Tried
+    from node.journal.journal import Journal
     from node.routing.replay import Difference, ReplayCounts, RouteOutcome
     from node.settings.config import Config
 
 
-_NEWEST = 200
-"""Studies that are decided anew before a configuration comes into force."""
 _SHOWN = 20
 
 
 def replay(
     *,
-    since: str,
+    since: str = "",
     against: Annotated[Path | None, Parameter(name="--against")] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -36,7 +35,7 @@ def replay(
     Parameters
     ----------
     since
-        Studies that were complete since then: `30d`, `12h`, `2026-03-01`, or `2026-03-01T14:00` (UTC).
+        Studies that were complete since then: `30d`, `12h`, `2026-03-01`, or `2026-03-01T14:00` (UTC). Default: the last 200.
     against
         The edited configuration. Default: the one of --config as it is now.
     as_json
@@ -51,7 +50,7 @@ def replay(
 
     with journal(config) as (loaded, opened):
         edited = loaded if against is None else configuration(against)
-        began = moment(since, opened.now())
+        began = _began(opened, since)
         # asked of each series: the catalog need not be looked at each time
         asked = Replay(opened.routing_history, edited.routes, edited.digest, cache(partial(application, edited)))
         differences = list(asked.differences(began))
@@ -75,8 +74,9 @@ def replay(
     return 0
 
 
-def agreed(edited: "Config") -> bool:
-    """Show what an edited configuration would decide otherwise of the newest studies; on a terminal, whether it is wanted all the same."""
+def agreed(edited: "Config", since: str = "") -> bool:
+    """Show what an edited configuration would decide otherwise of the last studies, or of those since then; on a terminal, whether it is
+    wanted all the same."""
     import contextlib
 
     from node.assembly.compose import application, open_journal
@@ -85,17 +85,16 @@ def agreed(edited: "Config") -> bool:
 
     try:
         with contextlib.closing(open_journal(edited)) as opened:
-            history = opened.routing_history
-            if (began := history.since_the_last(_NEWEST)) is None:
-                return True
-            asked = Replay(history, edited.routes, edited.digest, cache(partial(application, edited)))
+            began = _began(opened, since)
+            asked = Replay(opened.routing_history, edited.routes, edited.digest, cache(partial(application, edited)))
             differences = list(asked.differences(began))
     except JournalError as away:
         print(f"what it would have decided otherwise is not known: {away} [{away.code}]")
         differences = []
     else:
-        _show(differences[:_SHOWN])
-        print(_summary(edited, began, asked.counted, differences))
+        if asked.counted.arrivals:
+            _show(differences[:_SHOWN])
+            print(_summary(edited, began, asked.counted, differences))
     if not differences or not sys.stdin.isatty():
         return True
     try:
@@ -103,6 +102,16 @@ def agreed(edited: "Config") -> bool:
     except EOFError:  # the end of what is typed (Ctrl-D) is no yes
         print()
         return False
+
+
+def _began(opened: "Journal", since: str) -> datetime:
+    from node.cli.ending import WrongWords
+    from node.records.decisions import replayed_from
+
+    try:
+        return replayed_from(opened.routing_history, since, opened.now())
+    except ValueError as neither:
+        raise WrongWords(f"--since {neither}") from neither
 
 
 def _show(differences: "list[Difference]") -> None:

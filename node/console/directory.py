@@ -101,6 +101,10 @@ class Directory:
         """A connection that is logged in as the node, to the first server that answers."""
         login = self._settings.login
         passcode = passcode_of(login)
+        try:
+            passcode.decode()
+        except UnicodeDecodeError as other:  # RFC 4511 4.2 wants UTF-8 of passwords that are text; ldap3 encodes nothing else
+            raise DirectoryUnfit(f"{login.place}the passcode of {login.name} is not UTF-8") from other
         if not self._places.acquire(blocking=False):
             raise DirectoryAway("too many logins wait for the hospital's directory just now: try again")
         try:

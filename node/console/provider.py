@@ -301,7 +301,8 @@ class Provider:
             raise self._refused(host, refused, form is not None) from refused
         except (OSError, HTTPException, UnicodeError) as away:
             reason = getattr(away, "reason", away)
-            raise ProviderAway(f"the hospital's provider at {host} does not answer: {reason or type(away).__name__}") from away
+            words = getattr(reason, "strerror", None) or reason or type(away).__name__
+            raise ProviderAway(f"the hospital's provider at {host} does not answer: {words}") from away
         finally:
             self._places.release()
         try:

@@ -21,13 +21,13 @@ from node.console.rendering import page
 from node.console.routing import LONGEST_REASON, begun_of, count_try, done, problem
 from node.domain.config_revision import ConfigRevision
 from node.domain.errors import ConfigError
+from node.routing.replay import LAST
 
 pages = APIRouter(include_in_schema=False)
 calls = APIRouter(prefix="/api", tags=["routes"])
 FILE = "file"
 """What a revision is compared with that is none: the file as it is now."""
 _MOST = 200
-_SINCE = "7d"
 _With = Annotated[str, Query(alias="with", pattern="^(file|[0-9]{1,9})?$", description="Another one's number, or `file`; the one before")]
 _Reason = Annotated[str, Query(max_length=LONGEST_REASON, description="Why, for those who look later")]
 
@@ -45,13 +45,13 @@ def revision(request: Request, at: At, who: Administering, number: Number, other
 
 
 @pages.post("/routes/revisions/{number}/replay", dependencies=[Meant])
-def replay(request: Request, at: At, who: Administering, number: Number) -> HTMLResponse:
+def replay(request: Request, at: At, who: Administering, number: Number, fields: Fields) -> HTMLResponse:
     """Begin to replay its routes."""
     found = get(at, number)
     if not who.sees_patients:  # whether a rule holds tells of the patient, and this account may have written the rule
         raise RequestRefused(HTTPStatus.FORBIDDEN, "a replay may tell of patients, whom your role may not see")
     try:
-        one = begun_of(at, who, _SINCE, lambda since: at.editing.replay_back(found, since, who.name))
+        one = begun_of(at, who, fields.get("since", ""), lambda since: at.editing.replay_back(found, since, who.name))
     except ConfigError as refused:
         return page(request, "routes_trouble.html", who, problems=(problem(refused),), wrong=False, text="")
     return page(request, "routes_replay.html", who, one=one)
@@ -144,6 +144,7 @@ def _page(
         trouble=None if trouble is None else problem(trouble),
         reason=reason,
         longest=LONGEST_REASON,
+        last=LAST,
     )
 
 

@@ -18,7 +18,8 @@ from node.console.editing import MOST_TEXT, Checked, EditedRoutesRefused, Proble
 from node.console.errors import RequestRefused
 from node.console.rendering import page
 from node.domain.errors import ConfigError
-from node.records.words import since as moment
+from node.records.decisions import replayed_from
+from node.routing.replay import LAST
 
 pages = APIRouter(include_in_schema=False)
 calls = APIRouter(prefix="/api", tags=["routes"])
@@ -33,7 +34,9 @@ _YAML: dict[str, Any] = {
         }
     }
 }
-_Since = Annotated[str, Query(max_length=40, description="`30d`, `12h`, `2026-03-01` or `2026-03-01T14:00` (UTC)")]
+_Since = Annotated[
+    str, Query(max_length=40, description=f"`30d`, `12h`, `2026-03-01` or `2026-03-01T14:00` (UTC); without it the last {LAST} arrivals")
+]
 _Reason = Annotated[str, Query(max_length=LONGEST_REASON, description="Why, for those who look later")]
 _Study = Annotated[str, Query(max_length=64, pattern=r"^[0-9.]+$")]
 _Digest = Annotated[str, Query(pattern="^[0-9a-f]{64}$", description="`file_digest`, as GET told it")]
@@ -48,7 +51,7 @@ def routes(request: Request, at: At, who: Operating) -> HTMLResponse:
         trouble = None
     except ConfigError as unreadable:
         shown, trouble = None, problem(unreadable)
-    return page(request, "routes.html", who, shown=shown, trouble=trouble, most=MOST_TEXT)
+    return page(request, "routes.html", who, shown=shown, trouble=trouble, most=MOST_TEXT, last=LAST)
 
 
 @pages.get("/routes/studies")
@@ -123,7 +126,7 @@ def explain_call(at: At, who: Operating, study: _Study, body: Body) -> dict[str,
 
 
 @calls.post("/routes/replays", dependencies=[Meant], status_code=HTTPStatus.ACCEPTED, **_YAML)
-def replay_call(at: At, who: Operating, since: _Since, body: Body) -> dict[str, Any]:
+def replay_call(at: At, who: Operating, body: Body, since: _Since = "") -> dict[str, Any]:
     """Begin to replay edited routes against what was received; ends a replay that this account began before."""
     return asdict(done(lambda: begun(at, who, _text(body), since)))
 
@@ -178,7 +181,7 @@ def begun_of(at: ConsoleContext, who: Visitor, since: str, begin: Callable[[date
 
 def _begun(at: ConsoleContext, who: Visitor, since: str, begin: Callable[[datetime], Progress]) -> Progress:
     try:
-        began = moment(since, at.journal.now())
+        began = replayed_from(at.journal.routing_history, since.strip(), at.journal.now())
     except ValueError as neither:
         raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, f"since {neither}") from neither
     return _for(at, who, begin(began))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from inference.errors import HilumError
 from node.domain.arrival import Arrival
 from node.domain.route import Decision, Route, Withheld
+from node.records.words import since as moment
 
 if TYPE_CHECKING:
     from inference.applications.port import Application
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from node.journal.journal import Journal
     from node.routing.decisions import SeriesView
     from node.routing.gate import Gate
+    from node.routing.port import RoutedArrivals
     from node.routing.replay import Difference, Replay, RouteOutcome
     from node.settings.config import Config
 
@@ -416,6 +418,19 @@ def trial_explanation(explainer: "RouteExplainer", journal: "Journal", study: st
 def _first(header: Mapping[str, Sequence[Any]], keyword: str) -> str:
     values = header.get(keyword, ())
     return str(values[0]) if values else ""
+
+
+def replayed_from(history: "RoutedArrivals", since: str, now: datetime) -> datetime:
+    """From when on arrivals are decided anew: `30d`, `12h` or a date; where nobody says, from the oldest of the last LAST.
+
+    Raises
+    ------
+    ValueError
+        It says no such thing.
+    """
+    from node.routing.replay import LAST
+
+    return moment(since, now) if since else history.since_the_last(LAST) or now
 
 
 def tell_replay(replay: "Replay", since: datetime, tell: Tells) -> None:

@@ -67,6 +67,7 @@ class RoutedArrivals(Protocol):
     """What was decided, in bulk: a page of arrivals behind one."""
 
     def find(self, since: datetime, keywords: Collection[str], *, after: int = 0, limit: int = 200) -> Sequence[Routed]: ...
+    def since_the_last(self, count: int) -> datetime | None: ...
 
 
 class SeriesReader(Protocol):

@@ -25,6 +25,8 @@ from node.routing.port import RoutedArrivals
 from node.routing.priors import PriorChoice
 from node.routing.series import SeriesContent, contents
 
+LAST = 200
+"""Arrivals that are decided anew where nobody says since when."""
 _PAGE = 200
 _TELLING = TELLING | {"SeriesNumber"}
 """What deciding looks at whatever the routes ask (node.routing.gate, node.routing.decisions)."""

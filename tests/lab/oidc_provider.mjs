@@ -17,7 +17,7 @@ const provider = new Provider(settings.issuer, {
   features: { devInteractions: { enabled: true }, backchannelLogout: { enabled: true } },
   findAccount(context, id) {
     const person = settings.people[id];
-    return person && { accountId: id, claims: () => ({ sub: `number ${id}`, preferred_username: id, groups: person }) };
+    return person && { accountId: id, claims: () => ({ sub: id, preferred_username: id, groups: person }) };
   },
 });
 provider.on('backchannel.error', (context, error) => console.error(error));

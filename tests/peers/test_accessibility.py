@@ -3,15 +3,21 @@ for is measured in the browser (borders, targets, focus, reflow)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from node.assembly.configuration import load
 from node.blobs.folder import FolderBlobs
+from node.console.accounts import digest_of
+from node.domain.account import AccessKey, Account, AccountOrigin, KeyKind, Role
 from node.domain.config_revision import ConfigRevision
 from node.journal.port import Pausable
+from node.settings.console import Console
 from tests.lab.axe import script
+from tests.lab.loopback import free_port
 from tests.lab.needs import program
 from tests.unit.cli.conftest import CONFIG, HEAD, REFUSED, Hospital, empty, hospital, place
 from tests.unit.console import imaged
@@ -63,8 +69,33 @@ def address(hospital: Hospital, tmp_path: Path) -> Iterator[str]:
             at=hospital.now, author=by, reason=reason, host="node1", path="hilum.yaml", digest=hospital.config.digest, text=text
         )
         hospital.journal.config_revisions.add(one)
-    with served(hospital, blobs) as address:
+    for name, origin, role in (("gina", AccountOrigin.OIDC, Role.OPERATOR), ("vic", AccountOrigin.LDAP, Role.VIEWER)):
+        hospital.journal.accounts.open(
+            Account(name=name, role=role, password=None, created_at=hospital.now, origin=origin, subject=f"number {name}")
+        )
+        session = AccessKey(
+            digest=digest_of(name),
+            account=name,
+            role=role,
+            kind=KeyKind.SESSION,
+            label="10.0.3.17",
+            created_at=hospital.journal.now(),
+            ends_at=hospital.journal.now() + timedelta(hours=8),
+        )
+        assert hospital.journal.accounts.open_key(session)
+    with served(hospital, blobs, _with_a_provider(tmp_path)) as address:
         yield f"{address} /studies/{study.study} /studies/{study.study}/series/{study.series}"
+
+
+def _with_a_provider(folder: Path) -> Console:
+    """Settings with a provider that is away."""
+    config = folder / "hospital.yaml"
+    roles = "{admin: hilum-admins, operator: PACS, viewer: radiology}"
+    oidc = f'{{issuer: "http://localhost:{free_port()}", client_id: hilum, roles: {roles}}}'
+    config.write_text(f'{CONFIG}console: {{listen: "127.0.0.1:0", oidc: {oidc}}}\n', encoding="utf-8")
+    console = load(config).console
+    assert console is not None
+    return console
 
 
 @contextmanager
@@ -84,7 +115,7 @@ def _desk(address: str, width: int, scheme: Any) -> Iterator["Page"]:
 def _log_in(page: "Page") -> None:
     page.fill("[name=name]", "ada")
     page.fill("[name=password]", PASSWORD)
-    page.click("button.main")
+    page.click("form.login button")
     page.wait_for_load_state()
 
 
@@ -106,7 +137,16 @@ def test_no_page_keeps_anybody_out(address: str, width: int, scheme: str) -> Non
             found.extend(f"{path}: {one}" for one in page.evaluate(measured))
 
         look("/login")
+        page.fill("[name=name]", "nobody")
+        page.fill("[name=password]", "a wrong one")
+        page.click("form.login button")
+        page.locator(".said").wait_for()
+        look("/login, refused")
+        page.click("text=Log in with the hospital's account")
+        page.locator(".said", has_text="HLM-2145").wait_for()
+        look("/login, the provider is away")
         _log_in(page)
+        page.locator(".trouble-now", has_text="HLM-2145").wait_for()
         for path in (*_PAGES, *with_pixels):
             page.goto(f"{where}{path}")
             look(path)

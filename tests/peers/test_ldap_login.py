@@ -245,7 +245,7 @@ def test_a_password_goes_to_the_directory_as_it_is(browser: Callable[..., Browse
 
 
 def test_a_passcode_that_cannot_be_read_is_said(browser: Callable[..., Browser], place: Path) -> None:
-    """The node's own: open to others, gone, or of bytes that are no text, which the directory then does not take; nobody waits for it."""
+    """The node's own: open to others, gone, or of bytes that are not UTF-8; nobody waits for it."""
     passcode = place / "ldap.passcode"
     passcode.chmod(0o644)
     for _ in range(FAILURES + 1):

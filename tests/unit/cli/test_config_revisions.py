@@ -110,9 +110,11 @@ def test_what_is_edited_is_shown_against_the_newest_studies_and_asked_for(
     assert (said.code, len(asked)) == (1, 1)
     assert "2 decisions would differ, in 2 studies; routes: chest CT" in said.out
     assert "nothing was changed" in said.out
+    assert (run("config", "reload", "--since", "2025-03-04").code, len(asked)) == (1, 2)
+    assert "HLM-2064" in run("config", "reload", "--since", "lately").err
     assert len(run("config", "history", "--json").json) == 1
     assert run("config", "reload", "--yes", "--reason", "meant").code == 0
-    assert (len(asked), run("config", "history", "--json").json[0]["reason"]) == (1, "meant")
+    assert (len(asked), run("config", "history", "--json").json[0]["reason"]) == (2, "meant")
 
     def nothing(words: str) -> str:
         raise EOFError

@@ -31,6 +31,7 @@ def test_an_edited_rule_is_told_with_the_studies_that_it_would_change(hospital: 
     ]
     assert (said.json["arrivals"], said.json["decided"], said.json["forgotten"]) == (4, 4, 0)
     assert first["decided_by"] == hospital.config.digest != said.json["digest"]
+    assert run("routes", "replay", "--against", "edited.yaml", "--json").json["differences"] == said.json["differences"], "the last 200"
     shown = " ".join(run("routes", "replay", "--since", "2025-03-04", "--against", "edited.yaml").out.split())
     assert "chest CT: run (ct-lung to archive and copies) → not run" in shown
     assert "SliceThickness: at most 5, found 1.25: holds → at most 1, found 1.25: does not hold" in shown

@@ -4,7 +4,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
 from node.assembly.console import OwnReceiverOf, edited_routes, glance, trials_of
+from node.assembly.doctor.logins import logins
 from node.assembly.doctor.peers import subjects
 from node.blobs.folder import FolderBlobs
 from node.blobs.port import Blobs
@@ -93,11 +94,18 @@ def browsers(hospital: Hospital, blobs: Blobs | None = None, told: list[Message]
 
 
 @contextmanager
-def served(hospital: Hospital, blobs: Blobs | None = None) -> Iterator[str]:
-    """The same console to a real browser, with ada (admin); its address."""
+def served(hospital: Hospital, blobs: Blobs | None = None, console: Console | None = None) -> Iterator[str]:
+    """The same console to a real browser, with ada (admin), and with the hospital's provider of `console`; its address."""
     hospital.journal.accounts.open(Account(name="ada", role=Role.ADMIN, password=HASH, created_at=hospital.now))
     trials, ending = trials_of(hospital.config), threading.Event()
-    app = build(context_of(hospital, trials, blobs=blobs), ending)
+    context = context_of(hospital, trials, blobs=blobs)
+    if console is not None:
+        from node.console.provider import Provider
+
+        provider = None if console.oidc is None else Provider(console.oidc)
+        health = Health([*subjects(hospital.config), *logins(console)], lambda: glance(hospital.config, hospital.journal))
+        context = replace(context, provider=provider, health=health)
+    app = build(context, ending)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

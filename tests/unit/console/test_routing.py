@@ -284,6 +284,9 @@ def test_a_replay_tells_exactly_what_would_be_otherwise(browser: Open) -> None:
     assert "hx-get" not in part, "nothing is asked for again"
     assert browser("ada").client.get("/api/routes/replays/1").status_code == 404
     assert mine.client.post("/routes/replay", data={**fields, "since": "lately"}).status_code == 422
+    assert "/routes/replays/2" in mine.client.post("/routes/replay", data={**fields, "since": ""}).text
+    wait_until(lambda: mine.client.get("/api/routes/replays/2").json()["state"] == "done", _PATIENCE_S, "the last studies are replayed")
+    assert mine.client.get("/api/routes/replays/2").json()["differences"] == told["differences"]
 
 
 def with_others(mine: Browser, **others: object) -> object:
