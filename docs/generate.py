@@ -309,6 +309,13 @@ def metrics() -> str:
     return "".join(text).rstrip() + "\n"
 
 
+def api() -> str:
+    """Every call of the console, from the routes that answer."""
+    from docs import api_calls  # what the console is made of takes a second to import
+
+    return api_calls.page(_MADE)
+
+
 def _headed(path: Path) -> list[tuple[str, list[str]]]:
     """The names that a module assigns in capitals, under the comments `# ---- heading`."""
     found: list[tuple[str, list[str]]] = []
@@ -330,6 +337,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "events.md": events,
     "metrics.md": metrics,
     "objects.md": lambda: objects.page(_MADE),
+    "api.md": api,
     "contexts.md": lambda: statements.contexts(_MADE),
     "ihe-integration-statement.md": lambda: statements.integration(_MADE),
 }

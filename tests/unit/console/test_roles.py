@@ -14,7 +14,11 @@ from tests.unit.console.conftest import Browser, Open
 
 VIEWER, OPERATOR, ADMIN = Role.VIEWER, Role.OPERATOR, Role.ADMIN
 PEOPLE = {VIEWER: "vera", OPERATOR: "otto", ADMIN: "ada"}
-OPEN = {("GET", "/login"), ("POST", "/login"), ("POST", "/logout"), ("GET", "/login/hospital"), ("GET", "/login/hospital/back")}
+OPEN = {("GET", "/login"), ("POST", "/login"), ("POST", "/logout")} | {
+    ("GET", "/login/hospital"),
+    ("GET", "/login/hospital/back"),
+    ("POST", "/login/hospital/logout"),
+}
 """What is asked before anybody is known, and what ends that."""
 LEAST = {
     ("GET", "/"): VIEWER,

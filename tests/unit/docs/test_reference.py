@@ -13,6 +13,7 @@ from node.dimse.port import Verdict, verdict
 from node.domain.state import ArrivalState, DeliveryState, HistoryEvent, JobState
 from node.observe import metrics
 from node.observe.instruments import Metric
+from tests.unit.console.test_roles import LEAST
 
 ROOT = Path(__file__).parents[3]
 ENCODED = {"objects.md", "ihe-integration-statement.md"}
@@ -23,6 +24,15 @@ ENCODED = {"objects.md", "ihe-integration-statement.md"}
 def test_a_page_is_what_the_source_says_now(name: str) -> None:
     """Run `make docs` when this fails, and read the difference."""
     assert (FOLDER / name).read_text(encoding="utf-8") == PAGES[name]()
+
+
+def test_calls_stand_with_the_role_that_they_are_refused_without() -> None:
+    """The page is read as a person reads it, and compared with what a console is asked as every role (tests/unit/console/test_roles.py)."""
+    page = (FOLDER / "api.md").read_text(encoding="utf-8")
+    told = {(method, path): role for method, path, role in re.findall(r"^### ([A-Z]+) (\S+)\n\n\*(\w+)\.\*", page, re.MULTILINE)}
+    asked = {(method, path): str(role) for (method, path), role in LEAST.items() if path.startswith("/api/")}
+    del asked["GET", "/api/openapi.json"]  # which says the same to machines
+    assert told == {(method, re.sub(":[a-z]+}", "}", path)): role for (method, path), role in asked.items()}
 
 
 CONDITIONS = (".when", ".any_series", ".all_series", ".needs.series")
