@@ -1,0 +1,171 @@
+"""How-tos executed as written over a node that serves: their commands and their pieces of configuration, with Orthanc and OpenSSL.
+
+What stands for the reader's own (addresses, ports, paths, a job) is filled in here. Pages whose commands need no node that runs are
+tests/unit/docs/test_executed.py's.
+"""
+
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from node.dicom.uid import derive_uid
+from tests.lab.loopback import free_port
+from tests.lab.needs import program
+from tests.lab.node import CommandResult, Node, hilum
+from tests.lab.orthanc import Orthanc
+from tests.lab.program import wait_until
+from tests.node.test_reload import settings, told
+from tests.results.images import radiograph
+
+pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(600)]
+HOWTO = Path(__file__).parents[2] / "docs" / "howto"
+_BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+_PATIENCE_S = 120
+_YAML = YAML(typ="safe")
+
+
+class Page:
+    """A how-to, as somebody reads it."""
+
+    def __init__(self, name: str) -> None:
+        self.text = (HOWTO / name).read_text(encoding="utf-8")
+
+    def commands(self, heading: str = "") -> list[str]:
+        """The commands of a part, in order, without the remarks behind them."""
+        text = self.text if not heading else self.text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+        blocks = [block for language, block in _BLOCK.findall(text) if language in ("", "sh", "console")]
+        found = [re.split(r"\s+#\s", line)[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+        assert found, "the page has commands"
+        return found
+
+    def blocks(self, kind: str) -> list[str]:
+        """What stands in blocks of a kind (yaml, json), in order."""
+        return [block for language, block in _BLOCK.findall(self.text) if language == kind]
+
+    def inline(self, begins: str) -> Any:
+        """A piece of configuration inside a sentence."""
+        (found,) = re.findall(rf"`({re.escape(begins)}: \{{.*?\}})`", self.text)
+        return _YAML.load(found)[begins]
+
+
+def typed(node: Node, command: str, code: int = 0, means: Mapping[str, str] | None = None) -> CommandResult:
+    """Run a command of a page; `means` are what stands for the reader's own words."""
+    words = [(means or {}).get(word, word) for word in shlex.split(command)]
+    assert words[0] == "hilum", command
+    said = node.hilum(*words[1:])
+    assert said.code == code, (command, said.out, said.err)
+    assert "Traceback" not in said.err
+    return said
+
+
+def image(folder: Path, name: str) -> tuple[Path, str]:
+    """A radiograph of its own study, and that study."""
+    uids = {key: derive_uid(key, name) for key in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")}
+    radiograph(folder / name, 1, 1, **uids)
+    return folder / name, uids["StudyInstanceUID"]
+
+
+def saved(node: Node, says: Mapping[str, Any]) -> None:
+    """Write the file, as an editor does."""
+    node.config.write_text(json.dumps(says, indent=1))
+
+
+def test_a_pacs_is_connected_and_the_configuration_changed(tmp_path: Path) -> None:
+    """connect-a-pacs.md: Orthanc is named as peer and sink, and forwards to the node: one study, one set of results beside it, and no loop.
+    change-the-configuration.md: a peer that learns its window is edited in under way; results for a sink that was struck out are parked,
+    and go where they are sent."""
+    connect, change = Page("connect-a-pacs.md"), Page("change-the-configuration.md")
+    port = free_port()
+    (modality,) = connect.blocks("json")
+    forward = json.loads(f"{{{modality}}}")["DicomModalities"]["hilum"]
+    assert (forward["AET"], forward["Port"]) == ("HILUM", 11112)
+    there: dict[str, object] = {"DicomModalities": {"hilum": {**forward, "Host": "127.0.0.1", "Port": port}}}
+    orthanc = Orthanc(tmp_path / "orthanc", node_port=port, options=there)
+    says: dict[str, Any] = settings(tmp_path, "all")
+    says["node"] = {**connect.inline("node"), "listen": f"127.0.0.1:{port}"}
+    assert "`may: [store, echo]`" in connect.text
+    pacs = {"ae_title": "PACS", "address": f"127.0.0.1:{orthanc.dicom_port}", "may": ["store", "echo"], "settle": {"quiet": "2s"}}
+    says["peers"] = {"pacs": pacs}
+    says["sinks"] = connect.inline("sinks") | says["sinks"]
+    says["routes"][0]["send"] = ["archive"]
+    with orthanc, Node(says, tmp_path) as node:
+        assert {one["subject"]: one["level"] for one in node.doctor()["findings"] if one["subject"] in ("peer pacs", "sink archive")} == {
+            "peer pacs": "good",
+            "sink archive": "good",
+        }
+        first, study = image(tmp_path, "first")
+        orthanc.upload(first)
+        orthanc.send(orthanc.study(study).identifier, modality="hilum")
+        orthanc.wait_for(_has_results(study), _PATIENCE_S, "the results stand beside the study")
+        orthanc.send(orthanc.study(study).identifier, modality="hilum")
+        assert [one["study_uid"] for one in node.studies()] == [study]
+        assert len(node.jobs()) == 1, "results that come back open nothing"
+        (peers,) = connect.commands()
+        assert "pacs" in typed(node, peers).out
+
+        *_, learned = connect.blocks("yaml")
+        says["peers"] |= _YAML.load(learned)["peers"]
+        saved(node, says)
+        check, reload, listed, resend = change.commands()
+        assert "is good" in typed(node, check).out
+        assert "`peers:` changed, in force from now on" in typed(node, reload).out
+        assert "the new CT" in typed(node, "hilum config history").out
+        assert "ct1" in typed(node, peers).out
+
+        orthanc.stop()
+        second, other = image(tmp_path, "second")
+        assert hilum("send", second, "--to", f"HILUM@127.0.0.1:{port}", "--calling", "PACS").code == 0
+        wait_until(lambda: told(node, "delivery.retry", sink="archive"), _PATIENCE_S, "the results wait for the archive")
+        saved(node, says | {"sinks": {"results": says["sinks"]["results"]}, "routes": [{**says["routes"][0], "send": ["results"]}]})
+        typed(node, reload)
+        wait_until(lambda: told(node, "delivery.parked", code="HLM-6180"), _PATIENCE_S, "they are parked")
+        assert "HLM-6180" in typed(node, listed).out
+        orthanc.start()
+        saved(node, says)
+        typed(node, reload)
+        (job,) = (one["id"] for one in node.jobs() if one["study_uid"] == other)
+        typed(node, resend, means={"JOB": str(job)})
+        orthanc.wait_for(lambda studies: any(one.uid == other for one in studies), _PATIENCE_S, "they go to the archive that is back")
+
+
+def _has_results(study: str) -> Callable[[list[Any]], bool]:
+    return lambda studies: any(one.uid == study and one.of("SR") for one in studies)
+
+
+def test_a_store_is_encrypted(tmp_path: Path) -> None:
+    """encrypt-at-rest.md: OpenSSL makes the key, what is stored has the page's form and betrays nobody; doctor names what is not encrypted;
+    a file can be looked at."""
+    page = Page("encrypt-at-rest.md")
+    make_key, unseal = page.commands()
+    etc = tmp_path / "etc"
+    etc.mkdir()
+    assert program("openssl", "openssl")
+    subprocess.run(["sh", "-c", make_key.replace("/etc/hilum", str(etc))], check=True, capture_output=True)
+    assert (etc / "at-rest.key").stat().st_mode & 0o777 == 0o600
+    (block,) = page.blocks("yaml")
+    encryption = _YAML.load(block.replace("/etc/hilum", str(etc)))["store"]["encryption"]
+    says: dict[str, Any] = settings(tmp_path, "all")
+    says["store"] |= {"encryption": encryption | {"memory": "64MiB"}}
+    (first,) = re.findall(r"^\| 8 \| `([0-9A-F ]+)` \|$", page.text, re.MULTILINE)
+    with Node(says, tmp_path) as node:
+        sent, _ = image(tmp_path, "first")
+        assert hilum("send", sent, "--to", f"HILUM@127.0.0.1:{node.port}", "--calling", "SCANNER").code == 0
+        node.wait_for_jobs(lambda jobs: [one["state"] for one in jobs] == ["done"], _PATIENCE_S, "it is analysed")
+        kept = [path for path in (tmp_path / "blobs").rglob("*.dcm") if path.is_file()]
+        assert kept
+        assert {path.read_bytes()[:8] for path in kept} == {bytes.fromhex(first)}
+        (found,) = (one for one in node.doctor()["findings"] if one["subject"] == "encryption")
+        assert "the journal is not" in found["detail"]
+        aside = tmp_path / "blobs" / "aside"
+        aside.mkdir(exist_ok=True)
+        (aside / kept[0].name).write_bytes(kept[0].read_bytes())
+        means = {"var/blobs/aside": str(aside), "/run/user/1000/look": str(tmp_path / "look")}
+        typed(node, unseal, means=means)
+        assert (tmp_path / "look" / kept[0].name).read_bytes()[128:132] == b"DICM"
