@@ -14,7 +14,7 @@ from node.observe.events import event
 from node.settings.config import DEFAULT_ENGINE, Config, EngineSettings, SinkSettings
 from node.settings.load import parts_of
 from node.settings.peers import Peer
-from node.settings.source import SeriesNumbersClash, UnfitParts, UnfitRoles
+from node.settings.source import SeriesNumbersClash, UnfitParts, UnfitRoles, UnservedVersion
 from node.settings.store import Bucket
 
 if TYPE_CHECKING:
@@ -427,6 +427,26 @@ def demand_fit_roles(config: Config) -> None:
             problems += unknown_roles(route, application)
     if problems:
         raise UnfitRoles("; ".join(problems))
+
+
+def demand_pinned_versions(config: Config) -> None:
+    """Refuse routes that ask for a version of an application that is not the one installed, or served, here.
+
+    Raises
+    ------
+    UnservedVersion
+    """
+    from node.routing.gate import not_pinned
+
+    against = {route.name: not_pinned(route, partial(served, config)) for route in config.routes if route.pinned}
+    problems = [
+        f"{one.place}{against[route.name][one.application]}"
+        for route in config.routes
+        for one in route.pinned
+        if one.application in against[route.name]
+    ]
+    if problems:
+        raise UnservedVersion("; ".join(problems))
 
 
 def engine_of(config: Config, application_name: str) -> str:

@@ -31,7 +31,7 @@ def check(path: Path | None = None, /, *, config: ConfigOption = None, as_json: 
         One JSON object: `good`, `path`, `digest` (what its routes mean: other blocks are not in it), `problems` (each with `code` and
         `message`), `remarks` (what is good, and yet to be thought over).
     """
-    from node.assembly.compose import demand_fit_parts, demand_fit_roles, demand_own_series_numbers
+    from node.assembly.compose import demand_fit_parts, demand_fit_roles, demand_own_series_numbers, demand_pinned_versions
     from node.assembly.configuration import load
     from node.dimse.validity import demand_usable_tls
     from node.settings.load import find_config
@@ -43,6 +43,7 @@ def check(path: Path | None = None, /, *, config: ConfigOption = None, as_json: 
         demand_own_series_numbers(good)
         demand_fit_parts(good)
         demand_fit_roles(good)
+        demand_pinned_versions(good)
         _show(good)
         return 0
     loaded: Config | None = None
@@ -53,6 +54,7 @@ def check(path: Path | None = None, /, *, config: ConfigOption = None, as_json: 
         demand_own_series_numbers(loaded)
         demand_fit_parts(loaded)
         demand_fit_roles(loaded)
+        demand_pinned_versions(loaded)
     except ConfigError as refused:
         problems = getattr(refused, "problems", (refused,))
     told = [{"code": problem.code, "message": str(problem)} for problem in problems]

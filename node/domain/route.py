@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from node.domain.arrival import Arrival
 from node.domain.instance import Instance, Value
 from node.domain.job import Job, Priority, WhenExcluded
+from node.domain.profile import Profile
 from node.domain.shortage import WhenShort
 
 
@@ -151,6 +152,21 @@ class RoleConditions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PinnedVersion:
+    """The version of an application that a route asks for: `1.2` is each that begins so. `place` is where it stands in the file."""
+
+    application: str
+    version: str
+    place: str = field(default="", compare=False, repr=False)
+
+    def against(self, version: str) -> str:
+        """What is against an application of this version; "" where it is one of those."""
+        if version == self.version or version.startswith((f"{self.version}.", f"{self.version}+")):
+            return ""
+        return f"{self.application} is version {version} here, and the route asks for {self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """From the first time of the day (HH:MM) of `between` until before the second, over midnight where that is earlier, on these
     `weekdays`: over midnight that on which it began. None and () are any."""
@@ -179,7 +195,8 @@ class Route:
     of studies that it is about, above 0 and at most 1; one that is `disabled` is about none. A `fallback` takes only series of which no
     other route makes anything. Of all routes with one `choose` one takes one series of a study. It is
     about studies that come in its `hours`; None: at any time. `roles` say which series of the study fills
-    which role of the one application that it then runs; `needs` how long it waits for them."""
+    which role of the one application that it then runs; `needs` how long it waits for them. `pinned` are the versions of those
+    applications of `run` of which it asks one. Its sinks get results as `profile` says; None: each as its own."""
 
     name: str
     peers: tuple[str, ...] = ()
@@ -204,11 +221,17 @@ class Route:
     choose: str = ""
     hours: Hours | None = None
     roles: tuple[RoleConditions, ...] = ()
+    pinned: tuple[PinnedVersion, ...] = ()
+    profile: Profile | None = None
 
     @property
     def when_excluded(self) -> WhenExcluded:
         """What becomes of its job on a series that the application excludes: who expects a result is told at least."""
         return WhenExcluded.PARK if self.parks_excluded else WhenExcluded.TELL if self.expect else WhenExcluded.IGNORE
+
+    def against_version(self, application: str, version: str) -> str:
+        """What is against this version of an application of `run`; "" where the route takes it."""
+        return next((why for one in self.pinned if one.application == application and (why := one.against(version))), "")
 
     @property
     def asked(self) -> tuple[Asked, ...]:

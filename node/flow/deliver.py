@@ -77,10 +77,11 @@ class GaveUp(DeliveryError):
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A sink, and what the configuration says of it."""
+    """A sink, and what the configuration that it is of says."""
 
     sink: Sink
-    settings: settings.SinkSettings
+    says: settings.SinkSettings
+    config: settings.Config
 
 
 class DeliverStage:
@@ -124,7 +125,9 @@ class DeliverStage:
     def adopt(self, config: settings.Config) -> None:
         """Deliver to these sinks from the next claim on."""
         sinks = self._sinks()
-        self._targets: Mapping[str, _Target] = {name: _Target(sinks[name], one) for name, one in config.sinks.items() if name in sinks}
+        self._targets: Mapping[str, _Target] = {
+            name: _Target(sinks[name], one, config) for name, one in config.sinks.items() if name in sinks
+        }
 
     def step(self) -> int:
         """Start whatever is due for a sink that is free; counts what was started and what has ended since."""
@@ -213,8 +216,9 @@ class DeliverStage:
         if target is None:
             raise SinkUnknown(f'the configuration has no sink "{delivery.sink}"')
         began = time.monotonic()
-        sink = target.settings
-        sent = DeliveryAttempt(self._journal, self._blobs, self._clock, delivery, target.sink, sink.profile).send()
+        sink = target.says
+        profile = target.config.profile_of(delivery.sink, self._journal.jobs.get(delivery.job))
+        sent = DeliveryAttempt(self._journal, self._blobs, self._clock, delivery, target.sink, profile).send()
         took_s = round(time.monotonic() - began, 4)
         set_mark(self._journal.jobs, self._blobs, delivery.job, delivery.sink)
         now = self._clock()
@@ -233,7 +237,7 @@ class DeliverStage:
         if target is None:  # it left the configuration while it was sent to
             self._park(delivery, SinkUnknown(f'the configuration has no sink "{delivery.sink}" any more; the last time: {error}'))
             return
-        sink = target.settings
+        sink = target.says
         since = delivery.waiting_since
         if since is not None and now - since >= sink.give_up:
             tried = f"tried {delivery.attempts} times since {since:%Y-%m-%d %H:%M} UTC"

@@ -28,7 +28,6 @@ from node.journal.journal import Journal
 from node.journal.results import Results
 from node.results.kinds import record_of
 from node.results.port import Encoded, Encoding, Predecessor
-from node.settings.config import SinkSettings
 
 Encode: TypeAlias = Callable[[Encoding], list[Encoded]]
 
@@ -48,7 +47,7 @@ def encoding_of(
     part
         What was analysed, and the headers of its sources: localizers, which were left out, are none.
     profiles
-        What the job's sinks want (`profiles_of`).
+        What the job's sinks want (`Config.profiles_of`).
     """
     assert job.inferred_at is not None, "only findings are encoded"
     assert job.model_digest is not None, "findings have a model"
@@ -67,15 +66,6 @@ def encoding_of(
         predecessors=predecessors,
         profiles=profiles,
     )
-
-
-def profiles_of(sinks: Mapping[str, SinkSettings], job: Job) -> list[Profile]:
-    """What the job's sinks want, each profile once; a sink that left the configuration wants nothing."""
-    wanted: list[Profile] = []
-    for name in job.sinks:
-        if name in sinks and sinks[name].profile not in wanted:
-            wanted.append(sinks[name].profile)
-    return wanted
 
 
 def freeze(blobs: Blobs, job: int, encoded: Sequence[Encoded]) -> list[ResultObject]:

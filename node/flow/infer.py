@@ -70,6 +70,16 @@ class EngineUnknown(ModelError):
     )
 
 
+class AnotherVersion(ModelError):
+    """A route of the job asks for a version of the application that is not the one installed, or served, here."""
+
+    code = "HLM-4184"
+    remedy = (
+        "Bring that version back (`hilum models rollback`, or the package of before) and `hilum jobs retry JOB`; or write another version, "
+        "or none, into the `run` of the route."
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Analysed:
     """One part of a job, all of it where nothing was split, and what was found in it; `digest` once the findings were written."""
@@ -143,13 +153,15 @@ class Analyst:
         InputError
             The series is not what this application analyses.
         ModelError
-            The engine left the configuration or lacks a model, or the application said what its manifest does not promise.
+            Another version is asked for, the engine left the configuration or lacks a model, or the application said what its manifest
+            does not promise.
         EngineError
             The engine is away or late; later it may work.
         """
         began = time.monotonic()
         deadline = began + settings_of(self._config, job.application).timeout.total_seconds()
         application = self._application_of(job.application)
+        self._refuse_another_version(job, application)
         if job.engine not in (DEFAULT_ENGINE, *self._config.engines):
             raise EngineUnknown(f'the configuration has no engine "{job.engine}" any more')
         engine = self._engine_named(job.engine)
@@ -179,9 +191,15 @@ class Analyst:
             made_by=f"{application.name} {application.version}",
         )
 
+    def _refuse_another_version(self, job: Job, application: Application) -> None:
+        """What a route pins is analysed by that version, or not at all; `gate.not_pinned` says so beforehand."""
+        for route in self._config.routes:
+            if route.name in job.routes and (why := route.against_version(application.name, application.version)):
+                raise AnotherVersion(f'route "{route.name}": {why}')
+
     def _explained(self, job: Job) -> bool:
         """Whether a sink of the job asks what moved the answers."""
-        return any(self._config.sinks[name].profile.explains for name in job.sinks if name in self._config.sinks)
+        return any(profile.explains for profile in self._config.profiles_of(job))
 
 
 def _analysed(application: Application, assembled: Assembled, infer: Infer, job: Job, *, explained: bool) -> Analysed:

@@ -26,7 +26,7 @@ from node.domain.shortage import numbering_remarks
 from node.domain.stage import Clock, back_off
 from node.domain.state import JobState
 from node.flow.deliver import delivered_before
-from node.flow.encode import Encode, encoding_of, freeze, measured_in, predecessors_of, profiles_of, replacing, with_earlier
+from node.flow.encode import Encode, encoding_of, freeze, measured_in, predecessors_of, replacing, with_earlier
 from node.flow.held_instances import said_of_held
 from node.flow.infer import Analysed, Assemble, Inferred, settings_of
 from node.flow.lease import LENGTH, JobLease, LeaseLost
@@ -248,7 +248,7 @@ class Runner:
         assert journaled.findings_blob is not None, "what there is to say is durable"
         said = statement_of(self._blobs.path(journaled.findings_blob).read_bytes())
         instances = self._journal.instances.of_job(job.id)
-        wanted = profiles_of(self._config.sinks, journaled)
+        wanted = self._config.profiles_of(journaled)
         each = stated(journaled, application, said, instances, self._blobs, wanted)
         made = [one for whose in each for one in self._encode_statement(whose)]
         lease.check()
@@ -265,7 +265,7 @@ class Runner:
         assert journaled.findings_blob is not None, "what is withdrawn is durable"
         withdrawn = withdrawal_of(self._blobs.path(journaled.findings_blob).read_bytes())
         instances = self._journal.instances.of_job(job.id)
-        wanted = profiles_of(self._config.sinks, journaled)
+        wanted = self._config.profiles_of(journaled)
         each = withdrawing(journaled, application, withdrawn, instances, self._blobs, wanted)
         made = [one for encoding, own in each for one in self._encode_withdrawal(encoding, own)]
         lease.check()
@@ -362,7 +362,7 @@ class Runner:
     def _freeze(self, job: Job, application: Application, lease: JobLease, parts: Sequence[Analysed]) -> None:
         began = time.monotonic()
         journaled = self._journal.jobs.get(job.id)  # with the time at which the findings were journaled: it goes into the objects
-        wanted = profiles_of(self._config.sinks, journaled)
+        wanted = self._config.profiles_of(journaled)
         encoded: list[Encoded] = []
         with collected() as stages_s:
             replaces = replacing(self._journal, journaled)

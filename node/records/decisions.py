@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from inference.errors import HilumError
@@ -293,13 +294,14 @@ class RouteExplainer:
     ) -> Decision:
         from inference.applications.port import Takes
         from node.routing.decisions import holds_images
-        from node.routing.gate import exclusion_sentence, exclusions, gated
+        from node.routing.gate import exclusion_sentence, exclusions, gated, not_pinned
         from node.routing.needs import needs_outcome_now
         from node.routing.priors import EarlierStudy, choose
 
         (current,) = [view for view in views[study] if view.series_instance_uid == decision.series_instance_uid]
         remarks: list[str] = []
         applications = self.declared(route)
+        asked = partial(gated, applications=applications, view=current, gate=gate, unpinned=not_pinned(route, self.served))
         alone = applications.get(route.run[0]) if route.roles else None
         judged = needs_outcome_now(route, views[study], datetime.now(UTC), alone) if decision.matched else None
         role = ""
@@ -310,18 +312,18 @@ class RouteExplainer:
             said, lacking = self._priors(alone, route, judged.filled, study, views) if alone is not None else ({}, "")
             remarks += said.get(role, [])
             if role and lacking and not judged.missing:
-                return gated(replace(decision, chosen=False, reason="; ".join(remarks) or lacking), applications, current, gate)
+                return asked(replace(decision, chosen=False, reason="; ".join(remarks) or lacking))
         if judged is not None:
             decision = replace(decision, tried=(*decision.tried, *judged.tried))
             if judged.missing and decision.chosen and (judged.withheld or judged.parks):
                 waits = Withheld.WAITS if judged.parks else None  # whether its series comes in time nobody knows
-                return gated(replace(decision, chosen=False, reason=judged.reason, withheld=waits), applications, current, gate)
+                return asked(replace(decision, chosen=False, reason=judged.reason, withheld=waits))
             if judged.withheld or judged.parks:
-                return gated(decision, applications, current, gate)
+                return asked(decision)
             if judged.missing and decision.chosen:
                 remarks.append(judged.reason)
         chosen = decision.chosen
-        decision = gated(decision, applications, current, gate)
+        decision = asked(decision)
         for name, application in applications.items():
             if application.accepts.whole_study and decision.matched and holds_images(current) and not lost:
                 chosen = True

@@ -6,12 +6,15 @@ What manifests ask (`Accepts`, `Expects`) is asked by the functions that ask it 
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 
 from inference.applications.accept import nearest_plane, of_another_modality, too_few_slices, too_thick, unfit
 from inference.applications.port import Accepts, Application
+from inference.errors import HilumError
 from inference.imaging.alike import kind_of_image, kinds_of_numbers, rescale_type
 from inference.imaging.assemble import MOSAICS
 from inference.imaging.judge.agent import not_native
@@ -22,7 +25,7 @@ from inference.imaging.judge.stated import DESCRIBED, elsewhere, may_be, may_sho
 from inference.imaging.judge.words import SAID, no_patient_by
 from node.domain.instance import Header, first_number, numbers_of, texts_of
 from node.domain.job import WhenExcluded
-from node.domain.route import Decision, Tried
+from node.domain.route import Decision, Route, Tried
 from node.routing.decisions import SeriesView, holds_images
 from node.routing.layout import OF_SLICES, Layout, without_localizers
 
@@ -145,15 +148,42 @@ def exclusions(application: Application, views: Iterable[SeriesView]) -> dict[st
     return {view.series_instance_uid: why for view in views if (why := not_applicable(application, view))}
 
 
-def gated(decision: Decision, applications: Mapping[str, Application], view: SeriesView, gate: Gate, *, counted: bool = True) -> Decision:
-    """The decision of a route with what the gate says of each of its applications, and which of them would compare the series."""
+def gated(
+    decision: Decision,
+    applications: Mapping[str, Application],
+    view: SeriesView,
+    gate: Gate,
+    *,
+    counted: bool = True,
+    unpinned: Mapping[str, str] = MappingProxyType({}),
+) -> Decision:
+    """The decision of a route with what the gate says of each of its applications, and which of them would compare the series.
+
+    `unpinned` are those that are here in another version than the route asks for, and what that is.
+    """
     if not decision.matched:
         return decision
-    tried = [_answered(name, application, gate.answer(application, view, counted=counted)) for name, application in applications.items()]
+    tried = []
+    for name, application in applications.items():
+        said = gate.answer(application, view, counted=counted)
+        if name in unpinned and not said.exclusion:
+            said = _refused([unpinned[name], *(said.reasons if said.fit is Fit.REFUSES else ())])
+        tried.append(_answered(name, application, said))
     compares = [
         name for name, application in applications.items() if decision.chosen and any(role.prior_of for role in application.in_roles)
     ]
     return replace(decision, tried=(*decision.tried, *tried), compares=tuple(compares))
+
+
+def not_pinned(route: Route, served: Callable[[str], Application]) -> dict[str, str]:
+    """The applications of a route that are here in another version than it asks for, each with what is against it; one that cannot be
+    loaded is none: its job is parked with that reason."""
+    against = {}
+    for one in route.pinned:
+        with suppress(HilumError):
+            if why := route.against_version(one.application, served(one.application).version):
+                against[one.application] = why
+    return against
 
 
 def refusal_reason(decision: Decision) -> str:

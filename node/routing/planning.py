@@ -14,7 +14,7 @@ from node.domain.job import Job, NewJob, WhenExcluded
 from node.domain.route import Decision, Route, Withheld
 from node.domain.shortage import NewHold
 from node.routing.decisions import SeriesView, decide, holds_images, outchosen, preference
-from node.routing.gate import Gate, exclusion_sentence, gated, not_applicable
+from node.routing.gate import Gate, exclusion_sentence, gated, not_applicable, not_pinned
 from node.routing.needs import NeedsOutcome, needs_outcome
 from node.routing.pairing import Prior, PriorsFound
 from node.routing.planned_job import PlannedJob
@@ -399,7 +399,8 @@ class JobPlanner:
             return decision
         uid = decision.series_instance_uid
         route = next(route for route in self._routes if route.name == decision.route)
-        return gated(decision, self._applications(route), series.views[uid], series.gate, counted=series.counted[uid])
+        applications, unpinned = self._applications(route), not_pinned(route, self._application_of)
+        return gated(decision, applications, series.views[uid], series.gate, counted=series.counted[uid], unpinned=unpinned)
 
     def _applications(self, route: Route) -> dict[str, Application]:
         """Those of a route that can be loaded, as they declare themselves."""

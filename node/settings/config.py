@@ -11,6 +11,7 @@ from typing import Protocol
 from inference.engines.kind import Options
 from inference.engines.kinds import DEFAULT
 from node.domain.commitment import Commitment
+from node.domain.job import Job, JobKind
 from node.domain.profile import VIEWER, Profile
 from node.domain.route import Asked, Route
 from node.settings.audit import Audit
@@ -150,3 +151,18 @@ class Config:
         """How what a peer sends settles; a stranger's as everything does by default."""
         known = self.peers.get(peer or "")
         return Settle() if known is None else known.settle
+
+    def profile_of(self, sink: str, job: Job) -> Profile:
+        """What a sink gets of a job: as the first route says that asked for it and sends there, else by the sink's own profile. Notes that
+        there is no result, and withdrawals, go by the sink's own."""
+        asked = job.routes if job.kind is JobKind.ANALYSIS else ()
+        said = next((route.profile for route in self.routes if route.name in asked and sink in route.send), None)
+        return said or self.sinks[sink].profile
+
+    def profiles_of(self, job: Job) -> list[Profile]:
+        """What the job's sinks want, each profile once; a sink that left the configuration wants nothing."""
+        return list(dict.fromkeys(self.profile_of(name, job) for name in job.sinks if name in self.sinks))
+
+    def profiles_to(self, sink: SinkSettings) -> tuple[Profile, ...]:
+        """Every profile by which a sink gets something: its own, and those of routes that send there."""
+        return tuple(dict.fromkeys([sink.profile, *(one.profile for one in self.routes if one.profile and sink.name in one.send)]))

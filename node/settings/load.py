@@ -311,15 +311,15 @@ def parts_of(config: Config) -> dict[str, str]:
 
 
 def _sink(sink: SinkSettings) -> list[Any]:
-    profile = sink.profile
+    return [sink.destination.kind, *sink.destination.identity, Kind.SC in sink.profile.kinds, *_wants(sink.profile)]
+
+
+def _wants(profile: Profile) -> list[Any]:
     # a sink that differs in the page alone means what it meant before there were profiles
     same = replace(profile, name=VIEWER.name, kinds=profile.kinds | {Kind.SC}) == VIEWER
-    wants = (
-        []
-        if same
-        else [*(profile.masks, profile.compression, profile.empty_masks, sorted(profile.kinds), profile.languages, profile.not_taken)]
-    )
-    return [sink.destination.kind, *sink.destination.identity, Kind.SC in profile.kinds, *wants]
+    if same:
+        return []
+    return [profile.masks, profile.compression, profile.empty_masks, sorted(profile.kinds), profile.languages, profile.not_taken]
 
 
 def _route(route: Route) -> dict[str, Any]:
@@ -348,6 +348,8 @@ def _route(route: Route) -> dict[str, Any]:
         **({} if route.hours is None else {"hours": [route.hours.zone.key, *map(_window, route.hours.windows)]}),
         **({"roles": [_role(one) for one in route.roles]} if route.roles else {}),
         **({"parks_excluded": True} if route.parks_excluded else {}),
+        **({"pinned": sorted([one.application, one.version] for one in route.pinned)} if route.pinned else {}),
+        **({} if route.profile is None else {"profile": [Kind.SC in route.profile.kinds, *_wants(route.profile)]}),
     }
 
 

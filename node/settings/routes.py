@@ -7,16 +7,42 @@ from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from node.domain.job import Priority
 from node.domain.patient import age_in, days_of
-from node.domain.route import Asked, Hours, NeededSeries, Needs, Otherwise, Preference, Preferred, RoleConditions, Route, Window
+from node.domain.profile import Profile
+from node.domain.route import (
+    Asked,
+    Hours,
+    NeededSeries,
+    Needs,
+    Otherwise,
+    PinnedVersion,
+    Preference,
+    Preferred,
+    RoleConditions,
+    Route,
+    Window,
+)
 from node.domain.shortage import WhenShort
 from node.settings.blocks import Block, Items, Key, Nodes, Values, pairs
 from node.settings.conditions import Conditions, Windows, conditions_schema
 from node.settings.kinds import DURATION, PERCENT, SWITCH, TEXT, Choice, Reference, Scalar, Schema, Several
-from node.settings.source import BadValue, Here, MissingKey, Refused, WrongType, child, entries, kind_of, snippet, suggestion
+from node.settings.sinks import NamedProfile
+from node.settings.source import (
+    BadValue,
+    Here,
+    MissingKey,
+    Refused,
+    WrongType,
+    child,
+    entries,
+    kind_of,
+    scalar_text,
+    snippet,
+    suggestion,
+)
 
 
 class Needed:
@@ -56,6 +82,26 @@ _SPAN = Scalar(
     wants="a span of time such as `3y`, `18m`, `6w`, `90d`", parse=_span, form={"type": "string", "pattern": "^[1-9][0-9]{0,2}[ymwd]$"}
 )
 _WITHIN = "within"
+
+
+class ApplicationAsked:
+    """An application, or `NAME@VERSION`: that version of it."""
+
+    wants = "an application"
+
+    def read(self, at: Node, here: Here) -> PinnedVersion:
+        name, pins, version = scalar_text(at, here, self.wants).partition("@")
+        if pins and not _VERSION.fullmatch(version):
+            raise here.refuse(BadValue, at, f'"{version}" is no version; write `{name}@1.2`, or `{name}` for any')
+        _APPLICATION.read(ScalarNode(at.tag, name, at.start_mark, at.end_mark), here)
+        return PinnedVersion(application=name, version=version, place=here.place(at))
+
+    def schema(self) -> Schema:
+        return {"type": "string"}
+
+
+_APPLICATION = Reference(to="applications", noun="application")
+_VERSION = re.compile(r"[0-9]+(\.[0-9]+){0,2}(\+model(\.[0-9]+)+)?")
 
 
 class InRoles:
@@ -181,7 +227,7 @@ def _route(
     any_series: tuple[Asked, ...],
     all_series: tuple[Asked, ...],
     needs: Needs | None,
-    run: tuple[str, ...],
+    run: tuple[PinnedVersion, ...],
     priority: Priority,
     send: tuple[str, ...],
     each: bool,
@@ -197,6 +243,7 @@ def _route(
     choose: str | None,
     hours: tuple[Window, ...] | None,
     roles: tuple[RoleConditions, ...] | None,
+    profile: Profile | None,
 ) -> Route:
     return Route(
         name=name,
@@ -206,7 +253,8 @@ def _route(
         any_series=any_series,
         all_series=all_series,
         needs=needs or (_FOR_ROLES if roles else None),
-        run=run,
+        run=tuple(one.application for one in run),
+        pinned=tuple(one for one in run if one.version),
         priority=priority,
         send=send,
         each=each,
@@ -222,12 +270,16 @@ def _route(
         choose=choose or "",
         hours=None if hours is None else Hours(windows=hours, zone=_UTC),
         roles=roles or (),
+        profile=profile,
     )
 
 
 def _one_of_several(values: Values, nodes: Nodes, here: Here) -> None:
     if values["each"] and values["prefer"]:
         raise here.about("prefer").refuse(BadValue, nodes["prefer"], "`each: true` runs every series; leave one of them out")
+    asked = [one.application for one in values["run"]]
+    if (twice := next((name for name in asked if asked.count(name) > 1), None)) is not None:
+        raise here.about("run").refuse(BadValue, nodes["run"], f'"{twice}" stands twice; of one application a route asks for one version')
     roles, needs = values["roles"], values["needs"]
     if roles and values["each"]:
         raise here.about("each").refuse(BadValue, nodes["each"], "a route with `roles` runs once a study; leave `each` out")
@@ -336,9 +388,10 @@ ROUTES = Items(
             Key(name="needs", kind=NEEDS, says="Series that the study must hold too before the applications run."),
             Key(
                 name="run",
-                kind=Several(of=Reference(to="applications", noun="application"), bare=True, least=1),
+                kind=Several(of=ApplicationAsked(), bare=True, least=1),
                 required=True,
-                says="The applications to run on the series.",
+                says="The applications to run on the series. `NAME@1.2` asks for one version, and each that begins so: where another is "
+                "installed or served, its jobs are parked (HLM-4184).",
             ),
             Key(
                 name="roles",
@@ -420,6 +473,12 @@ ROUTES = Items(
                 kind=Several(of=Reference(to="sinks", noun="sink"), bare=True, least=1),
                 required=True,
                 says="The sinks that get the results.",
+            ),
+            Key(
+                name="profile",
+                kind=NamedProfile(),
+                says="What its sinks get of the results, and in which form, in place of each one's profile; of several routes that ask for "
+                "one job, the first of the file that sends to a sink says it.",
             ),
         ),
     ),

@@ -119,6 +119,18 @@ def profiles_block(profile: Block[Profile]) -> Named[Profile]:
     return Named(noun="profile", of=profile, reserved=tuple(SHIPPED))
 
 
+class NamedProfile:
+    """A name under `profiles:`, or a shipped one."""
+
+    wants = f"{', '.join(f'`{name}`' for name in SHIPPED)}, or a name under `profiles`"
+
+    def read(self, at: Node, here: Here) -> Profile:
+        return here.profiles[Reference(to="profiles", noun="profile").read(at, here)]
+
+    def schema(self) -> Schema:
+        return {"type": "string"}
+
+
 class ChosenProfile:
     """The profile of a sink: a name under `profiles:`, a shipped one, or the keys of a profile for this sink alone."""
 
@@ -130,8 +142,7 @@ class ChosenProfile:
     def read(self, at: Node, here: Here) -> Profile:
         if isinstance(at, MappingNode):
             return self._profile.read(at, here, name="of its own")
-        name = Reference(to="profiles", noun="profile").read(at, here)
-        return here.profiles[name]
+        return NamedProfile().read(at, here)
 
     def schema(self) -> Schema:
         return {"anyOf": [{"type": "string"}, self._profile.schema()]}

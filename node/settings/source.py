@@ -119,6 +119,13 @@ class UnfitRoles(ConfigError):
     remedy = "Write under `roles` what the application calls them; the message says which there are, and which must be filled."
 
 
+class UnservedVersion(ConfigError):
+    """A route asks for a version of an application that is not the one installed, or served, here."""
+
+    code = "HLM-2015"
+    remedy = "Write the version that the message says is here, or none; or bring the other one (`hilum models rollback`, its package)."
+
+
 class ConfigRefused(ConfigError):
     """Several things are wrong; `problems` holds them in the order of the file."""
 

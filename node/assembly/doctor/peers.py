@@ -47,7 +47,7 @@ def subjects(config: Config) -> Iterator[Dependency]:
             kind=DependencyKind.SINK,
             name=sink.name,
             where=sink.destination.words,
-            words=f"profile {sink.profile.name}",
+            words=f"profile {', '.join(profile.name for profile in config.profiles_to(sink))}",
             fix=SINK_FIX,
             ask=partial(_sink, config, sink),
         )
@@ -89,14 +89,15 @@ def _engine(config: Config, name: str) -> Answer:
     return Answer(ready=health.ready, detail=health.detail)
 
 
-def emitted_to(config: Config, sink: SinkSettings) -> "list[Emitted]":
-    """What the applications of the routes to a sink may emit for its profile; one that cannot be loaded counts for nothing."""
+def emitted_to(config: Config, sink: SinkSettings, profile: Profile) -> "list[Emitted]":
+    """What the applications of the routes that send to a sink by this profile may emit; one that cannot be loaded counts for nothing."""
     from node.results.selection import emitted
 
     found: dict[Emitted, None] = {}
-    for name in dict.fromkeys(name for route in config.routes if sink.name in route.send for name in route.run):
+    routes = [route for route in config.routes if sink.name in route.send and (route.profile or sink.profile) == profile]
+    for name in dict.fromkeys(name for route in routes for name in route.run):
         with contextlib.suppress(HilumError):
-            found |= dict.fromkeys(emitted(compose.application(config, name), sink.profile))
+            found |= dict.fromkeys(emitted(compose.application(config, name), profile))
     return list(found)
 
 
@@ -136,13 +137,14 @@ def look_at_sinks(config: Config) -> Iterator[DoctorFinding]:
         yield DoctorFinding(area=Area.SINKS, subject=f"sink {sink.name}", level="good" if ready else "bad", detail=detail, fix=fix)
         if not ready or not negotiates(sink):
             continue
-        wanted = emitted_to(config, sink)
+        emitted = {profile: emitted_to(config, sink, profile) for profile in config.profiles_to(sink)}
         try:
-            taken = opened.accepts({context for one in wanted for context in one.contexts})
+            taken = opened.accepts({context for wanted in emitted.values() for one in wanted for context in one.contexts})
         except HilumError as away:
             yield DoctorFinding(area=Area.SINKS, subject=f"sink {sink.name}", level="bad", detail=f"{away} [{away.code}]", fix=away.remedy)
             continue
-        yield from judge(sink.name, sink.profile, wanted, taken)
+        for profile, wanted in emitted.items():
+            yield from judge(sink.name, profile, wanted, taken)
         yield from _commitment(sink, opened)
 
 

@@ -8,6 +8,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
+from inference.applications.catalog import load as load_application
+
 from .conftest import CONFIG, HEAD, UNTAKEN, Hospital, Run
 
 STUDY = "1.2.3.4"
@@ -44,6 +46,26 @@ def chest(place: Path) -> Path:
     write(place / "study", 2, 1, Modality="CT", BodyPartExamined="CHEST", SliceThickness="8")
     (place / "study/notes.txt").write_text("not DICOM")
     return place / "study"
+
+
+def test_a_version_that_is_not_here_is_refused_by_check_and_not_taken_by_explain(chest: Path, place: Path, run: Run) -> None:
+    """With the place of the route's `run`; of the version that is here it runs."""
+    text = (place / "hilum.yaml").read_text()
+    here = load_application("ct-lung", ()).version
+    (place / "hilum.yaml").write_text(text.replace("run: [ct-lung]", "run: [ct-lung@9.1]"))
+    checked = run("config", "check", "--json")
+    (problem,) = checked.json["problems"]
+    line = next(number for number, one in enumerate(text.splitlines(), 1) if "run: [ct-lung]" in one)
+    why = f"ct-lung is version {here} here, and the route asks for 9.1"
+    assert (checked.code, problem["code"]) == (1, "HLM-2015")
+    assert problem["message"].endswith(f'hilum.yaml:{line}:11: route "chest CT": run: {why}')
+    says = run("routes", "explain", chest, "--from", "ct1", "--to", "HILUM_STAT", "--json").json["routes"][1]["series"]
+    best = next(one for one in says if one["series_uid"] == "1.2.3.4.1")
+    assert (best["chosen"], best["reason"]) == (False, f"ct-lung does not take it: {why}")
+    (place / "hilum.yaml").write_text(text.replace("run: [ct-lung]", f"run: [ct-lung@{here.partition('.')[0]}]"))
+    assert run("config", "check").code == 0
+    says = run("routes", "explain", chest, "--from", "ct1", "--to", "HILUM_STAT", "--json").json["routes"][1]["series"]
+    assert next(one for one in says if one["series_uid"] == "1.2.3.4.1")["chosen"]
 
 
 def test_an_explanation_for_scripts_has_every_condition(chest: Path, run: Run) -> None:

@@ -16,6 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from node.domain.errors import JournalError
 from node.domain.job import Delivery, ResultObject
 from node.domain.profile import VIEWER, Kind
+from node.domain.route import Route
 from node.domain.state import DeliveryState, JobState
 from node.flow.deliver import LEASE, DeliverStage
 from node.journal.port import Pausable
@@ -256,6 +257,23 @@ def test_a_sink_without_summary_pages_is_complete_without_them(node: MiniNode, d
     archive = next(one for one in node.deliveries() if one.sink == "archive")
     said = {each.one.kind: (each.accepted, each.left_out, each.detail) for each in node.journal.deliveries.receipts(archive.id)}
     assert said["sc"] == (False, True, "left out: this sink takes no summary page")
+
+
+def test_a_sink_gets_results_as_the_first_route_says_that_asked_and_sends_there(node: MiniNode, delivering: Delivering) -> None:
+    """Without the page to `archive`; whole to `second`, which the route does not send to (resent), and of a job of another route."""
+    short = replace(VIEWER, kinds=VIEWER.kinds - {Kind.SC})
+    routes = (Route(name="none of its", send=("archive",)), Route(name="all", send=("archive",), profile=short))
+    node.configure(routes=(*routes, Route(name="other", send=("archive",))))
+    delivering.fresh()
+    encoded_job(node, sinks=("archive", "second"))
+    delivering.until_idle()
+    assert [kind for kind, _ in delivering.archive.sent] == ["seg", "sr"]
+    assert [kind for kind, _ in delivering.second.sent] == ["seg", "sr", "sc"]
+    node.configure(routes=(Route(name="all", send=("archive",)), *routes))
+    delivering.fresh()
+    encoded_job(node, "1.2")
+    delivering.until_idle()
+    assert [kind for kind, _ in delivering.archive.sent[2:]] == ["seg", "sr", "sc"]
 
 
 def test_a_sink_that_left_the_configuration_parks_its_deliveries(node: MiniNode, delivering: Delivering) -> None:

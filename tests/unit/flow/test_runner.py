@@ -25,6 +25,7 @@ from node.dicom.uid import derive_uid
 from node.domain.errors import JournalError, ResultError
 from node.domain.job import Job
 from node.domain.profile import VIEWER, Kind
+from node.domain.route import PinnedVersion
 from node.domain.shortage import RefusedInstance, WhenShort
 from node.domain.state import DeliveryState, JobState
 from node.flow.engines import Engines
@@ -323,6 +324,23 @@ def test_a_job_whose_engine_left_the_configuration_is_parked_and_runs_on_no_othe
     node.journal.jobs.revive(work.job.id, node.clock())
     work.step()
     assert (work.job.state, work.engine.asked) == (JobState.ENCODED, 1)
+
+
+@pytest.mark.parametrize(("asked", "code"), [("1", None), ("1.0.0", None), ("1.1", "HLM-4184"), ("1.0.00", "HLM-4184")])
+def test_a_job_of_another_version_than_its_route_asks_for_is_parked(work: Work, asked: str, code: str | None) -> None:
+    """It is found before a pixel is read; of the application in the version that is asked for, or without a version, the job is done."""
+    (route,) = (one for one in work.node.config.routes if one.name in work.job.routes)
+    pinned = replace(route, pinned=(PinnedVersion(application=APPLICATION.name, version=asked),))
+    work.node.configure(routes=(pinned,))
+    work.step()
+    assert work.job.code == code
+    if code is not None:
+        assert (work.job.state, work.engine.asked) == (JobState.PARKED, 0)
+        assert work.job.reason == f'route "{route.name}": threshold is version 1.0.0 here, and the route asks for {asked}'
+        work.node.configure(routes=(route,))
+        work.node.journal.jobs.revive(work.job.id, work.node.clock())
+        work.step()
+    assert work.job.state is JobState.ENCODED
 
 
 def test_an_engine_that_fails_is_tried_again_and_then_failed_with_the_reason(work: Work) -> None:
