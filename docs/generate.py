@@ -59,7 +59,9 @@ def configuration() -> str:
         "a mapping, of which every entry must hold. A keyword that is absent or empty holds only `{exists: false}` and what `not` turns ",
         "around. A keyword with several values (its own, or those of a series' instances) holds when one of them does; `min` and `max` ",
         "ask for all, and `not` that what it turns around does not hold: `ImageType: {not: LOCALIZER}` that no value is that. Text ",
-        "compares exactly. What ",
+        'compares exactly. Private elements go by their creator, as `"(0019,xx0C) SIEMENS MR HEADER"`: group, `xx` for the block, which ',
+        "differs from file to file, element, creator. Those that a route asks for are kept of headers from then on; numbers are compared ",
+        "as numbers, whatever value representation the sender writes, and of a longer or unreadable value there is its size alone. What ",
         "cannot hold together whatever a header says (`{exists: false, in: [OMNIPAQUE]}`, `{min: 2, max: 1}`, `{in: [CHEST], ",
         "not: CHEST}`) is refused (HLM-2006).\n\n",
         "| condition | example | holds when | fits |\n|---|---|---|---|\n",
@@ -123,7 +125,7 @@ a definition that no route asks for.
 
 """
 _SORTS = {"NUMBER": "numbers", "DATE": "dates", "TIME": "times", "TEXT": "text", "CODES": "codes"}
-_SORTS |= {"AGE": "`age`", "WORD": "`plane`, `contrast`"}
+_SORTS |= {"AGE": "`age`", "WORD": "`plane`, `contrast`", "PRIVATE": "private elements"}
 
 
 def _block_tables(path: str, kind: Any, *, restart: bool | None = None) -> Iterator[str]:

@@ -3,7 +3,7 @@ condition.
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from node.cli.ending import NothingFound
 from node.cli.opened import ConfigOption, JsonOption, configuration, journal
 from node.dicom.archives import DAMAGED, Unpacked, is_archive
 from node.domain.instance import Header
+from node.domain.private_name import PrivateName
 from node.domain.route import Route, Tried
 from node.records.decisions import RouteExplanation, application_records, condition_records, condition_rows
 
@@ -35,8 +36,8 @@ class FoundHeaders:
     passed_over: list[tuple[str, str]] = field(default_factory=list)
 
 
-def read(path: Path) -> FoundHeaders:
-    """Read every header under `path`, without pixels.
+def read(path: Path, private: Collection[PrivateName] = ()) -> FoundHeaders:
+    """Read every header under `path`, without pixels; of private elements those that are named.
 
     Raises
     ------
@@ -48,7 +49,7 @@ def read(path: Path) -> FoundHeaders:
     found = FoundHeaders()
     for name, data in _files(path):
         try:
-            identity, header = read_header(data)
+            identity, header = read_header(data, private)
         except InputError as unreadable:
             found.passed_over.append((name, f"{unreadable} [{unreadable.code}]"))
             continue
@@ -162,7 +163,7 @@ def of_files(
     """Decide with the node's own function. A sender or called AE title that was not named holds, and is shown as assumed."""
     from node.routing.decisions import class_of, seen
 
-    found = read(path)
+    found = read(path, config.private_elements)
     views = {
         study: tuple(
             seen(series, [(class_of(header), header) for header in headers.values()]) for series, headers in sorted(by_series.items())

@@ -1,12 +1,13 @@
 """`hilum routes test`: cases that the routes are tried on, and what is expected of each."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from node.cli.opened import ConfigOption, JsonOption, configuration
 from node.cli.routes import explained, of_files, of_study
+from node.domain.private_name import PrivateName
 from node.domain.route import Decision, Route
 from node.records.decisions import RouteExplanation, condition_records, nearness
 
@@ -144,16 +145,18 @@ def _studies(config: "Config", case: "Case") -> Sequence[RouteExplanation]:
     views: dict[str, tuple[SeriesView, ...]] = {}
     for number, one in enumerate(case.headers, start=1):
         study = str(next(iter(one.header.get("StudyInstanceUID", ())), _MADE))
-        views[study] = (*views.get(study, ()), _made(f"{number}", one))
+        views[study] = (*views.get(study, ()), _made(f"{number}", one, config.private_elements))
     about = next(iter(views))
     return [one for one in explained(config, views, case.peer, case.called, case.at) if one.study_instance_uid == about]
 
 
-def _made(uid: str, case: "SeriesCase") -> "SeriesView":
+def _made(uid: str, case: "SeriesCase", private: Collection[PrivateName]) -> "SeriesView":
     """A series of as many images as the case says, all of them alike."""
     from node.routing.decisions import class_of, seen
 
-    view = seen(uid, [(class_of(case.header), case.header)])
+    # what a case does not say is not there
+    header = {**{one.text: () for one in private}, **case.header}
+    view = seen(uid, [(class_of(header), header)])
     images = 1 if case.images is None else case.images
     # of a made series only what the case says is known: where its slices lie is not
     return replace(view, instances=images, images=images if view.images else 0, members=(), counted=case.images is not None)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from node.domain.instance import Header
+from node.domain.private_name import LIKE_PRIVATE, is_private
 from node.domain.route import DERIVED
 
 HIDDEN = "hidden"
@@ -23,6 +24,8 @@ def identifies(keyword: str) -> bool:
     none."""
     from pydicom.datadict import dictionary_VR, keyword_dict
 
+    if is_private(keyword):
+        return True  # what a vendor keeps there nobody knows here
     if keyword in DERIVED:
         return any(map(identifies, DERIVED[keyword]))
     tag = keyword_dict.get(keyword)
@@ -31,7 +34,7 @@ def identifies(keyword: str) -> bool:
 
 def quotes(sentence: str) -> bool:
     """Whether a sentence names a keyword that identifies: then its values may stand there too."""
-    return any(identifies(word) for word in _KEYWORD.findall(sentence))
+    return LIKE_PRIVATE.search(sentence) is not None or any(identifies(word) for word in _KEYWORD.findall(sentence))
 
 
 def person(header: Header | None) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Reads the identity of an instance and its routing header from a Part 10 file, in bounded time and memory whatever the file holds."""
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,9 +13,11 @@ from inference.errors import InputError, quoted
 from inference.imaging.errors import MissingAttribute, NotDicom
 from node.dicom.elements import Coding, Data, Element, Inflated, items, walk
 from node.dicom.part10 import Part10, mapped, take_apart
+from node.dicom.private import PrivateReader
 from node.dicom.uid import IMPLEMENTATION_CLASS_UID, derive_uid
 from node.dicom.values import LONGEST, LONGEST_CODED, REQUESTED, TAGS, codes_in, encodings, plain
 from node.domain.instance import Header, Value
+from node.domain.private_name import PrivateName
 
 _CHARACTER_SET = 0x00080005
 _CONTRIBUTING_EQUIPMENT = 0x0018A001
@@ -86,12 +88,12 @@ class Identity:
     referenced_series: frozenset[str] = frozenset()
 
 
-def read_header(source: Path | BinaryIO | bytes) -> tuple[Identity, Header]:
+def read_header(source: Path | BinaryIO | bytes, private: Collection[PrivateName] = ()) -> tuple[Identity, Header]:
     """Identity and routing header of one Part 10 file, up to the pixels.
 
     Text is decoded by the data set's own character set; invalid numbers stay text; values over 1 KiB and sequences are left out, but
     for what is lifted from the functional groups: what all frames share, or say alike, and ImagePositionPatient of one after another; and
-    for the codes of a few sequences (node.dicom.values).
+    for the codes of a few sequences (node.dicom.values). Of private elements those are read that are named (node.dicom.private).
 
     Raises
     ------
@@ -103,14 +105,14 @@ def read_header(source: Path | BinaryIO | bytes) -> tuple[Identity, Header]:
         It has no SOP Instance or SOP Class UID, or one of its UIDs is no UID.
     """
     if not isinstance(source, Path):
-        return parse(take_apart(source if isinstance(source, bytes) else source.read()))
+        return parse(take_apart(source if isinstance(source, bytes) else source.read()), private)
     with mapped(source) as (content, _):
-        return parse(take_apart(content))
+        return parse(take_apart(content), private)
 
 
-def parse(file: Part10) -> tuple[Identity, Header]:
+def parse(file: Part10, private: Collection[PrivateName] = ()) -> tuple[Identity, Header]:
     """What `read_header` says of a file that is taken apart already."""
-    header, made_by_hilum, referenced = _header(file)
+    header, made_by_hilum, referenced = _header(file, private)
     # a data set without its own still goes by the one it was sent under
     instance = _uid(header, "SOPInstanceUID", lambda: _meta_text(file, 0x00020003))
     study = _uid(header, "StudyInstanceUID", lambda: _derived_study(header, instance))
@@ -199,7 +201,7 @@ def sender(file: Part10) -> dict[str, str]:
     }
 
 
-def _header(file: Part10) -> tuple[dict[str, tuple[Value, ...]], bool, list[Element]]:
+def _header(file: Part10, private: Collection[PrivateName] = ()) -> tuple[dict[str, tuple[Value, ...]], bool, list[Element]]:
     """Its values, whether hilum made it, and the sequences in which it refers to series."""
     header: dict[str, tuple[Value, ...]] = {}
     referenced: list[Element] = []
@@ -208,6 +210,7 @@ def _header(file: Part10) -> tuple[dict[str, tuple[Value, ...]], bool, list[Elem
     character_set = encodings(b"")
     signed = False
     dataset, order = file.dataset, file.coding.order
+    named = PrivateReader(private, order)
     behind = file.start
     for number, element in enumerate(walk(dataset, file.start, file.end, file.coding, until=_PER_FRAME_GROUPS)):
         if number >= _MOST_ELEMENTS:
@@ -225,6 +228,8 @@ def _header(file: Part10) -> tuple[dict[str, tuple[Value, ...]], bool, list[Elem
             raw = bytes(dataset[element.start : element.end])
             coded += codes_in(element.tag, element.vr, raw, file.coding, character_set)
         tag, vr, start, end = element
+        if tag >> 16 in named.groups:
+            named.see(element, bytes(dataset[start : min(end, start + LONGEST)]), character_set)
         if end - start > LONGEST:
             continue
         read = _read(tag, vr, dataset[start:end], order, character_set, signed)
@@ -239,7 +244,7 @@ def _header(file: Part10) -> tuple[dict[str, tuple[Value, ...]], bool, list[Elem
             header[keyword] = header.get(keyword) or said
         else:
             header[keyword] = (*header.get(keyword, ()), *(code for code in said if code not in header.get(keyword, ())))
-    return header | _of_frames(file, behind, header), made_by_hilum, referenced
+    return header | named.header | _of_frames(file, behind, header), made_by_hilum, referenced
 
 
 @lru_cache(maxsize=4096)

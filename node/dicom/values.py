@@ -47,7 +47,7 @@ def plain(vr: bytes, raw: Buffer, order: str, character_set: Sequence[str]) -> t
         return tuple(f"{halves[n]:04X}{halves[n + 1]:04X}" for n in range(0, len(halves), 2)) if not rest else None
     texts = _texts(bytes(raw), character_set, several=known.several)
     if content is Content.DECIMAL:
-        return tuple(_decimal(text) for text in texts)
+        return tuple(number_or_text(text) for text in texts)
     if content is Content.INTEGER:
         return tuple(_integer(text) for text in texts)
     return texts
@@ -68,7 +68,8 @@ def _finite(number: float) -> Value:
     return number if math.isfinite(number) else str(number)
 
 
-def _decimal(text: str) -> Value:
+def number_or_text(text: str) -> Value:
+    """A decimal string as a number; the text itself where it is none."""
     if not text or not _DECIMAL.issuperset(text):
         return text
     try:
@@ -84,7 +85,7 @@ def _integer(text: str) -> Value:
     try:
         return int(text)
     except ValueError:
-        return _decimal(text)
+        return number_or_text(text)
 
 
 DEFAULT_REPERTOIRE = ("iso8859",)

@@ -127,6 +127,7 @@ class IndexStage:
     def adopt(self, config: Config) -> None:
         """Go by these peers; and know by which routes arrivals are judged from now on: what comes again after other ones is judged anew."""
         self._config = config
+        self._private = config.private_elements
         self._windows.adopt(config)
         self._senders = Senders(config)
         self._judge.adopt(config.peers)
@@ -194,7 +195,7 @@ class IndexStage:
     def _read(self, entry: Path) -> Arrived:
         with self._inbox.opened(entry) as file, mapped(file) as (content, written_at):
             need_pages(content, _PASS_BYTES, between=turned)
-            identity, header = within(STEP_S, "reading its header", lambda: parse(take_apart(content)))
+            identity, header = within(STEP_S, "reading its header", lambda: parse(take_apart(content), self._private))
             digest = _digest(content, identity.dataset_offset)
             size = len(content)
         return Arrived(

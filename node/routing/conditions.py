@@ -15,6 +15,7 @@ from inference.applications.accept import nearest_plane
 from inference.imaging.judge.agent import agent_given
 from node.domain.instance import Header, Value
 from node.domain.patient import Age, age_in, age_of, age_on
+from node.domain.private_name import is_private
 from node.domain.route import (
     DERIVED,
     WEEKDAYS,
@@ -226,7 +227,7 @@ def _try_derived(condition: Condition, said: Told) -> Tried:
 def _tried(condition: Condition, values: tuple[Value, ...] | None, now: datetime | None) -> Tried:
     """Remembered: routes ask the same of many series, and series say the same."""
     held = _holds(condition, values or (), now) != condition.negated
-    found = _found_text(values)
+    found = _private_text(values) if is_private(condition.keyword) else _found_text(values)
     longest = max((len(value) for value in values or () if isinstance(value, str)), default=0)
     if condition.operator is ConditionOperator.MATCHES and longest > SEARCHED:
         found += f" ({longest:,} characters, of which the first {SEARCHED:,} were searched)"
@@ -367,6 +368,11 @@ def _found_text(values: tuple[Value, ...] | None) -> str:
         return "empty"
     shown = ", ".join(_short(_text(value)) for value in values[:_SHOWN])
     return shown if len(values) <= _SHOWN else f"{shown} and {len(values) - _SHOWN} more"
+
+
+def _private_text(values: tuple[Value, ...] | None) -> str:
+    """Of headers that were read before a route asked for it nobody knows whether they had it."""
+    return "not kept (the images came before a route asked for it)" if values is None else _found_text(values or None)
 
 
 def _short(text: str) -> str:

@@ -12,6 +12,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from node.dicom.vr import ASKED_OFTEN, CODED
 from node.domain.instance import Value
 from node.domain.patient import age_in, days_of
+from node.domain.private_name import FORM, PrivateName, is_private
 from node.domain.route import WEEKDAYS, Asked, Condition, ConditionBlock, ConditionOperator, Derived, Junction, Window, conditions_in
 from node.settings.blocks import Block, Key, pairs
 from node.settings.kinds import DURATION, SWITCH, TEXT, Choice, Scalar, Schema, Several
@@ -121,7 +122,13 @@ def conditions_schema() -> Schema:
             DEFINED: {**_NAMES.schema(), "description": DEFINED_SAYS},
             **{one.value: {**_asks_schema(one), "description": says} for one, says in DERIVED_SAYS.items()},
         },
-        "propertyNames": {"anyOf": [{"pattern": "^[A-Z][A-Za-z0-9]+$"}, {"enum": list(_BESIDE_KEYWORDS)}]},
+        "propertyNames": {
+            "anyOf": [
+                {"pattern": "^[A-Z][A-Za-z0-9]+$"},
+                {"pattern": FORM},
+                {"enum": list(_BESIDE_KEYWORDS)},
+            ]
+        },
         "additionalProperties": {"anyOf": [{"type": ["string", "number"]}, {"$ref": "#/$defs/condition"}]},
     }
 
@@ -222,6 +229,11 @@ def _vr_of(name: str, at: Node, here: Here) -> str:
 
 
 def keyword_of(name: str, at: Node, here: Here) -> Keyword:
+    if is_private(name):
+        try:
+            return Keyword(name=PrivateName.of(name).text, vr="private")
+        except ValueError as unfit:
+            raise here.refuse(UnknownKey, at, str(unfit)) from None
     keyword = Keyword(name=name, vr=_vr_of(name, at, here))
     if keyword.sort is Sort.OTHER:
         coded = f"; of sequences at codes of {', '.join(sorted(CODED))}" if keyword.vr == "SQ" else ""
@@ -269,7 +281,8 @@ def _negated(keyword: Keyword, at: Node, here: Here) -> Condition:
 def _asked(keyword: Keyword, question: Question, key: Node, at: Node, here: Here) -> Condition:
     if keyword.sort not in question.fits:
         fitting = ", ".join(one.key for one in QUESTIONS if keyword.sort in one.fits)
-        what = f"`{keyword.name}`" if keyword.name in DERIVED_SAYS else f"VR {keyword.vr}"
+        named = f"`{keyword.name}`" if keyword.name in DERIVED_SAYS else f"VR {keyword.vr}"
+        what = "a private element" if keyword.sort is Sort.PRIVATE else named
         meant = "; `age` takes it" if keyword.vr == "AS" else ""
         raise here.refuse(UnfitCondition, key, f"`{question.key}` does not fit {what}; what fits: {fitting}, not{meant}")
     inner = here.about(question.key)
@@ -293,7 +306,7 @@ def _expected(keyword: Keyword, question: Question, at: Node, here: Here) -> tup
                 raise here.refuse(MissingKey, at, "an empty list; nothing equals nothing")
             return tuple(value_of(keyword, item, here) for item in at.value)
         case ConditionOperator.MIN | ConditionOperator.MAX:
-            return _age(at, here) if keyword.sort is Sort.AGE else (value_of(keyword, at, here),)
+            return _age(at, here) if keyword.sort is Sort.AGE else (_number_of(keyword, at, here),)
         case ConditionOperator.BETWEEN:
             return times_of_day(at, here)
         case ConditionOperator.WEEKDAY:
@@ -321,18 +334,22 @@ def times_of_day(at: Node, here: Here) -> tuple[str, str]:
     return begin, end
 
 
+def _number_of(keyword: Keyword, at: Node, here: Here) -> Value:
+    text = scalar_text(at, here, "a number")
+    if not _NUMBER.fullmatch(text):
+        why = f"; {keyword.name} has VR {keyword.vr}" if keyword.sort is Sort.NUMBER else ", and a bound is one"
+        raise here.refuse(BadValue, at, f'"{text}" is no number{why}')
+    return int(number) if (number := float(text)).is_integer() and abs(number) < 2**53 else number
+
+
 def value_of(keyword: Keyword, at: Node, here: Here) -> Value:
-    wants = "a number" if keyword.sort is Sort.NUMBER else "a value"
-    text = scalar_text(at, here, wants)
+    text = scalar_text(at, here, "a number" if keyword.sort is Sort.NUMBER else "a value")
     if keyword.sort is Sort.CODES:
         return _CODES.of.read(at, here)
     if keyword.sort is Sort.WORD and text not in (words := _WORDS_OF[Derived(keyword.name)]):
         raise here.refuse(BadValue, at, f'"{text}" is none of {", ".join(words)}')
-    if keyword.sort is Sort.NUMBER:
-        if not _NUMBER.fullmatch(text):
-            raise here.refuse(BadValue, at, f'"{text}" is no number; {keyword.name} has VR {keyword.vr}')
-        number = float(text)
-        return int(number) if number.is_integer() and abs(number) < 2**53 else number
+    if keyword.sort is Sort.NUMBER or (keyword.sort is Sort.PRIVATE and _NUMBER.fullmatch(text)):
+        return _number_of(keyword, at, here)
     if keyword.sort is Sort.DATE and not re.fullmatch(r"[0-9]{8}", text):
         raise here.refuse(BadValue, at, f'"{text}" is no date as DICOM writes it (YYYYMMDD); to ask for an age, write {{within: 7d}}')
     return text

@@ -12,8 +12,9 @@ from inference.engines.kind import Options
 from inference.engines.kinds import DEFAULT
 from node.domain.commitment import Commitment
 from node.domain.job import Job, JobKind
+from node.domain.private_name import PrivateName, private_of
 from node.domain.profile import VIEWER, Profile
-from node.domain.route import Asked, Route
+from node.domain.route import Asked, Route, conditions_in
 from node.settings.audit import Audit
 from node.settings.blocks import Key, Named, block, declared, needed, setting
 from node.settings.console import Console
@@ -151,6 +152,11 @@ class Config:
         """How what a peer sends settles; a stranger's as everything does by default."""
         known = self.peers.get(peer or "")
         return Settle() if known is None else known.settle
+
+    @property
+    def private_elements(self) -> frozenset[PrivateName]:
+        """The private elements that routes ask for: those that are kept of headers."""
+        return private_of(keyword for route in self.routes for one in conditions_in(route.asked) for keyword in one.reads)
 
     def profile_of(self, sink: str, job: Job) -> Profile:
         """What a sink gets of a job: as the first route says that asked for it and sends there, else by the sink's own profile. Notes that

@@ -154,6 +154,7 @@ class Sort(Enum):
     CODES = CODED  # sequences, of which a header has the codes
     AGE = frozenset({"age"})  # what is derived has no VR; it stands for one
     WORD = frozenset({"plane", "contrast"})
+    PRIVATE = frozenset({"private"})  # numbers, or text, as the sender has them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +170,7 @@ class Question:
 
 
 VALUE: Schema = {"type": ["string", "number"]}
-_ALL = frozenset({Sort.NUMBER, Sort.DATE, Sort.TIME, Sort.TEXT, Sort.WORD})
+_ALL = frozenset({Sort.NUMBER, Sort.DATE, Sort.TIME, Sort.TEXT, Sort.WORD, Sort.PRIVATE})
 QUESTIONS = (
     Question(
         key="in",
@@ -192,7 +193,7 @@ QUESTIONS = (
         operator=ConditionOperator.MATCHES,
         example='{matches: "(?i)t1|mprage"}',
         says=f"The regular expression (RE2's) is found in the first {SEARCHED:,} characters of some value.",
-        fits=frozenset({Sort.TEXT, Sort.DATE, Sort.TIME}),
+        fits=frozenset({Sort.TEXT, Sort.DATE, Sort.TIME, Sort.PRIVATE}),
         form={"type": "string", "format": "regex"},
     ),
     Question(
@@ -200,7 +201,7 @@ QUESTIONS = (
         operator=ConditionOperator.MIN,
         example="{min: 20}",
         says="Every value is at least this.",
-        fits=frozenset({Sort.NUMBER, Sort.AGE}),
+        fits=frozenset({Sort.NUMBER, Sort.AGE, Sort.PRIVATE}),
         form=VALUE,
     ),
     Question(
@@ -208,7 +209,7 @@ QUESTIONS = (
         operator=ConditionOperator.MAX,
         example="{max: 5}",
         says="Every value is at most this.",
-        fits=frozenset({Sort.NUMBER, Sort.AGE}),
+        fits=frozenset({Sort.NUMBER, Sort.AGE, Sort.PRIVATE}),
         form=VALUE,
     ),
     Question(

@@ -77,7 +77,7 @@ class _Series:
                     continue
                 keyword = keyword_of(name, key, inner)
                 each = value.value if isinstance(value, SequenceNode) else [value]
-                header[name] = tuple(value_of(keyword, one, inner) for one in each)
+                header[keyword.name] = tuple(value_of(keyword, one, inner) for one in each)
             except Refused:
                 sound = False
         if not sound:

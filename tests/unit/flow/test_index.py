@@ -20,6 +20,7 @@ from node.dicom.part10 import take_apart
 from node.domain.arrival import Completeness
 from node.domain.instance import Instance, Reception, ResultSource, Standing
 from node.domain.job import NewJob, Priority, ResultObject
+from node.domain.route import Route
 from node.flow import index
 from node.flow.held_instances import Senders
 from node.flow.index import IndexStage
@@ -30,9 +31,12 @@ from node.observe import pulse
 from node.observe.pulse import InHand
 from node.observe.shared_memory import SharedCells
 from node.records.passport import passport
+from node.routing.conditions import try_on
+from node.settings.conditions import Conditions
 from node.settings.config import Config
 from node.settings.node import Node
 from node.settings.peers import Peer, Scope, Settle
+from node.settings.source import Here, snippet
 from node.settings.store import Store
 from node.spool.inbox import FolderInbox
 from tests.lab import dcmtk, empty_journal
@@ -150,6 +154,35 @@ def test_an_instance_is_journaled_with_all_that_is_known_of_it(node: Receiver) -
     assert node.inbox.waiting(1) == []
     (arrival,) = node.journal.arrivals.find()
     assert (arrival.peer, arrival.instances, arrival.due_at) == ("ct1", 1, START + QUIET)
+
+
+def test_private_elements_are_kept_from_the_moment_that_a_route_asks_for_them(node: Receiver) -> None:
+    """What came before says that it does not know; nothing else of the vendor's is kept. A definition asks as well as the route itself."""
+    asked = Conditions().read(snippet('any_of: [{"(0019,xx0C) SIEMENS MR HEADER": {min: 900}}]'), Here(file="", folder=Path()))
+    route = Route(name="diffusion", when=asked)
+
+    def sent(number: int, value: int | None) -> Instance:
+        dataset = slice_of(number)
+        dataset.add_new((0x0019, 0x0010), "LO", "SIEMENS MR HEADER")
+        dataset.add_new((0x0019, 0x100D), "CS", "DIRECTIONAL")
+        if value is not None:
+            dataset.add_new((0x0019, 0x100C), "IS", value)
+        node.send(dataset)
+        node.index()
+        (row,) = node.rows(number)
+        return row
+
+    before = sent(1, 1000)
+    node.config = replace(node.config, routes=(route,))
+    rows = [before, sent(2, 1000), sent(3, 0), sent(4, None)]
+    tried = [try_on(one, row.header, START).entries[0][0] for row in rows for one in asked]
+    assert [(one.found, one.held) for one in tried] == [
+        ("not kept (the images came before a route asked for it)", False),
+        ("1000", True),
+        ("0", False),
+        ("absent", False),
+    ]
+    assert not [keyword for row in rows for keyword in row.header if "xx0D" in keyword]
 
 
 def test_the_digest_is_of_the_bytes_that_were_sent(node: Receiver) -> None:

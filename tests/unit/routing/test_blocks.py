@@ -160,6 +160,17 @@ def test_what_blocks_ask_of_a_patient_is_hidden_like_what_conditions_ask() -> No
     assert '"MR"' in json.dumps(told)
 
 
+def test_what_a_vendor_keeps_to_itself_is_hidden_like_a_patient() -> None:
+    """What was found, and a reason that tells it."""
+    asked = Conditions().read(snippet('"(0019,xx0C) SIEMENS MR HEADER": {min: 500}'), Here(file="", folder=Path()))
+    view = seen("1", [("", {"(0019,xx0C) SIEMENS MR HEADER": ("Doe^Jane",)})])
+    (decision,) = decide([Route(name="r", when=asked, run=("a",), send=("s",))], [view], peer=None, calling="", called="", now=NOW)
+    record = decision_record(decision)
+    assert json.dumps(record).count("Jane") == 2
+    (told,) = redaction.decisions([record])
+    assert "Jane" not in json.dumps(told)
+
+
 # ---- the second evaluator, and its generator
 
 WORDS = ("CT", "MR", "CHEST", "HEAD", "AXIAL")
@@ -167,12 +178,14 @@ TEXTS, NUMBERS = ("Modality", "BodyPartExamined", "ImageType", "SeriesDescriptio
 TIMES, DAYS = ("000000", "0559", "06", "143000.250000", "22:00:00", "235959", "late"), ("20260308", "20260309", "20260310", "20261340")
 AGES = ("030D", "011M", "017Y", "018Y", "090Y", "18")
 CODES = ("LN:24627-2", "LN:24725-4", "SRT:P5-08000")
+PRIVATE = "(0019,xx0C) SIEMENS MR HEADER"
 ASKED = {
     "ProcedureCodeSequence": ({"code": CODES[0]}, {"code": [*CODES[1:]]}, {"exists": True}, {"not": {"code": CODES[2]}}),
     "StudyTime": ({"between": ["22:00", "06:00"]}, {"between": ["06:00", "14:31"]}, {"not": {"between": ["00:00", "06:00"]}}),
     "StudyDate": ({"weekday": "sun"}, {"weekday": ["mon", "tue"]}, {"not": {"weekday": ["sun"]}}),
     "age": ({"min": "18y"}, {"max": "17y"}, {"min": "30d", "max": "12m"}, {"exists": False}, {"not": {"min": "18y"}}),
     "plane": ("axial", {"in": ["coronal", "oblique"]}, {"not": "sagittal"}, {"not": {"in": ["axial", "oblique"]}}),
+    PRIVATE: ({"min": 900}, {"max": 0}, {"in": [0, 1000]}, 1000, {"not": 0}, {"exists": False}, {"in": ["void", 0]}),
     "contrast": ("given", "native", {"in": ["native", "unknown"]}, {"not": "given"}, {"not": {"in": ["given", "unknown"]}}),
 }
 LIE = {
@@ -248,6 +261,8 @@ def made_header(chance: random.Random) -> dict[str, tuple[Any, ...]]:
         if chance.random() < 0.8:
             values = WORDS if keyword in TEXTS else (0.5, 1, 2.5, 5)
             header[keyword] = tuple(chance.choice(values) for _ in range(chance.choice((0, 1, 1, 1, 2, 3))))
+    if chance.random() < 0.7:
+        header[PRIVATE] = chance.choice(((), (0,), (1000,), (0, 1000), ("void",)))
     for keyword, of in (("ProcedureCodeSequence", CODES), ("StudyTime", TIMES), ("StudyDate", DAYS), ("PatientAge", AGES)):
         if chance.random() < 0.7:
             header[keyword] = tuple(chance.choice(of) for _ in range(chance.choice((0, 1, 1, 2))))
@@ -323,6 +338,8 @@ def answered(asked: Any, values: list[Any]) -> bool:
         letters = wanted.strip("^$")
         found = {"^": str.startswith, "$": str.endswith}.get(wanted[0] if wanted[0] == "^" else wanted[-1], str.__contains__)
         return any(found(value, letters) for value in values)
+    if "void" in values:
+        return False
     return len(values) > 0 and bool(min(values) >= wanted if word == "min" else max(values) <= wanted)
 
 
