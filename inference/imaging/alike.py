@@ -39,7 +39,7 @@ def refuse_unlike(stack: Sequence[Slice]) -> None:
     frames = frame_data(stack)
     for attribute, of in _ONE.items():
         _refuse(stack, attribute, of(frames), blocks=False)
-    for attribute, of in _IN_BLOCKS.items():
+    for attribute, of in IN_BLOCKS.items():
         _refuse(stack, attribute, of(frames), blocks=True)
 
 
@@ -47,13 +47,18 @@ def _refuse(stack: Sequence[Slice], attribute: str, found: Sequence[Kind | None]
     stated = [(each, kind) for each, kind in zip(stack, found, strict=True) if kind is not None]
     kinds = [kind for _, kind in stated]
     several = set(kinds)
-    runs = [len([*run]) for _, run in itertools.groupby(kinds)]
-    if len(several) < 2 or (blocks and (len(runs) == len(several) or min(runs) >= _LEAST_BLOCK)):
+    if len(several) < 2 or (blocks and in_blocks(kinds)):
         return
     fewest = min(several, key=kinds.count)
     apart = naming(each.plane.name for each, kind in stated if kind == fewest)
     lie = "lie between each other" if blocks else "were taken for one volume"
     raise MixedKinds(f"slices of {len(several)} kinds {lie}, which differ in {attribute}; apart: {apart}")
+
+
+def in_blocks(kinds: Sequence[Kind]) -> bool:
+    """Whether kinds, in the order of their slices, lie above each other and never to and fro."""
+    runs = [len([*run]) for _, run in itertools.groupby(kinds)]
+    return len(runs) == len(set(kinds)) or min(runs) >= _LEAST_BLOCK
 
 
 def _texts(tag: int) -> Callable[[Sequence[FrameData]], Sequence[Kind | None]]:
@@ -127,7 +132,7 @@ _ONE: dict[str, Callable[[Sequence[FrameData]], Sequence[Kind | None]]] = {
     "InversionTime": _numbers("InversionTime", (0x00189115, 0x00189079), 0x00180082),
     "DiffusionBValue": _b_values,
 }
-_IN_BLOCKS: dict[str, Callable[[Sequence[FrameData]], Sequence[Kind | None]]] = {
+IN_BLOCKS: dict[str, Callable[[Sequence[FrameData]], Sequence[Kind | None]]] = {
     "ImageType": lambda frames: [kind_of_image(words) for words in image_types(frames)],
     "ConvolutionKernel": lambda frames: [
         tags.text(macro(frame.own, frame.common, 0x00189314, frame.uid), 0x00181210) or None for frame in frames
@@ -135,3 +140,4 @@ _IN_BLOCKS: dict[str, Callable[[Sequence[FrameData]], Sequence[Kind | None]]] = 
     "SliceThickness": _numbers("SliceThickness", (tags.PIXEL_MEASURES, tags.SLICE_THICKNESS), tags.SLICE_THICKNESS),
     "KVP": _numbers("KVP", (0x00189325, 0x00180060), 0x00180060),
 }
+"""What may change along a volume, by the keyword of what says it."""

@@ -15,13 +15,13 @@ from types import MappingProxyType
 from inference.applications.accept import nearest_plane, of_another_modality, too_few_slices, too_thick, unfit
 from inference.applications.port import Accepts, Application
 from inference.errors import HilumError
-from inference.imaging.alike import kind_of_image, kinds_of_numbers, rescale_type
+from inference.imaging.alike import IN_BLOCKS, in_blocks, kind_of_image, kinds_of_numbers, rescale_type
 from inference.imaging.assemble import MOSAICS
 from inference.imaging.judge.agent import not_native
 from inference.imaging.judge.computed import computed_by
 from inference.imaging.judge.contrast import TYPED, Weighting, against
 from inference.imaging.judge.expects import Contrast, Expects
-from inference.imaging.judge.stated import DESCRIBED, elsewhere, may_be, may_show, other_parts
+from inference.imaging.judge.stated import DESCRIBED, elsewhere, may_be, may_show, named_twice, other_parts
 from inference.imaging.judge.words import SAID, no_patient_by
 from node.domain.instance import Header, first_number, numbers_of, texts_of
 from node.domain.job import WhenExcluded
@@ -121,7 +121,12 @@ def answer(application: Application, view: SeriesView, *, counted: bool = True) 
     ]
     if refused:
         return _refused(refused)
-    open_ = [*((layout.open,) if layout.open else ()), *_several_patients(view), *_unlike(accepts, view), *_doubts(accepts, expects, view)]
+    open_ = [
+        *((layout.open,) if layout.open else ()),
+        *_several_patients(view),
+        *_unlike(accepts, view, layout),
+        *_doubts(accepts, expects, view),
+    ]
     return GateAnswer(fit=Fit.OPEN if open_ else Fit.TAKES, reasons=tuple(open_))
 
 
@@ -365,27 +370,35 @@ def _several_patients(view: SeriesView) -> list[str]:
     return [f"its images name {patients} patients"] if patients > 1 else []
 
 
-def _unlike(accepts: Accepts, view: SeriesView) -> list[str]:
-    """Slices may be of several kinds in blocks, and not to and fro (`inference.imaging.alike`), which is looked at in their order."""
+def _unlike(accepts: Accepts, view: SeriesView, layout: Layout) -> list[str]:
+    """Slices may be of several kinds in blocks, and not to and fro (`inference.imaging.alike`): where headers tell their order, they tell
+    that, too."""
     if accepts.takes not in OF_SLICES:
         return []
-    kinds: dict[str, set[Hashable]] = {keyword: {one.get(keyword, ()) for one in view.members} for keyword in _OF_A_KIND}
-    kinds["ImageType"] = {kind_of_image(texts_of(one, "ImageType")) for one in view.members}
-    kinds["RescaleType"] = {
-        rescale_type(" ".join(texts_of(one, "RescaleType")), " ".join(texts_of(one, "Modality"))) for one in view.members
-    }
+    images = without_localizers(view.members)
+    if layout.order and len(layout.order) == len(images):
+        images = [images[place] for place in layout.order]
+    kinds: dict[str, list[Hashable]] = {keyword: [one.get(keyword, ()) for one in images] for keyword in _OF_A_KIND}
+    kinds["ImageType"] = [kind_of_image(texts_of(one, "ImageType")) for one in images]
+    kinds["RescaleType"] = [rescale_type(" ".join(texts_of(one, "RescaleType")), " ".join(texts_of(one, "Modality"))) for one in images]
     for keyword in _NUMBERS_OF_A_KIND:
-        stated = [first_number(one, keyword) for one in view.members]
-        kinds[keyword] = {*kinds_of_numbers(keyword, stated)}
+        stated = [first_number(one, keyword) for one in images]
+        kinds[keyword] = [*kinds_of_numbers(keyword, stated)]
         if keyword == "DiffusionBValue" and any(stated) and None in stated:
-            kinds[keyword].add("in private attributes, if anywhere")
-    differ = [keyword for keyword, found in kinds.items() if len(found - {None}) > 1]
+            kinds[keyword].append("in private attributes, if anywhere")
+    said = {keyword: [kind for kind in found if kind is not None] for keyword, found in kinds.items()}
+    told = {keyword for keyword in IN_BLOCKS if layout.order and in_blocks(said[keyword])}
+    differ = [keyword for keyword, found in said.items() if len(set(found)) > 1 and keyword not in told]
     differ += ["RescaleSlope"] if len({"RescaleSlope" in one for one in view.members}) > 1 else []
     return [f"its images differ in {', '.join(differ)}: whether they are of one kind is looked at when they are read"] if differ else []
 
 
 def _doubts(accepts: Accepts, expects: Expects, view: SeriesView) -> list[str]:
     doubts = [f"{expects.measured} is measured in the pixels"] if expects.measured else []
+    if expects.shown and expects.part is not None:
+        described = {keyword: texts_of(view.header, keyword) for keyword in DESCRIBED}
+        if not named_twice(expects.part, texts_of(view.header, "BodyPartExamined"), described):
+            doubts.append(f"whether they show {expects.shown} is seen in the pixels")
     if (
         expects.part is not None
         and accepts.takes in OF_SLICES

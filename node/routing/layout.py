@@ -29,11 +29,15 @@ _NO_VOXEL = np.int16(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How the images of a series lie, as their headers say it: the volume, or what is wrong with them, or what is not said."""
+    """How the images of a series lie, as their headers say it: the volume, or what is wrong with them, or what is not said.
+
+    `order` has the places of the images, localizers left out, along the normal, where each is one slice of the volume.
+    """
 
     volume: Volume | None = None
     wrong: str = ""
     open: str = ""
+    order: tuple[int, ...] = ()
 
     @staticmethod
     def of(accepts: Accepts, view: SeriesView) -> "Layout":
@@ -78,6 +82,7 @@ def _stacked(accepts: Accepts, view: SeriesView) -> Layout:
         return Layout(wrong=str(wrong))
     stack = [planes[index] for index in geometry.order]
     return Layout(
+        order=tuple(geometry.order) if len(planes) == len(images) == len(geometry.order) else (),
         volume=Volume(
             voxels=np.broadcast_to(_NO_VOXEL, (len(stack), stack[0].rows, stack[0].columns)),
             affine=geometry.affine,
@@ -88,7 +93,7 @@ def _stacked(accepts: Accepts, view: SeriesView) -> Layout:
             series_instance_uid=view.series_instance_uid,
             frame_of_reference_uid="",
             thickness_mm=max((plane.thickness for plane in stack if plane.thickness), default=None),
-        )
+        ),
     )
 
 

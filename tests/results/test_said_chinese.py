@@ -20,6 +20,8 @@ from inference.applications.hippocampus.application import PARTS
 from inference.applications.port import DerivedOutput, ExplanationOutput, SaliencyOutput
 from inference.errors import InputError
 from inference.findings import Caution, Evaluation, Findings
+from inference.imaging.errors import NotInOneFrame
+from inference.imaging.subjects import left_out
 from inference.translatable import LABEL, Translatable, labelled, say
 from node.domain.notes import NoResult, Statement, Why
 from node.domain.profile import Kind, Language, Profile
@@ -27,8 +29,9 @@ from node.domain.shortage import Lack, Shortage
 from node.flow.infer import as_incomplete
 from node.results.encode import encode
 from node.results.narrative.chinese import Chinese
+from node.results.narrative.reasons_chinese import REASONS, because
 from node.results.narrative.terms_chinese import LABELS, NOUNS, SENTENCES, in_chinese
-from node.results.statement.wording import _REASONS, because, of_series, sentence
+from node.results.statement.wording import of_series, sentence
 from tests.results import made
 
 _ROOTS = tuple(Path(package.__path__[0]) for package in (inference, node))
@@ -69,8 +72,9 @@ def test_every_sentence_in_the_source_has_a_translation() -> None:
     assert [f"{where}: {template}" for where, template, _ in found if template not in SENTENCES] == []
     given = {template: names for _, template, names in found}
     short = [where for where, template, _ in found if not fields(template) <= given[template]]
-    # structures stand in the Chinese, and labels in the English sentence
-    lacking = {template: fields(SENTENCES[template]) - given[template] - {"structures"} for template in given}
+    # structures stand in the Chinese, and labels in the English sentence; what a code stands for is said of each code
+    beside = {template: {"structures", *(["because"] if "code" in names else [])} for template, names in given.items()}
+    lacking = {template: fields(SENTENCES[template]) - given[template] - beside[template] for template in given}
     assert (short, {template: names for template, names in lacking.items() if names}) == ([], {})
     assert set(SENTENCES) - set(given) == set(), "translations of what nobody says any more"
 
@@ -145,8 +149,15 @@ def test_every_refusal_of_images_has_its_reason_in_chinese() -> None:
             import_module(".".join(file.relative_to(root.parent).with_suffix("").parts))
     known = {one.code for one in _subclasses(InputError) if one.__module__.startswith(("inference.", "node."))}
     assert len(known) > 40
-    assert sorted(known - set(_REASONS)) == []
+    assert sorted(known - set(REASONS)) == []
     assert because("HLM-4002") == "模型或推理引擎未能完成分析"
+
+
+def test_a_role_that_was_left_out_says_why_in_chinese() -> None:
+    """By what its code stands for: the words of the error are English, and name files."""
+    said = left_out("T1c", NotInOneFrame("T1c, series 1.2.3, lies in another frame of reference than T1, and is not registered"))
+    assert Chinese().remark(said) == "注：T1c未纳入分析：合并分析的序列不在同一参考坐标系内（HLM-3035）。"
+    assert said.endswith("and is not registered [HLM-3035]")
 
 
 def _subclasses(kind: type[InputError]) -> Iterator[type[InputError]]:

@@ -192,7 +192,7 @@ APPLICATION = Application(
         *(EvaluationOutput(finding=finding) for finding in (codes.INTRACRANIAL_HEMORRHAGE, codes.HEMORRHAGE, codes.EDEMA)),
     ),
     analyse=analyse,
-    expects=Expects(part=BodyPart.HEAD, native=True, measured="whether they show the inside of a skull"),
+    expects=Expects(part=BodyPart.HEAD, native=True, shown="the inside of a skull"),
     sources=(
         _source(
             1,

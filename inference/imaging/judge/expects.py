@@ -101,6 +101,9 @@ class Expects:
         Without contrast medium: a header that names an agent declines.
     measured
         What the application itself measures in the pixels and may decline for, whatever headers say, in a few words for operators.
+    shown
+        What of the part the application looks for in the pixels, and declines without, in a few words for operators. Headers that name the
+        part twice are believed.
     """
 
     part: BodyPart | None = None
@@ -110,3 +113,4 @@ class Expects:
     view: View | None = None
     native: bool = False
     measured: str = ""
+    shown: str = ""

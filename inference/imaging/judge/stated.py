@@ -28,6 +28,15 @@ _ELSEWHERE: Mapping[BodyPart, re.Pattern[str]] = {
     }.items()
 }
 """Words that leave no doubt of another part; the neck, the spine and the whole body are beside or around."""
+_NAMED: Mapping[BodyPart, re.Pattern[str]] = {
+    part: re.compile(rf"(?<![A-Z])(?:{'|'.join(words)})")
+    for part, words in {
+        BodyPart.HEAD: _OF_THE_HEAD,
+        BodyPart.HIPPOCAMPUS: _OF_THE_HEAD,
+        BodyPart.CHEST: ("CHEST", "THORA", "LUNG"),
+    }.items()
+}
+"""Words that leave no doubt of the part itself."""
 DESCRIBED: Mapping[str, int] = {"StudyDescription": 0x00081030, "ProtocolName": 0x00181030, "SeriesDescription": 0x0008103E}
 """Where a part is named as well, by those who order and those who scan."""
 _SHOWN: Mapping[View, tuple[str, ...]] = {
@@ -63,6 +72,14 @@ def elsewhere(part: BodyPart, parts: Iterable[str], described: Mapping[str, Iter
         return ""
     keyword = next((keyword for keyword, values in said.items() if any(_ELSEWHERE[part].search(one) for one in values)), "")
     return f"BodyPartExamined is {typed[0]}, and {keyword} says so too: that is not the {part.value}" if keyword else ""
+
+
+def named_twice(part: BodyPart, parts: Iterable[str], described: Mapping[str, Iterable[str]]) -> bool:
+    """Whether what is typed as BodyPartExamined names the part, whatever stands there, and what was ordered or scanned does too."""
+    typed = [one.upper() for one in parts]
+    said = [one.upper() for values in described.values() for one in values]
+    named = _NAMED[part]
+    return bool(typed) and all(map(named.search, typed)) and any(map(named.search, said)) and not any(map(_ELSEWHERE[part].search, said))
 
 
 def may_show(view: View, said: Iterable[str]) -> bool:

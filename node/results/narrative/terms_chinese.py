@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from inference.codes import Code
 from inference.translatable import LABEL, Translatable, Value
 from node.results.narrative.anatomy_chinese import ANATOMY
+from node.results.narrative.reasons_chinese import because
 from node.results.narrative.remarks_chinese import REMARKS
 
 TERMS: Mapping[str, Mapping[str, str]] = {
@@ -225,7 +226,7 @@ SENTENCES: Mapping[str, str] = {
     "{number} of {of} instances are localizers and were not looked at.": "{of}个实例中有{number}个为定位像，未纳入分析。",
     "Analysed together, each role with the number of its series: {filled}.": "合并分析的序列（角色及序列号）：{filled}。",
     "Analysed without {roles}: there was no such series.": "未包含{roles}：无相应序列。",
-    "{role} was left out: {why} [{code}]": "{role}未纳入分析（{code}）。",
+    "{role} was left out: {why} [{code}]": "{role}未纳入分析：{because}（{code}）。",
     "{role} covers {covered} % of the images that results lie on.": "{role}仅覆盖结果所在图像的{covered}%。",
     "{role} was registered: moved by {moved} mm and turned by {turned} degrees.": "{role}已配准：平移{moved} mm，旋转{turned}度。",
     "{number} of {of} instances are loops and were not looked at.": "{of}个实例中有{number}个为动态图像，未纳入分析。",
@@ -378,7 +379,10 @@ def in_chinese(text: str) -> str | None:
         assert isinstance(what, Code)
         return structure(label, what, laterality if isinstance(laterality, Code) else None)
     template = SENTENCES.get(text.template)
-    return None if template is None else template.format(**{name: _value(value) for name, value in text.values.items()})
+    if template is None:
+        return None
+    said = {name: _value(value) for name, value in text.values.items()}
+    return template.format(**said, because=because(said.get("code", "")))
 
 
 def _value(value: Value) -> str:

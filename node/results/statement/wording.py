@@ -7,99 +7,10 @@ from inference.codes import Code
 from inference.translatable import say
 from node.domain.notes import NoResult, Statement, Why
 from node.domain.profile import Language
+from node.results.narrative.reasons_chinese import because
 from node.results.narrative.terms_chinese import in_chinese
 
 _UID = re.compile(r"(\bseries )?([0-9]+(?:\.[0-9]+)+)")
-
-_REASONS: Mapping[str, str] = {
-    "HLM-3000": "图像不适于分析",
-    "HLM-3001": "文件不是有效的DICOM文件，或无法解析",
-    "HLM-3002": "文件中的像素数据被截断",
-    "HLM-3003": "序列中没有图像，或图像缺少像素数据",
-    "HLM-3004": "像素数据的传输语法无法解码",
-    "HLM-3005": "压缩的像素数据已损坏",
-    "HLM-3006": "缺少必需的图像属性，或其取值不符合标准",
-    "HLM-3010": "图像没有空间位置，不能构成容积",
-    "HLM-3011": "图像分属多个序列",
-    "HLM-3012": "图像分属多个参考坐标系，扫描中患者可能移动",
-    "HLM-3013": "序列中的图像互不平行",
-    "HLM-3014": "序列中图像的矩阵或像素间距不一致",
-    "HLM-3015": "同一位置有重复图像",
-    "HLM-3016": "每个位置有多幅图像（多时相、多回波或多b值）",
-    "HLM-3017": "层面倾斜超出扫描机架可能的角度",
-    "HLM-3018": "层面之间有不规则的侧向错位",
-    "HLM-3019": "中间缺少层面",
-    "HLM-3020": "层间距不均匀",
-    "HLM-3021": "缺少用于对比的两个序列",
-    "HLM-3022": "图像数据量超出单次分析的上限",
-    "HLM-3023": "图像的色彩空间已被标准废止，或不是图像",
-    "HLM-3024": "序列中没有可分析的单幅图像",
-    "HLM-3025": "序列中没有可分析的动态图像，或有多段",
-    "HLM-3026": "多帧图像的部分实例缺失",
-    "HLM-3027": "用于对比的既往序列不适于分析",
-    "HLM-3028": "没有未加扩散权重（b=0）的图像，或有多组",
-    "HLM-3029": "各层拼接于一幅图像中，无法得到各层的位置",
-    "HLM-3031": "图像属性或像素值超出任何患者图像可能的范围",
-    "HLM-3032": "图像的唯一标识符（UID）不符合标准或缺失",
-    "HLM-3033": "同一容积的层面来自不同的重建或采集",
-    "HLM-3034": "合并分析所需的序列不全",
-    "HLM-3035": "合并分析的序列不在同一参考坐标系内",
-    "HLM-3036": "序列间的配准位移超出允许范围",
-    "HLM-3037": "序列覆盖的范围过小，无法合并分析",
-    "HLM-3030": "图像标明属于多名患者或多次检查",
-    "HLM-3080": "同一实例标识下有两幅不同的图像",
-    "HLM-3081": "所需的像素数据已按保存期限删除",
-    "HLM-3082": "实例无法处理",
-    "HLM-3083": "归档中已有此结果",
-    "HLM-3084": "用于对比的图像后被更正为其他患者",
-    "HLM-3085": "检查中缺少所需的序列",
-    "HLM-3086": "已接收的实例无法从存储读取",
-    "HLM-3087": "序列不完整，等待其余图像的时限已过",
-    "HLM-3088": "检查的匹配或解析超出允许的处理时间",
-    "HLM-3089": "处理该检查的进程多次意外终止",
-    "HLM-3090": "加密文件已损坏",
-    "HLM-3091": "缺少解密文件所需的密钥",
-    "HLM-3092": "解密所需的内存超出上限",
-    "HLM-3093": "处理该检查时软件多次出错",
-    "HLM-3095": "有多个序列同样符合合并分析的同一角色，无法确定",
-    "HLM-3094": "路由要求的序列在检查中不存在",
-    "HLM-3101": "序列不属于此项分析的适用范围",
-    "HLM-3120": "图像信息标明为测试体模或动物",
-    "HLM-3121": "图像的加权方式不符合此项分析的要求",
-    "HLM-3122": "图像中没有可辨认的内容，或黑白反转",
-    "HLM-3123": "图像内容不似此项分析的目标部位",
-    "HLM-3124": "测量值超出该年龄人体可能的范围",
-    "HLM-3125": "图像由其他图像计算得出，不是原始测量",
-    "HLM-3150": "图像中未见头部，或对比不是T1加权",
-    "HLM-3160": "按模型所需的间距重采样后体素过多",
-    "HLM-3161": "图像中没有模型可处理的内容",
-    "HLM-3162": "分析所需的内存超出本机上限",
-    "HLM-3163": "图像的像素值超出模型所需的8位范围",
-    "HLM-3170": "两组图像没有可供配准的共同内容",
-    "HLM-3171": "既往图像与本次图像不能配准",
-    "HLM-3180": "图像中未见完整的脑",
-    "HLM-3181": "脑内高信号过多，对比可能不是FLAIR",
-    "HLM-3190": "图像范围超出单侧海马区，或无内容",
-    "HLM-3195": "图像为彩色，或窗内无内容",
-    "HLM-3196": "没有正位片",
-    "HLM-3197": "图像信息标明的部位不是胸部",
-    "HLM-3200": "图像不是普通幅度图像",
-    "HLM-3201": "图像噪声水平不在模型训练的范围内",
-    "HLM-3205": "图像中没有足够的含气肺组织",
-    "HLM-3210": "图像中未见颅骨包绕的脑组织",
-}
-_FAMILIES: Mapping[str, str] = {
-    "HLM-1": "图像接收失败",
-    "HLM-2": "软件配置有误",
-    "HLM-3": "图像不适于分析",
-    "HLM-4": "模型或推理引擎未能完成分析",
-    "HLM-5": "结果未通过校验，未予发送",
-    "HLM-6": "结果传送失败",
-    "HLM-7": "存储或日志库故障",
-    "HLM-0": "软件故障",
-}
-"""By the first digit, for what is not about the images: the reader of a report can do nothing about it but ask the operator."""
-
 
 _OF_THE_SOFTWARE: Mapping[str, str] = {
     "HLM-2": "the software is not configured for it",
@@ -110,11 +21,6 @@ _OF_THE_SOFTWARE: Mapping[str, str] = {
 }
 """What is not about the images. The words of the job name folders and hosts of the node, which are nobody's business in an archive: they
 stand where the operator looks."""
-
-
-def because(code: str) -> str:
-    """What a code stands for, a clause without a full stop."""
-    return _REASONS.get(code) or _FAMILIES.get(code[:5], "软件故障")
 
 
 TAGS: Mapping[Language, Code] = {

@@ -140,6 +140,37 @@ def test_whether_slices_are_of_one_kind_is_left_open_where_they_may_not_be(odd: 
     assert (said.fit, "differ in" in refused) == (fit, fit is Fit.OPEN)
 
 
+@pytest.mark.parametrize(("thick", "fit"), [((3, 4, 5), Fit.TAKES), ((13, 14, 15), Fit.TAKES), ((3, 7, 11), Fit.OPEN)])
+def test_kinds_that_lie_in_blocks_are_told_by_headers(thick: Sequence[int], fit: Fit, tmp_path: Path) -> None:
+    """Thicker slices over the base of a skull, behind which the others go on, and at an end; one here and there stays open, and is
+    refused."""
+    files = _series(tmp_path)
+    for number in thick:
+        one = dcmread(files[number])
+        one.SliceThickness = "9"
+        one.save_as(files[number])
+    said, refused = answer(HEADS, _view(files)), _refused(HEADS, files)
+    assert (said.fit, "differ in SliceThickness" in refused) == (fit, fit is Fit.OPEN)
+
+
+@pytest.mark.parametrize(
+    ("part", "study", "fit"),
+    [
+        ("HEAD", "CT Head native", Fit.TAKES),
+        ("HEAD", "CT HEAD AND CHEST", Fit.OPEN),
+        ("HEAD", "", Fit.OPEN),
+        ("NECK", "CT Head", Fit.OPEN),
+        ("", "Head", Fit.OPEN),
+    ],
+)
+def test_what_is_looked_for_of_a_part_is_open_unless_headers_name_it_twice(part: str, study: str, fit: Fit, tmp_path: Path) -> None:
+    """What is typed as the part, and what was ordered."""
+    application = replace(HEADS, expects=Expects(part=BodyPart.HEAD, shown="the inside of a skull"))
+    said = answer(application, _view(_series(tmp_path, BodyPartExamined=part, StudyDescription=study, SeriesDescription="")))
+    assert said.fit is fit
+    assert ("whether they show the inside of a skull is seen in the pixels" in said.text) == (fit is Fit.OPEN)
+
+
 def test_what_pixels_decide_is_said_to_be_unknown(tmp_path: Path) -> None:
     """A body part is typed, and one in seven wrong: it may still be refused, and is run."""
     files = _series(tmp_path, BodyPartExamined="KNEE")
