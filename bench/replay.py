@@ -3,7 +3,7 @@ multi-frame image of a series."""
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from bench.rows import Row, say
 from node.assembly.compose import application
 from node.assembly.configuration import load
 from node.domain.instance import Value
+from node.domain.route import Decision, Route
 from node.journal import schema
 from node.journal.database import connect
 from node.journal.instances import difference, whole
@@ -22,6 +23,7 @@ from node.journal.journal import Journal
 from node.journal.rows import micros, tried_text
 from node.routing.decisions import SeriesView, decide
 from node.routing.replay import Replay
+from node.routing.untaken import in_turn
 from node.settings.config import Config
 
 STUDIES = 100_000
@@ -51,6 +53,45 @@ routes:
     run: [mr-brain]
     send: [archive]
 """
+_APPLICATIONS = Path(__file__).resolve().parents[1] / "tests/node/applications"
+_LANGUAGE = f"""\
+models: {{applications: [{_APPLICATIONS}]}}
+schedule: {{timezone: Europe/Berlin}}
+define:
+  lungs: {{any_of: [BodyPartExamined: {{in: [CHEST, THORAX]}}, StudyDescription: {{matches: "(?i)chest|thorax"}}]}}
+  native: {{contrast: {{in: [native, unknown]}}, none_of: [ContrastBolusAgent: {{exists: true}}]}}
+peers: {{ct1: {{ae_title: CT1, address: "127.0.0.1:0"}}, pacs: {{ae_title: PACS, address: "127.0.0.1:104"}}}}
+sinks: {{archive: {{kind: dimse, peer: pacs}}, copies: {{kind: folder, path: out}}}}
+routes:
+  - name: lungs
+    from: [ct1]
+    when: {{is: [lungs, native], Modality: CT, SliceThickness: {{max: 5}}, plane: axial}}
+    choose: lungs
+    prefer: [thinnest, {{ConvolutionKernel: {{matches: "^B[23]"}}}}, newest]
+    run: [ct-lung]
+    send: [archive]
+  - name: thoraxes
+    when: {{Modality: CT, BodyPartExamined: THORAX, SliceThickness: {{max: 3}}}}
+    choose: lungs
+    run: [ct-lung]
+    send: [copies]
+  - name: at night
+    hours: {{between: [22:00, 06:00]}}
+    when: {{Modality: MR, "(0019,xx0C) SIEMENS MR HEADER": {{min: 500}}}}
+    run: [mr-brain]
+    send: [archive]
+  - name: contrasts
+    when: {{Modality: MR}}
+    run: four-contrasts
+    roles: {{T1: {{SeriesNumber: 1}}, T1c: {{SeriesNumber: 2}}, T2: {{SeriesNumber: 3}}, FLAIR: {{SeriesNumber: 4}}}}
+    send: [archive]
+  - name: what is left
+    else: true
+    when: {{Modality: CT, SliceThickness: {{max: 5}}}}
+    run: [ct-lung]
+    send: [copies]
+"""
+"""The language as it grew: definitions, blocks, derived words, one winner of two routes, hours, roles, private elements, what is left."""
 _EDIT = ("SliceThickness: {max: 5}", "SliceThickness: {max: 3}")
 _PARTS = ("CHEST", "ABDOMEN", "THORAX", "HEAD")
 
@@ -136,7 +177,11 @@ def _rows(number: int, now: datetime, config: Config) -> list[tuple[Table, Mappi
         "instances": 1,
     }
     view = SeriesView(series_instance_uid=series, header=header, instances=1, images=1)
-    decisions = decide(config.routes, [view], peer="ct1", calling="CT1", called="HILUM", now=now)
+
+    def decided(routes: Sequence[Route], taken: Mapping[str, str]) -> list[Decision]:
+        return decide(routes, [view], peer="ct1", calling="CT1", called="HILUM", now=now, taken=taken, came=now)
+
+    decisions = in_turn(config.routes, decided, lambda _, one: one.chosen)
     return [
         (schema.series_header, {"id": number, "series_instance_uid": series, "content": whole(header)}),
         (schema.instance, instance),
@@ -162,21 +207,26 @@ def _rows(number: int, now: datetime, config: Config) -> list[tuple[Table, Mappi
     ]
 
 
-def configs(folder: Path) -> tuple[Config, Config]:
+def configs(folder: Path, file: str = _FILE) -> tuple[Config, Config]:
     """Those that decided, and those with the edited rule."""
     folder.mkdir(parents=True, exist_ok=True)
     before, edited = folder / "hilum.yaml", folder / "edited.yaml"
-    before.write_text(_FILE, encoding="utf-8")
-    edited.write_text(_FILE.replace(*_EDIT), encoding="utf-8")
+    before.write_text(file, encoding="utf-8")
+    edited.write_text(file.replace(*_EDIT, 1), encoding="utf-8")
     return load(before), load(edited)
 
 
 def measure() -> list[Row]:
-    """Fill a journal, replay all of it by the edited rule, and compare what comes out with arithmetic."""
+    """Fill journals, replay all of them by the edited rule, and compare what comes out with arithmetic."""
+    # what the edited rule leaves, the fallback takes: two routes of each study are decided otherwise
+    return [*_measured("", _FILE, differing(STUDIES)), *_measured(", with all of the language", _LANGUAGE, 2 * differing(STUDIES))]
+
+
+def _measured(how: str, file: str, differ: int) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="hilum-bench-") as folder:
-        before, edited = configs(Path(folder))
+        before, edited = configs(Path(folder), file)
         url = f"sqlite:{folder}/journal.db"
-        say(f"{STUDIES} studies are made")
+        say(f"{STUDIES} studies are made{how}")
         fill(url, STUDIES, before)
         say("and replayed")
         journal = Journal.open(url)
@@ -185,9 +235,9 @@ def measure() -> list[Row]:
         found = [one.arrival.id for one in replay.differences(_END - timedelta(days=36_500))]
         took_s, cpu_s = time.monotonic() - began, time.process_time() - began_cpu
         journal.close()
-    exact = len(found) == differing(STUDIES) and replay.counted.decided == STUDIES
+    exact = len(found) == differ and replay.counted.decided == STUDIES
     return [
-        Row(name=f"replay: {STUDIES} study headers", value=took_s, unit="s", goal=f"< {_GOAL_S:.0f} s", met=took_s < _GOAL_S),
-        Row(name=f"replay: {STUDIES} study headers, processor", value=cpu_s, unit="s"),
-        Row(name="replay: differences of one edited rule", value=len(found), unit="", goal=f"{differing(STUDIES)}, exactly", met=exact),
+        Row(name=f"replay: {STUDIES} study headers{how}", value=took_s, unit="s", goal=f"< {_GOAL_S:.0f} s", met=took_s < _GOAL_S),
+        Row(name=f"replay: {STUDIES} study headers{how}, processor", value=cpu_s, unit="s"),
+        Row(name=f"replay: differences of one edited rule{how}", value=len(found), unit="", goal=f"{differ}, exactly", met=exact),
     ]

@@ -102,7 +102,9 @@ def in_mm(value_mm: float) -> str:
 
 def nearest_plane(cosines: Sequence[float]) -> str:
     """ "axial", "coronal" or "sagittal" for ImageOrientationPatient (0020,0037), PS3.3 C.7.6.2.1.1; "" half-way between two."""
-    sides = sorted(zip(np.abs(np.cross(cosines[:3], cosines[3:])), _ORIENTATIONS, strict=True), reverse=True)
+    (ax, ay, az), (bx, by, bz) = cosines[:3], cosines[3:]
+    normal = (abs(ay * bz - az * by), abs(az * bx - ax * bz), abs(ax * by - ay * bx))
+    sides = sorted(zip(normal, _ORIENTATIONS, strict=True), reverse=True)
     return "" if sides[0][0] - sides[1][0] < _HALF_WAY else sides[0][1]
 
 

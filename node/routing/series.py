@@ -65,6 +65,10 @@ class SeriesContent:
 
     def unfit(self) -> tuple[str, str] | None:
         """(code, reason) when no application can be given this series."""
+        return self._unfit
+
+    @cached_property
+    def _unfit(self) -> tuple[str, str] | None:
         first = self.current[0] if self.current else None
         if first and names_no_study(first.study_instance_uid, first.series_instance_uid, first.sop_instance_uid, first.header):
             return SourcesNameless.code, "its images name no study, or no series: a result would have no place in the archive"
