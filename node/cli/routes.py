@@ -17,7 +17,7 @@ from node.cli.opened import ConfigOption, JsonOption, configuration, journal
 from node.dicom.archives import DAMAGED, Unpacked, is_archive
 from node.domain.instance import Header
 from node.domain.private_name import PrivateName
-from node.domain.route import Route, Tried
+from node.domain.route import Route, Tried, Withheld
 from node.records.decisions import RouteExplanation, application_records, condition_records, condition_rows
 
 if TYPE_CHECKING:
@@ -255,6 +255,7 @@ def _routes(config: "Config", studies: Sequence[RouteExplanation]) -> list[dict[
                 "series_uid": decision.series_instance_uid,
                 "matched": decision.matched,
                 "chosen": decision.chosen,
+                "withheld": "" if decision.withheld is None else decision.withheld.value,
                 "reason": decision.reason,
                 "conditions": condition_records(decision.tried),
                 "applications": application_records(decision),
@@ -298,9 +299,12 @@ def _show(console: "Console", config: "Config", studies: Sequence[RouteExplanati
                 if decision.series_instance_uid != view.series_instance_uid:
                     continue
                 route = configured.get(decision.route)
-                goes = f" → {screen.joined(route.run)} → {screen.joined(route.send)}" if route is not None and decision.chosen else ""
+                parks = decision.chosen and decision.withheld is Withheld.PARKED
+                runs = decision.chosen and not parks
+                goes = f" → {screen.joined(route.run)} → {screen.joined(route.send)}" if route is not None and runs else ""
                 verdict = "" if decision.chosen or not decision.matched else f"  fits, not run: {decision.reason}"
-                line = Text.assemble("  ", screen.mark(decision.chosen), " ", (decision.route, "bold"), goes, (verdict, "yellow"))
+                verdict = "  parked" if parks else verdict
+                line = Text.assemble("  ", screen.mark(runs), " ", (decision.route, "bold"), goes, (verdict, "yellow"))
                 console.print(line)
                 if decision.untaken and not decision.chosen:
                     none = f"a series is expected, and none is taken for {screen.joined(decision.untaken)}: the reader is told"

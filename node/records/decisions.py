@@ -38,6 +38,7 @@ def decision_record(one: "Decision") -> dict[str, Any]:
         "series_uid": one.series_instance_uid,
         "matched": one.matched,
         "chosen": one.chosen,
+        "withheld": "" if one.withheld is None else one.withheld.value,
         "reason": one.reason,
         "conditions": condition_records(one.tried),
         "applications": application_records(one),

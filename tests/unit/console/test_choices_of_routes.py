@@ -12,6 +12,8 @@ from tests.unit.console.conftest import Browser, Open
 
 __all__ = ["run"]
 _PATIENCE_S = 120
+APPLICATIONS = Path(__file__).resolve().parents[2] / "node/applications"
+WORDS = {"T1": "(?i)t1|mprage", "T1c": "(?i)gd", "T2": "(?i)t2", "FLAIR": "(?i)flair"}
 ROUTES = """\
 routes:
   - name: chest CT
@@ -90,3 +92,22 @@ def test_mistakes_are_told_at_their_lines_and_what_is_good_is_saved(mine: Browse
     assert mine.client.get("/api/routes").json()["text"] == ROUTES
     assert "choose: chest" in html.unescape(mine.client.get("/routes").text)
     assert run("config", "check").code == 0
+
+
+def test_the_page_explains_which_series_fills_which_role(mine: Browser, run: Run) -> None:
+    """Of an application of four roles, and which of them nothing fills: the job is parked, and nobody is told that it runs."""
+    path = Path("hilum.yaml")
+    path.write_text(f"models: {{applications: [{APPLICATIONS}]}}\n{path.read_text()}")
+    roles = "".join(f'      {name}: {{SeriesDescription: {{matches: "{word}"}}}}\n' for name, word in WORDS.items())
+    text = f"routes:\n  - name: contrasts\n    when: {{Modality: MR}}\n    run: four-contrasts\n    roles:\n{roles}    send: [copies]\n"
+    said = explained(mine, text, HEAD)
+    assert "role T1 SeriesDescription a match of (?i)t1|mprage found series 1" in said
+    assert "role T2 SeriesDescription a match of (?i)t2 found none fits" in said
+    assert "✗ contrasts parked: " in said
+    assert "four-contrasts is parked: no series for T1c (none fits), T2 (none fits)" in said
+    path.write_text(path.read_text().partition("routes:\n")[0] + text)
+    told = run("routes", "explain", HEAD)
+    assert "✗ contrasts  parked\n" in told.out
+    assert "✓ contrasts" not in told.out
+    one = run("routes", "explain", HEAD, "--json").json["routes"][0]["series"][0]
+    assert (one["chosen"], one["withheld"]) == (True, "parked")

@@ -14,6 +14,7 @@ from node.domain.route import Condition, ConditionOperator, Needs, Otherwise, Pr
 from node.domain.state import JobState
 from node.flow.route import PriorMistaken, RouteStage
 from node.flow.settle import SettleStage
+from node.routing.replay import Replay
 from node.settings.peers import Scope
 from node.settings.peers import Settle as Rule
 from tests.unit.flow.mini import APPLICATION, CT1, CountingPeer, MiniNode
@@ -215,3 +216,31 @@ def test_priors_that_turn_out_to_be_anothers_end_the_job(node: MiniNode, deliver
     else:
         assert (job.code, "another patient's" in str(job.reason)) == (PriorMistaken.code, True)
     assert "sclerosis: FLAIR before: no prior: no earlier study of this patient is here" in reasons(node)["1.1.4"]
+
+
+def replayed(node: MiniNode, edited: Route) -> list[tuple[str, tuple[bool, bool], tuple[bool, bool]]]:
+    """What an edited route would have come to otherwise: the series, and whether it was, and would be, chosen and parked."""
+    found = Replay(node.journal.routing_history, (edited,), "edited", application_of).differences(node.clock() - timedelta(days=1))
+    return [(one.series_instance_uid, (one.before.chosen, one.before.parks), (one.after.chosen, one.after.parks)) for one in found]
+
+
+RUNS, PARKS, NOT_RUN = (True, False), (True, True), (False, False)
+
+
+def test_a_replay_tells_what_other_roles_would_have_come_to(node: MiniNode) -> None:
+    """The same route differs in nothing. Without the optional role its series fills none; a role that none fills parks all of them; and
+    one that another series fills has that one."""
+    node.configure(routes=(GLIOMA,))
+    for name in FOUR:
+        came(node, name)
+    route(node)
+    assert live(node)[0].state is JobState.QUEUED
+    assert replayed(node, GLIOMA) == []
+    assert replayed(node, replace(GLIOMA, roles=GLIOMA.roles[:3])) == [("1.1.4", RUNS, NOT_RUN)]
+    absent = replace(GLIOMA, roles=(*GLIOMA.roles[:2], replace(called("T2w"), name="T2"), GLIOMA.roles[3]))
+    assert {uid: after for uid, before, after in replayed(node, absent) if before == RUNS} == {
+        "1.1.1": PARKS,
+        "1.1.2": PARKS,
+        "1.1.3": NOT_RUN,
+        "1.1.4": PARKS,
+    }
