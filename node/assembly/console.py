@@ -11,22 +11,20 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
-from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from inference.errors import HilumError
 from node.assembly import compose
 from node.assembly.audit import open_trail, process_of
 from node.assembly.compose import calling as requestor_of
 from node.assembly.configuration import load, waiting_keys
-from node.assembly.doctor.logins import logins
+from node.assembly.doctor.logins import demand_programs, logins
 from node.assembly.doctor.peers import look_at_callers, look_at_certificates, look_at_senders, subjects
 from node.assembly.doctor.store import look_at_bucket, look_at_disk, of_journal
 from node.console.context import Sent, StudyAccessAudit, UploadLimits
 from node.console.edited_routes import EditedRoutes
-from node.console.errors import ConsoleAbsent
 from node.console.trials import Trials
 from node.dimse.tls import web_context
 from node.domain.health import Area, Dependency, DoctorFinding
@@ -192,27 +190,6 @@ def glance(config: Config, journal: "Journal") -> Iterator[DoctorFinding]:
 
 _BEAT_EVERY = timedelta(seconds=10)
 _LOOK_EVERY = timedelta(seconds=1)
-
-
-_NEEDED: Final = {"fastapi": "fastapi", "uvicorn": "uvicorn", "jinja2": "jinja2", "argon2": "argon2-cffi", "markdown_it": "markdown-it-py"}
-"""What pip calls that which each module comes from."""
-
-
-def demand_programs(settings: Console) -> None:
-    """Refuse where what the console is made of is not installed; none of it is imported.
-
-    Raises
-    ------
-    ConsoleAbsent
-    """
-    needed = dict(_NEEDED)
-    if settings.ldap is not None:
-        needed["ldap3"] = "ldap3"
-    if settings.oidc is not None:
-        needed["jwt"] = "PyJWT"
-    absent = [name for module, name in needed.items() if find_spec(module) is None]
-    if absent:
-        raise ConsoleAbsent(f"the console needs {', '.join(absent)}")
 
 
 def demand_console(settings: Console) -> None:

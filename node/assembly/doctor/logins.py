@@ -3,10 +3,11 @@ name there."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from typing import Final
 
 from inference.errors import HilumError
-from node.console.errors import DirectoryUnfit
+from node.console.errors import ConsoleAbsent, DirectoryUnfit
 from node.domain.health import FRESH_S, Answer, Area, Dependency, DependencyKind, DoctorFinding
 from node.records.words import plural
 from node.settings.config import Config
@@ -15,14 +16,31 @@ from node.settings.hospital import LdapDirectory, OidcProvider
 
 _REFUSED_S: Final = 900.0
 """For how long a directory that refused the node is not asked again: whoever shows an old password often has the account locked."""
+_NEEDED: Final = {"fastapi": "fastapi", "uvicorn": "uvicorn", "jinja2": "jinja2", "argon2": "argon2-cffi", "markdown_it": "markdown-it-py"}
+"""What pip calls that which each module comes from."""
 _Found = Callable[[], Iterator[DoctorFinding]]
+
+
+def demand_programs(settings: Console) -> None:
+    """Refuse where what the console is made of is not installed; none of it is imported.
+
+    Raises
+    ------
+    ConsoleAbsent
+    """
+    needed = dict(_NEEDED)
+    if settings.ldap is not None:
+        needed["ldap3"] = "ldap3"
+    if settings.oidc is not None:
+        needed["jwt"] = "PyJWT"
+    absent = [name for module, name in needed.items() if find_spec(module) is None]
+    if absent:
+        raise ConsoleAbsent(f"the console needs {', '.join(absent)}")
 
 
 def look_at_logins(config: Config) -> Iterator[DoctorFinding]:
     """A finding where the console's programs are not installed; else one on directory and provider, where the configuration has them, and
     on each thing that is named and not there."""
-    from node.assembly.console import demand_programs
-
     if config.console is None:
         return
     try:
