@@ -46,7 +46,8 @@ LOGGED = {
     "config.kept": "What came into force is kept in the journal as this `revision`, with `by`: `hilum config history`.",
     "config.not_kept": "What came into force could not be kept in the journal; it holds all the same, and keeping it is tried again.",
     "config.reloaded": "What the file says is in force, as `by` asked; `config_digest` names its meaning, `before` that until then.",
-    "routes.saved": "Routes were written into the file at the console by the account `by`; the reload behind it has an event of its own.",
+    "config.saved": "A `block` of the configuration file (routes, peers, sinks; `file`: a rollback) was written at the console by the "
+    "account `by`; `before` and `config_digest` name what the block said and says. The reload behind it has an event of its own.",
     "routes.trial_failed": "Explaining or replaying edited routes at the console ended by itself or took too long; nothing was changed.",
     "store.encrypted": "Files are encrypted with the first of `keys` (their ids), and lie decrypted in memory while in use (`opened_in`).",
     "cache.evicted": "Copies of what lies in the bucket went, the least recently used first; they are fetched again when they are needed.",

@@ -32,9 +32,9 @@ _FORM_BYTES = 16_384
 LONGEST_FORM = 12 * MOST_TEXT + _FORM_BYTES  # a character has four bytes at most, and each may be escaped in a form (`%F0`)
 _MOST_FIELDS = 100
 _MOST_DIGITS = 18
-_ROUTES = "text"
-"""The field of edited routes, of which the loader says at which line they hold what."""
-_LONG = ("/routes/", "/api/routes")
+_EDITED = "text"
+"""The field of an edited block, of which the loader says at which line they hold what."""
+_LONG = ("/routes/", "/api/routes", "/config/", "/api/config/")
 MOST_NUMBER = 2**63 - 1
 """The largest number that a journal's column holds."""
 Number = Annotated[int, Path(ge=1, le=MOST_NUMBER)]
@@ -136,7 +136,7 @@ def form(body: Annotated[bytes, Depends(body)]) -> dict[str, str]:
         found = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError as many:
         raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "the form is not one of ours") from many
-    if any("\0" in value for name, values in found.items() for value in values if name != _ROUTES):
+    if any("\0" in value for name, values in found.items() for value in values if name != _EDITED):
         raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "the form holds a character that no text has (NUL)")
     return {name: values[-1] for name, values in found.items()}
 

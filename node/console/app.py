@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from node.console import api, login, pace, pictures, revisions, routing, system_pages, upload, users, views
+from node.console import api, blocks, login, pace, pictures, revisions, routing, system_pages, upload, users, views
 from node.console.access import Looking
 from node.console.addresses import Forwarded, is_reached_by, named
 from node.console.context import ConsoleContext
@@ -45,7 +45,17 @@ def build(context: ConsoleContext, ending: threading.Event) -> FastAPI:
     # FastAPI's own description is for everybody, and the pages that it makes of it fetch scripts from elsewhere
     app = FastAPI(title="hilum console", version=released, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.context, app.state.ending = context, ending
-    calls = (api.router, pictures.calls, system_pages.calls, pace.calls, routing.calls, revisions.calls, upload.calls, users.calls)
+    calls = (
+        api.router,
+        pictures.calls,
+        system_pages.calls,
+        pace.calls,
+        routing.calls,
+        revisions.calls,
+        blocks.calls,
+        upload.calls,
+        users.calls,
+    )
     for router in (
         login.router,
         views.router,
@@ -54,6 +64,7 @@ def build(context: ConsoleContext, ending: threading.Event) -> FastAPI:
         pace.pages,
         routing.pages,
         revisions.pages,
+        blocks.pages,
         users.pages,
         upload.pages,
         *calls,

@@ -1,4 +1,5 @@
-"""What the page of routes asks of the file that it edits, and of those who try routes out: the port that the console's process fills."""
+"""What the pages of routes, peers and sinks ask of the file that they edit, and of those who try routes out: ports that the console's
+process fills."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +11,20 @@ from node.domain.config_revision import ConfigRevision
 from node.domain.errors import ConfigError
 
 MOST_TEXT = 32_768
-"""Characters of routes that are taken from a browser or a program."""
+"""Characters of a block that are taken from a browser or a program."""
+
+
+class LiveBlock(StrEnum):
+    """A block of the configuration file that the console edits."""
+
+    ROUTES = "routes"
+    PEERS = "peers"
+    SINKS = "sinks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """A mistake, at a line of the file; `outside` of the routes its words are left out, as they may quote what no page shows."""
+    """A mistake, at a line of the file; `outside` of the block its words are left out, as they may quote what no page shows."""
 
     line: int
     column: int
@@ -43,8 +52,8 @@ class DiffLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoutesInFile:
-    """The block `routes:` as the file has it.
+class BlockInFile:
+    """A block as the file has it, without values that may be secret.
 
     Attributes
     ----------
@@ -53,13 +62,15 @@ class RoutesInFile:
     file_digest
         SHA-256 of the whole file: whoever saves names what was edited.
     revision, in_force
-        The digest of the file's routes (empty where the file is no good), and of those that the node goes by.
+        What names the file's block (empty where the file is no good), and the one that the node goes by: of routes the digest of what they
+        mean, of peers and sinks that of their text.
     obstacle
         Why saving will not succeed, as far as can be seen; empty: nothing is known against it.
     example
-        A route to begin with, of this file's own names, as an item of the list.
+        An entry to begin with, of this file's own names.
     """
 
+    block: LiveBlock
     path: str
     text: str
     line: int
@@ -73,20 +84,20 @@ class RoutesInFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What there is to say of edited routes; without problems `revision` is what they would be called, and `differences` are the places in
-    which the file of this digest would change, each with lines around it."""
+    """What there is to say of an edited block; without problems `revision` is what it would be called, `entries` counts its routes, peers
+    or sinks, and `differences` are the places in which the file of this digest would change, each with lines around it."""
 
     file_digest: str
     line: int
     revision: str
-    routes: int
+    entries: int
     problems: tuple[Problem, ...]
     differences: tuple[tuple[DiffLine, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reload:
-    """What a supervisor of this host said when it was asked to take the routes up; `code` and `reason` where it refused."""
+    """What a supervisor of this host said when it was asked to take the file up; `code` and `reason` where it refused."""
 
     pid: int
     digest: str
@@ -97,7 +108,7 @@ class Reload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
-    """Routes that stand in the file now. `kept` is where the file before lies, empty where nothing changed."""
+    """A block that stands in the file now. `kept` is where the file before lies, empty where nothing changed."""
 
     path: str
     line: int
@@ -130,8 +141,8 @@ class Progress:
     differences: Sequence[dict[str, Any]]
 
 
-class EditedRoutesRefused(ConfigError):
-    """Edited routes are no good; `problems` says why, as far as it may be shown."""
+class EditRefused(ConfigError):
+    """What was edited is no good; `problems` says why, as far as it may be shown."""
 
     code = "HLM-2106"
     remedy = "Correct the lines that are named, then try again."
@@ -141,18 +152,30 @@ class EditedRoutesRefused(ConfigError):
         self.problems = tuple(problems)
 
 
-class Editing(Protocol):
-    """The file's routes: shown, checked, tried, saved.
+class BlockEditing(Protocol):
+    """A block of the file: shown, checked, saved.
 
-    Every method may raise ConfigError, with what is wrong: EditedRoutesRefused where that is the routes.
+    Every method may raise ConfigError, with what is wrong: EditRefused where that is what was edited.
     """
 
-    def shown(self) -> RoutesInFile:
+    def shown(self) -> BlockInFile:
         """The block as it stands in the file now."""
         ...
 
     def checked(self, text: str) -> Checked:
         """What is wrong with `text` in its place."""
+        ...
+
+    def saved(self, text: str, file_digest: str, by: str, address: str = "", reason: str = "") -> Saved:
+        """Write it into the file that has this digest, and have the node take it up; an account asks for it, from an address."""
+        ...
+
+
+class Editing(BlockEditing, Protocol):
+    """The file's routes, which are tried out too; its other blocks; and all of it where a revision comes back."""
+
+    def of(self, block: LiveBlock) -> BlockEditing:
+        """A block of the same file."""
         ...
 
     def asks_of(self, text: str) -> frozenset[str]:
@@ -185,8 +208,4 @@ class Editing(Protocol):
 
     def rolled_back(self, one: ConfigRevision, by: str, address: str, reason: str) -> Saved:
         """Write a revision into the file, which may be broken, and have the node take it up."""
-        ...
-
-    def saved(self, text: str, file_digest: str, by: str, address: str = "", reason: str = "") -> Saved:
-        """Write them into the file that has this digest, and have the node take them up; an account asks for it, from an address."""
         ...

@@ -14,7 +14,7 @@ from node.console import queries, redaction
 from node.console.access import Administering, At, Body, Fields, Meant, Number, Operating, Visitor
 from node.console.accounts import digest_of
 from node.console.context import ConsoleContext
-from node.console.editing import MOST_TEXT, Checked, EditedRoutesRefused, Problem, Progress, RoutesInFile, Saved
+from node.console.editing import MOST_TEXT, BlockInFile, Checked, EditRefused, LiveBlock, Problem, Progress, Saved
 from node.console.errors import RequestRefused
 from node.console.rendering import page
 from node.domain.errors import ConfigError
@@ -25,11 +25,11 @@ pages = APIRouter(include_in_schema=False)
 calls = APIRouter(prefix="/api", tags=["routes"])
 _FOUND = 8
 LONGEST_REASON = 500
-_YAML: dict[str, Any] = {
+YAML: dict[str, Any] = {
     "openapi_extra": {
         "requestBody": {
             "required": True,
-            "description": f"The block `routes:` as it is to stand in the file, its key included; at most {MOST_TEXT} characters.",
+            "description": f"The block as it is to stand in the file, its key included; at most {MOST_TEXT} characters.",
             "content": {"application/yaml": {"schema": {"type": "string", "maxLength": MOST_TEXT}}},
         }
     }
@@ -37,21 +37,16 @@ _YAML: dict[str, Any] = {
 _Since = Annotated[
     str, Query(max_length=40, description=f"`30d`, `12h`, `2026-03-01` or `2026-03-01T14:00` (UTC); without it the last {LAST} arrivals")
 ]
-_Reason = Annotated[str, Query(max_length=LONGEST_REASON, description="Why, for those who look later")]
+Reason = Annotated[str, Query(max_length=LONGEST_REASON, description="Why, for those who look later")]
 _Study = Annotated[str, Query(max_length=64, pattern=r"^[0-9.]+$")]
-_Digest = Annotated[str, Query(pattern="^[0-9a-f]{64}$", description="`file_digest`, as GET told it")]
+Digest = Annotated[str, Query(pattern="^[0-9a-f]{64}$", description="`file_digest`, as GET told it")]
 _T = TypeVar("_T")
 
 
 @pages.get("/routes")
 def routes(request: Request, at: At, who: Operating) -> HTMLResponse:
     """The editor."""
-    try:
-        shown: RoutesInFile | None = at.editing.shown()
-        trouble = None
-    except ConfigError as unreadable:
-        shown, trouble = None, problem(unreadable)
-    return page(request, "routes.html", who, shown=shown, trouble=trouble, most=MOST_TEXT, last=LAST)
+    return editor(request, at, who, LiveBlock.ROUTES)
 
 
 @pages.get("/routes/studies")
@@ -63,7 +58,7 @@ def studies(request: Request, at: At, who: Operating, q: Annotated[str, Query(ma
 @pages.post("/routes/check", dependencies=[Meant])
 def check(request: Request, at: At, who: Operating, fields: Fields) -> HTMLResponse:
     """What is wrong with the text, or what would change with it."""
-    return _compared(request, at, who, fields)
+    return compared(request, at, who, LiveBlock.ROUTES, fields)
 
 
 @pages.post("/routes/explain", dependencies=[Meant])
@@ -94,17 +89,7 @@ def replay_stop(request: Request, at: At, who: Operating, number: Number) -> HTM
 @pages.post("/routes/save", dependencies=[Meant])
 def save(request: Request, at: At, who: Administering, fields: Fields) -> HTMLResponse:
     """Write the text into the file and have the node take it up; of a text whose differences nobody was shown, show them."""
-    text, digest = fields.get("text", ""), fields.get("digest", "")
-    if fields.get("compared") != digest_of(text):
-        return _compared(request, at, who, fields)
-    reason = fields.get("reason", "")
-    return _part(
-        request,
-        who,
-        "routes_saved.html",
-        lambda: {"saved": saved(at, who, text, digest, reason), "shown": at.editing.shown()},
-        text=text,
-    )
+    return written(request, at, who, LiveBlock.ROUTES, fields)
 
 
 @calls.get("/routes")
@@ -113,22 +98,22 @@ def routes_now(at: At, who: Operating) -> dict[str, Any]:
     return asdict(done(at.editing.shown))
 
 
-@calls.post("/routes/check", dependencies=[Meant], **_YAML)
+@calls.post("/routes/check", dependencies=[Meant], **YAML)
 def check_call(at: At, who: Operating, body: Body) -> dict[str, Any]:
     """What is wrong with edited routes, at the lines of the file; nothing is changed."""
-    return asdict(done(lambda: checked(at, who, _text(body))))
+    return asdict(done(lambda: checked(at, who, LiveBlock.ROUTES, text_of(body))))
 
 
-@calls.post("/routes/explain", dependencies=[Meant], **_YAML)
+@calls.post("/routes/explain", dependencies=[Meant], **YAML)
 def explain_call(at: At, who: Operating, study: _Study, body: Body) -> dict[str, Any]:
     """What edited routes would decide about a study that was received, condition by condition; nothing is changed."""
-    return done(lambda: explained(at, who, _text(body), study))
+    return done(lambda: explained(at, who, text_of(body), study))
 
 
-@calls.post("/routes/replays", dependencies=[Meant], status_code=HTTPStatus.ACCEPTED, **_YAML)
+@calls.post("/routes/replays", dependencies=[Meant], status_code=HTTPStatus.ACCEPTED, **YAML)
 def replay_call(at: At, who: Operating, body: Body, since: _Since = "") -> dict[str, Any]:
     """Begin to replay edited routes against what was received; ends a replay that this account began before."""
-    return asdict(done(lambda: begun(at, who, _text(body), since)))
+    return asdict(done(lambda: begun(at, who, text_of(body), since)))
 
 
 @calls.get("/routes/replays/{number}")
@@ -143,15 +128,45 @@ def stop_call(at: At, who: Operating, number: Number) -> dict[str, Any]:
     return asdict(stopped(at, who, number))
 
 
-@calls.put("/routes", dependencies=[Meant], **_YAML)
-def save_call(at: At, who: Administering, digest: _Digest, body: Body, reason: _Reason = "") -> dict[str, Any]:
+@calls.put("/routes", dependencies=[Meant], **YAML)
+def save_call(at: At, who: Administering, digest: Digest, body: Body, reason: Reason = "") -> dict[str, Any]:
     """Write edited routes into the configuration file that has this digest, and have the node take them up."""
-    return asdict(done(lambda: saved(at, who, _text(body), digest, reason)))
+    return asdict(done(lambda: saved(at, who, LiveBlock.ROUTES, text_of(body), digest, reason)))
 
 
-def checked(at: ConsoleContext, who: Visitor, text: str) -> Checked:
-    """What is wrong with routes."""
-    return at.editing.checked(_bounded(at, who, text))
+def editor(request: Request, at: ConsoleContext, who: Visitor, block: LiveBlock) -> HTMLResponse:
+    """The page that edits a block; where the file cannot be edited, why."""
+    try:
+        shown: BlockInFile | None = at.editing.of(block).shown()
+        trouble = None
+    except ConfigError as unreadable:
+        shown, trouble = None, problem(unreadable)
+    template = "routes.html" if block is LiveBlock.ROUTES else "block.html"
+    return _page(request, who, template, block, shown=shown, trouble=trouble, most=MOST_TEXT, last=LAST)
+
+
+def compared(request: Request, at: ConsoleContext, who: Visitor, block: LiveBlock, fields: dict[str, str]) -> HTMLResponse:
+    """What would change; saving names the text that this was told of."""
+    text = fields.get("text", "")
+    known = {"began": fields.get("digest", ""), "compared": digest_of(text), "reason": fields.get("reason", ""), "longest": LONGEST_REASON}
+    return _part(request, who, "routes_checked.html", lambda: {"checked": checked(at, who, block, text), **known}, block)
+
+
+def written(request: Request, at: ConsoleContext, who: Visitor, block: LiveBlock, fields: dict[str, str]) -> HTMLResponse:
+    """What came of saving; of a text whose differences nobody was shown, these."""
+    text, digest, reason = fields.get("text", ""), fields.get("digest", ""), fields.get("reason", "")
+    if fields.get("compared") != digest_of(text):
+        return compared(request, at, who, block, fields)
+
+    def save() -> dict[str, Any]:
+        return {"saved": saved(at, who, block, text, digest, reason), "shown": at.editing.of(block).shown()}
+
+    return _part(request, who, "routes_saved.html", save, block, text=text)
+
+
+def checked(at: ConsoleContext, who: Visitor, block: LiveBlock, text: str) -> Checked:
+    """What is wrong with an edited block."""
+    return at.editing.of(block).checked(_bounded(at, who, text))
 
 
 def explained(at: ConsoleContext, who: Visitor, text: str, study: str) -> dict[str, Any]:
@@ -202,24 +217,23 @@ def stopped(at: ConsoleContext, who: Visitor, number: int) -> Progress:
     return progress(at, who, number)
 
 
-def saved(at: ConsoleContext, who: Visitor, text: str, digest: str, reason: str) -> Saved:
-    """Routes that stand in the file; the revision that they become has the reason."""
-    return at.editing.saved(_bounded(at, who, text), digest, who.name, who.address, reason.strip()[:LONGEST_REASON])
+def saved(at: ConsoleContext, who: Visitor, block: LiveBlock, text: str, digest: str, reason: str) -> Saved:
+    """A block that stands in the file; the revision that it becomes has the reason."""
+    return at.editing.of(block).saved(_bounded(at, who, text), digest, who.name, who.address, reason.strip()[:LONGEST_REASON])
 
 
-def _text(body: bytes) -> str:
+def text_of(body: bytes) -> str:
+    """What a program sent."""
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError as other:
-        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "the routes are not UTF-8") from other
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "what was sent is not UTF-8") from other
 
 
 def _bounded(at: ConsoleContext, who: Visitor, text: str) -> str:
     """The same text, if it is not too long and not one of too many."""
     if len(text) > MOST_TEXT:
-        raise RequestRefused(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {MOST_TEXT} characters of routes are edited in the file itself"
-        )
+        raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {MOST_TEXT} characters are edited in the file itself")
     count_try(at, who)
     return text
 
@@ -251,29 +265,34 @@ def done(ask: Callable[[], _T]) -> _T:
     """For programs: what is wrong with what they sent, in sentences."""
     try:
         return ask()
-    except EditedRoutesRefused as wrong:
-        words = "; ".join(f"line {one.line}: {one.words or 'a mistake outside of the routes'} [{one.code}]" for one in wrong.problems)
+    except EditRefused as wrong:
+        words = "; ".join(f"line {one.line}: {one.words or 'a mistake outside of the block'} [{one.code}]" for one in wrong.problems)
         raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, words) from wrong
     except ConfigError as wrong:
         raise RequestRefused(HTTPStatus.CONFLICT, f"{wrong} [{wrong.code}]") from wrong
 
 
-def _compared(request: Request, at: ConsoleContext, who: Visitor, fields: dict[str, str]) -> HTMLResponse:
-    """What would change; saving names the text that this was told of."""
-    text = fields.get("text", "")
-    known = {"began": fields.get("digest", ""), "compared": digest_of(text), "reason": fields.get("reason", ""), "longest": LONGEST_REASON}
-    return _part(request, who, "routes_checked.html", lambda: {"checked": checked(at, who, text), **known})
-
-
-def _part(request: Request, who: Visitor, template: str, make: Callable[[], dict[str, Any]], **more: Any) -> HTMLResponse:
-    """A part of the page; where the routes are no good, what is wrong with them in its place."""
+def _part(
+    request: Request,
+    who: Visitor,
+    template: str,
+    make: Callable[[], dict[str, Any]],
+    block: LiveBlock = LiveBlock.ROUTES,
+    text: str = "",
+) -> HTMLResponse:
+    """A part of the page; where the block is no good, what is wrong with it in its place."""
     try:
-        return page(request, template, who, **make())
+        return _page(request, who, template, block, **make())
     except ConfigError as wrong:
-        problems = wrong.problems if isinstance(wrong, EditedRoutesRefused) else (problem(wrong),)
-        return page(
-            request, "routes_trouble.html", who, problems=problems, wrong=isinstance(wrong, EditedRoutesRefused), **{"text": "", **more}
-        )
+        problems = wrong.problems if isinstance(wrong, EditRefused) else (problem(wrong),)
+        return _page(request, who, "routes_trouble.html", block, problems=problems, wrong=isinstance(wrong, EditRefused), text=text)
+
+
+def _page(request: Request, who: Visitor, template: str, block: LiveBlock, **content: Any) -> HTMLResponse:
+    """A template about a block; those that are not routes belong to the page of peers."""
+    if block is LiveBlock.ROUTES:
+        return page(request, template, who, block=block, base="/routes", **content)
+    return page(request, template, who, path="/peers", block=block, base=f"/config/{block}", **content)
 
 
 def problem(wrong: ConfigError) -> Problem:

@@ -164,10 +164,11 @@ class TlsRenewed(SecurityEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoutesSaved(SecurityEvent):
-    """Routes were written into the configuration file at the console."""
+class ConfigSaved(SecurityEvent):
+    """A block of the configuration file, or for a rollback all of it (`file`), was written at the console."""
 
-    line: ClassVar[str] = "routes.saved"
+    line: ClassVar[str] = "config.saved"
+    block: str
     by: str
     address: str
     path: str

@@ -20,10 +20,10 @@ _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
 
 
 class ValueNotKept(ConfigError):
-    """A revision is to come back of which a value may be secret, so that it was not kept, and the file of now has none there."""
+    """A text is to stand in the file of which a value may be secret, so that it was not kept or shown; the file of now has none there."""
 
     code = "HLM-2108"
-    remedy = "Put the value into the configuration file where the revision has it, then roll back again."
+    remedy = "Put the value into the configuration file where the text has `(not kept)`, then roll back, or save, again."
 
 
 def kept(data: bytes, path: Path) -> str:

@@ -1,4 +1,4 @@
-"""A configuration file with other `routes:`: all around them stays, byte for byte, and the file is replaced whole or not at all."""
+"""A configuration file with another block: all around it stays, byte for byte, and the file is replaced whole or not at all."""
 
 import contextlib
 import itertools
@@ -11,18 +11,19 @@ from pathlib import Path
 from ruamel.yaml.nodes import MappingNode, Node
 
 from node.domain.errors import ConfigError
-from node.settings.source import NotRoutesAlone, parse
+from node.settings.source import NotBlockAlone, parse
 
-_KEY = "routes"
 _BREAK = re.compile(r"\r\n|\r|\n")  # YAML 1.2, b-break
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoutesPart:
-    """A configuration's text around its block `routes:`, comments in it included.
+class BlockPart:
+    """A configuration's text around one of its blocks, comments in it included.
 
     Attributes
     ----------
+    key
+        What the block is called.
     line
         The first line of the block in the file, from 1; where none stands there, the line on which it would begin.
     keys
@@ -30,6 +31,7 @@ class RoutesPart:
     """
 
     path: Path
+    key: str
     before: str
     text: str
     behind: str
@@ -56,20 +58,26 @@ class RoutesPart:
         ------
         ConfigSyntax
             It is no YAML there.
-        NotRoutesAlone
-            It is something else than one block of routes.
+        NotBlockAlone
+            It is something else than the one block.
         """
         made = self._fitted(text)
         whole = (self.before + made + self.behind).encode()
         tree = parse(whole, self.path)
         found = _keys(tree)
-        if found != (*self.keys, *(() if _KEY in self.keys else (_KEY,))):
-            raise NotRoutesAlone(f"{self.path}:{self.line}:1: {_otherwise(found, self.keys)}")
+        if found != (*self.keys, *(() if self.key in self.keys else (self.key,))):
+            raise NotBlockAlone(f"{self.path}:{self.line}:1: {self._otherwise(found)}")
         try:
             parse(made.encode(), self.path)
         except ConfigError as leaning:  # the whole is good: this leans on an anchor of another block
-            raise NotRoutesAlone(f"{self.path}:{self.line}:1: `routes:` uses an anchor that stands in another block") from leaning
+            raise NotBlockAlone(f"{self.path}:{self.line}:1: `{self.key}:` uses an anchor that stands in another block") from leaning
         return whole
+
+    def _otherwise(self, found: tuple[str, ...]) -> str:
+        if self.key not in found:
+            return f"the block `{self.key}:` is gone; one without entries is `{self.key}: {'[]' if self.key == 'routes' else '{}'}`"
+        strange = [name for name in found if name not in self.keys and name != self.key]
+        return f"`{strange[0]}:` stands beside `{self.key}:`" if strange else "the blocks of the file would be others, or stand twice"
 
     def _fitted(self, text: str) -> str:
         """With the line endings of the file (browsers send their own). Blank lines in front stay: mistakes are told at their lines."""
@@ -86,24 +94,24 @@ class RoutesPart:
         return self._wide() if not self.text and _leans(self.before) else ""
 
 
-def routes_part(data: bytes, path: Path) -> RoutesPart:
-    """The block in what was read at `path`; an empty one behind the others where there is none.
+def block_part(data: bytes, path: Path, key: str) -> BlockPart:
+    """The block of this key in what was read at `path`; an empty one behind the others where there is none.
 
     Raises
     ------
     ConfigSyntax
         It is no YAML.
-    NotRoutesAlone
-        It is no mapping of blocks, or one in braces without routes.
+    NotBlockAlone
+        It is no mapping of blocks, or one in braces without this one.
     """
     tree = parse(data, path)
     if not isinstance(tree, MappingNode):
-        raise NotRoutesAlone(f"{path}:1:1: this is no configuration: no blocks stand in it")
+        raise NotBlockAlone(f"{path}:1:1: this is no configuration: no blocks stand in it")
     mark = "\ufeff" if data.startswith(b"\xef\xbb\xbf") else ""
     text = data.decode("utf-8-sig")
-    for number, (key, value) in enumerate(tree.value):
-        if key.value == _KEY:
-            begin, line = key.start_mark.index, key.start_mark.line + 1
+    for number, (name, value) in enumerate(tree.value):
+        if name.value == key:
+            begin, line = name.start_mark.index, name.start_mark.line + 1
             if tree.flow_style:
                 end = value.end_mark.index
             else:
@@ -112,11 +120,12 @@ def routes_part(data: bytes, path: Path) -> RoutesPart:
             break
     else:
         if tree.flow_style:
-            raise NotRoutesAlone(f"{path}:1:1: the file stands in braces and has no `routes:`")
+            raise NotBlockAlone(f"{path}:1:1: the file stands in braces and has no `{key}:`")
         begin = end = tree.end_mark.index
         line = tree.end_mark.line + (2 if _leans(text[:begin]) else 1)
-    return RoutesPart(
+    return BlockPart(
         path=path,
+        key=key,
         before=mark + text[:begin],
         text=text[begin:end],
         behind=text[end:],
@@ -153,13 +162,6 @@ def _leans(before: str) -> bool:
 
 def _keys(tree: Node) -> tuple[str, ...]:
     return tuple(str(key.value) for key, _ in tree.value) if isinstance(tree, MappingNode) else ()
-
-
-def _otherwise(found: tuple[str, ...], known: tuple[str, ...]) -> str:
-    if _KEY not in found:
-        return "the block `routes:` is gone; a node without routes has `routes: []`"
-    strange = [name for name in found if name not in known and name != _KEY]
-    return f"`{strange[0]}:` stands beside `routes:`" if strange else "the blocks of the file would be others, or stand twice"
 
 
 _KEPT = ".before"
@@ -215,7 +217,7 @@ def replaced(path: Path, data: bytes, whole: bytes) -> Written:
             os.fsync(folder)
         except OSError as refused:
             return Written(
-                kept=kept, doubt=f"{target}: the routes stand in it, but the system could not flush its folder: {refused.strerror}"
+                kept=kept, doubt=f"{target}: what was edited stands in it, but the system could not flush its folder: {refused.strerror}"
             )
     return Written(kept=kept, doubt="")
 

@@ -137,11 +137,11 @@ class ConfigRefused(ConfigError):
         self.problems = tuple(problems)
 
 
-class NotRoutesAlone(ConfigError):
-    """What is to stand in the place of `routes:` is more than that block, or less, or leans on another block."""
+class NotBlockAlone(ConfigError):
+    """What is to stand in the place of a block of the file is more than that block, or less, or leans on another one."""
 
     code = "HLM-2021"
-    remedy = "Give the block `routes:` alone, its key included; everything else is edited in the file itself."
+    remedy = "Give the block alone, its key included (`routes:`, `peers:` or `sinks:`); everything else is edited in the file itself."
 
 
 class Refused(Exception):

@@ -46,6 +46,8 @@ _PAGES = (
     "/routes/revisions/2",
     "/routes/revisions/1?with=file",
     "/peers",
+    "/config/peers",
+    "/config/sinks",
     "/models",
     "/events?since=2025-03-01",
     "/associations",
@@ -156,6 +158,11 @@ def test_no_page_keeps_anybody_out(address: str, width: int, scheme: str) -> Non
         page.locator(".diff li.added").wait_for()
         page.locator("summary", has_text="A new route").click()
         look("/routes, checked")
+        page.goto(f"{where}/config/peers")
+        page.fill("textarea", page.input_value("textarea").replace("PACS", "ARCHIVE"))
+        page.get_by_role("button", name="Check").click()
+        page.locator(".diff li.added").wait_for()
+        look("/config/peers, checked")
         page.goto(f"{where}/")
         page.keyboard.press("?")
         look("the sheet of keys")

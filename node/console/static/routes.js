@@ -1,4 +1,4 @@
-// Numbers and colours the lines of the routes, shows what an answer says at them, and keeps an edit that was not saved for as long as the
+// Numbers and colours the lines of an edited block, shows what an answer says at them, and keeps an edit that was not saved for as long as the
 // tab is open. Part of hilum; asks this host alone.
 "use strict";
 document.addEventListener("DOMContentLoaded", () => {
@@ -6,7 +6,7 @@ document.addEventListener("DOMContentLoaded", () => {
   if (!form) return;
   const text = form.querySelector("textarea"), lines = form.querySelector(".lines"), checked = document.getElementById("checked");
   const first = Number(form.dataset.first), sheet = form.querySelector(".sheet"), drawn = sheet.querySelector("code");
-  const kept = document.getElementById("kept"), KEPT = `routes edited by ${form.dataset.who}`;
+  const kept = document.getElementById("kept"), BLOCK = form.dataset.block, KEPT = `${BLOCK} edited by ${form.dataset.who}`;
 
   function number() {
     const count = text.value.split("\n").length;
@@ -54,8 +54,9 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function withExample() {
     const example = form.querySelector(".example pre").textContent, own = text.value.replace(/\s+$/, "");
-    const begun = /^[ \t]*routes:[ \t]*(\[[ \t]*\]|null|~)?$/m.test(own) ? own.replace(/^([ \t]*routes:).*$/m, "$1") : own || "routes:";
-    const dash = begun.match(/^( *)- /m), indent = dash ? dash[1] : "  ";
+    const empty = new RegExp(`^([ \\t]*${BLOCK}:)[ \\t]*(\\[[ \\t]*\\]|\\{[ \\t]*\\}|null|~)?$`, "m");
+    const begun = empty.test(own) ? own.replace(empty, "$1") : own || `${BLOCK}:`;
+    const entry = begun.match(BLOCK === "routes" ? /^( *)- /m : /^( +)[^\s#-]/m), indent = entry ? entry[1] : "  ";
     put(`${begun}\n\n${example.replace(/^ {2}/gm, indent)}`);
     form.querySelector(".example").open = false;
     text.setSelectionRange(text.value.length, text.value.length);

@@ -23,6 +23,7 @@ from node.observe.security import (
     AssociationRejected,
     AuditResumed,
     ConfigReloaded,
+    ConfigSaved,
     ConnectionRefused,
     ConsoleActed,
     ConsoleLogin,
@@ -35,7 +36,6 @@ from node.observe.security import (
     ProxyHeaderMissing,
     RefusalsLeftOut,
     ReloadRefused,
-    RoutesSaved,
     SecurityEvent,
     TlsNotOffered,
     TlsNotRenewed,
@@ -72,7 +72,7 @@ _ALERTS: Mapping[type[SecurityEvent], _Alert] = {
     TlsNotOffered: _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=EventOutcome.SERIOUS, sentence="TLS cannot be offered"),
     TlsNotRenewed: _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=EventOutcome.MINOR, sentence="new TLS files cannot be used"),
     TlsRenewed: _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=EventOutcome.SUCCESS, sentence="TLS files were renewed"),
-    RoutesSaved: _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=EventOutcome.SUCCESS, sentence="routes were written"),
+    ConfigSaved: _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=EventOutcome.SUCCESS, sentence="the configuration was written"),
     ConfigReloaded: _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=EventOutcome.SUCCESS, sentence="a configuration came into force"),
     ReloadRefused: _Alert(kind=codes.SOFTWARE_CONFIGURATION, outcome=EventOutcome.MINOR, sentence="a configuration was refused"),
     ConsoleLoginRefused: _Alert(
@@ -114,8 +114,9 @@ def _facts(one: SecurityEvent) -> _Facts:
             return _Facts(by=one.account, address=one.address, why=f"{one.verb} {one.subject}", each=f"{one.verb} {one.subject}")
         case TlsNotRenewed():
             return _Facts(why=one.reason)
-        case RoutesSaved():
-            return _Facts(by=one.by, address=one.address, path=one.path, changed=(one.before, one.config_digest))
+        case ConfigSaved():
+            why, changed = f"`{one.block}`", (one.before, one.config_digest)
+            return _Facts(by=one.by, address=one.address, path=one.path, why=why, changed=changed, each=one.block)
         case ConfigReloaded():
             return _Facts(by=one.by, path=one.path, changed=(one.before, one.config_digest))
         case ReloadRefused():
@@ -206,7 +207,8 @@ class Alerts:
         elif calling or address:
             who.append(Participant(user_id=calling or address, ae_titles=(calling,) if calling else (), requestor=True, address=address))
         before, since = facts.changed
-        why = f"{before[:12]} became {since[:12]}" if before else facts.why
+        became = f"{before[:12]} became {since[:12]}" if before else ""
+        why = ": ".join(one for one in (facts.why, became) if one)
         words = f"{alert.sentence}: {why}" if why else alert.sentence
         if facts.path:
             subject = AlertSubject(subject=Path(facts.path).as_uri(), description=words, is_node=False)

@@ -13,7 +13,7 @@ from node.assembly.configuration import load
 from node.assembly.console import edited_routes, trials_of
 from node.assembly.reload import checked
 from node.cli.config import check
-from node.console.editing import EditedRoutesRefused
+from node.console.editing import EditRefused
 from node.settings.source import SeriesNumbersClash
 
 _MANIFEST = """
@@ -82,7 +82,7 @@ def test_routes_with_a_clash_are_neither_reloaded_nor_saved(folder: Path) -> Non
     (folder / "applications" / "second").mkdir()
     (folder / "applications" / "second" / "__init__.py").write_text(_MANIFEST.format(name="second", series=40))
     clashing = _CONFIG.replace("theirs, without", "theirs, second")
-    with pytest.raises(EditedRoutesRefused) as refused, closing(trials_of(before)) as trials:
+    with pytest.raises(EditRefused) as refused, closing(trials_of(before)) as trials:
         edited_routes(before, None, trials).saved(clashing[clashing.index("routes:") :], sha256(_CONFIG.encode()).hexdigest(), "ada")
     assert [one.code for one in refused.value.problems] == ["HLM-2012"]
     assert before.path.read_text() == _CONFIG

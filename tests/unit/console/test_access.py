@@ -242,6 +242,8 @@ def test_the_description_lists_every_call(browser: Open) -> None:
         [
             "/api/ask/{kind}/{name}",
             "/api/associations",
+            "/api/config/{block}",
+            "/api/config/{block}/check",
             "/api/events",
             "/api/health",
             "/api/jobs",

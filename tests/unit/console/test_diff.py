@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from node.console.edited_routes import differences
 from node.console.editing import Sign
+from node.console.file_differences import differences
 
 
 def lines(text: str) -> list[str]:

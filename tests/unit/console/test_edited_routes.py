@@ -18,8 +18,9 @@ from node.assembly.compose import demand_takable
 from node.assembly.configuration import load, waiting_keys
 from node.assembly.console import edited_routes, trials_of
 from node.assembly.reload import KeptRevisions, Reloading
-from node.console.edited_routes import EditedRoutes, MayNotLast
-from node.console.editing import EditedRoutesRefused, Progress
+from node.console.edited_block import MayNotLast
+from node.console.edited_routes import EditedRoutes
+from node.console.editing import EditRefused, Progress
 from node.console.trials import TooManyTrials, TrialEnded, Trials
 from node.settings.config import Config
 from node.settings.rewriting import CannotWrite, ChangedMeanwhile
@@ -76,8 +77,8 @@ def test_the_file_is_replaced_and_the_one_before_kept(edited: EditedRoutes, conf
     assert sorted(one.name for one in real.parent.iterdir()) == ["hilum.yaml", "real.yaml", "real.yaml.before"]
     assert saved.revision == load(config.path).digest != config.digest
     assert saved.file_digest == digest(real)
-    (told,) = [one for one in events if one["event"].startswith("routes.")]
-    assert (told["event"], told["by"], told["before"], told["config_digest"]) == ("routes.saved", "ada", config.digest, saved.revision)
+    (told,) = [one for one in events if one["event"].startswith("config.saved")]
+    assert (told["event"], told["by"], told["before"], told["config_digest"]) == ("config.saved", "ada", config.digest, saved.revision)
     with pytest.raises(ChangedMeanwhile):
         edited.saved(ROUTES, hashlib.sha256(CONFIG.encode()).hexdigest(), "otto")
     again = edited.saved(THINNER, saved.file_digest, "ada")
@@ -99,7 +100,7 @@ def test_the_node_takes_up_what_was_saved_or_says_why_not(config: Config, trials
     (one,) = saved.reloads  # type: ignore[attr-defined]
     assert (one.before, one.digest, one.code) == (config.digest, load(config.path).digest, "")
     assert {said["event"]: said["by"] for said in events if "by" in said and not said["event"].startswith("config.kept")} == {
-        "routes.saved": "ada",
+        "config.saved": "ada",
         "config.reloaded": "ada",
     }
     assert edited.shown().in_force == one.digest == edited.shown().revision
@@ -108,7 +109,7 @@ def test_the_node_takes_up_what_was_saved_or_says_why_not(config: Config, trials
 
 @pytest.mark.parametrize("text", [ROUTES.replace("ct-lung", "ct-lungs"), "routes: []\nsinks: {}", ""])
 def test_what_is_no_good_is_not_written(edited: EditedRoutes, config: Config, text: str) -> None:
-    with pytest.raises(EditedRoutesRefused):
+    with pytest.raises(EditRefused):
         edited.saved(text, digest(config.path), "ada")
     assert config.path.read_text() == CONFIG
 
@@ -168,10 +169,10 @@ def test_a_folder_that_cannot_be_flushed_is_told_in_its_own_words(
         flushing(descriptor)
 
     monkeypatch.setattr(os, "fsync", failing)
-    with capture_logs() as events, pytest.raises(MayNotLast, match="stand in it"):
+    with capture_logs() as events, pytest.raises(MayNotLast, match="stands in it"):
         edited.saved(THINNER, digest(config.path), "ada")
     assert config.path.read_text() == CONFIG.replace(ROUTES, THINNER)
-    assert "routes.saved" in [one["event"] for one in events]
+    assert "config.saved" in [one["event"] for one in events]
 
 
 def test_the_group_stays_where_the_owner_cannot(edited: EditedRoutes, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ def test_one_is_put_back_and_told(kept: Hospital, browser: Open, now: str) -> No
         answer = mine.client.post("/routes/revisions/1/rollback", data={"form_token": mine.form_token, "reason": "too thick"})
     assert (answer.status_code, "No node of this host runs" in answer.text) == (200, True)
     assert (path.read_text(), Path(f"{path}.before").read_text()) == (THIN, now)
-    (told,) = [one for one in events if one["event"] == "routes.saved"]
+    (told,) = [one for one in events if one["event"] == "config.saved"]
     assert (told["by"], told["before"]) == ("ada", kept.config.digest if now == CONFIG else "")
 
 
@@ -99,7 +99,7 @@ def test_a_reason_goes_with_what_is_saved(kept: Hospital, browser: Open, monkeyp
         asked.append(getattr(asking, "reason", ""))
         raise OSError(2, "gone")
 
-    monkeypatch.setattr("node.console.edited_routes.serving", lambda _: [type("Node", (), {"pid": 1, "ask": noted})()])
+    monkeypatch.setattr("node.console.edited_block.serving", lambda _: [type("Node", (), {"pid": 1, "ask": noted})()])
     mine: Browser = browser("ada")
     fields = {"form_token": mine.form_token, "text": THINNER, "digest": file_digest(mine), "reason": " thin alone "}
     assert 'value=" thin alone "' in mine.client.post("/routes/check", data=fields).text

@@ -20,10 +20,10 @@ from node.observe.security import (
     AssociationAccepted,
     AssociationRejected,
     ConfigReloaded,
+    ConfigSaved,
     ConsoleLogin,
     ConsoleLoginRefused,
     ReloadRefused,
-    RoutesSaved,
     TooManyConnections,
     listen,
     listen_no_more,
@@ -200,7 +200,7 @@ def test_routes_that_change_are_told_each_time_with_who_asked(tmp_path: Path) ->
     made = Trail(tmp_path, SOURCE)
     alerts = Alerts(tell=made.tell, process="supervisor host:1", ae_titles=("HILUM",))
     path, old, new = "/etc/hilum/hilum.yaml", "a" * 64, "b" * 64
-    alerts.hear(RoutesSaved(by="ada", address="10.0.0.9", path=path, before=old, config_digest=new, kept=""))
+    alerts.hear(ConfigSaved(block="routes", by="ada", address="10.0.0.9", path=path, before=old, config_digest=new, kept=""))
     alerts.hear(ConfigReloaded(by="ada", path=path, before=old, config_digest=new, routes=2))
     alerts.hear(ConfigReloaded(by="ada", path=path, before=new, config_digest=old, routes=2))
     for _ in range(2):
@@ -216,7 +216,7 @@ def test_routes_that_change_are_told_each_time_with_who_asked(tmp_path: Path) ->
     }
     said = [b64decode(one.get("value", "")).decode() for message in told for one in message.iter("ParticipantObjectDetail")]
     assert said == [
-        "routes were written: aaaaaaaaaaaa became bbbbbbbbbbbb",
+        "the configuration was written: `routes`: aaaaaaaaaaaa became bbbbbbbbbbbb",
         "a configuration came into force: aaaaaaaaaaaa became bbbbbbbbbbbb",
         "a configuration came into force: bbbbbbbbbbbb became aaaaaaaaaaaa",
         "a configuration was refused: an unknown key (aaaaaaaaaaaa stays in force)",
