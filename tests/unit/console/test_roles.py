@@ -108,9 +108,16 @@ LEAST = {
     ("GET", "/api/routes/replays/{number}"): OPERATOR,
     ("POST", "/api/routes/replays/{number}/stop"): OPERATOR,
     ("PUT", "/api/routes"): ADMIN,
+    ("GET", "/config/{block}"): ADMIN,
+    ("POST", "/config/{block}/check"): ADMIN,
+    ("POST", "/config/{block}/save"): ADMIN,
+    ("GET", "/api/config/{block}"): ADMIN,
+    ("POST", "/api/config/{block}/check"): ADMIN,
+    ("PUT", "/api/config/{block}"): ADMIN,
 }
 VALUES = {
     "uid": "1.2.9",
+    "block": "peers",
     "series": "1.2.9.1",
     "number": 999,
     "job": 999,
