@@ -136,15 +136,17 @@ _VARIABLES = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 
 @contextmanager
-def system(place: Path, over: System | None = None) -> Iterator[System]:
-    """A Debian that begins as this machine is, or as the one is that it lies over, which is left alone from now on."""
+def system(place: Path, over: System | Path = Path("/")) -> Iterator[System]:
+    """A Debian that begins as this machine is, or as the root or the Debian is that it lies over, which is left alone from now on."""
     if os.geteuid() != 0:
         pytest.skip("a root of its own needs root")
     for name in ("unshare", "nsenter", "setpriv"):
         program(name, "util-linux")
     for name in ("own", "root", "exchange"):
         (place / name).mkdir(parents=True)
-    lower, into = ("/", []) if over is None else (str(over.place / "root"), ["nsenter", "--target", str(over.holder), "--mount", "--"])
+    lower, into = str(over), []
+    if isinstance(over, System):
+        lower, into = str(over.place / "root"), ["nsenter", "--target", str(over.holder), "--mount", "--"]
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PLACE": str(place), "LOWER": lower}
     log = place / "said"
     holder = Program([*into, "unshare", "--mount", "--", "sh", "-c", _HOLD], log, environment=environment)

@@ -9,16 +9,21 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from ruamel.yaml import YAML
 
 from tests.lab.debian import System, package, system
+from tests.lab.empty_debian import empty_debian
 from tests.lab.installed import ROOT, crop
 from tests.lab.loopback import free_port, loopback_only
 from tests.lab.needs import program
 from tests.lab.node import hilum
+from tests.lab.orthanc import Orthanc
 from tests.lab.program import Program, wait_until
+from tests.lab.took import timed
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.registry, pytest.mark.timeout(1200)]
 
+PAGE = ROOT / "docs" / "howto" / "debian-package.md"
 UNIT = "/lib/systemd/system/hilum.service"
 STATE = "var/lib/hilum"
 _AS_THE_NODE = ("runuser", "-u", "hilum", "--", "hilum")
@@ -201,3 +206,59 @@ def test_a_log_of_its_own_is_rotated(debian: System) -> None:
     debian.done("logrotate", "--force", "/etc/logrotate.d/hilum")
     listed = debian.done("stat", "-c", "%n %U %s", "/var/log/hilum/events.jsonl", "/var/log/hilum/events.jsonl.1")
     assert listed == "/var/log/hilum/events.jsonl hilum 0\n/var/log/hilum/events.jsonl.1 hilum 3\n"
+
+
+def _blocks() -> list[list[str]]:
+    """The commands of the page's blocks, without their remarks."""
+    found = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [[re.split(r"\s+#\s", line)[0].strip() for line in block.splitlines()] for block in found]
+
+
+def test_the_page_leads_from_an_empty_debian_to_results_in_orthanc(built: Path, tmp_path: Path) -> None:
+    """Its commands as they are written, by apt into a Debian of essential packages and what the package depends on; what `systemctl` would
+    start is run as the unit says; the study is sent from there."""
+    depends = subprocess.run(["dpkg-deb", "--field", built, "Depends"], capture_output=True, text=True, check=True).stdout
+    needed = [re.split("[ (|]", one.strip())[0] for one in depends.split(",")]
+    (install,), (edit, *prepare, begin, follow), *_ = _blocks()
+    assert (edit.split()[0], begin, follow.split()[0]) == ("editor", "systemctl enable --now hilum", "journalctl")
+    port = free_port()
+    with system(tmp_path / "debian", empty_debian(tmp_path / "root", *needed)) as debian, loopback_only():
+        (debian.exchange / built.name).hardlink_to(built)
+        with timed() as took:
+            debian.done("env", "--chdir=/mnt", "DEBIAN_FRONTEND=noninteractive", *install.split())
+        kilobytes = int(debian.done("dpkg-query", "-W", "-f", "${Installed-Size}", "hilum"))
+        print(f"\n{install}: {took}, {kilobytes * 1024 / 1e6:.0f} MB")
+        with Orthanc(tmp_path / "pacs", node_port=port) as pacs, timed() as took:
+            _edit(debian, pacs, port)
+            for command in prepare:
+                debian.done(*command.split())
+            checked = subprocess.run(debian.started(UNIT, "ExecStartPre"), capture_output=True, text=True, check=False, timeout=300)
+            assert checked.returncode == 0, checked.stdout + checked.stderr
+            node = Program(debian.started(UNIT, "ExecStart"), tmp_path / "events", stdout=tmp_path / "out")
+            try:
+                wait_until(lambda: "node.ready" in (tmp_path / "out").read_text() or not node.running, 240, "node.ready")
+                assert node.running, node.said()
+                crop(debian.exchange / "study")
+                debian.done("hilum", "send", "/mnt/study", "--to", f"HILUM@127.0.0.1:{port}")
+                pacs.wait_for(
+                    lambda studies: {"SEG", "SR", "OT"} <= {series.modality for one in studies for series in one.series}, 240, "results"
+                )
+            finally:
+                code = node.stop(180)
+        print(f"from the editor to results in Orthanc: {took}")
+        assert code == 0, node.said()
+
+
+def _edit(debian: System, pacs: Orthanc, port: int) -> None:
+    """What the editor is for: the configuration as it came, with this node's port, the PACS, and a route to what needs no torch."""
+    yaml = YAML(typ="safe")
+    settings = yaml.load(debian.done("cat", "/etc/hilum/hilum.yaml"))
+    settings["node"]["listen"] = f"127.0.0.1:{port}"
+    settings["peers"]["send"]["settle"] = {"scope": "study", "quiet": "1s"}
+    settings["peers"]["pacs"] = {"ae_title": pacs.aet, "address": f"127.0.0.1:{pacs.dicom_port}", "may": ["store", "echo", "find"]}
+    settings["sinks"] = {"archive": {"kind": "dimse", "peer": "pacs"}}
+    settings["store"]["min_free"] = "64MiB"
+    settings["routes"] = [{"name": "crops", "when": {"Modality": "MR"}, "run": ["hippocampus"], "send": ["archive"]}]
+    with (debian.exchange / "hilum.yaml").open("w", encoding="utf-8") as written:
+        yaml.dump(settings, written)
+    debian.done("sh", "-c", "cat /mnt/hilum.yaml > /etc/hilum/hilum.yaml")

@@ -106,7 +106,7 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
     assert entered == "cd mynode"
     reader.folder = tmp_path / "mynode"
     assert "is good" in reader.type(check).out
-    # the weights as the import left them on this machine: what it fetches is test_registry_install's
+    # the weights as an import left them on this machine
     shutil.copytree(models(("mr-brain",)), reader.folder / "models", dirs_exist_ok=True)
     reader.type(bring)
     reader.type(doctor)
