@@ -9,9 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -122,7 +121,7 @@ class Scheduler:
         self._over = threading.Event()
         self._watch = threading.Thread(target=self._follow, name="clock", daemon=True)
         # one thread: sweeps share the disk
-        self._scheduler = BackgroundScheduler(timezone=ZoneInfo("UTC"), executors={"default": ThreadPoolExecutor(1)})
+        self._scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(1)})
         self._scheduler.add_listener(_failed, EVENT_JOB_ERROR)
         for tick in ticks:
             self._scheduler.add_job(

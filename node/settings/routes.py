@@ -268,7 +268,7 @@ def _route(
         disabled=disabled,
         fallback=fallback,
         choose=choose or "",
-        hours=None if hours is None else Hours(windows=hours, zone=_UTC),
+        hours=None if hours is None else Hours(windows=hours, zone=ZoneInfo("UTC")),
         roles=roles or (),
         profile=profile,
     )
@@ -299,9 +299,6 @@ _NOT_TO_CHOOSE = {
     "else": "takes what all others leave, whatever they choose; leave one of them out",
 }
 """What a route with `choose` cannot have, and what that does."""
-
-
-_UTC = ZoneInfo("UTC")
 
 
 def with_clock(routes: tuple[Route, ...], zone: ZoneInfo | None, listed: Node | None, here: Here) -> tuple[Route, ...]:
