@@ -4,6 +4,7 @@ Most models are nnU-Net's own with the weights that its trainer begins with: the
 difference which no trained network would show changes labels here. One is trained for a few hundred steps on a hippocampus.
 """
 
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -25,6 +26,7 @@ from inference.imaging.write_series import from_nifti, write_series
 from node.dicom.uid import derive_uid
 from tests.lab import source, validators
 from tests.lab.hospital import Hospital, hospital
+from tests.lab.howto import HowTo
 from tests.lab.needs import data
 from tests.lab.nnunet import Case, make_and_predict
 from tests.lab.node import hilum
@@ -202,6 +204,23 @@ def test_its_own_zip_is_the_same_model(cases: Mapping[str, Case], repository: Ca
     assert application(zipped / FILE).name == "made"
     assert (zipped / "model.onnx").read_bytes() == (folder / "model.onnx").read_bytes()
     assert (zipped / FILE).read_bytes() == (folder / FILE).read_bytes()
+
+
+def test_the_page_is_followed(cases: Mapping[str, Case], tmp_path: Path) -> None:
+    """docs/howto/import-nnunet.md: its commands as written, of a folder and of nnU-Net's own zip, make two applications."""
+    case, (of_folder, of_zip) = cases["as_it_is"], HowTo("import-nnunet.md").commands()[:2]
+    there = {f"Dataset004_Spleen/{MODEL}": str(tmp_path / "Dataset004_Spleen" / MODEL), "spleen.zip": str(tmp_path / "spleen.zip")}
+    shutil.copytree(case.folder, there[f"Dataset004_Spleen/{MODEL}"])
+    shutil.copy(case.zip, there["spleen.zip"])
+    config = tmp_path / "hilum.yaml"
+    config.write_text(f"models: {{repository: {tmp_path / 'models'}}}\n")
+    for command in (of_folder, of_zip):
+        program, *words = command.split()
+        said = hilum(*(there.get(word, word) for word in words), "--config", config)
+        assert (program, said.code) == ("hilum", 0), said.out + said.err
+    one, other = (tmp_path / "models" / name / "1" for name in ("nnunet-spleen", "ct-spleen"))
+    assert [application(made / FILE).name for made in (one, other)] == ["nnunet-spleen", "ct-spleen"]
+    assert (one / "model.onnx").read_bytes() == (other / "model.onnx").read_bytes()
 
 
 def test_a_trained_model_marks_in_the_pacs_what_nnunet_marks(tmp_path: Path) -> None:
