@@ -17,6 +17,7 @@ from tests.lab.edits import Edits, NotStored, Send, Senders, judged, timed, vari
 from tests.lab.loopback import free_port
 from tests.lab.node import Node, configuration
 from tests.lab.orthanc import Orthanc
+from tests.lab.program import wait_until
 
 _TURNS, _TURN_S = 4, 60.0
 _IMAGES = 10
@@ -39,7 +40,7 @@ def _measured(folder: Path, port: int, orthanc: Orthanc) -> list[Row]:
         folder,
         port=port,
         repository=folder / "models",
-        peers={title.lower(): {"ae_title": title, "address": "127.0.0.1:0", "settle": {"quiet": "2s"}} for title in calling},
+        peers={title.lower(): {"ae_title": title, "address": "127.0.0.1:0", "settle": {"quiet": "10s"}} for title in calling},
         sinks={"results": {"kind": "folder", "path": str(folder / "results")}},
         routes=[],
     )
@@ -58,6 +59,9 @@ def _measured(folder: Path, port: int, orthanc: Orthanc) -> list[Row]:
             studies += [study for one in sent for study in one.studies]
         say(f"{edits.taken} edits taken, {edits.refused} refused, {edits.rolled_back} taken back; waiting for {len(studies)} studies")
         node.config.write_text(json.dumps(begun))
+        wait_until(
+            lambda: all(one["state"] in ("routed", "done") for one in node.studies()), _PATIENCE_S, "every study is routed", every_s=1
+        )
         node.wait_for_jobs(lambda jobs: all(job["state"] == "done" for job in jobs), _PATIENCE_S, "every job is done")
         found = judged(node, studies, edits.digests, folder / "results")
     without, with_edits = (float(np.percentile(answers_s[edited], 99)) for edited in (False, True))

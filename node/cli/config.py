@@ -159,10 +159,12 @@ def reload(
         Asks nobody. A list, an object for each supervisor of processes on this host: `pid`, `path`, `accepted`, `digest` (of what is in
         force now), `before`, `changed` (the blocks that differ), `routes`, `code`, `reason`.
     """
-    from node.cli.ending import NobodyServes
+    from node.cli.ending import NobodyServes, WrongWords
     from node.cli.routes_replay import agreed
     from node.store.in_force import serving
 
+    if since and (yes or as_json):
+        raise WrongWords("--since says which studies are decided anew, and --yes and --json have none decided anew")
     loaded = configuration(config)
     if not serving(loaded):
         raise NobodyServes(f"no node of this host serves {loaded.store.spooled}")
@@ -321,6 +323,8 @@ def rollback(
 
     if as_json and not yes:
         raise WrongWords("--json asks nobody: add --yes")
+    if since and yes:
+        raise WrongWords("--since says which studies are decided anew, and --yes has none decided anew")
     with journal(config, read=configured_store) as (now, opened):
         wanted = _revision(opened, revision)
     path = find_config(config)

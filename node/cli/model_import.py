@@ -104,29 +104,29 @@ def import_(
         loaded = opened.configuration(config)
         repository, folders = loaded.models, loaded.application_folders
     made: str | None = None
+    options = _Options(
+        name=name,
+        version=version,
+        licence=licence,
+        attribution=attribution,
+        config=config_pbtxt,
+        shape=_sides(shape, "--shape"),
+        golden_shape=_sides(golden_shape, "--golden-shape"),
+        codes=_codes(code),
+        codes_file=codes,
+        orientation=orientation,
+        modality=modality,
+        weights=weights,
+        configuration=configuration,
+        folds=tuple(each.strip() for each in folds.split(",") if each.strip()) if folds is not None else (),
+        to=to,
+        allow_code=allow_code,
+    )
     if _is_application(what, folders):
-        entered = _application(what, repository, folders, file)
+        entered = _application(what, repository, folders, file, options)
     else:
         if file:
             raise WrongWords(f'--file names the weights of an application, and "{what}" is none; a model of yours needs its path alone')
-        options = _Options(
-            name=name,
-            version=version,
-            licence=licence,
-            attribution=attribution,
-            config=config_pbtxt,
-            shape=_sides(shape, "--shape"),
-            golden_shape=_sides(golden_shape, "--golden-shape"),
-            codes=_codes(code),
-            listed=_listed(codes),
-            orientation=orientation,
-            modality=modality,
-            weights=weights,
-            configuration=configuration,
-            folds=tuple(each.strip() for each in folds.split(",") if each.strip()) if folds is not None else (),
-            to=to,
-            allow_code=allow_code,
-        )
         model, entry, made, found = _brought(Path(what), options, repository)
         entered = [(model, entry)]
         if not as_json:
@@ -160,7 +160,7 @@ class _Options:
     shape: tuple[int, ...] | None
     golden_shape: tuple[int, ...] | None
     codes: "Mapping[int, Coded | None]"
-    listed: "Mapping[str, Coded]"
+    codes_file: Path | None
     orientation: str | None
     modality: str | None
     weights: str | None
@@ -172,16 +172,17 @@ class _Options:
 
 _EVERY = {"version", "allow_code"}
 _OF_MODELS = _EVERY | {"name", "licence", "attribution"}
-_TRAINED = _OF_MODELS | {"codes", "listed", "orientation", "modality", "weights", "to"}
+_TRAINED = _OF_MODELS | {"codes", "codes_file", "orientation", "modality", "weights", "to"}
 _FIT = {
+    "APPLICATION": {"allow_code"},
     "APP": _EVERY,
     "BUNDLE": _TRAINED,
     "NNUNET": (_TRAINED | {"configuration", "folds"}) - {"allow_code"},
     "FILE": _OF_MODELS | {"config", "shape", "golden_shape"},
 }
-"""Options that say something of each kind of model, by its name in `Given`."""
+"""Options that say something of an application that is there, and of each kind of model, by its name in `Given`."""
 
-_CALLED = {"config": "config-pbtxt", "codes": "code", "listed": "codes"}
+_CALLED = {"config": "config-pbtxt", "codes": "code", "codes_file": "codes"}
 
 
 def _fitting(options: _Options, kind: str, called: str) -> None:
@@ -239,7 +240,7 @@ def _brought(path: Path, options: _Options, repository: Path) -> "tuple[ModelRef
             folds=options.folds,
             checkpoint=options.weights,
             codes=options.codes,
-            listed=options.listed,
+            listed=_listed(options.codes_file),
             orientation=options.orientation,
             modality=options.modality,
             to=options.to,
@@ -254,7 +255,7 @@ def _brought(path: Path, options: _Options, repository: Path) -> "tuple[ModelRef
             licence=options.licence,
             attribution=options.attribution,
             codes=options.codes,
-            listed=options.listed,
+            listed=_listed(options.codes_file),
             orientation=options.orientation,
             modality=options.modality,
             weights=options.weights,
@@ -271,12 +272,15 @@ def _say_found(what: str, found: str) -> None:
     screen.say(f"{what} is {found}")
 
 
-def _application(name: str, repository: Path, folders: tuple[Path, ...], files: tuple[Path, ...]) -> "list[tuple[ModelRef, Entry]]":
+def _application(
+    name: str, repository: Path, folders: tuple[Path, ...], files: tuple[Path, ...], options: _Options
+) -> "list[tuple[ModelRef, Entry]]":
     from inference.applications import catalog
     from inference.engines.repository import Repository
     from inference.engines.weights_import import import_models, placed
 
     chosen = catalog.load(name, folders)
+    _fitting(options, "APPLICATION", f"the application {name}")
     entries = import_models(chosen, repository, files=files)
     return [(placed(source, Repository(repository)), entry) for source, entry in zip(chosen.sources, entries, strict=True)]
 
@@ -310,7 +314,7 @@ def _tell(entered: "list[tuple[ModelRef, Entry]]", repository: Path, asked: str,
         screen.say(f"application {made}: name it in a route's `run`; {repository / entered[0][0].name / 'README.md'} says what it does")
 
 
-def _listed(codes: Path | None) -> "Mapping[str, Coded]":
+def _listed(codes: Path | None) -> "Mapping[str, Coded | None]":
     """What --codes says, by name."""
     if codes is None:
         return {}

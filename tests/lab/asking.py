@@ -156,7 +156,7 @@ def written(arguments: Sequence[str]) -> _Written:
         settings = json.loads(Path(arguments[arguments.index("--config") + 1]).read_bytes())
         journal = settings["store"]["journal"].removeprefix("sqlite:")
         return tuple((name, there.st_mtime_ns, there.st_size) for name in (journal, f"{journal}-wal") for there in [os.stat(name)])
-    except (ValueError, KeyError, OSError):
+    except (ValueError, KeyError, OSError, TypeError, AttributeError, IndexError):
         return ()
 
 

@@ -4,12 +4,15 @@ What debootstrap would fetch and unpack in minutes lies here already. The root h
 depend on, the entries of dpkg's database, the links of update-alternatives, and the users that Debian begins with.
 """
 
+import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
-from tests.lab.needs import program
+import pytest
+
+from tests.lab.needs import absent, program
 
 _DPKG = Path("/var/lib/dpkg")
 _FIELDS = "${binary:Package}\t${Package}\t${Priority}\t${Pre-Depends}, ${Depends}\t${Provides}\n"
@@ -19,6 +22,8 @@ _MADE_AT_INSTALLATION = ("nsswitch.conf", "pam.d/common-account", "pam.d/common-
 
 def empty_debian(folder: Path, *more: str) -> Path:
     """A root of the packages that Debian requires, apt, and `more` with what they need; `folder` is made."""
+    if os.geteuid() != 0:
+        pytest.skip("a root of its own needs root")
     names = _closure({"apt", *more})
     folder.mkdir()
     for link in (place for place in Path("/").iterdir() if place.is_symlink()):
@@ -50,6 +55,8 @@ def _closure(asked: set[str]) -> set[str]:
     for full, _, _, _, provides in rows:
         called |= {re.split(r"[ (:]", one.strip())[0]: full for one in provides.split(",") if one.strip()}
     called |= {name: full for full, name, *_ in rows}
+    for name in asked - set(called):
+        absent(name, f"apt-get install -y --no-install-recommends {name}")
     ahead, found = [called[name] for name in asked] + [full for full, _, priority, *_ in rows if priority == "required"], set()
     while ahead:
         full = ahead.pop()

@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.registry, pytest.
 
 MOST_BYTES = 700e6
 MOST_SECONDS = 60
+MOST_INSTALLING_S = 120
 _PORT = 11112
 _CHECKOUT = "/mnt/tree"
 _PIP = "export PIP_NO_INDEX=1 PIP_FIND_LINKS=/mnt/house PIP_DISABLE_PIP_VERSION_CHECK=1"
@@ -86,14 +87,15 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     with system(folder / "debian", empty_debian(folder / "root", "python3-venv")) as debian, loopback_only():
         _fetch(debian.exchange)
         there = Reader(debian)
-        assert debian.run("sh", "-c", "command -v gcc sudo curl orthanc pip").stdout == ""
+        # of several names dash looks for the first alone
+        assert debian.run("sh", "-c", "for name in gcc sudo curl orthanc pip; do command -v $name; done").stdout == ""
         *installing, _ = _block(1).splitlines()
         with timed() as took:
             there.type(*installing)
         held = size(debian.exchange / "tree" / "hilum")
         print(f"\ninstalled in {took}: {held / 1e6:.0f} MB")
         assert held < MOST_BYTES
-        assert took.processor_s < MOST_SECONDS
+        assert took.processor_s < MOST_INSTALLING_S
         there.before.append(_ACTIVATE)
         yield there
 

@@ -16,6 +16,7 @@ import inference
 import node
 from inference import codes, findings_file
 from inference.applications import catalog
+from inference.applications.bundle.names import known
 from inference.applications.hippocampus.application import PARTS
 from inference.applications.port import DerivedOutput, ExplanationOutput, SaliencyOutput
 from inference.errors import InputError
@@ -158,6 +159,14 @@ def test_a_role_that_was_left_out_says_why_in_chinese() -> None:
     said = left_out("T1c", NotInOneFrame("T1c, series 1.2.3, lies in another frame of reference than T1, and is not registered"))
     assert Chinese().remark(said) == "注：T1c未纳入分析：合并分析的序列不在同一参考坐标系内（HLM-3035）。"
     assert said.endswith("and is not registered [HLM-3035]")
+
+
+def test_structures_of_one_code_are_told_apart() -> None:
+    """An effusion that is not found is no effusion of another place; what a code says whole needs no label."""
+    said = [known(name) for name in ("pleural_effusion", "pericardial_effusion", "kidney_cyst_left", "kidney_left")]
+    labels = ("pleural effusion", "pericardial effusion", "kidney cyst left", "kidney left")
+    told = [in_chinese(labelled(label, one.type, one.laterality)) for label, one in zip(labels, said, strict=True) if one is not None]
+    assert told == ["积液（pleural effusion）", "积液（pericardial effusion）", "左囊肿（kidney cyst left）", "左肾"]
 
 
 def _subclasses(kind: type[InputError]) -> Iterator[type[InputError]]:

@@ -5,6 +5,7 @@ TotalSegmentator publishes such a table for its classes. Columns that are not na
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,10 +31,10 @@ _SIDES = {one.value: one for one in (codes.LEFT, codes.RIGHT, codes.BOTH_SIDES)}
 _MOST_BYTES = 1 << 22
 
 
-def read_codes(file: Path) -> Mapping[str, Coded]:
+def read_codes(file: Path) -> Mapping[str, Coded | None]:
     """Read the table; its rows by the words of their names.
 
-    Rows with a modifier that is no side are left out, since a segment here has no other: their labels need a code of their own.
+    A row with a modifier that is no side says nothing (None), since a segment here has no other: its label needs a code of its own.
 
     Raises
     ------
@@ -47,7 +48,7 @@ def read_codes(file: Path) -> Mapping[str, Coded]:
         absent = [name for name in (_NAME, *(f"{_TYPE}.{part}" for part in _PARTS)) if name not in columns]
         if absent:
             raise UnreadableCodes(f"{file} has no column {', '.join(absent)}; its first line names the columns, parted by commas")
-        made: dict[str, Coded] = {}
+        made: dict[str, Coded | None] = {}
         for row in rows:
             where = f"{file}:{rows.line_num}"
             name = " ".join(words_of(row[_NAME] or ""))
@@ -55,9 +56,7 @@ def read_codes(file: Path) -> Mapping[str, Coded]:
                 raise UnreadableCodes(f"{where}: the structure has no name")
             if name in made:
                 raise UnreadableCodes(f'{where}: "{row[_NAME]}" stands there twice')
-            coded = _coded(row, where)
-            if coded is not None:
-                made[name] = coded
+            made[name] = _coded(row, where)
     except (OSError, UnicodeDecodeError, csv.Error, UnreadableBundle) as unreadable:
         raise UnreadableCodes(f"{file} cannot be read as a table of UTF-8 text: {unreadable}") from unreadable
     return made
@@ -70,6 +69,8 @@ def _coded(row: Mapping[str, str | None], where: str) -> Coded | None:
     modifiers = [one for one in (_code(row, key, where) for key in (_MODIFIER, _SITE_MODIFIER)) if one is not None]
     if any(one.scheme != "SCT" or one.value not in _SIDES for one in modifiers):
         return None
+    if len({one.value for one in modifiers}) > 1:
+        raise UnreadableCodes(f"{where}: {_MODIFIER} and {_SITE_MODIFIER} say two sides")
     return Coded(
         category=codes.ANATOMICAL_STRUCTURE if category is None else _CATEGORIES.get(category.value, category),
         type=type,
@@ -94,8 +95,8 @@ def _colour(row: Mapping[str, str | None], where: str) -> Rgb | None:
     said = (row.get(_COLOUR) or "").strip()
     if not said:
         return None
-    parts = said.split(",")
-    if len(parts) != 3 or not all(part.strip().isascii() and part.strip().isdecimal() and int(part) <= 255 for part in parts):
+    parts = [part.strip() for part in said.split(",")]
+    if len(parts) != 3 or not all(re.fullmatch("[0-9]{1,3}", part) and int(part) <= 255 for part in parts):
         raise UnreadableCodes(f'{where}: {_COLOUR} is "{said}", not three numbers of 0 to 255 such as "241,172,34"')
     red, green, blue = (int(part) for part in parts)
     return red, green, blue

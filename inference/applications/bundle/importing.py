@@ -56,7 +56,7 @@ class Wanted:
     licence: str = ""
     attribution: str = ""
     codes: Mapping[int, Coded | None] = field(default_factory=dict)
-    listed: Mapping[str, Coded] = field(default_factory=dict)
+    listed: Mapping[str, Coded | None] = field(default_factory=dict)
     orientation: str | None = None
     modality: str | None = None
     weights: str | None = None

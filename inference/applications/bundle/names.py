@@ -37,7 +37,8 @@ def known(name: str) -> Coded | None:
     if len(sides) > 1:
         return None
     levels = [word for word in rest if _LEVEL.fullmatch(word)]
-    if levels and set(rest) - set(levels) <= {"vertebra", "vertebrae"}:
+    # "S1" alone is a segment of the liver or a lung, "T2" a stage of a tumour, as well
+    if levels and set(rest) - set(levels) in ({"vertebra"}, {"vertebrae"}):
         rest = ["vertebra", *levels]
     # of one side alone, as an atrium is, or one of a pair
     for phrase, side in ((" ".join([*sides, *rest]), None), (" ".join(rest), _SIDES[sides[0]] if sides else None)):
@@ -64,7 +65,7 @@ def is_background(name: str) -> bool:
 
 
 def structures(
-    channels: Mapping[int, str], given: Mapping[int, Coded | None], listed: Mapping[str, Coded] = MappingProxyType({})
+    channels: Mapping[int, str], given: Mapping[int, Coded | None], listed: Mapping[str, Coded | None] = MappingProxyType({})
 ) -> tuple[Structure, ...]:
     """The segments of an output's channels, by number.
 
@@ -75,7 +76,7 @@ def structures(
     given
         What the operator says of channels; None leaves one out.
     listed
-        What a file of codes says, by `words_of` of its names, joined; it goes before what is known here.
+        What a file of codes says, by `words_of` of its names, joined; it goes before what is known here, also where it says nothing (None).
 
     Raises
     ------
@@ -87,7 +88,8 @@ def structures(
         raise UncodedStructure(f"codes are given for the channels {_listed(absent)}, which the bundle does not have")
     made, uncoded = [], []
     for place, (channel, name) in enumerate(sorted(channels.items())):
-        coded = given[channel] if channel in given else listed.get(" ".join(words_of(name))) or known(name)
+        words = " ".join(words_of(name))
+        coded = given[channel] if channel in given else listed[words] if words in listed else known(name)
         if coded is not None:
             made.append(
                 Structure(

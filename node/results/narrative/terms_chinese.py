@@ -195,12 +195,17 @@ NOUNS: Mapping[str, str] = {
 """What the applications that come with hilum are about, by their names."""
 
 
+_OF_SEVERAL = frozenset({"28641004", "367643001", "40388003", "41699000", "47351003", "51282000", "55603005", "59820001", "108369006"})
+"""Codes that say what, and not which: a phalanx, a cyst, an implant, an effusion, an infiltrate, a vertebra, fat, a vessel, a neoplasm."""
+
+
 def structure(label: str, what: Code, laterality: Code | None) -> str:
-    """A structure by its label, where that has a word; else by its codes; else with its own label."""
+    """A structure by its label, where that has a word; else by its codes, with its label where they do not say which one; else by that."""
     term = chinese(what.value, what.scheme)
     if label in LABELS or term is None:
         return LABELS.get(label, label)
-    return f"{chinese(laterality.value, laterality.scheme) or '' if laterality else ''}{term}"
+    which = f"（{label}）" if what.value in _OF_SEVERAL and label else ""
+    return f"{chinese(laterality.value, laterality.scheme) or '' if laterality else ''}{term}{which}"
 
 
 SENTENCES: Mapping[str, str] = {

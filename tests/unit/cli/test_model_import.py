@@ -21,6 +21,14 @@ def test_what_is_said_of_another_kind_is_refused(run: Run, tmp_path: Path) -> No
     assert not (tmp_path / "models").exists()
 
 
+def test_what_an_application_has_of_its_own_is_not_said_anew(run: Run, tmp_path: Path) -> None:
+    """Its codes, its name and its licence come with it."""
+    answer = run("models", "import", "hippocampus", "--licence", "MIT", "--name", "mine", "--repository", str(tmp_path / "models"))
+    assert answer.code == 1
+    assert "--licence, --name says nothing of the application hippocampus" in " ".join(answer.err.split())
+    assert not (tmp_path / "models").exists()
+
+
 def test_a_table_of_codes(run: Run, tmp_path: Path) -> None:
     """What the labels stand for; without it nothing is imported."""
     meta = made.metadata(outputs={"channel_def": {"0": "background", "1": "funny_gland"}})

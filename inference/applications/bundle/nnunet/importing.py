@@ -68,7 +68,7 @@ class Trained:
     folds: tuple[str, ...] = ()
     checkpoint: str | None = None
     codes: Mapping[int, Coded | None] = field(default_factory=dict)
-    listed: Mapping[str, Coded] = field(default_factory=dict)
+    listed: Mapping[str, Coded | None] = field(default_factory=dict)
     orientation: str | None = None
     modality: str | None = None
     to: str = "onnx"

@@ -15,6 +15,8 @@ from tests.lab import needs
 TYPE = "SegmentedPropertyTypeCodeSequence"
 HEAD = f"Structure,{TYPE}.CodingSchemeDesignator,{TYPE}.CodeValue,{TYPE}.CodeMeaning"
 
+_SIDES = ("SegmentedPropertyTypeModifierCodeSequence", "AnatomicRegionModifierSequence")
+
 
 def table(folder: Path, *lines: str, head: str = HEAD) -> Path:
     """A file of these lines."""
@@ -56,6 +58,12 @@ def test_labels_get_what_the_table_says(tmp_path: Path) -> None:
         (HEAD, " ,SCT,10200004,Liver", "codes.csv:2: the structure has no name"),
         (HEAD, "liver,SCT,10200004,Liver\nLIVER,SCT,1,Other", 'codes.csv:3: "LIVER" stands there twice'),
         (f"{HEAD},DicomRGBColor", 'liver,SCT,10200004,Liver,"1,2,300"', "not three numbers of 0 to 255"),
+        pytest.param(f"{HEAD},DicomRGBColor", f'liver,SCT,10200004,Liver,"1,2,{"9" * 5000}"', "not three numbers of 0 to 255", id="long"),
+        (
+            ",".join((HEAD, *(f"{one}.{part}" for one in _SIDES for part in ("CodingSchemeDesignator", "CodeValue", "CodeMeaning")))),
+            "kidney,SCT,64033007,Kidney,SCT,7771000,Left,SCT,24028007,Right",
+            "say two sides",
+        ),
         (HEAD, 'liver,SCT,"10200004,Liver', "cannot be read as a table"),
     ],
 )
@@ -75,6 +83,15 @@ def test_what_is_no_table(content: bytes, tmp_path: Path) -> None:
         read_codes(file)
     with pytest.raises(UnreadableCodes):
         read_codes(tmp_path / "absent.csv")
+
+
+def test_a_modifier_that_is_no_side_leaves_no_name_known(tmp_path: Path) -> None:
+    """The upper part of a liver is not the liver that is known by that name."""
+    modifier = "SegmentedPropertyTypeModifierCodeSequence"
+    head = f"{HEAD},{modifier}.CodingSchemeDesignator,{modifier}.CodeValue,{modifier}.CodeMeaning"
+    listed = read_codes(table(tmp_path, "liver,SCT,10200004,Liver,SCT,261183002,Upper", head=head))
+    with pytest.raises(UncodedStructure):
+        structures({1: "liver"}, {}, listed)
 
 
 def test_the_published_table_of_totalsegmentator() -> None:

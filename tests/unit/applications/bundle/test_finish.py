@@ -144,7 +144,21 @@ def test_names_of_published_models(name: str, value: str, side: Code | None, sit
 
 
 @pytest.mark.parametrize(
-    "name", ["kidney tumor", "spleen or liver", "left right kidney", "organ 4", "", "aorta vessel", "kidneys", "vertebra l5 disc", "rib 13"]
+    "name",
+    [
+        "kidney tumor",
+        "spleen or liver",
+        "left right kidney",
+        "organ 4",
+        "",
+        "aorta vessel",
+        "kidneys",
+        "vertebra l5 disc",
+        "rib 13",
+        "S1",
+        "T2",
+        "L5 right",
+    ],
 )
 def test_what_is_not_known_whole_is_not_known(name: str) -> None:
     """A part of a name is another structure's code."""
