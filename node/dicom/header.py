@@ -2,8 +2,10 @@
 
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,7 +29,9 @@ _EVIDENCE = frozenset({0x0040A375, 0x0040A385, 0x00089154})
 _PIXEL_REPRESENTATION = 0x00280103
 _SHARED_GROUPS = 0x52009229
 _PER_FRAME_GROUPS = 0x52009230
-"""The header ends here, or at the overlays, waveforms or pixels behind: of what comes later only where each frame lies is looked at."""
+"""The header ends here, or at the overlays, waveforms or pixels behind: of what comes later only where each frame lies is looked at, and
+private elements that are named."""
+_PIXELS = 0x7FE00000
 _LIFTED = {
     0x00289110: (0x00180050, 0x00180088, 0x00280030),
     0x00209116: (0x00200037,),
@@ -244,6 +248,7 @@ def _header(file: Part10, private: Collection[PrivateName] = ()) -> tuple[dict[s
             header[keyword] = header.get(keyword) or said
         else:
             header[keyword] = (*header.get(keyword, ()), *(code for code in said if code not in header.get(keyword, ())))
+    _see_behind(file, behind, named, character_set)
     return header | named.header | _of_frames(file, behind, header), made_by_hilum, referenced
 
 
@@ -277,6 +282,17 @@ def _dictionary(tag: int) -> tuple[str, bytes] | None:
         return None
     keyword = keyword_for_tag(tag)
     return (keyword, dictionary_VR(tag).encode("ascii")) if keyword else None
+
+
+def _see_behind(file: Part10, behind: int, named: PrivateReader, character_set: tuple[str, ...]) -> None:
+    """The named private elements between the header and the pixels; of what is damaged there, those in front of it."""
+    if not any(group << 16 > _PER_FRAME_GROUPS for group in named.groups):
+        return
+    with suppress(InputError, ValueError, LookupError, struct.error):
+        for element in islice(walk(file.dataset, behind, file.end, file.coding, until=_PIXELS), _MOST_ELEMENTS):
+            if element.tag >> 16 in named.groups:
+                raw = file.dataset[element.start : min(element.end, element.start + LONGEST)]
+                named.see(element, bytes(raw), character_set)
 
 
 def _of_frames(file: Part10, behind: int, header: Header) -> dict[str, tuple[Value, ...]]:

@@ -6,10 +6,7 @@ from node.dicom.elements import Element
 from node.dicom.values import LONGEST, decoded, number_or_text, plain
 from node.dicom.vr import REPRESENTATIONS, Content
 from node.domain.instance import Value
-from node.domain.private_name import PrivateName
-
-_SHORT = 10
-"""Characters of a text that may stand for a number: more digits are the number of something, and are not counted."""
+from node.domain.private_name import PrivateName, may_count
 
 
 class PrivateReader:
@@ -60,11 +57,12 @@ def _values(element: Element, creator: str, raw: bytes, order: str, character_se
         if said is None:
             return unread
         text = REPRESENTATIONS[vr].content in (Content.TEXT, Content.ENCODED_TEXT)
-        return tuple(number_or_text(one) if text and isinstance(one, str) and len(one) <= _SHORT else one for one in said)
-    text_of = decoded(raw, character_set).rstrip(" \0")
+        return tuple(number_or_text(one) if text and isinstance(one, str) and may_count(one) else one for one in said)
+    # one NUL may be padding; of two bytes, and where there are more, it is half of a binary number: 49 is "1" and a NUL
+    text_of = decoded(raw[:-1] if size > 2 and raw.endswith(b"\0") else raw, character_set).rstrip(" ")
     if not text_of.isprintable():
         return unread
-    return tuple(number_or_text(one) if len(one) <= _SHORT else one for one in (part.strip(" ") for part in text_of.split("\\")))
+    return tuple(number_or_text(one) if may_count(one) else one for one in (part.strip(" ") for part in text_of.split("\\")))
 
 
 def _dictionary(creator: str, tag: int) -> bytes:

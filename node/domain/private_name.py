@@ -11,6 +11,10 @@ FORM = r"^\([0-9A-Fa-f]{4},[xX]{2}[0-9A-Fa-f]{2}\) .+$"
 """Of its text, for editors."""
 LIKE_PRIVATE = re.compile(r"\([0-9A-F]{4},xx[0-9A-F]{2}\) ")
 """How the name of a private element begins, wherever it stands in a sentence."""
+_PIXELS = 0x7FE0
+_MOST_DIGITS = 10
+_LONGEST_DECIMAL = 16
+"""Bytes of a decimal string (PS3.5 6.2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,8 @@ class PrivateName:
         group, block, number, creator = int(found[1], 16), found[2][:2], found[2][2:], found[3]
         if not group & 1 or group < 9:
             raise ValueError(f"{found[1]} is no private group, which is odd; a public element goes by its keyword")
+        if group > _PIXELS:
+            raise ValueError(f"{found[1]} stands behind the pixels, where no header is read")
         hexadecimal = re.fullmatch("[0-9A-Fa-f]{2}", number)
         if block.lower() != "xx" or not hexadecimal:
             last = number if hexadecimal else "0C"
@@ -59,3 +65,8 @@ def is_private(keyword: str) -> bool:
 def private_of(keywords: Iterable[str]) -> frozenset[PrivateName]:
     """The private elements among what is asked for."""
     return frozenset(PrivateName.of(keyword) for keyword in keywords if is_private(keyword))
+
+
+def may_count(text: str) -> bool:
+    """Whether a value that is written as a number is one, in files and in what routes ask: more digits are the number of something."""
+    return len(text) <= (_MOST_DIGITS if text.isdigit() else _LONGEST_DECIMAL)

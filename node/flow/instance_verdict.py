@@ -20,6 +20,7 @@ from node.dicom.header import Identity
 from node.domain.errors import JournalError, is_of_the_file
 from node.domain.instance import Header, HeldFor, Instance, ResultSource, Sender, Standing
 from node.domain.patient import Patient, marks
+from node.domain.private_name import is_private
 from node.flow.held_instances import IncomingInstance, SenderTrust, held_when_added, held_when_rewritten, incoming_instance
 from node.flow.settle import QuietWindows
 from node.journal.journal import Journal
@@ -100,6 +101,7 @@ class Batch:
                 due_at=due_at,
                 received_at=one.received_at,
                 restored=restored,
+                private={name: said for name, said in one.header.items() if is_private(name) and name not in row.header},
             )
         )
 

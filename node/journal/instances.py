@@ -156,6 +156,17 @@ def read_instances(connection: Connection, statement: Select[Any], keywords: Col
     return [to_instance(row, restored(row, known, keywords)) for row in rows]
 
 
+def _keep(connection: Connection, private: Mapping[int, Header]) -> None:
+    """Add private elements to the headers of these rows; a header that retention forgot stays forgotten."""
+    if not private:
+        return
+    rows = read_instances(connection, select(schema.instance).where(_instance.id.in_(list(private)), _instance.header_base.is_not(None)))
+    series = Bases(connection, {one.series_instance_uid for one in rows})
+    for one in rows:
+        columns = series.columns(one.series_instance_uid, {**private[one.id], **one.header})
+        connection.execute(update(schema.instance).where(_instance.id == one.id).values(**columns))
+
+
 def was(*standings: Standing) -> ColumnElement[bool]:
     """Rows of these standings, those included of which retention has deleted the bytes since."""
     values = [one.value for one in standings]
@@ -218,9 +229,12 @@ class Instances(JournalPart):
         """Known instances came once more: an event each, in one transaction. An open arrival of theirs waits longer. They join the
         open arrival of their study and peer, or open a revision, when that peer had not sent them yet, when the arrival was routed
         under another configuration than `config_digest`, when they came for another called AE title, or were restored; else nothing
-        moves. Returned are those (rows) whose bytes retention has deleted meanwhile: nothing was noted of them."""
+        moves. Private elements that their headers lack are kept. Returned are those (rows) whose bytes retention has deleted meanwhile:
+        nothing was noted of them."""
         with self._database.writing() as connection:
-            return came_again(connection, again, config_digest, now)
+            gone = came_again(connection, again, config_digest, now)
+            _keep(connection, {one.instance: one.private for one in again if one.private and one.instance not in gone})
+            return gone
 
     @rerun
     def restore(self, instance: int, blob: str, header: Header, now: datetime) -> None:

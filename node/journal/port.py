@@ -1,11 +1,11 @@
 """What is handed into the journal and what it hands out, beside the nouns of `node.domain`; and the protocols of leaders."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from node.domain.instance import Instance, ResultSource, Sender, Standing
+from node.domain.instance import Header, Instance, ResultSource, Sender, Standing
 from node.domain.job import ResultObject
 from node.domain.patient import Patient
 from node.domain.state import JobState
@@ -119,7 +119,7 @@ class NewInstance:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameAgain:
     """A known instance (`instance` is its row) that was received once more, with the bytes that the journal knows; `restored` when
-    the blobs no longer had these."""
+    the blobs no longer had these. `private` are elements that routes began to ask for since it came."""
 
     instance: int
     peer: str | None
@@ -129,6 +129,7 @@ class CameAgain:
     restored: bool = False
     received_at: datetime | None = None
     """None: at this moment."""
+    private: Header = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -323,7 +323,7 @@ class RouteExplainer:
                 return asked(decision)
             if judged.missing and decision.chosen:
                 remarks.append(judged.reason)
-        chosen = decision.chosen
+        chosen, excluded = decision.chosen, set[str]()
         decision = asked(decision)
         for name, application in applications.items():
             if application.accepts.whole_study and decision.matched and holds_images(current) and not lost:
@@ -338,7 +338,9 @@ class RouteExplainer:
                 remarks.append(f"{name}: {choose(current, others, route).reason}")
             if chosen and not application.roles and (why := gate.answer(application, current).exclusion):
                 remarks.append(exclusion_sentence(name, why, route.when_excluded))
-                decision = replace(decision, withheld=Withheld.PARKED) if route.parks_excluded else decision
+                excluded.add(name)
+        if route.parks_excluded and excluded.issuperset(route.run):
+            decision = replace(decision, withheld=Withheld.PARKED)
         if not remarks:
             return decision
         first = decision.reason if decision.chosen else "all conditions hold"

@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 
 from inference.applications.accept import of_another_modality, too_thick
 from inference.applications.port import Application
-from inference.errors import InputError
+from inference.errors import InputError, quoted
 from inference.imaging.judge.contrast import Weighting, against
-from node.domain.route import Asked, Condition, ConditionOperator, Decision, Junction, Route, Withheld
+from node.domain.private_name import LIKE_PRIVATE
+from node.domain.route import Asked, Condition, ConditionOperator, Decision, Junction, Route, Tried, Withheld
 from node.routing.conditions import try_on
 from node.routing.decisions import SeriesView, about_study, holds_images, named, outchosen, preference
 from node.routing.gate import Gate
@@ -203,12 +204,17 @@ def _unmet(decision: Decision) -> int:
 
 def _why(route: Route, nearest: SeriesView, decision: Decision, series: GatedSeries, application: Application | None) -> str:
     """Of the series that came nearest, for people."""
-    kept = [f"{one.key} is {one.found}, expected {one.expected}" for one in decision.tried if one.held is False and not one.application]
+    kept = [f"{one.key} is {_found(one)}, expected {one.expected}" for one in decision.tried if one.held is False and not one.application]
     excluded = ""
     if application and not kept:
         excluded = series.exclusion(application, nearest.series_instance_uid)
     came = "; ".join([*kept, *([excluded] if excluded else [])])
     return f'no series is what the route "{route.name}" asks for; nearest came {named(nearest)}: {came or decision.reason}'
+
+
+def _found(tried: Tried) -> str:
+    """What was found; marked where a vendor wrote it, so that the log and whoever may not know the patient are not told."""
+    return quoted(tried.found) if LIKE_PRIVATE.search(f"{tried.key} {tried.found}") else tried.found
 
 
 def in_turn(

@@ -12,7 +12,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from node.dicom.vr import ASKED_OFTEN, CODED
 from node.domain.instance import Value
 from node.domain.patient import age_in, days_of
-from node.domain.private_name import FORM, PrivateName, is_private
+from node.domain.private_name import FORM, PrivateName, is_private, may_count
 from node.domain.route import WEEKDAYS, Asked, Condition, ConditionBlock, ConditionOperator, Derived, Junction, Window, conditions_in
 from node.settings.blocks import Block, Key, pairs
 from node.settings.kinds import DURATION, SWITCH, TEXT, Choice, Scalar, Schema, Several
@@ -348,7 +348,7 @@ def value_of(keyword: Keyword, at: Node, here: Here) -> Value:
         return _CODES.of.read(at, here)
     if keyword.sort is Sort.WORD and text not in (words := _WORDS_OF[Derived(keyword.name)]):
         raise here.refuse(BadValue, at, f'"{text}" is none of {", ".join(words)}')
-    if keyword.sort is Sort.NUMBER or (keyword.sort is Sort.PRIVATE and _NUMBER.fullmatch(text)):
+    if keyword.sort is Sort.NUMBER or (keyword.sort is Sort.PRIVATE and may_count(text) and _NUMBER.fullmatch(text)):
         return _number_of(keyword, at, here)
     if keyword.sort is Sort.DATE and not re.fullmatch(r"[0-9]{8}", text):
         raise here.refuse(BadValue, at, f'"{text}" is no date as DICOM writes it (YYYYMMDD); to ask for an age, write {{within: 7d}}')

@@ -101,7 +101,7 @@ class ApplicationAsked:
 
 
 _APPLICATION = Reference(to="applications", noun="application")
-_VERSION = re.compile(r"[0-9]+(\.[0-9]+){0,2}(\+model(\.[0-9]+)+)?")
+_VERSION = re.compile(r"[0-9]+(\.[0-9]+(\.[0-9]+([-+.][0-9A-Za-z.+-]+)?)?)?")
 
 
 class InRoles:

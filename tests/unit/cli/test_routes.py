@@ -68,6 +68,17 @@ def test_a_version_that_is_not_here_is_refused_by_check_and_not_taken_by_explain
     assert next(one for one in says if one["series_uid"] == "1.2.3.4.1")["chosen"]
 
 
+def test_a_route_of_which_one_application_is_parked_and_another_runs_is_one_that_runs(chest: Path, place: Path, run: Run) -> None:
+    """`otherwise: park` parks the job of the one that does not take the series."""
+    text = (place / "hilum.yaml").read_text()
+    (place / "hilum.yaml").write_text(text.replace("run: [ct-lung]", "run: [ct-lung, mr-brain]\n    otherwise: park"))
+    told = run("routes", "explain", chest, "--from", "ct1", "--to", "HILUM_STAT").out
+    assert "✓ chest CT → ct-lung, mr-brain → archive, copies" in told
+    assert "mr-brain is not applicable and is parked" in told
+    (place / "hilum.yaml").write_text(text.replace("run: [ct-lung]", "run: [mr-brain]\n    otherwise: park"))
+    assert "✗ chest CT  parked" in run("routes", "explain", chest, "--from", "ct1", "--to", "HILUM_STAT").out
+
+
 def test_an_explanation_for_scripts_has_every_condition(chest: Path, run: Run) -> None:
     """Per route `matched`, per condition `key`, `expected`, `found`, `held`; what was passed over is named with the reason."""
     answer = run("routes", "explain", chest, "--from", "ct1", "--to", "HILUM_STAT", "--json").json

@@ -185,6 +185,25 @@ def test_private_elements_are_kept_from_the_moment_that_a_route_asks_for_them(no
     assert not [keyword for row in rows for keyword in row.header if "xx0D" in keyword]
 
 
+def test_private_elements_are_kept_of_what_comes_again_after_a_route_asked_for_them(node: Receiver) -> None:
+    """ "Send it again" is what explanations say of a study that came before; the rest of its header is as it was."""
+    dataset = slice_of(1)
+    dataset.add_new((0x0019, 0x0010), "LO", "SIEMENS MR HEADER")
+    dataset.add_new((0x0019, 0x100C), "IS", 1000)
+    node.send(dataset)
+    node.index()
+    node.complete_and_route()
+    (before,) = node.rows()
+    (asked,) = Conditions().read(snippet('"(0019,xx0C) SIEMENS MR HEADER": {min: 900}'), Here(file="", folder=Path()))
+    node.config = replace(node.config, digest="config 2", routes=(Route(name="diffusion", when=(asked,)),))
+    node.send(dataset)
+    node.index()
+    (row,) = node.rows()
+    assert try_on(asked, row.header, START).held
+    assert row.header == {**before.header, "(0019,xx0C) SIEMENS MR HEADER": (1000,)}
+    assert node.journal.arrivals.find()[-1].revision == 2
+
+
 def test_the_digest_is_of_the_bytes_that_were_sent(node: Receiver) -> None:
     """SHA-256 of the data set alone, as another program computes it from what went over the wire."""
     import hashlib

@@ -16,7 +16,8 @@ from node.domain.route import Decision, Route, definitions_in
 from node.records.decisions import condition_records, condition_rows, decision_record
 from node.routing.conditions import together_text, try_on
 from node.routing.decisions import decide, seen
-from node.routing.untaken import never_runs
+from node.routing.gate import Gate
+from node.routing.untaken import GatedSeries, never_runs, untaken
 from node.settings.conditions import Conditions
 from node.settings.definitions import definitions_of
 from node.settings.source import Here, Refused, snippet
@@ -169,6 +170,20 @@ def test_what_a_vendor_keeps_to_itself_is_hidden_like_a_patient() -> None:
     assert json.dumps(record).count("Jane") == 2
     (told,) = redaction.decisions([record])
     assert "Jane" not in json.dumps(told)
+
+
+@pytest.mark.parametrize("asked", ['"NAME": {min: 500}', 'any_of: [{"NAME": {min: 500}}, {Modality: CT}]'])
+def test_what_a_vendor_keeps_to_itself_is_marked_where_a_series_is_expected_in_vain(asked: str) -> None:
+    """The log, and whoever may not know the patient, are not told what stands between the marks."""
+    name = "(0019,xx0C) SIEMENS MR HEADER"
+    when = Conditions().read(snippet(asked.replace("NAME", name)), Here(file="", folder=Path()))
+    view = seen("1", [("1.2.840.10008.5.1.4.1.1.4", {name: ("Doe^Jane",), "Modality": ("MR",)})])
+    route = Route(name="r", when=when, run=("a",), send=("s",), expect=True)
+    decisions = decide([route], [view], peer=None, calling="", called="", now=NOW)
+    series = GatedSeries(views={"1": view}, counted={"1": True}, gate=Gate())
+    (one,) = untaken([route], decisions, series, {})
+    assert "Jane" in one.why
+    assert "Jane" not in redaction.unquoted(one.why)
 
 
 # ---- the second evaluator, and its generator

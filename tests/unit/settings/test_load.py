@@ -130,6 +130,13 @@ def test_a_number_is_a_number_where_dicom_has_one(tmp_path: Path) -> None:
     assert [condition.expected for condition in conditions_in(config.routes[0].when)] == [(5,), (5,), (1, 20)]
 
 
+@pytest.mark.parametrize("version", ["1", "1.2", "1.2.3", "1.2.3+model.4.5", "1.2.3-rc.1", "1.2.3.4", "1.2.3-rc.1+model.2"])
+def test_every_version_that_a_manifest_may_have_can_be_asked_for(tmp_path: Path, version: str) -> None:
+    """And what the node says it is here, with the models that it serves."""
+    config = read(tmp_path, SMALL.replace("run: mr-brain", f"run: mr-brain@{version}"))
+    assert [(one.application, one.version) for one in config.routes[0].pinned] == [("mr-brain", version)]
+
+
 def test_the_documented_defaults_are_those_of_the_classes(tmp_path: Path) -> None:
     """What the YAML leaves out is what a test that builds the class by hand gets."""
     config = read(tmp_path, SMALL)
