@@ -10,7 +10,7 @@ from inference.applications.port import Accepts, Application, Takes
 from node.domain.arrival import Arrival
 from node.domain.instance import Header, Instance
 from node.domain.job import Job
-from node.domain.route import Condition, ConditionOperator, Decision, Route
+from node.domain.route import Condition, ConditionOperator, Decision, PinnedVersion, Route
 from node.domain.shortage import Shortfalls
 from node.domain.state import ArrivalState
 from node.routing import gate
@@ -181,3 +181,14 @@ def _taken_s(study: Study, route: Route) -> float:
     began = time.thread_time()
     study.asked(route)
     return time.thread_time() - began
+
+
+def test_a_route_that_asks_for_another_version_parks_no_other_ones_results() -> None:
+    """It has no part in the job of the routes that take the version which is here; where there are none, the job is its own."""
+    pinned = replace(EACH, name="pinned", send=("copies",), pinned=(PinnedVersion(application=APPLICATION.name, version="9"),))
+    (job,) = Study(1).asked(EACH, pinned).jobs
+    assert (job.routes, job.sinks) == (("each",), ("archive",))
+    decision = next(one for one in Study(1).decisions(EACH, pinned) if one.route == "pinned")
+    assert any("asks for 9" in tried.found for tried in decision.tried)
+    (alone,) = Study(1).asked(pinned).jobs
+    assert alone.routes == ("pinned",)
