@@ -17,7 +17,7 @@ import ldap3
 from ldap3.core.exceptions import LDAPException, LDAPInvalidFilterError
 from ldap3.utils.conv import escape_bytes, escape_filter_chars
 
-from node.console.accounts import Vouched, admit
+from node.console.accounts import UnfitAccount, Vouched, admit
 from node.console.errors import DirectoryAway, DirectoryUnfit, HospitalRefuses, NotAdmitted
 from node.domain.account import Account, AccountOrigin, KeyKind, Role
 from node.journal.journal import Journal
@@ -274,7 +274,8 @@ class DirectorySweep:
         found = self._directory.look_up(account.subject) or Vouched(name=account.name, subject=account.subject, role=None)
         try:
             admit(self._journal.accounts, AccountOrigin.LDAP, found, self._journal.now())
-        except NotAdmitted as refused:
+        except (NotAdmitted, UnfitAccount) as refused:
+            self._journal.accounts.turn_away(AccountOrigin.LDAP, account.subject)  # whatever the reason: the next login is refused, too
             tell(ConsoleLoginRefused(account=account.name, address="", reason=f"the session ends: {refused} [{refused.code}]"))
             return False
         return True

@@ -14,9 +14,9 @@ from node.console.file_differences import differences
 from node.domain.errors import ConfigError
 from node.observe.security import ConfigSaved, tell
 from node.settings.config import Config
-from node.settings.kept_text import NOT_KEPT, filled, kept
+from node.settings.kept_text import NOT_KEPT, filled, kept, without_logins
 from node.settings.rewriting import BlockPart, ChangedMeanwhile, block_part, replaced
-from node.settings.source import ConfigSyntax, read
+from node.settings.source import ConfigSyntax, NotBlockAlone, read
 from node.store.in_force import Loads, NoAnswer, ReloadAsked, Serving, answer_of, refuse_keys, serving
 
 _PATIENCE_S = 30.0
@@ -153,7 +153,10 @@ class EditedBlock:
         """The block's text as it may be shown. Routes have no secrets, and are shown as they stand."""
         if self._block is LiveBlock.ROUTES or not part.text:
             return part.text
-        return kept(part.text.encode(), part.path)
+        try:
+            return kept(part.text.encode(), part.path)
+        except ConfigError as leaning:  # the file is YAML
+            raise NotBlockAlone(f"{part.path}:{part.line}:1: `{part.key}:` uses an anchor that stands in another block") from leaning
 
     def _loaded(self, part: BlockPart, text: str) -> tuple[Config, bytes]:
         """The file with `text` in the block's place, what was not shown filled in: what it says, and its bytes.
@@ -166,7 +169,8 @@ class EditedBlock:
         try:
             whole = part.replaced(text)
             if self._block is not LiveBlock.ROUTES and NOT_KEPT in text:
-                whole = part.replaced(filled(text, part.text.encode(), part.path).decode())
+                same = text.splitlines() == self._open(part).splitlines()  # then logins in comments stay as well
+                whole = part.replaced(part.text if same else filled(text, part.text.encode(), part.path).decode())
             loaded = self._load(part.path, text=whole)
             self._demand(loaded)
             return loaded, whole
@@ -211,7 +215,7 @@ def _problem(one: ConfigError, part: BlockPart, last: int) -> Problem:
     syntax = isinstance(one, ConfigSyntax)  # the file as it stands is YAML: what broke it stands in the block, wherever it was noticed
     outside = not syntax and not part.line <= line <= last
     line = max(part.line, min(line, last)) if syntax else line
-    words = said[place.end() :] if place else said
+    words = without_logins(said[place.end() :] if place else said)  # which a mistake may quote
     return Problem(line=line, column=column, code=one.code, words="" if outside else words, remedy=one.remedy, outside=outside)
 
 

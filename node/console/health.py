@@ -68,11 +68,11 @@ class Health:
         self._again: set[Dependency] = set()
 
     def adopt(self, subjects: Sequence[Dependency]) -> None:
-        """Ask these from the next look on; what others are asked now is not told any more."""
+        """Ask these from the next look on; what others are asked now is not told any more. What stays is asked when its answer is old."""
         with self._guard:
             self._subjects = tuple(subjects)
-            self._answers.clear()
-            self._again.clear()
+            self._answers = {one: told for one, told in self._answers.items() if one in self._subjects}
+            self._again.intersection_update(self._subjects)
 
     def look(self) -> list[Line]:
         """What is known now; whose answer lasts no longer is asked again. What it said last stands until it has answered."""

@@ -243,7 +243,7 @@ class Provider:
                 leeway=SKEW_S,
                 options={"require": list(required)},
             )
-        except (jwt.PyJWTError, TypeError, ValueError) as unfit:  # a key of another kind than the signature's
+        except (jwt.PyJWTError, RecursionError, TypeError, ValueError) as unfit:  # a key of another kind than the signature's; older PyJWT
             raise TokenRefused(f"the {what} is not good: {unfit}") from unfit
         return found
 

@@ -120,7 +120,8 @@ def keys(at: At, who: Administering, kind: KeyKind) -> dict[str, Any]:
 
 @calls.post("/tokens", dependencies=[Meant])
 def make(at: At, who: Administering, fields: Fields) -> dict[str, Any]:
-    """Make a token with the role of `user`, good for `days`; `label` says what it is for. Its secret is told this once."""
+    """Make a token: a form with `user`, whose role it has, `days`, for which it is good, and `label`, what it is for. Its secret is told
+    this once."""
     try:
         name, label, secret = _add_token(at, who, fields)
     except UnfitAccount as unfit:

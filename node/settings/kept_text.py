@@ -30,9 +30,14 @@ def kept(data: bytes, path: Path) -> str:
     """What the file at `path` holds, with NOT_KEPT for each value that may be secret, and for logins of addresses in comments."""
     text, tree = data.decode("utf-8-sig"), parse(data, path)
     secret = {id(_at(tree, where)) for where in _SECRET_PLACES}
-    spans = [_span(one, text) for _, one in _scalars(tree) if id(one) in secret or _LOGIN.search(one.value)]
+    spans = {_span(one, text) for _, one in _scalars(tree) if id(one) in secret or _LOGIN.search(one.value)}
     # where values stood no login is left: what is found now stands in a comment
-    return _LOGIN.sub(NOT_KEPT, _with(text, [(begin, end, f'"{NOT_KEPT}"') for begin, end in spans]))
+    return without_logins(_with(text, [(begin, end, f'"{NOT_KEPT}"') for begin, end in spans]))
+
+
+def without_logins(text: str) -> str:
+    """A text with NOT_KEPT for each login that stands in an address."""
+    return _LOGIN.sub(NOT_KEPT, text)
 
 
 def compared(text: str, now: bytes, path: Path) -> tuple[str, str]:
@@ -53,13 +58,14 @@ def filled(text: str, now: bytes, path: Path, in_force: Sequence[bytes] = ()) ->
         There is none there.
     """
     values = _values(now, in_force, path)
-    put = []
+    put: dict[tuple[int, int], str] = {}
     for where, one in _scalars(parse(text.encode(), path)):
-        if one.value == NOT_KEPT:
-            if where not in values:
-                raise ValueNotKept(f"{path}: `{'.'.join(where)}` may be secret and was not kept, and the file has no value there now")
-            put.append((*_span(one, text), values[where]))
-    return _with(text, put).encode()
+        if one.value != NOT_KEPT:
+            continue
+        # where aliases repeat it each place has it already: none of them leads a value to another one
+        if where not in values or put.setdefault(_span(one, text), values[where]) != values[where]:
+            raise ValueNotKept(f"{path}: `{'.'.join(where)}` may be secret and was not kept, and the file has no value there now")
+    return _with(text, [(*span, value) for span, value in put.items()]).encode()
 
 
 def _values(now: bytes, in_force: Sequence[bytes], path: Path) -> dict[tuple[str, ...], str]:
@@ -85,14 +91,10 @@ def _at(tree: Node, where: tuple[str, ...]) -> Node | None:
 
 
 def _scalars(tree: Node) -> Iterator[tuple[tuple[str, ...], ScalarNode]]:
-    """The single values of a tree with the keys that lead to them; what aliases repeat, once."""
+    """The single values of a tree with the keys that lead to them; what aliases repeat, by each way (`parse` bounds how many)."""
     waiting: list[tuple[tuple[str, ...], Node]] = [((), tree)]
-    seen = set()
     while waiting:
         where, node = waiting.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
         if isinstance(node, MappingNode):
             waiting.extend(((*where, str(key.value)), value) for key, value in node.value)
         elif isinstance(node, SequenceNode):

@@ -129,6 +129,36 @@ def test_no_session_stays_of_a_login_beside_a_new_password(story: Story, opened:
         known = password
 
 
+@pytest.mark.parametrize(
+    ("subject", "session", "stay"),
+    [
+        ("17", "A", ["b", "eve", "other", "ann"]),
+        ("17", "", ["eve", "other", "ann"]),
+        ("", "A", ["b", "none", "other", "ann"]),
+        ("1_", "", ["a", "b", "none", "eve", "other", "ann"]),
+    ],
+)
+def test_a_logout_ends_what_the_provider_says_and_counts_once(story: Story, subject: str, session: str, stay: list[str]) -> None:
+    """The session that is named and those of which none is known, or all of the person's; nobody's of another provider, of this node, or
+    of another name. The same token is taken again when it is no good any more."""
+    accounts, minute = story.journal.accounts, timedelta(minutes=1)
+    accounts.open(ANN)
+    people = {"gina": "https://idp 17", "eve": "https://idp 18", "max": "https://idp.example 17"}
+    for name, known in people.items():
+        accounts.open(replace(ANN, name=name, password=None, origin=AccountOrigin.OIDC, subject=known))
+    of = {"a": ("gina", "A"), "b": ("gina", "B"), "none": ("gina", ""), "eve": ("eve", "A"), "other": ("max", "A"), "ann": ("ann", "")}
+    for digest, (name, known) in of.items():
+        assert accounts.open_key(replace(KEY, digest=digest, account=name, provider_session=known))
+
+    def told(at: datetime) -> list[str] | None:
+        return accounts.log_out("https://idp", subject, session, token="t", now=at, until=at + 7 * minute)
+
+    assert told(START) == sorted(of[digest][0] for digest in of if digest not in stay)
+    assert [digest for digest in of if accounts.key(digest, START) is not None] == stay
+    assert told(START + 6 * minute) is None
+    assert told(START + 7 * minute) == []
+
+
 def test_attempts_are_counted_by_network_in_a_window_that_slides(story: Story) -> None:
     """Before they are made; one that did not fail is not counted, and whoever attempts from one network locks nobody else out."""
     journal, minute, window = story.journal, timedelta(minutes=1), timedelta(minutes=5)

@@ -193,6 +193,20 @@ def test_who_leaves_is_logged_out_and_another_role_counts(
     assert (said(browser(), "eve")[0], said(browser(), "vic")[0]) == (403, 403)
 
 
+def test_one_whose_name_is_none_here_keeps_nobody_else_in(
+    browser: Callable[..., Browser], slapd: OpenLdap, hospital: Hospital, place: Path
+) -> None:
+    """Whoever is called so since is logged out as well, as the next login is refused; those behind in the list are asked for all the same."""
+    eve, vic = browser(), browser()
+    assert [one.log_in(name, THEIRS) for one, name in ((eve, "eve"), (vic, "vic"))] == [303] * 2
+    slapd.rename("eve", "eve b")
+    slapd.move("vic", out_of="hilum-viewers", into="radiology")
+    assert DirectorySweep(hospital.journal, asked(slapd, place), timedelta(hours=2)).step() == 2
+    assert [one.client.get("/studies").status_code for one in (eve, vic)] == [303, 303]
+    status, page = said(browser(), "eve b")
+    assert (status, "HLM-2123" in page) == (403, True)
+
+
 def test_while_the_directory_is_away_a_local_admin_logs_in(browser: Callable[..., Browser], slapd: OpenLdap, hospital: Hospital) -> None:
     """The page says what is wrong; the address is not made to wait for it, and sessions stay."""
     gina = browser()

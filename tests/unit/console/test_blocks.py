@@ -113,7 +113,36 @@ def test_a_login_is_shown_to_nobody_and_stays(browser: Open, hospital: Hospital)
     assert "path: elsewhere" in path.read_text()
     before = path.read_text()
     assert "HLM-2108" in put(mine, "sinks", edited.replace("  nas:", "  other:"))
+    moved = edited.replace("  nas:", '  thief: {kind: dimse, peer: &x "(not kept)"}\n  nas:').replace('path: "(not kept)"', "path: *x")
+    answer = mine.client.post("/config/sinks/check", data={"form_token": mine.form_token, "text": moved}).text
+    assert ("HLM-2108" in answer, "hunter2" in answer) == (True, False)
     assert path.read_text() == before
+
+
+def test_a_mistake_that_quotes_a_login_does_not_show_it(browser: Open) -> None:
+    """One that stands in the file already, told with its line when the page is opened."""
+    Path("hilum.yaml").write_text(CONFIG.replace("peer: pacs}", f'peer: "{LOGIN}"}}'))
+    page = browser("ada").client.get("/config/sinks").text
+    assert ("HLM-2008" in page, "ftp://(not kept)@nas.example" in page, "hunter2" in page) == (True, True, False)
+
+
+def test_what_is_left_as_it_is_shown_is_not_written(browser: Open) -> None:
+    """Neither is a login in a comment lost by it."""
+    path = Path("hilum.yaml")
+    path.write_text(CONFIG.replace(SINKS, WITH_LOGIN))
+    mine = browser("ada")
+    put(mine, "sinks", mine.client.get("/api/config/sinks").json()["text"])
+    assert path.read_text() == CONFIG.replace(SINKS, WITH_LOGIN)
+    assert not Path("hilum.yaml.before").exists()
+
+
+def test_a_block_that_leans_on_another_one_is_not_edited_here(browser: Open) -> None:
+    """It is good, and the page says what it is: an anchor of another block."""
+    leaning = CONFIG.replace("ae_title: CT1", "ae_title: &one CT1").replace("path: out", "path: *one")
+    Path("hilum.yaml").write_text(leaning)
+    load(Path("hilum.yaml").resolve())
+    page = browser("ada").client.get("/config/sinks").text
+    assert ("HLM-2021" in page, "HLM-2002" in page, "uses an anchor that stands in another block" in page) == (True, False, True)
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,9 @@ def test_who_refused_the_node_is_left_alone_unless_a_person_asks() -> None:
     now[0] = 899.0 + 900.0
     wait_until(lambda: health.look()[0].age_s == 0.0, 30, "the answer after a quarter of an hour")
     assert asked == [0.0, 899.0, 1799.0]
+    health.adopt([_subject(lambda: Answer(ready=True, detail="well")), *(line.subject for line in health.look())])
+    now[0] += 899.0
+    assert not health.look()[1].asking, "a configuration that comes into force is no reason to ask"
 
 
 def test_what_many_look_at_is_read_a_few_times_a_minute() -> None:

@@ -65,3 +65,18 @@ def test_of_a_file_that_is_no_yaml_no_address_is_shown_and_values_come_from_what
     assert filled(kept(TEXT.encode(), PATH), broken.encode(), PATH, [TEXT.encode()]) == TEXT.encode()
     with pytest.raises(ValueNotKept):
         filled(kept(TEXT.encode(), PATH), broken.encode(), PATH)
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        'sinks: {thief: {peer: &x "(not kept)"}, nas: {path: *x}}\n',
+        'sinks: {nas: {path: &x "(not kept)"}, thief: {peer: *x}}\n',
+        'sinks: {nas: {path: &x "(not kept)"}, other: {path: *x}}\n',
+    ],
+)
+def test_no_alias_leads_a_value_to_another_place(edited: str) -> None:
+    """Whichever of the two is written first, and where that place has another secret: what stands there could be quoted."""
+    now = "sinks: {nas: {path: 'ftp://ada:hunter2@nas/out'}, other: {path: 'ftp://eve:rosebud@nas/out'}}\n"
+    with pytest.raises(ValueNotKept):
+        filled(edited, now.encode(), PATH)
