@@ -15,6 +15,7 @@ from node.domain.errors import ConfigError
 from node.observe.security import ConfigSaved, tell
 from node.settings.config import Config
 from node.settings.kept_text import NOT_KEPT, filled, kept, without_logins
+from node.settings.peers import Peer
 from node.settings.rewriting import BlockPart, ChangedMeanwhile, block_part, replaced
 from node.settings.source import ConfigSyntax, NotBlockAlone, read
 from node.store.in_force import Loads, NoAnswer, ReloadAsked, Serving, answer_of, refuse_keys, serving
@@ -28,6 +29,13 @@ class MayNotLast(ConfigError):
 
     code = "HLM-2107"
     remedy = "The disk fails, mostly: look at the system's log. Then run `hilum config reload` to put what stands in the file in force."
+
+
+class PasscodeElsewhere(ConfigError):
+    """Edited peers would have the node tell a passcode to somebody else than now: whoever edits could be there, and read it."""
+
+    code = "HLM-2115"
+    remedy = "Write the peer into the configuration file on the node, then run `hilum config reload`; without `login` it is edited here."
 
 
 class EditedBlock:
@@ -173,9 +181,21 @@ class EditedBlock:
                 whole = part.replaced(part.text if same else filled(text, part.text.encode(), part.path).decode())
             loaded = self._load(part.path, text=whole)
             self._demand(loaded)
+            if self._block is LiveBlock.PEERS:
+                self._refuse_passcodes_elsewhere(part, loaded)
             return loaded, whole
         except ConfigError as wrong:
             raise EditRefused(_problems(wrong, part, part.last_of(text))) from wrong
+
+    def _refuse_passcodes_elsewhere(self, part: BlockPart, fresh: Config) -> None:
+        try:
+            held = self._load(part.path, text=(part.before + part.text + part.behind).encode()).peers
+        except ConfigError:  # what is edited mends the file
+            held = self._config.peers
+        told = set(map(_told_to, held.values()))
+        for peer in fresh.peers.values():
+            if peer.login is not None and peer.login.has_passcode and _told_to(peer) not in told:
+                raise PasscodeElsewhere(f"{peer.login.place}the passcode would go to {peer.host}:{peer.port} as it goes to nobody now")
 
     def _named(self, loaded: Config, whole: bytes) -> str:
         """What the block of a good file is called."""
@@ -197,6 +217,12 @@ class EditedBlock:
             return self._named(self._load(self._config.path, text=text), text)
         except (OSError, ConfigError):
             return self._config.digest if self._block is LiveBlock.ROUTES else ""
+
+
+def _told_to(peer: Peer) -> tuple[object, ...]:
+    """Whom the node tells which passcode, and how it is known."""
+    login = peer.login
+    return (peer.host, peer.port, peer.tls, *(() if login is None else (login.passcode_file, login.passcode_variable)))
 
 
 def _digest(data: bytes) -> str:

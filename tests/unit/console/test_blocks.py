@@ -119,6 +119,32 @@ def test_a_login_is_shown_to_nobody_and_stays(browser: Open, hospital: Hospital)
     assert path.read_text() == before
 
 
+@pytest.mark.parametrize(
+    ("before", "since"),
+    [
+        ("login: {name: hilum", "login: {name: node"),
+        ("may: [store]", "may: [store, echo]"),
+        ("  safe:", "  # its archive\n  vault:"),
+        ("127.0.0.1:106", "127.0.0.2:106"),
+        ("127.0.0.1:106", "127.0.0.1:107"),
+        ("one.passcode", "other.passcode"),
+        ("passcode_file: one.passcode", "passcode_variable: PATH"),
+        ("  safe:", '  thief: {ae_title: THIEF, address: "127.0.0.9:104", login: {name: a, passcode_file: one.passcode}}\n  safe:'),
+    ],
+)
+def test_a_passcode_goes_nowhere_else_by_an_edit_at_the_console(browser: Open, before: str, since: str) -> None:
+    """To another address, or another one to where one goes: refused with its line. All else of that peer is edited."""
+    for name in ("one.passcode", "other.passcode"):
+        Path(name).write_text("hunter2")
+        Path(name).chmod(0o600)
+    safe = '  safe: {ae_title: SAFE, address: "127.0.0.1:106", may: [store], login: {name: hilum, passcode_file: one.passcode}}\n'
+    Path("hilum.yaml").write_text(CONFIG.replace(PEERS, PEERS + safe))
+    answer = put(browser("ada"), "peers", (PEERS + safe).replace(before, since))
+    taken = before.startswith(("login", "may")) or "vault" in since
+    assert ("it holds when one starts" in answer, "HLM-2115" in answer, "data-line" in answer) == (taken, not taken, not taken)
+    assert (since in Path("hilum.yaml").read_text()) is taken
+
+
 def test_a_mistake_that_quotes_a_login_does_not_show_it(browser: Open) -> None:
     """One that stands in the file already, told with its line when the page is opened."""
     Path("hilum.yaml").write_text(CONFIG.replace("peer: pacs}", f'peer: "{LOGIN}"}}'))
