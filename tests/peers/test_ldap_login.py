@@ -196,7 +196,7 @@ def test_who_leaves_is_logged_out_and_another_role_counts(
 def test_one_whose_name_is_none_here_keeps_nobody_else_in(
     browser: Callable[..., Browser], slapd: OpenLdap, hospital: Hospital, place: Path
 ) -> None:
-    """Whoever is called so since is logged out as well, as the next login is refused; those behind in the list are asked for all the same."""
+    """Whoever is called so since is logged out as well, as the next login is refused; those behind in the list are asked for."""
     eve, vic = browser(), browser()
     assert [one.log_in(name, THEIRS) for one, name in ((eve, "eve"), (vic, "vic"))] == [303] * 2
     slapd.rename("eve", "eve b")

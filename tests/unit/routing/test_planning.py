@@ -185,10 +185,11 @@ def _taken_s(study: Study, route: Route) -> float:
 
 def test_a_route_that_asks_for_another_version_parks_no_other_ones_results() -> None:
     """It has no part in the job of the routes that take the version which is here; where there are none, the job is its own."""
-    pinned = replace(EACH, name="pinned", send=("copies",), pinned=(PinnedVersion(application=APPLICATION.name, version="9"),))
-    (job,) = Study(1).asked(EACH, pinned).jobs
+    any_version = replace(EACH, run=(WHOLE.name,))
+    pinned = replace(any_version, name="pinned", send=("copies",), pinned=(PinnedVersion(application=WHOLE.name, version="9"),))
+    (job,) = Study(1).asked(any_version, pinned).jobs
     assert (job.routes, job.sinks) == (("each",), ("archive",))
-    decision = next(one for one in Study(1).decisions(EACH, pinned) if one.route == "pinned")
+    decision = next(one for one in Study(1).decisions(any_version, pinned) if one.route == "pinned")
     assert any("asks for 9" in tried.found for tried in decision.tried)
     (alone,) = Study(1).asked(pinned).jobs
     assert alone.routes == ("pinned",)
