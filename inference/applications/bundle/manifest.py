@@ -361,7 +361,7 @@ def _expects(said: Any) -> Expects:
     part, contrast, view = given.pop("part", None), given.pop("contrast", None), given.pop("view", None)
     marked = tuple(Marked(segments=_tupled(each["segments"]), form=Form(each["form"])) for each in given.pop("marked", ()))
     plausible = tuple(_plausible(each) for each in given.pop("plausible", ()))
-    measured, native = str(given.pop("measured", "")), bool(given.pop("native", False))
+    plain = {name: given.pop(name) for name in ("measured", "native", "shown") if name in given}
     if given:
         raise ValueError(f"expects has no {', '.join(sorted(given))}")
     return Expects(
@@ -370,8 +370,7 @@ def _expects(said: Any) -> Expects:
         view=None if view is None else View(view),
         marked=marked,
         plausible=plausible,
-        measured=measured,
-        native=native,
+        **plain,
     )
 
 
