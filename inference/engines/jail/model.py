@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.engines.choosing import said_of
-from inference.engines.errors import EngineTimeout
+from inference.engines.errors import EngineTimeout, WrongTensors
 from inference.engines.execution import Execution, Runtime, installed, reference
 from inference.engines.extras import demand
 from inference.engines.jail import messages
@@ -231,6 +231,11 @@ class ModelInJail:
         except ModelHung as late:
             if until == ends_at:
                 raise EngineTimeout(f"{self._what}: the deadline passed while it was computed; its process was ended") from late
+            raise
+        except WrongTensors:
+            # OpenVINO, which computes ONNX, can be spoilt by sides that a network does not take: it was seen to die of them in a later call
+            if Path(self._file.name).suffix == ".onnx":
+                process.end()
             raise
         except JailBroken:
             process.end()
