@@ -31,30 +31,20 @@ def check(path: Path | None = None, /, *, config: ConfigOption = None, as_json: 
         One JSON object: `good`, `path`, `digest` (what its routes mean: other blocks are not in it), `problems` (each with `code` and
         `message`), `remarks` (what is good, and yet to be thought over).
     """
-    from node.assembly.compose import demand_fit_parts, demand_fit_roles, demand_own_series_numbers, demand_pinned_versions
     from node.assembly.configuration import load
-    from node.dimse.validity import demand_usable_tls
     from node.settings.load import find_config
 
     found = find_config(path or config)
     if not as_json:
         good = load(found)
-        demand_usable_tls(good)
-        demand_own_series_numbers(good)
-        demand_fit_parts(good)
-        demand_fit_roles(good)
-        demand_pinned_versions(good)
+        _demand_good(good)
         _show(good)
         return 0
     loaded: Config | None = None
     problems: tuple[ConfigError, ...] = ()
     try:
         loaded = load(found)
-        demand_usable_tls(loaded)
-        demand_own_series_numbers(loaded)
-        demand_fit_parts(loaded)
-        demand_fit_roles(loaded)
-        demand_pinned_versions(loaded)
+        _demand_good(loaded)
     except ConfigError as refused:
         problems = getattr(refused, "problems", (refused,))
     told = [{"code": problem.code, "message": str(problem)} for problem in problems]
@@ -62,6 +52,18 @@ def check(path: Path | None = None, /, *, config: ConfigOption = None, as_json: 
     remarks = _remarks(loaded) if loaded is not None else []
     print(json.dumps({"good": not told, "path": str(found), "digest": digest, "problems": told, "remarks": remarks}, indent=1))
     return 1 if told else 0
+
+
+def _demand_good(loaded: "Config") -> None:
+    """Refuse what the file alone does not show: TLS that is of no use, numbers that clash, parts, roles and versions that are not here."""
+    from node.assembly.compose import demand_fit_parts, demand_fit_roles, demand_own_series_numbers, demand_pinned_versions
+    from node.dimse.validity import demand_usable_tls
+
+    demand_usable_tls(loaded)
+    demand_own_series_numbers(loaded)
+    demand_fit_parts(loaded)
+    demand_fit_roles(loaded)
+    demand_pinned_versions(loaded)
 
 
 def schema(file: Literal["hilum.yaml", "app.yaml"] = "hilum.yaml", /) -> None:

@@ -267,7 +267,7 @@ class Pairing:
             current = series[uid]
             used = self._used(arrival.study_instance_uid, current, application)
             overtaken = bool(used) and min(used.values()) > latest and not came & used.keys()
-            if overtaken or current.unfit() is not None:
+            if overtaken or current.unfit is not None:
                 continue
             prior = self.prior_of(arrival.study_instance_uid, current, askers, application, known)
             concerned = {prior.choice.series_instance_uid, *used}
@@ -332,7 +332,7 @@ class Pairing:
         unsuited: Callable[[Sequence[SeriesContent], Sequence[SeriesView]], dict[str, str]],
     ) -> EarlierStudy:
         views = tuple(member.view for member in members)
-        found = {member.series_instance_uid: member.unfit() for member in members if member.series_instance_uid not in used}
+        found = {member.series_instance_uid: member.unfit for member in members if member.series_instance_uid not in used}
         unfit = {series: parks[1] for series, parks in found.items() if parks is not None}
         known = self._journal.shortage.shortfalls(study)  # a gap in its positions is found, and told, when its images are read
         for member in members:

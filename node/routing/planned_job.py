@@ -86,7 +86,7 @@ class PlannedJob:
         if unloaded is None:
             # a route that asks for another version would park what is another's, too; alone it parks what is its own
             self.routes = [route for route in self.routes if not route.against_version(self.application, version)] or self.routes
-        parked = next((reason for content in self.series if (reason := content.unfit()) is not None), None)
+        parked = next((reason for content in self.series if (reason := content.unfit) is not None), None)
         if parked is None and self.missing:
             parked = (RolesUndecided if self.undecided else SeriesMissing).code, self.missing
         if parked is None and self.incomplete:

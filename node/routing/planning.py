@@ -453,7 +453,7 @@ class JobPlanner:
 
 def _is_counted(content: SeriesContent) -> bool:
     """Whether what is there of a series is all of it, as far as it is known."""
-    return content.unfit() is None and not content.held
+    return content.unfit is None and not content.held
 
 
 def _in_role_so(decision: Decision, judged: Mapping[str, NeedsOutcome]) -> Decision:

@@ -63,12 +63,9 @@ class SeriesContent:
         of_slices = holds_slices((one.sop_class_uid, one.header) for one in (*self.current, *self.gone, *self.conflicts))
         return tuple(one for one in members if is_image(one.sop_class_uid, one.header, of_slices=of_slices))
 
+    @cached_property
     def unfit(self) -> tuple[str, str] | None:
         """(code, reason) when no application can be given this series."""
-        return self._unfit
-
-    @cached_property
-    def _unfit(self) -> tuple[str, str] | None:
         first = self.current[0] if self.current else None
         if first and names_no_study(first.study_instance_uid, first.series_instance_uid, first.sop_instance_uid, first.header):
             return SourcesNameless.code, "its images name no study, or no series: a result would have no place in the archive"

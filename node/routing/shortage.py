@@ -170,7 +170,7 @@ class ShortageRules:
             # too few images are no reason: the rest of them may come
             application = self._declared(planned.application) if planned.unfit else None
             excluded = application is not None and not_applicable(application, planned.series[0].view)
-            if planned.missing or excluded or any(content.unfit() for content in planned.series):
+            if planned.missing or excluded or any(content.unfit for content in planned.series):
                 continue  # it ends whatever else comes
             found = self._shortest(planned, arrival.study_instance_uid, facts)
             if found is None:

@@ -342,7 +342,7 @@ def test_raw_data_that_come_late_are_no_other_input(node: MiniNode) -> None:
     (beside,) = contents([*images, raw[0], replace(raw[1], standing=Standing.CONFLICT)])
     assert beside.input_digest == alone.input_digest
     assert len(beside.current) == 5
-    assert beside.unfit() is None
+    assert beside.unfit is None
 
 
 def test_an_application_without_its_model_judges_headers_by_its_manifest(node: MiniNode) -> None:
