@@ -93,7 +93,7 @@ def test_a_server_that_is_away_at_start_is_a_node_that_takes_studies_and_waits(
         assert {one["level"] for one in found} == {"good"}
         said = " ".join(one["detail"] for one in found)
         assert "Triton 2.51" in said
-        assert "serves soften version 1 as the repository describes it, 1 calls at once (bench-soften)" in said
+        assert "serves soften version 1 as the repository describes it, 1 call at once (bench-soften)" in said
 
 
 def test_a_server_with_another_model_parks_jobs_until_it_is_mended(server: LocalTriton, repository: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from node.domain.health import Area, DoctorFinding
+from node.records.words import plural
 from node.settings.config import Config
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def _served(config: Config, subject: str, engine: "Engine", application: str) ->
         for model in models:
             engine.check(model)
             at_once = engine.load(model).at_once
-            detail = f"serves {model.name} version {model.version} as the repository describes it, {at_once} calls at once ({application})"
+            calls = plural(at_once, "call")
+            detail = f"serves {model.name} version {model.version} as the repository describes it, {calls} at once ({application})"
             yield DoctorFinding(area=Area.ENGINES, subject=subject, level="good", detail=detail)
     except HilumError as refused:
         yield DoctorFinding(
