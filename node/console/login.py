@@ -129,7 +129,9 @@ def _attempted(request: Request, at: ConsoleContext, prove: Callable[[], "_Prove
         return _refused(request, name, address, refused)
     except ConfigError as unfit:  # directory or provider are away, or not as the settings have them, or the node's passcode cannot be read
         at.journal.accounts.forget_attempt(group, asked_at)  # nothing was guessed
-        return _refused(request, name, address, unfit, status=HTTPStatus.SERVICE_UNAVAILABLE)
+        # paths and names of the node's own settings are for who looks after it, and stand in the log and the trail
+        shown = "" if unfit.retry else "Accounts of the hospital cannot be used here just now; the log of this node says why"
+        return _refused(request, name, address, unfit, status=HTTPStatus.SERVICE_UNAVAILABLE, shown=shown)
     inside = None if proven is None else _opened(at, proven, address)
     if inside is None:
         return _wrong(request, name, address)
@@ -199,10 +201,12 @@ def _wrong(request: Request, name: str, address: str) -> HTMLResponse:
     return _form(request, HTTPStatus.FORBIDDEN, "Name or password is wrong.", name=name)
 
 
-def _refused(request: Request, name: str, address: str, why: HilumError, *, status: HTTPStatus = HTTPStatus.FORBIDDEN) -> HTMLResponse:
-    """Say what is wrong, to the person and to the trail."""
+def _refused(
+    request: Request, name: str, address: str, why: HilumError, *, status: HTTPStatus = HTTPStatus.FORBIDDEN, shown: str = ""
+) -> HTMLResponse:
+    """Say what is wrong, to the trail and to the person, who may be shown less of it."""
     words = f"{why} [{why.code}]"
-    said = words[:1].upper() + words[1:]
+    said = f"{shown} [{why.code}]" if shown else words[:1].upper() + words[1:]
     tell(ConsoleLoginRefused(address=address, reason=words, account=why.name if isinstance(why, NotAdmitted) else ""))
     return _form(request, status, said, remedy=why.remedy, name=name)
 

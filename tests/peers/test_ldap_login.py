@@ -264,7 +264,7 @@ def test_a_passcode_that_cannot_be_read_is_said(browser: Callable[..., Browser],
     passcode.chmod(0o644)
     for _ in range(FAILURES + 1):
         status, page = said(browser(), "eve")
-        assert (status, "HLM-2070" in page) == (503, True)
+        assert (status, "HLM-2070" in page, str(place) in page) == (503, True, False)
     passcode.unlink()
     status, page = said(browser(), "eve")
     assert (status, "HLM-2072" in page) == (503, True)
