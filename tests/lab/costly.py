@@ -5,9 +5,11 @@ The file is written by `make costly`, never by hand; `make test` runs every test
 import resource
 from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
 
+import psutil
 import pytest
 
 COSTLY = Path(__file__).parents[1] / "costly.txt"
@@ -50,6 +52,7 @@ class ProcessorTime:
     def __init__(self, *, writes: bool) -> None:
         self._writes = writes
         self._began = 0.0
+        self._began_there = 0.0
         self._cases = defaultdict[str, list[float]](list)
 
     @pytest.hookimpl(tryfirst=True)
@@ -62,6 +65,7 @@ class ProcessorTime:
 
     def pytest_runtest_logstart(self) -> None:
         """A case begins."""
+        self._began_there = self._there_s()
         self._began = _processor_s()
 
     @pytest.hookimpl(wrapper=True)
@@ -72,9 +76,14 @@ class ProcessorTime:
         report = yield
         if call.when == "teardown" and item.get_closest_marker("slow") is None:
             took_s = _processor_s() - self._began
+            took_s += self._there_s() - self._began_there
             if self._writes or took_s > BOUND_S:  # a fork tells its parent only of what there is to tell
                 report.user_properties.append((_PROPERTY, took_s))
         return report
+
+    def _there_s(self) -> float:
+        """Processor seconds of the processes that go on from test to test; 0.0 while nothing is written, for looking takes some, too."""
+        return _descendants_s() if self._writes else 0.0
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A report of this process, or of one that it started."""
@@ -97,3 +106,13 @@ class ProcessorTime:
 def _processor_s() -> float:
     """Processor seconds of this process and of those that it waited for."""
     return sum(one.ru_utime + one.ru_stime for one in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+
+
+def _descendants_s() -> float:
+    """Processor seconds of the processes below this one, and of those that they waited for: a jail computes in processes that stay."""
+    taken_s = 0.0
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            took = process.cpu_times()
+            taken_s += took.user + took.system + took.children_user + took.children_system
+    return taken_s
