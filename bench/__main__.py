@@ -20,6 +20,7 @@ _BENCHMARKS = (
     "assemble",
     "encode",
     "masks",
+    "labels",
     "overhead",
     "embedded",
     "jail",

@@ -7,11 +7,12 @@ order in which the header names them. Masks are bits packed in C order, most sig
 
 import hashlib
 import json
+import math
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,9 @@ _CLASSES = {
         *(Explanation, Caution, Earlier, Code),
     )
 }
+_Met: TypeAlias = Callable[[bytes, bool], None]
+"""Is given the bytes of an array, and whether they are packed bits."""
+
 _IS = "is"
 _ARRAY = "array"
 _SAID = "Said"
@@ -73,8 +77,9 @@ def written(findings: Findings) -> tuple[bytes, str]:
     ValueError
         A number is not finite, or a mask is not (Z, Y, X).
     """
-    header, contents = _header(findings)
-    streams = [zlib.compress(content, PACKED if packed else RAW) for content, packed in contents]
+    streams: list[bytes] = []
+    # as each array is met: the bits of a hundred masks are never there together
+    header = _header(findings, lambda content, packed: streams.append(zlib.compress(content, PACKED if packed else RAW)))
     lengths = struct.pack(f"<{len(streams)}Q", *map(len, streams))
     return b"".join([MAGIC, struct.pack("<Q", len(header)), header, lengths, *streams]), hashlib.sha256(header).hexdigest()
 
@@ -119,31 +124,29 @@ def loads(data: bytes) -> Findings:
 
 def digest(findings: Findings) -> str:
     """SHA-256 (hex) of the header, which names every array by its own SHA-256: independent of the zlib that wrote the file."""
-    header, _ = _header(findings)
+    header = _header(findings, lambda content, packed: None)
     return hashlib.sha256(header).hexdigest()
 
 
-def _header(findings: Findings) -> tuple[bytes, list[tuple[bytes, bool]]]:
-    """The header, and the bytes of each array with whether they are packed bits."""
+def _header(findings: Findings, met: _Met) -> bytes:
+    """The header; `met` is given the bytes of each array."""
     for segment in findings.segments:
         if segment.mask.ndim != 3:
             raise ValueError(f"a mask has the axes (Z, Y, X), not the shape {segment.mask.shape}")
-    contents: list[tuple[bytes, bool]] = []
-    text = json.dumps(_plain(findings, contents), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode(), contents
+    return json.dumps(_plain(findings, met), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-def _plain(value: Any, contents: list[tuple[bytes, bool]]) -> Any:
-    """A finding, or a part of one, as JSON has it; the contents of arrays are collected in the order in which they are met."""
+def _plain(value: Any, met: _Met) -> Any:
+    """A finding, or a part of one, as JSON has it; `met` is given the bytes of arrays in the order in which they come."""
     if isinstance(value, Translatable):
-        values = [[name, _plain(each, contents)] for name, each in value.values.items()]
+        values = [[name, _plain(each, met)] for name, each in value.values.items()]
         return {_IS: _SAID, "template": value.template, **({"values": values} if values else {})}
     if isinstance(value, np.ndarray):
         little = value if value.dtype == np.bool_ else value.astype(value.dtype.newbyteorder("<"), copy=False)
         if little.dtype.str not in _DTYPES:
             raise ValueError(f"an array of {value.dtype} has no place in findings")
         content = _bytes(little)
-        contents.append((content, little.dtype == np.bool_))
+        met(content, little.dtype == np.bool_)
         return {
             _IS: _ARRAY,
             "dtype": little.dtype.str,
@@ -152,11 +155,11 @@ def _plain(value: Any, contents: list[tuple[bytes, bool]]) -> Any:
             "sha256": hashlib.sha256(content).hexdigest(),
         }
     if isinstance(value, tuple | list):
-        return [_plain(each, contents) for each in value]
+        return [_plain(each, met) for each in value]
     if is_dataclass(value):
         said = {field.name: getattr(value, field.name) for field in fields(value)}
         # what says nothing is left out: a field that a later version adds changes no digest of findings without it
-        return {_IS: type(value).__name__, **{name: _plain(each, contents) for name, each in said.items() if not _silent(each)}}
+        return {_IS: type(value).__name__, **{name: _plain(each, met) for name, each in said.items() if not _silent(each)}}
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -225,7 +228,22 @@ def _array(entry: dict[str, Any]) -> NDArray[Any]:
         raise ValueError("an array differs from its SHA-256")
     dtype, shape = np.dtype(entry["dtype"]), tuple(entry["shape"])
     if dtype == np.bool_:
-        bits = np.unpackbits(np.frombuffer(content, dtype=np.uint8), count=int(np.prod(shape)))
-        return bits.reshape(shape).view(np.bool_)
+        return _unpacked(np.frombuffer(content, dtype=np.uint8), math.prod(shape)).reshape(shape)
     # a copy: what is read back can be written to, like what was found
     return np.frombuffer(content, dtype=dtype).reshape(shape).copy()
+
+
+_PAGE = 4096
+"""Bytes that the system gives at a time; an eighth of it are the packed bits that fill them."""
+
+
+def _unpacked(packed: NDArray[np.uint8], count: int) -> NDArray[np.bool_]:
+    """`count` values of packed bits. What holds none takes no memory: the system gives pages of zeros only once they are written to."""
+    made = np.zeros(count, dtype=np.uint8)
+    whole = count // _PAGE
+    held = packed[: whole * _PAGE // 8].reshape(whole, _PAGE // 8).any(axis=1)
+    edges = np.flatnonzero(np.diff(held, prepend=False, append=False))
+    for first, last in edges.reshape(-1, 2) * _PAGE:
+        made[first:last] = np.unpackbits(packed[first // 8 : last // 8])
+    made[whole * _PAGE :] = np.unpackbits(packed[whole * _PAGE // 8 :], count=count - whole * _PAGE)
+    return made.view(np.bool_)

@@ -92,13 +92,64 @@ def infer_tiled(
     WrongTensors
         The output is not of the window's size, or is no floating-point tensor.
     """
+    shape, starts = _places(image, window, overlap, as_nnunet)
+    blend = _Blend(shape, window, starts, finish, SIGMA if sigma is None else sigma, least, as_nnunet)
+    _run(infer, model, image, input, output, blend, batch=batch, fill=fill, beside=beside, prepare=prepare, at_once=at_once)
+    return blend.result()
+
+
+def infer_in_slabs(
+    infer: Callable[[ModelRef, Tensors], dict[str, Array]],
+    model: ModelRef,
+    image: Array,
+    *,
+    input: str,
+    output: str,
+    window: tuple[int, ...],
+    take: Callable[[Array], None],
+    overlap: float = 0.5,
+    as_nnunet: bool = False,
+) -> None:
+    """As `infer_tiled`, and nothing of the output is kept.
+
+    Parameters
+    ----------
+    take
+        Is given the blended values (channels, slices, …), slab after slab from the first slice on; it must not keep what it is given.
+    """
+    shape, starts = _places(image, window, overlap, as_nnunet)
+    blend = _Blend(shape, window, starts, take, SIGMA, 0.0, as_nnunet)
+    _run(infer, model, image, input, output, blend)
+    blend.end()
+
+
+def _places(image: Array, window: Place, overlap: float, as_nnunet: bool) -> tuple[Place, list[list[int]]]:
+    """The image's grid, and where windows begin on each of its axes."""
     if not 0 <= overlap < 1:
         raise ValueError(f"an overlap of {overlap:g} of a window; from 0 to below 1 makes sense")
     if image.ndim != len(window) + 1:
         raise ValueError(f"an image of shape {image.shape} is not channels and {len(window)} axes for a window of {window}")
     shape = image.shape[1:]
-    starts = [_starts(length, side, overlap, as_nnunet) for length, side in zip(shape, window, strict=True)]
-    groups = _groups(list(itertools.product(*starts)), batch)
+    return shape, [_starts(length, side, overlap, as_nnunet) for length, side in zip(shape, window, strict=True)]
+
+
+def _run(
+    infer: Callable[[ModelRef, Tensors], dict[str, Array]],
+    model: ModelRef,
+    image: Array,
+    input: str,
+    output: str,
+    blend: "_Blend",
+    *,
+    batch: int = 1,
+    fill: float = 0.0,
+    beside: Mapping[str, Array] | None = None,
+    prepare: Callable[[Array], Array] | None = None,
+    at_once: int | None = None,
+) -> None:
+    """Every window's output, blended."""
+    window = blend.window
+    groups = _groups(list(itertools.product(*blend.starts)), batch)
 
     def call(group: Sequence[Place]) -> Array:
         further = {name: np.repeat(array[None], len(group), axis=0) for name, array in (beside or {}).items()}
@@ -106,14 +157,12 @@ def infer_tiled(
         return infer(model, {input: tiles if prepare is None else prepare(tiles), **further})[output]
 
     room = _Room()
-    blend = _Blend(shape, window, starts, finish, SIGMA if sigma is None else sigma, least, as_nnunet)
     with closing(in_order((partial(call, group) for group in groups), at_once or calls_at_once(infer, model), room)) as answers:
         for group, values in zip(groups, answers, strict=True):
             _check_output(model, output, values, (len(group), *window))
             room.learn(values)
             for place, tile in zip(group, values, strict=True):
                 blend.add(place, tile)
-    return blend.result()
 
 
 def window_starts(length: int, side: int, overlap: float) -> list[int]:
@@ -152,7 +201,8 @@ class _Blend:
     """The weighted sum, for as many slices (axis 1 of the output) as windows still reach; windows come ordered by their first axis.
 
     Slice z of the image is kept at z modulo the window's depth: a window fills the ring, and the next row of windows finds the slices
-    that it shares where they are. Where values are kept as they are, the ring is as long as the image and becomes the result itself.
+    that it shares where they are. Where values are kept as they are, the ring is as long as the image and becomes the result itself. What
+    `finish` makes is the result; where it makes nothing, there is none.
     """
 
     def __init__(
@@ -160,13 +210,14 @@ class _Blend:
         shape: Place,
         window: Place,
         starts: Sequence[Sequence[int]],
-        finish: Callable[[Floats], Array] | None,
+        finish: Callable[[Floats], Array | None] | None,
         sigma: float,
         least: float,
         as_nnunet: bool,
     ) -> None:
+        self.window = window
+        self.starts = starts
         self._shape = shape
-        self._window = window
         self._finish = finish
         self._weight: Array = _half_weights(window, sigma) if as_nnunet else np.maximum(gaussian(window, sigma), np.float32(least))
         # windows lie on a product of axes, and so do the sums of their weights unless these are bounded: no volume of weights is kept
@@ -187,7 +238,7 @@ class _Blend:
         if self._ring is None:
             self._ring = np.zeros((tile.shape[0], self._depth, *self._shape[1:]), dtype=self._dtype)
         self._finish_until(max(place[0], 0))
-        where, inside = _overlap(place, self._window, self._shape)
+        where, inside = _overlap(place, self.window, self._shape)
         for at, piece in self._pieces(where[0].start, where[0].stop):
             first = piece.start + inside[0].start - where[0].start
             part = (slice(first, first + piece.stop - piece.start), *inside[1:])
@@ -197,9 +248,13 @@ class _Blend:
             if self._weights is not None:
                 self._weights[(at, *where[1:])] += self._weight[part]
 
+    def end(self) -> None:
+        """Finish all slices that are left."""
+        self._finish_until(self._shape[0])
+
     def result(self) -> Array:
         """All slices, finished."""
-        self._finish_until(self._shape[0])
+        self.end()
         assert self._out is not None, "there is always one window"
         return self._out
 
@@ -216,10 +271,11 @@ class _Blend:
                 self._out = self._ring
                 continue
             finished = self._finish(slab)
-            lead = (slice(None),) * (finished.ndim - len(self._shape))
-            if self._out is None:
-                self._out = np.empty((*finished.shape[: len(lead)], *self._shape), dtype=finished.dtype)
-            self._out[(*lead, piece)] = finished
+            if finished is not None:
+                lead = (slice(None),) * (finished.ndim - len(self._shape))
+                if self._out is None:
+                    self._out = np.empty((*finished.shape[: len(lead)], *self._shape), dtype=finished.dtype)
+                self._out[(*lead, piece)] = finished
             slab[...] = 0
         self._finished = stop
 

@@ -1,5 +1,6 @@
 """Post-processing of a bundle: a network's channels become masks on the series' own grid, by the bundle's own steps in their order."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -7,7 +8,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.applications.bundle.errors import TooLittleMemory
 from inference.applications.bundle.steps import ImageOnGrid
+from inference.engines.processors import usable_memory
 from inference.imaging.resample import Interpolation
 
 Array: TypeAlias = NDArray[Any]
@@ -112,6 +115,35 @@ def decided(values: Array, decision: Decision) -> Array:
         return labels
     reached: Array = values >= np.float32(decision.threshold)
     return reached
+
+
+def masks_of(labels: Array, numbers: Sequence[int]) -> dict[int, Mask]:
+    """The mask (Z, Y, X) of each number among labels (Z, Y, X).
+
+    A mask takes memory for the box that it fills alone: the system gives pages of zeros only once they are written to.
+
+    Raises
+    ------
+    TooLittleMemory
+        The boxes are more than the machine or its container has.
+    """
+    from scipy import ndimage
+
+    boxes = {0: (slice(0, labels.shape[0]), slice(0, labels.shape[1]), slice(0, labels.shape[2]))}
+    boxes.update(enumerate(ndimage.find_objects(labels), start=1))
+    there = {number: box for number in numbers if (box := boxes.get(number)) is not None}
+    # a box's rows are written whole, page by page
+    needed = sum(math.prod(part.stop - part.start for part in box[:2]) * labels.shape[2] for box in there.values())
+    if needed > (usable := usable_memory()):
+        raise TooLittleMemory(
+            f"masks of {len(there)} structures take {needed / 2**30:.1f} GB, this machine or its container has {usable / 2**30:.1f}"
+        )
+    made: dict[int, Mask] = {}
+    for number in numbers:
+        made[number] = np.zeros(labels.shape, dtype=np.bool_)
+        if number in there:
+            np.equal(labels[there[number]], number, out=made[number][there[number]])
+    return made
 
 
 def finished(values: Array, finishings: Sequence[Finishing], image: ImageOnGrid) -> Array:

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from inference import codes
 from inference.applications.bundle.errors import BrokenManifest
-from inference.applications.bundle.finish import FINISHINGS, Finishing, finished, order_problem, per_voxel, voxelwise
+from inference.applications.bundle.finish import FINISHINGS, Finishing, finished, masks_of, order_problem, per_voxel, voxelwise
 from inference.applications.bundle.inferer import INFERERS, Inferer
 from inference.applications.bundle.nnunet import preparing
 from inference.applications.bundle.nnunet.patches import Patches
+from inference.applications.bundle.nnunet.returning import returned, slab_labels
 from inference.applications.bundle.steps import STEPS, ImageOnGrid, Transform, source_image
 from inference.applications.port import (
     Accepts,
@@ -250,6 +251,11 @@ def masks(manifest: BundleManifest, subject: Volume | VolumeSet, infer: Infer) -
         The network gives another number of channels than the bundle says.
     """
     image = prepared(manifest, subject)
+    inferer = manifest.inferer
+    if isinstance(inferer, Patches) and (made := slab_labels(manifest.finish, image)) is not None:
+        held = sum(one.voxels.nbytes for one in subject.volumes.values()) if isinstance(subject, VolumeSet) else subject.voxels.nbytes
+        inferer.labels(infer, manifest.model, image.values, manifest.input, manifest.output, made, held)
+        return finished(returned(made.result(), manifest.finish[1], image), manifest.finish[2:], image)
     at_once = per_voxel(manifest.finish)
 
     def finish(values: NDArray[np.float32]) -> NDArray[Any]:
@@ -257,17 +263,17 @@ def masks(manifest: BundleManifest, subject: Volume | VolumeSet, infer: Infer) -
             raise WrongTensors(f'model "{manifest.model.name}" gives {len(values)} channels, its bundle says {manifest.channels}')
         return voxelwise(values, manifest.finish[:at_once])
 
-    values = manifest.inferer(infer, manifest.model, image.values, manifest.input, manifest.output, finish)
+    values = inferer(infer, manifest.model, image.values, manifest.input, manifest.output, finish)
     return finished(values, manifest.finish[at_once:], image)
 
 
 def _findings(manifest: BundleManifest, subject: Volume | VolumeSet, infer: Infer) -> Findings:
     found = masks(manifest, subject, infer)
     volume = subject.reference if isinstance(subject, VolumeSet) else subject
-    labels = found.ndim == volume.voxels.ndim
+    of_labels = masks_of(found, [one.channel for one in manifest.structures]) if found.ndim == volume.voxels.ndim else None
     segments, measurements, absent = [], [], []
     for structure in manifest.structures:
-        mask = found == structure.channel if labels else found[structure.channel]
+        mask = found[structure.channel] if of_labels is None else of_labels[structure.channel]
         if not mask.any():
             absent.append(structure)
             continue

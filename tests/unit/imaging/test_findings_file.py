@@ -82,6 +82,19 @@ def test_what_is_written_is_read_back() -> None:
             assert getattr(ours, field) == getattr(theirs, field)
 
 
+@pytest.mark.parametrize(
+    "filled", [slice(0, 0), slice(0, 1), slice(4000, 4200), slice(8191, 8193), slice(20_479, 20_481), slice(0, 20_481)]
+)
+def test_masks_of_many_pages_come_back(filled: slice) -> None:
+    """Bits are unpacked page by page where there are any: none, across two pages, in the last one, which is not whole."""
+    (one, _) = some_findings().segments
+    mask = np.zeros((1, 1, 20_481), dtype=np.bool_)
+    mask[..., filled] = True
+    (back,) = loads(dumps(Findings(segments=(replace(one, mask=mask),)))).segments
+    np.testing.assert_array_equal(back.mask, mask)
+    back.mask[...] = False
+
+
 def test_the_empty_findings_are_a_result_too() -> None:
     """Nothing found is written and read like anything else."""
     assert loads(dumps(Findings())).segments == ()

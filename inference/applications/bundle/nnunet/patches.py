@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from inference.applications.bundle.errors import TooLittleMemory
 from inference.applications.bundle.inferer import Finish, Floats
+from inference.applications.bundle.nnunet.returning import SlabLabels
 from inference.applications.port import Infer, ModelRef
 from inference.engines.errors import WrongTensors
 from inference.engines.port import Tensors
 from inference.engines.processors import usable_memory
-from inference.engines.tiling import infer_tiled
+from inference.engines.tiling import infer_in_slabs, infer_tiled
 
 _HALF = 2
 """Bytes of one blended logit."""
@@ -48,9 +49,10 @@ class Patches:
     overlap: float = 0.5
 
     def __call__(self, infer: Infer, model: ModelRef, values: Floats, input: str, output: str, finish: Finish | None) -> NDArray[Any]:
-        self._demand_memory(values)
+        depth, *plane = values.shape[-3:]
+        self._demand_memory(values, (self.channels * _HALF + _VOLUMES_AT_ONCE * values.itemsize) * depth * math.prod(plane))
         logits = infer_tiled(
-            _Mirrored(infer, self.mirrored, input, output) if self.mirrored else infer,
+            self._calls(infer, input, output),
             model,
             values.reshape(-1, *values.shape[-3:]),
             input=input,
@@ -60,9 +62,38 @@ class Patches:
             as_nnunet=True,
             finish=lambda blended: self._mean(model, blended, finish),
         )
-        if not np.isfinite(logits).all():
-            raise WrongTensors(f'model "{model.name}" gives values that are no numbers')
+        _demand_numbers(model, logits)
         return logits
+
+    def labels(self, infer: Infer, model: ModelRef, values: Floats, input: str, output: str, made: SlabLabels, held: int) -> None:
+        """The network's logits to labels, slab by slab; of the whole image there are no more than labels.
+
+        Parameters
+        ----------
+        held
+            Bytes that are there besides while it computes.
+        """
+        self._demand_memory(values, made.nbytes + held)
+
+        def take(blended: NDArray[Any]) -> None:
+            mean = self._mean(model, blended, None)
+            _demand_numbers(model, mean)
+            made.take(mean)
+
+        infer_in_slabs(
+            self._calls(infer, input, output),
+            model,
+            values.reshape(-1, *values.shape[-3:]),
+            input=input,
+            output=output,
+            window=self.side,
+            overlap=self.overlap,
+            as_nnunet=True,
+            take=take,
+        )
+
+    def _calls(self, infer: Infer, input: str, output: str) -> "Infer | _Mirrored":
+        return _Mirrored(infer, self.mirrored, input, output) if self.mirrored else infer
 
     def window(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         return self.side
@@ -79,20 +110,25 @@ class Patches:
             total /= self.folds
         return total if finish is None else finish(total)
 
-    def _demand_memory(self, values: Floats) -> None:
-        """Refuse what this machine cannot hold before it is begun."""
+    def _demand_memory(self, values: Floats, beside: int) -> None:
+        """Refuse what this machine cannot hold before it is begun; `beside` are bytes of what becomes of the blended logits."""
         depth, *plane = values.shape[-3:]
-        # the logits of every fold are blended for the slices that patches still reach; their mean is kept for all
-        blended = self.folds * self.channels * min(self.side[0], depth) * math.prod(plane) * _HALF
-        kept = (self.channels * _HALF + _VOLUMES_AT_ONCE * values.itemsize) * depth * math.prod(plane)
+        # the logits of every fold, and the sum of their weights, are there for the slices that patches still reach
+        blended = (self.folds * self.channels + 1) * min(self.side[0], depth) * math.prod(plane) * _HALF
         answers = _PATCHES_AT_ONCE * self.folds * self.channels * math.prod(self.side) * values.itemsize
-        needed = values.nbytes + blended + kept + answers
+        needed = values.nbytes + blended + beside + answers
         there = usable_memory()
         if needed > there:
             shape = " × ".join(map(str, values.shape[-3:]))
             folds = f" from {self.folds} folds" if self.folds > 1 else ""
             needs = f"{self.channels} channels of {shape} voxels{folds} take {needed / 2**30:.1f} GB"
             raise TooLittleMemory(f"{needs}, this machine or its container has {there / 2**30:.1f}")
+
+
+def _demand_numbers(model: ModelRef, logits: NDArray[Any]) -> None:
+    # the least and the largest are numbers where all are, and take no third volume
+    if not (np.isfinite(logits.min()) and np.isfinite(logits.max())):
+        raise WrongTensors(f'model "{model.name}" gives values that are no numbers')
 
 
 @dataclass(frozen=True, slots=True)

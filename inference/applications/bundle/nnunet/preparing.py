@@ -148,25 +148,35 @@ class Resample:
             raise TooManyVoxels(
                 f"at {' × '.join(f'{step:g}' for step in wanted)} mm the series would have {' × '.join(map(str, after))} voxels"
             )
-
-        def back(array: Array, by: Interpolation) -> Array:
-            if by is Interpolation.NEAREST:
-                return splined(array, before, 0, None, 0)
-            apart = _coarse(wanted, now, self.apart_back)
-            # blended logits are float16, as nnU-Net's are, and so is what becomes of them; no spline computes in that
-            return splined(array.astype(np.float32), before, self.order_back, apart, self.order_back_apart).astype(array.dtype)
-
+        apart = _coarse(wanted, now, self.apart_back)
+        back = ResampledBack(shape=before, order=self.order_back, apart=apart, order_apart=self.order_back_apart)
         values = splined(image.values, after, self.order, _coarse(now, wanted, self.apart), self.order_apart)
         return ImageOnGrid(values=values, grid=image.grid.resized(after), back=(back, *image.back))
 
 
-def splined(array: Array, shape: Shape, order: int, apart: int | None, order_apart: int) -> Array:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResampledBack:
+    """The way back of `Resample`: to the grid of `shape` voxels before it, by splines, those of `order_apart` along the axis `apart`."""
+
+    shape: Shape
+    order: int
+    apart: int | None
+    order_apart: int
+
+    def __call__(self, array: Array, by: Interpolation) -> Array:
+        if by is Interpolation.NEAREST:
+            return splined(array, self.shape, 0, None, 0)
+        # blended logits are float16, as nnU-Net's are, and so is what becomes of them; no spline computes in that
+        return splined(array.astype(np.float32), self.shape, self.order, self.apart, self.order_apart).astype(array.dtype)
+
+
+def splined(array: Array, shape: tuple[int, ...], order: int, apart: int | None, order_apart: int) -> Array:
     """The same field of view in `shape` voxels, by splines; the border's value holds beyond it, and no value is beyond those there were.
 
     Parameters
     ----------
     array
-        (Z, Y, X).
+        (Z, Y, X), or one of its planes.
     apart
         The axis that is resampled after the planes across it, by splines of `order_apart`; None resamples all axes at once.
     """
