@@ -75,6 +75,8 @@ class Case:
         How many steps of training, and the .npy file of the image's labels (Z, Y, X) that they are taken with; 0 leaves random weights.
     zip
         Where nnU-Net's own export goes; "" for none.
+    marked
+        Of a network that refines another's labels: the .npy file of those, which a case before it writes.
     """
 
     folder: str
@@ -90,6 +92,7 @@ class Case:
     steps: int = 0
     truth: str = ""
     zip: str = ""
+    marked: str = ""
 
     def predicted(self) -> NDArray[Any]:
         """nnU-Net's labels (Z, Y, X)."""

@@ -16,6 +16,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.model_sharing.model_export import export_pretrained_model
 from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 CPU = torch.device("cpu")
 
@@ -24,11 +25,8 @@ def make(case: dict[str, Any]) -> Path:
     """The trained-model folder of a case."""
     folder = Path(case["folder"])
     # by the name of a prepared case its trainer knows in which format they are
-    prepared = (
-        Path(nnUNet_preprocessed)
-        / case["plans"]["dataset_name"]
-        / case["plans"]["configurations"][case["configuration"]]["data_identifier"]
-    )
+    said = PlansManager(case["plans"]).get_configuration(case["configuration"])
+    prepared = Path(nnUNet_preprocessed) / case["plans"]["dataset_name"] / said.data_identifier
     prepared.mkdir(parents=True, exist_ok=True)
     (prepared / "case.b2nd").touch()
     for fold in range(case["folds"]):
@@ -83,7 +81,9 @@ def predict(case: dict[str, Any]) -> None:
     predictor.initialize_from_trained_model_folder(case["folder"], None, "checkpoint_final.pth")
     image = np.load(case["image"])
     began = time.perf_counter()
-    labels = predictor.predict_single_npy_array(image.astype(np.float32), {"spacing": case["spacing"]})
+    # as its readers give labels: with a sign
+    marked = np.load(case["marked"])[None].astype(np.int16) if case["marked"] else None
+    labels = predictor.predict_single_npy_array(image.astype(np.float32), {"spacing": case["spacing"]}, marked)
     np.save(case["labels"], labels)
     Path(case["labels"]).with_suffix(".seconds").write_text(str(time.perf_counter() - began))
 

@@ -16,7 +16,8 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 
-from inference.applications.bundle.manifest import FILE, application, from_text, masks
+from inference.applications.bundle.finish import finished
+from inference.applications.bundle.manifest import FILE, application, from_text, masks, prepared
 from inference.applications.bundle.nnunet.importing import Trained, import_nnunet
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.port import Engine, ModelRef, Tensors
@@ -64,7 +65,8 @@ CHANNELS = VolumeSet(
         "T2": volume(_surrounded((16, 38, 40), 17), (1.4, 1.1, 1.0), modality="MR"),
     }
 )
-SUBJECTS: Mapping[str, Volume | VolumeSet] = {**IMAGES, "channels": CHANNELS}
+CASCADE = volume(_surrounded((160, 160, 160), 23), (1.0, 1.0, 1.0), modality="MR")
+SUBJECTS: Mapping[str, Volume | VolumeSet] = {**IMAGES, "channels": CHANNELS, "cascade": CASCADE}
 MODELS: Mapping[str, dict[str, Any]] = {
     "apart": {
         "plans": plans(masked=True, transpose=(1, 0, 2), patch=(24, 24, 32)),
@@ -195,6 +197,75 @@ def test_labels_are_those_of_nnunet_on_triton(name: str, cases: Mapping[str, Cas
     models = repository(name)
     with servers() as start, closing(TritonEngine(start(models).url, models, shared_memory="on")) as engine:
         _agrees(name, cases[name], models, engine)
+
+
+@pytest.fixture(scope="module")
+def cascade(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """A network that sees 160³ voxels at half their sides, and one that refines its labels; the latter's case."""
+    folder = tmp_path_factory.mktemp("cascade")
+    np.save(folder / "image.npy", CASCADE.voxels[None])
+    said = plans(masked=True, patch=(48, 64, 64), spacing=(1.1, 1.0, 1.0), coarser=(2.1, 2.0, 2.0))
+    of_both: dict[str, Any] = {
+        "plans": said,
+        "dataset": dataset(),
+        "image": str(folder / "image.npy"),
+        "spacing": [1.0, 1.0, 1.0],
+        "mirrored": (2,),
+    }
+    names = ("3d_lowres", "3d_cascade_fullres")
+    first, second = (
+        Case(
+            folder=str(folder / "Dataset329_Made" / f"nnUNetTrainer__nnUNetPlans__{name}"),
+            configuration=name,
+            folds=1,
+            labels=str(folder / f"{name}.npy"),
+            seed=number,
+            marked=str(folder / f"{names[0]}.npy") if number else "",
+            **of_both,
+        )
+        for number, name in enumerate(names)
+    )
+    make_and_predict([first, second], folder)
+    marked = first.predicted()
+    assert all((marked == number).sum() >= 500 for number in (1, 2)), "the second has something to refine"
+    return second
+
+
+@pytest.fixture(scope="module")
+def refining(cascade: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository that both networks were imported into, by one command of the folder that holds them."""
+    folder = tmp_path_factory.mktemp("refining")
+    _import(str(Path(cascade.folder).parent), folder, "--configuration", "3d_cascade_fullres")
+    return folder
+
+
+def test_a_cascade_is_that_of_nnunet(cascade: Case, refining: Path) -> None:
+    """One application runs both networks: its labels are those that nnU-Net's second one gives of what its first one marks. Given none of
+    that, the second one alone marks something else."""
+    assert application(refining / VERSION / FILE).models == (ModelRef(name="made"), ModelRef(name="made_3d_lowres"))
+    manifest = from_text((refining / VERSION / FILE).read_bytes(), FILE)
+    with closing(EmbeddedEngine(refining)) as engine:
+        _agrees("cascade", cascade, refining, engine)
+        nothing = prepared(manifest, CASCADE, np.zeros(CASCADE.voxels.shape, np.uint16))
+        assert nothing.values[1:].max() == 0
+        logits = manifest.inferer(_Calls(engine), manifest.model, nothing.values, manifest.input, manifest.output, None)
+    alone = finished(logits, manifest.finish, nothing)
+    theirs = cascade.predicted()
+    assert (alone == theirs)[(alone > 0) | (theirs > 0)].mean() < 0.99
+
+
+def test_a_cascade_is_that_of_nnunet_on_triton(cascade: Case, refining: Path) -> None:
+    """Both networks, served."""
+    with servers() as start, closing(TritonEngine(start(refining).url, refining, shared_memory="on")) as engine:
+        _agrees("cascade", cascade, refining, engine)
+
+
+def test_a_cascade_needs_both_networks(cascade: Case, tmp_path: Path) -> None:
+    """The folder of the second network alone is refused with what to give in its place, and nothing is written."""
+    said = hilum("models", "import", cascade.folder, "--orientation", "LPS", "--name", "made", "--repository", tmp_path / "models")
+    assert said.code == 1
+    assert "3d_cascade_fullres refines what 3d_lowres marks" in said.err + said.out
+    assert not (tmp_path / "models").exists()
 
 
 def test_its_own_zip_is_the_same_model(cases: Mapping[str, Case], repository: Callable[[str], Path], tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from inference.applications.bundle.errors import BrokenManifest
 from inference.applications.bundle.finish import FINISHINGS, Finishing, finished, masks_of, order_problem, per_voxel, voxelwise
 from inference.applications.bundle.inferer import INFERERS, Inferer
 from inference.applications.bundle.nnunet import preparing
+from inference.applications.bundle.nnunet.cascade import Coarser, appended
 from inference.applications.bundle.nnunet.patches import Patches
 from inference.applications.bundle.nnunet.returning import returned, slab_labels
 from inference.applications.bundle.steps import STEPS, ImageOnGrid, Transform, source_image
@@ -109,6 +110,9 @@ class BundleManifest:
         Of several series that are the network's channels, in their order; the first is the reference. () where one series is.
     grade
         "research", or "demonstration", of which the reader is told.
+    before
+        The network whose labels are further channels of this one's input; None where it sees images alone. Its tensors, channels and
+        decision are the same.
     notes
         What serving does otherwise than the bundle says, and why; for the model card.
     """
@@ -134,6 +138,7 @@ class BundleManifest:
     noun: str = ""
     licences: Licences = field(default_factory=Licences)
     grade: str = "research"
+    before: Coarser | None = None
 
 
 _STEPS = {**STEPS, **preparing.STEPS}
@@ -158,6 +163,7 @@ def to_text(manifest: BundleManifest) -> bytes:
         **({"answers": [asdict(answer) for answer in manifest.answers]} if manifest.answers else {}),
         **({} if manifest.licences == Licences() else {"licences": asdict(manifest.licences)}),
         **({} if manifest.expects == Expects() else {"expects": asdict(manifest.expects)}),
+        **({} if manifest.before is None else {"before": _before_said(manifest.before)}),
     }
     return (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode()
 
@@ -188,6 +194,7 @@ def from_text(content: bytes, where: str) -> BundleManifest:
             accepts=_accepts(said.pop("accepts")),
             answers=answers,
             licences=Licences(**said.pop("licences", {})),
+            before=_before(said.pop("before", None)),
             **{name: _tupled(value) for name, value in said.items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as broken:
@@ -216,7 +223,7 @@ def application_of(manifest: BundleManifest) -> Application:
         version=manifest.version,
         title=manifest.title,
         accepts=manifest.accepts,
-        models=(manifest.model,),
+        models=(manifest.model,) if manifest.before is None else (manifest.model, manifest.before.model),
         outputs=(
             *(SegmentOutput(label=structure.label, type=structure.type) for structure in manifest.structures),
             *([MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE)] if manifest.structures and manifest.volumes else []),
@@ -231,8 +238,16 @@ def application_of(manifest: BundleManifest) -> Application:
     )
 
 
-def prepared(manifest: BundleManifest, subject: Volume | VolumeSet) -> ImageOnGrid:
-    """What the network sees of a volume (Z, Y, X), or of those of its roles (C, Z, Y, X) on the reference's grid."""
+def prepared(manifest: BundleManifest, subject: Volume | VolumeSet, marked: NDArray[Any] | None = None) -> ImageOnGrid:
+    """What the network sees of a volume (Z, Y, X), or of those of its roles (C, Z, Y, X) on the reference's grid.
+
+    `marked` are the labels (Z, Y, X) of the network before it, on the grid of the volume or the reference: further channels.
+    """
+    if marked is not None:
+        assert manifest.before is not None, "it marked them"
+        volumes = [subject[role] for role in manifest.roles] if isinstance(subject, VolumeSet) else [subject]
+        images = [source_image(one) for one in volumes]
+        return appended(manifest.prepare, images, marked, range(1, manifest.channels), manifest.before)
     if isinstance(subject, VolumeSet):
         images = preparing.together(manifest.prepare, [source_image(subject[role]) for role in manifest.roles])
         return replace(images[0], values=np.stack([image.values for image in images]))
@@ -250,7 +265,11 @@ def masks(manifest: BundleManifest, subject: Volume | VolumeSet, infer: Infer) -
     WrongTensors
         The network gives another number of channels than the bundle says.
     """
-    image = prepared(manifest, subject)
+    marked = None
+    if (before := manifest.before) is not None:
+        first = replace(manifest, model=before.model, prepare=before.prepare, inferer=before.inferer, before=None)
+        marked = masks(first, subject, infer)
+    image = prepared(manifest, subject, marked)
     inferer = manifest.inferer
     if isinstance(inferer, Patches) and (made := slab_labels(manifest.finish, image)) is not None:
         held = sum(one.voxels.nbytes for one in subject.volumes.values()) if isinstance(subject, VolumeSet) else subject.voxels.nbytes
@@ -327,6 +346,19 @@ def _remarks(absent: Sequence[Structure]) -> tuple[Translatable, ...]:
 def _said(noun: Any) -> dict[str, Any]:
     """The fields of a dataclass that are not as they would be without a word."""
     return {one.name: value for one in fields(noun) if (value := getattr(noun, one.name)) != one.default}
+
+
+def _before_said(before: Coarser) -> dict[str, Any]:
+    steps = {"prepare": [_named(step) for step in before.prepare], "inferer": _named(before.inferer)}
+    return {"model": asdict(before.model), **steps, "order": before.order, "order_apart": before.order_apart, "apart": before.apart}
+
+
+def _before(said: Any) -> Coarser | None:
+    if said is None:
+        return None
+    given = dict(said)
+    prepare = tuple(_made(_STEPS, each) for each in given.pop("prepare"))
+    return Coarser(model=ModelRef(**given.pop("model")), prepare=prepare, inferer=_made(_INFERERS, given.pop("inferer")), **given)
 
 
 def _accepts(said: Any) -> Accepts:

@@ -11,13 +11,14 @@ import numpy as np
 
 from inference.applications.bundle.anatomy import Coded
 from inference.applications.bundle.config import parse
-from inference.applications.bundle.errors import UnclearBundle, UnfitCheckpoint, UnreadableBundle
+from inference.applications.bundle.errors import UnclearBundle, UnfitCheckpoint, UnknownInPlans, UnreadableBundle
 from inference.applications.bundle.finish import Regions, Return
 from inference.applications.bundle.importing import Imported, application_name, model_name
 from inference.applications.bundle.layouts import MOST_CONFIG_BYTES, MOST_WEIGHTS_BYTES, files_of
 from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, Licences, Structure, to_text
 from inference.applications.bundle.metadata import MODALITIES
 from inference.applications.bundle.names import structures
+from inference.applications.bundle.nnunet.cascade import Coarser
 from inference.applications.bundle.nnunet.checkpoint import Checkpoint, read_checkpoint
 from inference.applications.bundle.nnunet.layout import CHECKPOINT, DATASET, FOLD, PLANS, trained_in
 from inference.applications.bundle.nnunet.patches import Patches
@@ -105,48 +106,104 @@ def import_nnunet(path: Path, wanted: Trained, repository: Path) -> Imported:
         Nothing was written.
     """
     trained = _chosen(path, wanted)
-    plans_said, labels_said = trained.json(PLANS), trained.json(DATASET)
-    labels = read_labels(labels_said)
-    checkpoints, published = _checkpoints(trained, wanted)
-    first = checkpoints[0]
-    plans = read_plans(plans_said, first.configuration, len(labels.inputs))
-    seen = _seen(plans, wanted)
-    chosen = _structures(labels, wanted)
-    modality = _modality(labels, wanted)
-    name = model_name(wanted.name or f"nnunet {re.sub(r'^Dataset[0-9]+_', '', plans.dataset)}")
-    patches = Patches(side=plans.patch, channels=labels.channels, folds=len(checkpoints), mirrored=_mirrored(first, plans))
-    where = f"{path.name}, {trained.path}" if trained.path else path.name
-    source, text = _converted(where, name, plans, labels, checkpoints, published, wanted.to)
-    said = ModelFile(
-        name=name,
-        version=wanted.version,
-        licence=wanted.licence,
-        attribution=wanted.attribution or _line(labels_said.get("reference")),
-        config=text,
-        golden_shape=(1, len(labels.inputs), *plans.patch),
-    )
-    source = replace(source, notes=(*_notes(labels_said, first, len(checkpoints), wanted), *source.notes))
+    main = _read(path, trained, wanted)
+    before = _coarser(path, main, wanted)
+    name = model_name(wanted.name or f"nnunet {re.sub(r'^Dataset[0-9]+_', '', main.plans.dataset)}")
+    seen, chosen, modality = _seen(main.plans, wanted), _structures(main.labels, wanted), _modality(main.labels, wanted)
+    source, said = _converted(main, name, wanted, marked=0 if before is None else main.labels.channels - 1)
+    first = None if before is None else _converted(before, f"{name}_{before.first.configuration}", wanted)
     said = replace(said, version=next_version(said, source, repository))
     assert said.version is not None, "it was just chosen"
     manifest = BundleManifest(
         name=application_name(name),
         version=f"1.0.0+model.{said.version}",
-        title=_line(labels_said.get("name") or plans.dataset)[:64].replace("\\", " ").strip() or name,
-        accepts=Accepts(modality=(modality,), min_slices=MIN_SLICES, takes=Takes.VOLUMES if len(labels.inputs) > 1 else Takes.VOLUME),
+        title=_line(main.dataset.get("name") or main.plans.dataset)[:64].replace("\\", " ").strip() or name,
+        accepts=Accepts(modality=(modality,), min_slices=MIN_SLICES, takes=Takes.VOLUMES if len(main.labels.inputs) > 1 else Takes.VOLUME),
         model=ModelRef(name=name, version=said.version),
         input=_INPUT,
         output=_OUTPUT,
-        channels=labels.channels,
-        prepare=(Orientation(axcodes=seen), *plans.prepare),
-        inferer=patches,
-        finish=(Return(nearest=False), labels.decided),
+        channels=main.labels.channels,
+        prepare=(Orientation(axcodes=seen), *main.plans.prepare),
+        inferer=_patches(main),
+        finish=(Return(nearest=False), main.labels.decided),
         structures=chosen,
-        roles=_roles(labels),
-        licences=Licences(weights=wanted.licence, data=_line(labels_said.get("licence") or labels_said.get("license"))),
+        roles=_roles(main.labels),
+        licences=Licences(weights=wanted.licence, data=_line(main.dataset.get("licence") or main.dataset.get("license"))),
     )
+    if before is not None and first is not None:
+        manifest = replace(manifest, before=_imported(before, main, first, seen, repository))
     model, entry = import_weights(source, said, repository, {FILE: to_text(manifest)})
-    found = f"a trained model of nnU-Net, {first.configuration}, {_several(len(checkpoints), 'fold')}"
+    refines = "" if before is None else f", which refines {before.first.configuration}"
+    found = f"a trained model of nnU-Net, {main.first.configuration}, {_several(len(main.checkpoints), 'fold')}{refines}"
     return Imported(model=model, application=manifest.name, entry=entry, manifest=manifest, found=found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """One trained model, read: what its files say, and its folds."""
+
+    where: str
+    dataset: Mapping[str, Any]
+    labels: Labels
+    plans: Plans
+    checkpoints: Sequence[Checkpoint]
+    published: str
+
+    @property
+    def first(self) -> Checkpoint:
+        """A checkpoint; the others are of the same training."""
+        return self.checkpoints[0]
+
+
+def _read(path: Path, trained: _Folder, wanted: Trained) -> _Read:
+    said, dataset = trained.json(PLANS), trained.json(DATASET)
+    labels = read_labels(dataset)
+    checkpoints, published = _checkpoints(trained, wanted)
+    return _Read(
+        where=f"{path.name}, {trained.path}" if trained.path else path.name,
+        dataset=dataset,
+        labels=labels,
+        plans=read_plans(said, checkpoints[0].configuration, len(labels.inputs)),
+        checkpoints=checkpoints,
+        published=published,
+    )
+
+
+def _coarser(path: Path, main: _Read, wanted: Trained) -> _Read | None:
+    """The network whose labels the main one refines; None where that sees images alone."""
+    previous = main.plans.previous
+    if previous is None:
+        return None
+    if isinstance(main.labels.decided, Regions):
+        raise UnknownInPlans(f"{main.first.configuration} refines regions that overlap, which hilum does not compute")
+    files = files_of(path)
+    there = [one for one in trained_in(list(files)) if one.rpartition("__")[2] == previous]
+    if len(there) != 1:
+        raise UnclearBundle(
+            f"{main.first.configuration} refines what {previous} marks, and {path.name} holds {len(there)} trained models of that: "
+            f"give the folder or the zip that holds both, …__{main.first.configuration} and …__{previous}"
+        )
+    before = _read(path, _folder(files, there[0]), wanted)
+    if before.plans.previous is not None:
+        raise UnknownInPlans(f"{previous} refines another network, too: hilum computes cascades of two")
+    if before.labels != main.labels or before.plans.transpose != main.plans.transpose:
+        raise UnclearBundle(f"{previous} and {main.first.configuration} are of two datasets: their channels, labels or axes differ")
+    return before
+
+
+def _imported(before: _Read, main: _Read, converted: tuple[Source, ModelFile], seen: str, repository: Path) -> Coarser:
+    """The coarser network, in the repository."""
+    source, said = converted
+    said = replace(said, version=next_version(said, source, repository))
+    model, _ = import_weights(source, said, repository)
+    assert main.plans.labels is not None, "a network that refines another says how"
+    order, order_apart, apart = main.plans.labels
+    prepare = (Orientation(axcodes=seen), *before.plans.prepare)
+    return Coarser(model=model, prepare=prepare, inferer=_patches(before), order=order, order_apart=order_apart, apart=apart)
+
+
+def _patches(of: _Read) -> Patches:
+    return Patches(side=of.plans.patch, channels=of.labels.channels, folds=len(of.checkpoints), mirrored=_mirrored(of.first, of.plans))
 
 
 def _chosen(path: Path, wanted: Trained) -> _Folder:
@@ -162,9 +219,12 @@ def _chosen(path: Path, wanted: Trained) -> _Folder:
         listed = ", ".join(sorted({(one or path.resolve().name).rpartition("__")[2] for one in there}))
         asked = f'no "{wanted.configuration}"' if wanted.configuration is not None else f"{len(there)} trained models"
         raise UnclearBundle(f"{path} holds {asked}: name one with --configuration, of {listed}")
-    prefix = f"{fitting[0]}/" if fitting[0] else ""
-    inside = {name.removeprefix(prefix): read for name, read in files.items() if name.startswith(prefix)}
-    return _Folder(path=fitting[0], files=inside)
+    return _folder(files, fitting[0])
+
+
+def _folder(files: Mapping[str, Callable[[int], bytes]], path: str) -> _Folder:
+    prefix = f"{path}/" if path else ""
+    return _Folder(path=path, files={name.removeprefix(prefix): read for name, read in files.items() if name.startswith(prefix)})
 
 
 def _checkpoints(trained: _Folder, wanted: Trained) -> tuple[list[Checkpoint], str]:
@@ -242,16 +302,16 @@ def _mirrored(checkpoint: Checkpoint, plans: Plans) -> tuple[int, ...]:
     return tuple(axis + 3 - axes for axis in checkpoint.mirrored)
 
 
-def _converted(
-    where: str, name: str, plans: Plans, labels: Labels, checkpoints: Sequence[Checkpoint], published: str, to: str
-) -> tuple[Source, str]:
-    """All folds as one model of the repository, their logits behind each other, and its config.pbtxt."""
+def _converted(of: _Read, name: str, wanted: Trained, marked: int = 0) -> tuple[Source, ModelFile]:
+    """All folds as one model of the repository, their logits behind each other; `marked` are channels of its input beside the images."""
     from inference.applications.bundle.network import answers, convert
     from inference.applications.bundle.nnunet.networks import Folds, network
     from inference.engines.exporting import difference_from, refuse_different
 
+    plans, labels, checkpoints = of.plans, of.labels, of.checkpoints
+    inputs = len(labels.inputs) + marked
     size = sum(int(tensor.numel()) * 4 for each in checkpoints for tensor in each.weights.values())
-    if to == "onnx" and size > _MOST_ONNX_BYTES:
+    if wanted.to == "onnx" and size > _MOST_ONNX_BYTES:
         raise UnclearBundle(
             f"{_several(len(checkpoints), 'fold')} hold {size / 2**30:.1f} GB of weights, and one ONNX file takes 2: "
             "choose fewer with --folds, or give --to pt2"
@@ -259,27 +319,36 @@ def _converted(
     made = []
     for each in checkpoints:
         try:
-            made.append(network(plans.architecture, len(labels.inputs), labels.channels, each.weights, 2 * each.numbers + 1_000_000))
+            made.append(network(plans.architecture, inputs, labels.channels, each.weights, 2 * each.numbers + 1_000_000))
         except ValueError as differs:
-            raise UnfitCheckpoint(f"{where}: the checkpoint is not of the network that {PLANS} describes: {differs}") from differs
+            raise UnfitCheckpoint(f"{of.where}: the checkpoint is not of the network that {PLANS} describes: {differs}") from differs
     folds = Folds(made).eval()
     try:
-        file, weights = convert(folds, plans.patch, False, 1, to, len(labels.inputs))
+        file, weights = convert(folds, plans.patch, False, 1, wanted.to, inputs)
     except RuntimeError as failed:
-        raise UnfitCheckpoint(f"{where}: the network cannot be computed with patches of {plans.patch}: {failed}") from failed
+        raise UnfitCheckpoint(f"{of.where}: the network cannot be computed with patches of {plans.patch}: {failed}") from failed
     floats = np.dtype(np.float32)
     text = config_text(
         name,
         "onnxruntime" if file.endswith(".onnx") else "pytorch",
         1,
-        (TensorConfig(name=_INPUT, dtype=floats, dims=(len(labels.inputs), *plans.patch)),),
+        (TensorConfig(name=_INPUT, dtype=floats, dims=(inputs, *plans.patch)),),
         (TensorConfig(name=_OUTPUT, dtype=floats, dims=(len(checkpoints) * labels.channels, *plans.patch)),),
         file,
     )
     far = difference_from(answers(folds), name, text, file, weights)
-    refuse_different(f'"{name}" as {to}', far)
+    refuse_different(f'"{name}" as {wanted.to}', far)
     note = f"converted from {_several(len(checkpoints), 'checkpoint')}: differs by {far.largest:.2g} at most, over {far.inputs} inputs"
-    return Source(file=file, weights=weights, published_sha256=published, where=where, notes=(note,)), text
+    notes = (*_notes(of.dataset, of.first, len(checkpoints), wanted), note)
+    said = ModelFile(
+        name=name,
+        version=wanted.version,
+        licence=wanted.licence,
+        attribution=wanted.attribution or _line(of.dataset.get("reference")),
+        config=text,
+        golden_shape=(1, inputs, *plans.patch),
+    )
+    return Source(file=file, weights=weights, published_sha256=of.published, where=of.where, notes=notes), said
 
 
 def _notes(said: Mapping[str, Any], first: Checkpoint, folds: int, wanted: Trained) -> tuple[str, ...]:

@@ -45,6 +45,10 @@ class Plans:
         Of an image whose axes are the network's.
     patch
         Sides along three axes; the first is 1 for a network of slices.
+    previous
+        The configuration whose labels are channels of this one's input; None where it sees images alone.
+    labels
+        How those are resampled: order, order along the coarse axis, and whether that is resampled apart, as of `Resample`.
     """
 
     dataset: str
@@ -53,6 +57,8 @@ class Plans:
     prepare: tuple[Transform, ...]
     patch: tuple[int, int, int]
     architecture: Architecture
+    previous: str | None = None
+    labels: tuple[int, int, bool | None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +92,7 @@ def read_plans(said: Mapping[str, Any], configuration: str, channels: int = 1) -
     Parameters
     ----------
     channels
-        Of the network's input.
+        Images of the network's input.
 
     Raises
     ------
@@ -100,8 +106,7 @@ def read_plans(said: Mapping[str, Any], configuration: str, channels: int = 1) -
     _only(of, "preprocessor_name", "DefaultPreprocessor")
     if "label_manager" in said:
         _only(said, "label_manager", "LabelManager")
-    if of.get("previous_stage") is not None:
-        raise UnknownInPlans(f"{configuration} refines what {of['previous_stage']} gives (a cascade), which hilum does not compute")
+    previous = None if of.get("previous_stage") is None else must(of, "previous_stage", str)
     patch = must(of, "patch_size", Sequence)
     if len(patch) not in (2, 3):
         raise UnreadableBundle(f"patch_size has {len(patch)} axes")
@@ -119,6 +124,8 @@ def read_plans(said: Mapping[str, Any], configuration: str, channels: int = 1) -
         prepare=(CropToNonzero(), *_normalisations(said, of, channels), _resampling(of, len(found))),
         patch=(first, second, third),
         architecture=architecture(of, len(found)),
+        previous=previous,
+        labels=None if previous is None else _labels_resampled(of),
     )
 
 
@@ -250,12 +257,19 @@ def _resampling(of: Mapping[str, Any], axes: int) -> Resample:
     )
 
 
-def _function(of: Mapping[str, Any], key: str) -> tuple[int, int, bool | None]:
+def _labels_resampled(of: Mapping[str, Any]) -> tuple[int, int, bool | None]:
+    order, order_apart, apart = _function(of, "resampling_fn_seg", of_labels=True)
+    if order_apart != 0:
+        raise UnknownInPlans(f"resampling_fn_seg_kwargs: order_z is {order_apart}; labels take the nearest slice, which is 0")
+    return order, order_apart, apart
+
+
+def _function(of: Mapping[str, Any], key: str, *, of_labels: bool = False) -> tuple[int, int, bool | None]:
     """Order, order along the coarse axis, and whether that is resampled apart (None: where spacings differ that much)."""
     _only(of, key, "resample_data_or_seg_to_shape")
     settings = mapping(of.get(f"{key}_kwargs", {}), f"{key}_kwargs")
     unknown = sorted(set(settings) - {"is_seg", "order", "order_z", "force_separate_z"})
-    if unknown or settings.get("is_seg", False) is not False:
+    if unknown or settings.get("is_seg", False) is not of_labels:
         raise UnknownInPlans(f"{key}_kwargs: {unknown[0] if unknown else 'is_seg'} is not computed here")
     order, order_z, apart = settings.get("order", 3), settings.get("order_z", 0), settings.get("force_separate_z", False)
     if order not in _ORDERS or order_z not in _ORDERS or apart not in (None, True, False):

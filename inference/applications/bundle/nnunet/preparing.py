@@ -13,7 +13,7 @@ import numpy as np
 
 from inference.applications.bundle.errors import NothingInside, TooManyVoxels, ValuesOutside
 from inference.applications.bundle.steps import MOST_VOXELS, Array, Floats, ImageOnGrid, Transform, cut
-from inference.imaging.resample import Interpolation, Shape
+from inference.imaging.resample import Grid, Interpolation, Shape
 
 _APART = 3
 """From which ratio of spacings on the coarse axis is resampled apart (its ANISO_THRESHOLD)."""
@@ -139,8 +139,7 @@ class Resample:
     apart_back: bool | None = None
 
     def apply(self, image: ImageOnGrid) -> ImageOnGrid:
-        now = image.grid.spacing_mm
-        wanted = [present if asked <= 0 else asked for present, asked in zip(now, self.spacing_mm, strict=True)]
+        now, wanted = image.grid.spacing_mm, self.wanted(image.grid)
         before = image.grid.shape
         first, second, third = (round(present / then * side) for present, then, side in zip(now, wanted, before, strict=True))
         after = (max(first, 1), max(second, 1), max(third, 1))
@@ -148,10 +147,14 @@ class Resample:
             raise TooManyVoxels(
                 f"at {' × '.join(f'{step:g}' for step in wanted)} mm the series would have {' × '.join(map(str, after))} voxels"
             )
-        apart = _coarse(wanted, now, self.apart_back)
+        apart = coarse(wanted, now, self.apart_back)
         back = ResampledBack(shape=before, order=self.order_back, apart=apart, order_apart=self.order_back_apart)
-        values = splined(image.values, after, self.order, _coarse(now, wanted, self.apart), self.order_apart)
+        values = splined(image.values, after, self.order, coarse(now, wanted, self.apart), self.order_apart)
         return ImageOnGrid(values=values, grid=image.grid.resized(after), back=(back, *image.back))
+
+    def wanted(self, grid: Grid) -> list[float]:
+        """The spacing after it of an image on a grid, mm along each axis."""
+        return [present if asked <= 0 else asked for present, asked in zip(grid.spacing_mm, self.spacing_mm, strict=True)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,17 +186,18 @@ def splined(array: Array, shape: tuple[int, ...], order: int, apart: int | None,
     if array.shape == shape:
         return array
     if apart is None:
-        return _zoomed(array, shape, order)
+        return zoomed(array, shape, order)
     planes = np.moveaxis(array, apart, 0)
     sides = tuple(side for axis, side in enumerate(shape) if axis != apart)
-    made = np.stack([_zoomed(plane, sides, order) for plane in planes])
+    made = np.stack([zoomed(plane, sides, order) for plane in planes])
     count = shape[apart]
     if count != len(made):
         made = _along(made, count, order_apart)
     return np.ascontiguousarray(np.moveaxis(made, 0, apart))
 
 
-def _zoomed(array: Array, shape: Sequence[int], order: int) -> Array:
+def zoomed(array: Array, shape: Sequence[int], order: int) -> Array:
+    """The same field of view in `shape` voxels, all axes at once, by splines of `order`; 0 takes the nearest voxel."""
     from scipy import ndimage
 
     if array.shape == tuple(shape):
@@ -216,7 +220,7 @@ def _along(planes: Array, count: int, order: int) -> Array:
     return made
 
 
-def _coarse(now: Sequence[float], then: Sequence[float], apart: bool | None) -> int | None:
+def coarse(now: Sequence[float], then: Sequence[float], apart: bool | None) -> int | None:
     """The axis that is resampled apart, None where none is: the one coarsest of the spacings now, or else of those wanted."""
     if apart is False:
         return None

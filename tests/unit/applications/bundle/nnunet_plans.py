@@ -36,9 +36,11 @@ def plans(
     patch: Sequence[int] = (16, 24, 24),
     transpose: Sequence[int] = (0, 1, 2),
     residual: bool = False,
+    coarser: Sequence[float] = (),
     **changes: Any,
 ) -> dict[str, Any]:
-    """plans.json with the configuration 3d_fullres, of as many axes as `patch` has; `changes` are of that."""
+    """plans.json with the configuration 3d_fullres, of as many axes as `patch` has; `changes` are of that. With the spacing `coarser` there
+    are also 3d_lowres and 3d_cascade_fullres, which refines it, as nnU-Net writes them."""
     axes = len(patch)
     resampling = {
         f"resampling_fn_{of}{part}": value
@@ -70,11 +72,16 @@ def plans(
         "image_reader_writer": "SimpleITKIO",
         "transpose_forward": list(transpose),
         "transpose_backward": [list(transpose).index(axis) for axis in range(3)],
-        "configurations": {"3d_fullres": configuration},
+        "configurations": {"3d_fullres": configuration, **(_cascade(configuration, coarser) if coarser else {})},
         "experiment_planner_used": "ExperimentPlanner",
         "label_manager": "LabelManager",
         "foreground_intensity_properties_per_channel": {"0": CT_VALUES, "1": CT_VALUES},
     }
+
+
+def _cascade(fullres: Mapping[str, Any], spacing: Sequence[float]) -> Mapping[str, Any]:
+    lowres = {**fullres, "data_identifier": "made_3d_lowres", "spacing": list(spacing), "next_stage": "3d_cascade_fullres"}
+    return {"3d_lowres": lowres, "3d_cascade_fullres": {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}}
 
 
 def _architecture(axes: int, *, residual: bool) -> Mapping[str, Any]:

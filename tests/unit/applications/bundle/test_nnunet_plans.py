@@ -78,7 +78,16 @@ REFUSED: dict[str, tuple[Change, type[Exception], str]] = {
     "normalisation": (lambda said: _configuration(said).update(normalization_schemes=["MyNorm"]), UnknownInPlans, "MyNorm"),
     "reader": (lambda said: said.update(image_reader_writer="NaturalImage2DIO"), UnknownInPlans, "NaturalImage2DIO"),
     "labels": (lambda said: said.update(label_manager="MyLabels"), UnknownInPlans, "MyLabels"),
-    "cascade": (lambda said: _configuration(said).update(previous_stage="3d_lowres"), UnknownInPlans, "3d_lowres"),
+    "labels between slices": (
+        lambda said: _configuration(said).update(previous_stage="3d_lowres", resampling_fn_seg_kwargs={"is_seg": True, "order_z": 1}),
+        UnknownInPlans,
+        "order_z is 1",
+    ),
+    "labels as images": (
+        lambda said: _configuration(said).update(previous_stage="3d_lowres", resampling_fn_seg_kwargs={"is_seg": False}),
+        UnknownInPlans,
+        "is_seg",
+    ),
     "patch": (lambda said: _configuration(said).update(patch_size=[2048] * 3), HostileBundle, "2048"),
     "spacing": (lambda said: _configuration(said).update(spacing=[1.0, 0.0, 1.0]), UnreadableBundle, "spacing"),
     "transposition": (lambda said: said.update(transpose_forward=[0, 0, 1]), UnreadableBundle, "transpose_forward"),
