@@ -96,7 +96,8 @@ class TokenRefused(ConfigError):
 
 
 class LoginLost(ConfigError):
-    """A login came back that did not begin in this browser within the last ten minutes."""
+    """A login came back that did not begin in this browser within the last ten minutes, or whose person logged out at the provider
+    before it was done."""
 
     code = "HLM-2148"
     remedy = "Begin the login again, from this page; the browser must take cookies of it."

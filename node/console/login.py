@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from fastapi import APIRouter, Depends, Request
@@ -133,6 +133,8 @@ def _attempted(request: Request, at: ConsoleContext, prove: Callable[[], "_Prove
         shown = "" if unfit.retry else "Accounts of the hospital cannot be used here just now; the log of this node says why"
         return _refused(request, name, address, unfit, status=HTTPStatus.SERVICE_UNAVAILABLE, shown=shown)
     inside = None if proven is None else _opened(at, proven, address)
+    if inside is None and proven is not None and proven.asked_at is not None:
+        return _refused(request, name, address, LoginLost("you were logged out, or your account closed, while this login was under way"))
     if inside is None:
         return _wrong(request, name, address)
     at.journal.accounts.forget_attempt(group, asked_at)
@@ -141,10 +143,11 @@ def _attempted(request: Request, at: ConsoleContext, prove: Callable[[], "_Prove
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Proven:
-    """Whose account it is; `session` is the provider's, where it vouches and names one."""
+    """Whose account it is; `session` is the provider's, where it vouches and names one, and `asked_at` when it was asked."""
 
     account: Account
     session: str = ""
+    asked_at: datetime | None = None
 
 
 def _vouched_for(request: Request, at: ConsoleContext) -> _Proven:
@@ -154,8 +157,10 @@ def _vouched_for(request: Request, at: ConsoleContext) -> _Proven:
     secret = request.cookies.get(_BEGAN, "")
     if not secret:
         raise LoginLost("this login began in another browser, or too long ago")
+    asked_at = at.journal.now()
     vouched = at.provider.vouch(Begun.of(secret), dict(request.query_params), _back(request, at))
-    return _Proven(account=admit(at.journal.accounts, AccountOrigin.OIDC, vouched, at.journal.now()), session=vouched.session)
+    account = admit(at.journal.accounts, AccountOrigin.OIDC, vouched, at.journal.now())
+    return _Proven(account=account, session=vouched.session, asked_at=asked_at)
 
 
 def _back(request: Request, at: ConsoleContext) -> str:
@@ -187,8 +192,8 @@ def _opened(at: ConsoleContext, proven: _Proven, address: str) -> Response | Non
         ends_at=now + lasts,
         provider_session=proven.session,
     )
-    # checking takes a moment, in which the password may be changed: of somebody else's it must not open anything
-    if not at.journal.accounts.open_key(key, password=account.password):
+    # checking takes a moment, in which the password may be changed, or the person log out at the provider: it must not open anything then
+    if not at.journal.accounts.open_key(key, password=account.password, asked_at=proven.asked_at):
         return None
     tell(ConsoleLogin(account=account.name, role=account.role.value, address=address))
     inside = RedirectResponse("/", HTTPStatus.SEE_OTHER)

@@ -12,7 +12,8 @@ import ssl
 import threading
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -36,10 +37,15 @@ LOGOUT_S: Final = 300
 """How old a logout token may be."""
 _LOGOUT: Final = "http://schemas.openid.net/event/backchannel-logout"
 _AT_ONCE = 16
-"""Who asks more is told to come again: a provider that hangs takes no more of the console's threads."""
+"""Who wait for the provider at a time: one that hangs takes no more of the console's threads for longer than `_FOR_A_PLACE_S`."""
+_FOR_A_PLACE_S = 3.0
+"""How long somebody waits to be one of them: a provider that answers has told the others by then."""
 _MOST_BYTES = 1_000_000
 _KNOWN_S = 600.0
-_ASKED_ANEW_S = 30.0
+_KNOWN_FOR_LOGOUT_S = 86_400.0
+"""A logout is not refused because the provider cannot be asked just now: a key that it showed within a day is good enough to end a
+session, and not to open one."""
+_ASKED_ANEW_S = 5.0
 """A key that is not known is asked for, but not as often as somebody sends tokens that name one."""
 _ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Signatures that only the provider can make: no shared secret, and never none."""
@@ -92,8 +98,10 @@ class Provider:
     def __init__(self, settings: OidcProvider) -> None:
         self._settings = settings
         self._places = threading.BoundedSemaphore(_AT_ONCE)
+        self._asking = threading.Lock()
         self._guard = threading.Lock()
         self._last: _Discovered | None = None
+        self._failed: tuple[float, ProviderAway | ProviderUnfit] | None = None
 
     def begin(self, begun: Begun, back: str) -> str:
         """The provider's address at which somebody shows who they are; it leads to `back`.
@@ -133,9 +141,11 @@ class Provider:
         if "error" in answered:
             raise HospitalRefuses(f"the hospital's provider did not let you in: {_word(answered['error'])}")
         known = self._known()
-        tokens = self._tokens(known, answered.get("code", ""), begun, back)
+        with self._place():
+            tokens = self._tokens(known, answered.get("code", ""), begun, back)
         claims = self._verified(tokens.get("id_token"), begun.nonce)
-        claims |= self._more(known, tokens, claims)
+        with self._place():
+            claims |= self._more(known, tokens, claims)
         return self._vouched(claims)
 
     def logged_out(self, token: str) -> LoggedOut:
@@ -148,7 +158,8 @@ class Provider:
             It is not the provider's word that somebody logged out within the last five minutes.
         ProviderAway, ProviderUnfit
         """
-        claims = self._claims(token, "logout token", "iss", "aud", "iat", "exp", "jti", "events")
+        known_s = _KNOWN_FOR_LOGOUT_S
+        claims = self._claims(token, "logout token", "iss", "aud", "iat", "exp", "jti", "events", known_s=known_s)
         events = claims["events"]
         if not isinstance(events, dict) or not isinstance(events.get(_LOGOUT), dict) or "nonce" in claims:
             raise TokenRefused("the token is no logout token")
@@ -166,20 +177,43 @@ class Provider:
         ------
         ProviderAway, ProviderUnfit
         """
-        with self._guard:
-            self._last = None
-        known = self._known()
+        known = self._known(0.0)
         return len(known.keys), known.skew_s
 
-    def _known(self, *, anew: bool = False) -> _Discovered:
-        with self._guard:
-            last, now = self._last, time.monotonic()
-            if last is not None and now - last.at_s < (_ASKED_ANEW_S if anew else _KNOWN_S):
+    def _known(self, known_s: float = _KNOWN_S) -> _Discovered:
+        """What the provider said of itself, at most so long before it is wanted. One asks, and who wants it meanwhile has the answer."""
+        wanted_s = time.monotonic()
+        last = self._said_since(wanted_s - known_s)
+        if last is not None:
+            return last
+        with self._place(), self._asking:
+            last = self._said_since(wanted_s - known_s)
+            if last is not None:
                 return last
-        found = self._discovered()
+            if self._failed is not None and self._failed[0] >= wanted_s:  # who asked meanwhile had no answer: nobody waits for a second one
+                raise type(self._failed[1])(str(self._failed[1]))
+            try:
+                last = self._discovered()
+            except (ProviderAway, ProviderUnfit) as failed:
+                self._failed = (time.monotonic(), failed)
+                raise
+            with self._guard:
+                self._last = last
+            return last
+
+    def _said_since(self, at_s: float) -> _Discovered | None:
         with self._guard:
-            self._last = found
-        return found
+            return None if self._last is None or self._last.at_s < at_s else self._last
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of those who may wait for the provider."""
+        if not self._places.acquire(timeout=_FOR_A_PLACE_S):
+            raise ProviderAway("too many wait for the hospital's provider just now: try again")
+        try:
+            yield
+        finally:
+            self._places.release()
 
     def _discovered(self) -> _Discovered:
         issuer = self._settings.issuer
@@ -230,13 +264,13 @@ class Provider:
             raise TokenRefused("the ID token was made for another program")
         return claims
 
-    def _claims(self, token: str, what: str, *required: str) -> dict[str, Any]:
+    def _claims(self, token: str, what: str, *required: str, known_s: float = _KNOWN_S) -> dict[str, Any]:
         """What a token says that one of the provider's keys signed, for this client, and that is good now."""
         try:
             header = jwt.get_unverified_header(token)
             found: dict[str, Any] = jwt.decode(
                 token,
-                self._key(header.get("kid")),
+                self._key(header.get("kid"), known_s),
                 algorithms=list(_ALGORITHMS),
                 audience=self._settings.client_id,
                 issuer=self._settings.issuer,
@@ -247,9 +281,9 @@ class Provider:
             raise TokenRefused(f"the {what} is not good: {unfit}") from unfit
         return found
 
-    def _key(self, name: str | None) -> jwt.PyJWK:
-        for anew in (False, True):
-            keys = self._known(anew=anew).keys
+    def _key(self, name: str | None, known_s: float) -> jwt.PyJWK:
+        for most_s in (known_s, _ASKED_ANEW_S):
+            keys = self._known(most_s).keys
             named = [key for key in keys if key.key_id == name] if name is not None else list(keys)
             if len(named) == 1:
                 return named[0]
@@ -284,8 +318,6 @@ class Provider:
         self, url: str, *, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[HTTPMessage, Mapping[str, Any]]:
         """What a JSON object is at an address of the provider; nothing is followed elsewhere."""
-        if not self._places.acquire(blocking=False):
-            raise ProviderAway("too many logins wait for the hospital's provider just now: try again")
         host = urlsplit(url).netloc
         asked = urllib.request.Request(
             url,
@@ -303,8 +335,6 @@ class Provider:
             reason = getattr(away, "reason", away)
             words = getattr(reason, "strerror", None) or reason or type(away).__name__
             raise ProviderAway(f"the hospital's provider at {host} does not answer: {words}") from away
-        finally:
-            self._places.release()
         try:
             found = json.loads(body) if len(body) <= _MOST_BYTES else None
         except ValueError:

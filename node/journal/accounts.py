@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, or_, select, text, update
 
 from node.domain.account import AccessKey, Account, AccountOrigin, KeyKind, Role
 from node.journal import schema
@@ -116,15 +116,18 @@ class Accounts(JournalPart):
             return connection.execute(delete(schema.console_account).where(_account.name == name)).rowcount == 1
 
     @rerun
-    def open_key(self, key: AccessKey, *, password: str | None = None) -> bool:
-        """Keep a key of an account that is there; keys that have ended are forgotten on the way. False when there is none, or when its
-        password is not (any more) the one of this hash, by which somebody showed who they are."""
+    def open_key(self, key: AccessKey, *, password: str | None = None, asked_at: datetime | None = None) -> bool:
+        """Keep a key of an account that is there; keys that have ended are forgotten on the way. False when there is none; when its
+        password is not (any more) the one of this hash, by which somebody showed who they are; when the provider, which was asked about the
+        person at `asked_at`, has told since that they logged out of this session of its."""
         with self._database.writing() as connection:
             connection.execute(delete(schema.console_key).where(_key.ends_at <= micros(key.created_at)))
-            asked = select(_account.password).where(_account.name == key.account, _account.disabled_at.is_(None)).with_for_update()
-            known = connection.execute(asked).one_or_none()
+            shown = select(_account.password, _account.subject).where(_account.name == key.account, _account.disabled_at.is_(None))
+            known = connection.execute(shown.with_for_update()).one_or_none()
             if known is None or password not in (None, known.password):
                 return False  # it was closed or disabled, or its password changed, a moment ago
+            if asked_at is not None and _logged_out(connection, known.subject, key.provider_session, asked_at):
+                return False
             values = {"digest": key.digest, "account": key.account, "kind": key.kind.value, "label": key.label}
             values["provider_session"] = key.provider_session
             times = {"created_at": micros(key.created_at), "ends_at": micros(key.ends_at)}
@@ -158,8 +161,8 @@ class Accounts(JournalPart):
     @rerun
     def log_out(self, issuer: str, subject: str, session: str, *, token: str, now: datetime, until: datetime) -> list[str] | None:
         """End sessions of whom a provider says to have logged out there: those of one of its sessions, and of which none is known, or of
-        everybody of that session where `subject` is empty; all of the person's where `session` is. `token` is the digest of what tells it,
-        and is taken once until `until`.
+        everybody of that session where `subject` is empty; all of the person's where `session` is. What the provider was asked about before
+        opens none after it (`open_key`). `token` is the digest of what tells it, and is taken once until `until`.
 
         Returns
         -------
@@ -171,12 +174,13 @@ class Accounts(JournalPart):
         if session:
             ended.append(_key.provider_session.in_((session, "") if subject else (session,)))
         with self._database.writing() as connection:
-            _alone(connection, token)
+            _alone(connection, issuer)  # whoever opens a session meanwhile finds this logout, or is found by it
             connection.execute(delete(schema.console_logout).where(schema.console_logout.c.until <= micros(now)))
             taken = select(schema.console_logout.c.digest).where(schema.console_logout.c.digest == token)
             if connection.execute(taken).scalar() is not None:
                 return None
-            connection.execute(insert(schema.console_logout).values(digest=token, until=micros(until)))
+            told = {"at": micros(now), "issuer": issuer, "subject": subject, "session": session}
+            connection.execute(insert(schema.console_logout).values(digest=token, until=micros(until), **told))
             names = connection.execute(select(_key.account).where(*ended).order_by(_key.account)).scalars().all()
             connection.execute(delete(schema.console_key).where(*ended))
             return list(names)
@@ -235,8 +239,20 @@ def _attempts(connection: Connection, network: str, since: int) -> list[int]:
     return [row.at for row in connection.execute(asked)]
 
 
+def _logged_out(connection: Connection, person: str, session: str, since: datetime) -> bool:
+    """Whether the provider told since then that a person (as the account's subject has it) logged out of this session of its."""
+    issuer, _, subject = person.partition(" ")
+    _alone(connection, issuer)
+    told = schema.console_logout.c
+    of_session = and_(told.subject == "", told.session == session, told.session != "")
+    of_person = and_(told.subject == subject, or_(told.session.in_(("", session)), session == ""))
+    asked = select(told.digest).where(told.issuer == issuer, told.at >= micros(since), or_(of_session, of_person)).limit(1)
+    return connection.execute(asked).scalar() is not None
+
+
 def _alone(connection: Connection, subject: str) -> None:
-    """Let nobody else count attempts of this network, or take this token, until the transaction ends; SQLite has one writer anyway."""
+    """Let nobody else count attempts of this network, or open or end sessions of this provider, until the transaction ends; SQLite has one
+    writer anyway."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, :lock))"), {"subject": subject, "lock": _LOCK})
 

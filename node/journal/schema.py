@@ -186,7 +186,11 @@ console_logout = Table(
     metadata,
     Column("digest", Words, primary_key=True, comment="SHA-256 (hex) of the token's issuer and jti"),
     Column("until", Micros, nullable=False, index=True, comment="until when the token could be shown again; then the row goes"),
-    comment="Logouts that the hospital's provider told lately: each is taken once.",
+    Column("at", Micros, nullable=False, comment="when it was taken: what the provider vouched for before opens no session after it"),
+    Column("issuer", Words, nullable=False, comment="the provider that told it"),
+    Column("subject", Words, nullable=False, comment="who logged out (sub); empty: whoever has the session"),
+    Column("session", Words, nullable=False, comment="of which of its sessions (sid); empty: of all"),
+    comment="Logouts that the hospital's provider told lately: each is taken once, and ends what is opened beside it.",
 )
 
 
@@ -946,5 +950,5 @@ promise = Table(
     comment="Instances that senders may have deleted because this node committed to them.",
 )
 
-HEAD = "0032"
+HEAD = "0033"
 """The revision of migrations/versions that this file describes."""

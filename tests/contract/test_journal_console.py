@@ -7,8 +7,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import delete
 
 from node.domain.account import AccessKey, Account, AccountOrigin, KeyKind, Role
+from node.journal import schema
 from node.journal.errors import LastAdmin
 from node.journal.journal import Journal
 from tests.unit.journal.story import START, Story
@@ -140,23 +142,58 @@ def test_no_session_stays_of_a_login_beside_a_new_password(story: Story, opened:
 )
 def test_a_logout_ends_what_the_provider_says_and_counts_once(story: Story, subject: str, session: str, stay: list[str]) -> None:
     """The session that is named and those of which none is known, or all of the person's; nobody's of another provider, of this node, or
-    of another name. The same token is taken again when it is no good any more."""
+    of another name: whether they were open, or are opened by what the provider was asked for before, and no others. The same token is taken
+    again when it is no good any more."""
     accounts, minute = story.journal.accounts, timedelta(minutes=1)
     accounts.open(ANN)
     people = {"gina": "https://idp 17", "eve": "https://idp 18", "max": "https://idp.example 17"}
     for name, known in people.items():
         accounts.open(replace(ANN, name=name, password=None, origin=AccountOrigin.OIDC, subject=known))
     of = {"a": ("gina", "A"), "b": ("gina", "B"), "none": ("gina", ""), "eve": ("eve", "A"), "other": ("max", "A"), "ann": ("ann", "")}
-    for digest, (name, known) in of.items():
-        assert accounts.open_key(replace(KEY, digest=digest, account=name, provider_session=known))
+
+    def opens(asked_at: datetime, mark: str = "") -> list[str]:
+        key = {digest: replace(KEY, digest=digest + mark, account=name, provider_session=known) for digest, (name, known) in of.items()}
+        asked = {digest: None if key[digest].account == "ann" else asked_at for digest in of}
+        return [digest for digest in of if accounts.open_key(key[digest], asked_at=asked[digest])]
+
+    assert opens(START) == list(of)
 
     def told(at: datetime) -> list[str] | None:
         return accounts.log_out("https://idp", subject, session, token="t", now=at, until=at + 7 * minute)
 
     assert told(START) == sorted(of[digest][0] for digest in of if digest not in stay)
     assert [digest for digest in of if accounts.key(digest, START) is not None] == stay
+    assert opens(START, " asked before") == stay
+    assert opens(START + timedelta(microseconds=1), " asked after") == list(of)
+    for name in ("ann", *people):
+        accounts.close(name)
     assert told(START + 6 * minute) is None
     assert told(START + 7 * minute) == []
+
+
+def test_no_session_stays_of_a_login_beside_a_logout_at_the_provider(
+    story: Story, opened: Callable[[str], Journal], journal_url: str
+) -> None:
+    """Whichever comes first, on two connections: the session has ended, or was never there."""
+    one, other = story.journal, opened(journal_url)
+    one.accounts.open(replace(ANN, password=None, origin=AccountOrigin.OIDC, subject="https://idp 17"))
+    met = set()
+    for turn in range(_ROUNDS):
+        key, barrier = replace(KEY, digest=f"d{turn}", provider_session="A"), threading.Barrier(2, timeout=30)
+
+        def log_in(key: AccessKey = key, barrier: threading.Barrier = barrier) -> bool:
+            barrier.wait()
+            return one.accounts.open_key(key, asked_at=START)
+
+        with ThreadPoolExecutor(1) as pool:
+            logging_in = pool.submit(log_in)
+            barrier.wait()
+            ended = other.accounts.log_out("https://idp", "", "A", token=f"t{turn}", now=START, until=START + timedelta(minutes=7))
+            met.add((logging_in.result(), ended == ["ann"]))
+        assert one.accounts.key(key.digest, START) is None
+        with story.journal.database.writing() as connection:
+            connection.execute(delete(schema.console_logout))
+    assert met <= {(True, True), (False, False)}
 
 
 def test_attempts_are_counted_by_network_in_a_window_that_slides(story: Story) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -28,11 +29,13 @@ from node.assembly.doctor.logins import logins, look_at_logins
 from node.console.accounts import FAILURES
 from node.console.app import build
 from node.console.context import TRIES
+from node.console.errors import ProviderUnfit
 from node.console.provider import Provider
 from node.domain.account import Account, AccountOrigin, Role
 from tests.lab.loopback import free_port
 from tests.lab.needs import program
 from tests.lab.oidc import CLIENT, SECRET, provider
+from tests.lab.program import wait_until
 from tests.unit.cli.conftest import CONFIG, Hospital, empty, hospital, place
 from tests.unit.console.conftest import HASH, PASSWORD, Browser, context_of
 
@@ -181,6 +184,8 @@ class Liar:
     metadata: dict[str, Any] = field(default_factory=dict)
     codes: list[dict[str, list[str]]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    open: threading.Event = field(default_factory=threading.Event)
+    """Set: what is asked for is answered; else when it is."""
 
     def signed(self, claims: dict[str, Any]) -> str:
         """An ID token as a good provider makes it."""
@@ -203,6 +208,7 @@ def liar() -> Iterator[Liar]:
 
         def do_GET(self) -> None:
             one.asked.append(self.path)
+            assert one.open.wait(30)
             if self.path.endswith("/openid-configuration"):
                 places = {name: f"{one.issuer}/{name}" for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
                 self._say({"issuer": one.issuer, **places, **one.metadata})
@@ -220,6 +226,7 @@ def liar() -> Iterator[Liar]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
     one = Liar(issuer=f"http://127.0.0.1:{server.server_port}", key=key)
+    one.open.set()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield one
@@ -453,6 +460,51 @@ def test_only_the_providers_own_word_logs_out(hospital: Hospital, place: Path) -
         assert [each.client.get("/studies").status_code for each in (browser, other)] == [303, 303]
         assert [event["account"] for event in events if event["event"] == "console.logout"] == ["gina"] * 3
         other.client.close()
+
+
+@pytest.mark.parametrize("who", [{"sub": "17"}, {"sub": None, "sid": "A"}, {"sub": "17", "sid": "A"}])
+def test_a_logout_in_the_middle_of_its_own_login_ends_it(hospital: Hospital, place: Path, who: dict[str, Any]) -> None:
+    """While the provider hands out the very ID token: nobody is logged in, and is told to begin again (HLM-2148), which does log in; who
+    logs out meanwhile in another session, or is somebody else, hinders nobody."""
+    with liar() as one, asked(hospital, place, one.issuer) as browser:
+        elsewhere = Browser(client=TestClient(browser.client.app, base_url="http://localhost", follow_redirects=False))
+
+        def logged_out_meanwhile(claims: dict[str, Any], **named: Any) -> str:
+            assert told_logout(elsewhere, one, hospital, **named) == 200
+            return one.signed(claims)
+
+        one.token = lambda claims: logged_out_meanwhile(claims, **who)
+        status, page = came_back(browser, one, hospital, sid="A")
+        assert (status, "HLM-2148" in page, "logged out" in page) == (403, True, True)
+        assert browser.client.get("/studies").status_code == 303
+        for other in ({"sub": "17", "sid": "B"}, {"sub": "18"}, {"sub": None, "sid": "B"}):
+            one.token = lambda claims, other=other: logged_out_meanwhile(claims, **other)
+            assert came_back(browser, one, hospital, sid="A")[0] == 303
+            assert browser.client.get("/studies").status_code == 200
+        one.token = None
+        assert came_back(browser, one, hospital, sid="A")[0] == 303
+        elsewhere.client.close()
+
+
+def test_logouts_count_while_the_provider_is_asked_for_its_keys(hospital: Hospital, place: Path) -> None:
+    """Many at once, at a console that knows no keys yet and a provider that is slow to show them: each is taken, and the keys are asked for
+    once. By keys that were shown before they are taken while the provider is away; a login is not."""
+    with liar() as one, asked(hospital, place, one.issuer) as browser, ThreadPoolExecutor(24) as pool:
+        one.open.clear()
+        clients = [TestClient(browser.client.app, base_url="http://localhost", follow_redirects=False) for _ in range(24)]
+        told = pool.map(lambda client: told_logout(Browser(client=client), one, hospital), clients)
+        wait_until(lambda: bool(one.asked), 30, "the provider is asked")
+        one.open.set()
+        assert list(told) == [200] * len(clients)
+        assert one.asked.count("/jwks_uri") == 1
+        known = browser.client.app.state.context.provider
+        assert isinstance(known, Provider)
+        one.metadata = {"issuer": "https://elsewhere.example"}
+        with pytest.raises(ProviderUnfit):
+            known.examine()
+        assert told_logout(browser, one, hospital) == 200
+        for client in clients:
+            client.close()
 
 
 def test_without_a_provider_nobody_tells_of_logouts(hospital: Hospital) -> None:

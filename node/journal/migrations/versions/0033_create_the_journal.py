@@ -4,7 +4,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0032"
+revision = "0033"
 down_revision = None
 
 
@@ -191,8 +191,17 @@ def upgrade() -> None:
         "console_logout",
         sa.Column("digest", sa.Text(), nullable=False, comment="SHA-256 (hex) of the token's issuer and jti"),
         sa.Column("until", sa.BigInteger(), nullable=False, comment="until when the token could be shown again; then the row goes"),
+        sa.Column(
+            "at",
+            sa.BigInteger(),
+            nullable=False,
+            comment="when it was taken: what the provider vouched for before opens no session after it",
+        ),
+        sa.Column("issuer", sa.Text(), nullable=False, comment="the provider that told it"),
+        sa.Column("subject", sa.Text(), nullable=False, comment="who logged out (sub); empty: whoever has the session"),
+        sa.Column("session", sa.Text(), nullable=False, comment="of which of its sessions (sid); empty: of all"),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_console_logout")),
-        comment="Logouts that the hospital's provider told lately: each is taken once.",
+        comment="Logouts that the hospital's provider told lately: each is taken once, and ends what is opened beside it.",
     )
     op.create_index(op.f("ix_console_logout_until"), "console_logout", ["until"], unique=False)
     op.create_table(
