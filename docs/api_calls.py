@@ -2,7 +2,8 @@
 
 import inspect
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,6 +14,24 @@ from node.console.context import ConsoleContext
 from node.domain.account import Role
 from node.settings.console import Console
 
+REFUSALS: Mapping[HTTPStatus, str] = {
+    HTTPStatus.BAD_REQUEST: "the address holds a character that no text has, the request names no host, or its body did not come whole",
+    HTTPStatus.UNAUTHORIZED: "without a token, or one that has ended",
+    HTTPStatus.FORBIDDEN: "the role may not, or it would show patients to whom `console: {names: …}` does not",
+    HTTPStatus.NOT_FOUND: "there is none of that name or number, or no such call",
+    HTTPStatus.METHOD_NOT_ALLOWED: "the address takes other methods",
+    HTTPStatus.CONFLICT: "it cannot be done now: the state, a file that was changed meanwhile, or another upload (`Retry-After`)",
+    HTTPStatus.GONE: "the pixels of the series are not kept any more",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body, or what is packed in it, is larger than is taken there",
+    HTTPStatus.MISDIRECTED_REQUEST: "the console is not called so: `console: {hosts: …}`",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "a parameter or the body is not of its form, or what is asked for cannot be made of it",
+    HTTPStatus.TOO_MANY_REQUESTS: "too many tries in a minute (`Retry-After`)",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "a defect of the console; the node's log has where (`console.defect`)",
+    HTTPStatus.BAD_GATEWAY: "the node's own receiver did not take what was uploaded, or not all of it: look for the study first",
+    HTTPStatus.SERVICE_UNAVAILABLE: "the journal does not answer, or too many pictures are being made (`Retry-After`)",
+    HTTPStatus.INSUFFICIENT_STORAGE: "there is no room on the disk for what is uploaded",
+}
+"""With what a call may be refused, and why, in the order of the numbers."""
 _UNDER = "/api/"
 _KINDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true` or `false`"}
 
@@ -26,10 +45,11 @@ def page(made: str) -> str:
         "What programs may ask a node that has a [console](../howto/console.md). A call needs a token (`hilum console tokens add USER`), ",
         "sent as `Authorization: Bearer …`, whose user has the *role* that stands there, or a higher one. ",
         "What is *in the path* stands in braces; everything else that a call takes is a *query* parameter, but where a body is named. ",
-        'Answers are JSON, pictures PNG. A call that is refused is answered with `{"error": "…"}`: 401 without a token that is good, 403 ',
-        "with a role that may not, 404 where there is none of that name, 409 where it cannot be done now, 422 where a parameter is not of ",
-        "its form, 429 and 503 with `Retry-After`. `GET /api/openapi.json` says the same to machines (OpenAPI 3.1). Names of patients are ",
-        "in answers to those alone whom `console: {names: …}` lets see them.\n",
+        "Answers are JSON, pictures PNG. `GET /api/openapi.json` says the same to machines (OpenAPI 3.1). Names of patients are ",
+        "in answers to those alone whom `console: {names: …}` lets see them.\n\n",
+        'A call that is refused is answered with `{"error": "…"}`, a sentence.\n\n',
+        "| status | why |\n|---|---|\n",
+        *(f"| {status.value} | {why} |\n" for status, why in REFUSALS.items()),
     ]
     group = ""
     for path, calls in sorted(described["paths"].items(), key=lambda one: (_group(one[0]), one[0])):

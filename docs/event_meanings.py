@@ -45,7 +45,8 @@ LOGGED = {
     "config.refused": "A reload that `by` asked for was refused with `code` and `reason`; the configuration before stays in force.",
     "config.kept": "What came into force is kept in the journal as this `revision`, with `by`: `hilum config history`.",
     "config.not_kept": "What came into force could not be kept in the journal; it holds all the same, and keeping it is tried again.",
-    "config.reloaded": "What the file says is in force, as `by` asked; `config_digest` names its meaning, `before` that until then.",
+    "config.reloaded": "What the file says is in force, as `by` asked: `blocks` changed, `revision` names it to `hilum config diff` (none "
+    "while the journal is away). `config_digest` names what it means for routing, `before` that until then.",
     "config.saved": "A `block` of the configuration file (routes, peers, sinks; `file`: a rollback) was written at the console by the "
     "account `by`; `before` and `config_digest` name what the block said and says. The reload behind it has an event of its own.",
     "routes.trial_failed": "Explaining or replaying edited routes at the console ended by itself or took too long; nothing was changed.",

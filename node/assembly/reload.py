@@ -49,11 +49,12 @@ class KeptRevisions:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._waiting: list[ConfigRevision] = []
+        self._newest: int | None = None
         self._again_at = 0.0
         self._again_in_s = _KEEP_AGAIN_S
 
-    def came(self, config: Config, asked: ReloadAsked) -> None:
-        """`config` has come into force."""
+    def came(self, config: Config, asked: ReloadAsked) -> int | None:
+        """`config` has come into force: the number of its revision; None where it is kept when the journal is there again."""
         one = ConfigRevision(
             at=datetime.now(UTC),
             author=asked.by,
@@ -65,6 +66,7 @@ class KeptRevisions:
         )
         self._waiting.append(one)
         self.turn()
+        return None if self._waiting else self._newest
 
     def turn(self) -> None:
         """Keep what is not kept yet."""
@@ -75,6 +77,7 @@ class KeptRevisions:
                 while self._waiting:
                     one = self._waiting[0]
                     number = journal.config_revisions.add(replace(one, at=journal.at(one.at.timestamp()))).number
+                    self._newest = number
                     event("config.kept", revision=number, by=one.author, config_digest=one.digest)
                     del self._waiting[0]
         except HilumError as away:  # a half restored store is no JournalError
@@ -136,8 +139,9 @@ class Reloading:
         self._config = fresh
         for one in self._those:
             one.adopt(fresh)
-        self._revisions.came(fresh, asked)
-        tell(ConfigReloaded(by=by, path=str(fresh.path), config_digest=fresh.digest, before=before, routes=len(fresh.routes)))
+        revision = self._revisions.came(fresh, asked)
+        since = {"before": before, "config_digest": fresh.digest}
+        tell(ConfigReloaded(by=by, path=str(fresh.path), blocks=changed, revision=revision, routes=len(fresh.routes), **since))
         return Reloaded(path=str(fresh.path), digest=fresh.digest, before=before, routes=len(fresh.routes), changed=changed)
 
 

@@ -245,8 +245,8 @@ def _logged_out(connection: Connection, person: str, session: str, since: dateti
     _alone(connection, issuer)
     told = schema.console_logout.c
     of_session = and_(told.subject == "", told.session == session, told.session != "")
-    of_person = and_(told.subject == subject, or_(told.session.in_(("", session)), session == ""))
-    asked = select(told.digest).where(told.issuer == issuer, told.at >= micros(since), or_(of_session, of_person)).limit(1)
+    of_person = [told.subject == subject] if session == "" else [told.subject == subject, told.session.in_(("", session))]
+    asked = select(told.digest).where(told.issuer == issuer, told.at >= micros(since), or_(of_session, and_(*of_person))).limit(1)
     return connection.execute(asked).scalar() is not None
 
 

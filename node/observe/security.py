@@ -179,11 +179,14 @@ class ConfigSaved(SecurityEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigReloaded(SecurityEvent):
-    """What the file says came into force."""
+    """What the file says came into force: the `blocks` that differ from what was in force before. `revision` is None where the journal is
+    away, and keeps it later."""
 
     line: ClassVar[str] = "config.reloaded"
     by: str
     path: str
+    blocks: tuple[str, ...]
+    revision: int | None
     config_digest: str
     before: str
     routes: int

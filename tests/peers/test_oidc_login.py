@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
@@ -497,7 +498,9 @@ def test_logouts_count_while_the_provider_is_asked_for_its_keys(hospital: Hospit
         one.open.set()
         assert list(told) == [200] * len(clients)
         assert one.asked.count("/jwks_uri") == 1
-        known = browser.client.app.state.context.provider
+        app = browser.client.app
+        assert isinstance(app, FastAPI)
+        known = app.state.context.provider
         assert isinstance(known, Provider)
         one.metadata = {"issuer": "https://elsewhere.example"}
         with pytest.raises(ProviderUnfit):

@@ -118,7 +118,9 @@ def _facts(one: SecurityEvent) -> _Facts:
             why, changed = f"`{one.block}`", (one.before, one.config_digest)
             return _Facts(by=one.by, address=one.address, path=one.path, why=why, changed=changed, each=one.block)
         case ConfigReloaded():
-            return _Facts(by=one.by, path=one.path, changed=(one.before, one.config_digest))
+            blocks = ", ".join(f"`{block}`" for block in one.blocks) or "no block"
+            why = f"{blocks} changed, revision {one.revision or 'not kept yet'}"
+            return _Facts(by=one.by, path=one.path, why=why, changed=(one.before, one.config_digest), each=why)
         case ReloadRefused():
             why = f"{one.reason} ({one.config_digest[:12]} stays in force)"
             return _Facts(by=one.by, path=one.path, why=why, in_force=one.config_digest)
@@ -207,7 +209,7 @@ class Alerts:
         elif calling or address:
             who.append(Participant(user_id=calling or address, ae_titles=(calling,) if calling else (), requestor=True, address=address))
         before, since = facts.changed
-        became = f"{before[:12]} became {since[:12]}" if before else ""
+        became = f"{before[:12]} became {since[:12]}" if before != since else ""
         why = ": ".join(one for one in (facts.why, became) if one)
         words = f"{alert.sentence}: {why}" if why else alert.sentence
         if facts.path:

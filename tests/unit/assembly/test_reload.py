@@ -77,7 +77,10 @@ def test_edited_routes_come_into_force_whole_and_once(config: Config, in_force: 
     (node,) = serving(config)
     token = node.ask(ReloadAsked(by="anna", reason="thinner"))
     assert node.answered(token) is None
-    reloading.turn()
+    with capture_logs() as events:
+        reloading.turn()
+    (told,) = [one for one in events if one["event"] == "config.reloaded"]
+    assert (told["by"], told["blocks"], told["revision"]) == ("anna", ("routes",), 1)
     said = Reloaded.of(node.answered(token) or "")
     edited = load(config.path)
     assert (said.before, said.digest, said.routes, said.code) == (config.digest, edited.digest, 1, "")
@@ -97,12 +100,12 @@ def test_what_came_into_force_while_the_journal_was_away_is_kept_when_it_is_ther
     revisions = KeptRevisions(config)
     place = Path(config.store.journal.removeprefix("sqlite:"))
     place.mkdir()  # no journal can be opened there
-    revisions.came(config, START)
-    revisions.came(replace(config, text=OTHER.encode()), ReloadAsked(by="anna"))
+    assert revisions.came(config, START) is None
+    assert revisions.came(replace(config, text=OTHER.encode()), ReloadAsked(by="anna")) is None
     place.rmdir()
     clock[0] += 60
     revisions.turn()
-    revisions.came(replace(config, text=OTHER.encode()), START)
+    assert revisions.came(replace(config, text=OTHER.encode()), START) == 2
     with contextlib.closing(open_journal(config)) as journal:
         assert [(one.number, one.author, one.text) for one in journal.config_revisions.find()] == [(2, "anna", OTHER), (1, START.by, TEXT)]
 

@@ -2,12 +2,14 @@
 
 import ast
 import re
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
 from docs.event_meanings import HISTORY, LOGGED
 from docs.generate import FOLDER, PAGES, logged_events
+from node import console
 from node.assembly.configuration import schema
 from node.dimse.port import Verdict, verdict
 from node.domain.state import ArrivalState, DeliveryState, HistoryEvent, JobState
@@ -33,6 +35,21 @@ def test_calls_stand_with_the_role_that_they_are_refused_without() -> None:
     asked = {(method, path): str(role) for (method, path), role in LEAST.items() if path.startswith("/api/")}
     del asked["GET", "/api/openapi.json"]  # which says the same to machines
     assert told == {(method, re.sub(":[a-z]+}", "}", path)): role for (method, path), role in asked.items()}
+
+
+def test_every_refusal_of_a_call_is_documented_and_every_documented_one_is_given() -> None:
+    """The page is read as a person reads it, and compared with the statuses that the console's source names, and the one that
+    its framework gives."""
+    page = (FOLDER / "api.md").read_text(encoding="utf-8")
+    told = [int(number) for number in re.findall(r"^\| (\d{3}) \| .+ \|$", page, re.MULTILINE)]
+    assert told == sorted(set(told))
+    named = {
+        HTTPStatus[node.attr]
+        for path in Path(console.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "HTTPStatus"
+    }
+    assert set(told) == {status for status in named if status >= HTTPStatus.BAD_REQUEST} | {HTTPStatus.METHOD_NOT_ALLOWED}
 
 
 CONDITIONS = (".when", ".any_series", ".all_series", ".needs.series")

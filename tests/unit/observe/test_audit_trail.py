@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from base64 import b64decode
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -194,22 +195,26 @@ def test_what_root_begins_belongs_to_the_nodes_user(tmp_path: Path) -> None:
     ]
 
 
-def test_routes_that_change_are_told_each_time_with_who_asked(tmp_path: Path) -> None:
-    """Security Alert, Software Configuration (A.5.3.11), about the file: what was written, what came into force, and what was refused;
-    there and back again within a minute are two changes, the same refusal twice is one, and another where other routes stay in force."""
+def test_configurations_that_change_are_told_each_time_with_who_asked(tmp_path: Path) -> None:
+    """Security Alert, Software Configuration (A.5.3.11), about the file: what was written, what came into force (blocks and revision), and
+    what was refused; there and back again within a minute are two changes, also where routing means the same, the same refusal twice is
+    one, and another where other routes stay in force."""
     made = Trail(tmp_path, SOURCE)
     alerts = Alerts(tell=made.tell, process="supervisor host:1", ae_titles=("HILUM",))
     path, old, new = "/etc/hilum/hilum.yaml", "a" * 64, "b" * 64
     alerts.hear(ConfigSaved(block="routes", by="ada", address="10.0.0.9", path=path, before=old, config_digest=new, kept=""))
-    alerts.hear(ConfigReloaded(by="ada", path=path, before=old, config_digest=new, routes=2))
-    alerts.hear(ConfigReloaded(by="ada", path=path, before=new, config_digest=old, routes=2))
+    reloaded = ConfigReloaded(by="ada", path=path, blocks=("peers", "routes"), revision=7, before=old, config_digest=new, routes=2)
+    alerts.hear(reloaded)
+    alerts.hear(replace(reloaded, before=new, config_digest=old, revision=8))
+    for number in (9, None):
+        alerts.hear(replace(reloaded, before=old, config_digest=old, blocks=("engines",), revision=number))
     for _ in range(2):
         alerts.hear(ReloadRefused(by="ada", path=path, code="HLM-2003", reason="an unknown key", config_digest=old))
     alerts.hear(ReloadRefused(by="ada", path=path, code="HLM-2003", reason="an unknown key", config_digest=new))
     alerts.close()
     made.close()
     told = trail(tmp_path)
-    assert events(told) == ["Security Alert"] * 6
+    assert events(told) == ["Security Alert"] * 8
     assert {one.get("csd-code") for message in told for one in message.iter("EventTypeCode")} == {"110131"}
     assert {one.get("ParticipantObjectID") for message in told for one in message.iter("ParticipantObjectIdentification")} == {
         "file:///etc/hilum/hilum.yaml"
@@ -217,8 +222,10 @@ def test_routes_that_change_are_told_each_time_with_who_asked(tmp_path: Path) ->
     said = [b64decode(one.get("value", "")).decode() for message in told for one in message.iter("ParticipantObjectDetail")]
     assert said == [
         "the configuration was written: `routes`: aaaaaaaaaaaa became bbbbbbbbbbbb",
-        "a configuration came into force: aaaaaaaaaaaa became bbbbbbbbbbbb",
-        "a configuration came into force: bbbbbbbbbbbb became aaaaaaaaaaaa",
+        "a configuration came into force: `peers`, `routes` changed, revision 7: aaaaaaaaaaaa became bbbbbbbbbbbb",
+        "a configuration came into force: `peers`, `routes` changed, revision 8: bbbbbbbbbbbb became aaaaaaaaaaaa",
+        "a configuration came into force: `engines` changed, revision 9",
+        "a configuration came into force: `engines` changed, revision not kept yet",
         "a configuration was refused: an unknown key (aaaaaaaaaaaa stays in force)",
         "a configuration was refused: an unknown key (bbbbbbbbbbbb stays in force)",
         "a configuration was refused: an unknown key (aaaaaaaaaaaa stays in force) (1 more within a minute)",
