@@ -142,6 +142,8 @@ LOGGED = {
     "owed.unreadable": "A file beside the inbox that should say what was refused says something else; it is left there under another name.",
     "process.cannot_start": "The system has no room for a process (or a thread, or a file) now; it is tried again.",
     "process.died": "A process ended by itself; another is started, and what it held is claimable again.",
+    "process.template_lost": "The process that stages are forked from is gone; `reason` says how. Those that die are started as "
+    "interpreters of their own until the node is started anew.",
     "arrival.defect": "hilum stumbled over an arrival while it routed it; `trace` says where. It is tried three times.",
     "arrival.parked": "Routing an arrival failed as often as it is tried: it waits for a person (`hilum studies retry`), all others go on.",
     "arrival.put_back": "A person had a parked arrival routed again.",

@@ -20,13 +20,12 @@ from node.assembly import compose
 from node.assembly.audit import open_trail, process_of
 from node.assembly.compose import calling as requestor_of
 from node.assembly.configuration import load, waiting_keys
-from node.assembly.doctor.logins import demand_programs, logins
+from node.assembly.doctor.logins import demand_console, logins
 from node.assembly.doctor.peers import look_at_callers, look_at_certificates, look_at_senders, subjects
 from node.assembly.doctor.store import look_at_bucket, look_at_disk, of_journal
 from node.console.context import Sent, StudyAccessAudit, UploadLimits
 from node.console.edited_routes import EditedRoutes
 from node.console.trials import Trials
-from node.dimse.tls import web_context
 from node.domain.health import Area, Dependency, DoctorFinding
 from node.flow.scheduling import Scheduler, Tick
 from node.journal.claims import pausable
@@ -34,7 +33,6 @@ from node.observe.association_log import kept_lines
 from node.records.associations import sender_records
 from node.records.peers import peer_records
 from node.settings.config import Config
-from node.settings.console import Console
 from node.settings.hospital import LdapDirectory, OidcProvider
 from node.settings.peers import May, Peer
 from node.settings.tls import PeerTls, TlsListener
@@ -190,20 +188,6 @@ def glance(config: Config, journal: "Journal") -> Iterator[DoctorFinding]:
 
 _BEAT_EVERY = timedelta(seconds=10)
 _LOOK_EVERY = timedelta(seconds=1)
-
-
-def demand_console(settings: Console) -> None:
-    """Refuse where what the console is made of is not installed, or where no browser could shake hands.
-
-    Raises
-    ------
-    ConsoleAbsent
-    NotPrivate, TlsUnusable
-        Its key may be read by others; certificate and key are no pair that can be used.
-    """
-    demand_programs(settings)
-    if settings.cert is not None and settings.key is not None:
-        web_context(settings.cert, settings.key)
 
 
 def upload_limits(config: Config) -> UploadLimits:

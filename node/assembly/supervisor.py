@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from node.assembly.audit import overseen
 from node.assembly.receive import ListeningSockets, NotReady
 from node.assembly.reload import START, KeptRevisions, Reloading
 from node.assembly.roles import ALL, NodeRole, lock, shares_journal
+from node.assembly.template import PROGRAM, ForkedStage, Template
 from node.assembly.watches import backlog_watch, store_watch, tell_people
 from node.backup.manifest import refuse_half_restored
 from node.blobs.encryption.decrypted import FileEncryption
@@ -52,7 +52,7 @@ class _Member:
 
     stage: str
     watched: WatchedProcess
-    process: subprocess.Popen[str] | None = None
+    process: subprocess.Popen[str] | ForkedStage | None = None
     started: float = 0.0
     failures: int = 0
     restart_at: float = 0.0
@@ -89,7 +89,13 @@ class Supervisor:
     """
 
     def __init__(
-        self, config: Config, *, announce: Callable[[dict[str, object]], None], roles: frozenset[NodeRole] = ALL, meant: Meant = NOTHING
+        self,
+        config: Config,
+        *,
+        announce: Callable[[dict[str, object]], None],
+        roles: frozenset[NodeRole] = ALL,
+        meant: Meant = NOTHING,
+        template: Template | None = None,
     ) -> None:
         self._config = config
         self._announce = announce
@@ -100,6 +106,10 @@ class Supervisor:
         if calls:
             demand_usable_tls(config)
         compose.demand_takable(config, calls=False)
+        self._members = list(_members(config, roles))
+        self._template = template
+        if template is not None:
+            template.prepare({member.stage for member in self._members})
         with beginning():
             self._sealing = self._unlock()
             self._identify(meant)
@@ -109,7 +119,6 @@ class Supervisor:
         self._backlog = backlog_watch(self._present, tell)
         self._roles = roles
         self._listening: ListeningSockets | None = None
-        self._members = list(_members(config, roles))
         self._telemetry = Telemetry(
             config,
             [member.watched for member in self._members],
@@ -160,7 +169,7 @@ class Supervisor:
             The configuration has a console, and what that is made of is not installed; no browser could shake hands with it.
         """
         if NodeRole.CONSOLE in self._roles and self._config.console is not None:
-            from node.assembly.console import demand_console
+            from node.assembly.doctor.logins import demand_console
 
             demand_console(self._config.console)
         with overseen(self._config) as begun:
@@ -264,22 +273,22 @@ class Supervisor:
         member.started = time.monotonic()
         # stdin is a life line: a child whose parent dies reads end-of-file and drains
         counts = member.watched.cells.descriptor
-        command = [sys.executable, "-P", "-m", "node.assembly.process", str(self._config.path), member.stage, "--count-in", str(counts)]
-        command += ["--in-force", str(self._in_force.provided())]
+        arguments = [str(self._config.path), member.stage, "--count-in", str(counts), "--in-force", str(self._in_force.provided())]
         lent: tuple[int, ...] = (counts,)
         if self._listening is not None and member.stage == NodeRole.RECEIVE:
-            command += self._listening.arguments(member.row)
+            arguments += self._listening.arguments(member.row)
             lent += self._listening.descriptors
         if self._listening is not None and member.stage == NodeRole.CONSOLE:
-            command += ["--receiver-port", str(self._listening.own_port)]
-        member.process = subprocess.Popen(command, pass_fds=lent, **_PIPES)
+            arguments += ["--receiver-port", str(self._listening.own_port)]
+        forked = None if self._template is None else self._template.start(arguments, lent)
+        member.process = forked or subprocess.Popen([*PROGRAM, *arguments], pass_fds=lent, **_PIPES)
         member.owner = owner_of(self._config, member.process.pid)
         member.watched.began(member.process.pid, member.owner)
         event("process.started", stage=member.stage, pid=member.process.pid)
         threading.Thread(target=self._listen, args=(member, member.process), daemon=True).start()
 
     @staticmethod
-    def _listen(member: _Member, process: subprocess.Popen[str]) -> None:
+    def _listen(member: _Member, process: subprocess.Popen[str] | ForkedStage) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             # whatever else stands there, an application printed: what is not read would fill the pipe, and the process would hang

@@ -1,5 +1,6 @@
 """`hilum serve`: run the node in the foreground until SIGTERM or ^C."""
 
+import gc
 import json
 import signal
 import sys
@@ -36,25 +37,30 @@ def serve(
     new_blobs
         Go on without the blobs (or the spool) of the journal's store: they are lost for good. Without it such a start is refused.
     """
+    gc.disable()  # until the template is forked: nothing of what is imported is garbage
     from node.assembly.configuration import load
     from node.assembly.roles import ALL, roles_of
     from node.assembly.supervisor import Supervisor
+    from node.assembly.template import forked_template
     from node.observe.events import start_events, write_as
     from node.settings.load import find_config
     from node.store.identity import Meant
 
-    loaded = load(find_config(config))
-    start_events("supervisor")
-    write_as(loaded.node.log)
-
     def announce(ready: dict[str, object]) -> None:
         print(json.dumps(ready), flush=True)
 
-    meant = Meant(new_journal=new_journal, new_blobs=new_blobs)
-    supervisor = Supervisor(loaded, announce=announce, roles=ALL if stages is None else roles_of(stages), meant=meant)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: supervisor.stop())
-    signal.signal(signal.SIGHUP, lambda *_: supervisor.reload())
-    code = supervisor.run()
+    # before anything is opened, read or begun: all of this is in every stage
+    with forked_template() as template:
+        gc.enable()
+        loaded = load(find_config(config))
+        start_events("supervisor")
+        write_as(loaded.node.log)
+        roles = ALL if stages is None else roles_of(stages)
+        meant = Meant(new_journal=new_journal, new_blobs=new_blobs)
+        supervisor = Supervisor(loaded, announce=announce, roles=roles, meant=meant, template=template)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: supervisor.stop())
+        signal.signal(signal.SIGHUP, lambda *_: supervisor.reload())
+        code = supervisor.run()
     sys.stdout.flush()
     return code

@@ -9,13 +9,13 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from node.domain.notice import About, Item
 from node.observe.events import alarm
@@ -244,6 +244,18 @@ class StandstillWatch:
         self._turned = now
 
 
+class Endable(Protocol):
+    """A process as far as ending it goes."""
+
+    pid: int
+
+    def send_signal(self, number: int, /) -> None:
+        """Send it a signal, unless it has ended."""
+
+    def kill(self) -> None:
+        """Send it SIGKILL, unless it has ended."""
+
+
 @dataclass(slots=True)
 class Termination:
     """How far a silent process has been ended: told by SIGTERM, killed if it does not go."""
@@ -251,7 +263,7 @@ class Termination:
     told_at: float | None = None
     killed: bool = False
 
-    def turn(self, process: "subprocess.Popen[str]", stage: str, silent_s: float, now: float) -> None:
+    def turn(self, process: Endable, stage: str, silent_s: float, now: float) -> None:
         """End it as far as it is time to."""
         if self.told_at is None:
             if silent_s >= ENDED_S:

@@ -73,6 +73,24 @@ static int plain_open(const char *path, int flags, mode_t mode) {
     return real(path, flags, mode);
 }
 
+/* whether this process's command line contains `part`: read anew after a fork, which may be called otherwise than its parent */
+static int is_called(const char *part) {
+    static _Atomic pid_t read_by;
+    pid_t own = getpid();
+    if (atomic_load(&read_by) != own) {
+        int self = plain_open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC, 0);
+        if (self < 0) return 0;
+        ssize_t length = read(self, command, sizeof command - 1);
+        close(self);
+        if (length < 0) length = 0;
+        for (ssize_t i = 0; i < length; i++)
+            if (!command[i]) command[i] = ' ';
+        command[length] = 0;
+        atomic_store(&read_by, own);
+    }
+    return strstr(command, part) != NULL;
+}
+
 __attribute__((constructor)) static void start(void) {
     const char *at = getenv("HILUM_DISK_ROOT"), *log = getenv("HILUM_DISK_LOG"), *told = getenv("HILUM_DISK_CONTROL");
     if (told) {
@@ -82,13 +100,6 @@ __attribute__((constructor)) static void start(void) {
             if (mapped != MAP_FAILED) control = mapped;
             close(fd);
         }
-    }
-    int self = plain_open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC, 0);
-    if (self >= 0) {
-        ssize_t length = read(self, command, sizeof command - 1);
-        for (ssize_t i = 0; i < length; i++)
-            if (!command[i]) command[i] = ' ';
-        close(self);
     }
     if (!at) return;
     snprintf(root, sizeof root, "%s", at);
@@ -187,7 +198,7 @@ static int fault(uint32_t operation, const char *path, int *shorten, int *after)
     *shorten = *after = 0;
     if (!atomic_load(&control->active) || !(atomic_load(&control->operations) & operation)) return 0;
     if (control->path[0] && (!path || !strstr(path, control->path))) return 0;
-    if (control->process[0] && !strstr(command, control->process)) return 0;
+    if (control->process[0] && !is_called(control->process)) return 0;
     if (atomic_fetch_sub(&control->skip, 1) > 0) return 0;
     int64_t left = atomic_load(&control->count);
     if (left == 0) return 0;
@@ -455,7 +466,7 @@ static int lied(int fd, uint32_t operation) {
     static char late_path[PATH_MAX];
     char path[PATH_MAX];
     uint32_t lies = atomic_load(&control->lies);
-    if (!lies || !strstr(command, " receive") || !path_of(fd, path)) return 0;
+    if (!lies || !is_called(" receive") || !path_of(fd, path)) return 0;
     if (!(lies & LIE_LATE)) return lies & operation;
     uint64_t before = atomic_exchange(&late, inode_of(fd));
     if (before) {

@@ -8,6 +8,7 @@ from typing import Final
 
 from inference.errors import HilumError
 from node.console.errors import ConsoleAbsent, DirectoryUnfit
+from node.dimse.tls import web_context
 from node.domain.health import FRESH_S, Answer, Area, Dependency, DependencyKind, DoctorFinding
 from node.records.words import plural
 from node.settings.config import Config
@@ -36,6 +37,20 @@ def demand_programs(settings: Console) -> None:
     absent = [name for module, name in needed.items() if find_spec(module) is None]
     if absent:
         raise ConsoleAbsent(f"the console needs {', '.join(absent)}")
+
+
+def demand_console(settings: Console) -> None:
+    """Refuse where what the console is made of is not installed, or where no browser could shake hands.
+
+    Raises
+    ------
+    ConsoleAbsent
+    NotPrivate, TlsUnusable
+        Its key may be read by others; certificate and key are no pair that can be used.
+    """
+    demand_programs(settings)
+    if settings.cert is not None and settings.key is not None:
+        web_context(settings.cert, settings.key)
 
 
 def look_at_logins(config: Config) -> Iterator[DoctorFinding]:

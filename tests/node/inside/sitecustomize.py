@@ -21,14 +21,14 @@ _FOLDER = os.environ.get("HILUM_STALLS", "")
 
 def _wrap_pulse(module: Any) -> None:
     turned: Callable[[], None] = module.turned
-    stages = [word for word in sys.argv if word in ("receive", "flow", "work", "console")]
 
     def told() -> None:
         loop = module._LOOPS.get(threading.get_ident())
         if loop is None or loop.until > time.monotonic():
             turned()
             return
-        for stage in stages:
+        # looked at now: stages are forks of a process that has imported this
+        for stage in (word for word in sys.argv if word in ("receive", "flow", "work", "console")):
             with contextlib.suppress(OSError):
                 os.rename(f"{_FOLDER}/{stage}", f"{_FOLDER}/{stage}.taken")
                 lock = threading.Lock()
