@@ -366,9 +366,12 @@ def demand_own_series_numbers(config: Config) -> None:
     from inference.applications.errors import BrokenApplication
     from inference.applications.numbering import numbered
 
+    names = {one for route in config.routes for one in route.run}
+    if len(names) < 2:  # which a node of one model has at every start, and asking takes a second interpreter
+        return
     try:
         if config.application_folders:
-            numbered(stated_numbers(config.application_folders, {one for route in config.routes for one in route.run}))
+            numbered(stated_numbers(config.application_folders, names))
         else:
             series_numbers(config)
     except BrokenApplication as clash:

@@ -106,3 +106,13 @@ def test_an_application_that_cannot_be_asked_keeps_no_node_from_starting(folder:
     monkeypatch.setattr(asking, "LONGEST_S", 3.0)
     (folder / "applications" / "theirs" / "__init__.py").write_text(body)
     demand_own_series_numbers(load(folder / "hilum.yaml"))
+
+
+@pytest.mark.parametrize(("run", "asked"), [("[theirs, without]", True), ("[theirs]", False)])
+def test_one_application_alone_is_not_asked_for_its_number(folder: Path, run: str, asked: bool) -> None:
+    """There is no other to be told apart from: a node of one model starts without a second interpreter that imports it."""
+    there = folder / "applications" / "theirs" / "__init__.py"
+    there.write_text(there.read_text() + f"\nopen({str(folder / 'asked')!r}, 'w').close()\n")
+    (folder / "hilum.yaml").write_text(_CONFIG.replace("[mr-brain, theirs, without]", run))
+    demand_own_series_numbers(load(folder / "hilum.yaml"))
+    assert (folder / "asked").exists() == asked
