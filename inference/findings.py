@@ -18,7 +18,8 @@ class Segment:
     Attributes
     ----------
     mask
-        (Z, Y, X) bool, on the grid of the `Volume` that was analysed (same axes, same slice order); of a `VolumeSet`, on the reference's.
+        (Z, Y, X) bool, on the grid of the `Volume` that was analysed (same axes, same slice order); of a `VolumeSet`, on the reference's;
+        of `Phases`, on that of the phase.
     label
         Short text for people, unique among segments, locations and maps ("lung right"); what it is tracked by.
     category, type
@@ -27,6 +28,8 @@ class Segment:
         Recommended display colour, 0-255 each; the encoder turns it into CIELab.
     certainty
         0 to 1, how sure the application is that the structure is there; None where it does not say.
+    phase
+        Of `Phases`: which of them (from 0) the mask lies on, and `label` is that of `in_phase`; None elsewhere.
     """
 
     label: str
@@ -37,6 +40,12 @@ class Segment:
     finding_site: Code | None = None
     laterality: Code | None = None
     certainty: float | None = None
+    phase: int | None = None
+
+
+def in_phase(label: str, phase: int) -> str:
+    """The label of a declared segment in one phase (from 0): "cavity, phase 12" of the twelfth."""
+    return f"{label}, phase {phase + 1}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

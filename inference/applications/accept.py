@@ -9,7 +9,7 @@ from inference.applications.port import Accepts, Application
 from inference.imaging.errors import UnfitPrior
 from inference.imaging.resample import Grid, reorientation
 from inference.imaging.sop_classes import class_name
-from inference.imaging.subject import Cine, Images, Subject, Takes, VolumeSet
+from inference.imaging.subject import Cine, Clock, Images, Phases, Subject, Takes, VolumeSet
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, say
 
@@ -23,6 +23,7 @@ _KINDS: Mapping[Takes, type] = {
     Takes.VOLUME: Volume,
     Takes.PAIR: VolumeSet,
     Takes.VOLUMES: VolumeSet,
+    Takes.PHASES: Phases,
     Takes.IMAGES: Images,
     Takes.CINE: Cine,
 }
@@ -54,6 +55,11 @@ def check(application: Application, subject: Subject) -> tuple[Translatable, ...
     elif isinstance(subject, Volume):
         reasons = unfit(application.accepts, subject)
         spacing_mm = subject.widest_mm
+    elif isinstance(subject, Phases):
+        reasons = [*unfit_phases(application.accepts, len(subject)), *unfit(application.accepts, subject.reference)]
+        if len(subject) > 1 and (otherwise := of_another_clock(application.accepts, subject.timing.clock)):
+            reasons.append(otherwise)
+        spacing_mm = subject.reference.widest_mm
     else:
         reasons = of_another_modality(application.accepts, subject.modality)
         spacing_mm = 0.0
@@ -137,6 +143,24 @@ def unfit(accepts: Accepts, volume: Volume) -> list[str]:
     if accepts.orientation is not None and orientation != accepts.orientation:
         reasons.append(f"slices are {orientation}, not {accepts.orientation}")
     return reasons
+
+
+def unfit_phases(accepts: Accepts, phases: int) -> list[str]:
+    """What is wrong with so many phases; nothing where nothing is."""
+    there = "one image at each position" if phases == 1 else f"{phases} phases"
+    if phases < accepts.min_phases:
+        return [f"{there}, at least {accepts.min_phases} phases are needed"]
+    if accepts.max_phases is not None and phases > accepts.max_phases:
+        return [f"{there}, at most {accepts.max_phases} are taken"]
+    return []
+
+
+def of_another_clock(accepts: Accepts, clock: Clock | None) -> str:
+    """What is wrong with what the time of phases is counted by; "" where nothing is."""
+    if not accepts.clock or clock in accepts.clock:
+        return ""
+    found = "said by no element" if clock is None else f"that of the {clock.value}" if clock is not Clock.TIME else "that which passes"
+    return f"the time of the phases is {found}, not {' or '.join(one.value for one in accepts.clock)}"
 
 
 def _too_far(volume: Volume, most_mm: tuple[float, float, float]) -> str:

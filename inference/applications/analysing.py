@@ -14,7 +14,7 @@ from inference.applications.port import Application, Infer
 from inference.findings import Box, DerivedImage, Evaluation, Findings, Line, Location, Measurement, Point, PointInSpace, Shape
 from inference.imaging.regrid import RegriddedVolume, straightened
 from inference.imaging.roles import on_one_grid
-from inference.imaging.subject import Subject, VolumeSet
+from inference.imaging.subject import Phases, Subject, VolumeSet
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, say
 
@@ -46,6 +46,10 @@ def _straight(subject: Subject) -> tuple[Subject, RegriddedVolume | None]:
     if isinstance(subject, Volume):
         straight = straightened(subject)
         return (subject, None) if straight is None else (straight.volume, straight)
+    if isinstance(subject, Phases):
+        straight = straightened(subject.reference)
+        upright = [each.volume for each in map(straightened, subject.volumes) if each is not None]
+        return (subject, None) if straight is None else (replace(subject, volumes=tuple(upright)), straight)
     if isinstance(subject, VolumeSet):
         return on_one_grid(subject), straightened(subject.reference)
     return subject, None

@@ -34,10 +34,12 @@ from inference.findings import (
     Point,
     PointInSpace,
     Registration,
+    Segment,
     Shape,
     Span,
+    in_phase,
 )
-from inference.imaging.subject import Cine, Images, Subject, images_in, prior_in, volume_of
+from inference.imaging.subject import Cine, Images, Phases, Subject, images_in, prior_in, volume_of
 
 _ANSWERS = (codes.PRESENT, codes.ABSENT, codes.UNDETERMINED)
 _BESIDE = 0.5 + 1e-6
@@ -62,7 +64,7 @@ def check_outputs(application: Application, findings: Findings, subject: Subject
     gate.labels(findings)
     for segment in findings.segments:
         what = f'segment "{segment.label}"'
-        gate.declared(SegmentOutput(label=segment.label, type=segment.type), f"{what} ({segment.type.meaning})")
+        gate.segment(segment)
         if segment.mask.dtype != np.bool_:
             gate.refuse(f"{what}: its mask is {segment.mask.dtype}, not bool")
         gate.on_grid(what, "mask", segment.mask)
@@ -105,6 +107,20 @@ class _Gate:
     def declared(self, output: Output, what: str) -> None:
         if _key(output) not in self._outputs:
             raise UndeclaredOutput(f"{self._who}: {what} is not among the outputs of its manifest")
+
+    def segment(self, segment: Segment) -> None:
+        """It is declared, and over time it is of one of the phases, and called so."""
+        what, label = f'segment "{segment.label}" ({segment.type.meaning})', segment.label
+        if isinstance(self._subject, Phases):
+            if segment.phase is None or not 0 <= segment.phase < len(self._subject):
+                self.refuse(f"{what} is of phase {segment.phase} of {len(self._subject)}, counted from 0")
+            else:
+                label = label.removesuffix(in_phase("", segment.phase))
+                if label == segment.label:
+                    self.refuse(f"{what} of phase {segment.phase} is not called as `in_phase` has it")
+        elif segment.phase is not None:
+            self.refuse(f"{what} is of a phase, and the images are not taken over time")
+        self.declared(SegmentOutput(label=label, type=segment.type), what)
 
     def labels(self, findings: Findings) -> None:
         """What is tracked by a label has one of its own, and it fits an element of text (PS3.5 6.2)."""

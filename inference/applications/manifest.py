@@ -10,10 +10,12 @@ from inference.applications.numbering import GREATEST_SERIES
 from inference.applications.port import (
     Accepts,
     Application,
+    Clock,
     DerivedOutput,
     EvaluationOutput,
     ExplanationOutput,
     LocationOutput,
+    MeasurementOutput,
     ModelRef,
     Output,
     RegistrationOutput,
@@ -39,9 +41,11 @@ _LOCALISING: Mapping[type[Output], str] = {
 }
 """What says where, and is therefore not for an application that is cleared to say whether."""
 _IN_SPACE = (SegmentOutput, SaliencyOutput, DerivedOutput)
+_OF_PHASES = (SegmentOutput, MeasurementOutput, EvaluationOutput)
+"""What is said over time: masks in one phase each, numbers, and answers."""
 _PARTS: Mapping[Takes, tuple[str, ...]] = {Takes.VOLUME: ("refuse", "each", "b0"), Takes.CINE: ("refuse", "each")}
 """What a series of several volumes, or of several loops, may be taken as; nothing else has parts."""
-_OF_SLICES = frozenset({Takes.VOLUME, Takes.PAIR, Takes.VOLUMES})
+_OF_SLICES = frozenset({Takes.VOLUME, Takes.PAIR, Takes.VOLUMES, Takes.PHASES})
 _ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _+-]{0,30}")
 _OF_PARTS = {"each": "volumes and cines", "b0": "volumes"}
 
@@ -129,6 +133,7 @@ def _accepts(accepts: Accepts) -> list[str]:
         for name, asked in (("max_extents_mm", accepts.max_extents_mm), ("sop_classes", accepts.sop_classes))
         if asked and accepts.takes not in _OF_SLICES
     ]
+    problems += _over_time(accepts)
     problems += [
         f"accepts.{name} is {bound:g}, not above 0"
         for name, bound in (
@@ -140,6 +145,17 @@ def _accepts(accepts: Accepts) -> list[str]:
         if bound is not None and not bound > 0
     ]
     return problems
+
+
+def _over_time(accepts: Accepts) -> list[str]:
+    said = (("min_phases", accepts.min_phases != 2), ("max_phases", accepts.max_phases is not None), ("clock", bool(accepts.clock)))
+    if accepts.takes is not Takes.PHASES:
+        return [f"accepts.{name} is for phases, and it takes {accepts.takes.value}" for name, asked in said if asked]
+    if not all(isinstance(one, Clock) for one in accepts.clock):
+        return [f"accepts.clock is {accepts.clock!r}, not a tuple of {', '.join(str(one.value) for one in Clock)}"]
+    if accepts.min_phases < 2 or (accepts.max_phases is not None and accepts.max_phases < accepts.min_phases):
+        return [f"accepts.min_phases is {accepts.min_phases} and max_phases {accepts.max_phases}: at least 2, and not less than at least"]
+    return []
 
 
 def _models(application: Application) -> list[str]:
@@ -179,10 +195,17 @@ def _not_to_be_said(application: Application) -> list[str]:
     takes = application.accepts.takes
     if takes not in _OF_SLICES and any(isinstance(output, _IN_SPACE) for output in application.outputs):
         problems.append(f"it declares a mask, a map or an image in space, and takes {takes.value}, which have no place there")
+    if takes is Takes.PHASES:
+        elsewhere = [type(output) for output in application.outputs if not isinstance(output, _OF_PHASES)]
+        problems += [f"it declares {what}, and takes phases, of which it says none" for what in dict.fromkeys(map(_named, elsewhere))]
     compares = any(role.prior_of for role in application.in_roles)
     if not compares and any(isinstance(output, RegistrationOutput) for output in application.outputs):
         problems.append(f"it declares a registration, and takes {takes.value}: there is no prior")
     return problems
+
+
+def _named(output: type[Output]) -> str:
+    return _LOCALISING.get(output, "explanations" if output is ExplanationOutput else "qualities of locations")
 
 
 def _explained(application: Application) -> list[str]:
@@ -214,6 +237,8 @@ def _expects(application: Application) -> list[str]:
     expects, takes = application.expects, application.accepts.takes
     labels = {output.label for output in application.outputs if isinstance(output, SegmentOutput)}
     named = [label for segments in (*(m.segments for m in expects.marked), *(p.segments for p in expects.plausible)) for label in segments]
+    if takes is Takes.PHASES and named:
+        return ["expects a form or a size of segments, which are judged in no phase"]
     problems = [f'expects something of segment "{label}", which it does not declare' for label in named if label not in labels]
     for plausible in expects.plausible:
         ages = [span.from_years for span in plausible.spans]

@@ -11,12 +11,13 @@ from inference.engines.port import Call, Golden, ModelRef, ModelSource, Tensors
 from inference.findings import Explanation, Findings
 from inference.imaging.judge.expects import Expects
 from inference.imaging.roles import PAIR_PLACES, RigidMotion, RolePlace
-from inference.imaging.subject import Parts, Takes
+from inference.imaging.subject import Clock, Parts, Takes
 
 __all__ = [
     "Accepts",
     "Analyse",
     "Application",
+    "Clock",
     "DerivedOutput",
     "EvaluationOutput",
     "Expects",
@@ -56,7 +57,7 @@ class Infer(Protocol):
 
 
 Analyse: TypeAlias = Callable[[Any, Infer], Findings]
-"""Its first argument is the subject that `Accepts.takes` names: a `Volume`, a `VolumeSet`, `Images` or a `Cine`."""
+"""Its first argument is the subject that `Accepts.takes` names: a `Volume`, a `VolumeSet`, `Phases`, `Images` or a `Cine`."""
 
 Explain: TypeAlias = Callable[[Any, Infer], tuple[Explanation, ...]]
 """What moved the answers of `Analyse` about the same subject."""
@@ -74,6 +75,8 @@ class Accepts:
     `takes` says what `analyse` is given. `parts` is for series that hold several volumes of one place (times, echoes, b-values), or several
     loops: "refuse" them, analyse "each" on its own, or of a diffusion series the one at b 0 ("b0"). `whole_study` (images only): all series
     of the study that the route matches are one subject, the views of an examination.
+    `min_phases`, `max_phases` and `clock` are for phases: how many there have to be at least and at most, and what their time has to be
+    counted by ("heart", "breath", "time"); () takes any, also images that say nothing but the order of their phases.
     """
 
     modality: tuple[str, ...]
@@ -88,6 +91,9 @@ class Accepts:
     takes: Takes = Takes.VOLUME
     parts: Parts = "refuse"
     whole_study: bool = False
+    min_phases: int = 2
+    max_phases: int | None = None
+    clock: tuple[Clock, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

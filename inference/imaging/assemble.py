@@ -172,11 +172,17 @@ def imaging(instances: Sequence[Instance]) -> list[Instance]:
     images = [instance for instance in instances if "LOCALIZER" not in instance.image_type]
     if not images:
         raise NotAVolume(f"the series holds localizers only: {naming(instance.sop_instance_uid for instance in instances)}")
-    _all_of_each_concatenation(images)
+    all_of_each_concatenation(images)
     return images
 
 
-def _all_of_each_concatenation(images: Sequence[Instance]) -> None:
+def all_of_each_concatenation(images: Sequence[Instance]) -> None:
+    """Refuse images that were cut up of which some are missing.
+
+    Raises
+    ------
+    IncompleteConcatenation
+    """
     members: dict[str, list[Instance]] = {}
     for image in images:
         if concatenation := tags.text(image.header, tags.CONCATENATION_UID):

@@ -113,6 +113,13 @@ KINDS = (
         number=False,
     ),
     _Kind(enhanced=(0x00189118, 0x00209241), classic=0x00209241, plural="heart phases", words=_unit("heart phase", "%"), tells=True),
+    _Kind(
+        enhanced=(0x00209253, 0x00209245),
+        classic=0x00209245,
+        plural="breathing phases",
+        words=_unit("breathing phase", "%"),
+        tells=True,
+    ),
     _Kind(enhanced=(0x00209111, 0x00209128), classic=0x00200100, plural="time points", words=_counted("time")),
     _Kind(enhanced=(0x00189118, 0x00209153), classic=0x00181060, plural="heart phases", words=_counted("heart phase"), ranked=True),
     _Kind(enhanced=(0x00209111, 0x00209056), classic=None, plural="stacks", words=_counted("stack"), number=False),
@@ -134,9 +141,9 @@ KINDS = (
     _Kind(enhanced=None, classic=0x00080032, plural="time points", words=_counted("time"), number=False, ranked=True, apart=True),
 )
 """In the order in which they are believed, behind b-values: physics before times, times before numbers. EffectiveEchoTime or EchoTime,
-InversionTimes, FlipAngle, KVP, ConvolutionKernel, NominalPercentageOfCardiacPhase, TemporalPositionIndex or …Identifier,
-NominalCardiacTriggerDelayTime or TriggerTime, StackID, EchoNumbers, (Frame)AcquisitionNumber, SequenceName, FrameReferenceTime,
-date-times."""
+InversionTimes, FlipAngle, KVP, ConvolutionKernel, NominalPercentageOfCardiacPhase, NominalPercentageOfRespiratoryPhase,
+TemporalPositionIndex or …Identifier, NominalCardiacTriggerDelayTime or TriggerTime, StackID, EchoNumbers, (Frame)AcquisitionNumber,
+SequenceName, FrameReferenceTime, date-times."""
 
 
 def axes_of(slices: Sequence[Slice], places: Sequence[Sequence[int]]) -> list[Axis]:

@@ -16,7 +16,7 @@ from inference.imaging.slices import Slice, slices_of
 from inference.imaging.subject import Cine
 from inference.imaging.volume import SliceSource
 
-OVER_TIME = frozenset({"heart phases", "time points"})
+OVER_TIME = frozenset({"heart phases", "breathing phases", "time points"})
 """What images of one place must differ in, and in nothing else, to be frames of a loop."""
 
 

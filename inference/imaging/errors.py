@@ -112,7 +112,7 @@ class FourDimensional(InputError):
     code = "HLM-3016"
     remedy = (
         "Split the series by time point, echo, phase or b-value and send the part that is wanted; or route it to an application that "
-        "takes each of them, or the images at b 0."
+        "takes each of them, the images at b 0, or all of them over time."
     )
 
 
@@ -212,6 +212,33 @@ class OutOfReach(InputError):
 
     code = "HLM-3037"
     remedy = "Look at both series: another part of the body. Narrow the role's conditions in the route, or send the series whole."
+
+
+class PhasesMissing(InputError):
+    """Of a series over time some slices have fewer images than others."""
+
+    code = "HLM-3038"
+    remedy = "Send the missing images of the slices that the reason names; if there never were any, nothing can be analysed over time."
+
+
+class PhasesApart(InputError):
+    """The slices of a series over time were not taken at the same times, or its phases not at the same place."""
+
+    code = "HLM-3039"
+    remedy = (
+        "Look at the times and positions of the named images; send slices of one acquisition, or an application that analyses each slice "
+        "over time on its own."
+    )
+
+
+class NoClock(InputError):
+    """Several images lie at each place, and nothing says which of them is when; or they differ in something else than time as well."""
+
+    code = "HLM-3040"
+    remedy = (
+        "Let the scanner send TriggerTime, a cardiac or respiratory phase, or acquisition times with the images; of a series that differs "
+        "in echoes, b-values or components too, send the part that is wanted."
+    )
 
 
 class UnfitPrior(InputError):

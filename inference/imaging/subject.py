@@ -1,4 +1,4 @@
-"""Subject of an analysis: a volume, several volumes in roles, projection images and their views, or a cine."""
+"""Subject of an analysis: a volume, several volumes in roles, one volume over time, projection images and their views, or a cine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ class Takes(StrEnum):
     VOLUME = "volume"
     PAIR = "pair"
     VOLUMES = "volumes"
+    PHASES = "phases"
     IMAGES = "images"
     CINE = "cine"
 
@@ -97,6 +98,92 @@ class VolumeSet:
 def pair_of(current: Volume, prior: Volume) -> VolumeSet:
     """A volume with its prior, each in its own patient coordinates."""
     return VolumeSet(volumes={CURRENT: current, PRIOR: prior}, priors=(PRIOR,))
+
+
+class Clock(StrEnum):
+    """What the time of phases is counted by: beats of the heart, breaths, or seconds as they pass."""
+
+    HEART = "heart"
+    BREATH = "breath"
+    TIME = "time"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """When each phase is, and what says so.
+
+    Attributes
+    ----------
+    clock
+        None: what the images say is the order of the phases, and not their time.
+    attribute
+        The keyword of the element that it was read from.
+    unit
+        "ms" (from the trigger, or from the first phase), "%" (of a beat, or of a breath), or "" without a clock.
+    values
+        One per phase, rising; of slices that differ the median.
+    """
+
+    clock: Clock | None
+    attribute: str
+    unit: Literal["ms", "%", ""]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Phases:
+    """One volume over time: a beating heart, a contrast agent that arrives, a breath. All phases lie on one grid.
+
+    Attributes
+    ----------
+    volumes
+        In the order of time; each with the images that it was made of. A series that does not move has one.
+    timing
+        When each of them is.
+    """
+
+    volumes: tuple[Volume, ...]
+    timing: Timing
+
+    def __len__(self) -> int:
+        return len(self.volumes)
+
+    @property
+    def reference(self) -> Volume:
+        """The first phase: its grid is that of all."""
+        return self.volumes[0]
+
+    @property
+    def modality(self) -> str:
+        """That of all."""
+        return self.reference.modality
+
+    @property
+    def study_instance_uid(self) -> str:
+        """That of all."""
+        return self.reference.study_instance_uid
+
+    @property
+    def series_instance_uid(self) -> str:
+        """Of the series that the job is for; slices may come from others of the study."""
+        return self.reference.series_instance_uid
+
+    @property
+    def frame_of_reference_uid(self) -> str:
+        """That of all."""
+        return self.reference.frame_of_reference_uid
+
+    @property
+    def sources(self) -> tuple[SliceSource, ...]:
+        """Phase after phase, in each in the order of its slices: slice `z` of phase `t` is number `t * Z + z`."""
+        return tuple(source for volume in self.volumes for source in volume.sources)
+
+    def moment(self, phase: int) -> str:
+        """When a phase (from 0) is, for people: "310 ms", "40 %", "12.5 s"; "" where nothing says so."""
+        at = self.timing.values[phase]
+        if self.timing.clock is Clock.TIME:
+            return f"{at / 1000:.4g} s"
+        return f"{at:.4g} {self.timing.unit}" if self.timing.clock is not None else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -193,12 +280,12 @@ class Cine:
     calibrated: bool = False
 
 
-Subject: TypeAlias = Volume | VolumeSet | Images | Cine
+Subject: TypeAlias = Volume | VolumeSet | Phases | Images | Cine
 
 
 def volume_of(subject: Subject) -> Volume | None:
     """The volume on whose grid masks and maps lie: the subject itself, the reference of several, or None for what is not in space."""
-    if isinstance(subject, VolumeSet):
+    if isinstance(subject, VolumeSet | Phases):
         return subject.reference
     return subject if isinstance(subject, Volume) else None
 
@@ -207,6 +294,8 @@ def volumes_in(subject: Subject) -> tuple[Volume, ...]:
     """Every volume that a subject holds, the one of `volume_of` first; none for what is not in space."""
     if isinstance(subject, VolumeSet):
         return tuple(subject.volumes.values())
+    if isinstance(subject, Phases):
+        return subject.volumes
     return (subject,) if isinstance(subject, Volume) else ()
 
 
@@ -217,6 +306,8 @@ def prior_in(subject: Subject) -> Volume | None:
 
 def all_sources(subject: Subject) -> tuple[SliceSource, ...]:
     """Every source image: those of `sources`, then those of the other volumes, in the order of their roles."""
+    if isinstance(subject, Phases):
+        return subject.sources
     return (*subject.sources, *(source for volume in volumes_in(subject)[1:] for source in volume.sources))
 
 

@@ -17,6 +17,7 @@ from inference.imaging.errors import NotACine, NotAPair, NotOneUnweighted, RoleU
 from inference.imaging.frame_values import MOST_BYTES
 from inference.imaging.header import Instance, ReadAhead, SetAside
 from inference.imaging.identity import Identity, identities, one_identity, refuse_unusable_uids, same_patient
+from inference.imaging.phases import phases_from
 from inference.imaging.roles import PAIR_PLACES, RolePlace, motion_onto
 from inference.imaging.single_images import bounded_together, cine_from, images_from, loops_among, over_time
 from inference.imaging.slices import Slice, frame_data
@@ -64,7 +65,8 @@ def subjects(
     takes, parts
         `Accepts.takes` and `Accepts.parts` of the application.
     files
-        Part 10 files: of one series; for volumes in roles, of all of them; for images, of all series whose views belong together.
+        Part 10 files: of one series; for volumes in roles, of all of them; for images and phases, of all series whose views, or slices,
+        belong together.
     series_instance_uid
         The series that the job is for: of several volumes the reference.
     given
@@ -99,7 +101,7 @@ def subjects(
 
 
 def _named(takes: Takes, images: Sequence[Instance]) -> None:
-    refuse_unusable_uids(_headers(images), placed=takes in (Takes.VOLUME, Takes.PAIR, Takes.VOLUMES))
+    refuse_unusable_uids(_headers(images), placed=takes in (Takes.VOLUME, Takes.PAIR, Takes.VOLUMES, Takes.PHASES))
 
 
 def _set_aside(others: Sequence[SetAside], files: int) -> tuple[Translatable, ...]:
@@ -348,6 +350,16 @@ def _moving(places: Sequence[Sequence[Slice]], parts: Parts, said: tuple[Transla
     ]
 
 
+def _phases(instances: Sequence[Instance], parts: Parts, series_instance_uid: str, threads: int) -> list[Assembled]:
+    said = one_identity(identities(instances))
+    phases, used, remarks = phases_from(instances, series_instance_uid, threads=threads)
+    remarks = (*_localizers(len(instances) - len(used), len(instances)), *said, *remarks)
+    if phases.timing.attribute:
+        told = {"number": str(len(phases)), "first": phases.moment(0), "last": phases.moment(len(phases) - 1)}
+        remarks = (say("Analysed over time: {number} phases from {first} to {last}.", **told), *remarks)
+    return [Assembled(subject=phases, headers=_headers(used), remarks=remarks)]
+
+
 def _headers(instances: Sequence[Instance]) -> tuple[FileDataset, ...]:
     return tuple(instance.header for instance in instances)
 
@@ -356,4 +368,5 @@ _READERS: Mapping[Takes, Callable[[Sequence[Instance], Parts, str, int], list[As
     Takes.VOLUME: _volumes,
     Takes.IMAGES: _images,
     Takes.CINE: _cines,
+    Takes.PHASES: _phases,
 }

@@ -80,8 +80,8 @@ def demo(
     Parameters
     ----------
     input
-        A series of your own: a file, a folder or a zip of DICOM files; several series of a study for what analyses them together,
-        two studies of one patient for what compares them.
+        A series of your own: a file, a folder or a zip of DICOM files; several series of a study for what analyses them together
+        (roles, or a cine of a series a slice), two studies of one patient for what compares them.
     application
         The application to run.
     role
@@ -319,6 +319,7 @@ def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
         "measurements": [
             {
                 "name": m.name.meaning,
+                "derivation": m.derivation.meaning if m.derivation else None,
                 "value": m.value,
                 "unit": m.unit.value,
                 "shown": quantity(m),
@@ -414,7 +415,7 @@ def tell(console: "Console", summary: dict[str, object], out: Path) -> None:
     console.print(table)
     for measurement in measurements:
         of = measurement["segment"] or measurement["location"]
-        about = f" of {of}" if of else ""
+        about = (f" of {of}" if of else "") + (f" ({measurement['derivation']})" if measurement["derivation"] else "")
         bound = "at least " if measurement["at_least"] else ""
         console.print(f"\n   {measurement['name']}{about}: [bold]{bound}{measurement['shown']}[/]")
     for sentence in (*summary["cautions"], *summary["remarks"]):  # type: ignore[misc]

@@ -179,6 +179,8 @@ class NewJob:
     that somebody asked for."""
     whole_study: bool = False
     """One job for all series of the study: the one with the same (study, application) is meant, whichever series that names."""
+    slices: tuple[str, ...] = ()
+    """The series that are slices of one subject over time: a job of any of them is meant, whichever it names."""
     shortage: Shortage | None = None
     """What it analyses is known to be short."""
     marked: bool = False

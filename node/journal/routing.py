@@ -183,7 +183,8 @@ def _place(connection: Connection, arrival: Row[Any], new: NewJob, now: datetime
     """Join the job that does the same already, or insert one that replaces its predecessor."""
     same = (
         _job.study_instance_uid == arrival.study_instance_uid,
-        *(() if new.whole_study else (_job.series_instance_uid == new.series_instance_uid,)),
+        # a slice that came late may have the number that the job is called by now
+        *(() if new.whole_study else (_job.series_instance_uid.in_(new.slices or (new.series_instance_uid,)),)),
         _job.application == new.application,
         _job.kind == JobKind.ANALYSIS.value,
         _job.state != JobState.SUPERSEDED.value,

@@ -263,12 +263,13 @@ class RouteExplainer:
         """
         from node.routing.decisions import decide, outchosen
         from node.routing.gate import Gate
+        from node.routing.over_time import chosen_together
         from node.routing.untaken import GatedSeries, in_turn, makes_a_job, untaken, with_untaken
 
         now = datetime.now(UTC)
         whole = {route.name: route for route in self.config.routes}
         own = {view.series_instance_uid: view for view in views[study]}
-        gate = Gate()
+        gate = Gate(lambda: views[study])
         series = GatedSeries(views=own, counted=dict.fromkeys(own, True), gate=gate)
 
         def decided(of: Sequence[Route], taken: Mapping[str, str]) -> list[Decision]:
@@ -279,11 +280,12 @@ class RouteExplainer:
                 calling="",
                 called=called or "",
                 now=now,
-                excluded=self.excluded,
+                excluded=partial(self.excluded, gate),
                 taken=taken,
                 came=came,
             )
             lost = outchosen(of, found)
+            found = chosen_together(found, lambda name: self.declared(whole[name]), lambda: views[study])
             return [self._with_remarks(one, whole[one.route], study, views, gate, lost=one.route in lost) for one in found]
 
         decisions = in_turn(routes, decided, lambda route, one: makes_a_job(route, one, series, self.declared(route)))
@@ -376,13 +378,11 @@ class RouteExplainer:
                 found[name] = self.manifest(name)
         return found
 
-    def excluded(self, route: Route, view: "SeriesView") -> bool:
+    def excluded(self, gate: "Gate", route: Route, view: "SeriesView") -> bool:
         """Whether no application of a route is for a series, as the node asks before it chooses one."""
-        from node.routing.gate import not_applicable
-
         applications = self.declared(route)
         whole = len(applications) == len(route.run)
-        return whole and all(not_applicable(application, view) for application in applications.values())
+        return whole and all(gate.not_applicable(application, view) for application in applications.values())
 
 
 _MOST_TOLD = 500

@@ -58,7 +58,7 @@ class Sources:
     base
         What highdicom is given as the first source: the entities, identity, and the history of lossy compression.
     planes
-        One stand-in per slice of the volume, in the order of its axis 0; none for what is not in space.
+        One stand-in per slice of the volume, in the order of its axis 0, phase after phase; none for what is not in space.
     slices
         The true source of each slice, image or frame, in the order of the subject; of several volumes, the reference's.
     headers
@@ -108,7 +108,7 @@ def read_sources(encoding: Encoding) -> Sources:
     planes: tuple[Dataset, ...] = ()
     if grid is not None:
         stand_ins = _StandIns(grid)
-        planes = tuple(stand_ins.plane(headers[source.sop_instance_uid], source, z) for z, source in enumerate(slices))
+        planes = tuple(stand_ins.plane(headers[source.sop_instance_uid], source, image) for image, source in enumerate(slices))
     # highdicom takes patient, study and the history of lossy compression from the first image
     base = planes[0] if planes else _without_place(slices[0], subject)
     base.update(_of_one_value(entities))
@@ -216,8 +216,9 @@ class _StandIns:
         self._alike: dict[tuple[object, ...], dict[BaseTag, DataElement]] = {}
         self._orientation: DataElement | None = None
 
-    def plane(self, header: Dataset, source: SliceSource, z: int) -> Dataset:
-        """The stand-in of slice `z`."""
+    def plane(self, header: Dataset, source: SliceSource, image: int) -> Dataset:
+        """The stand-in of an image: a slice, of phase after phase, which all lie alike."""
+        z = image % len(self._volume.voxels)
         place = functional_group(header, source.frame, "PlanePositionSequence") or header
         sent = place.get("ImagePositionPatient")
         if not sent and not _says_once(header):
@@ -228,7 +229,7 @@ class _StandIns:
         if np.abs(self._volume.to_indices(np.array(position)) - (z, 0, 0)).max() > HALF_A_VOXEL:
             raise SourcesUnfit(f"{_name(source)} lies at {position} mm, slice {z} of the volume elsewhere")
         plane = Dataset(dict(self._shared(header, source)))
-        plane.add_new(_SOP_INSTANCE_UID, "UI", f"{_STAND_IN}{z + 1}")
+        plane.add_new(_SOP_INSTANCE_UID, "UI", f"{_STAND_IN}{image + 1}")
         plane.add_new(_POSITION, "DS", [decimal(mm) for mm in sent])
         return plane
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
-from inference.applications.accept import nearest_plane, of_another_modality, too_few_slices, too_thick, unfit
-from inference.applications.port import Accepts, Application
+from inference.applications.accept import nearest_plane, of_another_modality, too_few_slices, too_thick, unfit, unfit_phases
+from inference.applications.port import Accepts, Application, Clock, Takes
 from inference.errors import HilumError
 from inference.imaging.alike import IN_BLOCKS, in_blocks, kind_of_image, kinds_of_numbers, rescale_type
 from inference.imaging.assemble import MOSAICS
@@ -28,6 +28,7 @@ from node.domain.job import WhenExcluded
 from node.domain.route import Decision, Route, Tried
 from node.routing.decisions import SeriesView, holds_images
 from node.routing.layout import OF_SLICES, Layout, without_localizers
+from node.routing.over_time import as_one
 
 _NAMED_VALUES = 3
 _SAID = tuple(sorted(SAID))
@@ -39,6 +40,7 @@ TELLING = frozenset(
         *("Modality", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "ImageType"),
         *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "Rows", "Columns", "NumberOfFrames"),
         *("SamplesPerPixel", "PhotometricInterpretation", "ViewPosition", "FrameTime", "CineRate"),
+        *("TriggerTime", "NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase"),
         *("AcquisitionContrast", "ScanningSequence", "EchoPlanarPulseSequence", "EchoTime", "EffectiveEchoTime", "RepetitionTime"),
         *("SequenceName", "PulseSequenceName", *TYPED),
         *("InversionTime", "InversionTimes", "Units", "ConvolutionKernel", "KVP", "DiffusionBValue", "RescaleSlope", "RescaleType"),
@@ -81,17 +83,29 @@ class GateAnswer:
 
 
 class Gate:
-    """The gate while one arrival or study is looked at: each application is asked of each view of a series once."""
+    """The gate while one arrival or study is looked at: each application is asked of each view of a series once.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    study
+        All series of the study: an application over time is asked of a slice with the others of its subject.
+    """
+
+    def __init__(self, study: Callable[[], Sequence[SeriesView]] = tuple) -> None:
+        self.study = study
         self._said: dict[tuple[str, int, bool], tuple[SeriesView, GateAnswer]] = {}
 
     def answer(self, application: Application, view: SeriesView, *, counted: bool = True) -> GateAnswer:
         """As `answer`."""
         asked = application.name, id(view), counted  # the view is kept, and no other gets its number meanwhile
         if asked not in self._said:
-            self._said[asked] = view, answer(application, view, counted=counted)
+            whole = as_one(view, self.study()) if application.accepts.takes is Takes.PHASES else view
+            self._said[asked] = view, answer(application, whole, counted=counted)
         return self._said[asked][1]
+
+    def not_applicable(self, application: Application, view: SeriesView) -> str:
+        """As `not_applicable`; over time how many slices and phases there are is asked too: of a study's cines one is short axes."""
+        return self.answer(application, view).exclusion if application.accepts.takes is Takes.PHASES else not_applicable(application, view)
 
 
 def answer(application: Application, view: SeriesView, *, counted: bool = True) -> GateAnswer:
@@ -207,6 +221,7 @@ def asks_text(application: Application) -> str:
     asked = [" or ".join(accepts.modality)]
     asked += [accepts.orientation] if accepts.orientation is not None else []
     asked += [f"at least {accepts.min_slices} slices"] if accepts.takes in OF_SLICES and accepts.min_slices > 1 else []
+    asked += [_phases_text(accepts)] if accepts.takes is Takes.PHASES else []
     asked += [f"at most {accepts.max_spacing_mm:g} mm apart"] if accepts.max_spacing_mm is not None else []
     asked += [f"at most {accepts.max_thickness_mm:g} mm thick"] if accepts.max_thickness_mm is not None else []
     asked += [f"{accepts.min_extent_mm:g} mm in every direction"] if accepts.min_extent_mm is not None else []
@@ -215,6 +230,12 @@ def asks_text(application: Application) -> str:
     asked += ["without contrast medium"] if expects.native else []
     asked += [f"{expects.contrast.value} weighted"] if expects.contrast is not None else []
     return ", ".join(asked)
+
+
+def _phases_text(accepts: Accepts) -> str:
+    most = "or more" if accepts.max_phases is None else f"to {accepts.max_phases}"
+    of = f" of the {' or the '.join(accepts.clock)}" if accepts.clock and Clock.TIME not in accepts.clock else ""
+    return f"{accepts.min_phases} {most} phases{of}"
 
 
 def _refused(reasons: Sequence[str]) -> GateAnswer:
@@ -250,7 +271,8 @@ def _of_other_slices(accepts: Accepts, view: SeriesView, layout: Layout | None) 
     if accepts.takes not in OF_SLICES:
         return []
     if layout is not None and layout.volume is not None:
-        return unfit(accepts, layout.volume)
+        over_time = unfit_phases(accepts, layout.phases) if accepts.takes is Takes.PHASES else []
+        return [*over_time, *unfit(accepts, layout.volume)]
     return [*(_too_few(accepts, view) if layout is not None else ()), *_thick(accepts, view), *_lies_otherwise(accepts, view)]
 
 

@@ -14,8 +14,9 @@ from inference.errors import InputError
 from inference.imaging.assemble import MOSAICS, one_frame_of_reference
 from inference.imaging.bounds import thickness_mm
 from inference.imaging.errors import FourDimensional
-from inference.imaging.geometry import Plane, series_geometry
+from inference.imaging.geometry import Plane, SeriesGeometry, places_of, series_geometry
 from inference.imaging.nuclear import RECONSTRUCTED
+from inference.imaging.phases import several_series, uneven
 from inference.imaging.single_images import MOVING
 from inference.imaging.sop_classes import ENHANCED
 from inference.imaging.volume import SliceSource, Volume
@@ -23,7 +24,9 @@ from node.dicom.header import MOST_FRAMES
 from node.domain.instance import Header, numbers_of, texts_of
 from node.routing.decisions import SeriesView, class_of
 
-OF_SLICES = (Takes.VOLUME, Takes.PAIR, Takes.VOLUMES)
+OF_SLICES = (Takes.VOLUME, Takes.PAIR, Takes.VOLUMES, Takes.PHASES)
+_TIMES = ("NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase", "TriggerTime")
+"""What tells phases apart for certain; of acquisition times and temporal positions it is found out when the images are read."""
 _NO_VOXEL = np.int16(0)
 
 
@@ -31,18 +34,20 @@ _NO_VOXEL = np.int16(0)
 class Layout:
     """How the images of a series lie, as their headers say it: the volume, or what is wrong with them, or what is not said.
 
-    `order` has the places of the images, localizers left out, along the normal, where each is one slice of the volume.
+    `phases` is how many images lie at each place, where an application takes them over time. `order` has the places of the images,
+    localizers left out, along the normal, where each is one slice of the volume.
     """
 
     volume: Volume | None = None
     wrong: str = ""
     open: str = ""
     order: tuple[int, ...] = ()
+    phases: int = 1
 
     @staticmethod
     def of(accepts: Accepts, view: SeriesView) -> "Layout":
         match accepts.takes:
-            case Takes.VOLUME | Takes.PAIR | Takes.VOLUMES:
+            case Takes.VOLUME | Takes.PAIR | Takes.VOLUMES | Takes.PHASES:
                 return _stacked(accepts, view)
             case Takes.IMAGES:
                 return _single(view)
@@ -73,6 +78,8 @@ def _stacked(accepts: Accepts, view: SeriesView) -> Layout:
         return Layout(wrong=f"position, orientation or pixel spacing is absent{few}: that is no volume")
     try:
         one_frame_of_reference([(str(index), " ".join(texts_of(one, "FrameOfReferenceUID"))) for index, one in enumerate(images)])
+        if accepts.takes is Takes.PHASES:
+            return _over_time(view, images, planes)
         geometry = series_geometry(planes)
     except FourDimensional as several:
         if accepts.parts != "refuse":
@@ -80,20 +87,45 @@ def _stacked(accepts: Accepts, view: SeriesView) -> Layout:
         return Layout(wrong=str(several))
     except InputError as wrong:
         return Layout(wrong=str(wrong))
-    stack = [planes[index] for index in geometry.order]
     return Layout(
         order=tuple(geometry.order) if len(planes) == len(images) == len(geometry.order) else (),
-        volume=Volume(
-            voxels=np.broadcast_to(_NO_VOXEL, (len(stack), stack[0].rows, stack[0].columns)),
-            affine=geometry.affine,
-            steps=geometry.steps,
-            sources=tuple(SliceSource(sop_instance_uid=str(index), sop_class_uid=class_of(one)) for index, one in enumerate(images)),
-            modality=next(filter(None, (" ".join(texts_of(one, "Modality")) for one in images)), ""),
-            study_instance_uid="",
-            series_instance_uid=view.series_instance_uid,
-            frame_of_reference_uid="",
-            thickness_mm=max((plane.thickness for plane in stack if plane.thickness), default=None),
-        ),
+        volume=_volume(view, images, planes, geometry),
+    )
+
+
+def _over_time(view: SeriesView, images: Sequence[Header], planes: Sequence[Plane]) -> Layout:
+    """As `inference.imaging.phases` reads them: the volume of each place once, how often, and whether a time tells its images apart."""
+    places = places_of(planes)
+    series = [" ".join(texts_of(one, "SeriesInstanceUID")) for one in images]
+    if len(planes) == len(images) and (wrong := several_series([[series[index] for index in place] for place in places])):
+        return Layout(wrong=wrong)
+    if wrong := uneven([[planes[index] for index in place] for place in places]):
+        return Layout(wrong=wrong)
+    once = [planes[place[0]] for place in places]
+    volume, phases = _volume(view, images, once, series_geometry(once)), len(places[0])
+    timed = len(planes) == len(images) and any(_tells(keyword, images, places) for keyword in _TIMES)
+    open_ = "" if phases == 1 or timed else "whether time tells the images of each place apart is looked at when they are read"
+    return Layout(volume=volume, phases=phases, open=open_)
+
+
+def _tells(keyword: str, images: Sequence[Header], places: Sequence[Sequence[int]]) -> bool:
+    """Whether the images of each place say another value each."""
+    return all(len({images[index][keyword] for index in place if images[index].get(keyword)}) == len(place) for place in places)
+
+
+def _volume(view: SeriesView, images: Sequence[Header], planes: Sequence[Plane], geometry: SeriesGeometry) -> Volume:
+    """The volume that planes make, without its voxels."""
+    stack = [planes[index] for index in geometry.order]
+    return Volume(
+        voxels=np.broadcast_to(_NO_VOXEL, (len(stack), stack[0].rows, stack[0].columns)),
+        affine=geometry.affine,
+        steps=geometry.steps,
+        sources=tuple(SliceSource(sop_instance_uid=str(index), sop_class_uid=class_of(one)) for index, one in enumerate(images)),
+        modality=next(filter(None, (" ".join(texts_of(one, "Modality")) for one in images)), ""),
+        study_instance_uid="",
+        series_instance_uid=view.series_instance_uid,
+        frame_of_reference_uid="",
+        thickness_mm=max((plane.thickness for plane in stack if plane.thickness), default=None),
     )
 
 
@@ -129,6 +161,15 @@ def _planes(header: Header, index: int) -> list[Plane] | None:
         )
         for frame in range(frames)
     ]
+
+
+def planes_in(members: Sequence[Header]) -> list[Plane] | None:
+    """Where the images of a series lie, localizers left out; None where that is not said of all of them, or of too many frames."""
+    images = without_localizers(members)
+    if sum(map(_frames, images)) > max(MOST_FRAMES, len(images)):
+        return None
+    found = [_planes(one, index) for index, one in enumerate(images)]
+    return [plane for each in found if each for plane in each] if all(found) else None
 
 
 def without_localizers(images: Sequence[Header]) -> list[Header]:

@@ -40,7 +40,8 @@ class RolesUndecided(InputError):
 
 @dataclass(slots=True, kw_only=True)
 class PlannedJob:
-    """What the routes ask of one application: on one series, on several in `roles` (the reference first), or on a study.
+    """What the routes ask of one application: on one series, on several in `roles` (the reference first), on a study, or on several series
+    that are the slices of one subject over time (`slices`).
 
     `roles` has the role of each series that has one, by its UID; `priors` are the series of earlier studies among them.
     """
@@ -48,6 +49,7 @@ class PlannedJob:
     application: str
     series: list[SeriesContent]
     whole_study: bool = False
+    slices: bool = False
     roles: dict[str, str] = field(default_factory=dict)
     priors: set[str] = field(default_factory=set)
     routes: list[Route] = field(default_factory=list)
@@ -58,6 +60,11 @@ class PlannedJob:
     shortage: Shortage | None = None
     marked: bool = False
     incomplete: str = ""
+
+    @property
+    def together(self) -> bool:
+        """Whether all of its series are analysed as one, and none is the prior of another."""
+        return self.whole_study or self.slices
 
     @property
     def sinks(self) -> tuple[str, ...]:
@@ -124,6 +131,7 @@ class PlannedJob:
             when_excluded=self.when_excluded,
             untaken=bool(self.untaken),
             whole_study=self.whole_study,
+            slices=tuple(content.series_instance_uid for content in self.series) if self.slices else (),
             shortage=self.shortage,
             marked=self.shortage is not None and (self.marked or bool(self.incomplete)),
         )

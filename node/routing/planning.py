@@ -14,8 +14,9 @@ from node.domain.job import Job, NewJob, WhenExcluded
 from node.domain.route import Decision, Route, Withheld
 from node.domain.shortage import NewHold
 from node.routing.decisions import SeriesView, decide, holds_images, outchosen, preference
-from node.routing.gate import Gate, exclusion_sentence, gated, not_applicable, not_pinned
+from node.routing.gate import Gate, exclusion_sentence, gated, not_pinned
 from node.routing.needs import NeedsOutcome, needs_outcome
+from node.routing.over_time import StudySeries, chosen_together
 from node.routing.pairing import Prior, PriorsFound
 from node.routing.planned_job import PlannedJob
 from node.routing.port import KnownShortfalls, StudyInstances
@@ -115,14 +116,13 @@ class JobPlanner:
 
         Not to `waits` is as when nothing more is expected of the study.
         """
-
-        study = self._study(arrival, series)
         views = {content.series_instance_uid: content.view for content in series}
         counted = {content.series_instance_uid: _is_counted(content) for content in series}
-        gate = Gate()
-        deciding = partial(self._decided, arrival, study, calling, now, gate, waits=waits)
+        whole_study = StudySeries(self._studies, arrival.study_instance_uid, series)
+        gate = Gate(whole_study.views)
+        deciding = partial(self._decided, arrival, self._study(arrival, series), calling, now, gate, waits=waits)
         decisions, judged, said = deciding(series, views)
-        on_series = self._on_series(series, decisions)
+        on_series = self._on_series(series, decisions, whole_study)
         left_out: list[PriorLeftOut] = []
         whole: list[PlannedJob] = []
         alone: list[PlannedJob] = []
@@ -152,8 +152,8 @@ class JobPlanner:
         for planned in plans:
             for route in planned.routes if planned.unfit and not planned.incomplete else ():
                 told = [(route.name, content.series_instance_uid) for content in planned.series]
-                # of a pair, the current one; of a whole study, each series that the route gave to it
-                for about in [one for one in told if one in said] if planned.whole_study else told[:1]:
+                # of a pair, the current one; of a whole study, each series that the route gave to it; of slices over time, each
+                for about in told if planned.slices else [one for one in told if one in said] if planned.whole_study else told[:1]:
                     said.setdefault(about, []).append(exclusion_sentence(planned.application, planned.unfit, planned.when_excluded))
                     excluded.setdefault(about, {})[planned.application] = planned.when_excluded
         mistaken = [self._pairs.mistaken(arrival.study_instance_uid, planned.series[0], planned.application) for planned in alone]
@@ -184,6 +184,7 @@ class JobPlanner:
         offered = GatedSeries(views=views, counted={content.series_instance_uid: _is_counted(content) for content in series}, gate=gate)
         judged: dict[str, NeedsOutcome] = {}
         said: dict[tuple[str, str], list[str]] = {}
+        by_name = {route.name: route for route in self._routes}
 
         def by(routes: Sequence[Route], taken: Mapping[str, str]) -> list[Decision]:
             tried = decide(
@@ -194,11 +195,12 @@ class JobPlanner:
                 called=arrival.called_ae,
                 now=now,
                 study=study,
-                excluded=self._excluded,
+                excluded=partial(self._excluded, gate),
                 taken=taken,
                 came=arrival.last_instance_at,
             )
             judged.update(self._judged(arrival, series, study, tried, now, waits=waits))
+            tried = chosen_together(tried, lambda name: self._applications(by_name[name]), gate.study)
             in_roles = [_in_role_so(decision, judged) for decision in tried]
             return [self._gated(_judged_so(decision, judged, said), offered) for decision in in_roles]
 
@@ -242,8 +244,8 @@ class JobPlanner:
                 found[route.name] = judged
         return found
 
-    def _on_series(self, series: Sequence[SeriesContent], decisions: Sequence[Decision]) -> list[PlannedJob]:
-        """A planned job for each application and series that is chosen."""
+    def _on_series(self, series: Sequence[SeriesContent], decisions: Sequence[Decision], study: StudySeries) -> list[PlannedJob]:
+        """A planned job for each application and series that is chosen; one for all series that are slices of one subject over time."""
         by_uid = {content.series_instance_uid: content for content in series}
         routes = {route.name: route for route in self._routes}
         plans: dict[tuple[str, str], PlannedJob] = {}
@@ -251,8 +253,11 @@ class JobPlanner:
             for application in routes[decision.route].run if decision.chosen else ():
                 accepts = self._accepts(application)
                 if not accepts.whole_study and accepts.takes is not Takes.VOLUMES:
-                    planned = PlannedJob(application=application, series=[by_uid[decision.series_instance_uid]])
-                    plans.setdefault((decision.series_instance_uid, application), planned).routes.append(routes[decision.route])
+                    content, route = by_uid[decision.series_instance_uid], routes[decision.route]
+                    of_it = study.with_slices(content) if accepts.takes is Takes.PHASES else [content]
+                    planned = PlannedJob(application=application, series=of_it, slices=len(of_it) > 1)
+                    planned = plans.setdefault((of_it[0].series_instance_uid, application), planned)
+                    planned.routes += [] if route in planned.routes else [route]
         return list(plans.values())
 
     def _is_whole(
@@ -382,10 +387,10 @@ class JobPlanner:
         reasons = [gate.answer(application, content.view, counted=_is_counted(content)).exclusion for content in judged]
         planned.unfit = "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
 
-    def _excluded(self, route: Route, view: SeriesView) -> bool:
+    def _excluded(self, gate: Gate, route: Route, view: SeriesView) -> bool:
         """Whether no application of the route is for the series, however many images of it there are."""
         applications = [self._declared(name) for name in route.run]
-        return all(application is not None and not_applicable(application, view) for application in applications)
+        return all(application is not None and gate.not_applicable(application, view) for application in applications)
 
     def _untaken(self, decisions: Sequence[Decision], series: GatedSeries) -> list[Untaken]:
         """What routes expect in vain of these series."""

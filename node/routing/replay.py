@@ -184,7 +184,7 @@ class Replay:
             if _not_applicable(job):
                 continue
             accepts = self._accepts(job.application)
-            of_study = accepts.whole_study or accepts.takes is Takes.VOLUMES
+            of_study = accepts.whole_study or accepts.takes in (Takes.VOLUMES, Takes.PHASES)
             here = of_study or job.series_instance_uid == decision.series_instance_uid
             if here and decision.route in job.routes and not self._compares(job.application):
                 runs[job.application] = tuple(sorted(job.sinks))

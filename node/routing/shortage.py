@@ -219,7 +219,7 @@ class ShortageRules:
         if study not in facts:
             facts[study] = self._known.shortfalls(study)
         of_study = [one for one in planned.series if one.series_instance_uid not in planned.priors]
-        for content in of_study if planned.whole_study else planned.series[:1]:
+        for content in of_study if planned.together else planned.series[:1]:
             shortage = shortage_of(content, facts[study], volume=volume)
             if shortage is not None:
                 found.append((content, shortage))

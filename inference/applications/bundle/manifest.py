@@ -363,6 +363,8 @@ def _before(said: Any) -> Coarser | None:
 
 def _accepts(said: Any) -> Accepts:
     given = {name: _tupled(value) for name, value in dict(said).items()}
+    if given.get("takes") == Takes.PHASES:
+        raise ValueError("an application without code takes no phases")
     return Accepts(**{**given, **({"takes": Takes(given["takes"])} if "takes" in given else {})})
 
 

@@ -60,6 +60,9 @@ class ImageMasks:
         What a voxel holds; of FRACTIONAL ones the value that means all, and whether it is a probability or an occupancy (`share_of`).
     positions, normals
         The same as arrays: (frame, 3), mm and unit vectors.
+    sources
+        Of masks over time, whose frames lie over each other: the image that each frame is of, by its SOP Instance UID and (of a multi-frame
+        one) its frame; () where the place alone tells it.
     """
 
     instance: Instance
@@ -71,12 +74,16 @@ class ImageMasks:
     voxels: Voxels = Voxels.BINARY
     full: int = 1
     share_of: str = ""
+    sources: tuple[tuple[str, int | None], ...] = ()
 
     def frames_at(self, plane: Plane, reach_mm: float) -> list[int]:
-        """The frames that lie on an image's plane: parallel to it, and nearer than `reach_mm`; of each segment only the nearest."""
+        """The frames that lie on an image's plane: parallel to it, and nearer than `reach_mm`; of each segment only the nearest. Over time
+        those of the image itself: another phase has another mask."""
         normal = normal_of(plane)
         apart = np.abs((self.positions - np.asarray(plane.position)) @ normal)
         fits = np.flatnonzero((apart < reach_mm) & (np.abs(self.normals @ normal) > _PARALLEL))
+        if self.sources:
+            fits = np.array([index for index in map(int, fits) if self.sources[index] == (plane.uid, plane.frame)], dtype=np.intp)
         nearest: dict[int, int] = {}
         for index in sorted(map(int, fits), key=lambda index: float(apart[index])):
             nearest.setdefault(self.numbers[index], index)
@@ -116,6 +123,7 @@ def _described(instance: Instance) -> ImageMasks:
         # a label map may describe its background, which nobody wants drawn
         if voxels is not Voxels.LABELMAP or int(one.SegmentNumber) != _ALL
     )
+    sources = _over_time(header)
     for sequence in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence", "SegmentSequence", "SourceImageSequence"):
         if sequence in header:
             del header[sequence]  # it is kept in memory: thousands of items say nothing more
@@ -129,7 +137,26 @@ def _described(instance: Instance) -> ImageMasks:
         voxels=voxels,
         full=max(int(header.get("MaximumFractionalValue") or _OPAQUE), 1) if voxels is Voxels.FRACTIONAL else 1,
         share_of=_SHARES.get(str(header.get("SegmentationFractionalType") or ""), "") if voxels is Voxels.FRACTIONAL else "",
+        sources=sources,
     )
+
+
+def _over_time(header: Dataset) -> tuple[tuple[str, int | None], ...]:
+    """The image that each frame is of, where frames say that they are of several temporal positions (PS3.3 C.7.6.16.2.2); else ()."""
+    frames = header.get("PerFrameFunctionalGroupsSequence") or ()
+    said = {content.get("TemporalPositionIndex") for frame in frames for content in frame.get("FrameContentSequence") or ()}
+    if said <= {None}:
+        return ()
+    found = []
+    for frame in frames:
+        images = [image for one in frame.get("DerivationImageSequence") or () for image in one.get("SourceImageSequence") or ()]
+        if len(images) != 1 and len(said) == 1:
+            return ()  # one moment, as far as it is said: its place tells where it belongs
+        if len(images) != 1:
+            raise MissingAttribute("a frame of a segmentation over time names no image, or several, that it is of")
+        number = images[0].get("ReferencedFrameNumber")
+        found.append((str(images[0].ReferencedSOPInstanceUID), None if number is None else int(number)))
+    return tuple(found)
 
 
 def _voxels_of(instance: Instance) -> Voxels:

@@ -31,11 +31,13 @@ WORDINGS: Mapping[Language, Wording] = {Language.ENGLISH: English(), Language.CH
 
 
 class Weight(IntEnum):
-    """What a conclusion, which names few findings, names first: no finding may stand behind others that are absent."""
+    """What a conclusion, which names few findings, names first: no finding may stand behind others that are absent, and what is said of all
+    phases together not behind each of them."""
 
     THERE = 0
-    UNDETERMINED = 1
-    ABSENT = 2
+    IN_A_PHASE = 1
+    UNDETERMINED = 2
+    ABSENT = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +240,7 @@ class _Speaker:
                 measurements=measurements,
                 certainty=one.certainty,
                 finding=one.type,
+                weight=Weight.THERE if one.phase is None else Weight.IN_A_PHASE,
             )
 
     def _nothing(self) -> Iterator[Sentence]:

@@ -18,7 +18,7 @@ from scipy.ndimage import map_coordinates
 from inference.codes import MORPHOLOGICALLY_ABNORMAL_STRUCTURE
 from inference.findings import Findings, Location, Saliency, Segment
 from inference.imaging import subject as subjects
-from inference.imaging.subject import Cine, Images
+from inference.imaging.subject import Cine, Images, Phases
 from inference.imaging.volume import Volume
 from inference.translatable import say
 from node.results.page.panels import GreyWindow, Mask, View, crop_of, heated, key_slices, panel, view_of, window_of
@@ -74,6 +74,18 @@ def volume_figure(volume: Volume, findings: Findings, names: Sequence[str]) -> F
     tiles += [pictures.across(axis, index) for axis, index in across]
     tiles += [pictures.heat(saliency, z, crop, names[z]) for saliency, z in zip(maps, peaks, strict=True)]
     return Figure(tiles=tiles, images=sorted({*chosen, *peaks}), notes=pictures.notes)
+
+
+def phase_figure(phases: Phases, findings: Findings, names: Sequence[str]) -> Figure:
+    """One phase of several: that in which most is marked, or the first; which it is stands among the notes."""
+    marked = [sum(int(np.count_nonzero(one.mask)) for one in findings.segments if one.phase == phase) for phase in range(len(phases))]
+    shown = int(np.argmax(marked))
+    volume, first = phases.volumes[shown], shown * len(phases.reference.voxels)
+    of_it = replace(findings, segments=tuple(one for one in findings.segments if one.phase == shown))
+    figure = volume_figure(volume, of_it, names[first : first + len(volume.voxels)])
+    at = f" ({moment})" if (moment := phases.moment(shown)) else ""
+    note = ("phase", f"{shown + 1} / {len(phases)}{at}")
+    return replace(figure, images=[first + image for image in figure.images], notes=[*figure.notes, note])
 
 
 def by_certainty(locations: Sequence[Location]) -> list[int]:

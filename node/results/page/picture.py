@@ -8,9 +8,9 @@ from PIL import Image, ImageDraw
 
 from inference.findings import Findings
 from inference.imaging import subject as subjects
-from inference.imaging.subject import Cine, Images, Subject, VolumeSet, images_in, prior_in
+from inference.imaging.subject import Cine, Images, Phases, Subject, VolumeSet, images_in, prior_in
 from inference.imaging.volume import Volume
-from node.results.page.figures import Figure, cine_figure, images_figure, pair_figure, volume_figure
+from node.results.page.figures import Figure, cine_figure, images_figure, pair_figure, phase_figure, volume_figure
 from node.results.page.lettering import Colour, fitted, height, width, wrapped, write
 from node.results.page.table import AMBER, FAINT, SOFT, WHITE, draw_entries, entries
 from node.results.page.tiles import BLACK, FRAME, lay
@@ -114,6 +114,8 @@ def figure_of(subject: Subject, findings: Findings, names: Sequence[str]) -> Fig
             if prior is None:
                 return volume_figure(subject.reference, findings, names)
             return pair_figure(subject.reference, prior, findings, names)
+        case Phases():
+            return phase_figure(subject, findings, names)
         case Images():
             return images_figure(subject, findings, names)
         case Cine():
@@ -135,6 +137,8 @@ def extent(subject: Subject, *, words: bool = True) -> str:
             # in unequal steps: from the least to the largest
             dz = "-".join(dict.fromkeys(f"{step:.2f}" for step in volume.apart_mm))
             return f"{x} × {y} × {z}{' voxels of ' if words else ', '}{dx:.2f} × {dy:.2f} × {dz} mm"
+        case Phases():
+            return f"{len(subject)} × {extent(subject.reference, words=words)}"
         case Images():
             sizes = list(dict.fromkeys(_size(image, words) for image in subject.images))
             return "; ".join([*sizes[:3], *(["…"] if len(sizes) > 3 else [])])

@@ -24,7 +24,7 @@ class PageWords(Protocol):
     no_description: str
     """Of a series that the scanner gave none."""
     heads: Mapping[str, str]
-    """Of lines that name something: "model", "software", "images", "analysed", "window", "prior"; in English as they are."""
+    """Of lines that name something: "model", "software", "images", "analysed", "window", "phase", "prior"; in English as they are."""
     whole: str
     """What is of all images together."""
     outlined_none: str
@@ -251,6 +251,7 @@ class ChinesePage:
         "images": "图像",
         "analysed": "分析时间",
         "window": "窗",
+        "phase": "时相",
         "prior": "既往图像",
     }
     whole = "全部图像"

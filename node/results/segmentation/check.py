@@ -20,6 +20,7 @@ from pydicom.uid import JPEGLSLossless, RLELossless
 
 from inference.findings import Segment
 from inference.imaging.errors import NotDicom
+from inference.imaging.subject import Phases
 from node.dicom.elements import plain_elements, plain_items
 from node.dicom.uid import is_uid
 from node.results.kind import Checking
@@ -28,6 +29,9 @@ from node.results.sources import HALF_A_VOXEL, Sources, lists_all
 
 _CLASS, _INSTANCE, _FRAME = 0x00081150, 0x00081155, 0x00081160
 _INDICES, _POSITION, _NUMBER = 0x00209157, 0x00200032, 0x0062000B
+_TEMPORAL_POSITION = 0x00209128
+
+_READ = frozenset({_CLASS, _INSTANCE, _FRAME, _INDICES, _POSITION, _NUMBER, _TEMPORAL_POSITION})
 
 Leaves: TypeAlias = tuple[tuple[int, bytes, bytes], ...]
 """(tag, VR, value) of the elements at the bottom of nested sequences."""
@@ -35,7 +39,8 @@ Leaves: TypeAlias = tuple[tuple[int, bytes, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class FrameSaid:
-    """What is said of one frame. `segment` is None where the frame itself does not say (all share it, or it is of a label map)."""
+    """What is said of one frame. `segment` is None where the frame itself does not say (all share it, or it is of a label map);
+    `temporal_position` of what is not over time."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -43,6 +48,7 @@ class FrameSaid:
     position: str
     indices: tuple[int, ...]
     segment: int | None
+    temporal_position: int | None = None
 
 
 class FramesReader:
@@ -72,7 +78,7 @@ class FramesReader:
             if whole not in self._met:
                 self._met[whole] = tuple(_leaves(whole))
             for leaf, _, raw in self._met[whole]:
-                if leaf in (_CLASS, _INSTANCE, _FRAME, _INDICES, _POSITION, _NUMBER):
+                if leaf in _READ:
                     if leaf in said:
                         raise ResultMalformed(f"a frame of the segmentation says {leaf:08X} twice")
                     said[leaf] = raw
@@ -106,6 +112,7 @@ def _said(said: dict[int, bytes]) -> FrameSaid:
         position=said[_POSITION].decode("ascii").strip(),
         indices=struct.unpack(f"<{len(indices) // 4}I", indices),
         segment=int.from_bytes(said[_NUMBER], "little") if _NUMBER in said else None,
+        temporal_position=int.from_bytes(said[_TEMPORAL_POSITION], "little") if _TEMPORAL_POSITION in said else None,
     )
 
 
@@ -284,10 +291,12 @@ def check(checking: Checking) -> None:
     if int(dataset.NumberOfFrames) != len(frames):
         raise ResultMalformed("the segmentation has another number of frames than it describes")
     reader.check_values()
-    slices = _slices(frames, encoding, sources)
+    images = _images(frames, encoding, sources)
     numbers = [0] * len(frames) if labels else _numbers(frames, dataset)
-    _complete(numbers, slices, meant, labels=labels, spares=not labels and not fractional, nothing=meant is not found)
-    _indices(frames, numbers, slices, dataset)
+    _complete(numbers, images, meant, labels=labels, spares=not labels and not fractional, nothing=meant is not found)
+    slices = [image % len(encoding.volume.voxels) for image in images]
+    phases = [image // len(encoding.volume.voxels) for image in images] if isinstance(encoding.subject, Phases) else []
+    _indices(frames, numbers, phases, slices, dataset)
     if labels:
         compare_labels(one, dataset, slices, meant)
     elif fractional:
@@ -335,24 +344,25 @@ def _description(dataset: Dataset, meant: Sequence[Segment], encoding: Encoding,
             raise ResultMalformed(f'segment "{item.SegmentLabel}" is not marked as automatic, or cannot be tracked')
 
 
-def _slices(frames: Sequence[FrameSaid], encoding: Encoding, sources: Sources) -> list[int]:
-    """The slice of the volume that each frame's own reference names, where it also lies."""
+def _images(frames: Sequence[FrameSaid], encoding: Encoding, sources: Sources) -> list[int]:
+    """The slice of the volume that each frame's own reference names, where it also lies; counted phase after phase."""
     known = {(source.sop_instance_uid, source.frame): (z, source.sop_class_uid) for z, source in enumerate(sources.slices)}
     lie: set[tuple[int, str]] = set()
-    slices = []
+    images = []
     for count, frame in enumerate(frames, 1):
-        z, sop_class_uid = known.get((frame.sop_instance_uid, frame.source_frame), (-1, ""))
+        image, sop_class_uid = known.get((frame.sop_instance_uid, frame.source_frame), (-1, ""))
         if frame.sop_class_uid != sop_class_uid:
             raise ReferencesDiffer(
                 f"the segmentation refers to {frame.sop_instance_uid} (frame {frame.source_frame}), which is no source slice"
             )
+        z = image % len(encoding.volume.voxels)
         if (z, frame.position) not in lie:
             position = np.array([*map(float, frame.position.split("\\"))])
             if np.abs(encoding.volume.to_indices(position) - (z, 0, 0)).max() > HALF_A_VOXEL:
                 raise MaskDiffers(f"frame {count} of the segmentation does not lie where slice {z} of its source lies")
             lie.add((z, frame.position))
-        slices.append(z)
-    return slices
+        images.append(image)
+    return images
 
 
 def _numbers(frames: Sequence[FrameSaid], dataset: Dataset) -> list[int]:
@@ -367,14 +377,15 @@ def _numbers(frames: Sequence[FrameSaid], dataset: Dataset) -> list[int]:
 
 
 def _complete(
-    numbers: Sequence[int], slices: Sequence[int], meant: Sequence[Segment], *, labels: bool, spares: bool, nothing: bool
+    numbers: Sequence[int], images: Sequence[int], meant: Sequence[Segment], *, labels: bool, spares: bool, nothing: bool
 ) -> None:
     """A frame for everything that was found; of nothing, one on the first and one on the last slice.
 
     BINARY ones may have some more, each on a slice of its own: their voxels are compared like all others, so they are empty.
     """
-    seen = Counter(zip(numbers, slices, strict=True))
+    seen = Counter(zip(numbers, images, strict=True))
     held = [np.unique([0, len(segment.mask) - 1]) if nothing else np.flatnonzero(segment.mask.any(axis=(1, 2))) for segment in meant]
+    held = [(segment.phase or 0) * len(segment.mask) + each for segment, each in zip(meant, held, strict=True)]
     if labels:
         expected = Counter({(0, int(z)) for each in held for z in each})
     else:
@@ -382,15 +393,21 @@ def _complete(
     spare = seen - expected if spares else Counter()
     if seen != expected + spare or max(spare.values(), default=0) > 1 or spare.keys() & expected.keys() or spare.total() > _MOST_SPARE:
         wrong = min((seen - expected) + (expected - seen))
-        raise MaskDiffers(f"segment {wrong[0]} has {seen[wrong]} frames for slice {wrong[1]}, not {expected[wrong]}")
+        raise MaskDiffers(f"segment {wrong[0]} has {seen[wrong]} frames for image {wrong[1]}, not {expected[wrong]}")
 
 
-def _indices(frames: Sequence[FrameSaid], numbers: Sequence[int], slices: Sequence[int], dataset: Dataset) -> None:
-    """The index of a frame is its segment (where frames are of segments), and the place of its slice among those that have frames."""
+def _indices(frames: Sequence[FrameSaid], numbers: Sequence[int], phases: Sequence[int], slices: Sequence[int], dataset: Dataset) -> None:
+    """The index of a frame is its segment (where frames are of segments), its phase (where there are `phases`), and the place of its slice
+    among those that have frames."""
     ascending = {z: place for place, z in enumerate(sorted(set(slices)), 1)}
     descending = {z: len(ascending) + 1 - place for z, place in ascending.items()}
     said = [frame.indices for frame in frames]
     of_segment = [[number] if number else [] for number in numbers]
+    positions: list[int | None] = [phase + 1 for phase in phases] or [None] * len(frames)
+    if [frame.temporal_position for frame in frames] != positions:
+        raise MaskDiffers("frames of the segmentation say that they are of other phases than their sources")
+    if phases:
+        of_segment = [[*first, phase + 1] for first, phase in zip(of_segment, phases, strict=True)]
     if not any(said == [(*first, places[z]) for first, z in zip(of_segment, slices, strict=True)] for places in (ascending, descending)):
         raise MaskDiffers("the frames of the segmentation are numbered otherwise than they lie")
     if any(indices != sorted(indices) for _, group in groupby(said, key=lambda one: one[:-1]) if (indices := [one[-1] for one in group])):
@@ -402,7 +419,7 @@ def _indices(frames: Sequence[FrameSaid], numbers: Sequence[int], slices: Sequen
 def _references(dataset: Dataset, encoding: Encoding, sources: Sources) -> None:
     series = dataset.ReferencedSeriesSequence[0]
     said = [(item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID) for item in series.ReferencedInstanceSequence]
-    if series.SeriesInstanceUID != encoding.volume.series_instance_uid or said != sources.instances:
+    if series.SeriesInstanceUID != encoding.volume.series_instance_uid or said != list(sources.series[0].instances):
         raise ReferencesDiffer("the segmentation's references are not exactly its source instances")
     if not lists_all(dataset, sources):
         raise ReferencesDiffer("the segmentation does not list exactly the series that were analysed")

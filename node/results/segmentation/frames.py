@@ -137,7 +137,7 @@ _TOGETHER = 16
 
 _CLASS, _INSTANCE, _FRAME = Tag("ReferencedSOPClassUID"), Tag("ReferencedSOPInstanceUID"), Tag("ReferencedFrameNumber")
 _DERIVATION, _SOURCE = Tag("DerivationImageSequence"), Tag("SourceImageSequence")
-_CONTENT, _INDICES = Tag("FrameContentSequence"), Tag("DimensionIndexValues")
+_CONTENT, _INDICES, _TEMPORAL_POSITION = Tag("FrameContentSequence"), Tag("DimensionIndexValues"), Tag("TemporalPositionIndex")
 _PLACE, _POSITION = Tag("PlanePositionSequence"), Tag("ImagePositionPatient")
 _SEGMENT, _NUMBER = Tag("SegmentIdentificationSequence"), Tag("ReferencedSegmentNumber")
 _FRAMES = Tag("PerFrameFunctionalGroupsSequence")
@@ -153,35 +153,49 @@ class Frames:
         (frame,) the segment of each; 0 in label maps, whose frames hold all segments.
     slices
         (frame,) index of the slice of the volume that each lies on.
+    phases
+        (frame,) index of the phase whose slice that is; 0 of what is not over time.
     places
         (frame,) place of that slice among those that have frames, along the normal, from 1: the index of its position.
     """
 
     numbers: NDArray[np.intp]
     slices: NDArray[np.intp]
+    phases: NDArray[np.intp]
     places: NDArray[np.intp]
 
     def lots(self) -> Iterator["Frames"]:
         """The frames, a few at a time."""
         for low in range(0, len(self.slices), _TOGETHER):
             here = slice(low, low + _TOGETHER)
-            yield Frames(numbers=self.numbers[here], slices=self.slices[here], places=self.places[here])
+            yield Frames(numbers=self.numbers[here], slices=self.slices[here], phases=self.phases[here], places=self.places[here])
 
 
 def frames_of(found: Sequence[Numbered], planes: Sequence[Dataset], *, labels: bool) -> Frames:
-    """The frames that hold anything, along the slice normal; segment after segment, or (in label maps) one for all segments on a slice."""
+    """The frames that hold anything, along the slice normal; segment after segment, or (in label maps) one for all segments on a slice.
+
+    Parameters
+    ----------
+    planes
+        Those of the volume; of several phases, which lie alike, those of the first suffice.
+    """
+    depth = len(found[0].segment.mask)
+    planes = planes[:depth]
     order = along_normal(planes)
-    held = np.zeros(len(planes), dtype=np.bool_)
+    held = np.zeros(depth, dtype=np.bool_)
     for one in found:
         held[one.slices] = True
     order = order[held[order]]
-    place = np.zeros(len(planes), dtype=np.intp)
+    place = np.zeros(depth, dtype=np.intp)
     place[order] = np.arange(1, len(order) + 1)
     if labels:
-        return Frames(numbers=np.zeros_like(order), slices=order, places=place[order])
+        # segments of several phases have no place in one label map
+        phase = np.full_like(order, found[0].segment.phase or 0)
+        return Frames(numbers=np.zeros_like(order), slices=order, phases=phase, places=place[order])
     numbers = np.concatenate([np.full(one.slices.size, one.number) for one in found])
     slices = np.concatenate([one.slices[np.argsort(place[one.slices])] for one in found])
-    return Frames(numbers=numbers, slices=slices, places=place[slices])
+    phases = np.concatenate([np.full(one.slices.size, one.segment.phase or 0) for one in found])
+    return Frames(numbers=numbers, slices=slices, phases=phases, places=place[slices])
 
 
 def along_normal(planes: Sequence[Dataset]) -> NDArray[np.intp]:
@@ -305,7 +319,9 @@ def occupy(found: Sequence[Numbered], frames: Frames, out: NDArray[np.uint8]) ->
     _share(lot, pairwise([*range(0, count, _TOGETHER), count]))
 
 
-def hold_frames(made: Dataset, frames: Frames, planes: Sequence[Dataset], sources: Sequence[SliceSource]) -> None:
+def hold_frames(
+    made: Dataset, frames: Frames, planes: Sequence[Dataset], sources: Sequence[SliceSource], depth: int, *, over_time: bool
+) -> None:
     """Write the per-frame functional groups of a segmentation, each frame where its slice lies and referring to its true source.
 
     Parameters
@@ -313,7 +329,11 @@ def hold_frames(made: Dataset, frames: Frames, planes: Sequence[Dataset], source
     made
         As the library made it for one frame: its derivation and index, and its segment unless all frames share it.
     planes, sources
-        Where each slice of the volume lies, and what it came from.
+        Where each slice of the volume lies, and what it came from; phase after phase.
+    depth
+        How many slices each phase has.
+    over_time
+        Whether frames say which phase they are of, as index and as TemporalPositionIndex.
     """
     (first,) = made.PerFrameFunctionalGroupsSequence
     form = tuple(sorted(first.keys()))
@@ -321,17 +341,21 @@ def hold_frames(made: Dataset, frames: Frames, planes: Sequence[Dataset], source
     derivation = first[_DERIVATION][0]
     # but for what is written here, frames differ in nothing
     rest = _without(derivation, _SOURCE), _without(derivation[_SOURCE][0], _CLASS, _INSTANCE)
-    used = [int(z) for z in np.unique(frames.slices)]
-    derivations = {z: _derivation(rest, sources[z]) for z in used}
-    places = {z: _place(planes[z]) for z in used}
+    images = (frames.phases * depth + frames.slices).tolist()
+    used = sorted(set(images))
+    derivations = {image: _derivation(rest, sources[image]) for image in used}
+    places = {image: _place(planes[image]) for image in used}
     by_segment = frames.numbers.any()
-    rows = zip(frames.numbers.tolist(), frames.slices.tolist(), frames.places.tolist(), strict=True)
+    rows = zip(frames.numbers.tolist(), images, frames.phases.tolist(), frames.places.tolist(), strict=True)
+
+    def content(number: int, phase: int, place: int) -> bytes:
+        indices = (*((number,) if by_segment else ()), *((phase + 1,) if over_time else ()), place)
+        return _content(indices, phase + 1 if over_time else None)
+
     if _SEGMENT in form:
-        items = (item(derivations[z], _content(number, place), places[z], _segment(number)) for number, z, place in rows)
-    elif by_segment:
-        items = (item(derivations[z], _content(number, place), places[z]) for number, z, place in rows)
+        items = (item(derivations[z], content(number, phase, place), places[z], _segment(number)) for number, z, phase, place in rows)
     else:
-        items = (item(derivations[z], _content(place), places[z]) for _, z, place in rows)
+        items = (item(derivations[z], content(number, phase, place), places[z]) for number, z, phase, place in rows)
     hold(made, _FRAMES, items)
 
 
@@ -348,8 +372,9 @@ def _derivation(rest: tuple[dict[BaseTag, bytes], dict[BaseTag, bytes]], source:
     return sequence(_DERIVATION, item(*_in_order(derivation)))
 
 
-def _content(*indices: int) -> bytes:
-    return sequence(_CONTENT, item(element(_INDICES, b"UL", struct.pack(f"<{len(indices)}I", *indices))))
+def _content(indices: Sequence[int], temporal_position: int | None) -> bytes:
+    position = [] if temporal_position is None else [element(_TEMPORAL_POSITION, b"UL", struct.pack("<I", temporal_position))]
+    return sequence(_CONTENT, item(*position, element(_INDICES, b"UL", struct.pack(f"<{len(indices)}I", *indices))))
 
 
 def _place(plane: Dataset) -> bytes:

@@ -21,6 +21,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
+from inference.imaging.subject import Phases
 from inference.stages import stage
 from node.domain.profile import Form, Kind
 from node.observe.events import event
@@ -65,9 +66,9 @@ from node.results.sources import Sources, common_references, item, without_dista
 def forms(encoding: Encoding, found: Sequence[Numbered]) -> list[Form]:
     """The forms to make: BINARY where anything was found, and what the profiles ask for besides.
 
-    Voxels of several segments have no place in a label map: there, BINARY is all that can be made, and an event says so. FRACTIONAL is
-    made where frames of one bit a voxel are no whole number of bytes, and where it is not too long: elsewhere whoever asks for it is served
-    by BINARY.
+    Voxels of several segments, or phases, have no place in a label map: there, BINARY is all that can be made, and an event says so.
+    FRACTIONAL is made where frames of one bit a voxel are no whole number of bytes, and where it is not too long: elsewhere whoever asks
+    for it is served by BINARY.
     """
     asked = {profile.form for profile in encoding.profiles} - {None, Form.BINARY}
     if not found:
@@ -80,9 +81,11 @@ def forms(encoding: Encoding, found: Sequence[Numbered]) -> list[Form]:
         event("results.form_left_out", application=encoding.application.name, form=Form.FRACTIONAL.value, reason="too long")
         asked.discard(Form.FRACTIONAL)
     besides = [form for form in Form if form in asked]
-    if LABEL_MAPS.intersection(besides) and overlap(found):
+    phases = len({one.segment.phase for one in found})
+    if LABEL_MAPS.intersection(besides) and (phases > 1 or overlap(found)):
+        reason = "segments overlap" if phases == 1 else "segments of several phases"
         for form in sorted(LABEL_MAPS.intersection(besides)):
-            event("results.form_left_out", application=encoding.application.name, form=form.value, reason="segments overlap")
+            event("results.form_left_out", application=encoding.application.name, form=form.value, reason=reason)
         besides = [form for form in besides if form not in LABEL_MAPS]
     return [Form.BINARY, *besides]
 
@@ -122,7 +125,10 @@ def segmentation(encoding: Encoding, sources: Sources, found: Sequence[Numbered]
     made.SegmentsOverlap = "NO" if labels or not overlap(found) else "YES"
     if (labels or len(found) == 1) and evenly_spaced(sources.planes, np.sort(frames.slices)):
         made.DimensionOrganizationType = "3D"
-    hold_frames(made, frames, sources.planes, sources.slices)
+    over_time = isinstance(encoding.subject, Phases)
+    hold_frames(made, frames, sources.planes, sources.slices, len(encoding.volume.voxels), over_time=over_time)
+    if over_time:
+        _index_time(made)
     without_distance(made, encoding.volume)
     _refer(made, sources)
     # the library draws a random one
@@ -133,6 +139,16 @@ def segmentation(encoding: Encoding, sources: Sources, found: Sequence[Numbered]
     stamp(made, encoding, sources, identity)
     syntax = UID(SEGMENTATION.syntax_of(form))
     return Made(dataset=made, pixels=_pixels(made, found, frames, syntax, form), syntax=syntax)
+
+
+def _index_time(made: Dataset) -> None:
+    """Number frames by their phase too, before their place (PS3.3 C.7.6.17)."""
+    index = Dataset()
+    index.DimensionOrganizationUID = made.DimensionOrganizationSequence[0].DimensionOrganizationUID
+    index.DimensionIndexPointer, index.FunctionalGroupPointer = Tag("TemporalPositionIndex"), Tag("FrameContentSequence")
+    index.DimensionDescriptionLabel = "Temporal Position Index"
+    *before, place = made.DimensionIndexSequence
+    made.DimensionIndexSequence = [*before, index, place]
 
 
 def _type_of(form: Form) -> SegmentationTypeValues:
@@ -236,13 +252,13 @@ def _description(encoding: Encoding, one: Numbered) -> SegmentDescription:
 
 def _refer(made: Dataset, sources: Sources) -> None:
     """Name the instances that the stand-ins stand for, and all others that were analysed with them."""
-    items = references(sources.instances)
-    hold(made, Tag("SourceImageSequence"), items)
+    hold(made, Tag("SourceImageSequence"), references(sources.instances))
+    first = sources.series[0]  # the volume's own; slices over time may come from others as well
     series = Dataset()
-    series.SeriesInstanceUID = sources.planes[0].SeriesInstanceUID
-    hold(series, Tag("ReferencedInstanceSequence"), items)
+    series.SeriesInstanceUID = first.series_instance_uid
+    hold(series, Tag("ReferencedInstanceSequence"), references(first.instances))
     del made.ReferencedSeriesSequence  # the library's is of stand-ins
-    common_references(made, sources, [one for one in sources.series if one.series_instance_uid != series.SeriesInstanceUID])
+    common_references(made, sources, sources.series[1:])
     made.ReferencedSeriesSequence = [as_explicit(series), *made.get("ReferencedSeriesSequence", ())]
 
 

@@ -9,10 +9,10 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage
 
-from inference.imaging.subject import Cine, Images, Subject, VolumeSet
+from inference.imaging.subject import Cine, Images, Phases, Subject, VolumeSet
 from inference.imaging.volume import Volume
 
-Kind = TypeVar("Kind", Volume, VolumeSet, Images, Cine)
+Kind = TypeVar("Kind", Volume, VolumeSet, Phases, Images, Cine)
 
 
 def one_instance(pixels: NDArray[Any], number: int = 1, *, syntax: UID = ExplicitVRLittleEndian, **attributes: Any) -> Dataset:

@@ -1,0 +1,168 @@
+"""Clock of a series over time: which element says when each phase is, in what, and whether its slices say so alike.
+
+Which images are one phase is found by `dimensions`; here is found when it is. Elements are believed in one order: times from the trigger
+of a beat, shares of a beat or of a breath, then times as they pass. One that a slice lacks, or that does not rise from phase to phase on
+every slice, says nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.datadict import keyword_for_tag
+from pydicom.dataset import Dataset
+
+from inference.imaging import tags
+from inference.imaging.errors import PhasesApart, naming
+from inference.imaging.groups import macro
+from inference.imaging.slices import FrameData, Slice, frame_data
+from inference.imaging.subject import Clock, Timing
+from inference.translatable import Translatable, say
+
+LONGEST_BEAT_MS = 3000.0
+"""A beat at 20 a minute. What is counted from one trigger on for longer is no phase of a beat, but time: perfusion is sent so."""
+LEAST_STEP = 0.5
+"""The least share of the usual step from one phase of a beat to the next: two acquisitions that lie between each other are no cine."""
+UNLIKE_BEATS = 0.1
+"""By how much of the median beat those of slices may differ without a word to the reader: each slice is of another breath-hold."""
+
+_SYNCHRONISED, _BREATHING, _TEMPORAL = 0x00189118, 0x00209253, 0x00209310
+"""Functional groups: Cardiac and Respiratory Synchronization, Temporal Position (PS3.3 C.7.6.16.2)."""
+_MOST_MS = 1e12
+"""Of a time since any day of this century."""
+
+
+def _ms(holder: Dataset, tag: int) -> float | None:
+    stated = tags.stated(holder, tag, 1)
+    return None if stated is None else stated[0]
+
+
+def _s(holder: Dataset, tag: int) -> float | None:
+    value = _ms(holder, tag)
+    return None if value is None else value * 1000
+
+
+def _date_time(holder: Dataset, tag: int) -> float | None:
+    return _since(tags.text(holder, tag))
+
+
+def _time(holder: Dataset, tag: int) -> float | None:
+    return _since(f"20000101{tags.text(holder, tag).strip()}")
+
+
+def _since(text: str) -> float | None:
+    """Milliseconds since an arbitrary day of a DT (PS3.5 6.2); its offset from UTC is that of all images of a series, and not looked at."""
+    digits, _, fraction = text.strip().partition("+")[0].partition("-")[0].partition(".")
+    try:
+        at = datetime.strptime(f"{digits}.{(fraction or '0')[:6]}", "%Y%m%d%H%M%S.%f")
+    except ValueError:
+        return None
+    return (at - datetime(2000, 1, 1)) / timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Element:
+    """An element that may say the time; `group` is the functional group of it in an enhanced instance, None where its header has it."""
+
+    tag: int
+    group: int | None
+    clock: Clock
+    read: Callable[[Dataset, int], float | None]
+    percent: bool = False
+
+
+_ELEMENTS = (
+    _Element(tag=0x00209153, group=_SYNCHRONISED, clock=Clock.HEART, read=_ms),
+    _Element(tag=tags.TRIGGER_TIME, group=None, clock=Clock.HEART, read=_ms),
+    _Element(tag=0x00209241, group=_SYNCHRONISED, clock=Clock.HEART, read=_ms, percent=True),
+    _Element(tag=0x00209245, group=_BREATHING, clock=Clock.BREATH, read=_ms, percent=True),
+    _Element(tag=0x0020930D, group=_TEMPORAL, clock=Clock.TIME, read=_s),
+    _Element(tag=tags.FRAME_REFERENCE_TIME, group=None, clock=Clock.TIME, read=_ms),
+    _Element(tag=0x00189151, group=tags.FRAME_CONTENT, clock=Clock.TIME, read=_date_time),
+    _Element(tag=0x00189074, group=tags.FRAME_CONTENT, clock=Clock.TIME, read=_date_time),
+    _Element(tag=0x0008002A, group=None, clock=Clock.TIME, read=_date_time),
+    _Element(tag=0x00080032, group=None, clock=Clock.TIME, read=_time),
+    _Element(tag=0x00080033, group=None, clock=Clock.TIME, read=_time),
+)
+"""NominalCardiacTriggerDelayTime, TriggerTime, NominalPercentageOfCardiacPhase, NominalPercentageOfRespiratoryPhase,
+TemporalPositionTimeOffset, FrameReferenceTime, FrameReferenceDateTime, FrameAcquisitionDateTime, AcquisitionDateTime, AcquisitionTime,
+ContentTime."""
+
+
+def timing_of(phases: Sequence[Sequence[Slice]]) -> tuple[Timing, tuple[Translatable, ...]]:
+    """When each phase is, and what a reader has to know of it.
+
+    Parameters
+    ----------
+    phases
+        In the order of time; in each one image of every place, in the order of the places.
+
+    Raises
+    ------
+    PhasesApart
+        A slice is at another time than the others of its phase: by more than half a phase of its beat, or by more than a phase passes. Or
+        phases of a beat follow each other as those of two cines would that lie between each other.
+    """
+    frames = [frame_data(each) for each in phases]
+    for element in _ELEMENTS:
+        stated = [[_stated(element, frame) for frame in each] for each in frames]
+        if any(value is None for each in stated for value in each):
+            continue
+        at = np.array(stated, dtype=np.float64)
+        if len(at) > 1 and bool((np.diff(at, axis=0) > 0).all()):
+            return _timing(element, at, phases)
+    unknown = say("The images say in which order their phases are, and not when: no time is given.")
+    return Timing(clock=None, attribute="", unit="", values=tuple(map(float, range(len(phases))))), (unknown,)
+
+
+def _stated(element: _Element, frame: FrameData) -> float | None:
+    holder = macro(frame.own, frame.common, element.group, frame.uid) if frame.enhanced and element.group is not None else frame.header
+    value = element.read(holder, element.tag)
+    return value if value is not None and abs(value) <= _MOST_MS else None
+
+
+def _timing(element: _Element, at: NDArray[np.float64], phases: Sequence[Sequence[Slice]]) -> tuple[Timing, tuple[Translatable, ...]]:
+    """Times (phase, slice) of one element as a timing."""
+    name = keyword_for_tag(element.tag)
+    step = (at[-1] - at[0]) / (len(at) - 1)
+    beats = at[-1] - at[0] + step
+    clock, unit = element.clock, "%" if element.percent else "ms"
+    if clock is Clock.HEART and unit == "ms" and float(np.median(beats)) > LONGEST_BEAT_MS:
+        clock = Clock.TIME
+    if clock is Clock.TIME:
+        at = at - float(np.median(at[0]))
+        off, allowed = at - np.median(at, axis=1, keepdims=True), float(np.median(step))
+    else:
+        share = (at - at[0]) / beats
+        off, allowed = share - np.median(share, axis=1, keepdims=True), 0.5 / len(at)
+    wrong = np.argwhere(np.abs(off) >= allowed)
+    if wrong.size:
+        of = sorted({int(place) for _, place in wrong})
+        phase, place = map(int, wrong[0])
+        stated, usual = at[phase, place], float(np.median(at[phase]))
+        raise PhasesApart(
+            f"{len(of)} of {at.shape[1]} slices are at other times than the others, by {name}: phase {phase + 1} at {stated:.4g} {unit}, "
+            f"elsewhere at {usual:.4g} {unit}, for example {naming([phases[phase][place].plane.name])}"
+        )
+    steps = np.diff(at, axis=0)
+    if clock is Clock.HEART and float((steps / np.median(steps, axis=0)).min()) < LEAST_STEP:
+        raise PhasesApart(
+            f"phases of a beat follow each other by {steps.min():.4g} to {steps.max():.4g} {unit}, by {name}: more than one cine"
+        )
+    said = _unlike_beats(beats) if clock is Clock.HEART and unit == "ms" else ()
+    return Timing(clock=clock, attribute=name, unit="%" if unit == "%" else "ms", values=tuple(map(float, np.median(at, axis=1)))), said
+
+
+def _unlike_beats(beats: NDArray[np.float64]) -> tuple[Translatable, ...]:
+    least, most, usual = float(beats.min()), float(beats.max()), float(np.median(beats))
+    if most - least <= UNLIKE_BEATS * usual:
+        return ()
+    return (
+        say(
+            "The heart beat otherwise from slice to slice (a beat of {least} to {most} ms): a phase is one share of each beat.",
+            least=f"{least:.0f}",
+            most=f"{most:.0f}",
+        ),
+    )

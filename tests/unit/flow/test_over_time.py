@@ -1,0 +1,140 @@
+"""Slices over time that come as a series each: one job for all of them, whatever the order; and what the decisions about them say."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from inference.applications.port import Accepts, Application, Clock, Takes
+from node.domain.job import Job
+from node.domain.route import Condition, ConditionOperator, Route
+from node.domain.state import JobState
+from node.flow.route import RouteStage
+from node.flow.settle import SettleStage
+from node.routing.replay import Replay
+from node.settings.peers import Scope
+from node.settings.peers import Settle as Rule
+from tests.unit.flow.mini import APPLICATION, CT1, CountingPeer, MiniNode
+
+SLICES, PHASES = 5, 8
+HEART = replace(
+    APPLICATION,
+    name="heart",
+    accepts=Accepts(modality=("MR",), takes=Takes.PHASES, min_slices=4, min_phases=6, clock=(Clock.HEART,)),
+    models=(),
+)
+ROUTE = Route(
+    name="cine",
+    when=(Condition(keyword="SeriesDescription", operator=ConditionOperator.EQUALS, expected=("SAX",)),),
+    run=("heart",),
+    send=("archive",),
+)
+STUDY: dict[str, Any] = {"PatientID": "4711", "StudyDate": "20260310", "StudyTime": "101500", "FrameOfReferenceUID": "1.9"}
+
+
+def application_of(name: str) -> Application:
+    return HEART
+
+
+def came(node: MiniNode, z: int, *, phases: int = PHASES, number: int = 0, study: str = "1.1", **said: Any) -> None:
+    """One slice of the cine, a series of its own."""
+    uid = f"{study}.{number or z + 1}"
+    for phase in range(phases):
+        node.receive(
+            study,
+            uid,
+            (phase,),
+            **{
+                "SeriesDescription": "SAX",
+                "SeriesNumber": int(uid.rpartition(".")[2]),
+                "ImagePositionPatient": (0.0, 0.0, 8.0 * z),
+                "ImageOrientationPatient": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+                "PixelSpacing": (1.5, 1.5),
+                "SliceThickness": 8.0,
+                "TriggerTime": 100.0 * phase,
+                "Rows": 64,
+                "Columns": 64,
+                **STUDY,
+                **said,
+            },
+        )
+
+
+def route(node: MiniNode, seconds: float = 60) -> None:
+    node.clock.advance(seconds)
+    SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
+    stage = RouteStage(node.journal, node.config, node.clock, lambda name: "default", application_of)
+    while stage.step():
+        pass
+
+
+def live(node: MiniNode) -> list[Job]:
+    return [job for job in node.jobs() if job.state is not JobState.SUPERSEDED]
+
+
+def series_of(node: MiniNode, job: Job) -> set[str]:
+    return {one.series_instance_uid for one in node.journal.instances.of_job(job.id)}
+
+
+def reasons(node: MiniNode, study: str = "1.1") -> dict[str, str]:
+    arrivals = sorted(node.journal.arrivals.find(study=study), key=lambda one: one.id)
+    return {one.series_instance_uid: one.reason for each in arrivals for one in node.journal.routing.decisions(each.id)}
+
+
+@pytest.mark.parametrize("scope", [Scope.STUDY, Scope.SERIES])
+@pytest.mark.parametrize("order", list(itertools.permutations(range(SLICES)))[::29], ids=lambda order: "".join(map(str, order)))
+def test_a_series_a_slice_is_one_job_in_any_order(node: MiniNode, order: Sequence[int], scope: Scope) -> None:
+    """They settle alone or with their study: in the end one job is there on all of them, called by the lowest number."""
+    node.configure(routes=(ROUTE,), peers={"ct1": replace(CT1, settle=Rule(scope=scope, quiet=timedelta(seconds=15)))})
+    for z in order:
+        came(node, z)
+        route(node, 16)
+        assert len(live(node)) <= 1
+    route(node)
+    (job,) = live(node)
+    assert (job.state, job.series_instance_uid) == (JobState.QUEUED, "1.1.1")
+    assert series_of(node, job) == {f"1.1.{z + 1}" for z in range(SLICES)}
+    assert f"heart: analysed over time, {SLICES} series of the study, a slice each" in reasons(node)[f"1.1.{order[-1] + 1}"]
+
+
+def test_other_cines_and_what_does_not_move_are_no_slices_of_it(node: MiniNode) -> None:
+    """A long axis, a cine of more phases, one of another matrix, and late enhancement: none is in the job, and none is a job of its own."""
+    node.configure(routes=(ROUTE,))
+    for z in range(SLICES):
+        came(node, z)
+    came(node, 1, number=11, ImageOrientationPatient=(0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+    came(node, 1, number=12, phases=12)
+    came(node, 1, number=13, Rows=128)
+    came(node, 1, number=14, phases=1)
+    route(node)
+    queued = [job for job in live(node) if job.state is JobState.QUEUED]
+    assert [series_of(node, job) for job in queued] == [{f"1.1.{z + 1}" for z in range(SLICES)}]
+    assert all(job.state is JobState.NOT_APPLICABLE for job in live(node) if job not in queued)
+
+
+def test_too_few_slices_are_not_applicable_and_the_last_one_that_comes_makes_the_job(node: MiniNode) -> None:
+    node.configure(routes=(ROUTE,))
+    for z in range(3):
+        came(node, z)
+    route(node)
+    (early,) = live(node)
+    assert early.state is JobState.NOT_APPLICABLE
+    assert early.reason is not None
+    assert "3 slices, at least 4 are needed" in early.reason
+    came(node, 3)
+    route(node)
+    (job,) = live(node)
+    assert (job.state, job.predecessor) == (JobState.QUEUED, early.id)
+
+
+def test_a_replay_of_the_same_routes_tells_no_difference(node: MiniNode) -> None:
+    """What was decided of a cine in several series is decided again."""
+    node.configure(routes=(ROUTE,))
+    for z in range(SLICES):
+        came(node, z)
+    route(node)
+    replay = Replay(node.journal.routing_history, node.config.routes, "the same", application_of)
+    assert list(replay.differences(node.clock() - timedelta(days=1))) == []

@@ -1,0 +1,160 @@
+"""Slices over time: a made heart in every form that it is sent in is the same subject, and what is not over time is refused by name."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from inference.errors import InputError
+from inference.imaging.assemble import assemble
+from inference.imaging.errors import DuplicatePosition, FourDimensional, NoClock, PhasesApart, PhasesMissing
+from inference.imaging.subject import Clock, Phases, Takes
+from inference.imaging.subjects import Assembled, subjects
+from tests.lab import cine
+from tests.unit.imaging.conftest import as_a
+
+UID = "1.2.826.0.1.2"
+FORMS = {"one series": cine.one_series, "a series a slice": cine.series_a_slice, "enhanced": cine.enhanced}
+
+
+def read(files: list[Path]) -> Assembled:
+    first = str(pydicom.dcmread(files[0], stop_before_pixels=True).SeriesInstanceUID)
+    (made,) = subjects(Takes.PHASES, "refuse", files, first)
+    return made
+
+
+def changed(path: Path, **said: object) -> None:
+    dataset = pydicom.dcmread(path)
+    for keyword, value in said.items():
+        if value is None:
+            delattr(dataset, keyword)
+        else:
+            setattr(dataset, keyword, value)
+    dataset.save_as(path)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_same_heart_in_every_form(form: str, tmp_path: Path) -> None:
+    """Each phase has the blood that was drawn, where it was drawn, at the time that was written; the order of the files says nothing."""
+    made = FORMS[form](tmp_path)
+    phases = as_a(Phases, read(made.files[::-1]).subject)
+    np.testing.assert_array_equal([volume.voxels == cine.BLOOD for volume in phases.volumes], made.blood)
+    np.testing.assert_allclose(phases.reference.affine, cine.AFFINE, atol=1e-4)
+    assert (phases.timing.clock, phases.timing.unit) == (Clock.HEART, "ms")
+    assert phases.timing.values == pytest.approx([100 * phase for phase in range(cine.PHASES)])
+    assert len(phases.sources) == cine.PHASES * cine.SLICES
+
+
+def test_each_image_stands_behind_its_own_phase_and_slice(tmp_path: Path) -> None:
+    """What `sources` names for a phase and a slice is the file that was written for it."""
+    phases = as_a(Phases, read(cine.one_series(tmp_path).files).subject)
+    named = [source.sop_instance_uid for source in phases.sources]
+    assert named == [f"1.2.826.0.1.3.{phase}.{z}" for phase in range(cine.PHASES) for z in range(cine.SLICES)]
+
+
+def test_beats_of_other_lengths_are_shares_of_each_beat_and_told(tmp_path: Path) -> None:
+    """Slices of breath-holds at 60 and 90 a minute are one cine: times are the median's, and the reader is told."""
+    beats = (667.0, 800.0, 800.0, 800.0, 900.0, 1000.0)
+    made = read(cine.series_a_slice(tmp_path, beats_ms=beats).files)
+    assert as_a(Phases, made.subject).timing.values[4] == pytest.approx(400)
+    assert any("a beat of 667 to 1000 ms" in remark for remark in made.remarks)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "clock", "unit", "last"),
+    [
+        ({"TriggerTime": "{:.1f}", "scale": 1000.0}, Clock.TIME, "ms", 7000.0),
+        ({"NominalPercentageOfCardiacPhase": "{:.1f}", "scale": 12.5}, Clock.HEART, "%", 87.5),
+        ({"NominalPercentageOfRespiratoryPhase": "{:.1f}", "scale": 12.5}, Clock.BREATH, "%", 87.5),
+        ({"AcquisitionTime": "1011{:05.2f}", "scale": 2.5}, Clock.TIME, "ms", 17500.0),
+        ({"TemporalPositionIdentifier": "{:.0f}", "scale": 1.0}, None, "", 7.0),
+    ],
+    ids=["long trigger times", "beat", "breath", "acquisition", "order alone"],
+)
+def test_what_says_the_time(attributes: dict[str, object], clock: Clock | None, unit: str, last: float, tmp_path: Path) -> None:
+    """Every element that may say it does, in its own unit; a trigger time that runs for seconds is no beat."""
+    ((keyword, form),) = [(key, value) for key, value in attributes.items() if key != "scale"]
+    scale = attributes["scale"]
+    assert isinstance(form, str)
+    assert isinstance(scale, float)
+    files = cine.one_series(tmp_path).files
+    for number, path in enumerate(files):
+        changed(path, TriggerTime=None)
+        value = form.format(number // cine.SLICES * scale)
+        changed(path, **{keyword: float(value) if "Percentage" in keyword else value})
+    made = read(files)
+    timing = as_a(Phases, made.subject).timing
+    assert (timing.clock, timing.unit, timing.attribute) == (clock, unit, keyword if clock else "")
+    assert timing.values[-1] == pytest.approx(last)
+    assert any("in which order" in remark for remark in made.remarks) == (clock is None)
+
+
+def _without_three(files: list[Path]) -> list[Path]:
+    return [path for number, path in enumerate(files) if number not in (3, 9, 10)]
+
+
+def _another_heart(files: list[Path]) -> list[Path]:
+    for phase in range(cine.PHASES):
+        changed(files[phase * cine.SLICES + 2], TriggerTime=f"{100 * phase + 300 * (phase > 3)}")
+    return files
+
+
+def _no_time(files: list[Path]) -> list[Path]:
+    for path in files:
+        changed(path, TriggerTime=None)
+    return files
+
+
+def _echoes(files: list[Path]) -> list[Path]:
+    for number, path in enumerate(files):
+        changed(path, EchoTime=str(2 + 3 * (number // cine.SLICES)))
+    return files
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "words"),
+    [
+        (_without_three, PhasesMissing, "2 of 6 slices have not 8 images as the others, but 6 at"),
+        (_another_heart, PhasesApart, "1 of 6 slices are at other times than the others, by TriggerTime: phase"),
+        (_no_time, NoClock, "8 images at each of 6 positions, and time alone does not tell them apart"),
+        (_echoes, NoClock, "8 echo times"),
+    ],
+    ids=["missing", "other times", "no time", "echoes"],
+)
+def test_what_is_no_cine_is_refused(spoil: Callable[[list[Path]], list[Path]], error: type[InputError], words: str, tmp_path: Path) -> None:
+    """Each with what is wrong; nothing is flattened, dropped or guessed."""
+    with pytest.raises(error, match=words.replace("(", r"\(")):
+        read(spoil(cine.one_series(tmp_path).files))
+
+
+def test_a_repeated_slice_is_refused(tmp_path: Path) -> None:
+    """A breath-hold that was taken twice: which of the two counts nobody says."""
+    files = cine.series_a_slice(tmp_path / "once").files
+    again = [path for path in cine.series_a_slice(tmp_path / "again").files if "_0003" in path.name or path.stem.endswith("3")]
+    assert again
+    for number, path in enumerate(again):
+        changed(path, SOPInstanceUID=f"1.2.826.0.1.9.{number}", SeriesInstanceUID="1.2.826.0.1.9")
+    with pytest.raises(DuplicatePosition, match="1 of 6 slices came in several series, for example"):
+        read([*files, *again])
+
+
+@pytest.mark.parametrize("series", ["1.2.826.0.1.2", "1.2.826.0.1.7"], ids=["in one series", "in two"])
+def test_rest_and_stress_are_not_one_heart_that_beats_twice(series: str, tmp_path: Path) -> None:
+    """Two cines of one place, of beats of 800 and 600 ms: their trigger times lie between each other, each its own, and are refused."""
+    rest = cine.one_series(tmp_path / "rest").files
+    stress = cine.one_series(tmp_path / "stress", beats_ms=(600.0,) * cine.SLICES, SeriesInstanceUID=series).files
+    for number, path in enumerate(stress):
+        trigger = float(pydicom.dcmread(path, stop_before_pixels=True).TriggerTime) + 7
+        changed(path, SOPInstanceUID=f"1.2.826.0.1.8.{number}", TriggerTime=f"{trigger:.2f}")
+    with pytest.raises((DuplicatePosition, PhasesApart), match=r"more than one cine|came in several series"):
+        read([*rest, *stress])
+
+
+def test_what_does_not_move_has_one_phase_and_a_cine_is_no_volume(tmp_path: Path) -> None:
+    """A static series comes as one phase, which `Accepts.min_phases` refuses; a cine for a volume is refused by its heart phases."""
+    files = cine.one_series(tmp_path).files
+    assert len(as_a(Phases, read(files[: cine.SLICES]).subject)) == 1
+    with pytest.raises(FourDimensional, match="8 heart phases"):
+        assemble(files)
