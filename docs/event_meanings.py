@@ -131,6 +131,7 @@ LOGGED = {
     "metrics.failed": "A page of the metrics address could not be made.",
     "metrics.unavailable": "The address of `node: {metrics: …}` is taken; the node works without, and tries again.",
     "notice.not_sent": "A mail server or webhook did not take the message that a process is silent; it is not sent again.",
+    "library.half_installed": "A library that the node needs is here in part, as `reason` says: a `pip install` was ended in the middle.",
     "notice.refused": "The mail server took a message, but not for these recipients of `notify: {mail: {to: …}}`: they got nothing.",
     "node.stopped": "All processes of the node have ended.",
     "orphans.buried": "Blobs that no row of the journal names, or that it says were purged, are deleted.",

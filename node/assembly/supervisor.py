@@ -15,6 +15,7 @@ from typing import Any, Final
 from inference.errors import HilumError
 from node.assembly import compose
 from node.assembly.audit import overseen
+from node.assembly.libraries import half_installed
 from node.assembly.receive import ListeningSockets, NotReady
 from node.assembly.reload import START, KeptRevisions, Reloading
 from node.assembly.roles import ALL, NodeRole, lock, shares_journal
@@ -119,6 +120,7 @@ class Supervisor:
         self._backlog = backlog_watch(self._present, tell)
         self._roles = roles
         self._listening: ListeningSockets | None = None
+        self._looked_at_libraries = False
         self._telemetry = Telemetry(
             config,
             [member.watched for member in self._members],
@@ -321,8 +323,17 @@ class Supervisor:
         most_s = _RESTART_USABLE_MOST_S if member.ready.is_set() else _RESTART_MOST_S
         wait_s = min(most_s, _RESTART_FIRST_S * 2.0 ** min(member.failures - 1, 10)) if member.failures else 0.0
         alarm("process.died", stage=member.stage, pid=member.process.pid, exit_code=code, leases_released=freed, restart_in_s=wait_s)
+        if code and not member.ready.is_set():
+            self._tell_half_installed()
         member.restart_at = time.monotonic() + wait_s
         member.process = None
+
+    def _tell_half_installed(self) -> None:
+        """Once: looking takes a moment, and a process that cannot begin is begun again and again."""
+        if not self._looked_at_libraries:
+            self._looked_at_libraries = True
+            for half in half_installed():
+                alarm("library.half_installed", code=half.code, reason=str(half), remedy=half.remedy)
 
     def _release(self, owner: str, *, count_attempt: bool = True) -> int:
         """Make what a dead process held claimable at once; where the journal cannot be written now, its leases run out by themselves."""

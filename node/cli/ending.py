@@ -191,7 +191,10 @@ def misused(error: "CycloptsError", path: Sequence[str]) -> tuple[WrongWords, st
 def unforeseen(defect: Exception, path: Sequence[str]) -> HilumError:
     """What nothing in hilum has a name for, as an error that says what it was, and in which file the details lie."""
     from inference.engines.extras import EXTRAS, not_installed
+    from node.assembly.libraries import half_installed
 
+    if isinstance(defect, ImportError) and (half := next(iter(half_installed()), None)) is not None:
+        return half
     if isinstance(defect, ModuleNotFoundError) and (library := (defect.name or "").partition(".")[0]) in EXTRAS:
         return not_installed(f"hilum {' '.join(path)}", library)
     where = _written(defect, path)

@@ -26,6 +26,7 @@ import jwt
 
 from node.console.accounts import Vouched
 from node.console.errors import HospitalRefuses, LoginLost, ProviderAway, ProviderUnfit, TokenRefused
+from node.observe.messengers import Unmoved
 from node.settings.hospital import OidcProvider
 from node.settings.kinds import is_loopback
 from node.settings.secrets import passcode_of
@@ -324,7 +325,7 @@ class Provider:
             data=None if form is None else urlencode(form).encode("ascii"),
             headers={"Accept": "application/json", "User-Agent": "hilum", **(headers or {})},
         )
-        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=self._trusting()), _Unmoved)
+        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=self._trusting()), Unmoved)
         try:
             with opener.open(asked, timeout=_TIMEOUT_S) as answer:
                 assert isinstance(answer, HTTPResponse)
@@ -361,13 +362,6 @@ class Provider:
             return ssl.create_default_context(cafile=None if authorities is None else str(authorities))
         except OSError as unusable:
             raise ProviderUnfit(f"{authorities} holds no authority: {unusable.strerror or unusable}") from unusable
-
-
-class _Unmoved(urllib.request.HTTPRedirectHandler):
-    """Follows nothing: a code or a secret goes where the settings say alone."""
-
-    def redirect_request(self, *_: object, **__: object) -> None:
-        """Called by urllib for an answer that leads elsewhere; it is an error then."""
 
 
 def _claim(claims: Mapping[str, Any], path: str) -> Any:

@@ -10,10 +10,12 @@ import http.client
 import json
 import smtplib
 import ssl
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from node.domain.errors import DeliveryError
@@ -31,6 +33,13 @@ class MessengerAway(DeliveryError):
     code = "HLM-6190"
     remedy = "See the reason: the address, a firewall, or a login that is not taken. `hilum notify` tries it at once."
     retry = True
+
+
+class Unmoved(urllib.request.HTTPRedirectHandler):
+    """Follows nothing: what is said goes where the settings say alone (and by the proxy of the environment: HTTPS_PROXY, NO_PROXY)."""
+
+    def redirect_request(self, *_: object, **__: object) -> None:
+        """Called by urllib for an answer that leads elsewhere; it is an error then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,29 +136,22 @@ class Webhook:
         MessengerAway
             There was no answer, or it was no 2xx: whoever moved says so, and nothing is followed elsewhere.
         """
-        to = urlsplit(self.url)
+        host = urlsplit(self.url).hostname
         body = json.dumps(_content(notice)).encode("utf-8")
         headers = {"Content-Type": "application/json", "User-Agent": "hilum"}
         try:
             secret = self.secret()
             if secret is not None:
                 headers[SIGNATURE] = f"sha256={hmac.new(secret, body, hashlib.sha256).hexdigest()}"
-            assert to.hostname is not None, "settings refuse an address without a host"
-            if to.scheme == "https":
-                connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                    to.hostname, to.port, timeout=_TIMEOUT_S, context=self.context()
-                )
-            else:
-                connection = http.client.HTTPConnection(to.hostname, to.port, timeout=_TIMEOUT_S)
-            try:
-                connection.request("POST", f"{to.path or '/'}{'?' + to.query if to.query else ''}", body, headers)
-                status = connection.getresponse().status
-            finally:
-                connection.close()
+            opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=self.context()), Unmoved)
+            with opener.open(urllib.request.Request(self.url, body, headers), timeout=_TIMEOUT_S):
+                pass  # 2xx: it has it
+        except HTTPError as refused:
+            refused.close()
+            raise MessengerAway(f"the webhook at {host} answers {refused.code}") from refused
         except (OSError, http.client.HTTPException, UnicodeError) as failed:
-            raise MessengerAway(f"the webhook at {to.hostname} does not answer: {failed or type(failed).__name__}") from failed
-        if not 200 <= status < 300:
-            raise MessengerAway(f"the webhook at {to.hostname} answers {status}")
+            reason = getattr(failed, "reason", failed)
+            raise MessengerAway(f"the webhook at {host} does not answer: {reason or type(failed).__name__}") from failed
 
 
 def _content(notice: Notice) -> dict[str, object]:

@@ -90,8 +90,8 @@ class Posts:
 
 
 @contextlib.contextmanager
-def webhook_server() -> Iterator[Posts]:
-    """A web server on this machine."""
+def webhook_server(identity: Identity | None = None) -> Iterator[Posts]:
+    """A web server on this machine, with TLS where it has a certificate."""
     posts = Posts()
 
     class Handler(BaseHTTPRequestHandler):
@@ -110,6 +110,10 @@ def webhook_server() -> Iterator[Posts]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     posts.port = server.server_address[1]
+    if identity is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(identity.certificate, identity.key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -18,6 +18,7 @@ from cyclopts import Parameter
 from node.assembly.doctor.logins import look_at_logins
 from node.assembly.doctor.peers import look_at_callers, look_at_certificates, look_at_peers, look_at_senders, look_at_sinks
 from node.assembly.doctor.store import look_at_bucket, look_at_disk, look_at_journal
+from node.assembly.libraries import half_installed
 from node.cli.doctor.models import look_at_models
 from node.cli.doctor.routes import look_at_definitions, look_at_terms
 from node.cli.opened import ConfigOption, JsonOption
@@ -218,6 +219,8 @@ def doctor(
 
 def _look(config: Config) -> Iterator[DoctorFinding]:
     yield DoctorFinding(area=Area.CONFIGURATION, subject="configuration", level="good", detail=f"{config.path} ({config.digest[:12]})")
+    for half in half_installed():
+        yield DoctorFinding(area=Area.CONFIGURATION, subject="libraries", level="bad", detail=f"{half} [{half.code}]", fix=half.remedy)
     looks: list[Callable[[Config], Iterator[DoctorFinding]]] = [
         look_at_disk,
         look_at_encryption,

@@ -1,0 +1,85 @@
+"""pip has to go out through a proxy."""
+
+import http.server
+import os
+import ssl
+import subprocess
+import threading
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.lab.certificates import Authority
+from tests.lab.installed import wheel
+from tests.lab.loopback import free_port
+from tests.lab.proxy import named, proxy
+
+pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(1200)]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel."""
+    return wheel(tmp_path_factory.mktemp("dist"))
+
+
+class Reader:
+    """Somebody with a fresh environment, who types commands."""
+
+    def __init__(self, folder: Path) -> None:
+        venv.create(folder / "hilum", with_pip=True)
+        self.folder = folder
+        (self.site,) = (folder / "hilum").glob("lib/python*/site-packages")
+
+    def begin(self, program: str, *words: object, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        """A program of the environment, which goes on meanwhile."""
+        command = [str(self.folder / "hilum" / "bin" / program), *map(str, words)]
+        kept = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or "proxy" in name.lower()}
+        variables = kept | {"HOME": str(self.folder), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"} | (environment or {})
+        log = (self.folder / "said").open("w+")
+        return subprocess.Popen(command, cwd=self.folder, env=variables, stdout=log, stderr=log, text=True, start_new_session=True)
+
+    def type(self, program: str, *words: object, environment: dict[str, str] | None = None) -> tuple[int, str]:
+        """The exit code and what was printed."""
+        code = self.begin(program, *words, environment=environment).wait(900)
+        return code, (self.folder / "said").read_text()
+
+
+@contextmanager
+def index(folder: Path, authority: Authority) -> Iterator[str]:
+    """A package index behind TLS: folders, as a web server lists them."""
+    identity = authority.signs("index", alternative="DNS:localhost")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(http.server.SimpleHTTPRequestHandler, directory=str(folder)))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(identity.certificate, identity.key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"https://localhost:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_pip_goes_out_through_the_proxy(built: Path, tmp_path: Path) -> None:
+    """By HTTPS_PROXY and by `--proxy`: a tunnel to the index; where the proxy is away nothing is fetched another way."""
+    (tmp_path / "index" / "hilum").mkdir(parents=True)
+    (tmp_path / "index" / "hilum" / built.name).symlink_to(built)
+    authority = Authority(tmp_path / "ca")
+    reader = Reader(tmp_path)
+    with index(tmp_path / "index", authority) as url, proxy(tmp_path / "proxy") as way_out:
+        fetch = ("--isolated", "download", "hilum", "--no-deps", "--index-url", url, "--cert", authority.certificate, "--retries", "0")
+        tunnel = f"CONNECT {url.removeprefix('https://').rstrip('/')}"
+        for number, (words, environment) in enumerate(((("--proxy", way_out.url), None), ((), named(way_out.url)))):
+            code, said = reader.type("pip", *fetch, *words, "--dest", tmp_path / f"{number}", environment=environment)
+            assert code == 0, said
+            assert (tmp_path / f"{number}" / built.name).exists()
+            assert set(way_out.asked()) == {tunnel}
+            assert len(way_out.asked()) > number
+        code, _ = reader.type("pip", *fetch, "--dest", tmp_path / "none", environment=named(f"http://127.0.0.1:{free_port()}"))
+        assert code != 0
+        assert not list((tmp_path / "none").glob("*.whl"))
