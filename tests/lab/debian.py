@@ -5,11 +5,15 @@ PID 1: units are verified by its own programs, and run as far as a mount namespa
 """
 
 import os
+import pty
 import re
+import select
 import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,6 +73,22 @@ def package(folder: Path, version: str = "") -> Path:
     return made
 
 
+def next_package(built: Path, folder: Path, version: str, change: Callable[[Path], None]) -> Path:
+    """The package as a made next version of it: unpacked into `folder`, changed there, and packed again."""
+    root = folder / "next"
+    subprocess.run([program("dpkg-deb", "dpkg"), "--raw-extract", built, root], check=True, timeout=300)
+    control = root / "DEBIAN" / "control"
+    control.write_text(re.sub("^Version: .*$", f"Version: {version}", control.read_text(), flags=re.MULTILINE))
+    (metadata,) = (root / "opt/hilum/lib").glob("python*/site-packages/hilum-*.dist-info/METADATA")
+    metadata.write_text(re.sub("^Version: .*$", f"Version: {version}", metadata.read_text(), count=1, flags=re.MULTILINE))
+    change(root)
+    made = folder / f"hilum_{version}_amd64.deb"
+    # -Z and -z: nobody keeps it, and packing it well takes longer than all of the upgrade
+    subprocess.run([program("dpkg-deb", "dpkg"), "-Zgzip", "-z1", "--build", root, made], check=True, timeout=300, capture_output=True)
+    shutil.rmtree(root)
+    return made
+
+
 class System:
     """A Debian of its own. `upper` is what differs from what lies below it; `exchange` is seen as /mnt."""
 
@@ -92,6 +112,28 @@ class System:
         return subprocess.run(
             self.command(*words), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=timeout_s
         )
+
+    def at_terminal(self, *words: object, question: str, answer: str, timeout_s: float = 600) -> str:
+        """Run it at a terminal, whose user answers one question; what it printed. It has to succeed, and to ask."""
+        child, terminal = pty.fork()
+        if child == 0:
+            command = self.command(*words)
+            os.execvp(command[0], command)
+        said, until_s, asked = "", time.monotonic() + timeout_s, False
+        try:
+            while select.select([terminal], [], [], max(0.0, until_s - time.monotonic()))[0]:
+                try:
+                    said += os.read(terminal, 65536).decode(errors="replace")
+                except OSError:  # Linux says so of a terminal that nobody holds open any more
+                    break
+                if not asked and re.search(question, said):
+                    os.write(terminal, f"{answer}\n".encode())
+                    asked = True
+        finally:
+            os.close(terminal)  # whoever still runs there is hung up on
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert (status, asked) == (0, True), said[-3000:]
+        return said
 
     def done(self, *words: object, timeout_s: float = 300) -> str:
         """What it printed; it has to succeed."""

@@ -11,11 +11,13 @@ import pytest
 from pydicom import dcmread
 from ruamel.yaml import YAML
 
-from tests.lab.debian import System, package, system
+from node.journal.schema import HEAD
+from tests.lab.debian import System, next_package, package, system
 from tests.lab.empty_debian import empty_debian
 from tests.lab.installed import ROOT, crop
 from tests.lab.loopback import free_port, loopback_only
 from tests.lab.needs import program
+from tests.lab.next_hilum import NEXT
 from tests.lab.node import hilum
 from tests.lab.orthanc import Orthanc
 from tests.lab.program import Program, wait_until
@@ -247,6 +249,86 @@ def test_the_page_leads_from_an_empty_debian_to_results_in_orthanc(built: Path, 
                 code = node.stop(180)
         print(f"from the editor to results in Orthanc: {took}")
         assert code == 0, node.said()
+
+
+def _chapter(name: str) -> str:
+    """What stands below a heading of the page."""
+    return PAGE.read_text(encoding="utf-8").partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+
+
+def _further(root: Path) -> None:
+    """Make an unpacked package the next one: its journal goes one revision further, and the configuration as it comes has a line more."""
+    (journal,) = (root / "opt/hilum/lib").glob("python*/site-packages/node/journal")
+    schema = journal / "schema.py"
+    schema.write_text(schema.read_text().replace(f'HEAD = "{HEAD}"', f'HEAD = "{NEXT}"'))
+    revision = f'revision, down_revision = "{NEXT}", "{HEAD}"\n\n\ndef upgrade():\n    pass\n'
+    (journal / "migrations" / "versions" / f"{NEXT}_next.py").write_text(revision)
+    for compiled in (journal / "__pycache__").glob("schema.*.pyc"):
+        compiled.unlink()  # nobody compares it with its source
+    with (root / "etc/hilum/hilum.yaml").open("a") as configuration:
+        configuration.write("# of the next version\n")
+
+
+def _run_once(debian: System, port: int, place: Path, study: str) -> None:
+    """Begin the node as its unit says, send it a study, wait for what comes of it, and end it."""
+    place.mkdir()
+    node = Program(debian.started(UNIT, "ExecStart"), place / "events", stdout=place / "out")
+    try:
+        wait_until(lambda: "node.ready" in (place / "out").read_text() or not node.running, 240, "node.ready")
+        assert node.running, node.said()
+        crop(debian.exchange / study)
+        debian.done("hilum", "send", f"/mnt/{study}", "--to", f"HILUM@127.0.0.1:{port}", "--calling", "SCANNER")
+        wait_until(lambda: set(_states(debian)) == {"done"}, 240, "the jobs are done", every_s=1)
+    finally:
+        code = node.stop(180)
+    assert code == 0, node.said()
+
+
+def _states(debian: System) -> list[str]:
+    return [job["state"] for job in json.loads(debian.done(*_AS_THE_NODE, "jobs", "list", "--json"))]
+
+
+def test_the_page_upgrades_and_removes_a_node_with_its_history(built: Path, debian: System, tmp_path: Path) -> None:
+    """Its two chapters as they are written, at a terminal that answers as the page says, to a made next version with a schema of its own:
+    what was analysed before is listed after, and the next one analyses; the edited configuration stays, the new one lies beside it. What
+    `apt remove` leaves, a package that is installed again goes on with; what `apt purge` leaves is what the page says."""
+    (upgrade,) = re.findall(r"^```sh\n(.*?)^```", _chapter("Upgrade"), re.MULTILINE | re.DOTALL)
+    backup, install, doctor = [re.split(r"\s+#\s", line)[0].strip() for line in upgrade.splitlines()]
+    remove, purge, answer = re.findall(r"`(apt remove [^`]+|apt purge [^`]+|echo hilum [^`]+)`", _chapter("Remove"))
+    (version,) = re.findall(r"hilum_([\d.]+)_amd64.deb", install)
+    next_package(built, tmp_path, version, _further).rename(debian.exchange / f"hilum_{version}_amd64.deb")
+    port = free_port()
+
+    def typed(command: str, question: str, answer: str) -> str:
+        """What it printed at a terminal, whose user has this answer."""
+        return debian.at_terminal("env", "--chdir=/mnt", *command.split(), question=question, answer=answer)
+
+    with loopback_only():
+        _configure(debian, port)
+        debian.done("sh", "-c", "mkdir /etc/hilum/tls; echo secret > /etc/hilum/tls/node.key")
+        edited = debian.done("cat", "/etc/hilum/hilum.yaml")
+        _run_once(debian, port, tmp_path / "before", "one")
+        debian.done("install", "-d", "-o", "hilum", "/mnt/backup")
+        debian.done(*backup.split())
+        typed(install, r"hilum\.yaml .*default=N", "N")
+        assert debian.done("hilum", "--version").strip() == version
+        assert debian.done("cat", "/etc/hilum/hilum.yaml") == edited
+        assert debian.done("tail", "-1", "/etc/hilum/hilum.yaml.dpkg-dist") == "# of the next version\n"
+        _run_once(debian, port, tmp_path / "after", "two")
+        debian.done(*doctor.split())
+        assert _states(debian) == ["done", "done"]
+        python = "import sqlite3; print(*sqlite3.connect('/var/lib/hilum/hilum.db').execute('select * from alembic_version').fetchone())"
+        assert debian.done("runuser", "-u", "hilum", "--", "/opt/hilum/bin/python", "-c", python).strip() == NEXT
+        typed(remove, r"continue\? \[Y/n\]", "y")
+        kept = ("/var/lib/hilum/hilum.db", "/var/lib/hilum/models", "/etc/hilum/hilum.yaml", "/etc/hilum/tls/node.key")
+        gone = ("/opt/hilum", "/usr/bin/hilum", UNIT)
+        assert _there(debian, *kept, *gone) == [True] * len(kept) + [False] * len(gone)
+        debian.done("env", "--chdir=/mnt", "DEBIAN_FRONTEND=noninteractive", *install.split())
+        assert _states(debian) == ["done", "done"]
+        debian.done("sh", "-c", answer)
+        typed(purge, r"continue\? \[Y/n\]", "y")
+        assert _there(debian, *kept[:3], *gone, "/var/log/hilum", "/etc/logrotate.d/hilum") == [False] * (5 + len(gone))
+        assert _there(debian, kept[3], "/mnt/backup/hilum") == [True, True]
 
 
 def _edit(debian: System, pacs: Orthanc, port: int) -> None:
