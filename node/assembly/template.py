@@ -21,7 +21,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, Final, NoReturn
@@ -171,11 +172,16 @@ class Template:
 
 
 @contextlib.contextmanager
-def forked_template() -> Iterator[Template | None]:
+def forked_template(ended: list[int]) -> Iterator[Template | None]:
     """Fork the template from this process, for the block; None where stages are to be interpreters of their own.
 
     That is elsewhere than on Linux, and in a process with more than one thread. The template, and what is forked from it, does not come
     back from here: it ends with SystemExit.
+
+    Parameters
+    ----------
+    ended
+        In a stage that has ended, its exit code.
     """
     if sys.platform != "linux" or find_spec("setproctitle") is None or len(os.listdir("/proc/self/task")) != 1:
         yield None
@@ -193,7 +199,7 @@ def forked_template() -> Iterator[Template | None]:
         return
     if pid == 0:
         ours.close()
-        _serve(theirs)
+        _serve(theirs, ended)
     theirs.close()
     template = Template(pid, ours)
     try:
@@ -210,7 +216,7 @@ def _adopt_orphans(wanted: bool) -> None:
 # ---- in the template
 
 
-def _serve(control: socket.socket) -> NoReturn:
+def _serve(control: socket.socket, ended: list[int]) -> NoReturn:
     """Fork as the supervisor asks, until it is gone."""
     gc.disable()
     # who stops the node asks the supervisor, which ends its stages in order and then this process
@@ -235,7 +241,8 @@ def _serve(control: socket.socket) -> NoReturn:
             _end_threads()
             gc.freeze()
             continue
-        answer = _fork(control, told["arguments"], descriptors, told["numbers"])
+        stage = partial(_become, told["arguments"], descriptors, told["numbers"], ended)
+        answer = _fork(control, stage)
         for descriptor in descriptors:
             os.close(descriptor)
         control.send(json.dumps(answer).encode())
@@ -266,7 +273,7 @@ def _end_threads() -> None:
         os._exit(1)
 
 
-def _fork(control: socket.socket, arguments: Sequence[str], descriptors: Sequence[int], numbers: Sequence[int]) -> dict[str, Any]:
+def _fork(control: socket.socket, stage: Callable[[], NoReturn]) -> dict[str, Any]:
     """Fork a stage that is nobody's child here: its number, or the errno of what the system refused."""
     told, tell = os.pipe()
     try:
@@ -283,7 +290,7 @@ def _fork(control: socket.socket, arguments: Sequence[str], descriptors: Sequenc
         if answer.get("pid") == 0:
             os.close(tell)
             control.close()
-            _become(arguments, descriptors, numbers)
+            stage()
         os.write(tell, json.dumps(answer).encode())
         os._exit(0)
     os.close(tell)
@@ -298,7 +305,7 @@ def _fork(control: socket.socket, arguments: Sequence[str], descriptors: Sequenc
 # ---- in a stage
 
 
-def _become(arguments: Sequence[str], descriptors: Sequence[int], numbers: Sequence[int]) -> NoReturn:
+def _become(arguments: Sequence[str], descriptors: Sequence[int], numbers: Sequence[int], ended: list[int]) -> NoReturn:
     """Be what `python -P -m node.assembly.process ARGUMENTS` is."""
     for asked in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(asked, signal.SIG_DFL)
@@ -317,6 +324,7 @@ def _become(arguments: Sequence[str], descriptors: Sequence[int], numbers: Seque
     except Exception:  # noqa: BLE001  (what an interpreter does with what its program lets through; `hilum serve` would say it as its own)
         traceback.print_exc()
         code = 1
+    ended.append(code)
     sys.exit(code)
 
 

@@ -1,5 +1,6 @@
 """`hilum serve`: run the node in the foreground until SIGTERM or ^C."""
 
+import atexit
 import gc
 import json
 import signal
@@ -8,6 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from node.cli.ending import leave_at_once
 from node.cli.opened import ConfigOption
 
 
@@ -37,6 +39,8 @@ def serve(
     new_blobs
         Go on without the blobs (or the spool) of the journal's store: they are lost for good. Without it such a start is refused.
     """
+    ended: list[int] = []
+    atexit.register(leave_at_once, ended)  # before what is imported registers anything
     gc.disable()  # until the template is forked: nothing of what is imported is garbage
     from node.assembly.configuration import load
     from node.assembly.roles import ALL, roles_of
@@ -50,7 +54,7 @@ def serve(
         print(json.dumps(ready), flush=True)
 
     # before anything is opened, read or begun: all of this is in every stage
-    with forked_template() as template:
+    with forked_template(ended) as template:
         gc.enable()
         loaded = load(find_config(config))
         start_events("supervisor")

@@ -154,10 +154,51 @@ printed, out = os.pipe()
 kept = os.dup(1)
 os.dup2(out, 1)
 os.close(out)
-with forked_template() as template:
+with forked_template([]) as template:
     assert template is not None
     os.close(to)
     os.dup2(kept, 1)
     for end in (handed, printed):
         print(bool(select.select([end], [], [], 60)[0]) and os.read(end, 1) == b"", flush=True)
+"""
+
+
+def test_a_stage_does_at_its_end_what_an_interpreter_does() -> None:
+    """It waits for its threads, calls what was registered in the template and in itself, and what it printed is read; its exit code is
+    known. Only its modules are not taken down one by one."""
+    said = subprocess.run([sys.executable, "-c", _ENDING], capture_output=True, text=True, timeout=120, check=True)
+    thread, *registered, code = said.stdout.splitlines()
+    assert (thread, sorted(registered), code) == ("thread", ["before the fork", "in the stage"], "exit code 7")
+
+
+_ENDING = """
+import atexit, sys, threading, time, weakref
+from node.cli.ending import leave_at_once
+ended = []
+atexit.register(leave_at_once, ended)
+from node.assembly import process
+from node.assembly.template import forked_template
+
+class Kept:
+    def __del__(self):
+        print("module taken down", flush=True)
+
+kept = Kept()
+supervisor = []
+atexit.register(lambda: supervisor or print("before the fork"))
+
+def stage(arguments):
+    assert arguments == ["some.yaml", "receive"]
+    threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()
+    weakref.finalize(Kept, print, "in the stage")
+    return 7
+
+process.main = stage
+with forked_template(ended) as template:
+    supervisor.append(True)
+    started = template.start(["some.yaml", "receive"], [])
+    for line in started.stdout:
+        print(line, end="")
+    print("exit code", started.wait(60), flush=True)
+    kept.__class__.__del__ = lambda kept: None
 """
