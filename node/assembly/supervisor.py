@@ -222,6 +222,7 @@ class Supervisor:
                     self._watch(member)
             elif time.monotonic() > deadline or any(one.process is None or one.process.poll() is not None for one in listeners):
                 self._drain()
+                self._tell_half_installed()
                 raise NotReady(f"the listener on {self._config.node.host}:{self._config.node.port} did not come up")
         return True
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.lab.installed import Environment, install, size, wheel
+from tests.lab.loopback import free_port
 from tests.unit.engines.models import doubling_onnx, scripted
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -116,3 +117,23 @@ def test_a_login_of_the_hospital_without_its_library_is_told(built: Path, words:
         assert f"the console needs {library} [HLM-2110]" in told
         assert "[console]" in told
         assert "Traceback" not in said.stdout + said.stderr
+
+
+def test_a_library_that_is_half_there_is_named(built: Path, tmp_path: Path) -> None:
+    """As a pip that was ended leaves it: by `hilum doctor`, by a verb that stumbles over it, by a node that cannot begin; each says what to
+    do, and none shows a traceback as its last word."""
+    broken = install(built, tmp_path, ("embedded",))
+    assert broken.run("hilum", "init", "node").returncode == 0
+    config = broken.home / "node" / "hilum.yaml"
+    config.write_text(config.read_text().replace(":11112", f":{free_port()}"))
+    code = sorted((broken.site / "pydicom").rglob("*.py"))
+    for file in code[len(code) // 2 :]:
+        file.unlink()
+    words = ("--config", "node/hilum.yaml")
+    for verb in (("doctor", *words), ("serve", *words), ("send", "node", "--to", "PACS@127.0.0.1:1")):
+        said = broken.run("hilum", *verb)
+        assert said.returncode == 1, verb
+        assert "HLM-2126" in said.stdout + said.stderr, (verb, said.stdout[-2000:], said.stderr[-2000:])
+        assert "is installed in part: " in said.stdout + said.stderr
+        assert "--force-reinstall" in said.stdout + said.stderr
+        assert not said.stderr.rstrip().rpartition("\n")[2].startswith("ModuleNotFoundError")

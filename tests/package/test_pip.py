@@ -1,12 +1,13 @@
-"""pip has to go out through a proxy."""
+"""pip on a bad day: it is ended in the middle of README's command, or of an upgrade, and it has to go out through a proxy."""
 
 import http.server
 import os
+import signal
 import ssl
 import subprocess
 import threading
 import venv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.lab.certificates import Authority
-from tests.lab.installed import wheel
-from tests.lab.loopback import free_port
+from tests.lab.installed import ROOT, wheel
+from tests.lab.loopback import free_port, outside
+from tests.lab.program import wait_until
 from tests.lab.proxy import named, proxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(1200)]
@@ -47,6 +49,47 @@ class Reader:
         """The exit code and what was printed."""
         code = self.begin(program, *words, environment=environment).wait(900)
         return code, (self.folder / "said").read_text()
+
+    def kill_when(self, holds: Callable[[], bool], *words: object) -> None:
+        """Type `pip …`, and end it, and all that it began, as soon as that holds."""
+        pip = self.begin("pip", *words)
+        wait_until(lambda: holds() or pip.poll() is not None, 600, "pip is in the middle", every_s=0.01)
+        assert pip.poll() is None, (self.folder / "said").read_text()
+        os.killpg(pip.pid, signal.SIGKILL)
+        pip.wait(60)
+
+
+@pytest.mark.registry
+def test_an_installation_that_was_ended_is_taken_up_by_the_same_command(built: Path, tmp_path: Path) -> None:
+    """README's command, killed while it writes a library, and typed again: all is there, and whole. An upgrade of the engine's library,
+    killed while it writes: `hilum doctor` names it, with what to do, and that mends it."""
+    reader = Reader(tmp_path)
+    install = ("install", f"{built}[embedded]", "-c", ROOT / "constraints.txt")
+    with outside():
+        reader.kill_when(lambda: (reader.site / "numpy" / "__init__.py").exists(), *install)
+        assert not list(reader.site.glob("hilum-*"))
+        code, said = reader.type("pip", *install)
+        assert code == 0, said
+        assert reader.type("pip", "check")[0] == 0
+        assert reader.type("hilum", "init", "node")[0] == 0
+        library = "openvino"
+        began = len(list((reader.site / library).iterdir()))
+        again = ("install", f"{built}[embedded]", "-c", ROOT / "constraints.txt", "--force-reinstall")
+        doctor = ("doctor", "--config", tmp_path / "node" / "hilum.yaml")
+        assert "HLM-2126" not in reader.type("hilum", *doctor)[1]
+
+        def being_written() -> bool:
+            return bool(list(reader.site.glob("~penvino-*.dist-info"))) and (reader.site / library / "__init__.py").exists()
+
+        reader.kill_when(being_written, *again)
+        assert len(list((reader.site / library).iterdir())) <= began
+        code, said = reader.type("hilum", *doctor)
+        assert code == 1, said
+        assert "openvino is not installed, or in part [HLM-2126]" in said
+        assert "--force-reinstall" in said
+        code, said = reader.type("pip", *again)
+        assert code == 0, said
+        assert "HLM-2126" not in reader.type("hilum", *doctor)[1]
 
 
 @contextmanager
