@@ -282,7 +282,8 @@ class Decision:
     """What one route decided about one series. `matched` says the conditions held; `chosen` that this series was picked to run; `compares`
     are those applications of the route that then compare it with a prior, wherever there is one; `withheld` is why none runs for now;
     `lacks` says that the study had not all series that the route needs. `untaken` are those applications for which the route expects a
-    series of the study in vain: the reader is told, and of its series this one came nearest."""
+    series of the study in vain: the reader is told, and of its series this one came nearest. `slices` says that it was not picked itself,
+    and is chosen with another slice of one subject over time."""
 
     route: str
     series_instance_uid: str
@@ -294,6 +295,7 @@ class Decision:
     withheld: Withheld | None = None
     lacks: bool = False
     untaken: tuple[str, ...] = ()
+    slices: bool = False
 
     @property
     def refused(self) -> bool:

@@ -192,6 +192,11 @@ def _place(connection: Connection, arrival: Row[Any], new: NewJob, now: datetime
     # locked, so that it is not encoded for its old sinks while it gains new ones
     latest = select(schema.job).where(*same).order_by(_job.id.desc()).limit(1).with_for_update()
     before = connection.execute(latest).one_or_none()
+    if before is not None and new.slices:
+        for other in (
+            connection.execute(select(_job.id).where(*same, _job.id != before.id, _job.state != JobState.CANCELLED.value)).scalars().all()
+        ):
+            supersede(connection, other, f"arrival {arrival.id} has it among the slices of another job", now)
     if before is not None and new.untaken and JobState(before.state) not in (JobState.NOT_APPLICABLE, JobState.CANCELLED):
         return int(before.id)
     if (

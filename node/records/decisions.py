@@ -263,13 +263,13 @@ class RouteExplainer:
         """
         from node.routing.decisions import decide, outchosen
         from node.routing.gate import Gate
-        from node.routing.over_time import chosen_together
+        from node.routing.over_time import Slices, chosen_together
         from node.routing.untaken import GatedSeries, in_turn, makes_a_job, untaken, with_untaken
 
         now = datetime.now(UTC)
         whole = {route.name: route for route in self.config.routes}
         own = {view.series_instance_uid: view for view in views[study]}
-        gate = Gate(lambda: views[study])
+        gate = Gate(Slices(lambda: views[study]))
         series = GatedSeries(views=own, counted=dict.fromkeys(own, True), gate=gate)
 
         def decided(of: Sequence[Route], taken: Mapping[str, str]) -> list[Decision]:
@@ -285,7 +285,7 @@ class RouteExplainer:
                 came=came,
             )
             lost = outchosen(of, found)
-            found = chosen_together(found, lambda name: self.declared(whole[name]), lambda: views[study])
+            found = chosen_together(found, lambda name: self.declared(whole[name]), gate.slices)
             return [self._with_remarks(one, whole[one.route], study, views, gate, lost=one.route in lost) for one in found]
 
         decisions = in_turn(routes, decided, lambda route, one: makes_a_job(route, one, series, self.declared(route)))

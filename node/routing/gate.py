@@ -28,7 +28,7 @@ from node.domain.job import WhenExcluded
 from node.domain.route import Decision, Route, Tried
 from node.routing.decisions import SeriesView, holds_images
 from node.routing.layout import OF_SLICES, Layout, without_localizers
-from node.routing.over_time import as_one
+from node.routing.over_time import Slices
 
 _NAMED_VALUES = 3
 _SAID = tuple(sorted(SAID))
@@ -40,7 +40,7 @@ TELLING = frozenset(
         *("Modality", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "ImageType"),
         *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "Rows", "Columns", "NumberOfFrames"),
         *("SamplesPerPixel", "PhotometricInterpretation", "ViewPosition", "FrameTime", "CineRate"),
-        *("TriggerTime", "NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase"),
+        *("TriggerTime", "NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase", "FlipAngle"),
         *("AcquisitionContrast", "ScanningSequence", "EchoPlanarPulseSequence", "EchoTime", "EffectiveEchoTime", "RepetitionTime"),
         *("SequenceName", "PulseSequenceName", *TYPED),
         *("InversionTime", "InversionTimes", "Units", "ConvolutionKernel", "KVP", "DiffusionBValue", "RescaleSlope", "RescaleType"),
@@ -87,19 +87,19 @@ class Gate:
 
     Parameters
     ----------
-    study
-        All series of the study: an application over time is asked of a slice with the others of its subject.
+    slices
+        Those of the study: an application over time is asked of a slice with the others of its subject.
     """
 
-    def __init__(self, study: Callable[[], Sequence[SeriesView]] = tuple) -> None:
-        self.study = study
+    def __init__(self, slices: Slices | None = None) -> None:
+        self.slices = slices or Slices()
         self._said: dict[tuple[str, int, bool], tuple[SeriesView, GateAnswer]] = {}
 
     def answer(self, application: Application, view: SeriesView, *, counted: bool = True) -> GateAnswer:
         """As `answer`."""
         asked = application.name, id(view), counted  # the view is kept, and no other gets its number meanwhile
         if asked not in self._said:
-            whole = as_one(view, self.study()) if application.accepts.takes is Takes.PHASES else view
+            whole = self.slices.as_one(view) if application.accepts.takes is Takes.PHASES else view
             self._said[asked] = view, answer(application, whole, counted=counted)
         return self._said[asked][1]
 

@@ -1,11 +1,12 @@
 """Slices over time that came as a series each, as scanners send short axes: which series of a study are one subject, by headers alone.
 
 A series is such a slice where all of its images lie at one place. Others are of the same subject that are alike in modality, frame of
-reference, orientation, matrix and spacing, and hold as many images. Whether they then are one stack, and were taken at the same times, is
-said by what asks it of every series (`node.routing.gate`, `inference.imaging.phases`). Which series of them a route chose plays no part:
-a cine is analysed whole.
+reference, orientation, matrix, spacing, image type, sequence, echo time and flip angle. Whether they then are one stack, and were taken at
+the same times, is said by what asks it of every series (`node.routing.gate`, `inference.imaging.phases`). Which series of them a route
+chose plays no part: a cine is analysed whole.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ import numpy as np
 from inference.applications.port import Application, Takes
 from inference.errors import InputError
 from inference.imaging.geometry import DIRECTION_TOLERANCE, Plane, places_of
-from node.domain.instance import texts_of
+from node.domain.instance import first_number, texts_of
 from node.domain.route import Decision
 from node.routing.decisions import SeriesView, class_of, preference, seen
 from node.routing.layout import planes_in
@@ -24,19 +25,35 @@ from node.routing.series import SeriesContent, contents
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _LoneSlice:
-    """A series whose images lie at one place: how many they are, where, and in which space."""
+    """A series whose images lie at one place: how many they are, where, in which space, and of what kind they are."""
 
     images: int
     plane: Plane
     space: tuple[str, str]
+    kind: tuple[object, ...]
+    measured: tuple[float | None, ...]
 
     def like(self, other: "_LoneSlice") -> bool:
+        """Whether both may be slices of one subject, however many images each has."""
         one, two = self.plane, other.plane
         return (
-            (self.images, self.space, one.rows, one.columns) == (other.images, other.space, two.rows, two.columns)
+            (self.space, self.kind, one.rows, one.columns) == (other.space, other.kind, two.rows, two.columns)
+            and all(_near(a, b) for a, b in zip(self.measured, other.measured, strict=True))
             and np.allclose(one.orientation, two.orientation, rtol=0, atol=DIRECTION_TOLERANCE)
             and np.allclose(one.spacing, two.spacing, rtol=DIRECTION_TOLERANCE, atol=0)
         )
+
+    def at(self, other: "_LoneSlice") -> bool:
+        """Whether both lie at one place."""
+        return len(places_of([self.plane, other.plane])) == 1
+
+
+_ALIKE = 0.1
+"""As far as numbers that say how an image was made may differ and be one: as `inference.imaging.alike` has it."""
+
+
+def _near(one: float | None, other: float | None) -> bool:
+    return one == other if one is None or other is None else abs(one - other) <= _ALIKE * max(abs(one), abs(other))
 
 
 def _lone_slice(view: SeriesView) -> _LoneSlice | None:
@@ -49,36 +66,66 @@ def _lone_slice(view: SeriesView) -> _LoneSlice | None:
         places = places_of(planes)
     except InputError:
         return None
-    return _LoneSlice(images=len(planes), plane=planes[0], space=space) if len(places) == 1 else None
+    first = view.members[0]
+    # behind the first two values ImageType says what an image shows: magnitude or velocity, corrected or not
+    kind = (tuple(texts_of(first, "ImageType"))[2:], tuple(texts_of(first, "SequenceName")))
+    measured = first_number(first, "EchoTime"), first_number(first, "FlipAngle")
+    return _LoneSlice(images=len(planes), plane=planes[0], space=space, kind=kind, measured=measured) if len(places) == 1 else None
 
 
-def together(view: SeriesView, study: Sequence[SeriesView]) -> list[SeriesView]:
-    """The series that are slices of one subject with this one, by their numbers; the series alone where it is no lone slice.
+class Slices:
+    """The series of a study that are slices over time: which of them belong together; each is looked at once.
 
     Parameters
     ----------
     study
-        All series of its study, itself among them or not.
+        All series of the study, read where somebody asks.
     """
-    own = _lone_slice(view)
-    if own is None:
-        return [view]
-    others = [one for one in study if one.series_instance_uid != view.series_instance_uid]
-    alike = [one for one in others if (slice_ := _lone_slice(one)) is not None and own.like(slice_)]
-    return sorted([view, *alike], key=lambda one: preference(one)[2:])
 
+    def __init__(self, study: Callable[[], Sequence[SeriesView]] = tuple) -> None:
+        self._study = study
+        self._views: dict[str, SeriesView] | None = None
+        self._lone: dict[str, _LoneSlice] = {}
 
-def as_one(view: SeriesView, study: Sequence[SeriesView]) -> SeriesView:
-    """The view of a series with those that are of one subject with it."""
-    members = together(view, study)
-    if len(members) == 1:
-        return view
-    images = [(class_of(header), header) for one in members for header in one.members]
-    return replace(seen(view.series_instance_uid, images), counted=all(one.counted for one in members))
+    def together(self, view: SeriesView) -> list[SeriesView]:
+        """The series that are slices of one subject with this one, by their numbers; the series alone where it is no lone slice.
+
+        Most of them hold as many images as each other. One that holds others, where none of those lies, is one of them that lacks images,
+        or has too many: what asks the whole of it then refuses it, for without that slice the subject would be cut.
+        """
+        views = self.views
+        own = self._lone.get(view.series_instance_uid) or _lone_slice(view)
+        if own is None:
+            return [view]
+        alike = {uid: one for uid, one in {**self._lone, view.series_instance_uid: own}.items() if own.like(one)}
+        counts = Counter(one.images for one in alike.values())
+        usual = max(counts, key=lambda count: (counts[count], count))
+        members = {uid: one for uid, one in alike.items() if one.images == usual}
+        members |= {uid: one for uid, one in alike.items() if not any(one.at(member) for member in members.values())}
+        if view.series_instance_uid not in members:
+            members = {uid: one for uid, one in alike.items() if one.images == own.images}
+        found = [view if uid == view.series_instance_uid else views[uid] for uid in members]
+        return sorted(found, key=lambda one: preference(one)[2:])
+
+    def as_one(self, view: SeriesView) -> SeriesView:
+        """The view of a series with those that are of one subject with it."""
+        members = self.together(view)
+        if len(members) == 1:
+            return view
+        images = [(class_of(header), header) for one in members for header in one.members]
+        return replace(seen(view.series_instance_uid, images), counted=all(one.counted for one in members))
+
+    @property
+    def views(self) -> dict[str, SeriesView]:
+        """All series of the study, by their UIDs."""
+        if self._views is None:
+            self._views = {one.series_instance_uid: one for one in self._study()}
+            self._lone = {uid: slice_ for uid, one in self._views.items() if (slice_ := _lone_slice(one)) is not None}
+        return self._views
 
 
 def chosen_together(
-    decisions: Sequence[Decision], applications: Callable[[str], Mapping[str, Application]], study: Callable[[], Sequence[SeriesView]]
+    decisions: Sequence[Decision], applications: Callable[[str], Mapping[str, Application]], slices: Slices
 ) -> list[Decision]:
     """The decisions, where a route that runs an application over time chose one slice of a subject: with the others, and with how many.
 
@@ -86,22 +133,20 @@ def chosen_together(
     ----------
     applications
         Those of a route, by its name.
-    study
-        All series of the study.
     """
     names = {route: _over_time(applications(route)) for route in {one.route for one in decisions if one.chosen}}
     if not any(names.values()):
         return list(decisions)
-    of_study = {one.series_instance_uid: one for one in study()}
+    chosen = {(one.route, one.series_instance_uid) for one in decisions if one.chosen}
     found = []
     for one in decisions:
-        members = {one.series_instance_uid}
-        if one.matched and names.get(one.route) and one.series_instance_uid in of_study:
-            members = {each.series_instance_uid for each in together(of_study[one.series_instance_uid], [*of_study.values()])}
-        chosen = any(other.chosen and other.route == one.route and other.series_instance_uid in members for other in decisions)
-        if len(members) > 1 and chosen:
+        view = slices.views.get(one.series_instance_uid) if names.get(one.route) else None
+        members = {each.series_instance_uid for each in slices.together(view)} if view is not None else set()
+        if len(members) > 1 and any((one.route, uid) in chosen for uid in members):
             said = [f"{name}: analysed over time, {len(members)} series of the study, a slice each" for name in names[one.route]]
-            one = replace(one, chosen=True, reason="; ".join([one.reason if one.chosen else "all conditions hold", *said]))
+            first = one.reason if one.chosen or not one.matched else "all conditions hold"
+            also = one.matched and not one.chosen
+            one = replace(one, chosen=one.chosen or also, slices=also, reason="; ".join([first, *said]))
         found.append(one)
     return found
 
@@ -118,6 +163,7 @@ class StudySeries:
         self._study_instance_uid = study_instance_uid
         self._own = {content.series_instance_uid: content for content in series}
         self._all: dict[str, SeriesContent] = {}
+        self.slices = Slices(self.views)
 
     def views(self) -> list[SeriesView]:
         """As routes see them."""
@@ -125,7 +171,7 @@ class StudySeries:
 
     def with_slices(self, content: SeriesContent) -> list[SeriesContent]:
         """A series with those that are slices of one subject over time with it, by their numbers."""
-        return [self._contents()[one.series_instance_uid] for one in together(content.view, self.views())]
+        return [self._contents()[one.series_instance_uid] for one in self.slices.together(content.view)]
 
     def _contents(self) -> dict[str, SeriesContent]:
         if not self._all:

@@ -119,7 +119,7 @@ class JobPlanner:
         views = {content.series_instance_uid: content.view for content in series}
         counted = {content.series_instance_uid: _is_counted(content) for content in series}
         whole_study = StudySeries(self._studies, arrival.study_instance_uid, series)
-        gate = Gate(whole_study.views)
+        gate = Gate(whole_study.slices)
         deciding = partial(self._decided, arrival, self._study(arrival, series), calling, now, gate, waits=waits)
         decisions, judged, said = deciding(series, views)
         on_series = self._on_series(series, decisions, whole_study)
@@ -200,7 +200,7 @@ class JobPlanner:
                 came=arrival.last_instance_at,
             )
             judged.update(self._judged(arrival, series, study, tried, now, waits=waits))
-            tried = chosen_together(tried, lambda name: self._applications(by_name[name]), gate.study)
+            tried = chosen_together(tried, lambda name: self._applications(by_name[name]), gate.slices)
             in_roles = [_in_role_so(decision, judged) for decision in tried]
             return [self._gated(_judged_so(decision, judged, said), offered) for decision in in_roles]
 
@@ -252,7 +252,7 @@ class JobPlanner:
         for decision in decisions:
             for application in routes[decision.route].run if decision.chosen else ():
                 accepts = self._accepts(application)
-                if not accepts.whole_study and accepts.takes is not Takes.VOLUMES:
+                if accepts.takes is Takes.PHASES or not (decision.slices or accepts.whole_study or accepts.takes is Takes.VOLUMES):
                     content, route = by_uid[decision.series_instance_uid], routes[decision.route]
                     of_it = study.with_slices(content) if accepts.takes is Takes.PHASES else [content]
                     planned = PlannedJob(application=application, series=of_it, slices=len(of_it) > 1)
@@ -419,9 +419,9 @@ class JobPlanner:
         excluded: Mapping[tuple[str, str], Mapping[str, WhenExcluded]],
     ) -> Decision:
         about = decision.route, decision.series_instance_uid
-        words = said.get(about)
-        if not words:
-            return decision
+        words = said.get(about, ())
+        if not (words and decision.matched):
+            return replace(decision, reason="; ".join([decision.reason, *words]))
         if about in parked:
             decision = replace(decision, withheld=Withheld.PARKED)
         elif set(next(route.run for route in self._routes if route.name == decision.route)) <= set(excluded.get(about, ())):

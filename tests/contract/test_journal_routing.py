@@ -89,6 +89,16 @@ def test_other_inputs_supersede_a_job(story: Story) -> None:
     assert story.journal.results.of_predecessor(second) == []
 
 
+def test_a_job_on_slices_takes_the_place_of_every_job_on_some_of_them(story: Story) -> None:
+    """Two parts of one heart became jobs before the rest came: neither lives beside the job on all; what is of another series does."""
+    parts = [story.queued(series_instance_uid=series, input_digest=series) for series in ("1.1.1", "1.1.4")]
+    other = story.queued(series_instance_uid="1.1.9", input_digest="another cine")
+    whole = story.queued(series_instance_uid="1.1.1", input_digest="all", slices=tuple(f"1.1.{number}" for number in range(1, 6)))
+    states = {job: story.journal.jobs.get(job).state for job in (*parts, other, whole)}
+    superseded = dict.fromkeys(parts, JobState.SUPERSEDED)
+    assert states == {**superseded, other: JobState.QUEUED, whole: JobState.QUEUED}
+
+
 def test_superseding_takes_the_lease_of_a_job_at_work(story: Story) -> None:
     """What a worker finishes for inputs that are no longer right touches nothing."""
     story.queued()

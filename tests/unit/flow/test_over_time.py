@@ -130,6 +130,51 @@ def test_too_few_slices_are_not_applicable_and_the_last_one_that_comes_makes_the
     assert (job.state, job.predecessor) == (JobState.QUEUED, early.id)
 
 
+@pytest.mark.parametrize("phases", [PHASES - 1, PHASES + 1])
+@pytest.mark.parametrize("odd", [0, SLICES - 1])
+def test_a_slice_with_other_images_is_not_left_out(node: MiniNode, odd: int, phases: int) -> None:
+    """The apex with an image too few, the base with one too many: without that slice the heart would be measured too small. It is named."""
+    node.configure(routes=(ROUTE,))
+    for z in range(SLICES):
+        came(node, z, phases=phases if z == odd else PHASES)
+    route(node)
+    (job,) = live(node)
+    assert series_of(node, job) == {f"1.1.{z + 1}" for z in range(SLICES)}
+    said = "; ".join(one.found for each in node.journal.routing.decisions(1) for one in each.tried if one.application)
+    assert f"1 of {SLICES} slices have not {PHASES} images as the others, but {phases} at" in said
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"SequenceName": "tagging"}, {"FlipAngle": 12.0}, {"ImageType": ("ORIGINAL", "PRIMARY", "P")}, {"EchoTime": 5.0}],
+    ids=["sequence", "flip angle", "velocity", "echo"],
+)
+def test_a_slice_of_another_kind_is_none_of_it(node: MiniNode, other: dict[str, Any]) -> None:
+    """One beyond the base, of as many phases, of tagging or of velocities: it is in no job of the heart."""
+    plain: dict[str, Any] = {"SequenceName": "tfi2d1", "FlipAngle": 60.0, "ImageType": ("ORIGINAL", "PRIMARY", "M"), "EchoTime": 1.5}
+    node.configure(routes=(ROUTE,))
+    for z in range(SLICES):
+        came(node, z, **plain)
+    came(node, SLICES, **{**plain, **other})
+    route(node)
+    (job,) = [one for one in live(node) if one.state is JobState.QUEUED]
+    assert series_of(node, job) == {f"1.1.{z + 1}" for z in range(SLICES)}
+
+
+def test_a_slice_that_the_route_does_not_ask_for_says_that_it_is_analysed(node: MiniNode) -> None:
+    """A cine is analysed whole: what did not match says both why, and that it is analysed with the others."""
+    node.configure(routes=(ROUTE,))
+    for z in range(SLICES):
+        came(node, z, SeriesDescription="SAX again" if z == 2 else "SAX")
+    route(node)
+    (job,) = live(node)
+    assert len(series_of(node, job)) == SLICES
+    (decision,) = [one for one in node.journal.routing.decisions(1) if one.series_instance_uid == "1.1.3"]
+    assert not decision.matched
+    assert "analysed over time" in decision.reason
+    assert "all conditions hold" not in decision.reason
+
+
 def test_a_replay_of_the_same_routes_tells_no_difference(node: MiniNode) -> None:
     """What was decided of a cine in several series is decided again."""
     node.configure(routes=(ROUTE,))
