@@ -165,6 +165,45 @@ def test_nothing_is_absent_that_was_found_in_another_way(
     assert [word for word in words(encoding) if word == "None found"] == []
 
 
+PERICARDIAL, PLEURAL = Code("25489000", "SCT", "Pericardial cavity"), Code("91381003", "SCT", "Pleural cavity")
+EFFUSION = Code("41699000", "SCT", "Effusion")
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "absent"),
+    [
+        (Findings(segments=(replace(FULL, label="heart", type=EFFUSION, finding_site=PERICARDIAL),)), True),
+        (Findings(segments=(replace(FULL, label="any", type=EFFUSION),)), False),
+        (Findings(segments=(replace(FULL, label="one", type=EFFUSION, finding_site=PLEURAL),)), False),
+        (Findings(locations=(replace(LOCATED, finding=EFFUSION, finding_site=codes.LUNG),)), False),
+        (Findings(evaluations=(Evaluation(finding=EFFUSION, value=codes.PRESENT, finding_site=PERICARDIAL),)), False),
+        (
+            Findings(
+                segments=(replace(EMPTY, label="heart", type=EFFUSION, finding_site=PERICARDIAL),),
+                evaluations=(Evaluation(finding=EFFUSION, value=codes.PRESENT, finding_site=PERICARDIAL),),
+            ),
+            True,
+        ),
+    ],
+    ids=["another mask's", "of no site", "its own", "of no mask", "evaluated, of no mask", "evaluated, of another mask"],
+)
+def test_what_is_elsewhere_does_not_hide_what_is_absent_here(elsewhere: Findings, absent: bool, tmp_path: Path) -> None:
+    """An effusion of the pericardium is none of the pleura, where each has a mask of its own: the empty one says Absent. A site that no
+    mask tells apart may lie within another, and nothing is said."""
+    pleural = replace(EMPTY, label="pleura", type=EFFUSION, finding_site=PLEURAL)
+    findings = replace(elsewhere, segments=(*elsewhere.segments, pleural))
+    outputs: list[Output] = [SegmentOutput(label=one.label, type=one.type) for one in findings.segments]
+    outputs += [LocationOutput(finding=EFFUSION)] if findings.locations else []
+    outputs += [EvaluationOutput(finding=EFFUSION)] if findings.evaluations else []
+    encoding = made.encoding(made.series(tmp_path), findings, application=made.application(outputs=tuple(outputs)))
+    objects = about_images(making(encoding))
+    check(objects, encoding, read_sources(encoding))
+    said = [group for report in read(objects, "sr") for group in groups(report)]
+    (own,) = [group for group in said if named(group, "112039")[0].TextValue == "mr-brain pleura"]
+    assert value(own, EFFUSION) == ("272519000" if absent else None)
+    assert ("None found" in words(encoding)) is absent
+
+
 def words(encoding: Encoding) -> list[str]:
     """What the page says of each finding."""
     return [one.word for one in entries(encoding.findings, [""] * 9, page_of(encoding, read_sources(encoding)).absent or ())]

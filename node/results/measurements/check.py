@@ -104,12 +104,13 @@ def _not_found(encoding: Encoding) -> Iterator[MeasurementGroup]:
     """Segments without a voxel say absent, and a volume of 0 where they say nothing; so does what is always looked for. Where images are
     missing they say undetermined, and no volume.
 
-    Nobody says either of what is evaluated, or found by a mask or a location, on a side that may be the same.
+    Nobody says either of what is evaluated, or found by a mask or a location, on a side that may be the same, unless it is where another
+    mask of its kind is and this one is not.
     """
     findings, outputs = encoding.findings, encoding.application.outputs
-    heard = [(code(one.finding), code(one.laterality)) for one in findings.evaluations]
-    heard += [(code(one.finding), code(one.laterality)) for one in findings.locations]
-    heard += [(code(one.type), code(one.laterality)) for one in findings.segments if one.mask.any()]
+    heard = [(code(one.finding), code(one.laterality), code(one.finding_site)) for one in findings.evaluations]
+    heard += [(code(one.finding), code(one.laterality), code(one.finding_site)) for one in findings.locations]
+    heard += [(code(one.type), code(one.laterality), code(one.finding_site)) for one in findings.segments if one.mask.any()]
     zero = [] if findings.cut else [number(Measurement(name=VOLUME, value=0.0, unit=CUBIC_CENTIMETRE))]
     answer = _UNDETERMINED if findings.cut else _ABSENT
     declared = {one.label: one for one in outputs if isinstance(one, SegmentOutput)}
@@ -119,11 +120,15 @@ def _not_found(encoding: Encoding) -> Iterator[MeasurementGroup]:
             searched = declared[segment.label].searched if segment.label in declared else None
             if segment.laterality and segment.category == ANATOMICAL_STRUCTURE:
                 searched = segment.type
-            side = code(segment.laterality)
-            silent = any(what == code(segment.type) and (side == other or side in _NO_SIDE or other in _NO_SIDE) for what, other in heard)
+            kind, side, site = code(segment.type), code(segment.laterality), code(segment.finding_site)
+            parted = {code(one.finding_site) for one in findings.segments if code(one.type) == kind} - {site, None} if site else set()
+            silent = any(
+                what == kind and (side == other or side in _NO_SIDE or other in _NO_SIDE) and where not in parted
+                for what, other, where in heard
+            )
             yield _sought(segment.type, segment.finding_site or searched, segment.laterality, measured, None if silent else answer)
     labels = {segment.label for segment in findings.segments}
-    told = {what for what, _ in heard}
+    told = {what for what, _, _ in heard}
     for one in outputs:
         if isinstance(one, SegmentOutput) and one.searched and one.label not in labels and code(one.type) not in told:
             yield _sought(one.type, one.searched, None, zero, answer)

@@ -22,7 +22,7 @@ from node.results.normalise import text
 from node.results.page.naming import names_of_images, series_date, series_description
 from node.results.page.picture import extent
 from node.results.port import Encoding
-from node.results.reports.absent import Sought, found, is_among, not_found, place_of
+from node.results.reports.absent import Sought, found, is_among, not_found, place_of, told_of
 from node.results.reports.context import imaged
 from node.results.reports.items import measurements_of, of_the_series, series_tracked_by, shown_probability, tracked
 from node.results.sources import Sources
@@ -112,7 +112,8 @@ class _Speaker:
         self._images = names_of_images(encoding, sources)
         self._absent = not_found(encoding, sources)
         self._found = [one for one in encoding.findings.segments if one.mask.any()]
-        present = [(one.finding, one.laterality) for one in encoding.findings.evaluations if one.value == PRESENT]
+        said = [one for one in encoding.findings.evaluations if one.value == PRESENT]
+        present = [told_of(encoding.findings, one.finding, (one.finding_site, one.laterality)) for one in said]
         self._seen = [*found(encoding.findings), *present]
         self._alike = Counter(_key(one.type, one.laterality, one.finding_site) for one in self._found)
 
@@ -255,7 +256,7 @@ class _Speaker:
             yield Sentence(
                 section=Section.FINDINGS,
                 text=said,
-                brief=said if one.answer and not is_among(one.finding, one.laterality, self._seen) else "",
+                brief=said if one.answer and not is_among(one.finding, (one.site, one.laterality), self._seen) else "",
                 row=(self._wording.name(thing), word, self._wording.details(thing, None)),
                 tracked=self._tracked(one.tracked_by, labelled=one.is_segment),
                 rests_on=(Kind.SR,),
@@ -311,7 +312,7 @@ class _Speaker:
         """Whether a conclusion need not repeat it: its locations say where it is present, and what is there on one side is not absent."""
         if one.value == PRESENT:
             return any(each.finding == one.finding for each in self._findings.locations)
-        return one.value == ABSENT and is_among(one.finding, one.laterality, self._seen)
+        return one.value == ABSENT and is_among(one.finding, (one.finding_site, one.laterality), self._seen)
 
     def _about_disease(self) -> bool:
         """Whether anything was looked for that is not anatomy."""

@@ -20,8 +20,8 @@ NOTHING = Measurement(name=VOLUME, value=0.0, unit=CUBIC_CENTIMETRE)
 Place: TypeAlias = tuple[Code | None, Code | None]
 """A site and its side."""
 
-Sided: TypeAlias = tuple[Code, Code | None]
-"""What something is, and on which side; None where nobody says."""
+Told: TypeAlias = tuple[Code, Place]
+"""What something is, and where; None where nobody says. A site stands in it only where masks tell it from another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,21 +68,33 @@ def place_of(finding: Code, stated: Place, shown: Place) -> Place:
     return region, laterality or side
 
 
-def is_among(finding: Code, laterality: Code | None, told: Iterable[Sided]) -> bool:
-    """Whether something is told of already; a side that nobody says may be any side."""
-    sides = {_side(side) for one, side in told if _key(one) == _key(finding)}
-    wanted = _side(laterality)
-    return bool(sides) and (wanted is None or None in sides or wanted in sides)
+def is_among(finding: Code, place: Place, told: Iterable[Told]) -> bool:
+    """Whether something is told of already, on a side and at a site that may be its own; one that nobody says may be any."""
+    site, side = place
+    alike = [where for one, where in told if _key(one) == _key(finding)]
+    return any(_may_be(site, other) and _may_be_side(side, other_side) for other, other_side in alike)
 
 
-def found(findings: Findings) -> list[Sided]:
+def found(findings: Findings) -> list[Told]:
     """What has voxels, and what has a place on an image."""
-    sided = [(one.type, one.laterality) for one in findings.segments if one.mask.any()]
-    return [*sided, *((one.finding, one.laterality) for one in findings.locations)]
+    there = [(one.type, (one.finding_site, one.laterality)) for one in findings.segments if one.mask.any()]
+    there += [(one.finding, (one.finding_site, one.laterality)) for one in findings.locations]
+    return [told_of(findings, finding, place) for finding, place in there]
 
 
-def _told(findings: Findings) -> list[Sided]:
-    return [*found(findings), *((one.finding, one.laterality) for one in findings.evaluations)]
+def told_of(findings: Findings, finding: Code, place: Place) -> Told:
+    """Something that is told of, at a site that says it is elsewhere only where another mask of the kind has that site.
+
+    A lesion in a lobe is one of the lung; an effusion of the pericardium, which has a mask of its own, is none of the pleura.
+    """
+    site, side = place
+    of_masks = {_key(one.finding_site) for one in findings.segments if one.finding_site and _key(one.type) == _key(finding)}
+    return finding, (site if site is not None and _key(site) in of_masks else None, side)
+
+
+def _told(findings: Findings) -> list[Told]:
+    said = [told_of(findings, one.finding, (one.finding_site, one.laterality)) for one in findings.evaluations]
+    return [*found(findings), *said]
 
 
 def _empty_segments(encoding: Encoding, shown: Place) -> Iterator[Sought]:
@@ -100,7 +112,7 @@ def _empty_segments(encoding: Encoding, shown: Place) -> Iterator[Sought]:
             laterality=laterality,
             measurements=tuple(one for one in findings.measurements if one.segment == segment.label) or _zero(findings),
             is_segment=True,
-            answer=None if is_among(segment.type, segment.laterality, told) else _answer(findings),
+            answer=None if is_among(segment.type, (segment.finding_site, segment.laterality), told) else _answer(findings),
         )
 
 
@@ -148,6 +160,15 @@ def _zero(findings: Findings) -> tuple[Measurement, ...]:
 
 def _answer(findings: Findings) -> Code:
     return UNDETERMINED if findings.cut else ABSENT
+
+
+def _may_be(one: Code | None, other: Code | None) -> bool:
+    return one is None or other is None or _key(one) == _key(other)
+
+
+def _may_be_side(one: Code | None, other: Code | None) -> bool:
+    sides = {_side(one), _side(other)}
+    return None in sides or len(sides) == 1
 
 
 def _side(laterality: Code | None) -> tuple[str, str] | None:
