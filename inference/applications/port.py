@@ -25,6 +25,7 @@ __all__ = [
     "ExplanationOutput",
     "Golden",
     "Infer",
+    "Licences",
     "LocationOutput",
     "MeasurementOutput",
     "ModelRef",
@@ -219,6 +220,16 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Licences:
+    """Under which code, weights and training data may be used, "" where nobody said; and whether commercially ("yes", "no", "unknown")."""
+
+    code: str = ""
+    weights: str = ""
+    data: str = ""
+    commercial: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
     """One analysis, complete: manifest and code. `analyse` calls models only through the `Infer` that it is given."""
 
@@ -246,6 +257,10 @@ class Application:
     """Its number in the Series Numbers of its results, 1 to 99, which no other application of a node has; 0: the node gives it one."""
     roles: tuple[Role, ...] = ()
     """Of several volumes: the reference first, which results belong to and `accepts` and `expects` are of."""
+    grade: str = "research"
+    """For what it is good: "research", or "demonstration", which shows the way of a study and nothing more."""
+    licences: Licences = field(default_factory=Licences)
+    """Of each of its models; where `weights` says nothing, the model's own entry does."""
     explain: Explain | None = None
     """Called besides `analyse` where a sink of the job asks for explanations; `outputs` then has an `ExplanationOutput` for each map."""
 

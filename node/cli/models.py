@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from node.cli.opened import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
+    from inference.applications.standing import Standing
     from inference.engines.port import Control, Engine, Held
     from inference.engines.repository import Listed, Repository
     from inference.engines.serving import Served
@@ -25,24 +26,32 @@ EngineName = Annotated[str, Parameter(name="--engine", help="An engine of kind t
 
 
 def list_models(*, repository: RepositoryOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> int:
-    """List the models of the repository: version, which one is served, backend, digest, licence, where they came from."""
+    """List the models of the repository: version, which one is served, grade, backend, digest, licences, where they came from.
+
+    Grade is what the application that calls the model says of itself: research, or demonstration. Three licences are told apart: code,
+    weights, training data; and whether they allow commercial use (yes, no, unknown). "–" is what nobody has said.
+    """
+    from inference.applications.standing import Standings
     from node.cli import screen
 
     found = opened(repository, config)
     listed = found.list()
+    standings = Standings([found.path])
     if as_json:
-        screen.as_json([_record(each, found.path) for each in listed])
+        screen.as_json([_record(each, found.path, standings.of(each)) for each in listed])
         return 0
     console = screen.out()
     if not listed:
         console.print(f"no models in {found.path}: `hilum models import APPLICATION` brings them in")
         return 0
-    table = screen.table("model", "version", "serves", "backend", "sha256", "licence", "from")
+    table = screen.table("model", "version", "serves", "grade", "backend", "sha256", "code", "weights", "data", "commercial", "from")
     for each in listed:
         entry = each.entry
         told = each.problem or (entry.source if entry else "(no hilum.json beside it: served, but nobody wrote down what it is)")
-        digest, licence = (entry.sha256[:12], entry.licence) if entry else ("", "")
-        table.add_row(each.model.name, str(each.model.version), _serves(each, found.path), each.backend, digest, licence, told)
+        digest, standing = entry.sha256[:12] if entry else "", standings.of(each)
+        licences = [getattr(standing.licences, one) or "–" for one in ("code", "weights", "data", "commercial")]
+        serves, grade = _serves(each, found.path), standing.grade or "–"
+        table.add_row(each.model.name, str(each.model.version), serves, grade, each.backend, digest, *licences, told)
     console.print(table)
     return 0
 
@@ -55,13 +64,14 @@ def opened(repository: Path | None, config: Path | None) -> "Repository":
     return Repository(repository if repository is not None else configuration(config).models)
 
 
-def _record(listed: "Listed", repository: Path) -> dict[str, Any]:
+def _record(listed: "Listed", repository: Path, standing: "Standing") -> dict[str, Any]:
     from inference.engines.repository import entry_to_json
 
     known = {"model": listed.model.name, "version": listed.model.version, "backend": listed.backend, "problem": listed.problem}
     served = _served(listed, repository)
     serving = {"serving": served.version == listed.model.version, "history": [asdict(line) for line in served.history]} if served else {}
-    return {**known, **serving, **(entry_to_json(listed.entry) if listed.entry else {})}
+    stands = {"applications": list(standing.applications), "grade": standing.grade or None, "licences": asdict(standing.licences)}
+    return {**known, **serving, **stands, **(entry_to_json(listed.entry) if listed.entry else {})}
 
 
 def _serves(listed: "Listed", repository: Path) -> str:

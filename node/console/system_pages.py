@@ -3,6 +3,7 @@ line by line, and who called (`hilum events`, `hilum associations`).
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
@@ -13,6 +14,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 from markdown_it import MarkdownIt
 
+from inference.applications.standing import Standing, Standings
 from inference.engines.errors import ModelMissing, UnreadableModel
 from inference.engines.repository import CARD, Listed, Repository
 from inference.engines.serving import Served, served
@@ -125,11 +127,12 @@ def _line(one: Line, *, paused: bool) -> dict[str, Any]:
 
 
 def model_records(at: ConsoleContext) -> list[dict[str, Any]]:
-    """Every version of every model; which is served, where it comes from, under which licence."""
-    return [_model(one, at.models) for one in Repository(at.models).list()]
+    """Every version of every model; which is served, what it is good for, where it comes from, under which licences."""
+    standings = Standings([at.models])
+    return [_model(one, at.models, standings.of(one)) for one in Repository(at.models).list()]
 
 
-def _model(one: Listed, repository: Path) -> dict[str, Any]:
+def _model(one: Listed, repository: Path, standing: Standing) -> dict[str, Any]:
     told, entry = _served(one, repository), one.entry
     return {
         "model": one.model.name,
@@ -142,6 +145,8 @@ def _model(one: Listed, repository: Path) -> dict[str, Any]:
         "problem": one.problem or None,
         "sha256": entry.sha256 if entry else None,
         "licence": entry.licence if entry else None,
+        "grade": standing.grade or None,
+        "licences": asdict(standing.licences),
         "attribution": entry.attribution if entry else None,
         "source": entry.source if entry else None,
         "evaluated": (repository / one.model.name / str(one.model.version) / _PAGE).is_file(),

@@ -14,7 +14,7 @@ from inference.applications.bundle.anatomy import Coded
 from inference.applications.bundle.declaring import APP, NAME, SAFETENSORS, Declared
 from inference.applications.bundle.finish import Activation, Decision, Finishing, KeepLargest, Return
 from inference.applications.bundle.inferer import Inferer, SlidingWindow, Whole
-from inference.applications.bundle.manifest import MIN_SLICES, AnswerChannel, Licences, Structure
+from inference.applications.bundle.manifest import MIN_SLICES, AnswerChannel, Structure
 from inference.applications.bundle.names import colour, known, similar
 from inference.applications.bundle.network import NETWORKS
 from inference.applications.bundle.steps import (
@@ -27,7 +27,7 @@ from inference.applications.bundle.steps import (
     Transform,
 )
 from inference.applications.manifest import is_label
-from inference.applications.port import Accepts
+from inference.applications.port import Accepts, Licences
 from inference.codes import Code
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects
 from node.domain.errors import ConfigError

@@ -18,9 +18,9 @@ from inference.applications.bundle.finish import Finishing
 from inference.applications.bundle.importing import Imported, converted
 from inference.applications.bundle.inferer import Inferer, SlidingWindow
 from inference.applications.bundle.layouts import MOST_WEIGHTS_BYTES, read_file
-from inference.applications.bundle.manifest import FILE, AnswerChannel, BundleManifest, Licences, Structure, to_text
+from inference.applications.bundle.manifest import FILE, AnswerChannel, BundleManifest, Structure, to_text
 from inference.applications.bundle.steps import Resize, Transform
-from inference.applications.port import Accepts
+from inference.applications.port import Accepts, Licences
 from inference.engines.deriving import derive_config
 from inference.engines.file_import import SUFFIXES, ModelFile, Source, import_weights, next_version
 from inference.engines.jail.model import Limits

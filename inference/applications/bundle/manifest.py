@@ -26,6 +26,7 @@ from inference.applications.port import (
     Application,
     EvaluationOutput,
     Infer,
+    Licences,
     MeasurementOutput,
     ModelRef,
     Role,
@@ -72,16 +73,6 @@ class AnswerChannel:
         """The statement for a probability; between the two limits it is undetermined."""
         value = codes.PRESENT if probability >= self.present else codes.ABSENT if probability < self.absent else codes.UNDETERMINED
         return Evaluation(finding=self.finding, value=value, finding_site=self.site, probability=probability)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Licences:
-    """Under which code, weights and training data may be used, and whether commercially ("yes", "no", "unknown")."""
-
-    code: str = ""
-    weights: str = ""
-    data: str = ""
-    commercial: str = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +225,8 @@ def application_of(manifest: BundleManifest) -> Application:
         analyse=analyse,
         expects=manifest.expects,
         series=manifest.series,
+        grade=manifest.grade,
+        licences=manifest.licences,
         roles=tuple(Role(name=name) for name in manifest.roles),
     )
 

@@ -7,7 +7,16 @@ from inference import codes
 from inference.applications.chest_xray.errors import NotAChest, NotFrontal
 from inference.applications.chest_xray.explaining import AT_ONCE, CELLS, gradient_weighted, laid_back, occlusion
 from inference.applications.chest_xray.preparing import SIDE, prepare, square
-from inference.applications.port import Accepts, Application, EvaluationOutput, ExplanationOutput, Infer, ModelRef, Takes
+from inference.applications.port import (
+    Accepts,
+    Application,
+    EvaluationOutput,
+    ExplanationOutput,
+    Infer,
+    Licences,
+    ModelRef,
+    Takes,
+)
 from inference.codes import Code
 from inference.engines.port import SERVING
 from inference.errors import quoted
@@ -153,6 +162,8 @@ APPLICATION = Application(
         ExplanationOutput(label=GRAD_CAM, finding=codes.PNEUMONIA),
         ExplanationOutput(label=OCCLUSION, finding=codes.PNEUMONIA),
     ),
+    grade="demonstration",
+    licences=Licences(code="Apache-2.0", data="CC-BY-4.0"),
     analyse=analyse,
     expects=Expects(part=BodyPart.CHEST, view=View.FRONTAL_CHEST),
     explain=explain,

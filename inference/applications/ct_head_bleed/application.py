@@ -17,6 +17,7 @@ from inference.applications.port import (
     EvaluationOutput,
     Golden,
     Infer,
+    Licences,
     MeasurementOutput,
     ModelSource,
     SegmentOutput,
@@ -191,6 +192,7 @@ APPLICATION = Application(
         MeasurementOutput(name=ABC_HALF, unit=codes.CUBIC_CENTIMETRE),
         *(EvaluationOutput(finding=finding) for finding in (codes.INTRACRANIAL_HEMORRHAGE, codes.HEMORRHAGE, codes.EDEMA)),
     ),
+    licences=Licences(code="Apache-2.0"),
     analyse=analyse,
     expects=Expects(part=BodyPart.HEAD, native=True, shown="the inside of a skull"),
     sources=(

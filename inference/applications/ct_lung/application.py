@@ -11,7 +11,17 @@ from inference.applications.ct_lung.anatomy import Side
 from inference.applications.ct_lung.network import to_onnx
 from inference.applications.ct_lung.segmentation import MODEL, STORED, segment
 from inference.applications.ct_lung.stored import finishing, preparing
-from inference.applications.port import Accepts, Application, Golden, Infer, MeasurementOutput, ModelRef, ModelSource, SegmentOutput
+from inference.applications.port import (
+    Accepts,
+    Application,
+    Golden,
+    Infer,
+    Licences,
+    MeasurementOutput,
+    ModelRef,
+    ModelSource,
+    SegmentOutput,
+)
 from inference.codes import Code
 from inference.engines.port import WholeImage
 from inference.findings import Findings, Measurement, Segment
@@ -120,6 +130,7 @@ APPLICATION = Application(
         MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),
         MeasurementOutput(name=codes.ATTENUATION_COEFFICIENT, unit=codes.HOUNSFIELD_UNIT, derivation=codes.MEAN),
     ),
+    licences=Licences(code="Apache-2.0"),
     analyse=analyse,
     expects=Expects(part=BodyPart.CHEST, marked=(Marked(segments=_ALL, form=Form.LUNGS),), plausible=(PLAUSIBLE,)),
     sources=(

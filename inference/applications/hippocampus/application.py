@@ -6,7 +6,7 @@ import numpy as np
 
 from inference import codes
 from inference.applications.hippocampus.preparing import WINDOW, prepare
-from inference.applications.port import Accepts, Application, Infer, MeasurementOutput, ModelRef, Sample, SegmentOutput
+from inference.applications.port import Accepts, Application, Infer, Licences, MeasurementOutput, ModelRef, Sample, SegmentOutput
 from inference.engines.port import SERVING
 from inference.engines.shipped import shipped
 from inference.findings import Findings, Measurement, Segment
@@ -90,6 +90,7 @@ APPLICATION = Application(
         *(SegmentOutput(label=label, type=codes.HIPPOCAMPUS) for label, _ in PARTS.values()),
         MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),
     ),
+    licences=Licences(code="Apache-2.0", data="CC-BY-SA-4.0", commercial="yes"),
     analyse=analyse,
     expects=Expects(part=BodyPart.HIPPOCAMPUS, contrast=Contrast.T1, plausible=(PLAUSIBLE,)),
     sources=(shipped(_SHIPPED, MODEL),),

@@ -22,7 +22,16 @@ from inference.applications.lung_nodule.follow_up import (
     solid_part_mm,
 )
 from inference.applications.lung_nodule.preparing import AIR_HU, WINDOW_HU, PreparedLungs
-from inference.applications.port import Accepts, Application, EvaluationOutput, Infer, LocationOutput, MeasurementOutput, QualityOutput
+from inference.applications.port import (
+    Accepts,
+    Application,
+    EvaluationOutput,
+    Infer,
+    Licences,
+    LocationOutput,
+    MeasurementOutput,
+    QualityOutput,
+)
 from inference.codes import Code
 from inference.findings import Evaluation, Findings, Location, Measurement, Quality
 from inference.imaging.judge.expects import BodyPart, Expects
@@ -202,6 +211,7 @@ APPLICATION = Application(
         QualityOutput(name=codes.RECOMMENDED_FOLLOW_UP, values=tuple(row.code for row in TABLE)),
         EvaluationOutput(finding=codes.NODULE),
     ),
+    licences=Licences(code="Apache-2.0"),
     analyse=analyse,
     expects=Expects(part=BodyPart.CHEST),
 )

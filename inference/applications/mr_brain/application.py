@@ -7,7 +7,17 @@ import numpy as np
 
 from inference import codes
 from inference.applications.mr_brain.extraction import BOUNDING_BOX, BRAIN, extract
-from inference.applications.port import Accepts, Application, Golden, Infer, MeasurementOutput, ModelRef, ModelSource, SegmentOutput
+from inference.applications.port import (
+    Accepts,
+    Application,
+    Golden,
+    Infer,
+    Licences,
+    MeasurementOutput,
+    ModelRef,
+    ModelSource,
+    SegmentOutput,
+)
 from inference.engines.modelconfig import parse_text
 from inference.findings import Findings, Measurement, Segment
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Form, Marked, Plausible, VolumeRange
@@ -91,6 +101,7 @@ APPLICATION = Application(
         SegmentOutput(label=LABEL, type=codes.INTRACRANIAL_SPACE),
         MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),
     ),
+    licences=Licences(code="Apache-2.0"),
     analyse=analyse,
     expects=Expects(part=BodyPart.HEAD, contrast=Contrast.T1, marked=(Marked(segments=(LABEL,), form=Form.BRAIN),), plausible=(PLAUSIBLE,)),
     sources=(

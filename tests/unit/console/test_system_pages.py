@@ -171,6 +171,7 @@ def test_a_card_is_read_and_never_run(with_models: Open, name: str) -> None:
     mine = with_models(name)
     (told,) = mine.client.get("/api/models").json()["models"]
     assert (told["model"], told["version"], told["licence"]) == ("spine", 2, None)
+    assert (told["grade"], told["licences"]) == (None, {"code": "", "weights": "", "data": "", "commercial": "unknown"})
     assert 'href="/models/spine"' in mine.client.get("/models").text
     page = mine.client.get("/models/spine").text
     assert "<td>0.91</td>" in page

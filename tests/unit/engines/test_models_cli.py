@@ -8,6 +8,13 @@ from typing import Any
 
 import pytest
 
+from inference.applications.bundle.finish import Decision, Return
+from inference.applications.bundle.inferer import Whole
+from inference.applications.bundle.manifest import BundleManifest, Structure, to_text
+from inference.applications.bundle.steps import Orientation
+from inference.applications.port import Accepts, Licences
+from inference.codes import LUNG, TISSUE
+from inference.engines.port import ModelRef
 from node.cli.main import main
 from tests.unit.engines.models import fill
 
@@ -60,6 +67,37 @@ def test_list_names_every_model(hilum: Callable[..., tuple[int, str, str]]) -> N
     assert listed["double_pt"]["licence"] == "MIT"
     assert listed["double_onnx"]["backend"] == "onnxruntime"
     assert "by hand" in hilum("list")[1]
+
+
+def test_list_tells_three_licences_apart(hilum: Callable[..., tuple[int, str, str]], models: Path) -> None:
+    """What an application says of itself stands beside the model that it calls: grade, licences of code, weights and data, commercial use.
+    A model that none calls has its own entry's licence, and no grade."""
+    said = by_name(hilum("list", "--json")[1])["double_pt"]
+    assert (said["applications"], said["grade"]) == ([], None)
+    assert said["licences"] == {"code": "", "weights": "MIT", "data": "", "commercial": "unknown"}
+    manifest = BundleManifest(
+        name="double-pt",
+        version="1.0.0",
+        title="Double",
+        accepts=Accepts(modality=("CT",)),
+        model=ModelRef(name="double_pt"),
+        input="x",
+        output="y",
+        channels=2,
+        prepare=(Orientation(axcodes="RAS"),),
+        inferer=Whole(),
+        finish=(Decision(), Return()),
+        structures=(Structure(channel=1, label="lung", type=LUNG, category=TISSUE, rgb=(1, 2, 3)),),
+        licences=Licences(code="Apache-2.0", data="CC-BY-NC-4.0", commercial="no"),
+        grade="demonstration",
+    )
+    (models / "double_pt/1/application.json").write_bytes(to_text(manifest))
+    said = by_name(hilum("list", "--json")[1])["double_pt"]
+    assert (said["applications"], said["grade"]) == (["double-pt"], "demonstration")
+    assert said["licences"] == {"code": "Apache-2.0", "weights": "MIT", "data": "CC-BY-NC-4.0", "commercial": "no"}
+    shown = "".join(hilum("list")[1].split())
+    assert "demonstration" in shown
+    assert "CC-BY-NC-4.0" in shown
 
 
 def test_verify_runs_the_known_input(hilum: Callable[..., tuple[int, str, str]], models: Path) -> None:
