@@ -17,6 +17,7 @@ ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
 MORPHOLOGICALLY_ABNORMAL_STRUCTURE = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 TISSUE = Code("85756007", "SCT", "Tissue")
 PHYSICAL_OBJECT = Code("260787004", "SCT", "Physical object")
+BODY_SUBSTANCE = Code("91720002", "SCT", "Body substance")
 
 LUNG = Code("39607008", "SCT", "Lung")
 LUNGS = Code("74101002", "SCT", "Both lungs")

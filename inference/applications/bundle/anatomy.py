@@ -2,7 +2,9 @@
 
 Names, codes and colours of TotalSegmentator's classes are those that its authors publish with it (totalsegmentator 2.18.0, Apache-2.0), but
 for one: the gluteus minimus of both sides together has its own code here. Codes of organs are those of DICOM's context groups for
-segmentation (CID 7151 and others). How a name is looked up stands in `names`.
+segmentation (CID 7151 and others). Names and colours of the brain are those of FreeSurfer's segmentation (aseg, FreeSurferColorLUT.txt),
+codes those of CID 7140; its parcels of the cortex are not here. Tumour regions are called as in the BraTS challenges. How a name is looked
+up stands in `names`.
 """
 
 from collections.abc import Mapping
@@ -53,9 +55,9 @@ def rgb(digits: str) -> Rgb | None:
     return (int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:6], 16)) if digits else None
 
 
-def _row(category: Code, value: str, meaning: str, colours: str, at: Code | None = None) -> Coloured:
+def _row(category: Code, value: str, meaning: str, colours: str, at: Code | None = None, scheme: str = "SCT") -> Coloured:
     middle, left, right = [*colours.split("/"), "", ""][:3]
-    made = Coded(category=category, type=Code(value, "SCT", meaning), site=at)
+    made = Coded(category=category, type=Code(value, scheme, meaning), site=at)
     return Coloured(of=made, colours=(rgb(middle), rgb(left), rgb(right)))
 
 
@@ -70,6 +72,90 @@ def _lesion(value: str, meaning: str, colours: str = "", at: Code | None = None)
 def _tissue(value: str, meaning: str, colours: str, at: Code | None = None) -> Coloured:
     return _row(codes.TISSUE, value, meaning, colours, at)
 
+
+def _both(digits: str) -> str:
+    """One colour, of whichever side."""
+    return "/".join([digits] * 3)
+
+
+_BRAIN_SITE = Code("12738006", "SCT", "Brain")
+
+_BRAIN = {
+    "3rd ventricle": _anatomy("49841001", "Third ventricle", "CCB68E"),
+    "4th ventricle": _anatomy("35918002", "Fourth ventricle", "2ACCA4"),
+    "5th ventricle": _anatomy("74968005", "Cavum of septum pellucidum", "78BE96"),
+    "accumbens area": _anatomy("427667007", "Nucleus accumbens", _both("FFA500")),
+    "amygdala": _anatomy("4958002", "Amygdala", _both("67FFFF")),
+    "brain stem": _anatomy("119238007", "Brain stem", "779FB0"),
+    "caudate": _anatomy("11000004", "Caudate nucleus", _both("7ABADC")),
+    "cerebellum cortex": _anatomy("25991003", "Cerebellar cortex", _both("E69422")),
+    "cerebellum white matter": _anatomy("33060004", "Cerebellar white matter", _both("DCF8A4")),
+    "cerebellum": _anatomy("113305005", "Cerebellum"),
+    "cerebral cortex": _anatomy("40146001", "Cerebral cortex", _both("CD3E4E")),
+    "cerebral white matter": _anatomy("68523003", "Cerebral white matter", _both("F5F5F5")),
+    "corpus callosum": _anatomy("88442005", "Corpus callosum"),
+    "csf": _row(codes.BODY_SUBSTANCE, "65216001", "Cerebrospinal fluid", "3C3C3C"),
+    "inf lat vent": _anatomy("53118009", "Inferior horn of lateral ventricle", _both("C43AFA")),
+    "insula": _anatomy("36169008", "Insula"),
+    "lateral ventricle": _anatomy("66720007", "Lateral ventricle", _both("781286")),
+    "optic chiasm": _anatomy("244453006", "Optic chiasm", "EAA91E"),
+    "pallidum": _anatomy("14738005", "Globus pallidus", "/0C30FF/0D30FF"),
+    "putamen": _anatomy("89278009", "Putamen", _both("EC0DB0")),
+    "thalamus": _anatomy("42695009", "Thalamus", _both("00760E")),
+    "ventraldc": _row(codes.ANATOMICAL_STRUCTURE, "110700", "Ventral Diencephalon", _both("A52A2A"), scheme="DCM"),
+    "wm hypointensities": _row(
+        codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE, "110701", "White Matter T1 Hypointensity", "C846FF", _BRAIN_SITE, "DCM"
+    ),
+    "wm hyperintensities": _row(
+        codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE, "110702", "White Matter T2 Hyperintensity", "", _BRAIN_SITE, "DCM"
+    ),
+}
+_TUMOUR = {
+    "enhancing tumor": _row(codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE, "C113842", "Enhancing Lesion", "", scheme="NCIt"),
+    "non enhancing tumor": _row(codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE, "C81175", "Non-Enhancing Lesion", "", scheme="NCIt"),
+}
+_VESSELS = {
+    "abdominal aorta": _anatomy("7832008", "Abdominal aorta"),
+    "anterior cerebral artery": _anatomy("60176003", "Anterior cerebral artery"),
+    "anterior communicating artery": _anatomy("8012006", "Anterior communicating artery"),
+    "aortic arch": _anatomy("57034009", "Aortic arch"),
+    "artery": _anatomy("51114001", "Artery"),
+    "ascending aorta": _anatomy("54247002", "Ascending aorta"),
+    "azygos vein": _anatomy("72107004", "Azygos vein"),
+    "basilar artery": _anatomy("59011009", "Basilar artery"),
+    "blood vessel": _anatomy("59820001", "Blood vessel"),
+    "celiac trunk": _anatomy("57850000", "Truncus coeliacus"),
+    "circle of willis": _anatomy("11279006", "Circle of Willis"),
+    "common hepatic artery": _anatomy("66559000", "Common hepatic artery"),
+    "descending aorta": _anatomy("281130003", "Descending aorta"),
+    "external carotid artery": _anatomy("22286001", "External carotid artery"),
+    "external iliac artery": _anatomy("113269004", "External iliac artery"),
+    "femoral artery": _anatomy("7657000", "Femoral artery"),
+    "hepatic artery": _anatomy("76015000", "Hepatic artery"),
+    "hepatic vein": _anatomy("8993003", "Hepatic vein"),
+    "inferior mesenteric artery": _anatomy("33795007", "Inferior mesenteric artery"),
+    "inferior mesenteric vein": _anatomy("32859001", "Inferior mesenteric vein"),
+    "internal carotid artery": _anatomy("86117002", "Internal carotid artery"),
+    "internal iliac artery": _anatomy("90024005", "Internal iliac artery"),
+    "internal jugular vein": _anatomy("12123001", "Internal jugular vein"),
+    "left pulmonary artery": _anatomy("50408007", "Left pulmonary artery"),
+    "middle cerebral artery": _anatomy("17232002", "Middle cerebral artery"),
+    "portal vein": _anatomy("32764006", "Portal vein"),
+    "posterior cerebral artery": _anatomy("70382005", "Posterior cerebral artery"),
+    "posterior communicating artery": _anatomy("43119007", "Posterior communicating artery"),
+    "pulmonary trunk": _anatomy("45341000", "Trunk of pulmonary artery"),
+    "renal artery": _anatomy("2841007", "Renal artery"),
+    "renal vein": _anatomy("56400007", "Renal vein"),
+    "right pulmonary artery": _anatomy("78480002", "Right pulmonary artery"),
+    "splenic artery": _anatomy("22083002", "Splenic artery"),
+    "splenic vein": _anatomy("35819009", "Splenic vein"),
+    "subclavian vein": _anatomy("9454009", "Subclavian vein"),
+    "superior mesenteric artery": _anatomy("42258001", "Superior mesenteric artery"),
+    "superior mesenteric vein": _anatomy("90771006", "Superior mesenteric vein"),
+    "thoracic aorta": _anatomy("113262008", "Thoracic aorta"),
+    "vein": _anatomy("29092000", "Vein"),
+    "vertebral artery": _anatomy("85234005", "Vertebral artery"),
+}
 
 _RIBS = (
     ("48535007", "First rib", "/D636D8/5B9EFD"),
@@ -141,7 +227,7 @@ STRUCTURES: Mapping[str, Coloured] = {
     "heart myocardium": _anatomy("74281007", "Myocardium", "C80014"),
     "heart": _anatomy("80891009", "Heart", "B40028"),
     "hip": _anatomy("29836001", "Hip", "D8B836/E6F83E/B82EB8"),
-    "hippocampus": _anatomy("5366008", "Hippocampus"),
+    "hippocampus": _anatomy("5366008", "Hippocampus", _both("DCD814")),
     "humerus": _anatomy("85050009", "Humerus", "D86F36/473EF8/732EB8"),
     "iliac artery": _anatomy("73634005", "Common iliac artery", "BE0000/DA0000/A20000"),
     "iliac vein": _anatomy("46027005", "Common iliac vein", "0050C8/005CE6/0044AA"),
@@ -208,28 +294,65 @@ STRUCTURES: Mapping[str, Coloured] = {
     "pericardial effusion": _lesion("41699000", "Effusion", "00C8FF", at=Code("25489000", "SCT", "Pericardial cavity")),
     "pleural effusion": _lesion("41699000", "Effusion", "00D2FF", at=Code("91381003", "SCT", "Pleural cavity")),
     "hip implant": _row(codes.PHYSICAL_OBJECT, "40388003", "Implant", "787878", Code("24136001", "SCT", "Hip joint")),
+    **_BRAIN,
+    **_TUMOUR,
+    **_VESSELS,
     **{f"rib {number}": _anatomy(*said) for number, said in enumerate(_RIBS, start=1)},
     **{f"vertebra {name.lower()}": _anatomy(value, f"{name} vertebra", colour) for name, (value, colour) in _VERTEBRAE.items()},
 }
 """By the words of the name, the side first where the structure is of one side alone ("left heart atrium")."""
 
 ALIASES: Mapping[str, str] = {
+    "accumbens": "accumbens area",
     "adrenal": "adrenal gland",
+    "brainstem": "brain stem",
     "bladder": "urinary bladder",
+    "caudate nucleus": "caudate",
+    "celiac artery": "celiac trunk",
+    "celiac axis": "celiac trunk",
+    "cerebellar cortex": "cerebellum cortex",
+    "cerebellar white matter": "cerebellum white matter",
+    "cerebrospinal fluid": "csf",
     "clavicula": "clavicle",
     "coronary arteries": "coronary artery",
     "costal cartilages": "costal cartilage",
+    "enhancing lesion": "enhancing tumor",
+    "enhancing tumour": "enhancing tumor",
+    "fourth ventricle": "4th ventricle",
+    "gd enhancing tumor": "enhancing tumor",
+    "globus pallidus": "pallidum",
+    "hepatic vessel": "liver vessel",
+    "hepatic vessels": "liver vessel",
     "iliac vena": "iliac vein",
+    "inferior lateral ventricle": "inf lat vent",
     "ivc": "inferior vena cava",
     "left atrium": "left heart atrium",
     "liver vessels": "liver vessel",
     "lung vessels": "lung vessel",
+    "necrotic core": "necrosis",
+    "necrotic tumor core": "necrosis",
+    "non enhancing tumour": "non enhancing tumor",
+    "nucleus accumbens": "accumbens area",
+    "oedema": "edema",
     "oesophagus": "esophagus",
+    "peritumoral edema": "edema",
+    "peritumoral oedema": "edema",
+    "peritumoural oedema": "edema",
     "ribs": "rib",
     "right atrium": "right heart atrium",
     "small intestine": "small bowel",
+    "thalamus proper": "thalamus",
+    "third ventricle": "3rd ventricle",
     "thyroid": "thyroid gland",
+    "tumor core": "neoplasm",
     "tumor": "neoplasm",
+    "tumour core": "neoplasm",
     "tumour": "neoplasm",
+    "vessel": "blood vessel",
+    "vessels": "blood vessel",
+    "ventral dc": "ventraldc",
+    "ventral diencephalon": "ventraldc",
+    "whole tumor": "neoplasm",
+    "whole tumour": "neoplasm",
 }
 """Other words for some of them."""
