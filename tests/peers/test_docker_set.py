@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 from inference.engines.triton.distribution import local_distribution
 from tests.lab import triton
 from tests.lab.container import READY_S, USER, serving
-from tests.lab.docker import FOLDER, gpu_services, services, words_of
+from tests.lab.docker import FOLDER, ROOT, gpu_services, instructions, services, words_of
 from tests.lab.loopback import free_port
 from tests.lab.needs import data, program
 from tests.lab.node import models
@@ -208,3 +209,12 @@ def test_the_whole_set_works_together(tmp_path: Path) -> None:
             assert _get(f"http://127.0.0.1:{viewer}/dicom-web/studies", method="POST")[0] == 403
             assert _get(f"http://127.0.0.1:{viewer}/instances")[1] == b"<title>viewer</title>", "no way to the archive but DICOMweb"
     assert os.stat(state).st_uid == USER
+
+
+def test_images_are_made_with_extras_that_there_are() -> None:
+    """What the Dockerfile takes by itself, and what compose.yaml asks for: the node's without torch, and with it the one that converts."""
+    known = set(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"])
+    (lean,) = [rest.removeprefix("EXTRAS=").split(",") for _, word, rest in instructions() if word == "ARG" and rest.startswith("EXTRAS=")]
+    torch = services()["models"]["build"]["args"]["EXTRAS"].split(",")
+    assert set(lean) | set(torch) <= known
+    assert ("torch" in lean, "torch" in torch, "EXTRAS" in services()["node"]["build"].get("args", {})) == (False, True, False)
