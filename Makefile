@@ -10,7 +10,7 @@ setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,demo,onnxruntime,torch,register,triton,postgresql,s3,training,console,dev]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,demo,onnxruntime,torch,register,triton,postgresql,s3,training,console,otel,dev]' -c constraints.txt
 	touch $@
 
 # tests start hundreds of processes, and each would compile what it imports again

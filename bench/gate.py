@@ -74,6 +74,15 @@ def sources(data: Path) -> Iterator[Path]:
             yield path
 
 
+def files_of(source: Path) -> Iterator[bytes]:
+    """What is in a zip or a folder; of a folder the DICOM files in it, none further down."""
+    if source.is_dir():
+        yield from (path.read_bytes() for path in sorted(source.iterdir()) if _is_dicom(path))
+    else:
+        with zipfile.ZipFile(source) as archive:
+            yield from (archive.read(name) for name in archive.namelist() if not name.endswith("/"))
+
+
 def pairs_of(source: Path, applications: Sequence[str] = ()) -> Iterator[Pair]:
     """Every series of a zip or a folder with each of the applications; () are all that come with hilum."""
     from node.cli.routes import of_files
@@ -167,12 +176,7 @@ def _configuration(folder: Path, names: Sequence[str]) -> Any:
 def _unpacked(source: Path, folder: Path) -> Iterator[Path]:
     """The DICOM files of a zip or a folder, below `files`; of a folder those in it, none further down."""
     (folder / "files").mkdir()
-    if source.is_dir():
-        contents = [path.read_bytes() for path in sorted(source.iterdir()) if _is_dicom(path)]
-    else:
-        with zipfile.ZipFile(source) as archive:
-            contents = [archive.read(name) for name in archive.namelist() if not name.endswith("/")]
-    for number, content in enumerate(contents):
+    for number, content in enumerate(files_of(source)):
         if content[128:132] == b"DICM":
             (path := folder / "files" / f"{number:05}.dcm").write_bytes(content)
             yield path

@@ -164,6 +164,8 @@ LOGGED = {
     "series.held": "A series is known to be short; its routes wait for the rest until then (`hilum studies complete` runs it now).",
     "series.released": "No route waits for the rest of a series any more: it is whole, analysed as incomplete, or its jobs are parked.",
     "spool.twin": "Two hosts received the same instance; one copy is kept in the bucket.",
+    "traces.away": "The collector of traces takes nothing; it is asked again each half minute, and told what is younger than an hour.",
+    "traces.back": "The collector of traces takes spans again.",
     "stage.defect": "A defect stopped one round of a stage; it is turned again.",
     "stage.failed": "A stage could not do its round (the journal, mostly); it is turned again after a pause.",
     "tls.not_renewed": "Changed certificate files cannot be used: what was read before stays in use until the files are good.",

@@ -32,6 +32,7 @@ _PARTS = {
         "docs/howto/mend-a-parked-job",
         "docs/howto/withdraw-results",
         "docs/howto/be-told",
+        "docs/howto/traces",
     ],
     "Keep and protect": [
         "docs/howto/durability",

@@ -27,7 +27,8 @@ _LEAST_BLOCK = 3
 def refuse_unlike(stack: Sequence[Slice]) -> None:
     """Look at what headers say of slices in their order along the normal, before a pixel is decoded.
 
-    Modality, units and type of rescale, echo time, inversion time and b-value are one in a volume, and all are rescaled or none. Kind of
+    Modality, units, type of rescale, what is bright (MONOCHROME1 or 2), echo time, inversion time and b-value are one in a volume, and all
+    are rescaled or none. Kind of
     image, kernel, thickness and tube voltage may change along it where blocks lie above each other, and never to and fro. An image that
     does not say is of no kind.
 
@@ -126,6 +127,7 @@ def _rescale_types(frames: Sequence[FrameData]) -> list[Kind | None]:
 _ONE: dict[str, Callable[[Sequence[FrameData]], Sequence[Kind | None]]] = {
     "Modality": _texts(tags.MODALITY),
     "Units": _texts(0x00541001),
+    "PhotometricInterpretation": _texts(tags.PHOTOMETRIC_INTERPRETATION),
     "RescaleSlope (absent in some)": _rescaled,
     "RescaleType": _rescale_types,
     "EchoTime": _numbers("EchoTime", (0x00189114, 0x00189082), 0x00180081),

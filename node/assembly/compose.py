@@ -401,12 +401,18 @@ def demand_takable(config: Config, *, calls: bool = True) -> None:
     ------
     NotPrivate, TlsUnusable
         No handshake could succeed with what the `tls:` of a peer names.
+    TracingAbsent
+        Spans are to be sent, and what sends them is not installed.
     SeriesNumbersClash, UnfitParts
     """
     from node.dimse.validity import demand_usable_peers
 
     if calls:
         demand_usable_peers(config)
+    if config.observe.traces is not None:
+        from node.observe.spans import demand_tracing
+
+        demand_tracing()
     demand_own_series_numbers(config)
     demand_fit_parts(config)
 
@@ -439,17 +445,21 @@ def demand_pinned_versions(config: Config) -> None:
     ------
     UnservedVersion
     """
+    if problems := unserved_versions(config):
+        raise UnservedVersion("; ".join(problems))
+
+
+def unserved_versions(config: Config) -> list[str]:
+    """Where routes ask for a version of an application that is not the one installed, or served, here, each in a sentence."""
     from node.routing.gate import not_pinned
 
     against = {route.name: not_pinned(route, partial(served, config)) for route in config.routes if route.pinned}
-    problems = [
+    return [
         f"{one.place}{against[route.name][one.application]}"
         for route in config.routes
         for one in route.pinned
         if one.application in against[route.name]
     ]
-    if problems:
-        raise UnservedVersion("; ".join(problems))
 
 
 def engine_of(config: Config, application_name: str) -> str:

@@ -249,9 +249,9 @@ def console(
         )
         context.health.look()  # whoever comes first finds it looked at
         context.health.look_at_node()
-        beat = HeartbeatStage(journal, f"console {owner_of(config, os.getpid())}", journal.now)
+        beat = HeartbeatStage(journal, f"console {owner_of(config, os.getpid())}", journal.now, config)
         beat.step()
-        followed = _Looking(ConfigInForce(config, in_force, [present, _Asked(health, hospital)], load=load))
+        followed = _Looking(ConfigInForce(config, in_force, [present, _Asked(health, hospital), beat], load=load))
         ticks = [Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=followed, every=_LOOK_EVERY)]
         if directory is not None and config.console.ldap is not None:
             from node.console.directory import DirectorySweep

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,18 +28,21 @@ from node.flow.settle import SettleStage
 from node.journal.journal import Journal
 from node.journal.port import Leader
 from node.observe.audit.trail import Trail
+from node.observe.spans import OtlpExporter, SpanExporter
 from node.settings.config import Config, SinkSettings
+from node.settings.observe import Traces
 from node.spool.horizon import HorizonOfAllHosts, journaled_until
 from node.spool.port import Inbox
 from node.store.hosts import host_of, owner_of
 from node.store.identity import agree, refuse_other_places
-from node.store.in_force import AdoptingStage, ConfigInForce, Present, RebuiltStage
+from node.store.in_force import AdoptingStage, Adopts, ConfigInForce, Present, RebuiltStage
 from node.upkeep.archive_notes import StatementStage, WithdrawalStage
 from node.upkeep.audit import AuditStage
 from node.upkeep.notices import follower_of
 from node.upkeep.orphans import Orphans
 from node.upkeep.retention import OldDeliveryMarks, Retention
 from node.upkeep.sweeps import ForgetStage, HeartbeatStage, PriorityAging, SweepCopiesStage
+from node.upkeep.traces import TraceStage
 
 if TYPE_CHECKING:
     from node.dimse.requestor.commitment import PeerCommitment
@@ -84,7 +88,7 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
             lambda name: compose.manifest(present.config, name),
         )
         route.blame()
-        beat = HeartbeatStage(journal, f"flow {owner}", journal.now)
+        beat = HeartbeatStage(journal, f"flow {owner}", journal.now, config)
         beat.step()
         retention = Retention(journal.retention, blobs, config, journal.now, followers=lambda: followers(present.config))
         clock = Scheduler(
@@ -123,6 +127,7 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
             telling(config, journal, inbox),
             telling_history(present, journal, leader),
             telling_people(present, journal, leader),
+            tracing(present, journal, leader),
             committing(present, journal, blobs, horizon) as commitment,
         ):
 
@@ -138,7 +143,8 @@ def flow(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
                     ready()
                     # among the stages, not on the clock that may have gone back
                     backwards = ClockStep(journal.processes, config, journal.now)
-                    followed = ConfigInForce(config, in_force, [present, route, backwards, settle, sinks, deliver, *commitment], load=load)
+                    those: list[Adopts] = [present, route, backwards, settle, sinks, deliver, *commitment, beat]
+                    followed = ConfigInForce(config, in_force, those, load=load)
                     stages: list[Stage] = [
                         LeaderStage(WakingStage(backwards, work), leader),
                         LeaderStage(settle, leader),
@@ -211,6 +217,58 @@ def telling_history(present: Present, journal: Journal, leader: Leader) -> Itera
     finally:
         clock.stop()
         trail.close()
+
+
+@contextlib.contextmanager
+def tracing(present: Present, journal: Journal, leader: Leader) -> Iterator[None]:
+    """Tell a collector of traces what studies wait for, while the block runs, this process leads, and somebody wants it.
+
+    On a clock of its own: a collector that is slow keeps nothing waiting.
+    """
+    telling = Tracing(present, journal)
+    clock = Scheduler([Tick(stage=LeaderStage(telling, leader), every=_TELL_EVERY)])
+    clock.start()
+    try:
+        yield
+    finally:
+        clock.stop()
+        telling.close()
+
+
+class Tracing:
+    """The stage of traces as the configuration of now wants it; none where it wants none."""
+
+    name = TraceStage.name
+
+    def __init__(self, present: Present, journal: Journal) -> None:
+        self._present = present
+        self._journal = journal
+        self._wanted: Traces | None = None
+        self._stage: TraceStage | None = None
+
+    def step(self) -> int:
+        """Step it, made anew where something else is wanted."""
+        config = self._present.config
+        if (wanted := config.observe.traces) != self._wanted:
+            self.close()
+            self._wanted, self._stage = wanted, None if wanted is None else trace_stage(config, wanted, self._journal)
+        return 0 if self._stage is None else self._stage.step()
+
+    def close(self) -> None:
+        """Tell nothing more."""
+        if self._stage is not None:
+            self._stage.close()
+
+
+def trace_stage(config: Config, wanted: Traces, journal: Journal) -> TraceStage:
+    """What tells the collector; of what happens from now on, where nobody was told before."""
+
+    def exporter() -> SpanExporter:
+        return OtlpExporter(wanted.otlp, host=host_of(config), version=version("hilum"))
+
+    stage = TraceStage(journal, journal.now, wanted.sample, exporter)
+    stage.begin()
+    return stage
 
 
 def followers(config: Config) -> list[str]:

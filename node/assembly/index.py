@@ -24,7 +24,7 @@ from node.spool.horizon import HorizonStage
 from node.spool.port import Inbox
 from node.store.hosts import host_of, make_run_folder, owner_of
 from node.store.identity import agree, refuse_other_places
-from node.store.in_force import AdoptingStage, ConfigInForce
+from node.store.in_force import AdoptingStage, Adopts, ConfigInForce
 from node.upkeep.sweeps import HeartbeatStage, SweepCopiesStage
 
 _BEAT_EVERY = timedelta(seconds=10)
@@ -45,7 +45,7 @@ def index(config: Config, stop: threading.Event, *, ready: Callable[..., None], 
     inbox = compose.open_inbox(config, blobs)
     with contextlib.closing(compose.open_journal(config)) as journal:
         agree(config, journal, blobs)
-        beat = HeartbeatStage(journal, f"index {owner_of(config, os.getpid())}", journal.now)
+        beat = HeartbeatStage(journal, f"index {owner_of(config, os.getpid())}", journal.now, config)
         beat.step()
         clock = Scheduler([Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=SweepCopiesStage(blobs), every=_SWEEP_COPIES_EVERY)])
         with (
@@ -57,7 +57,7 @@ def index(config: Config, stop: threading.Event, *, ready: Callable[..., None], 
             ready()
             try:
                 turn(
-                    [WakingStage(stage, others) for stage in _stages(config, journal, inbox, blobs, in_force)],
+                    [WakingStage(stage, others) for stage in _stages(config, journal, inbox, blobs, in_force, beat)],
                     woken.wait,
                     stop,
                     burst=_BURST,
@@ -115,14 +115,14 @@ def telling(config: Config, journal: Journal, inbox: Inbox) -> Iterator[None]:
         horizon.leave()
 
 
-def _stages(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs, in_force: Path | None) -> list[Stage]:
+def _stages(config: Config, journal: Journal, inbox: Inbox, blobs: Blobs, in_force: Path | None, *more: Adopts) -> list[Stage]:
     index = IndexStage(journal, inbox, blobs, config, journal.now)
     paced = PacedStage(index, every_s=_EVERY_S, stream_every_s=_STREAM_EVERY_S, stream=_STREAM, full=BATCH)
     # of the supervisors that share a host's spool one empties it
     commitment = CommitmentInboxStage(journal, compose.open_commitment_inbox(config), config, journal.now)
     # before the instances: no study settles whose last word is that one of them was refused
     shortfalls = ShortfallStage(journal, compose.open_shortfalls(config), journal.now)
-    followed = ConfigInForce(config, in_force, [index, commitment], load=load)
+    followed = ConfigInForce(config, in_force, [index, commitment, *more], load=load)
     run = make_run_folder(config)
     stages = [
         LockedStage(shortfalls, run / "owed.lock"),

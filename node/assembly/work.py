@@ -32,7 +32,7 @@ from node.settings.config import Config
 from node.store.encryption import keep_temporaries_in_memory
 from node.store.hosts import make_run_folder, owner_of
 from node.store.identity import agree, refuse_other_places
-from node.store.in_force import AdoptingStage, ConfigInForce, Present
+from node.store.in_force import AdoptingStage, Adopts, ConfigInForce, Present
 from node.upkeep.sweeps import HeartbeatStage, SweepCopiesStage, SweepFramesStage
 
 if TYPE_CHECKING:
@@ -84,14 +84,15 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
             away=engines.away,
             at_once=engines.at_once,
         )
-        beat = HeartbeatStage(journal, f"work {owner_of(config, os.getpid())}", journal.now)
+        beat = HeartbeatStage(journal, f"work {owner_of(config, os.getpid())}", journal.now, config)
         beat.step()
         ticks = [Tick(stage=beat, every=_BEAT_EVERY), Tick(stage=SweepCopiesStage(blobs), every=_SWEEP_COPIES_EVERY)]
         if memory is not None:
             ticks.append(Tick(stage=SweepFramesStage(memory.sweep), every=_SWEEP_FRAMES_EVERY))
         clock = Scheduler(ticks)
         ahead = None if read_ahead is None else _ahead(config, journal, blobs, read_ahead, plain=file_encryption is None)
-        followed = ConfigInForce(config, in_force, [present, engines, analyst, runner, *([] if ahead is None else [ahead])], load=load)
+        those: list[Adopts] = [present, engines, analyst, runner, beat, *([] if ahead is None else [ahead])]
+        followed = ConfigInForce(config, in_force, those, load=load)
         with contextlib.closing(compose.wake_up(config, "work")) as woken, contextlib.closing(compose.wake_up(config, "flow")) as flow:
 
             def wait(timeout_s: float) -> None:

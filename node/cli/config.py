@@ -58,8 +58,11 @@ def _demand_good(loaded: "Config") -> None:
     """Refuse what the file alone does not show: TLS that is of no use, numbers that clash, parts, roles and versions that are not here."""
     from node.assembly.compose import demand_fit_parts, demand_fit_roles, demand_own_series_numbers, demand_pinned_versions
     from node.dimse.validity import demand_usable_tls
+    from node.observe.spans import demand_tracing
 
     demand_usable_tls(loaded)
+    if loaded.observe.traces is not None:
+        demand_tracing()
     demand_own_series_numbers(loaded)
     demand_fit_parts(loaded)
     demand_fit_roles(loaded)
@@ -226,14 +229,16 @@ def history(*, limit: int = 20, config: ConfigOption = None, as_json: JsonOption
         How many; the newest come first.
     as_json
         A list, an object each: `revision`, `at`, `author`, `reason`, `host`, `path`, `digest` (what its routes mean: studies name it),
-        `text_digest` (SHA-256 of the whole as it is kept: without values that may be secret).
+        `text_digest` (SHA-256 of the whole as it is kept: without values that may be secret), `processes` (which go by it now).
     """
     from node.cli import screen
+    from node.records.revisions import revisions_apart, running
 
     with journal(config, read=configured_store) as (_, opened):
-        found = opened.config_revisions.find(limit=limit)
+        found, processes, now = opened.config_revisions.find(limit=limit), running(opened), opened.now()
+    by = {one.number: [each.name for each in processes if each.revision and each.revision.number == one.number] for one in found}
     if as_json:
-        screen.as_json([_record(one) for one in found])
+        screen.as_json([_record(one) | {"processes": by[one.number]} for one in found])
         return 0
     rows = [
         {
@@ -242,6 +247,7 @@ def history(*, limit: int = 20, config: ConfigOption = None, as_json: JsonOption
             "by": screen.visible(one.author),
             "routes": one.digest[:12],
             "host": one.host,
+            "processes": str(len(by[one.number]) or ""),
             "why": screen.visible(one.reason),
         }
         for one in found
@@ -249,6 +255,8 @@ def history(*, limit: int = 20, config: ConfigOption = None, as_json: JsonOption
     console = screen.out()
     if rows:
         console.print(screen.listing(rows, spare=("host", "routes")))
+        if apart := revisions_apart(processes, now):
+            console.print(f"{apart}.", style="red")
     else:
         console.print("no configuration was in force yet: the journal keeps one when the node starts", style="yellow")
     return 0

@@ -39,11 +39,12 @@ def replay(
     against
         The edited configuration. Default: the one of --config as it is now.
     as_json
-        One JSON object: `since`, `against`, `digest`, `arrivals`, `decided`, `forgotten`, `priors`, `urgencies`, and `differences`, each
+        One JSON object: `since`, `against`, `digest`, `arrivals`, `decided`, `forgotten`, `priors`, `urgencies`, `unserved` (versions that
+        routes ask for and this node has not: their jobs would be parked), and `differences`, each
         with `study_uid`, `series_uid`, `arrival`, `peer`, `route`, `decided_by`, `before` and `after` (`known`, `chosen`, `runs`,
         `compares`, `parks`, `reason`), and `conditions` (`key`, `before`, `after`).
     """
-    from node.assembly.compose import application
+    from node.assembly.compose import application, unserved_versions
     from node.cli import screen
     from node.records.decisions import difference_record
     from node.routing.replay import Replay
@@ -65,12 +66,14 @@ def replay(
                 "forgotten": asked.counted.forgotten,
                 "priors": asked.counted.priors,
                 "urgencies": asked.counted.urgencies,
+                "unserved": unserved_versions(edited),
                 "differences": [difference_record(one) for one in differences],
             }
         )
     else:
         _show(differences)
         print(_summary(edited, began, asked.counted, differences))
+        _tell_unserved(edited)
     return 0
 
 
@@ -95,6 +98,7 @@ def agreed(edited: "Config", since: str = "") -> bool:
         if asked.counted.arrivals:
             _show(differences[:_SHOWN])
             print(_summary(edited, began, asked.counted, differences))
+    _tell_unserved(edited)
     if not differences or not sys.stdin.isatty():
         return True
     try:
@@ -102,6 +106,15 @@ def agreed(edited: "Config", since: str = "") -> bool:
     except EOFError:  # the end of what is typed (Ctrl-D) is no yes
         print()
         return False
+
+
+def _tell_unserved(edited: "Config") -> None:
+    """What no replay shows: what a route pins is looked for when its jobs run."""
+    from node.assembly.compose import unserved_versions
+    from node.cli import screen
+
+    for one in unserved_versions(edited):
+        screen.out().print(f"{one}: its jobs would be parked", style="yellow")
 
 
 def _began(opened: "Journal", since: str) -> datetime:

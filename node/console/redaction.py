@@ -4,37 +4,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from node.dicom.vr import identifies, quotes
 from node.domain.instance import Header
-from node.domain.private_name import LIKE_PRIVATE, is_private
-from node.domain.route import DERIVED
 
 HIDDEN = "hidden"
 _QUOTED = re.compile("«[^»]*(?:»|$)")  # what `inference.errors.quoted` puts around values of data sets
-_OF_MANY = frozenset({"CS", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
-"""Codes and numbers (PS3.5 6.2), which many studies have alike. Names, texts, dates, times and identifiers are somebody's own, or typed."""
-_OF_ONE = ("Patient", "Pregnancy", "Smoking")
-"""What keywords hold whose codes and numbers describe a person, as PatientSex and PatientWeight do."""
 _SIDES = ("before", "after")
 _CODE = re.compile(r"[A-Z0-9]{1,16}")
-_KEYWORD = re.compile(r"[A-Z][A-Za-z0-9]+")
-
-
-def identifies(keyword: str) -> bool:
-    """Whether the values of a DICOM keyword, or what routes derive of some, may say who somebody is; what is neither (`from`, `to`) has
-    none."""
-    from pydicom.datadict import dictionary_VR, keyword_dict
-
-    if is_private(keyword):
-        return True  # what a vendor keeps there nobody knows here
-    if keyword in DERIVED:
-        return any(map(identifies, DERIVED[keyword]))
-    tag = keyword_dict.get(keyword)
-    return tag is not None and (dictionary_VR(tag) not in _OF_MANY or any(word in keyword for word in _OF_ONE))
-
-
-def quotes(sentence: str) -> bool:
-    """Whether a sentence names a keyword that identifies: then its values may stand there too."""
-    return LIKE_PRIVATE.search(sentence) is not None or any(identifies(word) for word in _KEYWORD.findall(sentence))
 
 
 def person(header: Header | None) -> dict[str, str]:

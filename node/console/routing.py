@@ -17,6 +17,7 @@ from node.console.context import ConsoleContext
 from node.console.editing import MOST_TEXT, BlockInFile, Checked, EditRefused, LiveBlock, Problem, Progress, Saved
 from node.console.errors import RequestRefused
 from node.console.rendering import page
+from node.dicom.vr import identifies
 from node.domain.errors import ConfigError
 from node.records.decisions import replayed_from
 from node.routing.replay import LAST
@@ -247,7 +248,7 @@ def count_try(at: ConsoleContext, who: Visitor) -> None:
 
 def _allowed(at: ConsoleContext, who: Visitor, text: str) -> None:
     """Refuse to try rules about the patient, or about free text, for those who may not see patients: the verdicts would tell who it is."""
-    asked = [] if who.sees_patients else sorted(one for one in at.editing.asks_of(text) if redaction.identifies(one))
+    asked = [] if who.sees_patients else sorted(one for one in at.editing.asks_of(text) if identifies(one))
     if asked:
         raise RequestRefused(
             HTTPStatus.FORBIDDEN,

@@ -1,9 +1,13 @@
-"""Value representations (PS3.5 6.2), one table: how an element's head is written in Explicit VR, and what its values are; and the sequences
-of codes that a header has. A configuration is read with these, and without pydicom.
+"""Value representations (PS3.5 6.2), one table: how an element's head is written in Explicit VR, and what its values are; the sequences of
+codes that a header has; and which keywords' values may say who somebody is. A configuration is read with these, and without pydicom.
 """
 
+import re
 from enum import Enum, auto
 from typing import Final, NamedTuple
+
+from node.domain.private_name import LIKE_PRIVATE, is_private
+from node.domain.route import DERIVED
 
 
 class Content(Enum):
@@ -124,3 +128,28 @@ _ASKED_OFTEN: Final = {
 ASKED_OFTEN: Final = {keyword: vr for vr, keywords in _ASKED_OFTEN.items() for keyword in keywords.split()}
 """Value representations of what routes mostly ask for, by keyword: a configuration with no other one is read without pydicom, which takes
 a process longer to load than all that it reads it with."""
+
+
+_OF_MANY = frozenset({"CS", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
+"""Codes and numbers (PS3.5 6.2), which many studies have alike. Names, texts, dates, times and identifiers are somebody's own, or typed."""
+_OF_ONE = ("Patient", "Pregnancy", "Smoking")
+"""What keywords hold whose codes and numbers describe a person, as PatientSex and PatientWeight do."""
+_KEYWORD = re.compile(r"[A-Z][A-Za-z0-9]+")
+
+
+def identifies(keyword: str) -> bool:
+    """Whether the values of a DICOM keyword, or what routes derive of some, may say who somebody is; what is neither (`from`, `to`) has
+    none."""
+    from pydicom.datadict import dictionary_VR, keyword_dict
+
+    if is_private(keyword):
+        return True  # what a vendor keeps there nobody knows here
+    if keyword in DERIVED:
+        return any(map(identifies, DERIVED[keyword]))
+    tag = keyword_dict.get(keyword)
+    return tag is not None and (dictionary_VR(tag) not in _OF_MANY or any(word in keyword for word in _OF_ONE))
+
+
+def quotes(sentence: str) -> bool:
+    """Whether a sentence names a keyword that identifies: then its values may stand there too."""
+    return LIKE_PRIVATE.search(sentence) is not None or any(identifies(word) for word in _KEYWORD.findall(sentence))

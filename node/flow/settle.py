@@ -41,10 +41,13 @@ class QuietWindows:
         self._journal = journal
         self._clock = clock
         self._learned: dict[str, tuple[datetime, timedelta]] = {}
+        self._config = config
         self.adopt(config)
 
     def adopt(self, config: settings.Config) -> None:
         """Go by how peers settle from now on."""
+        for name in set(self._config.peers) - set(config.peers):
+            metrics.SETTLE_WINDOW.drop(peer=name)
         self._config = config
         self._learned.clear()
         for name, peer in config.peers.items():
@@ -69,10 +72,12 @@ class QuietWindows:
 
 @dataclass(frozen=True, slots=True)
 class _CountQuery:
-    """One question to a sender, and the arrival as it was when the question went out."""
+    """One question to a sender, or to the archive that is asked in its place, and the arrival as it was when it went out, at `at`."""
 
     arrival: Arrival
     peer: str
+    of_sender: bool
+    at: datetime
     answer: Future["_CountAnswer"]
 
 
@@ -90,6 +95,10 @@ class SettleStage:
     A count that is reached shortens the wait: it grows while a scan runs and counts other people's objects, so that reaching it
     means "probably all", and `settle.counted` more without an instance confirms it. Of every arrival the sender is asked at least once
     before it is complete. Questions run in threads of their own: a sender that does not answer delays an arrival by three seconds at most.
+
+    An archive is asked in the place of a sender that cannot be (`settle.count_at`), and knows less: what it has grows while the sender
+    sends to both, so that as many here as there says nothing. Its count is believed once it has stood still for the whole quiet window:
+    that window then ended there, before it does here. Nothing waits for its answer, and nothing is short by it.
 
     Parameters
     ----------
@@ -125,6 +134,7 @@ class SettleStage:
         self._asked_at: dict[int, datetime] = {}  # by arrival
         self._answered: dict[int, datetime] = {}  # by arrival: when the question went out whose answer, or failure, is known
         self._unsure_until: dict[int, datetime] = {}  # by arrival
+        self._archived: dict[int, tuple[int, datetime]] = {}  # by arrival: what the archive lists, and when it first said so
         self._looked_at: datetime | None = None
         self._counted_open: datetime | None = None
         self._began = clock()
@@ -223,7 +233,8 @@ class SettleStage:
             else:
                 answer = asked.answer.result()
                 self._keep_counts(asked, answer.series)
-                self._compare(asked, answer.count)
+                if asked.of_sender or self._stands_still(asked, answer.count):
+                    self._compare(asked, answer.count)
 
     def _keep_counts(self, asked: _CountQuery, counts: Mapping[str, int]) -> None:
         """Keep what the sender lists of each series, for routing to compare with what came."""
@@ -258,31 +269,44 @@ class SettleStage:
         detail = f"{present.instances} received, {count} at {asked.peer}"
         self._journal.events.note("arrival", present.id, HistoryEvent.ARRIVAL_COUNTED.value, detail, self._clock())
 
-    def _askable(self, arrival: Arrival) -> peers.Peer | None:
+    def _stands_still(self, asked: _CountQuery, count: int | None) -> bool:
+        """Whether an archive has listed so many for a whole quiet window of the sender."""
+        if count is None:
+            return False
+        known = self._archived.get(asked.arrival.id)
+        if known is None or known[0] != count:
+            self._archived[asked.arrival.id] = (count, self._clock())
+            return False
+        return asked.at - known[1] >= self._windows.of(asked.arrival.peer)
+
+    def _askable(self, arrival: Arrival) -> bool:
+        """Whether its sender itself can be asked."""
         peer = self._config.peers.get(arrival.peer or "")
-        return peer if peer is not None and peers.May.FIND in peer.may and peer.port else None
+        return peer is not None and peer.counts
 
     def _ask(self) -> None:
-        if not any(peers.May.FIND in peer.may for peer in self._config.peers.values()):
+        if not any(peer.counts for peer in self._config.peers.values()):
             return
         now = self._clock()
         open_now = self._journal.arrivals.find(states=(ArrivalState.RECEIVED,))
         self._forget_all_but({arrival.id for arrival in open_now})
         for arrival in open_now:
-            peer = self._askable(arrival)
+            peer = self._config.counting_peer(arrival.peer)
             if peer is None or peer.name in self._asking or not self._worth_asking(arrival, now):
                 continue
             self._asked_at[arrival.id] = now
             if arrival.waits:
                 continue  # that all has come which the sender has is known
-            answer = self._executor.submit(self._count, peer, arrival)
-            self._asking[peer.name] = _CountQuery(arrival, peer.name, answer)
+            of_sender = peer.name == arrival.peer
+            answer = self._executor.submit(self._count if of_sender else self._count_archived, peer, arrival)
+            self._asking[peer.name] = _CountQuery(arrival, peer.name, of_sender, now, answer)
 
     def _worth_asking(self, arrival: Arrival, now: datetime) -> bool:
         asked_at = self._asked_at.get(arrival.id)
         if asked_at is not None and now - asked_at < _ASK_EVERY:
             return False
-        if now - arrival.last_instance_at < min(_LULL, self._windows.of(arrival.peer)):
+        # an archive's count has to be seen to stand still, while instances come too
+        if self._askable(arrival) and now - arrival.last_instance_at < min(_LULL, self._windows.of(arrival.peer)):
             return False
         first = self._unanswered(arrival) or arrival.id in self._unsure_until
         return first or arrival.last_instance_at + self._rule(arrival).counted < arrival.due_at
@@ -290,7 +314,7 @@ class SettleStage:
     def _unanswered(self, arrival: Arrival) -> bool:
         """Whether its sender, who can be asked, has not yet said what it lists since the last instance came."""
         answered = self._answered.get(arrival.id)
-        return self._askable(arrival) is not None and not arrival.waits and (answered is None or answered < arrival.last_instance_at)
+        return self._askable(arrival) and not arrival.waits and (answered is None or answered < arrival.last_instance_at)
 
     def _count(self, peer: peers.Peer, arrival: Arrival) -> _CountAnswer:
         requestor, study, series = self._requestor_of(peer), arrival.study_instance_uid, arrival.series_instance_uid
@@ -305,6 +329,10 @@ class SettleStage:
         }
         return _CountAnswer(count, requestor.count_series(study, sorted(came)))
 
+    def _count_archived(self, peer: peers.Peer, arrival: Arrival) -> _CountAnswer:
+        """How many an archive has of it; nothing of what each series has, which would be short by it."""
+        return _CountAnswer(self._requestor_of(peer).count(arrival.study_instance_uid, arrival.series_instance_uid), {})
+
     def _asked_or_due(self, arrival: Arrival) -> datetime:
         """From when on its sender has the time of an answer: of the first question since its last instance, else of when it was due."""
         asked_at = self._asked_at.get(arrival.id)
@@ -317,6 +345,7 @@ class SettleStage:
     def _forget(self, arrival: int) -> None:
         for known in (self._asked_at, self._answered, self._unsure_until):
             known.pop(arrival, None)
+        self._archived.pop(arrival, None)
 
 
 def put_back(journal: Journal, study: str) -> int:

@@ -117,7 +117,12 @@ beat = Table(
     metadata,
     Column("process", Words, primary_key=True, comment="stage and process id"),
     Column("at", Micros, nullable=False, comment="when it last said so"),
-    Column("state", Words, nullable=False, comment="what it was doing"),
+    Column(
+        "state",
+        Words,
+        nullable=False,
+        comment="by which configuration it goes, as config_revision has it (SHA-256)",
+    ),
     comment="Signs of life of the node's processes.",
 )
 

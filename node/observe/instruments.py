@@ -112,6 +112,11 @@ class Gauge(Metric):
         if place is not None:
             _home.cells.put(place, value)
 
+    def drop(self, **labels: str) -> None:
+        """There is no such thing any more."""
+        key = _key(self.name, tuple(labels.values()))
+        _home.cells.blank(lambda one: one == key)
+
 
 class Fact(Metric):
     """What the supervisor looks up when it is asked: states of the journal, of the disk, of the processes."""

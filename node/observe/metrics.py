@@ -70,6 +70,10 @@ HELD = Counter(
     "peer",
     "lack",
 )
+SPANS_SENT = Counter("hilum_traces_spans_total", "Spans that the collector of traces took (observe: traces).")
+TRACES_PASSED_OVER = Counter(
+    "hilum_traces_passed_over_total", "Events of the history that no span tells of: the collector was away for more than an hour."
+)
 ROUTING_FAILED = Counter(
     "hilum_arrivals_failed_total", "Attempts to route an arrival that failed; after three it is parked (hilum_arrivals).", "peer", "code"
 )

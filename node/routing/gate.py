@@ -32,7 +32,7 @@ from node.routing.over_time import Slices
 
 _NAMED_VALUES = 3
 _SAID = tuple(sorted(SAID))
-_OF_A_KIND = ("Modality", "Units", "ConvolutionKernel")
+_OF_A_KIND = ("Modality", "Units", "PhotometricInterpretation", "ConvolutionKernel")
 _NUMBERS_OF_A_KIND = ("EchoTime", "InversionTime", "DiffusionBValue", "SliceThickness", "KVP")
 
 TELLING = frozenset(

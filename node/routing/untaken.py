@@ -17,7 +17,7 @@ from inference.applications.accept import of_another_modality, too_thick
 from inference.applications.port import Application
 from inference.errors import InputError, quoted
 from inference.imaging.judge.contrast import Weighting, against
-from node.domain.private_name import LIKE_PRIVATE
+from node.dicom.vr import quotes
 from node.domain.route import Asked, Condition, ConditionOperator, Decision, Junction, Route, Tried, Withheld
 from node.routing.conditions import try_on
 from node.routing.decisions import SeriesView, about_study, holds_images, named, outchosen, preference
@@ -213,8 +213,9 @@ def _why(route: Route, nearest: SeriesView, decision: Decision, series: GatedSer
 
 
 def _found(tried: Tried) -> str:
-    """What was found; marked where a vendor wrote it, so that the log and whoever may not know the patient are not told."""
-    return quoted(tried.found) if LIKE_PRIVATE.search(f"{tried.key} {tried.found}") else tried.found
+    """What was found; marked where it may say who somebody is, or a vendor wrote it, so that the log and whoever may not know the patient
+    are not told."""
+    return quoted(tried.found) if quotes(f"{tried.key} {tried.found}") else tried.found
 
 
 def in_turn(

@@ -21,6 +21,7 @@ from node.settings.console import Console
 from node.settings.kinds import DURATION, Choice, FilePath, Reference, Several, whole
 from node.settings.node import Node
 from node.settings.notify import Notify
+from node.settings.observe import Observe
 from node.settings.peers import Peer, Settle
 from node.settings.schedule import Schedule
 from node.settings.store import Store
@@ -146,12 +147,20 @@ class Config:
     audit: Audit = field(default_factory=Audit)
     console: Console | None = None
     notify: Notify = field(default_factory=Notify)
+    observe: Observe = field(default_factory=Observe)
     text: bytes = field(default=b"", repr=False, compare=False)
 
     def settle_of(self, peer: str | None) -> Settle:
         """How what a peer sends settles; a stranger's as everything does by default."""
         known = self.peers.get(peer or "")
         return Settle() if known is None else known.settle
+
+    def counting_peer(self, peer: str | None) -> Peer | None:
+        """Who is asked how much there is of what a peer sends: the peer itself, else the archive that its `settle` names; None: nobody."""
+        sender = self.peers.get(peer or "")
+        if sender is None or sender.counts:
+            return sender
+        return self.peers.get(sender.settle.count_at or "")
 
     @property
     def private_elements(self) -> frozenset[PrivateName]:

@@ -68,6 +68,12 @@ def filled(text: str, now: bytes, path: Path, in_force: Sequence[bytes] = ()) ->
     return _with(text, [(*span, value) for span, value in put.items()]).encode()
 
 
+def differing_blocks(one: str, other: str, path: Path) -> set[str]:
+    """The blocks in which two kept texts say something else: neither comments nor the way of writing count, nor what was not kept."""
+    first, second = (dict(sorted((where, node.value) for where, node in _scalars(parse(text.encode(), path)))) for text in (one, other))
+    return {where[0] for where in {*first, *second} if where and first.get(where) != second.get(where)}
+
+
 def _values(now: bytes, in_force: Sequence[bytes], path: Path) -> dict[tuple[str, ...], str]:
     """What stands where in the first of these texts that is YAML."""
     for data in (now, *in_force):

@@ -24,6 +24,7 @@ from node.settings.definitions import DEFINITIONS, definitions_of
 from node.settings.engines import ENGINES
 from node.settings.node import NODE
 from node.settings.notify import NOTIFY
+from node.settings.observe import OBSERVE
 from node.settings.peers import PEERS, May, Peer
 from node.settings.routes import ROUTES, refuse_lone_choices, role_schema, with_clock
 from node.settings.schedule import SCHEDULE
@@ -113,6 +114,7 @@ def hilum(sinks: Sequence[DeclaredSink], results: Sequence[DeclaredResults]) -> 
             ),
             Key(name="console", kind=CONSOLE, default="{}", restart=True, says="The operator's web pages."),
             Key(name="notify", kind=NOTIFY, default="{}", says="Whom to tell, by mail or a webhook, when something waits for a person."),
+            Key(name="observe", kind=OBSERVE, default="{}", says="What is told to programs that watch: traces."),
         ),
     )
     return HilumFile(whole=whole, profile=profile)
@@ -173,6 +175,7 @@ def load(
         audit=values["audit"],
         console=values["console"],
         notify=values["notify"],
+        observe=values["observe"],
         text=text,
     )
     return digest(config)
@@ -247,6 +250,13 @@ def _check_together(values: dict[str, Any], tree: YamlNode, here: Here) -> None:
             at = child(tree, "sinks", sink.name, "peer")
             assert at is not None, "a sink with a peer names it"
             here.on(f'sink "{sink.name}"').refuse(BadValue, at, f'peer "{sink.peer}" has port 0: it does not listen')
+    for peer in values["peers"].values():
+        asked = peer.settle.count_at
+        if asked is not None and not values["peers"][asked].counts:
+            at = child(tree, "peers", peer.name, "settle", "count_at")
+            assert at is not None, "nobody is asked unless it says so"
+            lacks = "has port 0: it does not listen" if values["peers"][asked].port == 0 else "may not be asked: it needs `find` in `may`"
+            here.on(f'peer "{peer.name}"').refuse(BadValue, at, f'peer "{asked}" {lacks}')
     for peer in values["peers"].values():
         if May.COMMIT in peer.may and peer.port == 0:
             at = child(tree, "peers", peer.name, "may")

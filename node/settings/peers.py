@@ -11,7 +11,7 @@ from ruamel.yaml.nodes import Node
 from node.domain.arrival import WindowBounds
 from node.domain.shortage import WhenShort
 from node.settings.blocks import Key, Named, Nodes, Values, block, declared, needed, setting
-from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SIZE, SWITCH, TEXT, Choice, Schema, Several, whole
+from node.settings.kinds import ADDRESS, AE_TITLE, DURATION, SIZE, SWITCH, TEXT, Choice, Reference, Schema, Several, whole
 from node.settings.source import BadValue, Here, scalar_text, suggestion
 from node.settings.tls import CERTIFICATE, OUTGOING, USER, CertificateRule, PeerTls, User
 
@@ -103,6 +103,11 @@ class Settle:
     )
     counted: timedelta = setting(
         DURATION, default="2s", says="The shorter window once the sender's own count (C-FIND) is reached; needs `find` in `may`."
+    )
+    count_at: str | None = setting(
+        Reference(to="peers", noun="peer"),
+        says="A peer with `find` that gets the same studies (the archive), asked where the sender itself cannot be. `counted` holds once "
+        "what it lists has not grown for a whole quiet window and has all come. Nothing waits for its answer.",
     )
     growing: timedelta = setting(
         DURATION,
@@ -223,6 +228,11 @@ class Peer:
         says="A name that you choose; peers that bear the same one are one sender (an archive with several AE titles): what one of "
         "them sent, the others may add to and rewrite. Without it, that is held until a person has looked.",
     )
+
+    @property
+    def counts(self) -> bool:
+        """Whether it can be asked how much of a study it has."""
+        return May.FIND in self.may and self.port != 0
 
 
 def _peer(**said: Any) -> Peer:

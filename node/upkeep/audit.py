@@ -168,9 +168,9 @@ class AuditStage:
             )
 
     def _queried(self, event: Event) -> Iterator[Message]:
-        """The sender was asked how much of a study it has."""
+        """The sender, or the archive in its place, was asked how much of a study it has."""
         arrival = self._journal.arrivals.get(event.subject_id)
-        peer = None if arrival is None or arrival.peer is None else self._config.peers.get(arrival.peer)
+        peer = None if arrival is None else self._config.counting_peer(arrival.peer)
         if arrival is None or peer is None:
             return
         asked = Participant(user_id=peer.ae_title, ae_titles=(peer.ae_title,), roles=(codes.DESTINATION,), address=peer.host)

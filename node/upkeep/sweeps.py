@@ -4,6 +4,7 @@ and jobs that have waited for long moved up, so that none waits for ever behind 
 import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 from node.blobs.port import Blobs
 from node.domain.patient import STILL_KNOWN
@@ -12,6 +13,7 @@ from node.journal.jobs import Jobs
 from node.journal.journal import Journal
 from node.observe.events import event
 from node.settings.config import Config
+from node.settings.kept_text import kept
 
 _FORGOTTEN = timedelta(days=1)
 _SHORT = timedelta(days=30)
@@ -47,18 +49,23 @@ class SweepFramesStage:
 
 
 class HeartbeatStage:
-    """A sign of life in the journal, so that `hilum doctor` can tell a busy process from a stuck one."""
+    """A sign of life in the journal, so that `hilum doctor` can tell a busy process from a stuck one, and by what it goes."""
 
     name = "beat"
 
-    def __init__(self, journal: Journal, process: str, clock: Clock) -> None:
+    def __init__(self, journal: Journal, process: str, clock: Clock, config: Config) -> None:
         self._journal = journal
         self._process = process
         self._clock = clock
+        self.adopt(config)
+
+    def adopt(self, config: Config) -> None:
+        """Say from the next sign on that the process goes by this one: as it is kept, without what may be secret."""
+        self._goes_by = sha256(kept(config.text, config.path).encode()).hexdigest()
 
     def step(self) -> int:
         """Leave a sign of life; never counts as work."""
-        self._journal.processes.beat(self._process, "running", self._clock())
+        self._journal.processes.beat(self._process, self._goes_by, self._clock())
         return 0
 
 

@@ -52,6 +52,7 @@ _ASKS_THE_HISTORY: Final[dict[str, frozenset[str]]] = {
     "node/journal/transitions.py": frozenset({"note: table"}),
     "node/upkeep/audit.py": _FOLLOWS,
     "node/upkeep/notices.py": _FOLLOWS,
+    "node/upkeep/traces.py": _FOLLOWS | {"events.of"},
 }
 """By file, what may ask the history, or names its table: what writes and deletes it, what tells it, and whether a journal has any row."""
 

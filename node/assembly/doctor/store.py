@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from node.domain.health import Area, DoctorFinding
+from node.records.revisions import revisions_apart, running
 from node.settings.config import Config
 from node.settings.kinds import sizes
 from node.settings.store import CROWDED
@@ -144,6 +145,14 @@ def of_journal(config: Config, journal: "Journal") -> Iterator[DoctorFinding]:
             fix="Work goes by the database's; let NTP set this host's, for its logs.",
         )
     if node_runs(config):
+        if apart := revisions_apart(running(journal), journal.now()):
+            yield DoctorFinding(
+                area=Area.PROCESSES,
+                subject="configuration",
+                level="bad",
+                detail=apart,
+                fix="Bring the same file to each, and run `hilum config reload` there: `hilum config history` says who goes by which.",
+            )
         silent = [name for name, (at, _) in journal.processes.beats().items() if journal.now() - at > _SILENT]
         fix = "Look at its events; the supervisor starts it again when it dies." if silent else ""
         detail = f"running; no sign of life from {', '.join(silent)}" if silent else "running"

@@ -83,3 +83,14 @@ def test_since_is_so_long_ago_or_a_date(text: str, meant: datetime) -> None:
 def test_since_is_nothing_else(text: str) -> None:
     with pytest.raises(WrongWords):
         moment(text, NOW)
+
+
+def test_a_version_that_nothing_here_has_is_told_beside_what_would_differ(hospital: Hospital, run: Run, place: Path) -> None:
+    """By the sentence that `hilum config check` has; of what is served nothing is said."""
+    (place / "edited.yaml").write_text(CONFIG.replace("run: [ct-lung]", "run: [ct-lung@9.1]"), encoding="utf-8")
+    shown = " ".join(run("routes", "replay", "--since", "2025-03-04", "--against", "edited.yaml").out.split())
+    (said,) = run("routes", "replay", "--since", "2025-03-04", "--against", "edited.yaml", "--json").json["unserved"]
+    assert "9.1" in said
+    assert f"{said}: its jobs would be parked" in shown
+    assert said in run("config", "check", "--config", "edited.yaml").err.replace("\n", " ")
+    assert run("routes", "replay", "--since", "2025-03-04", "--json").json["unserved"] == []

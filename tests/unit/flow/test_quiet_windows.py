@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from math import isnan
 
 import pytest
 from sqlalchemy import text
@@ -10,6 +11,7 @@ from node.domain.arrival import Arrival, Completeness
 from node.flow.settle import QuietWindows, SettleStage
 from node.journal.errors import JournalStrange
 from node.journal.journal import Journal
+from node.observe.instruments import counted
 from node.settings.peers import May, Settle, WindowLearning
 from tests.unit.flow.files import slice_of
 from tests.unit.flow.mini import CT1, CountingPeer, MiniNode
@@ -121,3 +123,21 @@ def test_a_window_that_cannot_be_read_is_no_fault_of_what_came(receiver: Receive
     assert receiver.index() == 1
     (arrival,) = receiver.journal.arrivals.find(newest=True, limit=1)
     assert arrival.due_at - receiver.now == timedelta(seconds=3)
+
+
+def test_the_window_of_a_peer_that_left_the_configuration_is_told_no_more(node: MiniNode) -> None:
+    """Its gauge is gone, that of one that stays is not; one that comes back is told again."""
+
+    def told() -> dict[str, float]:
+        return {one.labels[0]: one.values[0] for one in counted() if one.name == "hilum_settle_window_seconds" and not isnan(one.values[0])}
+
+    node.configure(peers={"leaves": replace(CT1, name="leaves"), "stays": replace(CT1, name="stays")})
+    windows = _windows(node)
+    assert {"leaves", "stays"} <= told().keys()
+    node.configure(peers={"stays": node.config.peers["stays"]})
+    windows.adopt(node.config)
+    assert "leaves" not in told()
+    assert told()["stays"] == 10
+    node.configure(peers={"leaves": replace(CT1, name="leaves")})
+    windows.adopt(node.config)
+    assert told()["leaves"] == 10

@@ -361,3 +361,64 @@ def test_a_sender_that_does_not_confirm_its_count_holds_nothing_up(node: MiniNod
     node.clock.advance(1.1)
     assert settle.step() == 1
     assert not node.journal.shortage.shortfalls("1.1")["1.1.1"].counts[0].stands
+
+
+def archived(node: MiniNode, archive: CountingPeer) -> SettleStage:
+    """A modality that cannot be asked, with ten seconds of quiet, and the archive that gets its studies too."""
+    pacs = replace(CT1, name="pacs", ae_title="PACS", host="10.0.0.9", may=CT1.may | {May.FIND})
+    node.configure(peers={"ct1": replace(CT1, settle=Rule(count_at="pacs")), "pacs": pacs})
+    return settle_of(node, archive)
+
+
+def test_what_the_archive_had_a_whole_window_ago_shortens_the_wait_once_it_is_here(node: MiniNode) -> None:
+    """The modality sent to the archive first: that lists all 12 for ten seconds and more, while they come here slowly. Two seconds behind
+    the last one the study is complete, by the count; it would be so after ten."""
+    archive = CountingPeer()
+    archive.counts = 12
+    settle = archived(node, archive)
+    for number in range(1, 13):
+        node.receive("1.1", "1.1.1", [number])
+        assert settle.step() == 0
+        node.clock.advance(1.5)
+    steps = 0
+    while not settle.step():
+        node.clock.advance(0.5)
+        steps += 1
+    (arrival,) = node.arrivals()
+    assert (arrival.completed_by, arrival.instances) == (Completeness.COUNT, 12)
+    assert 1.5 + 0.5 * steps <= 4.0
+
+
+def test_an_archive_that_gets_images_as_the_node_does_shortens_nothing(node: MiniNode) -> None:
+    """Both have 6, then, after eight seconds without any, both get 6 more: as many there as here said nothing."""
+    archive = CountingPeer()
+    settle = archived(node, archive)
+    for begin in (1, 7):
+        for number in range(begin, begin + 6):
+            archive.counts = number
+            node.receive("1.1", "1.1.1", [number])
+            assert settle.step() == 0
+            node.clock.advance(1.0)
+        for _ in range(7):
+            assert settle.step() == 0
+            node.clock.advance(1.0)
+    node.clock.advance(3)
+    assert settle.step() == 1
+    (arrival,) = node.arrivals()
+    assert (arrival.instances, arrival.revision) == (12, 1)
+
+
+@pytest.mark.parametrize("counts", [3, 100, None])
+def test_an_archive_that_lists_more_or_less_or_does_not_answer_holds_nothing(node: MiniNode, counts: int | None) -> None:
+    """Other people's objects stand in its count, and what was deleted does not: the window decides, and nothing is short by it."""
+    archive = CountingPeer()
+    archive.counts = counts
+    archive.series = {"1.1.1": 100}
+    settle = archived(node, archive)
+    node.receive("1.1", "1.1.1")
+    for _ in range(10):
+        settle.step()
+        node.clock.advance(1.0)
+    node.clock.advance(0.1)
+    assert settle.step() == 1
+    assert node.journal.shortage.shortfalls("1.1") == {}

@@ -1,5 +1,6 @@
 """A study of which an application gave no result: one note says so, and none stands beside a result."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -469,6 +470,16 @@ def test_a_study_of_which_a_route_expects_a_series_in_vain_gets_one_note(node: M
     assert [job.state for job in node.jobs() if job.kind is JobKind.ANALYSIS] == [JobState.NOT_APPLICABLE]
     run(node)
     assert len(at(node)) == 1
+
+
+def test_what_a_route_expects_of_the_person_is_quoted_and_of_the_image_is_not(node: MiniNode) -> None:
+    """The log and whoever may not know the patient leave out what is quoted; a modality is told as it is."""
+    asked = replace(CT, keyword="PatientName", expected=("DOE^JOHN",))
+    node.configure(routes=(replace(EXPECTS, when=(asked, CT)),))
+    run(received(node, localizer=3, volume=4))
+    (job,) = [job for job in node.jobs() if job.kind is JobKind.ANALYSIS]
+    assert job.reason is not None
+    assert re.search("PatientName is «[^»]+», expected DOE.JOHN; Modality is MR, expected CT", job.reason), job.reason
 
 
 def test_a_series_that_the_application_excludes_is_told_of_where_one_is_expected(node: MiniNode) -> None:

@@ -39,6 +39,7 @@ def stack(folder: Path, *kinds: dict[str, Any], **common: Any) -> list[Path]:
         ({"DiffusionBValue": 0.0}, {"DiffusionBValue": 1000.0}, "DiffusionBValue"),
         ({"Modality": "PT", "Units": "BQML"}, {"Modality": "PT", "Units": "CNTS"}, "Units"),
         ({}, {"Modality": "CT"}, "Modality"),
+        ({}, {"PhotometricInterpretation": "MONOCHROME1"}, "PhotometricInterpretation"),
         (_CT, {"Modality": "CT"}, "RescaleSlope"),
         ({"RescaleType": "HU", **_CT}, {"RescaleType": "MGML", **_CT}, "RescaleType"),
         (_CT, {"RescaleType": "US", **_CT}, "RescaleType"),

@@ -375,6 +375,7 @@ def test_the_schema_names_every_key_of_every_class(tmp_path: Path) -> None:
         "audit",
         "console",
         "notify",
+        "observe",
     }
     assert set(made["properties"]) == blocks
     spelt = {"ae_titles": "ae_title", "host": "listen", "port": "listen", "min_free_bytes": "min_free"}

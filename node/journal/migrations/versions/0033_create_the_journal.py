@@ -140,7 +140,12 @@ def upgrade() -> None:
         "beat",
         sa.Column("process", sa.Text(), nullable=False, comment="stage and process id"),
         sa.Column("at", sa.BigInteger(), nullable=False, comment="when it last said so"),
-        sa.Column("state", sa.Text(), nullable=False, comment="what it was doing"),
+        sa.Column(
+            "state",
+            sa.Text(),
+            nullable=False,
+            comment="by which configuration it goes, as config_revision has it (SHA-256)",
+        ),
         sa.PrimaryKeyConstraint("process", name=op.f("pk_beat")),
         comment="Signs of life of the node's processes.",
     )

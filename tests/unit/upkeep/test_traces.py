@@ -1,0 +1,127 @@
+"""What a collector of traces is told, when it is away, and of how many studies."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from node.domain.state import JobState
+from node.journal.journal import Journal
+from node.observe.spans import ATTRIBUTES, CollectorAway, TraceSpan
+from node.upkeep.traces import TraceStage
+from tests.lab import empty_journal
+from tests.unit.journal.story import Story
+
+
+@dataclass
+class Desk:
+    """A collector that keeps what it is told."""
+
+    story: Story
+    told: list[TraceSpan] = field(default_factory=list)
+    asked: int = 0
+    away: bool = False
+    takes_all_the_same: bool = False
+
+    def send(self, spans: Sequence[TraceSpan]) -> None:
+        """Take them, or not."""
+        self.asked += 1
+        if not self.away or self.takes_all_the_same:
+            self.told += spans
+        if self.away:
+            raise CollectorAway("http://127.0.0.1:4318/v1/traces took no spans")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def stage(self, sample: float = 1.0) -> TraceStage:
+        """What a process makes at its start."""
+        made = TraceStage(self.story.journal, lambda: self.story.now, sample, lambda: self)
+        made.begin()
+        return made
+
+    def names(self) -> list[str]:
+        """Of all that was told, in its order."""
+        return [one.name for one in self.told]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    journal = Journal.open(empty_journal.make(f"sqlite:{tmp_path}/hilum.db"))
+    journal.store.belong("0123456789abcdef")
+    made = Desk(Story(journal))
+    made.stage()  # the history is followed from now on
+    yield made
+    journal.close()
+
+
+def test_steps_are_told_as_they_end_and_what_is_told_twice_is_the_same(desk: Desk) -> None:
+    """A collector that took spans and did not say so, or a process that died before it had noted that: another process makes the very same
+    spans, so that nothing is there twice."""
+    desk.away = desk.takes_all_the_same = True
+    desk.story.queued()
+    desk.stage().step()
+    first = list(desk.told)
+    assert desk.names() == ["arrival", "receive", "settle", "route"]
+    assert len({one.trace for one in first}) == 1
+    assert {one.parent for one in first[1:]} == {first[0].id}
+    assert len({one.id for one in first}) == 4
+    desk.away = False
+    desk.story.now += timedelta(seconds=3)
+    assert desk.stage().step() > 0
+    assert desk.told[4:] == first
+
+
+def test_a_job_that_is_parked_says_what_it_waited_for_and_its_code(desk: Desk) -> None:
+    """Waiting for a worker is apart from the work; nothing but the code says why."""
+    stage = desk.stage()
+    job = desk.story.queued()
+    desk.story.now += timedelta(seconds=3)
+    claimed = desk.story.claim()
+    desk.story.now += timedelta(seconds=40)
+    assert claimed.lease is not None
+    desk.story.journal.jobs.end(job, claimed.lease, JobState.PARKED, "HLM-3102", "DOE^JANE is too short", desk.story.now)
+    stage.step()
+    waited, analysed = (next(one for one in desk.told if one.name == name) for name in ("wait", "analyse"))
+    assert ((waited.end - waited.begin).total_seconds(), (analysed.end - analysed.begin).total_seconds()) == (3, 40)
+    assert (waited.failed, analysed.failed, analysed.attributes["hilum.code"]) == (False, True, "HLM-3102")
+    assert {name for one in desk.told for name in one.attributes} <= set(ATTRIBUTES)
+    assert "DOE" not in repr(desk.told)
+
+
+def test_a_collector_that_is_away_is_asked_again_each_half_minute_and_told_what_is_younger_than_an_hour(desk: Desk) -> None:
+    """What it missed meanwhile is told when it is back, and nothing was asked of it in between."""
+    stage = desk.stage()
+    desk.away = True
+    desk.story.queued()
+    for _ in range(5):
+        assert stage.step() == 0
+    assert desk.asked == 1
+    desk.story.now += timedelta(seconds=31)
+    assert (stage.step(), desk.asked) == (0, 2)
+    desk.away = False
+    desk.story.now += timedelta(seconds=31)
+    assert stage.step() > 0
+    assert desk.names() == ["arrival", "receive", "settle", "route"]
+    desk.away = True
+    desk.story.queued(input_digest="inputs 2")
+    stage.step()
+    desk.away = False
+    desk.story.now += timedelta(hours=1, seconds=1)
+    assert stage.step() > 0, "passed over"
+    assert len(desk.told) == 4
+
+
+def test_a_sample_is_of_whole_arrivals_and_as_large_as_was_asked(desk: Desk) -> None:
+    """The same ones whoever asks: of 120 some 30 by a quarter, within what chance leaves (binomial, five deviations: 6 to 54)."""
+    stage = desk.stage(0.25)
+    for number in range(120):
+        desk.story.receive(number, study_instance_uid=f"2.{number}", series_instance_uid=f"2.{number}.1")
+        desk.story.route(study=f"2.{number}")
+    while stage.step():
+        pass
+    traces = {one.trace for one in desk.told}
+    assert 6 <= len(traces) <= 54
+    assert len(desk.told) == 4 * len(traces)
