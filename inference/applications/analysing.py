@@ -47,9 +47,11 @@ def _straight(subject: Subject) -> tuple[Subject, RegriddedVolume | None]:
         straight = straightened(subject)
         return (subject, None) if straight is None else (straight.volume, straight)
     if isinstance(subject, Phases):
-        straight = straightened(subject.reference)
-        upright = [each.volume for each in map(straightened, subject.volumes) if each is not None]
-        return (subject, None) if straight is None else (replace(subject, volumes=tuple(upright)), straight)
+        first = subject.reference
+        # by the grid of the first: each phase's own, which is the same but for rounding, could be made straight by a pixel otherwise
+        upright = [straightened(replace(each, affine=first.affine, steps=first.steps)) for each in subject.volumes]
+        volumes = tuple(each.volume for each in upright if each is not None)
+        return (subject, None) if upright[0] is None else (replace(subject, volumes=volumes), upright[0])
     if isinstance(subject, VolumeSet):
         return on_one_grid(subject), straightened(subject.reference)
     return subject, None

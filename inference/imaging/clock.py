@@ -5,6 +5,7 @@ of a beat, shares of a beat or of a breath, then times as they pass. One that a 
 every slice, says nothing.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,9 +28,14 @@ LEAST_STEP = 0.5
 """The least share of the usual step from one phase of a beat to the next: two acquisitions that lie between each other are no cine."""
 UNLIKE_BEATS = 0.1
 """By how much of the median beat those of slices may differ without a word to the reader: each slice is of another breath-hold."""
+MOST_BEATS = 1.5
+"""Of the beat that a slice states, what its phases may run for: a stated beat is a mean, and phases of two beats are no cine of one."""
+_MIDNIGHT_MS = 12 * 3600 * 1000.0
+"""A step of half a day between times without a date is one over midnight, put in the wrong order."""
 
 _SYNCHRONISED, _BREATHING, _TEMPORAL = 0x00189118, 0x00209253, 0x00209310
 """Functional groups: Cardiac and Respiratory Synchronization, Temporal Position (PS3.3 C.7.6.16.2)."""
+_RR_INTERVAL, _NOMINAL_INTERVAL, _HEART_RATE, _ACQUISITION_NUMBER = 0x00209070, 0x00181062, 0x00181088, 0x00200012
 _MOST_MS = 1e12
 """Of a time since any day of this century."""
 
@@ -103,7 +109,8 @@ def timing_of(phases: Sequence[Sequence[Slice]]) -> tuple[Timing, tuple[Translat
     ------
     PhasesApart
         A slice is at another time than the others of its phase: by more than half a phase of its beat, or by more than a phase passes. Or
-        phases of a beat follow each other as those of two cines would that lie between each other.
+        phases of a beat are of several acquisitions, run for longer than the beat that is stated, or follow each other as those of
+        two cines would that lie between each other. Or times without a date run over midnight.
     """
     frames = [frame_data(each) for each in phases]
     for element in _ELEMENTS:
@@ -112,7 +119,7 @@ def timing_of(phases: Sequence[Sequence[Slice]]) -> tuple[Timing, tuple[Translat
             continue
         at = np.array(stated, dtype=np.float64)
         if len(at) > 1 and bool((np.diff(at, axis=0) > 0).all()):
-            return _timing(element, at, phases)
+            return _timing(element, at, phases, frames)
     unknown = say("The images say in which order their phases are, and not when: no time is given.")
     return Timing(clock=None, attribute="", unit="", values=tuple(map(float, range(len(phases))))), (unknown,)
 
@@ -123,20 +130,27 @@ def _stated(element: _Element, frame: FrameData) -> float | None:
     return value if value is not None and abs(value) <= _MOST_MS else None
 
 
-def _timing(element: _Element, at: NDArray[np.float64], phases: Sequence[Sequence[Slice]]) -> tuple[Timing, tuple[Translatable, ...]]:
+def _timing(
+    element: _Element, at: NDArray[np.float64], phases: Sequence[Sequence[Slice]], frames: Sequence[Sequence[FrameData]]
+) -> tuple[Timing, tuple[Translatable, ...]]:
     """Times (phase, slice) of one element as a timing."""
     name = keyword_for_tag(element.tag)
     step = (at[-1] - at[0]) / (len(at) - 1)
-    beats = at[-1] - at[0] + step
+    covered = at[-1] - at[0] + step
     clock, unit = element.clock, "%" if element.percent else "ms"
-    if clock is Clock.HEART and unit == "ms" and float(np.median(beats)) > LONGEST_BEAT_MS:
+    if clock is Clock.HEART and unit == "ms" and float(np.median(covered)) > LONGEST_BEAT_MS:
         clock = Clock.TIME
+    if element.read is _time and float(np.diff(at, axis=0).max()) > _MIDNIGHT_MS:
+        raise PhasesApart(f"phases run over midnight by {name}, which has no date: which of them is first nobody says")
     if clock is Clock.TIME:
         at = at - float(np.median(at[0]))
         off, allowed = at - np.median(at, axis=1, keepdims=True), float(np.median(step))
     else:
+        beats = _beats(covered, frames) if clock is Clock.HEART and unit == "ms" else covered
         share = (at - at[0]) / beats
-        off, allowed = share - np.median(share, axis=1, keepdims=True), 0.5 / len(at)
+        # the same delay from the trigger in every slice is no other time, however long its beat
+        begins = np.abs(at[0] - np.median(at[0])) / beats
+        off, allowed = np.maximum(np.abs(share - np.median(share, axis=1, keepdims=True)), begins), 0.5 / len(at)
     wrong = np.argwhere(np.abs(off) >= allowed)
     if wrong.size:
         of = sorted({int(place) for _, place in wrong})
@@ -151,17 +165,49 @@ def _timing(element: _Element, at: NDArray[np.float64], phases: Sequence[Sequenc
         raise PhasesApart(
             f"phases of a beat follow each other by {steps.min():.4g} to {steps.max():.4g} {unit}, by {name}: more than one cine"
         )
-    said = _unlike_beats(beats) if clock is Clock.HEART and unit == "ms" else ()
+    said = _unlike_beats(covered) if clock is Clock.HEART and unit == "ms" else ()
     return Timing(clock=clock, attribute=name, unit="%" if unit == "%" else "ms", values=tuple(map(float, np.median(at, axis=1)))), said
 
 
-def _unlike_beats(beats: NDArray[np.float64]) -> tuple[Translatable, ...]:
-    least, most, usual = float(beats.min()), float(beats.max()), float(np.median(beats))
+def _beats(covered: NDArray[np.float64], frames: Sequence[Sequence[FrameData]]) -> NDArray[np.float64]:
+    """How long the beat of each slice is: as all of them state it, or else what its phases cover."""
+    several = min(_acquisitions(place) for place in zip(*frames, strict=True))
+    if several > 1:
+        raise PhasesApart(f"each slice was acquired {several} times, by AcquisitionNumber: more than one cine")
+    stated = [_stated_beat(frame) for frame in frames[0]]
+    beats = np.array([beat for beat in stated if beat is not None])
+    if len(beats) < len(stated):
+        return covered
+    worst = int(np.argmax(covered / beats))
+    if covered[worst] > MOST_BEATS * beats[worst]:
+        raise PhasesApart(f"phases run for {covered[worst]:.4g} ms where a beat is stated to be {beats[worst]:.4g} ms: more than one beat")
+    return beats
+
+
+def _acquisitions(place: Sequence[FrameData]) -> int:
+    """How many acquisitions the images of a slice are of, where each is of as many, and of several; else 1."""
+    images = Counter(tags.text(frame.header, _ACQUISITION_NUMBER) for frame in place)
+    of_each = set(images.values())
+    return len(images) if len(of_each) == 1 and of_each != {1} else 1
+
+
+def _stated_beat(frame: FrameData) -> float | None:
+    """Milliseconds, by the first of RRIntervalTimeNominal, NominalInterval and HeartRate that can be a beat."""
+    group = macro(frame.own, frame.common, _SYNCHRONISED, frame.uid) if frame.enhanced else frame.header
+    rate = _ms(frame.header, _HEART_RATE)
+    for beat in (_ms(group, _RR_INTERVAL), _ms(frame.header, _NOMINAL_INTERVAL), 60000 / rate if rate else None):
+        if beat is not None and 0 < beat <= LONGEST_BEAT_MS:
+            return beat
+    return None
+
+
+def _unlike_beats(covered: NDArray[np.float64]) -> tuple[Translatable, ...]:
+    least, most, usual = float(covered.min()), float(covered.max()), float(np.median(covered))
     if most - least <= UNLIKE_BEATS * usual:
         return ()
     return (
         say(
-            "The heart beat otherwise from slice to slice (a beat of {least} to {most} ms): a phase is one share of each beat.",
+            "The images cover another time from slice to slice ({least} to {most} ms): a phase is one share of each beat.",
             least=f"{least:.0f}",
             most=f"{most:.0f}",
         ),

@@ -231,8 +231,8 @@ SENTENCES: Mapping[str, str] = {
     "{number} of {of} instances are localizers and were not looked at.": "{of}个实例中有{number}个为定位像，未纳入分析。",
     "Analysed over time: {number} phases from {first} to {last}.": "按时间序列分析：共{number}个时相，自{first}至{last}。",
     "The images say in which order their phases are, and not when: no time is given.": "图像仅标明时相顺序，未标明时间，故不给出时间。",
-    "The heart beat otherwise from slice to slice (a beat of {least} to {most} ms): a phase is one share of each beat.": (
-        "各层面的心动周期不同（{least}～{most} ms）：同一时相指各自心动周期的同一比例。"
+    "The images cover another time from slice to slice ({least} to {most} ms): a phase is one share of each beat.": (
+        "各层面图像覆盖的时间不同（{least}～{most} ms）：同一时相指各自心动周期的同一比例。"
     ),
     "Analysed together, each role with the number of its series: {filled}.": "合并分析的序列（角色及序列号）：{filled}。",
     "Analysed without {roles}: there was no such series.": "未包含{roles}：无相应序列。",

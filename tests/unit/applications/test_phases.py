@@ -148,3 +148,18 @@ def test_phases_on_a_tilted_stack_come_back_onto_their_slices(tmp_path: Path) ->
         assert segment.mask.shape == there[0].shape
         both = (segment.mask & there[segment.phase]).sum()
         assert 2 * both / (segment.mask.sum() + there[segment.phase].sum()) > 0.85
+
+
+def test_phases_of_a_tilted_stack_are_made_straight_alike(tmp_path: Path) -> None:
+    """Slices that lie half a pixel on, each, and one phase's 2 µm less: rounding moves no phase by a pixel, and what is found in each lies
+    where it was drawn."""
+    made = cine.one_series(tmp_path)
+    down = cine.AFFINE[:3, 1] / cine.PIXEL_MM
+    for number, path in enumerate(made.files):
+        phase, z = divmod(number, cine.SLICES)
+        dataset = pydicom.dcmread(path)
+        moved = np.array(dataset.ImagePositionPatient, float) + down * (cine.PIXEL_MM / 2 - 0.002 * (phase == 3) + 1e-4) * z
+        dataset.ImagePositionPatient = [f"{mm:.5f}" for mm in moved]
+        dataset.save_as(path)
+    said = analyse(APPLICATION, phases_of(made.files), INFER)
+    np.testing.assert_array_equal([segment.mask for segment in said.segments], made.blood)

@@ -59,7 +59,7 @@ def test_beats_of_other_lengths_are_shares_of_each_beat_and_told(tmp_path: Path)
     beats = (667.0, 800.0, 800.0, 800.0, 900.0, 1000.0)
     made = read(cine.series_a_slice(tmp_path, beats_ms=beats).files)
     assert as_a(Phases, made.subject).timing.values[4] == pytest.approx(400)
-    assert any("a beat of 667 to 1000 ms" in remark for remark in made.remarks)
+    assert any("(667 to 1000 ms)" in remark for remark in made.remarks)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,39 @@ def _another_heart(files: list[Path]) -> list[Path]:
     return files
 
 
+def _begins_later(files: list[Path]) -> list[Path]:
+    for phase in range(cine.PHASES):
+        changed(files[phase * cine.SLICES + 2], TriggerTime=f"{100 * phase + 300}")
+    return files
+
+
+def _half_a_window(files: list[Path]) -> list[Path]:
+    for number, path in enumerate(files):
+        phase, z = divmod(number, cine.SLICES)
+        changed(path, TriggerTime=f"{(50 if z == 2 else 100) * phase}", NominalInterval="900")
+    return files
+
+
+def _two_beats(files: list[Path]) -> list[Path]:
+    for number, path in enumerate(files):
+        changed(path, TriggerTime=f"{200 * (number // cine.SLICES)}", HeartRate="75")
+    return files
+
+
+def _two_acquisitions(files: list[Path]) -> list[Path]:
+    for number, path in enumerate(files):
+        phase = number // cine.SLICES
+        changed(path, TriggerTime=f"{100 * (phase // 2) + 45 * (phase % 2)}", AcquisitionNumber=str(1 + phase % 2))
+    return files
+
+
+def _over_midnight(files: list[Path]) -> list[Path]:
+    for number, path in enumerate(files):
+        phase = number // cine.SLICES
+        changed(path, TriggerTime=None, AcquisitionTime=f"2359{52 + 2 * phase}.0" if phase < 4 else f"0000{2 * (phase - 4):02d}.0")
+    return files
+
+
 def _no_time(files: list[Path]) -> list[Path]:
     for path in files:
         changed(path, TriggerTime=None)
@@ -118,10 +151,25 @@ def _echoes(files: list[Path]) -> list[Path]:
     [
         (_without_three, PhasesMissing, "2 of 6 slices have not 8 images as the others, but 6 at"),
         (_another_heart, PhasesApart, "1 of 6 slices are at other times than the others, by TriggerTime: phase"),
+        (_begins_later, PhasesApart, "1 of 6 slices are at other times than the others, by TriggerTime: phase 1 at 300"),
+        (_half_a_window, PhasesApart, "1 of 6 slices are at other times than the others, by TriggerTime: phase 3"),
+        (_two_beats, PhasesApart, "phases run for 1600 ms where a beat is stated to be 800 ms: more than one beat"),
+        (_two_acquisitions, PhasesApart, "each slice was acquired 2 times, by AcquisitionNumber: more than one cine"),
+        (_over_midnight, PhasesApart, "phases run over midnight by AcquisitionTime, which has no date"),
         (_no_time, NoClock, "8 images at each of 6 positions, and time alone does not tell them apart"),
         (_echoes, NoClock, "8 echo times"),
     ],
-    ids=["missing", "other times", "no time", "echoes"],
+    ids=[
+        "missing",
+        "other times",
+        "begins later",
+        "half a window",
+        "two beats",
+        "two acquisitions",
+        "over midnight",
+        "no time",
+        "echoes",
+    ],
 )
 def test_what_is_no_cine_is_refused(spoil: Callable[[list[Path]], list[Path]], error: type[InputError], words: str, tmp_path: Path) -> None:
     """Each with what is wrong; nothing is flattened, dropped or guessed."""
