@@ -200,6 +200,8 @@ class Supervisor:
                 self._begin_anew()
             for member in self._members:
                 self._watch(member)
+            if self._template is not None:
+                self._template.turn([member.process.pid for member in self._members if member.process is not None])
         return self._drain()
 
     def _begin_anew(self) -> None:

@@ -31,12 +31,18 @@ from node.assembly import process
 from node.observe.events import alarm
 
 _SET_CHILD_SUBREAPER = 36
-_ANSWERS_S = 60.0
-"""Imports included, on a machine that is busy with others."""
+_IMPORTS_S = 60.0
+"""For the first answer, imports included, on a machine that is busy with others."""
+_ANSWERS_S = 5.0
+"""For every other: the supervisor, which waits for it, has to turn."""
+_KEEPS_THREADS = 3
+"""The exit code of a template that a library's threads stay in."""
+_ASKED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MOST_SAID = 1 << 16
 _MOST_DESCRIPTORS = 16
 _LOOKS_S = 0.02
 _STREAMS: Final = (0, 1, 2)
+_LOOK: Final = os.WEXITED | os.WNOHANG | os.WNOWAIT
 PROGRAM: Final = (sys.executable, "-P", "-m", process.__name__)
 """What a stage is as an interpreter of its own, before its arguments; and what ps shows of a forked one."""
 _IMPORTED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -101,7 +107,8 @@ class Template:
     def __init__(self, pid: int, control: socket.socket) -> None:
         self._pid, self._control = pid, control
         self._lost = False
-        control.settimeout(_ANSWERS_S)
+        self._version = _installed()
+        control.settimeout(_IMPORTS_S)
 
     def prepare(self, stages: Collection[str]) -> None:
         """Have it import what these stages need; does not wait for it."""
@@ -123,6 +130,9 @@ class Template:
         OSError
             The system has no room for a process or a file now.
         """
+        if not self._lost and _installed() != self._version:
+            # what a stage imports later, and the journal's revisions, are the new version's
+            self._lose("hilum was upgraded meanwhile")
         if self._lost:
             return None
         with contextlib.ExitStack() as opened:
@@ -150,15 +160,48 @@ class Template:
             if "errno" in answer:
                 raise OSError(answer["errno"], os.strerror(answer["errno"]))
             pid = int(answer["pid"])
-            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except (KeyError, ValueError, ChildProcessError, ConnectionError, TimeoutError) as lost:
-            # should it have forked a stage all the same, that drains: its life line is closed
-            alarm("process.template_lost", pid=self._pid, reason=type(lost).__name__)
-            self.close()
+            os.waitid(os.P_PID, pid, _LOOK)
+            self._control.settimeout(_ANSWERS_S)
+        except TimeoutError:
+            # should it fork a stage all the same, that drains: its life line is closed
+            self._lose(f"no answer within {self._control.gettimeout():g} s")
+            return None
+        except ChildProcessError:
+            self._lose("what it forks is given to another process")
+            return None
+        except (KeyError, ValueError, ConnectionError):
+            self._lose(self._end() or "it says nothing that can be read")
             return None
         finally:
             _adopt_orphans(False)
         return pid
+
+    def turn(self, stages: Collection[int]) -> None:
+        """Tell at once that it has ended, and wait for what became an orphan while a stage was forked.
+
+        Parameters
+        ----------
+        stages
+            The numbers of the processes that somebody else waits for.
+        """
+        if not self._lost and (how := self._end()):
+            self._lose(how)
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitid(os.P_ALL, 0, _LOOK)) and ended.si_pid not in (self._pid, *stages):
+                os.waitpid(ended.si_pid, 0)
+
+    def _end(self) -> str:
+        """How it ended; "" while it runs."""
+        ended = os.waitid(os.P_PID, self._pid, _LOOK)
+        if ended is None:
+            return ""
+        if ended.si_code != os.CLD_EXITED:
+            return f"it was ended by signal {ended.si_status}"
+        return "a library keeps threads in it" if ended.si_status == _KEEPS_THREADS else f"it ended with exit code {ended.si_status}"
+
+    def _lose(self, reason: str) -> None:
+        alarm("process.template_lost", pid=self._pid, reason=reason)
+        self.close()
 
     def close(self) -> None:
         """End it; stages that it forked go on."""
@@ -183,7 +226,7 @@ def forked_template(ended: list[int]) -> Iterator[Template | None]:
     ended
         In a stage that has ended, its exit code.
     """
-    if sys.platform != "linux" or find_spec("setproctitle") is None or len(os.listdir("/proc/self/task")) != 1:
+    if sys.platform != "linux" or find_spec("setproctitle") is None or _threads() != 1:
         yield None
         return
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever started hilum may ignore it: then nobody could be waited for
@@ -208,6 +251,23 @@ def forked_template(ended: list[int]) -> Iterator[Template | None]:
         template.close()
 
 
+def _threads() -> int:
+    """How many threads this process has; 0 where /proc is not mounted."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return 0
+
+
+def _installed() -> tuple[int, int] | None:
+    """Which file a stage's first module is now: another one after an upgrade."""
+    try:
+        found = os.stat(process.__file__)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
 def _adopt_orphans(wanted: bool) -> None:
     """Be given what becomes an orphan below this process, or no longer: models' processes are not to be waited for here."""
     ctypes.CDLL(None).prctl(*map(ctypes.c_ulong, (_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0)))
@@ -220,8 +280,10 @@ def _serve(control: socket.socket, ended: list[int]) -> NoReturn:
     """Fork as the supervisor asks, until it is gone."""
     gc.disable()
     # who stops the node asks the supervisor, which ends its stages in order and then this process
-    for asked in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for asked in _ASKED:
         signal.signal(asked, signal.SIG_IGN)
+    # a stage that is told to stop before it listens for that is not deaf: it is ended, as an interpreter would be
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ASKED)
     _hold_nothing(control)
     _show("hilum: template of the stages", "hilum-template")
     if not sys.flags.safe_path:
@@ -269,8 +331,8 @@ def _end_threads() -> None:
     if trial == 0:
         os._exit(0)
     os.waitpid(trial, 0)
-    if len(os.listdir("/proc/self/task")) != 1 or threading.active_count() != 1:
-        os._exit(1)
+    if _threads() != 1 or threading.active_count() != 1:
+        os._exit(_KEEPS_THREADS)
 
 
 def _fork(control: socket.socket, stage: Callable[[], NoReturn]) -> dict[str, Any]:
@@ -310,16 +372,17 @@ def _become(arguments: Sequence[str], descriptors: Sequence[int], numbers: Seque
     for asked in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(asked, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # out of the way of the numbers first
-    aside = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, max(numbers) + 1) for each in descriptors]
-    for each in descriptors:
-        os.close(each)
-    for each, number in zip(aside, numbers, strict=True):
-        os.dup2(each, number, inheritable=number in _STREAMS)
-        os.close(each)
-    sys.argv = [process.__file__, *arguments]
-    _show(" ".join((*PROGRAM, *arguments)), Path(sys.executable).name)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKED)
     try:
+        # out of the way of the numbers first
+        aside = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, max(numbers) + 1) for each in descriptors]
+        for each in descriptors:
+            os.close(each)
+        for each, number in zip(aside, numbers, strict=True):
+            os.dup2(each, number, inheritable=number in _STREAMS)
+            os.close(each)
+        sys.argv = [process.__file__, *arguments]
+        _show(" ".join((*PROGRAM, *arguments)), Path(sys.executable).name)
         code = process.main(arguments)
     except Exception:  # noqa: BLE001  (what an interpreter does with what its program lets through; `hilum serve` would say it as its own)
         traceback.print_exc()
@@ -332,5 +395,5 @@ def _show(title: str, name: str) -> None:
     """Be called so where ps and pgrep show command lines, and where they show names alone, as top does."""
     from setproctitle import setproctitle, setthreadtitle
 
-    setproctitle(title)
+    setproctitle(title.encode("utf-8", "replace").decode())  # a path may have bytes that are no text
     setthreadtitle(name)

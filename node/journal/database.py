@@ -256,6 +256,8 @@ def _upgrade(engine: Engine, name: str, making: Callable[[], None]) -> None:
         found = _revision(connection, name)
     if found == HEAD:
         return
+    if found is not None and found > HEAD:  # by what this process knows, whatever lies on the disk now: hilum may be upgraded below it
+        raise UnknownSchema(f"{name}: schema revision {found} is newer than this hilum, which knows up to {HEAD}")
     if found is None:
         making()
     # imported here: an open of a journal that is up to date, which every command does, need not load alembic
@@ -265,8 +267,6 @@ def _upgrade(engine: Engine, name: str, making: Callable[[], None]) -> None:
     script = alembic_config()
     known = {revision.revision for revision in ScriptDirectory.from_config(script).walk_revisions()}
     if found is not None and found not in known:
-        if found > HEAD:
-            raise UnknownSchema(f"{name}: schema revision {found} is newer than this hilum, which knows up to {HEAD}")
         raise UnknownSchema(
             f"{name}: schema revision {found} was never released, and this hilum, which begins with {min(known)}, does not bring it up to "
             "date: begin a new store, with an empty journal and empty blobs, and send it what is still to be analysed"

@@ -127,7 +127,7 @@ def test_without_its_template_a_node_goes_on(tmp_path: Path) -> None:
         after = {name: one.pid for name, one in _stages(node).items()}
         assert {name for name in _STAGES if after[name] != before[name]} == {"flow"}
         (lost,) = [one for one in node.events() if one["event"] == "process.template_lost"]
-        assert lost["level"] == "warning"
+        assert (lost["level"], lost["reason"]) == ("warning", "it was ended by signal 9")
 
 
 def test_a_killed_supervisor_leaves_no_template(tmp_path: Path) -> None:
@@ -201,4 +201,68 @@ with forked_template(ended) as template:
         print(line, end="")
     print("exit code", started.wait(60), flush=True)
     kept.__class__.__del__ = lambda kept: None
+"""
+
+
+def _of_stages(script: str) -> list[str]:
+    """What a script prints that forks stages, with `process.main` of its own."""
+    whole = _BEGINNING + script
+    return subprocess.run([sys.executable, "-c", whole], capture_output=True, text=True, timeout=120, check=True).stdout.splitlines()
+
+
+_BEGINNING = """
+import os, shutil, signal, time
+import structlog.testing
+from node.assembly import process
+from node.assembly.template import forked_template
+"""
+
+
+def test_a_stage_that_is_told_to_stop_at_once_is_ended() -> None:
+    """As an interpreter that has not begun to listen for it: it would serve on for half a minute, and be killed in the middle of it."""
+    assert _of_stages(_STOPPED) == ["{-15}"]
+
+
+_STOPPED = """
+process.main = lambda arguments: time.sleep(60)
+ends = set()
+with forked_template([]) as template:
+    for _ in range(100):
+        stage = template.start(["some.yaml", "work"], [])
+        stage.send_signal(signal.SIGTERM)
+        ends.add(stage.wait(30))
+print(ends)
+"""
+
+
+def test_a_configuration_may_lie_where_the_path_is_no_text() -> None:
+    """Bytes that are no UTF-8 reach a stage as they are; ps shows a mark in their place."""
+    assert _of_stages(_NO_TEXT) == ["7"]
+
+
+_NO_TEXT = """
+process.main = lambda arguments: 7 if os.fsencode(arguments[0]) == b"\\xff.yaml" else 8
+with forked_template([]) as template:
+    print(template.start([os.fsdecode(b"\\xff.yaml"), "work"], []).wait(30))
+"""
+
+
+def test_after_an_upgrade_no_stage_is_forked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it imports later, and the journal's revisions on the disk, would be another version's: it is started as an interpreter."""
+    monkeypatch.setenv("INSTALLED", str(tmp_path))
+    told = [("process.template_lost", "hilum was upgraded meanwhile")]
+    assert _of_stages(_UPGRADED) == ["True", "False", str(told)]
+
+
+_UPGRADED = """
+process.main = lambda arguments: 0
+folder = os.environ["INSTALLED"]
+shutil.copy(process.__file__, folder + "/process.py")
+process.__file__ = folder + "/process.py"
+with forked_template([]) as template:
+    print(template.start(["some.yaml", "work"], []) is not None)
+    os.rename(shutil.copy(process.__file__, folder + "/new.py"), process.__file__)
+    with structlog.testing.capture_logs() as events:
+        print(template.start(["some.yaml", "work"], []) is not None)
+print([(one["event"], one["reason"]) for one in events])
 """

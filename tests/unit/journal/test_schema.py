@@ -85,6 +85,15 @@ def test_a_journal_of_a_newer_hilum_is_refused(tmp_path: Path) -> None:
         Journal.open(f"sqlite:{path}")
 
 
+def test_a_process_that_an_upgrade_left_behind_refuses_what_the_new_version_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has imported knows one revision less than the files that lie beside it by now: it goes by what it knows."""
+    url = f"sqlite:{tmp_path}/journal.db"
+    Journal.open(url).close()
+    monkeypatch.setattr(database, "HEAD", f"{int(schema.HEAD) - 1:04d}")
+    with pytest.raises(UnknownSchema, match=f"schema revision {schema.HEAD} is newer than this hilum"):
+        Journal.open(url)
+
+
 def test_a_file_that_is_no_journal_is_named(tmp_path: Path) -> None:
     """A wrong path must not be overwritten."""
     path = tmp_path / "hilum.yaml"
