@@ -239,8 +239,13 @@ def prepared(manifest: BundleManifest, subject: Volume | VolumeSet, marked: NDAr
     if marked is not None:
         assert manifest.before is not None, "it marked them"
         volumes = [subject[role] for role in manifest.roles] if isinstance(subject, VolumeSet) else [subject]
-        images = [source_image(one) for one in volumes]
-        return appended(manifest.prepare, images, marked, range(1, manifest.channels), manifest.before)
+        images, inferer = [source_image(one) for one in volumes], manifest.inferer
+
+        def room(shape: tuple[int, ...]) -> None:
+            if isinstance(inferer, Patches):
+                inferer.demand_memory(shape, sum(one.voxels.nbytes for one in volumes))
+
+        return appended(manifest.prepare, images, marked, range(1, manifest.channels), manifest.before, room)
     if isinstance(subject, VolumeSet):
         images = preparing.together(manifest.prepare, [source_image(subject[role]) for role in manifest.roles])
         return replace(images[0], values=np.stack([image.values for image in images]))
@@ -264,7 +269,7 @@ def masks(manifest: BundleManifest, subject: Volume | VolumeSet, infer: Infer) -
         marked = masks(first, subject, infer)
     image = prepared(manifest, subject, marked)
     inferer = manifest.inferer
-    if isinstance(inferer, Patches) and (made := slab_labels(manifest.finish, image)) is not None:
+    if isinstance(inferer, Patches) and (made := slab_labels(manifest.finish, image, manifest.channels)) is not None:
         held = sum(one.voxels.nbytes for one in subject.volumes.values()) if isinstance(subject, VolumeSet) else subject.voxels.nbytes
         inferer.labels(infer, manifest.model, image.values, manifest.input, manifest.output, made, held)
         return finished(returned(made.result(), manifest.finish[1], image), manifest.finish[2:], image)

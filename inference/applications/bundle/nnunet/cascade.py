@@ -4,7 +4,7 @@ The labels come back to the series' grid first, as a file of them would hold the
 grid, turned, cut to the same box and resampled as labels are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,7 +35,14 @@ class Coarser:
     apart: bool | None = None
 
 
-def appended(steps: Sequence[Transform], images: Sequence[ImageOnGrid], labels: Array, numbers: Sequence[int], by: Coarser) -> ImageOnGrid:
+def appended(
+    steps: Sequence[Transform],
+    images: Sequence[ImageOnGrid],
+    labels: Array,
+    numbers: Sequence[int],
+    by: Coarser,
+    room: Callable[[tuple[int, ...]], None],
+) -> ImageOnGrid:
     """What the finer network sees: the images after `steps`, and behind them a channel for each label, 1 where it is (C, Z, Y, X).
 
     Parameters
@@ -44,6 +51,8 @@ def appended(steps: Sequence[Transform], images: Sequence[ImageOnGrid], labels: 
         On the series' grid.
     labels
         (Z, Y, X) on the same.
+    room
+        Is asked before there is a channel for each label: refuses a shape (C, Z, Y, X) that takes too much memory.
     """
     done = list(images)
     there: Labels = labels.astype(np.int32)
@@ -57,10 +66,15 @@ def appended(steps: Sequence[Transform], images: Sequence[ImageOnGrid], labels: 
             # values are normalised inside of what is known as inside or marked
             done = [replace(image, inside=there != _OUTSIDE) for image in done]
         elif isinstance(step, Resample):
+            room((len(done) + len(numbers), *done[0].grid.shape))
             apart = coarse(grid.spacing_mm, step.wanted(grid), by.apart)
             there = resampled(there, done[0].grid.shape, by.order, apart, by.order_apart)
-    channels = [*(image.values for image in done), *((there == number).astype(np.float32) for number in numbers)]
-    return replace(done[0], values=np.stack(channels))
+    values = np.empty((len(done) + len(numbers), *there.shape), dtype=np.float32)
+    for channel, image in enumerate(done):
+        values[channel] = image.values
+    for channel, number in enumerate(numbers, start=len(done)):
+        np.equal(there, number, out=values[channel], casting="unsafe")
+    return replace(done[0], values=values)
 
 
 def _cropped(labels: Labels, before: Grid, image: ImageOnGrid) -> Labels:

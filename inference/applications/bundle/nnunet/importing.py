@@ -103,11 +103,11 @@ def import_nnunet(path: Path, wanted: Trained, repository: Path) -> Imported:
     Raises
     ------
     UnreadableBundle, UnknownInPlans, UnfitCheckpoint, UncodedStructure, UnclearBundle, HostileBundle, AlreadyThere, OtherModel
-        Nothing was written.
+        Nothing was written; but of a cascade whose finer network has a number or a name that is taken, the coarser one may have been.
     """
     trained = _chosen(path, wanted)
     main = _read(path, trained, wanted)
-    before = _coarser(path, main, wanted)
+    before = _coarser(path, trained.path, main, wanted)
     name = model_name(wanted.name or f"nnunet {re.sub(r'^Dataset[0-9]+_', '', main.plans.dataset)}")
     seen, chosen, modality = _seen(main.plans, wanted), _structures(main.labels, wanted), _modality(main.labels, wanted)
     source, said = _converted(main, name, wanted, marked=0 if before is None else main.labels.channels - 1)
@@ -169,7 +169,7 @@ def _read(path: Path, trained: _Folder, wanted: Trained) -> _Read:
     )
 
 
-def _coarser(path: Path, main: _Read, wanted: Trained) -> _Read | None:
+def _coarser(path: Path, folder: str, main: _Read, wanted: Trained) -> _Read | None:
     """The network whose labels the main one refines; None where that sees images alone."""
     previous = main.plans.previous
     if previous is None:
@@ -177,16 +177,19 @@ def _coarser(path: Path, main: _Read, wanted: Trained) -> _Read | None:
     if isinstance(main.labels.decided, Regions):
         raise UnknownInPlans(f"{main.first.configuration} refines regions that overlap, which hilum does not compute")
     files = files_of(path)
-    there = [one for one in trained_in(list(files)) if one.rpartition("__")[2] == previous]
+    # of the same trainer and plans, as nnU-Net looks for it
+    wanted_folder = f"{folder.rpartition('__')[0]}__{previous}"
+    there = [one for one in trained_in(list(files)) if one == wanted_folder]
     if len(there) != 1:
         raise UnclearBundle(
-            f"{main.first.configuration} refines what {previous} marks, and {path.name} holds {len(there)} trained models of that: "
-            f"give the folder or the zip that holds both, …__{main.first.configuration} and …__{previous}"
+            f"{main.first.configuration} refines what {previous} marks, and {path.name} does not hold that: give the folder or the zip "
+            f"that holds both, …__{main.first.configuration} and …__{previous} of the same trainer and plans"
         )
     before = _read(path, _folder(files, there[0]), wanted)
     if before.plans.previous is not None:
         raise UnknownInPlans(f"{previous} refines another network, too: hilum computes cascades of two")
-    if before.labels != main.labels or before.plans.transpose != main.plans.transpose:
+    said = [(one.labels, one.plans.transpose, one.plans.reader) for one in (before, main)]
+    if said[0] != said[1]:
         raise UnclearBundle(f"{previous} and {main.first.configuration} are of two datasets: their channels, labels or axes differ")
     return before
 

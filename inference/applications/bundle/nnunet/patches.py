@@ -21,6 +21,9 @@ from inference.engines.tiling import infer_in_slabs, infer_tiled
 _HALF = 2
 """Bytes of one blended logit."""
 
+_SINGLE = 4
+"""Bytes of one voxel of an image, or of what the network gives for it."""
+
 _VOLUMES_AT_ONCE = 3
 """Of single numbers on the image's grid, besides images and logits: the weights, one channel that comes back, the best one so far."""
 
@@ -50,7 +53,7 @@ class Patches:
 
     def __call__(self, infer: Infer, model: ModelRef, values: Floats, input: str, output: str, finish: Finish | None) -> NDArray[Any]:
         depth, *plane = values.shape[-3:]
-        self._demand_memory(values, (self.channels * _HALF + _VOLUMES_AT_ONCE * values.itemsize) * depth * math.prod(plane))
+        self.demand_memory(values.shape, (self.channels * _HALF + _VOLUMES_AT_ONCE * values.itemsize) * depth * math.prod(plane))
         logits = infer_tiled(
             self._calls(infer, input, output),
             model,
@@ -73,7 +76,7 @@ class Patches:
         held
             Bytes that are there besides while it computes.
         """
-        self._demand_memory(values, made.nbytes + held)
+        self.demand_memory(values.shape, made.nbytes + held)
 
         def take(blended: NDArray[Any]) -> None:
             mean = self._mean(model, blended, None)
@@ -110,18 +113,30 @@ class Patches:
             total /= self.folds
         return total if finish is None else finish(total)
 
-    def _demand_memory(self, values: Floats, beside: int) -> None:
-        """Refuse what this machine cannot hold before it is begun; `beside` are bytes of what becomes of the blended logits."""
-        depth, *plane = values.shape[-3:]
+    def demand_memory(self, shape: tuple[int, ...], beside: int) -> None:
+        """Refuse what this machine cannot hold before it is begun.
+
+        Parameters
+        ----------
+        shape
+            Of what the network sees, (Z, Y, X) or (C, Z, Y, X).
+        beside
+            Bytes of what is there besides, and of what becomes of the blended logits.
+
+        Raises
+        ------
+        TooLittleMemory
+        """
+        depth, *plane = shape[-3:]
         # the logits of every fold, and the sum of their weights, are there for the slices that patches still reach
         blended = (self.folds * self.channels + 1) * min(self.side[0], depth) * math.prod(plane) * _HALF
-        answers = _PATCHES_AT_ONCE * self.folds * self.channels * math.prod(self.side) * values.itemsize
-        needed = values.nbytes + blended + beside + answers
+        answers = _PATCHES_AT_ONCE * self.folds * self.channels * math.prod(self.side) * _SINGLE
+        needed = math.prod(shape) * _SINGLE + blended + beside + answers
         there = usable_memory()
         if needed > there:
-            shape = " × ".join(map(str, values.shape[-3:]))
+            voxels = " × ".join(map(str, shape[-3:]))
             folds = f" from {self.folds} folds" if self.folds > 1 else ""
-            needs = f"{self.channels} channels of {shape} voxels{folds} take {needed / 2**30:.1f} GB"
+            needs = f"{self.channels} channels of {voxels} voxels{folds} take {needed / 2**30:.1f} GB"
             raise TooLittleMemory(f"{needs}, this machine or its container has {there / 2**30:.1f}")
 
 

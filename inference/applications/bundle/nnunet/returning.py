@@ -4,8 +4,10 @@ What comes of it is what `finish.finished` makes of all channels at once, and nn
 so: others take every slice for each. The logits of a slice are needed once, and 25 labels of 512 x 512 x 400 voxels are 5 GB of them.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,8 @@ from inference.applications.bundle.finish import Decision, Finishing, Mask, Regi
 from inference.applications.bundle.nnunet.preparing import ResampledBack, splined
 from inference.applications.bundle.steps import Array, Floats, ImageOnGrid
 from inference.imaging.resample import Interpolation
+
+Labels: TypeAlias = NDArray[np.unsignedinteger[Any]]
 
 _TOGETHER = 8
 """Slices of the result that are made in one go: those of a channel are a few volumes of so many slices."""
@@ -26,12 +30,16 @@ class SlabLabels:
     ----------
     shape
         Of the network's grid.
+    channels
+        Of the logits.
     """
 
-    def __init__(self, back: ResampledBack, shape: tuple[int, int, int], decide: Decision | Regions) -> None:
+    def __init__(self, back: ResampledBack, shape: tuple[int, int, int], decide: Decision | Regions, channels: int) -> None:
         self._back = back
         self._decide = decide
-        self._labels: NDArray[np.uint16] = np.zeros(back.shape, dtype=np.uint16)
+        # the smallest that holds the largest label
+        largest = max(decide.order) if isinstance(decide, Regions) else channels - 1
+        self._labels: Labels = np.zeros(back.shape, dtype=np.min_scalar_type(largest))
         count, self._length = back.shape[0], shape[0]
         # a voxel's middle lies at its number and a half, on both grids; beyond the last middle its value holds
         at = np.clip((np.arange(count) + 0.5) * (self._length / count) - 0.5, 0, self._length - 1)
@@ -47,7 +55,10 @@ class SlabLabels:
     def nbytes(self) -> int:
         """Of the labels, and of what is held to make a few slices of them."""
         depth, rows, columns = self._back.shape
-        return self._labels.nbytes + 6 * min(_TOGETHER, depth) * rows * columns * np.dtype(np.float64).itemsize
+        # of one channel, the network's slices that these lie between, before and after they are brought into the result's rows and columns
+        between = math.ceil(_TOGETHER * self._length / depth) + 2
+        slices = 6 * min(_TOGETHER, depth) + 2 * min(between, self._length)
+        return self._labels.nbytes + slices * rows * columns * np.dtype(np.float64).itemsize
 
     def take(self, slab: Array) -> None:
         """The next logits (channels, slices, rows, columns), from the first slice on."""
@@ -61,14 +72,14 @@ class SlabLabels:
         self._done = ready
         self._held = slab[:, -1].copy()
 
-    def result(self) -> NDArray[np.uint16]:
+    def result(self) -> Labels:
         """The labels, once all logits have come."""
         assert self._done == len(self._labels), "a slab is missing"
         return self._labels
 
-    def _decided(self, logits: "_Logits", start: int, stop: int) -> NDArray[np.uint16]:
+    def _decided(self, logits: "_Logits", start: int, stop: int) -> Labels:
         """Labels of slices `start` to before `stop`."""
-        labels = np.zeros((stop - start, *self._back.shape[1:]), dtype=np.uint16)
+        labels = np.zeros((stop - start, *self._back.shape[1:]), dtype=self._labels.dtype)
         if isinstance(self._decide, Regions):
             for channel, label in enumerate(self._decide.order):
                 labels[self._resampled(logits, channel, start, stop) > 0] = label
@@ -125,7 +136,7 @@ class _Logits:
         return np.concatenate([self.before[channel][None], here])
 
 
-def slab_labels(finishings: Sequence[Finishing], image: ImageOnGrid) -> SlabLabels | None:
+def slab_labels(finishings: Sequence[Finishing], image: ImageOnGrid, channels: int) -> SlabLabels | None:
     """What decides the logits of an image slab by slab; None where they have to be there whole.
 
     Parameters
@@ -142,10 +153,10 @@ def slab_labels(finishings: Sequence[Finishing], image: ImageOnGrid) -> SlabLabe
     # a spline along a coarse axis within the slices takes what was rounded before it
     if back.order != 1 or back.order_apart > 1 or (back.apart in (1, 2) and back.order_apart != 0):
         return None
-    return SlabLabels(back, image.grid.shape, decide)
+    return SlabLabels(back, image.grid.shape, decide, channels)
 
 
-def returned(labels: NDArray[np.uint16], decide: Finishing, image: ImageOnGrid) -> Array | Mask:
+def returned(labels: Labels, decide: Finishing, image: ImageOnGrid) -> Array | Mask:
     """Labels of the grid before the resampling on the series' grid; of regions a mask each (C, Z, Y, X)."""
     for way in image.back[1:]:
         labels = way(labels, Interpolation.NEAREST)

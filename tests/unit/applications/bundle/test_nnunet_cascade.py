@@ -3,9 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
+from inference.applications.bundle.errors import TooLittleMemory
 from inference.applications.bundle.finish import Decision, Return
-from inference.applications.bundle.manifest import BundleManifest, application_of, from_text, to_text
+from inference.applications.bundle.manifest import BundleManifest, application_of, from_text, prepared, to_text
+from inference.applications.bundle.nnunet import patches as patching
 from inference.applications.bundle.nnunet.cascade import Coarser, appended, resampled
 from inference.applications.bundle.nnunet.patches import Patches
 from inference.applications.bundle.nnunet.plans import read_plans
@@ -47,8 +50,10 @@ def test_labels_go_the_way_of_their_image() -> None:
     image[2:11, 4:18, 3:13] = blobs((9, 14, 10), 3) + 900
     image[4:8, 6:10, 5:9] = 3000
     marked = np.where(image == 3000, 2, 0).astype(np.uint16)
+    asked: list[tuple[int, ...]] = []
     steps = (Orientation(axcodes="LAI"), CropToNonzero(), Resample(spacing_mm=(0.8, 1.5, 0.7), order=1))
-    seen = appended(steps, [source_image(volume(image, (1.2, 1.0, 1.0)))], marked, [1, 2], BY)
+    seen = appended(steps, [source_image(volume(image, (1.2, 1.0, 1.0)))], marked, [1, 2], BY, asked.append)
+    assert asked == [seen.values.shape]
     assert seen.values.shape[0] == 3
     values, one, two = seen.values
     assert values.shape == seen.grid.shape
@@ -66,7 +71,10 @@ def test_what_is_marked_outside_counts_as_inside() -> None:
     marked = np.zeros(image.shape, np.uint16)
     marked[2, 2, 2] = 1
     steps = (Orientation(axcodes="SPL"), CropToNonzero(), ZScore(masked=True))
-    nothing, one = (appended(steps, [source_image(volume(image, (1.0, 1.0, 1.0)))], labels, [1], BY) for labels in (marked * 0, marked))
+    nothing, one = (
+        appended(steps, [source_image(volume(image, (1.0, 1.0, 1.0)))], labels, [1], BY, lambda shape: None)
+        for labels in (marked * 0, marked)
+    )
     assert nothing.values[0][2, 1, 1] == 0
     assert one.values[0][2, 1, 1] < 0, "less than the mean"
     assert one.values[1].sum() == 1
@@ -94,3 +102,28 @@ def test_the_file_has_both_networks() -> None:
     )
     assert from_text(to_text(manifest), "application.json") == manifest
     assert application_of(manifest).models == (ModelRef(name="made"), ModelRef(name="made_3d_lowres"))
+
+
+def test_memory_is_asked_for_before_there_is_a_channel_for_each_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cascade that takes more than the machine has is refused with both figures once the finer grid is known, and no channel was made."""
+    monkeypatch.setattr(patching, "usable_memory", lambda: 1 << 20)
+    resample = Resample(spacing_mm=(0.5, 0.5, 0.5))
+    manifest = BundleManifest(
+        name="made",
+        version="1.0.0",
+        title="made",
+        accepts=Accepts(modality=("MR",)),
+        model=ModelRef(name="made"),
+        input="x",
+        output="y",
+        channels=30,
+        prepare=(Orientation(axcodes="SPL"), CropToNonzero(), resample),
+        inferer=Patches(side=(8, 8, 8), channels=30),
+        finish=(Return(nearest=False), Decision()),
+        structures=(),
+        before=BY,
+    )
+    image = volume(blobs((12, 16, 16), 3), (1.0, 1.0, 1.0))
+    monkeypatch.setattr(np, "equal", None)
+    with pytest.raises(TooLittleMemory, match="30 channels of 24 × 32 × 32 voxels take"):
+        prepared(manifest, image, np.zeros(image.voxels.shape, np.uint16))

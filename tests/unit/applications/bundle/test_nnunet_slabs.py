@@ -58,7 +58,7 @@ def test_labels_are_those_of_all_logits_at_once(name: str, finishings: tuple[Fin
     expected = finished(logits, finishings, image)
     assert len(np.unique(expected)) > 1
     for thick in (1, 3, 100):
-        made = slab_labels(finishings, image)
+        made = slab_labels(finishings, image, 3)
         assert made is not None
         for start in range(0, logits.shape[1], thick):
             made.take(logits[:, start : start + thick])
@@ -77,7 +77,7 @@ def test_labels_are_those_of_all_logits_at_once(name: str, finishings: tuple[Fin
 def test_what_takes_whole_channels_is_done_so(finishings: tuple[Finishing, ...], changes: dict[str, Any]) -> None:
     """Cubic splines and the nearest voxel's label are not made of slabs."""
     resample = replace(Resample(spacing_mm=(4.0, 1.2, 1.2)), **changes)
-    assert slab_labels(finishings, _prepared((8, 24, 22), (5.0, 0.9, 1.1), resample)) is None
+    assert slab_labels(finishings, _prepared((8, 24, 22), (5.0, 0.9, 1.1), resample), 3) is None
 
 
 CHANNELS = 25
