@@ -33,6 +33,7 @@ _BENCHMARKS = (
     "triton_transfer",
     "judge",
     "gate",
+    "faults",
     "bleed",
     "windows",
 )
