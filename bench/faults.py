@@ -196,6 +196,7 @@ ODD: Mapping[str, str] = {
     "jpeg_extended_12_bit.zip series 2": "a single image of a loop",
     "mr_uih_mosaic.zip": "mosaics of a private kind",
     "xa_nm_pt_mr_misc series 6": "an MR without any place",
+    "xa_nm_pt_mr_misc series 7": "an NM without any place",
 }
 """Series that are faulty as they were published, and why; found by a person beforehand or by the first run, and looked at."""
 
