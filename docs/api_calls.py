@@ -47,7 +47,8 @@ def page(made: str) -> str:
         "What is *in the path* stands in braces; everything else that a call takes is a *query* parameter, but where a body is named. ",
         "Answers are JSON, pictures PNG. `GET /api/openapi.json` says the same to machines (OpenAPI 3.1). Names of patients are ",
         "in answers to those alone whom `console: {names: …}` lets see them.\n\n",
-        'A call that is refused is answered with `{"error": "…"}`, a sentence.\n\n',
+        'A call that is refused is answered with `{"error": "…"}`, a sentence; in plain text where it is no HTTP, or its headers are ',
+        "longer than 32 KiB (400), and where more connections are open than the console takes (503).\n\n",
         "| status | why |\n|---|---|\n",
         *(f"| {status.value} | {why} |\n" for status, why in REFUSALS.items()),
     ]

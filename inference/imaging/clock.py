@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,6 +125,11 @@ def timing_of(phases: Sequence[Sequence[Slice]]) -> tuple[Timing, tuple[Translat
     return Timing(clock=None, attribute="", unit="", values=tuple(map(float, range(len(phases))))), (unknown,)
 
 
+def no_beat(places: Sequence[Sequence[float]]) -> bool:
+    """Whether times from a trigger (ms), two or more of each place, run for longer than any beat: then they are time as it passes."""
+    return median((max(times) - min(times)) * len(times) / (len(times) - 1) for times in places) > LONGEST_BEAT_MS
+
+
 def _stated(element: _Element, frame: FrameData) -> float | None:
     holder = macro(frame.own, frame.common, element.group, frame.uid) if frame.enhanced and element.group is not None else frame.header
     value = element.read(holder, element.tag)
@@ -138,7 +144,7 @@ def _timing(
     step = (at[-1] - at[0]) / (len(at) - 1)
     covered = at[-1] - at[0] + step
     clock, unit = element.clock, "%" if element.percent else "ms"
-    if clock is Clock.HEART and unit == "ms" and float(np.median(covered)) > LONGEST_BEAT_MS:
+    if clock is Clock.HEART and unit == "ms" and no_beat(at.T.tolist()):
         clock = Clock.TIME
     if element.read is _time and float(np.diff(at, axis=0).max()) > _MIDNIGHT_MS:
         raise PhasesApart(f"phases run over midnight by {name}, which has no date: which of them is first nobody says")

@@ -12,7 +12,15 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
-from inference.applications.accept import nearest_plane, of_another_modality, too_few_slices, too_thick, unfit, unfit_phases
+from inference.applications.accept import (
+    nearest_plane,
+    of_another_clock,
+    of_another_modality,
+    too_few_slices,
+    too_thick,
+    unfit,
+    unfit_phases,
+)
 from inference.applications.port import Accepts, Application, Clock, Takes
 from inference.errors import HilumError
 from inference.imaging.alike import IN_BLOCKS, in_blocks, kind_of_image, kinds_of_numbers, rescale_type
@@ -272,6 +280,8 @@ def _of_other_slices(accepts: Accepts, view: SeriesView, layout: Layout | None) 
         return []
     if layout is not None and layout.volume is not None:
         over_time = unfit_phases(accepts, layout.phases) if accepts.takes is Takes.PHASES else []
+        if layout.clock is not None and (otherwise := of_another_clock(accepts, layout.clock)):
+            over_time.append(otherwise)
         return [*over_time, *unfit(accepts, layout.volume)]
     return [*(_too_few(accepts, view) if layout is not None else ()), *_thick(accepts, view), *_lies_otherwise(accepts, view)]
 

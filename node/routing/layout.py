@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.applications.port import Accepts, Takes
+from inference.applications.port import Accepts, Clock, Takes
 from inference.errors import InputError
 from inference.imaging.assemble import MOSAICS, one_frame_of_reference
 from inference.imaging.bounds import thickness_mm
+from inference.imaging.clock import no_beat
 from inference.imaging.errors import FourDimensional
 from inference.imaging.geometry import Plane, SeriesGeometry, places_of, series_geometry
 from inference.imaging.nuclear import RECONSTRUCTED
@@ -25,8 +26,13 @@ from node.domain.instance import Header, numbers_of, texts_of
 from node.routing.decisions import SeriesView, class_of
 
 OF_SLICES = (Takes.VOLUME, Takes.PAIR, Takes.VOLUMES, Takes.PHASES)
-_TIMES = ("NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase", "TriggerTime")
-"""What tells phases apart for certain; of acquisition times and temporal positions it is found out when the images are read."""
+_TIMES = {
+    "TriggerTime": Clock.HEART,
+    "NominalPercentageOfCardiacPhase": Clock.HEART,
+    "NominalPercentageOfRespiratoryPhase": Clock.BREATH,
+}
+"""What tells phases apart for certain, and what it counts the time by, in the order in which `inference.imaging.clock` believes them; of
+acquisition times and temporal positions it is found out when the images are read."""
 _NO_VOXEL = np.int16(0)
 
 
@@ -34,8 +40,9 @@ _NO_VOXEL = np.int16(0)
 class Layout:
     """How the images of a series lie, as their headers say it: the volume, or what is wrong with them, or what is not said.
 
-    `phases` is how many images lie at each place, where an application takes them over time. `order` has the places of the images,
-    localizers left out, along the normal, where each is one slice of the volume.
+    `phases` is how many images lie at each place, where an application takes them over time, and `clock` what their time is counted by,
+    where headers tell it. `order` has the places of the images, localizers left out, along the normal, where each is one slice of the
+    volume.
     """
 
     volume: Volume | None = None
@@ -43,6 +50,7 @@ class Layout:
     open: str = ""
     order: tuple[int, ...] = ()
     phases: int = 1
+    clock: Clock | None = None
 
     @staticmethod
     def of(accepts: Accepts, view: SeriesView) -> "Layout":
@@ -103,14 +111,18 @@ def _over_time(view: SeriesView, images: Sequence[Header], planes: Sequence[Plan
         return Layout(wrong=wrong)
     once = [planes[place[0]] for place in places]
     volume, phases = _volume(view, images, once, series_geometry(once)), len(places[0])
-    timed = len(planes) == len(images) and any(_tells(keyword, images, places) for keyword in _TIMES)
-    open_ = "" if phases == 1 or timed else "whether time tells the images of each place apart is looked at when they are read"
-    return Layout(volume=volume, phases=phases, open=open_)
+    clock = _clock(images, places) if len(planes) == len(images) and phases > 1 else None
+    open_ = "" if phases == 1 or clock is not None else "whether time tells the images of each place apart is looked at when they are read"
+    return Layout(volume=volume, phases=phases, clock=clock, open=open_)
 
 
-def _tells(keyword: str, images: Sequence[Header], places: Sequence[Sequence[int]]) -> bool:
-    """Whether the images of each place say another value each."""
-    return all(len({images[index][keyword] for index in place if images[index].get(keyword)}) == len(place) for place in places)
+def _clock(images: Sequence[Header], places: Sequence[Sequence[int]]) -> Clock | None:
+    """What the time is counted by: by the first element of which the images of each place say another value each; None of none."""
+    for keyword, clock in _TIMES.items():
+        stated = [[value for index in place for value in numbers_of(images[index], keyword, 1) or ()] for place in places]
+        if all(len(set(values)) == len(place) for values, place in zip(stated, places, strict=True)):
+            return Clock.TIME if keyword == "TriggerTime" and no_beat(stated) else clock
+    return None
 
 
 def _volume(view: SeriesView, images: Sequence[Header], planes: Sequence[Plane], geometry: SeriesGeometry) -> Volume:

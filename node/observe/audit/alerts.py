@@ -209,7 +209,7 @@ class Alerts:
         elif calling or address:
             who.append(Participant(user_id=calling or address, ae_titles=(calling,) if calling else (), requestor=True, address=address))
         before, since = facts.changed
-        became = f"{before[:12]} became {since[:12]}" if before != since else ""
+        became = f"{before[:12]} became {since[:12]}" if before and before != since else ""
         why = ": ".join(one for one in (facts.why, became) if one)
         words = f"{alert.sentence}: {why}" if why else alert.sentence
         if facts.path:

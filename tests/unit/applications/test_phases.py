@@ -64,8 +64,19 @@ def test_what_a_manifest_asks_of_phases(accepts: dict[str, object], words: str, 
         return
     with pytest.raises(NotAccepted, match=words):
         check(asking, phases_of(files))
-    assert said.fit is (Fit.TAKES if "clock" in accepts else Fit.REFUSES)
-    assert words in said.exclusion or "clock" in accepts
+    assert said.fit is Fit.REFUSES
+    assert words in said.exclusion
+
+
+def test_a_perfusion_is_no_cine_of_a_beat_by_its_headers(tmp_path: Path) -> None:
+    """Trigger times that run for seconds are time as it passes: an application of beats does not take it, by headers as by images."""
+    files = cine.one_series(tmp_path, beats_ms=(8000.0,) * cine.SLICES).files
+    asking = replace(APPLICATION, accepts=replace(APPLICATION.accepts, clock=(Clock.HEART,)))
+    words = "the time of the phases is that which passes, not heart"
+    assert answer(asking, view_of(files)).exclusion == words
+    with pytest.raises(NotAccepted, match=words):
+        check(asking, phases_of(files))
+    assert answer(replace(asking, accepts=replace(asking.accepts, clock=(Clock.TIME,))), view_of(files)).fit is Fit.TAKES
 
 
 def test_the_gate_tells_a_cine_from_what_does_not_move(tmp_path: Path) -> None:

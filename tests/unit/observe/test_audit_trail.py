@@ -203,6 +203,7 @@ def test_configurations_that_change_are_told_each_time_with_who_asked(tmp_path: 
     alerts = Alerts(tell=made.tell, process="supervisor host:1", ae_titles=("HILUM",))
     path, old, new = "/etc/hilum/hilum.yaml", "a" * 64, "b" * 64
     alerts.hear(ConfigSaved(block="routes", by="ada", address="10.0.0.9", path=path, before=old, config_digest=new, kept=""))
+    alerts.hear(ConfigSaved(block="sinks", by="ada", address="10.0.0.9", path=path, before="", config_digest=old, kept=""))
     reloaded = ConfigReloaded(by="ada", path=path, blocks=("peers", "routes"), revision=7, before=old, config_digest=new, routes=2)
     alerts.hear(reloaded)
     alerts.hear(replace(reloaded, before=new, config_digest=old, revision=8))
@@ -214,7 +215,7 @@ def test_configurations_that_change_are_told_each_time_with_who_asked(tmp_path: 
     alerts.close()
     made.close()
     told = trail(tmp_path)
-    assert events(told) == ["Security Alert"] * 8
+    assert events(told) == ["Security Alert"] * 9
     assert {one.get("csd-code") for message in told for one in message.iter("EventTypeCode")} == {"110131"}
     assert {one.get("ParticipantObjectID") for message in told for one in message.iter("ParticipantObjectIdentification")} == {
         "file:///etc/hilum/hilum.yaml"
@@ -222,6 +223,7 @@ def test_configurations_that_change_are_told_each_time_with_who_asked(tmp_path: 
     said = [b64decode(one.get("value", "")).decode() for message in told for one in message.iter("ParticipantObjectDetail")]
     assert said == [
         "the configuration was written: `routes`: aaaaaaaaaaaa became bbbbbbbbbbbb",
+        "the configuration was written: `sinks`",
         "a configuration came into force: `peers`, `routes` changed, revision 7: aaaaaaaaaaaa became bbbbbbbbbbbb",
         "a configuration came into force: `peers`, `routes` changed, revision 8: bbbbbbbbbbbb became aaaaaaaaaaaa",
         "a configuration came into force: `engines` changed, revision 9",
