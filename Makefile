@@ -38,7 +38,7 @@ FAST := -q -o tmp_path_retention_policy=failed -m "not slow and not peers and no
 # every test that is neither marked slow nor listed in tests/costly.txt, collected once and run in forks: more than there are processors,
 # for some tests wait
 fast: $(READY)
-	$(IN_MEMORY) $(BIN)/pytest --forks 4 $(FAST)
+	$(IN_MEMORY) $(BIN)/pytest --forks 6 $(FAST)
 
 # measure what `make check` has time for, and write tests/costly.txt: the functions whose cases take more than a twentieth of a second
 # of a processor; each file keeps its quickest, up to a quarter of a second. `make check` and `make test` say when

@@ -1,4 +1,4 @@
-"""Forks: `--forks 4` runs the tests in so many forks of this process, which alone imports and collects.
+"""Forks: `--forks 6` runs the tests in so many forks of this process, which alone imports and collects.
 
 Processes of their own, which pytest-xdist starts, import and collect everything each: for the fast tests a third of all that they take.
 A file's tests stay together, in one fork. What is only warned of, a fork keeps to itself.
