@@ -23,7 +23,7 @@ class Completeness(StrEnum):
     """Why an arrival counts as complete."""
 
     QUIET = "quiet"  # nothing came for the quiet window
-    COUNT = "count"  # the sender's own count (C-FIND) was reached, and the shortened window passed
+    COUNT = "count"  # the count (C-FIND) of its sender, or of the archive asked instead, was met, and the shortened window passed
     GROWING = "growing"  # it went on growing, or never met a count, for as long as any may
     OPERATOR = "operator"  # completed by hand
     PRIOR = "prior"  # nothing of its own came, but what it is compared with, or needs beside it, did, changed, or does not fit

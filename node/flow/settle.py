@@ -1,6 +1,6 @@
-"""The settle stage says when a study (or series) is complete: after its quiet window, sooner when the sender's own count is reached, when
-it has been open for as long as any may be, or by hand. The quiet window in force is the configured one of a sender, or the one that its
-last studies teach, where the operator uses that."""
+"""The settle stage says when a study (or series) is complete: after its quiet window, sooner when the sender's own count is reached, or
+an archive lists just what came, when it has been open for as long as any may be, or by hand. The quiet window in force is the configured
+one of a sender, or the one that its last studies teach, where the operator uses that."""
 
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -83,10 +83,12 @@ class _CountQuery:
 
 @dataclass(frozen=True, slots=True)
 class _CountAnswer:
-    """How many instances a sender has of what settles as one; where that is more than came, or unknown, of each series of it, too."""
+    """How many instances a sender, or an archive, has of what settles as one; where a sender's are more than came, or unknown, of each
+    series of it, too. `whole`: what came may be all of it. An archive says so where it has as many of each series, and no other."""
 
     count: int | None
     series: Mapping[str, int]
+    whole: bool = True
 
 
 class SettleStage:
@@ -97,8 +99,9 @@ class SettleStage:
     before it is complete. Questions run in threads of their own: a sender that does not answer delays an arrival by three seconds at most.
 
     An archive is asked in the place of a sender that cannot be (`settle.count_at`), and knows less: what it has grows while the sender
-    sends to both, so that as many here as there says nothing. Its count is believed once it has stood still for the whole quiet window:
-    that window then ended there, before it does here. Nothing waits for its answer, and nothing is short by it.
+    sends to both, so that as many here as there says nothing, and more here than there that it is behind. Its count is believed once it has
+    stood still for the whole quiet window, and it lists exactly what came, series by series: that window then ended there, before it does
+    here, and its other objects fill no gap. Nothing waits for its answer, and nothing is short by it.
 
     Parameters
     ----------
@@ -233,7 +236,7 @@ class SettleStage:
             else:
                 answer = asked.answer.result()
                 self._keep_counts(asked, answer.series)
-                if asked.of_sender or self._stands_still(asked, answer.count):
+                if asked.of_sender or (self._stands_still(asked, answer.count) and answer.whole):
                     self._compare(asked, answer.count)
 
     def _keep_counts(self, asked: _CountQuery, counts: Mapping[str, int]) -> None:
@@ -259,8 +262,10 @@ class SettleStage:
         present = self._journal.arrivals.latest(asked_about.study_instance_uid, asked_about.series_instance_uid, asked_about.peer)
         if count is None or present is None or present.id != asked_about.id or present.state is not ArrivalState.RECEIVED:
             return
-        if present.instances < count or count <= 0:
+        if count <= 0 or present.instances < count:
             return
+        if not asked.of_sender and present.instances > count:
+            return  # what came since it was asked is not there yet
         due_at = present.last_instance_at + self._rule(present).counted
         if due_at >= present.due_at:
             return
@@ -330,8 +335,14 @@ class SettleStage:
         return _CountAnswer(count, requestor.count_series(study, sorted(came)))
 
     def _count_archived(self, peer: peers.Peer, arrival: Arrival) -> _CountAnswer:
-        """How many an archive has of it; nothing of what each series has, which would be short by it."""
-        return _CountAnswer(self._requestor_of(peer).count(arrival.study_instance_uid, arrival.series_instance_uid), {})
+        """How many an archive has of it, and whether that is what came; no counts of series, which would be short by them."""
+        requestor, study, series = self._requestor_of(peer), arrival.study_instance_uid, arrival.series_instance_uid
+        count = requestor.count(study, series)
+        whole = count == arrival.instances
+        if whole and series is None:
+            came = self._journal.instances.count_of_arrival(arrival.id)
+            whole = requestor.count_series(study, sorted(came)) == came
+        return _CountAnswer(count, {}, whole)
 
     def _asked_or_due(self, arrival: Arrival) -> datetime:
         """From when on its sender has the time of an answer: of the first question since its last instance, else of when it was due."""

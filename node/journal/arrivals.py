@@ -66,7 +66,7 @@ class Arrivals(JournalPart):
 
     @rerun
     def shorten(self, arrival: int, due_at: datetime, *, counted: bool = False) -> None:
-        """Move an open arrival's `due_at` nearer, never further; `counted`: because what came meets its sender's count."""
+        """Move an open arrival's `due_at` nearer, never further; `counted`: because what came meets the count of who was asked."""
         nearer = micros(due_at)
         values: dict[str, Any] = {"due_at": nearer}
         if counted:

@@ -340,6 +340,14 @@ class Instances(JournalPart):
         with self._database.reading() as connection:
             return {row.series_instance_uid: int(row.came) for row in connection.execute(counted)}
 
+    def count_of_arrival(self, arrival: int) -> dict[str, int]:
+        """How many instances of each series the manifest of an arrival holds."""
+        member = schema.arrival_instance.c
+        counted = select(_instance.series_instance_uid, func.count().label("came")).group_by(_instance.series_instance_uid)
+        counted = counted.join(schema.arrival_instance, member.instance_id == _instance.id).where(member.arrival_id == arrival)
+        with self._database.reading() as connection:
+            return {row.series_instance_uid: int(row.came) for row in connection.execute(counted)}
+
     def one_of_each(self, arrival: int) -> list[Instance]:
         """Of each series in the manifest of an arrival one instance of each SOP class: what the series is made of."""
         member = schema.arrival_instance.c

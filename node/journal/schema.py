@@ -396,7 +396,12 @@ arrival = Table(
     Column(
         "came_after", Micros, nullable=True, comment="microseconds from its predecessor's last instance to its own first; null without one"
     ),
-    Column("counted_last", Micros, nullable=True, comment="last_instance_at when the sender's count was met; void once they differ"),
+    Column(
+        "counted_last",
+        Micros,
+        nullable=True,
+        comment="last_instance_at when the count of its sender, or of the archive asked instead, was met; void once they differ",
+    ),
     Column("waits_last", Micros, nullable=True, comment="last_instance_at when it was kept open for a route; void once they differ"),
     Column("waits_for", Words, nullable=True, comment="what it is kept open for, in words; null where nothing ever was"),
     Column("attempts", Integer, nullable=False, server_default="0", comment="how often routing it failed since it was complete"),

@@ -107,7 +107,8 @@ class Settle:
     count_at: str | None = setting(
         Reference(to="peers", noun="peer"),
         says="A peer with `find` that gets the same studies (the archive), asked where the sender itself cannot be. `counted` holds once "
-        "what it lists has not grown for a whole quiet window and has all come. Nothing waits for its answer.",
+        "what it lists has not changed for a whole quiet window and is exactly what came, in each series; not while it has more, such as "
+        "results, or less. Nothing waits for its answer.",
     )
     growing: timedelta = setting(
         DURATION,

@@ -155,6 +155,16 @@ def test_what_the_series_of_an_arrival_are_made_of(story: Story) -> None:
     assert all(one.header for one in found)
 
 
+def test_how_many_of_each_series_the_manifest_of_an_arrival_holds(story: Story) -> None:
+    """Of what this arrival holds alone: not what another peer sent of the study."""
+    story.receive(1, 2)
+    story.receive(4, series_instance_uid="1.1.2")
+    story.receive(5, series_instance_uid="1.1.3", peer="second")
+    arrival = next(one for one in story.journal.arrivals.find() if one.peer != "second")
+    assert story.journal.instances.count_of_arrival(arrival.id) == {"1.1.1": 2, "1.1.2": 1}
+    assert arrival.instances == 3
+
+
 def test_a_count_stands_once_it_is_the_same_in_two_questions(story: Story) -> None:
     """By peer; one that grows begins anew."""
     first = story.now

@@ -374,7 +374,7 @@ def test_what_the_archive_had_a_whole_window_ago_shortens_the_wait_once_it_is_he
     """The modality sent to the archive first: that lists all 12 for ten seconds and more, while they come here slowly. Two seconds behind
     the last one the study is complete, by the count; it would be so after ten."""
     archive = CountingPeer()
-    archive.counts = 12
+    archive.counts, archive.series = 12, {"1.1.1": 12}
     settle = archived(node, archive)
     for number in range(1, 13):
         node.receive("1.1", "1.1.1", [number])
@@ -395,7 +395,7 @@ def test_an_archive_that_gets_images_as_the_node_does_shortens_nothing(node: Min
     settle = archived(node, archive)
     for begin in (1, 7):
         for number in range(begin, begin + 6):
-            archive.counts = number
+            archive.counts, archive.series = number, {"1.1.1": number}
             node.receive("1.1", "1.1.1", [number])
             assert settle.step() == 0
             node.clock.advance(1.0)
@@ -408,17 +408,62 @@ def test_an_archive_that_gets_images_as_the_node_does_shortens_nothing(node: Min
     assert (arrival.instances, arrival.revision) == (12, 1)
 
 
-@pytest.mark.parametrize("counts", [3, 100, None])
-def test_an_archive_that_lists_more_or_less_or_does_not_answer_holds_nothing(node: MiniNode, counts: int | None) -> None:
-    """Other people's objects stand in its count, and what was deleted does not: the window decides, and nothing is short by it."""
+@pytest.mark.parametrize(
+    ("counts", "series"),
+    [
+        pytest.param(3, {"1.1.1": 3}, id="less than was here before"),
+        pytest.param(4, {"1.1.1": 4}, id="what was here before"),
+        pytest.param(10, {"1.1.1": 4, "1.1.9": 6}, id="the results of it, as many as come first"),
+        pytest.param(100, {"1.1.1": 4, "1.1.2": 96}, id="more"),
+        pytest.param(None, {}, id="no answer"),
+    ],
+)
+@pytest.mark.parametrize("revision", [1, 2])
+def test_an_archive_that_lists_something_else_shortens_nothing(
+    node: MiniNode, counts: int | None, series: dict[str, int], revision: int
+) -> None:
+    """Four images are in both; eight seconds later, or an hour, a slow series comes, an image each three seconds, to the node first. The
+    archive lists other people's objects, too, and what was deleted it does not: the window decides, and nothing is short by it."""
     archive = CountingPeer()
-    archive.counts = counts
-    archive.series = {"1.1.1": 100}
+    archive.counts, archive.series = counts, series
     settle = archived(node, archive)
     node.receive("1.1", "1.1.1")
+    for second in range(8 if revision == 1 else 12):
+        assert settle.step() == (second == 10)
+        node.clock.advance(1.0)
+    if revision == 2:
+        node.clock.advance(3600)
+    for number in range(1, 9):
+        node.receive("1.1", "1.1.2", [number])
+        for _ in range(3):
+            assert settle.step() == 0
+            node.clock.advance(1.0)
+    node.clock.advance(6.9)
+    assert settle.step() == 0
+    node.clock.advance(0.2)
+    assert settle.step() == 1
+    arrival = node.arrivals()[-1]
+    assert (arrival.revision, arrival.instances, arrival.completed_by) == (revision, 12, Completeness.QUIET)
+    assert node.journal.shortage.shortfalls("1.1") == {}
+
+
+def test_what_came_since_the_archive_was_asked_makes_its_count_void(node: MiniNode) -> None:
+    """All 4 have stood there for a window, and are here; a fifth comes before the answer is read."""
+    archive = CountingPeer()
+    archive.counts, archive.series = 4, {"1.1.1": 4}
+    settle = archived(node, archive)
+    for number in range(1, 5):
+        for _ in range(3 if number > 1 else 0):
+            assert settle.step() == 0
+            node.clock.advance(1.0)
+        node.receive("1.1", "1.1.1", [number])
+    for _ in range(2):  # asked a second after the fourth
+        assert settle.step() == 0
+        node.clock.advance(1.0)
+    node.receive("1.1", "1.1.1", [5])
     for _ in range(10):
-        settle.step()
+        assert settle.step() == 0
         node.clock.advance(1.0)
     node.clock.advance(0.1)
     assert settle.step() == 1
-    assert node.journal.shortage.shortfalls("1.1") == {}
+    assert node.arrivals()[0].completed_by is Completeness.QUIET

@@ -60,7 +60,7 @@ def upgrade() -> None:
             "counted_last",
             sa.BigInteger(),
             nullable=True,
-            comment="last_instance_at when the sender's count was met; void once they differ",
+            comment="last_instance_at when the count of its sender, or of the archive asked instead, was met; void once they differ",
         ),
         sa.Column(
             "waits_last",
