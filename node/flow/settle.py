@@ -25,6 +25,8 @@ _LEARN_EVERY = timedelta(minutes=1)
 _ASK_EVERY = timedelta(seconds=2)
 _LULL = timedelta(milliseconds=500)  # while instances still stream in, asking is in vain
 _ASKERS = 4
+_ARCHIVES_AT_ONCE = 2
+"""Questions to archives in the place of senders that are under way at once: nothing waits for them, and threads are left for senders."""
 _SURE_WITHIN = timedelta(seconds=10)
 """A count that is not met waits so long for the question that confirms it: what is known to be short is told by routing."""
 _ANSWERED_WITHIN = timedelta(seconds=3)
@@ -133,7 +135,7 @@ class SettleStage:
         self._requestor_of = requestor_of
         self._horizon = horizon
         self._executor = executor or ThreadPoolExecutor(max_workers=_ASKERS, thread_name_prefix="count")
-        self._asking: dict[str, _CountQuery] = {}  # by peer: one question at a time
+        self._asking: dict[tuple[str, bool], _CountQuery] = {}  # by peer and whether it is the sender: one question at a time
         self._asked_at: dict[int, datetime] = {}  # by arrival
         self._answered: dict[int, datetime] = {}  # by arrival: when the question went out whose answer, or failure, is known
         self._unsure_until: dict[int, datetime] = {}  # by arrival
@@ -223,16 +225,16 @@ class SettleStage:
     # ---- the sender's own count
 
     def _read_answers(self) -> None:
-        for peer, asked in list(self._asking.items()):
+        for key, asked in list(self._asking.items()):
             if not asked.answer.done():
                 continue
-            del self._asking[peer]
+            del self._asking[key]
             if (asked_at := self._asked_at.get(asked.arrival.id)) is not None:
                 self._answered[asked.arrival.id] = asked_at
             error = asked.answer.exception()
             if error is not None:
                 # the count is a convenience: without it the quiet window decides
-                event("arrival.count_unknown", arrival=asked.arrival.id, peer=peer, error=type(error).__name__, reason=str(error))
+                event("arrival.count_unknown", arrival=asked.arrival.id, peer=asked.peer, error=type(error).__name__, reason=str(error))
             else:
                 answer = asked.answer.result()
                 self._keep_counts(asked, answer.series)
@@ -295,16 +297,27 @@ class SettleStage:
         now = self._clock()
         open_now = self._journal.arrivals.find(states=(ArrivalState.RECEIVED,))
         self._forget_all_but({arrival.id for arrival in open_now})
-        for arrival in open_now:
+        for arrival in sorted(open_now, key=self._waits_since):
             peer = self._config.counting_peer(arrival.peer)
-            if peer is None or peer.name in self._asking or not self._worth_asking(arrival, now):
+            if peer is None:
+                continue
+            of_sender = peer.name == arrival.peer
+            if not self._may_ask(peer.name, of_sender) or not self._worth_asking(arrival, now):
                 continue
             self._asked_at[arrival.id] = now
             if arrival.waits:
                 continue  # that all has come which the sender has is known
-            of_sender = peer.name == arrival.peer
             answer = self._executor.submit(self._count if of_sender else self._count_archived, peer, arrival)
-            self._asking[peer.name] = _CountQuery(arrival, peer.name, of_sender, now, answer)
+            self._asking[peer.name, of_sender] = _CountQuery(arrival, peer.name, of_sender, now, answer)
+
+    def _waits_since(self, arrival: Arrival) -> datetime:
+        """When it was asked about last, else when it was opened: the one of the earliest is asked about first."""
+        return self._asked_at.get(arrival.id, arrival.opened_at)
+
+    def _may_ask(self, peer: str, of_sender: bool) -> bool:
+        """An archive is asked in the place of senders beside the questions about what it sends itself, which never wait for those."""
+        archives = sum(not own for _, own in self._asking)
+        return (peer, of_sender) not in self._asking and (of_sender or archives < _ARCHIVES_AT_ONCE)
 
     def _worth_asking(self, arrival: Arrival, now: datetime) -> bool:
         asked_at = self._asked_at.get(arrival.id)

@@ -11,7 +11,7 @@ from node.domain.arrival import Completeness
 from node.domain.errors import DeliveryError
 from node.domain.state import ArrivalState
 from node.flow.settle import SettleStage, complete_now
-from node.settings.peers import May, Scope
+from node.settings.peers import May, Peer, Scope
 from node.settings.peers import Settle as Rule
 from tests.unit.flow.mini import CT1, START, CountingPeer, MiniNode
 
@@ -33,6 +33,24 @@ class Never(Executor):
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         return Future()
+
+
+class Slow(Executor):
+    """Answers when it is told to, so that a question is under way for a whole step."""
+
+    def __init__(self) -> None:
+        self._asked: list[tuple[Future[Any], Any, Any]] = []
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._asked.append((future, fn, args))
+        return future
+
+    def answer(self) -> None:
+        """What was asked until now."""
+        for future, fn, args in self._asked:
+            future.set_result(fn(*args))
+        self._asked.clear()
 
 
 def settle_of(node: MiniNode, peer: CountingPeer | None = None, **options: Any) -> SettleStage:
@@ -467,3 +485,49 @@ def test_what_came_since_the_archive_was_asked_makes_its_count_void(node: MiniNo
     node.clock.advance(0.1)
     assert settle.step() == 1
     assert node.arrivals()[0].completed_by is Completeness.QUIET
+
+
+@pytest.mark.parametrize("own", [1, 3])
+def test_an_archive_that_is_asked_in_the_place_of_others_is_still_asked_about_what_it_sends(node: MiniNode, own: int) -> None:
+    """Five studies of a modality that cannot be asked are open, older than those of the archive itself. Every question takes half a second:
+    each study of both is asked about again and again, and before it is complete."""
+    pacs = replace(CT1, name="pacs", ae_title="PACS", host="10.0.0.9", may=CT1.may | {May.FIND})
+    node.configure(peers={"ct1": replace(CT1, settle=Rule(count_at="pacs", quiet=timedelta(minutes=1))), "pacs": pacs})
+    archive, slow = CountingPeer(), Slow()
+    archive.counts = 100
+    settle = SettleStage(node.journal, node.config, node.clock, lambda _: archive, executor=slow)
+    of_ct1, of_pacs = [f"1.1{number}" for number in range(5)], [f"1.2{number}" for number in range(own)]
+    for study in of_ct1:
+        node.receive(study, f"{study}.1")
+    for study in of_pacs:
+        node.receive(study, f"{study}.1", peer="pacs")
+    for _ in range(18):
+        assert settle.step() == 0
+        slow.answer()
+        node.clock.advance(0.5)
+    asked = [study for study, _ in archive.asked]
+    assert all(asked.count(study) >= 3 for study in (*of_ct1, *of_pacs)), asked
+
+
+def test_archives_that_hang_leave_senders_their_questions(node: MiniNode) -> None:
+    """Three archives do not answer: two of them are asked, and threads are left for a sender."""
+    peers = {"own": replace(CT1, name="own", ae_title="OWN", may=CT1.may | {May.FIND})}
+    for number in range(3):
+        peers[f"pacs{number}"] = replace(CT1, name=f"pacs{number}", ae_title=f"PACS{number}", may=CT1.may | {May.FIND})
+        peers[f"ct{number}"] = replace(CT1, name=f"ct{number}", ae_title=f"CT{number}", settle=Rule(count_at=f"pacs{number}"))
+    node.configure(peers=peers)
+    asked: list[str] = []
+
+    def requestor_of(peer: Peer) -> CountingPeer:
+        asked.append(peer.name)
+        return CountingPeer()
+
+    slow = Slow()
+    settle = SettleStage(node.journal, node.config, node.clock, requestor_of, executor=slow)
+    for number, sender in enumerate(("ct0", "ct1", "ct2", "own")):
+        node.receive(f"1.{number}", f"1.{number}.1", peer=sender)
+    for _ in range(3):
+        settle.step()
+        node.clock.advance(1.0)
+    slow.answer()
+    assert sorted(asked) == ["own", "pacs0", "pacs1"]
