@@ -1,5 +1,6 @@
 """Configurations that came into force, with who wanted each, when and why."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from sqlalchemy import Row, insert, select
@@ -10,6 +11,7 @@ from node.journal.database import JournalPart, rerun
 from node.journal.rows import micros, moment
 
 _revision = schema.config_revision.c
+_AT_ONCE = 20
 
 
 class ConfigRevisions(JournalPart):
@@ -32,6 +34,19 @@ class ConfigRevisions(JournalPart):
         with self._database.reading() as connection:
             rows = connection.execute(select(schema.config_revision).order_by(_revision.id.desc()).limit(limit))
             return [_to_revision(row) for row in rows]
+
+    def newest_of(self, text_digests: Collection[str]) -> dict[str, ConfigRevision]:
+        """Of each of these digests of a text the newest that has it; without those that none has."""
+        found: dict[str, ConfigRevision] = {}
+        newest_first = select(schema.config_revision).order_by(_revision.id.desc()).execution_options(yield_per=_AT_ONCE)
+        with self._database.reading() as connection:
+            for row in connection.execute(newest_first):
+                if found.keys() >= set(text_digests):
+                    break
+                one = _to_revision(row)
+                if one.text_digest in text_digests:
+                    found.setdefault(one.text_digest, one)
+        return found
 
     def get(self, number: int) -> ConfigRevision | None:
         """The one of this number, if there is one."""

@@ -68,10 +68,10 @@ def filled(text: str, now: bytes, path: Path, in_force: Sequence[bytes] = ()) ->
     return _with(text, [(*span, value) for span, value in put.items()]).encode()
 
 
-def differing_blocks(one: str, other: str, path: Path) -> set[str]:
-    """The blocks in which two kept texts say something else: neither comments nor the way of writing count, nor what was not kept."""
-    first, second = (dict(sorted((where, node.value) for where, node in _scalars(parse(text.encode(), path)))) for text in (one, other))
-    return {where[0] for where in {*first, *second} if where and first.get(where) != second.get(where)}
+def said(text: str, path: Path) -> dict[tuple[str, ...], str | None]:
+    """What a kept text says: each single value by the keys that lead to it, None where those lead to an empty mapping or list. Neither
+    comments nor the way of writing are in it, nor what was not kept."""
+    return {where: node.value if isinstance(node, ScalarNode) else None for where, node in _leaves(parse(text.encode(), path))}
 
 
 def _values(now: bytes, in_force: Sequence[bytes], path: Path) -> dict[tuple[str, ...], str]:
@@ -97,15 +97,20 @@ def _at(tree: Node, where: tuple[str, ...]) -> Node | None:
 
 
 def _scalars(tree: Node) -> Iterator[tuple[tuple[str, ...], ScalarNode]]:
-    """The single values of a tree with the keys that lead to them; what aliases repeat, by each way (`parse` bounds how many)."""
+    """The single values of a tree with the keys that lead to them."""
+    return ((where, node) for where, node in _leaves(tree) if isinstance(node, ScalarNode))
+
+
+def _leaves(tree: Node) -> Iterator[tuple[tuple[str, ...], Node]]:
+    """The same, and empty mappings and lists; what aliases repeat, by each way (`parse` bounds how many)."""
     waiting: list[tuple[tuple[str, ...], Node]] = [((), tree)]
     while waiting:
         where, node = waiting.pop()
-        if isinstance(node, MappingNode):
+        if isinstance(node, MappingNode) and node.value:
             waiting.extend(((*where, str(key.value)), value) for key, value in node.value)
-        elif isinstance(node, SequenceNode):
+        elif isinstance(node, SequenceNode) and node.value:
             waiting.extend(((*where, str(number)), value) for number, value in enumerate(node.value))
-        elif isinstance(node, ScalarNode):
+        else:
             yield where, node
 
 

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from node.domain.config_revision import ConfigRevision
-from node.records.revisions import revisions_apart, running
+from node.records.revisions import RunningProcess, revisions_apart, running
 from tests.unit.journal.story import START, Story
 
 
@@ -28,6 +30,42 @@ def test_revisions_are_numbered_and_the_same_text_again_is_none(story: Story) ->
     assert story.journal.config_revisions.find(limit=1) == [kept[3]]
     assert story.journal.config_revisions.get(kept[1].number) == replace(revision("two", minutes=1), number=kept[1].number)
     assert story.journal.config_revisions.get(99) is None
+
+
+def test_what_a_process_goes_by_is_found_however_many_came_into_force_since(story: Story) -> None:
+    """Of a text that was in force twice it is the newer one; of a text that nobody keeps none."""
+    texts = ("one", "two", *(f"text {number}" for number in range(120)), "two")
+    kept = [story.journal.config_revisions.add(revision(text)) for text in texts]
+    digests = {one.text_digest for one in kept[:2]} | {revision("nowhere").text_digest}
+    found = story.journal.config_revisions.newest_of(digests)
+    assert found == {kept[0].text_digest: kept[0], kept[1].text_digest: kept[-1]}
+    story.journal.processes.beat("flow lags-1a2b3c:11", kept[0].text_digest, story.journal.now())
+    assert [one.revision for one in running(story.journal)] == [kept[0]]
+
+
+ENGINES = [
+    pytest.param("{fast: {threads: 4}}", "{fast: {threads: 16, memory: 64GiB}}", False, id="threads and memory"),
+    pytest.param("{fast: {}}", "{fast: {memory: 8GiB}}", False, id="one with nothing"),
+    pytest.param(
+        "{gpu: {kind: triton, url: 'grpc://a:8001', shared_memory: on}}",
+        "{gpu: {kind: triton, url: 'grpcs://b:8001', tls: {ca: /etc/ca.pem}}}",
+        False,
+        id="address, certificates and shared memory",
+    ),
+    pytest.param("{fast: {threads: 4}}", "{fast: {kind: triton, url: 'grpc://b:8001'}}", True, id="kind"),
+    pytest.param("{fast: {allow_code: true}}", "{fast: {allow_code: false}}", True, id="models with programs"),
+    pytest.param("{fast: {threads: 4}}", "{quick: {threads: 4}}", True, id="name"),
+    pytest.param("{fast: {threads: 4}}", "{fast: {threads: 4}, second: {}}", True, id="one more"),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "apart"), ENGINES)
+def test_hosts_of_different_size_go_by_engines_of_different_size(one: str, other: str, apart: bool) -> None:
+    """What differs is what changes whether a model is computed, and by which engine."""
+    revisions = [replace(revision(f"engines: {engines}\n"), number=number) for number, engines in enumerate((one, other), start=1)]
+    found = [RunningProcess(name=f"flow host{each.number}:7", revision=each) for each in revisions]
+    said = revisions_apart(found, START + timedelta(hours=1))
+    assert said.startswith("hosts go by configurations that differ in `engines:`: ") if apart else said == ""
 
 
 ROUTES = "node: {{listen: {listen}}}\nroutes: [{{name: lungs, when: {{Modality: {modality}}}, run: [ct-lung], send: [out]}}]\n"
