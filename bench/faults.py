@@ -87,7 +87,7 @@ class Came:
     """What became of one study that was sent; `fault` is None of a sound one.
 
     `results` counts its objects in the folder, by pydicom, without notes that there is no result. `told`: a report of them says first that
-    instances are held, and all are of the first person. `held`: something waits for the rest of a series.
+    instances are held, and all are of the first image's person and study. `held`: something waits for the rest of a series.
     """
 
     where: str
@@ -276,10 +276,11 @@ def _faults(taken: Sequence[Real], light: Sequence[Real], count: int, chance: ra
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sent:
-    """The UIDs of a study, and whose its first image is."""
+    """The Study Instance UIDs that a study was sent under, and the Patient ID and Study Instance UID of its first image."""
 
     studies: tuple[str, ...]
-    first: str
+    patient: str
+    study: str
 
 
 class _Hospital:
@@ -337,7 +338,11 @@ class _Hospital:
             peer = Peer(name="node", ae_title=CALLED, host="127.0.0.1", port=self._running.port)
             statuses = PeerRequestor(peer, calling_ae=CALLING).store(files)
             assert all(one.accepted for one in statuses), (real.where, fault and fault.name, [one for one in statuses if not one.accepted])
-        return _Sent(studies=tuple(sorted({str(one.StudyInstanceUID) for one in images})), first=str(images[0].PatientID))
+        return _Sent(
+            studies=tuple(sorted({str(one.StudyInstanceUID) for one in images})),
+            patient=str(images[0].PatientID),
+            study=str(images[0].StudyInstanceUID),
+        )
 
     def _wait(self, most: int) -> None:
         """Until at most so many studies are under way; none: and that stays so, for what was sent last may not be indexed yet."""
@@ -373,9 +378,15 @@ class _Hospital:
             jobs=[job.state for job in jobs],
             reason="; ".join(said),
             results=len(results),
-            told={str(one.PatientID) for one in results} == {sent.first} and any(map(_says_held, results)),
+            told=of_first_alone(results, patient=sent.patient, study=sent.study),
             held=any(one.waits for uid in sent.studies for one in self._journal.arrivals.find(study=uid)),
         )
+
+
+def of_first_alone(results: Sequence[Dataset], *, patient: str, study: str) -> bool:
+    """Whether all results are of this patient and study, and a report of them says that something of its series was not analysed."""
+    whose = {(str(one.PatientID), str(one.StudyInstanceUID)) for one in results}
+    return whose == {(patient, study)} and any(map(_says_held, results))
 
 
 def _says_held(result: Dataset) -> bool:
