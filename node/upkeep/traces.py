@@ -102,7 +102,7 @@ class TraceStage:
         try:
             match ended.name:
                 case _ if ended.name in (_ROUTED, HistoryEvent.ARRIVAL_PARKED):
-                    yield from self._of_arrival(ended)
+                    yield from self._of_arrival(number, ended)
                 case HistoryEvent.JOB_INFERRED | HistoryEvent.JOB_PARKED | HistoryEvent.JOB_FAILED:
                     yield from self._of_analysis(number, ended)
                 case _ if ended.name == _ENCODED:
@@ -112,8 +112,8 @@ class TraceStage:
         except NoSuchRow:
             return  # erased meanwhile
 
-    def _of_arrival(self, ended: Event) -> Iterator[TraceSpan]:
-        """Receipt, quiet window and routing, and the arrival as a whole."""
+    def _of_arrival(self, number: int, ended: Event) -> Iterator[TraceSpan]:
+        """Receipt, quiet window and routing; the arrival as a whole once it is routed, for one that is parked may be put back."""
         arrival = self._journal.arrivals.get(ended.subject_id)
         if arrival is None:
             return
@@ -121,11 +121,15 @@ class TraceStage:
         said: dict[str, str | int] = {"hilum.peer": arrival.peer or metrics.STRANGER, "hilum.revision": arrival.revision}
         failed: dict[str, str | int] = {} if ended.name == _ROUTED else {"hilum.code": ended.code or ""}
         last = min(arrival.last_instance_at, complete)
-        yield self._span(arrival.id, _WHOLE, 0, arrival.opened_at, ended.at, **said, **failed)
+        if not failed:
+            yield self._span(arrival.id, _WHOLE, 0, arrival.opened_at, ended.at, **said)
         yield self._span(arrival.id, "receive", 0, arrival.opened_at, last, **{"hilum.instances": arrival.instances})
         by = {"hilum.completed_by": arrival.completed_by.value} if arrival.completed_by else {}
         yield self._span(arrival.id, "settle", 0, last, complete, **by)
-        yield self._span(arrival.id, "route", ended.subject_id, complete, ended.at, **failed)
+        begun = self._latest(ended, HistoryEvent.ARRIVAL_COMPLETE) or complete  # for the first time, or put back
+        parked = self._latest(ended, HistoryEvent.ARRIVAL_PARKED)
+        if failed or parked is None or parked <= begun:  # else a later revision has overtaken what was parked, and nobody tried
+            yield self._span(arrival.id, "route", number, begun, ended.at, **failed)
 
     def _of_analysis(self, number: int, ended: Event) -> Iterator[TraceSpan]:
         """What it waited for a worker, and what that took, this time."""

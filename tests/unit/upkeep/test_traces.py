@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from node.domain.arrival import Completeness
 from node.domain.state import JobState
 from node.journal.journal import Journal
 from node.observe.spans import ATTRIBUTES, CollectorAway, TraceSpan
 from node.upkeep.traces import TraceStage
 from tests.lab import empty_journal
-from tests.unit.journal.story import Story
+from tests.unit.journal.story import DECISION, Story
 
 
 @dataclass
@@ -89,6 +90,47 @@ def test_a_job_that_is_parked_says_what_it_waited_for_and_its_code(desk: Desk) -
     assert (waited.failed, analysed.failed, analysed.attributes["hilum.code"]) == (False, True, "HLM-3102")
     assert {name for one in desk.told for name in one.attributes} <= set(ATTRIBUTES)
     assert "DOE" not in repr(desk.told)
+
+
+def test_an_arrival_that_was_parked_and_put_back_has_a_span_of_each_try(desk: Desk) -> None:
+    """Routing failed; a day later the operator puts it back, and it is routed. Nothing is told under one identifier with two ends, and
+    the arrival as a whole once it is routed."""
+    stage, journal = desk.stage(), desk.story.journal
+    desk.story.receive(1, 2, 3)
+    arrival = desk.story.arrival().id
+    assert journal.arrivals.complete(arrival, Completeness.QUIET, desk.story.now)
+    desk.story.now += timedelta(seconds=5)
+    journal.routing.failed(arrival, "HLM-9000", "a defect", "config 1", desk.story.now, most=1)
+    stage.step()
+    assert desk.names() == ["receive", "settle", "route"]
+    desk.story.now += timedelta(days=1)
+    journal.routing.put_back(arrival, desk.story.now)
+    desk.story.now += timedelta(seconds=2)
+    journal.routing.route(arrival, [DECISION], [], "config 1", desk.story.now)
+    stage.step()
+    assert desk.names()[3:] == ["arrival", "receive", "settle", "route"]
+    of_one_id: dict[bytes, TraceSpan] = {}
+    assert [one for one in desk.told if of_one_id.setdefault(one.id, one) != one] == []
+    first, second = (one for one in desk.told if one.name == "route")
+    assert [(one.failed, (one.end - one.begin).total_seconds()) for one in (first, second)] == [(True, 5), (False, 2)]
+    (whole,) = (one for one in desk.told if one.name == "arrival")
+    assert (whole.id, whole.failed, whole.end) == (second.parent, False, second.end)
+    assert first.parent == whole.id
+
+
+def test_an_arrival_that_a_later_revision_overtakes_while_it_is_parked_was_not_routed_for_so_long(desk: Desk) -> None:
+    """It counts as routed, and nobody tried: one span of routing, which failed."""
+    stage, journal = desk.stage(), desk.story.journal
+    desk.story.receive(1, 2, 3)
+    assert journal.arrivals.complete(desk.story.arrival().id, Completeness.QUIET, desk.story.now)
+    desk.story.now += timedelta(seconds=5)
+    journal.routing.failed(desk.story.arrival().id, "HLM-9000", "a defect", "config 1", desk.story.now, most=1)
+    desk.story.now += timedelta(minutes=5)
+    desk.story.receive(4)
+    desk.story.route()
+    stage.step()
+    overtaken = {one.trace for one in desk.told if one.name == "route" and one.failed}
+    assert [one.name for one in desk.told if one.trace in overtaken] == ["receive", "settle", "route", "arrival", "receive", "settle"]
 
 
 def test_a_collector_that_is_away_is_asked_again_each_half_minute_and_told_what_is_younger_than_an_hour(desk: Desk) -> None:
