@@ -190,13 +190,8 @@ def misused(error: "CycloptsError", path: Sequence[str]) -> tuple[WrongWords, st
 
 def unforeseen(defect: Exception, path: Sequence[str]) -> HilumError:
     """What nothing in hilum has a name for, as an error that says what it was, and in which file the details lie."""
-    from inference.engines.extras import EXTRAS, not_installed
-    from node.assembly.libraries import half_installed
-
-    if isinstance(defect, ImportError) and (half := next(iter(half_installed()), None)) is not None:
-        return half
-    if isinstance(defect, ModuleNotFoundError) and (library := (defect.name or "").partition(".")[0]) in EXTRAS:
-        return not_installed(f"hilum {' '.join(path)}", library)
+    if isinstance(defect, ImportError) and (library := _not_whole(defect, path)) is not None:
+        return library
     where = _written(defect, path)
     if isinstance(defect, PermissionError):
         return NotPermitted(f"{_of_the_system(defect)}; this runs as {_user()}{_owner(defect)}. {where}")
@@ -204,6 +199,28 @@ def unforeseen(defect: Exception, path: Sequence[str]) -> HilumError:
         return SystemRefused(f"{_of_the_system(defect)}. {where}")
     # not its words: they may quote a patient
     return Defect(f"hilum {' '.join(path)} stumbled over a {type(defect).__name__} at {_place(defect)}. {where}")
+
+
+def _not_whole(defect: ImportError, path: Sequence[str]) -> HilumError | None:
+    """The library that is here in part, or the extra that is not installed, of which the module is that could not be imported."""
+    from inference.engines.extras import EXTRAS, not_installed
+    from node.assembly.libraries import half_installed
+
+    module, halves = (defect.name or "").partition(".")[0], half_installed()
+    for half in halves:
+        if not half.modules.isdisjoint((module, _module_at(defect))):
+            return half
+    if not isinstance(defect, ModuleNotFoundError):
+        return None
+    if module in EXTRAS:
+        return not_installed(f"hilum {' '.join(path)}", module)
+    return next((half for half in halves if not half.modules), None)  # nothing is left that tells what its modules are called
+
+
+def _module_at(defect: ImportError) -> str:
+    """What raised it: a library says in words of its own what it lacks."""
+    frames = [frame for frame, _ in traceback.walk_tb(defect.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__", "")).partition(".")[0] if frames else ""
 
 
 def _of_the_system(refused: OSError) -> str:
@@ -244,8 +261,12 @@ def _written(defect: Exception, path: Sequence[str]) -> str:
     """Write the details into a file of this user's alone (mode 0600), and say where it lies."""
     from importlib import metadata
 
+    try:
+        version = metadata.version("hilum")
+    except metadata.PackageNotFoundError:  # pip is replacing it
+        version = "(not installed)"
     head = (
-        f"hilum {metadata.version('hilum')}, Python {platform.python_version()}, {platform.platform()}\n"
+        f"hilum {version}, Python {platform.python_version()}, {platform.platform()}\n"
         f"hilum {' '.join(path)} (its arguments are not written down)\n"
         "What stands below may quote a patient's data: look through it before you hand it on.\n\n"
     )
