@@ -9,6 +9,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from node.assembly import compose
 from node.assembly.audit import open_trail, process_of
@@ -30,6 +31,7 @@ from node.journal.port import Leader
 from node.observe.audit.trail import Trail
 from node.observe.spans import OtlpExporter, SpanExporter
 from node.settings.config import Config, SinkSettings
+from node.settings.kinds import is_loopback
 from node.settings.observe import Traces
 from node.spool.horizon import HorizonOfAllHosts, journaled_until
 from node.spool.port import Inbox
@@ -264,7 +266,8 @@ def trace_stage(config: Config, wanted: Traces, journal: Journal) -> TraceStage:
     """What tells the collector; of what happens from now on, where nobody was told before."""
 
     def exporter() -> SpanExporter:
-        return OtlpExporter(wanted.otlp, host=host_of(config), version=version("hilum"))
+        proxied = not is_loopback(urlsplit(wanted.otlp).hostname or "")
+        return OtlpExporter(wanted.otlp, host=host_of(config), version=version("hilum"), proxied=proxied)
 
     stage = TraceStage(journal, journal.now, wanted.sample, exporter)
     stage.begin()

@@ -6,14 +6,17 @@ values are numbers, codes and names of the configuration. The library is an extr
 
 import contextlib
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 from node.domain.errors import ConfigError, DeliveryError
 
 if TYPE_CHECKING:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace import ReadableSpan
 
 ATTRIBUTES: Mapping[str, str] = {
@@ -31,6 +34,7 @@ ATTRIBUTES: Mapping[str, str] = {
 }
 """All that a span may say, and what it means; a test holds every span of a node against it."""
 _TIMEOUT_S = 5.0
+_IN_ALL = 1.2  # of the timeout, which neither a resolver of names knows nor an answer of which a byte comes now and then
 
 
 class TracingAbsent(ConfigError):
@@ -46,7 +50,10 @@ class CollectorAway(DeliveryError):
     """A collector of traces does not take spans now: they are kept for an hour, and sent again."""
 
     code = "HLM-6191"
-    remedy = "See whether it runs and takes OTLP over HTTP at the address of `observe: {traces: {otlp: …}}`. Studies do not wait for it."
+    remedy = (
+        "See the reason: whether it runs and takes OTLP over HTTP at the address of `observe: {traces: {otlp: …}}`, its certificate, "
+        "a token that it asks for, a proxy. Studies do not wait for it."
+    )
     retry = True
 
 
@@ -99,29 +106,52 @@ class OtlpExporter:
     ----------
     host, version
         Of this node, for `service.instance.id` and `service.version` of the resource.
+    proxied
+        Whether the proxy of the environment is asked (HTTPS_PROXY, HTTP_PROXY, NO_PROXY).
+    timeout_s
+        How long the collector has to take them.
     """
 
-    def __init__(self, url: str, *, host: str, version: str) -> None:
+    def __init__(self, url: str, *, host: str, version: str, proxied: bool, timeout_s: float = _TIMEOUT_S) -> None:
         demand_tracing()
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
 
         # it quotes answers, and repeats itself; what is wrong is told by an event of the node's
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)
-        self._url = url
+        self._collector = f"the collector of traces at {urlsplit(url).hostname}"  # of the address any other part may be secret
         self._resource = Resource({"service.name": "hilum", "service.instance.id": host, "service.version": version})
-        self._exporter = OTLPSpanExporter(endpoint=url, timeout=_TIMEOUT_S)
+        self._said: list[str] = []
+        self._exporter = _exporter(url, self._said, proxied=proxied, timeout_s=timeout_s)
+        self._at_most_s = _IN_ALL * timeout_s
+        self._sending: threading.Thread | None = None
 
     def send(self, spans: Sequence[TraceSpan]) -> None:
-        """Send them; CollectorAway where they were not taken within five seconds."""
-        from opentelemetry.sdk.trace.export import SpanExportResult
-
-        if self._exporter.export([self._readable(one) for one in spans]) is not SpanExportResult.SUCCESS:
-            raise CollectorAway(f"{self._url} took no spans")
+        """Send them; CollectorAway where they were not taken in time."""
+        if self._sending is not None and self._sending.is_alive():
+            raise CollectorAway(f"{self._collector} has not come to the end of its last answer")
+        self._said.clear()
+        readable, taken = [self._readable(one) for one in spans], threading.Event()
+        # a daemon: what it waits for holds up neither other stages nor the end of the process
+        self._sending = threading.Thread(target=self._export, args=(readable, taken), name="spans", daemon=True)
+        self._sending.start()
+        self._sending.join(self._at_most_s)
+        if self._sending.is_alive():
+            raise CollectorAway(f"{self._collector} does not answer in time")
+        if not taken.is_set():
+            raise CollectorAway(f"{self._collector} {next(reversed(self._said), 'could not be asked')}")
 
     def close(self) -> None:
         """Send nothing more."""
         self._exporter.shutdown()  # type: ignore[no-untyped-call]
+
+    def _export(self, spans: "Sequence[ReadableSpan]", taken: threading.Event) -> None:
+        from opentelemetry.sdk.trace.export import SpanExportResult
+
+        try:
+            if self._exporter.export(spans) is SpanExportResult.SUCCESS:
+                taken.set()
+        except OSError as failed:  # as requests' errors are
+            self._said.append(_away(failed))
 
     def _readable(self, span: TraceSpan) -> "ReadableSpan":
         from opentelemetry.sdk.trace import ReadableSpan
@@ -143,6 +173,35 @@ class OtlpExporter:
             start_time=_nanoseconds(span.begin),
             end_time=_nanoseconds(max(span.begin, span.end)),
         )
+
+
+def _exporter(url: str, said: list[str], *, proxied: bool, timeout_s: float) -> "OTLPSpanExporter":
+    """The library's own exporter, with a session that is brief: it reads no answer's body, and writes down what came of each request."""
+    import requests
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    class Brief(requests.Session):
+        def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+            try:
+                answer = super().request(*args, **(kwargs | {"stream": True}))
+            except requests.RequestException as failed:
+                said.append(_away(failed))
+                raise
+            answer.close()
+            said.append(f"answers {answer.status_code}")
+            if 300 <= answer.status_code < 400:
+                # the library follows nothing, and takes it for a success all the same
+                raise requests.exceptions.InvalidURL(said[-1])
+            return answer
+
+    session = Brief()
+    session.trust_env = proxied
+    return OTLPSpanExporter(endpoint=url, timeout=timeout_s, session=session)
+
+
+def _away(failed: OSError) -> str:
+    """By its class alone: its words may quote the address."""
+    return f"does not answer ({type(failed).__name__})"
 
 
 def _nanoseconds(at: datetime) -> int:

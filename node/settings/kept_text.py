@@ -13,7 +13,7 @@ from node.settings.source import parse
 NOT_KEPT = "(not kept)"
 """What stands in the place of such a value."""
 _LOGIN = re.compile(r"(?<=://)[^/?#\s]*(?=@)")
-_SECRET_PLACES = (("notify", "webhook", "url"),)
+_SECRET_PLACES = (("notify", "webhook", "url"), ("observe", "traces", "otlp"))
 """Addresses of which any part may be a token."""
 _ADDRESS = re.compile(r"""(["']?)[A-Za-z][A-Za-z0-9+.-]*://[^\s"'#,}\]]*\1""")
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")

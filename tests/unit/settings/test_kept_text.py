@@ -14,6 +14,7 @@ peers: {ct1: {ae_title: CT1, address: "10.0.0.1:104"}}
 notify:
   webhook: {url: &page https://chat.example/hooks/T0K3N}
   link: "https://console.example/"
+observe: {traces: {otlp: https://tempo.example/T0K3N/v1/traces}}
 """
 
 
@@ -21,7 +22,7 @@ def test_passwords_in_addresses_and_addresses_that_may_be_tokens_are_not_kept() 
     """All else stays, byte for byte: comments, anchors and how it is written."""
     assert kept(TEXT.encode(), PATH) == TEXT.replace('"postgresql://hilum:s3cret@db/hilum"', '"(not kept)"').replace(
         "https://chat.example/hooks/T0K3N", '"(not kept)"'
-    )
+    ).replace("https://tempo.example/T0K3N/v1/traces", '"(not kept)"')
 
 
 def test_a_login_in_a_comment_is_not_kept_either() -> None:
@@ -44,7 +45,10 @@ def test_the_webhooks_address_is_not_kept_where_an_alias_names_it(links: str) ->
 
 def test_what_was_not_kept_comes_back_from_the_file_of_now() -> None:
     """Also where it is another one by now, and written otherwise."""
-    now = "notify:\n  webhook:\n    url: https://chat.example/other\nstore: {journal: 'postgresql://hilum:new@db/hilum'}\n"
+    now = (
+        "observe: {traces: {otlp: https://tempo.example}}\nnotify:\n  webhook:\n    url: https://chat.example/other\n"
+        "store: {journal: 'postgresql://hilum:new@db/hilum'}\n"
+    )
     whole = filled(kept(TEXT.encode(), PATH), now.encode(), PATH).decode()
     assert "url: &page https://chat.example/other}" in whole
     assert "{journal: 'postgresql://hilum:new@db/hilum', blobs" in whole
@@ -53,7 +57,7 @@ def test_what_was_not_kept_comes_back_from_the_file_of_now() -> None:
 
 def test_a_value_that_is_nowhere_any_more_is_named() -> None:
     with pytest.raises(ValueNotKept, match=r"`notify\.webhook\.url` may be secret"):
-        filled(kept(TEXT.encode(), PATH), b"store: {journal: 'postgresql://a:b@db/x'}\n", PATH)
+        filled(kept(TEXT.encode(), PATH), b"store: {journal: 'postgresql://a:b@db/x'}\nobserve: {traces: {otlp: https://t}}\n", PATH)
 
 
 def test_of_a_file_that_is_no_yaml_no_address_is_shown_and_values_come_from_what_is_in_force() -> None:
