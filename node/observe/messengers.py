@@ -114,7 +114,7 @@ def _smtp_says(failed: Exception) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """Posts to one address.
+    """Posts to one address, of which a login is not sent.
 
     Parameters
     ----------
@@ -136,7 +136,9 @@ class Webhook:
         MessengerAway
             There was no answer, or it was no 2xx: whoever moved says so, and nothing is followed elsewhere.
         """
-        host = urlsplit(self.url).hostname
+        parts = urlsplit(self.url)
+        host = parts.hostname
+        address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # urllib takes a login for a part of the host's name
         body = json.dumps(_content(notice)).encode("utf-8")
         headers = {"Content-Type": "application/json", "User-Agent": "hilum"}
         try:
@@ -144,7 +146,7 @@ class Webhook:
             if secret is not None:
                 headers[SIGNATURE] = f"sha256={hmac.new(secret, body, hashlib.sha256).hexdigest()}"
             opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=self.context()), Unmoved)
-            with opener.open(urllib.request.Request(self.url, body, headers), timeout=_TIMEOUT_S):
+            with opener.open(urllib.request.Request(address, body, headers), timeout=_TIMEOUT_S):
                 pass  # 2xx: it has it
         except HTTPError as refused:
             refused.close()

@@ -134,3 +134,16 @@ def test_nothing_is_signed_without_a_secret() -> None:
         Webhook(url=f"http://127.0.0.1:{posts.port}", context=ssl.create_default_context, secret=lambda: None)(NOTICE)
     ((headers, _),) = posts.came
     assert SIGNATURE not in headers
+
+
+def test_a_login_in_the_address_is_neither_sent_nor_taken_for_the_host() -> None:
+    """Who receives it is whom the address names; what is said of a refusal quotes no login."""
+    with webhook_server() as posts:
+        webhook = Webhook(url=f"http://anna:pw@127.0.0.1:{posts.port}/in", context=ssl.create_default_context, secret=lambda: None)
+        webhook(NOTICE)
+        ((headers, _),) = posts.came
+        assert headers["Host"] == f"127.0.0.1:{posts.port}"
+        assert "pw" not in str(headers)
+        posts.status = 401
+        with pytest.raises(MessengerAway, match=r"^the webhook at 127.0.0.1 answers 401$"):
+            webhook(NOTICE)
