@@ -16,6 +16,8 @@ from inference.findings import Evaluation, Findings, Location, Measurement, Poin
 from node.results.check import check
 from node.results.encode import encode
 from node.results.measurements.make import make as about_images
+from node.results.narrative.english import English
+from node.results.narrative.sentences import found_in_short
 from node.results.page.capture import page_of
 from node.results.page.table import entries
 from node.results.port import Encoding, ValuesDiffer
@@ -202,6 +204,22 @@ def test_what_is_elsewhere_does_not_hide_what_is_absent_here(elsewhere: Findings
     (own,) = [group for group in said if named(group, "112039")[0].TextValue == "mr-brain pleura"]
     assert value(own, EFFUSION) == ("272519000" if absent else None)
     assert ("None found" in words(encoding)) is absent
+
+
+def test_a_conclusion_calls_nothing_absent_beside_what_was_found_at_a_site_of_its_own(tmp_path: Path) -> None:
+    """ct-head-bleed of a haemorrhage in the ventricles alone: nobody drew any of the brain or the meninges, which the answers about those
+    could be told apart by, and whoever reads no further reads of the one that is there. The report has all answers."""
+    ventricular = replace(FULL, label="ventricles", type=codes.HEMORRHAGE, finding_site=codes.BRAIN_VENTRICLE)
+    answers = {codes.BRAIN: codes.ABSENT, codes.MENINGES: codes.ABSENT, codes.BRAIN_VENTRICLE: codes.PRESENT}
+    said = tuple(Evaluation(finding=codes.HEMORRHAGE, value=answer, finding_site=site) for site, answer in answers.items())
+    outputs = (SegmentOutput(label="ventricles", type=codes.HEMORRHAGE), EvaluationOutput(finding=codes.HEMORRHAGE))
+    findings = Findings(segments=(ventricular,), evaluations=said)
+    encoding = made.encoding(made.series(tmp_path), findings, application=made.application(outputs=outputs))
+    concluded = found_in_short(encoding, read_sources(encoding), English())
+    assert [sentence for sentence in concluded if "absent" in sentence] == []
+    assert [sentence for sentence in concluded if "present" in sentence] == ["Hemorrhage: present in the brain ventricle."]
+    (series,) = [report for report in read(about_images(making(encoding)), "sr") if not named(report, "121191")]
+    assert [value(group, codes.HEMORRHAGE) for group in groups(series)] == ["272519000", "272519000", "52101004"]
 
 
 def words(encoding: Encoding) -> list[str]:

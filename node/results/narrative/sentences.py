@@ -256,7 +256,7 @@ class _Speaker:
             yield Sentence(
                 section=Section.FINDINGS,
                 text=said,
-                brief=said if one.answer and not is_among(one.finding, (one.site, one.laterality), self._seen) else "",
+                brief=said if one.answer else "",
                 row=(self._wording.name(thing), word, self._wording.details(thing, None)),
                 tracked=self._tracked(one.tracked_by, labelled=one.is_segment),
                 rests_on=(Kind.SR,),
@@ -312,7 +312,8 @@ class _Speaker:
         """Whether a conclusion need not repeat it: its locations say where it is present, and what is there on one side is not absent."""
         if one.value == PRESENT:
             return any(each.finding == one.finding for each in self._findings.locations)
-        return one.value == ABSENT and is_among(one.finding, (one.finding_site, one.laterality), self._seen)
+        _, place = told_of(self._findings, one.finding, (one.finding_site, one.laterality))
+        return one.value == ABSENT and is_among(one.finding, place, self._seen)
 
     def _about_disease(self) -> bool:
         """Whether anything was looked for that is not anatomy."""
