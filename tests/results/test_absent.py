@@ -222,6 +222,46 @@ def test_a_conclusion_calls_nothing_absent_beside_what_was_found_at_a_site_of_it
     assert [value(group, codes.HEMORRHAGE) for group in groups(series)] == ["272519000", "272519000", "52101004"]
 
 
+UPPER_LOBE = Code("45653009", "SCT", "Upper lobe of lung")
+LATERAL_VENTRICLE = Code("66720007", "SCT", "Lateral ventricle")
+FOREIGN = Code("X1", "99OURS", "Somewhere else")
+
+
+@pytest.mark.parametrize(
+    ("there", "empty", "absent"),
+    [
+        (UPPER_LOBE, codes.LUNG, False),
+        (codes.LUNG, UPPER_LOBE, False),
+        (LATERAL_VENTRICLE, codes.BRAIN, False),
+        (codes.MENINGES, codes.HEAD, False),
+        (codes.LUNG, FOREIGN, False),
+        (UPPER_LOBE, Code("90572001", "SCT", "Lower lobe of lung"), True),
+        (codes.MENINGES, codes.BRAIN, True),
+    ],
+    ids=[
+        "a lobe, the lung",
+        "the lung, a lobe",
+        "a ventricle, the brain",
+        "a part of a part",
+        "nobody knows",
+        "two lobes",
+        "two of a head",
+    ],
+)
+def test_nothing_is_absent_in_what_holds_what_was_found(there: Code, empty: Code, absent: bool, tmp_path: Path) -> None:
+    """A nodule of the upper lobe is one of the lung: the empty mask of the lung, though it has a site of its own, says nothing. Two sites
+    of which neither lies in the other are told apart; of one that is not known nobody can tell."""
+    masks = (replace(FULL, type=NODULE, finding_site=there), replace(EMPTY, label="empty", type=NODULE, finding_site=empty))
+    outputs = tuple(SegmentOutput(label=one.label, type=one.type) for one in masks)
+    encoding = made.encoding(made.series(tmp_path), Findings(segments=masks), application=made.application(outputs=outputs))
+    objects = about_images(making(encoding))
+    check(objects, encoding, read_sources(encoding))
+    said = [group for report in read(objects, "sr") for group in groups(report)]
+    (own,) = [group for group in said if named(group, "112039")[0].TextValue == "mr-brain empty"]
+    assert value(own, NODULE) == ("272519000" if absent else None)
+    assert ("None found" in words(encoding)) is absent
+
+
 def words(encoding: Encoding) -> list[str]:
     """What the page says of each finding."""
     return [one.word for one in entries(encoding.findings, [""] * 9, page_of(encoding, read_sources(encoding)).absent or ())]

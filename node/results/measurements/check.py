@@ -25,6 +25,7 @@ from node.results.reports.check import (
     named,
     number,
 )
+from node.results.reports.sites import apart
 
 _ABSENT = ("272519000", "SCT")
 _UNDETERMINED = ("373068000", "SCT")
@@ -105,7 +106,7 @@ def _not_found(encoding: Encoding) -> Iterator[MeasurementGroup]:
     missing they say undetermined, and no volume.
 
     Nobody says either of what is evaluated, or found by a mask or a location, on a side that may be the same, unless it is where another
-    mask of its kind is and this one is not.
+    mask of its kind is and this one, of a site apart from it, is not.
     """
     findings, outputs = encoding.findings, encoding.application.outputs
     heard = [(code(one.finding), code(one.laterality), code(one.finding_site)) for one in findings.evaluations]
@@ -120,8 +121,9 @@ def _not_found(encoding: Encoding) -> Iterator[MeasurementGroup]:
             searched = declared[segment.label].searched if segment.label in declared else None
             if segment.laterality and segment.category == ANATOMICAL_STRUCTURE:
                 searched = segment.type
-            kind, side, site = code(segment.type), code(segment.laterality), code(segment.finding_site)
-            parted = {code(one.finding_site) for one in findings.segments if code(one.type) == kind} - {site, None} if site else set()
+            kind, side = code(segment.type), code(segment.laterality)
+            sites = [one.finding_site for one in findings.segments if one.finding_site and code(one.type) == kind]
+            parted = {code(one) for one in sites if segment.finding_site and apart(segment.finding_site, one)}
             silent = any(
                 what == kind and (side == other or side in _NO_SIDE or other in _NO_SIDE) and where not in parted
                 for what, other, where in heard

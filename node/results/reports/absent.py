@@ -12,6 +12,7 @@ from inference.codes import ABSENT, ANATOMICAL_STRUCTURE, BOTH_SIDES, CUBIC_CENT
 from inference.findings import Findings, Measurement, Segment
 from node.results.port import Encoding
 from node.results.reports.context import imaged
+from node.results.reports.sites import apart
 from node.results.sources import Sources
 
 NOTHING = Measurement(name=VOLUME, value=0.0, unit=CUBIC_CENTIMETRE)
@@ -69,10 +70,13 @@ def place_of(finding: Code, stated: Place, shown: Place) -> Place:
 
 
 def is_among(finding: Code, place: Place, told: Iterable[Told]) -> bool:
-    """Whether something is told of already, on a side and at a site that may be its own; one that nobody says may be any."""
+    """Whether something is told of already, on a side and at a site that may be its own; one that nobody says may be any.
+
+    What was found in a lobe was found in the lung: only of sites that are known to be apart (`sites`) one may not be the other.
+    """
     site, side = place
     alike = [where for one, where in told if _key(one) == _key(finding)]
-    return any(_may_be(site, other) and _may_be_side(side, other_side) for other, other_side in alike)
+    return any(_may_be_site(site, other) and _may_be_side(side, other_side) for other, other_side in alike)
 
 
 def found(findings: Findings) -> list[Told]:
@@ -162,8 +166,8 @@ def _answer(findings: Findings) -> Code:
     return UNDETERMINED if findings.cut else ABSENT
 
 
-def _may_be(one: Code | None, other: Code | None) -> bool:
-    return one is None or other is None or _key(one) == _key(other)
+def _may_be_site(one: Code | None, other: Code | None) -> bool:
+    return one is None or other is None or not apart(one, other)
 
 
 def _may_be_side(one: Code | None, other: Code | None) -> bool:
