@@ -70,13 +70,30 @@ def load(name: str, folders: Sequence[Path] = ()) -> "Application":
         )
     if len(found) > 1:
         raise BrokenApplication(f'application "{name}" is there {len(found)} times: {" and ".join(each.where for each in found)}')
-    from inference.applications.manifest import check_manifest
+    return _checked(found[0])
 
-    try:
-        # a manifest may hold values of other types than it is typed for: a number for a title, say
-        return check_manifest(found[0].get(), name, found[0].where)
-    except FOREIGN_CODE_FAILS as failed:
-        raise BrokenApplication(f'application "{name}" in {found[0].where}: {type(failed).__name__}: {failed}') from failed
+
+def brought_by(model: Path, version: int) -> "Application | None":
+    """The application that a version of a model brings with it, application.json beside its weights; None where it brings none.
+
+    Parameters
+    ----------
+    model
+        The model's folder in the repository.
+
+    Raises
+    ------
+    BrokenApplication
+    """
+    from inference.applications.bundle.manifest import application
+
+    file = model / str(version) / _MANIFEST
+    return _checked(_Found(name=_name(model.name), where=str(file), get=partial(application, file))) if file.is_file() else None
+
+
+def brought_name(model: Path) -> str:
+    """The name of the application that versions of a model bring with them; "" where none does."""
+    return _name(model.name) if any(model.glob(f"[0-9]*/{_MANIFEST}")) else ""
 
 
 def state(name: str, folders: Sequence[Path] = ()) -> object:
@@ -115,7 +132,7 @@ def _application_folders(parent: Path) -> Iterator[Path]:
 def _model_folders(parent: Path) -> Iterator[Path]:
     if parent.is_dir():
         for folder in sorted(parent.iterdir()):
-            if (folder / CONFIG).is_file() and any(folder.glob(f"[0-9]*/{_MANIFEST}")):
+            if (folder / CONFIG).is_file() and brought_name(folder):
                 yield folder
 
 
@@ -124,6 +141,16 @@ def _served_manifest(folder: Path) -> Path:
 
     version = served(folder.parent, folder.name).version
     return folder / str(version) / _MANIFEST
+
+
+def _checked(found: _Found) -> "Application":
+    from inference.applications.manifest import check_manifest
+
+    try:
+        # a manifest may hold values of other types than it is typed for: a number for a title, say
+        return check_manifest(found.get(), found.name, found.where)
+    except FOREIGN_CODE_FAILS as failed:
+        raise BrokenApplication(f'application "{found.name}" in {found.where}: {type(failed).__name__}: {failed}') from failed
 
 
 def _name(folder: str) -> str:

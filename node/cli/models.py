@@ -32,11 +32,14 @@ def list_models(*, repository: RepositoryOption = None, config: ConfigOption = N
     weights, training data; and whether they allow commercial use (yes, no, unknown). "–" is what nobody has said.
     """
     from inference.applications.standing import Standings
+    from inference.engines.repository import Repository
     from node.cli import screen
+    from node.cli.opened import configuration
 
-    found = opened(repository, config)
+    loaded = configuration(config) if repository is None else None
+    found = Repository(loaded.models if loaded else repository)
     listed = found.list()
-    standings = Standings([found.path])
+    standings = Standings(found.path, loaded.application_folders if loaded else [found.path])
     if as_json:
         screen.as_json([_record(each, found.path, standings.of(each)) for each in listed])
         return 0

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import re
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,23 @@ from node.cli.main import main
 from tests.unit.engines.models import fill
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+
+MANIFEST = BundleManifest(
+    name="double-pt",
+    version="1.0.0",
+    title="Double",
+    accepts=Accepts(modality=("CT",)),
+    model=ModelRef(name="double_pt"),
+    input="x",
+    output="y",
+    channels=2,
+    prepare=(Orientation(axcodes="RAS"),),
+    inferer=Whole(),
+    finish=(Decision(), Return()),
+    structures=(Structure(channel=1, label="lung", type=LUNG, category=TISSUE, rgb=(1, 2, 3)),),
+    licences=Licences(code="Apache-2.0", data="CC-BY-NC-4.0", commercial="no"),
+    grade="demonstration",
+)
 
 
 @pytest.fixture
@@ -75,29 +95,95 @@ def test_list_tells_three_licences_apart(hilum: Callable[..., tuple[int, str, st
     said = by_name(hilum("list", "--json")[1])["double_pt"]
     assert (said["applications"], said["grade"]) == ([], None)
     assert said["licences"] == {"code": "", "weights": "MIT", "data": "", "commercial": "unknown"}
-    manifest = BundleManifest(
-        name="double-pt",
-        version="1.0.0",
-        title="Double",
-        accepts=Accepts(modality=("CT",)),
-        model=ModelRef(name="double_pt"),
-        input="x",
-        output="y",
-        channels=2,
-        prepare=(Orientation(axcodes="RAS"),),
-        inferer=Whole(),
-        finish=(Decision(), Return()),
-        structures=(Structure(channel=1, label="lung", type=LUNG, category=TISSUE, rgb=(1, 2, 3)),),
-        licences=Licences(code="Apache-2.0", data="CC-BY-NC-4.0", commercial="no"),
-        grade="demonstration",
-    )
-    (models / "double_pt/1/application.json").write_bytes(to_text(manifest))
+    (models / "double_pt/1/application.json").write_bytes(to_text(MANIFEST))
     said = by_name(hilum("list", "--json")[1])["double_pt"]
     assert (said["applications"], said["grade"]) == (["double-pt"], "demonstration")
     assert said["licences"] == {"code": "Apache-2.0", "weights": "MIT", "data": "CC-BY-NC-4.0", "commercial": "no"}
     shown = "".join(hilum("list")[1].split())
     assert "demonstration" in shown
     assert "CC-BY-NC-4.0" in shown
+
+
+def two_versions(models: Path) -> None:
+    """Version 2 of `double_pt`, imported anew under another licence, and served; each brings what was said at its own import."""
+    shutil.copytree(models / "double_pt/1", models / "double_pt/2")
+    file = models / "double_pt/hilum.json"
+    entry = json.loads(file.read_text())["versions"]["1"]
+    licences = {"1": "CC-BY-NC-4.0", "2": "Apache-2.0"}
+    versions = {version: entry | {"licence": licence} for version, licence in licences.items()}
+    file.write_text(json.dumps({"versions": versions, "serving": 2}))
+    now = replace(MANIFEST, version="2.0.0", grade="research", licences=Licences(weights="Apache-2.0", commercial="yes"))
+    (models / "double_pt/2/application.json").write_bytes(to_text(now))
+
+
+def standing_by_version(printed: str) -> dict[int, tuple[Any, ...]]:
+    """Of `double_pt` in the JSON list: grade, licence of the weights, commercial use."""
+    listed = [each for each in json.loads(printed) if each["model"] == "double_pt"]
+    return {each["version"]: (each["grade"], each["licences"]["weights"], each["licences"]["commercial"]) for each in listed}
+
+
+def test_a_version_has_its_own_licence_and_grade(hilum: Callable[..., tuple[int, str, str]], models: Path) -> None:
+    """What may be sold is version 2, which is served; version 1, for demonstrations, may not, though the application is one. Where
+    version 1 brings no application, nobody has said whether it may; nor where what it brings cannot be read."""
+    two_versions(models)
+    own = models / "double_pt/1/application.json"
+    served = ("research", "Apache-2.0", "yes")
+    own.write_bytes(to_text(replace(MANIFEST, licences=Licences(weights="CC-BY-NC-4.0", commercial="no"))))
+    assert standing_by_version(hilum("list", "--json")[1]) == {1: ("demonstration", "CC-BY-NC-4.0", "no"), 2: served}
+    own.write_text("{")
+    assert standing_by_version(hilum("list", "--json")[1]) == {1: (None, "CC-BY-NC-4.0", "unknown"), 2: served}
+    own.unlink()
+    assert standing_by_version(hilum("list", "--json")[1]) == {1: (None, "CC-BY-NC-4.0", "unknown"), 2: served}
+
+
+ONES_OWN = """
+from inference import codes
+from inference.applications.port import Accepts, Application, Infer, Licences, MeasurementOutput, ModelRef
+from inference.findings import Findings
+from inference.imaging.volume import Volume
+
+
+def analyse(volume: Volume, infer: Infer) -> Findings:
+    return Findings()
+
+
+APPLICATION = Application(
+    name="NAME",
+    version="1.0.0",
+    title="Mine",
+    accepts=Accepts(modality=("CT",)),
+    models=(ModelRef(name="double_pt", version=VERSION),),
+    outputs=(MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),),
+    licences=Licences(code="CODE", commercial="WORD"),
+    analyse=analyse,
+)
+"""
+
+
+def test_what_several_applications_say_holds_together(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One's own applications, in the folders of the configuration, are known; their licences stand one after the other, and commercial use
+    is what holds for all: of a version that an application does not call, it said nothing."""
+    (tmp_path / "hilum.yaml").write_text(f"models: {{repository: {models}, applications: [{tmp_path / 'mine'}]}}\n")
+
+    def own(name: str, code: str, word: str, version: int = 0) -> None:
+        folder = tmp_path / "mine" / name.replace("-", "_")
+        folder.mkdir(parents=True)
+        said = {"NAME": name, "CODE": code, "WORD": word, "VERSION": str(version)}
+        (folder / "__init__.py").write_text(re.sub("|".join(said), lambda found: said[found[0]], ONES_OWN))
+
+    def told() -> dict[int, tuple[Any, ...]]:
+        assert main(["models", "list", "--json", "--config", str(tmp_path / "hilum.yaml")]) == 0
+        listed = [each for each in json.loads(capsys.readouterr().out) if each["model"] == "double_pt"]
+        return {each["version"]: (each["applications"], each["licences"]["code"], each["licences"]["commercial"]) for each in listed}
+
+    two_versions(models)
+    shutil.rmtree(models / "double_pt/1")
+    own("ct-a", "MIT", "yes")
+    assert told() == {2: (["ct-a", "double-pt"], "MIT", "yes")}
+    own("ct-b", "BSD-3-Clause", "yes", version=1)
+    assert told() == {2: (["ct-a", "ct-b", "double-pt"], "MIT; BSD-3-Clause", "unknown")}
+    own("ct-c", "MIT", "no")
+    assert told() == {2: (["ct-a", "ct-b", "ct-c", "double-pt"], "MIT; BSD-3-Clause", "no")}
 
 
 def test_verify_runs_the_known_input(hilum: Callable[..., tuple[int, str, str]], models: Path) -> None:
