@@ -3,8 +3,8 @@
 Names, codes and colours of TotalSegmentator's classes are those that its authors publish with it (totalsegmentator 2.18.0, Apache-2.0), but
 for one: the gluteus minimus of both sides together has its own code here. Codes of organs are those of DICOM's context groups for
 segmentation (CID 7151 and others). Names and colours of the brain are those of FreeSurfer's segmentation (aseg, FreeSurferColorLUT.txt),
-codes those of CID 7140; its parcels of the cortex are not here. Tumour regions are called as in the BraTS challenges. How a name is looked
-up stands in `names`.
+codes those of CID 7140; its parcels of the cortex are not here. Tumour regions are called as in the BraTS challenges; their whole tumour,
+which has the oedema around it in it, is no neoplasm and is not here. How a name is looked up stands in `names`.
 """
 
 from collections.abc import Mapping
@@ -352,7 +352,5 @@ ALIASES: Mapping[str, str] = {
     "vessels": "blood vessel",
     "ventral dc": "ventraldc",
     "ventral diencephalon": "ventraldc",
-    "whole tumor": "neoplasm",
-    "whole tumour": "neoplasm",
 }
 """Other words for some of them."""
