@@ -236,6 +236,7 @@ def console(
             senders=SharedLook(lambda: sender_records(journal, list(present.config.peers))),
             windows=SharedLook(lambda: peer_records(journal, present.config.peers)),
             models=config.models,
+            application_folders=config.application_folders,
             editing=edited_routes(config, in_force, trials),
             peers=lambda: present.config.peers,
             associations=SharedLook(lambda: list(kept_lines(association_folder(config)))),

@@ -173,12 +173,12 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleContext:
-    """Shared by all requests; the journal is safe in many threads. `models` is the folder of the model repository; `peers` tells those of
-    the configuration by name, and `windows` the same with their quiet windows; `pausable` tells the names that may be paused now;
-    `make_room` deletes the oldest pixels that nothing needs, and says of how many instances; `associations` are the lines that the
-    receivers of this host keep of who called; `sinks_of` are those at a peer; `receiver` is the node's own, which one sends test files to
-    while `uploading` is held; `directory` and `provider` are the hospital's, where the configuration has them; `logouts` bounds what is
-    told of logouts that are none."""
+    """Shared by all requests; the journal is safe in many threads. `models` is the folder of the model repository, `application_folders`
+    where applications are looked for, the repository among them; `peers` tells those of the configuration by name, and `windows` the same
+    with their quiet windows; `pausable` tells the names that may be paused now; `make_room` deletes the oldest pixels that nothing needs,
+    and says of how many instances; `associations` are the lines that the receivers of this host keep of who called; `sinks_of` are those
+    at a peer; `receiver` is the node's own, which one sends test files to while `uploading` is held; `directory` and `provider` are the
+    hospital's, where the configuration has them; `logouts` bounds what is told of logouts that are none."""
 
     journal: Journal
     settings: Console
@@ -188,6 +188,7 @@ class ConsoleContext:
     senders: SharedLook[list[dict[str, Any]]]
     windows: SharedLook[list[dict[str, Any]]]
     models: Path
+    application_folders: Sequence[Path]
     editing: Editing
     peers: Callable[[], Mapping[str, Peer]]
     make_room: Callable[[], int]

@@ -128,7 +128,7 @@ def _line(one: Line, *, paused: bool) -> dict[str, Any]:
 
 def model_records(at: ConsoleContext) -> list[dict[str, Any]]:
     """Every version of every model; which is served, what it is good for, where it comes from, under which licences."""
-    standings = Standings(at.models, [at.models])
+    standings = Standings(at.models, at.application_folders)
     return [_model(one, at.models, standings.of(one)) for one in Repository(at.models).list()]
 
 

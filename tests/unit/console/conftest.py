@@ -133,6 +133,7 @@ def context_of(
         senders=SharedLook(partial(sender_records, hospital.journal, list(hospital.config.peers))),
         windows=SharedLook(partial(peer_records, hospital.journal, hospital.config.peers)),
         models=hospital.config.models,
+        application_folders=hospital.config.application_folders,
         editing=edited_routes(hospital.config, None, trials),
         peers=lambda: hospital.config.peers,
         associations=SharedLook(lambda: list(kept_lines(association_folder(hospital.config)))),

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,15 +155,55 @@ def test_a_paused_sink_is_not_called_ready(hospital: Hospital, browser: Open) ->
     assert (told["sink", "copies"], told["sink", "archive"], told["engine", "default"]) == ("paused", "away", "ready")
 
 
-@pytest.fixture
-def with_models(empty: Hospital) -> Iterator[Open]:
-    """Browsers at a console whose repository holds one model, entered by hand."""
+def _spine(empty: Hospital) -> None:
     folder = Path(empty.config.models) / "spine"
     (folder / "2").mkdir(parents=True)
     (folder / "2" / "model.onnx").write_bytes(b"weights")
     (folder / "config.pbtxt").write_text('name: "spine"\nbackend: "onnxruntime"\nmax_batch_size: 1\n')
     (folder / "README.md").write_text(HOSTILE)
+
+
+@pytest.fixture
+def with_models(empty: Hospital) -> Iterator[Open]:
+    """Browsers at a console whose repository holds one model, entered by hand."""
+    _spine(empty)
     yield from browsers(empty)
+
+
+ONES_OWN = """
+from inference import codes
+from inference.applications.port import Accepts, Application, Infer, Licences, MeasurementOutput, ModelRef
+from inference.findings import Findings
+from inference.imaging.volume import Volume
+
+
+def analyse(volume: Volume, infer: Infer) -> Findings:
+    return Findings()
+
+
+APPLICATION = Application(
+    name="mr-mine",
+    version="1.0.0",
+    title="Mine",
+    accepts=Accepts(modality=("MR",)),
+    models=(ModelRef(name="spine", version=2),),
+    outputs=(MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),),
+    licences=Licences(code="MIT", weights="CC-BY-NC-4.0", commercial="no"),
+    grade="demonstration",
+    analyse=analyse,
+)
+"""
+
+
+def test_the_page_of_models_knows_ones_own_applications(empty: Hospital, tmp_path: Path) -> None:
+    """Those of `models: {applications: […]}` say of the models that they call what they are good for, and that they may not be sold."""
+    _spine(empty)
+    (tmp_path / "mine" / "mr_mine").mkdir(parents=True)
+    (tmp_path / "mine" / "mr_mine" / "__init__.py").write_text(ONES_OWN)
+    config = replace(empty.config, application_folders=(tmp_path / "mine", empty.config.models))
+    for browser in browsers(replace(empty, config=config)):
+        (told,) = browser("otto").client.get("/api/models").json()["models"]
+        assert (told["grade"], told["licences"]["weights"], told["licences"]["commercial"]) == ("demonstration", "CC-BY-NC-4.0", "no")
 
 
 @pytest.mark.parametrize("name", PEOPLE)
