@@ -354,3 +354,37 @@ ALIASES: Mapping[str, str] = {
     "ventral diencephalon": "ventraldc",
 }
 """Other words for some of them."""
+
+UNPAIRED: frozenset[str] = frozenset(
+    {
+        *("3rd ventricle", "4th ventricle", "5th ventricle", "brain", "brain stem", "corpus callosum", "csf", "optic chiasm"),
+        *(
+            "abdominal aorta",
+            "anterior communicating artery",
+            "aorta",
+            "aortic arch",
+            "ascending aorta",
+            "descending aorta",
+            "thoracic aorta",
+        ),
+        *("azygos vein", "basilar artery", "brachiocephalic trunk", "celiac trunk", "circle of willis", "common hepatic artery"),
+        *("hepatic artery", "hepatic vein", "inferior mesenteric artery", "inferior mesenteric vein", "inferior vena cava", "liver vessel"),
+        *("portal vein", "portal vein and splenic vein", "pulmonary trunk", "splenic artery", "splenic vein", "superior mesenteric artery"),
+        *("superior mesenteric vein", "superior vena cava", "body trunc", "colon", "duodenum", "esophagus", "gallbladder", "heart"),
+        *("heart myocardium", "liver", "liver tumor", "lung trachea bronchia", "pancreas", "pericardial effusion", "prostate", "sacrum"),
+        *(
+            "skull",
+            "small bowel",
+            "spinal cord",
+            "spleen",
+            "sternum",
+            "stomach",
+            "thyroid gland",
+            "torso fat",
+            "trachea",
+            "urinary bladder",
+        ),
+        *(name for name in STRUCTURES if name.startswith("vertebra")),
+    }
+)
+"""Of `STRUCTURES`: what a body has once. With a side its name means a half of it, a branch, or another structure ("right heart")."""

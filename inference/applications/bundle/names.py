@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from inference import codes
-from inference.applications.bundle.anatomy import ALIASES, STRUCTURES, Coded
+from inference.applications.bundle.anatomy import ALIASES, STRUCTURES, UNPAIRED, Coded
 from inference.applications.bundle.errors import UncodedStructure
 from inference.applications.bundle.manifest import Structure
 
@@ -29,7 +29,7 @@ def words_of(name: str) -> list[str]:
 def known(name: str) -> Coded | None:
     """What a structure's name stands for; None for a name that is not known whole.
 
-    "left kidney", "kidney_left" and "Kidney-L" are one; "kidney tumor" is no kidney.
+    "left kidney", "kidney_left" and "Kidney-L" are one; "kidney tumor" is no kidney, and "left portal vein", a branch, is no portal vein.
     """
     words = words_of(name)
     sides = [word for word in words if word in _SIDES]
@@ -42,9 +42,10 @@ def known(name: str) -> Coded | None:
         rest = ["vertebra", *levels]
     # of one side alone, as an atrium is, or one of a pair
     for phrase, side in ((" ".join([*sides, *rest]), None), (" ".join(rest), _SIDES[sides[0]] if sides else None)):
-        row = STRUCTURES.get(ALIASES.get(phrase, phrase))
+        structure = ALIASES.get(phrase, phrase)
+        row = STRUCTURES.get(structure)
         if row is not None:
-            return row.on(side)
+            return None if side is not None and structure in UNPAIRED else row.on(side)
     return None
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inference import codes
-from inference.applications.bundle.anatomy import STRUCTURES
+from inference.applications.bundle.anatomy import STRUCTURES, UNPAIRED
 from inference.applications.bundle.errors import UncodedStructure
 from inference.applications.bundle.finish import Activation, Decision, KeepLargest, Regions, Return, finished, order_problem, voxelwise
 from inference.applications.bundle.names import is_background, known, structures
@@ -149,6 +149,12 @@ def test_one_structure_by_many_names(name: str) -> None:
         ("portal_vein", "32764006", None, None),
         ("internal_carotid_artery_left", "86117002", codes.LEFT, None),
         ("hepatic_vessel", "59820001", None, "Liver"),
+        ("Left-Cerebellum-Cortex", "25991003", codes.LEFT, None),
+        ("left fibula", "87342007", codes.LEFT, None),
+        ("renal_artery_right", "2841007", codes.RIGHT, None),
+        ("left pulmonary artery", "50408007", None, None),
+        ("left lung", "39607008", codes.LEFT, None),
+        ("right lung vessels", "59820001", codes.RIGHT, "Lung"),
     ],
 )
 def test_names_of_published_models(name: str, value: str, side: Code | None, site: str | None) -> None:
@@ -174,6 +180,17 @@ def test_names_of_published_models(name: str, value: str, side: Code | None, sit
         "T2",
         "whole tumor",
         "Whole-Tumour",
+        "left brain stem",
+        "Left-3rd-Ventricle",
+        "aorta_left",
+        "right heart",
+        "heart myocardium left",
+        "left portal vein",
+        "hepatic_vein_right",
+        "left liver",
+        "liver tumor left",
+        "thyroid_left",
+        "left L5 vertebra",
         "L5 right",
         "Left-vessel portal",
         "CC_Posterior",
@@ -183,10 +200,16 @@ def test_names_of_published_models(name: str, value: str, side: Code | None, sit
     ],
 )
 def test_what_is_not_known_whole_is_not_known(name: str) -> None:
-    """A part of a name is another structure's code."""
+    """A part of a name is another structure's code; so is a side of what there is once, a branch or a half of it."""
     assert known(name) is None
     with pytest.raises(UncodedStructure):
         structures({1: name}, {})
+
+
+def test_what_there_is_once_is_a_structure() -> None:
+    """Each of them is known, without a side."""
+    assert set(STRUCTURES) >= UNPAIRED
+    assert [name for name in sorted(UNPAIRED) if known(name) is None] == []
 
 
 def test_background_is_no_structure() -> None:
