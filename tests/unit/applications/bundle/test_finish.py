@@ -194,6 +194,8 @@ def test_names_of_published_models(name: str, value: str, side: Code | None, sit
         "L5 right",
         "Left-vessel portal",
         "CC_Posterior",
+        "non-WM-hypointensities",
+        "Left-choroid-plexus",
         "ctx-lh-precuneus",
         "core",
         "ET",
