@@ -3,7 +3,7 @@ whether the repository still holds what it held and both engines compute what wa
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -36,10 +36,15 @@ def list_models(*, repository: RepositoryOption = None, config: ConfigOption = N
     from node.cli import screen
     from node.cli.opened import configuration
 
-    loaded = configuration(config) if repository is None else None
-    found = Repository(loaded.models if loaded else repository)
+    folders: Sequence[Path]
+    if repository is None:
+        loaded = configuration(config)
+        repository, folders = loaded.models, loaded.application_folders
+    else:
+        folders = [repository]
+    found = Repository(repository)
     listed = found.list()
-    standings = Standings(found.path, loaded.application_folders if loaded else [found.path])
+    standings = Standings(found.path, folders)
     if as_json:
         screen.as_json([_record(each, found.path, standings.of(each)) for each in listed])
         return 0
