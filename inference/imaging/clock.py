@@ -31,6 +31,8 @@ UNLIKE_BEATS = 0.1
 """By how much of the median beat those of slices may differ without a word to the reader: each slice is of another breath-hold."""
 MOST_BEATS = 1.5
 """Of the beat that a slice states, what its phases may run for: a stated beat is a mean, and phases of two beats are no cine of one."""
+UNLIKE_WINDOWS = 0.25
+"""By how much of the median the share of its stated beat that a slice covers may be another: a slice of another window is another cine."""
 _MIDNIGHT_MS = 12 * 3600 * 1000.0
 """A step of half a day between times without a date is one over midnight, put in the wrong order."""
 
@@ -148,23 +150,23 @@ def _timing(
         clock = Clock.TIME
     if element.read is _time and float(np.diff(at, axis=0).max()) > _MIDNIGHT_MS:
         raise PhasesApart(f"phases run over midnight by {name}, which has no date: which of them is first nobody says")
+    beats = _beats(covered, frames) if clock is Clock.HEART and unit == "ms" else covered
     if clock is Clock.TIME:
         at = at - float(np.median(at[0]))
         off, allowed = at - np.median(at, axis=1, keepdims=True), float(np.median(step))
     else:
-        beats = _beats(covered, frames) if clock is Clock.HEART and unit == "ms" else covered
-        share = (at - at[0]) / beats
-        # the same delay from the trigger in every slice is no other time, however long its beat
-        begins = np.abs(at[0] - np.median(at[0])) / beats
-        off, allowed = np.maximum(np.abs(share - np.median(share, axis=1, keepdims=True)), begins), 0.5 / len(at)
+        off, allowed = _off_beat(at, covered, beats), 0.5 / len(at)
     wrong = np.argwhere(np.abs(off) >= allowed)
     if wrong.size:
         of = sorted({int(place) for _, place in wrong})
         phase, place = map(int, wrong[0])
         stated, usual = at[phase, place], float(np.median(at[phase]))
+        window = covered[place], beats[place], float(np.median(covered)), float(np.median(beats))
+        cut = ", where phases run for {:.4g} of a beat of {:.4g} ms, elsewhere for {:.4g} of {:.4g}".format(*window)
         raise PhasesApart(
             f"{len(of)} of {at.shape[1]} slices are at other times than the others, by {name}: phase {phase + 1} at {stated:.4g} {unit}, "
             f"elsewhere at {usual:.4g} {unit}, for example {naming([phases[phase][place].plane.name])}"
+            f"{cut if _unlike_windows(covered, beats)[place] else ''}"
         )
     steps = np.diff(at, axis=0)
     if clock is Clock.HEART and float((steps / np.median(steps, axis=0)).min()) < LEAST_STEP:
@@ -173,6 +175,26 @@ def _timing(
         )
     said = _unlike_beats(covered) if clock is Clock.HEART and unit == "ms" else ()
     return Timing(clock=clock, attribute=name, unit="%" if unit == "%" else "ms", values=tuple(map(float, np.median(at, axis=1)))), said
+
+
+def _off_beat(at: NDArray[np.float64], covered: NDArray[np.float64], beats: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far from the others of its phase each image (phase, slice) is, in shares of a beat.
+
+    Slices are one cine where they have the same delays from the trigger (gated prospectively), the same shares of what each covers (gated
+    retrospectively: a beat of its own), or the same shares of the beat that each states, which is a mean, and may be a setting: what fits
+    all of them best. One that covers another share of its beat than the others is held against the stated ones: its shares of itself are
+    those of any cine.
+    """
+    ways = at / np.median(covered), (at - at[0]) / covered, (at - at[0]) / beats
+    offs = [np.abs(way - np.median(way, axis=1, keepdims=True)) for way in ways]
+    best = min(offs, key=lambda one: float(one.max()))
+    begins = np.abs(at[0] - np.median(at[0])) / beats
+    return np.maximum(np.where(_unlike_windows(covered, beats), offs[-1], best), begins)
+
+
+def _unlike_windows(covered: NDArray[np.float64], beats: NDArray[np.float64]) -> NDArray[np.bool_]:
+    windows = covered / beats
+    return np.abs(windows / np.median(windows) - 1) > UNLIKE_WINDOWS
 
 
 def _beats(covered: NDArray[np.float64], frames: Sequence[Sequence[FrameData]]) -> NDArray[np.float64]:

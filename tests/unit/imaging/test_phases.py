@@ -25,6 +25,21 @@ def read(files: list[Path]) -> Assembled:
     return made
 
 
+def cine_of_25(folder: Path, said: Callable[[int, int], dict[str, str]]) -> Assembled:
+    """As scanners send them, of 25 phases; `said` are the elements of an image, by its slice and phase."""
+    first = cine.one_series(folder).files[: cine.SLICES]
+    files = []
+    for z, path in enumerate(first):
+        dataset = pydicom.dcmread(path)
+        for phase in range(25):
+            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.826.0.1.6.{phase}.{z}"
+            for keyword, value in said(z, phase).items():
+                setattr(dataset, keyword, value)
+            files.append(folder / f"of_25_{phase}_{z}.dcm")
+            dataset.save_as(files[-1])
+    return read(files)
+
+
 def changed(path: Path, **said: object) -> None:
     dataset = pydicom.dcmread(path)
     for keyword, value in said.items():
@@ -60,6 +75,29 @@ def test_beats_of_other_lengths_are_shares_of_each_beat_and_told(tmp_path: Path)
     made = read(cine.series_a_slice(tmp_path, beats_ms=beats).files)
     assert as_a(Phases, made.subject).timing.values[4] == pytest.approx(400)
     assert any("(667 to 1000 ms)" in remark for remark in made.remarks)
+
+
+BREATH_HOLDS_MS = (850, 870, 900, 910, 940, 960)
+"""Of each slice: how long a beat was in its breath-hold."""
+
+
+def _prospective(z: int, phase: int) -> dict[str, str]:
+    return {"TriggerTime": f"{31 * phase}", "NominalInterval": f"{BREATH_HOLDS_MS[z]}"}
+
+
+def _retrospective(z: int, phase: int) -> dict[str, str]:
+    return {"TriggerTime": f"{BREATH_HOLDS_MS[z] * phase / 25:.1f}", "HeartRate": "66"}
+
+
+def _one_interval_off(z: int, phase: int) -> dict[str, str]:
+    return {"TriggerTime": f"{900 * phase / 25:.1f}", "NominalInterval": "927" if z == 2 else "900"}
+
+
+@pytest.mark.parametrize("said", [_prospective, _retrospective, _one_interval_off])
+def test_what_a_slice_states_of_its_beat_refuses_no_ordinary_cine(said: Callable[[int, int], dict[str, str]], tmp_path: Path) -> None:
+    """The same delays under beats that differ, a beat each under one rate for the scan, an interval that is a mean: each is one cine."""
+    timing = as_a(Phases, cine_of_25(tmp_path, said).subject).timing
+    assert (timing.clock, timing.attribute, len(timing.values)) == (Clock.HEART, "TriggerTime", 25)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +190,8 @@ def _echoes(files: list[Path]) -> list[Path]:
         (_without_three, PhasesMissing, "2 of 6 slices have not 8 images as the others, but 6 at"),
         (_another_heart, PhasesApart, "1 of 6 slices are at other times than the others, by TriggerTime: phase"),
         (_begins_later, PhasesApart, "1 of 6 slices are at other times than the others, by TriggerTime: phase 1 at 300"),
-        (_half_a_window, PhasesApart, "1 of 6 slices are at other times than the others, by TriggerTime: phase 3"),
+        (_half_a_window, PhasesApart, "1 of 6 slices are at other times than the others, by TriggerTime: phase 3 at 100 ms"),
+        (_half_a_window, PhasesApart, "where phases run for 400 of a beat of 900 ms, elsewhere for 800 of 900"),
         (_two_beats, PhasesApart, "phases run for 1600 ms where a beat is stated to be 800 ms: more than one beat"),
         (_two_acquisitions, PhasesApart, "each slice was acquired 2 times, by AcquisitionNumber: more than one cine"),
         (_over_midnight, PhasesApart, "phases run over midnight by AcquisitionTime, which has no date"),
@@ -164,6 +203,7 @@ def _echoes(files: list[Path]) -> list[Path]:
         "other times",
         "begins later",
         "half a window",
+        "half a window is told",
         "two beats",
         "two acquisitions",
         "over midnight",
