@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from node.journal.claims import ARRIVAL_WAITS, peers_waiting, place_of
 from node.journal.database import JournalPart, lock_study, rerun
 from node.journal.errors import NoSuchRow
 from node.journal.job_deliveries import cancel_deliveries, insert_deliveries
-from node.journal.rows import micros, to_arrival, to_decision, tried_text
+from node.journal.rows import micros, moment, to_arrival, to_decision, tried_text
 from node.journal.transitions import ARRIVAL, JOB, move, note, state_of
 
 _arrival = schema.arrival.c
@@ -192,11 +193,14 @@ def _place(connection: Connection, arrival: Row[Any], new: NewJob, now: datetime
     # locked, so that it is not encoded for its old sinks while it gains new ones
     latest = select(schema.job).where(*same).order_by(_job.id.desc()).limit(1).with_for_update()
     before = connection.execute(latest).one_or_none()
+    replaced = [] if before is None or JobState(before.state) is JobState.CANCELLED else [before]
     if before is not None and new.slices:
-        for other in (
-            connection.execute(select(_job.id).where(*same, _job.id != before.id, _job.state != JobState.CANCELLED.value)).scalars().all()
-        ):
-            supersede(connection, other, f"arrival {arrival.id} has it among the slices of another job", now)
+        others = select(schema.job).where(*same, _job.id != before.id, _job.state != JobState.CANCELLED.value).order_by(_job.id)
+        for other in connection.execute(others).all():
+            supersede(connection, other.id, f"arrival {arrival.id} has it among the slices of another job", now)
+            replaced.append(other)
+    if new.slices or new.whole_study:
+        new = _asked_by_all(connection, new, replaced)
     if before is not None and new.untaken and JobState(before.state) not in (JobState.NOT_APPLICABLE, JobState.CANCELLED):
         return int(before.id)
     if (
@@ -209,6 +213,24 @@ def _place(connection: Connection, arrival: Row[Any], new: NewJob, now: datetime
     if before is not None and JobState(before.state) is not JobState.CANCELLED:
         supersede(connection, before.id, f"arrival {arrival.id} has other inputs", now)
     return _insert(connection, arrival, new, None if before is None else before.id, now)
+
+
+def _asked_by_all(connection: Connection, new: NewJob, replaced: Sequence[Row[Any]]) -> NewJob:
+    """A job on what other arrivals brought too, as their routes asked for it in the jobs that it takes the place of: those routes do not
+    decide of this arrival, and their sinks would get nothing."""
+    unfinished = (JobState.QUEUED, JobState.INFERRED, JobState.ENCODED, JobState.PARKED)
+    deadlines = [moment(job.deadline_at) for job in replaced if job.deadline_at is not None and JobState(job.state) in unfinished]
+    deadlines += [new.deadline_at] if new.deadline_at is not None else []
+    ranks = [RANKS[new.priority], *(job.rank for job in replaced)]
+    return replace(
+        new,
+        routes=(*new.routes, *(name for job in replaced for name in _names(connection, schema.job_route, "route", job.id))),
+        sinks=(*new.sinks, *(name for job in replaced for name in _names(connection, schema.job_sink, "sink", job.id))),
+        priority=next(priority for priority, rank in RANKS.items() if rank == min(ranks)),
+        deadline_at=min(deadlines, default=None),
+        when_excluded=strictest([new.when_excluded, *(WhenExcluded(job.when_excluded) for job in replaced)]),
+        marked=new.marked or any(job.marked for job in replaced),
+    )
 
 
 def _upgrade_may_help(before: Row[Any], new: NewJob) -> bool:
@@ -319,9 +341,14 @@ def _begin_anew(connection: Connection, job: Row[Any], new: NewJob, now: datetim
     _end_at_once(connection, job.id, new, now)
 
 
+def _names(connection: Connection, table: Any, column: str, job: int) -> list[str]:
+    """Routes or sinks of a job, in their order."""
+    return list(connection.execute(select(table.c[column]).where(table.c.job_id == job).order_by(table.c.position)).scalars())
+
+
 def _add_names(connection: Connection, table: Any, column: str, job: int, names: Iterable[str]) -> list[str]:
     """Insert the names that the job does not have; returns these."""
-    have = set(connection.execute(select(table.c[column]).where(table.c.job_id == job)).scalars())
+    have = set(_names(connection, table, column, job))
     fresh = [name for name in dict.fromkeys(names) if name not in have]
     if fresh:
         connection.execute(insert(table), [{"job_id": job, column: name, "position": len(have) + n} for n, name in enumerate(fresh)])

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -97,6 +98,44 @@ def test_a_job_on_slices_takes_the_place_of_every_job_on_some_of_them(story: Sto
     states = {job: story.journal.jobs.get(job).state for job in (*parts, other, whole)}
     superseded = dict.fromkeys(parts, JobState.SUPERSEDED)
     assert states == {**superseded, other: JobState.QUEUED, whole: JobState.QUEUED}
+
+
+ALL_SLICES = tuple(f"1.1.{number}" for number in range(1, 7))
+
+
+@pytest.mark.parametrize("of", [{"slices": ALL_SLICES}, {"whole_study": True}], ids=["slices", "whole study"])
+@pytest.mark.parametrize("inputs", ["the same", "more"])
+def test_what_another_route_asked_for_goes_to_its_sinks_too(story: Story, of: dict[str, Any], inputs: str) -> None:
+    """The last slice comes from elsewhere, through another route: the job on all is for both routes and sinks, as the more urgent asks."""
+    soon = START + 60 * SECOND
+    first = story.queued(input_digest="the same", priority=Priority.URGENT, deadline_at=soon, **of)
+    late = story.queued(
+        input_digest=inputs, routes=("second",), sinks=("viewer", "archive"), deadline_at=soon + SECOND, series_instance_uid="1.1.2", **of
+    )
+    job = story.journal.jobs.get(late)
+    assert (late == first) == (inputs == "the same")
+    assert (set(job.routes), set(job.sinks)) == ({"abdomen", "second"}, {"archive", "viewer"})
+    assert (job.priority, job.deadline_at) == (Priority.URGENT, soon)
+
+
+@pytest.mark.parametrize("inputs", ["1.1.4", "all"])
+def test_a_job_on_slices_is_for_all_that_had_some_of_them_but_for_what_was_cancelled(story: Story, inputs: str) -> None:
+    """Parts of one heart that routes with sinks of their own had: the job on all goes to them; what a person cancelled stays so."""
+    gone = story.queued(series_instance_uid="1.1.2", input_digest="1.1.2", routes=("gone",), sinks=("gone",))
+    story.journal.jobs.end(gone, None, JobState.CANCELLED, "HLM-0000", "by the operator", START)
+    for number in (1, 4):
+        part = {"series_instance_uid": f"1.1.{number}", "input_digest": f"1.1.{number}"}
+        story.queued(routes=(f"route {number}",), sinks=(f"sink {number}",), **part)
+    whole = story.journal.jobs.get(story.queued(series_instance_uid="1.1.4", input_digest=inputs, slices=ALL_SLICES))
+    assert sorted(whole.sinks) == ["archive", "sink 1", "sink 4"]
+    assert sorted(whole.routes) == ["abdomen", "route 1", "route 4"]
+
+
+def test_a_late_view_of_one_series_is_for_the_routes_that_now_take_it(story: Story) -> None:
+    """A series has one sender, whose routes decide of all of it again: what they asked for before is not asked for any more."""
+    story.queued()
+    late = story.queued(input_digest="inputs 2", routes=("second",), sinks=("viewer",))
+    assert (story.journal.jobs.get(late).routes, story.journal.jobs.get(late).sinks) == (("second",), ("viewer",))
 
 
 def test_superseding_takes_the_lease_of_a_job_at_work(story: Story) -> None:
