@@ -1,20 +1,22 @@
 """Slices over time that came as a series each, as scanners send short axes: which series of a study are one subject, by headers alone.
 
 A series is such a slice where all of its images lie at one place. Others are of the same subject that are alike in modality, frame of
-reference, orientation, matrix, spacing, image type, sequence, echo time and flip angle. Whether they then are one stack, and were taken at
+reference, orientation, matrix, spacing, image type, sequence, echo time and flip angle: the last three roughly, for a scanner fits them to
+each breath-hold. What lies where a slice would, and differs in these, is named. Whether they then are one stack, and were taken at
 the same times, is said by what asks it of every series (`node.routing.gate`, `inference.imaging.phases`). Which series of them a route
 chose plays no part: a cine is analysed whole.
 """
 
+import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from inference.applications.port import Application, Takes
 from inference.errors import InputError
-from inference.imaging.geometry import DIRECTION_TOLERANCE, Plane, places_of
+from inference.imaging.geometry import DIRECTION_TOLERANCE, SAME_PLACE_MM, Plane, places_of
 from node.domain.instance import first_number, texts_of
 from node.domain.route import Decision
 from node.routing.decisions import SeriesView, class_of, preference, seen
@@ -30,26 +32,47 @@ class _LoneSlice:
     images: int
     plane: Plane
     space: tuple[str, str]
-    kind: tuple[object, ...]
-    measured: tuple[float | None, ...]
+    shows: tuple[str, ...]
+    sequence: str
+    echo_ms: float | None
+    flip_degrees: float | None
 
     def like(self, other: "_LoneSlice") -> bool:
         """Whether both may be slices of one subject, however many images each has."""
+        return self.fits(other) and not self.unlike(other)
+
+    def unlike(self, other: "_LoneSlice") -> list[str]:
+        """In what they were made otherwise, by keyword."""
+        alike = {
+            "SequenceName": self.sequence == other.sequence,
+            "EchoTime": _near(self.echo_ms, other.echo_ms),
+            "FlipAngle": _near(self.flip_degrees, other.flip_degrees),
+        }
+        return [keyword for keyword, same in alike.items() if not same]
+
+    def fits(self, other: "_LoneSlice") -> bool:
+        """Whether both show the same in one space, on one grid but for the place along the normal."""
         one, two = self.plane, other.plane
         return (
-            (self.space, self.kind, one.rows, one.columns) == (other.space, other.kind, two.rows, two.columns)
-            and all(_near(a, b) for a, b in zip(self.measured, other.measured, strict=True))
+            (self.space, self.shows, one.rows, one.columns) == (other.space, other.shows, two.rows, two.columns)
             and np.allclose(one.orientation, two.orientation, rtol=0, atol=DIRECTION_TOLERANCE)
             and np.allclose(one.spacing, two.spacing, rtol=DIRECTION_TOLERANCE, atol=0)
         )
 
-    def at(self, other: "_LoneSlice") -> bool:
-        """Whether both lie at one place."""
-        return len(places_of([self.plane, other.plane])) == 1
+    @property
+    def depth_mm(self) -> float:
+        """Along the normal."""
+        across, down = np.array(self.plane.orientation[:3]), np.array(self.plane.orientation[3:])
+        return float(np.cross(across, down) @ np.array(self.plane.position))
 
 
-_ALIKE = 0.1
-"""As far as numbers that say how an image was made may differ and be one: as `inference.imaging.alike` has it."""
+_ALIKE = 0.4
+"""As far as echo time and flip angle may differ from breath-hold to breath-hold, of the larger: as heat and heart rate have them;
+of another sequence they are others by far."""
+_OF_A_STEP, _NEXT = 0.75, 1.5
+"""Of the distance of slices: from where on one lies at no other's place, and up to where at the next."""
+_DIGITS = re.compile(r"[0-9]+")
+"""In SequenceName they count segments and echoes, which differ from breath-hold to breath-hold ("*tfi2d1_12")."""
 
 
 def _near(one: float | None, other: float | None) -> bool:
@@ -57,20 +80,38 @@ def _near(one: float | None, other: float | None) -> bool:
 
 
 def _lone_slice(view: SeriesView) -> _LoneSlice | None:
-    """None of what is no series of several images at one place, in a space that it names."""
+    """None of what is no series of images at one place, in a space that it names."""
     planes = planes_in(view.members)
     space = " ".join(texts_of(view.header, "Modality")), " ".join(texts_of(view.header, "FrameOfReferenceUID"))
-    if planes is None or len(planes) < 2 or not space[1]:
+    if not planes or not space[1]:
         return None
     try:
         places = places_of(planes)
     except InputError:
         return None
     first = view.members[0]
-    # behind the first two values ImageType says what an image shows: magnitude or velocity, corrected or not
-    kind = (tuple(texts_of(first, "ImageType"))[2:], tuple(texts_of(first, "SequenceName")))
-    measured = first_number(first, "EchoTime"), first_number(first, "FlipAngle")
-    return _LoneSlice(images=len(planes), plane=planes[0], space=space, kind=kind, measured=measured) if len(places) == 1 else None
+    if len(places) > 1:
+        return None
+    return _LoneSlice(
+        images=len(planes),
+        plane=planes[0],
+        space=space,
+        # behind the first two values ImageType says what an image shows: magnitude or velocity, corrected or not
+        shows=tuple(texts_of(first, "ImageType"))[2:],
+        sequence=_DIGITS.sub("", " ".join(texts_of(first, "SequenceName"))),
+        echo_ms=first_number(first, "EchoTime"),
+        flip_degrees=first_number(first, "FlipAngle"),
+    )
+
+
+def _step_mm(slices: Sequence[_LoneSlice]) -> float:
+    """The least distance from place to place; of one place that at which two would be two."""
+    steps = np.diff(np.sort([one.depth_mm for one in slices]))
+    return float(min(steps[steps >= SAME_PLACE_MM], default=SAME_PLACE_MM / _OF_A_STEP))
+
+
+def _from_mm(one: _LoneSlice, slices: Iterable[_LoneSlice]) -> float:
+    return min(abs(one.depth_mm - each.depth_mm) for each in slices)
 
 
 class Slices:
@@ -90,22 +131,38 @@ class Slices:
     def together(self, view: SeriesView) -> list[SeriesView]:
         """The series that are slices of one subject with this one, by their numbers; the series alone where it is no lone slice.
 
-        Most of them hold as many images as each other. One that holds others, where none of those lies, is one of them that lacks images,
-        or has too many: what asks the whole of it then refuses it, for without that slice the subject would be cut.
+        Most of them hold as many images as each other. One that holds others, or one image, where none of those lies, is one of them that
+        lacks images, or has too many: what asks the whole of it then refuses it, for without that slice the subject would be cut. A whole
+        stack of other images between them, or at their places, is another subject.
         """
         views = self.views
         own = self._lone.get(view.series_instance_uid) or _lone_slice(view)
         if own is None:
             return [view]
         alike = {uid: one for uid, one in {**self._lone, view.series_instance_uid: own}.items() if own.like(one)}
-        counts = Counter(one.images for one in alike.values())
+        counts = Counter(one.images for one in alike.values() if one.images > 1)
+        if not counts:
+            return [view]
         usual = max(counts, key=lambda count: (counts[count], count))
         members = {uid: one for uid, one in alike.items() if one.images == usual}
-        members |= {uid: one for uid, one in alike.items() if not any(one.at(member) for member in members.values())}
+        step_mm = _step_mm([*members.values()])
+        away = {uid: one for uid, one in alike.items() if _from_mm(one, members.values()) >= _OF_A_STEP * step_mm}
+        beyond = Counter(one.images for one in away.values())
+        members |= {uid: one for uid, one in away.items() if 2 * beyond[one.images] >= counts[one.images]}
         if view.series_instance_uid not in members:
-            members = {uid: one for uid, one in alike.items() if one.images == own.images}
+            members = {uid: one for uid, one in alike.items() if one.images == own.images > 1} or {view.series_instance_uid: own}
         found = [view if uid == view.series_instance_uid else views[uid] for uid in members]
         return sorted(found, key=lambda one: preference(one)[2:])
+
+    def beside(self, members: Sequence[SeriesView]) -> dict[str, list[str]]:
+        """Series that move, and lie where the next slice of these would, but were made otherwise: by their UIDs, in what (keywords)."""
+        there = {one.series_instance_uid: self._lone[one.series_instance_uid] for one in members if one.series_instance_uid in self._lone}
+        if len(there) < 2:
+            return {}
+        first, step_mm = next(iter(there.values())), _step_mm([*there.values()])
+        others = {uid: one for uid, one in self._lone.items() if uid not in there and one.images > 1 and first.fits(one)}
+        next_ = {uid for uid, one in others.items() if _OF_A_STEP * step_mm <= _from_mm(one, there.values()) <= _NEXT * step_mm}
+        return {uid: unlike for uid, one in others.items() if uid in next_ and (unlike := first.unlike(one))}
 
     def as_one(self, view: SeriesView) -> SeriesView:
         """The view of a series with those that are of one subject with it."""
@@ -141,9 +198,12 @@ def chosen_together(
     found = []
     for one in decisions:
         view = slices.views.get(one.series_instance_uid) if names.get(one.route) else None
-        members = {each.series_instance_uid for each in slices.together(view)} if view is not None else set()
+        subject = slices.together(view) if view is not None else []
+        members = {each.series_instance_uid for each in subject}
         if len(members) > 1 and any((one.route, uid) in chosen for uid in members):
             said = [f"{name}: analysed over time, {len(members)} series of the study, a slice each" for name in names[one.route]]
+            beside = slices.beside(subject)
+            said += [f"not with them, though it lies where the next slice would: {uid}, by {', '.join(of)}" for uid, of in beside.items()]
             first = one.reason if one.chosen or not one.matched else "all conditions hold"
             also = one.matched and not one.chosen
             one = replace(one, chosen=one.chosen or also, slices=also, reason="; ".join([first, *said]))

@@ -130,10 +130,10 @@ def test_too_few_slices_are_not_applicable_and_the_last_one_that_comes_makes_the
     assert (job.state, job.predecessor) == (JobState.QUEUED, early.id)
 
 
-@pytest.mark.parametrize("phases", [PHASES - 1, PHASES + 1])
+@pytest.mark.parametrize("phases", [1, PHASES - 1, PHASES + 1])
 @pytest.mark.parametrize("odd", [0, SLICES - 1])
 def test_a_slice_with_other_images_is_not_left_out(node: MiniNode, odd: int, phases: int) -> None:
-    """The apex with an image too few, the base with one too many: without that slice the heart would be measured too small. It is named."""
+    """The apex with an image too few, or but one, the base with one too many: without it the heart would be measured too small."""
     node.configure(routes=(ROUTE,))
     for z in range(SLICES):
         came(node, z, phases=phases if z == odd else PHASES)
@@ -144,21 +144,64 @@ def test_a_slice_with_other_images_is_not_left_out(node: MiniNode, odd: int, pha
     assert f"1 of {SLICES} slices have not {PHASES} images as the others, but {phases} at" in said
 
 
+PLAIN: dict[str, Any] = {"SequenceName": "*tfi2d1_15", "FlipAngle": 60.0, "ImageType": ("ORIGINAL", "PRIMARY", "M"), "EchoTime": 1.5}
+
+
+@pytest.mark.parametrize("odd", [0, 2, SLICES - 1])
+@pytest.mark.parametrize(
+    "other",
+    [{"SequenceName": "*tfi2d1_12"}, {"FlipAngle": 52.0}, {"EchoTime": 1.3}],
+    ids=["segments", "flip angle", "echo"],
+)
+def test_a_slice_that_the_scanner_fitted_to_its_breath_hold_is_one_of_it(node: MiniNode, other: dict[str, Any], odd: int) -> None:
+    """Fewer segments, or a flip angle that the heat allows: without that slice the heart would be measured too small."""
+    node.configure(routes=(ROUTE,))
+    for z in range(SLICES):
+        came(node, z, **(PLAIN | other if z == odd else PLAIN))
+    route(node)
+    (job,) = live(node)
+    assert (job.state, len(series_of(node, job))) == (JobState.QUEUED, SLICES)
+
+
+def test_two_slices_that_lack_images_are_not_left_out(node: MiniNode) -> None:
+    """A breath-hold was cut short in two of five, and in one that was taken again: none of both is another stack."""
+    node.configure(routes=(ROUTE,))
+    for z in range(SLICES):
+        came(node, z, phases=PHASES - 1 if z > 2 else PHASES)
+    came(node, 1, number=11, phases=PHASES - 1)
+    route(node)
+    said = "; ".join(one.found for each in node.journal.routing.decisions(1) for one in each.tried if one.application)
+    assert f"2 of {SLICES} slices have not {PHASES} images as the others" in said
+
+
+@pytest.mark.parametrize("shift", [0.5, 1.0], ids=["between", "one further"])
+def test_a_stack_that_was_repeated_with_other_phases_is_a_subject_of_its_own(node: MiniNode, shift: float) -> None:
+    node.configure(routes=(replace(ROUTE, each=True),))
+    for z in range(SLICES):
+        came(node, z)
+        came(node, z, number=11 + z, phases=12, ImagePositionPatient=(0.0, 0.0, 8.0 * (z + shift)))
+    route(node)
+    queued = [job for job in live(node) if job.state is JobState.QUEUED]
+    found = sorted((sorted(series_of(node, job)) for job in queued), key=lambda uids: len(uids[0]))
+    assert found == [[f"1.1.{first + z}" for z in range(SLICES)] for first in (1, 11)]
+
+
 @pytest.mark.parametrize(
     "other",
     [{"SequenceName": "tagging"}, {"FlipAngle": 12.0}, {"ImageType": ("ORIGINAL", "PRIMARY", "P")}, {"EchoTime": 5.0}],
     ids=["sequence", "flip angle", "velocity", "echo"],
 )
 def test_a_slice_of_another_kind_is_none_of_it(node: MiniNode, other: dict[str, Any]) -> None:
-    """One beyond the base, of as many phases, of tagging or of velocities: it is in no job of the heart."""
-    plain: dict[str, Any] = {"SequenceName": "tfi2d1", "FlipAngle": 60.0, "ImageType": ("ORIGINAL", "PRIMARY", "M"), "EchoTime": 1.5}
+    """One beyond the base, of as many phases, of tagging or of velocities: it is in no job of the heart, and named."""
     node.configure(routes=(ROUTE,))
     for z in range(SLICES):
-        came(node, z, **plain)
-    came(node, SLICES, **{**plain, **other})
+        came(node, z, **PLAIN)
+    came(node, SLICES, **{**PLAIN, **other})
     route(node)
     (job,) = [one for one in live(node) if one.state is JobState.QUEUED]
     assert series_of(node, job) == {f"1.1.{z + 1}" for z in range(SLICES)}
+    named = f"not with them, though it lies where the next slice would: 1.1.{SLICES + 1}, by {next(iter(other))}"
+    assert (named in reasons(node)["1.1.1"]) == ("ImageType" not in other)
 
 
 def test_a_slice_that_the_route_does_not_ask_for_says_that_it_is_analysed(node: MiniNode) -> None:
