@@ -5,10 +5,10 @@ of a beat, shares of a beat or of a breath, then times as they pass. One that a 
 every slice, says nothing.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from statistics import median
 
 import numpy as np
@@ -29,8 +29,11 @@ LEAST_STEP = 0.5
 """The least share of the usual step from one phase of a beat to the next: two acquisitions that lie between each other are no cine."""
 UNLIKE_BEATS = 0.1
 """By how much of the median beat those of slices may differ without a word to the reader: each slice is of another breath-hold."""
-MOST_BEATS = 1.5
-"""Of the beat that a slice states, what its phases may run for: a stated beat is a mean, and phases of two beats are no cine of one."""
+MOST_BEATS, MOST_BEATS_BY_RATE = 1.5, 1.9
+"""Of the beat that a slice states, what its phases may run for: a stated beat is a mean, and phases of two beats are no cine of one. A rate
+may have been entered before the scan, and is held against two whole beats only."""
+USUAL_BEAT_MS = 1500.0
+"""A beat at 40 a minute: what covers more may be two, and where nothing states a beat the reader is told."""
 UNLIKE_WINDOWS = 0.25
 """By how much of the median the share of its stated beat that a slice covers may be another: a slice of another window is another cine."""
 _MIDNIGHT_MS = 12 * 3600 * 1000.0
@@ -150,7 +153,9 @@ def _timing(
         clock = Clock.TIME
     if element.read is _time and float(np.diff(at, axis=0).max()) > _MIDNIGHT_MS:
         raise PhasesApart(f"phases run over midnight by {name}, which has no date: which of them is first nobody says")
-    beats = _beats(covered, frames) if clock is Clock.HEART and unit == "ms" else covered
+    if clock is Clock.HEART and (several := min(map(_acquisitions, at.T, zip(*frames, strict=True)))) > 1:
+        raise PhasesApart(f"each slice was acquired {several} times, by AcquisitionNumber: more than one cine")
+    beats, said = _beats(covered, frames) if clock is Clock.HEART and unit == "ms" else (covered, ())
     if clock is Clock.TIME:
         at = at - float(np.median(at[0]))
         off, allowed = at - np.median(at, axis=1, keepdims=True), float(np.median(step))
@@ -173,7 +178,6 @@ def _timing(
         raise PhasesApart(
             f"phases of a beat follow each other by {steps.min():.4g} to {steps.max():.4g} {unit}, by {name}: more than one cine"
         )
-    said = _unlike_beats(covered) if clock is Clock.HEART and unit == "ms" else ()
     return Timing(clock=clock, attribute=name, unit="%" if unit == "%" else "ms", values=tuple(map(float, np.median(at, axis=1)))), said
 
 
@@ -197,36 +201,45 @@ def _unlike_windows(covered: NDArray[np.float64], beats: NDArray[np.float64]) ->
     return np.abs(windows / np.median(windows) - 1) > UNLIKE_WINDOWS
 
 
-def _beats(covered: NDArray[np.float64], frames: Sequence[Sequence[FrameData]]) -> NDArray[np.float64]:
-    """How long the beat of each slice is: as all of them state it, or else what its phases cover."""
-    several = min(_acquisitions(place) for place in zip(*frames, strict=True))
-    if several > 1:
-        raise PhasesApart(f"each slice was acquired {several} times, by AcquisitionNumber: more than one cine")
-    stated = [_stated_beat(frame) for frame in frames[0]]
-    beats = np.array([beat for beat in stated if beat is not None])
-    if len(beats) < len(stated):
-        return covered
-    worst = int(np.argmax(covered / beats))
-    if covered[worst] > MOST_BEATS * beats[worst]:
+def _beats(covered: NDArray[np.float64], frames: Sequence[Sequence[FrameData]]) -> tuple[NDArray[np.float64], tuple[Translatable, ...]]:
+    """How long the beat of each slice is: as all of them state it, or else what its phases cover; and what a reader has to know of it."""
+    stated = [beat for frame in frames[0] if (beat := _stated_beat(frame)) is not None]
+    if len(stated) < len(frames[0]):
+        return covered, (*_unstated(float(covered.max())), *_unlike_beats(covered))
+    beats, most = np.array([beat for beat, _ in stated]), np.array([most for _, most in stated])
+    worst = int(np.argmax(covered / (most * beats)))
+    if covered[worst] > most[worst] * beats[worst]:
         raise PhasesApart(f"phases run for {covered[worst]:.4g} ms where a beat is stated to be {beats[worst]:.4g} ms: more than one beat")
-    return beats
+    return beats, _unlike_beats(covered)
 
 
-def _acquisitions(place: Sequence[FrameData]) -> int:
-    """How many acquisitions the images of a slice are of, where each is of as many, and of several; else 1."""
-    images = Counter(tags.text(frame.header, _ACQUISITION_NUMBER) for frame in place)
-    of_each = set(images.values())
-    return len(images) if len(of_each) == 1 and of_each != {1} else 1
+def _acquisitions(at: NDArray[np.float64], place: Sequence[FrameData]) -> int:
+    """How many acquisitions the images of a slice are of, where each is of as many, of several, and they lie between each other in time:
+    phases that are numbered on within a beat are of one cine. Else 1."""
+    times: dict[str, list[float]] = {}
+    for time, frame in zip(at.tolist(), place, strict=True):
+        times.setdefault(tags.text(frame.header, _ACQUISITION_NUMBER), []).append(time)
+    ranges = sorted((min(each), max(each)) for each in times.values())
+    between = any(begin < end for (_, end), (begin, _) in pairwise(ranges))
+    return len(times) if between and len({len(each) for each in times.values()}) == 1 else 1
 
 
-def _stated_beat(frame: FrameData) -> float | None:
-    """Milliseconds, by the first of RRIntervalTimeNominal, NominalInterval and HeartRate that can be a beat."""
+def _stated_beat(frame: FrameData) -> tuple[float, float] | None:
+    """Milliseconds, by the first of RRIntervalTimeNominal, NominalInterval and HeartRate that can be a beat; and how many of it phases may
+    run for."""
     group = macro(frame.own, frame.common, _SYNCHRONISED, frame.uid) if frame.enhanced else frame.header
     rate = _ms(frame.header, _HEART_RATE)
-    for beat in (_ms(group, _RR_INTERVAL), _ms(frame.header, _NOMINAL_INTERVAL), 60000 / rate if rate else None):
+    intervals = _ms(group, _RR_INTERVAL), _ms(frame.header, _NOMINAL_INTERVAL)
+    for beat, most in (*((one, MOST_BEATS) for one in intervals), (60000 / rate if rate else None, MOST_BEATS_BY_RATE)):
         if beat is not None and 0 < beat <= LONGEST_BEAT_MS:
-            return beat
+            return beat, most
     return None
+
+
+def _unstated(longest: float) -> tuple[Translatable, ...]:
+    if longest <= USUAL_BEAT_MS:
+        return ()
+    return (say("The images cover {ms} ms and do not state how long a beat is: they may show more than one.", ms=f"{longest:.0f}"),)
 
 
 def _unlike_beats(covered: NDArray[np.float64]) -> tuple[Translatable, ...]:

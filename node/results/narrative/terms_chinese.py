@@ -231,6 +231,9 @@ SENTENCES: Mapping[str, str] = {
     "{number} of {of} instances are localizers and were not looked at.": "{of}个实例中有{number}个为定位像，未纳入分析。",
     "Analysed over time: {number} phases from {first} to {last}.": "按时间序列分析：共{number}个时相，自{first}至{last}。",
     "The images say in which order their phases are, and not when: no time is given.": "图像仅标明时相顺序，未标明时间，故不给出时间。",
+    "The images cover {ms} ms and do not state how long a beat is: they may show more than one.": (
+        "图像覆盖{ms} ms，但未标明心动周期时长：可能包含多个心动周期。"
+    ),
     "The images cover another time from slice to slice ({least} to {most} ms): a phase is one share of each beat.": (
         "各层面图像覆盖的时间不同（{least}～{most} ms）：同一时相指各自心动周期的同一比例。"
     ),

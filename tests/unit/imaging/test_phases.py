@@ -129,6 +129,29 @@ def test_what_says_the_time(attributes: dict[str, object], clock: Clock | None, 
     assert any("in which order" in remark for remark in made.remarks) == (clock is None)
 
 
+@pytest.mark.parametrize("by_one", [2, 4])
+def test_phases_that_are_numbered_on_within_a_beat_are_one_cine(by_one: int, tmp_path: Path) -> None:
+    """AcquisitionNumber counts segments of phases: what follows each other in time is no second cine."""
+    files = cine.one_series(tmp_path).files
+    for number, path in enumerate(files):
+        changed(path, AcquisitionNumber=str(1 + number // cine.SLICES // by_one))
+    assert len(as_a(Phases, read(files).subject)) == cine.PHASES
+
+
+@pytest.mark.parametrize(
+    ("covered_ms", "said", "told"),
+    [(950.0, {"HeartRate": "100"}, False), (2000.0, {}, True), (1600.0, {"NominalInterval": "1600"}, False), (1400.0, {}, False)],
+    ids=["rate preset", "nothing", "a slow heart", "nothing, one beat"],
+)
+def test_a_rate_that_was_entered_refuses_no_beat_and_what_may_be_two_is_told(
+    covered_ms: float, said: dict[str, str], told: bool, tmp_path: Path
+) -> None:
+    """A rate of 100 entered at the console and a beat of 950 ms are one cine; 2 s without a stated beat are taken and told."""
+    made = read(cine.one_series(tmp_path, beats_ms=(covered_ms,) * cine.SLICES, **said).files)
+    assert as_a(Phases, made.subject).timing.clock is Clock.HEART
+    assert any(f"cover {covered_ms:.0f} ms and do not state how long a beat is" in remark for remark in made.remarks) == told
+
+
 def _without_three(files: list[Path]) -> list[Path]:
     return [path for number, path in enumerate(files) if number not in (3, 9, 10)]
 
@@ -165,6 +188,13 @@ def _two_acquisitions(files: list[Path]) -> list[Path]:
     return files
 
 
+def _two_by_shares(files: list[Path]) -> list[Path]:
+    for number, path in enumerate(_two_acquisitions(files)):
+        phase = number // cine.SLICES
+        changed(path, TriggerTime=None, NominalPercentageOfCardiacPhase=float(25 * (phase // 2) + 11 * (phase % 2)))
+    return files
+
+
 def _over_midnight(files: list[Path]) -> list[Path]:
     for number, path in enumerate(files):
         phase = number // cine.SLICES
@@ -194,6 +224,7 @@ def _echoes(files: list[Path]) -> list[Path]:
         (_half_a_window, PhasesApart, "where phases run for 400 of a beat of 900 ms, elsewhere for 800 of 900"),
         (_two_beats, PhasesApart, "phases run for 1600 ms where a beat is stated to be 800 ms: more than one beat"),
         (_two_acquisitions, PhasesApart, "each slice was acquired 2 times, by AcquisitionNumber: more than one cine"),
+        (_two_by_shares, PhasesApart, "each slice was acquired 2 times, by AcquisitionNumber: more than one cine"),
         (_over_midnight, PhasesApart, "phases run over midnight by AcquisitionTime, which has no date"),
         (_no_time, NoClock, "8 images at each of 6 positions, and time alone does not tell them apart"),
         (_echoes, NoClock, "8 echo times"),
@@ -206,6 +237,7 @@ def _echoes(files: list[Path]) -> list[Path]:
         "half a window is told",
         "two beats",
         "two acquisitions",
+        "two acquisitions by shares",
         "over midnight",
         "no time",
         "echoes",
