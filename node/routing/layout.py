@@ -6,6 +6,7 @@ there yet.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -33,6 +34,8 @@ _TIMES = {
 }
 """What tells phases apart for certain, and what it counts the time by, in the order in which `inference.imaging.clock` believes them; of
 acquisition times and temporal positions it is found out when the images are read."""
+_ORDERS = ("NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase", "TemporalPositionIdentifier")
+"""What the order of phases is found by before trigger times are asked, as `inference.imaging.axes` has it."""
 _NO_VOXEL = np.int16(0)
 
 
@@ -117,12 +120,30 @@ def _over_time(view: SeriesView, images: Sequence[Header], planes: Sequence[Plan
 
 
 def _clock(images: Sequence[Header], places: Sequence[Sequence[int]]) -> Clock | None:
-    """What the time is counted by: by the first element of which the images of each place say another value each; None of none."""
+    """What the time is counted by: by the first element that rises from phase to phase at each place; None where headers do not tell."""
+    ordered = _in_order(images, places)
     for keyword, clock in _TIMES.items():
-        stated = [[value for index in place for value in numbers_of(images[index], keyword, 1) or ()] for place in places]
-        if all(len(set(values)) == len(place) for values, place in zip(stated, places, strict=True)):
+        stated = [_stated(images, keyword, place) for place in ordered or places]
+        if ordered is None:
+            stated = [sorted(values) for values in stated]
+        if all(len(values) == len(places[0]) and all(one < two for one, two in pairwise(values)) for values in stated):
             return Clock.TIME if keyword == "TriggerTime" and no_beat(stated) else clock
     return None
+
+
+def _in_order(images: Sequence[Header], places: Sequence[Sequence[int]]) -> list[list[int]] | None:
+    """The images of each place as `inference.imaging.dimensions` finds the order of phases: by the first element that has the same values
+    at each; None where only times may tell."""
+    for keyword in _ORDERS:
+        values = [_stated(images, keyword, place) for place in places]
+        if len(set(values[0])) == len(places[0]) and all(sorted(each) == sorted(values[0]) for each in values):
+            return [[index for _, index in sorted(zip(each, place, strict=True))] for each, place in zip(values, places, strict=True)]
+    return None
+
+
+def _stated(images: Sequence[Header], keyword: str, place: Sequence[int]) -> list[float]:
+    """Of the images of a place that state it."""
+    return [value for index in place for value in numbers_of(images[index], keyword, 1) or ()]
 
 
 def _volume(view: SeriesView, images: Sequence[Header], planes: Sequence[Plane], geometry: SeriesGeometry) -> Volume:

@@ -79,6 +79,30 @@ def test_a_perfusion_is_no_cine_of_a_beat_by_its_headers(tmp_path: Path) -> None
     assert answer(replace(asking, accepts=replace(asking.accepts, clock=(Clock.TIME,))), view_of(files)).fit is Fit.TAKES
 
 
+@pytest.mark.parametrize(
+    ("keyword", "values", "clock"),
+    [
+        ("TemporalPositionIdentifier", [str(1 + phase) for phase in range(cine.PHASES)], Clock.TIME),
+        ("NominalPercentageOfRespiratoryPhase", [12.5 * phase for phase in range(cine.PHASES)], Clock.BREATH),
+    ],
+    ids=["perfusion", "breath"],
+)
+def test_trigger_times_that_do_not_rise_are_no_beat_by_headers_as_by_images(
+    keyword: str, values: list[str | float], clock: Clock, tmp_path: Path
+) -> None:
+    """They jitter from beat to beat, each its own; what puts the phases in order is something else, and the application takes them."""
+    files = cine.one_series(tmp_path).files
+    for number, path in enumerate(files):
+        phase = number // cine.SLICES
+        dataset = pydicom.dcmread(path)
+        setattr(dataset, keyword, values[phase])
+        dataset.TriggerTime, dataset.AcquisitionTime = f"{300 + 7 * ((5 * phase) % cine.PHASES)}", f"1011{2 * phase:02d}.0"
+        dataset.save_as(path)
+    asking = replace(APPLICATION, accepts=replace(APPLICATION.accepts, clock=(clock,)))
+    check(asking, phases_of(files))
+    assert answer(asking, view_of(files)).fit is (Fit.OPEN if clock is Clock.TIME else Fit.TAKES)
+
+
 def test_the_gate_tells_a_cine_from_what_does_not_move(tmp_path: Path) -> None:
     """By headers alone: a static series is not applicable over time, a cine is no volume, and a slice that lacks an image is named."""
     files = cine.one_series(tmp_path).files
