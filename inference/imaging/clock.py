@@ -193,12 +193,14 @@ def _off_beat(at: NDArray[np.float64], covered: NDArray[np.float64], beats: NDAr
     offs = [np.abs(way - np.median(way, axis=1, keepdims=True)) for way in ways]
     best = min(offs, key=lambda one: float(one.max()))
     begins = np.abs(at[0] - np.median(at[0])) / beats
-    return np.maximum(np.where(_unlike_windows(covered, beats), offs[-1], best), begins)
+    off: NDArray[np.float64] = np.maximum(np.where(_unlike_windows(covered, beats), offs[-1], best), begins)
+    return off
 
 
 def _unlike_windows(covered: NDArray[np.float64], beats: NDArray[np.float64]) -> NDArray[np.bool_]:
     windows = covered / beats
-    return np.abs(windows / np.median(windows) - 1) > UNLIKE_WINDOWS
+    unlike: NDArray[np.bool_] = np.abs(windows / np.median(windows) - 1) > UNLIKE_WINDOWS
+    return unlike
 
 
 def _beats(covered: NDArray[np.float64], frames: Sequence[Sequence[FrameData]]) -> tuple[NDArray[np.float64], tuple[Translatable, ...]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import UID
 
 from inference.errors import InputError
 from inference.imaging.assemble import assemble
@@ -15,7 +16,6 @@ from inference.imaging.subjects import Assembled, subjects
 from tests.lab import cine
 from tests.unit.imaging.conftest import as_a
 
-UID = "1.2.826.0.1.2"
 FORMS = {"one series": cine.one_series, "a series a slice": cine.series_a_slice, "enhanced": cine.enhanced}
 
 
@@ -32,7 +32,7 @@ def cine_of_25(folder: Path, said: Callable[[int, int], dict[str, str]]) -> Asse
     for z, path in enumerate(first):
         dataset = pydicom.dcmread(path)
         for phase in range(25):
-            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.826.0.1.6.{phase}.{z}"
+            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.826.0.1.6.{phase}.{z}")
             for keyword, value in said(z, phase).items():
                 setattr(dataset, keyword, value)
             files.append(folder / f"of_25_{phase}_{z}.dcm")
