@@ -135,6 +135,18 @@ def no_beat(places: Sequence[Sequence[float]]) -> bool:
     return median((max(times) - min(times)) * len(times) / (len(times) - 1) for times in places) > LONGEST_BEAT_MS
 
 
+def may_be_apart(places: Sequence[Sequence[float]], clock: Clock) -> bool:
+    """Whether times alone, of each place those of its phases, may have slices refused (`timing_of`), whatever they state of their beats."""
+    at = np.array(places, dtype=np.float64).T
+    steps = np.diff(at, axis=0)
+    covered = at[-1] - at[0] + steps.mean(axis=0)
+    if clock is Clock.TIME:
+        at = at - float(np.median(at[0]))
+        return bool((np.abs(at - np.median(at, axis=1, keepdims=True)) >= np.median(steps)).any())
+    unlike = bool((_off_beat(at, covered, covered) >= 0.5 / len(at)).any())
+    return unlike or (clock is Clock.HEART and float((steps / np.median(steps, axis=0)).min()) < LEAST_STEP)
+
+
 def _stated(element: _Element, frame: FrameData) -> float | None:
     holder = macro(frame.own, frame.common, element.group, frame.uid) if frame.enhanced and element.group is not None else frame.header
     value = element.read(holder, element.tag)

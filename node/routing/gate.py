@@ -50,7 +50,7 @@ TELLING = frozenset(
         *("SamplesPerPixel", "PhotometricInterpretation", "ViewPosition", "FrameTime", "CineRate"),
         *("TriggerTime", "NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase", "TemporalPositionIdentifier"),
         *("AcquisitionContrast", "ScanningSequence", "EchoPlanarPulseSequence", "EchoTime", "EffectiveEchoTime", "RepetitionTime"),
-        *("SequenceName", "PulseSequenceName", "FlipAngle", *TYPED),
+        *("SequenceName", "PulseSequenceName", "FlipAngle", "AcquisitionNumber", "NominalInterval", "HeartRate", *TYPED),
         *("InversionTime", "InversionTimes", "Units", "ConvolutionKernel", "KVP", "DiffusionBValue", "RescaleSlope", "RescaleType"),
         *("IssuerOfPatientID", "ContrastBolusAgent", "ContrastBolusAgentSequence"),
         *SAID,

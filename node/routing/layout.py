@@ -4,6 +4,7 @@ It is made by the functions that make it of images (`inference.imaging.assemble`
 there yet.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +15,7 @@ from inference.applications.port import Accepts, Clock, Takes
 from inference.errors import InputError
 from inference.imaging.assemble import MOSAICS, one_frame_of_reference
 from inference.imaging.bounds import thickness_mm
-from inference.imaging.clock import no_beat
+from inference.imaging.clock import MOST_BEATS, may_be_apart, no_beat
 from inference.imaging.errors import FourDimensional
 from inference.imaging.geometry import Plane, SeriesGeometry, places_of, series_geometry
 from inference.imaging.nuclear import RECONSTRUCTED
@@ -114,21 +115,35 @@ def _over_time(view: SeriesView, images: Sequence[Header], planes: Sequence[Plan
         return Layout(wrong=wrong)
     once = [planes[place[0]] for place in places]
     volume, phases = _volume(view, images, once, series_geometry(once)), len(places[0])
-    clock = _clock(images, places) if len(planes) == len(images) and phases > 1 else None
-    open_ = "" if phases == 1 or clock is not None else "whether time tells the images of each place apart is looked at when they are read"
+    if phases == 1:
+        return Layout(volume=volume)
+    clock, times = _clock(images, places) if len(planes) == len(images) else (None, [])
+    open_ = "whether time tells the images of each place apart is looked at when they are read" if clock is None else ""
+    if clock is not None and (may_be_apart(times, clock) or _may_be_several(images, places, times)):
+        open_ = "whether all slices were taken at the same times, and over one beat, is looked at when they are read"
     return Layout(volume=volume, phases=phases, clock=clock, open=open_)
 
 
-def _clock(images: Sequence[Header], places: Sequence[Sequence[int]]) -> Clock | None:
-    """What the time is counted by: by the first element that rises from phase to phase at each place; None where headers do not tell."""
+def _may_be_several(images: Sequence[Header], places: Sequence[Sequence[int]], times: Sequence[Sequence[float]]) -> bool:
+    """Whether headers name several acquisitions of a place, or a beat that is shorter than what its images cover."""
+    beats = [beat for one in images for beat in numbers_of(one, "NominalInterval", 1) or ()]
+    beats += [60000 / rate for one in images for rate in numbers_of(one, "HeartRate", 1) or () if rate > 0]
+    covered = max((max(each) - min(each)) * len(each) / (len(each) - 1) for each in times)
+    acquired = (Counter(texts for index in place for texts in texts_of(images[index], "AcquisitionNumber")) for place in places)
+    return min(beats, default=covered) * MOST_BEATS < covered or any(len(each) > 1 and max(each.values()) > 1 for each in acquired)
+
+
+def _clock(images: Sequence[Header], places: Sequence[Sequence[int]]) -> tuple[Clock | None, list[list[float]]]:
+    """What the time is counted by, and the times of each place: by the first element that rises from phase to phase at each; None where
+    headers do not tell."""
     ordered = _in_order(images, places)
     for keyword, clock in _TIMES.items():
         stated = [_stated(images, keyword, place) for place in ordered or places]
         if ordered is None:
             stated = [sorted(values) for values in stated]
         if all(len(values) == len(places[0]) and all(one < two for one, two in pairwise(values)) for values in stated):
-            return Clock.TIME if keyword == "TriggerTime" and no_beat(stated) else clock
-    return None
+            return Clock.TIME if keyword == "TriggerTime" and no_beat(stated) else clock, stated
+    return None, []
 
 
 def _in_order(images: Sequence[Header], places: Sequence[Sequence[int]]) -> list[list[int]] | None:

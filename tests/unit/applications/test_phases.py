@@ -103,6 +103,29 @@ def test_trigger_times_that_do_not_rise_are_no_beat_by_headers_as_by_images(
     assert answer(asking, view_of(files)).fit is (Fit.OPEN if clock is Clock.TIME else Fit.TAKES)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        lambda z, phase: {"TriggerTime": f"{100 * phase + 300 * (z == 2)}"},
+        lambda z, phase: {"TriggerTime": f"{100 * phase - 70 * (phase == 3)}"},
+        lambda z, phase: {"AcquisitionNumber": str(1 + phase % 2)},
+        lambda z, phase: {"TriggerTime": f"{200 * phase}", "HeartRate": "75"},
+    ],
+    ids=["begins later", "between each other", "acquisitions", "two beats"],
+)
+def test_what_images_may_say_is_no_one_beat_is_left_open(said: Callable[[int, int], dict[str, str]], tmp_path: Path) -> None:
+    """The images refuse each: headers do not promise that the application takes it."""
+    files = cine.one_series(tmp_path).files
+    for number, path in enumerate(files):
+        phase, z = divmod(number, cine.SLICES)
+        dataset = pydicom.dcmread(path)
+        for keyword, value in said(z, phase).items():
+            setattr(dataset, keyword, value)
+        dataset.save_as(path)
+    found = answer(APPLICATION, view_of(files))
+    assert (found.fit, "over one beat, is looked at when they are read" in found.text) == (Fit.OPEN, True)
+
+
 def test_the_gate_tells_a_cine_from_what_does_not_move(tmp_path: Path) -> None:
     """By headers alone: a static series is not applicable over time, a cine is no volume, and a slice that lacks an image is named."""
     files = cine.one_series(tmp_path).files
