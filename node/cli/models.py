@@ -23,6 +23,9 @@ RepositoryOption: TypeAlias = Annotated[
     Path | None, Parameter(name="--repository", help="The model repository's folder (default: the configuration's `models: repository`).")
 ]
 EngineName = Annotated[str, Parameter(name="--engine", help="An engine of kind triton, by its name in `engines:`.")]
+_LICENCES = ("code", "weights", "data", "commercial")
+_SPARE = ("sha256", "code", "backend", "commercial", "weights", "data", "grade")
+"""Columns that a narrow screen does without, the first one first; `--json` has all of it."""
 
 
 def list_models(*, repository: RepositoryOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> int:
@@ -52,15 +55,16 @@ def list_models(*, repository: RepositoryOption = None, config: ConfigOption = N
     if not listed:
         console.print(f"no models in {found.path}: `hilum models import APPLICATION` brings them in")
         return 0
-    table = screen.table("model", "version", "serves", "grade", "backend", "sha256", "code", "weights", "data", "commercial", "from")
+    rows = []
     for each in listed:
         entry = each.entry
         told = each.problem or (entry.source if entry else "(no hilum.json beside it: served, but nobody wrote down what it is)")
-        digest, standing = entry.sha256[:12] if entry else "", standings.of(each)
-        licences = [getattr(standing.licences, one) or "–" for one in ("code", "weights", "data", "commercial")]
-        serves, grade = _serves(each, found.path), standing.grade or "–"
-        table.add_row(each.model.name, str(each.model.version), serves, grade, each.backend, digest, *licences, told)
-    console.print(table)
+        standing = standings.of(each)
+        row = {"model": each.model.name, "version": str(each.model.version), "serves": _serves(each, found.path)}
+        row |= {"grade": standing.grade or "–", "backend": each.backend, "sha256": entry.sha256[:12] if entry else ""}
+        row |= {one: getattr(standing.licences, one) or "–" for one in _LICENCES}
+        rows.append(row | {"from": told})
+    console.print(screen.listing(rows, _SPARE))
     return 0
 
 
