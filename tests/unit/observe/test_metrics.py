@@ -14,7 +14,7 @@ from node.observe.instruments import Counter, Fact, Gauge, Histogram, count_in, 
 from node.observe.shared_memory import SharedCells
 
 NODE = Path(__file__).parents[3] / "node"
-_METHODS = {"add": (Counter, Gauge), "observe": (Histogram,), "set": (Gauge,), "of": (Fact,)}
+_METHODS = {"add": (Counter, Gauge), "observe": (Histogram,), "set": (Gauge,), "drop": (Gauge,), "of": (Fact,)}
 
 
 @pytest.fixture
