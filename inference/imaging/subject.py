@@ -1,5 +1,6 @@
 """Subject of an analysis: a volume, several volumes in roles, one volume over time, projection images and their views, or a cine."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -32,8 +33,39 @@ CURRENT, PRIOR = "current", "prior"
 """The roles of a pair."""
 
 
+class _OfReference(ABC):
+    """Several volumes, of which one says what they are: modality, study, series and space are the reference's."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def reference(self) -> Volume:
+        """The volume that results belong to."""
+
+    @property
+    def modality(self) -> str:
+        """The reference's."""
+        return self.reference.modality
+
+    @property
+    def study_instance_uid(self) -> str:
+        """The reference's."""
+        return self.reference.study_instance_uid
+
+    @property
+    def series_instance_uid(self) -> str:
+        """The reference's; others, and slices over time, may come from other series of the study."""
+        return self.reference.series_instance_uid
+
+    @property
+    def frame_of_reference_uid(self) -> str:
+        """The reference's."""
+        return self.reference.frame_of_reference_uid
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class VolumeSet:
+class VolumeSet(_OfReference):
     """Several volumes of one patient, each in a role that the application names.
 
     The first is the reference: results belong to it, and masks, maps and locations lie on its grid.
@@ -68,26 +100,6 @@ class VolumeSet:
     def prior(self) -> Volume | None:
         """The first that is of an earlier study; None where none is."""
         return next((self.volumes[role] for role in self.priors if role in self.volumes), None)
-
-    @property
-    def modality(self) -> str:
-        """The reference's."""
-        return self.reference.modality
-
-    @property
-    def study_instance_uid(self) -> str:
-        """The reference's."""
-        return self.reference.study_instance_uid
-
-    @property
-    def series_instance_uid(self) -> str:
-        """The reference's."""
-        return self.reference.series_instance_uid
-
-    @property
-    def frame_of_reference_uid(self) -> str:
-        """The reference's."""
-        return self.reference.frame_of_reference_uid
 
     @property
     def sources(self) -> tuple[SliceSource, ...]:
@@ -131,7 +143,7 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Phases:
+class Phases(_OfReference):
     """One volume over time: a beating heart, a contrast agent that arrives, a breath. All phases lie on one grid.
 
     Attributes
@@ -152,26 +164,6 @@ class Phases:
     def reference(self) -> Volume:
         """The first phase: its grid is that of all."""
         return self.volumes[0]
-
-    @property
-    def modality(self) -> str:
-        """That of all."""
-        return self.reference.modality
-
-    @property
-    def study_instance_uid(self) -> str:
-        """That of all."""
-        return self.reference.study_instance_uid
-
-    @property
-    def series_instance_uid(self) -> str:
-        """Of the series that the job is for; slices may come from others of the study."""
-        return self.reference.series_instance_uid
-
-    @property
-    def frame_of_reference_uid(self) -> str:
-        """That of all."""
-        return self.reference.frame_of_reference_uid
 
     @property
     def sources(self) -> tuple[SliceSource, ...]:

@@ -2,7 +2,7 @@
 an application that needs no model, and an encoder that writes small DICOM objects."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -30,8 +30,9 @@ from node.domain.errors import DeliveryError
 from node.domain.instance import Header, Instance, Standing
 from node.domain.job import Delivery, Job, NewJob, Priority
 from node.domain.profile import Kind
-from node.domain.state import ArrivalState
-from node.flow.settle import complete_now
+from node.domain.state import ArrivalState, JobState
+from node.flow.route import RouteStage
+from node.flow.settle import SettleStage, complete_now
 from node.journal.journal import Journal
 from node.journal.port import NewInstance
 from node.results.port import Encoded, Encoding
@@ -352,3 +353,23 @@ class MiniNode:
 
 
 CT1 = Peer(name="ct1", ae_title="CT1AE", host="127.0.0.1", port=104)
+
+
+def settle_and_route(node: MiniNode, seconds: float = 60, *, applications: Callable[[str], Application]) -> None:
+    """Let that much time pass; settle, and route until nothing is left."""
+    node.clock.advance(seconds)
+    SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
+    stage = RouteStage(node.journal, node.config, node.clock, lambda name: "default", applications)
+    while stage.step():
+        pass
+
+
+def live(node: MiniNode) -> list[Job]:
+    """The jobs whose place no other one took."""
+    return [job for job in node.jobs() if job.state is not JobState.SUPERSEDED]
+
+
+def reasons(node: MiniNode, study: str = "1.1") -> dict[str, str]:
+    """What was decided last of each series of a study."""
+    arrivals = sorted(node.journal.arrivals.find(study=study), key=lambda one: one.id)
+    return {one.series_instance_uid: one.reason for each in arrivals for one in node.journal.routing.decisions(each.id)}

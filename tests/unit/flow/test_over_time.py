@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,12 +13,10 @@ from inference.applications.port import Accepts, Application, Clock, Takes
 from node.domain.job import Job
 from node.domain.route import Condition, ConditionOperator, Route
 from node.domain.state import JobState
-from node.flow.route import RouteStage
-from node.flow.settle import SettleStage
 from node.routing.replay import Replay
 from node.settings.peers import Scope
 from node.settings.peers import Settle as Rule
-from tests.unit.flow.mini import APPLICATION, CT1, CountingPeer, MiniNode
+from tests.unit.flow.mini import APPLICATION, CT1, MiniNode, live, reasons, settle_and_route
 
 SLICES, PHASES = 5, 8
 HEART = replace(
@@ -63,25 +62,11 @@ def came(node: MiniNode, z: int, *, phases: int = PHASES, number: int = 0, study
         )
 
 
-def route(node: MiniNode, seconds: float = 60) -> None:
-    node.clock.advance(seconds)
-    SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
-    stage = RouteStage(node.journal, node.config, node.clock, lambda name: "default", application_of)
-    while stage.step():
-        pass
-
-
-def live(node: MiniNode) -> list[Job]:
-    return [job for job in node.jobs() if job.state is not JobState.SUPERSEDED]
+route = partial(settle_and_route, applications=application_of)
 
 
 def series_of(node: MiniNode, job: Job) -> set[str]:
     return {one.series_instance_uid for one in node.journal.instances.of_job(job.id)}
-
-
-def reasons(node: MiniNode, study: str = "1.1") -> dict[str, str]:
-    arrivals = sorted(node.journal.arrivals.find(study=study), key=lambda one: one.id)
-    return {one.series_instance_uid: one.reason for each in arrivals for one in node.journal.routing.decisions(each.id)}
 
 
 @pytest.mark.parametrize("scope", [Scope.STUDY, Scope.SERIES])

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,12 +13,11 @@ from inference.applications.port import Accepts, Application, Role, Takes
 from node.domain.job import Job
 from node.domain.route import Condition, ConditionOperator, Needs, Otherwise, Preferred, RoleConditions, Route
 from node.domain.state import JobState
-from node.flow.route import PriorMistaken, RouteStage
-from node.flow.settle import SettleStage
+from node.flow.route import PriorMistaken
 from node.routing.replay import Replay
 from node.settings.peers import Scope
 from node.settings.peers import Settle as Rule
-from tests.unit.flow.mini import APPLICATION, CT1, CountingPeer, MiniNode
+from tests.unit.flow.mini import APPLICATION, CT1, MiniNode, live, reasons, settle_and_route
 from tests.unit.flow.test_pairs import deliver
 
 FOUR = ("T1", "T1c", "T2", "FLAIR")
@@ -59,28 +59,13 @@ def came(node: MiniNode, name: str, *, study: str = "1.1", number: int = 0, **he
     return node.receive(study, uid, SeriesDescription=name, SeriesNumber=int(uid.rpartition(".")[2]), **{**TODAY, **header})
 
 
-def route(node: MiniNode, seconds: float = 60) -> None:
-    """Let that much time pass; settle, and route until nothing is left."""
-    node.clock.advance(seconds)
-    SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
-    stage = RouteStage(node.journal, node.config, node.clock, lambda name: "default", application_of)
-    while stage.step():
-        pass
-
-
-def live(node: MiniNode) -> list[Job]:
-    return [job for job in node.jobs() if job.state is not JobState.SUPERSEDED]
+route = partial(settle_and_route, applications=application_of)
 
 
 def in_roles(node: MiniNode, job: Job) -> dict[str, str]:
     """The series by its role."""
     roles = node.journal.instances.roles_of_job(job.id)
     return {roles[one.id]: one.series_instance_uid for one in node.journal.instances.of_job(job.id)}
-
-
-def reasons(node: MiniNode, study: str = "1.1") -> dict[str, str]:
-    arrivals = sorted(node.journal.arrivals.find(study=study), key=lambda one: one.id)
-    return {one.series_instance_uid: one.reason for each in arrivals for one in node.journal.routing.decisions(each.id)}
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(FOUR))[::5], ids="-".join)
