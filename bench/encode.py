@@ -13,9 +13,14 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING, Any
 
 from bench.made import series
 from bench.rows import Row, say
+
+if TYPE_CHECKING:
+    from inference.findings import Findings
+    from inference.imaging.volume import Volume
 
 SLICES = 400
 ROUNDS = 2
@@ -23,41 +28,47 @@ REPEATS = 2
 KINDS = ("hilum", "highdicom")
 
 
-def _prepared(kind: str, files: Sequence[Path]) -> Callable[[], object]:
-    """What is measured, with the volume and the mask ready."""
+def encoder(files: Sequence[Path], volume: "Volume", **more: Any) -> Callable[["Findings", str], object]:
+    """What makes the checked objects of findings (with their digest) on a series, of which it reads the headers anew, its imports done;
+    `more` are other fields of `Encoding`."""
     from pydicom import dcmread
 
-    from bench.applications.bench_threshold import APPLICATION, analyse
+    from bench.applications.bench_threshold import APPLICATION
+    from node.results.encode import encode
+    from node.results.port import Encoding
+
+    return lambda findings, digest: encode(
+        Encoding(
+            application=APPLICATION,
+            findings=findings,
+            sources=[dcmread(path, stop_before_pixels=True) for path in files],
+            subject=volume,
+            at=datetime(2024, 1, 2, tzinfo=UTC),
+            input_digest="0" * 64,
+            model_digest="1" * 64,
+            findings_digest=digest,
+            parameters="{}",
+            device_uid="2.25.1",
+            **more,
+        )
+    )
+
+
+def _prepared(kind: str, files: Sequence[Path]) -> Callable[[], object]:
+    """What is measured, with the volume and the mask ready."""
+
+    from bench.applications.bench_threshold import analyse
     from bench.plain import NoModel, plain_seg
     from inference import findings_file
     from inference.imaging.assemble import assemble
-    from node.results.encode import encode
-    from node.results.port import Encoding
 
     volume = assemble(files)
     findings = analyse(volume, NoModel())
     if kind == "highdicom":
         return lambda: plain_seg(files, volume, findings.segments[0].mask)
     digest = findings_file.digest(findings)
-
-    def whole() -> object:
-        return encode(
-            Encoding(
-                application=APPLICATION,
-                findings=findings,
-                sources=[dcmread(path, stop_before_pixels=True) for path in files],
-                subject=volume,
-                at=datetime(2024, 1, 2, tzinfo=UTC),
-                input_digest="0" * 64,
-                model_digest="1" * 64,
-                findings_digest=digest,
-                parameters="{}",
-                device_uid="2.25.1",
-                predecessors=(),
-            )
-        )
-
-    return whole
+    whole = encoder(files, volume)
+    return lambda: whole(findings, digest)
 
 
 def memory_mib(line: str) -> float:

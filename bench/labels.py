@@ -11,14 +11,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 
-from bench.encode import memory_mib
+from bench.encode import encoder, memory_mib
 from bench.made import series
 from bench.masks import SLICES, blobs, ellipsoid
 from bench.rows import Row, say
@@ -71,16 +70,12 @@ def _served(folder: Path) -> Callable[[], object]:
 
 def _encoded(folder: Path) -> Callable[[], object]:
     """Objects of findings that were stored, from the file of the findings on."""
-    from pydicom import dcmread
 
-    from bench.applications.bench_threshold import APPLICATION
     from inference import codes, findings_file
     from inference.applications.bundle.finish import masks_of
     from inference.findings import Findings, Segment
     from inference.imaging.assemble import assemble
     from node.domain.profile import ARCHIVE, VIEWER
-    from node.results.encode import encode
-    from node.results.port import Encoding
 
     files = sorted((folder / "series").iterdir())
     labels = np.zeros((SLICES, *(2 * (512,))), dtype=np.uint16)
@@ -95,23 +90,11 @@ def _encoded(folder: Path) -> Callable[[], object]:
     del masks, segments, labels
     volume = assemble(files)
 
+    objects = encoder(files, volume, profiles=(VIEWER, ARCHIVE))
+
     def whole() -> object:
         findings = findings_file.loads(stored)
-        return encode(
-            Encoding(
-                application=APPLICATION,
-                findings=findings,
-                sources=[dcmread(path, stop_before_pixels=True) for path in files],
-                subject=volume,
-                at=datetime(2024, 1, 2, tzinfo=UTC),
-                input_digest="0" * 64,
-                model_digest="1" * 64,
-                findings_digest=findings_file.digest(findings),
-                parameters="{}",
-                device_uid="2.25.1",
-                profiles=(VIEWER, ARCHIVE),
-            )
-        )
+        return objects(findings, findings_file.digest(findings))
 
     return whole
 
