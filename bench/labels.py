@@ -123,7 +123,7 @@ class _Watch:
 
 
 def _own_mib(process: psutil.Process) -> float:
-    """Unique memory; what processes share is counted with the first one."""
+    """Its share of memory (PSS): what processes share is divided among them."""
     try:
         held = process.memory_full_info()
     except psutil.Error:

@@ -132,19 +132,19 @@ def timing_of(phases: Sequence[Sequence[Slice]]) -> tuple[Timing, tuple[Translat
 
 def no_beat(places: Sequence[Sequence[float]]) -> bool:
     """Whether times from a trigger (ms), two or more of each place, run for longer than any beat: then they are time as it passes."""
-    return median((max(times) - min(times)) * len(times) / (len(times) - 1) for times in places) > LONGEST_BEAT_MS
+    return median(map(covered_ms, places)) > LONGEST_BEAT_MS
+
+
+def covered_ms(times: Sequence[float]) -> float:
+    """What the phases of a place, two or more, cover: the last of them lasts as long as the others on average."""
+    return (max(times) - min(times)) * len(times) / (len(times) - 1)
 
 
 def may_be_apart(places: Sequence[Sequence[float]], clock: Clock) -> bool:
     """Whether times alone, of each place those of its phases, may have slices refused (`timing_of`), whatever they state of their beats."""
-    at = np.array(places, dtype=np.float64).T
-    steps = np.diff(at, axis=0)
-    covered = at[-1] - at[0] + steps.mean(axis=0)
-    if clock is Clock.TIME:
-        at = at - float(np.median(at[0]))
-        return bool((np.abs(at - np.median(at, axis=1, keepdims=True)) >= np.median(steps)).any())
-    unlike = bool((_off_beat(at, covered, covered) >= 0.5 / len(at)).any())
-    return unlike or (clock is Clock.HEART and float((steps / np.median(steps, axis=0)).min()) < LEAST_STEP)
+    at, covered = np.array(places, dtype=np.float64).T, np.array([covered_ms(times) for times in places])
+    off, allowed = _off(at, covered, covered, clock)
+    return bool((off >= allowed).any()) or (clock is Clock.HEART and _least_step(at) < LEAST_STEP)
 
 
 def _stated(element: _Element, frame: FrameData) -> float | None:
@@ -158,8 +158,7 @@ def _timing(
 ) -> tuple[Timing, tuple[Translatable, ...]]:
     """Times (phase, slice) of one element as a timing."""
     name = keyword_for_tag(element.tag)
-    step = (at[-1] - at[0]) / (len(at) - 1)
-    covered = at[-1] - at[0] + step
+    covered = np.array([covered_ms(times) for times in at.T.tolist()])
     clock, unit = element.clock, "%" if element.percent else "ms"
     if clock is Clock.HEART and unit == "ms" and no_beat(at.T.tolist()):
         clock = Clock.TIME
@@ -170,10 +169,8 @@ def _timing(
     beats, said = _beats(covered, frames) if clock is Clock.HEART and unit == "ms" else (covered, ())
     if clock is Clock.TIME:
         at = at - float(np.median(at[0]))
-        off, allowed = at - np.median(at, axis=1, keepdims=True), float(np.median(step))
-    else:
-        off, allowed = _off_beat(at, covered, beats), 0.5 / len(at)
-    wrong = np.argwhere(np.abs(off) >= allowed)
+    off, allowed = _off(at, covered, beats, clock)
+    wrong = np.argwhere(off >= allowed)
     if wrong.size:
         of = sorted({int(place) for _, place in wrong})
         phase, place = map(int, wrong[0])
@@ -185,12 +182,27 @@ def _timing(
             f"elsewhere at {usual:.4g} {unit}, for example {naming([phases[phase][place].plane.name])}"
             f"{cut if _unlike_windows(covered, beats)[place] else ''}"
         )
-    steps = np.diff(at, axis=0)
-    if clock is Clock.HEART and float((steps / np.median(steps, axis=0)).min()) < LEAST_STEP:
+    if clock is Clock.HEART and _least_step(at) < LEAST_STEP:
+        steps = np.diff(at, axis=0)
         raise PhasesApart(
             f"phases of a beat follow each other by {steps.min():.4g} to {steps.max():.4g} {unit}, by {name}: more than one cine"
         )
     return Timing(clock=clock, attribute=name, unit="%" if unit == "%" else "ms", values=tuple(map(float, np.median(at, axis=1)))), said
+
+
+def _least_step(at: NDArray[np.float64]) -> float:
+    """The least step from one phase to the next, in usual steps of its slice."""
+    steps = np.diff(at, axis=0)
+    return float((steps / np.median(steps, axis=0)).min())
+
+
+def _off(
+    at: NDArray[np.float64], covered: NDArray[np.float64], beats: NDArray[np.float64], clock: Clock
+) -> tuple[NDArray[np.float64], float]:
+    """How far each image (phase, slice) is from others of its phase, and from where on it is of another time; ms or shares of a beat."""
+    if clock is Clock.TIME:
+        return np.abs(at - np.median(at, axis=1, keepdims=True)), float(np.median((at[-1] - at[0]) / (len(at) - 1)))
+    return _off_beat(at, covered, beats), 0.5 / len(at)
 
 
 def _off_beat(at: NDArray[np.float64], covered: NDArray[np.float64], beats: NDArray[np.float64]) -> NDArray[np.float64]:

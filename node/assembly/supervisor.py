@@ -326,15 +326,18 @@ class Supervisor:
         most_s = _RESTART_USABLE_MOST_S if member.ready.is_set() else _RESTART_MOST_S
         wait_s = min(most_s, _RESTART_FIRST_S * 2.0 ** min(member.failures - 1, 10)) if member.failures else 0.0
         alarm("process.died", stage=member.stage, pid=member.process.pid, exit_code=code, leases_released=freed, restart_in_s=wait_s)
-        if code and not member.ready.is_set():
+        if member.ready.is_set():
+            self._looked_at_libraries = False  # it could begin: what keeps a later one from it is another matter
+        elif code:
             self._tell_half_installed()
         member.restart_at = time.monotonic() + wait_s
         member.process = None
 
     def _tell_half_installed(self) -> None:
-        """Once: looking takes a moment, and a process that cannot begin is begun again and again."""
+        """Once until one could begin: looking takes a moment, and a process that cannot begin is begun again and again."""
         if not self._looked_at_libraries:
             self._looked_at_libraries = True
+            half_installed.cache_clear()  # pip may have been here since
             for half in half_installed():
                 alarm("library.half_installed", code=half.code, reason=str(half), remedy=half.remedy)
 

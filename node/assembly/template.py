@@ -360,7 +360,7 @@ def _fork(control: socket.socket, stage: Callable[[], NoReturn]) -> dict[str, An
         said = heard.read()
     # it has ended before the supervisor is answered, so that the stage is its child by then
     os.waitpid(between, 0)
-    forked: dict[str, Any] = json.loads(said or b'{"errno": 11}')
+    forked: dict[str, Any] = json.loads(said) if said else {"errno": errno.EAGAIN}
     return forked
 
 

@@ -235,7 +235,8 @@ def history(*, limit: int = 20, config: ConfigOption = None, as_json: JsonOption
     from node.records.revisions import revisions_apart, running
 
     with journal(config, read=configured_store) as (_, opened):
-        found, processes, now = opened.config_revisions.find(limit=limit), running(opened), opened.now()
+        now = opened.now()
+        found, processes = opened.config_revisions.find(limit=limit), running(opened, opened.processes.beats(), now)
     by = {one.number: [each.name for each in processes if each.revision and each.revision.number == one.number] for one in found}
     if as_json:
         screen.as_json([_record(one) | {"processes": by[one.number]} for one in found])

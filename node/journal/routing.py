@@ -20,7 +20,7 @@ from node.journal.claims import ARRIVAL_WAITS, peers_waiting, place_of
 from node.journal.database import JournalPart, lock_study, rerun
 from node.journal.errors import NoSuchRow
 from node.journal.job_deliveries import cancel_deliveries, insert_deliveries
-from node.journal.rows import micros, moment, to_arrival, to_decision, tried_text
+from node.journal.rows import PRIORITIES, micros, moment, to_arrival, to_decision, tried_text
 from node.journal.transitions import ARRIVAL, JOB, move, note, state_of
 
 _arrival = schema.arrival.c
@@ -226,7 +226,7 @@ def _asked_by_all(connection: Connection, new: NewJob, replaced: Sequence[Row[An
         new,
         routes=(*new.routes, *(name for job in replaced for name in _names(connection, schema.job_route, "route", job.id))),
         sinks=(*new.sinks, *(name for job in replaced for name in _names(connection, schema.job_sink, "sink", job.id))),
-        priority=next(priority for priority, rank in RANKS.items() if rank == min(ranks)),
+        priority=PRIORITIES[min(ranks)],
         deadline_at=min(deadlines, default=None),
         when_excluded=strictest([new.when_excluded, *(WhenExcluded(job.when_excluded) for job in replaced)]),
         marked=new.marked or any(job.marked for job in replaced),

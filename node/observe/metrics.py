@@ -72,7 +72,8 @@ HELD = Counter(
 )
 SPANS_SENT = Counter("hilum_traces_spans_total", "Spans that the collector of traces took (observe: traces).")
 TRACES_PASSED_OVER = Counter(
-    "hilum_traces_passed_over_total", "Events of the history that no span tells of: the collector was away for more than an hour."
+    "hilum_traces_passed_over_total",
+    "Events of the history older than an hour when they came to be told: the collector, or `observe: traces`, was away.",
 )
 ROUTING_FAILED = Counter(
     "hilum_arrivals_failed_total", "Attempts to route an arrival that failed; after three it is parked (hilum_arrivals).", "peer", "code"

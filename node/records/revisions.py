@@ -4,7 +4,7 @@ Each host has a file of its own, and takes it up when it is told to there. One p
 hosts decide by different routes, the same study is decided otherwise when another one leads.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -39,11 +39,10 @@ class RunningProcess:
         return self.name.partition(" ")[2].rpartition(":")[0]
 
 
-def running(journal: "Journal") -> list[RunningProcess]:
-    """The processes that give signs of life and say by what they go, by name."""
-    now = journal.now()
+def running(journal: "Journal", beats: Mapping[str, tuple[datetime, str]], now: datetime) -> list[RunningProcess]:
+    """The processes that give signs of life and say by what they go, by name; `beats` are those of the journal, `now` is its time."""
     # a spool's sign of life says up to when it is empty, and goes by nothing
-    alive = {name: state for name, (at, state) in journal.processes.beats().items() if now - at <= SILENT and not name.startswith("spool ")}
+    alive = {name: state for name, (at, state) in beats.items() if now - at <= SILENT and not name.startswith("spool ")}
     newest = journal.config_revisions.newest_of(set(alive.values()))
     return [RunningProcess(name=name, revision=newest.get(state)) for name, state in sorted(alive.items())]
 

@@ -105,10 +105,10 @@ class Gate:
 
     def answer(self, application: Application, view: SeriesView, *, counted: bool = True) -> GateAnswer:
         """As `answer`."""
-        asked = application.name, id(view), counted  # the view is kept, and no other gets its number meanwhile
+        whole = self.slices.as_one(view) if application.accepts.takes is Takes.PHASES else view
+        asked = application.name, id(whole), counted  # the view is kept, and no other gets its number meanwhile
         if asked not in self._said:
-            whole = self.slices.as_one(view) if application.accepts.takes is Takes.PHASES else view
-            self._said[asked] = view, answer(application, whole, counted=counted)
+            self._said[asked] = whole, answer(application, whole, counted=counted)
         return self._said[asked][1]
 
     def not_applicable(self, application: Application, view: SeriesView) -> str:

@@ -15,7 +15,7 @@ from inference.applications.port import Accepts, Clock, Takes
 from inference.errors import InputError
 from inference.imaging.assemble import MOSAICS, one_frame_of_reference
 from inference.imaging.bounds import thickness_mm
-from inference.imaging.clock import MOST_BEATS, may_be_apart, no_beat
+from inference.imaging.clock import MOST_BEATS, covered_ms, may_be_apart, no_beat
 from inference.imaging.errors import FourDimensional
 from inference.imaging.geometry import Plane, SeriesGeometry, places_of, series_geometry
 from inference.imaging.nuclear import RECONSTRUCTED
@@ -119,7 +119,8 @@ def _over_time(view: SeriesView, images: Sequence[Header], planes: Sequence[Plan
         return Layout(volume=volume)
     clock, times = _clock(images, places) if len(planes) == len(images) else (None, [])
     open_ = "whether time tells the images of each place apart is looked at when they are read" if clock is None else ""
-    if clock is not None and (may_be_apart(times, clock) or _may_be_several(images, places, times)):
+    several = clock is Clock.HEART and _may_be_several(images, places, times)
+    if clock is not None and (several or may_be_apart(times, clock)):
         open_ = "whether all slices were taken at the same times, and over one beat, is looked at when they are read"
     return Layout(volume=volume, phases=phases, clock=clock, open=open_)
 
@@ -128,7 +129,7 @@ def _may_be_several(images: Sequence[Header], places: Sequence[Sequence[int]], t
     """Whether headers name several acquisitions of a place, or a beat that is shorter than what its images cover."""
     beats = [beat for one in images for beat in numbers_of(one, "NominalInterval", 1) or ()]
     beats += [60000 / rate for one in images for rate in numbers_of(one, "HeartRate", 1) or () if rate > 0]
-    covered = max((max(each) - min(each)) * len(each) / (len(each) - 1) for each in times)
+    covered = max(map(covered_ms, times))
     acquired = (Counter(texts for index in place for texts in texts_of(images[index], "AcquisitionNumber")) for place in places)
     return min(beats, default=covered) * MOST_BEATS < covered or any(len(each) > 1 and max(each.values()) > 1 for each in acquired)
 

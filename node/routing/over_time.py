@@ -127,6 +127,9 @@ class Slices:
         self._study = study
         self._views: dict[str, SeriesView] | None = None
         self._lone: dict[str, _LoneSlice] = {}
+        # by the views themselves, which are kept, so that no other gets the number of one
+        self._together: dict[int, tuple[SeriesView, list[SeriesView]]] = {}
+        self._whole: dict[tuple[int, ...], tuple[list[SeriesView], SeriesView]] = {}
 
     def together(self, view: SeriesView) -> list[SeriesView]:
         """The series that are slices of one subject with this one, by their numbers; the series alone where it is no lone slice.
@@ -135,8 +138,13 @@ class Slices:
         lacks images, or has too many: what asks the whole of it then refuses it, for without that slice the subject would be cut. A whole
         stack of other images between them, or at their places, is another subject.
         """
+        if id(view) not in self._together:
+            self._together[id(view)] = view, self._members(view)
+        return self._together[id(view)][1]
+
+    def _members(self, view: SeriesView) -> list[SeriesView]:
         views = self.views
-        own = self._lone.get(view.series_instance_uid) or _lone_slice(view)
+        own = self._lone.get(view.series_instance_uid) if views.get(view.series_instance_uid) is view else _lone_slice(view)
         if own is None:
             return [view]
         alike = {uid: one for uid, one in {**self._lone, view.series_instance_uid: own}.items() if own.like(one)}
@@ -169,8 +177,12 @@ class Slices:
         members = self.together(view)
         if len(members) == 1:
             return view
-        images = [(class_of(header), header) for one in members for header in one.members]
-        return replace(seen(view.series_instance_uid, images), counted=all(one.counted for one in members))
+        asked = tuple(map(id, members))
+        if asked not in self._whole:
+            images = [(class_of(header), header) for one in members for header in one.members]
+            whole = replace(seen(members[0].series_instance_uid, images), counted=all(one.counted for one in members))
+            self._whole[asked] = members, whole
+        return self._whole[asked][1]
 
     @property
     def views(self) -> dict[str, SeriesView]:

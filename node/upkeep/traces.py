@@ -31,7 +31,7 @@ _CLAIMED, _QUEUED, _ENCODED, _ROUTED = "job.claimed", "job.queued", "job.encoded
 
 
 class TraceStage:
-    """Stage: two hundred events a step, and as many thousands of those that are passed over; how many it went through.
+    """Stage: two hundred events a step, and up to ten thousand of those that are passed over; how many it went through.
 
     Parameters
     ----------

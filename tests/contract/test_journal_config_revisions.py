@@ -22,6 +22,10 @@ def revision(text: str, author: str = "anna", minutes: int = 0) -> ConfigRevisio
     )
 
 
+def living(story: Story) -> list[RunningProcess]:
+    return running(story.journal, story.journal.processes.beats(), story.journal.now())
+
+
 def test_revisions_are_numbered_and_the_same_text_again_is_none(story: Story) -> None:
     """A way back is a revision of its own; what is in force already is not."""
     kept = [story.journal.config_revisions.add(revision(text, minutes=at)) for at, text in enumerate(("one", "two", "two", "one"))]
@@ -40,7 +44,7 @@ def test_what_a_process_goes_by_is_found_however_many_came_into_force_since(stor
     found = story.journal.config_revisions.newest_of(digests)
     assert found == {kept[0].text_digest: kept[0], kept[1].text_digest: kept[-1]}
     story.journal.processes.beat("flow lags-1a2b3c:11", kept[0].text_digest, story.journal.now())
-    assert [one.revision for one in running(story.journal)] == [kept[0]]
+    assert [one.revision for one in living(story)] == [kept[0]]
 
 
 ENGINES = [
@@ -87,7 +91,7 @@ def test_hosts_that_go_by_different_configurations_are_told_apart_once_both_have
     goes_by(story, "work one-1a2b3c:12", before)
     goes_by(story, "flow two-4d5e6f:11", alike)
     story.journal.processes.beat("spool two-4d5e6f/spool", now.isoformat(), now)
-    found = running(story.journal)
+    found = living(story)
     assert [(one.name, one.host, one.revision and one.revision.number) for one in found] == [
         ("flow one-1a2b3c:11", "one-1a2b3c", 1),
         ("flow two-4d5e6f:11", "two-4d5e6f", 2),
@@ -95,11 +99,11 @@ def test_hosts_that_go_by_different_configurations_are_told_apart_once_both_have
     ]
     assert revisions_apart(found, now) == ""
     goes_by(story, "flow two-4d5e6f:11", replace(revision(ROUTES.format(listen=2, modality="MR")), at=now - timedelta(minutes=5)))
-    found = running(story.journal)
+    found = living(story)
     assert revisions_apart(found, now - timedelta(minutes=4, seconds=30)) == ""
     assert revisions_apart(found, now) == (
         "hosts go by configurations that differ in `routes:`: one-1a2b3c by revision 1, two-4d5e6f by revision 3. "
         "Studies are decided by whichever of them leads"
     )
     story.journal.processes.beat("flow two-4d5e6f:11", alike.text_digest, now - timedelta(minutes=2))
-    assert revisions_apart(running(story.journal), now) == ""
+    assert revisions_apart(living(story), now) == ""

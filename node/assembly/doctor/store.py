@@ -3,12 +3,11 @@
 import contextlib
 import shutil
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from node.domain.health import Area, DoctorFinding
-from node.records.revisions import revisions_apart, running
+from node.records.revisions import SILENT, revisions_apart, running
 from node.settings.config import Config
 from node.settings.kinds import sizes
 from node.settings.store import CROWDED
@@ -89,9 +88,6 @@ def _spool(config: Config, folder: Path) -> Iterator[DoctorFinding]:
     yield DoctorFinding(area=Area.DISK, subject="spool", level="warning" if late else "good", detail=detail, fix=fix if late else "")
 
 
-_SILENT = timedelta(seconds=60)
-
-
 _CLOCK_OFF_S = 1.0
 
 
@@ -145,7 +141,8 @@ def of_journal(config: Config, journal: "Journal") -> Iterator[DoctorFinding]:
             fix="Work goes by the database's; let NTP set this host's, for its logs.",
         )
     if node_runs(config):
-        if apart := revisions_apart(running(journal), journal.now()):
+        now, beats = journal.now(), journal.processes.beats()
+        if apart := revisions_apart(running(journal, beats, now), now):
             yield DoctorFinding(
                 area=Area.PROCESSES,
                 subject="configuration",
@@ -153,7 +150,7 @@ def of_journal(config: Config, journal: "Journal") -> Iterator[DoctorFinding]:
                 detail=apart,
                 fix="Bring the same file to each, and run `hilum config reload` there: `hilum config history` says who goes by which.",
             )
-        silent = [name for name, (at, _) in journal.processes.beats().items() if journal.now() - at > _SILENT]
+        silent = [name for name, (at, _) in beats.items() if now - at > SILENT]
         fix = "Look at its events; the supervisor starts it again when it dies." if silent else ""
         detail = f"running; no sign of life from {', '.join(silent)}" if silent else "running"
         yield DoctorFinding(area=Area.PROCESSES, subject="node", level="warning" if silent else "good", detail=detail, fix=fix)

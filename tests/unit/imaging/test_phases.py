@@ -10,6 +10,7 @@ from pydicom.uid import UID
 
 from inference.errors import InputError
 from inference.imaging.assemble import assemble
+from inference.imaging.clock import may_be_apart
 from inference.imaging.errors import DuplicatePosition, FourDimensional, NoClock, PhasesApart, PhasesMissing
 from inference.imaging.subject import Clock, Phases, Takes
 from inference.imaging.subjects import Assembled, subjects
@@ -278,3 +279,17 @@ def test_what_does_not_move_has_one_phase_and_a_cine_is_no_volume(tmp_path: Path
     assert len(as_a(Phases, read(files[: cine.SLICES]).subject)) == 1
     with pytest.raises(FourDimensional, match="8 heart phases"):
         assemble(files)
+
+
+def test_what_headers_leave_to_the_images_is_what_these_may_refuse(tmp_path: Path) -> None:
+    """Phases in unequal steps, a slice eight seconds late: images refuse it by the mean step, so headers do not say that it is taken."""
+    times = [0.0, 1000.0, 11000.0, 21000.0]
+    late = [time + 8000 for time in times]
+    assert may_be_apart([times] * 4 + [late], Clock.TIME)
+    assert not may_be_apart([times] * 5, Clock.TIME)
+    files = cine.one_series(tmp_path).files[: len(times) * cine.SLICES]
+    for number, path in enumerate(files):
+        phase, z = divmod(number, cine.SLICES)
+        changed(path, TriggerTime=str((late if z == cine.SLICES - 1 else times)[phase]))
+    with pytest.raises(PhasesApart, match="1 of 6 slices are at other times than the others"):
+        read(files)
