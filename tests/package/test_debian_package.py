@@ -276,9 +276,10 @@ def _run_once(debian: System, port: int, place: Path, study: str) -> None:
     try:
         wait_until(lambda: "node.ready" in (place / "out").read_text() or not node.running, 240, "node.ready")
         assert node.running, node.said()
+        before = len(_states(debian))
         crop(debian.exchange / study)
         debian.done("hilum", "send", f"/mnt/{study}", "--to", f"HILUM@127.0.0.1:{port}", "--calling", "SCANNER")
-        wait_until(lambda: set(_states(debian)) == {"done"}, 240, "the jobs are done", every_s=1)
+        wait_until(lambda: _states(debian) == ["done"] * (before + 1), 240, "the jobs are done", every_s=1)
     finally:
         code = node.stop(180)
     assert code == 0, node.said()
