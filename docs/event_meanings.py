@@ -152,7 +152,7 @@ LOGGED = {
     "loop.stands": "A loop of a process has not turned for ten seconds: `trace` says where it stands. After a minute the process is ended.",
     "process.killed": "A process did not end in time and was killed.",
     "process.silent": "A process gave no sign of life for a minute (stopped, held by a library, in a loop): it is ended and started again.",
-    "process.started": "A process of the node was started.",
+    "process.started": "A process of the node was started: `forked` from the template, or as an interpreter of its own, which costs more.",
     "process.stopped": "A process has drained and ends.",
     "queue.moved_up": "Jobs that had waited for longer than `schedule: {patience: …}` moved up one class of priority.",
     "receiver.back": "A receiver tells again how far it has journaled what it received.",

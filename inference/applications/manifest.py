@@ -45,7 +45,6 @@ _OF_PHASES = (SegmentOutput, MeasurementOutput, EvaluationOutput)
 """What is said over time: masks in one phase each, numbers, and answers."""
 _PARTS: Mapping[Takes, tuple[str, ...]] = {Takes.VOLUME: ("refuse", "each", "b0"), Takes.CINE: ("refuse", "each")}
 """What a series of several volumes, or of several loops, may be taken as; nothing else has parts."""
-_OF_SLICES = frozenset({Takes.VOLUME, Takes.PAIR, Takes.VOLUMES, Takes.PHASES})
 _ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _+-]{0,30}")
 _OF_PARTS = {"each": "volumes and cines", "b0": "volumes"}
 
@@ -126,12 +125,12 @@ def _accepts(accepts: Accepts) -> list[str]:
         problems.append(f"accepts.whole_study is for images, and it takes {accepts.takes.value}")
     if accepts.orientation not in {None, "axial", "coronal", "sagittal"}:
         problems.append(f'accepts.orientation "{accepts.orientation}" is none of axial, coronal, sagittal')
-    if accepts.max_thickness_mm is not None and accepts.takes not in _OF_SLICES:
+    if accepts.max_thickness_mm is not None and not accepts.takes.of_slices:
         problems.append(f"accepts.max_thickness_mm is for slices, and it takes {accepts.takes.value}")
     problems += [
         f"accepts.{name} is for slices, and it takes {accepts.takes.value}"
         for name, asked in (("max_extents_mm", accepts.max_extents_mm), ("sop_classes", accepts.sop_classes))
-        if asked and accepts.takes not in _OF_SLICES
+        if asked and not accepts.takes.of_slices
     ]
     problems += _over_time(accepts)
     problems += [
@@ -193,7 +192,7 @@ def _not_to_be_said(application: Application) -> list[str]:
         said = dict.fromkeys(_LOCALISING[type(output)] for output in application.outputs if type(output) in _LOCALISING)
         problems += [f"it is cleared for triage only and declares {what}" for what in said]
     takes = application.accepts.takes
-    if takes not in _OF_SLICES and any(isinstance(output, _IN_SPACE) for output in application.outputs):
+    if not takes.of_slices and any(isinstance(output, _IN_SPACE) for output in application.outputs):
         problems.append(f"it declares a mask, a map or an image in space, and takes {takes.value}, which have no place there")
     if takes is Takes.PHASES:
         elsewhere = [type(output) for output in application.outputs if not isinstance(output, _OF_PHASES)]

@@ -28,6 +28,11 @@ class Takes(StrEnum):
     IMAGES = "images"
     CINE = "cine"
 
+    @property
+    def of_slices(self) -> bool:
+        """Whether it is made of slices that lie in the patient, of one volume or of several."""
+        return self in (Takes.VOLUME, Takes.PAIR, Takes.VOLUMES, Takes.PHASES)
+
 
 CURRENT, PRIOR = "current", "prior"
 """The roles of a pair."""

@@ -101,7 +101,7 @@ def subjects(
 
 
 def _named(takes: Takes, images: Sequence[Instance]) -> None:
-    refuse_unusable_uids(_headers(images), placed=takes in (Takes.VOLUME, Takes.PAIR, Takes.VOLUMES, Takes.PHASES))
+    refuse_unusable_uids(_headers(images), placed=takes.of_slices)
 
 
 def _set_aside(others: Sequence[SetAside], files: int) -> tuple[Translatable, ...]:

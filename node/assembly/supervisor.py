@@ -289,7 +289,7 @@ class Supervisor:
         member.process = forked or subprocess.Popen([*PROGRAM, *arguments], pass_fds=lent, **_PIPES)
         member.owner = owner_of(self._config, member.process.pid)
         member.watched.began(member.process.pid, member.owner)
-        event("process.started", stage=member.stage, pid=member.process.pid)
+        event("process.started", stage=member.stage, pid=member.process.pid, forked=forked is not None)
         threading.Thread(target=self._listen, args=(member, member.process), daemon=True).start()
 
     @staticmethod

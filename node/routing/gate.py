@@ -35,7 +35,7 @@ from node.domain.instance import Header, first_number, numbers_of, texts_of
 from node.domain.job import WhenExcluded
 from node.domain.route import Decision, Route, Tried
 from node.routing.decisions import SeriesView, holds_images
-from node.routing.layout import OF_SLICES, Layout, without_localizers
+from node.routing.layout import Layout, without_localizers
 from node.routing.over_time import Slices
 
 _NAMED_VALUES = 3
@@ -228,7 +228,7 @@ def asks_text(application: Application) -> str:
     accepts, expects = application.accepts, application.expects
     asked = [" or ".join(accepts.modality)]
     asked += [accepts.orientation] if accepts.orientation is not None else []
-    asked += [f"at least {accepts.min_slices} slices"] if accepts.takes in OF_SLICES and accepts.min_slices > 1 else []
+    asked += [f"at least {accepts.min_slices} slices"] if accepts.takes.of_slices and accepts.min_slices > 1 else []
     asked += [_phases_text(accepts)] if accepts.takes is Takes.PHASES else []
     asked += [f"at most {accepts.max_spacing_mm:g} mm apart"] if accepts.max_spacing_mm is not None else []
     asked += [f"at most {accepts.max_thickness_mm:g} mm thick"] if accepts.max_thickness_mm is not None else []
@@ -276,7 +276,7 @@ def _of_another_modality(accepts: Accepts, view: SeriesView) -> list[str]:
 
 def _of_other_slices(accepts: Accepts, view: SeriesView, layout: Layout | None) -> list[str]:
     """What is wrong with it by what the manifest says of slices."""
-    if accepts.takes not in OF_SLICES:
+    if not accepts.takes.of_slices:
         return []
     if layout is not None and layout.volume is not None:
         over_time = unfit_phases(accepts, layout.phases) if accepts.takes is Takes.PHASES else []
@@ -319,7 +319,7 @@ def _of_another_contrast(application: Application, view: SeriesView) -> list[str
     if expects.contrast is None:
         return []
     members = view.members
-    if application.accepts.takes in OF_SLICES:
+    if application.accepts.takes.of_slices:
         # localizers are left out where slices are read; a series of nothing else is told by how they lie
         members = tuple(without_localizers(members)) or members
     found = Counter(_weighting(one) for one in members or (view.header,))
@@ -388,7 +388,7 @@ def _computed(expects: Expects, view: SeriesView) -> list[str]:
 
 def _elsewhere(accepts: Accepts, expects: Expects, view: SeriesView) -> list[str]:
     """Slices of which two elements say that they show another part of the body."""
-    if expects.part is None or accepts.takes not in OF_SLICES:
+    if expects.part is None or not accepts.takes.of_slices:
         return []
     described = {keyword: texts_of(view.header, keyword) for keyword in DESCRIBED}
     return [reason] if (reason := elsewhere(expects.part, texts_of(view.header, "BodyPartExamined"), described)) else []
@@ -405,7 +405,7 @@ def _several_patients(view: SeriesView) -> list[str]:
 def _unlike(accepts: Accepts, view: SeriesView, layout: Layout) -> list[str]:
     """Slices may be of several kinds in blocks, and not to and fro (`inference.imaging.alike`): where headers tell their order, they tell
     that, too."""
-    if accepts.takes not in OF_SLICES:
+    if not accepts.takes.of_slices:
         return []
     images = without_localizers(view.members)
     if layout.order and len(layout.order) == len(images):
@@ -433,7 +433,7 @@ def _doubts(accepts: Accepts, expects: Expects, view: SeriesView) -> list[str]:
             doubts.append(f"whether they show {expects.shown} is seen in the pixels")
     if (
         expects.part is not None
-        and accepts.takes in OF_SLICES
+        and accepts.takes.of_slices
         and (others := other_parts(expects.part, texts_of(view.header, "BodyPartExamined")))
     ):
         doubts.append(f"BodyPartExamined is {', '.join(others[:_NAMED_VALUES])}, not {expects.part.value}; the pixels decide")

@@ -27,7 +27,6 @@ from node.dicom.header import MOST_FRAMES
 from node.domain.instance import Header, numbers_of, texts_of
 from node.routing.decisions import SeriesView, class_of
 
-OF_SLICES = (Takes.VOLUME, Takes.PAIR, Takes.VOLUMES, Takes.PHASES)
 _TIMES = {
     "TriggerTime": Clock.HEART,
     "NominalPercentageOfCardiacPhase": Clock.HEART,

@@ -19,7 +19,6 @@ from node.domain.route import Decision, Route, Tried, Withheld
 from node.domain.shortage import Lack, NewHold, Shortage, Shortfalls, WhenShort
 from node.routing.decisions import is_image
 from node.routing.gate import not_applicable
-from node.routing.layout import OF_SLICES
 from node.routing.planned_job import PlannedJob
 from node.routing.port import KnownShortfalls
 from node.routing.series import SeriesContent
@@ -214,7 +213,7 @@ class ShortageRules:
         if self._known is None:
             return None
         application = self._declared(planned.application)
-        volume = application is None or application.accepts.takes in OF_SLICES
+        volume = application is None or application.accepts.takes.of_slices
         found = []
         if study not in facts:
             facts[study] = self._known.shortfalls(study)

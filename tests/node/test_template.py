@@ -134,6 +134,8 @@ def test_without_its_template_a_node_goes_on(tmp_path: Path) -> None:
         assert {name for name in _STAGES if after[name] != before[name]} == {"flow"}
         (lost,) = [one for one in node.events() if one["event"] == "process.template_lost"]
         assert (lost["level"], lost["reason"]) == ("warning", "it was ended by signal 9")
+        started = [(one["stage"], one["forked"]) for one in node.events() if one["event"] == "process.started"]
+        assert started == [*((name, True) for name, _ in started[:-1]), ("flow", False)]
 
 
 def test_a_killed_supervisor_leaves_no_template(tmp_path: Path) -> None:
