@@ -1,6 +1,7 @@
 """Chooses the plug-ins: which journal, blobs, sinks and engines a configuration means. Heavy ones are imported when asked for."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -424,18 +425,20 @@ def demand_fit_roles(config: Config) -> None:
     ------
     UnfitRoles
     """
+    if problems := unfit_roles(config):
+        raise UnfitRoles("; ".join(problems))
+
+
+def unfit_roles(config: Config) -> list[str]:
+    """Where routes and their applications do not fit in what roles they have, each in a sentence."""
     from node.routing.roles import unknown_roles
 
     problems = []
     for route in config.routes:
         for name in route.run:
-            try:
-                application = manifest(config, name)
-            except HilumError:
-                continue  # `hilum doctor` says what is wrong with it
-            problems += unknown_roles(route, application)
-    if problems:
-        raise UnfitRoles("; ".join(problems))
+            with suppress(HilumError):  # `hilum doctor` says what is wrong with it
+                problems += unknown_roles(route, manifest(config, name))
+    return problems
 
 
 def demand_pinned_versions(config: Config) -> None:
@@ -460,6 +463,16 @@ def unserved_versions(config: Config) -> list[str]:
         for one in route.pinned
         if one.application in against[route.name]
     ]
+
+
+def unreachable_routes(config: Config) -> list[str]:
+    """The routes of which nothing can ever run, each in a sentence with why."""
+    from node.routing.untaken import never_runs
+
+    explainer = route_explainer(config)
+    unreachable = {route.name: why for route in config.routes if (why := never_runs(route, explainer.declared(route)))}
+    told = "can run nothing, since no application of it takes what its conditions ask for"
+    return [f'route "{name}" {told}: {why}. Change `when` or `run`.' for name, why in unreachable.items()]
 
 
 def engine_of(config: Config, application_name: str) -> str:

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from inference.errors import HilumError
-from node.assembly.compose import application, open_journal, route_explainer
+from node.assembly.compose import application, open_journal, route_explainer, unfit_roles, unreachable_routes, unserved_versions
 from node.assembly.configuration import load
 from node.observe.events import start_events
 from node.records.decisions import tell_replay, trial_explanation
 from node.routing.replay import Replay
+from node.settings.config import Config
 
 _NICENESS = 5  # beside the console's own
 
@@ -42,11 +43,18 @@ def main() -> int:
             if "study" in asked:
                 _say(**trial_explanation(route_explainer(config), journal, asked["study"]))
             else:
+                _say(remarks=_remarks(config))
                 replay = Replay(journal.routing_history, config.routes, config.digest, cache(partial(application, config)))
                 tell_replay(replay, datetime.fromisoformat(asked["since"]), _say)
     except HilumError as refused:
         _say(refused=str(refused), code=refused.code)
     return 0
+
+
+def _remarks(config: Config) -> list[str]:
+    """What no replay shows, and only those see who load applications: the console's own process does not."""
+    unserved = [f"{one}: its jobs would be parked" for one in unserved_versions(config)]
+    return [one.removeprefix(f"{config.path}:") for one in (*unfit_roles(config), *unserved, *unreachable_routes(config))]
 
 
 def _end_with_the_console() -> None:

@@ -118,18 +118,13 @@ def _show(config: "Config") -> None:
 def _remarks(config: "Config") -> list[str]:
     """What is good, and yet to be thought over: who may send, values that no image has, definitions that no route asks for, models that are
     not there yet, and routes of which nothing can run."""
-    from node.assembly.compose import route_explainer
+    from node.assembly.compose import unreachable_routes
     from node.assembly.doctor.peers import look_at_senders
     from node.cli.doctor.routes import look_at_definitions, look_at_missing_models, look_at_terms
-    from node.routing.untaken import never_runs
 
     looks = (look_at_senders, look_at_terms, look_at_definitions, look_at_missing_models)
     found = [one for look in looks for one in look(config) if one.level != "good"]
-    remarks = [f"{one.detail}{'' if one.detail.endswith('?') else '.'} {one.fix}" for one in found]
-    explainer = route_explainer(config)
-    unreachable = {route.name: why for route in config.routes if (why := never_runs(route, explainer.declared(route)))}
-    told = "can run nothing, since no application of it takes what its conditions ask for"
-    return [*remarks, *(f'route "{name}" {told}: {why}. Change `when` or `run`.' for name, why in unreachable.items())]
+    return [*(f"{one.detail}{'' if one.detail.endswith('?') else '.'} {one.fix}" for one in found), *unreachable_routes(config)]
 
 
 def reload(

@@ -121,7 +121,8 @@ class Saved:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far a replay is. `differences` are the first of `found`; `studies` counts those that they are about, `routes` them by route. What
-    is not compared is counted in `priors` and `urgencies` (node.routing.replay)."""
+    is not compared is counted in `priors` and `urgencies` (node.routing.replay); `remarks` say what no study shows: versions and roles that
+    no application here has, and routes of which nothing can run."""
 
     number: int
     by: str
@@ -139,6 +140,7 @@ class Progress:
     studies: int
     routes: dict[str, int]
     differences: Sequence[dict[str, Any]]
+    remarks: Sequence[str] = ()
 
 
 class EditRefused(ConfigError):

@@ -52,6 +52,7 @@ class _Trial:
     took_s: float | None = None
     state: str = "going"
     reason: str = ""
+    remarks: tuple[str, ...] = ()
     counted: dict[str, Any] = field(default_factory=dict)
     differences: list[dict[str, Any]] = field(default_factory=list)
 
@@ -158,6 +159,8 @@ class Trials:
                 with self._guard:
                     if "difference" in told:
                         trial.differences.append(told["difference"])
+                    elif "remarks" in told:
+                        trial.remarks = tuple(told["remarks"])
                     elif "refused" in told:
                         self._end(trial, "failed", f"{told['refused']} [{told['code']}]")
                     elif "done" in told:
@@ -228,4 +231,5 @@ def _progress(trial: _Trial) -> Progress:
         studies=counted.get("studies", 0),
         routes=dict(counted.get("routes", {})),
         differences=tuple(trial.differences),
+        remarks=trial.remarks,
     )

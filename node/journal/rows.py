@@ -191,6 +191,11 @@ def _tried(text: str) -> tuple[Tried, ...]:
     return tuple(map(_unpacked, json.loads(text)))
 
 
+@lru_cache(maxsize=1024)
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
+
+
 def to_decision(row: Row[Any]) -> Decision:
     """A decision with its conditions."""
     return Decision(
@@ -200,8 +205,8 @@ def to_decision(row: Row[Any]) -> Decision:
         chosen=row.chosen,
         tried=_tried(row.tried),
         reason=row.reason,
-        compares=tuple(json.loads(row.compares)),
+        compares=_names(row.compares),
         withheld=None if row.withheld is None else Withheld(row.withheld),
         lacks=row.lacks,
-        untaken=tuple(json.loads(row.untaken)),
+        untaken=_names(row.untaken),
     )

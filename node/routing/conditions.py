@@ -28,6 +28,7 @@ from node.domain.route import (
     Junction,
     Tried,
     Window,
+    conditions_in,
 )
 from node.settings.questions import SEARCHED, compiled
 
@@ -170,13 +171,27 @@ _TIME = re.compile(r"([01][0-9]|2[0-3])(?::?([0-5][0-9])(?::?([0-5][0-9]|60)(\.[
 _SHOWN = 5  # values of one keyword, or entries of one block, in an explanation
 
 
-def try_on(asked: Asked, header: Header, now: datetime) -> Tried:
+def try_on(asked: Asked, header: Header, now: datetime | None) -> Tried:
     """The condition, or the block of them, as it was tried on one series; `now` is what WITHIN counts from."""
-    return _try_block(asked, header, now) if isinstance(asked, ConditionBlock) else _try_one(asked, header, now)
+    if isinstance(asked, Condition):
+        return _try_one(asked, header, now)
+    reads, counts = _reads(asked)
+    return _tried_block(asked, tuple(header.get(keyword) for keyword in reads), now if counts else None)
 
 
-def _try_block(block: ConditionBlock, header: Header, now: datetime) -> Tried:
-    """Every condition in it is tried; what is told of each entry is what decided it."""
+@lru_cache(maxsize=1024)
+def _reads(block: ConditionBlock) -> tuple[tuple[str, ...], bool]:
+    """The keywords of a header that it looks at, and whether it counts from a moment."""
+    within = list(conditions_in([block]))
+    reads = tuple(dict.fromkeys(keyword for one in within for keyword in one.reads))
+    return reads, any(one.operator is ConditionOperator.WITHIN for one in within)
+
+
+@lru_cache(maxsize=8192)
+def _tried_block(block: ConditionBlock, values: tuple[tuple[Value, ...] | None, ...], now: datetime | None) -> Tried:
+    """Every condition in it is tried; what is told of each entry is what decided it. Remembered, as that of one condition is."""
+    reads, _ = _reads(block)
+    header = {keyword: said for keyword, said in zip(reads, values, strict=True) if said is not None}
     entries = [[try_on(one, header, now) for one in entry] for entry in block.entries]
     held = [all(one.held for one in entry) for entry in entries]
     match block.junction:
@@ -204,7 +219,7 @@ def _entry_found(entry: Sequence[Tried]) -> str:
     return " and ".join(f"{one.key} {one.found}" if one.junction is None else one.found for one in against or entry)
 
 
-def _try_one(condition: Condition, header: Header, now: datetime) -> Tried:
+def _try_one(condition: Condition, header: Header, now: datetime | None) -> Tried:
     if condition.keyword in DERIVED:
         return _try_derived(condition, told(Derived(condition.keyword), header))
     values = header.get(condition.keyword)

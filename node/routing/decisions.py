@@ -205,9 +205,9 @@ def _senders(route: Route, peer: str | None, calling: str, called: str, came: da
 
 def _sampled(route: Route, view: SeriesView) -> tuple[Tried, ...]:
     """Whether the study is one of the sample; a series that names no study is."""
-    study = next(iter(view.header.get("StudyInstanceUID", ())), "")
     if route.sample >= 1:
         return ()
+    study = next(iter(view.header.get("StudyInstanceUID", ())), "")
     share = _share(str(study)) if study else 0.0
     found = f"at {100 * share:.2f} %" if study else "no StudyInstanceUID, taken to be one of them"
     return (Tried(key="sample", expected=f"the first {100 * route.sample:g} % of studies", found=found, held=share < route.sample),)

@@ -421,7 +421,7 @@ class JobPlanner:
         about = decision.route, decision.series_instance_uid
         words = said.get(about, ())
         if not (words and decision.matched):
-            return replace(decision, reason="; ".join([decision.reason, *words]))
+            return replace(decision, reason="; ".join([decision.reason, *words])) if words else decision
         if about in parked:
             decision = replace(decision, withheld=Withheld.PARKED)
         elif set(next(route.run for route in self._routes if route.name == decision.route)) <= set(excluded.get(about, ())):

@@ -289,6 +289,25 @@ def test_a_replay_tells_exactly_what_would_be_otherwise(browser: Open) -> None:
     assert mine.client.get("/api/routes/replays/2").json()["differences"] == told["differences"]
 
 
+def test_a_replay_tells_what_no_study_shows(browser: Open) -> None:
+    """A version that nothing here has, and a route of which nothing can run: at its line, on the page and to programs; nothing of what is
+    good."""
+    mine = browser("ada")
+    pinned = ROUTES.replace("run: [ct-lung]", "run: [ct-lung@9.1]", 1).replace("Modality: MR", "Modality: CT", 1)
+    fields = {"form_token": mine.form_token, "text": pinned, "since": ""}
+    assert "/routes/replays/1" in mine.client.post("/routes/replay", data=fields).text
+    wait_until(lambda: mine.client.get("/api/routes/replays/1").json()["state"] == "done", _PATIENCE_S, "the replay is done")
+    unserved, unreachable = mine.client.get("/api/routes/replays/1").json()["remarks"]
+    assert re.match(r"[0-9]+:[0-9]+: .*ct-lung is version .* here, and the route asks for 9.1: its jobs would be parked$", unserved)
+    assert "can run nothing" in unreachable
+    part = html.unescape(mine.client.get("/routes/replays/1").text)
+    assert unserved in part
+    assert unreachable in part
+    assert "/routes/replays/2" in mine.client.post("/routes/replay", data={**fields, "text": THINNER}).text
+    wait_until(lambda: mine.client.get("/api/routes/replays/2").json()["state"] == "done", _PATIENCE_S, "the other is done")
+    assert mine.client.get("/api/routes/replays/2").json()["remarks"] == []
+
+
 def with_others(mine: Browser, **others: object) -> object:
     """Its console's context, with something else in it."""
     from dataclasses import replace
