@@ -197,7 +197,7 @@ def list_jobs(
         At most so many.
     """
     from node.cli import screen
-    from node.records.jobs import at_work, record, waits, why
+    from node.records.jobs import at_work, doing, record, waits
     from node.records.words import work_of
 
     with journal(config) as (_, opened):
@@ -218,10 +218,7 @@ def list_jobs(
         return 0
     table = screen.table("job", "state", "application", "created", "study", "why")
     for job, deliveries in found:
-        code, reason = why(job, deliveries)
-        doing = "at work" if at_work(job, deliveries, now) else waits(job, deliveries, paused, now)
-        said = "; ".join(each for each in (doing, f"{code} {reason}" if code else reason) if each)
-        told = screen.brief(said, console.width)
+        told = screen.brief(doing(job, deliveries, paused, now), console.width)
         uid = screen.uid(job.study_instance_uid, console.width)
         table.add_row(
             str(job.id),

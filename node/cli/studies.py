@@ -84,8 +84,9 @@ def show(
 ) -> int:
     """Show a study's passport: what came, what was decided, what ran, what left.
 
-    With --wait, once nothing of it is under way any more. The exit code is then 0 where every job is done or not applicable (or no route
-    took it), 1 where something is parked, failed or cancelled, or all of it is held, and 3 where the time was over before.
+    With --wait, once nothing of it is under way any more; stderr tells meanwhile what it waits for. The exit code is then 0 where every job
+    is done or not applicable (or no route took it), 1 where something is parked, failed or cancelled, or all of it is held, and 3 where the
+    time was over before.
 
     Parameters
     ----------
@@ -116,18 +117,19 @@ def show(
 def _awaited(opened: "Journal", study: str, timeout: str) -> "Ending":
     """How the study ended, or that it had not when the time was over."""
     from node.cli.ending import WrongWords
-    from node.records.studies import Ending, ending
+    from node.records.studies import Ending, awaited, ending
     from node.settings.kinds import duration
 
     try:
         most_s = duration(timeout).total_seconds()
     except ValueError as wrong:
         raise WrongWords(f"--timeout {wrong}") from wrong
-    began = time.monotonic()
+    began, said = time.monotonic(), ""
     while True:
         spent_s = time.monotonic() - began
         try:
-            found = ending(opened, find_study(opened, study))
+            uid = find_study(opened, study)
+            found = ending(opened, uid)
         except NothingFound:
             # what was sent just now is in the journal a moment later; what nobody sent never comes
             if spent_s >= min(most_s, _COMES_WITHIN_S):
@@ -135,6 +137,9 @@ def _awaited(opened: "Journal", study: str, timeout: str) -> "Ending":
         else:
             if found is not Ending.UNDER_WAY or spent_s >= most_s:
                 return found
+            said, before = awaited(opened, uid), said
+            if said not in (before, ""):
+                print(said, file=sys.stderr)
         time.sleep(min(_LOOK_S, max(0.0, most_s - spent_s)))
 
 

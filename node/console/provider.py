@@ -46,8 +46,11 @@ _KNOWN_S = 600.0
 _KNOWN_FOR_LOGOUT_S = 86_400.0
 """A logout is not refused because the provider cannot be asked just now: a key that it showed within a day is good enough to end a
 session, and not to open one."""
-_ASKED_ANEW_S = 5.0
-"""A key that is not known is asked for, but not as often as somebody sends tokens that name one."""
+_ASKED_ANEW: Final = 10
+_ASKED_ANEW_S: Final = 5.0
+"""So many times at once, and once more every so many seconds, keys are asked for because a logout token names one that is not known
+(OpenID Connect Core 1.0 10.1.1): anybody may send such tokens. An ID token comes from the provider itself: for each that names one it is
+asked."""
 _ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Signatures that only the provider can make: no shared secret, and never none."""
 _ENDPOINTS: Final = ("authorization_endpoint", "token_endpoint", "jwks_uri")
@@ -93,6 +96,23 @@ class _Discovered:
     skew_s: float
 
 
+class _TokenBucket:
+    """Token bucket: grants `most` requests at once, and one more every `each_s`. Not locked: one asks at a time."""
+
+    def __init__(self, most: int, each_s: float) -> None:
+        self._most, self._each_s = most, each_s
+        self._left, self._at_s = float(most), time.monotonic()
+
+    def take(self) -> bool:
+        """Whether a request is granted now."""
+        now_s = time.monotonic()
+        self._left = min(self._most, self._left + (now_s - self._at_s) / self._each_s)
+        self._at_s = now_s
+        granted = self._left >= 1
+        self._left -= granted
+        return granted
+
+
 class Provider:
     """A provider as its settings describe it. May be asked by many threads."""
 
@@ -101,6 +121,7 @@ class Provider:
         self._places = threading.BoundedSemaphore(_AT_ONCE)
         self._asking = threading.Lock()
         self._guard = threading.Lock()
+        self._for_strangers = _TokenBucket(_ASKED_ANEW, _ASKED_ANEW_S)
         self._last: _Discovered | None = None
         self._failed: tuple[float, ProviderAway | ProviderUnfit] | None = None
 
@@ -159,8 +180,7 @@ class Provider:
             It is not the provider's word that somebody logged out within the last five minutes.
         ProviderAway, ProviderUnfit
         """
-        known_s = _KNOWN_FOR_LOGOUT_S
-        claims = self._claims(token, "logout token", "iss", "aud", "iat", "exp", "jti", "events", known_s=known_s)
+        claims = self._claims(token, "logout token", "iss", "aud", "iat", "exp", "jti", "events", anybodys=True)
         events = claims["events"]
         if not isinstance(events, dict) or not isinstance(events.get(_LOGOUT), dict) or "nonce" in claims:
             raise TokenRefused("the token is no logout token")
@@ -181,8 +201,9 @@ class Provider:
         known = self._known(0.0)
         return len(known.keys), known.skew_s
 
-    def _known(self, known_s: float = _KNOWN_S) -> _Discovered:
-        """What the provider said of itself, at most so long before it is wanted. One asks, and who wants it meanwhile has the answer."""
+    def _known(self, known_s: float = _KNOWN_S, bucket: _TokenBucket | None = None) -> _Discovered:
+        """What the provider said of itself, at most so long before it is wanted, or longer where `bucket` does not grant that it is asked.
+        One asks, and who wants it meanwhile has the answer."""
         wanted_s = time.monotonic()
         last = self._said_since(wanted_s - known_s)
         if last is not None:
@@ -193,6 +214,8 @@ class Provider:
                 return last
             if self._failed is not None and self._failed[0] >= wanted_s:  # who asked meanwhile had no answer: nobody waits for a second one
                 raise type(self._failed[1])(str(self._failed[1]))
+            if bucket is not None and self._last is not None and not bucket.take():
+                return self._last
             try:
                 last = self._discovered()
             except (ProviderAway, ProviderUnfit) as failed:
@@ -217,7 +240,7 @@ class Provider:
             self._places.release()
 
     def _discovered(self) -> _Discovered:
-        issuer = self._settings.issuer
+        issuer, at_s = self._settings.issuer, time.monotonic()
         headers, metadata = self._fetch(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
         if metadata.get("issuer") != issuer:
             raise ProviderUnfit(f'the provider calls itself "{metadata.get("issuer")}", and `issuer` is "{issuer}"')
@@ -232,7 +255,7 @@ class Provider:
             raise ProviderUnfit(f"the keys of the provider cannot be used: {unfit}") from unfit
         if not keys:
             raise ProviderUnfit("the provider has no key that a signature could be verified with")
-        return _Discovered(metadata=metadata, keys=keys, at_s=time.monotonic(), skew_s=_ahead_s(headers.get("Date")))
+        return _Discovered(metadata=metadata, keys=keys, at_s=at_s, skew_s=_ahead_s(headers.get("Date")))
 
     def _demand_safe(self, url: object, name: str) -> None:
         parts = urlsplit(url if isinstance(url, str) else "")
@@ -265,13 +288,14 @@ class Provider:
             raise TokenRefused("the ID token was made for another program")
         return claims
 
-    def _claims(self, token: str, what: str, *required: str, known_s: float = _KNOWN_S) -> dict[str, Any]:
-        """What a token says that one of the provider's keys signed, for this client, and that is good now."""
+    def _claims(self, token: str, what: str, *required: str, anybodys: bool = False) -> dict[str, Any]:
+        """What a token says that one of the provider's keys signed, for this client, and that is good now; `anybodys`: others than the
+        provider may have sent it."""
         try:
             header = jwt.get_unverified_header(token)
             found: dict[str, Any] = jwt.decode(
                 token,
-                self._key(header.get("kid"), known_s),
+                self._key(header.get("kid"), anybodys),
                 algorithms=list(_ALGORITHMS),
                 audience=self._settings.client_id,
                 issuer=self._settings.issuer,
@@ -282,9 +306,10 @@ class Provider:
             raise TokenRefused(f"the {what} is not good: {unfit}") from unfit
         return found
 
-    def _key(self, name: str | None, known_s: float) -> jwt.PyJWK:
-        for most_s in (known_s, _ASKED_ANEW_S):
-            keys = self._known(most_s).keys
+    def _key(self, name: str | None, anybodys: bool) -> jwt.PyJWK:
+        bucket = self._for_strangers if anybodys else None
+        for known_s in (_KNOWN_FOR_LOGOUT_S if anybodys else _KNOWN_S, 0.0):
+            keys = self._known(known_s, bucket).keys
             named = [key for key in keys if key.key_id == name] if name is not None else list(keys)
             if len(named) == 1:
                 return named[0]

@@ -12,6 +12,7 @@ from node.console.access import Visitor
 from node.console.context import ConsoleContext
 from node.console.errors import RequestRefused
 from node.domain.errors import JournalError
+from node.domain.instance import Header
 from node.domain.job import Job
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal.port import JobFilter, Pausable
@@ -137,11 +138,18 @@ def parked(at: ConsoleContext, who: Visitor) -> list[dict[str, Any]]:
     for delivery in at.journal.deliveries.find(states=(DeliveryState.PARKED,), limit=_MOST_STUCK):
         if delivery.job not in found:
             found[delivery.job] = at.journal.jobs.get(delivery.job)
-    return [_job_for(who, job_record(at.journal, found[number])) for number in sorted(found, reverse=True)]
+    jobs, now = [found[number] for number in sorted(found, reverse=True)], at.journal.now()
+    headers = _headers(at, who, [one.arrival for one in jobs])
+    return [
+        {**_job_for(who, job_record(at.journal, one)), "age_s": _age_s(one.created_at, now), **redaction.person(headers.get(one.arrival))}
+        for one in jobs
+    ]
 
 
 def unrouted(at: ConsoleContext, who: Visitor) -> list[dict[str, Any]]:
     """What could not be routed, the newest first: a person decides."""
+    arrivals = at.journal.arrivals.find(states=(ArrivalState.PARKED,), limit=_MOST_STUCK, newest=True)
+    headers, now = _headers(at, who, [one.id for one in arrivals]), at.journal.now()
     found = [
         {
             "study_uid": one.study_instance_uid,
@@ -152,8 +160,10 @@ def unrouted(at: ConsoleContext, who: Visitor) -> list[dict[str, Any]]:
             "reason": one.reason,
             "remedy": remedy(one.code),
             "received_at": one.last_instance_at.isoformat(),
+            "age_s": _age_s(one.last_instance_at, now),
+            **redaction.person(headers.get(one.id)),
         }
-        for one in at.journal.arrivals.find(states=(ArrivalState.PARKED,), limit=_MOST_STUCK, newest=True)
+        for one in arrivals
     ]
     return list(_for(who, found))
 
@@ -194,9 +204,18 @@ def jobs(at: ConsoleContext, who: Visitor, wanted: JobFilter) -> tuple[list[dict
 def job_lines(at: ConsoleContext, who: Visitor, found: Sequence[Job]) -> list[dict[str, Any]]:
     """Jobs as a list shows them: whose they are, how old, why they stand where they stand, and when what is tried next."""
     now = at.journal.now()
-    headers = at.journal.studies.newest_headers([one.arrival for one in found]) if found and who.sees_patients else {}
+    headers = _headers(at, who, [one.arrival for one in found])
     paused = [(kind, name) for kind, name, _ in at.journal.pauses.find()]
     return list(_for(who, [_line(at, one, now, paused, redaction.person(headers.get(one.arrival))) for one in found]))
+
+
+def _headers(at: ConsoleContext, who: Visitor, arrivals: Sequence[int]) -> Mapping[int, Header]:
+    """The newest header of each arrival's study, for those who may see whose it is."""
+    return at.journal.studies.newest_headers(arrivals) if arrivals and who.sees_patients else {}
+
+
+def _age_s(since: datetime, now: datetime) -> float:
+    return max(0.0, (now - since).total_seconds())
 
 
 def _for(who: Visitor, record: Any) -> Any:
@@ -221,7 +240,7 @@ def _line(at: ConsoleContext, one: Job, now: datetime, paused: Collection[tuple[
         "priority": one.priority.value,
         "at_work": at_work(one, deliveries, now),
         "created_at": one.created_at.isoformat(),
-        "age_s": max(0.0, (now - one.created_at).total_seconds()),
+        "age_s": _age_s(one.created_at, now),
         "attempts": one.attempts,
         "code": code,
         "reason": reason,

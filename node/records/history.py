@@ -118,6 +118,8 @@ def about_in_words(said: Mapping[str, Any]) -> str:
             return f"commitment for {said['peer'] or 'a peer'}"
         case "arrival":
             return f"study from {said['peer'] or 'a stranger'}"
+        case _ if said["event"] == "instance.erased":
+            return "a patient"
         case _:
             return f"image from {said['peer']}" if said["peer"] else "an image"
 

@@ -217,6 +217,13 @@ def waits(job: Job, deliveries: Sequence[Delivery], paused: Collection[tuple[Pau
     return ""
 
 
+def doing(job: Job, deliveries: list[Delivery], paused: Collection[tuple[Pausable, str]], now: datetime) -> str:
+    """That it is at work, or what it waits for, and what was wrong with it last, for people."""
+    code, reason = why(job, deliveries)
+    said = "at work" if at_work(job, deliveries, now) else waits(job, deliveries, paused, now)
+    return "; ".join(each for each in (said, f"{code} {reason}" if code else reason) if each)
+
+
 def _leaves(one: Delivery) -> bool:
     return one.state is DeliveryState.WAITING and one.lease is not None
 

@@ -13,7 +13,7 @@ from node.domain.job import Job
 from node.domain.shortage import Hold
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal.port import Aside
-from node.records.jobs import why
+from node.records.jobs import doing, why
 from node.records.words import stamp, when
 
 if TYPE_CHECKING:
@@ -211,6 +211,18 @@ def ending(opened: "Journal", uid: str) -> Ending:
     good = all(job.state in (JobState.DONE, JobState.NOT_APPLICABLE) for job in jobs) and ArrivalState.PARKED not in arrivals
     all_held = not arrivals and opened.held.find(study=uid, limit=1)  # nobody has decided whether it counts
     return Ending.GOOD if good and not all_held else Ending.BAD
+
+
+def awaited(opened: "Journal", uid: str) -> str:
+    """What a study that has not ended waits for, for people."""
+    if any(one.state in (ArrivalState.RECEIVED, ArrivalState.COMPLETE) for one in opened.arrivals.find(study=uid)):
+        return "its instances come, or are routed"
+    paused, now, said = [(kind, name) for kind, name, _ in opened.pauses.find()], opened.now(), []
+    for job in opened.jobs.find(study=uid):
+        if job.state is not JobState.SUPERSEDED and _moves(opened, job):
+            deliveries = opened.deliveries.find(job=job.id)
+            said.append(f"job {job.id}: {doing(job, deliveries, paused, now)}")
+    return "; ".join(said)
 
 
 def _moves(opened: "Journal", job: Job) -> bool:

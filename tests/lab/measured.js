@@ -1,4 +1,4 @@
-// What axe-core has no rule for, measured in a page: borders (WCAG 1.4.11), targets (2.5.8), reflow (1.4.10).
+// What axe-core has no rule for, measured in a page: borders (WCAG 1.4.11), targets (2.5.8), reflow (1.4.10), text that is set letter by letter.
 () => {
   const problems = [];
   const channel = (value) => { const part = value / 255; return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4; };
@@ -22,6 +22,12 @@
     const box = node.getBoundingClientRect();
     const inline = node.tagName === "A" && getComputedStyle(node).display === "inline" && node.parentElement.textContent.trim() !== node.textContent.trim();
     if (!inline && (box.width < 23.9 || box.height < 23.9)) problems.push(`2.5.8 ${named(node)}: ${box.width.toFixed(0)}x${box.height.toFixed(0)}`);
+  }
+  for (const node of document.querySelectorAll("li, dt, dd, td, th, p, label, h1, h2, h3, a, button")) {
+    const word = Math.max(0, ...(node.textContent.match(/[\p{L}]+/gu) || []).map((one) => one.length));
+    if (seen(node) && word > 3 && node.clientWidth && node.clientWidth < 1.5 * parseFloat(getComputedStyle(node).fontSize)) {
+      if (!node.closest(".unseen, .skip") && !node.querySelector(".unseen")) problems.push(`letter by letter: ${named(node)}`);
+    }
   }
   const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
   if (wide > 0) problems.push(`1.4.10 wider than the window by ${wide} px`);

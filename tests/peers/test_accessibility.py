@@ -1,6 +1,7 @@
 """Every page of the console by day and by night, wide and at 400 px: axe-core finds nothing against WCAG 2.2 AA, and what axe has no rule
 for is measured in the browser (borders, targets, focus, reflow)."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -39,6 +40,7 @@ _PAGES = (
     f"/studies/{REFUSED}",
     "/studies",
     "/studies?q=nobody",
+    "/studies/1.2.3.4",
     "/parked",
     "/pace",
     "/routes",
@@ -123,8 +125,9 @@ def _log_in(page: "Page") -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
-def test_no_page_keeps_anybody_out(address: str, width: int, scheme: str) -> None:
-    """axe-core finds nothing; borders of what is pressed or filled in are 3:1, targets 24 px, no page is wider than its window."""
+def test_no_page_keeps_anybody_out(address: str, tmp_path: Path, width: int, scheme: str) -> None:
+    """axe-core finds nothing; borders of what is pressed or filled in are 3:1, targets 24 px, no page is wider than its window. A picture
+    of each is left in `pages`, for people to look at."""
     where, *with_pixels = address.split()
     check, measured = script(), (_LAB / "measured.js").read_text(encoding="utf-8")
     found: list[str] = []
@@ -132,6 +135,8 @@ def test_no_page_keeps_anybody_out(address: str, width: int, scheme: str) -> Non
 
         def look(path: str) -> None:
             page.wait_for_timeout(400)
+            name = re.sub(r"[^a-z0-9]+", "-", path.removeprefix(where)).strip("-") or "start"
+            page.screenshot(path=tmp_path / "pages" / f"{name}.png", full_page=True)
             page.evaluate(check)
             told = page.evaluate("(rules) => axe.run(document, {runOnly: rules})", list(_RULES))
             for one in told["violations"]:

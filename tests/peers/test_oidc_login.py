@@ -7,6 +7,7 @@ import secrets
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ from node.assembly.doctor.logins import logins, look_at_logins
 from node.console.accounts import FAILURES
 from node.console.app import build
 from node.console.context import TRIES
-from node.console.errors import ProviderUnfit
+from node.console.errors import ProviderUnfit, TokenRefused
 from node.console.provider import Provider
 from node.domain.account import Account, AccountOrigin, Role
 from tests.lab.loopback import free_port
@@ -498,16 +499,59 @@ def test_logouts_count_while_the_provider_is_asked_for_its_keys(hospital: Hospit
         one.open.set()
         assert list(told) == [200] * len(clients)
         assert one.asked.count("/jwks_uri") == 1
-        app = browser.client.app
-        assert isinstance(app, FastAPI)
-        known = app.state.context.provider
-        assert isinstance(known, Provider)
         one.metadata = {"issuer": "https://elsewhere.example"}
         with pytest.raises(ProviderUnfit):
-            known.examine()
+            _known_to(browser).examine()
         assert told_logout(browser, one, hospital) == 200
         for client in clients:
             client.close()
+
+
+def _known_to(browser: Browser) -> Provider:
+    app = browser.client.app
+    assert isinstance(app, FastAPI)
+    known = app.state.context.provider
+    assert isinstance(known, Provider)
+    return known
+
+
+def _rolled(one: Liar, kid: str) -> None:
+    """The provider signs with another key from now on, and shows that one alone."""
+    one.key, one.kid = rsa.generate_private_key(public_exponent=65537, key_size=2048), kid
+
+
+def test_a_key_that_is_rolled_is_taken_at_once(hospital: Hospital, place: Path) -> None:
+    """However soon after the last time that keys were fetched, by logins and by logouts, several at once; each roll is fetched once or, for
+    those who came while that went on, twice."""
+    with liar() as one, asked(hospital, place, one.issuer) as browser, ThreadPoolExecutor(12) as pool:
+        for kid in ("two", "three"):
+            _rolled(one, kid)
+            assert came_back(browser, one, hospital)[0] == 303, kid
+            assert one.asked.count("/jwks_uri") == int(kid == "three") + 1
+        clients = [TestClient(browser.client.app, base_url="http://localhost", follow_redirects=False) for _ in range(12)]
+        _rolled(one, "four")
+        told = pool.map(lambda client: told_logout(Browser(client=client), one, hospital), clients)
+        assert list(told) == [200] * len(clients)
+        assert one.asked.count("/jwks_uri") in (3, 4)
+        for client in clients:
+            client.close()
+
+
+def test_tokens_that_anybody_makes_up_do_not_have_the_provider_asked_for_each(hospital: Hospital, place: Path) -> None:
+    """200 logout tokens that name keys of which nobody knows: the provider is asked for its keys ten times, and once more every five
+    seconds that it lasts. A key that is rolled in the middle of it is good for a login at once, and by that for logouts."""
+    with liar() as one, asked(hospital, place, one.issuer) as browser:
+        known, flooder = _known_to(browser), rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        assert came_back(browser, one, hospital)[0] == 303
+        begun_s, before = time.monotonic(), one.asked.count("/jwks_uri")
+        for each in range(200):
+            with pytest.raises(TokenRefused):
+                known.logged_out(jwt.encode({"iss": one.issuer}, flooder, algorithm="RS256", headers={"kid": f"made up {each}"}))
+        granted = one.asked.count("/jwks_uri") - before
+        assert 10 <= granted <= 10 + (time.monotonic() - begun_s) / 5
+        _rolled(one, "rolled")
+        assert came_back(browser, one, hospital)[0] == 303
+        assert told_logout(browser, one, hospital) == 200
 
 
 def test_without_a_provider_nobody_tells_of_logouts(hospital: Hospital) -> None:

@@ -457,12 +457,24 @@ def test_a_script_waits_until_a_study_has_ended_and_hears_how(hospital: Hospital
     assert run("studies", "show", TILTED, "--wait").code == 1
     assert run("studies", "show", REFUSED, "--wait").code == 1, "one of its deliveries is parked"
     late = run("studies", "show", OPEN, "--wait", "--timeout", "300ms")
-    assert (late.code, late.err) == (3, "after 300ms the study had not ended\n")
+    assert (late.code, late.err) == (3, "its instances come, or are routed\nafter 300ms the study had not ended\n")
     assert OPEN in late.out
     unknown = run("studies", "show", "1.2.3.4", "--wait", "--timeout", "300ms")
     assert (unknown.code, "[HLM-2060]" in unknown.err) == (1, True)
     wrong = run("studies", "show", OPEN, "--wait", "--timeout", "soon")
     assert (wrong.code, "[HLM-2064]" in wrong.err) == (1, True)
+
+
+def test_a_wait_says_once_what_it_waits_for(hospital: Hospital, run: Run) -> None:
+    """As `jobs list` has it, on stderr, and again only where that is something else."""
+    (job,) = hospital.route(hospital.receive(WAITING, "pacs", "HILUM", _T1))
+    over = "after 1200ms the study had not ended\n"
+    told = run("studies", "show", WAITING, "--wait", "--timeout", "1200ms", "--json")
+    assert (told.code, told.err) == (3, f"job {job.id}: waits for its turn\n{over}")
+    assert told.json["study_uid"] == WAITING
+    assert run("pause", "engine", "default").code == 0
+    told = run("studies", "show", WAITING, "--wait", "--timeout", "1200ms")
+    assert told.err == f'job {job.id}: waits: engine "default" is paused\n{over}'
 
 
 def test_a_wait_ends_when_the_study_does(hospital: Hospital, run: Run) -> None:

@@ -33,6 +33,19 @@ def test_parked_jobs_say_what_to_do(browser: Open) -> None:
     assert text.count("What to do") == 2
 
 
+def test_parked_jobs_say_whose_they_are_and_how_long_they_wait(hospital: Hospital, browser: Open) -> None:
+    """To those who may see patients; a job of which a delivery is parked is called parked, as in the list of jobs."""
+    seen, told = {}, {}
+    for name in ("otto", "vera"):
+        client = browser(name).client
+        told[name] = {(one["patient_name"], one["patient_id"]) for one in client.get("/api/parked").json()["jobs"]}
+        seen[name] = client.get("/parked").text
+        assert seen[name].count('class="state bad">parked') == 2
+        assert len(re.findall(r"for \d+ (?:min|h|days), since", seen[name])) == 2
+    assert told == {"otto": {("Doe^Jane", "4711")}, "vera": {("", "")}}
+    assert [text.count("Doe, Jane") for text in seen.values()] == [2, 0]
+
+
 def test_what_stands_between_backticks_is_code_on_every_page(hospital: Hospital, browser: Open) -> None:
     """Reasons are written once, for terminals and for pages; no reader of HTML knows what a backtick is."""
     t1: Header = {"Modality": ("MR",), "SeriesDescription": ("T1 MPRAGE sag",)}
