@@ -51,6 +51,7 @@ _PARTS = {
         "docs/howto/describe-a-model",
         "docs/howto/import-nnunet",
         "docs/howto/call-a-model",
+        "docs/howto/acceptance-test",
         "docs/howto/run-on-triton",
         "docs/howto/write-an-application",
         "docs/howto/train-a-model",

@@ -151,8 +151,8 @@ def build() -> App:
         ),
         (
             "evaluate",
-            "training.cli:evaluate",
-            "Score a trained model on the cases that were held out, by the code that serves; the figures are kept beside it.",
+            "node.cli.evaluate:evaluate",
+            "Score an application on labelled studies, or a trained model on the cases that were held out, as they are served.",
             _MAKE,
         ),
         (
@@ -275,6 +275,11 @@ def _models() -> App:
         "node.cli.models:rollback",
         name="rollback",
         help="Serve another version of a model from now on: the one before, or --to; a second rollback undoes the first.",
+    )
+    app.command(
+        "node.cli.accept:accept",
+        name="accept",
+        help="Accept an application as it was tested on studies of this hospital, for routes that ask for it; or take that back.",
     )
     app.command(
         "node.cli.models:load",

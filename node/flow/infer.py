@@ -1,6 +1,5 @@
 """Inference makes of the files of a job what its application analyses, and has it say its findings about each part."""
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from inference.applications.acceptance import digest_of
 from inference.applications.admitting import admitted
 from inference.applications.analysing import analyse
 from inference.applications.declared import check_outputs
@@ -170,7 +170,7 @@ class Analyst:
         models = with_places_taken(calls)
         for model in models:
             engine.check(model)
-        digest = model_digest(engine, models) if models else method_digest(application.name, application.version)
+        digest = digest_with(engine, application, calls)
         with collected() as stages_s:
             with at_most(to_decode_s(size_of(files))):
                 accepts, series, roles = application.accepts, job.series_instance_uid, application.in_roles
@@ -258,13 +258,16 @@ def calls_of(config: settings.Config, application: Application) -> dict[ModelRef
     return {model: repository.call_of(model) for model in application.models}
 
 
-def model_digest(engine: Engine, models: Sequence[ModelRef]) -> str:
-    """One digest for all models that an application may call: the model's own when it is one, else a digest over names and digests."""
-    digests = [(model.name, str(model.version), engine.digest(model)) for model in models]
-    if len(digests) == 1:
-        return digests[0][2]
-    lines = "\n".join(" ".join(entry) for entry in sorted(digests))
-    return hashlib.sha256(lines.encode()).hexdigest()
+class Digests(Protocol):
+    """What tells the digest of a model: an engine of what it computes with, the repository of what lies in it."""
+
+    def digest(self, model: ModelRef, /) -> str: ...
+
+
+def digest_with(digests: Digests, application: Application, calls: Mapping[ModelRef, Call | None]) -> str:
+    """What results name of an application's models: one digest for all that it may call; without a model, for its version."""
+    models = with_places_taken(calls)
+    return digest_of(models, digests.digest) if models else method_digest(application.name, application.version)
 
 
 class _Bounded:

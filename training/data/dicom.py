@@ -73,10 +73,14 @@ class LabelledSeries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Studies:
-    """What a folder holds; `left_out` says of every image and segmentation that is not used why not, with its file."""
+    """What a folder holds; `left_out` says of every image and segmentation that is not used why not, with its file.
+
+    `unlabelled` are the series of images that no segmentation refers to.
+    """
 
     series: tuple[LabelledSeries, ...]
     left_out: tuple[str, ...]
+    unlabelled: tuple[LabelledSeries, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,6 +98,23 @@ def studies(folder: Path) -> Studies:
     ------
     UnfitData
         There is no segmentation of images that lie here.
+    """
+    found, segmentations = read_studies(folder)
+    if not found.series:
+        raise UnfitData(
+            f"{folder} holds {len(found.unlabelled)} series of images and {segmentations} segmentations (DICOM SEG), but none of them "
+            "together" + "".join(f"; {reason}" for reason in found.left_out[:3])
+        )
+    return found
+
+
+def read_studies(folder: Path) -> tuple[Studies, int]:
+    """The same of any folder, whether or not something in it is segmented; and how many segmentations it holds.
+
+    Raises
+    ------
+    UnfitData
+        It is no folder.
     """
     series: dict[str, _Series] = {}
     of_instance: dict[str, str] = {}
@@ -116,7 +137,7 @@ def studies(folder: Path) -> Studies:
         else:
             left_out.append(f"{segmentation.path}: " + (f"refers to {len(meant)} series" if meant else "its images are not here"))
     open_ids = {one.patient for one in series.values() if one.patient.endswith(_BETWEEN)}
-    labelled = [
+    all_series = [
         LabelledSeries(
             uid=uid,
             patient=_patient(one.patient, open_ids),
@@ -125,14 +146,10 @@ def studies(folder: Path) -> Studies:
             segmentations=tuple(one.segmentations),
         )
         for uid, one in sorted(series.items())
-        if one.segmentations
     ]
-    if not labelled:
-        raise UnfitData(
-            f"{folder} holds {len(series)} series of images and {len(found)} segmentations (DICOM SEG), but none of them together"
-            + "".join(f"; {reason}" for reason in left_out[:3])
-        )
-    return Studies(series=tuple(labelled), left_out=tuple(left_out))
+    labelled = tuple(one for one in all_series if one.segmentations)
+    unlabelled = tuple(one for one in all_series if not one.segmentations)
+    return Studies(series=labelled, left_out=tuple(left_out), unlabelled=unlabelled), len(found)
 
 
 def _instances(folder: Path, left_out: list[str]) -> Iterator[Instance]:

@@ -55,10 +55,10 @@ def labelled(series: LabelledSeries, structures: Sequence[Wanted], *, over: bool
             continue
         for number, mask in masks(file.path, volume, sorted(numbers)).items():
             _lay(labels, mask, numbers[number], file.path, structures, over)
-    return Labelled(volume=volume, labels=labels, attributes=_attributes(read_instance(series.files[0]).header))
+    return Labelled(volume=volume, labels=labels, attributes=attributes_of(read_instance(series.files[0]).header))
 
 
-def _attributes(header: Dataset) -> dict[str, str]:
+def attributes_of(header: Dataset) -> dict[str, str]:
     """What an evaluation may group cases by; of what is absent, nothing."""
     # PS3.5 6.2: 045Y, 018M; without a unit, as some write it, years
     age = _AGE_STRING.fullmatch(text(header, _AGE))

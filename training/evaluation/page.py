@@ -70,14 +70,14 @@ def page(evaluation: Mapping[str, Any], parts: Parts = NOTHING_MORE) -> str:
     watched = evaluation["watched"]
 
     def value(name: str, number: float | None) -> str:
-        return _value(evaluation["figures"][name], number)
+        return value_of(evaluation["figures"][name], number)
 
     return (
         _environment()
         .get_template("page.html")
         .render(
             told=evaluation,
-            figures=[{"name": name, **each, "range": _range(each)} for name, each in evaluation["figures"].items()],
+            figures=[{"name": name, **each, "range": ranged(each, each["interval"])} for name, each in evaluation["figures"].items()],
             kinds={kind: told for kind, told in KINDS.items() if any(name.startswith(f"{kind} ") for name in evaluation["figures"])},
             strips=_strips(evaluation),
             subgroups=_subgroups(evaluation, watched),
@@ -90,15 +90,15 @@ def page(evaluation: Mapping[str, Any], parts: Parts = NOTHING_MORE) -> str:
     )
 
 
-def _value(figure: Mapping[str, Any], number: float | None) -> str:
+def value_of(figure: Mapping[str, Any], number: float | None) -> str:
     """A value of a figure with as many digits as are worth printing, and its unit."""
     unit = f" {figure['unit']}" if figure["unit"] else ""
     return "–" if number is None else f"{number:.{figure['digits']}f}{unit}".replace("-", "−")
 
 
-def _range(figure: Mapping[str, Any]) -> str:
-    interval = figure["interval"]
-    return "–" if interval is None else f"{_value(figure, interval[0]).split(' ')[0]} to {_value(figure, interval[1])}"
+def ranged(figure: Mapping[str, Any], ends: Sequence[float] | None) -> str:
+    """Two ends of a figure, its unit said once."""
+    return "–" if ends is None else f"{value_of(figure, ends[0]).split(' ')[0]} to {value_of(figure, ends[1])}"
 
 
 def _strips(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:

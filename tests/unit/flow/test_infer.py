@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from inference import codes
+from inference.applications.acceptance import digest_of
 from inference.applications.catalog import load
 from inference.engines.port import ModelRef
 from inference.findings import Evaluation, Explanation, Findings
@@ -15,7 +16,7 @@ from inference.imaging.judge.radiograph import SIDE, learned
 from inference.imaging.subject import Images
 from inference.imaging.subjects import Assembled
 from node.domain.job import Job, method_digest
-from node.flow.infer import _analysed, model_digest
+from node.flow.infer import _analysed
 from tests.unit.flow.mini import ThresholdEngine
 from tests.unit.imaging.judge.test_radiograph import image_of
 
@@ -25,10 +26,10 @@ def test_the_digest_of_several_models_depends_on_each_of_them() -> None:
     first, second = ModelRef(name="a"), ModelRef(name="b", version=2)
     engine = ThresholdEngine()
     own = hashlib.sha256(b"weights-1").hexdigest()
-    assert model_digest(engine, [first]) == own
-    both = model_digest(engine, [first, second])
-    assert both == model_digest(engine, [second, first]) == hashlib.sha256(f"a 1 {own}\nb 2 {own}".encode()).hexdigest()
-    assert model_digest(engine, [first, replace(second, version=3)]) != both
+    assert digest_of([first], engine.digest) == own
+    both = digest_of([first, second], engine.digest)
+    assert both == digest_of([second, first], engine.digest) == hashlib.sha256(f"a 1 {own}\nb 2 {own}".encode()).hexdigest()
+    assert digest_of([first, replace(second, version=3)], engine.digest) != both
 
 
 def test_an_application_without_a_model_has_a_digest_for_each_version() -> None:
