@@ -10,6 +10,7 @@ assembling, judge, encoding, check and delivery are the node's own. A fault is o
 import contextlib
 import io
 import random
+import re
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -44,6 +45,7 @@ _PATIENCE_S = 900.0
 _LOOK_EVERY_S = 0.3
 _RESTS_S = 5.0
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
+_CODE = re.compile("HLM-[0-9]{4}")
 _NOT_CUT = ("MOSAIC", "VFRAME")
 _ROUTES = {"volume": ("CT", "MR", "PT", "NM"), "images": ("CR", "DX", "MG", "RG"), "loop": ("US", "XA", "RF")}
 """Application, and the modalities that it is asked about."""
@@ -87,7 +89,8 @@ class Came:
     """What became of one study that was sent; `fault` is None of a sound one.
 
     `results` counts its objects in the folder, by pydicom, without notes that there is no result. `told`: a report of them says first that
-    instances are held, and all are of the first image's person and study. `held`: something waits for the rest of a series.
+    instances are held, and all are of the first image's person and study. `held`: something waits for the rest of a series. `refused`: the
+    code with which the node refused an image of it as it came, which told the sender; "" where it took all.
     """
 
     where: str
@@ -97,6 +100,7 @@ class Came:
     results: int
     told: bool
     held: bool
+    refused: str = ""
 
     @property
     def parked(self) -> bool:
@@ -187,6 +191,8 @@ def code_of(came: Came) -> str:
         return "DELIVERED" if came.wrong else "the first part, told" if came.fault else "delivered"
     if came.reason:
         return came.reason.rpartition("[")[2].rstrip("]")
+    if came.refused:
+        return f"{came.refused} to the sender"
     return "waits for the rest" if came.held else "no job"
 
 
@@ -276,11 +282,13 @@ def _faults(taken: Sequence[Real], light: Sequence[Real], count: int, chance: ra
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sent:
-    """The Study Instance UIDs that a study was sent under, and the Patient ID and Study Instance UID of its first image."""
+    """The Study Instance UIDs that a study was sent under, the Patient ID and Study Instance UID of its first image, and the code with
+    which an image was refused."""
 
     studies: tuple[str, ...]
     patient: str
     study: str
+    refused: str
 
 
 class _Hospital:
@@ -337,11 +345,13 @@ class _Hospital:
                 one.save_as(files[-1], enforce_file_format=True)
             peer = Peer(name="node", ae_title=CALLED, host="127.0.0.1", port=self._running.port)
             statuses = PeerRequestor(peer, calling_ae=CALLING).store(files)
-            assert all(one.accepted for one in statuses), (real.where, fault and fault.name, [one for one in statuses if not one.accepted])
+            refused = [one for one in statuses if not one.accepted]
+            assert fault is not None or not refused, (real.where, refused)
         return _Sent(
             studies=tuple(sorted({str(one.StudyInstanceUID) for one in images})),
             patient=str(images[0].PatientID),
             study=str(images[0].StudyInstanceUID),
+            refused=next((found[0] for one in refused if (found := _CODE.search(one.detail))), "refused") if refused else "",
         )
 
     def _wait(self, most: int) -> None:
@@ -380,6 +390,7 @@ class _Hospital:
             results=len(results),
             told=of_first_alone(results, patient=sent.patient, study=sent.study),
             held=any(one.waits for uid in sent.studies for one in self._journal.arrivals.find(study=uid)),
+            refused=sent.refused,
         )
 
 
