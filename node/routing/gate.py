@@ -108,8 +108,23 @@ class Gate:
         whole = self.slices.as_one(view) if application.accepts.takes is Takes.PHASES else view
         asked = application.name, id(whole), counted  # the view is kept, and no other gets its number meanwhile
         if asked not in self._said:
-            self._said[asked] = whole, answer(application, whole, counted=counted)
+            self._said[asked] = whole, self._told(application, whole, answer(application, whole, counted=counted))
         return self._said[asked][1]
+
+    def _told(self, application: Application, view: SeriesView, said: GateAnswer) -> GateAnswer:
+        """With what else of the study may have been meant, where a series of one phase is refused for that."""
+        accepts = application.accepts
+        if (
+            accepts.takes is not Takes.PHASES
+            or accepts.min_phases < 2
+            or said.fit is not Fit.REFUSES
+            or Layout.of(accepts, view).phases > 1
+        ):
+            return said
+        if not (others := len(self.slices.on_the_same_grid(view))):
+            return said
+        meant = f"{others} other series of the study lie on its grid: phases that came as a series each are not put together"
+        return replace(said, reasons=(*said.reasons, meant), exclusion=said.exclusion and f"{said.exclusion}; {meant}")
 
     def not_applicable(self, application: Application, view: SeriesView) -> str:
         """As `not_applicable`; over time how many slices and phases there are is asked too: of a study's cines one is short axes."""

@@ -71,6 +71,7 @@ _ALIKE = 0.4
 of another sequence they are others by far."""
 _OF_A_STEP, _NEXT = 0.75, 1.5
 """Of the distance of slices: from where on one lies at no other's place, and up to where at the next."""
+_SHOWN = ("Modality", "FrameOfReferenceUID", "ConvolutionKernel")
 _DIGITS = re.compile(r"[0-9]+")
 """In SequenceName they count segments and echoes, which differ from breath-hold to breath-hold ("*tfi2d1_12")."""
 
@@ -102,6 +103,22 @@ def _lone_slice(view: SeriesView) -> _LoneSlice | None:
         echo_ms=first_number(first, "EchoTime"),
         flip_degrees=first_number(first, "FlipAngle"),
     )
+
+
+def _stack(view: SeriesView) -> tuple[object, ...] | None:
+    """What a stack shows and where: alike of phases that came as a series each. None of what lies at one place, or has several images at
+    one."""
+    planes = planes_in(view.members)
+    if not planes:
+        return None
+    places = frozenset(tuple(round(mm, 1) for mm in one.position) for one in planes)
+    if len(places) < len(planes) or len(places) < 2:
+        return None
+    first, header = planes[0], view.members[0]
+    shown = tuple(" ".join(texts_of(header, keyword)) for keyword in _SHOWN)
+    kind = tuple(texts_of(header, "ImageType"))[2:], _DIGITS.sub("", " ".join(texts_of(header, "SequenceName")))
+    times = first_number(header, "EchoTime"), first_number(header, "FlipAngle")
+    return (shown, kind, times, places, tuple(round(one, 3) for one in first.orientation), first.rows, first.columns)
 
 
 def _step_mm(slices: Sequence[_LoneSlice]) -> float:
@@ -171,6 +188,14 @@ class Slices:
         others = {uid: one for uid, one in self._lone.items() if uid not in there and one.images > 1 and first.fits(one)}
         next_ = {uid for uid, one in others.items() if _OF_A_STEP * step_mm <= _from_mm(one, there.values()) <= _NEXT * step_mm}
         return {uid: unlike for uid, one in others.items() if uid in next_ and (unlike := first.unlike(one))}
+
+    def on_the_same_grid(self, view: SeriesView) -> list[str]:
+        """The other series of the study (UIDs) that hold one image at each of the same places, and show the same: phases, it may be, that
+        came as a series each."""
+        own = _stack(view)
+        if own is None:
+            return []
+        return [uid for uid, one in self.views.items() if uid != view.series_instance_uid and _stack(one) == own]
 
     def as_one(self, view: SeriesView) -> SeriesView:
         """The view of a series with those that are of one subject with it."""
