@@ -113,6 +113,7 @@ class Instance:
     """One composite instance, durable in the blobs.
 
     `digest` is the SHA-256 (hex) of the data set bytes as received, without preamble and file meta information. Times are UTC.
+    `association` is what events call the one that it came over first; "" where that is not known.
     """
 
     id: int = 0
@@ -132,6 +133,7 @@ class Instance:
     header: Header
     standing: Standing = Standing.CURRENT
     held_for: HeldFor | None = None
+    association: str = ""
 
     @property
     def sender(self) -> Sender:

@@ -206,6 +206,7 @@ class IndexStage:
             size=size,
             received_at=self._journal.at(written_at),
             peer=self._senders.peer(identity.calling_ae, identity.address, identity.peer),
+            association=self._inbox.association_of(entry),
         )
 
     def _commit(self, batch: Batch, now: datetime, size: int) -> None:

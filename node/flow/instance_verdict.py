@@ -57,6 +57,7 @@ class Arrived:
     size: int
     received_at: datetime
     peer: Peer | None
+    association: str = ""
 
     @property
     def sender(self) -> Sender:
@@ -389,6 +390,7 @@ def _instance(one: Arrived) -> Instance:
         peer=None if one.peer is None else one.peer.name,
         received_at=one.received_at,
         header=one.header,
+        association=one.association,
     )
 
 

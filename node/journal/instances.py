@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, distinct, exists, func, insert, or_, select, text, update
 
+from node.domain.arrival import Arrival
 from node.domain.instance import Header, Instance, ResultSource, Standing, Value
 from node.domain.patient import Related, mark_of, patient_of, studied_at
 from node.domain.state import HistoryEvent
@@ -19,7 +20,7 @@ from node.journal import schema
 from node.journal.arrivals import admit, came_again
 from node.journal.database import JournalPart, lock_study, rerun
 from node.journal.errors import JournalRace, NoSuchRow, TransitionRefused
-from node.journal.port import Aside, CameAgain, NewInstance
+from node.journal.port import Aside, AssociationShare, CameAgain, NewInstance
 from node.journal.rows import micros, moment, to_instance
 from node.journal.store import refuse_tombstoned
 from node.journal.transitions import INSTANCE, move, note
@@ -348,6 +349,20 @@ class Instances(JournalPart):
         with self._database.reading() as connection:
             return {row.series_instance_uid: int(row.came) for row in connection.execute(counted)}
 
+    def by_association(self, arrival: Arrival) -> list[AssociationShare]:
+        """What each association brought of an arrival, in the order in which they began; neither what its predecessor had, nor what another
+        sender brought first."""
+        member, other = schema.arrival_instance.c, schema.arrival_instance.alias().c
+        columns = func.count().label("came"), func.min(_instance.received_at).label("first"), func.max(_instance.received_at).label("last")
+        shares = select(*columns).join(schema.arrival_instance, member.instance_id == _instance.id).group_by(_instance.association)
+        shares = shares.where(member.arrival_id == arrival.id, _instance.association != "", _instance.peer == (arrival.peer or ""))
+        if arrival.supersedes is not None:
+            had = exists().where(other.arrival_id == arrival.supersedes, other.instance_id == member.instance_id)
+            shares = shares.where(~had)
+        with self._database.reading() as connection:
+            rows = connection.execute(shares.order_by("first", _instance.association)).all()
+            return [AssociationShare(instances=int(row.came), first=moment(row.first), last=moment(row.last)) for row in rows]
+
     def one_of_each(self, arrival: int) -> list[Instance]:
         """Of each series in the manifest of an arrival one instance of each SOP class: what the series is made of."""
         member = schema.arrival_instance.c
@@ -466,6 +481,7 @@ def _insert(connection: Connection, news: Iterable[NewInstance]) -> dict[str, in
             "called_ae": instance.called_ae,
             "address": instance.address,
             "peer": instance.peer or "",
+            "association": instance.association,
             "received_at": micros(instance.received_at),
             "standing": instance.standing.value,
             "held_for": None if instance.held_for is None else instance.held_for.value,

@@ -51,6 +51,15 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AssociationShare:
+    """What one association brought of an arrival: so many instances, from the first that was kept to the last."""
+
+    instances: int
+    first: datetime
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NumberedEvent:
     """An event with its number, by which the history is followed."""
 

@@ -55,6 +55,7 @@ def to_instance(row: Row[Any], header: Header) -> Instance:
         header=header,
         standing=Standing(row.standing),
         held_for=None if row.held_for is None else HeldFor(row.held_for),
+        association=row.association,
     )
 
 

@@ -236,6 +236,13 @@ instance = Table(
     Column("called_ae", Words, nullable=False, comment="called AE title of the association it came over"),
     Column("address", Words, nullable=False, comment="network address of the sender"),
     Column("peer", Words, nullable=False, comment="the peer of the configuration that sent it; empty for a stranger"),
+    Column(
+        "association",
+        Words,
+        nullable=False,
+        server_default="",
+        comment="the association that it came over first, as events name it; empty: not known",
+    ),
     Column("received_at", Micros, nullable=False, comment="when its bytes were durable"),
     Column(
         "standing",
@@ -960,5 +967,5 @@ promise = Table(
     comment="Instances that senders may have deleted because this node committed to them.",
 )
 
-HEAD = "0033"
+HEAD = "0034"
 """The revision of migrations/versions that this file describes."""

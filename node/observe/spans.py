@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ATTRIBUTES: Mapping[str, str] = {
     "hilum.peer": "the sender's name in the configuration; `stranger` of one that it does not know",
-    "hilum.instances": "how many instances came",
+    "hilum.instances": "how many instances came; of an association, over this one",
     "hilum.revision": "1, and one more each time that a study came again",
     "hilum.completed_by": "why nothing more was expected: quiet, count, growing, operator, prior",
     "hilum.application": "the application's name",

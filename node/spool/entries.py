@@ -126,6 +126,11 @@ def received_ns(name: str) -> int:
     return int(began) if began.isdecimal() else 0
 
 
+def association_of(name: str) -> str:
+    """The association that the instance in an entry of this name came over, as events call it; "" where the name is none of the spool's."""
+    return "-".join(name.removesuffix(COMPLETE).split("-")[1:-2]) if received_ns(name) else ""
+
+
 def name_without_token(name: str) -> str:
     """The name of an entry or of an acknowledged file without the token of its writer: it begins with the time of arrival."""
     return name.partition("-")[2] if name.endswith(ACKNOWLEDGED) else name

@@ -25,7 +25,7 @@ from node.domain.instance import Reception
 from node.observe.events import alarm, event
 from node.settings.store import Durability
 from node.spool.deferred_flush import FLUSHED_AFTER_S, DeferredFlush
-from node.spool.entries import ACKNOWLEDGED, ACKNOWLEDGED_NAME, COMPLETE, WordSum, acknowledged, listed, name_without_token
+from node.spool.entries import ACKNOWLEDGED, ACKNOWLEDGED_NAME, COMPLETE, WordSum, acknowledged, association_of, listed, name_without_token
 from node.spool.receiving import SpoolReceiver
 from node.spool.room import Room
 
@@ -207,6 +207,10 @@ class FolderInbox:
             names = heapq.nsmallest(limit, (one.name for one in entries if one.name.endswith(COMPLETE)))
         return [self._folder / name for name in names]
 
+    def association_of(self, entry: Path) -> str:
+        """See the port."""
+        return association_of(entry.name)
+
     def opened(self, entry: Path) -> AbstractContextManager[Path]:
         """See the port."""
         return nullcontext(entry) if self._encryption is None else self._encryption.opened(entry)
@@ -273,7 +277,7 @@ class FolderInbox:
     def take_back(self, file: Path) -> None:
         """Copy, flush, rename, flush the folder."""
         try:
-            name = self._receiver.name("back")
+            name = self._receiver.name("")  # over no association
             partial, entry = Path(self._receiver.partial(name)), Path(self._receiver.entry(name))
             with file.open("rb") as content:
                 parts = iter(lambda: content.read(_CHUNK_BYTES), b"")

@@ -15,6 +15,10 @@ class Inbox(Protocol):
 
     def waiting(self, limit: int) -> list[Path]: ...
 
+    def association_of(self, entry: Path) -> str:
+        """What events call the association that an entry came over; "" where that is not known."""
+        ...
+
     def opened(self, entry: Path) -> AbstractContextManager[Path]:
         """A file with the content of an entry, or of what was set aside, as old as that, for the time of the block; `InputError` where its
         bytes do not prove themselves. Where entries lie as they came it is the entry."""

@@ -113,7 +113,7 @@ class TraceStage:
             return  # erased meanwhile
 
     def _of_arrival(self, number: int, ended: Event) -> Iterator[TraceSpan]:
-        """Receipt, quiet window and routing; the arrival as a whole once it is routed, for one that is parked may be put back."""
+        """Associations, receipt, quiet window and routing; the arrival as a whole once it is routed: one that is parked may be put back."""
         arrival = self._journal.arrivals.get(ended.subject_id)
         if arrival is None:
             return
@@ -123,6 +123,8 @@ class TraceStage:
         last = min(arrival.last_instance_at, complete)
         if not failed:
             yield self._span(arrival.id, _WHOLE, 0, arrival.opened_at, ended.at, **said)
+        for index, one in enumerate(self._journal.instances.by_association(arrival)):
+            yield self._span(arrival.id, "association", index, one.first, one.last, **{"hilum.instances": one.instances})
         yield self._span(arrival.id, "receive", 0, arrival.opened_at, last, **{"hilum.instances": arrival.instances})
         by = {"hilum.completed_by": arrival.completed_by.value} if arrival.completed_by else {}
         yield self._span(arrival.id, "settle", 0, last, complete, **by)

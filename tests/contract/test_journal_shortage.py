@@ -10,7 +10,7 @@ from node.domain.instance import HeldFor, Standing
 from node.domain.shortage import Hold, Lack, NewHold, RefusedInstance, SeriesCount, Shortage, Shortfalls, TornSeries
 from node.domain.state import JobState
 from node.journal.journal import Journal
-from node.journal.port import AcceptedInstance, CameAgain
+from node.journal.port import AcceptedInstance, AssociationShare, CameAgain
 from tests.unit.journal.story import DECISION, QUIET, Story
 
 SECOND = timedelta(seconds=1)
@@ -163,6 +163,29 @@ def test_how_many_of_each_series_the_manifest_of_an_arrival_holds(story: Story) 
     arrival = next(one for one in story.journal.arrivals.find() if one.peer != "second")
     assert story.journal.instances.count_of_arrival(arrival.id) == {"1.1.1": 2, "1.1.2": 1}
     assert arrival.instances == 3
+
+
+def test_what_each_association_brought_of_an_arrival(story: Story) -> None:
+    """In the order in which they began: neither what came over none that is known, nor what another peer had sent before, nor, of what came
+    late, what the arrival before had."""
+    began = story.now
+    story.receive(9, peer="second", association="theirs")
+    story.receive(1, association="b")
+    story.now += timedelta(seconds=2)
+    story.receive(2, association="a")
+    story.now += timedelta(seconds=3)
+    story.receive(3, association="b")
+    story.receive(4)
+    first = story.arrival()
+    at = [began + timedelta(seconds=seconds) for seconds in (0, 2, 5)]
+    assert story.journal.instances.by_association(first) == [
+        AssociationShare(instances=2, first=at[0], last=at[2]),
+        AssociationShare(instances=1, first=at[1], last=at[1]),
+    ]
+    story.route()
+    story.receive(5, association="late")
+    assert story.arrival().supersedes == first.id
+    assert [one.instances for one in story.journal.instances.by_association(story.arrival())] == [1]
 
 
 def test_a_count_stands_once_it_is_the_same_in_two_questions(story: Story) -> None:

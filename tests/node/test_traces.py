@@ -15,7 +15,7 @@ from tests.node.test_whole_way import _block, _send, _settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(600)]
 _PATIENCE_S = 120
-_STEPS = {"arrival", "receive", "settle", "route", "wait", "analyse", "encode", "deliver"}
+_STEPS = {"arrival", "association", "receive", "settle", "route", "wait", "analyse", "encode", "deliver"}
 _UID = re.compile(rb"[0-9]+\.[0-9]+\.[0-9]+\.[0-9.]+")
 
 
@@ -64,6 +64,8 @@ def test_every_step_of_a_study_is_a_span_of_one_trace_and_none_says_whose_it_is(
     assert began - timedelta(seconds=5) < datetime.fromtimestamp(way["arrival"].start_time_unix_nano / 1e9, UTC) < datetime.now(UTC)
     assert way["settle"].end_time_unix_nano - way["settle"].start_time_unix_nano >= 0.9e9, "the quiet window of a second"
     assert _said(way["receive"])["hilum.instances"] == len(files)
+    assert [_said(one) for one in spans if one.trace_id == done and one.name == "association"] == [{"hilum.instances": len(files)}]
+    assert way["association"].end_time_unix_nano <= way["settle"].end_time_unix_nano
     assert _said(way["deliver"])["hilum.sink"] == "results"
     (failed,) = [one for one in spans if one.name == "analyse" and one.trace_id != done]
     assert _said(failed)["hilum.code"] == parked["code"]

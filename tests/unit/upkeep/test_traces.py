@@ -133,6 +133,28 @@ def test_an_arrival_that_a_later_revision_overtakes_while_it_is_parked_was_not_r
     assert [one.name for one in desk.told if one.trace in overtaken] == ["receive", "settle", "route", "arrival", "receive", "settle"]
 
 
+def test_each_association_of_a_study_is_a_span_of_its_own(desk: Desk) -> None:
+    """From the first instance that it brought to the last, and how many; what comes late tells of its own alone."""
+    stage, began = desk.stage(), desk.story.now
+    desk.story.receive(1, 2, association="6f0c1d5e7a21")
+    desk.story.now += timedelta(seconds=4)
+    desk.story.receive(3, association="6f0c1d5e7a21")
+    desk.story.receive(4, association="0b9a3c44d1f2")
+    desk.story.route()
+    stage.step()
+    said = [(one.begin - began, one.end - began, one.attributes) for one in desk.told if one.name == "association"]
+    four = timedelta(seconds=4)
+    assert said == [(timedelta(0), four, {"hilum.instances": 3}), (four, four, {"hilum.instances": 1})]
+    assert len({one.id for one in desk.told}) == len(desk.told)
+    assert {one.parent for one in desk.told if one.name == "association"} == {one.id for one in desk.told if one.name == "arrival"}
+    desk.told.clear()
+    desk.story.receive(5, association="aa00aa00aa00")
+    desk.story.route()
+    stage.step()
+    assert [one.attributes for one in desk.told if one.name == "association"] == [{"hilum.instances": 1}]
+    assert "6f0c1d5e7a21" not in repr(desk.told)
+
+
 def test_a_collector_that_is_away_is_asked_again_each_half_minute_and_told_what_is_younger_than_an_hour(desk: Desk) -> None:
     """What it missed meanwhile is told when it is back, and nothing was asked of it in between."""
     stage = desk.stage()

@@ -4,7 +4,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0033"
+revision = "0034"
 down_revision = None
 
 
@@ -525,6 +525,13 @@ def upgrade() -> None:
         sa.Column("called_ae", sa.Text(), nullable=False, comment="called AE title of the association it came over"),
         sa.Column("address", sa.Text(), nullable=False, comment="network address of the sender"),
         sa.Column("peer", sa.Text(), nullable=False, comment="the peer of the configuration that sent it; empty for a stranger"),
+        sa.Column(
+            "association",
+            sa.Text(),
+            server_default="",
+            nullable=False,
+            comment="the association that it came over first, as events name it; empty: not known",
+        ),
         sa.Column("received_at", sa.BigInteger(), nullable=False, comment="when its bytes were durable"),
         sa.Column(
             "standing",
