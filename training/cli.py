@@ -2,24 +2,26 @@
 
 import importlib.util
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
 
-from training.errors import TrainingNotInstalled
+from training.errors import TrainingNotInstalled, UnknownRecipe
 
 if TYPE_CHECKING:
     from training.recipe import Recipe, Schedule
+    from training.synopsis import Synopsis
 
 _NEEDED = ("torch", "monai", "nibabel", "tensorboard", "jinja2")
 
 
 def train(
-    recipe: str,
+    recipe: str | None = None,
     *,
+    listed: Annotated[bool, Parameter(name="--list", negative="")] = False,
     data: Path | None = None,
     out: Path | None = None,
     epochs: int | None = None,
@@ -29,6 +31,7 @@ def train(
     labels: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     spacing_mm: Annotated[tuple[float, float, float] | None, Parameter(negative="")] = None,
     window: Annotated[tuple[int, int, int] | None, Parameter(negative="")] = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Train a recipe's model, or go on with a training that was ended; several processes with torchrun.
 
@@ -39,6 +42,8 @@ def train(
     ----------
     recipe
         Its name, "hippocampus".
+    listed
+        Train nothing: say of every recipe what it is for, which data it wants, how long it takes, how good it was, and what is sent.
     data
         The folder with the recipe's data. Recipe lung-nodule makes its own, and takes a folder besides.
     out
@@ -57,9 +62,18 @@ def train(
         Recipe segmentation: of the images that the network sees, to the head, to the back and to the left (default: the median).
     window
         Recipe segmentation: voxels that the network sees at once, along the same axes (default: at most 64 each).
+    as_json
+        With --list: print the list as JSON.
     """
     _installed()
     from training import recipes
+
+    if listed:
+        found = recipes.synopses()
+        print(json.dumps([asdict(each) for each in found], indent=2) if as_json else "\n".join(map(_said, found)))
+        return 0
+    if recipe is None:
+        raise UnknownRecipe(f"no recipe is named. There are {', '.join(recipes.names())}")
     from training.planning import Asked
     from training.progress import Silent, shown
     from training.ranks import ranks
@@ -155,6 +169,15 @@ def export(recipe: str, *, repository: Path, out: Path | None = None) -> int:
     model = exported(recipes.load(recipe, run), run, repository)
     Console().print(f"{repository / model.name}: version {model.version} is served", highlight=False, soft_wrap=True)
     return 0
+
+
+def _said(one: "Synopsis") -> str:
+    """A recipe in a few lines, for people."""
+    becomes = f"application {one.application}, grade {one.grade}" if one.application else f"an application of your own, grade {one.grade}"
+    weights = "hilum brings some" if one.weights else "none come with hilum"
+    lines = {"for": one.title, "data": one.run.wants, "time": one.run.time, "figure": one.run.figure}
+    lines |= {"becomes": becomes, "sends": "; ".join(one.objects), "weights": weights}
+    return f"{one.recipe}: {one.task}\n" + "".join(f"  {name:<9}{value}\n" for name, value in lines.items())
 
 
 def _told(line: str) -> None:

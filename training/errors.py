@@ -14,7 +14,7 @@ class UnknownRecipe(TrainingError):
     """No recipe has this name."""
 
     code = "HLM-8001"
-    remedy = "Take one of the names in the message; each is a file of training/recipes."
+    remedy = "Take one of the names in the message; `hilum train --list` says of each what it is for, and which data it wants."
 
 
 class UnfitData(TrainingError):

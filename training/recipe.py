@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from training.errors import UnfitSetting
 from training.evaluation.figures import Kind
 from training.evaluation.perturb import Perturbation
 from training.progress import Progress, Step, silent
+from training.synopsis import FullRun, Synopsis, synopsis
 
 if TYPE_CHECKING:
     from training.ranks import Ranks
@@ -120,6 +121,8 @@ class Recipe(ABC):
 
     Attributes
     ----------
+    task
+        What people call the task.
     window
         Sides of the network's input without batch and channel.
     sides
@@ -139,7 +142,11 @@ class Recipe(ABC):
         How often an epoch shows each case; more than once where `augment` cuts another part out of it every time.
     beside
         What makes the model an application by itself: its application.json.
+    full_run
+        What is said of it where recipes are listed.
     """
+
+    task: ClassVar[str]
 
     name: str
     title: str
@@ -155,6 +162,7 @@ class Recipe(ABC):
     watched: str
     schedule: Schedule
     data: DataTerms
+    full_run: FullRun
     averaged: float = 0.0
     draws: int = 1
     beside: Beside = nothing_beside
@@ -204,6 +212,10 @@ class Recipe(ABC):
         UnfitSetting
             The task takes none of these options.
         """
+
+    def synopsis(self) -> Synopsis:
+        """The recipe where recipes are listed."""
+        return synopsis(self.name, self.task, self.title, self.application, self.full_run)
 
     def kinds(self) -> Mapping[str, Kind]:
         """Unit, direction and digits of the task's own figures, by name; `evaluation.figures` knows those of structures."""

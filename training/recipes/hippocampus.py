@@ -14,6 +14,7 @@ from training.data.cases import Labelled, by_patient
 from training.data.nifti import pairs
 from training.evaluation.segmentation import Masks, dice
 from training.recipe import DataTerms, Example, Schedule
+from training.synopsis import FullRun
 from training.tasks.segmentation import Segmenter
 
 CHANNELS, STRIDES = (8, 16, 32, 64, 128), (1, 2, 2, 2)
@@ -84,5 +85,10 @@ RECIPE = Segmenter(
         name="Medical Segmentation Decathlon, Task04 Hippocampus (mono-modal MR crops)",
         licence="CC-BY-SA-4.0",
         attribution="Medical Segmentation Decathlon (Antonelli and others 2022), Task04 from Vanderbilt University Medical Center",
+    ),
+    full_run=FullRun(
+        wants="Task04 of the Medical Segmentation Decathlon, or crops like it: DIR/images/NAME.nii.gz and DIR/labels/NAME.nii.gz",
+        time="about 6 minutes on two cores with nothing beside it",
+        figure="Dice 0.887 (0.880 to 0.894) on 52 held-out crops; mean shape 0.695",
     ),
 )

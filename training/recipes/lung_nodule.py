@@ -16,6 +16,7 @@ from training.blobs import tuned
 from training.data.cases import Labelled, Split
 from training.data.thoraxes import sides
 from training.recipe import Augment, DataTerms, Example, Schedule
+from training.synopsis import FullRun
 from training.tasks.detection import Detector
 
 CHANNELS, STRIDES = (16, 32, 64), (2, 2)
@@ -153,4 +154,9 @@ RECIPE = Detector(
         split="by CT: all plantings of one are on one side",
     ),
     draws=20,
+    full_run=FullRun(
+        wants="none, it makes CTs; besides, CTs in DIR/train, DIR/validation and DIR/test, each NIfTI files or folders of one DICOM series",
+        time="half an hour on a part of two busy cores",
+        figure="FROC mean 0.640 (0.536 to 0.756) over planted nodules in 24 made CTs and one real one; Laplacian of Gaussian 0.425",
+    ),
 )

@@ -16,6 +16,7 @@ from training.data.cases import Labelled, as_laid_out
 from training.data.heads import rician, sides
 from training.evaluation.restoration import likeness
 from training.recipe import Augment, DataTerms, Example, Schedule
+from training.synopsis import FullRun
 from training.tasks.restoration import Restorer
 
 LEVELS = (0.03, 0.05, 0.09)
@@ -131,4 +132,9 @@ RECIPE = Restorer(
         attribution="the heads that it was trained on stand in the run's record",
     ),
     draws=100,
+    full_run=FullRun(
+        wants="heads on MR: DIR/train, DIR/validation and DIR/test, each with NIfTI files or folders of one DICOM series",
+        time="11 minutes on one thread: two trainings",
+        figure="PSNR 36.15 dB (35.29 to 37.02) over the slices of two heads at three levels of noise; tuned non-local means 35.28 dB",
+    ),
 )

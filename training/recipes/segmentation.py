@@ -10,7 +10,7 @@ import numpy as np
 
 from inference.applications import catalog
 from inference.applications.bundle.manifest import FILE, BundleManifest, application_of, prepared, to_text
-from inference.applications.port import ModelRef
+from inference.applications.port import MeasurementOutput, ModelRef, SegmentOutput
 from inference.errors import HilumError
 from inference.findings import Findings
 from inference.imaging.resample import Grid, Interpolation, resample
@@ -24,11 +24,27 @@ from training.errors import BrokenRun, OtherRun, UnfitData, UnfitSetting
 from training.evaluation.segmentation import Masks, dice
 from training.planning import Asked, Facts, Plan, facts, planned, read, told, write
 from training.recipe import DataTerms, Example, Schedule
+from training.synopsis import FullRun, Synopsis, objects
 from training.tasks.segmentation import Segmenter
 
 NAME = "segmentation"
 MEAN = "Dice, mean of all"
 CHANNELS, STRIDES = (16, 32, 64, 128), (2, 2, 2)
+FULL_RUN = FullRun(
+    wants="DICOM series with DICOM SEG of them, in one folder nested in any way; some ten patients at the very least",
+    time="by the data: hours of a processor",
+    figure="by the data: beside intensity alone, on the patients that it held out",
+)
+SYNOPSIS = Synopsis(
+    recipe=NAME,
+    task=Segmenter.task,
+    title="Structures of your own, from studies that somebody outlined",
+    application="",
+    grade="research",
+    weights=False,
+    run=FULL_RUN,
+    objects=objects((SegmentOutput, MeasurementOutput)),
+)
 _PARTS_AN_EPOCH = 96
 _MOST_DRAWS = 12
 _TOLD = 5
@@ -100,6 +116,7 @@ def recipe_of(plan: Plan) -> Segmenter:
             split="by patient: nobody is on two sides",
         ),
         baseline=INTENSITY,
+        full_run=FULL_RUN,
         draws=min(max(round(_PARTS_AN_EPOCH / plan.series), 1), _MOST_DRAWS),
         beside=partial(_beside, manifest),
     )

@@ -89,6 +89,8 @@ class Classifier(Recipe):
         between is undetermined.
     """
 
+    task = "classification"
+
     arms: Mapping[str, Arm]
     seeds: int
     finding: Code

@@ -65,6 +65,8 @@ class Detector(Recipe):
         What a network has to beat: made of the training cases, it says (place, certainty) of each candidate in a volume.
     """
 
+    task = "detection"
+
     detect: Callable[[Volume, Infer], Detected]
     classical: Callable[[Sequence[Case]], Classical]
 

@@ -60,6 +60,8 @@ class Restorer(Recipe):
         What each training of a run is told to reach, as a loss, by name; networks and steps are alike.
     """
 
+    task = "restoration"
+
     score: Callable[[Findings, Any], Mapping[str, float]]
     arms: Mapping[str, Callable[[], Callable[[Any, Any], Any]]]
 

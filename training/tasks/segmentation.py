@@ -69,6 +69,8 @@ class Segmenter(Recipe):
         The mean shape of the training labels, where every example is one window.
     """
 
+    task = "segmentation"
+
     score: Callable[[Findings, Labelled], Mapping[str, float]]
     structures: Callable[[Findings, Labelled], Mapping[str, Masks]]
     baseline: Baseline = MEAN_SHAPE
