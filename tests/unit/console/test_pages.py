@@ -11,9 +11,10 @@ import pytest
 
 from node.console import rendering
 from node.domain.instance import Header, HeldFor, Instance, Standing, ae_at_host
+from node.domain.state import ArrivalState
 from node.journal.port import NewInstance
-from tests.unit.cli.conftest import HEAD, REFUSED, TILTED, UNTAKEN, Hospital
-from tests.unit.console.conftest import Open, browsers
+from tests.unit.cli.conftest import HEAD, OPEN, REFUSED, TILTED, UNTAKEN, Hospital
+from tests.unit.console.conftest import Open, browsers, here
 
 HOSTILE = "<script>alert(1)</script>^\"onmouseover='x'&amp;{{7*7}}"
 
@@ -44,6 +45,30 @@ def test_parked_jobs_say_whose_they_are_and_how_long_they_wait(hospital: Hospita
         assert len(re.findall(r"for \d+ (?:min|h|days), since", seen[name])) == 2
     assert told == {"otto": {("Doe^Jane", "4711")}, "vera": {("", "")}}
     assert [text.count("Doe, Jane") for text in seen.values()] == [2, 0]
+
+
+def test_an_open_study_is_completed_with_a_button_that_asks_before(hospital: Hospital, browser: Open) -> None:
+    """For operators; what is over has none."""
+    asks = re.compile(rf'action="/studies/{OPEN}/complete" data-confirm="[^"]+Routes decide on what came')
+    assert asks.search(browser("otto").client.get(f"/studies/{OPEN}").text)
+    assert "Still open" in browser("vera").client.get(f"/studies/{OPEN}").text
+    assert "/complete" not in browser("vera").client.get(f"/studies/{OPEN}").text
+    assert "Still open" not in browser("otto").client.get(f"/studies/{HEAD}").text
+    assert browser("otto").post(f"/studies/{OPEN}/complete") == 303
+    (arrival,) = hospital.journal.arrivals.find(study=OPEN)
+    assert arrival.state is ArrivalState.COMPLETE
+
+
+def test_what_changes_something_asks_before() -> None:
+    """Every form that posts, but those of which filling it in is the question, or that only ask or look."""
+    unasked = {"/login", "/logout", "/users", "/tokens", "/jobs/chosen"}  # the buttons of the last ask, each for itself
+    pages = "".join(path.read_text(encoding="utf-8") for path in here("templates").glob("*.html"))
+    forms = re.findall(r'<form[^>]*method="post" action="([^"]*)"([^>]*)>', pages)
+    assert {action for action, more in forms if "data-confirm" not in more} == unasked
+    buttons = re.findall(r"{{ ask\(who, (.*?)\) }}", pages)
+    silent = [one for one in buttons if "?" not in one]
+    assert 0 < len(silent) < len(buttons)
+    assert [one for one in silent if not one.startswith('"/ask/') and '"/retry", "Retry"' not in one] == []
 
 
 def test_what_stands_between_backticks_is_code_on_every_page(hospital: Hospital, browser: Open) -> None:
