@@ -1,13 +1,15 @@
-"""A bundle's inference configuration as data: references (`@`) followed, expressions (`$`) and macros (`%`) refused or handed over.
+"""A bundle's inference configuration as data: references (`@`) followed, expressions (`$`) read; what is code refused or handed over.
 
 Only what serving needs is looked at. A `$`-expression for the data list or for the trainer's device is never met, and so refuses nothing.
 """
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from io import BytesIO
 from typing import Any
 
+from inference.applications.bundle import expressions
 from inference.applications.bundle.errors import CodeRefused, HostileBundle, UnreadableBundle
 
 Evaluate = Callable[[str], Any]
@@ -16,12 +18,8 @@ Evaluate = Callable[[str], Any]
 _SEPARATOR = "::"
 _DEEPEST = 64
 _MOST_NODES = 100_000
-_CONSTANTS = {
-    f"${module}.{name}": name
-    for module in ("torch", "np", "numpy")
-    for name in ("float16", "float32", "float64", "uint8", "int16", "int32")
-}
-"""Expressions that are names of types and nothing else: read as such, never run."""
+_MOST_PLACED_BYTES = 1 << 20
+"""Of a file whose lines are named: those that people write are far smaller."""
 
 
 def parse(name: str, content: bytes) -> dict[str, Any]:
@@ -43,18 +41,65 @@ def parse(name: str, content: bytes) -> dict[str, Any]:
     return read
 
 
+class Document:
+    """A file of a bundle, and in which line of it what stands; ids are those of `Config`."""
+
+    def __init__(self, name: str, text: bytes) -> None:
+        self.name = name
+        self._text = text
+
+    def at(self, id: str) -> str:
+        """File, line and id, for messages; the line of the nearest that stands around what is not there."""
+        parts = id.replace("#", _SEPARATOR).split(_SEPARATOR)
+        for length in range(len(parts), 0, -1):
+            line = self._lines.get(_SEPARATOR.join(parts[:length]))
+            if line is not None:
+                return f"{self.name}:{line}: {id}"
+        return f"{self.name}:1: {id}"
+
+    @cached_property
+    def _lines(self) -> Mapping[str, int]:
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
+
+        if len(self._text) > _MOST_PLACED_BYTES:
+            return {}
+        try:
+            # JSON is YAML but for tabs between its words
+            root = YAML(typ="safe", pure=True).compose(BytesIO(self._text.replace(b"\t", b" ")))
+        except (YAMLError, RecursionError):
+            return {}
+        found: dict[str, int] = {}
+        waiting = [("", root)]
+        while waiting and len(found) < _MOST_NODES:
+            id, node = waiting.pop()
+            within = f"{id}{_SEPARATOR}" if id else ""
+            if node.id == "mapping":
+                entries = [(f"{within}{key.value}", key.start_mark.line, value) for key, value in node.value if key.id == "scalar"]
+            elif node.id == "sequence":
+                entries = [(f"{within}{place}", value.start_mark.line, value) for place, value in enumerate(node.value)]
+            else:
+                continue
+            found |= {name: line + 1 for name, line, _ in entries}
+            waiting += [(name, value) for name, _, value in entries]
+        return found
+
+
 class Config:
     """Looks values up in a configuration.
 
     Parameters
     ----------
     evaluate
-        What computes expressions, where the operator allowed it; None refuses them.
+        What computes expressions that cannot be read, where the operator allowed it; None refuses them.
+    document
+        The file that it was read from.
     """
 
-    def __init__(self, content: Mapping[str, Any], evaluate: Evaluate | None = None) -> None:
+    def __init__(self, content: Mapping[str, Any], evaluate: Evaluate | None = None, document: Document | None = None) -> None:
         self._content = content
         self._evaluate = evaluate
+        self._document = document
         self._visited = 0
         self._depth = 0
         self.evaluated: list[str] = []
@@ -69,6 +114,10 @@ class Config:
         """
         return self._follow(self._at(id), id)[0]
 
+    def at(self, id: str) -> str:
+        """An id for messages, with the file and line where it stands."""
+        return id if self._document is None else self._document.at(id)
+
     def place(self, id: str) -> str:
         """The id at which what `id` refers to really stands."""
         return self._follow(self._at(id), id)[1]
@@ -79,7 +128,7 @@ class Config:
         Raises
         ------
         CodeRefused
-            It holds an expression, a macro or something to be built.
+            It holds an expression that is code, a macro or something to be built.
         UnreadableBundle, HostileBundle
         """
         return self._resolved(self._at(id), id, 0)
@@ -102,21 +151,23 @@ class Config:
         self._visited += 1
         self._depth += 1
         if self._depth > _DEEPEST or self._visited > _MOST_NODES:
-            raise HostileBundle(f"the configuration at {id} is nested, or refers to itself, without end")
+            raise HostileBundle(f"{self.at(id)} is nested, or refers to itself, without end")
         try:
+            if isinstance(node, str) and node.startswith("$"):
+                node = expressions.reference(node) or node
             if not isinstance(node, str) or not node.startswith("@"):
                 return node, id
             target = node[1:].replace("#", _SEPARATOR)
             found = self._at(target)
             if found is None:
-                raise UnreadableBundle(f"{id} refers to {node}, which the configuration does not have")
+                raise UnreadableBundle(f"{self.at(id)} refers to {node}, which the configuration does not have")
             return self._follow(found, target)
         finally:
             self._depth -= 1
 
     def _resolved(self, node: Any, id: str, depth: int) -> Any:
         if depth > _DEEPEST:
-            raise HostileBundle(f"the configuration at {id} is nested without end")
+            raise HostileBundle(f"{self.at(id)} is nested without end")
         node, id = self._follow(node, id)
         if isinstance(node, Mapping):
             if "_target_" in node:
@@ -125,17 +176,20 @@ class Config:
         if isinstance(node, list):
             return [self._resolved(each, f"{id}{_SEPARATOR}{place}", depth + 1) for place, each in enumerate(node)]
         if isinstance(node, str) and node.startswith("$"):
-            return _CONSTANTS[node] if node in _CONSTANTS else self._computed(id, f"it is the expression {node!r}")
+            try:
+                return expressions.read(node, lambda referred: self._resolved(f"@{referred}", id, depth + 1))
+            except expressions.Unread:
+                return self._computed(id, f"it is the expression {node!r}")
         if isinstance(node, str) and node.startswith("%"):
-            raise CodeRefused(f"{id} is the macro {node!r}, which takes a part of another file in; write that part out")
+            raise CodeRefused(f"{self.at(id)} is the macro {node!r}, which takes a part of another file in; write that part out")
         return node
 
     def _computed(self, id: str, why: str) -> Any:
         if self._evaluate is None:
-            raise CodeRefused(f"{id} asks to run code: {why}")
+            raise CodeRefused(f"{self.at(id)} asks to run code: {why}")
         value = _plain(self._evaluate(id))
         if value is _NO_DATA:
-            raise CodeRefused(f"{id} gives a function or an object, not data, and cannot be kept in application.json: {why}")
+            raise CodeRefused(f"{self.at(id)} gives a function or an object, not data, and cannot be kept in application.json: {why}")
         self.evaluated.append(f"{id}: {why}")
         return value
 

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from inference.applications.bundle.anatomy import Coded
-from inference.applications.bundle.config import Config, parse
-from inference.applications.bundle.errors import UnclearBundle, UnfitBundle, UnreadableBundle
+from inference.applications.bundle.config import Config, Document, parse
+from inference.applications.bundle.errors import CodeRefused, UnclearBundle, UncodedStructure, UnfitBundle, UnreadableBundle
 from inference.applications.bundle.inferer import Inferer, SlidingWindow
 from inference.applications.bundle.layouts import INFERENCE, LARGE, METADATA, MOST_WEIGHTS_BYTES, WEIGHTS, Bundle, Layout, open_bundle
 from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, to_text
 from inference.applications.bundle.metadata import MODALITIES, Network, network
 from inference.applications.bundle.names import structures
 from inference.applications.bundle.reading import pipeline
-from inference.applications.port import Accepts
+from inference.applications.port import Accepts, Takes
 from inference.engines.configtext import config_text
 from inference.engines.extras import demand
 from inference.engines.file_import import ModelFile, Source, import_weights, next_version
@@ -84,16 +84,19 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         Nothing was written.
     """
     bundle = open_bundle(path)
-    metadata = parse(METADATA, bundle.read(METADATA))
+    described = bundle.read(METADATA)
+    metadata = parse(METADATA, described)
     place = bundle.first(*INFERENCE)
     if place is None:
         raise UnreadableBundle(f"{path} has none of {', '.join(INFERENCE)}: it does not say how its network is used")
-    content = parse(place, bundle.read(place))
     with ExitStack() as stack:
-        config, build = _config(bundle, content, wanted, stack)
-        net = network(metadata)
+        config, build = _config(bundle, place, wanted, stack)
+        net = network(metadata, Document(METADATA, described).at)
         steps = pipeline(config, net, wanted.orientation)
-        chosen = structures(net.names, wanted.codes, wanted.listed)
+        try:
+            chosen = structures(net.names, wanted.codes, wanted.listed)
+        except UncodedStructure as uncoded:
+            raise UncodedStructure(f"{net.said_at}: {uncoded}") from uncoded
         name = model_name(wanted.name or bundle.name)
         source, tensors = _weights(bundle, name, config, build, net, steps.inferer, wanted)
     said = ModelFile(
@@ -101,7 +104,7 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         version=wanted.version,
         licence=wanted.licence or licence(bundle),
         attribution=wanted.attribution or attribution(metadata),
-        config=_config_text(name, source.file, steps.inferer, net.channels, tensors),
+        config=_config_text(name, source.file, steps.inferer, net.inputs, net.channels, tensors),
         allow_code=wanted.allow_code,
     )
     source = replace(source, notes=(*about(metadata), *steps.notes, *source.notes), code=tuple(config.evaluated) + source.code)
@@ -111,7 +114,7 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         name=application_name(name),
         version=f"{_semantic(metadata.get('version'))}+model.{said.version}",
         title=title(metadata, name),
-        accepts=Accepts(modality=(_modality(net, wanted),), min_slices=MIN_SLICES),
+        accepts=Accepts(modality=(_modality(net, wanted),), min_slices=MIN_SLICES, takes=Takes.VOLUMES if net.roles else Takes.VOLUME),
         model=ModelRef(name=name, version=said.version),
         input=tensors[0],
         output=tensors[1],
@@ -120,28 +123,31 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         inferer=steps.inferer,
         finish=steps.finish,
         structures=chosen,
+        roles=net.roles,
         notes=steps.notes,
     )
     model, entry = import_weights(source, said, repository, {FILE: to_text(manifest)})
     return Imported(model=model, application=manifest.name, entry=entry, manifest=manifest, found=f"a MONAI Bundle, {bundle.layout.value}")
 
 
-def _config(bundle: Bundle, content: Mapping[str, Any], wanted: Wanted, stack: ExitStack) -> tuple[Config, Any]:
+def _config(bundle: Bundle, place: str, wanted: Wanted, stack: ExitStack) -> tuple[Config, Any]:
     """The configuration, and what builds its network where the author's code may run."""
+    text = bundle.read(place)
+    content, document = parse(place, text), Document(place, text)
     if not wanted.allow_code:
-        return Config(content), None
+        return Config(content, document=document), None
     from inference.applications.bundle.network import evaluator
 
     code = {name: bundle.read(name) for name in bundle.members if not name.startswith("models/")}
     evaluate, build = stack.enter_context(evaluator(content, code))
-    return Config(content, evaluate), build
+    return Config(content, evaluate, document), build
 
 
 def _weights(
     bundle: Bundle, name: str, config: Config, build: Any, net: Network, inferer: Inferer, wanted: Wanted
 ) -> tuple[Source, tuple[str, str]]:
     """What is to be served, and the names of its input and output."""
-    member = wanted.weights or bundle.first(*WEIGHTS)
+    member = wanted.weights or bundle.first(*WEIGHTS[:-1]) or _checkpoint(bundle, config) or bundle.first(WEIGHTS[-1])
     if member is None or member not in bundle.members:
         raise UnreadableBundle(_no_weights(bundle, wanted.weights))
     content = bundle.read(member, MOST_WEIGHTS_BYTES)
@@ -154,11 +160,11 @@ def _weights(
             demand(where, "onnx")
         names = _onnx_names(content) if suffix == ".onnx" else _TENSORS
         return Source(file=_FILES[suffix], weights=content, published_sha256=published, where=where), names
-    return converted(where, content, name, config, build, inferer, net.channels, wanted.to)[0], _TENSORS
+    return converted(where, content, name, config, build, inferer, net.channels, wanted.to, net.inputs)[0], _TENSORS
 
 
 def converted(
-    where: str, content: bytes, name: str, config: Config, build: Any, inferer: Inferer, channels: int, to: str
+    where: str, content: bytes, name: str, config: Config, build: Any, inferer: Inferer, channels: int, to: str, inputs: int = 1
 ) -> tuple[Source, str]:
     """A state dict as a model of the repository, and its config.pbtxt.
 
@@ -168,6 +174,8 @@ def converted(
         Its network stands at network_def.
     build
         What builds that network instead; None: the known ones.
+    inputs
+        Channels that it takes.
 
     Raises
     ------
@@ -187,14 +195,33 @@ def converted(
         made = build()
         ran = (f"network_def: it builds {_target(config)}",)
     made = load(made, state)
-    window = inferer.window((_OPEN_SIDE, _OPEN_SIDE, _OPEN_SIDE))
-    file, weights = convert(made, window, _is_open(inferer), _batch(inferer), to)
-    text = _config_text(name, file, inferer, channels, _TENSORS)
+    window = inferer.sides(inferer.window((_OPEN_SIDE, _OPEN_SIDE, _OPEN_SIDE)))
+    file, weights = convert(made, window, _is_open(inferer), _batch(inferer), to, inputs)
+    text = _config_text(name, file, inferer, inputs, channels, _TENSORS)
     far = difference_from(answers(made), name, text, file, weights)
     refuse_different(f'"{name}" as {to}', far)
     note = f"converted from the state dict: differs by {far.largest:.2g} at most from it, over {far.inputs} inputs"
     published = hashlib.sha256(content).hexdigest()
     return Source(file=file, weights=weights, published_sha256=published, where=where, notes=(note,), code=ran), text
+
+
+def _checkpoint(bundle: Bundle, config: Config) -> str | None:
+    """The member that the configuration's CheckpointLoader names; None where it names none, or one that is not there."""
+    handlers = config.raw("handlers")
+    loaders = ["checkpointloader", *(f"handlers::{place}" for place in range(len(handlers) if isinstance(handlers, list) else 0))]
+    for loader in loaders:
+        node = config.raw(loader)
+        if not isinstance(node, Mapping) or str(node.get("_target_")).rpartition(".")[2] != "CheckpointLoader":
+            continue
+        try:
+            path = config.value(f"{loader}::load_path")
+        except CodeRefused:
+            # where its author's files lie is nothing that serving needs
+            continue
+        member = f"models/{str(path).rpartition('/')[2]}"
+        if member in bundle.members:
+            return member
+    return None
 
 
 def _target(config: Config) -> str:
@@ -240,14 +267,14 @@ def _batch(inferer: Inferer) -> int:
     return inferer.sw_batch_size if isinstance(inferer, SlidingWindow) else 1
 
 
-def _config_text(name: str, file: str, inferer: Inferer, channels: int, tensors: tuple[str, str]) -> str:
-    sides = tuple(side if side > 0 else ANY for side in inferer.roi_size) if isinstance(inferer, SlidingWindow) else (ANY,) * 3
+def _config_text(name: str, file: str, inferer: Inferer, inputs: int, channels: int, tensors: tuple[str, str]) -> str:
+    sides = inferer.sides(inferer.window((ANY, ANY, ANY)))
     floats = np.dtype(np.float32)
     return config_text(
         name,
         "onnxruntime" if file.endswith(".onnx") else "pytorch",
         max(_batch(inferer), 1),
-        (TensorConfig(name=tensors[0], dtype=floats, dims=(1, *sides)),),
+        (TensorConfig(name=tensors[0], dtype=floats, dims=(inputs, *sides)),),
         (TensorConfig(name=tensors[1], dtype=floats, dims=(channels, *sides)),),
         file,
     )

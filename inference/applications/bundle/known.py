@@ -29,9 +29,12 @@ class Known:
         Those that may stand there with one of these values only.
     ignored
         Those that change nothing here: readers of files, devices, names of dictionary keys.
+    texts
+        Those that decide as they are written; functions.
     """
 
     taken: frozenset[str] = frozenset()
+    texts: frozenset[str] = frozenset()
     fixed: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     ignored: frozenset[str] = frozenset()
 
@@ -64,14 +67,13 @@ KNOWN: dict[str, Known] = {
         max_pixdim=(None,),
     ),
     "ScaleIntensityRanged": _of("a_min a_max b_min b_max clip", dtype=_FLOAT),
-    "ScaleIntensityRangePercentilesd": _of("lower upper b_min b_max clip relative", ignored="channel_wise", dtype=_FLOAT),
-    "ScaleIntensityd": _of("minv maxv factor", ignored="channel_wise", dtype=_FLOAT),
-    "NormalizeIntensityd": _of("subtrahend divisor nonzero", ignored="channel_wise", dtype=_FLOAT),
+    "ScaleIntensityRangePercentilesd": _of("lower upper b_min b_max clip relative channel_wise", dtype=_FLOAT),
+    "ScaleIntensityd": _of("minv maxv factor channel_wise", dtype=_FLOAT),
+    "NormalizeIntensityd": _of("subtrahend divisor nonzero channel_wise", dtype=_FLOAT),
     "CropForegroundd": _of(
-        "margin k_divisible allow_smaller",
+        "margin k_divisible allow_smaller mode",
         ignored="source_key start_coord_key end_coord_key",
         channel_indices=(None, 0, [0]),
-        mode=("constant",),
         return_coords=(False,),
     ),
     "Activationsd": _of("softmax sigmoid", other=(None,)),
@@ -80,9 +82,16 @@ KNOWN: dict[str, Known] = {
         "nearest_interp", ignored="transform orig_keys meta_keys orig_meta_keys meta_key_postfix to_tensor device", post_func=(None,)
     ),
     "KeepLargestConnectedComponentd": _of("applied_labels independent connectivity num_components", ignored="is_onehot"),
+    "Lambdad": Known(texts=frozenset({"func"}), ignored=_COMMON),
     "SaveImaged": Known(),
     "SlidingWindowInferer": _of(
         "roi_size overlap sw_batch_size mode sigma_scale padding_mode cval",
+        ignored="device sw_device progress cache_roi_weight_map cpu_thresh buffer_steps buffer_dim",
+        roi_weight_map=(None,),
+        with_coord=(False,),
+    ),
+    "SliceInferer": _of(
+        "roi_size spatial_dim overlap sw_batch_size mode sigma_scale padding_mode cval",
         ignored="device sw_device progress cache_roi_weight_map cpu_thresh buffer_steps buffer_dim",
         roi_weight_map=(None,),
         with_coord=(False,),
@@ -96,7 +105,7 @@ _ALIASES = {"SlidingWindowInfererAdapt": "SlidingWindowInferer"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """One transform of a configuration: MONAI's name for it, its place, the taken settings that stand there."""
+    """One transform of a configuration: MONAI's name for it, file, line and id for messages, the taken settings that stand there."""
 
     name: str
     id: str
@@ -167,36 +176,40 @@ def found(config: Config, id: str, key: str) -> Found | None:
     node = config.raw(id)
     id = config.place(id)
     if isinstance(node, str) and node.startswith("$"):
-        raise CodeRefused(f"{id} asks to run code: it is the expression {node!r}")
+        raise CodeRefused(f"{config.at(id)} asks to run code: it is the expression {node!r}")
     if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
-        raise UnknownTransform(f"{id} is {_short(node)}, not a transform")
+        raise UnknownTransform(f"{config.at(id)} is {_short(node)}, not a transform")
     if _is_off(config, node, id):
         return None
-    name = known_name(node["_target_"], id)
+    name = known_name(node["_target_"], config.at(id))
     known = KNOWN[name]
     if name == "SaveImaged":
         return None
     if key and _keys(config, id) != [key]:
-        raise UnknownTransform(f'{name} at {id} works on {", ".join(map(str, _keys(config, id)))}, not on "{key}"')
+        raise UnknownTransform(f'{name} at {config.at(id)} works on {", ".join(map(str, _keys(config, id)))}, not on "{key}"')
     settings = {}
     for setting in node:
         if setting in _SPECIAL or setting in known.ignored or (setting == "keys" and key):
             continue
         if setting in known.taken:
             settings[setting] = config.value(f"{id}::{setting}")
+        elif setting in known.texts:
+            settings[setting] = config.raw(f"{id}::{setting}")
         elif setting in known.fixed:
             value = config.value(f"{id}::{setting}")
             if (value[0] if isinstance(value, list) and len(value) == 1 and setting != "channel_indices" else value) not in known.fixed[
                 setting
             ]:
-                raise UnknownTransform(f"{name} at {id}: {setting} {value!r} is not computed here, only {_either(known.fixed[setting])}")
+                raise UnknownTransform(
+                    f"{name} at {config.at(id)}: {setting} {value!r} is not computed here, only {_either(known.fixed[setting])}"
+                )
         else:
-            raise UnknownTransform(f'{name} at {id}: the setting "{setting}" is not known')
-    return Found(name=name, id=id, settings=settings)
+            raise UnknownTransform(f'{name} at {config.at(id)}: the setting "{setting}" is not known')
+    return Found(name=name, id=config.at(id), settings=settings)
 
 
 def known_name(target: str, id: str) -> str:
-    """MONAI's short name of a `_target_`.
+    """MONAI's short name of a `_target_`, which stands at `id`.
 
     Raises
     ------
@@ -217,10 +230,10 @@ def known_name(target: str, id: str) -> str:
 def _is_off(config: Config, node: Mapping[str, Any], id: str) -> bool:
     for special, harmless in (("_requires_", (None, [])), ("_mode_", (None, "default"))):
         if special in node and node[special] not in harmless:
-            raise CodeRefused(f"{id} asks to run code: its {special} is {node[special]!r}")
+            raise CodeRefused(f"{config.at(id)} asks to run code: its {special} is {node[special]!r}")
     value = config.value(f"{id}::_disabled_") if "_disabled_" in node else False
     if not isinstance(value, bool) and value not in ("true", "True"):
-        raise UnknownTransform(f"{id}: _disabled_ is {value!r}")
+        raise UnknownTransform(f"{config.at(id)}: _disabled_ is {value!r}")
     return bool(value)
 
 

@@ -1,15 +1,18 @@
-"""metadata.json of a bundle: one image in, one image out, and what the output's channels are."""
+"""metadata.json of a bundle: one image in, of one series or of several, one image out, and what the channels of both are."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inference.applications.bundle.errors import HostileBundle, UnfitBundle, UnreadableBundle
+from inference.applications.bundle.errors import HostileBundle, UnclearBundle, UnfitBundle, UnreadableBundle
 from inference.applications.bundle.names import is_background
 
 MODALITIES = {"CT": "CT", "MR": "MR", "MRI": "MR", "T1": "MR", "T2": "MR", "FLAIR": "MR", "PT": "PT", "PET": "PT"}
 """What bundles call modalities, and what DICOM does (PS3.3 C.7.3.1.1.1)."""
 
+_FORMAT = "network_data_format"
+_MOST_ROLES = 16
 MOST_CHANNELS = 1000
 """More than any network of today distinguishes."""
 
@@ -22,75 +25,127 @@ class Network:
     ----------
     input, output
         Keys of the two in metadata.json, which the transforms also use.
+    axes
+        Of an image that it takes: 3, or 2 for slices.
+    roles
+        Of the series that are the input's channels, in their order; () where one series is.
     channels
         Of the output.
     names
-        Of the output's channels that may be structures, by number; the background is not among them.
+        Of the output's channels that may be structures, by number; the background is not among them. "" where nothing is said.
+    said_at
+        Where the names stand, for messages.
     """
 
     input: str
     output: str
     modality: str | None
+    axes: int
+    roles: tuple[str, ...]
     channels: int
     names: Mapping[int, str]
+    said_at: str
+
+    @property
+    def inputs(self) -> int:
+        """How many channels it takes."""
+        return max(len(self.roles), 1)
 
 
-def network(metadata: Mapping[str, Any]) -> Network:
+def network(metadata: Mapping[str, Any], at: Callable[[str], str] = str) -> Network:
     """The network's format.
+
+    Parameters
+    ----------
+    at
+        An id in metadata.json ("network_data_format::inputs") with its file and line, for messages.
 
     Raises
     ------
     UnfitBundle
-        It does not take one image of one channel, or does not give one image.
-    UnreadableBundle, HostileBundle
+        It does not take images of series, or does not give one image.
+    UnreadableBundle, UnclearBundle, HostileBundle
     """
     said = metadata.get("network_data_format")
     if not isinstance(said, Mapping):
-        raise UnreadableBundle("metadata.json has no network_data_format")
-    name_in, image = _only(said, "inputs")
-    name_out, result = _only(said, "outputs")
-    if image.get("type") != "image" or result.get("type") != "image":
-        raise UnfitBundle(f"the network takes {image.get('type')!r} and gives {result.get('type')!r}; images are what segments are made of")
-    if image.get("num_channels") != 1:
-        raise UnfitBundle(f"the network takes {image.get('num_channels')!r} channels; a series gives one")
+        raise UnreadableBundle(f"{at('network_data_format')} is missing or no mapping: it says what the network takes and gives")
+    name_in, image = _only(said, "inputs", at)
+    name_out, result = _only(said, "outputs", at)
+    takes, gives = f"{_FORMAT}::inputs::{name_in}", f"{_FORMAT}::outputs::{name_out}"
+    roles = _roles(image, takes, at)
+    if image.get("type") != "image":
+        raise UnfitBundle(f"{at(f'{takes}::type')}: the network takes {image.get('type')!r}; images are what series give")
+    if result.get("type") != "image" or result.get("format") == "magnitude":
+        what = f"{result.get('type')!r} of format {result.get('format')!r}"
+        raise UnfitBundle(f"{at(f'{gives}::type')}: the network gives {what}; images whose channels are structures become segments")
     shape = image.get("spatial_shape")
-    if not isinstance(shape, list) or len(shape) != 3:
-        raise UnfitBundle(f"the network takes images of spatial shape {shape!r}, not of three axes")
+    if not isinstance(shape, list) or len(shape) not in (2, 3):
+        raise UnfitBundle(f"{at(f'{takes}::spatial_shape')}: the network takes images of spatial shape {shape!r}, not of two or three axes")
     channels = result.get("num_channels")
     if isinstance(channels, bool) or not isinstance(channels, int) or not 1 <= channels <= MOST_CHANNELS:
-        raise HostileBundle(f"metadata.json gives the output {channels!r} channels")
+        raise HostileBundle(f"{at(f'{gives}::num_channels')}: the output has {channels!r} channels")
     modality = image.get("modality")
+    named = f"{gives}::channel_def"
     return Network(
         input=name_in,
         output=name_out,
         modality=MODALITIES.get(modality.upper()) if isinstance(modality, str) else None,
+        axes=len(shape),
+        roles=roles,
         channels=channels,
-        names=_names(result, channels),
+        names=_names(result, channels, at(named)),
+        said_at=at(named),
     )
 
 
-def _only(said: Mapping[str, Any], which: str) -> tuple[str, Mapping[str, Any]]:
-    tensors = said.get(which)
+def _only(said: Mapping[str, Any], which: str, at: Callable[[str], str]) -> tuple[str, Mapping[str, Any]]:
+    tensors, id = said.get(which), f"{_FORMAT}::{which}"
     if not isinstance(tensors, Mapping) or len(tensors) != 1:
-        raise UnfitBundle(f"the network's {which} are {', '.join(tensors) if isinstance(tensors, Mapping) else tensors!r}; one is needed")
+        there = ", ".join(map(str, tensors)) if isinstance(tensors, Mapping) else repr(tensors)
+        raise UnfitBundle(f"{at(id)}: the network's {which} are {there}; one is needed")
     ((name, tensor),) = tensors.items()
     if not isinstance(tensor, Mapping):
-        raise UnreadableBundle(f"metadata.json: {which} {name} is no mapping")
+        raise UnreadableBundle(f"{at(f'{id}::{name}')} is no mapping")
     return str(name), tensor
 
 
-def _names(result: Mapping[str, Any], channels: int) -> dict[int, str]:
+def _roles(image: Mapping[str, Any], id: str, at: Callable[[str], str]) -> tuple[str, ...]:
+    """A role for each of several channels, by its name as routes say it; () for one channel."""
+    count, said = image.get("num_channels"), image.get("channel_def")
+    named = [str(said[key]) for key in sorted(said, key=str)] if isinstance(said, Mapping) else []
+    if image.get("format") == "RGB" or {"R", "G", "B"} <= set(named):
+        raise UnfitBundle(
+            f"{at(f'{id}::num_channels')}: the network takes colour images ({', '.join(named)}); series have one value a pixel"
+        )
+    if count == 1:
+        return ()
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 < count <= _MOST_ROLES:
+        raise UnfitBundle(f"{at(f'{id}::num_channels')}: the network takes {count!r} channels; 1 to {_MOST_ROLES} series are taken")
+    roles = role_names(named)
+    if len(roles) != count:
+        what = f"the network takes {count} channels, and {', '.join(named) or 'nothing'} is all that channel_def names of them"
+        raise UnclearBundle(f"{at(f'{id}::channel_def')}: {what}: which series, or what else, each of them is has to stand there")
+    return roles
+
+
+def role_names(channels: Sequence[str]) -> tuple[str, ...]:
+    """A role for each channel, by its name as routes say it; () where two would be called alike, or one nothing."""
+    roles = tuple(" ".join(re.sub(r"[^A-Za-z0-9 _+-]+", " ", name).split())[:31] for name in channels)
+    return roles if len(set(roles)) == len(roles) and all(roles) else ()
+
+
+def _names(result: Mapping[str, Any], channels: int, at: str) -> dict[int, str]:
     said = result.get("channel_def")
     if not isinstance(said, Mapping) or not said:
-        raise UnreadableBundle("metadata.json does not say what the output's channels are (channel_def)")
+        return dict.fromkeys(range(channels), "")
     try:
         named = {int(number): str(name) for number, name in said.items()}
     except ValueError as broken:
-        raise UnreadableBundle(f"metadata.json: channel_def has a key that is no number: {broken}") from broken
+        raise UnreadableBundle(f"{at} has a key that is no number: {broken}") from broken
     if channels == 1:
         # one channel that is a mask: what it marks is called 1 where the background is called 0
         wanted = 1 if set(named) == {0, 1} and is_background(named[0]) else 0
         named = {0: named[wanted]} if wanted in named else named
     if not set(named) <= set(range(channels)) or len(named) < channels - 1:
-        raise UnreadableBundle(f"metadata.json: the output has {channels} channels, channel_def names {sorted(named)}")
+        raise UnreadableBundle(f"{at}: the output has {channels} channels, channel_def names {sorted(named)}")
     return {number: name for number, name in named.items() if not is_background(name)}

@@ -73,7 +73,7 @@ def structures(
     Parameters
     ----------
     channels
-        Names of the channels that may become segments.
+        Names of the channels that may become segments; "" where nothing is said.
     given
         What the operator says of channels; None leaves one out.
     listed
@@ -95,7 +95,7 @@ def structures(
             made.append(
                 Structure(
                     channel=channel,
-                    label=_label(name),
+                    label=_label(name or _sided(coded)),
                     type=coded.type,
                     category=coded.category,
                     laterality=coded.laterality,
@@ -104,12 +104,17 @@ def structures(
                 )
             )
         elif channel not in given:
-            uncoded.append(f'{channel} ("{name}")')
+            uncoded.append(f'{channel} ("{name}")' if name else f"{channel} (without a name)")
     if uncoded:
         raise UncodedStructure(f"no code is known for channel {', '.join(uncoded)}")
     if not made:
         raise UncodedStructure("no channel is left that could be reported")
     return tuple(made)
+
+
+def _sided(coded: Coded) -> str:
+    """What to call a structure that nobody named."""
+    return coded.type.meaning if coded.laterality is None else f"{coded.laterality.meaning} {coded.type.meaning}"
 
 
 def _label(name: str) -> str:

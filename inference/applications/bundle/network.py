@@ -40,6 +40,9 @@ NETWORKS = (
 )
 """The networks of MONAI that are built without asking: they compute on their input and do nothing else."""
 
+_WITHOUT = {"SwinUNETR": {"img_size"}}
+"""Arguments that checked the sides of an image and built nothing, which MONAI has no more."""
+
 _MODULE = "monai.networks.nets."
 _LARGEST = 65536
 _MOST_SETTINGS = 2000
@@ -58,25 +61,27 @@ def build(config: Config, id: str = "network_def", depth: int = 0) -> Any:
 
     node, place = config.raw(id), config.place(id)
     if depth > 8:
-        raise HostileBundle(f"{place} is nested without end")
+        raise HostileBundle(f"{config.at(place)} is nested without end")
     if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
-        raise UnreadableBundle(f"the inference configuration has no {id} that names a network")
+        raise UnreadableBundle(f"{config.at(id)} is missing, or names no network")
     name = node["_target_"].removeprefix(_MODULE).split(".")[-1] if node["_target_"].startswith(_MODULE) else node["_target_"]
     if name not in NETWORKS or set(node) & {"_requires_", "_mode_", "_disabled_"}:
-        raise CodeRefused(f"{place} asks to run code: it builds {node['_target_']!r}, which is not among the known networks")
+        raise CodeRefused(f"{config.at(place)} asks to run code: it builds {node['_target_']!r}, which is not among the known networks")
     settings = {}
     for key in node:
-        if key in ("_target_", "_desc_"):
+        if key in ("_target_", "_desc_") or key in _WITHOUT.get(name, ()):
             continue
         inner = config.raw(f"{place}::{key}")
         nested = isinstance(inner, Mapping) and "_target_" in inner
         settings[key] = (
-            build(config, f"{place}::{key}", depth + 1) if nested else _bounded(config.value(f"{place}::{key}"), f"{place}::{key}")
+            build(config, f"{place}::{key}", depth + 1)
+            if nested
+            else _bounded(config.value(f"{place}::{key}"), config.at(f"{place}::{key}"))
         )
     try:
         return getattr(nets, name)(**settings)
     except (TypeError, ValueError, AssertionError, NotImplementedError, RuntimeError, AttributeError, LookupError, ImportError) as wrong:
-        raise UnfitBundle(f"{name} cannot be built with the settings of {place}: {wrong}") from wrong
+        raise UnfitBundle(f"{name} cannot be built with the settings of {config.at(place)}: {wrong}") from wrong
 
 
 def _bounded(value: Any, id: str) -> Any:
@@ -173,7 +178,7 @@ def convert(network: Any, window: Sequence[int], open_sides: bool, batch: int, t
     example = torch.zeros(2, channels, *window)
     shapes: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=max(2, batch))}
     if open_sides:
-        shapes |= dict.fromkeys((2, 3, 4), torch.export.Dim.AUTO)
+        shapes |= dict.fromkeys(range(2, 2 + len(window)), torch.export.Dim.AUTO)
     # torch warns of parts of itself
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from inference.applications.bundle import expressions
 from inference.applications.bundle.config import Config
-from inference.applications.bundle.errors import HostileBundle, UnclearBundle, UnknownTransform
+from inference.applications.bundle.errors import HostileBundle, UnclearBundle, UnfitBundle, UnknownTransform
 from inference.applications.bundle.finish import Activation, Decision, Finishing, KeepLargest, Return, order_problem
-from inference.applications.bundle.inferer import PADDING, Inferer, SlidingWindow, Whole
+from inference.applications.bundle.inferer import PADDING, Inferer, Slices, SlidingWindow, Whole
 from inference.applications.bundle.known import Found, found
 from inference.applications.bundle.metadata import MOST_CHANNELS, Network
 from inference.applications.bundle.steps import (
@@ -50,30 +51,30 @@ def pipeline(config: Config, net: Network, orientation: str | None) -> Pipeline:
 
     Raises
     ------
-    UnknownTransform, CodeRefused, UnclearBundle, HostileBundle
+    UnknownTransform, CodeRefused, UnclearBundle, UnfitBundle, HostileBundle
     """
-    prepare = _prepare(_transforms(config, "preprocessing", net.input), orientation)
+    prepare = _prepare(_transforms(config, "preprocessing", net.input), net, orientation, config.at("preprocessing"))
     notes: list[str] = []
-    finish = _finish(_transforms(config, "postprocessing", net.output), net, notes)
+    finish = _finish(_transforms(config, "postprocessing", net.output), net, notes, config.at("postprocessing"))
     called = found(config, "inferer", "")
     if called is None:
-        raise UnknownTransform("the inferer is switched off")
+        raise UnknownTransform(f"{config.at('inferer')} is switched off")
     if orientation is not None and not any(isinstance(step, Orientation) for step in prepare[1:]):
         notes.append(f"The bundle does not say how the image lies; it is turned to {orientation}, as the operator said.")
-    return Pipeline(prepare=prepare, inferer=_inferer(called), finish=finish, notes=tuple(notes))
+    return Pipeline(prepare=prepare, inferer=_inferer(called, net.axes), finish=finish, notes=tuple(notes))
 
 
 def _transforms(config: Config, block: str, key: str) -> list[Found]:
     node = config.raw(block)
     place = config.place(block)
     if not isinstance(node, Mapping) or str(node.get("_target_", "")).split(".")[-1] != "Compose":
-        raise UnknownTransform(f"{block} is no Compose of transforms")
+        raise UnknownTransform(f"{config.at(block)} is no Compose of transforms")
     unknown = set(node) - {"_target_", "transforms", "_desc_"}
     if unknown:
-        raise UnknownTransform(f'Compose at {place}: the setting "{min(unknown)}" is not known')
+        raise UnknownTransform(f'Compose at {config.at(place)}: the setting "{min(unknown)}" is not known')
     listed = config.raw(f"{place}::transforms")
     if not isinstance(listed, list):
-        raise UnknownTransform(f"{place}::transforms is no list")
+        raise UnknownTransform(f"{config.at(place)}::transforms is no list")
     at = config.place(f"{place}::transforms")
     each = [found(config, f"{at}::{number}", key) for number in range(len(listed))]
     return [one for one in each if one is not None]
@@ -82,21 +83,26 @@ def _transforms(config: Config, block: str, key: str) -> list[Found]:
 _NOTHING = {"LoadImaged", "EnsureChannelFirstd", "AddChanneld", "EnsureTyped", "ToTensord", "ToDeviced", "CastToTyped"}
 
 
-def _prepare(transforms: Sequence[Found], orientation: str | None) -> tuple[Transform, ...]:
+def _prepare(transforms: Sequence[Found], net: Network, orientation: str | None, at: str) -> tuple[Transform, ...]:
     steps: list[Transform] = [] if orientation is None else [Orientation(axcodes=axcodes(orientation, "--orientation"))]
     for each in transforms:
         if each.name in _NOTHING:
             continue
         if each.name not in _STEPS:
             raise UnknownTransform(f"{each.id} is {each.name}, which is no preparation of an image")
+        if net.inputs > 1 and (each.name == "CropForegroundd" or (each.name in _BY_IMAGE and not each.truth("channel_wise", False))):
+            what = "the box of all channels" if each.name == "CropForegroundd" else "values of all channels together (channel_wise: false)"
+            raise UnknownTransform(f"{each.name} at {each.id}: {what} is not computed here for {net.inputs} series")
         steps.append(_STEPS[each.name](each))
         if isinstance(steps[-1], Spacing | CropForeground) and not any(isinstance(step, Orientation) for step in steps):
             raise UnclearBundle(f"{each.id} comes before the bundle says how the image lies (Orientationd): give --orientation RAS")
     if not any(isinstance(step, Orientation) for step in steps):
-        raise UnclearBundle(
-            "the bundle does not say how the image lies (Orientationd): give --orientation, as its training images lay: RAS"
-        )
+        raise UnclearBundle(f"{at} does not say how the image lies (Orientationd): give --orientation, as its training images lay: RAS")
     return tuple(steps)
+
+
+_BY_IMAGE = {"ScaleIntensityd", "ScaleIntensityRangePercentilesd", "NormalizeIntensityd"}
+"""What looks at the values of the whole image: of each channel alone, or of all of them."""
 
 
 def axcodes(codes: Any, where: str) -> str:
@@ -125,9 +131,14 @@ def _crop(each: Found) -> Transform:
         first, second, third = each.numbers(key, default, lambda side: least <= side <= _MOST_SIDE and side == int(side))
         return int(first), int(second), int(third)
 
-    return CropForeground(
+    made = CropForeground(
         margin=whole("margin", 0, 0), k_divisible=whole("k_divisible", 1, 1), allow_smaller=each.truth("allow_smaller", False)
     )
+    mode = each.settings.get("mode", "constant")
+    inside = made.k_divisible == (1, 1, 1) and (made.allow_smaller or made.margin == (0, 0, 0))
+    if mode not in ("constant", ["constant"]) and not inside:
+        raise UnknownTransform(f"CropForegroundd at {each.id}: mode {mode!r} is not computed here, only 'constant'")
+    return made
 
 
 def _must(value: float | None, each: Found, key: str) -> float:
@@ -181,25 +192,37 @@ _STEPS = {
 }
 
 
-def _inferer(each: Found) -> Inferer:
+def _inferer(each: Found, axes: int) -> Inferer:
+    if (each.name == "SliceInferer") != (axes == 2):
+        raise UnfitBundle(f"{each.id} is {each.name}, and the network takes images of {axes} axes; slices go through SliceInferer")
     if each.name == "SimpleInferer":
         return Whole()
+    if each.name == "SliceInferer":
+        sides, axis = each.settings.get("roi_size"), each.settings.get("spatial_dim", 0)
+        if not isinstance(sides, list) or len(sides) != 2 or type(axis) is not int or not 0 <= axis <= 2:
+            raise UnknownTransform(f"SliceInferer at {each.id}: roi_size is {sides!r}, spatial_dim {axis!r}")
+        window = _window(replace(each, settings={**each.settings, "roi_size": [*sides[:axis], 1, *sides[axis:]]}))
+        return Slices(**{field.name: getattr(window, field.name) for field in fields(window)}, axis=axis)
+    return _window(each)
+
+
+def _window(each: Found) -> SlidingWindow:
     roi = each.numbers("roi_size", None, lambda side: side == int(side) and side <= _MOST_SIDE)
     window = 1.0
     for side in roi:
         window *= max(side, 1)
     if window > _MOST_WINDOW:
-        raise HostileBundle(f"a window of {roi} voxels")
+        raise HostileBundle(f"{each.id}: a window of {roi} voxels")
     overlap = each.numbers("overlap", 0.25, lambda share: 0 <= share < 1)
     if len(set(overlap)) > 1:
-        raise UnknownTransform(f"the inferer's overlap {overlap} differs between axes")
+        raise UnknownTransform(f"{each.id}: the inferer's overlap {overlap} differs between axes")
     mode, padding = each.settings.get("mode", "constant"), each.settings.get("padding_mode", "constant")
     if mode not in ("constant", "gaussian") or padding not in PADDING:
-        raise UnknownTransform(f"the inferer's mode {mode!r} or padding_mode {padding!r} is not computed here")
+        raise UnknownTransform(f"{each.id}: the inferer's mode {mode!r} or padding_mode {padding!r} is not computed here")
     batch = _must(each.number("sw_batch_size", 1), each, "sw_batch_size")
     sigma = _must(each.number("sigma_scale", SIGMA), each, "sigma_scale")
     if not (1 <= batch <= _MOST_BATCH and batch == int(batch)) or not 0 < sigma <= _MOST_SIDE:
-        raise HostileBundle(f"the inferer's sw_batch_size is {batch:g}, its sigma_scale {sigma:g}")
+        raise HostileBundle(f"{each.id}: the inferer's sw_batch_size is {batch:g}, its sigma_scale {sigma:g}")
     return SlidingWindow(
         roi_size=(int(roi[0]), int(roi[1]), int(roi[2])),
         overlap=overlap[0],
@@ -211,7 +234,7 @@ def _inferer(each: Found) -> Inferer:
     )
 
 
-def _finish(transforms: Sequence[Found], net: Network, notes: list[str]) -> tuple[Finishing, ...]:
+def _finish(transforms: Sequence[Found], net: Network, notes: list[str], at: str) -> tuple[Finishing, ...]:
     made: list[Finishing] = []
     for each in transforms:
         if each.name in _NOTHING:
@@ -225,6 +248,12 @@ def _finish(transforms: Sequence[Found], net: Network, notes: list[str]) -> tupl
             made.append(Return(nearest=each.truth("nearest_interp", True)))
         elif each.name == "KeepLargestConnectedComponentd":
             made.append(_keep(each))
+        elif each.name == "Lambdad":
+            masked = any(isinstance(one, Decision) and one.threshold is not None for one in made)
+            if not masked or not expressions.packs(str(each.settings.get("func"))):
+                function = each.settings.get("func")
+                raise UnknownTransform(f"{each.id} is a function of its author's for every result, which hilum does not run: {function!r}")
+            notes.append("The bundle packs its masks into one image of numbers for its file; here each mask is a segment.")
         else:
             raise UnknownTransform(f"{each.id} is {each.name}, which is no finishing of a result")
     if not any(isinstance(each, Return) for each in made):
@@ -232,7 +261,7 @@ def _finish(transforms: Sequence[Found], net: Network, notes: list[str]) -> tupl
         notes.append("The bundle leaves its result on the network's grid; it is brought back to the series' grid by the nearest voxel.")
     problem = order_problem(made)
     if problem:
-        raise UnknownTransform(f"postprocessing has {problem}")
+        raise UnknownTransform(f"{at} has {problem}")
     where = next(place for place, each in enumerate(made) if isinstance(each, Return))
     decided = any(isinstance(each, Decision) for each in made[:where])
     if decided and made[where] != Return(nearest=True):

@@ -16,7 +16,7 @@ from inference.applications.bundle.finish import Regions, Return
 from inference.applications.bundle.importing import Imported, application_name, model_name
 from inference.applications.bundle.layouts import MOST_CONFIG_BYTES, MOST_WEIGHTS_BYTES, files_of
 from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, Structure, to_text
-from inference.applications.bundle.metadata import MODALITIES
+from inference.applications.bundle.metadata import MODALITIES, role_names
 from inference.applications.bundle.names import structures
 from inference.applications.bundle.nnunet.cascade import Coarser
 from inference.applications.bundle.nnunet.checkpoint import Checkpoint, read_checkpoint
@@ -281,8 +281,8 @@ def _roles(labels: Labels) -> tuple[str, ...]:
     """A role for each of several channels, by its name; () for one."""
     if len(labels.inputs) == 1:
         return ()
-    names = tuple(" ".join(re.sub(r"[^A-Za-z0-9 _+-]+", " ", name).split())[:31] for name in labels.inputs)
-    if len(set(names)) != len(names) or not all(names):
+    names = role_names(labels.inputs)
+    if not names:
         raise UnclearBundle(
             f"dataset.json calls the channels {', '.join(labels.inputs)}: give each a name of its own there, as routes say it"
         )

@@ -101,6 +101,9 @@ class Patches:
     def window(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         return self.side
 
+    def sides(self, window: tuple[int, int, int]) -> tuple[int, ...]:
+        return window
+
     def _mean(self, model: ModelRef, blended: NDArray[Any], finish: Finish | None) -> NDArray[Any]:
         """The mean over folds of (folds times channels, …), in the precision that they have."""
         if len(blended) != self.folds * self.channels:

@@ -1,5 +1,6 @@
 """Volumes, and the same image as MONAI would have it: a NIfTI-like MetaTensor with axes (x, y, z) and an affine to RAS mm."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -50,3 +51,21 @@ def meta_tensor(given: Volume) -> Any:
 def as_slices(array: Any) -> Any:
     """An array (x, y, z) of MONAI's, on its image's own grid, as (slice, row, column)."""
     return np.asarray(array).transpose(2, 1, 0)
+
+
+def monai_blocks(config: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """Preprocessing, inferer and postprocessing of a bundle's configuration as MONAI builds them, but for what reads and writes files."""
+    from monai.bundle import ConfigParser
+
+    config = copy.deepcopy(config)
+    for block in ("preprocessing", "postprocessing"):
+        transforms = config[block]["transforms"]
+        listed = config[transforms.strip("$@ ")] if isinstance(transforms, str) else transforms
+        config[block]["transforms"] = [each for each in listed if each["_target_"].split(".")[-1] not in _FILES]
+    config["device"] = "cpu"
+    parser = ConfigParser(config)
+    before, called, after = (parser.get_parsed_content(block) for block in ("preprocessing", "inferer", "postprocessing"))
+    return before, called, after
+
+
+_FILES = ("LoadImaged", "EnsureChannelFirstd", "SaveImaged")

@@ -1,6 +1,5 @@
 """Bundles of the three layouts, imported and run, against MONAI's own workflow over the same configuration and the same image."""
 
-import copy
 import shutil
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from inference.imaging.judge.expects import BodyPart, Expects, Form, Marked, Pla
 from inference.imaging.volume import Volume
 from inference.translatable import say
 from tests.unit.applications.bundle import made
-from tests.unit.applications.bundle.images import as_slices, blobs, meta_tensor, volume
+from tests.unit.applications.bundle.images import as_slices, blobs, meta_tensor, monai_blocks, volume
 
 pytest.importorskip("monai")
 pytestmark = [
@@ -90,7 +89,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
         )
     },
 }
-_FILES = ("LoadImaged", "EnsureChannelFirstd", "SaveImaged")
 
 
 @pytest.fixture(autouse=True)
@@ -110,19 +108,14 @@ def _labels_by_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
 def by_monai(config: dict[str, Any], network: Any, given: Volume) -> Any:
     """What MONAI's workflow makes of the image: (C, Z, Y, X) on the series' grid."""
     import torch
-    from monai.bundle import ConfigParser
     from monai.data import MetaTensor
 
-    config = copy.deepcopy(config)
-    for block in ("preprocessing", "postprocessing"):
-        config[block]["transforms"] = [each for each in config[block]["transforms"] if each["_target_"].split(".")[-1] not in _FILES]
-    config["device"] = "cpu"
-    parser = ConfigParser(config)
-    data = parser.get_parsed_content("preprocessing")({"image": meta_tensor(given)})
+    before, called, after = monai_blocks(config)
+    data = before({"image": meta_tensor(given)})
     with torch.inference_mode():
-        answer = parser.get_parsed_content("inferer")(inputs=data["image"].as_tensor()[None], network=network)
+        answer = called(inputs=data["image"].as_tensor()[None], network=network)
     data["pred"] = MetaTensor(answer[0])
-    result = parser.get_parsed_content("postprocessing")(data)["pred"]
+    result = after(data)["pred"]
     return np.stack([as_slices(channel) for channel in result.numpy()])
 
 
@@ -241,8 +234,8 @@ def test_code_that_the_operator_allows_runs_once(tmp_path: Path, infer_of: Calla
     """A network class in the bundle's scripts and an expression for the spacing: computed at import, kept as data; the entry says so."""
     network = made.unet(4)
     config = made.inference(
-        highres=True,
-        pixdim="$[1.5, 1.5, 2.0] if @highres else [3.0, 3.0, 3.0]",
+        steps=[3, 3, 4],
+        pixdim="$[step / 2 for step in @steps]",
         network_def={"_target_": "scripts.own.Own", "out_channels": 2},
     )
     config["preprocessing"]["transforms"][3]["pixdim"] = "@pixdim"

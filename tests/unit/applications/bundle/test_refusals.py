@@ -85,7 +85,7 @@ UNKNOWN: dict[str, tuple[Change, str]] = {
     "axes twice": (lambda config: pre(config, 2).update(axcodes="RAA"), "'RAA' is not one letter of each"),
     "half precision": (lambda config: pre(config, 5).update(dtype="$torch.float16"), "dtype 'float16' is not computed here"),
     "a blend": (lambda config: config["inferer"].update(mode="triangle"), "mode 'triangle'"),
-    "an inferer": (lambda config: config.update(inferer={"_target_": "SliceInferer", "roi_size": [8, 8]}), "inferer is SliceInferer"),
+    "an inferer": (lambda config: config.update(inferer={"_target_": "SaliencyInferer"}), "inferer is SaliencyInferer"),
     "a finishing": (
         lambda config: config["postprocessing"]["transforms"].insert(1, {"_target_": "VoteEnsembled", "keys": "pred"}),
         "is VoteEnsembled",
@@ -116,7 +116,7 @@ def _import(config: dict[str, Any]) -> None:
 CODE: dict[str, tuple[Change, str]] = {
     "an expression": (_import, "it is the expression"),
     "a reference to an expression": (
-        lambda config: (config.update(low="$-50 * 2"), pre(config, 4).update(a_min="@low")),
+        lambda config: (config.update(low="$min(-50, 2)"), pre(config, 4).update(a_min="@low")),
         "low asks to run",
     ),
     "a class of the bundle's own": (
@@ -132,7 +132,7 @@ CODE: dict[str, tuple[Change, str]] = {
     ),
     "something required first": (lambda config: pre(config, 4).update(_requires_="$import os"), "its _requires_ is"),
     "another mode of building": (lambda config: pre(config, 4).update(_mode_="debug"), "its _mode_ is 'debug'"),
-    "a switch by code": (lambda config: pre(config, 4).update(_disabled_="$True"), "the expression '$True'"),
+    "a switch by code": (lambda config: pre(config, 4).update(_disabled_="$print()"), "the expression '$print()'"),
     "a macro": (lambda config: pre(config, 4).update(a_min="%other.json::low"), "is the macro"),
     "a whole block by code": (lambda config: config.update(preprocessing="$monai.transforms.Compose([])"), "preprocessing is no Compose"),
     "one transform by code": (lambda config: config["preprocessing"]["transforms"].append("$print"), "it is the expression '$print'"),
@@ -263,11 +263,11 @@ def test_a_source_without_weights_says_where_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("meta", "wanted", "kind", "said"),
     [
-        ({"inputs": {"num_channels": 4}}, {}, UnfitBundle, "takes 4 channels"),
-        ({"inputs": {"spatial_shape": [64, 64]}}, {}, UnfitBundle, "not of three axes"),
+        ({"inputs": {"num_channels": 4}}, {}, UnclearBundle, "takes 4 channels, and image is all"),
+        ({"inputs": {"spatial_shape": [64, 64]}}, {}, UnfitBundle, "takes images of 2 axes; slices go through SliceInferer"),
         ({"outputs": {"type": "probabilities"}}, {}, UnfitBundle, "gives 'probabilities'"),
         ({"outputs": {"num_channels": 10**7}}, {}, HostileBundle, "10000000 channels"),
-        ({"outputs": {"channel_def": {}}}, {}, UnreadableBundle, "what the output's channels are"),
+        ({"outputs": {"channel_def": {}}}, {}, UncodedStructure, "channel 0 (without a name), 1 (without a name)"),
         ({"outputs": {"channel_def": {"0": "background", "7": "spleen"}}}, {}, UnreadableBundle, r"channel_def names [0, 7]"),
         ({"inputs": {"modality": "n/a"}}, {}, UnclearBundle, "--modality"),
         ({"outputs": {"channel_def": {"0": "background", "1": "spleen tumor"}}}, {}, UncodedStructure, '1 ("spleen tumor")'),

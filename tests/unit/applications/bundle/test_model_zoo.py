@@ -1,0 +1,258 @@
+"""The 31 bundles of the MONAI Model Zoo, by the metadata and configurations that it published in October 2024: which import, and why not.
+
+Weights are made by chance, and windows smaller than the published ones, which serve and MONAI's own run alike; the configurations are
+as they stand. What only a hospital knows (how images lie, what a channel is) is said as its operator would.
+"""
+
+import copy
+import json
+import re
+import tarfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inference.applications.bundle.anatomy import Coded
+from inference.applications.bundle.config import parse
+from inference.applications.bundle.finish import Activation, voxelwise
+from inference.applications.bundle.importing import Imported, Wanted, import_bundle
+from inference.applications.bundle.manifest import masks, prepared
+from inference.codes import ANATOMICAL_STRUCTURE, Code
+from inference.errors import ModelError
+from inference.imaging.subject import VolumeSet
+from inference.imaging.volume import Volume
+from tests.lab import needs
+from tests.unit.applications.bundle import made
+from tests.unit.applications.bundle.images import as_slices, blobs, meta_tensor, monai_blocks, volume
+
+pytest.importorskip("monai")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """A bundle that imports.
+
+    Attributes
+    ----------
+    said
+        What its operator has to say of it.
+    coded
+        Channels whose names nobody's code is.
+    window
+        A smaller one than it publishes; None for the whole image.
+    weights
+        The file that it publishes.
+    """
+
+    window: list[int] | None = field(default_factory=lambda: [32, 32, 32])
+    coded: tuple[int, ...] = ()
+    left_out: tuple[int, ...] = ()
+    said: Mapping[str, Any] = field(default_factory=dict)
+    weights: str = "model.pt"
+
+
+PLAIN: dict[str, Taken] = {
+    "brats_mri_segmentation": Taken(coded=(1,), said={"orientation": "LPS"}),
+    "multi_organ_segmentation": Taken(weights="model.ts"),
+    "pancreas_ct_dints_segmentation": Taken(weights="model.ts"),
+    "pediatric_abdominal_ct_segmentation": Taken(coded=(1, 2, 3), left_out=(0,), weights="dynunet_FT.pt"),
+    "prostate_mri_anatomy": Taken(coded=(1, 2)),
+    "segmentation_template": Taken(window=None, coded=(1, 2, 3), said={"orientation": "LPS", "modality": "MR"}),
+    "spleen_ct_segmentation": Taken(),
+    "swin_unetr_btcv_segmentation": Taken(),
+    "ventricular_short_axis_3label": Taken(window=[64, 64], coded=(1, 2, 3), said={"orientation": "LPS"}),
+    "wholeBody_ct_segmentation": Taken(),
+}
+
+REFUSED: dict[str, str] = {
+    "brats_mri_axial_slices_generative_diffusion": r"configs/metadata\.json:\d+: .*takes 'noise'",
+    "brats_mri_generative_diffusion": r"configs/metadata\.json:\d+: .*inputs are latent, condition; one is needed",
+    "breast_density_classification": r"configs/metadata\.json:\d+: .*takes 3 channels, and image is all",
+    "classification_template": r"configs/metadata\.json:\d+: .*gives 'probabilities' of format 'classes'",
+    "endoscopic_inbody_classification": r"configs/metadata\.json:\d+: .*takes colour images",
+    "endoscopic_tool_segmentation": r"configs/metadata\.json:\d+: .*takes colour images",
+    "lung_nodule_ct_detection": r"configs/metadata\.json:\d+: .*gives 'object' of format 'dict'",
+    "maisi_ct_generative": r"configs/metadata\.json:\d+: network_data_format is missing",
+    "mednist_gan": r"configs/metadata\.json:\d+: .*takes 0 channels",
+    "mednist_reg": r"configs/metadata\.json:\d+: .*gives 'image' of format 'magnitude'",
+    "pathology_nuclei_classification": r"configs/metadata\.json:\d+: .*takes colour images",
+    "pathology_nuclei_segmentation_classification": r"configs/metadata\.json:\d+: .*outputs are nucleus_prediction",
+    "pathology_nuclick_annotation": r"configs/metadata\.json:\d+: .*takes colour images",
+    "pathology_tumor_detection": r"configs/metadata\.json:\d+: .*takes colour images",
+    "renalStructures_CECT_segmentation": r"configs/metadata\.json:\d+: .*takes 3 channels, and image is all",
+    "renalStructures_UNEST_segmentation": r"configs/inference\.json:\d+: network_def .*builds 'scripts\.networks\.unest\.UNesT'",
+    "spleen_deepedit_annotation": r"configs/metadata\.json:\d+: .*takes 3 channels, and image is all",
+    "valve_landmarks": r"configs/metadata\.json:\d+: .*gives 'tuples' of format 'points'",
+    "vista2d": r"configs/metadata\.json:\d+: .*takes colour images",
+    "vista3d": r"configs/inference\.json:\d+: .*builds 'monai\.apps\.vista3d\.transforms\.VistaPreTransformd'",
+    "wholeBrainSeg_Large_UNEST_segmentation": r"configs/inference\.json:\d+: network_def .*builds 'scripts\.networks\.unest",
+}
+"""The others: file, line and why."""
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The published configurations; no weights are among them."""
+    folder = tmp_path_factory.mktemp("zoo")
+    with tarfile.open(needs.data("tables", "model_zoo.tar.gz")) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "model_zoo"
+
+
+def anything(channels: tuple[int, ...], left_out: tuple[int, ...] = ()) -> dict[int, Coded | None]:
+    """A code for channels that have none here: these tests are not about which."""
+    some = Coded(category=ANATOMICAL_STRUCTURE, type=Code("91723000", "SCT", "Anatomical structure"))
+    return {**dict.fromkeys(channels, some), **dict.fromkeys(left_out, None)}
+
+
+def test_every_bundle_of_the_zoo_stands_here(zoo: Path) -> None:
+    """31, each either taken or refused; how many are taken is what README says."""
+    assert {each.name for each in zoo.iterdir()} == {*PLAIN, *REFUSED}
+    assert len(PLAIN) + len(REFUSED) == 31
+    words = Path("README.md").read_text(encoding="utf-8")
+    assert f"{len(PLAIN)} of the 31 bundles" in " ".join(words.split())
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_taken_is_refused_by_file_and_line(name: str, zoo: Path, tmp_path: Path) -> None:
+    """By a sentence that says why, whatever an operator says of codes, axes and modality; nothing is written."""
+    bundle = zoo / name
+    metadata = json.loads((bundle / "configs/metadata.json").read_text())
+    outputs = metadata.get("network_data_format", {}).get("outputs", {})
+    channels = max((len(each.get("channel_def", ())) for each in outputs.values()), default=0)
+    (bundle / "models").mkdir(exist_ok=True)
+    (bundle / "models/model.pt").write_bytes(made.state(made.unet()))
+    wanted = Wanted(codes=anything(tuple(range(1, channels))), orientation="RAS", modality="MR")
+    with pytest.raises(ModelError) as refused:
+        import_bundle(bundle, wanted, tmp_path / "models")
+    assert re.match(REFUSED[name], str(refused.value)), refused.value
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_what_is_taken_gives_what_the_bundle_gives(name: str, zoo: Path, tmp_path: Path, infer_of: Callable[[Path], Any]) -> None:
+    """Probabilities before the threshold within 1e-3 of MONAI's own run of the configuration; then masks, on the grid of the series.
+
+    Weights by chance leave voxels undecided to the last digit, which fall to either side: 99 of 100 have to agree.
+    """
+    taken = PLAIN[name]
+    config, bundle = _brought(zoo, name, taken, tmp_path)
+    network = _network(name, config)
+    _written(bundle, taken, network)
+    repository = tmp_path / "models"
+    wanted = Wanted(codes=anything(taken.coded, taken.left_out), **taken.said)
+    imported = import_bundle(bundle, wanted, repository)
+    assert imported.entry.code == ()
+    infer = infer_of(repository)
+    given = _given(imported, name)
+    near, theirs = _by_monai(config, network, given, imported)
+    np.testing.assert_allclose(_probabilities(imported, given, infer), near, atol=1e-3)
+    ours = masks(imported.manifest, given, infer)
+    for number, other in enumerate(theirs):
+        one = (ours[number] if ours.ndim == 4 else ours) > 0 if len(theirs) > 1 else ours
+        assert (one == other).mean() >= 0.99
+
+
+def _brought(zoo: Path, name: str, taken: Taken, folder: Path) -> tuple[dict[str, Any], Path]:
+    """The bundle with a smaller window."""
+    bundle = folder / name
+    (bundle / "configs").mkdir(parents=True)
+    (bundle / "models").mkdir()
+    (published,) = (zoo / name / "configs").glob("inference.[jy]*")
+    config = parse(published.name, published.read_bytes())
+    if taken.window is not None:
+        config["inferer"]["roi_size"] = taken.window
+    (bundle / "configs/inference.json").write_text(json.dumps(config))
+    (bundle / "configs/metadata.json").write_bytes((zoo / name / "configs/metadata.json").read_bytes())
+    return config, bundle
+
+
+def _network(name: str, config: dict[str, Any]) -> Any:
+    """As MONAI builds it."""
+    import torch
+    from monai.bundle import ConfigParser
+
+    torch.manual_seed(3)
+    if "dints" in str(config["network_def"]).lower():
+        return _dints(int(config["input_channels"]), int(config["output_classes"]))
+    config = copy.deepcopy(config)
+    # an argument that decided nothing, and that MONAI has no more
+    config["network_def"].pop("img_size", None)
+    network = ConfigParser(config).get_parsed_content("network_def").eval()
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.kaiming_uniform_(parameter, a=1)
+    return network
+
+
+def _dints(inputs: int, classes: int) -> Any:
+    """The search space of both bundles; which paths a search found stands in a file that only their publishers have."""
+    import torch
+    from monai.networks.nets import DiNTS, TopologyInstance
+
+    rng = np.random.default_rng(5)
+    paths, cells = rng.integers(0, 2, (12, 10)), rng.integers(0, 5, (12, 10))
+    paths[:, 0] = 1
+    space = TopologyInstance(channel_mul=0.25, num_blocks=12, num_depths=4, use_downsample=True, arch_code=[paths, cells], device="cpu")
+    return DiNTS(space, inputs, classes, use_downsample=True, node_a=torch.ones(13, 4)).eval()
+
+
+def _written(bundle: Path, taken: Taken, network: Any) -> None:
+    content = made.script(network) if taken.weights.endswith(".ts") else made.state(network)
+    (bundle / "models" / taken.weights).write_bytes(content)
+
+
+def _given(imported: Imported, name: str) -> Volume | VolumeSet:
+    """A small image, or one for each role on the same grid."""
+    steps = (1.03, 0.61, 0.61) if name.startswith("prostate") else (2.57, 1.1, 1.1)
+    modality = imported.manifest.accepts.modality[0]
+    images = [volume(blobs((24, 32, 32), seed), steps, modality=modality) for seed, _ in enumerate(imported.manifest.roles or ("",))]
+    if not imported.manifest.roles:
+        return images[0]
+    return VolumeSet(volumes=dict(zip(imported.manifest.roles, images, strict=True)))
+
+
+def _probabilities(imported: Imported, given: Volume | VolumeSet, infer: Any) -> Any:
+    """Channels after the activation, on the network's grid, as they are served."""
+    manifest = imported.manifest
+    activations = [each for each in manifest.finish if isinstance(each, Activation)]
+    image = prepared(manifest, given)
+    return manifest.inferer(
+        infer, manifest.model, image.values, manifest.input, manifest.output, lambda values: voxelwise(values, activations)
+    )
+
+
+def _by_monai(config: dict[str, Any], network: Any, given: Volume | VolumeSet, imported: Imported) -> tuple[Any, list[Any]]:
+    """Channels before the threshold, on the network's grid; and what the whole workflow gives, each channel on the series' grid."""
+    import torch
+    from monai.data import MetaTensor
+    from monai.transforms import Activationsd
+
+    images = list(given.volumes.values()) if isinstance(given, VolumeSet) else [given]
+    tensor = meta_tensor(images[0])
+    if len(images) > 1:
+        tensor = MetaTensor(torch.cat([meta_tensor(each).as_tensor() for each in images]), affine=tensor.affine)
+    # what packs masks into one image of numbers, for the file
+    steps = [dict(each) for each in config["postprocessing"]["transforms"] if each["_target_"] != "Lambdad"]
+    names = [each["_target_"] for each in steps]
+    if "Invertd" in names and names.index("AsDiscreted") < names.index("Invertd"):
+        # labels that were decided are never interpolated here, whatever the bundle says
+        steps[names.index("Invertd")]["nearest_interp"] = True
+    before, called, after = monai_blocks({**config, "postprocessing": {**config["postprocessing"], "transforms": steps}})
+    data = before({"image": tensor})
+    with torch.inference_mode():
+        answer = called(inputs=data["image"].as_tensor()[None], network=network)
+    data["pred"] = MetaTensor(answer[0])
+    near = next((each for each in after.transforms if isinstance(each, Activationsd)), lambda same: same)(dict(data))["pred"].numpy()
+    data = after(data)
+    return near, [as_slices(channel) for channel in data["pred"].numpy()]
