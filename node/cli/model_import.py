@@ -92,8 +92,8 @@ def import_(
     to
         What a bundle's state dict, or an nnU-Net's folds, become.
     allow_code
-        Let the bundle run its author's Python code, once, now, as you; and load a file that can carry a program (TorchScript) even where
-        the kernel cannot confine the process that does.
+        Let the bundle run its author's Python code, once, now, in a confined process; and run it, or load a file that can carry a program
+        (TorchScript), even where the kernel cannot confine the process that does.
     tune
         Measure in which way this machine computes it best, as `hilum models tune` does; --no-tune leaves that for later.
     """

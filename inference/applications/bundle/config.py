@@ -13,7 +13,7 @@ from inference.applications.bundle import expressions
 from inference.applications.bundle.errors import CodeRefused, HostileBundle, UnreadableBundle
 
 Evaluate = Callable[[str], Any]
-"""The value of what stands at an id ("preprocessing::transforms::3::pixdim"), computed by the bundle author's code."""
+"""The value of what stands at an id ("preprocessing::transforms::3::pixdim"), by its author's code; NO_DATA for a function."""
 
 _SEPARATOR = "::"
 _DEEPEST = 64
@@ -187,26 +187,27 @@ class Config:
     def _computed(self, id: str, why: str) -> Any:
         if self._evaluate is None:
             raise CodeRefused(f"{self.at(id)} asks to run code: {why}")
-        value = _plain(self._evaluate(id))
-        if value is _NO_DATA:
+        value = self._evaluate(id)
+        if value is NO_DATA:
             raise CodeRefused(f"{self.at(id)} gives a function or an object, not data, and cannot be kept in application.json: {why}")
         self.evaluated.append(f"{id}: {why}")
         return value
 
 
-_NO_DATA = object()
+NO_DATA = object()
+"""Stands for a computed value that is a function or an object."""
 
 
-def _plain(value: Any) -> Any:
-    """A computed value as JSON would hold it; `_NO_DATA` where it does not."""
+def plain(value: Any) -> Any:
+    """A computed value as JSON would hold it; NO_DATA where it does not."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple):
-        items = [_plain(each) for each in value]
-        return _NO_DATA if any(each is _NO_DATA for each in items) else items
+        items = [plain(each) for each in value]
+        return NO_DATA if any(each is NO_DATA for each in items) else items
     if isinstance(value, Mapping):
-        entries = {str(key): _plain(each) for key, each in value.items()}
-        return _NO_DATA if any(each is _NO_DATA for each in entries.values()) else entries
-    return _NO_DATA
+        entries = {str(key): plain(each) for key, each in value.items()}
+        return NO_DATA if any(each is NO_DATA for each in entries.values()) else entries
+    return NO_DATA

@@ -25,7 +25,7 @@ class CodeRefused(ModelError):
     code = "HLM-4122"
     remedy = (
         "If you trust its author as you trust a program that you install, import it with `--allow-code`: the code then runs once, "
-        "at import, as you; the entry and the model card say so."
+        "at import, in a confined process; the entry and the model card say so."
     )
 
 

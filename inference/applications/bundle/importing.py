@@ -3,7 +3,6 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from inference.applications.bundle.anatomy import Coded
+from inference.applications.bundle.author import Author
 from inference.applications.bundle.config import Config, Document, parse
 from inference.applications.bundle.errors import CodeRefused, UnclearBundle, UncodedStructure, UnfitBundle, UnreadableBundle
 from inference.applications.bundle.inferer import Inferer, SlidingWindow
@@ -89,16 +89,15 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
     place = bundle.first(*INFERENCE)
     if place is None:
         raise UnreadableBundle(f"{path} has none of {', '.join(INFERENCE)}: it does not say how its network is used")
-    with ExitStack() as stack:
-        config, build = _config(bundle, place, wanted, stack)
-        net = network(metadata, Document(METADATA, described).at)
-        steps = pipeline(config, net, wanted.orientation)
-        try:
-            chosen = structures(net.names, wanted.codes, wanted.listed)
-        except UncodedStructure as uncoded:
-            raise UncodedStructure(f"{net.said_at}: {uncoded}") from uncoded
-        name = model_name(wanted.name or bundle.name)
-        source, tensors = _weights(bundle, name, config, build, net, steps.inferer, wanted)
+    config, author = _config(bundle, place, wanted)
+    net = network(metadata, Document(METADATA, described).at)
+    steps = pipeline(config, net, wanted.orientation)
+    try:
+        chosen = structures(net.names, wanted.codes, wanted.listed)
+    except UncodedStructure as uncoded:
+        raise UncodedStructure(f"{net.said_at}: {uncoded}") from uncoded
+    name = model_name(wanted.name or bundle.name)
+    source, tensors = _weights(bundle, name, config, author, net, steps.inferer, wanted)
     said = ModelFile(
         name=name,
         version=wanted.version,
@@ -130,21 +129,19 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
     return Imported(model=model, application=manifest.name, entry=entry, manifest=manifest, found=f"a MONAI Bundle, {bundle.layout.value}")
 
 
-def _config(bundle: Bundle, place: str, wanted: Wanted, stack: ExitStack) -> tuple[Config, Any]:
-    """The configuration, and what builds its network where the author's code may run."""
+def _config(bundle: Bundle, place: str, wanted: Wanted) -> tuple[Config, Author | None]:
+    """The configuration, and its author's code where that may run."""
     text = bundle.read(place)
     content, document = parse(place, text), Document(place, text)
     if not wanted.allow_code:
         return Config(content, document=document), None
-    from inference.applications.bundle.network import evaluator
-
     code = {name: bundle.read(name) for name in bundle.members if not name.startswith("models/")}
-    evaluate, build = stack.enter_context(evaluator(content, code))
-    return Config(content, evaluate, document), build
+    author = Author(bundle.path.name, code, place)
+    return Config(content, author.value, document), author
 
 
 def _weights(
-    bundle: Bundle, name: str, config: Config, build: Any, net: Network, inferer: Inferer, wanted: Wanted
+    bundle: Bundle, name: str, config: Config, author: Author | None, net: Network, inferer: Inferer, wanted: Wanted
 ) -> tuple[Source, tuple[str, str]]:
     """What is to be served, and the names of its input and output."""
     member = wanted.weights or bundle.first(*WEIGHTS[:-1]) or _checkpoint(bundle, config) or bundle.first(WEIGHTS[-1])
@@ -160,11 +157,11 @@ def _weights(
             demand(where, "onnx")
         names = _onnx_names(content) if suffix == ".onnx" else _TENSORS
         return Source(file=_FILES[suffix], weights=content, published_sha256=published, where=where), names
-    return converted(where, content, name, config, build, inferer, net.channels, wanted.to, net.inputs)[0], _TENSORS
+    return converted(where, content, name, config, author, inferer, net.channels, wanted.to, net.inputs)[0], _TENSORS
 
 
 def converted(
-    where: str, content: bytes, name: str, config: Config, build: Any, inferer: Inferer, channels: int, to: str, inputs: int = 1
+    where: str, content: bytes, name: str, config: Config, author: Author | None, inferer: Inferer, channels: int, to: str, inputs: int = 1
 ) -> tuple[Source, str]:
     """A state dict as a model of the repository, and its config.pbtxt.
 
@@ -172,8 +169,8 @@ def converted(
     ----------
     config
         Its network stands at network_def.
-    build
-        What builds that network instead; None: the known ones.
+    author
+        Whose code builds that network instead; None: it is one of the known ones.
     inputs
         Channels that it takes.
 
@@ -182,23 +179,23 @@ def converted(
     CodeRefused, HostileBundle, UnfitBundle, UnreadableBundle
     """
     demand(f"{where}, which becomes {to}", "torch", "monai", *(("onnx", "onnxscript") if to == "onnx" else ()))
-    from inference.applications.bundle.network import answers, convert, load, refuse_larger, state_dict
-    from inference.applications.bundle.network import build as build_known
+    from inference.applications.bundle.network import answers, build, convert, load, refuse_larger, state_dict
     from inference.engines.exporting import difference_from, refuse_different
 
     state = state_dict(content, where)
     ran: tuple[str, ...] = ()
-    if build is None:
-        refuse_larger(config, state)
-        made = build_known(config)
-    else:
-        made = build()
-        ran = (f"network_def: it builds {_target(config)}",)
-    made = load(made, state)
     window = inferer.sides(inferer.window((_OPEN_SIDE, _OPEN_SIDE, _OPEN_SIDE)))
-    file, weights = convert(made, window, _is_open(inferer), _batch(inferer), to, inputs)
+    if author is None:
+        refuse_larger(config, state)
+        made = load(build(config), state)
+        file, weights = convert(made, window, _is_open(inferer), _batch(inferer), to, inputs)
+        before = answers(made)
+    else:
+        file, weights = author.convert(state, window, _is_open(inferer), _batch(inferer), to, inputs)
+        before = author.answers(state)
+        ran = (f"network_def: it builds {_target(config)}",)
     text = _config_text(name, file, inferer, inputs, channels, _TENSORS)
-    far = difference_from(answers(made), name, text, file, weights)
+    far = difference_from(before, name, text, file, weights)
     refuse_different(f'"{name}" as {to}', far)
     note = f"converted from the state dict: differs by {far.largest:.2g} at most from it, over {far.inputs} inputs"
     published = hashlib.sha256(content).hexdigest()

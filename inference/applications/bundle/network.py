@@ -3,19 +3,14 @@
 torch and MONAI are imported here alone, and only at import.
 """
 
-import sys
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
-from inference.applications.bundle.config import Config, Evaluate
+from inference.applications.bundle.config import Config
 from inference.applications.bundle.errors import CodeRefused, HostileBundle, UnfitBundle, UnreadableBundle
-from inference.applications.errors import FOREIGN_CODE_FAILS
 from inference.engines.errors import UnreadableModel
 from inference.engines.safetensors import read_safetensors
 from inference.engines.statedict import read_state_dict
@@ -202,51 +197,3 @@ def answers(network: Any) -> Callable[[Mapping[str, NDArray[Any]]], dict[str, ND
         return {"OUTPUT__0": first.numpy()}
 
     return compute
-
-
-@contextmanager
-def evaluator(content: Mapping[str, Any], files: Mapping[str, bytes]) -> Iterator[tuple[Evaluate, Callable[[], Any]]]:
-    """MONAI's own parser over the whole configuration, for what the operator allowed to run.
-
-    Parameters
-    ----------
-    files
-        Of the bundle, by their paths; written into a folder from where its scripts are imported. Neither the folder nor the modules
-        stay.
-
-    Yields
-    ------
-    tuple
-        What gives the value at an id, and what gives the network.
-    """
-    from monai.bundle import ConfigParser
-
-    with tempfile.TemporaryDirectory(prefix="hilum-bundle-") as made:
-        folder = Path(made).resolve()
-        for name, file in files.items():
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(file)
-        parser = ConfigParser({**content, "bundle_root": str(folder)})
-
-        def value(id: str) -> Any:
-            try:
-                if "imports" in content:
-                    parser.get_parsed_content("imports")
-                return parser.get_parsed_content(id)
-            except FOREIGN_CODE_FAILS as failed:
-                raise UnfitBundle(f"the bundle's own code at {id} failed: {type(failed).__name__}: {failed}") from failed
-
-        sys.path.insert(0, str(folder))
-        try:
-            yield value, lambda: value("network_def")
-        finally:
-            sys.path.remove(str(folder))
-            for name in [name for name, module in sys.modules.items() if _lies_in(module, folder)]:
-                del sys.modules[name]
-
-
-def _lies_in(module: Any, folder: Path) -> bool:
-    file = getattr(module, "__file__", None)
-    places = [file] if isinstance(file, str) else [str(place) for place in getattr(module, "__path__", [])]
-    return any(Path(place).is_relative_to(folder) for place in places)

@@ -74,6 +74,28 @@ PLAIN: dict[str, Taken] = {
     "wholeBody_ct_segmentation": Taken(),
 }
 
+_OWN = """
+from torch import nn
+
+class UNesT(nn.Module):
+    def __init__(self, in_channels, out_channels, patch_size=2, depths=(), embed_dim=(), num_heads=()):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv3d(in_channels, 8, 3, padding=1), nn.GELU(), nn.Conv3d(8, out_channels, 3, padding=1))
+
+    def forward(self, image):
+        return self.layers(image)
+"""
+"""A network in the place of the bundle's own, whose files are not among the configurations."""
+
+WITH_CODE: dict[str, tuple[Taken, str]] = {
+    "renalStructures_UNEST_segmentation": (Taken(coded=(1, 2, 3)), "scripts/networks/unest.py"),
+    "wholeBrainSeg_Large_UNEST_segmentation": (
+        Taken(coded=tuple(range(1, 133)), said={"orientation": "LPS"}),
+        "scripts/networks/unest_base_patch_4.py",
+    ),
+}
+"""With --allow-code, and the file that holds their network; without it they are refused."""
+
 REFUSED: dict[str, str] = {
     "brats_mri_axial_slices_generative_diffusion": r"configs/metadata\.json:\d+: .*takes 'noise'",
     "brats_mri_generative_diffusion": r"configs/metadata\.json:\d+: .*inputs are latent, condition; one is needed",
@@ -120,7 +142,7 @@ def test_every_bundle_of_the_zoo_stands_here(zoo: Path) -> None:
     assert {each.name for each in zoo.iterdir()} == {*PLAIN, *REFUSED}
     assert len(PLAIN) + len(REFUSED) == 31
     words = Path("README.md").read_text(encoding="utf-8")
-    assert f"{len(PLAIN)} of the 31 bundles" in " ".join(words.split())
+    assert f"{len(PLAIN)} of the 31 bundles of the Model Zoo, {len(PLAIN) + len(WITH_CODE)} with `--allow-code`" in " ".join(words.split())
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -149,10 +171,35 @@ def test_what_is_taken_gives_what_the_bundle_gives(name: str, zoo: Path, tmp_pat
     config, bundle = _brought(zoo, name, taken, tmp_path)
     network = _network(name, config)
     _written(bundle, taken, network)
-    repository = tmp_path / "models"
     wanted = Wanted(codes=anything(taken.coded, taken.left_out), **taken.said)
-    imported = import_bundle(bundle, wanted, repository)
+    imported = import_bundle(bundle, wanted, tmp_path / "models")
     assert imported.entry.code == ()
+    _compare(imported, config, network, name, tmp_path / "models", infer_of)
+
+
+@pytest.mark.parametrize("name", WITH_CODE)
+def test_what_is_taken_with_its_own_code(name: str, zoo: Path, tmp_path: Path, infer_of: Callable[[Path], Any]) -> None:
+    """The network's class is the bundle's own; it is built in a confined process, and the entry says so."""
+    import torch
+
+    taken, file = WITH_CODE[name]
+    config, bundle = _brought(zoo, name, taken, tmp_path)
+    (bundle / file).parent.mkdir(parents=True)
+    (bundle / file).write_text(_OWN)
+    own: dict[str, Any] = {}
+    exec(_OWN, own)
+    torch.manual_seed(3)
+    network = own["UNesT"](**{key: value for key, value in config["network_def"].items() if key != "_target_"}).eval()
+    _written(bundle, taken, network)
+    wanted = Wanted(codes=anything(taken.coded), allow_code=True, **taken.said)
+    imported = import_bundle(bundle, wanted, tmp_path / "models")
+    assert imported.entry.code == (f"network_def: it builds {config['network_def']['_target_']}",)
+    _compare(imported, config, network, name, tmp_path / "models", infer_of)
+
+
+def _compare(
+    imported: Imported, config: dict[str, Any], network: Any, name: str, repository: Path, infer_of: Callable[[Path], Any]
+) -> None:
     infer = infer_of(repository)
     given = _given(imported, name)
     near, theirs = _by_monai(config, network, given, imported)

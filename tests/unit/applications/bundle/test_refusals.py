@@ -157,6 +157,24 @@ def test_a_function_cannot_be_kept_as_data(tmp_path: Path, weights: dict[str, by
     assert "gives a function or an object, not data" in str(error)
 
 
+@pytest.mark.slow
+def test_allowed_code_reaches_nothing(tmp_path: Path) -> None:
+    """A script that writes a file, reads one or calls another machine: the import ends with a sentence, and nothing has happened."""
+    mark = tmp_path / "was-run"
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    network = {"_target_": "scripts.own.Own"}
+    tried = (f"open({str(mark)!r}, 'w')", f"open({str(secret)!r})", "__import__('socket').create_connection(('127.0.0.1', 9))")
+    for number, line in enumerate(tried):
+        bundle = made.folder(tmp_path / f"b{number}_ct", {"model.pt": made.state(made.unet())}, config=made.inference(network_def=network))
+        (bundle / "scripts").mkdir()
+        (bundle / "scripts/own.py").write_text(f"{line}\nOwn = dict\n")
+        with pytest.raises(UnfitBundle, match=r"its own code failed: network_def: .* PermissionError"):
+            import_bundle(bundle, Wanted(allow_code=True), tmp_path / "models")
+    assert not mark.exists()
+    assert not (tmp_path / "models").exists()
+
+
 class Malice:
     """A pickle that runs something when it is read."""
 
