@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inference.applications.bundle.config import Config
-from inference.applications.bundle.errors import CodeRefused, HostileBundle, UnknownTransform
+from inference.applications.bundle.errors import HostileBundle, UnknownTransform
 
 _MODULE = re.compile(r"monai\.(transforms|inferers)\.([a-z_]+\.)*")
 _SPECIAL = {"_target_", "_desc_", "_disabled_", "_requires_", "_mode_"}
@@ -176,7 +176,7 @@ def found(config: Config, id: str, key: str) -> Found | None:
     node = config.raw(id)
     id = config.place(id)
     if isinstance(node, str) and node.startswith("$"):
-        raise CodeRefused(f"{config.at(id)} asks to run code: it is the expression {node!r}")
+        raise _code(config.at(id), f"it is the expression {node!r}")
     if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
         raise UnknownTransform(f"{config.at(id)} is {_short(node)}, not a transform")
     if _is_off(config, node, id):
@@ -213,11 +213,11 @@ def known_name(target: str, id: str) -> str:
 
     Raises
     ------
-    UnknownTransform, CodeRefused
+    UnknownTransform
     """
     short = _MODULE.sub("", target, count=1) if _MODULE.match(target) else target
     if "." in short or short.startswith(("$", "@", "%")):
-        raise CodeRefused(f"{id} asks to run code: it builds {target!r}")
+        raise _code(id, f"it builds {target!r}")
     for ending in ("Dict", "D"):
         if short.endswith(ending) and f"{short.removesuffix(ending)}d" in KNOWN:
             short = f"{short.removesuffix(ending)}d"
@@ -227,10 +227,14 @@ def known_name(target: str, id: str) -> str:
     return short
 
 
+def _code(at: str, what: str) -> UnknownTransform:
+    return UnknownTransform(f"{at} asks to run code for every study, and --allow-code lets code run at import alone: {what}")
+
+
 def _is_off(config: Config, node: Mapping[str, Any], id: str) -> bool:
     for special, harmless in (("_requires_", (None, [])), ("_mode_", (None, "default"))):
         if special in node and node[special] not in harmless:
-            raise CodeRefused(f"{config.at(id)} asks to run code: its {special} is {node[special]!r}")
+            raise _code(config.at(id), f"its {special} is {node[special]!r}")
     value = config.value(f"{id}::_disabled_") if "_disabled_" in node else False
     if not isinstance(value, bool) and value not in ("true", "True"):
         raise UnknownTransform(f"{config.at(id)}: _disabled_ is {value!r}")

@@ -146,7 +146,7 @@ def test_code_is_refused_unless_it_is_allowed(what: str, tmp_path: Path, weights
     error = refused(tmp_path, weights, config=changed(change))
     assert isinstance(error, CodeRefused | UnknownTransform)
     assert said in str(error)
-    assert what == "a whole block by code" or "--allow-code" in error.remedy
+    assert what == "a whole block by code" or "--allow-code" in f"{error} {error.remedy}"
     assert not Path("/tmp/hilum-was-run").exists()
 
 
