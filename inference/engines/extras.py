@@ -12,6 +12,7 @@ EXTRAS: Final = {
     "torch": "torch",
     "monai": "torch",
     "onnx": "torch",
+    "einops": "torch",
     "onnxscript": "torch",
     "SimpleITK": "register",
     "tritonclient": "triton",

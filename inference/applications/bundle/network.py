@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from inference.applications.bundle.config import Config
 from inference.applications.bundle.errors import CodeRefused, HostileBundle, UnfitBundle, UnreadableBundle
 from inference.engines.errors import UnreadableModel
+from inference.engines.extras import demand
 from inference.engines.safetensors import read_safetensors
 from inference.engines.statedict import read_state_dict
 
@@ -38,6 +39,9 @@ NETWORKS = (
 _WITHOUT = {"SwinUNETR": {"img_size"}}
 """Arguments that checked the sides of an image and built nothing, which MONAI has no more."""
 
+_OF_EINOPS = {"SwinUNETR", "UNETR"}
+"""What rearranges its tensors by einops, which MONAI does not bring."""
+
 _MODULE = "monai.networks.nets."
 _LARGEST = 65536
 _MOST_SETTINGS = 2000
@@ -62,6 +66,8 @@ def build(config: Config, id: str = "network_def", depth: int = 0) -> Any:
     name = node["_target_"].removeprefix(_MODULE).split(".")[-1] if node["_target_"].startswith(_MODULE) else node["_target_"]
     if name not in NETWORKS or set(node) & {"_requires_", "_mode_", "_disabled_"}:
         raise CodeRefused(f"{config.at(place)} asks to run code: it builds {node['_target_']!r}, which is not among the known networks")
+    if name in _OF_EINOPS:
+        demand(f"{config.at(place)}: {name}", "einops")
     settings = {}
     for key in node:
         if key in ("_target_", "_desc_") or key in _WITHOUT.get(name, ()):
