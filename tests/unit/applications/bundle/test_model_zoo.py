@@ -67,7 +67,7 @@ PLAIN: dict[str, Taken] = {
     "prostate_mri_anatomy": Taken(coded=(1, 2)),
     "segmentation_template": Taken(window=None, coded=(1, 2, 3), said={"orientation": "LPS", "modality": "MR"}),
     "spleen_ct_segmentation": Taken(),
-    "swin_unetr_btcv_segmentation": Taken(),
+    "swin_unetr_btcv_segmentation": Taken(window=[64, 64, 64]),
     "ventricular_short_axis_3label": Taken(window=[64, 64], coded=(1, 2, 3), said={"orientation": "LPS"}),
     "wholeBody_ct_segmentation": Taken(),
 }
