@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.lab.installed import Environment, install, size, wheel
+from tests.lab.installed import Environment, install, size
 from tests.lab.loopback import free_port
 from tests.unit.engines.models import doubling_onnx, scripted
 
@@ -15,12 +15,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 MOST_BYTES = 650e6
 _HEAVY = ("torch", "monai", "SimpleITK", "onnxruntime", "onnx", "onnxscript", "tritonclient", "grpc", "psycopg", "obstore", "fastapi")
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel."""
-    return wheel(tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="module")

@@ -15,18 +15,12 @@ from pathlib import Path
 import pytest
 
 from tests.lab.certificates import Authority
-from tests.lab.installed import ROOT, wheel
+from tests.lab.installed import ROOT
 from tests.lab.loopback import free_port, outside
 from tests.lab.program import wait_until
 from tests.lab.proxy import named, proxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(1200)]
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel."""
-    return wheel(tmp_path_factory.mktemp("dist"))
 
 
 class Reader:
@@ -41,7 +35,9 @@ class Reader:
         """A program of the environment, which goes on meanwhile."""
         command = [str(self.folder / "hilum" / "bin" / program), *map(str, words)]
         kept = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or "proxy" in name.lower()}
-        variables = kept | {"HOME": str(self.folder), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"} | (environment or {})
+        # compiling every library ahead is most of what pip does, and nothing here: what is imported is compiled then
+        variables = kept | {"HOME": str(self.folder), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PIP_NO_COMPILE": "1"}
+        variables |= environment or {}
         log = (self.folder / "said").open("w+")
         return subprocess.Popen(command, cwd=self.folder, env=variables, stdout=log, stderr=log, text=True, start_new_session=True)
 

@@ -78,9 +78,9 @@ class Host:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
+def host(built: Path, tmp_path: Path) -> Iterator[Host]:
     """This wheel in /opt/hilum, a node that is begun as the unit's head says, and the next wheel in the folder where the page is read."""
-    there = install(wheel(tmp_path / "dist"), tmp_path / "opt", ("embedded",))
+    there = install(built, tmp_path / "opt", ("embedded",))
     pip = there.folder / "bin" / "pip"
     pip.write_text(f'#!/bin/sh\nexec {there.folder}/bin/python -m pip "$@"\n')
     pip.chmod(0o755)

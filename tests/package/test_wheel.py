@@ -10,16 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.installed import ROOT, Environment, crop, install, wheel
+from tests.lab.installed import ROOT, Environment, crop, install
 from tests.lab.loopback import loopback_only
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel."""
-    return wheel(tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="module")

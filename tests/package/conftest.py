@@ -1,0 +1,27 @@
+"""What the tests of packages share: one wheel a run, built by whichever of its processes asks first."""
+
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.lab.installed import wheel
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of the working tree, with the sdist that it was built of beside it."""
+    base = tmp_path_factory.getbasetemp()
+    # pytest-xdist gives each of its processes a folder in that of the run
+    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (run / "dist.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = run / "dist"
+        if not folder.exists():
+            part = Path(tempfile.mkdtemp(dir=run))
+            wheel(part)
+            part.rename(folder)
+    (made,) = folder.glob("*.whl")
+    return made
