@@ -48,7 +48,7 @@ def _measured(folder: Path, port: int, orthanc: Orthanc) -> list[Row]:
     begun = variant(says, "a")
     answers_s: dict[bool, list[float]] = {False: [], True: []}
     studies: list[str] = []
-    with Node(begun, folder) as node:
+    with Node(begun, folder, interpreter=True) as node:
         edits = Edits(node, says, {load(node.config).digest: "a"})
         for turn in range(_TURNS):
             edited = bool(turn % 2)

@@ -1,11 +1,14 @@
-"""Commands without a new interpreter each: forks of one process.
+"""Commands and nodes without a new interpreter each: forks of a process that stays.
 
-That process has imported what they need, and runs nothing itself. Each command is a fork of it: with the environment, the folder and the
-umask of the test that gives it, with streams, arguments and an end of its own.
+That process has imported what they need, and runs nothing itself. Each command is a fork of it: with the network, the environment, the
+folder and the umask of the test that gives it, with streams, arguments and an end of its own. So is a node, which goes on: it is the child
+of the process that began it, as a program is that was started there.
 """
 
 import atexit
 import contextlib
+import ctypes
+import faulthandler
 import gc
 import importlib
 import importlib.metadata
@@ -23,20 +26,24 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from setproctitle import getproctitle, setproctitle
+
 FORKED = frozenset(("backup", "config", "doctor", "jobs", "notify", "patients", "restore", "routes", "send", "serve", "studies"))
-"""First words of the commands that are run so (`serve` where it is refused: a node that serves is a program of its own). The others bring a
-model's libraries, beside which the rest is little."""
+"""First words of the commands that are run so (`serve` where it is refused: it is waited for). The others bring a model's libraries, beside
+which the rest is little."""
 _POLLED = (("jobs", "list"), ("jobs", "show"), ("studies", "list"), ("studies", "show"))
 """What tests repeat until the answer is the awaited one."""
 _Written = tuple[tuple[str, int, int], ...]
 _ROOT = Path(__file__).parents[2]
-_NETWORK = Path("/proc/thread-self/ns/net")
+_CLONE_NEWNET = 0x40000000
 _PATIENCE_S = 60.0
 _PAUSE_S = 0.5
 """Between two of these, about what an interpreter takes to start: a node is asked no more often than by the command itself."""
 _UNCHANGED_S = 2.0
 """After so long the same question is asked again although nothing was written to the journal that it reads."""
 _LOOKS_S = 0.05
+_BEGINS_S = 60.0
+_SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
 _IMPORTED = (
     "node.assembly.backups",
     "node.assembly.compose",
@@ -63,16 +70,83 @@ _IMPORTED = (
     "node.records.studies",
     "node.store.identity",
     "node.upkeep.erasure",
+    "psycopg",
+    "sqlalchemy.dialects.postgresql.psycopg",
 )
+STAGES = (
+    "node.assembly.console",
+    "node.assembly.flow",
+    "node.assembly.index",
+    "node.assembly.receive",
+    "node.assembly.work",
+    "node.console.server",
+    "node.dimse.listener",
+)
+"""What a node's stages import besides. With it a fork costs a third more: of another process than those of the commands, which are many."""
+
+
+class ForkedNode:
+    """A node that is a fork and a child of this process, as `subprocess.Popen` shows a program.
+
+    Parameters
+    ----------
+    pid
+        It leads a process group of its own.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        """Its exit code, or minus the signal that ended it; None while it runs, as far as that was asked."""
+
+    def poll(self) -> int | None:
+        """How it ended; None while it runs."""
+        if self.returncode is None:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            if ended:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended, and say how.
+
+        Raises
+        ------
+        subprocess.TimeoutExpired
+        """
+        if self.poll() is None:
+            ends = os.pidfd_open(self.pid)
+            try:
+                select.select([ends], [], [], timeout)
+            finally:
+                os.close(ends)
+        if (code := self.poll()) is None:
+            raise subprocess.TimeoutExpired(f"hilum serve ({self.pid})", timeout or 0.0)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Send it SIGKILL, unless it has ended."""
+        self.send_signal(signal.SIGKILL)
 
 
 class Asker:
-    """The process that is forked, started when it is first needed; one command at a time."""
+    """The process that is forked, started when it is first needed; one command at a time.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    more
+        Modules that it imports besides what commands need.
+    """
+
+    def __init__(self, more: Sequence[str] = ()) -> None:
+        self._more = more
         self._turn = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
-        self._network = ""
         self._answered = -_PAUSE_S
         self._asked: tuple[list[str], _Written] | None = None
         atexit.register(self.close)
@@ -92,7 +166,7 @@ class Asker:
                 self._wait_for_news(arguments)
             with tempfile.TemporaryDirectory() as folder:
                 try:
-                    code = self._code(arguments, folder, timeout_s)
+                    code = self._answer(arguments, (f"{folder}/stdout", f"{folder}/stderr"), timeout_s)
                 except BaseException:
                     # a test that was interrupted leaves no answer behind for the next to read
                     self.close()
@@ -126,14 +200,34 @@ class Asker:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
 
-    def _code(self, arguments: Sequence[str], folder: str, timeout_s: float) -> int:
-        network = _network()
-        if network != self._network:
+    def serve(self, arguments: Sequence[str], *, stdout: Path, stderr: Path) -> ForkedNode | None:
+        """Begin `hilum serve` with `arguments`, which adds to these files; None while a command runs.
+
+        Raises
+        ------
+        TimeoutError
+        """
+        if not self._turn.acquire(blocking=False):
+            return None
+        try:
+            # what becomes an orphan below this process is given to it meanwhile
+            _prctl(_SET_CHILD_SUBREAPER, 1)
+            words = ["serve", *arguments]
+            return ForkedNode(self._answer(words, (stdout, stderr), _BEGINS_S, stays=True, PYTHONFAULTHANDLER="1"))
+        except BaseException:
             self.close()
-            self._network = network
+            raise
+        finally:
+            _prctl(_SET_CHILD_SUBREAPER, 0)
+            self._turn.release()
+
+    def _answer(
+        self, arguments: Sequence[str], streams: Sequence[str | Path], timeout_s: float, *, stays: bool = False, **environment: str
+    ) -> int:
+        """The exit code of a command; with `stays` the process of a node."""
         if self._process is None:
             # -P: the modules beside this one have names that are others' too
-            command = [sys.executable, "-P", __file__]
+            command = [sys.executable, "-P", __file__, *self._more]
             self._process = subprocess.Popen(
                 command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
             )
@@ -143,8 +237,8 @@ class Asker:
         # reading it is setting it
         umask = os.umask(0o022)
         os.umask(umask)
-        there = {"environment": dict(os.environ), "umask": umask, "cwd": os.getcwd(), "streams": folder}
-        print(json.dumps({"arguments": list(arguments), **there}), file=to, flush=True)
+        there = {"environment": {**os.environ, **environment}, "umask": umask, "cwd": os.getcwd(), "network": _network(), "stays": stays}
+        print(json.dumps({"arguments": list(arguments), "streams": list(map(str, streams)), **there}), file=to, flush=True)
         if not select.select([back], [], [], timeout_s)[0]:
             raise TimeoutError(f"hilum {' '.join(arguments)}: not within {timeout_s:g} s")
         return int(back.readline())
@@ -161,8 +255,8 @@ def written(arguments: Sequence[str]) -> _Written:
 
 
 def _network() -> str:
-    """The network that this thread is in, which tests.lab.loopback changes; a process stays in that of the thread that started it."""
-    return str(_NETWORK.readlink()) if _NETWORK.exists() else ""
+    """Where the kernel shows the network that this thread is in, which tests.lab.loopback changes."""
+    return f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net"
 
 
 _codes: list[int] = []
@@ -178,40 +272,83 @@ def _end() -> None:
 
 
 def _serve() -> None:
-    """Run every command that a line of standard input asks for, and say how it ended."""
+    """Run every command that a line of standard input asks for, and say how it ended; of a node, which process it is."""
     # registered first, it is called last: a command's own come before
     atexit.register(_end)
-    for name in _IMPORTED:
+    # looks where the words of the command lie, which is not found any more in another environment
+    getproctitle()
+    for name in (*_IMPORTED, *sys.argv[1:]):
         importlib.import_module(name)
     # every configuration asks all installed packages for applications; nobody installs one while tests run
     setattr(importlib.metadata, "entry_points", cache(importlib.metadata.entry_points))  # noqa: B010  (mypy knows it as a function)
     from node.assembly.configuration import load
+    from node.cli.main import main
 
     # the first configuration that a process reads costs it twice as much as the second: patterns, and what defaults are in YAML
     load(Path("hilum.yaml"), text=b"node: {}\n")
     # what is there stays: a fork that looks through it would copy it
     gc.freeze()
     while line := sys.stdin.readline():
+        wanted = json.loads(line)
+        (told, tell), (waits, go_on) = os.pipe(), os.pipe()
         child = os.fork()
         if child == 0:
-            _codes.append(_run(json.loads(line)))
+            os.close(told)
+            os.close(go_on)
+            if wanted["stays"]:
+                _hand_on(waits)
+            os.close(waits)
+            _take_up(wanted)
+            if wanted["stays"]:
+                setproctitle(" ".join([sys.executable, str(Path(sys.executable).with_name("hilum")), *wanted["arguments"]]))
+                os.write(tell, str(os.getpid()).encode())
+            os.close(tell)
+            _codes.append(main(wanted["arguments"]))
             sys.exit()
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        os.close(tell)
+        os.close(waits)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        os.close(go_on)
+        with os.fdopen(told) as heard:
+            print(heard.read() if wanted["stays"] else code, flush=True)
 
 
-def _run(wanted: dict[str, Any]) -> int:
-    from node.cli.main import main
+def _hand_on(waits: int) -> None:
+    """Be the child of who asked for orphans, end with it, and lead a group: forked once more, this is what the kernel gives to it."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    os.read(waits, 1)  # nothing comes: it is closed when the process between has ended
+    _prctl(_SET_PDEATHSIG, signal.SIGKILL)
 
-    for number, stream in enumerate((os.devnull, f"{wanted['streams']}/stdout", f"{wanted['streams']}/stderr")):
-        opened = os.open(stream, os.O_RDWR | os.O_CREAT, 0o600)
+
+def _enter(network: str) -> None:
+    opened = os.open(network, os.O_RDONLY)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(opened, _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), network)
+    os.close(opened)
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None).prctl(*map(ctypes.c_ulong, (option, value, 0, 0, 0)))
+
+
+def _take_up(wanted: dict[str, Any]) -> None:
+    """Have the network, the streams, the environment, the folder and the umask that are asked for."""
+    if os.path.exists(wanted["network"]) and not os.path.samefile(wanted["network"], "/proc/self/ns/net"):
+        _enter(wanted["network"])
+    for number, stream in enumerate((os.devnull, *wanted["streams"])):
+        opened = os.open(stream, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         os.dup2(opened, number)
         os.close(opened)
     os.environ.clear()
     os.environ.update(wanted["environment"])
+    if "PYTHONFAULTHANDLER" in os.environ:  # which an interpreter reads when it starts
+        faulthandler.enable()
     time.tzset()
     os.chdir(wanted["cwd"])
     os.umask(wanted["umask"])
-    return main(wanted["arguments"])
 
 
 if __name__ == "__main__":

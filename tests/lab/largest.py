@@ -124,7 +124,7 @@ def node(folder: Path, *, quiet: str = "3s", durability: str = "each") -> Iterat
     )
     settings["models"] = {"repository": str(folder / "models"), "applications": [str(_APPLICATIONS)]}
     settings["store"]["durability"] = durability
-    with Node(settings, folder / "node") as running:
+    with Node(settings, folder / "node", interpreter=True) as running:
         yield running
 
 

@@ -11,14 +11,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.lab.asking import FORKED, Asker
+from tests.lab.asking import FORKED, STAGES, Asker
 from tests.lab.cache import alone_in
 from tests.lab.loopback import outside
-from tests.lab.program import Program, wait_until
+from tests.lab.program import ForkedProgram, Program, wait_until
 
 _READY_S = 240
 _HILUM = Path(sys.executable).with_name("hilum")
 _ASKER = Asker()
+_NODES = Asker(STAGES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +101,9 @@ class Node:
 
     `log` holds its events (stderr). Leaving drains it with SIGTERM and asserts that it exits 0. With `stages` it is a part of a node;
     `environment` is what its processes find besides the tests' own; `under` is the beginning of a command that runs it (strace).
+
+    It is begun without a new interpreter, as commands are (tests/lab/asking.py), unless another environment or `under` asks for one, or
+    `interpreter`: where its start, its memory or what it leaves idle is looked at.
     """
 
     def __init__(
@@ -110,6 +114,7 @@ class Node:
         stages: str | None = None,
         environment: Mapping[str, str] | None = None,
         under: Sequence[object] = (),
+        interpreter: bool = False,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -124,6 +129,7 @@ class Node:
         self._stages = [] if stages is None else ["--stages", stages]
         self._environment = environment
         self._under = under
+        self._interpreter = interpreter or environment is not None or bool(under) or sys.platform != "linux"
         self._starts = 0
         self._read_bytes, self._events = 0, list[dict[str, Any]]()
         self._program: Program | None = None
@@ -133,9 +139,7 @@ class Node:
         self._starts += 1
         printed = self.folder / f"stdout-{self._starts}.jsonl"
         printed.unlink(missing_ok=True)  # another node may have been here: its ready line names another port
-        command = [*self._under, _HILUM, "serve", "--config", self.config, *self._stages]
-        program = Program(command, self.log, stdout=printed, environment=self._environment)
-        self._program = program
+        program = self._program = self._begun(printed)
         ready: dict[str, Any] = {}
 
         def says_so() -> bool:
@@ -152,6 +156,12 @@ class Node:
         self.port, self.ae_title = int(ready.get("port", 0)), str(ready.get("ae_title", ""))
         self.tls_port = int(ready.get("tls_port", 0))
         self.metrics_port = ready.get("metrics_port")
+
+    def _begun(self, printed: Path) -> Program:
+        words = ["--config", str(self.config), *self._stages]
+        if not self._interpreter and (process := _NODES.serve(words, stdout=printed, stderr=self.log)) is not None:
+            return ForkedProgram(process, self.log)
+        return Program([*self._under, _HILUM, "serve", *words], self.log, stdout=printed, environment=self._environment)
 
     def stop(self) -> None:
         """Drain it with SIGTERM; AssertionError unless it exits 0."""

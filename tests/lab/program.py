@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tests.lab.asking import ForkedNode
+
 
 class Late(AssertionError):
     """Something that was waited for did not happen in time."""
@@ -41,6 +43,8 @@ def wait_until(predicate: Callable[[], object], timeout_s: float, what: str, *, 
 
 class Program:
     """A program that runs until it is stopped. `log` holds its stderr (and stdout, unless `stdout` names another file)."""
+
+    process: subprocess.Popen[bytes] | ForkedNode
 
     def __init__(
         self, command: Sequence[object], log: Path, *, stdout: Path | None = None, environment: Mapping[str, str] | None = None
@@ -79,7 +83,7 @@ class Program:
     def stop(self, timeout_s: float = 60) -> int:
         """SIGTERM, then wait; whatever is left of the group is killed. The exit code."""
         if self.running:
-            self.process.terminate()
+            self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -93,6 +97,13 @@ class Program:
     def said(self, most: int = 4000) -> str:
         """The end of the log."""
         return self.log.read_text(errors="replace")[-most:] if self.log.exists() else ""
+
+
+class ForkedProgram(Program):
+    """One that is begun already: a node that is a fork. `log` holds its stderr."""
+
+    def __init__(self, process: ForkedNode, log: Path) -> None:
+        self.process, self.log = process, log
 
 
 def _group_lives(group: int) -> bool:

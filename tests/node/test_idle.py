@@ -33,7 +33,7 @@ def _used_s(process: psutil.Process) -> float:
 
 def test_associations_that_say_nothing_cost_no_cpu(tmp_path: Path) -> None:
     """Twenty stand idle: the CPU time of the receive process over a few seconds. Then each of them is served as if nothing had been."""
-    with Node(_settings(tmp_path), tmp_path) as node, contextlib.ExitStack() as standing:
+    with Node(_settings(tmp_path), tmp_path, interpreter=True) as node, contextlib.ExitStack() as standing:
         (receiving,) = [one for one in psutil.Process(node.pid).children() if "receive" in one.cmdline()]
         associations = [standing.enter_context(Association(node.port)) for _ in range(_IDLE)]
         began, used_s = time.monotonic(), _used_s(receiving)

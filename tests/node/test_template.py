@@ -54,7 +54,7 @@ def _stand_anew(node: Node, stage: str, old: int) -> bool:
 
 @contextlib.contextmanager
 def _running(folder: Path) -> Iterator[Node]:
-    with Node(_settings(folder), folder) as running:
+    with Node(_settings(folder), folder, interpreter=True) as running:
         wait_until(lambda: _all_stand(running), _PATIENCE_S, "every stage stands")
         yield running
 

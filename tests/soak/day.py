@@ -74,7 +74,7 @@ class Soak:
         self._chance = random.Random(4711)
         self.day = Day(quiet_s=quiet_s)
         self._sink = StoreScp(folder / "archive", options=("--unique-filenames",))
-        self._node = Node(self._configuration(keep, quiet_s, encrypted=encrypted), folder / "node")
+        self._node = Node(self._configuration(keep, quiet_s, encrypted=encrypted), folder / "node", interpreter=True)
         self._over = threading.Event()
         self._seen: dict[str, float] = {}
 

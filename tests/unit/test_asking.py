@@ -1,18 +1,23 @@
 """Commands that tests run as forks of one process: each says and ends as the same command in an interpreter of its own."""
 
 import json
+import os
+import signal
 import socket
 import sqlite3
+import sys
 import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from pydicom.data import get_testdata_file
 
-from tests.lab.asking import Asker, written
+from tests.lab.asking import Asker, ForkedNode, written
 from tests.lab.node import hilum
+from tests.lab.program import wait_until
 
 _HERE = Path(__file__).parents[1]
 
@@ -61,6 +66,39 @@ def test_a_second_command_does_not_wait_for_the_first() -> None:
         first.join(200)
         assert not first.is_alive()
         assert asker.ask(["jobs", "--help"], 200) is not None
+    finally:
+        asker.close()
+
+
+@pytest.mark.slow
+def test_a_node_is_a_child_that_leads_its_own_group(tmp_path: Path) -> None:
+    """It says what it does and ends as a program does that was started here: by SIGTERM with 0, by SIGKILL with that, and of one that is
+    refused the exit code is told; the process that forked it may be gone meanwhile."""
+    asker = Asker()
+    config = tmp_path / "hilum.yaml"
+    store = {"journal": f"sqlite:{tmp_path / 'hilum.db'}", "blobs": f"file:{tmp_path / 'blobs'}", "min_free": "1MB"}
+    config.write_text(json.dumps({"node": {"listen": "127.0.0.1:0"}, "store": store, "models": {"repository": str(tmp_path / "models")}}))
+
+    def begun(*words: str) -> ForkedNode:
+        process = asker.serve(["--config", str(config), *words], stdout=tmp_path / "out", stderr=tmp_path / "events")
+        assert process is not None
+        return process
+
+    try:
+        refused = begun("--stages", "nonsense")
+        assert refused.wait(60) == 1
+        assert "nonsense" in (tmp_path / "events").read_text()
+        for number, code in ((signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)):
+            (tmp_path / "out").unlink()
+            node = begun()
+            shown = psutil.Process(node.pid)
+            assert (shown.ppid(), os.getpgid(node.pid), os.getsid(node.pid)) == (os.getpid(), node.pid, node.pid)
+            assert shown.cmdline()[1:] == [str(Path(sys.executable).with_name("hilum")), "serve", "--config", str(config)]
+            asker.close()
+            wait_until(lambda: "node.ready" in (tmp_path / "out").read_text(), 60, "node.ready")
+            assert node.poll() is None
+            node.send_signal(number)
+            assert node.wait(60) == code
     finally:
         asker.close()
 
