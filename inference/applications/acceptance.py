@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.engines.port import ModelRef
+from inference.engines.repository import Repository
 from inference.engines.writing import locked, put_in_place
 from inference.errors import HilumError
 
@@ -75,6 +76,17 @@ def digest_of(models: Sequence[ModelRef], digest: Callable[[ModelRef], str]) -> 
         return digests[0][2]
     lines = "\n".join(" ".join(entry) for entry in sorted(digests))
     return sha256(lines.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class EnteredDigests:
+    """Digests of models as their entries name them; of a model without an entry, that of its file."""
+
+    repository: Repository
+
+    def digest(self, model: ModelRef, /) -> str:
+        entry = self.repository.entry(model)
+        return self.repository.digest(model) if entry is None else entry.sha256
 
 
 def card_file(repository: Path, application: str, digest: str) -> Path:

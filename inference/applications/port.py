@@ -261,6 +261,8 @@ class Application:
     """For what it is good: "research", or "demonstration", which shows the way of a study and nothing more."""
     licences: Licences = field(default_factory=Licences)
     """Of each of its models; where `weights` says nothing, the model's own entry does."""
+    unaccepted: str = ""
+    """Why it is not accepted at this place, as a node finds it for routes that ask; "" where it is, or none asks."""
     explain: Explain | None = None
     """Called besides `analyse` where a sink of the job asks for explanations; `outputs` then has an `ExplanationOutput` for each map."""
 

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference.applications import catalog
+from inference.applications.acceptance import EnteredDigests, digest_of, why_not_accepted
 from inference.applications.port import Application, Licences
+from inference.applications.serving import as_served
+from inference.engines.calling import with_places_taken
 from inference.engines.errors import ModelMissing, UnreadableModel
 from inference.engines.port import SERVING
-from inference.engines.repository import Listed
+from inference.engines.repository import Listed, Repository
 from inference.engines.serving import served
 from inference.errors import HilumError
 
@@ -32,11 +35,14 @@ class Standing:
     licences
         That of the weights as the version's own entry says it, else as the applications do. Texts that differ stand one after the other.
         Commercial use: "no" where one application says so, else "unknown" where one does not say it of this version.
+    accepted
+        Those applications that are accepted here with this version of the model: as they are served now.
     """
 
     applications: tuple[str, ...]
     grade: str
     licences: Licences
+    accepted: tuple[str, ...]
 
 
 class Standings:
@@ -65,6 +71,7 @@ class Standings:
             calling[own.name], words[own.name] = own, own.licences.commercial
         grades = {one.grade for one in calling.values()}
         said = [calling[name].licences for name in sorted(calling)]
+        accepted = [name for name, one in calling.items() if self._accepted(one, listed)]
         return Standing(
             applications=tuple(sorted(calling)),
             grade="demonstration" if "demonstration" in grades else grades.pop() if grades else "",
@@ -74,7 +81,21 @@ class Standings:
                 data=_joined(one.data for one in said),
                 commercial=_least(set(words.values())),
             ),
+            accepted=tuple(sorted(accepted)),
         )
+
+    def _accepted(self, application: Application, listed: Listed) -> bool:
+        """Whether an application calls this version as it is served now, and is accepted so."""
+        repository = Repository(self._repository)
+        try:
+            served = as_served(application, self._repository)
+            if listed.model not in served.models:
+                return False
+            models = with_places_taken({model: repository.call_of(model) for model in served.models})
+            digest = digest_of(models, EnteredDigests(repository).digest)
+        except HilumError:  # as above
+            return False
+        return why_not_accepted(self._repository, served.name, served.version, digest) == ""
 
     def _uses(self, application: Application, listed: Listed) -> bool:
         """Whether it is this version that an application calls: the one that it pins, or the one that is served."""

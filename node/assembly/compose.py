@@ -310,8 +310,12 @@ def served(config: Config, name: str) -> "Application":
     the routes is looked at.
     """
     from inference.applications.serving import as_served
+    from node.flow.infer import entered_unaccepted
 
-    return as_served(manifest(config, name), config.models)
+    found = as_served(manifest(config, name), config.models)
+    if any(route.accepted and name in route.run for route in config.routes):
+        return replace(found, unaccepted=entered_unaccepted(config, found))
+    return found
 
 
 def application(config: Config, name: str) -> "Application":

@@ -117,12 +117,12 @@ def _show(config: "Config") -> None:
 
 def _remarks(config: "Config") -> list[str]:
     """What is good, and yet to be thought over: who may send, values that no image has, definitions that no route asks for, models that are
-    not there yet, and routes of which nothing can run."""
+    not there yet or not accepted, and routes of which nothing can run."""
     from node.assembly.compose import unreachable_routes
     from node.assembly.doctor.peers import look_at_senders
-    from node.cli.doctor.routes import look_at_definitions, look_at_missing_models, look_at_terms
+    from node.cli.doctor.routes import look_at_acceptances, look_at_definitions, look_at_missing_models, look_at_terms
 
-    looks = (look_at_senders, look_at_terms, look_at_definitions, look_at_missing_models)
+    looks = (look_at_senders, look_at_terms, look_at_definitions, look_at_missing_models, look_at_acceptances)
     found = [one for look in looks for one in look(config) if one.level != "good"]
     return [*(f"{one.detail}{'' if one.detail.endswith('?') else '.'} {one.fix}" for one in found), *unreachable_routes(config)]
 

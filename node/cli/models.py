@@ -31,7 +31,8 @@ _SPARE = ("sha256", "code", "backend", "commercial", "weights", "data", "grade")
 def list_models(*, repository: RepositoryOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> int:
     """List the models of the repository: version, which one is served, grade, backend, digest, licences, where they came from.
 
-    Grade is what the application that calls the model says of itself: research, or demonstration. Three licences are told apart: code,
+    Grade is what the application that calls the model says of itself, research or demonstration; or "accepted here", where somebody has
+    accepted it with this version (`hilum models accept`). Three licences are told apart: code,
     weights, training data; and whether they allow commercial use (yes, no, unknown). "–" is what nobody has said.
     """
     from inference.applications.standing import Standings
@@ -61,7 +62,11 @@ def list_models(*, repository: RepositoryOption = None, config: ConfigOption = N
         told = each.problem or (entry.source if entry else "(no hilum.json beside it: served, but nobody wrote down what it is)")
         standing = standings.of(each)
         row = {"model": each.model.name, "version": str(each.model.version), "serves": _serves(each, found.path)}
-        row |= {"grade": standing.grade or "–", "backend": each.backend, "sha256": entry.sha256[:12] if entry else ""}
+        row |= {
+            "grade": "accepted here" if standing.accepted else standing.grade or "–",
+            "backend": each.backend,
+            "sha256": entry.sha256[:12] if entry else "",
+        }
         row |= {one: getattr(standing.licences, one) or "–" for one in _LICENCES}
         rows.append(row | {"from": told})
     console.print(screen.listing(rows, _SPARE))
@@ -82,7 +87,12 @@ def _record(listed: "Listed", repository: Path, standing: "Standing") -> dict[st
     known = {"model": listed.model.name, "version": listed.model.version, "backend": listed.backend, "problem": listed.problem}
     served = _served(listed, repository)
     serving = {"serving": served.version == listed.model.version, "history": [asdict(line) for line in served.history]} if served else {}
-    stands = {"applications": list(standing.applications), "grade": standing.grade or None, "licences": asdict(standing.licences)}
+    stands = {
+        "applications": list(standing.applications),
+        "grade": standing.grade or None,
+        "accepted": list(standing.accepted),
+        "licences": asdict(standing.licences),
+    }
     return {**known, **serving, **stands, **(entry_to_json(listed.entry) if listed.entry else {})}
 
 

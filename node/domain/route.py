@@ -196,7 +196,8 @@ class Route:
     other route makes anything. Of all routes with one `choose` one takes one series of a study. It is
     about studies that come in its `hours`; None: at any time. `roles` say which series of the study fills
     which role of the one application that it then runs; `needs` how long it waits for them. `pinned` are the versions of those
-    applications of `run` of which it asks one. Its sinks get results as `profile` says; None: each as its own."""
+    applications of `run` of which it asks one; with `accepted` it asks that each be accepted here. Its sinks get results as `profile` says;
+    None: each as its own."""
 
     name: str
     peers: tuple[str, ...] = ()
@@ -222,6 +223,7 @@ class Route:
     hours: Hours | None = None
     roles: tuple[RoleConditions, ...] = ()
     pinned: tuple[PinnedVersion, ...] = ()
+    accepted: bool = False
     profile: Profile | None = None
 
     @property
@@ -232,6 +234,10 @@ class Route:
     def against_version(self, application: str, version: str) -> str:
         """What is against this version of an application of `run`; "" where the route takes it."""
         return next((why for one in self.pinned if one.application == application and (why := one.against(version))), "")
+
+    def against_unaccepted(self, unaccepted: str) -> str:
+        """What is against an application of `run` that is not accepted here, for the reason given; "" where the route takes it."""
+        return f"{unaccepted}, and the route asks for an accepted one" if self.accepted and unaccepted else ""
 
     @property
     def asked(self) -> tuple[Asked, ...]:

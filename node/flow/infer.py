@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from inference.applications.acceptance import digest_of
+from inference.applications.acceptance import EnteredDigests, digest_of, why_not_accepted
 from inference.applications.admitting import admitted
 from inference.applications.analysing import analyse
 from inference.applications.declared import check_outputs
@@ -77,6 +77,16 @@ class AnotherVersion(ModelError):
     remedy = (
         "Bring that version back (`hilum models rollback`, or the package of before) and `hilum jobs retry JOB`; or write another version, "
         "or none, into the `run` of the route."
+    )
+
+
+class ApplicationUnaccepted(ModelError):
+    """A route of the job asks for an application that is accepted here, and this one is not, in this version and with these models."""
+
+    code = "HLM-4185"
+    remedy = (
+        "`hilum evaluate APPLICATION --data STUDIES`, look at its card, `hilum models accept APPLICATION`, `hilum jobs retry JOB`; or go "
+        "back to the models that were accepted (`hilum models rollback`)."
     )
 
 
@@ -171,6 +181,7 @@ class Analyst:
         for model in models:
             engine.check(model)
         digest = digest_with(engine, application, calls)
+        self._refuse_unaccepted(job, application, digest)
         with collected() as stages_s:
             with at_most(to_decode_s(size_of(files))):
                 accepts, series, roles = application.accepts, job.series_instance_uid, application.in_roles
@@ -196,6 +207,14 @@ class Analyst:
         for route in self._config.routes:
             if route.name in job.routes and (why := route.against_version(application.name, application.version)):
                 raise AnotherVersion(f'route "{route.name}": {why}')
+
+    def _refuse_unaccepted(self, job: Job, application: Application, digest: str) -> None:
+        """Where a route asks for what is accepted here, that is what is analysed with, by the files that the engine holds."""
+        for route in self._config.routes:
+            if route.accepted and route.name in job.routes:
+                unaccepted = why_not_accepted(self._config.models, application.name, application.version, digest)
+                if why := route.against_unaccepted(unaccepted):
+                    raise ApplicationUnaccepted(f'route "{route.name}": {why}')
 
     def _explained(self, job: Job) -> bool:
         """Whether a sink of the job asks what moved the answers."""
@@ -268,6 +287,13 @@ def digest_with(digests: Digests, application: Application, calls: Mapping[Model
     """What results name of an application's models: one digest for all that it may call; without a model, for its version."""
     models = with_places_taken(calls)
     return digest_of(models, digests.digest) if models else method_digest(application.name, application.version)
+
+
+def entered_unaccepted(config: settings.Config, application: Application) -> str:
+    """Why an application, as it is served, is not accepted here, by the digests that the repository's entries name: routing reads no
+    weights. Jobs are asked again, by the digests of what their engine holds."""
+    digest = digest_with(EnteredDigests(Repository(config.models)), application, calls_of(config, application))
+    return why_not_accepted(config.models, application.name, application.version, digest)
 
 
 class _Bounded:

@@ -297,14 +297,14 @@ class RouteExplainer:
     ) -> Decision:
         from inference.applications.port import Takes
         from node.routing.decisions import holds_images
-        from node.routing.gate import exclusion_sentence, exclusions, gated, not_pinned
+        from node.routing.gate import exclusion_sentence, exclusions, gated, unserved
         from node.routing.needs import needs_outcome_now
         from node.routing.priors import EarlierStudy, choose
 
         (current,) = [view for view in views[study] if view.series_instance_uid == decision.series_instance_uid]
         remarks: list[str] = []
         applications = self.declared(route)
-        asked = partial(gated, applications=applications, view=current, gate=gate, unpinned=not_pinned(route, self.served))
+        asked = partial(gated, applications=applications, view=current, gate=gate, against=unserved(route, self.served))
         alone = applications.get(route.run[0]) if route.roles else None
         judged = needs_outcome_now(route, views[study], datetime.now(UTC), alone) if decision.matched else None
         role = ""

@@ -197,19 +197,19 @@ def gated(
     gate: Gate,
     *,
     counted: bool = True,
-    unpinned: Mapping[str, str] = MappingProxyType({}),
+    against: Mapping[str, str] = MappingProxyType({}),
 ) -> Decision:
     """The decision of a route with what the gate says of each of its applications, and which of them would compare the series.
 
-    `unpinned` are those that are here in another version than the route asks for, and what that is.
+    `against` are those that are here in another version than the route asks for, or not accepted, and what that is.
     """
     if not decision.matched:
         return decision
     tried = []
     for name, application in applications.items():
         said = gate.answer(application, view, counted=counted)
-        if name in unpinned and not said.exclusion:
-            said = _refused([unpinned[name], *(said.reasons if said.fit is Fit.REFUSES else ())])
+        if name in against and not said.exclusion:
+            said = _refused([against[name], *(said.reasons if said.fit is Fit.REFUSES else ())])
         tried.append(_answered(name, application, said))
     compares = [
         name for name, application in applications.items() if decision.chosen and any(role.prior_of for role in application.in_roles)
@@ -226,6 +226,21 @@ def not_pinned(route: Route, served: Callable[[str], Application]) -> dict[str, 
             if why := route.against_version(one.application, served(one.application).version):
                 against[one.application] = why
     return against
+
+
+def not_accepted(route: Route, served: Callable[[str], Application]) -> dict[str, str]:
+    """The applications of a route that asks for accepted ones that are not accepted here, each with what is against it; likewise."""
+    against = {}
+    for name in route.run if route.accepted else ():
+        with suppress(HilumError):
+            if why := route.against_unaccepted(served(name).unaccepted):
+                against[name] = why
+    return against
+
+
+def unserved(route: Route, served: Callable[[str], Application]) -> dict[str, str]:
+    """Both: what a route asks for, and is not what is served here."""
+    return {**not_accepted(route, served), **not_pinned(route, served)}
 
 
 def refusal_reason(decision: Decision) -> str:

@@ -82,17 +82,22 @@ class PlannedJob:
     def deadline(self) -> timedelta | None:
         return min((route.deadline for route in self.routes if route.deadline is not None), default=None)
 
-    def job(self, version: str, engine: str, complete_at: datetime, *, unloaded: tuple[str, str] | None = None) -> NewJob:
+    def job(
+        self, version: str, engine: str, complete_at: datetime, *, unloaded: tuple[str, str] | None = None, unaccepted: str = ""
+    ) -> NewJob:
         """The job as it is written.
 
         Parameters
         ----------
         unloaded
             Code and reason why the application cannot be loaded; None: it can.
+        unaccepted
+            Why the application is not accepted here; "": it is, or nobody asks.
         """
         if unloaded is None:
-            # a route that asks for another version would park what is another's, too; alone it parks what is its own
-            self.routes = [route for route in self.routes if not route.against_version(self.application, version)] or self.routes
+            # a route that asks for another version, or an accepted one, would park what is another's, too; alone it parks what is its own
+            taking = [route for route in self.routes if not route.against_version(self.application, version)] or self.routes
+            self.routes = [route for route in taking if not route.against_unaccepted(unaccepted)] or taking
         parked = next((reason for content in self.series if (reason := content.unfit) is not None), None)
         if parked is None and self.missing:
             parked = (RolesUndecided if self.undecided else SeriesMissing).code, self.missing

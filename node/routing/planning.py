@@ -14,7 +14,7 @@ from node.domain.job import Job, NewJob, WhenExcluded
 from node.domain.route import Decision, Route, Withheld
 from node.domain.shortage import NewHold
 from node.routing.decisions import SeriesView, decide, holds_images, outchosen, preference
-from node.routing.gate import Gate, exclusion_sentence, gated, not_pinned
+from node.routing.gate import Gate, exclusion_sentence, gated, unserved
 from node.routing.needs import NeedsOutcome, needs_outcome
 from node.routing.over_time import StudySeries, chosen_together
 from node.routing.pairing import Prior, PriorsFound
@@ -404,8 +404,8 @@ class JobPlanner:
             return decision
         uid = decision.series_instance_uid
         route = next(route for route in self._routes if route.name == decision.route)
-        applications, unpinned = self._applications(route), not_pinned(route, self._application_of)
-        return gated(decision, applications, series.views[uid], series.gate, counted=series.counted[uid], unpinned=unpinned)
+        against = unserved(route, self._application_of)
+        return gated(decision, self._applications(route), series.views[uid], series.gate, counted=series.counted[uid], against=against)
 
     def _applications(self, route: Route) -> dict[str, Application]:
         """Those of a route that can be loaded, as they declare themselves."""
@@ -446,14 +446,14 @@ class JobPlanner:
             return None
 
     def _job(self, planned: PlannedJob, complete_at: datetime) -> NewJob:
-        unloaded = None
+        unloaded, unaccepted = None, ""
         try:
-            version = self._application_of(planned.application).version
+            application = self._application_of(planned.application)
+            version, unaccepted = application.version, application.unaccepted
         except HilumError as error:
-            declared = self._declared(planned.application)
-            version = "" if declared is None else declared.version  # without the models' versions
+            version = "" if (declared := self._declared(planned.application)) is None else declared.version  # without the models' versions
             unloaded = error.code, str(error)
-        return planned.job(version, self._engine_of(planned.application), complete_at, unloaded=unloaded)
+        return planned.job(version, self._engine_of(planned.application), complete_at, unloaded=unloaded, unaccepted=unaccepted)
 
 
 def _is_counted(content: SeriesContent) -> bool:

@@ -359,6 +359,7 @@ def _route(route: Route) -> dict[str, Any]:
         **({"roles": [_role(one) for one in route.roles]} if route.roles else {}),
         **({"parks_excluded": True} if route.parks_excluded else {}),
         **({"pinned": sorted([one.application, one.version] for one in route.pinned)} if route.pinned else {}),
+        **({"accepted": True} if route.accepted else {}),
         **({} if route.profile is None else {"profile": [Kind.SC in route.profile.kinds, *_wants(route.profile)]}),
     }
 

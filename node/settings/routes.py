@@ -216,6 +216,7 @@ NEEDS = Block(
 _FOR_ROLES = NEEDS.read(snippet("{}"), Here(file="", folder=Path()))
 """How long a route waits for the series of its roles where it does not say it."""
 _IGNORE, _PARK = "ignore", "park"
+_REQUIRED, _ANY = "required", "any"
 
 
 def _route(
@@ -243,6 +244,7 @@ def _route(
     choose: str | None,
     hours: tuple[Window, ...] | None,
     roles: tuple[RoleConditions, ...] | None,
+    accepted: str,
     profile: Profile | None,
 ) -> Route:
     return Route(
@@ -270,6 +272,7 @@ def _route(
         choose=choose or "",
         hours=None if hours is None else Hours(windows=hours, zone=ZoneInfo("UTC")),
         roles=roles or (),
+        accepted=accepted == _REQUIRED,
         profile=profile,
     )
 
@@ -451,6 +454,13 @@ ROUTES = Items(
                 default="100%",
                 says="The share of studies that it is about, told by a hash of their StudyInstanceUIDs: of a study all series or none, "
                 "again whenever it comes; those of a smaller share are among those of a larger one.",
+            ),
+            Key(
+                name="accepted",
+                kind=Choice(of=(_REQUIRED, _ANY)),
+                default=_ANY,
+                says="`required`: each application has to be accepted here (`hilum models accept`), in the version and with the models "
+                "that are served. The jobs of one that is not are parked (HLM-4185).",
             ),
             Key(
                 name="disabled",

@@ -7,13 +7,14 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.uid import UID
 
-from inference.applications.acceptance import UnreadableCard, read_card, why_not_accepted
+from inference.applications.acceptance import UnreadableCard, accept, keep_evaluation, read_card, why_not_accepted
 from inference.applications.catalog import load
 from inference.applications.port import Application
 from inference.codes import LEFT, RIGHT, Code
@@ -128,6 +129,49 @@ def test_what_was_tested_is_accepted_by_name_and_for_that_digest_alone(run: Run,
     assert "HLM-4161" in why_not_accepted(models, "bright-ball", "1.0.0", digest)
     with pytest.raises(UnreadableCard):
         read_card(models, "bright-ball", "1.0.0", digest)
+
+
+@pytest.mark.slow
+def test_a_route_that_asks_for_accepted_applications_says_so_everywhere(run: Run, hospital: Path, studies: Path) -> None:
+    """Before: the check of the configuration and what explains routes say why its jobs would be parked; afterwards neither has a word."""
+    (hospital / "hilum.yaml").write_text(
+        f"models: {{repository: models, applications: [{_OWN}]}}\n"
+        'node: {ae_title: HILUM, listen: "127.0.0.1:0"}\n'
+        'peers: {ct: {ae_title: CT, address: "127.0.0.1:104"}}\n'
+        "sinks: {copies: {kind: folder, path: out}}\n"
+        "routes: [{name: balls, from: [ct], run: [bright-ball], accepted: required, send: [copies]}]\n"
+    )
+
+    def said() -> tuple[str, dict[str, Any]]:
+        remarks = " ".join(run("config", "check", "--json").json["remarks"])
+        explained = run("routes", "explain", str(studies / "p000" / "ct"), "--json").json
+        (one,) = explained["routes"][0]["series"][0]["applications"]
+        return remarks, one
+
+    remarks, before = said()
+    assert 'route "balls": bright-ball 1.0.0' in remarks
+    assert before["answer"] == "does not take it"
+    assert "was not tested on studies of this hospital, and the route asks for an accepted one" in before["reason"]
+    run("evaluate", "bright-ball", "--data", str(studies))
+    assert "nobody has accepted it" in said()[0]
+    run("models", "accept", "bright-ball", "--by", "Dr Ada", "--reason", "good")
+    remarks, after = said()
+    assert "accept" not in remarks
+    assert after["answer"] != "does not take it"
+
+
+@pytest.mark.slow
+def test_the_list_of_models_says_what_is_accepted_here(run: Run, hospital: Path) -> None:
+    """The version that an accepted application calls as it is served, and no longer once another version of the application is."""
+    assert run("models", "import", "hippocampus", "--no-tune").code == 0
+    (listed,) = run("models", "list", "--json").json
+    assert (listed["grade"], listed["accepted"]) == ("research", [])
+    told = {"application": "hippocampus", "version": "1.0.0+model.1", "sha256": listed["sha256"], "at": "2026-01-02T03:04:05+00:00"}
+    keep_evaluation(hospital / "models", told)
+    accept(hospital / "models", "hippocampus", "1.0.0+model.1", listed["sha256"], by="Dr Ada", reason="good")
+    (listed,) = run("models", "list", "--json").json
+    assert listed["accepted"] == ["hippocampus"]
+    assert "accepted here" in run("models", "list").out
 
 
 @pytest.mark.slow

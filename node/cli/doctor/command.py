@@ -20,7 +20,7 @@ from node.assembly.doctor.peers import look_at_callers, look_at_certificates, lo
 from node.assembly.doctor.store import look_at_bucket, look_at_disk, look_at_journal
 from node.assembly.libraries import half_installed
 from node.cli.doctor.models import look_at_models
-from node.cli.doctor.routes import look_at_definitions, look_at_terms
+from node.cli.doctor.routes import look_at_acceptances, look_at_definitions, look_at_terms
 from node.cli.opened import ConfigOption, JsonOption
 from node.domain.health import Area, DoctorFinding
 from node.settings.config import Config
@@ -230,6 +230,7 @@ def _look(config: Config) -> Iterator[DoctorFinding]:
         look_at_senders,
         look_at_callers,
         look_at_terms,
+        look_at_acceptances,
         look_at_definitions,
         look_at_logins,
         look_at_peers,

@@ -8,6 +8,7 @@ standard is asked for by `matches`.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from typing import Final
 
 from node.domain.health import Area, DoctorFinding
@@ -182,6 +183,22 @@ def look_at_definitions(config: Config) -> Iterator[DoctorFinding]:
         if name not in used:
             detail, fix = f'no route asks for the definition "{name}"', f"Ask for it by `is: {name}`, or take it out."
             yield DoctorFinding(area=Area.CONFIGURATION, subject="routes", level="warning", detail=detail, fix=fix)
+
+
+def look_at_acceptances(config: Config) -> Iterator[DoctorFinding]:
+    """Applications that a route wants accepted, and that are not, as they are served now."""
+    from node.assembly.compose import served
+    from node.routing.gate import not_accepted
+
+    for route in config.routes:
+        for name, why in not_accepted(route, partial(served, config)).items():
+            yield DoctorFinding(
+                area=Area.MODELS,
+                subject=f"application {name}",
+                level="warning",
+                detail=f'route "{route.name}": {why}',
+                fix=f"`hilum evaluate {name} --data STUDIES`, then `hilum models accept {name}`; until then its jobs are parked.",
+            )
 
 
 def look_at_missing_models(config: Config) -> Iterator[DoctorFinding]:

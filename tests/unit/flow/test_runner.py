@@ -13,6 +13,7 @@ from pydicom import dcmread
 from structlog.testing import capture_logs
 
 from inference import codes, findings_file
+from inference.applications.acceptance import accept, keep_evaluation
 from inference.applications.port import Application, ExplanationOutput, Infer
 from inference.engines.errors import EngineAway, EngineBusy, EngineLost, WrongTensors
 from inference.engines.kinds import DEFAULT
@@ -29,7 +30,7 @@ from node.domain.route import PinnedVersion
 from node.domain.shortage import RefusedInstance, WhenShort
 from node.domain.state import DeliveryState, JobState
 from node.flow.engines import Engines
-from node.flow.infer import JobTooLate
+from node.flow.infer import JobTooLate, digest_with
 from node.flow.lease import LENGTH
 from node.flow.route import RouteStage
 from node.flow.runner import Runner
@@ -324,6 +325,27 @@ def test_a_job_whose_engine_left_the_configuration_is_parked_and_runs_on_no_othe
     node.journal.jobs.revive(work.job.id, node.clock())
     work.step()
     assert (work.job.state, work.engine.asked) == (JobState.ENCODED, 1)
+
+
+def test_a_job_of_what_is_not_accepted_is_parked_where_its_route_asks_for_that(work: Work, tmp_path: Path) -> None:
+    """Before a pixel is read; tested and accepted, by the digest of what its engine holds, a retry finishes it."""
+    (route,) = (one for one in work.node.config.routes if one.name in work.job.routes)
+    models = tmp_path / "accepted"
+    models.mkdir()
+    work.node.configure(routes=(replace(route, accepted=True),), models=models)
+    work.step()
+    assert (work.job.state, work.job.code, work.engine.asked) == (JobState.PARKED, "HLM-4185", 0)
+    digest = digest_with(work.engine, APPLICATION, dict.fromkeys(APPLICATION.models))
+    told = f"threshold 1.0.0 with models of SHA-256 {digest[:12]}… was not tested on studies of this hospital"
+    assert work.job.reason == f'route "{route.name}": {told}, and the route asks for an accepted one'
+    keep_evaluation(models, {"application": "threshold", "version": "1.0.0", "sha256": digest, "at": "2026-01-02T03:04:05+00:00"})
+    work.node.journal.jobs.revive(work.job.id, work.node.clock())
+    work.step()
+    assert (work.job.state, "nobody has accepted it" in str(work.job.reason)) == (JobState.PARKED, True)
+    accept(models, "threshold", "1.0.0", digest, by="Dr Ada", reason="good")
+    work.node.journal.jobs.revive(work.job.id, work.node.clock())
+    work.step()
+    assert work.job.state is JobState.ENCODED
 
 
 @pytest.mark.parametrize(("asked", "code"), [("1", None), ("1.0.0", None), ("1.1", "HLM-4184"), ("1.0.00", "HLM-4184")])
