@@ -16,20 +16,20 @@ from typing import Any
 from inference.engines.port import ModelRef
 from inference.engines.repository import Repository
 from inference.engines.writing import locked, put_in_place
-from inference.errors import HilumError
+from inference.errors import ModelError
 
 FORMAT = 1
 _DIGITS = 16
 
 
-class NotEvaluated(HilumError):
+class NotEvaluated(ModelError):
     """There is no acceptance test of an application with the models that it has here now: there is nothing to accept."""
 
     code = "HLM-4160"
     remedy = "`hilum evaluate APPLICATION --data STUDIES` puts it to the test on labelled studies; then accept it."
 
 
-class UnreadableCard(HilumError):
+class UnreadableCard(ModelError):
     """An acceptance card cannot be read, or is of another application or digest than its name says; it accepts nothing."""
 
     code = "HLM-4161"

@@ -30,6 +30,7 @@ def evaluate(
     *,
     data: Path | None = None,
     out: Path | None = None,
+    table: Path | None = None,
     same: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     recipe: Annotated[bool, Parameter(negative="")] = False,
     seed: int | None = None,
@@ -54,6 +55,9 @@ def evaluate(
         The folder of labelled studies; of a recipe that on which it was trained, where there was one.
     out
         The folder of the evaluation (default var/evaluations/APPLICATION); of a recipe that of the run (default var/training/RECIPE).
+    table
+        Of an application: a table (CSV) as reference in the place of segmentations, a line a case, named by SeriesInstanceUID,
+        StudyInstanceUID, AccessionNumber or PatientID; its other columns are findings (1 or 0) and measured values.
     same
         Of an application: "THEIR LABEL=LABEL", a segment of the references and the structure that it is, where neither label nor code
         tells.
@@ -81,7 +85,7 @@ def evaluate(
         raise WrongWords(
             f'"{name}" is an application: name the folder of labelled studies with --data, and neither seed, repository nor disturbed'
         )
-    told = evaluated(name, data, out or Path("var/evaluations") / name, _pairs(same), config)
+    told = evaluated(name, data, out or Path("var/evaluations") / name, _pairs(same), table, config)
     if as_json:
         screen.as_json(told)
         return 0
@@ -89,7 +93,7 @@ def evaluate(
     return 0
 
 
-def evaluated(name: str, data: Path, out: Path, same: Mapping[str, str], config: Path | None) -> dict[str, Any]:
+def evaluated(name: str, data: Path, out: Path, same: Mapping[str, str], table: Path | None, config: Path | None) -> dict[str, Any]:
     """Put the application of a name to the test, on the engine that the configuration gives it.
 
     Raises
@@ -112,7 +116,9 @@ def evaluated(name: str, data: Path, out: Path, same: Mapping[str, str], config:
             sha256=digest_with(engine, application, calls_of(loaded, application)),
             engine=named,
         )
-        told: dict[str, Any] = import_module(_TEST).evaluated(tested, _Analyse(application, analyst, named), data, out, same, loaded.models)
+        told: dict[str, Any] = import_module(_TEST).evaluated(
+            tested, _Analyse(application, analyst, named), data, out, same, table, loaded.models
+        )
     return told
 
 
@@ -184,9 +190,9 @@ def _demand_one_series(application: "Application") -> None:
     from inference.applications.port import Takes
     from node.cli.ending import WrongWords
 
-    if application.in_roles or application.accepts.takes is not Takes.VOLUME:
+    if application.in_roles or application.accepts.takes not in (Takes.VOLUME, Takes.IMAGES):
         raise WrongWords(
-            f"{application.name} takes {application.accepts.takes.value}; an acceptance test compares applications that take one volume"
+            f"{application.name} takes {application.accepts.takes.value}; an acceptance test compares applications that take one series"
         )
 
 
@@ -244,7 +250,7 @@ def _print(told: Mapping[str, Any], out: Path) -> None:
         for row in told[title]:
             code = f" [{row['code']}]" if row["code"] else ""
             console.print(f"\n{title}: {screen.visible(row['what'])}: {screen.visible(row['reason'])}{code}")
-    console.print(f"\nFor people, with pictures of patients: {out / 'card.html'}. If it is good enough: hilum models accept {name}")
+    console.print(f"\nFor people: {out / 'card.html'}, which may show images of patients. If it is good enough: hilum models accept {name}")
 
 
 def _shown(figure: Mapping[str, Any], values: Sequence[float | None] | None) -> str:

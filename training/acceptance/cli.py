@@ -13,7 +13,9 @@ from training.errors import TrainingNotInstalled
 _NEEDED = ("torch", "monai", "jinja2")
 
 
-def evaluated(tested: UnderTest, analyse: Analyse, data: Path, out: Path, same: Mapping[str, str], repository: Path) -> dict[str, Any]:
+def evaluated(
+    tested: UnderTest, analyse: Analyse, data: Path, out: Path, same: Mapping[str, str], table: Path | None, repository: Path
+) -> dict[str, Any]:
     """Put an application to the test, with its progress on stderr; the card without cases goes into the model repository.
 
     Raises
@@ -29,7 +31,7 @@ def evaluated(tested: UnderTest, analyse: Analyse, data: Path, out: Path, same: 
     from training.progress import steps
 
     with steps("evaluating") as step:
-        told = evaluate(tested, analyse, data, out, same, step=step)
+        told = evaluate(tested, analyse, data, out, same, table, step=step)
     write_page(repository, keep_evaluation(repository, without_identity(told)))
     return told
 

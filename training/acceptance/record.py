@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 
 from training.acceptance.cells import LEAST, cells
 from training.acceptance.port import UnderTest
@@ -71,7 +73,9 @@ class Comparison:
     notes: Sequence[str] = ()
 
 
-def record(tested: UnderTest, outcome: Comparison, own: Mapping[str, Kind], watched: str) -> dict[str, Any]:
+def record(
+    tested: UnderTest, outcome: Comparison, own: Mapping[str, Kind], watched: str, ranked: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
     """What evaluation.json holds, but for the page's digest."""
     compared = outcome.compared
     patients = [each.patient for each in compared]
@@ -96,7 +100,10 @@ def record(tested: UnderTest, outcome: Comparison, own: Mapping[str, Kind], watc
             "unlabelled": len(outcome.unlabelled),
         },
         "watched": watched,
-        "figures": {name: figure(kind, [each.row[name] for each in compared], patients) for name, kind in kinds.items()},
+        "figures": {
+            **ranked,
+            **{name: figure(kind, [each.row[name] for each in compared], patients) for name, kind in kinds.items()},
+        },
         "cells": [_cell(*one, compared, kinds) for one in cells([each.attributes for each in compared])],
         "notes": list(outcome.notes),
         "refused": [_not_compared(each) for each in outcome.refused],
@@ -109,8 +116,13 @@ def record(tested: UnderTest, outcome: Comparison, own: Mapping[str, Kind], watc
 
 
 def figure(kind: Kind, values: Sequence[float], patients: Sequence[str]) -> dict[str, Any]:
-    """As `summary`; of a difference also its limits of agreement, None where fewer than two cases have one."""
+    """As `summary`; of a difference also its limits of agreement, None where fewer than two cases have one. The interval of a share is
+    Wilson's, where each case is a patient of its own."""
     told = summary(kind, values, patients)
+    if kind.share and told["count"] and len(set(patients)) == len(patients):
+        found = round(told["mean"] * told["count"])
+        low, high = binomtest(found, told["count"]).proportion_ci(method="wilson")
+        told["interval"] = [float(low), float(high)]
     if kind.better != "near 0":
         return told
     known = np.array([value for value in values if math.isfinite(value)])

@@ -20,12 +20,15 @@ class Kind:
         "more", "less", or "near 0".
     digits
         How many are worth printing.
+    share
+        Whether it is 1 or 0 in each case.
     """
 
     unit: str
     better: str
     says: str
     digits: int
+    share: bool = False
 
 
 KINDS = {

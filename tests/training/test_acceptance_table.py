@@ -1,0 +1,93 @@
+"""Acceptance tests against a table of the hospital: findings and measured values, compared with arithmetic on the same voxels."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from inference.applications.catalog import load
+from tests.unit.cli.conftest import Run
+from tests.unit.cli.conftest import run as run
+from training.acceptance.table import read_table
+from training.errors import UnfitData
+
+from .applications.bright_ball import MUCH_CM3, THRESHOLD_HU
+from .studies import SPACING, thorax, write_study
+
+_OWN = Path(__file__).parent / "applications"
+_COUNT = 10
+
+
+@pytest.fixture
+def hospital(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Ten patients, two of whom have one PatientID, and one of whom has two series; no segmentation among them."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "hilum.yaml").write_text(f"models: {{repository: models, applications: [{_OWN}]}}\n")
+    for seed in range(_COUNT):
+        write_study(tmp_path / "studies", seed)
+    for seed in (20, 21):
+        write_study(tmp_path / "studies", seed, PatientID="TWINS", PatientName=f"Twin^{seed}")
+    for seed in (30, 31):
+        write_study(tmp_path / "studies", seed, PatientID="AGAIN")
+    for drawn in (tmp_path / "studies").rglob("ball.dcm"):
+        drawn.unlink()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def cm3(seed: int) -> float:
+    """How much is bright in one patient."""
+    return float((thorax(seed)[0] > THRESHOLD_HU).sum()) * float(np.prod(SPACING)) / 1000
+
+
+@pytest.mark.slow
+def test_findings_and_values_are_compared_with_the_table(run: Run, hospital: Path) -> None:
+    """Sensitivity, specificity and their Wilson intervals, the area under the curve by counting pairs, bias and mean absolute error; lines
+    that name nobody, two patients or two series are told and in no figure, as are columns that mean nothing, and images without a line."""
+    truth = {seed: seed % 3 == 0 for seed in range(_COUNT)}
+    lines = [f"P{seed:03d};{int(truth[seed])};{cm3(seed) + (1 if seed % 2 else -3):.6f};x" for seed in range(_COUNT - 1)]
+    odd = ["P777;1;;", "TWINS;1;;", "AGAIN;0;;"]
+    (hospital / "truth.csv").write_text("\n".join(["PatientID;Nodule;Volume bright (cm3);reader", *lines, *odd]))
+    told = run("evaluate", "bright-ball", "--data", "studies", "--table", "truth.csv", "--json").json
+    known = range(_COUNT - 1)
+    called = {seed: cm3(seed) > MUCH_CM3 for seed in known}
+    ill, well = [seed for seed in known if truth[seed]], [seed for seed in known if not truth[seed]]
+    figures = told["figures"]
+    for name, inside, right in (("sensitivity", ill, True), ("specificity", well, False)):
+        hits = sum(called[seed] is right for seed in inside)
+        assert figures[f"{name} Nodule"]["mean"] == pytest.approx(hits / len(inside))
+        low, high = binomtest(hits, len(inside)).proportion_ci(method="wilson")
+        assert figures[f"{name} Nodule"]["interval"] == pytest.approx([low, high])
+    pairs = [(cm3(one) > cm3(other)) + 0.5 * (cm3(one) == cm3(other)) for one in ill for other in well]
+    assert figures["AUC Nodule"]["mean"] == pytest.approx(np.mean(pairs))
+    off = np.array([-1 if seed % 2 else 3 for seed in known])
+    assert figures["difference Volume bright"]["mean"] == pytest.approx(off.mean(), abs=1e-5)
+    assert figures["absolute error Volume bright"]["mean"] == pytest.approx(np.abs(off).mean(), abs=1e-5)
+    reasons = {one["what"]: one["reason"] for one in told["unusable"]}
+    assert "no image here has the PatientID" in reasons["line 11"]
+    assert "2 patients" in reasons["line 12"]
+    assert "2 series" in reasons["line 13"]
+    assert told["counts"] == {"compared": 9, "patients": 9, "refused": 0, "unusable": 3, "unlabelled": 5}
+    assert "reader" in told["notes"][0]
+    assert "sensitivity Nodule" in (hospital / "var/evaluations/bright-ball/card.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "names no case"),
+        ("Patient,Nodule\nP1,1", "names no case"),
+        ("PatientID,Fracture\nP1,1", "none of its columns (Fracture) is anything that bright-ball says: Nodule"),
+        ("PatientID,Nodule\nP1,1\nP2,0\nP1,0", "lines 2 and 4 name the same case"),
+        ("PatientID,Nodule\nP1,maybe", 'line 2: column "Nodule" is neither yes nor no'),
+        ("PatientID,Volume bright\nP1,much", 'line 2: column "Volume bright" is no number'),
+    ],
+)
+def test_a_table_that_says_nothing_is_refused_with_its_line(tmp_path: Path, content: str, says: str) -> None:
+    """Nobody guesses what was meant."""
+    file = tmp_path / "truth.csv"
+    file.write_text(content)
+    with pytest.raises(UnfitData) as refused:
+        read_table(file, load("bright-ball", (_OWN,)))
+    assert says in str(refused.value)
