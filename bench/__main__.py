@@ -36,6 +36,7 @@ _BENCHMARKS = (
     "faults",
     "bleed",
     "windows",
+    "gpu",
 )
 
 RESULTS = Path(__file__).with_name("results.json")

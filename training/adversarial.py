@@ -41,6 +41,10 @@ class Adversarial:
         loss: torch.Tensor = nn.functional.l1_loss(made, true) + self._weight * self._says(self._judged(made), True, False)
         return loss
 
+    def to(self, device: torch.device) -> None:
+        """Have the discriminator there, too."""
+        self._judge.to(device)
+
     def state_dict(self) -> dict[str, Any]:
         """What has to be kept for going on."""
         return {"judge": self._judge.state_dict(), "optimizer": self._optimizer.state_dict()}

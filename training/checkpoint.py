@@ -1,18 +1,39 @@
 """Checkpoints that survive a kill: written aside, brought to the disk, then renamed; read as data, never as code."""
 
+import errno
 import json
 import os
 import pickle
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 
-from training.errors import BrokenRun
+from training.errors import BrokenRun, FullDisk
 
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What is written inside may find the disk full.
+
+    Raises
+    ------
+    FullDisk
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as failed:
+        # torch says of what its file refused that it "failed writing file", and why in what came before
+        cause = failed if isinstance(failed, OSError) else failed.__cause__ or failed.__context__
+        if not isinstance(cause, OSError) or cause.errno not in _NO_ROOM:
+            raise
+        raise FullDisk(f"{path} could not be written: {cause.strerror}; what lay there before is whole") from failed
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -43,15 +64,21 @@ def save_json(path: Path, value: Any) -> None:
 
 
 def replace(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let `write` fill a file beside `path`, then put it in its place, both on the disk when this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Let `write` fill a file beside `path`, then put it in its place, both on the disk when this returns.
+
+    Raises
+    ------
+    FullDisk
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with aside.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with aside.open("wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)

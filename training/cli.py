@@ -4,7 +4,7 @@ import importlib.util
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -26,7 +26,11 @@ def train(
     out: Path | None = None,
     epochs: int | None = None,
     batch: int | None = None,
+    learning_rate: float | None = None,
     seed: int | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    precision: Literal["float32", "bf16"] = "float32",
+    accumulate: int = 1,
     name: str | None = None,
     labels: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     spacing_mm: Annotated[tuple[float, float, float] | None, Parameter(negative="")] = None,
@@ -52,8 +56,17 @@ def train(
         At most so many; fewer when validation gets no better. Default: the recipe's.
     batch
         Cases in one step, over all processes.
+    learning_rate
+        Of the first epoch; it falls to 0 along a cosine. Of recipes with several networks each has its own.
     seed
         Of the split, the first weights, the order and the augmentation.
+    device
+        What computes: auto is a GPU where there is one. A run may be gone on with on another device. Never run on a GPU yet.
+    precision
+        bf16: convolutions and products in 16 bits, on the processor and on GPUs that have it; weights, loss and validation in 32.
+    accumulate
+        Have each batch go through the network in so many parts, for less memory; the same is learned. Where memory still does not suffice
+        there are more, and it is said.
     name
         Recipe segmentation: of the application that it becomes (default segmentation).
     labels
@@ -74,15 +87,16 @@ def train(
         return 0
     if recipe is None:
         raise UnknownRecipe(f"no recipe is named. There are {', '.join(recipes.names())}")
+    from training.compute import Device, Precision
     from training.planning import Asked
     from training.progress import Silent, shown
     from training.ranks import ranks
 
     run = out or _default(recipe)
     asked = Asked(name=name, labels=labels, spacing_mm=spacing_mm, window=window)
-    with ranks() as here:
+    with ranks(Device(device), Precision(precision), accumulate) as here:
         wanted = here.in_turn(lambda: recipes.begun(recipe, data, run, seed or 0, asked, _told if here.first else _untold))
-        schedule = _schedule(wanted, epochs, batch, seed)
+        schedule = _schedule(wanted, epochs, batch, learning_rate, seed)
         sides = wanted.sides(data, schedule.seed)
         if not here.first:
             wanted.fit(sides, run, schedule, here, Silent())
@@ -194,8 +208,8 @@ def _installed() -> None:
         raise TrainingNotInstalled(f"not installed: {', '.join(absent)}")
 
 
-def _schedule(recipe: "Recipe", epochs: int | None, batch: int | None, seed: int | None) -> "Schedule":
-    given = {"epochs": epochs, "batch": batch, "seed": seed}
+def _schedule(recipe: "Recipe", epochs: int | None, batch: int | None, learning_rate: float | None, seed: int | None) -> "Schedule":
+    given: dict[str, Any] = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
     return replace(recipe.schedule, **{name: value for name, value in given.items() if value is not None})
 
 

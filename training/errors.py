@@ -45,6 +45,43 @@ class TrainingNotInstalled(TrainingError):
     remedy = "Install them: `pip install 'PATH[training]'`, with the PATH of hilum's wheel or checkout."
 
 
+class OutOfMemory(TrainingError):
+    """Memory does not suffice for one image in the smallest window that the recipe can learn from."""
+
+    code = "HLM-8006"
+    remedy = (
+        "Train where more memory is free, or say a smaller `--window` or a coarser `--spacing-mm` where the recipe takes them; "
+        "the same command goes on after the last whole epoch."
+    )
+
+
+class LossNotFinite(TrainingError):
+    """The loss is no finite number any more: the network would learn nothing from here on."""
+
+    code = "HLM-8007"
+    remedy = (
+        "Look at the images of the cases in the message, and mend them or take them out; if nothing is wrong with them, train anew with "
+        "a lower `--learning-rate` and without `--precision bf16`. Nothing of this epoch was kept: the same command goes on before it."
+    )
+
+
+class FullDisk(TrainingError):
+    """The disk takes no more of what a training writes: no space, no quota, or a file may not be that large."""
+
+    code = "HLM-8008"
+    remedy = "Make room on the disk of the run's folder, and call the same command again: it goes on after the last whole epoch."
+
+
+class LostProcess(TrainingError):
+    """One of the processes of a training has ended, and with it all of them."""
+
+    code = "HLM-8009"
+    remedy = (
+        "Look at what the other process said last (ended with signal 9: mostly memory, `dmesg` tells); "
+        "the same torchrun command goes on after the last whole epoch."
+    )
+
+
 class UnreadableEvaluation(TrainingError):
     """There is no evaluation where one was named, or it has another form than this release writes."""
 

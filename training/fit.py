@@ -2,11 +2,14 @@
 
 Nothing is drawn from a generator that runs through the training: the order of an epoch and each augmentation depend on seed, epoch and
 case alone. So a run that was killed and goes on ends with the same weights as one that was not.
+
+Memory that does not suffice is answered, and said: a batch goes through the network in twice as many parts, which learns the same; a single
+image is cut, where the recipe's may be. Precision is part of what a run is, device and parts are not.
 """
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -14,10 +17,12 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from training.augment import cut
 from training.averaging import Average
 from training.checkpoint import load, save
+from training.compute import Precision, is_out_of_memory
 from training.data.cases import Split, digest
-from training.errors import BrokenRun, OtherRun
+from training.errors import BrokenRun, LossNotFinite, OtherRun, OutOfMemory
 from training.progress import Progress
 from training.ranks import Ranks
 from training.recipe import Augment, Example, Outcome, Recipe, Schedule
@@ -43,6 +48,8 @@ def fit(recipe: Recipe, sides: Split, out: Path, schedule: Schedule, ranks: Rank
     ------
     OtherRun
         `out` holds a run of something else.
+    OutOfMemory, LossNotFinite, FullDisk, LostProcess
+        The run is whole up to the last epoch, and can be gone on with.
     """
     run = _Run(recipe, sides, out, schedule, ranks)
     while run.epoch < schedule.epochs and run.epoch - run.best_epoch <= schedule.patience:
@@ -50,11 +57,12 @@ def fit(recipe: Recipe, sides: Split, out: Path, schedule: Schedule, ranks: Rank
     return Outcome(epochs=run.epoch, best_epoch=run.best_epoch, best=run.best)
 
 
-def identity(recipe: Recipe, sides: Split, schedule: Schedule, processes: int) -> str:
+def identity(recipe: Recipe, sides: Split, schedule: Schedule, ranks: Ranks) -> str:
     """What has to be the same for a run to be gone on with, as one line."""
     settings = ", ".join(f"{name} {value:g}" for name, value in asdict(schedule).items())
     averaged = f", averaged {recipe.averaged:g}" if recipe.averaged else ""
-    return f"{recipe.name}: {settings}{averaged}; {_told(sides)}; {processes} processes"
+    precision = "" if ranks.compute.precision is Precision.FLOAT32 else f", {ranks.compute.precision}"
+    return f"{recipe.name}: {settings}{averaged}{precision}; {_told(sides)}; {ranks.size} processes"
 
 
 def seed_of(run: Path) -> int | None:
@@ -112,17 +120,23 @@ class _Run:
 
     def __init__(self, recipe: Recipe, sides: Split, out: Path, schedule: Schedule, ranks: Ranks) -> None:
         self._recipe, self._sides, self._out, self._schedule, self._ranks = recipe, sides, out, schedule, ranks
-        self._identity = identity(recipe, sides, schedule, ranks.size)
+        self._identity = identity(recipe, sides, schedule, ranks)
+        self._compute = ranks.compute
+        self._parts = ranks.compute.parts
+        self._window: tuple[int, ...] | None = None
         self.epoch, self.best_epoch, self.best = 0, 0, -math.inf
         self._examples: dict[str, Example] = {}
         self._augment: Augment = recipe.augment()
         torch.manual_seed(schedule.seed)
-        self._network = recipe.network()
+        # made on the processor, so that the same seed gives the same weights on every device
+        self._network = recipe.network().to(self._compute.device)
         self._loss: Any = recipe.loss()
+        if hasattr(self._loss, "to"):
+            # one that learns, or weighs classes
+            self._loss.to(self._compute.device)
         if len(recipe.window) == 3:
             # 3-D convolutions on a processor are several times faster so
             self._network = self._network.to(memory_format=torch.channels_last_3d)
-        self._wrapped = ranks.wrapped(self._network)
         self._optimizer = torch.optim.AdamW(self._network.parameters(), lr=schedule.learning_rate, weight_decay=WEIGHT_DECAY)
         self._average = Average(self._network, recipe.averaged) if recipe.averaged else None
         self._resume()
@@ -150,23 +164,81 @@ class _Run:
     def _train(self, epoch: int, progress: Progress) -> float:
         batches = self._batches(epoch)
         progress.begun(epoch, self._schedule.epochs, len(batches))
-        self._wrapped.train()
+        self._network.train()
         total = 0.0
-        for batch in batches:
-            shown = [self._augment(self._example(draw), _seed(self._schedule.seed, epoch, draw)) for draw in batch]
-            images = torch.from_numpy(np.stack([each.image for each in shown]))
-            targets = torch.from_numpy(np.stack([each.target for each in shown]))
-            if len(self._recipe.window) == 3:
-                images = images.to(memory_format=torch.channels_last_3d)
-            self._optimizer.zero_grad(set_to_none=True)
-            loss = self._loss(self._wrapped(images), targets)
-            loss.backward()
+        for number, batch in enumerate(batches):
+            seeds = [_seed(self._schedule.seed, epoch, draw) for draw in batch]
+            shown = [self._augment(self._example(draw), seed) for draw, seed in zip(batch, seeds, strict=True)]
+            loss = self._gradients(shown, seeds, progress)
+            if not math.isfinite(loss):
+                raise LossNotFinite(f"epoch {epoch + 1}, batch {number + 1} of {len(batches)}: {self._what_was_shown(batch, shown)}")
+            self._ranks.average(self._network.parameters())
             self._optimizer.step()
             if self._average:
                 self._average.follow(self._network)
-            total += float(loss.detach())
+            total += loss
             progress.batch()
         return total / len(batches)
+
+    def _gradients(self, shown: Sequence[Example], seeds: Sequence[int], progress: Progress) -> float:
+        """The gradient of a batch, and its loss; with less at once where memory does not suffice."""
+        while True:
+            try:
+                return self._summed(shown, seeds)
+            except (MemoryError, RuntimeError) as failed:
+                if not is_out_of_memory(failed):
+                    raise
+                why = (str(failed).strip() or type(failed).__name__).partition("\n")[0]
+            # outside of the handler: what failed holds what was computed as long as it is handled
+            if self._compute.device.type == "cuda":
+                torch.cuda.empty_cache()
+            progress.said(self._asking_less(shown, why))
+
+    def _summed(self, shown: Sequence[Example], seeds: Sequence[int]) -> float:
+        """The gradient of the mean loss over a batch, part by part."""
+        self._optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        for part in np.array_split(np.arange(len(shown)), min(self._parts, len(shown))):
+            seen = [cut(shown[index], self._window, seeds[index]) if self._window else shown[index] for index in part]
+            images = self._compute.tensor(np.stack([each.image for each in seen]))
+            targets = self._compute.tensor(np.stack([each.target for each in seen]))
+            if len(self._recipe.window) == 3:
+                images = images.to(memory_format=torch.channels_last_3d)
+            with self._compute.autocast():
+                answer = self._network(images)
+            loss = self._loss(answer.float(), targets) * (len(part) / len(shown))
+            loss.backward()
+            total += float(loss.detach())
+        return total
+
+    def _asking_less(self, shown: Sequence[Example], why: str) -> str:
+        """Twice as many parts, or a smaller window of a single image; what is said of it.
+
+        Raises
+        ------
+        OutOfMemory
+        """
+        if self._parts < len(shown):
+            self._parts = min(2 * self._parts, len(shown))
+            return f"memory does not suffice ({why}): batches of {len(shown)} go in {self._parts} parts from here on, and learn the same"
+        sides, by = list(self._window or shown[0].image.shape[1:]), self._recipe.cut_by
+        longest = sides.index(max(sides))
+        half = max(2 * by, sides[longest] // 2 // by * by) if by else 0
+        if not 0 < half < sides[longest]:
+            told = " × ".join(map(str, sides))
+            raise OutOfMemory(f"memory does not suffice for one image of {told} ({why}), and less cannot be learned from")
+        sides[longest] = half
+        self._window = tuple(sides)
+        told = " × ".join(map(str, sides))
+        return f"memory does not suffice ({why}): windows of {told} are learned from here on; what is served keeps its own"
+
+    def _what_was_shown(self, batch: Sequence[int], shown: Sequence[Example]) -> str:
+        """Of a batch without a finite loss, the cases, and which of them are no finite numbers themselves."""
+        names = [self._sides.train[draw % len(self._sides.train)].name for draw in batch]
+        broken = sorted({name for name, each in zip(names, shown, strict=True) if not np.isfinite(each.image).all()})
+        if broken:
+            return f"images with values that are no finite numbers, in {', '.join(broken)}"
+        return f"the loss of {', '.join(sorted(set(names)))} is no finite number, and their images are"
 
     def _batches(self, epoch: int) -> list[list[int]]:
         """This process's cases in this epoch; as many batches in every process, or gradients would wait for ever."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from inference.applications.port import Application, ModelRef, Tensors
 from inference.engines.port import Call, Engine
 from inference.findings import Findings
+from training.compute import device_of
 from training.data.cases import Case, Labelled
 
 
@@ -23,7 +24,8 @@ class NetworkInfer:
     def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]:
         (image,) = tensors.values()
         with torch.inference_mode():
-            answer: NDArray[Any] = self.network(torch.from_numpy(np.ascontiguousarray(image))).numpy()
+            there = torch.from_numpy(np.ascontiguousarray(image)).to(device_of(self.network))
+            answer: NDArray[Any] = self.network(there).cpu().numpy()
         return {"OUTPUT__0": answer}
 
     def at_once(self, model: ModelRef) -> int:

@@ -8,6 +8,8 @@ from typing import Protocol, TypeAlias
 
 from rich.console import Console
 
+from training.checkpoint import writing
+
 
 class Progress(Protocol):
     """Told of what happens; says it to somebody."""
@@ -17,6 +19,8 @@ class Progress(Protocol):
     def batch(self) -> None: ...
 
     def epoch(self, epoch: int, figures: Mapping[str, float], best: bool) -> None: ...
+
+    def said(self, line: str) -> None: ...
 
 
 Step: TypeAlias = Callable[[str, int], None]
@@ -28,13 +32,16 @@ def silent(done: str, total: int) -> None:
 
 
 class Silent:
-    """For the processes beside the first, and for tests."""
+    """For tests, and the processes beside the first, which say nothing but what happened to them alone."""
 
     def begun(self, epoch: int, epochs: int, batches: int) -> None: ...
 
     def batch(self) -> None: ...
 
     def epoch(self, epoch: int, figures: Mapping[str, float], best: bool) -> None: ...
+
+    def said(self, line: str) -> None:
+        Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,9 @@ class Named:
     def epoch(self, epoch: int, figures: Mapping[str, float], best: bool) -> None:
         self.progress.epoch(epoch, {f"{self.name} {name}": value for name, value in figures.items()}, best)
 
+    def said(self, line: str) -> None:
+        self.progress.said(f"{self.name}: {line}")
+
 
 class _Shown:
     """A bar for the epoch under way (where somebody watches), a line for each that is over, and TensorBoard's scalars."""
@@ -64,7 +74,7 @@ class _Shown:
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self.bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._console = console
+        self._console, self._folder = console, folder
         self._writer = SummaryWriter(str(folder))
         self._task = self.bar.add_task("")
         self._epochs = 0
@@ -79,13 +89,18 @@ class _Shown:
     def epoch(self, epoch: int, figures: Mapping[str, float], best: bool) -> None:
         said = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
         self._console.print(f"epoch {epoch + 1:>3} of {self._epochs}  {said}{'  best' if best else ''}", highlight=False)
-        for name, value in figures.items():
-            self._writer.add_scalar(name, value, epoch + 1)
-        # what a kill leaves is complete up to here
-        self._writer.flush()
+        with writing(self._folder):
+            for name, value in figures.items():
+                self._writer.add_scalar(name, value, epoch + 1)
+            # what a kill leaves is complete up to here
+            self._writer.flush()
+
+    def said(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def close(self) -> None:
-        self._writer.close()
+        with writing(self._folder):
+            self._writer.close()
 
 
 @contextmanager

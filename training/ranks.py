@@ -1,14 +1,20 @@
 """The processes of one training: one alone, or those that torchrun started."""
 
 import os
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar
+from types import FrameType
+from typing import TypeVar
 
 import torch
 from torch import distributed
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from training.compute import Compute, Device, Precision, chosen
+from training.errors import LostProcess
 
 Made = TypeVar("Made")
 _LONGEST = timedelta(days=1)
@@ -17,10 +23,14 @@ _LONGEST = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranks:
-    """Which of how many processes this is; the first one validates, writes and speaks."""
+    """Which of how many processes this is, and how it computes; the first one validates, writes and speaks.
+
+    What is shared raises LostProcess where another process has ended.
+    """
 
     rank: int = 0
     size: int = 1
+    compute: Compute = field(default_factory=Compute)
 
     @property
     def first(self) -> bool:
@@ -29,42 +39,82 @@ class Ranks:
     def in_turn(self, make: Callable[[], Made]) -> Made:
         """What the first process makes, then what the others make of what it left on the disk."""
         if not self.first:
-            distributed.barrier()
+            with _together():
+                distributed.barrier()
         made = make()
         if self.first and self.size > 1:
-            distributed.barrier()
+            with _together():
+                distributed.barrier()
         return made
 
-    def wrapped(self, network: Any) -> Any:
-        """The network whose gradients are averaged over all processes."""
-        return network if self.size == 1 else torch.nn.parallel.DistributedDataParallel(network)
+    def average(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """Give every process the mean of all gradients.
+
+        After the whole batch, in one go: a process that had too little memory has gone over its part of it again by then, which
+        DistributedDataParallel, that sends gradients while others are still computed, cannot wait for.
+        """
+        if self.size == 1:
+            return
+        gradients = [each.grad for each in parameters if each.grad is not None]
+        together = parameters_to_vector(gradients)
+        with _together():
+            distributed.all_reduce(together)
+        vector_to_parameters(together / self.size, gradients)
 
     def told(self, value: float) -> float:
         """The first process's value, in every process."""
         if self.size == 1:
             return value
-        shared = torch.tensor([value], dtype=torch.float64)
-        distributed.broadcast(shared, src=0)
+        shared = torch.tensor([value], dtype=torch.float64, device=self.compute.device)
+        with _together():
+            distributed.broadcast(shared, src=0)
         return float(shared.item())
 
     def mean(self, value: float) -> float:
         """The mean over all processes."""
         if self.size == 1:
             return value
-        shared = torch.tensor([value], dtype=torch.float64)
-        distributed.all_reduce(shared)
+        shared = torch.tensor([value], dtype=torch.float64, device=self.compute.device)
+        with _together():
+            distributed.all_reduce(shared)
         return float(shared.item()) / self.size
 
 
 @contextmanager
-def ranks() -> Iterator[Ranks]:
-    """Join the processes that torchrun started; alone where it did not."""
+def ranks(device: Device = Device.CPU, precision: Precision = Precision.FLOAT32, parts: int = 1) -> Iterator[Ranks]:
+    """Join the processes that torchrun started; alone where it did not.
+
+    Raises
+    ------
+    UnfitSetting, LostProcess
+    """
+    place, places = (int(os.environ.get(name, default)) for name, default in (("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", "1")))
+    compute = chosen(device, precision, parts, place=place, places=places)
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield Ranks()
+        yield Ranks(compute=compute)
         return
-    distributed.init_process_group("gloo", timeout=_LONGEST)
+    before = signal.signal(signal.SIGTERM, _ended)
+    distributed.init_process_group("nccl" if compute.device.type == "cuda" else "gloo", timeout=_LONGEST)
     try:
-        yield Ranks(rank=distributed.get_rank(), size=size)
+        yield Ranks(rank=distributed.get_rank(), size=size, compute=compute)
     finally:
         distributed.destroy_process_group()
+        signal.signal(signal.SIGTERM, before)
+
+
+def _ended(number: int, frame: FrameType | None) -> None:
+    raise LostProcess("torchrun ended this process, as it does with all of them where one has ended")
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """What is said by all processes to each other."""
+    try:
+        yield
+    except RuntimeError as lost:
+        raise LostProcess(f"another process of this training has ended, and it needs all of them: {_first_line(lost)}") from lost
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -142,6 +142,9 @@ class Recipe(ABC):
         How often an epoch shows each case; more than once where `augment` cuts another part out of it every time.
     beside
         What makes the model an application by itself: its application.json.
+    cut_by
+        Memory that does not suffice for one image is answered by a smaller window of it in training, with sides that are multiples of this;
+        0: the recipe's images are not cut.
     full_run
         What is said of it where recipes are listed.
     """
@@ -165,6 +168,7 @@ class Recipe(ABC):
     full_run: FullRun
     averaged: float = 0.0
     draws: int = 1
+    cut_by: int = 0
     beside: Beside = nothing_beside
 
     @abstractmethod

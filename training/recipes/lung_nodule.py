@@ -66,10 +66,10 @@ def loss() -> Callable[[Any, Any], Any]:
     def of(answer: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         inside = target[:, 0] != OUTSIDE
         labels = target[:, 0].long().masked_fill(~inside, 0)
-        weights = torch.from_numpy(weighed(labels.numpy())) * inside
+        weights = torch.from_numpy(weighed(labels.cpu().numpy())).to(labels.device) * inside
         entropy = (functional.cross_entropy(answer, labels, reduction="none") * weights).sum() / weights.sum().clamp(min=1)
         probabilities = answer.softmax(dim=1) * inside[:, None]
-        overlap = torch.zeros(())
+        overlap = torch.zeros((), device=answer.device)
         for label in (GLASS, SOLID):
             said, true = probabilities[:, label], (labels == label).float()
             overlap = overlap + (2 * (said * true).sum() + 1) / (said.sum() + true.sum() + 1)

@@ -22,7 +22,7 @@ from training.data.segments import labelled
 from training.data.structures import Wanted, having, wanted
 from training.errors import BrokenRun, OtherRun, UnfitData, UnfitSetting
 from training.evaluation.segmentation import Masks, dice
-from training.planning import Asked, Facts, Plan, facts, planned, read, told, write
+from training.planning import STRIDE, Asked, Facts, Plan, facts, planned, read, told, write
 from training.recipe import DataTerms, Example, Schedule
 from training.synopsis import FullRun, Synopsis, objects
 from training.tasks.segmentation import Segmenter
@@ -117,6 +117,7 @@ def recipe_of(plan: Plan) -> Segmenter:
         ),
         baseline=INTENSITY,
         full_run=FULL_RUN,
+        cut_by=STRIDE,
         draws=min(max(round(_PARTS_AN_EPOCH / plan.series), 1), _MOST_DRAWS),
         beside=partial(_beside, manifest),
     )

@@ -21,7 +21,9 @@ from inference.engines.port import Call
 from inference.engines.repository import Repository
 from inference.findings import Explanation
 from training.checkpoint import save_json
+from training.compute import device_of
 from training.data.cases import Case, Split
+from training.errors import UnfitSetting
 from training.evaluation.classification import (
     INTERVAL,
     RESAMPLES,
@@ -98,7 +100,15 @@ class Classifier(Recipe):
     alarmed: float
 
     def fit(self, sides: Split, run: Path, schedule: Schedule, ranks: Ranks, progress: Progress) -> Outcome:
-        """Train all trials one after the other, or go on where the run was ended; how the best by validation ended."""
+        """Train all trials one after the other, or go on where the run was ended; how the best by validation ended.
+
+        Raises
+        ------
+        UnfitSetting
+            A learning rate was asked for.
+        """
+        if schedule.learning_rate != self.schedule.learning_rate:
+            raise UnfitSetting(f'recipe "{self.name}" has several networks with learning rates of their own, and takes no --learning-rate')
         outcomes = [
             fit(trial.recipe, sides, trial.folder, trial.schedule, ranks, Named(trial.name, progress))
             for trial in trials(self, run, schedule)
@@ -249,7 +259,7 @@ def logits(recipe: Recipe, network: Any, cases: Sequence[Case]) -> NDArray[np.fl
     with torch.inference_mode():
         for start in range(0, len(cases), BATCH):
             images = np.stack([recipe.example(case.load()).image for case in cases[start : start + BATCH]])
-            found.append(network(torch.from_numpy(images)).numpy())
+            found.append(network(torch.from_numpy(images).to(device_of(network))).cpu().numpy())
     return np.concatenate(found).astype(np.float64)
 
 
