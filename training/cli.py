@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,7 +13,10 @@ from rich.console import Console
 from training.errors import TrainingNotInstalled, UnknownRecipe
 
 if TYPE_CHECKING:
-    from training.recipe import Recipe, Schedule
+    from training.data.cases import Fold, Split
+    from training.planning import Asked
+    from training.ranks import Ranks
+    from training.recipe import Recipe
     from training.synopsis import Synopsis
 
 _NEEDED = ("torch", "monai", "nibabel", "tensorboard", "jinja2")
@@ -28,6 +32,7 @@ def train(
     batch: int | None = None,
     learning_rate: float | None = None,
     seed: int | None = None,
+    folds: int | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Literal["float32", "bf16"] = "float32",
     accumulate: int = 1,
@@ -60,6 +65,9 @@ def train(
         Of the first epoch; it falls to 0 along a cosine. Of recipes with several networks each has its own.
     seed
         Of the split, the first weights, the order and the augmentation.
+    folds
+        Cross-validate: train so many networks, each of which holds out another part of the patients, evaluate them, and say what they say
+        together (RUN/folds.json). Each lies in RUN/fold-1 and so on. Which data do not name patients is said: cases are parted then.
     device
         What computes: auto is a GPU where there is one. A run may be gone on with on another device. Never run on a GPU yet.
     precision
@@ -89,26 +97,62 @@ def train(
         raise UnknownRecipe(f"no recipe is named. There are {', '.join(recipes.names())}")
     from training.compute import Device, Precision
     from training.planning import Asked
-    from training.progress import Silent, shown
     from training.ranks import ranks
 
     run = out or _default(recipe)
     asked = Asked(name=name, labels=labels, spacing_mm=spacing_mm, window=window)
+    given = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
     with ranks(Device(device), Precision(precision), accumulate) as here:
-        wanted = here.in_turn(lambda: recipes.begun(recipe, data, run, seed or 0, asked, _told if here.first else _untold))
-        schedule = _schedule(wanted, epochs, batch, learning_rate, seed)
-        sides = wanted.sides(data, schedule.seed)
-        if not here.first:
-            wanted.fit(sides, run, schedule, here, Silent())
-            return 0
-        with shown(run / "tensorboard") as progress:
-            outcome = wanted.fit(sides, run, schedule, here, progress)
+        if folds is None:
+            _trained(recipe, data, run, asked, given, here)
+        else:
+            _cross_validated(recipe, data, run, asked, given, here, folds)
+    return 0
+
+
+def _trained(
+    name: str, data: Path | None, run: Path, asked: "Asked", given: Mapping[str, Any], here: "Ranks", fold: "Fold | None" = None
+) -> tuple["Recipe", "Split"]:
+    """Train one network, and say how it ended; the recipe that it was of, and its sides."""
+    from training import recipes
+    from training.progress import Silent, shown
+
+    wanted = here.in_turn(lambda: recipes.begun(name, data, run, given["seed"] or 0, asked, _told if here.first else _untold, fold))
+    schedule = replace(wanted.schedule, **{each: value for each, value in given.items() if value is not None})
+    sides = wanted.sides(data, schedule.seed)
+    if not here.first:
+        wanted.fit(sides, run, schedule, here, Silent())
+        return wanted, sides
+    with shown(run / "tensorboard") as progress:
+        outcome = wanted.fit(sides, run, schedule, here, progress)
     Console().print(
         f"{run}: {outcome.epochs} epochs, the best is epoch {outcome.best_epoch + 1}: validation {wanted.watched} {outcome.best:.4f}",
         highlight=False,
         soft_wrap=True,
     )
-    return 0
+    return wanted, sides
+
+
+def _cross_validated(name: str, data: Path | None, run: Path, asked: "Asked", given: Mapping[str, Any], here: "Ranks", count: int) -> None:
+    """Train and evaluate every fold, and say what they say together; what was done before is not done again."""
+    from training.checkpoint import save_json
+    from training.evaluation.record import read
+    from training.folds import TOGETHER, folds, is_evaluated, said, together
+    from training.progress import steps
+
+    evaluations = []
+    for fold, folder in folds(count, run):
+        wanted, sides = _trained(name, data, folder, asked, given, here, fold)
+        if not here.first:
+            continue
+        if not is_evaluated(folder):
+            with steps(f"evaluating fold {fold.number} of {count}") as step:
+                wanted.evaluate(sides, folder, step=step)
+        evaluations.append(read(folder))
+    if here.first:
+        found = together(wanted, evaluations)
+        save_json(run / TOGETHER, found)
+        print(said(found), end="")
 
 
 def evaluate(
@@ -206,11 +250,6 @@ def _installed() -> None:
     absent = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if absent:
         raise TrainingNotInstalled(f"not installed: {', '.join(absent)}")
-
-
-def _schedule(recipe: "Recipe", epochs: int | None, batch: int | None, learning_rate: float | None, seed: int | None) -> "Schedule":
-    given: dict[str, Any] = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
-    return replace(recipe.schedule, **{name: value for name, value in given.items() if value is not None})
 
 
 def _default(recipe: str) -> Path:

@@ -73,19 +73,35 @@ def digest(*sides: Sequence[Case]) -> str:
     return hashlib.sha256(repr([[case.name for case in side] for side in sides]).encode()).hexdigest()[:16]
 
 
-def split(cases: Sequence[Case], seed: int) -> Split:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """Which part of all patients is held out, of `count` parts that hold out each patient once; `number` from 1."""
+
+    number: int
+    count: int
+
+
+def split(cases: Sequence[Case], seed: int, fold: Fold | None = None) -> Split:
     """Put every patient on one side; each side has at least one.
 
     Raises
     ------
     UnfitData
-        There are fewer than three patients.
+        There are fewer than three patients, or than folds.
     """
     patients = sorted({case.patient for case in cases}, key=lambda patient: hashlib.sha256(f"{seed} {patient}".encode()).digest())
     if len(patients) < 3:
         raise UnfitData(f"{len(patients)} patients cannot be split into training, validation and test")
-    test = max(1, round(len(patients) * HELD_OUT))
     validation = max(1, round(len(patients) * VALIDATING))
+    if fold is None:
+        test = max(1, round(len(patients) * HELD_OUT))
+    elif len(patients) < fold.count:
+        raise UnfitData(f"{len(patients)} patients cannot be parted into {fold.count} folds")
+    else:
+        held_out = patients[fold.number - 1 :: fold.count]
+        patients, test = held_out + [patient for patient in patients if patient not in held_out], len(held_out)
+        if test + validation >= len(patients):
+            raise UnfitData(f"{fold.count} folds of {len(patients)} patients leave none to train on: more folds, or more patients")
 
     def of(chosen: Iterable[str]) -> tuple[Case, ...]:
         wanted = frozenset(chosen)
@@ -98,15 +114,18 @@ Sides: TypeAlias = Callable[[Path | None, int], Split]
 """The split of a folder's data for a seed; None is no folder."""
 
 
-def by_patient(cases: Callable[[Path], tuple[Case, ...]]) -> Sides:
-    """A folder's cases, split by patient and seed.
+@dataclass(frozen=True, slots=True)
+class ByPatient:
+    """The sides of a folder's cases, split by patient and seed; these alone can be folded.
 
-    Raises
-    ------
-    UnfitSetting
-        No folder was named; so with `as_laid_out`.
+    Raises UnfitSetting where no folder is named; so with `as_laid_out`.
     """
-    return partial(_by_patient, cases)
+
+    cases: Callable[[Path], tuple[Case, ...]]
+    fold: Fold | None = None
+
+    def __call__(self, folder: Path | None, seed: int) -> Split:
+        return split(self.cases(named(folder)), seed, self.fold)
 
 
 def as_laid_out(sides: Callable[[Path], Split]) -> Sides:
@@ -124,10 +143,6 @@ def named(folder: Path | None) -> Path:
     if folder is None:
         raise UnfitSetting("the recipe makes no data of its own: name a folder with --data")
     return folder
-
-
-def _by_patient(cases: Callable[[Path], tuple[Case, ...]], folder: Path | None, seed: int) -> Split:
-    return split(cases(named(folder)), seed)
 
 
 def _as_laid_out(sides: Callable[[Path], Split], folder: Path | None, seed: int) -> Split:

@@ -5,19 +5,25 @@ a SYNOPSIS.
 """
 
 import importlib
+import json
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import asdict, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from training.checkpoint import save_json
+from training.data.cases import ByPatient, Fold
 from training.errors import BrokenRun, UnfitSetting, UnknownRecipe
 from training.recipe import Recipe
 from training.synopsis import Synopsis
 
 if TYPE_CHECKING:
     from training.planning import Asked
+
+FOLD = "fold.json"
+"""Of a run that is one of a cross-validation, in its folder: which."""
 
 
 def names() -> tuple[str, ...]:
@@ -26,7 +32,7 @@ def names() -> tuple[str, ...]:
 
 
 def load(name: str, run: Path | None = None) -> Recipe:
-    """The recipe called `name`; one that depends on the data, as `run` was begun with.
+    """The recipe called `name`; one that depends on the data, as `run` was begun with, and of the fold that it is of.
 
     Raises
     ------
@@ -36,7 +42,7 @@ def load(name: str, run: Path | None = None) -> Recipe:
     if not hasattr(module, "RECIPE") and run is None:
         raise BrokenRun(f'what recipe "{name}" is stands in its run, and no run is named')
     recipe: Recipe = module.RECIPE if hasattr(module, "RECIPE") else module.of_run(run)
-    return recipe
+    return folded(recipe, fold_of(run)) if run is not None else recipe
 
 
 def synopses() -> tuple[Synopsis, ...]:
@@ -45,8 +51,12 @@ def synopses() -> tuple[Synopsis, ...]:
     return tuple(module.RECIPE.synopsis() if hasattr(module, "RECIPE") else module.SYNOPSIS for module in modules)
 
 
-def begun(name: str, data: Path | None, run: Path, seed: int, asked: "Asked", tell: Callable[[str], None]) -> Recipe:
+def begun(
+    name: str, data: Path | None, run: Path, seed: int, asked: "Asked", tell: Callable[[str], None], fold: Fold | None = None
+) -> Recipe:
     """The recipe to begin a run with, or to go on with; one that depends on the data finds there what `asked` leaves open.
+
+    With a fold, the run is of this part of the patients alone, and keeps that.
 
     Raises
     ------
@@ -57,9 +67,42 @@ def begun(name: str, data: Path | None, run: Path, seed: int, asked: "Asked", te
         said = [field.name for field in fields(asked) if getattr(asked, field.name)]
         if said:
             raise UnfitSetting(f'recipe "{name}" is for one kind of data, and takes no {" or ".join(said)}')
-        return load(name)
-    recipe: Recipe = module.begun(data, run, seed, asked, tell)
+        recipe = folded(load(name), fold)
+    else:
+        recipe = module.begun(data, run, seed, asked, tell, fold)
+    if fold is not None:
+        save_json(run / FOLD, asdict(fold))
     return recipe
+
+
+def folded(recipe: Recipe, fold: Fold | None) -> Recipe:
+    """The recipe with the sides of a fold.
+
+    Raises
+    ------
+    UnfitSetting
+    """
+    if fold is None:
+        return recipe
+    if not isinstance(recipe.sides, ByPatient):
+        raise UnfitSetting(f'recipe "{recipe.name}" has data that are laid out or made for their sides, and takes no --folds')
+    return replace(recipe, sides=replace(recipe.sides, fold=fold))
+
+
+def fold_of(run: Path) -> Fold | None:
+    """The fold that a run is of; None where it is of no cross-validation.
+
+    Raises
+    ------
+    BrokenRun
+    """
+    path = run / FOLD
+    if not path.is_file():
+        return None
+    try:
+        return Fold(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as broken:
+        raise BrokenRun(f"{path} is no fold: {broken!r}") from broken
 
 
 def _module(name: str) -> ModuleType:

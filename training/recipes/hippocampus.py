@@ -10,7 +10,7 @@ from inference.applications.hippocampus.application import APPLICATION, MODEL, P
 from inference.applications.hippocampus.preparing import WINDOW, prepare
 from inference.findings import Findings
 from training.augment import segmentation
-from training.data.cases import Labelled, by_patient
+from training.data.cases import ByPatient, Labelled
 from training.data.nifti import pairs
 from training.evaluation.segmentation import Masks, dice
 from training.recipe import DataTerms, Example, Schedule
@@ -72,7 +72,7 @@ RECIPE = Segmenter(
     model=MODEL,
     window=WINDOW,
     channels=len(PARTS) + 1,
-    sides=by_patient(partial(pairs, modality="MR")),
+    sides=ByPatient(partial(pairs, modality="MR")),
     example=example,
     network=network,
     loss=loss,

@@ -16,7 +16,7 @@ from inference.findings import Findings
 from inference.imaging.resample import Grid, Interpolation, resample
 from training.augment import cutting, segmentation
 from training.baselines import INTENSITY
-from training.data.cases import Case, Labelled, by_patient, digest, named, split
+from training.data.cases import ByPatient, Case, Fold, Labelled, digest, named, split
 from training.data.dicom import LabelledSeries, studies
 from training.data.segments import labelled
 from training.data.structures import Wanted, having, wanted
@@ -50,7 +50,7 @@ _MOST_DRAWS = 12
 _TOLD = 5
 
 
-def begun(data: Path | None, run: Path, seed: int, asked: Asked, tell: Callable[[str], None]) -> Segmenter:
+def begun(data: Path | None, run: Path, seed: int, asked: Asked, tell: Callable[[str], None], fold: Fold | None) -> Segmenter:
     """The recipe for a folder: planned from its training patients, after every case was read once; or the one that the run holds.
 
     Raises
@@ -63,17 +63,17 @@ def begun(data: Path | None, run: Path, seed: int, asked: Asked, tell: Callable[
     """
     folder, plan = named(data), read(run)
     if plan is None:
-        plan, cases = _planned(folder, seed, asked, tell)
+        plan, cases = _planned(folder, seed, asked, tell, fold)
         write(plan, run)
         tell(told(plan))
         # the headers of a large folder take minutes: they are not read twice
-        return replace(recipe_of(plan), sides=by_patient(lambda folder: cases))
+        return replace(recipe_of(plan), sides=ByPatient(lambda folder: cases, fold))
     if plan.asked != asked:
         raise OtherRun(f"{run} was planned with {plan.asked}; asked for is {asked}")
     cases = _cases(folder, [structure.label for structure in plan.manifest.structures], bool(plan.asked.labels))
-    if (plan.seed, plan.training) != (seed, digest(split(cases, seed).train)):
+    if (plan.seed, plan.training) != (seed, digest(split(cases, seed, fold).train)):
         raise OtherRun(f"{run} was planned for the training cases of seed {plan.seed}; those of seed {seed} in {folder} are others")
-    return replace(recipe_of(plan), sides=by_patient(lambda folder: cases))
+    return replace(recipe_of(plan), sides=ByPatient(lambda folder: cases, fold))
 
 
 def of_run(run: Path) -> Segmenter:
@@ -100,7 +100,7 @@ def recipe_of(plan: Plan) -> Segmenter:
         model=manifest.model,
         window=plan.window,
         channels=manifest.channels,
-        sides=by_patient(partial(_cases, names=names, over=bool(plan.asked.labels))),
+        sides=ByPatient(partial(_cases, names=names, over=bool(plan.asked.labels))),
         example=partial(example, manifest),
         network=partial(network, manifest.channels),
         loss=loss,
@@ -169,7 +169,7 @@ def _case(series: LabelledSeries, chosen: Sequence[Wanted], over: bool) -> Case:
     return Case(patient=series.patient, name=series.uid, load=partial(labelled, series, chosen, over=over))
 
 
-def _planned(data: Path, seed: int, asked: Asked, tell: Callable[[str], None]) -> tuple[Plan, tuple[Case, ...]]:
+def _planned(data: Path, seed: int, asked: Asked, tell: Callable[[str], None], fold: Fold | None) -> tuple[Plan, tuple[Case, ...]]:
     if asked.name in catalog.names():
         raise UnfitSetting(f'"{asked.name}" is an application of hilum already: another name with `--name`')
     found = studies(data)
@@ -183,7 +183,7 @@ def _planned(data: Path, seed: int, asked: Asked, tell: Callable[[str], None]) -
     if len(modalities) != 1:
         raise UnfitData(f"{data} holds labelled series of {', '.join(modalities) or 'no modality'}: one network learns one modality")
     cases = tuple(_case(each, chosen, bool(asked.labels)) for each in series)
-    training = split(cases, seed).train
+    training = split(cases, seed, fold).train
     read_once = _all_read(cases)
     plan = planned(
         [read_once[name] for name in sorted(case.name for case in training)],
