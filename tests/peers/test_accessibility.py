@@ -210,6 +210,77 @@ def test_a_page_is_gone_through_by_keyboard(address: str) -> None:
         expect(page).to_have_url(f"{where}/parked")
 
 
+def test_what_a_drag_does_buttons_do_too(address: str) -> None:
+    """WCAG 2.5.7: the viewer's images are enlarged, moved and brightened by a drag, and each of it by a button; what the pixel under the
+    pointer is worth is said."""
+    from playwright.sync_api import expect
+
+    where, _, series = address.split()
+    with _desk(where, 1280, "light") as page:
+        _log_in(page)
+        page.goto(f"{where}{series}")
+        page.wait_for_function("() => document.querySelector('.layers .base')?.naturalWidth > 0")
+        viewer, middle = page.locator(".viewer"), page.locator(".stage").bounding_box()
+        assert middle is not None
+        x, y = middle["x"] + middle["width"] / 2, middle["y"] + middle["height"] / 2
+
+        def drag(tool: str, right: int, down: int) -> None:
+            page.get_by_role("button", name=tool, exact=True).click()
+            page.mouse.move(x, y)
+            page.mouse.down()
+            page.mouse.move(x + right, y + down, steps=5)
+            page.mouse.up()
+
+        def window() -> tuple[float, float]:
+            centre, width = (page.locator(f"[name={name}]").input_value() for name in ("centre", "width"))
+            return float(centre), float(width)
+
+        drag("Zoom", 0, -150)
+        expect(viewer).to_have_attribute("data-zoom", "2.00")
+        drag("Move", 40, 30)
+        expect(viewer).to_have_attribute("data-pan", "40,30")
+        drag("Window", 60, 0)
+        expect(viewer).to_have_attribute("data-window", re.compile("."))
+        dragged = window()
+        assert dragged != (500, 1000)
+        page.get_by_role("button", name="Fit").click()
+        expect(viewer).to_have_attribute("data-pan", "0,0")
+        for button, name, value in (
+            ("Zoom in", "zoom", "1.25"),
+            ("Move right", "pan", r"[1-9]\d*,0"),
+            ("Move down", "pan", r"[1-9]\d*,[1-9]\d*"),
+        ):
+            page.get_by_role("button", name=button).click()
+            expect(viewer).to_have_attribute(f"data-{name}", re.compile(f"^{value}$"))
+        page.get_by_role("button", name="As the images say").click()
+        expect(page.locator("[name=width]")).to_have_value("1000")
+        page.get_by_role("button", name="Brighter").click()
+        page.get_by_role("button", name="More contrast").click()
+        expect(page.locator("[name=width]")).not_to_have_value("1000")
+        centre, width = window()
+        assert (centre < 500, width < 1000) == (True, True)
+        page.mouse.move(x + 5, y + 5)
+        expect(viewer).to_contain_text(re.compile(r"-?\d+ at column \d+, row \d+"))
+
+
+def test_a_password_need_be_neither_remembered_nor_typed(address: str) -> None:
+    """WCAG 3.3.8: what keeps passwords may fill them in and may be pasted from, at the login and where passwords are chosen."""
+    where = address.split()[0]
+    taken = "(field) => field.dispatchEvent(new ClipboardEvent('paste', {bubbles: true, cancelable: true}))"
+    with _desk(where, 1280, "light") as page:
+
+        def fields() -> list[tuple[str | None, bool]]:
+            found = page.locator("input[name=name], input[type=password]").all()
+            return [(one.get_attribute("autocomplete"), bool(one.evaluate(taken))) for one in found]
+
+        assert fields() == [("username", True), ("current-password", True)]
+        _log_in(page)
+        page.goto(f"{where}/users")
+        passwords = [(complete, pasted) for complete, pasted in fields() if complete != "off"]
+        assert passwords
+        assert set(passwords) == {("new-password", True)}
+
+
 def test_what_changes_something_asks_before(address: str, hospital: Hospital) -> None:
     """No leaves it as it is, Yes does it, though the page has renewed itself meanwhile."""
     from playwright.sync_api import expect

@@ -185,6 +185,7 @@
       for (const one of drags) one.setAttribute("aria-pressed", String(one === button));
     });
   }
+  stage.addEventListener("dragstart", (event) => event.preventDefault());  // else the browser drags the picture, and cancels the pointer
   stage.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     held = { x: event.clientX, y: event.clientY, window: chosen || told.window, told: 0 };
