@@ -87,6 +87,42 @@ def test_what_it_links_to_is_depended_on(installed: System) -> None:
     assert owners <= {re.split("[ (:]", one.strip())[0] for one in re.split("[,|]", depends)}, depends
 
 
+_IMPORTED = """
+import ast, importlib, sys
+from pathlib import Path
+(site,) = Path("/opt/hilum/lib").glob("python*/site-packages")
+imported, absent = set(), set()
+for file in [*site.glob("node/**/*.py"), *site.glob("inference/**/*.py")]:
+    for statement in ast.walk(ast.parse(file.read_bytes())):
+        named = [one.name for one in statement.names] if isinstance(statement, ast.Import) else []
+        named += [statement.module] if isinstance(statement, ast.ImportFrom) and not statement.level else []
+        imported |= {name for name in named if name.partition(".")[0] not in ("node", "inference")}
+for name in sorted(imported):
+    try:
+        importlib.import_module(name)
+    except ImportError as failed:
+        missing = failed if isinstance(failed, ModuleNotFoundError) else failed.__context__
+        if missing is None:
+            sys.exit(f"{name}: {failed}")
+        absent.add(missing.name)
+print(*absent)
+"""
+
+
+def test_what_was_taken_out_is_missed_by_nothing(installed: System) -> None:
+    """What node and inference import, at their heads or where it is needed, is there, but for libraries of extras that the package has
+    not; OpenVINO finds the processor and reads what models here are."""
+    absent = set(installed.done("/opt/hilum/bin/python", "-c", _IMPORTED).split())
+    of_other_extras = {"SimpleITK", "monai", "nibabel", "onnx", "onnxruntime", "onnxscript", "torch"}
+    of_other_extras |= {"opentelemetry.exporter", "opentelemetry.sdk", "requests"}
+    assert absent <= of_other_extras | {"triton_python_backend_utils"}, absent  # the last is Triton's own
+    assert "torch" in absent
+    asked = "from openvino import Core, frontend; print(*Core().available_devices, *frontend.FrontEndManager().get_available_front_ends())"
+    assert set(installed.done("/opt/hilum/bin/python", "-c", asked).split()) == {"CPU", "ir", "onnx", "pytorch"}
+    kilobytes = int(installed.done("dpkg-query", "-W", "-f", "${Installed-Size}", "hilum"))
+    assert kilobytes * 1024 < 700e6
+
+
 def test_a_user_a_unit_and_a_configuration_are_there(installed: System) -> None:
     """The user has no shell and owns the state alone; the configuration is for it to read; systemd accepts the unit; nothing is enabled."""
     assert re.fullmatch(r"hilum:x:\d+:\d+:[^:]*:/var/lib/hilum:/usr/sbin/nologin\n", installed.done("getent", "passwd", "hilum"))
