@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,10 +62,31 @@ def test_its_version_is_that_of_the_project() -> None:
     assert head.startswith(f"hilum ({project}) ")
 
 
+def _checks_without_errors() -> list[str]:
+    """The checks of lintian none of whose tags is an error: the spelling of whatever binaries say, which takes longer than all others, is
+    among them."""
+    severities: dict[str, set[str]] = defaultdict(set)
+    for tag in Path("/usr/share/lintian/tags").rglob("*.tag"):
+        told = dict(re.findall("^(Check|Severity): *(.*)$", tag.read_text(encoding="utf-8"), re.MULTILINE))
+        severities[told["Check"]].add(told["Severity"])
+    return sorted(check for check, found in severities.items() if "error" not in found)
+
+
 def test_lintian_finds_no_error(built: Path) -> None:
     """But what lies in the nature of such a package, which its overrides name with the reason."""
+    left_out = ",".join(_checks_without_errors())
     judged = subprocess.run(
-        [program("lintian", "lintian"), "--allow-root", "--fail-on", "error", "--tag-display-limit", "5", built],
+        [
+            program("lintian", "lintian"),
+            "--allow-root",
+            "--fail-on",
+            "error",
+            "--tag-display-limit",
+            "5",
+            "--dont-check-part",
+            left_out,
+            built,
+        ],
         capture_output=True,
         text=True,
         check=False,
