@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom import DataElement, dcmread
+from pydicom import DataElement, Dataset, dcmread
 from pydicom.config import IGNORE
 
 from inference.imaging.write_series import write_series
@@ -59,6 +59,21 @@ def test_each_kind_of_segmentation_gives_its_voxels(tmp_path: Path, ct: list[Pat
     assert np.array_equal(labels(folder), ball)
     assert only(folder).patient == "P001\\"
     assert len(only(folder).files) == SHAPE[0]
+
+
+def test_a_result_of_hilum_is_no_truth(tmp_path: Path, ct: list[Path], ball: Mask) -> None:
+    """What an application said, sent back by an archive, would call every application right: it is told and not used."""
+    folder = laid(tmp_path / "archive", ct)
+    write_seg(folder / "drawn.dcm", ct, {"Lesion": ball})
+    said = dcmread(write_seg(folder / "said.dcm", ct, {"Lesion": ~ball}))
+    purpose, equipment = Dataset(), Dataset()
+    purpose.CodeValue, purpose.CodingSchemeDesignator, purpose.CodeMeaning = "109102", "DCM", "Processing Equipment"
+    equipment.Manufacturer, equipment.PurposeOfReferenceCodeSequence = "hilum", [purpose]
+    said.ContributingEquipmentSequence = [equipment]
+    said.save_as(folder / "said.dcm")
+    assert np.array_equal(labels(folder), ball)
+    (why,) = studies(folder).left_out
+    assert "said.dcm: a result of hilum" in why
 
 
 def test_slices_without_a_frame_stay_empty(tmp_path: Path, ct: list[Path]) -> None:

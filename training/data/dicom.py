@@ -23,6 +23,7 @@ SEGMENTATIONS = frozenset({SegmentationStorage, LABEL_MAP_STORAGE})
 
 _REFERENCED_SERIES, _REFERENCED_INSTANCE = 0x00081115, 0x00081155
 _DERIVATION, _SOURCE = 0x00089124, 0x00082112
+_CONTRIBUTING, _PURPOSE, _MANUFACTURER, _PROCESSING = 0x0018A001, 0x0040A170, 0x00080070, "109102"
 _PATIENT_ID, _ISSUER = 0x00100020, 0x00100021
 _SEGMENTS, _NUMBER, _LABEL = 0x00620002, 0x00620004, 0x00620005
 _CATEGORY, _TYPE, _MODIFIER = 0x00620003, 0x0062000F, 0x00620011
@@ -123,7 +124,10 @@ def read_studies(folder: Path) -> tuple[Studies, int]:
     for instance in _instances(folder, left_out):
         if instance.sop_class_uid in SEGMENTATIONS:
             try:
-                found.append(_segmentation(instance))
+                if _made_by_hilum(instance):
+                    left_out.append(f"{instance.path}: a result of hilum: what an application said is no truth about it")
+                else:
+                    found.append(_segmentation(instance))
             except InputError as broken:
                 left_out.append(f"{instance.path}: {broken}")
         elif instance.sop_instance_uid not in of_instance:  # the same file twice is one instance
@@ -174,6 +178,14 @@ def _segmentation(instance: Instance) -> Segmentation:
         segments=segments_of(header, instance.path),
         series=frozenset(text(each, SERIES_INSTANCE_UID) for each in referenced),
         instances=frozenset(_sources(header, uid)),
+    )
+
+
+def _made_by_hilum(instance: Instance) -> bool:
+    """Whether its contributing equipment (PS3.3 C.12.1) names hilum as what processed it, as every result of it does."""
+    return any(
+        text(one, _MANUFACTURER) == "hilum" and any(text(purpose, CODE_VALUE) == _PROCESSING for purpose in items(one, _PURPOSE, ""))
+        for one in items(instance.header, _CONTRIBUTING, instance.sop_instance_uid)
     )
 
 

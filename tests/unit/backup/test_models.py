@@ -44,6 +44,7 @@ def _filled(folder: Path) -> Config:
         "models/lesion/1/model.onnx": "weights",
         "models/lesion/1/card.html": "<p>accepted</p>",
         "models/lesion/hilum.json": "{}",
+        "models/ct-own.0123456789abcdef.acceptance.json": "{}",
         "models/.import-x/new/1/model.onnx": "half of an import",
         "own/ct_own/__init__.py": _OWN,
         "own/ct_own/__pycache__/x.pyc": "compiled",
@@ -76,6 +77,7 @@ def test_an_empty_host_gets_them_whatever_its_umask(backup: Path, tmp_path: Path
         "lesion/1/model.onnx": "weights",
         "lesion/1/card.html": "<p>accepted</p>",
         "lesion/hilum.json": "{}",
+        "ct-own.0123456789abcdef.acceptance.json": "{}",
     }
     assert _there(tmp_path / "new" / "own") == {"ct_own/__init__.py": _OWN}
     for one in (tmp_path / "new" / "models").rglob("*"):
