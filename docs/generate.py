@@ -8,6 +8,7 @@ from typing import Any
 
 from docs import man_page, objects, statements
 from docs.event_meanings import HISTORY, LOGGED
+from inference.codes import Code
 from node.observe.security import SecurityEvent
 from node.settings.blocks import Block
 
@@ -110,6 +111,39 @@ def app_yaml() -> str:
     ]
     text += _block_tables("app.yaml", WHOLE)
     return "".join(text)
+
+
+def measurements() -> str:
+    """Every word of `measure:`, from the declarations of its families."""
+    from inference.imaging.measures.measuring import KINDS
+    from inference.imaging.measures.quantity import OF_MODALITY
+
+    text = [
+        "# Measurements of segments, every one\n\n",
+        _MADE,
+        "`measure:` of [app.yaml](app-yaml.md) says what is measured of each segment of a described model; an application in Python ",
+        "declares the same as `measures=`. Masks are those that are delivered, on the images as they were acquired. In the report ",
+        "each number bears its concept, its unit (UCUM) and its method (370129005 SCT, Measurement Method). **What cannot be measured ",
+        "is said in the report, with the reason**; a segment that is not there is reported as absent. Of a series of which images are ",
+        "missing nothing is measured.\n\n",
+        "| word | what | how | what it needs |\n|---|---|---|---|\n",
+        "| `volume` | Volume, in cm³. | Voxels, each by the volume that it stands for. | nothing |\n",
+    ]
+    for kind in KINDS.values():
+        word = f"{{{kind.word}: NUMBER}}" if kind.limit else kind.word
+        number = f" The number is {kind.limit}." if kind.limit else ""
+        text.append(f"| `{word}` | {kind.says}{number} | {kind.method} | {kind.needs} |\n")
+    text.append("\n## Codes\n\n| word | concept | derivation | unit |\n|---|---|---|---|\n")
+    for kind in KINDS.values():
+        measure = kind.make(segments=("",), **({"limit": 0} if kind.limit else {}))
+        for one in measure.concepts(tuple(OF_MODALITY)):
+            derivation = "" if one.derivation is None else _coded(one.derivation)
+            text.append(f"| `{kind.word}` | {_coded(one.name)} | {derivation} | {one.unit.value} |\n")
+    return "".join(text)
+
+
+def _coded(code: Code) -> str:
+    return f"{code.meaning} ({code.value}, {code.scheme})"
 
 
 _DEFINED = """\
@@ -333,6 +367,7 @@ def _headed(path: Path) -> list[tuple[str, list[str]]]:
 PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": configuration,
     "app-yaml.md": app_yaml,
+    "measurements.md": measurements,
     "commands.md": commands,
     "hilum.1": lambda: man_page.page(commands()),
     "errors.md": errors,

@@ -83,6 +83,7 @@ _SIGNS: Mapping[str, str] = {
     "mm2/s": "mm²/s",
     "um2/s": "µm²/s",
     "{SUVbw}g/ml": "g/mL SUVbw",
+    "g/ml{SUVbw}": "g/mL",
     "Bq/ml": "Bq/mL",
     "kg/m2": "kg/m²",
     "[arb'U]": "arb. units",

@@ -159,7 +159,7 @@ class Measurement:
 
     `span` says from which frames of a cine it was taken. `at_least`: what was measured goes on beyond the images, or fades out at their
     border, so that the true value is this or more; it is compared with nothing. `total`: of several segments together, which `parts` name,
-    it is the sum, and this is what they are together ("Both lungs").
+    it is the sum, and this is what they are together ("Both lungs"). `method` says how it was computed, where that is a choice.
     """
 
     name: Code
@@ -173,6 +173,7 @@ class Measurement:
     total: Code | None = None
     parts: tuple[str, ...] = ()
     earlier: Earlier | None = None
+    method: Code | None = None
 
     @classmethod
     def sum_of(cls, parts: Sequence["Measurement"], total: Code) -> "Measurement":

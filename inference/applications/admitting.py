@@ -68,8 +68,14 @@ def admitted(application: Application, assembled: Assembled, *, whole: bool = Tr
     kept = {volume.series_instance_uid for volume in subject.volumes.values()}
     headers = tuple(header for header in assembled.headers if tags.text(header, tags.SERIES_INSTANCE_UID) in kept)
     assembled = replace(assembled, subject=subject, headers=headers)
-    judge = Judge(application.expects, subject, _headers(assembled, subject.reference), whole=whole)
+    judge = Judge(application.expects, subject, of_the_reference(assembled), whole=whole)
     return Admitted(assembled=assembled, judge=judge, remarks=(*said, *remarks), cautions=tuple(dict.fromkeys(cautions)))
+
+
+def of_the_reference(assembled: Assembled) -> Sequence[Dataset]:
+    """The headers of the volume that results belong to; of single images, cines and phases, of all."""
+    subject = assembled.subject
+    return _headers(assembled, subject.reference) if isinstance(subject, VolumeSet) else assembled.headers
 
 
 def _judge(application: Application, role: Role, assembled: Assembled, volume: Volume) -> Judge:

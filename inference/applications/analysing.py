@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from pydicom.dataset import Dataset
 
 from inference import codes
 from inference.applications.declared import check_outputs
 from inference.applications.port import Application, Infer
 from inference.findings import Box, DerivedImage, Evaluation, Findings, Line, Location, Measurement, Point, PointInSpace, Shape
+from inference.imaging.measures.measuring import measured
 from inference.imaging.regrid import RegriddedVolume, straightened
 from inference.imaging.roles import on_one_grid
 from inference.imaging.subject import Phases, Subject, VolumeSet
@@ -22,8 +24,13 @@ SEEN_TILT_DEGREES = 0.05
 """A tilt that is told: less reads as 0.0 degrees."""
 
 
-def analyse(application: Application, subject: Subject, infer: Infer) -> Findings:
-    """What the application says of a subject, checked against its manifest, on the subject's own grid.
+def analyse(application: Application, subject: Subject, infer: Infer, headers: Sequence[Dataset] = ()) -> Findings:
+    """What the application says of a subject, and what it declares to be measured, checked against its manifest, on the subject's own grid.
+
+    Parameters
+    ----------
+    headers
+        Of the instances that the subject, or the reference of several, was made of.
 
     Raises
     ------
@@ -33,9 +40,11 @@ def analyse(application: Application, subject: Subject, infer: Infer) -> Finding
     given, straight = _straight(subject)
     said = application.analyse(given, infer)
     check_outputs(application, said, given)
-    if straight is None:
+    if straight is None and not application.measures:
         return said
-    brought = _back(said, straight)
+    brought = said if straight is None else _back(said, straight)
+    # of the images as acquired, and of the masks as they are delivered
+    brought = measured(application.measures, subject, headers, brought)
     # what was said of where no image reaches is about nothing
     check_outputs(application, brought, subject)
     return brought

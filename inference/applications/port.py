@@ -10,6 +10,7 @@ from inference.codes import ARTIFICIAL_INTELLIGENCE, Code
 from inference.engines.port import Call, Golden, ModelRef, ModelSource, Tensors
 from inference.findings import Explanation, Findings
 from inference.imaging.judge.expects import Expects
+from inference.imaging.measures.measure import Measure
 from inference.imaging.roles import PAIR_PLACES, RigidMotion, RolePlace
 from inference.imaging.subject import Clock, Parts, Takes
 
@@ -263,6 +264,8 @@ class Application:
     """Of each of its models; where `weights` says nothing, the model's own entry does."""
     unaccepted: str = ""
     """Why it is not accepted at this place, as a node finds it for routes that ask; "" where it is, or none asks."""
+    measures: tuple[Measure, ...] = ()
+    """What is measured of its segments besides what `analyse` says; `outputs` then has their concepts."""
     explain: Explain | None = None
     """Called besides `analyse` where a sink of the job asks for explanations; `outputs` then has an `ExplanationOutput` for each map."""
 

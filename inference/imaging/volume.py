@@ -117,14 +117,20 @@ class Volume:
         plane = self.affine[:3, 1:3] / np.linalg.norm(self.affine[:3, 1:3], axis=0)
         return float(np.linalg.norm(self.affine[:3, 0] @ plane))
 
+    @property
+    def slice_shares(self) -> Reals:
+        """(Z,): how much one voxel of each slice stands for, in voxels: half the way along the normal to both neighbours of its slice."""
+        if self.steps is None:
+            return np.ones(len(self.voxels))
+        apart = np.diff(self.steps)
+        # beyond the ends as far as inwards
+        return np.asarray((np.append(apart[0], apart) + np.append(apart, apart[-1])) / 2, dtype=np.float64)
+
     def volume_mm3(self, mask: NDArray[np.bool_]) -> float:
         """Volume of a mask (Z, Y, X) on this grid: of each slice its area, times half the way along the normal to both its neighbours."""
         if self.steps is None:
             return int(np.count_nonzero(mask)) * self.voxel_volume_mm3
-        apart = np.diff(self.steps)
-        # beyond the ends as far as inwards
-        share = (np.append(apart[0], apart) + np.append(apart, apart[-1])) / 2
-        return float(np.count_nonzero(mask, axis=(1, 2)) @ share) * self.voxel_volume_mm3
+        return float(np.count_nonzero(mask, axis=(1, 2)) @ self.slice_shares) * self.voxel_volume_mm3
 
     def to_patient(self, indices: Reals) -> Reals:
         """Array indices (…, 3), the first that of a slice or between two, to mm (LPS)."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from inference.applications.acceptance import EnteredDigests, digest_of, why_not_accepted
-from inference.applications.admitting import admitted
+from inference.applications.admitting import admitted, of_the_reference
 from inference.applications.analysing import analyse
 from inference.applications.declared import check_outputs
 from inference.applications.port import Application, Infer
@@ -225,7 +225,7 @@ def _analysed(application: Application, assembled: Assembled, infer: Infer, job:
     """What the application says of one part, behind what the gates and the reading of the files say."""
     given = admitted(application, assembled, whole=not (job.shortage and job.marked))
     assembled = given.assembled
-    said = analyse(application, assembled.subject, infer)
+    said = analyse(application, assembled.subject, infer, of_the_reference(assembled))
     answered = _answered(said)
     said = given.judge.after(replace(said, cautions=(*given.cautions, *said.cautions)))
     if explained:

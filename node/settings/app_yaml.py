@@ -30,7 +30,9 @@ from inference.applications.manifest import is_label
 from inference.applications.port import Accepts, Licences
 from inference.codes import Code
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects
+from inference.imaging.measures.measuring import KINDS
 from node.domain.errors import ConfigError
+from node.settings.app_measures import OF_EVERY, OF_ONE, VOLUME, Asked, measures, sides
 from node.settings.app_values import (
     ANY,
     AXES,
@@ -219,6 +221,9 @@ class _SegmentEntry:
         says="Without it, one is chosen.",
     )
     largest: bool = setting(SWITCH, default="false", says="Keep its largest part alone.")
+    measure: tuple[Asked, ...] = setting(
+        OF_ONE, default="[]", says="What is measured of it besides what the file's own `measure` says of every segment."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,8 +297,8 @@ class _App:
     output: Any = setting(block(_Output, build=_Output), default="{}", says="What its output means.")
     segments: tuple[Any, ...] = setting(_SEGMENTS, default="[]", says="Channels that mark structures.")
     findings: tuple[Any, ...] = setting(_FINDINGS, default="[]", says="Numbers of a network that classifies the whole image.")
-    measure: tuple[str, ...] = setting(
-        Several(of=Choice(of=("volume",))), default="[volume]", says="What is measured of each segment; [] for nothing."
+    measure: tuple[Asked, ...] = setting(
+        OF_EVERY, default="[volume]", says="What is measured of each segment ([every measure](measurements.md)); [] for nothing."
     )
     attribution: str = setting(TEXT, default='"not said"', says="Who made it.")
     grade: str = setting(
@@ -325,6 +330,9 @@ def _together(values: Values, nodes: Nodes, here: Here) -> None:
             shown = twice.meaning if isinstance(twice, Code) else twice
             where = "segments" if values["segments"] else "findings"
             raise here.about(where).refuse(BadValue, nodes[where], f'{name} "{shown}" stands there twice')
+    asked = any(KINDS[each.word].pairs for each in values["measure"] if each.word in KINDS)
+    if asked and not sides([_structure(one, place) for place, one in enumerate(values["segments"])]):
+        raise here.about("measure").refuse(BadValue, nodes["measure"], "no segments are the left and the right side of one structure")
     if values["findings"] and values["run"].window is not None:
         raise here.about("run").refuse(
             BadValue, nodes["run"], "a network that classifies sees the whole image; `prepare: {size: …}` says in how many voxels"
@@ -403,7 +411,8 @@ def _declared(said: _App) -> Declared:
             )
             for one in said.findings
         ),
-        volumes="volume" in said.measure,
+        volumes=Asked(word=VOLUME) in said.measure,
+        measures=measures(said.measure, {one.label: one.measure for one in said.segments}, sides(structures)),
         licences=Licences(code=licence.code, weights=licence.weights, data=licence.data, commercial=licence.commercial),
         attribution=said.attribution,
         grade=said.grade,

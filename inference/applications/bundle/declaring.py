@@ -28,6 +28,7 @@ from inference.engines.modelconfig import ANY, ModelConfig, parse_text
 from inference.engines.port import ModelRef
 from inference.engines.sieve.sieve import sift
 from inference.imaging.judge.expects import Expects
+from inference.imaging.measures.measure import Measure
 
 APP = "app.yaml"
 SAFETENSORS = ".safetensors"
@@ -64,6 +65,7 @@ class Declared:
     structures: tuple[Structure, ...]
     answers: tuple[AnswerChannel, ...]
     volumes: bool
+    measures: tuple[Measure, ...]
     licences: Licences
     attribution: str
     grade: str
@@ -128,6 +130,7 @@ def import_declared(declared: Declared, repository: Path, *, version: int | None
         structures=declared.structures,
         answers=declared.answers,
         volumes=declared.volumes,
+        measures=declared.measures,
         licences=declared.licences,
         grade=declared.grade,
     )

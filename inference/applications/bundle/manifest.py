@@ -37,6 +37,8 @@ from inference.codes import Code
 from inference.engines.errors import WrongTensors
 from inference.findings import Evaluation, Findings, Measurement, Segment
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Form, Marked, Plausible, View, VolumeRange
+from inference.imaging.measures.measure import Measure
+from inference.imaging.measures.measuring import MEASURES
 from inference.imaging.subject import VolumeSet
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, labelled, of_the_whole, say
@@ -97,6 +99,8 @@ class BundleManifest:
         Of a network that classifies, which has no structures: it sees the whole image once, and `finish` is its activation alone.
     volumes
         Whether the volume of each structure is measured.
+    measures
+        What is measured of the structures besides.
     roles
         Of several series that are the network's channels, in their order; the first is the reference. () where one series is.
     grade
@@ -125,6 +129,7 @@ class BundleManifest:
     series: int = 0
     answers: tuple[AnswerChannel, ...] = ()
     volumes: bool = True
+    measures: tuple[Measure, ...] = ()
     roles: tuple[str, ...] = ()
     noun: str = ""
     licences: Licences = field(default_factory=Licences)
@@ -152,6 +157,7 @@ def to_text(manifest: BundleManifest) -> bytes:
         "structures": [asdict(structure) for structure in manifest.structures],
         **{name: value for name, value in _said(manifest).items() if name in _OPTIONAL},
         **({"answers": [asdict(answer) for answer in manifest.answers]} if manifest.answers else {}),
+        **({"measures": [_named(measure) for measure in manifest.measures]} if manifest.measures else {}),
         **({} if manifest.licences == Licences() else {"licences": asdict(manifest.licences)}),
         **({} if manifest.expects == Expects() else {"expects": asdict(manifest.expects)}),
         **({} if manifest.before is None else {"before": _before_said(manifest.before)}),
@@ -184,6 +190,7 @@ def from_text(content: bytes, where: str) -> BundleManifest:
             expects=_expects(said.pop("expects", {})),
             accepts=_accepts(said.pop("accepts")),
             answers=answers,
+            measures=tuple(_made(MEASURES, each) for each in said.pop("measures", ())),
             licences=Licences(**said.pop("licences", {})),
             before=_before(said.pop("before", None)),
             **{name: _tupled(value) for name, value in said.items()},
@@ -218,9 +225,11 @@ def application_of(manifest: BundleManifest) -> Application:
         outputs=(
             *(SegmentOutput(label=structure.label, type=structure.type) for structure in manifest.structures),
             *([MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE)] if manifest.structures and manifest.volumes else []),
+            *_measured(manifest),
             *(EvaluationOutput(finding=answer.finding) for answer in manifest.answers),
         ),
         noun=manifest.noun,
+        measures=manifest.measures,
         triage_only=bool(manifest.answers),
         analyse=analyse,
         expects=manifest.expects,
@@ -229,6 +238,12 @@ def application_of(manifest: BundleManifest) -> Application:
         licences=manifest.licences,
         roles=tuple(Role(name=name) for name in manifest.roles),
     )
+
+
+def _measured(manifest: BundleManifest) -> list[MeasurementOutput]:
+    """What its measures may say of images that it takes, each once."""
+    concepts = [one for measure in manifest.measures for one in measure.concepts(manifest.accepts.modality)]
+    return [MeasurementOutput(name=one.name, unit=one.unit, derivation=one.derivation) for one in dict.fromkeys(concepts)]
 
 
 def prepared(manifest: BundleManifest, subject: Volume | VolumeSet, marked: NDArray[Any] | None = None) -> ImageOnGrid:

@@ -30,12 +30,13 @@ from inference.imaging.judge.sizes import unusual
 from inference.imaging.judge.stated import DESCRIBED, elsewhere, other_parts
 from inference.imaging.judge.weighting import MYELINATED_YEARS, weighting_doubts
 from inference.imaging.judge.words import codes_of, no_patient
+from inference.imaging.measures.lengths import LONGEST
 from inference.imaging.regrid import straightened
 from inference.imaging.subject import Image, Images, Subject, volume_of, volumes_in
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, labelled, say
 
-_EXTENTS = frozenset({codes.VOLUME, codes.LONG_AXIS, codes.SHORT_AXIS})
+_EXTENTS = frozenset({codes.VOLUME, codes.LONG_AXIS, codes.SHORT_AXIS, LONGEST})
 """Measurements that grow with what is measured: those alone have a lower bound where it is cut."""
 _DOUBTS: Mapping[Form, Callable[[Volume, Coarse, Mask, Mask, tuple[Met, ...]], list[Doubt]]] = {
     Form.BRAIN: brain_doubts,

@@ -7,7 +7,7 @@ from inference.findings import Measurement, Quality
 from node.domain.profile import Kind, Language
 from node.results.kinds import record_of
 from node.results.narrative.wording import Count, Examination, Section, Thing
-from node.results.page.naming import ImageName, Numbering, certainty, earlier_quantity, quantity
+from node.results.page.naming import ImageName, Numbering, certainty, derived_name, earlier_quantity, quantity
 
 _VALUES = {PRESENT.value: "present", ABSENT.value: "absent", UNDETERMINED.value: "undetermined"}
 _LOW = {"RESEARCH": "research result, not for diagnosis", "PRODUCT": "result of a cleared product"}
@@ -107,7 +107,7 @@ class English:
 
     def measured(self, one: Measurement, seconds: tuple[float, float] | None) -> str:
         """ "mean attenuation coefficient -812.4 HU"."""
-        name = f"{_low(one.derivation.meaning)} {_low(one.name.meaning)}" if one.derivation else _low(one.name.meaning)
+        name = derived_name(_low(one.derivation.meaning), _low(one.name.meaning)) if one.derivation else _low(one.name.meaning)
         bound = "at least " if one.at_least else ""
         return f"{name} {bound}{quantity(one)}{_earlier(one)}{_frames(one, seconds)}"
 

@@ -3,6 +3,7 @@
 A concept that is not here keeps its English meaning and its code; a test finds the sentences of the source that lack one.
 """
 
+import re
 from collections.abc import Mapping
 
 from inference.codes import Code
@@ -119,6 +120,11 @@ TERMS: Mapping[str, Mapping[str, str]] = {
     },
     "DCM": {
         "112031": "衰减系数",
+        "112058": "钙化积分",
+        "113041": "表观扩散系数",
+        "126031": "峰值",
+        "126401": "SUVbw",
+        "110852": "MR信号强度",
         "111012": "发现的确信度",
         "121071": "发现",
         "122157": "概率",
@@ -142,6 +148,7 @@ TERMS: Mapping[str, Mapping[str, str]] = {
     },
     "99HILUM": {
         "SOLID-DIAMETER": "实性成分最长径",
+        "ASYMMETRY": "体积不对称性（左减右）",
         "ABC-HALF": "最大出血灶的ABC/2",
         # rows of the Fleischner Society's table of 2017
         "F17-S1-LT6": "单发实性结节，<6 mm（Fleischner 2017）",
@@ -161,8 +168,17 @@ TERMS: Mapping[str, Mapping[str, str]] = {
 }
 
 
+_UNITS = {"HU": "HU", "UM2/S": "µm²/s", "SUVBW": "g/mL（SUV）"}
+_SHARE = re.compile(rf"(LT|GT)(-?[0-9.]+)-({'|'.join(_UNITS)})")
+"""The code of a share of a volume below or above a threshold, which it says (`inference.imaging.measures.values`)."""
+
+
 def chinese(value: str, scheme: str) -> str | None:
     """The term; None where nobody has translated the concept."""
+    share = _SHARE.fullmatch(value) if scheme == "99HILUM" else None
+    if share is not None:
+        side, limit, unit = share.groups()
+        return f"{'低于' if side == 'LT' else '高于'} {limit} {_UNITS[unit]}的体积占比{'（按阈值规则）' if unit == 'UM2/S' else ''}"
     return TERMS.get(scheme, {}).get(value)
 
 

@@ -79,6 +79,11 @@ def _whole(value: float) -> bool:
     return abs(value) < 1e9 and value == int(value)
 
 
+def derived_name(derivation: str, name: str) -> str:
+    """ "mean attenuation coefficient", and "standard deviation of attenuation coefficient", which is two nouns."""
+    return f"{derivation}{' of' if ' ' in derivation else ''} {name}"
+
+
 def quantity(one: Measurement) -> str:
     """Number and unit: "12.3 cm³"."""
     return _with_unit(one.value, one.unit)

@@ -21,7 +21,7 @@ from node.results.sources import Sources
 
 Coded: TypeAlias = tuple[str, str]
 """Code value and coding scheme."""
-Number: TypeAlias = tuple[Coded, float, Coded, Coded | None, bool]
+Number: TypeAlias = tuple[Coded, float, Coded, Coded | None, Coded | None, bool]
 """Name, value, unit, derivation, and whether the true value may be more."""
 Image: TypeAlias = tuple[str, str, tuple[int, ...]]
 """SOP Class UID, SOP Instance UID, frames."""
@@ -37,6 +37,7 @@ SEGMENT = ("121191", "DCM")
 FINDING, SITE, SIDE = ("121071", "DCM"), ("363698007", "SCT"), ("272741003", "SCT")
 TRACKING_UID, TRACKING_IDENTIFIER = ("112040", "DCM"), ("112039", "DCM")
 _DERIVATION, _ALGORITHM_FAMILY = ("121401", "DCM"), ("111000", "DCM")
+_METHOD = ("370129005", "SCT")
 _BOUND, _AT_LEAST = ("BOUND", "99HILUM"), ("AT-LEAST", "99HILUM")
 _CERTAINTY, _PERCENT = ("111012", "DCM"), ("%", "UCUM")
 _MILLIMETRE = ("mm", "UCUM")
@@ -119,16 +120,16 @@ def image(item: Dataset) -> Image:
 def number(meant: Measurement) -> Number:
     """A measurement as it is read back."""
     what, unit = (meant.name.value, meant.name.scheme), (meant.unit.value, meant.unit.scheme)
-    return what, float(meant.value), unit, code(meant.derivation), meant.at_least
+    return what, float(meant.value), unit, code(meant.derivation), code(meant.method), meant.at_least
 
 
 def certainty(meant: float | None) -> list[Number]:
     """A certainty as it is read back: percent."""
-    return [] if meant is None else [(_CERTAINTY, round(meant * 100, 6), _PERCENT, None, False)]
+    return [] if meant is None else [(_CERTAINTY, round(meant * 100, 6), _PERCENT, None, None, False)]
 
 
 def compare(found: Sequence[Number], meant: Sequence[Number], about: str) -> None:
-    """Every number is there, with its unit and derivation, and no other.
+    """Every number is there, with its unit, derivation and method, and no other.
 
     Raises
     ------
@@ -144,7 +145,7 @@ def compare(found: Sequence[Number], meant: Sequence[Number], about: str) -> Non
 
 
 def _order(one: Number) -> tuple[object, ...]:
-    return one[0], one[2], one[3] or (), one[4], one[1]
+    return one[0], one[2], one[3] or (), one[4] or (), one[5], one[1]
 
 
 def _number(item: Dataset) -> Number:
@@ -155,10 +156,11 @@ def _number(item: Dataset) -> Number:
     if abs(exact - float(measured.NumericValue)) > allowed:
         raise ValuesDiffer(f"the report says {measured.NumericValue} and {exact} of one measurement")
     derivations = [coded(part.ConceptCodeSequence[0]) for part in named(item, _DERIVATION)]
+    methods = [coded(part.ConceptCodeSequence[0]) for part in named(item, _METHOD)]
     bounds = [coded(part.ConceptCodeSequence[0]) for part in named(item, _BOUND)]
     if bounds not in ([], [_AT_LEAST]):
         raise ValuesDiffer(f"the report says of a measurement that it is {bounds}")
-    return name(item), exact, unit, derivations[0] if derivations else None, bool(bounds)
+    return name(item), exact, unit, derivations[0] if derivations else None, methods[0] if methods else None, bool(bounds)
 
 
 def _shown_within(exact: float, unit: Coded, share: float) -> float:

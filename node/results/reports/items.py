@@ -160,6 +160,7 @@ def _number(one: Measurement, sources: Sources | None = None) -> Any:
         name=item(one.name),
         value=value,
         unit=item(one.unit),
+        method=item(one.method) if one.method else None,
         derivation=item(one.derivation) if one.derivation else None,
         referenced_images=_taken_from(images_of(sources, (), one.span)) if sources and one.span else None,
     )

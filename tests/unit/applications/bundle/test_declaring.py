@@ -13,6 +13,7 @@ import pytest
 from inference import codes
 from inference.applications import catalog
 from inference.applications.accept import check
+from inference.applications.analysing import analyse
 from inference.applications.bundle.declaring import import_declared
 from inference.applications.bundle.errors import UnclearBundle, UnfitBundle, UnreadableBundle
 from inference.applications.bundle.given import Given, given
@@ -85,6 +86,21 @@ def test_a_described_model_is_an_application(tmp_path: Path, infer_of: Callable[
     card = (tmp_path / "models" / "ct_bright" / "README.md").read_text("utf-8")
     assert "licences: code MIT, weights CC-BY-NC-4.0, data on request; commercial use: no" in card
     assert "licence: CC-BY-NC-4.0" in card
+
+
+def test_what_is_declared_is_measured(tmp_path: Path, infer_of: Callable[[Path], Any]) -> None:
+    """Of every segment and of one; the import keeps it, the manifest allows it, and what cannot be measured is told."""
+    text = APP.replace('colour: "#010203"', "measure: [{share_above: 100}]") + "measure: [volume, mean, agatston]\n"
+    imported(tmp_path / "given", text)
+    application = catalog.load("ct-bright", [tmp_path / "models"])
+    found = analyse(application, block(), infer_of(tmp_path / "models"))
+    told = {(one.name.meaning, one.derivation and one.derivation.meaning): one.value for one in found.measurements}
+    assert told == {
+        ("Volume", None): pytest.approx(6 * 10 * 12 * 2 / 1000),
+        ("Attenuation Coefficient", "Mean"): pytest.approx(900),
+        ("Share of volume above 100 HU", None): pytest.approx(100),
+    }
+    assert "Not measured: the Agatston score, because KVP is absent." in found.remarks
 
 
 def test_the_gate_goes_by_what_was_said(tmp_path: Path) -> None:

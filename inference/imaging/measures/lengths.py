@@ -1,0 +1,122 @@
+"""Diameters of segments: the longest on one axial slice with the widest across it, and the longest in space."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference import codes
+from inference.codes import Code
+from inference.findings import Measurement
+from inference.imaging.diameters import Axes, axes_of
+from inference.imaging.measures.measure import Concept, Kind, Reals, SegmentedImages, Unmeasured, box_of
+from inference.imaging.volume import Volume
+from inference.translatable import Translatable, say
+
+LONGEST = Code("L0JK", "IBSI", "Maximum 3D Diameter of a Mesh")
+ON_ONE_SLICE = Code("LARGEST-SLICE", "99HILUM", "On the axial slice where the diameter is longest, from outer edge to outer edge")
+FACES = Code("VOXEL-FACES", "99HILUM", "Between the middles of the outermost faces of voxels")
+_LONG, _SHORT = (Concept(name=name, unit=codes.MILLIMETRE) for name in (codes.LONG_AXIS, codes.SHORT_AXIS))
+_IN_SPACE = Concept(name=LONGEST, unit=codes.MILLIMETRE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AxialDiameter:
+    """Longest diameter of each segment on one axial slice, and the widest one across it."""
+
+    segments: tuple[str, ...]
+
+    @property
+    def words(self) -> Translatable:
+        """As `Measure`."""
+        return say("the axial diameter")
+
+    def concepts(self, modality: Sequence[str]) -> tuple[Concept, ...]:
+        """As `Measure`."""
+        return _LONG, _SHORT
+
+    def of(self, given: SegmentedImages) -> Iterator[Measurement | Unmeasured]:
+        """As `Measure`."""
+        for segment in given.those(self.segments):
+            volume = given.volume(segment)
+            if not is_axial(volume):
+                yield Unmeasured(reason=say("the slices are not axial"))
+                return
+            axes = longest_axes(segment.mask, volume.spacing_mm[1:])
+            for said, value in ((_LONG, axes.long_mm), (_SHORT, axes.short_mm)):
+                yield Measurement(name=said.name, value=value, unit=said.unit, segment=segment.label, method=ON_ONE_SLICE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LongestDiameter:
+    """Longest diameter of each segment in space."""
+
+    segments: tuple[str, ...]
+
+    @property
+    def words(self) -> Translatable:
+        """As `Measure`."""
+        return say("the longest diameter in space")
+
+    def concepts(self, modality: Sequence[str]) -> tuple[Concept, ...]:
+        """As `Measure`."""
+        return (_IN_SPACE,)
+
+    def of(self, given: SegmentedImages) -> Iterator[Measurement | Unmeasured]:
+        """As `Measure`."""
+        for segment in given.those(self.segments):
+            length_mm = longest_mm(segment.mask, given.volume(segment))
+            yield Measurement(name=LONGEST, value=length_mm, unit=codes.MILLIMETRE, segment=segment.label, method=FACES)
+
+
+def longest_axes(mask: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> Axes:
+    """Both diameters on the slice of a mask (Z, Y, X) that has the longest one; of equals the first."""
+    inside = mask[box_of(mask)]
+    return max((axes_of(plane, spacing_mm) for plane in inside if plane.any()), key=lambda axes: axes.long_mm)
+
+
+def longest_mm(mask: NDArray[np.bool_], volume: Volume) -> float:
+    """The largest distance of two points on the surface of a mask (Z, Y, X), which marching cubes puts on the middles of voxels' faces."""
+    from scipy.spatial import ConvexHull
+    from scipy.spatial.distance import pdist
+
+    ends = _ends_of_rows(mask)
+    beyond = np.concatenate([ends + step for axis in np.eye(3) for step in (axis / 2, -axis / 2)])
+    places = volume.to_patient(beyond)
+    return float(pdist(places[ConvexHull(places).vertices]).max())
+
+
+def _ends_of_rows(mask: NDArray[np.bool_]) -> Reals:
+    """(N, 3): the first and the last voxel of each row; whatever else is marked lies between them."""
+    box = box_of(mask)
+    inside = mask[box]
+    z, y = np.nonzero(inside.any(axis=2))
+    rows = inside[z, y]
+    first, last = rows.argmax(axis=1), inside.shape[2] - 1 - rows[:, ::-1].argmax(axis=1)
+    corner = np.array([each.start for each in box])
+    ends: Reals = np.concatenate([np.stack([z, y, x], axis=1) for x in (first, last)]) + corner.astype(np.float64)
+    return ends
+
+
+def is_axial(volume: Volume) -> bool:
+    """Whether the normal of the slices is nearest to the patient's long axis."""
+    normal = np.cross(volume.affine[:3, 1], volume.affine[:3, 2])
+    return int(np.abs(normal).argmax()) == 2
+
+
+KINDS = (
+    Kind(
+        word="axial_diameter",
+        make=AxialDiameter,
+        says="Longest diameter on one axial slice, and the widest one across it.",
+        method="Of all slices the one where it is longest, from outer edge to outer edge of the mask.",
+        needs="axial slices",
+    ),
+    Kind(
+        word="diameter",
+        make=LongestDiameter,
+        says="Longest diameter in space.",
+        method="Between the middles of the outermost faces of voxels, where a mesh by marching cubes has its vertices (IBSI L0JK).",
+    ),
+)

@@ -1,0 +1,50 @@
+"""Measures what an application declares of its segments; what cannot be measured is told to the reader with its reason, never left out."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from inference.findings import Findings, Measurement
+from inference.imaging.measures import calcium, lengths, sides, uptake, values
+from inference.imaging.measures.measure import Kind, Measure, SegmentedImages, Unmeasured
+from inference.imaging.subject import Subject
+from inference.translatable import Translatable, listed, say
+
+KINDS: Mapping[str, Kind] = {kind.word: kind for kind in (*values.KINDS, *lengths.KINDS, *uptake.KINDS, *sides.KINDS, *calcium.KINDS)}
+"""Every measure by its word in app.yaml, in the order in which they are listed."""
+
+MEASURES: Mapping[str, Any] = {kind.make.__name__: kind.make for kind in KINDS.values()}
+"""Their classes by name, as application.json has them."""
+
+
+def measured(measures: Sequence[Measure], subject: Subject, headers: Sequence[Dataset], findings: Findings) -> Findings:
+    """The findings with what is measured of their segments, and with a remark of what is not.
+
+    A segment that is not there, or without a voxel, is not measured: reports say that it is absent.
+
+    Parameters
+    ----------
+    headers
+        As `SegmentedImages` has them.
+    findings
+        About `subject`: masks on its own grid, as they will be delivered.
+    """
+    given = SegmentedImages(subject, headers, findings)
+    made: list[Measurement] = []
+    refused: dict[Translatable, list[Translatable]] = {}
+    for measure in measures:
+        if not given.those(measure.segments):
+            continue
+        for said in measure.of(given):
+            if isinstance(said, Unmeasured):
+                refused.setdefault(said.reason, []).append(measure.words)
+            else:
+                made.append(said)
+    remarks = [_told(why, what) for why, what in refused.items()]
+    return replace(findings, measurements=(*findings.measurements, *made), remarks=(*findings.remarks, *remarks))
+
+
+def _told(why: Translatable, what: Iterable[Translatable]) -> Translatable:
+    return say("Not measured: {what}, because {why}.", what=listed([*dict.fromkeys(what)]), why=why)

@@ -1,0 +1,149 @@
+"""Standardized uptake of segments on PET: the largest value, and the peak, which noise moves less."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.codes import Code
+from inference.findings import Measurement
+from inference.imaging.measures.measure import Concept, Kind, Reals, SegmentedImages, Unmeasured, box_of
+from inference.imaging.measures.quantity import UPTAKE, Unknown
+from inference.imaging.volume import Volume
+from inference.translatable import Translatable, say
+
+MAXIMUM = Code("56851009", "SCT", "Maximum")
+PEAK = Code("126031", "DCM", "Peak Value Within ROI")
+BODY_WEIGHT = Code("126410", "DCM", "SUV body weight calculation method")
+SPHERE_MM3 = 1000.0
+_RADIUS_MM = (SPHERE_MM3 * 3 / 4 / np.pi) ** (1 / 3)
+_PARTS = 5
+"""Parts along each axis in which a voxel is counted into a sphere."""
+_LARGEST, _PEAK = (Concept(name=UPTAKE.name, unit=UPTAKE.unit, derivation=one) for one in (MAXIMUM, PEAK))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LargestUptake:
+    """SUVmax of each segment."""
+
+    segments: tuple[str, ...]
+
+    @property
+    def words(self) -> Translatable:
+        """As `Measure`."""
+        return say("SUVmax")
+
+    def concepts(self, modality: Sequence[str]) -> tuple[Concept, ...]:
+        """As `Measure`."""
+        return (_LARGEST,) if "PT" in modality else ()
+
+    def of(self, given: SegmentedImages) -> Iterator[Measurement | Unmeasured]:
+        """As `Measure`."""
+        if refused := _refused(given):
+            yield refused
+            return
+        for segment in given.those(self.segments):
+            largest = float(given.volume(segment).voxels[segment.mask].max())
+            yield _said(_LARGEST, largest * _factor(given), segment.label)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeakUptake:
+    """SUVpeak of each segment: the largest mean of a sphere of 1 cm³ around one of its voxels."""
+
+    segments: tuple[str, ...]
+
+    @property
+    def words(self) -> Translatable:
+        """As `Measure`."""
+        return say("SUVpeak")
+
+    def concepts(self, modality: Sequence[str]) -> tuple[Concept, ...]:
+        """As `Measure`."""
+        return (_PEAK,) if "PT" in modality else ()
+
+    def of(self, given: SegmentedImages) -> Iterator[Measurement | Unmeasured]:
+        """As `Measure`."""
+        if refused := _refused(given):
+            yield refused
+            return
+        for segment in given.those(self.segments):
+            peak = peak_of(given.volume(segment), segment.mask)
+            if peak is None:
+                yield Unmeasured(reason=say("no sphere of 1 cm³ around a part of it lies in evenly spaced images"))
+            else:
+                yield _said(_PEAK, peak * _factor(given), segment.label)
+
+
+def peak_of(volume: Volume, mask: NDArray[np.bool_]) -> float | None:
+    """The largest mean of the voxels in a sphere of 1 cm³ around a voxel of a mask; a voxel counts by its part in the sphere.
+
+    None where every such sphere reaches beyond the images, or slices lie in unequal steps.
+    """
+    from scipy import ndimage
+
+    if volume.steps is not None:
+        return None
+    sphere = _sphere(volume)
+    reach = [side // 2 for side in sphere.shape]
+    inner = tuple(slice(each, side - each) for each, side in zip(reach, mask.shape, strict=True))
+    centres = np.zeros(mask.shape, dtype=np.bool_)
+    centres[inner] = mask[inner]
+    if not centres.any():
+        return None
+    box = box_of(centres)
+    wide = tuple(slice(part.start - each, part.stop + each) for part, each in zip(box, reach, strict=True))
+    means = ndimage.convolve(volume.voxels[wide].astype(np.float64), sphere, mode="nearest")
+    middle = tuple(slice(each, -each or None) for each in reach)
+    return float(means[middle][centres[box]].max())
+
+
+def _sphere(volume: Volume) -> Reals:
+    """Shares of voxels in the sphere around the middle one, which add up to 1."""
+    reach = [int(np.ceil(_RADIUS_MM / spacing + 0.5)) for spacing in volume.spacing_mm]
+    fine = [(np.arange((2 * each + 1) * _PARTS) + 0.5) / _PARTS - each - 0.5 for each in reach]
+    z, y, x = np.meshgrid(*fine, indexing="ij")
+    inside = np.linalg.norm(np.stack([z, y, x], axis=-1) @ volume.affine[:3, :3].T, axis=-1) <= _RADIUS_MM
+    sides = [2 * each + 1 for each in reach]
+    shares: Reals = inside.reshape(sides[0], _PARTS, sides[1], _PARTS, sides[2], _PARTS).sum(axis=(1, 3, 5)).astype(np.float64)
+    shares /= shares.sum()
+    return shares
+
+
+def _refused(given: SegmentedImages) -> Unmeasured | None:
+    quantity = given.quantity
+    if isinstance(quantity, Unknown):
+        return Unmeasured(reason=quantity.reason)
+    return None if quantity.name == UPTAKE.name else Unmeasured(reason=say("these images are no PET"))
+
+
+def _factor(given: SegmentedImages) -> float:
+    assert not isinstance(given.quantity, Unknown), "it was asked before"
+    return given.quantity.factor
+
+
+def _said(concept: Concept, value: float, label: str) -> Measurement:
+    return Measurement(name=concept.name, value=value, unit=concept.unit, derivation=concept.derivation, segment=label, method=BODY_WEIGHT)
+
+
+_NEEDS = (
+    "PET in Bq/ml with attenuation and decay correction (to the start of the series, or to the injection), PatientWeight, dose, half-life "
+    "and time of the injection; or PET in g/ml by body weight"
+)
+KINDS = (
+    Kind(
+        word="suv_max",
+        make=LargestUptake,
+        says="SUVmax: the largest standardized uptake by body weight.",
+        method="Activity concentration times weight over the dose that is left at the start of the series (QIBA).",
+        needs=_NEEDS,
+    ),
+    Kind(
+        word="suv_peak",
+        make=PeakUptake,
+        says="SUVpeak: the largest mean in a sphere of 1 cm³.",
+        method="As `suv_max`; spheres around the segment's voxels, wholly in the images; a voxel counts by its part in the sphere.",
+        needs=_NEEDS,
+    ),
+)

@@ -1,0 +1,112 @@
+"""`measure:` of app.yaml: the words of measurements, each alone or with its number, and the measures that they are of the segments.
+
+What each word measures stands in `inference.imaging.measures`; volumes are the network's application's own, as of every application.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ruamel.yaml.nodes import MappingNode, Node
+
+from inference.applications.bundle.manifest import Structure
+from inference.codes import LEFT, RIGHT, Code
+from inference.imaging.measures.measure import Measure
+from inference.imaging.measures.measuring import KINDS
+from node.settings.app_values import number_between
+from node.settings.blocks import pairs
+from node.settings.kinds import Schema, Several
+from node.settings.source import BadValue, Here, Refused, UnknownName, scalar_text, suggestion
+
+VOLUME = "volume"
+_LIMIT = number_between(-9999, 99999, "a number from -9999 to 99999")
+_PLAIN = tuple(word for word, kind in KINDS.items() if not kind.limit and not kind.pairs)
+_PAIRED = tuple(word for word, kind in KINDS.items() if kind.pairs)
+_LIMITED = tuple(word for word, kind in KINDS.items() if kind.limit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One entry of `measure:`; `limit` is None of a word that takes no number."""
+
+    word: str
+    limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """A word (`mean`), or a word with its number (`{share_below: -950}`)."""
+
+    plain: Sequence[str]
+
+    @property
+    def wants(self) -> str:
+        return " or ".join([*(f"`{word}`" for word in self.plain), *(f"`{{{word}: NUMBER}}`" for word in _LIMITED)])
+
+    def read(self, at: Node, here: Here) -> Asked:
+        if not isinstance(at, MappingNode):
+            word = scalar_text(at, here, self.wants)
+            if word in _LIMITED:
+                raise here.refuse(BadValue, at, f'"{word}" needs its number, {KINDS[word].limit}: {{{word}: NUMBER}}')
+            if word not in self.plain:
+                raise here.refuse(UnknownName, at, f'"{word}" is nothing that is measured{suggestion(word, [*self.plain, *_LIMITED])}')
+            return Asked(word=word)
+        found, sound = pairs(at, here, known=[*_LIMITED])
+        if not sound:
+            raise Refused
+        if len(found) != 1:
+            raise here.refuse(BadValue, at, "one word and its number stand in braces; begin a pair of braces for each")
+        ((word, (_, value)),) = found.items()
+        limit = _LIMIT.read(value, here.about(word))
+        if limit != round(limit, 2):
+            raise here.about(word).refuse(BadValue, value, f"{limit} has more than two decimals")
+        return Asked(word=word, limit=limit)
+
+    def schema(self) -> Schema:
+        limited: list[Schema] = [
+            {
+                "type": "object",
+                "properties": {word: _LIMIT.schema() | {"description": KINDS[word].says}},
+                "required": [word],
+                "additionalProperties": False,
+            }
+            for word in _LIMITED
+        ]
+        return {"anyOf": [{"enum": [*self.plain]}, *limited]}
+
+
+OF_EVERY = Several(of=_Entry(plain=(VOLUME, *_PLAIN, *_PAIRED)))
+"""What is measured of every segment."""
+OF_ONE = Several(of=_Entry(plain=_PLAIN))
+"""What is measured of one: volumes are those of all, or of none, and sides are two."""
+
+
+def sides(structures: Sequence[Structure]) -> list[tuple[str, str]]:
+    """The labels of each structure's left and right segment, where it has one of each."""
+    found: dict[tuple[Code, Code | None], dict[Code, list[str]]] = {}
+    for one in structures:
+        if one.laterality is not None:
+            found.setdefault((one.type, one.site), {}).setdefault(one.laterality, []).append(one.label)
+    both = [(each.get(LEFT, []), each.get(RIGHT, [])) for each in found.values()]
+    return [(left[0], right[0]) for left, right in both if len(left) == len(right) == 1]
+
+
+def measures(of_every: Sequence[Asked], of_one: Mapping[str, Sequence[Asked]], pairs_of: Sequence[tuple[str, str]]) -> tuple[Measure, ...]:
+    """The measures of segments, but for their volumes.
+
+    Parameters
+    ----------
+    of_one
+        By the label of each segment: what is measured of it besides.
+    pairs_of
+        As `sides`.
+    """
+    labels: dict[Asked, list[str]] = {}
+    for label, said in of_one.items():
+        for each in dict.fromkeys((*of_every, *said)):
+            labels.setdefault(each, []).append(label)
+    alone = [
+        KINDS[each.word].make(segments=tuple(named), **({} if each.limit is None else {"limit": each.limit}))
+        for each, named in labels.items()
+        if each.word not in (VOLUME, *_PAIRED)
+    ]
+    return (*alone, *(KINDS[each.word].make(segments=pair) for each in of_every if each.word in _PAIRED for pair in pairs_of))

@@ -1,0 +1,189 @@
+"""Result case: what is declared to be measured, of real images, in reports that the validators take, on the page and in sentences."""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from inference import codes
+from inference.applications.analysing import analyse
+from inference.applications.port import Accepts, Application, MeasurementOutput, SegmentOutput
+from inference.findings import Findings, Segment
+from inference.imaging.assemble import assemble
+from inference.imaging.measures.measure import Measure
+from inference.imaging.measures.measuring import KINDS
+from inference.imaging.volume import Volume
+from node.dicom.uid import derive_uid
+from node.domain.profile import Kind, Language, Profile
+from node.results.encode import encode
+from tests.lab import validators
+from tests.results import made
+
+METHOD = "370129005"
+ORGAN = "organ"
+LIVER = 5
+"""Of the labels of `example_seg_dicom`."""
+
+
+def measuring(mask: NDArray[np.bool_], measures: Sequence[Measure], modality: str) -> Application:
+    """An application that marks the mask, and declares measures."""
+    concepts = dict.fromkeys(one for measure in measures for one in measure.concepts((modality,)))
+    return Application(
+        name="organ",
+        version="1.0.0",
+        title="Organ",
+        accepts=Accepts(modality=(modality,)),
+        models=(),
+        outputs=(
+            SegmentOutput(label=ORGAN, type=codes.LUNG),
+            *(MeasurementOutput(name=one.name, unit=one.unit, derivation=one.derivation) for one in concepts),
+        ),
+        analyse=lambda subject, infer: Findings(
+            segments=(Segment(label=ORGAN, mask=mask, category=codes.ANATOMICAL_STRUCTURE, type=codes.LUNG, rgb=(9, 90, 200)),)
+        ),
+        measures=tuple(measures),
+    )
+
+
+def reported(paths: list[Path], volume: Volume, mask: NDArray[np.bool_], measures: Sequence[Measure], folder: Path) -> list[Path]:
+    """The objects that the findings became, in English and Chinese, to which no validator objects."""
+    application = measuring(mask, measures, volume.modality)
+    headers: list[Dataset] = [pydicom.dcmread(path, stop_before_pixels=True) for path in paths]
+    findings = analyse(application, volume, NotAsked(), headers)
+    kinds = frozenset({Kind.SEG, Kind.SR, Kind.NARRATIVE, Kind.SC})
+    profile = Profile(name="all", kinds=kinds, languages=(Language.ENGLISH, Language.CHINESE))
+    objects = made.save(encode(made.encoding(paths, findings, volume=volume, application=application, profiles=(profile,))), folder)
+    faults = [fault for path in objects for fault in validators.faults_of(path, report=modality_of(path) == "SR")]
+    assert faults == []
+    return objects
+
+
+def with_uids(paths: Sequence[Path], folder: Path) -> list[Path]:
+    """The images with the UIDs that their publisher took out."""
+    folder.mkdir()
+    for path in paths:
+        one = pydicom.dcmread(path)
+        one.StudyInstanceUID, one.SeriesInstanceUID = derive_uid("study"), derive_uid("series")
+        one.save_as(folder / path.name)
+    return sorted(folder.iterdir())
+
+
+def modality_of(path: Path) -> str:
+    """Modality (0008,0060)."""
+    return str(pydicom.dcmread(path, stop_before_pixels=True).Modality)
+
+
+class NotAsked:
+    """No model is."""
+
+    def __call__(self, *_: Any) -> Any:
+        raise AssertionError("a model was called")
+
+    at_once = call_of = __call__
+
+
+def numbers(paths: Sequence[Path]) -> dict[tuple[str, str], tuple[Any, str, str]]:
+    """Of each number of the reports, by its concept and derivation: value, unit, and the meaning of its method."""
+    found = {}
+    for path in paths:
+        for item in _items(pydicom.dcmread(path)):
+            if item.get("ValueType") == "NUM":
+                beside = {one.ConceptNameCodeSequence[0].CodeValue: one.ConceptCodeSequence[0] for one in item.get("ContentSequence", [])}
+                (measured,) = item.MeasuredValueSequence
+                name = str(item.ConceptNameCodeSequence[0].CodeValue), str(beside["121401"].CodeValue) if "121401" in beside else ""
+                value = float(measured.get("FloatingPointValue", measured.NumericValue))
+                unit = str(measured.MeasurementUnitsCodeSequence[0].CodeValue)
+                found[name] = (value, unit, str(beside[METHOD].CodeMeaning) if METHOD in beside else "")
+    return found
+
+
+def sentences(paths: Sequence[Path]) -> str:
+    """All texts of reports."""
+    return "\n".join(str(item.TextValue) for path in paths for item in _items(pydicom.dcmread(path)) if item.get("ValueType") == "TEXT")
+
+
+def _items(dataset: Dataset) -> list[Dataset]:
+    return [each for one in dataset.get("ContentSequence", []) for each in (one, *_items(one))]
+
+
+def on_its_grid(volume: Volume, labels: Path) -> tuple[sitk.Image, sitk.Image]:
+    """The volume as SimpleITK has it, and the labels of a NIfTI file on its grid, by place in the patient."""
+    image = sitk.GetImageFromArray(volume.voxels.astype(np.float64))
+    steps = volume.affine[:3, [2, 1, 0]]
+    spacing = np.linalg.norm(steps, axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((steps / spacing).ravel().tolist())
+    image.SetOrigin(volume.affine[:3, 3].tolist())
+    label = sitk.Resample(sitk.ReadImage(str(labels)), image, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+    return image, label
+
+
+@pytest.mark.slow
+@pytest.mark.peers
+def test_values_of_a_liver_on_ct(real: Callable[[str], list[Path]], tmp_path: Path) -> None:
+    """Mean, deviation and shares of a real liver in HU are SimpleITK's; each names its method; both languages say them."""
+    paths = with_uids(real("dicom/ct_abdomen_TotalSeg"), tmp_path / "named")
+    (labels,) = real("labelled/ct_totalseg/example_seg_dicom.nii.gz")
+    volume = assemble(paths)
+    image, label = on_its_grid(volume, labels)
+    liver = sitk.GetArrayFromImage(label) == LIVER
+    measures = [
+        *(KINDS[word].make(segments=(ORGAN,)) for word in ("mean", "deviation")),
+        *(KINDS[word].make(segments=(ORGAN,), limit=120.0) for word in ("share_below", "share_above")),
+    ]
+    objects = reported(paths, volume, liver, measures, tmp_path)
+    statistics = sitk.LabelStatisticsImageFilter()
+    statistics.Execute(image, sitk.Equal(label, LIVER))
+    count = statistics.GetCount(1)
+    assert count > 10_000
+    told = numbers([path for path in objects if modality_of(path) == "SR"])
+    every, fixed = "Every voxel of the segment, by the volume it stands for", "Fixed threshold on the values of the segment's voxels"
+    sigma = statistics.GetSigma(1) * np.sqrt((count - 1) / count)
+    assert told["112031", "373098007"] == (pytest.approx(statistics.GetMean(1)), "[hnsf'U]", every)
+    assert told["112031", "386136009"] == (pytest.approx(sigma), "[hnsf'U]", every)
+    below, above = (100 * np.mean(sign(volume.voxels[liver], 120)) for sign in (np.less, np.greater))
+    assert told["LT120-HU", ""] == (pytest.approx(below), "%", fixed)
+    assert told["GT120-HU", ""] == (pytest.approx(above), "%", fixed)
+    text = sentences(objects)
+    assert re.search(r"mean attenuation coefficient [\d.]+ HU; standard deviation of attenuation coefficient [\d.]+ HU", text)
+    assert re.search(r"share of volume below 120 HU [\d.]+ %", text)
+    assert re.search(r"平均衰减系数 [\d.]+ HU；标准差衰减系数 [\d.]+ HU；低于 120 HU的体积占比 [\d.]+ %", text)
+
+
+@pytest.mark.slow
+@pytest.mark.peers
+def test_an_adc_map_by_rule(real: Callable[[str], list[Path]], tmp_path: Path) -> None:
+    """A real enhanced ADC map, whose header says no unit: its values are taken as 10⁻⁶ mm²/s; no word of disease."""
+    paths = real("dicom/mr_enhanced_xa30_ADC.zip")
+    volume = assemble(paths)
+    mask = (volume.voxels > 300) & (volume.voxels < 1500)
+    measures = (KINDS["mean"].make(segments=(ORGAN,)), KINDS["share_below"].make(segments=(ORGAN,), limit=620.0))
+    objects = reported(paths, volume, mask, measures, tmp_path)
+    told = numbers([path for path in objects if modality_of(path) == "SR"])
+    inside = volume.voxels[mask].astype(np.float64)
+    assert told["113041", "373098007"][:2] == (pytest.approx(inside.sum() / inside.size), "um2/s")
+    assert told["LT620-UM2/S", ""][:2] == (pytest.approx(100 * np.count_nonzero(inside < 620) / inside.size), "%")
+    text = sentences(objects)
+    assert "share of volume below 620 µm²/s, by rule" in text
+    assert "低于 620 µm²/s的体积占比（按阈值规则）" in text
+    assert "infarct" not in text.lower()
+
+
+@pytest.mark.slow
+@pytest.mark.peers
+def test_what_cannot_be_measured_is_said(real: Callable[[str], list[Path]], tmp_path: Path) -> None:
+    """A threshold on the signal of a real MR: no number, and the reason in both languages."""
+    paths = real("dicom/mr_enhanced_xa30_T1.zip")
+    volume = assemble(paths)
+    objects = reported(paths, volume, volume.voxels > 100, (KINDS["share_above"].make(segments=(ORGAN,), limit=130.0),), tmp_path)
+    assert not [name for name in numbers([path for path in objects if modality_of(path) == "SR"]) if name[0].startswith("GT")]
+    text = sentences(objects)
+    assert "Not measured: the share of the volume above 130, because the values of these images have no unit that a threshold" in text
+    assert "未测量：高于130的体积占比。原因：图像的像素值没有单位，阈值无意义。" in text

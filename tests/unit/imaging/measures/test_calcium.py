@@ -1,0 +1,102 @@
+"""Agatston scores of bodies whose score is arithmetic, and as scikit-image's regions give it; refused of images it is not defined on."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+from scipy import ndimage
+from skimage.measure import label, regionprops
+
+from inference import codes
+from inference.imaging.measures.calcium import CORONARY_ARTERY, Agatston
+from tests.unit.applications.bundle.images import volume
+from tests.unit.imaging.measures.segments import refusal, results, segment
+
+MEASURE = Agatston(segments=("a",))
+EVERYWHERE = segment("a", np.ones((8, 40, 40), np.bool_), type=CORONARY_ARTERY)
+
+
+def header(**changes: Any) -> Dataset:
+    """A native CT at 120 kV in slices of 3 mm; None takes an attribute away."""
+    made = Dataset()
+    for keyword, value in {"KVP": "120", "SliceThickness": "3.0", **changes}.items():
+        if value is not None:
+            setattr(made, keyword, value)
+    return made
+
+
+def test_a_phantom_has_the_score_of_the_arithmetic() -> None:
+    """Pixels of 0.25 mm². On one slice 20 of 150 HU (× 1), 16 of 250 (× 2), 12 of up to 350 (× 3), 8 of 400 (× 4): 45 mm²; on the next 4 of
+    130 (1 mm²); not: 3 pixels (0.75 mm²), 129 HU, and what lies beyond the segment.
+    Twice as many slices of half the thickness score the same."""
+    voxels = np.zeros((8, 40, 40), np.int16)
+    voxels[2, 2:6, 2:7] = 150
+    voxels[2, 10:14, 2:6] = 250
+    voxels[2, 20:23, 2:6] = 320
+    voxels[2, 21, 3] = 350
+    voxels[2, 30:34, 2:4] = 400
+    voxels[3, 2:4, 2:4] = 130
+    voxels[4, 2, 2:5] = 900
+    voxels[5, 2:9, 2:9] = 129
+    voxels[6, 2:9, 30:35] = 900
+    mask = np.ones(voxels.shape, np.bool_)
+    mask[:, :, 28:] = False
+    expected = (20 * 1 + 16 * 2 + 12 * 3 + 8 * 4) * 0.25 + 1
+    image = volume(voxels, (3.0, 0.5, 0.5))
+    (coronary,) = results(MEASURE, image, replace(EVERYWHERE, mask=mask), headers=[header()])
+    assert coronary.value == pytest.approx(expected)
+    assert (coronary.name.value, coronary.unit.value) == ("450360000", "1")
+    assert coronary.method is not None
+    assert coronary.method.value == "112055"
+    thin = volume(voxels.repeat(2, axis=0), (1.5, 0.5, 0.5))
+    twice = segment("a", mask.repeat(2, axis=0), type=codes.LUNG)
+    (other,) = results(MEASURE, thin, twice, headers=[header(SliceThickness="1.5")])
+    assert other.value == pytest.approx(expected)
+    assert (other.name.value, other.name.scheme) == ("112058", "DCM")
+
+
+def test_noise_has_the_score_of_scikit_images_regions() -> None:
+    """Spots of every size that touch at corners, too."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(5).standard_normal((8, 40, 40)), (0, 0.8, 0.8))
+    voxels = (noise / noise.std() * 180).astype(np.int16)
+    expected = 0.0
+    for plane in voxels:
+        for spot in regionprops(label(plane >= 130, connectivity=2), intensity_image=plane):
+            area = spot.num_pixels * 0.6 * 0.5
+            if area >= 1:
+                expected += area * min(4, max(1, int(spot.intensity_max) // 100)) * 2.5 / 3
+    (found,) = results(MEASURE, volume(voxels, (2.5, 0.6, 0.5)), EVERYWHERE, headers=[header(SliceThickness="2.5")])
+    assert expected > 100
+    assert found.value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"ContrastBolusAgent": "ULTRAVIST 370"}, "contrast medium was given"),
+        ({"SliceThickness": "5"}, "slices are 5 mm thick and 3 mm apart, not 3 mm or less"),
+        ({"SliceThickness": None}, "SliceThickness is absent"),
+        ({"KVP": "100"}, "the tube voltage is 100 kV, not 120 kV"),
+        ({"KVP": None}, "KVP is absent"),
+        ({"RescaleType": "MGML"}, "the values of these images are MGML, not HU"),
+    ],
+)
+def test_other_images_have_no_score(changes: dict[str, Any], told: str) -> None:
+    """Each with its reason; a word that no contrast medium was given is none."""
+    image = volume(np.zeros((8, 40, 40), np.int16), (3.0, 0.5, 0.5))
+    one = [header(), header(**changes)]
+    assert refusal(MEASURE, image, EVERYWHERE, headers=one) == f"Not measured: the Agatston score, because {told}."
+    assert results(MEASURE, image, EVERYWHERE, headers=[header(ContrastBolusAgent="NONE")])[0].value == 0
+
+
+def test_a_stack_that_is_not_axial_or_no_ct_has_no_score() -> None:
+    """Coronal, too far apart, and MR."""
+    image = volume(np.zeros((8, 40, 40), np.int16), (3.0, 0.5, 0.5))
+    coronal = replace(image, affine=image.affine[[0, 2, 1, 3]])
+    assert "the slices are not axial" in refusal(MEASURE, coronal, EVERYWHERE, headers=[header()])
+    apart = volume(image.voxels, (4.0, 0.5, 0.5))
+    assert "3 mm thick and 4 mm apart" in refusal(MEASURE, apart, EVERYWHERE, headers=[header()])
+    assert "these images are no CT" in refusal(MEASURE, replace(image, modality="MR"), EVERYWHERE, headers=[header()])
+    assert "KVP is absent" in refusal(MEASURE, image, EVERYWHERE)
