@@ -56,7 +56,7 @@ class OutOfMemory(TrainingError):
 
 
 class LossNotFinite(TrainingError):
-    """The loss is no finite number any more: the network would learn nothing from here on."""
+    """The loss, or the weights behind it, are no finite numbers any more: the network would learn nothing from here on."""
 
     code = "HLM-8007"
     remedy = (

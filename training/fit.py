@@ -147,6 +147,9 @@ class _Run:
             group["lr"] = schedule.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / schedule.epochs))
         torch.manual_seed(_seed(schedule.seed, epoch, self._ranks.rank))
         loss = self._ranks.mean(self._train(epoch, progress))
+        if not all(bool(torch.isfinite(each).all()) for each in self._network.parameters()):
+            # a loss may be finite where its gradient is not: of the last step nothing else would tell, and the run would be spoilt
+            raise LossNotFinite(f"epoch {epoch + 1}: the last loss was a finite number, and the weights behind its step are not")
         kept = self._average.network if self._average else self._network
         figure = self._ranks.told(self._recipe.validation(kept, self._sides.validation) if self._ranks.first else 0.0)
         better = figure > self.best

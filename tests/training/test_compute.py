@@ -249,6 +249,10 @@ def test_a_loss_that_is_no_number_ends_it_and_it_goes_on(
     assert state is not None
     assert state["epoch"] == 1
     assert apart(trained(recipe, sides, tmp_path / "run"), whole) == 0
+    steep = replace(recipe, loss=lambda: lambda answer, target: (answer * 0).sum().sqrt())
+    with pytest.raises(LossNotFinite, match="epoch 1: the last loss was a finite number, and the weights behind its step are not"):
+        trained(steep, sides, tmp_path / "steep")
+    assert not (tmp_path / "steep" / LAST).exists()
     exploded = replace(recipe, loss=lambda: lambda answer, target: (answer * 1e38).square().sum())
     with pytest.raises(LossNotFinite, match=r"epoch 1, batch 1 of 1: the loss of made_\d+, .* and their images are"):
         trained(exploded, sides, tmp_path / "exploded")
