@@ -10,7 +10,7 @@ from inference.imaging.subject import Subject
 from inference.imaging.volume import Volume
 from training.acceptance import segmentation, table
 from training.acceptance.structures import References
-from training.acceptance.table import Named, Table
+from training.acceptance.table import NamedSeries, Table
 from training.data.dicom import LabelledSeries
 from training.errors import UnfitData
 from training.evaluation.figures import Kind
@@ -107,7 +107,7 @@ class Tabled(Reference):
     """A table, and the series that its lines name."""
 
     table: Table
-    named: Named
+    named: NamedSeries
 
     @property
     def kinds(self) -> Mapping[str, Kind]:

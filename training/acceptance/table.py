@@ -71,7 +71,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
+class NamedSeries:
     """The series that the lines name: one after the other, with its line; lines that name none, or not one alone, with the reason."""
 
     series: Mapping[str, Line] = field(default_factory=dict)
@@ -105,7 +105,7 @@ def read_table(file: Path, application: Application) -> Table:
     return Table(identifier=identifier, lines=tuple(lines), findings=tuple(findings), measured={**measured}, unknown=tuple(unknown))
 
 
-def named(table: Table, series: Sequence[LabelledSeries]) -> Named:
+def named(table: Table, series: Sequence[LabelledSeries]) -> NamedSeries:
     """Which series each line names. One that names several is of no use: nobody could say which of them the finding is about."""
     found: dict[str, Line] = {}
     lost: list[tuple[str, str]] = []
@@ -127,7 +127,7 @@ def named(table: Table, series: Sequence[LabelledSeries]) -> Named:
             lost.append((where, f"{len(there)} series have the {table.identifier} that it names: name each by its SeriesInstanceUID"))
         else:
             found[there[0].uid] = line
-    return Named(series=found, lost=tuple(lost))
+    return NamedSeries(series=found, lost=tuple(lost))
 
 
 def kinds(table: Table) -> dict[str, Kind]:
