@@ -146,6 +146,21 @@ def _coded(code: Code) -> str:
     return f"{code.meaning} ({code.value}, {code.scheme})"
 
 
+def catalogue() -> str:
+    """Every key of a list of published models, from the declarations that decode it."""
+    from node.catalogue.published import WHOLE
+
+    text = [
+        "# A list of published models, every key\n\n",
+        _MADE,
+        "The list that comes with hilum, and one of a hospital's own (`models: {catalogue: {list: FILE}}`): where `hilum models fetch` ",
+        "takes addresses and digests from ([how](../howto/bring-a-model.md#a-published-model)). Every mistake is named with line, column ",
+        "and what was meant.\n\n",
+    ]
+    text += _block_tables("the list", WHOLE)
+    return "".join(text)
+
+
 _DEFINED = """\
 ```yaml
 define:
@@ -368,6 +383,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": configuration,
     "app-yaml.md": app_yaml,
     "measurements.md": measurements,
+    "catalogue.md": catalogue,
     "commands.md": commands,
     "hilum.1": lambda: man_page.page(commands()),
     "errors.md": errors,

@@ -249,7 +249,7 @@ def _patients() -> App:
 
 
 def _models() -> App:
-    app = App(name="models", help="Models: list, verify, import, tune, roll back, load, unload, convert, compare.", group=_MEND)
+    app = App(name="models", help="Models: list, verify, fetch, import, tune, roll back, load, unload, convert, compare.", group=_MEND)
     app.command(
         "node.cli.models:list_models",
         name="list",
@@ -270,6 +270,11 @@ def _models() -> App:
         name="import",
         help="Bring a model into the repository: an application's weights, or a model of yours, which then is an application; "
         "entered whole.",
+    )
+    app.command(
+        "node.cli.model_fetch:fetch",
+        name="fetch",
+        help="Fetch a published model of the catalogue, compare its digest, and import it; one that broke off is gone on with.",
     )
     app.command(
         "node.cli.models:rollback",

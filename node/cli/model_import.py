@@ -1,7 +1,7 @@
 """`hilum models import`: an application's published weights, or a model of somebody's own, comes into the repository."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,6 +13,7 @@ from node.cli.opened import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from inference.applications.bundle.anatomy import Coded
+    from inference.applications.port import Licences
     from inference.engines.port import ModelRef
     from inference.engines.repository import Entry
 
@@ -103,8 +104,7 @@ def import_(
 
         loaded = opened.configuration(config)
         repository, folders = loaded.models, loaded.application_folders
-    made: str | None = None
-    options = _Options(
+    options = Options(
         name=name,
         version=version,
         licence=licence,
@@ -123,51 +123,66 @@ def import_(
         allow_code=allow_code,
     )
     if _is_application(what, folders):
-        entered = _application(what, repository, folders, file, options)
+        entered = application_entered(what, repository, folders, file, options)
     else:
         if file:
             raise WrongWords(f'--file names the weights of an application, and "{what}" is none; a model of yours needs its path alone')
-        model, entry, made, found = _brought(Path(what), options, repository)
-        entered = [(model, entry)]
-        if not as_json:
-            _say_found(what, found)
+        entered = [model_entered(Path(what), options, repository, quiet=as_json)]
     if tune:
-        from inference.engines.errors import RepositoryNotWritten
-        from node.cli.tune import tune_imported
-
-        models = [model for model, _ in entered]
-        try:
-            tune_imported(repository, models, allow_code=allow_code, quiet=as_json)
-        except RepositoryNotWritten as full:
-            names = " and ".join(model.name for model in models)
-            later = (
-                f"{names} is imported and served; how this machine computes it best could not be entered: `hilum models tune` does it later"
-            )
-            raise RepositoryNotWritten(f"{full}. {later}") from full
-    _tell(entered, repository, what, made, as_json=as_json)
+        tuned(entered, repository, allow_code=allow_code, quiet=as_json)
+    tell(entered, repository, what, as_json=as_json)
     return 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Options:
-    """What the command was told of a model."""
+class Entered:
+    """A version that came into the repository; `application` is what it makes one of, where it brings that with it."""
 
-    name: str | None
-    version: int | None
-    licence: str
-    attribution: str
-    config: Path | None
-    shape: tuple[int, ...] | None
-    golden_shape: tuple[int, ...] | None
-    codes: "Mapping[int, Coded | None]"
-    codes_file: Path | None
-    orientation: str | None
-    modality: str | None
-    weights: str | None
-    configuration: str | None
-    folds: tuple[str, ...]
-    to: Literal["onnx", "pt2"]
-    allow_code: bool
+    model: "ModelRef"
+    entry: "Entry"
+    application: str | None = None
+
+
+def tuned(entered: Sequence[Entered], repository: Path, *, allow_code: bool, quiet: bool) -> None:
+    """Measure what was imported; where that cannot be entered, say that the models themselves are there.
+
+    Raises
+    ------
+    RepositoryNotWritten
+    """
+    from inference.engines.errors import RepositoryNotWritten
+    from node.cli.tune import tune_imported
+
+    models = [one.model for one in entered]
+    try:
+        tune_imported(repository, models, allow_code=allow_code, quiet=quiet)
+    except RepositoryNotWritten as full:
+        names = " and ".join(model.name for model in models)
+        later = f"{names} is imported and served; how this machine computes it best could not be entered: `hilum models tune` does it later"
+        raise RepositoryNotWritten(f"{full}. {later}") from full
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command was told of a model; `licences` is what a list of published models says of it."""
+
+    name: str | None = None
+    version: int | None = None
+    licence: str = ""
+    attribution: str = ""
+    config: Path | None = None
+    shape: tuple[int, ...] | None = None
+    golden_shape: tuple[int, ...] | None = None
+    codes: "Mapping[int, Coded | None]" = field(default_factory=dict)
+    codes_file: Path | None = None
+    orientation: str | None = None
+    modality: str | None = None
+    weights: str | None = None
+    configuration: str | None = None
+    folds: tuple[str, ...] = ()
+    to: Literal["onnx", "pt2"] = "onnx"
+    allow_code: bool = False
+    licences: "Licences | None" = None
 
 
 _EVERY = {"version", "allow_code"}
@@ -185,9 +200,9 @@ _FIT = {
 _CALLED = {"config": "config-pbtxt", "codes": "code", "codes_file": "codes"}
 
 
-def _fitting(options: _Options, kind: str, called: str) -> None:
-    """Refuse what was said in vain: somebody relies on it."""
-    said = {one.name for one in fields(options) if getattr(options, one.name) not in (None, "", (), {}, False)}
+def _fitting(options: Options, kind: str, called: str) -> None:
+    """Refuse what was said in vain: somebody relies on it. What a list says of licences is the list's to say of any kind."""
+    said = {one.name for one in fields(options) if one.name != "licences" and getattr(options, one.name) not in (None, "", (), {}, False)}
     vain = sorted(name for name in said - _FIT[kind] if (name, getattr(options, name)) != ("to", "onnx"))
     if vain:
         words = ", ".join(f"--{_CALLED.get(name, name).replace('_', '-')}" for name in vain)
@@ -201,7 +216,15 @@ def _is_application(what: str, folders: tuple[Path, ...]) -> bool:
     return what in catalog.names(folders) or not ({"/", "."} & set(what) or Path(what).exists())
 
 
-def _brought(path: Path, options: _Options, repository: Path) -> "tuple[ModelRef, Entry, str | None, str]":
+def model_entered(path: Path, options: Options, repository: Path, *, quiet: bool) -> Entered:
+    """Bring in a model that is no application yet; unless `quiet`, say what was found."""
+    model, entry, made, found = _brought(path, options, repository)
+    if not quiet:
+        _say_found(str(path), found)
+    return Entered(model=model, entry=entry, application=made)
+
+
+def _brought(path: Path, options: Options, repository: Path) -> "tuple[ModelRef, Entry, str | None, str]":
     """A model of somebody's own: its version, its entry, the application that it is, and what was found."""
     from inference.applications.bundle.given import Given, given
 
@@ -236,6 +259,7 @@ def _brought(path: Path, options: _Options, repository: Path) -> "tuple[ModelRef
             version=options.version,
             licence=options.licence,
             attribution=options.attribution,
+            licences=options.licences,
             configuration=options.configuration,
             folds=options.folds,
             checkpoint=options.weights,
@@ -254,6 +278,7 @@ def _brought(path: Path, options: _Options, repository: Path) -> "tuple[ModelRef
             version=options.version,
             licence=options.licence,
             attribution=options.attribution,
+            licences=options.licences,
             codes=options.codes,
             listed=_listed(options.codes_file),
             orientation=options.orientation,
@@ -272,9 +297,8 @@ def _say_found(what: str, found: str) -> None:
     screen.say(f"{what} is {found}")
 
 
-def _application(
-    name: str, repository: Path, folders: tuple[Path, ...], files: tuple[Path, ...], options: _Options
-) -> "list[tuple[ModelRef, Entry]]":
+def application_entered(name: str, repository: Path, folders: tuple[Path, ...], files: tuple[Path, ...], options: Options) -> list[Entered]:
+    """Bring in the weights of an application."""
     from inference.applications import catalog
     from inference.engines.repository import Repository
     from inference.engines.weights_import import import_models, placed
@@ -282,36 +306,40 @@ def _application(
     chosen = catalog.load(name, folders)
     _fitting(options, "APPLICATION", f"the application {name}")
     entries = import_models(chosen, repository, files=files)
-    return [(placed(source, Repository(repository)), entry) for source, entry in zip(chosen.sources, entries, strict=True)]
+    there = Repository(repository)
+    return [Entered(model=placed(source, there), entry=entry) for source, entry in zip(chosen.sources, entries, strict=True)]
 
 
-def _tell(entered: "list[tuple[ModelRef, Entry]]", repository: Path, asked: str, made: str | None, *, as_json: bool) -> None:
+def tell(entered: Sequence[Entered], repository: Path, asked: str, *, as_json: bool) -> None:
+    """Say what was imported, and what to do next."""
     from node.cli import screen
 
     if as_json:
         screen.as_json(
             [
                 {
-                    "model": model.name,
-                    "version": model.version,
-                    "sha256": entry.sha256,
-                    "source_sha256": entry.source_sha256,
-                    **({"application": made} if made is not None else {}),
+                    "model": one.model.name,
+                    "version": one.model.version,
+                    "sha256": one.entry.sha256,
+                    "source_sha256": one.entry.source_sha256,
+                    **({"application": one.application} if one.application is not None else {}),
                 }
-                for model, entry in entered
+                for one in entered
             ]
         )
         return
     if not entered:
         screen.say(f"{asked} names no models to import")
-    for model, entry in entered:
+    for one in entered:
+        model, entry = one.model, one.entry
         folder = repository / model.name / str(model.version)
         what = folder / entry.file if entry.file else folder
         screen.say(f"{model.name} version {model.version}: {what} ({entry.licence or 'no licence said'}), from {entry.source}")
         if entry.code:
             screen.say(f"  code of its author was run: {'; '.join(entry.code)}")
-    if made is not None:
-        screen.say(f"application {made}: name it in a route's `run`; {repository / entered[0][0].name / 'README.md'} says what it does")
+        if one.application is not None:
+            card = repository / model.name / "README.md"
+            screen.say(f"application {one.application}: name it in a route's `run`; {card} says what it does")
 
 
 def _listed(codes: Path | None) -> "Mapping[str, Coded | None]":

@@ -13,10 +13,11 @@ from cyclopts import Parameter
 from node.cli.opened import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
-    from inference.applications.standing import Standing
+    from inference.applications.standing import Standing, Standings
     from inference.engines.port import Control, Engine, Held
     from inference.engines.repository import Listed, Repository
     from inference.engines.serving import Served
+    from node.catalogue.shelf import OnShelf
 
 
 RepositoryOption: TypeAlias = Annotated[
@@ -26,42 +27,76 @@ EngineName = Annotated[str, Parameter(name="--engine", help="An engine of kind t
 _LICENCES = ("code", "weights", "data", "commercial")
 _SPARE = ("sha256", "code", "backend", "commercial", "weights", "data", "grade")
 """Columns that a narrow screen does without, the first one first; `--json` has all of it."""
+_SPARE_OF_CATALOGUE = ("code", "grade", "size", "data", "weights", "digest", "commercial")
 
 
-def list_models(*, repository: RepositoryOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+def list_models(
+    *,
+    catalogue: Annotated[bool, Parameter(negative="")] = False,
+    repository: RepositoryOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
     """List the models of the repository: version, which one is served, grade, backend, digest, licences, where they came from.
 
     Grade is what the application that calls the model says of itself, research or demonstration; or "accepted here", where somebody has
     accepted it with this version (`hilum models accept`). Three licences are told apart: code,
     weights, training data; and whether they allow commercial use (yes, no, unknown). "–" is what nobody has said.
+
+    The catalogue is what others have published: each says under which licences, and whether it has been fetched.
+
+    Parameters
+    ----------
+    catalogue
+        List the catalogue, for `hilum models fetch`, in place of the repository.
     """
     from inference.applications.standing import Standings
     from inference.engines.repository import Repository
+    from node.catalogue.fetched import folder_of
+    from node.catalogue.published import published
+    from node.catalogue.shelf import shelf
     from node.cli import screen
     from node.cli.opened import configuration
 
     folders: Sequence[Path]
+    own, kept = None, None
     if repository is None:
         loaded = configuration(config)
-        repository, folders = loaded.models, loaded.application_folders
+        repository, folders, own, kept = loaded.models, loaded.application_folders, loaded.catalogue, loaded.fetched
     else:
         folders = [repository]
     found = Repository(repository)
     listed = found.list()
+    if catalogue and as_json:
+        on_shelf = shelf(list(published(own).values()), folder_of(repository, kept), listed)
+        screen.as_json([_published_record(each) for each in on_shelf])
+        return 0
     standings = Standings(found.path, folders)
     if as_json:
         screen.as_json([_record(each, found.path, standings.of(each)) for each in listed])
         return 0
+    if not catalogue:
+        _print_models(listed, found.path, standings)
+        screen.say("what others have published, and has not been fetched: `hilum models list --catalogue`")
+        return 0
+    rows = [_published_row(each) for each in shelf(list(published(own).values()), folder_of(repository, kept), listed)]
+    screen.out().print(screen.listing(rows, _SPARE_OF_CATALOGUE))
+    return 0
+
+
+def _print_models(listed: "Sequence[Listed]", repository: Path, standings: "Standings") -> None:
+    from node.cli import screen
+
     console = screen.out()
     if not listed:
-        console.print(f"no models in {found.path}: `hilum models import APPLICATION` brings them in")
-        return 0
+        console.print(f"no models in {repository}: `hilum models import APPLICATION` brings them in")
+        return
     rows = []
     for each in listed:
         entry = each.entry
         told = each.problem or (entry.source if entry else "(no hilum.json beside it: served, but nobody wrote down what it is)")
         standing = standings.of(each)
-        row = {"model": each.model.name, "version": str(each.model.version), "serves": _serves(each, found.path)}
+        row = {"model": each.model.name, "version": str(each.model.version), "serves": _serves(each, repository)}
         row |= {
             "grade": "accepted here" if standing.accepted else standing.grade or "–",
             "backend": each.backend,
@@ -70,7 +105,28 @@ def list_models(*, repository: RepositoryOption = None, config: ConfigOption = N
         row |= {one: getattr(standing.licences, one) or "–" for one in _LICENCES}
         rows.append(row | {"from": told})
     console.print(screen.listing(rows, _SPARE))
-    return 0
+
+
+def _published_row(each: "OnShelf") -> dict[str, str]:
+    from node.cli import screen
+
+    row = {"name": each.model.name, "state": each.state, "grade": each.grade}
+    row |= {"size": "–" if each.size is None else screen.size(each.size), "digest": "not known" if each.unknown else "known"}
+    row |= {one: getattr(each.licences, one) or "–" for one in _LICENCES}
+    return row | {"what": each.model.title}
+
+
+def _published_record(each: "OnShelf") -> dict[str, Any]:
+    model = each.model
+    said = {
+        "name": model.name,
+        "title": model.title,
+        "source": model.source,
+        "state": each.state,
+        "models": [asdict(one) for one in each.here],
+    }
+    files = [{"name": one.name, "url": one.url, "size": one.size, "sha256": one.sha256} for one in model.files]
+    return {**said, "grade": each.grade, "licences": asdict(each.licences), "unserved": model.unserved or None, "files": files}
 
 
 def opened(repository: Path | None, config: Path | None) -> "Repository":

@@ -247,6 +247,10 @@ class _LicenceEntry:
     )
 
 
+LICENCE = block(_LicenceEntry, build=Licences)
+"""Three licences, and what follows from them."""
+
+
 def _uncoded(values: Values, nodes: Nodes, here: Here) -> None:
     """No structure goes without a code, and none gets another's."""
     if values["code"] is None and known(values["label"]) is None:
@@ -281,9 +285,7 @@ class _App:
     prepare: Any = field(
         metadata=needed(block(_Prepare, build=_Prepare, check=_one_way), says="What is done to the images before the network sees them.")
     )
-    licence: Any = field(
-        metadata=needed(block(_LicenceEntry, build=_LicenceEntry), says="Three licences, and what follows for commercial use.")
-    )
+    licence: Any = field(metadata=needed(LICENCE, says="Three licences, and what follows for commercial use."))
     version: str = setting(
         text_that("MAJOR.MINOR.PATCH", re.compile(r"\d+\.\d+\.\d+").fullmatch),
         default="1.0.0",
@@ -374,7 +376,7 @@ def schema() -> dict[str, Any]:
 
 
 def _declared(said: _App) -> Declared:
-    accepts, licence = said.accepts, said.licence
+    accepts = said.accepts
     structures = tuple(_structure(one, place) for place, one in enumerate(said.segments))
     return Declared(
         name=said.name,
@@ -413,7 +415,7 @@ def _declared(said: _App) -> Declared:
         ),
         volumes=Asked(word=VOLUME) in said.measure,
         measures=measures(said.measure, {one.label: one.measure for one in said.segments}, sides(structures)),
-        licences=Licences(code=licence.code, weights=licence.weights, data=licence.data, commercial=licence.commercial),
+        licences=said.licence,
         attribution=said.attribution,
         grade=said.grade,
     )

@@ -2,6 +2,8 @@
 beside this file.
 """
 
+import base64
+import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,7 +20,7 @@ from node.domain.route import Asked, Route, conditions_in
 from node.settings.audit import Audit
 from node.settings.blocks import Key, Named, block, declared, needed, setting
 from node.settings.console import Console
-from node.settings.kinds import DURATION, Choice, FilePath, Reference, Several, whole
+from node.settings.kinds import DURATION, Choice, FilePath, Reference, Scalar, Several, whole
 from node.settings.node import Node
 from node.settings.notify import Notify
 from node.settings.observe import Observe
@@ -53,9 +55,42 @@ class ApplicationSettings:
 APPLICATIONS = Named(noun="application", known="applications", of=block(ApplicationSettings, build=ApplicationSettings))
 
 
+def _public_key(text: str) -> bytes:
+    try:
+        told = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        told = b""
+    if len(told) != len(_ED25519) + _KEY_BYTES or not told.startswith(_ED25519):
+        raise ValueError(f'"{text}" is no public key of Ed25519; write the line between BEGIN and END of `openssl pkey -in KEY -pubout`')
+    return told.removeprefix(_ED25519)
+
+
+_ED25519, _KEY_BYTES = bytes.fromhex("302a300506032b6570032100"), 32
+"""How a public key begins that says it is one of Ed25519 (RFC 8410 4), and the bytes of the key itself, which follow."""
+PUBLIC_KEY = Scalar(
+    wants="a public key of Ed25519, in base64",
+    parse=_public_key,
+    form={"type": "string", "pattern": "^MCowBQYDK2VwAyEA[A-Za-z0-9+/]{43}=$"},
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnList:
+    """A hospital's own list of published models; `public_key` has to have signed it."""
+
+    path: Path = field(
+        metadata=needed(FilePath(), name="list", says="The list, in YAML; its models go before those of hilum that have the same name.")
+    )
+    public_key: bytes | None = setting(
+        PUBLIC_KEY,
+        says="Who has to have signed it: the line between BEGIN and END of `openssl pkey -in KEY -pubout`. The signature is beside the "
+        "list, its name ends in `.sig`; a list without one, or with another one, is refused.",
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
-    """The model repository, and folders of applications besides those that come with hilum."""
+    """The model repository, folders of applications besides those that come with hilum, and how published models come here."""
 
     repository: Path = field(
         metadata=needed(FilePath(), default=REPOSITORY, says="The model repository, in Triton's layout. `hilum models import` fills it.")
@@ -64,6 +99,14 @@ class Models:
         Several(of=FilePath()),
         default="[]",
         says="Folders with applications of your own, besides those that come with hilum and those of installed packages.",
+    )
+
+    fetched: Path | None = setting(
+        FilePath(),
+        says="Where `hilum models fetch` keeps files until they are imported, private to its user; without it, beside the repository.",
+    )
+    catalogue: OwnList | None = setting(
+        block(OwnList, build=OwnList), says="A list of published models of your own, besides the one that comes with hilum."
     )
 
     @property
@@ -143,6 +186,8 @@ class Config:
     definitions: Mapping[str, tuple[Asked, ...]] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
     application_folders: tuple[Path, ...] = ()
+    fetched: Path | None = None
+    catalogue: OwnList | None = None
     schedule: Schedule = field(default_factory=Schedule)
     audit: Audit = field(default_factory=Audit)
     console: Console | None = None

@@ -50,7 +50,7 @@ VARIABLE = "HILUM_CONFIG"
 PLACES = (Path("hilum.yaml"), Path("/etc/hilum/hilum.yaml"))
 """Looked at in this order, from the working directory, where the variable of the environment names none."""
 _MODELS = {"repository": "models", "applications": "application_folders"}
-"""Keys of `models:` and the fields of a configuration that hold them."""
+"""Keys of `models:` that a running node goes by, and the fields of a configuration that hold them."""
 _FIELDS = {"define": "definitions"}
 """Blocks whose field of a configuration has another name."""
 
@@ -171,6 +171,8 @@ def load(
         definitions=values["define"],
         routes=values["routes"],
         application_folders=values["models"].folders,
+        fetched=values["models"].fetched,
+        catalogue=values["models"].catalogue,
         schedule=values["schedule"],
         audit=values["audit"],
         console=values["console"],

@@ -19,7 +19,7 @@ from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManif
 from inference.applications.bundle.metadata import MODALITIES, Network, network
 from inference.applications.bundle.names import structures
 from inference.applications.bundle.reading import pipeline
-from inference.applications.port import Accepts, Takes
+from inference.applications.port import Accepts, Licences, Takes
 from inference.engines.configtext import config_text
 from inference.engines.extras import demand
 from inference.engines.file_import import ModelFile, Source, import_weights, next_version
@@ -43,6 +43,8 @@ class Wanted:
     ----------
     name
         Of model and application; None: the bundle's own.
+    licences
+        What a list of published models says; None where nobody did.
     codes
         By channel: what it is; None leaves the channel out.
     weights
@@ -55,6 +57,7 @@ class Wanted:
     version: int | None = None
     licence: str = ""
     attribution: str = ""
+    licences: Licences | None = None
     codes: Mapping[int, Coded | None] = field(default_factory=dict)
     listed: Mapping[str, Coded | None] = field(default_factory=dict)
     orientation: str | None = None
@@ -124,6 +127,7 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         structures=chosen,
         roles=net.roles,
         notes=steps.notes,
+        licences=wanted.licences or Licences(),
     )
     model, entry = import_weights(source, said, repository, {FILE: to_text(manifest)})
     return Imported(model=model, application=manifest.name, entry=entry, manifest=manifest, found=f"a MONAI Bundle, {bundle.layout.value}")

@@ -45,6 +45,8 @@ class Trained:
     ----------
     name
         Of model and application; None: "nnunet-" and the dataset's name.
+    licences
+        What a list of published models says; None: `licence`, and what the dataset says of itself.
     configuration
         Of several trained models in one folder or zip, "3d_fullres"; None where there is one.
     folds
@@ -65,6 +67,7 @@ class Trained:
     version: int | None = None
     licence: str = ""
     attribution: str = ""
+    licences: Licences | None = None
     configuration: str | None = None
     folds: tuple[str, ...] = ()
     checkpoint: str | None = None
@@ -128,7 +131,8 @@ def import_nnunet(path: Path, wanted: Trained, repository: Path) -> Imported:
         finish=(Return(nearest=False), main.labels.decided),
         structures=chosen,
         roles=_roles(main.labels),
-        licences=Licences(weights=wanted.licence, data=_line(main.dataset.get("licence") or main.dataset.get("license"))),
+        licences=wanted.licences
+        or Licences(weights=wanted.licence, data=_line(main.dataset.get("licence") or main.dataset.get("license"))),
     )
     if before is not None and first is not None:
         manifest = replace(manifest, before=_imported(before, main, first, seen, repository))

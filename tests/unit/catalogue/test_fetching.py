@@ -1,0 +1,218 @@
+"""Published files come whole: gone on with where they broke off, compared by digest, refused where they are others, never half in place."""
+
+import hashlib
+import stat
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from inference.engines.errors import WrongWeights
+from node.catalogue import fetching
+from node.catalogue.fetching import FetchedElsewhere, NotKept, Patience, SourceAway, UnsafeAddress, fetch
+from node.catalogue.published import PublishedFile
+from tests.lab.loopback import free_port
+from tests.lab.program import wait_until
+from tests.lab.published import Shelf, published_files
+
+_CONTENT = bytes(range(256)) * 4096
+_AT_ONCE = Patience(pauses_s=())
+"""Nothing is asked for a second time."""
+
+
+@pytest.fixture
+def shelf() -> Iterator[Shelf]:
+    """A server with one file, `net.zip`."""
+    with published_files(net_zip=_CONTENT) as server:
+        yield server
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where files are kept."""
+    return tmp_path / "models.fetched" / "net"
+
+
+def _file(shelf: Shelf, content: bytes = _CONTENT, name: str = "net.zip") -> PublishedFile:
+    return PublishedFile(
+        name=name, url=shelf.url(name), size=len(content), sha256=hashlib.sha256(content).hexdigest(), sha1=None, becomes=""
+    )
+
+
+def _got(file: PublishedFile, folder: Path, patience: Patience = _AT_ONCE) -> Path:
+    with fetching.fetching(folder):
+        return fetch(file, folder, lambda came, size: None, patience)
+
+
+def _left(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
+
+
+def test_it_arrives_whole_and_private(shelf: Shelf, folder: Path) -> None:
+    """Under its own name, with nothing beside it, for whoever fetched alone; a second call asks nobody."""
+    path = _got(_file(shelf), folder)
+    assert path.read_bytes() == _CONTENT
+    assert _left(folder) == ["net.zip"]
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (path, folder)] == [0o600, 0o700]
+    assert _got(_file(shelf), folder) == path
+    assert shelf.asked == [("net.zip", None)]
+
+
+def test_progress_is_told(shelf: Shelf, folder: Path) -> None:
+    """Bytes that are here, of how many: it never falls, and ends with all."""
+    told: list[tuple[int, int | None]] = []
+    with fetching.fetching(folder):
+        fetch(_file(shelf), folder, lambda came, size: told.append((came, size)), _AT_ONCE)
+    assert told == sorted(told)
+    assert told[-1] == (len(_CONTENT), len(_CONTENT))
+
+
+def test_what_broke_off_is_gone_on_with_by_the_next_call(shelf: Shelf, folder: Path) -> None:
+    """Cut in the middle, that is an error, and nothing stands under the file's name; the next call asks for the rest alone."""
+    shelf.cut, shelf.cuts = 300_000, 1
+    with pytest.raises(SourceAway, match=f"broke off after 300000 of {len(_CONTENT)} bytes"):
+        _got(_file(shelf), folder)
+    assert "net.zip" not in _left(folder)
+    assert _got(_file(shelf), folder).read_bytes() == _CONTENT
+    assert shelf.asked == [("net.zip", None), ("net.zip", "bytes=300000-")]
+
+
+def test_what_breaks_off_is_gone_on_with_in_the_same_call(shelf: Shelf, folder: Path) -> None:
+    """As long as each attempt brings something, three more times."""
+    shelf.cut, shelf.cuts = 300_000, 3
+    assert _got(_file(shelf), folder, Patience(pauses_s=(0, 0, 0))).read_bytes() == _CONTENT
+    assert [begins for _, begins in shelf.asked] == [None, "bytes=300000-", "bytes=600000-", "bytes=900000-"]
+
+
+def test_a_server_that_knows_no_ranges_gives_it_from_the_beginning(shelf: Shelf, folder: Path) -> None:
+    """What was here is not put before the whole."""
+    shelf.cut, shelf.cuts, shelf.ranges = 300_000, 1, False
+    with pytest.raises(SourceAway):
+        _got(_file(shelf), folder)
+    assert _got(_file(shelf), folder).read_bytes() == _CONTENT
+
+
+def test_a_file_that_was_changed_between_is_not_pieced_together(shelf: Shelf, folder: Path) -> None:
+    """The tag differs: it comes from the beginning, and is the list's or is refused."""
+    shelf.cut, shelf.cuts = 300_000, 1
+    with pytest.raises(SourceAway):
+        _got(_file(shelf), folder)
+    other = _CONTENT[::-1]
+    shelf.files["net.zip"], shelf.tag = other, '"two"'
+    with pytest.raises(WrongWeights, match=f"SHA-256 {hashlib.sha256(other).hexdigest()}"):
+        _got(_file(shelf), folder)
+    assert _left(folder) == []
+    assert _got(_file(shelf, other), folder).read_bytes() == other
+
+
+@pytest.mark.parametrize(("digest", "begins"), [(True, "bytes=300000-"), (False, None)])
+def test_without_a_tag_only_a_digest_lets_it_go_on(shelf: Shelf, folder: Path, digest: bool, begins: str | None) -> None:
+    """Where neither the server nor the list can tell two files apart, it comes from the beginning."""
+    shelf.cut, shelf.cuts, shelf.tag = 300_000, 1, ""
+    file = _file(shelf) if digest else replace(_file(shelf), sha256=None)
+    with pytest.raises(SourceAway):
+        _got(file, folder)
+    assert _got(file, folder).read_bytes() == _CONTENT
+    assert shelf.asked[-1] == ("net.zip", begins)
+
+
+def test_another_digest_is_refused_and_kept_nowhere(shelf: Shelf, folder: Path) -> None:
+    """Both digests stand in the message."""
+    shelf.files["net.zip"] = _CONTENT[:-1] + b"!"
+    wanted = _file(shelf)
+    with pytest.raises(WrongWeights, match=f"where the list says {wanted.sha256}"):
+        _got(wanted, folder)
+    assert _left(folder) == []
+
+
+def test_the_digest_that_a_publisher_gives_is_compared_too(shelf: Shelf, folder: Path) -> None:
+    """SHA-1, where the list has nothing better."""
+    file = replace(_file(shelf), sha256=None, sha1=hashlib.sha1(_CONTENT, usedforsecurity=False).hexdigest())
+    assert _got(file, folder).read_bytes() == _CONTENT
+    with pytest.raises(WrongWeights, match="SHA-1"):
+        _got(replace(file, sha1="0" * 40), folder)
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_another_size_is_refused_before_it_is_here(shelf: Shelf, folder: Path, length: bool) -> None:
+    """At once where the server says it, else with the first byte too many: what never ends fills no disk."""
+    shelf.length, shelf.endless = length, not length
+    if length:
+        shelf.files["net.zip"] = _CONTENT + b"more"
+    with pytest.raises(WrongWeights, match=r"where the list says|is longer than"):
+        _got(_file(shelf), folder)
+    assert _left(folder) == []
+
+
+def test_a_file_of_no_known_size_ends_somewhere(shelf: Shelf, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the list nor the server says how long it is, and it never ends."""
+    shelf.length, shelf.endless = False, True
+    monkeypatch.setattr(fetching, "MOST_BYTES", 5_000_000)
+    with pytest.raises(WrongWeights, match="is longer than 5000000 bytes"):
+        _got(replace(_file(shelf), size=None, sha256=None), folder)
+    assert _left(folder) == []
+
+
+@pytest.mark.parametrize("leads", ["http://hospital.example/net.zip", "ftp://127.0.0.1/net.zip", "file:///etc/passwd"])
+def test_an_address_without_tls_is_not_followed(shelf: Shelf, folder: Path, leads: str) -> None:
+    """Wherever it leads: another host, another scheme, this machine's own files."""
+    shelf.leads["net.zip"] = leads
+    with pytest.raises(UnsafeAddress, match="not reached over TLS"):
+        _got(_file(shelf), folder)
+    assert _left(folder) == []
+
+
+def test_an_address_on_this_machine_is_followed(shelf: Shelf, folder: Path) -> None:
+    """With the range that was asked for."""
+    shelf.leads["net.zip"], shelf.files["elsewhere"] = shelf.url("elsewhere"), _CONTENT
+    shelf.cut, shelf.cuts = 300_000, 1
+    with pytest.raises(SourceAway):
+        _got(_file(shelf), folder)
+    assert _got(_file(shelf), folder).read_bytes() == _CONTENT
+    assert shelf.asked[-1] == ("elsewhere", "bytes=300000-")
+
+
+def test_what_is_not_there_says_so(shelf: Shelf, folder: Path) -> None:
+    """A file that is gone, and a host that does not answer."""
+    with pytest.raises(SourceAway, match="answers 404"):
+        _got(_file(shelf, name="other.zip"), folder)
+    with pytest.raises(SourceAway, match="does not answer"):
+        _got(replace(_file(shelf), url=f"http://127.0.0.1:{free_port()}/net.zip"), folder)
+
+
+def test_a_server_that_hardly_gives_anything_is_given_up(shelf: Shelf, folder: Path) -> None:
+    """Byte by byte: no single wait is long, and the whole would take for ever."""
+    shelf.cut, shelf.slow_s = 10, 0.02
+    with pytest.raises(SourceAway, match=r"gave \d+ bytes within"):
+        _got(_file(shelf), folder, Patience(window_s=0.2, least_bytes=10_000, pauses_s=()))
+
+
+def test_two_at_once_are_told_apart(shelf: Shelf, folder: Path) -> None:
+    """The second says so, and takes nothing of the first away."""
+    shelf.cut, shelf.slow_s = 100_000, 0.05
+    done: list[Path] = []
+    first = threading.Thread(target=lambda: done.append(_got(_file(shelf), folder)))
+    first.start()
+    wait_until(lambda: bool(shelf.asked), 30, "the first one asks")
+    with pytest.raises(FetchedElsewhere, match="another process fetches net"):
+        _got(_file(shelf), folder)
+    first.join()
+    assert done[0].read_bytes() == _CONTENT
+
+
+def test_a_folder_that_cannot_be_made(shelf: Shelf, folder: Path) -> None:
+    """A file stands in its place."""
+    folder.parent.write_text("")
+    with pytest.raises(NotKept, match=str(folder.parent)):
+        _got(_file(shelf), folder)
+
+
+def test_too_little_room_is_said_before_anything_is_written(shelf: Shelf, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the size that the server gives."""
+    monkeypatch.setattr(fetching, "MOST_BYTES", 1 << 60)
+    shelf.says = 1 << 50
+    with pytest.raises(NotKept, match=f"needs {1 << 50} bytes more"):
+        _got(replace(_file(shelf), sha256=None, size=None), folder)
+    assert _left(folder) == []

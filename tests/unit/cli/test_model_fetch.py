@@ -1,0 +1,116 @@
+"""`hilum models fetch`: from a server of a hospital's own, by its own list, to an application; what stands in the way is said."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.published import Shelf, published_files
+from tests.unit.applications.bundle import made
+from tests.unit.cli.conftest import Run
+
+_CONFIG = """\
+node: {{ae_title: HILUM, listen: "127.0.0.1:0"}}
+store: {{journal: "sqlite:{0}/hilum.db", blobs: "file:{0}/blobs", min_free: 1MB}}
+models: {{catalogue: {{list: models.yaml}}}}
+"""
+_LIST = """\
+models:
+  ct-gland:
+    title: A gland
+    source: https://models.hospital.example/gland
+    licence: {{code: MIT, weights: MIT, data: of our own, commercial: "yes"}}
+    attribution: Radiology
+    files: [{{url: "{url}"{more}}}]
+{last}"""
+
+
+@pytest.fixture
+def shelf() -> Iterator[Shelf]:
+    """A server with a file that is no model."""
+    with published_files(gland_zip=b"no model at all") as server:
+        yield server
+
+
+def _home(folder: Path, shelf: Shelf, *, more: str = "", last: str = "") -> str:
+    """The path of a configuration whose list has the server's file."""
+    (folder / "hilum.yaml").write_text(_CONFIG.format(folder))
+    (folder / "models.yaml").write_text(_LIST.format(url=shelf.url("gland.zip"), more=more, last=last))
+    return str(folder / "hilum.yaml")
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_a_digest_that_nobody_knows_is_told_and_not_believed(run: Run, shelf: Shelf, tmp_path: Path) -> None:
+    """Until an operator gives it back; the file is not fetched a second time for that."""
+    config = _home(tmp_path, shelf)
+    digest = hashlib.sha256(shelf.files["gland.zip"]).hexdigest()
+    told = run("models", "fetch", "ct-gland", "--only", "--config", config)
+    assert (told.code, f"gland.zip has SHA-256 {digest}" in _words(told.err), "HLM-4174" in told.err) == (1, True, True), told
+    assert "HLM-4174" in run("models", "fetch", "ct-gland", "--only", "--accept-digest", "0" * 64, "--config", config).err
+    taken = run("models", "fetch", "ct-gland", "--only", "--accept-digest", digest, "--json", "--config", config)
+    (one,) = json.loads(taken.out)
+    assert (taken.code, Path(one["file"]).read_bytes()) == (0, shelf.files["gland.zip"])
+    assert Path(one["file"]).is_relative_to(tmp_path / "models.fetched")
+    assert len(shelf.asked) == 1
+
+
+def test_files_that_are_here_already(run: Run, shelf: Shelf, tmp_path: Path) -> None:
+    """Another file than the list says is refused by its digest, a missing one by its address; nobody is asked."""
+    config = _home(tmp_path, shelf, more=f", sha256: {'0f' * 32}")
+    other = tmp_path / "gland.zip"
+    other.write_bytes(b"another")
+    refused = run("models", "fetch", "ct-gland", "--file", str(other), "--config", config)
+    assert (refused.code, "HLM-4105" in refused.err, "0f" * 32 in _words(refused.err)) == (1, True, True), refused
+    unlike = tmp_path / "other.zip"
+    other.rename(unlike)
+    missing = run("models", "fetch", "ct-gland", "--file", str(unlike), "--config", config)
+    assert (missing.code, "HLM-4106" in missing.err, shelf.url("gland.zip") in _words(missing.err)) == (1, True, True), missing
+    assert shelf.asked == []
+
+
+def test_what_hilum_cannot_serve(run: Run, shelf: Shelf, tmp_path: Path) -> None:
+    """The reason stands in the list, and in the refusal."""
+    config = _home(tmp_path, shelf, last="    unserved: its network is its own\n")
+    refused = run("models", "fetch", "ct-gland", "--config", config)
+    assert (refused.code, "HLM-4175" in refused.err, "its network is its own" in refused.err) == (1, True, True), refused
+    assert "HLM-4173" in run("models", "fetch", "ct-glands", "--config", config).err
+    assert "hilum models import mr-brain" in _words(run("models", "fetch", "mr-brain", "--config", config).err)
+
+
+def test_a_list_that_is_not_signed(run: Run, shelf: Shelf, tmp_path: Path) -> None:
+    """Nothing of it is taken where the configuration names a key."""
+    config = _home(tmp_path, shelf)
+    key = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="
+    Path(config).write_text(_CONFIG.format(tmp_path).replace("list: models.yaml", f"list: models.yaml, public_key: {key}"))
+    for words in (("models", "fetch", "ct-gland"), ("models", "list", "--catalogue")):
+        refused = run(*words, "--config", config)
+        assert (refused.code, "HLM-2024" in refused.err) == (1, True), refused
+    Path(config).write_text(_CONFIG.format(tmp_path).replace("list: models.yaml", f"list: models.yaml, public_key: {key[:-8]}"))
+    assert "is no public key of Ed25519" in _words(run("config", "check", "--config", config).err)
+
+
+@pytest.mark.slow
+def test_from_the_server_to_an_application(run: Run, shelf: Shelf, tmp_path: Path) -> None:
+    """One command: fetched, compared, imported; the list says before that it is not fetched, then what it became, with its licences."""
+    shelf.files["gland.zip"] = made.archive(tmp_path / "gland.zip", {"model.pt": made.state(made.unet())}).read_bytes()
+    config = _home(tmp_path, shelf, more=f", sha256: {hashlib.sha256(shelf.files['gland.zip']).hexdigest()}, as: ct_gland")
+
+    def listed(*words: str) -> list[dict[str, object]]:
+        answer = run("models", "list", *words, "--json", "--config", config)
+        assert answer.code == 0, answer
+        found: list[dict[str, object]] = json.loads(answer.out)
+        return found
+
+    assert [one["state"] for one in listed("--catalogue") if one["name"] == "ct-gland"] == ["not fetched"]
+    fetched = run("models", "fetch", "ct-gland", "--no-tune", "--config", config)
+    assert (fetched.code, "application ct-gland" in fetched.out) == (0, True), fetched
+    (entry,) = [one for one in listed("--catalogue") if one["name"] == "ct-gland"]
+    assert (str(entry["state"]).endswith(": ct_gland 1"), entry["models"]) == (True, [{"name": "ct_gland", "version": 1}])
+    (model,) = listed()
+    assert model["licences"] == {"code": "MIT", "weights": "MIT", "data": "of our own", "commercial": "yes"}
+    assert sorted(path.name for path in (tmp_path / "models.fetched" / "ct-gland").iterdir()) == [".lock", "fetched.json"]
