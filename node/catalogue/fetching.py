@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-import ssl
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -329,7 +328,7 @@ class _OverTls(urllib.request.HTTPRedirectHandler):
 @contextlib.contextmanager
 def _answer(url: str, headers: dict[str, str], timeout_s: float) -> Iterator[http.client.HTTPResponse]:
     host = _host(url)
-    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=ssl.create_default_context()), _OverTls)
+    opener = urllib.request.build_opener(_OverTls)
     try:
         answer = opener.open(urllib.request.Request(url, headers=headers), timeout=timeout_s)
     except HTTPError as refused:

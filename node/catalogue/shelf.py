@@ -78,5 +78,6 @@ def _state(model: PublishedModel, folder: Path, here: Sequence[ModelRef]) -> str
     if here:
         said = noted(folder / model.name)
         when = "imported" if said is None else f"fetched {said.at[:10]}"
-        return f"{when}: {', '.join(f'{one.name} {one.version}' for one in here)}"
+        more = f" and {len(here) - 1} more" if len(here) > 1 else ""
+        return f"{when}: {here[0].name} {here[0].version}{more}"
     return "not fetched; hilum cannot serve it" if model.unserved else "not fetched"

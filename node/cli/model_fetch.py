@@ -210,11 +210,11 @@ def _accepted(model: "PublishedModel", paths: "list[Path]", folder: Path, said: 
         if file.sha256 is None and digest not in said and digest != known:
             was = f", and it was {known} when it was accepted" if known is not None else ""
             agrees = " (its SHA-1 is the one that its publisher gives)" if file.sha1 is not None else ""
-            open_.append((digest, f"{file.name} has SHA-256 {digest}{agrees}, {path.stat().st_size} bytes{was}"))
+            open_.append((digest, f"{path} has SHA-256 {digest}{agrees}, {path.stat().st_size} bytes{was}"))
     if open_:
         words = " ".join(f"--accept-digest {digest}" for digest, _ in open_)
         raise UnknownDigest(
-            f"the catalogue knows no digest of {'; '.join(text for _, text in open_)}. Compare with what {model.source} says, then: "
+            f"the catalogue knows no digest of this: {'; '.join(text for _, text in open_)}. Compare with what {model.source} says, then: "
             f"hilum models fetch {model.name} {words}"
         )
     return came

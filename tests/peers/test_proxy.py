@@ -1,10 +1,14 @@
-"""A hospital's proxy is used by what hilum asks by HTTP itself (webhooks, the provider of logins, buckets), as the environment names it."""
+"""A hospital's proxy is used by what hilum asks by HTTP itself (webhooks, the provider of logins, buckets, published models), as the
+environment names it.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from node.catalogue.fetching import Patience, SourceAway, fetch, fetching
+from node.catalogue.published import PublishedFile
 from node.console.errors import ProviderAway
 from node.console.provider import Provider
 from node.settings.hospital import GroupRoles, OidcProvider
@@ -13,6 +17,7 @@ from tests.lab.loopback import free_port
 from tests.lab.messages import webhook_server
 from tests.lab.node import hilum
 from tests.lab.proxy import Proxy, named, proxy
+from tests.lab.published import published_files
 from tests.lab.s3 import S3, bucket_blobs
 from tests.peers.test_oidc_login import liar
 
@@ -82,3 +87,22 @@ def test_a_bucket_is_reached_through_the_proxy(way_out: Proxy, tmp_path: Path, m
         assert bucket_blobs(server, tmp_path / "other", prefix="blobs").path("study/one").read_bytes() == b"pixels"
     asked = {line.partition(" ")[0] for line in way_out.asked()}
     assert {"PUT", "GET"} <= asked, way_out.asked()
+
+
+def test_a_published_model_is_fetched_through_the_proxy(way_out: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the proxy that the environment names; past it where NO_PROXY has the host; and where the proxy is away, that is said."""
+    with published_files(net_zip=b"weights") as shelf:
+        file = PublishedFile(name="net.zip", url=shelf.url("net.zip"), size=7, sha256=None, sha1=None, becomes="")
+
+        def by(proxy: str, name: str, past: str = "") -> bytes:
+            for variable, value in named(proxy, past=past).items():
+                monkeypatch.setenv(variable, value)
+            with fetching(tmp_path / name):
+                return fetch(file, tmp_path / name, lambda came, size: None, Patience(pauses_s=())).read_bytes()
+
+        assert by(way_out.url, "through") == b"weights"
+        assert way_out.asked() == [f"GET {shelf.url('net.zip')}"]
+        assert by(way_out.url, "past", past="127.0.0.1") == b"weights"
+        with pytest.raises(SourceAway, match="does not answer"):
+            by(f"http://127.0.0.1:{free_port()}", "away")
+        assert (len(way_out.asked()), len(shelf.asked)) == (1, 2)

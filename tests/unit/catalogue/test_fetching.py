@@ -1,10 +1,14 @@
 """Published files come whole: gone on with where they broke off, compared by digest, refused where they are others, never half in place."""
 
 import hashlib
+import shutil
+import signal
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +20,7 @@ from node.catalogue.published import PublishedFile
 from tests.lab.loopback import free_port
 from tests.lab.program import wait_until
 from tests.lab.published import Shelf, published_files
+from tests.lab.small_disk import small_disk
 
 _CONTENT = bytes(range(256)) * 4096
 _AT_ONCE = Patience(pauses_s=())
@@ -216,3 +221,43 @@ def test_too_little_room_is_said_before_anything_is_written(shelf: Shelf, folder
     with pytest.raises(NotKept, match=f"needs {1 << 50} bytes more"):
         _got(replace(_file(shelf), sha256=None, size=None), folder)
     assert _left(folder) == []
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_on_the_way(shelf: Shelf, tmp_path: Path) -> None:
+    """Nobody said how long the file is: what came stays, and is gone on with once there is room."""
+    shelf.length, shelf.files["net.zip"] = False, _CONTENT * 4
+    file = replace(_file(shelf, _CONTENT * 4), size=None)
+    with small_disk(tmp_path / "disk", "tmpfs", 3) as disk:
+        with pytest.raises(NotKept, match="No space left on device"):
+            _got(file, disk / "net")
+        came = (disk / "net" / ".net.zip.part").stat().st_size
+        assert 0 < came < len(_CONTENT * 4)
+        shutil.copytree(disk / "net", tmp_path / "net")
+    assert _got(file, tmp_path / "net").read_bytes() == _CONTENT * 4
+    assert shelf.asked[-1] == ("net.zip", f"bytes={came}-")
+
+
+@pytest.mark.slow
+def test_who_ends_it_goes_on_with_it(shelf: Shelf, folder: Path) -> None:
+    """A process that is interrupted (^C) leaves what came, and holds nothing."""
+    shelf.cut, shelf.slow_s = 100_000, 0.2
+    file = _file(shelf)
+    program = (
+        "import sys, ast; from pathlib import Path\n"
+        "from node.catalogue.fetching import fetch, fetching\n"
+        "from node.catalogue.published import PublishedFile\n"
+        "folder = Path(sys.argv[1])\n"
+        "with fetching(folder):\n"
+        "    fetch(PublishedFile(**ast.literal_eval(sys.argv[2])), folder, lambda came, size: None)\n"
+    )
+    running = subprocess.Popen([sys.executable, "-c", program, str(folder), repr(asdict(file))], stderr=subprocess.PIPE)
+    part = folder / ".net.zip.part"
+    wait_until(lambda: part.is_file() and part.stat().st_size >= 200_000, 60, "some of it is here")
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert (running.returncode != 0, b"KeyboardInterrupt" in said) == (True, True), said
+    came = part.stat().st_size
+    shelf.slow_s, shelf.cut = 0, None
+    assert _got(file, folder).read_bytes() == _CONTENT
+    assert shelf.asked[-1] == ("net.zip", f"bytes={came}-")
