@@ -55,7 +55,7 @@ class UnsafeAddress(ModelError):
     )
 
 
-class NotKept(ModelError):
+class FileNotKept(ModelError):
     """What is fetched cannot be kept: no room, or no right to write there."""
 
     code = "HLM-4171"
@@ -98,7 +98,7 @@ def fetching(folder: Path) -> Iterator[None]:
 
     Raises
     ------
-    FetchedElsewhere, NotKept
+    FetchedElsewhere, FileNotKept
     """
     with keeping(folder):
         _make(folder)
@@ -123,7 +123,7 @@ def fetch(file: PublishedFile, folder: Path, told: Told, patience: Patience | No
 
     Raises
     ------
-    SourceAway, UnsafeAddress, NotKept
+    SourceAway, UnsafeAddress, FileNotKept
         What came is kept, and gone on with.
     WrongWeights
         It is another file than the list says, by size or digest; it is gone.
@@ -303,7 +303,7 @@ class _Part:
         with keeping(self.path.parent):
             free = shutil.disk_usage(self.path.parent).free
         if size - begins > free:
-            raise NotKept(f"{self._file.name} needs {size - begins} bytes more in {self.path.parent}; {free} are free")
+            raise FileNotKept(f"{self._file.name} needs {size - begins} bytes more in {self.path.parent}; {free} are free")
 
     def _refuse(self, why: str) -> None:
         with keeping(self.path.parent):
@@ -396,10 +396,10 @@ def keeping(folder: Path) -> Iterator[None]:
 
     Raises
     ------
-    NotKept
+    FileNotKept
     """
     try:
         yield
     except OSError as refused:
         what = refused.strerror or type(refused).__name__
-        raise NotKept(f"what is fetched cannot be kept ({refused.filename or folder}): {what}") from refused
+        raise FileNotKept(f"what is fetched cannot be kept ({refused.filename or folder}): {what}") from refused

@@ -15,7 +15,7 @@ import pytest
 
 from inference.engines.errors import WrongWeights
 from node.catalogue import fetching
-from node.catalogue.fetching import FetchedElsewhere, NotKept, Patience, SourceAway, UnsafeAddress, fetch
+from node.catalogue.fetching import FetchedElsewhere, FileNotKept, Patience, SourceAway, UnsafeAddress, fetch
 from node.catalogue.published import PublishedFile
 from tests.lab.loopback import free_port
 from tests.lab.program import wait_until
@@ -210,7 +210,7 @@ def test_two_at_once_are_told_apart(shelf: Shelf, folder: Path) -> None:
 def test_a_folder_that_cannot_be_made(shelf: Shelf, folder: Path) -> None:
     """A file stands in its place."""
     folder.parent.write_text("")
-    with pytest.raises(NotKept, match=str(folder.parent)):
+    with pytest.raises(FileNotKept, match=str(folder.parent)):
         _got(_file(shelf), folder)
 
 
@@ -218,7 +218,7 @@ def test_too_little_room_is_said_before_anything_is_written(shelf: Shelf, folder
     """By the size that the server gives."""
     monkeypatch.setattr(fetching, "MOST_BYTES", 1 << 60)
     shelf.says = 1 << 50
-    with pytest.raises(NotKept, match=f"needs {1 << 50} bytes more"):
+    with pytest.raises(FileNotKept, match=f"needs {1 << 50} bytes more"):
         _got(replace(_file(shelf), sha256=None, size=None), folder)
     assert _left(folder) == []
 
@@ -229,7 +229,7 @@ def test_a_disk_that_fills_up_on_the_way(shelf: Shelf, tmp_path: Path) -> None:
     shelf.length, shelf.files["net.zip"] = False, _CONTENT * 4
     file = replace(_file(shelf, _CONTENT * 4), size=None)
     with small_disk(tmp_path / "disk", "tmpfs", 3) as disk:
-        with pytest.raises(NotKept, match="No space left on device"):
+        with pytest.raises(FileNotKept, match="No space left on device"):
             _got(file, disk / "net")
         came = (disk / "net" / ".net.zip.part").stat().st_size
         assert 0 < came < len(_CONTENT * 4)
