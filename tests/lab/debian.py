@@ -64,6 +64,7 @@ def package(folder: Path, version: str = "") -> Path:
     tree = copied(folder, version)
     environment = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or "proxy" in name.lower()}
     environment |= {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": os.environ["HOME"], "LANG": "C.UTF-8"}
+    environment |= {"GZIP_LEVEL": "1"}  # nobody keeps it
     ready = f"{sys.prefix}/.ready"
     with outside():
         command = ["make", "deb", f"VENV={sys.prefix}", f"READY={ready}", "--old-file", ready]
@@ -83,8 +84,8 @@ def next_package(built: Path, folder: Path, version: str, change: Callable[[Path
     metadata.write_text(re.sub("^Version: .*$", f"Version: {version}", metadata.read_text(), count=1, flags=re.MULTILINE))
     change(root)
     made = folder / f"hilum_{version}_amd64.deb"
-    # -Z and -z: nobody keeps it, and packing it well takes longer than all of the upgrade
-    subprocess.run([program("dpkg-deb", "dpkg"), "-Zgzip", "-z1", "--build", root, made], check=True, timeout=300, capture_output=True)
+    # -Z: nobody keeps it, and packing it takes longer than all of the upgrade
+    subprocess.run([program("dpkg-deb", "dpkg"), "-Znone", "--build", root, made], check=True, timeout=300, capture_output=True)
     shutil.rmtree(root)
     return made
 
