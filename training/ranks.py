@@ -11,7 +11,6 @@ from typing import TypeVar
 
 import torch
 from torch import distributed
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from training.compute import Compute, Device, Precision, chosen
 from training.errors import LostProcess
@@ -56,10 +55,13 @@ class Ranks:
         if self.size == 1:
             return
         gradients = [each.grad for each in parameters if each.grad is not None]
-        together = parameters_to_vector(gradients)
+        # not torch's parameters_to_vector, which takes no gradient whose channels lie last
+        together = torch.cat([each.reshape(-1) for each in gradients])
         with _together():
             distributed.all_reduce(together)
-        vector_to_parameters(together / self.size, gradients)
+        together /= self.size
+        for gradient, mean in zip(gradients, torch.split(together, [each.numel() for each in gradients]), strict=True):
+            gradient.copy_(mean.view(gradient.shape))
 
     def told(self, value: float) -> float:
         """The first process's value, in every process."""
