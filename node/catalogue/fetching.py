@@ -252,14 +252,15 @@ class _Part:
                 descriptor = os.open(
                     self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if begins else os.O_TRUNC), _FILE_MODE
                 )
-            with os.fdopen(descriptor, "wb") as out:
+            with os.fdopen(descriptor, "wb", buffering=0) as out:  # what a full disk does not take is not tried again when it is closed
                 for chunk in _chunks(answer, self._file.url, patience):
                     begins += len(chunk)
                     if begins > (size or MOST_BYTES):
                         self._refuse(f"is longer than {size or MOST_BYTES} bytes")
                     with keeping(self.path.parent):
-                        out.write(chunk)
-                        out.flush()
+                        rest = memoryview(chunk)
+                        while rest:
+                            rest = rest[out.write(rest) :]
                     told(begins, size)
                 with keeping(self.path.parent):
                     os.fsync(out.fileno())

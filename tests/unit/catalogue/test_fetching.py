@@ -223,6 +223,15 @@ def test_too_little_room_is_said_before_anything_is_written(shelf: Shelf, folder
     assert _left(folder) == []
 
 
+def test_a_full_disk_is_said_of_a_few_bytes_too(shelf: Shelf, folder: Path) -> None:
+    """Fewer than Python would gather before it writes them."""
+    folder.mkdir(parents=True)
+    (folder / ".net.zip.part").symlink_to("/dev/full")
+    shelf.files["net.zip"] = b"few"
+    with pytest.raises(FileNotKept, match="No space left on device"):
+        _got(_file(shelf, b"few"), folder)
+
+
 @pytest.mark.slow
 def test_a_disk_that_fills_up_on_the_way(shelf: Shelf, tmp_path: Path) -> None:
     """Nobody said how long the file is: what came stays, and is gone on with once there is room."""
