@@ -246,13 +246,14 @@ class _Part:
             begins, size = self._begins(answer, said, here)
             self._demand_fit(size, begins)
             with keeping(self.path.parent):
-                if begins == 0:
-                    noted = _Said(url=self._file.url, validator=_validator(answer), size=size)
-                    _write(self._note, json.dumps(asdict(noted)).encode())
                 descriptor = os.open(
                     self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if begins else os.O_TRUNC), _FILE_MODE
                 )
             with os.fdopen(descriptor, "wb", buffering=0) as out:  # what a full disk does not take is not tried again when it is closed
+                if begins == 0:
+                    with keeping(self.path.parent):  # only now: what was said of this file is never beside bytes of another
+                        noted = _Said(url=self._file.url, validator=_validator(answer), size=size)
+                        _write(self._note, json.dumps(asdict(noted)).encode())
                 for chunk in _chunks(answer, self._file.url, patience):
                     begins += len(chunk)
                     if begins > (size or MOST_BYTES):

@@ -112,6 +112,26 @@ def test_a_file_that_was_changed_between_is_not_pieced_together(shelf: Shelf, fo
     assert _got(_file(shelf, other), folder).read_bytes() == other
 
 
+def test_what_was_said_of_a_file_is_never_beside_bytes_of_another(shelf: Shelf, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was changed, and whoever fetches is killed as soon as that is noted: the next call goes on with none of the old one's bytes."""
+    file = replace(_file(shelf), sha256=None)
+    shelf.cut, shelf.cuts = 300_000, 1
+    with pytest.raises(SourceAway):
+        _got(file, folder)
+    shelf.files["net.zip"], shelf.tag = _CONTENT[::-1], '"two"'
+    write = fetching._write
+
+    def killed(path: Path, content: bytes) -> None:
+        write(path, content)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fetching, "_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            _got(file, folder)
+    assert _got(file, folder).read_bytes() == _CONTENT[::-1]
+
+
 @pytest.mark.parametrize(("digest", "begins"), [(True, "bytes=300000-"), (False, None)])
 def test_without_a_tag_only_a_digest_lets_it_go_on(shelf: Shelf, folder: Path, digest: bool, begins: str | None) -> None:
     """Where neither the server nor the list can tell two files apart, it comes from the beginning."""
