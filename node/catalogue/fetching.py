@@ -286,7 +286,7 @@ class _Part:
             if found is None or int(found[1]) != here or not same:
                 self._note.unlink(missing_ok=True)  # the next attempt begins anew
                 raise SourceAway(f"{_host(self._file.url)} goes on with another file than {self._file.name} that it began with")
-            return here, self._file.size if size is None else size
+            return here, size or said.size or self._file.size
         if answer.status == 416:  # it has no more than is here, so that it is another file
             self._note.unlink(missing_ok=True)
         if answer.status != 200:

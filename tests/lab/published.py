@@ -20,7 +20,7 @@ class Shelf:
     cut
         After so many bytes of an answer the connection ends; None: never. `cuts` answers are cut so.
     length
-        Whether it says how many bytes there are; `says` in place of the truth.
+        Whether it says how many bytes there are; `says` in place of the truth. `total` is said of a part.
     leads
         Where a path leads elsewhere.
     endless
@@ -36,6 +36,7 @@ class Shelf:
     cuts: int = 1_000_000
     length: bool = True
     says: int | None = None
+    total: bool = True
     leads: dict[str, str] = field(default_factory=dict)
     endless: bool = False
     slow_s: float = 0.0
@@ -85,7 +86,7 @@ def published_files(**files: bytes) -> Iterator[Shelf]:
                 begins = 0
             self.send_response(206 if begins else 200)
             if begins:
-                self.send_header("Content-Range", f"bytes {begins}-{len(content) - 1}/{len(content)}")
+                self.send_header("Content-Range", f"bytes {begins}-{len(content) - 1}/{len(content) if shelf.total else '*'}")
             if shelf.tag:
                 self.send_header("ETag", shelf.tag)
             if shelf.length:

@@ -132,6 +132,16 @@ def test_what_was_said_of_a_file_is_never_beside_bytes_of_another(shelf: Shelf, 
     assert _got(file, folder).read_bytes() == _CONTENT[::-1]
 
 
+def test_a_part_of_nobody_knows_how_much_is_not_the_whole(shelf: Shelf, folder: Path) -> None:
+    """It broke off twice, and the second answer did not say how long the file is; the first one did."""
+    file = replace(_file(shelf), sha256=None, size=None)
+    shelf.cut, shelf.cuts, shelf.total = 300_000, 2, False
+    for came in (300_000, 600_000):
+        with pytest.raises(SourceAway, match=f"broke off after {came} of {len(_CONTENT)} bytes"):
+            _got(file, folder)
+    assert _got(file, folder).read_bytes() == _CONTENT
+
+
 @pytest.mark.parametrize(("digest", "begins"), [(True, "bytes=300000-"), (False, None)])
 def test_without_a_tag_only_a_digest_lets_it_go_on(shelf: Shelf, folder: Path, digest: bool, begins: str | None) -> None:
     """Where neither the server nor the list can tell two files apart, it comes from the beginning."""
