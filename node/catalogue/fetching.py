@@ -32,7 +32,9 @@ MOST_BYTES: Final = 64 * 2**30
 """Of a file whose size no list says."""
 _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
 _CHUNK = 1 << 20
-_RANGE = re.compile(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)")
+_SIZE = re.compile(r"[0-9]{1,18}")
+"""What a server may say of how long a file is; Python makes no number of some thousand digits."""
+_RANGE = re.compile(rf"bytes ({_SIZE.pattern})-{_SIZE.pattern}/({_SIZE.pattern}|\*)")
 
 
 class SourceAway(EngineError):
@@ -292,7 +294,7 @@ class _Part:
         if answer.status != 200:
             raise SourceAway(f"{_host(self._file.url)} answers {answer.status} for {self._file.name}")
         length = answer.headers.get("Content-Length", "")
-        return 0, int(length) if length.isdecimal() else self._file.size
+        return 0, int(length) if _SIZE.fullmatch(length) else self._file.size
 
     def _demand_fit(self, size: int | None, begins: int) -> None:
         """Refuse a size that is not the list's, and one for which there is no room."""
@@ -300,7 +302,7 @@ class _Part:
             return
         if self._file.size not in (None, size):
             self._refuse(f"has {size} bytes, where the list says {self._file.size}")
-        if size > MOST_BYTES:
+        if self._file.size is None and size > MOST_BYTES:
             self._refuse(f"has {size} bytes; more than {MOST_BYTES} are not fetched")
         with keeping(self.path.parent):
             free = shutil.disk_usage(self.path.parent).free

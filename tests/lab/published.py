@@ -35,7 +35,7 @@ class Shelf:
     cut: int | None = None
     cuts: int = 1_000_000
     length: bool = True
-    says: int | None = None
+    says: int | str | None = None
     total: bool = True
     leads: dict[str, str] = field(default_factory=dict)
     endless: bool = False

@@ -244,6 +244,18 @@ def test_a_folder_that_cannot_be_made(shelf: Shelf, folder: Path) -> None:
         _got(_file(shelf), folder)
 
 
+@pytest.mark.parametrize("says", ["500001", "9" * 5000])
+def test_a_size_that_no_list_says_is_held_to_a_limit(shelf: Shelf, folder: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> None:
+    """Also one of so many digits that it is no number; where the list says the size itself, that holds."""
+    monkeypatch.setattr(fetching, "MOST_BYTES", 500_000)
+    shelf.files["net.zip"] = bytes(500_001)
+    shelf.says = says
+    with pytest.raises(WrongWeights, match=r"500000"):
+        _got(replace(_file(shelf), size=None, sha256=None), folder)
+    shelf.says = None
+    assert _got(_file(shelf, shelf.files["net.zip"]), folder).stat().st_size == 500_001
+
+
 def test_too_little_room_is_said_before_anything_is_written(shelf: Shelf, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the size that the server gives."""
     monkeypatch.setattr(fetching, "MOST_BYTES", 1 << 60)
