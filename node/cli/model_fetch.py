@@ -103,7 +103,8 @@ def fetch(
         if only:
             _tell_files(came, paths, as_json=as_json)
             return 0
-        entered = _imported(model, paths, repository, folders, allow_code=allow_code, quiet=as_json)
+        with _gathered(model, came, paths, folder) as compared:
+            entered = _imported(model, compared, repository, folders, allow_code=allow_code, quiet=as_json)
         _remember(folder, came, entered, [] if file else paths)
     from node.cli.model_import import tell, tuned
 
@@ -218,6 +219,37 @@ def _accepted(model: "PublishedModel", paths: "list[Path]", folder: Path, said: 
             f"hilum models fetch {model.name} {words}"
         )
     return came
+
+
+@contextlib.contextmanager
+def _gathered(model: "PublishedModel", came: "list[FetchedFile]", paths: list[Path], folder: Path) -> Iterator[list[Path]]:
+    """The files that are imported. Those that an app.yaml belongs to lie in a folder of their own, under the names of the list: it is
+    imported as a whole, and nothing that was not compared is in it.
+
+    Raises
+    ------
+    WrongWeights, FileNotKept
+    """
+    if not model.described:
+        yield paths
+        return
+    import shutil
+
+    from inference.engines.errors import WrongWeights
+    from node.catalogue.fetching import keeping, sha256_of
+
+    inside = folder / ".import"
+    shutil.rmtree(inside, ignore_errors=True)
+    try:
+        with keeping(folder):
+            inside.mkdir(mode=0o700)
+            for one, path in zip(came, paths, strict=True):
+                shutil.copyfile(path, inside / one.name)
+                if sha256_of(inside / one.name) != one.sha256:
+                    raise WrongWeights(f"{one.name}: {path} was changed since its digest was compared")
+        yield [inside / one.name for one in came]
+    finally:
+        shutil.rmtree(inside, ignore_errors=True)
 
 
 def _imported(

@@ -5,10 +5,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
 import pytest
 
 from tests.lab.published import Shelf, published_files
-from tests.unit.applications.bundle import made
+from tests.unit.applications.bundle import made, onnx_nets
+from tests.unit.applications.bundle.test_declaring import APP
 from tests.unit.cli.conftest import Run
 
 _CONFIG = """\
@@ -113,4 +115,29 @@ def test_from_the_server_to_an_application(run: Run, shelf: Shelf, tmp_path: Pat
     assert (str(entry["state"]).endswith(": ct_gland 1"), entry["models"]) == (True, [{"name": "ct_gland", "version": 1}])
     (model,) = listed()
     assert model["licences"] == {"code": "MIT", "weights": "MIT", "data": "of our own", "commercial": "yes"}
+    assert sorted(path.name for path in (tmp_path / "models.fetched" / "ct-gland").iterdir()) == [".lock", "fetched.json"]
+
+
+@pytest.mark.slow
+def test_beside_an_app_yaml_lies_what_was_compared_and_nothing_else(run: Run, shelf: Shelf, tmp_path: Path) -> None:
+    """The files that were brought are in two folders, and beside the app.yaml lies another model under the model's name."""
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+        onnx_nets.brighter(tmp_path / folder / "net.onnx")
+    app, net = tmp_path / "old" / "app.yaml", tmp_path / "new" / "net.onnx"
+    app.write_text(APP, encoding="utf-8")
+    other = onnx.load(net)
+    other.doc_string = "another one"
+    onnx.save(other, net)
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (app, net)]
+    files = "".join(
+        f'      - {{url: "{shelf.url(path.name)}", sha256: {digest}}}\n' for path, digest in zip((app, net), digests, strict=True)
+    )
+    config = _home(tmp_path, shelf)
+    listed = (tmp_path / "models.yaml").read_text()
+    (tmp_path / "models.yaml").write_text(f"{listed[: listed.index('    files:')]}    files:\n{files}")
+    taken = run("models", "fetch", "ct-gland", "--file", str(app), "--file", str(net), "--no-tune", "--json", "--config", config)
+    assert taken.code == 0, taken
+    (one,) = json.loads(taken.out)
+    assert one["source_sha256"] == digests[1]
     assert sorted(path.name for path in (tmp_path / "models.fetched" / "ct-gland").iterdir()) == [".lock", "fetched.json"]
