@@ -145,7 +145,7 @@ def _given(model: "PublishedModel", files: Sequence[Path]) -> "list[Path]":
 
     Raises
     ------
-    NoSource, WrongWeights
+    NoSource, WrongWeights, WrongWords
     """
     from inference.engines.errors import NoSource
     from node.catalogue.fetching import compare, sha256_of
@@ -164,6 +164,10 @@ def _given(model: "PublishedModel", files: Sequence[Path]) -> "list[Path]":
             raise NoSource(f"{wanted.name} is missing{f' (SHA-256 {wanted.sha256})' if wanted.sha256 else ''}: it lies at {wanted.url}")
         compare(wanted, fits[0], str(fits[0]))
         found.append(fits[0])
+    taken = {digests[path] for path in found}
+    vain = [str(path) for path in files if digests[path] not in taken]
+    if vain:
+        raise WrongWords(f"--file {', '.join(vain)} is none of the files of {model.name}")
     return found
 
 
@@ -197,13 +201,14 @@ def _accepted(model: "PublishedModel", paths: "list[Path]", folder: Path, said: 
 
     Raises
     ------
-    UnknownDigest
+    UnknownDigest, WrongWords
         Nothing is imported; what came stays, so that it need not be fetched again.
     """
     from node.catalogue.fetched import FetchedFile, noted
     from node.catalogue.fetching import sha256_of
 
     before, came, open_ = noted(folder), [], []
+    said = tuple(one.lower() for one in said)
     for file, path in zip(model.files, paths, strict=True):
         digest = file.sha256 or sha256_of(path)
         known = before.accepted(file.name) if before is not None else None
@@ -218,6 +223,10 @@ def _accepted(model: "PublishedModel", paths: "list[Path]", folder: Path, said: 
             f"the catalogue knows no digest of this: {'; '.join(text for _, text in open_)}. Compare with what {model.source} says, then: "
             f"hilum models fetch {model.name} {words}"
         )
+    vain = [one for one in said if one not in {each.sha256 for each in came}]
+    if vain:
+        files = "; ".join(f"{path} has SHA-256 {one.sha256}" for one, path in zip(came, paths, strict=True))
+        raise WrongWords(f"--accept-digest {', '.join(vain)} is of none of the files of {model.name}: {files}")
     return came
 
 

@@ -75,6 +75,20 @@ def test_files_that_are_here_already(run: Run, shelf: Shelf, tmp_path: Path) -> 
     assert shelf.asked == []
 
 
+def test_what_is_said_in_vain_of_files_is_refused(run: Run, shelf: Shelf, tmp_path: Path) -> None:
+    """Somebody relies on it: a digest that none of the files has, beside one that a file has, and a file that is none of the model's."""
+    digest = hashlib.sha256(shelf.files["gland.zip"]).hexdigest()
+    words = ("models", "fetch", "ct-gland", "--only", "--config", _home(tmp_path, shelf))
+    assert run(*words, "--accept-digest", digest.upper()).code == 0
+    meant = run(*words, "--accept-digest", digest, "--accept-digest", "0f" * 32)
+    assert (meant.code, "HLM-2064" in meant.err, f"{'0f' * 32} is of none" in _words(meant.err)) == (1, True, True), meant
+    for name, content in (("gland.zip", shelf.files["gland.zip"]), ("other.zip", b"another")):
+        (tmp_path / name).write_bytes(content)
+    files = ("--file", str(tmp_path / "gland.zip"), "--file", str(tmp_path / "other.zip"))
+    refused = run("models", "fetch", "ct-gland", *files, "--config", words[-1])
+    assert (refused.code, "HLM-2064" in refused.err, "other.zip is none of the files" in _words(refused.err)) == (1, True, True), refused
+
+
 def test_what_hilum_cannot_serve(run: Run, shelf: Shelf, tmp_path: Path) -> None:
     """The reason stands in the list, and in the refusal."""
     config = _home(tmp_path, shelf, last="    unserved: its network is its own\n")
