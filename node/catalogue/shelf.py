@@ -1,5 +1,6 @@
 """The catalogue as people look at it: each published model with its licences, its grade, and whether it is here."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,4 +81,9 @@ def _state(model: PublishedModel, folder: Path, here: Sequence[ModelRef]) -> str
         when = "imported" if said is None else f"fetched {said.at[:10]}"
         more = f" and {len(here) - 1} more" if len(here) > 1 else ""
         return f"{when}: {here[0].name} {here[0].version}{more}"
+    kept = folder / model.name
+    if os.path.isdir(kept) and not os.access(kept, os.R_OK | os.X_OK):
+        return "not known: another user fetched it"
+    if all(os.path.isfile(kept / file.name) for file in model.files):
+        return "fetched; hilum cannot serve it" if model.unserved else "fetched, not imported"
     return "not fetched; hilum cannot serve it" if model.unserved else "not fetched"

@@ -15,6 +15,7 @@ from node.cli.models import RepositoryOption
 from node.cli.opened import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
+    from inference.engines.port import ModelRef
     from node.catalogue.fetched import FetchedFile
     from node.catalogue.published import PublishedFile, PublishedModel
     from node.cli.model_import import Entered
@@ -78,8 +79,8 @@ def fetch(
     tune
         As of `hilum models import`.
     """
-    from node.catalogue.fetched import folder_of
-    from node.catalogue.fetching import fetching
+    from node.catalogue.fetched import folder_of, noted
+    from node.catalogue.fetching import fetching, keeping
     from node.catalogue.published import published
 
     own, kept = None, None
@@ -100,12 +101,17 @@ def fetch(
     with fetching(folder):
         paths = _given(model, file) if file else _fetched(model, folder, quiet=as_json)
         came = _accepted(model, paths, folder, accept_digest)
+        before = noted(folder)
+        _remember(folder, came, () if before is None else before.models)  # an operator's word counts whatever the import says
         if only:
             _tell_files(came, paths, as_json=as_json)
             return 0
         with _gathered(model, came, paths, folder) as compared:
             entered = _imported(model, compared, repository, folders, allow_code=allow_code, quiet=as_json)
-        _remember(folder, came, entered, [] if file else paths)
+        _remember(folder, came, tuple(one.model for one in entered))
+        with keeping(folder):
+            for path in [] if file else paths:  # they are in the repository now
+                path.unlink(missing_ok=True)
     from node.cli.model_import import tell, tuned
 
     if tune:
@@ -284,16 +290,13 @@ def _imported(
     return [model_entered(path, one, repository, quiet=quiet) for path, one in zip(paths, named, strict=True)]
 
 
-def _remember(folder: Path, came: "list[FetchedFile]", entered: "list[Entered]", spent: list[Path]) -> None:
-    """Note what came and what it became; the files themselves are in the repository now."""
+def _remember(folder: Path, came: "list[FetchedFile]", became: "tuple[ModelRef, ...]") -> None:
+    """Note what came and what it became."""
     from node.catalogue.fetched import Fetched, note
     from node.catalogue.fetching import keeping
 
     with keeping(folder):
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        note(folder, Fetched(at=at, files=tuple(came), models=tuple(one.model for one in entered)))
-        for path in spent:
-            path.unlink(missing_ok=True)
+        note(folder, Fetched(at=datetime.now(UTC).isoformat(timespec="seconds"), files=tuple(came), models=became))
 
 
 def _tell_files(came: "list[FetchedFile]", paths: list[Path], *, as_json: bool) -> None:

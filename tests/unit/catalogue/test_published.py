@@ -1,6 +1,7 @@
 """Lists of published models: the one that comes with hilum, and a hospital's own, which may have to be signed."""
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from inference.applications import catalog
 from node.catalogue.published import ListRefused, UnsignedList, published
+from node.catalogue.shelf import shelf
 from node.settings.config import PUBLIC_KEY, OwnList
 
 _LIST = """\
@@ -60,6 +62,22 @@ def test_a_wrong_list_names_line_and_key(tmp_path: Path, was: str, becomes: str,
     with pytest.raises(ListRefused, match=says) as refused:
         published(_own(tmp_path, _LIST.replace(was, becomes)))
     assert f"{tmp_path}/models.yaml:" in str(refused.value)
+
+
+def test_what_cannot_be_looked_at_is_not_said_to_be_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of a model belongs to whoever fetched it; what came of one that is served nowhere is said to be here."""
+    (model,) = (one for one in published(_own(tmp_path)).values() if one.name == "knee")
+
+    def state(unserved: str = "") -> str:
+        return shelf([replace(model, unserved=unserved)], tmp_path / "fetched", [])[0].state
+
+    assert (state(), state("so")) == ("not fetched", "not fetched; hilum cannot serve it")
+    (tmp_path / "fetched" / "knee").mkdir(parents=True)
+    assert state() == "not fetched"
+    (tmp_path / "fetched" / "knee" / "knee.zip").touch()
+    assert (state(), state("so")) == ("fetched, not imported", "fetched; hilum cannot serve it")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert state() == "not known: another user fetched it"
 
 
 def test_a_list_is_signed_by_the_key_of_the_configuration(tmp_path: Path) -> None:

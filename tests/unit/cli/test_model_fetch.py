@@ -48,7 +48,7 @@ def _words(text: str) -> str:
 
 
 def test_a_digest_that_nobody_knows_is_told_and_not_believed(run: Run, shelf: Shelf, tmp_path: Path) -> None:
-    """Until an operator gives it back; the file is not fetched a second time for that."""
+    """Until an operator gives it back; the file is not fetched a second time for that, and the word counts from then on."""
     config = _home(tmp_path, shelf)
     digest = hashlib.sha256(shelf.files["gland.zip"]).hexdigest()
     told = run("models", "fetch", "ct-gland", "--only", "--config", config)
@@ -59,6 +59,11 @@ def test_a_digest_that_nobody_knows_is_told_and_not_believed(run: Run, shelf: Sh
     assert (taken.code, Path(one["file"]).read_bytes()) == (0, shelf.files["gland.zip"])
     assert Path(one["file"]).is_relative_to(tmp_path / "models.fetched")
     assert len(shelf.asked) == 1
+    assert run("models", "fetch", "ct-gland", "--only", "--config", config).code == 0
+    (listed,) = [
+        one for one in json.loads(run("models", "list", "--catalogue", "--json", "--config", config).out) if one["name"] == "ct-gland"
+    ]
+    assert (listed["state"], listed["models"]) == ("fetched, not imported", [])
 
 
 def test_files_that_are_here_already(run: Run, shelf: Shelf, tmp_path: Path) -> None:
