@@ -34,7 +34,8 @@ class UnknownDigest(ModelError):
     code = "HLM-4174"
     remedy = (
         "Compare the digest that the message gives with what the file's publisher says, by another way than the file came, and call it "
-        "again with `--accept-digest`; the file is not fetched again."
+        "again with `--accept-digest`; the file is not fetched again. Where they differ, delete the file that the message names: the next "
+        "call fetches it anew."
     )
 
 
