@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +244,16 @@ def test_segments_are_told_by_label_then_by_code_and_side() -> None:
     assert told.numbers["lung left"] == {Path("0.dcm"): (2,)}
     assert told.unknown == {"C": 1}
     assert references(_lungs(), [_series(("LUNG LEFT", "0", None))], {}).unmarked == ("lung right", "lungs")
+
+
+def test_a_segment_of_one_side_is_no_structure_of_the_other() -> None:
+    """The only structure of a code may be one side: what is drawn on the other side is not it, alone or beside it."""
+    lungs = _lungs()
+    right = replace(lungs, outputs=tuple(one for one in lungs.outputs if getattr(one, "label", "") == "lung right"))
+    code = right.outputs[0].type.value  # type: ignore[union-attr]
+    told = references(right, [_series(("A", code, RIGHT), ("B", code, LEFT))], {})
+    assert told.numbers == {"lung right": {Path("0.dcm"): (1,)}}
+    assert told.unknown == {"B": 1}
 
 
 def test_two_drawings_of_one_structure_are_refused_and_two_sides_are_one() -> None:

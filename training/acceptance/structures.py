@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference.applications.port import Application, SegmentOutput
+from inference.codes import LEFT, RIGHT
 from training.data.dicom import LabelledSeries, Segment
 from training.errors import UnclearLabels, UnfitSetting
+
+_SIDES = frozenset({LEFT.meaning.casefold(), RIGHT.meaning.casefold()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +81,12 @@ def _structure(segment: Segment, outputs: Sequence[SegmentOutput], same: Mapping
     if named := [output.label for output in outputs if output.label.casefold() == segment.label.casefold()]:
         return named[0]
     coded = [output.label for output in outputs if (output.type.scheme, output.type.value) == (segment.type.scheme, segment.type.value)]
-    if len(coded) > 1 and segment.laterality is not None:
+    if segment.laterality is not None:
         side = segment.laterality.meaning.casefold()
-        coded = [label for label in coded if side in label.casefold().split()]
+        # a label of no side, or of both, is of either
+        coded = [label for label in coded if _SIDES & {*label.casefold().split()} in (frozenset(), {side}, _SIDES)]
+        if len(coded) > 1:
+            coded = [label for label in coded if side in label.casefold().split()]
     return coded[0] if len(coded) == 1 else None
 
 
