@@ -82,6 +82,11 @@ def test_findings_and_values_are_compared_with_the_table(run: Run, hospital: Pat
         ("PatientID,Nodule\nP1,1\nP2,0\nP1,0", "lines 2 and 4 name the same case"),
         ("PatientID,Nodule\nP1,maybe", 'line 2: column "Nodule" is neither yes nor no'),
         ("PatientID,Volume bright\nP1,much", 'line 2: column "Volume bright" is no number'),
+        ("PatientID,Volume bright,Nodule\n\nP1,25,1,0", "line 3: it has more cells than there are columns"),
+        ('PatientID,Volume bright\nP1,"2,931"', 'line 2: column "Volume bright" is no number'),
+        ("PatientID,Nodule,nodule \nP1,1,0", 'column "Nodule" is there twice'),
+        ("PatientID,Volume bright (cm3),Volume bright\nP1,25,26", 'column "Volume bright" is there twice'),
+        ("PatientID,Nodule,PatientID\nP1,1,P2", 'column "PatientID" is there twice'),
     ],
 )
 def test_a_table_that_says_nothing_is_refused_with_its_line(tmp_path: Path, content: str, says: str) -> None:

@@ -5,6 +5,7 @@ SeriesInstanceUID,Pneumonia,Volume lung right (ml)
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,10 +90,11 @@ def read_table(file: Path, application: Application) -> Table:
     try:
         content = file.read_text(encoding="utf-8-sig")
         delimiter = ";" if content.partition("\n")[0].count(";") > content.partition("\n")[0].count(",") else ","
-        rows = list(csv.DictReader(content.splitlines(), delimiter=delimiter, strict=True))
+        reader = csv.DictReader(content.splitlines(), delimiter=delimiter, strict=True)
+        rows = [(reader.line_num, row) for row in reader]
     except (OSError, ValueError, csv.Error) as broken:
         raise UnfitData(f"{file} is no table in UTF-8: {broken}") from broken
-    columns = list(rows[0]) if rows else []
+    columns = [*(reader.fieldnames or ())] if rows else []
     identifier = next((one for one in IDENTIFIERS if one in columns), None)
     if identifier is None:
         raise UnfitData(f"{file} names no case: it needs a line, and a column {' or '.join(IDENTIFIERS)}")
@@ -100,7 +102,11 @@ def read_table(file: Path, application: Application) -> Table:
     if not findings and not measured:
         said = ", ".join(_findings(application)) or "no finding"
         raise UnfitData(f"{file}: none of its columns ({', '.join(unknown)}) is anything that {application.name} says: {said}")
-    lines = [_line(file, number, row, identifier, findings, measured) for number, row in enumerate(rows, start=2)]
+    _refuse_doubled_columns(file, columns, (identifier, *findings), measured)
+    for number, row in rows:
+        if any(cell.strip() for cell in row.pop(None, ())):
+            raise UnfitData(f"{file}, line {number}: it has more cells than there are columns; a decimal comma asks for semicolons between")
+    lines = [_line(file, number, row, identifier, findings, measured, delimiter) for number, row in rows]
     _refuse_doubled(file, lines)
     return Table(identifier=identifier, lines=tuple(lines), findings=tuple(findings), measured={**measured}, unknown=tuple(unknown))
 
@@ -239,7 +245,15 @@ def _meant(columns: Sequence[str], application: Application) -> tuple[list[str],
     return findings, measured, unknown
 
 
-def _line(file: Path, number: int, row: Mapping[str, str], identifier: str, findings: Sequence[str], measured: Mapping[str, str]) -> Line:
+def _line(
+    file: Path,
+    number: int,
+    row: Mapping[str, str],
+    identifier: str,
+    findings: Sequence[str],
+    measured: Mapping[str, str],
+    delimiter: str,
+) -> Line:
     present, values = dict[str, bool](), dict[str, float]()
     for column, said in row.items():
         cell = (said or "").strip() if isinstance(said, str) else ""
@@ -251,10 +265,20 @@ def _line(file: Path, number: int, row: Mapping[str, str], identifier: str, find
             present[finding] = cell.casefold() in _YES
         elif name in measured and cell:
             try:
-                values[name] = float(cell.replace(",", "."))
+                # between commas, 2,931 may be two thousand or two
+                values[name] = float(cell.replace(",", ".") if delimiter == ";" else cell)
             except ValueError as none:
                 raise UnfitData(f'{file}, line {number}: column "{column}" is no number') from none
     return Line(number=number, name=(row[identifier] or "").strip(), present=present, values=values)
+
+
+def _refuse_doubled_columns(file: Path, columns: Sequence[str], named: Sequence[str], measured: Mapping[str, str]) -> None:
+    """A value in two units is there twice, too."""
+    whole = Counter(one.strip().casefold() for one in columns)
+    without_unit = Counter(one.partition("(")[0].strip().casefold() for one in columns)
+    for name, there in (*((one, whole) for one in named), *((one, without_unit) for one in measured)):
+        if there[name.casefold()] > 1:
+            raise UnfitData(f'{file}: column "{name}" is there twice: take one of the two out')
 
 
 def _refuse_doubled(file: Path, lines: Sequence[Line]) -> None:
