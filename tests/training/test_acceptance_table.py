@@ -82,6 +82,7 @@ def test_findings_and_values_are_compared_with_the_table(run: Run, hospital: Pat
         ("PatientID,Nodule\nP1,1\nP2,0\nP1,0", "lines 2 and 4 name the same case"),
         ("PatientID,Nodule\nP1,maybe", 'line 2: column "Nodule" is neither yes nor no'),
         ("PatientID,Volume bright\nP1,much", 'line 2: column "Volume bright" is no number'),
+        ("PatientID,Nodule,Volume bright (ml)\nP1,1,25", 'column "Volume bright (ml)" is measured in cm3'),
         ("PatientID,Volume bright,Nodule\n\nP1,25,1,0", "line 3: it has more cells than there are columns"),
         ('PatientID,Volume bright\nP1,"2,931"', 'line 2: column "Volume bright" is no number'),
         ("PatientID,Nodule,nodule \nP1,1,0", 'column "Nodule" is there twice'),

@@ -1,6 +1,6 @@
 """A hospital's table as reference: a line a case, named by a DICOM identifier; other columns are findings (yes, no) and measured values.
 
-SeriesInstanceUID,Pneumonia,Volume lung right (ml)
+SeriesInstanceUID,Pneumonia,Volume lung right (cm3)
 """
 
 import csv
@@ -85,7 +85,8 @@ def read_table(file: Path, application: Application) -> Table:
     Raises
     ------
     UnfitData
-        It is no such table, names no case, has nothing that the application says, a line twice, or a cell that is neither yes nor no.
+        It is no such table, names no case, has nothing that the application says, a line or column twice, values in a unit that the
+        application does not say, or a cell that is neither yes nor no.
     """
     try:
         content = file.read_text(encoding="utf-8-sig")
@@ -98,7 +99,7 @@ def read_table(file: Path, application: Application) -> Table:
     identifier = next((one for one in IDENTIFIERS if one in columns), None)
     if identifier is None:
         raise UnfitData(f"{file} names no case: it needs a line, and a column {' or '.join(IDENTIFIERS)}")
-    findings, measured, unknown = _meant([one for one in columns if one not in IDENTIFIERS], application)
+    findings, measured, unknown = _meant(file, [one for one in columns if one not in IDENTIFIERS], application)
     if not findings and not measured:
         said = ", ".join(_findings(application)) or "no finding"
         raise UnfitData(f"{file}: none of its columns ({', '.join(unknown)}) is anything that {application.name} says: {said}")
@@ -225,21 +226,27 @@ def _findings(application: Application) -> list[str]:
     return [output.finding.meaning for output in application.outputs if isinstance(output, EvaluationOutput)]
 
 
-def _meant(columns: Sequence[str], application: Application) -> tuple[list[str], dict[str, str], list[str]]:
+def _meant(file: Path, columns: Sequence[str], application: Application) -> tuple[list[str], dict[str, str], list[str]]:
     """Columns as findings, as measured values with their units, and the rest."""
     known = {one.casefold(): one for one in _findings(application)}
     structures = [output for output in application.outputs if isinstance(output, SegmentOutput)]
     # a total is called by what its parts are together
     segments = ["", *(output.label for output in structures), *(output.type.meaning for output in structures)]
-    quantities = {output.name.meaning for output in application.outputs if isinstance(output, MeasurementOutput)}
-    values = {f"{name} {label}".strip().casefold() for name in quantities for label in segments}
+    quantities = [output for output in application.outputs if isinstance(output, MeasurementOutput)]
+    units: dict[str, dict[str, None]] = {}
+    for output in quantities:
+        for label in segments:
+            units.setdefault(f"{output.name.meaning} {label}".strip().casefold(), {})[output.unit.value] = None
     findings, measured, unknown = list[str](), dict[str, str](), list[str]()
     for column in columns:
         name, _, unit = column.partition("(")
         if column.strip().casefold() in known:
             findings.append(known[column.strip().casefold()])
-        elif name.strip().casefold() in values:
-            measured[name.strip()] = unit.rstrip(") ").strip()
+        elif (known_units := units.get(name.strip().casefold())) is not None:
+            measured[name.strip()] = unit = unit.rstrip(") ").strip()
+            if unit and unit not in known_units:
+                said = " or ".join(known_units)
+                raise UnfitData(f'{file}: column "{column}" is measured in {said}: give it in that, or take the column out')
         else:
             unknown.append(column)
     return findings, measured, unknown
