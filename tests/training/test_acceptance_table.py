@@ -1,15 +1,18 @@
 """Acceptance tests against a table of the hospital: findings and measured values, compared with arithmetic on the same voxels."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from inference import codes
 from inference.applications.catalog import load
+from inference.findings import Findings, Measurement
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.conftest import run as run
-from training.acceptance.table import read_table
+from training.acceptance.table import read_table, row
 from training.errors import UnfitData
 
 from .applications.bright_ball import MUCH_CM3, THRESHOLD_HU
@@ -97,3 +100,17 @@ def test_a_table_that_says_nothing_is_refused_with_its_line(tmp_path: Path, cont
     with pytest.raises(UnfitData) as refused:
         read_table(file, load("bright-ball", (_OWN,)))
     assert says in str(refused.value)
+
+
+def test_a_value_is_compared_where_it_is_one_alone(tmp_path: Path) -> None:
+    """Of two that are called alike nobody could say which is meant."""
+    file = tmp_path / "truth.csv"
+    file.write_text("PatientID,Volume bright (cm3)\nP1,25")
+    table = read_table(file, load("bright-ball", (_OWN,)))
+    value = Measurement(name=codes.VOLUME, value=27.0, unit=codes.CUBIC_CENTIMETRE, segment="bright")
+    name = "difference Volume bright"
+    assert row(table, table.lines[0], Findings(measurements=(value,)))[name] == 2.0
+    assert np.isnan(row(table, table.lines[0], Findings())[name])
+    mean = replace(value, value=30.0, derivation=codes.MEAN)
+    with pytest.raises(UnfitData, match=r'"Volume bright" is measured in 2 ways \(cm3, Mean cm3\)'):
+        row(table, table.lines[0], Findings(measurements=(value, mean)))

@@ -156,7 +156,13 @@ def kinds(table: Table) -> dict[str, Kind]:
 
 
 def row(table: Table, line: Line, found: Findings) -> dict[str, float]:
-    """The figures of one case; NaN of what its line, or for a value the application, does not say."""
+    """The figures of one case; NaN of what its line, or for a value the application, does not say.
+
+    Raises
+    ------
+    UnfitData
+        The application measures under one name several values.
+    """
     made = dict.fromkeys(kinds(table), math.nan)
     made |= {f"{PROBABILITY} {finding}": probability(found, finding) for finding in table.findings}
     for finding, present in line.present.items():
@@ -211,10 +217,12 @@ def _called(found: Findings, finding: str) -> bool | None:
 
 
 def _measured(found: Findings, column: str, unit: str) -> float:
-    for one in found.measurements:
-        if column.casefold() in _called_so(one) and unit in ("", one.unit.value):
-            return one.value
-    return math.nan
+    """NaN where nothing is measured so."""
+    there = [one for one in found.measurements if column.casefold() in _called_so(one) and unit in ("", one.unit.value)]
+    if len(there) > 1:
+        ways = ", ".join(" ".join([one.derivation.meaning if one.derivation else "", one.unit.value]).strip() for one in there)
+        raise UnfitData(f'"{column}" is measured in {len(there)} ways ({ways}), and a column of this name may mean any of them')
+    return there[0].value if there else math.nan
 
 
 def _called_so(one: Measurement) -> tuple[str, ...]:
