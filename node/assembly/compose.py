@@ -469,6 +469,14 @@ def unserved_versions(config: Config) -> list[str]:
     ]
 
 
+def unaccepted_applications(config: Config) -> list[str]:
+    """Where routes ask for accepted applications, and one is not accepted here as it is served, each in a sentence."""
+    from node.routing.gate import not_accepted
+
+    asking = [route for route in config.routes if route.accepted]
+    return [f'route "{route.name}": {why}' for route in asking for why in not_accepted(route, partial(served, config)).values()]
+
+
 def unreachable_routes(config: Config) -> list[str]:
     """The routes of which nothing can ever run, each in a sentence with why."""
     from node.routing.untaken import never_runs

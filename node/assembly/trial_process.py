@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from inference.errors import HilumError
-from node.assembly.compose import application, open_journal, route_explainer, unfit_roles, unreachable_routes, unserved_versions
+from node.assembly.compose import (
+    application,
+    open_journal,
+    route_explainer,
+    unaccepted_applications,
+    unfit_roles,
+    unreachable_routes,
+    unserved_versions,
+)
 from node.assembly.configuration import load
 from node.observe.events import start_events
 from node.records.decisions import tell_replay, trial_explanation
@@ -53,7 +61,7 @@ def main() -> int:
 
 def _remarks(config: Config) -> list[str]:
     """What no replay shows, and only those see who load applications: the console's own process does not."""
-    unserved = [f"{one}: its jobs would be parked" for one in unserved_versions(config)]
+    unserved = [f"{one}: its jobs would be parked" for one in (*unserved_versions(config), *unaccepted_applications(config))]
     return [one.removeprefix(f"{config.path}:") for one in (*unfit_roles(config), *unserved, *unreachable_routes(config))]
 
 

@@ -40,11 +40,12 @@ def replay(
         The edited configuration. Default: the one of --config as it is now.
     as_json
         One JSON object: `since`, `against`, `digest`, `arrivals`, `decided`, `forgotten`, `priors`, `urgencies`, `unserved` (versions that
-        routes ask for and this node has not: their jobs would be parked), and `differences`, each
+        routes ask for and this node has not: their jobs would be parked), `unaccepted` (applications that routes ask to be accepted here,
+        and that are not: likewise), and `differences`, each
         with `study_uid`, `series_uid`, `arrival`, `peer`, `route`, `decided_by`, `before` and `after` (`known`, `chosen`, `runs`,
         `compares`, `parks`, `reason`), and `conditions` (`key`, `before`, `after`).
     """
-    from node.assembly.compose import application, unserved_versions
+    from node.assembly.compose import application, unaccepted_applications, unserved_versions
     from node.cli import screen
     from node.records.decisions import difference_record
     from node.routing.replay import Replay
@@ -67,6 +68,7 @@ def replay(
                 "priors": asked.counted.priors,
                 "urgencies": asked.counted.urgencies,
                 "unserved": unserved_versions(edited),
+                "unaccepted": unaccepted_applications(edited),
                 "differences": [difference_record(one) for one in differences],
             }
         )
@@ -109,11 +111,11 @@ def agreed(edited: "Config", since: str = "") -> bool:
 
 
 def _tell_unserved(edited: "Config") -> None:
-    """What no replay shows: what a route pins is looked for when its jobs run."""
-    from node.assembly.compose import unserved_versions
+    """What no replay shows: what a route pins, and whether it is accepted, is looked for when its jobs run."""
+    from node.assembly.compose import unaccepted_applications, unserved_versions
     from node.cli import screen
 
-    for one in unserved_versions(edited):
+    for one in (*unserved_versions(edited), *unaccepted_applications(edited)):
         screen.out().print(f"{one}: its jobs would be parked", style="yellow")
 
 

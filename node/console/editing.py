@@ -122,7 +122,7 @@ class Saved:
 class Progress:
     """How far a replay is. `differences` are the first of `found`; `studies` counts those that they are about, `routes` them by route. What
     is not compared is counted in `priors` and `urgencies` (node.routing.replay); `remarks` say what no study shows: versions and roles that
-    no application here has, and routes of which nothing can run."""
+    no application here has, applications that are not accepted where a route asks for that, and routes of which nothing can run."""
 
     number: int
     by: str

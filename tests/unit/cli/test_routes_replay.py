@@ -94,3 +94,13 @@ def test_a_version_that_nothing_here_has_is_told_beside_what_would_differ(hospit
     assert f"{said}: its jobs would be parked" in shown
     assert said in run("config", "check", "--config", "edited.yaml").err.replace("\n", " ")
     assert run("routes", "replay", "--since", "2025-03-04", "--json").json["unserved"] == []
+
+
+def test_what_is_not_accepted_is_told_beside_what_would_differ(hospital: Hospital, run: Run, place: Path) -> None:
+    """Its jobs would be parked, and no study shows it."""
+    (place / "edited.yaml").write_text(CONFIG.replace("run: [mr-brain]", "run: [bright-lesion]\n    accepted: required"), encoding="utf-8")
+    shown = " ".join(run("routes", "replay", "--since", "2025-03-04", "--against", "edited.yaml").out.split())
+    (said,) = run("routes", "replay", "--since", "2025-03-04", "--against", "edited.yaml", "--json").json["unaccepted"]
+    assert 'route "head MR": bright-lesion' in said
+    assert f"{said}: its jobs would be parked" in shown
+    assert run("routes", "replay", "--since", "2025-03-04", "--json").json["unaccepted"] == []
