@@ -27,6 +27,8 @@ from tests.unit.cli.conftest import run as run
 from training.acceptance.cells import AGE, SCANNER, THICKNESS, attributes, cells
 from training.acceptance.judging import evaluate
 from training.acceptance.port import UnderTest
+from training.acceptance.record import without_identity
+from training.acceptance.reference import Drawn
 from training.acceptance.structures import references
 from training.data.dicom import LabelledSeries, Segment, Segmentation
 from training.errors import UnclearLabels, UnfitSetting
@@ -254,6 +256,16 @@ def test_a_segment_of_one_side_is_no_structure_of_the_other() -> None:
     told = references(right, [_series(("A", code, RIGHT), ("B", code, LEFT))], {})
     assert told.numbers == {"lung right": {Path("0.dcm"): (1,)}}
     assert told.unknown == {"B": 1}
+
+
+def test_what_a_reader_called_a_segment_is_not_on_the_card() -> None:
+    """Free text may be a name; the evaluation, which lies with the images, says it."""
+    told = references(_lungs(), [_series(("lung right", "0", None), ("nodule of Doe^John 1.2.3.4", "0", None))], {})
+    notes = Drawn(meant=told).notes
+    assert any("nodule of Doe^John" in note for note in notes)
+    card = without_identity({"notes": notes, "refused": [], "unusable": []})
+    assert card["notes"][-1].endswith("has no structure for: «…» (1).")
+    assert "lungs" in card["notes"][0]
 
 
 def test_two_drawings_of_one_structure_are_refused_and_two_sides_are_one() -> None:

@@ -133,18 +133,23 @@ def figure(kind: Kind, values: Sequence[float], patients: Sequence[str]) -> dict
 
 
 def without_identity(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """The evaluation as it may lie in the model repository, which everybody may read: no case; of refusals neither UID nor what a data set
-    says; of references that are of no use what their codes mean, since sentences name files. What is then alike is counted."""
+    """The evaluation as it may lie in the model repository, which everybody may read: no case; of refusals and notes neither UID nor what
+    a data set says; of references that are of no use what their codes mean, since sentences name files. What is then alike is counted."""
     kept = {name: value for name, value in evaluation.items() if name not in ("each", "unlabelled")}
     meant = {each.code: str(each.__doc__).strip() for each in TrainingError.__subclasses__()}
     said = {
-        "refused": [(_QUOTED.sub("«…»", _UID.sub("…", each["reason"])), each["code"]) for each in evaluation["refused"]],
+        "refused": [(_unsaid(each["reason"]), each["code"]) for each in evaluation["refused"]],
         "unusable": [(meant.get(each["code"], _OTHER), each["code"]) for each in evaluation["unusable"]],
     }
+    kept["notes"] = [_unsaid(note) for note in evaluation["notes"]]
     for name, reasons in said.items():
         counted = Counter(reasons).most_common()
         kept[name] = [{"reason": reason, "code": code, "count": count} for (reason, code), count in counted]
     return kept
+
+
+def _unsaid(sentence: str) -> str:
+    return _QUOTED.sub("«…»", _UID.sub("…", sentence))
 
 
 def _cell(attribute: str, cell: str, inside: Sequence[int], compared: Sequence[Compared], kinds: Mapping[str, Kind]) -> dict[str, Any]:

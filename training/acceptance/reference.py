@@ -87,7 +87,8 @@ class Drawn(Reference):
         if self.meant.unmarked:
             notes.append(f"No reference marks {', '.join(self.meant.unmarked)}: nothing is known of how well the application does.")
         if self.meant.unknown:
-            said = ", ".join(f"{label} ({count})" for label, count in sorted(self.meant.unknown.items()))
+            # free text of a data set: the card leaves out what stands between these marks
+            said = ", ".join(f"«{label.replace('»', '')}» ({count})" for label, count in sorted(self.meant.unknown.items()))
             notes.append(f"Segments of the references that the application has no structure for: {said}.")
         return notes
 
