@@ -12,8 +12,10 @@ from inference.applications.catalog import load
 from inference.findings import Findings, Measurement
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.conftest import run as run
+from training.acceptance.record import figure
 from training.acceptance.table import read_table, row
 from training.errors import UnfitData
+from training.evaluation.figures import Kind
 
 from .applications.bright_ball import MUCH_CM3, THRESHOLD_HU
 from .studies import SPACING, thorax, write_study
@@ -100,6 +102,15 @@ def test_a_table_that_says_nothing_is_refused_with_its_line(tmp_path: Path, cont
     with pytest.raises(UnfitData) as refused:
         read_table(file, load("bright-ball", (_OWN,)))
     assert says in str(refused.value)
+
+
+def test_the_interval_of_a_share_is_of_the_cases_that_have_it() -> None:
+    """A patient who is ill in one series and well in another counts once in the sensitivity: resampling cases that are all right would say
+    that nothing but 1 can be."""
+    share = Kind(unit="", better="more", digits=4, says="", share=True)
+    low, high = binomtest(3, 3).proportion_ci(method="wilson")
+    assert figure(share, [1.0, np.nan, 1.0, 1.0], ["A", "A", "B", "C"])["interval"] == pytest.approx([low, high])
+    assert figure(share, [1.0, 0.0, 1.0, 1.0], ["A", "A", "B", "C"])["interval"] != pytest.approx([low, high])
 
 
 def test_a_value_is_compared_where_it_is_one_alone(tmp_path: Path) -> None:

@@ -117,9 +117,10 @@ def record(
 
 def figure(kind: Kind, values: Sequence[float], patients: Sequence[str]) -> dict[str, Any]:
     """As `summary`; of a difference also its limits of agreement, None where fewer than two cases have one. The interval of a share is
-    Wilson's, where each case is a patient of its own."""
+    Wilson's, where each case that has one is a patient of its own."""
     told = summary(kind, values, patients)
-    if kind.share and told["count"] and len(set(patients)) == len(patients):
+    having = [patient for patient, value in zip(patients, values, strict=True) if math.isfinite(value)]
+    if kind.share and having and len(set(having)) == len(having):
         found = round(told["mean"] * told["count"])
         low, high = binomtest(found, told["count"]).proportion_ci(method="wilson")
         told["interval"] = [float(low), float(high)]
