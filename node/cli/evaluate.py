@@ -73,14 +73,19 @@ def evaluate(
     as_json
         Print the figures, and those of each case, as JSON.
     """
+    from node.cli.ending import WrongWords
+
     if recipe or _is_recipe(name, data):
+        if table is not None or same:
+            raise WrongWords(f'"{name}" is a recipe, and --table and --same are of applications')
         run: int = import_module(_RECIPE).evaluate(
             name, data=data, out=out, seed=seed, repository=repository, disturbed=disturbed, as_json=as_json
         )
         return run
     from node.cli import screen
-    from node.cli.ending import WrongWords
 
+    if table is not None and same:
+        raise WrongWords("--same says which segments are which structures, and --table takes the place of segments: give one of the two")
     if data is None or seed is not None or repository is not None or disturbed:
         raise WrongWords(
             f'"{name}" is an application: name the folder of labelled studies with --data, and neither seed, repository nor disturbed'

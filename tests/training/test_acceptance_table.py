@@ -113,6 +113,14 @@ def test_the_interval_of_a_share_is_of_the_cases_that_have_it() -> None:
     assert figure(share, [1.0, 0.0, 1.0, 1.0], ["A", "A", "B", "C"])["interval"] != pytest.approx([low, high])
 
 
+@pytest.mark.slow
+def test_names_of_segments_beside_a_table_are_refused(run: Run) -> None:
+    """They would mean nothing: neither beside a table, nor for a recipe."""
+    asked = ("evaluate", "bright-ball", "--data", "studies", "--table", "truth.csv", "--same", "knot=bright")
+    assert "HLM-2064" in run(*asked).err
+    assert "HLM-2064" in run("evaluate", "hippocampus", "--recipe", "--table", "truth.csv").err
+
+
 def test_a_value_is_compared_where_it_is_one_alone(tmp_path: Path) -> None:
     """Of two that are called alike nobody could say which is meant."""
     file = tmp_path / "truth.csv"
