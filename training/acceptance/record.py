@@ -27,7 +27,10 @@ from training.evaluation.segmentation import TOLERANCE_MM
 AGREEMENT = 1.96
 """Limits of agreement: mean difference ± 1.96 standard deviations (Bland and Altman, Lancet 1986)."""
 _UID = re.compile(r"\b[0-2](?:\.\d+){2,}\b")
-_OTHER = "A file cannot be read, its images are not there, or it marks nothing that the application marks."
+_OTHER = (
+    "A file cannot be read, or is a result of hilum; its images, or those of a line, are not there, or are not one series of one patient; "
+    "or it marks nothing that the application marks."
+)
 _QUOTED = re.compile(r"«[^»]*»")
 
 
