@@ -51,9 +51,9 @@ def test_findings_and_values_are_compared_with_the_table(run: Run, hospital: Pat
     """Sensitivity, specificity and their Wilson intervals, the area under the curve by counting pairs, bias and mean absolute error; lines
     that name nobody, two patients or two series are told and in no figure, as are columns that mean nothing, and images without a line."""
     truth = {seed: seed % 3 == 0 for seed in range(_COUNT)}
-    lines = [f"P{seed:03d};{int(truth[seed])};{cm3(seed) + (1 if seed % 2 else -3):.6f};x" for seed in range(_COUNT - 1)]
-    odd = ["P777;1;;", "TWINS;1;;", "AGAIN;0;;"]
-    (hospital / "truth.csv").write_text("\n".join(["PatientID;Nodule;Volume bright (cm3);reader", *lines, *odd]))
+    lines = [f"P{seed:03d};{int(truth[seed])};{cm3(seed) + (1 if seed % 2 else -3):.6f};x;1" for seed in range(_COUNT - 1)]
+    odd = ["P777;1;;;", "TWINS;1;;;", "AGAIN;0;;;"]
+    (hospital / "truth.csv").write_text("\n".join(["PatientID;Nodule;Volume bright (cm3);reader;Volume", *lines, *odd]))
     told = run("evaluate", "bright-ball", "--data", "studies", "--table", "truth.csv", "--json").json
     known = range(_COUNT - 1)
     called = {seed: cm3(seed) > MUCH_CM3 for seed in known}
@@ -75,6 +75,7 @@ def test_findings_and_values_are_compared_with_the_table(run: Run, hospital: Pat
     assert "2 series" in reasons["line 13"]
     assert told["counts"] == {"compared": 9, "patients": 9, "refused": 0, "unusable": 3, "unlabelled": 5}
     assert "reader" in told["notes"][0]
+    assert told["notes"][1] == "No case has a value of difference Volume, absolute error Volume: nothing is known of it."
     assert "sensitivity Nodule" in (hospital / "var/evaluations/bright-ball/card.html").read_text()
 
 

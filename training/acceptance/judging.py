@@ -1,5 +1,6 @@
 """The acceptance test: every series of a folder that has a reference, analysed as a job would be, compared and put on record."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,8 @@ def _outcome(
     notes = list(reference.notes)
     if nameless := sum(not each.patient.strip("\\") for each in compared):
         notes.append(f"{nameless} series have no PatientID: they count as one patient, and intervals are wider than they might be.")
+    if empty := [name for name in compared[0].row if not any(math.isfinite(each.row[name]) for each in compared)]:
+        notes.append(f"No case has a value of {', '.join(empty)}: nothing is known of it.")
     outcome = Comparison(
         compared=compared,
         refused=refused,
