@@ -11,15 +11,18 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.uid import PositronEmissionTomographyImageStorage
 
 from inference import codes
 from inference.applications.analysing import analyse
 from inference.applications.port import Accepts, Application, MeasurementOutput, SegmentOutput
+from inference.codes import Code
 from inference.findings import Findings, Segment
 from inference.imaging.assemble import assemble
 from inference.imaging.measures.measure import Measure
 from inference.imaging.measures.measuring import KINDS
 from inference.imaging.volume import Volume
+from inference.imaging.write_series import write_series
 from node.dicom.uid import derive_uid
 from node.domain.profile import Kind, Language, Profile
 from node.results.encode import encode
@@ -187,3 +190,89 @@ def test_what_cannot_be_measured_is_said(real: Callable[[str], list[Path]], tmp_
     text = sentences(objects)
     assert "Not measured: the share of the volume above 130, because the values of these images have no unit that a threshold" in text
     assert "未测量：高于130的体积占比。原因：图像的像素值没有单位，阈值无意义。" in text
+
+
+KIDNEY = Code("64033007", "SCT", "Kidney")
+STEPS_MM = (2.5, 1.0, 1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.peers
+def test_every_measure_becomes_an_object(tmp_path: Path) -> None:
+    """What is declared of two kidneys on CT and on PET is in reports with its method, and validators take them: no code is too long."""
+    for modality, words in (
+        ("CT", ("mean", "deviation", "share_below", "share_above", "axial_diameter", "diameter", "agatston", "asymmetry")),
+        ("PT", ("mean", "suv_max", "suv_peak", "share_above")),
+    ):
+        paths = kidneys(modality, tmp_path / modality)
+        volume = assemble(paths)
+        measures = [KINDS[word].make(segments=SIDES, **({"limit": 2.5} if KINDS[word].limit else {})) for word in words]
+        findings, objects = of_kidneys(paths, volume, measures, tmp_path / f"{modality}, results")
+        assert findings.remarks == ()
+        assert [fault for path in objects for fault in validators.faults_of(path, report=modality_of(path) == "SR")] == []
+        told = numbers([path for path in objects if modality_of(path) == "SR"])
+        meant = {(one.name.value, one.derivation.value if one.derivation else ""): one for one in findings.measurements}
+        assert told.keys() >= meant.keys()
+        assert len(meant) == len({concept for measure in measures for concept in measure.concepts((modality,))}) - (modality == "CT")
+        for name, one in meant.items():
+            assert told[name][2] == (one.method.meaning if one.method else "")
+
+
+SIDES = ("left", "right")
+
+
+def kidneys(modality: str, folder: Path) -> list[Path]:
+    """A series with all that measures ask for: two ellipsoids, each with a stone of 450."""
+    given = Dataset()
+    given.RadionuclideTotalDose, given.RadionuclideHalfLife, given.RadiopharmaceuticalStartTime = "370000000", "6588", "093000"
+    of_pet = {
+        "Modality": "PT",
+        "SOPClassUID": PositronEmissionTomographyImageStorage,
+        "Units": "BQML",
+        "CorrectedImage": ["DECY", "ATTN"],
+        "DecayCorrection": "START",
+        "PatientWeight": "70",
+        "SeriesDate": "20250304",
+        "SeriesTime": "103000",
+        "AcquisitionDate": "20250304",
+        "AcquisitionTime": "103012",
+        "RadiopharmaceuticalInformationSequence": [given],
+    }
+    left, right = bodies()
+    voxels = np.where(left | right, 40, -50).astype(np.int16)
+    voxels[8, 18:22, 27:31] = voxels[7, 18:22, 8:10] = 450
+    affine = made.axes((STEPS_MM[2], 0, 0), (0, STEPS_MM[1], 0), (0, 0, STEPS_MM[0]))
+    extra = {"KVP": "120", "SliceThickness": "2.5"} if modality == "CT" else of_pet
+    return write_series(voxels, affine, folder, modality="CT", extra=extra)
+
+
+def bodies() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The left and the right kidney, which meet no border."""
+    z, y, x = np.ogrid[:16, :40, :40]
+    left, right = (((z - 8) / 5) ** 2 + ((y - 20) / 9) ** 2 + ((x - at) / wide) ** 2 <= 1 for at, wide in ((29, 6), (10, 5)))
+    return left, right
+
+
+def of_kidneys(paths: list[Path], volume: Volume, measures: Sequence[Measure], folder: Path) -> tuple[Findings, list[Path]]:
+    """What is measured of both, and the objects that it became."""
+    concepts = dict.fromkeys(one for measure in measures for one in measure.concepts((volume.modality,)))
+    segments = tuple(
+        Segment(label=label, mask=mask, category=codes.ANATOMICAL_STRUCTURE, type=KIDNEY, laterality=side, rgb=(9, 90, 200))
+        for label, mask, side in zip(SIDES, bodies(), (codes.LEFT, codes.RIGHT), strict=True)
+    )
+    application = Application(
+        name="kidneys",
+        version="1.0.0",
+        title="Kidneys",
+        accepts=Accepts(modality=(volume.modality,)),
+        models=(),
+        outputs=(
+            *(SegmentOutput(label=label, type=KIDNEY) for label in SIDES),
+            *(MeasurementOutput(name=one.name, unit=one.unit, derivation=one.derivation) for one in concepts),
+        ),
+        analyse=lambda subject, infer: Findings(segments=segments),
+        measures=tuple(measures),
+    )
+    findings = analyse(application, volume, NotAsked(), [pydicom.dcmread(path, stop_before_pixels=True) for path in paths])
+    profile = Profile(name="all", kinds=frozenset({Kind.SEG, Kind.SR, Kind.NARRATIVE, Kind.SC}), languages=(Language.CHINESE,))
+    return findings, made.save(encode(made.encoding(paths, findings, volume=volume, application=application, profiles=(profile,))), folder)

@@ -15,7 +15,7 @@ from inference.imaging.volume import Volume
 from inference.translatable import Translatable, say
 
 LONGEST = Code("L0JK", "IBSI", "Maximum 3D Diameter of a Mesh")
-ON_ONE_SLICE = Code("LARGEST-SLICE", "99HILUM", "On the axial slice where the diameter is longest, from outer edge to outer edge")
+ON_ONE_SLICE = Code("LARGEST-SLICE", "99HILUM", "Axial slice with the longest diameter, from outer to outer edge")
 FACES = Code("VOXEL-FACES", "99HILUM", "Between the middles of the outermost faces of voxels")
 _LONG, _SHORT = (Concept(name=name, unit=codes.MILLIMETRE) for name in (codes.LONG_AXIS, codes.SHORT_AXIS))
 _IN_SPACE = Concept(name=LONGEST, unit=codes.MILLIMETRE)
