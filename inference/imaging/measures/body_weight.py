@@ -21,10 +21,15 @@ _UNITS, _SUV_TYPE, _CORRECTED, _DECAY_CORRECTION = 0x00541001, 0x00541006, 0x002
 _WEIGHT, _RADIOPHARMACEUTICAL = 0x00101030, 0x00540016
 _DOSE, _HALF_LIFE, _START, _START_DATE = 0x00181074, 0x00181075, 0x00181072, 0x00181078
 _SERIES_DATE, _SERIES_TIME, _ACQUISITION_DATE, _ACQUISITION_TIME = 0x00080021, 0x00080031, 0x00080022, 0x00080032
+_TIMEZONE = 0x00080201
 _KILOGRAMS, _BECQUERELS, _SECONDS = (0.2, 500.0), (1e5, 2e10), (30.0, 1e6)
 """What weighs, is given to, and is labelled with a patient or a test object; a dose in MBq lies far below."""
 _LONGEST = timedelta(hours=24)
+_LAG = timedelta(minutes=1)
+"""Between two statements of one time, of which one may be rounded."""
 _TIME = re.compile(r"(\d{2})(\d{2})(\d{2})?(?:\.(\d{1,6}))?")
+_OFFSET = re.compile(r"[+-]\d{4}")
+_DATE_TIME = re.compile(rf"(\d{{8}})(\d{{4}}[\d.]*)({_OFFSET.pattern})?")
 
 
 class _Lacking(Exception):
@@ -75,7 +80,7 @@ def _decayed_s(headers: Sequence[Dataset]) -> float:
     if begun > min(each for each in acquired if each is not None):
         # a series that was made later says nothing of when the scan began
         raise _Lacking(say("SeriesTime is later than AcquisitionTime: when the scan began is not known"))
-    injected = _one(headers, "RadiopharmaceuticalStartTime", lambda header: _injected(_given(header), tags.text(header, _SERIES_DATE)))
+    injected = _one(headers, "RadiopharmaceuticalStartTime", _injected)
     if injected is None:
         raise _Lacking(say("{keyword} is absent", keyword="RadiopharmaceuticalStartTime"))
     if not timedelta(0) <= begun - injected <= _LONGEST:
@@ -91,12 +96,32 @@ def _given(header: Dataset) -> Dataset:
     return items[0]
 
 
-def _injected(given: Dataset, series_date: str) -> datetime | None:
-    stated = tags.text(given, _START_DATE)
-    if len(stated) >= 12:
-        # an offset from UTC stands behind both or neither
-        return _moment(stated[:8], re.split("[+-]", stated[8:])[0])
-    return _moment(series_date, tags.text(given, _START))
+def _injected(header: Dataset) -> datetime | None:
+    """By the clock that the series goes by; of a time with an offset from UTC, only the series's own offset tells which that is."""
+    given = _given(header)
+    clock = _moment(tags.text(header, _SERIES_DATE), tags.text(given, _START))
+    text = tags.text(given, _START_DATE)
+    if len(text) < len("YYYYMMDDHHMM"):
+        return clock
+    stated = _DATE_TIME.fullmatch(text)
+    found = None if stated is None else _moment(stated[1], stated[2])
+    if stated is None or found is None:
+        return None
+    zone = _OFFSET.fullmatch(tags.text(header, _TIMEZONE))
+    if stated[3] and zone is not None:
+        try:
+            found += _from_utc(zone[0]) - _from_utc(stated[3])
+        except OverflowError:
+            return None
+    if clock is not None and _LAG < (found - clock) % timedelta(days=1) < timedelta(days=1) - _LAG:
+        raise _Lacking(say("RadiopharmaceuticalStartTime and RadiopharmaceuticalStartDateTime do not agree"))
+    return found
+
+
+def _from_utc(offset: str) -> timedelta:
+    """Of "+0530"."""
+    ahead = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:]))
+    return -ahead if offset[0] == "-" else ahead
 
 
 def _moment(date: str, time: str) -> datetime | None:

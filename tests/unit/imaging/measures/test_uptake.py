@@ -69,11 +69,28 @@ def test_real_proportional_counts_are_refused(real: Callable[[str], list[Path]])
         ({"DecayCorrection": "ADMIN", "SeriesTime": "120000"}, 70_000 / 370e6),
         ({"Units": "GML"}, 1.0),
         ({"Units": "GML", "SUVType": "BW"}, 1.0),
-        ({"RadiopharmaceuticalStartDateTime": "20250303223000.0+0100", "RadionuclideHalfLife": "43200"}, 140_000 / 370e6),
+        (
+            {
+                "RadiopharmaceuticalStartDateTime": "20250303223000.0+0100",
+                "RadiopharmaceuticalStartTime": "223000",
+                "RadionuclideHalfLife": "43200",
+            },
+            140_000 / 370e6,
+        ),
+        ({"RadiopharmaceuticalStartDateTime": "20250304083000+0000", "TimezoneOffsetFromUTC": "+0100"}, FACTOR),
+        (
+            {
+                "RadiopharmaceuticalStartDateTime": "20250304150000+0530",
+                "RadiopharmaceuticalStartTime": None,
+                "TimezoneOffsetFromUTC": "+0000",
+            },
+            FACTOR,
+        ),
     ],
 )
 def test_the_factor_of_made_headers(changes: dict[str, Any], factor: float) -> None:
-    """Corrected to the injection nothing has decayed; g/ml by body weight is what it is; the day before, twelve hours are one half-life."""
+    """Corrected to the injection nothing has decayed; g/ml by body weight is what it is; the day before, twelve hours are one half-life.
+    A time in another zone is brought into that of the series."""
     assert suv_factor([pet(**changes), pet(**changes)]) == pytest.approx(factor)
 
 
@@ -86,6 +103,10 @@ def test_the_factor_of_made_headers(changes: dict[str, Any], factor: float) -> N
         ({"RadionuclideHalfLife": None}, "RadionuclideHalfLife is absent"),
         ({"RadiopharmaceuticalStartTime": None}, "RadiopharmaceuticalStartTime is absent"),
         ({"RadiopharmaceuticalStartTime": "113000"}, "the injection was not within 24 hours before the scan"),
+        (
+            {"RadiopharmaceuticalStartDateTime": "20250304083000+0000"},
+            "RadiopharmaceuticalStartTime and RadiopharmaceuticalStartDateTime do not agree",
+        ),
         ({"SeriesTime": "110000"}, "SeriesTime is later than AcquisitionTime: when the scan began is not known"),
         ({"AcquisitionTime": None}, "AcquisitionTime is absent"),
         ({"CorrectedImage": ["DECY"]}, "CorrectedImage lacks ATTN"),
