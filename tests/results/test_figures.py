@@ -297,6 +297,14 @@ def test_every_finding_has_its_line() -> None:
     assert listed[4].values == [("Long axis", "3.2 mm")]
 
 
+def test_a_derived_name_keeps_its_abbreviation() -> None:
+    """SUVbw and MR are no words that could be written small; the coefficient is."""
+    names = ("SUVbw", "MR signal intensity", "Attenuation Coefficient")
+    measured = [Measurement(name=Code(name, "DCM", name), value=1.0, unit=NO_UNIT, derivation=codes.MEAN) for name in names]
+    (whole,) = entries(Findings(measurements=tuple(measured)), [], [])
+    assert [name for name, _ in whole.values] == ["Mean SUVbw", "Mean MR signal intensity", "Mean attenuation coefficient"]
+
+
 def pet() -> NDArray[np.int16]:
     """A body of 500 with a bladder of 30000 low in it, which is 32 of 10,000 pixels, and a lesion of 800."""
     voxels = np.zeros((3, 100, 100), dtype=np.int16)

@@ -7,7 +7,7 @@ from inference.findings import Measurement, Quality
 from node.domain.profile import Kind, Language
 from node.results.kinds import record_of
 from node.results.narrative.wording import Count, Examination, Section, Thing
-from node.results.page.naming import ImageName, Numbering, certainty, derived_name, earlier_quantity, quantity
+from node.results.page.naming import ImageName, Numbering, certainty, derived_name, earlier_quantity, low, quantity
 
 _VALUES = {PRESENT.value: "present", ABSENT.value: "absent", UNDETERMINED.value: "undetermined"}
 _LOW = {"RESEARCH": "research result, not for diagnosis", "PRODUCT": "result of a cleared product"}
@@ -64,7 +64,7 @@ class English:
     def name(self, thing: Thing) -> str:
         """ "left lung (lung left)"; a label that says the concept itself stands alone: "hippocampus anterior"."""
         side = f"{thing.laterality.meaning} " if thing.laterality and not thing.site_sided else ""
-        what = _low(self.term(thing.what))
+        what = low(self.term(thing.what))
         if thing.label.lower().startswith(what.lower()):
             return _capital(f"{side}{thing.label}")
         label = f" {thing.number}" if thing.number else f" ({thing.label})" if thing.label else ""
@@ -107,13 +107,13 @@ class English:
 
     def measured(self, one: Measurement, seconds: tuple[float, float] | None) -> str:
         """ "mean attenuation coefficient -812.4 HU"."""
-        name = derived_name(_low(one.derivation.meaning), _low(one.name.meaning)) if one.derivation else _low(one.name.meaning)
+        name = derived_name(low(one.derivation.meaning), low(one.name.meaning)) if one.derivation else low(one.name.meaning)
         bound = "at least " if one.at_least else ""
         return f"{name} {bound}{quantity(one)}{_earlier(one)}{_frames(one, seconds)}"
 
     def quality(self, one: Quality) -> str:
         """ "texture: part-solid pulmonary nodule"."""
-        return f"{_low(one.name.meaning)}: {one.value.meaning}"
+        return f"{low(one.name.meaning)}: {one.value.meaning}"
 
     def segment(self, thing: Thing, on: int, of: int, measurements: Sequence[str]) -> str:
         """A structure with a mask."""
@@ -145,7 +145,7 @@ class English:
 
     def total(self, what: Code) -> str:
         """ "Both lungs, in total"."""
-        return f"{_capital(_low(what.meaning))}, in total"
+        return f"{_capital(low(what.meaning))}, in total"
 
     def whole(self, total: Code | None, measurements: Sequence[str]) -> str:
         """What was measured of all that was analysed, or of several segments together."""
@@ -153,11 +153,11 @@ class English:
 
     def saliency(self, quantity: Code, label: str) -> str:
         """A map."""
-        return f"A map over the images ({_low(quantity.meaning)}: {label}) is stored with this result."
+        return f"A map over the images ({low(quantity.meaning)}: {label}) is stored with this result."
 
     def derived(self, derivation: Code, of_prior: bool) -> str:
         """A derived series."""
-        return f"A new series was derived from the {'prior' if of_prior else 'current'} images ({_low(derivation.meaning)})."
+        return f"A new series was derived from the {'prior' if of_prior else 'current'} images ({low(derivation.meaning)})."
 
     def registered(self, rotation_degrees: float, prior_date: str | None) -> str:
         """How the prior lies."""
@@ -196,7 +196,7 @@ class English:
 
     def found(self, counts: Sequence[Count]) -> str:
         """What was found, and how often."""
-        return f"Found: {', '.join(f'{_low(one.what.meaning)} ({one.number})' for one in counts)}."
+        return f"Found: {', '.join(f'{low(one.what.meaning)} ({one.number})' for one in counts)}."
 
     def joined(self, sentences: Sequence[str]) -> str:
         """Sentences as a paragraph."""
@@ -223,13 +223,13 @@ class English:
         return f"{_WHAT.get(qualification, qualification)} Preliminary; made by software, not verified by a person."
 
     def _probable(self, thing: Thing) -> list[str]:
-        return [] if thing.probability is None else [f"probability of {_low(thing.what.meaning)} {certainty(thing.probability)}"]
+        return [] if thing.probability is None else [f"probability of {low(thing.what.meaning)} {certainty(thing.probability)}"]
 
     def _at(self, thing: Thing) -> str:
         if thing.site is None:
             return ""
         side = f"{thing.laterality.meaning.lower()} " if thing.laterality and thing.site_sided else ""
-        site = f"{side}{_low(thing.site.meaning)}"
+        site = f"{side}{low(thing.site.meaning)}"
         return f" in {site}" if site.startswith("both ") else f" in the {site}"
 
 
@@ -265,12 +265,3 @@ def _frames(one: Measurement, seconds: tuple[float, float] | None) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _low(text: str) -> str:
-    """Without the capitals of a meaning written in Title Case; abbreviations keep theirs."""
-    words = text.split(" ")
-    titled = all(word[:1].isupper() for word in words)
-    return " ".join(
-        word[:1].lower() + word[1:] if word[1:].islower() and (titled or place == 0) else word for place, word in enumerate(words)
-    )

@@ -79,6 +79,15 @@ def _whole(value: float) -> bool:
     return abs(value) < 1e9 and value == int(value)
 
 
+def low(text: str) -> str:
+    """Without the capitals of a meaning written in Title Case; abbreviations keep theirs."""
+    words = text.split(" ")
+    titled = all(word[:1].isupper() for word in words)
+    return " ".join(
+        word[:1].lower() + word[1:] if word[1:].islower() and (titled or place == 0) else word for place, word in enumerate(words)
+    )
+
+
 def derived_name(derivation: str, name: str) -> str:
     """ "mean attenuation coefficient", and "standard deviation of attenuation coefficient", which is two nouns."""
     return f"{derivation}{' of' if ' ' in derivation else ''} {name}"

@@ -9,7 +9,7 @@ from inference.translatable import Translatable
 from node.domain.profile import Language
 from node.results.narrative.chinese import Chinese
 from node.results.narrative.terms_chinese import LABELS, NOUNS, in_chinese, structure
-from node.results.page.naming import ImageName, Numbering, certainty, derived_name, earlier_quantity, quantity
+from node.results.page.naming import ImageName, Numbering, certainty, derived_name, earlier_quantity, low, quantity
 
 
 class PageWords(Protocol):
@@ -162,7 +162,7 @@ class EnglishPage:
 
     def measured(self, one: Measurement) -> tuple[str, str]:
         """(name, number with unit)."""
-        name = derived_name(one.derivation.meaning, one.name.meaning.lower()) if one.derivation else one.name.meaning
+        name = derived_name(one.derivation.meaning, low(one.name.meaning)) if one.derivation else one.name.meaning
         frames = f", {self.frames(one.span.first, one.span.last)}" if one.span else ""
         return name + frames, f"{'at least ' if one.at_least else ''}{quantity(one)}"
 
