@@ -30,14 +30,17 @@ from inference.imaging.judge.sizes import unusual
 from inference.imaging.judge.stated import DESCRIBED, elsewhere, other_parts
 from inference.imaging.judge.weighting import MYELINATED_YEARS, weighting_doubts
 from inference.imaging.judge.words import codes_of, no_patient
+from inference.imaging.measures.calcium import CALCIUM_SCORE, CORONARY_SCORE
 from inference.imaging.measures.lengths import LONGEST
+from inference.imaging.measures.uptake import MAXIMUM, PEAK
 from inference.imaging.regrid import straightened
 from inference.imaging.subject import Image, Images, Subject, volume_of, volumes_in
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, labelled, say
 
-_EXTENTS = frozenset({codes.VOLUME, codes.LONG_AXIS, codes.SHORT_AXIS, LONGEST})
-"""Measurements that grow with what is measured: those alone have a lower bound where it is cut."""
+_EXTENTS = frozenset({codes.VOLUME, codes.LONG_AXIS, codes.SHORT_AXIS, LONGEST, CORONARY_SCORE, CALCIUM_SCORE})
+"""Measurements that grow with what is measured: those, and the largest values, alone have a lower bound where it is cut."""
+_LARGEST = frozenset({MAXIMUM, PEAK})
 _DOUBTS: Mapping[Form, Callable[[Volume, Coarse, Mask, Mask, tuple[Met, ...]], list[Doubt]]] = {
     Form.BRAIN: brain_doubts,
     Form.LUNGS: lung_doubts,
@@ -286,7 +289,8 @@ def _part_only(labels: tuple[str, ...], cut: Mapping[str, tuple[Met, ...]]) -> b
 
 
 def _bounded(measurement: Measurement, cut: Mapping[str, tuple[Met, ...]]) -> Measurement:
-    if any(label in cut for label in (measurement.segment, *measurement.parts)) and measurement.name in _EXTENTS:
+    grows = measurement.name in _EXTENTS or measurement.derivation in _LARGEST
+    if grows and any(label in cut for label in (measurement.segment, *measurement.parts)):
         return replace(measurement, at_least=True)
     return measurement
 

@@ -1,14 +1,20 @@
 """A mask that is cut by one of the six borders has a lower bound for a volume, and the reader is told at which border."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from inference import codes
+from inference.findings import Measurement
 from inference.imaging.judge.borders import Border, borders_met
 from inference.imaging.judge.expects import Expects
 from inference.imaging.judge.judging import Judge
+from inference.imaging.measures.calcium import CALCIUM_SCORE
+from inference.imaging.measures.quantity import UPTAKE
+from inference.imaging.measures.uptake import MAXIMUM, PEAK
+from inference.imaging.measures.values import STANDARD_DEVIATION
 from tests.unit.imaging.judge.made import brain, found, pictured, volume_of
 
 STEPS = (2.5, 2.5, 2.5)
@@ -41,6 +47,24 @@ def test_each_of_the_six_borders(border: Border, flip: bool) -> None:
     assert {each.name: each.at_least for each in said.measurements} == {codes.VOLUME: True, codes.ATTENUATION_COEFFICIENT: False}
     (caution,) = said.cautions
     assert f"the {border.value} border" in caution.sentence
+
+
+def test_the_largest_value_and_a_score_are_lower_bounds_where_a_mask_is_cut() -> None:
+    """What lies beyond the images may take up more, and hold more calcium; a mean or a deviation may be either."""
+    mask = np.ascontiguousarray(brain()[CUTS[Border.LOWER]])
+    volume = volume_of(pictured(mask), STEPS)
+    given = found(volume, mask)
+    label = given.segments[0].label
+    named = [
+        (CALCIUM_SCORE, None),
+        (UPTAKE.name, MAXIMUM),
+        (UPTAKE.name, PEAK),
+        (UPTAKE.name, codes.MEAN),
+        (UPTAKE.name, STANDARD_DEVIATION),
+    ]
+    made = tuple(Measurement(name=name, value=1.0, unit=codes.NO_UNITS, derivation=of, segment=label) for name, of in named)
+    said = Judge(Expects(), volume, ()).after(replace(given, measurements=made))
+    assert [one.at_least for one in said.measurements] == [True, True, True, False, False]
 
 
 def test_a_whole_structure_is_not_cut() -> None:
