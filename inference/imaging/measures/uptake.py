@@ -101,7 +101,8 @@ def peak_of(volume: Volume, mask: NDArray[np.bool_]) -> float | None:
 
 def _sphere(volume: Volume) -> Reals:
     """Shares of voxels in the sphere around the middle one, which add up to 1."""
-    reach = [int(np.ceil(_RADIUS_MM / spacing + 0.5)) for spacing in volume.spacing_mm]
+    # to the last voxels of which the sphere holds a part, and no further: a sphere that only touches the border lies in the images
+    reach = [max(0, int(np.ceil(_RADIUS_MM * step - 0.5))) for step in np.linalg.norm(np.linalg.inv(volume.affine[:3, :3]), axis=1)]
     fine = [(np.arange((2 * each + 1) * _PARTS) + 0.5) / _PARTS - each - 0.5 for each in reach]
     z, y, x = np.meshgrid(*fine, indexing="ij")
     inside = np.linalg.norm(np.stack([z, y, x], axis=-1) @ volume.affine[:3, :3].T, axis=-1) <= _RADIUS_MM

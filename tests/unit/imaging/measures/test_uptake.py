@@ -161,9 +161,13 @@ def test_the_largest_and_the_peak_value() -> None:
 
 
 def test_a_sphere_that_leaves_the_images_is_no_peak() -> None:
-    """A segment on the first slice alone; and a CT has no uptake."""
+    """A segment on the first slice alone; around the second, 7.5 mm from the border, there is a sphere of 6.2 mm. A CT has no uptake."""
     voxels, mask = hot()
-    mask[1:] = False
+    mask[:] = False
+    mask[1, 10, 10] = True
+    (second,) = results(PeakUptake(segments=("a",)), volume(voxels, (5.0, 3.0, 4.0), modality="PT"), segment("a", mask), headers=[pet()])
+    assert voxels[:3].min() * FACTOR < second.value < voxels[:3].max() * FACTOR
+    mask[:] = False
     mask[0, 10:12, 10:12] = True
     one = segment("a", mask)
     told = refusal(PeakUptake(segments=("a",)), volume(voxels, (5.0, 3.0, 4.0), modality="PT"), one, headers=[pet()])
