@@ -27,8 +27,11 @@ from inference.findings import (
     Shape,
     Span,
 )
+from inference.imaging.measures.lengths import LONGEST
+from inference.imaging.measures.values import STANDARD_DEVIATION
 from inference.imaging.subject import Cine, Image, Images, pair_of
 from inference.imaging.volume import Affine, SliceSource, Volume
+from node.domain.profile import Language
 from node.results.encode import encode
 from node.results.overlay.make import drawn as drawn_map
 from node.results.page.capture import page_of
@@ -36,6 +39,7 @@ from node.results.page.figures import volume_figure, window_of_pixels
 from node.results.page.picture import Page, draw_page, extent, figure_of
 from node.results.page.table import entries
 from node.results.page.tiles import INK, draw_locations
+from node.results.page.words import PAGE_WORDS
 from node.results.sources import read_sources
 from tests.results import made
 
@@ -303,6 +307,14 @@ def test_a_derived_name_keeps_its_abbreviation() -> None:
     measured = [Measurement(name=Code(name, "DCM", name), value=1.0, unit=NO_UNIT, derivation=codes.MEAN) for name in names]
     (whole,) = entries(Findings(measurements=tuple(measured)), [], [])
     assert [name for name, _ in whole.values] == ["Mean SUVbw", "Mean MR signal intensity", "Mean attenuation coefficient"]
+
+
+def test_chinese_names_of_what_is_measured() -> None:
+    """The deviation of the coefficient, in that order, and no English for a diameter in space."""
+    named = [(codes.ATTENUATION_COEFFICIENT, codes.MEAN), (codes.ATTENUATION_COEFFICIENT, STANDARD_DEVIATION), (LONGEST, None)]
+    measured = tuple(Measurement(name=name, value=1.0, unit=NO_UNIT, derivation=of) for name, of in named)
+    (whole,) = entries(Findings(measurements=measured), [], [], PAGE_WORDS[Language.CHINESE])
+    assert [name for name, _ in whole.values] == ["平均衰减系数", "衰减系数标准差", "三维最长径"]
 
 
 def pet() -> NDArray[np.int16]:

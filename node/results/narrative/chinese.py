@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from inference.codes import ABSENT, PRESENT, UNDETERMINED, Code
 from inference.findings import Measurement, Quality
+from inference.imaging.measures.values import STANDARD_DEVIATION
 from node.domain.profile import Kind, Language
 from node.results.kinds import record_of
 from node.results.narrative.terms_chinese import LABELS, chinese, in_chinese
@@ -93,10 +94,16 @@ class Chinese:
         """Who did it."""
         return f"由软件{application}（{manufacturer}）自动分析，模型：{models}，分析时间：{at}。"
 
+    def measurement(self, one: Measurement) -> str:
+        """ "平均衰减系数"; a deviation stands behind what deviates: "衰减系数标准差"."""
+        if one.derivation is None:
+            return self.term(one.name)
+        name, derivation = self.term(one.name), self.term(one.derivation)
+        return f"{name}{derivation}" if one.derivation.value == STANDARD_DEVIATION.value else f"{derivation}{name}"
+
     def measured(self, one: Measurement, seconds: tuple[float, float] | None) -> str:
         """ "平均衰减系数 -812.4 HU"."""
-        name = f"{self.term(one.derivation)}{self.term(one.name)}" if one.derivation else self.term(one.name)
-        return f"{name}{'至少' if one.at_least else ' '}{quantity(one)}{_earlier(one)}{_frames(one, seconds)}"
+        return f"{self.measurement(one)}{'至少' if one.at_least else ' '}{quantity(one)}{_earlier(one)}{_frames(one, seconds)}"
 
     def quality(self, one: Quality) -> str:
         """ "质地 部分实性肺结节"."""

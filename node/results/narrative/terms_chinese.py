@@ -146,6 +146,9 @@ TERMS: Mapping[str, Mapping[str, str]] = {
         "RID50152": "部分实性结节",
         "RID50153": "磨玻璃结节",
     },
+    "IBSI": {
+        "L0JK": "三维最长径",
+    },
     "99HILUM": {
         "SOLID-DIAMETER": "实性成分最长径",
         "ASYMMETRY": "体积不对称性（左减右）",

@@ -328,7 +328,7 @@ class ChinesePage:
 
     def measured(self, one: Measurement) -> tuple[str, str]:
         """(name, number with unit)."""
-        name = f"{self.term(one.derivation) if one.derivation else ''}{self.term(one.name)}"
+        name = self._said.measurement(one)
         frames = f"，{self.frames(one.span.first, one.span.last)}" if one.span else ""
         return name + frames, f"{'至少 ' if one.at_least else ''}{quantity(one)}"
 
