@@ -9,7 +9,9 @@ from scipy.stats import binomtest
 
 from inference import codes
 from inference.applications.catalog import load
+from inference.applications.port import MeasurementOutput
 from inference.findings import Findings, Measurement
+from inference.imaging.measures.values import STANDARD_DEVIATION
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.conftest import run as run
 from training.acceptance.record import figure
@@ -134,3 +136,29 @@ def test_a_value_is_compared_where_it_is_one_alone(tmp_path: Path) -> None:
     mean = replace(value, value=30.0, derivation=codes.MEAN)
     with pytest.raises(UnfitData, match=r'"Volume bright" is measured in 2 ways \(cm3, Mean cm3\)'):
         row(table, table.lines[0], Findings(measurements=(value, mean)))
+
+
+def test_a_value_is_named_with_what_was_derived_where_there_are_several(tmp_path: Path) -> None:
+    """A mean of 50 HU beside a deviation of 12: the hospital's means are compared with the mean, whichever was measured first."""
+    application = load("bright-ball", (_OWN,))
+    derived = (STANDARD_DEVIATION, codes.MEAN)
+    outputs = [MeasurementOutput(name=codes.ATTENUATION_COEFFICIENT, unit=codes.HOUNSFIELD_UNIT, derivation=one) for one in derived]
+    both = replace(application, outputs=(*application.outputs, *outputs))
+    found = Findings(
+        measurements=tuple(
+            Measurement(name=codes.ATTENUATION_COEFFICIENT, value=value, unit=codes.HOUNSFIELD_UNIT, derivation=one, segment="bright")
+            for value, one in zip((12.0, 50.0), derived, strict=True)
+        )
+    )
+    file = tmp_path / "truth.csv"
+    file.write_text("PatientID,Mean attenuation coefficient bright (HU),Standard Deviation Attenuation Coefficient bright\nP1,49,10\n")
+    table = read_table(file, both)
+    figures = row(table, table.lines[0], found)
+    assert [value for name, value in figures.items() if name.startswith("difference")] == [1.0, 2.0]
+    file.write_text("PatientID,Attenuation Coefficient bright\nP1,49\n")
+    with pytest.raises(UnfitData) as refused:
+        read_table(file, both)
+    assert 'begin it with "Standard Deviation Attenuation Coefficient" or "Mean Attenuation Coefficient"' in str(refused.value)
+    assert list(read_table(file, replace(application, outputs=(*application.outputs, outputs[1]))).measured) == [
+        "Attenuation Coefficient bright"
+    ]

@@ -4,6 +4,7 @@ SeriesInstanceUID,Pneumonia,Volume lung right (cm3)
 """
 
 import csv
+import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ import numpy as np
 
 from inference import codes
 from inference.applications.port import Application, EvaluationOutput, MeasurementOutput, SegmentOutput
+from inference.codes import Code
 from inference.findings import Findings, Measurement
 from inference.imaging.header import read_instance
 from inference.imaging.tags import text
@@ -85,8 +87,8 @@ def read_table(file: Path, application: Application) -> Table:
     Raises
     ------
     UnfitData
-        It is no such table, names no case, has nothing that the application says, a line or column twice, values in a unit that the
-        application does not say, or a cell that is neither yes nor no.
+        It is no such table, names no case, has nothing that the application says, a column that may be two of its values, a line or column
+        twice, values in a unit that the application does not say, or a cell that is neither yes nor no.
     """
     try:
         content = file.read_text(encoding="utf-8-sig")
@@ -218,16 +220,27 @@ def _called(found: Findings, finding: str) -> bool | None:
 
 def _measured(found: Findings, column: str, unit: str) -> float:
     """NaN where nothing is measured so."""
-    there = [one for one in found.measurements if column.casefold() in _called_so(one) and unit in ("", one.unit.value)]
+    there = [one for one in found.measurements if column.casefold() in _called_so(one) and unit in ("", *_written(one.unit))]
     if len(there) > 1:
         ways = ", ".join(" ".join([one.derivation.meaning if one.derivation else "", one.unit.value]).strip() for one in there)
         raise UnfitData(f'"{column}" is measured in {len(there)} ways ({ways}), and a column of this name may mean any of them')
     return there[0].value if there else math.nan
 
 
+def _written(unit: Code) -> tuple[str, ...]:
+    """A unit as it is coded, and as people write it."""
+    return unit.value, codes.unit_sign(unit.value)
+
+
 def _called_so(one: Measurement) -> tuple[str, ...]:
     of = one.segment or (one.total.meaning if one.total else "")
-    return (f"{one.name.meaning} {of}".strip().casefold(),) if one.location is None else ()
+    return tuple(f"{name} {of}".strip().casefold() for name in _names(one)) if one.location is None else ()
+
+
+def _names(one: Measurement | MeasurementOutput) -> tuple[str, ...]:
+    """What a number may be called: "Attenuation Coefficient", and "Mean Attenuation Coefficient"."""
+    plain = one.name.meaning
+    return (plain,) if one.derivation is None else (plain, f"{one.derivation.meaning} {plain}")
 
 
 def _findings(application: Application) -> list[str]:
@@ -241,17 +254,21 @@ def _meant(file: Path, columns: Sequence[str], application: Application) -> tupl
     # a total is called by what its parts are together
     segments = ["", *(output.label for output in structures), *(output.type.meaning for output in structures)]
     quantities = [output for output in application.outputs if isinstance(output, MeasurementOutput)]
-    units: dict[str, dict[str, None]] = {}
+    means: dict[str, dict[str, list[Code]]] = {}
     for output in quantities:
-        for label in segments:
-            units.setdefault(f"{output.name.meaning} {label}".strip().casefold(), {})[output.unit.value] = None
+        for name, label in itertools.product(_names(output), segments):
+            means.setdefault(f"{name} {label}".strip().casefold(), {}).setdefault(_names(output)[-1], []).append(output.unit)
     findings, measured, unknown = list[str](), dict[str, str](), list[str]()
     for column in columns:
         name, _, unit = column.partition("(")
         if column.strip().casefold() in known:
             findings.append(known[column.strip().casefold()])
-        elif (known_units := units.get(name.strip().casefold())) is not None:
+        elif len(several := means.get(name.strip().casefold(), {})) > 1:
+            which = " or ".join(f'"{one}"' for one in several)
+            raise UnfitData(f'{file}: column "{name.strip()}" may be several of what {application.name} measures: begin it with {which}')
+        elif several:
             measured[name.strip()] = unit = unit.rstrip(") ").strip()
+            known_units = dict.fromkeys(sign for units in several.values() for one in units for sign in _written(one))
             if unit and unit not in known_units:
                 said = " or ".join(known_units)
                 raise UnfitData(f'{file}: column "{column}" is measured in {said}: give it in that, or take the column out')
