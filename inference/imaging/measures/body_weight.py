@@ -49,7 +49,7 @@ def suv_factor(headers: Sequence[Dataset]) -> float | Translatable:
 
 
 def _factor(headers: Sequence[Dataset]) -> float:
-    units = _one(headers, "Units", lambda header: tags.text(header, _UNITS))
+    units = _word(headers, "Units", _UNITS)
     if units == "GML":
         kind = _one(headers, "SUVType", lambda header: tags.text(header, _SUV_TYPE) or "BW")
         if kind != "BW":
@@ -63,7 +63,7 @@ def _factor(headers: Sequence[Dataset]) -> float:
     weight_kg = _number(headers, "PatientWeight", _KILOGRAMS, lambda header: header, _WEIGHT)
     dose_bq = _number(headers, "RadionuclideTotalDose", _BECQUERELS, _given, _DOSE)
     half_life_s = _number(headers, "RadionuclideHalfLife", _SECONDS, _given, _HALF_LIFE)
-    correction = _one(headers, "DecayCorrection", lambda header: tags.text(header, _DECAY_CORRECTION))
+    correction = _word(headers, "DecayCorrection", _DECAY_CORRECTION)
     if correction not in ("START", "ADMIN"):
         raise _Lacking(say("DecayCorrection is {word}, neither START nor ADMIN", word=quoted(correction)))
     decayed_s = _decayed_s(headers) if correction == "START" else 0.0
@@ -135,6 +135,13 @@ def _moment(date: str, time: str) -> datetime | None:
         )
     except ValueError:
         return None
+
+
+def _word(headers: Sequence[Dataset], keyword: str, tag: int) -> str:
+    stated = _one(headers, keyword, lambda header: tags.text(header, tag))
+    if not stated:
+        raise _Lacking(say("{keyword} is absent", keyword=keyword))
+    return stated
 
 
 def _number(headers: Sequence[Dataset], keyword: str, bounds: tuple[float, float], of: Callable[[Dataset], Dataset], tag: int) -> float:

@@ -110,6 +110,8 @@ def test_the_factor_of_made_headers(changes: dict[str, Any], factor: float) -> N
         ({"SeriesTime": "110000"}, "SeriesTime is later than AcquisitionTime: when the scan began is not known"),
         ({"AcquisitionTime": None}, "AcquisitionTime is absent"),
         ({"CorrectedImage": ["DECY"]}, "CorrectedImage lacks ATTN"),
+        ({"DecayCorrection": None}, "DecayCorrection is absent"),
+        ({"Units": ""}, "Units is absent"),
         ({"DecayCorrection": "NONE"}, "DecayCorrection is «NONE», neither START nor ADMIN"),
         ({"Units": "CNTS"}, "the values of this PET are in «CNTS», which no SUV can be made of"),
         ({"Units": "GML", "SUVType": "LBM"}, "SUVType is «LBM», not body weight"),
