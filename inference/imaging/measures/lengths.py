@@ -110,13 +110,15 @@ KINDS = (
         word="axial_diameter",
         make=AxialDiameter,
         says="Longest diameter on one axial slice, and the widest one across it.",
-        method="Of all slices the one where it is longest, from outer edge to outer edge of the mask.",
+        method="Of all slices the one where it is longest, from outer edge to outer edge of the mask, all of its parts together: of "
+        "several lesions in one segment it is how far they lie apart.",
         needs="axial slices",
     ),
     Kind(
         word="diameter",
         make=LongestDiameter,
         says="Longest diameter in space.",
-        method="Between the middles of the outermost faces of voxels, where a mesh by marching cubes has its vertices (IBSI L0JK).",
+        method="Between the middles of the outermost faces of voxels, where a mesh by marching cubes has its vertices (IBSI L0JK); all "
+        "parts together.",
     ),
 )
