@@ -29,10 +29,10 @@ def axes_mm(plane: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> tuple[
 
 def axes_of(plane: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> Axes:
     """Both diameters of a mask (Y, X) that is not empty, and where the longest lies."""
-    points = np.argwhere(plane)
     # only the ends of each row can be farthest: a few for each, so that all pairs are few
-    rows = np.unique(points[:, 0])
-    ends = np.array([(row, end) for row in rows for end in (points[points[:, 0] == row, 1].min(), points[points[:, 0] == row, 1].max())])
+    rows = np.flatnonzero(plane.any(axis=1))
+    first, last = plane[rows].argmax(axis=1), plane.shape[1] - 1 - plane[rows, ::-1].argmax(axis=1)
+    ends = np.stack([np.repeat(rows, 2), np.stack([first, last], axis=1).ravel()], axis=1)
     places = ends * np.array(spacing_mm)
     apart = np.linalg.norm(places[:, None] - places[None], axis=-1)
     one, other = np.unravel_index(int(apart.argmax()), apart.shape)

@@ -19,6 +19,7 @@ ON_ONE_SLICE = Code("LARGEST-SLICE", "99HILUM", "Axial slice with the longest di
 FACES = Code("VOXEL-FACES", "99HILUM", "Between the middles of the outermost faces of voxels")
 _LONG, _SHORT = (Concept(name=name, unit=codes.MILLIMETRE) for name in (codes.LONG_AXIS, codes.SHORT_AXIS))
 _IN_SPACE = Concept(name=LONGEST, unit=codes.MILLIMETRE)
+_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +80,14 @@ def longest_axes(mask: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> Ax
 def longest_mm(mask: NDArray[np.bool_], volume: Volume) -> float:
     """The largest distance of two points on the surface of a mask (Z, Y, X), which marching cubes puts on the middles of voxels' faces."""
     from scipy.spatial import ConvexHull
-    from scipy.spatial.distance import pdist
+    from scipy.spatial.distance import cdist
 
     ends = _ends_of_rows(mask)
     beyond = np.concatenate([ends + step for axis in np.eye(3) for step in (axis / 2, -axis / 2)])
     places = volume.to_patient(beyond)
-    return float(pdist(places[ConvexHull(places).vertices]).max())
+    corners = places[ConvexHull(places).vertices]
+    # a few at a time: all pairs of a large body's corners are a gigabyte
+    return max(float(cdist(corners[at : at + _AT_ONCE], corners[at:]).max()) for at in range(0, len(corners), _AT_ONCE))
 
 
 def _ends_of_rows(mask: NDArray[np.bool_]) -> Reals:
