@@ -21,10 +21,11 @@ _UNITS, _SUV_TYPE, _CORRECTED, _DECAY_CORRECTION = 0x00541001, 0x00541006, 0x002
 _WEIGHT, _RADIOPHARMACEUTICAL = 0x00101030, 0x00540016
 _DOSE, _HALF_LIFE, _START, _START_DATE = 0x00181074, 0x00181075, 0x00181072, 0x00181078
 _SERIES_DATE, _SERIES_TIME, _ACQUISITION_DATE, _ACQUISITION_TIME = 0x00080021, 0x00080031, 0x00080022, 0x00080032
-_TIMEZONE = 0x00080201
+_TIMEZONE, _DECAY_FACTOR, _DURATION = 0x00080201, 0x00541321, 0x00181242
 _KILOGRAMS, _BECQUERELS, _SECONDS = (0.2, 500.0), (1e5, 2e10), (30.0, 1e6)
 """What weighs, is given to, and is labelled with a patient or a test object; a dose in MBq lies far below."""
 _LONGEST = timedelta(hours=24)
+_LONGEST_MS = _LONGEST.total_seconds() * 1000
 _LAG = timedelta(minutes=1)
 """Between two statements of one time, of which one may be rounded."""
 _TIME = re.compile(r"(\d{2})(\d{2})(\d{2})?(?:\.(\d{1,6}))?")
@@ -66,12 +67,12 @@ def _factor(headers: Sequence[Dataset]) -> float:
     correction = _word(headers, "DecayCorrection", _DECAY_CORRECTION)
     if correction not in ("START", "ADMIN"):
         raise _Lacking(say("DecayCorrection is {word}, neither START nor ADMIN", word=quoted(correction)))
-    decayed_s = _decayed_s(headers) if correction == "START" else 0.0
+    decayed_s = _decayed_s(headers, half_life_s) if correction == "START" else 0.0
     left_bq = dose_bq * math.exp2(-decayed_s / half_life_s)
     return weight_kg * 1000 / left_bq
 
 
-def _decayed_s(headers: Sequence[Dataset]) -> float:
+def _decayed_s(headers: Sequence[Dataset], half_life_s: float) -> float:
     """From the injection to the start of the series, which concentrations are corrected to."""
     begun = _one(headers, "SeriesTime", lambda header: _moment(tags.text(header, _SERIES_DATE), tags.text(header, _SERIES_TIME)))
     acquired = [_moment(tags.text(one, _ACQUISITION_DATE), tags.text(one, _ACQUISITION_TIME)) for one in headers]
@@ -80,12 +81,26 @@ def _decayed_s(headers: Sequence[Dataset]) -> float:
     if begun > min(each for each in acquired if each is not None):
         # a series that was made later says nothing of when the scan began
         raise _Lacking(say("SeriesTime is later than AcquisitionTime: when the scan began is not known"))
+    if not any(_corrected_to(header, begun, half_life_s) for header in headers):
+        raise _Lacking(say("by DecayFactor, the values are corrected to another time than SeriesTime"))
     injected = _one(headers, "RadiopharmaceuticalStartTime", _injected)
     if injected is None:
         raise _Lacking(say("{keyword} is absent", keyword="RadiopharmaceuticalStartTime"))
     if not timedelta(0) <= begun - injected <= _LONGEST:
         raise _Lacking(say("the injection was not within 24 hours before the scan"))
     return (begun - injected).total_seconds()
+
+
+def _corrected_to(header: Dataset, begun: datetime, half_life_s: float) -> bool:
+    """Whether an image may be corrected to this time: DecayFactor is what has decayed from it to the frame (PS3.3 C.8.9.1.1.5). A scanner's
+    SeriesTime may be that at which the series was planned."""
+    factor, duration_ms = (tags.stated(header, tag, 1) for tag in (_DECAY_FACTOR, _DURATION))
+    acquired = _moment(tags.text(header, _ACQUISITION_DATE), tags.text(header, _ACQUISITION_TIME))
+    if factor is None or duration_ms is None or acquired is None or not (factor[0] > 0 and 0 <= duration_ms[0] <= _LONGEST_MS):
+        return True
+    half = timedelta(milliseconds=duration_ms[0] / 2)
+    # of some vendors the beginning of the frame counts, of most its middle
+    return abs((acquired - begun) + half - timedelta(seconds=math.log2(factor[0]) * half_life_s)) <= half + _LAG
 
 
 def _given(header: Dataset) -> Dataset:

@@ -58,6 +58,7 @@ REMARKS: Mapping[str, str] = {
     "{keyword} is absent": "缺少{keyword}",
     "{keyword} is {value}, which it cannot be": "{keyword}为{value}，不合理",
     "SeriesTime is later than AcquisitionTime: when the scan began is not known": "序列时间晚于采集时间，无法确定扫描起始时间",
+    "by DecayFactor, the values are corrected to another time than SeriesTime": "按衰变因子（0054,1321）推算，校正时刻与序列时间不符",
     "the injection was not within 24 hours before the scan": "注射时间不在扫描前24小时以内",
     "RadiopharmaceuticalStartTime and RadiopharmaceuticalStartDateTime do not agree": "两处注射时间（0018,1072与0018,1078）不一致",
     "{number} radiopharmaceuticals are named": "标明的放射性药物有{number}种",

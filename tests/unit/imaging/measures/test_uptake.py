@@ -124,6 +124,24 @@ def test_what_lacks_a_field_has_no_suv(changes: dict[str, Any], told: str) -> No
     assert refusal(LargestUptake(segments=("a",)), image, one, headers=[pet(**changes)]).endswith(f"because {told}.")
 
 
+@pytest.mark.parametrize(
+    ("acquired", "since_s", "told"),
+    [
+        ("103000", 120, True),
+        ("104000", 600 + 120, True),
+        # from the beginning of the frame
+        ("104000", 600, True),
+        # planned at 10:30, scanned and corrected to 10:40
+        ("104000", 120, False),
+    ],
+)
+def test_the_time_that_values_are_corrected_to_is_that_of_the_series(acquired: str, since_s: float, told: bool) -> None:
+    """By DecayFactor of a frame of four minutes, whose middle is two minutes after its beginning; ten minutes are 7 % of an SUV."""
+    one = pet(AcquisitionTime=acquired, ActualFrameDuration="240000", DecayFactor=f"{2 ** (since_s / 6588):.6g}")
+    factor = suv_factor([one, pet(AcquisitionTime=acquired, ActualFrameDuration="240000", DecayFactor="1.5")])
+    assert factor == (pytest.approx(FACTOR) if told else "by DecayFactor, the values are corrected to another time than SeriesTime")
+
+
 def test_images_that_differ_and_images_without_headers_have_no_suv() -> None:
     """A weight that changes between two slices is nobody's."""
     assert str(suv_factor([pet(), pet(PatientWeight="71")])) == "the images do not agree on PatientWeight"
