@@ -426,6 +426,18 @@ def two_processes(data: Path, run: Path, *said: str) -> subprocess.CompletedProc
     )
 
 
+def test_gradients_are_averaged_however_they_lie_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of convolutions over volumes lie channels last; the other of two processes has gradients three times as large."""
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda together: together.mul_(4))
+    network = torch.nn.Conv3d(2, 3, 3).to(memory_format=torch.channels_last_3d)
+    network(torch.randn(1, 2, 4, 4, 4).to(memory_format=torch.channels_last_3d)).square().sum().backward()
+    before = [each.grad.clone() for each in network.parameters() if each.grad is not None]
+    assert not all(each.is_contiguous() for each in before)
+    Ranks(rank=0, size=2).average(network.parameters())
+    after = [each.grad for each in network.parameters() if each.grad is not None]
+    assert all(torch.equal(now, 2 * each) for now, each in zip(after, before, strict=True))
+
+
 @pytest.mark.slow
 def test_a_killed_process_ends_all_and_the_run_goes_on(
     data: Path, recipe: Segmenter, whole: dict[str, torch.Tensor], tmp_path: Path
