@@ -54,6 +54,16 @@ def test_what_cannot_be_folded_is_said(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_fold_stays_the_fold_that_it_was_begun_as(tmp_path: Path) -> None:
+    """Asked for another number of folds, it is refused, and what it is of is told as before."""
+    run, first = tmp_path / "fold-1", Fold(number=1, count=5)
+    for _ in range(2):
+        recipes.begun("hippocampus", tmp_path, run, 0, Asked(), print, first)
+    with pytest.raises(OtherRun, match=r"fold-1 is fold 1 of 5, and asked for is one of 4"):
+        recipes.begun("hippocampus", tmp_path, run, 0, Asked(), print, Fold(number=1, count=4))
+    assert recipes.fold_of(run) == first
+
+
 @pytest.mark.slow
 def test_folds_are_trained_evaluated_and_told_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

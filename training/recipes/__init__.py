@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from training.checkpoint import save_json
 from training.data.cases import ByPatient, Fold
-from training.errors import BrokenRun, UnfitSetting, UnknownRecipe
+from training.errors import BrokenRun, OtherRun, UnfitSetting, UnknownRecipe
 from training.recipe import Recipe
 from training.synopsis import Synopsis
 
@@ -61,8 +61,14 @@ def begun(
     Raises
     ------
     UnknownRecipe, UnfitSetting
+    OtherRun
+        The run is of another fold.
     """
     module = _module(name)
+    if fold is not None:
+        there = fold_of(run)
+        if there is not None and there != fold:
+            raise OtherRun(f"{run} is fold {there.number} of {there.count}, and asked for is one of {fold.count}")
     if hasattr(module, "RECIPE"):
         said = [field.name for field in fields(asked) if getattr(asked, field.name)]
         if said:
