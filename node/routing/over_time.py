@@ -147,6 +147,7 @@ class Slices:
         # by the views themselves, which are kept, so that no other gets the number of one
         self._together: dict[int, tuple[SeriesView, list[SeriesView]]] = {}
         self._whole: dict[tuple[int, ...], tuple[list[SeriesView], SeriesView]] = {}
+        self._stacks: dict[int, tuple[SeriesView, tuple[object, ...] | None]] = {}
 
     def together(self, view: SeriesView) -> list[SeriesView]:
         """The series that are slices of one subject with this one, by their numbers; the series alone where it is no lone slice.
@@ -192,10 +193,15 @@ class Slices:
     def on_the_same_grid(self, view: SeriesView) -> list[str]:
         """The other series of the study (UIDs) that hold one image at each of the same places, and show the same: phases, it may be, that
         came as a series each."""
-        own = _stack(view)
+        own = self._stack_of(view)
         if own is None:
             return []
-        return [uid for uid, one in self.views.items() if uid != view.series_instance_uid and _stack(one) == own]
+        return [uid for uid, one in self.views.items() if uid != view.series_instance_uid and self._stack_of(one) == own]
+
+    def _stack_of(self, view: SeriesView) -> tuple[object, ...] | None:
+        if id(view) not in self._stacks:
+            self._stacks[id(view)] = view, _stack(view)
+        return self._stacks[id(view)][1]
 
     def as_one(self, view: SeriesView) -> SeriesView:
         """The view of a series with those that are of one subject with it."""

@@ -10,6 +10,7 @@ from inference.applications.catalog import load
 from inference.imaging.subject import Takes
 from node.dicom.header import parse
 from node.dicom.part10 import take_apart
+from node.routing import over_time
 from node.routing.decisions import SeriesView, seen
 from node.routing.gate import Fit, Gate
 from node.routing.over_time import Slices
@@ -53,6 +54,21 @@ def test_phases_of_a_series_each_are_told_of(phases: list[SeriesView]) -> None:
     alone = Gate(Slices(lambda: phases[:1])).answer(application, phases[0])
     assert alone.fit is Fit.REFUSES
     assert "other series" not in alone.text
+
+
+def test_each_series_is_looked_at_once(phases: list[SeriesView], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many others ask whether it lies on their grid: a study has hundreds of series."""
+    looked: list[str] = []
+
+    def counted(view: SeriesView) -> tuple[object, ...] | None:
+        looked.append(view.series_instance_uid)
+        return stack(view)
+
+    stack = over_time._stack
+    monkeypatch.setattr(over_time, "_stack", counted)
+    slices = Slices(lambda: phases)
+    assert [len(slices.on_the_same_grid(view)) for view in phases] == [len(phases) - 1] * len(phases)
+    assert sorted(looked) == sorted(view.series_instance_uid for view in phases)
 
 
 def test_what_shows_something_else_on_the_same_grid_is_no_phase(phases: list[SeriesView]) -> None:
