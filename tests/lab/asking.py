@@ -117,7 +117,7 @@ class ForkedNode:
         if self.poll() is None:
             ends = os.pidfd_open(self.pid)
             try:
-                select.select([ends], [], [], timeout)
+                _readable(ends, timeout)
             finally:
                 os.close(ends)
         if (code := self.poll()) is None:
@@ -239,9 +239,16 @@ class Asker:
         os.umask(umask)
         there = {"environment": {**os.environ, **environment}, "umask": umask, "cwd": os.getcwd(), "network": _network(), "stays": stays}
         print(json.dumps({"arguments": list(arguments), "streams": list(map(str, streams)), **there}), file=to, flush=True)
-        if not select.select([back], [], [], timeout_s)[0]:
+        if not _readable(back.fileno(), timeout_s):
             raise TimeoutError(f"hilum {' '.join(arguments)}: not within {timeout_s:g} s")
         return int(back.readline())
+
+
+def _readable(descriptor: int, timeout_s: float | None) -> bool:
+    """Whether it can be read within that time. By poll: select knows no descriptor from 1024 on, and a test may hold as many."""
+    asked = select.poll()
+    asked.register(descriptor, select.POLLIN)
+    return bool(asked.poll(None if timeout_s is None else 1000 * timeout_s))
 
 
 def written(arguments: Sequence[str]) -> _Written:

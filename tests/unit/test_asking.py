@@ -2,9 +2,11 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 import threading
 from contextlib import closing
@@ -101,6 +103,24 @@ def test_a_node_is_a_child_that_leads_its_own_group(tmp_path: Path) -> None:
             assert node.wait(60) == code
     finally:
         asker.close()
+
+
+def test_a_node_is_waited_for_however_many_files_are_open() -> None:
+    """Descriptors from 1024 on, as where a test holds a thousand associations."""
+    high, limits = [os.open(os.devnull, os.O_RDONLY)], resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 2048), limits[1]))
+        while high[-1] < 1024:
+            high.append(os.dup(high[-1]))
+        node = ForkedNode(os.posix_spawn("/bin/sleep", ["sleep", "60"], os.environ))
+        with pytest.raises(subprocess.TimeoutExpired):
+            node.wait(0.05)
+        node.kill()
+        assert node.wait(60) == -signal.SIGKILL
+    finally:
+        for each in high:
+            os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_what_is_written_to_a_journal_is_news(tmp_path: Path) -> None:
