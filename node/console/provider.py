@@ -307,8 +307,8 @@ class Provider:
         return found
 
     def _key(self, name: str | None, anybodys: bool) -> jwt.PyJWK:
-        bucket = self._for_strangers if anybodys else None
-        for known_s in (_KNOWN_FOR_LOGOUT_S if anybodys else _KNOWN_S, 0.0):
+        # keys that are older than that are no word of the provider now, however many ask
+        for known_s, bucket in ((_KNOWN_FOR_LOGOUT_S if anybodys else _KNOWN_S, None), (0.0, self._for_strangers if anybodys else None)):
             keys = self._known(known_s, bucket).keys
             named = [key for key in keys if key.key_id == name] if name is not None else list(keys)
             if len(named) == 1:
