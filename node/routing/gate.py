@@ -114,12 +114,8 @@ class Gate:
     def _told(self, application: Application, view: SeriesView, said: GateAnswer) -> GateAnswer:
         """With what else of the study may have been meant, where a series of one phase is refused for that."""
         accepts = application.accepts
-        if (
-            accepts.takes is not Takes.PHASES
-            or accepts.min_phases < 2
-            or said.fit is not Fit.REFUSES
-            or Layout.of(accepts, view).phases > 1
-        ):
+        for_its_one_phase = accepts.takes is Takes.PHASES and not set(unfit_phases(accepts, 1)).isdisjoint(said.reasons)
+        if not for_its_one_phase or _of_another_modality(accepts, view):
             return said
         if not (others := len(self.slices.on_the_same_grid(view))):
             return said

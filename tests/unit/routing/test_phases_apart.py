@@ -56,6 +56,15 @@ def test_phases_of_a_series_each_are_told_of(phases: list[SeriesView]) -> None:
     assert "other series" not in alone.text
 
 
+def test_series_of_another_modality_are_not_taken_for_phases(phases: list[SeriesView]) -> None:
+    """Of a CT in three phases of its contrast none was meant for an application that takes MR."""
+    application = load("short-axis", (_APPLICATIONS,))
+    views = [seen(view.series_instance_uid, [("", {**header, "Modality": ("CT",)}) for header in view.members]) for view in phases[:3]]
+    said = Gate(Slices(lambda: views)).answer(application, views[0])
+    assert "modality is CT, not MR" in said.exclusion
+    assert "other series" not in said.text
+
+
 def test_each_series_is_looked_at_once(phases: list[SeriesView], monkeypatch: pytest.MonkeyPatch) -> None:
     """However many others ask whether it lies on their grid: a study has hundreds of series."""
     looked: list[str] = []
