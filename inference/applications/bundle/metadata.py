@@ -112,7 +112,7 @@ def _only(said: Mapping[str, Any], which: str, at: Callable[[str], str]) -> tupl
 def _roles(image: Mapping[str, Any], id: str, at: Callable[[str], str]) -> tuple[str, ...]:
     """A role for each of several channels, by its name as routes say it; () for one channel."""
     count, said = image.get("num_channels"), image.get("channel_def")
-    named = [str(said[key]) for key in sorted(said, key=str)] if isinstance(said, Mapping) else []
+    named = [str(name) for name in said.values()] if isinstance(said, Mapping) else []
     if image.get("format") == "RGB" or {"R", "G", "B"} <= set(named):
         raise UnfitBundle(
             f"{at(f'{id}::num_channels')}: the network takes colour images ({', '.join(named)}); series have one value a pixel"
@@ -121,6 +121,7 @@ def _roles(image: Mapping[str, Any], id: str, at: Callable[[str], str]) -> tuple
         return ()
     if isinstance(count, bool) or not isinstance(count, int) or not 1 < count <= _MOST_ROLES:
         raise UnfitBundle(f"{at(f'{id}::num_channels')}: the network takes {count!r} channels; 1 to {_MOST_ROLES} series are taken")
+    named = list(_numbered(said, at(f"{id}::channel_def")).values())
     roles = role_names(named)
     if len(roles) != count:
         what = f"the network takes {count} channels, and {', '.join(named) or 'nothing'} is all that channel_def names of them"
@@ -134,18 +135,27 @@ def role_names(channels: Sequence[str]) -> tuple[str, ...]:
     return roles if len(set(roles)) == len(roles) and all(roles) else ()
 
 
-def _names(result: Mapping[str, Any], channels: int, at: str) -> dict[int, str]:
-    said = result.get("channel_def")
-    if not isinstance(said, Mapping) or not said:
-        return dict.fromkeys(range(channels), "")
+def _numbered(said: Any, at: str) -> dict[int, str]:
+    """What channel_def calls channels, by their numbers and in their order; {} where it says nothing."""
+    if not isinstance(said, Mapping):
+        return {}
     try:
-        named = {int(number): str(name) for number, name in said.items()}
+        return dict(sorted((int(number), str(name)) for number, name in said.items()))
     except ValueError as broken:
         raise UnreadableBundle(f"{at} has a key that is no number: {broken}") from broken
+
+
+def _names(result: Mapping[str, Any], channels: int, at: str) -> dict[int, str]:
+    named = _numbered(result.get("channel_def"), at)
+    if not named:
+        return dict.fromkeys(range(channels), "")
     if channels == 1:
         # one channel that is a mask: what it marks is called 1 where the background is called 0
         wanted = 1 if set(named) == {0, 1} and is_background(named[0]) else 0
         named = {0: named[wanted]} if wanted in named else named
     if not set(named) <= set(range(channels)) or len(named) < channels - 1:
         raise UnreadableBundle(f"{at}: the output has {channels} channels, channel_def names {sorted(named)}")
+    if any(is_background(name) for name in named.values()):
+        # the one that is not named is another
+        named = dict.fromkeys(range(channels), "") | named
     return {number: name for number, name in named.items() if not is_background(name)}
