@@ -18,6 +18,7 @@ Evaluate = Callable[[str], Any]
 _SEPARATOR = "::"
 _DEEPEST = 64
 _MOST_NODES = 100_000
+_MOST_VALUES = 1_000_000
 _MOST_PLACED_BYTES = 1 << 20
 """Of a file whose lines are named: those that people write are far smaller."""
 
@@ -27,13 +28,17 @@ def parse(name: str, content: bytes) -> dict[str, Any]:
 
     Raises
     ------
-    UnreadableBundle
+    UnreadableBundle, HostileBundle
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        read = json.loads(content) if name.endswith(".json") else YAML(typ="safe", pure=True).load(BytesIO(content))
+        if name.endswith(".json"):
+            read = json.loads(content)
+        else:
+            _refuse_larger(name, YAML(typ="safe", pure=True).compose(BytesIO(content)))
+            read = YAML(typ="safe", pure=True).load(BytesIO(content))
     except (ValueError, YAMLError, RecursionError) as broken:
         raise UnreadableBundle(f"{name} cannot be read: {broken}") from broken
     if not isinstance(read, dict):
@@ -50,39 +55,52 @@ class Document:
 
     def at(self, id: str) -> str:
         """File, line and id, for messages; the line of the nearest that stands around what is not there."""
-        parts = id.replace("#", _SEPARATOR).split(_SEPARATOR)
-        for length in range(len(parts), 0, -1):
-            line = self._lines.get(_SEPARATOR.join(parts[:length]))
-            if line is not None:
-                return f"{self.name}:{line}: {id}"
-        return f"{self.name}:1: {id}"
+        node, line = self._root, 1
+        for part in id.replace("#", _SEPARATOR).split(_SEPARATOR):
+            inner = _within(node, part)
+            if inner is None:
+                break
+            node, line = inner
+        return f"{self.name}:{line}: {id}"
 
     @cached_property
-    def _lines(self) -> Mapping[str, int]:
+    def _root(self) -> Any:
+        """The file's nodes, which know their lines; None of a file that is too large or does not read so."""
         from ruamel.yaml import YAML
         from ruamel.yaml.error import YAMLError
 
         if len(self._text) > _MOST_PLACED_BYTES:
-            return {}
+            return None
         try:
             # JSON is YAML but for tabs between its words
-            root = YAML(typ="safe", pure=True).compose(BytesIO(self._text.replace(b"\t", b" ")))
+            return YAML(typ="safe", pure=True).compose(BytesIO(self._text.replace(b"\t", b" ")))
         except (YAMLError, RecursionError):
-            return {}
-        found: dict[str, int] = {}
-        waiting = [("", root)]
-        while waiting and len(found) < _MOST_NODES:
-            id, node = waiting.pop()
-            within = f"{id}{_SEPARATOR}" if id else ""
-            if node.id == "mapping":
-                entries = [(f"{within}{key.value}", key.start_mark.line, value) for key, value in node.value if key.id == "scalar"]
-            elif node.id == "sequence":
-                entries = [(f"{within}{place}", value.start_mark.line, value) for place, value in enumerate(node.value)]
-            else:
-                continue
-            found |= {name: line + 1 for name, line, _ in entries}
-            waiting += [(name, value) for name, _, value in entries]
-        return found
+            return None
+
+
+def _within(node: Any, part: str) -> tuple[Any, int] | None:
+    """What stands at a key or a place of another node, and its line."""
+    if node is None or node.id == "scalar":
+        return None
+    if node.id == "mapping":
+        entries = ((value, key.start_mark.line + 1) for key, value in reversed(node.value) if key.id == "scalar" and str(key.value) == part)
+        return next(entries, None)
+    if not part.isdecimal() or int(part) >= len(node.value):
+        return None
+    inner = node.value[int(part)]
+    return inner, inner.start_mark.line + 1
+
+
+def _refuse_larger(name: str, root: Any) -> None:
+    """Refuse a file that is small and becomes large: parts that refer to parts, each of them several times, or to themselves."""
+    waiting, count = [root], 0
+    while waiting:
+        node = waiting.pop()
+        inner = [] if node is None or node.id == "scalar" else node.value
+        count += len(inner)
+        if count > _MOST_VALUES:
+            raise HostileBundle(f"{name} becomes more than {_MOST_VALUES} values: its anchors (&, *) refer to each other without end")
+        waiting += [value for _, value in inner] if node is not None and node.id == "mapping" else inner
 
 
 class Config:

@@ -1,5 +1,9 @@
 """Expressions of a bundle that are read, and everything else, which is code; and the lines that refusals name."""
 
+import json
+import tracemalloc
+from typing import Any
+
 import pytest
 
 from inference.applications.bundle.config import Config, Document, parse
@@ -106,3 +110,34 @@ def test_refusals_name_file_and_line(name: str, text: str) -> None:
     assert str(refused.value).startswith(f"{name}:5: a::b::1 asks to run code")
     assert config.at("a::b::7::x") == f"{name}:3: a::b::7::x"
     assert config.at("z") == f"{name}:1: z"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [*a]",
+        "a: &a {b: *a}",
+        "\n".join(["a0: &a0 [1, 1]", *(f"a{number}: &a{number} [*a{number - 1}, *a{number - 1}]" for number in range(1, 40))]),
+        "\n".join(["a0: &a0 {b: 1}", *(f"a{number}: &a{number} {{<<: [*a{number - 1}, *a{number - 1}]}}" for number in range(1, 40))]),
+    ],
+)
+def test_anchors_that_refer_to_each_other_without_end(text: str) -> None:
+    """Refused before anything is made of them: a sentence that shows one, or a merge, would take all memory."""
+    with pytest.raises(HostileBundle, match=r"configs/inference.yaml becomes more than 1000000 values"):
+        parse("configs/inference.yaml", text.encode())
+
+
+def test_lines_are_found_without_all_ids_being_made() -> None:
+    """Of long keys around many values the ids together would take all memory."""
+    key = "k" * 900
+    nested: Any = [0] * 500
+    for _ in range(40):
+        nested = {key: nested}
+    text = json.dumps(nested, indent=0).encode()
+    id = "::".join([key] * 40 + ["499"])
+    tracemalloc.start()
+    try:
+        assert Document("configs/inference.json", text).at(id) == f"configs/inference.json:{41 + 500}: {id}"
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()
