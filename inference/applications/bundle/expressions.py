@@ -169,6 +169,6 @@ class _Reader:
 def _calculated(op: type[ast.operator], left: Any, right: Any) -> Any:
     numbers = all(isinstance(each, int | float) for each in (left, right))
     # words and lists are joined alone: multiplied, or filled in, they grow without a bound
-    if not numbers and not (op is ast.Add and type(left) is type(right)):
+    if not numbers and not (op is ast.Add and type(left) is type(right) and isinstance(left, str | list)):
         raise Unread
     return _BINARY[op](left, right)

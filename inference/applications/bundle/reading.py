@@ -236,6 +236,7 @@ def _window(each: Found) -> SlidingWindow:
 
 def _finish(transforms: Sequence[Found], net: Network, notes: list[str], at: str) -> tuple[Finishing, ...]:
     made: list[Finishing] = []
+    packed = False
     for each in transforms:
         if each.name in _NOTHING:
             continue
@@ -247,12 +248,15 @@ def _finish(transforms: Sequence[Found], net: Network, notes: list[str], at: str
         elif each.name == "Invertd":
             made.append(Return(nearest=each.truth("nearest_interp", True)))
         elif each.name == "KeepLargestConnectedComponentd":
+            if packed:
+                raise UnknownTransform(f"{each.id} is {each.name} of masks that were packed into one image of numbers, not computed here")
             made.append(_keep(each))
         elif each.name == "Lambdad":
             masked = any(isinstance(one, Decision) and one.threshold is not None for one in made)
             if not masked or not expressions.packs(str(each.settings.get("func"))):
                 function = each.settings.get("func")
                 raise UnknownTransform(f"{each.id} is a function of its author's for every result, which hilum does not run: {function!r}")
+            packed = True
             notes.append("The bundle packs its masks into one image of numbers for its file; here each mask is a segment.")
         else:
             raise UnknownTransform(f"{each.id} is {each.name}, which is no finishing of a result")

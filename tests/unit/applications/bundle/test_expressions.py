@@ -10,7 +10,15 @@ from inference.applications.bundle.config import Config, Document, parse
 from inference.applications.bundle.errors import CodeRefused, HostileBundle
 from inference.applications.bundle.expressions import Unread, packs, read
 
-VALUES = {"a": 3, "names": {"spleen": 1, "background": 0}, "sides": [96, 96, 96], "set::high": True, "word": "models", "no": None}
+VALUES = {
+    "a": 3,
+    "bytes": b"1",
+    "names": {"spleen": 1, "background": 0},
+    "sides": [96, 96, 96],
+    "set::high": True,
+    "word": "models",
+    "no": None,
+}
 
 
 @pytest.mark.parametrize(
@@ -52,6 +60,7 @@ def test_what_is_read(text: str, value: object) -> None:
         "$1e308 * 1e308",
         "$1 / 0",
         "$len(@a)",
+        "$@bytes + @bytes",
         "$len(@sides, 2)",
         "$print",
         "$'%1000000d' % 1",

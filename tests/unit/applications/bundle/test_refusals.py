@@ -96,6 +96,17 @@ UNKNOWN: dict[str, tuple[Change, str]] = {
         lambda config: config["postprocessing"]["transforms"].insert(1, {"_target_": "KeepLargestConnectedComponentd", "keys": "pred"}),
         "KeepLargestConnectedComponentd before",
     ),
+    "largest of packed masks": (
+        lambda config: config["postprocessing"].update(
+            transforms=[
+                {"_target_": "Activationsd", "keys": "pred", "sigmoid": True},
+                {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5},
+                {"_target_": "Lambdad", "keys": "pred", "func": "$lambda x: torch.where(x[[1]] > 0, 1, torch.where(x[[0]] > 0, 2, 0))"},
+                {"_target_": "KeepLargestConnectedComponentd", "keys": "pred", "applied_labels": [1, 2]},
+            ]
+        ),
+        "KeepLargestConnectedComponentd of masks that were packed",
+    ),
     "spacing of two axes": (lambda config: pre(config, 3).update(pixdim=[1, 1]), "not a number for each of three axes"),
 }
 
