@@ -21,6 +21,7 @@ from inference.applications.bundle.config import NO_DATA, parse, plain
 from inference.applications.bundle.errors import UnfitBundle
 from inference.applications.errors import FOREIGN_CODE_FAILS
 from inference.engines.exporting import CONVERT_S
+from inference.engines.jail.messages import MOST_TEXT
 from inference.engines.jail.model import Limits, call_in_jail
 from inference.engines.safetensors import read_safetensors, safetensors_of
 from inference.engines.sieve.sieve import sift
@@ -39,7 +40,7 @@ class Author:
     what
         What the bundle is called, to begin sentences with.
     files
-        Of the bundle, by their paths.
+        Of the bundle, by their paths: its Python, and the configuration.
     place
         Which of them is the inference configuration.
     """
@@ -111,7 +112,8 @@ class Author:
         if not isinstance(said, Mapping):
             raise UnfitBundle(f"{self._what}: its own code gives nothing")
         if "failed" in said:
-            raise UnfitBundle(f"{self._what}: its own code failed: {said['failed']}")
+            why = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(said["failed"])[:MOST_TEXT])
+            raise UnfitBundle(f"{self._what}: its own code failed: {why}")
         return said, made
 
 

@@ -139,7 +139,8 @@ def _config(bundle: Bundle, place: str, wanted: Wanted) -> tuple[Config, Author 
     content, document = parse(place, text), Document(place, text)
     if not wanted.allow_code:
         return Config(content, document=document), None
-    code = {name: bundle.read(name) for name in bundle.members if not name.startswith("models/")}
+    # nothing else is imported: documents and a clone's .git may be larger than what is read
+    code = {name: bundle.read(name) for name in bundle.members if name.endswith(".py") or name == place}
     author = Author(bundle.path.name, code, place)
     return Config(content, author.value, document), author
 

@@ -1,0 +1,44 @@
+"""What is given to the process that runs a bundle's own code, and what is believed of its answers."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inference.applications.bundle import author
+from inference.applications.bundle.author import Author
+from inference.applications.bundle.errors import UnfitBundle
+from inference.applications.bundle.importing import Wanted, import_bundle
+from inference.applications.bundle.layouts import MOST_CONFIG_BYTES
+from tests.unit.applications.bundle import made
+
+pytest.importorskip("monai")
+
+
+class Asked(Exception):
+    """The process would have been started."""
+
+
+def test_python_and_the_configuration_are_what_it_gets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not documents, whatever their size: a bundle that was cloned has its whole history in .git."""
+    bundle = made.folder(tmp_path / "a_ct", {"model.pt": b"weights"})
+    for name, content in {"docs/film.gif": bytes(MOST_CONFIG_BYTES + 1), ".git/packed": b"1", "scripts/own.py": b"import os"}.items():
+        (bundle / name).parent.mkdir()
+        (bundle / name).write_bytes(content)
+
+    def made_of(_what: str, files: dict[str, bytes], _place: str) -> Any:
+        raise Asked(sorted(files))
+
+    monkeypatch.setattr("inference.applications.bundle.importing.Author", made_of)
+    with pytest.raises(Asked, match=r"\['configs/inference.json', 'scripts/own.py'\]"):
+        import_bundle(bundle, Wanted(allow_code=True), tmp_path / "models")
+
+
+def test_what_failed_is_told_without_what_a_terminal_obeys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence is the author's: characters that move a cursor are shown as such, and it has an end."""
+    said = {"failed": "network_def: ValueError: \x1b[2Jdone" + "x" * 100_000}
+    monkeypatch.setattr(author, "call_in_jail", lambda *_, **__: (said, b""))
+    with pytest.raises(UnfitBundle) as failed:
+        Author("a_ct", {}, "configs/inference.json").value("network_def")
+    assert str(failed.value).startswith("a_ct: its own code failed: network_def: ValueError: \N{REPLACEMENT CHARACTER}[2Jdone")
+    assert len(str(failed.value)) < 3000
