@@ -36,8 +36,8 @@ NETWORKS = (
 )
 """The networks of MONAI that are built without asking: they compute on their input and do nothing else."""
 
-_WITHOUT = {"SwinUNETR": {"img_size"}}
-"""Arguments that checked the sides of an image and built nothing, which MONAI has no more."""
+_WITHOUT = {"SwinUNETR": {"img_size"}, "FlexibleUNet": {"pretrained"}}
+"""Arguments that are left out: one that checked sides of images, which MONAI has no more; one that fetches other weights, for nothing."""
 
 _OF_EINOPS = {"SwinUNETR", "UNETR"}
 """What rearranges its tensors by einops, which MONAI does not bring."""

@@ -7,6 +7,7 @@ import pytest
 
 from inference.applications.bundle import author
 from inference.applications.bundle.author import Author
+from inference.applications.bundle.config import Config
 from inference.applications.bundle.errors import UnfitBundle
 from inference.applications.bundle.importing import Wanted, import_bundle
 from inference.applications.bundle.layouts import MOST_CONFIG_BYTES
@@ -42,3 +43,17 @@ def test_what_failed_is_told_without_what_a_terminal_obeys(monkeypatch: pytest.M
         Author("a_ct", {}, "configs/inference.json").value("network_def")
     assert str(failed.value).startswith("a_ct: its own code failed: network_def: ValueError: \N{REPLACEMENT CHARACTER}[2Jdone")
     assert len(str(failed.value)) < 3000
+
+
+def test_a_known_network_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pretrained` would have MONAI fetch weights from the internet, outside of the jail, which the checkpoint then replaces."""
+    from monai.networks.nets import efficientnet
+
+    from inference.applications.bundle.network import build
+
+    def fetched(*_: Any, **__: Any) -> None:
+        raise AssertionError("weights were asked for")
+
+    monkeypatch.setattr(efficientnet.model_zoo, "load_url", fetched)
+    network = {"_target_": "FlexibleUNet", "in_channels": 3, "out_channels": 2, "backbone": "efficientnet-b0", "spatial_dims": 2}
+    build(Config({"network_def": {**network, "pretrained": True}}))
