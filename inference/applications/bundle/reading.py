@@ -64,14 +64,17 @@ def pipeline(config: Config, net: Network, orientation: str | None) -> Pipeline:
     return Pipeline(prepare=prepare, inferer=_inferer(called, net.axes), finish=finish, notes=tuple(notes))
 
 
+_COMPOSE = ("Compose", "monai.transforms.Compose", "monai.transforms.compose.Compose")
+
+
 def _transforms(config: Config, block: str, key: str) -> list[Found]:
     node = config.raw(block)
     place = config.place(block)
-    if not isinstance(node, Mapping) or str(node.get("_target_", "")).split(".")[-1] != "Compose":
+    if not isinstance(node, Mapping) or node.get("_target_") not in _COMPOSE:
         raise UnknownTransform(f"{config.at(block)} is no Compose of transforms")
     unknown = set(node) - {"_target_", "transforms", "_desc_"}
     if unknown:
-        raise UnknownTransform(f'Compose at {config.at(place)}: the setting "{min(unknown)}" is not known')
+        raise UnknownTransform(f'Compose at {config.at(place)}: the setting "{min(map(str, unknown))}" is not known')
     listed = config.raw(f"{place}::transforms")
     if not isinstance(listed, list):
         raise UnknownTransform(f"{config.at(place)}::transforms is no list")

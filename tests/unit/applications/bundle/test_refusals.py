@@ -81,6 +81,10 @@ UNKNOWN: dict[str, tuple[Change, str]] = {
     "a mode": (lambda config: pre(config, 3).update(mode=3), "mode 3 is not computed"),
     "a diagonal affine": (lambda config: pre(config, 3).update(diagonal=True), "diagonal True is not computed here"),
     "another key": (lambda config: pre(config, 4).update(keys="label"), 'works on label, not on "image"'),
+    "a Compose of its own": (
+        lambda config: config["preprocessing"].update(_target_="scripts.own.Compose"),
+        "preprocessing is no Compose of transforms",
+    ),
     "labels of axes": (lambda config: pre(config, 2).update(labels=[["L", "R"]]), 'the setting "labels" is not known'),
     "axes twice": (lambda config: pre(config, 2).update(axcodes="RAA"), "'RAA' is not one letter of each"),
     "half precision": (lambda config: pre(config, 5).update(dtype="$torch.float16"), "dtype 'float16' is not computed here"),
