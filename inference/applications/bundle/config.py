@@ -208,7 +208,8 @@ class Config:
         value = self._evaluate(id)
         if value is NO_DATA:
             raise CodeRefused(f"{self.at(id)} gives a function or an object, not data, and cannot be kept in application.json: {why}")
-        self.evaluated.append(f"{id}: {why}")
+        if (said := f"{id}: {why}") not in self.evaluated:
+            self.evaluated.append(said)
         return value
 
 

@@ -175,7 +175,7 @@ def converted(
     config
         Its network stands at network_def.
     author
-        Whose code builds that network instead; None: it is one of the known ones.
+        Whose code builds that network where it is none of the known ones, or cannot be built as one; None refuses it.
     inputs
         Channels that it takes.
 
@@ -190,15 +190,18 @@ def converted(
     state = state_dict(content, where)
     ran: tuple[str, ...] = ()
     window = inferer.sides(inferer.window((_OPEN_SIDE, _OPEN_SIDE, _OPEN_SIDE)))
-    if author is None:
+    try:
         refuse_larger(config, state)
         made = load(build(config), state)
-        file, weights = convert(made, window, _is_open(inferer), _batch(inferer), to, inputs)
-        before = answers(made)
-    else:
+    except (CodeRefused, UnfitBundle):
+        if author is None:
+            raise
         file, weights = author.convert(state, window, _is_open(inferer), _batch(inferer), to, inputs)
         before = author.answers(state)
         ran = (f"network_def: it builds {_target(config)}",)
+    else:
+        file, weights = convert(made, window, _is_open(inferer), _batch(inferer), to, inputs)
+        before = answers(made)
     text = _config_text(name, file, inferer, inputs, channels, _TENSORS)
     far = difference_from(before, name, text, file, weights)
     refuse_different(f'"{name}" as {to}', far)

@@ -57,3 +57,15 @@ def test_a_known_network_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(efficientnet.model_zoo, "load_url", fetched)
     network = {"_target_": "FlexibleUNet", "in_channels": 3, "out_channels": 2, "backbone": "efficientnet-b0", "spatial_dims": 2}
     build(Config({"network_def": {**network, "pretrained": True}}))
+
+
+def test_a_known_network_is_built_as_without_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hilum's own list, which knows what MONAI takes no more, where code is allowed for something else: the author's builds nothing."""
+
+    def asked(*_: Any, **__: Any) -> None:
+        raise Asked
+
+    monkeypatch.setattr(author, "call_in_jail", asked)
+    bundle = made.folder(tmp_path / "a_ct", {"model.pt": made.state(made.unet())})
+    imported = import_bundle(bundle, Wanted(allow_code=True, to="pt2"), tmp_path / "models")
+    assert imported.entry.code == ()
