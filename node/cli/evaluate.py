@@ -90,6 +90,7 @@ def evaluate(
         raise WrongWords(
             f'"{name}" is an application: name the folder of labelled studies with --data, and neither seed, repository nor disturbed'
         )
+    import_module(_TEST).demand_installed()
     told = evaluated(name, data, out or Path("var/evaluations") / name, _pairs(same), table, config)
     if as_json:
         screen.as_json(told)

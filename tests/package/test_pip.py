@@ -35,8 +35,7 @@ class Reader:
         """A program of the environment, which goes on meanwhile."""
         command = [str(self.folder / "hilum" / "bin" / program), *map(str, words)]
         kept = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or "proxy" in name.lower()}
-        # compiling every library ahead is most of what pip does, and nothing here: what is imported is compiled then
-        variables = kept | {"HOME": str(self.folder), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PIP_NO_COMPILE": "1"}
+        variables = kept | {"HOME": str(self.folder), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
         variables |= environment or {}
         log = (self.folder / "said").open("w+")
         return subprocess.Popen(command, cwd=self.folder, env=variables, stdout=log, stderr=log, text=True, start_new_session=True)

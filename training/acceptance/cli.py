@@ -13,6 +13,18 @@ from training.errors import TrainingNotInstalled
 _NEEDED = ("torch", "monai", "jinja2")
 
 
+def demand_installed() -> None:
+    """Refuse what compares where a library that it needs is absent, before anything else is asked for.
+
+    Raises
+    ------
+    TrainingNotInstalled
+    """
+    absent = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if absent:
+        raise TrainingNotInstalled(f"not installed: {', '.join(absent)}")
+
+
 def evaluated(
     tested: UnderTest, analyse: Analyse, data: Path, out: Path, same: Mapping[str, str], table: Path | None, repository: Path
 ) -> dict[str, Any]:
@@ -23,9 +35,6 @@ def evaluated(
     HilumError
         As `judging.evaluate` and `keep_evaluation`.
     """
-    absent = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if absent:
-        raise TrainingNotInstalled(f"not installed: {', '.join(absent)}")
     from training.acceptance.judging import evaluate
     from training.acceptance.record import without_identity
     from training.progress import steps
