@@ -429,7 +429,8 @@ def two_processes(data: Path, run: Path, *said: str) -> subprocess.CompletedProc
 def test_gradients_are_averaged_however_they_lie_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of convolutions over volumes lie channels last; the other of two processes has gradients three times as large."""
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda together: together.mul_(4))
-    network = torch.nn.Conv3d(2, 3, 3).to(memory_format=torch.channels_last_3d)
+    network: Any = torch.nn.Conv3d(2, 3, 3)  # torch's types know no memory_format of a module
+    network = network.to(memory_format=torch.channels_last_3d)
     network(torch.randn(1, 2, 4, 4, 4).to(memory_format=torch.channels_last_3d)).square().sum().backward()
     before = [each.grad.clone() for each in network.parameters() if each.grad is not None]
     assert not all(each.is_contiguous() for each in before)
