@@ -460,21 +460,16 @@ def unserved_versions(config: Config) -> list[str]:
     """Where routes ask for a version of an application that is not the one installed, or served, here, each in a sentence."""
     from node.routing.gate import not_pinned
 
-    against = {route.name: not_pinned(route, partial(served, config)) for route in config.routes if route.pinned}
-    return [
-        f"{one.place}{against[route.name][one.application]}"
-        for route in config.routes
-        for one in route.pinned
-        if one.application in against[route.name]
-    ]
+    asking = [(route, not_pinned(route, partial(served, config))) for route in config.routes if route.pinned]
+    return [f"{one.place}{found[one.application]}" for route, found in asking for one in route.pinned if one.application in found]
 
 
 def unaccepted_applications(config: Config) -> list[str]:
     """Where routes ask for accepted applications, and one is not accepted here as it is served, each in a sentence."""
     from node.routing.gate import not_accepted
 
-    asking = [route for route in config.routes if route.accepted]
-    return [f'route "{route.name}": {why}' for route in asking for why in not_accepted(route, partial(served, config)).values()]
+    asking = [(route, not_accepted(route, partial(served, config))) for route in config.routes if route.accepted]
+    return [f'route "{route.name}": {why}' for route, found in asking for why in found.values()]
 
 
 def unreachable_routes(config: Config) -> list[str]:

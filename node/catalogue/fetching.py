@@ -255,7 +255,7 @@ class _Part:
                 if begins == 0:
                     with keeping(self.path.parent):  # only now: what was said of this file is never beside bytes of another
                         noted = _Said(url=self._file.url, validator=_validator(answer), size=size)
-                        _write(self._note, json.dumps(asdict(noted)).encode())
+                        write_note(self._note, json.dumps(asdict(noted)).encode())
                 for chunk in _chunks(answer, self._file.url, patience):
                     begins += len(chunk)
                     if begins > (size or MOST_BYTES):
@@ -388,7 +388,8 @@ def _make(folder: Path) -> None:
         folder.chmod(_FOLDER_MODE)
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_note(path: Path, content: bytes) -> None:
+    """Write what is known of a part beside it, for its user's eyes alone."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
     with os.fdopen(descriptor, "wb") as out:
         out.write(content)

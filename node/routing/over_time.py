@@ -105,7 +105,7 @@ def _lone_slice(view: SeriesView) -> _LoneSlice | None:
     )
 
 
-def _stack(view: SeriesView) -> tuple[object, ...] | None:
+def stack(view: SeriesView) -> tuple[object, ...] | None:
     """What a stack shows and where: alike of phases that came as a series each. None of what lies at one place, or has several images at
     one."""
     planes = planes_in(view.members)
@@ -200,7 +200,7 @@ class Slices:
 
     def _stack_of(self, view: SeriesView) -> tuple[object, ...] | None:
         if id(view) not in self._stacks:
-            self._stacks[id(view)] = view, _stack(view)
+            self._stacks[id(view)] = view, stack(view)
         return self._stacks[id(view)][1]
 
     def as_one(self, view: SeriesView) -> SeriesView:

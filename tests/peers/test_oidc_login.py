@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -554,13 +555,12 @@ def test_tokens_that_anybody_makes_up_do_not_have_the_provider_asked_for_each(ho
         assert told_logout(browser, one, hospital) == 200
 
 
-def test_keys_of_the_day_before_count_for_nobody_however_many_ask(hospital: Hospital, place: Path) -> None:
+def test_keys_of_the_day_before_count_for_nobody_however_many_ask(hospital: Hospital, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The provider cannot be asked for more than a day: a token that a key of before signed is not taken, the twentieth neither."""
     with liar() as one, asked(hospital, place, one.issuer) as browser:
         assert told_logout(browser, one, hospital) == 200
-        known = _known_to(browser)
-        assert known._last is not None
-        known._last = replace(known._last, at_s=known._last.at_s - timedelta(hours=25).total_seconds())
+        later_s = time.monotonic() + timedelta(hours=25).total_seconds()
+        monkeypatch.setattr("node.console.provider.time", SimpleNamespace(time=time.time, monotonic=lambda: later_s))
         one.metadata = {"issuer": "https://elsewhere.example"}
         assert 200 not in [told_logout(browser, one, hospital) for _ in range(20)]
 

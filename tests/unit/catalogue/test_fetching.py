@@ -118,14 +118,14 @@ def test_what_was_said_of_a_file_is_never_beside_bytes_of_another(shelf: Shelf, 
     with pytest.raises(SourceAway):
         _got(file, folder)
     shelf.files["net.zip"], shelf.tag = _CONTENT[::-1], '"two"'
-    write = fetching._write
+    write = fetching.write_note
 
     def killed(path: Path, content: bytes) -> None:
         write(path, content)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(fetching, "_write", killed)
+        patched.setattr(fetching, "write_note", killed)
         with pytest.raises(KeyboardInterrupt):
             _got(file, folder)
     assert _got(file, folder).read_bytes() == _CONTENT[::-1]

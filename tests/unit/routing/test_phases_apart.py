@@ -13,7 +13,7 @@ from node.dicom.part10 import take_apart
 from node.routing import over_time
 from node.routing.decisions import SeriesView, seen
 from node.routing.gate import Fit, Gate
-from node.routing.over_time import Slices
+from node.routing.over_time import Slices, stack
 from tests.lab import cine
 
 _APPLICATIONS = Path(__file__).resolve().parents[2] / "node/applications"
@@ -73,8 +73,7 @@ def test_each_series_is_looked_at_once(phases: list[SeriesView], monkeypatch: py
         looked.append(view.series_instance_uid)
         return stack(view)
 
-    stack = over_time._stack
-    monkeypatch.setattr(over_time, "_stack", counted)
+    monkeypatch.setattr(over_time, "stack", counted)
     slices = Slices(lambda: phases)
     assert [len(slices.on_the_same_grid(view)) for view in phases] == [len(phases) - 1] * len(phases)
     assert sorted(looked) == sorted(view.series_instance_uid for view in phases)
