@@ -223,7 +223,7 @@ class _Run:
         """
         if self._parts < len(shown):
             self._parts = min(2 * self._parts, len(shown))
-            return f"memory does not suffice ({why}): batches of {len(shown)} go in {self._parts} parts from here on, and learn the same"
+            return f"memory does not suffice ({why}): batches of {len(shown)} go in {self._parts} parts from here on"
         sides, by = list(self._window or shown[0].image.shape[1:]), self._recipe.cut_by
         longest = sides.index(max(sides))
         half = max(2 * by, sides[longest] // 2 // by * by) if by else 0
