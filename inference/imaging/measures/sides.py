@@ -10,11 +10,10 @@ from inference.imaging.judge.borders import borders_met
 from inference.imaging.measures.measure import Concept, Kind, SegmentedImages, Unmeasured
 from inference.translatable import Translatable, say
 
-PERCENT = Code("%", "UCUM", "Percent")
 ASYMMETRY = Code("ASYMMETRY", "99HILUM", "Asymmetry of volumes, left less right")
 OVER_THE_MEAN = Code("OVER-THE-MEAN", "99HILUM", "Left less right over the mean of both sides")
 _SUM = Concept(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE)
-_INDEX = Concept(name=ASYMMETRY, unit=PERCENT)
+_INDEX = Concept(name=ASYMMETRY, unit=codes.PERCENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

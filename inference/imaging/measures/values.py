@@ -15,7 +15,6 @@ from inference.imaging.measures.quantity import DIFFUSION, OF_MODALITY, UPTAKE, 
 from inference.translatable import Translatable, say
 
 STANDARD_DEVIATION = Code("386136009", "SCT", "Standard Deviation")
-PERCENT = Code("%", "UCUM", "Percent")
 EVERY_VOXEL = Code("EVERY-VOXEL", "99HILUM", "Every voxel of the segment, by the volume it stands for")
 FIXED_THRESHOLD = Code("FIXED-THRESHOLD", "99HILUM", "Fixed threshold on the values of the segment's voxels")
 
@@ -119,7 +118,7 @@ class _Share(_OfValues):
         by_rule = ", by rule" if quantity.name == DIFFUSION.name else ""
         uptake = f"{UPTAKE.name.meaning} " if quantity.name == UPTAKE.name else ""
         meaning = f"Share of volume {word} {uptake}{self.limit:g} {codes.unit_sign(quantity.unit.value)}{by_rule}"
-        return Concept(name=Code(f"{sign}{self.limit:g}-{quantity.sign}", "99HILUM", meaning), unit=PERCENT)
+        return Concept(name=Code(f"{sign}{self.limit:g}-{quantity.sign}", "99HILUM", meaning), unit=codes.PERCENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 from highdicom import sr
 
+from inference import codes
 from inference.codes import ABSENT, Code
 from inference.findings import Evaluation, Location, Measurement, Segment, Span
 from inference.imaging.subject import Cine
@@ -17,7 +18,6 @@ from node.results.port import Encoding
 from node.results.sources import Sources, item
 
 CERTAINTY = Code("111012", "DCM", "Certainty of Finding")
-PERCENT = Code("%", "UCUM", "Percent")
 """Certainty is a number of percent, 0 to 100, as TID 4003 and its like have it (PS3.16 A)."""
 
 BOUND = Code("BOUND", "99HILUM", "Value is a bound")
@@ -68,7 +68,7 @@ def numbers(measurements: Iterable[Measurement], certainty: float | None = None,
     """
     made = [_number(one, sources) for one in measurements]
     if certainty is not None:
-        percent = Measurement(name=CERTAINTY, value=round(certainty * 100, 6), unit=PERCENT)
+        percent = Measurement(name=CERTAINTY, value=round(certainty * 100, 6), unit=codes.PERCENT)
         made.append(_number(percent))
         # as the sentences say it: whole, and never 0 or 100 for what is neither
         shown = f"{percent.value:.0f}" if percent.value in (0, 100) or 0.5 <= percent.value < 99.5 else f"{percent.value:.10g}"

@@ -6,7 +6,7 @@ so: others take every slice for each. The logits of a slice are needed once, and
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -158,8 +158,7 @@ def slab_labels(finishings: Sequence[Finishing], image: ImageOnGrid, channels: i
 
 def returned(labels: Labels, decide: Finishing, image: ImageOnGrid) -> Array | Mask:
     """Labels of the grid before the resampling on the series' grid; of regions a mask each (C, Z, Y, X)."""
-    for way in image.back[1:]:
-        labels = way(labels, Interpolation.NEAREST)
+    labels = replace(image, back=image.back[1:]).undo(labels, Interpolation.NEAREST)
     if isinstance(decide, Regions):
         return np.stack([np.isin(labels, members) for members in decide.members])
     whole: Array = np.ascontiguousarray(labels)
