@@ -74,7 +74,7 @@ def test_an_installation_that_was_ended_is_taken_up_by_the_same_command(built: P
         assert "HLM-2126" not in reader.type("hilum", *doctor)[1]
 
         def being_written() -> bool:
-            # pip moves a library aside, its description first: only when the folder itself stands aside is what lies in its place the new one
+            # pip moves a library aside, its description first: only when the folder stands aside too is what lies there the new one
             return (reader.site / "~penvino" / "__init__.py").exists() and (reader.site / library / "__init__.py").exists()
 
         reader.kill_when(being_written, *again)
