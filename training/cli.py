@@ -73,8 +73,9 @@ def train(
     precision
         bf16: convolutions and products in 16 bits, on the processor and on GPUs that have it; weights, loss and validation in 32.
     accumulate
-        Have each batch go through the network in so many parts, for less memory; the same is learned. Where memory still does not suffice
-        there are more, and it is said.
+        Have each batch go through the network in so many parts, for less memory. The same is learned, except by what looks over a batch
+        (batch normalisation, the Dice of recipe segmentation, a discriminator): that sees a part. Where memory still does not suffice there
+        are more, and it is said.
     name
         Recipe segmentation: of the application that it becomes (default segmentation).
     labels

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from training.errors import UnfitSetting
 
-_CPU_ALLOCATOR = "can't allocate memory"
-"""What torch's allocator of the host's memory says, in a plain RuntimeError."""
+_TOO_LITTLE = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
+"""What is said in a RuntimeError that is no OutOfMemoryError: by torch's allocator of the host's memory, by the CUDA runtime outside of
+torch's own allocator (`torch.AcceleratorError`), and by cuBLAS, cuDNN and their kin for their workspaces."""
 
 
 class Precision(StrEnum):
@@ -83,7 +84,9 @@ def chosen(device: Device, precision: Precision, parts: int, *, place: int = 0, 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory did not suffice, of the host or of a GPU."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and _CPU_ALLOCATOR in str(error))
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _TOO_LITTLE)
 
 
 def device_of(network: Any) -> torch.device:

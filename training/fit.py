@@ -3,8 +3,8 @@
 Nothing is drawn from a generator that runs through the training: the order of an epoch and each augmentation depend on seed, epoch and
 case alone. So a run that was killed and goes on ends with the same weights as one that was not.
 
-Memory that does not suffice is answered, and said: a batch goes through the network in twice as many parts, which learns the same; a single
-image is cut, where the recipe's may be. Precision is part of what a run is, device and parts are not.
+Memory that does not suffice is answered, and said: a batch goes through the network in twice as many parts (`Compute.parts` says what
+that learns); a single image is cut, where the recipe's may be. Precision is part of what a run is, device and parts are not.
 """
 
 import math

@@ -212,10 +212,26 @@ def test_one_image_that_is_too_large_is_cut_where_the_recipe_may(recipe: Segment
         assert (run / LAST).read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ],
+    ids=["the CUDA runtime", "cuBLAS", "cuDNN"],
+)
+def test_what_libraries_of_a_gpu_say_is_a_lack_of_memory(said: Exception) -> None:
+    """Workspaces of cuBLAS and cuDNN, and what the CUDA runtime itself allocates, do not come out of torch's own allocator."""
+    assert is_out_of_memory(said)
+
+
 def test_other_errors_are_no_lack_of_memory() -> None:
     """A defect of a network must not be tried again in parts."""
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     assert not is_out_of_memory(ValueError("can't allocate memory"))
+    assert not is_out_of_memory(torch.AcceleratorError("CUDA error: an illegal memory access was encountered"))
+    assert not is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm(handle)`"))
     with pytest.raises(RuntimeError) as host:
         of_the_host()
     assert is_out_of_memory(host.value)
