@@ -84,8 +84,9 @@ class Trial:
                 self._send(pacs, number)
             self._wait(node)
             listed = {one["study_uid"]: one for one in node.studies() if one["study_uid"]}
-            self.strays = sorted({study.uid for study in pacs.studies()} - {uid for uid, _ in self.made})
-            return [self._ended(pacs, number, listed) for number in range(self.studies)]
+            archived = pacs.studies()
+            self.strays = sorted({study.uid for study in archived} - {uid for uid, _ in self.made})
+            return [self._ended(pacs, archived, number, listed) for number in range(self.studies)]
 
     def _send(self, pacs: Orthanc, number: int) -> None:
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
@@ -104,7 +105,7 @@ class Trial:
         while time.monotonic() - since < _RESTS_S or last == "busy":
             if time.monotonic() > deadline:
                 raise AssertionError(f"the studies did not end in {_PATIENCE_S:g} s: {node.log.read_text(errors='replace')[-2000:]}")
-            time.sleep(1)
+            time.sleep(2)
             listed = node.studies()
             jobs = node.jobs(statements=True)
             busy = any(job["state"] in ("queued", "inferred", "encoded") for job in jobs)
@@ -113,10 +114,10 @@ class Trial:
             if now != last:
                 last, since = now, time.monotonic()
 
-    def _ended(self, pacs: Orthanc, number: int, listed: dict[str, dict[str, Any]]) -> Ended:
+    def _ended(self, pacs: Orthanc, archived: Sequence[Study], number: int, listed: dict[str, dict[str, Any]]) -> Ended:
         uid, made = self.made[number]
         case, record = self.cases[number % len(self.cases)], listed.get(uid)
-        theirs = [pydicom.dcmread(io.BytesIO(pacs.file(one))) for study in pacs.studies() if study.uid == uid for one in _instances(study)]
+        theirs = [pydicom.dcmread(io.BytesIO(pacs.file(one))) for study in archived if study.uid == uid for one in _instances(study)]
         made_here = [one for one in theirs if str(one.SOPInstanceUID) not in self.sources[number]]
         objects = [_object(one) for one in made_here]
         ends = ends_of(record, objects)

