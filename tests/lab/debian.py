@@ -64,7 +64,7 @@ def package(folder: Path, version: str = "") -> Path:
     tree = copied(folder, version)
     environment = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or "proxy" in name.lower()}
     environment |= {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": os.environ["HOME"], "LANG": "C.UTF-8"}
-    environment |= {"GZIP_LEVEL": "0"}  # nobody keeps it, and seven read it: not packed at all
+    environment |= {"GZIP_LEVEL": "1"}  # nobody keeps it; packed not at all it would be an error to lintian
     ready = f"{sys.prefix}/.ready"
     with outside():
         command = ["make", "deb", f"VENV={sys.prefix}", f"READY={ready}", "--old-file", ready]
