@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from inference.applications.port import Application, Takes
 from inference.engines.port import ModelRef
 from inference.engines.repository import Repository
 from inference.engines.writing import locked, put_in_place
@@ -184,6 +185,13 @@ def why_not_accepted(repository: Path, application: str, version: str, digest: s
     if card.accepted is None:
         return f"{what} was tested on {str(card.evaluation['at'])[:10]}, and nobody has accepted it"
     return ""
+
+
+def untestable(application: Application) -> str:
+    """Why no acceptance test compares an application, so that nobody can accept it, for people; "" where one does."""
+    if not application.in_roles and application.accepts.takes in (Takes.VOLUME, Takes.IMAGES):
+        return ""
+    return f"{application.name} takes {application.accepts.takes.value}; an acceptance test compares applications that take one series"
 
 
 def _card(repository: Path, application: str, version: str, digest: str) -> Card:

@@ -264,6 +264,8 @@ class Application:
     """Of each of its models; where `weights` says nothing, the model's own entry does."""
     unaccepted: str = ""
     """Why it is not accepted at this place, as a node finds it for routes that ask; "" where it is, or none asks."""
+    models_digest: str = ""
+    """The digest of its models that this was found for; "" where none asks."""
     measures: tuple[Measure, ...] = ()
     """What is measured of its segments besides what `analyse` says; `outputs` then has their concepts."""
     explain: Explain | None = None

@@ -310,11 +310,11 @@ def served(config: Config, name: str) -> "Application":
     the routes is looked at.
     """
     from inference.applications.serving import as_served
-    from node.flow.infer import entered_unaccepted
+    from node.flow.infer import with_acceptance
 
     found = as_served(manifest(config, name), config.models)
     if any(route.accepted and name in route.run for route in config.routes):
-        return replace(found, unaccepted=entered_unaccepted(config, found))
+        return with_acceptance(config, found)
     return found
 
 

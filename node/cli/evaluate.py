@@ -193,13 +193,11 @@ def _job(application: "Application", engine: str, series_instance_uid: str) -> "
 
 
 def _demand_one_series(application: "Application") -> None:
-    from inference.applications.port import Takes
+    from inference.applications.acceptance import untestable
     from node.cli.ending import WrongWords
 
-    if application.in_roles or application.accepts.takes not in (Takes.VOLUME, Takes.IMAGES):
-        raise WrongWords(
-            f"{application.name} takes {application.accepts.takes.value}; an acceptance test compares applications that take one series"
-        )
+    if why := untestable(application):
+        raise WrongWords(why)
 
 
 def _is_recipe(name: str, data: Path | None) -> bool:

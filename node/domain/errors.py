@@ -2,7 +2,7 @@
 
 import errno
 
-from inference.errors import HilumError, InputError
+from inference.errors import HilumError, InputError, ModelError
 
 
 class ConfigError(HilumError):
@@ -25,6 +25,27 @@ class PixelsGone(InputError):
 
     code = "HLM-3081"
     remedy = "Send the study again and `hilum jobs retry JOB` (or keep pixels longer: `store: {keep: …}`)."
+
+
+class AnotherVersion(ModelError):
+    """A route of the job asks for a version of the application that is not the one installed, or served, here."""
+
+    code = "HLM-4184"
+    remedy = (
+        "Bring that version back (`hilum models rollback`, or the package of before) and `hilum jobs retry JOB`; or write another version, "
+        "or none, into the `run` of the route, and send the study again."
+    )
+
+
+class ApplicationUnaccepted(ModelError):
+    """A route of the job asks for an application that is accepted here, and this one is not, in this version and with these models."""
+
+    code = "HLM-4185"
+    remedy = (
+        "`hilum evaluate APPLICATION --data STUDIES`, look at its card, `hilum models accept APPLICATION`, `hilum jobs retry JOB`; or go "
+        "back to the models that were accepted (`hilum models rollback`). Where it cannot be tested: take `accepted: required` out of the "
+        "route, and send the study again."
+    )
 
 
 class ResultError(HilumError):

@@ -1,8 +1,8 @@
 """Jobs, their result objects and measured values, the deliveries that bring objects to sinks, and the census of all of them."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -52,6 +52,30 @@ class JobKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What a route asks of an application besides its name: its `version`, "1.2" is each that begins so and "" any; and that it be
+    `accepted` here, in this version and with these models."""
+
+    version: str = ""
+    accepted: bool = False
+
+    @property
+    def none(self) -> bool:
+        """Whether any version will do, accepted or not."""
+        return not (self.version or self.accepted)
+
+    def against_version(self, application: str, version: str) -> str:
+        """What is against this version of the application; "" where it is one of those that are asked for."""
+        if not self.version or version == self.version or version.startswith((f"{self.version}.", f"{self.version}+")):
+            return ""
+        return f"{application} is version {version} here, and the route asks for {self.version}"
+
+    def against_unaccepted(self, unaccepted: str) -> str:
+        """What is against an application that is not accepted here, for the reason given; "" where it will do."""
+        return f"{unaccepted}, and the route asks for an accepted one" if self.accepted and unaccepted else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One application on one series; several routes that ask for the same share one job, and its sinks are the union.
 
@@ -61,7 +85,8 @@ class Job:
     `marked` says whether its results begin with that, or have a remark. `declined` says of a parked one that the images are the cause,
     not the machinery. `findings_version` is of the application that made its findings; `engines_lost` counts how often an engine ended in
     the middle of it. `delivered_before`: it was cancelled once because every sink had its results. `done_at` is when it was first done.
-    `when_excluded` is what its routes want where the application excludes the series.
+    `when_excluded` is what its routes want where the application excludes the series. `demands` are those of its routes that ask for a
+    version or an accepted one, as they asked when they were routed: with what does not answer them it is not analysed.
     """
 
     id: int
@@ -97,6 +122,7 @@ class Job:
     delivered_before: bool = False
     when_excluded: WhenExcluded = WhenExcluded.IGNORE
     done_at: datetime | None = None
+    demands: Mapping[str, Demand] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +177,8 @@ class Delivery:
 class NewJob:
     """A job that routing asks for. A live or finished job with the same (study, series, application) and equal `input_digest`
     gains the routes and missing sinks instead of a twin, and is queued if it ended from the start for a reason that is gone; one
-    with another digest is superseded and named as `predecessor`."""
+    with another digest is superseded and named as `predecessor`. Routes whose demands that job does not answer get one of their own
+    (node.journal.placing)."""
 
     series_instance_uid: str
     application: str
@@ -185,6 +212,21 @@ class NewJob:
     """What it analyses is known to be short."""
     marked: bool = False
     """Its results begin with that."""
+    demands: Mapping[str, Demand] = field(default_factory=dict)
+    """What those of its routes ask of the application that ask anything."""
+    sinks_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The sinks of each route, where routes may have to part."""
+    models_digest: str = ""
+    """Digest of the application's models where the application is accepted here in this version with these; "": it is not, or no route
+    asks."""
+    refused: bool = False
+    """It is parked because what is here does not answer the demands of its routes, all of which ask the same."""
+
+    def of(self, routes: Collection[str]) -> "NewJob":
+        """The job for some of its routes alone."""
+        kept = tuple(route for route in self.routes if route in routes)
+        sinks = tuple(dict.fromkeys(sink for route in kept for sink in self.sinks_of[route]))
+        return replace(self, routes=kept, sinks=sinks, demands={name: demand for name, demand in self.demands.items() if name in kept})
 
 
 class MeasuredOf(StrEnum):

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from node.domain.arrival import Arrival
 from node.domain.instance import Instance, Value
-from node.domain.job import Job, Priority, WhenExcluded
+from node.domain.job import Demand, Job, Priority, WhenExcluded
 from node.domain.profile import Profile
 from node.domain.shortage import WhenShort
 
@@ -159,12 +159,6 @@ class PinnedVersion:
     version: str
     place: str = field(default="", compare=False, repr=False)
 
-    def against(self, version: str) -> str:
-        """What is against an application of this version; "" where it is one of those."""
-        if version == self.version or version.startswith((f"{self.version}.", f"{self.version}+")):
-            return ""
-        return f"{self.application} is version {version} here, and the route asks for {self.version}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
@@ -231,13 +225,10 @@ class Route:
         """What becomes of its job on a series that the application excludes: who expects a result is told at least."""
         return WhenExcluded.PARK if self.parks_excluded else WhenExcluded.TELL if self.expect else WhenExcluded.IGNORE
 
-    def against_version(self, application: str, version: str) -> str:
-        """What is against this version of an application of `run`; "" where the route takes it."""
-        return next((why for one in self.pinned if one.application == application and (why := one.against(version))), "")
-
-    def against_unaccepted(self, unaccepted: str) -> str:
-        """What is against an application of `run` that is not accepted here, for the reason given; "" where the route takes it."""
-        return f"{unaccepted}, and the route asks for an accepted one" if self.accepted and unaccepted else ""
+    def demand(self, application: str) -> Demand:
+        """What it asks of an application of `run`."""
+        version = next((one.version for one in self.pinned if one.application == application), "")
+        return Demand(version=version, accepted=self.accepted)
 
     @property
     def asked(self) -> tuple[Asked, ...]:
@@ -280,7 +271,7 @@ class Withheld(StrEnum):
     """Why what a route asks for is not run on a series that it matched."""
 
     WAITS = "waits"  # for a series that it needs, or for the rest of one: what it came to was decided about a later revision
-    PARKED = "parked"  # for a person: the study lacks a series that it needs
+    PARKED = "parked"  # for a person: the study lacks a series that it needs, or no application of it is the one that it asks for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,6 +130,11 @@ def replacing(journal: Journal, job: Job) -> list[Caution]:
                 "This is revision {revision}: it replaces the result{made}, which said of the same images that some may be missing.",
                 **named,
             )
+        elif replaced.input_digest == job.input_digest:
+            said = say(
+                "This is revision {revision}: it replaces the result{made}, which another version or other models made of the same images.",
+                **named,
+            )
         else:
             said = say("This is revision {revision}: it replaces the result{made}, which was made from other images.", **named)
         cautions.append(Caution(sentence=said, mark=say("Revision {revision}", revision=str(revision))))

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from inference.applications.acceptance import EnteredDigests, digest_of, why_not_accepted
+from inference.applications.acceptance import EnteredDigests, digest_of, untestable, why_not_accepted
 from inference.applications.admitting import admitted, of_the_reference
 from inference.applications.analysing import analyse
 from inference.applications.declared import check_outputs
@@ -27,7 +27,8 @@ from inference.imaging.subject import Parts, Subject, Takes, volume_of
 from inference.imaging.subjects import Assembled, subjects
 from inference.stages import ANALYSE, INFER, collected, stage
 from inference.translatable import OfTheWhole, say
-from node.domain.job import Job, Priority, method_digest
+from node.domain.errors import AnotherVersion, ApplicationUnaccepted
+from node.domain.job import Demand, Job, Priority, method_digest
 from node.domain.shortage import Shortage
 from node.flow.time_limits import size_of, to_decode_s, to_infer_s
 from node.observe.events import alarm
@@ -67,26 +68,6 @@ class EngineUnknown(ModelError):
     remedy = (
         "Put the engine back into `engines:` under the name that the reason has, `hilum config reload`, then `hilum jobs retry JOB`: "
         "another engine may serve other models."
-    )
-
-
-class AnotherVersion(ModelError):
-    """A route of the job asks for a version of the application that is not the one installed, or served, here."""
-
-    code = "HLM-4184"
-    remedy = (
-        "Bring that version back (`hilum models rollback`, or the package of before) and `hilum jobs retry JOB`; or write another version, "
-        "or none, into the `run` of the route."
-    )
-
-
-class ApplicationUnaccepted(ModelError):
-    """A route of the job asks for an application that is accepted here, and this one is not, in this version and with these models."""
-
-    code = "HLM-4185"
-    remedy = (
-        "`hilum evaluate APPLICATION --data STUDIES`, look at its card, `hilum models accept APPLICATION`, `hilum jobs retry JOB`; or go "
-        "back to the models that were accepted (`hilum models rollback`)."
     )
 
 
@@ -171,7 +152,10 @@ class Analyst:
         began = time.monotonic()
         deadline = began + settings_of(self._config, job.application).timeout.total_seconds()
         application = self._application_of(job.application)
-        self._refuse_another_version(job, application)
+        demands = self._demands(job)
+        for route, demand in demands:
+            if why := demand.against_version(application.name, application.version):
+                raise AnotherVersion(f'route "{route}": {why}')
         if job.engine not in (DEFAULT_ENGINE, *self._config.engines):
             raise EngineUnknown(f'the configuration has no engine "{job.engine}" any more')
         engine = self._engine_named(job.engine)
@@ -181,7 +165,7 @@ class Analyst:
         for model in models:
             engine.check(model)
         digest = digest_with(engine, application, calls)
-        self._refuse_unaccepted(job, application, digest)
+        self._refuse_unaccepted(demands, application, digest)
         with collected() as stages_s:
             with at_most(to_decode_s(size_of(files))):
                 accepts, series, roles = application.accepts, job.series_instance_uid, application.in_roles
@@ -202,19 +186,18 @@ class Analyst:
             made_by=f"{application.name} {application.version}",
         )
 
-    def _refuse_another_version(self, job: Job, application: Application) -> None:
-        """What a route pins is analysed by that version, or not at all; `gate.not_pinned` says so beforehand."""
-        for route in self._config.routes:
-            if route.name in job.routes and (why := route.against_version(application.name, application.version)):
-                raise AnotherVersion(f'route "{route.name}": {why}')
+    def _demands(self, job: Job) -> list[tuple[str, Demand]]:
+        """What the routes of the job asked when it was routed, whatever they are called by now, and what those of their names ask today."""
+        today = ((route.name, route.demand(job.application)) for route in self._config.routes if route.name in job.routes)
+        return list(dict.fromkeys([*job.demands.items(), *((name, demand) for name, demand in today if not demand.none)]))
 
-    def _refuse_unaccepted(self, job: Job, application: Application, digest: str) -> None:
+    def _refuse_unaccepted(self, demands: Sequence[tuple[str, Demand]], application: Application, digest: str) -> None:
         """Where a route asks for what is accepted here, that is what is analysed with, by the files that the engine holds."""
-        for route in self._config.routes:
-            if route.accepted and route.name in job.routes:
-                unaccepted = why_not_accepted(self._config.models, application.name, application.version, digest)
-                if why := route.against_unaccepted(unaccepted):
-                    raise ApplicationUnaccepted(f'route "{route.name}": {why}')
+        asking = [(route, demand) for route, demand in demands if demand.accepted]
+        unaccepted = _unaccepted(self._config, application, digest) if asking else ""
+        for route, demand in asking:
+            if why := demand.against_unaccepted(unaccepted):
+                raise ApplicationUnaccepted(f'route "{route}": {why}')
 
     def _explained(self, job: Job) -> bool:
         """Whether a sink of the job asks what moved the answers."""
@@ -289,10 +272,17 @@ def digest_with(digests: Digests, application: Application, calls: Mapping[Model
     return digest_of(models, digests.digest) if models else method_digest(application.name, application.version)
 
 
-def entered_unaccepted(config: settings.Config, application: Application) -> str:
-    """Why an application, as it is served, is not accepted here, by the digests that the repository's entries name: routing reads no
-    weights. Jobs are asked again, by the digests of what their engine holds."""
+def with_acceptance(config: settings.Config, application: Application) -> Application:
+    """An application, as it is served, with whether it is accepted here, by the digests that the repository's entries name: routing reads
+    no weights. Jobs are asked again, by the digests of what their engine holds."""
     digest = digest_with(EnteredDigests(Repository(config.models)), application, calls_of(config, application))
+    return replace(application, models_digest=digest, unaccepted=_unaccepted(config, application, digest))
+
+
+def _unaccepted(config: settings.Config, application: Application, digest: str) -> str:
+    """Why an application with models of this digest is not accepted here; "" where it is."""
+    if why := untestable(application):
+        return f"{why}: this one cannot be accepted"
     return why_not_accepted(config.models, application.name, application.version, digest)
 
 

@@ -14,9 +14,9 @@ from node.journal.claims import LostClaims, at_most, given_before, had_turn, in_
 from node.journal.database import Database, JournalPart, lock_study, repeatable, rerun
 from node.journal.errors import NoSuchRow, TransitionRefused
 from node.journal.job_deliveries import cancel_deliveries, insert_deliveries, revive
+from node.journal.placing import demands_of, supersede
 from node.journal.port import DoneJob, JobFilter
 from node.journal.results import insert_objects, keep_measured, read_objects
-from node.journal.routing import supersede
 from node.journal.rows import micros, moment, to_job
 from node.journal.schema import NEVER
 from node.journal.store import refuse_tombstoned
@@ -31,9 +31,9 @@ def read_jobs(connection: Connection, statement: Select[Any]) -> list[Job]:
     """The jobs that `statement` selects, with their routes and sinks."""
     rows = connection.execute(statement).all()
     ids = [row.id for row in rows]
-    routes = _names(connection, schema.job_route, "route", ids)
     sinks = _names(connection, schema.job_sink, "sink", ids)
-    return [to_job(row, routes, sinks) for row in rows]
+    asked = demands_of(connection, ids)
+    return [to_job(row, asked.get(row.id, {}), sinks) for row in rows]
 
 
 def _names(connection: Connection, table: Table, column: str, jobs: Sequence[int]) -> dict[int, tuple[str, ...]]:

@@ -11,7 +11,7 @@ from sqlalchemy import Row
 
 from node.domain.arrival import Arrival, Completeness
 from node.domain.instance import Header, HeldFor, Instance, Standing
-from node.domain.job import RANKS, Delivery, Job, JobKind, ResultObject, WhenExcluded
+from node.domain.job import RANKS, Delivery, Demand, Job, JobKind, ResultObject, WhenExcluded
 from node.domain.route import Decision, Junction, Tried, Withheld
 from node.domain.shortage import Lack, Shortage
 from node.domain.state import ArrivalState, DeliveryState, JobState
@@ -85,8 +85,13 @@ def to_arrival(row: Row[Any]) -> Arrival:
     )
 
 
-def to_job(row: Row[Any], routes: Mapping[int, tuple[str, ...]], sinks: Mapping[int, tuple[str, ...]]) -> Job:
-    """A job; its routes and sinks lie in tables of their own."""
+def to_demand(row: Row[Any]) -> Demand:
+    """What a route of a job asked."""
+    return Demand(version=row.version, accepted=row.accepted)
+
+
+def to_job(row: Row[Any], asked: Mapping[str, Demand], sinks: Mapping[int, tuple[str, ...]]) -> Job:
+    """A job; its routes, with what they `asked`, and its sinks lie in tables of their own."""
     return Job(
         id=row.id,
         arrival=row.arrival_id,
@@ -95,7 +100,7 @@ def to_job(row: Row[Any], routes: Mapping[int, tuple[str, ...]], sinks: Mapping[
         application=row.application,
         application_version=row.application_version,
         engine=row.engine,
-        routes=routes.get(row.id, ()),
+        routes=tuple(asked),
         sinks=sinks.get(row.id, ()),
         priority=PRIORITIES[row.rank],
         state=JobState(row.state),
@@ -121,6 +126,7 @@ def to_job(row: Row[Any], routes: Mapping[int, tuple[str, ...]], sinks: Mapping[
         delivered_before=row.delivered_before,
         when_excluded=WhenExcluded(row.when_excluded),
         done_at=_moment_or_none(row.done_at),
+        demands={route: demand for route, demand in asked.items() if not demand.none},
     )
 
 

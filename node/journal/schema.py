@@ -472,7 +472,7 @@ decision = Table(
         Words,
         nullable=True,
         comment="null, or waits: for a series that the route needs, or the rest of one | parked: the study lacks one that it needs, or the "
-        "application excludes it",
+        "application excludes it, or is not the one that the route asks for",
     ),
     Column("lacks", Boolean, nullable=False, server_default=false(), comment="whether the study lacked a series that the route needs"),
     Column(
@@ -695,7 +695,9 @@ job_route = Table(
     reference("job_id", "job", "the job", primary_key=True),
     Column("route", Words, primary_key=True, comment="a route that asked for it"),
     Column("position", Integer, nullable=False, comment="order in which they asked"),
-    comment="The routes of a job; it rests only while all of them are paused.",
+    Column("version", Words, nullable=False, server_default="", comment="the version of the application that it asked for; empty: any"),
+    Column("accepted", Boolean, nullable=False, server_default=false(), comment="whether it asked for one that is accepted here"),
+    comment="The routes of a job, each as it asked; it rests only while all of them are paused.",
 )
 
 job_sink = Table(
@@ -967,5 +969,5 @@ promise = Table(
     comment="Instances that senders may have deleted because this node committed to them.",
 )
 
-HEAD = "0034"
+HEAD = "0035"
 """The revision of migrations/versions that this file describes."""

@@ -304,7 +304,8 @@ class RouteExplainer:
         (current,) = [view for view in views[study] if view.series_instance_uid == decision.series_instance_uid]
         remarks: list[str] = []
         applications = self.declared(route)
-        asked = partial(gated, applications=applications, view=current, gate=gate, against=unserved(route, self.served))
+        against = unserved(route, self.served)
+        asked = partial(gated, applications=applications, view=current, gate=gate, against=against)
         alone = applications.get(route.run[0]) if route.roles else None
         judged = needs_outcome_now(route, views[study], datetime.now(UTC), alone) if decision.matched else None
         role = ""
@@ -341,7 +342,9 @@ class RouteExplainer:
             if chosen and not application.roles and (why := gate.answer(application, current).exclusion):
                 remarks.append(exclusion_sentence(name, why, route.when_excluded))
                 excluded.add(name)
-        if route.parks_excluded and excluded.issuperset(route.run):
+            elif chosen and name in against:
+                remarks.append(f"{name} is parked: {against[name]}")
+        if chosen and (excluded if route.parks_excluded else set()) | (against.keys() - excluded) >= set(route.run):
             decision = replace(decision, withheld=Withheld.PARKED)
         if not remarks:
             return decision

@@ -219,7 +219,7 @@ def not_pinned(route: Route, served: Callable[[str], Application]) -> dict[str, 
     against = {}
     for one in route.pinned:
         with suppress(HilumError):
-            if why := route.against_version(one.application, served(one.application).version):
+            if why := route.demand(one.application).against_version(one.application, served(one.application).version):
                 against[one.application] = why
     return against
 
@@ -229,7 +229,7 @@ def not_accepted(route: Route, served: Callable[[str], Application]) -> dict[str
     against = {}
     for name in route.run if route.accepted else ():
         with suppress(HilumError):
-            if why := route.against_unaccepted(served(name).unaccepted):
+            if why := route.demand(name).against_unaccepted(served(name).unaccepted):
                 against[name] = why
     return against
 

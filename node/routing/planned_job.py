@@ -1,17 +1,26 @@
 """A planned job: what the routes of an arrival ask of one application, gathered before it is written, and the job that it becomes."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from inference.applications.accept import refusal
 from inference.applications.errors import NotAccepted
+from inference.applications.port import Application
 from inference.errors import InputError
-from node.domain.errors import SourcesNameless
-from node.domain.job import RANKS, NewJob, Priority, WhenExcluded, strictest
+from node.domain.errors import AnotherVersion, ApplicationUnaccepted, SourcesNameless
+from node.domain.job import RANKS, Demand, NewJob, Priority, WhenExcluded, strictest
 from node.domain.route import Route
 from node.domain.shortage import Shortage
+from node.routing.needs import NeedsOutcome
 from node.routing.series import SeriesContent, digest_of
 from node.routing.untaken import NoSeriesTaken
+
+Coded: TypeAlias = tuple[str, str]
+"""An error code, and the sentence."""
+Said: TypeAlias = dict[tuple[str, str], list[str]]
+"""By route and series, what there is to say of them."""
 
 
 class SeriesMissing(InputError):
@@ -82,22 +91,76 @@ class PlannedJob:
     def deadline(self) -> timedelta | None:
         return min((route.deadline for route in self.routes if route.deadline is not None), default=None)
 
-    def job(
-        self, version: str, engine: str, complete_at: datetime, *, unloaded: tuple[str, str] | None = None, unaccepted: str = ""
-    ) -> NewJob:
-        """The job as it is written.
+    def jobs(
+        self, application: Application | None, version: str, engine: str, complete_at: datetime, *, unloaded: Coded | None
+    ) -> list[NewJob]:
+        """The jobs as they are written: one for all routes whose demands the application answers, and one, parked, for each demand that it
+        does not, so that who asked is told and others do not wait for it.
 
         Parameters
         ----------
-        unloaded
-            Code and reason why the application cannot be loaded; None: it can.
-        unaccepted
-            Why the application is not accepted here; "": it is, or nobody asks.
+        application
+            As it is served; None: it cannot be loaded, for the reason that `unloaded` has.
         """
-        if unloaded is None:
-            # a route that asks for another version, or an accepted one, would park what is another's, too; alone it parks what is its own
-            taking = [route for route in self.routes if not route.against_version(self.application, version)] or self.routes
-            self.routes = [route for route in taking if not route.against_unaccepted(unaccepted)] or taking
+        against = {} if application is None else self.unanswered(application)
+        answered = [route for route in self.routes if route.name not in against]
+        made = [replace(self, routes=answered)._job(version, engine, complete_at, unloaded)] if answered else []
+        if application is not None and not application.unaccepted:
+            made = [replace(one, models_digest=application.models_digest) for one in made]
+        alike: dict[Demand, list[Route]] = {}
+        for route in self.routes:
+            if route.name in against:
+                alike.setdefault(route.demand(self.application), []).append(route)
+        for routes in alike.values():
+            job = replace(self, routes=routes)._job(version, engine, complete_at, None)
+            fits = job.not_applicable is None
+            made.append(replace(job, parked=job.parked or against[routes[0].name], refused=True) if fits else job)
+        return made
+
+    def unanswered(self, application: Application) -> dict[str, Coded]:
+        """Its routes that ask for another version of the application than the one served, or for an accepted one where it is not, and
+        what is against it."""
+        found = {}
+        for route in self.routes:
+            demand = route.demand(self.application)
+            if why := demand.against_version(self.application, application.version):
+                found[route.name] = AnotherVersion.code, f'route "{route.name}": {why}'
+            elif why := demand.against_unaccepted(application.unaccepted):
+                found[route.name] = ApplicationUnaccepted.code, f'route "{route.name}": {why}'
+        return found
+
+    def tell_refused(self, jobs: Sequence[NewJob], said: Said) -> set[tuple[str, str]]:
+        """Say why those of its `jobs` that what is served does not answer are parked; (route, series) of routes of which nothing else runs
+        are given."""
+        refused = {name: job.parked for job in jobs if job.refused and job.parked for name in job.routes}
+        parked = set()
+        for route in self.routes:
+            if route.name in refused:
+                code, reason = refused[route.name]
+                about = [(route.name, content.series_instance_uid) for content in self.series]
+                for each in about:
+                    said.setdefault(each, []).append(f"{self.application} is parked: {reason} [{code}]")
+                parked |= set(about if route.run == (self.application,) else ())
+        return parked
+
+    def park(self, judged: Mapping[str, NeedsOutcome], said: Said) -> set[tuple[str, str]]:
+        """Park what only routes ask for that lack a series, (route, series) of which are given; where others ask for it too, it is run for
+        these alone."""
+        lacking = [route for route in self.routes if route.name in judged and judged[route.name].parks]
+        others = [route for route in self.routes if route not in lacking]
+        if lacking and not others:
+            self.missing = "; ".join(dict.fromkeys(judged[route.name].missing for route in lacking))
+        else:
+            self.routes = others
+        for route in lacking:
+            becomes = f"is run for {', '.join(other.name for other in others)} alone" if others else "is parked"
+            for content in self.series:
+                words = said.setdefault((route.name, content.series_instance_uid), [])
+                words.append(f"{self.application} {becomes}: {judged[route.name].missing}")
+        return set() if others else {(route.name, content.series_instance_uid) for route in lacking for content in self.series}
+
+    def _job(self, version: str, engine: str, complete_at: datetime, unloaded: Coded | None) -> NewJob:
+        """The job of all of its routes."""
         parked = next((reason for content in self.series if (reason := content.unfit) is not None), None)
         if parked is None and self.missing:
             parked = (RolesUndecided if self.undecided else SeriesMissing).code, self.missing
@@ -139,4 +202,6 @@ class PlannedJob:
             slices=tuple(content.series_instance_uid for content in self.series) if self.slices else (),
             shortage=self.shortage,
             marked=self.shortage is not None and (self.marked or bool(self.incomplete)),
+            demands={route.name: demand for route in self.routes if not (demand := route.demand(self.application)).none},
+            sinks_of={route.name: route.send for route in self.routes},
         )

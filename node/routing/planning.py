@@ -134,7 +134,7 @@ class JobPlanner:
         plans = [*whole, *self._on_studies(arrival, series, runs, said, deciding)]
         parked: set[tuple[str, str]] = set()
         for planned in plans:
-            parked |= _park(planned, judged, said)
+            parked |= planned.park(judged, said)
             self._exclude(planned, gate)
         over = not waits or arrival.completed_by is Completeness.OPERATOR
         held = self._shortage_rules.withhold(arrival, plans, said, now, over=over)
@@ -158,7 +158,7 @@ class JobPlanner:
                     excluded.setdefault(about, {})[planned.application] = planned.when_excluded
         mistaken = [self._pairs.mistaken(arrival.study_instance_uid, planned.series[0], planned.application) for planned in alone]
         complete_at = arrival.completed_at or now
-        jobs = [self._job(planned, complete_at) for planned in plans]
+        jobs = [job for planned in plans for job in self._jobs(planned, complete_at, said, parked)]
         return JobPlan(
             jobs=jobs,
             decisions=with_untaken([held.told(self._with(decision, said, parked, excluded)) for decision in decisions], vain),
@@ -445,15 +445,20 @@ class JobPlanner:
         except HilumError:
             return None
 
-    def _job(self, planned: PlannedJob, complete_at: datetime) -> NewJob:
-        unloaded, unaccepted = None, ""
+    def _jobs(
+        self, planned: PlannedJob, complete_at: datetime, said: dict[tuple[str, str], list[str]], parked: set[tuple[str, str]]
+    ) -> list[NewJob]:
+        """The jobs that come of a planned one, with what there is to say of routes whose demands what is served does not answer."""
+        application, unloaded = None, None
         try:
             application = self._application_of(planned.application)
-            version, unaccepted = application.version, application.unaccepted
+            version = application.version
         except HilumError as error:
             version = "" if (declared := self._declared(planned.application)) is None else declared.version  # without the models' versions
             unloaded = error.code, str(error)
-        return planned.job(version, self._engine_of(planned.application), complete_at, unloaded=unloaded, unaccepted=unaccepted)
+        jobs = planned.jobs(application, version, self._engine_of(planned.application), complete_at, unloaded=unloaded)
+        parked |= planned.tell_refused(jobs, said)
+        return jobs
 
 
 def _is_counted(content: SeriesContent) -> bool:
@@ -481,20 +486,3 @@ def _judged_so(decision: Decision, judged: Mapping[str, NeedsOutcome], said: dic
     if not (one.withheld and decision.chosen):
         return decision
     return replace(decision, chosen=False, reason=one.reason, withheld=None if one.until is None else Withheld.WAITS)
-
-
-def _park(planned: PlannedJob, judged: Mapping[str, NeedsOutcome], said: dict[tuple[str, str], list[str]]) -> set[tuple[str, str]]:
-    """Park what only routes ask for that lack a series, (route, series) of which are given; where others ask for it too, it is run for
-    these alone."""
-    lacking = [route for route in planned.routes if route.name in judged and judged[route.name].parks]
-    others = [route for route in planned.routes if route not in lacking]
-    if lacking and not others:
-        planned.missing = "; ".join(dict.fromkeys(judged[route.name].missing for route in lacking))
-    else:
-        planned.routes = others
-    for route in lacking:
-        becomes = f"is run for {', '.join(other.name for other in others)} alone" if others else "is parked"
-        for content in planned.series:
-            words = said.setdefault((route.name, content.series_instance_uid), [])
-            words.append(f"{planned.application} {becomes}: {judged[route.name].missing}")
-    return set() if others else {(route.name, content.series_instance_uid) for route in lacking for content in planned.series}

@@ -187,17 +187,21 @@ def look_at_definitions(config: Config) -> Iterator[DoctorFinding]:
 
 def look_at_acceptances(config: Config) -> Iterator[DoctorFinding]:
     """Applications that a route wants accepted, and that are not, as they are served now."""
+    from inference.applications.acceptance import untestable
     from node.assembly.compose import served
     from node.routing.gate import not_accepted
 
     for route in config.routes:
         for name, why in not_accepted(route, partial(served, config)).items():
+            testable = not untestable(served(config, name))
             yield DoctorFinding(
                 area=Area.MODELS,
                 subject=f"application {name}",
                 level="warning",
                 detail=f'route "{route.name}": {why}',
-                fix=f"`hilum evaluate {name} --data STUDIES`, then `hilum models accept {name}`; until then its jobs are parked.",
+                fix=f"`hilum evaluate {name} --data STUDIES`, then `hilum models accept {name}`; until then its jobs are parked."
+                if testable
+                else "Take `accepted: required` out of the route: each of its jobs would be parked.",
             )
 
 

@@ -316,6 +316,9 @@ SENTENCES: Mapping[str, str] = {
         "图像注明共{listed}个时相，实收{came}个时相，图像可能不完整。"
     ),
     # what it replaces
+    "This is revision {revision}: it replaces the result{made}, which another version or other models made of the same images.": (
+        "本报告为第{revision}版，取代{made}由其他版本或其他模型依据相同图像得出的结果。"
+    ),
     "This is revision {revision}: it replaces the result{made}, which was made from other images.": (
         "本报告为第{revision}版，取代{made}依据其他图像得出的结果。"
     ),

@@ -104,3 +104,12 @@ def test_what_is_not_accepted_is_told_beside_what_would_differ(hospital: Hospita
     assert 'route "head MR": bright-lesion' in said
     assert f"{said}: its jobs would be parked" in shown
     assert run("routes", "replay", "--since", "2025-03-04", "--json").json["unaccepted"] == []
+
+
+def test_what_no_acceptance_test_compares_cannot_be_asked_for_as_accepted(hospital: Hospital, run: Run, place: Path) -> None:
+    """The check of the configuration says so, and what to do; each job of the route would be parked for ever."""
+    text = CONFIG.replace("run: [mr-brain]", "run: [mr-register]\n    accepted: required")
+    (place / "edited.yaml").write_text(text, encoding="utf-8")
+    (remark,) = [one for one in run("config", "check", "--config", "edited.yaml", "--json").json["remarks"] if "cannot be accepted" in one]
+    assert "mr-register takes pair; an acceptance test compares applications that take one series: this one cannot be accepted" in remark
+    assert "Take `accepted: required` out of the route" in remark

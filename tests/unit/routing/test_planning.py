@@ -9,8 +9,8 @@ import pytest
 from inference.applications.port import Accepts, Application, Takes
 from node.domain.arrival import Arrival
 from node.domain.instance import Header, Instance
-from node.domain.job import Job
-from node.domain.route import Condition, ConditionOperator, Decision, PinnedVersion, Route
+from node.domain.job import Demand, Job
+from node.domain.route import Condition, ConditionOperator, Decision, PinnedVersion, Route, Withheld
 from node.domain.shortage import Shortfalls
 from node.domain.state import ArrivalState
 from node.routing import gate
@@ -183,13 +183,16 @@ def _taken_s(study: Study, route: Route) -> float:
     return time.thread_time() - began
 
 
-def test_a_route_that_asks_for_another_version_parks_no_other_ones_results() -> None:
-    """It has no part in the job of the routes that take the version which is here; where there are none, the job is its own."""
+def test_a_route_that_asks_for_another_version_is_parked_and_no_other_one() -> None:
+    """It has no part in the job of the routes that take the version which is here: its own is parked, and says why."""
     any_version = replace(EACH, run=(WHOLE.name,))
     pinned = replace(any_version, name="pinned", send=("copies",), pinned=(PinnedVersion(application=WHOLE.name, version="9"),))
-    (job,) = Study(1).asked(any_version, pinned).jobs
-    assert (job.routes, job.sinks) == (("each",), ("archive",))
+    job, other = Study(1).asked(any_version, pinned).jobs
+    assert (job.routes, job.sinks, job.parked) == (("each",), ("archive",), None)
+    assert (other.routes, other.sinks, other.demands) == (("pinned",), ("copies",), {"pinned": Demand(version="9")})
+    assert other.parked == ("HLM-4184", 'route "pinned": whole is version 1.0.0 here, and the route asks for 9')
     decision = next(one for one in Study(1).decisions(any_version, pinned) if one.route == "pinned")
     assert any("asks for 9" in tried.found for tried in decision.tried)
+    assert decision.withheld is Withheld.PARKED
     (alone,) = Study(1).asked(pinned).jobs
-    assert alone.routes == ("pinned",)
+    assert (alone.routes, alone.parked) == (("pinned",), other.parked)

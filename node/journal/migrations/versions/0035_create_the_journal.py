@@ -4,7 +4,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0034"
+revision = "0035"
 down_revision = None
 
 
@@ -140,12 +140,7 @@ def upgrade() -> None:
         "beat",
         sa.Column("process", sa.Text(), nullable=False, comment="stage and process id"),
         sa.Column("at", sa.BigInteger(), nullable=False, comment="when it last said so"),
-        sa.Column(
-            "state",
-            sa.Text(),
-            nullable=False,
-            comment="by which configuration it goes, as config_revision has it (SHA-256)",
-        ),
+        sa.Column("state", sa.Text(), nullable=False, comment="by which configuration it goes, as config_revision has it (SHA-256)"),
         sa.PrimaryKeyConstraint("process", name=op.f("pk_beat")),
         comment="Signs of life of the node's processes.",
     )
@@ -430,10 +425,7 @@ def upgrade() -> None:
         sa.Column("ends_at", sa.BigInteger(), nullable=False, comment="when it ends"),
         sa.Column("used_at", sa.BigInteger(), nullable=True, comment="when it was used last, to some minutes; empty: never"),
         sa.Column(
-            "provider_session",
-            sa.Text(),
-            nullable=False,
-            comment="Session ID (sid) of the provider that vouched; empty: it named none",
+            "provider_session", sa.Text(), nullable=False, comment="Session ID (sid) of the provider that vouched; empty: it named none"
         ),
         sa.ForeignKeyConstraint(["account"], ["console_account.name"], name=op.f("fk_console_key_account")),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_console_key")),
@@ -464,7 +456,7 @@ def upgrade() -> None:
             "withheld",
             sa.Text(),
             nullable=True,
-            comment="null, or waits: for a series that the route needs, or the rest of one | parked: the study lacks one that it needs, or the application excludes it",
+            comment="null, or waits: for a series that the route needs, or the rest of one | parked: the study lacks one that it needs, or the application excludes it, or is not the one that the route asks for",
         ),
         sa.Column(
             "lacks",
@@ -870,9 +862,15 @@ def upgrade() -> None:
         sa.Column("job_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False, comment="the job"),
         sa.Column("route", sa.Text(), nullable=False, comment="a route that asked for it"),
         sa.Column("position", sa.Integer(), nullable=False, comment="order in which they asked"),
+        sa.Column(
+            "version", sa.Text(), server_default="", nullable=False, comment="the version of the application that it asked for; empty: any"
+        ),
+        sa.Column(
+            "accepted", sa.Boolean(), server_default=sa.false(), nullable=False, comment="whether it asked for one that is accepted here"
+        ),
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], name=op.f("fk_job_route_job_id")),
         sa.PrimaryKeyConstraint("job_id", "route", name=op.f("pk_job_route")),
-        comment="The routes of a job; it rests only while all of them are paused.",
+        comment="The routes of a job, each as it asked; it rests only while all of them are paused.",
     )
     op.create_table(
         "job_sink",

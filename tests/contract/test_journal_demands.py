@@ -1,0 +1,186 @@
+"""The contract of node.journal.placing, on every database: a route that asks for a version of an application, or for one that is accepted,
+gets no results of another."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from node.domain.job import Demand, Job, NewJob
+from node.domain.state import JobState
+from tests.unit.journal.story import Story
+
+ACCEPTED = Demand(accepted=True)
+REFUSED = ("HLM-4185", "nobody has accepted it")
+
+
+def asking(story: Story, demands: Mapping[str, Demand], **changes: Any) -> NewJob:
+    """A job for these routes, each of which sends to a sink of its own name; "model 1" is served, and accepted."""
+    sinks = {route: (f"to {route}",) for route in demands}
+    asked = {route: demand for route, demand in demands.items() if not demand.none}
+    return story.job_asked(
+        **{
+            "routes": tuple(demands),
+            "sinks": tuple(f"to {route}" for route in demands),
+            "sinks_of": sinks,
+            "demands": asked,
+            "models_digest": "model 1",
+            **changes,
+        }
+    )
+
+
+def refused(story: Story, route: str = "asks", demand: Demand = ACCEPTED, **changes: Any) -> NewJob:
+    """A job for a route whose demand what is served does not answer."""
+    return asking(story, {route: demand}, models_digest="", parked=REFUSED, refused=True, **changes)
+
+
+def routed(story: Story, *jobs: NewJob, number: int) -> list[int]:
+    """The study comes, again with instance `number`, and is routed to these."""
+    story.receive(number)
+    return story.route(*jobs)
+
+
+def analysed(story: Story, model: str, version: str = "1.0.0") -> Job:
+    """The next job is analysed by a model, and its objects arrive."""
+    job = story.claim()
+    assert job.lease is not None
+    assert story.journal.jobs.inferred(job.id, job.lease, f"findings/{job.id}", model, story.now, version=version)
+    story.encode(job)
+    for _ in job.sinks:
+        story.deliver()
+    return story.journal.jobs.get(job.id)
+
+
+def delivered_to(story: Story, job: int) -> set[str]:
+    return {one.sink for one in story.journal.deliveries.find(job=job)}
+
+
+def test_a_done_job_is_joined_by_who_asks_for_accepted_where_the_accepted_model_made_it(story: Story) -> None:
+    """By the digest and the version on record; the route is on record with what it asked."""
+    routed(story, asking(story, {"any": Demand()}), number=1)
+    done = analysed(story, "model 1")
+    assert routed(story, asking(story, {"asks": ACCEPTED}), number=2) == [done.id]
+    after = story.journal.jobs.get(done.id)
+    assert (after.routes, after.demands) == (("any", "asks"), {"asks": ACCEPTED})
+    assert delivered_to(story, done.id) == {"to any", "to asks"}
+
+
+def test_a_done_job_that_another_model_made_gives_nothing_to_who_asks_for_an_accepted_one(story: Story) -> None:
+    """It stays what it is for the route that did not ask; the other gets a job of its own, which both find when the study comes again."""
+    routed(story, asking(story, {"any": Demand()}), number=1)
+    done = analysed(story, "unaccepted")
+    both = asking(story, {"any": Demand(), "asks": ACCEPTED})
+    assert routed(story, both, number=2) == [done.id]
+    own = story.claim()
+    assert (own.id > done.id, own.routes, own.sinks, own.demands) == (True, ("asks",), ("to asks",), {"asks": ACCEPTED})
+    assert story.journal.jobs.get(done.id).state is JobState.DONE
+    assert delivered_to(story, done.id) == {"to any"}
+    story.journal.jobs.renew(own.id, own.lease or "", story.now)
+    routed(story, both, number=3)
+    assert [one.routes for one in story.journal.jobs.find(study="1.1")] == [("any",), ("asks",)]
+
+
+def test_a_version_that_a_route_asks_for_is_the_one_that_analysed(story: Story) -> None:
+    """1.0 made it: who asks for 1.0 joins, who asks for 1.1 does not, though that is served by now."""
+    routed(story, asking(story, {"any": Demand()}), number=1)
+    done = analysed(story, "model 1", version="1.0.4")
+    old, new = Demand(version="1.0"), Demand(version="1.1")
+    (joined,) = routed(story, refused(story, "old", old), number=2)
+    (own,) = routed(story, asking(story, {"new": new}, application_version="1.1.0"), number=3)
+    assert (joined, delivered_to(story, done.id)) == (done.id, {"to any", "to old"})
+    assert (own != done.id, story.journal.jobs.get(own).state) == (True, JobState.QUEUED)
+
+
+def test_who_asks_for_what_is_not_here_is_parked_beside_the_others(story: Story) -> None:
+    """Not lost, not delivered, and in nobody's way; accepted by the next time that the study comes, it goes on by itself."""
+    first, second = routed(story, asking(story, {"any": Demand()}, models_digest=""), refused(story), number=1)
+    stuck = story.journal.jobs.get(second)
+    assert (first != second, stuck.state, stuck.code, stuck.sinks) == (True, JobState.PARKED, "HLM-4185", ("to asks",))
+    analysed(story, "unaccepted")
+    again = routed(story, asking(story, {"any": Demand()}, models_digest=""), refused(story), number=2)
+    assert again == [first, second]
+    routed(story, asking(story, {"any": Demand(), "asks": ACCEPTED}), number=3)
+    waits = story.journal.jobs.get(second)
+    assert (waits.state, waits.demands, delivered_to(story, first)) == (JobState.QUEUED, {"asks": ACCEPTED}, {"to any"})
+
+
+def test_a_job_that_waits_is_shared_and_held_to_what_the_second_route_asks(story: Story) -> None:
+    """One analysis: it is asked before it is analysed."""
+    (first,) = routed(story, asking(story, {"any": Demand()}), number=1)
+    assert routed(story, asking(story, {"asks": ACCEPTED}), number=2) == [first]
+    assert story.claim().demands == {"asks": ACCEPTED}
+
+
+def test_a_job_at_work_is_not_joined_by_who_asks_what_it_was_not_asked(story: Story) -> None:
+    """Its worker has its models already; who asks the same, or nothing, joins all the same."""
+    (first,) = routed(story, asking(story, {"any": Demand()}), number=1)
+    story.claim()
+    (own,) = routed(story, asking(story, {"asks": ACCEPTED}), number=2)
+    assert own != first
+    story.claim()
+    assert routed(story, asking(story, {"too": ACCEPTED}), number=3) == [own]
+    assert routed(story, asking(story, {"any": Demand()}), number=4) == [first]
+
+
+def test_a_route_that_asks_otherwise_now_is_analysed_anew(story: Story) -> None:
+    """The only route of a done job asks for another version: the new job names the old one as its predecessor. Where what is asked is not
+    here, the old one stays until it is."""
+    (first,) = routed(story, asking(story, {"asks": Demand(version="1.0")}), number=1)
+    analysed(story, "model 1", version="1.0.0")
+    newer = Demand(version="1.1")
+    (stuck,) = routed(story, refused(story, "asks", newer), number=2)
+    assert [story.journal.jobs.get(one).state for one in (first, stuck)] == [JobState.DONE, JobState.PARKED]
+    (second,) = routed(story, asking(story, {"asks": newer}, application_version="1.1.0"), number=3)
+    assert [story.journal.jobs.get(one).state for one in (first, stuck, second)] == [*[JobState.SUPERSEDED] * 2, JobState.QUEUED]
+    assert [story.journal.jobs.get(one).predecessor for one in (stuck, second)] == [first, stuck]
+
+
+def test_a_demand_that_is_lifted_leaves_no_job_behind_that_waits_for_it(story: Story) -> None:
+    """The route asks for nothing any more: the parked job is superseded, and a job that anybody may have takes its place."""
+    (stuck,) = routed(story, refused(story), number=1)
+    (second,) = routed(story, asking(story, {"asks": Demand()}, models_digest=""), number=2)
+    assert [story.journal.jobs.get(one).state for one in (stuck, second)] == [JobState.SUPERSEDED, JobState.QUEUED]
+    assert story.journal.jobs.get(second).predecessor == stuck
+
+
+def test_other_inputs_supersede_the_jobs_of_every_demand(story: Story) -> None:
+    """Each of the new ones names that of its own route as its predecessor."""
+    old = routed(story, asking(story, {"any": Demand()}, models_digest=""), refused(story), number=1)
+    analysed(story, "unaccepted")
+    plain, asks = asking(story, {"any": Demand()}, models_digest="", input_digest="inputs 2"), refused(story, input_digest="inputs 2")
+    new = routed(story, plain, asks, number=2)
+    assert [story.journal.jobs.get(one).predecessor for one in new] == old
+    assert [story.journal.jobs.get(one).state for one in old] == [JobState.SUPERSEDED] * 2
+    assert [story.journal.jobs.get(one).state for one in new] == [JobState.QUEUED, JobState.PARKED]
+
+
+def test_a_whole_study_that_others_ask_for_too_keeps_their_demands_and_their_sinks_apart(story: Story) -> None:
+    """A second sender's series come: the route that decides nothing of them keeps its part, with what it asked; one that is refused in this
+    arrival gets nothing of the other's."""
+    whole = {"whole_study": True, "models_digest": "model 1"}
+    (first,) = routed(story, asking(story, {"elsewhere": ACCEPTED, "asks": ACCEPTED}, **whole), number=1)
+    mine = replace(asking(story, {"any": Demand()}, **whole), input_digest="inputs 2")
+    new, stuck = routed(story, mine, refused(story, input_digest="inputs 2", whole_study=True), number=2)
+    job, parked = story.journal.jobs.get(new), story.journal.jobs.get(stuck)
+    assert (job.predecessor, job.routes, job.demands) == (first, ("any", "elsewhere"), {"elsewhere": ACCEPTED})
+    assert (job.sinks, parked.sinks) == (("to any", "to elsewhere"), ("to asks",))
+
+
+def test_what_others_asked_for_does_not_wait_for_who_is_refused(story: Story) -> None:
+    """A second sender's series come, and the one route that decides of them is refused: the others' part is analysed on all series."""
+    whole = {"whole_study": True, "models_digest": ""}
+    (first,) = routed(story, asking(story, {"any": Demand()}, **whole), number=1)
+    (stuck,) = routed(story, refused(story, input_digest="inputs 2", whole_study=True), number=2)
+    others = story.claim()
+    assert (others.input_digest, others.routes, others.sinks, others.predecessor) == ("inputs 2", ("any",), ("to any",), first)
+    assert (story.journal.jobs.get(stuck).state, story.journal.jobs.get(stuck).routes) == (JobState.PARKED, ("asks",))
+    assert routed(story, refused(story, input_digest="inputs 2", whole_study=True), number=3) == [stuck]
+    assert len(story.journal.jobs.find(study="1.1")) == 3
+
+
+def test_what_was_cancelled_stays_so_for_each_route(story: Story) -> None:
+    """The operator cancelled the job of who asks; that of the others is another."""
+    first, second = routed(story, asking(story, {"any": Demand()}, models_digest=""), refused(story), number=1)
+    assert story.journal.jobs.end(second, None, JobState.CANCELLED, "", "cancelled by the operator", story.now)
+    assert routed(story, asking(story, {"any": Demand()}, models_digest=""), refused(story), number=2) == [first, second]
+    assert [story.journal.jobs.get(one).state for one in (first, second)] == [JobState.QUEUED, JobState.CANCELLED]

@@ -1,0 +1,160 @@
+"""Routes that ask for an accepted application, over a whole line of stages with a real journal: what each sink gets, and what is told."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from inference.applications.acceptance import accept, keep_evaluation, why_not_accepted, withdraw
+from inference.applications.port import Application
+from node.domain.route import Route
+from node.domain.state import JobState
+from node.flow.encode import replacing
+from node.flow.engines import Engines
+from node.flow.infer import digest_with
+from node.journal.arrivals import revise
+from tests.unit.flow.line import runner
+from tests.unit.flow.mini import APPLICATION, MiniNode, ThresholdEngine, live, reasons, settle_and_route
+
+NAME, VERSION = APPLICATION.name, APPLICATION.version
+
+
+class Hospital:
+    """A node whose research gets whatever there is, and whose archive asks for what is accepted here."""
+
+    def __init__(self, node: MiniNode, models: Path) -> None:
+        (any_,) = node.config.routes
+        self.node, self.engine, self.models = node, ThresholdEngine(), models
+        self.research = replace(any_, name="research", send=("research",))
+        self.archive = replace(any_, name="archive", send=("archive",), accepted=True)
+        self.ask(self.research, self.archive)
+
+    def ask(self, *routes: Route) -> None:
+        self.node.configure(routes=routes, models=self.models)
+
+    @property
+    def digest(self) -> str:
+        return digest_with(self.engine, APPLICATION, dict.fromkeys(APPLICATION.models))
+
+    def application(self, name: str) -> Application:
+        """As the assembly serves it: with whether it is accepted."""
+        assert name == NAME
+        unaccepted = why_not_accepted(self.models, NAME, VERSION, self.digest)
+        return replace(APPLICATION, models_digest=self.digest, unaccepted=unaccepted)
+
+    def accept(self) -> None:
+        """By somebody who tested what is served."""
+        tested = {"application": NAME, "version": VERSION, "sha256": self.digest, "at": "2026-01-02T03:04:05+00:00"}
+        keep_evaluation(self.models, tested)
+        accept(self.models, NAME, VERSION, self.digest, by="Dr Ada", reason="good")
+
+    def come(self) -> None:
+        """A series comes."""
+        self.node.receive_images("study", "t1")
+        settle_and_route(self.node, applications=self.application)
+
+    def come_again(self) -> None:
+        """What came is routed again, as it is where another series of the study, or a prior, came."""
+        (latest,) = self.node.journal.arrivals.find(newest=True, limit=1)
+        with self.node.journal.database.writing() as connection:
+            revise(connection, latest.id, "another series came", self.node.clock())
+        settle_and_route(self.node, applications=self.application)
+
+    def work(self) -> None:
+        """Analyse until nothing waits."""
+        engines = Engines(self.node.config, lambda _: self.engine, self.application)
+        while runner(self.node, engines, self.application).step():
+            pass
+
+    def got(self) -> dict[str, set[str]]:
+        """By sink, the digests of the models that made what goes there."""
+        found: dict[str, set[str]] = {}
+        for job in live(self.node):
+            for delivery in self.node.deliveries(job.id):
+                found.setdefault(delivery.sink, set()).add(job.model_digest or "")
+        return found
+
+
+@pytest.fixture
+def hospital(node: MiniNode, tmp_path: Path) -> Hospital:
+    models = tmp_path / "accepted"
+    models.mkdir()
+    return Hospital(node, models)
+
+
+def test_who_asks_for_an_accepted_model_gets_nothing_of_another_and_is_told(hospital: Hospital) -> None:
+    """Research gets the result of what is served. The archive's job is parked with what to do, and its decision says so; once somebody has
+    accepted what made the result, the archive gets that very one, and nothing is analysed twice."""
+    hospital.come()
+    hospital.work()
+    unaccepted = hospital.digest
+    assert hospital.got() == {"research": {unaccepted}}
+    (stuck,) = [job for job in live(hospital.node) if job.routes == ("archive",)]
+    assert (stuck.state, stuck.code) == (JobState.PARKED, "HLM-4185")
+    assert any("threshold is parked: route" in reason for reason in reasons(hospital.node, stuck.study_instance_uid).values())
+    hospital.accept()
+    hospital.come_again()
+    hospital.work()
+    assert hospital.got() == {"research": {unaccepted}, "archive": {unaccepted}}
+    assert (hospital.engine.asked, {job.state for job in live(hospital.node)}) == (1, {JobState.ENCODED})
+
+
+def test_another_model_is_accepted_meanwhile(hospital: Hospital) -> None:
+    """The archive gets what the accepted one makes, research keeps what it got."""
+    hospital.come()
+    hospital.work()
+    before = hospital.digest
+    hospital.engine.weights = "weights-2"
+    hospital.accept()
+    hospital.come_again()
+    hospital.work()
+    assert hospital.got() == {"research": {before}, "archive": {hospital.digest}}
+
+
+def test_a_route_that_is_renamed_is_held_to_what_it_asked(hospital: Hospital) -> None:
+    """Accepted when it was routed, taken back before it was analysed: the job asks, whatever the route is called by now."""
+    hospital.accept()
+    hospital.ask(hospital.archive)
+    hospital.come()
+    withdraw(hospital.models, NAME, VERSION, hospital.digest, by="Dr Ada", reason="not so good")
+    hospital.ask(replace(hospital.archive, name="renamed", accepted=False))
+    hospital.work()
+    (job,) = live(hospital.node)
+    assert (job.state, job.code, hospital.engine.asked) == (JobState.PARKED, "HLM-4185", 0)
+    assert (job.reason or "").startswith('route "archive": ')
+
+
+def test_what_was_parked_for_want_of_acceptance_is_analysed_on_a_retry(hospital: Hospital) -> None:
+    hospital.ask(hospital.archive)
+    hospital.come()
+    (job,) = live(hospital.node)
+    assert (job.state, job.attempts) == (JobState.PARKED, 0)
+    hospital.accept()
+    hospital.node.journal.jobs.revive(job.id, hospital.node.clock())
+    hospital.work()
+    assert hospital.got() == {"archive": {hospital.digest}}
+
+
+def test_a_route_that_begins_to_ask_has_what_it_got_replaced(hospital: Hospital) -> None:
+    """The archive got the result of a model that nobody had accepted; asked for an accepted one, it gets another result, whose report names
+    the first, and says that it was made of the same images."""
+    node = hospital.node
+    hospital.ask(replace(hospital.archive, accepted=False))
+    hospital.come()
+    hospital.work()
+    delivery = node.journal.deliveries.claim("sink", node.clock(), timedelta(minutes=1))
+    assert delivery is not None
+    assert delivery.lease is not None
+    for one in node.journal.deliveries.undelivered(delivery.id):
+        node.journal.deliveries.receipt(delivery.id, delivery.lease, one.id, True, 0, "", node.clock())
+    node.journal.deliveries.delivered(delivery.id, delivery.lease, node.clock())
+    hospital.engine.weights = "weights-2"
+    hospital.accept()
+    hospital.ask(hospital.archive)
+    hospital.come_again()
+    hospital.work()
+    before, after = node.jobs()
+    assert (before.state, after.predecessor, after.model_digest) == (JobState.SUPERSEDED, before.id, hospital.digest)
+    (caution,) = replacing(node.journal, after)
+    assert "another version or other models made of the same images" in str(caution.sentence)
