@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, cast
 
 from inference.applications.errors import BrokenApplication
@@ -23,6 +23,7 @@ from inference.applications.port import (
     SegmentOutput,
     Takes,
 )
+from inference.codes import Code
 from inference.imaging.subject import Parts
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -30,6 +31,8 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+([-+.][0-9A-Za-z.-]+)?")
 _MODALITY = re.compile(r"[A-Z]{2,16}")
 _LO_LENGTH = 64
 """Label and title become LO elements (PS3.5 6.2): 64 characters, no backslash."""
+_SH_LENGTH = 16
+"""Of a code's value and scheme (PS3.3 8.8)."""
 _LONGEST_NOUN = 24
 """So that kind of object, application and version have room behind it in a Series Description."""
 _LOCALISING: Mapping[type[Output], str] = {
@@ -63,6 +66,7 @@ def check_manifest(application: Any, name: str, where: str) -> Application:
         *_accepts(application.accepts),
         *_models(application),
         *_outputs(application),
+        *_measures(application),
         *_expects(application),
         *_roles(application),
     ]
@@ -182,7 +186,23 @@ def _outputs(application: Application) -> list[str]:
     problems += [
         f'segment label "{label}" is not 1 to {_LO_LENGTH} characters without a backslash' for label in labels if not is_label(label)
     ]
+    said = {code for output in application.outputs for code in (getattr(output, each.name) for each in fields(output))}
+    problems += [
+        f'the code ({code.value}, {code.scheme}, "{code.meaning}") is none: value and scheme have 1 to {_SH_LENGTH} characters, its '
+        f"meaning 1 to {_LO_LENGTH}"
+        for code in sorted((code for code in said if isinstance(code, Code)), key=repr)
+        if not (0 < len(code.value) <= _SH_LENGTH and 0 < len(code.scheme) <= _SH_LENGTH and is_label(code.meaning))
+    ]
     return problems
+
+
+def _measures(application: Application) -> list[str]:
+    modality = application.accepts.modality
+    return [
+        f"it declares that {measure.words} is measured, which no {' or '.join(modality)} image has"
+        for measure in application.measures
+        if not measure.concepts(modality)
+    ]
 
 
 def _not_to_be_said(application: Application) -> list[str]:

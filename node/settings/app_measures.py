@@ -90,6 +90,16 @@ def sides(structures: Sequence[Structure]) -> list[tuple[str, str]]:
     return [(left[0], right[0]) for left, right in both if len(left) == len(right) == 1]
 
 
+def applies(asked: Asked, modality: Sequence[str]) -> bool:
+    """Whether what is asked for is measured of images of these modalities."""
+    return asked.word == VOLUME or bool(_made(asked, ("", "")).concepts(modality))
+
+
+def _made(asked: Asked, segments: tuple[str, ...]) -> Measure:
+    made: Measure = KINDS[asked.word].make(segments=segments, **({} if asked.limit is None else {"limit": asked.limit}))
+    return made
+
+
 def measures(of_every: Sequence[Asked], of_one: Mapping[str, Sequence[Asked]], pairs_of: Sequence[tuple[str, str]]) -> tuple[Measure, ...]:
     """The measures of segments, but for their volumes.
 
@@ -104,9 +114,5 @@ def measures(of_every: Sequence[Asked], of_one: Mapping[str, Sequence[Asked]], p
     for label, said in of_one.items():
         for each in dict.fromkeys((*of_every, *said)):
             labels.setdefault(each, []).append(label)
-    alone = [
-        KINDS[each.word].make(segments=tuple(named), **({} if each.limit is None else {"limit": each.limit}))
-        for each, named in labels.items()
-        if each.word not in (VOLUME, *_PAIRED)
-    ]
-    return (*alone, *(KINDS[each.word].make(segments=pair) for each in of_every if each.word in _PAIRED for pair in pairs_of))
+    alone = [_made(each, tuple(named)) for each, named in labels.items() if each.word not in (VOLUME, *_PAIRED)]
+    return (*alone, *(_made(each, pair) for each in of_every if each.word in _PAIRED for pair in pairs_of))

@@ -32,7 +32,7 @@ from inference.codes import Code
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects
 from inference.imaging.measures.measuring import KINDS
 from node.domain.errors import ConfigError
-from node.settings.app_measures import OF_EVERY, OF_ONE, VOLUME, Asked, measures, sides
+from node.settings.app_measures import OF_EVERY, OF_ONE, VOLUME, Asked, applies, measures, sides
 from node.settings.app_values import (
     ANY,
     AXES,
@@ -333,8 +333,23 @@ def _together(values: Values, nodes: Nodes, here: Here) -> None:
             where = "segments" if values["segments"] else "findings"
             raise here.about(where).refuse(BadValue, nodes[where], f'{name} "{shown}" stands there twice')
     asked = any(KINDS[each.word].pairs for each in values["measure"] if each.word in KINDS)
-    if asked and not sides([_structure(one, place) for place, one in enumerate(values["segments"])]):
+    paired = sides([_structure(one, place) for place, one in enumerate(values["segments"])]) if asked else []
+    if asked and not paired:
         raise here.about("measure").refuse(BadValue, nodes["measure"], "no segments are the left and the right side of one structure")
+    types = {one.label: _structure(one, 0).type for one in values["segments"]}
+    summed = [types[left] for left, _ in paired]
+    shared = next((one for one in summed if summed.count(one) > 1), None)
+    if shared is not None:
+        raise here.about("measure").refuse(
+            BadValue,
+            nodes["measure"],
+            f'two pairs of segments have the code of "{shared.meaning}": what is said of both sides would mix them',
+        )
+    for name, words in (("measure", values["measure"]), *(("segments", one.measure) for one in values["segments"])):
+        vain = next((each.word for each in words if not applies(each, values["accepts"].modality)), None)
+        if vain is not None:
+            modality = " or ".join(values["accepts"].modality)
+            raise here.about(name).refuse(BadValue, nodes[name], f'"{vain}" is measured of no {modality} image: {KINDS[vain].needs}')
     if values["findings"] and values["run"].window is not None:
         raise here.about("run").refuse(
             BadValue, nodes["run"], "a network that classifies sees the whole image; `prepare: {size: …}` says in how many voxels"

@@ -18,7 +18,7 @@ from inference.applications.bundle.finish import Finishing
 from inference.applications.bundle.importing import Imported, converted
 from inference.applications.bundle.inferer import Inferer, SlidingWindow
 from inference.applications.bundle.layouts import MOST_WEIGHTS_BYTES, read_file
-from inference.applications.bundle.manifest import FILE, AnswerChannel, BundleManifest, Structure, to_text
+from inference.applications.bundle.manifest import FILE, AnswerChannel, BundleManifest, Structure, checked_text
 from inference.applications.bundle.steps import Resize, Transform
 from inference.applications.port import Accepts, Licences
 from inference.engines.deriving import derive_config
@@ -134,7 +134,7 @@ def import_declared(declared: Declared, repository: Path, *, version: int | None
         licences=declared.licences,
         grade=declared.grade,
     )
-    model, entry = import_weights(source, said, repository, {FILE: to_text(manifest)})
+    model, entry = import_weights(source, said, repository, {FILE: checked_text(manifest)})
     return Imported(model=model, application=manifest.name, entry=entry, manifest=manifest, found=f"{APP} and {file.name}")
 
 

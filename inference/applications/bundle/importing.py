@@ -15,7 +15,7 @@ from inference.applications.bundle.config import Config, Document, parse
 from inference.applications.bundle.errors import CodeRefused, UnclearBundle, UncodedStructure, UnfitBundle, UnreadableBundle
 from inference.applications.bundle.inferer import Inferer, SlidingWindow
 from inference.applications.bundle.layouts import INFERENCE, LARGE, METADATA, MOST_WEIGHTS_BYTES, WEIGHTS, Bundle, Layout, open_bundle
-from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, to_text
+from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, checked_text
 from inference.applications.bundle.metadata import MODALITIES, Network, network
 from inference.applications.bundle.names import structures
 from inference.applications.bundle.reading import pipeline
@@ -129,7 +129,7 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         notes=steps.notes,
         licences=wanted.licences or Licences(),
     )
-    model, entry = import_weights(source, said, repository, {FILE: to_text(manifest)})
+    model, entry = import_weights(source, said, repository, {FILE: checked_text(manifest)})
     return Imported(model=model, application=manifest.name, entry=entry, manifest=manifest, found=f"a MONAI Bundle, {bundle.layout.value}")
 
 

@@ -21,6 +21,7 @@ from inference.applications.bundle.nnunet.cascade import Coarser, appended
 from inference.applications.bundle.nnunet.patches import Patches
 from inference.applications.bundle.nnunet.returning import returned, slab_labels
 from inference.applications.bundle.steps import STEPS, ImageOnGrid, Transform, source_image
+from inference.applications.manifest import check_manifest
 from inference.applications.port import (
     Accepts,
     Application,
@@ -163,6 +164,18 @@ def to_text(manifest: BundleManifest) -> bytes:
         **({} if manifest.before is None else {"before": _before_said(manifest.before)}),
     }
     return (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def checked_text(manifest: BundleManifest) -> bytes:
+    """application.json of what is imported.
+
+    Raises
+    ------
+    BrokenApplication
+        No node would load it: a code is too long, or a measure is of no image that it takes.
+    """
+    check_manifest(application_of(manifest), manifest.name, FILE)
+    return to_text(manifest)
 
 
 def from_text(content: bytes, where: str) -> BundleManifest:

@@ -56,6 +56,8 @@ def _factor(headers: Sequence[Dataset]) -> float:
         if kind != "BW":
             raise _Lacking(say("SUVType is {word}, not body weight", word=quoted(kind)))
         return 1.0
+    if units == "CNTS":
+        raise _Lacking(say("the values of this PET are counts (CNTS), and the vendor's own factor for them is not read here"))
     if units != "BQML":
         raise _Lacking(say("the values of this PET are in {units}, which no SUV can be made of", units=quoted(units)))
     missing = [word for word in ("ATTN", "DECY") if any(word not in tags.text(one, _CORRECTED).split("\\") for one in headers)]

@@ -2,10 +2,15 @@
 
 Agatston AS, Janowitz WR, Hildner FJ and others: Quantification of coronary artery calcium using ultrafast computed tomography. J Am Coll
 Cardiol 1990;15:827-832.
+
+It was defined on slices of 3 mm. Slices of 1 mm score 30 per cent more, by noise and by what partial volume hides in thick ones, and of
+noisy patients 130 HU is no threshold (Mühlenbruch G and others: The accuracy of 1- and 3-mm slices in coronary calcium scoring using
+multi-slice CT in vitro and in vivo. Eur Radiol 2007;17:321-329). Slices thinner than 2.5 mm are therefore averaged to such of 2.5 to 3 mm
+before they are scored, as a scanner makes thick slices.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +36,9 @@ LEAST_MM2 = 1.0
 _STEPS_HU = (200, 300, 400)
 """From each of these on the largest value of a lesion counts for one more."""
 _SLICE_MM = 3.0
-"""Slices that the score was defined on; of thinner ones each counts for its share."""
+"""Slices that the score was defined on; each counts for its share of it."""
+_LEAST_MM = 2.5
+"""Thinner slices are averaged."""
 _TUBE_KV = 120.0
 _ROUNDING = 1e-3
 _KVP = 0x00180060
@@ -54,24 +61,42 @@ class Agatston:
 
     def of(self, given: SegmentedImages) -> Iterator[Measurement | Unmeasured]:
         """As `Measure`."""
+        coronary: list[Measurement] = []
         for segment in given.those(self.segments):
             volume = given.volume(segment)
             if (reason := _unfit(given, volume)) is not None:
                 yield Unmeasured(reason=reason)
                 return
-            score = agatston(volume, segment.mask)
-            yield Measurement(name=_named(segment), value=score, unit=codes.NO_UNITS, segment=segment.label, method=AGATSTON)
+            score = agatston(volume, segment.mask, _together(volume, _thick_mm(given)))
+            said = Measurement(name=_named(segment), value=score, unit=codes.NO_UNITS, segment=segment.label, method=AGATSTON)
+            yield said
+            if said.name == CORONARY_SCORE and segment.phase is None:
+                coronary.append(said)
+        if len(coronary) > 1:
+            # what risk goes by is the score of all of them
+            yield replace(Measurement.sum_of(coronary, CORONARY_ARTERY), method=AGATSTON)
 
 
-def agatston(volume: Volume, mask: NDArray[np.bool_]) -> float:
-    """Spots of each slice of a mask from 130 HU and 1 mm² on: mm² times 1 to 4 by the largest value, summed; by slices of 3 mm."""
+def agatston(volume: Volume, mask: NDArray[np.bool_], together: int = 1) -> float:
+    """Spots of each slice of a mask from 130 HU and 1 mm² on: mm² times 1 to 4 by the largest value, summed; by slices of 3 mm.
+
+    Parameters
+    ----------
+    together
+        So many neighbouring slices, counted from the volume's first, are one slice: the mean of their values, and what the mask marks in
+        at least half of them.
+    """
     from scipy import ndimage
 
     box = box_of(mask)
-    values, inside = volume.voxels[box], mask[box]
+    first = box[0].start // together * together
     thick_mm, row_mm, column_mm = volume.spacing_mm
     total = 0.0
-    for plane, marked, share in zip(values, inside, volume.slice_shares[box[0]], strict=True):
+    for start in range(first, box[0].stop, together):
+        part = (slice(start, start + together), *box[1:])
+        plane = volume.voxels[part].mean(axis=0)
+        marked = 2 * mask[part].sum(axis=0) >= len(mask[part])
+        share = volume.slice_shares[part[0]].sum()
         spots, count = ndimage.label(marked & (plane >= LEAST_HU), structure=np.ones((3, 3)))
         if not count:
             continue
@@ -80,6 +105,23 @@ def agatston(volume: Volume, mask: NDArray[np.bool_]) -> float:
         weights = 1 + np.searchsorted(_STEPS_HU, ndimage.maximum(plane, spots, numbers), side="right")
         total += float((areas * weights)[areas >= LEAST_MM2].sum()) * float(share)
     return total * thick_mm / _SLICE_MM
+
+
+def _thick_mm(given: SegmentedImages) -> float:
+    """The slices' thickness: of several the least."""
+    stated = (tags.stated(header, tags.SLICE_THICKNESS, 1) for header in given.headers)
+    return min(one[0] for one in stated if one is not None)
+
+
+def _together(volume: Volume, thick_mm: float) -> int:
+    """How many slices make one of 2.5 to 3 mm; 0 where no number of them does."""
+    if thick_mm >= _LEAST_MM - _ROUNDING:
+        return 1
+    apart_mm = volume.spacing_mm[0]
+    count = int((_SLICE_MM - thick_mm) / apart_mm + _ROUNDING) + 1
+    # of slices with gaps between them much would be left out
+    whole = volume.steps is None and apart_mm <= thick_mm + _ROUNDING
+    return count if whole and thick_mm + (count - 1) * apart_mm >= _LEAST_MM - _ROUNDING else 0
 
 
 def _named(segment: Segment) -> Code:
@@ -114,6 +156,12 @@ def _unfit(given: SegmentedImages, volume: Volume) -> Translatable | None:
                 thick=f"{max(numbers):g}",
                 apart=f"{volume.apart_mm[1]:.3g}",
             )
+    if not _together(volume, _thick_mm(given)):
+        return say(
+            "slices of {thick} mm, {apart} mm apart, cannot be put together to such of 2.5 to 3 mm",
+            thick=f"{_thick_mm(given):g}",
+            apart=f"{volume.spacing_mm[0]:.3g}",
+        )
     return None
 
 
@@ -121,9 +169,12 @@ KINDS = (
     Kind(
         word="agatston",
         make=Agatston,
-        says="Agatston score: the coronary one of a segment with the code of coronary arteries (41801008 SCT), of another a calcium score.",
+        says="Agatston score: the coronary one of a segment with the code of coronary arteries (41801008 SCT), of another a calcium score; "
+        "of several coronary segments also their sum.",
         method="Spots of one slice (edges and corners touch) from 130 HU and 1 mm² on: area times 1, 2, 3, 4 by the largest value from "
-        "130, 200, 300, 400 HU on; a slice counts for its share of 3 mm.",
-        needs="axial CT in HU, no contrast medium (ContrastBolusAgent), KVP 120, SliceThickness and distance of the slices 3 mm or less",
+        "130, 200, 300, 400 HU on; a slice counts for its share of 3 mm. Slices below 2.5 mm are averaged to such of 2.5 to 3 mm before: "
+        "by themselves they would score a third more.",
+        needs="axial CT in HU, no contrast medium (ContrastBolusAgent), KVP 120, SliceThickness and distance of the slices 3 mm or less; "
+        "thinner than 2.5 mm: even steps without gaps, of which some make 2.5 to 3 mm",
     ),
 )

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 
 from inference.codes import Code
 from inference.findings import Findings, Measurement, Segment
-from inference.imaging.measures.quantity import Quantity, Unknown, quantity_of
+from inference.imaging.measures.quantity import Padding, Quantity, Unknown, quantity_of
 from inference.imaging.subject import Phases, Subject, volume_of
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable
@@ -98,6 +98,7 @@ class SegmentedImages:
         self._subject = subject
         self.headers = headers
         self._segments = findings.segments
+        self._padding = Padding(headers)
 
     @cached_property
     def quantity(self) -> Quantity | Unknown:
@@ -121,9 +122,13 @@ class SegmentedImages:
         return volume
 
     def values(self, segment: Segment, quantity: Quantity) -> tuple[Reals, Reals]:
-        """The values of a segment's voxels in the unit of the quantity, and how much of the volume each voxel stands for (mean 1)."""
+        """The values of a segment's voxels in the unit of the quantity, and how much of the volume each voxel stands for (mean 1); padding
+        is left out."""
         volume, box = self.volume(segment), box_of(segment.mask)
         inside = segment.mask[box]
+        padding = self._padding.among(volume, box[0], volume.voxels[box])
+        if padding is not None:
+            inside = inside & ~padding
         shares = np.broadcast_to(volume.slice_shares[box[0], None, None], inside.shape)[inside]
         return volume.voxels[box][inside].astype(np.float64) * quantity.factor, shares
 

@@ -46,9 +46,13 @@ class _OfValues(ABC):
             return
         said = self._concept(quantity)
         for segment in given.those(self.segments):
+            values, shares = given.values(segment, quantity)
+            if not values.size:
+                yield Unmeasured(reason=say("all voxels of a segment are padding"))
+                continue
             yield Measurement(
                 name=said.name,
-                value=self._value(*given.values(segment, quantity)),
+                value=self._value(values, shares),
                 unit=said.unit,
                 derivation=said.derivation,
                 method=self.method,
@@ -153,14 +157,18 @@ class ShareAbove(_Share):
         return 100 * float(shares[values > self.limit].sum() / shares.sum())
 
 
-_UNITS = "CT in HU (RescaleType), an ADC map (ImageType; the power of ten of its unit is told from its values), or PET as of `suv_max`"
+_UNITS = (
+    "CT in HU (RescaleType), an ADC map (ImageType; its unit by RealWorldValueMappingSequence or RescaleType, and where none is stated by "
+    "its values: 10⁻⁶, 10⁻³ or 1 mm²/s, of which the median is 300 to 2,900 × 10⁻⁶ mm²/s), or PET as of `suv_max`"
+)
 _OTHER = f"{_UNITS}; of other MR the signal in arbitrary units"
 KINDS = (
     Kind(
         word="mean",
         make=Mean,
         says="Mean of the values: of CT the attenuation, of an ADC map the diffusion coefficient, of PET the SUV, of other MR the signal.",
-        method="Every voxel of the segment counts by the volume it stands for; the images' own voxels, never interpolated ones.",
+        method="Every voxel of the segment counts by the volume it stands for; the images' own voxels, never interpolated ones, and "
+        "without padding (PixelPaddingValue, PixelPaddingRangeLimit).",
         needs=_OTHER,
     ),
     Kind(

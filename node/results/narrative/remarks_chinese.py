@@ -52,6 +52,9 @@ REMARKS: Mapping[str, str] = {
     "these images are no PET": "图像并非PET",
     "no sphere of 1 cm³ around a part of it lies in evenly spaced images": "等间距图像范围内容不下以其中任何一点为中心的1 cm³球体",
     "the values of this PET are in {units}, which no SUV can be made of": "PET像素值的单位为{units}，无法换算为标准摄取值",
+    "the values of this PET are counts (CNTS), and the vendor's own factor for them is not read here": (
+        "PET像素值为计数（CNTS），其换算系数载于厂商私有属性，本系统不读取"
+    ),
     "SUVType is {word}, not body weight": "标准摄取值类型（0054,1006）为{word}，并非按体重计算",
     "CorrectedImage lacks {words}": "校正项目（0028,0051）缺少{words}",
     "DecayCorrection is {word}, neither START nor ADMIN": "衰变校正方式（0054,1102）为{word}，无法换算",
@@ -71,10 +74,19 @@ REMARKS: Mapping[str, str] = {
     "contrast medium was given": "使用了对比剂",
     "the tube voltage is {kv} kV, not 120 kV": "管电压为{kv} kV，而非120 kV",
     "slices are {thick} mm thick and {apart} mm apart, not 3 mm or less": "层厚{thick} mm、层间距{apart} mm，超过3 mm",
+    "slices of {thick} mm, {apart} mm apart, cannot be put together to such of 2.5 to 3 mm": (
+        "层厚{thick} mm、层间距{apart} mm，无法合并为2.5至3 mm的层面"
+    ),
     "the slices are not axial": "图像非轴位",
+    "all voxels of a segment are padding": "分割区内均为填充像素",
+    "the images do not agree on the unit of their ADCs": "各图像标明的表观扩散系数单位不一致",
+    "the values of this ADC map cannot be brought from {unit}, as its header states them, to µm²/s": (
+        "此表观扩散系数图的单位标为{unit}，无法换算为µm²/s"
+    ),
+    "the values of this ADC map are none in {unit}, as its header says": "此表观扩散系数图的像素值与其标明的单位{unit}不符",
     "the values of these images are {kind}, not HU": "图像的像素值为{kind}，而非HU",
     "it is not known here what the values of {modality} images are": "无法确定{modality}图像像素值的含义",
-    "the unit of this ADC map cannot be told from its values": "无法由像素值判断此表观扩散系数图的单位",
+    "the unit of this ADC map is not stated and cannot be told from its values": "此表观扩散系数图未标明单位，也无法由像素值判断",
     "the values of these images have no unit that a threshold could be in": "图像的像素值没有单位，阈值无意义",
     # bundles
     "Not found in these images: {labels}.": "图像中未检出：{structures}。",

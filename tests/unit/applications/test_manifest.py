@@ -21,6 +21,7 @@ from inference.applications.port import (
     Takes,
 )
 from inference.imaging.judge.expects import Expects, Plausible, VolumeRange
+from inference.imaging.measures.calcium import Agatston
 from inference.translatable import say
 from tests.unit.applications.test_declared import LESION, SMOOTHING, application
 
@@ -112,6 +113,22 @@ def test_one_that_takes_a_pair_may_say_everything() -> None:
     """A pair is in space, and has a prior."""
     pair = application(Takes.PAIR)
     assert check_manifest(pair, "mr-test", "here") is pair
+
+
+def test_codes_fit_their_elements_and_measures_the_images() -> None:
+    """A meaning of 65 characters would end every job when its result is encoded, and calcium of MR is refused in each."""
+    long = replace(codes.BRAIN, meaning="b" * 65)
+    for changed, said in (
+        ({"outputs": (SegmentOutput(label="brain", type=long),)}, 'the code (12738006, SCT, "bbb'),
+        (
+            {"outputs": (SegmentOutput(label="brain", type=replace(codes.BRAIN, value="1" * 17)),)},
+            "value and scheme have 1 to 16 characters",
+        ),
+        ({"measures": (Agatston(segments=("brain",)),)}, "it declares that the Agatston score is measured, which no MR or DX image has"),
+    ):
+        with pytest.raises(BrokenApplication) as broken:
+            check_manifest(replace(application(), **changed), "mr-test", "here")
+        assert said in str(broken.value)
 
 
 def test_what_the_judge_is_to_go_by_is_checked() -> None:

@@ -15,7 +15,7 @@ from inference.applications.bundle.errors import UnclearBundle, UnfitCheckpoint,
 from inference.applications.bundle.finish import Regions, Return
 from inference.applications.bundle.importing import Imported, application_name, model_name
 from inference.applications.bundle.layouts import MOST_CONFIG_BYTES, MOST_WEIGHTS_BYTES, files_of
-from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, Structure, to_text
+from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, Structure, checked_text
 from inference.applications.bundle.metadata import MODALITIES, role_names
 from inference.applications.bundle.names import structures
 from inference.applications.bundle.nnunet.cascade import Coarser
@@ -136,7 +136,7 @@ def import_nnunet(path: Path, wanted: Trained, repository: Path) -> Imported:
     )
     if before is not None and first is not None:
         manifest = replace(manifest, before=_imported(before, main, first, seen, repository))
-    model, entry = import_weights(source, said, repository, {FILE: to_text(manifest)})
+    model, entry = import_weights(source, said, repository, {FILE: checked_text(manifest)})
     refines = "" if before is None else f", which refines {before.first.configuration}"
     found = f"a trained model of nnU-Net, {main.first.configuration}, {_several(len(main.checkpoints), 'fold')}{refines}"
     return Imported(model=model, application=manifest.name, entry=entry, manifest=manifest, found=found)

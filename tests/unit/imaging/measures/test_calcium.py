@@ -10,7 +10,7 @@ from scipy import ndimage
 from skimage.measure import label, regionprops
 
 from inference import codes
-from inference.imaging.measures.calcium import CORONARY_ARTERY, Agatston
+from inference.imaging.measures.calcium import CORONARY_ARTERY, Agatston, agatston
 from tests.unit.applications.bundle.images import volume
 from tests.unit.imaging.measures.segments import refusal, results, segment
 
@@ -55,6 +55,48 @@ def test_a_phantom_has_the_score_of_the_arithmetic() -> None:
     (other,) = results(MEASURE, thin, twice, headers=[header(SliceThickness="1.5")])
     assert other.value == pytest.approx(expected)
     assert (other.name.value, other.name.scheme) == ("112058", "DCM")
+
+
+def test_thin_slices_score_as_the_thick_ones_that_they_make() -> None:
+    """Three slices of 1 mm, of which noise alone reaches 130 HU, are averaged: nothing is left of it, and a plaque of 200 HU stays."""
+    noise = np.random.default_rng(3).standard_normal((24, 40, 40)) * 60
+    noise[6:12, 10:20, 10:20] += 250
+    thin = volume(noise.astype(np.int16), (1.0, 0.5, 0.5))
+    mask = np.ones(noise.shape, np.bool_)
+    thick = volume(noise.astype(np.int16).reshape(8, 3, 40, 40).mean(axis=1).astype(np.float32), (3.0, 0.5, 0.5))
+    (found,) = results(MEASURE, thin, replace(EVERYWHERE, mask=mask), headers=[header(SliceThickness="1")])
+    (expected,) = results(MEASURE, thick, EVERYWHERE, headers=[header()])
+    assert found.value == pytest.approx(expected.value, rel=1e-6)
+    assert agatston(thin, mask) > 1.1 * found.value
+
+
+@pytest.mark.parametrize(("thick", "apart"), [("2", 2.0), ("1", 1.5), ("1.7", 1.7)])
+def test_slices_that_make_none_of_the_protocol_have_no_score(thick: str, apart: float) -> None:
+    """Two of 2 mm are too thick and one is too thin; between slices of 1 mm every 1.5 mm something is left out."""
+    image = volume(np.zeros((8, 40, 40), np.int16), (apart, 0.5, 0.5))
+    told = refusal(MEASURE, image, EVERYWHERE, headers=[header(SliceThickness=thick)])
+    assert f"slices of {thick} mm, {apart:g} mm apart, cannot be put together to such of 2.5 to 3 mm" in told
+
+
+def test_the_scores_of_several_coronary_arteries_have_a_sum() -> None:
+    """Of the sum goes risk; aortic calcium is not in it."""
+    voxels = np.zeros((8, 40, 40), np.int16)
+    voxels[2, 2:6, 2:6] = voxels[4, 20:24, 2:6] = voxels[6, 30:34, 30:34] = 150
+    image = volume(voxels, (3.0, 0.5, 0.5))
+    masks = [np.zeros(voxels.shape, np.bool_) for _ in range(3)]
+    for mask, plane in zip(masks, (2, 4, 6), strict=True):
+        mask[plane] = True
+    vessels = [segment(name, mask, type=CORONARY_ARTERY) for name, mask in zip(("lad", "rca"), masks, strict=False)]
+    aorta = segment("aorta", masks[2])
+    said = results(Agatston(segments=("lad", "rca", "aorta")), image, *vessels, aorta, headers=[header()])
+    assert [(one.segment, one.value, one.parts) for one in said] == [
+        ("lad", 4.0, ()),
+        ("rca", 4.0, ()),
+        ("aorta", 4.0, ()),
+        (None, 8.0, ("lad", "rca")),
+    ]
+    assert said[-1].name.value == "450360000"
+    assert said[-1].total == CORONARY_ARTERY
 
 
 def test_noise_has_the_score_of_scikit_images_regions() -> None:

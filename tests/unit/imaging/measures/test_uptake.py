@@ -113,7 +113,8 @@ def test_the_factor_of_made_headers(changes: dict[str, Any], factor: float) -> N
         ({"DecayCorrection": None}, "DecayCorrection is absent"),
         ({"Units": ""}, "Units is absent"),
         ({"DecayCorrection": "NONE"}, "DecayCorrection is «NONE», neither START nor ADMIN"),
-        ({"Units": "CNTS"}, "the values of this PET are in «CNTS», which no SUV can be made of"),
+        ({"Units": "CNTS"}, "the values of this PET are counts (CNTS), and the vendor's own factor for them is not read here"),
+        ({"Units": "PROPCPS"}, "the values of this PET are in «PROPCPS», which no SUV can be made of"),
         ({"Units": "GML", "SUVType": "LBM"}, "SUVType is «LBM», not body weight"),
     ],
 )

@@ -1,6 +1,7 @@
 """Statistics of values: equal to SimpleITK's, by the slices' own distances, in the unit of the images, or refused with the reason."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,16 @@ def header(**values: object) -> Dataset:
 
 
 ADC = header(ImageType=["DERIVED", "PRIMARY", "DIFFUSION", "ADC"])
+
+
+def adc(*, units: str = "", slope: float = 1.0, intercept: float = 0.0, **more: object) -> Dataset:
+    """The header of an ADC map with a mapping to real world values in `units`."""
+    made = header(ImageType=["DERIVED", "PRIMARY", "DIFFUSION", "ADC"], **more)
+    if units:
+        code = header(CodeValue=units, CodingSchemeDesignator="UCUM", CodeMeaning=units)
+        mapping = header(MeasurementUnitsCodeSequence=[code], RealWorldValueSlope=slope, RealWorldValueIntercept=intercept)
+        made.RealWorldValueMappingSequence = [mapping]
+    return made
 
 
 def organ() -> tuple[Volume, np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]:
@@ -95,12 +106,74 @@ def test_an_adc_is_in_square_micrometres_a_second_however_it_is_stored(scale: fl
     assert (share.name.value, share.name.meaning) == ("LT620-UM2/S", "Share of volume below 620 µm²/s, by rule")
 
 
+@pytest.mark.parametrize(
+    ("stored", "stated"),
+    [
+        (80.0, {"units": "10*-5.mm2/s"}),
+        (80.0, {"units": "mm2/s", "slope": 1e-5}),
+        (0.8, {"units": "10*-3.mm2/s"}),
+        (800.0, {"units": "um2/s"}),
+        (80.0, {"RescaleType": "1E-5 mm^2/s"}),
+        (800.0, {"RescaleType": "US"}),
+    ],
+)
+def test_an_adc_is_in_the_unit_that_its_header_states(stored: float, stated: dict[str, Any]) -> None:
+    """By the mapping to real world values, whose slope may be another than the rescale's, or by RescaleType; all are 800 × 10⁻⁶ mm²/s."""
+    image = volume(np.full((4, 20, 20), stored, np.float32), SPACING, modality="MR")
+    whole = segment("brain", np.ones((4, 20, 20), np.bool_))
+    (mean,) = results(Mean(segments=("brain",)), image, whole, headers=[adc(**stated)])
+    assert mean.value == pytest.approx(800, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("stored", "stated", "told"),
+    [
+        (800.0, {"units": "s/mm2"}, "the values of this ADC map cannot be brought from «s/mm2», as its header states them, to µm²/s"),
+        (
+            800.0,
+            {"RescaleType": "ADC*10"},
+            "the values of this ADC map cannot be brought from «ADC*10», as its header states them, to µm²/s",
+        ),
+        (800.0, {"units": "10*-3.mm2/s"}, "the values of this ADC map are none in «10*-3.mm2/s», as its header says"),
+        (80.0, {}, "the unit of this ADC map is not stated and cannot be told from its values"),
+        (
+            800.0,
+            {"units": "um2/s", "intercept": -100.0},
+            "the values of this ADC map cannot be brought from «um2/s», as its header states them, to µm²/s",
+        ),
+    ],
+)
+def test_an_adc_of_a_unit_that_cannot_be_is_not_measured(stored: float, stated: dict[str, Any], told: str) -> None:
+    """An inverse unit, a word, a unit that the values belie, 10⁻⁵ mm²/s that nobody states, a mapping with another zero."""
+    image = volume(np.full((4, 20, 20), stored, np.float32), SPACING, modality="MR")
+    whole = segment("brain", np.ones((4, 20, 20), np.bool_))
+    assert refusal(Mean(segments=("brain",)), image, whole, headers=[adc(**stated)]) == f"Not measured: the mean value, because {told}."
+
+
+@pytest.mark.parametrize(("more", "mean"), [({}, 40 - 3024 / 4), ({"PixelPaddingValue": 63536, "PixelRepresentation": 1}, 160 / 3)])
+def test_padding_is_in_no_mean(more: dict[str, Any], mean: float) -> None:
+    """A quarter of the voxels holds -2000 before the rescale, -3024 after it; the header's value is read as the pixels are, with a sign.
+    A range leaves out what lies in it, and a segment of padding alone is not measured."""
+    voxels = np.array([-3024, 10, 50, 100], np.int16).reshape(1, 2, 2).repeat(3, axis=0)
+    image = volume(voxels, SPACING)
+    headers = [header(SOPInstanceUID=one.sop_instance_uid, RescaleSlope="1", RescaleIntercept="-1024", **more) for one in image.sources]
+    (found,) = results(Mean(segments=("all",)), image, segment("all", np.ones((3, 2, 2), np.bool_)), headers=headers)
+    assert found.value == pytest.approx(mean)
+    for one in headers if more else ():
+        one.PixelPaddingValue, one.PixelPaddingRangeLimit = 0, 1034
+    (ranged,) = results(ShareBelow(segments=("all",), limit=60.0), image, segment("all", voxels != 0), headers=headers)
+    assert ranged.value == pytest.approx(200 / 3 if more else 75)
+    if more:
+        told = refusal(Deviation(segments=("ten",)), image, segment("ten", voxels == 10), headers=headers)
+        assert told == "Not measured: the standard deviation of the values, because all voxels of a segment are padding."
+
+
 def test_an_adc_of_no_known_scale_is_not_measured() -> None:
     """A median of 20 is no ADC in any of the three units; an empty map says nothing."""
     for value in (20.0, 0.0):
         image = volume(np.full((4, 20, 20), value, np.float32), SPACING, modality="MR")
         told = refusal(Mean(segments=("a",)), image, segment("a", np.ones((4, 20, 20), np.bool_)), headers=[ADC])
-        assert told == "Not measured: the mean value, because the unit of this ADC map cannot be told from its values."
+        assert told == "Not measured: the mean value, because the unit of this ADC map is not stated and cannot be told from its values."
 
 
 def test_the_signal_of_mr_has_a_mean_and_no_threshold() -> None:
