@@ -1,8 +1,8 @@
 """Acceptance cards: what an acceptance test found of an application with the models of one digest, and who accepted it here.
 
-They lie as files of the model repository, `mr-brain.0f3a….acceptance.json`, and go into its backups. A Triton server looks at folders there
-alone. A card is of one version of an application and one digest of its models: for another there is another card, or none, and it is not
-accepted. Nothing in a card is about a patient.
+They lie as files of the model repository, `mr-brain.1.2.0.0f3a….acceptance.json`, and go into its backups. A Triton server looks at
+folders there alone. A card is of one version of an application and one digest of its models: for another there is another card, or none,
+and it is not accepted. Nothing in a card is about a patient.
 """
 
 import json
@@ -90,9 +90,9 @@ class EnteredDigests:
         return self.repository.digest(model) if entry is None else entry.sha256
 
 
-def card_file(repository: Path, application: str, digest: str) -> Path:
+def card_file(repository: Path, application: str, version: str, digest: str) -> Path:
     """Where the card lies; its page lies beside it, with the ending .html."""
-    return repository / f"{application}.{digest[:_DIGITS]}.acceptance.json"
+    return repository / f"{application}.{version}.{digest[:_DIGITS]}.acceptance.json"
 
 
 def read_card(repository: Path, application: str, version: str, digest: str) -> Card | None:
@@ -102,7 +102,7 @@ def read_card(repository: Path, application: str, version: str, digest: str) -> 
     ------
     UnreadableCard
     """
-    file = card_file(repository, application, digest)
+    file = card_file(repository, application, version, digest)
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
         if told.pop("format") != FORMAT:
@@ -118,10 +118,9 @@ def read_card(repository: Path, application: str, version: str, digest: str) -> 
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as broken:
         raise UnreadableCard(f"{file} is no acceptance card: {broken!r}") from broken
-    if (card.application, card.sha256) != (application, digest):
-        raise UnreadableCard(f"{file} is the card of {card.application} with models of SHA-256 {card.sha256[:12]}…")
-    # the same models behind other code: what was tested is not what runs
-    return card if card.version == version else None
+    if (card.application, card.version, card.sha256) != (application, version, digest):
+        raise UnreadableCard(f"{file} is the card of {card.application} {card.version} with models of SHA-256 {card.sha256[:12]}…")
+    return card
 
 
 def keep_evaluation(repository: Path, evaluation: Mapping[str, Any]) -> Card:
@@ -203,7 +202,7 @@ def _card(repository: Path, application: str, version: str, digest: str) -> Card
 
 def _write(repository: Path, card: Card) -> None:
     text = json.dumps({"format": FORMAT, **asdict(card)}, indent=2) + "\n"
-    put_in_place(card_file(repository, card.application, card.sha256), text.encode())
+    put_in_place(card_file(repository, card.application, card.version, card.sha256), text.encode())
 
 
 def _now() -> str:

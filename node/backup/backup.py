@@ -196,7 +196,7 @@ class _Making:
         """Never a link to what lies there: cards and the list of versions are replaced, and an author may write into a file."""
         folders = ModelFolders.of(self._config)
         with folders.alone():
-            for name, source in folders.files():
+            for name, source in (*folders.files(), *folders.notes()):
                 if not source.is_file():
                     self._taken.left_out.append(f"{source}: no file")
                 elif not (self._unchanged(name, source) and self._take_again(name)):

@@ -76,6 +76,7 @@ MANIFEST = "manifest.json"
 JOURNAL_FILE, JOURNAL_DUMP = "journal.db", "journal.pgdump"
 BLOBS, SPOOL, CONFIG, MARKS = "blobs", "spool", "hilum.yaml", "marks.txt"
 MODELS, APPLICATIONS, ROUTE_CASES = "models", "applications", "routes.test.yaml"
+CATALOGUE, FETCHED = "catalogue", "fetched"
 _VERSION = 1
 _CHUNK_BYTES = 1 << 20
 

@@ -1,4 +1,5 @@
-"""What computes, in a backup: the model repository with its cards, and the folders of applications of one's own.
+"""What computes, in a backup: the model repository with its cards, the folders of applications of one's own, the hospital's own list of
+published models, and what is noted of those that were fetched.
 
 It is not part of the store: it lies where `models:` says, may be shared with Triton servers, and is often there already when a store is
 restored. So what is there is compared and never overwritten.
@@ -11,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from inference.engines.writing import locked, put_in_place
-from node.backup.manifest import APPLICATIONS, MODELS, ROUTE_CASES, BackedUpFile, ModelsThere, OtherFolders, checksum
+from node.backup.manifest import APPLICATIONS, CATALOGUE, FETCHED, MODELS, ROUTE_CASES, BackedUpFile, ModelsThere, OtherFolders, checksum
+from node.catalogue.fetched import folder_of, notes
+from node.catalogue.published import signature_of
 from node.settings.config import Config
 
 _COMPILED = "__pycache__"
@@ -23,6 +26,8 @@ class ModelFolders:
 
     repository: Path
     by_name: Mapping[str, Path]
+    fetched: Path
+    lists: tuple[Path, ...]
 
     @classmethod
     def of(cls, config: Config) -> "ModelFolders":
@@ -31,6 +36,8 @@ class ModelFolders:
         return cls(
             repository=config.models,
             by_name={MODELS: config.models, **{f"{APPLICATIONS}/{number}": folder for number, folder in enumerate(own)}},
+            fetched=folder_of(config.models, config.fetched),
+            lists=() if config.catalogue is None else (config.catalogue.path, signature_of(config.catalogue.path)),
         )
 
     def alone(self) -> AbstractContextManager[None]:
@@ -42,6 +49,18 @@ class ModelFolders:
         for name, root in self.by_name.items():
             for path in _files(root):
                 yield f"{name}/{path.relative_to(root).as_posix()}", path
+
+    def notes(self) -> Iterator[tuple[str, Path]]:
+        """The hospital's own list with its signature, and the notes of what was fetched, by their names in a backup."""
+        yield from ((f"{CATALOGUE}/{path.name}", path) for path in self.lists if path.is_file())
+        yield from ((f"{FETCHED}/{path.relative_to(self.fetched).as_posix()}", path) for path in notes(self.fetched))
+
+    def note_target(self, name: str) -> Path | None:
+        """Where one of `notes` belongs; None: it is none, or the configuration names no list."""
+        first, *rest = PurePosixPath(name).parts
+        if first == CATALOGUE:
+            return next((path for path in self.lists if [path.name] == rest), None)
+        return self.fetched.joinpath(*rest) if first == FETCHED and ".." not in rest else None
 
     def target(self, name: str) -> Path | None:
         """Where a file of a backup belongs; None: it is none of these.

@@ -145,7 +145,8 @@ def restore(config: Config, backup: Path, store: Restoring, *, keep_models: bool
 
 
 def _bring_models(config: Config, folders: ModelFolders, backup: Path, manifest: Manifest) -> int:
-    """Bring models and applications of one's own, which everybody may read, and the cases of `hilum routes test` where there are none."""
+    """Bring models and applications of one's own, which everybody may read; list and notes of published models and the cases of `hilum
+    routes test` where there are none."""
     brought = 0
     with folders.alone():
         for name, entry in manifest.files.items():
@@ -154,6 +155,11 @@ def _bring_models(config: Config, folders: ModelFolders, backup: Path, manifest:
                 if not target.is_file() or checksum(target) != entry.sha256:
                     bring(backup / name, target)
                 brought += 1
+    for name in manifest.files:
+        target = folders.note_target(name)
+        # a list that is there may be newer, and what was fetched here since is noted here
+        if target is not None and not target.exists():
+            bring(backup / name, target)
     if ROUTE_CASES in manifest.files and not route_cases(config).exists():
         bring(backup / ROUTE_CASES, route_cases(config))
     return brought

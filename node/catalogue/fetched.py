@@ -1,19 +1,30 @@
-"""What has been fetched of the catalogue: a note for each model, in its folder beside the repository, and what it says of it now."""
+"""What has been fetched of the catalogue: a note for each model, in its folder beside the repository, and what it says of it now; and the
+serial of the newest signed list that something was fetched by.
+"""
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from inference.engines.port import ModelRef
 from inference.engines.repository import Listed
+from inference.errors import ModelError
 from node.catalogue.published import PublishedModel
 
 _BESIDE: Final = ".fetched"
 _NOTE: Final = "fetched.json"
+_SERIALS: Final = "serials.json"
 _MODE: Final = 0o600
+
+
+class UnreadableSerials(ModelError):
+    """The note of which signed list was the newest cannot be read: an older one could pass for it."""
+
+    code = "HLM-4176"
+    remedy = "Restore the file that the message names from a backup; or delete it, if the list that is here is the newest of its signer."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +74,63 @@ def note(folder: Path, fetched: Fetched) -> None:
     ------
     OSError
     """
-    fresh = folder / f".{_NOTE}"
+    _write(folder, _NOTE, asdict(fetched))
+
+
+def last_serial(folder: Path, key: bytes) -> int:
+    """The largest serial of the lists of a key that were fetched by; 0 where there was none, or another user keeps the note.
+
+    Parameters
+    ----------
+    folder
+        As `folder_of`.
+    key
+        Public, of whoever signs.
+
+    Raises
+    ------
+    UnreadableSerials
+        Nobody can say which list was the newest.
+    """
+    try:
+        said = json.loads((folder / _SERIALS).read_text(encoding="utf-8")).get(key.hex(), 0)
+    except (FileNotFoundError, PermissionError):
+        return 0
+    except (OSError, ValueError, AttributeError) as broken:
+        raise UnreadableSerials(f"{folder / _SERIALS} cannot be read: {broken}") from broken
+    if type(said) is not int:
+        raise UnreadableSerials(f"{folder / _SERIALS} says {said!r} where a serial belongs")
+    return said
+
+
+def note_serial(folder: Path, key: bytes, serial: int) -> None:
+    """Remember that a list of this key was taken; called while the folder is held, with a serial that is not below the last.
+
+    Raises
+    ------
+    OSError, UnreadableSerials
+    """
+    if serial > last_serial(folder, key):
+        try:
+            said = json.loads((folder / _SERIALS).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            said = {}
+        _write(folder, _SERIALS, said | {key.hex(): serial})
+
+
+def notes(folder: Path) -> Iterator[Path]:
+    """The notes of a folder (`folder_of`), without the files that were fetched."""
+    yield from (path for path in (*sorted(folder.glob(f"*/{_NOTE}")), folder / _SERIALS) if path.is_file())
+
+
+def _write(folder: Path, name: str, said: Mapping[str, Any]) -> None:
+    fresh = folder / f".{name}"
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
     with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-        json.dump(asdict(fetched), out, indent=1)
+        json.dump(said, out, indent=1)
         out.flush()
         os.fsync(out.fileno())
-    os.replace(fresh, folder / _NOTE)
+    os.replace(fresh, folder / name)
 
 
 def there(model: PublishedModel, folder: Path, listed: Sequence[Listed]) -> tuple[ModelRef, ...]:

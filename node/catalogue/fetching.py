@@ -130,13 +130,12 @@ def fetch(file: PublishedFile, folder: Path, told: Told, patience: Patience | No
     WrongWeights
         It is another file than the list says, by size or digest; it is gone.
     """
-    whole = folder / file.name
+    whole, part = folder / file.name, _Part(file, folder)
     if whole.is_file():
         with keeping(folder):
-            if _is_listed(file, whole):
+            if _is_listed(file, whole) and (file.sha256 is not None or part.came_from == file.url):
                 return whole
             whole.unlink()  # of an older list
-    part = _Part(file, folder)
     waits = iter((patience or Patience()).pauses_s)
     while True:
         before = part.size
@@ -155,7 +154,8 @@ def fetch(file: PublishedFile, folder: Path, told: Told, patience: Patience | No
             part.discard()
             raise
         os.replace(part.path, whole)
-        part.discard()
+        if file.sha256 is not None:  # without a digest, whence it came is all that tells it from another
+            part.discard()
     return whole
 
 
@@ -227,6 +227,12 @@ class _Part:
         except OSError:
             return 0
 
+    @property
+    def came_from(self) -> str | None:
+        """The address that was asked for what is here; None where nothing says it."""
+        said = self._noted()
+        return None if said is None else said.url
+
     def discard(self) -> None:
         """Take it away, and what was said of it."""
         self.path.unlink(missing_ok=True)
@@ -272,12 +278,15 @@ class _Part:
 
     def _gone_on_with(self) -> _Said | None:
         """What was said of the bytes that are here, where they may be gone on with: none without something that tells files apart."""
+        said = self._noted()
+        known = said is not None and (said.validator is not None or self._file.sha256 is not None)
+        return said if said is not None and known and said.url == self._file.url and self.size else None
+
+    def _noted(self) -> _Said | None:
         try:
-            said = _Said(**json.loads(self._note.read_text(encoding="utf-8")))
+            return _Said(**json.loads(self._note.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
-        known = said.validator is not None or self._file.sha256 is not None
-        return said if known and said.url == self._file.url and self.size else None
 
     def _begins(self, answer: http.client.HTTPResponse, said: _Said | None, here: int) -> tuple[int, int | None]:
         """At which byte the answer begins, and the size of the whole file."""

@@ -1,7 +1,8 @@
 """Lists of published models: what each is called, where its files lie, what they must be, and under which licences it may be used.
 
 One list comes with hilum (models.yaml beside this file). A hospital may have its own before it, signed with Ed25519 (RFC 8032) by whoever
-wrote it: a mirror of what the hospital has looked at, or models of its own.
+wrote it: a mirror of what the hospital has looked at, or models of its own. A signed list bears a serial, and one with a smaller serial
+than the last that was taken is refused: what its signer has withdrawn does not come back with its signature.
 """
 
 import re
@@ -46,6 +47,16 @@ class UnsignedList(ConfigError):
     remedy = (
         "Get list and signature anew from whoever signs it, together, and compare the key with theirs. To sign: `openssl pkeyutl -sign "
         "-rawin -inkey KEY -in LIST -out LIST.sig`."
+    )
+
+
+class OldList(ConfigError):
+    """A signed list of published models is older than the last one that was taken here, or does not say how old it is."""
+
+    code = "HLM-2025"
+    remedy = (
+        "Get the newest list from whoever signs it, with its signature. Whoever signs gives each list a larger `serial: NUMBER` than the "
+        "one before; a list that goes back to earlier models gets a new serial, too."
     )
 
 
@@ -229,42 +240,69 @@ class _List:
             says="The models, by the names that `hilum models fetch` takes.",
         )
     )
+    serial: int | None = setting(
+        whole(1, 2**53),
+        says="Larger than that of the list before, as a date (20260131) is; a signed list needs one, and a list with a smaller serial "
+        "than the last that was fetched by is refused.",
+    )
 
 
 WHOLE: Block[_List] = block(_List, build=_List)
 """All of a list."""
 
 
-def published(own: OwnList | None) -> dict[str, PublishedModel]:
-    """The models of all lists by name, those of the hospital's own before hilum's.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """The models of all lists by name, those of the hospital's own before hilum's; `serial` is that of its own, where it has one."""
+
+    models: Mapping[str, PublishedModel]
+    serial: int | None = None
+
+
+def published(own: OwnList | None, last: int = 0) -> Published:
+    """What all lists say.
+
+    Parameters
+    ----------
+    last
+        The serial of the newest signed list that was taken here (`node.catalogue.fetched.last_serial`).
 
     Raises
     ------
-    ConfigMissing, ConfigSyntax, ListRefused, UnsignedList
+    ConfigMissing, ConfigSyntax, ListRefused, UnsignedList, OldList
     """
     shipped = _read(SHIPPED, read(SHIPPED))
     if own is None:
-        return shipped
+        return Published(models=shipped.models)
     content = read(own.path)
     if own.public_key is not None:
         _demand_signed(own.path, content, own.public_key)
-    return {**shipped, **_read(own.path, content)}
+    said = _read(own.path, content)
+    if own.public_key is not None and (said.serial or 0) < max(last, 1):
+        before = f"older than the list of serial {last} that was taken here" if last else "a signed list says by it which one is newer"
+        raise OldList(f"{own.path}: {f'serial {said.serial}' if said.serial else 'no `serial`'}: {before}")
+    return Published(models={**shipped.models, **said.models}, serial=said.serial)
 
 
-def _read(path: Path, content: bytes) -> dict[str, PublishedModel]:
+def _read(path: Path, content: bytes) -> _List:
     here = Here(file=str(path), folder=path.parent)
     try:
-        return dict(WHOLE.read(parse(content, path), here).models)
+        return WHOLE.read(parse(content, path), here)
     except Refused as refused:
         problems: list[ConfigError] = [problem for _, _, problem in sorted(here.problems, key=lambda found: found[:2])]
         raise ListRefused(problems) from refused
+
+
+def signature_of(path: Path) -> Path:
+    """Where the signature of a list lies."""
+    return path.with_name(path.name + _SIGNATURE)
 
 
 def _demand_signed(path: Path, content: bytes, key: bytes) -> None:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    beside = path.with_name(path.name + _SIGNATURE)
+    beside = signature_of(path)
     try:
         signature = beside.read_bytes()
     except OSError as absent:

@@ -80,26 +80,24 @@ def fetch(
     tune
         As of `hilum models import`.
     """
-    from node.catalogue.fetched import folder_of, noted
+    from node.catalogue.fetched import note_serial, noted
     from node.catalogue.fetching import fetching, keeping
-    from node.catalogue.published import published
+    from node.cli.model_catalogue import offered_here
 
-    own, kept = None, None
-    folders: tuple[Path, ...] = ()
-    if repository is None:
-        from node.cli import opened
-
-        loaded = opened.configuration(config)
-        repository, folders, own, kept = loaded.models, loaded.application_folders, loaded.catalogue, loaded.fetched
-    model = _chosen(name, published(own), folders)
+    offered = offered_here(repository, config)
+    repository, folders = offered.repository, offered.folders
+    model = _chosen(name, offered.published.models, folders)
     if model.unserved and not only:
         raise NotServed(f"{name}: {model.unserved}")
     if only and file:
         raise WrongWords("--only fetches, and --file says that nothing is to be fetched")
-    folder = folder_of(repository, kept) / model.name
+    folder = offered.kept / model.name
     if not as_json:
         _say_what(model)
     with fetching(folder):
+        if offered.serials is not None and offered.signer is not None and offered.published.serial is not None:
+            with keeping(offered.serials):
+                note_serial(offered.serials, offered.signer, offered.published.serial)
         paths = _given(model, file) if file else _fetched(model, folder, quiet=as_json)
         came = _accepted(model, paths, folder, accept_digest)
         before = noted(folder)
@@ -107,7 +105,7 @@ def fetch(
         if only:
             _tell_files(came, paths, as_json=as_json)
             return 0
-        with _gathered(model, came, paths, folder) as compared:
+        with _gathered(model, came, paths, folder, brought=bool(file)) as compared:
             entered = _imported(model, compared, repository, folders, allow_code=allow_code, quiet=as_json)
         _remember(folder, came, tuple(one.model for one in entered))
         with keeping(folder):
@@ -238,15 +236,17 @@ def _accepted(model: "PublishedModel", paths: "list[Path]", folder: Path, said: 
 
 
 @contextlib.contextmanager
-def _gathered(model: "PublishedModel", came: "list[FetchedFile]", paths: list[Path], folder: Path) -> Iterator[list[Path]]:
-    """The files that are imported. Those that an app.yaml belongs to lie in a folder of their own, under the names of the list: it is
-    imported as a whole, and nothing that was not compared is in it.
+def _gathered(
+    model: "PublishedModel", came: "list[FetchedFile]", paths: list[Path], folder: Path, *, brought: bool
+) -> Iterator[list[Path]]:
+    """The files that are imported. Those that were brought, which somebody else may write into, and those that an app.yaml belongs to lie
+    in a folder of their own, under the names of the list: what is imported is what was compared, and nothing else.
 
     Raises
     ------
     WrongWeights, FileNotKept
     """
-    if not model.described:
+    if not (model.described or brought):
         yield paths
         return
     import shutil

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from inference.engines.port import Control, Engine, Held
     from inference.engines.repository import Listed, Repository
     from inference.engines.serving import Served
-    from node.catalogue.shelf import OnShelf
 
 
 RepositoryOption: TypeAlias = Annotated[
@@ -27,7 +26,6 @@ EngineName = Annotated[str, Parameter(name="--engine", help="An engine of kind t
 _LICENCES = ("code", "weights", "data", "commercial")
 _SPARE = ("sha256", "code", "backend", "commercial", "weights", "data", "grade")
 """Columns that a narrow screen does without, the first one first; `--json` has all of it."""
-_SPARE_OF_CATALOGUE = ("code", "grade", "size", "data", "weights", "digest", "commercial")
 
 
 def list_models(
@@ -52,35 +50,27 @@ def list_models(
     """
     from inference.applications.standing import Standings
     from inference.engines.repository import Repository
-    from node.catalogue.fetched import folder_of
-    from node.catalogue.published import published
-    from node.catalogue.shelf import shelf
     from node.cli import screen
     from node.cli.opened import configuration
 
     folders: Sequence[Path]
-    own, kept = None, None
+    if catalogue:
+        from node.cli.model_catalogue import list_catalogue
+
+        return list_catalogue(repository, config, as_json=as_json)
     if repository is None:
         loaded = configuration(config)
-        repository, folders, own, kept = loaded.models, loaded.application_folders, loaded.catalogue, loaded.fetched
+        repository, folders = loaded.models, loaded.application_folders
     else:
         folders = [repository]
     found = Repository(repository)
     listed = found.list()
-    if catalogue and as_json:
-        on_shelf = shelf(list(published(own).values()), folder_of(repository, kept), listed)
-        screen.as_json([_published_record(each) for each in on_shelf])
-        return 0
     standings = Standings(found.path, folders)
     if as_json:
         screen.as_json([_record(each, found.path, standings.of(each)) for each in listed])
         return 0
-    if not catalogue:
-        _print_models(listed, found.path, standings)
-        screen.say("what others have published, and has not been fetched: `hilum models list --catalogue`")
-        return 0
-    rows = [_published_row(each) for each in shelf(list(published(own).values()), folder_of(repository, kept), listed)]
-    screen.out().print(screen.listing(rows, _SPARE_OF_CATALOGUE))
+    _print_models(listed, found.path, standings)
+    screen.say("what others have published, and has not been fetched: `hilum models list --catalogue`")
     return 0
 
 
@@ -105,28 +95,6 @@ def _print_models(listed: "Sequence[Listed]", repository: Path, standings: "Stan
         row |= {one: getattr(standing.licences, one) or "–" for one in _LICENCES}
         rows.append(row | {"from": told})
     console.print(screen.listing(rows, _SPARE))
-
-
-def _published_row(each: "OnShelf") -> dict[str, str]:
-    from node.cli import screen
-
-    row = {"name": each.model.name, "state": each.state, "grade": each.grade}
-    row |= {"size": "–" if each.size is None else screen.size(each.size), "digest": "not known" if each.unknown else "known"}
-    row |= {one: getattr(each.licences, one) or "–" for one in _LICENCES}
-    return row | {"what": each.model.title}
-
-
-def _published_record(each: "OnShelf") -> dict[str, Any]:
-    model = each.model
-    said = {
-        "name": model.name,
-        "title": model.title,
-        "source": model.source,
-        "state": each.state,
-        "models": [asdict(one) for one in each.here],
-    }
-    files = [{"name": one.name, "url": one.url, "size": one.size, "sha256": one.sha256} for one in model.files]
-    return {**said, "grade": each.grade, "licences": asdict(each.licences), "unserved": model.unserved or None, "files": files}
 
 
 def opened(repository: Path | None, config: Path | None) -> "Repository":

@@ -27,6 +27,18 @@ def configuration(given: Path | None) -> "Config":
     return load(find_config(given))
 
 
+def configuration_beside(repository: Path | None, given: Path | None) -> "Config | None":
+    """The same for a verb that takes `--repository`: None where that is given and there is no configuration."""
+    from node.settings.source import ConfigMissing
+
+    try:
+        return configuration(given)
+    except ConfigMissing:
+        if repository is None or given is not None:
+            raise
+        return None
+
+
 def configured_store(given: Path | None) -> "Config":
     """The same; of a file that is broken elsewhere, its block `store:` alone."""
     from node.assembly.configuration import load_store

@@ -146,6 +146,7 @@ def _model(one: Listed, repository: Path, standing: Standing) -> dict[str, Any]:
         "sha256": entry.sha256 if entry else None,
         "licence": entry.licence if entry else None,
         "grade": standing.grade or None,
+        "accepted": list(standing.accepted),
         "licences": asdict(standing.licences),
         "attribution": entry.attribution if entry else None,
         "source": entry.source if entry else None,

@@ -24,10 +24,10 @@ from inference.findings import Findings
 from inference.imaging.subject import Subject
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.conftest import run as run
-from training.acceptance.cells import AGE, SCANNER, THICKNESS, attributes, cells
+from training.acceptance.cells import AGE, SCANNER, SEX, THICKNESS, attributes, cells
 from training.acceptance.judging import evaluate
 from training.acceptance.port import UnderTest
-from training.acceptance.record import without_identity
+from training.acceptance.record import Compared, Comparison, record, without_identity
 from training.acceptance.reference import Drawn
 from training.acceptance.structures import references
 from training.data.dicom import LabelledSeries, Segment, Segmentation
@@ -95,7 +95,7 @@ def test_the_figures_are_those_of_the_voxels(run: Run, hospital: Path, studies: 
     assert "modality is MR, not CT" in told["refused"][0]["reason"]
     assert told["unusable"][0]["code"] == "HLM-8020"
     by_scanner = {one["cell"]: one for one in told["cells"] if one["attribute"] == SCANNER}
-    assert by_scanner["ACME Two"] == {"attribute": SCANNER, "cell": "ACME Two", "cases": 1, "figures": None}
+    assert by_scanner["ACME Two"] == {"attribute": SCANNER, "cell": "ACME Two", "cases": 1, "patients": 1, "figures": None}
     of_one = [one["Dice bright"] for one in truth[1:]]
     assert by_scanner["ACME One"]["figures"]["Dice bright"]["mean"] == pytest.approx(np.mean(of_one))
 
@@ -279,6 +279,21 @@ def test_two_drawings_of_one_structure_are_refused_and_two_sides_are_one() -> No
     assert sides.numbers == {"bright": {Path("0.dcm"): (1, 2)}}
     with pytest.raises(UnfitSetting, match='names "knot"'):
         references(ball, [_series(("bright", "0", None))], {"knot": "bright"})
+
+
+def test_ten_series_of_one_patient_are_no_cell() -> None:
+    """They would say more of that patient than of the model; ten patients are one."""
+    tested = UnderTest(application=load("bright-ball", (_OWN,)), sha256="0" * 64, engine="default")
+
+    def told(patients: int) -> Any:
+        same = {SCANNER: "ACME One", THICKNESS: "from 1 to below 2 mm", SEX: "F", AGE: "below 18 years"}
+        row = {"Dice bright": 0.5}
+        each = [Compared(series=f"1.{n}", patient=f"P{n % patients}", attributes=same, row=row) for n in range(12)]
+        made = record(tested, Comparison(compared=each, refused=(), unusable=(), unlabelled=()), {}, "Dice bright")["cells"][0]
+        return made["cases"], made["patients"], made["figures"] is not None
+
+    assert told(9) == (12, 9, False)
+    assert told(10) == (12, 10, True)
 
 
 def test_cells_are_bands_that_every_test_shares(tmp_path: Path) -> None:

@@ -133,6 +133,8 @@ def test_a_value_is_compared_where_it_is_one_alone(tmp_path: Path) -> None:
     name = "difference Volume bright"
     assert row(table, table.lines[0], Findings(measurements=(value,)))[name] == 2.0
     assert np.isnan(row(table, table.lines[0], Findings())[name])
+    # the ball goes on beyond the images
+    assert np.isnan(row(table, table.lines[0], Findings(measurements=(replace(value, at_least=True),)))[name])
     mean = replace(value, value=30.0, derivation=codes.MEAN)
     with pytest.raises(UnfitData, match=r'"Volume bright" is measured in 2 ways \(cm3, Mean cm3\)'):
         row(table, table.lines[0], Findings(measurements=(value, mean)))

@@ -56,6 +56,6 @@ def write_page(repository: Path, card: Card) -> Path:
 
     from training.acceptance.page import page
 
-    file = card_file(repository, card.application, card.sha256).with_suffix(".html")
+    file = card_file(repository, card.application, card.version, card.sha256).with_suffix(".html")
     put_in_place(file, page(card.evaluation, accepted=None if card.accepted is None else asdict(card.accepted)).encode())
     return file

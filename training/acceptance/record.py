@@ -157,9 +157,9 @@ def _unsaid(sentence: str) -> str:
 
 
 def _cell(attribute: str, cell: str, inside: Sequence[int], compared: Sequence[Compared], kinds: Mapping[str, Kind]) -> dict[str, Any]:
-    told: dict[str, Any] = {"attribute": attribute, "cell": cell, "cases": len(inside), "figures": None}
-    if len(inside) >= LEAST:
-        patients = [compared[index].patient for index in inside]
+    patients = [compared[index].patient for index in inside]
+    told: dict[str, Any] = {"attribute": attribute, "cell": cell, "cases": len(inside), "patients": len(set(patients)), "figures": None}
+    if told["patients"] >= LEAST:
         told["figures"] = {name: figure(kind, [compared[index].row[name] for index in inside], patients) for name, kind in kinds.items()}
     return told
 

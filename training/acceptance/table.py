@@ -219,12 +219,12 @@ def _called(found: Findings, finding: str) -> bool | None:
 
 
 def _measured(found: Findings, column: str, unit: str) -> float:
-    """NaN where nothing is measured so."""
+    """NaN where nothing is measured so, or as "at least": how far the true value is from it nobody knows."""
     there = [one for one in found.measurements if column.casefold() in _called_so(one) and unit in ("", *_written(one.unit))]
     if len(there) > 1:
         ways = ", ".join(" ".join([one.derivation.meaning if one.derivation else "", one.unit.value]).strip() for one in there)
         raise UnfitData(f'"{column}" is measured in {len(there)} ways ({ways}), and a column of this name may mean any of them')
-    return there[0].value if there else math.nan
+    return there[0].value if there and not there[0].at_least else math.nan
 
 
 def _written(unit: Code) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ REMARKS: Mapping[str, str] = {
     "no sphere of 1 cm³ around a part of it lies in evenly spaced images": "等间距图像范围内容不下以其中任何一点为中心的1 cm³球体",
     "the values of this PET are in {units}, which no SUV can be made of": "PET像素值的单位为{units}，无法换算为标准摄取值",
     "the values of this PET are counts (CNTS), and the vendor's own factor for them is not read here": (
-        "PET像素值为计数（CNTS），其换算系数载于厂商私有属性，本系统不读取"
+        "PET像素值为计数，其换算系数载于厂商私有属性，本系统不读取"
     ),
     "SUVType is {word}, not body weight": "标准摄取值类型（0054,1006）为{word}，并非按体重计算",
     "CorrectedImage lacks {words}": "校正项目（0028,0051）缺少{words}",

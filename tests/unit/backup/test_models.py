@@ -29,7 +29,11 @@ def _host(folder: Path, *, applications: tuple[str, ...] = ("own",)) -> Path:
         "node": {"ae_title": "HILUM", "listen": "127.0.0.1:0"},
         "peers": {"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0"}},
         "store": {"journal": f"sqlite:{folder / 'hilum.db'}", "blobs": f"file:{folder / 'blobs'}"},
-        "models": {"repository": str(folder / "models"), "applications": [str(folder / one) for one in applications]},
+        "models": {
+            "repository": str(folder / "models"),
+            "applications": [str(folder / one) for one in applications],
+            "catalogue": {"list": str(folder / "list.yaml")},
+        },
         "sinks": {"results": {"kind": "folder", "path": str(folder / "results")}},
         "routes": [{"name": "all", "when": {"Modality": "CT"}, "run": ["ct-own"], "send": ["results"]}],
     }
@@ -46,6 +50,11 @@ def _filled(folder: Path) -> Config:
         "models/lesion/hilum.json": "{}",
         "models/ct-own.0123456789abcdef.acceptance.json": "{}",
         "models/.import-x/new/1/model.onnx": "half of an import",
+        "list.yaml": "models: {}",
+        "list.yaml.sig": "signature",
+        "models.fetched/serials.json": "{}",
+        "models.fetched/ct-knee/fetched.json": "{}",
+        "models.fetched/ct-knee/knee.zip": "fetched, not imported",
         "own/ct_own/__init__.py": _OWN,
         "own/ct_own/__pycache__/x.pyc": "compiled",
     }.items():
@@ -80,9 +89,19 @@ def test_an_empty_host_gets_them_whatever_its_umask(backup: Path, tmp_path: Path
         "ct-own.0123456789abcdef.acceptance.json": "{}",
     }
     assert _there(tmp_path / "new" / "own") == {"ct_own/__init__.py": _OWN}
+    assert _there(tmp_path / "new" / "models.fetched") == {"serials.json": "{}", "ct-knee/fetched.json": "{}"}
+    assert [(tmp_path / "new" / name).read_text() for name in ("list.yaml", "list.yaml.sig")] == ["models: {}", "signature"]
     for one in (tmp_path / "new" / "models").rglob("*"):
         assert one.stat().st_mode & 0o777 == (0o755 if one.is_dir() else 0o644), one
     assert [route.run for route in load(path).routes] == [("ct-own",)]
+
+
+def test_a_list_that_is_there_stays(backup: Path, tmp_path: Path) -> None:
+    """It may be newer than the backup's."""
+    path = _host(tmp_path / "new")
+    (tmp_path / "new" / "list.yaml").write_text("models: {}  # of today")
+    restore(configuration_of(path, backup), backup)
+    assert (tmp_path / "new" / "list.yaml").read_text() == "models: {}  # of today"
 
 
 def test_what_is_in_it_is_named(backup: Path) -> None:

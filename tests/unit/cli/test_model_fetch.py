@@ -4,10 +4,12 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 
+from node.cli import model_fetch
 from tests.lab.published import Shelf, published_files
 from tests.unit.applications.bundle import made, onnx_nets
 from tests.unit.applications.bundle.test_declaring import APP
@@ -92,6 +94,45 @@ def test_what_is_said_in_vain_of_files_is_refused(run: Run, shelf: Shelf, tmp_pa
     files = ("--file", str(tmp_path / "gland.zip"), "--file", str(tmp_path / "other.zip"))
     refused = run("models", "fetch", "ct-gland", *files, "--config", words[-1])
     assert (refused.code, "HLM-2064" in refused.err, "other.zip is none of the files" in _words(refused.err)) == (1, True, True), refused
+
+
+def test_another_repository_has_the_same_lists(run: Run, shelf: Shelf, tmp_path: Path) -> None:
+    """`--repository` says where a model comes to, and not what is published: the hospital's own list holds there, too."""
+    config = _home(tmp_path, shelf)
+    words = ("--repository", str(tmp_path / "other"), "--config", config)
+    assert any(one["name"] == "ct-gland" for one in json.loads(run("models", "list", "--catalogue", "--json", *words).out))
+    digest = hashlib.sha256(shelf.files["gland.zip"]).hexdigest()
+    (one,) = json.loads(run("models", "fetch", "ct-gland", "--only", "--accept-digest", digest, "--json", *words).out)
+    assert Path(one["file"]).is_relative_to(tmp_path / "other.fetched")
+
+
+def test_what_lies_at_another_address_is_fetched_anew(run: Run, shelf: Shelf, tmp_path: Path) -> None:
+    """Without a digest in the list nothing else tells one file from another of the same name."""
+    config = _home(tmp_path, shelf)
+    first = hashlib.sha256(shelf.files["gland.zip"]).hexdigest()
+    assert first in _words(run("models", "fetch", "ct-gland", "--only", "--config", config).err)
+    shelf.files["gland.zip"] = b"another one"
+    elsewhere = shelf.url("gland.zip").replace("127.0.0.1", "localhost")
+    (tmp_path / "models.yaml").write_text(_LIST.format(url=elsewhere, more="", last=""))
+    told = run("models", "fetch", "ct-gland", "--only", "--config", config)
+    assert hashlib.sha256(b"another one").hexdigest() in _words(told.err), told
+
+
+def test_what_is_imported_is_what_was_compared(run: Run, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of --file that somebody writes into after its digest was taken is refused, also where it is a bundle."""
+    content = shelf.files["gland.zip"]
+    config = _home(tmp_path, shelf, more=f", sha256: {hashlib.sha256(content).hexdigest()}")
+    brought = tmp_path / "gland.zip"
+    brought.write_bytes(content)
+    accepted = model_fetch._accepted
+
+    def changed(*words: Any) -> Any:
+        brought.write_bytes(b"another one")
+        return accepted(*words)
+
+    monkeypatch.setattr(model_fetch, "_accepted", changed)
+    refused = run("models", "fetch", "ct-gland", "--file", str(brought), "--config", config)
+    assert (refused.code, "was changed since its digest was compared" in _words(refused.err)) == (1, True), refused
 
 
 def test_what_hilum_cannot_serve(run: Run, shelf: Shelf, tmp_path: Path) -> None:
