@@ -13,9 +13,11 @@ from node.cli.opened import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from inference.applications.bundle.anatomy import Coded
+    from inference.applications.bundle.manifest import Measured, Structure
     from inference.applications.port import Licences
     from inference.engines.port import ModelRef
     from inference.engines.repository import Entry
+    from inference.imaging.measures.measure import Measure
 
 _CODE_WORDS = 'a code is CHANNEL=SCHEME:VALUE:MEANING, such as "2=SCT:10200004:Liver", with "@left" or "@right" behind it; or CHANNEL=none'
 
@@ -38,6 +40,7 @@ def import_(
     weights: str | None = None,
     configuration: str | None = None,
     folds: str | None = None,
+    measure: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     to: Literal["onnx", "pt2"] = "onnx",
     allow_code: Annotated[bool, Parameter(negative="")] = False,
     tune: Annotated[bool, Parameter(negative="--no-tune")] = True,
@@ -90,6 +93,9 @@ def import_(
         Of a folder or a zip with several trained models of nnU-Net, "3d_fullres".
     folds
         Those of an nnU-Net that are served together, "0,1,2"; without it all that are there.
+    measure
+        What is measured of each structure of a bundle or an nnU-Net besides its volume, as `measure:` of app.yaml has it: "mean",
+        "share_below=-950"; several may be given.
     to
         What a bundle's state dict, or an nnU-Net's folds, become.
     allow_code
@@ -119,6 +125,7 @@ def import_(
         weights=weights,
         configuration=configuration,
         folds=tuple(each.strip() for each in folds.split(",") if each.strip()) if folds is not None else (),
+        measure=measure,
         to=to,
         allow_code=allow_code,
     )
@@ -180,6 +187,7 @@ class Options:
     weights: str | None = None
     configuration: str | None = None
     folds: tuple[str, ...] = ()
+    measure: tuple[str, ...] = ()
     to: Literal["onnx", "pt2"] = "onnx"
     allow_code: bool = False
     licences: "Licences | None" = None
@@ -187,7 +195,7 @@ class Options:
 
 _EVERY = {"version", "allow_code"}
 _OF_MODELS = _EVERY | {"name", "licence", "attribution"}
-_TRAINED = _OF_MODELS | {"codes", "codes_file", "orientation", "modality", "weights", "to"}
+_TRAINED = _OF_MODELS | {"codes", "codes_file", "orientation", "modality", "weights", "measure", "to"}
 _FIT = {
     "APPLICATION": {"allow_code"},
     "APP": _EVERY,
@@ -268,6 +276,7 @@ def _brought(path: Path, options: Options, repository: Path) -> "tuple[ModelRef,
             orientation=options.orientation,
             modality=options.modality,
             to=options.to,
+            measures=_measured(options.measure),
         )
         imported = import_nnunet(path, trained, repository)
     else:
@@ -286,6 +295,7 @@ def _brought(path: Path, options: Options, repository: Path) -> "tuple[ModelRef,
             weights=options.weights,
             to=options.to,
             allow_code=options.allow_code,
+            measures=_measured(options.measure),
         )
         imported = import_bundle(path, wanted, repository)
     return imported.model, imported.entry, imported.application, imported.found
@@ -372,6 +382,26 @@ def _codes(words: tuple[str, ...]) -> "Mapping[int, Coded | None]":
         made[int(channel)] = Coded(
             category=ANATOMICAL_STRUCTURE, type=Code(value, scheme, meaning), laterality={"left": LEFT, "right": RIGHT}.get(side)
         )
+    return made
+
+
+def _measured(words: tuple[str, ...]) -> "Measured":
+    """What --measure says."""
+    from node.settings.app_measures import asked_for, measures, sides
+
+    asked = []
+    for word in words:
+        try:
+            asked.append(asked_for(word))
+        except ValueError as unfit:
+            raise WrongWords(f"--measure {word}: {unfit}") from unfit
+
+    def made(structures: "Sequence[Structure]") -> "tuple[Measure, ...]":
+        found = measures(asked, {one.label: () for one in structures}, sides(structures))
+        if len({type(one) for one in found}) < len({one.word for one in asked}):
+            raise WrongWords("--measure asymmetry: no structures are the left and the right side of one")
+        return found
+
     return made
 
 

@@ -90,6 +90,29 @@ def sides(structures: Sequence[Structure]) -> list[tuple[str, str]]:
     return [(left[0], right[0]) for left, right in both if len(left) == len(right) == 1]
 
 
+def asked_for(text: str) -> Asked:
+    """What a word at the command line asks for: "mean", "share_below=-950".
+
+    Raises
+    ------
+    ValueError
+        It is nothing that is measured, lacks its number or has one in vain.
+    """
+    word, _, number = text.partition("=")
+    if word not in KINDS:
+        raise ValueError(f'"{word}" is nothing that is measured{suggestion(word, KINDS)}')
+    if not KINDS[word].limit:
+        if number:
+            raise ValueError(f'"{word}" takes no number')
+        return Asked(word=word)
+    if not number:
+        raise ValueError(f'"{word}" needs its number, {KINDS[word].limit}: {word}=NUMBER')
+    limit = _LIMIT.parse(number)
+    if limit != round(limit, 2):
+        raise ValueError(f"{number} has more than two decimals")
+    return Asked(word=word, limit=limit)
+
+
 def applies(asked: Asked, modality: Sequence[str]) -> bool:
     """Whether what is asked for is measured of images of these modalities."""
     return asked.word == VOLUME or bool(_made(asked, ("", "")).concepts(modality))

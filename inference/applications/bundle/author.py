@@ -183,7 +183,7 @@ def _run(
 def _loaded(parser: Any, members: Mapping[str, bytes]) -> Any:
     from inference.applications.bundle.network import load
 
-    return load(parser.get_parsed_content(_NETWORK), read_safetensors(members[_STATE], _STATE))
+    return load(parser.get_parsed_content(_NETWORK), read_safetensors(members[_STATE], _STATE), _NETWORK)
 
 
 class _InMemory(importlib.abc.MetaPathFinder, importlib.abc.Loader):

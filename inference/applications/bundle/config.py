@@ -15,6 +15,9 @@ from inference.applications.bundle.errors import CodeRefused, HostileBundle, Unr
 Evaluate = Callable[[str], Any]
 """The value of what stands at an id ("preprocessing::transforms::3::pixdim"), by its author's code; NO_DATA for a function."""
 
+Load = Callable[[str], Any]
+"""The values of a file of the bundle, by the path that the configuration gives it."""
+
 _SEPARATOR = "::"
 _DEEPEST = 64
 _MOST_NODES = 100_000
@@ -112,10 +115,19 @@ class Config:
         What computes expressions that cannot be read, where the operator allowed it; None refuses them.
     document
         The file that it was read from.
+    load
+        What reads a file of values beside it; None refuses expressions that name one.
     """
 
-    def __init__(self, content: Mapping[str, Any], evaluate: Evaluate | None = None, document: Document | None = None) -> None:
+    def __init__(
+        self,
+        content: Mapping[str, Any],
+        evaluate: Evaluate | None = None,
+        document: Document | None = None,
+        load: Load | None = None,
+    ) -> None:
         self._content = content
+        self._load = load
         self._evaluate = evaluate
         self._document = document
         self._visited = 0
@@ -195,7 +207,7 @@ class Config:
             return [self._resolved(each, f"{id}{_SEPARATOR}{place}", depth + 1) for place, each in enumerate(node)]
         if isinstance(node, str) and node.startswith("$"):
             try:
-                return expressions.read(node, lambda referred: self._resolved(f"@{referred}", id, depth + 1))
+                return expressions.read(node, lambda referred: self._resolved(f"@{referred}", id, depth + 1), self._load)
             except expressions.Unread:
                 return self._computed(id, f"it is the expression {node!r}")
         if isinstance(node, str) and node.startswith("%"):

@@ -1,4 +1,5 @@
-"""Expressions of a bundle ("$@labels + 1") that are read: numbers, words, lists, references, arithmetic, comparison, choice, some names.
+"""Expressions of a bundle ("$@labels + 1") that are read: numbers, words, lists, references, arithmetic, comparison, choice, some names,
+and files of values ("$torch.load(@arch_ckpt_path)").
 
 Nothing is evaluated: what stands in an expression is walked node by node, and what is in no table here makes the whole of it code.
 """
@@ -7,7 +8,7 @@ import ast
 import math
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 _LONGEST = 1000
@@ -48,6 +49,10 @@ _UNARY: dict[type[ast.AST], Callable[[Any], Any]] = {ast.USub: operator.neg, ast
 _CALLED: dict[str, Callable[[Any], Any]] = {"len": len, "int": int, "float": float, "list": list, "tuple": list}
 
 
+_OF_LOADING = {"map_location", "weights_only"}
+"""What says where tensors of a file go, and how it is read: here always as data."""
+
+
 class Unread(Exception):
     """The expression holds what is in no table: it is code."""
 
@@ -57,13 +62,15 @@ def reference(text: str) -> str | None:
     return text[1:].strip() if _BARE.fullmatch(text) else None
 
 
-def read(text: str, value_of: Callable[[str], Any]) -> Any:
+def read(text: str, value_of: Callable[[str], Any], load: Callable[[str], Any] | None = None) -> Any:
     """The value of an expression, with its "$" in front.
 
     Parameters
     ----------
     value_of
         The value at the id of a reference.
+    load
+        The values of a file, by its path; None reads none.
 
     Raises
     ------
@@ -84,7 +91,7 @@ def read(text: str, value_of: Callable[[str], Any]) -> Any:
     if sum(1 for _ in ast.walk(tree)) > _MOST_NODES:
         raise Unread
     try:
-        return _Reader(ids, value_of).of(tree.body)
+        return _Reader(ids, value_of, load).of(tree.body)
     except (TypeError, ValueError, ZeroDivisionError, OverflowError, LookupError, RecursionError) as unfit:
         raise Unread from unfit
 
@@ -127,9 +134,10 @@ def packs(text: str) -> bool:
 
 
 class _Reader:
-    def __init__(self, ids: list[str], value_of: Callable[[str], Any]) -> None:
+    def __init__(self, ids: list[str], value_of: Callable[[str], Any], load: Callable[[str], Any] | None) -> None:
         self._ids = ids
         self._value_of = value_of
+        self._load = load
 
     def of(self, node: ast.expr) -> Any:
         """The value of a node, bounded."""
@@ -162,6 +170,17 @@ class _Reader:
                 return _COMPARED[type(op)](self.of(left), self.of(right))
             case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]):
                 return _CALLED[name](self.of(argument))
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="torch"), attr="from_numpy"), args=[argument], keywords=[]):
+                return self.of(argument)
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="torch"), attr="load"), args=[path], keywords=how) if (
+                self._load is not None and {each.arg for each in how} <= _OF_LOADING
+            ):
+                return self._load(self.of(path))
+            case ast.Subscript(value=mapping, slice=ast.Constant(value=str() as key)):
+                values = self.of(mapping)
+                if not isinstance(values, Mapping):
+                    raise Unread
+                return values[key]
             case _:
                 raise Unread
 

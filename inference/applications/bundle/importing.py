@@ -1,21 +1,34 @@
 """Bundle import: enters a bundle's network into the model repository as a version of a model, and application.json beside it."""
 
 import hashlib
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from inference.applications.bundle.anatomy import Coded
+from inference.applications.bundle.arrays import read_values
 from inference.applications.bundle.author import Author
 from inference.applications.bundle.config import Config, Document, parse
 from inference.applications.bundle.errors import CodeRefused, UnclearBundle, UncodedStructure, UnfitBundle, UnreadableBundle
 from inference.applications.bundle.inferer import Inferer, SlidingWindow
-from inference.applications.bundle.layouts import INFERENCE, LARGE, METADATA, MOST_WEIGHTS_BYTES, WEIGHTS, Bundle, Layout, open_bundle
-from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, checked_text
+from inference.applications.bundle.layouts import (
+    INFERENCE,
+    LARGE,
+    METADATA,
+    MOST_CONFIG_BYTES,
+    MOST_WEIGHTS_BYTES,
+    WEIGHTS,
+    Bundle,
+    Layout,
+    open_bundle,
+)
+from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, Measured, checked_text, nothing
 from inference.applications.bundle.metadata import MODALITIES, Network, network
 from inference.applications.bundle.names import structures
 from inference.applications.bundle.reading import pipeline
@@ -51,6 +64,8 @@ class Wanted:
         The member that holds them; None: the first of ONNX, TorchScript, state dict.
     to
         What a state dict becomes: "onnx" or "pt2".
+    measures
+        Of its structures, besides their volumes.
     """
 
     name: str | None = None
@@ -65,6 +80,7 @@ class Wanted:
     weights: str | None = None
     to: str = "onnx"
     allow_code: bool = False
+    measures: Measured = nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +141,7 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         inferer=steps.inferer,
         finish=steps.finish,
         structures=chosen,
+        measures=wanted.measures(chosen),
         roles=net.roles,
         notes=steps.notes,
         licences=wanted.licences or Licences(),
@@ -137,19 +154,29 @@ def _config(bundle: Bundle, place: str, wanted: Wanted) -> tuple[Config, Author 
     """The configuration, and its author's code where that may run."""
     text = bundle.read(place)
     content, document = parse(place, text), Document(place, text)
+    load = cache(partial(_values, bundle))
     if not wanted.allow_code:
-        return Config(content, document=document), None
+        return Config(content, document=document, load=load), None
     # nothing else is imported: documents and a clone's .git may be larger than what is read
     code = {name: bundle.read(name) for name in bundle.members if name.endswith(".py") or name == place}
     author = Author(bundle.path.name, code, place)
-    return Config(content, author.value, document), author
+    return Config(content, author.value, document, load), author
+
+
+def _values(bundle: Bundle, path: Any) -> Mapping[str, Any]:
+    """Those of a file of the bundle, which its configuration names from the bundle's root."""
+    member = posixpath.normpath(str(path))
+    if member not in bundle.members:
+        raise UnreadableBundle(f"{bundle.path} has no {member}, which its configuration reads values of")
+    return read_values(bundle.read(member, MOST_CONFIG_BYTES), f"{bundle.path.name}, {member}")
 
 
 def _weights(
     bundle: Bundle, name: str, config: Config, author: Author | None, net: Network, inferer: Inferer, wanted: Wanted
 ) -> tuple[Source, tuple[str, str]]:
     """What is to be served, and the names of its input and output."""
-    member = wanted.weights or bundle.first(*WEIGHTS[:-1]) or _checkpoint(bundle, config) or bundle.first(WEIGHTS[-1])
+    named, unread = (None, "") if wanted.weights or bundle.first(*WEIGHTS[:-1]) else _checkpoint(bundle, config)
+    member = wanted.weights or bundle.first(*WEIGHTS[:-1]) or named or bundle.first(WEIGHTS[-1])
     if member is None or member not in bundle.members:
         raise UnreadableBundle(_no_weights(bundle, wanted.weights))
     content = bundle.read(member, MOST_WEIGHTS_BYTES)
@@ -162,7 +189,8 @@ def _weights(
             demand(where, "onnx")
         names = _onnx_names(content) if suffix == ".onnx" else _TENSORS
         return Source(file=_FILES[suffix], weights=content, published_sha256=published, where=where), names
-    return converted(where, content, name, config, author, inferer, net.channels, wanted.to, net.inputs)[0], _TENSORS
+    source, _ = converted(where, content, name, config, author, inferer, net.channels, wanted.to, net.inputs)
+    return (replace(source, notes=(f"{unread}; {member} was taken", *source.notes)) if unread else source), _TENSORS
 
 
 def converted(
@@ -192,7 +220,7 @@ def converted(
     window = inferer.sides(inferer.window((_OPEN_SIDE, _OPEN_SIDE, _OPEN_SIDE)))
     try:
         refuse_larger(config, state)
-        made = load(build(config), state)
+        made = load(build(config), state, config.at("network_def"))
     except (CodeRefused, UnfitBundle):
         if author is None:
             raise
@@ -210,8 +238,15 @@ def converted(
     return Source(file=file, weights=weights, published_sha256=published, where=where, notes=(note,), code=ran), text
 
 
-def _checkpoint(bundle: Bundle, config: Config) -> str | None:
-    """The member that the configuration's CheckpointLoader names; None where it names none, or one that is not there."""
+def _checkpoint(bundle: Bundle, config: Config) -> tuple[str | None, str]:
+    """The member that the configuration's CheckpointLoader names; None where no loader names one, and what could not be read of it.
+
+    Raises
+    ------
+    UnreadableBundle
+        It names one that is not there, beside another one that might be taken for it.
+    """
+    unread = ""
     handlers = config.raw("handlers")
     loaders = ["checkpointloader", *(f"handlers::{place}" for place in range(len(handlers) if isinstance(handlers, list) else 0))]
     for loader in loaders:
@@ -221,12 +256,17 @@ def _checkpoint(bundle: Bundle, config: Config) -> str | None:
         try:
             path = config.value(f"{loader}::load_path")
         except CodeRefused:
-            # where its author's files lie is nothing that serving needs
+            unread = unread or f"{config.at(f'{loader}::load_path')} names the weights by an expression that is not read"
             continue
         member = f"models/{str(path).rpartition('/')[2]}"
         if member in bundle.members:
-            return member
-    return None
+            return member, ""
+        if bundle.first(WEIGHTS[-1]) is not None:
+            raise UnreadableBundle(
+                f"{config.at(f'{loader}::load_path')} names {member} as the weights, which is not there; {WEIGHTS[-1]} is: give "
+                f"--weights {WEIGHTS[-1]} if they are meant"
+            )
+    return None, unread
 
 
 def _target(config: Config) -> str:
@@ -307,7 +347,7 @@ def _modality(net: Network, wanted: Wanted) -> str:
     if wanted.modality is not None:
         return MODALITIES.get(wanted.modality.upper(), wanted.modality.upper())
     if net.modality is None:
-        raise UnclearBundle("metadata.json does not name the modality of its images: give --modality CT or --modality MR")
+        raise UnclearBundle(f"{net.image_at} does not name the modality of its images: give --modality CT or --modality MR")
     return net.modality
 
 

@@ -4,10 +4,10 @@ A bundle, an app.yaml and a folder of nnU-Net become one at their import (docs/a
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,6 +143,15 @@ _INFERERS = {**INFERERS, Patches.__name__: Patches}
 _OPTIONAL = ("series", "volumes", "roles", "noun", "grade")
 """Of `BundleManifest`: what stands in the file where it says something."""
 _DEMONSTRATION = say("Demonstration grade, research only, not for diagnosis.")
+
+
+Measured: TypeAlias = Callable[[Sequence[Structure]], tuple[Measure, ...]]
+"""What is to be measured of the structures that a model turns out to have."""
+
+
+def nothing(_: Sequence[Structure]) -> tuple[Measure, ...]:
+    """No measurements but volumes."""
+    return ()
 
 
 def to_text(manifest: BundleManifest) -> bytes:

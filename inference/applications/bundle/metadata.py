@@ -33,6 +33,8 @@ class Network:
         Of the output.
     names
         Of the output's channels that may be structures, by number; the background is not among them. "" where nothing is said.
+    image_at
+        Where its input stands, for messages.
     said_at
         Where the names stand, for messages.
     """
@@ -44,6 +46,7 @@ class Network:
     roles: tuple[str, ...]
     channels: int
     names: Mapping[int, str]
+    image_at: str
     said_at: str
 
     @property
@@ -94,6 +97,7 @@ def network(metadata: Mapping[str, Any], at: Callable[[str], str] = str) -> Netw
         roles=roles,
         channels=channels,
         names=_names(result, channels, at(named)),
+        image_at=at(takes),
         said_at=at(named),
     )
 

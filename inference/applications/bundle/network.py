@@ -3,10 +3,13 @@
 torch and MONAI are imported here alone, and only at import.
 """
 
+import contextlib
+import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from inference.applications.bundle.config import Config
@@ -36,8 +39,15 @@ NETWORKS = (
 )
 """The networks of MONAI that are built without asking: they compute on their input and do nothing else."""
 
-_WITHOUT = {"SwinUNETR": {"img_size"}, "FlexibleUNet": {"pretrained"}}
-"""Arguments that are left out: one that checked sides of images, which MONAI has no more; one that fetches other weights, for nothing."""
+_WITHOUT = {"SwinUNETR": {"img_size"}, "FlexibleUNet": {"pretrained"}, "TopologyInstance": {"device"}}
+"""Arguments that are left out: one that checked sides of images, which MONAI has no more; one that fetches other weights, for nothing; one
+that asks for a GPU."""
+
+_ARRAYS: Mapping[tuple[str, str], Callable[[Any], Any]] = {
+    ("TopologyInstance", "arch_code"): lambda value: [np.array(each) for each in value],
+    ("DiNTS", "node_a"): np.array,
+}
+"""Arguments that are arrays, which the configuration takes from the file of a searched architecture."""
 
 _OF_EINOPS = {"SwinUNETR", "UNETR"}
 """What rearranges its tensors by einops, which MONAI does not bring."""
@@ -74,15 +84,21 @@ def build(config: Config, id: str = "network_def", depth: int = 0) -> Any:
             continue
         inner = config.raw(f"{place}::{key}")
         nested = isinstance(inner, Mapping) and "_target_" in inner
-        settings[key] = (
-            build(config, f"{place}::{key}", depth + 1)
-            if nested
-            else _bounded(config.value(f"{place}::{key}"), config.at(f"{place}::{key}"))
-        )
+        if nested:
+            settings[key] = build(config, f"{place}::{key}", depth + 1)
+            continue
+        value = _bounded(config.value(f"{place}::{key}"), config.at(f"{place}::{key}"))
+        settings[key] = _ARRAYS.get((name, key), lambda value: value)(value)
     try:
-        return getattr(nets, name)(**settings)
+        # one of them prints advice, which is no part of what a verb says
+        with contextlib.redirect_stdout(io.StringIO()):
+            made = getattr(nets, name)(**settings)
     except (TypeError, ValueError, AssertionError, NotImplementedError, RuntimeError, AttributeError, LookupError, ImportError) as wrong:
         raise UnfitBundle(f"{name} cannot be built with the settings of {config.at(place)}: {wrong}") from wrong
+    if name == "TopologyInstance":
+        # numbers and no tensors: which way it goes is decided when it is exported, not by what it computes
+        made.arch_code_a = made.arch_code_a.numpy()
+    return made
 
 
 def _bounded(value: Any, id: str) -> Any:
@@ -131,11 +147,11 @@ def refuse_larger(config: Config, state: Mapping[str, Any]) -> None:
     asked = sum(int(tensor.numel()) for tensor in empty.state_dict().values())
     there = sum(int(tensor.numel()) for tensor in state.values())
     if asked > 4 * there + 1_000_000:
-        raise HostileBundle(f"the network of the configuration has {asked} weights, its checkpoint {there}")
+        raise HostileBundle(f"{config.at('network_def')} has {asked} weights, its checkpoint {there}")
 
 
-def load(network: Any, state: Mapping[str, Any]) -> Any:
-    """The network with the checkpoint's weights, ready to be served.
+def load(network: Any, state: Mapping[str, Any], at: str) -> Any:
+    """The network with the checkpoint's weights, ready to be served; `at` is where it stands, for messages.
 
     Raises
     ------
@@ -148,7 +164,7 @@ def load(network: Any, state: Mapping[str, Any]) -> Any:
         network.load_state_dict(state, strict=True)
     except RuntimeError as other:
         lines = [line.strip() for line in str(other).splitlines() if line.strip()]
-        raise UnfitBundle(f"the checkpoint's weights are not those of the network: {' '.join(lines[:3])}") from other
+        raise UnfitBundle(f"{at}: the checkpoint's weights are not those of the network: {' '.join(lines[:3])}") from other
     return network.eval()
 
 

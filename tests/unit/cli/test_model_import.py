@@ -29,8 +29,25 @@ def test_what_an_application_has_of_its_own_is_not_said_anew(run: Run, tmp_path:
     assert not (tmp_path / "models").exists()
 
 
+def test_what_cannot_be_measured_is_said_before_anything_is_imported(run: Run, tmp_path: Path) -> None:
+    """A word that nobody knows, a number in vain, one that is missing, two sides of nothing, calcium of MR."""
+    bundle = made.folder(tmp_path / "a_ct", {"model.ts": made.script(made.bright())})
+    words = ("models", "import", str(bundle), "--repository", str(tmp_path / "models"), "--no-tune")
+    for measure, said in (
+        (("maen",), 'nothing that is measured; did you mean "mean"?'),
+        (("mean=3",), '"mean" takes no number'),
+        (("share_below",), '"share_below" needs its number, in HU'),
+        (("share_below=low",), '"low" is no number'),
+        (("asymmetry",), "no structures are the left and the right side of one"),
+        (("agatston",), "it declares that the Agatston score is measured, which no MR image has"),
+    ):
+        answer = run(*words, "--modality", "MR", *(one for each in measure for one in ("--measure", each)))
+        assert (answer.code, said in " ".join(answer.err.split())) == (1, True), answer
+    assert not (tmp_path / "models").exists()
+
+
 def test_a_table_of_codes(run: Run, tmp_path: Path) -> None:
-    """What the labels stand for; without it nothing is imported."""
+    """What the labels stand for; without it nothing is imported. What is measured of them is declared at the command line."""
     meta = made.metadata(outputs={"channel_def": {"0": "background", "1": "funny_gland"}})
     bundle = made.folder(tmp_path / "a_ct", {"model.pt": made.state(made.unet())}, meta=meta)
     models = bundle.parent / "models"
@@ -43,7 +60,12 @@ def test_a_table_of_codes(run: Run, tmp_path: Path) -> None:
     table.write_text(
         f"Structure,{TYPE}.CodingSchemeDesignator,{TYPE}.CodeValue,{TYPE}.CodeMeaning\nfunny gland,SCT,23451007,Adrenal gland\n"
     )
-    assert run(*words, "--codes", str(table)).code == 0
+    assert run(*words, "--codes", str(table), "--measure", "mean", "--measure", "share_below=-950").code == 0
     (written,) = models.rglob("application.json")
-    (structure,) = json.loads(written.read_text())["structures"]
+    said = json.loads(written.read_text())
+    (structure,) = said["structures"]
+    assert [{**one, "segments": None} for one in said["measures"]] == [
+        {"name": "Mean", "segments": None},
+        {"name": "ShareBelow", "segments": None, "limit": -950.0},
+    ]
     assert (structure["label"], structure["type"]["value"]) == ("funny gland", "23451007")

@@ -15,7 +15,7 @@ from inference.applications.bundle.errors import UnclearBundle, UnfitCheckpoint,
 from inference.applications.bundle.finish import Regions, Return
 from inference.applications.bundle.importing import Imported, application_name, model_name
 from inference.applications.bundle.layouts import MOST_CONFIG_BYTES, MOST_WEIGHTS_BYTES, files_of
-from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, Structure, checked_text
+from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, Measured, Structure, checked_text, nothing
 from inference.applications.bundle.metadata import MODALITIES, role_names
 from inference.applications.bundle.names import structures
 from inference.applications.bundle.nnunet.cascade import Coarser
@@ -61,6 +61,8 @@ class Trained:
         How the training images lie in their files (i, j, k), "RAS"; None where the plans' reader turns them.
     to
         "onnx" or "pt2".
+    measures
+        Of its structures, besides their volumes.
     """
 
     name: str | None = None
@@ -76,6 +78,7 @@ class Trained:
     orientation: str | None = None
     modality: str | None = None
     to: str = "onnx"
+    measures: Measured = nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +133,7 @@ def import_nnunet(path: Path, wanted: Trained, repository: Path) -> Imported:
         inferer=_patches(main),
         finish=(Return(nearest=False), main.labels.decided),
         structures=chosen,
+        measures=wanted.measures(chosen),
         roles=_roles(main.labels),
         licences=wanted.licences
         or Licences(weights=wanted.licence, data=_line(main.dataset.get("licence") or main.dataset.get("license"))),

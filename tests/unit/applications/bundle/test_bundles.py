@@ -1,5 +1,6 @@
 """Bundles of the three layouts, imported and run, against MONAI's own workflow over the same configuration and the same image."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -179,11 +180,15 @@ def test_the_three_layouts_are_one_application(tmp_path: Path, infer_of: Callabl
 def test_a_state_dict_is_built_loaded_and_converted(to: str, tmp_path: Path, infer_of: Callable[[Path], Any]) -> None:
     """MONAI's own network, built from `network_def`: what is served gives what MONAI gives with the checkpoint."""
     network = made.unet(4)
-    config = made.inference()
+    loader = {"_target_": "CheckpointLoader", "load_path": "$__import__('os').path.join(@bundle_root, 'best.pt')"}
+    config = made.inference(handlers=[loader])
     bundle = made.archive(tmp_path / "unet_ct.zip", {"model.pt": made.state(network)}, config=config)
     imported = import_bundle(bundle, Wanted(to=to), tmp_path / "models")
     assert imported.entry.format == {"onnx": "ONNX", "pt2": "torch.export"}[to]
     assert imported.entry.code == ()
+    # which weights are meant could not be read: what was taken is said
+    (card,) = (tmp_path / "models").rglob("README.md")
+    assert re.search(r"inference.json:\d+: handlers::0::load_path .*; models/model.pt was taken", card.read_text("utf-8"))
     ours = masks(imported.manifest, IMAGE, infer_of(tmp_path / "models"))
     theirs = by_monai(config, network, IMAGE)[0]
     assert 0.02 < (ours == 1).mean() < 0.98

@@ -43,6 +43,29 @@ def test_what_is_read(text: str, value: object) -> None:
     assert read(text, lambda id: VALUES[id.replace("#", "::")]) == value
 
 
+def test_a_file_of_values_is_read_as_its_configuration_says() -> None:
+    """A searched network's arrays, by their names; how torch would read it, and where to, is no part of what stands in it. Without a file
+    that may be read, and with settings that nobody knows, it is code."""
+    asked = []
+
+    def load(path: str) -> dict[str, Any]:
+        asked.append(path)
+        return {"node_a": [[1, 0], [0, 1]]}
+
+    config = {
+        "file": "$torch.load(@place, map_location=torch.device('cuda'), weights_only=False)",
+        "place": "$'.' + '/models/search.pt'",
+        "nodes": "$torch.from_numpy(@file['node_a'])",
+        "absent": "$@file['node_b']",
+        "other": "$torch.load(@place, pickle_module=dill)",
+    }
+    assert Config(config, load=load).value("nodes") == [[1, 0], [0, 1]]
+    assert asked == ["./models/search.pt"]
+    for id, loads in (("absent", load), ("other", load), ("nodes", None)):
+        with pytest.raises(CodeRefused):
+            Config(config, load=loads).value(id)
+
+
 @pytest.mark.parametrize(
     "text",
     [

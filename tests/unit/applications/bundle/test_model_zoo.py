@@ -54,6 +54,8 @@ class Taken:
         The file that it publishes.
     smaller
         Arguments of a network that would take minutes.
+    searched
+        Its architecture stands in a file of arrays.
     """
 
     window: list[int] | None = field(default_factory=lambda: [32, 32, 32])
@@ -62,10 +64,13 @@ class Taken:
     said: Mapping[str, Any] = field(default_factory=dict)
     weights: str = "model.pt"
     smaller: Mapping[str, Any] = field(default_factory=dict)
+    searched: bool = False
 
 
 PLAIN: dict[str, Taken] = {
     "brats_mri_segmentation": Taken(coded=(1,), said={"orientation": "LPS"}),
+    "multi_organ_segmentation": Taken(coded=tuple(range(1, 8)), searched=True),
+    "pancreas_ct_dints_segmentation": Taken(coded=(1, 2), searched=True),
     "pediatric_abdominal_ct_segmentation": Taken(coded=(1, 2, 3), left_out=(0,), weights="dynunet_FT.pt"),
     "prostate_mri_anatomy": Taken(coded=(1, 2)),
     "segmentation_template": Taken(window=None, coded=(1, 2, 3), said={"orientation": "LPS", "modality": "MR"}),
@@ -108,8 +113,6 @@ REFUSED: dict[str, str] = {
     "maisi_ct_generative": r"configs/metadata\.json:\d+: network_data_format is missing",
     "mednist_gan": r"configs/metadata\.json:\d+: .*takes 0 channels",
     "mednist_reg": r"configs/metadata\.json:\d+: .*gives 'image' of format 'magnitude'",
-    "multi_organ_segmentation": r"configs/inference\.yaml:\d+: dints_space::arch_code::0 asks to run code",
-    "pancreas_ct_dints_segmentation": r"configs/inference\.yaml:\d+: dints_space::arch_code::0 asks to run code",
     "pathology_nuclei_classification": r"configs/metadata\.json:\d+: .*takes colour images",
     "pathology_nuclei_segmentation_classification": r"configs/metadata\.json:\d+: .*outputs are nucleus_prediction",
     "pathology_nuclick_annotation": r"configs/metadata\.json:\d+: .*takes colour images",
@@ -123,6 +126,17 @@ REFUSED: dict[str, str] = {
     "wholeBrainSeg_Large_UNEST_segmentation": r"configs/inference\.json:\d+: network_def .*builds 'scripts\.networks\.unest",
 }
 """The others: file, line and why."""
+
+
+_BLOCKS = 3
+_PATHS = np.zeros((_BLOCKS, 10), np.int64)
+_PATHS[:, 0] = _PATHS[0, 2] = _PATHS[1, 1] = _PATHS[1, 3] = _PATHS[2, 3] = 1
+_ARCHITECTURE = {
+    "arch_code_a": _PATHS,
+    "arch_code_c": np.tile(np.arange(10), (_BLOCKS, 1)) % 5,
+    "node_a": np.array([[1, 1, 1, 1], *[[1, 1, 0, 0]] * _BLOCKS], np.float64),
+}
+"""Of a searched network as its search writes it: which of ten paths each block has, with which operation. Published ones have twelve."""
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +238,10 @@ def _brought(zoo: Path, name: str, taken: Taken, folder: Path) -> tuple[dict[str
     if taken.window is not None:
         config["inferer"]["roi_size"] = taken.window
     config["network_def"] |= taken.smaller
+    if taken.searched:
+        config["dints_space"] |= {"channel_mul": 0.25, "num_blocks": _BLOCKS}
+        torch = pytest.importorskip("torch")
+        torch.save({**_ARCHITECTURE, "iter_num": 18590, "best_dsc": np.float64(0.8)}, bundle / "models/search_code_18590.pt")
     (bundle / "configs/inference.json").write_text(json.dumps(config))
     (bundle / "configs/metadata.json").write_bytes((zoo / name / "configs/metadata.json").read_bytes())
     return config, bundle
@@ -238,6 +256,9 @@ def _network(name: str, config: dict[str, Any]) -> Any:
     config = copy.deepcopy(config)
     # an argument that decided nothing, and that MONAI has no more
     config["network_def"].pop("img_size", None)
+    if "arch_ckpt" in config:
+        # on the CPU, and of the arrays themselves
+        config["arch_ckpt"], config["dints_space"]["device"] = _ARCHITECTURE, "cpu"
     network = ConfigParser(config).get_parsed_content("network_def").eval()
     for parameter in network.parameters():
         if parameter.ndim > 1:

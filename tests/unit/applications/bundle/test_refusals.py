@@ -327,9 +327,18 @@ def test_a_network_that_gives_other_channels_than_its_metadata_says(tmp_path: Pa
 
 
 def test_weights_of_another_network(tmp_path: Path) -> None:
-    """The first names that do not fit are said."""
+    """The first names that do not fit are said, and where the network stands."""
     error = refused(tmp_path, {"model.pt": made.state(made.bright())})
     assert isinstance(error, UnfitBundle | HostileBundle)
+    assert str(error).startswith("configs/inference.json:1: network_def")
+
+
+def test_weights_that_the_configuration_names_and_that_are_not_there(tmp_path: Path) -> None:
+    """Others of the bundle are not taken for them: they may be of a training that was given up."""
+    config = changed(lambda config: config.update(handlers=[{"_target_": "CheckpointLoader", "load_path": "./models/best.pt"}]))
+    error = refused(tmp_path, {"model.pt": made.state(made.unet())}, config=config)
+    assert isinstance(error, UnreadableBundle)
+    assert "names models/best.pt as the weights, which is not there; models/model.pt is: give --weights models/model.pt" in str(error)
 
 
 def test_a_bundle_that_does_not_say_how_its_image_lies(tmp_path: Path, weights: dict[str, bytes]) -> None:
