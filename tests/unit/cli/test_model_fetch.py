@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 import onnx
 import pytest
 
-from node.cli import model_fetch
 from tests.lab.published import Shelf, published_files
 from tests.unit.applications.bundle import made, onnx_nets
 from tests.unit.applications.bundle.test_declaring import APP
@@ -124,13 +124,13 @@ def test_what_is_imported_is_what_was_compared(run: Run, shelf: Shelf, tmp_path:
     config = _home(tmp_path, shelf, more=f", sha256: {hashlib.sha256(content).hexdigest()}")
     brought = tmp_path / "gland.zip"
     brought.write_bytes(content)
-    accepted = model_fetch._accepted
+    copied = shutil.copyfile
 
-    def changed(*words: Any) -> Any:
+    def changed(source: Path, target: Path) -> Any:
         brought.write_bytes(b"another one")
-        return accepted(*words)
+        return copied(source, target)
 
-    monkeypatch.setattr(model_fetch, "_accepted", changed)
+    monkeypatch.setattr(shutil, "copyfile", changed)
     refused = run("models", "fetch", "ct-gland", "--file", str(brought), "--config", config)
     assert (refused.code, "was changed since its digest was compared" in _words(refused.err)) == (1, True), refused
 
