@@ -132,7 +132,8 @@ class ResultObject:
     `kind` is one of `node.domain.profile.Kind`. `form` tells apart what exists in several forms, of which a sink gets one: of masks, and of
     the reports that refer to them, "binary", "labelmap", "labelmap+jpeg-ls" …; of narratives the language, with the form
     of the masks that they refer to where it is not binary ("en+labelmap"); "" for everything else. `part` is the part of the series that
-    it is about ("echo 1"); "" for all of it.
+    it is about ("echo 1"); "" for all of it. `one_cine`: it is a segmentation of several phases of a cine that came as single images of one
+    series.
     """
 
     id: int = 0
@@ -147,6 +148,7 @@ class ResultObject:
     digest: str
     form: str = ""
     part: str = ""
+    one_cine: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

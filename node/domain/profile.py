@@ -98,6 +98,8 @@ class Profile:
         The form of segmentations; where the sink takes none in that form, BINARY without compression goes instead.
     empty_masks
         Also send a segmentation when nothing was found.
+    cine_masks
+        Also send the segmentations of a cine whose phases came as single images of one series: viewers lay the mask of one phase over all.
     mask_reports
         Also send the reports that refer to segmentations; without them what was found, and what was measured of all images, is all.
     kinds
@@ -112,6 +114,7 @@ class Profile:
     masks: MaskEncoding = MaskEncoding.BINARY
     compression: Compression = Compression.NONE
     empty_masks: bool = False
+    cine_masks: bool = False
     mask_reports: bool = True
     kinds: frozenset[Kind] = frozenset(
         {Kind.SR, Kind.DETECTIONS, Kind.SC, Kind.MAP, Kind.DERIVED, Kind.REGISTRATION, Kind.STATEMENT},
@@ -147,6 +150,7 @@ ARCHIVE = Profile(
     masks=MaskEncoding.LABELMAP,
     compression=Compression.RLE,
     empty_masks=True,
+    cine_masks=True,
     kinds=frozenset(Kind) - {Kind.SEG, Kind.STATEMENT, Kind.WITHDRAWAL} - EXPLANATIONS,
 )
 """A research archive: every kind of object but explanations, withdrawals and notes that there is no result; one label map instead of a

@@ -5,7 +5,7 @@ attempts of one round. It moves only towards BINARY, and only while nothing of t
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from node.blobs.port import Blobs
 from node.dicom.transfer_syntax import UNCOMPRESSED, Context
 from node.domain.errors import DeliveryError, DeliveryRefused
 from node.domain.job import Delivery, ResultObject
-from node.domain.profile import Form, Kind, NotTaken, Profile
+from node.domain.profile import Form, Kind, MaskEncoding, NotTaken, Profile
 from node.domain.stage import Clock
 from node.flow.lease import LeaseLost
 from node.journal.journal import Journal
@@ -26,6 +26,7 @@ from node.sinks.port import Parcel, Receipt, Sink
 
 _Answers = list[tuple[ResultObject, Receipt]]
 _MOST_TOLD = 5
+_MISREAD = "a viewer lays the mask of one phase over all phases of a cine that came as single images of one series"
 
 
 class SinkBusy(DeliveryError):
@@ -51,6 +52,17 @@ class ObjectGone(DeliveryError):
 
     code = "HLM-6182"
     remedy = "Look at the disk of the blobs (`hilum doctor`); send the study again to make the objects anew."
+    retry = False
+
+
+class CineMasksLeftOut(DeliveryError):
+    """Masks of the phases of a cine that came as single images of one series are not sent: a viewer lays that of one phase over all."""
+
+    code = "HLM-6186"
+    remedy = (
+        "The report has what was measured in each phase, and the page of the results shows one. For a sink whose readers see each phase "
+        "with its own mask: `profile: {like: viewer, cine_masks: true}`, then `hilum jobs resend JOB --to SINK`."
+    )
     retry = False
 
 
@@ -169,17 +181,34 @@ class DeliveryAttempt:
             The delivery was cancelled, superseded, or claimed by another.
         """
         objects = self._journal.results.of_job(self._delivery.job)
+        misread = self._misread(objects)
+        if misread:
+            self._profile = replace(self._profile, masks=MaskEncoding.NONE)
         pending = {one.id for one in self._journal.deliveries.undelivered(self._delivery.id)}
         with self._blobs.hold():
             form, answers = self._masks(objects, pending)
             selection = select(self._profile, objects, form)
+            left_out = [replace(gone, why=_MISREAD) if gone.one in misread else gone for gone in selection.left_out]
+            selection = replace(selection, left_out=tuple(left_out))
             rest = [one for one in selection.sent if one.id in pending and one not in [mask for mask, _ in answers]]
             if not all(receipt.accepted for _, receipt in answers):
                 # reports and narratives follow their masks; one that stood there alone would bind the sink to a form that it may not take
                 rest = [one for one in rest if not is_bound(one)]
             answers += self._send(rest)
         self._finish(selection, answers, objects, pending)
+        self._tell_misread([one for one in misread if one.id in pending])
         return len(answers)
+
+    def _misread(self, objects: Sequence[ResultObject]) -> list[ResultObject]:
+        """The masks that a viewer would show on images that they are not of, and that the profile does not ask for all the same."""
+        sends = self._profile.cine_masks or self._profile.masks is MaskEncoding.NONE
+        return [] if sends else [one for one in objects if one.one_cine]
+
+    def _tell_misread(self, masks: Sequence[ResultObject]) -> None:
+        if masks:
+            self._note("delivery.cine_masks_left_out", f"{CineMasksLeftOut.code} {_MISREAD}")
+            told = {"delivery": self._delivery.id, "job": self._delivery.job, "sink": self._delivery.sink}
+            event("delivery.cine_masks_left_out", **told, code=CineMasksLeftOut.code, reason=_MISREAD)
 
     def _masks(self, objects: Sequence[ResultObject], pending: Collection[int]) -> tuple[Form | None, _Answers]:
         """Choose the form, and send the masks where it is another one than BINARY: a sink that refuses them gets BINARY ones instead."""

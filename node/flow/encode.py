@@ -89,6 +89,7 @@ def freeze(blobs: Blobs, job: int, encoded: Sequence[Encoded]) -> list[ResultObj
                 digest=digest,
                 form=one.form,
                 part=one.part,
+                one_cine=one.one_cine,
             )
         )
     return frozen

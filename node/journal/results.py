@@ -97,6 +97,7 @@ def _object_values(job: int, one: ResultObject) -> dict[str, Any]:
         "digest": one.digest,
         "form": one.form,
         "part": one.part,
+        "one_cine": one.one_cine,
     }
 
 

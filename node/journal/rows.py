@@ -145,6 +145,7 @@ def to_object(row: Row[Any]) -> ResultObject:
         digest=row.digest,
         form=row.form,
         part=row.part,
+        one_cine=row.one_cine,
     )
 
 

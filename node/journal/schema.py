@@ -760,6 +760,13 @@ result_object = Table(
         "language, with +<form> where they refer to masks that are not binary; empty for what has one form",
     ),
     Column("part", Words, nullable=False, server_default="", comment="the part of the series that it is about; empty for all of it"),
+    Column(
+        "one_cine",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="of a mask: it is of several phases of a cine that came as single images of one series",
+    ),
     Index("ix_result_object_job_id", "job_id"),
     comment="One encoded DICOM object; its bytes never change.",
 )

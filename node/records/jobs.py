@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 from node.journal.port import Event
 
 _WORDS = {"prior": "compared with", "with": "together with"}
-_NOTES = ("delivery.left_out", "delivery.wanting")
+_NOTES = ("delivery.left_out", "delivery.cine_masks_left_out", "delivery.wanting")
 
 
 def why(job: Job, deliveries: list[Delivery]) -> tuple[str | None, str | None]:

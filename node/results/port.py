@@ -183,7 +183,8 @@ class Encoded:
     `form` tells apart what exists in several forms, of which a sink gets one: of segmentations and the reports that refer to them
     "binary", "labelmap", "labelmap+jpeg-ls" …; of narratives the language, with the form of the masks that they refer to where it is not
     binary ("en+labelmap"); "" for everything else. `part` is that of the series which it is about, "" for all of it; `label` that of the
-    map or the derived image which it shows.
+    map or the derived image which it shows. `one_cine`: it is a segmentation of several phases of a cine that came as single images of one
+    series.
     """
 
     kind: Kind
@@ -195,3 +196,4 @@ class Encoded:
     form: str = ""
     part: str = ""
     label: str = ""
+    one_cine: bool = False

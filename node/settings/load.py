@@ -331,7 +331,8 @@ def _wants(profile: Profile) -> list[Any]:
     same = replace(profile, name=VIEWER.name, kinds=profile.kinds | {Kind.SC}) == VIEWER
     if same:
         return []
-    return [profile.masks, profile.compression, profile.empty_masks, sorted(profile.kinds), profile.languages, profile.not_taken]
+    masks = [profile.masks, profile.compression, profile.empty_masks, profile.cine_masks, profile.mask_reports]
+    return [*masks, sorted(profile.kinds), profile.languages, profile.not_taken]
 
 
 def _route(route: Route) -> dict[str, Any]:

@@ -50,6 +50,12 @@ _FORMS = (
     ),
     Key(name="empty_masks", kind=SWITCH, says="A segmentation without a voxel when nothing was found; the report says so in any case."),
     Key(
+        name="cine_masks",
+        kind=SWITCH,
+        says="Segmentations of a cine whose phases came as single images of one series. OHIF lays the mask of one phase over all of them: "
+        "without this key such masks are left out (HLM-6186), and the report has what was measured in each phase.",
+    ),
+    Key(
         name="mask_reports",
         kind=SWITCH,
         says="Reports that refer to segmentations, with what was measured of each; without them the report of what was found, and of what "

@@ -2,7 +2,7 @@
 per slice in label maps (PS3.3 A.51); each with a report of its own that refers to it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -262,6 +262,16 @@ def _refer(made: Dataset, sources: Sources) -> None:
     made.ReferencedSeriesSequence = [as_explicit(series), *made.get("ReferencedSeriesSequence", ())]
 
 
+def is_one_cine(encoding: Encoding) -> bool:
+    """Whether what is marked are phases of a cine that came as single images of one series, of which viewers make a volume over time, and
+    lay the mask of one phase over all (ADR-0013)."""
+    subject = encoding.subject
+    if not isinstance(subject, Phases) or len(subject) < 2 or any(source.frame is not None for source in subject.sources):
+        return False
+    own = {source.sop_instance_uid for source in subject.sources}
+    return len({header.SeriesInstanceUID for header in encoding.sources if header.SOPInstanceUID in own}) == 1
+
+
 def make(making: Making) -> list[Encoded]:
     """A segmentation in each form, and behind it its report, where any segment has a voxel."""
     encoding, sources = making.encoding, making.sources
@@ -271,7 +281,8 @@ def make(making: Making) -> list[Encoded]:
         described = found or unoccupied(encoding.findings)
         identity = identify(encoding, sources, Kind.SEG, "SEG")
         seg = segmentation(encoding, sources, described, form, identity)
-        made.append(encoded(Kind.SEG, seg.dataset, identity, form.value, pixels=seg.pixels, syntax=seg.syntax))
+        mask = encoded(Kind.SEG, seg.dataset, identity, form.value, pixels=seg.pixels, syntax=seg.syntax)
+        made.append(replace(mask, one_cine=is_one_cine(encoding)))
         if found:
             with stage(EncodingStage.REPORT):
                 made.append(segment_report(encoding, sources, found, seg.dataset, form))

@@ -971,6 +971,13 @@ def upgrade() -> None:
         sa.Column(
             "part", sa.Text(), server_default="", nullable=False, comment="the part of the series that it is about; empty for all of it"
         ),
+        sa.Column(
+            "one_cine",
+            sa.Boolean(),
+            server_default=sa.false(),
+            nullable=False,
+            comment="of a mask: it is of several phases of a cine that came as single images of one series",
+        ),
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], name=op.f("fk_result_object_job_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_result_object")),
         comment="One encoded DICOM object; its bytes never change.",
