@@ -160,19 +160,20 @@ def decide(
     together: dict[str, list[Route]] = {}
     for route in routes:
         together.setdefault(_chooses_with(route), []).append(route)
-    fitting = {
-        route.name: [
-            view
-            for view, conditions in zip(counted, tried[route.name], strict=True)
-            if holds_images(view) and all(one.held for one in conditions)
-        ]
-        for route in routes
-    }
+    fits = {route.name: [all(one.held for one in conditions) for conditions in tried[route.name]] for route in routes}
+    fitting = {name: [view for view, one in zip(counted, of, strict=True) if one and holds_images(view)] for name, of in fits.items()}
     best = {name: _best(of, fitting, excluded, now) for name, of in together.items()}
     return [
         decision
         for route in routes
-        for decision in _choose(route, best[_chooses_with(route)], counted, tried[route.name], fitting[route.name], excluded, now)
+        for decision in _choose(
+            route,
+            best[_chooses_with(route)],
+            zip(counted, tried[route.name], fits[route.name], strict=True),
+            len(fitting[route.name]),
+            excluded,
+            now,
+        )
     ]
 
 
@@ -309,15 +310,15 @@ def _best(
 def _choose(
     route: Route,
     best: _Best | None,
-    series: Sequence[SeriesView],
-    tried: Sequence[tuple[Tried, ...]],
-    fitting: Sequence[SeriesView],
+    series: Iterable[tuple[SeriesView, tuple[Tried, ...], bool]],
+    fitting: int,
     excluded: Callable[[Route, SeriesView], bool],
     now: datetime,
 ) -> list[Decision]:
+    """About each of the series, with the conditions as tried and whether all hold; `fitting` is how many do, and are of images."""
     decisions = []
-    for view, conditions in zip(series, tried, strict=True):
-        fits, has = all(one.held for one in conditions), holds_images(view)
+    for view, conditions, fits in series:
+        has = holds_images(view)
         chosen = fits and has and (route.each or (best is not None and route is best.route and view is best.view))
         if not fits:
             reason = "; ".join(f"{one.key} is {one.found}, expected {one.expected}" for one in conditions if not one.held)
@@ -325,7 +326,7 @@ def _choose(
             reason = f"the series holds no images ({', '.join(view.without)})"
         elif chosen:
             assert best is not None, "of what fits something is the best"
-            reason = _why_chosen(route, view, len(fitting) if route.each else best.of)
+            reason = _why_chosen(route, view, fitting if route.each else best.of)
         else:
             assert best is not None, "a series that fits and is not chosen lost against another"
             reason = _why_lost(route, view, best, excluded, now)

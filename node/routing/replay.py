@@ -150,10 +150,11 @@ class Replay:
         after = {(one.route, one.series_instance_uid): one for one in asked.decisions}
         urgencies = self._urgencies(routed)
         for route, uid in dict.fromkeys([*after, *before]):
-            if (route, uid) in before and before[route, uid].withheld is Withheld.WAITS:
+            was, is_ = before.get((route, uid)), after.get((route, uid))
+            if (was is not None and was.withheld is Withheld.WAITS) or _nothing_in(was, is_):
                 continue
-            then = self._outcome(before.get((route, uid)), routed.jobs, routed.arrival, urgencies)
-            now = self._outcome(after.get((route, uid)), asked.jobs, routed.arrival, urgencies)
+            then = self._outcome(was, routed.jobs, routed.arrival, urgencies)
+            now = self._outcome(is_, asked.jobs, routed.arrival, urgencies)
             self.counted.priors += len(now.compares)
             if then.chosen != now.chosen or then.tells != now.tells or (then.chosen and self._runs_otherwise(route, then, now)):
                 yield Difference(
@@ -163,7 +164,7 @@ class Replay:
                     config_digest=routed.config_digest,
                     before=then,
                     after=now,
-                    conditions=_changed(before.get((route, uid)), after.get((route, uid))),
+                    conditions=_changed(was, is_),
                 )
 
     def _urgencies(self, routed: Routed) -> frozenset[str]:
@@ -256,6 +257,11 @@ def _remembering(application_of: Callable[[str], Application]) -> Callable[[str]
         return found
 
     return remembered
+
+
+def _nothing_in(*decisions: Decision | None) -> bool:
+    """Whether nothing was, or is, made of a series: what most routes decide of most series."""
+    return not any(one is not None and (one.chosen or one.untaken) for one in decisions)
 
 
 def _not_applicable(job: Job | NewJob) -> bool:
