@@ -190,7 +190,7 @@ def test_a_state_dict_is_built_loaded_and_converted(to: str, tmp_path: Path, inf
     (card,) = (tmp_path / "models").rglob("README.md")
     assert re.search(r"inference.json:\d+: handlers::0::load_path .*; models/model.pt was taken", card.read_text("utf-8"))
     ours = masks(imported.manifest, IMAGE, infer_of(tmp_path / "models"))
-    theirs = by_monai(config, network, IMAGE)[0]
+    theirs = by_monai(made.inference(), network, IMAGE)[0]
     assert 0.02 < (ours == 1).mean() < 0.98
     # weights by chance leave many voxels undecided to the third digit
     assert dice(ours == 1, theirs == 1) >= 0.999
