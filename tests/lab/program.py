@@ -18,13 +18,15 @@ class Late(AssertionError):
 
 _PATIENCE_S = 30.0
 _FIRST_PAUSE_S = 0.004
+_DEAR_S = 1.0
 
 
 def wait_until(predicate: Callable[[], object], timeout_s: float, what: str, *, every_s: float = 0.1) -> None:
     """Return as soon as `predicate` holds. Peers tell nothing of themselves: asking them again is the only way to know.
 
     Nothing is waited for less than half a minute: a test says what must come to hold, never how fast the machine is. It is asked again at
-    once, then less and less often, `every_s` in the end.
+    once, then less and less often, `every_s` in the end. What is to be asked once a second or less often is dear (an interpreter, of which
+    ten in a row would take the processor from what they wait for): it is asked no more often from the beginning.
 
     Raises
     ------
@@ -33,7 +35,7 @@ def wait_until(predicate: Callable[[], object], timeout_s: float, what: str, *, 
     """
     patience_s = max(timeout_s, _PATIENCE_S)
     deadline = time.monotonic() + patience_s
-    pause_s = min(every_s, _FIRST_PAUSE_S)
+    pause_s = every_s if every_s >= _DEAR_S else min(every_s, _FIRST_PAUSE_S)
     while not predicate():
         if time.monotonic() > deadline:
             raise Late(f"{what}: not within {patience_s:g} s")

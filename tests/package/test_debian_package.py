@@ -202,7 +202,7 @@ def test_a_study_goes_through_as_the_unit_runs_it(debian: System, tmp_path: Path
             def states() -> list[str]:
                 return [job["state"] for job in json.loads(debian.done(*_AS_THE_NODE, "jobs", "list", "--json"))]
 
-            wait_until(lambda: states() == ["done"], 240, "the job is done", every_s=1)
+            wait_until(lambda: states() == ["done"], 240, "the job is done", every_s=2)
             looked = json.loads(debian.done(*_AS_THE_NODE, "doctor", "--json"))
             assert [one for one in looked["findings"] if one["level"] == "bad"] == []
             # the supervisor, not what entered the Debian: those two wait for it
@@ -337,7 +337,7 @@ def _run_once(debian: System, port: int, place: Path, study: str) -> None:
         before = len(_states(debian))
         crop(debian.exchange / study)
         debian.done("hilum", "send", f"/mnt/{study}", "--to", f"HILUM@127.0.0.1:{port}", "--calling", "SCANNER")
-        wait_until(lambda: _states(debian) == ["done"] * (before + 1), 240, "the jobs are done", every_s=1)
+        wait_until(lambda: _states(debian) == ["done"] * (before + 1), 240, "the jobs are done", every_s=2)
     finally:
         code = node.stop(180)
     assert code == 0, node.said()

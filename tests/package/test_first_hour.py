@@ -146,7 +146,7 @@ def test_steps_2_to_8_end_with_results_in_orthanc(reader: Reader, study: str, tm
             pacs.wait_for(
                 lambda studies: {"SEG", "SR", "OT"} <= {series.modality for one in studies for series in one.series}, 240, "results"
             )
-            wait_until(lambda: "done" in reader.type(*looks), 60, "the job is done", every_s=1)
+            wait_until(lambda: "done" in reader.type(*looks), 60, "the job is done", every_s=2)
         finally:
             code = node.stop(180)
     print(f"\nfrom `hilum init` to results in Orthanc: {took}")

@@ -130,7 +130,7 @@ def test_the_page_upgrades_a_node_with_its_history(host: Host, tmp_path: Path) -
         """Send a series; the states of the jobs, once so many have ended."""
         crop(here / name)
         host.run(f"{hilum} send {name} --to HILUM@127.0.0.1:{port}", here)
-        wait_until(lambda: len(states()) == count and set(states()) <= ENDED, 120, f"{count} jobs", every_s=1)
+        wait_until(lambda: len(states()) == count and set(states()) <= ENDED, 120, f"{count} jobs", every_s=2)
         return states()
 
     def states() -> list[str]:

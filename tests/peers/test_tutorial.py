@@ -134,7 +134,7 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
     whole[len(whole) // 2].unlink()
     with reader.serving():
         reader.type("hilum send ../second --to HILUM@127.0.0.1:11112")
-        wait_until(lambda: _deliveries(reader, second) == {"waiting"}, 240, "the analysis is done, the delivery waits", every_s=1)
+        wait_until(lambda: _deliveries(reader, second) == {"waiting"}, 240, "the analysis is done, the delivery waits", every_s=2)
         assert re.search(r"✗ +(peer pacs|sink archive)", reader.type(doctor, code=1).out), "it names the sink that is away"
         with archive:
             wait_until(lambda: len(archive.received()) == 3, 300, "the results arrive", every_s=1)
@@ -143,9 +143,9 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
 
         reader.type("hilum send ../third --to HILUM@127.0.0.1:11112")
         listed, complete, parked, one = reader.commands(4)
-        wait_until(lambda: "incomplete" in reader.type(listed).out, 60, "it is told as incomplete", every_s=1)
+        wait_until(lambda: "incomplete" in reader.type(listed).out, 60, "it is told as incomplete", every_s=2)
         reader.type(complete, STUDY_UID=_listed(reader, listed, third))
-        wait_until(lambda: "HLM-" in reader.type(parked).out, 60, "the job is parked with a code", every_s=1)
+        wait_until(lambda: "HLM-" in reader.type(parked).out, 60, "the job is parked with a code", every_s=2)
         (job,) = json.loads(reader.type(f"{parked} --json").out)
         said = reader.type(one, JOB=str(job["id"])).out
         assert job["code"] in said
