@@ -8,6 +8,12 @@ from collections.abc import Callable, Generator, Iterator
 from functools import cache
 from pathlib import Path
 
+# several tests run side by side: threads of one training, or of one product of matrices, that wait for each other, spinning, would take
+# what the others compute with. Libraries ask when they are imported: numpy below. What a node computes with is its engine's own choice,
+# whatever stands here; there, too, who waits sleeps
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
@@ -17,11 +23,6 @@ from tests.lab.costly import ProcessorTime
 from tests.lab.forks import Forks
 from tests.lab.stuck import Stuck
 from tests.lab.triton import Started, servers
-
-# several tests run side by side: threads of one training that wait for each other, spinning, would take what the others compute with.
-# What a node computes with is its engine's own choice, whatever stands here; there, too, who waits sleeps
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # how fast examples come says something about the machine, not about the code
 settings.register_profile("hilum", deadline=None, suppress_health_check=[HealthCheck.too_slow])
