@@ -5,9 +5,10 @@ superseded objects from an archive which has accepted their successor.
 import hashlib
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, exists, insert, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, bindparam, exists, insert, or_, select
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from node.domain.job import JobKind, WhenExcluded
@@ -44,7 +45,7 @@ class Statements(JournalPart):
         if not sinks:
             return []
         with self._database.reading() as connection:
-            found = connection.execute(_unanswered(sinks, now).limit(limit)).all()
+            found = connection.execute(_unanswered().limit(limit), asked := _asked(sinks, now)).all()
         if not found:
             return []
         made = []
@@ -52,15 +53,22 @@ class Statements(JournalPart):
             lock_study(connection, *(row.study_instance_uid for row in found))
             for row in found:
                 # again, now that nobody else writes of this study
-                same = (row.study_instance_uid, row.application)
-                if connection.execute(_unanswered(sinks, now, same)).first() is not None:
-                    made.append(_insert_statement(connection, *same, sinks, now))
+                study, application = row.study_instance_uid, row.application
+                if connection.execute(_unanswered(of_one=True), {**asked, "study": study, "application": application}).first() is not None:
+                    made.append(_insert_statement(connection, study, application, sinks, now))
         return made
 
 
-def _unanswered(sinks: Collection[str], now: datetime, of: tuple[str, str] | None = None) -> Select[tuple[str, str]]:
-    """The studies, each with the application, that wait for an answer that does not come; `of` one alone."""
-    at = micros(now)
+def _asked(sinks: Collection[str], now: datetime) -> dict[str, object]:
+    """What `_unanswered` is asked with."""
+    return {"sinks": sorted(sinks), "at": micros(now), "oldest": micros(now - _OLDEST)}
+
+
+# the flow stage asks at every step: putting the statement together takes ten times what SQLite takes to answer it
+@cache
+def _unanswered(*, of_one: bool = False) -> Select[tuple[str, str]]:
+    """The studies, each with the application, that wait for an answer that does not come; `of_one`: of one `study` and `application`."""
+    at: ColumnElement[int] = bindparam("at")
     one, other, arrival, sink = schema.job.alias("one").c, schema.job.alias("other").c, schema.arrival.c, schema.job_sink.c
     same = and_(other.study_instance_uid == one.study_instance_uid, other.application == one.application)
     analyses = and_(same, other.kind == JobKind.ANALYSIS.value)
@@ -69,14 +77,14 @@ def _unanswered(sinks: Collection[str], now: datetime, of: tuple[str, str] | Non
     coming = exists().where(arrival.study_instance_uid == one.study_instance_uid, arrival.state.in_(_COMING))
     wanted: list[ColumnElement[bool]] = [
         one.kind == JobKind.ANALYSIS.value,
-        or_(and_(one.state.in_(_UNDER_WAY), late), and_(ended, one.moved_at >= micros(now - _OLDEST), ~coming)),
-        exists().where(sink.job_id == one.id, sink.sink.in_(sorted(sinks))),
+        or_(and_(one.state.in_(_UNDER_WAY), late), and_(ended, one.moved_at >= bindparam("oldest"), ~coming)),
+        exists().where(sink.job_id == one.id, sink.sink.in_(bindparam("sinks", expanding=True))),
         ~exists().where(same, other.kind == JobKind.STATEMENT.value, other.state != JobState.SUPERSEDED.value),
         ~exists().where(analyses, other.state.in_(_STANDS)),
         ~exists().where(analyses, other.state.in_(_UNDER_WAY), or_(other.deadline_at.is_(None), other.deadline_at >= at)),
     ]
-    if of is not None:
-        wanted += [one.study_instance_uid == of[0], one.application == of[1]]
+    if of_one:
+        wanted += [one.study_instance_uid == bindparam("study"), one.application == bindparam("application")]
     return select(one.study_instance_uid, one.application).where(*wanted).distinct()
 
 
@@ -150,7 +158,7 @@ class Withdrawals(JournalPart):
         if not sinks:
             return []
         with self._database.reading() as connection:
-            found = connection.execute(_replaced(sinks, micros(since)).limit(limit)).all()
+            found = connection.execute(_replaced().limit(limit), {"sinks": sorted(sinks), "since": micros(since)}).all()
         if not found:
             return []
         with self._database.writing() as connection:
@@ -159,7 +167,8 @@ class Withdrawals(JournalPart):
             return [
                 _insert_withdrawal(connection, row.id, row.sink, now)
                 for row in found
-                if connection.execute(_replaced([row.sink], micros(since), row.id)).first() is not None
+                if connection.execute(_replaced(of_one=True), {"sinks": [row.sink], "since": micros(since), "superseded": row.id}).first()
+                is not None
             ]
 
     def get(self, job: int) -> Withdrawal:
@@ -213,16 +222,18 @@ def _accepted(job: ColumnElement[int], sink: ColumnElement[str]) -> ColumnElemen
     return here.correlate_except(delivery)
 
 
-def _replaced(sinks: Collection[str], since: int, of: int | None = None) -> Select[tuple[int, str, str]]:
-    """The superseded jobs, each with a sink that has objects of them, and has what came in their place; `of` one alone."""
+@cache
+def _replaced(*, of_one: bool = False) -> Select[tuple[int, str, str]]:
+    """The jobs superseded after `since`, each with one of `sinks` that has objects of them, and has what came in their place; `of_one`: of
+    the job `superseded` alone."""
     one, taken = schema.job.alias("one").c, schema.delivery.alias("taken").c
     superseded = (
         select(one.id, one.study_instance_uid, one.application, one.kind, taken.sink)
         .where(
-            *(one.state == JobState.SUPERSEDED.value, one.moved_at >= since, one.kind != JobKind.WITHDRAWAL.value),
-            *(taken.job_id == one.id, taken.sink.in_(sorted(sinks)), taken.state != DeliveryState.WAITING.value),
+            *(one.state == JobState.SUPERSEDED.value, one.moved_at >= bindparam("since"), one.kind != JobKind.WITHDRAWAL.value),
+            *(taken.job_id == one.id, taken.sink.in_(bindparam("sinks", expanding=True)), taken.state != DeliveryState.WAITING.value),
             _stand_at(taken),
-            *(() if of is None else (one.id == of,)),
+            *((one.id == bindparam("superseded"),) if of_one else ()),
         )
         .cte("superseded")
     )
