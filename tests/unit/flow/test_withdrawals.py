@@ -1,5 +1,6 @@
 """A superseded result is withdrawn from an archive that takes such notes, after the successor was accepted there; elsewhere nothing is."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -125,17 +126,24 @@ def _never_hidden_early(archive: IocmArchive, successor: set[str]) -> None:
 def test_a_kill_at_every_write_leaves_one_note(tmp_path: Path, make_node: Callable[[Path], MiniNode], side: str) -> None:
     """Killed before or after each write of the journal from the late slices on, and begun again: the same bytes, once."""
 
-    def superseding(folder: Path) -> tuple[MiniNode, Cut]:
-        node = taking(make_node(folder))
-        run(received(node, head=4))
-        received(node, head=6)
+    prepared = taking(make_node(tmp_path / "prepared"))
+    run(received(prepared, head=4))
+    received(prepared, head=6)
+    prepared.journal.close()
+
+    def superseding(name: str) -> tuple[MiniNode, Cut]:
+        # to the line it is the same node: what came before the late slices is copied
+        shutil.copytree(prepared.folder, tmp_path / name)
+        node = taking(make_node(tmp_path / name))
+        node.config = replace(node.config, digest=prepared.config.digest)
+        node.clock.now = prepared.clock.now
         return node, Cut(node)
 
-    undisturbed, cut = superseding(tmp_path / "undisturbed")
+    undisturbed, cut = superseding("undisturbed")
     run(undisturbed)
     meant = at(undisturbed)[-1]
     for write in range(1, cut.writes + 1):
-        node, killed = superseding(tmp_path / str(write))
+        node, killed = superseding(str(write))
         killed.at = (write, side)
         try:
             run(node)
