@@ -38,6 +38,7 @@ def train(
     accumulate: int = 1,
     name: str | None = None,
     labels: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    target: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     spacing_mm: Annotated[tuple[float, float, float] | None, Parameter(negative="")] = None,
     window: Annotated[tuple[int, int, int] | None, Parameter(negative="")] = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
@@ -77,13 +78,17 @@ def train(
         (batch normalisation, the Dice of recipe segmentation, a discriminator): that sees a part. Where memory still does not suffice there
         are more, and it is said.
     name
-        Recipe segmentation: of the application that it becomes (default segmentation).
+        Recipes segmentation and classification: of the application that it becomes (default: segmentation, own-classes).
     labels
-        Recipe segmentation: the structures to learn (default all), the larger before the smaller that lies in it.
+        Recipe segmentation: the structures to learn (default all), the larger before the smaller that lies in it. Recipe classification:
+        the table (CSV) that says of each study, series or image which class it is of, or which findings it shows.
+    target
+        Recipe classification: the columns of the table that are learned (default: all that name nothing).
     spacing_mm
         Recipe segmentation: of the images that the network sees, to the head, to the back and to the left (default: the median).
     window
-        Recipe segmentation: voxels that the network sees at once, along the same axes (default: at most 64 each).
+        Recipe segmentation: voxels that the network sees at once, along the same axes (default: at most 64 each). Recipe classification:
+        voxels of the whole image as the network sees it; of single images the first is 1.
     as_json
         With --list: print the list as JSON.
     """
@@ -101,7 +106,7 @@ def train(
     from training.ranks import ranks
 
     run = out or _default(recipe)
-    asked = Asked(name=name, labels=labels, spacing_mm=spacing_mm, window=window)
+    asked = Asked(name=name, labels=labels, spacing_mm=spacing_mm, window=window, target=target)
     given = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
     with ranks(Device(device), Precision(precision), accumulate) as here:
         if folds is None:

@@ -56,6 +56,9 @@ def together(recipe: Recipe, evaluations: Sequence[Mapping[str, Any]]) -> dict[s
             # as many cases stand behind each fold's baseline as behind its figure
             "baseline": float(np.average([value for value, _ in known], weights=[count for _, count in known])) if known else None,
         }
+    pooled = recipe.pooled(rows)
+    for name, figure in figures.items():
+        figure |= pooled.get(name, {})
     return {
         "recipe": recipe.name,
         "split": recipe.data.split,

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from inference.applications import catalog
 from inference.applications.bundle.finish import Activation, Decision, Return
 from inference.applications.bundle.inferer import SlidingWindow
 from inference.applications.bundle.manifest import MIN_SLICES, BundleManifest, Structure, from_text, to_text
@@ -62,12 +63,15 @@ class Asked:
         The structures, those that lie over others last; () for all.
     spacing_mm, window
         Of the network's image, along the axes to the head, to the back and to the left.
+    target
+        Of a table of labels, the columns that are learned; () for all.
     """
 
     name: str | None = None
     labels: tuple[str, ...] = ()
     spacing_mm: Triple | None = None
     window: tuple[int, int, int] | None = None
+    target: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,9 +134,7 @@ def planned(
     ------
     UnfitSetting, UnfitData
     """
-    name = asked.name or "segmentation"
-    if not _NAME.fullmatch(name):
-        raise UnfitSetting(f'"{name}" is no name for an application: lower-case words joined by "-"')
+    name = application_name(asked.name or "segmentation")
     spacing = _checked_spacing(asked.spacing_mm) if asked.spacing_mm else _spacing(seen)
     sides = np.median([np.array(one.shape) * one.spacing_mm for one in seen], axis=0) / spacing
     window = _checked_window(asked.window) if asked.window else _window(sides)
@@ -157,6 +159,20 @@ def planned(
         ),
     )
     return Plan(manifest=manifest, asked=asked, series=series, patients=patients, seed=seed, training=training)
+
+
+def application_name(name: str) -> str:
+    """The name, which no application of hilum has.
+
+    Raises
+    ------
+    UnfitSetting
+    """
+    if not _NAME.fullmatch(name):
+        raise UnfitSetting(f'"{name}" is no name for an application: lower-case words joined by "-"')
+    if name in catalog.names():
+        raise UnfitSetting(f'"{name}" is an application of hilum already: another name with `--name`')
+    return name
 
 
 def told(plan: Plan) -> str:

@@ -225,6 +225,10 @@ class Recipe(ABC):
         """Unit, direction and digits of the task's own figures, by name; `evaluation.figures` knows those of structures."""
         return {}
 
+    def pooled(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+        """Figures of all cases together that no single case has, from the rows of an evaluation, or of all folds: `mean` and `interval`."""
+        return {}
+
     def table(self, evaluation: Mapping[str, Any]) -> str:
         """What the model card says behind the figures, as Markdown; "" where figures say all."""
         return ""

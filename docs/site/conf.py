@@ -56,6 +56,7 @@ _PARTS = {
         "docs/howto/write-an-application",
         "docs/howto/train-a-model",
         "docs/howto/train-on-your-own-studies",
+        "docs/howto/train-a-classifier",
         "docs/howto/chest-xray",
         "docs/howto/head-bleed",
         "docs/howto/lung-nodule",

@@ -3,16 +3,17 @@
 SeriesInstanceUID,Pneumonia,Volume lung right (cm3)
 """
 
-import csv
 import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inference import codes
 from inference.applications.port import Application, EvaluationOutput, MeasurementOutput, SegmentOutput
@@ -21,20 +22,13 @@ from inference.findings import Findings, Measurement
 from inference.imaging.header import read_instance
 from inference.imaging.tags import text
 from training.data.dicom import LabelledSeries
+from training.data.lines import IDENTIFIERS, NO, YES, lines_of
 from training.errors import UnfitData
-from training.evaluation.bootstrap import INTERVAL, RESAMPLES, SEED
+from training.evaluation.bootstrap import over_patients
 from training.evaluation.classification import auc
 from training.evaluation.figures import Kind
 
-IDENTIFIERS = {
-    "SeriesInstanceUID": 0x0020000E,
-    "StudyInstanceUID": 0x0020000D,
-    "AccessionNumber": 0x00080050,
-    "PatientID": 0x00100020,
-}
-"""Columns that may name a case, the narrowest first."""
 _NAME, _BIRTH_DATE = 0x00100010, 0x00100030
-_YES, _NO = frozenset({"1", "yes", "true", "present", "positive"}), frozenset({"0", "no", "false", "absent", "negative"})
 SENSITIVITY, SPECIFICITY, DECIDED, DIFFERENCE, ERROR = "sensitivity", "specificity", "decided", "difference", "absolute error"
 PROBABILITY = ".probability"
 """Kept beside the figures of a case: no figure of its own, but what cases are ranked by."""
@@ -90,14 +84,7 @@ def read_table(file: Path, application: Application) -> Table:
         It is no such table, names no case, has nothing that the application says, a column that may be two of its values, a line or column
         twice, values in a unit that the application does not say, or a cell that is neither yes nor no.
     """
-    try:
-        content = file.read_text(encoding="utf-8-sig")
-        delimiter = ";" if content.partition("\n")[0].count(";") > content.partition("\n")[0].count(",") else ","
-        reader = csv.DictReader(content.splitlines(), delimiter=delimiter, strict=True)
-        rows = [(reader.line_num, row) for row in reader]
-    except (OSError, ValueError, csv.Error) as broken:
-        raise UnfitData(f"{file} is no table in UTF-8: {broken}") from broken
-    columns = [*(reader.fieldnames or ())] if rows else []
+    columns, rows, delimiter = lines_of(file)
     identifier = next((one for one in IDENTIFIERS if one in columns), None)
     if identifier is None:
         raise UnfitData(f"{file} names no case: it needs a line, and a column {' or '.join(IDENTIFIERS)}")
@@ -106,9 +93,6 @@ def read_table(file: Path, application: Application) -> Table:
         said = ", ".join(_findings(application)) or "no finding"
         raise UnfitData(f"{file}: none of its columns ({', '.join(unknown)}) is anything that {application.name} says: {said}")
     _refuse_doubled_columns(file, columns, (identifier, *findings), measured)
-    for number, row in rows:
-        if any(cell.strip() for cell in row.pop(None, ())):
-            raise UnfitData(f"{file}, line {number}: it has more cells than there are columns; a decimal comma asks for semicolons between")
     lines = [_line(file, number, row, identifier, findings, measured, delimiter) for number, row in rows]
     _refuse_doubled(file, lines)
     return Table(identifier=identifier, lines=tuple(lines), findings=tuple(findings), measured={**measured}, unknown=tuple(unknown))
@@ -178,6 +162,10 @@ def row(table: Table, line: Line, found: Findings) -> dict[str, float]:
     return made
 
 
+def _area(scores: NDArray[np.float64], positive: NDArray[np.bool_], drawn: NDArray[np.intp]) -> float:
+    return auc(scores[drawn], positive[drawn])
+
+
 def ranking(table: Table, cases: Sequence[tuple[Line, str, Mapping[str, float]]]) -> dict[str, dict[str, Any]]:
     """The area under the ROC curve of each finding, over cases (line, patient, row); its 95 % interval by bootstrap over patients.
 
@@ -195,13 +183,7 @@ def ranking(table: Table, cases: Sequence[tuple[Line, str, Mapping[str, float]]]
         area = auc(scores, positive) if known else math.nan
         interval = None
         if math.isfinite(area):
-            names, places = np.unique(np.array([patient for patient, *_ in known]), return_inverse=True)
-            of = [np.flatnonzero(places == place) for place in range(len(names))]
-            drawn = []
-            for chosen in np.random.default_rng(SEED).integers(len(names), size=(RESAMPLES, len(names))):
-                index = np.concatenate([of[place] for place in chosen])
-                drawn.append(auc(scores[index], positive[index]))
-            interval = [float(end) for end in np.nanpercentile(drawn, INTERVAL)]
+            interval = list(over_patients(partial(_area, scores, positive), [patient for patient, *_ in known]))
         made[f"AUC {finding}"] = {**told, "mean": area if math.isfinite(area) else None, "interval": interval, "worst": None}
     return made
 
@@ -292,9 +274,9 @@ def _line(
         name = str(column).partition("(")[0].strip()
         finding = next((one for one in findings if one.casefold() == str(column).strip().casefold()), None)
         if finding is not None and cell:
-            if cell.casefold() not in _YES | _NO:
+            if cell.casefold() not in YES | NO:
                 raise UnfitData(f'{file}, line {number}: column "{column}" is neither yes nor no (1 or 0)')
-            present[finding] = cell.casefold() in _YES
+            present[finding] = cell.casefold() in YES
         elif name in measured and cell:
             try:
                 # between commas, 2,931 may be two thousand or two

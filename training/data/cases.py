@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,16 +47,26 @@ class LabelledImage:
     positive: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LabelledSubject:
+    """A volume, or one single image, as serving would assemble it, and of each of the recipe's classes or findings whether it is so."""
+
+    subject: Volume | Images
+    labels: tuple[bool, ...]
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One labelled volume of a patient, not read yet. Cases of one patient never stand on two sides of a split.
 
-    Where the data do not name patients, every case counts as one (`DataTerms.split` says so).
+    Where the data do not name patients, every case counts as one (`DataTerms.split` says so). Of each `stratum` every side gets its share.
     """
 
     patient: str
     name: str
-    load: Callable[[], Labelled]
+    load: Callable[[], Any]
+    stratum: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +99,7 @@ def split(cases: Sequence[Case], seed: int, fold: Fold | None = None) -> Split:
     UnfitData
         There are fewer than three patients, or than folds.
     """
-    patients = sorted({case.patient for case in cases}, key=lambda patient: hashlib.sha256(f"{seed} {patient}".encode()).digest())
+    patients = _in_turn(cases, seed)
     if len(patients) < 3:
         raise UnfitData(f"{len(patients)} patients cannot be split into training, validation and test")
     validation = max(1, round(len(patients) * VALIDATING))
@@ -108,6 +118,29 @@ def split(cases: Sequence[Case], seed: int, fold: Fold | None = None) -> Split:
         return tuple(case for case in cases if case.patient in wanted)
 
     return Split(test=of(patients[:test]), validation=of(patients[test : test + validation]), train=of(patients[test + validation :]))
+
+
+def _in_turn(cases: Sequence[Case], seed: int) -> list[str]:
+    """The patients by a hash of name and seed, those of every stratum spread evenly over all: each stretch then has its share of each."""
+    strata: dict[str, set[str]] = {}
+    # who has cases of several strata counts with the rarest: sorted by how many have it, the first is the one that is kept
+    counted: dict[str, set[str]] = {}
+    for case in cases:
+        counted.setdefault(case.stratum, set()).add(case.patient)
+    placed: set[str] = set()
+    for stratum in sorted(counted, key=lambda one: (len(counted[one]), one)):
+        strata[stratum] = counted[stratum] - placed
+        placed |= counted[stratum]
+
+    def drawn(patient: str) -> bytes:
+        return hashlib.sha256(f"{seed} {patient}".encode()).digest()
+
+    turns = [
+        ((place + 0.5) / len(patients), drawn(patient), patient)
+        for patients in strata.values()
+        for place, patient in enumerate(sorted(patients, key=drawn))
+    ]
+    return [patient for _, _, patient in sorted(turns)]
 
 
 Sides: TypeAlias = Callable[[Path | None, int], Split]

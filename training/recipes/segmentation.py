@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from inference.applications import catalog
 from inference.applications.bundle.manifest import FILE, BundleManifest, application_of, prepared, to_text
 from inference.applications.port import MeasurementOutput, ModelRef, SegmentOutput
 from inference.errors import HilumError
@@ -22,7 +21,7 @@ from training.data.segments import labelled
 from training.data.structures import Wanted, having, wanted
 from training.errors import BrokenRun, OtherRun, UnfitData, UnfitSetting
 from training.evaluation.segmentation import Masks, dice
-from training.planning import STRIDE, Asked, Facts, Plan, facts, planned, read, told, write
+from training.planning import STRIDE, Asked, Facts, Plan, application_name, facts, planned, read, told, write
 from training.recipe import DataTerms, Example, Schedule
 from training.synopsis import FullRun, Synopsis, objects
 from training.tasks.segmentation import Segmenter
@@ -170,8 +169,11 @@ def _case(series: LabelledSeries, chosen: Sequence[Wanted], over: bool) -> Case:
 
 
 def _planned(data: Path, seed: int, asked: Asked, tell: Callable[[str], None], fold: Fold | None) -> tuple[Plan, tuple[Case, ...]]:
-    if asked.name in catalog.names():
-        raise UnfitSetting(f'"{asked.name}" is an application of hilum already: another name with `--name`')
+    if asked.target:
+        raise UnfitSetting('recipe "segmentation" learns what was drawn, and takes no --target')
+    if asked.name:
+        # before minutes of reading
+        application_name(asked.name)
     found = studies(data)
     chosen = wanted(found.series, asked.labels)
     series = having(found.series, chosen)

@@ -40,7 +40,8 @@ from inference.findings import Evaluation, Findings, Measurement, Segment
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Form, Marked, Plausible, View, VolumeRange
 from inference.imaging.measures.measure import Measure
 from inference.imaging.measures.measuring import MEASURES
-from inference.imaging.subject import VolumeSet
+from inference.imaging.resample import Grid
+from inference.imaging.subject import Image, Images, VolumeSet
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, labelled, of_the_whole, say
 
@@ -72,10 +73,10 @@ class AnswerChannel:
     absent: float
     site: Code | None = None
 
-    def of(self, probability: float) -> Evaluation:
-        """The statement for a probability; between the two limits it is undetermined."""
+    def of(self, probability: float, images: tuple[int, ...] = ()) -> Evaluation:
+        """The statement for a probability, about these images; between the two limits it is undetermined."""
         value = codes.PRESENT if probability >= self.present else codes.ABSENT if probability < self.absent else codes.UNDETERMINED
-        return Evaluation(finding=self.finding, value=value, finding_site=self.site, probability=probability)
+        return Evaluation(finding=self.finding, value=value, finding_site=self.site, probability=probability, images=images)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,8 @@ class BundleManifest:
     series
         `Application.series`; importing writes none.
     answers
-        Of a network that classifies, which has no structures: it sees the whole image once, and `finish` is its activation alone.
+        Of a network that classifies, which has no structures: it sees the whole volume once, or each single image, and `finish` is its
+        activation alone.
     volumes
         Whether the volume of each structure is measured.
     measures
@@ -142,6 +144,7 @@ _STEPS = {**STEPS, **preparing.STEPS}
 _INFERERS = {**INFERERS, Patches.__name__: Patches}
 _OPTIONAL = ("series", "volumes", "roles", "noun", "grade")
 """Of `BundleManifest`: what stands in the file where it says something."""
+_LUMA = (0.299, 0.587, 0.114)
 _DEMONSTRATION = say("Demonstration grade, research only, not for diagnosis.")
 
 
@@ -201,6 +204,9 @@ def from_text(content: bytes, where: str) -> BundleManifest:
         finish = tuple(_made(FINISHINGS, each) for each in said.pop("finish"))
         answers = tuple(_answer(each) for each in said.pop("answers", ()))
         problem = "" if answers else order_problem(finish)
+        accepts = _accepts(said.pop("accepts"))
+        if accepts.takes is Takes.IMAGES and not answers:
+            problem = "an application without code marks nothing on single images"
         if problem:
             raise ValueError(problem)
         return BundleManifest(
@@ -210,7 +216,7 @@ def from_text(content: bytes, where: str) -> BundleManifest:
             finish=finish,
             structures=tuple(_structure(each) for each in said.pop("structures")),
             expects=_expects(said.pop("expects", {})),
-            accepts=_accepts(said.pop("accepts")),
+            accepts=accepts,
             answers=answers,
             measures=tuple(_made(MEASURES, each) for each in said.pop("measures", ())),
             licences=Licences(**said.pop("licences", {})),
@@ -234,8 +240,13 @@ def application(file: Path) -> Application:
 def application_of(manifest: BundleManifest) -> Application:
     """The application that a manifest describes."""
 
-    def analyse(subject: Volume | VolumeSet, infer: Infer) -> Findings:
-        found = _answered(manifest, subject, infer) if manifest.answers else _findings(manifest, subject, infer)
+    def analyse(subject: Volume | VolumeSet | Images, infer: Infer) -> Findings:
+        if isinstance(subject, Images):
+            # of each image by itself: which of several a reader means is not known here
+            each = [_answered(manifest, image, infer, (index,)) for index, image in enumerate(subject.images)]
+            found = Findings(evaluations=tuple(one for said in each for one in said.evaluations))
+        else:
+            found = _answered(manifest, subject, infer) if manifest.answers else _findings(manifest, subject, infer)
         return replace(found, remarks=(_DEMONSTRATION, *found.remarks)) if manifest.grade == "demonstration" else found
 
     return Application(
@@ -268,13 +279,25 @@ def _measured(manifest: BundleManifest) -> list[MeasurementOutput]:
     return [MeasurementOutput(name=one.name, unit=one.unit, derivation=one.derivation) for one in dict.fromkeys(concepts)]
 
 
-def prepared(manifest: BundleManifest, subject: Volume | VolumeSet, marked: NDArray[Any] | None = None) -> ImageOnGrid:
-    """What the network sees of a volume (Z, Y, X), or of those of its roles (C, Z, Y, X) on the reference's grid.
+def single_image(image: Image) -> ImageOnGrid:
+    """A single image as (1, Y, X), within its header's window; colours as their luma (ITU-R BT.601). Its grid is one of pixels."""
+    values = np.nan_to_num(image.pixels.astype(np.float32))
+    if values.ndim == 3:
+        values = values @ np.array(_LUMA, dtype=np.float32)
+    elif image.window is not None:
+        values = np.clip(values, *image.window)
+    rows, columns = values.shape
+    return ImageOnGrid(values=values[None].astype(np.float32), grid=Grid(shape=(1, rows, columns), affine=np.eye(4)))
+
+
+def prepared(manifest: BundleManifest, subject: Volume | VolumeSet | Image, marked: NDArray[Any] | None = None) -> ImageOnGrid:
+    """What the network sees of a volume (Z, Y, X), of a single image (1, Y, X), or of roles (C, Z, Y, X) on the reference's grid.
 
     `marked` are the labels (Z, Y, X) of the network before it, on the grid of the volume or the reference: further channels.
     """
     if marked is not None:
         assert manifest.before is not None, "it marked them"
+        assert not isinstance(subject, Image), "on which nothing is marked"
         volumes = [subject[role] for role in manifest.roles] if isinstance(subject, VolumeSet) else [subject]
         images, inferer = [source_image(one) for one in volumes], manifest.inferer
 
@@ -286,7 +309,7 @@ def prepared(manifest: BundleManifest, subject: Volume | VolumeSet, marked: NDAr
     if isinstance(subject, VolumeSet):
         images = preparing.together(manifest.prepare, [source_image(subject[role]) for role in manifest.roles])
         return replace(images[0], values=np.stack([image.values for image in images]))
-    image = source_image(subject)
+    image = single_image(subject) if isinstance(subject, Image) else source_image(subject)
     for step in manifest.prepare:
         image = step.apply(image)
     return image
@@ -341,17 +364,18 @@ def _findings(manifest: BundleManifest, subject: Volume | VolumeSet, infer: Infe
     return Findings(segments=tuple(segments), measurements=tuple(measurements), remarks=_remarks(absent))
 
 
-def _answered(manifest: BundleManifest, subject: Volume | VolumeSet, infer: Infer) -> Findings:
-    """What a network that classifies says of the whole image."""
-    image = prepared(manifest, subject)
-    values = infer(manifest.model, {manifest.input: image.values[None, None]})[manifest.output]
+def _answered(manifest: BundleManifest, subject: Volume | VolumeSet | Image, infer: Infer, images: tuple[int, ...] = ()) -> Findings:
+    """What a network that classifies says of the whole volume, or of a single image: such a network has two axes."""
+    seen = prepared(manifest, subject).values
+    seen = seen[0] if isinstance(subject, Image) else seen
+    values = infer(manifest.model, {manifest.input: seen[None, None]})[manifest.output]
     if values.shape != (1, manifest.channels) or values.dtype.kind != "f":
         expected = f"(1, {manifest.channels})"
         raise WrongTensors(f'model "{manifest.model.name}" gives {values.dtype} of shape {values.shape} for an image, not {expected}')
     if not np.isfinite(values).all():
         raise WrongTensors(f'model "{manifest.model.name}" gives values that are no numbers')
     probabilities = voxelwise(values[0], manifest.finish)
-    return Findings(evaluations=tuple(answer.of(float(probabilities[answer.channel])) for answer in manifest.answers))
+    return Findings(evaluations=tuple(answer.of(float(probabilities[answer.channel]), images) for answer in manifest.answers))
 
 
 def _segment(structure: Structure, mask: NDArray[np.bool_]) -> Segment:

@@ -108,9 +108,14 @@ class Spacing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resize:
-    """The same field of view in `size` voxels, values between voxels interpolated: what networks that classify see."""
+    """The same field of view in `size` voxels: what networks that classify see.
+
+    Between voxels values are interpolated ("bilinear"); or each is the mean of those that it covers ("area"), so that nothing fine turns
+    into a pattern where the image becomes much smaller.
+    """
 
     size: tuple[int, int, int]
+    mode: str = "bilinear"
 
     def apply(self, image: ImageOnGrid) -> ImageOnGrid:
         grid = image.grid.resized(self.size)
@@ -118,7 +123,11 @@ class Resize:
         def back(array: Array, by: Interpolation) -> Array:
             return resample(array, grid, image.grid, by=by)
 
-        return ImageOnGrid(values=resample(image.values, image.grid, grid, by=Interpolation.LINEAR), grid=grid, back=(back, *image.back))
+        if self.mode == "area":
+            values = covered(image.values, self.size)
+        else:
+            values = resample(image.values, image.grid, grid, by=Interpolation.LINEAR)
+        return ImageOnGrid(values=values, grid=grid, back=(back, *image.back))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,6 +278,19 @@ def rescaled(array: Array, ratio: Sequence[float], shape: Shape, by: Interpolati
         high *= weight
         array = low + high
     return np.ascontiguousarray(array)
+
+
+def covered(array: Array, shape: Shape) -> Floats:
+    """The mean of the voxels that each voxel of another shape covers, those that it covers in part counted whole."""
+    # the axis that shrinks most first: the others then have less to do
+    for axis in sorted(range(3), key=lambda each: shape[each] / array.shape[each]):
+        size, count = array.shape[axis], shape[axis]
+        if size == count:
+            continue
+        bounds = [(place * size // count, -(-(place + 1) * size // count)) for place in range(count)]
+        means = [np.take(array, range(first, last), axis=axis).mean(axis=axis, dtype=np.float64) for first, last in bounds]
+        array = np.stack(means, axis=axis).astype(np.float32)
+    return np.ascontiguousarray(array, dtype=np.float32)
 
 
 def cut(array: Array, start: Sequence[int], stop: Sequence[int]) -> Array:

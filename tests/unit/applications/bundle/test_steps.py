@@ -151,3 +151,15 @@ def test_an_image_without_foreground() -> None:
     """MONAI would hand an empty image on; here it is a reason."""
     with pytest.raises(NothingInside):
         ours(volume(np.zeros((4, 5, 6), dtype=np.int16), (1.0, 1.0, 1.0)), steps.CropForeground())
+
+
+@pytest.mark.parametrize("size", [(1, 12, 10), (5, 25, 40), (18, 30, 26)])
+def test_a_voxel_is_the_mean_of_what_it_covers(size: tuple[int, int, int]) -> None:
+    """Resize by area is torch's own, to smaller and to larger sizes: it keeps fine patterns from turning into coarse ones."""
+    torch = pytest.importorskip("torch")
+    image = steps.source_image(FINE)
+    made = steps.Resize(size=size, mode="area").apply(image)
+    expected = torch.nn.functional.interpolate(torch.from_numpy(image.values)[None, None], size=size, mode="area")[0, 0]
+    assert made.values.dtype == np.float32
+    np.testing.assert_allclose(made.values, expected.numpy(), atol=2e-3)
+    assert made.grid.shape == size

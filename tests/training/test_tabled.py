@@ -1,0 +1,261 @@
+"""A table of labels over a folder of studies: what its lines name, and what is looked at before the first step."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.uid import UID
+
+from training import recipes
+from training.data.cases import Case, split
+from training.errors import UnfitData, UnfitSetting
+from training.planning import Asked
+from training.tabled.hygiene import Clean, clean, told
+from training.tabled.labels import PRIVATE, coded, read_labels
+from training.tabled.plan import planned
+from training.tabled.studies import tabled
+
+from .labelled_radiographs import ROOT, radiograph, spotted, write_labelled, write_table
+
+COUNT = 24
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_labelled(tmp_path_factory.mktemp("made"), COUNT).parent
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """A copy that a test may spoil."""
+    return Path(shutil.copytree(made, tmp_path / "studies"))
+
+
+def looked_at(folder: Path) -> Clean:
+    table = read_labels(folder / "labels.csv")
+    return clean(table, tabled(folder, table))
+
+
+def found(kept: Clean) -> dict[str, int]:
+    """How many each question concerns, those of none left out."""
+    return {one.what: len(one.cases) for one in kept.questions if one.cases}
+
+
+def relabelled(folder: Path, number: int, word: str) -> None:
+    with (folder / "labels.csv").open(encoding="utf-8") as file:
+        lines = [*csv.DictReader(file)]
+    lines[number]["Spots"] = word
+    write_table(folder / "labels.csv", lines)
+
+
+def with_line(folder: Path, study: str, word: str) -> None:
+    with (folder / "labels.csv").open("a", encoding="utf-8") as file:
+        file.write(f"{study},{word}\n")
+
+
+def uid(number: int) -> str:
+    return f"{ROOT}.{number}.1"
+
+
+def test_sound_data_raise_no_question(made: Path) -> None:
+    """Every case is kept, and the table says of each question that nothing was found."""
+    kept = looked_at(made)
+    assert (len(kept.seen), kept.by_patient, found(kept)) == (COUNT, True, {})
+    assert told(kept).count("\n") == len(kept.questions)
+
+
+def test_lines_and_images_that_do_not_meet_are_told(folder: Path) -> None:
+    """A line of another hospital's study, one without a label, and a study that no line names: each is named, none is learned from."""
+    with_line(folder, "1.2.3", "fine")
+    relabelled(folder, 0, "")
+    radiograph(folder / "more.dcm", spotted(99, True), 99)
+    kept = looked_at(folder)
+    assert found(kept) == {"lines that name no image": 1, "lines with an empty label": 1, "images without a label": 2}
+    assert len(kept.seen) == COUNT - 1
+    assert "line 26: no image here has the StudyInstanceUID that it names" in told(kept)
+
+
+def test_doubles_are_left_out_and_those_under_two_labels_altogether(folder: Path) -> None:
+    """The same pixels under another patient's name: one is kept where both are called alike, none where they are not."""
+    with_line(folder, radiograph(folder / "same.dcm", spotted(0, True), 50), "fine")
+    with_line(folder, radiograph(folder / "other.dcm", spotted(1, False), 51), "fine")
+    kept = looked_at(folder)
+    assert {name: count for name, count in found(kept).items() if "exact" in name} == {
+        "exact doubles": 1,
+        "exact doubles under two labels": 1,
+    }
+    names = {one.case.name for one in kept.seen}
+    assert len({uid(0), uid(50)} & names) == 1
+    assert not {uid(1), uid(51)} & names
+
+
+def test_near_doubles_stand_on_one_side(folder: Path) -> None:
+    """A picture that was made a little brighter and cut by a row, under another patient's name, belongs to the patient of the first."""
+    again = (spotted(2, True).astype(np.float64) * 1.02).astype(np.uint16)
+    with_line(folder, radiograph(folder / "near.dcm", np.ascontiguousarray(again[1:]), 52), "fine")
+    kept = looked_at(folder)
+    assert {name: count for name, count in found(kept).items() if "near" in name} == {
+        "near-doubles": 1,
+        "near-doubles of two patients": 1,
+    }
+    group = {one.case.name: at for one, at in zip(kept.seen, kept.groups, strict=True)}
+    assert group[uid(2)] == group[uid(52)]
+    assert len(set(kept.groups)) == COUNT
+
+
+def test_who_is_one_patient(folder: Path) -> None:
+    """Two IDs of one name and birth date count as one; one ID with two names too, and is told; cases without an ID are said loudly."""
+    with_line(folder, radiograph(folder / "a.dcm", spotted(60, True), 60, PatientName="Doe^3"), "fine")
+    with_line(folder, radiograph(folder / "b.dcm", spotted(61, True), 61, PatientID="P004"), "fine")
+    with_line(folder, radiograph(folder / "c.dcm", spotted(62, True), 62, PatientID="", PatientName=""), "fine")
+    kept = looked_at(folder)
+    assert {name: count for name, count in found(kept).items() if "patient" in name} == {
+        "two patients of one name and birth date": 1,
+        "one patient ID, several names": 1,
+        "cases that name no patient": 1,
+    }
+    group = {one.case.name: at for one, at in zip(kept.seen, kept.groups, strict=True)}
+    assert group[uid(60)] == group[uid(3)]
+    assert group[uid(61)] == group[uid(4)]
+    assert not kept.by_patient
+    assert "THE SPLIT MAY NOT BE BY PATIENT" in told(kept)
+
+
+def test_a_mistaken_label_is_pointed_at(folder: Path) -> None:
+    """Fine spots that somebody called broad: kept, and named."""
+    relabelled(folder, 6, "broad")
+    (unlikely,) = [one for one in looked_at(folder).questions if one.what == "labels that the image makes unlikely"]
+    assert any(uid(6) in case for case in unlikely.cases)
+
+
+def letters(pixels: np.ndarray) -> np.ndarray:
+    """HILUM-like bars at the upper border, as bright as can be."""
+    made = pixels.copy()
+    for at in range(5):
+        made[3:10, 4 + 6 * at : 7 + 6 * at] = 4095
+    return made
+
+
+@pytest.mark.parametrize("by_header", [True, False])
+def test_marks_that_go_with_a_label_are_refused(folder: Path, by_header: bool) -> None:
+    """Letters on every picture of one class, said by the header or seen in the pixels: a network would read the letters."""
+    for number in range(0, COUNT, 2):
+        pixels = spotted(number, True)
+        said = {"BurnedInAnnotation": "YES"} if by_header else {}
+        radiograph(folder / f"{number}.dcm", pixels if by_header else letters(pixels), number, **said)
+    with pytest.raises(UnfitData, match=r"stand in 0 of 12 images with \"broad\" and in 12 of 12 without"):
+        looked_at(folder)
+
+
+def test_marks_on_both_sides_are_told(folder: Path) -> None:
+    """Two of either class: no label goes with them."""
+    for number in range(4):
+        radiograph(folder / f"{number}.dcm", letters(spotted(number, not number % 2)), number)
+    assert found(looked_at(folder))["marks or text in the image"] == 4
+
+
+def test_a_class_with_three_patients_is_refused(folder: Path) -> None:
+    """One of them would be held out, and none could choose: it is said which class, and what to do."""
+    for number in range(3):
+        relabelled(folder, number, "rare")
+    with pytest.raises(UnfitData, match=r'class "rare" has 3 patients.*at least 10 of each') as said:
+        looked_at(folder)
+    assert said.value.code == "HLM-8002"
+
+
+def test_findings_are_each_yes_or_no(folder: Path) -> None:
+    """Several columns: each is a finding by itself, both its kinds are needed, and one that has words is refused."""
+    lines = [{"SeriesInstanceUID": uid(number), "Fine": number % 2, "SCT:1:Even": number % 4 < 2} for number in range(COUNT)]
+    write_table(folder / "labels.csv", [{**line, "SCT:1:Even": "yes" if line["SCT:1:Even"] else "no"} for line in lines])
+    table = read_labels(folder / "labels.csv")
+    assert (table.exclusive, [code.meaning for code in table.channels]) == (False, ["Fine", "Even"])
+    assert table.channels[1].scheme == "SCT"
+    assert read_labels(folder / "labels.csv", ["Fine"]).channels == (coded("Fine"),)
+    write_table(folder / "labels.csv", [{**line, "Note": "seen"} for line in lines])
+    with pytest.raises(UnfitData, match=r'column "Note" is not yes or no.*--target'):
+        read_labels(folder / "labels.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("Study,Spots\n1,fine\n", "names no case"),
+        ("StudyInstanceUID,Spots\n1.2,fine\n1.2,broad\n", "lines 2 and 3 name the same case"),
+        ("StudyInstanceUID,Spots\n1.2,fine\n1.3,fine\n", "has 1 classes: nothing could be told apart"),
+        ("StudyInstanceUID\n1.2\n", "no column of labels"),
+        ("StudyInstanceUID,Spots,Spots\n1.2,a,b\n", 'column "Spots" is there twice'),
+        ("StudyInstanceUID,Frame,Spots\n1.2,first,a\n1.3,1,b\n", 'column "Frame" is no number'),
+        ("StudyInstanceUID,Spots\n1.2,a b\n1.3,a-b\n", "have one code"),
+    ],
+)
+def test_tables_that_say_too_little_are_refused(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "labels.csv").write_text(content, encoding="utf-8")
+    with pytest.raises(UnfitData, match=said):
+        read_labels(tmp_path / "labels.csv")
+
+
+def test_a_column_that_is_not_there_is_refused(made: Path) -> None:
+    with pytest.raises(UnfitSetting, match=r"--target Dots: .* has no such column; it has StudyInstanceUID, Spots"):
+        read_labels(made / "labels.csv", ["Dots"])
+
+
+def test_names_become_codes() -> None:
+    """A code is taken as it is; a name is its own meaning in a private scheme, and its value fits an element (PS3.5 6.2, SH)."""
+    pneumonia = coded("SCT:233604007:Pneumonia")
+    assert (pneumonia.scheme, pneumonia.value, pneumonia.meaning) == ("SCT", "233604007", "Pneumonia")
+    long = coded("opacity of the lower lobe on the left")
+    assert (long.scheme, long.meaning, len(long.value)) == (PRIVATE, "opacity of the lower lobe on the left", 16)
+    assert coded("Größe").value != coded("Grösse").value
+
+
+def test_every_side_has_its_share_of_every_class() -> None:
+    """Of ten patients with the rare class and ninety without, two are held out, one chooses and seven train; no patient is on two sides."""
+    cases = [
+        Case(patient=f"P{number}", name=f"{number} {image}", load=lambda: None, stratum="rare" if number < 10 else "common")
+        for number in range(100)
+        for image in range(2)
+    ]
+    for seed in range(5):
+        sides = split(cases, seed)
+        rare = [len({case.patient for case in side if case.stratum == "rare"}) for side in (sides.train, sides.validation, sides.test)]
+        assert rare == [7, 1, 2]
+
+
+def test_the_plan_counts_classes_and_sizes(made: Path) -> None:
+    """The image keeps its sides, classes of the same size weigh alike; a size that is no image's is refused."""
+    table = read_labels(made / "labels.csv")
+    studies = tabled(made, table)
+    kept = clean(table, studies)
+    plan = planned(studies, table, kept, kept.seen, Asked(name="spots"), seed=0, digest="")
+    assert (plan.window, plan.weights, plan.names) == ((64, 48), (1.0, 1.0), ("broad", "fine"))
+    with pytest.raises(UnfitSetting, match="--window 2 64 48: 1 32 32 at least"):
+        planned(studies, table, kept, kept.seen, Asked(window=(2, 64, 48)), seed=0, digest="")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (Asked(labels=("t.csv",), spacing_mm=(1, 1, 1)), "takes --window and no --spacing-mm"),
+        (Asked(labels=("t.csv",), name="mr-brain"), "is an application of hilum already"),
+        (Asked(), "name it, `--labels FILE.csv`"),
+    ],
+)
+def test_options_that_mean_nothing_here_are_refused_before_anything_is_read(tmp_path: Path, asked: Asked, said: str) -> None:
+    """Not after minutes of looking at images."""
+    with pytest.raises(UnfitSetting, match=said):
+        recipes.begun("classification", tmp_path, tmp_path, 0, asked, print)
+
+
+def test_a_case_of_two_images_is_told(folder: Path) -> None:
+    """Two images in one series: nobody could say which of them the label is about; named one by one, each is a case."""
+    dataset = dcmread(folder / "0.dcm")
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"{uid(0)}.2")
+    dataset.save_as(folder / "second.dcm")
+    assert "has 2 images: name one by its SOPInstanceUID" in told(looked_at(folder))
+    lines = [{"SOPInstanceUID": f"{uid(number)}.1", "Spots": ("fine", "broad")[number % 2]} for number in range(COUNT)]
+    write_table(folder / "labels.csv", lines)
+    kept = looked_at(folder)
+    assert (len(kept.seen), found(kept)) == (COUNT, {})

@@ -1,0 +1,37 @@
+"""Lines of a hospital's table: comma- or semicolon-separated, in UTF-8, names above the columns; how cases are named, and yes and no."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from training.errors import UnfitData
+
+IDENTIFIERS = {
+    "SeriesInstanceUID": 0x0020000E,
+    "StudyInstanceUID": 0x0020000D,
+    "AccessionNumber": 0x00080050,
+    "PatientID": 0x00100020,
+}
+"""Columns that may name a case by what all files of a series have in common, the narrowest first."""
+YES, NO = frozenset({"1", "yes", "true", "present", "positive"}), frozenset({"0", "no", "false", "absent", "negative"})
+
+
+def lines_of(file: Path) -> tuple[list[str], list[tuple[int, dict[Any, Any]]], str]:
+    """The columns; of each line its number in the file and its cells by column, None where it is too short; and what separates cells.
+
+    Raises
+    ------
+    UnfitData
+        It is no such table, or a line has more cells than there are columns.
+    """
+    try:
+        content = file.read_text(encoding="utf-8-sig")
+        delimiter = ";" if content.partition("\n")[0].count(";") > content.partition("\n")[0].count(",") else ","
+        reader = csv.DictReader(content.splitlines(), delimiter=delimiter, strict=True)
+        rows: list[tuple[int, dict[Any, Any]]] = [(reader.line_num, row) for row in reader]
+    except (OSError, ValueError, csv.Error) as broken:
+        raise UnfitData(f"{file} is no table in UTF-8: {broken}") from broken
+    for number, row in rows:
+        if any(cell.strip() for cell in row.pop(None, ())):
+            raise UnfitData(f"{file}, line {number}: it has more cells than there are columns; a decimal comma asks for semicolons between")
+    return [*(reader.fieldnames or ())] if rows else [], rows, delimiter

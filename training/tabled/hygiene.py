@@ -1,0 +1,297 @@
+"""Data hygiene: what is looked at before the first step, so that a figure is not made by doubles, leaks, marks or mistaken labels.
+
+Each question has its line in one table: how many cases it concerns, what was done, and which. What cannot be learned from honestly is
+refused.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import fisher_exact
+
+from inference.applications.bundle.steps import covered
+from inference.errors import HilumError
+from inference.imaging.resample import Shape, reorientation
+from inference.imaging.subject import Images
+from training.errors import UnfitData
+from training.planning import AXES
+from training.tabled.features import described, logistic, shows_text
+from training.tabled.labels import LabelTable
+from training.tabled.studies import TabledCase, TabledStudies, image_of
+
+LEAST_PATIENTS = 10
+"""Of each class: with fewer, one may stand on the side that chooses, and two among those that are held out."""
+NEAR_BITS, NEAR_ALIKE = 24, 0.98
+"""Near-doubles: so many of 256 bits of a difference hash (dHash) at most, and so well correlated at 32 × 32."""
+_UNLIKELY = 0.05
+"""Below this probability of its own label, by a model that did not see the case, a label is an outlier."""
+_CHANCE = 0.001
+_FOLDS = 5
+_SHOWN = 3
+_SAMPLED = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Seen:
+    """What one reading of a case tells.
+
+    Attributes
+    ----------
+    sha256
+        Of its pixels and their shape.
+    hash
+        (256,) whether a pixel of the 16 × 17 means is brighter than its neighbour to the left.
+    small
+        (32 × 32,) mean 0, length 1; all 0 of an even image.
+    grey
+        Some of its values.
+    shape
+        Along the network's axes: of a volume to the head, to the back and to the left; of a single image 1, its rows and its columns.
+    """
+
+    case: TabledCase
+    sha256: str
+    hash: NDArray[np.bool_]
+    small: NDArray[np.float64]
+    features: NDArray[np.float64]
+    grey: NDArray[np.float32]
+    shape: Shape
+    marked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One line of the table."""
+
+    what: str
+    cases: Sequence[str]
+    done: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clean:
+    """What may be learned from: each case as it was seen, and the group that has to stand on one side with it; and what was told."""
+
+    seen: tuple[Seen, ...]
+    groups: tuple[str, ...]
+    questions: tuple[Question, ...]
+    by_patient: bool
+
+
+def see(case: TabledCase) -> Seen:
+    """Read a case once.
+
+    Raises
+    ------
+    InputError, UnfitData
+    """
+    subject, image = image_of(case)
+    values = image.values
+    bits = covered(values, (1, 16, 17))[0]
+    small = covered(values, (1, 32, 32)).ravel().astype(np.float64)
+    small -= small.mean()
+    length = float(np.linalg.norm(small))
+    return Seen(
+        case=case,
+        sha256=hashlib.sha256(repr(values.shape).encode() + np.ascontiguousarray(values).tobytes()).hexdigest(),
+        hash=(bits[:, 1:] > bits[:, :-1]).ravel(),
+        small=small / length if length else small,
+        features=described(values),
+        grey=values.ravel()[:: max(1, values.size // _SAMPLED)].copy(),
+        shape=image.grid.shape if isinstance(subject, Images) else reorientation(image.grid, AXES).grid(image.grid).shape,
+        marked=case.burned_in == "YES" or (isinstance(subject, Images) and shows_text(values)),
+    )
+
+
+def clean(table: LabelTable, found: TabledStudies) -> Clean:
+    """Look at all cases; what is left may be split and learned.
+
+    Raises
+    ------
+    UnfitData
+        Too few patients of a class are left, or marks in the images go with a label.
+    """
+    asked: list[Question] = [
+        Question(what="lines that name no image", cases=found.lost, done="left out"),
+        Question(what="lines with an empty label", cases=[f"line {number}" for number in table.unlabelled], done="left out"),
+        Question(what="images without a label", cases=found.unlabelled, done="not used"),
+        Question(what="files that cannot be read", cases=found.left_out, done="not used"),
+    ]
+    seen, broken = _read(found.cases)
+    asked.append(Question(what="cases that cannot be read", cases=broken, done="left out"))
+    seen = _without_doubles(seen, asked)
+    groups, by_patient = _grouped(seen, asked)
+    _refuse_few(table, seen, groups)
+    _marks(table, seen, asked)
+    asked.append(
+        Question(
+            what="labels that the image makes unlikely",
+            cases=_outliers(table, seen, groups),
+            done="kept: look at them",
+        )
+    )
+    return Clean(seen=tuple(seen), groups=tuple(groups), questions=tuple(asked), by_patient=by_patient)
+
+
+def told(clean: Clean) -> str:
+    """The table, for people."""
+    rows = [("looked for", "found", "done", "which")]
+    for one in clean.questions:
+        which = "; ".join(one.cases[:_SHOWN]) + (f"; and {len(one.cases) - _SHOWN} more" if len(one.cases) > _SHOWN else "")
+        rows.append((one.what, str(len(one.cases)), one.done if one.cases else "", which))
+    wide = [max(len(row[at]) for row in rows) for at in range(3)]
+    return "\n".join("  ".join((*(cell.ljust(width) for cell, width in zip(row, wide, strict=False)), row[3])).rstrip() for row in rows)
+
+
+def _read(cases: Sequence[TabledCase]) -> tuple[list[Seen], list[str]]:
+    seen, broken = [], []
+    for case in cases:
+        try:
+            seen.append(see(case))
+        except HilumError as unfit:
+            broken.append(f"{case.name}: {unfit} [{unfit.code}]")
+    return seen, broken
+
+
+def _without_doubles(seen: Sequence[Seen], asked: list[Question]) -> list[Seen]:
+    """One of each group with the same pixels, none where their labels differ."""
+    alike: dict[str, list[Seen]] = {}
+    for one in seen:
+        alike.setdefault(one.sha256, []).append(one)
+    doubled = [group for group in alike.values() if len(group) > 1]
+    against = [group for group in doubled if len({one.case.labels for one in group}) > 1]
+    same = [group for group in doubled if group not in against]
+    asked += [
+        Question(what="exact doubles", cases=list(map(_named, same)), done="one of each is kept"),
+        Question(what="exact doubles under two labels", cases=list(map(_named, against)), done="all left out"),
+    ]
+    gone = {one.case.name for group in against for one in group} | {one.case.name for group in same for one in group[1:]}
+    return [one for one in seen if one.case.name not in gone]
+
+
+def _grouped(seen: Sequence[Seen], asked: list[Question]) -> tuple[list[str], bool]:
+    """For each case who stands on one side with it: its patient, others of the same name and birth date, and near-doubles."""
+    parent = list(range(len(seen)))
+
+    def root(at: int) -> int:
+        while parent[at] != at:
+            at = parent[at]
+        return at
+
+    def join(these: Sequence[int]) -> None:
+        for at in these[1:]:
+            parent[root(at)] = root(these[0])
+
+    patients = _places([one.case.patient for one in seen])
+    people = _places(["^".join(one.case.person) if one.case.person[0] else "" for one in seen])
+    nameless = [one.case.name for one in seen if not one.case.patient]
+    of_one_name = [those for those in people.values() if len({seen[at].case.patient for at in those if seen[at].case.patient}) > 1]
+    of_one_id = [those for those in patients.values() if len({seen[at].case.person for at in those if seen[at].case.person[0]}) > 1]
+    for those in (*patients.values(), *of_one_name):
+        join(those)
+    near = [(first, second) for first, second in _near(seen)]
+    across = [(first, second) for first, second in near if root(first) != root(second)]
+    against = [(first, second) for first, second in near if seen[first].case.labels != seen[second].case.labels]
+    for pair in near:
+        join(pair)
+    asked += [
+        Question(what="near-doubles", cases=_pairs(seen, near), done="kept, on one side of the split"),
+        Question(what="near-doubles of two patients", cases=_pairs(seen, across), done="the two count as one patient"),
+        Question(what="near-doubles under two labels", cases=_pairs(seen, against), done="kept: look at them"),
+        Question(what="cases that name no patient", cases=nameless, done="EACH COUNTS AS A PATIENT: THE SPLIT MAY NOT BE BY PATIENT"),
+        Question(what="two patients of one name and birth date", cases=_those(seen, of_one_name), done="they count as one"),
+        Question(what="one patient ID, several names", cases=_those(seen, of_one_id), done="they count as one"),
+    ]
+    first_of = [root(at) for at in range(len(seen))]
+    return [seen[at].case.patient or seen[at].case.name for at in first_of], not nameless
+
+
+def _near(seen: Sequence[Seen]) -> list[tuple[int, int]]:
+    """Pairs that are nearly the same picture."""
+    found: list[tuple[int, int]] = []
+    if not seen:
+        return found
+    hashes, small = np.stack([one.hash for one in seen]), np.stack([one.small for one in seen])
+    for at in range(len(seen) - 1):
+        bits = np.count_nonzero(hashes[at + 1 :] != hashes[at], axis=1)
+        alike = small[at + 1 :] @ small[at]
+        found += [(at, at + 1 + int(other)) for other in np.flatnonzero((bits <= NEAR_BITS) & (alike >= NEAR_ALIKE))]
+    return found
+
+
+def _refuse_few(table: LabelTable, seen: Sequence[Seen], groups: Sequence[str]) -> None:
+    few = []
+    for at, code in enumerate(table.channels):
+        for value in (True,) if table.exclusive else (True, False):
+            count = len({group for one, group in zip(seen, groups, strict=True) if one.case.labels[at] is value})
+            if count < LEAST_PATIENTS:
+                said = f'class "{code.meaning}"' if table.exclusive else f'"{code.meaning}" {"yes" if value else "no"}'
+                few.append(f"{said} has {count} patient{'' if count == 1 else 's'}")
+    if few:
+        raise UnfitData(
+            f"{'; '.join(few)}, after what was left out: at least {LEAST_PATIENTS} of each are needed to train, to choose and to hold out. "
+            "Add cases, join classes, or name other columns with --target"
+        )
+
+
+def _marks(table: LabelTable, seen: Sequence[Seen], asked: list[Question]) -> None:
+    """Burned-in marks are told; where they go with a label, nothing else would be learned."""
+    marked = np.array([one.marked for one in seen])
+    asked.append(
+        Question(
+            what="marks or text in the image",
+            cases=[one.case.name for one in seen if one.marked],
+            done="kept: no label goes with them",
+        )
+    )
+    for at, code in enumerate(table.channels):
+        labelled = np.array([one.case.labels[at] for one in seen])
+        counts = [[int(np.count_nonzero((marked == mark) & (labelled == real))) for real in (True, False)] for mark in (True, False)]
+        if float(fisher_exact(counts).pvalue) < _CHANCE:
+            raise UnfitData(
+                f"marks or text (Burned In Annotation, or letters in the pixels) stand in {counts[0][0]} of {counts[0][0] + counts[1][0]} "
+                f'images with "{code.meaning}" and in {counts[0][1]} of {counts[0][1] + counts[1][1]} without: a network would learn the '
+                "marks. Take these images out, or take such images that both kinds have them alike"
+            )
+
+
+def _outliers(table: LabelTable, seen: Sequence[Seen], groups: Sequence[str]) -> list[str]:
+    """Cases whose label a logistic model of the others holds for unlikely, the least likely first."""
+    features, labels = np.stack([one.features for one in seen]), np.array([one.case.labels for one in seen], dtype=np.bool_)
+    fold = np.array([int(hashlib.sha256(group.encode()).hexdigest(), 16) % _FOLDS for group in groups])
+    found: list[tuple[float, str]] = []
+    for number in range(_FOLDS):
+        mine = fold == number
+        if not mine.any() or mine.all():
+            continue
+        probable = logistic(features[~mine], labels[~mine], table.exclusive)(features[mine])
+        for one, row in zip([each for each, inside in zip(seen, mine, strict=True) if inside], probable, strict=True):
+            for at, code in enumerate(table.channels):
+                own = row[at] if one.case.labels[at] else 1 - row[at]
+                if own < _UNLIKELY and (one.case.labels[at] or not table.exclusive):
+                    real = "yes" if one.case.labels[at] else "no"
+                    found.append((float(own), f'{one.case.name} ("{code.meaning}" {real}: {own:.3f})'))
+    return [case for _, case in sorted(found)]
+
+
+def _places(names: Sequence[str]) -> Mapping[str, list[int]]:
+    places: dict[str, list[int]] = {}
+    for at, name in enumerate(names):
+        if name:
+            places.setdefault(name, []).append(at)
+    return places
+
+
+def _named(group: Sequence[Seen]) -> str:
+    return " = ".join(one.case.name for one in group)
+
+
+def _pairs(seen: Sequence[Seen], pairs: Sequence[tuple[int, int]]) -> list[str]:
+    return [f"{seen[first].case.name} ~ {seen[second].case.name}" for first, second in pairs]
+
+
+def _those(seen: Sequence[Seen], groups: Sequence[Sequence[int]]) -> list[str]:
+    return [" = ".join(sorted({seen[at].case.name for at in those})) for those in groups]

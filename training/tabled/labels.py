@@ -1,0 +1,169 @@
+"""A table of labels: a line an image or a volume, named by a DICOM identifier; other columns say which class it is of, or which findings.
+
+StudyInstanceUID,Finding          one of several classes, each by its name
+SeriesInstanceUID,Effusion,Mass   findings, each yes or no by itself
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference.codes import Code
+from training.data.lines import IDENTIFIERS, NO, YES, lines_of
+from training.errors import UnfitData, UnfitSetting
+
+INSTANCE, FRAME = "SOPInstanceUID", "Frame"
+"""Columns that name a single image of a series, and a frame (from 1) of a multi-frame one."""
+PRIVATE = "99HILUM"
+"""Coding scheme of findings that a table names without a code (PS3.16 8.2: 99 begins private schemes)."""
+_NOTHING = frozenset({"normal", "none", "nothing", "no finding", "healthy", "negative", "absent", "no"})
+"""Classes that say that nothing was found: no statement is made of them."""
+_CODED = re.compile(r"(?P<scheme>[A-Za-z0-9]{2,16}):(?P<value>[A-Za-z0-9.-]{1,16}):(?P<meaning>[^:\\]{1,64})")
+_SH = 16
+"""Characters of a Code Value (PS3.5 6.2)."""
+_MOST = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledLine:
+    """One line: where it stands, what it names, and of each of the table's channels whether it is so."""
+
+    number: int
+    name: str
+    instance: str
+    frame: int | None
+    labels: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelTable:
+    """The lines, and what they say.
+
+    Attributes
+    ----------
+    identifier
+        The DICOM keyword by which lines name what they are about.
+    channels
+        The classes or findings, as codes.
+    exclusive
+        Whether exactly one channel is so in each line.
+    unlabelled
+        Lines with an empty cell, by number.
+    sha256
+        Of the file.
+    """
+
+    identifier: str
+    channels: tuple[Code, ...]
+    exclusive: bool
+    lines: tuple[LabelledLine, ...]
+    unlabelled: tuple[int, ...]
+    sha256: str
+
+    @property
+    def answered(self) -> tuple[int, ...]:
+        """The channels that are findings: a class like "normal" is none."""
+        return tuple(at for at, code in enumerate(self.channels) if not (self.exclusive and says_nothing(code.meaning)))
+
+
+def says_nothing(name: str) -> bool:
+    """Whether a class of this name says that nothing was found."""
+    return name.strip().casefold() in _NOTHING
+
+
+def read_labels(file: Path, columns: Sequence[str] = ()) -> LabelTable:
+    """Read a table of labels.
+
+    Parameters
+    ----------
+    columns
+        Which of them are labels; () for all that name nothing.
+
+    Raises
+    ------
+    UnfitData
+        It is no table, names no case, names one twice, or its labels are not of one kind.
+    UnfitSetting
+        A column is not there.
+    """
+    there, rows, _ = lines_of(file)
+    identifier = next((one for one in (INSTANCE, *IDENTIFIERS) if one in there), None)
+    if identifier is None:
+        raise UnfitData(f"{file} names no case: it needs a line, and a column {' or '.join((INSTANCE, *IDENTIFIERS))}")
+    doubled = [name for name, count in Counter(there).items() if count > 1]
+    if doubled:
+        raise UnfitData(f'{file}: column "{doubled[0]}" is there twice: take one of the two out')
+    absent = [one for one in columns if one not in there]
+    if absent:
+        raise UnfitSetting(f"--target {absent[0]}: {file} has no such column; it has {', '.join(there)}")
+    labelling = list(columns) or [one for one in there if one not in (INSTANCE, FRAME, *IDENTIFIERS)]
+    if not labelling:
+        raise UnfitData(f"{file} has no column of labels beside {', '.join(there)}")
+    known = [(number, row) for number, row in rows if all(_cell(row, one) for one in labelling)]
+    words = {one: {_cell(row, one) for _, row in known} for one in labelling}
+    yes_or_no = [one for one in labelling if all(word.casefold() in YES | NO for word in words[one])]
+    if len(labelling) > 1 and len(yes_or_no) < len(labelling):
+        other = next(one for one in labelling if one not in yes_or_no)
+        raise UnfitData(
+            f'{file}: column "{other}" is not yes or no (1 or 0) in every line: of several columns each has to be; or name the one that is '
+            "learned with --target"
+        )
+    exclusive = not yes_or_no
+    names = sorted(words[labelling[0]]) if exclusive else labelling
+    if exclusive and not 2 <= len(names) <= _MOST:
+        said = "nothing could be told apart" if len(names) < 2 else f"at most {_MOST} are learned; numbers are no classes"
+        raise UnfitData(f'{file}: column "{labelling[0]}" has {len(names)} classes: {said}')
+    lines = []
+    for number, row in known:
+        labels = (
+            tuple(_cell(row, labelling[0]) == name for name in names)
+            if exclusive
+            else tuple(_cell(row, one).casefold() in YES for one in labelling)
+        )
+        lines.append(
+            LabelledLine(
+                number=number, name=_cell(row, identifier), instance=_cell(row, INSTANCE), frame=_frame(file, number, row), labels=labels
+            )
+        )
+    first: dict[tuple[str, int | None], int] = {}
+    for line in lines:
+        if (line.name, line.frame) in first:
+            raise UnfitData(f"{file}: lines {first[line.name, line.frame]} and {line.number} name the same case: take one of them out")
+        first[line.name, line.frame] = line.number
+    channels = tuple(map(coded, names))
+    if len({(code.scheme, code.value) for code in channels}) < len(channels):
+        raise UnfitData(f"{file}: two of {', '.join(names)} have one code, or names that differ in signs alone: rename one of them")
+    return LabelTable(
+        identifier=identifier,
+        channels=channels,
+        exclusive=exclusive,
+        lines=tuple(lines),
+        unlabelled=tuple(number for number, row in rows if not all(_cell(row, one) for one in labelling)),
+        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+    )
+
+
+def coded(name: str) -> Code:
+    """A name as a code: SCHEME:VALUE:MEANING is one; another name is its own meaning, under a value of hilum's private scheme."""
+    found = _CODED.fullmatch(name.strip())
+    if found:
+        return Code(found["value"], found["scheme"], found["meaning"].strip())
+    plain = " ".join(name.split())[:64]
+    value = re.sub(r"[ _-]+", "-", plain.upper())
+    if not re.fullmatch(r"[A-Z0-9-]+", value) or len(value) > _SH:
+        value = hashlib.sha256(plain.encode()).hexdigest()[:_SH].upper()
+    return Code(value, PRIVATE, plain)
+
+
+def _cell(row: dict[str, str | None], column: str) -> str:
+    return (row.get(column) or "").strip()
+
+
+def _frame(file: Path, number: int, row: dict[str, str | None]) -> int | None:
+    said = _cell(row, FRAME)
+    if said and not (said.isdecimal() and int(said) > 0):
+        raise UnfitData(f'{file}, line {number}: column "{FRAME}" is no number from 1 on')
+    return int(said) if said else None

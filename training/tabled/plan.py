@@ -1,0 +1,193 @@
+"""Plan of a network for a table's own classes or findings: the size of its image, its grey values and its classes, found in training cases.
+
+As a plan of structures (`training.planning`) it is an application.json, and what was found besides; both lie in the run's plan.json.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inference.applications.bundle.finish import Activation
+from inference.applications.bundle.inferer import SlidingWindow
+from inference.applications.bundle.manifest import MIN_SLICES, AnswerChannel, BundleManifest, from_text, to_text
+from inference.applications.bundle.steps import Orientation, Resize, ScaleIntensityRange, ScaleIntensityRangePercentiles, Transform
+from inference.applications.port import Accepts, ModelRef
+from inference.engines.port import SERVING
+from inference.imaging.subject import Takes
+from training.checkpoint import save_json
+from training.errors import BrokenRun, UnfitSetting
+from training.planning import AXES, PLAN, STRIDE, Asked
+from training.tabled.hygiene import Clean, Seen
+from training.tabled.labels import LabelTable
+from training.tabled.studies import SINGLE, TabledStudies
+
+DEFAULT = "own-classes"
+"""Of the application, where nobody names it."""
+_MOST_SIDE, _MOST_SIDE_3D, _LEAST_SIDE = 128, 64, 32
+_GREATEST_SIDE = 512
+_PERCENTILES = (0.5, 99.5)
+_BOUNDS = (1.0, 99.0)
+_MOST_WEIGHT = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TabledPlan:
+    """How a network is trained and served, and on what it was planned.
+
+    Attributes
+    ----------
+    manifest
+        Its answers have no limits yet: the evaluation finds them.
+    names, exclusive, weights
+        Of the channels; whether a case is of exactly one; and how much each counts in the loss.
+    groups
+        Of every case that may be learned from, by name, who stands on one side with it.
+    by_patient
+        Whether all cases name a patient.
+    seed, training
+        Of the split that it was planned on, and the digest of its training cases.
+    table
+        SHA-256 of the table.
+    """
+
+    manifest: BundleManifest
+    asked: Asked
+    names: tuple[str, ...]
+    exclusive: bool
+    weights: tuple[float, ...]
+    groups: dict[str, str]
+    by_patient: bool
+    seed: int
+    training: str
+    table: str
+
+    @property
+    def window(self) -> tuple[int, ...]:
+        """Sides of the network's image: two of a single one."""
+        assert isinstance(self.manifest.inferer, SlidingWindow)
+        sides = self.manifest.inferer.roi_size
+        return sides[1:] if self.manifest.accepts.takes is Takes.IMAGES else sides
+
+
+def planned(
+    found: TabledStudies, table: LabelTable, kept: Clean, training: Sequence[Seen], asked: Asked, *, seed: int, digest: str
+) -> TabledPlan:
+    """The plan for these training cases.
+
+    Raises
+    ------
+    UnfitSetting
+    """
+    name = asked.name or DEFAULT
+    single = found.modalities[0] in SINGLE
+    window = _checked(asked.window, single) if asked.window else _window(training, single)
+    modality = tuple(found.modalities)
+    grey: Transform = ScaleIntensityRangePercentiles(lower=_BOUNDS[0], upper=_BOUNDS[1], b_min=0.0, b_max=1.0, clip=True)
+    if modality == ("CT",):
+        low, high = (float(round(each)) for each in np.percentile(np.concatenate([one.grey for one in training]), _PERCENTILES))
+        grey = ScaleIntensityRange(a_min=low, a_max=max(high, low + 1), b_min=0.0, b_max=1.0, clip=True)
+    sized = Resize(size=window, mode="area")
+    answered = table.answered
+    manifest = BundleManifest(
+        name=name,
+        version="1.0.0",
+        title=(", ".join(table.channels[at].meaning for at in answered) + f" on {' and '.join(modality)}")[:64].strip(),
+        accepts=Accepts(modality=modality, takes=Takes.IMAGES) if single else Accepts(modality=modality, min_slices=MIN_SLICES),
+        model=ModelRef(name=name.replace("-", "_"), version=SERVING),
+        input="INPUT__0",
+        output="OUTPUT__0",
+        channels=len(table.channels),
+        prepare=(sized, grey) if single else (Orientation(axcodes=AXES), sized, grey),
+        inferer=SlidingWindow(roi_size=window, overlap=0.0, mode="constant"),
+        finish=(Activation(softmax=table.exclusive, sigmoid=not table.exclusive),),
+        structures=(),
+        answers=tuple(AnswerChannel(channel=at, finding=table.channels[at], present=0.5, absent=0.5) for at in answered),
+    )
+    return TabledPlan(
+        manifest=manifest,
+        asked=asked,
+        names=tuple(code.meaning for code in table.channels),
+        exclusive=table.exclusive,
+        weights=_weights(np.array([one.case.labels for one in training], dtype=np.bool_), table.exclusive),
+        groups={one.case.name: group for one, group in zip(kept.seen, kept.groups, strict=True)},
+        by_patient=kept.by_patient,
+        seed=seed,
+        training=digest,
+        table=table.sha256,
+    )
+
+
+def told(plan: TabledPlan) -> str:
+    """The plan in one line, for people."""
+    grey = plan.manifest.prepare[-1]
+    values = f"{grey.a_min:g} to {grey.a_max:g} HU" if isinstance(grey, ScaleIntensityRange) else "values by percentiles of each image"
+    kinds = f"one of {len(plan.names)} classes" if plan.exclusive else "findings, each yes or no"
+    weights = ", ".join(f"{name} × {weight:.2g}" for name, weight in zip(plan.names, plan.weights, strict=True))
+    sides = " × ".join(map(str, plan.window))
+    split = "by patient" if plan.by_patient else "BY CASE, AS NOT ALL CASES NAME A PATIENT"
+    return (
+        f"{len(plan.groups)} cases of {len(set(plan.groups.values()))} patients, {' and '.join(plan.manifest.accepts.modality)}: {kinds}, "
+        f"{weights}; images of {sides}, {values}; split {split}"
+    )
+
+
+def write(plan: TabledPlan, run: Path) -> None:
+    """Keep the plan in the run's folder."""
+    names = ("names", "exclusive", "weights", "groups", "by_patient", "seed", "training", "table")
+    said = {"asked": asdict(plan.asked), **{name: getattr(plan, name) for name in names}}
+    save_json(run / PLAN, {**said, "application": json.loads(to_text(plan.manifest))})
+
+
+def read(run: Path) -> TabledPlan | None:
+    """The plan of a run; None where nothing was planned yet.
+
+    Raises
+    ------
+    BrokenRun
+    """
+    path = run / PLAN
+    if not path.is_file():
+        return None
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        manifest = from_text(json.dumps(said.pop("application")).encode(), str(path))
+        return TabledPlan(manifest=manifest, asked=Asked(**_tupled(said.pop("asked"))), **_tupled(said))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as broken:
+        raise BrokenRun(f"{path} is no plan of a table: {broken!r}") from broken
+
+
+def _tupled(said: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
+
+
+def _window(training: Sequence[Seen], single: bool) -> tuple[int, int, int]:
+    """The median image's sides, the longest within what a processor can train, in multiples of `STRIDE`."""
+    sides = np.median([one.shape for one in training], axis=0)
+    most = _MOST_SIDE if single else _MOST_SIDE_3D
+    if not single:
+        # as the axes come, whatever their order: each is brought to its own bound
+        planes, rows, columns = (int(min(max(round(side / STRIDE) * STRIDE, 2 * STRIDE), most)) for side in sides)
+        return planes, rows, columns
+    scale = min(1.0, most / float(sides[1:].max()))
+    rows, columns = (max(round(float(side) * scale / STRIDE) * STRIDE, _LEAST_SIDE) for side in sides[1:])
+    return 1, rows, columns
+
+
+def _checked(window: tuple[int, int, int], single: bool) -> tuple[int, int, int]:
+    least = (1, _LEAST_SIDE, _LEAST_SIDE) if single else (STRIDE, STRIDE, STRIDE)
+    if (single and window[0] != 1) or not all(low <= side <= _GREATEST_SIDE for low, side in zip(least, window, strict=True)):
+        said = f"1 {_LEAST_SIDE} {_LEAST_SIDE}" if single else f"{STRIDE} {STRIDE} {STRIDE}"
+        raise UnfitSetting(f"--window {' '.join(map(str, window))}: {said} at least, {_GREATEST_SIDE} at most along a side")
+    return window
+
+
+def _weights(labels: "np.ndarray[Any, np.dtype[np.bool_]]", exclusive: bool) -> tuple[float, ...]:
+    """Of classes, so that all count alike together; of findings, so that those with it count as much as those without."""
+    count = labels.sum(axis=0)
+    alike = len(labels) / (len(count) * np.maximum(count, 1))
+    each = alike if exclusive else (len(labels) - count) / np.maximum(count, 1)
+    return tuple(float(min(max(one, 1 / _MOST_WEIGHT), _MOST_WEIGHT)) for one in each)

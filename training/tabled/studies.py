@@ -1,0 +1,169 @@
+"""Which images the lines of a table name, and how each is read: by the assembling that serves, one image or one volume a case."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference.applications.bundle.manifest import single_image
+from inference.applications.bundle.steps import ImageOnGrid, source_image
+from inference.imaging.header import read_instance
+from inference.imaging.regrid import straightened
+from inference.imaging.subject import Images, Takes
+from inference.imaging.subjects import subjects
+from inference.imaging.tags import text
+from inference.imaging.volume import Volume
+from training.data.cases import Case, LabelledSubject
+from training.data.dicom import LabelledSeries, read_studies
+from training.data.lines import IDENTIFIERS
+from training.data.segments import attributes_of
+from training.errors import UnfitData
+from training.tabled.labels import INSTANCE, LabelledLine, LabelTable
+
+SINGLE = frozenset({"CR", "DX", "ES", "IO", "MG", "OP", "PX", "RF", "US", "XA", "XC"})
+"""Modalities whose images are taken one by one; all others are volumes."""
+_RADIOGRAPHS = frozenset({"CR", "DX"})
+"""One kind of picture, from two kinds of receptor."""
+_NAME, _BIRTH_DATE, _BURNED_IN = 0x00100010, 0x00100030, 0x00280301
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TabledCase:
+    """A line with what it names.
+
+    Attributes
+    ----------
+    name
+        The UID of the series, or of the image, with the frame behind it where one is named.
+    patient
+        As of a `LabelledSeries`; "" where the file names none.
+    person
+        PatientName and PatientBirthDate.
+    burned_in
+        Burned In Annotation (0028,0301) as the header has it.
+    """
+
+    name: str
+    patient: str
+    person: tuple[str, str]
+    modality: str
+    files: tuple[Path, ...]
+    frame: int | None
+    labels: tuple[bool, ...]
+    burned_in: str
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TabledStudies:
+    """What the lines name; `lost` says of lines why they name nothing, `unlabelled` are series of images that no line names."""
+
+    cases: tuple[TabledCase, ...]
+    lost: tuple[str, ...]
+    unlabelled: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Of all cases, sorted."""
+        return tuple(sorted({case.modality for case in self.cases}))
+
+
+def tabled(folder: Path, table: LabelTable) -> TabledStudies:
+    """Read the headers of a folder, and find what each line names.
+
+    Raises
+    ------
+    UnfitData
+        No line names an image, or the images are of several kinds.
+    """
+    found, _ = read_studies(folder)
+    series = [*found.series, *found.unlabelled]
+    there = _by_instance(series) if table.identifier == INSTANCE else _by_series(series, table.identifier)
+    cases: list[TabledCase] = []
+    lost: list[str] = []
+    for line in table.lines:
+        named = there.get(line.name, [])
+        if len(named) == 1:
+            cases.append(_case(line, *named[0]))
+        elif named:
+            lost.append(f"line {line.number}: {len(named)} series have the {table.identifier} that it names: name each by its own UID")
+        else:
+            lost.append(f"line {line.number}: no image here has the {table.identifier} that it names")
+    if not cases:
+        raise UnfitData(f"none of {len(table.lines)} lines names an image in {folder}: {lost[0] if lost else 'no line has a label'}")
+    used = {path for case in cases for path in case.files}
+    unlabelled = tuple(one.uid for one in series if not used.intersection(one.files))
+    made = TabledStudies(cases=tuple(cases), lost=tuple(lost), unlabelled=unlabelled, left_out=found.left_out)
+    if len(made.modalities) > 1 and not set(made.modalities) <= _RADIOGRAPHS:
+        raise UnfitData(f"the table names images of {', '.join(made.modalities)}: one network learns one modality")
+    return made
+
+
+def image_of(case: TabledCase) -> tuple[Images | Volume, ImageOnGrid]:
+    """A case as serving assembles it, and its values (Z, Y, X), of a single image (1, Y, X).
+
+    Raises
+    ------
+    InputError
+    UnfitData
+        It is not one image.
+    """
+    if case.modality not in SINGLE:
+        (assembled,) = subjects(Takes.VOLUME, "refuse", case.files)
+        assert isinstance(assembled.subject, Volume), "which was asked for"
+        upright = straightened(assembled.subject)
+        volume = assembled.subject if upright is None else upright.volume
+        return volume, source_image(volume)
+    (assembled,) = subjects(Takes.IMAGES, "refuse", case.files)
+    assert isinstance(assembled.subject, Images), "which was asked for"
+    every = assembled.subject
+    meant = [one for one in every.images if case.frame is None or one.source.frame == case.frame]
+    if len(meant) != 1:
+        how = f"no frame {case.frame}" if case.frame else f"{len(every.images)} images: name one by its {INSTANCE}, or its Frame"
+        raise UnfitData(f"{case.name} has {how}")
+    images = Images(
+        images=(meant[0],),
+        modality=every.modality,
+        study_instance_uid=every.study_instance_uid,
+        series_instance_uid=every.series_instance_uid,
+    )
+    return images, single_image(meant[0])
+
+
+def case_of(case: TabledCase, patient: str, labels: Sequence[bool]) -> Case:
+    """A case for training; `patient` are all whose images have to stand on one side with it."""
+
+    def load() -> LabelledSubject:
+        subject, _ = image_of(case)
+        return LabelledSubject(subject=subject, labels=tuple(labels), attributes=case.attributes)
+
+    return Case(patient=patient, name=case.name, load=load, stratum=str(list(map(int, labels))))
+
+
+def _by_series(series: Sequence[LabelledSeries], identifier: str) -> dict[str, list[tuple[LabelledSeries, tuple[Path, ...]]]]:
+    there: dict[str, list[tuple[LabelledSeries, tuple[Path, ...]]]] = {}
+    for one in series:
+        name = text(read_instance(one.files[0]).header, IDENTIFIERS[identifier])
+        if name:
+            there.setdefault(name, []).append((one, one.files))
+    return there
+
+
+def _by_instance(series: Sequence[LabelledSeries]) -> dict[str, list[tuple[LabelledSeries, tuple[Path, ...]]]]:
+    return {read_instance(path).sop_instance_uid: [(one, (path,))] for one in series for path in one.files}
+
+
+def _case(line: LabelledLine, series: LabelledSeries, files: tuple[Path, ...]) -> TabledCase:
+    header = read_instance(files[0]).header
+    name = line.name if len(files) < len(series.files) else series.uid
+    return TabledCase(
+        name=name if line.frame is None else f"{name} frame {line.frame}",
+        patient=series.patient if series.patient.strip("\\") else "",
+        person=(text(header, _NAME), text(header, _BIRTH_DATE)),
+        modality=series.modality,
+        files=files,
+        frame=line.frame,
+        labels=line.labels,
+        burned_in=text(header, _BURNED_IN).upper(),
+        attributes=attributes_of(header),
+    )

@@ -1,0 +1,360 @@
+"""Classification of single images or volumes by any number of classes or findings: one network, calibrated, judged patient by patient."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from markupsafe import Markup
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, log_expit, log_softmax, softmax
+
+from inference.applications.bundle.manifest import FILE, AnswerChannel, BundleManifest, application_of, prepared, to_text
+from inference.applications.serving import as_served
+from inference.engines.embedded.engine import EmbeddedEngine
+from inference.engines.repository import Repository
+from inference.imaging.subject import Images
+from training.checkpoint import save_json
+from training.compute import device_of
+from training.data.cases import Case, LabelledSubject, Split
+from training.evaluation.bootstrap import INTERVAL, RESAMPLES, SEED, over_patients
+from training.evaluation.classification import auc, band, best_threshold, calibration_error, confusion
+from training.evaluation.classifier import classifier
+from training.evaluation.figures import Kind, summary
+from training.evaluation.page import Parts, fragment, write_page
+from training.evaluation.record import EVALUATION, FORMAT
+from training.export import packed, packed_ref
+from training.fit import fit, refuse_other_sides, seed_of, trained
+from training.infer import EngineInfer
+from training.progress import Progress, Step, silent
+from training.ranks import Ranks
+from training.recipe import AS_IT_IS, EvaluationOptions, Outcome, Recipe, Schedule
+from training.tabled.features import described, logistic
+
+CALIBRATION = "calibration.json"
+"""Of an evaluated run: temperature, and where each finding is called absent and present."""
+WATCHED = "log score"
+MISSED, ALARMED = 0.05, 0.1
+"""Of the validation cases: shares that may be called absent with, and present without, the finding; what lies between is undetermined."""
+_BATCH = 64
+_TEMPERATURES = (0.05, 20.0)
+_SURE = 1e-6
+_TOGETHER = ("calibration error", "the same without calibration")
+
+Probabilities = NDArray[np.float64]
+Labels = NDArray[np.bool_]
+
+
+class Tempered(torch.nn.Module):
+    """A network as it is served: its logits without what the weights of the classes added, over a temperature (Guo and others 2017)."""
+
+    def __init__(self, network: Any, weights: Sequence[float], temperature: float) -> None:
+        super().__init__()
+        self._network, self._temperature = network, temperature
+        self._added: torch.Tensor
+        self.register_buffer("_added", torch.log(torch.tensor(weights, dtype=torch.float32)))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = (self._network(images) - self._added) / self._temperature
+        return logits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answerer(Recipe):
+    """A recipe whose cases are `LabelledSubject`, and whose network gives one logit a class or finding, (N, K).
+
+    Attributes
+    ----------
+    manifest
+        Its answers get their limits when the run is evaluated.
+    exclusive
+        Whether a case is of exactly one class.
+    names
+        Of the channels.
+    weights
+        Of the classes in the loss; of findings, of their positive cases.
+    """
+
+    task = "classification"
+
+    manifest: BundleManifest
+    exclusive: bool
+    names: tuple[str, ...]
+    weights: tuple[float, ...]
+
+    def fit(self, sides: Split, run: Path, schedule: Schedule, ranks: Ranks, progress: Progress) -> Outcome:
+        return fit(self, sides, run, schedule, ranks, progress)
+
+    def validation(self, network: Any, cases: Sequence[Case]) -> float:
+        scores = self.logits(network, cases)
+        return float(log_scores(self.probable(scores), labels_of(cases), self.exclusive).mean())
+
+    def seed_of(self, run: Path) -> int | None:
+        return seed_of(run)
+
+    def kinds(self) -> Mapping[str, Kind]:
+        whole = {f"AUC {name}": "area under the ROC curve" for name in self.findings} | dict.fromkeys(
+            _TOGETHER, "how far shares are from probabilities, over ten bins"
+        )
+        return {
+            name: Kind(unit="", better="more" if name.startswith("AUC") else "less", digits=4, says=says) for name, says in whole.items()
+        }
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The names of the channels of which statements are made."""
+        return tuple(self.names[answer.channel] for answer in self.manifest.answers)
+
+    def logits(self, network: Any, cases: Sequence[Case]) -> Probabilities:
+        """The network's logits (N, K), without what the weights of the classes added."""
+        network.eval()
+        found = []
+        with torch.inference_mode():
+            for start in range(0, len(cases), _BATCH):
+                images = np.stack([self.example(case.load()).image for case in cases[start : start + _BATCH]])
+                found.append(network(torch.from_numpy(images).to(device_of(network))).cpu().numpy())
+        plainly: Probabilities = np.concatenate(found).astype(np.float64) - np.log(np.array(self.weights))
+        return plainly
+
+    def probable(self, logits: Probabilities) -> Probabilities:
+        """Probabilities (N, K)."""
+        found: Probabilities = softmax(logits, axis=1) if self.exclusive else expit(logits)
+        return found
+
+    def decided(self, answers: Sequence[AnswerChannel]) -> "Answerer":
+        """The recipe whose application calls findings by these limits."""
+        manifest = replace(self.manifest, answers=tuple(answers))
+        return replace(self, manifest=manifest, application=application_of(manifest), beside=lambda model: beside(manifest, model))
+
+    def evaluate(self, sides: Split, run: Path, options: EvaluationOptions = AS_IT_IS, *, step: Step = silent) -> dict[str, Any]:
+        """Calibrate on the validation cases, pack, and ask of the held-out cases as it is served; the test cases choose nothing.
+
+        Raises
+        ------
+        BrokenRun
+        OtherRun
+            The run held out other cases.
+        UnfitSetting
+        """
+        options.refuse_other_models(self)
+        network, state = trained(self, run)
+        refuse_other_sides(state, sides, run)
+        known, known_logits = labels_of(sides.validation), self.logits(network, sides.validation)
+        temperature = best_temperature(known_logits, known, self.exclusive)
+        probable = self.probable(known_logits / temperature)
+        answers = self.manifest.answers
+        thresholds = {one.channel: best_threshold(probable[:, one.channel], known[:, one.channel]) for one in answers}
+        decided = self.decided([_limited(one, probable[:, one.channel], known[:, one.channel]) for one in answers])
+        save_json(
+            run / CALIBRATION,
+            {
+                "temperature": temperature,
+                "answers": [{"channel": one.channel, "absent": one.absent, "present": one.present} for one in decided.manifest.answers],
+            },
+        )
+        repository = packed(decided, Tempered(network, self.weights, temperature).eval(), run, (len(self.names),))
+        asked = labels_of(sides.test)
+        served = decided.served(sides.test, repository, step)
+        guessed = baseline(self, sides)
+        plainly = self.probable(self.logits(network, sides.test))
+        scores, without = log_scores(served, asked, self.exclusive), log_scores(guessed, asked, self.exclusive)
+        patients = [case.patient for case in sides.test]
+        rows: list[dict[str, Any]] = [
+            {
+                "case": case.name,
+                "patient": case.patient,
+                "attributes": dict(case.load().attributes),
+                "figures": {WATCHED: float(score), **dict.fromkeys([*(f"AUC {name}" for name in self.findings), *_TOGETHER])},
+                "probabilities": dict(zip(self.names, map(float, given), strict=True)),
+                "uncalibrated": dict(zip(self.names, map(float, before), strict=True)),
+                "labels": dict(zip(self.names, map(bool, real), strict=True)),
+            }
+            for case, score, given, before, real in zip(sides.test, scores, served, plainly, asked, strict=True)
+        ]
+        figures: dict[str, Any] = {}
+        for name, found in self.pooled(rows).items():
+            kind = self.kinds()[name]
+            channel = self.names.index(name.removeprefix("AUC ")) if name.startswith("AUC ") else None
+            other = _number(auc(guessed[:, channel], asked[:, channel])) if channel is not None else None
+            figures[name] = {"unit": "", "better": kind.better, "digits": kind.digits, "count": len(rows), "worst": None, **found}
+            figures[name]["baseline"] = other
+        figures[WATCHED] = summary(Kind(unit="", better="more", digits=4, says=""), scores.tolist(), patients)
+        figures[WATCHED]["baseline"] = float(without.mean())
+        evaluation: dict[str, Any] = {
+            "format": FORMAT,
+            "recipe": self.name,
+            "title": self.title,
+            "application": self.application.name,
+            "model": self.model.name,
+            "sha256": Repository(repository).digest(packed_ref(self)),
+            "run": state["identity"],
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "data": asdict(self.data),
+            "accepts": {"modality": list(self.manifest.accepts.modality), "max_spacing_mm": None},
+            "cases": {"train": len(sides.train), "validation": len(sides.validation), "test": len(sides.test)},
+            "settings": {"resamples": RESAMPLES, "seed": SEED, "interval": list(INTERVAL)},
+            "watched": WATCHED,
+            "baseline": "logistic model over brightness and texture",
+            "figures": figures,
+            "each": rows,
+            "chosen": {
+                "temperature": temperature,
+                "answers": [
+                    {
+                        "finding": answer.finding.meaning,
+                        "absent": answer.absent,
+                        "present": answer.present,
+                        "threshold": thresholds[answer.channel],
+                    }
+                    for answer in decided.manifest.answers
+                ],
+            },
+            "findings": [
+                {
+                    "finding": self.names[channel],
+                    "threshold": threshold,
+                    "cases": [
+                        {
+                            "case": row["case"],
+                            "positive": row["labels"][self.names[channel]],
+                            "probability": row["probabilities"][self.names[channel]],
+                        }
+                        for row in rows
+                    ],
+                }
+                for channel, threshold in thresholds.items()
+            ],
+        }
+        sections = Markup("").join(fragment("classifier.html", **classifier(one)) for one in evaluation["findings"])
+        evaluation["card_sha256"] = write_page(run, evaluation, Parts(section=sections))
+        save_json(run / EVALUATION, evaluation)
+        return evaluation
+
+    def served(self, cases: Sequence[Case], repository: Path, step: Step = silent) -> Probabilities:
+        """The probabilities (N, K) that the application says of each case, with the model that `repository` serves; of a class of which
+        nothing is said, what is left."""
+        application = as_served(self.application, repository)
+        found = np.full((len(cases), len(self.names)), np.nan)
+        with closing(EmbeddedEngine(repository)) as engine:
+            infer = EngineInfer(engine)
+            for row, case in enumerate(cases):
+                labelled: LabelledSubject = case.load()
+                said = application.analyse(labelled.subject, infer).evaluations
+                for answer, one in zip(self.manifest.answers, said, strict=True):
+                    assert one.probability is not None, "each of its answers has one"
+                    found[row, answer.channel] = one.probability
+                step(case.name, len(cases))
+        silent_of = [at for at in range(len(self.names)) if np.isnan(found[:, at]).all()]
+        for at in silent_of:
+            found[:, at] = np.clip(1 - np.nansum(found, axis=1), 0, 1)
+        return found
+
+    def pooled(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+        patients = [row["patient"] for row in rows]
+        given, before, real = (
+            np.array([[row[key][name] for name in self.names] for row in rows]) for key in ("probabilities", "uncalibrated", "labels")
+        )
+        real = real.astype(np.bool_)
+        answered = [self.names.index(name) for name in self.findings]
+
+        def error(of: Probabilities) -> Callable[[NDArray[np.intp]], float]:
+            return lambda drawn: calibration_error(of[drawn][:, answered].ravel(), real[drawn][:, answered].ravel())
+
+        def area(at: int) -> Callable[[NDArray[np.intp]], float]:
+            return lambda drawn: auc(given[drawn, at], real[drawn, at])
+
+        figures: dict[str, Callable[[NDArray[np.intp]], float]] = {f"AUC {self.names[at]}": area(at) for at in answered}
+        figures |= dict(zip(_TOGETHER, (error(given), error(before)), strict=True))
+        every = np.arange(len(rows))
+        return {
+            name: {"mean": _number(of(every)), "interval": _interval(over_patients(of, patients)), "count": len(rows)}
+            for name, of in figures.items()
+        }
+
+    def table(self, evaluation: Mapping[str, Any]) -> str:
+        """What was chosen on the validation cases, and the decisions on the held-out ones."""
+        lines = ["| finding | absent below | present from | held out: present and called so | absent and called so | undetermined |"]
+        lines.append("|---|---|---|---|---|---|")
+        for chosen, found in zip(evaluation["chosen"]["answers"], evaluation["findings"], strict=True):
+            given = np.array([case["probability"] for case in found["cases"]])
+            real = np.array([case["positive"] for case in found["cases"]], dtype=np.bool_)
+            called = confusion(given, real, chosen["present"]).true_positive
+            spared = int(np.count_nonzero((given < chosen["absent"]) & ~real))
+            open_ = int(np.count_nonzero((given >= chosen["absent"]) & (given < chosen["present"])))
+            name = chosen["finding"].replace("|", "\\|")
+            lines.append(
+                f"| {name} | {chosen['absent']:.3f} | {chosen['present']:.3f} | {called} of {int(real.sum())} "
+                f"| {spared} of {int((~real).sum())} | {open_} |"
+            )
+        return "\n".join(lines) + f"\n\nTemperature {evaluation['chosen']['temperature']:.3f}; it and the limits by the validation cases.\n"
+
+
+def beside(manifest: BundleManifest, model: Any) -> Mapping[str, bytes]:
+    """The application.json of a version."""
+    return {FILE: to_text(replace(manifest, model=model, version=f"{manifest.version}+model.{model.version}"))}
+
+
+def baseline(recipe: Answerer, sides: Split) -> Probabilities:
+    """What a network has to beat: the probabilities of a logistic model over brightness and texture of what it is shown."""
+
+    def features(cases: Sequence[Case]) -> NDArray[np.float64]:
+        return np.stack([described(_seen(recipe.manifest, case.load())) for case in cases])
+
+    return logistic(features(sides.train), labels_of(sides.train), recipe.exclusive)(features(sides.test))
+
+
+def labels_of(cases: Sequence[Case]) -> Labels:
+    """(N, K)."""
+    return np.array([case.load().labels for case in cases], dtype=np.bool_)
+
+
+def log_scores(probable: Probabilities, labels: Labels, exclusive: bool) -> NDArray[np.float64]:
+    """The logarithm of the probability that each case's labels were given, (N,): 0 is best; of findings, their mean."""
+    sure = np.clip(probable, _SURE, 1 - _SURE)
+    each = np.log(np.where(labels, sure, 1 - sure))
+    found: NDArray[np.float64] = np.where(labels, each, 0).sum(axis=1) if exclusive else each.mean(axis=1)
+    return found
+
+
+def best_temperature(logits: Probabilities, labels: Labels, exclusive: bool) -> float:
+    """The temperature with the best log score over labels that are drawn in from 0 and 1, as Platt (1999) has it: where a few cases are
+    all told apart, they do not end at certainty."""
+    count, channels = labels.shape
+    if exclusive:
+        wanted = (labels + 1 / count) / (1 + channels / count)
+    else:
+        positive = labels.sum(axis=0)
+        wanted = np.where(labels, (positive + 1) / (positive + 2), 1 / (count - positive + 2))
+
+    def loss(power: float) -> float:
+        scores = logits / math.exp(power)
+        found = log_softmax(scores, axis=1) if exclusive else log_expit(scores)
+        other = np.zeros_like(found) if exclusive else log_expit(-scores)
+        return -float((wanted * found + (0 if exclusive else 1 - wanted) * other).sum())
+
+    return float(math.exp(minimize_scalar(loss, bounds=tuple(map(math.log, _TEMPERATURES)), method="bounded").x))
+
+
+def _limited(answer: AnswerChannel, probable: Probabilities, known: Labels) -> AnswerChannel:
+    chosen = band(probable, known, missed=MISSED, alarmed=ALARMED)
+    return replace(answer, absent=float(chosen.low), present=float(min(chosen.high, 1.0)))
+
+
+def _seen(manifest: BundleManifest, labelled: LabelledSubject) -> NDArray[np.float32]:
+    """What the network sees of a case, (Z, Y, X)."""
+    subject = labelled.subject.images[0] if isinstance(labelled.subject, Images) else labelled.subject
+    return prepared(manifest, subject).values
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _interval(ends: tuple[float, float]) -> list[float] | None:
+    return list(ends) if all(map(math.isfinite, ends)) else None
