@@ -253,7 +253,7 @@ def _models() -> App:
     app.command(
         "node.cli.models:list_models",
         name="list",
-        help="List the models of the repository: version, which one is served, grade, backend, digest, licences, where they came from.",
+        help="List the models of the repository: version, which one is served, grade, format, digest, licences, where they came from.",
     )
     app.command(
         "node.cli.models:verify",

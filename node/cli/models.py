@@ -24,7 +24,7 @@ RepositoryOption: TypeAlias = Annotated[
 ]
 EngineName = Annotated[str, Parameter(name="--engine", help="An engine of kind triton, by its name in `engines:`.")]
 _LICENCES = ("code", "weights", "data", "commercial")
-_SPARE = ("sha256", "code", "backend", "commercial", "weights", "data", "grade")
+_SPARE = ("sha256", "code", "format", "commercial", "weights", "data", "grade")
 """Columns that a narrow screen does without, the first one first; `--json` has all of it."""
 
 
@@ -35,11 +35,13 @@ def list_models(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """List the models of the repository: version, which one is served, grade, backend, digest, licences, where they came from.
+    """List the models of the repository: version, which one is served, grade, format, digest, licences, where they came from.
 
     Grade is what the application that calls the model says of itself, research or demonstration; or "accepted here", where somebody has
     accepted it with this version (`hilum models accept`). Three licences are told apart: code,
     weights, training data; and whether they allow commercial use (yes, no, unknown). "–" is what nobody has said.
+
+    `backend` of --json is what a Triton server computes a model with, whatever the embedded engine takes.
 
     The catalogue is what others have published: each says under which licences, and whether it has been fetched.
 
@@ -89,7 +91,7 @@ def _print_models(listed: "Sequence[Listed]", repository: Path, standings: "Stan
         row = {"model": each.model.name, "version": str(each.model.version), "serves": _serves(each, repository)}
         row |= {
             "grade": "accepted here" if standing.accepted else standing.grade or "–",
-            "backend": each.backend,
+            "format": entry.format if entry else "",
             "sha256": entry.sha256[:12] if entry else "",
         }
         row |= {one: getattr(standing.licences, one) or "–" for one in _LICENCES}

@@ -22,6 +22,8 @@ _AREA_OF = {
 }
 _REMARKS = frozenset({Area.CONFIGURATION, Area.MODELS})
 """Of what stands as somebody configured it: said once, and no reason to get up at night."""
+_LATELY_S = 7 * 86_400
+"""Nothing from anybody for longer is not called well, though nobody can say that it is unusual."""
 _TABS = {
     Area.PARKED: "/parked",
     Area.HELD: "/parked",
@@ -35,7 +37,7 @@ _TABS = {
 }
 """The page on which the trouble is shown in full; all of it is on the first."""
 _SHOWN = {
-    Area.SENDERS: "nobody has sent anything within two weeks",
+    Area.SENDERS: "nobody has sent anything yet",
     Area.PEERS: "none can be asked",
     Area.SINKS: "none is configured",
     Area.ENGINES: "none is used",
@@ -77,9 +79,18 @@ def status(at: "ConsoleContext") -> dict[str, Any]:
         "troubles": [one for one in found if one["area"] not in _REMARKS],
         "remarks": [one for one in found if one["area"] in _REMARKS],
         "areas": [_area(area, lines, node, senders, found) for area in _SHOWN],
-        "senders": senders,
+        "senders": [{**one, "state": _sender_state(one)} for one in senders],
         "paused": [{"kind": kind.value, "name": name, "since": since.isoformat()} for kind, name, since in at.journal.pauses.find()],
     }
+
+
+def _sender_state(one: dict[str, Any]) -> str:
+    """`silent` as `hilum doctor` finds it, `sends`, or `nothing lately` and `nothing yet`, of which nobody can say that it is wrong."""
+    if one["silent"]:
+        return "silent"
+    if one["last_at"] is None:
+        return "nothing yet"
+    return "sends" if one["quiet_s"] < _LATELY_S else "nothing lately"
 
 
 def _troubles(lines: Sequence[Line], node: NodeLook) -> Iterator[dict[str, Any]]:
@@ -128,7 +139,10 @@ def _area(
         return {"area": area.value, "level": "good", "says": f"{len(asked)} of {len(asked)} answer" if asked else _SHOWN[area]}
     if area is Area.SENDERS and (sent := [one for one in senders if one["last_at"]]):
         latest = min(sent, key=lambda one: float(one["quiet_s"]))
-        return {"area": area.value, "level": "good", "says": f"{latest['name']} sent {lasting(latest['quiet_s'])} ago"}
+        level = "good" if latest["quiet_s"] < _LATELY_S else "unknown"
+        return {"area": area.value, "level": level, "says": f"{latest['name']} sent {lasting(latest['quiet_s'])} ago, nobody since"}
+    if area is Area.SENDERS:
+        return {"area": area.value, "level": "unknown", "says": _SHOWN[area]}
     good = next((one.detail for one in node.findings or () if one.area is area and one.level == "good"), "")
     level = "good" if node.findings is not None else "unknown"
     return {"area": area.value, "level": level, "says": good or (_SHOWN[area] if level == "good" else "being looked at")}

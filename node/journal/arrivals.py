@@ -117,6 +117,14 @@ class Arrivals(JournalPart):
                 found.setdefault(row.peer, []).append(moment(row.last_instance_at))
         return found
 
+    def last_received_from(self, peer: str, limit: int) -> list[datetime]:
+        """When the last instance came of each of the newest `limit` arrivals of a peer that are complete and had instances of their own,
+        however long ago, the newest arrival first."""
+        own = (_arrival.peer == peer, _arrival.largest_gap.is_not(None))  # by its index
+        newest = select(_arrival.last_instance_at).where(*own).order_by(_arrival.id.desc()).limit(limit)
+        with self._database.reading() as connection:
+            return [moment(row.last_instance_at) for row in connection.execute(newest)]
+
     def pauses_from(self, peer: str, limit: int) -> list[ArrivalGap]:
         """How the newest `limit` arrivals of a peer came that are complete and had instances of their own, the oldest first."""
         columns = (_arrival.study_instance_uid, _arrival.series_instance_uid, _arrival.largest_gap, _arrival.came_after)

@@ -90,7 +90,9 @@ class ErasedRows(JournalPart):
                 connection.execute(delete(schema.erased).where(schema.erased.c.mark == mark))
                 connection.execute(insert(schema.erased).values(mark=mark, until=micros(until)))
             # before any event goes: the numbers of those that go are not given again, and who follows the history misses none
-            note(connection, "instance", 0, "instance.erased", f"{len(now_held.instances)} instances, {len(now_held.jobs)} jobs", now)
+            of_whom = "a patient" if held.patient is not None else "a study" if len(held.studies) == 1 else f"{len(held.studies)} studies"
+            counted = f"{len(now_held.instances)} instances and {len(now_held.jobs)} jobs of {of_whom}"
+            note(connection, "instance", 0, "instance.erased", counted, now)
             tombstoned = [{"blob": blob, "at": micros(now)} for blob in dict.fromkeys([*now_held.blobs, *blobs])]
             if tombstoned:
                 connection.execute(insert(schema.tombstone), tombstoned)

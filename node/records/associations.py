@@ -173,6 +173,7 @@ def association_in_words(one: Mapping[str, Any]) -> str:
 _DAY = timedelta(days=1)
 _LOOKS_BACK = 15 * _DAY
 _MOST = 50_000
+_MOST_OF_ONE = 5_000
 _FEWEST_DAYS = 3
 _SHARE = 0.7
 _SHORTEST = timedelta(minutes=30)
@@ -209,10 +210,18 @@ def silence(came: Sequence[datetime], now: datetime) -> Silence:
 
 
 def sender_records(journal: "Journal", peers: Sequence[str]) -> list[dict[str, Any]]:
-    """Of each of these peers, for scripts and for pages; one that has sent nothing within two weeks has no `last_at`."""
+    """Of each of these peers, for scripts and for pages; one of which the journal knows no arrival has no `last_at`."""
     now = journal.now()
     came = journal.arrivals.received_from(now - _LOOKS_BACK, _MOST)
-    return [_sender_record(name, came.get(name, []), now) for name in peers]
+    return [_sender_record(name, _lately(journal, name, came.get(name, []), now), now) for name in peers]
+
+
+def _lately(journal: "Journal", peer: str, came: Sequence[datetime], now: datetime) -> Sequence[datetime]:
+    """What came of a peer in the two weeks before its last instance: a silence of weeks is held against what was usual before it."""
+    if came and now - max(came) < _DAY:
+        return came
+    times = [*came, *journal.arrivals.last_received_from(peer, _MOST_OF_ONE)]
+    return [one for one in times if one > max(times) - _LOOKS_BACK]
 
 
 def _sender_record(name: str, came: Sequence[datetime], now: datetime) -> dict[str, Any]:

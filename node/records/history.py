@@ -120,7 +120,7 @@ def about_in_words(said: Mapping[str, Any]) -> str:
         case "arrival":
             return f"study from {said['peer'] or 'a stranger'}"
         case _ if said["event"] == "instance.erased":
-            return "a patient"
+            return "images"
         case _:
             return f"image from {said['peer']}" if said["peer"] else "an image"
 

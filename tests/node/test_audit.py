@@ -1,18 +1,23 @@
 """The audit trail of a running node: a study comes, is analysed and leaves; a stranger knocks; the node starts and ends."""
 
 import json
+import re
+import subprocess
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.lab import audit
+from tests.lab.howto import HowTo
 from tests.lab.node import Node, hilum
 from tests.lab.program import wait_until
 from tests.node.test_whole_way import _block, _done, _send, _settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
 _PATIENCE_S = 90
+PAGE = HowTo("audit.md")
 
 
 def _told(folder: Path, event: str) -> list[Element]:
@@ -20,10 +25,13 @@ def _told(folder: Path, event: str) -> list[Element]:
 
 
 def test_the_trail_of_one_study(tmp_path: Path) -> None:
-    """Every message is valid by the standard's schema, names the patient, the study and who took part, and stands there once a study;
-    the node's log names no patient."""
+    """By the settings of docs/howto/audit.md: every message is valid by the standard's schema, names the patient, the study and who took
+    part, and stands there once a study; the node's log names no patient."""
     settings = _settings(tmp_path)
-    settings["audit"] = {"folder": str(tmp_path / "audit"), "site": "St. Elsewhere"}
+    (block,) = PAGE.blocks("yaml")
+    # without a repository, as the page says
+    asked = {key: value for key, value in YAML(typ="safe").load(block)["audit"].items() if key not in ("send", "tls")}
+    settings["audit"] = asked | {"folder": str(tmp_path / "audit")}
     with Node(settings, tmp_path) as node:
         _send(node, _block(tmp_path / "in", patient="AUDITED"))
         _done(node)
@@ -50,7 +58,10 @@ def test_the_trail_of_one_study(tmp_path: Path) -> None:
     sources = {
         one.get("AuditEnterpriseSiteID") for message in audit.trail(tmp_path / "audit") for one in message.iter("AuditSourceIdentification")
     }
-    assert sources == {"St. Elsewhere"}
+    assert sources == {asked["site"]} == {"Radiology"}
+    (look,) = re.findall(r"`(grep -c AuditMessage [^`]+)`", PAGE.text)
+    counted = subprocess.run(look.replace("var/audit", "audit"), shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert int(counted.stdout) == len(audit.trail(tmp_path / "audit"))
 
 
 def test_a_killed_node_tells_what_it_had_not_told(tmp_path: Path) -> None:

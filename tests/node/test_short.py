@@ -1,5 +1,6 @@
 """Short series against one real node, over real associations: told within seconds, analysed whole once the rest came, or when told to."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from tests.lab.howto import HowTo
 from tests.lab.node import Node, configuration
 from tests.lab.program import wait_until
 from tests.lab.wire import Offer, Sender
@@ -18,6 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.tim
 
 _TOLD_WITHIN_S = 10
 _PATIENCE_S = 180
+PAGE = HowTo("short-series.md")
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +103,8 @@ def test_what_the_node_refused_is_run_on_the_operators_word_and_once_more_when_i
         assert sender.store(broken) not in (0x0000, None)
     told = _told(node, study)
     assert (told["why"], told["came"], told["expected"]) == ("refused", 4, 5)
-    assert node.hilum("studies", "complete", study).code == 0
+    (complete,) = re.findall(r"^2\. If there is no rest: `hilum (studies complete) STUDY`", PAGE.text, re.MULTILINE)
+    assert node.hilum(*complete.split(), study).code == 0
     (incomplete,) = _done(node, study, 1)
     assert incomplete["instances"] == 4
     wait_until(lambda: _found(node, study), _PATIENCE_S, "its results")

@@ -86,6 +86,7 @@ def test_an_operator_reads_why_and_retries(address: str, hospital: Hospital) -> 
         card = page.locator("article.job")
         expect(card).to_contain_text("What to do")
         card.locator("text=Retry").click()
+        page.click("#confirm-yes")
         expect(page.locator("main")).to_contain_text("Nothing is parked")
         page.click("nav >> text=Studies")
         page.fill("[name=q]", HEAD[-9:])

@@ -13,6 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 from numpy.typing import NDArray
+from ruamel.yaml import YAML
 from scipy import ndimage
 
 from bench.bleed import Head, real_head
@@ -20,6 +21,7 @@ from bench.bleed_made import Bleed, bleeds
 from inference.imaging.assemble import assemble
 from inference.imaging.resample import Grid
 from tests.lab import report, validators
+from tests.lab.howto import HowTo
 from tests.lab.loopback import free_port
 from tests.lab.needs import data
 from tests.lab.node import Node, configuration, models
@@ -30,22 +32,11 @@ from tests.lab.series import another_study
 pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(900)]
 
 APPLICATIONS = Path(__file__).parents[2] / "bench" / "applications"
-HEAD = {
-    "Modality": "CT",
-    "BodyPartExamined": {"in": ["HEAD", "BRAIN", "SKULL"]},
-    "ImageType": {"not": "LOCALIZER"},
-    "contrast": {"not": "given"},
-}
+PAGE = HowTo("head-bleed.md")
+_ROUTE, _WORKLIST = (YAML(typ="safe").load(block) for block in PAGE.blocks("yaml"))
 ROUTES: tuple[dict[str, object], ...] = (
     {"name": "every CT", "when": {"Modality": "CT"}, "run": ["bench-threshold"], "send": ["files"]},
-    {
-        "name": "head CT, plain",
-        "when": HEAD,
-        "run": ["ct-head-bleed"],
-        "priority": "urgent",
-        "deadline": "10m",
-        "send": ["archive", "worklist"],
-    },
+    {**_ROUTE["routes"][0], "send": ["archive", "worklist"]},
 )
 VOLUME = "118565006"  # SCT
 LEFT_OUT = 8
@@ -116,7 +107,9 @@ def came(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Came]:
     """The head was sent to a node that analyses it by two routes, and delivers to two archives and a folder."""
     folder = tmp_path_factory.mktemp("bleed")
     weights = data("weights", "blast_ct")
-    repository = models(("ct-head-bleed", *(word for number in (1, 2, 3) for word in ("--file", weights / f"model_{number}.pt"))))
+    (bring,) = PAGE.commands()
+    assert bring.startswith("hilum models import ")
+    repository = models(tuple(weights / word if word.endswith(".pt") else word for word in bring.split()[3:]))
     uid, head, bleed = planted(folder / "ct")
     port = free_port()
     archive = Orthanc(folder / "archive", node_port=port, aet="PACS")
@@ -134,7 +127,7 @@ def came(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Came]:
         },
         sinks={
             "archive": {"kind": "dimse", "peer": "pacs", "profile": "viewer"},
-            "worklist": {"kind": "dimse", "peer": "ris", "profile": "triage"},
+            **_WORKLIST["sinks"],
             "files": {"kind": "folder", "path": str(folder / "files")},
         },
         routes=ROUTES,

@@ -12,10 +12,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from pydicom import dcmread
 from ruamel.yaml import YAML
 
+from inference.imaging.write_series import write_series
 from node.dicom.uid import derive_uid
+from tests.lab.dcmtk import storescu
 from tests.lab.howto import HowTo
 from tests.lab.loopback import free_port
 from tests.lab.needs import program
@@ -145,3 +149,58 @@ def test_a_store_is_encrypted(tmp_path: Path) -> None:
         means = {"var/blobs/aside": str(aside), "/run/user/1000/look": str(tmp_path / "look")}
         typed(node, unseal, means=means)
         assert (tmp_path / "look" / kept[0].name).read_bytes()[128:132] == b"DICM"
+
+
+def test_a_node_is_secured_and_runs_an_application_of_its_owners(tmp_path: Path) -> None:
+    """secure-the-node.md: the authority and the certificates are made, the node listens with TLS alone, and of the commands that ask
+    whether it holds the first alone is answered; the events say why. write-an-application.md: the application of its first block analyses
+    what the PACS sends so."""
+    secure, own = HowTo("secure-the-node.md"), HowTo("write-an-application.md")
+    (certificates, *_), checks = secure.shell("Certificates"), secure.shell("Does it hold?")[0]
+    subprocess.run(["bash", "-ec", certificates], cwd=tmp_path, check=True, capture_output=True)
+    port = free_port()
+    block, *_ = secure.blocks("yaml")
+    said = _YAML.load(block.replace("tls/", f"{tmp_path}/tls/").replace("0.0.0.0:2762", f"127.0.0.1:{port}"))
+    said["peers"]["pacs"] |= {"address": f"127.0.0.1:{free_port()}", "settle": {"quiet": "1s"}}
+    (folder,) = re.findall(r"^`(my-applications/ct_bright)/__init__.py`:$", own.text, re.MULTILINE)
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder / "__init__.py").write_text(own.blocks("python")[0], encoding="utf-8")
+    says: dict[str, Any] = settings(tmp_path, "all")
+    says["node"] = {**says["node"], **said["node"]}
+    says["peers"] = said["peers"]
+    says["models"] = {"repository": str(tmp_path / "models"), "applications": [str((tmp_path / folder).parent)]}
+    says["routes"] = [{"name": "bright", "when": {"Modality": "CT"}, "run": ["ct-bright"], "send": ["results"]}]
+    with Node(says, tmp_path) as node:
+        assert (node.port, node.tls_port) == (0, port)
+        ended = [_ended(line.replace("2762", str(port)), tmp_path) for line in checks.splitlines()]
+        assert [one == 0 for one in ended] == [True, False, False, False, False]
+        (rejected,), refused = told(node, "association.rejected"), told(node, "association.tls_refused")
+        assert rejected["reason"] == 'calling AE title "OTHER" is no peer'
+        assert [one["reason"].partition(":")[0] for one in refused] == [
+            "no certificate was shown",
+            "what came is no TLS",
+            "TLS 1.2 or 1.3 is needed",
+        ]
+        assert {one["level"] for one in node.doctor()["findings"] if one["subject"].startswith(("certificate", "tls"))} <= {"good"}
+        files = write_series(_bright(), np.diag([2.0, 2, 2, 1]), tmp_path / "ct", modality="CT")
+        tls = [f"{tmp_path}/tls/{name}" for name in ("pacs.key", "pacs.pem", "hospital-ca.pem")]
+        sent = storescu(port, *files, options=("+tls", *tls[:2], "+cf", tls[2]))
+        assert sent.code == 0, sent.text
+        (job,) = node.wait_for_jobs(lambda jobs: [one["state"] for one in jobs] == ["done"], _PATIENCE_S, "it is analysed")
+        assert job["application"] == "ct-bright"
+    segmented = [one for path in (tmp_path / "results").rglob("*.dcm") if (one := dcmread(path)).Modality == "SEG"]
+    assert [[str(segment.SegmentLabel) for segment in one.SegmentSequence] for one in segmented] == [["bone"]]
+
+
+def _bright() -> np.ndarray:
+    """A block of 10 × 10 × 10 voxels of bone in air (HU)."""
+    voxels = np.full((20, 32, 32), -1000, np.int16)
+    voxels[5:15, 10:20, 10:20] = 700
+    return voxels
+
+
+def _ended(command: str, cwd: Path) -> int:
+    """How a command of a page ends, run by DCMTK's own programs."""
+    name, _, rest = command.partition(" ")
+    package = {"echoscu": "dcmtk"}.get(name, name)
+    return subprocess.run(f"{program(name, package)} {rest}", shell=True, cwd=cwd, capture_output=True, timeout=60, check=False).returncode

@@ -1,6 +1,7 @@
 """People whom a hospital's OpenLDAP knows log in at the console: which role their groups give, and why somebody is not let in."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from ruamel.yaml import YAML
 from structlog.testing import capture_logs
 
 from node.assembly.configuration import load
@@ -26,6 +28,8 @@ from node.console.health import Health
 from node.domain.account import Account, AccountOrigin, Role
 from node.domain.health import FRESH_S, Answer
 from node.settings.console import Console
+from tests.lab.howto import HowTo
+from tests.lab.loopback import free_port
 from tests.lab.needs import program
 from tests.lab.openldap import GROUPS, NODE, NODE_PASSCODE, PEOPLE, OpenLdap, directory
 from tests.lab.program import wait_until
@@ -132,6 +136,29 @@ def test_groups_give_the_role_and_the_local_admin_stays(browser: Callable[..., B
         "gina": (AccountOrigin.LDAP, Role.OPERATOR, True),
         "vic": (AccountOrigin.LDAP, Role.VIEWER, True),
     }
+
+
+def test_the_block_of_the_page_lets_people_in(hospital: Hospital, slapd: OpenLdap, place: Path) -> None:
+    """docs/howto/hospital-login.md: its block, with OpenLDAP's words from its table. The first server of its list is away."""
+    page = HowTo("hospital-login.md")
+    name, filter_ = (re.findall(rf"^\| `{key}` \| .*?`([^`]+)`[^`]* \|", page.text, re.MULTILINE)[0] for key in ("name", "filter"))
+    assert (name, filter_) == ("uid", "(&(objectClass=person)(employeeType=staff))")
+    ldap = YAML(typ="safe").load(page.blocks("yaml")[0])["console"]["ldap"]
+    (place / ldap["login"]["passcode_file"]).write_text(NODE_PASSCODE)
+    (place / ldap["login"]["passcode_file"]).chmod(0o600)
+    ldap |= {"url": [f"ldaps://127.0.0.1:{free_port()}", slapd.url], "authorities": str(slapd.authority)}
+    ldap |= {"people": PEOPLE, "name": name, "filter": filter_}
+    ldap["login"]["name"] = NODE
+    ldap["roles"] = {role: f"cn=hilum-{role}s,{GROUPS}" for role in ldap["roles"]}
+    config = place / "page.yaml"
+    config.write_text(f"{CONFIG}console: {json.dumps({'listen': '127.0.0.1:0', 'ldap': ldap})}\n", encoding="utf-8")
+    console = load(config).console
+    assert console is not None
+    assert console.ldap is not None
+    with browsers(hospital, Directory(console.ldap)) as browser:
+        assert [browser().log_in(who, THEIRS) for who in ("eve", "gina", "vic")] == [303] * 3
+    roles = {one.name: one.role for one in hospital.journal.accounts.find()}
+    assert roles == {"eve": Role.ADMIN, "gina": Role.OPERATOR, "vic": Role.VIEWER}
 
 
 @pytest.mark.parametrize(

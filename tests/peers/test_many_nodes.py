@@ -6,6 +6,7 @@ set of results after the others too.
 """
 
 import contextlib
+import re
 import signal
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from bench.soften import write_soften
 from inference.codes import VOLUME
 from inference.imaging.write_series import write_series
 from tests.dimse.conftest import data_set_of
+from tests.lab.howto import HowTo
 from tests.lab.node import Node, configuration, hilum
 from tests.lab.postgres import Postgres
 from tests.lab.program import wait_until
@@ -132,6 +134,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, s3: S3, repository: Path) -> Iterator[Site]:
     """Five families, none of them started by hand: they share the journal and the bucket, nothing else."""
+    # docs/howto/many-nodes.md: which stages there are, and a configuration of several hosts
+    documented = re.findall(r"^\| `([a-z]+)` \| [^|]+ \| [^|]+ \|$", HowTo("many-nodes.md").text, re.MULTILINE)
+    assert set(documented) == set(_ROLES.values())
     site = Site(tmp_path_factory.mktemp("site"), postgres.database(), postgres, s3, {})
     with contextlib.ExitStack() as running:
         for name, stages in _ROLES.items():

@@ -35,6 +35,7 @@ from node.console.context import TRIES
 from node.console.errors import ProviderUnfit, TokenRefused
 from node.console.provider import Provider
 from node.domain.account import Account, AccountOrigin, Role
+from tests.lab.howto import HowTo
 from tests.lab.loopback import free_port
 from tests.lab.needs import program
 from tests.lab.oidc import CLIENT, SECRET, provider
@@ -51,6 +52,7 @@ STAFF = {"eve": ["staff", "hilum-admins"], "gina": ["hilum-operators"], "nora": 
 BACK = "/login/hospital/back"
 LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
 PATIENT_MS = 120_000
+PAGE = HowTo("hospital-login.md")
 
 
 def settings_of(issuer: str, folder: Path, *, port: int = 0, more: str = "") -> str:
@@ -59,10 +61,11 @@ def settings_of(issuer: str, folder: Path, *, port: int = 0, more: str = "") -> 
     secret.write_text(SECRET)
     secret.chmod(0o600)
     roles = "{admin: hilum-admins, operator: hilum-operators, viewer: hilum-viewers}"
-    return (
-        f'console: {{listen: "127.0.0.1:{port}", oidc: {{issuer: "{issuer}", client_id: {CLIENT}, secret_file: oidc.secret, '
-        f"scopes: [openid, profile, groups], roles: {roles}{more}}}}}\n"
-    )
+    # as docs/howto/hospital-login.md has it, but for the provider and the groups
+    (said,) = re.findall(r"    (client_id: hilum\n.*?)    roles:", PAGE.blocks("yaml")[1], re.DOTALL)
+    page = ", ".join(line.strip() for line in said.splitlines())
+    assert f"client_id: {CLIENT}, secret_file: {secret.name}" in page
+    return f'console: {{listen: "127.0.0.1:{port}", oidc: {{issuer: "{issuer}", {page}, roles: {roles}{more}}}}}\n'
 
 
 @contextmanager

@@ -210,6 +210,7 @@ def test_an_operators_day(node: Node, tmp_path: Path) -> None:
         expect(watched.locator(".tiles .bad dd")).to_have_text("1")
         page.click("nav >> text=Parked")
         page.locator("article.job").get_by_role("button", name="Retry").click()
+        page.locator("#confirm").get_by_role("button", name="Yes").click()
         expect(page.locator("main")).to_contain_text("Nothing is parked")
         # the note that there is no result stands there, too, until the result takes its place
         done = watched.locator("section", has_text="Done last").locator("tbody tr").filter(has_not_text="no result")

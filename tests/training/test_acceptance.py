@@ -5,6 +5,7 @@ same voxels.
 import base64
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from inference.codes import LEFT, RIGHT, Code
 from inference.errors import EngineError
 from inference.findings import Findings
 from inference.imaging.subject import Subject
+from tests.lab.howto import HowTo
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.conftest import run as run
 from training.acceptance.cells import AGE, SCANNER, SEX, THICKNESS, attributes, cells
@@ -104,24 +106,25 @@ def test_the_figures_are_those_of_the_voxels(run: Run, hospital: Path, studies: 
 def test_what_was_tested_is_accepted_by_name_and_for_that_digest_alone(run: Run, hospital: Path, studies: Path) -> None:
     """Nothing is accepted that was not tested; the card says by whom and why, and nothing of a patient; the audit trail is told; a
     second test leaves the acceptance with the figures that it was of; it can be taken back; another version has no card."""
-    asked = ("models", "accept", "bright-ball", "--by", "Dr Ada", "--reason", "as good as our readers")
+    means = {"ct-lung": "bright-ball", "studies": str(studies)}
+    tested, asked = ([means.get(word, word) for word in shlex.split(line)[1:]] for line in HowTo("acceptance-test.md").commands())
     early = run(*asked)
     assert (early.code, "HLM-4160" in early.err) == (1, True)
-    run("evaluate", "bright-ball", "--data", str(studies))
+    assert run(*tested).code == 0
     digest = run(*asked, "--json").json["sha256"]
     models = hospital / "models"
     assert why_not_accepted(models, "bright-ball", "1.0.0", digest) == ""
     assert "was not tested" in why_not_accepted(models, "bright-ball", "1.0.1", digest)
     (file,) = models.glob("*.acceptance.json")
     written = file.read_text() + file.with_suffix(".html").read_text()
-    assert "Dr Ada" in written
+    assert "Dr Ada Roe" in written
     uids = {one["case"] for one in json.loads((hospital / "var/evaluations/bright-ball/evaluation.json").read_text())["each"]}
     assert not any(hidden in written for hidden in (*uids, "P001", str(studies), "data:image"))
     audit = "".join(one.read_text() for one in (hospital / "audit").glob("*.xml"))
     told = [base64.b64decode(value).decode() for value in re.findall(r'<ParticipantObjectDetail [^>]*value="([^"]*)"', audit)]
-    assert any("by Dr Ada: as good as our readers" in one for one in told)
+    assert any(f"by Dr Ada Roe: {asked[-1]}" in one for one in told)
     before = read_card(models, "bright-ball", "1.0.0", digest)
-    run("evaluate", "bright-ball", "--data", str(studies))
+    run(*tested)
     after = read_card(models, "bright-ball", "1.0.0", digest)
     assert before is not None
     assert after is not None
@@ -142,7 +145,7 @@ def test_a_route_that_asks_for_accepted_applications_says_so_everywhere(run: Run
         'node: {ae_title: HILUM, listen: "127.0.0.1:0"}\n'
         'peers: {ct: {ae_title: CT, address: "127.0.0.1:104"}}\n'
         "sinks: {copies: {kind: folder, path: out}}\n"
-        "routes: [{name: balls, from: [ct], run: [bright-ball], accepted: required, send: [copies]}]\n"
+        + HowTo("acceptance-test.md").blocks("yaml")[0].replace("ct-lung", "bright-ball").replace("archive", "copies")
     )
 
     def said() -> tuple[str, dict[str, Any]]:
@@ -152,7 +155,7 @@ def test_a_route_that_asks_for_accepted_applications_says_so_everywhere(run: Run
         return remarks, one
 
     remarks, before = said()
-    assert 'route "balls": bright-ball 1.0.0' in remarks
+    assert 'route "chest CT": bright-ball 1.0.0' in remarks
     assert before["answer"] == "does not take it"
     assert "was not tested on studies of this hospital, and the route asks for an accepted one" in before["reason"]
     run("evaluate", "bright-ball", "--data", str(studies))

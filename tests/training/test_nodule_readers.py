@@ -1,5 +1,8 @@
 """Readers of LIDC's XML and LUNA16's CSV, on small files of those formats."""
 
+import importlib
+import inspect
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import pytest
 
 from inference.applications.lung_nodule.follow_up import Density
 from inference.imaging.volume import Volume
+from tests.lab.howto import HowTo
 from training.data.lidc import agreed, enclosed, readings
 from training.data.luna16 import annotations
 from training.data.nifti import volume_of
@@ -143,3 +147,15 @@ def test_what_is_wrong_with_a_table_is_said(tmp_path: Path, text: str, says: str
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(UnfitData, match=says):
         annotations(tmp_path / "a.csv")
+
+
+def test_the_page_names_what_there_is() -> None:
+    """docs/howto/nodule-data.md: each file is there, and each function has the arguments that the page gives it."""
+    named = re.findall(r"\(`(training/[\w/]+)\.py`\):(.*?)(?=^- |\n\n)", HowTo("nodule-data.md").text, re.DOTALL | re.MULTILINE)
+    assert [re.findall(r"`(\w+)\(", text) for _, text in named].count([]) == 2, "the made thorax and the figures have names alone"
+    for path, text in named:
+        module = importlib.import_module(path.replace("/", "."))
+        functions = re.findall(r"`(\w+)(?:\(([\w, ]+)\))?`", text)
+        for name, arguments in functions:
+            found = inspect.signature(getattr(module, name)).parameters
+            assert not arguments or list(found)[: arguments.count(",") + 1] == arguments.split(", "), name

@@ -1,11 +1,16 @@
-"""`hilum train segmentation` on a folder of DICOM studies with segmentations: what it learns, and that a route serves just that."""
+"""`hilum train segmentation` on a folder of DICOM studies with segmentations: what it learns, and that a route serves just that.
+
+Its commands are those of docs/howto/train-on-your-own-studies.md, but for how long it is trained.
+"""
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import chdir, closing
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +19,11 @@ from pydicom import dcmread
 
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.imaging.assemble import assemble
+from node.cli.main import main
+from tests.lab.howto import HowTo
 from tests.lab.node import Node, configuration, hilum
 from tests.lab.program import wait_until
 from training import recipes
-from training.cli import evaluate, export
 from training.data.cases import Split
 from training.data.dicom import LabelledSeries, studies
 from training.data.segments import masks
@@ -37,23 +43,33 @@ AHEAD = 0.1
 UNDECIDED = 2
 """Voxels."""
 _PATIENCE_S = 300
+PAGE = HowTo("train-on-your-own-studies.md")
+HILUM = Path(sys.executable).with_name("hilum")
 _APPLICATIONS = Path(__file__).parents[2] / "bench" / "applications"
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_studies(tmp_path_factory.mktemp("made"), 10)
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the reader types."""
+    return tmp_path_factory.mktemp("reader")
 
 
 @pytest.fixture(scope="module")
-def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(place: Path) -> Path:
+    return write_studies(place / "studies", 10)
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, place: Path) -> Path:
     """Trained by two processes of torchrun, and evaluated, on another grid than the series', in windows smaller than them."""
-    folder = tmp_path_factory.mktemp("run")
-    verb = [Path(sys.executable).with_name("hilum"), "train", "segmentation", "--data", data, "--out", folder, "--name", NAME]
+    (train,) = PAGE.commands("2. Train")
+    torchrun, *words = shlex.split(train)
+    assert (torchrun, words[4:6], words[-1]) == ("torchrun", ["hilum", "train"], NAME)
+    words[4] = str(HILUM)
     said = ["--labels", "Lesion", "--spacing-mm", "2.5", "2", "2", "--window", "16", "24", "24", "--epochs", "3"]
-    ranks = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
     done = subprocess.run(
-        [*map(str, (*ranks, *verb, *said))],
+        [sys.executable, "-m", "torch.distributed.run", *words, *said],
+        cwd=place,
         env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
         capture_output=True,
         text=True,
@@ -63,16 +79,19 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stdout + done.stderr
     # one process speaks, and says what it found
     assert done.stderr.count("10 series of 10 patients, CT: Lesion; 2.5 × 2 × 2 mm, windows of 16 × 24 × 24 voxels") == 1, done.stderr
-    assert evaluate("segmentation", data=data, out=folder) == 0
-    return folder
+    (evaluate,) = PAGE.commands("3. Evaluate")
+    with chdir(place):
+        assert main(shlex.split(evaluate)[1:]) == 0
+    return place / "var" / "training" / "segmentation"
 
 
 @pytest.fixture(scope="module")
-def models(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def models(run: Path, place: Path) -> Path:
     """The repository that it was exported into."""
-    repository = tmp_path_factory.mktemp("served") / "models"
-    assert export("segmentation", out=run, repository=repository) == 0
-    return repository
+    export, _ = PAGE.commands("4. Serve")
+    with chdir(place):
+        assert main(shlex.split(export)[1:]) == 0
+    return place / "models"
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +126,17 @@ def test_it_learns(run: Path, held_out: Split) -> None:
     figure = evaluation["figures"]["Dice Lesion"]
     assert 0.3 < figure["baseline"] < 0.8, "balls are a part of what is bright"
     assert figure["mean"] > figure["baseline"] + AHEAD, figure
+
+
+def test_the_demo_shows_it(models: Path, place: Path) -> None:
+    """The page's last command, in the page's words but for the volume."""
+    _, demo = PAGE.commands("4. Serve")
+    done = subprocess.run([HILUM, *shlex.split(demo)[1:]], cwd=place, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    served, measured = (line for line in PAGE.printed("4. Serve") if line != "…")
+    assert served == "models/lesion_balls: version 1 is served"
+    assert (models / "lesion_balls" / "1").is_dir()
+    assert re.search(re.sub(r"[\d.]+", r"[\\d.]+", re.escape(measured.strip()).replace("\\.", ".")), done.stdout), done.stdout
 
 
 def test_what_a_route_serves_is_what_was_evaluated(

@@ -22,9 +22,10 @@ def test_a_study_of_two_patients_is_not_erased_by_its_uid_alone(empty: Hospital,
     assert (refused.code, "HLM-2065" in refused.err, "--all-patients" in refused.err) == (1, True, True)
     assert len(empty.journal.instances.of_study(HEAD)) == 6
     assert run("patients", "erase", "--id", "4711", "--yes").code == 0
-    assert "  a patient  erased on request: 3 instances, 0 jobs\n" in run("events").out
+    assert "  images  erased on request: 3 instances and 0 jobs of a patient\n" in run("events").out
     assert len(empty.journal.instances.of_study(HEAD)) == 3
     assert run("patients", "erase", "--study", HEAD, "--yes", "--all-patients").code == 0
+    assert "  images  erased on request: 3 instances and 0 jobs of a study\n" in run("events").out
     assert empty.journal.instances.of_study(HEAD) == []
 
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from node.domain.arrival import Completeness
 from node.records.associations import sender_records, silence
 from tests.unit.cli.conftest import Hospital, Run, empty, place
 
@@ -45,6 +46,18 @@ def test_what_is_not_known_is_not_unusual() -> None:
     found = silence(_days(2, weekends=True, until=until), until + timedelta(hours=4))
     assert (found.is_unusual, found.days, found.usual_gap) == (False, 2, timedelta(minutes=20))
     assert silence([until], until + timedelta(days=30)).usual_gap is None
+
+
+def test_a_silence_of_weeks_stays_one(empty: Hospital) -> None:
+    """Held against what was usual before it, however long it lasts: a scanner that sent each day, and then nothing for three weeks."""
+    last = empty.journal.now() - timedelta(days=21)
+    for number in range(20):
+        empty.now = last - timedelta(hours=6) * number
+        arrival = empty.receive(f"1.2.{number}", "ct1", "HILUM", (1, {"Modality": ("CT",)}))
+        empty.journal.arrivals.complete(arrival, Completeness.QUIET, empty.now + timedelta(seconds=10))
+    never, once = (one for one in sender_records(empty.journal, ["pacs", "ct1"]))
+    assert (never["silent"], never["last_at"]) == (False, None)
+    assert (once["silent"], once["usual_gap_s"], once["quiet_s"]) == (True, 21600, pytest.approx(21 * 86400, abs=600))
 
 
 def test_the_doctor_says_who_is_silent(run: Run, empty: Hospital) -> None:

@@ -16,6 +16,7 @@ from node.console.actions import make_room
 from node.console.health import Health
 from node.console.status import status
 from node.domain.account import Role
+from node.domain.arrival import Completeness
 from node.domain.health import Answer, Dependency, DependencyKind
 from node.domain.instance import HeldFor, Standing
 from node.journal.port import NewInstance, Pausable
@@ -54,6 +55,22 @@ def test_good_is_said_of_what_is_good(browser: Open) -> None:
     assert "free of" in areas["disk"]["says"]
     assert areas["clock"] == {"area": "clock", "level": "good", "says": "in step with the database's"}
     assert areas["parked"]["level"] == "warning"
+
+
+def test_a_node_to_which_nobody_sends_is_not_called_well_for_that(empty: Hospital) -> None:
+    """It says that nothing came yet; of one trial study three weeks ago, which is no habit and so no silence, that nothing came lately."""
+
+    def senders() -> tuple[str, str, dict[str, str]]:
+        with closing(trials_of(empty.config)) as trials:
+            told = status(context_of(empty, trials))
+        (area,) = (one for one in told["areas"] if one["area"] == "senders")
+        return area["level"], area["says"], {one["name"]: one["state"] for one in told["senders"]}
+
+    assert senders() == ("unknown", "nobody has sent anything yet", {"pacs": "nothing yet", "ct1": "nothing yet"})
+    empty.now = empty.journal.now() - timedelta(days=21)
+    arrival = empty.receive("1.2.3", "ct1", "HILUM", (1, {"Modality": ("CT",)}))
+    empty.journal.arrivals.complete(arrival, Completeness.QUIET, empty.now + timedelta(seconds=10))
+    assert senders() == ("unknown", "ct1 sent 21 days ago, nobody since", {"pacs": "nothing yet", "ct1": "nothing lately"})
 
 
 def test_all_is_well_when_everybody_has_answered_and_not_before(empty: Hospital) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from inference.engines.errors import UnreadableModel, WrongTensors
 from inference.engines.port import Call, ModelRef, ModelSource, Tensors, Tiles, WholeImage
 from inference.engines.repository import Repository
 from inference.engines.weights_import import import_models
+from tests.lab.howto import HowTo
 from tests.unit.engines.models import doubling_onnx, preparing_onnx
 from tests.unit.engines.test_weights_import import App
 
@@ -118,6 +120,35 @@ def test_the_entry_decides_and_the_answer_is_the_same(
     image = np.random.default_rng(2).integers(-900, 900, (1, 6, 4, 6), dtype=np.int16)
     np.testing.assert_allclose(asked(infer, image), image - 6.0, rtol=1e-5, atol=1e-3)
     assert set(infer.calls) == called
+
+
+def test_the_entry_of_the_page_is_one(tmp_path: Path) -> None:
+    """docs/howto/call-a-model.md: its piece of hilum.json, and what stands in the table, put beside the model, go before the application's
+    own; taken out again, the application's holds."""
+    page = HowTo("call-a-model.md")
+    (shown,) = (json.loads(block) for block in page.blocks("json"))
+    tiles, whole = (json.loads(one.replace("[…]", "[4, 4, 4]")) for one in re.findall(r"^\| `(\{.*?\})` \|", page.text, re.MULTILINE))
+    other = {"model": ENSEMBLE.name, "version": ENSEMBLE.version}
+    infer = Entered(tmp_path, None)
+    image = np.random.default_rng(2).integers(-900, 900, (1, 4, 4, 4), dtype=np.int16)
+    entry = tmp_path / NETWORK.name / "hilum.json"
+    plain = json.loads(entry.read_text())
+    window = {"window": [4, 4, 4]}
+    asks = (
+        (shown["versions"]["1"]["call"] | window, "double", 1),
+        (tiles, "double", 1),
+        (whole, "double", 1),
+        (whole | other, "double_stored", 1),
+    )
+    for call, model, batch in asks:
+        plain["versions"]["1"]["call"] = call
+        entry.write_text(json.dumps(plain))
+        infer.calls.clear()
+        np.testing.assert_allclose(asked(infer, image), image - 6.0)
+        assert {(name, shape[0]) for name, shape, _ in infer.calls} == {(model, batch)}, call
+    del plain["versions"]["1"]["call"]
+    entry.write_text(json.dumps(plain))
+    assert infer.call_of(NETWORK) is None
 
 
 def test_a_whole_image_is_one_call(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 
+from node.assembly.configuration import load
 from node.dimse.requestor.peer import PeerRequestor
 from node.domain.job import Job, JobKind
 from node.domain.profile import SHIPPED, VIEWER, Kind
@@ -16,6 +17,7 @@ from node.domain.state import JobState
 from node.settings.peers import Peer
 from node.sinks.dimse import Dimse, DimseSink
 from node.sinks.port import Sink
+from tests.lab.howto import HowTo
 from tests.lab.iocm import IocmArchive, iocm_archive
 from tests.unit.flow.line import Cut, PowerCut, run_line
 from tests.unit.flow.mini import MiniNode
@@ -23,13 +25,15 @@ from tests.unit.flow.test_statements import PHANTOM, application_of, at, mixed, 
 
 TAKES = replace(VIEWER, name="takes withdrawals", kinds=VIEWER.kinds | {Kind.WITHDRAWAL})
 
+ROUTE = Route(name="all", run=("threshold",), send=("archive",))
+
 
 def taking(node: MiniNode) -> MiniNode:
     """The archive takes notes that withdraw; the second sink, which gets the same results, does not."""
     sinks = node.config.sinks
     node.configure(
         sinks={"archive": replace(sinks["archive"], profile=TAKES), "second": sinks["second"]},
-        routes=(Route(name="all", run=("threshold",), send=("archive", "second")),),
+        routes=(replace(ROUTE, send=("archive", "second")),),
     )
     return node
 
@@ -71,6 +75,21 @@ def test_late_slices_withdraw_the_result_without_them(node: MiniNode) -> None:
     assert len(at(node, "second")) == 6
     (job,) = withdrawals(node)
     assert (job.state, job.sinks) == (JobState.DONE, ("archive",))
+
+
+def test_the_profile_of_the_page_withdraws(node: MiniNode, tmp_path: Path) -> None:
+    """docs/howto/withdraw-results.md: its profile and its sink, as the node reads them."""
+    (block,) = HowTo("withdraw-results.md").blocks("yaml")
+    config = tmp_path / "page.yaml"
+    config.write_text(f'{block}peers: {{pacs: {{ae_title: PACS, address: "10.0.0.5:104"}}}}\n', encoding="utf-8")
+    told = load(config).sinks["archive"].profile
+    node.configure(sinks={"archive": replace(node.config.sinks["archive"], profile=told)}, routes=(ROUTE,))
+    run(received(node, head=4))
+    first = {str(one.SOPInstanceUID) for one in at(node)}
+    run(received(node, head=6))
+    run(node)
+    (note,) = (one for one in at(node) if one.get("Modality") == "KO")
+    assert references(note) == first
 
 
 def test_notes_of_several_patients_are_withdrawn_apart(node: MiniNode) -> None:
