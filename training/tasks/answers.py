@@ -23,6 +23,7 @@ from inference.imaging.subject import Images
 from training.checkpoint import save_json
 from training.compute import device_of
 from training.data.cases import Case, LabelledSubject, Split
+from training.errors import UnfitData
 from training.evaluation.bootstrap import INTERVAL, RESAMPLES, SEED, over_patients
 from training.evaluation.classification import auc, band, best_threshold, calibration_error, confusion
 from training.evaluation.classifier import classifier
@@ -89,6 +90,13 @@ class Answerer(Recipe):
     weights: tuple[float, ...]
 
     def fit(self, sides: Split, run: Path, schedule: Schedule, ranks: Ranks, progress: Progress) -> Outcome:
+        known = labels_of(sides.validation)
+        one_kind = [self.names[one.channel] for one in self.manifest.answers if len(np.unique(known[:, one.channel])) < 2]
+        if one_kind:
+            raise UnfitData(
+                f"of the {len(sides.validation)} cases that choose, none, or all, have {', '.join(one_kind)}: where it is called present "
+                "could not be told. More cases, another --seed, or more --folds"
+            )
         return fit(self, sides, run, schedule, ranks, progress)
 
     def validation(self, network: Any, cases: Sequence[Case]) -> float:
