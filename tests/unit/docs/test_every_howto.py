@@ -41,6 +41,7 @@ READ_BY = {
     "secure-the-node.md": "tests/peers/test_howtos.py::test_a_node_is_secured_and_runs_an_application_of_its_owners",
     "short-series.md": "tests/node/test_short.py::test_what_the_node_refused_is_run_on_the_operators_word_and_once_more_when_it_is_whole",
     "storage-commitment.md": _EXECUTED,
+    "train-a-classifier.md": "tests/training/test_classifier_page.py::test_a_table_becomes_a_served_classifier",
     "train-a-model.md": "tests/training/test_train_page.py::test_the_page_is_followed",
     "train-on-your-own-studies.md": "tests/training/test_segmentation.py::test_the_demo_shows_it",
     "typical-mistakes.md": "tests/unit/docs/test_typical_mistakes.py::test_a_typical_mistake_gets_the_sentence_of_the_page",
