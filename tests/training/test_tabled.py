@@ -10,7 +10,7 @@ from pydicom import dcmread
 from pydicom.uid import UID
 
 from training import recipes
-from training.data.cases import Case, split
+from training.data.cases import Case, Fold, split
 from training.errors import UnfitData, UnfitSetting
 from training.planning import Asked
 from training.tabled.hygiene import Clean, clean, told
@@ -222,6 +222,10 @@ def test_every_side_has_its_share_of_every_class() -> None:
         sides = split(cases, seed)
         rare = [len({case.patient for case in side if case.stratum == "rare"}) for side in (sides.train, sides.validation, sides.test)]
         assert rare == [7, 1, 2]
+    folds = [split(cases, 0, Fold(number=number, count=5)).test for number in range(1, 6)]
+    assert [len({case.patient for case in side if case.stratum == "rare"}) for side in folds] == [2] * 5
+    halves = [Case(patient=str(number), name=str(number), load=lambda: None, stratum=str(number % 2)) for number in range(40)]
+    assert {case.stratum for case in split(halves, 0, Fold(number=1, count=2)).test} == {"0", "1"}
 
 
 def test_the_plan_counts_classes_and_sizes(made: Path) -> None:

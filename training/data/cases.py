@@ -108,7 +108,9 @@ def split(cases: Sequence[Case], seed: int, fold: Fold | None = None) -> Split:
     elif len(patients) < fold.count:
         raise UnfitData(f"{len(patients)} patients cannot be parted into {fold.count} folds")
     else:
-        held_out = patients[fold.number - 1 :: fold.count]
+        # stratum after stratum, so that each is parted evenly
+        stratum = {case.patient: case.stratum for case in cases}
+        held_out = sorted(patients, key=lambda patient: stratum[patient])[fold.number - 1 :: fold.count]
         patients, test = held_out + [patient for patient in patients if patient not in held_out], len(held_out)
         if test + validation >= len(patients):
             raise UnfitData(f"{fold.count} folds of {len(patients)} patients leave none to train on: more folds, or more patients")
