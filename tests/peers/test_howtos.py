@@ -174,6 +174,7 @@ def test_a_node_is_secured_and_runs_an_application_of_its_owners(tmp_path: Path)
         assert (node.port, node.tls_port) == (0, port)
         ended = [_ended(line.replace("2762", str(port)), tmp_path) for line in checks.splitlines()]
         assert [one == 0 for one in ended] == [True, False, False, False, False]
+        wait_until(lambda: len(told(node, "association.tls_refused")) == 3, _PATIENCE_S, "the refusals are told")
         (rejected,), refused = told(node, "association.rejected"), told(node, "association.tls_refused")
         assert rejected["reason"] == 'calling AE title "OTHER" is no peer'
         assert [one["reason"].partition(":")[0] for one in refused] == [
