@@ -149,9 +149,10 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def anything(channels: tuple[int, ...], left_out: tuple[int, ...] = ()) -> dict[int, Coded | None]:
-    """A code for channels that have none here: these tests are not about which."""
-    some = Coded(category=ANATOMICAL_STRUCTURE, type=Code("91723000", "SCT", "Anatomical structure"))
-    return {**dict.fromkeys(channels, some), **dict.fromkeys(left_out, None)}
+    """A code for channels that have none here: these tests are not about which. Two that nobody named are told apart by its meaning."""
+    types = {channel: Code("91723000", "SCT", f"Anatomical structure {channel}") for channel in channels}
+    coded = {channel: Coded(category=ANATOMICAL_STRUCTURE, type=each) for channel, each in types.items()}
+    return {**coded, **dict.fromkeys(left_out, None)}
 
 
 def test_every_bundle_of_the_zoo_stands_here(zoo: Path) -> None:
