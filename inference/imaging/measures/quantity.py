@@ -2,6 +2,7 @@
 which of them are padding and no values at all.
 """
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -32,8 +33,8 @@ _USUAL_ADC = (300.0, 2900.0)
 2,000. It spans less than a power of ten, so that a map in 10⁻⁵ mm²/s lies beside it and not in it."""
 _POSSIBLE_ADC = (50.0, 5000.0)
 """Of the median where the header states the unit."""
-_UNIT = re.compile(r"(?:(?:1[.]?0*)?[x*]?(?:10[*^]?|1?e)(?P<power>[+-]?\d{1,2})[.* ]?)?(?P<length>[uµμmc]?m)[\^*]?[2²]/s(?:ec)?")
-"""A diffusion coefficient's: "um2/s", "10*-6.mm2/s", "1E-3 mm^2/s"."""
+_UNIT = re.compile(r"(?:(?:1(?:[.]0*)?)?[x*]?(?:10[*^]?|1?e)(?P<power>[+-]?\d{1,2})[.* ]?)?(?P<length>[uµμmc]?m)[\^*]?[2²]/s(?:ec)?")
+"""A diffusion coefficient's: "um2/s", "10*-6.mm2/s", "1E-3 mm^2/s". "10E-6", which is 10⁻⁵ and often written for 10⁻⁶, is none."""
 _METRES = {"um": 1e-6, "µm": 1e-6, "μm": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0}
 _SAYS_NOTHING = frozenset({"", "US", "UNSPECIFIED", "NORMALIZED"})
 """Words of RescaleType; "US" is "unspecified" (PS3.3 C.11.1.1.2)."""
@@ -95,10 +96,9 @@ def quantity_of(volume: Volume, headers: Sequence[Dataset]) -> Quantity | Unknow
 
 def _diffusion(volume: Volume, headers: Sequence[Dataset]) -> Quantity | Unknown:
     """By the unit that the headers state; where they state none, as is usual, by the values, in which powers of a thousand show."""
-    stated = {_stated_unit(header) for header in headers}
-    if len(stated) > 1:
+    unit, *others = (_stated_unit(header) for header in headers)
+    if not all(_alike(unit, other) for other in others):
         return Unknown(reason=say("the images do not agree on the unit of their ADCs"))
-    (unit,) = stated
     factors: tuple[float, ...]
     sampled = volume.voxels[:, ::2, ::2]
     above = sampled[sampled > 0]
@@ -125,6 +125,13 @@ class _Unit:
 
     text: str
     factor: float | None
+
+
+def _alike(one: _Unit | None, other: _Unit | None) -> bool:
+    """Whether both are one unit; where each image has a slope of its own, its quotient is that of the others but for its last digits."""
+    if one is None or other is None or one.factor is None or other.factor is None:
+        return one == other
+    return one.text == other.text and math.isclose(one.factor, other.factor, rel_tol=1e-4)
 
 
 def _stated_unit(header: Dataset) -> _Unit | None:

@@ -125,6 +125,17 @@ def test_an_adc_is_in_the_unit_that_its_header_states(stored: float, stated: dic
     assert mean.value == pytest.approx(800, rel=1e-6)
 
 
+def test_slices_with_slopes_of_their_own_are_in_one_unit() -> None:
+    """A mapping to mm²/s beside each slice's rescale: the quotients of both differ in their last digits."""
+    image = volume(np.full((3, 20, 20), 800, np.float32), SPACING, modality="MR")
+    whole = segment("brain", np.ones((3, 20, 20), np.bool_))
+    headers = [adc(units="mm2/s", slope=slope * 1e-6, RescaleSlope=str(slope), RescaleIntercept="0") for slope in (0.3, 0.7, 1.1)]
+    (mean,) = results(Mean(segments=("brain",)), image, whole, headers=headers)
+    assert mean.value == pytest.approx(800, rel=1e-6)
+    headers[1].RealWorldValueMappingSequence[0].RealWorldValueSlope = 0.7e-3
+    assert "do not agree on the unit" in refusal(Mean(segments=("brain",)), image, whole, headers=headers)
+
+
 @pytest.mark.parametrize(
     ("stored", "stated", "told"),
     [
@@ -133,6 +144,11 @@ def test_an_adc_is_in_the_unit_that_its_header_states(stored: float, stated: dic
             800.0,
             {"RescaleType": "ADC*10"},
             "the values of this ADC map cannot be brought from «ADC*10», as its header states them, to µm²/s",
+        ),
+        (
+            80.0,
+            {"RescaleType": "10E-6 mm2/s"},
+            "the values of this ADC map cannot be brought from «10E-6 mm2/s», as its header states them, to µm²/s",
         ),
         (800.0, {"units": "10*-3.mm2/s"}, "the values of this ADC map are none in «10*-3.mm2/s», as its header says"),
         (80.0, {}, "the unit of this ADC map is not stated and cannot be told from its values"),
@@ -144,7 +160,7 @@ def test_an_adc_is_in_the_unit_that_its_header_states(stored: float, stated: dic
     ],
 )
 def test_an_adc_of_a_unit_that_cannot_be_is_not_measured(stored: float, stated: dict[str, Any], told: str) -> None:
-    """An inverse unit, a word, a unit that the values belie, 10⁻⁵ mm²/s that nobody states, a mapping with another zero."""
+    """An inverse unit, a word, an unclear power, a wrong unit, 10⁻⁵ mm²/s that nobody states, a mapping with another zero."""
     image = volume(np.full((4, 20, 20), stored, np.float32), SPACING, modality="MR")
     whole = segment("brain", np.ones((4, 20, 20), np.bool_))
     assert refusal(Mean(segments=("brain",)), image, whole, headers=[adc(**stated)]) == f"Not measured: the mean value, because {told}."
