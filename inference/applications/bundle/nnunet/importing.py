@@ -108,7 +108,8 @@ def import_nnunet(path: Path, wanted: Trained, repository: Path) -> Imported:
 
     Raises
     ------
-    UnreadableBundle, UnknownInPlans, UnfitCheckpoint, UncodedStructure, UnclearBundle, HostileBundle, AlreadyThere, OtherModel
+    UnreadableBundle, UnknownInPlans, UnfitCheckpoint, UncodedStructure, UnclearBundle, HostileBundle, AlreadyThere, OtherModel,
+    BrokenApplication
         Nothing was written; but of a cascade whose finer network has a number or a name that is taken, the coarser one may have been.
     """
     trained = _chosen(path, wanted)
@@ -138,6 +139,8 @@ def import_nnunet(path: Path, wanted: Trained, repository: Path) -> Imported:
         licences=wanted.licences
         or Licences(weights=wanted.licence, data=_line(main.dataset.get("licence") or main.dataset.get("license"))),
     )
+    # before the coarser network is written
+    checked_text(manifest)
     if before is not None and first is not None:
         manifest = replace(manifest, before=_imported(before, main, first, seen, repository))
     model, entry = import_weights(source, said, repository, {FILE: checked_text(manifest)})
