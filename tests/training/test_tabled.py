@@ -92,6 +92,17 @@ def test_doubles_are_left_out_and_those_under_two_labels_altogether(folder: Path
     assert not {uid(1), uid(51)} & names
 
 
+def test_patients_of_one_picture_are_one(folder: Path) -> None:
+    """The picture of one patient is there under another's ID: what else the two have stands on one side, whether or not it is kept."""
+    with_line(folder, radiograph(folder / "same.dcm", spotted(0, True), 50, PatientID="P006"), "fine")
+    with_line(folder, radiograph(folder / "other.dcm", spotted(1, False), 51, PatientID="P007"), "fine")
+    with_line(folder, radiograph(folder / "more.dcm", spotted(70, False), 70, PatientID="P001"), "broad")
+    kept = looked_at(folder)
+    group = {one.case.name: at for one, at in zip(kept.seen, kept.groups, strict=True)}
+    assert group[uid(0)] == group[uid(6)]
+    assert group[uid(70)] == group[uid(7)]
+
+
 def test_near_doubles_stand_on_one_side(folder: Path) -> None:
     """A picture that was made a little brighter and cut by a row, under another patient's name, belongs to the patient of the first."""
     again = (spotted(2, True).astype(np.float64) * 1.02).astype(np.uint16)

@@ -122,8 +122,8 @@ def clean(table: LabelTable, found: TabledStudies) -> Clean:
     ]
     seen, broken = _read(found.cases)
     asked.append(Question(what="cases that cannot be read", cases=broken, done="left out"))
-    seen = _without_doubles(seen, asked)
-    groups, by_patient = _grouped(seen, asked)
+    seen, doubled = _without_doubles(seen, asked)
+    groups, by_patient = _grouped(seen, doubled, asked)
     _refuse_few(table, seen, groups)
     _marks(table, seen, asked)
     asked.append(
@@ -156,8 +156,8 @@ def _read(cases: Sequence[TabledCase]) -> tuple[list[Seen], list[str]]:
     return seen, broken
 
 
-def _without_doubles(seen: Sequence[Seen], asked: list[Question]) -> list[Seen]:
-    """One of each group with the same pixels, none where their labels differ."""
+def _without_doubles(seen: Sequence[Seen], asked: list[Question]) -> tuple[list[Seen], list[set[str]]]:
+    """One of each group with the same pixels, none where their labels differ; and the patients of each group."""
     alike: dict[str, list[Seen]] = {}
     for one in seen:
         alike.setdefault(one.sha256, []).append(one)
@@ -165,15 +165,17 @@ def _without_doubles(seen: Sequence[Seen], asked: list[Question]) -> list[Seen]:
     against = [group for group in doubled if len({one.case.labels for one in group}) > 1]
     same = [group for group in doubled if group not in against]
     asked += [
-        Question(what="exact doubles", cases=list(map(_named, same)), done="one of each is kept"),
+        Question(what="exact doubles", cases=list(map(_named, same)), done="one of each is kept, their patients count as one"),
         Question(what="exact doubles under two labels", cases=list(map(_named, against)), done="all left out"),
     ]
     gone = {one.case.name for group in against for one in group} | {one.case.name for group in same for one in group[1:]}
-    return [one for one in seen if one.case.name not in gone]
+    people = [{one.case.patient for one in group if one.case.patient} for group in doubled]
+    return [one for one in seen if one.case.name not in gone], people
 
 
-def _grouped(seen: Sequence[Seen], asked: list[Question]) -> tuple[list[str], bool]:
-    """For each case who stands on one side with it: its patient, others of the same name and birth date, and near-doubles."""
+def _grouped(seen: Sequence[Seen], doubled: Sequence[set[str]], asked: list[Question]) -> tuple[list[str], bool]:
+    """For each case who stands on one side with it: its patient, patients of the same pixels (`doubled`), others of the same name and birth
+    date, and near-doubles."""
     parent = list(range(len(seen)))
 
     def root(at: int) -> int:
@@ -190,7 +192,8 @@ def _grouped(seen: Sequence[Seen], asked: list[Question]) -> tuple[list[str], bo
     nameless = [one.case.name for one in seen if not one.case.patient]
     of_one_name = [those for those in people.values() if len({seen[at].case.patient for at in those if seen[at].case.patient}) > 1]
     of_one_id = [those for those in patients.values() if len({seen[at].case.person for at in those if seen[at].case.person[0]}) > 1]
-    for those in (*patients.values(), *of_one_name):
+    of_doubles = [[at for patient in sorted(those) for at in patients.get(patient, ())] for those in doubled]
+    for those in (*patients.values(), *of_one_name, *of_doubles):
         join(those)
     near = [(first, second) for first, second in _near(seen)]
     across = [(first, second) for first, second in near if root(first) != root(second)]
