@@ -200,12 +200,26 @@ def test_findings_are_each_yes_or_no(folder: Path) -> None:
         ("StudyInstanceUID,Spots,Spots\n1.2,a,b\n", 'column "Spots" is there twice'),
         ("StudyInstanceUID,Frame,Spots\n1.2,first,a\n1.3,1,b\n", 'column "Frame" is no number'),
         ("StudyInstanceUID,Spots\n1.2,a b\n1.3,a-b\n", "have one code"),
+        ("StudyInstanceUID,Spots\n1.2,Fine spots all over\n1.3,fine spots all over\n", "differ in signs or capitals"),
+        ("StudyInstanceUID,SCT:1:Even,SCT:2:Even\n1.2,1,0\n", "have one code or one meaning"),
+        ("StudyInstanceUID,Spots\n1.2,fine\n1.3,normal\n1.4,none\n", "none, normal all say that nothing was found"),
+        ("StudyInstanceUID,Spots\n1.2,fine\n1.3,broad\\round\n", "a backslash"),
     ],
 )
 def test_tables_that_say_too_little_are_refused(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "labels.csv").write_text(content, encoding="utf-8")
     with pytest.raises(UnfitData, match=said):
         read_labels(tmp_path / "labels.csv")
+
+
+def test_tables_of_other_programs(tmp_path: Path) -> None:
+    """A column of line numbers without a name, missing values by name, and a note of two lines: none becomes a class or another line."""
+    content = ',StudyInstanceUID,Spots,Note\n0,1.2,1,"of two\nlines\u2028or three"\n1,1.3,0,\n2,1.4,nan,\n'
+    (tmp_path / "labels.csv").write_text("\ufeff" + content, encoding="utf-8")
+    table = read_labels(tmp_path / "labels.csv", ["Spots"])
+    assert (table.exclusive, [line.name for line in table.lines], table.unlabelled) == (False, ["1.2", "1.3"], (5,))
+    (tmp_path / "labels.csv").write_text(",StudyInstanceUID,Spots\n0,1.2,1\n7,1.3,0\n", encoding="utf-8")
+    assert [code.meaning for code in read_labels(tmp_path / "labels.csv").channels] == ["Spots"]
 
 
 def test_a_column_that_is_not_there_is_refused(made: Path) -> None:

@@ -1,6 +1,7 @@
 """Lines of a hospital's table: comma- or semicolon-separated, in UTF-8, names above the columns; how cases are named, and yes and no."""
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def lines_of(file: Path) -> tuple[list[str], list[tuple[int, dict[Any, Any]]], s
     try:
         content = file.read_text(encoding="utf-8-sig")
         delimiter = ";" if content.partition("\n")[0].count(";") > content.partition("\n")[0].count(",") else ","
-        reader = csv.DictReader(content.splitlines(), delimiter=delimiter, strict=True)
+        reader = csv.DictReader(io.StringIO(content), delimiter=delimiter, strict=True)
         rows: list[tuple[int, dict[Any, Any]]] = [(reader.line_num, row) for row in reader]
     except (OSError, ValueError, csv.Error) as broken:
         raise UnfitData(f"{file} is no table in UTF-8: {broken}") from broken

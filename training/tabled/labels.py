@@ -21,6 +21,8 @@ PRIVATE = "99HILUM"
 """Coding scheme of findings that a table names without a code (PS3.16 8.2: 99 begins private schemes)."""
 _NOTHING = frozenset({"normal", "none", "nothing", "no finding", "healthy", "negative", "absent", "no"})
 """Classes that say that nothing was found: no statement is made of them."""
+_MISSING = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "null"})
+"""What spreadsheets and statistics programs write for a cell that has no value."""
 _CODED = re.compile(r"(?P<scheme>[A-Za-z0-9]{2,16}):(?P<value>[A-Za-z0-9.-]{1,16}):(?P<meaning>[^:\\]{1,64})")
 _SH = 16
 """Characters of a Code Value (PS3.5 6.2)."""
@@ -85,7 +87,7 @@ def read_labels(file: Path, columns: Sequence[str] = ()) -> LabelTable:
     Raises
     ------
     UnfitData
-        It is no table, names no case, names one twice, or its labels are not of one kind.
+        It is no table, names no case, names one twice, or its labels are not of one kind, or not to be told apart.
     UnfitSetting
         A column is not there.
     """
@@ -99,11 +101,11 @@ def read_labels(file: Path, columns: Sequence[str] = ()) -> LabelTable:
     absent = [one for one in columns if one not in there]
     if absent:
         raise UnfitSetting(f"--target {absent[0]}: {file} has no such column; it has {', '.join(there)}")
-    labelling = list(columns) or [one for one in there if one not in (INSTANCE, FRAME, *IDENTIFIERS)]
+    labelling = list(columns) or [one for one in there if one.strip() and one not in (INSTANCE, FRAME, *IDENTIFIERS)]
     if not labelling:
         raise UnfitData(f"{file} has no column of labels beside {', '.join(there)}")
-    known = [(number, row) for number, row in rows if all(_cell(row, one) for one in labelling)]
-    words = {one: {_cell(row, one) for _, row in known} for one in labelling}
+    known = [(number, row) for number, row in rows if all(_label(row, one) for one in labelling)]
+    words = {one: {_label(row, one) for _, row in known} for one in labelling}
     yes_or_no = [one for one in labelling if all(word.casefold() in YES | NO for word in words[one])]
     if len(labelling) > 1 and len(yes_or_no) < len(labelling):
         other = next(one for one in labelling if one not in yes_or_no)
@@ -119,9 +121,9 @@ def read_labels(file: Path, columns: Sequence[str] = ()) -> LabelTable:
     lines = []
     for number, row in known:
         labels = (
-            tuple(_cell(row, labelling[0]) == name for name in names)
+            tuple(_label(row, labelling[0]) == name for name in names)
             if exclusive
-            else tuple(_cell(row, one).casefold() in YES for one in labelling)
+            else tuple(_label(row, one).casefold() in YES for one in labelling)
         )
         lines.append(
             LabelledLine(
@@ -134,14 +136,21 @@ def read_labels(file: Path, columns: Sequence[str] = ()) -> LabelTable:
             raise UnfitData(f"{file}: lines {first[line.name, line.frame]} and {line.number} name the same case: take one of them out")
         first[line.name, line.frame] = line.number
     channels = tuple(map(coded, names))
-    if len({(code.scheme, code.value) for code in channels}) < len(channels):
-        raise UnfitData(f"{file}: two of {', '.join(names)} have one code, or names that differ in signs alone: rename one of them")
+    if min(len({(code.scheme, code.value) for code in channels}), len({code.meaning.casefold() for code in channels})) < len(channels):
+        raise UnfitData(
+            f"{file}: two of {', '.join(names)} have one code or one meaning, or names that differ in signs or capitals alone: rename one"
+        )
+    silent = [code.meaning for code in channels if exclusive and says_nothing(code.meaning)]
+    if len(silent) > 1:
+        raise UnfitData(f"{file}: {', '.join(silent)} all say that nothing was found: give these lines one word")
+    if any(not code.meaning or "\\" in code.meaning or not code.meaning.isprintable() for code in channels):
+        raise UnfitData(f"{file}: a backslash, or a sign that is not printed, stands in one of {', '.join(map(repr, names))}: rename it")
     return LabelTable(
         identifier=identifier,
         channels=channels,
         exclusive=exclusive,
         lines=tuple(lines),
-        unlabelled=tuple(number for number, row in rows if not all(_cell(row, one) for one in labelling)),
+        unlabelled=tuple(number for number, row in rows if not all(_label(row, one) for one in labelling)),
         sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
     )
 
@@ -154,12 +163,18 @@ def coded(name: str) -> Code:
     plain = " ".join(name.split())[:64]
     value = re.sub(r"[ _-]+", "-", plain.upper())
     if not re.fullmatch(r"[A-Z0-9-]+", value) or len(value) > _SH:
-        value = hashlib.sha256(plain.encode()).hexdigest()[:_SH].upper()
+        value = hashlib.sha256(plain.lower().encode()).hexdigest()[:_SH].upper()
     return Code(value, PRIVATE, plain)
 
 
 def _cell(row: dict[str, str | None], column: str) -> str:
     return (row.get(column) or "").strip()
+
+
+def _label(row: dict[str, str | None], column: str) -> str:
+    """ "" where the cell is empty, or says that it has no value."""
+    cell = _cell(row, column)
+    return "" if cell.casefold() in _MISSING else cell
 
 
 def _frame(file: Path, number: int, row: dict[str, str | None]) -> int | None:
