@@ -121,16 +121,18 @@ def test_who_is_one_patient(folder: Path) -> None:
     """Two IDs of one name and birth date count as one; one ID with two names too, and is told; cases without an ID are said loudly."""
     with_line(folder, radiograph(folder / "a.dcm", spotted(60, True), 60, PatientName="Doe^3"), "fine")
     with_line(folder, radiograph(folder / "b.dcm", spotted(61, True), 61, PatientID="P004"), "fine")
-    with_line(folder, radiograph(folder / "c.dcm", spotted(62, True), 62, PatientID="", PatientName=""), "fine")
+    with_line(folder, radiograph(folder / "c.dcm", spotted(62, True), 62, PatientID="", PatientName="", IssuerOfPatientID="HERE"), "fine")
+    with_line(folder, radiograph(folder / "d.dcm", spotted(63, False), 63, PatientID="", PatientName="", IssuerOfPatientID="HERE"), "broad")
     kept = looked_at(folder)
     assert {name: count for name, count in found(kept).items() if "patient" in name} == {
         "two patients of one name and birth date": 1,
         "one patient ID, several names": 1,
-        "cases that name no patient": 1,
+        "cases that name no patient": 2,
     }
     group = {one.case.name: at for one, at in zip(kept.seen, kept.groups, strict=True)}
     assert group[uid(60)] == group[uid(3)]
     assert group[uid(61)] == group[uid(4)]
+    assert group[uid(62)] != group[uid(63)]
     assert not kept.by_patient
     assert "THE SPLIT MAY NOT BE BY PATIENT" in told(kept)
 

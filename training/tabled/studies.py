@@ -158,7 +158,7 @@ def _case(line: LabelledLine, series: LabelledSeries, files: tuple[Path, ...]) -
     name = line.name if len(files) < len(series.files) else series.uid
     return TabledCase(
         name=name if line.frame is None else f"{name} frame {line.frame}",
-        patient=series.patient if series.patient.strip("\\") else "",
+        patient=series.patient if series.patient.partition("\\")[0] else "",
         person=(text(header, _NAME), text(header, _BIRTH_DATE)),
         modality=series.modality,
         files=files,

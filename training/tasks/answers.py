@@ -95,7 +95,7 @@ class Answerer(Recipe):
         if one_kind:
             raise UnfitData(
                 f"of the {len(sides.validation)} cases that choose, none, or all, have {', '.join(one_kind)}: where it is called present "
-                "could not be told. More cases, another --seed, or more --folds"
+                "could not be told. More cases, another --seed, or more --folds, in another --out"
             )
         return fit(self, sides, run, schedule, ranks, progress)
 
@@ -159,6 +159,8 @@ class Answerer(Recipe):
         answers = self.manifest.answers
         thresholds = {one.channel: best_threshold(probable[:, one.channel], known[:, one.channel]) for one in answers}
         decided = self.decided([_limited(one, probable[:, one.channel], known[:, one.channel]) for one in answers])
+        repository = packed(decided, Tempered(network, self.weights, temperature).eval(), run, (len(self.names),))
+        # behind the model: ended in between, an export would give the model of before these limits, and is refused
         save_json(
             run / CALIBRATION,
             {
@@ -166,7 +168,6 @@ class Answerer(Recipe):
                 "answers": [{"channel": one.channel, "absent": one.absent, "present": one.present} for one in decided.manifest.answers],
             },
         )
-        repository = packed(decided, Tempered(network, self.weights, temperature).eval(), run, (len(self.names),))
         asked = labels_of(sides.test)
         served = decided.served(sides.test, repository, step)
         guessed = baseline(self, sides)
