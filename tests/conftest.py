@@ -28,6 +28,9 @@ from tests.lab.triton import Started, servers
 settings.register_profile("hilum", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("hilum")
 
+_UMASK = os.umask(0o022)
+"""Whoever started the tests has it."""
+os.umask(_UMASK)
 _HERE = Path(__file__).parent
 _PEERS = _HERE / "peers"
 _LONGEST_FIRST = (
@@ -120,10 +123,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _process_as_at_start() -> Iterator[None]:
-    """A command run inside a test sets up events, and the modes of files, for its own process; the next test begins without."""
-    umask = os.umask(0o022)
+    """A command run inside a test, or in a fixture of its module, sets up events, and the modes of files, for its own process; the next
+    test, and the fixtures of the next module, begin without."""
+    os.umask(0o022)
     yield
-    os.umask(umask)
+    os.umask(_UMASK)
     structlog.reset_defaults()
 
 
