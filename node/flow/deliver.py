@@ -41,10 +41,14 @@ def delivered_before(jobs: Jobs, blobs: Blobs, job: Job) -> bool:
     if job.delivered_before or not job.sinks or not all(blobs.has(delivery_mark(job, sink)) for sink in job.sinks):
         return False
     # a corrected series that was corrected back: the journal knows who set the marks, and results of others came between
-    return not any(other.id != job.id and _same(other, job) for other in jobs.find(study=job.study_instance_uid))
+    return not any(other.id != job.id and _may_have_set(other, job) for other in jobs.find(study=job.study_instance_uid))
 
 
-def _same(one: Job, other: Job) -> bool:
+def _may_have_set(one: Job, other: Job) -> bool:
+    """Whether marks at the sinks of one job may be another's: of routes that ask otherwise there are several on the same images, each with
+    its own sinks."""
+    if set(one.sinks).isdisjoint(other.sinks):
+        return False
     facts = [(job.series_instance_uid, job.application, job.application_version, job.input_digest) for job in (one, other)]
     return facts[0] == facts[1]
 

@@ -5,6 +5,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 
@@ -12,7 +13,8 @@ import pytest
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 
-from node.domain.job import DELIVERY_MARKS
+from node.domain.job import DELIVERY_MARKS, JobKind
+from node.domain.route import PinnedVersion
 from node.domain.state import JobState
 from node.flow.index import IndexStage
 from node.flow.route import RouteStage
@@ -99,6 +101,26 @@ def test_a_job_that_was_delivered_after_the_backup_is_not_run_again(restorable: 
     restorable.run()
     assert [one.state for one in node.jobs()] == [JobState.ENCODED]
     assert [one.code for one in node.deliveries()] == ["HLM-6100"]
+
+
+def test_a_job_is_not_run_again_because_another_route_has_one_on_the_same_images(restorable: Restorable) -> None:
+    """The job of a route that asks for a version which is not here is parked beside it, and set no mark at the sinks of the first."""
+    node = restorable.node
+    (route,) = node.config.routes
+    pinned = PinnedVersion(application=APPLICATION.name, version="9")
+    node.configure(routes=(replace(route, send=("archive",)), replace(route, name="asks", send=("second",), pinned=(pinned,))))
+    node.receive_images("study", "t1")
+    node.clock.advance(60)
+    SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
+    RouteStage(node.journal, node.config, node.clock, lambda _: "default", lambda _: APPLICATION).step()
+    restorable.save()
+    restorable.run()
+    before = in_archive(node)
+    restorable.restore()
+    restorable.run()
+    mine, parked = (job for job in node.jobs() if job.kind is JobKind.ANALYSIS)
+    assert [(job.state, job.code) for job in (mine, parked)] == [(JobState.CANCELLED, "HLM-3083"), (JobState.PARKED, "HLM-4184")]
+    assert in_archive(node) == before
 
 
 def test_a_study_that_the_backup_does_not_know_is_not_analysed_again_when_it_is_sent_again(restorable: Restorable) -> None:
