@@ -122,8 +122,9 @@ def revive(connection: Connection, job: int, now: datetime, *, afresh: bool) -> 
         return state
     row = connection.execute(select(_job.findings_blob).where(_job.id == job)).one()
     successor = connection.execute(select(_job.id).where(_job.predecessor == job)).scalar()
-    if successor is not None:
-        # it was cancelled before its inputs changed: its results would stand beside those of the newer ones
+    if state is JobState.CANCELLED and successor is not None:
+        # it was cancelled before its inputs changed: its results would stand beside those of the newer ones; what was not cancelled, nor
+        # superseded, stands until there is an answer to what its routes ask by now (node.journal.placing)
         raise TransitionRefused(f"job {job} is {state}, and job {successor} has taken its place with newer inputs")
     fresh = {
         "attempts": 0,

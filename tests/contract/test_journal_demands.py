@@ -184,3 +184,17 @@ def test_what_was_cancelled_stays_so_for_each_route(story: Story) -> None:
     assert story.journal.jobs.end(second, None, JobState.CANCELLED, "", "cancelled by the operator", story.now)
     assert routed(story, asking(story, {"any": Demand()}, models_digest=""), refused(story), number=2) == [first, second]
     assert [story.journal.jobs.get(one).state for one in (first, second)] == [JobState.QUEUED, JobState.CANCELLED]
+
+
+def test_a_result_that_stands_until_there_is_another_can_be_retried(story: Story) -> None:
+    """It could not be delivered, and its route asks by now for a version that is not here: what waits for that has not taken its place."""
+    (first,) = routed(story, asking(story, {"asks": Demand(version="1.0")}), number=1)
+    job = story.claim()
+    assert story.journal.jobs.inferred(job.id, job.lease or "", "findings/1", "model 1", story.now, version="1.0.0")
+    story.encode(job)
+    claimed = story.take()
+    assert story.journal.deliveries.park(claimed.id, claimed.lease or "", "HLM-6100", "away", story.now)
+    (stuck,) = routed(story, refused(story, "asks", Demand(version="1.1")), number=2)
+    assert story.journal.jobs.get(stuck).predecessor == first
+    assert story.journal.jobs.revive(first, story.now) is JobState.ENCODED
+    assert story.deliver() is not None
