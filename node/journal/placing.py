@@ -45,10 +45,10 @@ class Placing:
     def place(self) -> list[int]:
         """The number of the job that each became; of one whose routes had to part, of the first."""
         answered = {job.application for job in self._jobs if not job.refused}
-        for job in self._jobs:
-            if job.refused and job.application not in answered:
-                # what others asked for in the jobs that it takes the place of does not wait with it
-                self._place(replace(job, routes=(), sinks=(), demands={}, sinks_of={}, parked=None, declined=False, refused=False))
+        refused = {(job.application, job.series_instance_uid): job for job in self._jobs if job.refused and job.application not in answered}
+        for job in refused.values():
+            # what others asked for in the jobs that they take the place of does not wait with them
+            self._place(replace(job, routes=(), sinks=(), demands={}, sinks_of={}, parked=None, declined=False, refused=False))
         placed = [self._place(job) for job in self._jobs]
         for number in sorted(self._replaced.keys() - set(placed) - self._joined):
             supersede(self._connection, number, self._replaced[number].format(arrival=self._arrival.id), self._now)

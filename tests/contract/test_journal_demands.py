@@ -186,6 +186,21 @@ def test_what_was_cancelled_stays_so_for_each_route(story: Story) -> None:
     assert [story.journal.jobs.get(one).state for one in (first, second)] == [JobState.QUEUED, JobState.CANCELLED]
 
 
+def test_what_others_asked_for_is_analysed_once_however_many_are_refused(story: Story) -> None:
+    """Two routes of a second sender's series ask for what is not here, each for another thing: the others' part is one job."""
+    whole = {"whole_study": True, "models_digest": ""}
+    (first,) = routed(story, asking(story, {"any": Demand()}, **whole), number=1)
+    late = {"input_digest": "inputs 2", "whole_study": True}
+    stuck = routed(story, refused(story, **late), refused(story, "old", Demand(version="0.9"), **late), number=2)
+    live = [one for one in story.journal.jobs.find(study="1.1") if one.state is not JobState.SUPERSEDED]
+    assert [(one.routes, one.state) for one in live] == [
+        (("any",), JobState.QUEUED),
+        (("asks",), JobState.PARKED),
+        (("old",), JobState.PARKED),
+    ]
+    assert (live[0].predecessor, [one.id for one in live[1:]]) == (first, stuck)
+
+
 def test_a_result_that_stands_until_there_is_another_can_be_retried(story: Story) -> None:
     """It could not be delivered, and its route asks by now for a version that is not here: what waits for that has not taken its place."""
     (first,) = routed(story, asking(story, {"asks": Demand(version="1.0")}), number=1)
