@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from node.domain.errors import PixelsGone
+from node.domain.errors import AnotherVersion, ApplicationUnaccepted, PixelsGone
 from node.domain.job import RANKS, Demand, JobKind, NewJob, WhenExcluded, strictest
 from node.domain.shortage import Shortage
 from node.domain.state import JobState
@@ -27,6 +27,7 @@ from node.journal.transitions import JOB, move, note
 _job = schema.job.c
 _NONE = Demand()
 _STUCK = (JobState.PARKED, JobState.FAILED, JobState.NOT_APPLICABLE)
+_NOT_TRIED = (PixelsGone.code, AnotherVersion.code, ApplicationUnaccepted.code)
 _NEW_INPUTS = "arrival {arrival} has other inputs"
 _NEW_DEMANDS = "its routes ask otherwise since arrival {arrival}"
 
@@ -301,10 +302,11 @@ def _join(connection: Connection, job: Row[Any], new: NewJob, now: datetime) -> 
 
 def _begin_anew(connection: Connection, job: Row[Any], new: NewJob, now: datetime) -> None:
     """Queue a job that nobody has tried yet: it ended when it was made, for pixels, an application or a manifest that are others now. Or
-    one that was tried while its pixels were away: after a power loss they may lie in the inbox again, and the worker be first."""
+    one that was tried while its pixels were away: after a power loss they may lie in the inbox again, and the worker be first; or while
+    what was served was not what its routes ask."""
     before = JobState(job.state)
     ends = {JobState.PARKED: new.parked, JobState.NOT_APPLICABLE: new.not_applicable}
-    tried = job.attempts and job.code != PixelsGone.code
+    tried = job.attempts and job.code not in _NOT_TRIED
     if before not in ends or tried or ends[before] is not None:
         return
     was = "parked" if before is JobState.PARKED else "not applicable"

@@ -201,6 +201,17 @@ def test_what_others_asked_for_is_analysed_once_however_many_are_refused(story: 
     assert (live[0].predecessor, [one.id for one in live[1:]]) == (first, stuck)
 
 
+def test_what_was_taken_back_before_it_was_analysed_goes_on_by_itself_when_it_is_accepted_again(story: Story) -> None:
+    """A worker has found it unaccepted: what is analysed was not tried."""
+    (first,) = routed(story, asking(story, {"asks": ACCEPTED}), number=1)
+    assert story.journal.jobs.end(first, story.claim().lease, JobState.PARKED, *REFUSED, story.now)
+    routed(story, refused(story), number=2)
+    assert story.journal.jobs.get(first).state is JobState.PARKED
+    routed(story, asking(story, {"asks": ACCEPTED}), number=3)
+    after = story.journal.jobs.get(first)
+    assert (after.state, after.attempts, after.code) == (JobState.QUEUED, 0, None)
+
+
 def test_a_result_that_stands_until_there_is_another_can_be_retried(story: Story) -> None:
     """It could not be delivered, and its route asks by now for a version that is not here: what waits for that has not taken its place."""
     (first,) = routed(story, asking(story, {"asks": Demand(version="1.0")}), number=1)
