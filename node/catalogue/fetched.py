@@ -2,6 +2,7 @@
 serial of the newest signed list that something was fetched by.
 """
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ _BESIDE: Final = ".fetched"
 _NOTE: Final = "fetched.json"
 _SERIALS: Final = "serials.json"
 _MODE: Final = 0o600
+_FOLDER_MODE: Final = 0o700
 
 
 class UnreadableSerials(ModelError):
@@ -104,18 +106,25 @@ def last_serial(folder: Path, key: bytes) -> int:
 
 
 def note_serial(folder: Path, key: bytes, serial: int) -> None:
-    """Remember that a list of this key was taken; called while the folder is held, with a serial that is not below the last.
+    """Remember that a list of this key was taken, with a serial that is not below the last. The folder need not be there yet; where two
+    processes note one, the larger stays.
 
     Raises
     ------
     OSError, UnreadableSerials
     """
-    if serial > last_serial(folder, key):
-        try:
-            said = json.loads((folder / _SERIALS).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            said = {}
-        _write(folder, _SERIALS, said | {key.hex(): serial})
+    folder.mkdir(parents=True, exist_ok=True, mode=_FOLDER_MODE)
+    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if serial > last_serial(folder, key):
+            try:
+                said = json.loads((folder / _SERIALS).read_text(encoding="utf-8"))
+            except FileNotFoundError:
+                said = {}
+            _write(folder, _SERIALS, said | {key.hex(): serial})
+    finally:
+        os.close(lock)
 
 
 def notes(folder: Path) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """`hilum models fetch`: from a server of a hospital's own, by its own list, to an application; what stands in the way is said."""
 
+import base64
 import hashlib
 import json
 import shutil
@@ -9,6 +10,8 @@ from typing import Any
 
 import onnx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.lab.published import Shelf, published_files
 from tests.unit.applications.bundle import made, onnx_nets
@@ -104,6 +107,21 @@ def test_another_repository_has_the_same_lists(run: Run, shelf: Shelf, tmp_path:
     digest = hashlib.sha256(shelf.files["gland.zip"]).hexdigest()
     (one,) = json.loads(run("models", "fetch", "ct-gland", "--only", "--accept-digest", digest, "--json", *words).out)
     assert Path(one["file"]).is_relative_to(tmp_path / "other.fetched")
+
+
+def test_an_older_signed_list_is_refused_of_another_repository(run: Run, shelf: Shelf, tmp_path: Path) -> None:
+    """Serials are noted where the node of this configuration keeps its files, also where that had nothing to keep before."""
+    key = Ed25519PrivateKey.generate()
+    line = base64.b64encode(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+    config = Path(_home(tmp_path, shelf))
+    config.write_text(config.read_text().replace("list: models.yaml", f"list: models.yaml, public_key: {line}"))
+    words = ("models", "fetch", "ct-gland", "--only", "--repository", str(tmp_path / "other"), "--config", str(config))
+    for serial, code in ((7, "HLM-4174"), (7, "HLM-4174"), (6, "HLM-2025")):
+        content = _LIST.format(url=shelf.url("gland.zip"), more="", last=f"serial: {serial}\n").encode()
+        (tmp_path / "models.yaml").write_bytes(content)
+        (tmp_path / "models.yaml.sig").write_bytes(key.sign(content))
+        assert code in run(*words).err
+    assert [path.name for path in (tmp_path / "models.fetched").glob("*.json")] == ["serials.json"]
 
 
 def test_what_lies_at_another_address_is_fetched_anew(run: Run, shelf: Shelf, tmp_path: Path) -> None:
