@@ -21,8 +21,8 @@ AFFINE = np.array([[0, 0, SPACING[2], -30.0], [0, SPACING[1], 0, -20.0], [SPACIN
 Mask = NDArray[np.bool_]
 
 
-def thorax(seed: int, shape: tuple[int, int, int] = SHAPE) -> tuple[NDArray[np.int16], Mask]:
-    """HU (Z, Y, X) and the balls in it."""
+def thorax(seed: int, shape: tuple[int, int, int] = SHAPE, air: int = 0) -> tuple[NDArray[np.int16], Mask]:
+    """HU (Z, Y, X) and the balls in it; with voxels of air along every border, beyond which nothing goes on."""
     rng = np.random.default_rng(seed)
     z, y, x = np.mgrid[tuple(slice(0, side) for side in shape)]
     mm = np.stack([z * SPACING[0], y * SPACING[1], x * SPACING[2]])
@@ -35,12 +35,18 @@ def thorax(seed: int, shape: tuple[int, int, int] = SHAPE) -> tuple[NDArray[np.i
         across = [axis for axis in range(3) if axis != along]
         at = rng.uniform(5, sides[across] - 5)
         rod |= np.linalg.norm(mm[across] - at[:, None, None, None], axis=0) < 3.5
-    return (rng.normal(-60, 25, shape) + 160 * (ball | rod)).round().astype(np.int16), ball
+    voxels = (rng.normal(-60, 25, shape) + 160 * (ball | rod)).round().astype(np.int16)
+    if air:
+        inner = (slice(air, -air),) * 3
+        around = np.full_like(voxels, -1000)
+        around[inner] = voxels[inner]
+        voxels = around
+    return voxels, ball
 
 
-def write_study(folder: Path, seed: int, **patient: Any) -> tuple[list[Path], Mask]:
+def write_study(folder: Path, seed: int, air: int = 0, **patient: Any) -> tuple[list[Path], Mask]:
     """A patient's series and the segmentation of its balls, in folders of their own."""
-    voxels, ball = thorax(seed)
+    voxels, ball = thorax(seed, air=air)
     said = {"PatientID": f"P{seed:03d}", **patient}
     files = write_series(voxels, AFFINE, folder / f"p{seed:03d}" / "ct", modality="CT", patient_id=said["PatientID"], extra=said)
     write_seg(folder / f"p{seed:03d}" / "drawn" / "ball.dcm", files, {"Lesion": ball})
