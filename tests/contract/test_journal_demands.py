@@ -190,7 +190,7 @@ def test_what_others_asked_for_is_analysed_once_however_many_are_refused(story: 
     """Two routes of a second sender's series ask for what is not here, each for another thing: the others' part is one job."""
     whole = {"whole_study": True, "models_digest": ""}
     (first,) = routed(story, asking(story, {"any": Demand()}, **whole), number=1)
-    late = {"input_digest": "inputs 2", "whole_study": True}
+    late: dict[str, Any] = {"input_digest": "inputs 2", "whole_study": True}
     stuck = routed(story, refused(story, **late), refused(story, "old", Demand(version="0.9"), **late), number=2)
     live = [one for one in story.journal.jobs.find(study="1.1") if one.state is not JobState.SUPERSEDED]
     assert [(one.routes, one.state) for one in live] == [

@@ -44,7 +44,7 @@ def thorax(seed: int, shape: tuple[int, int, int] = SHAPE, air: int = 0) -> tupl
     return voxels, ball
 
 
-def write_study(folder: Path, seed: int, air: int = 0, **patient: Any) -> tuple[list[Path], Mask]:
+def write_study(folder: Path, seed: int, *, air: int = 0, **patient: Any) -> tuple[list[Path], Mask]:
     """A patient's series and the segmentation of its balls, in folders of their own."""
     voxels, ball = thorax(seed, air=air)
     said = {"PatientID": f"P{seed:03d}", **patient}

@@ -47,7 +47,7 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve labelled patients; an MR series, one without labels, and one whose labels lie in another space."""
     folder = tmp_path_factory.mktemp("hospital") / "studies"
     for seed in range(_COUNT):
-        scanner = {"Manufacturer": "ACME", "ManufacturerModelName": "ACME One" if seed else "Two"}
+        scanner: dict[str, Any] = {"Manufacturer": "ACME", "ManufacturerModelName": "ACME One" if seed else "Two"}
         write_study(folder, seed, PatientSex="F" if seed else "M", PatientAge="050Y", SliceThickness="2", **scanner)
     write_study(folder, 20, Modality="MR")
     write_study(folder, 21)
