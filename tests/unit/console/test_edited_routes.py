@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -240,9 +241,11 @@ def test_a_replay_whose_time_is_over_says_so(hospital: Hospital, child: Callable
 @pytest.fixture
 def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Have a script of the shell stand in for the process that tries routes."""
-    script = tmp_path / "child"
+    numbers = count()
 
     def stands_in(words: str) -> None:
+        # each a file of its own: the shell that was begun before may not have read its own yet
+        script = tmp_path / f"child-{next(numbers)}"
         script.write_text(f"#!/bin/sh\n{words}\n")
         script.chmod(0o755)
         monkeypatch.setattr(sys, "executable", str(script))
