@@ -49,6 +49,9 @@ _ARRAYS: Mapping[tuple[str, str], Callable[[Any], Any]] = {
 }
 """Arguments that are arrays, which the configuration takes from the file of a searched architecture."""
 
+_UNFIT = (TypeError, ValueError, ArithmeticError, AssertionError, RuntimeError, AttributeError, LookupError, ImportError)
+"""What MONAI's networks, numpy and torch raise on settings that are none."""
+
 _OF_EINOPS = {"SwinUNETR", "UNETR"}
 """What rearranges its tensors by einops, which MONAI does not bring."""
 
@@ -87,17 +90,19 @@ def build(config: Config, id: str = "network_def", depth: int = 0) -> Any:
         if nested:
             settings[key] = build(config, f"{place}::{key}", depth + 1)
             continue
-        value = _bounded(config.value(f"{place}::{key}"), config.at(f"{place}::{key}"))
-        settings[key] = _ARRAYS.get((name, key), lambda value: value)(value)
+        settings[key] = _bounded(config.value(f"{place}::{key}"), config.at(f"{place}::{key}"))
     try:
+        for key, value in settings.items():
+            if value is not None and (name, key) in _ARRAYS:
+                settings[key] = _ARRAYS[name, key](value)
         # one of them prints advice, which is no part of what a verb says
         with contextlib.redirect_stdout(io.StringIO()):
             made = getattr(nets, name)(**settings)
-    except (TypeError, ValueError, AssertionError, NotImplementedError, RuntimeError, AttributeError, LookupError, ImportError) as wrong:
+        if name == "TopologyInstance":
+            # numbers and no tensors: which way it goes is decided when it is exported, not by what it computes
+            made.arch_code_a = made.arch_code_a.numpy()
+    except _UNFIT as wrong:
         raise UnfitBundle(f"{name} cannot be built with the settings of {config.at(place)}: {wrong}") from wrong
-    if name == "TopologyInstance":
-        # numbers and no tensors: which way it goes is decided when it is exported, not by what it computes
-        made.arch_code_a = made.arch_code_a.numpy()
     return made
 
 

@@ -59,6 +59,34 @@ def test_a_known_network_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     build(Config({"network_def": {**network, "pretrained": True}}))
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"arch_code": 3}, "not iterable"),
+        ({"arch_code": [[[1, 0], [1]], [[1]]]}, "inhomogeneous"),
+        ({"arch_code": [[[1]], [[9]]]}, "num_classes"),
+        ({"num_depths": 1100}, "too large"),
+    ],
+)
+def test_an_architecture_that_is_none_is_refused_where_it_stands(settings: dict[str, Any], said: str) -> None:
+    """A number, rows of two lengths, an operation that there is not, more depths than numbers have bits."""
+    from inference.applications.bundle.network import build
+
+    space = {"_target_": "TopologyInstance", "channel_mul": 0.05, "num_blocks": 1, "num_depths": 1, **settings}
+    with pytest.raises(UnfitBundle, match=f"TopologyInstance cannot be built with the settings of network_def::dints_space: .*{said}"):
+        build(Config({"network_def": {"_target_": "DiNTS", "dints_space": space, "in_channels": 1, "num_classes": 2}}))
+
+
+def test_an_architecture_that_nobody_gives_is_monais_own() -> None:
+    """Of all paths, also where tensors have no values; how large it is is then not told beforehand."""
+    from inference.applications.bundle.network import build, refuse_larger
+
+    space = {"_target_": "TopologyInstance", "channel_mul": 0.05, "num_blocks": 1, "num_depths": 1, "arch_code": None}
+    config = Config({"network_def": space})
+    assert build(config).arch_code_a.tolist() == [[1]]
+    refuse_larger(config, {})
+
+
 def test_a_known_network_is_built_as_without_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By hilum's own list, which knows what MONAI takes no more, where code is allowed for something else: the author's builds nothing."""
 
