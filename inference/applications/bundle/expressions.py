@@ -53,6 +53,10 @@ _OF_LOADING = {"map_location", "weights_only"}
 """What says where tensors of a file go, and how it is read: here always as data."""
 
 
+class _ListedArray(list[Any]):
+    """Values of a file, which its author's code adds and compares one by one, and lists as wholes: neither is done with them here."""
+
+
 class Unread(Exception):
     """The expression holds what is in no table: it is code."""
 
@@ -167,7 +171,10 @@ class _Reader:
             case ast.BinOp(left=left, op=op, right=right):
                 return _calculated(type(op), self.of(left), self.of(right))
             case ast.Compare(left=left, ops=[op], comparators=[right]):
-                return _COMPARED[type(op)](self.of(left), self.of(right))
+                sides = self.of(left), self.of(right)
+                if any(isinstance(each, _ListedArray) for each in sides):
+                    raise Unread
+                return _COMPARED[type(op)](*sides)
             case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]):
                 return _CALLED[name](self.of(argument))
             case ast.Call(func=ast.Attribute(value=ast.Name(id="torch"), attr="from_numpy"), args=[argument], keywords=[]):
@@ -180,7 +187,8 @@ class _Reader:
                 values = self.of(mapping)
                 if not isinstance(values, Mapping):
                     raise Unread
-                return values[key]
+                value = values[key]
+                return _ListedArray(value) if isinstance(value, list) else value
             case _:
                 raise Unread
 
@@ -188,6 +196,6 @@ class _Reader:
 def _calculated(op: type[ast.operator], left: Any, right: Any) -> Any:
     numbers = all(isinstance(each, int | float) for each in (left, right))
     # words and lists are joined alone: multiplied, or filled in, they grow without a bound
-    if not numbers and not (op is ast.Add and type(left) is type(right) and isinstance(left, str | list)):
+    if not numbers and not (op is ast.Add and type(left) is type(right) and type(left) in (str, list)):
         raise Unread
     return _BINARY[op](left, right)

@@ -44,8 +44,8 @@ def test_what_is_read(text: str, value: object) -> None:
 
 
 def test_a_file_of_values_is_read_as_its_configuration_says() -> None:
-    """A searched network's arrays, by their names; how torch would read it, and where to, is no part of what stands in it. Without a file
-    that may be read, and with settings that nobody knows, it is code."""
+    """A searched network's arrays, by their names; how torch would read it, and where to, is no part of what stands in it. Arrays are added
+    one by one, not joined: that is code, as is a file that may not be read, and one with settings that nobody knows."""
     asked = []
 
     def load(path: str) -> dict[str, Any]:
@@ -57,11 +57,15 @@ def test_a_file_of_values_is_read_as_its_configuration_says() -> None:
         "place": "$'.' + '/models/search.pt'",
         "nodes": "$torch.from_numpy(@file['node_a'])",
         "absent": "$@file['node_b']",
+        "sum": "$torch.from_numpy(@file['node_a']) + torch.from_numpy(@file['node_a'])",
+        "joined": "$list(@file['node_a']) + list(@nodes)",
+        "equal": "$1 if @nodes == [[1, 0], [0, 1]] else 0",
         "other": "$torch.load(@place, pickle_module=dill)",
     }
     assert Config(config, load=load).value("nodes") == [[1, 0], [0, 1]]
     assert asked == ["./models/search.pt"]
-    for id, loads in (("absent", load), ("other", load), ("nodes", None)):
+    assert Config(config, load=load).value("joined") == [[1, 0], [0, 1]] * 2
+    for id, loads in (("absent", load), ("sum", load), ("equal", load), ("other", load), ("nodes", None)):
         with pytest.raises(CodeRefused):
             Config(config, load=loads).value(id)
 
