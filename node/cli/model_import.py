@@ -387,7 +387,8 @@ def _codes(words: tuple[str, ...]) -> "Mapping[int, Coded | None]":
 
 def _measured(words: tuple[str, ...]) -> "Measured":
     """What --measure says."""
-    from node.settings.app_measures import asked_for, measures, sides
+    from inference.imaging.measures.measuring import KINDS
+    from node.settings.app_measures import asked_for, measures, mixed, sides
 
     asked = []
     for word in words:
@@ -395,12 +396,15 @@ def _measured(words: tuple[str, ...]) -> "Measured":
             asked.append(asked_for(word))
         except ValueError as unfit:
             raise WrongWords(f"--measure {word}: {unfit}") from unfit
+    asked = list(dict.fromkeys(asked))
+    paired = any(KINDS[each.word].pairs for each in asked)
 
     def made(structures: "Sequence[Structure]") -> "tuple[Measure, ...]":
-        found = measures(asked, {one.label: () for one in structures}, sides(structures))
-        if len({type(one) for one in found}) < len({one.word for one in asked}):
+        if paired and not sides(structures):
             raise WrongWords("--measure asymmetry: no structures are the left and the right side of one")
-        return found
+        if paired and (why := mixed(structures)):
+            raise WrongWords(f"--measure asymmetry: {why}")
+        return measures(asked, {one.label: () for one in structures}, sides(structures))
 
     return made
 

@@ -90,6 +90,14 @@ def sides(structures: Sequence[Structure]) -> list[tuple[str, str]]:
     return [(left[0], right[0]) for left, right in both if len(left) == len(right) == 1]
 
 
+def mixed(structures: Sequence[Structure]) -> str:
+    """Why what is said of both sides would be said of two structures at once; "" where it would not."""
+    types = {one.label: one.type for one in structures}
+    summed = [types[left] for left, _ in sides(structures)]
+    shared = next((one for one in summed if summed.count(one) > 1), None)
+    return "" if shared is None else f'two pairs of segments have the code of "{shared.meaning}": what is said of both sides would mix them'
+
+
 def asked_for(text: str) -> Asked:
     """What a word at the command line asks for: "mean", "share_below=-950".
 
@@ -99,6 +107,8 @@ def asked_for(text: str) -> Asked:
         It is nothing that is measured, lacks its number or has one in vain.
     """
     word, _, number = text.partition("=")
+    if word == VOLUME:
+        raise ValueError(f'"{VOLUME}" is measured anyway')
     if word not in KINDS:
         raise ValueError(f'"{word}" is nothing that is measured{suggestion(word, KINDS)}')
     if not KINDS[word].limit:

@@ -32,7 +32,7 @@ from inference.codes import Code
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects
 from inference.imaging.measures.measuring import KINDS
 from node.domain.errors import ConfigError
-from node.settings.app_measures import OF_EVERY, OF_ONE, VOLUME, Asked, applies, measures, sides
+from node.settings.app_measures import OF_EVERY, OF_ONE, VOLUME, Asked, applies, measures, mixed, sides
 from node.settings.app_values import (
     ANY,
     AXES,
@@ -333,18 +333,11 @@ def _together(values: Values, nodes: Nodes, here: Here) -> None:
             where = "segments" if values["segments"] else "findings"
             raise here.about(where).refuse(BadValue, nodes[where], f'{name} "{shown}" stands there twice')
     asked = any(KINDS[each.word].pairs for each in values["measure"] if each.word in KINDS)
-    paired = sides([_structure(one, place) for place, one in enumerate(values["segments"])]) if asked else []
-    if asked and not paired:
+    structures = [_structure(one, place) for place, one in enumerate(values["segments"])] if asked else []
+    if asked and not sides(structures):
         raise here.about("measure").refuse(BadValue, nodes["measure"], "no segments are the left and the right side of one structure")
-    types = {one.label: _structure(one, 0).type for one in values["segments"]}
-    summed = [types[left] for left, _ in paired]
-    shared = next((one for one in summed if summed.count(one) > 1), None)
-    if shared is not None:
-        raise here.about("measure").refuse(
-            BadValue,
-            nodes["measure"],
-            f'two pairs of segments have the code of "{shared.meaning}": what is said of both sides would mix them',
-        )
+    if why := mixed(structures):
+        raise here.about("measure").refuse(BadValue, nodes["measure"], why)
     for name, words in (("measure", values["measure"]), *(("segments", one.measure) for one in values["segments"])):
         vain = next((each.word for each in words if not applies(each, values["accepts"].modality)), None)
         if vain is not None:

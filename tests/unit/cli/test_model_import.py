@@ -35,6 +35,7 @@ def test_what_cannot_be_measured_is_said_before_anything_is_imported(run: Run, t
     words = ("models", "import", str(bundle), "--repository", str(tmp_path / "models"), "--no-tune")
     for measure, said in (
         (("maen",), 'nothing that is measured; did you mean "mean"?'),
+        (("volume",), '"volume" is measured anyway'),
         (("mean=3",), '"mean" takes no number'),
         (("share_below",), '"share_below" needs its number, in HU'),
         (("share_below=low",), '"low" is no number'),
@@ -43,6 +44,17 @@ def test_what_cannot_be_measured_is_said_before_anything_is_imported(run: Run, t
     ):
         answer = run(*words, "--modality", "MR", *(one for each in measure for one in ("--measure", each)))
         assert (answer.code, said in " ".join(answer.err.split())) == (1, True), answer
+    assert not (tmp_path / "models").exists()
+
+
+def test_sides_of_two_pairs_under_one_code_are_not_mixed(run: Run, tmp_path: Path) -> None:
+    """As an app.yaml of them is refused: what is said of both sides names their code, and not which pair it is of."""
+    names = ("background", "left lung vessel", "right lung vessel", "left vessel", "right vessel")
+    meta = made.metadata(outputs={"num_channels": len(names), "channel_def": {str(place): name for place, name in enumerate(names)}})
+    bundle = made.folder(tmp_path / "a_ct", {"model.ts": made.script(made.bright())}, meta=meta)
+    words = ("models", "import", str(bundle), "--repository", str(tmp_path / "models"), "--no-tune")
+    answer = run(*words, "--measure", "asymmetry")
+    assert (answer.code, 'two pairs of segments have the code of "Blood vessel"' in " ".join(answer.err.split())) == (1, True), answer
     assert not (tmp_path / "models").exists()
 
 
