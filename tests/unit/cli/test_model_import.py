@@ -1,11 +1,22 @@
 """`hilum models import`: what is said of a model has to be about its kind, and tables of codes come in with it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
+import pytest
+
+from inference.applications.bundle.nnunet import importing as nnunet_importing
+from inference.applications.bundle.nnunet.checkpoint import Checkpoint
+from inference.engines.file_import import ModelFile, Source
+from inference.engines.port import ModelRef
+from inference.engines.repository import Entry
 from tests.unit.applications.bundle import made
+from tests.unit.applications.bundle.nnunet_plans import dataset, plans
 from tests.unit.cli.conftest import Run
 
+_ENTRY = Entry(file="model.onnx", sha256="", source_sha256="", source="", licence="MIT", attribution="", format="ONNX")
 TYPE = "SegmentedPropertyTypeCodeSequence"
 
 
@@ -81,3 +92,50 @@ def test_a_table_of_codes(run: Run, tmp_path: Path) -> None:
         {"name": "ShareBelow", "segments": None, "limit": -950.0},
     ]
     assert (structure["label"], structure["type"]["value"]) == ("funny gland", "23451007")
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, bytes]]:
+    """What imports of nnU-Nets write beside their weights, which are neither read nor converted: that takes seconds."""
+    beside: list[Mapping[str, bytes]] = []
+
+    def import_weights(
+        source: Source, said: ModelFile, repository: Path, files: Mapping[str, bytes] = MappingProxyType({})
+    ) -> tuple[ModelRef, Entry]:
+        beside.append(files)
+        return ModelRef(name=said.name, version=1), _ENTRY
+
+    def read_checkpoint(content: bytes, where: str) -> Checkpoint:
+        return Checkpoint(weights={}, trainer="nnUNetTrainer", configuration=content.decode(), mirrored=(), numbers=0)
+
+    def converted(of: object, name: str, *_: object, **__: object) -> tuple[Source, ModelFile]:
+        source = Source(file="model.onnx", weights=b"", published_sha256="", where="here")
+        return source, ModelFile(name=name, version=1, licence="MIT", attribution="")
+
+    for name, stands_in in (("import_weights", import_weights), ("read_checkpoint", read_checkpoint), ("_converted", converted)):
+        monkeypatch.setattr(nnunet_importing, name, stands_in)
+    return beside
+
+
+def test_what_is_measured_of_an_nnunet(run: Run, tmp_path: Path, written: list[Mapping[str, bytes]]) -> None:
+    """Of each of its labels, and of both sides, as of a bundle's; what is said twice counts once. Calcium of MR is refused before the
+    coarser network of a cascade is written."""
+    labels = {"left kidney": 1, "right kidney": 2, "spleen": 3}
+    for configuration in ("3d_lowres", "3d_cascade_fullres"):
+        folder = tmp_path / "Dataset321_Made" / f"nnUNetTrainer__nnUNetPlans__{configuration}"
+        (folder / "fold_0").mkdir(parents=True)
+        (folder / "plans.json").write_text(json.dumps(plans(coarser=(2.0, 2.0, 2.0))))
+        (folder / "dataset.json").write_text(json.dumps(dataset() | {"labels": {"background": 0, **labels}}))
+        (folder / "fold_0" / "checkpoint_final.pth").write_text(configuration)
+    path = str(tmp_path / "Dataset321_Made")
+    asked = ("models", "import", path, "--configuration", "3d_cascade_fullres", "--orientation", "LPS", "--no-tune")
+    words = (*asked, "--repository", str(tmp_path / "models"))
+    refused = run(*words, "--measure", "agatston")
+    assert "it declares that the Agatston score is measured, which no MR image has" in " ".join(refused.err.split())
+    assert written == []
+    run(*words, "--measure", "mean", "--measure", "asymmetry", "--measure", "mean")
+    coarser, finer = written
+    assert (dict(coarser), json.loads(finer["application.json"])["measures"]) == (
+        {},
+        [{"name": "Mean", "segments": [*labels]}, {"name": "Asymmetry", "segments": ["left kidney", "right kidney"]}],
+    )
