@@ -4,6 +4,7 @@ same voxels.
 
 import base64
 import json
+import math
 import re
 import shlex
 from collections.abc import Sequence
@@ -285,18 +286,19 @@ def test_two_drawings_of_one_structure_are_refused_and_two_sides_are_one() -> No
 
 
 def test_ten_series_of_one_patient_are_no_cell() -> None:
-    """They would say more of that patient than of the model; ten patients are one."""
+    """They would say more of that patient than of the model; ten patients are one, of whom ten have a value."""
     tested = UnderTest(application=load("bright-ball", (_OWN,)), sha256="0" * 64, engine="default")
 
-    def told(patients: int) -> Any:
+    def told(patients: int, without: int = 0) -> Any:
         same = {SCANNER: "ACME One", THICKNESS: "from 1 to below 2 mm", SEX: "F", AGE: "below 18 years"}
-        row = {"Dice bright": 0.5}
-        each = [Compared(series=f"1.{n}", patient=f"P{n % patients}", attributes=same, row=row) for n in range(12)]
+        rows = [{"Dice bright": math.nan if n < without else 0.5} for n in range(12)]
+        each = [Compared(series=f"1.{n}", patient=f"P{n % patients}", attributes=same, row=row) for n, row in enumerate(rows)]
         made = record(tested, Comparison(compared=each, refused=(), unusable=(), unlabelled=()), {}, "Dice bright")["cells"][0]
         return made["cases"], made["patients"], made["figures"] is not None
 
     assert told(9) == (12, 9, False)
     assert told(10) == (12, 10, True)
+    assert (told(12, without=2), told(12, without=3)) == ((12, 12, True), (12, 12, False))
 
 
 def test_cells_are_bands_that_every_test_shares(tmp_path: Path) -> None:

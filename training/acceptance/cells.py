@@ -8,7 +8,7 @@ from inference.imaging.tags import text
 from training.data.segments import attributes_of
 
 LEAST = 10
-"""A cell with fewer patients shows how many they are, and no figure: it would say more of chance, or of one patient, than of the model."""
+"""Of fewer patients who have a value a cell shows no figure: it would say more of chance, or of one patient, than of the model."""
 SCANNER, THICKNESS, SEX, AGE = "scanner", "slice thickness", "sex", "age"
 NOT_KNOWN = "not known"
 

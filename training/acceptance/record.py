@@ -158,10 +158,15 @@ def _unsaid(sentence: str) -> str:
 
 def _cell(attribute: str, cell: str, inside: Sequence[int], compared: Sequence[Compared], kinds: Mapping[str, Kind]) -> dict[str, Any]:
     patients = [compared[index].patient for index in inside]
-    told: dict[str, Any] = {"attribute": attribute, "cell": cell, "cases": len(inside), "patients": len(set(patients)), "figures": None}
-    if told["patients"] >= LEAST:
-        told["figures"] = {name: figure(kind, [compared[index].row[name] for index in inside], patients) for name, kind in kinds.items()}
-    return told
+    figures = {name: _of_enough(kind, [compared[index].row[name] for index in inside], patients) for name, kind in kinds.items()}
+    shown = figures if any(figures.values()) else None
+    return {"attribute": attribute, "cell": cell, "cases": len(inside), "patients": len(set(patients)), "figures": shown}
+
+
+def _of_enough(kind: Kind, values: Sequence[float], patients: Sequence[str]) -> dict[str, Any] | None:
+    """As `figure`; None where too few patients have a value."""
+    having = {patient for patient, value in zip(patients, values, strict=True) if math.isfinite(value)}
+    return figure(kind, values, patients) if len(having) >= LEAST else None
 
 
 def _not_compared(one: NotCompared) -> dict[str, str]:
