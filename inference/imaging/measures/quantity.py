@@ -156,7 +156,8 @@ def _scale(header: Dataset, item: Dataset) -> float | None:
         return None
     scale = mapping[0][0] / (slope or (1.0,))[0]
     apart = mapping[1][0] - scale * (intercept or (0.0,))[0]
-    return scale if abs(apart) <= 1e-6 * abs(mapping[0][0]) else None
+    # headers round: a hundredth of a stored step is no other zero
+    return scale if abs(apart) <= 0.01 * abs(mapping[0][0]) else None
 
 
 def _micrometres(text: str) -> float | None:

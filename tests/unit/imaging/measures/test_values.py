@@ -115,6 +115,11 @@ def test_an_adc_is_in_square_micrometres_a_second_however_it_is_stored(scale: fl
         (800.0, {"units": "um2/s"}),
         (80.0, {"RescaleType": "1E-5 mm^2/s"}),
         (800.0, {"RescaleType": "US"}),
+        # a rescale that is rounded to seven digits, with a zero of its own
+        (
+            800.0,
+            {"units": "mm2/s", "slope": 3.787545788e-7, "intercept": -1.25e-3, "RescaleSlope": "0.3787546", "RescaleIntercept": "-1250"},
+        ),
     ],
 )
 def test_an_adc_is_in_the_unit_that_its_header_states(stored: float, stated: dict[str, Any]) -> None:
