@@ -120,11 +120,12 @@ def revive(connection: Connection, job: int, now: datetime, *, afresh: bool) -> 
     if state is JobState.SUPERSEDED:
         _finish_superseded(connection, job, None, now)
         return state
-    row = connection.execute(select(_job.findings_blob).where(_job.id == job)).one()
+    row = connection.execute(select(_job.findings_blob, _job.inferred_at).where(_job.id == job)).one()
     successor = connection.execute(select(_job.id).where(_job.predecessor == job)).scalar()
-    if state is JobState.CANCELLED and successor is not None:
-        # it was cancelled before its inputs changed: its results would stand beside those of the newer ones; what was not cancelled, nor
-        # superseded, stands until there is an answer to what its routes ask by now (node.journal.placing)
+    # what has findings, and is neither cancelled nor superseded, stands until its routes have what they ask by now (node.journal.placing)
+    stands = state is not JobState.CANCELLED and row.inferred_at is not None
+    if successor is not None and not stands:
+        # it was cancelled before its inputs changed: its results would stand beside those of the newer ones
         raise TransitionRefused(f"job {job} is {state}, and job {successor} has taken its place with newer inputs")
     fresh = {
         "attempts": 0,

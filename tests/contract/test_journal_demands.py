@@ -5,8 +5,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from node.domain.job import Demand, Job, NewJob
 from node.domain.state import JobState
+from node.journal.errors import TransitionRefused
 from tests.unit.journal.story import Story
 
 ACCEPTED = Demand(accepted=True)
@@ -224,3 +227,12 @@ def test_a_result_that_stands_until_there_is_another_can_be_retried(story: Story
     assert story.journal.jobs.get(stuck).predecessor == first
     assert story.journal.jobs.revive(first, story.now) is JobState.ENCODED
     assert story.deliver() is not None
+
+
+def test_what_has_no_result_is_not_retried_beside_the_job_that_took_its_place(story: Story) -> None:
+    """Its route asks for another version by now, and a worker has parked it for that: the job that waits for that version stands for it."""
+    (first,) = routed(story, asking(story, {"asks": Demand(version="1.0")}), number=1)
+    (stuck,) = routed(story, refused(story, "asks", Demand(version="1.1")), number=2)
+    assert story.journal.jobs.end(first, story.claim().lease, JobState.PARKED, *REFUSED, story.now)
+    with pytest.raises(TransitionRefused, match=f"job {stuck} has taken its place"):
+        story.journal.jobs.revive(first, story.now)
