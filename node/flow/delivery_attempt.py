@@ -196,19 +196,18 @@ class DeliveryAttempt:
                 rest = [one for one in rest if not is_bound(one)]
             answers += self._send(rest)
         self._finish(selection, answers, objects, pending)
-        self._tell_misread([one for one in misread if one.id in pending])
         return len(answers)
 
     def _misread(self, objects: Sequence[ResultObject]) -> list[ResultObject]:
-        """The masks that a viewer would show on images that they are not of, and that the profile does not ask for all the same."""
+        """The masks that a viewer would show on images that they are not of, and that the profile does not ask for all the same; one
+        without a voxel shows nothing."""
         sends = self._profile.cine_masks or self._profile.masks is MaskEncoding.NONE
-        return [] if sends else [one for one in objects if one.one_cine]
+        return [] if sends else [one for one in objects if one.one_cine and form_of(one) is not Form.EMPTY]
 
-    def _tell_misread(self, masks: Sequence[ResultObject]) -> None:
-        if masks:
-            self._note("delivery.cine_masks_left_out", f"{CineMasksLeftOut.code} {_MISREAD}")
-            told = {"delivery": self._delivery.id, "job": self._delivery.job, "sink": self._delivery.sink}
-            event("delivery.cine_masks_left_out", **told, code=CineMasksLeftOut.code, reason=_MISREAD)
+    def _tell_misread(self) -> None:
+        self._note("delivery.cine_masks_left_out", f"{CineMasksLeftOut.code} {_MISREAD}")
+        told = {"delivery": self._delivery.id, "job": self._delivery.job, "sink": self._delivery.sink}
+        event("delivery.cine_masks_left_out", **told, code=CineMasksLeftOut.code, reason=_MISREAD)
 
     def _masks(self, objects: Sequence[ResultObject], pending: Collection[int]) -> tuple[Form | None, _Answers]:
         """Choose the form, and send the masks where it is another one than BINARY: a sink that refuses them gets BINARY ones instead."""
@@ -277,6 +276,8 @@ class DeliveryAttempt:
             event("delivery.wanting", delivery=self._delivery.id, job=self._delivery.job, sink=sink, reason="; ".join(selection.wanting))
         for one in left_out:
             metrics.LEFT_OUT_OBJECTS.add(sink=sink, kind=one.kind)
+        if any(gone.why == _MISREAD and gone.one.id in pending for gone in selection.left_out):
+            self._tell_misread()
         for gone in (*selection.left_out, *untaken):
             if gone.one.id in pending:
                 self._leave_out(gone)

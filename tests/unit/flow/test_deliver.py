@@ -15,7 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from node.domain.errors import JournalError
 from node.domain.job import Delivery, ResultObject
-from node.domain.profile import VIEWER, Kind
+from node.domain.profile import VIEWER, Form, Kind
 from node.domain.route import Route
 from node.domain.state import DeliveryState, JobState
 from node.flow.deliver import LEASE, DeliverStage
@@ -28,8 +28,8 @@ from tests.unit.flow.mini import ListSink, MiniNode
 KINDS = ("seg", "sr", "sc")
 
 
-def encoded_job(node: MiniNode, study: str = "1.1", sinks: Sequence[str] = ("archive",)) -> int:
-    """A job with three frozen objects that waits for delivery to `sinks`."""
+def encoded_job(node: MiniNode, study: str = "1.1", sinks: Sequence[str] = ("archive",), **seg: Any) -> int:
+    """A job with three frozen objects that waits for delivery to `sinks`; `seg` is what else there is to say of its mask."""
     job, lease = node.inferred_job(study, sinks)
     objects = []
     for kind in KINDS:
@@ -46,6 +46,7 @@ def encoded_job(node: MiniNode, study: str = "1.1", sinks: Sequence[str] = ("arc
                 blob=f"results/{job}-{kind}.dcm",
                 size=len(data),
                 digest=hashlib.sha256(data).hexdigest(),
+                **(seg if kind == "seg" else {}),
             )
         )
     assert node.journal.jobs.encoded(job, lease, objects, node.clock())
@@ -257,6 +258,40 @@ def test_a_sink_without_summary_pages_is_complete_without_them(node: MiniNode, d
     archive = next(one for one in node.deliveries() if one.sink == "archive")
     said = {each.one.kind: (each.accepted, each.left_out, each.detail) for each in node.journal.deliveries.receipts(archive.id)}
     assert said["sc"] == (False, True, "left out: this sink takes no summary page")
+
+
+def test_what_is_told_of_the_masks_of_a_cine_outlives_a_journal_that_fails_behind_their_receipt(
+    node: MiniNode, delivering: Delivering
+) -> None:
+    """They are left out, and it is on record before nothing more is to be done about them."""
+    job = encoded_job(node, one_cine=True)
+    original = node.journal.deliveries.leave_out
+
+    def full(*said: Any, **more: Any) -> bool:
+        original(*said, **more)
+        raise JournalError("the disk is full")
+
+    node.journal.deliveries.leave_out = full  # type: ignore[method-assign]
+    delivering.until_idle()
+    node.journal.deliveries.leave_out = original  # type: ignore[method-assign]
+    node.clock.now = delivering.only().due_at
+    delivering.until_idle()
+    assert (node.journal.jobs.get(job).state, [kind for kind, _ in delivering.archive.sent]) == (JobState.DONE, ["sr", "sc"])
+    assert cine_notes(node, delivering.only().id) == ["HLM-6186"]
+
+
+def test_a_mask_of_a_cine_without_a_voxel_is_not_told_of_as_one_that_a_viewer_misreads(node: MiniNode, delivering: Delivering) -> None:
+    """Another sink asked for it; this one takes no empty masks, of whatever they are."""
+    job = encoded_job(node, one_cine=True, form=Form.EMPTY.value)
+    delivering.until_idle()
+    assert (node.journal.jobs.get(job).state, [kind for kind, _ in delivering.archive.sent]) == (JobState.DONE, ["sr", "sc"])
+    assert cine_notes(node, delivering.only().id) == []
+
+
+def cine_notes(node: MiniNode, delivery: int) -> list[str]:
+    """The code of each note that masks of a cine were left out."""
+    told = [one for one in node.journal.events.of("delivery", delivery) if one.name == "delivery.cine_masks_left_out"]
+    return [one.detail.split()[0] for one in told]
 
 
 def test_a_sink_gets_results_as_the_first_route_says_that_asked_and_sends_there(node: MiniNode, delivering: Delivering) -> None:
