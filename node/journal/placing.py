@@ -198,8 +198,8 @@ def _answers(row: Row[Any], asked: Mapping[str, Demand], new: NewJob, route: str
     if demand.none:
         return plain or not ended
     if demand in asked.values():
-        # what is on record was asked of it before it was analysed, or will be
-        return not new.refused or JobState(row.state) is not JobState.QUEUED
+        # what is on record was asked of it before it was analysed, or will be: who waits there himself waits once
+        return not new.refused or JobState(row.state) is not JobState.QUEUED or asked.get(route) == demand
     if made:
         as_served = row.findings_version == new.application_version and row.model_digest == new.models_digest
         return not demand.against_version(new.application, row.findings_version or "") and (as_served or not demand.accepted)

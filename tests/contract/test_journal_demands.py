@@ -236,3 +236,10 @@ def test_what_has_no_result_is_not_retried_beside_the_job_that_took_its_place(st
     assert story.journal.jobs.end(first, story.claim().lease, JobState.PARKED, *REFUSED, story.now)
     with pytest.raises(TransitionRefused, match=f"job {stuck} has taken its place"):
         story.journal.jobs.revive(first, story.now)
+
+
+def test_what_waits_and_is_refused_when_it_comes_again_waits_once(story: Story) -> None:
+    """Accepted when it was routed, taken back before a worker had it: that worker parks it, and no second job waits for the same."""
+    (first,) = routed(story, asking(story, {"asks": ACCEPTED}), number=1)
+    assert routed(story, refused(story), number=2) == [first]
+    assert [one.state for one in story.journal.jobs.find(study="1.1")] == [JobState.QUEUED]
