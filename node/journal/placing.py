@@ -7,7 +7,7 @@ version and the digest of the models that made them, of one that waits what it w
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -61,7 +61,8 @@ class Placing:
         if found and new.untaken and latest not in (JobState.NOT_APPLICABLE, JobState.CANCELLED):
             return int(found[0].id)
         asked = demands_of(self._connection, [row.id for row in found])
-        parts = list(_parts(new, _current(found, new.input_digest), asked))
+        in_vain = {demand for one in self._jobs if one.refused and one.application == new.application for demand in one.demands.values()}
+        parts = list(_parts(new, _current(found, new.input_digest), asked, in_vain))
         self._joined |= {row.id for _, row in parts if row is not None}
         others = [row for row in found if row.id not in self._joined]
         first, *_ = [self._place_part(part, row, others, asked) for part, row in parts]
@@ -169,14 +170,14 @@ def _idle(row: Row[Any]) -> bool:
     return JobState(row.state) in _STUCK and row.model_digest is None
 
 
-def _parts(new: NewJob, current: Sequence[Row[Any]], asked: Asked) -> Iterator[tuple[NewJob, Row[Any] | None]]:
+def _parts(new: NewJob, current: Sequence[Row[Any]], asked: Asked, in_vain: Collection[Demand]) -> Iterator[tuple[NewJob, Row[Any] | None]]:
     """The job that is asked for, in as many as its routes find others to join, each with the one that answers them; None: none does.
 
     A route goes to the job that has it already before the newest, and to one that is stuck last.
     """
 
     def answering(*routes: str) -> Row[Any] | None:
-        found = [row for row in current if all(_answers(row, asked.get(row.id, {}), new, route) for route in routes)]
+        found = [row for row in current if all(_answers(row, asked.get(row.id, {}), new, route, in_vain) for route in routes)]
         return max(found, key=lambda row: (not _idle(row), not asked.get(row.id, {}).keys().isdisjoint(routes), row.id), default=None)
 
     if not new.sinks_of:
@@ -189,14 +190,16 @@ def _parts(new: NewJob, current: Sequence[Row[Any]], asked: Asked) -> Iterator[t
         yield new if len(rows) == 1 else new.of(routes), row
 
 
-def _answers(row: Row[Any], asked: Mapping[str, Demand], new: NewJob, route: str) -> bool:
-    """Whether a job on the same images answers what a route asks."""
+def _answers(row: Row[Any], asked: Mapping[str, Demand], new: NewJob, route: str, in_vain: Collection[Demand]) -> bool:
+    """Whether a job on the same images answers what a route asks; what waits to be analysed for who asks `in_vain` by now alone does not
+    answer who asks nothing."""
     demand, made = new.demands.get(route, _NONE), row.model_digest is not None
     # it ended without an analysis: what it ended of may be what its routes ask
     ended = JobState(row.state) in (JobState.PARKED, JobState.FAILED, JobState.CANCELLED) and not made
     plain = not asked or any(one.none for one in asked.values())
     if demand.none:
-        return plain or not ended
+        waits = JobState(row.state) is JobState.QUEUED and row.lease is None
+        return plain or not (ended or (waits and not set(in_vain).isdisjoint(asked.values())))
     if demand in asked.values():
         # what is on record was asked of it before it was analysed, or will be: who waits there himself waits once
         return not new.refused or JobState(row.state) is not JobState.QUEUED or asked.get(route) == demand

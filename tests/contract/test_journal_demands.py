@@ -243,3 +243,11 @@ def test_what_waits_and_is_refused_when_it_comes_again_waits_once(story: Story) 
     (first,) = routed(story, asking(story, {"asks": ACCEPTED}), number=1)
     assert routed(story, refused(story), number=2) == [first]
     assert [one.state for one in story.journal.jobs.find(study="1.1")] == [JobState.QUEUED]
+
+
+def test_who_asks_nothing_does_not_wait_for_what_is_asked_in_vain_by_now(story: Story) -> None:
+    """A job waits for a worker, who will park it: the acceptance that it asks for was taken back. Another route does not ask."""
+    (first,) = routed(story, asking(story, {"asks": ACCEPTED}), number=1)
+    own, mine = routed(story, asking(story, {"any": Demand()}, models_digest=""), refused(story), number=2)
+    assert (own != first, mine) == (True, first)
+    assert [(one.routes, one.sinks) for one in story.journal.jobs.find(study="1.1")] == [(("asks",), ("to asks",)), (("any",), ("to any",))]
