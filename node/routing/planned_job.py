@@ -129,6 +129,14 @@ class PlannedJob:
                 found[route.name] = ApplicationUnaccepted.code, f'route "{route.name}": {why}'
         return found
 
+    def told_of(self, route: Route, said: Said) -> list[tuple[str, str]]:
+        """(route, series) of those series of which there is something to say where all of it ends alike for the route."""
+        told = [(route.name, content.series_instance_uid) for content in self.series]
+        if self.slices:
+            return told  # each
+        # of a whole study, each series that the route gave to it; of a pair, the current one
+        return [one for one in told if one in said] if self.whole_study else told[:1]
+
     def tell_refused(self, jobs: Sequence[NewJob], said: Said) -> set[tuple[str, str]]:
         """Say why those of its `jobs` that what is served does not answer are parked; (route, series) of routes of which nothing else runs
         are given."""
@@ -137,7 +145,7 @@ class PlannedJob:
         for route in self.routes:
             if route.name in refused:
                 code, reason = refused[route.name]
-                about = [(route.name, content.series_instance_uid) for content in self.series]
+                about = self.told_of(route, said)
                 for each in about:
                     said.setdefault(each, []).append(f"{self.application} is parked: {reason} [{code}]")
                 parked |= set(about if route.run == (self.application,) else ())

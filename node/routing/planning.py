@@ -151,9 +151,7 @@ class JobPlanner:
                 asked.routes.append(one.route)
         for planned in plans:
             for route in planned.routes if planned.unfit and not planned.incomplete else ():
-                told = [(route.name, content.series_instance_uid) for content in planned.series]
-                # of a pair, the current one; of a whole study, each series that the route gave to it; of slices over time, each
-                for about in told if planned.slices else [one for one in told if one in said] if planned.whole_study else told[:1]:
+                for about in planned.told_of(route, said):
                     said.setdefault(about, []).append(exclusion_sentence(planned.application, planned.unfit, planned.when_excluded))
                     excluded.setdefault(about, {})[planned.application] = planned.when_excluded
         mistaken = [self._pairs.mistaken(arrival.study_instance_uid, planned.series[0], planned.application) for planned in alone]

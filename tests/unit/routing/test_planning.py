@@ -196,3 +196,12 @@ def test_a_route_that_asks_for_another_version_is_parked_and_no_other_one() -> N
     assert decision.withheld is Withheld.PARKED
     (alone,) = Study(1).asked(pinned).jobs
     assert (alone.routes, alone.parked) == (("pinned",), other.parked)
+
+
+def test_of_a_series_that_a_route_does_not_give_to_a_whole_study_nothing_is_told_as_parked() -> None:
+    """Another route gives it to the same job: the refused one takes the first series alone."""
+    any_version = replace(EACH, run=(WHOLE.name,))
+    first = Condition(keyword="SeriesDescription", operator=ConditionOperator.EQUALS, expected=("T1 0",))
+    pinned = replace(any_version, name="pinned", when=(first,), pinned=(PinnedVersion(application=WHOLE.name, version="9"),))
+    told = {one.series_instance_uid: one.reason for one in Study(2).decisions(any_version, pinned) if one.route == "pinned"}
+    assert ["is parked" in told[uid] for uid in ("1.1.0", "1.1.1")] == [True, False]
