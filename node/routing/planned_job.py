@@ -137,19 +137,17 @@ class PlannedJob:
         # of a whole study, each series that the route gave to it; of a pair, the current one
         return [one for one in told if one in said] if self.whole_study else told[:1]
 
-    def tell_refused(self, jobs: Sequence[NewJob], said: Said) -> set[tuple[str, str]]:
-        """Say why those of its `jobs` that what is served does not answer are parked; (route, series) of routes of which nothing else runs
-        are given."""
+    def tell_refused(self, jobs: Sequence[NewJob], said: Said) -> list[tuple[str, str]]:
+        """Say why those of its `jobs` that what is served does not answer are parked; (route, series) of which are given."""
         refused = {name: job.parked for job in jobs if job.refused and job.parked for name in job.routes}
-        parked = set()
+        told = []
         for route in self.routes:
             if route.name in refused:
                 code, reason = refused[route.name]
-                about = self.told_of(route, said)
+                told += (about := self.told_of(route, said))
                 for each in about:
                     said.setdefault(each, []).append(f"{self.application} is parked: {reason} [{code}]")
-                parked |= set(about if route.run == (self.application,) else ())
-        return parked
+        return told
 
     def park(self, judged: Mapping[str, NeedsOutcome], said: Said) -> set[tuple[str, str]]:
         """Park what only routes ask for that lack a series, (route, series) of which are given; where others ask for it too, it is run for

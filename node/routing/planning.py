@@ -156,7 +156,9 @@ class JobPlanner:
                     excluded.setdefault(about, {})[planned.application] = planned.when_excluded
         mistaken = [self._pairs.mistaken(arrival.study_instance_uid, planned.series[0], planned.application) for planned in alone]
         complete_at = arrival.completed_at or now
-        jobs = [job for planned in plans for job in self._jobs(planned, complete_at, said, parked)]
+        refused: dict[tuple[str, str], set[str]] = {}
+        jobs = [job for planned in plans for job in self._jobs(planned, complete_at, said, refused)]
+        parked |= self._all_parked(refused, excluded)
         return JobPlan(
             jobs=jobs,
             decisions=with_untaken([held.told(self._with(decision, said, parked, excluded)) for decision in decisions], vain),
@@ -431,6 +433,14 @@ class JobPlanner:
         # it lost against another series, and is analysed all the same: with that one
         return replace(decision, chosen=True, reason="; ".join(["all conditions hold", *words]))
 
+    def _all_parked(
+        self, refused: Mapping[tuple[str, str], set[str]], excluded: Mapping[tuple[str, str], Mapping[str, WhenExcluded]]
+    ) -> set[tuple[str, str]]:
+        """(route, series) of which every application is parked: because it is not what the route asks for, or does not take the series."""
+        run = {route.name: set(route.run) for route in self._routes}
+        waits = {about: {name for name, when in of.items() if when is WhenExcluded.PARK} for about, of in excluded.items()}
+        return {about for about, names in refused.items() if run[about[0]] <= names | waits.get(about, set())}
+
     def _accepts(self, application: str) -> Accepts:
         """What the application accepts; of one that cannot be loaded nobody knows, and its job is parked with the reason."""
         declared = self._declared(application)
@@ -444,9 +454,10 @@ class JobPlanner:
             return None
 
     def _jobs(
-        self, planned: PlannedJob, complete_at: datetime, said: dict[tuple[str, str], list[str]], parked: set[tuple[str, str]]
+        self, planned: PlannedJob, complete_at: datetime, said: dict[tuple[str, str], list[str]], refused: dict[tuple[str, str], set[str]]
     ) -> list[NewJob]:
-        """The jobs that come of a planned one, with what there is to say of routes whose demands what is served does not answer."""
+        """The jobs that come of a planned one, with what there is to say of routes whose demands what is served does not answer; by route
+        and series, `refused` gains the application."""
         application, unloaded = None, None
         try:
             application = self._application_of(planned.application)
@@ -455,7 +466,8 @@ class JobPlanner:
             version = "" if (declared := self._declared(planned.application)) is None else declared.version  # without the models' versions
             unloaded = error.code, str(error)
         jobs = planned.jobs(application, version, self._engine_of(planned.application), complete_at, unloaded=unloaded)
-        parked |= planned.tell_refused(jobs, said)
+        for about in planned.tell_refused(jobs, said):
+            refused.setdefault(about, set()).add(planned.application)
         return jobs
 
 

@@ -205,3 +205,12 @@ def test_of_a_series_that_a_route_does_not_give_to_a_whole_study_nothing_is_told
     pinned = replace(any_version, name="pinned", when=(first,), pinned=(PinnedVersion(application=WHOLE.name, version="9"),))
     told = {one.series_instance_uid: one.reason for one in Study(2).decisions(any_version, pinned) if one.route == "pinned"}
     assert ["is parked" in told[uid] for uid in ("1.1.0", "1.1.1")] == [True, False]
+
+
+def test_a_route_is_parked_where_each_of_its_applications_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither is here as it asks; where one of them is, it runs."""
+    monkeypatch.setitem(APPLICATIONS, "second", replace(WHOLE, name="second"))
+    other = replace(EACH, name="other", run=("second", WHOLE.name))
+    neither, one = (tuple(PinnedVersion(application=name, version="9") for name in run) for run in (other.run, other.run[:1]))
+    found = [Study(1).decisions(replace(other, pinned=pinned))[0].withheld for pinned in (neither, one)]
+    assert found == [Withheld.PARKED, None]
