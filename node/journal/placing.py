@@ -45,9 +45,9 @@ class Placing:
 
     def place(self) -> list[int]:
         """The number of the job that each became; of one whose routes had to part, of the first."""
-        answered = {job.application for job in self._jobs if not job.refused}
-        refused = {(job.application, job.series_instance_uid): job for job in self._jobs if job.refused and job.application not in answered}
-        for job in refused.values():
+        answered = {_subject(job) for job in self._jobs if not job.refused}
+        refused = {_subject(job): job for job in self._jobs if job.refused}
+        for job in [job for subject, job in refused.items() if subject not in answered]:
             # what others asked for in the jobs that they take the place of does not wait with them
             self._place(replace(job, routes=(), sinks=(), demands={}, sinks_of={}, parked=None, declined=False, refused=False))
         placed = [self._place(job) for job in self._jobs]
@@ -61,7 +61,7 @@ class Placing:
         if found and new.untaken and latest not in (JobState.NOT_APPLICABLE, JobState.CANCELLED):
             return int(found[0].id)
         asked = demands_of(self._connection, [row.id for row in found])
-        in_vain = {demand for one in self._jobs if one.refused and one.application == new.application for demand in one.demands.values()}
+        in_vain = {demand for one in self._jobs if one.refused and _subject(one) == _subject(new) for demand in one.demands.values()}
         parts = list(_parts(new, _current(found, new.input_digest), asked, in_vain))
         self._joined |= {row.id for _, row in parts if row is not None}
         others = [row for row in found if row.id not in self._joined]
@@ -111,7 +111,7 @@ class Placing:
         waits to be analysed, was asked for as it is: it stays until there is a job that answers what is asked now."""
         idle = _idle(row)
         routes = asked.get(row.id, {}).keys()
-        here = {name for one in self._jobs if one.application == new.application and (idle or not one.refused) for name in one.routes}
+        here = {name for one in self._jobs if _subject(one) == _subject(new) and (idle or not one.refused) for name in one.routes}
         mine = JobState(row.state) is not JobState.CANCELLED and not routes.isdisjoint(new.routes)
         return mine and routes <= here
 
@@ -119,7 +119,7 @@ class Placing:
         """A job on what other arrivals brought too, as their routes asked for it in the jobs that it takes the place of: those routes do
         not decide of this arrival, and their sinks would get nothing. What a route has by another job of this arrival, it has by that."""
         unfinished = (JobState.QUEUED, JobState.INFERRED, JobState.ENCODED, JobState.PARKED)
-        apart = [one for one in self._jobs if one.application == new.application and set(one.routes).isdisjoint(new.routes)]
+        apart = [one for one in self._jobs if _subject(one) == _subject(new) and set(one.routes).isdisjoint(new.routes)]
         elsewhere = {name for one in apart for name in one.routes}
         kept = {sink for one in apart for sink in one.sinks} - set(new.sinks)
         replaced = [row for row in replaced if not asked.get(row.id) or asked[row.id].keys() - elsewhere]
@@ -138,6 +138,11 @@ class Placing:
             when_excluded=strictest([new.when_excluded, *(WhenExcluded(job.when_excluded) for job in replaced)]),
             marked=new.marked or any(job.marked for job in replaced),
         )
+
+
+def _subject(job: NewJob) -> tuple[str, str]:
+    """What the jobs of one arrival have in common whose routes ask otherwise of the same: the application, and the series that names it."""
+    return job.application, job.series_instance_uid
 
 
 Asked: TypeAlias = Mapping[int, Mapping[str, Demand]]

@@ -251,3 +251,24 @@ def test_who_asks_nothing_does_not_wait_for_what_is_asked_in_vain_by_now(story: 
     own, mine = routed(story, asking(story, {"any": Demand()}, models_digest=""), refused(story), number=2)
     assert (own != first, mine) == (True, first)
     assert [(one.routes, one.sinks) for one in story.journal.jobs.find(study="1.1")] == [(("asks",), ("to asks",)), (("any",), ("to any",))]
+
+
+def test_what_others_asked_for_of_one_cine_does_not_wait_because_another_is_analysed(story: Story) -> None:
+    """Of two cines of slices that are a series each, the one that another sender's slices are of is refused; the other is not."""
+    one: dict[str, Any] = {"series_instance_uid": "1.1.1", "slices": ("1.1.1", "1.1.2")}
+    two: dict[str, Any] = {"series_instance_uid": "1.1.3", "slices": ("1.1.3", "1.1.4")}
+    (first,) = routed(story, asking(story, {"elsewhere": Demand()}, **{**two, "slices": ("1.1.3",)}), number=1)
+    routed(story, asking(story, {"any": Demand()}, **one), refused(story, **two, input_digest="inputs 2"), number=2)
+    found = {one.routes: one for one in story.journal.jobs.find(study="1.1") if one.state is not JobState.SUPERSEDED}
+    assert found.keys() == {("any",), ("asks",), ("elsewhere",)}
+    assert (found["elsewhere",].predecessor, found["elsewhere",].state) == (first, JobState.QUEUED)
+
+
+def test_a_result_on_one_series_is_not_replaced_because_its_route_takes_another_series(story: Story) -> None:
+    """Two routes share it; one asks for another version of that series now, the other has got a better one."""
+    (first,) = routed(story, asking(story, {"any": Demand(), "asks": Demand()}), number=1)
+    analysed(story, "model 1")
+    newer = Demand(version="1.1")
+    elsewhere = asking(story, {"any": Demand()}, series_instance_uid="1.1.2", application_version="1.1.0")
+    routed(story, elsewhere, asking(story, {"asks": newer}, application_version="1.1.0"), number=2)
+    assert story.journal.jobs.get(first).state is JobState.DONE
