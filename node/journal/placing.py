@@ -27,7 +27,8 @@ from node.journal.transitions import JOB, move, note
 _job = schema.job.c
 _NONE = Demand()
 _STUCK = (JobState.PARKED, JobState.FAILED, JobState.NOT_APPLICABLE)
-_NOT_TRIED = (PixelsGone.code, AnotherVersion.code, ApplicationUnaccepted.code)
+_UNANSWERED = (AnotherVersion.code, ApplicationUnaccepted.code)
+_NOT_TRIED = (PixelsGone.code, *_UNANSWERED)
 _NEW_INPUTS = "arrival {arrival} has other inputs"
 _NEW_DEMANDS = "its routes ask otherwise since arrival {arrival}"
 
@@ -62,7 +63,8 @@ class Placing:
             return int(found[0].id)
         asked = demands_of(self._connection, [row.id for row in found])
         in_vain = {demand for one in self._jobs if one.refused and _subject(one) == _subject(new) for demand in one.demands.values()}
-        parts = list(_parts(new, _current(found, new.input_digest), asked, in_vain))
+        current = [row for row in _current(found, new.input_digest) if not self._is_torn(row, new, asked)]
+        parts = list(_parts(new, current, asked, in_vain))
         self._joined |= {row.id for _, row in parts if row is not None}
         others = [row for row in found if row.id not in self._joined]
         first, *_ = [self._place_part(part, row, others, asked) for part, row in parts]
@@ -114,6 +116,14 @@ class Placing:
         here = {name for one in self._jobs if _subject(one) == _subject(new) and (idle or not one.refused) for name in one.routes}
         mine = JobState(row.state) is not JobState.CANCELLED and not routes.isdisjoint(new.routes)
         return mine and routes <= here
+
+    def _is_torn(self, row: Row[Any], new: NewJob, asked: "Asked") -> bool:
+        """Whether a worker parked a job for all of its routes because of what some of them ask, and others do not: these go on without."""
+        alike = [one for one in self._jobs if _subject(one) == _subject(new)]
+        waiting, going = ({name for one in alike if one.refused is refused for name in one.routes} for refused in (True, False))
+        routes = asked.get(row.id, {}).keys()
+        parked = JobState(row.state) is JobState.PARKED and row.code in _UNANSWERED and row.model_digest is None
+        return parked and not (routes.isdisjoint(waiting) or routes.isdisjoint(going))
 
     def _asked_by_all(self, new: NewJob, replaced: Sequence[Row[Any]], asked: "Asked") -> NewJob:
         """A job on what other arrivals brought too, as their routes asked for it in the jobs that it takes the place of: those routes do

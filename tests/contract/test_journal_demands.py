@@ -272,3 +272,16 @@ def test_a_result_on_one_series_is_not_replaced_because_its_route_takes_another_
     elsewhere = asking(story, {"any": Demand()}, series_instance_uid="1.1.2", application_version="1.1.0")
     routed(story, elsewhere, asking(story, {"asks": newer}, application_version="1.1.0"), number=2)
     assert story.journal.jobs.get(first).state is JobState.DONE
+
+
+def test_who_asks_nothing_goes_on_when_a_job_was_parked_for_what_another_route_asks(story: Story) -> None:
+    """They waited together; a worker parked the job for both. When the study comes again each has its own, and the first is superseded."""
+    (first,) = routed(story, asking(story, {"any": Demand(), "asks": ACCEPTED}), number=1)
+    assert story.journal.jobs.end(first, story.claim().lease, JobState.PARKED, *REFUSED, story.now)
+    again = asking(story, {"any": Demand()}, models_digest=""), refused(story)
+    mine, stuck = routed(story, *again, number=2)
+    found = {one.id: (one.routes, one.sinks, one.state) for one in story.journal.jobs.find(study="1.1")}
+    assert found[mine] == (("any",), ("to any",), JobState.QUEUED)
+    assert found[stuck] == (("asks",), ("to asks",), JobState.PARKED)
+    assert (len(found), found[first][2]) == (3, JobState.SUPERSEDED)
+    assert routed(story, *again, number=3) == [mine, stuck]

@@ -158,3 +158,16 @@ def test_a_route_that_begins_to_ask_has_what_it_got_replaced(hospital: Hospital)
     assert (before.state, after.predecessor, after.model_digest) == (JobState.SUPERSEDED, before.id, hospital.digest)
     (caution,) = replacing(node.journal, after)
     assert "another version or other models made of the same images" in str(caution.sentence)
+
+
+def test_a_route_that_begins_to_ask_stops_no_other_one_for_longer_than_until_the_study_comes_again(hospital: Hospital) -> None:
+    """The job that both waited for is parked; research, which does not ask, then gets its result."""
+    hospital.ask(hospital.research, replace(hospital.archive, accepted=False))
+    hospital.come()
+    hospital.ask(hospital.research, hospital.archive)
+    hospital.work()
+    assert [(job.routes, job.code) for job in live(hospital.node)] == [(("research", "archive"), "HLM-4185")]
+    hospital.come_again()
+    hospital.work()
+    assert hospital.got() == {"research": {hospital.digest}}
+    assert {job.routes: job.code for job in live(hospital.node)} == {("research",): None, ("archive",): "HLM-4185"}
