@@ -215,9 +215,10 @@ def _answers(row: Row[Any], asked: Mapping[str, Demand], new: NewJob, route: str
     if demand.none:
         waits = JobState(row.state) is JobState.QUEUED and row.lease is None
         return plain or not (ended or (waits and not set(in_vain).isdisjoint(asked.values())))
-    if demand in asked.values():
-        # what is on record was asked of it before it was analysed, or will be: who waits there himself waits once
-        return not new.refused or JobState(row.state) is not JobState.QUEUED or asked.get(route) == demand
+    if asked.get(route) == demand:
+        return True  # it was asked of it before it was analysed, or will be
+    if demand in asked.values() and not (new.refused and (made or JobState(row.state) is JobState.QUEUED)):
+        return True  # likewise, by another route; but an acceptance that was taken back since is none for who comes after
     if made:
         as_served = row.findings_version == new.application_version and row.model_digest == new.models_digest
         return not demand.against_version(new.application, row.findings_version or "") and (as_served or not demand.accepted)

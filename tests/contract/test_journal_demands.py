@@ -285,3 +285,15 @@ def test_who_asks_nothing_goes_on_when_a_job_was_parked_for_what_another_route_a
     assert found[stuck] == (("asks",), ("to asks",), JobState.PARKED)
     assert (len(found), found[first][2]) == (3, JobState.SUPERSEDED)
     assert routed(story, *again, number=3) == [mine, stuck]
+
+
+def test_who_comes_after_an_acceptance_was_taken_back_gets_nothing_of_what_was_made_under_it(story: Story) -> None:
+    """The route that had asked keeps its result, and waits for nothing; another that asks the same has a job of its own, as its decision
+    says."""
+    (first,) = routed(story, asking(story, {"asks": ACCEPTED}), number=1)
+    analysed(story, "model 1")
+    assert routed(story, refused(story), number=2) == [first]
+    (stuck,) = routed(story, refused(story, "too"), number=3)
+    assert (story.journal.jobs.get(stuck).state, delivered_to(story, first)) == (JobState.PARKED, {"to asks"})
+    assert routed(story, asking(story, {"too": ACCEPTED}), number=4) == [first]
+    assert (story.journal.jobs.get(stuck).state, delivered_to(story, first)) == (JobState.SUPERSEDED, {"to asks", "to too"})
