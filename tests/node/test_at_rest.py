@@ -74,11 +74,13 @@ def _series(folder: Path, patient: str) -> list[Path]:
 def _found(folder: Path) -> set[str]:
     """What the files below `folder` betray."""
     found = set()
-    for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            if path.is_file():
-                content = path.read_bytes()
-                found |= {what for what, telling in _TELLING.items() if telling in content}
+    # a folder that goes meanwhile ends pathlib's walk, and would end the watch with it
+    for place, _, names in os.walk(folder):
+        for path in (Path(place, name) for name in names):
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file():
+                    content = path.read_bytes()
+                    found |= {what for what, telling in _TELLING.items() if telling in content}
     return found
 
 
