@@ -95,7 +95,7 @@ class Jobs(JournalPart):
     @repeatable
     def encoded(self, job: int, lease: str, objects: Sequence[ResultObject], now: datetime) -> bool:
         """INFERRED → ENCODED; inserts the objects and one WAITING delivery per sink of the job; releases the lease. A result supersedes
-        what said of its study and application that there was none.
+        what said of its study and application that there was none, and what stood for its routes until there was what they ask.
 
         A job without sinks has nobody to wait for and is DONE at once."""
         with self._database.writing() as connection:
@@ -108,6 +108,7 @@ class Jobs(JournalPart):
             free = {"lease": None, "lease_until": None, "code": None, "reason": None}
             move(connection, JOB, job, JobState.ENCODED, now, f"{len(objects)} objects", **free)
             _supersede_statements(connection, job, now)
+            _supersede_predecessor(connection, job, now)
             sinks = _names(connection, schema.job_sink, "sink", [job]).get(job, ())
             if not insert_deliveries(connection, job, sinks, now):
                 move(connection, JOB, job, JobState.DONE, now, "no sinks")
@@ -329,6 +330,17 @@ def _supersede_statements(connection: Connection, job: int, now: datetime) -> No
     said = (_job.study_instance_uid == row.study_instance_uid, _job.application == row.application, _job.kind == JobKind.STATEMENT.value)
     for statement in connection.execute(select(_job.id).where(*said, stands).order_by(_job.id)).scalars().all():
         supersede(connection, statement, f"job {job} gave a result", now)
+
+
+def _supersede_predecessor(connection: Connection, job: int, now: datetime) -> None:
+    """What a job replaces, and what stayed because it was asked for in vain then, is superseded by its result, if all of its routes have
+    that. Where the study comes again, placing sees to it: an operator's retry brings no study."""
+    before = connection.execute(select(schema.job).where(_job.id == _row(connection, job).predecessor).with_for_update()).first()
+    if before is None or JobState(before.state) in (JobState.SUPERSEDED, JobState.CANCELLED):
+        return
+    asked = demands_of(connection, [before.id, job])
+    if asked.get(before.id) and asked[before.id].keys() <= asked.get(job, {}).keys():
+        supersede(connection, before.id, f"job {job} gave what its routes ask by now", now)
 
 
 def _row(connection: Connection, job: int) -> Row[Any]:

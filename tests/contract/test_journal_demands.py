@@ -297,3 +297,18 @@ def test_who_comes_after_an_acceptance_was_taken_back_gets_nothing_of_what_was_m
     assert (story.journal.jobs.get(stuck).state, delivered_to(story, first)) == (JobState.PARKED, {"to asks"})
     assert routed(story, asking(story, {"too": ACCEPTED}), number=4) == [first]
     assert (story.journal.jobs.get(stuck).state, delivered_to(story, first)) == (JobState.SUPERSEDED, {"to asks", "to too"})
+
+
+@pytest.mark.parametrize("joined", [False, True], ids=["alone", "joined"])
+def test_a_retry_that_gives_what_is_asked_supersedes_what_stood_until_then(joined: bool, story: Story) -> None:
+    """No study comes again: the result says that it replaces the first, and so does the journal. Where another route has joined the first
+    meanwhile, that stays."""
+    (first,) = routed(story, asking(story, {"asks": Demand(version="1.0")}), number=1)
+    analysed(story, "model 1", version="1.0.0")
+    (stuck,) = routed(story, refused(story, "asks", Demand(version="1.1")), number=2)
+    if joined:
+        assert routed(story, asking(story, {"any": Demand()}), number=3) == [first]
+        story.deliver()
+    story.journal.jobs.revive(stuck, story.now)
+    assert analysed(story, "model 2", version="1.1.0").id == stuck
+    assert story.journal.jobs.get(first).state is (JobState.DONE if joined else JobState.SUPERSEDED)
