@@ -21,7 +21,6 @@ from training.planning import Asked, application_name
 from training.recipe import DataTerms, Example, Schedule
 from training.synopsis import FullRun, Synopsis, objects
 from training.tabled.hygiene import clean
-from training.tabled.hygiene import told as looked_at
 from training.tabled.labels import LabelTable, read_labels
 from training.tabled.plan import DEFAULT, TabledPlan, planned, read, told, write
 from training.tabled.studies import case_of, tabled
@@ -67,8 +66,7 @@ def begun(data: Path | None, run: Path, seed: int, asked: Asked, tell: Callable[
     if plan is None:
         table = _table(asked)
         found = tabled(folder, table)
-        kept = clean(table, found)
-        tell(looked_at(kept))
+        kept = clean(table, found, tell)
         cases = tuple(case_of(one.case, group, one.case.labels) for one, group in zip(kept.seen, kept.groups, strict=True))
         training = split(cases, seed, fold).train
         names = {case.name for case in training}

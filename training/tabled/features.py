@@ -84,16 +84,18 @@ def shows_text(values: Floats) -> bool:
         return False
     parts, _ = label(picture >= low + _BRIGHT * (high - low))
     tallest = max(_LETTER[0], _LETTER[1] * picture.shape[0])
-    boxes = [
-        (down.start, down.stop, across.start, across.stop)
+    boxes = sorted(
+        (across.start, down.start, down.stop, across.stop)
         for down, across in find_objects(parts)
         if _LETTER[0] <= down.stop - down.start <= tallest and across.stop - across.start <= 1.5 * tallest
-    ]
-    for top, bottom, _, right in boxes:
+    )
+    for at, (_, top, bottom, right) in enumerate(boxes):
         tall, end, run = bottom - top, right, 1
-        for above, below, left, beyond in sorted(boxes, key=lambda box: box[2]):
+        for left, above, below, beyond in boxes[at + 1 :]:
+            if left - end > 2 * tall:
+                break
             alike = abs((above + below) - (top + bottom)) <= tall and 0.5 * tall <= below - above <= 2 * tall
-            if alike and 0 <= left - end <= 2 * tall:
+            if alike and left >= end:
                 run, end = run + 1, beyond
         if run >= _LEAST_LETTERS:
             return True

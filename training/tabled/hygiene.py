@@ -5,7 +5,7 @@ refused.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,10 @@ from training.tabled.studies import TabledCase, TabledStudies, image_of
 LEAST_PATIENTS = 10
 """Of each class: with fewer, one may stand on the side that chooses, and two among those that are held out."""
 NEAR_BITS, NEAR_ALIKE = 24, 0.98
-"""Near-doubles: so many of 256 bits of a difference hash (dHash) at most, and so well correlated at 32 × 32."""
+"""Near-doubles: so many of 256 bits of a difference hash (dHash) at most, and so well correlated at 32 × 32, a volume at 8 × 32 × 32: seen
+along its first axis alone, heads of two people can be as alike."""
+MOST_IDS = 3
+"""Of one person, whom several hospitals number; a name and birth date on more of them is what stands for all names that were taken out."""
 _UNLIKELY = 0.05
 """Below this probability of its own label, by a model that did not see the case, a label is an outlier."""
 _CHANCE = 0.001
@@ -45,7 +48,7 @@ class Seen:
     hash
         (256,) whether a pixel of the 16 × 17 means is brighter than its neighbour to the left.
     small
-        (32 × 32,) mean 0, length 1; all 0 of an even image.
+        (32 × 32,), of a volume (8 × 32 × 32,): mean 0, length 1; all 0 of an even image.
     grey
         Some of its values.
     shape
@@ -55,7 +58,7 @@ class Seen:
     case: TabledCase
     sha256: str
     hash: NDArray[np.bool_]
-    small: NDArray[np.float64]
+    small: NDArray[np.float32]
     features: NDArray[np.float64]
     grey: NDArray[np.float32]
     shape: Shape
@@ -91,7 +94,8 @@ def see(case: TabledCase) -> Seen:
     subject, image = image_of(case)
     values = image.values
     bits = covered(values, (1, 16, 17))[0]
-    small = covered(values, (1, 32, 32)).ravel().astype(np.float64)
+    single = isinstance(subject, Images)
+    small = covered(values, (1 if single else 8, 32, 32)).ravel()
     small -= small.mean()
     length = float(np.linalg.norm(small))
     return Seen(
@@ -101,13 +105,13 @@ def see(case: TabledCase) -> Seen:
         small=small / length if length else small,
         features=described(values),
         grey=values.ravel()[:: max(1, values.size // _SAMPLED)].copy(),
-        shape=image.grid.shape if isinstance(subject, Images) else reorientation(image.grid, AXES).grid(image.grid).shape,
-        marked=case.burned_in == "YES" or (isinstance(subject, Images) and shows_text(values)),
+        shape=image.grid.shape if single else reorientation(image.grid, AXES).grid(image.grid).shape,
+        marked=case.burned_in == "YES" or (single and shows_text(values)),
     )
 
 
-def clean(table: LabelTable, found: TabledStudies) -> Clean:
-    """Look at all cases; what is left may be split and learned.
+def clean(table: LabelTable, found: TabledStudies, tell: Callable[[str], None]) -> Clean:
+    """Look at all cases; what is left may be split and learned. The table is told in any case, as far as it came.
 
     Raises
     ------
@@ -120,26 +124,24 @@ def clean(table: LabelTable, found: TabledStudies) -> Clean:
         Question(what="images without a label", cases=found.unlabelled, done="not used"),
         Question(what="files that cannot be read", cases=found.left_out, done="not used"),
     ]
-    seen, broken = _read(found.cases)
-    asked.append(Question(what="cases that cannot be read", cases=broken, done="left out"))
-    seen, doubled = _without_doubles(seen, asked)
-    groups, by_patient = _grouped(seen, doubled, asked)
-    _refuse_few(table, seen, groups)
-    _marks(table, seen, asked)
-    asked.append(
-        Question(
-            what="labels that the image makes unlikely",
-            cases=_outliers(table, seen, groups),
-            done="kept: look at them",
-        )
-    )
+    try:
+        seen, broken = _read(found.cases)
+        asked.append(Question(what="cases that cannot be read", cases=broken, done="left out"))
+        seen, doubled = _without_doubles(seen, asked)
+        groups, by_patient = _grouped(seen, doubled, asked)
+        _refuse_few(table, seen, groups)
+        _marks(table, seen, asked)
+        unlikely = _outliers(table, seen, groups)
+        asked.append(Question(what="labels that the image makes unlikely", cases=unlikely, done="kept: look at them"))
+    finally:
+        tell(told(asked))
     return Clean(seen=tuple(seen), groups=tuple(groups), questions=tuple(asked), by_patient=by_patient)
 
 
-def told(clean: Clean) -> str:
+def told(questions: Sequence[Question]) -> str:
     """The table, for people."""
     rows = [("looked for", "found", "done", "which")]
-    for one in clean.questions:
+    for one in questions:
         which = "; ".join(one.cases[:_SHOWN]) + (f"; and {len(one.cases) - _SHOWN} more" if len(one.cases) > _SHOWN else "")
         rows.append((one.what, str(len(one.cases)), one.done if one.cases else "", which))
     wide = [max(len(row[at]) for row in rows) for at in range(3)]
@@ -175,7 +177,7 @@ def _without_doubles(seen: Sequence[Seen], asked: list[Question]) -> tuple[list[
 
 def _grouped(seen: Sequence[Seen], doubled: Sequence[set[str]], asked: list[Question]) -> tuple[list[str], bool]:
     """For each case who stands on one side with it: its patient, patients of the same pixels (`doubled`), others of the same name and birth
-    date, and near-doubles."""
+    date where both are given and name a person, and near-doubles."""
     parent = list(range(len(seen)))
 
     def root(at: int) -> int:
@@ -188,9 +190,11 @@ def _grouped(seen: Sequence[Seen], doubled: Sequence[set[str]], asked: list[Ques
             parent[root(at)] = root(these[0])
 
     patients = _places([one.case.patient for one in seen])
-    people = _places(["^".join(one.case.person) if one.case.person[0] else "" for one in seen])
+    people = _places(["^".join(one.case.person) if all(one.case.person) else "" for one in seen])
     nameless = [one.case.name for one in seen if not one.case.patient]
-    of_one_name = [those for those in people.values() if len({seen[at].case.patient for at in those if seen[at].case.patient}) > 1]
+    ids = [(those, len({seen[at].case.patient for at in those if seen[at].case.patient})) for those in people.values()]
+    of_one_name = [those for those, count in ids if 1 < count <= MOST_IDS]
+    of_all = [those for those, count in ids if count > MOST_IDS]
     of_one_id = [those for those in patients.values() if len({seen[at].case.person for at in those if seen[at].case.person[0]}) > 1]
     of_doubles = [[at for patient in sorted(those) for at in patients.get(patient, ())] for those in doubled]
     for those in (*patients.values(), *of_one_name, *of_doubles):
@@ -206,6 +210,9 @@ def _grouped(seen: Sequence[Seen], doubled: Sequence[set[str]], asked: list[Ques
         Question(what="near-doubles under two labels", cases=_pairs(seen, against), done="kept: look at them"),
         Question(what="cases that name no patient", cases=nameless, done="EACH COUNTS AS A PATIENT: THE SPLIT MAY NOT BE BY PATIENT"),
         Question(what="two patients of one name and birth date", cases=_those(seen, of_one_name), done="they count as one"),
+        Question(
+            what=f"one name and birth date, more than {MOST_IDS} IDs", cases=_those(seen, of_all), done="each ID counts: nobody's name"
+        ),
         Question(what="one patient ID, several names", cases=_those(seen, of_one_id), done="they count as one"),
     ]
     first_of = [root(at) for at in range(len(seen))]
@@ -243,22 +250,19 @@ def _refuse_few(table: LabelTable, seen: Sequence[Seen], groups: Sequence[str]) 
 def _marks(table: LabelTable, seen: Sequence[Seen], asked: list[Question]) -> None:
     """Burned-in marks are told; where they go with a label, nothing else would be learned."""
     marked = np.array([one.marked for one in seen])
-    asked.append(
-        Question(
-            what="marks or text in the image",
-            cases=[one.case.name for one in seen if one.marked],
-            done="kept: no label goes with them",
-        )
-    )
+    cases = [one.case.name for one in seen if one.marked]
+    what = "marks or text in the image"
     for at, code in enumerate(table.channels):
         labelled = np.array([one.case.labels[at] for one in seen])
         counts = [[int(np.count_nonzero((marked == mark) & (labelled == real))) for real in (True, False)] for mark in (True, False)]
         if float(fisher_exact(counts).pvalue) < _CHANCE:
+            asked.append(Question(what=what, cases=cases, done="REFUSED: a label goes with them"))
             raise UnfitData(
                 f"marks or text (Burned In Annotation, or letters in the pixels) stand in {counts[0][0]} of {counts[0][0] + counts[1][0]} "
                 f'images with "{code.meaning}" and in {counts[0][1]} of {counts[0][1] + counts[1][1]} without: a network would learn the '
                 "marks. Take these images out, or take such images that both kinds have them alike"
             )
+    asked.append(Question(what=what, cases=cases, done="kept: no label goes with them"))
 
 
 def _outliers(table: LabelTable, seen: Sequence[Seen], groups: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.applications.bundle.manifest import single_image
+from inference.applications.bundle.manifest import MIN_SLICES, single_image
 from inference.applications.bundle.steps import ImageOnGrid, source_image
 from inference.imaging.header import read_instance
 from inference.imaging.regrid import straightened
@@ -106,14 +106,17 @@ def image_of(case: TabledCase) -> tuple[Images | Volume, ImageOnGrid]:
     ------
     InputError
     UnfitData
-        It is not one image.
+        It is not one image, or a volume of fewer than `MIN_SLICES`.
     """
     if case.modality not in SINGLE:
         (assembled,) = subjects(Takes.VOLUME, "refuse", case.files)
         assert isinstance(assembled.subject, Volume), "which was asked for"
         upright = straightened(assembled.subject)
         volume = assembled.subject if upright is None else upright.volume
-        return volume, source_image(volume)
+        image = source_image(volume)
+        if (slices := image.grid.shape[0]) < MIN_SLICES:
+            raise UnfitData(f"{case.name} has {slices} slices: a volume of fewer than {MIN_SLICES} would not be served either")
+        return volume, image
     (assembled,) = subjects(Takes.IMAGES, "refuse", case.files)
     assert isinstance(assembled.subject, Images), "which was asked for"
     every = assembled.subject
