@@ -46,9 +46,9 @@ _ONCE: Final = frozenset({_LENGTH, _CLASS, _VERSION, _USER})
 """Sub-items of the user information of which the first counts. Others that the standard has are not negotiated here, and left out."""
 _ITEM = struct.Struct(">BxH")
 _UID = re.compile(rb"[0-9.]{1,64}").fullmatch
-# PS3.5 6.2, AE: the default repertoire without control characters and backslash
+# PS3.5 6.2, AE: the default repertoire without control characters and backslash; pynetdicom's codec asks the same of a version's name
 _TITLE = re.compile(rb"[ -\[\]-~]{16}").fullmatch
-_NAME = re.compile(rb"[ -~]{1,16}").fullmatch
+_NAME = re.compile(rb"[ -\[\]-~]{1,16}").fullmatch
 _Items: TypeAlias = list[tuple[int, bytes]]
 
 

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from node.dimse.ul import pdu
@@ -197,6 +197,7 @@ _ANY_CONTEXT = st.builds(
     titles=st.tuples(st.binary(min_size=16, max_size=16), st.binary(min_size=16, max_size=16)),
     application=st.binary(max_size=70),
 )
+@example(contexts=[], others=[_item(0x55, b"AB\\1")], titles=(bytes(16), bytes(16)), application=b"")
 def test_any_values_of_which_the_lengths_add_up_are_read(
     contexts: list[bytes], others: list[bytes], titles: tuple[bytes, bytes], application: bytes
 ) -> None:
