@@ -186,7 +186,7 @@ def _item(kind: int, content: bytes) -> bytes:
 
 
 def _items(data: bytes, at: int) -> _Items:
-    """The items from `at` on, by type, without their heads.
+    """The items of a PDU or of an item from `at` on, by type, without their heads.
 
     Raises
     ------
@@ -196,7 +196,7 @@ def _items(data: bytes, at: int) -> _Items:
     found = []
     while at < len(data):
         if at + _ITEM.size > len(data):
-            raise Malformed("an item of the A-ASSOCIATE-RQ is cut off")
+            raise Malformed("an item is cut off")
         kind, length = _ITEM.unpack_from(data, at)
         at += _ITEM.size
         if at + length > len(data):
@@ -378,7 +378,8 @@ def accepted(body: bytes, contexts: Sequence[Context]) -> Agreed:
     answer = A_ASSOCIATE_AC()
     try:
         # the codec counts from the head on
-        answer.decode(bytes((2, 0)) + struct.pack(">L", len(body)) + body)
+        wanted = _without_names(body)
+        answer.decode(bytes((2, 0)) + struct.pack(">L", len(wanted)) + wanted)
         results = [(int(item.presentation_context_id), int(item.result), item.transfer_syntax) for item in answer.presentation_context]
         information = answer.user_information
         length = int(information.maximum_length or 0) if information is not None else _WITHOUT_LIMIT
@@ -404,6 +405,17 @@ def accepted(body: bytes, contexts: Sequence[Context]) -> Agreed:
         if result == _ACCEPTED and odd and index < len(contexts) and str(syntax) == contexts[index].transfer_syntax_uid:
             taken[contexts[index]] = number
     return Agreed(contexts=taken, most_bytes=min(length or _UNBOUNDED, _UNBOUNDED))
+
+
+def _without_names(body: bytes) -> bytes:
+    """The body of an A-ASSOCIATE-AC with the one sub-item of its user information that is looked at. Codecs raise at the names that some
+    implementations give themselves, of which nothing here depends."""
+    kept = []
+    for kind, content in _items(body, FIXED_BYTES):
+        if kind == _USER_INFORMATION:
+            content = b"".join(_item(_LENGTH, value) for part, value in _items(content, 0) if part == _LENGTH)
+        kept.append(_item(kind, content))
+    return body[:FIXED_BYTES] + b"".join(kept)
 
 
 def _ours(most_bytes: int) -> list[ServiceParameter]:

@@ -1,4 +1,4 @@
-"""Requests for an association with something wrong in them, packed by hand: what is wrong costs that part alone, on both receivers.
+"""Requests for an association, and an answer, with something wrong in them, packed by hand: what is wrong costs that part alone.
 
 What a presentation context is answered is read off the wire here (PS3.8 table 9-18), not by the codec of either side.
 """
@@ -11,8 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from node.dicom.transfer_syntax import Context
 from node.dimse.ul import pdu
-from node.dimse.ul.negotiation import read_request
+from node.dimse.ul.negotiation import accepted, read_request
 from node.settings.node import Node
 from tests.dimse.conftest import Listen, Listening
 from tests.dimse.ul.talk import RELEASE, talk
@@ -206,3 +207,13 @@ def test_any_values_of_which_the_lengths_add_up_are_read(
     read = read_request(asked[6:])
     numbers = {one[4] for one in contexts if one[4] % 2}
     assert {context.context_id for context in read.contexts} == numbers
+
+
+@pytest.mark.parametrize("name", [b"NAME_1", b"NAME\\1", b"NAME_1\0", b"N\xe4me", b"longer than sixteen bytes", b""])
+def test_an_answer_is_read_whatever_the_implementation_calls_itself(name: bytes) -> None:
+    """Codecs raise at some of these: nothing could be sent to an archive with such a name, for which nobody ever asks."""
+    context = Context(sop_class_uid=_VERIFICATION.decode(), transfer_syntax_uid=_IMPLICIT.decode())
+    user = _LENGTH + _item(0x52, b"1.2.3") + _item(0x55, name)
+    answered = _item(0x21, bytes((1, 0, 0, 0)) + _item(0x40, _IMPLICIT))
+    agreed = accepted(b"\0\1\0\0" + bytes(64) + _item(0x10, _DICOM) + answered + _item(0x50, user), [context])
+    assert (agreed.contexts, agreed.most_bytes) == ({context: 1}, 16384)
