@@ -48,8 +48,8 @@ def chest(place: Path) -> Path:
     return place / "study"
 
 
-def test_a_version_that_is_not_here_is_refused_by_check_and_not_taken_by_explain(chest: Path, place: Path, run: Run) -> None:
-    """With the place of the route's `run`; of the version that is here it runs."""
+def test_a_version_that_is_not_here_is_refused_by_check_and_parked_by_explain(chest: Path, place: Path, run: Run) -> None:
+    """With the place of the route's `run`; of the version that is here it runs, and nothing is withheld."""
     text = (place / "hilum.yaml").read_text()
     here = load_application("ct-lung", ()).version
     (place / "hilum.yaml").write_text(text.replace("run: [ct-lung]", "run: [ct-lung@9.1]"))
@@ -61,11 +61,12 @@ def test_a_version_that_is_not_here_is_refused_by_check_and_not_taken_by_explain
     assert problem["message"].endswith(f'hilum.yaml:{line}:11: route "chest CT": run: {why}')
     says = run("routes", "explain", chest, "--from", "ct1", "--to", "HILUM_STAT", "--json").json["routes"][1]["series"]
     best = next(one for one in says if one["series_uid"] == "1.2.3.4.1")
-    assert (best["chosen"], best["reason"]) == (False, f"ct-lung does not take it: {why}")
+    assert (best["withheld"], best["reason"].partition("; ct-lung ")[2]) == ("parked", f"is parked: {why}")
     (place / "hilum.yaml").write_text(text.replace("run: [ct-lung]", f"run: [ct-lung@{here.partition('.')[0]}]"))
     assert run("config", "check").code == 0
     says = run("routes", "explain", chest, "--from", "ct1", "--to", "HILUM_STAT", "--json").json["routes"][1]["series"]
-    assert next(one for one in says if one["series_uid"] == "1.2.3.4.1")["chosen"]
+    best = next(one for one in says if one["series_uid"] == "1.2.3.4.1")
+    assert (best["chosen"], best["withheld"]) == (True, "")
 
 
 def test_a_route_of_which_one_application_is_parked_and_another_runs_is_one_that_runs(chest: Path, place: Path, run: Run) -> None:
