@@ -1,19 +1,13 @@
 """Checkpoints of nnU-Net, read in a confined process: weights, and the few facts beside them that decide how they are used."""
 
-import io
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from inference.applications.bundle.errors import UnreadableBundle
+from inference.applications.bundle.weights_only import loaded, read_in_jail, refusing
 from inference.engines.errors import UnreadableModel
-from inference.engines.jail.model import Limits, call_in_jail
 from inference.engines.safetensors import read_safetensors, safetensors_of
-
-_FAILS = (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, LookupError, ValueError, TypeError, zipfile.BadZipFile)
-"""What torch's own unpickler raises on bytes that are no checkpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,17 +43,8 @@ def read_checkpoint(content: bytes, where: str) -> Checkpoint:
     ModelDied, ModelHung, MemoryBound, JailBroken
         The process that read it was ended.
     """
+    facts, made = read_in_jail("nnunet.checkpoint:weights_of", content, where)
     try:
-        facts, made = call_in_jail(
-            where,
-            "inference.applications.bundle.nnunet.checkpoint:weights_of",
-            content,
-            {"where": where},
-            limits=Limits.usual(),
-            # what may be named stands on a list of types that hold data
-            carries_code=False,
-            imports=("torch",),
-        )
         weights = read_safetensors(made, where)
     except UnreadableModel as broken:
         raise UnreadableBundle(str(broken)) from broken
@@ -74,20 +59,10 @@ def read_checkpoint(content: bytes, where: str) -> Checkpoint:
 
 def weights_of(content: bytes, *, where: str) -> tuple[dict[str, Any], bytes]:
     """As `read_checkpoint`, in the process that reads the file: the facts, and the weights as safetensors."""
-    import numpy as np
     import torch
 
-    # single numbers of its log are made by a function of numpy's, whose module had another name before version 2
-    scalar = np.float64(0).__reduce__()[0]
-    named: list[Any] = [
-        np.dtype,
-        scalar,
-        (scalar, "numpy.core.multiarray.scalar"),
-        *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")),
-    ]
-    try:
-        with torch.serialization.safe_globals(named):
-            said = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    with refusing(f"{where} is no checkpoint of nnU-Net that can be read as data"):
+        said = loaded(content)
         weights = said["network_weights"]
         if not all(isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in weights.items()):
             raise UnreadableModel(f"{where}: its network_weights are no tensors by name")
@@ -97,10 +72,6 @@ def weights_of(content: bytes, *, where: str) -> tuple[dict[str, Any], bytes]:
             "configuration": str(said["init_args"]["configuration"]),
             "mirrored": [] if mirrored is None else [int(axis) for axis in mirrored],
         }
-    except _FAILS as broken:
-        why = str(broken).partition("WeightsUnpickler error: ")[2].partition(" Please use ")[0] or str(broken)
-        first = (why.strip() or type(broken).__name__).splitlines()[0]
-        raise UnreadableModel(f"{where} is no checkpoint of nnU-Net that can be read as data (weights_only): {first}") from broken
     # a checkpoint has the weights of a layer under each name by which its network can reach it
     once = {
         name.removeprefix("module.").removeprefix("_orig_mod."): tensor
