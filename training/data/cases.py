@@ -61,12 +61,14 @@ class Case:
     """One labelled volume of a patient, not read yet. Cases of one patient never stand on two sides of a split.
 
     Where the data do not name patients, every case counts as one (`DataTerms.split` says so). Of each `stratum` every side gets its share.
+    `labels` is what a table says of it, for each channel; () where its truth lies in what is read.
     """
 
     patient: str
     name: str
     load: Callable[[], Any]
     stratum: str = ""
+    labels: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

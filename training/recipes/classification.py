@@ -67,7 +67,7 @@ def begun(data: Path | None, run: Path, seed: int, asked: Asked, tell: Callable[
         table = _table(asked)
         found = tabled(folder, table)
         kept = clean(table, found, tell)
-        cases = tuple(case_of(one.case, group, one.case.labels) for one, group in zip(kept.seen, kept.groups, strict=True))
+        cases = tuple(case_of(one.case, group) for one, group in zip(kept.seen, kept.groups, strict=True))
         training = split(cases, seed, fold).train
         names = {case.name for case in training}
         seen = [one for one in kept.seen if one.case.name in names]
@@ -189,4 +189,4 @@ def _cases(folder: Path, plan: TabledPlan) -> tuple[Case, ...]:
     absent = [name for name in plan.groups if name not in found]
     if absent:
         raise OtherRun(f"{len(absent)} cases that the run was planned with are not in {folder}: {absent[0]}")
-    return tuple(case_of(found[name], group, found[name].labels) for name, group in plan.groups.items())
+    return tuple(case_of(found[name], group) for name, group in plan.groups.items())

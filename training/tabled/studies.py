@@ -133,14 +133,14 @@ def image_of(case: TabledCase) -> tuple[Images | Volume, ImageOnGrid]:
     return images, single_image(meant[0])
 
 
-def case_of(case: TabledCase, patient: str, labels: Sequence[bool]) -> Case:
+def case_of(case: TabledCase, patient: str) -> Case:
     """A case for training; `patient` are all whose images have to stand on one side with it."""
 
     def load() -> LabelledSubject:
         subject, _ = image_of(case)
-        return LabelledSubject(subject=subject, labels=tuple(labels), attributes=case.attributes)
+        return LabelledSubject(subject=subject, labels=case.labels, attributes=case.attributes)
 
-    return Case(patient=patient, name=case.name, load=load, stratum=str(list(map(int, labels))))
+    return Case(patient=patient, name=case.name, load=load, stratum=str(list(map(int, case.labels))), labels=case.labels)
 
 
 def _by_series(series: Sequence[LabelledSeries], identifier: str) -> dict[str, list[tuple[LabelledSeries, tuple[Path, ...]]]]:

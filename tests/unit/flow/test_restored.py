@@ -77,10 +77,8 @@ def restorable(node: MiniNode) -> Iterator[Restorable]:
     made.node.journal.close()
 
 
-def test_a_job_that_was_delivered_after_the_backup_is_not_run_again(restorable: Restorable) -> None:
-    """Saved with the job waiting, delivered, put back: the job is cancelled with its reason, and what stands in the archive stands. An
-    operator who wants it again all the same gets it. (The encoder of this miniature gives the second set the first one's UIDs, which its
-    archive refuses; the node's own gives it others, ADR-0038.)"""
+def _saved_before_it_ran(restorable: Restorable) -> None:
+    """A study is received and routed, saved with its jobs waiting, and its results are delivered."""
     node = restorable.node
     node.receive_images("study", "t1")
     node.clock.advance(60)
@@ -88,6 +86,14 @@ def test_a_job_that_was_delivered_after_the_backup_is_not_run_again(restorable: 
     RouteStage(node.journal, node.config, node.clock, lambda _: "default", lambda _: APPLICATION).step()
     restorable.save()
     restorable.run()
+
+
+def test_a_job_that_was_delivered_after_the_backup_is_not_run_again(restorable: Restorable) -> None:
+    """Saved with the job waiting, delivered, put back: the job is cancelled with its reason, and what stands in the archive stands. An
+    operator who wants it again all the same gets it. (The encoder of this miniature gives the second set the first one's UIDs, which its
+    archive refuses; the node's own gives it others, ADR-0038.)"""
+    node = restorable.node
+    _saved_before_it_ran(restorable)
     before = in_archive(node)
     assert len(before) == 3
     node.clock.advance(86400)
@@ -109,12 +115,7 @@ def test_a_job_is_not_run_again_because_another_route_has_one_on_the_same_images
     (route,) = node.config.routes
     pinned = PinnedVersion(application=APPLICATION.name, version="9")
     node.configure(routes=(replace(route, send=("archive",)), replace(route, name="asks", send=("second",), pinned=(pinned,))))
-    node.receive_images("study", "t1")
-    node.clock.advance(60)
-    SettleStage(node.journal, node.config, node.clock, lambda _: CountingPeer()).step()
-    RouteStage(node.journal, node.config, node.clock, lambda _: "default", lambda _: APPLICATION).step()
-    restorable.save()
-    restorable.run()
+    _saved_before_it_ran(restorable)
     before = in_archive(node)
     restorable.restore()
     restorable.run()
