@@ -33,7 +33,7 @@ types: $(READY)
 # where there is room, the files of the fast tests lie in memory and wait for no disk; `make test` runs the same tests on one
 IN_MEMORY := $(shell test "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 4000000 2>/dev/null && echo TMPDIR=/dev/shm)
 
-FAST := -q -o tmp_path_retention_policy=failed -m "not slow and not peers and not registry" $(WITHOUT_FAST_TESTS)
+FAST := -q -m "not slow and not peers and not registry" $(WITHOUT_FAST_TESTS)
 
 # every test that is neither marked slow nor listed in tests/costly.txt, collected once and run in forks: more than there are processors,
 # for some tests wait

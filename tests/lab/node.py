@@ -88,7 +88,7 @@ def configuration(
     """A configuration whose files all lie in `folder`; `more` are further top-level blocks."""
     return {
         "node": {"ae_title": "HILUM", "listen": f"127.0.0.1:{port}"},
-        "store": {"journal": f"sqlite:{folder / 'hilum.db'}", "blobs": f"file:{folder / 'blobs'}", "min_free": "100MB"},
+        "store": {"journal": f"sqlite:{folder / 'hilum.db'}", "blobs": f"file:{folder / 'blobs'}", "min_free": "100MB", "high_water": 1},
         "models": {"repository": str(repository)},
         "peers": dict(peers),
         "sinks": dict(sinks),

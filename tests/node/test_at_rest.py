@@ -47,6 +47,7 @@ def _sealed(folder: Path, *keys: Path, durability: Durability = Durability.EACH)
         "journal": f"sqlite:{folder / 'hilum.db'}",
         "blobs": f"file:{folder / 'state' / 'blobs'}",
         "min_free": "100MB",
+        "high_water": 1,
         "durability": durability.value,
     }
     if keys:

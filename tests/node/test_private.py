@@ -87,6 +87,7 @@ def _settings(folder: Path, metrics: int) -> dict[str, object]:
         "blobs": f"file:{folder / 'made' / 'blobs'}",
         "spool": f"file:{folder / 'made' / 'spool'}",
         "min_free": "100MB",
+        "high_water": 1,
     }
     assert isinstance(settings["node"], dict)
     settings["node"]["metrics"] = f"127.0.0.1:{metrics}"

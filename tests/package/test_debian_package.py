@@ -173,7 +173,7 @@ def _configure(debian: System, port: int) -> None:
     settings = {
         "node": {"ae_title": "HILUM", "listen": f"127.0.0.1:{port}"},
         "peers": {"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"scope": "series", "quiet": "1s"}}},
-        "store": {"journal": f"sqlite:/{STATE}/hilum.db", "blobs": f"file:/{STATE}/blobs", "min_free": "1MB"},
+        "store": {"journal": f"sqlite:/{STATE}/hilum.db", "blobs": f"file:/{STATE}/blobs", "min_free": "1MB", "high_water": 1},
         "models": {"repository": f"/{STATE}/models"},
         "sinks": {"results": {"kind": "folder", "path": f"/{STATE}/results"}},
         "routes": [{"name": "crops", "when": {"Modality": "MR"}, "run": ["hippocampus"], "send": ["results"]}],

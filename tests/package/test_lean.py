@@ -43,7 +43,7 @@ def words(tmp_path: Path) -> Path:
     (tmp_path / "net.onnx").write_bytes(doubling_onnx())
     (tmp_path / "ldap.passcode").write_text("secret\n")
     (tmp_path / "ldap.passcode").chmod(0o600)
-    store = {"journal": "sqlite:hilum.db", "blobs": "file:blobs", "min_free": "1MB"}
+    store = {"journal": "sqlite:hilum.db", "blobs": "file:blobs", "min_free": "1MB", "high_water": 1}
     base: dict[str, Any] = {"node": {"ae_title": "HILUM", "listen": "127.0.0.1:0"}, "store": store}
     sink = {"sinks": {"results": {"kind": "folder", "path": "results"}}, "routes": [{"name": "all", "run": [RUN], "send": ["results"]}]}
     files: dict[str, dict[str, Any]] = {

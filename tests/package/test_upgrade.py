@@ -116,6 +116,7 @@ def test_the_page_upgrades_a_node_with_its_history(host: Host, tmp_path: Path) -
             "journal": f"sqlite:{state}/hilum.db",
             "blobs": f"file:{state}/blobs",
             "min_free": "1MB",
+            "high_water": 1,
         },
         "models": {"repository": f"{state}/models"},
         "sinks": {"results": {"kind": "folder", "path": f"{state}/results"}},

@@ -24,7 +24,7 @@ def test_a_journal_on_postgresql_is_dumped_and_restored(postgres: Postgres, tmp_
     A database that holds something is refused, and so is a journal of another kind."""
     settings = _settings(tmp_path)
     url = postgres.database()
-    store = {"journal": url, "blobs": f"file:{tmp_path / 'blobs'}", "min_free": "100MB"}
+    store = {"journal": url, "blobs": f"file:{tmp_path / 'blobs'}", "min_free": "100MB", "high_water": 1}
     settings["store"] = store
     with Node(settings, tmp_path) as node:
         _send(node, _block(tmp_path / "in"))
@@ -38,7 +38,11 @@ def test_a_journal_on_postgresql_is_dumped_and_restored(postgres: Postgres, tmp_
     wrong = Node({**settings, "store": {"journal": f"sqlite:{tmp_path / 'w.db'}", "blobs": f"file:{tmp_path / 'w'}"}}, tmp_path / "wrong")
     assert "HLM-2099" in wrong.hilum("restore", folder).err
     other = Node(
-        {**settings, "store": {"journal": postgres.database(), "blobs": f"file:{elsewhere / 'blobs'}", "min_free": "100MB"}}, elsewhere
+        {
+            **settings,
+            "store": {"journal": postgres.database(), "blobs": f"file:{elsewhere / 'blobs'}", "min_free": "100MB", "high_water": 1},
+        },
+        elsewhere,
     )
     told = other.hilum("restore", folder, "--json")
     assert told.code == 0, told.out + told.err

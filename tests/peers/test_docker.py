@@ -86,7 +86,7 @@ def test_a_study_goes_through_on_a_read_only_root(tmp_path: Path, start: str) ->
     settings = {
         "node": {"ae_title": "HILUM", "listen": "127.0.0.1:0", "metrics": f"127.0.0.1:{metrics}"},
         "peers": {"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0"}},
-        "store": {"journal": "sqlite:/var/lib/hilum/hilum.db", "blobs": "file:/var/lib/hilum/blobs", "min_free": "100MB"},
+        "store": {"journal": "sqlite:/var/lib/hilum/hilum.db", "blobs": "file:/var/lib/hilum/blobs", "min_free": "100MB", "high_water": 1},
         "models": {"repository": "/var/lib/hilum/models", "applications": [str(ROOT / "bench" / "applications")]},
         "sinks": {"results": {"kind": "folder", "path": "/var/lib/hilum/results"}},
         "routes": [{"name": "all CT", "when": {"Modality": "CT"}, "run": ["bench-threshold"], "send": ["results"]}],

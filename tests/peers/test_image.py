@@ -87,7 +87,7 @@ def test_a_study_goes_through_the_image(engine: Podman, tmp_path: Path) -> None:
                 "listen": f"127.0.0.1:{console}",
                 "tls": {"cert": "/var/lib/hilum/console.pem", "key": "/var/lib/hilum/console.key"},
             },
-            "store": {"journal": database.database(), "blobs": "file:/var/lib/hilum/blobs", "min_free": "64MiB"},
+            "store": {"journal": database.database(), "blobs": "file:/var/lib/hilum/blobs", "min_free": "64MiB", "high_water": 1},
             "models": {"repository": "/var/lib/hilum/models"},
             "sinks": {"archive": {"kind": "dimse", "peer": "pacs"}},
             "routes": [{"name": "hippocampus", "when": {"Modality": "MR"}, "run": ["hippocampus"], "send": ["archive"]}],

@@ -156,6 +156,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, s3: S3, r
                 "blobs": f"file:{folder / 'copies'}",
                 "spool": f"file:{folder / 'spool'}",
                 "min_free": "100MB",
+                "high_water": 1,
             }
             site.hosts[name] = running.enter_context(Node(settings, folder, stages=stages))
         yield site

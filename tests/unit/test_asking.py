@@ -76,7 +76,7 @@ def test_a_second_command_does_not_wait_for_the_first() -> None:
 def test_one_fork_answers_what_is_repeated_about_a_configuration(tmp_path: Path) -> None:
     """Each time it says and ends as a new interpreter does then, refused or not; about another configuration another fork is asked."""
     asker = Asker()
-    store = {"journal": f"sqlite:{tmp_path / 'hilum.db'}", "blobs": f"file:{tmp_path / 'blobs'}", "min_free": "1MB"}
+    store = {"journal": f"sqlite:{tmp_path / 'hilum.db'}", "blobs": f"file:{tmp_path / 'blobs'}", "min_free": "1MB", "high_water": 1}
     good = json.dumps({"node": {"listen": "127.0.0.1:0"}, "store": store, "models": {"repository": str(tmp_path / "models")}})
 
     def forks() -> set[psutil.Process]:
@@ -119,7 +119,7 @@ def test_a_node_is_a_child_that_leads_its_own_group(tmp_path: Path) -> None:
     refused the exit code is told; the process that forked it may be gone meanwhile."""
     asker = Asker()
     config = tmp_path / "hilum.yaml"
-    store = {"journal": f"sqlite:{tmp_path / 'hilum.db'}", "blobs": f"file:{tmp_path / 'blobs'}", "min_free": "1MB"}
+    store = {"journal": f"sqlite:{tmp_path / 'hilum.db'}", "blobs": f"file:{tmp_path / 'blobs'}", "min_free": "1MB", "high_water": 1}
     config.write_text(json.dumps({"node": {"listen": "127.0.0.1:0"}, "store": store, "models": {"repository": str(tmp_path / "models")}}))
 
     def begun(*words: str) -> ForkedNode:

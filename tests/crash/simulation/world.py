@@ -206,7 +206,7 @@ class World:
             path=self.folder / "hilum.yaml",
             digest="0" * 64,
             node=Node(),
-            store=Store(journal=self.journal_url or f"sqlite:{self.folder}/hilum.db", blobs=self.folder / "blobs"),
+            store=Store(journal=self.journal_url or f"sqlite:{self.folder}/hilum.db", blobs=self.folder / "blobs", high_water=1),
             models=self.folder / "models",
             peers={"ct1": Peer(name="ct1", ae_title="CT1AE", host="127.0.0.1", port=104, settle=Settle(quiet=QUIET))},
             sinks={name: SinkSettings(name=name, destination=Folder(path=self.folder / name)) for name in SINKS},

@@ -28,7 +28,7 @@ def make_node() -> Iterator[Callable[[Path], MiniNode]]:
                 path=folder / "hilum.yaml",
                 digest="0" * 64,
                 node=Node(),
-                store=Store(journal=f"sqlite:{folder}/hilum.db", blobs=folder / "blobs"),
+                store=Store(journal=f"sqlite:{folder}/hilum.db", blobs=folder / "blobs", high_water=1),
                 models=folder / "models",
                 peers={"ct1": CT1},
                 sinks={name: SinkSettings(name=name, destination=Folder(path=folder / name)) for name in ("archive", "second")},
