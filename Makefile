@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup check types fast costly test every bench crash fuzz soak demo docs dist deb clean
+.PHONY: setup check types fast costly test every longest bench crash fuzz soak demo docs dist deb clean
 
 setup: $(READY)
 
@@ -52,11 +52,15 @@ test: $(READY)
 	$(BIN)/lint-imports
 	$(MAKE) --no-print-directory --jobs 2 types every
 
-# three processes: nodes, viewers and archives are waited for; with four a viewer came too late on two processors. The types are looked at
-# while the first of these waits. Where a process ends (a test that hangs takes it along), all of it ends and says so: pytest-xdist
-# was seen to wait for ever for the process that it had begun in its place
+# five processes on two processors, for a third of their time nodes, viewers and archives are waited for; which file runs when:
+# tests/lab/turns.py. The types are looked at while the first of these wait. Where a process ends (a test that hangs takes it along), all of
+# it ends and says so: pytest-xdist was seen to wait for ever for the process that it had begun in its place
 every: $(READY)
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --durations 15
+	$(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --durations 15 $(EVERY)
+
+# run every test, measure how long each file of them takes by the clock, and write tests/longest.txt: the long ones, which begin first
+longest: $(READY)
+	$(MAKE) --no-print-directory every EVERY=--write-longest
 
 bench: $(READY)
 	$(BIN)/python -m bench

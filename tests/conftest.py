@@ -23,6 +23,7 @@ from tests.lab.costly import ProcessorTime
 from tests.lab.forks import Forks
 from tests.lab.stuck import Stuck
 from tests.lab.triton import Started, servers
+from tests.lab.turns import InTurns
 
 # how fast examples come says something about the machine, not about the code
 settings.register_profile("hilum", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -31,92 +32,21 @@ settings.load_profile("hilum")
 _UMASK = os.umask(0o022)
 """Whoever started the tests has it."""
 os.umask(_UMASK)
-_HERE = Path(__file__).parent
-_PEERS = _HERE / "peers"
-_LONGEST_FIRST = (
-    "peers/test_kills.py",
-    "peers/test_viewer_results.py",
-    "meaning/test_node.py",
-    "node/test_network_cases.py",
-    "peers/test_many_nodes.py",
-    "triton/test_engine.py",
-    "soak/test_soak.py",
-    "peers/test_crash.py",
-    "node/test_commitment.py",
-    "node/test_largest.py",
-    "peers/test_console.py",
-    "node/test_whole_way.py",
-    "node/test_prior.py",
-    "node/test_backup.py",
-    "peers/test_viewer_detections.py",
-    "triton/test_demo.py",
-    "triton/test_recovery.py",
-    "peers/test_docker.py",
-    "crash/test_matrix.py",
-    "peers/test_head_mr.py",
-    "results/test_masks.py",
-    "node/test_reload.py",
-    "hundred/test_hundred.py",
-    "node/test_erase.py",
-    "peers/test_viewer.py",
-    "peers/test_profiles.py",
-    "peers/test_postgres_crash.py",
-    "triton/test_node.py",
-    "crash/test_simulation.py",
-    "peers/test_postgres_hosts.py",
-    "peers/test_demo.py",
-    "peers/test_chest_ct.py",
-    "peers/test_operators_day.py",
-    "training/test_segmentation.py",
-    "peers/test_hippocampus.py",
-    "training/test_chest_xray.py",
-    "training/test_restore.py",
-    "node/test_short.py",
-    "peers/test_two_nodes.py",
-    "peers/test_bad_input.py",
-    "training/test_lung_nodule.py",
-    "peers/test_refused.py",
-    "node/test_views.py",
-    "node/test_notify.py",
-    "node/test_audit.py",
-    "node/test_at_rest.py",
-    "node/test_bundle.py",
-    "node/test_metrics.py",
-    "node/test_bright_lesion.py",
-    "node/test_without_images.py",
-    "node/test_lung_nodule.py",
-    "peers/test_away.py",
-    "peers/test_docker_set.py",
-    "peers/test_backup.py",
-    "peers/test_commitment.py",
-    "peers/test_prometheus.py",
-    "peers/test_postgres_races.py",
-    "triton/test_server_starts.py",
-    "triton/test_server_ends.py",
-    "triton/test_findings.py",
-    "triton/test_classifier.py",
-    "crash/test_power_loss.py",
-    "node/test_private.py",
-    "results/test_report_of_anything.py",
-    "results/test_matrix.py",
-    "contract/test_sink.py",
-    "dimse/test_hazards.py",
-    "contract/test_bucket.py",
-)
-"""Files that take a quarter of a minute to minutes: `make test` gives whole files to its processes, and none is to begin with such a one
-when the others are through."""
+_PEERS = Path(__file__).parent / "peers"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--write-costly` is for `make costly`, `--forks` for `make check`."""
+    """`--write-costly` is for `make costly`, `--write-longest` for `make longest`, `--forks` for `make check`."""
     parser.addoption("--write-costly", action="store_true", help="measure, and write tests/costly.txt")
+    parser.addoption("--write-longest", action="store_true", help="measure, and write tests/longest.txt")
     parser.addoption("--forks", type=int, default=0, help="run the tests in so many forks of this process")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Measure, and end what hangs, wherever tests run."""
+    """Measure, put in order, and end what hangs, wherever tests run."""
     config.pluginmanager.register(Stuck())
     config.pluginmanager.register(ProcessorTime(writes=bool(config.getoption("--write-costly"))))
+    config.pluginmanager.register(InTurns(writes=bool(config.getoption("--write-longest"))))
     if forks := config.getoption("--forks"):
         config.pluginmanager.register(Forks(forks))
 
@@ -176,9 +106,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in tests/peers needs Debian's programs; the longest files come first."""
-    places = {_HERE / name: place for place, name in enumerate(_LONGEST_FIRST)}
-    items.sort(key=lambda item: places.get(item.path, len(places)))
+    """Everything in tests/peers needs Debian's programs."""
     for item in items:
         if _PEERS in item.path.parents:
             item.add_marker(pytest.mark.peers)

@@ -5,7 +5,7 @@ OHIF comes ready-built in the npm package `@ohif/app`; it is fetched once into `
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -14,20 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.lab.browser import chromium
 from tests.lab.cache import alone_in
-from tests.lab.needs import absent, program
 from tests.lab.npm import unpacked
 from tests.lab.ohif_server import served
 from tests.lab.program import wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 VERSION = "3.13.2"
 _PATIENCE_S = 180
 """For one step: it draws on the processors that other tests' nodes compute with."""
-_FLAGS = [
-    "--no-sandbox",
+_GRAPHICS = [
     # WebGL on the processor: there is no graphics card
     "--use-gl=angle",
     "--use-angle=swiftshader",
@@ -36,11 +35,6 @@ _FLAGS = [
     # the page itself is painted and put together without it, which takes a fourth of the time
     "--disable-gpu-rasterization",
     "--disable-gpu-compositing",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--no-default-browser-check",
 ]
 
 
@@ -71,7 +65,7 @@ class Viewer:
         with contextlib.ExitStack() as stack:
             self._server = stack.enter_context(served(self._root, self._archive))
             # one for all pages: its cache keeps what the viewer's scripts were compiled to
-            self._context = stack.enter_context(_chromium()).new_context(viewport=self._size)  # type: ignore[arg-type]
+            self._context = stack.enter_context(chromium(_GRAPHICS)).new_context(viewport=self._size)  # type: ignore[arg-type]
             self._stack = stack.pop_all()
         return self
 
@@ -211,18 +205,3 @@ class Opened:
             return holds()
 
         wait_until(look, timeout_s, what)
-
-
-@contextlib.contextmanager
-def _chromium() -> Iterator["Browser"]:
-    executable = program("chromium", "chromium")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        absent("playwright", "pip install -e '.[dev]'")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=_FLAGS, headless=True)
-        try:
-            yield browser
-        finally:
-            browser.close()

@@ -18,8 +18,8 @@ from node.domain.config_revision import ConfigRevision
 from node.journal.port import Pausable
 from node.settings.console import Console
 from tests.lab.axe import script
+from tests.lab.browser import chromium
 from tests.lab.loopback import free_port
-from tests.lab.needs import program
 from tests.unit.cli.conftest import CONFIG, HEAD, REFUSED, Hospital, empty, hospital, place
 from tests.unit.console import imaged
 from tests.unit.console.conftest import PASSWORD, served
@@ -107,15 +107,11 @@ def _with_a_provider(folder: Path) -> Console:
 @contextmanager
 def _desk(address: str, width: int, scheme: Any) -> Iterator["Page"]:
     """A page behind the login."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program("chromium", "chromium"), args=["--no-sandbox"], headless=True)
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
         page.set_default_timeout(_PATIENT_MS)
         page.goto(f"{address}/login")
         yield page
-        browser.close()
 
 
 def _log_in(page: "Page") -> None:

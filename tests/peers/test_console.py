@@ -16,7 +16,7 @@ from pydicom import dcmread
 from node.blobs.folder import FolderBlobs
 from node.console.access import password_hash
 from node.domain.account import Account, Role
-from tests.lab.needs import program
+from tests.lab.browser import chromium
 from tests.unit.cli.conftest import CONFIG, HEAD, TILTED, Hospital, empty, hospital, place
 from tests.unit.console import imaged
 from tests.unit.console.imaged import DEPTH
@@ -50,10 +50,9 @@ def address(hospital: Hospital, place: Path) -> Iterator[str]:
 @contextmanager
 def _logged_in(address: str) -> Iterator[tuple["Page", list[str]]]:
     """A browser's page behind the login, and what the browser complains of; nothing may be fetched from another host."""
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program("chromium", "chromium"), args=["--no-sandbox"], headless=True)
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1600, "height": 1000})
         page.set_default_timeout(PATIENT_MS)
         expect.set_options(timeout=PATIENT_MS)
@@ -67,7 +66,6 @@ def _logged_in(address: str) -> Iterator[tuple["Page", list[str]]]:
         page.fill("[name=password]", PASSWORD)
         page.click("button.main")
         yield page, said
-        browser.close()
     assert {urlsplit(url).netloc for url in fetched} == {urlsplit(address).netloc}
 
 

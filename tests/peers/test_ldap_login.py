@@ -28,9 +28,9 @@ from node.console.health import Health
 from node.domain.account import Account, AccountOrigin, Role
 from node.domain.health import FRESH_S, Answer
 from node.settings.console import Console
+from tests.lab.browser import chromium
 from tests.lab.howto import HowTo
 from tests.lab.loopback import free_port
-from tests.lab.needs import program
 from tests.lab.openldap import GROUPS, NODE, NODE_PASSCODE, PEOPLE, OpenLdap, directory
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import CONFIG, Hospital, Run, empty, hospital, place, run
@@ -410,7 +410,7 @@ def test_doctor_says_what_is_wrong_of_the_directory(slapd: OpenLdap, place: Path
 
 def test_a_browser_at_the_console_of_a_node(slapd: OpenLdap, hospital: Hospital, place: Path) -> None:
     """The process as the node starts it: gina logs in; when the hospital has her no more her page leads to the login within `ask_again`."""
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
     hospital.journal.accounts.open(Account(name="ada", role=Role.ADMIN, password=HASH, created_at=hospital.now))
     config = place / "console.yaml"
@@ -426,8 +426,7 @@ def test_a_browser_at_the_console_of_a_node(slapd: OpenLdap, hospital: Hospital,
     assert process.stdout is not None
     try:
         address = f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}"
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=program("chromium", "chromium"), args=["--no-sandbox"], headless=True)
+        with chromium() as browser:
             page = browser.new_page()
             page.set_default_timeout(PATIENT_MS)
             expect.set_options(timeout=PATIENT_MS)
@@ -438,7 +437,6 @@ def test_a_browser_at_the_console_of_a_node(slapd: OpenLdap, hospital: Hospital,
             expect(page.locator(".me")).to_contain_text("gina")
             slapd.change("gina", employeeType="left")
             expect(page.locator("form.login")).to_be_visible()
-            browser.close()
     finally:
         process.stdin.close()
         assert process.wait(120) == 0

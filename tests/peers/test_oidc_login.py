@@ -35,9 +35,9 @@ from node.console.context import TRIES
 from node.console.errors import ProviderUnfit, TokenRefused
 from node.console.provider import Provider
 from node.domain.account import Account, AccountOrigin, Role
+from tests.lab.browser import chromium
 from tests.lab.howto import HowTo
 from tests.lab.loopback import free_port
-from tests.lab.needs import program
 from tests.lab.oidc import CLIENT, SECRET, provider
 from tests.lab.program import wait_until
 from tests.unit.cli.conftest import CONFIG, Hospital, empty, hospital, place
@@ -87,13 +87,12 @@ def served(hospital: Hospital, place: Path, block: str) -> Iterator[None]:
 
 
 @contextmanager
-def chromium() -> Iterator[Callable[[], "Page"]]:
+def pages() -> Iterator[Callable[[], "Page"]]:
     """Pages, each of a browser profile of its own."""
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
     expect.set_options(timeout=PATIENT_MS)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program("chromium", "chromium"), args=["--no-sandbox"], headless=True)
+    with chromium() as browser:
 
         def page() -> "Page":
             made = browser.new_context().new_page()
@@ -102,7 +101,6 @@ def chromium() -> Iterator[Callable[[], "Page"]]:
             return made
 
         yield page
-        browser.close()
 
 
 def through_the_provider(page: "Page", address: str, name: str) -> None:
@@ -126,7 +124,7 @@ def test_people_come_in_through_the_provider(hospital: Hospital, place: Path, tm
     with (
         provider(tmp_path / "provider", STAFF, f"{address}{BACK}", in_token=in_token) as peer,
         served(hospital, place, settings_of(peer.issuer, place, port=port)),
-        chromium() as opened,
+        pages() as opened,
     ):
         for name, role in (("eve", Role.ADMIN), ("gina", Role.OPERATOR)):
             page = opened()
@@ -164,7 +162,7 @@ def test_who_logs_out_at_the_provider_is_logged_out_here(hospital: Hospital, pla
     with (
         provider(tmp_path / "p", people, f"{address}{BACK}", logout=f"{address}/login/hospital/logout", by_session=by_session) as peer,
         served(hospital, place, settings_of(peer.issuer, place, port=port)),
-        chromium() as opened,
+        pages() as opened,
     ):
         gina, elsewhere, eve = opened(), opened(), opened()
         for page, name in ((gina, "gina"), (elsewhere, "gina"), (eve, "eve")):
@@ -630,7 +628,7 @@ def test_a_public_client_has_no_secret(hospital: Hospital, place: Path, tmp_path
     with (
         provider(tmp_path / "provider", STAFF, f"{address}{BACK}", secret=False) as peer,
         served(hospital, place, settings_of(peer.issuer, place, port=port).replace(" secret_file: oidc.secret,", "")),
-        chromium() as opened,
+        pages() as opened,
     ):
         page = opened()
         through_the_provider(page, address, "gina")

@@ -12,8 +12,8 @@ import pytest
 from inference.imaging.write_series import write_series
 from node.assembly.configuration import load
 from node.domain.account import Role
+from tests.lab.browser import chromium
 from tests.lab.console import PASSWORD, console_port, let_in
-from tests.lab.needs import program
 from tests.lab.node import Node, configuration, hilum
 from tests.lab.program import wait_until
 
@@ -130,16 +130,15 @@ class Desk:
 def test_an_operators_day(node: Node, tmp_path: Path) -> None:
     """Log in, see a parked job, read why, mend the route where the check says so, see what it would decide and what it would have decided,
     save, retry, watch the result go out, and scroll through it. Nothing outside the routes changes, and the audit trail has who."""
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
     let_in(node, "ada", Role.ADMIN)
     parked, untaken = received(node, tmp_path / "in")
     file = node.config.read_text(encoding="utf-8")
     before = load(node.config).digest
     address = f"http://127.0.0.1:{console_port(node)}"
-    with sync_playwright() as playwright:
+    with chromium() as browser:
         expect.set_options(timeout=_PATIENCE_S * 1000)
-        browser = playwright.chromium.launch(executable_path=program("chromium", "chromium"), args=["--no-sandbox"], headless=True)
         desk = Desk(browser, address, tmp_path / "pictures")
 
         page = desk.page()
@@ -230,7 +229,6 @@ def test_an_operators_day(node: Node, tmp_path: Path) -> None:
         expect(watched.locator(".layers .mask")).to_have_count(1)
         watched.wait_for_load_state("networkidle")
         desk.picture(watched, "overlay")
-        browser.close()
     assert {urlsplit(url).netloc for url in desk.fetched} == {urlsplit(address).netloc}
     assert desk.said == [], "\n".join(desk.said)
     alerts = [one for one in told(tmp_path / "audit") if "Security Alert" in one]

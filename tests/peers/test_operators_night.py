@@ -15,8 +15,8 @@ from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 
 from node.domain.instance import Standing
+from tests.lab.browser import chromium
 from tests.lab.loopback import free_port
-from tests.lab.needs import program
 from tests.unit.cli.conftest import CONFIG, HEAD, Hospital, hospital
 from tests.unit.console.conftest import PASSWORD, served
 
@@ -58,11 +58,10 @@ def _archive(title: str, port: int) -> Iterator[None]:
 @contextmanager
 def _telephone(hospital: Hospital) -> Iterator["Page"]:
     """The start page, behind the login of an admin."""
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
-    with served(hospital) as address, sync_playwright() as playwright:
+    with served(hospital) as address, chromium() as browser:
         expect.set_options(timeout=_PATIENT_MS)
-        browser = playwright.chromium.launch(executable_path=program("chromium", "chromium"), args=["--no-sandbox"], headless=True)
         page = browser.new_page(viewport={"width": 400, "height": 800})
         page.set_default_timeout(_PATIENT_MS)
         page.goto(f"{address}/login")
@@ -70,7 +69,6 @@ def _telephone(hospital: Hospital) -> Iterator["Page"]:
         page.fill("[name=password]", PASSWORD)
         page.click("button.main")
         yield page
-        browser.close()
 
 
 def test_an_archive_that_is_down_and_then_has_another_name(hospital: Hospital, port: int) -> None:

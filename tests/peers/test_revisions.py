@@ -10,8 +10,8 @@ import pytest
 
 from node.domain.account import Role
 from tests.lab.axe import script
+from tests.lab.browser import chromium
 from tests.lab.console import PASSWORD, console_port, let_in
-from tests.lab.needs import program
 from tests.lab.node import Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.peers.test_operators_day import chest
@@ -71,12 +71,11 @@ def _edit(page: "Page", before: str, after: str) -> None:
 def test_two_edit_at_once_one_breaks_the_file_and_a_revision_comes_back(tmp_path: Path) -> None:
     """What the edit would have done is shown before it is saved, with a reason; who saves second is told, and keeps the edit; the file that
     an editor broke is put back by the page of revisions, whose differences are shown by day and by night without a fault."""
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
     expect.set_options(timeout=60_000)
     chest(tmp_path / "in", "Ito", 2.0)
-    with _serving(tmp_path) as (node, where), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program("chromium", "chromium"), args=["--no-sandbox"], headless=True)
+    with _serving(tmp_path) as (node, where), chromium() as browser:
         ada, ben = _desk(browser, where, "ada"), _desk(browser, where, "ben")
         for page in (ada, ben):
             page.goto(f"{where}/routes")
@@ -119,4 +118,3 @@ def test_two_edit_at_once_one_breaks_the_file_and_a_revision_comes_back(tmp_path
             ("ada", "thick slices too"),
             ("hilum serve", "the node was started"),
         ]
-        browser.close()

@@ -6,8 +6,8 @@ import pytest
 
 from node.domain.account import Role
 from tests.lab.axe import script
+from tests.lab.browser import chromium
 from tests.lab.console import PASSWORD, console_port, let_in
-from tests.lab.needs import program
 from tests.lab.node import Node
 from tests.node.test_upload import associations, series, settings, zipped
 
@@ -20,14 +20,13 @@ _HERE = {"ae_title": "HILUM-SEND", "address": "127.0.0.1:0", "settle": {"quiet":
 
 def test_an_operator_sends_a_zip_and_a_text_and_opens_the_study(tmp_path: Path) -> None:
     """From the page of studies; nothing goes before it was confirmed; the browser has no complaint."""
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
     files = series(tmp_path / "in")
     (tmp_path / "study.zip").write_bytes(zipped(files[:5]))
     (tmp_path / "notes.txt").write_text("words")
-    with Node(settings(tmp_path, send=_HERE), tmp_path) as node, sync_playwright() as playwright:
+    with Node(settings(tmp_path, send=_HERE), tmp_path) as node, chromium() as browser:
         let_in(node, "otto", Role.OPERATOR)
-        browser = playwright.chromium.launch(executable_path=program("chromium", "chromium"), args=["--no-sandbox"], headless=True)
         page = browser.new_page()
         page.set_default_timeout(_PATIENT_MS)
         expect.set_options(timeout=_PATIENT_MS)
@@ -55,5 +54,4 @@ def test_an_operator_sends_a_zip_and_a_text_and_opens_the_study(tmp_path: Path) 
         assert associations(node) == 1, "a file each, and one association"
         page.locator("#upload-studies a").click()
         expect(page.locator("main")).to_contain_text("HILUM-SEND@127.0.0.1")
-        browser.close()
     assert complaints == []
