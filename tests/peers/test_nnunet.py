@@ -201,10 +201,11 @@ def test_labels_are_those_of_nnunet_on_triton(name: str, cases: Mapping[str, Cas
 
 @pytest.fixture(scope="module")
 def cascade(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    """A network that sees 160³ voxels at half their sides, and one that refines its labels; the latter's case."""
+    """A network that sees 160³ voxels at a fourth of their sides, and one at a half that refines its labels, both in several patches; the
+    latter's case."""
     folder = tmp_path_factory.mktemp("cascade")
     np.save(folder / "image.npy", CASCADE.voxels[None])
-    said = plans(masked=True, patch=(48, 64, 64), spacing=(1.1, 1.0, 1.0), coarser=(2.1, 2.0, 2.0))
+    said = plans(masked=True, patch=(32, 40, 40), spacing=(2.2, 2.0, 2.0), coarser=(4.2, 4.0, 4.0))
     of_both: dict[str, Any] = {
         "plans": said,
         "dataset": dataset(),
