@@ -3,6 +3,7 @@
 OHIF comes ready-built in the npm package `@ohif/app`; it is fetched once into `.peers/` of the repository.
 """
 
+import base64
 import contextlib
 import io
 from collections.abc import Callable
@@ -90,6 +91,7 @@ class Opened:
 
     def __init__(self, page: "Page") -> None:
         self.page = page
+        self._asked = page.context.new_cdp_session(page)
 
     def __enter__(self) -> Self:
         return self
@@ -108,8 +110,10 @@ class Opened:
         box = found.bounding_box() if found else None
         if box is None:
             return np.zeros((8, 8, 3), dtype=np.uint8)
-        picture = self.page.screenshot(clip={"x": box["x"], "y": box["y"], "width": box["width"], "height": box["height"]})
-        return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
+        # packed in half the time that playwright's own picture takes: there are dozens of each study
+        clip = {"x": box["x"], "y": box["y"], "width": box["width"], "height": box["height"], "scale": 1}
+        taken = self._asked.send("Page.captureScreenshot", {"format": "png", "optimizeForSpeed": True, "clip": clip})
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(taken["data"]))).convert("RGB"))
 
     def coloured(self) -> int:
         """How many pixels inside the viewport have a colour: images are grey, so these are overlay."""
