@@ -1,6 +1,7 @@
 """Every page of the console by day and by night, from 360 to 2,560 px: axe-core finds nothing against WCAG 2.2 AA, and what axe has no rule
 for is measured in the browser (borders, targets, focus, reflow)."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,9 +123,9 @@ def _log_in(page: "Page") -> None:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(2560, "light"), (1280, "dark"), (400, "dark"), (360, "light")])
-def test_no_page_keeps_anybody_out(address: str, tmp_path: Path, width: int, scheme: str) -> None:
-    """axe-core finds nothing; borders of what is pressed or filled in are 3:1, targets 24 px, no page is wider than its window. A picture
-    of each is left in `pages`, for people to look at."""
+def test_no_page_keeps_anybody_out(address: str, width: int, scheme: str) -> None:
+    """axe-core finds nothing; borders of what is pressed or filled in are 3:1, targets 24 px, no page is wider than its window. Where
+    HILUM_PICTURES names a folder, a picture of each is left there, for people to look at."""
     where, *with_pixels = address.split()
     check, measured = script(), (_LAB / "measured.js").read_text(encoding="utf-8")
     found: list[str] = []
@@ -132,8 +133,9 @@ def test_no_page_keeps_anybody_out(address: str, tmp_path: Path, width: int, sch
 
         def look(path: str) -> None:
             page.wait_for_timeout(400)
-            name = re.sub(r"[^a-z0-9]+", "-", path.removeprefix(where)).strip("-") or "start"
-            page.screenshot(path=tmp_path / "pages" / f"{name}.png", full_page=True)
+            if pictures := os.environ.get("HILUM_PICTURES"):
+                name = re.sub(r"[^a-z0-9]+", "-", path.removeprefix(where)).strip("-") or "start"
+                page.screenshot(path=Path(pictures) / f"{name}-{width}-{scheme}.png", full_page=True)
             page.evaluate(check)
             for one in page.evaluate(_VIOLATIONS, list(_RULES)):
                 found.extend(f"{path}: {one['id']}: {node['html'][:150]}" for node in one["nodes"][:4])
