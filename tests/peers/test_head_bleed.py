@@ -39,7 +39,7 @@ ROUTES: tuple[dict[str, object], ...] = (
     {**_ROUTE["routes"][0], "send": ["archive", "worklist"]},
 )
 VOLUME = "118565006"  # SCT
-LEFT_OUT = 8
+LEFT_OUT = 10
 """Lowest slices, which have neither the bleed nor much of the brain."""
 THICK = np.linspace(-0.4, 0.4, 5)
 """Places across a slice, as shares of its thickness, whose mean it shows."""
