@@ -33,9 +33,13 @@ class TritonPythonModel:
 
 ECHO = "return x"
 GROW = "return np.repeat(x, 100)"
-# begun at, on a clock that all processes share; sleeps as long as X says, and stops when the caller gave up
-SLEEP = """began = time.monotonic()
-    while time.monotonic() - began < float(x[0]) and not request.is_cancelled():
+# begun at, on a clock that all processes share; sleeps as long as X says, notes that beside the repository, and stops when the caller gave
+# up or the note is taken away
+_SLEEP = """began = time.monotonic()
+    if x[0]:
+        with open({naps!r}, "a") as naps:
+            naps.write("begun\\n")
+    while time.monotonic() - began < float(x[0]) and not request.is_cancelled() and os.path.exists({naps!r}):
         time.sleep(0.01)
     return np.array([began], np.float64)"""
 FAIL = "raise RuntimeError('the weights are sour')"
@@ -63,4 +67,20 @@ def serve(
 
 def sleeper(repository: Path, name: str, **changes: object) -> None:
     """A model that takes as long as its input says and answers when it began."""
-    serve(repository, name, SLEEP, output="TYPE_FP64", dims="1", out="1", **changes)  # type: ignore[arg-type]
+    body = _SLEEP.format(naps=str(_naps(repository, name)))
+    serve(repository, name, body, output="TYPE_FP64", dims="1", out="1", **changes)  # type: ignore[arg-type]
+
+
+def naps_begun(repository: Path, name: str) -> int:
+    """How many calls, of those that take time at all, such a model has begun to compute."""
+    naps = _naps(repository, name)
+    return len(naps.read_text(encoding="utf-8").splitlines()) if naps.exists() else 0
+
+
+def end_naps(repository: Path, name: str) -> None:
+    """Let each call that it computes now be done."""
+    _naps(repository, name).unlink()
+
+
+def _naps(repository: Path, name: str) -> Path:
+    return repository.with_name(f"{repository.name}.{name}.naps")

@@ -1,8 +1,8 @@
 """The Triton engine on a real server: tensors by both ways, deadlines, cancellation, priorities, what is checked and loaded."""
 
 import contextlib
-import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,7 +28,8 @@ from inference.engines.port import ModelRef, Urgency
 from inference.engines.triton.engine import TritonEngine
 from inference.engines.triton.server import LocalTriton
 from inference.errors import EngineError
-from tests.triton.served import SLEEP, serve, sleeper
+from tests.lab.program import wait_until
+from tests.triton.served import ECHO, end_naps, naps_begun, serve, sleeper
 
 pytestmark = [pytest.mark.slow, pytest.mark.registry]
 
@@ -53,6 +54,14 @@ def computed(served: LocalTriton, name: str) -> tuple[int, float]:
     statistics = client.InferenceServerClient(served.url.removeprefix("grpc://")).get_inference_statistics(name)
     inference = statistics.model_stats[0].inference_stats
     return inference.compute_infer.count, inference.compute_infer.ns / 1e9
+
+
+def pending(served: LocalTriton, name: str) -> int:
+    """How many requests wait for a model, by the server's own metrics."""
+    with urllib.request.urlopen(served.metrics_url, timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    (line,) = (one for one in lines if one.startswith(f'nv_inference_pending_request_count{{model="{name}"'))
+    return int(line.split()[-1])
 
 
 # ---- tensors
@@ -148,13 +157,14 @@ def test_a_deadline_ends_the_call_here_and_the_computation_there(served: LocalTr
 def test_closing_the_engine_cancels_what_is_under_way(served: LocalTriton, models: Path) -> None:
     """The caller hears it as an engine that is away; the server stops computing."""
     engine = TritonEngine(served.url, models)
-    _, before_s = computed(served, "sleep")
-    engine.health()
-    closing = threading.Timer(0.5, engine.close)
-    closing.start()
-    began = time.monotonic()
-    with pytest.raises(EngineAway, match="closed"):
-        nap(engine, 200)
+    begun, (_, before_s) = naps_begun(models, "sleep"), computed(served, "sleep")
+    with ThreadPoolExecutor(1) as threads:
+        call = threads.submit(nap, engine, 200)
+        wait_until(lambda: naps_begun(models, "sleep") > begun, 60, "the server computes")
+        began = time.monotonic()
+        engine.close()
+        with pytest.raises(EngineAway, match="closed"):
+            call.result()
     with TritonEngine(served.url, models) as another:
         nap(another, 0)
     assert time.monotonic() - began < 150
@@ -163,16 +173,17 @@ def test_closing_the_engine_cancels_what_is_under_way(served: LocalTriton, model
         nap(engine, 0)
 
 
-def test_urgent_calls_pass_those_that_wait(engine: TritonEngine) -> None:
+def test_urgent_calls_pass_those_that_wait(served: LocalTriton, engine: TritonEngine, models: Path) -> None:
     """One instance, busy; three wait in the order off-peak, routine, urgent: the server takes them the other way round."""
     nap(engine, 0, "ranked")
     with ThreadPoolExecutor(4) as threads:
-        busy = threads.submit(nap, engine, 1.5, "ranked")
-        time.sleep(0.3)  # the order in which they arrive is what this is about
+        busy = threads.submit(nap, engine, 200, "ranked")
+        wait_until(lambda: naps_begun(models, "ranked") == 1, 60, "the server is busy")
         waiting = []
         for urgency in (Urgency.OFFPEAK, Urgency.ROUTINE, Urgency.URGENT):
             waiting.append(threads.submit(nap, engine, 0.1, "ranked", urgency=urgency))
-            time.sleep(0.1)
+            wait_until(lambda: pending(served, "ranked") == len(waiting), 60, "it waits")
+        end_naps(models, "ranked")
         offpeak, routine, urgent = (each.result() for each in waiting)
     assert busy.result() < urgent < routine < offpeak
 
@@ -238,7 +249,7 @@ def test_a_model_that_was_unloaded_under_the_engine_is_loaded_again(served: Loca
 
 def test_a_version_that_the_server_does_not_serve_is_refused_with_those_that_it_has(engine: TritonEngine, models: Path) -> None:
     """Version 2 is in the node's copy, and the server loaded version 1."""
-    serve(models, "old", SLEEP, output="TYPE_FP64", dims="1", out="1")
+    sleeper(models, "old")
     engine.check(ModelRef(name="old"))
     (models / "old/2").mkdir()
     (models / "old/2/model.py").write_text((models / "old/1/model.py").read_text())
@@ -250,7 +261,7 @@ def test_a_version_that_the_server_does_not_serve_is_refused_with_those_that_it_
 
 def test_a_node_with_another_repository_is_told_what_differs(served: LocalTriton, tmp_path: Path) -> None:
     """Before any tensor is sent; the engine itself is fine."""
-    serve(tmp_path, "echo16", SLEEP, input="TYPE_FP32", output="TYPE_INT16")
+    serve(tmp_path, "echo16", ECHO, input="TYPE_FP32", output="TYPE_INT16")
     with TritonEngine(served.url, tmp_path) as engine:
         with pytest.raises(WrongTensors, match="input X is int16 on the server, float32 here"):
             engine.check(ECHO16)

@@ -25,7 +25,7 @@ from inference.engines.triton.server import LocalTriton
 from inference.engines.triton.shared_memory import FOLDER, PREFIX
 from tests.lab.program import wait_until
 from tests.lab.triton import Started
-from tests.triton.served import ECHO, serve, sleeper
+from tests.triton.served import ECHO, naps_begun, serve, sleeper
 
 pytestmark = [pytest.mark.slow, pytest.mark.registry]
 
@@ -134,7 +134,7 @@ def test_a_server_that_dies_in_the_middle_of_a_call(server: LocalTriton, reposit
     with TritonEngine(server.url, repository) as engine, ThreadPoolExecutor(1) as threads:
         engine.infer(SLEEPER, NAP)
         call = threads.submit(engine.infer, SLEEPER, {"X": np.array([300], np.float32)})
-        time.sleep(0.5)
+        wait_until(lambda: naps_begun(repository, "sleep") == 1, 60, "it is in the middle")
         server.kill()
         began = time.monotonic()
         with pytest.raises(EngineLost) as lost:
@@ -148,7 +148,7 @@ def test_a_server_that_is_stopped_finishes_what_it_began_and_refuses_the_rest_as
     with TritonEngine(server.url, repository) as engine, ThreadPoolExecutor(2) as threads:
         engine.infer(SLEEPER, NAP)
         call = threads.submit(engine.infer, SLEEPER, {"X": np.array([3], np.float32)})
-        time.sleep(0.5)
+        wait_until(lambda: naps_begun(repository, "sleep") == 1, 60, "it is in the middle")
         ending = threads.submit(server.stop)
         kinds = set()
         while not ending.done():
@@ -167,7 +167,7 @@ def test_a_stub_that_is_killed_is_started_again(server: LocalTriton, repository:
     with TritonEngine(server.url, repository) as engine, ThreadPoolExecutor(4) as threads:
         engine.infer(SLEEPER, NAP)
         calls = [threads.submit(engine.infer, SLEEPER, {"X": np.array([1.0], np.float32)}) for _ in range(3)]
-        time.sleep(0.4)
+        wait_until(lambda: naps_begun(repository, "sleep") == 1, 60, "one is in the middle")
         before = set(server.stubs())
         for pid in before:
             os.kill(pid, signal.SIGKILL)
