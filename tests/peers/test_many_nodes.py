@@ -261,7 +261,16 @@ def test_a_worker_that_is_killed_in_a_job_is_followed_by_another(site: Site) -> 
         site.send("in-1", site.study())
     held = "SELECT count(*) FROM job WHERE lease LIKE %s"
     host = (site.folder / "work-1" / "spool.run" / "host").read_text()
-    wait_until(lambda: site.postgres.ask(site.database, held, [f"%-{host}:%"]) == [(1,)], 120, "the victim has a job", every_s=0.02)
+    working = _process(victim, "work")
+
+    def is_stopped_in_a_job() -> bool:
+        working.suspend()
+        if site.postgres.ask(site.database, held, [f"%-{host}:%"]) == [(1,)]:
+            return True
+        working.resume()
+        return False
+
+    wait_until(is_stopped_in_a_job, 120, "the victim has a job", every_s=0.02)
     victim.kill()
     other.resume()
     assert site.postgres.ask(site.database, held, [f"%-{host}:%"]) == [(1,)], "it died with its lease"

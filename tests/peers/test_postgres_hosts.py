@@ -75,7 +75,7 @@ start_events("work")
 journal = Journal.open(sys.argv[1])
 lease = timedelta(seconds=60)
 sys.stdin.readline()
-print(datetime.now(UTC).isoformat(), journal.now().isoformat(), round(journal.ahead_s()), journal.at(time.time() - 30).isoformat())
+print(datetime.now(UTC).isoformat(), journal.now().isoformat(), journal.ahead_s(), journal.at(time.time() - 30).isoformat())
 sys.stdin.readline()
 job = journal.jobs.claim("wrong:1", journal.now(), lease)
 print(job and job.id)
@@ -100,6 +100,7 @@ def test_a_host_whose_clock_is_wrong_goes_by_the_databases(minutes: int, url: st
     story.receive(1)
     held, later = story.route(story.job_asked(application="a"), story.job_asked(application="b"))
     wrong = {"LD_PRELOAD": _faketime(), "FAKETIME": f"{minutes * 60:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    begun = datetime.now(UTC)
     with Other(WRONG_CLOCK, url, **wrong) as other:
         asked = datetime.now(UTC)
         own, shared, ahead, half_a_minute_ago = (word for word in other.ask().split())
@@ -112,7 +113,7 @@ def test_a_host_whose_clock_is_wrong_goes_by_the_databases(minutes: int, url: st
         assert is_of_then(own, timedelta(minutes=minutes)), "its clock is wrong indeed"
         assert is_of_then(shared, timedelta())
         assert is_of_then(half_a_minute_ago, -30 * SECOND), "so a file's time is understood"
-        assert int(ahead) == minutes * 60
+        assert abs(float(ahead) - minutes * 60) <= 0.5 + (now - begun).total_seconds(), "as near as the database's answers were quick"
         first = journal.jobs.claim("right:1", journal.now(), LEASE)
         second = journal.jobs.claim("right:1", journal.now(), LEASE)
         assert first is not None
