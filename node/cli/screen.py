@@ -5,7 +5,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from node.records.words import plural as plural
@@ -15,6 +15,7 @@ from node.records.words import when as when
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 _UNWRAPPED = 10_000
 _PADDING = re.compile(r"[ \t]+$", re.MULTILINE)
@@ -113,7 +114,7 @@ def table(*columns: str, last_folds: bool = True) -> "Table":
     return made
 
 
-def listing(rows: Sequence[dict[str, str]], spare: Sequence[str] = ()) -> "Table":
+def listing(rows: Sequence[Mapping[str, "str | Text"]], spare: Sequence[str] = ()) -> "Table":
     """A table of the columns that `rows` name; where the screen is narrow those of `spare` are left out, the first one first, until the
     rest stay whole. The last column folds, so that it needs little."""
     names, room = list(rows[0]), out().width

@@ -55,15 +55,18 @@ def list_studies(*, search: str | None = None, limit: int = 100, config: ConfigO
         console.print("no studies" + (f' with "{search}"' if search else " yet; `hilum send PATH --to AET@HOST:PORT` sends one"))
         return 0
     if studies:
-        table = screen.table("received", "from", "instances", "state", "study", "what became of it")
-        for one in studies:
-            uid = screen.uid(one["study_uid"], console.width)
-            received = screen.when(datetime.fromisoformat(one["received_at"]))[5:16]
-            sender = one["peer"] or "a stranger"
-            table.add_row(
-                received, sender, str(one["instances"]), screen.state(one["state"]), uid, screen.brief(_became(one), console.width)
-            )
-        console.print(table)
+        rows = [
+            {
+                "received": screen.when(datetime.fromisoformat(one["received_at"]))[5:16],
+                "from": one["peer"] or "a stranger",
+                "instances": str(one["instances"]),
+                "state": screen.state(one["state"]),
+                "study": screen.uid(one["study_uid"], console.width),
+                "what became of it": screen.brief(_became(one), console.width),
+            }
+            for one in studies
+        ]
+        console.print(screen.listing(rows, spare=("instances", "from")))
     if asides:
         console.print(f"\n{screen.plural(len(asides), 'file')} set aside: received, and no readable DICOM instance", style="bold")
         table = screen.table("received", "from", "code", "why, and where the bytes are")

@@ -166,6 +166,17 @@ def test_jobs_are_listed_for_scripts(hospital: Hospital, run: Run) -> None:
     assert {"reason", "id", "attempts", "routes", "sinks"} <= set(listed[0])
 
 
+@pytest.mark.parametrize("words", [("studies", "list"), ("jobs", "list")])
+def test_a_narrow_terminal_has_the_reasons_word_by_word(
+    hospital: Hospital, run: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """What folds is the last column, and other columns are left out before it is too narrow for its words."""
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = run(*words).out.splitlines()
+    assert max(map(len, lines)) <= 60
+    assert {"parked", "HLM-3017"} <= set(" ".join(lines).split())
+
+
 def test_what_is_not_over_says_what_it_is_at_or_waits_for(hospital: Hospital, run: Run) -> None:
     """In its turn, held back by a pause of its route or engine, computed, tried again at a moment; then what a paused sink holds back."""
     journal = hospital.journal

