@@ -74,6 +74,14 @@ class Demand:
         """What is against an application that is not accepted here, for the reason given; "" where it will do."""
         return f"{unaccepted}, and the route asks for an accepted one" if self.accepted and unaccepted else ""
 
+    @property
+    def text(self) -> str:
+        """For people: "version 1.2, accepted here"; "" where it asks nothing."""
+        return ", ".join([f"version {self.version}"] * bool(self.version) + ["accepted here"] * self.accepted)
+
+
+_ASKS_NOTHING = Demand()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -231,6 +239,17 @@ class NewJob:
         return replace(self, routes=kept, sinks=sinks, demands={name: demand for name, demand in self.demands.items() if name in kept})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedRoutes:
+    """Routes of a job that ask of its application what the one that is here does not answer, all the same, and the sinks that are theirs:
+    they wait by a job of their own, with this code and reason."""
+
+    demands: Mapping[str, Demand]
+    sinks: tuple[str, ...]
+    code: str
+    reason: str
+
+
 class MeasuredOf(StrEnum):
     """What a number is about."""
 
@@ -336,14 +355,26 @@ DELIVERY_MARKS = "marks/"
 """Where marks of what was delivered are, beside the blobs: they outlive a database that is lost, or replaced by an older copy of itself.
 
 A database that was restored from yesterday's backup has jobs waiting that were done since, and does not know studies that came since. The
-marks say of a job's inputs, application and sink that this very result has been delivered, so that nothing is analysed and sent twice:
-the same findings once more, with other times in them and under other UIDs. A mark is empty; its name is a digest: it tells nothing about a
-patient.
+marks say of a job's inputs, application and sink that this very result has been delivered, and what routes had asked of the application
+that made it, so that nothing is analysed and sent twice: the same findings once more, with other times in them and under other UIDs. A mark
+is empty; its name is a digest: it tells nothing about a patient.
 """
 
 
-def delivery_mark(job: Job, sink: str) -> str:
-    """The blob that says that the results of this job are at this sink."""
-    facts = (job.study_instance_uid, job.series_instance_uid, job.application, job.application_version, job.input_digest, sink)
+def delivery_marks(job: Job, sink: str) -> list[str]:
+    """The blobs that say that the results of this job are at this sink: one for who asks nothing of the application, and one for each
+    demand of its routes, which they answer."""
+    return [_mark(job, sink, demand) for demand in dict.fromkeys([_ASKS_NOTHING, *job.demands.values()])]
+
+
+def awaited_marks(job: Job) -> list[str]:
+    """The blobs that together say that each sink of a job has what each of its routes asks for, by whatever job of whatever routes it was
+    made."""
+    return [_mark(job, sink, demand) for sink in job.sinks for demand in dict.fromkeys(job.demands.values()) or [_ASKS_NOTHING]]
+
+
+def _mark(job: Job, sink: str, demand: Demand) -> str:
+    facts = [job.study_instance_uid, job.series_instance_uid, job.application, job.application_version, job.input_digest, sink]
+    facts += [] if demand.none else [demand.version, "accepted" if demand.accepted else ""]
     digest = hashlib.sha256("\n".join(facts).encode()).hexdigest()
     return f"{DELIVERY_MARKS}{digest[:2]}/{digest[2:]}"

@@ -17,7 +17,7 @@ from inference.errors import HilumError
 from node.blobs.port import Blobs
 from node.domain.commitment import Commitment
 from node.domain.errors import DeliveryError, JournalError
-from node.domain.job import Delivery, Job, JobKind, delivery_mark
+from node.domain.job import Delivery, Job, JobKind, awaited_marks, delivery_marks
 from node.domain.stage import Clock, back_off
 from node.domain.state import JobState
 from node.flow.delivery_attempt import DeliveryAttempt
@@ -32,13 +32,14 @@ from node.sinks.port import Sink
 
 def set_mark(jobs: Jobs, blobs: Blobs, job: int, sink: str) -> None:
     """Say, durably, that a sink has accepted everything of a job; before the journal says so, which may be lost after it."""
-    blobs.put(delivery_mark(jobs.get(job), sink), b"")
+    for mark in delivery_marks(jobs.get(job), sink):
+        blobs.put(mark, b"")
 
 
 def delivered_before(jobs: Jobs, blobs: Blobs, job: Job) -> bool:
-    """Whether every sink of a job that waits has its results already, and the journal has forgotten it. Never of a job that the operator
-    revived in spite of that."""
-    if job.delivered_before or not job.sinks or not all(blobs.has(delivery_mark(job, sink)) for sink in job.sinks):
+    """Whether every sink of a job that waits has its results already, such as its routes ask for, and the journal has forgotten it. Never
+    of a job that the operator revived in spite of that."""
+    if job.delivered_before or not job.sinks or not all(map(blobs.has, awaited_marks(job))):
         return False
     # a corrected series that was corrected back: the journal knows who set the marks, and results of others came between
     return not any(other.id != job.id and _may_have_set(other, job) for other in jobs.find(study=job.study_instance_uid))

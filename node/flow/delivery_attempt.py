@@ -5,7 +5,7 @@ attempts of one round. It moves only towards BINARY, and only while nothing of t
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,18 +15,17 @@ from node.blobs.port import Blobs
 from node.dicom.transfer_syntax import UNCOMPRESSED, Context
 from node.domain.errors import DeliveryError, DeliveryRefused
 from node.domain.job import Delivery, ResultObject
-from node.domain.profile import Form, Kind, MaskEncoding, NotTaken, Profile
+from node.domain.profile import Form, Kind, NotTaken, Profile
 from node.domain.stage import Clock
 from node.flow.lease import LeaseLost
 from node.journal.journal import Journal
 from node.observe import metrics
 from node.observe.events import event
-from node.results.selection import LeftOut, Selection, form_of, has_forms, is_bound, made_in, preferred, select
+from node.results.selection import MISREAD, LeftOut, Selection, form_of, has_forms, is_bound, is_misread, made_in, preferred, select
 from node.sinks.port import Parcel, Receipt, Sink
 
 _Answers = list[tuple[ResultObject, Receipt]]
 _MOST_TOLD = 5
-_MISREAD = "a viewer lays the mask of one phase over all phases of a cine that came as single images of one series"
 
 
 class SinkBusy(DeliveryError):
@@ -140,8 +139,9 @@ class Forms:
         return FormChoice(form=self._forms[self._forms.index(form) + 1], why=f"{form}: {why}")
 
     def masks(self, form: Form) -> list[ResultObject]:
-        """The masks of a form."""
-        return [one for one in self._objects if one.kind == Kind.SEG and form_of(one) is form]
+        """The masks that go in a form."""
+        of_form = (one for one in self._objects if one.kind == Kind.SEG and form_of(one) is form)
+        return [one for one in of_form if not is_misread(self._profile, one)]
 
     def _refused(self, form: Form, sink: TakesContexts) -> str:
         """The SOP class and syntax of a mask that the sink does not take; "" when it takes all."""
@@ -154,7 +154,7 @@ class Forms:
         return ""
 
     def _never_made(self) -> str:
-        wanted = self._profile.form
+        wanted = self._profile.form if self.masks(Form.BINARY) else None
         # FRACTIONAL is made where it is needed alone: where it was not, BINARY is what the profile asks for
         return f"{wanted}: was not made of this job" if wanted not in (None, Form.FRACTIONAL, *self._made) else ""
 
@@ -181,15 +181,10 @@ class DeliveryAttempt:
             The delivery was cancelled, superseded, or claimed by another.
         """
         objects = self._journal.results.of_job(self._delivery.job)
-        misread = self._misread(objects)
-        if misread:
-            self._profile = replace(self._profile, masks=MaskEncoding.NONE)
         pending = {one.id for one in self._journal.deliveries.undelivered(self._delivery.id)}
         with self._blobs.hold():
             form, answers = self._masks(objects, pending)
             selection = select(self._profile, objects, form)
-            left_out = [replace(gone, why=_MISREAD) if gone.one in misread else gone for gone in selection.left_out]
-            selection = replace(selection, left_out=tuple(left_out))
             rest = [one for one in selection.sent if one.id in pending and one not in [mask for mask, _ in answers]]
             if not all(receipt.accepted for _, receipt in answers):
                 # reports and narratives follow their masks; one that stood there alone would bind the sink to a form that it may not take
@@ -198,16 +193,10 @@ class DeliveryAttempt:
         self._finish(selection, answers, objects, pending)
         return len(answers)
 
-    def _misread(self, objects: Sequence[ResultObject]) -> list[ResultObject]:
-        """The masks that a viewer would show on images that they are not of, and that the profile does not ask for all the same; one
-        without a voxel shows nothing."""
-        sends = self._profile.cine_masks or self._profile.masks is MaskEncoding.NONE
-        return [] if sends else [one for one in objects if one.one_cine and form_of(one) is not Form.EMPTY]
-
     def _tell_misread(self) -> None:
-        self._note("delivery.cine_masks_left_out", f"{CineMasksLeftOut.code} {_MISREAD}")
+        self._note("delivery.cine_masks_left_out", f"{CineMasksLeftOut.code} {MISREAD}")
         told = {"delivery": self._delivery.id, "job": self._delivery.job, "sink": self._delivery.sink}
-        event("delivery.cine_masks_left_out", **told, code=CineMasksLeftOut.code, reason=_MISREAD)
+        event("delivery.cine_masks_left_out", **told, code=CineMasksLeftOut.code, reason=MISREAD)
 
     def _masks(self, objects: Sequence[ResultObject], pending: Collection[int]) -> tuple[Form | None, _Answers]:
         """Choose the form, and send the masks where it is another one than BINARY: a sink that refuses them gets BINARY ones instead."""
@@ -276,7 +265,7 @@ class DeliveryAttempt:
             event("delivery.wanting", delivery=self._delivery.id, job=self._delivery.job, sink=sink, reason="; ".join(selection.wanting))
         for one in left_out:
             metrics.LEFT_OUT_OBJECTS.add(sink=sink, kind=one.kind)
-        if any(gone.why == _MISREAD and gone.one.id in pending for gone in selection.left_out):
+        if any(is_misread(self._profile, gone.one) and gone.one.id in pending for gone in selection.left_out):
             self._tell_misread()
         for gone in (*selection.left_out, *untaken):
             if gone.one.id in pending:

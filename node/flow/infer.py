@@ -71,6 +71,20 @@ class EngineUnknown(ModelError):
     )
 
 
+class RoutesRefused(Exception):
+    """Some routes of a job, not all, ask of its application what the one that is here does not answer; nothing was analysed.
+
+    Attributes
+    ----------
+    refused
+        By route, what it asks, and what is against it.
+    """
+
+    def __init__(self, refused: Mapping[str, tuple[Demand, ModelError]]) -> None:
+        super().__init__(", ".join(refused))
+        self.refused = refused
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Analysed:
     """One part of a job, all of it where nothing was split, and what was found in it; `digest` once the findings were written."""
@@ -141,6 +155,8 @@ class Analyst:
 
         Raises
         ------
+        RoutesRefused
+            Of the routes some ask for another version, or for an accepted one, in vain.
         InputError
             The series is not what this application analyses.
         ModelError
@@ -153,9 +169,7 @@ class Analyst:
         deadline = began + settings_of(self._config, job.application).timeout.total_seconds()
         application = self._application_of(job.application)
         demands = self._demands(job)
-        for route, demand in demands:
-            if why := demand.against_version(application.name, application.version):
-                raise AnotherVersion(f'route "{route}": {why}')
+        _refuse(job, demands, AnotherVersion, lambda demand: demand.against_version(application.name, application.version))
         if job.engine not in (DEFAULT_ENGINE, *self._config.engines):
             raise EngineUnknown(f'the configuration has no engine "{job.engine}" any more')
         engine = self._engine_named(job.engine)
@@ -165,7 +179,9 @@ class Analyst:
         for model in models:
             engine.check(model)
         digest = digest_with(engine, application, calls)
-        self._refuse_unaccepted(demands, application, digest)
+        # by the files that the engine holds
+        unaccepted = _unaccepted(self._config, application, digest) if any(demand.accepted for _, demand in demands) else ""
+        _refuse(job, demands, ApplicationUnaccepted, lambda demand: demand.against_unaccepted(unaccepted))
         with collected() as stages_s:
             with at_most(to_decode_s(size_of(files))):
                 accepts, series, roles = application.accepts, job.series_instance_uid, application.in_roles
@@ -191,17 +207,19 @@ class Analyst:
         today = ((route.name, route.demand(job.application)) for route in self._config.routes if route.name in job.routes)
         return list(dict.fromkeys([*job.demands.items(), *((name, demand) for name, demand in today if not demand.none)]))
 
-    def _refuse_unaccepted(self, demands: Sequence[tuple[str, Demand]], application: Application, digest: str) -> None:
-        """Where a route asks for what is accepted here, that is what is analysed with, by the files that the engine holds."""
-        asking = [(route, demand) for route, demand in demands if demand.accepted]
-        unaccepted = _unaccepted(self._config, application, digest) if asking else ""
-        for route, demand in asking:
-            if why := demand.against_unaccepted(unaccepted):
-                raise ApplicationUnaccepted(f'route "{route}": {why}')
-
     def _explained(self, job: Job) -> bool:
         """Whether a sink of the job asks what moved the answers."""
         return any(profile.explains for profile in self._config.profiles_of(job))
+
+
+def _refuse(job: Job, demands: Sequence[tuple[str, Demand]], error: type[ModelError], against: Callable[[Demand], str]) -> None:
+    """Raise the error where no route of the job is answered, and which are not where others are."""
+    refused = {route: (demand, error(f'route "{route}": {why}')) for route, demand in demands if (why := against(demand))}
+    if not refused:
+        return
+    if refused.keys() >= set(job.routes):
+        raise next(why for _, why in refused.values())
+    raise RoutesRefused(refused)
 
 
 def _analysed(application: Application, assembled: Assembled, infer: Infer, job: Job, *, explained: bool) -> Analysed:

@@ -20,7 +20,7 @@ from inference.translatable import Translatable
 from node.blobs.port import Blobs
 from node.domain.errors import JournalError, PixelsGone
 from node.domain.instance import Standing
-from node.domain.job import Job, JobKind, WhenExcluded
+from node.domain.job import Demand, Job, JobKind, RefusedRoutes, WhenExcluded
 from node.domain.notes import Withdrawal, statement_bytes, statement_of, withdrawal_bytes, withdrawal_of
 from node.domain.shortage import numbering_remarks
 from node.domain.stage import Clock, back_off
@@ -28,7 +28,7 @@ from node.domain.state import JobState
 from node.flow.deliver import delivered_before
 from node.flow.encode import Encode, encoding_of, freeze, measured_in, predecessors_of, replacing, with_earlier
 from node.flow.held_instances import said_of_held
-from node.flow.infer import Analysed, Assemble, Inferred, settings_of
+from node.flow.infer import Analysed, Assemble, Inferred, RoutesRefused, settings_of
 from node.flow.lease import LENGTH, JobLease, LeaseLost
 from node.flow.notes import analysis_under_way, digest_for_model, loadable, stated, statement_due, withdrawing
 from node.flow.time_limits import BETWEEN_S, size_of, to_decode_s, to_encode_s, to_fetch_s
@@ -192,6 +192,8 @@ class Runner:
                 self._work(job, lease)
             except LeaseLost:
                 event("job.lease_lost", job=job.id, application=job.application)
+            except RoutesRefused as some:
+                self._part(job, lease, some)
             except HilumError as error:
                 self._record(_Unrecorded(job, error, retry=error.retry))
             except Exception as defect:  # noqa: BLE001  (one of the two places: whatever an application does, the node goes on)
@@ -230,6 +232,31 @@ class Runner:
         lease.check()
         with at_most(to_encode_s(size)):
             self._freeze(job, application, lease, parts)
+
+    def _part(self, job: Job, lease: JobLease, some: RoutesRefused) -> None:
+        """Let the routes go on whose demands are answered, with their sinks; each demand that is not has a parked job of its own.
+
+        Whose a sink is the configuration says. One that no route of the job has by now may be of any: it waits with what is refused.
+        """
+        sends = {route.name: route.send for route in self._config.routes if route.name in job.routes}
+        goes_on = {sink for route, sinks in sends.items() if route not in some.refused for sink in sinks}
+        known = {sink for sinks in sends.values() for sink in sinks}
+        alike: dict[Demand, list[str]] = {}
+        for route, (demand, _) in some.refused.items():
+            alike.setdefault(demand, []).append(route)
+        refused = [
+            RefusedRoutes(
+                demands=dict.fromkeys(routes, demand),
+                sinks=tuple(sink for sink in job.sinks if sink not in known or any(sink in sends.get(route, ()) for route in routes)),
+                code=some.refused[routes[0]][1].code,
+                reason=str(some.refused[routes[0]][1]),
+            )
+            for demand, routes in alike.items()
+        ]
+        if not self._journal.jobs.part(job.id, lease.token, refused, goes_on, self._clock()):
+            raise LeaseLost
+        for one in refused:
+            event("job.parted", job=job.id, application=job.application, code=one.code, reason=one.reason, routes=list(one.demands))
 
     def _state(self, job: Job, application: Application, lease: JobLease) -> None:
         """Say of a study that it has no result: what there is to say is journaled as findings are, and then made into objects."""

@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, exists, or_, select, update
+from sqlalchemy import Connection, Row, Select, Table, delete, exists, or_, select, update
 
-from node.domain.job import Job, JobKind, Measured, ResultObject
+from node.domain.job import Job, JobKind, Measured, RefusedRoutes, ResultObject
 from node.domain.state import DeliveryState, JobState
 from node.journal import schema
 from node.journal.arrivals import revise_askers
@@ -14,7 +14,7 @@ from node.journal.claims import LostClaims, at_most, given_before, had_turn, in_
 from node.journal.database import Database, JournalPart, lock_study, repeatable, rerun
 from node.journal.errors import NoSuchRow, TransitionRefused
 from node.journal.job_deliveries import cancel_deliveries, insert_deliveries, revive
-from node.journal.placing import demands_of, supersede
+from node.journal.placing import demands_of, part, supersede
 from node.journal.port import DoneJob, JobFilter
 from node.journal.results import insert_objects, keep_measured, read_objects
 from node.journal.rows import micros, moment, to_job
@@ -138,6 +138,24 @@ class Jobs(JournalPart):
                 values["engines_lost"] = _job.engines_lost + 1
             connection.execute(update(schema.job).where(_job.id == job).values(**values))
             note(connection, JOB.name, job, "job.retry", f"{code} {reason}", now, code=code)
+            return True
+
+    @repeatable
+    def part(self, job: int, lease: str, refused: Sequence[RefusedRoutes], sinks: Collection[str], now: datetime) -> bool:
+        """Give routes whose demands are not answered jobs of their own, which are parked; the job waits again, for its other routes and
+        with those of its sinks that `sinks` names. The attempt does not count. False when the lease is lost."""
+        with self._database.writing() as connection:
+            lock_study(connection, _row(connection, job).study_instance_uid)  # first, as whoever routes does
+            if not held(connection, schema.job, job, lease):
+                return False
+            row = _row(connection, job)
+            own = [part(connection, row, one, now) for one in refused]
+            table = schema.job_sink
+            connection.execute(delete(table).where(table.c.job_id == job, table.c.sink.not_in(sinks)))
+            waits = {"lease": None, "lease_until": None, "due_at": micros(now), "attempts": _job.attempts - 1}
+            connection.execute(update(schema.job).where(_job.id == job).values(**waits))
+            gone = ", ".join(route for one in refused for route in one.demands)
+            note(connection, JOB.name, job, "job.parted", f"routes {gone}: job {', '.join(map(str, own))}", now)
             return True
 
     @repeatable

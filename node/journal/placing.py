@@ -12,10 +12,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, insert, literal, select, update
 
 from node.domain.errors import AnotherVersion, ApplicationUnaccepted, PixelsGone
-from node.domain.job import RANKS, Demand, JobKind, NewJob, WhenExcluded, strictest
+from node.domain.job import RANKS, Demand, JobKind, NewJob, RefusedRoutes, WhenExcluded, strictest
 from node.domain.shortage import Shortage
 from node.domain.state import JobState
 from node.journal import schema
@@ -63,7 +63,7 @@ class Placing:
             return int(found[0].id)
         asked = demands_of(self._connection, [row.id for row in found])
         in_vain = {demand for one in self._jobs if one.refused and _subject(one) == _subject(new) for demand in one.demands.values()}
-        current = [row for row in _current(found, new.input_digest) if not self._is_torn(row, new, asked)]
+        current = _current(found, new.input_digest)
         parts = list(_parts(new, current, asked, in_vain))
         self._joined |= {row.id for _, row in parts if row is not None}
         others = [row for row in found if row.id not in self._joined]
@@ -116,14 +116,6 @@ class Placing:
         here = {name for one in self._jobs if _subject(one) == _subject(new) and (idle or not one.refused) for name in one.routes}
         mine = JobState(row.state) is not JobState.CANCELLED and not routes.isdisjoint(new.routes)
         return mine and routes <= here
-
-    def _is_torn(self, row: Row[Any], new: NewJob, asked: "Asked") -> bool:
-        """Whether a worker parked a job for all of its routes because of what some of them ask, and others do not: these go on without."""
-        alike = [one for one in self._jobs if _subject(one) == _subject(new)]
-        waiting, going = ({name for one in alike if one.refused is refused for name in one.routes} for refused in (True, False))
-        routes = asked.get(row.id, {}).keys()
-        parked = JobState(row.state) is JobState.PARKED and row.code in _UNANSWERED and row.model_digest is None
-        return parked and not (routes.isdisjoint(waiting) or routes.isdisjoint(going))
 
     def _asked_by_all(self, new: NewJob, replaced: Sequence[Row[Any]], asked: "Asked") -> NewJob:
         """A job on what other arrivals brought too, as their routes asked for it in the jobs that it takes the place of: those routes do
@@ -217,11 +209,11 @@ def _answers(row: Row[Any], asked: Mapping[str, Demand], new: NewJob, route: str
         return plain or not (ended or (waits and not set(in_vain).isdisjoint(asked.values())))
     if asked.get(route) == demand:
         return True  # it was asked of it before it was analysed, or will be
-    if demand in asked.values() and not (new.refused and (made or JobState(row.state) is JobState.QUEUED)):
-        return True  # likewise, by another route; but an acceptance that was taken back since is none for who comes after
     if made:
         as_served = row.findings_version == new.application_version and row.model_digest == new.models_digest
         return not demand.against_version(new.application, row.findings_version or "") and (as_served or not demand.accepted)
+    if demand in asked.values() and not (new.refused and JobState(row.state) is JobState.QUEUED):
+        return True  # likewise, by another route
     # one that is at work was asked already, before this route was heard
     return not new.refused and row.lease is None and (plain or not ended)
 
@@ -368,6 +360,23 @@ def _add_routes(connection: Connection, job: int, new: NewJob) -> list[str]:
 
 def _demand_values(demand: Demand) -> dict[str, Any]:
     return {"version": demand.version, "accepted": demand.accepted}
+
+
+def part(connection: Connection, job: Row[Any], refused: RefusedRoutes, now: datetime) -> int:
+    """Give routes of a job that waits to be analysed a job of their own, parked for what they ask; returns it."""
+    facts = {name: value for name, value in job._mapping.items() if name != "id"}
+    anew = {"state": JobState.QUEUED.value, "lease": None, "lease_until": None, "attempts": 0, "created_at": micros(now)}
+    own = int(connection.execute(insert(schema.job).values(**facts | anew).returning(_job.id)).scalar_one())
+    note(connection, JOB.name, own, f"job.{JobState.QUEUED}", f"parted from job {job.id}", now)
+    asked, used = schema.job_route.c, schema.job_instance.c
+    for route, demand in refused.demands.items():
+        mine = (asked.job_id == job.id, asked.route == route)
+        connection.execute(update(schema.job_route).where(*mine).values(job_id=own, **_demand_values(demand)))
+    _add_sinks(connection, own, refused.sinks)
+    members = select(literal(own), used.instance_id, used.role).where(used.job_id == job.id)
+    connection.execute(insert(schema.job_instance).from_select(["job_id", "instance_id", "role"], members))
+    move(connection, JOB, own, JobState.PARKED, now, f"{refused.code} {refused.reason}", code=refused.code, reason=refused.reason)
+    return own
 
 
 def supersede(connection: Connection, job: int, why: str, now: datetime) -> None:

@@ -26,6 +26,7 @@ WORDS: Final[Mapping[str, str]] = {
     "job.claimed": "is being worked on",
     "job.released": "goes back into the queue: the process that had it is gone",
     "job.joined": "another route asked for the same",
+    "job.parted": "goes on without the routes whose demands the application does not answer",
     "job.analysed": "computed",
     "job.inferred": "findings are kept",
     "job.made": "results are made",

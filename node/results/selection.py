@@ -16,6 +16,9 @@ from node.domain.profile import Form, Kind, MaskEncoding, Profile
 from node.results.kinds import KINDS, record_of
 from node.results.segmentation import LABEL_MAPS, SEGMENTATION
 
+MISREAD = "a viewer lays the mask of one phase over all phases of a cine that came as single images of one series"
+"""Why a mask that `is_misread` is left out."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
@@ -54,6 +57,13 @@ def is_bound(one: ResultObject) -> bool:
     return has_forms(one) or (record_of(Kind(one.kind)).in_languages and "+" in one.form)
 
 
+def is_misread(profile: Profile, one: ResultObject) -> bool:
+    """Whether an object is a mask that viewers lay over images that it is not of, and that the profile does not ask for all the same; one
+    without a voxel shows nothing."""
+    wanted = profile.cine_masks or profile.masks is MaskEncoding.NONE
+    return one.one_cine and not wanted and form_of(one) is not Form.EMPTY
+
+
 def form_of(one: ResultObject) -> Form:
     """The form of an object that has forms."""
     return Form(one.form or Form.BINARY)
@@ -78,10 +88,11 @@ def made_in(objects: Sequence[ResultObject]) -> tuple[Form, ...]:
 def preferred(profile: Profile, objects: Sequence[ResultObject]) -> tuple[Form, ...]:
     """The forms in which a profile's sink may get the masks and their reports, the best first; none where there are no masks.
 
-    The last is BINARY, which is always made. A sink that wants no masks gets the report that refers to those.
+    The last is BINARY, which is always made. A sink that gets no masks gets the report that refers to those.
     """
     made = made_in(objects)
-    return tuple(dict.fromkeys(form for form in (profile.form, Form.BINARY) if form in made))
+    masked = any(one.kind == Kind.SEG and form_of(one) is not Form.EMPTY and not is_misread(profile, one) for one in objects)
+    return tuple(dict.fromkeys(form for form in (profile.form if masked else None, Form.BINARY) if form in made))
 
 
 def select(profile: Profile, objects: Sequence[ResultObject], form: Form | None) -> Selection:
@@ -119,6 +130,8 @@ def _why_not(profile: Profile, one: ResultObject, form: Form | None, written: Se
     if has_forms(one):
         if kind is Kind.SR and not profile.mask_reports:
             return "this sink takes no reports that refer to masks"
+        if is_misread(profile, one):
+            return MISREAD
         if form_of(one) is Form.EMPTY:
             return "" if profile.empty_masks else "this sink takes no empty masks"
         return "" if form_of(one) is form else f"{form} goes instead"

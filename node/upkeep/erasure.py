@@ -14,7 +14,7 @@ from inference.errors import InputError
 from node.blobs.port import Blobs
 from node.dicom.header import Identity, parse, patient_ids_in
 from node.dicom.part10 import mapped, take_apart
-from node.domain.job import delivery_mark
+from node.domain.job import delivery_marks
 from node.domain.patient import Patient, patient_of
 from node.domain.stage import Clock
 from node.journal.journal import Journal
@@ -120,7 +120,8 @@ class Erasure:
         held = plan.held
         asides = {path.name for path in plan.asides}
         for _ in range(_ROUNDS):
-            marks = [delivery_mark(self._journal.jobs.get(job), sink) for job in held.jobs for sink in self._journal.jobs.get(job).sinks]
+            erased = map(self._journal.jobs.get, held.jobs)
+            marks = [mark for job in erased for sink in job.sinks for mark in delivery_marks(job, sink)]
             now = self._clock()
             self._journal.erasure.erase(held, marks, asides, now + remember, now)
             instances, jobs = instances + len(held.instances), jobs + len(held.jobs)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from node.domain.job import Demand, Job, NewJob
+from node.domain.job import Demand, Job, NewJob, RefusedRoutes
 from node.domain.state import JobState
 from node.journal.errors import TransitionRefused
 from tests.unit.journal.story import Story
@@ -181,6 +181,25 @@ def test_what_others_asked_for_does_not_wait_for_who_is_refused(story: Story) ->
     assert len(story.journal.jobs.find(study="1.1")) == 3
 
 
+def test_who_comes_when_another_model_is_accepted_gets_what_that_one_makes(story: Story) -> None:
+    """The first result was asked for, and accepted then: what made it may be what nobody accepts any more. Its own route keeps it."""
+    (first,) = routed(story, asking(story, {"asks": ACCEPTED}), number=1)
+    analysed(story, "model 1")
+    both = asking(story, {"asks": ACCEPTED, "too": ACCEPTED}, models_digest="model 2")
+    routed(story, both, number=2)
+    (second,) = [one for one in story.journal.jobs.find(study="1.1") if one.id != first]
+    assert (second.routes, second.sinks, second.state) == (("too",), ("to too",), JobState.QUEUED)
+    assert (story.journal.jobs.get(first).state, delivered_to(story, first)) == (JobState.DONE, {"to asks"})
+
+
+def test_what_is_accepted_only_after_it_made_a_result_answers_who_asks(story: Story) -> None:
+    """The same version and models, which nobody had tested yet: what was tested is what made it."""
+    (first,) = routed(story, asking(story, {"any": Demand()}, models_digest=""), number=1)
+    analysed(story, "model 1")
+    assert routed(story, asking(story, {"asks": ACCEPTED}), number=2) == [first]
+    assert delivered_to(story, first) == {"to any", "to asks"}
+
+
 def test_what_was_cancelled_stays_so_for_each_route(story: Story) -> None:
     """The operator cancelled the job of who asks; that of the others is another."""
     first, second = routed(story, asking(story, {"any": Demand()}, models_digest=""), refused(story), number=1)
@@ -274,17 +293,23 @@ def test_a_result_on_one_series_is_not_replaced_because_its_route_takes_another_
     assert story.journal.jobs.get(first).state is JobState.DONE
 
 
-def test_who_asks_nothing_goes_on_when_a_job_was_parked_for_what_another_route_asks(story: Story) -> None:
-    """They waited together; a worker parked the job for both. When the study comes again each has its own, and the first is superseded."""
-    (first,) = routed(story, asking(story, {"any": Demand(), "asks": ACCEPTED}), number=1)
-    assert story.journal.jobs.end(first, story.claim().lease, JobState.PARKED, *REFUSED, story.now)
+def test_who_asks_nothing_goes_on_when_a_worker_finds_what_another_route_asks_unanswered(story: Story) -> None:
+    """They waited together. What is parked is on the same images, with the demand on record that only today's configuration has; what goes
+    on waits as before the attempt. The study's coming again, and a call whose answer was lost, change nothing."""
+    (first,) = routed(story, asking(story, {"any": Demand(), "asks": Demand()}), number=1)
+    job = story.claim()
+    assert job.lease is not None
+    waits = RefusedRoutes(demands={"asks": ACCEPTED}, sinks=("to asks",), code=REFUSED[0], reason=REFUSED[1])
+    assert story.journal.jobs.part(job.id, job.lease, [waits], ["to any"], story.now)
+    assert not story.journal.jobs.part(job.id, job.lease, [waits], ["to any"], story.now)
+    mine, stuck = story.journal.jobs.find(study="1.1")
+    assert (mine.id, mine.state, mine.routes, mine.sinks, mine.attempts) == (first, JobState.QUEUED, ("any",), ("to any",), 0)
+    assert (stuck.state, stuck.code, stuck.routes, stuck.sinks) == (JobState.PARKED, REFUSED[0], ("asks",), ("to asks",))
+    assert (stuck.demands, stuck.input_digest, stuck.attempts) == ({"asks": ACCEPTED}, mine.input_digest, 0)
+    assert story.journal.instances.of_job(stuck.id) == story.journal.instances.of_job(first) != []
     again = asking(story, {"any": Demand()}, models_digest=""), refused(story)
-    mine, stuck = routed(story, *again, number=2)
-    found = {one.id: (one.routes, one.sinks, one.state) for one in story.journal.jobs.find(study="1.1")}
-    assert found[mine] == (("any",), ("to any",), JobState.QUEUED)
-    assert found[stuck] == (("asks",), ("to asks",), JobState.PARKED)
-    assert (len(found), found[first][2]) == (3, JobState.SUPERSEDED)
-    assert routed(story, *again, number=3) == [mine, stuck]
+    assert routed(story, *again, number=2) == [first, stuck.id]
+    assert story.claim().id == first
 
 
 def test_who_comes_after_an_acceptance_was_taken_back_gets_nothing_of_what_was_made_under_it(story: Story) -> None:

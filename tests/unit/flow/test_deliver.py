@@ -288,6 +288,39 @@ def test_a_mask_of_a_cine_without_a_voxel_is_not_told_of_as_one_that_a_viewer_mi
     assert cine_notes(node, delivering.only().id) == []
 
 
+def test_a_mask_beside_those_of_a_cine_that_a_viewer_misreads_goes(node: MiniNode, delivering: Delivering) -> None:
+    """Two parts of a series, one of them a cine in single images: the masks of that one alone are left out, and each says why."""
+    job, lease = node.inferred_job("1.1", ("archive",))
+    objects: list[ResultObject] = []
+    for part, one_cine in (("a cine", True), ("a volume", False)):
+        for kind in ("seg", "sr"):
+            blob = f"results/{job}-{kind}-{part}.dcm"
+            node.blobs.put(blob, blob.encode())
+            uid = f"1.1.9.{len(objects)}"
+            digest = hashlib.sha256(blob.encode()).hexdigest()
+            facts: dict[str, Any] = {"form": Form.BINARY.value, "part": part, "one_cine": one_cine and kind == "seg"}
+            objects.append(
+                ResultObject(
+                    job=job,
+                    kind=kind,
+                    sop_instance_uid=uid,
+                    sop_class_uid="1.2.3",
+                    series_instance_uid="1.1.9",
+                    description=part,
+                    blob=blob,
+                    size=len(blob),
+                    digest=digest,
+                    **facts,
+                )
+            )
+    assert node.journal.jobs.encoded(job, lease, objects, node.clock())
+    delivering.until_idle()
+    assert [uid for _, uid in delivering.archive.sent] == ["1.1.9.1", "1.1.9.2", "1.1.9.3"]
+    (gone,) = [one for one in node.journal.deliveries.receipts(delivering.only().id) if one.left_out]
+    assert (gone.one.part, "one phase over all phases" in gone.detail) == ("a cine", True)
+    assert cine_notes(node, delivering.only().id) == ["HLM-6186"]
+
+
 def cine_notes(node: MiniNode, delivery: int) -> list[str]:
     """The code of each note that masks of a cine were left out."""
     told = [one for one in node.journal.events.of("delivery", delivery) if one.name == "delivery.cine_masks_left_out"]

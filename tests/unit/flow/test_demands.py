@@ -160,14 +160,39 @@ def test_a_route_that_begins_to_ask_has_what_it_got_replaced(hospital: Hospital)
     assert "another version or other models made of the same images" in str(caution.sentence)
 
 
-def test_a_route_that_begins_to_ask_stops_no_other_one_for_longer_than_until_the_study_comes_again(hospital: Hospital) -> None:
-    """The job that both waited for is parked; research, which does not ask, then gets its result."""
+def test_a_route_that_begins_to_ask_stops_no_other_one(hospital: Hospital) -> None:
+    """Both waited for one job. Research, which does not ask, gets its result; the archive has a job of its own, parked, and gets the result
+    once what made it is accepted. Nothing is analysed twice, and a study that comes again changes nothing."""
     hospital.ask(hospital.research, replace(hospital.archive, accepted=False))
     hospital.come()
     hospital.ask(hospital.research, hospital.archive)
     hospital.work()
-    assert [(job.routes, job.code) for job in live(hospital.node)] == [(("research", "archive"), "HLM-4185")]
+    for _ in ("at once", "when the study comes again"):
+        assert hospital.got() == {"research": {hospital.digest}}
+        assert {job.routes: (job.sinks, job.code) for job in live(hospital.node)} == {
+            ("research",): (("research",), None),
+            ("archive",): (("archive",), "HLM-4185"),
+        }
+        hospital.come_again()
+        hospital.work()
+    hospital.accept()
     hospital.come_again()
     hospital.work()
-    assert hospital.got() == {"research": {hospital.digest}}
-    assert {job.routes: job.code for job in live(hospital.node)} == {("research",): None, ("archive",): "HLM-4185"}
+    assert (hospital.got(), hospital.engine.asked) == ({"research": {hospital.digest}, "archive": {hospital.digest}}, 1)
+
+
+def test_a_sink_that_both_routes_send_to_gets_the_result_of_the_one_that_does_not_ask(hospital: Hospital) -> None:
+    """A retry brings it a second one, which is accepted. One that no route sends to any more may be the archive's: it waits."""
+    archive = replace(hospital.archive, accepted=False, send=("archive", "both", "old"))
+    research = replace(hospital.research, send=("research", "both"))
+    hospital.ask(research, archive)
+    hospital.come()
+    hospital.ask(research, replace(hospital.archive, send=("archive", "both")))
+    hospital.work()
+    assert hospital.got() == {"research": {hospital.digest}, "both": {hospital.digest}}
+    (stuck,) = [job for job in live(hospital.node) if job.code]
+    assert (stuck.sinks, stuck.demands["archive"].accepted) == (("both", "archive", "old"), True)
+    hospital.accept()
+    hospital.node.journal.jobs.revive(stuck.id, hospital.node.clock())
+    hospital.work()
+    assert hospital.got().keys() == {"research", "both", "archive", "old"}

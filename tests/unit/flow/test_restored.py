@@ -124,6 +124,27 @@ def test_a_job_is_not_run_again_because_another_route_has_one_on_the_same_images
     assert in_archive(node) == before
 
 
+@pytest.mark.parametrize("asked_before", [False, True], ids=["not asked of it", "asked of it"])
+def test_what_was_delivered_stands_for_no_demand_that_was_not_asked_of_it(asked_before: bool, restorable: Restorable) -> None:
+    """Received, analysed and delivered after the backup, while the route did not ask for an accepted application: asked for since, it is
+    analysed when the study comes again. What had been asked for as it is now stands."""
+    node = restorable.node
+    (route,) = node.config.routes
+    demanding = replace(route, pinned=(PinnedVersion(application=APPLICATION.name, version=APPLICATION.version),))
+    restorable.save()
+    node.configure(routes=(demanding if asked_before else route,))
+    node.receive_images("study", "t1")
+    node.clock.advance(60)
+    restorable.run()
+    restorable.restore()
+    node.configure(routes=(demanding,))
+    node.receive_images("study", "t1")
+    node.clock.advance(60)
+    restorable.run()
+    (job,) = node.jobs()
+    assert (job.code == "HLM-3083", job.model_digest is None) == (asked_before, asked_before)
+
+
 def test_a_study_that_the_backup_does_not_know_is_not_analysed_again_when_it_is_sent_again(restorable: Restorable) -> None:
     """Received, analysed and delivered after the backup: sent once more, it is journaled, and its job is cancelled."""
     node = restorable.node
