@@ -11,10 +11,11 @@ from typing import Any, Literal, cast
 
 from inference import codes
 from inference.applications.bundle.anatomy import Coded
+from inference.applications.bundle.answering import AnswerChannel
 from inference.applications.bundle.declaring import APP, NAME, SAFETENSORS, Declared
 from inference.applications.bundle.finish import Activation, Decision, Finishing, KeepLargest, Return
 from inference.applications.bundle.inferer import Inferer, SlidingWindow, Whole
-from inference.applications.bundle.manifest import MIN_SLICES, AnswerChannel, Structure
+from inference.applications.bundle.manifest import MIN_SLICES, Structure
 from inference.applications.bundle.names import colour, known, similar
 from inference.applications.bundle.network import NETWORKS
 from inference.applications.bundle.steps import (

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from inference.applications.bundle.answering import AnswerChannel
 from inference.applications.bundle.finish import Activation
 from inference.applications.bundle.inferer import SlidingWindow
-from inference.applications.bundle.manifest import MIN_SLICES, AnswerChannel, BundleManifest, from_text, to_text
+from inference.applications.bundle.manifest import MIN_SLICES, BundleManifest, from_text, to_text
 from inference.applications.bundle.steps import Orientation, Resize, ScaleIntensityRange, ScaleIntensityRangePercentiles, Transform
 from inference.applications.port import Accepts, ModelRef
 from inference.engines.port import SERVING

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.applications.bundle.manifest import MIN_SLICES, single_image
+from inference.applications.bundle.answering import single_image
+from inference.applications.bundle.manifest import MIN_SLICES
 from inference.applications.bundle.steps import ImageOnGrid, source_image
 from inference.imaging.header import read_instance
 from inference.imaging.regrid import straightened

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit, log_softmax, softmax
 
-from inference.applications.bundle.manifest import FILE, AnswerChannel, BundleManifest, application_of, prepared, to_text
+from inference.applications.bundle.answering import AnswerChannel
+from inference.applications.bundle.manifest import FILE, BundleManifest, application_of, prepared, to_text
 from inference.applications.serving import as_served
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.repository import Repository

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from inference.applications.bundle.answering import AnswerChannel
 from inference.applications.bundle.config import Config
 from inference.applications.bundle.errors import UnclearBundle, UnfitBundle, UnreadableBundle
 from inference.applications.bundle.finish import Finishing
-from inference.applications.bundle.importing import Imported, converted
+from inference.applications.bundle.importing import Imported, NetworkTensors, converted
 from inference.applications.bundle.inferer import Inferer, SlidingWindow
 from inference.applications.bundle.layouts import MOST_WEIGHTS_BYTES, read_file
-from inference.applications.bundle.manifest import FILE, AnswerChannel, BundleManifest, Structure, checked_text
+from inference.applications.bundle.manifest import FILE, BundleManifest, Structure, checked_text
 from inference.applications.bundle.steps import Resize, Transform
 from inference.applications.port import Accepts, Licences
 from inference.engines.deriving import derive_config
@@ -142,8 +143,10 @@ def _of_weights(declared: Declared, name: str, file: Path, content: bytes) -> tu
     """Weights alone, and the network that they are of."""
     if declared.network is None:
         raise UnclearBundle(f"{file.name} holds weights and no network; say in app.yaml whose they are: `network: {{class: UNet, …}}`")
+    channels = declared.channels or max(declared.used) + 1
+    tensors = NetworkTensors(inferer=declared.inferer, channels=channels, classifies=bool(declared.answers))
     config = Config({"network_def": {"_target_": declared.network["class"], **declared.network["arguments"]}})
-    return converted(file.name, content, name, config, None, declared.inferer, declared.channels or max(declared.used) + 1, "onnx")
+    return converted(file.name, content, name, config, None, tensors, "onnx")
 
 
 def _shape(declared: Declared, kind: str) -> tuple[int, ...] | None:

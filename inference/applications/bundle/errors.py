@@ -40,7 +40,7 @@ class UncodedStructure(ModelError):
 
 
 class UnfitBundle(ModelError):
-    """The bundle is not one that takes one series and gives segments."""
+    """The bundle is not one that takes series and gives segments, or takes images and says what they show."""
 
     code = "HLM-4124"
     remedy = (
@@ -125,3 +125,12 @@ class ValuesOutside(InputError):
 
     code = "HLM-3163"
     remedy = "Narrow the route's `when` to series of the kind that the model was trained on; its own code refuses such images, too."
+
+
+class ColoursMissing(InputError):
+    """The model was made for colour images, and the image has grey values."""
+
+    code = "HLM-3164"
+    remedy = (
+        "Narrow the route's `when` to colour images: `PhotometricInterpretation: not MONOCHROME2`, or their SOP class; or cancel the job."
+    )

@@ -30,7 +30,7 @@ from inference.applications.bundle.layouts import (
 )
 from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, Measured, checked_text, nothing
 from inference.applications.bundle.metadata import MODALITIES, Network, network
-from inference.applications.bundle.names import structures
+from inference.applications.bundle.names import answers, structures
 from inference.applications.bundle.reading import pipeline
 from inference.applications.port import Accepts, Licences, Takes
 from inference.engines.configtext import config_text
@@ -94,6 +94,16 @@ class Imported:
     found: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkTensors:
+    """What goes into a network and comes out of it: the sides of its windows are the inferer's, or it says one number for each channel."""
+
+    inferer: Inferer
+    inputs: int = 1
+    channels: int
+    classifies: bool = False
+
+
 def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
     """Bring a bundle into the repository, as a new version of its model; importing it again changes nothing.
 
@@ -112,17 +122,21 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
     net = network(metadata, Document(METADATA, described).at)
     steps = pipeline(config, net, wanted.orientation)
     try:
-        chosen = structures(net.names, wanted.codes, wanted.listed)
+        chosen = () if net.classifies else structures(net.names, wanted.codes, wanted.listed)
+        said_of = answers(net.names, wanted.codes, steps.limit, wanted.listed) if net.classifies else ()
     except UncodedStructure as uncoded:
         raise UncodedStructure(f"{net.said_at}: {uncoded}") from uncoded
+    if net.classifies and wanted.measures is not nothing:
+        raise UnfitBundle(f"{net.said_at}: the network marks nothing that could be measured: leave --measure out")
     name = model_name(wanted.name or bundle.name)
-    source, tensors = _weights(bundle, name, config, author, net, steps.inferer, wanted)
+    tensors_of = NetworkTensors(inferer=steps.inferer, inputs=net.inputs, channels=net.channels, classifies=net.classifies)
+    source, tensors = _weights(bundle, name, config, author, tensors_of, wanted)
     said = ModelFile(
         name=name,
         version=wanted.version,
         licence=wanted.licence or licence(bundle),
         attribution=wanted.attribution or attribution(metadata),
-        config=_config_text(name, source.file, steps.inferer, net.inputs, net.channels, tensors),
+        config=_config_text(name, source.file, tensors_of, tensors),
         allow_code=wanted.allow_code,
     )
     source = replace(source, notes=(*about(metadata), *steps.notes, *source.notes), code=tuple(config.evaluated) + source.code)
@@ -132,7 +146,7 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         name=application_name(name),
         version=f"{_semantic(metadata.get('version'))}+model.{said.version}",
         title=title(metadata, name),
-        accepts=Accepts(modality=(_modality(net, wanted),), min_slices=MIN_SLICES, takes=Takes.VOLUMES if net.roles else Takes.VOLUME),
+        accepts=_accepts(net, wanted),
         model=ModelRef(name=name, version=said.version),
         input=tensors[0],
         output=tensors[1],
@@ -141,6 +155,9 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         inferer=steps.inferer,
         finish=steps.finish,
         structures=chosen,
+        answers=said_of,
+        decides=steps.decides,
+        samples=net.samples,
         measures=wanted.measures(chosen),
         roles=net.roles,
         notes=steps.notes,
@@ -172,7 +189,7 @@ def _values(bundle: Bundle, path: Any) -> Mapping[str, Any]:
 
 
 def _weights(
-    bundle: Bundle, name: str, config: Config, author: Author | None, net: Network, inferer: Inferer, wanted: Wanted
+    bundle: Bundle, name: str, config: Config, author: Author | None, tensors: NetworkTensors, wanted: Wanted
 ) -> tuple[Source, tuple[str, str]]:
     """What is to be served, and the names of its input and output."""
     named, unread = (None, "") if wanted.weights or bundle.first(*WEIGHTS[:-1]) else _checkpoint(bundle, config)
@@ -189,12 +206,12 @@ def _weights(
             demand(where, "onnx")
         names = _onnx_names(content) if suffix == ".onnx" else _TENSORS
         return Source(file=_FILES[suffix], weights=content, published_sha256=published, where=where), names
-    source, _ = converted(where, content, name, config, author, inferer, net.channels, wanted.to, net.inputs)
+    source, _ = converted(where, content, name, config, author, tensors, wanted.to)
     return (replace(source, notes=(f"{unread}; {member} was taken", *source.notes)) if unread else source), _TENSORS
 
 
 def converted(
-    where: str, content: bytes, name: str, config: Config, author: Author | None, inferer: Inferer, channels: int, to: str, inputs: int = 1
+    where: str, content: bytes, name: str, config: Config, author: Author | None, tensors: NetworkTensors, to: str
 ) -> tuple[Source, str]:
     """A state dict as a model of the repository, and its config.pbtxt.
 
@@ -204,8 +221,6 @@ def converted(
         Its network stands at network_def.
     author
         Whose code builds that network where it is none of the known ones, or cannot be built as one; None refuses it.
-    inputs
-        Channels that it takes.
 
     Raises
     ------
@@ -217,6 +232,7 @@ def converted(
 
     state = state_dict(content, where)
     ran: tuple[str, ...] = ()
+    inferer, inputs = tensors.inferer, tensors.inputs
     window = inferer.sides(inferer.window((_OPEN_SIDE, _OPEN_SIDE, _OPEN_SIDE)))
     try:
         refuse_larger(config, state)
@@ -230,7 +246,7 @@ def converted(
     else:
         file, weights = convert(made, window, _is_open(inferer), _batch(inferer), to, inputs)
         before = answers(made)
-    text = _config_text(name, file, inferer, inputs, channels, _TENSORS)
+    text = _config_text(name, file, tensors, _TENSORS)
     far = difference_from(before, name, text, file, weights)
     refuse_different(f'"{name}" as {to}', far)
     note = f"converted from the state dict: differs by {far.largest:.2g} at most from it, over {far.inputs} inputs"
@@ -312,15 +328,16 @@ def _batch(inferer: Inferer) -> int:
     return inferer.sw_batch_size if isinstance(inferer, SlidingWindow) else 1
 
 
-def _config_text(name: str, file: str, inferer: Inferer, inputs: int, channels: int, tensors: tuple[str, str]) -> str:
+def _config_text(name: str, file: str, of: NetworkTensors, tensors: tuple[str, str]) -> str:
+    inferer = of.inferer
     sides = inferer.sides(inferer.window((ANY, ANY, ANY)))
     floats = np.dtype(np.float32)
     return config_text(
         name,
         "onnxruntime" if file.endswith(".onnx") else "pytorch",
         max(_batch(inferer), 1),
-        (TensorConfig(name=tensors[0], dtype=floats, dims=(inputs, *sides)),),
-        (TensorConfig(name=tensors[1], dtype=floats, dims=(channels, *sides)),),
+        (TensorConfig(name=tensors[0], dtype=floats, dims=(of.inputs, *sides)),),
+        (TensorConfig(name=tensors[1], dtype=floats, dims=(of.channels,) if of.classifies else (of.channels, *sides)),),
         file,
     )
 
@@ -343,11 +360,17 @@ def _semantic(version: Any) -> str:
     return found[0] if found else "0.0.0"
 
 
+def _accepts(net: Network, wanted: Wanted) -> Accepts:
+    if net.single:
+        return Accepts(modality=(_modality(net, wanted),), takes=Takes.IMAGES)
+    return Accepts(modality=(_modality(net, wanted),), min_slices=MIN_SLICES, takes=Takes.VOLUMES if net.roles else Takes.VOLUME)
+
+
 def _modality(net: Network, wanted: Wanted) -> str:
     if wanted.modality is not None:
         return MODALITIES.get(wanted.modality.upper(), wanted.modality.upper())
     if net.modality is None:
-        raise UnclearBundle(f"{net.image_at} does not name the modality of its images: give --modality CT or --modality MR")
+        raise UnclearBundle(f"{net.image_at} does not name the modality of its images: give --modality, such as CT, MR or ES")
     return net.modality
 
 

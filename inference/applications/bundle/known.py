@@ -49,7 +49,7 @@ KNOWN: dict[str, Known] = {
         ignored="reader dtype meta_keys meta_key_postfix overwriting image_only ensure_channel_first simple_keys prune_meta_pattern "
         "prune_meta_sep expanduser"
     ),
-    "EnsureChannelFirstd": _of(ignored="strict_check meta_keys meta_key_postfix", channel_dim=(None, "no_channel")),
+    "EnsureChannelFirstd": _of("channel_dim", ignored="strict_check meta_keys meta_key_postfix"),
     "AddChanneld": _of(),
     "EnsureTyped": _of(ignored="data_type device wrap_sequence track_meta", dtype=_FLOAT),
     "ToTensord": _of(ignored="device wrap_sequence track_meta", dtype=_FLOAT),
@@ -65,6 +65,14 @@ KNOWN: dict[str, Known] = {
         recompute_affine=(False,),
         min_pixdim=(None,),
         max_pixdim=(None,),
+    ),
+    "Resized": _of(
+        "spatial_size mode",
+        dtype=_FLOAT,
+        size_mode=("all",),
+        align_corners=(None, False),
+        anti_aliasing=(False,),
+        anti_aliasing_sigma=(None,),
     ),
     "ScaleIntensityRanged": _of("a_min a_max b_min b_max clip", dtype=_FLOAT),
     "ScaleIntensityRangePercentilesd": _of("lower upper b_min b_max clip relative channel_wise", dtype=_FLOAT),
@@ -84,6 +92,7 @@ KNOWN: dict[str, Known] = {
     "KeepLargestConnectedComponentd": _of("applied_labels independent connectivity num_components", ignored="is_onehot"),
     "Lambdad": Known(texts=frozenset({"func"}), ignored=_COMMON),
     "SaveImaged": Known(),
+    "SaveClassificationd": Known(),
     "SlidingWindowInferer": _of(
         "roi_size overlap sw_batch_size mode sigma_scale padding_mode cval",
         ignored="device sw_device progress cache_roi_weight_map cpu_thresh buffer_steps buffer_dim",
@@ -98,7 +107,11 @@ KNOWN: dict[str, Known] = {
     ),
     "SimpleInferer": _of(),
 }
-"""What is known, by MONAI's name; SaveImaged is left out as a whole: hilum writes its own objects."""
+"""What is known, by MONAI's name; what saves is left out as a whole: hilum writes its own objects."""
+
+_SAVES = ("SaveImaged", "SaveClassificationd")
+_TRUTH = "label"
+"""The key of what a result is compared with in training."""
 
 _ALIASES = {"SlidingWindowInfererAdapt": "SlidingWindowInferer"}
 
@@ -183,16 +196,19 @@ def found(config: Config, id: str, key: str) -> Found | None:
         return None
     name = known_name(node["_target_"], config.at(id))
     known = KNOWN[name]
-    if name == "SaveImaged":
+    if name in _SAVES:
         return None
-    if key and _keys(config, id) != [key]:
-        raise UnknownTransform(f'{name} at {config.at(id)} works on {", ".join(map(str, _keys(config, id)))}, not on "{key}"')
+    keys = _keys(config, id) if key else []
+    if key and (key not in keys or set(keys) - {key, _TRUTH}):
+        raise UnknownTransform(f'{name} at {config.at(id)} works on {", ".join(map(str, keys))}, not on "{key}"')
     settings = {}
     for setting in node:
         if setting in _SPECIAL or setting in known.ignored or (setting == "keys" and key):
             continue
         if setting in known.taken:
-            settings[setting] = config.value(f"{id}::{setting}")
+            value = config.value(f"{id}::{setting}")
+            # one value for each key, of which one is looked at
+            settings[setting] = value[keys.index(key)] if isinstance(value, list) and 1 < len(keys) == len(value) else value
         elif setting in known.texts:
             settings[setting] = config.raw(f"{id}::{setting}")
         elif setting in known.fixed:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference import codes
+from inference.applications.bundle.answering import AnswerChannel, Decides, Samples, colours, single_image, stated
 from inference.applications.bundle.errors import BrokenManifest
 from inference.applications.bundle.finish import FINISHINGS, Finishing, finished, masks_of, order_problem, per_voxel, voxelwise
 from inference.applications.bundle.inferer import INFERERS, Inferer
@@ -36,11 +37,10 @@ from inference.applications.port import (
 )
 from inference.codes import Code
 from inference.engines.errors import WrongTensors
-from inference.findings import Evaluation, Findings, Measurement, Segment
+from inference.findings import Findings, Measurement, Segment
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Form, Marked, Plausible, View, VolumeRange
 from inference.imaging.measures.measure import Measure
 from inference.imaging.measures.measuring import MEASURES
-from inference.imaging.resample import Grid
 from inference.imaging.subject import Image, Images, VolumeSet
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, labelled, of_the_whole, say
@@ -64,22 +64,6 @@ class Structure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerChannel:
-    """One channel of a network that classifies as a statement: below `absent` the finding is absent, from `present` on it is present."""
-
-    channel: int
-    finding: Code
-    present: float
-    absent: float
-    site: Code | None = None
-
-    def of(self, probability: float, images: tuple[int, ...] = ()) -> Evaluation:
-        """The statement for a probability, about these images; between the two limits it is undetermined."""
-        value = codes.PRESENT if probability >= self.present else codes.ABSENT if probability < self.absent else codes.UNDETERMINED
-        return Evaluation(finding=self.finding, value=value, finding_site=self.site, probability=probability, images=images)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class BundleManifest:
     """All of application.json.
 
@@ -100,6 +84,10 @@ class BundleManifest:
     answers
         Of a network that classifies, which has no structures: it sees the whole volume once, or each single image, and `finish` is its
         activation alone.
+    decides
+        What makes statements of the probabilities.
+    samples
+        What the network sees of a single image.
     volumes
         Whether the volume of each structure is measured.
     measures
@@ -131,6 +119,8 @@ class BundleManifest:
     expects: Expects = field(default_factory=Expects)
     series: int = 0
     answers: tuple[AnswerChannel, ...] = ()
+    decides: Decides = Decides.LIMITS
+    samples: Samples = Samples.GREY
     volumes: bool = True
     measures: tuple[Measure, ...] = ()
     roles: tuple[str, ...] = ()
@@ -142,9 +132,8 @@ class BundleManifest:
 
 _STEPS = {**STEPS, **preparing.STEPS}
 _INFERERS = {**INFERERS, Patches.__name__: Patches}
-_OPTIONAL = ("series", "volumes", "roles", "noun", "grade")
+_OPTIONAL = ("series", "volumes", "roles", "noun", "grade", "decides", "samples")
 """Of `BundleManifest`: what stands in the file where it says something."""
-_LUMA = (0.299, 0.587, 0.114)
 _DEMONSTRATION = say("Demonstration grade, research only, not for diagnosis.")
 
 
@@ -218,6 +207,8 @@ def from_text(content: bytes, where: str) -> BundleManifest:
             expects=_expects(said.pop("expects", {})),
             accepts=accepts,
             answers=answers,
+            decides=Decides(said.pop("decides", Decides.LIMITS)),
+            samples=Samples(said.pop("samples", Samples.GREY)),
             measures=tuple(_made(MEASURES, each) for each in said.pop("measures", ())),
             licences=Licences(**said.pop("licences", {})),
             before=_before(said.pop("before", None)),
@@ -279,19 +270,10 @@ def _measured(manifest: BundleManifest) -> list[MeasurementOutput]:
     return [MeasurementOutput(name=one.name, unit=one.unit, derivation=one.derivation) for one in dict.fromkeys(concepts)]
 
 
-def single_image(image: Image) -> ImageOnGrid:
-    """A single image as (1, Y, X), within its header's window; colours as their luma (ITU-R BT.601). Its grid is one of pixels."""
-    values = np.nan_to_num(image.pixels.astype(np.float32))
-    if values.ndim == 3:
-        values = values @ np.array(_LUMA, dtype=np.float32)
-    elif image.window is not None:
-        values = np.clip(values, *image.window)
-    rows, columns = values.shape
-    return ImageOnGrid(values=values[None].astype(np.float32), grid=Grid(shape=(1, rows, columns), affine=np.eye(4)))
-
-
 def prepared(manifest: BundleManifest, subject: Volume | VolumeSet | Image, marked: NDArray[Any] | None = None) -> ImageOnGrid:
     """What the network sees of a volume (Z, Y, X), of a single image (1, Y, X), or of roles (C, Z, Y, X) on the reference's grid.
+
+    Of a single image of which it sees several samples: (3, 1, Y, X).
 
     `marked` are the labels (Z, Y, X) of the network before it, on the grid of the volume or the reference: further channels.
     """
@@ -309,10 +291,13 @@ def prepared(manifest: BundleManifest, subject: Volume | VolumeSet | Image, mark
     if isinstance(subject, VolumeSet):
         images = preparing.together(manifest.prepare, [source_image(subject[role]) for role in manifest.roles])
         return replace(images[0], values=np.stack([image.values for image in images]))
+    if isinstance(subject, Image) and manifest.samples is Samples.RGB:
+        images = preparing.together(manifest.prepare, colours(subject))
+        return replace(images[0], values=np.stack([image.values for image in images]))
     image = single_image(subject) if isinstance(subject, Image) else source_image(subject)
     for step in manifest.prepare:
         image = step.apply(image)
-    return image
+    return replace(image, values=np.stack([image.values] * manifest.samples.channels)) if manifest.samples is Samples.COPIED else image
 
 
 def masks(manifest: BundleManifest, subject: Volume | VolumeSet, infer: Infer) -> NDArray[Any]:
@@ -367,15 +352,16 @@ def _findings(manifest: BundleManifest, subject: Volume | VolumeSet, infer: Infe
 def _answered(manifest: BundleManifest, subject: Volume | VolumeSet | Image, infer: Infer, images: tuple[int, ...] = ()) -> Findings:
     """What a network that classifies says of the whole volume, or of a single image: such a network has two axes."""
     seen = prepared(manifest, subject).values
-    seen = seen[0] if isinstance(subject, Image) else seen
-    values = infer(manifest.model, {manifest.input: seen[None, None]})[manifest.output]
+    # a single image is one voxel thick, along an axis that its network does not have
+    seen = seen.reshape(-1, *seen.shape[-2:]) if isinstance(subject, Image) else seen[None]
+    values = infer(manifest.model, {manifest.input: seen[None]})[manifest.output]
     if values.shape != (1, manifest.channels) or values.dtype.kind != "f":
         expected = f"(1, {manifest.channels})"
         raise WrongTensors(f'model "{manifest.model.name}" gives {values.dtype} of shape {values.shape} for an image, not {expected}')
     if not np.isfinite(values).all():
         raise WrongTensors(f'model "{manifest.model.name}" gives values that are no numbers')
     probabilities = voxelwise(values[0], manifest.finish)
-    return Findings(evaluations=tuple(answer.of(float(probabilities[answer.channel]), images) for answer in manifest.answers))
+    return Findings(evaluations=stated(manifest.answers, manifest.decides, probabilities, images))
 
 
 def _segment(structure: Structure, mask: NDArray[np.bool_]) -> Segment:

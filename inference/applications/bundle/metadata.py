@@ -1,32 +1,54 @@
-"""metadata.json of a bundle: one image in, of one series or of several, one image out, and what the channels of both are."""
+"""metadata.json of a bundle: one image in, of one series or of several, one image or values of classes out, and what the channels are."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from inference.applications.bundle.answering import Samples
 from inference.applications.bundle.errors import HostileBundle, UnclearBundle, UnfitBundle, UnreadableBundle
 from inference.applications.bundle.names import is_background
 
-MODALITIES = {"CT": "CT", "MR": "MR", "MRI": "MR", "T1": "MR", "T2": "MR", "FLAIR": "MR", "PT": "PT", "PET": "PT"}
+MODALITIES = {
+    "CT": "CT",
+    "MR": "MR",
+    "MRI": "MR",
+    "T1": "MR",
+    "T2": "MR",
+    "FLAIR": "MR",
+    "PT": "PT",
+    "PET": "PT",
+    "MG": "MG",
+    "MAMMOGRAM": "MG",
+    "MAMMOGRAPHY": "MG",
+}
 """What bundles call modalities, and what DICOM does (PS3.3 C.7.3.1.1.1)."""
 
 _FORMAT = "network_data_format"
 _MOST_ROLES = 16
+MOST_SIDE = 1024
+"""Of a window, or of an image that is brought to one size."""
+
 MOST_CHANNELS = 1000
 """More than any network of today distinguishes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """What metadata.json says of the network: its one image in, its one image out.
+    """What metadata.json says of the network: its one image in, what comes out.
 
     Attributes
     ----------
     input, output
         Keys of the two in metadata.json, which the transforms also use.
     axes
-        Of an image that it takes: 3, or 2 for slices.
+        Of an image that it takes: 3, or 2 for slices and single images.
+    sides
+        Of an image that it takes, where they are numbers; None where they are open.
+    classifies
+        Whether it gives a number for each class, where another one gives an image.
+    samples
+        What it sees of a single image.
     roles
         Of the series that are the input's channels, in their order; () where one series is.
     channels
@@ -43,6 +65,9 @@ class Network:
     output: str
     modality: str | None
     axes: int
+    sides: tuple[int, ...] | None
+    classifies: bool
+    samples: Samples
     roles: tuple[str, ...]
     channels: int
     names: Mapping[int, str]
@@ -52,7 +77,12 @@ class Network:
     @property
     def inputs(self) -> int:
         """How many channels it takes."""
-        return max(len(self.roles), 1)
+        return max(len(self.roles), self.samples.channels)
+
+    @property
+    def single(self) -> bool:
+        """Whether it takes single images, where another one takes the slices of a series."""
+        return self.classifies and self.axes == 2
 
 
 def network(metadata: Mapping[str, Any], at: Callable[[str], str] = str) -> Network:
@@ -66,7 +96,7 @@ def network(metadata: Mapping[str, Any], at: Callable[[str], str] = str) -> Netw
     Raises
     ------
     UnfitBundle
-        It does not take images of series, or does not give one image.
+        It does not take images of series, or does not give one image, or one number a class.
     UnreadableBundle, UnclearBundle, HostileBundle
     """
     said = metadata.get("network_data_format")
@@ -75,16 +105,19 @@ def network(metadata: Mapping[str, Any], at: Callable[[str], str] = str) -> Netw
     name_in, image = _only(said, "inputs", at)
     name_out, result = _only(said, "outputs", at)
     takes, gives = f"{_FORMAT}::inputs::{name_in}", f"{_FORMAT}::outputs::{name_out}"
-    roles = _roles(image, takes, at)
-    if image.get("type") != "image":
+    shape, channels = image.get("spatial_shape"), result.get("num_channels")
+    classifies = result.get("type") == "probabilities" or result.get("spatial_shape") == [1, channels]
+    samples = _samples(image) if classifies and isinstance(shape, list) and len(shape) == 2 else Samples.GREY
+    roles = () if samples is not Samples.GREY else _roles(image, takes, at)
+    if classifies and roles:
+        raise UnfitBundle(f"{at(f'{takes}::num_channels')}: the network says what {len(roles)} channels show together; one image is taken")
+    if image.get("type") != "image" and samples is not Samples.RGB:
         raise UnfitBundle(f"{at(f'{takes}::type')}: the network takes {image.get('type')!r}; images are what series give")
-    if result.get("type") != "image" or result.get("format") == "magnitude":
+    if not classifies and (result.get("type") != "image" or result.get("format") == "magnitude"):
         what = f"{result.get('type')!r} of format {result.get('format')!r}"
         raise UnfitBundle(f"{at(f'{gives}::type')}: the network gives {what}; images whose channels are structures become segments")
-    shape = image.get("spatial_shape")
     if not isinstance(shape, list) or len(shape) not in (2, 3):
         raise UnfitBundle(f"{at(f'{takes}::spatial_shape')}: the network takes images of spatial shape {shape!r}, not of two or three axes")
-    channels = result.get("num_channels")
     if isinstance(channels, bool) or not isinstance(channels, int) or not 1 <= channels <= MOST_CHANNELS:
         raise HostileBundle(f"{at(f'{gives}::num_channels')}: the output has {channels!r} channels")
     modality = image.get("modality")
@@ -94,6 +127,9 @@ def network(metadata: Mapping[str, Any], at: Callable[[str], str] = str) -> Netw
         output=name_out,
         modality=MODALITIES.get(modality.upper()) if isinstance(modality, str) else None,
         axes=len(shape),
+        sides=tuple(shape) if all(type(side) is int and 0 < side <= MOST_SIDE for side in shape) else None,
+        classifies=classifies,
+        samples=samples,
         roles=roles,
         channels=channels,
         names=_names(result, channels, at(named)),
@@ -111,6 +147,15 @@ def _only(said: Mapping[str, Any], which: str, at: Callable[[str], str]) -> tupl
     if not isinstance(tensor, Mapping):
         raise UnreadableBundle(f"{at(f'{id}::{name}')} is no mapping")
     return str(name), tensor
+
+
+def _samples(image: Mapping[str, Any]) -> Samples:
+    """What a network that classifies sees of a single image: its colours, or where three channels are one image its grey value as each."""
+    said = image.get("channel_def")
+    named = [str(name) for name in said.values()] if isinstance(said, Mapping) else []
+    if image.get("num_channels") != Samples.RGB.channels or (image.get("format") == "RGB" and len(named) == 1):
+        return Samples.GREY
+    return Samples.RGB if named == ["R", "G", "B"] else Samples.COPIED if len(named) == 1 else Samples.GREY
 
 
 def _roles(image: Mapping[str, Any], id: str, at: Callable[[str], str]) -> tuple[str, ...]:

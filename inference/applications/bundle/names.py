@@ -5,11 +5,12 @@ The structures themselves stand in `anatomy`.
 
 import colorsys
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from inference import codes
 from inference.applications.bundle.anatomy import ALIASES, STRUCTURES, UNPAIRED, Coded
+from inference.applications.bundle.answering import AnswerChannel
 from inference.applications.bundle.errors import UncodedStructure
 from inference.applications.bundle.manifest import Structure
 
@@ -84,32 +85,71 @@ def structures(
     UncodedStructure
         All channels for which there is no code; or a code for a channel that is not there.
     """
+    return tuple(
+        Structure(
+            channel=channel,
+            label=_label(name or _sided(coded)),
+            type=coded.type,
+            category=coded.category,
+            laterality=coded.laterality,
+            site=coded.site,
+            rgb=coded.rgb or colour(place),
+        )
+        for place, channel, name, coded in _coded(channels, given, listed, known)
+    )
+
+
+def answers(
+    channels: Mapping[int, str], given: Mapping[int, Coded | None], limit: float, listed: Mapping[str, Coded | None] = MappingProxyType({})
+) -> tuple[AnswerChannel, ...]:
+    """The statements of an output's channels, by number; a class's name alone is nobody's code.
+
+    Parameters
+    ----------
+    limit
+        The probability from which on a finding is present, where limits decide.
+    channels, given, listed
+        As of `structures`.
+
+    Raises
+    ------
+    UncodedStructure
+        As of `structures`; or a side, which a finding here does not have, or one code twice.
+    """
+    made: list[AnswerChannel] = []
+    for _, channel, name, coded in _coded(channels, given, listed, lambda _: None):
+        if coded.laterality is not None:
+            raise UncodedStructure(f'channel {channel} ("{name}") has a side, and findings have none here: give the code without it')
+        if any(one.finding == coded.type for one in made):
+            raise UncodedStructure(f"{coded.type.meaning} is the code of several channels: each class needs its own")
+        made.append(AnswerChannel(channel=channel, finding=coded.type, present=limit, absent=limit, site=coded.site))
+    return tuple(made)
+
+
+def _coded(
+    channels: Mapping[int, str],
+    given: Mapping[int, Coded | None],
+    listed: Mapping[str, Coded | None],
+    known: Callable[[str], Coded | None],
+) -> list[tuple[int, int, str, Coded]]:
+    """Of each channel that is reported its place among the channels, its number, its name and its code."""
     absent = sorted(set(given) - set(channels))
     if absent:
         raise UncodedStructure(f"codes are given for the channels {_listed(absent)}, which the bundle does not have")
-    made, uncoded = [], []
+    made: list[tuple[int, int, str, Coded]] = []
+    uncoded = []
     for place, (channel, name) in enumerate(sorted(channels.items())):
         words = " ".join(words_of(name))
         coded = given[channel] if channel in given else listed[words] if words in listed else known(name)
         if coded is not None:
-            made.append(
-                Structure(
-                    channel=channel,
-                    label=_label(name or _sided(coded)),
-                    type=coded.type,
-                    category=coded.category,
-                    laterality=coded.laterality,
-                    site=coded.site,
-                    rgb=coded.rgb or colour(place),
-                )
-            )
+            made.append((place, channel, name, coded))
         elif channel not in given:
             uncoded.append(f'{channel} ("{name}")' if name else f"{channel} (without a name)")
     if uncoded:
         raise UncodedStructure(f"no code is known for channel {', '.join(uncoded)}")
     if not made:
         raise UncodedStructure("no channel is left that could be reported")
-    return tuple(made)
+    return made
 
 
 def _sided(coded: Coded) -> str:

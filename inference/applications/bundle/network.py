@@ -7,6 +7,7 @@ import contextlib
 import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from inference.applications.bundle.config import Config
 from inference.applications.bundle.errors import CodeRefused, HostileBundle, UnfitBundle, UnreadableBundle
-from inference.engines.errors import UnreadableModel
+from inference.engines.errors import LibraryNotInstalled, UnreadableModel
 from inference.engines.extras import demand
 from inference.engines.safetensors import read_safetensors
 from inference.engines.statedict import read_state_dict
@@ -36,10 +37,24 @@ NETWORKS = (
     "FlexibleUNet",
     "DiNTS",
     "TopologyInstance",
+    "DenseNet",
+    "DenseNet121",
+    "DenseNet169",
+    "DenseNet201",
+    "DenseNet264",
+    "SEResNet50",
+    "SEResNet101",
+    "SEResNet152",
+    "TorchVisionFCModel",
 )
 """The networks of MONAI that are built without asking: they compute on their input and do nothing else."""
 
-_WITHOUT = {"SwinUNETR": {"img_size"}, "FlexibleUNet": {"pretrained"}, "TopologyInstance": {"device"}}
+_WITHOUT = {
+    "SwinUNETR": {"img_size"},
+    "TopologyInstance": {"device"},
+    "TorchVisionFCModel": {"pretrained", "weights"},
+    **{each: {"pretrained"} for each in ("FlexibleUNet", "DenseNet121", "DenseNet169", "DenseNet201", "DenseNet264", "SEResNet50")},
+}
 """Arguments that are left out: one that checked sides of images, which MONAI has no more; one that fetches other weights, for nothing; one
 that asks for a GPU."""
 
@@ -48,6 +63,9 @@ _ARRAYS: Mapping[tuple[str, str], Callable[[Any], Any]] = {
     ("DiNTS", "node_a"): np.array,
 }
 """Arguments that are arrays, which the configuration takes from the file of a searched architecture."""
+
+_TORCHVISION = {"inception_v3", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"}
+"""The networks of torchvision that MONAI's adapter is made for."""
 
 _UNFIT = (TypeError, ValueError, ArithmeticError, AssertionError, RuntimeError, AttributeError, LookupError, ImportError)
 """What MONAI's networks, numpy and torch raise on settings that are none."""
@@ -91,6 +109,8 @@ def build(config: Config, id: str = "network_def", depth: int = 0) -> Any:
             settings[key] = build(config, f"{place}::{key}", depth + 1)
             continue
         settings[key] = _bounded(config.value(f"{place}::{key}"), config.at(f"{place}::{key}"))
+    if name == "TorchVisionFCModel":
+        settings |= _of_torchvision(node, settings.get("model_name", "resnet18"), config.at(place))
     try:
         for key, value in settings.items():
             if value is not None and (name, key) in _ARRAYS:
@@ -104,6 +124,21 @@ def build(config: Config, id: str = "network_def", depth: int = 0) -> Any:
     except _UNFIT as wrong:
         raise UnfitBundle(f"{name} cannot be built with the settings of {config.at(place)}: {wrong}") from wrong
     return made
+
+
+def _of_torchvision(node: Mapping[str, Any], model: Any, at: str) -> dict[str, Any]:
+    """What a network of torchvision is told besides; its published weights, which it begins with, are never fetched."""
+    if model not in _TORCHVISION:
+        raise CodeRefused(f"{at} asks to run code: it builds torchvision's {model!r}, which is not among the known networks")
+    if find_spec("torchvision") is None:
+        raise LibraryNotInstalled(
+            f"{at} builds torchvision's {model}, and torchvision is not installed: install the one made for this torch"
+        )
+    if model != "inception_v3":
+        return {}
+    # begun with published weights it looks at its input on their scale, and keeps to that
+    begun = bool(node.get("pretrained")) or node.get("weights") is not None
+    return {"transform_input": begun, "init_weights": False}
 
 
 def _bounded(value: Any, id: str) -> Any:

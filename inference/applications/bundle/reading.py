@@ -6,26 +6,28 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from inference.applications.bundle import expressions
+from inference.applications.bundle.answering import Decides, Samples
 from inference.applications.bundle.config import Config
 from inference.applications.bundle.errors import HostileBundle, UnclearBundle, UnfitBundle, UnknownTransform
 from inference.applications.bundle.finish import Activation, Decision, Finishing, KeepLargest, Return, order_problem
 from inference.applications.bundle.inferer import PADDING, Inferer, Slices, SlidingWindow, Whole
 from inference.applications.bundle.known import Found, found
-from inference.applications.bundle.metadata import MOST_CHANNELS, Network
+from inference.applications.bundle.metadata import MOST_CHANNELS, MOST_SIDE, Network
 from inference.applications.bundle.steps import (
     CropForeground,
     NormalizeIntensity,
     Orientation,
+    Resize,
     ScaleIntensity,
     ScaleIntensityRange,
     ScaleIntensityRangePercentiles,
     Spacing,
     Transform,
+    Transpose,
 )
 from inference.engines.tiling import SIGMA
 
 _LEAST_MM = 0.05
-_MOST_SIDE = 1024
 _MOST_WINDOW = 1 << 28
 _MOST_BATCH = 64
 _AXES = re.compile(r"[LR][AP][IS]|[LR][IS][AP]|[AP][LR][IS]|[AP][IS][LR]|[IS][LR][AP]|[IS][AP][LR]")
@@ -33,12 +35,20 @@ _AXES = re.compile(r"[LR][AP][IS]|[LR][IS][AP]|[AP][LR][IS]|[AP][IS][LR]|[IS][LR
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
-    """From series to masks, and what of it is otherwise than the bundle says."""
+    """From series to masks or statements, and what of it is otherwise than the bundle says.
+
+    Attributes
+    ----------
+    decides, limit
+        Of a network that classifies: what makes statements of its probabilities, and the probability from which on a finding is present.
+    """
 
     prepare: tuple[Transform, ...]
     inferer: Inferer
     finish: tuple[Finishing, ...]
     notes: tuple[str, ...]
+    decides: Decides = Decides.LIMITS
+    limit: float = 0.5
 
 
 def pipeline(config: Config, net: Network, orientation: str | None) -> Pipeline:
@@ -55,10 +65,16 @@ def pipeline(config: Config, net: Network, orientation: str | None) -> Pipeline:
     """
     prepare = _prepare(_transforms(config, "preprocessing", net.input), net, orientation, config.at("preprocessing"))
     notes: list[str] = []
-    finish = _finish(_transforms(config, "postprocessing", net.output), net, notes, config.at("postprocessing"))
+    finishing = _transforms(config, "postprocessing", net.output)
+    finish = () if net.classifies else _finish(finishing, net, notes, config.at("postprocessing"))
     called = found(config, "inferer", "")
     if called is None:
         raise UnknownTransform(f"{config.at('inferer')} is switched off")
+    if net.classifies:
+        made = _classifying(config, net, called, prepare, finishing)
+        if net.single and orientation is not None:
+            raise UnclearBundle(f"{config.at('preprocessing')} is of single images, which lie in no patient: leave --orientation out")
+        return made
     if orientation is not None and not any(isinstance(step, Orientation) for step in prepare[1:]):
         notes.append(f"The bundle does not say how the image lies; it is turned to {orientation}, as the operator said.")
     return Pipeline(prepare=prepare, inferer=_inferer(called, net.axes), finish=finish, notes=tuple(notes))
@@ -87,22 +103,39 @@ _NOTHING = {"LoadImaged", "EnsureChannelFirstd", "AddChanneld", "EnsureTyped", "
 
 
 def _prepare(transforms: Sequence[Found], net: Network, orientation: str | None, at: str) -> tuple[Transform, ...]:
-    steps: list[Transform] = [] if orientation is None else [Orientation(axcodes=axcodes(orientation, "--orientation"))]
+    steps: list[Transform] = []
+    if net.single:
+        # a picture's first axis is along its rows, as MONAI's readers of pictures give it
+        steps.append(Transpose(indices=(0, 2, 1)))
+    elif orientation is not None:
+        steps.append(Orientation(axcodes=axcodes(orientation, "--orientation")))
     for each in transforms:
+        if each.settings.get("channel_dim") not in ((None, "no_channel", 2, -1) if net.single else (None, "no_channel")):
+            raise UnknownTransform(f"{each.name} at {each.id}: channel_dim {each.settings['channel_dim']!r} is not computed here")
         if each.name in _NOTHING:
             continue
         if each.name not in _STEPS:
             raise UnknownTransform(f"{each.id} is {each.name}, which is no preparation of an image")
-        if net.inputs > 1 and (each.name == "CropForegroundd" or (each.name in _BY_IMAGE and not each.truth("channel_wise", False))):
+        if net.single and each.name in _IN_PATIENT:
+            raise UnknownTransform(f"{each.name} at {each.id}: a single image lies nowhere in the patient")
+        if (
+            net.inputs > 1
+            and net.samples is not Samples.COPIED
+            and (each.name == "CropForegroundd" or (each.name in _BY_IMAGE and not each.truth("channel_wise", False)))
+        ):
             what = "the box of all channels" if each.name == "CropForegroundd" else "values of all channels together (channel_wise: false)"
-            raise UnknownTransform(f"{each.name} at {each.id}: {what} is not computed here for {net.inputs} series")
+            raise UnknownTransform(f"{each.name} at {each.id}: {what} is not computed here for {net.inputs} channels")
+        if each.name == "Resized" and not net.classifies:
+            raise UnknownTransform(f"{each.name} at {each.id}: it is computed for networks that classify alone")
         steps.append(_STEPS[each.name](each))
         if isinstance(steps[-1], Spacing | CropForeground) and not any(isinstance(step, Orientation) for step in steps):
             raise UnclearBundle(f"{each.id} comes before the bundle says how the image lies (Orientationd): give --orientation RAS")
-    if not any(isinstance(step, Orientation) for step in steps):
+    if not net.single and not any(isinstance(step, Orientation) for step in steps):
         raise UnclearBundle(f"{at} does not say how the image lies (Orientationd): give --orientation, as its training images lay: RAS")
     return tuple(steps)
 
+
+_IN_PATIENT = {"Orientationd", "Spacingd", "CropForegroundd"}
 
 _BY_IMAGE = {"ScaleIntensityd", "ScaleIntensityRangePercentilesd", "NormalizeIntensityd"}
 """What looks at the values of the whole image: of each channel alone, or of all of them."""
@@ -129,9 +162,25 @@ def _spacing(each: Found) -> Transform:
     return Spacing(pixdim=each.numbers("pixdim", None, lambda side: side <= 0 or side >= _LEAST_MM), mode=mode)
 
 
+def _resize(each: Found) -> Transform:
+    size, mode = each.settings.get("spatial_size"), each.settings.get("mode", "area")
+    sides = size if isinstance(size, list) else []
+    if len(sides) not in (2, 3) or any(type(side) is not int or not 0 < side <= MOST_SIDE for side in sides):
+        raise UnknownTransform(f"{each.name} at {each.id}: spatial_size is {size!r}, not two or three sides of 1 to {MOST_SIDE} voxels")
+    mode = mode[0] if isinstance(mode, list) and len(mode) == 1 else mode
+    if mode not in ("area", "bilinear", "trilinear"):
+        raise UnknownTransform(f"{each.name} at {each.id}: mode {mode!r} is not computed here, only 'area', 'bilinear' and 'trilinear'")
+    return _sized(sides, "area" if mode == "area" else "bilinear")
+
+
+def _sized(sides: Sequence[int], mode: str) -> Resize:
+    first, second, third = (1, *sides) if len(sides) == 2 else sides
+    return Resize(size=(first, second, third), mode=mode)
+
+
 def _crop(each: Found) -> Transform:
     def whole(key: str, default: int, least: int) -> tuple[int, int, int]:
-        first, second, third = each.numbers(key, default, lambda side: least <= side <= _MOST_SIDE and side == int(side))
+        first, second, third = each.numbers(key, default, lambda side: least <= side <= MOST_SIDE and side == int(side))
         return int(first), int(second), int(third)
 
     made = CropForeground(
@@ -187,12 +236,75 @@ def _normalize(each: Found) -> Transform:
 _STEPS = {
     "Orientationd": _orientation,
     "Spacingd": _spacing,
+    "Resized": _resize,
     "CropForegroundd": _crop,
     "ScaleIntensityRanged": _range,
     "ScaleIntensityRangePercentilesd": _percentiles,
     "ScaleIntensityd": _scale,
     "NormalizeIntensityd": _normalize,
 }
+
+
+def _classifying(config: Config, net: Network, called: Found, prepare: tuple[Transform, ...], finishing: Sequence[Found]) -> Pipeline:
+    """What a network that classifies sees, in one size, and what its values say."""
+    if called.name != "SimpleInferer":
+        raise UnfitBundle(f"{called.id} is {called.name}, and the network says what an image shows: it sees it whole (SimpleInferer)")
+    notes: list[str] = []
+    sizes = [step.size for step in prepare if isinstance(step, Resize)]
+    if not sizes:
+        if net.sides is None or not net.single:
+            raise UnclearBundle(f"{config.at('preprocessing')} does not bring images to one size (Resized), which the network needs")
+        first = _sized(net.sides, "area")
+        prepare, sizes = (prepare[0], first, *prepare[1:]), [first.size]
+        sides = " × ".join(map(str, net.sides))
+        notes.append(f"The bundle takes images of {sides} pixels; others are brought to it, each pixel the mean of those that it covers.")
+    if net.samples is Samples.COPIED:
+        notes.append("The network sees three channels, and the bundle names one image for them: each is the image in grey.")
+    if (sizes[-1][0] == 1) != net.single:
+        raise UnfitBundle(f"{config.at('preprocessing')} brings images to {sizes[-1]}, and the network takes images of {net.axes} axes")
+    activation, decision = _statement(finishing, net)
+    if activation is None:
+        if decision is not None and decision.threshold is not None:
+            raise UnknownTransform(f"{config.at('postprocessing')} has a threshold for values that no Activationsd makes probabilities")
+        activation = Activation(softmax=True)
+        notes.append("The bundle looks for the largest of its network's values; told as the class's probability is their softmax.")
+    decides = Decides.LARGEST if activation.softmax else Decides.NOTHING
+    if decision is not None:
+        decides = Decides.LARGEST if decision.threshold is None else Decides.LIMITS
+    if decides is Decides.NOTHING:
+        notes.append("The bundle gives probabilities and decides nothing: no finding is called present or absent.")
+    window: dict[str, Any] = {"roi_size": sizes[-1], "overlap": 0.0}
+    return Pipeline(
+        prepare=prepare,
+        inferer=Slices(**window, axis=0) if net.single else SlidingWindow(**window),
+        finish=(activation,),
+        notes=tuple(notes),
+        decides=decides,
+        limit=0.5 if decision is None or decision.threshold is None else decision.threshold,
+    )
+
+
+def _statement(transforms: Sequence[Found], net: Network) -> tuple[Activation | None, Decision | None]:
+    """What makes probabilities of a network's values, and what decides by them; None where the bundle has neither."""
+    activations: list[Activation] = []
+    decisions: list[Decision] = []
+    for each in transforms:
+        if each.name in _NOTHING:
+            continue
+        if each.name == "Activationsd" and not decisions:
+            activations += _activation(each)
+        elif each.name == "AsDiscreted":
+            decisions += [one for one in _decisions(each, net) if isinstance(one, Decision)]
+        else:
+            raise UnknownTransform(f"{each.id} is {each.name}, which is no finishing of what a network says of an image")
+        if len(activations) > 1 or len(decisions) > 1 or (activations and activations[0].softmax and activations[0].sigmoid):
+            raise UnknownTransform(f"{each.id} is {each.name} after another one; one makes probabilities, and one decides")
+    return (activations[0] if activations else None), (decisions[0] if decisions else None)
+
+
+def _activation(each: Found) -> list[Activation]:
+    softmax, sigmoid = each.truth("softmax", False), each.truth("sigmoid", False)
+    return [Activation(softmax=softmax, sigmoid=sigmoid)] if softmax or sigmoid else []
 
 
 def _inferer(each: Found, axes: int) -> Inferer:
@@ -210,7 +322,7 @@ def _inferer(each: Found, axes: int) -> Inferer:
 
 
 def _window(each: Found) -> SlidingWindow:
-    roi = each.numbers("roi_size", None, lambda side: side == int(side) and side <= _MOST_SIDE)
+    roi = each.numbers("roi_size", None, lambda side: side == int(side) and side <= MOST_SIDE)
     window = 1.0
     for side in roi:
         window *= max(side, 1)
@@ -224,7 +336,7 @@ def _window(each: Found) -> SlidingWindow:
         raise UnknownTransform(f"{each.id}: the inferer's mode {mode!r} or padding_mode {padding!r} is not computed here")
     batch = _must(each.number("sw_batch_size", 1), each, "sw_batch_size")
     sigma = _must(each.number("sigma_scale", SIGMA), each, "sigma_scale")
-    if not (1 <= batch <= _MOST_BATCH and batch == int(batch)) or not 0 < sigma <= _MOST_SIDE:
+    if not (1 <= batch <= _MOST_BATCH and batch == int(batch)) or not 0 < sigma <= MOST_SIDE:
         raise HostileBundle(f"{each.id}: the inferer's sw_batch_size is {batch:g}, its sigma_scale {sigma:g}")
     return SlidingWindow(
         roi_size=(int(roi[0]), int(roi[1]), int(roi[2])),
@@ -244,8 +356,7 @@ def _finish(transforms: Sequence[Found], net: Network, notes: list[str], at: str
         if each.name in _NOTHING:
             continue
         if each.name == "Activationsd":
-            softmax, sigmoid = each.truth("softmax", False), each.truth("sigmoid", False)
-            made += [Activation(softmax=softmax, sigmoid=sigmoid)] if softmax or sigmoid else []
+            made += _activation(each)
         elif each.name == "AsDiscreted":
             made += _decisions(each, net)
         elif each.name == "Invertd":

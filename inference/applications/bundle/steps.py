@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.applications.bundle.errors import NothingInside, TooManyVoxels
-from inference.imaging.resample import Grid, Interpolation, Shape, reorientation, resample
+from inference.imaging.resample import Grid, Interpolation, Reorientation, Shape, reorientation, resample
 from inference.imaging.volume import Volume
 
 Array: TypeAlias = NDArray[Any]
@@ -128,6 +128,21 @@ class Resize:
         else:
             values = resample(image.values, image.grid, grid, by=Interpolation.LINEAR)
         return ImageOnGrid(values=values, grid=grid, back=(back, *image.back))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transpose:
+    """Axis `indices[i]` becomes axis i."""
+
+    indices: tuple[int, int, int]
+
+    def apply(self, image: ImageOnGrid) -> ImageOnGrid:
+        turn = Reorientation(axes=self.indices, flips=(False, False, False))
+
+        def back(array: Array, by: Interpolation) -> Array:
+            return turn.undo(array)
+
+        return ImageOnGrid(values=np.ascontiguousarray(turn.apply(image.values)), grid=turn.grid(image.grid), back=(back, *image.back))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +263,7 @@ STEPS: dict[str, Callable[..., Transform]] = {
         Orientation,
         Spacing,
         Resize,
+        Transpose,
         CropForeground,
         ScaleIntensityRange,
         ScaleIntensityRangePercentiles,

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from inference.imaging.subject import Image, Images
 from inference.imaging.volume import SliceSource, Volume
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -46,6 +47,14 @@ def meta_tensor(given: Volume) -> Any:
     affine = LPS_TO_RAS @ given.affine @ swap
     values = given.voxels.transpose(2, 1, 0).astype(np.float32)
     return MetaTensor(torch.from_numpy(np.ascontiguousarray(values))[None], affine=torch.from_numpy(affine))
+
+
+def pictures(*pixels: Any, modality: str) -> Images:
+    """A series of single images."""
+    source = SliceSource(sop_instance_uid="1.2.3", sop_class_uid="1.2.840.10008.5.1.4.1.1.1.1")
+    said: dict[str, Any] = {"source": source, "inverted": False, "spacing_mm": None, "calibrated": False, "view": "", "laterality": ""}
+    each = tuple(Image(pixels=one, series_instance_uid="1.2", **said) for one in pixels)
+    return Images(images=each, modality=modality, study_instance_uid="1", series_instance_uid="1.2")
 
 
 def as_slices(array: Any) -> Any:

@@ -298,7 +298,7 @@ def test_a_source_without_weights_says_where_they_are(tmp_path: Path) -> None:
     [
         ({"inputs": {"num_channels": 4}}, {}, UnclearBundle, "takes 4 channels, and image is all"),
         ({"inputs": {"spatial_shape": [64, 64]}}, {}, UnfitBundle, "takes images of 2 axes; slices go through SliceInferer"),
-        ({"outputs": {"type": "probabilities"}}, {}, UnfitBundle, "gives 'probabilities'"),
+        ({"outputs": {"type": "tuples"}}, {}, UnfitBundle, "gives 'tuples'"),
         ({"outputs": {"num_channels": 10**7}}, {}, HostileBundle, "10000000 channels"),
         ({"outputs": {"channel_def": {}}}, {}, UncodedStructure, "channel 0 (without a name), 1 (without a name)"),
         ({"outputs": {"channel_def": {"0": "background", "7": "spleen"}}}, {}, UnreadableBundle, r"channel_def names [0, 7]"),

@@ -8,10 +8,11 @@ import pytest
 from numpy.typing import NDArray
 
 from inference import codes
+from inference.applications.bundle.answering import AnswerChannel, single_image
 from inference.applications.bundle.errors import BrokenManifest
 from inference.applications.bundle.finish import Activation
 from inference.applications.bundle.inferer import SlidingWindow
-from inference.applications.bundle.manifest import AnswerChannel, BundleManifest, application_of, from_text, single_image, to_text
+from inference.applications.bundle.manifest import BundleManifest, application_of, from_text, to_text
 from inference.applications.bundle.steps import Resize
 from inference.applications.manifest import check_manifest
 from inference.applications.port import Accepts, ModelRef

@@ -1,0 +1,131 @@
+"""Bundles that say what a single image shows: what decides, what is refused, and what a grey image is to a network of colours.
+
+That probabilities are MONAI's own is shown on the Model Zoo (test_model_zoo.py).
+"""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inference import codes
+from inference.applications.bundle.anatomy import Coded
+from inference.applications.bundle.answering import AnswerChannel, Decides, Samples, colours, stated
+from inference.applications.bundle.config import Config
+from inference.applications.bundle.errors import ColoursMissing, UnclearBundle, UncodedStructure, UnfitBundle, UnknownTransform
+from inference.applications.bundle.metadata import Network, network
+from inference.applications.bundle.names import answers
+from inference.applications.bundle.reading import Pipeline, pipeline
+from inference.codes import Code
+from inference.errors import ModelError
+from tests.unit.applications.bundle import made
+from tests.unit.applications.bundle.images import pictures
+
+TEETH = Code("1", "99TEST", "Teeth")
+CLASSES = {"type": "probabilities", "format": "classes", "num_channels": 2, "spatial_shape": [1, 2], "channel_def": {"0": "a", "1": "b"}}
+LOADED: list[dict[str, Any]] = [
+    {"_target_": "LoadImaged", "keys": "image"},
+    {"_target_": "EnsureChannelFirstd", "keys": "image", "channel_dim": -1},
+]
+RESIZED = {"_target_": "Resized", "keys": "image", "spatial_size": [16, 16]}
+
+
+def said(**inputs: Any) -> Network:
+    """A network of single images of 16 × 16 pixels and two classes."""
+    return network(made.metadata(inputs={"spatial_shape": [16, 16], "modality": "XC", **inputs}, outputs=CLASSES))
+
+
+def read(
+    *after: dict[str, Any], before: dict[str, Any] = RESIZED, inferer: str = "SimpleInferer", net: Network | None = None, **option: Any
+) -> Pipeline:
+    """The steps of a configuration that finishes so."""
+    blocks = {"preprocessing": [*LOADED, before], "postprocessing": [{**each, "keys": "pred"} for each in after]}
+    config = {block: {"_target_": "Compose", "transforms": transforms} for block, transforms in blocks.items()}
+    called: dict[str, Any] = {"_target_": inferer} | ({} if inferer == "SimpleInferer" else {"roi_size": [16, 16, 16]})
+    return pipeline(Config({**config, "inferer": called}), net or said(), option.get("orientation"))
+
+
+SIGMOID, SOFTMAX = ({"_target_": "Activationsd", name: True} for name in ("sigmoid", "softmax"))
+ARGMAX, ABOVE = ({"_target_": "AsDiscreted", **said} for said in ({"argmax": True}, {"threshold": 0.3}))
+
+
+@pytest.mark.parametrize(
+    ("after", "decides", "limit", "note"),
+    [
+        ([SOFTMAX, ARGMAX], Decides.LARGEST, 0.5, ""),
+        ([SOFTMAX], Decides.LARGEST, 0.5, ""),
+        ([ARGMAX], Decides.LARGEST, 0.5, "their softmax"),
+        ([SIGMOID, ABOVE], Decides.LIMITS, 0.3, ""),
+        ([SIGMOID], Decides.NOTHING, 0.5, "decides nothing"),
+    ],
+)
+def test_what_decides(after: list[dict[str, Any]], decides: Decides, limit: float, note: str) -> None:
+    """The largest where one class alone can be, a threshold where it stands, and nothing where a bundle gives probabilities alone."""
+    steps = read(*after)
+    assert (steps.decides, steps.limit) == (decides, limit)
+    assert note in " ".join(steps.notes)
+    assert bool(steps.notes) == bool(note)
+
+
+def test_statements() -> None:
+    """By the largest, also where that is a channel of which nothing is said; by limits; or by nobody."""
+    channels = [AnswerChannel(channel=at, finding=Code(str(at), "99TEST", f"Finding {at}"), present=0.4, absent=0.25) for at in (1, 2)]
+    probabilities = np.array([0.45, 0.3, 0.25])
+    by = {decides: [one.value for one in stated(channels, decides, probabilities)] for decides in Decides}
+    assert by[Decides.LARGEST] == [codes.ABSENT, codes.ABSENT]
+    assert by[Decides.LIMITS] == [codes.UNDETERMINED, codes.UNDETERMINED]
+    assert by[Decides.NOTHING] == [codes.UNDETERMINED] * 2
+    assert [one.value for one in stated(channels, Decides.LARGEST, np.array([0.1, 0.2, 0.7]))] == [codes.ABSENT, codes.PRESENT]
+    assert [one.probability for one in stated(channels, Decides.NOTHING, probabilities)] == pytest.approx([0.3, 0.25])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "words"),
+    [
+        (lambda: read(ABOVE), UnknownTransform, "no Activationsd makes probabilities"),
+        (lambda: read(SIGMOID, {"_target_": "Invertd"}), UnknownTransform, "is Invertd, which is no finishing of what a network says"),
+        (lambda: read(SIGMOID, SOFTMAX), UnknownTransform, "after another one"),
+        (lambda: read(SOFTMAX, inferer="SlidingWindowInferer"), UnfitBundle, "it sees it whole"),
+        (lambda: read(SOFTMAX, before={**RESIZED, "mode": "bicubic"}), UnknownTransform, "mode 'bicubic'"),
+        (lambda: read(SOFTMAX, before={**RESIZED, "spatial_size": 16}), UnknownTransform, "spatial_size is 16"),
+        (lambda: read(SOFTMAX, before={**RESIZED, "spatial_size": [16, 16, 16]}), UnfitBundle, "takes images of 2 axes"),
+        (
+            lambda: read(SOFTMAX, before={"_target_": "Spacingd", "keys": "image", "pixdim": 1.0}),
+            UnknownTransform,
+            "nowhere in the patient",
+        ),
+        (lambda: read(SOFTMAX, orientation="RAS"), UnclearBundle, "leave --orientation out"),
+        (lambda: read(SOFTMAX, before=LOADED[0], net=said(spatial_shape=["n", "n"])), UnclearBundle, "to one size"),
+        (lambda: said(num_channels=2, channel_def={"0": "T1", "1": "T2"}), UnfitBundle, "one image is taken"),
+        (lambda: said(num_channels=3, channel_def={"0": "R", "1": "G", "2": "mask"}), UnfitBundle, "one image is taken"),
+        (lambda: answers({0: "spleen"}, {}, 0.5), UncodedStructure, "no code is known for channel 0"),
+        (lambda: answers({0: "a"}, {0: _coded(codes.LEFT)}, 0.5), UncodedStructure, "findings have none here"),
+        (lambda: answers({0: "a", 1: "b"}, {0: _coded(), 1: _coded()}, 0.5), UncodedStructure, "Teeth is the code of several channels"),
+    ],
+)
+def test_what_is_refused(wrong: Any, error: type[ModelError], words: str) -> None:
+    """By a sentence that says what of it."""
+    with pytest.raises(error, match=words):
+        wrong()
+
+
+def _coded(side: Code | None = None) -> Coded:
+    return Coded(category=codes.ANATOMICAL_STRUCTURE, type=TEETH, laterality=side)
+
+
+def test_a_picture_smaller_or_larger_is_brought_to_the_size_that_the_bundle_names() -> None:
+    """Where no transform of it says how, and the card tells that."""
+    steps = read(SOFTMAX, before=LOADED[0])
+    assert [type(step).__name__ for step in steps.prepare] == ["Transpose", "Resize"]
+    assert "16 × 16 pixels" in steps.notes[0]
+
+
+def test_colours() -> None:
+    """Three channels of one name are the image in grey; a network of colours takes no grey image."""
+    rgb = {"num_channels": 3, "format": "RGB", "type": "magnitude", "channel_def": {"0": "R", "1": "G", "2": "B"}}
+    assert said(**rgb).samples is Samples.RGB
+    assert said(num_channels=3).samples is Samples.COPIED
+    grey, red = pictures(np.zeros((4, 5), np.uint16), np.full((4, 5, 3), (200, 0, 7), np.uint8), modality="XC").images
+    assert [float(each.values.max()) for each in colours(red)] == [200, 0, 7]
+    with pytest.raises(ColoursMissing, match="one grey value"):
+        colours(grey)
