@@ -208,6 +208,41 @@ def test_a_page_is_gone_through_by_keyboard(address: str) -> None:
         expect(page).to_have_url(f"{where}/parked")
 
 
+def test_a_telephone_has_the_pages_behind_a_button(address: str) -> None:
+    """One line instead of a third of the screen, with how much there is to look at; by keyboard, too, and Esc leads back; axe-core finds
+    nothing in what it opens. A wide window has no such button, and neither has one without scripts, where the pages stand there."""
+    from playwright.sync_api import expect
+
+    where = address.split()[0]
+    with _desk(where, 360, "dark") as page:
+        _log_in(page)
+        menu, pages = page.locator("#menu"), page.locator("nav")
+        expect(menu).to_have_attribute("aria-expanded", "false")
+        expect(menu.locator(".badge")).to_have_text(re.compile(r"^[1-9]\d*$"), timeout=_PATIENT_MS)
+        expect(pages).to_be_hidden()
+        top = page.locator("header").bounding_box()
+        assert top is not None
+        assert top["height"] < 80
+        menu.focus()
+        page.keyboard.press("Enter")
+        expect(menu).to_have_attribute("aria-expanded", "true")
+        page.keyboard.press("Tab")
+        expect(pages.locator("a").first).to_be_focused()
+        page.evaluate(script())
+        assert page.evaluate(_VIOLATIONS, list(_RULES)) == []
+        page.keyboard.press("Escape")
+        expect(menu).to_be_focused()
+        expect(pages).to_be_hidden()
+        page.set_viewport_size({"width": 1280, "height": 800})
+        expect(menu).to_be_hidden()
+        expect(pages).to_be_visible()
+        page.set_viewport_size({"width": 360, "height": 800})
+        page.route("**/console.js", lambda route: route.abort())
+        page.goto(f"{where}/parked")
+        expect(menu).to_be_hidden()
+        expect(pages).to_be_visible()
+
+
 def test_what_a_drag_does_buttons_do_too(address: str) -> None:
     """WCAG 2.5.7: the viewer's images are enlarged, moved and brightened by a drag, and each of it by a button; what the pixel under the
     pointer is worth is said."""

@@ -86,6 +86,7 @@ def test_an_archive_that_is_down_and_then_has_another_name(hospital: Hospital, p
         with _archive("PACS", port):
             card.get_by_role("button", name="Ask again").click()
             expect(card).to_have_count(0)
+            page.get_by_role("button", name="Menu").click()
             page.locator("nav >> text=Peers").click()
             expect(page.locator("tr", has_text="answered C-ECHO")).to_have_count(1)
 

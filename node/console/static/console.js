@@ -20,6 +20,25 @@
     }
     const tabs = document.getElementById("tabs"), count = Number(tabs ? tabs.dataset.badge : 0);
     document.title = count ? `(${count}) ${title}` : title;
+    const badge = document.querySelector("#menu .badge");
+    if (!badge) return;
+    badge.textContent = count;
+    badge.setAttribute("aria-label", `${count} to look at`);
+    badge.hidden = !count;
+  }
+
+  // on a narrow screen the pages are behind a button; without scripts they stand there
+  function menu() {
+    const button = document.getElementById("menu");
+    if (!button) return;
+    const open = (yes) => button.setAttribute("aria-expanded", String(yes));
+    button.hidden = false;
+    button.addEventListener("click", () => open(button.getAttribute("aria-expanded") === "false"));
+    document.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || button.getAttribute("aria-expanded") === "false" || document.querySelector("dialog[open]")) return;
+      open(false);
+      if (button.checkVisibility()) button.focus();
+    });
   }
 
   function zone() {
@@ -107,6 +126,7 @@
     tell(document);
     zone();
     sheet();
+    menu();
     document.body.addEventListener("htmx:afterSettle", () => tell(document));
     document.body.addEventListener("htmx:sseMessage", () => tell(document));
   });
