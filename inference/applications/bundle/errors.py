@@ -131,6 +131,4 @@ class ColoursMissing(InputError):
     """The model was made for colour images, and the image has grey values."""
 
     code = "HLM-3164"
-    remedy = (
-        "Narrow the route's `when` to colour images: `PhotometricInterpretation: not MONOCHROME2`, or their SOP class; or cancel the job."
-    )
+    remedy = "Narrow the route's `when` to colour images (PhotometricInterpretation, or their SOP class), or cancel the job."
