@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from node.cli import screen
 from node.domain.arrival import Completeness
-from node.records.jobs import other_series, own_instances
+from node.records.jobs import other_series, own_instances, routes_asking
 from node.records.studies import short_in_words, waits_in_words
 from node.records.words import work_of
 
@@ -44,7 +44,7 @@ def _facts(content: dict[str, Any]) -> list[tuple[str, str]]:
         ("study", content["study_uid"]),
         ("series", f"{content['series_uid']} ({screen.plural(own_instances(content), 'instance')})"),
         *other_series(content),
-        ("routes", screen.joined(content["routes"])),
+        ("routes", screen.joined(routes_asking(content))),
         ("priority", f"{content['priority']}, engine {content['engine']}, {screen.plural(content['attempts'], 'attempt')}"),
     ]
     if content["deadline_at"]:

@@ -19,6 +19,7 @@ from node.domain.account import Role
 from node.domain.state import DeliveryState, JobState
 from node.records.decisions import condition_rows
 from node.records.history import detail_in_words, name_in_words
+from node.records.jobs import routes_asking
 from node.records.words import lasting, plural, when, zone
 
 PAGES = (
@@ -114,7 +115,7 @@ def _environment() -> Environment:
     }
     made.filters |= filters | {"pictures": _pictures, "date": _date, "event": name_in_words, "folded": fold, "detail": detail_in_words}
     made.globals |= {"plural": plural, "acts": acts, "zone": zone, "lasting": lasting, "minutes": _minutes, "key_of": _KEYS.__getitem__}
-    made.globals |= {"condition_rows": condition_rows}
+    made.globals |= {"condition_rows": condition_rows, "routes_asking": routes_asking}
     return made
 
 

@@ -76,8 +76,8 @@ class Demand:
 
     @property
     def text(self) -> str:
-        """For people: "version 1.2, accepted here"; "" where it asks nothing."""
-        return ", ".join([f"version {self.version}"] * bool(self.version) + ["accepted here"] * self.accepted)
+        """For people: "version 1.2, one accepted here"; "" where it asks nothing."""
+        return ", ".join([f"version {self.version}"] * bool(self.version) + ["one accepted here"] * self.accepted)
 
 
 _ASKS_NOTHING = Demand()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from node.domain.commitment import REASONS, Transaction
 from node.domain.instance import Instance
-from node.domain.job import Delivery, Job, ResultObject, method_digest
+from node.domain.job import Delivery, Demand, Job, ResultObject, method_digest
 from node.domain.patient import studied_at
 from node.domain.state import DeliveryState, JobState
 from node.journal.port import Pausable
@@ -47,6 +47,7 @@ def record(job: Job, deliveries: list[Delivery]) -> dict[str, Any]:
         "reason": reason,
         "engine": job.engine,
         "routes": list(job.routes),
+        "demands": [{"route": name, "version": one.version, "accepted": one.accepted} for name, one in job.demands.items()],
         "sinks": list(job.sinks),
         "priority": job.priority.value,
         "attempts": job.attempts,
@@ -57,6 +58,12 @@ def record(job: Job, deliveries: list[Delivery]) -> dict[str, Any]:
         "model_digest": None if _calls_no_model(job) else job.model_digest,
         "predecessor": job.predecessor,
     }
+
+
+def routes_asking(job: dict[str, Any]) -> list[str]:
+    """The routes of a job, each with what it asks of the application, for people: "archive (asks for version 1.2, one accepted here)"."""
+    asks = {one["route"]: Demand(version=one["version"], accepted=one["accepted"]).text for one in job["demands"]}
+    return [f"{name} (asks for {asks[name]})" if name in asks else name for name in job["routes"]]
 
 
 def _calls_no_model(job: Job) -> bool:

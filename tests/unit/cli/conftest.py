@@ -18,7 +18,7 @@ from node.assembly.configuration import load
 from node.cli.main import main
 from node.domain.arrival import Completeness
 from node.domain.instance import Header, Instance
-from node.domain.job import Job, NewJob, Priority, ResultObject
+from node.domain.job import Demand, Job, NewJob, Priority, ResultObject
 from node.domain.state import ArrivalState
 from node.journal.journal import Journal
 from node.journal.port import Aside, NewInstance
@@ -133,8 +133,10 @@ class Hospital:
         version: str = "1.0.0",
         parked: tuple[str, str] | None = None,
         waits: tuple[datetime, str] | None = None,
+        demand: Demand | None = None,
     ) -> list[Job]:
-        """The arrival settles and is routed by the node's own function; `waits` until when and for what a route waits besides."""
+        """The arrival settles and is routed by the node's own function; `waits` until when and for what a route waits besides, `demand` is
+        what it asks of the application."""
         self.now += timedelta(seconds=10)
         self.journal.arrivals.complete(arrival, Completeness.QUIET, self.now)
         (one,) = [one for one in self.journal.arrivals.find() if one.id == arrival]
@@ -154,6 +156,7 @@ class Hospital:
                 input_digest=found[made.series_instance_uid].input_digest,
                 instances=tuple(member.id for member in found[made.series_instance_uid].current),
                 parked=parked,
+                demands={} if demand is None else {made.route: demand},
             )
             for made in decisions
             if made.chosen

@@ -10,7 +10,7 @@ import pytest
 
 from node.domain.arrival import Completeness
 from node.domain.instance import Header, HeldFor, Standing
-from node.domain.job import Delivery, method_digest
+from node.domain.job import Delivery, Demand, method_digest
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal.port import NewInstance
 from node.records.studies import Ending, ending
@@ -223,6 +223,16 @@ def test_a_job_page_says_what_to_do(hospital: Hospital, run: Run) -> None:
     shown = run("jobs", "show", "2").out
     assert "HLM-3017" in shown
     assert "what to do:" in shown
+
+
+def test_what_a_route_asked_of_the_application_is_shown(empty: Hospital, run: Run) -> None:
+    """As it was when it was routed, whatever the configuration says by now."""
+    arrival = empty.receive("1.2.77", "pacs", "HILUM", (5, {"Modality": ("MR",), "SeriesDescription": ("T1 MPRAGE sag",)}))
+    (job,) = empty.route(arrival, demand=Demand(version="1.2", accepted=True))
+    (route,) = job.routes
+    shown = run("jobs", "show", str(job.id), "--json").json
+    assert shown["demands"] == [{"route": route, "version": "1.2", "accepted": True}]
+    assert f"{route} (asks for version 1.2, one accepted here)" in run("jobs", "show", str(job.id)).out
 
 
 def test_a_parked_job_is_retried_and_cancelled(hospital: Hospital, run: Run) -> None:

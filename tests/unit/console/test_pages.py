@@ -11,6 +11,7 @@ import pytest
 
 from node.console import rendering
 from node.domain.instance import Header, HeldFor, Instance, Standing, ae_at_host
+from node.domain.job import Demand
 from node.domain.state import ArrivalState
 from node.journal.port import NewInstance
 from tests.unit.cli.conftest import HEAD, OPEN, REFUSED, TILTED, UNTAKEN, Hospital
@@ -82,6 +83,12 @@ def test_what_stands_between_backticks_is_code_on_every_page(hospital: Hospital,
         assert "`" not in re.sub(r"<(script|textarea)\b.*?</\1>", "", text, flags=re.DOTALL), path
         if path != "/":
             assert "<code>app.yaml</code> says one thing, <code>&lt;script&gt;</code> another" in text, path
+
+
+def test_a_study_says_what_a_route_asked_of_the_application(hospital: Hospital, browser: Open) -> None:
+    arrival = hospital.receive("1.2.77", "pacs", "HILUM", (5, {"Modality": ("MR",), "SeriesDescription": ("T1 MPRAGE sag",)}))
+    hospital.route(arrival, demand=Demand(accepted=True))
+    assert "(asks for one accepted here)" in browser("otto").client.get("/studies/1.2.77").text
 
 
 def test_the_passport_tells_the_way(browser: Open) -> None:
