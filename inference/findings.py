@@ -154,12 +154,23 @@ class Earlier:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionInterval:
+    """From `low` to `high`, in the measurement's unit, a new patient's true value lies with the probability `level` (0 to 1)."""
+
+    low: float
+    high: float
+    level: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """A number with a unit; of the segment or the location that is named, or of all that was analysed when neither is.
 
     `span` says from which frames of a cine it was taken. `at_least`: what was measured goes on beyond the images, or fades out at their
     border, so that the true value is this or more; it is compared with nothing. `total`: of several segments together, which `parts` name,
     it is the sum, and this is what they are together ("Both lungs"). `method` says how it was computed, where that is a choice.
+    `images` are indices of the source images that a number of no segment and no location rests on; empty: all of them. `interval` says
+    where the true value may be instead, where the application knows.
     """
 
     name: Code
@@ -174,6 +185,8 @@ class Measurement:
     parts: tuple[str, ...] = ()
     earlier: Earlier | None = None
     method: Code | None = None
+    images: tuple[int, ...] = ()
+    interval: PredictionInterval | None = None
 
     @classmethod
     def sum_of(cls, parts: Sequence["Measurement"], total: Code) -> "Measurement":

@@ -32,6 +32,7 @@ from inference.findings import (
     Measurement,
     Point,
     PointInSpace,
+    PredictionInterval,
     Quality,
     Registration,
     Saliency,
@@ -50,7 +51,7 @@ _CLASSES = {
     for one in (
         *(Findings, Segment, Measurement, Evaluation, Location, Quality),
         *(Box, Point, Line, PointInSpace, Span, Saliency, DerivedImage, Registration),
-        *(Explanation, Caution, Earlier, Code),
+        *(Explanation, Caution, Earlier, PredictionInterval, Code),
     )
 }
 _Met: TypeAlias = Callable[[bytes, bool], None]

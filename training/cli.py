@@ -78,16 +78,16 @@ def train(
         (batch normalisation, the Dice of recipe segmentation, a discriminator): that sees a part. Where memory still does not suffice there
         are more, and it is said.
     name
-        Recipes segmentation and classification: of the application that it becomes (default: segmentation, own-classes).
+        Of the application that a recipe for data of your own becomes (default: segmentation, own-classes, own-numbers).
     labels
-        Recipe segmentation: the structures to learn (default all), the larger before the smaller that lies in it. Recipe classification:
-        the table (CSV) that says of each study, series or image which class it is of, or which findings it shows.
+        Recipe segmentation: the structures to learn (default all), the larger before the smaller that lies in it. Recipes classification
+        and regression: the table (CSV) that says of each study, series or image which class it is of, which findings it shows, or a number.
     target
-        Recipe classification: the columns of the table that are learned (default: all that name nothing).
+        Of a table, the columns that are learned (default: all that name nothing; of numbers all that have a unit, "Bone age (mo)").
     spacing_mm
         Recipe segmentation: of the images that the network sees, to the head, to the back and to the left (default: the median).
     window
-        Recipe segmentation: voxels that the network sees at once, along the same axes (default: at most 64 each). Recipe classification:
+        Recipe segmentation: voxels that the network sees at once, along the same axes (default: at most 64 each). Recipes of a table:
         voxels of the whole image as the network sees it; of single images the first is 1.
     as_json
         With --list: print the list as JSON.

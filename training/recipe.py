@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Example:
-    """What the network is shown: `image` (C, Z, Y, X) float32 as serving would call it, `target` (1, Z, Y, X) with whole labels."""
+    """What the network is shown: `image` (C, Z, Y, X) float32 as serving would call it, `target` (1, Z, Y, X) of labels, or (K,)."""
 
     image: NDArray[np.float32]
-    target: NDArray[np.uint8]
+    target: NDArray[np.uint8] | NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

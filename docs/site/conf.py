@@ -57,6 +57,7 @@ _PARTS = {
         "docs/howto/train-a-model",
         "docs/howto/train-on-your-own-studies",
         "docs/howto/train-a-classifier",
+        "docs/howto/train-a-regression",
         "docs/howto/chest-xray",
         "docs/howto/head-bleed",
         "docs/howto/lung-nodule",

@@ -221,6 +221,17 @@ class _Gate:
         if measurement.location is not None and measurement.location not in {location.label for location in findings.locations}:
             self.refuse(f"{what} refers to a location that the findings do not hold")
         self._span(what, measurement.span)
+        if measurement.images and (measurement.segment is not None or measurement.location is not None or measurement.parts):
+            self.refuse(f"{what} rests on images of its own, and is of what has a place already")
+        for image in measurement.images:
+            self._image(what, image)
+        interval = measurement.interval
+        if interval is not None and not (
+            math.isfinite(interval.low) and math.isfinite(interval.high) and interval.low <= measurement.value <= interval.high
+        ):
+            self.refuse(f"{what} is {measurement.value}, which is not within its interval of {interval.low} to {interval.high}")
+        if interval is not None and not 0 < interval.level < 1:
+            self.refuse(f"{what} has an interval of probability {interval.level}, not between 0 and 1")
 
     def evaluation(self, evaluation: Evaluation) -> None:
         what = f"evaluation of {evaluation.finding.meaning}"

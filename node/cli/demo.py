@@ -326,6 +326,7 @@ def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
                 "segment": m.segment,
                 "location": m.location,
                 "at_least": m.at_least,
+                "interval": [m.interval.low, m.interval.high] if m.interval else None,
             }
             for m in findings.measurements
         ],
@@ -417,7 +418,8 @@ def tell(console: "Console", summary: dict[str, object], out: Path) -> None:
         of = measurement["segment"] or measurement["location"]
         about = (f" of {of}" if of else "") + (f" ({measurement['derivation']})" if measurement["derivation"] else "")
         bound = "at least " if measurement["at_least"] else ""
-        console.print(f"\n   {measurement['name']}{about}: [bold]{bound}{measurement['shown']}[/]")
+        interval = " ({:.3g} to {:.3g})".format(*measurement["interval"]) if measurement["interval"] else ""
+        console.print(f"\n   {measurement['name']}{about}: [bold]{bound}{measurement['shown']}[/]{interval}")
     for sentence in (*summary["cautions"], *summary["remarks"]):  # type: ignore[misc]
         console.print(f"\n   {sentence}")
     triton = summary.get("triton")

@@ -199,9 +199,9 @@ def _concepts(findings: Findings, part: str) -> list[Concept | None]:
 
 
 def _concept(one: Measurement, segments: Mapping[str, Segment], part: str) -> Concept | None:
-    """What is measured; None for a bound, for a detection, for some frames of a cine, and for what is of other segments."""
+    """What is measured; None for a bound, for a detection, for some images or frames, and for what is of other segments."""
     labels = [one.segment] if one.segment is not None else list(one.parts)
-    if one.at_least or one.location is not None or one.span is not None or any(label not in segments for label in labels):
+    if one.at_least or one.location is not None or one.span is not None or one.images or any(label not in segments for label in labels):
         return None
     segment = segments[one.segment] if one.segment is not None else None
     structure = segment.type if segment is not None else one.total

@@ -1,57 +1,19 @@
 """docs/howto/train-a-classifier.md typed as it stands, over a table of made radiographs: a route then serves what was evaluated."""
 
 import json
-import os
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset, dcmread
 from ruamel.yaml import YAML
 
 from tests.lab.howto import HowTo
-from tests.lab.node import Node, configuration, hilum
-from tests.lab.program import wait_until
 
 from .labelled_radiographs import write_labelled
+from .tabled_page import numbers, reports, serve, typed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("node")]
 
-PATIENTS, EPOCHS = 24, "2"
-_PATIENCE_S = 240
-
-
-def typed(command: str, folder: Path) -> str:
-    """Run a command of the page where its paths are relative to; a training is short."""
-    words = shlex.split(command)
-    assert words[0] == "hilum", command
-    if "--epochs" in words:
-        words[words.index("--epochs") + 1] = EPOCHS
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("hilum")), *words[1:]],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def numbers(item: Dataset) -> list[float]:
-    """Every number in a content tree."""
-    own = [float(item.MeasuredValueSequence[0].NumericValue)] if item.get("MeasuredValueSequence") else []
-    return own + [each for child in item.get("ContentSequence", ()) for each in numbers(child)]
-
-
-def reports(folder: Path) -> dict[str, Dataset]:
-    """The reports with coded findings that lie in a folder, by study."""
-    read = (dcmread(path) for path in folder.rglob("*.dcm"))
-    return {str(each.StudyInstanceUID): each for each in read if each.Modality == "SR"}
+PATIENTS = 24
 
 
 def test_a_table_becomes_a_served_classifier(tmp_path: Path) -> None:
@@ -69,20 +31,8 @@ def test_a_table_becomes_a_served_classifier(tmp_path: Path) -> None:
     assert "spots" in typed(listed, tmp_path)
     evaluation = json.loads((tmp_path / "var" / "training" / "classification" / "evaluation.json").read_text())
     assert evaluation["cases"] == {"train": 17, "validation": 2, "test": 5}
-    settings = configuration(
-        tmp_path / "node",
-        port=0,
-        repository=tmp_path / "models",
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
-        sinks={"archive": {"kind": "folder", "path": str(tmp_path / "results")}},
-        routes=YAML(typ="safe").load(page.blocks("yaml")[0])["routes"],
-    )
     held_out = {row["case"].removesuffix(".1"): row["probabilities"] for row in evaluation["each"]}
-    with Node(settings, tmp_path / "node") as node:
-        files = [tmp_path / "studies" / f"{study.rpartition('.')[2]}.dcm" for study in held_out]
-        sent = hilum("send", *files, "--to", f"HILUM@127.0.0.1:{node.port}", "--calling", "SCANNER")
-        assert sent.code == 0, sent.out + sent.err
-        wait_until(lambda: reports(tmp_path / "results").keys() == held_out.keys(), _PATIENCE_S, "every study has its report")
+    serve(tmp_path, YAML(typ="safe").load(page.blocks("yaml")[0])["routes"], held_out)
     for study, report in reports(tmp_path / "results").items():
         told = numbers(report)
         assert told, "the one that is present or undetermined has a probability"

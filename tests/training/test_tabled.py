@@ -308,10 +308,10 @@ def test_the_plan_counts_classes_and_sizes(made: Path) -> None:
     table = read_labels(made / "labels.csv")
     studies = tabled(made, table)
     kept = clean(table, studies, print)
-    plan = planned(studies, table, kept, kept.seen, Asked(name="spots"), seed=0, digest="")
+    plan = planned(studies, table, kept, kept.seen, Asked(), name="spots", seed=0, digest="")
     assert (plan.window, plan.weights, plan.names) == ((64, 48), (1.0, 1.0), ("broad", "fine"))
     with pytest.raises(UnfitSetting, match="--window 2 64 48: 1 32 32 at least"):
-        planned(studies, table, kept, kept.seen, Asked(window=(2, 64, 48)), seed=0, digest="")
+        planned(studies, table, kept, kept.seen, Asked(window=(2, 64, 48)), name="spots", seed=0, digest="")
 
 
 @pytest.mark.parametrize(

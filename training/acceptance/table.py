@@ -22,7 +22,7 @@ from inference.findings import Findings, Measurement
 from inference.imaging.header import read_instance
 from inference.imaging.tags import text
 from training.data.dicom import LabelledSeries
-from training.data.lines import IDENTIFIERS, NO, YES, lines_of
+from training.data.lines import IDENTIFIERS, NO, YES, lines_of, number_of
 from training.errors import UnfitData
 from training.evaluation.bootstrap import over_patients
 from training.evaluation.classification import auc
@@ -279,8 +279,7 @@ def _line(
             present[finding] = cell.casefold() in YES
         elif name in measured and cell:
             try:
-                # between commas, 2,931 may be two thousand or two
-                values[name] = float(cell.replace(",", ".") if delimiter == ";" else cell)
+                values[name] = number_of(cell, delimiter)
             except ValueError as none:
                 raise UnfitData(f'{file}, line {number}: column "{column}" is no number') from none
     return Line(number=number, name=(row[identifier] or "").strip(), present=present, values=values)

@@ -49,10 +49,11 @@ class LabelledImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LabelledSubject:
-    """A volume, or one single image, as serving would assemble it, and of each of the recipe's classes or findings whether it is so."""
+    """A volume, or one single image, as serving would assemble it, and of each of the recipe's classes or findings whether it is so, or of
+    each of its quantities the number."""
 
     subject: Volume | Images
-    labels: tuple[bool, ...]
+    labels: tuple[float, ...]
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -68,7 +69,7 @@ class Case:
     name: str
     load: Callable[[], Any]
     stratum: str = ""
-    labels: tuple[bool, ...] = ()
+    labels: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

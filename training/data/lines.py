@@ -17,6 +17,16 @@ IDENTIFIERS = {
 YES, NO = frozenset({"1", "yes", "true", "present", "positive"}), frozenset({"0", "no", "false", "absent", "negative"})
 
 
+def number_of(cell: str, delimiter: str) -> float:
+    """A cell as a number; a comma is a decimal one where semicolons stand between cells: between commas, 2,931 may be two thousand or two.
+
+    Raises
+    ------
+    ValueError
+    """
+    return float(cell.replace(",", ".") if delimiter == ";" else cell)
+
+
 def lines_of(file: Path) -> tuple[list[str], list[tuple[int, dict[Any, Any]]], str]:
     """The columns; of each line its number in the file and its cells by column, None where it is too short; and what separates cells.
 

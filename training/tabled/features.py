@@ -1,4 +1,5 @@
-"""What is known of an image without a network: coarse brightness and texture; and the logistic model over it, a classical baseline."""
+"""What is known of an image without a network: coarse brightness and texture; and two models over it, logistic and ridge, classical
+baselines."""
 
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ _SIDE, _DEEP = 32, 8
 _COARSE = 4
 _BOUNDS = (1, 99)
 _RIDGE = 1.0
+_PENALTIES = (1.0, 10.0, 100.0, 1000.0)
+"""Of a ridge regression, over standardised features."""
 _LEAST_LETTERS = 4
 _LETTER = (5, 0.12)
 """Least height in pixels, greatest as a share of the rows."""
@@ -54,8 +57,7 @@ class Logistic:
 
 def logistic(features: NDArray[np.float64], labels: NDArray[np.bool_], exclusive: bool) -> Logistic:
     """Fit it to features (N, F) and labels (N, K): softmax where exactly one is so, else each by itself."""
-    middle, spread = features.mean(axis=0), features.std(axis=0)
-    spread = np.where(spread > 1e-9, spread, 1.0)
+    middle, spread = _standard(features)
     terms = _terms(features, middle, spread)
     shape = (terms.shape[1], labels.shape[1])
     wanted = labels.astype(np.float64)
@@ -74,6 +76,35 @@ def logistic(features: NDArray[np.float64], labels: NDArray[np.bool_], exclusive
 
     best = minimize(loss, np.zeros(shape[0] * shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 200})
     return Logistic(middle=middle, spread=spread, weights=best.x.reshape(shape), exclusive=exclusive)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Ridge:
+    """A linear model over features with a ridge penalty: `weights` (F + 1, K), the last row what is added."""
+
+    middle: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+    def __call__(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The numbers (N, K) for features (N, F)."""
+        found: NDArray[np.float64] = _terms(features, self.middle, self.spread) @ self.weights
+        return found
+
+
+def ridge(features: NDArray[np.float64], numbers: NDArray[np.float64]) -> Ridge:
+    """Fit it to features (N, F) and numbers (N, K); of several penalties the one with the least leave-one-out error, which the hat matrix
+    tells (Golub, Heath and Wahba 1979)."""
+    middle, spread = _standard(features)
+    terms = _terms(features, middle, spread)
+    penalised = np.ones(terms.shape[1])
+    penalised[-1] = 0
+    fitted = []
+    for penalty in _PENALTIES:
+        solved = np.linalg.solve(terms.T @ terms + penalty * np.diag(penalised) + 1e-9 * np.eye(len(penalised)), terms.T)
+        left_out = (numbers - terms @ (solved @ numbers)) / np.maximum(1 - np.einsum("nf,fn->n", terms, solved), 1e-6)[:, None]
+        fitted.append((float((left_out**2).mean(axis=0).sum()), solved @ numbers))
+    return Ridge(middle=middle, spread=spread, weights=min(fitted, key=lambda one: one[0])[1])
 
 
 def shows_text(values: Floats) -> bool:
@@ -100,6 +131,11 @@ def shows_text(values: Floats) -> bool:
         if run >= _LEAST_LETTERS:
             return True
     return False
+
+
+def _standard(features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    spread = features.std(axis=0)
+    return features.mean(axis=0), np.where(spread > 1e-9, spread, 1.0)
 
 
 def _terms(features: NDArray[np.float64], middle: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.float64]:

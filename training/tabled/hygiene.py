@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import fisher_exact
+from scipy.stats import fisher_exact, mannwhitneyu, median_abs_deviation
 
 from inference.applications.bundle.steps import covered
 from inference.errors import HilumError
@@ -18,7 +18,7 @@ from inference.imaging.resample import Shape, reorientation
 from inference.imaging.subject import Images
 from training.errors import UnfitData
 from training.planning import AXES
-from training.tabled.features import described, logistic, shows_text
+from training.tabled.features import described, logistic, ridge, shows_text
 from training.tabled.labels import LabelTable
 from training.tabled.studies import TabledCase, TabledStudies, image_of
 
@@ -29,6 +29,8 @@ NEAR_BITS, NEAR_ALIKE = 24, 0.98
 along its first axis alone, heads of two people can be as alike."""
 MOST_IDS = 3
 """Of one person, whom several hospitals number; a name and birth date on more of them is what stands for all names that were taken out."""
+_FAR = 5.0
+"""So many deviations (1.4826 of the median absolute one) from all others, or from what the image makes likely, a number is an outlier."""
 _UNLIKELY = 0.05
 """Below this probability of its own label, by a model that did not see the case, a label is an outlier."""
 _CHANCE = 0.001
@@ -131,6 +133,8 @@ def clean(table: LabelTable, found: TabledStudies, tell: Callable[[str], None]) 
         groups, by_patient = _grouped(seen, doubled, asked)
         _refuse_few(table, seen, groups)
         _marks(table, seen, asked)
+        if table.units:
+            asked.append(Question(what="numbers far from all others", cases=_far(table, seen), done="kept: look at them"))
         unlikely = _outliers(table, seen, groups)
         asked.append(Question(what="labels that the image makes unlikely", cases=unlikely, done="kept: look at them"))
     finally:
@@ -233,6 +237,13 @@ def _near(seen: Sequence[Seen]) -> list[tuple[int, int]]:
 
 
 def _refuse_few(table: LabelTable, seen: Sequence[Seen], groups: Sequence[str]) -> None:
+    if table.units:
+        if (count := len(set(groups))) < 2 * LEAST_PATIENTS:
+            raise UnfitData(
+                f"{count} patient{'' if count == 1 else 's'}, after what was left out: at least {2 * LEAST_PATIENTS} are needed to train, "
+                "to choose and to hold out numbers. Add cases"
+            )
+        return
     few = []
     for at, code in enumerate(table.channels):
         for value in (True,) if table.exclusive else (True, False):
@@ -254,6 +265,9 @@ def _marks(table: LabelTable, seen: Sequence[Seen], asked: list[Question]) -> No
     what = "marks or text in the image"
     for at, code in enumerate(table.channels):
         labelled = np.array([one.case.labels[at] for one in seen])
+        if table.units:
+            _numbers_marked(code.meaning, labelled, marked, cases, asked)
+            continue
         counts = [[int(np.count_nonzero((marked == mark) & (labelled == real))) for real in (True, False)] for mark in (True, False)]
         if float(fisher_exact(counts).pvalue) < _CHANCE:
             asked.append(Question(what=what, cases=cases, done="REFUSED: a label goes with them"))
@@ -265,10 +279,59 @@ def _marks(table: LabelTable, seen: Sequence[Seen], asked: list[Question]) -> No
     asked.append(Question(what=what, cases=cases, done="kept: no label goes with them"))
 
 
+def _numbers_marked(
+    name: str, numbers: NDArray[np.float64], marked: NDArray[np.bool_], cases: Sequence[str], asked: list[Question]
+) -> None:
+    if not marked.any() or marked.all() or float(mannwhitneyu(numbers[marked], numbers[~marked]).pvalue) >= _CHANCE:
+        return
+    asked.append(Question(what="marks or text in the image", cases=cases, done="REFUSED: a number goes with them"))
+    raise UnfitData(
+        f'marks or text (Burned In Annotation, or letters in the pixels) stand in {len(cases)} images, in which "{name}" is '
+        f"{np.median(numbers[marked]):g} in the middle, and {np.median(numbers[~marked]):g} in the others: a network would learn the "
+        "marks. Take these images out, or take such images that both kinds have them alike"
+    )
+
+
+def _far(table: LabelTable, seen: Sequence[Seen]) -> list[str]:
+    """Numbers that lie far from all others, the farthest first: a slip of the point, another unit."""
+    numbers = np.array([one.case.labels for one in seen])
+    away = np.abs(numbers - np.median(numbers, axis=0)) / _spread(numbers)
+    return _named_numbers(table, seen, away)
+
+
+def _spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The deviation of each column by its median absolute one; where more than half are alike, the standard deviation."""
+    by_median = np.asarray(median_abs_deviation(values, axis=0, scale="normal"))
+    return np.where(by_median > 0, by_median, np.maximum(values.std(axis=0), 1e-12))
+
+
+def _named_numbers(table: LabelTable, seen: Sequence[Seen], away: NDArray[np.float64]) -> list[str]:
+    found = [
+        (-float(away[row, at]), f'{one.case.name} ("{code.meaning}" {one.case.labels[at]:g} {unit.value})')
+        for row, one in enumerate(seen)
+        for at, (code, unit) in enumerate(zip(table.channels, table.units, strict=True))
+        if away[row, at] > _FAR
+    ]
+    return [case for _, case in sorted(found)]
+
+
+def _unlikely_numbers(table: LabelTable, seen: Sequence[Seen], fold: NDArray[np.int_]) -> list[str]:
+    """Cases whose number a ridge regression of the others is far from, the farthest first."""
+    features, numbers = np.stack([one.features for one in seen]), np.array([one.case.labels for one in seen])
+    beside = np.zeros_like(numbers)
+    for number in np.unique(fold):
+        mine = fold == number
+        if not mine.all():
+            beside[mine] = numbers[mine] - ridge(features[~mine], numbers[~mine])(features[mine])
+    return _named_numbers(table, seen, np.abs(beside) / _spread(beside))
+
+
 def _outliers(table: LabelTable, seen: Sequence[Seen], groups: Sequence[str]) -> list[str]:
-    """Cases whose label a logistic model of the others holds for unlikely, the least likely first."""
-    features, labels = np.stack([one.features for one in seen]), np.array([one.case.labels for one in seen], dtype=np.bool_)
+    """Cases whose label a model of the others, over brightness and texture, holds for unlikely, the least likely first."""
     fold = np.array([int(hashlib.sha256(group.encode()).hexdigest(), 16) % _FOLDS for group in groups])
+    if table.units:
+        return _unlikely_numbers(table, seen, fold)
+    features, labels = np.stack([one.features for one in seen]), np.array([one.case.labels for one in seen], dtype=np.bool_)
     found: list[tuple[float, str]] = []
     for number in range(_FOLDS):
         mine = fold == number

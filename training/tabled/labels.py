@@ -1,19 +1,23 @@
-"""A table of labels: a line an image or a volume, named by a DICOM identifier; other columns say which class it is of, or which findings.
+"""A table of labels: a line an image or a volume, named by a DICOM identifier; other columns say which class it is of, which findings, or
+how much it is.
 
 StudyInstanceUID,Finding          one of several classes, each by its name
 SeriesInstanceUID,Effusion,Mass   findings, each yes or no by itself
+StudyInstanceUID,Bone age (mo)    a number, its unit (UCUM) in parentheses
 """
 
 import hashlib
+import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from inference.codes import Code
-from training.data.lines import IDENTIFIERS, NO, YES, lines_of
+from training.data.lines import IDENTIFIERS, NO, YES, lines_of, number_of
 from training.errors import UnfitData, UnfitSetting
+from training.tabled.units import unit_of
 
 INSTANCE, FRAME = "SOPInstanceUID", "Frame"
 """Columns that name a single image of a series, and a frame (from 1) of a multi-frame one."""
@@ -24,6 +28,7 @@ _NOTHING = frozenset({"normal", "none", "nothing", "no finding", "healthy", "neg
 _MISSING = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "null"})
 """What spreadsheets and statistics programs write for a cell that has no value."""
 _CODED = re.compile(r"(?P<scheme>[A-Za-z0-9]{2,16}):(?P<value>[A-Za-z0-9.-]{1,16}):(?P<meaning>[^:\\]{1,64})")
+_QUANTITY = re.compile(r"(?P<name>[^()]*[^()\s])\s*\((?P<unit>.+)\)")
 _SH = 16
 """Characters of a Code Value (PS3.5 6.2)."""
 _MOST = 32
@@ -31,13 +36,13 @@ _MOST = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledLine:
-    """One line: where it stands, what it names, and of each of the table's channels whether it is so."""
+    """One line: where it stands, what it names, and of each of the table's channels whether it is so, or its number."""
 
     number: int
     name: str
     instance: str
     frame: int | None
-    labels: tuple[bool, ...]
+    labels: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +54,15 @@ class LabelTable:
     identifier
         The DICOM keyword by which lines name what they are about.
     channels
-        The classes or findings, as codes.
+        The classes, findings or quantities, as codes.
     exclusive
         Whether exactly one channel is so in each line.
     unlabelled
         Lines with an empty cell, by number.
     sha256
         Of the file.
+    units
+        Of the quantities; () where channels are classes or findings.
     """
 
     identifier: str
@@ -64,6 +71,7 @@ class LabelTable:
     lines: tuple[LabelledLine, ...]
     unlabelled: tuple[int, ...]
     sha256: str
+    units: tuple[Code, ...] = ()
 
     @property
     def answered(self) -> tuple[int, ...]:
@@ -77,7 +85,7 @@ def says_nothing(name: str) -> bool:
 
 
 def read_labels(file: Path, columns: Sequence[str] = ()) -> LabelTable:
-    """Read a table of labels.
+    """Read a table of classes or findings.
 
     Parameters
     ----------
@@ -91,16 +99,7 @@ def read_labels(file: Path, columns: Sequence[str] = ()) -> LabelTable:
     UnfitSetting
         A column is not there.
     """
-    there, rows, _ = lines_of(file)
-    identifier = next((one for one in (INSTANCE, *IDENTIFIERS) if one in there), None)
-    if identifier is None:
-        raise UnfitData(f"{file} names no case: it needs a line, and a column {' or '.join((INSTANCE, *IDENTIFIERS))}")
-    doubled = [name for name, count in Counter(there).items() if count > 1]
-    if doubled:
-        raise UnfitData(f'{file}: column "{doubled[0]}" is there twice: take one of the two out')
-    absent = [one for one in columns if one not in there]
-    if absent:
-        raise UnfitSetting(f"--target {absent[0]}: {file} has no such column; it has {', '.join(there)}")
+    there, rows, _, identifier = _opened(file, columns)
     labelling = list(columns) or [one for one in there if one.strip() and one not in (INSTANCE, FRAME, *IDENTIFIERS)]
     if not labelling:
         raise UnfitData(f"{file} has no column of labels beside {', '.join(there)}")
@@ -118,41 +117,142 @@ def read_labels(file: Path, columns: Sequence[str] = ()) -> LabelTable:
     if exclusive and not 2 <= len(names) <= _MOST:
         said = "nothing could be told apart" if len(names) < 2 else f"at most {_MOST} are learned; numbers are no classes"
         raise UnfitData(f'{file}: column "{labelling[0]}" has {len(names)} classes: {said}')
-    lines = []
-    for number, row in known:
-        labels = (
+    lines = _lines(
+        file,
+        identifier,
+        known,
+        lambda _, row: (
             tuple(_label(row, labelling[0]) == name for name in names)
             if exclusive
             else tuple(_label(row, one).casefold() in YES for one in labelling)
+        ),
+    )
+    channels = _channels(file, names)
+    silent = [code.meaning for code in channels if exclusive and says_nothing(code.meaning)]
+    if len(silent) > 1:
+        raise UnfitData(f"{file}: {', '.join(silent)} all say that nothing was found: give these lines one word")
+    return LabelTable(
+        identifier=identifier,
+        channels=channels,
+        exclusive=exclusive,
+        lines=lines,
+        unlabelled=tuple(number for number, row in rows if not all(_label(row, one) for one in labelling)),
+        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+    )
+
+
+def read_numbers(file: Path, columns: Sequence[str] = ()) -> LabelTable:
+    """Read a table of numbers.
+
+    Parameters
+    ----------
+    columns
+        Which of them are learned, in full or without their unit; () for all that have a unit.
+
+    Raises
+    ------
+    UnfitData
+        As of `read_labels`; or a unit is no code of UCUM, a cell no number, or all cells are one.
+    UnfitSetting
+        A column is not there.
+    """
+    there, rows, delimiter, identifier = _opened(file, ())
+    named = {one: _QUANTITY.fullmatch(one.strip()) for one in there if one not in (INSTANCE, FRAME, *IDENTIFIERS)}
+    learned = [one for one, found in named.items() if found]
+    if columns:
+        short = {found["name"]: one for one, found in named.items() if found}
+        absent = [one for one in columns if one not in there and one not in short]
+        if absent:
+            raise UnfitSetting(f"--target {absent[0]}: {file} has no such column; it has {', '.join(there)}")
+        learned = [short.get(one, one) for one in columns]
+    without = [one for one in learned if not named.get(one)]
+    if without or not learned:
+        which = f'column "{without[0]}" has no unit' if without else f"none of {', '.join(there)} has a unit"
+        raise UnfitData(
+            f'{file}: {which}: write it behind the name, "Bone age (mo)", as a code of UCUM ("a" for years, "mo", "d", "mm", '
+            '"kg", "cm3", "%", "1" for none)'
         )
-        lines.append(
-            LabelledLine(
-                number=number, name=_cell(row, identifier), instance=_cell(row, INSTANCE), frame=_frame(file, number, row), labels=labels
-            )
+    quantities = [found for one in learned if (found := named[one])]
+    units = tuple(unit_of(file, found["unit"]) for found in quantities)
+    known = [(number, row) for number, row in rows if all(_label(row, one) for one in learned)]
+
+    def numbers(line: int, row: Mapping[str, str | None]) -> tuple[float, ...]:
+        found = []
+        for column in learned:
+            try:
+                value = number_of(_label(row, column), delimiter)
+            except ValueError as none:
+                raise UnfitData(f'{file}, line {line}: column "{column}" is no number') from none
+            if not math.isfinite(value):
+                raise UnfitData(f'{file}, line {line}: column "{column}" is {value}, with which nothing can be computed')
+            found.append(value)
+        return tuple(found)
+
+    lines = _lines(file, identifier, known, numbers)
+    even = [column for at, column in enumerate(learned) if len({line.labels[at] for line in lines}) < 2]
+    if even:
+        raise UnfitData(f'{file}: column "{even[0]}" has the same number in every line: nothing could be learned')
+    return LabelTable(
+        identifier=identifier,
+        channels=_channels(file, [found["name"] for found in quantities]),
+        exclusive=False,
+        lines=lines,
+        unlabelled=tuple(number for number, row in rows if not all(_label(row, one) for one in learned)),
+        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+        units=units,
+    )
+
+
+def _opened(file: Path, columns: Sequence[str]) -> tuple[list[str], list[tuple[int, dict[str, str | None]]], str, str]:
+    """Columns, lines and what separates cells, as `lines_of`; and which column names the cases."""
+    there, rows, delimiter = lines_of(file)
+    identifier = next((one for one in (INSTANCE, *IDENTIFIERS) if one in there), None)
+    if identifier is None:
+        raise UnfitData(f"{file} names no case: it needs a line, and a column {' or '.join((INSTANCE, *IDENTIFIERS))}")
+    doubled = [name for name, count in Counter(there).items() if count > 1]
+    if doubled:
+        raise UnfitData(f'{file}: column "{doubled[0]}" is there twice: take one of the two out')
+    absent = [one for one in columns if one not in there]
+    if absent:
+        raise UnfitSetting(f"--target {absent[0]}: {file} has no such column; it has {', '.join(there)}")
+    return there, rows, delimiter, identifier
+
+
+def _lines(
+    file: Path,
+    identifier: str,
+    rows: Sequence[tuple[int, dict[str, str | None]]],
+    labels: Callable[[int, Mapping[str, str | None]], tuple[float, ...]],
+) -> tuple[LabelledLine, ...]:
+    """Each line with what it says, by its number and its cells; none names a case that another names."""
+    lines = tuple(
+        LabelledLine(
+            number=number,
+            name=_cell(row, identifier),
+            instance=_cell(row, INSTANCE),
+            frame=_frame(file, number, row),
+            labels=labels(number, row),
         )
+        for number, row in rows
+    )
     first: dict[tuple[str, int | None], int] = {}
     for line in lines:
         if (line.name, line.frame) in first:
             raise UnfitData(f"{file}: lines {first[line.name, line.frame]} and {line.number} name the same case: take one of them out")
         first[line.name, line.frame] = line.number
+    return lines
+
+
+def _channels(file: Path, names: Sequence[str]) -> tuple[Code, ...]:
+    """Names as codes that can be told apart."""
     channels = tuple(map(coded, names))
     if min(len({(code.scheme, code.value) for code in channels}), len({code.meaning.casefold() for code in channels})) < len(channels):
         raise UnfitData(
             f"{file}: two of {', '.join(names)} have one code or one meaning, or names that differ in signs or capitals alone: rename one"
         )
-    silent = [code.meaning for code in channels if exclusive and says_nothing(code.meaning)]
-    if len(silent) > 1:
-        raise UnfitData(f"{file}: {', '.join(silent)} all say that nothing was found: give these lines one word")
     if any(not code.meaning or "\\" in code.meaning or not code.meaning.isprintable() for code in channels):
         raise UnfitData(f"{file}: a backslash, or a sign that is not printed, stands in one of {', '.join(map(repr, names))}: rename it")
-    return LabelTable(
-        identifier=identifier,
-        channels=channels,
-        exclusive=exclusive,
-        lines=tuple(lines),
-        unlabelled=tuple(number for number, row in rows if not all(_label(row, one) for one in labelling)),
-        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
-    )
+    return channels
 
 
 def coded(name: str) -> Code:
@@ -167,17 +267,17 @@ def coded(name: str) -> Code:
     return Code(value, PRIVATE, plain)
 
 
-def _cell(row: dict[str, str | None], column: str) -> str:
+def _cell(row: Mapping[str, str | None], column: str) -> str:
     return (row.get(column) or "").strip()
 
 
-def _label(row: dict[str, str | None], column: str) -> str:
+def _label(row: Mapping[str, str | None], column: str) -> str:
     """ "" where the cell is empty, or says that it has no value."""
     cell = _cell(row, column)
     return "" if cell.casefold() in _MISSING else cell
 
 
-def _frame(file: Path, number: int, row: dict[str, str | None]) -> int | None:
+def _frame(file: Path, number: int, row: Mapping[str, str | None]) -> int | None:
     said = _cell(row, FRAME)
     if said and not (said.isdecimal() and int(said) > 0):
         raise UnfitData(f'{file}, line {number}: column "{FRAME}" is no number from 1 on')

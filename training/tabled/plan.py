@@ -1,33 +1,31 @@
-"""Plan of a network for a table's own classes or findings: the size of its image, its grey values and its classes, found in training cases.
+"""Plan of a network for a table's own classes, findings or numbers: the size of its image, its grey values, found in training cases.
 
 As a plan of structures (`training.planning`) it is an application.json, and what was found besides; both lie in the run's plan.json.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from inference.applications.bundle.answering import AnswerChannel
+from inference.applications.bundle.answering import AnswerChannel, NumberChannel
 from inference.applications.bundle.finish import Activation
 from inference.applications.bundle.inferer import SlidingWindow
-from inference.applications.bundle.manifest import MIN_SLICES, BundleManifest, from_text, to_text
+from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, from_text, to_text
 from inference.applications.bundle.steps import Orientation, Resize, ScaleIntensityRange, ScaleIntensityRangePercentiles, Transform
 from inference.applications.port import Accepts, ModelRef
 from inference.engines.port import SERVING
 from inference.imaging.subject import Takes
 from training.checkpoint import save_json
-from training.errors import BrokenRun, UnfitSetting
+from training.errors import BrokenRun, UnfitData, UnfitSetting
 from training.planning import AXES, PLAN, STRIDE, Asked
 from training.tabled.hygiene import Clean, Seen
 from training.tabled.labels import LabelTable
 from training.tabled.studies import SINGLE, TabledStudies
 
-DEFAULT = "own-classes"
-"""Of the application, where nobody names it."""
 _MOST_SIDE, _MOST_SIDE_3D, _LEAST_SIDE = 128, 64, 32
 _GREATEST_SIDE = 512
 _PERCENTILES = (0.5, 99.5)
@@ -44,7 +42,9 @@ class TabledPlan:
     manifest
         Its answers have no limits yet: the evaluation finds them.
     names, exclusive, weights
-        Of the channels; whether a case is of exactly one; and how much each counts in the loss.
+        Of the channels; whether a case is of exactly one; and how much each counts in the loss, () of numbers.
+    scales
+        Of numbers, median and mean distance from it among the training cases; () of classes and findings.
     groups
         Of every case that may be learned from, by name, who stands on one side with it.
     by_patient
@@ -60,6 +60,7 @@ class TabledPlan:
     names: tuple[str, ...]
     exclusive: bool
     weights: tuple[float, ...]
+    scales: tuple[tuple[float, float], ...]
     groups: dict[str, str]
     by_patient: bool
     seed: int
@@ -75,15 +76,14 @@ class TabledPlan:
 
 
 def planned(
-    found: TabledStudies, table: LabelTable, kept: Clean, training: Sequence[Seen], asked: Asked, *, seed: int, digest: str
+    found: TabledStudies, table: LabelTable, kept: Clean, training: Sequence[Seen], asked: Asked, *, name: str, seed: int, digest: str
 ) -> TabledPlan:
-    """The plan for these training cases.
+    """The plan for these training cases; `name` is that of the application.
 
     Raises
     ------
-    UnfitSetting
+    UnfitSetting, UnfitData
     """
-    name = asked.name or DEFAULT
     single = found.modalities[0] in SINGLE
     window = _checked(asked.window, single) if asked.window else _window(training, single)
     modality = tuple(found.modalities)
@@ -92,11 +92,13 @@ def planned(
         low, high = (float(round(each)) for each in np.percentile(np.concatenate([one.grey for one in training]), _PERCENTILES))
         grey = ScaleIntensityRange(a_min=low, a_max=max(high, low + 1), b_min=0.0, b_max=1.0, clip=True)
     sized = Resize(size=window, mode="area")
-    answered = table.answered
+    answered = () if table.units else table.answered
+    said = table.channels if table.units else [table.channels[at] for at in answered]
+    labels = np.array([one.case.labels for one in training], dtype=np.float64)
     manifest = BundleManifest(
         name=name,
         version="1.0.0",
-        title=(", ".join(table.channels[at].meaning for at in answered) + f" on {' and '.join(modality)}")[:64].strip(),
+        title=(", ".join(code.meaning for code in said) + f" on {' and '.join(modality)}")[:64].strip(),
         accepts=Accepts(modality=modality, takes=Takes.IMAGES) if single else Accepts(modality=modality, min_slices=MIN_SLICES),
         model=ModelRef(name=name.replace("-", "_"), version=SERVING),
         input="INPUT__0",
@@ -104,16 +106,21 @@ def planned(
         channels=len(table.channels),
         prepare=(sized, grey) if single else (Orientation(axcodes=AXES), sized, grey),
         inferer=SlidingWindow(roi_size=window, overlap=0.0, mode="constant"),
-        finish=(Activation(softmax=table.exclusive, sigmoid=not table.exclusive),),
+        finish=() if table.units else (Activation(softmax=table.exclusive, sigmoid=not table.exclusive),),
         structures=(),
         answers=tuple(AnswerChannel(channel=at, finding=table.channels[at], present=0.5, absent=0.5) for at in answered),
+        numbers=tuple(
+            NumberChannel(channel=at, name=code, unit=unit)
+            for at, (code, unit) in enumerate(zip(table.channels, table.units, strict=False))
+        ),
     )
     return TabledPlan(
         manifest=manifest,
         asked=asked,
         names=tuple(code.meaning for code in table.channels),
         exclusive=table.exclusive,
-        weights=_weights(np.array([one.case.labels for one in training], dtype=np.bool_), table.exclusive),
+        weights=() if table.units else _weights(labels.astype(np.bool_), table.exclusive),
+        scales=_scales(labels) if table.units else (),
         groups={one.case.name: group for one, group in zip(kept.seen, kept.groups, strict=True)},
         by_patient=kept.by_patient,
         seed=seed,
@@ -126,8 +133,11 @@ def told(plan: TabledPlan) -> str:
     """The plan in one line, for people."""
     grey = plan.manifest.prepare[-1]
     values = f"{grey.a_min:g} to {grey.a_max:g} HU" if isinstance(grey, ScaleIntensityRange) else "values by percentiles of each image"
-    kinds = f"one of {len(plan.names)} classes" if plan.exclusive else "findings, each yes or no"
-    weights = ", ".join(f"{name} × {weight:.2g}" for name, weight in zip(plan.names, plan.weights, strict=True))
+    kinds = "numbers" if plan.scales else f"one of {len(plan.names)} classes" if plan.exclusive else "findings, each yes or no"
+    weights = ", ".join(f"{name} × {weight:.2g}" for name, weight in zip(plan.names, plan.weights, strict=False))
+    if plan.scales:
+        each = zip(plan.manifest.numbers, plan.scales, strict=True)
+        weights = ", ".join(f"{one.name.meaning} {middle:.4g} ± {spread:.3g} {one.unit.value}" for one, (middle, spread) in each)
     sides = " × ".join(map(str, plan.window))
     split = "by patient" if plan.by_patient else "BY CASE, AS NOT ALL CASES NAME A PATIENT"
     return (
@@ -138,7 +148,7 @@ def told(plan: TabledPlan) -> str:
 
 def write(plan: TabledPlan, run: Path) -> None:
     """Keep the plan in the run's folder."""
-    names = ("names", "exclusive", "weights", "groups", "by_patient", "seed", "training", "table")
+    names = ("names", "exclusive", "weights", "scales", "groups", "by_patient", "seed", "training", "table")
     said = {"asked": asdict(plan.asked), **{name: getattr(plan, name) for name in names}}
     save_json(run / PLAN, {**said, "application": json.loads(to_text(plan.manifest))})
 
@@ -156,9 +166,15 @@ def read(run: Path) -> TabledPlan | None:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         manifest = from_text(json.dumps(said.pop("application")).encode(), str(path))
-        return TabledPlan(manifest=manifest, asked=Asked(**_tupled(said.pop("asked"))), **_tupled(said))
+        scales = tuple((middle, spread) for middle, spread in said.pop("scales"))
+        return TabledPlan(manifest=manifest, asked=Asked(**_tupled(said.pop("asked"))), scales=scales, **_tupled(said))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as broken:
         raise BrokenRun(f"{path} is no plan of a table: {broken!r}") from broken
+
+
+def beside(manifest: BundleManifest, model: Any) -> Mapping[str, bytes]:
+    """The application.json of a version."""
+    return {FILE: to_text(replace(manifest, model=model, version=f"{manifest.version}+model.{model.version}"))}
 
 
 def _tupled(said: dict[str, Any]) -> dict[str, Any]:
@@ -184,6 +200,15 @@ def _checked(window: tuple[int, int, int], single: bool) -> tuple[int, int, int]
         said = f"1 {_LEAST_SIDE} {_LEAST_SIDE}" if single else f"{STRIDE} {STRIDE} {STRIDE}"
         raise UnfitSetting(f"--window {' '.join(map(str, window))}: {said} at least, {_GREATEST_SIDE} at most along a side")
     return window
+
+
+def _scales(numbers: "np.ndarray[Any, np.dtype[np.float64]]") -> tuple[tuple[float, float], ...]:
+    """Of each column the median, and the mean distance from it: that is what saying the median everywhere errs by."""
+    middle = np.median(numbers, axis=0)
+    away = np.abs(numbers - middle).mean(axis=0)
+    if not (away > 0).all():
+        raise UnfitData("a number is the same in all training cases: nothing could be learned")
+    return tuple((float(one), float(other)) for one, other in zip(middle, away, strict=True))
 
 
 def _weights(labels: "np.ndarray[Any, np.dtype[np.bool_]]", exclusive: bool) -> tuple[float, ...]:

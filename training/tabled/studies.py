@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from inference.applications.bundle.answering import single_image
 from inference.applications.bundle.manifest import MIN_SLICES
 from inference.applications.bundle.steps import ImageOnGrid, source_image
@@ -49,7 +51,7 @@ class TabledCase:
     modality: str
     files: tuple[Path, ...]
     frame: int | None
-    labels: tuple[bool, ...]
+    labels: tuple[float, ...]
     burned_in: str
     attributes: Mapping[str, str]
 
@@ -134,14 +136,23 @@ def image_of(case: TabledCase) -> tuple[Images | Volume, ImageOnGrid]:
     return images, single_image(meant[0])
 
 
-def case_of(case: TabledCase, patient: str) -> Case:
-    """A case for training; `patient` are all whose images have to stand on one side with it."""
+def cases_of(cases: Sequence[TabledCase], patients: Sequence[str], table: LabelTable) -> tuple[Case, ...]:
+    """Cases for training; `patients` are all whose images have to stand on one side with each. Every side gets its share of every class, or
+    of each quarter of the first number."""
+    first = np.array([case.labels[0] for case in cases])
+    quarters = np.searchsorted(np.quantile(first, (0.25, 0.5, 0.75)), first) if table.units else None
+    return tuple(
+        _case_of(case, patient, str(list(map(int, case.labels))) if quarters is None else f"quarter {quarters[at] + 1}")
+        for at, (case, patient) in enumerate(zip(cases, patients, strict=True))
+    )
 
+
+def _case_of(case: TabledCase, patient: str, stratum: str) -> Case:
     def load() -> LabelledSubject:
         subject, _ = image_of(case)
         return LabelledSubject(subject=subject, labels=case.labels, attributes=case.attributes)
 
-    return Case(patient=patient, name=case.name, load=load, stratum=str(list(map(int, case.labels))), labels=case.labels)
+    return Case(patient=patient, name=case.name, load=load, stratum=stratum, labels=case.labels)
 
 
 def _by_series(series: Sequence[LabelledSeries], identifier: str) -> dict[str, list[tuple[LabelledSeries, tuple[Path, ...]]]]:

@@ -1,8 +1,7 @@
 """Classification of single images or volumes by any number of classes or findings: one network, calibrated, judged patient by patient."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,14 +15,10 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit, log_softmax, softmax
 
 from inference.applications.bundle.answering import AnswerChannel
-from inference.applications.bundle.manifest import FILE, BundleManifest, application_of, prepared, to_text
-from inference.applications.serving import as_served
-from inference.engines.embedded.engine import EmbeddedEngine
+from inference.applications.bundle.manifest import BundleManifest, application_of
 from inference.engines.repository import Repository
-from inference.imaging.subject import Images
 from training.checkpoint import save_json
-from training.compute import device_of
-from training.data.cases import Case, LabelledSubject, Split
+from training.data.cases import Case, Split
 from training.errors import UnfitData
 from training.evaluation.bootstrap import INTERVAL, RESAMPLES, SEED, over_patients
 from training.evaluation.classification import auc, band, best_threshold, calibration_error, confusion
@@ -33,18 +28,18 @@ from training.evaluation.page import Parts, fragment, write_page
 from training.evaluation.record import EVALUATION, FORMAT
 from training.export import packed, packed_ref
 from training.fit import fit, refuse_other_sides, seed_of, trained
-from training.infer import EngineInfer
 from training.progress import Progress, Step, silent
 from training.ranks import Ranks
 from training.recipe import AS_IT_IS, EvaluationOptions, Outcome, Recipe, Schedule
-from training.tabled.features import described, logistic
+from training.tabled.features import Logistic, logistic
+from training.tabled.held_out import HeldOut, features, held_out, outputs
+from training.tabled.plan import beside
 
 CALIBRATION = "calibration.json"
 """Of an evaluated run: temperature, and where each finding is called absent and present."""
 WATCHED = "log score"
 MISSED, ALARMED = 0.05, 0.1
 """Of the validation cases: shares that may be called absent with, and present without, the finding; what lies between is undetermined."""
-_BATCH = 64
 _TEMPERATURES = (0.05, 20.0)
 _SURE = 1e-6
 _TOGETHER = ("calibration error", "the same without calibration")
@@ -122,13 +117,11 @@ class Answerer(Recipe):
 
     def logits(self, network: Any, cases: Sequence[Case]) -> Probabilities:
         """The network's logits (N, K), without what the weights of the classes added."""
-        network.eval()
-        found = []
-        with torch.inference_mode():
-            for start in range(0, len(cases), _BATCH):
-                images = np.stack([self.example(case.load()).image for case in cases[start : start + _BATCH]])
-                found.append(network(torch.from_numpy(images).to(device_of(network))).cpu().numpy())
-        plainly: Probabilities = np.concatenate(found).astype(np.float64) - np.log(np.array(self.weights))
+        return self.logits_of(network, (self.example(case.load()).image for case in cases))
+
+    def logits_of(self, network: Any, images: Iterable[NDArray[np.float32]]) -> Probabilities:
+        """The same of what the network sees."""
+        plainly: Probabilities = outputs(network, images).astype(np.float64) - np.log(np.array(self.weights))
         return plainly
 
     def probable(self, logits: Probabilities) -> Probabilities:
@@ -170,22 +163,23 @@ class Answerer(Recipe):
             },
         )
         asked = labels_of(sides.test)
-        served = decided.served(sides.test, repository, step)
-        guessed = baseline(self, sides)
-        plainly = self.probable(self.logits(network, sides.test))
+        held = list(held_out(decided, sides.test, repository, step))
+        served = decided.served(held)
+        guessed = baseline(self, sides.train)(np.stack([each.features for each in held]))
+        plainly = self.probable(self.logits_of(network, [each.image for each in held]))
         scores, without = log_scores(served, asked, self.exclusive), log_scores(guessed, asked, self.exclusive)
         patients = [case.patient for case in sides.test]
         rows: list[dict[str, Any]] = [
             {
                 "case": case.name,
                 "patient": case.patient,
-                "attributes": dict(case.load().attributes),
+                "attributes": dict(each.attributes),
                 "figures": {WATCHED: float(score), **dict.fromkeys([*(f"AUC {name}" for name in self.findings), *_TOGETHER])},
                 "probabilities": dict(zip(self.names, map(float, given), strict=True)),
                 "uncalibrated": dict(zip(self.names, map(float, before), strict=True)),
                 "labels": dict(zip(self.names, map(bool, real), strict=True)),
             }
-            for case, score, given, before, real in zip(sides.test, scores, served, plainly, asked, strict=True)
+            for each, case, score, given, before, real in zip(held, sides.test, scores, served, plainly, asked, strict=True)
         ]
         figures: dict[str, Any] = {}
         for name, found in self.pooled(rows).items():
@@ -246,20 +240,13 @@ class Answerer(Recipe):
         save_json(run / EVALUATION, evaluation)
         return evaluation
 
-    def served(self, cases: Sequence[Case], repository: Path, step: Step = silent) -> Probabilities:
-        """The probabilities (N, K) that the application says of each case, with the model that `repository` serves; of a class of which
-        nothing is said, what is left."""
-        application = as_served(self.application, repository)
-        found = np.full((len(cases), len(self.names)), np.nan)
-        with closing(EmbeddedEngine(repository)) as engine:
-            infer = EngineInfer(engine)
-            for row, case in enumerate(cases):
-                labelled: LabelledSubject = case.load()
-                said = application.analyse(labelled.subject, infer).evaluations
-                for answer, one in zip(self.manifest.answers, said, strict=True):
-                    assert one.probability is not None, "each of its answers has one"
-                    found[row, answer.channel] = one.probability
-                step(case.name, len(cases))
+    def served(self, held: Sequence[HeldOut]) -> Probabilities:
+        """The probabilities (N, K) that the application said of each case; of a class of which nothing is said, what is left."""
+        found = np.full((len(held), len(self.names)), np.nan)
+        for row, each in enumerate(held):
+            for answer, one in zip(self.manifest.answers, each.findings.evaluations, strict=True):
+                assert one.probability is not None, "each of its answers has one"
+                found[row, answer.channel] = one.probability
         silent_of = [at for at in range(len(self.names)) if np.isnan(found[:, at]).all()]
         for at in silent_of:
             found[:, at] = np.clip(1 - np.nansum(found, axis=1), 0, 1)
@@ -305,18 +292,10 @@ class Answerer(Recipe):
         return "\n".join(lines) + f"\n\nTemperature {evaluation['chosen']['temperature']:.3f}; it and the limits by the validation cases.\n"
 
 
-def beside(manifest: BundleManifest, model: Any) -> Mapping[str, bytes]:
-    """The application.json of a version."""
-    return {FILE: to_text(replace(manifest, model=model, version=f"{manifest.version}+model.{model.version}"))}
-
-
-def baseline(recipe: Answerer, sides: Split) -> Probabilities:
-    """What a network has to beat: the probabilities of a logistic model over brightness and texture of what it is shown."""
-
-    def features(cases: Sequence[Case]) -> NDArray[np.float64]:
-        return np.stack([described(_seen(recipe.manifest, case.load())) for case in cases])
-
-    return logistic(features(sides.train), labels_of(sides.train), recipe.exclusive)(features(sides.test))
+def baseline(recipe: Answerer, training: Sequence[Case]) -> Logistic:
+    """What a network has to beat: a logistic model over brightness and texture of what it is shown."""
+    seen = np.stack([features(recipe.example(case.load()).image) for case in training])
+    return logistic(seen, labels_of(training), recipe.exclusive)
 
 
 def labels_of(cases: Sequence[Case]) -> Labels:
@@ -354,12 +333,6 @@ def best_temperature(logits: Probabilities, labels: Labels, exclusive: bool) -> 
 def _limited(answer: AnswerChannel, probable: Probabilities, known: Labels) -> AnswerChannel:
     chosen = band(probable, known, missed=MISSED, alarmed=ALARMED)
     return replace(answer, absent=float(chosen.low), present=float(min(chosen.high, 1.0)))
-
-
-def _seen(manifest: BundleManifest, labelled: LabelledSubject) -> NDArray[np.float32]:
-    """What the network sees of a case, (Z, Y, X)."""
-    subject = labelled.subject.images[0] if isinstance(labelled.subject, Images) else labelled.subject
-    return prepared(manifest, subject).values
 
 
 def _number(value: float) -> float | None:

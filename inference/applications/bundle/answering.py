@@ -1,4 +1,4 @@
-"""Networks that classify: what they see of a single image, and what their probabilities say as statements."""
+"""Networks that classify or estimate: what they see of a single image, and what their probabilities and numbers say."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from inference import codes
 from inference.applications.bundle.errors import ColoursMissing
 from inference.applications.bundle.steps import ImageOnGrid
 from inference.codes import Code
-from inference.findings import Evaluation
+from inference.findings import Evaluation, Measurement, PredictionInterval
 from inference.imaging.resample import Grid
 from inference.imaging.subject import Image
 
@@ -60,6 +60,25 @@ class AnswerChannel:
     def by_limits(self, probability: float) -> Code:
         """Present, Absent or Undetermined by the two limits."""
         return codes.PRESENT if probability >= self.present else codes.ABSENT if probability < self.absent else codes.UNDETERMINED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberChannel:
+    """One channel of a network that estimates as a measurement: the number is what the channel gives, in `unit`.
+
+    `within` is how far from it the true value lies at most with the probability `level`; None where nobody knows.
+    """
+
+    channel: int
+    name: Code
+    unit: Code
+    within: float | None = None
+    level: float = 0.9
+
+    def of(self, value: float, images: tuple[int, ...] = ()) -> Measurement:
+        """The measurement, about these images."""
+        interval = None if self.within is None else PredictionInterval(low=value - self.within, high=value + self.within, level=self.level)
+        return Measurement(name=self.name, value=value, unit=self.unit, images=images, interval=interval)
 
 
 def stated(

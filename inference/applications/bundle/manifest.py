@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference import codes
-from inference.applications.bundle.answering import AnswerChannel, Decides, Samples, colours, single_image, stated
+from inference.applications.bundle.answering import AnswerChannel, Decides, NumberChannel, Samples, colours, single_image, stated
 from inference.applications.bundle.errors import BrokenManifest
 from inference.applications.bundle.finish import FINISHINGS, Finishing, finished, masks_of, order_problem, per_voxel, voxelwise
 from inference.applications.bundle.inferer import INFERERS, Inferer
@@ -88,6 +88,8 @@ class BundleManifest:
         What makes statements of the probabilities.
     samples
         What the network sees of a single image.
+    numbers
+        Of a network that estimates numbers, which has neither: it sees what one that classifies sees, and `finish` is empty.
     volumes
         Whether the volume of each structure is measured.
     measures
@@ -121,6 +123,7 @@ class BundleManifest:
     answers: tuple[AnswerChannel, ...] = ()
     decides: Decides = Decides.LIMITS
     samples: Samples = Samples.GREY
+    numbers: tuple[NumberChannel, ...] = ()
     volumes: bool = True
     measures: tuple[Measure, ...] = ()
     roles: tuple[str, ...] = ()
@@ -128,6 +131,11 @@ class BundleManifest:
     licences: Licences = field(default_factory=Licences)
     grade: str = "research"
     before: Coarser | None = None
+
+    @property
+    def marks_nothing(self) -> bool:
+        """Whether its network says something of an image, and marks nothing in it."""
+        return bool(self.answers or self.numbers)
 
 
 _STEPS = {**STEPS, **preparing.STEPS}
@@ -159,6 +167,7 @@ def to_text(manifest: BundleManifest) -> bytes:
         "structures": [asdict(structure) for structure in manifest.structures],
         **{name: value for name, value in _said(manifest).items() if name in _OPTIONAL},
         **({"answers": [asdict(answer) for answer in manifest.answers]} if manifest.answers else {}),
+        **({"numbers": [asdict(number) for number in manifest.numbers]} if manifest.numbers else {}),
         **({"measures": [_named(measure) for measure in manifest.measures]} if manifest.measures else {}),
         **({} if manifest.licences == Licences() else {"licences": asdict(manifest.licences)}),
         **({} if manifest.expects == Expects() else {"expects": asdict(manifest.expects)}),
@@ -192,9 +201,10 @@ def from_text(content: bytes, where: str) -> BundleManifest:
             raise ValueError(f"it is not of form {FORM}")
         finish = tuple(_made(FINISHINGS, each) for each in said.pop("finish"))
         answers = tuple(_answer(each) for each in said.pop("answers", ()))
-        problem = "" if answers else order_problem(finish)
+        numbers = tuple(_number(each) for each in said.pop("numbers", ()))
+        problem = "" if answers or numbers else order_problem(finish)
         accepts = _accepts(said.pop("accepts"))
-        if accepts.takes is Takes.IMAGES and not answers:
+        if accepts.takes is Takes.IMAGES and not (answers or numbers):
             problem = "an application without code marks nothing on single images"
         if problem:
             raise ValueError(problem)
@@ -209,6 +219,7 @@ def from_text(content: bytes, where: str) -> BundleManifest:
             answers=answers,
             decides=Decides(said.pop("decides", Decides.LIMITS)),
             samples=Samples(said.pop("samples", Samples.GREY)),
+            numbers=numbers,
             measures=tuple(_made(MEASURES, each) for each in said.pop("measures", ())),
             licences=Licences(**said.pop("licences", {})),
             before=_before(said.pop("before", None)),
@@ -235,9 +246,13 @@ def application_of(manifest: BundleManifest) -> Application:
         if isinstance(subject, Images):
             # of each image by itself: which of several a reader means is not known here
             each = [_answered(manifest, image, infer, (index,)) for index, image in enumerate(subject.images)]
-            found = Findings(evaluations=tuple(one for said in each for one in said.evaluations))
+            found = Findings(
+                evaluations=tuple(one for said in each for one in said.evaluations),
+                # a number of the only image is one of all of them, and compared with that of an earlier study
+                measurements=tuple(one if len(each) > 1 else replace(one, images=()) for said in each for one in said.measurements),
+            )
         else:
-            found = _answered(manifest, subject, infer) if manifest.answers else _findings(manifest, subject, infer)
+            found = _answered(manifest, subject, infer) if manifest.marks_nothing else _findings(manifest, subject, infer)
         return replace(found, remarks=(_DEMONSTRATION, *found.remarks)) if manifest.grade == "demonstration" else found
 
     return Application(
@@ -251,6 +266,7 @@ def application_of(manifest: BundleManifest) -> Application:
             *([MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE)] if manifest.structures and manifest.volumes else []),
             *_measured(manifest),
             *(EvaluationOutput(finding=answer.finding) for answer in manifest.answers),
+            *(MeasurementOutput(name=number.name, unit=number.unit) for number in manifest.numbers),
         ),
         noun=manifest.noun,
         measures=manifest.measures,
@@ -350,7 +366,7 @@ def _findings(manifest: BundleManifest, subject: Volume | VolumeSet, infer: Infe
 
 
 def _answered(manifest: BundleManifest, subject: Volume | VolumeSet | Image, infer: Infer, images: tuple[int, ...] = ()) -> Findings:
-    """What a network that classifies says of the whole volume, or of a single image: such a network has two axes."""
+    """What a network that classifies or estimates says of the whole volume, or of a single image: such a network has two axes."""
     seen = prepared(manifest, subject).values
     # a single image is one voxel thick, along an axis that its network does not have
     seen = seen.reshape(-1, *seen.shape[-2:]) if isinstance(subject, Image) else seen[None]
@@ -360,8 +376,11 @@ def _answered(manifest: BundleManifest, subject: Volume | VolumeSet | Image, inf
         raise WrongTensors(f'model "{manifest.model.name}" gives {values.dtype} of shape {values.shape} for an image, not {expected}')
     if not np.isfinite(values).all():
         raise WrongTensors(f'model "{manifest.model.name}" gives values that are no numbers')
-    probabilities = voxelwise(values[0], manifest.finish)
-    return Findings(evaluations=stated(manifest.answers, manifest.decides, probabilities, images))
+    said = voxelwise(values[0], manifest.finish)
+    return Findings(
+        evaluations=stated(manifest.answers, manifest.decides, said, images),
+        measurements=tuple(number.of(float(said[number.channel]), images) for number in manifest.numbers),
+    )
 
 
 def _segment(structure: Structure, mask: NDArray[np.bool_]) -> Segment:
@@ -417,6 +436,11 @@ def _answer(said: Any) -> AnswerChannel:
     given = dict(said)
     site = given.pop("site", None)
     return AnswerChannel(finding=Code(**given.pop("finding")), site=None if site is None else Code(**site), **given)
+
+
+def _number(said: Any) -> NumberChannel:
+    given = dict(said)
+    return NumberChannel(name=Code(**given.pop("name")), unit=Code(**given.pop("unit")), **given)
 
 
 def _named(each: Any) -> dict[str, Any]:

@@ -164,12 +164,13 @@ def _evaluated(encoding: Encoding, one: Evaluation) -> MeasurementGroup:
 
 
 def _measured(encoding: Encoding) -> Iterator[MeasurementGroup]:
-    groups: dict[tuple[Coded | None, Span | None], list[Number]] = {}
+    groups: dict[tuple[Coded | None, Span | None, tuple[int, ...]], list[Number]] = {}
     for one in encoding.findings.measurements:
         if one.segment is None and one.location is None:
-            groups.setdefault((code(one.total), one.span), []).append(number(one))
-    for (total, span), numbers in groups.items():
-        yield MeasurementGroup(finding=total, site=None, side=None, answers=(), numbers=tuple(numbers), images=_images(encoding, (), span))
+            groups.setdefault((code(one.total), one.span, one.images), []).append(number(one))
+    for (total, span, indices), numbers in groups.items():
+        images = _images(encoding, indices, span)
+        yield MeasurementGroup(finding=total, site=None, side=None, answers=(), numbers=tuple(numbers), images=images)
 
 
 def _images(encoding: Encoding, indices: Sequence[int], span: Span | None) -> tuple[Image, ...]:

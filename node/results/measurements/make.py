@@ -122,10 +122,10 @@ def _evaluation(encoding: Encoding, sources: Sources, number: int, one: Evaluati
 
 
 def _values(encoding: Encoding, sources: Sources) -> Iterator[Groups]:
-    """The measurements of the series, those of one total, or of one span of time, together."""
-    for (total, span), measurements in of_the_series(encoding.findings.measurements).items():
-        images = images_of(sources, (), span)
-        yield _group(encoding, series_tracked_by(total, span), finding=total, measurements=numbers(measurements), images=images)
+    """The measurements of the series, those of one total, of one span of time, or of the same images, together."""
+    for (total, span, indices), measurements in of_the_series(encoding.findings.measurements).items():
+        images = images_of(sources, indices, span)
+        yield _group(encoding, series_tracked_by(total, span, indices), finding=total, measurements=numbers(measurements), images=images)
 
 
 def _group(

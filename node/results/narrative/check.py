@@ -16,6 +16,8 @@ _TRACKING_UID, _CERTAINTY, _LANGUAGE = ("112040", "DCM"), ("111012", "DCM"), ("1
 _HEADINGS = [("19005-8", "LN"), ("59776-5", "LN"), ("55111-9", "LN")]
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 _REFERRING = ("IMAGE", "COMPOSITE")
+_UPPER, _LOWER = ("371886008", "SCT"), ("371885007", "SCT")
+"""How far above and below a number its interval ends."""
 _BEFORE_CAUTION = 11
 """Signs that may stand before the first caution: that it is important, and in which language it came."""
 
@@ -90,6 +92,16 @@ def _numbers(sentence: Dataset) -> None:
             value = min(max(value, 1.0), 99.0) if 0 < value < 100 else value
         if not any(abs(float(text) - value) <= _half_a_digit(text) * 1.0001 for text in shown):
             raise ValuesDiffer(f"the narrative says {str(sentence.TextValue)!r} of a value of {value}")
+        for end in _ends(item):
+            if not any(abs(float(text) - end) <= _half_a_digit(text) * 1.0001 for text in shown):
+                raise ValuesDiffer(f"the narrative says {str(sentence.TextValue)!r} of an interval that ends at {end}")
+
+
+def _ends(item: Dataset) -> Iterator[float]:
+    """The two ends of a number's interval."""
+    for code, sign in ((_UPPER, 1), (_LOWER, -1)):
+        for far in _named(item, code):
+            yield _value(item) + sign * _value(far)
 
 
 def _half_a_digit(text: str) -> float:

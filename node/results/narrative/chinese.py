@@ -9,7 +9,7 @@ from node.domain.profile import Kind, Language
 from node.results.kinds import record_of
 from node.results.narrative.terms_chinese import LABELS, chinese, in_chinese
 from node.results.narrative.wording import Count, Examination, Section, Thing
-from node.results.page.naming import ImageName, Numbering, certainty, earlier_quantity, quantity
+from node.results.page.naming import ImageName, Numbering, certainty, earlier_quantity, interval_quantities, quantity
 
 _LOW = {"RESEARCH": "研究结果，不得用于诊断", "PRODUCT": "已获批准产品的结果"}
 _WHAT = {"RESEARCH": "仅供研究，不得用于诊断。", "PRODUCT": "已获批准产品的分析结果。"}
@@ -103,7 +103,8 @@ class Chinese:
 
     def measured(self, one: Measurement, seconds: tuple[float, float] | None) -> str:
         """ "平均衰减系数 -812.4 HU"."""
-        return f"{self.measurement(one)}{'至少' if one.at_least else ' '}{quantity(one)}{_earlier(one)}{_frames(one, seconds)}"
+        bound = "至少" if one.at_least else " "
+        return f"{self.measurement(one)}{bound}{quantity(one)}{_interval(one)}{_earlier(one)}{_frames(one, seconds)}"
 
     def quality(self, one: Quality) -> str:
         """ "质地 部分实性肺结节"."""
@@ -147,9 +148,13 @@ class Chinese:
         """ "双肺合计"."""
         return f"{self.term(what)}合计"
 
-    def whole(self, total: Code | None, measurements: Sequence[str]) -> str:
-        """What was measured of all that was analysed, or of several segments together."""
-        return f"{self.total(total) if total else '全部图像'}：{'；'.join(measurements)}。"
+    def about(self, images: Sequence[ImageName]) -> str:
+        """Some images; none named are all of them."""
+        return "、".join(map(self.image, images)) if images else self.labels["all"]
+
+    def whole(self, about: str, measurements: Sequence[str]) -> str:
+        """What was measured of all that was analysed, of some images, or of several segments together."""
+        return f"{about}：{'；'.join(measurements)}。"
 
     def saliency(self, quantity: Code, label: str) -> str:
         """A map."""
@@ -240,6 +245,11 @@ def _sure(share: float | None) -> list[str]:
 
 def _listed(parts: Sequence[str], before: str) -> str:
     return before + "；".join(parts) if parts else ""
+
+
+def _interval(one: Measurement) -> str:
+    """ "（90 %预测区间62.1至106 mo）"."""
+    return "" if one.interval is None else f"（{certainty(one.interval.level)}预测区间{'至'.join(interval_quantities(one))}）"
 
 
 def _earlier(one: Measurement) -> str:

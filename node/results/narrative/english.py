@@ -7,7 +7,7 @@ from inference.findings import Measurement, Quality
 from node.domain.profile import Kind, Language
 from node.results.kinds import record_of
 from node.results.narrative.wording import Count, Examination, Section, Thing
-from node.results.page.naming import ImageName, Numbering, certainty, derived_name, earlier_quantity, low, quantity
+from node.results.page.naming import ImageName, Numbering, certainty, derived_name, earlier_quantity, interval_quantities, low, quantity
 
 _VALUES = {PRESENT.value: "present", ABSENT.value: "absent", UNDETERMINED.value: "undetermined"}
 _LOW = {"RESEARCH": "research result, not for diagnosis", "PRODUCT": "result of a cleared product"}
@@ -109,7 +109,7 @@ class English:
         """ "mean attenuation coefficient -812.4 HU"."""
         name = derived_name(low(one.derivation.meaning), low(one.name.meaning)) if one.derivation else low(one.name.meaning)
         bound = "at least " if one.at_least else ""
-        return f"{name} {bound}{quantity(one)}{_earlier(one)}{_frames(one, seconds)}"
+        return f"{name} {bound}{quantity(one)}{_interval(one)}{_earlier(one)}{_frames(one, seconds)}"
 
     def quality(self, one: Quality) -> str:
         """ "texture: part-solid pulmonary nodule"."""
@@ -147,9 +147,13 @@ class English:
         """ "Both lungs, in total"."""
         return f"{_capital(low(what.meaning))}, in total"
 
-    def whole(self, total: Code | None, measurements: Sequence[str]) -> str:
-        """What was measured of all that was analysed, or of several segments together."""
-        return f"{self.total(total) if total else 'All images'}: {'; '.join(measurements)}."
+    def about(self, images: Sequence[ImageName]) -> str:
+        """Some images; none named are all of them."""
+        return _capital(", ".join(map(self.image, images))) if images else self.labels["all"]
+
+    def whole(self, about: str, measurements: Sequence[str]) -> str:
+        """What was measured of all that was analysed, of some images, or of several segments together."""
+        return f"{about}: {'; '.join(measurements)}."
 
     def saliency(self, quantity: Code, label: str) -> str:
         """A map."""
@@ -243,6 +247,11 @@ def _sure(share: float | None) -> list[str]:
 
 def _listed(parts: Sequence[str], before: str = ": ") -> str:
     return before + "; ".join(parts) if parts else ""
+
+
+def _interval(one: Measurement) -> str:
+    """ " (90 % prediction interval 62.1 to 106 mo)"."""
+    return "" if one.interval is None else f" ({certainty(one.interval.level)} prediction interval {' to '.join(interval_quantities(one))})"
 
 
 def _earlier(one: Measurement) -> str:

@@ -266,18 +266,20 @@ class _Speaker:
             )
 
     def _whole(self) -> Iterator[Sentence]:
-        for (total, span), measurements in of_the_series(self._findings.measurements).items():
+        for (total, span, indices), measurements in of_the_series(self._findings.measurements).items():
             measured = self._measured(measurements)
-            said = self._wording.whole(total, measured)
+            about = self._wording.total(total) if total else self._wording.about([self._images[index] for index in indices])
+            said = self._wording.whole(about, measured)
             yield Sentence(
                 section=Section.FINDINGS,
                 text=said,
                 brief=said,
-                row=(self._wording.total(total) if total else self._wording.labels["all"], "\n".join(measured), ""),
-                tracked=self._tracked(series_tracked_by(total, span)),
+                row=(about, "\n".join(measured), ""),
+                tracked=self._tracked(series_tracked_by(total, span, indices)),
                 rests_on=(Kind.SR,),
                 measurements=tuple(measurements),
                 finding=total,
+                image=indices[0] if len(indices) == 1 else None,
             )
 
     def _made(self) -> Iterator[Sentence]:

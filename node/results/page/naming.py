@@ -98,6 +98,12 @@ def quantity(one: Measurement) -> str:
     return _with_unit(one.value, one.unit)
 
 
+def interval_quantities(one: Measurement) -> tuple[str, str]:
+    """Both ends of its interval, the unit behind the second."""
+    assert one.interval is not None, "asked of what has an interval"
+    return number(one.interval.low, one.unit), _with_unit(one.interval.high, one.unit)
+
+
 def earlier_quantity(one: Measurement) -> str:
     """The earlier value beside it, in the same unit; "" where there is none."""
     return "" if one.earlier is None else _with_unit(one.earlier.value, one.unit)

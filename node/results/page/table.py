@@ -70,11 +70,11 @@ def entries(
     listed += [_segment(findings, one, words) for one in findings.segments if one.mask.any()]
     listed += [
         Entry(
-            name=words.total(total) if total else words.whole,
+            name=words.total(total) if total else ", ".join(image_names[index] for index in indices) or words.whole,
             values=[words.measured(one) for one in those],
             earlier=_earlier(those, words),
         )
-        for total, those in _of_the_whole(findings).items()
+        for (total, indices), those in _of_the_whole(findings).items()
     ]
     # another like it was found, or may be there: only the mask is empty
     without = {what for what, _ in absent}
@@ -108,12 +108,12 @@ def draw_entries(draw: ImageDraw.ImageDraw, listed: Sequence[Entry], area: tuple
     return y
 
 
-def _of_the_whole(findings: Findings) -> dict[Code | None, list[Measurement]]:
-    """What is of no single segment and no location, by what it is the total of."""
-    found: dict[Code | None, list[Measurement]] = {}
+def _of_the_whole(findings: Findings) -> dict[tuple[Code | None, tuple[int, ...]], list[Measurement]]:
+    """What is of no single segment and no location, by what it is the total of, and by the images that it rests on."""
+    found: dict[tuple[Code | None, tuple[int, ...]], list[Measurement]] = {}
     for one in findings.measurements:
         if one.segment is None and one.location is None:
-            found.setdefault(one.total, []).append(one)
+            found.setdefault((one.total, one.images), []).append(one)
     return found
 
 

@@ -9,7 +9,7 @@ from inference.translatable import Translatable
 from node.domain.profile import Language
 from node.results.narrative.chinese import Chinese
 from node.results.narrative.terms_chinese import LABELS, NOUNS, in_chinese, structure
-from node.results.page.naming import ImageName, Numbering, certainty, derived_name, earlier_quantity, low, quantity
+from node.results.page.naming import ImageName, Numbering, certainty, derived_name, earlier_quantity, interval_quantities, low, quantity
 
 
 class PageWords(Protocol):
@@ -164,7 +164,8 @@ class EnglishPage:
         """(name, number with unit)."""
         name = derived_name(one.derivation.meaning, low(one.name.meaning)) if one.derivation else one.name.meaning
         frames = f", {self.frames(one.span.first, one.span.last)}" if one.span else ""
-        return name + frames, f"{'at least ' if one.at_least else ''}{quantity(one)}"
+        interval = f" ({certainty(one.interval.level)}: {' to '.join(interval_quantities(one))})" if one.interval else ""
+        return name + frames, f"{'at least ' if one.at_least else ''}{quantity(one)}{interval}"
 
     def earlier(self, one: Measurement, name: str) -> str:
         """The earlier value, with its name where there are several."""
@@ -330,7 +331,8 @@ class ChinesePage:
         """(name, number with unit)."""
         name = self._said.measurement(one)
         frames = f"，{self.frames(one.span.first, one.span.last)}" if one.span else ""
-        return name + frames, f"{'至少 ' if one.at_least else ''}{quantity(one)}"
+        interval = f"（{certainty(one.interval.level)}：{'至'.join(interval_quantities(one))}）" if one.interval else ""
+        return name + frames, f"{'至少 ' if one.at_least else ''}{quantity(one)}{interval}"
 
     def earlier(self, one: Measurement, name: str) -> str:
         """The earlier value, with its name where there are several."""

@@ -21,8 +21,9 @@ from node.results.sources import Sources
 
 Coded: TypeAlias = tuple[str, str]
 """Code value and coding scheme."""
-Number: TypeAlias = tuple[Coded, float, Coded, Coded | None, Coded | None, bool]
-"""Name, value, unit, derivation, and whether the true value may be more."""
+Number: TypeAlias = tuple[Coded, float, Coded, Coded | None, Coded | None, bool, tuple[float, ...]]
+"""Name, value, unit, derivation, method, whether the true value may be more, and how far above and below it its interval ends; () where it
+has none."""
 Image: TypeAlias = tuple[str, str, tuple[int, ...]]
 """SOP Class UID, SOP Instance UID, frames."""
 
@@ -38,6 +39,7 @@ FINDING, SITE, SIDE = ("121071", "DCM"), ("363698007", "SCT"), ("272741003", "SC
 TRACKING_UID, TRACKING_IDENTIFIER = ("112040", "DCM"), ("112039", "DCM")
 _DERIVATION, _ALGORITHM_FAMILY = ("121401", "DCM"), ("111000", "DCM")
 _METHOD = ("370129005", "SCT")
+_UPPER, _LOWER = ("371886008", "SCT"), ("371885007", "SCT")
 _BOUND, _AT_LEAST = ("BOUND", "99HILUM"), ("AT-LEAST", "99HILUM")
 _CERTAINTY, _PERCENT = ("111012", "DCM"), ("%", "UCUM")
 _MILLIMETRE = ("mm", "UCUM")
@@ -120,16 +122,18 @@ def image(item: Dataset) -> Image:
 def number(meant: Measurement) -> Number:
     """A measurement as it is read back."""
     what, unit = (meant.name.value, meant.name.scheme), (meant.unit.value, meant.unit.scheme)
-    return what, float(meant.value), unit, code(meant.derivation), code(meant.method), meant.at_least
+    interval = meant.interval
+    ends = () if interval is None else (interval.high - meant.value, meant.value - interval.low)
+    return what, float(meant.value), unit, code(meant.derivation), code(meant.method), meant.at_least, ends
 
 
 def certainty(meant: float | None) -> list[Number]:
     """A certainty as it is read back: percent."""
-    return [] if meant is None else [(_CERTAINTY, round(meant * 100, 6), _PERCENT, None, None, False)]
+    return [] if meant is None else [(_CERTAINTY, round(meant * 100, 6), _PERCENT, None, None, False, ())]
 
 
 def compare(found: Sequence[Number], meant: Sequence[Number], about: str) -> None:
-    """Every number is there, with its unit, derivation and method, and no other.
+    """Every number is there, with its unit, derivation, method and interval, and no other.
 
     Raises
     ------
@@ -137,7 +141,8 @@ def compare(found: Sequence[Number], meant: Sequence[Number], about: str) -> Non
     """
     pairs = list(zip(sorted(found, key=_order), sorted(meant, key=_order), strict=False))
     same = len(found) == len(meant) and all(
-        (one[0], *one[2:]) == (other[0], *other[2:]) and abs(one[1] - other[1]) <= RELATIVE * max(abs(other[1]), 1.0)
+        (one[0], *one[2:6], len(one[6])) == (other[0], *other[2:6], len(other[6]))
+        and all(abs(says - of) <= RELATIVE * max(abs(of), 1.0) for says, of in zip((one[1], *one[6]), (other[1], *other[6]), strict=True))
         for one, other in pairs
     )
     if not same:
@@ -160,7 +165,18 @@ def _number(item: Dataset) -> Number:
     bounds = [coded(part.ConceptCodeSequence[0]) for part in named(item, _BOUND)]
     if bounds not in ([], [_AT_LEAST]):
         raise ValuesDiffer(f"the report says of a measurement that it is {bounds}")
-    return name(item), exact, unit, derivations[0] if derivations else None, methods[0] if methods else None, bool(bounds)
+    ends = tuple(_uncertainty(part, unit) for each in (_UPPER, _LOWER) for part in named(item, each))
+    if len(ends) not in (0, 2):
+        raise ValuesDiffer(f"the report says of a measurement {len(ends)} of the two ends of its interval")
+    return name(item), exact, unit, derivations[0] if derivations else None, methods[0] if methods else None, bool(bounds), ends
+
+
+def _uncertainty(item: Dataset, unit: Coded) -> float:
+    """How far from the value one end of its interval is."""
+    _, size, its_unit, *_ = _number(item)
+    if its_unit != unit:
+        raise ValuesDiffer(f"the report says the interval of a measurement in {unit} in {its_unit}")
+    return size
 
 
 def _shown_within(exact: float, unit: Coded, share: float) -> float:
@@ -310,7 +326,7 @@ def _told(text: str, language: Language) -> str:
 
 def _says_all(findings: Findings) -> bool:
     """Whether a conclusion has room for all that was found."""
-    groups = {(one.total, one.span) for one in findings.measurements if one.segment is None and one.location is None}
+    groups = {(one.total, one.span, one.images) for one in findings.measurements if one.segment is None and one.location is None}
     return sum(map(len, (findings.evaluations, findings.locations, findings.segments, groups))) <= _MOST_CONCLUDED
 
 

@@ -23,6 +23,10 @@ CERTAINTY = Code("111012", "DCM", "Certainty of Finding")
 BOUND = Code("BOUND", "99HILUM", "Value is a bound")
 AT_LEAST = Code("AT-LEAST", "99HILUM", "At least: the true value is this or more")
 """Modifies the concept of a number. No code of the standard says so: qualifiers (CID 42) are for values that there are none of."""
+UPPER_UNCERTAINTY = Code("371886008", "SCT", "+, range of upper measurement uncertainty")
+LOWER_UNCERTAINTY = Code("371885007", "SCT", "-, range of lower measurement uncertainty")
+"""How far above and below a number its interval ends, in its unit (PS3.16 TID 310). The template has no place for the interval's level:
+sentences say it."""
 
 Groups: TypeAlias = list[Any]
 Images: TypeAlias = list[tuple[str, str, tuple[int, ...]]]
@@ -127,19 +131,21 @@ def measurements_of(encoding: Encoding, one: Segment | Location) -> tuple[Measur
     return tuple(each for each in encoding.findings.measurements if each.location == one.label)
 
 
-def of_the_series(measurements: Iterable[Measurement]) -> dict[tuple[Code | None, Span | None], list[Measurement]]:
-    """Those of no single segment and no location, by what they are the total of, and by their span of time."""
-    found: dict[tuple[Code | None, Span | None], list[Measurement]] = {}
+def of_the_series(measurements: Iterable[Measurement]) -> dict[tuple[Code | None, Span | None, tuple[int, ...]], list[Measurement]]:
+    """Those of no single segment and no location, by what they are the total of, by their span of time, and by their images."""
+    found: dict[tuple[Code | None, Span | None, tuple[int, ...]], list[Measurement]] = {}
     for one in measurements:
         if one.segment is None and one.location is None:
-            found.setdefault((one.total, one.span), []).append(one)
+            found.setdefault((one.total, one.span, one.images), []).append(one)
     return found
 
 
-def series_tracked_by(total: Code | None, span: Span | None) -> str:
+def series_tracked_by(total: Code | None, span: Span | None, images: tuple[int, ...]) -> str:
     """Under which name a group of them is tracked."""
     if total is not None:
         return f"total {total.meaning}"
+    if images:
+        return f"images {', '.join(str(index + 1) for index in images)}"
     return "series" if span is None else f"frames {span.first + 1} to {span.last + 1}"
 
 
@@ -168,6 +174,15 @@ def _number(one: Measurement, sources: Sources | None = None) -> Any:
     if one.at_least:
         bound = sr.CodeContentItem(item(BOUND), item(AT_LEAST), sr.RelationshipTypeValues.HAS_CONCEPT_MOD)
         made[0].ContentSequence = [bound, *made[0].get("ContentSequence", [])]
+    if one.interval is not None:
+        ends = ((UPPER_UNCERTAINTY, one.interval.high - value), (LOWER_UNCERTAINTY, value - one.interval.low))
+        made[0].ContentSequence = [*made[0].get("ContentSequence", []), *(_uncertainty(name, size, one.unit) for name, size in ends)]
+    return made
+
+
+def _uncertainty(name: Code, size: float, unit: Code) -> Any:
+    made = sr.NumContentItem(name=item(name), value=size, unit=item(unit), relationship_type=sr.RelationshipTypeValues.HAS_PROPERTIES)
+    made.MeasuredValueSequence[0].NumericValue = number(size, unit)
     return made
 
 

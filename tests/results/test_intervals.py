@@ -1,0 +1,122 @@
+"""A number with its prediction interval, of all images or of one: as codes, as sentences in both languages, on pages; and read back."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+
+from inference.applications.declared import check_outputs
+from inference.applications.errors import InvalidOutput
+from inference.applications.port import MeasurementOutput
+from inference.codes import Code
+from inference.findings import Findings, Measurement, PredictionInterval
+from inference.imaging.assemble import assemble
+from node.domain.profile import Kind, Language, Profile
+from node.results.check import check
+from node.results.encode import encode
+from node.results.page.table import entries
+from node.results.page.words import PAGE_WORDS
+from node.results.port import ValuesDiffer
+from node.results.sources import read_sources
+from tests.lab import validators
+from tests.results import made
+from tests.results.reports import groups, named, number, read, reports, walk
+
+BOTH = Profile(name="both", kinds=frozenset({Kind.SR, Kind.NARRATIVE}), languages=tuple(Language))
+AGE, MONTH = Code("BONE-AGE", "99HILUM", "Bone age"), Code("mo", "UCUM", "month")
+DERIVATION = re.compile(r"\[Row (9|10)\] NUM \*")
+UPPER, LOWER = Code("371886008", "SCT", ""), Code("371885007", "SCT", "")
+OF_ALL = Measurement(name=AGE, value=84.0, unit=MONTH, interval=PredictionInterval(low=62.14, high=106.3, level=0.9))
+OF_ONE = replace(OF_ALL, value=100.0, images=(2,), interval=PredictionInterval(low=99.0, high=120.5, level=0.9))
+FOUND = Findings(measurements=(OF_ALL, OF_ONE))
+
+
+def test_the_report_holds_both_ends_in_the_unit_of_the_number_and_the_image(tmp_path: Path) -> None:
+    """TID 300 with TID 310: how far above and below; the second number in a group of its own, which rests on its image."""
+    files = made.series(tmp_path)
+    objects = encode(made.encoding(files, FOUND, profiles=(BOTH,)))
+    (report,) = read(objects, "sr")
+    whole, third = groups(report)
+    for group, far in ((whole, ((22.3, "mo"), (21.9, "mo"))), (third, ((20.5, "mo"), (1.0, "mo")))):
+        assert tuple(number(group, end) for end in (UPPER, LOWER)) == far
+    (exact,) = named(whole, LOWER)
+    assert exact.MeasuredValueSequence[0].FloatingPointValue == pytest.approx(84 - 62.14, rel=1e-12)
+    images = [
+        [each.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for each in walk(one) if each.ValueType == "IMAGE"]
+        for one in groups(report)
+    ]
+    assert images == [[], [assemble(files).sources[2].sop_instance_uid]]
+    said = report.ContentSequence[0].ContentSequence[0].TextValue
+    assert said.startswith("All images: bone age 84 mo (90 % prediction interval 62.1 to 106 mo). Image 3: bone age 100 mo (90 % pred")
+    narratives = {one.form: one.data for one in objects if one.kind is Kind.NARRATIVE}
+    assert "84 mo（90 %预测区间62.1至106 mo）".encode() in narratives["zh"]
+    assert b"84 mo (90 % prediction interval 62.1 to 106 mo)" in narratives["en"]
+
+
+@pytest.mark.peers
+@pytest.mark.slow
+def test_the_reports_are_valid(tmp_path: Path) -> None:
+    """By the checkers of others, of modules and of templates."""
+    paths = made.save(encode(made.encoding(made.series(tmp_path / "source"), FOUND)), tmp_path / "results")
+    reported = [path for path in paths if pydicom.dcmread(path, stop_before_pixels=True).Modality == "SR"]
+    assert len(reported) == 1
+    faults = [fault for path in reported for fault in validators.faults_of(path, report=True)]
+    # PixelMed takes every number below a number for one of TID 300's derivation parameters (rows 9 and 10: a name of the caller's), also
+    # those that are properties (row 14, TID 310)
+    assert [fault for fault in faults if not (DERIVATION.search(fault) and "range of" in fault and "found HAS PROPERTIES" in fault)] == []
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [(Language.ENGLISH, "84 mo (90 %: 62.1 to 106 mo)"), (Language.CHINESE, "84 mo（90 %：62.1至106 mo）")]
+)
+def test_the_page_says_it_beside_the_number(language: Language, said: str) -> None:
+    """Of all images, and of the one that the second number rests on."""
+    whole, third = entries(FOUND, [f"image {place}" for place in range(1, 10)], [], PAGE_WORDS[language])
+    assert [value for _, value in whole.values] == [said]
+    assert third.name == "image 3"
+
+
+def _longer(report: Dataset) -> None:
+    named(report, UPPER)[0].MeasuredValueSequence[0].FloatingPointValue = 23.0
+
+
+def _shorter(report: Dataset) -> None:
+    (measured,) = [one for one in walk(groups(report)[0]) if one.ValueType == "NUM" and "ContentSequence" in one]
+    del measured.ContentSequence[-1]
+
+
+def _in_years(report: Dataset) -> None:
+    named(report, UPPER)[0].MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue = "a"
+
+
+@pytest.mark.parametrize("spoil", [_longer, _shorter, _in_years])
+def test_a_report_with_another_interval_does_not_leave(spoil: Callable[[Dataset], None], tmp_path: Path) -> None:
+    """The end is elsewhere, missing, or in another unit."""
+    encoding = made.encoding(made.series(tmp_path), Findings(measurements=(OF_ALL,)))
+    objects = reports(encoding)
+    (report,) = read(objects, "sr")
+    spoil(report)
+    report.save_as(file := BytesIO())
+    with pytest.raises(ValuesDiffer):
+        check([replace(objects[0], data=file.getvalue())], encoding, read_sources(encoding))
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [
+        (replace(OF_ALL, interval=PredictionInterval(low=85.0, high=90.0, level=0.9)), "not within its interval"),
+        (replace(OF_ALL, interval=PredictionInterval(low=1.0, high=float("inf"), level=0.9)), "not within its interval"),
+        (replace(OF_ALL, interval=PredictionInterval(low=1.0, high=90.0, level=90)), "not between 0 and 1"),
+        (replace(OF_ONE, images=(9,)), "about image 9 of 9"),
+    ],
+)
+def test_what_no_application_may_say(spoilt: Measurement, said: str, tmp_path: Path) -> None:
+    """An interval without its number, without an end, with a share in per cent; an image that there is not."""
+    outputs = (MeasurementOutput(name=AGE, unit=MONTH),)
+    with pytest.raises(InvalidOutput, match=said):
+        check_outputs(made.application(outputs=outputs), Findings(measurements=(spoilt,)), assemble(made.series(tmp_path)))

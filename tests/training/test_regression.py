@@ -1,0 +1,152 @@
+"""Numbers of a table: what is read and refused, what is looked at, the classical baseline, and how wide a prediction interval has to be."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference.applications.bundle.answering import NumberChannel
+from inference.applications.bundle.manifest import application_of, from_text, to_text
+from inference.applications.port import MeasurementOutput
+from inference.codes import Code
+from inference.findings import PredictionInterval
+from training.errors import UnfitData, UnfitSetting
+from training.planning import Asked
+from training.tabled.features import ridge
+from training.tabled.hygiene import Clean, clean
+from training.tabled.labels import read_numbers
+from training.tabled.plan import planned
+from training.tabled.studies import cases_of, tabled
+from training.tasks.regression import half_width, least_patients
+
+from .numbered_radiographs import COLUMN, width_of, write_numbered
+
+COUNT = 24
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_numbered(tmp_path_factory.mktemp("made"), COUNT).parent
+
+
+def looked_at(folder: Path, file: Path) -> Clean:
+    table = read_numbers(file)
+    return clean(table, tabled(folder, table), print)
+
+
+def with_number(made: Path, file: Path, number: int, written: str) -> Path:
+    """The table with one number written otherwise."""
+    lines = (made / "numbers.csv").read_text().splitlines()
+    lines[number + 1] = f"{lines[number + 1].partition(',')[0]},{written}"
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def table(file: Path, content: str) -> Path:
+    file.write_text(content, encoding="utf-8")
+    return file
+
+
+def test_numbers_are_read_with_their_units(tmp_path: Path) -> None:
+    """Two quantities, one of them a code; semicolons bring decimal commas; an empty cell leaves its line out; other columns are left."""
+    file = table(tmp_path / "t.csv", "PatientID;SCT:397669002:Age (a);Ejection (%);Sex\n1;54,5;61;F\n2;;50;M\n3;60;40,25;F\n")
+    read = read_numbers(file)
+    assert read.channels == (Code("397669002", "SCT", "Age"), Code("EJECTION", "99HILUM", "Ejection"))
+    assert read.units == (Code("a", "UCUM", "year"), Code("%", "UCUM", "Percent"))
+    assert [line.labels for line in read.lines] == [(54.5, 61.0), (60.0, 40.25)]
+    assert read.unlabelled == (3,)
+    assert [line.labels for line in read_numbers(file, ["Ejection"]).lines] == [(61.0,), (50.0,), (40.25,)]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("PatientID,Age\n1,50\n2,60\n", "none of PatientID, Age has a unit"),
+        ("PatientID,Age (years)\n1,50\n2,60\n", '"years" is no code of UCUM: write "a"'),
+        ("PatientID,Age (furlong)\n1,50\n2,60\n", "is no unit of UCUM that is known here"),
+        ("PatientID,Age (a)\n1,50\n2,old\n", 'line 3: column "Age (a)" is no number'),
+        ("PatientID,Age (a)\n1,50\n2,inf\n", "is inf, with which nothing can be computed"),
+        ('PatientID,Age (a)\n1,50\n2,"2,931"\n', "is no number"),
+        ("PatientID,Age (a)\n1,50\n2,50\n", "the same number in every line"),
+        ("PatientID,Age (a)\n1,50\n1,51\n", "lines 2 and 3 name the same case"),
+        ("Name,Age (a)\n1,50\n2,51\n", "names no case"),
+    ],
+)
+def test_tables_that_say_too_little_are_refused(tmp_path: Path, content: str, said: str) -> None:
+    """A sentence that says what to write."""
+    with pytest.raises(UnfitData, match=said.replace("(", "\\(").replace(")", "\\)")):
+        read_numbers(table(tmp_path / "t.csv", content))
+
+
+def test_a_column_without_a_unit_is_not_learned_by_its_name(tmp_path: Path) -> None:
+    """Asked for by name it is refused; one that is not there too."""
+    file = table(tmp_path / "t.csv", "PatientID,Age,Weight (kg)\n1,50,70\n2,60,80\n")
+    with pytest.raises(UnfitData, match='column "Age" has no unit: write it'):
+        read_numbers(file, ["Age"])
+    with pytest.raises(UnfitSetting, match="--target Size"):
+        read_numbers(file, ["Size"])
+
+
+def test_a_slip_of_the_point_is_named(made: Path, tmp_path: Path) -> None:
+    """A hundredfold number is far from all others; sound numbers are not."""
+    asked = {one.what: one.cases for one in looked_at(made, made / "numbers.csv").questions}
+    assert not asked["numbers far from all others"]
+    spoilt = with_number(made, tmp_path / "t.csv", 5, f"{width_of(5) * 100:g}")
+    asked = {one.what: one.cases for one in looked_at(made, spoilt).questions}
+    assert len(asked["numbers far from all others"]) == 1
+    assert f'("Spot width" {width_of(5) * 100:g} mm)' in asked["numbers far from all others"][0]
+
+
+def test_too_few_patients_are_refused(made: Path, tmp_path: Path) -> None:
+    """Nineteen."""
+    lines = (made / "numbers.csv").read_text().splitlines()[:20]
+    with pytest.raises(UnfitData, match="19 patients, after what was left out: at least 20"):
+        looked_at(made, table(tmp_path / "t.csv", "\n".join(lines) + "\n"))
+
+
+def test_the_plan_has_the_numbers_scale_and_every_side_its_quarters(made: Path) -> None:
+    """Median and mean distance from it by hand; the manifest is read back as it was written, and says the interval of a number."""
+    read = read_numbers(made / "numbers.csv")
+    studies = tabled(made, read)
+    kept = clean(read, studies, print)
+    plan = planned(studies, read, kept, kept.seen, Asked(), name="spots", seed=0, digest="")
+    widths = [width_of(number) for number in range(COUNT)]
+    middle = (sorted(widths)[11] + sorted(widths)[12]) / 2
+    np.testing.assert_allclose(plan.scales, [(middle, sum(abs(width - middle) for width in widths) / COUNT)])
+    assert {case.stratum for case in cases_of([one.case for one in kept.seen], kept.groups, read)} == {f"quarter {n}" for n in (1, 2, 3, 4)}
+    assert from_text(to_text(plan.manifest), "") == plan.manifest
+    (number,) = plan.manifest.numbers
+    assert f"{number.name.meaning} ({number.unit.value})" == COLUMN
+    assert application_of(plan.manifest).outputs == (MeasurementOutput(name=number.name, unit=number.unit),)
+    assert number.of(2.0).interval is None
+
+
+def test_the_baseline_is_ridge_regression() -> None:
+    """Of a linear law with little noise nearly all is found; of many features and few cases it does not break."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(40, 60))
+    numbers = 3 + features[:, :1] * 2 - features[:, 1:2]
+    fitted = ridge(features[:, :5], numbers)
+    assert np.abs(fitted(features[:, :5]) - numbers).max() < 0.2
+    assert np.isfinite(ridge(features, numbers)(features)).all()
+
+
+def test_an_interval_holds_for_the_share_of_new_patients_that_it_says() -> None:
+    """Two thousand times: 19 patients, a 20th, errors of any form. The mean coverage is the theorem's, 18 of 20."""
+    rng = np.random.default_rng(1)
+    errors = rng.gamma(0.7, size=(2000, 20))
+    widths = np.array([half_width(row[:19], [str(n) for n in range(19)], 0.9) for row in errors])
+    assert np.mean(errors[:, 19] <= widths) == pytest.approx(0.9, abs=0.02)
+
+
+def test_patients_and_not_images_are_counted() -> None:
+    """The largest error of each patient, the ninth of nine; of eight patients, however many images, nobody knows."""
+    assert half_width(np.arange(18.0), [str(n // 2) for n in range(18)], 0.9) == 17.0
+    assert half_width(np.arange(18.0), [str(n % 8) for n in range(18)], 0.9) is None
+    assert least_patients(0.9) == 9
+
+
+def test_a_served_number_has_its_interval() -> None:
+    """Around the number, in its unit."""
+    one = NumberChannel(channel=0, name=Code("X", "99HILUM", "X"), unit=Code("mo", "UCUM", "month"), within=3.0).of(10.0)
+    assert one.interval == PredictionInterval(low=7.0, high=13.0, level=0.9)

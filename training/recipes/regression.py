@@ -1,0 +1,93 @@
+"""Numbers of a user's own, from DICOM studies and a table; what depends on the data is found once, and kept in the run."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from inference.applications.bundle.manifest import application_of
+from inference.applications.port import MeasurementOutput
+from training.augment import radiograph
+from training.data.cases import LabelledSubject
+from training.errors import BrokenRun
+from training.recipe import Example, Schedule
+from training.recipes.classification import network, seen
+from training.synopsis import FullRun, Synopsis, objects
+from training.tabled.beginning import TabledKind, terms_of
+from training.tabled.labels import read_numbers
+from training.tabled.plan import TabledPlan, beside
+from training.tasks.regression import INTERVALS, SKILL, Estimator
+
+NAME = "regression"
+FULL_RUN = FullRun(
+    wants="DICOM studies in one folder nested in any way, and a table (CSV) that says a number of each, its unit in the column's name; "
+    "twenty patients at the very least",
+    time="by the data: minutes to hours of a processor",
+    figure="by the data: beside the training patients' median and a ridge regression over brightness and texture, on the patients that "
+    "it held out",
+)
+SYNOPSIS = Synopsis(
+    recipe=NAME,
+    task=Estimator.task,
+    title="Numbers of your own, from a table of studies",
+    application="",
+    grade="research",
+    weights=False,
+    run=FULL_RUN,
+    objects=objects((MeasurementOutput,)),
+)
+
+
+def of_run(run: Path) -> Estimator:
+    """The recipe that a run was begun with; evaluated, its numbers have the intervals that the held-out patients gave.
+
+    Raises
+    ------
+    BrokenRun
+    """
+    _, recipe = KIND.planned_run(run)
+    path = run / INTERVALS
+    if not path.is_file():
+        return recipe
+    try:
+        return recipe.within(json.loads(path.read_text(encoding="utf-8"))["within"])
+    except (OSError, ValueError, KeyError, TypeError) as broken:
+        raise BrokenRun(f"{path} holds no intervals: {broken!r}") from broken
+
+
+def recipe_of(plan: TabledPlan) -> Estimator:
+    """A plan as a recipe."""
+    manifest = plan.manifest
+    return Estimator(
+        name=NAME,
+        title=manifest.title,
+        application=application_of(manifest),
+        model=manifest.model,
+        window=plan.window,
+        channels=manifest.channels,
+        sides=KIND.sides(plan),
+        example=partial(example, plan),
+        network=partial(network, len(plan.window), manifest.channels),
+        loss=nn.SmoothL1Loss,
+        augment=radiograph,
+        watched=SKILL,
+        schedule=Schedule(epochs=40, batch=16, learning_rate=1e-3, patience=10),
+        data=terms_of(plan),
+        full_run=FULL_RUN,
+        manifest=manifest,
+        scales=plan.scales,
+        beside=partial(beside, manifest),
+    )
+
+
+def example(plan: TabledPlan, case: LabelledSubject) -> Example:
+    """By the code that serves; the target are numbers less the median, over the mean distance from it."""
+    middle, spread = np.array(plan.scales).T
+    target = (np.array(case.labels, dtype=np.float64) - middle) / spread
+    return Example(image=seen(plan.manifest, case), target=target.astype(np.float32))
+
+
+KIND = TabledKind(recipe=NAME, application="own-numbers", read_table=read_numbers, recipe_of=recipe_of)
+begun = KIND.begun

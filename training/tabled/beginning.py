@@ -1,0 +1,121 @@
+"""How a recipe for a table of one's own is begun, gone on with and found again: the same for classes, findings and numbers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from training.data.cases import ByPatient, Case, Fold, digest, named, split
+from training.errors import BrokenRun, OtherRun, UnfitSetting
+from training.planning import Asked, application_name
+from training.recipe import DataTerms, Recipe
+from training.tabled.hygiene import clean
+from training.tabled.labels import LabelTable
+from training.tabled.plan import TabledPlan, planned, read, told, write
+from training.tabled.studies import cases_of, tabled
+
+R = TypeVar("R", bound=Recipe)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TabledKind(Generic[R]):
+    """One kind of table and what is made of it.
+
+    Attributes
+    ----------
+    recipe, application
+        The names of the recipe, and of its application where nobody names that.
+    read_table
+        Reads a table, or the columns of it that are named.
+    recipe_of
+        A plan as a recipe; its cases are `cases_of_plan`.
+    """
+
+    recipe: str
+    application: str
+    read_table: Callable[[Path, Sequence[str]], LabelTable]
+    recipe_of: Callable[[TabledPlan], R]
+
+    def begun(self, data: Path | None, run: Path, seed: int, asked: Asked, tell: Callable[[str], None], fold: Fold | None) -> R:
+        """The recipe for a folder and its table: looked at, planned from its training patients; or the one that the run holds.
+
+        Raises
+        ------
+        OtherRun
+            The run was planned with other options, another table, or for other training cases.
+        UnfitData, UnfitSetting
+        """
+        folder = named(data)
+        if len(asked.labels) != 1:
+            raise UnfitSetting(f'recipe "{self.recipe}" learns what a table says: name it, `--labels FILE.csv`')
+        name = application_name(asked.name or self.application)
+        if asked.spacing_mm:
+            raise UnfitSetting(
+                f'recipe "{self.recipe}" shows its network the whole image, whatever its spacing: it takes --window and no --spacing-mm'
+            )
+        asked = replace(asked, labels=(str(Path(asked.labels[0]).resolve()),))
+        plan = read(run)
+        if plan is None:
+            table = self.read_table(Path(asked.labels[0]), asked.target)
+            found = tabled(folder, table)
+            kept = clean(table, found, tell)
+            cases = cases_of([one.case for one in kept.seen], kept.groups, table)
+            training = split(cases, seed, fold).train
+            names = {case.name for case in training}
+            seen = [one for one in kept.seen if one.case.name in names]
+            plan = planned(found, table, kept, seen, asked, name=name, seed=seed, digest=digest(training))
+            write(plan, run)
+            tell(told(plan))
+        elif plan.asked != asked:
+            raise OtherRun(f"{run} was planned with {plan.asked}; asked for is {asked}")
+        else:
+            cases = self.cases_of_plan(folder, plan=plan)
+            if (plan.seed, plan.training) != (seed, digest(split(cases, seed, fold).train)):
+                raise OtherRun(f"{run} was planned for the training cases of seed {plan.seed}; those of seed {seed} in {folder} are others")
+        return replace(self.recipe_of(plan), sides=ByPatient(lambda folder: cases, fold))
+
+    def planned_run(self, run: Path) -> tuple[TabledPlan, R]:
+        """The plan of a run, and the recipe that it was begun with.
+
+        Raises
+        ------
+        BrokenRun
+        """
+        plan = read(run)
+        if plan is None:
+            raise BrokenRun(f"{run} holds no plan: nothing was trained there")
+        return plan, self.recipe_of(plan)
+
+    def sides(self, plan: TabledPlan) -> ByPatient:
+        """The sides of a folder that holds the cases of a plan."""
+        return ByPatient(partial(self.cases_of_plan, plan=plan))
+
+    def cases_of_plan(self, folder: Path, plan: TabledPlan) -> tuple[Case, ...]:
+        """The cases that a run was planned with.
+
+        Raises
+        ------
+        OtherRun
+            The table or the folder is another now.
+        """
+        table = self.read_table(Path(plan.asked.labels[0]), plan.asked.target)
+        if table.sha256 != plan.table:
+            raise OtherRun(f"{plan.asked.labels[0]} is not the table any more that the run was planned with: give another --out")
+        found = {case.name: case for case in tabled(folder, table).cases}
+        absent = [name for name in plan.groups if name not in found]
+        if absent:
+            raise OtherRun(f"{len(absent)} cases that the run was planned with are not in {folder}: {absent[0]}")
+        return cases_of([found[name] for name in plan.groups], list(plan.groups.values()), table)
+
+
+def terms_of(plan: TabledPlan) -> DataTerms:
+    """What the card says of the data."""
+    return DataTerms(
+        name=f"{len(plan.groups)} cases of {len(set(plan.groups.values()))} patients, DICOM studies and a table of one's own",
+        licence="not stated",
+        attribution="not stated",
+        split="by patient: nobody is on two sides, nor are near-doubles"
+        if plan.by_patient
+        else "by case, as not all name a patient; near-doubles are on one side",
+    )

@@ -1,0 +1,78 @@
+"""What one reading of a held-out case gives: what the served application says of it, and what others that are compared with it see."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inference.applications.serving import as_served
+from inference.engines.embedded.engine import EmbeddedEngine
+from inference.findings import Findings
+from training.compute import device_of
+from training.data.cases import Case
+from training.infer import EngineInfer
+from training.progress import Step
+from training.recipe import Recipe
+from training.tabled.features import described
+
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeldOut:
+    """One case.
+
+    Attributes
+    ----------
+    findings
+        By the application, with the model that is served.
+    image
+        What a network of the run sees.
+    features
+        What a classical baseline sees (`tabled.features`).
+    """
+
+    case: Case
+    attributes: Mapping[str, str]
+    findings: Findings
+    image: NDArray[np.float32]
+    features: NDArray[np.float64]
+
+
+def held_out(recipe: Recipe, cases: Sequence[Case], repository: Path, step: Step) -> Iterator[HeldOut]:
+    """Read each case once, and ask the application of it with the model that `repository` serves."""
+    application = as_served(recipe.application, repository)
+    with closing(EmbeddedEngine(repository)) as engine:
+        infer = EngineInfer(engine)
+        for case in cases:
+            labelled = case.load()
+            image = recipe.example(labelled).image
+            yield HeldOut(
+                case=case,
+                attributes=labelled.attributes,
+                findings=application.analyse(labelled.subject, infer),
+                image=image,
+                features=features(image),
+            )
+            step(case.name, len(cases))
+
+
+def features(image: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What a classical baseline sees of what a network is shown, (1, Y, X) or (1, Z, Y, X)."""
+    return described(image if image.ndim == 3 else image[0])
+
+
+def outputs(network: Any, images: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """What a network says of what it is shown, (N, K)."""
+    network.eval()
+    found, those = [], iter(images)
+    with torch.inference_mode():
+        while some := tuple(itertools.islice(those, _BATCH)):
+            found.append(network(torch.from_numpy(np.stack(some)).to(device_of(network))).cpu().numpy())
+    return np.concatenate(found)

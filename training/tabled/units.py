@@ -1,0 +1,129 @@
+"""Units of a table's numbers: codes of the Unified Code for Units of Measure (UCUM 2.1, case-sensitive), as far as medicine needs them.
+
+Annotations ({score}) are taken as they are; a unit of atoms that are not listed here is refused, so that none is sent that nobody can read.
+"""
+
+import re
+from pathlib import Path
+
+from inference.codes import Code
+from training.errors import UnfitData
+
+_LONGEST = 16
+"""Characters of a Code Value (PS3.5 6.2)."""
+_METRIC = frozenset(
+    [
+        "m",
+        "s",
+        "g",
+        "l",
+        "L",
+        "mol",
+        "eq",
+        "osm",
+        "V",
+        "A",
+        "K",
+        "C",
+        "F",
+        "J",
+        "W",
+        "Pa",
+        "N",
+        "Hz",
+        "Bq",
+        "Gy",
+        "Sv",
+        "Cel",
+        "U",
+        "[iU]",
+        "[degF]",
+        "bar",
+        "cal",
+        "kat",
+        "T",
+        "m[Hg]",
+        "m[H2O]",
+        "B",
+        "u",
+        "eV",
+    ]
+)
+"""Those that take a prefix."""
+_PLAIN = frozenset(
+    [
+        "1",
+        "%",
+        "[ppth]",
+        "[ppm]",
+        "[ppb]",
+        "a",
+        "mo",
+        "wk",
+        "d",
+        "h",
+        "min",
+        "deg",
+        "rad",
+        "sr",
+        "[hnsf'U]",
+        "[pH]",
+        "[in_i]",
+        "[ft_i]",
+        "[lb_av]",
+        "[oz_av]",
+        "10*",
+        "10^",
+        "[arb'U]",
+    ]
+)
+_PREFIXES = ["Y", "Z", "E", "P", "T", "G", "M", "k", "h", "da", "d", "c", "m", "u", "n", "p", "f", "a", "z", "y"]
+_ATOMS = _PLAIN | _METRIC | {f"{prefix}{atom}" for prefix in _PREFIXES for atom in _METRIC}
+_COMPONENT = re.compile(r"(?P<atom>10[*^]|(?:\[[^\[\]]+\]|[A-Za-z%]|m\[[^\[\]]+\])+|\d+)?(?P<power>[+-]?\d+)?(?P<note>\{[^{}]*\})?")
+_MEANINGS = {"a": "year", "mo": "month", "wk": "week", "d": "day", "mm": "millimeter", "cm": "centimeter", "kg": "kilogram"}
+_MEANINGS |= {"%": "Percent", "1": "no units", "cm3": "cubic centimeter", "mL": "milliliter", "[hnsf'U]": "Hounsfield unit"}
+_MEANT = {
+    "year": "a",
+    "years": "a",
+    "y": "a",
+    "yr": "a",
+    "month": "mo",
+    "months": "mo",
+    "week": "wk",
+    "weeks": "wk",
+    "day": "d",
+    "days": "d",
+}
+_MEANT |= {"HU": "[hnsf'U]", "mmHg": "mm[Hg]", "cc": "cm3", "cm³": "cm3", "mm³": "mm3", "cm²": "cm2", "mm²": "mm2", "°": "deg", "°C": "Cel"}
+_MEANT |= {"bpm": "/min", "percent": "%", "none": "1", "sec": "s", "µm": "um"}
+
+
+def unit_of(file: Path, written: str) -> Code:
+    """A unit as a table writes it, as a code.
+
+    Raises
+    ------
+    UnfitData
+        It is no code of UCUM that is known here.
+    """
+    said = written.strip()
+    if said in _MEANT:
+        raise UnfitData(f'{file}: "{said}" is no code of UCUM: write "{_MEANT[said]}"')
+    if len(said) > _LONGEST or not said.isascii() or not _is_unit(said):
+        raise UnfitData(
+            f'{file}: "{said}" is no unit of UCUM that is known here: "a" for years, "mo", "mm", "cm3", "kg/m2", "{{score}}", "1"'
+        )
+    return Code(said, "UCUM", _MEANINGS.get(said, said))
+
+
+def _is_unit(said: str) -> bool:
+    """Components with their powers and annotations, between them a point or a solidus, which may also stand first."""
+    return all(_is_component(part) for part in re.split(r"[./](?![^{]*\})", said.removeprefix("/")))
+
+
+def _is_component(part: str) -> bool:
+    found = _COMPONENT.fullmatch(part)
+    if found is None or not (found["atom"] or found["note"]):
+        return False
+    atom = found["atom"]
+    return atom is None or atom in _ATOMS or (atom.isdecimal() and found["power"] is None)
