@@ -28,7 +28,7 @@ from inference.imaging.subjects import Assembled, subjects
 from inference.stages import ANALYSE, INFER, collected, stage
 from inference.translatable import OfTheWhole, say
 from node.domain.errors import AnotherVersion, ApplicationUnaccepted
-from node.domain.job import Demand, Job, Priority, method_digest
+from node.domain.job import Demand, Job, Priority, RefusedRoutes, method_digest
 from node.domain.shortage import Shortage
 from node.flow.time_limits import size_of, to_decode_s, to_infer_s
 from node.observe.events import alarm
@@ -83,6 +83,28 @@ class RoutesRefused(Exception):
     def __init__(self, refused: Mapping[str, tuple[Demand, ModelError]]) -> None:
         super().__init__(", ".join(refused))
         self.refused = refused
+
+    def apart(self, job: Job, config: settings.Config) -> tuple[list[RefusedRoutes], set[str]]:
+        """Each demand that is not answered, with its routes and their sinks; and the sinks of the routes that go on.
+
+        Whose a sink is the configuration says. One that no route of the job has by now may be of any: it waits with what is refused.
+        """
+        sends = {route.name: route.send for route in config.routes if route.name in job.routes}
+        goes_on = {sink for route, sinks in sends.items() if route not in self.refused for sink in sinks}
+        known = {sink for sinks in sends.values() for sink in sinks}
+        alike: dict[Demand, list[str]] = {}
+        for route, (demand, _) in self.refused.items():
+            alike.setdefault(demand, []).append(route)
+        apart = [
+            RefusedRoutes(
+                demands=dict.fromkeys(routes, demand),
+                sinks=tuple(sink for sink in job.sinks if sink not in known or any(sink in sends.get(route, ()) for route in routes)),
+                code=self.refused[routes[0]][1].code,
+                reason=str(self.refused[routes[0]][1]),
+            )
+            for demand, routes in alike.items()
+        ]
+        return apart, goes_on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

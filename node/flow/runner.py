@@ -20,7 +20,7 @@ from inference.translatable import Translatable
 from node.blobs.port import Blobs
 from node.domain.errors import JournalError, PixelsGone
 from node.domain.instance import Standing
-from node.domain.job import Demand, Job, JobKind, RefusedRoutes, WhenExcluded
+from node.domain.job import Job, JobKind, WhenExcluded
 from node.domain.notes import Withdrawal, statement_bytes, statement_of, withdrawal_bytes, withdrawal_of
 from node.domain.shortage import numbering_remarks
 from node.domain.stage import Clock, back_off
@@ -234,25 +234,8 @@ class Runner:
             self._freeze(job, application, lease, parts)
 
     def _part(self, job: Job, lease: JobLease, some: RoutesRefused) -> None:
-        """Let the routes go on whose demands are answered, with their sinks; each demand that is not has a parked job of its own.
-
-        Whose a sink is the configuration says. One that no route of the job has by now may be of any: it waits with what is refused.
-        """
-        sends = {route.name: route.send for route in self._config.routes if route.name in job.routes}
-        goes_on = {sink for route, sinks in sends.items() if route not in some.refused for sink in sinks}
-        known = {sink for sinks in sends.values() for sink in sinks}
-        alike: dict[Demand, list[str]] = {}
-        for route, (demand, _) in some.refused.items():
-            alike.setdefault(demand, []).append(route)
-        refused = [
-            RefusedRoutes(
-                demands=dict.fromkeys(routes, demand),
-                sinks=tuple(sink for sink in job.sinks if sink not in known or any(sink in sends.get(route, ()) for route in routes)),
-                code=some.refused[routes[0]][1].code,
-                reason=str(some.refused[routes[0]][1]),
-            )
-            for demand, routes in alike.items()
-        ]
+        """Let the routes go on whose demands are answered, with their sinks; each demand that is not has a parked job of its own."""
+        refused, goes_on = some.apart(job, self._config)
         if not self._journal.jobs.part(job.id, lease.token, refused, goes_on, self._clock()):
             raise LeaseLost
         for one in refused:
