@@ -53,7 +53,8 @@ _WITHOUT = {
     "SwinUNETR": {"img_size"},
     "TopologyInstance": {"device"},
     "TorchVisionFCModel": {"pretrained", "weights"},
-    **{each: {"pretrained"} for each in ("FlexibleUNet", "DenseNet121", "DenseNet169", "DenseNet201", "DenseNet264", "SEResNet50")},
+    **{each: {"pretrained"} for each in ("FlexibleUNet", "DenseNet121", "DenseNet169", "DenseNet201", "DenseNet264")},
+    **{each: {"pretrained"} for each in ("SEResNet50", "SEResNet101", "SEResNet152")},
 }
 """Arguments that are left out: one that checked sides of images, which MONAI has no more; one that fetches other weights, for nothing; one
 that asks for a GPU."""

@@ -59,6 +59,21 @@ def test_a_known_network_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     build(Config({"network_def": {**network, "pretrained": True}}))
 
 
+@pytest.mark.parametrize("name", ["SEResNet50", "SEResNet101", "SEResNet152"])
+def test_a_known_network_that_classifies_fetches_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each depth."""
+    from monai.networks.nets import senet
+
+    from inference.applications.bundle.network import build
+
+    def fetched(*_: Any, **__: Any) -> None:
+        raise AssertionError("weights were asked for")
+
+    monkeypatch.setattr(senet, "_load_state_dict", fetched)
+    network = {"_target_": name, "spatial_dims": 2, "in_channels": 3, "num_classes": 2, "layers": [1, 1, 1, 1]}
+    build(Config({"network_def": {**network, "pretrained": True}}))
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
