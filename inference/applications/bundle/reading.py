@@ -263,6 +263,9 @@ def _classifying(config: Config, net: Network, called: Found, prepare: tuple[Tra
     if (sizes[-1][0] == 1) != net.single:
         raise UnfitBundle(f"{config.at('preprocessing')} brings images to {sizes[-1]}, and the network takes images of {net.axes} axes")
     activation, decision = _statement(finishing, net)
+    if activation is None and decision is None:
+        what = "has neither Activationsd nor AsDiscreted: whether the network's values are probabilities is not said"
+        raise UnknownTransform(f"{config.at('postprocessing')} {what}")
     if activation is None:
         if decision is not None and decision.threshold is not None:
             raise UnknownTransform(f"{config.at('postprocessing')} has a threshold for values that no Activationsd makes probabilities")
@@ -293,6 +296,8 @@ def _statement(transforms: Sequence[Found], net: Network) -> tuple[Activation | 
             continue
         if each.name == "Activationsd" and not decisions:
             activations += _activation(each)
+            if net.channels == 1 and any(one.softmax for one in activations):
+                raise UnknownTransform(f"{each.id} takes the softmax of one channel, which is 1 of every image")
         elif each.name == "AsDiscreted":
             decisions += [one for one in _decisions(each, net) if isinstance(one, Decision)]
         else:

@@ -35,6 +35,12 @@ def said(**inputs: Any) -> Network:
     return network(made.metadata(inputs={"spatial_shape": [16, 16], "modality": "XC", **inputs}, outputs=CLASSES))
 
 
+def one_class() -> Network:
+    """A network that gives one number."""
+    outputs = {**CLASSES, "num_channels": 1, "spatial_shape": [1, 1], "channel_def": {"0": "a"}}
+    return network(made.metadata(inputs={"spatial_shape": [16, 16], "modality": "XC"}, outputs=outputs))
+
+
 def read(
     *after: dict[str, Any], before: dict[str, Any] = RESIZED, inferer: str = "SimpleInferer", net: Network | None = None, **option: Any
 ) -> Pipeline:
@@ -83,6 +89,9 @@ def test_statements() -> None:
     ("wrong", "error", "words"),
     [
         (lambda: read(ABOVE), UnknownTransform, "no Activationsd makes probabilities"),
+        (lambda: read(), UnknownTransform, "neither Activationsd nor AsDiscreted"),
+        (lambda: read({"_target_": "Activationsd", "softmax": False}), UnknownTransform, "neither Activationsd nor AsDiscreted"),
+        (lambda: read(SOFTMAX, net=one_class()), UnknownTransform, "the softmax of one channel"),
         (lambda: read(SIGMOID, {"_target_": "Invertd"}), UnknownTransform, "is Invertd, which is no finishing of what a network says"),
         (lambda: read(SIGMOID, SOFTMAX), UnknownTransform, "after another one"),
         (lambda: read(SOFTMAX, inferer="SlidingWindowInferer"), UnfitBundle, "it sees it whole"),
