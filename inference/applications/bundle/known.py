@@ -112,6 +112,8 @@ KNOWN: dict[str, Known] = {
 _SAVES = ("SaveImaged", "SaveClassificationd")
 _TRUTH = "label"
 """The key of what a result is compared with in training."""
+_EACH_KEY = frozenset({"mode", "softmax", "sigmoid", "argmax", "threshold", "nearest_interp"})
+"""Settings that may be a list of one value for each key, of which one is looked at; a list of another one is a value as a whole."""
 
 _ALIASES = {"SlidingWindowInfererAdapt": "SlidingWindowInferer"}
 
@@ -207,8 +209,8 @@ def found(config: Config, id: str, key: str) -> Found | None:
             continue
         if setting in known.taken:
             value = config.value(f"{id}::{setting}")
-            # one value for each key, of which one is looked at
-            settings[setting] = value[keys.index(key)] if isinstance(value, list) and 1 < len(keys) == len(value) else value
+            each = setting in _EACH_KEY and isinstance(value, list) and 1 < len(keys) == len(value)
+            settings[setting] = value[keys.index(key)] if each else value
         elif setting in known.texts:
             settings[setting] = config.raw(f"{id}::{setting}")
         elif setting in known.fixed:

@@ -13,6 +13,7 @@ from inference.applications.bundle.anatomy import Coded
 from inference.applications.bundle.answering import AnswerChannel, Decides, Samples, colours, stated
 from inference.applications.bundle.config import Config
 from inference.applications.bundle.errors import ColoursMissing, UnclearBundle, UncodedStructure, UnfitBundle, UnknownTransform
+from inference.applications.bundle.known import found
 from inference.applications.bundle.metadata import Network, network
 from inference.applications.bundle.names import answers
 from inference.applications.bundle.reading import Pipeline, pipeline
@@ -120,6 +121,23 @@ def test_what_is_refused(wrong: Any, error: type[ModelError], words: str) -> Non
 
 def _coded(side: Code | None = None) -> Coded:
     return Coded(category=codes.ANATOMICAL_STRUCTURE, type=TEETH, laterality=side)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "value", "expected"),
+    [
+        ("AsDiscreted", "argmax", [True, False], True),
+        ("AsDiscreted", "threshold", [0.3, 0.5], 0.3),
+        ("KeepLargestConnectedComponentd", "applied_labels", [1, 2], [1, 2]),
+        ("Resized", "spatial_size", [16, 24], [16, 24]),
+        ("Resized", "mode", ["bilinear", "nearest"], "bilinear"),
+    ],
+)
+def test_what_is_said_for_each_key_and_what_is_a_list_of_its_own(name: str, setting: str, value: Any, expected: Any) -> None:
+    """Of two keys a list of two is one for each where MONAI reads it so; of labels and of sides it is both, for each key."""
+    one = found(Config({"step": {"_target_": name, "keys": ["pred", "label"], setting: value}}), "step", "pred")
+    assert one is not None
+    assert one.settings[setting] == expected
 
 
 def test_a_picture_smaller_or_larger_is_brought_to_the_size_that_the_bundle_names() -> None:
