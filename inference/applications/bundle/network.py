@@ -111,7 +111,7 @@ def build(config: Config, id: str = "network_def", depth: int = 0) -> Any:
             continue
         settings[key] = _bounded(config.value(f"{place}::{key}"), config.at(f"{place}::{key}"))
     if name == "TorchVisionFCModel":
-        settings |= _of_torchvision(node, settings.get("model_name", "resnet18"), config.at(place))
+        settings |= _of_torchvision(settings, config, place)
     try:
         for key, value in settings.items():
             if value is not None and (name, key) in _ARRAYS:
@@ -127,9 +127,10 @@ def build(config: Config, id: str = "network_def", depth: int = 0) -> Any:
     return made
 
 
-def _of_torchvision(node: Mapping[str, Any], model: Any, at: str) -> dict[str, Any]:
+def _of_torchvision(settings: Mapping[str, Any], config: Config, place: str) -> dict[str, Any]:
     """What a network of torchvision is told besides; its published weights, which it begins with, are never fetched."""
-    if model not in _TORCHVISION:
+    model, at = settings.get("model_name", "resnet18"), config.at(place)
+    if not isinstance(model, str) or model not in _TORCHVISION:
         raise CodeRefused(f"{at} asks to run code: it builds torchvision's {model!r}, which is not among the known networks")
     if find_spec("torchvision") is None:
         raise LibraryNotInstalled(
@@ -138,8 +139,8 @@ def _of_torchvision(node: Mapping[str, Any], model: Any, at: str) -> dict[str, A
     if model != "inception_v3":
         return {}
     # begun with published weights it looks at its input on their scale, and keeps to that
-    begun = bool(node.get("pretrained")) or node.get("weights") is not None
-    return {"transform_input": begun, "init_weights": False}
+    begun = bool(config.value(f"{place}::pretrained")) or config.raw(f"{place}::weights") is not None
+    return {"transform_input": begun or bool(settings.get("transform_input", False)), "init_weights": False}
 
 
 def _bounded(value: Any, id: str) -> Any:

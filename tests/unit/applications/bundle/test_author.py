@@ -8,7 +8,7 @@ import pytest
 from inference.applications.bundle import author
 from inference.applications.bundle.author import Author
 from inference.applications.bundle.config import Config
-from inference.applications.bundle.errors import UnfitBundle
+from inference.applications.bundle.errors import CodeRefused, UnfitBundle
 from inference.applications.bundle.importing import Wanted, import_bundle
 from inference.applications.bundle.layouts import MOST_CONFIG_BYTES
 from tests.unit.applications.bundle import made
@@ -72,6 +72,41 @@ def test_a_known_network_that_classifies_fetches_nothing(name: str, monkeypatch:
     monkeypatch.setattr(senet, "_load_state_dict", fetched)
     network = {"_target_": name, "spatial_dims": 2, "in_channels": 3, "num_classes": 2, "layers": [1, 1, 1, 1]}
     build(Config({"network_def": {**network, "pretrained": True}}))
+
+
+@pytest.mark.parametrize(
+    ("said", "scaled"),
+    [
+        ({"pretrained": True}, True),
+        ({"pretrained": "@yes"}, True),
+        ({"pretrained": "@no"}, False),
+        ({"pretrained": False, "weights": "DEFAULT"}, True),
+        ({}, False),
+        ({"transform_input": True}, True),
+    ],
+)
+def test_torchvisions_inception_is_told_on_which_scale_it_looks(
+    said: dict[str, Any], scaled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torchvision has it: on the published weights' where it began with them, or as it is told; a reference is followed."""
+    from monai.networks import nets
+
+    from inference.applications.bundle import network
+
+    monkeypatch.setattr(network, "find_spec", lambda _: object())
+    monkeypatch.setattr(nets, "TorchVisionFCModel", dict)
+    asked = {"_target_": "TorchVisionFCModel", "model_name": "inception_v3", "num_classes": 4, **said}
+    built = network.build(Config({"yes": True, "no": False, "network_def": asked}))
+    assert built == {"model_name": "inception_v3", "num_classes": 4, "transform_input": scaled, "init_weights": False}
+
+
+@pytest.mark.parametrize("name", ["vit_b_16", ["inception_v3"], {"a": 1}])
+def test_of_torchvision_no_other_network_is_built(name: Any) -> None:
+    """By another name, or by what is none."""
+    from inference.applications.bundle.network import build
+
+    with pytest.raises(CodeRefused, match="it builds torchvision's"):
+        build(Config({"network_def": {"_target_": "TorchVisionFCModel", "model_name": name}}))
 
 
 @pytest.mark.parametrize(
