@@ -26,6 +26,8 @@ MODALITIES = {
 
 _FORMAT = "network_data_format"
 _MOST_ROLES = 16
+_COLOURS = {"0": "R", "1": "G", "2": "B"}
+"""What channel_def says of colours in the order in which images have them."""
 MOST_SIDE = 1024
 """Of a window, or of an image that is brought to one size."""
 
@@ -155,7 +157,9 @@ def _samples(image: Mapping[str, Any]) -> Samples:
     named = [str(name) for name in said.values()] if isinstance(said, Mapping) else []
     if image.get("num_channels") != Samples.RGB.channels or (image.get("format") == "RGB" and len(named) == 1):
         return Samples.GREY
-    return Samples.RGB if named == ["R", "G", "B"] else Samples.COPIED if len(named) == 1 else Samples.GREY
+    if isinstance(said, Mapping) and {str(number): str(name) for number, name in said.items()} == _COLOURS:
+        return Samples.RGB
+    return Samples.COPIED if len(named) == 1 else Samples.GREY
 
 
 def _roles(image: Mapping[str, Any], id: str, at: Callable[[str], str]) -> tuple[str, ...]:

@@ -152,6 +152,9 @@ def test_colours() -> None:
     rgb = {"num_channels": 3, "format": "RGB", "type": "magnitude", "channel_def": {"0": "R", "1": "G", "2": "B"}}
     assert said(**rgb).samples is Samples.RGB
     assert said(num_channels=3).samples is Samples.COPIED
+    assert said(**{**rgb, "channel_def": {"2": "B", "0": "R", "1": "G"}}).samples is Samples.RGB
+    with pytest.raises(UnfitBundle, match="takes colour images"):
+        said(**{**rgb, "channel_def": {"2": "R", "1": "G", "0": "B"}})
     grey, red = pictures(np.zeros((4, 5), np.uint16), np.full((4, 5, 3), (200, 0, 7), np.uint8), modality="XC").images
     assert [float(each.values.max()) for each in colours(red)] == [200, 0, 7]
     with pytest.raises(ColoursMissing, match="one grey value"):
