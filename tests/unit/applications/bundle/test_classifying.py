@@ -140,6 +140,15 @@ def test_what_is_said_for_each_key_and_what_is_a_list_of_its_own(name: str, sett
     assert one.settings[setting] == expected
 
 
+def test_grey_values_of_a_range_that_is_a_picture_files_are_told() -> None:
+    """0 to 255 is white in a picture of 8 bits, and nearly black in a radiograph of 12; colours have 8 bits here, too."""
+    ranged = {"_target_": "ScaleIntensityRanged", "keys": "image", "a_min": 0, "a_max": 255, "b_min": 0, "b_max": 1}
+    rgb = {"num_channels": 3, "format": "RGB", "type": "magnitude", "channel_def": {"0": "R", "1": "G", "2": "B"}}
+    of = {name: " ".join(read(SOFTMAX, before=ranged, net=net).notes) for name, net in {"grey": said(), "colours": said(**rgb)}.items()}
+    assert "scales grey values from 0 to 255, as its picture files have them" in of["grey"]
+    assert "grey values" not in of["colours"]
+
+
 def test_a_picture_smaller_or_larger_is_brought_to_the_size_that_the_bundle_names() -> None:
     """Where no transform of it says how, and the card tells that."""
     steps = read(SOFTMAX, before=LOADED[0])
