@@ -63,6 +63,9 @@ def test_numbers_are_read_with_their_units(tmp_path: Path) -> None:
     [
         ("PatientID,Age\n1,50\n2,60\n", "none of PatientID, Age has a unit"),
         ("PatientID,Age (years)\n1,50\n2,60\n", '"years" is no code of UCUM: write "a"'),
+        ("PatientID,Warmth (C)\n1,36\n2,37\n", '"C" is coulomb in UCUM: write "Cel"'),
+        ("PatientID,Volume (ML)\n1,36\n2,37\n", '"ML" is megaliter in UCUM: write "mL"'),
+        ("PatientID,Reader (2)\n1,36\n2,37\n", '"2" is no unit of UCUM'),
         ("PatientID,Age (furlong)\n1,50\n2,60\n", "is no unit of UCUM that is known here"),
         ("PatientID,Age (a)\n1,50\n2,old\n", 'line 3: column "Age (a)" is no number'),
         ("PatientID,Age (a)\n1,50\n2,inf\n", "is inf, with which nothing can be computed"),

@@ -96,6 +96,9 @@ _MEANT = {
 }
 _MEANT |= {"HU": "[hnsf'U]", "mmHg": "mm[Hg]", "cc": "cm3", "cm³": "cm3", "mm³": "mm3", "cm²": "cm2", "mm²": "mm2", "°": "deg", "°C": "Cel"}
 _MEANT |= {"bpm": "/min", "percent": "%", "none": "1", "sec": "s", "µm": "um"}
+_MISTAKEN = {"C": ("coulomb", "Cel"), "F": ("farad", "[degF]"), "Mg": ("megagram", "mg"), "Mm": ("megameter", "mm")}
+_MISTAKEN |= dict.fromkeys(("ML", "Ml"), ("megaliter", "mL"))
+"""Codes of UCUM that nobody's table is in, and what people mean by them."""
 
 
 def unit_of(file: Path, written: str) -> Code:
@@ -109,6 +112,9 @@ def unit_of(file: Path, written: str) -> Code:
     said = written.strip()
     if said in _MEANT:
         raise UnfitData(f'{file}: "{said}" is no code of UCUM: write "{_MEANT[said]}"')
+    if said in _MISTAKEN:
+        other, meant = _MISTAKEN[said]
+        raise UnfitData(f'{file}: "{said}" is {other} in UCUM: write "{meant}"')
     if len(said) > _LONGEST or not said.isascii() or not _is_unit(said):
         raise UnfitData(
             f'{file}: "{said}" is no unit of UCUM that is known here: "a" for years, "mo", "mm", "cm3", "kg/m2", "{{score}}", "1"'
@@ -117,7 +123,12 @@ def unit_of(file: Path, written: str) -> Code:
 
 
 def _is_unit(said: str) -> bool:
-    """Components with their powers and annotations, between them a point or a solidus, which may also stand first."""
+    """Components with their powers and annotations, between them a point or a solidus, which may also stand first.
+
+    A number alone is a factor, and no unit of anything but 1.
+    """
+    if said.isdecimal() and said != "1":
+        return False
     return all(_is_component(part) for part in re.split(r"[./](?![^{]*\})", said.removeprefix("/")))
 
 
