@@ -90,6 +90,14 @@ def test_a_column_without_a_unit_is_not_learned_by_its_name(tmp_path: Path) -> N
         read_numbers(file, ["Size"])
 
 
+def test_a_column_that_is_there_in_two_units_is_named_in_full(tmp_path: Path) -> None:
+    """Which is meant is not guessed."""
+    file = table(tmp_path / "t.csv", "PatientID,Age (mo),Age (a)\n1,600,50\n2,720,60\n")
+    with pytest.raises(UnfitSetting, match=r"--target Age: .* in two units"):
+        read_numbers(file, ["Age"])
+    assert read_numbers(file, ["Age (mo)"]).lines[0].labels == (600.0,)
+
+
 def test_a_slip_of_the_point_is_named(made: Path, tmp_path: Path) -> None:
     """A hundredfold number is far from all others; sound numbers are not."""
     asked = {one.what: one.cases for one in looked_at(made, made / "numbers.csv").questions}

@@ -164,6 +164,9 @@ def read_numbers(file: Path, columns: Sequence[str] = ()) -> LabelTable:
         absent = [one for one in columns if one not in there and one not in short]
         if absent:
             raise UnfitSetting(f"--target {absent[0]}: {file} has no such column; it has {', '.join(there)}")
+        of_two = [one for one in columns if one not in there and sum(each["name"] == one for each in named.values() if each) > 1]
+        if of_two:
+            raise UnfitSetting(f"--target {of_two[0]}: {file} has it in two units: name the column in full")
         learned = [short.get(one, one) for one in columns]
     without = [one for one in learned if not named.get(one)]
     if without or not learned:
