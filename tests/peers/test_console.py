@@ -15,7 +15,7 @@ from pydicom import dcmread
 
 from node.blobs.folder import FolderBlobs
 from node.console.access import password_hash
-from node.domain.account import Account, Role
+from node.domain.account import Account, KeyKind, Role
 from tests.lab.browser import chromium
 from tests.unit.cli.conftest import CONFIG, HEAD, TILTED, Hospital, empty, hospital, place
 from tests.unit.console import imaged
@@ -62,11 +62,15 @@ def _logged_in(address: str) -> Iterator[tuple["Page", list[str]]]:
         page.on("console", lambda line: said.append(line.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.goto(address)
-        page.fill("[name=name]", "otto")
-        page.fill("[name=password]", PASSWORD)
-        page.click("button.main")
+        _log_in(page)
         yield page, said
     assert {urlsplit(url).netloc for url in fetched} == {urlsplit(address).netloc}
+
+
+def _log_in(page: "Page") -> None:
+    page.fill("[name=name]", "otto")
+    page.fill("[name=password]", PASSWORD)
+    page.click("button.main")
 
 
 def test_an_operator_reads_why_and_retries(address: str, hospital: Hospital) -> None:
@@ -114,6 +118,30 @@ def test_who_types_before_the_page_listens_is_answered(address: str) -> None:
         (script,) = held
         script.continue_()
         expect(page.locator("#studies tbody tr")).to_have_count(1)
+    assert said == []
+
+
+def test_a_session_that_ends_in_mid_edit_keeps_the_edit(address: str, hospital: Hospital) -> None:
+    """*Check* leads to the login then; whoever logs in again finds what was edited, and is told that it is not the file's."""
+    from playwright.sync_api import expect
+
+    accounts = hospital.journal.accounts
+    with _logged_in(address) as (page, said):
+        page.click("nav >> text=Routes")
+        editor, check = page.get_by_label("The routes, as YAML"), page.get_by_role("button", name="Check")
+        expect(check).to_be_enabled()
+        edited = f"{editor.input_value().rstrip()}\n  # of tonight\n"
+        editor.fill(edited)
+        (session,) = accounts.keys(KeyKind.SESSION, hospital.journal.now())
+        assert accounts.close_key(session.digest)
+        check.click()
+        expect(page.locator("form.login")).to_be_visible()
+        _log_in(page)
+        page.click("nav >> text=Routes")
+        expect(editor).to_have_value(edited)
+        expect(page.locator("#kept")).to_be_visible()
+        check.click()
+        expect(page.locator("#checked")).to_contain_text("No mistakes")
     assert said == []
 
 
