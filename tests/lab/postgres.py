@@ -92,6 +92,8 @@ class Postgres:
             "unix_socket_directories": self.folder,
             "fsync": "on" if self._durable else "off",
             "shared_buffers": "64MB",
+            # parallel queries' memory lies in its folder, and goes with it: a server that is killed leaves what it has in /dev/shm
+            "dynamic_shared_memory_type": "mmap",
             "max_connections": 80,
             "log_min_messages": "warning",
         }
