@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from inference.engines.triton.distribution import local_distribution
+from inference.engines.triton.processes import SHM_PREFIX, sweep
 from tests.lab import triton
 from tests.lab.container import READY_S, USER, serving
 from tests.lab.docker import FOLDER, ROOT, gpu_services, instructions, services, words_of
@@ -77,7 +78,9 @@ def _tritonserver(repository: Path, folder: Path, grpc: int, http: int, metrics:
         ("http-port=8000", f"http-port={http}"),
         ("metrics-port=8002", f"metrics-port={metrics}"),
     ).split("\n")
+    regions = f"{SHM_PREFIX}{os.getpid()}_set_"
     here = [f"--backend-directory={server.backends}", f"--cache-directory={server.caches}", "--allow-gpu-metrics=false"]
+    here.append(f"--backend-config=python,shm-region-prefix-name={regions}")
     running = Program([server.program, *words[1:], *here], folder / "triton.log", environment=server.environment())
     try:
         probe = service["healthcheck"]["test"][-1].replace(":8000", f":{http}")
@@ -85,6 +88,7 @@ def _tritonserver(repository: Path, folder: Path, grpc: int, http: int, metrics:
         yield running
     finally:
         running.kill()
+        sweep(regions)
 
 
 @contextmanager
