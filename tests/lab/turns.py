@@ -18,7 +18,7 @@ LONGEST = Path(__file__).parents[1] / "longest.txt"
 LONG_S = 25.0
 """By the clock, all tests of a file together."""
 _ROOT = Path(__file__).parents[2]
-_BROWSES = ("playwright", "tests.lab.ohif")
+_BROWSES = ("playwright", "tests.lab.browser", "tests.lab.ohif")
 _BROWSERS = "files with a browser"
 
 
