@@ -167,7 +167,7 @@ def test_a_stub_that_is_killed_is_started_again(server: LocalTriton, repository:
     with TritonEngine(server.url, repository) as engine, ThreadPoolExecutor(4) as threads:
         engine.infer(SLEEPER, NAP)
         calls = [threads.submit(engine.infer, SLEEPER, {"X": np.array([1.0], np.float32)}) for _ in range(3)]
-        wait_until(lambda: naps_begun(repository, "sleep") == 1, 60, "one is in the middle")
+        wait_until(lambda: naps_begun(repository, "sleep") > 0, 60, "one is in the middle")
         before = set(server.stubs())
         for pid in before:
             os.kill(pid, signal.SIGKILL)
