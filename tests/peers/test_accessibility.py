@@ -108,6 +108,9 @@ def _with_a_provider(folder: Path) -> Console:
 @contextmanager
 def _desk(address: str, width: int, scheme: Any) -> Iterator["Page"]:
     """A page behind the login."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=_PATIENT_MS)
     with chromium() as browser:
         page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
         page.set_default_timeout(_PATIENT_MS)
@@ -218,7 +221,7 @@ def test_a_telephone_has_the_pages_behind_a_button(address: str) -> None:
         _log_in(page)
         menu, pages = page.locator("#menu"), page.locator("nav")
         expect(menu).to_have_attribute("aria-expanded", "false")
-        expect(menu.locator(".badge")).to_have_text(re.compile(r"^[1-9]\d*$"), timeout=_PATIENT_MS)
+        expect(menu.locator(".badge")).to_have_text(re.compile(r"^[1-9]\d*$"))
         expect(pages).to_be_hidden()
         top = page.locator("header").bounding_box()
         assert top is not None
