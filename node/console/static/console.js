@@ -37,7 +37,7 @@
     document.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || button.getAttribute("aria-expanded") === "false" || document.querySelector("dialog[open]")) return;
       open(false);
-      if (button.checkVisibility()) button.focus();
+      if (button.checkVisibility() && !document.getElementById("content").contains(document.activeElement)) button.focus();
     });
   }
 
