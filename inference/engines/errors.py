@@ -94,7 +94,8 @@ class RegistryAway(EngineError):
 
 
 class CacheUnwritable(EngineError):
-    """A file that is fetched once and kept cannot be kept: hilum's folder in the user's cache folder cannot be made (a read-only home)."""
+    """A file that is fetched once and kept cannot be kept: hilum's folder in the user's cache folder cannot be made, or not be
+    written (a read-only home)."""
 
     code = "HLM-4012"
     remedy = "Name another folder for it, which this user may write: `XDG_CACHE_HOME=FOLDER hilum …`."

