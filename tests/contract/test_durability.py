@@ -96,6 +96,7 @@ def test_the_end_of_an_association_hastens_nothing_that_comes_after_it(tmp_path:
     keep(inbox, association="a1")
     inbox.ended("a1")
     keep(inbox, association="a2")
+    wait_until(lambda: len(acknowledged(tmp_path / "coming")) <= 1, 30, "the first is flushed")
     time.sleep(0.6)
     assert len(acknowledged(tmp_path / "coming")) == 1
     inbox.ended("a2")
