@@ -29,6 +29,7 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         venv.create(folder / "hilum", with_pip=True)
         self.folder = folder
+        (folder / "tmp").mkdir()
         (self.site,) = (folder / "hilum").glob("lib/python*/site-packages")
 
     def begin(self, program: str, *words: object, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
@@ -37,7 +38,8 @@ class Reader:
         kept = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or "proxy" in name.lower()}
         # what is started compiles what it imports; the rest, a third of what pip takes, nobody here imports
         variables = kept | {"HOME": str(self.folder), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PIP_COMPILE": "0"}
-        variables |= environment or {}
+        # pip that is killed leaves there what it fetched
+        variables |= {"TMPDIR": str(self.folder / "tmp"), **(environment or {})}
         log = (self.folder / "said").open("w+")
         return subprocess.Popen(command, cwd=self.folder, env=variables, stdout=log, stderr=log, text=True, start_new_session=True)
 
