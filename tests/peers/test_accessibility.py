@@ -125,6 +125,14 @@ def _log_in(page: "Page") -> None:
     page.wait_for_load_state()
 
 
+def _wait_until_renewed(page: "Page", part: str) -> None:
+    """Until another element of this name stands in the place of the one that is there now."""
+    from playwright.sync_api import expect
+
+    page.locator(f"#{part}").evaluate("(one) => one.dataset.before = 'yes'")
+    expect(page.locator(f"#{part}:not([data-before])")).to_have_count(1)
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(2560, "light"), (1280, "dark"), (400, "dark"), (360, "light")])
 def test_no_page_keeps_anybody_out(address: str, width: int, scheme: str) -> None:
     """axe-core finds nothing; borders of what is pressed or filled in are 3:1, targets 24 px, no page is wider than its window. Where
@@ -234,8 +242,7 @@ def test_a_telephone_has_the_pages_behind_a_button(address: str) -> None:
         expect(pages.locator("a").first).to_be_focused()
         page.evaluate(script())
         assert page.evaluate(_VIOLATIONS, list(_RULES)) == []
-        page.evaluate("document.getElementById('tabs').dataset.before = 'yes'")
-        expect(page.locator("#tabs[data-before]")).to_have_count(0)
+        _wait_until_renewed(page, "tabs")
         expect(pages.locator("a").first).to_be_focused()
         page.keyboard.press("Escape")
         expect(menu).to_be_focused()
@@ -341,7 +348,7 @@ def test_what_changes_something_asks_before(address: str, hospital: Hospital) ->
         dialog.get_by_role("button", name="No").click()
         assert len(hospital.journal.pauses.find()) == 1
         resume.click()
-        page.wait_for_timeout(6000)
+        _wait_until_renewed(page, "now")
         dialog.get_by_role("button", name="Yes").click()
         page.wait_for_load_state()
         expect(page.get_by_role("button", name="Resume")).to_have_count(0)
