@@ -49,8 +49,11 @@ def segmentation(mirrored: Sequence[int] = ()) -> Augment:
     return augment
 
 
-def radiograph() -> Augment:
-    """Small turns, scalings and shifts of a small radiograph of 0 to 1, then its contrast; never mirrored: the heart is on the left."""
+def radiograph(scaled: float = 0.08) -> Augment:
+    """Small turns, scalings and shifts of a small radiograph of 0 to 1, then its contrast; never mirrored: the heart is on the left.
+
+    `scaled` is by what share it may become larger or smaller; 0 where sizes are what is learned.
+    """
     from monai.transforms.compose import Compose
     from monai.transforms.intensity.array import RandAdjustContrast
     from monai.transforms.spatial.array import RandAffine
@@ -60,7 +63,7 @@ def radiograph() -> Augment:
             RandAffine(
                 prob=0.7,
                 rotate_range=0.1,
-                scale_range=(0.08, 0.08),
+                scale_range=(scaled, scaled),
                 translate_range=(1.5, 1.5),
                 mode="bilinear",
                 padding_mode="border",

@@ -1,5 +1,7 @@
 """Numbers of a table: what is read and refused, what is looked at, the classical baseline, and how wide a prediction interval has to be."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,11 @@ from inference.applications.bundle.manifest import application_of, from_text, to
 from inference.applications.port import MeasurementOutput
 from inference.codes import Code
 from inference.findings import PredictionInterval
+from training.augment import radiograph
 from training.errors import UnfitData, UnfitSetting
 from training.planning import Asked
+from training.recipe import Example
+from training.recipes.regression import recipe_of
 from training.tabled.features import ridge
 from training.tabled.hygiene import Clean, clean
 from training.tabled.labels import read_numbers
@@ -148,6 +153,27 @@ def test_an_interval_holds_for_the_share_of_new_patients_that_it_says() -> None:
     errors = rng.gamma(0.7, size=(2000, 20))
     widths = np.array([half_width(row[:19], [str(n) for n in range(19)], 0.9) for row in errors])
     assert np.mean(errors[:, 19] <= widths) == pytest.approx(0.9, abs=0.02)
+
+
+def test_what_is_measured_keeps_its_size_in_training() -> None:
+    """A square of 20 × 20 among 64 × 64 has as many pixels after every turn and shift of it as before."""
+    image = np.zeros((1, 64, 64), dtype=np.float32)
+    image[:, 22:42, 22:42] = 1
+    augment = partial(radiograph, scaled=0)()
+    example = Example(image=image, target=np.zeros(1, dtype=np.float32))
+    sizes = [float((augment(example, seed).image > 0.5).sum()) for seed in range(30)]
+    np.testing.assert_allclose(sizes, 400, rtol=0.04)
+    assert len(set(sizes)) > 1, "they are turned"
+
+
+def test_nobody_knows_an_interval_of_patients_where_cases_name_none(made: Path, tmp_path: Path) -> None:
+    """Each case counts as a patient for the split, and twelve pictures of one are no twelve patients."""
+    read = read_numbers(made / "numbers.csv")
+    kept = clean(read, tabled(made, read), print)
+    plan = planned(tabled(made, read), read, kept, kept.seen, Asked(), name="spots", seed=0, digest="")
+    told = {"within": [None], "patients": 12, "least": 9, "level": 0.9}
+    for known, said in ((True, "12 patients were held out"), (False, "not all cases name a patient")):
+        assert said in recipe_of(replace(plan, by_patient=known)).table({"intervals": told})
 
 
 def test_patients_and_not_images_are_counted() -> None:

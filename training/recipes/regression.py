@@ -71,13 +71,14 @@ def recipe_of(plan: TabledPlan) -> Estimator:
         example=partial(example, plan),
         network=partial(network, len(plan.window), manifest.channels),
         loss=nn.SmoothL1Loss,
-        augment=radiograph,
+        augment=partial(radiograph, scaled=0),
         watched=SKILL,
         schedule=Schedule(epochs=40, batch=16, learning_rate=1e-3, patience=10),
         data=terms_of(plan),
         full_run=FULL_RUN,
         manifest=manifest,
         scales=plan.scales,
+        by_patient=plan.by_patient,
         beside=partial(beside, manifest),
     )
 

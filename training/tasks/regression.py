@@ -60,12 +60,15 @@ class Estimator(Recipe):
         Its numbers get their intervals when the run is evaluated.
     scales
         Of each number, median and mean distance from it among the training cases.
+    by_patient
+        Whether all cases name a patient: else nobody knows how many were held out, and there are no intervals.
     """
 
     task = "regression"
 
     manifest: BundleManifest
     scales: tuple[tuple[float, float], ...]
+    by_patient: bool
 
     def fit(self, sides: Split, run: Path, schedule: Schedule, ranks: Ranks, progress: Progress) -> Outcome:
         return fit(self, sides, run, schedule, ranks, progress)
@@ -86,7 +89,9 @@ class Estimator(Recipe):
         return found
 
     def kinds(self) -> Mapping[str, Kind]:
-        says = "1 less the error over that of the training patients' median: 1 is without error, 0 no better than the median"
+        says = (
+            "1 less the error over the mean distance of the training cases from their median: 1 is without error, 0 as far off as they are"
+        )
         made = {SKILL: Kind(unit="", better="more", digits=4, says=says)}
         for one in self.manifest.numbers:
             name, unit = one.name.meaning, one.unit.value
@@ -129,7 +134,8 @@ class Estimator(Recipe):
             for each, row, other in zip(held, rows, without, strict=True)
         ]
         patients = [case.patient for case in sides.test]
-        ends = [half_width(np.abs(found[:, at] - true[:, at]), patients, LEVEL) for at in range(found.shape[1])]
+        widths = (half_width(np.abs(found[:, at] - true[:, at]), patients, LEVEL) for at in range(found.shape[1]))
+        ends = [width if self.by_patient else None for width in widths]
         save_json(run / INTERVALS, {"level": LEVEL, "within": ends})
         identity = {"sha256": Repository(repository).digest(packed_ref(self)), "run": state["identity"]}
         evaluation = record(self, sides, identity, "ridge regression over brightness and texture", scored, {})
@@ -152,7 +158,8 @@ class Estimator(Recipe):
         for one, end in zip(self.manifest.numbers, told["within"], strict=True):
             if end is None:
                 few = f"{told['patients']} patients were held out, and {told['least']} are needed at least"
-                lines.append(f"{one.name.meaning}: no prediction interval, {few}.")
+                why = few if self.by_patient else "not all cases name a patient, and it would hold for patients"
+                lines.append(f"{one.name.meaning}: no prediction interval, {why}.")
                 continue
             lines.append(
                 f"{one.name.meaning}: ± {end:.3g} {one.unit.value} around each number is its {told['level']:.0%} prediction interval, by "
