@@ -192,8 +192,6 @@ class Runner:
                 self._work(job, lease)
             except LeaseLost:
                 event("job.lease_lost", job=job.id, application=job.application)
-            except RoutesRefused as some:
-                self._part(job, lease, some)
             except HilumError as error:
                 self._record(_Unrecorded(job, error, retry=error.retry))
             except Exception as defect:  # noqa: BLE001  (one of the two places: whatever an application does, the node goes on)
@@ -224,7 +222,11 @@ class Runner:
         files, given = self._files(job)
         size = size_of(files)
         if job.state is JobState.QUEUED:
-            parts = self._infer(job, application, lease, files, given)
+            try:
+                parts = self._infer(job, application, lease, files, given)
+            except RoutesRefused as some:
+                self._part(job, lease, some)
+                return
         else:
             self._refuse_another_version(job, application)
             with at_most(to_decode_s(size)):

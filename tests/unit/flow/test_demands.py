@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,6 +15,7 @@ from node.flow.encode import replacing
 from node.flow.engines import Engines
 from node.flow.infer import digest_with
 from node.journal.arrivals import revise
+from node.journal.errors import JournalAway
 from tests.unit.flow.line import runner
 from tests.unit.flow.mini import APPLICATION, MiniNode, ThresholdEngine, live, reasons, settle_and_route
 
@@ -196,3 +198,33 @@ def test_a_sink_that_both_routes_send_to_gets_the_result_of_the_one_that_does_no
     hospital.node.journal.jobs.revive(stuck.id, hospital.node.clock())
     hospital.work()
     assert hospital.got().keys() == {"research", "both", "archive", "old"}
+
+
+def test_a_job_that_is_cancelled_before_its_routes_are_parted_stays_so(hospital: Hospital) -> None:
+    """The worker goes on with the next job."""
+    hospital.ask(hospital.research, replace(hospital.archive, accepted=False))
+    hospital.come()
+    hospital.ask(hospital.research, hospital.archive)
+    node, (job,) = hospital.node, live(hospital.node)
+
+    def cancelled_meanwhile(name: str) -> Application:
+        node.journal.jobs.end(job.id, None, JobState.CANCELLED, "", "by the operator", node.clock())
+        return hospital.application(name)
+
+    engines = Engines(node.config, lambda _: hospital.engine, hospital.application)
+    assert runner(node, engines, hospital.application, analysed_by=cancelled_meanwhile).step() == 1
+    assert [(one.id, one.state) for one in node.jobs()] == [(job.id, JobState.CANCELLED)]
+
+
+def test_a_journal_that_is_away_when_routes_are_parted_costs_no_attempt(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+    hospital.ask(hospital.research, replace(hospital.archive, accepted=False))
+    hospital.come()
+    hospital.ask(hospital.research, hospital.archive)
+    with monkeypatch.context() as away:
+        away.setattr(hospital.node.journal.jobs, "part", Mock(side_effect=JournalAway("the server restarts")))
+        hospital.work()
+    (job,) = live(hospital.node)
+    assert (job.state, job.attempts, job.lease, job.code) == (JobState.QUEUED, 0, None, JournalAway.code)
+    hospital.node.clock.advance(60)
+    hospital.work()
+    assert hospital.got() == {"research": {hospital.digest}}
