@@ -225,7 +225,7 @@ class Runner:
             try:
                 parts = self._infer(job, application, lease, files, given)
             except RoutesRefused as some:
-                self._part(job, lease, some)
+                self._part(job, some)
                 return
         else:
             self._refuse_another_version(job, application)
@@ -235,10 +235,10 @@ class Runner:
         with at_most(to_encode_s(size)):
             self._freeze(job, application, lease, parts)
 
-    def _part(self, job: Job, lease: JobLease, some: RoutesRefused) -> None:
+    def _part(self, job: Job, some: RoutesRefused) -> None:
         """Let the routes go on whose demands are answered, with their sinks; each demand that is not has a parked job of its own."""
         refused, goes_on = some.apart(job, self._config)
-        if not self._journal.jobs.part(job.id, lease.token, refused, goes_on, self._clock()):
+        if not self._journal.jobs.part(job, refused, goes_on, self._clock()):
             raise LeaseLost
         for one in refused:
             event("job.parted", job=job.id, application=job.application, code=one.code, reason=one.reason, routes=list(one.demands))

@@ -14,6 +14,7 @@ from tests.unit.journal.story import Story
 
 ACCEPTED = Demand(accepted=True)
 REFUSED = ("HLM-4185", "nobody has accepted it")
+WAITS = RefusedRoutes(demands={"asks": ACCEPTED}, sinks=("to asks",), code=REFUSED[0], reason=REFUSED[1])
 
 
 def asking(story: Story, demands: Mapping[str, Demand], **changes: Any) -> NewJob:
@@ -298,10 +299,8 @@ def test_who_asks_nothing_goes_on_when_a_worker_finds_what_another_route_asks_un
     on waits as before the attempt. The study's coming again, and a call whose answer was lost, change nothing."""
     (first,) = routed(story, asking(story, {"any": Demand(), "asks": Demand()}), number=1)
     job = story.claim()
-    assert job.lease is not None
-    waits = RefusedRoutes(demands={"asks": ACCEPTED}, sinks=("to asks",), code=REFUSED[0], reason=REFUSED[1])
-    assert story.journal.jobs.part(job.id, job.lease, [waits], ["to any"], story.now)
-    assert not story.journal.jobs.part(job.id, job.lease, [waits], ["to any"], story.now)
+    assert story.journal.jobs.part(job, [WAITS], ["to any"], story.now)
+    assert not story.journal.jobs.part(job, [WAITS], ["to any"], story.now)
     mine, stuck = story.journal.jobs.find(study="1.1")
     assert (mine.id, mine.state, mine.routes, mine.sinks, mine.attempts) == (first, JobState.QUEUED, ("any",), ("to any",), 0)
     assert (stuck.state, stuck.code, stuck.routes, stuck.sinks) == (JobState.PARKED, REFUSED[0], ("asks",), ("to asks",))
@@ -310,6 +309,22 @@ def test_who_asks_nothing_goes_on_when_a_worker_finds_what_another_route_asks_un
     again = asking(story, {"any": Demand()}, models_digest=""), refused(story)
     assert routed(story, *again, number=2) == [first, stuck.id]
     assert story.claim().id == first
+
+
+@pytest.mark.parametrize("sink", ["to third", "to asks"])
+def test_who_joins_while_a_worker_finds_what_another_route_asks_unanswered_loses_no_sink(sink: str, story: Story) -> None:
+    """The worker knows nothing of it: the job waits as it is, and the next claim does."""
+    (first,) = routed(story, asking(story, {"any": Demand(), "asks": Demand()}), number=1)
+    job = story.claim()
+    third = asking(story, {"third": Demand()}, sinks=(sink,), sinks_of={"third": (sink,)})
+    assert routed(story, third, number=2) == [first]
+    assert not story.journal.jobs.part(job, [WAITS], ["to any"], story.now)
+    again = story.claim()
+    assert (again.id, again.routes, again.attempts) == (first, ("any", "asks", "third"), 1)
+    assert story.journal.jobs.part(again, [WAITS], ["to any", sink], story.now)
+    mine, stuck = story.journal.jobs.find(study="1.1")
+    assert (mine.routes, set(mine.sinks)) == (("any", "third"), {"to any", sink})
+    assert (stuck.routes, stuck.sinks) == (("asks",), ("to asks",))
 
 
 def test_who_comes_after_an_acceptance_was_taken_back_gets_nothing_of_what_was_made_under_it(story: Story) -> None:
