@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Row, insert, literal, select, update
+from sqlalchemy import Connection, Row, delete, insert, literal, select, update
 
 from node.domain.errors import AnotherVersion, ApplicationUnaccepted, PixelsGone
 from node.domain.job import RANKS, Demand, JobKind, NewJob, RefusedRoutes, WhenExcluded, strictest
@@ -363,20 +363,36 @@ def _demand_values(demand: Demand) -> dict[str, Any]:
 
 
 def part(connection: Connection, job: Row[Any], refused: RefusedRoutes, now: datetime) -> int:
-    """Give routes of a job that waits to be analysed a job of their own, parked for what they ask; returns it."""
+    """Give routes of a job that waits to be analysed a job of their own, parked for what they ask; returns it. One that they got already,
+    because the study came while the job was at work, is theirs."""
+    asked, used = schema.job_route.c, schema.job_instance.c
+    mine = (asked.job_id == job.id, asked.route.in_(list(refused.demands)))
+    if (own := _parted_before(connection, job, refused)) is not None:
+        connection.execute(delete(schema.job_route).where(*mine))
+        _add_sinks(connection, own, refused.sinks)
+        return own
     facts = {name: value for name, value in job._mapping.items() if name != "id"}
     anew = {"state": JobState.QUEUED.value, "lease": None, "lease_until": None, "attempts": 0, "created_at": micros(now)}
     own = int(connection.execute(insert(schema.job).values(**facts | anew).returning(_job.id)).scalar_one())
     note(connection, JOB.name, own, f"job.{JobState.QUEUED}", f"parted from job {job.id}", now)
-    asked, used = schema.job_route.c, schema.job_instance.c
-    for route, demand in refused.demands.items():
-        mine = (asked.job_id == job.id, asked.route == route)
-        connection.execute(update(schema.job_route).where(*mine).values(job_id=own, **_demand_values(demand)))
+    (demand,) = set(refused.demands.values())
+    connection.execute(update(schema.job_route).where(*mine).values(job_id=own, **_demand_values(demand)))
     _add_sinks(connection, own, refused.sinks)
     members = select(literal(own), used.instance_id, used.role).where(used.job_id == job.id)
     connection.execute(insert(schema.job_instance).from_select(["job_id", "instance_id", "role"], members))
     move(connection, JOB, own, JobState.PARKED, now, f"{refused.code} {refused.reason}", code=refused.code, reason=refused.reason)
     return own
+
+
+def _parted_before(connection: Connection, job: Row[Any], refused: RefusedRoutes) -> int | None:
+    """The job that waits for what all of these routes ask, on the same images."""
+    same = (_job.study_instance_uid, _job.series_instance_uid, _job.application, _job.input_digest)
+    waits = (_job.state == JobState.PARKED.value, _job.model_digest.is_(None), _job.kind == JobKind.ANALYSIS.value)
+    alike = [column == job._mapping[column.name] for column in same]
+    found = select(_job.id).where(*alike, *waits, _job.id != job.id).order_by(_job.id.desc()).with_for_update()
+    others = connection.execute(found).scalars().all()
+    asked = demands_of(connection, others)
+    return next((one for one in others if refused.demands.items() <= asked.get(one, {}).items()), None)
 
 
 def supersede(connection: Connection, job: int, why: str, now: datetime) -> None:

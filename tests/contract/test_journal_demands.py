@@ -327,6 +327,20 @@ def test_who_joins_while_a_worker_finds_what_another_route_asks_unanswered_loses
     assert (stuck.routes, stuck.sinks) == (("asks",), ("to asks",))
 
 
+def test_who_got_a_parked_job_while_a_worker_found_out_has_that_one_alone(story: Story) -> None:
+    """The study came again before the worker, who was at work on the job of both, said so; a sink that nobody else has waits there too."""
+    (first,) = routed(story, asking(story, {"any": Demand(), "asks": Demand()}), number=1)
+    job = story.claim()
+    came_again = asking(story, {"any": Demand()}, models_digest=""), refused(story)
+    _, stuck = routed(story, *came_again, number=2)
+    assert story.journal.jobs.part(job, [replace(WAITS, sinks=("to asks", "old"))], ["to any"], story.now)
+    found = {one.id: (one.routes, one.sinks, one.state) for one in story.journal.jobs.find(study="1.1")}
+    assert found == {
+        first: (("any",), ("to any",), JobState.QUEUED),
+        stuck: (("asks",), ("to asks", "old"), JobState.PARKED),
+    }
+
+
 def test_who_comes_after_an_acceptance_was_taken_back_gets_nothing_of_what_was_made_under_it(story: Story) -> None:
     """The route that had asked keeps its result, and waits for nothing; another that asks the same has a job of its own, as its decision
     says."""
