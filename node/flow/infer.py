@@ -191,7 +191,7 @@ class Analyst:
         deadline = began + settings_of(self._config, job.application).timeout.total_seconds()
         application = self._application_of(job.application)
         demands = self._demands(job)
-        _refuse(job, demands, AnotherVersion, lambda demand: demand.against_version(application.name, application.version))
+        self._refuse(job, demands, AnotherVersion, lambda demand: demand.against_version(application.name, application.version))
         if job.engine not in (DEFAULT_ENGINE, *self._config.engines):
             raise EngineUnknown(f'the configuration has no engine "{job.engine}" any more')
         engine = self._engine_named(job.engine)
@@ -203,7 +203,7 @@ class Analyst:
         digest = digest_with(engine, application, calls)
         # by the files that the engine holds
         unaccepted = _unaccepted(self._config, application, digest) if any(demand.accepted for _, demand in demands) else ""
-        _refuse(job, demands, ApplicationUnaccepted, lambda demand: demand.against_unaccepted(unaccepted))
+        self._refuse(job, demands, ApplicationUnaccepted, lambda demand: demand.against_unaccepted(unaccepted))
         with collected() as stages_s:
             with at_most(to_decode_s(size_of(files))):
                 accepts, series, roles = application.accepts, job.series_instance_uid, application.in_roles
@@ -229,19 +229,19 @@ class Analyst:
         today = ((route.name, route.demand(job.application)) for route in self._config.routes if route.name in job.routes)
         return list(dict.fromkeys([*job.demands.items(), *((name, demand) for name, demand in today if not demand.none)]))
 
+    def _refuse(self, job: Job, demands: Sequence[tuple[str, Demand]], error: type[ModelError], against: Callable[[Demand], str]) -> None:
+        """Raise which routes of the job are not answered, where others are that the configuration has: it knows their sinks. Else the error
+        for all of them: nobody would get what was made."""
+        refused = {route: (demand, error(f'route "{route}": {why}')) for route, demand in demands if (why := against(demand))}
+        if not refused:
+            return
+        if refused.keys() >= {route.name for route in self._config.routes if route.name in job.routes}:
+            raise next(why for _, why in refused.values())
+        raise RoutesRefused(refused)
+
     def _explained(self, job: Job) -> bool:
         """Whether a sink of the job asks what moved the answers."""
         return any(profile.explains for profile in self._config.profiles_of(job))
-
-
-def _refuse(job: Job, demands: Sequence[tuple[str, Demand]], error: type[ModelError], against: Callable[[Demand], str]) -> None:
-    """Raise the error where no route of the job is answered, and which are not where others are."""
-    refused = {route: (demand, error(f'route "{route}": {why}')) for route, demand in demands if (why := against(demand))}
-    if not refused:
-        return
-    if refused.keys() >= set(job.routes):
-        raise next(why for _, why in refused.values())
-    raise RoutesRefused(refused)
 
 
 def _analysed(application: Application, assembled: Assembled, infer: Infer, job: Job, *, explained: bool) -> Analysed:

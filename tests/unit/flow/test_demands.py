@@ -228,3 +228,18 @@ def test_a_journal_that_is_away_when_routes_are_parted_costs_no_attempt(hospital
     hospital.node.clock.advance(60)
     hospital.work()
     assert hospital.got() == {"research": {hospital.digest}}
+
+
+def test_a_job_is_parked_for_all_where_no_route_that_goes_on_has_its_name_any_more(hospital: Hospital) -> None:
+    """Whose its sinks are nobody knows: analysed without them it would be done, and its readers told nothing. When the study comes again,
+    the route is there under its new name."""
+    hospital.ask(hospital.research, replace(hospital.archive, accepted=False))
+    hospital.come()
+    hospital.ask(replace(hospital.research, name="science"), hospital.archive)
+    hospital.work()
+    (job,) = live(hospital.node)
+    assert (job.state, job.code, job.sinks) == (JobState.PARKED, "HLM-4185", ("research", "archive"))
+    hospital.come_again()
+    hospital.work()
+    assert hospital.got() == {"research": {hospital.digest}}
+    assert {job.routes: job.code for job in live(hospital.node)} == {("research", "science"): None, ("archive",): "HLM-4185"}
