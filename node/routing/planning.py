@@ -141,6 +141,7 @@ class JobPlanner:
         plans = [planned for planned in plans if planned.routes]
         excluded: dict[tuple[str, str], dict[str, WhenExcluded]] = {}
         vain = self._untaken(decisions, GatedSeries(views=views, counted=counted, gate=gate))
+        asked_in_vain: list[PlannedJob] = []
         for one in vain:
             asked = next((planned for planned in plans if planned.application == one.application), None)
             if asked is None:
@@ -149,16 +150,27 @@ class JobPlanner:
                 plans.append(asked)
             if one.route not in asked.routes:
                 asked.routes.append(one.route)
+            asked_in_vain.append(asked)
+        complete_at = arrival.completed_at or now
+        made = {id(planned): self._jobs(planned, complete_at) for planned in plans}
+        # as the routes of the job that each has a part in ask: those whose demands are not answered have one of their own
+        when = {(at, name): job.when_excluded for at, of in made.items() for job in of for name in job.routes}
         for planned in plans:
             for route in planned.routes if planned.unfit and not planned.incomplete else ():
                 for about in planned.told_of(route, said):
-                    said.setdefault(about, []).append(exclusion_sentence(planned.application, planned.unfit, planned.when_excluded))
-                    excluded.setdefault(about, {})[planned.application] = planned.when_excluded
+                    becomes = when[id(planned), route.name]
+                    said.setdefault(about, []).append(exclusion_sentence(planned.application, planned.unfit, becomes))
+                    excluded.setdefault(about, {})[planned.application] = becomes
         mistaken = [self._pairs.mistaken(arrival.study_instance_uid, planned.series[0], planned.application) for planned in alone]
-        complete_at = arrival.completed_at or now
         refused: dict[tuple[str, str], set[str]] = {}
-        jobs = [job for planned in plans for job in self._jobs(planned, complete_at, said, refused)]
+        for planned in plans:
+            for about in planned.tell_refused(made[id(planned)], said):
+                refused.setdefault(about, set()).add(planned.application)
+        jobs = [job for planned in plans for job in made[id(planned)]]
         parked |= self._all_parked(refused, excluded)
+        vain = [
+            replace(one, parks=when[id(asked), one.route.name] is WhenExcluded.PARK) for one, asked in zip(vain, asked_in_vain, strict=True)
+        ]
         return JobPlan(
             jobs=jobs,
             decisions=with_untaken([held.told(self._with(decision, said, parked, excluded)) for decision in decisions], vain),
@@ -453,11 +465,8 @@ class JobPlanner:
         except HilumError:
             return None
 
-    def _jobs(
-        self, planned: PlannedJob, complete_at: datetime, said: dict[tuple[str, str], list[str]], refused: dict[tuple[str, str], set[str]]
-    ) -> list[NewJob]:
-        """The jobs that come of a planned one, with what there is to say of routes whose demands what is served does not answer; by route
-        and series, `refused` gains the application."""
+    def _jobs(self, planned: PlannedJob, complete_at: datetime) -> list[NewJob]:
+        """The jobs that come of a planned one."""
         application, unloaded = None, None
         try:
             application = self._application_of(planned.application)
@@ -465,10 +474,7 @@ class JobPlanner:
         except HilumError as error:
             version = "" if (declared := self._declared(planned.application)) is None else declared.version  # without the models' versions
             unloaded = error.code, str(error)
-        jobs = planned.jobs(application, version, self._engine_of(planned.application), complete_at, unloaded=unloaded)
-        for about in planned.tell_refused(jobs, said):
-            refused.setdefault(about, set()).add(planned.application)
-        return jobs
+        return planned.jobs(application, version, self._engine_of(planned.application), complete_at, unloaded=unloaded)
 
 
 def _is_counted(content: SeriesContent) -> bool:

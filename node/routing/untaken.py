@@ -108,12 +108,14 @@ class NoSeriesTaken(InputError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Untaken:
-    """An application that gets no series of the study, the route that expects one, and the series that came nearest."""
+    """An application that gets no series of the study, the route that expects one, and the series that came nearest. `parks`: the job that
+    says so waits for a person, as a route asks that shares it."""
 
     route: Route
     application: str
     series_instance_uid: str
     why: str
+    parks: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +158,8 @@ def untaken(
         for name in route.run:
             if not any(name in runs[one.route] and _takes(name, one, series, applications) for one in kept):
                 why = _why(route, nearest, own[nearest.series_instance_uid], series, applications.get(name))
-                found.append(Untaken(route=route, application=name, series_instance_uid=nearest.series_instance_uid, why=why))
+                about = nearest.series_instance_uid
+                found.append(Untaken(route=route, application=name, series_instance_uid=about, why=why, parks=route.parks_excluded))
     return found
 
 
@@ -177,7 +180,7 @@ def _with(decision: Decision, found: Sequence[Untaken]) -> Decision:
 
 def untaken_sentence(one: Untaken) -> str:
     """What becomes of it, for people."""
-    becomes = "the job is parked" if one.route.parks_excluded else "the reader is told that there is no result"
+    becomes = "the job is parked" if one.parks else "the reader is told that there is no result"
     return f"{one.application} is expected to take a series of the study, and none is taken: {becomes}"
 
 

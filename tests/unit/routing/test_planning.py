@@ -214,3 +214,29 @@ def test_a_route_is_parked_where_each_of_its_applications_is(monkeypatch: pytest
     neither, one = (tuple(PinnedVersion(application=name, version="9") for name in run) for run in (other.run, other.run[:1]))
     found = [Study(1).decisions(replace(other, pinned=pinned))[0].withheld for pinned in (neither, one)]
     assert found == [Withheld.PARKED, None]
+
+
+def test_what_an_application_excludes_is_told_as_the_job_ends_that_a_route_has_a_part_in() -> None:
+    """A route whose demand is not answered has a job of its own, and parks that alone; of one job all of its routes are told the same."""
+    ignoring = replace(EACH, run=(ANOTHER.name,))
+    parking = replace(ignoring, name="parking", parks_excluded=True)
+    pinned = replace(parking, pinned=(PinnedVersion(application=ANOTHER.name, version="9"),))
+    for other, together in ((pinned, False), (parking, True)):
+        asked = Study(1).asked(ignoring, other)
+        ends = {name: job.not_applicable is None for job in asked.jobs for name in job.routes}
+        assert ends == {"each": together, "parking": True}
+        told = {one.route: ("and is parked" in one.reason, one.withheld is Withheld.PARKED) for one in asked.decisions}
+        assert told == {"each": (together, together), "parking": (True, True)}
+
+
+def test_what_is_expected_in_vain_is_told_as_the_job_ends_that_says_so() -> None:
+    """By the strictest of the routes that share it: not by the route's own."""
+    expecting = replace(EACH, when=(CT,), run=(ANOTHER.name,), expect=True)
+    parking = replace(expecting, name="parking", parks_excluded=True)
+    asked = Study(1).asked(expecting, parking)
+    (job,) = asked.jobs
+    assert (job.routes, job.parked is None) == (("each", "parking"), False)
+    assert [one.reason.rpartition(": ")[2] for one in asked.decisions] == ["the job is parked"] * 2
+    pinned = replace(parking, pinned=(PinnedVersion(application=ANOTHER.name, version="9"),))
+    told = ["the reader is told that there is no result", "the job is parked"]
+    assert [one.reason.rpartition(": ")[2] for one in Study(1).decisions(expecting, pinned)] == told
