@@ -80,6 +80,31 @@ def test_a_route_of_which_one_application_is_parked_and_another_runs_is_one_that
     assert "✗ chest CT  parked" in run("routes", "explain", chest, "--from", "ct1", "--to", "HILUM_STAT").out
 
 
+def test_what_an_application_excludes_is_told_as_the_strictest_route_of_its_job_asks(chest: Path, place: Path, run: Run) -> None:
+    """As the node does: one job of mr-brain for both routes, which waits for a person; of one that asks for a version that is not here, the
+    other has no part in its job."""
+    text = (place / "hilum.yaml").read_text().replace("run: [ct-lung]", "run: [ct-lung, mr-brain]")
+    for wanted, together in (("mr-brain", True), ("mr-brain@9.1", False)):
+        other = f"routes:\n  - {{name: parks, when: {{Modality: CT}}, run: [{wanted}], send: [copies], otherwise: park}}\n"
+        (place / "hilum.yaml").write_text(text.replace("routes:\n", other))
+        says = run("routes", "explain", chest, "--from", "ct1", "--to", "HILUM_STAT", "--json").json["routes"]
+        told = {one["route"]: next(each for each in one["series"] if each["series_uid"] == "1.2.3.4.1") for one in says}
+        assert ("and is parked" in told["parks"]["reason"], told["parks"]["withheld"]) == (True, "parked")
+        assert ("and is parked" in told["chest CT"]["reason"], told["chest CT"]["withheld"]) == (together, "")
+
+
+def test_what_is_expected_in_vain_is_told_as_the_strictest_route_of_its_job_asks(chest: Path, place: Path, run: Run) -> None:
+    text = (place / "hilum.yaml").read_text()
+    both = "".join(
+        f"  - {{name: {name}, when: {{Modality: MR}}, run: [mr-brain], send: [copies], expect: true{more}}}\n"
+        for name, more in (("expects", ""), ("parks", ", otherwise: park"))
+    )
+    (place / "hilum.yaml").write_text(text.replace("routes:\n", f"routes:\n{both}"))
+    says = run("routes", "explain", chest, "--from", "ct1", "--to", "HILUM_STAT", "--json").json["routes"]
+    told = [each["reason"] for one in says if one["route"] in ("expects", "parks") for each in one["series"]]
+    assert [reason.endswith("none is taken: the job is parked") for reason in told if "none is taken" in reason] == [True, True]
+
+
 def test_an_explanation_for_scripts_has_every_condition(chest: Path, run: Run) -> None:
     """Per route `matched`, per condition `key`, `expected`, `found`, `held`; what was passed over is named with the reason."""
     answer = run("routes", "explain", chest, "--from", "ct1", "--to", "HILUM_STAT", "--json").json
