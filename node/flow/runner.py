@@ -238,10 +238,13 @@ class Runner:
     def _part(self, job: Job, some: RoutesRefused) -> None:
         """Let the routes go on whose demands are answered, with their sinks; each demand that is not has a parked job of its own."""
         refused, goes_on = some.apart(job, self._config)
-        if not self._journal.jobs.part(job, refused, goes_on, self._clock()):
+        own = self._journal.jobs.part(job, refused, goes_on, self._clock())
+        if not own:
             raise LeaseLost
-        for one in refused:
+        for parked, one in zip(own, refused, strict=True):
             event("job.parted", job=job.id, application=job.application, code=one.code, reason=one.reason, routes=list(one.demands))
+            metrics.JOBS_ENDED.add(application=job.application, state=JobState.PARKED.value, code=one.code)
+            alarm("job.parked", job=parked, application=job.application, code=one.code, reason=one.reason)
 
     def _state(self, job: Job, application: Application, lease: JobLease) -> None:
         """Say of a study that it has no result: what there is to say is journaled as findings are, and then made into objects."""

@@ -141,27 +141,28 @@ class Jobs(JournalPart):
             return True
 
     @repeatable
-    def part(self, job: Job, refused: Sequence[RefusedRoutes], sinks: Collection[str], now: datetime) -> bool:
+    def part(self, job: Job, refused: Sequence[RefusedRoutes], sinks: Collection[str], now: datetime) -> list[int]:
         """Give routes whose demands are not answered jobs of their own, which are parked; the job, as it was claimed, waits again, for its
-        other routes and with those of its sinks that `sinks` names. The attempt does not count.
+        other routes and with those of its sinks that `sinks` names. The attempt does not count. Returns these jobs, in the order of
+        `refused`.
 
-        False when nothing was parted: the lease is lost; or others have asked for the job since it was claimed, and it waits as it is."""
+        [] when nothing was parted: the lease is lost; or others have asked for the job since it was claimed, and it waits as it is."""
         with self._database.writing() as connection:
             lock_study(connection, job.study_instance_uid)  # first, as whoever routes does
             if job.lease is None or not held(connection, schema.job, job.id, job.lease):
-                return False
+                return []
             waits = {"lease": None, "lease_until": None, "due_at": micros(now), "attempts": _job.attempts - 1}
             connection.execute(update(schema.job).where(_job.id == job.id).values(**waits))
             (by_now,) = read_jobs(connection, select(schema.job).where(_job.id == job.id))
             if (by_now.demands, by_now.routes, by_now.sinks) != (job.demands, job.routes, job.sinks):
-                return False
+                return []
             row = _row(connection, job.id)
             own = [part(connection, row, one, now) for one in refused]
             table = schema.job_sink
             connection.execute(delete(table).where(table.c.job_id == job.id, table.c.sink.not_in(sinks)))
             gone = ", ".join(route for one in refused for route in one.demands)
             note(connection, JOB.name, job.id, "job.parted", f"routes {gone}: job {', '.join(map(str, own))}", now)
-            return True
+            return own
 
     @repeatable
     def end(

@@ -6,6 +6,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from structlog.testing import capture_logs
 
 from inference.applications.acceptance import accept, keep_evaluation, why_not_accepted, withdraw
 from inference.applications.port import Application
@@ -16,6 +17,7 @@ from node.flow.engines import Engines
 from node.flow.infer import digest_with
 from node.journal.arrivals import revise
 from node.journal.errors import JournalAway
+from node.observe import metrics
 from tests.unit.flow.line import runner
 from tests.unit.flow.mini import APPLICATION, MiniNode, ThresholdEngine, live, reasons, settle_and_route
 
@@ -243,3 +245,16 @@ def test_a_job_is_parked_for_all_where_no_route_that_goes_on_has_its_name_any_mo
     hospital.work()
     assert hospital.got() == {"research": {hospital.digest}}
     assert {job.routes: job.code for job in live(hospital.node)} == {("research", "science"): None, ("archive",): "HLM-4185"}
+
+
+def test_what_a_worker_parks_for_a_route_is_told_as_what_routing_parks_is(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its own number, as a warning, and in the count of what ended so."""
+    hospital.ask(hospital.research, replace(hospital.archive, accepted=False))
+    hospital.come()
+    hospital.ask(hospital.research, hospital.archive)
+    monkeypatch.setattr(metrics, "JOBS_ENDED", ended := Mock())
+    with capture_logs() as told:
+        hospital.work()
+    (stuck,) = [job for job in live(hospital.node) if job.code]
+    assert [one["log_level"] for one in told if one["event"] == "job.parked" and one["job"] == stuck.id] == ["warning"]
+    assert [one.kwargs for one in ended.add.mock_calls] == [{"application": NAME, "state": "parked", "code": "HLM-4185"}]
