@@ -218,24 +218,30 @@ class Pairing:
                     waiting[other.id] = f"study {arrival.study_instance_uid} came, which it is compared with"
         return waiting
 
-    def mistaken(self, study: str, current: SeriesContent, application: str) -> Job | None:
-        """The standing job on a series, where what it compares with is by now another patient's: somebody corrected an ID."""
-        job = self.live_job(study, application, current.series_instance_uid)
-        if job is None:
-            return None
+    def mistaken(self, study: str, current: SeriesContent, application: str) -> list[Job]:
+        """The standing jobs on a series that compare with what is by now another patient's: somebody corrected an ID. Routes that ask
+        otherwise of the application have one each."""
+        standing = self._live(study, application, current.series_instance_uid)
+        return [job for job in standing if self._is_mistaken(job, study, current)]
+
+    def _is_mistaken(self, job: Job, study: str, current: SeriesContent) -> bool:
         mine = patient_of(current.view.header)
         used = {(one.study_instance_uid, one.series_instance_uid) for one in self._journal.instances.of_job(job.id)}
         for other, series in sorted(used - {(study, current.series_instance_uid)}):
             now = [content for content in contents(self._journal.instances.of_study(other)) if content.series_instance_uid == series]
             if any((theirs := patient_of(content.view.header)) is not None and theirs != mine for content in now):
-                return job
-        return None
+                return True
+        return False
 
     def live_job(self, study: str, application: str, series: str | None = None) -> Job | None:
         """The job that stands for this application: of the study, or of one of its series; None where there is none."""
+        return next(iter(self._live(study, application, series)), None)
+
+    def _live(self, study: str, application: str, series: str | None) -> list[Job]:
+        """Likewise all of them, the newest first."""
         ended = (JobState.SUPERSEDED, JobState.CANCELLED)
         found = [job for job in self._analyses(study, application) if series in (None, job.series_instance_uid)]
-        return next((job for job in reversed(found) if job.state not in ended), None)
+        return [job for job in reversed(found) if job.state not in ended]
 
     def _analyses(self, study: str, application: str) -> list[Job]:
         return [job for job in self._journal.jobs.find(study=study) if (job.kind, job.application) == (JobKind.ANALYSIS, application)]

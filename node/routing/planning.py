@@ -69,7 +69,7 @@ class Pairs(Protocol):
     """Finds what a series is compared with (node.routing.pairing)."""
 
     def prior_of(self, study: str, current: SeriesContent, routes: Sequence[Route], application: str) -> Prior: ...
-    def mistaken(self, study: str, current: SeriesContent, application: str) -> Job | None: ...
+    def mistaken(self, study: str, current: SeriesContent, application: str) -> Sequence[Job]: ...
     def arriving(self, arrival: Arrival) -> Collection[str]: ...
     def priors_in_roles(self, study: str, filled: Mapping[str, SeriesContent], route: Route, application: Application) -> PriorsFound: ...
 
@@ -175,7 +175,7 @@ class JobPlanner:
             jobs=jobs,
             decisions=with_untaken([held.told(self._with(decision, said, parked, excluded)) for decision in decisions], vain),
             left_out=left_out,
-            mistaken=[job for job in mistaken if job is not None],
+            mistaken=[job for jobs in mistaken for job in jobs],
             waits=min([*((one.until, one.missing) for one in judged.values() if one.until is not None), *held.waits()], default=None),
             holds=list(held.holds),
         )

@@ -317,8 +317,8 @@ class _Unpaired:
     def prior_of(self, study: str, current: SeriesContent, routes: Sequence[Route], application: str) -> Prior:
         return Prior(choice=PriorChoice(series_instance_uid=None, reason="not looked for"), content=None)
 
-    def mistaken(self, study: str, current: SeriesContent, application: str) -> Job | None:
-        return None
+    def mistaken(self, study: str, current: SeriesContent, application: str) -> Sequence[Job]:
+        return ()
 
     def arriving(self, arrival: Arrival) -> Collection[str]:
         return ()

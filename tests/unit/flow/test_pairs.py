@@ -13,7 +13,7 @@ from node.domain.arrival import Completeness
 from node.domain.errors import PixelsGone
 from node.domain.instance import Standing
 from node.domain.job import Job
-from node.domain.route import NeededSeries, Needs, Otherwise, Route
+from node.domain.route import NeededSeries, Needs, Otherwise, PinnedVersion, Route
 from node.domain.state import ArrivalState, JobState
 from node.flow.route import PriorMistaken, RouteStage
 from node.flow.settle import SettleStage
@@ -288,6 +288,21 @@ def test_a_prior_that_turns_out_to_be_anothers_ends_the_job(pairs: MiniNode, del
     else:
         assert (job.code, "another patient's" in str(job.reason)) == (PriorMistaken.code, True)
     assert reason(pairs, "2.1").endswith("no prior: no earlier study of this patient is here")
+
+
+def test_a_prior_that_turns_out_to_be_anothers_ends_the_job_of_each_route(pairs: MiniNode) -> None:
+    """Of routes that ask otherwise of the application, one has a job that was delivered and the other one that is parked."""
+    pinned = replace(PAIRS, name="pinned", send=("copies",), pinned=(PinnedVersion(application="compare", version="9"),))
+    pairs.configure(routes=(PAIRS, pinned))
+    ids = pairs.receive("1.1", "1.1.1", **THEN)
+    pairs.receive("2.1", "2.1.1", **NOW)
+    route(pairs)
+    deliver(pairs)
+    correct(pairs, "1.1", ids, **{**THEN, "PatientID": "4712"})
+    route(pairs)
+    done, parked = pairs.jobs()
+    assert "job.prior_mistaken" in [event.name for event in pairs.journal.events.of("job", done.id)]
+    assert (done.state, parked.state, parked.code) == (JobState.DONE, JobState.CANCELLED, PriorMistaken.code)
 
 
 def test_a_prior_that_turns_out_to_be_anothers_is_replaced_where_there_is_another(pairs: MiniNode) -> None:

@@ -47,8 +47,8 @@ class Study:
     def prior_of(self, study: str, current: SeriesContent, routes: Sequence[Route], application: str) -> Prior:
         raise NotImplementedError
 
-    def mistaken(self, study: str, current: SeriesContent, application: str) -> Job | None:
-        return None
+    def mistaken(self, study: str, current: SeriesContent, application: str) -> Sequence[Job]:
+        return ()
 
     def arriving(self, arrival: Arrival) -> Collection[str]:
         return ()
