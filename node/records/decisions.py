@@ -5,7 +5,7 @@ Here is how it is told; `node.routing.decisions` decides, and whoever asks hands
 """
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from inference.errors import HilumError
 from node.domain.arrival import Arrival
-from node.domain.job import Demand, WhenExcluded, strictest
+from node.domain.job import WhenExcluded
 from node.domain.route import Decision, Route, Withheld
 from node.records.words import since as moment
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from node.routing.gate import Gate
     from node.routing.port import RoutedArrivals
     from node.routing.replay import Difference, Replay, RouteOutcome
-    from node.routing.untaken import Untaken
     from node.settings.config import Config
 
 
@@ -266,7 +265,7 @@ class RouteExplainer:
         from node.routing.decisions import decide, outchosen
         from node.routing.gate import Gate
         from node.routing.over_time import Slices, chosen_together
-        from node.routing.untaken import GatedSeries, in_turn, makes_a_job, untaken, with_untaken
+        from node.routing.untaken import GatedSeries, in_one_job, in_turn, makes_a_job, untaken, with_untaken
 
         now = datetime.now(UTC)
         whole = {route.name: route for route in self.config.routes}
@@ -294,13 +293,7 @@ class RouteExplainer:
         decisions = in_turn(routes, decided, lambda route, one: makes_a_job(route, one, series, self.declared(route)))
         applications = {name: one for route in self.config.routes if route.expect for name, one in self.declared(route).items()}
         found = untaken(self.config.routes, decisions, series, applications)
-        return with_untaken(decisions, [replace(one, parks=self._parks(one, found, decisions)) for one in found])
-
-    def _parks(self, one: "Untaken", beside: "Sequence[Untaken]", decisions: Sequence[Decision]) -> bool:
-        """Whether the job of what is expected in vain waits for a person: as the strictest of the routes that share it asks."""
-        asking = {other.route.name for other in beside if other.application == one.application}
-        asking |= _asking(decisions, one.series_instance_uid)
-        return self._when_excluded(one.application, one.route, asking) is WhenExcluded.PARK
+        return with_untaken(decisions, in_one_job(found, decisions, self.config.routes, self.served))
 
     def _with_remarks(
         self,
@@ -309,13 +302,13 @@ class RouteExplainer:
         study: str,
         views: "Mapping[str, Sequence[SeriesView]]",
         gate: "Gate",
-        beside: Sequence[Decision],
+        kept: Sequence[Decision],
         *,
         lost: bool,
     ) -> Decision:
         from inference.applications.port import Takes
         from node.routing.decisions import holds_images
-        from node.routing.gate import exclusion_sentence, exclusions, gated, unserved
+        from node.routing.gate import asking, becomes_excluded, exclusion_sentence, exclusions, gated, unserved
         from node.routing.needs import needs_outcome_now
         from node.routing.priors import EarlierStudy, choose
 
@@ -359,7 +352,7 @@ class RouteExplainer:
                 remarks.append(f"{name}: {choose(current, others, route).reason}")
             if chosen and not application.roles and (why := gate.answer(application, current).exclusion):
                 about = None if application.accepts.whole_study else current.series_instance_uid
-                excluded[name] = self._when_excluded(name, route, _asking(beside, about))
+                excluded[name] = becomes_excluded(name, route, asking(kept, about), self.config.routes, self.served)
                 remarks.append(exclusion_sentence(name, why, excluded[name]))
             elif chosen and name in against:
                 remarks.append(f"{name} is parked: {against[name]}")
@@ -370,17 +363,6 @@ class RouteExplainer:
             return decision
         first = decision.reason if decision.chosen else "all conditions hold"
         return replace(decision, chosen=chosen, reason="; ".join([first, *remarks]))
-
-    def _when_excluded(self, application: str, route: Route, asking: Collection[str]) -> WhenExcluded:
-        """What becomes of the application's job on what it excludes: as the strictest asks of the routes that share it with this one, which
-        are those `asking` whose demands are answered, or in vain, as its own."""
-        from node.routing.gate import unserved
-
-        def unanswered(one: Route) -> Demand | None:
-            return one.demand(application) if application in unserved(one, self.served) else None
-
-        sharing = [one for one in self.config.routes if one.name in asking and application in one.run]
-        return strictest(one.when_excluded for one in [route, *sharing] if unanswered(one) == unanswered(route))
 
     def _priors(
         self, application: "Application", route: Route, filled: Mapping[str, str], study: str, views: "Mapping[str, Sequence[SeriesView]]"
@@ -417,13 +399,6 @@ class RouteExplainer:
         applications = self.declared(route)
         whole = len(applications) == len(route.run)
         return whole and all(gate.not_applicable(application, view) for application in applications.values())
-
-
-def _asking(decisions: Iterable[Decision], series_instance_uid: str | None) -> set[str]:
-    """The routes that chose a series, or, of a study as a whole (None), match some of it."""
-    if series_instance_uid is None:
-        return {one.route for one in decisions if one.matched}
-    return {one.route for one in decisions if one.chosen and one.series_instance_uid == series_instance_uid}
 
 
 _MOST_TOLD = 500

@@ -6,7 +6,7 @@ What manifests ask (`Accepts`, `Expects`) is asked by the functions that ask it 
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -32,7 +32,7 @@ from inference.imaging.judge.expects import Contrast, Expects
 from inference.imaging.judge.stated import DESCRIBED, elsewhere, may_be, may_show, named_twice, other_parts
 from inference.imaging.judge.words import SAID, no_patient_by
 from node.domain.instance import Header, first_number, numbers_of, texts_of
-from node.domain.job import WhenExcluded
+from node.domain.job import Demand, WhenExcluded, strictest
 from node.domain.route import Decision, Route, Tried
 from node.routing.decisions import SeriesView, holds_images
 from node.routing.layout import Layout, without_localizers
@@ -242,6 +242,26 @@ def unserved(route: Route, served: Callable[[str], Application]) -> dict[str, st
 def refusal_reason(decision: Decision) -> str:
     """Why no application takes the series, for the decision about it."""
     return "; ".join(f"{one.application} does not take it: {one.found}" for one in decision.tried if one.application)
+
+
+def asking(decisions: Iterable[Decision], series_instance_uid: str | None) -> set[str]:
+    """The routes that chose a series, or, of a study as a whole (None), match some of it."""
+    if series_instance_uid is None:
+        return {one.route for one in decisions if one.matched}
+    return {one.route for one in decisions if one.chosen and one.series_instance_uid == series_instance_uid}
+
+
+def becomes_excluded(
+    application: str, route: Route, beside: Collection[str], routes: Sequence[Route], served: Callable[[str], Application]
+) -> WhenExcluded:
+    """What becomes of a route's job on what the application excludes: as the strictest asks of the routes that share it, which are those
+    `beside` whose demands are answered, or in vain, as its own (node.routing.planned_job)."""
+
+    def unanswered(one: Route) -> Demand | None:
+        return one.demand(application) if application in unserved(one, served) else None
+
+    sharing = [one for one in routes if one.name in beside and application in one.run]
+    return strictest(one.when_excluded for one in [route, *sharing] if unanswered(one) == unanswered(route))
 
 
 def exclusion_sentence(application: str, why: str, when: WhenExcluded) -> str:

@@ -141,7 +141,7 @@ class JobPlanner:
         plans = [planned for planned in plans if planned.routes]
         excluded: dict[tuple[str, str], dict[str, WhenExcluded]] = {}
         vain = self._untaken(decisions, GatedSeries(views=views, counted=counted, gate=gate))
-        asked_in_vain: list[PlannedJob] = []
+        given: list[PlannedJob] = []
         for one in vain:
             asked = next((planned for planned in plans if planned.application == one.application), None)
             if asked is None:
@@ -150,9 +150,8 @@ class JobPlanner:
                 plans.append(asked)
             if one.route not in asked.routes:
                 asked.routes.append(one.route)
-            asked_in_vain.append(asked)
-        complete_at = arrival.completed_at or now
-        made = {id(planned): self._jobs(planned, complete_at) for planned in plans}
+            given.append(asked)
+        made = {id(planned): self._jobs(planned, arrival.completed_at or now) for planned in plans}
         # as the routes of the job that each has a part in ask: those whose demands are not answered have one of their own
         when = {(at, name): job.when_excluded for at, of in made.items() for job in of for name in job.routes}
         for planned in plans:
@@ -166,13 +165,10 @@ class JobPlanner:
         for planned in plans:
             for about in planned.tell_refused(made[id(planned)], said):
                 refused.setdefault(about, set()).add(planned.application)
-        jobs = [job for planned in plans for job in made[id(planned)]]
         parked |= self._all_parked(refused, excluded)
-        vain = [
-            replace(one, parks=when[id(asked), one.route.name] is WhenExcluded.PARK) for one, asked in zip(vain, asked_in_vain, strict=True)
-        ]
+        vain = [replace(one, parks=when[id(asked), one.route.name] is WhenExcluded.PARK) for one, asked in zip(vain, given, strict=True)]
         return JobPlan(
-            jobs=jobs,
+            jobs=[job for planned in plans for job in made[id(planned)]],
             decisions=with_untaken([held.told(self._with(decision, said, parked, excluded)) for decision in decisions], vain),
             left_out=left_out,
             mistaken=[job for jobs in mistaken for job in jobs],

@@ -18,10 +18,11 @@ from inference.applications.port import Application
 from inference.errors import InputError, quoted
 from inference.imaging.judge.contrast import Weighting, against
 from node.dicom.vr import quotes
+from node.domain.job import WhenExcluded
 from node.domain.route import Asked, Condition, ConditionOperator, Decision, Junction, Route, Tried, Withheld
 from node.routing.conditions import try_on
 from node.routing.decisions import SeriesView, about_study, holds_images, named, outchosen, preference
-from node.routing.gate import Gate
+from node.routing.gate import Gate, asking, becomes_excluded
 
 _NOW = datetime(2000, 1, 1, tzinfo=UTC)
 """Conditions on codes do not count from a moment."""
@@ -161,6 +162,18 @@ def untaken(
                 about = nearest.series_instance_uid
                 found.append(Untaken(route=route, application=name, series_instance_uid=about, why=why, parks=route.parks_excluded))
     return found
+
+
+def in_one_job(
+    found: Sequence[Untaken], decisions: Sequence[Decision], routes: Sequence[Route], served: Callable[[str], Application]
+) -> list[Untaken]:
+    """Each as the job ends that says so, of a study that nobody received: as the strictest asks of the routes that share it."""
+
+    def parks(one: Untaken) -> bool:
+        beside = asking(decisions, one.series_instance_uid) | {other.route.name for other in found if other.application == one.application}
+        return becomes_excluded(one.application, one.route, beside, routes, served) is WhenExcluded.PARK
+
+    return [replace(one, parks=parks(one)) for one in found]
 
 
 def with_untaken(decisions: Sequence[Decision], found: Sequence[Untaken]) -> list[Decision]:
