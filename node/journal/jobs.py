@@ -154,7 +154,8 @@ class Jobs(JournalPart):
             waits = {"lease": None, "lease_until": None, "due_at": micros(now), "attempts": _job.attempts - 1}
             connection.execute(update(schema.job).where(_job.id == job.id).values(**waits))
             (by_now,) = read_jobs(connection, select(schema.job).where(_job.id == job.id))
-            if (by_now.demands, by_now.routes, by_now.sinks) != (job.demands, job.routes, job.sinks):
+            asked, asks = ((one.demands, set(one.routes), set(one.sinks)) for one in (job, by_now))
+            if asked != asks:
                 return []
             row = _row(connection, job.id)
             own = [part(connection, row, one, now) for one in refused]
