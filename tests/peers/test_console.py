@@ -121,8 +121,9 @@ def test_who_types_before_the_page_listens_is_answered(address: str) -> None:
     assert said == []
 
 
-def test_a_session_that_ends_in_mid_edit_keeps_the_edit(address: str, hospital: Hospital) -> None:
-    """*Check* leads to the login then; whoever logs in again finds what was edited, and is told that it is not the file's."""
+def test_a_session_that_ends_in_mid_edit_keeps_the_edit(address: str, hospital: Hospital, place: Path) -> None:
+    """*Check* leads to the login then; whoever logs in again finds what was edited, and is told that it is not the file's, and that the
+    file is another one by now."""
     from playwright.sync_api import expect
 
     accounts = hospital.journal.accounts
@@ -136,12 +137,15 @@ def test_a_session_that_ends_in_mid_edit_keeps_the_edit(address: str, hospital: 
         assert accounts.close_key(session.digest)
         check.click()
         expect(page.locator("form.login")).to_be_visible()
+        with (place / "console.yaml").open("a", encoding="utf-8") as file:
+            file.write("# a colleague's\n")
         _log_in(page)
         page.click("nav >> text=Routes")
         expect(editor).to_have_value(edited)
         expect(page.locator("#kept")).to_be_visible()
         check.click()
         expect(page.locator("#checked")).to_contain_text("No mistakes")
+        expect(page.locator("#checked")).to_contain_text("Somebody else changed the file since this page was made")
     assert said == []
 
 

@@ -205,7 +205,7 @@ def cascade(tmp_path_factory: pytest.TempPathFactory) -> Case:
     latter's case."""
     folder = tmp_path_factory.mktemp("cascade")
     np.save(folder / "image.npy", CASCADE.voxels[None])
-    said = plans(masked=True, patch=(32, 40, 40), spacing=(2.2, 2.0, 2.0), coarser=(4.2, 4.0, 4.0))
+    said = plans(masked=True, patch=(32, 40, 40), spacing=(2.2, 2.0, 2.0), coarser=(4.2, 3.2, 3.2))
     of_both: dict[str, Any] = {
         "plans": said,
         "dataset": dataset(),

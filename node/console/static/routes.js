@@ -33,10 +33,12 @@ document.addEventListener("DOMContentLoaded", () => {
     drawn.parentElement.style.transform = `translate(${-text.scrollLeft}px, ${-text.scrollTop}px)`;
   }
 
-  // the tab's own: it outlasts a session that ends, and nobody finds it tomorrow
+  // the tab's own: it outlasts a session that ends, and nobody finds it tomorrow. With it goes of which file it was made: by that, a change
+  // that somebody else saved meanwhile is told
   function keep() {
     try {
-      if (text.value === text.defaultValue) sessionStorage.removeItem(KEPT); else sessionStorage.setItem(KEPT, text.value);
+      if (text.value === text.defaultValue) sessionStorage.removeItem(KEPT);
+      else sessionStorage.setItem(KEPT, JSON.stringify({ text: text.value, digest: form.elements.digest.value }));
     } catch { /* the browser keeps nothing: the edit lasts as long as the page */ }
   }
 
@@ -78,7 +80,11 @@ document.addEventListener("DOMContentLoaded", () => {
   text.addEventListener("input", edited);
   text.addEventListener("scroll", follow);
   form.querySelector(".example button").addEventListener("click", withExample);
-  kept.querySelector("button").addEventListener("click", () => { kept.hidden = true; put(text.defaultValue); });
+  kept.querySelector("button").addEventListener("click", () => {
+    kept.hidden = true;
+    form.elements.digest.value = ofFile;
+    put(text.defaultValue);
+  });
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target.name === "q") event.preventDefault(); });
   checked.addEventListener("click", (event) => {
@@ -104,10 +110,12 @@ document.addEventListener("DOMContentLoaded", () => {
     words.textContent = said ? said.textContent : "the console refused this";
     event.detail.target.replaceChildren(words);
   });
+  const ofFile = form.elements.digest.value;
   let before = null;
-  try { before = sessionStorage.getItem(KEPT); } catch { /* none */ }
-  if (before !== null && before !== text.defaultValue) {
-    text.value = before;
+  try { before = JSON.parse(sessionStorage.getItem(KEPT)); } catch { /* none */ }
+  if (before !== null && before.text !== text.defaultValue) {
+    text.value = before.text;
+    form.elements.digest.value = before.digest;
     kept.hidden = false;
   }
   edited();
