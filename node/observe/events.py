@@ -112,7 +112,7 @@ def start_events(process: str, level: int = logging.INFO) -> None:
             _render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: structlog.PrintLogger(_stderr),
+        logger_factory=lambda *_: structlog.WriteLogger(_stderr),
     )
 
 

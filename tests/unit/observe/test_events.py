@@ -1,6 +1,7 @@
 """What a process of the node writes to its stderr."""
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -85,3 +86,22 @@ def test_a_log_that_takes_nothing_stops_nobody() -> None:
     """The log lies on a full disk: whoever tells an event goes on, and is heard again once there is room."""
     done = subprocess.run([sys.executable, "-c", _TELLS_NOBODY], capture_output=True, text=True, check=True)
     assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["seat.left"]
+
+
+_TELLS_TWICE = """
+from node.observe.events import event, start_events
+start_events("receive")
+event("seat.taken")
+event("seat.left")
+"""
+
+
+def test_a_line_is_written_at_once() -> None:
+    """Several processes write to one log: where a line came in two pieces, another one's stood between them."""
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, its:
+        subprocess.run([sys.executable, "-c", _TELLS_TWICE], stderr=its, check=True)
+        its.close()
+        pieces = list(iter(lambda: ours.recv(65536), b""))
+    assert [json.loads(piece)["event"] for piece in pieces] == ["seat.taken", "seat.left"]
+    assert all(piece.endswith(b"\n") for piece in pieces)
