@@ -54,11 +54,12 @@ test: $(READY)
 	$(BIN)/lint-imports
 	$(MAKE) --no-print-directory --jobs 2 types every
 
-# five processes on two processors, for a third of their time nodes, viewers and archives are waited for; which file runs when:
-# tests/lab/turns.py. The types are looked at while the first of these wait. Where a process ends (a test that hangs takes it along), all of
-# it ends and says so: pytest-xdist was seen to wait for ever for the process that it had begun in its place
+# three processes on two processors, for nodes, viewers and archives are waited for; with five, 24 GB of memory were too little, and what
+# starts a server or a jail came too late. Which file runs when: tests/lab/turns.py. The types are looked at while the first of these wait.
+# Where a process ends (a test that hangs takes it along), all of it ends and says so: pytest-xdist was seen to wait for ever for the process
+# that it had begun in its place
 every: $(READY)
-	$(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --durations 15 $(EVERY)
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --durations 15 $(EVERY)
 
 # run every test, measure how long each file of them takes by the clock, and write tests/longest.txt: the long ones, which begin first
 longest: $(READY)
