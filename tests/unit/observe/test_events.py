@@ -100,7 +100,7 @@ def test_a_line_is_written_at_once() -> None:
     """Several processes write to one log: where a line came in two pieces, another one's stood between them."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, its:
-        subprocess.run([sys.executable, "-c", _TELLS_TWICE], stderr=its, check=True)
+        subprocess.run([sys.executable, "-c", _TELLS_TWICE], stderr=its.fileno(), check=True)
         its.close()
         pieces = list(iter(lambda: ours.recv(65536), b""))
     assert [json.loads(piece)["event"] for piece in pieces] == ["seat.taken", "seat.left"]
