@@ -146,7 +146,8 @@ def test_a_session_that_ends_in_mid_edit_keeps_the_edit(address: str, hospital: 
         check.click()
         expect(page.locator("#checked")).to_contain_text("No mistakes")
         expect(page.locator("#checked")).to_contain_text("Somebody else changed the file since this page was made")
-    assert said == []
+    # who types at once has the focus before the login page gives it to the name, and Chromium tells that
+    assert [one for one in said if not one.startswith("Autofocus processing was blocked")] == []
 
 
 def test_slices_are_scrolled_with_their_masks(address: str, hospital: Hospital, tmp_path: Path) -> None:

@@ -69,7 +69,8 @@ def test_a_known_network_that_classifies_fetches_nothing(name: str, monkeypatch:
     def fetched(*_: Any, **__: Any) -> None:
         raise AssertionError("weights were asked for")
 
-    monkeypatch.setattr(senet, "_load_state_dict", fetched)
+    for fetches in ("download_url", "load_state_dict_from_url"):
+        monkeypatch.setattr(senet, fetches, fetched)
     network = {"_target_": name, "spatial_dims": 2, "in_channels": 3, "num_classes": 2, "layers": [1, 1, 1, 1]}
     build(Config({"network_def": {**network, "pretrained": True}}))
 
