@@ -1,6 +1,5 @@
 """Classes or findings of a user's own, from DICOM studies and a table; what depends on the data is found once, and kept in the run."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -17,7 +16,6 @@ from inference.applications.port import EvaluationOutput
 from inference.imaging.subject import Images
 from training.augment import radiograph
 from training.data.cases import LabelledSubject
-from training.errors import BrokenRun
 from training.recipe import Example, Schedule
 from training.synopsis import FullRun, Synopsis, objects
 from training.tabled.beginning import TabledKind, terms_of
@@ -52,15 +50,12 @@ def of_run(run: Path) -> Answerer:
     ------
     BrokenRun
     """
-    plan, recipe = KIND.planned_run(run)
-    path = run / CALIBRATION
-    if not path.is_file():
-        return recipe
-    try:
-        limits = {one["channel"]: one for one in json.loads(path.read_text(encoding="utf-8"))["answers"]}
+
+    def decided(plan: TabledPlan, recipe: Answerer, found: Any) -> Answerer:
+        limits = {one["channel"]: one for one in found["answers"]}
         return recipe.decided([replace(one, **limits[one.channel]) for one in plan.manifest.answers])
-    except (OSError, ValueError, KeyError, TypeError) as broken:
-        raise BrokenRun(f"{path} holds no limits: {broken!r}") from broken
+
+    return KIND.of_run(run, CALIBRATION, decided)
 
 
 def recipe_of(plan: TabledPlan) -> Answerer:

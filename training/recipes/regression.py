@@ -1,6 +1,5 @@
 """Numbers of a user's own, from DICOM studies and a table; what depends on the data is found once, and kept in the run."""
 
-import json
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from inference.applications.bundle.manifest import application_of
 from inference.applications.port import MeasurementOutput
 from training.augment import radiograph
 from training.data.cases import LabelledSubject
-from training.errors import BrokenRun
 from training.recipe import Example, Schedule
 from training.recipes.classification import network, seen
 from training.synopsis import FullRun, Synopsis, objects
@@ -47,14 +45,7 @@ def of_run(run: Path) -> Estimator:
     ------
     BrokenRun
     """
-    _, recipe = KIND.planned_run(run)
-    path = run / INTERVALS
-    if not path.is_file():
-        return recipe
-    try:
-        return recipe.within(json.loads(path.read_text(encoding="utf-8"))["within"])
-    except (OSError, ValueError, KeyError, TypeError) as broken:
-        raise BrokenRun(f"{path} holds no intervals: {broken!r}") from broken
+    return KIND.of_run(run, INTERVALS, lambda _, recipe, found: recipe.within(found["within"]))
 
 
 def recipe_of(plan: TabledPlan) -> Estimator:

@@ -1,10 +1,11 @@
 """How a recipe for a table of one's own is begun, gone on with and found again: the same for classes, findings and numbers."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from training.data.cases import ByPatient, Case, Fold, digest, named, split
 from training.errors import BrokenRun, OtherRun, UnfitSetting
@@ -75,8 +76,8 @@ class TabledKind(Generic[R]):
                 raise OtherRun(f"{run} was planned for the training cases of seed {plan.seed}; those of seed {seed} in {folder} are others")
         return replace(self.recipe_of(plan), sides=ByPatient(lambda folder: cases, fold))
 
-    def planned_run(self, run: Path) -> tuple[TabledPlan, R]:
-        """The plan of a run, and the recipe that it was begun with.
+    def of_run(self, run: Path, found: str, with_found: Callable[[TabledPlan, R, Any], R]) -> R:
+        """The recipe that a run was begun with; evaluated, with what its evaluation kept in the file `found`.
 
         Raises
         ------
@@ -85,7 +86,13 @@ class TabledKind(Generic[R]):
         plan = read(run)
         if plan is None:
             raise BrokenRun(f"{run} holds no plan: nothing was trained there")
-        return plan, self.recipe_of(plan)
+        recipe, path = self.recipe_of(plan), run / found
+        if not path.is_file():
+            return recipe
+        try:
+            return with_found(plan, recipe, json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError) as broken:
+            raise BrokenRun(f"{path} is not what an evaluation writes: {broken!r}") from broken
 
     def sides(self, plan: TabledPlan) -> ByPatient:
         """The sides of a folder that holds the cases of a plan."""

@@ -1,7 +1,7 @@
 """Networks that classify or estimate: what they see of a single image, and what their probabilities and numbers say."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -18,22 +18,27 @@ from inference.imaging.subject import Image
 
 _LUMA = (0.299, 0.587, 0.114)
 _COLOURS = 3
+_WHITE = 255
+_LEAST = 1e-9
+"""What an image of one value alone is divided by."""
 
 
 class Samples(StrEnum):
     """Samples per pixel (PS3.3 C.7.6.3.1.1) that a network sees of a single image.
 
-    One grey value, colours as their luma (ITU-R BT.601); the grey value as each of three; or red, green and blue.
+    One grey value, colours as their luma (ITU-R BT.601); that value as a picture file of 8 bits has it; this as each of three; or red,
+    green and blue.
     """
 
     GREY = "grey"
+    PICTURE = "picture"
     COPIED = "copied"
     RGB = "rgb"
 
     @property
     def channels(self) -> int:
         """How many they are."""
-        return 1 if self is Samples.GREY else _COLOURS
+        return 1 if self in (Samples.GREY, Samples.PICTURE) else _COLOURS
 
 
 class Decides(StrEnum):
@@ -114,6 +119,17 @@ def single_image(image: Image) -> ImageOnGrid:
     elif image.window is not None:
         values = np.clip(values, *image.window)
     return _on_pixels(values)
+
+
+def picture(image: Image) -> ImageOnGrid:
+    """A single image as a picture file of 8 bits has it, (1, Y, X) whole numbers of 0 to 255: from the lowest to the highest value of the
+    header's window, linear. Without a window values of 0 to 255 are as they are, others reach from the image's lowest to its highest."""
+    seen = single_image(image)
+    low, high = (float(seen.values.min()), float(seen.values.max())) if image.window is None else image.window
+    if image.pixels.ndim == _COLOURS or (image.window is None and low >= 0 and high <= _WHITE):
+        return seen
+    values = (seen.values - low) / max(high - low, _LEAST) * _WHITE
+    return replace(seen, values=np.rint(values).astype(np.float32))
 
 
 def colours(image: Image) -> list[ImageOnGrid]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from inference.applications.bundle.anatomy import Coded
+from inference.applications.bundle.answering import Samples
 from inference.applications.bundle.arrays import read_values
 from inference.applications.bundle.author import Author
 from inference.applications.bundle.config import Config, Document, parse
@@ -157,7 +158,8 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         structures=chosen,
         answers=said_of,
         decides=steps.decides,
-        samples=net.samples,
+        # what the bundle's own code reads of single images are picture files
+        samples=Samples.PICTURE if net.single and net.samples is Samples.GREY else net.samples,
         measures=wanted.measures(chosen),
         roles=net.roles,
         notes=steps.notes,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference import codes
-from inference.applications.bundle.answering import AnswerChannel, Decides, NumberChannel, Samples, colours, single_image, stated
+from inference.applications.bundle.answering import AnswerChannel, Decides, NumberChannel, Samples, colours, picture, single_image, stated
 from inference.applications.bundle.errors import BrokenManifest
 from inference.applications.bundle.finish import FINISHINGS, Finishing, finished, masks_of, order_problem, per_voxel, voxelwise
 from inference.applications.bundle.inferer import INFERERS, Inferer
@@ -310,7 +310,10 @@ def prepared(manifest: BundleManifest, subject: Volume | VolumeSet | Image, mark
     if isinstance(subject, Image) and manifest.samples is Samples.RGB:
         images = preparing.together(manifest.prepare, colours(subject))
         return replace(images[0], values=np.stack([image.values for image in images]))
-    image = single_image(subject) if isinstance(subject, Image) else source_image(subject)
+    if isinstance(subject, Image):
+        image = single_image(subject) if manifest.samples is Samples.GREY else picture(subject)
+    else:
+        image = source_image(subject)
     for step in manifest.prepare:
         image = step.apply(image)
     return replace(image, values=np.stack([image.values] * manifest.samples.channels)) if manifest.samples is Samples.COPIED else image

@@ -260,11 +260,10 @@ def _classifying(config: Config, net: Network, called: Found, prepare: tuple[Tra
         notes.append(f"The bundle takes images of {sides} pixels; others are brought to it, each pixel the mean of those that it covers.")
     if net.samples is Samples.COPIED:
         notes.append("The network sees three channels, and the bundle names one image for them: each is the image in grey.")
-    scaled = next((step for step in prepare if isinstance(step, ScaleIntensityRange)), None)
-    if net.single and net.samples is not Samples.RGB and scaled is not None:
+    if net.single and net.samples is not Samples.RGB:
         notes.append(
-            f"The bundle scales grey values from {scaled.a_min:g} to {scaled.a_max:g}, as its picture files have them; here they are the "
-            "image's own, within the window in its header, and may have another range."
+            "The bundle was made for picture files: grey values are brought from the window in the image's header to 0 to 255, as such a "
+            "file has them; without a window, from the image's lowest to its highest where they are not of 0 to 255 already."
         )
     if (sizes[-1][0] == 1) != net.single:
         raise UnfitBundle(f"{config.at('preprocessing')} brings images to {sizes[-1]}, and the network takes images of {net.axes} axes")
