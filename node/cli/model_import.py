@@ -387,9 +387,12 @@ def _codes(words: tuple[str, ...]) -> "Mapping[int, Coded | None]":
 
 def _measured(words: tuple[str, ...]) -> "Measured":
     """What --measure says."""
+    from inference.applications.bundle.manifest import nothing
     from inference.imaging.measures.measuring import KINDS
     from node.settings.app_measures import asked_for, measures, mixed, sides
 
+    if not words:
+        return nothing
     asked = []
     for word in words:
         try:
