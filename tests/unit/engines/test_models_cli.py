@@ -19,6 +19,7 @@ from inference.applications.port import Accepts, Licences
 from inference.codes import LUNG, TISSUE
 from inference.engines.port import ModelRef
 from node.cli.main import main
+from tests.unit.applications.bundle import made
 from tests.unit.engines.models import fill
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
@@ -264,3 +265,29 @@ def test_tune_leaves_out_what_has_no_golden_output(hilum: Callable[..., tuple[in
     code, out, err = hilum("tune", "--json")
     assert code == 0, err
     assert [each["model"] for each in json.loads(out)] == ["double_pt"]
+
+
+def test_a_bundle_that_classifies_is_imported(hilum: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    """As the command's words say it, and refused where measurements are asked for of what marks nothing."""
+    torch = pytest.importorskip("torch")
+    monai = pytest.importorskip("monai")
+    arguments = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "block_config": [1], "init_features": 4}
+    torch.manual_seed(0)
+    transforms = [{"_target_": "LoadImaged"}, {"_target_": "EnsureChannelFirstd"}, {"_target_": "Resized", "spatial_size": [16, 16]}]
+    config = {
+        "network_def": {"_target_": "DenseNet", **arguments},
+        "preprocessing": {"_target_": "Compose", "transforms": [{**each, "keys": "image"} for each in transforms]},
+        "inferer": {"_target_": "SimpleInferer"},
+        "postprocessing": {"_target_": "Compose", "transforms": [{"_target_": "Activationsd", "keys": "pred", "softmax": True}]},
+    }
+    gives = {"type": "probabilities", "format": "classes", "num_channels": 2, "spatial_shape": [1, 2], "channel_def": {"0": "a", "1": "b"}}
+    meta = made.metadata(inputs={"spatial_shape": [16, 16], "modality": "XC"}, outputs=gives)
+    weights = {"model.pt": made.state(monai.networks.nets.DenseNet(**arguments))}
+    words = ("import", str(made.folder(tmp_path / "spots", weights, meta=meta, config=config)), "--modality", "DX")
+    words += ("--code", "0=99TEST:0:Broad", "--code", "1=99TEST:1:Fine")
+    code, _, err = hilum(*words, "--measure", "mean")
+    assert code != 0
+    assert "marks nothing that could be measured" in err
+    code, out, err = hilum(*words)
+    assert (code, err) == (0, "")
+    assert "application spots" in out
