@@ -270,8 +270,8 @@ def test_tune_leaves_out_what_has_no_golden_output(hilum: Callable[..., tuple[in
 def test_a_bundle_that_classifies_is_imported(hilum: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     """As the command's words say it, and refused where measurements are asked for of what marks nothing."""
     torch = pytest.importorskip("torch")
-    monai = pytest.importorskip("monai")
-    arguments = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "block_config": [1], "init_features": 4}
+    densenet = pytest.importorskip("monai.networks.nets.densenet")
+    arguments: dict[str, Any] = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "block_config": [1], "init_features": 4}
     torch.manual_seed(0)
     transforms = [{"_target_": "LoadImaged"}, {"_target_": "EnsureChannelFirstd"}, {"_target_": "Resized", "spatial_size": [16, 16]}]
     config = {
@@ -282,7 +282,7 @@ def test_a_bundle_that_classifies_is_imported(hilum: Callable[..., tuple[int, st
     }
     gives = {"type": "probabilities", "format": "classes", "num_channels": 2, "spatial_shape": [1, 2], "channel_def": {"0": "a", "1": "b"}}
     meta = made.metadata(inputs={"spatial_shape": [16, 16], "modality": "XC"}, outputs=gives)
-    weights = {"model.pt": made.state(monai.networks.nets.DenseNet(**arguments))}
+    weights = {"model.pt": made.state(densenet.DenseNet(**arguments))}
     words = ("import", str(made.folder(tmp_path / "spots", weights, meta=meta, config=config)), "--modality", "DX")
     words += ("--code", "0=99TEST:0:Broad", "--code", "1=99TEST:1:Fine")
     code, _, err = hilum(*words, "--measure", "mean")
