@@ -273,7 +273,11 @@ def test_a_bundle_that_classifies_is_imported(hilum: Callable[..., tuple[int, st
     densenet = pytest.importorskip("monai.networks.nets.densenet")
     arguments: dict[str, Any] = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "block_config": [1], "init_features": 4}
     torch.manual_seed(0)
-    transforms = [{"_target_": "LoadImaged"}, {"_target_": "EnsureChannelFirstd"}, {"_target_": "Resized", "spatial_size": [16, 16]}]
+    transforms: list[dict[str, Any]] = [
+        {"_target_": "LoadImaged"},
+        {"_target_": "EnsureChannelFirstd"},
+        {"_target_": "Resized", "spatial_size": [16, 16]},
+    ]
     config = {
         "network_def": {"_target_": "DenseNet", **arguments},
         "preprocessing": {"_target_": "Compose", "transforms": [{**each, "keys": "image"} for each in transforms]},
@@ -283,8 +287,8 @@ def test_a_bundle_that_classifies_is_imported(hilum: Callable[..., tuple[int, st
     gives = {"type": "probabilities", "format": "classes", "num_channels": 2, "spatial_shape": [1, 2], "channel_def": {"0": "a", "1": "b"}}
     meta = made.metadata(inputs={"spatial_shape": [16, 16], "modality": "XC"}, outputs=gives)
     weights = {"model.pt": made.state(densenet.DenseNet(**arguments))}
-    words = ("import", str(made.folder(tmp_path / "spots", weights, meta=meta, config=config)), "--modality", "DX")
-    words += ("--code", "0=99TEST:0:Broad", "--code", "1=99TEST:1:Fine")
+    words = ["import", str(made.folder(tmp_path / "spots", weights, meta=meta, config=config)), "--modality", "DX"]
+    words += ["--code", "0=99TEST:0:Broad", "--code", "1=99TEST:1:Fine"]
     code, _, err = hilum(*words, "--measure", "mean")
     assert code != 0
     assert "marks nothing that could be measured" in err
