@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, settings
 from tests.lab import needs
 from tests.lab.costly import ProcessorTime
 from tests.lab.forks import Forks
+from tests.lab.reactor import hold_still
 from tests.lab.stuck import Stuck
 from tests.lab.triton import Started, servers
 from tests.lab.turns import InTurns
@@ -28,6 +29,8 @@ from tests.lab.turns import InTurns
 # how fast examples come says something about the machine, not about the code
 settings.register_profile("hilum", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("hilum")
+
+hold_still()
 
 _UMASK = os.umask(0o022)
 """Whoever started the tests has it."""

@@ -13,7 +13,7 @@ from pynetdicom import AE
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.presentation import build_context
 
-from tests.lab.program import wait_until
+from tests.lab.reactor import checkpoint
 from tests.lab.rejection import associate
 
 PATIENCE_S = 30.0
@@ -48,9 +48,9 @@ class Sender:
         get = dimse.get_msg
         dimse.get_msg = lambda block=False: get(block=True) if block else (None, None)
         # once it has paused it is in no call of the old kind any more
-        self.association._reactor_checkpoint.clear()
-        wait_until(lambda: self.association._is_paused or not self.accepted, PATIENCE_S, "the reactor pauses", every_s=0.002)
-        self.association._reactor_checkpoint.set()
+        held_at = checkpoint(self.association)
+        held_at.clear()
+        held_at.set()
 
     def __enter__(self) -> Self:
         return self
