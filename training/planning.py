@@ -29,6 +29,8 @@ from training.errors import BrokenRun, UnfitData, UnfitSetting
 
 PLAN = "plan.json"
 """What was found in the data, in the run's folder."""
+AGAIN = "begin anew with another --out, or remove the run's folder"
+"""What to do about a run that another version began, or that is damaged."""
 
 AXES = "SPL"
 """The network's axes run to the head, to the back and to the left."""
@@ -219,7 +221,7 @@ def read(run: Path) -> Plan | None:
         counts = {name: said[name] for name in ("series", "patients", "seed", "training")}
         return Plan(manifest=manifest, asked=Asked(**asked), **counts)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as broken:
-        raise BrokenRun(f"{path} is no plan: {broken!r}") from broken
+        raise BrokenRun(f"{path} is no plan that this version of hilum reads ({broken!r}): {AGAIN}") from broken
 
 
 def _spacing(seen: Sequence[Facts]) -> Triple:

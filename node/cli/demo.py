@@ -283,7 +283,7 @@ def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
     from inference import findings_parts
     from inference.imaging.subjects import subjects
     from node.assembly.compose import application, open_blobs, open_journal
-    from node.results.page.naming import quantity
+    from node.results.page.naming import certainty, interval_quantities, quantity
     from node.results.page.picture import overlay_png
 
     with contextlib.closing(open_journal(config)) as journal:
@@ -327,6 +327,7 @@ def _summarise(config: "Config", job: Job, out: Path) -> dict[str, object]:
                 "location": m.location,
                 "at_least": m.at_least,
                 "interval": [m.interval.low, m.interval.high] if m.interval else None,
+                "interval_shown": f"{certainty(m.interval.level)}: {' to '.join(interval_quantities(m))}" if m.interval else "",
             }
             for m in findings.measurements
         ],
@@ -418,7 +419,7 @@ def tell(console: "Console", summary: dict[str, object], out: Path) -> None:
         of = measurement["segment"] or measurement["location"]
         about = (f" of {of}" if of else "") + (f" ({measurement['derivation']})" if measurement["derivation"] else "")
         bound = "at least " if measurement["at_least"] else ""
-        interval = " ({:.3g} to {:.3g})".format(*measurement["interval"]) if measurement["interval"] else ""
+        interval = f" ({measurement['interval_shown']})" if measurement["interval_shown"] else ""
         console.print(f"\n   {measurement['name']}{about}: [bold]{bound}{measurement['shown']}[/]{interval}")
     for sentence in (*summary["cautions"], *summary["remarks"]):  # type: ignore[misc]
         console.print(f"\n   {sentence}")

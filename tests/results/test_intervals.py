@@ -19,6 +19,7 @@ from inference.imaging.assemble import assemble
 from node.domain.profile import Kind, Language, Profile
 from node.results.check import check
 from node.results.encode import encode
+from node.results.page.naming import interval_quantities
 from node.results.page.table import entries
 from node.results.page.words import PAGE_WORDS
 from node.results.port import ValuesDiffer
@@ -31,7 +32,7 @@ BOTH = Profile(name="both", kinds=frozenset({Kind.SR, Kind.NARRATIVE}), language
 AGE, MONTH = Code("BONE-AGE", "99HILUM", "Bone age"), Code("mo", "UCUM", "month")
 DERIVATION = re.compile(r"\[Row (9|10)\] NUM \*")
 UPPER, LOWER = Code("371886008", "SCT", ""), Code("371885007", "SCT", "")
-OF_ALL = Measurement(name=AGE, value=84.0, unit=MONTH, interval=PredictionInterval(low=62.14, high=106.3, level=0.9))
+OF_ALL = Measurement(name=AGE, value=84.0, unit=MONTH, interval=PredictionInterval(low=62.14, high=106.31, level=0.9))
 OF_ONE = replace(OF_ALL, value=100.0, images=(2,), interval=PredictionInterval(low=99.0, high=120.5, level=0.9))
 FOUND = Findings(measurements=(OF_ALL, OF_ONE))
 
@@ -42,7 +43,7 @@ def test_the_report_holds_both_ends_in_the_unit_of_the_number_and_the_image(tmp_
     objects = encode(made.encoding(files, FOUND, profiles=(BOTH,)))
     (report,) = read(objects, "sr")
     whole, third = groups(report)
-    for group, far in ((whole, ((22.3, "mo"), (21.9, "mo"))), (third, ((20.5, "mo"), (1.0, "mo")))):
+    for group, far in ((whole, ((22.4, "mo"), (21.9, "mo"))), (third, ((20.5, "mo"), (1.0, "mo")))):
         assert tuple(number(group, end) for end in (UPPER, LOWER)) == far
     (exact,) = named(whole, LOWER)
     assert exact.MeasuredValueSequence[0].FloatingPointValue == pytest.approx(84 - 62.14, rel=1e-12)
@@ -52,10 +53,10 @@ def test_the_report_holds_both_ends_in_the_unit_of_the_number_and_the_image(tmp_
     ]
     assert images == [[], [assemble(files).sources[2].sop_instance_uid]]
     said = report.ContentSequence[0].ContentSequence[0].TextValue
-    assert said.startswith("All images: bone age 84 mo (90 % prediction interval 62.1 to 106 mo). Image 3: bone age 100 mo (90 % pred")
+    assert said.startswith("All images: bone age 84 mo (90 % prediction interval 62.1 to 107 mo). Image 3: bone age 100 mo (90 % pred")
     narratives = {one.form: one.data for one in objects if one.kind is Kind.NARRATIVE}
-    assert "84 mo（90 %预测区间62.1至106 mo）".encode() in narratives["zh"]
-    assert b"84 mo (90 % prediction interval 62.1 to 106 mo)" in narratives["en"]
+    assert "84 mo（90 %预测区间62.1至107 mo）".encode() in narratives["zh"]
+    assert b"84 mo (90 % prediction interval 62.1 to 107 mo)" in narratives["en"]
 
 
 @pytest.mark.peers
@@ -72,13 +73,34 @@ def test_the_reports_are_valid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "said"), [(Language.ENGLISH, "84 mo (90 %: 62.1 to 106 mo)"), (Language.CHINESE, "84 mo（90 %：62.1至106 mo）")]
+    ("language", "said"), [(Language.ENGLISH, "84 mo (90 %: 62.1 to 107 mo)"), (Language.CHINESE, "84 mo（90 %：62.1至107 mo）")]
 )
 def test_the_page_says_it_beside_the_number(language: Language, said: str) -> None:
     """Of all images, and of the one that the second number rests on."""
     whole, third = entries(FOUND, [f"image {place}" for place in range(1, 10)], [], PAGE_WORDS[language])
     assert [value for _, value in whole.values] == [said]
     assert third.name == "image 3"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "unit", "said"),
+    [
+        (62.18, 106.31, "mo", ("62.1", "107 mo")),
+        (-62.18, -10.61, "mo", ("-62.2", "-10.6 mo")),
+        (1.19, 9.91, "mm", ("1.1", "10 mm")),
+        (0.0, 0.3 - 0.1, "kg", ("0", "0.200 kg")),
+        (0.12345, 1234.5, "kg", ("0.123", "1240 kg")),
+        (99.99, 1e9 + 1, "kg", ("99.9", "1.01e+09 kg")),
+    ],
+)
+def test_what_is_read_holds_what_is_meant(low: float, high: float, unit: str, said: tuple[str, str]) -> None:
+    """Ends are rounded outward, below 0 too; what binary arithmetic adds is no digit."""
+    interval = PredictionInterval(low=low, high=high, level=0.9)
+    assert interval_quantities(replace(OF_ALL, value=low, unit=Code(unit, "UCUM", unit), interval=interval)) == said
+
+
+def _inward(report: Dataset) -> None:
+    named(report, UPPER)[0].MeasuredValueSequence[0].NumericValue = "22.3"
 
 
 def _longer(report: Dataset) -> None:
@@ -94,9 +116,9 @@ def _in_years(report: Dataset) -> None:
     named(report, UPPER)[0].MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue = "a"
 
 
-@pytest.mark.parametrize("spoil", [_longer, _shorter, _in_years])
+@pytest.mark.parametrize("spoil", [_inward, _longer, _shorter, _in_years])
 def test_a_report_with_another_interval_does_not_leave(spoil: Callable[[Dataset], None], tmp_path: Path) -> None:
-    """The end is elsewhere, missing, or in another unit."""
+    """The end is elsewhere, is read as nearer than it is, is missing, or in another unit."""
     encoding = made.encoding(made.series(tmp_path), Findings(measurements=(OF_ALL,)))
     objects = reports(encoding)
     (report,) = read(objects, "sr")

@@ -1,5 +1,6 @@
 """Numbers of a table: what is read and refused, what is looked at, the classical baseline, and how wide a prediction interval has to be."""
 
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,15 +14,16 @@ from inference.applications.port import MeasurementOutput
 from inference.codes import Code
 from inference.findings import PredictionInterval
 from training.augment import radiograph
-from training.errors import UnfitData, UnfitSetting
+from training.errors import BrokenRun, UnfitData, UnfitSetting
 from training.planning import Asked
 from training.recipe import Example
-from training.recipes.regression import recipe_of
+from training.recipes.regression import KIND, recipe_of
 from training.tabled.features import ridge
-from training.tabled.hygiene import Clean, clean
+from training.tabled.hygiene import Clean, clean, see
 from training.tabled.labels import read_numbers
-from training.tabled.plan import planned
+from training.tabled.plan import planned, write
 from training.tabled.studies import cases_of, tabled
+from training.tabled.units import begins_at_zero
 from training.tasks.regression import half_width, least_patients
 
 from .numbered_radiographs import COLUMN, width_of, write_numbered
@@ -187,3 +189,45 @@ def test_a_served_number_has_its_interval() -> None:
     """Around the number, in its unit."""
     one = NumberChannel(channel=0, name=Code("X", "99HILUM", "X"), unit=Code("mo", "UCUM", "month"), within=3.0).of(10.0)
     assert one.interval == PredictionInterval(low=7.0, high=13.0, level=0.9)
+
+
+@pytest.mark.parametrize(("value", "low", "high"), [(10.0, 7.0, 13.0), (2.0, 0.0, 5.0), (-1.0, 0.0, 3.0)])
+def test_what_cannot_be_negative_is_not_said_to_be(value: float, low: float, high: float) -> None:
+    """Neither the number nor where it may be instead."""
+    channel = NumberChannel(channel=0, name=Code("X", "99HILUM", "X"), unit=Code("mo", "UCUM", "month"), within=3.0, least=0.0)
+    one = channel.of(value)
+    assert (one.value, one.interval) == (max(value, 0.0), PredictionInterval(low=low, high=high, level=0.9))
+
+
+def test_which_quantities_cannot_be_negative(made: Path, tmp_path: Path) -> None:
+    """Amounts by their unit, none of which is below 0 in the table: a width is one; a change of it, a temperature and a plain number are
+    not."""
+    for column, shift, least in (
+        (COLUMN, 0.0, 0.0),
+        (COLUMN, 3.0, None),
+        ("X (Cel)", 0.0, None),
+        ("X (1)", 0.0, None),
+        ("X (mV)", 0, None),
+    ):
+        lines = [line.split(",") for line in (made / "numbers.csv").read_text().splitlines()[1:]]
+        rows = "".join(f"{study},{float(said) - shift:g}\n" for study, said in lines)
+        read = read_numbers(table(tmp_path / "t.csv", f"StudyInstanceUID,{column}\n{rows}"))
+        studies = tabled(made, read)
+        seen = [see(case) for case in studies.cases]
+        kept = Clean(seen=tuple(seen), groups=tuple(one.case.patient for one in seen), questions=(), by_patient=True)
+        (number,) = planned(studies, read, kept, seen, Asked(), name="spots", seed=0, digest="").manifest.numbers
+        assert (number.unit.value, number.least) == (read.units[0].value, least)
+    assert [begins_at_zero(Code(unit, "UCUM", "")) for unit in ("kg/m2", "mL/min", "%", "mm[Hg]", "10*3/uL")] == [True] * 5
+    assert [begins_at_zero(Code(unit, "UCUM", "")) for unit in ("{score}", "mCel", "deg", "[hnsf'U]", "Cel/h")] == [False] * 5
+
+
+def test_a_plan_of_another_version_is_refused_with_what_to_do(made: Path, tmp_path: Path) -> None:
+    """One without scales, as plans were before numbers were learned."""
+    read = read_numbers(made / "numbers.csv")
+    kept = clean(read, tabled(made, read), print)
+    write(planned(tabled(made, read), read, kept, kept.seen, Asked(), name="spots", seed=0, digest=""), tmp_path)
+    said = json.loads((tmp_path / "plan.json").read_text())
+    del said["scales"]
+    (tmp_path / "plan.json").write_text(json.dumps(said))
+    with pytest.raises(BrokenRun, match=r"that this version of hilum reads \(KeyError\('scales'\)\): begin anew with another --out"):
+        KIND.of_run(tmp_path, "", lambda _, recipe, __: recipe)

@@ -35,7 +35,10 @@ def test_a_table_becomes_a_served_regression(tmp_path: Path) -> None:
     held_out = {row["case"].removesuffix(".1"): row["numbers"]["Spot width"] for row in evaluation["each"][:3]}
     serve(tmp_path, YAML(typ="safe").load(page.blocks("yaml")[0])["routes"], held_out)
     for study, report in reports(tmp_path / "results").items():
-        assert numbers(report) == pytest.approx([held_out[study], within, within], abs=0.0501), "lengths in mm are shown to a tenth"
+        value, above, below = numbers(report)
+        assert value == pytest.approx(held_out[study], abs=0.0501), "lengths in mm are shown to a tenth"
+        assert 0 <= above - within < 0.1001, "outward"
+        assert 0 <= below - min(within, held_out[study]) < 0.1001, "a width is not below 0"
         concluded = str(report.ContentSequence[0].ContentSequence[0].TextValue)
         assert "90 % prediction interval" in concluded
         assert "mm" in concluded

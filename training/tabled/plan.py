@@ -21,10 +21,11 @@ from inference.engines.port import SERVING
 from inference.imaging.subject import Takes
 from training.checkpoint import save_json
 from training.errors import BrokenRun, UnfitData, UnfitSetting
-from training.planning import AXES, PLAN, STRIDE, Asked
+from training.planning import AGAIN, AXES, PLAN, STRIDE, Asked
 from training.tabled.hygiene import Clean, Seen
 from training.tabled.labels import LabelTable
 from training.tabled.studies import SINGLE, TabledStudies
+from training.tabled.units import begins_at_zero
 
 _MOST_SIDE, _MOST_SIDE_3D, _LEAST_SIDE = 128, 64, 32
 _GREATEST_SIDE = 512
@@ -110,7 +111,7 @@ def planned(
         structures=(),
         answers=tuple(AnswerChannel(channel=at, finding=table.channels[at], present=0.5, absent=0.5) for at in answered),
         numbers=tuple(
-            NumberChannel(channel=at, name=code, unit=unit)
+            NumberChannel(channel=at, name=code, unit=unit, least=_least(table, at))
             for at, (code, unit) in enumerate(zip(table.channels, table.units, strict=False))
         ),
     )
@@ -169,7 +170,7 @@ def read(run: Path) -> TabledPlan | None:
         scales = tuple((middle, spread) for middle, spread in said.pop("scales"))
         return TabledPlan(manifest=manifest, asked=Asked(**_tupled(said.pop("asked"))), scales=scales, **_tupled(said))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as broken:
-        raise BrokenRun(f"{path} is no plan of a table: {broken!r}") from broken
+        raise BrokenRun(f"{path} is no plan of a table that this version of hilum reads ({broken!r}): {AGAIN}") from broken
 
 
 def beside(manifest: BundleManifest, model: Any) -> Mapping[str, bytes]:
@@ -200,6 +201,11 @@ def _checked(window: tuple[int, int, int], single: bool) -> tuple[int, int, int]
         said = f"1 {_LEAST_SIDE} {_LEAST_SIDE}" if single else f"{STRIDE} {STRIDE} {STRIDE}"
         raise UnfitSetting(f"--window {' '.join(map(str, window))}: {said} at least, {_GREATEST_SIDE} at most along a side")
     return window
+
+
+def _least(table: LabelTable, at: int) -> float | None:
+    """0 of a quantity that is an amount by its unit, and below 0 in no line; it says what the quantity is, and is learned from no image."""
+    return 0.0 if begins_at_zero(table.units[at]) and min(line.labels[at] for line in table.lines) >= 0 else None
 
 
 def _scales(numbers: "np.ndarray[Any, np.dtype[np.float64]]") -> tuple[tuple[float, float], ...]:

@@ -99,6 +99,15 @@ _MEANT |= {"bpm": "/min", "percent": "%", "none": "1", "sec": "s", "µm": "um"}
 _MISTAKEN = {"C": ("coulomb", "Cel"), "F": ("farad", "[degF]"), "Mg": ("megagram", "mg"), "Mm": ("megameter", "mm")}
 _MISTAKEN |= dict.fromkeys(("ML", "Ml"), ("megaliter", "mL"))
 """Codes of UCUM that nobody's table is in, and what people mean by them."""
+_NOT_FROM_NOTHING = frozenset({"Cel", "[degF]", "[hnsf'U]", "[pH]", "1", "B", "C", "V", "deg", "rad"})
+"""Atoms whose scale has an arbitrary zero, or goes below it: temperatures, densities of CT, levels, angles, charges, plain numbers."""
+
+
+def begins_at_zero(unit: Code) -> bool:
+    """Whether what is measured in a unit is an amount, of which less than nothing is not there: an age, a length, a mass, a share."""
+    atoms = [found["atom"] for part in _components(unit.value) if (found := _COMPONENT.fullmatch(part)) and found["atom"]]
+    signed = {f"{prefix}{atom}" for prefix in ("", *_PREFIXES) for atom in _NOT_FROM_NOTHING & _METRIC} | _NOT_FROM_NOTHING
+    return bool(atoms) and signed.isdisjoint(atoms)
 
 
 def unit_of(file: Path, written: str) -> Code:
@@ -129,7 +138,11 @@ def _is_unit(said: str) -> bool:
     """
     if said.isdecimal() and said != "1":
         return False
-    return all(_is_component(part) for part in re.split(r"[./](?![^{]*\})", said.removeprefix("/")))
+    return all(_is_component(part) for part in _components(said))
+
+
+def _components(said: str) -> list[str]:
+    return re.split(r"[./](?![^{]*\})", said.removeprefix("/"))
 
 
 def _is_component(part: str) -> bool:

@@ -1,5 +1,6 @@
 """Networks that classify or estimate: what they see of a single image, and what their probabilities and numbers say."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -71,7 +72,8 @@ class AnswerChannel:
 class NumberChannel:
     """One channel of a network that estimates as a measurement: the number is what the channel gives, in `unit`.
 
-    `within` is how far from it the true value lies at most with the probability `level`; None where nobody knows.
+    `within` is how far from it the true value lies at most with the probability `level`; None where nobody knows. `least` is what the
+    quantity cannot be below: neither the number nor its interval is said to be; None where there is no such bound.
     """
 
     channel: int
@@ -79,10 +81,14 @@ class NumberChannel:
     unit: Code
     within: float | None = None
     level: float = 0.9
+    least: float | None = None
 
     def of(self, value: float, images: tuple[int, ...] = ()) -> Measurement:
         """The measurement, about these images."""
-        interval = None if self.within is None else PredictionInterval(low=value - self.within, high=value + self.within, level=self.level)
+        least = -math.inf if self.least is None else self.least
+        value, interval = max(value, least), None
+        if self.within is not None:
+            interval = PredictionInterval(low=max(value - self.within, least), high=value + self.within, level=self.level)
         return Measurement(name=self.name, value=value, unit=self.unit, images=images, interval=interval)
 
 

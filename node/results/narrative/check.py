@@ -92,16 +92,18 @@ def _numbers(sentence: Dataset) -> None:
             value = min(max(value, 1.0), 99.0) if 0 < value < 100 else value
         if not any(abs(float(text) - value) <= _half_a_digit(text) * 1.0001 for text in shown):
             raise ValuesDiffer(f"the narrative says {str(sentence.TextValue)!r} of a value of {value}")
-        for end in _ends(item):
-            if not any(abs(float(text) - end) <= _half_a_digit(text) * 1.0001 for text in shown):
+        for end, outward in _ends(item):
+            # as it is shown, by less than a digit, and never inward
+            slack = 1e-9 * max(abs(end), abs(value))
+            if not any(-slack <= outward * (float(text) - end) <= 2 * _half_a_digit(text) for text in shown):
                 raise ValuesDiffer(f"the narrative says {str(sentence.TextValue)!r} of an interval that ends at {end}")
 
 
-def _ends(item: Dataset) -> Iterator[float]:
-    """The two ends of a number's interval."""
+def _ends(item: Dataset) -> Iterator[tuple[float, int]]:
+    """The two ends of a number's interval, each with its direction."""
     for code, sign in ((_UPPER, 1), (_LOWER, -1)):
         for far in _named(item, code):
-            yield _value(item) + sign * _value(far)
+            yield _value(item) + sign * _value(far), sign
 
 
 def _half_a_digit(text: str) -> float:

@@ -1,6 +1,7 @@
 """Images, series, numbers and units as people read them, the same on pages, in narratives and in PDFs."""
 
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from enum import Enum, auto
 
 from inference.codes import MILLIMETRE, Code, unit_sign
@@ -69,10 +70,26 @@ def number(value: float, code: Code) -> str:
     """
     if _whole(value):
         return str(int(value))
-    if code.value == MILLIMETRE.value and 1 <= abs(value) < 10:
+    if _is_short(value, code):
         return f"{value:.1f}"
     digits, _, power = f"{value:.2e}".partition("e")
     return f"{float(f'{digits}e{power}'):.{max(2 - int(power), 0)}f}" if int(power) in _WRITTEN_OUT else f"{value:.3g}"
+
+
+def outward(end: float, code: Code, direction: str) -> float:
+    """An end of an interval, or how far it is away, with the digits that `number` shows, rounded up or down (decimal's ROUND_CEILING,
+    ROUND_FLOOR)."""
+    if _whole(end):
+        return end
+    # what binary arithmetic adds behind the twelfth digit is no digit of the number
+    exact = Decimal(f"{end:.12g}")
+    digits = -1 if _is_short(end, code) else exact.adjusted() - 2
+    return float(exact.quantize(Decimal(1).scaleb(digits), direction))
+
+
+def _is_short(value: float, code: Code) -> bool:
+    """A length that is shown to a tenth of a millimetre."""
+    return code.value == MILLIMETRE.value and 1 <= abs(value) < 10
 
 
 def _whole(value: float) -> bool:
@@ -99,9 +116,10 @@ def quantity(one: Measurement) -> str:
 
 
 def interval_quantities(one: Measurement) -> tuple[str, str]:
-    """Both ends of its interval, the unit behind the second."""
+    """Both ends of its interval, the unit behind the second; rounded outward: what is read holds what is meant."""
     assert one.interval is not None, "asked of what has an interval"
-    return number(one.interval.low, one.unit), _with_unit(one.interval.high, one.unit)
+    low, high = outward(one.interval.low, one.unit, ROUND_FLOOR), outward(one.interval.high, one.unit, ROUND_CEILING)
+    return number(low, one.unit), _with_unit(high, one.unit)
 
 
 def earlier_quantity(one: Measurement) -> str:

@@ -154,12 +154,10 @@ def _order(one: Number) -> tuple[object, ...]:
 
 
 def _number(item: Dataset) -> Number:
-    (measured,) = item.MeasuredValueSequence
-    exact = float(measured.get("FloatingPointValue", measured.NumericValue))
-    unit = coded(measured.MeasurementUnitsCodeSequence[0])
+    exact, shown, unit = _measured(item)
     allowed = _HALF_A_PERCENT if name(item) == _CERTAINTY else _shown_within(exact, unit, THREE_DIGITS)
-    if abs(exact - float(measured.NumericValue)) > allowed:
-        raise ValuesDiffer(f"the report says {measured.NumericValue} and {exact} of one measurement")
+    if abs(exact - shown) > allowed:
+        raise ValuesDiffer(f"the report says {shown} and {exact} of one measurement")
     derivations = [coded(part.ConceptCodeSequence[0]) for part in named(item, _DERIVATION)]
     methods = [coded(part.ConceptCodeSequence[0]) for part in named(item, _METHOD)]
     bounds = [coded(part.ConceptCodeSequence[0]) for part in named(item, _BOUND)]
@@ -173,10 +171,20 @@ def _number(item: Dataset) -> Number:
 
 def _uncertainty(item: Dataset, unit: Coded) -> float:
     """How far from the value one end of its interval is."""
-    _, size, its_unit, *_ = _number(item)
+    size, shown, its_unit = _measured(item)
     if its_unit != unit:
         raise ValuesDiffer(f"the report says the interval of a measurement in {unit} in {its_unit}")
+    # rounded outward alone
+    if not -RELATIVE * size <= shown - size <= 2 * _shown_within(size, unit, THREE_DIGITS):
+        raise ValuesDiffer(f"the report says {shown} and {size} of one end of an interval")
     return size
+
+
+def _measured(item: Dataset) -> tuple[float, float, Coded]:
+    """A value exactly, as people read it, and its unit."""
+    (measured,) = item.MeasuredValueSequence
+    shown = float(measured.NumericValue)
+    return float(measured.get("FloatingPointValue", shown)), shown, coded(measured.MeasurementUnitsCodeSequence[0])
 
 
 def _shown_within(exact: float, unit: Coded, share: float) -> float:

@@ -1,6 +1,7 @@
 """Content items that the measurement groups of all templates have in common: tracking, algorithm, site, numbers, references to images."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import ROUND_CEILING
 from typing import Any, TypeAlias
 
 from highdicom import sr
@@ -13,7 +14,7 @@ from inference.imaging.volume import SliceSource
 from node.dicom.uid import derive_uid
 from node.results.identity import model_names, tracking
 from node.results.narrative.wording import Wording
-from node.results.page.naming import number
+from node.results.page.naming import number, outward
 from node.results.port import Encoding
 from node.results.sources import Sources, item
 
@@ -182,7 +183,8 @@ def _number(one: Measurement, sources: Sources | None = None) -> Any:
 
 def _uncertainty(name: Code, size: float, unit: Code) -> Any:
     made = sr.NumContentItem(name=item(name), value=size, unit=item(unit), relationship_type=sr.RelationshipTypeValues.HAS_PROPERTIES)
-    made.MeasuredValueSequence[0].NumericValue = number(size, unit)
+    # never inward: what people read holds what is meant
+    made.MeasuredValueSequence[0].NumericValue = number(outward(size, unit, ROUND_CEILING), unit)
     return made
 
 
