@@ -75,7 +75,7 @@ def back_up(config: Config, target: Path, open_journal: Callable[[], Journal], a
         with _alone(target):
             return _Making(config, target).make(open_journal, agree)
     except OSError as failed:
-        raise NoBackup(f"{target}: {failed.strerror}: {failed.filename or ''}".rstrip(": ")) from failed
+        raise NoBackup(f"{failed.filename or target}: {failed.strerror}") from failed
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from inference.errors import HilumError
-from node.domain.errors import ConfigError
+from node.domain.errors import ConfigError, JournalError
 
 if TYPE_CHECKING:
     from cyclopts import CycloptsError
@@ -89,7 +89,7 @@ class NotPermitted(ConfigError):
     """The operating system does not let this user do what the verb needs: a store is its node's user's alone."""
 
     code = "HLM-2121"
-    remedy = "Run it as the user that the node runs as: `sudo -u USER hilum …`."
+    remedy = "Run it as the user that the node runs as: `sudo -u USER hilum …`. If it is a place that you named, name one of your own."
 
 
 class SystemRefused(ConfigError):
@@ -167,7 +167,10 @@ def _fitting(error: HilumError) -> str:
 
 
 def say(error: HilumError, remedy: str = "", *, as_json: bool) -> None:
-    """Tell how the verb ended, where the words for it belong: JSON on stdout, a sentence on stderr."""
+    """Tell how the verb ended, where the words for it belong: JSON on stdout, a sentence on stderr. Who is kept out of a store is told so
+    under one code, whatever verb met it first."""
+    if isinstance(error, JournalError) and isinstance(error.__cause__, PermissionError):
+        error = _kept_out(error.__cause__)
     if as_json:
         try:
             print(json.dumps(record(error, remedy), indent=1), flush=True)
@@ -192,9 +195,9 @@ def unforeseen(defect: Exception, path: Sequence[str]) -> HilumError:
     """What nothing in hilum has a name for, as an error that says what it was, and in which file the details lie."""
     if isinstance(defect, ImportError) and (library := _not_whole(defect, path)) is not None:
         return library
+    if isinstance(defect, PermissionError) and defect.filename:
+        return _kept_out(defect)
     where = _written(defect, path)
-    if isinstance(defect, PermissionError):
-        return NotPermitted(f"{_of_the_system(defect)}; this runs as {_user()}{_owner(defect)}. {where}")
     if isinstance(defect, OSError):
         return SystemRefused(f"{_of_the_system(defect)}. {where}")
     # not its words: they may quote a patient
@@ -221,6 +224,10 @@ def _module_at(defect: ImportError) -> str:
     """What raised it: a library says in words of its own what it lacks."""
     frames = [frame for frame, _ in traceback.walk_tb(defect.__traceback__)]
     return str(frames[-1].f_globals.get("__name__", "")).partition(".")[0] if frames else ""
+
+
+def _kept_out(refused: PermissionError) -> NotPermitted:
+    return NotPermitted(f"{_of_the_system(refused)}; this runs as {_user()}{_owner(refused)}")
 
 
 def _of_the_system(refused: OSError) -> str:

@@ -146,7 +146,7 @@ def _show_associations(console: "Console", found: Sequence[Mapping[str, Any]]) -
         }
         for one in found
     ]
-    console.print(screen.listing(rows, spare=("from", "when")))
+    console.print(screen.listing(rows, spare=("when", "from")))
     fixes: dict[str, list[str]] = {}
     for one in found:
         if one["remedy"]:

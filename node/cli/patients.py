@@ -100,7 +100,7 @@ def erase(
 def _demand_somebody(nothing: bool, patient: "Patient | None") -> None:
     if nothing:
         whose = "of these studies" if patient is None else "of a patient with this ID"
-        raise NobodyErased(f"nothing is held {whose}: nobody was erased")
+        raise NobodyErased(f"nothing is held {whose}: nobody was erased; backups and what was delivered were not looked into")
 
 
 def _demand_one_patient(opened: "Journal", studies: tuple[str, ...], *, all_patients: bool) -> None:

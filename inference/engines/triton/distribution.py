@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.engines.errors import ServerNotStarted, ServerUnsupported, WrongServer
+from inference.engines.errors import CacheUnwritable, ServerUnsupported, WrongServer
 from inference.engines.registry import download_wheel, user_cache
 from inference.engines.repository import file_digest
 
@@ -78,7 +78,7 @@ def local_distribution(cache: Path | None = None) -> Distribution:
         pip gave no wheel (retry).
     WrongServer
         The wheel is another one.
-    ServerNotStarted
+    CacheUnwritable
         It cannot be written into the cache.
     """
     _check_machine()
@@ -89,9 +89,7 @@ def local_distribution(cache: Path | None = None) -> Distribution:
             _unpack(folder)
         return Distribution(folder=folder, backends=_lay_out(folder))
     except OSError as failed:
-        raise ServerNotStarted(
-            f"the Triton server cannot be unpacked into {cache}: {failed} (XDG_CACHE_HOME names another place for it)"
-        ) from failed
+        raise CacheUnwritable(f"the Triton server cannot be unpacked into {cache}: {failed.strerror or failed}") from None
 
 
 def _check_machine() -> None:

@@ -130,7 +130,7 @@ class LocalTriton:
 
         Raises
         ------
-        ServerUnsupported, WrongServer, RegistryAway, ServerNotStarted
+        ServerUnsupported, WrongServer, RegistryAway, CacheUnwritable, ServerNotStarted
         """
         if self.running:
             return

@@ -21,7 +21,7 @@ CONFIG = 'node: {listen: "127.0.0.1:0"}\nstore: {journal: "sqlite:var/hilum.db",
 AS_NOBODY = """
 import os, sys
 import node.cli.doctor.command, node.cli.jobs, node.cli.main, node.records.jobs, node.journal.journal, sqlalchemy.dialects.sqlite
-import node.assembly.compose
+import node.assembly.compose, node.records.associations, node.observe.association_log
 os.chdir(sys.argv[1])
 node.cli.main.main(["jobs", "list"])
 os.chmod("var", 0o700)
@@ -153,7 +153,7 @@ def test_misuse_is_an_object_too(run: Run, words: tuple[str, ...]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
-@pytest.mark.parametrize("words", [("jobs", "list"), ("doctor",), ("jobs", "list", "--json")])
+@pytest.mark.parametrize("words", [("jobs", "list"), ("doctor",), ("associations",), ("jobs", "list", "--json")])
 def test_anothers_store_is_a_sentence_that_says_whose_it_is(tmp_path: Path, words: tuple[str, ...]) -> None:
     """The first thing that happens to whoever installed a node that runs as a user of its own."""
     (tmp_path / "hilum.yaml").write_text(CONFIG)
@@ -168,6 +168,8 @@ def test_anothers_store_is_a_sentence_that_says_whose_it_is(tmp_path: Path, word
     assert re.search(r'[Tt]his runs as the user \\?"nobody\\?", and \S+ is \\?"root\\?"', said), said
     assert "Run it as the user that the node runs as" in said
     assert "Traceback" not in said
+    assert "HLM-2121" in said, "one condition, one code"
+    assert "The details lie in" not in said, "there is nothing to look at"
 
 
 @pytest.mark.slow

@@ -33,7 +33,9 @@ def test_who_is_not_here_is_not_erased_and_that_is_all_that_is_said(empty: Hospi
     """What an erasure would leave is no matter then."""
     said = run("patients", "erase", "--id", "4711")
     assert (said.code, said.out) == (1, "")
-    assert said.err.startswith("nothing is held of a patient with this ID: nobody was erased [HLM-2124]")
+    assert said.err.startswith(
+        "nothing is held of a patient with this ID: nobody was erased; backups and what was delivered were not looked into [HLM-2124]"
+    )
 
 
 def test_the_trail_names_who_erases_by_the_machines_word(empty: Hospital, run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

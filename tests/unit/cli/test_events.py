@@ -119,6 +119,26 @@ def test_what_a_stranger_calls_itself_moves_no_cursor(hospital: Hospital, run: R
     assert run("associations", "--json").json[0]["calling"] == title
 
 
+@pytest.mark.parametrize(("calling", "called"), [("CT7", "HILUM"), ("CT-AWP-102030405", "HILUM-RADIOLOGY1")])
+def test_a_narrow_terminal_says_who_called(
+    hospital: Hospital, run: Run, monkeypatch: pytest.MonkeyPatch, calling: str, called: str
+) -> None:
+    """The moment is left out first, then the address, which stands with what to do; AE titles and the reason stay whole."""
+    folder = make_run_folder(hospital.config) / "associations"
+    folder.mkdir()
+    reason = f'calling AE title "{calling}" is no peer'
+    AssociationLog(folder, 0).hear(
+        AssociationRejected(address="192.168.178.201", calling_ae=calling, called_ae=called, rejection="calling", reason=reason)
+    )
+    monkeypatch.setenv("COLUMNS", "60")
+    listed, _, fix = run("associations").out.partition("\n\n")
+    assert max(map(len, listed.splitlines())) <= 60
+    assert f"{calling} → {called}" in listed
+    assert ("192.168.178.201" in listed) == (calling == "CT7")
+    assert {"turned", "away:", "calling", "peer"} <= set(listed.split())
+    assert fix.startswith("192.168.178.201: If it may send, enter it under `peers:`")
+
+
 @pytest.mark.parametrize("width", [60, 200])
 def test_a_line_is_a_line_at_any_width(hospital: Hospital, run: Run, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     """`grep` finds whole ones."""
