@@ -2,9 +2,14 @@
 capability, beside the real programs that the other images hold."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -44,6 +49,36 @@ def test_compose_understands_the_set(tmp_path: Path, files: tuple[str, ...]) -> 
     assert ("triton" in read["node"]["depends_on"]) == (len(files) == 2)
     for name, service in expected.items():
         assert len(read[name].get("volumes", [])) == len(service.get("volumes", [])), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("index", "taken"), [("of-processors", "+cpu"), ("", "")], ids=["named", "not named"])
+def test_the_image_with_torch_takes_it_from_the_index_that_is_named(tmp_path: Path, index: str, taken: str) -> None:
+    """The Dockerfile's own words for pip, over two indexes on this disk: torch of the version that the constraints have, without CUDA where
+    TORCH_INDEX names an index of such, else as the public one has it. compose.yaml asks for an image with torch, and for no other."""
+    built = [service["build"]["args"]["EXTRAS"] for service in services().values() if "EXTRAS" in service.get("build", {}).get("args", {})]
+    assert built == ["embedded,torch"]
+    (version,) = re.findall("^torch==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    for name, build in (("public", version), ("of-processors", f"{version}+cpu")):
+        _index_of_torch(tmp_path / name, build)
+    (words,) = re.findall(r'pip install (\$\{TORCH_INDEX.+) "\.\[\$\{EXTRAS\}\]"', (FOLDER / "Dockerfile").read_text())
+    variables = {"PATH": os.environ["PATH"], "PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": (tmp_path / "public").as_uri()}
+    variables |= {"TORCH_INDEX": (tmp_path / index).as_uri() if index else ""}
+    command = f"{sys.executable} -m pip install --dry-run --quiet --ignore-installed --no-deps --report - {words} torch"
+    told = subprocess.run(["sh", "-c", command], cwd=ROOT, env=variables, capture_output=True, text=True, check=False, timeout=300)
+    assert told.returncode == 0, told.stderr
+    assert [one["metadata"]["version"] for one in json.loads(told.stdout)["install"]] == [version + taken]
+
+
+def _index_of_torch(folder: Path, version: str) -> None:
+    """A package index (PEP 503) with a torch of this version that has nothing in it."""
+    (folder / "torch").mkdir(parents=True)
+    wheel, inside = f"torch-{version}-py3-none-any.whl", f"torch-{version}.dist-info"
+    with zipfile.ZipFile(folder / "torch" / wheel, "w") as packed:
+        packed.writestr(f"{inside}/METADATA", f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n")
+        packed.writestr(f"{inside}/WHEEL", "Wheel-Version: 1.0\nGenerator: made\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        packed.writestr(f"{inside}/RECORD", "")
+    (folder / "torch" / "index.html").write_text(f'<a href="{quote(wheel)}">{wheel}</a>\n')
 
 
 def test_promtool_accepts_prometheus_files(tmp_path: Path) -> None:
