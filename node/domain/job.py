@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from node.domain.shortage import Shortage
@@ -73,6 +73,10 @@ class Demand:
     def against_unaccepted(self, unaccepted: str) -> str:
         """What is against an application that is not accepted here, for the reason given; "" where it will do."""
         return f"{unaccepted}, and the route asks for an accepted one" if self.accepted and unaccepted else ""
+
+    def also(self, other: "Demand") -> "Demand":
+        """This one, with what the other asks besides. Of two versions this one's counts."""
+        return Demand(version=self.version or other.version, accepted=self.accepted or other.accepted)
 
     @property
     def text(self) -> str:
@@ -240,12 +244,29 @@ class NewJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedRoutes:
-    """Routes of a job that ask of its application what the one that is here does not answer, all the same, and the sinks that are theirs:
-    they wait by a job of their own, with this code and reason."""
+class RouteWishes:
+    """What routes want of a job that they share, besides the analysis: the most urgent, the strictest and the shortest of each."""
+
+    priority: Priority
+    when_excluded: WhenExcluded
+    deadline: timedelta | None
+    """Behind the completion of the arrival."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartedRoutes:
+    """Routes of a job that was parted: the sinks that are theirs, and what they want of it (None: nobody knows it of all of them)."""
+
+    sinks: tuple[str, ...]
+    wishes: RouteWishes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedRoutes(PartedRoutes):
+    """Routes that ask of the application what the one that is here does not answer, all the same: they wait by a job of their own, with
+    this code and reason."""
 
     demands: Mapping[str, Demand]
-    sinks: tuple[str, ...]
     code: str
     reason: str
 
@@ -296,10 +317,12 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlierResult:
-    """What one job measured in an earlier study of the same patient. `studied_at` is as `node.domain.patient.studied_at` has it."""
+    """What one job measured in an earlier study of the same patient. `studied_at` is as `node.domain.patient.studied_at` has it. Those with
+    equal `input_digest` measured the same images."""
 
     job: int
     study_instance_uid: str
+    input_digest: str
     studied_at: str
     model_digest: str
     measured: tuple[Measured, ...]

@@ -173,7 +173,8 @@ def measured_in(findings: Findings, part: str, version: str) -> list[Measured]:
 
 
 def with_earlier(findings: Findings, part: str, version: str, model_digest: str, results: Sequence[EarlierResult]) -> Findings:
-    """The findings, each measurement with the nearest earlier value of the same concept; whoever made them knows of none.
+    """The findings, each measurement with the nearest earlier value of the same concept; whoever made them knows of none. A remark says
+    where the nearest study has several values and nobody can say which is meant.
 
     Parameters
     ----------
@@ -183,9 +184,16 @@ def with_earlier(findings: Findings, part: str, version: str, model_digest: str,
         What the journal found, the newest study first.
     """
     concepts: list[Concept | None] = _concepts(findings, part) if results else [None] * len(findings.measurements)
-    found = [None if concept is None else _nearest(concept, version, model_digest, results) for concept in concepts]
-    beside = zip(findings.measurements, found, strict=True)
-    return replace(findings, measurements=tuple(replace(one, earlier=earlier) for one, earlier in beside))
+    found = [[] if concept is None else _of_nearest(concept, version, model_digest, results) for concept in concepts]
+    unclear = dict.fromkeys(_day(several[0][0]) for several in found if len(several) > 1)
+    beside = [
+        replace(one, earlier=_earlier(*fits[0], version, model_digest) if len(fits) == 1 else None)
+        for one, fits in zip(findings.measurements, found, strict=True)
+    ]
+    remarks = (
+        say("Values of {date} are left out: that study has several results, and nothing tells which is meant.", date=day) for day in unclear
+    )
+    return replace(findings, measurements=tuple(beside), remarks=(*findings.remarks, *remarks))
 
 
 def _concepts(findings: Findings, part: str) -> list[Concept | None]:
@@ -219,23 +227,31 @@ def _concept(one: Measurement, segments: Mapping[str, Segment], part: str) -> Co
     )
 
 
-def _nearest(concept: Concept, version: str, model_digest: str, results: Sequence[EarlierResult]) -> Earlier | None:
-    """The value of the newest earlier study that has one; none where that study has several, for nobody can say which is meant."""
+def _of_nearest(
+    concept: Concept, version: str, model_digest: str, results: Sequence[EarlierResult]
+) -> list[tuple[EarlierResult, Measured]]:
+    """The values of the newest earlier study that has any. Where several models measured the same images, those of today's, if there are
+    any."""
     fits = [
         (result, one) for result in results for one in result.measured if one.concept == concept and _major(one.version) == _major(version)
     ]
-    if not fits:
-        return None
-    nearest, found = fits[0]
-    if sum(result.study_instance_uid == nearest.study_instance_uid for result, _ in fits) > 1:
-        return None
-    day = nearest.studied_at
+    nearest = [(result, one) for result, one in fits if result.study_instance_uid == fits[0][0].study_instance_uid]
+    by_today = [(result, one) for result, one in nearest if result.model_digest == model_digest]
+    return by_today if by_today and len({result.input_digest for result, _ in nearest}) == 1 else nearest
+
+
+def _earlier(result: EarlierResult, found: Measured, version: str, model_digest: str) -> Earlier:
     return Earlier(
         value=found.value,
-        date=f"{day[:4]}-{day[4:6]}-{day[6:8]}",
+        date=_day(result),
         version="" if found.version == version else found.version,
-        another_model=nearest.model_digest != model_digest,
+        another_model=result.model_digest != model_digest,
     )
+
+
+def _day(result: EarlierResult) -> str:
+    day = result.studied_at
+    return f"{day[:4]}-{day[4:6]}-{day[6:8]}"
 
 
 def _major(version: str) -> str:

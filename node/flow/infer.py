@@ -28,7 +28,8 @@ from inference.imaging.subjects import Assembled, subjects
 from inference.stages import ANALYSE, INFER, collected, stage
 from inference.translatable import OfTheWhole, say
 from node.domain.errors import AnotherVersion, ApplicationUnaccepted
-from node.domain.job import Demand, Job, Priority, RefusedRoutes, method_digest
+from node.domain.job import RANKS, Demand, Job, PartedRoutes, Priority, RefusedRoutes, RouteWishes, method_digest, strictest
+from node.domain.route import Route
 from node.domain.shortage import Shortage
 from node.flow.time_limits import size_of, to_decode_s, to_infer_s
 from node.observe.events import alarm
@@ -84,27 +85,44 @@ class RoutesRefused(Exception):
         super().__init__(", ".join(refused))
         self.refused = refused
 
-    def apart(self, job: Job, config: settings.Config) -> tuple[list[RefusedRoutes], set[str]]:
-        """Each demand that is not answered, with its routes and their sinks; and the sinks of the routes that go on.
+    def apart(self, job: Job, config: settings.Config) -> tuple[list[RefusedRoutes], PartedRoutes]:
+        """Each demand that is not answered, with its routes and their sinks; and the routes that go on.
 
-        Whose a sink is the configuration says. One that no route of the job has by now may be of any: it waits with what is refused.
+        A route waits for what it asks today and for what it asked when it was routed. Whose a sink is, and what a route wants, the
+        configuration says. A sink that no route of the job has by now may be of any: it waits with what is refused.
         """
-        sends = {route.name: route.send for route in config.routes if route.name in job.routes}
-        goes_on = {sink for route, sinks in sends.items() if route not in self.refused for sink in sinks}
-        known = {sink for sinks in sends.values() for sink in sinks}
+        mine = {route.name: route for route in config.routes if route.name in job.routes}
+        known = {sink for route in mine.values() for sink in route.send}
         alike: dict[Demand, list[str]] = {}
         for route, (demand, _) in self.refused.items():
-            alike.setdefault(demand, []).append(route)
+            alike.setdefault(job.demands.get(route, demand).also(demand), []).append(route)
         apart = [
             RefusedRoutes(
                 demands=dict.fromkeys(routes, demand),
-                sinks=tuple(sink for sink in job.sinks if sink not in known or any(sink in sends.get(route, ()) for route in routes)),
+                sinks=tuple(
+                    sink for sink in job.sinks if sink not in known or any(sink in mine[name].send for name in mine.keys() & routes)
+                ),
+                wishes=_wishes([mine.get(name) for name in routes]),
                 code=self.refused[routes[0]][1].code,
                 reason=str(self.refused[routes[0]][1]),
             )
             for demand, routes in alike.items()
         ]
-        return apart, goes_on
+        others = [name for name in job.routes if name not in self.refused]
+        sinks = tuple(dict.fromkeys(sink for name in others if name in mine for sink in mine[name].send))
+        return apart, PartedRoutes(sinks=sinks, wishes=_wishes([mine.get(name) for name in others]))
+
+
+def _wishes(routes: Sequence[Route | None]) -> RouteWishes | None:
+    """What these routes want of the job that they share; None where one of them is not in the configuration any more."""
+    known = [route for route in routes if route is not None]
+    if len(known) < len(routes):
+        return None
+    return RouteWishes(
+        priority=min((route.priority for route in known), key=RANKS.__getitem__),
+        when_excluded=strictest(route.when_excluded for route in known),
+        deadline=min((route.deadline for route in known if route.deadline is not None), default=None),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

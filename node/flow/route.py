@@ -4,14 +4,14 @@ What one arrival brings ends no other's way: deciding is bounded, and an arrival
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
 from inference.applications.port import Application
 from inference.errors import HilumError, InputError
 from node.domain.arrival import Arrival
-from node.domain.job import Job, NewJob
+from node.domain.job import Job
 from node.domain.shortage import Hold
 from node.domain.stage import Clock
 from node.domain.state import ArrivalState, DeliveryState, JobState
@@ -31,6 +31,8 @@ from node.settings import config as settings
 _BATCH = 20
 _MOST_ATTEMPTS = 3
 """As many as a job has by default."""
+_TOLD = (JobState.PARKED, JobState.NOT_APPLICABLE)
+"""How a job may end in being routed."""
 
 
 _Decided: TypeAlias = tuple[list[SeriesContent], JobPlan, dict[int, str], list[Arrival]]
@@ -115,6 +117,7 @@ class RouteStage:
             self._application_of,
             declared_of=self._declared_of,
             known=self._journal.shortage,
+            standing=self._journal.routing.standing,
             settle_of=config.settle_of,
         )
 
@@ -178,6 +181,8 @@ class RouteStage:
         self._release_others(arrival, series, asked, now)
         came = f"arrival {arrival.id} of the study came, with a series that a route needs"
         again = revised | {other.id: came for other in needed if other.state is ArrivalState.ROUTED}
+        ends = any(job.parked or job.not_applicable for job in asked.jobs)
+        ended_before = self._ended(arrival) if ends else set()
         try:
             jobs = self._journal.routing.route(
                 arrival.id,
@@ -205,7 +210,7 @@ class RouteStage:
             event("arrival.awaited", arrival=arrival.id, revised=sorted(revised))
         if needed:
             event("arrival.needed", arrival=arrival.id, by=[other.id for other in needed])
-        self._tell(asked.jobs, jobs)
+        self._tell(jobs if ends else [], ended_before)
         self._tell_held(arrival, held_before, asked, now)
         for prior in asked.left_out:
             words = f"{prior.application} is not given series {prior.series_instance_uid}: {prior.why}"
@@ -284,16 +289,19 @@ class RouteStage:
             "job.prior_mistaken", job=job.id, application=job.application, code=PriorMistaken.code, sinks=standing, delivered=bool(standing)
         )
 
-    def _tell(self, asked: list[NewJob], jobs: list[int]) -> None:
-        for job, wanted in zip(jobs, asked, strict=False):  # none when a later revision was routed first
-            ended = wanted.not_applicable or wanted.parked
-            if ended is None:
+    def _ended(self, arrival: Arrival) -> set[tuple[int, JobState]]:
+        """The jobs of the study that ended for what routing or a worker found, and how."""
+        found = self._journal.jobs.find(study=arrival.study_instance_uid, states=_TOLD)
+        return {(job.id, job.state) for job in found}
+
+    def _tell(self, jobs: Sequence[int], before: Collection[tuple[int, JobState]]) -> None:
+        """Tell of those jobs that ended in being routed, each once: not of what had ended `before`."""
+        for job in map(self._journal.jobs.get, dict.fromkeys(jobs)):
+            if job.state not in _TOLD or (job.id, job.state) in before:
                 continue
-            state = JobState.PARKED if wanted.not_applicable is None else JobState.NOT_APPLICABLE
-            if self._journal.jobs.get(job).state is state:
-                code, reason = ended
-                metrics.JOBS_ENDED.add(application=wanted.application, state=state.value, code=code)
-                if state is JobState.PARKED:
-                    alarm("job.parked", job=job, application=wanted.application, code=code, reason=reason)
-                else:  # nobody need do anything about it
-                    event("job.not_applicable", job=job, application=wanted.application, code=code, reason=reason)
+            code, reason = job.code or "", job.reason or ""
+            metrics.JOBS_ENDED.add(application=job.application, state=job.state.value, code=code)
+            if job.state is JobState.PARKED:
+                alarm("job.parked", job=job.id, application=job.application, code=code, reason=reason)
+            else:  # nobody need do anything about it
+                event("job.not_applicable", job=job.id, application=job.application, code=code, reason=reason)

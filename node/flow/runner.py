@@ -237,8 +237,8 @@ class Runner:
 
     def _part(self, job: Job, some: RoutesRefused) -> None:
         """Let the routes go on whose demands are answered, with their sinks; each demand that is not has a parked job of its own."""
-        refused, goes_on = some.apart(job, self._config)
-        own = self._journal.jobs.part(job, refused, goes_on, self._clock())
+        refused, others = some.apart(job, self._config)
+        own = self._journal.jobs.part(job, refused, others, self._clock())
         for parked, one in zip(own, refused, strict=False):  # none where nothing was parted: whoever claims it next knows more
             event("job.parted", job=job.id, application=job.application, code=one.code, reason=one.reason, routes=list(one.demands))
             metrics.JOBS_ENDED.add(application=job.application, state=JobState.PARKED.value, code=one.code)

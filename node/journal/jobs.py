@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, delete, exists, or_, select, update
 
-from node.domain.job import Job, JobKind, Measured, RefusedRoutes, ResultObject
+from node.domain.job import Job, JobKind, Measured, PartedRoutes, RefusedRoutes, ResultObject
 from node.domain.state import DeliveryState, JobState
 from node.journal import schema
 from node.journal.arrivals import revise_askers
@@ -14,7 +14,7 @@ from node.journal.claims import LostClaims, at_most, given_before, had_turn, in_
 from node.journal.database import Database, JournalPart, lock_study, repeatable, rerun
 from node.journal.errors import NoSuchRow, TransitionRefused
 from node.journal.job_deliveries import cancel_deliveries, insert_deliveries, revive
-from node.journal.placing import demands_of, part, supersede
+from node.journal.placing import demands_of, part, supersede, wished
 from node.journal.port import DoneJob, JobFilter
 from node.journal.results import insert_objects, keep_measured, read_objects
 from node.journal.rows import micros, moment, to_job
@@ -141,10 +141,9 @@ class Jobs(JournalPart):
             return True
 
     @repeatable
-    def part(self, job: Job, refused: Sequence[RefusedRoutes], sinks: Collection[str], now: datetime) -> list[int]:
+    def part(self, job: Job, refused: Sequence[RefusedRoutes], others: PartedRoutes, now: datetime) -> list[int]:
         """Give routes whose demands are not answered jobs of their own, which are parked; the job, as it was claimed, waits again, for its
-        other routes and with those of its sinks that `sinks` names. The attempt does not count. Returns these jobs, in the order of
-        `refused`.
+        `others`, with those of its sinks that are theirs. The attempt does not count. Returns these jobs, in the order of `refused`.
 
         [] when nothing was parted: the lease is lost; or others have asked for the job since it was claimed, and it waits as it is."""
         with self._database.writing() as connection:
@@ -160,9 +159,13 @@ class Jobs(JournalPart):
             row = _row(connection, job.id)
             own = [part(connection, row, one, now) for one in refused]
             table = schema.job_sink
-            connection.execute(delete(table).where(table.c.job_id == job.id, table.c.sink.not_in(sinks)))
+            connection.execute(delete(table).where(table.c.job_id == job.id, table.c.sink.not_in(others.sinks)))
             gone = ", ".join(route for one in refused for route in one.demands)
-            note(connection, JOB.name, job.id, "job.parted", f"routes {gone}: job {', '.join(map(str, own))}", now)
+            said = f"routes {gone}: job {', '.join(map(str, own))}"
+            # no error; and claimed again it has waited already
+            values = {**wished(connection, row, others.wishes), "code": "", "reason": said}
+            connection.execute(update(schema.job).where(_job.id == job.id).values(**values))
+            note(connection, JOB.name, job.id, "job.parted", said, now)
             return own
 
     @repeatable
@@ -358,14 +361,16 @@ def _supersede_statements(connection: Connection, job: int, now: datetime) -> No
 
 
 def _supersede_predecessor(connection: Connection, job: int, now: datetime) -> None:
-    """What a job replaces, and what stayed because it was asked for in vain then, is superseded by its result, if all of its routes have
-    that. Where the study comes again, placing sees to it: an operator's retry brings no study."""
-    before = connection.execute(select(schema.job).where(_job.id == _row(connection, job).predecessor).with_for_update()).first()
-    if before is None or JobState(before.state) in (JobState.SUPERSEDED, JobState.CANCELLED):
-        return
-    asked = demands_of(connection, [before.id, job])
-    if asked.get(before.id) and asked[before.id].keys() <= asked.get(job, {}).keys():
-        supersede(connection, before.id, f"job {job} gave what its routes ask by now", now)
+    """What a job replaces, and what that replaces in its turn, stayed where it was asked for in vain then; it is superseded by this result,
+    if all of its routes have that. Where the study comes again, placing sees to it: an operator's retry brings no study."""
+    routes = demands_of(connection, [job]).get(job, {}).keys()
+    number = _row(connection, job).predecessor
+    while number is not None:
+        before = connection.execute(select(schema.job).where(_job.id == number).with_for_update()).one()
+        asked = demands_of(connection, [number]).get(number, {}).keys()
+        if JobState(before.state) not in (JobState.SUPERSEDED, JobState.CANCELLED) and asked and asked <= routes:
+            supersede(connection, number, f"job {job} gave what its routes ask by now", now)
+        number = before.predecessor
 
 
 def _row(connection: Connection, job: int) -> Row[Any]:

@@ -12,10 +12,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Row, delete, insert, literal, select, update
+from sqlalchemy import Connection, Row, Select, Table, delete, func, insert, literal, select, update
 
 from node.domain.errors import AnotherVersion, ApplicationUnaccepted, PixelsGone
-from node.domain.job import RANKS, Demand, JobKind, NewJob, RefusedRoutes, WhenExcluded, strictest
+from node.domain.job import RANKS, Demand, JobKind, NewJob, RefusedRoutes, RouteWishes, WhenExcluded, strictest
 from node.domain.shortage import Shortage
 from node.domain.state import JobState
 from node.journal import schema
@@ -45,43 +45,30 @@ class Placing:
         self._joined: set[int] = set()
 
     def place(self) -> list[int]:
-        """The number of the job that each became; of one whose routes had to part, of the first."""
+        """The numbers of the jobs that these became, in their order: one whose routes had to part became several."""
         answered = {_subject(job) for job in self._jobs if not job.refused}
         refused = {_subject(job): job for job in self._jobs if job.refused}
         for job in [job for subject, job in refused.items() if subject not in answered]:
             # what others asked for in the jobs that they take the place of does not wait with them
             self._place(replace(job, routes=(), sinks=(), demands={}, sinks_of={}, parked=None, declined=False, refused=False))
-        placed = [self._place(job) for job in self._jobs]
+        placed = [number for job in self._jobs for number in self._place(job)]
         for number in sorted(self._replaced.keys() - set(placed) - self._joined):
             supersede(self._connection, number, self._replaced[number].format(arrival=self._arrival.id), self._now)
         return placed
 
-    def _place(self, new: NewJob) -> int:
-        found = self._same(new)
+    def _place(self, new: NewJob) -> list[int]:
+        # locked, so that none is encoded for its old sinks while it gains new ones
+        found = self._connection.execute(_same(self._arrival.study_instance_uid, new).with_for_update()).all()
         latest = JobState(found[0].state) if found else None
         if found and new.untaken and latest not in (JobState.NOT_APPLICABLE, JobState.CANCELLED):
-            return int(found[0].id)
+            return [int(found[0].id)]
         asked = demands_of(self._connection, [row.id for row in found])
         in_vain = {demand for one in self._jobs if one.refused and _subject(one) == _subject(new) for demand in one.demands.values()}
         current = _current(found, new.input_digest)
         parts = list(_parts(new, current, asked, in_vain))
         self._joined |= {row.id for _, row in parts if row is not None}
         others = [row for row in found if row.id not in self._joined]
-        first, *_ = [self._place_part(part, row, others, asked) for part, row in parts]
-        return first
-
-    def _same(self, new: NewJob) -> Sequence[Row[Any]]:
-        """The jobs of the application on the same series, the newest first."""
-        same = (
-            _job.study_instance_uid == self._arrival.study_instance_uid,
-            # a slice that came late may have the number that the job is called by now
-            *(() if new.whole_study else (_job.series_instance_uid.in_(new.slices or (new.series_instance_uid,)),)),
-            _job.application == new.application,
-            _job.kind == JobKind.ANALYSIS.value,
-            _job.state != JobState.SUPERSEDED.value,
-        )
-        # locked, so that none is encoded for its old sinks while it gains new ones
-        return self._connection.execute(select(schema.job).where(*same).order_by(_job.id.desc()).with_for_update()).all()
+        return [self._place_part(part, row, others, asked) for part, row in parts]
 
     def _place_part(self, new: NewJob, same: Row[Any] | None, others: Sequence[Row[Any]], asked: "Asked") -> int:
         """Join `same`, which answers all of its routes, or insert a job; `others` are those that none of its arrival joins."""
@@ -160,6 +147,27 @@ def demands_of(connection: Connection, jobs: Sequence[int]) -> Asked:
     for row in connection.execute(select(table).where(table.c.job_id.in_(jobs)).order_by(table.c.job_id, table.c.position)):
         found.setdefault(row.job_id, {})[row.route] = to_demand(row)
     return found
+
+
+def standing(connection: Connection, study: str, new: NewJob) -> dict[str, int]:
+    """By route of a job that is not placed yet, the job of the study that has findings and answers what the route asks."""
+    found = connection.execute(_same(study, new)).all()
+    asked = demands_of(connection, [row.id for row in found])
+    parts = _parts(new, _current(found, new.input_digest), asked, set(new.demands.values()))
+    return {route: row.id for part, row in parts if row is not None and row.model_digest is not None for route in part.routes}
+
+
+def _same(study: str, new: NewJob) -> Select[Any]:
+    """The jobs of the application on the same series, the newest first."""
+    same = (
+        _job.study_instance_uid == study,
+        # a slice that came late may have the number that the job is called by now
+        *(() if new.whole_study else (_job.series_instance_uid.in_(new.slices or (new.series_instance_uid,)),)),
+        _job.application == new.application,
+        _job.kind == JobKind.ANALYSIS.value,
+        _job.state != JobState.SUPERSEDED.value,
+    )
+    return select(schema.job).where(*same).order_by(_job.id.desc())
 
 
 def _current(found: Sequence[Row[Any]], input_digest: str) -> list[Row[Any]]:
@@ -338,24 +346,33 @@ def _add_sinks(connection: Connection, job: int, names: Iterable[str]) -> list[s
     have = _sinks(connection, job)
     fresh = [name for name in dict.fromkeys(names) if name not in have]
     if fresh:
-        rows = [{"job_id": job, "sink": name, "position": len(have) + n} for n, name in enumerate(fresh)]
+        rows = [{"job_id": job, "sink": name, "position": n} for n, name in enumerate(fresh, _behind(connection, schema.job_sink, job))]
         connection.execute(insert(schema.job_sink), rows)
     return fresh
 
 
 def _add_routes(connection: Connection, job: int, new: NewJob) -> list[str]:
-    """Insert the routes that the job does not have, and keep what those that it has ask by now; returns the first."""
+    """Insert the routes that the job does not have, and keep what those that it has ask by now; returns the first. What was asked of a job
+    that has findings was answered by them, and stays on record."""
     table = schema.job_route
     have = demands_of(connection, [job]).get(job, {})
     demands = {name: new.demands.get(name, _NONE) for name in new.routes}
     fresh = [name for name in demands if name not in have]
     if fresh:
-        rows = [{"job_id": job, "route": name, "position": len(have) + n, **_demand_values(demands[name])} for n, name in enumerate(fresh)]
+        behind = _behind(connection, table, job)
+        rows = [{"job_id": job, "route": name, "position": n, **_demand_values(demands[name])} for n, name in enumerate(fresh, behind)]
         connection.execute(insert(table), rows)
-    for name in [name for name in demands if name in have and demands[name] != have[name]]:
-        said = _demand_values(demands[name])
+    made = connection.execute(select(_job.model_digest).where(_job.id == job)).scalar_one() is not None
+    by_now = {name: before.also(demands[name]) if made else demands[name] for name, before in have.items() if name in demands}
+    for name in [name for name in by_now if by_now[name] != have[name]]:
+        said = _demand_values(by_now[name])
         connection.execute(update(table).where(table.c.job_id == job, table.c.route == name).values(**said))
     return fresh
+
+
+def _behind(connection: Connection, table: Table, job: int) -> int:
+    """The position behind the last of a job's; where some were parted from it, there are fewer than that."""
+    return int(connection.execute(select(func.coalesce(func.max(table.c.position), -1)).where(table.c.job_id == job)).scalar_one()) + 1
 
 
 def _demand_values(demand: Demand) -> dict[str, Any]:
@@ -371,7 +388,7 @@ def part(connection: Connection, job: Row[Any], refused: RefusedRoutes, now: dat
         connection.execute(delete(schema.job_route).where(*mine))
         _add_sinks(connection, own, refused.sinks)
         return own
-    facts = {name: value for name, value in job._mapping.items() if name != "id"}
+    facts = {name: value for name, value in job._mapping.items() if name != "id"} | wished(connection, job, refused.wishes)
     anew = {"state": JobState.QUEUED.value, "lease": None, "lease_until": None, "attempts": 0, "created_at": micros(now)}
     own = int(connection.execute(insert(schema.job).values(**facts | anew).returning(_job.id)).scalar_one())
     note(connection, JOB.name, own, f"job.{JobState.QUEUED}", f"parted from job {job.id}", now)
@@ -384,15 +401,37 @@ def part(connection: Connection, job: Row[Any], refused: RefusedRoutes, now: dat
     return own
 
 
+def wished(connection: Connection, job: Row[Any], wishes: RouteWishes | None) -> dict[str, Any]:
+    """The columns of a job that says what its routes want of it, for some of them alone: never stricter than for all."""
+    if wishes is None:
+        return {}
+    rank = max(job.rank, RANKS[wishes.priority])
+    deadline = None
+    if wishes.deadline is not None and job.deadline_at is not None:
+        completed = select(schema.arrival.c.completed_at).where(schema.arrival.c.id == job.arrival_id)
+        deadline = max(moment(job.deadline_at), moment(connection.execute(completed).scalar_one()) + wishes.deadline)
+    turn = rank if job.turn == job.rank else job.turn  # one that was moved up has waited long enough
+    laxer = min((wishes.when_excluded, WhenExcluded(job.when_excluded)), key=list(WhenExcluded).index)
+    same = deadline is not None and micros(deadline) == job.deadline_at and turn == job.turn
+    return {
+        "rank": rank,
+        "turn": turn,
+        "deadline_at": None if deadline is None else micros(deadline),
+        "place": job.place if same else place_of(connection, job.peer, turn, deadline),
+        "when_excluded": laxer.value,
+    }
+
+
 def _parted_before(connection: Connection, job: Row[Any], refused: RefusedRoutes) -> int | None:
-    """The job that waits for what all of these routes ask, on the same images."""
+    """The job that waits for what all of these routes ask, on the same images: as they asked when it was made."""
     same = (_job.study_instance_uid, _job.series_instance_uid, _job.application, _job.input_digest)
     waits = (_job.state == JobState.PARKED.value, _job.model_digest.is_(None), _job.kind == JobKind.ANALYSIS.value)
     alike = [column == job._mapping[column.name] for column in same]
     found = select(_job.id).where(*alike, *waits, _job.id != job.id).order_by(_job.id.desc()).with_for_update()
     others = connection.execute(found).scalars().all()
     asked = demands_of(connection, others)
-    return next((one for one in others if refused.demands.items() <= asked.get(one, {}).items()), None)
+    waiting = {one: {route for route, demand in asked.get(one, {}).items() if not demand.none} for one in others}
+    return next((one for one in others if refused.demands.keys() <= waiting[one]), None)
 
 
 def supersede(connection: Connection, job: int, why: str, now: datetime) -> None:

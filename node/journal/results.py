@@ -114,7 +114,8 @@ def keep_measured(connection: Connection, job: int, measured: Sequence[Measured]
 
 def _candidates(this: Row[Any], patient: Patient, modality: str) -> Select[Any]:
     """What stands of other studies that headers ever called the patient's: whole series, delivered or about to be."""
-    columns = (_job.id, _job.study_instance_uid, _job.series_instance_uid, _job.model_digest, _known.studied_at)
+    of_job = (_job.id, _job.study_instance_uid, _job.series_instance_uid, _job.input_digest, _job.model_digest)
+    columns = (*of_job, _known.studied_at)
     same = and_(_known.study_instance_uid == _job.study_instance_uid, _known.series_instance_uid == _job.series_instance_uid)
     theirs = (_known.patient_id == patient.patient_id, _known.issuer == patient.issuer, _known.modality == modality)
     stands = (_job.application == this.application, _job.state.in_(_STANDS), _job.kind == JobKind.ANALYSIS.value, _job.lack.is_(None))
@@ -154,6 +155,7 @@ def _result(connection: Connection, row: Row[Any]) -> EarlierResult:
     return EarlierResult(
         job=row.id,
         study_instance_uid=row.study_instance_uid,
+        input_digest=row.input_digest,
         studied_at=row.studied_at,
         model_digest=row.model_digest,
         measured=tuple(Measured(concept=_concept(one), version=one.version, value=one.value) for one in rows),

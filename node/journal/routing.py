@@ -17,7 +17,7 @@ from node.journal.arrivals import keep_open, revise
 from node.journal.claims import ARRIVAL_WAITS, peers_waiting
 from node.journal.database import JournalPart, lock_study, rerun
 from node.journal.errors import NoSuchRow
-from node.journal.placing import Placing
+from node.journal.placing import Placing, standing
 from node.journal.rows import to_arrival, to_decision, tried_text
 from node.journal.transitions import ARRIVAL, move, note, state_of
 
@@ -41,7 +41,8 @@ class Routing(JournalPart):
         waits: tuple[datetime, str] | None = None,
         holds: Sequence[NewHold] = (),
     ) -> list[int]:
-        """COMPLETE → ROUTED with every decision kept and jobs inserted, in one transaction.
+        """COMPLETE → ROUTED with every decision kept and jobs inserted, in one transaction. Returns the numbers of the jobs that `jobs`
+        became, in their order: one whose routes had to part became several.
 
         `revised` are arrivals of other studies that this one is a prior of, and why they are to be looked at again: each gets a COMPLETE
         revision that holds the same instances, unless it is open or was revised meanwhile. Nothing is revised by an arrival that was
@@ -51,7 +52,7 @@ class Routing(JournalPart):
         from now on that holds the same instances and is due then, unless one is open already. What comes joins it, and then its window is
         theirs, and what was held is held no more.
 
-        When a later revision was routed already nothing is inserted: its jobs know more."""
+        When a later revision was routed already nothing is inserted, and [] returned: its jobs know more."""
         revised = revised or {}
         with self._database.writing() as connection:
             touched = select(_arrival.study_instance_uid).where(_arrival.id.in_([arrival, *revised]))
@@ -74,6 +75,11 @@ class Routing(JournalPart):
             if waits is not None:
                 keep_open(connection, arrival, *waits, holds, now)
             return placed
+
+    def standing(self, study: str, job: NewJob) -> dict[str, int]:
+        """By route of a job that routing is about to ask for, the job of the study that has findings and answers what the route asks."""
+        with self._database.reading() as connection:
+            return standing(connection, study, job)
 
     def decisions(self, arrival: int) -> list[Decision]:
         """In the order in which the routes were tried."""

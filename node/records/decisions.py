@@ -222,6 +222,7 @@ class RouteExplainer:
             self.served,
             declared_of=self.manifest,
             known=journal.shortage,
+            standing=journal.routing.standing,
             settle_of=self.config.settle_of,
         )
         newest: dict[tuple[str | None, str | None], Arrival] = {}

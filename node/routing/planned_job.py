@@ -1,6 +1,6 @@
 """A planned job: what the routes of an arrival ask of one application, gathered before it is written, and the job that it becomes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -137,16 +137,24 @@ class PlannedJob:
         # of a whole study, each series that the route gave to it; of a pair, the current one
         return [one for one in told if one in said] if self.whole_study else told[:1]
 
-    def tell_refused(self, jobs: Sequence[NewJob], said: Said) -> list[tuple[str, str]]:
-        """Say why those of its `jobs` that what is served does not answer are parked; (route, series) of which are given."""
-        refused = {name: job.parked for job in jobs if job.refused and job.parked for name in job.routes}
+    def tell_refused(self, jobs: Sequence[NewJob], said: Said, standing: Callable[[NewJob], Mapping[str, int]]) -> list[tuple[str, str]]:
+        """Say why those of its `jobs` that what is served does not answer are parked; (route, series) of which are given. Or, by what
+        stands (`standing`: by route, the number of a job that has what it asks), which result the route keeps or gets."""
+        refused = {name: job for job in jobs if job.refused and job.parked for name in job.routes}
+        stands = {name: number for job in jobs if job.refused for name, number in standing(job).items()}
         told = []
         for route in self.routes:
-            if route.name in refused:
-                code, reason = refused[route.name]
-                told += (about := self.told_of(route, said))
-                for each in about:
-                    said.setdefault(each, []).append(f"{self.application} is parked: {reason} [{code}]")
+            if (job := refused.get(route.name)) is None or job.parked is None:
+                continue
+            code, reason = job.parked
+            words = f"{self.application} is parked: {reason} [{code}]"
+            about = self.told_of(route, said)
+            if (number := stands.get(route.name)) is not None:
+                words = f"{self.application} is not run anew, and job {number} has what the route asks for"
+            else:
+                told += about
+            for each in about:
+                said.setdefault(each, []).append(words)
         return told
 
     def park(self, judged: Mapping[str, NeedsOutcome], said: Said) -> set[tuple[str, str]]:

@@ -87,6 +87,8 @@ class JobPlanner:
         The same as it declares itself, whatever models the repository has: by it a series is judged whose application lacks its model.
     known
         What is known of what series lack; None: nothing, and none is short.
+    standing
+        By route of a job of a study that is about to be asked for, the job that has findings and answers the route.
     settle_of
         How what a peer sends settles.
     """
@@ -101,6 +103,7 @@ class JobPlanner:
         *,
         declared_of: Callable[[str], Application] | None = None,
         known: KnownShortfalls | None = None,
+        standing: Callable[[str, NewJob], Mapping[str, int]] = lambda _study, _job: {},
         settle_of: Callable[[str | None], Settle] = lambda _: Settle(),
     ) -> None:
         self._studies = studies
@@ -109,6 +112,7 @@ class JobPlanner:
         self._engine_of = engine_of
         self._application_of = application_of
         self._declared_of = declared_of or application_of
+        self._standing = standing
         self._shortage_rules = ShortageRules(known, settle_of, self._declared)
 
     def of(self, arrival: Arrival, series: Sequence[SeriesContent], calling: str, now: datetime, *, waits: bool = True) -> JobPlan:
@@ -117,7 +121,7 @@ class JobPlanner:
         Not to `waits` is as when nothing more is expected of the study.
         """
         views = {content.series_instance_uid: content.view for content in series}
-        counted = {content.series_instance_uid: _is_counted(content) for content in series}
+        counted = {content.series_instance_uid: content.counted for content in series}
         whole_study = StudySeries(self._studies, arrival.study_instance_uid, series)
         gate = Gate(whole_study.slices)
         deciding = partial(self._decided, arrival, self._study(arrival, series), calling, now, gate, waits=waits)
@@ -163,7 +167,7 @@ class JobPlanner:
         mistaken = [self._pairs.mistaken(arrival.study_instance_uid, planned.series[0], planned.application) for planned in alone]
         refused: dict[tuple[str, str], set[str]] = {}
         for planned in plans:
-            for about in planned.tell_refused(made[id(planned)], said):
+            for about in planned.tell_refused(made[id(planned)], said, partial(self._standing, arrival.study_instance_uid)):
                 refused.setdefault(about, set()).add(planned.application)
         parked |= self._all_parked(refused, excluded)
         vain = [replace(one, parks=when[id(asked), one.route.name] is WhenExcluded.PARK) for one, asked in zip(vain, given, strict=True)]
@@ -189,7 +193,7 @@ class JobPlanner:
         waits: bool,
     ) -> _Decided:
         """What every route decides of `series`, gate included; what its needs come to; and what there is to say of those."""
-        offered = GatedSeries(views=views, counted={content.series_instance_uid: _is_counted(content) for content in series}, gate=gate)
+        offered = GatedSeries(views=views, counted={content.series_instance_uid: content.counted for content in series}, gate=gate)
         judged: dict[str, NeedsOutcome] = {}
         said: dict[tuple[str, str], list[str]] = {}
         by_name = {route.name: route for route in self._routes}
@@ -392,7 +396,7 @@ class JobPlanner:
         # of a pair the first is the current one, and the prior was chosen; of a whole study one view that fits is enough
         judged = planned.series if planned.whole_study else planned.series[:1]
         # of a series that is held in part, too few images are no header's doing: the work on it ends as what is missing decides
-        reasons = [gate.answer(application, content.view, counted=_is_counted(content)).exclusion for content in judged]
+        reasons = [gate.answer(application, content.view, counted=content.counted).exclusion for content in judged]
         planned.unfit = "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
 
     def _excluded(self, gate: Gate, route: Route, view: SeriesView) -> bool:
@@ -471,11 +475,6 @@ class JobPlanner:
             version = "" if (declared := self._declared(planned.application)) is None else declared.version  # without the models' versions
             unloaded = error.code, str(error)
         return planned.jobs(application, version, self._engine_of(planned.application), complete_at, unloaded=unloaded)
-
-
-def _is_counted(content: SeriesContent) -> bool:
-    """Whether what is there of a series is all of it, as far as it is known."""
-    return content.unfit is None and not content.held
 
 
 def _in_role_so(decision: Decision, judged: Mapping[str, NeedsOutcome]) -> Decision:

@@ -58,6 +58,11 @@ class SeriesContent:
         """`digest_of` this series alone."""
         return digest_of([self])
 
+    @property
+    def counted(self) -> bool:
+        """Whether what is there of it is all of it, as far as it is known."""
+        return self.unfit is None and not self.held
+
     def images_of(self, members: Sequence[Instance]) -> tuple[Instance, ...]:
         """Those that are images, and among slices no captures of a screen."""
         of_slices = holds_slices((one.sop_class_uid, one.header) for one in (*self.current, *self.gone, *self.conflicts))

@@ -120,8 +120,7 @@ class Erasure:
         held = plan.held
         asides = {path.name for path in plan.asides}
         for _ in range(_ROUNDS):
-            erased = map(self._journal.jobs.get, held.jobs)
-            marks = [mark for job in erased for sink in job.sinks for mark in delivery_marks(job, sink)]
+            marks = [mark for job in held.jobs for mark in self._marks(job)]
             now = self._clock()
             self._journal.erasure.erase(held, marks, asides, now + remember, now)
             instances, jobs = instances + len(held.instances), jobs + len(held.jobs)
@@ -142,6 +141,12 @@ class Erasure:
             if under_way == 0 or time.monotonic() >= until:
                 return under_way
             time.sleep(_EVERY_S)
+
+    def _marks(self, number: int) -> list[str]:
+        """What says that results of a job were delivered, also to sinks that only an operator sent them to."""
+        job = self._journal.jobs.get(number)
+        sinks = dict.fromkeys([*job.sinks, *(delivery.sink for delivery in self._journal.deliveries.find(job=number))])
+        return [mark for sink in sinks for mark in delivery_marks(job, sink)]
 
     def _sweep(self) -> int:
         """Delete the bytes that tombstones stand for, as retention does."""

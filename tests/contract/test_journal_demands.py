@@ -3,17 +3,19 @@ gets no results of another."""
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from node.domain.job import Demand, Job, NewJob, RefusedRoutes
+from node.domain.job import Demand, Job, NewJob, PartedRoutes, Priority, RefusedRoutes, RouteWishes, WhenExcluded
 from node.domain.state import JobState
 from node.journal.errors import TransitionRefused
 from tests.unit.journal.story import Story
 
 ACCEPTED = Demand(accepted=True)
 REFUSED = ("HLM-4185", "nobody has accepted it")
+TO_ANY = PartedRoutes(sinks=("to any",))
 WAITS = RefusedRoutes(demands={"asks": ACCEPTED}, sinks=("to asks",), code=REFUSED[0], reason=REFUSED[1])
 
 
@@ -74,7 +76,7 @@ def test_a_done_job_that_another_model_made_gives_nothing_to_who_asks_for_an_acc
     routed(story, asking(story, {"any": Demand()}), number=1)
     done = analysed(story, "unaccepted")
     both = asking(story, {"any": Demand(), "asks": ACCEPTED})
-    assert routed(story, both, number=2) == [done.id]
+    assert routed(story, both, number=2) == [done.id, done.id + 1]
     own = story.claim()
     assert (own.id > done.id, own.routes, own.sinks, own.demands) == (True, ("asks",), ("to asks",), {"asks": ACCEPTED})
     assert story.journal.jobs.get(done.id).state is JobState.DONE
@@ -294,13 +296,35 @@ def test_a_result_on_one_series_is_not_replaced_because_its_route_takes_another_
     assert story.journal.jobs.get(first).state is JobState.DONE
 
 
+def test_what_was_asked_of_a_job_that_has_findings_stays_on_record(story: Story) -> None:
+    """Its route asks nothing any more, and then for an accepted one again, which nobody has accepted any more: the result was asked for as
+    it is."""
+    (first,) = routed(story, asking(story, {"asks": ACCEPTED}), number=1)
+    analysed(story, "model 1")
+    assert routed(story, asking(story, {"asks": Demand()}, models_digest=""), number=2) == [first]
+    assert story.journal.jobs.get(first).demands == {"asks": ACCEPTED}
+    assert routed(story, refused(story), number=3) == [first]
+    assert [one.state for one in story.journal.jobs.find(study="1.1")] == [JobState.DONE]
+
+
+def test_what_is_asked_in_vain_is_told_by_which_job_stands_for_it(story: Story) -> None:
+    """Of the routes of one that is refused, the job with findings that each has, as it would be placed: before it is."""
+    (first,) = routed(story, asking(story, {"asks": ACCEPTED}), number=1)
+    analysed(story, "model 1")
+    story.receive(2)
+    study = story.arrival().study_instance_uid
+    assert story.journal.routing.standing(study, refused(story)) == {"asks": first}
+    assert story.journal.routing.standing(study, refused(story, "too")) == {}
+    assert story.journal.routing.standing(study, refused(story, input_digest="inputs 2")) == {}
+
+
 def test_who_asks_nothing_goes_on_when_a_worker_finds_what_another_route_asks_unanswered(story: Story) -> None:
     """They waited together. What is parked is on the same images, with the demand on record that only today's configuration has; what goes
     on waits as before the attempt. The study's coming again, and a call whose answer was lost, change nothing."""
     (first,) = routed(story, asking(story, {"any": Demand(), "asks": Demand()}), number=1)
     job = story.claim()
-    assert story.journal.jobs.part(job, [WAITS], ["to any"], story.now)
-    assert not story.journal.jobs.part(job, [WAITS], ["to any"], story.now)
+    assert story.journal.jobs.part(job, [WAITS], TO_ANY, story.now)
+    assert not story.journal.jobs.part(job, [WAITS], TO_ANY, story.now)
     mine, stuck = story.journal.jobs.find(study="1.1")
     assert (mine.id, mine.state, mine.routes, mine.sinks, mine.attempts) == (first, JobState.QUEUED, ("any",), ("to any",), 0)
     assert (stuck.state, stuck.code, stuck.routes, stuck.sinks) == (JobState.PARKED, REFUSED[0], ("asks",), ("to asks",))
@@ -311,6 +335,53 @@ def test_who_asks_nothing_goes_on_when_a_worker_finds_what_another_route_asks_un
     assert story.claim().id == first
 
 
+def test_what_a_route_asked_when_it_was_routed_is_kept_beside_what_it_asks_today(story: Story) -> None:
+    """Routed for 1.0, and by today's configuration for an accepted one, which it is not: what is parked waits for both."""
+    pinned = Demand(version="1.0")
+    routed(story, asking(story, {"any": Demand(), "asks": pinned}), number=1)
+    both = pinned.also(ACCEPTED)
+    assert both == Demand(version="1.0", accepted=True)
+    (stuck,) = story.journal.jobs.part(story.claim(), [replace(WAITS, demands={"asks": both})], TO_ANY, story.now)
+    assert story.journal.jobs.get(stuck).demands == {"asks": both}
+
+
+def test_each_part_wants_what_its_own_routes_want(story: Story) -> None:
+    """An urgent route with a deadline that parks what is excluded is parted from an off-peak one that does not: neither is held to what the
+    other wants. Of routes that are in the configuration no more nobody knows: they stay as they are."""
+    strict = {"priority": Priority.URGENT, "when_excluded": WhenExcluded.PARK, "deadline_at": story.now + timedelta(minutes=10)}
+    (first,) = routed(story, asking(story, {"any": Demand(), "asks": Demand()}, **strict), number=1)
+    claimed, others = (
+        story.claim(),
+        replace(TO_ANY, wishes=RouteWishes(priority=Priority.OFFPEAK, when_excluded=WhenExcluded.TELL, deadline=None)),
+    )
+    (stuck,) = story.journal.jobs.part(claimed, [WAITS], others, story.now)
+    wants = {one.id: (one.priority, one.when_excluded, one.deadline_at) for one in story.journal.jobs.find(study="1.1")}
+    assert wants == {first: (Priority.OFFPEAK, WhenExcluded.TELL, None), stuck: tuple(strict.values())}
+    assert story.journal.jobs.claim("host:1", story.now, timedelta(minutes=1), offpeak=False) is None
+    assert story.journal.jobs.claim("host:1", story.now, timedelta(minutes=1)) is not None
+
+
+def test_the_deadline_of_a_part_is_that_of_its_own_routes(story: Story) -> None:
+    """Behind the completion of the arrival, as when it was routed."""
+    routed(story, asking(story, {"any": Demand(), "asks": Demand()}, deadline_at=story.now + timedelta(minutes=10)), number=1)
+    completed = story.arrival().completed_at
+    assert completed is not None
+    hour = RouteWishes(priority=Priority.ROUTINE, when_excluded=WhenExcluded.IGNORE, deadline=timedelta(hours=1))
+    claimed = story.claim()
+    assert story.journal.jobs.part(claimed, [WAITS], replace(TO_ANY, wishes=hour), story.now)
+    assert story.journal.jobs.get(claimed.id).deadline_at == completed + timedelta(hours=1)
+
+
+def test_routes_and_sinks_that_join_a_parted_job_come_last(story: Story) -> None:
+    """In the order in which they asked, though one before them went."""
+    (first,) = routed(story, asking(story, {"asks": Demand(), "any": Demand(), "other": Demand()}), number=1)
+    both = PartedRoutes(sinks=("to any", "to other"))
+    assert story.journal.jobs.part(story.claim(), [WAITS], both, story.now)
+    assert routed(story, asking(story, {"another": Demand()}), number=2) == [first]
+    job = story.journal.jobs.get(first)
+    assert (job.routes, job.sinks) == (("any", "other", "another"), ("to any", "to other", "to another"))
+
+
 @pytest.mark.parametrize("sink", ["to third", "to asks"])
 def test_who_joins_while_a_worker_finds_what_another_route_asks_unanswered_loses_no_sink(sink: str, story: Story) -> None:
     """The worker knows nothing of it: the job waits as it is, and the next claim does."""
@@ -318,10 +389,10 @@ def test_who_joins_while_a_worker_finds_what_another_route_asks_unanswered_loses
     job = story.claim()
     third = asking(story, {"third": Demand()}, sinks=(sink,), sinks_of={"third": (sink,)})
     assert routed(story, third, number=2) == [first]
-    assert not story.journal.jobs.part(job, [WAITS], ["to any"], story.now)
+    assert not story.journal.jobs.part(job, [WAITS], TO_ANY, story.now)
     again = story.claim()
     assert (again.id, again.routes, again.attempts) == (first, ("any", "asks", "third"), 1)
-    assert story.journal.jobs.part(again, [WAITS], ["to any", sink], story.now)
+    assert story.journal.jobs.part(again, [WAITS], PartedRoutes(sinks=("to any", sink)), story.now)
     mine, stuck = story.journal.jobs.find(study="1.1")
     assert (mine.routes, set(mine.sinks)) == (("any", "third"), {"to any", sink})
     assert (stuck.routes, stuck.sinks) == (("asks",), ("to asks",))
@@ -333,7 +404,7 @@ def test_who_got_a_parked_job_while_a_worker_found_out_has_that_one_alone(story:
     job = story.claim()
     came_again = asking(story, {"any": Demand()}, models_digest=""), refused(story)
     _, stuck = routed(story, *came_again, number=2)
-    assert story.journal.jobs.part(job, [replace(WAITS, sinks=("to asks", "old"))], ["to any"], story.now)
+    assert story.journal.jobs.part(job, [replace(WAITS, sinks=("to asks", "old"))], TO_ANY, story.now)
     found = {one.id: (one.routes, one.sinks, one.state) for one in story.journal.jobs.find(study="1.1")}
     assert found == {
         first: (("any",), ("to any",), JobState.QUEUED),
@@ -366,3 +437,16 @@ def test_a_retry_that_gives_what_is_asked_supersedes_what_stood_until_then(joine
     story.journal.jobs.revive(stuck, story.now)
     assert analysed(story, "model 2", version="1.1.0").id == stuck
     assert story.journal.jobs.get(first).state is (JobState.DONE if joined else JobState.SUPERSEDED)
+
+
+def test_a_retry_supersedes_what_stood_although_its_route_asked_twice_in_vain(story: Story) -> None:
+    """The route asked for 1.1, and then for 1.2: the job that waited for 1.1 was superseded; what stood until there is a result is the
+    first."""
+    (first,) = routed(story, asking(story, {"asks": Demand(version="1.0")}), number=1)
+    analysed(story, "model 1", version="1.0.0")
+    (stuck,) = routed(story, refused(story, "asks", Demand(version="1.1")), number=2)
+    (second,) = routed(story, refused(story, "asks", Demand(version="1.2")), number=3)
+    assert [story.journal.jobs.get(one).state for one in (first, stuck)] == [JobState.DONE, JobState.SUPERSEDED]
+    story.journal.jobs.revive(second, story.now)
+    assert analysed(story, "model 2", version="1.2.0").id == second
+    assert story.journal.jobs.get(first).state is JobState.SUPERSEDED

@@ -66,11 +66,17 @@ def test_earlier_results_of_the_patient_are_found_the_newest_first(story: Story)
     result(story, "1.3", 3.0, header={"StudyDate": "20260401"})
     assert story.journal.results.earlier(today(story)) == [
         EarlierResult(
-            job=new, study_instance_uid="1.2", studied_at="20250601101500", model_digest="model of 1.2", measured=(measured(0.1 + 0.2),)
+            job=new,
+            study_instance_uid="1.2",
+            input_digest="inputs 1",
+            studied_at="20250601101500",
+            model_digest="model of 1.2",
+            measured=(measured(0.1 + 0.2),),
         ),
         EarlierResult(
             job=old,
             study_instance_uid="1.1",
+            input_digest="inputs 1",
             studied_at="20240101101500",
             model_digest="model of 1.1",
             measured=(measured(1450.12345),),

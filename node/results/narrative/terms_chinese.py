@@ -306,6 +306,9 @@ SENTENCES: Mapping[str, str] = {
     "the sender lists more": "发送方登记的数量多于实收数量",
     "slices are missing between others": "中间缺少层面",
     "the transfer broke off": "传输中断",
+    "Values of {date} are left out: that study has several results, and nothing tells which is meant.": (
+        "未列出{date}的数值：该次检查有多个结果，无法判断应采用哪一个。"
+    ),
     "Instance numbers run from {first} to {last}, and {missing} of them did not come: images may be missing.": (
         "图像编号为{first}至{last}，其中{missing}个未收到，图像可能不完整。"
     ),

@@ -1,5 +1,6 @@
 """Routes that ask for an accepted application, over a whole line of stages with a real journal: what each sink gets, and what is told."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,9 @@ from structlog.testing import capture_logs
 
 from inference.applications.acceptance import accept, keep_evaluation, why_not_accepted, withdraw
 from inference.applications.port import Application
-from node.domain.route import Route
+from inference.engines.errors import ModelMissing
+from node.domain.job import Demand
+from node.domain.route import PinnedVersion, Route
 from node.domain.state import JobState
 from node.flow.encode import replacing
 from node.flow.engines import Engines
@@ -18,7 +21,7 @@ from node.flow.infer import digest_with
 from node.journal.arrivals import revise
 from node.journal.errors import JournalAway
 from node.observe import metrics
-from tests.unit.flow.line import runner
+from tests.unit.flow.line import Cut, PowerCut, runner
 from tests.unit.flow.mini import APPLICATION, MiniNode, ThresholdEngine, live, reasons, settle_and_route
 
 NAME, VERSION = APPLICATION.name, APPLICATION.version
@@ -258,3 +261,100 @@ def test_what_a_worker_parks_for_a_route_is_told_as_what_routing_parks_is(hospit
     (stuck,) = [job for job in live(hospital.node) if job.code]
     assert [one["log_level"] for one in told if one["event"] == "job.parked" and one["job"] == stuck.id] == ["warning"]
     assert [one.kwargs for one in ended.add.mock_calls] == [{"application": NAME, "state": "parked", "code": "HLM-4185"}]
+
+
+def test_a_decision_says_that_a_result_stands_where_it_does(hospital: Hospital) -> None:
+    """Accepted, analysed, and taken back: when another series comes nothing is parked, and nothing says so."""
+    hospital.accept()
+    hospital.ask(hospital.archive)
+    hospital.come()
+    hospital.work()
+    (job,) = live(hospital.node)
+    withdraw(hospital.models, NAME, VERSION, hospital.digest, by="Dr Ada", reason="not so good")
+    hospital.come_again()
+    assert [one.id for one in live(hospital.node)] == [job.id]
+    (latest,) = hospital.node.journal.arrivals.find(newest=True, limit=1)
+    (decision,) = hospital.node.journal.routing.decisions(latest.id)
+    assert (decision.withheld, decision.chosen) == (None, True)
+    assert f"threshold is not run anew, and job {job.id} has what the route asks for" in decision.reason
+    assert "parked" not in decision.reason
+
+
+def test_each_job_that_routes_part_into_is_told_of(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Research has its result; the application cannot be loaded any more when the archive asks for an accepted one: that job is parked, by
+    its own number, once however often the study comes."""
+    hospital.ask(hospital.research)
+    hospital.come()
+    hospital.work()
+    hospital.ask(hospital.research, hospital.archive)
+
+    def gone(_: str) -> Application:
+        raise ModelMissing("its model is gone")
+
+    monkeypatch.setattr(hospital, "application", gone)
+    monkeypatch.setattr(metrics, "JOBS_ENDED", ended := Mock())
+    with capture_logs() as told:
+        hospital.come_again()
+        hospital.come_again()
+    (stuck,) = [job for job in live(hospital.node) if job.code]
+    assert (stuck.state, stuck.routes) == (JobState.PARKED, ("archive",))
+    assert [one["job"] for one in told if one["event"] == "job.parked"] == [stuck.id]
+    assert [one.kwargs for one in ended.add.mock_calls] == [{"application": NAME, "state": "parked", "code": ModelMissing.code}]
+
+
+def test_a_job_that_is_parted_has_waited_once(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is claimed again for the routes that go on: the wait of one job is measured once."""
+    hospital.ask(hospital.research, replace(hospital.archive, accepted=False))
+    hospital.come()
+    hospital.ask(hospital.research, hospital.archive)
+    monkeypatch.setattr(metrics, "QUEUE_WAIT", waited := Mock())
+    hospital.work()
+    assert hospital.got() == {"research": {hospital.digest}}
+    assert len(waited.observe.mock_calls) == 1
+
+
+def test_what_is_parked_waits_for_what_its_route_asked_and_asks(hospital: Hospital) -> None:
+    """Routed for a version; an accepted one is asked for since: neither takes the other's place, also when the route asks neither."""
+    pinned = PinnedVersion(application=NAME, version=VERSION)
+    hospital.ask(hospital.research, replace(hospital.archive, accepted=False, pinned=(pinned,)))
+    hospital.come()
+    hospital.ask(hospital.research, hospital.archive)
+    hospital.work()
+    (stuck,) = [job for job in live(hospital.node) if job.code]
+    assert stuck.demands == {"archive": Demand(version=VERSION, accepted=True)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_wherever_the_power_is_cut_while_routes_part_each_gets_its_own(
+    side: str, tmp_path: Path, make_node: Callable[[Path], MiniNode]
+) -> None:
+    """For every write of the journal from the first claim on: the process ends there, another begins. Research has one result, what the
+    archive asks for waits by one parked job, and nothing goes to its sink."""
+
+    def parts(name: str) -> tuple[Hospital, Cut]:
+        node = make_node(tmp_path / name)
+        (models := node.folder / "accepted").mkdir()
+        hospital = Hospital(node, models)
+        hospital.ask(hospital.research, replace(hospital.archive, accepted=False))
+        hospital.come()
+        hospital.ask(hospital.research, hospital.archive)
+        return hospital, Cut(node)
+
+    undisturbed, counted = parts("undisturbed")
+    undisturbed.work()
+    assert counted.writes > 5
+    for at in range(1, counted.writes + 1):
+        hospital, cut = parts(f"{side}-{at}")
+        cut.at = (at, side)
+        with pytest.raises(PowerCut):
+            hospital.work()
+        cut.at = None
+        hospital.node.journal.processes.release("", hospital.node.clock())
+        hospital.work()
+        assert hospital.got() == {"research": {hospital.digest}}, f"cut {side} write {at}"
+        found = {job.routes: (job.sinks, job.state, job.code) for job in live(hospital.node)}
+        assert found == {
+            ("research",): (("research",), JobState.ENCODED, None),
+            ("archive",): (("archive",), JobState.PARKED, "HLM-4185"),
+        }, f"cut {side} write {at}"

@@ -127,9 +127,10 @@ def _of(findings: Findings, **changes: Any) -> Findings:
     return replace(findings, segments=tuple(replace(one, **changes) for one in findings.segments))
 
 
-def _result(findings: Findings, study: str = "1.1", part: str = "") -> EarlierResult:
-    said = tuple(measured_in(findings, part, "1.0.0"))
-    return EarlierResult(job=1, study_instance_uid=study, studied_at="20250304101500", model_digest="m", measured=said)
+def _result(findings: Findings, study: str = "1.1", *, model: str = "m", images: str = "images") -> EarlierResult:
+    said = tuple(measured_in(findings, "", "1.0.0"))
+    facts = {"study_instance_uid": study, "studied_at": "20250304101500", "model_digest": model, "input_digest": images}
+    return EarlierResult(job=1, measured=said, **facts)
 
 
 def _earlier(today: Findings, *results: EarlierResult, model: str = "m", part: str = "") -> Earlier | None:
@@ -163,3 +164,22 @@ def test_a_bound_a_lesion_and_what_nobody_can_tell_apart_are_compared_with_nothi
     assert _result(_of(today, mask=np.zeros((1, 1, 1), dtype=np.bool_))).measured == ()
     assert _earlier(today, _result(_findings(1450.0)), _result(_findings(1460.0))) is None
     assert _earlier(today, _result(_findings(1450.0)), _result(_findings(1460.0), study="1.0")) is not None
+
+
+def test_of_two_models_results_on_the_same_images_todays_model_is_compared() -> None:
+    """Two routes asked for two models: each finds its own value. Where the images are others, or neither model is today's, nothing tells
+    which is meant, and a remark says so."""
+    today, left_out = (
+        _findings(1470.0),
+        "Values of 2025-03-04 are left out: that study has several results, and nothing tells which is meant.",
+    )
+    two = [_result(_findings(1450.0), model="n"), _result(_findings(1460.0))]
+    assert [_earlier(today, *two), _earlier(today, *two, model="n")] == [
+        Earlier(value=1460.0, date="2025-03-04"),
+        Earlier(value=1450.0, date="2025-03-04"),
+    ]
+    others = [replace(two[0], input_digest="thick slices"), two[1]]
+    for model, results in [("m", others), ("another", two)]:
+        found = with_earlier(today, "", "1.0.0", model, results)
+        assert (found.measurements[0].earlier, [str(said) for said in found.remarks]) == (None, [left_out])
+    assert with_earlier(today, "", "1.0.0", "m", two).remarks == ()

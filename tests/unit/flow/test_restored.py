@@ -19,8 +19,11 @@ from node.domain.state import JobState
 from node.flow.index import IndexStage
 from node.flow.route import RouteStage
 from node.flow.settle import SettleStage
+from node.journal.arrivals import revise
 from node.journal.journal import Journal
+from node.observe.audit.message import Participant
 from node.spool.inbox import FolderInbox
+from node.upkeep.erasure import Erasure
 from node.upkeep.orphans import Orphans
 from node.upkeep.retention import OldDeliveryMarks, Retention
 from tests.contract.test_blobs import keep
@@ -188,6 +191,39 @@ def test_marks_go_when_headers_go(restorable: Restorable) -> None:
     now += timedelta(days=2)
     assert old.step() == 1
     assert list(node.blobs.names(DELIVERY_MARKS)) == []
+
+
+@pytest.mark.parametrize("dropped", [False, True], ids=["asked until the end", "asked no more"])
+def test_what_was_erased_is_analysed_when_it_is_sent_again(dropped: bool, restorable: Restorable) -> None:
+    """No mark is left of what was delivered: neither of a demand that its route had and has no more, nor at a sink an operator chose."""
+    node = restorable.node
+    (route,) = node.config.routes
+    demanding = replace(route, pinned=(PinnedVersion(application=APPLICATION.name, version=APPLICATION.version),))
+    node.configure(routes=(demanding,))
+    node.receive_images("study", "t1")
+    node.clock.advance(60)
+    restorable.run()
+    (job,) = node.jobs()
+    node.journal.deliveries.resend(job.id, "second", node.clock())
+    restorable.run()
+    if dropped:
+        node.configure(routes=(route,))
+        (latest,) = node.journal.arrivals.find(newest=True, limit=1)
+        with node.journal.database.writing() as connection:
+            revise(connection, latest.id, "another series came", node.clock())
+        restorable.run()
+    assert [one.id for one in node.jobs()] == [job.id]
+    assert len(list(node.blobs.names(DELIVERY_MARKS))) == 4
+    who = Participant(user_id="operator")
+    erasure = Erasure(node.journal, node.blobs, restorable.inbox, node.clock, patient=None, studies=[job.study_instance_uid], who=who)
+    erasure.carry_out(erasure.plan(), remember=timedelta(0), patience_s=0)
+    assert list(node.blobs.names(DELIVERY_MARKS)) == []
+    node.configure(routes=(replace(demanding, send=("archive", "second")),))
+    node.receive_images("study", "t1")
+    node.clock.advance(60)
+    restorable.run()
+    (again,) = node.jobs()
+    assert (again.code, again.model_digest) == (None, job.model_digest)
 
 
 # ---- blobs without rows
