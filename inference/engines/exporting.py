@@ -9,8 +9,8 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -241,6 +241,25 @@ def _inputs(config: ModelConfig, batch: int, side: int, seed: int | None) -> lis
     return made
 
 
+@contextmanager
+def on_trial(name: str, text: str, file: str, content: bytes) -> Iterator[Callable[[dict[str, NDArray[Any]]], dict[str, NDArray[Any]]]]:
+    """A model on the embedded engine before it is in the repository: all inputs by name to its outputs by name.
+
+    Parameters
+    ----------
+    name, text, file, content
+        What it is called, its config.pbtxt, what its file is called, and the bytes.
+    """
+    model = ModelRef(name=name)
+    with tempfile.TemporaryDirectory(prefix="hilum-trial-") as folder:
+        trial = Path(folder)
+        (trial / model.name / str(model.version)).mkdir(parents=True)
+        (trial / model.name / CONFIG).write_text(text, encoding="utf-8")
+        (trial / model.name / str(model.version) / file).write_bytes(content)
+        with closing(EmbeddedEngine(trial)) as engine:
+            yield lambda inputs: engine.infer(model, inputs)
+
+
 def difference_from(
     before: Callable[[dict[str, NDArray[Any]]], Mapping[str, NDArray[Any]]], name: str, text: str, file: str, content: bytes
 ) -> ConversionDifference:
@@ -256,26 +275,20 @@ def difference_from(
         Of the converted model: its name, its config.pbtxt, what its file is called, and the bytes.
     """
     config = parse_text(text, name, f'the configuration of "{name}"')
-    model = ModelRef(name=name)
     tried = [(1, _OPEN_SIDE, None), *((1 + seed % 2, _OTHER_SIDE if seed == 1 else _OPEN_SIDE, seed) for seed in range(_RANDOM_RUNS))]
     largest, total, count, same, places = 0.0, 0.0, 0, 0, 0
     channels = 1 if config.max_batch_size > 0 else 0
-    with tempfile.TemporaryDirectory(prefix="hilum-export-") as folder:
-        trial = Path(folder)
-        (trial / model.name / str(model.version)).mkdir(parents=True)
-        (trial / model.name / CONFIG).write_text(text, encoding="utf-8")
-        (trial / model.name / str(model.version) / file).write_bytes(content)
-        with closing(EmbeddedEngine(trial)) as after:
-            for batch, side, seed in tried:
-                given = dict(zip(_names(config.inputs), _inputs(config, batch, side, seed), strict=True))
-                one, other = before(given), after.infer(model, given)
-                for name, array in other.items():
-                    far = np.abs(one[name].astype(np.float32, copy=False) - array.astype(np.float32, copy=False))
-                    most = float(far.max(initial=0.0)) if np.isfinite(far).all() else float("inf")
-                    largest, total, count = max(largest, most), total + float(far.sum(dtype=np.float64)), count + far.size
-                    if array.ndim > channels and array.shape[channels] > 1:
-                        agree = array.argmax(axis=channels) == one[name].argmax(axis=channels)
-                        same, places = same + int(agree.sum()), places + agree.size
+    with on_trial(name, text, file, content) as after:
+        for batch, side, seed in tried:
+            given = dict(zip(_names(config.inputs), _inputs(config, batch, side, seed), strict=True))
+            one, other = before(given), after(given)
+            for name, array in other.items():
+                far = np.abs(one[name].astype(np.float32, copy=False) - array.astype(np.float32, copy=False))
+                most = float(far.max(initial=0.0)) if np.isfinite(far).all() else float("inf")
+                largest, total, count = max(largest, most), total + float(far.sum(dtype=np.float64)), count + far.size
+                if array.ndim > channels and array.shape[channels] > 1:
+                    agree = array.argmax(axis=channels) == one[name].argmax(axis=channels)
+                    same, places = same + int(agree.sum()), places + agree.size
     return ConversionDifference(
         largest=largest, mean=total / max(count, 1), argmax_agreement=same / places if places else None, inputs=len(tried)
     )

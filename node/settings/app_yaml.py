@@ -17,7 +17,7 @@ from inference.applications.bundle.finish import Activation, Decision, Finishing
 from inference.applications.bundle.inferer import Inferer, SlidingWindow, Whole
 from inference.applications.bundle.manifest import MIN_SLICES, Structure
 from inference.applications.bundle.names import colour, known, similar
-from inference.applications.bundle.network import NETWORKS
+from inference.applications.bundle.network import OF_VOLUMES
 from inference.applications.bundle.steps import (
     NormalizeIntensity,
     Orientation,
@@ -82,7 +82,7 @@ class AppRefused(ConfigError):
 class _Network:
     cls: str = field(
         metadata=needed(
-            Choice(of=NETWORKS),
+            Choice(of=OF_VOLUMES),
             name="class",
             says="Its class, of those that are known here; it is looked up by this name and never imported by one.",
         )

@@ -32,12 +32,12 @@ from inference.applications.bundle.layouts import (
 from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, Measured, checked_text, nothing
 from inference.applications.bundle.metadata import MODALITIES, Network, network
 from inference.applications.bundle.names import answers, structures
-from inference.applications.bundle.reading import pipeline
+from inference.applications.bundle.reading import as_given, pipeline
 from inference.applications.port import Accepts, Licences, Takes
 from inference.engines.configtext import config_text
 from inference.engines.extras import demand
 from inference.engines.file_import import ModelFile, Source, import_weights, next_version
-from inference.engines.modelconfig import ANY, TensorConfig
+from inference.engines.modelconfig import ANY, TensorConfig, parse_text
 from inference.engines.port import ModelRef
 from inference.engines.repository import Entry
 from inference.engines.sieve.sieve import sift
@@ -47,6 +47,8 @@ _OPEN_SIDE = 96
 
 _TENSORS = ("INPUT__0", "OUTPUT__0")
 _FILES = {".onnx": "model.onnx", ".ts": "model.pt"}
+_CHECKPOINTS = {".pt", ".pth", ".ckpt", ".safetensors"}
+_NOISES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,8 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
     name = model_name(wanted.name or bundle.name)
     tensors_of = NetworkTensors(inferer=steps.inferer, inputs=net.inputs, channels=net.channels, classifies=net.classifies)
     source, tensors = _weights(bundle, name, config, author, tensors_of, wanted)
+    if steps.unsaid:
+        steps = as_given(steps, _gives_probabilities(name, _config_text(name, source.file, tensors_of, tensors), source, tensors_of))
     said = ModelFile(
         name=name,
         version=wanted.version,
@@ -167,6 +171,18 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
     )
     model, entry = import_weights(source, said, repository, {FILE: checked_text(manifest)})
     return Imported(model=model, application=manifest.name, entry=entry, manifest=manifest, found=f"a MONAI Bundle, {bundle.layout.value}")
+
+
+def _gives_probabilities(name: str, text: str, source: Source, tensors: NetworkTensors) -> bool:
+    """Whether the numbers that a network gives for an image are probabilities, by images of noise."""
+    from inference.engines.exporting import on_trial
+
+    sides = tensors.inferer.sides(tensors.inferer.window((_OPEN_SIDE, _OPEN_SIDE, _OPEN_SIDE)))
+    (tensor,) = parse_text(text, name, name).inputs
+    seen = np.random.default_rng(0).standard_normal((_NOISES, tensors.inputs, *sides)).astype(np.float32)
+    with on_trial(name, text, source.file, source.weights) as answer:
+        given = np.concatenate([next(iter(answer({tensor.name: one[None]}).values())) for one in seen])
+    return bool((given >= 0).all() and np.allclose(given.sum(axis=1), 1, atol=1e-3))
 
 
 def _config(bundle: Bundle, place: str, wanted: Wanted) -> tuple[Config, Author | None]:
@@ -262,7 +278,7 @@ def _checkpoint(bundle: Bundle, config: Config) -> tuple[str | None, str]:
     Raises
     ------
     UnreadableBundle
-        It names one that is not there, beside another one that might be taken for it.
+        It names one that is not there, beside another one that might be taken for it; or nobody can read which of several it names.
     """
     unread = ""
     handlers = config.raw("handlers")
@@ -284,6 +300,9 @@ def _checkpoint(bundle: Bundle, config: Config) -> tuple[str | None, str]:
                 f"{config.at(f'{loader}::load_path')} names {member} as the weights, which is not there; {WEIGHTS[-1]} is: give "
                 f"--weights {WEIGHTS[-1]} if they are meant"
             )
+    there = sorted(each for each in bundle.members if each.startswith("models/") and Path(each).suffix in _CHECKPOINTS)
+    if unread and len(there) > 1:
+        raise UnreadableBundle(f"{unread}, and there are {', '.join(there)}: give --weights with the one that is meant")
     return None, unread
 
 

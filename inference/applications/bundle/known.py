@@ -5,7 +5,7 @@ A setting that is in no list refuses the bundle, whatever its value: what it doe
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from inference.applications.bundle.config import Config
@@ -28,9 +28,9 @@ class Known:
     fixed
         Those that may stand there with one of these values only.
     ignored
-        Those that change nothing here: readers of files, devices, names of dictionary keys.
+        Those that change nothing here: devices, names of dictionary keys.
     texts
-        Those that decide as they are written; functions.
+        Those that decide as they are written; functions, and readers of files.
     """
 
     taken: frozenset[str] = frozenset()
@@ -45,9 +45,12 @@ def _of(taken: str = "", ignored: str = "", **fixed: tuple[Any, ...]) -> Known:
 
 _FLOAT = ("float32", None)
 KNOWN: dict[str, Known] = {
-    "LoadImaged": _of(
-        ignored="reader dtype meta_keys meta_key_postfix overwriting image_only ensure_channel_first simple_keys prune_meta_pattern "
-        "prune_meta_sep expanduser"
+    "LoadImaged": replace(
+        _of(
+            ignored="dtype meta_keys meta_key_postfix overwriting image_only ensure_channel_first simple_keys prune_meta_pattern "
+            "prune_meta_sep expanduser"
+        ),
+        texts=frozenset({"reader"}),
     ),
     "EnsureChannelFirstd": _of("channel_dim", ignored="strict_check meta_keys meta_key_postfix"),
     "AddChanneld": _of(),

@@ -49,6 +49,9 @@ NETWORKS = (
 )
 """The networks of MONAI that are built without asking: they compute on their input and do nothing else."""
 
+OF_VOLUMES = tuple(each for each in NETWORKS if each != "TorchVisionFCModel")
+"""Those of them that can have three axes."""
+
 _WITHOUT = {
     "SwinUNETR": {"img_size"},
     "TopologyInstance": {"device"},

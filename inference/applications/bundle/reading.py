@@ -41,6 +41,8 @@ class Pipeline:
     ----------
     decides, limit
         Of a network that classifies: what makes statements of its probabilities, and the probability from which on a finding is present.
+    unsaid
+        The bundle takes the largest of its network's values and does not say what they are: the softmax in `finish` is right of logits.
     """
 
     prepare: tuple[Transform, ...]
@@ -49,6 +51,7 @@ class Pipeline:
     notes: tuple[str, ...]
     decides: Decides = Decides.LIMITS
     limit: float = 0.5
+    unsaid: bool = False
 
 
 def pipeline(config: Config, net: Network, orientation: str | None) -> Pipeline:
@@ -112,6 +115,9 @@ def _prepare(transforms: Sequence[Found], net: Network, orientation: str | None,
     for each in transforms:
         if each.settings.get("channel_dim") not in ((None, "no_channel", 2, -1) if net.single else (None, "no_channel")):
             raise UnknownTransform(f"{each.name} at {each.id}: channel_dim {each.settings['channel_dim']!r} is not computed here")
+        # as it is written: a name, a class, or a list of them
+        if "numpyreader" in str(each.settings.get("reader", "")).lower():
+            raise UnknownTransform(f"{each.id} reads arrays (NumpyReader): which axis comes first, and what values mean, its author knows")
         if each.name in _NOTHING:
             continue
         if each.name not in _STEPS:
@@ -268,6 +274,7 @@ def _classifying(config: Config, net: Network, called: Found, prepare: tuple[Tra
     if (sizes[-1][0] == 1) != net.single:
         raise UnfitBundle(f"{config.at('preprocessing')} brings images to {sizes[-1]}, and the network takes images of {net.axes} axes")
     activation, decision = _statement(finishing, net)
+    unsaid = activation is None
     if activation is None and decision is None:
         what = "has neither Activationsd nor AsDiscreted: whether the network's values are probabilities is not said"
         raise UnknownTransform(f"{config.at('postprocessing')} {what}")
@@ -275,7 +282,6 @@ def _classifying(config: Config, net: Network, called: Found, prepare: tuple[Tra
         if decision is not None and decision.threshold is not None:
             raise UnknownTransform(f"{config.at('postprocessing')} has a threshold for values that no Activationsd makes probabilities")
         activation = Activation(softmax=True)
-        notes.append("The bundle looks for the largest of its network's values; told as the class's probability is their softmax.")
     decides = Decides.LARGEST if activation.softmax else Decides.NOTHING
     if decision is not None:
         decides = Decides.LARGEST if decision.threshold is None else Decides.LIMITS
@@ -289,7 +295,17 @@ def _classifying(config: Config, net: Network, called: Found, prepare: tuple[Tra
         notes=tuple(notes),
         decides=decides,
         limit=0.5 if decision is None or decision.threshold is None else decision.threshold,
+        unsaid=unsaid,
     )
+
+
+def as_given(steps: Pipeline, probabilities: bool) -> Pipeline:
+    """The steps of a bundle that does not say what its network's values are, once they were looked at."""
+    if not probabilities:
+        note = "The bundle looks for the largest of its network's values; told as the class's probability is their softmax."
+        return replace(steps, notes=(*steps.notes, note))
+    note = "The bundle looks for the largest of its network's values, which are probabilities already, and are told as such."
+    return replace(steps, notes=(*steps.notes, note), finish=())
 
 
 def _statement(transforms: Sequence[Found], net: Network) -> tuple[Activation | None, Decision | None]:

@@ -22,7 +22,7 @@ from inference.imaging import tags
 from inference.imaging.judge.agent import CONTRAST_AGENT, CONTRAST_AGENT_CODES, not_native
 from inference.imaging.judge.words import codes_of
 from inference.imaging.measures.lengths import is_axial
-from inference.imaging.measures.measure import Concept, Kind, SegmentedImages, Unmeasured, box_of
+from inference.imaging.measures.measure import ALL_PADDING, Concept, Kind, SegmentedImages, Unmeasured, box_of
 from inference.imaging.measures.quantity import HOUNSFIELD, Unknown
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, say
@@ -62,19 +62,28 @@ class Agatston:
     def of(self, given: SegmentedImages) -> Iterator[Measurement | Unmeasured]:
         """As `Measure`."""
         coronary: list[Measurement] = []
+        vessels: list[NDArray[np.bool_]] = []
         for segment in given.those(self.segments):
             volume = given.volume(segment)
             if (reason := _unfit(given, volume)) is not None:
                 yield Unmeasured(reason=reason)
                 return
-            score = agatston(volume, segment.mask, _together(volume, _thick_mm(given)))
+            mask, together = _without_padding(given, volume, segment.mask), _together(volume, _thick_mm(given))
+            if not mask.any():
+                yield Unmeasured(reason=ALL_PADDING)
+                continue
+            score = agatston(volume, mask, together)
             said = Measurement(name=_named(segment), value=score, unit=codes.NO_UNITS, segment=segment.label, method=AGATSTON)
             yield said
             if said.name == CORONARY_SCORE and segment.phase is None:
                 coronary.append(said)
+                vessels.append(mask)
         if len(coronary) > 1:
-            # what risk goes by is the score of all of them
-            yield replace(Measurement.sum_of(coronary, CORONARY_ARTERY), method=AGATSTON)
+            # what risk goes by is the score of all of them; of vessels that overlap the sum would have a plaque twice
+            total = replace(Measurement.sum_of(coronary, CORONARY_ARTERY), method=AGATSTON)
+            both = np.logical_or.reduce(vessels)
+            apart = sum(np.count_nonzero(one) for one in vessels) == np.count_nonzero(both)
+            yield total if apart else replace(total, value=agatston(volume, both, together))
 
 
 def agatston(volume: Volume, mask: NDArray[np.bool_], together: int = 1) -> float:
@@ -105,6 +114,11 @@ def agatston(volume: Volume, mask: NDArray[np.bool_], together: int = 1) -> floa
         weights = 1 + np.searchsorted(_STEPS_HU, ndimage.maximum(plane, spots, numbers), side="right")
         total += float((areas * weights)[areas >= LEAST_MM2].sum()) * float(share)
     return total * thick_mm / _SLICE_MM
+
+
+def _without_padding(given: SegmentedImages, volume: Volume, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    padding = given.padding(volume, (slice(None), slice(None), slice(None)))
+    return mask if padding is None else mask & ~padding
 
 
 def _thick_mm(given: SegmentedImages) -> float:
@@ -170,7 +184,7 @@ KINDS = (
         word="agatston",
         make=Agatston,
         says="Agatston score: the coronary one of a segment with the code of coronary arteries (41801008 SCT), of another a calcium score; "
-        "of several coronary segments also their sum.",
+        "of several coronary segments also the score of all of them, in which nothing counts twice.",
         method="Spots of one slice (edges and corners touch) from 130 HU and 1 mm² on: area times 1, 2, 3, 4 by the largest value from "
         "130, 200, 300, 400 HU on; a slice counts for its share of 3 mm. Slices below 2.5 mm are averaged to such of 2.5 to 3 mm before: "
         "by themselves they would score a third more.",

@@ -17,7 +17,7 @@ from inference.findings import Findings, Measurement, Segment
 from inference.imaging.measures.quantity import Padding, Quantity, Unknown, quantity_of
 from inference.imaging.subject import Phases, Subject, volume_of
 from inference.imaging.volume import Volume
-from inference.translatable import Translatable
+from inference.translatable import Translatable, say
 
 Reals: TypeAlias = NDArray[np.float64]
 
@@ -36,6 +36,9 @@ class Unmeasured:
     """A measurement that cannot be made, and why, in words that follow "was not measured:"."""
 
     reason: Translatable
+
+
+ALL_PADDING = say("all voxels of a segment are padding")
 
 
 class Measure(Protocol):
@@ -126,11 +129,15 @@ class SegmentedImages:
         is left out."""
         volume, box = self.volume(segment), box_of(segment.mask)
         inside = segment.mask[box]
-        padding = self._padding.among(volume, box[0], volume.voxels[box])
+        padding = self.padding(volume, box)
         if padding is not None:
             inside = inside & ~padding
         shares = np.broadcast_to(volume.slice_shares[box[0], None, None], inside.shape)[inside]
         return volume.voxels[box][inside].astype(np.float64) * quantity.factor, shares
+
+    def padding(self, volume: Volume, box: "Box") -> NDArray[np.bool_] | None:
+        """Which voxels (z, y, x) of a box of a volume are padding; None where the headers of its slices name none."""
+        return self._padding.among(volume, box[0], volume.voxels[box])
 
 
 Box: TypeAlias = tuple[slice, slice, slice]

@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 
 from inference.codes import Code
 from inference.findings import Measurement
-from inference.imaging.measures.measure import Concept, Kind, Reals, SegmentedImages, Unmeasured, box_of
-from inference.imaging.measures.quantity import UPTAKE, Unknown
+from inference.imaging.measures.measure import ALL_PADDING, Box, Concept, Kind, Reals, SegmentedImages, Unmeasured, box_of
+from inference.imaging.measures.quantity import UPTAKE, Quantity, Unknown
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, say
 
 MAXIMUM = Code("56851009", "SCT", "Maximum")
 PEAK = Code("126031", "DCM", "Peak Value Within ROI")
 BODY_WEIGHT = Code("126410", "DCM", "SUV body weight calculation method")
+_WHOLE: Box = (slice(None), slice(None), slice(None))
 SPHERE_MM3 = 1000.0
 _RADIUS_MM = (SPHERE_MM3 * 3 / 4 / np.pi) ** (1 / 3)
 _PARTS = 5
@@ -40,12 +41,13 @@ class LargestUptake:
 
     def of(self, given: SegmentedImages) -> Iterator[Measurement | Unmeasured]:
         """As `Measure`."""
-        if refused := _refused(given):
-            yield refused
+        uptake = _uptake(given)
+        if isinstance(uptake, Unmeasured):
+            yield uptake
             return
         for segment in given.those(self.segments):
-            largest = float(given.volume(segment).voxels[segment.mask].max())
-            yield _said(_LARGEST, largest * _factor(given), segment.label)
+            values, _ = given.values(segment, uptake)
+            yield _said(_LARGEST, float(values.max()), segment.label) if values.size else Unmeasured(reason=ALL_PADDING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,21 +67,23 @@ class PeakUptake:
 
     def of(self, given: SegmentedImages) -> Iterator[Measurement | Unmeasured]:
         """As `Measure`."""
-        if refused := _refused(given):
-            yield refused
+        uptake = _uptake(given)
+        if isinstance(uptake, Unmeasured):
+            yield uptake
             return
         for segment in given.those(self.segments):
-            peak = peak_of(given.volume(segment), segment.mask)
+            volume = given.volume(segment)
+            peak = peak_of(volume, segment.mask, given.padding(volume, _WHOLE))
             if peak is None:
                 yield Unmeasured(reason=say("no sphere of 1 cm³ around a part of it lies in evenly spaced images"))
             else:
-                yield _said(_PEAK, peak * _factor(given), segment.label)
+                yield _said(_PEAK, peak * uptake.factor, segment.label)
 
 
-def peak_of(volume: Volume, mask: NDArray[np.bool_]) -> float | None:
+def peak_of(volume: Volume, mask: NDArray[np.bool_], padding: NDArray[np.bool_] | None = None) -> float | None:
     """The largest mean of the voxels in a sphere of 1 cm³ around a voxel of a mask; a voxel counts by its part in the sphere.
 
-    None where every such sphere reaches beyond the images, or slices lie in unequal steps.
+    None where every such sphere reaches beyond the images, or into their padding, or slices lie in unequal steps.
     """
     from scipy import ndimage
 
@@ -95,8 +99,11 @@ def peak_of(volume: Volume, mask: NDArray[np.bool_]) -> float | None:
     box = box_of(centres)
     wide = tuple(slice(part.start - each, part.stop + each) for part, each in zip(box, reach, strict=True))
     means = ndimage.convolve(volume.voxels[wide].astype(np.float64), sphere, mode="nearest")
+    chosen = centres[box]
     middle = tuple(slice(each, -each or None) for each in reach)
-    return float(means[middle][centres[box]].max())
+    if padding is not None:
+        chosen = chosen & ~ndimage.binary_dilation(padding[wide], structure=sphere > 0)[middle]
+    return float(means[middle][chosen].max()) if chosen.any() else None
 
 
 def _sphere(volume: Volume) -> Reals:
@@ -112,16 +119,12 @@ def _sphere(volume: Volume) -> Reals:
     return shares
 
 
-def _refused(given: SegmentedImages) -> Unmeasured | None:
+def _uptake(given: SegmentedImages) -> Quantity | Unmeasured:
+    """What the values are multiplied by to be SUVbw; or why nobody can say."""
     quantity = given.quantity
     if isinstance(quantity, Unknown):
         return Unmeasured(reason=quantity.reason)
-    return None if quantity.name == UPTAKE.name else Unmeasured(reason=say("these images are no PET"))
-
-
-def _factor(given: SegmentedImages) -> float:
-    assert not isinstance(given.quantity, Unknown), "it was asked before"
-    return given.quantity.factor
+    return quantity if quantity.name == UPTAKE.name else Unmeasured(reason=say("these images are no PET"))
 
 
 def _said(concept: Concept, value: float, label: str) -> Measurement:

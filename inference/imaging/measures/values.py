@@ -10,7 +10,7 @@ import numpy as np
 from inference import codes
 from inference.codes import Code
 from inference.findings import Measurement
-from inference.imaging.measures.measure import Concept, Kind, Reals, SegmentedImages, Unmeasured
+from inference.imaging.measures.measure import ALL_PADDING, Concept, Kind, Reals, SegmentedImages, Unmeasured
 from inference.imaging.measures.quantity import DIFFUSION, OF_MODALITY, UPTAKE, Quantity, Unknown
 from inference.translatable import Translatable, say
 
@@ -48,7 +48,7 @@ class _OfValues(ABC):
         for segment in given.those(self.segments):
             values, shares = given.values(segment, quantity)
             if not values.size:
-                yield Unmeasured(reason=say("all voxels of a segment are padding"))
+                yield Unmeasured(reason=ALL_PADDING)
                 continue
             yield Measurement(
                 name=said.name,

@@ -3,7 +3,9 @@
 That probabilities are MONAI's own is shown on the Model Zoo (test_model_zoo.py).
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,17 +16,20 @@ from inference.applications.bundle.anatomy import Coded
 from inference.applications.bundle.answering import AnswerChannel, Decides, Samples, colours, picture, stated
 from inference.applications.bundle.config import Config
 from inference.applications.bundle.errors import ColoursMissing, UnclearBundle, UncodedStructure, UnfitBundle, UnknownTransform
+from inference.applications.bundle.importing import Wanted, import_bundle
 from inference.applications.bundle.known import found
+from inference.applications.bundle.manifest import application_of, from_text, to_text
 from inference.applications.bundle.metadata import Network, network
 from inference.applications.bundle.names import answers
 from inference.applications.bundle.reading import Pipeline, pipeline
 from inference.codes import Code
 from inference.errors import ModelError
-from tests.unit.applications.bundle import made
+from tests.unit.applications.bundle import made, onnx_nets
 from tests.unit.applications.bundle.images import pictures
 
 TEETH = Code("1", "99TEST", "Teeth")
 CLASSES = {"type": "probabilities", "format": "classes", "num_channels": 2, "spatial_shape": [1, 2], "channel_def": {"0": "a", "1": "b"}}
+SINGLE = {"spatial_shape": [16, 16], "modality": "XC"}
 LOADED: list[dict[str, Any]] = [
     {"_target_": "LoadImaged", "keys": "image"},
     {"_target_": "EnsureChannelFirstd", "keys": "image", "channel_dim": -1},
@@ -34,23 +39,29 @@ RESIZED = {"_target_": "Resized", "keys": "image", "spatial_size": [16, 16]}
 
 def said(**inputs: Any) -> Network:
     """A network of single images of 16 × 16 pixels and two classes."""
-    return network(made.metadata(inputs={"spatial_shape": [16, 16], "modality": "XC", **inputs}, outputs=CLASSES))
+    return network(made.metadata(inputs={**SINGLE, **inputs}, outputs=CLASSES))
 
 
 def one_class() -> Network:
     """A network that gives one number."""
     outputs = {**CLASSES, "num_channels": 1, "spatial_shape": [1, 1], "channel_def": {"0": "a"}}
-    return network(made.metadata(inputs={"spatial_shape": [16, 16], "modality": "XC"}, outputs=outputs))
+    return network(made.metadata(inputs=SINGLE, outputs=outputs))
 
 
-def read(
-    *after: dict[str, Any], before: dict[str, Any] = RESIZED, inferer: str = "SimpleInferer", net: Network | None = None, **option: Any
-) -> Pipeline:
-    """The steps of a configuration that finishes so."""
-    blocks = {"preprocessing": [*LOADED, before], "postprocessing": [{**each, "keys": "pred"} for each in after]}
+def configured(
+    *after: dict[str, Any], before: dict[str, Any] = RESIZED, inferer: str = "SimpleInferer", loaded: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """A configuration that finishes so."""
+    first, *others = LOADED
+    blocks = {"preprocessing": [first | (loaded or {}), *others, before], "postprocessing": [{**each, "keys": "pred"} for each in after]}
     config = {block: {"_target_": "Compose", "transforms": transforms} for block, transforms in blocks.items()}
     called: dict[str, Any] = {"_target_": inferer} | ({} if inferer == "SimpleInferer" else {"roi_size": [16, 16, 16]})
-    return pipeline(Config({**config, "inferer": called}), net or said(), option.get("orientation"))
+    return {**config, "inferer": called}
+
+
+def read(*after: dict[str, Any], net: Network | None = None, orientation: str | None = None, **option: Any) -> Pipeline:
+    """The steps of it."""
+    return pipeline(Config(configured(*after, **option)), net or said(), orientation)
 
 
 SIGMOID, SOFTMAX = ({"_target_": "Activationsd", name: True} for name in ("sigmoid", "softmax"))
@@ -62,7 +73,7 @@ ARGMAX, ABOVE = ({"_target_": "AsDiscreted", **said} for said in ({"argmax": Tru
     [
         ([SOFTMAX, ARGMAX], Decides.LARGEST, 0.5, ""),
         ([SOFTMAX], Decides.LARGEST, 0.5, ""),
-        ([ARGMAX], Decides.LARGEST, 0.5, "their softmax"),
+        ([ARGMAX], Decides.LARGEST, 0.5, ""),
         ([SIGMOID, ABOVE], Decides.LIMITS, 0.3, ""),
         ([SIGMOID], Decides.NOTHING, 0.5, "decides nothing"),
     ],
@@ -74,6 +85,24 @@ def test_what_decides(after: list[dict[str, Any]], decides: Decides, limit: floa
     told = [one for one in steps.notes if "picture files" not in one]
     assert note in " ".join(told)
     assert bool(told) == bool(note)
+
+
+@pytest.mark.parametrize(("probabilities", "note"), [(False, "their softmax"), (True, "probabilities already")])
+def test_an_argmax_of_probabilities_is_given_no_second_softmax(
+    probabilities: bool, note: str, tmp_path: Path, infer_of: Callable[[Path], Any]
+) -> None:
+    """The bundle takes the largest and says no more: a network that ends in a softmax gives its own 0.9, where a second one made 0.69."""
+    bundle = made.folder(tmp_path / "two", {}, config=configured(ARGMAX), meta=made.metadata(inputs=SINGLE, outputs=CLASSES))
+    onnx_nets.one_of_two(bundle / "models/model.onnx", probabilities=probabilities)
+    coded = {
+        at: Coded(category=codes.ANATOMICAL_STRUCTURE, type=Code(str(at), "99TEST", f"Finding {at}"), laterality=None) for at in (0, 1)
+    }
+    imported = import_bundle(bundle, Wanted(codes=coded, modality="XC"), tmp_path / "models")
+    assert note in " ".join(imported.manifest.notes)
+    application = application_of(from_text(to_text(imported.manifest), "here"))
+    shown = pictures(np.full((16, 16), 255, np.uint8), modality="XC")
+    said = application.analyse(shown, infer_of(tmp_path / "models")).evaluations
+    assert [one.probability for one in said] == pytest.approx([0.1, 0.9], abs=1e-5)
 
 
 def test_statements() -> None:
@@ -107,6 +136,7 @@ def test_statements() -> None:
             "nowhere in the patient",
         ),
         (lambda: read(SOFTMAX, orientation="RAS"), UnclearBundle, "leave --orientation out"),
+        (lambda: read(SOFTMAX, loaded={"reader": "$monai.data.NumpyReader()"}), UnknownTransform, "reads arrays"),
         (lambda: read(SOFTMAX, before=LOADED[0], net=said(spatial_shape=["n", "n"])), UnclearBundle, "to one size"),
         (lambda: said(num_channels=2, channel_def={"0": "T1", "1": "T2"}), UnfitBundle, "one image is taken"),
         (lambda: said(num_channels=3, channel_def={"0": "R", "1": "G", "2": "mask"}), UnfitBundle, "one image is taken"),

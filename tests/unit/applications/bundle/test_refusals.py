@@ -341,6 +341,17 @@ def test_weights_that_the_configuration_names_and_that_are_not_there(tmp_path: P
     assert "names models/best.pt as the weights, which is not there; models/model.pt is: give --weights models/model.pt" in str(error)
 
 
+def test_weights_that_the_configuration_names_in_words_nobody_reads(tmp_path: Path) -> None:
+    """Of two checkpoints nobody can say which is meant: the operator does."""
+    loader = {"_target_": "CheckpointLoader", "load_path": "$__import__('os').path.join(@bundle_root, 'best.pt')"}
+    config = changed(lambda config: config.update(handlers=[loader]))
+    state = made.state(made.unet())
+    error = refused(tmp_path, {"model.pt": state, "best.pt": state}, config=config)
+    assert isinstance(error, UnreadableBundle)
+    assert "load_path names the weights by an expression that is not read, and there are models/best.pt, models/model.pt" in str(error)
+    assert "--weights" in str(error)
+
+
 def test_a_bundle_that_does_not_say_how_its_image_lies(tmp_path: Path, weights: dict[str, bytes]) -> None:
     """Refused, with the option; with it, application.json and card say whose word it was."""
     config = changed(lambda config: (config["preprocessing"]["transforms"].pop(3), config["preprocessing"]["transforms"].pop(2)))

@@ -99,6 +99,29 @@ def test_the_scores_of_several_coronary_arteries_have_a_sum() -> None:
     assert said[-1].total == CORONARY_ARTERY
 
 
+def test_a_plaque_in_two_vessels_counts_once_in_the_sum() -> None:
+    """The left main is also in what is marked as the whole left system: its 4 mm² are in the score of all once."""
+    voxels = np.zeros((8, 40, 40), np.int16)
+    voxels[2, 2:6, 2:6] = voxels[4, 20:24, 2:6] = 150
+    whole = np.ones(voxels.shape, np.bool_)
+    main = np.zeros(voxels.shape, np.bool_)
+    main[2] = True
+    vessels = [segment(name, mask, type=CORONARY_ARTERY) for name, mask in (("lm", main), ("left", whole))]
+    said = results(Agatston(segments=("lm", "left")), volume(voxels, (3.0, 0.5, 0.5)), *vessels, headers=[header()])
+    assert [(one.segment, one.value, one.parts) for one in said] == [("lm", 4.0, ()), ("left", 8.0, ()), (None, 8.0, ("lm", "left"))]
+
+
+def test_padding_is_no_calcium() -> None:
+    """Beyond the round field of view some scanners fill in numbers that are bright."""
+    voxels = np.zeros((8, 40, 40), np.int16)
+    voxels[2, 2:6, 2:6], voxels[:, 30:] = 150, 3000
+    image = volume(voxels, (3.0, 0.5, 0.5))
+    said = {"PixelPaddingValue": 4024, "RescaleSlope": "1", "RescaleIntercept": "-1024"}
+    headers = [header(SOPInstanceUID=one.sop_instance_uid, **said) for one in image.sources]
+    (found,) = results(MEASURE, image, EVERYWHERE, headers=headers)
+    assert found.value == 4.0
+
+
 def test_noise_has_the_score_of_scikit_images_regions() -> None:
     """Spots of every size that touch at corners, too."""
     noise = ndimage.gaussian_filter(np.random.default_rng(5).standard_normal((8, 40, 40)), (0, 0.8, 0.8))

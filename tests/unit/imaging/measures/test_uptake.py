@@ -194,3 +194,21 @@ def test_a_sphere_that_leaves_the_images_is_no_peak() -> None:
     told = refusal(PeakUptake(segments=("a",)), volume(voxels, (5.0, 3.0, 4.0), modality="PT"), one, headers=[pet()])
     assert "no sphere of 1 cm³" in told
     assert "these images are no PET" in refusal(PeakUptake(segments=("a",)), volume(voxels, (5.0, 3.0, 4.0)), one)
+
+
+def test_padding_is_no_uptake() -> None:
+    """What the scanner fills the frame with is the largest number of the image: it is neither SUVmax nor in a sphere of SUVpeak."""
+    voxels, mask = hot()
+    image = volume(voxels, (5.0, 3.0, 4.0), modality="PT")
+    measures = (LargestUptake(segments=("a",)), PeakUptake(segments=("a",)))
+    clean = [results(one, image, segment("a", mask), headers=[pet()])[0].value for one in measures]
+    voxels[4:9, 8:16, 13] = 32767
+    padded = volume(voxels, (5.0, 3.0, 4.0), modality="PT")
+    headers = [pet(SOPInstanceUID=one.sop_instance_uid, PixelPaddingValue=32767, RescaleSlope="1") for one in padded.sources]
+    largest, peak = (results(one, padded, segment("a", mask), headers=headers)[0].value for one in measures)
+    assert largest == pytest.approx(clean[0])
+    assert 0 < peak <= clean[1] * (1 + 1e-6)
+    mask[:, :, :13] = False
+    for one in measures:
+        told = refusal(one, padded, segment("a", mask), headers=headers)
+        assert "all voxels of a segment are padding" in told or "no sphere of 1 cm³" in told
