@@ -1,5 +1,8 @@
 """Findings: what an application may say about its subject. Each carries a coded concept."""
 
+import contextlib
+import math
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -41,6 +44,25 @@ class Segment:
     laterality: Code | None = None
     certainty: float | None = None
     phase: int | None = None
+
+
+_HUGE = 1 << 22
+"""Bytes from which on numpy asks for pages of 2 MiB."""
+
+
+def empty_mask(shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """A mask without a voxel, whose memory is only the pages of 4 KiB that somebody writes to.
+
+    numpy has the system give 2 MiB at a time, in which a small structure lies on every slice of many: a hundred took four times as much.
+    """
+    size = math.prod(shape)
+    if size < _HUGE:
+        return np.zeros(shape, dtype=np.bool_)
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    # a kernel without such pages refuses, and gives none
+    with contextlib.suppress(OSError):
+        pages.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(pages, dtype=np.bool_).reshape(shape)
 
 
 def in_phase(label: str, phase: int) -> str:

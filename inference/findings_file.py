@@ -38,6 +38,7 @@ from inference.findings import (
     Saliency,
     Segment,
     Span,
+    empty_mask,
 )
 from inference.translatable import Translatable
 
@@ -240,7 +241,7 @@ _PAGE = 4096
 
 def _unpacked(packed: NDArray[np.uint8], count: int) -> NDArray[np.bool_]:
     """`count` values of packed bits. What holds none takes no memory: the system gives pages of zeros only once they are written to."""
-    made = np.zeros(count, dtype=np.uint8)
+    made = empty_mask((count,)).view(np.uint8)
     whole = count // _PAGE
     held = packed[: whole * _PAGE // 8].reshape(whole, _PAGE // 8).any(axis=1)
     edges = np.flatnonzero(np.diff(held, prepend=False, append=False))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from inference.applications.bundle.errors import TooLittleMemory
 from inference.applications.bundle.steps import ImageOnGrid
 from inference.engines.processors import usable_memory
+from inference.findings import empty_mask
 from inference.imaging.resample import Interpolation
 
 Array: TypeAlias = NDArray[Any]
@@ -120,7 +121,7 @@ def decided(values: Array, decision: Decision) -> Array:
 def masks_of(labels: Array, numbers: Sequence[int]) -> dict[int, Mask]:
     """The mask (Z, Y, X) of each number among labels (Z, Y, X).
 
-    A mask takes memory for the box that it fills alone: the system gives pages of zeros only once they are written to.
+    A mask takes memory for the rows of the box that it fills alone.
 
     Raises
     ------
@@ -140,7 +141,7 @@ def masks_of(labels: Array, numbers: Sequence[int]) -> dict[int, Mask]:
         )
     made: dict[int, Mask] = {}
     for number in numbers:
-        made[number] = np.zeros(labels.shape, dtype=np.bool_)
+        made[number] = empty_mask(labels.shape)
         if number in there:
             np.equal(labels[there[number]], number, out=made[number][there[number]])
     return made

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import re
 import struct
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ from inference.findings import (
     Segment,
     Shape,
     Span,
+    empty_mask,
 )
 from inference.findings_file import FindingsFileDamaged, as_stored, digest, dumps, loads, written
 from inference.translatable import say
@@ -93,6 +96,24 @@ def test_masks_of_many_pages_come_back(filled: slice) -> None:
     (back,) = loads(dumps(Findings(segments=(replace(one, mask=mask),)))).segments
     np.testing.assert_array_equal(back.mask, mask)
     back.mask[...] = False
+
+
+def test_a_mask_takes_memory_for_what_it_marks_alone() -> None:
+    """A row on every eighth slice of 52 MB, made and read back: pages of 4 KiB each, where 2 MiB each were all of it."""
+    (one, _) = some_findings().segments
+    before = _own_bytes()
+    mask = empty_mask((200, 512, 512))
+    mask[::8, 256] = True
+    (back,) = loads(dumps(Findings(segments=(replace(one, mask=mask),)))).segments
+    assert _own_bytes() - before < 26 << 20
+    assert np.count_nonzero(back.mask) == 25 * 512
+    assert back.mask[::8, 256].all()
+
+
+def _own_bytes() -> int:
+    """What this process holds of its own, as Linux counts."""
+    (line,) = re.findall(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+    return int(line) * 1024
 
 
 def test_the_empty_findings_are_a_result_too() -> None:
