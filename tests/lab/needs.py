@@ -5,6 +5,7 @@ With `HILUM_PEERS=required` in the environment (continuous integration sets it) 
 
 import os
 import sys
+import sysconfig
 from pathlib import Path
 from typing import NoReturn
 
@@ -44,8 +45,11 @@ def program(name: str, package: str) -> Path:
 
 
 def python_program(name: str, distribution: str) -> Path:
-    """Where a program that came with a Python distribution lies beside the running interpreter."""
-    path = Path(sys.executable).with_name(name)
+    """Where a program that came with a Python distribution lies: in `bin` of its package, or beside the running interpreter. What lies
+    there of the former is a script that starts an interpreter to start the program.
+    """
+    own = Path(sysconfig.get_path("platlib"), distribution, "bin", name)
+    path = own if own.exists() else Path(sys.executable).with_name(name)
     if not path.exists():
         absent(name, f"pip install {distribution}")
     return path
