@@ -16,7 +16,7 @@ from pynetdicom.presentation import build_context
 from tests.lab.reactor import checkpoint
 from tests.lab.rejection import associate
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

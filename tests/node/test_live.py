@@ -29,6 +29,7 @@ _OTHER = {"ae_title": "OTHER", "address": "127.0.0.1:0", "settle": {"quiet": "1s
 def begun(tmp_path: Path) -> Iterator[tuple[Node, dict[str, Any]]]:
     """A node with one sender and one sink, and what its file says."""
     says: dict[str, Any] = settings(tmp_path, "all")
+    says["node"]["idle_timeout"] = "10m"  # an association stands while commands run
     with Node(says, tmp_path) as node:
         yield node, says
 
@@ -54,6 +55,7 @@ def sent(node: Node, path: Path, calling: str) -> bool:
 
 def associated(node: Node, calling: str) -> Association:
     entity = ApplicationEntity(calling)
+    entity.network_timeout = 600
     entity.add_requested_context(_DX)
     return entity.associate("127.0.0.1", node.port, ae_title="HILUM")
 
