@@ -188,11 +188,15 @@ def test_urgent_calls_pass_those_that_wait(served: LocalTriton, engine: TritonEn
     assert busy.result() < urgent < routine < offpeak
 
 
-def test_a_queue_that_is_full_is_an_error_that_passes(engine: TritonEngine) -> None:
+def test_a_queue_that_is_full_is_an_error_that_passes(engine: TritonEngine, models: Path) -> None:
     """One is computed, one waits; the third comes too early, and is no reason to think that the server is away."""
     nap(engine, 0, "narrow")
     with ThreadPoolExecutor(4) as threads:
-        calls = [threads.submit(nap, engine, 0.7, "narrow") for _ in range(4)]
+        calls = [threads.submit(nap, engine, 200, "narrow") for _ in range(4)]
+        wait_until(lambda: any(call.done() for call in calls), 60, "one is refused")
+        while not all(call.done() for call in calls):
+            with contextlib.suppress(FileNotFoundError):
+                end_naps(models, "narrow")
         errors = [call.exception() for call in calls]
     busy = [error for error in errors if error is not None]
     assert busy
@@ -201,14 +205,28 @@ def test_a_queue_that_is_full_is_an_error_that_passes(engine: TritonEngine) -> N
     nap(engine, 0, "narrow")
 
 
-def test_load_tells_instances_and_how_long_calls_wait(models: Path, engine: TritonEngine) -> None:
-    """Two instances; six calls of 0.4 s on one instance wait a second on average, by the server's counters."""
+def test_load_tells_instances_and_how_long_calls_wait(served: LocalTriton, engine: TritonEngine, models: Path) -> None:
+    """Two instances; one call is computed, and three wait behind it, as long on average as the server's counters say."""
     assert engine.load(ModelRef(name="wide")).at_once == 2
-    assert (engine.load(SLEEPER).at_once, engine.load(SLEEPER).queue_s) == (1, 0.0)
-    with ThreadPoolExecutor(6) as threads:
-        list(threads.map(lambda _: nap(engine, 0.4), range(6)))
-    # 0 + 0.4 + 0.8 + … + 2.0 over six, on a machine that does other things too
-    assert 0.7 < engine.load(SLEEPER).queue_s < 4
+    nap(engine, 0, "ranked")
+    ranked = ModelRef(name="ranked")
+    assert (engine.load(ranked).at_once, engine.load(ranked).queue_s) == (1, 0.0)
+    begun = naps_begun(models, "ranked")
+    with ThreadPoolExecutor(4) as threads:
+        first = time.monotonic()
+        busy = threads.submit(nap, engine, 200, "ranked")
+        wait_until(lambda: naps_begun(models, "ranked") > begun, 60, "the server is busy")
+        waiting = [threads.submit(nap, engine, 0, "ranked") for _ in range(3)]
+        wait_until(lambda: pending(served, "ranked") == 3, 60, "they wait")
+        all_wait = time.monotonic()
+        time.sleep(1)
+        ended = time.monotonic()
+        end_naps(models, "ranked")
+        busy.result()
+        for call in waiting:
+            call.result()
+        last = time.monotonic()
+    assert (ended - all_wait) * 3 / 4 < engine.load(ranked).queue_s < last - first
 
 
 def test_many_threads_share_one_engine(engine: TritonEngine) -> None:
