@@ -21,7 +21,7 @@ from tests.lab.program import wait_until
 _TELL_EVERY_S: Final = 0.05
 _PIECE: Final = 65_536
 _PATIENCE_S: Final = 120.0
-_END_S: Final = 30.0
+_END_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

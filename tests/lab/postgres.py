@@ -126,7 +126,7 @@ class Postgres:
             "password": self._admin,
             "dbname": database,
         }
-        return psycopg.connect(autocommit=True, connect_timeout=5, **words)
+        return psycopg.connect(autocommit=True, connect_timeout=60, **words)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """SIGINT breaks sessions off and ends in order (`fast`); SIGQUIT ends without a checkpoint, as a crash would (`immediate`)."""

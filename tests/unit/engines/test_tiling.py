@@ -16,7 +16,7 @@ from inference.engines.tiling import _Blend, infer_tiled
 
 MODEL = ModelRef(name="any")
 Answers = dict[str, NDArray[Any]]
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 
 
 def tiled(

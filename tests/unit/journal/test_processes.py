@@ -65,7 +65,7 @@ def test_eight_claimers_in_four_processes_claim_each_of_100_jobs_once(tmp_path: 
     story.route(*(story.job_asked(application=f"application {n}") for n in range(100)))
     workers = [_python(CLAIM, url, str(n)) for n in range(4)]
     try:
-        outcomes = [worker.communicate("go\n", timeout=60) for worker in workers]
+        outcomes = [worker.communicate("go\n", timeout=300) for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
@@ -106,7 +106,7 @@ def test_processes_that_start_at_once_create_one_journal(tmp_path: Path) -> None
     """The processes start together on an empty store: one migrates, the others wait for it."""
     url = f"sqlite:{tmp_path / 'journal.db'}"
     starters = [_python(OPEN, url) for _ in range(4)]
-    outcomes = [starter.communicate("go\n", timeout=60) for starter in starters]
+    outcomes = [starter.communicate("go\n", timeout=300) for starter in starters]
     assert [(output.strip(), errors) for output, errors in outcomes] == [("[]", "")] * 4
 
 

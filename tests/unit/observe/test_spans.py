@@ -41,7 +41,7 @@ def answering(answer: Callable[[socket.socket, threading.Event], None]) -> Itera
             yield port, over
         finally:
             over.set()
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 60):
                 pass
             thread.join()
 
@@ -62,7 +62,7 @@ def dripping(first: bytes) -> AbstractContextManager[tuple[int, threading.Event]
     return answering(drip)
 
 
-def exporter(port: int, *, login: str = "", path: str = "v1/traces", timeout_s: float = 5.0) -> OtlpExporter:
+def exporter(port: int, *, login: str = "", path: str = "v1/traces", timeout_s: float = 30.0) -> OtlpExporter:
     """What a node sends to such a server with."""
     return OtlpExporter(f"http://{login}127.0.0.1:{port}/{path}", host="h", version="1", proxied=False, timeout_s=timeout_s)
 
@@ -79,7 +79,7 @@ def exporter(port: int, *, login: str = "", path: str = "v1/traces", timeout_s: 
 def test_a_collector_that_does_not_take_spans_is_away_and_the_cause_is_said(answer: bytes, said: str) -> None:
     """One that leads to a page for logins, or to https, has not taken them. Neither a login nor a token of the address is said."""
     with saying(answer) as (port, _), pytest.raises(CollectorAway) as away:
-        exporter(port, login="anna:pw@", path="T0KEN", timeout_s=2.0).send(SPANS)
+        exporter(port, login="anna:pw@", path="T0KEN", timeout_s=5.0).send(SPANS)
     assert str(away.value) == f"the collector of traces at 127.0.0.1 {said}"
 
 
