@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
@@ -17,14 +17,17 @@ from node.cli.opened import ConfigOption, JsonOption, configuration, journal
 from node.dicom.archives import DAMAGED, Unpacked, is_archive
 from node.domain.instance import Header
 from node.domain.private_name import PrivateName
-from node.domain.route import Route, Tried, Withheld
+from node.domain.route import Decision, Route, Tried, Withheld
 from node.records.decisions import RouteExplanation, application_records, condition_records, condition_rows
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from node.routing.decisions import SeriesView
+    from node.routing.measures import ForeseenMeasure
     from node.settings.config import Config
+
+    Foreseen: TypeAlias = dict[tuple[str, str], tuple[ForeseenMeasure, ...]]
 
 
 @dataclass(slots=True)
@@ -106,6 +109,7 @@ def explain(
     as_json
         One JSON object: `routes`, each with `route`, `matched`, `conditions` (`key`, `expected`, `found`, `held`; null: headers do not
         tell) and `series`, each with `chosen` and `applications` (`application`, `answer`: takes it | does not take it | cannot be known
+        from headers, `reason`, and `measures`, of those that it declares: `measure`, `answer`: measured | not measured | cannot be known
         from headers, `reason`) and `untaken` (applications that are expected to take some series of the study, where none is taken: on the
         one that came nearest). What runs stands first, then what the fewest conditions keep from it. Of a study
         that was received also `recorded`, what was decided then, and `recorded_digests`, the routes that decided it.
@@ -121,11 +125,12 @@ def explain(
     else:
         loaded, studies, recorded = of_study(config, what, sender, called)
         passed_over = []
+    measures = _foreseen(loaded, studies)
     if as_json:
         answer: dict[str, Any] = {"source": what, "config": str(loaded.path), "config_digest": loaded.digest}
-        answer["routes"] = _routes(loaded, studies)
+        answer["routes"] = _routes(loaded, studies, measures)
         if recorded:
-            answer["recorded"] = _routes(loaded, recorded)
+            answer["recorded"] = _routes(loaded, recorded, {})
             answer["recorded_digests"] = _digests(recorded)
         if passed_over:
             answer["passed_over"] = [{"file": name, "reason": reason} for name, reason in passed_over]
@@ -138,9 +143,9 @@ def explain(
     elif recorded:
         by = ", ".join(one[:12] for one in _digests(recorded))
         console.print(f"Decided when it came, by the routes {by}\n", style="bold underline")
-        _show(console, loaded, recorded)
+        _show(console, loaded, recorded, {})
         console.print(f"What {loaded.path.name} says now ({loaded.digest[:12]})\n", style="bold underline")
-    _show(console, loaded, studies)
+    _show(console, loaded, studies, measures)
     if passed_over:
         first = f"{passed_over[0][0]}: {passed_over[0][1]}"
         console.print(f"{screen.plural(len(passed_over), 'file')} passed over; the first: {first}", style="yellow")
@@ -244,7 +249,7 @@ def _verdicts(studies: Sequence[RouteExplanation]) -> list[tuple[object, ...]]:
     ]
 
 
-def _routes(config: "Config", studies: Sequence[RouteExplanation]) -> list[dict[str, Any]]:
+def _routes(config: "Config", studies: Sequence[RouteExplanation], measures: "Foreseen") -> list[dict[str, Any]]:
     """By route, for scripts. A route's own `conditions` are those of the series that it would run on, else of the first."""
     configured = {route.name: route for route in config.routes}
     by_route: dict[str, list[dict[str, Any]]] = {name: [] for name in configured}
@@ -258,7 +263,10 @@ def _routes(config: "Config", studies: Sequence[RouteExplanation]) -> list[dict[
                 "withheld": "" if decision.withheld is None else decision.withheld.value,
                 "reason": decision.reason,
                 "conditions": condition_records(decision.tried),
-                "applications": application_records(decision),
+                "applications": [
+                    {**one, "measures": _measure_records(measures.get((decision.series_instance_uid, one["application"]), ()))}
+                    for one in application_records(decision)
+                ],
                 "untaken": list(decision.untaken),
             }
             by_route.setdefault(decision.route, []).append(series)
@@ -281,7 +289,38 @@ def _routes(config: "Config", studies: Sequence[RouteExplanation]) -> list[dict[
     return routes
 
 
-def _show(console: "Console", config: "Config", studies: Sequence[RouteExplanation]) -> None:
+def _foreseen(config: "Config", studies: Sequence[RouteExplanation]) -> "Foreseen":
+    """By series and application, which of the measurements that it declares would be made."""
+    from node.assembly.compose import route_explainer
+    from node.routing.measures import foreseen_of
+
+    explainer = route_explainer(config)
+    applications = {name: one for route in config.routes for name, one in explainer.declared(route).items()}
+    found: Foreseen = {}
+    for study in studies:
+        found |= foreseen_of(study.decisions, study.views, applications)
+    return found
+
+
+def _measure_records(measures: "Sequence[ForeseenMeasure]") -> list[dict[str, Any]]:
+    answers = {True: "measured", False: "not measured", None: "cannot be known from headers"}
+    return [{"measure": one.words, "answer": answers[one.made], "reason": one.reason} for one in measures]
+
+
+def _measured(decision: Decision, measures: "Foreseen") -> Iterator[str]:
+    """What the applications of a route would measure of a series: what is made, and a line each of what is not, or not known."""
+    for tried in decision.tried:
+        found = measures.get((decision.series_instance_uid, tried.application), ())
+        if made := [one.words for one in found if one.made]:
+            yield f"{tried.application} measures {', '.join(made)}"
+        for one in found:
+            if one.made is False:
+                yield f"{tried.application} does not measure {one.words}, because {one.reason}"
+            elif one.made is None:
+                yield f"{tried.application} may not measure {one.words}: {one.reason}"
+
+
+def _show(console: "Console", config: "Config", studies: Sequence[RouteExplanation], measures: "Foreseen") -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -323,6 +362,8 @@ def _show(console: "Console", config: "Config", studies: Sequence[RouteExplanati
                     style = "red" if row["held"] is False else ""
                     conditions.add_row(Text("    ") + screen.mark(row["held"]), row["key"], row["expected"], Text(said, style=style))
                 console.print(conditions)
+                for words in _measured(decision, measures):
+                    console.print(screen.hanging(Text(words, style="dim"), 6))
         console.print()
     if not config.routes:
         console.print("the configuration has no routes", style="yellow")

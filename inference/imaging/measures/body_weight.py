@@ -49,13 +49,22 @@ def suv_factor(headers: Sequence[Dataset]) -> float | Translatable:
         return lacking.reason
 
 
-def _factor(headers: Sequence[Dataset]) -> float:
+def suv_stated(headers: Sequence[Dataset]) -> float | Translatable | None:
+    """As `suv_factor`, by what stands in no sequence alone; None where dose and injection decide."""
+    try:
+        return 1.0 if _stated(headers) is None else None
+    except _Lacking as lacking:
+        return lacking.reason
+
+
+def _stated(headers: Sequence[Dataset]) -> tuple[float, str] | None:
+    """Weight in kg, and what decay is corrected to; None where values are SUVbw already."""
     units = _word(headers, "Units", _UNITS)
     if units == "GML":
         kind = _one(headers, "SUVType", lambda header: tags.text(header, _SUV_TYPE) or "BW")
         if kind != "BW":
             raise _Lacking(say("SUVType is {word}, not body weight", word=quoted(kind)))
-        return 1.0
+        return None
     if units == "CNTS":
         raise _Lacking(say("the values of this PET are counts (CNTS), and the vendor's own factor for them is not read here"))
     if units != "BQML":
@@ -64,11 +73,19 @@ def _factor(headers: Sequence[Dataset]) -> float:
     if missing:
         raise _Lacking(say("CorrectedImage lacks {words}", words=" and ".join(missing)))
     weight_kg = _number(headers, "PatientWeight", _KILOGRAMS, lambda header: header, _WEIGHT)
-    dose_bq = _number(headers, "RadionuclideTotalDose", _BECQUERELS, _given, _DOSE)
-    half_life_s = _number(headers, "RadionuclideHalfLife", _SECONDS, _given, _HALF_LIFE)
     correction = _word(headers, "DecayCorrection", _DECAY_CORRECTION)
     if correction not in ("START", "ADMIN"):
         raise _Lacking(say("DecayCorrection is {word}, neither START nor ADMIN", word=quoted(correction)))
+    return weight_kg, correction
+
+
+def _factor(headers: Sequence[Dataset]) -> float:
+    stated = _stated(headers)
+    if stated is None:
+        return 1.0
+    weight_kg, correction = stated
+    dose_bq = _number(headers, "RadionuclideTotalDose", _BECQUERELS, _given, _DOSE)
+    half_life_s = _number(headers, "RadionuclideHalfLife", _SECONDS, _given, _HALF_LIFE)
     decayed_s = _decayed_s(headers, half_life_s) if correction == "START" else 0.0
     left_bq = dose_bq * math.exp2(-decayed_s / half_life_s)
     return weight_kg * 1000 / left_bq

@@ -22,7 +22,7 @@ from inference.imaging import tags
 from inference.imaging.judge.agent import CONTRAST_AGENT, CONTRAST_AGENT_CODES, not_native
 from inference.imaging.judge.words import codes_of
 from inference.imaging.measures.lengths import is_axial
-from inference.imaging.measures.measure import ALL_PADDING, Concept, Kind, SegmentedImages, Unmeasured, box_of
+from inference.imaging.measures.measure import ALL_PADDING, Concept, Images, Kind, SegmentedImages, Unmeasured, box_of
 from inference.imaging.measures.quantity import HOUNSFIELD, Unknown
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, say
@@ -59,14 +59,23 @@ class Agatston:
         """As `Measure`."""
         return tuple(Concept(name=name, unit=codes.NO_UNITS) for name in (CORONARY_SCORE, CALCIUM_SCORE)) if "CT" in modality else ()
 
+    @property
+    def of_values(self) -> bool:
+        """As `Measure`."""
+        return True
+
+    def against(self, images: Images, volume: Volume) -> Translatable | None:
+        """As `Measure`."""
+        return _unfit(images, volume)
+
     def of(self, given: SegmentedImages) -> Iterator[Measurement | Unmeasured]:
         """As `Measure`."""
         coronary: list[Measurement] = []
         vessels: list[NDArray[np.bool_]] = []
         for segment in given.those(self.segments):
             volume = given.volume(segment)
-            if (reason := _unfit(given, volume)) is not None:
-                yield Unmeasured(reason=reason)
+            if (against := self.against(given, volume)) is not None:
+                yield Unmeasured(reason=against)
                 return
             mask, together = _without_padding(given, volume, segment.mask), _together(volume, _thick_mm(given))
             if not mask.any():
@@ -121,7 +130,7 @@ def _without_padding(given: SegmentedImages, volume: Volume, mask: NDArray[np.bo
     return mask if padding is None else mask & ~padding
 
 
-def _thick_mm(given: SegmentedImages) -> float:
+def _thick_mm(given: Images) -> float:
     """The slices' thickness: of several the least."""
     stated = (tags.stated(header, tags.SLICE_THICKNESS, 1) for header in given.headers)
     return min(one[0] for one in stated if one is not None)
@@ -144,7 +153,7 @@ def _named(segment: Segment) -> Code:
     return CORONARY_SCORE if coronary else CALCIUM_SCORE
 
 
-def _unfit(given: SegmentedImages, volume: Volume) -> Translatable | None:
+def _unfit(given: Images, volume: Volume) -> Translatable | None:
     """Why these images have no such score."""
     quantity = given.quantity
     if isinstance(quantity, Unknown):

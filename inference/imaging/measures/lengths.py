@@ -10,7 +10,7 @@ from inference import codes
 from inference.codes import Code
 from inference.findings import Measurement
 from inference.imaging.diameters import Axes, axes_of
-from inference.imaging.measures.measure import Concept, Kind, Reals, SegmentedImages, Unmeasured, box_of
+from inference.imaging.measures.measure import Concept, Images, Kind, Reals, SegmentedImages, Unmeasured, box_of
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, say
 
@@ -37,12 +37,21 @@ class AxialDiameter:
         """As `Measure`."""
         return _LONG, _SHORT
 
+    @property
+    def of_values(self) -> bool:
+        """As `Measure`."""
+        return False
+
+    def against(self, images: Images, volume: Volume) -> Translatable | None:
+        """As `Measure`."""
+        return None if is_axial(volume) else say("the slices are not axial")
+
     def of(self, given: SegmentedImages) -> Iterator[Measurement | Unmeasured]:
         """As `Measure`."""
         for segment in given.those(self.segments):
             volume = given.volume(segment)
-            if not is_axial(volume):
-                yield Unmeasured(reason=say("the slices are not axial"))
+            if (against := self.against(given, volume)) is not None:
+                yield Unmeasured(reason=against)
                 return
             axes = longest_axes(segment.mask, volume.spacing_mm[1:])
             for said, value in ((_LONG, axes.long_mm), (_SHORT, axes.short_mm)):
@@ -63,6 +72,15 @@ class LongestDiameter:
     def concepts(self, modality: Sequence[str]) -> tuple[Concept, ...]:
         """As `Measure`."""
         return (_IN_SPACE,)
+
+    @property
+    def of_values(self) -> bool:
+        """As `Measure`."""
+        return False
+
+    def against(self, images: Images, volume: Volume) -> Translatable | None:
+        """As `Measure`."""
+        return None
 
     def of(self, given: SegmentedImages) -> Iterator[Measurement | Unmeasured]:
         """As `Measure`."""

@@ -55,8 +55,30 @@ class Measure(Protocol):
     def concepts(self, modality: Sequence[str]) -> tuple[Concept, ...]:
         """All that it may say of images of these modalities, for the manifest."""
 
+    @property
+    def of_values(self) -> bool:
+        """Whether it needs to know what the values of the images are."""
+
+    def against(self, images: "Images", volume: Volume) -> Translatable | None:
+        """Why nothing of such images is measured, whatever segments there are; None: nothing is against it.
+
+        `volume` is how the images lie: its voxels are not looked at.
+        """
+
     def of(self, given: "SegmentedImages") -> Iterator[Measurement | Unmeasured]:
         """Measure those of its segments that are there."""
+
+
+class Images(Protocol):
+    """What the headers of images say: as `SegmentedImages`."""
+
+    @property
+    def headers(self) -> Sequence[Dataset]:
+        """Of the instances that the volume was made of."""
+
+    @property
+    def quantity(self) -> Quantity | Unknown:
+        """What the values of the images are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

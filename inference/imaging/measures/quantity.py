@@ -17,7 +17,7 @@ from inference.errors import quoted
 from inference.imaging import tags
 from inference.imaging.alike import rescale_type
 from inference.imaging.groups import functional_groups, rescale_of
-from inference.imaging.measures.body_weight import suv_factor
+from inference.imaging.measures.body_weight import suv_factor, suv_stated
 from inference.imaging.volume import SliceSource, Volume, Voxels
 from inference.translatable import Translatable, say
 
@@ -67,6 +67,13 @@ class Unknown:
     reason: Translatable
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undecided:
+    """What the values are is not told by what is kept of headers: `by` tells it when the images are read."""
+
+    by: str
+
+
 HOUNSFIELD = Quantity(name=codes.ATTENUATION_COEFFICIENT, unit=codes.HOUNSFIELD_UNIT, sign="HU")
 DIFFUSION = Quantity(name=ADC, unit=SQUARE_MICROMETRES_A_SECOND, sign="UM2/S")
 SIGNAL = Quantity(name=MR_SIGNAL, unit=ARBITRARY, sign="")
@@ -77,21 +84,34 @@ OF_MODALITY = {"CT": (HOUNSFIELD,), "MR": (DIFFUSION, SIGNAL), "PT": (UPTAKE,)}
 """What the values of a modality's images may be."""
 
 
-def quantity_of(volume: Volume, headers: Sequence[Dataset]) -> Quantity | Unknown:
-    """What the values of a volume are, by the headers of its images; of an ADC the power of ten by its values."""
-    if volume.modality == "CT":
+def quantity_stated(modality: str, headers: Sequence[Dataset]) -> Quantity | Unknown | Undecided:
+    """What the values of images are, by the elements of their headers that stand in no sequence."""
+    if modality == "CT":
         others = sorted({kind for header in headers if (kind := str(rescale_type(_rescaled_to(header), "CT"))) != "HU"})
         if others:
             return Unknown(reason=say("the values of these images are {kind}, not HU", kind=", ".join(others)))
         return HOUNSFIELD
+    if modality == "MR":
+        adc = headers and all("ADC" in tags.text(header, tags.IMAGE_TYPE).split("\\") for header in headers)
+        return Undecided(by="the unit of an ADC map, by its values or its mapping to them,") if adc else SIGNAL
+    if modality == "PT":
+        factor = suv_stated(headers)
+        return Undecided(by="the dose, and when it was given,") if factor is None else _uptake(factor)
+    return Unknown(reason=say("it is not known here what the values of {modality} images are", modality=modality))
+
+
+def quantity_of(volume: Volume, headers: Sequence[Dataset]) -> Quantity | Unknown:
+    """What the values of a volume are, by the headers of its images; of an ADC the power of ten by its values."""
+    stated = quantity_stated(volume.modality, headers)
+    if not isinstance(stated, Undecided):
+        return stated
     if volume.modality == "MR":
-        if headers and all("ADC" in tags.text(header, tags.IMAGE_TYPE).split("\\") for header in headers):
-            return _diffusion(volume, headers)
-        return SIGNAL
-    if volume.modality == "PT":
-        factor = suv_factor(headers)
-        return replace(UPTAKE, factor=factor) if isinstance(factor, float) else Unknown(reason=factor)
-    return Unknown(reason=say("it is not known here what the values of {modality} images are", modality=volume.modality))
+        return _diffusion(volume, headers)
+    return _uptake(suv_factor(headers))
+
+
+def _uptake(factor: float | Translatable) -> Quantity | Unknown:
+    return replace(UPTAKE, factor=factor) if isinstance(factor, float) else Unknown(reason=factor)
 
 
 def _diffusion(volume: Volume, headers: Sequence[Dataset]) -> Quantity | Unknown:

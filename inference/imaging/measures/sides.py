@@ -7,7 +7,8 @@ from inference import codes
 from inference.codes import Code
 from inference.findings import Measurement
 from inference.imaging.judge.borders import borders_met
-from inference.imaging.measures.measure import Concept, Kind, SegmentedImages, Unmeasured
+from inference.imaging.measures.measure import Concept, Images, Kind, SegmentedImages, Unmeasured
+from inference.imaging.volume import Volume
 from inference.translatable import Translatable, say
 
 ASYMMETRY = Code("ASYMMETRY", "99HILUM", "Asymmetry of volumes, left less right")
@@ -34,6 +35,15 @@ class Asymmetry:
     def concepts(self, modality: Sequence[str]) -> tuple[Concept, ...]:
         """As `Measure`."""
         return _SUM, _INDEX
+
+    @property
+    def of_values(self) -> bool:
+        """As `Measure`."""
+        return False
+
+    def against(self, images: Images, volume: Volume) -> Translatable | None:
+        """As `Measure`."""
+        return None
 
     def of(self, given: SegmentedImages) -> Iterator[Measurement | Unmeasured]:
         """As `Measure`; of phases nothing."""

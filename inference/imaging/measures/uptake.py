@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from inference.codes import Code
 from inference.findings import Measurement
-from inference.imaging.measures.measure import ALL_PADDING, Box, Concept, Kind, Reals, SegmentedImages, Unmeasured, box_of
+from inference.imaging.measures.measure import ALL_PADDING, Box, Concept, Images, Kind, Reals, SegmentedImages, Unmeasured, box_of
 from inference.imaging.measures.quantity import UPTAKE, Quantity, Unknown
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, say
@@ -39,11 +39,21 @@ class LargestUptake:
         """As `Measure`."""
         return (_LARGEST,) if "PT" in modality else ()
 
+    @property
+    def of_values(self) -> bool:
+        """As `Measure`."""
+        return True
+
+    def against(self, images: Images, volume: Volume) -> Translatable | None:
+        """As `Measure`."""
+        uptake = _uptake(images)
+        return None if isinstance(uptake, Quantity) else uptake
+
     def of(self, given: SegmentedImages) -> Iterator[Measurement | Unmeasured]:
         """As `Measure`."""
         uptake = _uptake(given)
-        if isinstance(uptake, Unmeasured):
-            yield uptake
+        if not isinstance(uptake, Quantity):
+            yield Unmeasured(reason=uptake)
             return
         for segment in given.those(self.segments):
             values, _ = given.values(segment, uptake)
@@ -65,11 +75,21 @@ class PeakUptake:
         """As `Measure`."""
         return (_PEAK,) if "PT" in modality else ()
 
+    @property
+    def of_values(self) -> bool:
+        """As `Measure`."""
+        return True
+
+    def against(self, images: Images, volume: Volume) -> Translatable | None:
+        """As `Measure`."""
+        uptake = _uptake(images)
+        return None if isinstance(uptake, Quantity) else uptake
+
     def of(self, given: SegmentedImages) -> Iterator[Measurement | Unmeasured]:
         """As `Measure`."""
         uptake = _uptake(given)
-        if isinstance(uptake, Unmeasured):
-            yield uptake
+        if not isinstance(uptake, Quantity):
+            yield Unmeasured(reason=uptake)
             return
         for segment in given.those(self.segments):
             volume = given.volume(segment)
@@ -119,12 +139,12 @@ def _sphere(volume: Volume) -> Reals:
     return shares
 
 
-def _uptake(given: SegmentedImages) -> Quantity | Unmeasured:
+def _uptake(images: Images) -> Quantity | Translatable:
     """What the values are multiplied by to be SUVbw; or why nobody can say."""
-    quantity = given.quantity
+    quantity = images.quantity
     if isinstance(quantity, Unknown):
-        return Unmeasured(reason=quantity.reason)
-    return quantity if quantity.name == UPTAKE.name else Unmeasured(reason=say("these images are no PET"))
+        return quantity.reason
+    return quantity if quantity.name == UPTAKE.name else say("these images are no PET")
 
 
 def _said(concept: Concept, value: float, label: str) -> Measurement:

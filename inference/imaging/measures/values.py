@@ -10,8 +10,9 @@ import numpy as np
 from inference import codes
 from inference.codes import Code
 from inference.findings import Measurement
-from inference.imaging.measures.measure import ALL_PADDING, Concept, Kind, Reals, SegmentedImages, Unmeasured
+from inference.imaging.measures.measure import ALL_PADDING, Concept, Images, Kind, Reals, SegmentedImages, Unmeasured
 from inference.imaging.measures.quantity import DIFFUSION, OF_MODALITY, UPTAKE, Quantity, Unknown
+from inference.imaging.volume import Volume
 from inference.translatable import Translatable, say
 
 STANDARD_DEVIATION = Code("386136009", "SCT", "Standard Deviation")
@@ -35,17 +36,25 @@ class _OfValues(ABC):
         """As `Measure`."""
         return tuple(self._concept(one) for each in modality for one in OF_MODALITY.get(each, ()) if self._refused(one) is None)
 
+    @property
+    def of_values(self) -> bool:
+        """As `Measure`."""
+        return True
+
+    def against(self, images: Images, volume: Volume) -> Translatable | None:
+        """As `Measure`."""
+        quantity = images.quantity
+        return quantity.reason if isinstance(quantity, Unknown) else self._refused(quantity)
+
     def of(self, given: SegmentedImages) -> Iterator[Measurement | Unmeasured]:
         """As `Measure`."""
-        quantity = given.quantity
-        if isinstance(quantity, Unknown):
-            yield Unmeasured(reason=quantity.reason)
-            return
-        if (refused := self._refused(quantity)) is not None:
-            yield Unmeasured(reason=refused)
-            return
-        said = self._concept(quantity)
         for segment in given.those(self.segments):
+            if (against := self.against(given, given.volume(segment))) is not None:
+                yield Unmeasured(reason=against)
+                return
+            quantity = given.quantity
+            assert not isinstance(quantity, Unknown), "it was asked before"
+            said = self._concept(quantity)
             values, shares = given.values(segment, quantity)
             if not values.size:
                 yield Unmeasured(reason=ALL_PADDING)

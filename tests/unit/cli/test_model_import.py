@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
 import pytest
 
 from inference.applications.bundle.nnunet import importing as nnunet_importing
@@ -12,6 +13,7 @@ from inference.applications.bundle.nnunet.checkpoint import Checkpoint
 from inference.engines.file_import import ModelFile, Source
 from inference.engines.port import ModelRef
 from inference.engines.repository import Entry
+from inference.imaging.write_series import write_series
 from tests.unit.applications.bundle import made
 from tests.unit.applications.bundle.nnunet_plans import dataset, plans
 from tests.unit.cli.conftest import Run
@@ -139,3 +141,30 @@ def test_what_is_measured_of_an_nnunet(run: Run, tmp_path: Path, written: list[M
         {},
         [{"name": "Mean", "segments": [*labels]}, {"name": "Asymmetry", "segments": ["left kidney", "right kidney"]}],
     )
+
+
+def test_explain_says_what_an_imported_model_would_measure(run: Run, place: Path) -> None:
+    """Declared at the import; of a native CT at 100 kV the mean, and no score, with its reason: for people and for scripts."""
+    bundle = made.folder(place / "a_ct", {"model.ts": made.script(made.bright())}, meta=made.metadata())
+    measure = ("--measure", "mean", "--measure", "agatston")
+    imported = run("models", "import", str(bundle), "--repository", str(place / "models"), "--no-tune", "--licence", "MIT", *measure)
+    assert imported.code == 0, imported.err
+    (name,) = (json.loads(path.read_text())["name"] for path in (place / "models").rglob("application.json"))
+    (place / "hilum.yaml").write_text(
+        "node: {ae_title: HILUM, listen: '127.0.0.1:0'}\nmodels: {repository: models}\nsinks: {copies: {kind: folder, path: out}}\n"
+        f"routes: [{{name: all, run: [{name}], send: [copies]}}]\n"
+    )
+    affine = np.diag([3.0, 1.0, 1.0, 1.0])[[2, 1, 0, 3]]
+    write_series(np.zeros((40, 128, 128), np.int16), affine, place / "study", modality="CT", extra={"KVP": "100", "SliceThickness": "3"})
+    answer = run("routes", "explain", "study", "--json")
+    assert answer.code == 0, answer
+    (route,) = answer.json["routes"]
+    (series,) = route["series"]
+    (application,) = series["applications"]
+    assert application["measures"] == [
+        {"measure": "the mean value", "answer": "measured", "reason": ""},
+        {"measure": "the Agatston score", "answer": "not measured", "reason": "the tube voltage is 100 kV, not 120 kV"},
+    ], application
+    told = " ".join(run("routes", "explain", "study").out.split())
+    assert f"{name} measures the mean value" in told
+    assert f"{name} does not measure the Agatston score, because the tube voltage is 100 kV, not 120 kV" in told
