@@ -1,11 +1,12 @@
 """The lung nodule recipe over a few small made CTs, with a narrower network and a short schedule."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from inference.imaging.resample import Shape
-from training.data.cases import Split
+from training.data.cases import Case, Split
 from training.data.thoraxes import sides
 from training.recipe import Schedule
 from training.recipes.lung_nodule import RECIPE, network
@@ -16,7 +17,13 @@ MADE = {"train": 10, "validation": 2, "test": 4}
 
 
 def made(data: Path | None, seed: int) -> Split:
-    return sides(data, MADE, SHAPE)
+    """Small ones: each is kept, and made once however often it is asked for."""
+    split = sides(data, MADE, SHAPE)
+    return Split(train=_kept(split.train), validation=_kept(split.validation), test=_kept(split.test))
+
+
+def _kept(cases: Sequence[Case]) -> tuple[Case, ...]:
+    return tuple(replace(case, load=cache(case.load)) for case in cases)
 
 
 def tiny() -> Detector:

@@ -34,8 +34,7 @@ from training.fit import fit
 from training.infer import EngineInfer
 from training.progress import Silent
 from training.ranks import Ranks
-from training.recipe import Example
-from training.recipes.lung_nodule import OUTSIDE, PATCH, loss, patch, weighed
+from training.recipes.lung_nodule import OUTSIDE, PATCH, located, loss, patch, weighed
 from training.recipes.lung_nodule import RECIPE as FULL
 from training.tasks.detection import detected_table, thorax
 
@@ -103,8 +102,7 @@ def test_patches_are_cut_around_what_matters(sides: Split) -> None:
     again = patch(example, 3)
     assert np.array_equal(again.image, cuts[3].image)
     assert np.array_equal(again.target, cuts[3].target)
-    small = Example(image=example.image[:, :20], target=example.target[:, :20])
-    padded = patch(small, 0)
+    padded = patch(located(example.image[0, :20], example.target[0, :20]), 0)
     assert padded.image.shape == (1, *PATCH)
     assert (padded.target[0, 20:] == OUTSIDE).all() or (padded.target[0, :12] == OUTSIDE).all()
 

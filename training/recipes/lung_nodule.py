@@ -1,6 +1,7 @@
 """Nodules planted into chest CT: a small 3D U-Net that marks ground glass and what is solid; candidates are what it marks."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,29 @@ def made_and_given(data: Path | None, seed: int) -> Split:
     return sides(data, MADE)
 
 
-def example(labelled: Labelled) -> Example:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Located(Example):
+    """A chest of which many patches are cut; `nodules` are the places of each one's voxels in the flattened target."""
+
+    nodules: tuple[np.ndarray, ...]
+
+
+def located(image: np.ndarray, target: np.ndarray) -> Located:
+    """Look for the nodules in a target (Z, Y, X): what hangs together."""
+    from scipy import ndimage
+
+    numbered, count = ndimage.label((target == GLASS) | (target == SOLID))
+    places = np.flatnonzero(numbered)
+    of = numbered.ravel()[places]
+    return Located(image=image[None], target=target[None], nodules=tuple(places[of == number + 1] for number in range(count)))
+
+
+def example(labelled: Labelled) -> Located:
     """By the code that serves; `patch` cuts it."""
     prepared = prepare(labelled.volume)
     target = prepared.onto(labelled.labels, Grid.of(labelled.volume))
     target[(target == 0) & ~prepared.search] = OUTSIDE
-    return Example(image=prepared.image[None], target=target[None])
+    return located(prepared.image, target)
 
 
 def network(channels: tuple[int, ...] = CHANNELS, strides: tuple[int, ...] = STRIDES) -> Any:
@@ -98,9 +116,10 @@ def patches() -> Augment:
 
 def patch(example: Example, seed: int) -> Example:
     """`PATCH` voxels around something worth looking at, which lies anywhere in them but at the rim."""
+    assert isinstance(example, Located), "of this recipe"
     rng = np.random.default_rng(seed)
     image, target = example.image[0], example.target[0]
-    at = _aim(image, target, rng)
+    at = np.array(np.unravel_index(_aim(example, rng), image.shape))
     rim = np.array(PATCH) // 6
     first = at - rng.integers(rim, np.array(PATCH) - rim)
     first = np.clip(first, 0, np.maximum(np.array(image.shape) - PATCH, 0))
@@ -117,18 +136,16 @@ def patch(example: Example, seed: int) -> Example:
     return Example(image=(seen + noise).astype(np.float32)[None], target=np.ascontiguousarray(labels)[None])
 
 
-def _aim(image: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    from scipy import ndimage
-
+def _aim(example: Located, rng: np.random.Generator) -> int:
+    """What a patch is cut around: a place in the flattened target."""
     drawn = rng.random()
-    nodules, count = ndimage.label((target == GLASS) | (target == SOLID))
-    if drawn < AROUND_NODULES and count:
-        places = np.flatnonzero(nodules == rng.integers(count) + 1)
+    if drawn < AROUND_NODULES and example.nodules:
+        places = example.nodules[rng.integers(len(example.nodules))]
     else:
-        lungs = target == 0
-        dense = np.flatnonzero(lungs & (image > DENSE))
+        lungs = example.target == 0
+        dense = np.flatnonzero(lungs & (example.image > DENSE))
         places = dense if drawn < AROUND_NODULES + AROUND_DENSE and dense.size else np.flatnonzero(lungs)
-    return np.array(np.unravel_index(int(rng.choice(places)), image.shape))
+    return int(rng.choice(places))
 
 
 RECIPE = Detector(
