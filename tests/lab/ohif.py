@@ -18,7 +18,7 @@ from PIL import Image
 from tests.lab.browser import chromium
 from tests.lab.cache import alone_in
 from tests.lab.npm import unpacked
-from tests.lab.ohif_server import served
+from tests.lab.ohif_server import EMPTY, served
 from tests.lab.program import wait_until
 
 if TYPE_CHECKING:
@@ -65,8 +65,14 @@ class Viewer:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             self._server = stack.enter_context(served(self._root, self._archive))
-            # one for all pages: its cache keeps what the viewer's scripts were compiled to
-            self._context = stack.enter_context(chromium(_GRAPHICS)).new_context(viewport=self._size)  # type: ignore[arg-type]
+            # one for all studies: who opens one behind the other in it compiles the viewer's scripts once
+            context = stack.enter_context(chromium(_GRAPHICS)).new_context(viewport=self._size)  # type: ignore[arg-type]
+            page = self._page = context.new_page()
+            page.set_default_timeout(1000 * _PATIENCE_S)
+            page.on("console", lambda message: self.said.append(message.text) if message.type == "error" else None)
+            page.on("pageerror", lambda error: self.said.append(str(error)))
+            page.add_init_script("localStorage.clear(); localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']))")
+            self._opened = Opened(page, f"{self._server}{EMPTY}")
             self._stack = stack.pop_all()
         return self
 
@@ -74,30 +80,24 @@ class Viewer:
         self._stack.close()
 
     def open(self, study_uid: str, *, timeout_s: float = _PATIENCE_S) -> "Opened":
-        """Open a study and wait until its first image is drawn."""
-        page = self._context.new_page()
-        page.set_default_timeout(1000 * _PATIENCE_S)
-        page.on("console", lambda message: self.said.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: self.said.append(str(error)))
-        page.add_init_script("localStorage.clear(); localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']))")
-        page.goto(f"{self._server}/viewer?StudyInstanceUIDs={study_uid}", wait_until="domcontentloaded")
-        opened = Opened(page)
-        opened.wait_for_image(timeout_s)
-        return opened
+        """Open a study, in place of the one before, and wait until its first image is drawn."""
+        self._page.goto(f"{self._server}/viewer?StudyInstanceUIDs={study_uid}", wait_until="domcontentloaded")
+        self._opened.wait_for_image(timeout_s)
+        return self._opened
 
 
 class Opened:
-    """One study in the viewer."""
+    """The study in the viewer; as a context manager, the viewer leaves it at the end, for `nothing`, and asks the archive no more."""
 
-    def __init__(self, page: "Page") -> None:
-        self.page = page
+    def __init__(self, page: "Page", nothing: str) -> None:
+        self.page, self._nothing = page, nothing
         self._asked = page.context.new_cdp_session(page)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.page.close()
+        self.page.goto(self._nothing)
 
     def wait_for_image(self, timeout_s: float) -> None:
         """Wait until the viewport shows more than one shade."""

@@ -17,6 +17,8 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 
+EMPTY = "/empty"
+"""A page with nothing on it, of the viewer's origin and as isolated: the browser goes there and back within one process."""
 _KEPT_S = 3600
 """How long a browser may keep the viewer's files; it asks the archive anew each time."""
 
@@ -62,7 +64,9 @@ def _handler(root: Path, archive: str) -> type[http.server.BaseHTTPRequestHandle
                 self._proxy()
                 return
             found = (root / path.lstrip("/")).resolve()
-            if path == "/app-config.js":
+            if path == EMPTY:
+                self._answer(200, "text/html", b"<!doctype html><title>nothing</title>")
+            elif path == "/app-config.js":
                 self._answer(200, "text/javascript", _APP_CONFIG.encode())
             elif found.is_file() and found.is_relative_to(root):
                 self._answer(200, _TYPES.get(found.suffix, "application/octet-stream"), found.read_bytes(), kept_s=_KEPT_S)
