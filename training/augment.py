@@ -10,13 +10,15 @@ import numpy as np
 from training.recipe import Augment, Example
 
 
-def segmentation(mirrored: Sequence[int] = ()) -> Augment:
+def segmentation(mirrored: Sequence[int] = (), strength: float = 1.0) -> Augment:
     """Small turns, scalings and shifts of image and labels together, then contrast, brightness and noise of the image.
 
     Parameters
     ----------
     mirrored
         Axes of the window along which an example's mirror image is as good.
+    strength
+        Factor of all turns, scalings, shifts and changes of grey values; 0 leaves mirror images alone.
     """
     from monai.transforms.compose import Compose
     from monai.transforms.intensity.dictionary import RandAdjustContrastd, RandGaussianNoised, RandScaleIntensityd
@@ -29,15 +31,15 @@ def segmentation(mirrored: Sequence[int] = ()) -> Augment:
             RandAffined(
                 both,
                 prob=0.5,
-                rotate_range=(0.2, 0.2, 0.2),
-                scale_range=(0.1, 0.1, 0.1),
-                translate_range=(3, 3, 3),
+                rotate_range=(0.2 * strength,) * 3,
+                scale_range=(0.1 * strength,) * 3,
+                translate_range=(3 * strength,) * 3,
                 mode=("bilinear", "nearest"),
                 padding_mode="zeros",
             ),
-            RandAdjustContrastd("image", prob=0.3, gamma=(0.7, 1.5), retain_stats=True),
-            RandScaleIntensityd("image", factors=0.1, prob=0.3),
-            RandGaussianNoised("image", prob=0.3, std=0.1),
+            RandAdjustContrastd("image", prob=0.3, gamma=(0.7**strength, 1.5**strength), retain_stats=True),
+            RandScaleIntensityd("image", factors=0.1 * strength, prob=0.3),
+            RandGaussianNoised("image", prob=0.3, std=0.1 * strength),
         ]
     )
 
@@ -49,10 +51,10 @@ def segmentation(mirrored: Sequence[int] = ()) -> Augment:
     return augment
 
 
-def radiograph(scaled: float = 0.08) -> Augment:
+def radiograph(scaled: float = 0.08, strength: float = 1.0) -> Augment:
     """Small turns, scalings and shifts of a small radiograph of 0 to 1, then its contrast; never mirrored: the heart is on the left.
 
-    `scaled` is by what share it may become larger or smaller; 0 where sizes are what is learned.
+    `scaled` is by what share it may become larger or smaller; 0 where sizes are what is learned. `strength` is a factor of all of it.
     """
     from monai.transforms.compose import Compose
     from monai.transforms.intensity.array import RandAdjustContrast
@@ -62,13 +64,13 @@ def radiograph(scaled: float = 0.08) -> Augment:
         [
             RandAffine(
                 prob=0.7,
-                rotate_range=0.1,
-                scale_range=(scaled, scaled),
-                translate_range=(1.5, 1.5),
+                rotate_range=0.1 * strength,
+                scale_range=(scaled * strength,) * 2,
+                translate_range=(1.5 * strength,) * 2,
                 mode="bilinear",
                 padding_mode="border",
             ),
-            RandAdjustContrast(prob=0.5, gamma=(0.8, 1.25)),
+            RandAdjustContrast(prob=0.5, gamma=(0.8**strength, 1.25**strength)),
         ]
     )
 

@@ -2,7 +2,8 @@
 
 import importlib.util
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,13 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from training.errors import TrainingNotInstalled, UnknownRecipe
+from inference.engines.extras import demand
+from training.errors import TrainingNotInstalled, UnfitSetting, UnknownRecipe
 
 if TYPE_CHECKING:
     from training.data.cases import Fold, Split
     from training.planning import Asked
+    from training.progress import Progress
     from training.ranks import Ranks
-    from training.recipe import Recipe
+    from training.recipe import Outcome, Recipe
+    from training.space import Settings
     from training.synopsis import Synopsis
 
 _NEEDED = ("torch", "monai", "nibabel", "tensorboard", "jinja2")
@@ -33,6 +37,7 @@ def train(
     learning_rate: float | None = None,
     seed: int | None = None,
     folds: int | None = None,
+    search: int | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Literal["float32", "bf16"] = "float32",
     accumulate: int = 1,
@@ -41,6 +46,7 @@ def train(
     target: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     spacing_mm: Annotated[tuple[float, float, float] | None, Parameter(negative="")] = None,
     window: Annotated[tuple[int, int, int] | None, Parameter(negative="")] = None,
+    augmentation: float | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Train a recipe's model, or go on with a training that was ended; several processes with torchrun.
@@ -69,6 +75,10 @@ def train(
     folds
         Cross-validate: train so many networks, each of which holds out another part of the patients, evaluate them, and say what they say
         together (RUN/folds.json). Each lies in RUN/fold-1 and so on. Which data do not name patients is said: cases are parted then.
+    search
+        Run so many trainings with other settings (learning rate, batch; of recipes for data of your own window and augmentation), each in
+        RUN/trial-1 and so on, and name the best on the validation patients (RUN/search.json) with the command that trains it again. The
+        first has the recipe's own settings; what is named by an option is not varied. Nobody who is held out is looked at.
     device
         What computes: auto is a GPU where there is one. A run may be gone on with on another device. Never run on a GPU yet.
     precision
@@ -89,6 +99,8 @@ def train(
     window
         Recipe segmentation: voxels that the network sees at once, along the same axes (default: at most 64 each). Recipes of a table:
         voxels of the whole image as the network sees it; of single images the first is 1.
+    augmentation
+        Of recipes for data of your own, how strongly images are turned, shifted and changed in training: 0 to 2, 1 by default.
     as_json
         With --list: print the list as JSON.
     """
@@ -106,10 +118,12 @@ def train(
     from training.ranks import ranks
 
     run = out or _default(recipe)
-    asked = Asked(name=name, labels=labels, spacing_mm=spacing_mm, window=window, target=target)
+    asked = Asked(name=name, labels=labels, spacing_mm=spacing_mm, window=window, target=target, augmentation=augmentation)
     given = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
     with ranks(Device(device), Precision(precision), accumulate) as here:
-        if folds is None:
+        if search is not None:
+            _searched(recipe, data, run, asked, given, here, search, folds)
+        elif folds is None:
             _trained(recipe, data, run, asked, given, here)
         else:
             _cross_validated(recipe, data, run, asked, given, here, folds)
@@ -117,9 +131,16 @@ def train(
 
 
 def _trained(
-    name: str, data: Path | None, run: Path, asked: "Asked", given: Mapping[str, Any], here: "Ranks", fold: "Fold | None" = None
-) -> tuple["Recipe", "Split"]:
-    """Train one network, and say how it ended; the recipe that it was of, and its sides."""
+    name: str,
+    data: Path | None,
+    run: Path,
+    asked: "Asked",
+    given: Mapping[str, Any],
+    here: "Ranks",
+    fold: "Fold | None" = None,
+    watched: "Callable[[Progress], Progress]" = lambda progress: progress,
+) -> tuple["Recipe", "Split", "Outcome"]:
+    """Train one network, and say how it ended; the recipe that it was of, and its sides. `watched` is told beside who looks on."""
     from training import recipes
     from training.progress import Silent, shown
 
@@ -127,16 +148,47 @@ def _trained(
     schedule = replace(wanted.schedule, **{each: value for each, value in given.items() if value is not None})
     sides = wanted.sides(data, schedule.seed)
     if not here.first:
-        wanted.fit(sides, run, schedule, here, Silent())
-        return wanted, sides
+        return wanted, sides, wanted.fit(sides, run, schedule, here, Silent())
     with shown(run / "tensorboard") as progress:
-        outcome = wanted.fit(sides, run, schedule, here, progress)
+        outcome = wanted.fit(sides, run, schedule, here, watched(progress))
     Console().print(
         f"{run}: {outcome.epochs} epochs, the best is epoch {outcome.best_epoch + 1}: validation {wanted.watched} {outcome.best:.4f}",
         highlight=False,
         soft_wrap=True,
     )
-    return wanted, sides
+    return wanted, sides, outcome
+
+
+def _searched(
+    name: str, data: Path | None, run: Path, asked: "Asked", given: Mapping[str, Any], here: "Ranks", count: int, folds: int | None
+) -> None:
+    """Train with several settings, and say which were the best on the validation patients."""
+    demand("hilum train --search", "optuna")
+    from training import recipes
+    from training.search import again, choices, folder_of, record, search
+    from training.search import said as told
+
+    if folds is not None or here.size > 1:
+        other = "--folds" if folds is not None else "several processes"
+        raise UnfitSetting(f"--search and {other} do not go together: search first, then train the chosen settings so")
+    wanted = recipes.begun(name, data, run / "trial-1", given["seed"] or 0, asked, _told)
+    schedule = wanted.schedule
+    sides = wanted.sides(data, schedule.seed if given["seed"] is None else given["seed"])
+    chosen_from = choices(wanted, asked, given, len(sides.train) * wanted.draws)
+    precision = here.compute.precision.value
+    what = f"{name}; {data and data.resolve()}; {asked}; {given}; {precision}; {chosen_from}"
+
+    def train(folder: Path, settings: "Settings", watched: "Callable[[Progress], Progress]") -> "Outcome":
+        # the first is planned without a window, as the recipe plans by itself
+        own = folder.name == "trial-1"
+        varied, said = (asked, given) if own else settings.over(asked, given)
+        return _trained(name, data, folder, varied, said, here, watched=watched)[2]
+
+    epochs = schedule.epochs if given["epochs"] is None else given["epochs"]
+    best = search(count, run, what, given["seed"] or 0, epochs, chosen_from, train)
+    found = record(run, name, wanted.watched, best, again(name, data, asked, given, precision, best))
+    where = " ".join(shlex.quote(str(part)) for part in ([] if data is None else ["--data", data]) + ["--out", run / folder_of(best)])
+    print(told(found, run, f"hilum evaluate {name} {where}"), end="")
 
 
 def _cross_validated(name: str, data: Path | None, run: Path, asked: "Asked", given: Mapping[str, Any], here: "Ranks", count: int) -> None:
@@ -148,7 +200,7 @@ def _cross_validated(name: str, data: Path | None, run: Path, asked: "Asked", gi
 
     evaluations = []
     for fold, folder in folds(count, run):
-        wanted, sides = _trained(name, data, folder, asked, given, here, fold)
+        wanted, sides, _ = _trained(name, data, folder, asked, given, here, fold)
         if not here.first:
             continue
         if not is_evaluated(folder):

@@ -67,6 +67,8 @@ class Asked:
         Of the network's image, along the axes to the head, to the back and to the left.
     target
         Of a table of labels, the columns that are learned; () for all.
+    augmentation
+        How strong it is, 1 for the recipe's own.
     """
 
     name: str | None = None
@@ -74,6 +76,7 @@ class Asked:
     spacing_mm: Triple | None = None
     window: tuple[int, int, int] | None = None
     target: tuple[str, ...] = ()
+    augmentation: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +111,11 @@ class Facts:
     spacing_mm: Triple
     shape: tuple[int, int, int]
     grey: np.ndarray
+
+
+def strength(asked: Asked) -> float:
+    """Of the augmentation."""
+    return 1.0 if asked.augmentation is None else asked.augmentation
 
 
 def facts(labelled: Labelled) -> Facts:

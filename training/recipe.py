@@ -20,6 +20,7 @@ from training.errors import UnfitSetting
 from training.evaluation.figures import Kind
 from training.evaluation.perturb import Perturbation
 from training.progress import Progress, Step, silent
+from training.space import OF_ANY_RECIPE, Space
 from training.synopsis import FullRun, Synopsis, synopsis
 
 if TYPE_CHECKING:
@@ -147,6 +148,8 @@ class Recipe(ABC):
         0: the recipe's images are not cut.
     full_run
         What is said of it where recipes are listed.
+    space
+        What a search may vary of it.
     """
 
     task: ClassVar[str]
@@ -169,6 +172,7 @@ class Recipe(ABC):
     averaged: float = 0.0
     draws: int = 1
     cut_by: int = 0
+    space: Space = OF_ANY_RECIPE
     beside: Beside = nothing_beside
 
     @abstractmethod

@@ -17,6 +17,7 @@ EXTRAS: Final = {
     "SimpleITK": "register",
     "tritonclient": "triton",
     "grpc": "triton",
+    "optuna": "search",
 }
 """By the name that is imported, the extra in pyproject.toml that brings it."""
 

@@ -15,10 +15,13 @@ from training import recipes
 from training.data.cases import Case, Fold, split
 from training.errors import UnfitData, UnfitSetting
 from training.planning import Asked
+from training.recipes.classification import KIND
+from training.tabled import beginning
 from training.tabled.hygiene import Clean, clean, told
-from training.tabled.labels import PRIVATE, coded, read_labels
+from training.tabled.labels import PRIVATE, LabelTable, coded, read_labels
 from training.tabled.plan import planned
-from training.tabled.studies import tabled
+from training.tabled.plan import read as read_plan
+from training.tabled.studies import TabledStudies, tabled
 
 from .labelled_radiographs import ROOT, radiograph, spotted, write_labelled, write_table
 
@@ -338,3 +341,22 @@ def test_a_case_of_two_images_is_told(folder: Path) -> None:
     write_table(folder / "labels.csv", lines)
     kept = looked_at(folder)
     assert (len(kept.seen), found(kept)) == (COUNT, {})
+
+
+def test_every_fold_and_trial_is_of_one_look_at_the_images(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each has a plan of its own; a file more in the folder, and it is looked at again."""
+    looks: list[TabledStudies] = []
+
+    def look(table: LabelTable, found: TabledStudies, tell: Callable[[str], None]) -> Clean:
+        looks.append(found)
+        return clean(table, found, tell)
+
+    monkeypatch.setattr(beginning, "clean", look)
+    asked = Asked(labels=(str(folder / "labels.csv"),))
+    for number in (1, 2):
+        KIND.begun(folder, tmp_path / f"fold-{number}", 0, asked, print, Fold(number=number, count=2))
+        assert read_plan(tmp_path / f"fold-{number}") is not None
+    assert len(looks) == 1
+    (folder / "note.txt").write_text("of no image")
+    KIND.begun(folder, tmp_path / "run", 0, asked, print, None)
+    assert len(looks) == 2

@@ -17,6 +17,7 @@ from training.checkpoint import save_json
 from training.data.cases import ByPatient, Fold
 from training.errors import BrokenRun, OtherRun, UnfitSetting, UnknownRecipe
 from training.recipe import Recipe
+from training.space import STRENGTHS
 from training.synopsis import Synopsis
 
 if TYPE_CHECKING:
@@ -65,12 +66,14 @@ def begun(
         The run is of another fold.
     """
     module = _module(name)
+    if asked.augmentation is not None and not STRENGTHS[0] <= asked.augmentation <= STRENGTHS[1]:
+        raise UnfitSetting(f"--augmentation {asked.augmentation:g}: from {STRENGTHS[0]:g} to {STRENGTHS[1]:g}, 1 being the recipe's own")
     if fold is not None:
         there = fold_of(run)
         if there is not None and there != fold:
             raise OtherRun(f"{run} is fold {there.number} of {there.count}, and asked for is one of {fold.count}")
     if hasattr(module, "RECIPE"):
-        said = [field.name for field in fields(asked) if getattr(asked, field.name)]
+        said = [field.name for field in fields(asked) if getattr(asked, field.name) not in (None, ())]
         if said:
             raise UnfitSetting(f'recipe "{name}" is for one kind of data, and takes no {" or ".join(said)}')
         recipe = folded(load(name), fold)

@@ -16,9 +16,10 @@ from inference.applications.port import EvaluationOutput
 from inference.imaging.subject import Images
 from training.augment import radiograph
 from training.data.cases import LabelledSubject
+from training.planning import strength
 from training.recipe import Example, Schedule
 from training.synopsis import FullRun, Synopsis, objects
-from training.tabled.beginning import TabledKind, terms_of
+from training.tabled.beginning import SPACE, TabledKind, terms_of
 from training.tabled.labels import read_labels
 from training.tabled.plan import TabledPlan, beside
 from training.tasks.answers import CALIBRATION, WATCHED, Answerer
@@ -72,7 +73,8 @@ def recipe_of(plan: TabledPlan) -> Answerer:
         example=partial(example, manifest),
         network=partial(network, len(plan.window), manifest.channels),
         loss=partial(loss, plan.weights, plan.exclusive),
-        augment=radiograph,
+        augment=partial(radiograph, strength=strength(plan.asked)),
+        space=SPACE,
         watched=WATCHED,
         schedule=Schedule(epochs=40, batch=16, learning_rate=1e-3, patience=10),
         data=terms_of(plan),

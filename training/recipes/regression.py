@@ -10,10 +10,11 @@ from inference.applications.bundle.manifest import application_of
 from inference.applications.port import MeasurementOutput
 from training.augment import radiograph
 from training.data.cases import LabelledSubject
+from training.planning import strength
 from training.recipe import Example, Schedule
 from training.recipes.classification import network, seen
 from training.synopsis import FullRun, Synopsis, objects
-from training.tabled.beginning import TabledKind, terms_of
+from training.tabled.beginning import SPACE, TabledKind, terms_of
 from training.tabled.labels import read_numbers
 from training.tabled.plan import TabledPlan, beside
 from training.tasks.regression import INTERVALS, SKILL, Estimator
@@ -62,7 +63,8 @@ def recipe_of(plan: TabledPlan) -> Estimator:
         example=partial(example, plan),
         network=partial(network, len(plan.window), manifest.channels),
         loss=nn.SmoothL1Loss,
-        augment=partial(radiograph, scaled=0),
+        augment=partial(radiograph, scaled=0, strength=strength(plan.asked)),
+        space=SPACE,
         watched=SKILL,
         schedule=Schedule(epochs=40, batch=16, learning_rate=1e-3, patience=10),
         data=terms_of(plan),

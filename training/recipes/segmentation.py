@@ -21,8 +21,9 @@ from training.data.segments import labelled
 from training.data.structures import Wanted, having, wanted
 from training.errors import BrokenRun, OtherRun, UnfitData, UnfitSetting
 from training.evaluation.segmentation import Masks, dice
-from training.planning import STRIDE, Asked, Facts, Plan, application_name, facts, planned, read, told, write
+from training.planning import STRIDE, Asked, Facts, Plan, application_name, facts, planned, read, strength, told, write
 from training.recipe import DataTerms, Example, Schedule
+from training.space import Space
 from training.synopsis import FullRun, Synopsis, objects
 from training.tasks.segmentation import Segmenter
 
@@ -103,7 +104,8 @@ def recipe_of(plan: Plan) -> Segmenter:
         example=partial(example, manifest),
         network=partial(network, manifest.channels),
         loss=loss,
-        augment=cutting(plan.window, segmentation),
+        augment=cutting(plan.window, partial(segmentation, strength=strength(plan.asked))),
+        space=Space(window=(0.5, 1.0, 1.5), augmented=True),
         score=partial(score, names),
         structures=partial(structures, names),
         watched=MEAN if len(names) > 1 else f"Dice {names[0]}",

@@ -1,9 +1,10 @@
 """How a recipe for a table of one's own is begun, gone on with and found again: the same for classes, findings and numbers."""
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -11,12 +12,16 @@ from training.data.cases import ByPatient, Case, Fold, digest, named, split
 from training.errors import BrokenRun, OtherRun, UnfitSetting
 from training.planning import Asked, application_name
 from training.recipe import DataTerms, Recipe
-from training.tabled.hygiene import clean
+from training.space import Space
+from training.tabled.hygiene import Clean, clean
 from training.tabled.labels import LabelTable
 from training.tabled.plan import TabledPlan, planned, read, told, write
-from training.tabled.studies import cases_of, tabled
+from training.tabled.studies import TabledStudies, cases_of, tabled
 
 R = TypeVar("R", bound=Recipe)
+
+SPACE = Space(window=(0.5, 1.0, 1.5), sides=(32, 512), augmented=True)
+"""What a search may vary of a network for a table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +64,7 @@ class TabledKind(Generic[R]):
         plan = read(run)
         if plan is None:
             table = self.read_table(Path(asked.labels[0]), asked.target)
-            found = tabled(folder, table)
-            kept = clean(table, found, tell)
+            found, kept = _looked_at(folder, table, _state(folder), tell)
             cases = cases_of([one.case for one in kept.seen], kept.groups, table)
             training = split(cases, seed, fold).train
             names = {case.name for case in training}
@@ -114,6 +118,21 @@ class TabledKind(Generic[R]):
         if absent:
             raise OtherRun(f"{len(absent)} cases that the run was planned with are not in {folder}: {absent[0]}")
         return cases_of([found[name] for name in plan.groups], list(plan.groups.values()), table)
+
+
+@lru_cache(maxsize=1)
+def _looked_at(folder: Path, table: LabelTable, state: str, tell: Callable[[str], None]) -> tuple[TabledStudies, Clean]:
+    """What lies in a folder and may be learned from: for all folds of a cross-validation, and all trials of a search, every image is read
+    for it once. `state` tells one state of the folder from another."""
+    found = tabled(folder, table)
+    return found, clean(table, found, tell)
+
+
+def _state(folder: Path) -> str:
+    """Names, sizes and times of all files of a folder, as a digest."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    said = [(str(path), status.st_size, status.st_mtime_ns) for path in files if (status := path.stat())]
+    return hashlib.sha256(repr(said).encode()).hexdigest()
 
 
 def terms_of(plan: TabledPlan) -> DataTerms:

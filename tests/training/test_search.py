@@ -1,0 +1,215 @@
+"""`hilum train … --search`: which settings are tried, how trials end, what is chosen, and that a search goes on where it was ended."""
+
+import json
+import math
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from training import cli, recipes
+from training.data.cases import Case, Split
+from training.errors import BrokenRun, LossNotFinite, OtherRun, OutOfMemory, UnfitSetting
+from training.planning import Asked
+from training.progress import Progress, Silent
+from training.recipe import Outcome
+from training.search import FOUND, JOURNAL, Choices, folder_of, record, said, search, settings_of
+from training.space import Settings, Space, command
+
+from .made import crops, smallest
+
+OWN = Settings(learning_rate=1e-2, batch=2, window=(1, 64, 64), augmentation=1.0)
+CHOICES = Choices(learning_rate=(1e-3, 1e-1), batch=(1, 2, 4), window=((1, 32, 32), (1, 64, 64)), augmented=True, own=OWN)
+SHARES = (0.9, 0.4, 0.4, 0.4, 1.0)
+"""Of the best figure, in each epoch: one that goes on is behind others only for whoever forgets its first."""
+EPOCHS = len(SHARES)
+
+
+def figure(learning_rate: float) -> float:
+    """The best validation of a training."""
+    return 1 - abs(math.log10(learning_rate / 0.05))
+
+
+class Trainings:
+    """Stands where networks are trained: validation is best at a learning rate of 0.05; batches of 4 need too much memory."""
+
+    def __init__(self, ends: Callable[[int, int], None] = lambda trial, epoch: None, saved: dict[str, int] | None = None) -> None:
+        self.seen: list[tuple[str, Settings]] = []
+        self.saved = {} if saved is None else saved
+        self._ends = ends
+
+    def __call__(self, run: Path, settings: Settings, watched: Callable[[Progress], Progress]) -> Outcome:
+        self.seen.append((run.name, settings))
+        assert settings.learning_rate is not None
+        if settings.batch == 4:
+            raise OutOfMemory("memory does not suffice for one image of 64 × 64")
+        best, progress = figure(settings.learning_rate), watched(Silent())
+        for epoch in range(self.saved.get(run.name, 0), EPOCHS):
+            progress.begun(epoch, EPOCHS, 1)
+            self._ends(len(self.seen), epoch)
+            self.saved[run.name] = epoch + 1
+            progress.epoch(epoch, {"loss": 1.0, "validation skill": best * SHARES[epoch]}, True)
+        return Outcome(epochs=EPOCHS, best_epoch=EPOCHS - 1, best=best)
+
+
+def tried(run: Path, count: int, train: Trainings, what: str = "this", choices: Choices = CHOICES) -> dict[str, Any]:
+    best = search(count, run, what, 0, EPOCHS, choices, train)
+    return record(run, "made", "skill", best, "hilum train made")
+
+
+def test_the_first_trial_has_the_recipes_own_settings_and_the_best_is_named(tmp_path: Path) -> None:
+    """Every setting is one of the space's, with three digits; what was worse than the median was ended early, what needed too much memory
+    is a trial that failed, and says why; the best figure of those that ended is the one that is chosen."""
+    train = Trainings()
+    found = tried(tmp_path, 14, train)
+    assert train.seen[0] == ("trial-1", OWN)
+    assert [name for name, _ in train.seen] == [f"trial-{number}" for number in range(1, 15)] == [one["run"] for one in found["trials"]]
+    for _, one in train.seen:
+        assert one.learning_rate is not None
+        assert 1e-3 <= one.learning_rate <= 1e-1
+        assert float(f"{one.learning_rate:.3g}") == one.learning_rate
+        assert one.batch in CHOICES.batch
+        assert one.window in CHOICES.window
+    states = {state: [one for one in found["trials"] if one["state"] == state] for state in ("complete", "pruned", "failed")}
+    assert all(states.values()), "each way to end is there"
+    assert {one["why"] for one in states["failed"]} == {"memory does not suffice for one image of 64 × 64 [HLM-8006]"}
+    assert {one["settings"]["batch"] for one in states["failed"]} == {4}
+    assert all(one["epochs"] < EPOCHS for one in states["pruned"])
+    best = max(states["complete"], key=lambda one: one["validation"])
+    assert found["chosen"] == best["run"] != "trial-1"
+    assert best["validation"] == max(figure(one["settings"]["learning_rate"]) for one in states["complete"])
+    assert json.loads((tmp_path / FOUND).read_text()) == found
+    told = said(found, tmp_path, "hilum evaluate made")
+    assert f"* {best['run']}: learning rate {best['settings']['learning_rate']:g}, batch" in told
+    assert "[HLM-8006]" in told
+    assert "ended early, behind the others" in told
+
+
+def test_a_search_that_was_ended_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    """Between two epochs of one of its later trials: called again, that trial goes on in its own folder with its settings, and the others
+    are those of a search that nobody ended. More trials may be asked for later."""
+
+    def killed(trial: int, epoch: int) -> None:
+        if (trial, epoch) == (last, 2):
+            raise KeyboardInterrupt
+
+    whole, ended = Trainings(), Trainings(killed)
+    found = tried(tmp_path / "whole", 9, whole)
+    _, last = min((one["validation"], number) for number, one in enumerate(found["trials"][3:], start=4) if one["state"] == "complete")
+    with pytest.raises(KeyboardInterrupt):
+        tried(tmp_path / "ended", 9, ended)
+    assert len(ended.seen) == last
+    further = Trainings(saved=ended.saved)
+    again = tried(tmp_path / "ended", 9, further)
+    assert further.seen[0] == ended.seen[-1]
+    assert ended.seen[:-1] + further.seen == whole.seen
+    assert again["trials"] == found["trials"]
+    assert again["chosen"] == found["chosen"]
+    assert len(tried(tmp_path / "ended", 10, Trainings())["trials"]) == 10
+
+
+def test_what_is_no_search_is_refused(tmp_path: Path) -> None:
+    """One trial, another search's folder, a journal of something else, trials none of which ended with a figure."""
+    with pytest.raises(UnfitSetting, match="--search 1: there are two trials at least"):
+        tried(tmp_path, 1, Trainings())
+    tried(tmp_path / "one", 2, Trainings())
+    with pytest.raises(OtherRun, match="one holds another search: this; asked for is that"):
+        tried(tmp_path / "one", 2, Trainings(), what="that")
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / JOURNAL).write_text("{}\n{}\n")
+    with pytest.raises(BrokenRun, match=f"{JOURNAL} is no journal of a search"):
+        tried(tmp_path / "two", 2, Trainings())
+
+    def nothing(trial: int, epoch: int) -> None:
+        raise LossNotFinite("epoch 1: the loss is no finite number")
+
+    with pytest.raises(UnfitSetting, match=r"none of 2 trials ended with a figure: epoch 1: the loss is no finite number \[HLM-8007\]"):
+        tried(tmp_path / "three", 2, Trainings(nothing), choices=replace(CHOICES, batch=(2,)))
+
+
+def test_a_folder_is_searched_once_at_a_time(tmp_path: Path) -> None:
+    """A second one would take the first one's trial for one that was killed."""
+
+    def second(trial: int, epoch: int) -> None:
+        with pytest.raises(OtherRun, match="another search is under way"):
+            tried(tmp_path, 2, Trainings())
+
+    tried(tmp_path, 2, Trainings(second))
+
+
+def test_a_space_lies_around_the_recipes_own() -> None:
+    """Batches no larger than an epoch, windows in steps of eight within their bounds, a single image's first side is 1."""
+    space = Space(window=(0.5, 1.0, 1.5), sides=(32, 96))
+    assert space.batches(16, 20) == (8, 16)
+    assert space.batches(1, 20) == (1, 2)
+    assert space.windows((64, 48)) == ((1, 32, 32), (1, 64, 48), (1, 96, 72))
+    assert space.windows((40, 64, 80)) == ((32, 32, 40), (40, 64, 80), (64, 96, 96))
+
+
+def test_the_command_has_every_setting() -> None:
+    """As a shell reads it; what is nobody's is not there."""
+    asked = Asked(labels=("a table.csv",), target=("Bone age (mo)",))
+    given = {"epochs": 3, "batch": None, "learning_rate": None, "seed": None}
+    words = shlex.split(command("regression", Path("my data"), *OWN.over(asked, given), "bf16"))
+    assert words[:7] == ["hilum", "train", "regression", "--data", "my data", "--labels", "a table.csv"]
+    assert words[7:] == shlex.split(
+        "--target 'Bone age (mo)' --window 1 64 64 --augmentation 1 --epochs 3 --batch 2 --learning-rate 0.01 --precision bf16"
+    )
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Six crops for a recipe of one convolution; a held-out case that is read fails the test."""
+    recipe = replace(smallest(), schedule=replace(smallest().schedule, epochs=2))
+
+    def hidden(case: Case) -> Case:
+        return replace(case, load=lambda: pytest.fail("a held-out case was read"))
+
+    def sides(folder: Path | None, seed: int) -> Split:
+        found = smallest().sides(folder, seed)
+        return replace(found, test=tuple(map(hidden, found.test)))
+
+    monkeypatch.setattr(recipes, "_module", lambda name: type("Module", (), {"RECIPE": replace(recipe, sides=sides)}))
+    return crops(tmp_path / "data", count=6)
+
+
+@pytest.mark.slow
+def test_the_printed_command_trains_the_same_network(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three trials of a real recipe, without a look at who is held out; typed elsewhere, the command gives the weights of the best."""
+    assert cli.train("made", data=made, out=tmp_path / "run", search=3) == 0
+    found = json.loads((tmp_path / "run" / FOUND).read_text())
+    told = capsys.readouterr().out
+    assert told.rstrip().endswith(found["command"])
+    assert f"hilum evaluate made --data {made} --out {tmp_path / 'run' / found['chosen']}" in told
+    assert [one["run"] for one in found["trials"]] == ["trial-1", "trial-2", "trial-3"]
+    assert found["trials"][0]["settings"] == {"learning_rate": 1e-2, "batch": 2, "window": None, "augmentation": None}
+    words = shlex.split(found["command"])
+    said = dict(zip(words[3::2], words[4::2], strict=True))
+    assert words[:3] == ["hilum", "train", "made"]
+    assert said.keys() == {"--data", "--learning-rate", "--batch"}
+    cli.train("made", data=made, out=tmp_path / "same", learning_rate=float(said["--learning-rate"]), batch=int(said["--batch"]))
+    one, other = (torch.load(tmp_path / folder / "best.pt", weights_only=True) for folder in (f"run/{found['chosen']}", "same"))
+    assert all(torch.equal(one["network"][name], other["network"][name]) for name in other["network"])
+
+
+def test_what_does_not_go_with_a_search(made: Path, tmp_path: Path) -> None:
+    """Folds, and settings that are all named; a strength that there is none of, and one for a recipe that has its own."""
+    with pytest.raises(UnfitSetting, match="--search and --folds do not go together"):
+        cli.train("made", data=made, out=tmp_path, search=2, folds=2)
+    with pytest.raises(UnfitSetting, match="--search varies the settings that are not named, and all are"):
+        cli.train("made", data=made, out=tmp_path, search=2, learning_rate=1e-3, batch=2)
+    with pytest.raises(UnfitSetting, match="--augmentation 3: from 0 to 2"):
+        cli.train("made", data=made, out=tmp_path, augmentation=3)
+    with pytest.raises(UnfitSetting, match="is for one kind of data, and takes no augmentation"):
+        cli.train("made", data=made, out=tmp_path, augmentation=0)
+
+
+def test_a_trial_says_its_own_settings(tmp_path: Path) -> None:
+    """As they were drawn, from the journal."""
+    train = Trainings()
+    best = search(3, tmp_path, "this", 0, EPOCHS, replace(CHOICES, batch=(2,)), train)
+    assert (folder_of(best), settings_of(best)) in train.seen
