@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_page_is_followed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trained, evaluated, exported; every patient held out once; the shipped model scored on the same cases, and both compared."""
+    """Trained, evaluated, exported; other settings searched; every patient held out once; the shipped model scored, and both compared."""
     made = replace(smallest(), schedule=replace(smallest().schedule, epochs=1))
     monkeypatch.setattr(recipes, "_module", lambda name: type("Module", (), {"RECIPE": made}))
     monkeypatch.chdir(tmp_path)
@@ -37,7 +37,7 @@ def test_the_page_is_followed(run: Run, tmp_path: Path, monkeypatch: pytest.Monk
         assert said.code == 0, (command, said)
         return said
 
-    train, evaluate, export, folds, shipped, compare = page.commands()
+    train, evaluate, export, search, folds, shipped, compare = page.commands()
     typed(train)
     assert (tmp_path / "var/training/hippocampus/best.pt").is_file()
     typed(evaluate)
@@ -50,6 +50,8 @@ def test_the_page_is_followed(run: Run, tmp_path: Path, monkeypatch: pytest.Monk
     # a run of its own, beside the one that is compared
     monkeypatch.chdir(tmp_path / "config")
     (tmp_path / "config/DIR").symlink_to(tmp_path / "DIR")
+    typed(search)
+    assert (tmp_path / "config/var/training/hippocampus/search.json").is_file()
     typed(folds)
     together = json.loads((tmp_path / "config/var/training/hippocampus/folds.json").read_text())
     assert together["folds"] == 5
