@@ -48,7 +48,7 @@ _OPEN_SIDE = 96
 _TENSORS = ("INPUT__0", "OUTPUT__0")
 _FILES = {".onnx": "model.onnx", ".ts": "model.pt"}
 _CHECKPOINTS = {".pt", ".pth", ".ckpt", ".safetensors"}
-_NOISES = 3
+_SCALES = (1.0, -1.0, 30.0, -1000.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +135,8 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
     tensors_of = NetworkTensors(inferer=steps.inferer, inputs=net.inputs, channels=net.channels, classifies=net.classifies)
     source, tensors = _weights(bundle, name, config, author, tensors_of, wanted)
     if steps.unsaid:
-        steps = as_given(steps, _gives_probabilities(name, _config_text(name, source.file, tensors_of, tensors), source, tensors_of))
+        text = _config_text(name, source.file, tensors_of, tensors)
+        steps = as_given(steps, _gives_probabilities(name, text, source, tensors_of, config.at("postprocessing")))
     said = ModelFile(
         name=name,
         version=wanted.version,
@@ -173,16 +174,29 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
     return Imported(model=model, application=manifest.name, entry=entry, manifest=manifest, found=f"a MONAI Bundle, {bundle.layout.value}")
 
 
-def _gives_probabilities(name: str, text: str, source: Source, tensors: NetworkTensors) -> bool:
-    """Whether the numbers that a network gives for an image are probabilities, by images of noise."""
+def _gives_probabilities(name: str, text: str, source: Source, tensors: NetworkTensors, at: str) -> bool:
+    """Whether the numbers that a network gives for an image are the probabilities of its classes, by images of noise, faint to bright.
+
+    Raises
+    ------
+    UnfitBundle
+        They are from 0 to 1 each, and not 1 together: of such the largest says nothing of the others.
+    """
     from inference.engines.exporting import on_trial
 
     sides = tensors.inferer.sides(tensors.inferer.window((_OPEN_SIDE, _OPEN_SIDE, _OPEN_SIDE)))
     (tensor,) = parse_text(text, name, name).inputs
-    seen = np.random.default_rng(0).standard_normal((_NOISES, tensors.inputs, *sides)).astype(np.float32)
+    noise = np.random.default_rng(0).standard_normal((1, tensors.inputs, *sides)).astype(np.float32)
     with on_trial(name, text, source.file, source.weights) as answer:
-        given = np.concatenate([next(iter(answer({tensor.name: one[None]}).values())) for one in seen])
-    return bool((given >= 0).all() and np.allclose(given.sum(axis=1), 1, atol=1e-3))
+        given = np.concatenate([next(iter(answer({tensor.name: noise * np.float32(scale)}).values())) for scale in _SCALES])
+    if not ((given >= 0) & (given <= 1)).all():
+        return False
+    if not np.allclose(given.sum(axis=1), 1, atol=1e-3):
+        raise UnfitBundle(
+            f"{at} looks for the largest of numbers that are from 0 to 1 each and not 1 together, as a logistic function makes them: "
+            "which findings are present, it does not say"
+        )
+    return True
 
 
 def _config(bundle: Bundle, place: str, wanted: Wanted) -> tuple[Config, Author | None]:

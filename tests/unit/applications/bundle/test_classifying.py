@@ -27,7 +27,6 @@ from inference.errors import ModelError
 from tests.unit.applications.bundle import made, onnx_nets
 from tests.unit.applications.bundle.images import pictures
 
-TEETH = Code("1", "99TEST", "Teeth")
 CLASSES = {"type": "probabilities", "format": "classes", "num_channels": 2, "spatial_shape": [1, 2], "channel_def": {"0": "a", "1": "b"}}
 SINGLE = {"spatial_shape": [16, 16], "modality": "XC"}
 LOADED: list[dict[str, Any]] = [
@@ -87,22 +86,33 @@ def test_what_decides(after: list[dict[str, Any]], decides: Decides, limit: floa
     assert bool(told) == bool(note)
 
 
-@pytest.mark.parametrize(("probabilities", "note"), [(False, "their softmax"), (True, "probabilities already")])
+@pytest.mark.parametrize(("last", "note"), [("", "their softmax"), ("Softmax", "probabilities already")])
 def test_an_argmax_of_probabilities_is_given_no_second_softmax(
-    probabilities: bool, note: str, tmp_path: Path, infer_of: Callable[[Path], Any]
+    last: str, note: str, tmp_path: Path, infer_of: Callable[[Path], Any]
 ) -> None:
     """The bundle takes the largest and says no more: a network that ends in a softmax gives its own 0.9, where a second one made 0.69."""
-    bundle = made.folder(tmp_path / "two", {}, config=configured(ARGMAX), meta=made.metadata(inputs=SINGLE, outputs=CLASSES))
-    onnx_nets.one_of_two(bundle / "models/model.onnx", probabilities=probabilities)
-    coded = {
-        at: Coded(category=codes.ANATOMICAL_STRUCTURE, type=Code(str(at), "99TEST", f"Finding {at}"), laterality=None) for at in (0, 1)
-    }
-    imported = import_bundle(bundle, Wanted(codes=coded, modality="XC"), tmp_path / "models")
+    imported = import_bundle(
+        _of_argmax(tmp_path / "two", last), Wanted(codes={0: _coded("a"), 1: _coded("b")}, modality="XC"), tmp_path / "models"
+    )
     assert note in " ".join(imported.manifest.notes)
     application = application_of(from_text(to_text(imported.manifest), "here"))
     shown = pictures(np.full((16, 16), 255, np.uint8), modality="XC")
     said = application.analyse(shown, infer_of(tmp_path / "models")).evaluations
     assert [one.probability for one in said] == pytest.approx([0.1, 0.9], abs=1e-5)
+
+
+def test_an_argmax_of_what_a_logistic_function_gives_is_refused(tmp_path: Path) -> None:
+    """Of independent probabilities the largest says nothing of the others: one of fourteen would be present in every healthy chest."""
+    with pytest.raises(UnfitBundle, match=r"inference.json:1: postprocessing looks for the largest of numbers .* a logistic function"):
+        import_bundle(
+            _of_argmax(tmp_path / "two", "Sigmoid"), Wanted(codes={0: _coded("a"), 1: _coded("b")}, modality="XC"), tmp_path / "models"
+        )
+
+
+def _of_argmax(folder: Path, last: str) -> Path:
+    bundle = made.folder(folder, {}, config=configured(ARGMAX), meta=made.metadata(inputs=SINGLE, outputs=CLASSES))
+    onnx_nets.one_of_two(bundle / "models/model.onnx", last)
+    return bundle
 
 
 def test_statements() -> None:
@@ -141,7 +151,7 @@ def test_statements() -> None:
         (lambda: said(num_channels=2, channel_def={"0": "T1", "1": "T2"}), UnfitBundle, "one image is taken"),
         (lambda: said(num_channels=3, channel_def={"0": "R", "1": "G", "2": "mask"}), UnfitBundle, "one image is taken"),
         (lambda: answers({0: "spleen"}, {}, 0.5), UncodedStructure, "no code is known for channel 0"),
-        (lambda: answers({0: "a"}, {0: _coded(codes.LEFT)}, 0.5), UncodedStructure, "findings have none here"),
+        (lambda: answers({0: "a"}, {0: _coded(side=codes.LEFT)}, 0.5), UncodedStructure, "findings have none here"),
         (lambda: answers({0: "a", 1: "b"}, {0: _coded(), 1: _coded()}, 0.5), UncodedStructure, "Teeth is the code of several channels"),
     ],
 )
@@ -151,8 +161,8 @@ def test_what_is_refused(wrong: Any, error: type[ModelError], words: str) -> Non
         wrong()
 
 
-def _coded(side: Code | None = None) -> Coded:
-    return Coded(category=codes.ANATOMICAL_STRUCTURE, type=TEETH, laterality=side)
+def _coded(value: str = "1", side: Code | None = None) -> Coded:
+    return Coded(category=codes.ANATOMICAL_STRUCTURE, type=Code(value, "99TEST", "Teeth"), laterality=side)
 
 
 @pytest.mark.parametrize(
