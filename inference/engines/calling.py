@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from inference.engines.errors import WrongTensors
+from inference.engines.errors import NotFinite, WrongTensors
 from inference.engines.port import Call, ModelRef, Tensors, Tiles, WholeImage
 from inference.engines.tiling import Array, Floats, infer_tiled
 
@@ -78,6 +78,18 @@ def run(
     whole = image[None] if prepare is None else prepare(image[None])
     answer = infer(model, {input: whole, **{name: array[None] for name, array in (beside or {}).items()}})[output]
     return _finished(model, output, answer, image.shape[1:], finish)
+
+
+def refuse_not_finite(model: ModelRef, values: Array) -> None:
+    """Refuse what a model gives where any of it is no number, or infinite: of such values no comparison holds, and nothing would be found.
+
+    Raises
+    ------
+    NotFinite
+    """
+    # the least and the largest are numbers where all are, and take no memory
+    if values.dtype.kind == "f" and values.size and not (np.isfinite(values.min()) and np.isfinite(values.max())):
+        raise NotFinite(f'model "{model.name}" gives values that are no numbers')
 
 
 def call_of(infer: Callable[..., Any], model: ModelRef) -> Call | None:

@@ -156,6 +156,16 @@ class WrongTensors(ModelError):
     remedy = "The application and the model in the repository do not belong together: compare their versions with `hilum models list`."
 
 
+class NotFinite(ModelError):
+    """A model gave values that are no numbers (NaN) or infinite, of which every comparison says that nothing was found."""
+
+    code = "HLM-4112"
+    remedy = (
+        "Nothing was made of it. Look at the images (metal, one grey value everywhere, another scale than the model knows), and try the "
+        "model: `hilum models verify`. One whose own known input gives numbers cannot compute these images; a lower `precision` may be why."
+    )
+
+
 class WrongWeights(ModelError):
     """The file that was given, or that the registry holds, is not the one that the application was made for."""
 

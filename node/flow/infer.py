@@ -16,7 +16,7 @@ from inference.applications.analysing import analyse
 from inference.applications.declared import check_outputs
 from inference.applications.port import Application, Infer
 from inference.codes import ABSENT, RECOMMENDED_FOLLOW_UP, UNDETERMINED, VOLUME
-from inference.engines.calling import with_places_taken
+from inference.engines.calling import refuse_not_finite, with_places_taken
 from inference.engines.port import Call, Engine, ModelRef, Tensors, Urgency
 from inference.engines.repository import Repository
 from inference.errors import EngineError, ModelError
@@ -369,7 +369,10 @@ class _Bounded:
         self._count(1)
         try:
             with stage(INFER):
-                return self._engine.infer(model, tensors, deadline_s=left_s, urgency=self._urgency)
+                answer = self._engine.infer(model, tensors, deadline_s=left_s, urgency=self._urgency)
+                for values in answer.values():
+                    refuse_not_finite(model, values)
+                return answer
         finally:
             self._count(-1)
 

@@ -36,6 +36,7 @@ from inference.applications.port import (
     Takes,
 )
 from inference.codes import Code
+from inference.engines.calling import refuse_not_finite
 from inference.engines.errors import WrongTensors
 from inference.findings import Findings, Measurement, Segment
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Form, Marked, Plausible, View, VolumeRange
@@ -377,8 +378,7 @@ def _answered(manifest: BundleManifest, subject: Volume | VolumeSet | Image, inf
     if values.shape != (1, manifest.channels) or values.dtype.kind != "f":
         expected = f"(1, {manifest.channels})"
         raise WrongTensors(f'model "{manifest.model.name}" gives {values.dtype} of shape {values.shape} for an image, not {expected}')
-    if not np.isfinite(values).all():
-        raise WrongTensors(f'model "{manifest.model.name}" gives values that are no numbers')
+    refuse_not_finite(manifest.model, values)
     said = voxelwise(values[0], manifest.finish)
     return Findings(
         evaluations=stated(manifest.answers, manifest.decides, said, images),

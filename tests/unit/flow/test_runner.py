@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydicom import dcmread
 from structlog.testing import capture_logs
 
@@ -17,7 +18,7 @@ from inference.applications.acceptance import accept, keep_evaluation
 from inference.applications.port import Application, ExplanationOutput, Infer
 from inference.engines.errors import EngineAway, EngineBusy, EngineLost, WrongTensors
 from inference.engines.kinds import DEFAULT
-from inference.engines.port import ModelRef
+from inference.engines.port import ModelRef, Tensors
 from inference.errors import EngineError, ModelError
 from inference.findings import Explanation, Findings
 from inference.imaging.volume import Volume
@@ -285,6 +286,26 @@ def test_a_server_that_was_not_reached_or_is_busy_never_costs_an_attempt(work: W
     for _ in range(12):
         work.step()
     assert (work.job.state, work.job.attempts, work.job.code) == (JobState.QUEUED, 0, passes.code)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_model_that_gives_no_numbers_parks_the_job(work: Work, value: float) -> None:
+    """Of NaN no comparison holds: a network that cannot compute an image would find nothing there, and nobody would know why."""
+
+    class Broken(ThresholdEngine):
+        def infer(self, model: ModelRef, inputs: Tensors, **said: Any) -> dict[str, NDArray[Any]]:
+            mask = super().infer(model, inputs, **said)["mask"].astype(np.float32)
+            mask[0, 0, 0] = value
+            return {"mask": mask}
+
+    def above(volume: Volume, infer: Infer) -> Findings:
+        return APPLICATION.analyse(volume, lambda model, tensors: {"mask": infer(model, tensors)["mask"] > 0})
+
+    work.engine, work.application = Broken(), replace(APPLICATION, analyse=above)
+    work.step()
+    assert (work.job.state, work.job.code) == (JobState.PARKED, "HLM-4112")
+    assert "gives values that are no numbers" in str(work.job.reason)
+    assert work.objects() == {}
 
 
 def test_a_model_that_is_refused_parks_the_job_before_a_pixel_is_read_and_revives(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:

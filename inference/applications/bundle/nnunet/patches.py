@@ -13,6 +13,7 @@ from inference.applications.bundle.errors import TooLittleMemory
 from inference.applications.bundle.inferer import Finish, Floats
 from inference.applications.bundle.nnunet.returning import SlabLabels
 from inference.applications.port import Infer, ModelRef
+from inference.engines.calling import refuse_not_finite
 from inference.engines.errors import WrongTensors
 from inference.engines.port import Tensors
 from inference.engines.processors import usable_memory
@@ -65,7 +66,7 @@ class Patches:
             as_nnunet=True,
             finish=lambda blended: self._mean(model, blended, finish),
         )
-        _demand_numbers(model, logits)
+        refuse_not_finite(model, logits)
         return logits
 
     def labels(self, infer: Infer, model: ModelRef, values: Floats, input: str, output: str, made: SlabLabels, held: int) -> None:
@@ -80,7 +81,7 @@ class Patches:
 
         def take(blended: NDArray[Any]) -> None:
             mean = self._mean(model, blended, None)
-            _demand_numbers(model, mean)
+            refuse_not_finite(model, mean)
             made.take(mean)
 
         infer_in_slabs(
@@ -141,12 +142,6 @@ class Patches:
             folds = f" from {self.folds} folds" if self.folds > 1 else ""
             needs = f"{self.channels} channels of {voxels} voxels{folds} take {needed / 2**30:.1f} GB"
             raise TooLittleMemory(f"{needs}, this machine or its container has {there / 2**30:.1f}")
-
-
-def _demand_numbers(model: ModelRef, logits: NDArray[Any]) -> None:
-    # the least and the largest are numbers where all are, and take no third volume
-    if not (np.isfinite(logits.min()) and np.isfinite(logits.max())):
-        raise WrongTensors(f'model "{model.name}" gives values that are no numbers')
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from inference.applications.bundle.nnunet.preparing import CropToNonzero, Resamp
 from inference.applications.bundle.nnunet.returning import returned, slab_labels
 from inference.applications.bundle.steps import ImageOnGrid, Orientation, Transform, source_image
 from inference.applications.port import Accepts
-from inference.engines.errors import WrongTensors
+from inference.engines.errors import NotFinite
 from inference.engines.port import ModelRef, Tensors
 from tests.unit.applications.bundle.images import blobs, volume
 
@@ -151,7 +151,7 @@ def test_values_that_are_no_numbers() -> None:
             return answer
 
     voxels = np.zeros((20, 20, 20), np.int16)
-    with pytest.raises(WrongTensors, match="no numbers"):
+    with pytest.raises(NotFinite, match="no numbers"):
         masks(_manifest(Resample(spacing_mm=(1.0, 1.0, 1.0))), volume(voxels, (1.0, 1.0, 1.0)), Broken())
 
 
