@@ -20,7 +20,7 @@ from inference.engines.errors import EngineAway, EngineBusy, EngineLost, WrongTe
 from inference.engines.kinds import DEFAULT
 from inference.engines.port import ModelRef, Tensors
 from inference.errors import EngineError, ModelError
-from inference.findings import Explanation, Findings
+from inference.findings import Explanation, Findings, Segment
 from inference.imaging.volume import Volume
 from inference.imaging.write_series import write_series
 from node.dicom.uid import derive_uid
@@ -40,7 +40,7 @@ from node.records.passport import passport
 from node.results.port import Encoded, Encoding
 from node.settings.config import ApplicationSettings, EngineSettings
 from tests.unit.flow.line import PowerCut, runner
-from tests.unit.flow.mini import APPLICATION, CountingPeer, MiniNode, ThresholdEngine, encode
+from tests.unit.flow.mini import APPLICATION, THRESHOLD_MODEL, CountingPeer, MiniNode, ThresholdEngine, encode
 
 
 class Work:
@@ -299,7 +299,9 @@ def test_a_model_that_gives_no_numbers_parks_the_job(work: Work, value: float) -
             return {"mask": mask}
 
     def above(volume: Volume, infer: Infer) -> Findings:
-        return APPLICATION.analyse(volume, lambda model, tensors: {"mask": infer(model, tensors)["mask"] > 0})
+        mask = infer(THRESHOLD_MODEL, {"image": volume.voxels})["mask"] > 0
+        brain = Segment(label="brain", mask=mask, category=codes.ANATOMICAL_STRUCTURE, type=codes.BRAIN, rgb=(200, 100, 50))
+        return Findings(segments=(brain,))
 
     work.engine, work.application = Broken(), replace(APPLICATION, analyse=above)
     work.step()
