@@ -149,12 +149,15 @@ def demands_of(connection: Connection, jobs: Sequence[int]) -> Asked:
     return found
 
 
-def standing(connection: Connection, study: str, new: NewJob) -> dict[str, int]:
-    """By route of a job that is not placed yet, the job of the study that has findings and answers what the route asks."""
+def standing(connection: Connection, study: str, new: NewJob) -> dict[str, tuple[int, JobState]]:
+    """By route of a job that is not placed yet, the job of the study that it would get and that does not wait for what is asked: one with
+    findings that answer it, or one that was cancelled."""
     found = connection.execute(_same(study, new)).all()
     asked = demands_of(connection, [row.id for row in found])
     parts = _parts(new, _current(found, new.input_digest), asked, set(new.demands.values()))
-    return {route: row.id for part, row in parts if row is not None and row.model_digest is not None for route in part.routes}
+    there = [(part, row, JobState(row.state)) for part, row in parts if row is not None]
+    stands = [(part, row, state) for part, row, state in there if row.model_digest is not None or state is JobState.CANCELLED]
+    return {route: (row.id, state) for part, row, state in stands for route in part.routes}
 
 
 def _same(study: str, new: NewJob) -> Select[Any]:

@@ -11,7 +11,7 @@ from node.domain.arrival import Arrival
 from node.domain.job import NewJob
 from node.domain.route import Decision
 from node.domain.shortage import NewHold
-from node.domain.state import ArrivalState
+from node.domain.state import ArrivalState, JobState
 from node.journal import schema
 from node.journal.arrivals import keep_open, revise
 from node.journal.claims import ARRIVAL_WAITS, peers_waiting
@@ -76,8 +76,9 @@ class Routing(JournalPart):
                 keep_open(connection, arrival, *waits, holds, now)
             return placed
 
-    def standing(self, study: str, job: NewJob) -> dict[str, int]:
-        """By route of a job that routing is about to ask for, the job of the study that has findings and answers what the route asks."""
+    def standing(self, study: str, job: NewJob) -> dict[str, tuple[int, JobState]]:
+        """By route of a job that routing is about to ask for, the job of the study that the route has or gets instead: one with findings
+        that answer what it asks, or one that was cancelled; and its state."""
         with self._database.reading() as connection:
             return standing(connection, study, job)
 

@@ -13,12 +13,15 @@ from node.domain.errors import AnotherVersion, ApplicationUnaccepted, SourcesNam
 from node.domain.job import RANKS, Demand, NewJob, Priority, WhenExcluded, strictest
 from node.domain.route import Route
 from node.domain.shortage import Shortage
+from node.domain.state import JobState
 from node.routing.needs import NeedsOutcome
 from node.routing.series import SeriesContent, digest_of
 from node.routing.untaken import NoSeriesTaken
 
 Coded: TypeAlias = tuple[str, str]
 """An error code, and the sentence."""
+Standing: TypeAlias = Callable[[NewJob], Mapping[str, tuple[int, JobState]]]
+"""Of a job that is about to be asked for, by route, the job that stands for it: its number and its state."""
 Said: TypeAlias = dict[tuple[str, str], list[str]]
 """By route and series, what there is to say of them."""
 
@@ -137,11 +140,11 @@ class PlannedJob:
         # of a whole study, each series that the route gave to it; of a pair, the current one
         return [one for one in told if one in said] if self.whole_study else told[:1]
 
-    def tell_refused(self, jobs: Sequence[NewJob], said: Said, standing: Callable[[NewJob], Mapping[str, int]]) -> list[tuple[str, str]]:
+    def tell_refused(self, jobs: Sequence[NewJob], said: Said, standing: Standing) -> list[tuple[str, str]]:
         """Say why those of its `jobs` that what is served does not answer are parked; (route, series) of which are given. Or, by what
-        stands (`standing`: by route, the number of a job that has what it asks), which result the route keeps or gets."""
+        stands, which job the route has instead."""
         refused = {name: job for job in jobs if job.refused and job.parked for name in job.routes}
-        stands = {name: number for job in jobs if job.refused for name, number in standing(job).items()}
+        stands = {name: found for job in jobs if job.refused for name, found in standing(job).items()}
         told = []
         for route in self.routes:
             if (job := refused.get(route.name)) is None or job.parked is None:
@@ -149,8 +152,9 @@ class PlannedJob:
             code, reason = job.parked
             words = f"{self.application} is parked: {reason} [{code}]"
             about = self.told_of(route, said)
-            if (number := stands.get(route.name)) is not None:
-                words = f"{self.application} is not run anew, and job {number} has what the route asks for"
+            if route.name in stands:
+                number, state = stands[route.name]
+                words = f"{self.application} is not run anew: the route has job {number}, which is {state.value}"
             else:
                 told += about
             for each in about:

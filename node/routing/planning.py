@@ -13,6 +13,7 @@ from node.domain.arrival import Arrival, Completeness
 from node.domain.job import Job, NewJob, WhenExcluded
 from node.domain.route import Decision, Route, Withheld
 from node.domain.shortage import NewHold
+from node.domain.state import JobState
 from node.routing.decisions import SeriesView, decide, holds_images, outchosen, preference
 from node.routing.gate import Gate, exclusion_sentence, gated, unserved
 from node.routing.needs import NeedsOutcome, needs_outcome
@@ -88,7 +89,7 @@ class JobPlanner:
     known
         What is known of what series lack; None: nothing, and none is short.
     standing
-        By route of a job of a study that is about to be asked for, the job that has findings and answers the route.
+        By route of a job of a study that is about to be asked for, the job that stands for it, and its state.
     settle_of
         How what a peer sends settles.
     """
@@ -103,7 +104,7 @@ class JobPlanner:
         *,
         declared_of: Callable[[str], Application] | None = None,
         known: KnownShortfalls | None = None,
-        standing: Callable[[str, NewJob], Mapping[str, int]] = lambda _study, _job: {},
+        standing: Callable[[str, NewJob], Mapping[str, tuple[int, JobState]]] = lambda _study, _job: {},
         settle_of: Callable[[str | None], Settle] = lambda _: Settle(),
     ) -> None:
         self._studies = studies

@@ -308,14 +308,19 @@ def test_what_was_asked_of_a_job_that_has_findings_stays_on_record(story: Story)
 
 
 def test_what_is_asked_in_vain_is_told_by_which_job_stands_for_it(story: Story) -> None:
-    """Of the routes of one that is refused, the job with findings that each has, as it would be placed: before it is."""
+    """Of the routes of one that is refused, the job that each has, as it would be placed: with findings, or cancelled; of what waits for
+    the same, none."""
     (first,) = routed(story, asking(story, {"asks": ACCEPTED}), number=1)
     analysed(story, "model 1")
     story.receive(2)
     study = story.arrival().study_instance_uid
-    assert story.journal.routing.standing(study, refused(story)) == {"asks": first}
+    assert story.journal.routing.standing(study, refused(story)) == {"asks": (first, JobState.DONE)}
     assert story.journal.routing.standing(study, refused(story, "too")) == {}
     assert story.journal.routing.standing(study, refused(story, input_digest="inputs 2")) == {}
+    (second,) = story.route(refused(story, "too"))
+    assert story.journal.routing.standing(study, refused(story, "too")) == {}
+    story.journal.jobs.end(second, None, JobState.CANCELLED, "", "cancelled by the operator", story.now)
+    assert story.journal.routing.standing(study, refused(story, "too")) == {"too": (second, JobState.CANCELLED)}
 
 
 def test_who_asks_nothing_goes_on_when_a_worker_finds_what_another_route_asks_unanswered(story: Story) -> None:
