@@ -1,5 +1,6 @@
 """`hilum patients erase` on a running node: afterwards no byte under its store names the patient, and everybody else's is untouched."""
 
+import contextlib
 import re
 import shutil
 import sqlite3
@@ -29,7 +30,11 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _telling(folder: Path, traces: set[bytes]) -> dict[str, set[bytes]]:
     """The files in which one of these stands, as bytes."""
-    found = {str(path.relative_to(folder)): {trace for trace in traces if trace in path.read_bytes()} for path in _files(folder)}
+    found: dict[str, set[bytes]] = {}
+    for path in _files(folder):
+        with contextlib.suppress(FileNotFoundError):  # what is gone meanwhile tells nothing
+            content = path.read_bytes()
+            found[str(path.relative_to(folder))] = {trace for trace in traces if trace in content}
     return {name: there for name, there in found.items() if there}
 
 

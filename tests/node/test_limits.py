@@ -23,13 +23,13 @@ def _settings(folder: Path) -> dict[str, object]:
     peers = {"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "limits": limits}}
     settings = configuration(folder, port=0, repository=folder / "models", peers=peers, sinks={}, routes=[])
     assert isinstance(settings["node"], dict)
-    settings["node"] |= {"receivers": 3}
+    settings["node"] |= {"receivers": 3, "idle_timeout": "10m"}
     return settings
 
 
 def _associate(node: Node) -> Association:
     entity = AE(ae_title="SCANNER")
-    entity.acse_timeout = entity.network_timeout = _PATIENCE_S
+    entity.acse_timeout, entity.network_timeout = _PATIENCE_S, 600
     entity.add_requested_context(Verification)
     return associate(entity, node.port)
 
@@ -72,7 +72,11 @@ def test_a_limit_holds_over_processes_of_which_one_is_killed(tmp_path: Path) -> 
 
         wait_until(admitted, _PATIENCE_S, "as many are admitted as were lost")
         assert rejection(_associate(node)) == (2, 3, 2)
-        alive = [one for one in standing if one.is_established]
-        assert len(alive) == _MOST - held[victim]
-        for one in (*alive, *fresh):
+
+        def alive() -> list[Association]:
+            return [one for one in standing if one.is_established]
+
+        wait_until(lambda: len(alive()) <= _MOST - held[victim], _PATIENCE_S, "those of the killed process have ended")
+        assert len(alive()) == _MOST - held[victim]
+        for one in (*alive(), *fresh):
             one.release()

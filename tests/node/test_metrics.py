@@ -93,6 +93,13 @@ def _killed(node: Node, stage: str, times: int) -> None:
     wait_until(back, _PATIENCE_S, f"{stage} is back")
 
 
+_AT_THE_END: list[tuple[str, dict[str, str]]] = [
+    ("study_seconds_count", {}),
+    ("jobs_ended_total", {"state": "done"}),
+    ("deliveries_total", {"outcome": "delivered"}),
+]
+
+
 def _dataset_bytes(files: list[Path]) -> int:
     """Bytes after preamble and file meta information, by the length that the meta information gives of itself (PS3.10 7.1)."""
     raw = [file.read_bytes() for file in files]
@@ -121,6 +128,13 @@ def test_the_counts_are_what_was_sent_also_after_kills(tmp_path: Path) -> None:
         _killed(node, "receive", 1)
         assert set(_send(node, studies[3])) == {0x0000}
         _done(node, 4)
+
+        def counted() -> bool:
+            now = _scraped(node)
+            ended = [now.sum(f"hilum_{name}", **labels) for name, labels in _AT_THE_END]
+            return ended == [4] * len(ended) and now.sum("hilum_associations_open") == 0
+
+        wait_until(counted, _PATIENCE_S, "what ended is counted, which comes behind the journal's word")
         said = _scraped(node)
         events = node.events()
 

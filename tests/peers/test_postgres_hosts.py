@@ -204,22 +204,32 @@ def _leading(candidates: list[Other]) -> list[bool]:
     return [candidate.ask() == "True" for candidate in candidates]
 
 
+def _the_leader(candidates: list[Other], what: str) -> int:
+    """Which one leads, by the look that found one."""
+    looked: list[bool] = []
+
+    def one_leads() -> bool:
+        looked[:] = _leading(candidates)
+        return sum(looked) == 1
+
+    wait_until(one_leads, 60, what)
+    return looked.index(True)
+
+
 @pytest.mark.slow
 def test_when_the_leader_dies_another_leads_within_seconds(url: str) -> None:
     """One of three leads; SIGKILL ends its session at once, SIGSTOP after the server's idle time-out. One that wakes leads no more."""
     candidates = [Other(CANDIDATE, url) for _ in range(3)]
     try:
-        wait_until(lambda: sum(_leading(candidates)) == 1, 30, "one leads")
-        dead = candidates.pop(_leading(candidates).index(True))
+        dead = candidates.pop(_the_leader(candidates, "one leads"))
         dead.process.kill()
-        wait_until(lambda: sum(_leading(candidates)) == 1, 60, "another leads")
-        index = _leading(candidates).index(True)
+        index = _the_leader(candidates, "another leads")
         asleep, awake = candidates[index], candidates[1 - index]
         os.kill(asleep.process.pid, signal.SIGSTOP)
         wait_until(lambda: _leading([awake]) == [True], 60, "the one that is awake leads")
         os.kill(asleep.process.pid, signal.SIGCONT)
         assert _leading([asleep]) == [False], "it knows at once, before it has asked anybody"
-        wait_until(lambda: sum(_leading(candidates)) == 1, 30, "one leads")
+        _the_leader(candidates, "one leads")
     finally:
         for candidate in candidates:
             os.kill(candidate.process.pid, signal.SIGCONT)

@@ -16,7 +16,7 @@ from tests.lab.triton import Started
 pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.xdist_group("node")]
 
 _APPLICATIONS = Path(__file__).parents[2] / "bench" / "applications"
-_PATIENCE_S = 60
+_PATIENCE_S = 180
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_server_that_is_away_at_start_is_a_node_that_takes_studies_and_waits(
         assert job["state"] == "queued"
         server.start()
         node.wait_for_jobs(lambda jobs: [one["state"] for one in jobs] == ["done"], _PATIENCE_S, "the job is done")
-        assert events(node, "engine.back")
+        wait_until(lambda: events(node, "engine.back"), _PATIENCE_S, "the engine is back, by its event")
         shown = node.hilum("jobs", "show", job["id"], "--json").json
         assert shown["attempts"] == 1
         found = findings(node)

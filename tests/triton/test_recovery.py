@@ -258,10 +258,16 @@ def test_a_caller_that_is_interrupted_cancels_its_call(server: LocalTriton, repo
         engine.infer(SLEEPER, NAP)
         # a shell that runs the tests in its background has them ignore it
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        interrupt = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
-        interrupt.start()
+
+        def interrupt() -> None:
+            wait_until(lambda: naps_begun(repository, "sleep") == 1, 60, "it is in the middle")
+            os.kill(os.getpid(), signal.SIGINT)
+
+        interrupting = threading.Thread(target=interrupt)
+        interrupting.start()
         with pytest.raises(KeyboardInterrupt):
             engine.infer(SLEEPER, {"X": np.array([200], np.float32)})
+        interrupting.join()
         began = time.monotonic()
         engine.infer(SLEEPER, NAP)
         assert time.monotonic() - began < 150

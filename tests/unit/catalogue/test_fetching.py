@@ -296,7 +296,8 @@ def test_who_ends_it_goes_on_with_it(shelf: Shelf, folder: Path) -> None:
     shelf.cut, shelf.slow_s = 250_000, 30
     file = _file(shelf)
     program = (
-        "import sys, ast; from pathlib import Path\n"
+        "import sys, ast, signal; from pathlib import Path\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # whoever runs the tests in the background has it ignored
         "from node.catalogue.fetching import fetch, fetching\n"
         "from node.catalogue.published import PublishedFile\n"
         "folder = Path(sys.argv[1])\n"
