@@ -21,15 +21,15 @@ from tests.lab.wire import Sender
 
 pytestmark = pytest.mark.slow
 
-_MOMENT_S = 2.0
+_MOMENT_S = 4.0
 _MOMENT = timedelta(seconds=_MOMENT_S)
 _HASTY = Node(port=0, acse_timeout=_MOMENT, dimse_timeout=_MOMENT, idle_timeout=_MOMENT)
-_PAUSES, _PAUSE_S = 16, 0.25
+_PAUSES, _PAUSE_S = 16, 0.5
 _PATIENCE_S = 60
 
 
 def test_a_sender_slower_than_every_time_out_is_served(listen: Listen) -> None:
-    """One instance in sixteen PDUs, a quarter of a second apart: four seconds for a message where each time-out is two."""
+    """One instance in sixteen PDUs, half a second apart: eight seconds for a message where each time-out is four."""
     running = listen(node=_HASTY)
     made = instance(pixels=bytes(range(16)) * 64)
     content = data_set(made)
@@ -51,8 +51,8 @@ def test_a_sender_slower_than_every_time_out_is_served(listen: Listen) -> None:
 
 
 def test_a_sender_that_the_node_slows_down_for_longer_than_every_time_out_is_served(listen: Listen) -> None:
-    """A PDU of 128 KiB at 40 kB/s, and another: the node waits more than two seconds after the first, where each time-out is two."""
-    running = listen(node=_HASTY, peers=(replace(PACS, limits=Limits(bytes_per_second=40_000)),))
+    """A PDU of 128 KiB at 20 kB/s, and another: the node waits more than four seconds after the first, where each time-out is four."""
+    running = listen(node=_HASTY, peers=(replace(PACS, limits=Limits(bytes_per_second=20_000)),))
     big, small = offer(instance(pixels=bytes(160_000))), offer()
     with Sender(running.port, [big, small]) as sender:
         began = time.monotonic()
@@ -76,7 +76,7 @@ class _Slow(FolderInbox):
 
 
 def test_a_handler_slower_than_every_time_out_keeps_the_association(listen: Listen, tmp_path: Path) -> None:
-    """Four seconds of the disk under time-outs of two: the sender, who can do nothing but wait, is answered and goes on to the next."""
+    """Eight seconds of the disk under time-outs of four: the sender, who can do nothing but wait, is answered and goes on to the next."""
     running = listen(node=_HASTY, intake=_Slow(tmp_path / "blobs", min_free_bytes=0))
     offers = [offer(), offer()]
     with Sender(running.port, offers) as sender:

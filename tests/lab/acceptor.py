@@ -13,7 +13,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotific
 
 from tests.lab.command import answer_bytes, fields
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 @dataclass(slots=True)

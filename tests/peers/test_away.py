@@ -27,7 +27,7 @@ def test_an_archive_that_is_away_loses_nothing(tmp_path: Path) -> None:
         assert all(finding["fix"] for finding in bad.values())
         assert both.node.running
         both.pacs.start()
-        came = both.results(study, 60)
+        came = both.results(study, 240)
         assert {series.modality for series in came.series} == set(RESULTS)
-        both.node.wait_for_jobs(lambda jobs: jobs[0]["state"] == "done", 30, "the job is done")
+        both.node.wait_for_jobs(lambda jobs: jobs[0]["state"] == "done", 180, "the job is done")
         assert both.node.doctor()["good"]

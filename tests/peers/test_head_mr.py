@@ -162,7 +162,7 @@ def test_the_viewer_shows_it_over_the_head(site: Hospital, came: Mapping[str, Ca
 
 def test_what_it_did_can_be_read(site: Hospital, came: Mapping[str, Came]) -> None:
     """`hilum jobs list` has one job a head, done; `hilum doctor` finds nothing bad."""
-    jobs = site.node.wait_for_jobs(lambda all_of_them: all(job["state"] == "done" for job in all_of_them), 30, "all done")
+    jobs = site.node.wait_for_jobs(lambda all_of_them: all(job["state"] == "done" for job in all_of_them), 180, "all done")
     assert sorted(job["study_uid"] for job in jobs) == sorted(one.head.study_uid for one in came.values())
     assert {job["application"].split("@")[0].split(" ")[0] for job in jobs} == {"mr-brain"}
     found = site.node.doctor()

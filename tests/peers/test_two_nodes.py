@@ -15,7 +15,7 @@ from tests.lab.node import Node, configuration, hilum
 from tests.lab.own_uids import digest_of, uid_of
 from tests.lab.program import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(600)]
 
 _APPLICATIONS = Path(__file__).parents[2] / "bench" / "applications"
 
@@ -35,7 +35,8 @@ def node(folder: Path, archive: StoreScp, beside: Node | None = None) -> Node:
         "archive": {"ae_title": archive.aet, "address": f"127.0.0.1:{archive.port}"},
         "other": {"ae_title": "HILUM", "address": f"127.0.0.1:{beside.port if beside else 0}"},
     }
-    sinks = {"archive": {"kind": "dimse", "peer": "archive"}} | ({"other": {"kind": "dimse", "peer": "other"}} if beside else {})
+    sinks = {"archive": {"kind": "dimse", "peer": "archive", "retry": {"first": "1s", "most": "2s"}}}
+    sinks |= {"other": {"kind": "dimse", "peer": "other"}} if beside else {}
     routes = [{"name": "all CT", "when": {"Modality": "CT"}, "run": ["bench-threshold"], "send": list(sinks)}]
     settings = configuration(folder, port=0, repository=folder / "models", peers=peers, sinks=sinks, routes=routes)
     settings["models"] = {"repository": str(folder / "models"), "applications": [str(_APPLICATIONS)]}
@@ -72,19 +73,19 @@ def test_two_nodes_give_two_sets_and_no_uid_stands_for_two_contents(tmp_path: Pa
     archive = StoreScp(tmp_path / "archive")
     with node(tmp_path / "b", archive) as second, node(tmp_path / "a", archive, second) as first:
         send(files, first)
-        first.wait_for_jobs(lambda jobs: jobs and jobs[0]["state"] == "encoded", 60, "the first has encoded")
+        first.wait_for_jobs(lambda jobs: jobs and jobs[0]["state"] == "encoded", 180, "the first has encoded")
         before = made(first, uid)
         first.kill()
         first.start()
         archive.start()
         try:
-            first.wait_for_jobs(lambda jobs: jobs[0]["state"] == "done", 60, "the first has delivered")
+            first.wait_for_jobs(lambda jobs: jobs[0]["state"] == "done", 180, "the first has delivered")
             assert made(first, uid) == before
             # the second got the first's results before it got the images: they are listed as such, and open nothing
             listed = second.hilum("studies", "list", "--json").json
             assert (second.jobs(), [(one["study_uid"], one["state"]) for one in listed]) == ([], [(uid, "results")])
             send(files, second)
-            second.wait_for_jobs(lambda jobs: jobs and jobs[0]["state"] == "done", 60, "the second has delivered")
+            second.wait_for_jobs(lambda jobs: jobs and jobs[0]["state"] == "done", 180, "the second has delivered")
             wait_until(lambda: len(archive.received()) == 6, 30, "both sets are in the archive")
         finally:
             archive.stop()

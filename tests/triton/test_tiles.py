@@ -29,7 +29,7 @@ from tests.triton.applications.tiled_ct import APPLICATION
 
 pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.xdist_group("node")]
 
-_PATIENCE_S = 60
+_PATIENCE_S = 180
 WAYS: dict[str, Call] = {
     "tiles": Tiles(window=(16, 16, 16), overlap=0.5, batch=1),
     "tiles of two": Tiles(window=(16, 16, 16), overlap=0.5, batch=2),

@@ -25,7 +25,7 @@ from node.dimse.shared_limits import Seat
 from node.dimse.ul.command import error_comment
 from node.settings.peers import Peer
 
-_ENDED_S = 2.0
+_ENDED_S = 5.0
 """How long it waits for what never comes."""
 
 

@@ -28,7 +28,7 @@ STORE, ECHO, COMMIT = 1, 3, 5
 MIXED = (MRImageStorage, Verification, StorageCommitmentPushModel)
 """What modalities propose: images, verification and storage commitment."""
 RELEASE = pdu.pack_release_request()
-_LONGEST_WAIT_S = 30.0
+_LONGEST_WAIT_S = 120.0
 
 
 def request(

@@ -117,7 +117,7 @@ def _told(
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Both]:
     """The node and pynetdicom, with the same peer."""
     folder: Path = tmp_path_factory.mktemp("oracle")
-    settings = Node(port=0, acse_timeout=timedelta(seconds=2))
+    settings = Node(port=0, acse_timeout=timedelta(seconds=10))
     with listening(folder / "node", node=settings, peers=(_PEER,), min_free_bytes=0, intake=None, sinks=(_SINK,)) as node:
         config = Config(
             path=folder,
