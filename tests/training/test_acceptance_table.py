@@ -1,25 +1,33 @@
 """Acceptance tests against a table of the hospital: findings and measured values, compared with arithmetic on the same voxels."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from scipy.stats import binomtest
 
 from inference import codes
 from inference.applications.catalog import load
 from inference.applications.port import MeasurementOutput
+from inference.codes import Code
 from inference.findings import Findings, Measurement
 from inference.imaging.measures.values import STANDARD_DEVIATION
+from inference.imaging.subject import Images, Subject, Takes
+from inference.imaging.subjects import subjects
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.conftest import run as run
+from training.acceptance.judging import evaluate
+from training.acceptance.port import UnderTest
 from training.acceptance.record import figure
 from training.acceptance.table import read_table, row
 from training.errors import UnfitData
 from training.evaluation.figures import Kind
 
 from .applications.bright_ball import MUCH_CM3, THRESHOLD_HU
+from .numbered_radiographs import write_numbered
 from .studies import SPACING, thorax, write_study
 
 _OWN = Path(__file__).parent / "applications"
@@ -140,6 +148,38 @@ def test_a_value_is_compared_where_it_is_one_alone(tmp_path: Path) -> None:
     mean = replace(value, value=30.0, derivation=codes.MEAN)
     with pytest.raises(UnfitData, match=r'"Volume bright" is measured in 2 ways \(cm3, Mean cm3\)'):
         row(table, table.lines[0], Findings(measurements=(value, mean)))
+
+
+def test_each_image_of_a_series_is_compared_with_its_own_line(tmp_path: Path) -> None:
+    """Three radiographs of one series, a number each: by the series nobody could say which is meant, by SOPInstanceUID each is one case."""
+    file = write_numbered(tmp_path / "studies", 3)
+    uids = []
+    for number, path in enumerate(sorted((tmp_path / "studies").glob("*.dcm"))):
+        image = dcmread(path)
+        image.StudyInstanceUID, image.SeriesInstanceUID, image.InstanceNumber = "1.2.3", "1.2.3.4", number + 1
+        image.PatientID, image.PatientName = "P", "P"
+        image.save_as(path)
+        uids.append(str(image.SOPInstanceUID))
+    width = MeasurementOutput(name=Code("WIDTH", "99HILUM", "Spot width"), unit=Code("mm", "UCUM", "millimeter"))
+    tested = UnderTest(application=replace(load("bright-ball", (_OWN,)), outputs=(width,)), sha256="", engine="none")
+
+    def analyse(files: Sequence[Path], series_uid: str, /) -> tuple[Subject, Findings]:
+        assert series_uid == "1.2.3.4"
+        (assembled,) = subjects(Takes.IMAGES, "refuse", files)
+        assert isinstance(assembled.subject, Images)
+        means = [float(one.pixels.mean()) for one in assembled.subject.images]
+        each = (Measurement(name=width.name, value=mean, unit=width.unit, images=(at,)) for at, mean in enumerate(means))
+        return assembled.subject, Findings(measurements=tuple(each))
+
+    file.write_text("SeriesInstanceUID,Spot width (mm)\n1.2.3.4,3\n")
+    with pytest.raises(UnfitData, match='"Spot width" is measured of each of 3 images: name each of them by a column SOPInstanceUID'):
+        evaluate(tested, analyse, tmp_path / "studies", tmp_path / "out", {}, file)
+    means = [float(dcmread(path).pixel_array.mean()) for path in sorted((tmp_path / "studies").glob("*.dcm"))]
+    file.write_text("SOPInstanceUID,Spot width (mm)\n" + "".join(f"{uid},{mean - 2}\n" for uid, mean in zip(uids, means, strict=True)))
+    told = evaluate(tested, analyse, tmp_path / "studies", tmp_path / "other", {}, file)
+    assert told["counts"]["compared"] == 3
+    assert {row["case"] for row in told["each"]} == {*uids}
+    assert [row["figures"]["difference Spot width"] for row in told["each"]] == pytest.approx([2.0] * 3, abs=1e-6)
 
 
 def test_a_value_is_named_with_what_was_derived_where_there_are_several(tmp_path: Path) -> None:

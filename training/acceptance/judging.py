@@ -15,9 +15,10 @@ from training.acceptance.port import Analyse, UnderTest
 from training.acceptance.record import Compared, Comparison, NotCompared, record
 from training.acceptance.reference import Drawn, Reference, Tabled
 from training.acceptance.structures import references
-from training.acceptance.table import named, read_table
+from training.acceptance.table import named, read_table, single_images
 from training.checkpoint import save_json
 from training.data.dicom import LabelledSeries, Studies, read_studies, studies
+from training.data.lines import INSTANCE
 from training.errors import TrainingError, UnfitData
 from training.evaluation import gallery
 from training.evaluation.bootstrap import INTERVAL, RESAMPLES, SEED
@@ -98,7 +99,8 @@ def _reference(
         return found, Drawn(meant=references(under_test.application, found.series, same)), []
     content = read_table(table, under_test.application)
     there, _ = read_studies(folder)
-    every = sorted((*there.series, *there.unlabelled), key=lambda one: one.uid)
+    series = (*there.series, *there.unlabelled)
+    every = sorted(single_images(series) if content.identifier == INSTANCE else series, key=lambda one: one.uid)
     meant = named(content, every)
     found = Studies(
         series=tuple(one for one in every if one.uid in meant.series),
@@ -116,10 +118,12 @@ def _outcome(
     unusable = [*lost, *(NotCompared(what=what, reason=why) for what, _, why in (line.partition(": ") for line in found.left_out))]
     for series in found.series:
         try:
-            header = read_instance(series.files[0]).header
+            first = read_instance(series.files[0])
+            header = first.header
 
-            def row(series: LabelledSeries = series) -> Row:
-                subject, said = analyse(series.files, series.uid)
+            def row(series: LabelledSeries = series, series_uid: str = first.series_instance_uid) -> Row:
+                # not its own uid: a single image has its SOPInstanceUID there
+                subject, said = analyse(series.files, series_uid)
                 volume = volume_of(subject)
                 thickness_mm = None if volume is None else volume.thickness_mm
                 return {**reference.row(series, subject, said), _THICKNESS: -1.0 if thickness_mm is None else thickness_mm}

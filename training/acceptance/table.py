@@ -7,7 +7,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from inference.findings import Findings, Measurement
 from inference.imaging.header import read_instance
 from inference.imaging.tags import text
 from training.data.dicom import LabelledSeries
-from training.data.lines import IDENTIFIERS, NO, YES, lines_of, number_of
+from training.data.lines import IDENTIFIERS, INSTANCE, NO, YES, lines_of, number_of
 from training.errors import UnfitData
 from training.evaluation.bootstrap import over_patients
 from training.evaluation.classification import auc
@@ -85,10 +85,11 @@ def read_table(file: Path, application: Application) -> Table:
         twice, values in a unit that the application does not say, or a cell that is neither yes nor no.
     """
     columns, rows, delimiter = lines_of(file)
-    identifier = next((one for one in IDENTIFIERS if one in columns), None)
+    names = (INSTANCE, *IDENTIFIERS)
+    identifier = next((one for one in names if one in columns), None)
     if identifier is None:
-        raise UnfitData(f"{file} names no case: it needs a line, and a column {' or '.join(IDENTIFIERS)}")
-    findings, measured, unknown = _meant(file, [one for one in columns if one not in IDENTIFIERS], application)
+        raise UnfitData(f"{file} names no case: it needs a line, and a column {' or '.join(names)}")
+    findings, measured, unknown = _meant(file, [one for one in columns if one not in names], application)
     if not findings and not measured:
         said = ", ".join(_findings(application)) or "no finding"
         raise UnfitData(f"{file}: none of its columns ({', '.join(unknown)}) is anything that {application.name} says: {said}")
@@ -99,14 +100,15 @@ def read_table(file: Path, application: Application) -> Table:
 
 
 def named(table: Table, series: Sequence[LabelledSeries]) -> NamedSeries:
-    """Which series each line names. One that names several is of no use: nobody could say which of them the finding is about."""
+    """Which series, or single images (`single_images`), each line names. One that names several is of no use: nobody could say which of
+    them the finding is about."""
     found: dict[str, Line] = {}
     lost: list[tuple[str, str]] = []
     by_name: dict[str, list[LabelledSeries]] = {}
     people: dict[str, set[tuple[str, str]]] = {}
     for each in series:
         header = read_instance(each.files[0]).header
-        name = text(header, IDENTIFIERS[table.identifier])
+        name = each.uid if table.identifier == INSTANCE else text(header, IDENTIFIERS[table.identifier])
         by_name.setdefault(name, []).append(each)
         people.setdefault(name, set()).add((text(header, _NAME), text(header, _BIRTH_DATE)))
     for line in table.lines:
@@ -121,6 +123,11 @@ def named(table: Table, series: Sequence[LabelledSeries]) -> NamedSeries:
         else:
             found[there[0].uid] = line
     return NamedSeries(series=found, lost=tuple(lost))
+
+
+def single_images(series: Sequence[LabelledSeries]) -> list[LabelledSeries]:
+    """Every image of the series as one of its own, under its SOPInstanceUID: what a table names that has this column."""
+    return [replace(each, uid=read_instance(path).sop_instance_uid, files=(path,)) for each in series for path in each.files]
 
 
 def kinds(table: Table) -> dict[str, Kind]:
@@ -203,6 +210,8 @@ def _called(found: Findings, finding: str) -> bool | None:
 def _measured(found: Findings, column: str, unit: str) -> float:
     """NaN where nothing is measured so, or as "at least": how far the true value is from it nobody knows."""
     there = [one for one in found.measurements if column.casefold() in _called_so(one) and unit in ("", *_written(one.unit))]
+    if len(there) > 1 and len({one.images for one in there}) == len(there):
+        raise UnfitData(f'"{column}" is measured of each of {len(there)} images: name each of them by a column {INSTANCE}')
     if len(there) > 1:
         ways = ", ".join(" ".join([one.derivation.meaning if one.derivation else "", one.unit.value]).strip() for one in there)
         raise UnfitData(f'"{column}" is measured in {len(there)} ways ({ways}), and a column of this name may mean any of them')

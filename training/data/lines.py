@@ -14,6 +14,8 @@ IDENTIFIERS = {
     "PatientID": 0x00100020,
 }
 """Columns that may name a case by what all files of a series have in common, the narrowest first."""
+INSTANCE = "SOPInstanceUID"
+"""The column that names one image of a series."""
 YES, NO = frozenset({"1", "yes", "true", "present", "positive"}), frozenset({"0", "no", "false", "absent", "negative"})
 
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference.codes import Code
-from training.data.lines import IDENTIFIERS, NO, YES, lines_of, number_of
+from training.data.lines import IDENTIFIERS, INSTANCE, NO, YES, lines_of, number_of
 from training.errors import UnfitData, UnfitSetting
 from training.tabled.units import unit_of
 
-INSTANCE, FRAME = "SOPInstanceUID", "Frame"
-"""Columns that name a single image of a series, and a frame (from 1) of a multi-frame one."""
+FRAME = "Frame"
+"""The column that names a frame (from 1) of a multi-frame image."""
 PRIVATE = "99HILUM"
 """Coding scheme of findings that a table names without a code (PS3.16 8.2: 99 begins private schemes)."""
 _NOTHING = frozenset({"normal", "none", "nothing", "no finding", "healthy", "negative", "absent", "no"})

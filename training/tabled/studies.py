@@ -17,10 +17,10 @@ from inference.imaging.tags import text
 from inference.imaging.volume import Volume
 from training.data.cases import Case, LabelledSubject
 from training.data.dicom import LabelledSeries, read_studies
-from training.data.lines import IDENTIFIERS
+from training.data.lines import IDENTIFIERS, INSTANCE
 from training.data.segments import attributes_of
 from training.errors import UnfitData
-from training.tabled.labels import INSTANCE, LabelledLine, LabelTable
+from training.tabled.labels import LabelledLine, LabelTable
 
 SINGLE = frozenset({"CR", "DX", "ES", "IO", "MG", "OP", "PX", "RF", "US", "XA", "XC"})
 """Modalities whose images are taken one by one; all others are volumes."""
