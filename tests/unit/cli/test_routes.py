@@ -137,7 +137,7 @@ def test_what_the_only_application_does_not_take_is_not_run(chest: Path, run: Ru
     (chest.parent / "hilum.yaml").write_text(CONFIG + route, encoding="utf-8")
     thin = run("routes", "explain", chest, "--json").json["routes"][2]
     assert [(one["series_uid"], one["chosen"]) for one in thin["series"]] == [(f"{STUDY}.1", True), (f"{STUDY}.2", False)]
-    takes = {"application": "lung-nodule", "answer": "takes it", "reason": ""}
+    takes = {"application": "lung-nodule", "answer": "takes it", "reason": "", "measures": []}
     assert [one["applications"] for one in thin["series"][:1]] == [[takes]]
     alone = run("routes", "explain", chest / "2-0.dcm", "--json").json["routes"][2]
     (thick,) = alone["series"]

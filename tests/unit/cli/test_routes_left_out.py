@@ -32,4 +32,4 @@ def test_a_prior_with_slices_too_thick_is_passed_over(place: Path, run: Run) -> 
     (today,) = [one for one in head["series"] if one["study_uid"] == "1.2.3.3"]
     why = "slices are 5 mm thick, at most 2.5 mm are taken"
     assert today["reason"].endswith(f"thin-register: compared with series 1 of 2024-06-01 (T1); passed over: series 1 of 2025-06-01: {why}")
-    assert today["applications"] == [{"application": "thin-register", "answer": "takes it", "reason": ""}]
+    assert today["applications"] == [{"application": "thin-register", "answer": "takes it", "reason": "", "measures": []}]
