@@ -1,6 +1,7 @@
 """A page of docs/howto, as somebody reads it: its commands and its pieces of configuration.
 
-A block that no test runs has the reason before it on the page, in a comment: `<!-- not run by a test: it asks the publisher -->`.
+A block that no test runs has the reason before it on the page, in a comment: `<!-- not run by a test: it asks the publisher -->`. A test
+takes note of what it runs (`typed`), and asks at its end whether that was all (`followed`).
 """
 
 import re
@@ -16,6 +17,7 @@ _BLOCK = re.compile(_COMMENT + r"^ *```(?P<kind>\w*)\n(?P<text>.*?)^ *```$", re.
 _SHELL = ("", "console", "sh")
 _PROGRAMS = (
     "hilum /opt/hilum\\S* torchrun cp export mkdir editor runuser apt systemctl docker tritonserver openssl echoscu \\(umask python3 curl"
+    " grep echo"
 )
 _COMMAND = re.compile(rf"(?:\$ )?(?:{_PROGRAMS.replace(' ', '|')}) ")
 
@@ -42,11 +44,13 @@ class HowTo:
     """A how-to, as somebody reads it."""
 
     def __init__(self, name: str) -> None:
+        self.name = name
         self.text = (FOLDER / name).read_text(encoding="utf-8")
+        self._typed = set[str]()
 
     def all_blocks(self, heading: str = "") -> list[Block]:
-        """The blocks of a part, in order."""
-        text = self.text if not heading else self.text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+        """The blocks of a part, in order; what stands before the first part has the page's title for a heading."""
+        text = self.text if not heading else self.text.partition(f"# {heading}\n")[2].partition("\n## ")[0]
         return [Block(kind=each["kind"], text=each["text"], reason=each["reason"] or "") for each in _BLOCK.finditer(text)]
 
     def commands(self, heading: str = "") -> list[str]:
@@ -55,7 +59,20 @@ class HowTo:
         assert found, "the page has commands"
         return found
 
-    def shell(self, heading: str) -> list[str]:
+    def typed(self, text: str) -> str:
+        """Give back a command of the page, or a whole block, that is run now as it stands, and take note of it."""
+        blocks = self.all_blocks()
+        known = [command for block in blocks for command in block.commands if text in (command, block.text)]
+        assert known, f"{self.name} has no command {text!r}"
+        self._typed.update(known)
+        return text
+
+    def followed(self, heading: str = "") -> None:
+        """AssertionError: a command of the page, or of a part, was not run, and the page has no reason for it."""
+        left = [one for block in self.all_blocks(heading) if not block.reason for one in block.commands if one not in self._typed]
+        assert not left, f"nobody ran these commands of {self.name}: {left}"
+
+    def shell(self, heading: str = "") -> list[str]:
         """The blocks of a part that a shell runs as they stand, in order."""
         return [block.text for block in self.all_blocks(heading) if block.kind == "sh" and not block.reason]
 

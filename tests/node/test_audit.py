@@ -1,7 +1,6 @@
 """The audit trail of a running node: a study comes, is analysed and leaves; a stranger knocks; the node starts and ends."""
 
 import json
-import re
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -60,9 +59,12 @@ def test_the_trail_of_one_study(tmp_path: Path) -> None:
         one.get("AuditEnterpriseSiteID") for message in audit.trail(tmp_path / "audit") for one in message.iter("AuditSourceIdentification")
     }
     assert sources == {asked["site"]} == {"Radiology"}
-    (look,) = re.findall(r"`(grep -c AuditMessage [^`]+)`", PAGE.text)
-    counted = subprocess.run(look.replace("var/audit", "audit"), shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)
+    (look,) = PAGE.commands()
+    counted = subprocess.run(
+        PAGE.typed(look).replace("var/audit", "audit"), shell=True, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert int(counted.stdout) == len(audit.trail(tmp_path / "audit"))
+    PAGE.followed()
 
 
 def test_a_killed_node_tells_what_it_had_not_told(tmp_path: Path) -> None:

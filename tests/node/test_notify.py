@@ -46,7 +46,10 @@ def test_a_parked_job_reaches_mailbox_and_webhook(tmp_path: Path) -> None:
         settings["notify"] = told
         posts.status = 503
         with Node(settings, tmp_path) as node:
-            tried = node.hilum("notify", "--json")
+            check, notify = (PAGE.typed(command).split()[1:] for command in PAGE.commands())
+            assert node.hilum(*check).code == 0
+            tried = node.hilum(*notify, "--json")
+            PAGE.followed()
             assert tried.code == 1
             assert json.loads(tried.out)["mail"] == {"sent": True, "code": None, "reason": None}
             assert json.loads(tried.out)["webhook"]["code"] == "HLM-6190"

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.howto import HowTo
 from tests.lab.node import Node
 from tests.lab.program import Program, wait_until
 from tests.node.test_whole_way import _block, _done, _send, _settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-PAGE = Path(__file__).parents[2] / "docs" / "howto" / "back-up-and-restore.md"
-_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PAGE = HowTo("back-up-and-restore.md")
 _PATH = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 _PLACE, _MOMENT = "/mnt/backup/hilum", re.compile(r"\d{4}-\d\d-\d\dT\d{6}\.\d{6}Z")
 
@@ -30,7 +30,7 @@ def _type(lines: str, cwd: Path) -> str:
 
 def test_the_page_brings_a_lost_node_back(tmp_path: Path) -> None:
     """Its first commands while the node serves; all is lost; by the others the job stands as it stood, and the node serves the next."""
-    first, second = (block.replace(_PLACE, str(tmp_path / "backup")) for block in _BLOCK.findall(PAGE.read_text("utf-8")))
+    first, second = (block.replace(_PLACE, str(tmp_path / "backup")) for block in map(PAGE.typed, PAGE.shell()))
     backup, check = first.splitlines()
     here = tmp_path / "node"
     settings = _settings(here)
@@ -54,6 +54,7 @@ def test_the_page_brings_a_lost_node_back(tmp_path: Path) -> None:
     finally:
         code = served.stop(120)
     assert (serve, code) == ("hilum serve", 0), served.said()
+    PAGE.followed()
     with node:
         _send(node, _block(tmp_path / "next", slices=13, patient="NEXT"))
         _done(node, 2)

@@ -1,27 +1,32 @@
 """Traces: a collector hears of what a study waited for, from receipt to delivery, and of nothing that says whose it is."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from ruamel.yaml import YAML
 
 from node.observe.spans import ATTRIBUTES
 from tests.lab.collector import collector
+from tests.lab.howto import HowTo
 from tests.lab.node import Node
 from tests.lab.program import wait_until
 from tests.node.test_whole_way import _block, _send, _settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(600)]
 _PATIENCE_S = 120
+PAGE = HowTo("traces.md")
 _STEPS = {"arrival", "association", "receive", "settle", "route", "wait", "analyse", "encode", "deliver"}
 _UID = re.compile(rb"[0-9]+\.[0-9]+\.[0-9]+\.[0-9.]+")
 
 
 def test_every_step_of_a_study_is_a_span_of_one_trace_and_none_says_whose_it_is(tmp_path: Path) -> None:
-    """Over OTLP, decoded by the protocol's own definitions: times in their order, the study as a whole for a parent, only attributes of
-    the list, no UID, no patient. What is parked says its code. While the collector takes nothing results go out, and it is told later."""
+    """From when docs/howto/traces.md has a running node tell, over OTLP, decoded by the protocol's own definitions: times in their
+    order, the study as a whole for a parent, only attributes of the list, no UID, no patient. What is parked says its code. While the
+    collector takes nothing results go out, and it is told later."""
     began = datetime.now(UTC)
     files = _block(tmp_path / "in", patient="TRACED")
     lungless = _block(tmp_path / "other", patient="NO-LUNGS", slices=24)
@@ -32,8 +37,14 @@ def test_every_step_of_a_study_is_a_span_of_one_trace_and_none_says_whose_it_is(
     ]
     with collector() as told:
         told.status = 503
-        settings["observe"] = {"traces": {"otlp": told.url}}
         with Node(settings, tmp_path) as node:
+            (block,) = PAGE.blocks("yaml")
+            said = YAML(typ="safe").load(block)["observe"]
+            said["traces"] |= {"otlp": told.url, "sample": "100%"}
+            node.config.write_text(json.dumps(settings | {"observe": said}))
+            for command in PAGE.commands():
+                assert node.hilum(*PAGE.typed(command).split()[1:]).code == 0, command
+            PAGE.followed()
             _send(node, files)
             _send(node, lungless)
             node.wait_for_jobs(lambda jobs: {job["state"] for job in jobs} == {"done", "parked"}, _PATIENCE_S, "one is done, one parked")

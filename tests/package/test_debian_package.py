@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from node.journal.schema import HEAD
 from tests.lab.debian import System, next_package, package, system
 from tests.lab.empty_debian import empty_debian
+from tests.lab.howto import HowTo
 from tests.lab.installed import ROOT, crop
 from tests.lab.loopback import free_port, loopback_only
 from tests.lab.needs import program
@@ -26,7 +27,7 @@ from tests.lab.took import timed
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.registry, pytest.mark.timeout(1200)]
 
-PAGE = ROOT / "docs" / "howto" / "debian-package.md"
+PAGE = HowTo("debian-package.md")
 UNIT = "/lib/systemd/system/hilum.service"
 STATE = "var/lib/hilum"
 _AS_THE_NODE = ("runuser", "-u", "hilum", "--", "hilum")
@@ -268,30 +269,25 @@ def test_a_log_of_its_own_is_rotated(debian: System) -> None:
     assert listed == "/var/log/hilum/events.jsonl hilum 0\n/var/log/hilum/events.jsonl.1 hilum 3\n"
 
 
-def _blocks() -> list[list[str]]:
-    """The commands of the page's blocks, without their remarks."""
-    found = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    return [[re.split(r"\s+#\s", line)[0].strip() for line in block.splitlines()] for block in found]
-
-
 def test_the_page_leads_from_an_empty_debian_to_results_in_orthanc(built: Path, tmp_path: Path) -> None:
     """Its commands as they are written, by apt into a Debian of essential packages and what the package depends on; what `systemctl` would
     start is run as the unit says; the study is sent from there."""
     depends = subprocess.run(["dpkg-deb", "--field", built, "Depends"], capture_output=True, text=True, check=True).stdout
     needed = [re.split("[ (|]", one.strip())[0] for one in depends.split(",")]
-    (install,), (edit, *prepare, begin, follow), *_ = _blocks()
-    assert (edit.split()[0], begin, follow.split()[0]) == ("editor", "systemctl enable --now hilum", "journalctl")
+    install, edit, *prepare = PAGE.commands("Install, upgrade and remove the Debian package")
+    assert PAGE.typed(edit).split()[0] == "editor"
     port = free_port()
     with system(tmp_path / "debian", empty_debian(tmp_path / "root", *needed)) as debian, loopback_only():
         (debian.exchange / built.name).hardlink_to(built)
         with timed() as took:
-            debian.done("env", "--chdir=/mnt", "DEBIAN_FRONTEND=noninteractive", *install.split())
+            debian.done("env", "--chdir=/mnt", "DEBIAN_FRONTEND=noninteractive", *PAGE.typed(install).split())
         kilobytes = int(debian.done("dpkg-query", "-W", "-f", "${Installed-Size}", "hilum"))
         print(f"\n{install}: {took}, {kilobytes * 1024 / 1e6:.0f} MB")
         with Orthanc(tmp_path / "pacs", node_port=port) as pacs, timed() as took:
             _edit(debian, pacs, port)
             for command in prepare:
-                debian.done(*command.split())
+                debian.done(*PAGE.typed(command).split())
+            PAGE.followed("Install, upgrade and remove the Debian package")
             checked = subprocess.run(debian.started(UNIT, "ExecStartPre"), capture_output=True, text=True, check=False, timeout=300)
             assert checked.returncode == 0, checked.stdout + checked.stderr
             node = Program(debian.started(UNIT, "ExecStart"), tmp_path / "events", stdout=tmp_path / "out")
@@ -307,11 +303,6 @@ def test_the_page_leads_from_an_empty_debian_to_results_in_orthanc(built: Path, 
                 code = node.stop(180)
         print(f"from the editor to results in Orthanc: {took}")
         assert code == 0, node.said()
-
-
-def _chapter(name: str) -> str:
-    """What stands below a heading of the page."""
-    return PAGE.read_text(encoding="utf-8").partition(f"\n## {name}\n")[2].partition("\n## ")[0]
 
 
 def _further(root: Path) -> None:
@@ -351,9 +342,8 @@ def test_the_page_upgrades_and_removes_a_node_with_its_history(built: Path, debi
     """Its two chapters as they are written, at a terminal that answers as the page says, to a made next version with a schema of its own:
     what was analysed before is listed after, and the next one analyses; the edited configuration stays, the new one lies beside it. What
     `apt remove` leaves, a package that is installed again goes on with; what `apt purge` leaves is what the page says."""
-    (upgrade,) = re.findall(r"^```sh\n(.*?)^```", _chapter("Upgrade"), re.MULTILINE | re.DOTALL)
-    backup, install, doctor = [re.split(r"\s+#\s", line)[0].strip() for line in upgrade.splitlines()]
-    remove, purge, answer = re.findall(r"`(apt remove [^`]+|apt purge [^`]+|echo hilum [^`]+)`", _chapter("Remove"))
+    backup, install, doctor = PAGE.commands("Upgrade")
+    remove, purge, answer = PAGE.commands("Remove")
     (version,) = re.findall(r"hilum_([\d.]+)_amd64.deb", install)
     next_package(built, tmp_path, version, _further).rename(debian.exchange / f"hilum_{version}_amd64.deb")
     port = free_port()
@@ -368,24 +358,26 @@ def test_the_page_upgrades_and_removes_a_node_with_its_history(built: Path, debi
         edited = debian.done("cat", "/etc/hilum/hilum.yaml")
         _run_once(debian, port, tmp_path / "before", "one")
         debian.done("install", "-d", "-o", "hilum", "/mnt/backup")
-        debian.done(*backup.split())
-        typed(install, r"hilum\.yaml .*default=N", "N")
+        debian.done(*PAGE.typed(backup).split())
+        typed(PAGE.typed(install), r"hilum\.yaml .*default=N", "N")
         assert debian.done("hilum", "--version").strip() == version
         assert debian.done("cat", "/etc/hilum/hilum.yaml") == edited
         assert debian.done("tail", "-1", "/etc/hilum/hilum.yaml.dpkg-dist") == "# of the next version\n"
         _run_once(debian, port, tmp_path / "after", "two")
-        debian.done(*doctor.split())
+        debian.done(*PAGE.typed(doctor).split())
+        PAGE.followed("Upgrade")
         assert _states(debian) == ["done", "done"]
         python = "import sqlite3; print(*sqlite3.connect('/var/lib/hilum/hilum.db').execute('select * from alembic_version').fetchone())"
         assert debian.done("runuser", "-u", "hilum", "--", "/opt/hilum/bin/python", "-c", python).strip() == NEXT
-        typed(remove, r"continue\? \[Y/n\]", "y")
+        typed(PAGE.typed(remove), r"continue\? \[Y/n\]", "y")
         kept = ("/var/lib/hilum/hilum.db", "/var/lib/hilum/models", "/etc/hilum/hilum.yaml", "/etc/hilum/tls/node.key")
         gone = ("/opt/hilum", "/usr/bin/hilum", UNIT)
         assert _there(debian, *kept, *gone) == [True] * len(kept) + [False] * len(gone)
         debian.done("env", "--chdir=/mnt", "DEBIAN_FRONTEND=noninteractive", *install.split())
         assert _states(debian) == ["done", "done"]
-        debian.done("sh", "-c", answer)
-        typed(purge, r"continue\? \[Y/n\]", "y")
+        debian.done("sh", "-c", PAGE.typed(answer))
+        typed(PAGE.typed(purge), r"continue\? \[Y/n\]", "y")
+        PAGE.followed("Remove")
         assert _there(debian, *kept[:3], *gone, "/var/log/hilum", "/etc/logrotate.d/hilum") == [False] * (5 + len(gone))
         assert _there(debian, kept[3], "/mnt/backup/hilum") == [True, True]
 

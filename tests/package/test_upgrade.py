@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.howto import HowTo
 from tests.lab.installed import ROOT, Environment, crop, install, wheel
 from tests.lab.loopback import free_port, loopback_only
 from tests.lab.program import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-PAGE = ROOT / "docs" / "howto" / "upgrade.md"
+PAGE = HowTo("upgrade.md")
 NEXT = "0.2.0"
 ENDED = {"done", "parked", "failed"}
 _PLACES = re.compile(r"(?<![\w./])/(?=(?:opt|etc|mnt|tmp|var)/)")
@@ -94,12 +95,6 @@ def host(built: Path, tmp_path: Path) -> Iterator[Host]:
             made.run("systemctl stop hilum", tmp_path)
 
 
-def commands() -> str:
-    """All lines of the page's blocks before the chapter on several hosts."""
-    text = PAGE.read_text(encoding="utf-8").partition("\n## ")[0]
-    return "\n".join(re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
-
-
 def test_the_page_upgrades_a_node_with_its_history(host: Host, tmp_path: Path) -> None:
     """What was analysed before is listed after; the next version analyses; a backup lies where the page puts it."""
     port = free_port()
@@ -138,7 +133,8 @@ def test_the_page_upgrades_a_node_with_its_history(host: Host, tmp_path: Path) -
         return [job["state"] for job in json.loads(host.run(f"{named}{hilum} jobs list --json", here))]
 
     assert analysed("one", 1) == ["done"]
-    host.run(commands(), here)
+    host.run("\n".join(map(PAGE.typed, PAGE.shell())), here)
+    PAGE.followed()
     assert host.run(f"{hilum} --version", here).strip() == NEXT
     assert states() == ["done"]
     assert analysed("two", 2) == ["done", "done"]

@@ -1,6 +1,5 @@
 """An ONNX file to a result in the PACS as docs/howto/describe-a-model.md has a newcomer do it: the page's app.yaml, command and route."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,19 +12,15 @@ from ruamel.yaml import YAML
 from inference.imaging.write_series import write_series
 from tests.lab import source, validators
 from tests.lab.hospital import hospital
+from tests.lab.howto import HowTo
 from tests.lab.node import hilum
 from tests.unit.applications.bundle import onnx_nets
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-PAGE = Path(__file__).parents[2] / "docs" / "howto" / "describe-a-model.md"
-_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+PAGE = HowTo("describe-a-model.md")
 BLOCK = (14, 30, 24)
 """Voxels of the bone that is in the images, 2 × 0.75 × 0.75 mm each."""
-
-
-def _blocks(language: str) -> list[str]:
-    return [text for found, text in _BLOCK.findall(PAGE.read_text("utf-8")) if found == language]
 
 
 def _bone(folder: Path) -> Path:
@@ -40,16 +35,17 @@ def _bone(folder: Path) -> Path:
 def test_an_onnx_file_becomes_results_in_the_pacs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page's description, its import and its route, to the letter: the segmentation is where the bone is, with the page's code and
     colour; the report has its volume; the validators find nothing."""
-    (described,) = [text for text in _blocks("yaml") if "model:" in text]
-    (routed,) = [text for text in _blocks("yaml") if "routes:" in text]
-    (command,) = [text.strip() for text in _blocks("") if text.startswith("hilum models import")]
+    (described,) = [text for text in PAGE.blocks("yaml") if "model:" in text]
+    (routed,) = [text for text in PAGE.blocks("yaml") if "routes:" in text]
+    (command,) = PAGE.commands()
     (tmp_path / "bone").mkdir()
     (tmp_path / "bone" / "app.yaml").write_text(described, encoding="utf-8")
     # above 0 HU of -1000 to 1000
     onnx_nets.brighter(tmp_path / "bone" / "bone.onnx", 0.5)
     monkeypatch.chdir(tmp_path)
-    said = hilum(*command.split()[1:], "--repository", tmp_path / "models", "--no-tune")
+    said = hilum(*PAGE.typed(command).split()[1:], "--repository", tmp_path / "models", "--no-tune")
     assert said.code == 0, said.out + said.err
+    PAGE.followed()
     assert said.out.startswith("bone is app.yaml and bone.onnx\n")
     routes: list[Mapping[str, Any]] = YAML(typ="safe").load(routed)["routes"]
     with hospital(tmp_path, tmp_path / "models", routes=routes, quiet="1s") as both:

@@ -109,7 +109,7 @@ def came(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Came]:
     weights = data("weights", "blast_ct")
     (bring,) = PAGE.commands()
     assert bring.startswith("hilum models import ")
-    repository = models(tuple(weights / word if word.endswith(".pt") else word for word in bring.split()[3:]))
+    repository = models(tuple(weights / word if word.endswith(".pt") else word for word in PAGE.typed(bring).split()[3:]))
     uid, head, bleed = planted(folder / "ct")
     port = free_port()
     archive = Orthanc(folder / "archive", node_port=port, aet="PACS")
@@ -212,6 +212,7 @@ def test_urgent_before_routine(came: Came) -> None:
     assert came.routine["id"] < came.job["id"]
     assert taken["ct-head-bleed"] < taken["bench-threshold"]
     assert _at(came.job, "job.done") <= came.job["deadline_at"]
+    PAGE.followed()
 
 
 def _at(job: dict[str, Any], event: str) -> str:

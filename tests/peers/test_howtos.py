@@ -86,31 +86,33 @@ def test_a_pacs_is_connected_and_the_configuration_changed(tmp_path: Path) -> No
         orthanc.send(orthanc.study(study).identifier, modality="hilum")
         assert [one["study_uid"] for one in node.studies()] == [study]
         (peers,) = connect.commands()
-        assert "pacs" in typed(node, peers).out
+        assert "pacs" in typed(node, connect.typed(peers)).out
 
         *_, learned = connect.blocks("yaml")
         says["peers"] |= _YAML.load(learned)["peers"]
         saved(node, says)
         check, reload, listed, resend = change.commands()
-        assert "is good" in typed(node, check).out
-        assert "`peers:` changed, in force from now on" in typed(node, reload).out
+        assert "is good" in typed(node, change.typed(check)).out
+        assert "`peers:` changed, in force from now on" in typed(node, change.typed(reload)).out
         assert "the new CT" in typed(node, "hilum config history").out
-        assert "ct1" in typed(node, peers).out
+        assert "ct1" in typed(node, connect.typed(peers)).out
 
         orthanc.stop()
         second, other = image(tmp_path, "second")
         assert hilum("send", second, "--to", f"HILUM@127.0.0.1:{port}", "--calling", "PACS").code == 0
         wait_until(lambda: told(node, "delivery.retry", sink="archive"), _PATIENCE_S, "the results wait for the archive")
         saved(node, says | {"sinks": {"results": says["sinks"]["results"]}, "routes": [{**says["routes"][0], "send": ["results"]}]})
-        typed(node, reload)
+        typed(node, change.typed(reload))
         wait_until(lambda: told(node, "delivery.parked", code="HLM-6180"), _PATIENCE_S, "they are parked")
-        assert "HLM-6180" in typed(node, listed).out
+        assert "HLM-6180" in typed(node, change.typed(listed)).out
         orthanc.start()
         saved(node, says)
-        typed(node, reload)
+        typed(node, change.typed(reload))
         (job,) = (one["id"] for one in node.jobs() if one["study_uid"] == other)
-        typed(node, resend, means={"JOB": str(job)})
+        typed(node, change.typed(resend), means={"JOB": str(job)})
         orthanc.wait_for(lambda studies: any(one.uid == other for one in studies), _PATIENCE_S, "they go to the archive that is back")
+        connect.followed()
+        change.followed()
         # long after its quiet window
         assert [one["study_uid"] for one in node.jobs()].count(study) == 1, "results that come back open nothing"
 
@@ -127,7 +129,7 @@ def test_a_store_is_encrypted(tmp_path: Path) -> None:
     etc = tmp_path / "etc"
     etc.mkdir()
     assert program("openssl", "openssl")
-    subprocess.run(["sh", "-c", make_key.replace("/etc/hilum", str(etc))], check=True, capture_output=True)
+    subprocess.run(["sh", "-c", page.typed(make_key).replace("/etc/hilum", str(etc))], check=True, capture_output=True)
     assert (etc / "at-rest.key").stat().st_mode & 0o777 == 0o600
     (block,) = page.blocks("yaml")
     encryption = _YAML.load(block.replace("/etc/hilum", str(etc)))["store"]["encryption"]
@@ -147,7 +149,8 @@ def test_a_store_is_encrypted(tmp_path: Path) -> None:
         aside.mkdir(exist_ok=True)
         (aside / kept[0].name).write_bytes(kept[0].read_bytes())
         means = {"var/blobs/aside": str(aside), "/run/user/1000/look": str(tmp_path / "look")}
-        typed(node, unseal, means=means)
+        typed(node, page.typed(unseal), means=means)
+        page.followed()
         assert (tmp_path / "look" / kept[0].name).read_bytes()[128:132] == b"DICM"
 
 
@@ -157,7 +160,7 @@ def test_a_node_is_secured_and_runs_an_application_of_its_owners(tmp_path: Path)
     what the PACS sends so."""
     secure, own = HowTo("secure-the-node.md"), HowTo("write-an-application.md")
     (certificates, *_), checks = secure.shell("Certificates"), secure.shell("Does it hold?")[0]
-    subprocess.run(["bash", "-ec", certificates], cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run(["bash", "-ec", secure.typed(certificates)], cwd=tmp_path, check=True, capture_output=True)
     port = free_port()
     block, *_ = secure.blocks("yaml")
     said = _YAML.load(block.replace("tls/", f"{tmp_path}/tls/").replace("0.0.0.0:2762", f"127.0.0.1:{port}"))
@@ -172,7 +175,8 @@ def test_a_node_is_secured_and_runs_an_application_of_its_owners(tmp_path: Path)
     says["routes"] = [{"name": "bright", "when": {"Modality": "CT"}, "run": ["ct-bright"], "send": ["results"]}]
     with Node(says, tmp_path) as node:
         assert (node.port, node.tls_port) == (0, port)
-        ended = [_ended(line.replace("2762", str(port)), tmp_path) for line in checks.splitlines()]
+        ended = [_ended(line.replace("2762", str(port)), tmp_path) for line in secure.typed(checks).splitlines()]
+        secure.followed()
         assert [one == 0 for one in ended] == [True, False, False, False, False]
         wait_until(lambda: len(told(node, "association.tls_refused")) == 3, _PATIENCE_S, "the refusals are told")
         (rejected,), refused = told(node, "association.rejected"), told(node, "association.tls_refused")
@@ -184,6 +188,10 @@ def test_a_node_is_secured_and_runs_an_application_of_its_owners(tmp_path: Path)
         ]
         assert {one["level"] for one in node.doctor()["findings"] if one["subject"].startswith(("certificate", "tls"))} <= {"good"}
         files = write_series(_bright(), np.diag([2.0, 2, 2, 1]), tmp_path / "ct", modality="CT")
+        for command in own.commands():
+            said = typed(node, own.typed(command), means={"/path/to/a/ct": str(tmp_path / "ct")})
+            assert "is good" in said.out or "bright → ct-bright" in said.out, said
+        own.followed()
         tls = [f"{tmp_path}/tls/{name}" for name in ("pacs.key", "pacs.pem", "hospital-ca.pem")]
         sent = storescu(port, *files, options=("+tls", *tls[:2], "+cf", tls[2]))
         assert sent.code == 0, sent.text

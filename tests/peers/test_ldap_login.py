@@ -138,8 +138,9 @@ def test_groups_give_the_role_and_the_local_admin_stays(browser: Callable[..., B
     }
 
 
-def test_the_block_of_the_page_lets_people_in(hospital: Hospital, slapd: OpenLdap, place: Path) -> None:
-    """docs/howto/hospital-login.md: its block, with OpenLDAP's words from its table. The first server of its list is away."""
+def test_the_block_of_the_page_lets_people_in(hospital: Hospital, slapd: OpenLdap, place: Path, run: Run) -> None:
+    """docs/howto/hospital-login.md: its block, with OpenLDAP's words from its table. The first server of its list is away. The page's
+    commands say that it can be meant, and that the directory takes it."""
     page = HowTo("hospital-login.md")
     name, filter_ = (re.findall(rf"^\| `{key}` \| .*?`([^`]+)`[^`]* \|", page.text, re.MULTILINE)[0] for key in ("name", "filter"))
     assert (name, filter_) == ("uid", "(&(objectClass=person)(employeeType=staff))")
@@ -152,6 +153,11 @@ def test_the_block_of_the_page_lets_people_in(hospital: Hospital, slapd: OpenLda
     ldap["roles"] = {role: f"cn=hilum-{role}s,{GROUPS}" for role in ldap["roles"]}
     config = place / "page.yaml"
     config.write_text(f"{CONFIG}console: {json.dumps({'listen': '127.0.0.1:0', 'ldap': ldap})}\n", encoding="utf-8")
+    check, doctor = (page.typed(command).split()[1:] for command in page.commands())
+    assert run(*check, "--config", str(config)).code == 0
+    (found,) = (one for one in run(*doctor, "--json", "--config", str(config)).json["findings"] if one["subject"] == "ldap")
+    assert found["level"] == "good", found
+    page.followed()
     console = load(config).console
     assert console is not None
     assert console.ldap is not None

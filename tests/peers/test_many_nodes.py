@@ -35,6 +35,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.registry, pytest.
 _APPLICATIONS = Path(__file__).parents[2] / "bench" / "applications"
 _PATIENCE_S = 240
 _LAYERS = 60  # about a third of a second a study on one core
+PAGE = HowTo("many-nodes.md")
 _ROLES = {"in-1": "receive", "in-2": "receive", "flow": "flow", "work-1": "work", "work-2": "work"}
 
 
@@ -135,7 +136,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, s3: S3, repository: Path) -> Iterator[Site]:
     """Five families, none of them started by hand: they share the journal and the bucket, nothing else."""
     # docs/howto/many-nodes.md: which stages there are, and a configuration of several hosts
-    documented = re.findall(r"^\| `([a-z]+)` \| [^|]+ \| [^|]+ \|$", HowTo("many-nodes.md").text, re.MULTILINE)
+    documented = re.findall(r"^\| `([a-z]+)` \| [^|]+ \| [^|]+ \|$", PAGE.text, re.MULTILINE)
+    begun = [PAGE.typed(command) for command in PAGE.commands("Which stages where")]
+    assert begun == [f"hilum serve --stages {stages}" for stages in documented]
     assert set(documented) == set(_ROLES.values())
     site = Site(tmp_path_factory.mktemp("site"), postgres.database(), postgres, s3, {})
     with contextlib.ExitStack() as running:
@@ -198,6 +201,13 @@ def test_studies_sent_to_both_receivers_and_one_split_over_them(site: Site) -> N
     assert {host: site.spooled(host) for host in ("in-1", "in-2")} == {"in-1": 0, "in-2": 0}
     prefix = f"{site.folder.name}/instances/"
     assert len(site.s3.keys(prefix)) == sum(sizes)
+    check, reload, history, doctor = (
+        PAGE.typed(command).split()[1:] for command in PAGE.commands("Change the configuration of several hosts")
+    )
+    host = site.hosts["flow"]
+    assert [host.hilum(*words).code for words in (check, reload, history)] == [0, 0, 0]
+    assert {one["subject"]: one["level"] for one in host.hilum(*doctor, "--json").json["findings"]}["bucket"] == "good"
+    PAGE.followed()
 
 
 def test_no_study_settles_while_a_receiver_still_has_a_part_of_it(site: Site) -> None:

@@ -282,7 +282,7 @@ def test_its_own_zip_is_the_same_model(cases: Mapping[str, Case], repository: Ca
 def test_the_page_is_followed(cases: Mapping[str, Case], tmp_path: Path) -> None:
     """docs/howto/import-nnunet.md: its commands as written, of a folder and of nnU-Net's own zip, make two applications. The folder's plans
     name the dataset as the page does: the application has its name of that."""
-    case, (of_folder, of_zip) = cases["as_it_is"], HowTo("import-nnunet.md").commands()[:2]
+    case, page = cases["as_it_is"], HowTo("import-nnunet.md")
     there = {f"Dataset004_Spleen/{MODEL}": str(tmp_path / "Dataset004_Spleen" / MODEL), "spleen.zip": str(tmp_path / "spleen.zip")}
     shutil.copytree(case.folder, there[f"Dataset004_Spleen/{MODEL}"])
     said_by = tmp_path / "Dataset004_Spleen" / MODEL / "plans.json"
@@ -290,10 +290,11 @@ def test_the_page_is_followed(cases: Mapping[str, Case], tmp_path: Path) -> None
     shutil.copy(case.zip, there["spleen.zip"])
     config = tmp_path / "hilum.yaml"
     config.write_text(f"models: {{repository: {tmp_path / 'models'}}}\n")
-    for command in (of_folder, of_zip):
-        program, *words = command.split()
+    for command in page.commands():
+        program, *words = page.typed(command).split()
         said = hilum(*(there.get(word, word) for word in words), "--config", config)
         assert (program, said.code) == ("hilum", 0), said.out + said.err
+    page.followed()
     one, other = (tmp_path / "models" / name / "1" for name in ("nnunet_spleen", "ct_spleen"))
     assert [application(made / FILE).name for made in (one, other)] == ["nnunet-spleen", "ct-spleen"]
     assert (one / "model.onnx").read_bytes() == (other / "model.onnx").read_bytes()

@@ -108,11 +108,13 @@ def test_what_was_tested_is_accepted_by_name_and_for_that_digest_alone(run: Run,
     """Nothing is accepted that was not tested; the card says by whom and why, and nothing of a patient; the audit trail is told; a
     second test leaves the acceptance with the figures that it was of; it can be taken back; another version has no card."""
     means = {"ct-lung": "bright-ball", "studies": str(studies)}
-    tested, asked = ([means.get(word, word) for word in shlex.split(line)[1:]] for line in HowTo("acceptance-test.md").commands())
+    page = HowTo("acceptance-test.md")
+    tested, asked = ([means.get(word, word) for word in shlex.split(page.typed(line))[1:]] for line in page.commands())
     early = run(*asked)
     assert (early.code, "HLM-4160" in early.err) == (1, True)
     assert run(*tested).code == 0
     digest = run(*asked, "--json").json["sha256"]
+    page.followed()
     models = hospital / "models"
     assert why_not_accepted(models, "bright-ball", "1.0.0", digest) == ""
     assert "was not tested" in why_not_accepted(models, "bright-ball", "1.0.1", digest)

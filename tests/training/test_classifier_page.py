@@ -22,13 +22,14 @@ def test_a_table_becomes_a_served_classifier(tmp_path: Path) -> None:
     page = HowTo("train-a-classifier.md")
     write_labelled(tmp_path / "studies", PATIENTS).rename(tmp_path / "labels.csv")
     train, evaluate, export, listed = page.commands()
-    said = typed(train, tmp_path)
+    said = typed(page.typed(train), tmp_path)
     assert f"{PATIENTS} cases of {PATIENTS} patients, DX: one of 2 classes" in said
     assert "labels that the image makes unlikely" in said
     assert "split by patient" in said
-    assert "| log score |" in typed(evaluate, tmp_path)
-    typed(export, tmp_path)
-    assert "spots" in typed(listed, tmp_path)
+    assert "| log score |" in typed(page.typed(evaluate), tmp_path)
+    typed(page.typed(export), tmp_path)
+    assert "spots" in typed(page.typed(listed), tmp_path)
+    page.followed()
     evaluation = json.loads((tmp_path / "var" / "training" / "classification" / "evaluation.json").read_text())
     assert evaluation["cases"] == {"train": 17, "validation": 2, "test": 5}
     held_out = {row["case"].removesuffix(".1"): row["probabilities"] for row in evaluation["each"]}

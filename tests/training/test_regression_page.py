@@ -23,12 +23,13 @@ def test_a_table_becomes_a_served_regression(tmp_path: Path) -> None:
     page = HowTo("train-a-regression.md")
     write_numbered(tmp_path / "studies", PATIENTS).rename(tmp_path / "numbers.csv")
     train, evaluate, export = page.commands()
-    said = typed(train, tmp_path)
+    said = typed(page.typed(train), tmp_path)
     assert f"{PATIENTS} cases of {PATIENTS} patients, DX: numbers, Spot width" in said
     assert "numbers far from all others" in said
-    told = typed(evaluate, tmp_path)
+    told = typed(page.typed(evaluate), tmp_path)
     assert "| absolute error Spot width, mm |" in told
-    typed(export, tmp_path)
+    typed(page.typed(export), tmp_path)
+    page.followed()
     evaluation = json.loads((tmp_path / "var" / "training" / "regression" / "evaluation.json").read_text())
     (within,) = evaluation["intervals"]["within"]
     assert f"± {within:.3g} mm around each number is its 90% prediction interval" in told

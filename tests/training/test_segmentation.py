@@ -63,7 +63,7 @@ def data(place: Path) -> Path:
 def run(data: Path, place: Path) -> Path:
     """Trained by two processes of torchrun, and evaluated, on another grid than the series', in windows smaller than them."""
     (train,) = PAGE.commands("2. Train")
-    torchrun, *words = shlex.split(train)
+    torchrun, *words = shlex.split(PAGE.typed(train))
     assert (torchrun, words[4:6], words[-1]) == ("torchrun", ["hilum", "train"], NAME)
     words[4] = str(HILUM)
     said = ["--labels", "Lesion", "--spacing-mm", "2.5", "2", "2", "--window", "16", "24", "24", "--epochs", "3"]
@@ -81,7 +81,7 @@ def run(data: Path, place: Path) -> Path:
     assert done.stderr.count("10 series of 10 patients, CT: Lesion; 2.5 × 2 × 2 mm, windows of 16 × 24 × 24 voxels") == 1, done.stderr
     (evaluate,) = PAGE.commands("3. Evaluate")
     with chdir(place):
-        assert main(shlex.split(evaluate)[1:]) == 0
+        assert main(shlex.split(PAGE.typed(evaluate))[1:]) == 0
     return place / "var" / "training" / "segmentation"
 
 
@@ -90,7 +90,7 @@ def models(run: Path, place: Path) -> Path:
     """The repository that it was exported into."""
     export, _ = PAGE.commands("4. Serve")
     with chdir(place):
-        assert main(shlex.split(export)[1:]) == 0
+        assert main(shlex.split(PAGE.typed(export))[1:]) == 0
     return place / "models"
 
 
@@ -131,8 +131,9 @@ def test_it_learns(run: Path, held_out: Split) -> None:
 def test_the_demo_shows_it(models: Path, place: Path) -> None:
     """The page's last command, in the page's words but for the volume."""
     _, demo = PAGE.commands("4. Serve")
-    done = subprocess.run([HILUM, *shlex.split(demo)[1:]], cwd=place, capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run([HILUM, *shlex.split(PAGE.typed(demo))[1:]], cwd=place, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
+    PAGE.followed()
     served, measured = (line for line in PAGE.printed("4. Serve") if line != "…")
     assert served == "models/lesion_balls: version 1 is served"
     assert (models / "lesion_balls" / "1").is_dir()

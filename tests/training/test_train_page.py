@@ -31,7 +31,7 @@ def test_the_page_is_followed(run: Run, tmp_path: Path, monkeypatch: pytest.Monk
     page = HowTo("train-a-model.md")
 
     def typed(command: str) -> Answer:
-        program, *words = shlex.split(command)
+        program, *words = shlex.split(page.typed(command))
         assert program == "hilum"
         said = run(*words)
         assert said.code == 0, (command, said)
@@ -53,5 +53,6 @@ def test_the_page_is_followed(run: Run, tmp_path: Path, monkeypatch: pytest.Monk
     typed(search)
     assert (tmp_path / "config/var/training/hippocampus/search.json").is_file()
     typed(folds)
+    page.followed()
     together = json.loads((tmp_path / "config/var/training/hippocampus/folds.json").read_text())
     assert together["folds"] == 5

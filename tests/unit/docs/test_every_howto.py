@@ -1,10 +1,11 @@
 """Every page of docs/howto is executed: which test reads it, and why nobody runs the rest of its commands.
 
-A block of commands that no test runs says so before it, on the page (tests/lab/howto.py). That what is read is also run is the tests' own;
-configuration of all pages is test_configuration_blocks'.
+A block of commands that no test runs says so before it, on the page (tests/lab/howto.py). A page's test takes note of every command that it
+runs, and ends by asking the page whether one was left out; configuration of all pages is test_configuration_blocks'.
 """
 
 import ast
+import re
 from functools import cache
 
 import pytest
@@ -41,6 +42,7 @@ READ_BY = {
     "secure-the-node.md": "tests/peers/test_howtos.py::test_a_node_is_secured_and_runs_an_application_of_its_owners",
     "short-series.md": "tests/node/test_short.py::test_what_the_node_refused_is_run_on_the_operators_word_and_once_more_when_it_is_whole",
     "storage-commitment.md": _EXECUTED,
+    "traces.md": "tests/node/test_traces.py::test_every_step_of_a_study_is_a_span_of_one_trace_and_none_says_whose_it_is",
     "train-a-classifier.md": "tests/training/test_classifier_page.py::test_a_table_becomes_a_served_classifier",
     "train-a-model.md": "tests/training/test_train_page.py::test_the_page_is_followed",
     "train-a-regression.md": "tests/training/test_regression_page.py::test_a_table_becomes_a_served_regression",
@@ -73,6 +75,41 @@ def test_the_test_that_is_named_reads_the_page(name: str) -> None:
     tests, texts = _contents(file)
     assert function in tests
     assert any(text == name or text.endswith(f"/{name}") for text in texts), f"{file} does not read {name}"
+
+
+@pytest.mark.parametrize("test", sorted(set(READ_BY.values())))
+def test_the_test_that_is_named_asks_whether_all_was_run(test: str) -> None:
+    """Once for each page with commands that are run: for the whole page, or its file for every part that has some."""
+    file, _, function = test.partition("::")
+    pages = [page for name in READ_BY if READ_BY[name] == test and _run(page := HowTo(name))]
+    asked = _asked(file)
+    if test == _EXECUTED:
+        assert asked[function] == [""], "it is called once a page"
+    elif not any(asked[function]):
+        assert len(asked[function]) == len(pages)
+    else:
+        (page,) = pages
+        headings = {one for one in re.findall("^##? (.+)$", page.text, re.MULTILINE) if _run(page, one)}
+        assert headings == {one for found in asked.values() for one in found}
+
+
+def _run(page: HowTo, heading: str = "") -> bool:
+    """Whether a page, or a part, has commands that are run."""
+    return any(block.commands and not block.reason for block in page.all_blocks(heading))
+
+
+@cache
+def _asked(file: str) -> dict[str, list[str]]:
+    """The functions of a file of tests, each with the parts of pages that it asks about, "" for a whole page."""
+    functions = [node for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))) if isinstance(node, ast.FunctionDef)]
+    return {
+        function.name: [
+            str(ast.literal_eval(node.args[0])) if node.args else ""
+            for node in ast.walk(function)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "followed"
+        ]
+        for function in functions
+    }
 
 
 @cache
