@@ -29,6 +29,15 @@
       if (!node.closest(".unseen, .skip") && !node.querySelector(".unseen")) problems.push(`letter by letter: ${named(node)}`);
     }
   }
+  const scrolls = (node, card) => { for (let one = node; one !== card; one = one.parentElement) {
+    if (getComputedStyle(one).overflowX !== "visible") return true; } return false; };
+  for (const card of document.querySelectorAll(".card")) {
+    const edge = card.getBoundingClientRect().right;
+    for (const node of card.querySelectorAll("*")) {
+      if (!seen(node) || node.closest(".unseen") || node.getBoundingClientRect().right <= edge || scrolls(node, card)) continue;
+      problems.push(`1.4.10 ${named(node)} sticks out of its card`);
+    }
+  }
   const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
   if (wide > 0) problems.push(`1.4.10 wider than the window by ${wide} px`);
   return problems;
