@@ -6,6 +6,7 @@ Nothing is typed here: `NO`, `0123` and `22:30` stay text.
 import functools
 import io
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -224,6 +225,8 @@ def parse(data: bytes, path: Path) -> Node:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as broken:
+        if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+            raise ConfigSyntax(f"{path}:1:1: this is UTF-16, as some editors of Windows write it; save it as UTF-8") from broken
         line = data.count(b"\n", 0, broken.start) + 1
         column = broken.start - data.rfind(b"\n", 0, broken.start)
         raise ConfigSyntax(f"{path}:{line}:{column}: byte 0x{data[broken.start]:02x} is not UTF-8") from broken
@@ -238,7 +241,7 @@ def parse(data: bytes, path: Path) -> Node:
     except RecursionError as deep:
         raise ConfigSyntax(f"{path}:1:1: brackets nested hundreds deep") from deep
     if tree is None:
-        raise ConfigSyntax(f"{path}:1:1: the file holds no configuration")
+        raise ConfigSyntax(f"{path}:1:1: the file holds no configuration; `hilum init` writes one to begin with")
     _refuse_tags(tree, path)
     _refuse_bombs(tree, path)
     return tree
