@@ -67,6 +67,14 @@ class HandshakeFailed(ConnectionRefused):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AssociationNotRequested(ConnectionRefused):
+    """What came first is no A-ASSOCIATE-RQ (PS3.8 9.3.2), or one that cannot be read."""
+
+    line: ClassVar[str] = "association.not_requested"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AssociationRejected(ConnectionRefused):
     """An association was asked for and is not to be."""
 

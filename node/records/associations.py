@@ -16,6 +16,7 @@ from node.observe.association_log import BEGAN
 from node.observe.security import (
     AssociationAccepted,
     AssociationFinished,
+    AssociationNotRequested,
     AssociationRejected,
     HandshakeFailed,
     ProxyHeaderMissing,
@@ -43,12 +44,25 @@ REMEDIES: Final[Mapping[str, str]] = {
     UnknownAddress.line: _ENTER,
     TooManyConnections.line: "Look at what runs there: connections that ask for nothing hold seats. Others are let in all the same.",
     ProxyHeaderMissing.line: "Have the proxy begin with a header of the PROXY protocol, or take it out of `trusted_proxies`.",
+    AssociationNotRequested.line: (
+        "A sender over TLS calls the port of `node: {tls: {listen: …}}`, one without it that of `node: {listen: …}`; browsers call the "
+        "console's, monitors that of `node: {metrics: …}`."
+    ),
     HandshakeFailed.line: "Compare certificate, authorities and TLS versions of both sides; a sender without TLS calls the other port.",
 }
 """What to do, by the rejection or by the event."""
 
 _REFUSALS: Final = frozenset(
-    one.line for one in (AssociationRejected, HandshakeFailed, ProxyHeaderMissing, RefusalsLeftOut, TooManyConnections, UnknownAddress)
+    one.line
+    for one in (
+        AssociationRejected,
+        HandshakeFailed,
+        AssociationNotRequested,
+        ProxyHeaderMissing,
+        RefusalsLeftOut,
+        TooManyConnections,
+        UnknownAddress,
+    )
 )
 _SENTENCES: Final[Mapping[str, str]] = {
     UnknownAddress.line: "no peer has this address",

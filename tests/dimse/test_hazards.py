@@ -1,6 +1,7 @@
 """Peers that stall, lie about lengths, or never say what they want: none of them holds up anybody else."""
 
 import socket
+import ssl
 import struct
 import threading
 from contextlib import ExitStack
@@ -98,6 +99,14 @@ def test_a_pdu_as_long_as_negotiated_is_read(listen: Listen) -> None:
         assert sender.store(big) == 0x0000
 
 
+def ssl_hello() -> bytes:
+    """What a client of TLS says first."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="hilum").do_handshake()
+    return outgoing.read()
+
+
 @pytest.mark.parametrize("sent", [b"", _request()[:30], b"GET / HTTP/1.1\r\nHost: hilum\r\n\r\n"], ids=["silent", "half a request", "HTTP"])
 def test_who_never_associates_is_dropped(listen: Listen, sent: bytes) -> None:
     """Silence, half a request, another protocol: the connection is closed after the ACSE time-out."""
@@ -106,6 +115,28 @@ def test_who_never_associates_is_dropped(listen: Listen, sent: bytes) -> None:
         connection.sendall(sent)
         assert _read_pdu(connection)[:1] in (b"", b"\x07")
     wait_until(lambda: _served(running), 60, "another is served, which has as little time")
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (ssl_hello(), "TLS was begun, and this port has none"),
+        (b"GET / HTTP/1.1\r\nHost: hilum\r\n\r\n", "what came is HTTP"),
+        (b"\x05\0\0\0\0\x04\0\0\0\0", "what came begins no association"),
+        (b"\x01\0\0\0\0\x04\0\x01\0\0", "its request for an association cannot be read: "),
+    ],
+    ids=["TLS", "HTTP", "a release", "a request that is too short"],
+)
+def test_who_speaks_something_else_is_told_of(listen: Listen, sent: bytes, reason: str) -> None:
+    """A scanner that was set to TLS calls the port without it: its technician is asked, and the node says what came."""
+    running = listen()
+    with _connect(running) as connection:
+        connection.sendall(sent)
+        assert _read_pdu(connection)[:1] in (b"", b"\x07")
+    wait_until(lambda: running.said("association.not_requested"), 60, "it is told")
+    (told,) = running.said("association.not_requested")
+    assert str(told["reason"]).startswith(reason)
+    assert told["address"] == "127.0.0.1"
 
 
 def test_who_stalls_in_a_pdu_is_dropped(listen: Listen) -> None:

@@ -9,7 +9,7 @@ from node.dimse.port import Intake, NoShortfalls, ShortfallIntake
 from node.dimse.requestor_identity import RequestorIdentity
 from node.domain.shortage import RefusedInstance
 from node.observe import metrics
-from node.observe.security import AssociationAccepted, AssociationFinished, AssociationRejected, tell
+from node.observe.security import AssociationAccepted, AssociationFinished, AssociationNotRequested, AssociationRejected, tell
 from node.settings.peers import Settle
 
 _MOST_SERIES = 1000
@@ -67,6 +67,10 @@ class Associations:
         )
         metrics.ASSOCIATIONS.add(peer=decided.label, outcome=decided.rejection.name.lower())
         return decided
+
+    def not_requested(self, address: str, reason: str) -> None:
+        """Tell that who connected from `address` asked for no association that can be read."""
+        self._policy.refusals.tell(AssociationNotRequested(address=address, reason=reason))
 
     def leave(self, admitted: Admitted) -> None:
         """One association that was admitted has ended."""

@@ -24,6 +24,9 @@ from node.settings.node import Node
 _SMALL_PDU_BYTES: Final = 1024
 """A release or an abort has four; more of them is borne, but not without end."""
 _KINDS: Final = frozenset(PduType)
+_TLS_HANDSHAKE: Final = b"\x16\x03"
+"""The first bytes of TLS (RFC 8446 5.1), of any version."""
+_HTTP: Final = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"OPTION")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,10 +140,12 @@ class AcceptorAssociation:
         connection, deadlines = self._connection, self._deadlines
         connection.within(deadlines.acse_s)
         try:
-            kind, length = pdu.head(connection.need(pdu.HEAD_BYTES, deadlines.acse_s))
+            head = bytes(connection.need(pdu.HEAD_BYTES, deadlines.acse_s)[: pdu.HEAD_BYTES])
+            kind, length = pdu.head(head)
             if kind == PduType.ABORT:
                 raise AssociationOver("aborted")
             if kind != PduType.ASSOCIATE_RQ or not length <= pdu.ASSOCIATE_BYTES:
+                self._associations.not_requested(self._caller.address, _instead(head))
                 # action AA-1
                 raise AssociationOver("aborted", pdu.pack_abort(AbortSource.USER), framed=False)
             connection.drop(pdu.HEAD_BYTES)
@@ -148,6 +153,7 @@ class AcceptorAssociation:
         except TimeoutError as late:
             raise AssociationOver("aborted") from late  # AA-2: ARTIM has expired
         except Malformed as bad:
+            self._associations.not_requested(self._caller.address, f"its request for an association cannot be read: {bad}")
             raise AssociationOver("aborted", pdu.pack_abort(AbortSource.PROVIDER, bad.reason)) from bad
         connection.within(None)
         if not request.version_1:
@@ -322,3 +328,12 @@ class AcceptorAssociation:
                 connection.skip(length, artim_s)
             while True:
                 connection.take(1 << 20, artim_s)
+
+
+def _instead(head: bytes) -> str:
+    """What the first bytes are, where they begin no A-ASSOCIATE-RQ."""
+    if head.startswith(_TLS_HANDSHAKE):
+        return "TLS was begun, and this port has none"
+    if head.startswith(_HTTP):
+        return "what came is HTTP"
+    return "what came begins no association"

@@ -20,6 +20,7 @@ from node.observe.events import alarm
 from node.observe.security import (
     AssociationAccepted,
     AssociationFinished,
+    AssociationNotRequested,
     AssociationRejected,
     AuditResumed,
     ConfigReloaded,
@@ -64,6 +65,9 @@ class _Alert:
 _ALERTS: Mapping[type[SecurityEvent], _Alert] = {
     AssociationRejected: _Alert(kind=codes.NODE_AUTHENTICATION, outcome=EventOutcome.MINOR, sentence="association rejected"),
     HandshakeFailed: _Alert(kind=codes.NODE_AUTHENTICATION, outcome=EventOutcome.MINOR, sentence="TLS handshake failed"),
+    AssociationNotRequested: _Alert(
+        kind=codes.NODE_AUTHENTICATION, outcome=EventOutcome.MINOR, sentence="what came was no DICOM association"
+    ),
     TooManyConnections: _Alert(kind=codes.NODE_AUTHENTICATION, outcome=EventOutcome.MINOR, sentence="too many connections"),
     UnknownAddress: _Alert(kind=codes.NODE_AUTHENTICATION, outcome=EventOutcome.MINOR, sentence="connection from no peer's address"),
     ProxyHeaderMissing: _Alert(kind=codes.NODE_AUTHENTICATION, outcome=EventOutcome.MINOR, sentence="no PROXY protocol header"),
@@ -104,7 +108,7 @@ def _facts(one: SecurityEvent) -> _Facts:
     match one:
         case AssociationRejected():
             return _Facts(calling_ae=one.calling_ae, address=one.address, rejection=one.rejection, why=one.reason)
-        case HandshakeFailed() | ProxyHeaderMissing() | TlsNotOffered() | ConsoleLogoutRefused():
+        case HandshakeFailed() | AssociationNotRequested() | ProxyHeaderMissing() | TlsNotOffered() | ConsoleLogoutRefused():
             return _Facts(address=one.address, why=one.reason)
         case ConnectionRefused():
             return _Facts(address=one.address)

@@ -10,7 +10,7 @@ import pytest
 
 from docs.event_meanings import HISTORY
 from node.observe.association_log import AssociationLog
-from node.observe.security import AssociationRejected
+from node.observe.security import AssociationNotRequested, AssociationRejected
 from node.records.history import WORDS
 from node.store.hosts import make_run_folder
 
@@ -117,6 +117,16 @@ def test_what_a_stranger_calls_itself_moves_no_cursor(hospital: Hospital, run: R
     assert 'turned away: calling AE title "\N{REPLACEMENT CHARACTER}[2JCT" is no peer' in " ".join(said.out.split())
     assert "10.0.0.9: If it may send, enter it under `peers:`" in said.out
     assert run("associations", "--json").json[0]["calling"] == title
+
+
+def test_who_called_the_wrong_port_is_told_with_the_right_one(hospital: Hospital, run: Run) -> None:
+    """A scanner that was set to TLS: it has no AE title yet, and an address."""
+    folder = make_run_folder(hospital.config) / "associations"
+    folder.mkdir()
+    AssociationLog(folder, 0).hear(AssociationNotRequested(address="10.0.0.9", reason="TLS was begun, and this port has none"))
+    told = " ".join(run("associations", "--refused").out.split())
+    assert "10.0.0.9 – turned away: TLS was begun, and this port has none" in told
+    assert "10.0.0.9: A sender over TLS calls the port of `node: {tls: {listen: …}}`" in told
 
 
 @pytest.mark.parametrize(("calling", "called"), [("CT7", "HILUM"), ("CT-AWP-102030405", "HILUM-RADIOLOGY1")])
