@@ -9,6 +9,7 @@ import io
 import json
 import os
 import platform
+import re
 import sys
 import tempfile
 import traceback
@@ -140,6 +141,7 @@ class ForeignPackage(ConfigError):
     )
 
 
+_NO_NUMBER = re.compile(r'unable to convert ("[^"]*") into (?:int|float)')
 _SAFE_STREAMS = ("stdin", "stdout", "stderr")
 _FRAMES = 2
 
@@ -188,6 +190,7 @@ def misused(error: "CycloptsError", path: Sequence[str]) -> tuple[WrongWords, st
     said = str(error)
     if isinstance(error, ValidationError) and error.argument is not None:
         said = f"{error.argument.name}: {error.exception_message}"
+    said = _NO_NUMBER.sub(r"\1 is no number", said)
     return WrongWords(" ".join(said.split())), f"`{' '.join(['hilum', *path, '--help'])}` says what it takes."
 
 

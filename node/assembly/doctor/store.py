@@ -161,7 +161,7 @@ def of_journal(config: Config, journal: "Journal") -> Iterator[DoctorFinding]:
     for sender in sender_records(journal, [peer.name for peer in config.peers.values()]):
         if sender["silent"]:
             detail = f"nothing came for {lasting(sender['quiet_s'])}; on {sender['days_sent']} of {sender['days']} days it had"
-            fix = f"Is {sender['name']} running, and does it still send to this node? Who was turned away stands in the event log."
+            fix = f"Is {sender['name']} running? Does it still send here? `hilum associations --refused` says who was turned away."
             name = sender["name"]
             yield DoctorFinding(area=Area.SENDERS, subject=f"sender {name}", name=name, level="warning", detail=detail, fix=fix)
     for kind, name, since in journal.pauses.find():

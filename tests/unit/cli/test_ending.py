@@ -151,6 +151,11 @@ def test_misuse_is_an_object_too(run: Run, words: tuple[str, ...]) -> None:
     assert answer.json["remedy"].startswith("`hilum jobs")
 
 
+def test_what_is_no_number_is_called_so(run: Run) -> None:
+    """In words of the street, not of the language that the command is written in."""
+    assert run("jobs", "show", "abc").err.startswith('Invalid value for JOB: "abc" is no number. [HLM-2064]')
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
 @pytest.mark.parametrize("words", [("jobs", "list"), ("doctor",), ("associations",), ("jobs", "list", "--json")])
