@@ -36,7 +36,7 @@ class ForeseenMeasure:
 
 
 class StatedImages:
-    """What headers say of the images of a series (`inference.imaging.measures.measure.Images`)."""
+    """What headers say of the images of a series (`inference.imaging.measures.measure.DescribedImages`)."""
 
     def __init__(self, view: SeriesView, members: Sequence[Header]) -> None:
         self.headers = [_dataset(one) for one in members]

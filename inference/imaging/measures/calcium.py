@@ -22,7 +22,7 @@ from inference.imaging import tags
 from inference.imaging.judge.agent import CONTRAST_AGENT, CONTRAST_AGENT_CODES, not_native
 from inference.imaging.judge.words import codes_of
 from inference.imaging.measures.lengths import is_axial
-from inference.imaging.measures.measure import ALL_PADDING, Concept, Images, Kind, SegmentedImages, Unmeasured, box_of
+from inference.imaging.measures.measure import ALL_PADDING, Concept, DescribedImages, Kind, SegmentedImages, Unmeasured, box_of
 from inference.imaging.measures.quantity import HOUNSFIELD, Unknown
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, say
@@ -64,7 +64,7 @@ class Agatston:
         """As `Measure`."""
         return True
 
-    def against(self, images: Images, volume: Volume) -> Translatable | None:
+    def against(self, images: DescribedImages, volume: Volume) -> Translatable | None:
         """As `Measure`."""
         return _unfit(images, volume)
 
@@ -130,7 +130,7 @@ def _without_padding(given: SegmentedImages, volume: Volume, mask: NDArray[np.bo
     return mask if padding is None else mask & ~padding
 
 
-def _thick_mm(given: Images) -> float:
+def _thick_mm(given: DescribedImages) -> float:
     """The slices' thickness: of several the least."""
     stated = (tags.stated(header, tags.SLICE_THICKNESS, 1) for header in given.headers)
     return min(one[0] for one in stated if one is not None)
@@ -153,7 +153,7 @@ def _named(segment: Segment) -> Code:
     return CORONARY_SCORE if coronary else CALCIUM_SCORE
 
 
-def _unfit(given: Images, volume: Volume) -> Translatable | None:
+def _unfit(given: DescribedImages, volume: Volume) -> Translatable | None:
     """Why these images have no such score."""
     quantity = given.quantity
     if isinstance(quantity, Unknown):

@@ -10,7 +10,7 @@ from inference import codes
 from inference.codes import Code
 from inference.findings import Measurement
 from inference.imaging.diameters import Axes, axes_of
-from inference.imaging.measures.measure import Concept, Images, Kind, Reals, SegmentedImages, Unmeasured, box_of
+from inference.imaging.measures.measure import Concept, DescribedImages, Kind, Reals, SegmentedImages, Unmeasured, box_of
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, say
 
@@ -42,7 +42,7 @@ class AxialDiameter:
         """As `Measure`."""
         return False
 
-    def against(self, images: Images, volume: Volume) -> Translatable | None:
+    def against(self, images: DescribedImages, volume: Volume) -> Translatable | None:
         """As `Measure`."""
         return None if is_axial(volume) else say("the slices are not axial")
 
@@ -78,7 +78,7 @@ class LongestDiameter:
         """As `Measure`."""
         return False
 
-    def against(self, images: Images, volume: Volume) -> Translatable | None:
+    def against(self, images: DescribedImages, volume: Volume) -> Translatable | None:
         """As `Measure`."""
         return None
 

@@ -59,7 +59,7 @@ class Measure(Protocol):
     def of_values(self) -> bool:
         """Whether it needs to know what the values of the images are."""
 
-    def against(self, images: "Images", volume: Volume) -> Translatable | None:
+    def against(self, images: "DescribedImages", volume: Volume) -> Translatable | None:
         """Why nothing of such images is measured, whatever segments there are; None: nothing is against it.
 
         `volume` is how the images lie: its voxels are not looked at.
@@ -69,7 +69,7 @@ class Measure(Protocol):
         """Measure those of its segments that are there."""
 
 
-class Images(Protocol):
+class DescribedImages(Protocol):
     """What the headers of images say: as `SegmentedImages`."""
 
     @property

@@ -7,7 +7,7 @@ from inference import codes
 from inference.codes import Code
 from inference.findings import Measurement
 from inference.imaging.judge.borders import borders_met
-from inference.imaging.measures.measure import Concept, Images, Kind, SegmentedImages, Unmeasured
+from inference.imaging.measures.measure import Concept, DescribedImages, Kind, SegmentedImages, Unmeasured
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, say
 
@@ -41,7 +41,7 @@ class Asymmetry:
         """As `Measure`."""
         return False
 
-    def against(self, images: Images, volume: Volume) -> Translatable | None:
+    def against(self, images: DescribedImages, volume: Volume) -> Translatable | None:
         """As `Measure`."""
         return None
 

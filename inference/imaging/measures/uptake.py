@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from inference.codes import Code
 from inference.findings import Measurement
-from inference.imaging.measures.measure import ALL_PADDING, Box, Concept, Images, Kind, Reals, SegmentedImages, Unmeasured, box_of
+from inference.imaging.measures.measure import ALL_PADDING, Box, Concept, DescribedImages, Kind, Reals, SegmentedImages, Unmeasured, box_of
 from inference.imaging.measures.quantity import UPTAKE, Quantity, Unknown
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, say
@@ -44,7 +44,7 @@ class LargestUptake:
         """As `Measure`."""
         return True
 
-    def against(self, images: Images, volume: Volume) -> Translatable | None:
+    def against(self, images: DescribedImages, volume: Volume) -> Translatable | None:
         """As `Measure`."""
         uptake = _uptake(images)
         return None if isinstance(uptake, Quantity) else uptake
@@ -80,7 +80,7 @@ class PeakUptake:
         """As `Measure`."""
         return True
 
-    def against(self, images: Images, volume: Volume) -> Translatable | None:
+    def against(self, images: DescribedImages, volume: Volume) -> Translatable | None:
         """As `Measure`."""
         uptake = _uptake(images)
         return None if isinstance(uptake, Quantity) else uptake
@@ -139,7 +139,7 @@ def _sphere(volume: Volume) -> Reals:
     return shares
 
 
-def _uptake(images: Images) -> Quantity | Translatable:
+def _uptake(images: DescribedImages) -> Quantity | Translatable:
     """What the values are multiplied by to be SUVbw; or why nobody can say."""
     quantity = images.quantity
     if isinstance(quantity, Unknown):

@@ -10,7 +10,7 @@ import numpy as np
 from inference import codes
 from inference.codes import Code
 from inference.findings import Measurement
-from inference.imaging.measures.measure import ALL_PADDING, Concept, Images, Kind, Reals, SegmentedImages, Unmeasured
+from inference.imaging.measures.measure import ALL_PADDING, Concept, DescribedImages, Kind, Reals, SegmentedImages, Unmeasured
 from inference.imaging.measures.quantity import DIFFUSION, OF_MODALITY, UPTAKE, Quantity, Unknown
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, say
@@ -41,7 +41,7 @@ class _OfValues(ABC):
         """As `Measure`."""
         return True
 
-    def against(self, images: Images, volume: Volume) -> Translatable | None:
+    def against(self, images: DescribedImages, volume: Volume) -> Translatable | None:
         """As `Measure`."""
         quantity = images.quantity
         return quantity.reason if isinstance(quantity, Unknown) else self._refused(quantity)
