@@ -386,8 +386,9 @@ is empty; its name is a digest: it tells nothing about a patient.
 
 def delivery_marks(job: Job, sink: str) -> list[str]:
     """The blobs that say that the results of this job are at this sink: one for who asks nothing of the application, and one for each
-    demand of its routes, which they answer."""
-    return [_mark(job, sink, demand) for demand in dict.fromkeys([_ASKS_NOTHING, *job.demands.values()])]
+    demand of its routes, and for each part of it, which they answer: a route may have asked for less when they were delivered."""
+    demands = [one for demand in job.demands.values() for one in (replace(demand, accepted=False), replace(demand, version=""), demand)]
+    return [_mark(job, sink, demand) for demand in dict.fromkeys([_ASKS_NOTHING, *demands])]
 
 
 def awaited_marks(job: Job) -> list[str]:

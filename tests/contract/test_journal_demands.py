@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from node.domain.job import Demand, Job, NewJob, PartedRoutes, Priority, RefusedRoutes, RouteWishes, WhenExcluded
+from node.domain.job import Demand, Job, NewJob, PartedRoutes, Priority, RefusedRoutes, RouteWishes, WhenExcluded, delivery_marks
 from node.domain.state import JobState
 from node.journal.errors import TransitionRefused
 from tests.unit.journal.story import Story
@@ -321,6 +321,17 @@ def test_what_is_asked_in_vain_is_told_by_which_job_stands_for_it(story: Story) 
     assert story.journal.routing.standing(study, refused(story, "too")) == {}
     story.journal.jobs.end(second, None, JobState.CANCELLED, "", "cancelled by the operator", story.now)
     assert story.journal.routing.standing(study, refused(story, "too")) == {"too": (second, JobState.CANCELLED)}
+
+
+@pytest.mark.parametrize("first", [ACCEPTED, Demand(version="1.0")])
+def test_the_marks_of_what_was_delivered_are_known_when_its_route_asks_for_more(first: Demand, story: Story) -> None:
+    """Or an erasure would leave them."""
+    routed(story, asking(story, {"asks": first}), number=1)
+    done = analysed(story, "model 1")
+    assert routed(story, asking(story, {"asks": Demand(version="1.0", accepted=True)}), number=2) == [done.id]
+    after = story.journal.jobs.get(done.id)
+    assert after.demands != done.demands
+    assert set(delivery_marks(done, "to asks")) <= set(delivery_marks(after, "to asks"))
 
 
 def test_who_asks_nothing_goes_on_when_a_worker_finds_what_another_route_asks_unanswered(story: Story) -> None:
