@@ -82,7 +82,7 @@ class Placing:
         self._replaced |= {row.id: _NEW_INPUTS for row in ended}
         unasked = [row for row in others if row.input_digest == new.input_digest and self._asks_otherwise(row, new, asked)]
         self._replaced |= {row.id: _NEW_DEMANDS for row in unasked}
-        if same is not None and not (_upgrade_may_help(same, new) or _is_whole_now(same, new)):
+        if same is not None and not _is_made_anew(same, new):
             _join(self._connection, same, new, self._now)
             return int(same.id)
         if same is not None:
@@ -155,7 +155,7 @@ def standing(connection: Connection, study: str, new: NewJob) -> dict[str, tuple
     found = connection.execute(_same(study, new)).all()
     asked = demands_of(connection, [row.id for row in found])
     parts = _parts(new, _current(found, new.input_digest), asked, set(new.demands.values()))
-    there = [(part, row, JobState(row.state)) for part, row in parts if row is not None]
+    there = [(part, row, JobState(row.state)) for part, row in parts if row is not None and not _is_made_anew(row, part)]
     stands = [(part, row, state) for part, row, state in there if row.model_digest is not None or state is JobState.CANCELLED]
     return {route: (row.id, state) for part, row, state in stands for route in part.routes}
 
@@ -227,6 +227,12 @@ def _answers(row: Row[Any], asked: Mapping[str, Demand], new: NewJob, route: str
         return True  # likewise, by another route
     # one that is at work was asked already, before this route was heard
     return not new.refused and row.lease is None and (plain or not ended)
+
+
+def _is_made_anew(before: Row[Any], new: NewJob) -> bool:
+    """Whether another takes the place of a job that answers. What is incomplete stays until there is one that answers: what is asked in
+    vain takes nothing away."""
+    return _upgrade_may_help(before, new) or (not new.refused and _is_whole_now(before, new))
 
 
 def _upgrade_may_help(before: Row[Any], new: NewJob) -> bool:

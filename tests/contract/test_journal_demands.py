@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from node.domain.job import Demand, Job, NewJob, PartedRoutes, Priority, RefusedRoutes, RouteWishes, WhenExcluded, delivery_marks
-from node.domain.state import JobState
+from node.domain.shortage import Lack, Shortage
+from node.domain.state import DeliveryState, JobState
 from node.journal.errors import TransitionRefused
 from tests.unit.journal.story import Story
 
@@ -332,6 +333,38 @@ def test_the_marks_of_what_was_delivered_are_known_when_its_route_asks_for_more(
     after = story.journal.jobs.get(done.id)
     assert after.demands != done.demands
     assert set(delivery_marks(done, "to asks")) <= set(delivery_marks(after, "to asks"))
+
+
+def test_what_failed_behind_its_findings_stands_for_nobody_once_another_version_is_served(story: Story) -> None:
+    """Its route asks in vain: what is told is what is placed, a parked job that takes its place."""
+    pinned = Demand(version="1.0")
+    (first,) = routed(story, asking(story, {"asks": pinned}), number=1)
+    job = story.claim()
+    assert story.journal.jobs.inferred(first, job.lease or "", "findings/1", "model 1", story.now, version="1.0.0")
+    assert story.journal.jobs.end(first, job.lease, JobState.FAILED, "HLM-1", "no objects", story.now)
+    story.receive(2)
+    new = refused(story, demand=pinned, application_version="2.0.0")
+    assert story.journal.routing.standing("1.1", new) == {}
+    (second,) = story.route(new)
+    assert (second != first, story.journal.jobs.get(second).state) == (True, JobState.PARKED)
+
+
+def test_an_incomplete_result_stands_until_there_is_a_whole_one_that_answers(story: Story) -> None:
+    """The series is known to be whole by now, and the route asks in vain: its sink may still wait for what was made."""
+    pinned = Demand(version="1.0")
+    short = Shortage(lack=Lack.COUNT, came=1, expected=2)
+    (first,) = routed(story, asking(story, {"asks": pinned}, shortage=short, marked=True), number=1)
+    job = story.claim()
+    assert story.journal.jobs.inferred(first, job.lease or "", "findings/1", "model 1", story.now, version="1.0.0")
+    story.encode(job)
+    story.receive(2)
+    new = refused(story, demand=pinned, application_version="2.0.0")
+    assert story.journal.routing.standing("1.1", new) == {"asks": (first, JobState.ENCODED)}
+    assert story.route(new) == [first]
+    (waiting,) = story.journal.deliveries.find(job=first)
+    assert waiting.state is DeliveryState.WAITING
+    (second,) = routed(story, asking(story, {"asks": pinned}), number=3)
+    assert (second != first, story.journal.jobs.get(first).state) == (True, JobState.SUPERSEDED)
 
 
 def test_who_asks_nothing_goes_on_when_a_worker_finds_what_another_route_asks_unanswered(story: Story) -> None:
