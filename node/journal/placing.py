@@ -421,12 +421,15 @@ def wished(connection: Connection, job: Row[Any], wishes: RouteWishes | None) ->
         deadline = max(moment(job.deadline_at), moment(connection.execute(completed).scalar_one()) + wishes.deadline)
     turn = rank if job.turn == job.rank else job.turn  # one that was moved up has waited long enough
     laxer = min((wishes.when_excluded, WhenExcluded(job.when_excluded)), key=list(WhenExcluded).index)
-    same = deadline is not None and micros(deadline) == job.deadline_at and turn == job.turn
+    deadline_at = None if deadline is None else micros(deadline)
+    same = deadline_at == job.deadline_at and turn == job.turn  # what has no deadline may have come to the front
     return {
         "rank": rank,
         "turn": turn,
-        "deadline_at": None if deadline is None else micros(deadline),
+        "deadline_at": deadline_at,
         "place": job.place if same else place_of(connection, job.peer, turn, deadline),
+        # what had nothing above it may have by now
+        "waits_since": job.waits_since if same else min(job.waits_since, job.due_at),
         "when_excluded": laxer.value,
     }
 

@@ -421,6 +421,24 @@ def test_the_deadline_of_a_part_is_that_of_its_own_routes(story: Story) -> None:
     assert story.journal.jobs.get(claimed.id).deadline_at == completed + timedelta(hours=1)
 
 
+@pytest.mark.parametrize("after", [Priority.URGENT, Priority.ROUTINE])
+def test_what_came_to_the_front_waits_for_nobody_for_ever_when_it_is_parted(after: Priority, story: Story) -> None:
+    """There was nothing above it any more: it keeps its place, or moves up again where it is less urgent now."""
+    patience = timedelta(minutes=10)
+    (first,) = routed(story, asking(story, {"any": Demand(), "asks": Demand()}, priority=Priority.URGENT), number=1)
+    story.now += patience
+    assert story.journal.jobs.move_up(story.now, patience, offpeak_since=None) == 1
+    wishes = RouteWishes(priority=after, when_excluded=WhenExcluded.IGNORE, deadline=None)
+    assert story.journal.jobs.part(story.claim(), [WAITS], replace(TO_ANY, wishes=wishes), story.now)
+    if after is Priority.ROUTINE:
+        for _ in range(2):
+            story.now += 2 * patience
+            assert story.journal.jobs.move_up(story.now, patience, offpeak_since=None) == 1
+    soon = {"priority": Priority.URGENT, "deadline_at": story.now + timedelta(minutes=1)}
+    (second,) = routed(story, asking(story, {"other": Demand()}, application="ct-lung", **soon), number=2)
+    assert [story.claim().id, story.claim().id] == [first, second]
+
+
 def test_routes_and_sinks_that_join_a_parted_job_come_last(story: Story) -> None:
     """In the order in which they asked, though one before them went."""
     (first,) = routed(story, asking(story, {"asks": Demand(), "any": Demand(), "other": Demand()}), number=1)
