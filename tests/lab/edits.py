@@ -101,7 +101,7 @@ class Edits:
         # no command reads a file that is no configuration: the supervisor is told by the signal, and answers in its events
         os.kill(self.node.pid, signal.SIGHUP)
         self.refused += 1
-        wait_until(lambda: self._refusals() >= self.refused, 30, "the broken edit is refused")
+        wait_until(lambda: self._refusals() >= self.refused, 120, "the broken edit is refused")
 
     def _refusals(self) -> int:
         return sum(one["event"] == "config.refused" for one in self.node.events())
@@ -141,7 +141,7 @@ class Senders:
     def another(self) -> None:
         """Return once another study has come in."""
         before = len(self.studies)
-        wait_until(lambda: len(self.studies) > before, 30, "another study is sent")
+        wait_until(lambda: len(self.studies) > before, 120, "another study is sent")
 
     def _study(self) -> tuple[str, Path]:
         with self._guard:

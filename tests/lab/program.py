@@ -16,7 +16,7 @@ class Late(AssertionError):
     """Something that was waited for did not happen in time."""
 
 
-_PATIENCE_S = 30.0
+_PATIENCE_S = 120.0
 _FIRST_PAUSE_S = 0.004
 _DEAR_S = 1.0
 
@@ -24,14 +24,14 @@ _DEAR_S = 1.0
 def wait_until(predicate: Callable[[], object], timeout_s: float, what: str, *, every_s: float = 0.1) -> None:
     """Return as soon as `predicate` holds. Peers tell nothing of themselves: asking them again is the only way to know.
 
-    Nothing is waited for less than half a minute: a test says what must come to hold, never how fast the machine is. It is asked again at
+    Nothing is waited for less than two minutes: a test says what must come to hold, never how fast the machine is. It is asked again at
     once, then less and less often, `every_s` in the end. What is to be asked once a second or less often is dear (an interpreter, of which
     ten in a row would take the processor from what they wait for): it is asked no more often from the beginning.
 
     Raises
     ------
     Late
-        It did not hold within `timeout_s`, or half a minute if that is longer.
+        It did not hold within `timeout_s`, or two minutes if that is longer.
     """
     patience_s = max(timeout_s, _PATIENCE_S)
     deadline = time.monotonic() + patience_s

@@ -35,7 +35,7 @@ def test_no_study_is_lost_mixed_or_refused_while_the_configuration_is_edited(tmp
         sending = [threads.submit(senders.run, timed(node.port, "SCANNER"), 1.0, over) for _ in range(2)]
         until = time.monotonic() + _FOR_S
         try:
-            edits.run(lambda: time.monotonic() > until and edits.rolled_back > 0, senders.another)
+            edits.run(lambda: time.monotonic() > until and edits.rolled_back > 0 and len(senders.studies) >= 10, senders.another)
         finally:
             over.set()
         for one in sending:

@@ -31,7 +31,7 @@ def put_doubles(repository: Path) -> None:
                 raise RuntimeError("negative")
             return x * 2
 
-    batching = "dynamic_batching { preferred_batch_size: [ 4 ] max_queue_delay_microseconds: 4000000 }\n"
+    batching = "dynamic_batching { preferred_batch_size: [ 4 ] max_queue_delay_microseconds: 8000000 }\n"
     put(repository, "double", "model.onnx", doubling_onnx(), DOUBLE + ONE)
     put(repository, "batched", "model.onnx", doubling_onnx(), DOUBLE + ONE + batching)
     picky = DOUBLE.replace("onnxruntime", "pytorch").replace('"x"', '"INPUT__0"').replace('"y"', '"OUTPUT__0"')

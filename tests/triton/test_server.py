@@ -44,7 +44,7 @@ def test_it_serves_the_repository_as_it_is_on_loopback_alone(server: LocalTriton
     """config.pbtxt names NVIDIA's backends; models compute, metrics count, and no socket listens on another address."""
     np.testing.assert_array_equal(ask(server), X * 2)
     np.testing.assert_array_equal(ask(server, "picky"), X * 2)
-    with urllib.request.urlopen(server.metrics_url, timeout=10) as page:
+    with urllib.request.urlopen(server.metrics_url, timeout=60) as page:
         assert 'nv_inference_request_success{model="double",version="1"}' in page.read().decode()
     sockets = psutil.Process(server.pid).net_connections("inet")
     addresses = [ip_address(each.laddr.ip) for each in sockets if each.status == psutil.CONN_LISTEN]

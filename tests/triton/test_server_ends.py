@@ -66,7 +66,7 @@ def test_stop_answers_what_is_under_way(triton: Started, models: Path) -> None:
     caller = threading.Thread(target=lambda: answers.append(ask(server, "batched")))
     with client_of(server) as asked:
         wait_until(lambda: asked.is_model_ready("batched"), 30, "the model is loaded")
-    _pending(server)  # the first page of metrics takes longest, and the request waits for four seconds
+    _pending(server)  # the first page of metrics takes longest, and the request waits for eight seconds
     caller.start()
     wait_until(lambda: _pending(server), 10, "the request waits in the queue", every_s=0.005)
     server.stop()
@@ -75,7 +75,7 @@ def test_stop_answers_what_is_under_way(triton: Started, models: Path) -> None:
 
 
 def _pending(server: LocalTriton) -> bool:
-    with urllib.request.urlopen(server.metrics_url, timeout=10) as page:
+    with urllib.request.urlopen(server.metrics_url, timeout=60) as page:
         lines = [line for line in page.read().decode().splitlines() if line.startswith("nv_inference_pending_request_count{")]
     return any(not line.endswith(" 0") for line in lines)
 
