@@ -91,7 +91,9 @@ class Agatston:
             # what risk goes by is the score of all of them; of vessels that overlap the sum would have a plaque twice
             total = replace(Measurement.sum_of(coronary, CORONARY_ARTERY), method=AGATSTON)
             both = np.logical_or.reduce(vessels)
-            apart = sum(np.count_nonzero(one) for one in vessels) == np.count_nonzero(both)
+            # thin vessels above each other may be on one thick slice
+            thick = [_put_together(one, together) for one in vessels]
+            apart = sum(np.count_nonzero(one) for one in thick) == np.count_nonzero(np.logical_or.reduce(thick))
             yield total if apart else replace(total, value=agatston(volume, both, together))
 
 
@@ -113,7 +115,7 @@ def agatston(volume: Volume, mask: NDArray[np.bool_], together: int = 1) -> floa
     for start in range(first, box[0].stop, together):
         part = (slice(start, start + together), *box[1:])
         plane = volume.voxels[part].mean(axis=0)
-        marked = 2 * mask[part].sum(axis=0) >= len(mask[part])
+        marked = _mostly(mask[part])
         share = volume.slice_shares[part[0]].sum()
         spots, count = ndimage.label(marked & (plane >= LEAST_HU), structure=np.ones((3, 3)))
         if not count:
@@ -123,6 +125,17 @@ def agatston(volume: Volume, mask: NDArray[np.bool_], together: int = 1) -> floa
         weights = 1 + np.searchsorted(_STEPS_HU, ndimage.maximum(plane, spots, numbers), side="right")
         total += float((areas * weights)[areas >= LEAST_MM2].sum()) * float(share)
     return total * thick_mm / _SLICE_MM
+
+
+def _mostly(slices: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What slices that become one mark in at least half of them."""
+    marked: NDArray[np.bool_] = 2 * slices.sum(axis=0) >= len(slices)
+    return marked
+
+
+def _put_together(mask: NDArray[np.bool_], together: int) -> NDArray[np.bool_]:
+    """A mask on the slices that are scored."""
+    return mask if together == 1 else np.stack([_mostly(mask[at : at + together]) for at in range(0, len(mask), together)])
 
 
 def _without_padding(given: SegmentedImages, volume: Volume, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

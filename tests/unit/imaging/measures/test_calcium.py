@@ -111,6 +111,17 @@ def test_a_plaque_in_two_vessels_counts_once_in_the_sum() -> None:
     assert [(one.segment, one.value, one.parts) for one in said] == [("lm", 4.0, ()), ("left", 8.0, ()), (None, 8.0, ("lm", "left"))]
 
 
+def test_a_plaque_that_two_vessels_share_a_thick_slice_of_counts_once_in_the_sum() -> None:
+    """One vessel ends on a slice of 1.5 mm, the other goes on from the next: both slices are averaged, and each marks half of them."""
+    voxels = np.zeros((8, 40, 40), np.int16)
+    voxels[2:4, 2:6, 2:6] = 150
+    masks = {name: np.zeros(voxels.shape, np.bool_) for name in ("lm", "left")}
+    masks["lm"][:3], masks["left"][3:] = True, True
+    vessels = [segment(name, mask, type=CORONARY_ARTERY) for name, mask in masks.items()]
+    said = results(Agatston(segments=("lm", "left")), volume(voxels, (1.5, 0.5, 0.5)), *vessels, headers=[header(SliceThickness="1.5")])
+    assert [(one.segment, one.value) for one in said] == [("lm", 4.0), ("left", 4.0), (None, 4.0)]
+
+
 def test_padding_is_no_calcium() -> None:
     """Beyond the round field of view some scanners fill in numbers that are bright."""
     voxels = np.zeros((8, 40, 40), np.int16)
