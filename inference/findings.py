@@ -54,11 +54,19 @@ def empty_mask(shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """A mask without a voxel, whose memory is only the pages of 4 KiB that somebody writes to.
 
     numpy has the system give 2 MiB at a time, in which a small structure lies on every slice of many: a hundred took four times as much.
+
+    Raises
+    ------
+    MemoryError
     """
     size = math.prod(shape)
     if size < _HUGE:
         return np.zeros(shape, dtype=np.bool_)
-    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as refused:
+        # as numpy says it: what is caught as OSError is a disk or a file, and no file is damaged here
+        raise MemoryError(f"a mask of {size} bytes: {refused.strerror}") from refused
     # a kernel without such pages refuses, and gives none
     with contextlib.suppress(OSError):
         pages.madvise(mmap.MADV_NOHUGEPAGE)
@@ -190,9 +198,9 @@ class Measurement:
 
     `span` says from which frames of a cine it was taken. `at_least`: what was measured goes on beyond the images, or fades out at their
     border, so that the true value is this or more; it is compared with nothing. `total`: of several segments together, which `parts` name,
-    it is the sum, and this is what they are together ("Both lungs"). `method` says how it was computed, where that is a choice.
-    `images` are indices of the source images that a number of no segment and no location rests on; empty: all of them. `interval` says
-    where the true value may be instead, where the application knows.
+    it is the sum, in which nothing counts twice, and this is what they are together ("Both lungs"). `method` says how it was computed,
+    where that is a choice. `images` are indices of the source images that a number of no segment and no location rests on; empty: all of
+    them. `interval` says where the true value may be instead, where the application knows.
     """
 
     name: Code

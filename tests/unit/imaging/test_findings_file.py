@@ -1,7 +1,9 @@
 """Findings survive the way to disk and back, always as the same bytes."""
 
+import errno
 import hashlib
 import json
+import mmap
 import re
 import struct
 from dataclasses import replace
@@ -108,6 +110,17 @@ def test_a_mask_takes_memory_for_what_it_marks_alone() -> None:
     assert _own_bytes() - before < 26 << 20
     assert np.count_nonzero(back.mask) == 25 * 512
     assert back.mask[::8, 256].all()
+
+
+def test_a_mask_that_there_is_no_memory_for_is_no_damaged_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As numpy says it: an OSError would be told of the disk that the findings lie on."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(mmap, "mmap", full)
+    with pytest.raises(MemoryError, match="a mask of 4194304 bytes: Cannot allocate memory"):
+        empty_mask((4, 1024, 1024))
 
 
 def _own_bytes() -> int:
