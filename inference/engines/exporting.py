@@ -242,13 +242,17 @@ def _inputs(config: ModelConfig, batch: int, side: int, seed: int | None) -> lis
 
 
 @contextmanager
-def on_trial(name: str, text: str, file: str, content: bytes) -> Iterator[Callable[[dict[str, NDArray[Any]]], dict[str, NDArray[Any]]]]:
+def on_trial(
+    name: str, text: str, file: str, content: bytes, *, allow_code: bool = False
+) -> Iterator[Callable[[dict[str, NDArray[Any]]], dict[str, NDArray[Any]]]]:
     """A model on the embedded engine before it is in the repository: all inputs by name to its outputs by name.
 
     Parameters
     ----------
     name, text, file, content
         What it is called, its config.pbtxt, what its file is called, and the bytes.
+    allow_code
+        As `ModelFile`.
     """
     model = ModelRef(name=name)
     with tempfile.TemporaryDirectory(prefix="hilum-trial-") as folder:
@@ -256,7 +260,7 @@ def on_trial(name: str, text: str, file: str, content: bytes) -> Iterator[Callab
         (trial / model.name / str(model.version)).mkdir(parents=True)
         (trial / model.name / CONFIG).write_text(text, encoding="utf-8")
         (trial / model.name / str(model.version) / file).write_bytes(content)
-        with closing(EmbeddedEngine(trial)) as engine:
+        with closing(EmbeddedEngine(trial, limits=Limits.usual(allow_code=allow_code))) as engine:
             yield lambda inputs: engine.infer(model, inputs)
 
 

@@ -136,7 +136,7 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
     source, tensors = _weights(bundle, name, config, author, tensors_of, wanted)
     if steps.unsaid:
         text = _config_text(name, source.file, tensors_of, tensors)
-        steps = as_given(steps, _gives_probabilities(name, text, source, tensors_of, config.at("postprocessing")))
+        steps = as_given(steps, _gives_probabilities(name, text, source, tensors_of, wanted, config.at("postprocessing")))
     said = ModelFile(
         name=name,
         version=wanted.version,
@@ -174,7 +174,7 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
     return Imported(model=model, application=manifest.name, entry=entry, manifest=manifest, found=f"a MONAI Bundle, {bundle.layout.value}")
 
 
-def _gives_probabilities(name: str, text: str, source: Source, tensors: NetworkTensors, at: str) -> bool:
+def _gives_probabilities(name: str, text: str, source: Source, tensors: NetworkTensors, wanted: Wanted, at: str) -> bool:
     """Whether the numbers that a network gives for an image are the probabilities of its classes, by images of noise, faint to bright.
 
     Raises
@@ -187,7 +187,7 @@ def _gives_probabilities(name: str, text: str, source: Source, tensors: NetworkT
     sides = tensors.inferer.sides(tensors.inferer.window((_OPEN_SIDE, _OPEN_SIDE, _OPEN_SIDE)))
     (tensor,) = parse_text(text, name, name).inputs
     noise = np.random.default_rng(0).standard_normal((1, tensors.inputs, *sides)).astype(np.float32)
-    with on_trial(name, text, source.file, source.weights) as answer:
+    with on_trial(name, text, source.file, source.weights, allow_code=wanted.allow_code) as answer:
         given = np.concatenate([next(iter(answer({tensor.name: noise * np.float32(scale)}).values())) for scale in _SCALES])
     if not ((given >= 0) & (given <= 1)).all():
         return False

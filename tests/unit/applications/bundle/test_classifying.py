@@ -23,6 +23,9 @@ from inference.applications.bundle.metadata import Network, network
 from inference.applications.bundle.names import answers
 from inference.applications.bundle.reading import Pipeline, pipeline
 from inference.codes import Code
+from inference.engines import exporting
+from inference.engines.embedded.engine import EmbeddedEngine
+from inference.engines.jail.model import Limits
 from inference.errors import ModelError
 from tests.unit.applications.bundle import made, onnx_nets
 from tests.unit.applications.bundle.images import pictures
@@ -107,6 +110,21 @@ def test_an_argmax_of_what_a_logistic_function_gives_is_refused(tmp_path: Path) 
         import_bundle(
             _of_argmax(tmp_path / "two", "Sigmoid"), Wanted(codes={0: _coded("a"), 1: _coded("b")}, modality="XC"), tmp_path / "models"
         )
+
+
+def test_code_that_is_allowed_is_allowed_when_it_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the kernel confines nothing, TorchScript is looked at as it is imported: with `--allow-code`."""
+    told: list[bool] = []
+
+    class Told(EmbeddedEngine):
+        def __init__(self, repository: Path, *, limits: Limits) -> None:
+            told.append(limits.allow_code)
+            super().__init__(repository, limits=limits)
+
+    monkeypatch.setattr(exporting, "EmbeddedEngine", Told)
+    wanted = Wanted(codes={0: _coded("a"), 1: _coded("b")}, modality="XC", allow_code=True)
+    import_bundle(_of_argmax(tmp_path / "two", ""), wanted, tmp_path / "models")
+    assert told == [True]
 
 
 def _of_argmax(folder: Path, last: str) -> Path:
