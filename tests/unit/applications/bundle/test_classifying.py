@@ -3,7 +3,8 @@
 That probabilities are MONAI's own is shown on the Model Zoo (test_model_zoo.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,25 @@ def test_an_argmax_of_what_a_logistic_function_gives_is_refused(tmp_path: Path) 
         import_bundle(
             _of_argmax(tmp_path / "two", "Sigmoid"), Wanted(codes={0: _coded("a"), 1: _coded("b")}, modality="XC"), tmp_path / "models"
         )
+
+
+def test_probabilities_that_overflow_for_the_brightest_noise_are_probabilities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A softmax that its author wrote out gives no numbers of what no image is: it is given no second one for that."""
+
+    @contextmanager
+    def written_out(*_: Any, **__: Any) -> Iterator[Any]:
+        def answer(inputs: dict[str, Any]) -> dict[str, Any]:
+            (image,) = inputs.values()
+            with np.errstate(over="ignore", invalid="ignore"):
+                powers = np.exp(np.abs(image).max(axis=(1, 2, 3))[:, None] * np.array([0, 1], np.float32))
+                return {"answer": powers / powers.sum(axis=1, keepdims=True)}
+
+        yield answer
+
+    monkeypatch.setattr(exporting, "on_trial", written_out)
+    wanted = Wanted(codes={0: _coded("a"), 1: _coded("b")}, modality="XC")
+    imported = import_bundle(_of_argmax(tmp_path / "two", "Softmax"), wanted, tmp_path / "models")
+    assert imported.manifest.finish == ()
 
 
 def test_code_that_is_allowed_is_allowed_when_it_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
