@@ -5,6 +5,7 @@ here. Trials are kept in a journal (optuna's), so that a search goes on where it
 """
 
 import fcntl
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -109,6 +110,7 @@ def search(count: int, run: Path, what: str, seed: int, epochs: int, chosen_from
     if count < 2:
         raise UnfitSetting(f"--search {count}: there are two trials at least, the recipe's own settings and others")
     with _alone(run):
+        _cut_torn(run / JOURNAL)
         study = _study(run, what, epochs, chosen_from.params())
         while len(_ended(study)) < count:
             # by what was tried, and by nothing that a kill could lose
@@ -257,6 +259,17 @@ def _ended(study: optuna.Study) -> list[FrozenTrial]:
     return [
         one for one in study.get_trials(deepcopy=False) if one.state in ends or (one.state is TrialState.FAIL and _WHY in one.user_attrs)
     ]
+
+
+def _cut_torn(journal: Path) -> None:
+    """Take out a last line that was not written to its end (the power failed): optuna would write on behind it, and read neither."""
+    if not journal.is_file():
+        return
+    content = journal.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with writing(journal):
+            os.truncate(journal, whole)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shlex
 from collections.abc import Callable
 from dataclasses import replace
@@ -110,6 +111,18 @@ def test_a_search_that_was_ended_goes_on_as_if_it_had_not_been(tmp_path: Path) -
     assert again["trials"] == found["trials"]
     assert again["chosen"] == found["chosen"]
     assert len(tried(tmp_path / "ended", 10, Trainings())["trials"]) == 10
+
+
+@pytest.mark.parametrize("torn", [1, 20])
+def test_a_line_that_was_not_written_to_its_end_costs_no_search(tmp_path: Path, torn: int) -> None:
+    """The power failed: what it said is done again, and nothing else."""
+    choices = replace(CHOICES, batch=(2,))
+    found = tried(tmp_path, 4, Trainings(), choices=choices)
+    os.truncate(tmp_path / JOURNAL, (tmp_path / JOURNAL).stat().st_size - torn)
+    further = Trainings()
+    assert tried(tmp_path, 4, further, choices=choices)["trials"] == found["trials"]
+    assert {name for name, _ in further.seen} <= {"trial-4"}
+    assert tried(tmp_path, 5, Trainings(), choices=choices)["trials"][:4] == found["trials"]
 
 
 def test_what_is_no_search_is_refused(tmp_path: Path) -> None:
