@@ -125,6 +125,15 @@ def test_a_line_that_was_not_written_to_its_end_costs_no_search(tmp_path: Path, 
     assert tried(tmp_path, 5, Trainings(), choices=choices)["trials"][:4] == found["trials"]
 
 
+def test_a_kill_while_the_journal_was_written_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What locked it (optuna's) is still there. Behind a path that begins in the working directory it would be waited for without end."""
+    monkeypatch.chdir(tmp_path)
+    run = Path("var/training/made")
+    tried(run, 2, Trainings())
+    (run / f"{JOURNAL}.lock").symlink_to(run / JOURNAL)
+    assert len(tried(run, 3, Trainings())["trials"]) == 3
+
+
 def test_what_is_no_search_is_refused(tmp_path: Path) -> None:
     """One trial, another search's folder, a journal of something else, trials none of which ended with a figure."""
     with pytest.raises(UnfitSetting, match="--search 1: there are two trials at least"):
