@@ -27,7 +27,7 @@ JOURNAL, FOUND, _LOCK = "search.journal", "search.json", "search.lock"
 """Of a search, in its folder: every trial as it goes; and what was chosen."""
 _BY_CHANCE = 5
 """Trials that are drawn evenly before those that ended say where to look (TPE, Bergstra and others 2011)."""
-_ASKED, _FOLDER, _WHY, _SAID, _REPORTED = "asked", "folder", "why", "settings", "reported"
+_ASKED, _FOLDER, _WHY, _SAID, _REPORTED, _NAMED = "asked", "folder", "why", "settings", "reported", "named"
 
 
 class Train(Protocol):
@@ -236,11 +236,17 @@ def _study(run: Path, what: str, epochs: int, own: Mapping[str, Any]) -> optuna.
         raise OtherRun(f"{run} holds another search: {there}; asked for is {what}")
     known = study.get_trials(deepcopy=False)
     if not known:
-        study.enqueue_trial(dict(own))
+        study.enqueue_trial(dict(own), {_NAMED: dict(own)})
+    waits = any(one.state is TrialState.WAITING for one in known)
     for one in known:
         if one.state is TrialState.RUNNING:
-            known_of = {_FOLDER: one.user_attrs[_FOLDER], _REPORTED: one.intermediate_values} if _FOLDER in one.user_attrs else None
-            study.enqueue_trial(one.params, known_of)
+            attrs = one.user_attrs
+            if not waits and (_FOLDER in attrs or _NAMED in attrs):
+                params = {**attrs.get(_NAMED, {}), **one.params}
+                reported = attrs.get(_REPORTED, {}) | {str(epoch): figure for epoch, figure in one.intermediate_values.items()}
+                of_run = {_FOLDER: attrs[_FOLDER], _REPORTED: reported} if _FOLDER in attrs else {}
+                study.enqueue_trial(params, {_NAMED: params, **of_run})
+            # of one without either a part of the settings was drawn: they are drawn again, by the same seed
             study.tell(one.number, state=TrialState.FAIL)
     return study
 

@@ -4,13 +4,14 @@ import json
 import math
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from optuna.storages.journal import JournalFileBackend
 
 from training import cli, recipes
 from training.data.cases import Case, Split
@@ -132,6 +133,41 @@ def test_a_kill_while_the_journal_was_written_holds_nobody_up(tmp_path: Path, mo
     tried(run, 2, Trainings())
     (run / f"{JOURNAL}.lock").symlink_to(run / JOURNAL)
     assert len(tried(run, 3, Trainings())["trials"]) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trial", [1, 2])
+def test_a_kill_before_any_line_of_the_journal_loses_no_trial_and_doubles_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trial: int
+) -> None:
+    """In a trial, and once more before each line that going on with it writes: every trial has the folder and the settings that it would
+    have had."""
+    choices = replace(CHOICES, batch=(2,))
+    append = JournalFileBackend.append_logs
+
+    def killed(number: int, epoch: int) -> None:
+        if (number, epoch) == (trial, 2):
+            raise KeyboardInterrupt
+
+    def of_each(run: Path, train: Trainings) -> list[tuple[str, Any]]:
+        return [(one["run"], one["settings"]) for one in tried(run, 3, train, choices=choices)["trials"]]
+
+    whole = of_each(tmp_path / "whole", Trainings())
+    for lines in range(14):
+        left = iter(range(lines))
+
+        def until(self: JournalFileBackend, logs: list[dict[str, Any]], left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            append(self, logs)
+
+        run, ended = tmp_path / str(lines), Trainings(killed)
+        with pytest.raises(KeyboardInterrupt):
+            of_each(run, ended)
+        with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+            dying.setattr(JournalFileBackend, "append_logs", until)
+            of_each(run, Trainings(saved=ended.saved))
+        assert of_each(run, Trainings(saved=ended.saved)) == whole
 
 
 def test_what_is_no_search_is_refused(tmp_path: Path) -> None:
