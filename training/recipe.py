@@ -149,7 +149,7 @@ class Recipe(ABC):
     full_run
         What is said of it where recipes are listed.
     space
-        What a search may vary of it.
+        What a search may vary of it; None where a run trains several networks, which tell their epochs one after the other.
     """
 
     task: ClassVar[str]
@@ -172,7 +172,7 @@ class Recipe(ABC):
     averaged: float = 0.0
     draws: int = 1
     cut_by: int = 0
-    space: Space = OF_ANY_RECIPE
+    space: Space | None = OF_ANY_RECIPE
     beside: Beside = nothing_beside
 
     @abstractmethod

@@ -68,9 +68,11 @@ def choices(recipe: Recipe, asked: Asked, given: Mapping[str, Any], shown: int) 
     Raises
     ------
     UnfitSetting
-        The user names all of it.
+        Of this recipe nothing may be, or the user names all of it.
     """
     space, own = recipe.space, recipe.schedule
+    if space is None:
+        raise UnfitSetting(f'recipe "{recipe.name}" trains several networks in a run, with settings of their own, and takes no --search')
     free = {name: given[name] is None for name in ("learning_rate", "batch")}
     windows = space.windows(recipe.window) if space.window and asked.window is None else ()
     augmented = space.augmented and asked.augmentation is None

@@ -20,6 +20,7 @@ from training.planning import Asked
 from training.progress import Progress, Silent
 from training.recipe import Outcome
 from training.search import FOUND, JOURNAL, Choices, folder_of, record, said, search, settings_of
+from training.search import choices as choices_of
 from training.space import Settings, Space, command
 
 from .made import crops, smallest
@@ -164,9 +165,10 @@ def test_a_kill_before_any_line_of_the_journal_loses_no_trial_and_doubles_none(
         run, ended = tmp_path / str(lines), Trainings(killed)
         with pytest.raises(KeyboardInterrupt):
             of_each(run, ended)
-        with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as dying:
             dying.setattr(JournalFileBackend, "append_logs", until)
-            of_each(run, Trainings(saved=ended.saved))
+            with pytest.raises(KeyboardInterrupt):
+                of_each(run, Trainings(saved=ended.saved))
         assert of_each(run, Trainings(saved=ended.saved)) == whole
 
 
@@ -264,6 +266,13 @@ def test_what_does_not_go_with_a_search(made: Path, tmp_path: Path) -> None:
         cli.train("made", data=made, out=tmp_path, augmentation=3)
     with pytest.raises(UnfitSetting, match="is for one kind of data, and takes no augmentation"):
         cli.train("made", data=made, out=tmp_path, augmentation=0)
+
+
+@pytest.mark.parametrize("name", ["chest-xray", "restore"])
+def test_of_several_networks_nothing_is_searched(name: str) -> None:
+    """Their epochs would be told as those of one, and chest-xray takes no learning rate: said before the first is trained for hours."""
+    with pytest.raises(UnfitSetting, match=f'recipe "{name}" trains several networks in a run'):
+        choices_of(recipes.load(name), Asked(), {"learning_rate": None, "batch": None}, 100)
 
 
 def test_a_trial_says_its_own_settings(tmp_path: Path) -> None:

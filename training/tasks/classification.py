@@ -51,6 +51,7 @@ from training.networks.answering import Answering, cells_of
 from training.progress import Named, Progress, Step, silent
 from training.ranks import Ranks
 from training.recipe import AS_IT_IS, EvaluationOptions, Outcome, Recipe, Schedule
+from training.space import Space
 
 ANSWERS = 3
 """The band's ends and the probability."""
@@ -98,6 +99,7 @@ class Classifier(Recipe):
     finding: Code
     missed: float
     alarmed: float
+    space: Space | None = None
 
     def fit(self, sides: Split, run: Path, schedule: Schedule, ranks: Ranks, progress: Progress) -> Outcome:
         """Train all trials one after the other, or go on where the run was ended; how the best by validation ended.

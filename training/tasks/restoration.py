@@ -31,6 +31,7 @@ from training.nonlocal_means import nonlocal_means, tuned
 from training.progress import Named, Progress, Step, silent
 from training.ranks import Ranks
 from training.recipe import AS_IT_IS, EvaluationOptions, Outcome, Recipe, Schedule
+from training.space import Space
 
 NOISY, CLASSICAL = "as it came", "non-local means"
 
@@ -64,6 +65,7 @@ class Restorer(Recipe):
 
     score: Callable[[Findings, Any], Mapping[str, float]]
     arms: Mapping[str, Callable[[], Callable[[Any, Any], Any]]]
+    space: Space | None = None
 
     def arm(self, name: str) -> "Restorer":
         """The recipe of one training."""
