@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from inference.engines.extras import demand
-from training.errors import TrainingNotInstalled, UnfitSetting, UnknownRecipe
+from training.errors import OtherRun, TrainingNotInstalled, UnfitSetting, UnknownRecipe
 
 if TYPE_CHECKING:
     from training.data.cases import Fold, Split
@@ -139,14 +139,26 @@ def _trained(
     here: "Ranks",
     fold: "Fold | None" = None,
     watched: "Callable[[Progress], Progress]" = lambda progress: progress,
+    alike: "Split | None" = None,
 ) -> tuple["Recipe", "Split", "Outcome"]:
-    """Train one network, and say how it ended; the recipe that it was of, and its sides. `watched` is told beside who looks on."""
+    """Train one network, and say how it ended; the recipe that it was of, and its sides. `watched` is told beside who looks on.
+
+    Raises
+    ------
+    OtherRun
+        Its sides are not those of `alike`.
+    """
     from training import recipes
     from training.progress import Silent, shown
 
     wanted = here.in_turn(lambda: recipes.begun(name, data, run, given["seed"] or 0, asked, _told if here.first else _untold, fold))
     schedule = replace(wanted.schedule, **{each: value for each, value in given.items() if value is not None})
     sides = wanted.sides(data, schedule.seed)
+    if alike is not None and _cases(sides) != _cases(alike):
+        raise OtherRun(
+            f"{run} would have other cases than the first trial: {data} is not as it was then, and figures of other patients cannot be "
+            "compared. Search anew, with another --out"
+        )
     if not here.first:
         return wanted, sides, wanted.fit(sides, run, schedule, here, Silent())
     with shown(run / "tensorboard") as progress:
@@ -176,19 +188,26 @@ def _searched(
     sides = wanted.sides(data, schedule.seed if given["seed"] is None else given["seed"])
     chosen_from = choices(wanted, asked, given, len(sides.train) * wanted.draws)
     precision = here.compute.precision.value
-    what = f"{name}; {data and data.resolve()}; {asked}; {given}; {precision}; {chosen_from}"
+    what = f"{name}; {data and data.resolve()}; cases {_cases(sides)}; {asked}; {given}; {precision}; {chosen_from}"
 
     def train(folder: Path, settings: "Settings", watched: "Callable[[Progress], Progress]") -> "Outcome":
         # the first is planned without a window, as the recipe plans by itself
         own = folder.name == "trial-1"
         varied, said = (asked, given) if own else settings.over(asked, given)
-        return _trained(name, data, folder, varied, said, here, watched=watched)[2]
+        return _trained(name, data, folder, varied, said, here, watched=watched, alike=sides)[2]
 
     epochs = schedule.epochs if given["epochs"] is None else given["epochs"]
     best = search(count, run, what, given["seed"] or 0, epochs, chosen_from, train)
     found = record(run, name, wanted.watched, best, again(name, data, asked, given, precision, best))
     where = " ".join(shlex.quote(str(part)) for part in ([] if data is None else ["--data", data]) + ["--out", run / folder_of(best)])
     print(told(found, run, f"hilum evaluate {name} {where}"), end="")
+
+
+def _cases(sides: "Split") -> str:
+    """Which cases stand on which side."""
+    from training.data.cases import digest
+
+    return digest(sides.train, sides.validation, sides.test)
 
 
 def _cross_validated(name: str, data: Path | None, run: Path, asked: "Asked", given: Mapping[str, Any], here: "Ranks", count: int) -> None:

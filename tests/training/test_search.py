@@ -1,5 +1,6 @@
 """`hilum train … --search`: which settings are tried, how trials end, what is chosen, and that a search goes on where it was ended."""
 
+import itertools
 import json
 import math
 import os
@@ -254,6 +255,24 @@ def test_the_printed_command_trains_the_same_network(made: Path, tmp_path: Path,
     cli.train("made", data=made, out=tmp_path / "same", learning_rate=float(said["--learning-rate"]), batch=int(said["--batch"]))
     one, other = (torch.load(tmp_path / folder / "best.pt", weights_only=True) for folder in (f"run/{found['chosen']}", "same"))
     assert all(torch.equal(one["network"][name], other["network"][name]) for name in other["network"])
+
+
+@pytest.mark.slow
+def test_figures_of_other_patients_are_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study goes while trials are under way, or between two calls: somebody else trains, validates or is held out from there on."""
+    recipe, came = smallest(), itertools.count()
+    data = crops(tmp_path / "data", count=6)
+
+    def sides(folder: Path | None, seed: int) -> Split:
+        found = recipe.sides(folder, seed)
+        return found if next(came) < 2 else replace(found, train=found.train[1:])
+
+    changed = replace(recipe, sides=sides, schedule=replace(recipe.schedule, epochs=1))
+    monkeypatch.setattr(recipes, "_module", lambda name: type("Module", (), {"RECIPE": changed}))
+    with pytest.raises(OtherRun, match="trial-2 would have other cases than the first trial"):
+        cli.train("made", data=data, out=tmp_path / "run", search=2)
+    with pytest.raises(OtherRun, match="run holds another search"):
+        cli.train("made", data=data, out=tmp_path / "run", search=2)
 
 
 def test_what_does_not_go_with_a_search(made: Path, tmp_path: Path) -> None:
