@@ -198,7 +198,7 @@ def _searched(
 
     epochs = schedule.epochs if given["epochs"] is None else given["epochs"]
     best = search(count, run, what, given["seed"] or 0, epochs, chosen_from, train)
-    found = record(run, name, wanted.watched, best, again(name, data, asked, given, precision, best))
+    found = record(run, name, wanted.watched, best, again(name, data, asked, given, here.compute, best))
     where = " ".join(shlex.quote(str(part)) for part in ([] if data is None else ["--data", data]) + ["--out", run / folder_of(best)])
     print(told(found, run, f"hilum evaluate {name} {where}"), end="")
 

@@ -17,6 +17,7 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from training.checkpoint import save_json, writing
+from training.compute import Compute
 from training.errors import BrokenRun, LossNotFinite, OtherRun, OutOfMemory, UnfitSetting
 from training.planning import Asked
 from training.progress import Progress
@@ -299,9 +300,9 @@ def _alone(run: Path) -> Iterator[None]:
         yield
 
 
-def again(recipe: str, data: Path | None, asked: Asked, given: Mapping[str, Any], precision: str, best: FrozenTrial) -> str:
+def again(recipe: str, data: Path | None, asked: Asked, given: Mapping[str, Any], compute: Compute, best: FrozenTrial) -> str:
     """The command that trains the best trial once more."""
-    return command(recipe, data, *settings_of(best).over(asked, given), precision)
+    return command(recipe, data, *settings_of(best).over(asked, given), compute.precision.value, compute.parts)
 
 
 def _by(sides: Sequence[int]) -> str:

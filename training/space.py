@@ -74,7 +74,7 @@ class Settings:
         return replace(asked, **varied), {**given, **chosen}
 
 
-def command(recipe: str, data: Path | None, asked: Asked, given: Mapping[str, Any], precision: str) -> str:
+def command(recipe: str, data: Path | None, asked: Asked, given: Mapping[str, Any], precision: str, parts: int = 1) -> str:
     """The `hilum train` that trains so, for a shell."""
     words = ["hilum", "train", recipe, *(() if data is None else ("--data", str(data)))]
     said: dict[str, Any] = {
@@ -85,8 +85,9 @@ def command(recipe: str, data: Path | None, asked: Asked, given: Mapping[str, An
         "window": asked.window,
     }
     said |= {"augmentation": asked.augmentation, **given, "precision": None if precision == "float32" else precision}
+    said |= {"accumulate": None if parts == 1 else parts}
     for name, value in said.items():
         if value is not None and value != ():
             values: Sequence[Any] = value if isinstance(value, tuple) else (value,)
-            words += [f"--{name.replace('_', '-')}", *(f"{one:g}" if isinstance(one, float) else str(one) for one in values)]
+            words += [f"--{name.replace('_', '-')}", *(f"{one:.15g}" if isinstance(one, float) else str(one) for one in values)]
     return shlex.join(words)

@@ -213,12 +213,13 @@ def test_a_space_lies_around_the_recipes_own() -> None:
 
 def test_the_command_has_every_setting() -> None:
     """As a shell reads it; what is nobody's is not there."""
-    asked = Asked(labels=("a table.csv",), target=("Bone age (mo)",))
+    asked = Asked(labels=("a table.csv",), target=("Bone age (mo)",), spacing_mm=(1.5, 0.9765625, 0.9765625))
     given = {"epochs": 3, "batch": None, "learning_rate": None, "seed": None}
-    words = shlex.split(command("regression", Path("my data"), *OWN.over(asked, given), "bf16"))
+    words = shlex.split(command("regression", Path("my data"), *OWN.over(asked, given), "bf16", 4))
     assert words[:7] == ["hilum", "train", "regression", "--data", "my data", "--labels", "a table.csv"]
     assert words[7:] == shlex.split(
-        "--target 'Bone age (mo)' --window 1 64 64 --augmentation 1 --epochs 3 --batch 2 --learning-rate 0.01 --precision bf16"
+        "--target 'Bone age (mo)' --spacing-mm 1.5 0.9765625 0.9765625 --window 1 64 64 --augmentation 1 --epochs 3 --batch 2 "
+        "--learning-rate 0.01 --precision bf16 --accumulate 4"
     )
 
 
