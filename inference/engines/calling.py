@@ -80,7 +80,7 @@ def run(
     return _finished(model, output, answer, image.shape[1:], finish)
 
 
-def refuse_not_finite(model: ModelRef, values: Array) -> None:
+def refuse_not_finite(model: ModelRef, values: Array, output: str = "") -> None:
     """Refuse what a model gives where any of it is no number, or infinite: of such values no comparison holds, and nothing would be found.
 
     Raises
@@ -89,7 +89,8 @@ def refuse_not_finite(model: ModelRef, values: Array) -> None:
     """
     # the least and the largest are numbers where all are, and take no memory
     if values.dtype.kind == "f" and values.size and not (np.isfinite(values.min()) and np.isfinite(values.max())):
-        raise NotFinite(f'model "{model.name}" gives values that are no numbers')
+        where = f', in its output "{output}"' if output else ""
+        raise NotFinite(f'model "{model.name}" gives values that are no numbers, or are infinite{where}')
 
 
 def call_of(infer: Callable[..., Any], model: ModelRef) -> Call | None:

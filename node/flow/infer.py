@@ -370,8 +370,9 @@ class _Bounded:
         try:
             with stage(INFER):
                 answer = self._engine.infer(model, tensors, deadline_s=left_s, urgency=self._urgency)
-                for values in answer.values():
-                    refuse_not_finite(model, values)
+                # of all outputs: which of them an application goes by, nobody declares
+                for output, values in answer.items():
+                    refuse_not_finite(model, values, output)
                 return answer
         finally:
             self._count(-1)

@@ -306,7 +306,7 @@ def test_a_model_that_gives_no_numbers_parks_the_job(work: Work, value: float) -
     work.engine, work.application = Broken(), replace(APPLICATION, analyse=above)
     work.step()
     assert (work.job.state, work.job.code) == (JobState.PARKED, "HLM-4112")
-    assert "gives values that are no numbers" in str(work.job.reason)
+    assert 'gives values that are no numbers, or are infinite, in its output "mask"' in str(work.job.reason)
     assert work.objects() == {}
 
 
