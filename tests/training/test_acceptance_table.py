@@ -161,7 +161,9 @@ def test_each_image_of_a_series_is_compared_with_its_own_line(tmp_path: Path) ->
         image.save_as(path)
         uids.append(str(image.SOPInstanceUID))
     width = MeasurementOutput(name=Code("WIDTH", "99HILUM", "Spot width"), unit=Code("mm", "UCUM", "millimeter"))
-    tested = UnderTest(application=replace(load("bright-ball", (_OWN,)), outputs=(width,)), sha256="", engine="none")
+    ball = load("bright-ball", (_OWN,))
+    of_images = replace(ball, outputs=(width,), accepts=replace(ball.accepts, takes=Takes.IMAGES))
+    tested = UnderTest(application=of_images, sha256="", engine="none")
 
     def analyse(files: Sequence[Path], series_uid: str, /) -> tuple[Subject, Findings]:
         assert series_uid == "1.2.3.4"
@@ -180,6 +182,17 @@ def test_each_image_of_a_series_is_compared_with_its_own_line(tmp_path: Path) ->
     assert told["counts"]["compared"] == 3
     assert {row["case"] for row in told["each"]} == {*uids}
     assert [row["figures"]["difference Spot width"] for row in told["each"]] == pytest.approx([2.0] * 3, abs=1e-6)
+
+
+def test_a_slice_names_no_case_of_a_volume(tmp_path: Path) -> None:
+    """A table from a PACS has a column SOPInstanceUID too, of the series' first slice say: that one alone was analysed in place of all."""
+    ball, file = load("bright-ball", (_OWN,)), tmp_path / "table.csv"
+    file.write_text("SOPInstanceUID,SeriesInstanceUID,Nodule\n1.2.3.4.1,1.2.3.4,1\n")
+    table = read_table(file, ball)
+    assert (table.identifier, [line.name for line in table.lines], table.unknown) == ("SeriesInstanceUID", ["1.2.3.4"], ("SOPInstanceUID",))
+    file.write_text("SOPInstanceUID,Nodule\n1.2.3.4.1,1\n")
+    with pytest.raises(UnfitData, match="names no case: it needs a line, and a column SeriesInstanceUID or"):
+        read_table(file, ball)
 
 
 def test_a_value_is_named_with_what_was_derived_where_there_are_several(tmp_path: Path) -> None:

@@ -85,7 +85,8 @@ def read_table(file: Path, application: Application) -> Table:
         twice, values in a unit that the application does not say, or a cell that is neither yes nor no.
     """
     columns, rows, delimiter = lines_of(file)
-    names = (INSTANCE, *IDENTIFIERS)
+    # one slice is no volume: there the column names nothing, whatever else it says
+    names = tuple(IDENTIFIERS) if application.accepts.takes.of_slices else (INSTANCE, *IDENTIFIERS)
     identifier = next((one for one in names if one in columns), None)
     if identifier is None:
         raise UnfitData(f"{file} names no case: it needs a line, and a column {' or '.join(names)}")
