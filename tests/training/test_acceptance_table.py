@@ -13,6 +13,7 @@ from inference import codes
 from inference.applications.catalog import load
 from inference.applications.port import MeasurementOutput
 from inference.codes import Code
+from inference.engines.errors import NotFinite
 from inference.findings import Findings, Measurement
 from inference.imaging.measures.values import STANDARD_DEVIATION
 from inference.imaging.subject import Images, Subject, Takes
@@ -182,6 +183,25 @@ def test_each_image_of_a_series_is_compared_with_its_own_line(tmp_path: Path) ->
     assert told["counts"]["compared"] == 3
     assert {row["case"] for row in told["each"]} == {*uids}
     assert [row["figures"]["difference Spot width"] for row in told["each"]] == pytest.approx([2.0] * 3, abs=1e-6)
+
+
+def test_a_case_for_which_the_model_gives_no_numbers_is_listed_and_the_others_are_compared(tmp_path: Path) -> None:
+    """As a job of it would be parked, and no other: it ended the whole test, at every call anew."""
+    file = write_numbered(tmp_path / "studies", 3)
+    width = MeasurementOutput(name=Code("WIDTH", "99HILUM", "Spot width"), unit=Code("mm", "UCUM", "millimeter"))
+    ball = load("bright-ball", (_OWN,))
+    of_images = replace(ball, outputs=(width,), accepts=replace(ball.accepts, takes=Takes.IMAGES))
+    first = min(str(dcmread(path).SeriesInstanceUID) for path in (tmp_path / "studies").glob("*.dcm"))
+
+    def analyse(files: Sequence[Path], series_uid: str, /) -> tuple[Subject, Findings]:
+        if series_uid == first:
+            raise NotFinite('model "ball" gives values that are no numbers')
+        (assembled,) = subjects(Takes.IMAGES, "refuse", files)
+        return assembled.subject, Findings(measurements=(Measurement(name=width.name, value=1.0, unit=width.unit),))
+
+    told = evaluate(UnderTest(application=of_images, sha256="", engine="none"), analyse, tmp_path / "studies", tmp_path / "out", {}, file)
+    assert (told["counts"]["compared"], told["counts"]["refused"]) == (2, 1)
+    assert [(one["what"], one["code"]) for one in told["refused"]] == [(first, "HLM-4112")]
 
 
 def test_a_slice_names_no_case_of_a_volume(tmp_path: Path) -> None:

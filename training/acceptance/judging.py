@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from inference.engines.errors import NotFinite
 from inference.errors import InputError
 from inference.imaging.header import read_instance
 from inference.imaging.subject import volume_of
@@ -136,7 +137,7 @@ def _outcome(
                 rows.append((series.uid, series.patient, whole))
             else:
                 unusable.append(NotCompared(what=series.uid, reason="its segmentations mark nothing that the application marks"))
-        except InputError as declined:
+        except (InputError, NotFinite) as declined:
             refused.append(NotCompared(what=series.uid, reason=str(declined), code=declined.code))
         except TrainingError as unclear:
             unusable.append(NotCompared(what=series.uid, reason=str(unclear), code=unclear.code))

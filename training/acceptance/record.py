@@ -60,7 +60,7 @@ class Comparison:
     Attributes
     ----------
     refused
-        The application does not take it: gate or judge said so, as they would to a job.
+        The application does not take it: gate or judge said so, or its model gave no numbers, as with a job.
     unusable
         Its reference cannot be compared with it, or cannot be read.
     unlabelled
