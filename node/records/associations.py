@@ -46,7 +46,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     ProxyHeaderMissing.line: "Have the proxy begin with a header of the PROXY protocol, or take it out of `trusted_proxies`.",
     AssociationNotRequested.line: (
         "A sender over TLS calls the port of `node: {tls: {listen: …}}`, one without it that of `node: {listen: …}`; browsers call the "
-        "console's, monitors that of `node: {metrics: …}`."
+        "console's, monitors that of `node: {metrics: …}`. A request that cannot be read, or not by version 1, is its maker's to mend."
     ),
     HandshakeFailed.line: "Compare certificate, authorities and TLS versions of both sides; a sender without TLS calls the other port.",
 }

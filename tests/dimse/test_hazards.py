@@ -124,15 +124,16 @@ def test_who_never_associates_is_dropped(listen: Listen, sent: bytes) -> None:
         (b"GET / HTTP/1.1\r\nHost: hilum\r\n\r\n", "what came is HTTP"),
         (b"\x05\0\0\0\0\x04\0\0\0\0", "what came begins no association"),
         (b"\x01\0\0\0\0\x04\0\x01\0\0", "its request for an association cannot be read: "),
+        (_request()[:6] + b"\0\2" + _request()[8:], "its request is for another version of the protocol than 1"),
     ],
-    ids=["TLS", "HTTP", "a release", "a request that is too short"],
+    ids=["TLS", "HTTP", "a release", "a request that is too short", "another version"],
 )
 def test_who_speaks_something_else_is_told_of(listen: Listen, sent: bytes, reason: str) -> None:
     """A scanner that was set to TLS calls the port without it: its technician is asked, and the node says what came."""
     running = listen()
     with _connect(running) as connection:
         connection.sendall(sent)
-        assert _read_pdu(connection)[:1] in (b"", b"\x07")
+        assert _read_pdu(connection)[:1] in (b"", b"\x03", b"\x07")
     wait_until(lambda: running.said("association.not_requested"), 60, "it is told")
     (told,) = running.said("association.not_requested")
     assert str(told["reason"]).startswith(reason)

@@ -157,6 +157,7 @@ class AcceptorAssociation:
             raise AssociationOver("aborted", pdu.pack_abort(AbortSource.PROVIDER, bad.reason)) from bad
         connection.within(None)
         if not request.version_1:
+            self._associations.not_requested(self._caller.address, "its request is for another version of the protocol than 1")
             raise AssociationOver("rejected", pdu.pack_reject(1, 2, 2))  # AE-6: by the service provider, protocol version not supported
         return self._admit(request)
 
