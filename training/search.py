@@ -106,7 +106,7 @@ def search(count: int, run: Path, what: str, seed: int, epochs: int, chosen_from
 
     Raises
     ------
-    OtherRun, BrokenRun
+    OtherRun, BrokenRun, FullDisk
     UnfitSetting
         No trial ended with a figure.
     """
@@ -139,22 +139,26 @@ def search(count: int, run: Path, what: str, seed: int, epochs: int, chosen_from
 
 def _tried(study: optuna.Study, trial: optuna.Trial, folder: Path, settings: Settings, train: Train) -> None:
     """Train one trial, and put its end on record; what ends the search ends no trial, which then goes on."""
+    journal = folder.parent / JOURNAL
     try:
-        outcome = train(folder, settings, lambda progress: Watched(trial, progress))
+        outcome = train(folder, settings, lambda progress: Watched(trial, progress, journal))
     except optuna.TrialPruned:
-        study.tell(trial, state=TrialState.PRUNED)
+        with writing(journal):
+            study.tell(trial, state=TrialState.PRUNED)
     except (OutOfMemory, LossNotFinite) as failed:
-        trial.set_user_attr(_WHY, f"{failed} [{failed.code}]")
-        study.tell(trial, state=TrialState.FAIL)
+        with writing(journal):
+            trial.set_user_attr(_WHY, f"{failed} [{failed.code}]")
+            study.tell(trial, state=TrialState.FAIL)
     else:
-        study.tell(trial, outcome.best)
+        with writing(journal):
+            study.tell(trial, outcome.best)
 
 
 class Watched:
     """Progress that tells a trial each epoch's validation, and ends it where it is behind others."""
 
-    def __init__(self, trial: optuna.Trial, progress: Progress) -> None:
-        self._trial, self._progress, self._epochs = trial, progress, 0
+    def __init__(self, trial: optuna.Trial, progress: Progress, journal: Path) -> None:
+        self._trial, self._progress, self._journal, self._epochs = trial, progress, journal, 0
 
     def begun(self, epoch: int, epochs: int, batches: int) -> None:
         self._epochs = epochs
@@ -169,9 +173,11 @@ class Watched:
         Raises
         ------
         optuna.TrialPruned
+        FullDisk
         """
         self._progress.epoch(epoch, figures, best)
-        self._trial.report(list(figures.values())[-1], epoch)
+        with writing(self._journal):
+            self._trial.report(list(figures.values())[-1], epoch)
         if epoch + 1 < self._epochs and self._trial.should_prune():
             raise optuna.TrialPruned
 
@@ -238,6 +244,13 @@ def _study(run: Path, what: str, epochs: int, own: Mapping[str, Any]) -> optuna.
     elif there != what:
         raise OtherRun(f"{run} holds another search: {there}; asked for is {what}")
     known = study.get_trials(deepcopy=False)
+    with writing(run / JOURNAL):
+        _put_in(study, known, own)
+    return study
+
+
+def _put_in(study: optuna.Study, known: Sequence[FrozenTrial], own: Mapping[str, Any]) -> None:
+    """Have the recipe's own settings, or the trial that was under way, be the next."""
     if not known:
         study.enqueue_trial(dict(own), {_NAMED: dict(own)})
     waits = any(one.state is TrialState.WAITING for one in known)
@@ -251,7 +264,6 @@ def _study(run: Path, what: str, epochs: int, own: Mapping[str, Any]) -> optuna.
                 study.enqueue_trial(params, {_NAMED: params, **of_run})
             # of one without either a part of the settings was drawn: they are drawn again, by the same seed
             study.tell(one.number, state=TrialState.FAIL)
-    return study
 
 
 def _opened(run: Path) -> optuna.Study:

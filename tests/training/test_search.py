@@ -1,5 +1,6 @@
 """`hilum train … --search`: which settings are tried, how trials end, what is chosen, and that a search goes on where it was ended."""
 
+import errno
 import itertools
 import json
 import math
@@ -16,7 +17,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from training import cli, recipes
 from training.data.cases import Case, Split
-from training.errors import BrokenRun, LossNotFinite, OtherRun, OutOfMemory, UnfitSetting
+from training.errors import BrokenRun, FullDisk, LossNotFinite, OtherRun, OutOfMemory, UnfitSetting
 from training.planning import Asked
 from training.progress import Progress, Silent
 from training.recipe import Outcome
@@ -171,6 +172,24 @@ def test_a_kill_before_any_line_of_the_journal_loses_no_trial_and_doubles_none(
             with pytest.raises(KeyboardInterrupt):
                 of_each(run, Trainings(saved=ended.saved))
         assert of_each(run, Trainings(saved=ended.saved)) == whole
+
+
+@pytest.mark.parametrize("lines", [1, 3, 12, 16, 17])
+def test_a_full_disk_is_told_as_such_wherever_the_journal_meets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: int) -> None:
+    """Where the search begins, where a trial is drawn, an epoch is told, or a trial ends; with room again it goes on."""
+    choices, left, append = replace(CHOICES, batch=(2,)), iter(range(lines)), JournalFileBackend.append_logs
+
+    def until(self: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
+        if next(left, None) is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        append(self, logs)
+
+    train = Trainings()
+    with monkeypatch.context() as full:
+        full.setattr(JournalFileBackend, "append_logs", until)
+        with pytest.raises(FullDisk, match=f"{JOURNAL} could not be written: No space left on device"):
+            tried(tmp_path, 2, train, choices=choices)
+    assert len(tried(tmp_path, 2, Trainings(saved=train.saved), choices=choices)["trials"]) == 2
 
 
 def test_what_is_no_search_is_refused(tmp_path: Path) -> None:
