@@ -1,7 +1,6 @@
 """`hilum train … --search`: which settings are tried, how trials end, what is chosen, and that a search goes on where it was ended."""
 
 import errno
-import itertools
 import json
 import math
 import os
@@ -20,7 +19,7 @@ from training.data.cases import Case, Split
 from training.errors import BrokenRun, FullDisk, LossNotFinite, OtherRun, OutOfMemory, UnfitSetting
 from training.planning import Asked
 from training.progress import Progress, Silent
-from training.recipe import Outcome
+from training.recipe import Outcome, Recipe
 from training.search import FOUND, JOURNAL, Choices, folder_of, record, said, search, settings_of
 from training.search import choices as choices_of
 from training.space import Settings, Space, command
@@ -278,21 +277,24 @@ def test_the_printed_command_trains_the_same_network(made: Path, tmp_path: Path,
 
 
 @pytest.mark.slow
-def test_figures_of_other_patients_are_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A study goes while trials are under way, or between two calls: somebody else trains, validates or is held out from there on."""
-    recipe, came = smallest(), itertools.count()
-    data = crops(tmp_path / "data", count=6)
+def test_figures_of_other_patients_are_not_compared(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study goes while trials are under way, and so between two calls: somebody else trains, validates or is held out from there on."""
+    begun, runs = recipes.begun, list[str]()
 
-    def sides(folder: Path | None, seed: int) -> Split:
-        found = recipe.sides(folder, seed)
-        return found if next(came) < 2 else replace(found, train=found.train[1:])
+    def goes(name: str, data: Path | None, run: Path, *said: Any) -> Recipe:
+        runs.append(run.name)
+        if run.name == "trial-2":
+            for folder in ("images", "labels"):
+                min((made / folder).iterdir()).unlink()
+        return begun(name, data, run, *said)
 
-    changed = replace(recipe, sides=sides, schedule=replace(recipe.schedule, epochs=1))
-    monkeypatch.setattr(recipes, "_module", lambda name: type("Module", (), {"RECIPE": changed}))
-    with pytest.raises(OtherRun, match="trial-2 would have other cases than the first trial"):
-        cli.train("made", data=data, out=tmp_path / "run", search=2)
+    with monkeypatch.context() as going:
+        going.setattr(recipes, "begun", goes)
+        with pytest.raises(OtherRun, match="trial-2 would have other cases than the first trial"):
+            cli.train("made", data=made, out=tmp_path / "run", search=2)
+    assert runs == ["trial-1", "trial-1", "trial-2"]
     with pytest.raises(OtherRun, match="run holds another search"):
-        cli.train("made", data=data, out=tmp_path / "run", search=2)
+        cli.train("made", data=made, out=tmp_path / "run", search=2)
 
 
 def test_what_does_not_go_with_a_search(made: Path, tmp_path: Path) -> None:
