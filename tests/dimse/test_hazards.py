@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from pydicom.uid import MRImageStorage
@@ -21,6 +22,7 @@ from node.dimse.association_policy import AssociationPolicy
 from node.dimse.listener import ConnectionServer
 from node.dimse.services.kinds import Services
 from node.dimse.sockets import bind
+from node.observe import metrics
 from node.settings.config import Config
 from node.settings.node import Node
 from node.settings.peers import Limits
@@ -128,8 +130,9 @@ def test_who_never_associates_is_dropped(listen: Listen, sent: bytes) -> None:
     ],
     ids=["TLS", "HTTP", "a release", "a request that is too short", "another version"],
 )
-def test_who_speaks_something_else_is_told_of(listen: Listen, sent: bytes, reason: str) -> None:
-    """A scanner that was set to TLS calls the port without it: its technician is asked, and the node says what came."""
+def test_who_speaks_something_else_is_told_of(listen: Listen, monkeypatch: pytest.MonkeyPatch, sent: bytes, reason: str) -> None:
+    """A scanner that was set to TLS calls the port without it: its technician is asked, and the node says what came, and counts it."""
+    monkeypatch.setattr(metrics, "CONNECTIONS_CLOSED", closed := Mock())
     running = listen()
     with _connect(running) as connection:
         connection.sendall(sent)
@@ -138,6 +141,8 @@ def test_who_speaks_something_else_is_told_of(listen: Listen, sent: bytes, reaso
     (told,) = running.said("association.not_requested")
     assert str(told["reason"]).startswith(reason)
     assert told["address"] == "127.0.0.1"
+    wait_until(lambda: closed.add.called, 60, "it is counted")
+    closed.add.assert_called_once_with(reason="not_requested")
 
 
 def test_who_stalls_in_a_pdu_is_dropped(listen: Listen) -> None:

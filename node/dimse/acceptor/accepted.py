@@ -71,6 +71,7 @@ class Associations:
     def not_requested(self, address: str, reason: str) -> None:
         """Tell that who connected from `address` asked for no association that can be read."""
         self._policy.refusals.tell(AssociationNotRequested(address=address, reason=reason))
+        metrics.CONNECTIONS_CLOSED.add(reason="not_requested")
 
     def leave(self, admitted: Admitted) -> None:
         """One association that was admitted has ended."""
