@@ -119,7 +119,8 @@ def search(count: int, run: Path, what: str, seed: int, epochs: int, chosen_from
         study = _study(run, what, epochs, chosen_from.params())
         while len(_ended(study)) < count:
             # by what was tried, and by nothing that a kill could lose
-            study.sampler = optuna.samplers.TPESampler(seed=seed * 10_007 + len(_ended(study)), n_startup_trials=_BY_CHANCE)
+            drawn_by = (seed * 10_007 + len(_ended(study))) % 2**32
+            study.sampler = optuna.samplers.TPESampler(seed=drawn_by, n_startup_trials=_BY_CHANCE)
             with writing(run / JOURNAL):
                 trial = study.ask()
                 settings = chosen_from.drawn(trial)

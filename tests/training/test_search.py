@@ -316,6 +316,13 @@ def test_of_several_networks_nothing_is_searched(name: str) -> None:
         choices_of(recipes.load(name), Asked(), {"learning_rate": None, "batch": None}, 100)
 
 
+def test_any_seed_may_be_named(tmp_path: Path) -> None:
+    """A day, as people write it, is more than the generator of optuna takes."""
+    train = Trainings()
+    search(2, tmp_path, "this", 20261126, EPOCHS, replace(CHOICES, batch=(2,)), train)
+    assert [name for name, _ in train.seen] == ["trial-1", "trial-2"]
+
+
 def test_a_trial_says_its_own_settings(tmp_path: Path) -> None:
     """As they were drawn, from the journal."""
     train = Trainings()
