@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.engines.errors import ServerNotStarted, ServerUnsupported, WrongServer
+from inference.engines.errors import CacheUnwritable, ServerUnsupported, WrongServer
 from inference.engines.triton import distribution
 from tests.lab.loopback import outside
 
@@ -48,8 +48,9 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """A read-only home is common in containers: the message says where, and how to choose another place."""
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with outside(), pytest.raises(ServerNotStarted, match=f"unpacked into {blocked}: .*XDG_CACHE_HOME"):
+    with outside(), pytest.raises(CacheUnwritable, match=f"unpacked into {blocked}: ") as failed:
         distribution.local_distribution(blocked)
+    assert "XDG_CACHE_HOME" in failed.value.remedy
 
 
 def test_elsewhere_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
