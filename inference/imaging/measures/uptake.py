@@ -25,19 +25,10 @@ _LARGEST, _PEAK = (Concept(name=UPTAKE.name, unit=UPTAKE.unit, derivation=one) f
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LargestUptake:
-    """SUVmax of each segment."""
+class _OfUptake:
+    """What is measured of the SUV of segments."""
 
     segments: tuple[str, ...]
-
-    @property
-    def words(self) -> Translatable:
-        """As `Measure`."""
-        return say("SUVmax")
-
-    def concepts(self, modality: Sequence[str]) -> tuple[Concept, ...]:
-        """As `Measure`."""
-        return (_LARGEST,) if "PT" in modality else ()
 
     @property
     def of_values(self) -> bool:
@@ -48,6 +39,20 @@ class LargestUptake:
         """As `Measure`."""
         uptake = _uptake(images)
         return None if isinstance(uptake, Quantity) else uptake
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LargestUptake(_OfUptake):
+    """SUVmax of each segment."""
+
+    @property
+    def words(self) -> Translatable:
+        """As `Measure`."""
+        return say("SUVmax")
+
+    def concepts(self, modality: Sequence[str]) -> tuple[Concept, ...]:
+        """As `Measure`."""
+        return (_LARGEST,) if "PT" in modality else ()
 
     def of(self, given: SegmentedImages) -> Iterator[Measurement | Unmeasured]:
         """As `Measure`."""
@@ -61,10 +66,8 @@ class LargestUptake:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PeakUptake:
+class PeakUptake(_OfUptake):
     """SUVpeak of each segment: the largest mean of a sphere of 1 cm³ around one of its voxels."""
-
-    segments: tuple[str, ...]
 
     @property
     def words(self) -> Translatable:
@@ -74,16 +77,6 @@ class PeakUptake:
     def concepts(self, modality: Sequence[str]) -> tuple[Concept, ...]:
         """As `Measure`."""
         return (_PEAK,) if "PT" in modality else ()
-
-    @property
-    def of_values(self) -> bool:
-        """As `Measure`."""
-        return True
-
-    def against(self, images: DescribedImages, volume: Volume) -> Translatable | None:
-        """As `Measure`."""
-        uptake = _uptake(images)
-        return None if isinstance(uptake, Quantity) else uptake
 
     def of(self, given: SegmentedImages) -> Iterator[Measurement | Unmeasured]:
         """As `Measure`."""
