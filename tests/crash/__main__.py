@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.rows import write
 from tests.crash.matrix import matrix
 from tests.crash.rows import show, total
+from tests.lab.reactor import hold_still
 
 RESULTS = Path(__file__).parents[2] / "bench" / "crash.json"
 
@@ -41,4 +42,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    hold_still()
     sys.exit(main())

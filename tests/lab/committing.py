@@ -184,13 +184,8 @@ class CommittingPeer:
         files: Sequence[Any] = (),
         called: str = "HILUM",
         action_type: int = 1,
-        again: bool = True,
     ) -> int | None:
-        """C-STORE of `files` and an N-ACTION, on one association; the status of the N-ACTION, None where it could not be sent.
-
-        pynetdicom's reactor can take the answer of a C-STORE from who waits for it, and the association is aborted when the DIMSE timer
-        has run out: then all is sent once more.
-        """
+        """C-STORE of `files` and an N-ACTION, on one association; the status of the N-ACTION, None where it could not be sent."""
         entity = AE(ae_title=self.aet)
         datasets = [dcmread(file) for file in files]
         for sop_class in {one.SOPClassUID for one in datasets}:
@@ -201,10 +196,7 @@ class CommittingPeer:
             return None
         try:
             for one in datasets:
-                status = association.send_c_store(one)
-                if "Status" not in status and again:
-                    return self.ask(node_port, dataset, files=files, called=called, action_type=action_type, again=False)
-                assert status.Status == 0x0000
+                assert association.send_c_store(one).Status == 0x0000
             if not any(context.abstract_syntax == StorageCommitmentPushModel for context in association.accepted_contexts):
                 return None
             status, _ = association.send_n_action(dataset, action_type, StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
