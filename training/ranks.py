@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib import import_module
 from types import FrameType
 from typing import TypeVar
 
@@ -96,6 +97,10 @@ def ranks(device: Device = Device.CPU, precision: Precision = Precision.FLOAT32,
     if size == 1:
         yield Ranks(compute=compute)
         return
+    # its functions have the group that stands when they are imported as a default: imported later, as torch's own modules do, they would
+    # keep this one and its threads, and a thread that still holds a tensor while Python ends aborts the process
+    import_module("torch.distributed.nn.functional")
+
     before = signal.signal(signal.SIGTERM, _ended)
     distributed.init_process_group("nccl" if compute.device.type == "cuda" else "gloo", timeout=_LONGEST)
     try:

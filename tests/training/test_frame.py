@@ -231,7 +231,7 @@ def test_the_interval_is_over_patients() -> None:
 
 
 SCRIPT = """
-import sys
+import os, sys
 from dataclasses import replace
 from pathlib import Path
 from tests.training.made import smallest
@@ -241,7 +241,7 @@ from training.ranks import ranks
 recipe = smallest()
 with ranks() as here:
     fit(recipe, recipe.sides(Path(sys.argv[1]), 0), Path(sys.argv[2]), replace(recipe.schedule, epochs=2), here, Silent())
-    print(f"rank {here.rank} of {here.size}")
+    os.write(1, f"rank {here.rank} of {here.size}\\n".encode())  # in one go: both processes write to one pipe, unbuffered
 """
 
 
@@ -300,7 +300,7 @@ def test_validation_cases_without_the_structure_choose_nothing(recipe: Segmenter
 
 
 PLANNING = """
-import sys, time
+import os, sys, time
 from datetime import timedelta
 from pathlib import Path
 from torch import distributed
@@ -314,7 +314,8 @@ def begun():
     return plan.read_text()
 with ranks() as here:
     group = distributed.distributed_c10d._get_default_group()
-    print(here.in_turn(begun), group._get_backend(__import__("torch").device("cpu")).options._timeout >= timedelta(days=1), flush=True)
+    waits = group._get_backend(__import__("torch").device("cpu")).options._timeout >= timedelta(days=1)
+    os.write(1, f"{here.in_turn(begun)} {waits}\\n".encode())
 """
 
 
@@ -329,3 +330,36 @@ def test_the_first_process_plans_for_all(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["rank 0 True"] * 2
+
+
+ENDING = """
+import os
+from pathlib import Path
+from training.ranks import ranks
+def threads():
+    return [each.read_text().strip() for each in Path("/proc/self/task").glob("*/comm")]
+with ranks() as here:
+    import torch._dynamo, torch.distributed.fsdp
+    from training.tasks import segmentation
+    here.told(here.mean(1.0))
+    during = threads()
+os.write(1, f"{'pt_gloo_runloop' in during} {'pt_gloo_runloop' in threads()}\\n".encode())
+"""
+
+
+@pytest.mark.slow
+def test_no_thread_of_a_group_outlives_it(tmp_path: Path) -> None:
+    """One that still holds a tensor while Python ends aborts the process after all that it was to do: torchrun then calls the training
+    failed (https://github.com/pytorch/pytorch/pull/179291). What is imported while the group stands must not keep it."""
+    (tmp_path / "ending.py").write_text(ENDING)
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(tmp_path / "ending.py")],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["True False"] * 2
