@@ -192,6 +192,7 @@ HISTORY = {
     "job.released": "The process that held it is gone; it can be claimed again.",
     "job.joined": "Another route asked for the same analysis; the sinks are the union.",
     "job.parted": "Routes that ask what the application does not answer have parked jobs of their own; it goes on for the others.",
+    "job.asked_otherwise": "It was analysed for what its route asks today, which is another version, or more, than when the study came.",
     "job.analysed": "How long assembling and inference took.",
     "job.inferred": "The findings are on disk.",
     "job.made": "How long encoding and checking took.",

@@ -32,8 +32,9 @@ class AnotherVersion(ModelError):
 
     code = "HLM-4184"
     remedy = (
-        "Bring that version back (`hilum models rollback`, or the package of before) and `hilum jobs retry JOB`; or write another version, "
-        "or none, into the `run` of the route, and send the study again."
+        "Bring that version back (`hilum models rollback`, or the package of before), or write the version that is here into the `run` of "
+        "the route and `hilum config reload`; then `hilum jobs retry JOB`. Where the route is to ask for none any more, or has another "
+        "name by now, send the study again."
     )
 
 

@@ -88,14 +88,14 @@ class RoutesRefused(Exception):
     def apart(self, job: Job, config: settings.Config) -> tuple[list[RefusedRoutes], PartedRoutes]:
         """Each demand that is not answered, with its routes and their sinks; and the routes that go on.
 
-        A route waits for what it asks today and for what it asked when it was routed. Whose a sink is, and what a route wants, the
-        configuration says. A sink that no route of the job has by now may be of any: it waits with what is refused.
+        Whose a sink is, and what a route wants, the configuration says. A sink that no route of the job has by now may be of any: it
+        waits with what is refused.
         """
         mine = {route.name: route for route in config.routes if route.name in job.routes}
         known = {sink for route in mine.values() for sink in route.send}
         alike: dict[Demand, list[str]] = {}
         for route, (demand, _) in self.refused.items():
-            alike.setdefault(job.demands.get(route, demand).also(demand), []).append(route)
+            alike.setdefault(demand, []).append(route)
         apart = [
             RefusedRoutes(
                 demands=dict.fromkeys(routes, demand),
@@ -150,6 +150,8 @@ class Inferred:
         What computed each model, by its name and version.
     made_by
         The application with the version that analysed.
+    demands
+        What each route of the job that asks anything was answered.
     """
 
     parts: tuple[Analysed, ...]
@@ -158,6 +160,7 @@ class Inferred:
     took_s: Mapping[str, float]
     stages_s: Mapping[str, float] = field(default_factory=dict)
     runtimes: Mapping[str, str] = field(default_factory=dict)
+    demands: Mapping[str, Demand] = field(default_factory=dict)
 
 
 class Analyst:
@@ -220,7 +223,7 @@ class Analyst:
             engine.check(model)
         digest = digest_with(engine, application, calls)
         # by the files that the engine holds
-        unaccepted = _unaccepted(self._config, application, digest) if any(demand.accepted for _, demand in demands) else ""
+        unaccepted = _unaccepted(self._config, application, digest) if any(demand.accepted for demand in demands.values()) else ""
         self._refuse(job, demands, ApplicationUnaccepted, lambda demand: demand.against_unaccepted(unaccepted))
         with collected() as stages_s:
             with at_most(to_decode_s(size_of(files))):
@@ -240,17 +243,20 @@ class Analyst:
             stages_s=stages_s,
             runtimes=runtimes,
             made_by=f"{application.name} {application.version}",
+            demands=demands,
         )
 
-    def _demands(self, job: Job) -> list[tuple[str, Demand]]:
-        """What the routes of the job asked when it was routed, whatever they are called by now, and what those of their names ask today."""
-        today = ((route.name, route.demand(job.application)) for route in self._config.routes if route.name in job.routes)
-        return list(dict.fromkeys([*job.demands.items(), *((name, demand) for name, demand in today if not demand.none)]))
+    def _demands(self, job: Job) -> dict[str, Demand]:
+        """By route that asks anything: what it asked when it was routed, whatever it is called by now, and what the one of its name asks
+        today. The version that this one names counts before the one of then."""
+        today = {route.name: route.demand(job.application) for route in self._config.routes}
+        asked = {name: today.get(name, Demand()).also(job.demands.get(name, Demand())) for name in job.routes}
+        return {name: demand for name, demand in asked.items() if not demand.none}
 
-    def _refuse(self, job: Job, demands: Sequence[tuple[str, Demand]], error: type[ModelError], against: Callable[[Demand], str]) -> None:
+    def _refuse(self, job: Job, demands: Mapping[str, Demand], error: type[ModelError], against: Callable[[Demand], str]) -> None:
         """Raise which routes of the job are not answered, where others are that the configuration has: it knows their sinks. Else the error
         for all of them: nobody would get what was made."""
-        refused = {route: (demand, error(f'route "{route}": {why}')) for route, demand in demands if (why := against(demand))}
+        refused = {route: (demand, error(f'route "{route}": {why}')) for route, demand in demands.items() if (why := against(demand))}
         if not refused:
             return
         if refused.keys() >= {route.name for route in self._config.routes if route.name in job.routes}:

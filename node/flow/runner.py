@@ -317,8 +317,8 @@ class Runner:
             for part, findings in zip(inferred.parts, found, strict=True)
             for one in measured_in(findings, part.assembled.part, application.version)
         ]
-        facts = (blob, inferred.model_digest, self._clock())
-        if not self._journal.jobs.inferred(job.id, lease.token, *facts, version=application.version, measured=kept_values):
+        facts = (job.id, lease.token, blob, inferred.model_digest, self._clock())
+        if not self._journal.jobs.inferred(*facts, version=application.version, demands=inferred.demands, measured=kept_values):
             raise LeaseLost
         metrics.ASSEMBLE.observe(inferred.took_s["assemble"], application=job.application)
         metrics.INFER.observe(inferred.took_s["infer"], application=job.application)

@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, delete, exists, or_, select, update
 
-from node.domain.job import Job, JobKind, Measured, PartedRoutes, RefusedRoutes, ResultObject
+from node.domain.job import Demand, Job, JobKind, Measured, PartedRoutes, RefusedRoutes, ResultObject
 from node.domain.state import DeliveryState, JobState
 from node.journal import schema
 from node.journal.arrivals import revise_askers
@@ -14,7 +15,7 @@ from node.journal.claims import LostClaims, at_most, given_before, had_turn, in_
 from node.journal.database import Database, JournalPart, lock_study, repeatable, rerun
 from node.journal.errors import NoSuchRow, TransitionRefused
 from node.journal.job_deliveries import cancel_deliveries, insert_deliveries, revive
-from node.journal.placing import demands_of, part, supersede, wished
+from node.journal.placing import demands_of, keep_demands, part, supersede, wished
 from node.journal.port import DoneJob, JobFilter
 from node.journal.results import insert_objects, keep_measured, read_objects
 from node.journal.rows import micros, moment, to_job
@@ -76,9 +77,10 @@ class Jobs(JournalPart):
         *,
         version: str | None = None,
         measured: Sequence[Measured] = (),
+        demands: Mapping[str, Demand] = MappingProxyType({}),
     ) -> bool:
         """QUEUED → INFERRED; the lease stays held. `version` is of the application that made the findings. `measured` replaces what earlier
-        findings of the job measured."""
+        findings of the job measured. `demands` of its routes take the place of what is on record, where these were answered instead."""
         with self._database.writing() as connection:
             if not held(connection, schema.job, job, lease):
                 return False
@@ -87,6 +89,7 @@ class Jobs(JournalPart):
                 return True
             refuse_tombstoned(connection, [findings_blob])
             keep_measured(connection, job, measured)
+            keep_demands(connection, job, demands, now)
             made = {"findings_blob": findings_blob, "model_digest": model_digest, "findings_version": version, "inferred_at": micros(now)}
             facts = {**made, "code": None, "reason": None}
             move(connection, JOB, job, JobState.INFERRED, now, f"model {model_digest}", **facts)

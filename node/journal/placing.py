@@ -374,9 +374,24 @@ def _add_routes(connection: Connection, job: int, new: NewJob) -> list[str]:
     made = connection.execute(select(_job.model_digest).where(_job.id == job)).scalar_one() is not None
     by_now = {name: before.also(demands[name]) if made else demands[name] for name, before in have.items() if name in demands}
     for name in [name for name in by_now if by_now[name] != have[name]]:
-        said = _demand_values(by_now[name])
-        connection.execute(update(table).where(table.c.job_id == job, table.c.route == name).values(**said))
+        _keep_demand(connection, job, name, by_now[name])
     return fresh
+
+
+def keep_demands(connection: Connection, job: int, demands: Mapping[str, Demand], now: datetime) -> None:
+    """Keep what routes of a job asked of what analysed it, and say so of those that had asked otherwise when it was routed."""
+    before = demands_of(connection, [job]).get(job, {})
+    changed = {route: demand for route, demand in demands.items() if before.get(route, demand) != demand}
+    for route, demand in changed.items():
+        _keep_demand(connection, job, route, demand)
+        was = before[route].text or "any version"
+        note(connection, JOB.name, job, "job.asked_otherwise", f'route "{route}" asks for {demand.text} (it had asked for {was})', now)
+
+
+def _keep_demand(connection: Connection, job: int, route: str, demand: Demand) -> None:
+    table = schema.job_route
+    mine = (table.c.job_id == job, table.c.route == route)
+    connection.execute(update(table).where(*mine).values(**_demand_values(demand)))
 
 
 def _behind(connection: Connection, table: Table, job: int) -> int:

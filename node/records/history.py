@@ -27,6 +27,7 @@ WORDS: Final[Mapping[str, str]] = {
     "job.released": "goes back into the queue: the process that had it is gone",
     "job.joined": "another route asked for the same",
     "job.parted": "goes on without the routes whose demands the application does not answer",
+    "job.asked_otherwise": "was analysed for what its route asks by now",
     "job.analysed": "computed",
     "job.inferred": "findings are kept",
     "job.made": "results are made",

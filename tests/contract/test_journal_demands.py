@@ -324,6 +324,21 @@ def test_what_is_asked_in_vain_is_told_by_which_job_stands_for_it(story: Story) 
     assert story.journal.routing.standing(study, refused(story, "too")) == {"too": (second, JobState.CANCELLED)}
 
 
+def test_what_was_answered_instead_of_what_was_asked_takes_its_place_on_record(story: Story) -> None:
+    """Asked for 1.0 when the study came, and for 1.1 by now, which analysed it: whoever asks for 1.0 later gets nothing of that. Told once,
+    also where the answer was lost."""
+    old, new = Demand(version="1.0"), Demand(version="1.1")
+    (first,) = routed(story, asking(story, {"any": Demand(), "asks": old}), number=1)
+    job = story.claim()
+    for _ in range(2):
+        kept = ("findings/1", "model 1", story.now)
+        assert story.journal.jobs.inferred(first, job.lease or "", *kept, version="1.1.0", demands={"asks": new})
+    assert story.journal.jobs.get(first).demands == {"asks": new}
+    assert [one.name for one in story.journal.events.of("job", first)].count("job.asked_otherwise") == 1
+    (stuck,) = routed(story, refused(story, demand=old, application_version="1.1.0"), number=2)
+    assert (stuck != first, story.journal.jobs.get(stuck).state) == (True, JobState.PARKED)
+
+
 @pytest.mark.parametrize("first", [ACCEPTED, Demand(version="1.0")])
 def test_the_marks_of_what_was_delivered_are_known_when_its_route_asks_for_more(first: Demand, story: Story) -> None:
     """Or an erasure would leave them."""

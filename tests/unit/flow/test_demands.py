@@ -33,6 +33,7 @@ class Hospital:
     def __init__(self, node: MiniNode, models: Path) -> None:
         (any_,) = node.config.routes
         self.node, self.engine, self.models = node, ThresholdEngine(), models
+        self.version = VERSION
         self.research = replace(any_, name="research", send=("research",))
         self.archive = replace(any_, name="archive", send=("archive",), accepted=True)
         self.ask(self.research, self.archive)
@@ -47,8 +48,8 @@ class Hospital:
     def application(self, name: str) -> Application:
         """As the assembly serves it: with whether it is accepted."""
         assert name == NAME
-        unaccepted = why_not_accepted(self.models, NAME, VERSION, self.digest)
-        return replace(APPLICATION, models_digest=self.digest, unaccepted=unaccepted)
+        unaccepted = why_not_accepted(self.models, NAME, self.version, self.digest)
+        return replace(APPLICATION, version=self.version, models_digest=self.digest, unaccepted=unaccepted)
 
     def accept(self) -> None:
         """By somebody who tested what is served."""
@@ -311,6 +312,50 @@ def test_a_job_that_is_parted_has_waited_once(hospital: Hospital, monkeypatch: p
     hospital.work()
     assert hospital.got() == {"research": {hospital.digest}}
     assert len(waited.observe.mock_calls) == 1
+
+
+def pinned(route: Route, version: str) -> Route:
+    return replace(route, accepted=False, pinned=(PinnedVersion(application=NAME, version=version),))
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before it is analysed", "after it was parked"])
+def test_an_upgrade_that_its_route_goes_along_with_leaves_no_job_behind(before: bool, hospital: Hospital) -> None:
+    """Queued for 1.0, which is gone: the route asks for 1.1, which is here. It is analysed once, says so, and is on record as answered by
+    that; a route that asks for 1.0 still gets nothing of it."""
+    hospital.ask(pinned(hospital.archive, "1.0"), pinned(hospital.research, "1.0"))
+    hospital.come()
+    node, (job,) = hospital.node, live(hospital.node)
+    hospital.version = "1.1.0"
+    if not before:
+        hospital.work()
+        assert (node.journal.jobs.get(job.id).state, node.journal.jobs.get(job.id).code) == (JobState.PARKED, "HLM-4184")
+    hospital.ask(pinned(hospital.archive, "1.1"), pinned(hospital.research, "1.0"))
+    if not before:
+        node.journal.jobs.revive(job.id, node.clock())
+    hospital.work()
+    mine, stuck = live(node)
+    assert (mine.id, mine.state, mine.routes, mine.findings_version) == (job.id, JobState.ENCODED, ("archive",), "1.1.0")
+    assert (stuck.state, stuck.routes, stuck.demands) == (JobState.PARKED, ("research",), {"research": Demand(version="1.0")})
+    assert mine.demands == {"archive": Demand(version="1.1")}
+    told = [one.detail for one in node.journal.events.of("job", job.id) if one.name == "job.asked_otherwise"]
+    assert told == ['route "archive" asks for version 1.1 (it had asked for version 1.0)']
+    assert hospital.engine.asked == 1
+
+
+@pytest.mark.parametrize("today", ["renamed", "any version"])
+def test_a_version_that_is_asked_for_no_more_is_asked_of_what_waits(today: str, hospital: Hospital) -> None:
+    """What comes from then on goes by today's route, and takes the place of what waited."""
+    hospital.ask(pinned(hospital.archive, "1.0"))
+    hospital.come()
+    hospital.version = "1.1.0"
+    other = replace(hospital.archive, accepted=False)
+    hospital.ask(replace(pinned(other, "1.1"), name="renamed") if today == "renamed" else other)
+    hospital.work()
+    (job,) = live(hospital.node)
+    assert (job.state, job.code, hospital.engine.asked) == (JobState.PARKED, "HLM-4184", 0)
+    hospital.come_again()
+    hospital.work()
+    assert hospital.got() == {"archive": {hospital.digest}}
 
 
 def test_what_is_parked_waits_for_what_its_route_asked_and_asks(hospital: Hospital) -> None:
