@@ -89,7 +89,8 @@ class RoutesRefused(Exception):
         """Each demand that is not answered, with its routes and their sinks; and the routes that go on.
 
         Whose a sink is, and what a route wants, the configuration says. A sink that no route of the job has by now may be of any: it
-        waits with what is refused.
+        waits with what is refused. So does every sink where a route that is refused has another name by now, or is gone: which were its
+        own, nobody knows.
         """
         mine = {route.name: route for route in config.routes if route.name in job.routes}
         known = {sink for route in mine.values() for sink in route.send}
@@ -100,7 +101,7 @@ class RoutesRefused(Exception):
             RefusedRoutes(
                 demands=dict.fromkeys(routes, demand),
                 sinks=tuple(
-                    sink for sink in job.sinks if sink not in known or any(sink in mine[name].send for name in mine.keys() & routes)
+                    sink for sink in job.sinks if sink not in known or any(name not in mine or sink in mine[name].send for name in routes)
                 ),
                 wishes=_wishes([mine.get(name) for name in routes]),
                 code=self.refused[routes[0]][1].code,

@@ -206,6 +206,26 @@ def test_a_sink_that_both_routes_send_to_gets_the_result_of_the_one_that_does_no
     assert hospital.got().keys() == {"research", "both", "archive", "old"}
 
 
+def test_a_sink_that_both_routes_sent_to_is_not_lost_where_the_one_that_asks_has_another_name_by_now(hospital: Hospital) -> None:
+    """Which sinks were its own nobody knows: what is parked waits with all of them."""
+    hospital.accept()
+    research, archive = replace(hospital.research, send=("research", "both")), replace(hospital.archive, send=("archive", "both"))
+    hospital.ask(research, archive)
+    hospital.come()
+    withdraw(hospital.models, NAME, VERSION, hospital.digest, by="Dr Ada", reason="not so good")
+    hospital.ask(research, replace(archive, name="renamed"))
+    hospital.work()
+    assert {job.routes: (set(job.sinks), job.code) for job in live(hospital.node)} == {
+        ("research",): ({"research", "both"}, None),
+        ("archive",): ({"research", "both", "archive"}, "HLM-4185"),
+    }
+    hospital.accept()
+    (stuck,) = [job for job in live(hospital.node) if job.code]
+    hospital.node.journal.jobs.revive(stuck.id, hospital.node.clock())
+    hospital.work()
+    assert {one.sink for one in hospital.node.deliveries(stuck.id)} == {"research", "both", "archive"}
+
+
 def test_a_job_that_is_cancelled_before_its_routes_are_parted_stays_so(hospital: Hospital) -> None:
     """The worker goes on with the next job."""
     hospital.ask(hospital.research, replace(hospital.archive, accepted=False))
