@@ -271,6 +271,15 @@ class RefusedRoutes(PartedRoutes):
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartedJob:
+    """The job by which routes wait that were parted from another. `new`: it was made for them now; else they had it already."""
+
+    job: int
+    refused: RefusedRoutes
+    new: bool
+
+
 class MeasuredOf(StrEnum):
     """What a number is about."""
 

@@ -237,12 +237,12 @@ class Runner:
 
     def _part(self, job: Job, some: RoutesRefused) -> None:
         """Let the routes go on whose demands are answered, with their sinks; each demand that is not has a parked job of its own."""
-        refused, others = some.apart(job, self._config)
-        own = self._journal.jobs.part(job, refused, others, self._clock())
-        for parked, one in zip(own, refused, strict=False):  # none where nothing was parted: whoever claims it next knows more
+        for parted in self._journal.jobs.part(job, *some.apart(job, self._config), self._clock()):
+            one = parted.refused
             event("job.parted", job=job.id, application=job.application, code=one.code, reason=one.reason, routes=list(one.demands))
-            metrics.JOBS_ENDED.add(application=job.application, state=JobState.PARKED.value, code=one.code)
-            alarm("job.parked", job=parked, application=job.application, code=one.code, reason=one.reason)
+            if parted.new:  # else it was told when it was parked
+                metrics.JOBS_ENDED.add(application=job.application, state=JobState.PARKED.value, code=one.code)
+                alarm("job.parked", job=parted.job, application=job.application, code=one.code, reason=one.reason)
 
     def _state(self, job: Job, application: Application, lease: JobLease) -> None:
         """Say of a study that it has no result: what there is to say is journaled as findings are, and then made into objects."""

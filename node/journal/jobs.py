@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, delete, exists, or_, select, update
 
-from node.domain.job import Demand, Job, JobKind, Measured, PartedRoutes, RefusedRoutes, ResultObject
+from node.domain.job import Demand, Job, JobKind, Measured, PartedJob, PartedRoutes, RefusedRoutes, ResultObject
 from node.domain.state import DeliveryState, JobState
 from node.journal import schema
 from node.journal.arrivals import revise_askers
@@ -15,7 +15,7 @@ from node.journal.claims import LostClaims, at_most, given_before, had_turn, in_
 from node.journal.database import Database, JournalPart, lock_study, repeatable, rerun
 from node.journal.errors import NoSuchRow, TransitionRefused
 from node.journal.job_deliveries import cancel_deliveries, insert_deliveries, revive
-from node.journal.placing import demands_of, keep_demands, part, supersede, wished
+from node.journal.placing import demands_of, keep_demands, part, parted_under, supersede, wished
 from node.journal.port import DoneJob, JobFilter
 from node.journal.results import insert_objects, keep_measured, read_objects
 from node.journal.rows import micros, moment, to_job
@@ -144,7 +144,7 @@ class Jobs(JournalPart):
             return True
 
     @repeatable
-    def part(self, job: Job, refused: Sequence[RefusedRoutes], others: PartedRoutes, now: datetime) -> list[int]:
+    def part(self, job: Job, refused: Sequence[RefusedRoutes], others: PartedRoutes, now: datetime) -> list[PartedJob]:
         """Give routes whose demands are not answered jobs of their own, which are parked; the job, as it was claimed, waits again, for its
         `others`, with those of its sinks that are theirs. The attempt does not count. Returns these jobs, in the order of `refused`.
 
@@ -152,19 +152,20 @@ class Jobs(JournalPart):
         with self._database.writing() as connection:
             lock_study(connection, job.study_instance_uid)  # first, as whoever routes does
             if job.lease is None or not held(connection, schema.job, job.id, job.lease):
-                return []
+                return parted_under(connection, _row(connection, job.id), job.lease, refused)
             waits = {"lease": None, "lease_until": None, "due_at": micros(now), "attempts": _job.attempts - 1}
             connection.execute(update(schema.job).where(_job.id == job.id).values(**waits))
             (by_now,) = read_jobs(connection, select(schema.job).where(_job.id == job.id))
             asked, asks = ((one.demands, set(one.routes), set(one.sinks)) for one in (job, by_now))
             if asked != asks:
                 return []
+            connection.execute(update(schema.job).where(_job.id == job.id).values(ended_lease=job.lease))
             row = _row(connection, job.id)
             own = [part(connection, row, one, now) for one in refused]
             table = schema.job_sink
             connection.execute(delete(table).where(table.c.job_id == job.id, table.c.sink.not_in(others.sinks)))
             gone = ", ".join(route for one in refused for route in one.demands)
-            said = f"routes {gone}: job {', '.join(map(str, own))}"
+            said = f"routes {gone}: job {', '.join(str(one.job) for one in own)}"
             # no error; and claimed again it has waited already
             values = {**wished(connection, row, others.wishes), "code": "", "reason": said}
             connection.execute(update(schema.job).where(_job.id == job.id).values(**values))

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, Row, Select, Table, delete, func, insert, literal, select, update
 
 from node.domain.errors import AnotherVersion, ApplicationUnaccepted, PixelsGone
-from node.domain.job import RANKS, Demand, JobKind, NewJob, RefusedRoutes, RouteWishes, WhenExcluded, strictest
+from node.domain.job import RANKS, Demand, JobKind, NewJob, PartedJob, RefusedRoutes, RouteWishes, WhenExcluded, strictest
 from node.domain.shortage import Shortage
 from node.domain.state import JobState
 from node.journal import schema
@@ -403,7 +403,7 @@ def _demand_values(demand: Demand) -> dict[str, Any]:
     return {"version": demand.version, "accepted": demand.accepted}
 
 
-def part(connection: Connection, job: Row[Any], refused: RefusedRoutes, now: datetime) -> int:
+def part(connection: Connection, job: Row[Any], refused: RefusedRoutes, now: datetime) -> PartedJob:
     """Give routes of a job that waits to be analysed a job of their own, parked for what they ask; returns it. One that they got already,
     because the study came while the job was at work, is theirs."""
     asked, used = schema.job_route.c, schema.job_instance.c
@@ -411,7 +411,7 @@ def part(connection: Connection, job: Row[Any], refused: RefusedRoutes, now: dat
     if (own := _parted_before(connection, job, refused)) is not None:
         connection.execute(delete(schema.job_route).where(*mine))
         _add_sinks(connection, own, refused.sinks)
-        return own
+        return PartedJob(job=own, refused=refused, new=False)
     facts = {name: value for name, value in job._mapping.items() if name != "id"} | wished(connection, job, refused.wishes)
     anew = {"state": JobState.QUEUED.value, "lease": None, "lease_until": None, "attempts": 0, "created_at": micros(now)}
     own = int(connection.execute(insert(schema.job).values(**facts | anew).returning(_job.id)).scalar_one())
@@ -422,7 +422,17 @@ def part(connection: Connection, job: Row[Any], refused: RefusedRoutes, now: dat
     members = select(literal(own), used.instance_id, used.role).where(used.job_id == job.id)
     connection.execute(insert(schema.job_instance).from_select(["job_id", "instance_id", "role"], members))
     move(connection, JOB, own, JobState.PARKED, now, f"{refused.code} {refused.reason}", code=refused.code, reason=refused.reason)
-    return own
+    return PartedJob(job=own, refused=refused, new=True)
+
+
+def parted_under(connection: Connection, job: Row[Any], lease: str | None, refused: Sequence[RefusedRoutes]) -> list[PartedJob]:
+    """What was parted from a job under a lease that it has no more: whoever parted it did not hear the answer. [] where nothing was."""
+    if lease is None or job.ended_lease != lease:
+        return []
+    found = [(one, _parted_before(connection, job, one)) for one in refused]
+    made = select(_job.id).where(_job.ended_lease == lease, _job.id.in_([own for _, own in found if own is not None]))
+    new = set(connection.execute(made).scalars())
+    return [PartedJob(job=own, refused=one, new=own in new) for one, own in found if own is not None]
 
 
 def wished(connection: Connection, job: Row[Any], wishes: RouteWishes | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from node.domain.job import Demand, Job, NewJob, PartedRoutes, Priority, RefusedRoutes, RouteWishes, WhenExcluded, delivery_marks
+from node.domain.job import Demand, Job, NewJob, PartedJob, PartedRoutes, Priority, RefusedRoutes, RouteWishes, WhenExcluded, delivery_marks
 from node.domain.shortage import Lack, Shortage
 from node.domain.state import DeliveryState, JobState
 from node.journal.errors import TransitionRefused
@@ -387,9 +387,9 @@ def test_who_asks_nothing_goes_on_when_a_worker_finds_what_another_route_asks_un
     on waits as before the attempt. The study's coming again, and a call whose answer was lost, change nothing."""
     (first,) = routed(story, asking(story, {"any": Demand(), "asks": Demand()}), number=1)
     job = story.claim()
-    assert story.journal.jobs.part(job, [WAITS], TO_ANY, story.now)
-    assert not story.journal.jobs.part(job, [WAITS], TO_ANY, story.now)
+    parted = [story.journal.jobs.part(job, [WAITS], TO_ANY, story.now) for _ in range(2)]
     mine, stuck = story.journal.jobs.find(study="1.1")
+    assert parted == [[PartedJob(job=stuck.id, refused=WAITS, new=True)]] * 2
     assert (mine.id, mine.state, mine.routes, mine.sinks, mine.attempts) == (first, JobState.QUEUED, ("any",), ("to any",), 0)
     assert (stuck.state, stuck.code, stuck.routes, stuck.sinks) == (JobState.PARKED, REFUSED[0], ("asks",), ("to asks",))
     assert (stuck.demands, stuck.input_digest, stuck.attempts) == ({"asks": ACCEPTED}, mine.input_digest, 0)
@@ -405,8 +405,8 @@ def test_what_a_route_asked_when_it_was_routed_is_kept_beside_what_it_asks_today
     routed(story, asking(story, {"any": Demand(), "asks": pinned}), number=1)
     both = pinned.also(ACCEPTED)
     assert both == Demand(version="1.0", accepted=True)
-    (stuck,) = story.journal.jobs.part(story.claim(), [replace(WAITS, demands={"asks": both})], TO_ANY, story.now)
-    assert story.journal.jobs.get(stuck).demands == {"asks": both}
+    (parted,) = story.journal.jobs.part(story.claim(), [replace(WAITS, demands={"asks": both})], TO_ANY, story.now)
+    assert story.journal.jobs.get(parted.job).demands == {"asks": both}
 
 
 def test_each_part_wants_what_its_own_routes_want(story: Story) -> None:
@@ -418,9 +418,9 @@ def test_each_part_wants_what_its_own_routes_want(story: Story) -> None:
         story.claim(),
         replace(TO_ANY, wishes=RouteWishes(priority=Priority.OFFPEAK, when_excluded=WhenExcluded.TELL, deadline=None)),
     )
-    (stuck,) = story.journal.jobs.part(claimed, [WAITS], others, story.now)
+    (parted,) = story.journal.jobs.part(claimed, [WAITS], others, story.now)
     wants = {one.id: (one.priority, one.when_excluded, one.deadline_at) for one in story.journal.jobs.find(study="1.1")}
-    assert wants == {first: (Priority.OFFPEAK, WhenExcluded.TELL, None), stuck: tuple(strict.values())}
+    assert wants == {first: (Priority.OFFPEAK, WhenExcluded.TELL, None), parted.job: tuple(strict.values())}
     assert story.journal.jobs.claim("host:1", story.now, timedelta(minutes=1), offpeak=False) is None
     assert story.journal.jobs.claim("host:1", story.now, timedelta(minutes=1)) is not None
 
@@ -471,7 +471,8 @@ def test_who_joins_while_a_worker_finds_what_another_route_asks_unanswered_loses
     job = story.claim()
     third = asking(story, {"third": Demand()}, sinks=(sink,), sinks_of={"third": (sink,)})
     assert routed(story, third, number=2) == [first]
-    assert not story.journal.jobs.part(job, [WAITS], TO_ANY, story.now)
+    for _ in ("heard", "the answer was lost"):
+        assert not story.journal.jobs.part(job, [WAITS], TO_ANY, story.now)
     again = story.claim()
     assert (again.id, again.routes, again.attempts) == (first, ("any", "asks", "third"), 1)
     assert story.journal.jobs.part(again, [WAITS], PartedRoutes(sinks=("to any", sink)), story.now)
@@ -486,7 +487,9 @@ def test_who_got_a_parked_job_while_a_worker_found_out_has_that_one_alone(story:
     job = story.claim()
     came_again = asking(story, {"any": Demand()}, models_digest=""), refused(story)
     _, stuck = routed(story, *came_again, number=2)
-    assert story.journal.jobs.part(job, [replace(WAITS, sinks=("to asks", "old"))], TO_ANY, story.now)
+    waits = replace(WAITS, sinks=("to asks", "old"))
+    for _ in ("heard", "the answer was lost"):
+        assert story.journal.jobs.part(job, [waits], TO_ANY, story.now) == [PartedJob(job=stuck, refused=waits, new=False)]
     found = {one.id: (one.routes, one.sinks, one.state) for one in story.journal.jobs.find(study="1.1")}
     assert found == {
         first: (("any",), ("to any",), JobState.QUEUED),

@@ -284,6 +284,25 @@ def test_what_a_worker_parks_for_a_route_is_told_as_what_routing_parks_is(hospit
     assert [one.kwargs for one in ended.add.mock_calls] == [{"application": NAME, "state": "parked", "code": "HLM-4185"}]
 
 
+def test_what_routing_parked_while_a_worker_found_the_same_is_told_once(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The study comes again while the job of both routes is at work: the worker parts the archive's from it, which waits already."""
+    hospital.ask(hospital.research, replace(hospital.archive, accepted=False))
+    hospital.come()
+    hospital.ask(hospital.research, hospital.archive)
+    monkeypatch.setattr(metrics, "JOBS_ENDED", ended := Mock())
+
+    def came_meanwhile(name: str) -> Application:
+        hospital.come_again()
+        return hospital.application(name)
+
+    engines = Engines(hospital.node.config, lambda _: hospital.engine, hospital.application)
+    with capture_logs() as told:
+        assert runner(hospital.node, engines, hospital.application, analysed_by=came_meanwhile).step() == 1
+    assert {job.routes: job.code or "" for job in live(hospital.node)} == {("research",): "", ("archive",): "HLM-4185"}
+    assert [one["event"] for one in told if one["event"] in ("job.parked", "job.parted")] == ["job.parked", "job.parted"]
+    assert [one.kwargs for one in ended.add.mock_calls] == [{"application": NAME, "state": "parked", "code": "HLM-4185"}]
+
+
 def test_a_decision_says_that_a_result_stands_where_it_does(hospital: Hospital) -> None:
     """Accepted, analysed, and taken back: when another series comes nothing is parked, and nothing says so."""
     hospital.accept()
