@@ -1,5 +1,5 @@
-// What every page has: times in the reader's zone, confirmations, keys, and how much there is to look at in the title. Part of hilum; asks
-// this host alone.
+// What every page has: times in the reader's zone, confirmations, presses that count while a page renews itself, keys, and how much there is
+// to look at in the title. It listens before there is anything to press: frame.html waits for it. Part of hilum; asks this host alone.
 "use strict";
 (() => {
   const zoned = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium" });
@@ -49,39 +49,103 @@
     here.textContent = `${timeZone} (${name.value.replace("GMT", "UTC")})`;
   }
 
-  // ---- confirmations
-  function confirmed(form, submitter) {
-    const dialog = document.getElementById("confirm"), yes = document.getElementById("confirm-yes"), no = document.getElementById("confirm-no");
+  // ---- confirmations. A form that asks before has the method `dialog`, which sends nothing, until somebody has said yes
+  let asked = null, sure = null;
+
+  function ask(form, submitter) {
+    asked = { form, submitter };
     document.getElementById("confirm-words").textContent = (submitter && submitter.dataset.confirm) || form.dataset.confirm;
-    const go = () => {
-      dialog.close();
-      form.dataset.confirmed = "yes";
-      // the page may have renewed itself meanwhile
-      if (!form.isConnected) { form.hidden = true; document.body.append(form); }
-      form.requestSubmit(submitter && submitter.isConnected ? submitter : null);
-    };
-    const end = () => { yes.removeEventListener("click", go); no.removeEventListener("click", shut); };
-    const shut = () => dialog.close();
-    yes.addEventListener("click", go);
-    no.addEventListener("click", shut);
-    dialog.addEventListener("close", end, { once: true });
-    dialog.showModal();
-    no.focus();
+    document.getElementById("confirm").showModal();
+    document.getElementById("confirm-no").focus();
   }
+
+  document.addEventListener("click", ({ target }) => {
+    if (target.id !== "confirm-yes") return;
+    const { form, submitter } = asked;
+    document.getElementById("confirm").close();
+    // the page may have renewed itself meanwhile
+    if (!form.isConnected) { form.hidden = true; document.body.append(form); }
+    sure = form;
+    form.method = "post";
+    form.requestSubmit(submitter && submitter.isConnected ? submitter : null);
+    form.method = "dialog";
+    sure = null;
+  });
 
   document.addEventListener("submit", (event) => {
     const form = event.target, asks = form.dataset.confirm || (event.submitter && event.submitter.dataset.confirm);
-    if (!asks) return;
-    if (form.dataset.confirmed) { delete form.dataset.confirmed; return; }
+    if (!asks || form === sure) return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    confirmed(form, event.submitter);
+    ask(form, event.submitter);
   }, true);
 
   document.addEventListener("change", (event) => {
     const name = event.target.dataset.ticks;
     if (name) for (const one of event.target.form.querySelectorAll(`input[name="${name}"]`)) one.checked = event.target.checked;
   });
+
+  // ---- presses. A part that renews itself takes what is pressed in it away, and the press with it: an answer that comes while something is
+  // pressed is shown when it is released
+  const held = [], TAP_MS = 300;
+  let pressed = false;
+
+  function press(event) {
+    if (event.type === "keydown" ? event.key === " " : event.button === 0) pressed = true;
+  }
+
+  function release(event) {
+    if (!pressed || (event.type === "pointermove" && event.buttons)) return;
+    pressed = false;
+    // the click comes behind the release: of a mouse and a key at once, of a finger when it is clear that it was a tap
+    setTimeout(show, event.pointerType === "touch" ? TAP_MS : 0);
+  }
+
+  function show() {
+    if (pressed) return;
+    for (const one of held.splice(0)) try { one(); } catch (error) { reportError(error); }
+  }
+
+  for (const down of ["pointerdown", "keydown"]) window.addEventListener(down, press, true);
+  // a menu, another window or what is dragged may take the release away: then the pointer comes back with nothing pressed
+  for (const up of ["pointerup", "pointercancel", "keyup", "contextmenu", "pointermove"]) window.addEventListener(up, release, true);
+  window.addEventListener("blur", release);
+
+  document.addEventListener("htmx:beforeSend", ({ detail: { xhr } }) => {
+    const { onload } = xhr;
+    xhr.onload = () => {
+      if (!pressed && !held.length) onload();
+      else held.push(() => (xhr.readyState === XMLHttpRequest.DONE ? onload : xhr.onabort)());
+    };
+  });
+
+  document.addEventListener("htmx:sseBeforeMessage", (event) => {
+    if (!pressed && !held.length) return;
+    const { target, type, data } = event.detail;
+    event.preventDefault();
+    held.push(() => target.dispatchEvent(new MessageEvent(type, { data })));
+  });
+
+  // ---- who has the focus on something that is renewed, has it on its like afterwards
+  let stood = null;
+
+  function likes(one) {
+    return [...document.querySelectorAll(one.localName)].filter((each) => each.isEqualNode(one) && (!one.form || one.form.isEqualNode(each.form)));
+  }
+
+  function leave() {
+    const one = document.activeElement;
+    stood = one && one !== document.body ? { one, place: likes(one).indexOf(one) } : null;
+  }
+
+  function back() {
+    if (!stood || stood.one.isConnected || document.activeElement !== document.body) return;
+    const found = likes(stood.one), like = found[stood.place] || found.at(-1);
+    if (like) like.focus({ preventScroll: true });
+  }
+
+  for (const before of ["htmx:beforeSwap", "htmx:sseBeforeMessage"]) document.addEventListener(before, leave);
+  document.addEventListener("htmx:afterSettle", back);
 
   // ---- keys
   const OFF = "keys off";
@@ -92,15 +156,15 @@
   function sheet() {
     const keys = document.getElementById("keys"), open = document.getElementById("keys-open");
     if (!keys) return;
-    const box = document.getElementById("keys-on");
-    box.checked = on();
-    box.addEventListener("change", () => {
-      try { if (box.checked) localStorage.removeItem(OFF); else localStorage.setItem(OFF, "yes"); } catch { /* it counts until the page is left */ }
-    });
+    document.getElementById("keys-on").checked = on();
     open.hidden = false;
     open.addEventListener("click", () => keys.showModal());
-    document.getElementById("keys-close").addEventListener("click", () => keys.close());
   }
+
+  document.addEventListener("change", ({ target }) => {
+    if (target.id !== "keys-on") return;
+    try { if (target.checked) localStorage.removeItem(OFF); else localStorage.setItem(OFF, "yes"); } catch { /* it counts until the page is left */ }
+  });
 
   document.addEventListener("keydown", (event) => {
     const { target, key } = event;
@@ -127,6 +191,8 @@
     zone();
     sheet();
     menu();
+    // from here on htmx listens to them
+    if (window.htmx) for (const one of document.querySelectorAll("[hx-post][disabled]")) one.disabled = false;
     document.body.addEventListener("htmx:afterSettle", () => tell(document));
     document.body.addEventListener("htmx:sseMessage", () => tell(document));
   });

@@ -280,6 +280,8 @@
     chosen = remembered();
     fill();
   }
+  // from here on somebody listens to them
+  for (const one of viewer.querySelectorAll("[disabled]")) one.disabled = false;
   stage.focus();
   show(told.marked.length ? told.marked[Math.floor(told.marked.length / 2)] : Math.floor(last / 2));
 })();

@@ -64,4 +64,5 @@
     now.textContent = `${accepted} ${accepted === 1 ? "instance was" : "instances were"} accepted by this node.`;
     button.disabled = false;
   });
+  form.querySelector("button").disabled = false;  // from here on somebody listens to it
 })();

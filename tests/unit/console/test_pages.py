@@ -61,15 +61,35 @@ def test_an_open_study_is_completed_with_a_button_that_asks_before(hospital: Hos
 
 
 def test_what_changes_something_asks_before() -> None:
-    """Every form that posts, but those of which filling it in is the question, or that only ask or look."""
-    unasked = {"/login", "/logout", "/users", "/tokens", "/jobs/chosen"}  # the buttons of the last ask, each for itself
+    """Every form that changes something, but those of which filling it in is the question, or that only ask or look. The method of one that
+    asks before is `dialog`, which sends nothing: the script that asks makes it `post`, and nothing goes where it does not run."""
+    unasked = {"/login", "/logout", "/users", "/tokens"}
     pages = "".join(path.read_text(encoding="utf-8") for path in here("templates").glob("*.html"))
-    forms = re.findall(r'<form[^>]*method="post" action="([^"]*)"([^>]*)>', pages)
-    assert {action for action, more in forms if "data-confirm" not in more} == unasked
+    forms = re.findall(r'<form[^>]*method="(post|dialog)" action="([^"]*)"([^>]*)>', pages)
+    assert {action for method, action, more in forms if method == "post"} == unasked
+    assert {action for method, action, more in forms if "data-confirm" not in more} == unasked | {"/jobs/chosen"}
+    (chosen,) = re.findall(r'action="/jobs/chosen">(.*?)</form>', pages, re.DOTALL)
+    assert all("data-confirm" in one for one in re.findall("<button.*?>", chosen)), "its buttons ask, each for itself"
+    assert re.search(r'method="{{ "dialog" if confirm else "post" }}"', pages)
     buttons = re.findall(r"{{ ask\(who, (.*?)\) }}", pages)
     silent = [one for one in buttons if "?" not in one]
     assert 0 < len(silent) < len(buttons)
     assert [one for one in silent if not one.startswith('"/ask/')] == []
+
+
+def test_what_a_script_answers_cannot_be_pressed_before_it_listens() -> None:
+    """Such a button is disabled or hidden in the page, and its script enables it; what htmx brings in, it listens to at once. The script
+    that asks before is there before there is anything to press, and so is the question."""
+    brought = {"routes_checked.html", "routes_studies.html", "routes_replay.html"}
+    pages = {path.name: path.read_text(encoding="utf-8") for path in here("templates").glob("*.html") if path.name not in brought}
+    outside = {name: re.sub(r"<dialog.*?</dialog>", "", text, flags=re.DOTALL) for name, text in pages.items()}
+    buttons = [one for text in outside.values() for one in re.findall(r'<button type="button".*?>', text)]
+    assert len(buttons) > 20
+    assert [one for one in buttons if not re.search(" (disabled|hidden)[ >]", one)] == []
+    frame = pages["frame.html"]
+    assert '<script src="/static/console.js"></script>' in frame
+    assert frame.index("console.js") < frame.index('<dialog id="confirm"') < frame.index("<header") < frame.index("{% block main %}")
+    assert '"defaultSettleDelay":0' in frame, "what htmx has brought is listened to at once, not after 20 ms"
 
 
 def test_what_stands_between_backticks_is_code_on_every_page(hospital: Hospital, browser: Open) -> None:
