@@ -122,6 +122,7 @@ def _log_in(page: "Page") -> None:
     page.fill("[name=name]", "ada")
     page.fill("[name=password]", PASSWORD)
     page.click("form.login button")
+    page.locator(".me", has_text="ada").wait_for(state="attached")
     page.wait_for_load_state()
 
 
@@ -129,7 +130,7 @@ def _wait_until_renewed(page: "Page", part: str) -> None:
     """Until another element of this name stands in the place of the one that is there now."""
     from playwright.sync_api import expect
 
-    page.locator(f"#{part}").evaluate("(one) => one.dataset.before = 'yes'")
+    page.evaluate("(part) => document.getElementById(part).dataset.before = 'yes'", part)
     expect(page.locator(f"#{part}:not([data-before])")).to_have_count(1)
 
 
@@ -207,15 +208,13 @@ def test_a_page_is_gone_through_by_keyboard(address: str) -> None:
             assert told["outlined"], told
             assert not told["hidden"], told
         page.goto(f"{where}/queue")
-        page.keyboard.press("g")
-        page.keyboard.press("p")
+        page.keyboard.type("gp")
         expect(page).to_have_url(f"{where}/parked")
         page.wait_for_load_state()  # the address is there before the page's keys are
         page.keyboard.press("?")
         page.locator("#keys-on").uncheck()
         page.keyboard.press("Escape")
-        page.keyboard.press("g")
-        page.keyboard.press("q")
+        page.keyboard.type("gq")
         page.wait_for_timeout(300)
         expect(page).to_have_url(f"{where}/parked")
 
@@ -351,6 +350,5 @@ def test_what_changes_something_asks_before(address: str, hospital: Hospital) ->
         resume.click()
         _wait_until_renewed(page, "now")
         dialog.get_by_role("button", name="Yes").click()
-        page.wait_for_load_state()
         expect(page.get_by_role("button", name="Resume")).to_have_count(0)
         assert hospital.journal.pauses.find() == []

@@ -95,7 +95,8 @@ def test_an_operator_reads_why_and_retries(address: str, hospital: Hospital) -> 
         expect(page.locator("#studies tbody tr")).to_have_count(1)
         page.locator("#studies tbody a").first.click()
         expect(page.locator(".timeline")).to_contain_text("delivered")
-        page.wait_for_load_state("networkidle")  # a picture that is asked for after the log-out would be refused, and said to be
+        # a picture that is asked for after the log-out would be refused, and said to be
+        page.wait_for_function("() => document.querySelector('.pictures img').naturalWidth > 0")
         page.click("text=Log out")
         expect(page.locator("form.login")).to_be_visible()
     assert said == []
@@ -133,6 +134,8 @@ def test_a_session_that_ends_in_mid_edit_keeps_the_edit(address: str, hospital: 
         expect(check).to_be_enabled()
         edited = f"{editor.input_value().rstrip()}\n  # of tonight\n"
         editor.fill(edited)
+        # the tabs are renewed now and then, and would lead to the login before *Check* does
+        page.route("**/tabs?*", lambda route: route.fulfill(status=204))
         (session,) = accounts.keys(KeyKind.SESSION, hospital.journal.now())
         assert accounts.close_key(session.digest)
         check.click()

@@ -107,8 +107,8 @@ def test_a_full_disk_and_a_silent_scanner(hospital: Hospital) -> None:
         disk = page.locator("article", has_text="min_free")
         expect(disk).to_contain_text("0xA700")
         disk.get_by_role("button", name="Make room").click()
-        page.locator("#confirm").get_by_role("button", name="Yes").click()
-        page.wait_for_load_state()
+        with page.expect_response("**/room"):
+            page.locator("#confirm").get_by_role("button", name="Yes").click()
         assert {one.standing for one in hospital.journal.instances.of_study(HEAD)} == {Standing.PURGED}
         silent = page.locator("article", has_text="Sender ct1")
         expect(silent).to_contain_text("nothing came for 1", ignore_case=True)

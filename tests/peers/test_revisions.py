@@ -59,6 +59,7 @@ def _desk(browser: "Browser", where: str, name: str) -> "Page":
     page.fill("[name=name]", name)
     page.fill("[name=password]", PASSWORD)
     page.click("button.main")
+    page.locator(".me", has_text=name).wait_for(state="attached")
     return page
 
 
@@ -98,6 +99,7 @@ def test_two_edit_at_once_one_breaks_the_file_and_a_revision_comes_back(tmp_path
         ada.click("main tbody tr:nth-child(2) a")
         ada.select_option("[name=with]", "file")
         ada.click("text=Compare >> nth=-1")
+        ada.locator("[name=with] option[selected][value=file]").wait_for(state="attached")
         ada.evaluate(script())
         for width, scheme in ((400, "light"), (400, "dark"), (1280, "light"), (1280, "dark")):
             ada.set_viewport_size({"width": width, "height": 800})

@@ -38,6 +38,7 @@ def test_an_operator_sends_a_zip_and_a_text_and_opens_the_study(tmp_path: Path) 
         page.click("button.main")
         page.click("nav >> text=Studies")
         page.click("text=Send a test study")
+        expect(page.locator("#upload button")).to_be_enabled()
         page.evaluate(script())
         for width, scheme in ((1280, "light"), (400, "dark"), (400, "light"), (1280, "dark")):
             page.set_viewport_size({"width": width, "height": 800})
