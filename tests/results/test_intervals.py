@@ -19,7 +19,8 @@ from inference.imaging.assemble import assemble
 from node.domain.profile import Kind, Language, Profile
 from node.results.check import check
 from node.results.encode import encode
-from node.results.page.naming import interval_quantities
+from node.results.page.naming import interval_distances, interval_quantities
+from node.results.page.naming import number as written
 from node.results.page.table import entries
 from node.results.page.words import PAGE_WORDS
 from node.results.port import ValuesDiffer
@@ -97,6 +98,40 @@ def test_what_is_read_holds_what_is_meant(low: float, high: float, unit: str, sa
     """Ends are rounded outward, below 0 too; what binary arithmetic adds is no digit."""
     interval = PredictionInterval(low=low, high=high, level=0.9)
     assert interval_quantities(replace(OF_ALL, value=low, unit=Code(unit, "UCUM", unit), interval=interval)) == said
+
+
+def test_what_subtraction_leaves_of_a_number_is_no_end() -> None:
+    """An interval from 0, of which three numbers that are not binary left -3e-17."""
+    interval = PredictionInterval(low=0.3 - 0.1 - 0.2, high=0.6, level=0.9)
+    assert interval_quantities(replace(OF_ALL, value=0.3, interval=interval)) == ("0", "0.600 mo")
+
+
+@pytest.mark.parametrize(
+    ("low", "value", "high", "unit", "shown"),
+    [
+        (118.395, 123.4, 128.405, "mo", ("123", "5.41", "4.61")),
+        (0.0, 2.343, 4.686, "kg", ("2.34", "2.35", "2.34")),
+        (0.0, 5.1234, 100.0, "%", ("5.12", "94.88", "5.12")),
+        (0.4, 1234.0, 1240.0, "{count}", ("1234", "6", "1234")),
+        (123.6, 123.6, 123.7, "mo", ("124", "0", "0.400")),
+        (3.0, 3.44, 3.9, "mm", ("3.4", "0.500", "0.400")),
+        (0.3 - 0.1 - 0.2, 2.343, 2.343, "kg", ("2.34", "0.00300", "2.34")),
+        (1.234e-5, 2.343e-5, 5e9, "kg", ("2.34e-05", "5.00000000e+9", "1.11e-5")),
+    ],
+)
+def test_what_is_added_up_holds_what_is_meant(low: float, value: float, high: float, unit: str, shown: tuple[str, str, str]) -> None:
+    """In a viewer that shows number and distances: their sums hold the interval, and are not below 0, or above 100 %, where it is not."""
+    code, interval = Code(unit, "UCUM", unit), PredictionInterval(low=low, high=high, level=0.9)
+    assert (written(value, code), *interval_distances(replace(OF_ALL, value=value, unit=code, interval=interval))) == shown
+
+
+def test_a_report_shows_distances_from_the_number_that_it_shows(tmp_path: Path) -> None:
+    """123.4 is read as 123, up to 128.405 therefore as 5.41 above it; beside each the exact number."""
+    found = replace(OF_ALL, value=123.4, interval=PredictionInterval(low=118.395, high=128.405, level=0.9))
+    (group,) = groups(*read(reports(made.encoding(made.series(tmp_path), Findings(measurements=(found,)))), "sr"))
+    measured = [named(group, name)[0].MeasuredValueSequence[0] for name in (AGE, UPPER, LOWER)]
+    assert [str(one.NumericValue) for one in measured] == ["123", "5.41", "4.61"]
+    assert [one.FloatingPointValue for one in measured] == [123.4, 128.405 - 123.4, 123.4 - 118.395]
 
 
 def _inward(report: Dataset) -> None:

@@ -38,8 +38,10 @@ def test_a_table_becomes_a_served_regression(tmp_path: Path) -> None:
     for study, report in reports(tmp_path / "results").items():
         value, above, below = numbers(report)
         assert value == pytest.approx(held_out[study], abs=0.0501), "lengths in mm are shown to a tenth"
-        assert 0 <= above - within < 0.1001, "outward"
-        assert 0 <= below - min(within, held_out[study]) < 0.1001, "a width is not below 0"
+        low, high = max(held_out[study] - within, 0), held_out[study] + within
+        assert -1e-9 <= value + above - high < 0.1001, "outward"
+        assert -1e-9 <= low - (value - below) < 0.1001, "outward"
+        assert value - below > -1e-9, "a width is not below 0"
         concluded = str(report.ContentSequence[0].ContentSequence[0].TextValue)
         assert "90 % prediction interval" in concluded
         assert "mm" in concluded

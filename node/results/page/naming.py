@@ -76,17 +76,6 @@ def number(value: float, code: Code) -> str:
     return f"{float(f'{digits}e{power}'):.{max(2 - int(power), 0)}f}" if int(power) in _WRITTEN_OUT else f"{value:.3g}"
 
 
-def outward(end: float, code: Code, direction: str) -> float:
-    """An end of an interval, or how far it is away, with the digits that `number` shows, rounded up or down (decimal's ROUND_CEILING,
-    ROUND_FLOOR)."""
-    if _whole(end):
-        return end
-    # what binary arithmetic adds behind the twelfth digit is no digit of the number
-    exact = Decimal(f"{end:.12g}")
-    digits = -1 if _is_short(end, code) else exact.adjusted() - 2
-    return float(exact.quantize(Decimal(1).scaleb(digits), direction))
-
-
 def _is_short(value: float, code: Code) -> bool:
     """A length that is shown to a tenth of a millimetre."""
     return code.value == MILLIMETRE.value and 1 <= abs(value) < 10
@@ -117,9 +106,56 @@ def quantity(one: Measurement) -> str:
 
 def interval_quantities(one: Measurement) -> tuple[str, str]:
     """Both ends of its interval, the unit behind the second; rounded outward: what is read holds what is meant."""
+    low, high = _ends(one)
+    return (
+        number(float(_rounded(low, one.unit, ROUND_FLOOR)), one.unit),
+        _with_unit(float(_rounded(high, one.unit, ROUND_CEILING)), one.unit),
+    )
+
+
+def interval_distances(one: Measurement) -> tuple[str, str]:
+    """How far above and below the number that is shown its interval ends; rounded up: what a reader adds up holds what is meant.
+
+    Three significant digits, and all decimals that the number shows, so that of an amount that cannot be negative nobody comes below 0. An
+    end that the number was rounded beyond is 0 away.
+    """
+    shown = Decimal(number(one.value, one.unit))
+    low, high = _ends(one)
+    above, below = (_distance(far, shown, one.unit) for far in (high - shown, shown - low))
+    return above, below
+
+
+def _distance(far: Decimal, shown: Decimal, code: Code) -> str:
+    far = max(far, Decimal(0))
+    # numbers that are written out have nine digits at most, and a DS takes sixteen characters (PS3.5 6.2)
+    last = max(int(shown.as_tuple().exponent), far.adjusted() - 8)
+    rounded = _rounded(far, code, ROUND_CEILING, last)
+    return f"{rounded:f}" if not rounded or rounded.adjusted() in _WRITTEN_OUT else f"{rounded:e}"
+
+
+def _ends(one: Measurement) -> tuple[Decimal, Decimal]:
+    """Both ends of its interval, without what binary arithmetic adds behind the twelfth digit of an end or of the number."""
     assert one.interval is not None, "asked of what has an interval"
-    low, high = outward(one.interval.low, one.unit, ROUND_FLOOR), outward(one.interval.high, one.unit, ROUND_CEILING)
-    return number(low, one.unit), _with_unit(high, one.unit)
+    value = Decimal(one.value)
+    low, high = (
+        end.quantize(Decimal(1).scaleb(max(abs(end), abs(value)).adjusted() - 11))
+        for end in (Decimal(one.interval.low), Decimal(one.interval.high))
+    )
+    return low, high
+
+
+def _rounded(size: Decimal, code: Code, direction: str, last: int | None = None) -> Decimal:
+    """With the digits that `number` shows, rounded up or down (decimal's ROUND_CEILING, ROUND_FLOOR).
+
+    Parameters
+    ----------
+    last
+        The power of ten of a digit that is shown whatever it needs; None: no such digit.
+    """
+    if _whole(float(size)):
+        return size.to_integral_value()
+    digits = -1 if _is_short(float(size), code) else size.adjusted() - 2
+    return size.quantize(Decimal(1).scaleb(digits if last is None else min(digits, last)), direction)
 
 
 def earlier_quantity(one: Measurement) -> str:

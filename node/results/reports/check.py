@@ -163,20 +163,23 @@ def _number(item: Dataset) -> Number:
     bounds = [coded(part.ConceptCodeSequence[0]) for part in named(item, _BOUND)]
     if bounds not in ([], [_AT_LEAST]):
         raise ValuesDiffer(f"the report says of a measurement that it is {bounds}")
-    ends = tuple(_uncertainty(part, unit) for each in (_UPPER, _LOWER) for part in named(item, each))
+    ends = tuple(_uncertainty(part, item, sign) for each, sign in ((_UPPER, 1), (_LOWER, -1)) for part in named(item, each))
     if len(ends) not in (0, 2):
         raise ValuesDiffer(f"the report says of a measurement {len(ends)} of the two ends of its interval")
     return name(item), exact, unit, derivations[0] if derivations else None, methods[0] if methods else None, bool(bounds), ends
 
 
-def _uncertainty(item: Dataset, unit: Coded) -> float:
-    """How far from the value one end of its interval is."""
-    size, shown, its_unit = _measured(item)
+def _uncertainty(item: Dataset, number: Dataset, sign: int) -> float:
+    """How far from the value one end of its interval is, above (1) or below (-1)."""
+    (exact, read, unit), (size, far, its_unit) = _measured(number), _measured(item)
     if its_unit != unit:
         raise ValuesDiffer(f"the report says the interval of a measurement in {unit} in {its_unit}")
-    # rounded outward alone
-    if not -RELATIVE * size <= shown - size <= 2 * _shown_within(size, unit, THREE_DIGITS):
-        raise ValuesDiffer(f"the report says {shown} and {size} of one end of an interval")
+    end, added = exact + sign * size, read + sign * far
+    # rounded outward alone: who adds what people read comes to the end or just beyond it, and not below 0 where the end is not
+    beyond, slack = sign * (added - end), RELATIVE * max(abs(exact), size)
+    most = 2 * _shown_within(far, unit, THREE_DIGITS) if far else _shown_within(exact, unit, THREE_DIGITS)
+    if far < 0 or not -slack <= beyond <= most + slack or end >= 0 > added + slack:
+        raise ValuesDiffer(f"the report says {read} and {far} of one end of an interval, which is {end}")
     return size
 
 

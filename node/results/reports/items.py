@@ -1,7 +1,6 @@
 """Content items that the measurement groups of all templates have in common: tracking, algorithm, site, numbers, references to images."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import ROUND_CEILING
 from typing import Any, TypeAlias
 
 from highdicom import sr
@@ -14,7 +13,7 @@ from inference.imaging.volume import SliceSource
 from node.dicom.uid import derive_uid
 from node.results.identity import model_names, tracking
 from node.results.narrative.wording import Wording
-from node.results.page.naming import number, outward
+from node.results.page.naming import interval_distances, number
 from node.results.port import Encoding
 from node.results.sources import Sources, item
 
@@ -176,15 +175,16 @@ def _number(one: Measurement, sources: Sources | None = None) -> Any:
         bound = sr.CodeContentItem(item(BOUND), item(AT_LEAST), sr.RelationshipTypeValues.HAS_CONCEPT_MOD)
         made[0].ContentSequence = [bound, *made[0].get("ContentSequence", [])]
     if one.interval is not None:
-        ends = ((UPPER_UNCERTAINTY, one.interval.high - value), (LOWER_UNCERTAINTY, value - one.interval.low))
-        made[0].ContentSequence = [*made[0].get("ContentSequence", []), *(_uncertainty(name, size, one.unit) for name, size in ends)]
+        above, below = interval_distances(one)
+        ends = ((UPPER_UNCERTAINTY, one.interval.high - value, above), (LOWER_UNCERTAINTY, value - one.interval.low, below))
+        made[0].ContentSequence = [*made[0].get("ContentSequence", []), *(_uncertainty(*end, one.unit) for end in ends)]
     return made
 
 
-def _uncertainty(name: Code, size: float, unit: Code) -> Any:
+def _uncertainty(name: Code, size: float, shown: str, unit: Code) -> Any:
+    """A distance twice, as a number is: exactly from the exact number, and as people read it from the one that they read."""
     made = sr.NumContentItem(name=item(name), value=size, unit=item(unit), relationship_type=sr.RelationshipTypeValues.HAS_PROPERTIES)
-    # never inward: what people read holds what is meant
-    made.MeasuredValueSequence[0].NumericValue = number(outward(size, unit, ROUND_CEILING), unit)
+    made.MeasuredValueSequence[0].NumericValue = shown
     return made
 
 
