@@ -103,11 +103,14 @@ def ranks(device: Device = Device.CPU, precision: Precision = Precision.FLOAT32,
 
     before = signal.signal(signal.SIGTERM, _ended)
     distributed.init_process_group("nccl" if compute.device.type == "cuda" else "gloo", timeout=_LONGEST)
+    whole = False
     try:
         yield Ranks(rank=distributed.get_rank(), size=size, compute=compute)
+        whole = True
     finally:
+        # torchrun ends those that are left where one has ended, also one that ends by itself because of that and has yet to say so
+        signal.signal(signal.SIGTERM, before if whole else signal.SIG_IGN)
         distributed.destroy_process_group()
-        signal.signal(signal.SIGTERM, before)
 
 
 def _ended(number: int, frame: FrameType | None) -> None:

@@ -144,6 +144,9 @@ class Postgres:
         assert self._program is not None
         try:
             family = [psutil.Process(self._program.process.pid)]
+            # it forks no session meanwhile, which would live a moment longer and hold the memory that the next start asks for
+            family[0].suspend()
+            wait_until(lambda: family[0].status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE), 10, "the server stands")
             family += family[0].children(recursive=True)
         except psutil.NoSuchProcess:
             family = []

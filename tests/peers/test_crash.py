@@ -28,8 +28,10 @@ NAMES = {
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Iterator[dcmtk.StoreScp]:
-    """An archive that takes a second over each object, so that a delivery can be interrupted."""
-    with dcmtk.StoreScp(tmp_path / "archive", aet="ARCHIVE", options=("--sleep-after", "1")) as receiver:
+    """An archive that takes no further object behind the first while `hold` lies there, so that a delivery can be interrupted; `held` says
+    that it has one, whole."""
+    waits = f"touch {tmp_path / 'held'}; while [ -e {tmp_path / 'hold'} ]; do sleep 0.05; done"
+    with dcmtk.StoreScp(tmp_path / "archive", aet="ARCHIVE", options=("--exec-sync", "--exec-on-reception", waits)) as receiver:
         yield receiver
 
 
@@ -60,6 +62,8 @@ def test_killed_at_any_moment_one_set_of_results_arrives(node: Node, archive: dc
     """Network case 22 (and 13, for names): SIGKILL to every process at once, then a start: one segmentation, one report, one page;
     nothing that had arrived has changed."""
     charset, name = NAMES[moment]
+    hold = tmp_path / "hold"
+    hold.touch()
     study, files = another_study(
         data("dicom", "mr_t1_sag_HFS_decubitus.zip"),
         tmp_path / "study",
@@ -72,11 +76,12 @@ def test_killed_at_any_moment_one_set_of_results_arrives(node: Node, archive: dc
         wait_until(_said(node, "job.claimed"), 60, "a worker has the job", every_s=0.02)
         assert not _said(node, "job.inferred")()
     elif moment == "during delivery":
-        wait_until(archive.received, 120, "the first object is in the archive", every_s=0.02)
+        wait_until((tmp_path / "held").exists, 120, "the first object is in the archive", every_s=0.02)
     node.kill()
     if moment == "during delivery":
         assert not _said(node, "delivery.delivered")()
     before = {path.name: _digest(path) for path in archive.received()}
+    hold.unlink()
     node.start()
     (job,) = node.wait_for_jobs(lambda jobs: jobs and jobs[0]["state"] == "done", 180, "the job is done")
     assert job["study_uid"] == study

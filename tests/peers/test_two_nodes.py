@@ -82,8 +82,8 @@ def test_two_nodes_give_two_sets_and_no_uid_stands_for_two_contents(tmp_path: Pa
             first.wait_for_jobs(lambda jobs: jobs[0]["state"] == "done", 180, "the first has delivered")
             assert made(first, uid) == before
             # the second got the first's results before it got the images: they are listed as such, and open nothing
-            listed = second.hilum("studies", "list", "--json").json
-            assert (second.jobs(), [(one["study_uid"], one["state"]) for one in listed]) == ([], [(uid, "results")])
+            wait_until(lambda: [(one["study_uid"], one["state"]) for one in second.studies()] == [(uid, "results")], 60, "they are listed")
+            assert second.jobs() == []
             send(files, second)
             second.wait_for_jobs(lambda jobs: jobs and jobs[0]["state"] == "done", 180, "the second has delivered")
             wait_until(lambda: len(archive.received()) == 6, 30, "both sets are in the archive")

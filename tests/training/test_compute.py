@@ -427,6 +427,8 @@ try:
         tell(f"process {here.rank} {os.getpid()}")
         fit(recipe, four(recipe, data), run, recipe.schedule, here, Watching(here))
 except LostProcess as lost:
+    # torchrun's signal, which may come as late as this
+    os.kill(os.getpid(), signal.SIGTERM)
     tell(f"rank {os.environ['RANK']}: {lost.code} {lost}")
     sys.exit(1)
 """
