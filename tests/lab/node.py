@@ -16,6 +16,8 @@ from tests.lab.cache import alone_in
 from tests.lab.loopback import outside
 from tests.lab.program import ForkedProgram, Program, wait_until
 
+QUIET = "3s"
+"""`settle: {quiet: …}` where a study is sent whole: a stall of a second or two, of the sender, the node or the disk, does not part it."""
 _READY_S = 240
 _HILUM = Path(sys.executable).with_name("hilum")
 _ASKER = Asker()

@@ -9,7 +9,7 @@ import pytest
 from pydicom.uid import UID
 
 from tests.lab.elements import put
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.results import made
 
@@ -32,7 +32,7 @@ def _node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         folder / "store",
         port=0,
         repository=folder / "models",
-        peers={"modality": {"ae_title": "MODALITY", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"modality": {"ae_title": "MODALITY", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"results": {"kind": "folder", "path": str(folder / "results")}},
         routes=[{"name": "CT", "when": {"Modality": "CT"}, "run": ["soak-volume"], "send": ["results"]}],
     )

@@ -8,7 +8,7 @@ import pytest
 from pydicom import dcmread
 
 from inference.imaging.write_series import write_series
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.unit.applications.bundle import made
 
@@ -60,7 +60,7 @@ def test_a_bundle_serves_and_is_rolled_back_while_the_node_runs(tmp_path: Path) 
         tmp_path,
         port=0,
         repository=tmp_path / "models",
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"results": {"kind": "folder", "path": str(tmp_path / "results")}},
         routes=[{"name": "all CT", "when": {"Modality": "CT"}, "run": ["bright-ct"], "send": ["results"]}],
     )

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from tests.lab.committing import Asked, CommittingPeer, action_information, event_information
 from tests.lab.loopback import free_port
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.node.test_whole_way import _block, _process
 
@@ -27,7 +27,7 @@ def settings_for(folder: Path, port: int, peers: dict[str, Any], sinks: dict[str
         folder,
         port=port,
         repository=folder / "models",
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}} | peers,
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}} | peers,
         sinks=sinks,
         routes=[{"name": "all CT", "when": {"Modality": "CT"}, "run": ["bench-threshold"], "send": list(sinks)}] if sinks else [],
     )
@@ -44,7 +44,7 @@ def _peer(one: CommittingPeer, **more: Any) -> dict[str, Any]:
 
 
 def _peer_of(ae_title: str, port: int, **more: Any) -> dict[str, Any]:
-    return {"ae_title": ae_title, "address": f"127.0.0.1:{port}", "may": ["store", "echo"], "settle": {"quiet": "1s"}} | more
+    return {"ae_title": ae_title, "address": f"127.0.0.1:{port}", "may": ["store", "echo"], "settle": {"quiet": QUIET}} | more
 
 
 def _send(node: Node, files: list[Path]) -> None:

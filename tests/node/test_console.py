@@ -13,7 +13,7 @@ from node.console.accounts import FAILURES
 from node.domain.account import Role
 from tests.lab.certificates import Authority
 from tests.lab.console import PASSWORD, console_port, console_process, let_in
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
@@ -27,7 +27,7 @@ def _settings(folder: Path, **console: object) -> dict[str, object]:
         folder,
         port=0,
         repository=folder / "models",
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"results": {"kind": "folder", "path": str(folder / "results")}},
         routes=[{"name": "all CT", "when": {"Modality": "CT"}, "run": ["bench-threshold"], "send": ["results"]}],
         console={"listen": "127.0.0.1:0", **console},

@@ -11,7 +11,7 @@ from node.domain.account import Role
 from tests.lab import dcmtk
 from tests.lab.console import PASSWORD, console_port, let_in
 from tests.lab.messages import webhook_server
-from tests.lab.node import Node, configuration
+from tests.lab.node import QUIET, Node, configuration
 from tests.lab.program import wait_until
 from tests.lab.small_disk import drop_ballast, fill, small_disk
 
@@ -39,7 +39,7 @@ def test_a_disk_that_fills_holds_what_came_over_a_kill_until_the_whole_is_there(
             disk,
             port=0,
             repository=tmp_path / "models",
-            peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+            peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
             sinks={"one": {"kind": "folder", "path": str(tmp_path / "one")}},
             routes=[{"name": "all", "run": ["bench-threshold"], "send": ["one"]}],
             notify={"webhook": {"url": f"http://127.0.0.1:{posts.port}/in"}},

@@ -10,7 +10,7 @@ import pytest
 from inference.engines.execution import Execution, Runtime, installed
 from inference.engines.measured import Measured, measured_to_json
 from inference.engines.processors import machine
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.node.test_bundle import _bundle, _series
 from tests.unit.engines.sieve import hostile
@@ -104,7 +104,7 @@ def test_their_jobs_end_and_the_worker_s_next_study_is_done(tmp_path: Path) -> N
         tmp_path,
         port=0,
         repository=repository,
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"results": {"kind": "folder", "path": str(tmp_path / "results")}},
         routes=[
             {"name": "all CT", "when": {"Modality": "CT"}, "run": ["hostile-ct", "bright-ct"], "send": ["results"]},

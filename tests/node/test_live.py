@@ -13,7 +13,7 @@ from pynetdicom.association import Association
 
 from node.dicom.uid import derive_uid
 from tests.lab.messages import webhook_server
-from tests.lab.node import Node, hilum
+from tests.lab.node import QUIET, Node, hilum
 from tests.lab.program import wait_until
 from tests.node.test_reload import settings, told
 from tests.results.images import radiograph
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.tim
 
 _DX = "1.2.840.10008.5.1.4.1.1.1.1"
 _PATIENCE_S = 120
-_OTHER = {"ae_title": "OTHER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}
+_OTHER = {"ae_title": "OTHER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(300)]
 
@@ -39,7 +39,7 @@ def test_every_loop_of_a_series_has_results_of_its_own(real: Callable[[str], lis
         tmp_path,
         port=0,
         repository=tmp_path / "models",
-        peers={"echo": {"ae_title": "ECHO", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"echo": {"ae_title": "ECHO", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"results": {"kind": "folder", "path": str(tmp_path / "results")}},
         routes=[{"name": "loops", "when": {"Modality": "US"}, "run": ["every-loop"], "send": ["results"]}],
     )

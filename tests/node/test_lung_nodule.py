@@ -11,7 +11,7 @@ from inference.applications.lung_nodule.application import DENSITY
 from inference.imaging.write_series import write_series
 from tests.lab import adapters, validators
 from tests.lab.chest import BALLS, affine, stored, voxels
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.results.reports import comments, groups, number, value
 
@@ -37,7 +37,7 @@ def test_nodules_come_out_of_the_node(tmp_path: Path) -> None:
         tmp_path,
         port=0,
         repository=tmp_path / "models",
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"results": {"kind": "folder", "path": str(tmp_path / "results")}},
         routes=[{**route, "run": ["lung-nodule"], "send": ["results"]}],
     )

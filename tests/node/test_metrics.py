@@ -19,7 +19,7 @@ from node.domain.errors import DeliveryError
 from node.settings.peers import Peer
 from tests.dimse.conftest import data_set
 from tests.lab.loopback import free_port
-from tests.lab.node import Node, configuration
+from tests.lab.node import QUIET, Node, configuration
 from tests.lab.program import wait_until
 from tests.lab.scrape import Scraped, health
 from tests.lab.wire import Offer, Sender
@@ -44,7 +44,7 @@ def _settings(folder: Path, **node: object) -> dict[str, object]:
         folder,
         port=0,
         repository=folder / "models",
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"results": {"kind": "folder", "path": str(folder / "results")}},
         routes=[{"name": "all CT", "when": {"Modality": "CT"}, "run": ["bench-threshold"], "send": ["results"]}],
     )

@@ -7,7 +7,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from tests.lab import cine, dcmtk
-from tests.lab.node import Node, configuration
+from tests.lab.node import QUIET, Node, configuration
 from tests.results.test_over_time import FORMS, numbers
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(600)]
@@ -24,7 +24,7 @@ def settings(folder: Path) -> dict[str, object]:
         folder,
         port=0,
         repository=folder / "models",
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"results": results, "readers": readers},
         routes=[route],
     )

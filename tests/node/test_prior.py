@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.lab.visits import Visits, visits
 
@@ -29,7 +29,7 @@ def settings(folder: Path) -> dict[str, object]:
         folder,
         port=0,
         repository=folder / "models",
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"results": {"kind": "folder", "path": str(folder / "results")}},
         routes=[{"name": "follow-up", "when": {"Modality": "MR"}, "run": ["mr-register"], "send": ["results"]}],
     )

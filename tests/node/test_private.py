@@ -19,7 +19,7 @@ from pynetdicom.sop_class import Verification
 from inference.imaging.write_series import write_series
 from tests.dimse.conftest import data_set
 from tests.lab.loopback import free_port
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.lab.wire import Offer, Sender
 
@@ -74,7 +74,7 @@ def _settings(folder: Path, metrics: int) -> dict[str, object]:
         port=0,
         repository=folder / "models",
         peers={
-            "scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}},
+            "scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}},
             "ct2": {"ae_title": "CT2", "address": "127.0.0.1:0", "user": {"name": "ct2", "passcode_file": str(passcode)}},
             "ct3": {"ae_title": "CT3", "address": "127.0.0.1:0", "user": {"name": "ct3", "passcode_variable": "CT3_PASSCODE"}},
         },

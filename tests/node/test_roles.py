@@ -9,7 +9,7 @@ from pydicom import Dataset, dcmread
 from inference.imaging.write_series import write_series
 from node.dicom.uid import derive_uid
 from tests.lab import dcmtk
-from tests.lab.node import Node, configuration
+from tests.lab.node import QUIET, Node, configuration
 from tests.unit.applications.test_mr_register import SHAPE, head, rigid
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(600)]
@@ -28,7 +28,7 @@ def settings(folder: Path) -> dict[str, object]:
         folder,
         port=0,
         repository=folder / "models",
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"results": {"kind": "folder", "path": str(folder / "results")}},
         routes=[route],
     )

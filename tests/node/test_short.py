@@ -10,7 +10,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from tests.lab.howto import HowTo
-from tests.lab.node import Node, configuration
+from tests.lab.node import QUIET, Node, configuration
 from tests.lab.program import wait_until
 from tests.lab.wire import Offer, Sender
 from tests.node.test_network_cases import _APPLICATIONS, _jobs, _offer, _send, _series
@@ -24,13 +24,13 @@ PAGE = HowTo("short-series.md")
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """A scanner whose studies settle after a second, one route, one folder; everything else is as nobody said anything."""
+    """A scanner whose studies settle after a few seconds, one route, one folder; everything else is as nobody said anything."""
     folder = tmp_path_factory.mktemp("short")
     settings = configuration(
         folder,
         port=0,
         repository=folder / "models",
-        peers={name: {"ae_title": name.upper(), "address": "127.0.0.1:0", "settle": {"quiet": "1s"}} for name in ("scanner", "archive")},
+        peers={name: {"ae_title": name.upper(), "address": "127.0.0.1:0", "settle": {"quiet": QUIET}} for name in ("scanner", "archive")},
         sinks={"one": {"kind": "folder", "path": str(folder / "one")}},
         routes=[{"name": "all", "run": ["bench-threshold"], "send": ["one"]}],
     )

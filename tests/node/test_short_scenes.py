@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from tests.crash.disk import Disk
 from tests.lab import dcmtk
-from tests.lab.node import Node, configuration
+from tests.lab.node import QUIET, Node, configuration
 from tests.lab.program import wait_until
 from tests.lab.wire import Sender
 from tests.node.test_network_cases import _APPLICATIONS, _jobs, _offer, _series
@@ -63,7 +63,7 @@ def test_a_disk_with_little_room_parks_what_came_and_the_rest_makes_it_whole(tmp
     disk = Disk(tmp_path / "node" / "blobs", tmp_path / "disk", records=False)
     slices = _series(tmp_path / "in", lambda one: None, slices=_ALL)
     study, offers = str(slices[0].StudyInstanceUID), [_offer(one) for one in slices]
-    scanner = {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s", "longest": "20s"}}
+    scanner = {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET, "longest": "20s"}}
     sinks = {"one": {"kind": "folder", "path": str(tmp_path / "one")}}
     with _node(tmp_path / "node", peers={"scanner": scanner}, sinks=sinks, environment=disk.environment) as node:
         with Sender(node.port, offers, calling="SCANNER") as sender:

@@ -11,7 +11,7 @@ from PIL import Image
 from pydicom import Dataset, dcmread
 
 from tests.lab import dcmtk, report, validators
-from tests.lab.node import Node, configuration
+from tests.lab.node import QUIET, Node, configuration
 from tests.lab.program import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.xdist_group("node"), pytest.mark.timeout(300)]
@@ -27,7 +27,7 @@ def _settings(folder: Path, archive: dcmtk.StoreScp) -> dict[str, object]:
         port=0,
         repository=folder / "models",
         peers={
-            "scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}},
+            "scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}},
             "archive": {"ae_title": archive.aet, "address": f"127.0.0.1:{archive.port}"},
         },
         sinks={"archive": {"kind": "dimse", "peer": "archive"}},

@@ -19,12 +19,12 @@ from node.store.encryption import memory_folder
 from tests.lab.certificates import Authority
 from tests.lab.console import PASSWORD, console_port, let_in
 from tests.lab.loopback import free_port
-from tests.lab.node import Node, configuration
+from tests.lab.node import QUIET, Node, configuration
 from tests.lab.program import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
 _PATIENCE_S = 120
-_HERE = {"ae_title": "HILUM-SEND", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}
+_HERE = {"ae_title": "HILUM-SEND", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}
 
 
 def series(folder: Path) -> list[Path]:

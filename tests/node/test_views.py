@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.results.images import radiograph
 
@@ -22,7 +22,7 @@ def settings(folder: Path) -> dict[str, object]:
         folder,
         port=0,
         repository=folder / "models",
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"results": {"kind": "folder", "path": str(folder / "results")}},
         routes=[{"name": "views", "when": {"Modality": "DX"}, "run": ["all-views"], "send": ["results"]}],
     )

@@ -17,7 +17,7 @@ from inference.imaging.write_series import write_series
 from node.dimse.requestor.peer import PeerRequestor
 from node.domain.errors import DeliveryError
 from node.settings.peers import Peer
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
@@ -39,7 +39,7 @@ def _settings(folder: Path, port: int = 0) -> dict[str, object]:
         folder,
         port=port,
         repository=folder / "models",
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"results": {"kind": "folder", "path": str(folder / "results")}},
         routes=[{"name": "all CT", "when": {"Modality": "CT"}, "run": ["bench-threshold"], "send": ["results"]}],
     )

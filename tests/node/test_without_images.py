@@ -8,7 +8,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(300)]
 
@@ -22,7 +22,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
         tmp_path,
         port=0,
         repository=tmp_path / "models",
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"results": {"kind": "folder", "path": str(tmp_path / "results")}},
         routes=[
             {"name": "another", "when": {"Modality": "CT"}, "run": ["mr-above-zero"], "send": ["results"]},
