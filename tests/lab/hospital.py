@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.loopback import free_port
-from tests.lab.node import Node, configuration
+from tests.lab.node import QUIET, Node, configuration
 from tests.lab.orthanc import Orthanc, Study
 
 RESULTS = ("SEG", "SR", "OT")
@@ -49,7 +49,6 @@ def hospital(
     routes: Sequence[Mapping[str, object]] = (HEAD_MR,),
     forwards: bool = True,
     pacs_runs: bool = True,
-    quiet: str = "2s",
     may: Sequence[str] = ("store", "echo"),
 ) -> Iterator[Hospital]:
     """Start both, the node first; `forwards`: the PACS sends stable studies by itself; `pacs_runs` False leaves its start to the test."""
@@ -59,7 +58,7 @@ def hospital(
         "ae_title": pacs.aet,
         "address": f"127.0.0.1:{pacs.dicom_port}",
         "may": list(may),
-        "settle": {"scope": "study", "quiet": quiet},
+        "settle": {"scope": "study", "quiet": QUIET},
     }
     sink = {"kind": "dimse", "peer": "pacs", "retry": {"first": "1s", "most": "2s"}}
     written = configuration(folder / "node", port=port, repository=repository, peers={"pacs": peer}, sinks={"archive": sink}, routes=routes)

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(600)]
 
 def test_an_archive_that_is_away_loses_nothing(tmp_path: Path) -> None:
     """The study comes in and is analysed; its results wait in the journal until the archive answers, then arrive without anybody's help."""
-    with hospital(tmp_path, models(("mr-brain",)), pacs_runs=False, forwards=False, quiet="1s") as both:
+    with hospital(tmp_path, models(("mr-brain",)), pacs_runs=False, forwards=False) as both:
         study, files = another_study(data("dicom", "mr_enhanced_xa30_T1.zip"), tmp_path / "study", "away")
         sent = dcmtk.dcmsend(both.node.port, *files, calling="PACS")
         assert sent.code == 0, sent.text

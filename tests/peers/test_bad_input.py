@@ -15,7 +15,7 @@ from pydicom.uid import MPEG2MPML, SecondaryCaptureImageStorage, generate_uid
 from tests.lab import dcmtk
 from tests.lab.loopback import free_port
 from tests.lab.needs import data
-from tests.lab.node import Node, configuration, models
+from tests.lab.node import QUIET, Node, configuration, models
 from tests.lab.program import wait_until
 from tests.lab.series import another_study
 from tests.lab.wire import Offer, Sender
@@ -35,7 +35,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         folder / "node",
         port=free_port(),
         repository=models(("mr-brain",)),
-        peers={"pacs": {"ae_title": "PACS", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"pacs": {"ae_title": "PACS", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"out": {"kind": "folder", "path": str(folder / "out")}},
         routes=[{"name": "head MR", "when": {"Modality": "MR"}, "run": ["mr-brain"], "send": ["out"]}],
     )

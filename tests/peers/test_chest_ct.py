@@ -38,7 +38,7 @@ def came(tmp_path_factory: pytest.TempPathFactory) -> Came:
     voxels, affine = from_nifti(data("labelled", "ct_thorax_pulm", "ct_cropped.nii.gz"))
     files = write_series(voxels, affine, folder / "ct", modality="CT", extra={"BodyPartExamined": "CHEST", "StudyDescription": "CT CHEST"})
     weights = data("weights", "unet_small_lung_ct") / "UNet_wdk24.pt"
-    with hospital(folder, models(("ct-lung", "--file", weights)), routes=[ROUTE], quiet="1s") as both:
+    with hospital(folder, models(("ct-lung", "--file", weights)), routes=[ROUTE]) as both:
         both.pacs.upload(folder / "ct")
         study = both.results(source.study_uid(folder / "ct"))
         paths = {}

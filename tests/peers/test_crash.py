@@ -13,7 +13,7 @@ import pytest
 from tests.lab import dcmtk, validators
 from tests.lab.loopback import free_port
 from tests.lab.needs import data
-from tests.lab.node import Node, configuration, models
+from tests.lab.node import QUIET, Node, configuration, models
 from tests.lab.program import wait_until
 from tests.lab.series import another_study
 
@@ -43,7 +43,7 @@ def node(archive: dcmtk.StoreScp, tmp_path: Path) -> Iterator[Node]:
         port=free_port(),
         repository=models(("mr-brain",)),
         peers={
-            "modality": {"ae_title": "MODALITY", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}},
+            "modality": {"ae_title": "MODALITY", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}},
             "archive": {"ae_title": "ARCHIVE", "address": f"127.0.0.1:{archive.port}"},
         },
         sinks={"archive": {"kind": "dimse", "peer": "archive", "retry": {"first": "1s", "most": "2s"}}},

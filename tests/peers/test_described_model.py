@@ -48,7 +48,7 @@ def test_an_onnx_file_becomes_results_in_the_pacs(tmp_path: Path, monkeypatch: p
     PAGE.followed()
     assert said.out.startswith("bone is app.yaml and bone.onnx\n")
     routes: list[Mapping[str, Any]] = YAML(typ="safe").load(routed)["routes"]
-    with hospital(tmp_path, tmp_path / "models", routes=routes, quiet="1s") as both:
+    with hospital(tmp_path, tmp_path / "models", routes=routes) as both:
         sent = _bone(tmp_path / "sent")
         both.pacs.upload(sent)
         study = both.results(source.study_uid(sent))

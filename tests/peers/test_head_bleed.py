@@ -24,7 +24,7 @@ from tests.lab import report, validators
 from tests.lab.howto import HowTo
 from tests.lab.loopback import free_port
 from tests.lab.needs import data
-from tests.lab.node import Node, configuration, models
+from tests.lab.node import QUIET, Node, configuration, models
 from tests.lab.ohif import Viewer
 from tests.lab.orthanc import Orthanc, Study
 from tests.lab.series import another_study
@@ -123,7 +123,7 @@ def came(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Came]:
                 name: {"ae_title": one.aet, "address": f"127.0.0.1:{one.dicom_port}", "may": ["echo"]}
                 for name, one in (("pacs", archive), ("ris", worklist))
             },
-            "ct": {"ae_title": "CT", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}},
+            "ct": {"ae_title": "CT", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}},
         },
         sinks={
             "archive": {"kind": "dimse", "peer": "pacs", "profile": "viewer"},

@@ -47,7 +47,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
     folder = tmp_path_factory.mktemp("hippocampus")
     said = hilum("models", "import", "hippocampus", "--no-tune", "--repository", folder / "models")
     assert said.code == 0, said.out + said.err
-    with hospital(folder, folder / "models", routes=[ROUTE], quiet="1s") as both:
+    with hospital(folder, folder / "models", routes=[ROUTE]) as both:
         yield both
 
 

@@ -23,7 +23,7 @@ from tests.lab.dcmtk import storescu
 from tests.lab.howto import HowTo
 from tests.lab.loopback import free_port
 from tests.lab.needs import program
-from tests.lab.node import CommandResult, Node, hilum
+from tests.lab.node import QUIET, CommandResult, Node, hilum
 from tests.lab.orthanc import Orthanc
 from tests.lab.program import wait_until
 from tests.node.test_reload import settings, told
@@ -70,7 +70,7 @@ def test_a_pacs_is_connected_and_the_configuration_changed(tmp_path: Path) -> No
     says: dict[str, Any] = settings(tmp_path, "all")
     says["node"] = {**connect.inline("node"), "listen": f"127.0.0.1:{port}"}
     assert "`may: [store, echo]`" in connect.text
-    pacs = {"ae_title": "PACS", "address": f"127.0.0.1:{orthanc.dicom_port}", "may": ["store", "echo"], "settle": {"quiet": "2s"}}
+    pacs = {"ae_title": "PACS", "address": f"127.0.0.1:{orthanc.dicom_port}", "may": ["store", "echo"], "settle": {"quiet": QUIET}}
     says["peers"] = {"pacs": pacs}
     says["sinks"] = connect.inline("sinks") | says["sinks"]
     says["routes"][0]["send"] = ["archive"]
@@ -164,7 +164,7 @@ def test_a_node_is_secured_and_runs_an_application_of_its_owners(tmp_path: Path)
     port = free_port()
     block, *_ = secure.blocks("yaml")
     said = _YAML.load(block.replace("tls/", f"{tmp_path}/tls/").replace("0.0.0.0:2762", f"127.0.0.1:{port}"))
-    said["peers"]["pacs"] |= {"address": f"127.0.0.1:{free_port()}", "settle": {"quiet": "1s"}}
+    said["peers"]["pacs"] |= {"address": f"127.0.0.1:{free_port()}", "settle": {"quiet": QUIET}}
     (folder,) = re.findall(r"^`(my-applications/ct_bright)/__init__.py`:$", own.text, re.MULTILINE)
     (tmp_path / folder).mkdir(parents=True)
     (tmp_path / folder / "__init__.py").write_text(own.blocks("python")[0], encoding="utf-8")

@@ -16,6 +16,7 @@ from tests.lab.docker import services
 from tests.lab.image import Podman, hardened, podman, source
 from tests.lab.loopback import free_port
 from tests.lab.needs import data
+from tests.lab.node import QUIET
 from tests.lab.orthanc import Orthanc
 from tests.lab.postgres import Postgres
 from tests.lab.program import wait_until
@@ -80,7 +81,7 @@ def test_a_study_goes_through_the_image(engine: Podman, tmp_path: Path) -> None:
                     "ae_title": pacs.aet,
                     "address": f"127.0.0.1:{pacs.dicom_port}",
                     "may": ["store", "echo"],
-                    "settle": {"scope": "series", "quiet": "1s"},
+                    "settle": {"scope": "series", "quiet": QUIET},
                 }
             },
             "console": {

@@ -24,7 +24,7 @@ from inference.imaging.write_series import write_series
 from node.domain.state import JobState
 from node.journal.journal import Journal
 from tests.lab import report
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.postgres import Postgres
 from tests.lab.program import wait_until
 
@@ -64,7 +64,7 @@ def _settings(folder: Path, repository: Path, *, engine: Mapping[str, object], w
         folder,
         port=0,
         repository=repository,
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"results": {"kind": "folder", "path": str(folder / "results")}},
         routes=[{"name": "all CT", "when": {"Modality": "CT"}, "run": ["bench-soften"], "send": ["results"]}],
         engines={"default": dict(engine)},

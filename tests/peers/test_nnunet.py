@@ -326,7 +326,7 @@ def test_a_trained_model_marks_in_the_pacs_what_nnunet_marks(tmp_path: Path) -> 
     _import(case.folder, tmp_path / "models", *(word for number in PARTS for word in ("--code", f"{number}=SCT:5366008:Hippocampus")))
     sent = tmp_path / "sent"
     write_series(image, affine, sent, modality="MR", patient_id="NNUNET")
-    with hospital(tmp_path, tmp_path / "models", routes=[ROUTE], quiet="1s") as both:
+    with hospital(tmp_path, tmp_path / "models", routes=[ROUTE]) as both:
         both.pacs.upload(sent)
         seg = _segmentation(both, source.study_uid(sent), tmp_path)
     coded = {int(one.SegmentNumber): one.SegmentedPropertyTypeCodeSequence[0].CodeValue for one in pydicom.dcmread(seg).SegmentSequence}
@@ -346,7 +346,7 @@ def test_the_channels_are_series_of_a_study_by_their_roles(
     """T1 and T2 are two series that come in the other order; the route gives them their roles, and the labels are nnU-Net's."""
     route = {**ROUTE, "roles": {name: {"SeriesDescription": name} for name in CHANNELS.volumes}}
     study_uid = derive_uid("nnunet", "channels")
-    with hospital(tmp_path, repository("channels"), routes=[route], quiet="2s") as both:
+    with hospital(tmp_path, repository("channels"), routes=[route]) as both:
         for name, image in reversed(list(CHANNELS.volumes.items())):
             write_series(
                 image.voxels,

@@ -14,7 +14,7 @@ from node.assembly.configuration import load
 from node.domain.account import Role
 from tests.lab.browser import chromium
 from tests.lab.console import PASSWORD, console_port, let_in
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
         tmp_path,
         port=0,
         repository=tmp_path / "models",
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"results": {"kind": "folder", "path": str(tmp_path / "results")}},
         routes=[],
         console={"listen": "127.0.0.1:0"},

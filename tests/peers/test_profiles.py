@@ -23,7 +23,7 @@ from tests.lab.dcmtk import StoreScp
 from tests.lab.label_maps import LABEL_MAP, takes_label_maps
 from tests.lab.loopback import free_port
 from tests.lab.needs import program
-from tests.lab.node import Node, configuration
+from tests.lab.node import QUIET, Node, configuration
 from tests.lab.orthanc import Orthanc
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(600)]
@@ -100,7 +100,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archives]:
         peers={
             "orthanc": {"ae_title": orthanc.aet, "address": f"127.0.0.1:{orthanc.dicom_port}", "may": ["store", "echo"]},
             **{name: peer_of(scp) for name, scp in scps.items()},
-            "ct": {"ae_title": "CT", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}},
+            "ct": {"ae_title": "CT", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}},
         },
         sinks={
             "orthanc": sink_to("orthanc", "archive"),
@@ -285,7 +285,7 @@ def test_a_node_that_is_killed_while_it_sends_sends_the_same_bytes_again(tmp_pat
         repository=tmp_path / "models",
         peers={
             "slow": {"ae_title": "SLOW", "address": f"127.0.0.1:{archive.port}", "may": ["echo"]},
-            "ct": {"ae_title": "CT", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}},
+            "ct": {"ae_title": "CT", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}},
         },
         sinks={"slow": sink_to("slow", {"masks": "labelmap", "compression": "rle"})},
         routes=[{"name": "CT", "when": {"Modality": "CT"}, "run": ["bench-threshold"], "send": ["slow"]}],

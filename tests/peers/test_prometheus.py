@@ -14,7 +14,7 @@ from node.observe.instruments import Counter, Fact, Gauge, Histogram, count_in
 from node.observe.shared_memory import SharedCells
 from tests.lab.dashboards import ALERTS, expressions
 from tests.lab.needs import program
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.lab.prometheus import Prometheus, promtool
 from tests.lab.scrape import Scraped
@@ -95,7 +95,7 @@ def test_prometheus_reads_a_node_and_answers_the_dashboard(tmp_path: Path) -> No
         folder,
         port=0,
         repository=folder / "models",
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"results": {"kind": "folder", "path": str(folder / "results")}},
         routes=[{"name": "all CT", "when": {"Modality": "CT"}, "run": ["bench-threshold"], "send": ["results"]}],
     )

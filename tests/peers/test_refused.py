@@ -26,7 +26,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
     """A PACS and a node that sends every CT to ct-lung and every MR to mr-brain."""
     weights = data("weights", "unet_small_lung_ct") / "UNet_wdk24.pt"
     repository = models(("mr-brain",), ("ct-lung", "--file", weights))
-    with hospital(tmp_path_factory.mktemp("refused"), repository, routes=ROUTES, forwards=False, quiet="1s") as both:
+    with hospital(tmp_path_factory.mktemp("refused"), repository, routes=ROUTES, forwards=False) as both:
         yield both
 
 

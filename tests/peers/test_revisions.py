@@ -12,7 +12,7 @@ from node.domain.account import Role
 from tests.lab.axe import script
 from tests.lab.browser import chromium
 from tests.lab.console import PASSWORD, console_port, let_in
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.peers.test_operators_day import chest
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.peers]
 _PATIENT_MS = 120_000
 _MEASURED = (Path(__file__).parents[1] / "lab" / "measured.js").read_text(encoding="utf-8")
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-_PEERS = {"ct1": {"ae_title": "CT1", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}}
+_PEERS = {"ct1": {"ae_title": "CT1", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}}
 _ROUTES = """\
 routes:
   - name: thin CT   # of the chest

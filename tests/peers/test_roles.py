@@ -14,7 +14,7 @@ from pydicom import Dataset, dcmread
 from inference.imaging.write_series import write_series
 from node.dicom.uid import derive_uid
 from tests.lab.loopback import free_port
-from tests.lab.node import Node, configuration
+from tests.lab.node import QUIET, Node, configuration
 from tests.lab.orthanc import Orthanc
 
 pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(600)]
@@ -82,7 +82,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, O
         folder / "node",
         port=port,
         repository=folder / "models",
-        peers={"pacs": {"ae_title": "PACS", "address": f"127.0.0.1:{pacs.dicom_port}", "settle": {"quiet": "2s"}}},
+        peers={"pacs": {"ae_title": "PACS", "address": f"127.0.0.1:{pacs.dicom_port}", "settle": {"quiet": QUIET}}},
         sinks={"archive": {"kind": "dimse", "peer": "pacs"}},
         routes=[{"name": "glioma", "when": {"Modality": "MR"}, "run": ["four-contrasts"], "roles": roles, "send": ["archive"]}],
     )

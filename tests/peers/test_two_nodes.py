@@ -11,7 +11,7 @@ from pydicom import dcmread
 
 from inference.imaging.write_series import write_series
 from tests.lab.dcmtk import StoreScp, dcmdump
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.own_uids import digest_of, uid_of
 from tests.lab.program import wait_until
 
@@ -31,7 +31,7 @@ def study(folder: Path) -> list[Path]:
 def node(folder: Path, archive: StoreScp, beside: Node | None = None) -> Node:
     """A node that sends to the archive, and to the node beside it."""
     peers: dict[str, Any] = {
-        "scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}},
+        "scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}},
         "archive": {"ae_title": archive.aet, "address": f"127.0.0.1:{archive.port}"},
         "other": {"ae_title": "HILUM", "address": f"127.0.0.1:{beside.port if beside else 0}"},
     }

@@ -8,14 +8,14 @@ from node.domain.account import Role
 from tests.lab.axe import script
 from tests.lab.browser import chromium
 from tests.lab.console import PASSWORD, console_port, let_in
-from tests.lab.node import Node
+from tests.lab.node import QUIET, Node
 from tests.node.test_upload import associations, series, settings, zipped
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers]
 _PATIENT_MS = 120_000
 _MEASURED = (Path(__file__).parents[1] / "lab" / "measured.js").read_text(encoding="utf-8")
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
-_HERE = {"ae_title": "HILUM-SEND", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}
+_HERE = {"ae_title": "HILUM-SEND", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}
 
 
 def test_an_operator_sends_a_zip_and_a_text_and_opens_the_study(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydicom import Dataset, dcmread
 
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 
 EPOCHS = "2"
@@ -54,7 +54,7 @@ def serve(folder: Path, routes: Sequence[Any], studies: Collection[str]) -> None
         folder / "node",
         port=0,
         repository=folder / "models",
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"archive": {"kind": "folder", "path": str(folder / "results")}},
         routes=routes,
     )

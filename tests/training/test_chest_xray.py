@@ -25,7 +25,7 @@ from inference.engines.repository import Repository
 from inference.imaging.subject import Images, Takes
 from inference.imaging.subjects import subjects
 from node.results.encode import encode
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.results import images as dicom
 from tests.results.reports import comments, groups, named, read, value
@@ -240,7 +240,7 @@ def test_a_node_answers_with_a_report(run: Path, sides: Split, told: dict[str, A
         tmp_path,
         port=0,
         repository=tmp_path / "models",
-        peers={"detector": {"ae_title": "DETECTOR", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"detector": {"ae_title": "DETECTOR", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={
             "results": {"kind": "folder", "path": str(tmp_path / "results")},
             "research": {

@@ -24,7 +24,7 @@ from inference.imaging.write_series import write_series
 from node.domain.profile import Kind
 from node.results.encode import encode
 from tests.lab.dcmtk import StoreScp
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.lab.validators import dciodvfy
 from tests.results import made
@@ -165,7 +165,7 @@ def test_a_node_gives_the_series_back(run: Path, verbs: None, sides: Split, tmp_
             port=0,
             repository=tmp_path / "models",
             peers={
-                "scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}},
+                "scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}},
                 "archive": {"ae_title": "ARCHIVE", "address": f"127.0.0.1:{archive.port}"},
             },
             sinks={"archive": {"kind": "dimse", "peer": "archive"}},

@@ -21,7 +21,7 @@ from inference.engines.embedded.engine import EmbeddedEngine
 from inference.imaging.assemble import assemble
 from node.cli.main import main
 from tests.lab.howto import HowTo
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 from training import recipes
 from training.data.cases import Split
@@ -150,7 +150,7 @@ def test_what_a_route_serves_is_what_was_evaluated(
         tmp_path,
         port=0,
         repository=models,
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"results": {"kind": "folder", "path": str(tmp_path / "results")}},
         routes=[{"name": "all CT", "when": {"Modality": "CT"}, "run": [NAME], "send": ["results"]}],
     )
@@ -184,7 +184,7 @@ def test_a_backup_brings_it_to_an_empty_host(models: Path, held_out: Split, data
         old,
         port=0,
         repository=old / "models",
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"results": {"kind": "folder", "path": str(tmp_path / "results")}},
         routes=[{"name": "all CT", "when": {"Modality": "CT"}, "run": [NAME, "bench-threshold"], "send": ["results"]}],
     )

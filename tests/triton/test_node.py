@@ -9,7 +9,7 @@ import pytest
 from bench.soften import write_soften
 from inference.engines.triton.server import LocalTriton
 from inference.imaging.write_series import write_series
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.lab.triton import Started
 
@@ -39,7 +39,7 @@ def node_of(folder: Path, repository: Path, server: LocalTriton) -> Node:
         folder,
         port=0,
         repository=repository,
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"results": {"kind": "folder", "path": str(folder / "results")}},
         routes=[{"name": "all CT", "when": {"Modality": "CT"}, "run": ["bench-soften"], "send": ["results"]}],
         engines={"gpu": {"kind": "triton", "url": server.url}},

@@ -23,7 +23,7 @@ from inference.findings import Findings
 from inference.imaging.assemble import assemble
 from inference.imaging.volume import Volume
 from inference.imaging.write_series import write_series
-from tests.lab.node import Node, configuration, hilum
+from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.triton import servers
 from tests.triton.applications.tiled_ct import APPLICATION
 
@@ -135,7 +135,7 @@ def test_a_node_tiles_on_its_server(server: LocalTriton, repository: Path, volum
         tmp_path,
         port=0,
         repository=repository,
-        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": "1s"}}},
+        peers={"scanner": {"ae_title": "SCANNER", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}},
         sinks={"results": {"kind": "folder", "path": str(tmp_path / "results")}},
         routes=[{"name": "all CT", "when": {"Modality": "CT"}, "run": ["tiled-ct"], "send": ["results"]}],
         engines={"gpu": {"kind": "triton", "url": server.url}},
