@@ -188,6 +188,16 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RouteShare:
+    """What of a job that routes share is one route's: its sinks, and what it wants of the job alone."""
+
+    sinks: tuple[str, ...]
+    priority: Priority
+    deadline_at: datetime | None
+    when_excluded: WhenExcluded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """A job that routing asks for. A live or finished job with the same (study, series, application) and equal `input_digest`
     gains the routes and missing sinks instead of a twin, and is queued if it ended from the start for a reason that is gone; one
@@ -228,8 +238,8 @@ class NewJob:
     """Its results begin with that."""
     demands: Mapping[str, Demand] = field(default_factory=dict)
     """What those of its routes ask of the application that ask anything."""
-    sinks_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The sinks of each route, where routes may have to part."""
+    shares: Mapping[str, RouteShare] = field(default_factory=dict)
+    """What of it is each route's, where routes may have to part."""
     models_digest: str = ""
     """Digest of the application's models where the application is accepted here in this version with these; "": it is not, or no route
     asks."""
@@ -239,8 +249,16 @@ class NewJob:
     def of(self, routes: Collection[str]) -> "NewJob":
         """The job for some of its routes alone."""
         kept = tuple(route for route in self.routes if route in routes)
-        sinks = tuple(dict.fromkeys(sink for route in kept for sink in self.sinks_of[route]))
-        return replace(self, routes=kept, sinks=sinks, demands={name: demand for name, demand in self.demands.items() if name in kept})
+        shares = [self.shares[route] for route in kept]
+        return replace(
+            self,
+            routes=kept,
+            sinks=tuple(dict.fromkeys(sink for share in shares for sink in share.sinks)),
+            priority=min((share.priority for share in shares), key=RANKS.__getitem__),
+            deadline_at=min((share.deadline_at for share in shares if share.deadline_at is not None), default=None),
+            when_excluded=strictest(share.when_excluded for share in shares),
+            demands={name: demand for name, demand in self.demands.items() if name in kept},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

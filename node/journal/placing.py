@@ -50,7 +50,7 @@ class Placing:
         refused = {_subject(job): job for job in self._jobs if job.refused}
         for job in [job for subject, job in refused.items() if subject not in answered]:
             # what others asked for in the jobs that they take the place of does not wait with them
-            self._place(replace(job, routes=(), sinks=(), demands={}, sinks_of={}, parked=None, declined=False, refused=False))
+            self._place(replace(job, routes=(), sinks=(), demands={}, shares={}, parked=None, declined=False, refused=False))
         placed = [number for job in self._jobs for number in self._place(job)]
         for number in sorted(self._replaced.keys() - set(placed) - self._joined):
             supersede(self._connection, number, self._replaced[number].format(arrival=self._arrival.id), self._now)
@@ -198,7 +198,7 @@ def _parts(new: NewJob, current: Sequence[Row[Any]], asked: Asked, in_vain: Coll
         found = [row for row in current if all(_answers(row, asked.get(row.id, {}), new, route, in_vain) for route in routes)]
         return max(found, key=lambda row: (not _idle(row), not asked.get(row.id, {}).keys().isdisjoint(routes), row.id), default=None)
 
-    if not new.sinks_of:
+    if not new.shares:
         yield new, answering(*new.routes) if new.routes else None
         return
     joining = {route: answering(route) for route in new.routes}

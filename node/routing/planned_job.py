@@ -10,7 +10,7 @@ from inference.applications.errors import NotAccepted
 from inference.applications.port import Application
 from inference.errors import InputError
 from node.domain.errors import AnotherVersion, ApplicationUnaccepted, SourcesNameless
-from node.domain.job import RANKS, Demand, NewJob, Priority, WhenExcluded, strictest
+from node.domain.job import RANKS, Demand, NewJob, Priority, RouteShare, WhenExcluded, strictest
 from node.domain.route import Route
 from node.domain.shortage import Shortage
 from node.domain.state import JobState
@@ -221,5 +221,13 @@ class PlannedJob:
             shortage=self.shortage,
             marked=self.shortage is not None and (self.marked or bool(self.incomplete)),
             demands={route.name: demand for route in self.routes if not (demand := route.demand(self.application)).none},
-            sinks_of={route.name: route.send for route in self.routes},
+            shares={
+                route.name: RouteShare(
+                    sinks=route.send,
+                    priority=route.priority,
+                    deadline_at=None if route.deadline is None else complete_at + route.deadline,
+                    when_excluded=route.when_excluded,
+                )
+                for route in self.routes
+            },
         )

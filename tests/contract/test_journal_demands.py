@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 
-from node.domain.job import Demand, Job, NewJob, PartedJob, PartedRoutes, Priority, RefusedRoutes, RouteWishes, WhenExcluded, delivery_marks
+from node.domain.job import (
+    Demand,
+    Job,
+    NewJob,
+    PartedJob,
+    PartedRoutes,
+    Priority,
+    RefusedRoutes,
+    RouteShare,
+    RouteWishes,
+    WhenExcluded,
+    delivery_marks,
+)
 from node.domain.shortage import Lack, Shortage
 from node.domain.state import DeliveryState, JobState
 from node.journal.errors import TransitionRefused
@@ -16,19 +28,21 @@ from tests.unit.journal.story import Story
 
 ACCEPTED = Demand(accepted=True)
 REFUSED = ("HLM-4185", "nobody has accepted it")
+WANTS_NOTHING: Mapping[str, Any] = {"priority": Priority.ROUTINE, "deadline_at": None, "when_excluded": WhenExcluded.IGNORE}
 TO_ANY = PartedRoutes(sinks=("to any",))
 WAITS = RefusedRoutes(demands={"asks": ACCEPTED}, sinks=("to asks",), code=REFUSED[0], reason=REFUSED[1])
 
 
 def asking(story: Story, demands: Mapping[str, Demand], **changes: Any) -> NewJob:
     """A job for these routes, each of which sends to a sink of its own name; "model 1" is served, and accepted."""
-    sinks = {route: (f"to {route}",) for route in demands}
+    wants = {key: changes.get(key, default) for key, default in WANTS_NOTHING.items()}
+    shares = {route: RouteShare(sinks=(f"to {route}",), **wants) for route in demands}
     asked = {route: demand for route, demand in demands.items() if not demand.none}
     return story.job_asked(
         **{
             "routes": tuple(demands),
             "sinks": tuple(f"to {route}" for route in demands),
-            "sinks_of": sinks,
+            "shares": shares,
             "demands": asked,
             "models_digest": "model 1",
             **changes,
@@ -85,6 +99,25 @@ def test_a_done_job_that_another_model_made_gives_nothing_to_who_asks_for_an_acc
     story.journal.jobs.renew(own.id, own.lease or "", story.now)
     routed(story, both, number=3)
     assert [one.routes for one in story.journal.jobs.find(study="1.1")] == [("any",), ("asks",)]
+
+
+def test_routes_that_part_when_they_are_placed_each_keep_what_they_want(story: Story) -> None:
+    """An urgent route with a deadline that parks what is excluded finds its result there; the off-peak one that asks for another is not
+    hurried by it, and the result's job is by none of what that wants."""
+    urgent = RouteShare(
+        sinks=("to any",), priority=Priority.URGENT, deadline_at=story.now + timedelta(minutes=10), when_excluded=WhenExcluded.PARK
+    )
+    offpeak = RouteShare(sinks=("to asks",), priority=Priority.OFFPEAK, deadline_at=None, when_excluded=WhenExcluded.TELL)
+    routed(story, asking(story, {"any": Demand()}), number=1)
+    analysed(story, "unaccepted")
+    strict = {"priority": Priority.URGENT, "deadline_at": urgent.deadline_at, "when_excluded": WhenExcluded.PARK}
+    both = asking(story, {"any": Demand(), "asks": ACCEPTED}, **strict, shares={"any": urgent, "asks": offpeak})
+    wants = {one: story.journal.jobs.get(one) for one in routed(story, both, number=2)}
+    found = {job.routes: (job.priority, job.deadline_at, job.when_excluded) for job in wants.values()}
+    assert found == {
+        ("any",): (Priority.URGENT, urgent.deadline_at, WhenExcluded.PARK),
+        ("asks",): (Priority.OFFPEAK, None, WhenExcluded.TELL),
+    }
 
 
 def test_a_version_that_a_route_asks_for_is_the_one_that_analysed(story: Story) -> None:
@@ -469,7 +502,7 @@ def test_who_joins_while_a_worker_finds_what_another_route_asks_unanswered_loses
     """The worker knows nothing of it: the job waits as it is, and the next claim does."""
     (first,) = routed(story, asking(story, {"any": Demand(), "asks": Demand()}), number=1)
     job = story.claim()
-    third = asking(story, {"third": Demand()}, sinks=(sink,), sinks_of={"third": (sink,)})
+    third = asking(story, {"third": Demand()}, sinks=(sink,), shares={"third": RouteShare(sinks=(sink,), **WANTS_NOTHING)})
     assert routed(story, third, number=2) == [first]
     for _ in ("heard", "the answer was lost"):
         assert not story.journal.jobs.part(job, [WAITS], TO_ANY, story.now)

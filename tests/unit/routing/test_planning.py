@@ -3,13 +3,14 @@
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from inference.applications.port import Accepts, Application, Takes
 from node.domain.arrival import Arrival
 from node.domain.instance import Header, Instance
-from node.domain.job import Demand, Job
+from node.domain.job import Demand, Job, Priority, WhenExcluded
 from node.domain.route import Condition, ConditionOperator, Decision, PinnedVersion, Route, Withheld
 from node.domain.shortage import Shortfalls
 from node.domain.state import ArrivalState
@@ -181,6 +182,18 @@ def _taken_s(study: Study, route: Route) -> float:
     began = time.thread_time()
     study.asked(route)
     return time.thread_time() - began
+
+
+def test_routes_that_part_are_each_given_the_job_that_they_would_have_alone() -> None:
+    """Together they have the most urgent, the strictest and the shortest of what they want; apart, each its own."""
+    slow = replace(EACH, run=(WHOLE.name,), priority=Priority.OFFPEAK, deadline=timedelta(hours=4))
+    at_once, soon = Priority.URGENT, timedelta(minutes=5)
+    urgent = replace(slow, name="urgent", send=("copies",), priority=at_once, deadline=soon, parks_excluded=True)
+    (shared,) = Study(1).asked(slow, urgent).jobs
+    assert (shared.priority, shared.when_excluded) == (at_once, WhenExcluded.PARK)
+    for route in (slow, urgent):
+        (alone,) = Study(1).asked(route).jobs
+        assert replace(shared.of([route.name]), shares=alone.shares) == alone
 
 
 def test_a_route_that_asks_for_another_version_is_parked_and_no_other_one() -> None:
