@@ -44,7 +44,7 @@ has been asked for long: a tenth of that, or the second one."""
 _UNCHANGED_S = 5.0
 """After so long the same question is asked again although nothing was written to the journal that it reads."""
 _LOOKS_S = 0.05
-_BEGINS_S = 60.0
+_BEGINS_S = 300.0
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
 _IMPORTED = (
     "node.assembly.backups",

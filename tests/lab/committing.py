@@ -14,7 +14,7 @@ from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance, Verification
 
 _SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
-_PATIENCE_S = 60
+_PATIENCE_S = 180
 
 
 @dataclass(frozen=True, kw_only=True)

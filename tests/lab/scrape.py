@@ -13,7 +13,7 @@ class Scraped:
     """One scrape of `/metrics`."""
 
     def __init__(self, port: int) -> None:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=120) as answer:
             self.content_type = answer.headers["Content-Type"]
             self.text = answer.read().decode()
         self.samples = [sample for family in text_string_to_metric_families(self.text) for sample in family.samples]
@@ -34,7 +34,7 @@ class Scraped:
 def health(port: int, which: str) -> tuple[int, Any]:
     """Status and content of `/health/live` or `/health/ready`."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/{which}", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/{which}", timeout=120) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as refused:
         return refused.code, json.load(refused)
