@@ -22,6 +22,8 @@ _COLOURS = 3
 _WHITE = 255
 _LEAST = 1e-9
 """What an image of one value alone is divided by."""
+ROUNDED = 2.0**-7
+"""By how much probabilities that were computed in 16 bits may miss 0 to 1: bfloat16 has 8 significant ones."""
 
 
 class Samples(StrEnum):
@@ -110,11 +112,17 @@ def stated(
             finding=answer.finding,
             value=value(answer),
             finding_site=answer.site,
-            probability=float(probabilities[answer.channel]),
+            probability=_within_bounds(float(probabilities[answer.channel])),
             images=images,
         )
         for answer in answers
     )
+
+
+def _within_bounds(probability: float) -> float:
+    """From 0 to 1 but for what no rounding makes of a probability, which stays as it is and is no certainty."""
+    bounded = min(max(probability, 0.0), 1.0)
+    return bounded if abs(bounded - probability) <= ROUNDED else probability
 
 
 def single_image(image: Image) -> ImageOnGrid:

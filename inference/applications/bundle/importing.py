@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from inference.applications.bundle.anatomy import Coded
-from inference.applications.bundle.answering import Samples
+from inference.applications.bundle.answering import ROUNDED, Samples
 from inference.applications.bundle.arrays import read_values
 from inference.applications.bundle.author import Author
 from inference.applications.bundle.config import Config, Document, parse
@@ -191,12 +191,13 @@ def _gives_probabilities(name: str, text: str, source: Source, tensors: NetworkT
         given = np.concatenate([next(iter(answer({tensor.name: noise * np.float32(scale)}).values())) for scale in _SCALES])
     # a softmax that is written out may overflow for what is brighter than any image: that says nothing of what it is
     given = given[np.isfinite(given).all(axis=1)]
-    if not len(given) or not ((given >= 0) & (given <= 1)).all():
+    if not len(given) or not ((given >= -ROUNDED) & (given <= 1 + ROUNDED)).all():
         return False
     if not np.allclose(given.sum(axis=1), 1, atol=1e-3):
         raise UnfitBundle(
             f"{at} looks for the largest of numbers that are from 0 to 1 each and not 1 together, as a logistic function makes them: "
-            "which findings are present, it does not say"
+            "which findings are present, it does not say. If they are logits of which one class alone can be right, put "
+            '{"_target_": "Activationsd", "keys": …, "softmax": true} before its AsDiscreted'
         )
     return True
 

@@ -36,13 +36,14 @@ def mean_of(path: Path, scale: float = 1.0) -> Path:
     return _saved(path, nodes, {"scale": np.array([scale], np.float32)}, ["n", 1, "z", "y", "x"], ["n", 1])
 
 
-def one_of_two(path: Path, last: str = "") -> Path:
+def one_of_two(path: Path, last: str = "", scale: float = 1.0) -> Path:
     """Two numbers for a picture of 16 × 16 pixels: of one that is white (255) the logits 0 and ln 9, or what a last operator makes of them
-    ("Softmax": 0.1 and 0.9)."""
-    weights = {"scale": np.array([[0.0, np.log(9) / 255]], np.float32)}
+    ("Softmax": 0.1 and 0.9), times `scale`."""
+    weights = {"bright": np.array([[0.0, np.log(9) / 255]], np.float32), "scale": np.array([scale], np.float32)}
     nodes = [
         helper.make_node("ReduceMean", ["image"], ["mean"], axes=[2, 3], keepdims=0),
-        helper.make_node("MatMul", ["mean", "scale"], ["logits" if last else "answer"]),
-        *([helper.make_node(last, ["logits"], ["answer"])] if last else []),
+        helper.make_node("MatMul", ["mean", "bright"], ["logits"]),
+        helper.make_node(last or "Identity", ["logits"], ["said"]),
+        helper.make_node("Mul", ["said", "scale"], ["answer"]),
     ]
     return _saved(path, nodes, weights, ["n", 1, 16, 16], ["n", 2])

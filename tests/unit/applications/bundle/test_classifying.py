@@ -3,6 +3,8 @@
 That probabilities are MONAI's own is shown on the Model Zoo (test_model_zoo.py).
 """
 
+import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +19,7 @@ from inference.applications.bundle.anatomy import Coded
 from inference.applications.bundle.answering import AnswerChannel, Decides, Samples, colours, picture, stated
 from inference.applications.bundle.config import Config
 from inference.applications.bundle.errors import ColoursMissing, UnclearBundle, UncodedStructure, UnfitBundle, UnknownTransform
+from inference.applications.bundle.finish import Activation
 from inference.applications.bundle.importing import Wanted, import_bundle
 from inference.applications.bundle.known import found
 from inference.applications.bundle.manifest import application_of, from_text, to_text
@@ -90,27 +93,38 @@ def test_what_decides(after: list[dict[str, Any]], decides: Decides, limit: floa
     assert bool(told) == bool(note)
 
 
-@pytest.mark.parametrize(("last", "note"), [("", "their softmax"), ("Softmax", "probabilities already")])
+@pytest.mark.parametrize(
+    ("last", "scale", "note"), [("", 1.0, "their softmax"), ("Softmax", 1.0, "probabilities already"), ("Softmax", 1 + 2.0**-10, "already")]
+)
 def test_an_argmax_of_probabilities_is_given_no_second_softmax(
-    last: str, note: str, tmp_path: Path, infer_of: Callable[[Path], Any]
+    last: str, scale: float, note: str, tmp_path: Path, infer_of: Callable[[Path], Any]
 ) -> None:
-    """The bundle takes the largest and says no more: a network that ends in a softmax gives its own 0.9, where a second one made 0.69."""
+    """The bundle takes the largest and says no more: a network that ends in a softmax gives its own 0.9, where a second one made 0.69;
+    also where it computes in 16 bits, in which a probability may be the next number above 1."""
     imported = import_bundle(
-        _of_argmax(tmp_path / "two", last), Wanted(codes={0: _coded("a"), 1: _coded("b")}, modality="XC"), tmp_path / "models"
+        _of_argmax(tmp_path / "two", last, scale), Wanted(codes={0: _coded("a"), 1: _coded("b")}, modality="XC"), tmp_path / "models"
     )
     assert note in " ".join(imported.manifest.notes)
     application = application_of(from_text(to_text(imported.manifest), "here"))
     shown = pictures(np.full((16, 16), 255, np.uint8), modality="XC")
     said = application.analyse(shown, infer_of(tmp_path / "models")).evaluations
-    assert [one.probability for one in said] == pytest.approx([0.1, 0.9], abs=1e-5)
+    assert [one.probability for one in said] == pytest.approx([0.1 * scale, 0.9 * scale], abs=1e-5)
 
 
-def test_an_argmax_of_what_a_logistic_function_gives_is_refused(tmp_path: Path) -> None:
-    """Of independent probabilities the largest says nothing of the others: one of fourteen would be present in every healthy chest."""
-    with pytest.raises(UnfitBundle, match=r"inference.json:1: postprocessing looks for the largest of numbers .* a logistic function"):
-        import_bundle(
-            _of_argmax(tmp_path / "two", "Sigmoid"), Wanted(codes={0: _coded("a"), 1: _coded("b")}, modality="XC"), tmp_path / "models"
-        )
+@pytest.mark.parametrize(("last", "scale"), [("Sigmoid", 1.0), ("Softmax", 1 + 2.0**-8)])
+def test_an_argmax_of_what_a_logistic_function_gives_is_refused(last: str, scale: float, tmp_path: Path) -> None:
+    """Of independent probabilities the largest says nothing of the others: one of fourteen would be present in every healthy chest. Also
+    of such that bfloat16 brought above 1: they are no logits, and are given no softmax."""
+    bundle, wanted = _of_argmax(tmp_path / "two", last, scale), Wanted(codes={0: _coded("a"), 1: _coded("b")}, modality="XC")
+    with pytest.raises(
+        UnfitBundle, match=r"inference.json:1: postprocessing looks for the largest of numbers .* a logistic function .* \{.*\} before"
+    ) as refused:
+        import_bundle(bundle, wanted, tmp_path / "models")
+    # logits may lie there by chance: the way out that the sentence names is one
+    (named,) = re.findall(r"\{.*\}", str(refused.value))
+    softmax = json.loads(named.replace("…", '"pred"'))
+    (bundle / "configs/inference.json").write_text(json.dumps(configured(softmax, ARGMAX)))
+    assert import_bundle(bundle, wanted, tmp_path / "models").manifest.finish == (Activation(softmax=True),)
 
 
 def test_probabilities_that_overflow_for_the_brightest_noise_are_probabilities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,9 +161,9 @@ def test_code_that_is_allowed_is_allowed_when_it_is_tried(tmp_path: Path, monkey
     assert told == [True]
 
 
-def _of_argmax(folder: Path, last: str) -> Path:
+def _of_argmax(folder: Path, last: str, scale: float = 1.0) -> Path:
     bundle = made.folder(folder, {}, config=configured(ARGMAX), meta=made.metadata(inputs=SINGLE, outputs=CLASSES))
-    onnx_nets.one_of_two(bundle / "models/model.onnx", last)
+    onnx_nets.one_of_two(bundle / "models/model.onnx", last, scale)
     return bundle
 
 
@@ -163,6 +177,9 @@ def test_statements() -> None:
     assert by[Decides.NOTHING] == [codes.UNDETERMINED] * 2
     assert [one.value for one in stated(channels, Decides.LARGEST, np.array([0.1, 0.2, 0.7]))] == [codes.ABSENT, codes.PRESENT]
     assert [one.probability for one in stated(channels, Decides.NOTHING, probabilities)] == pytest.approx([0.3, 0.25])
+    # as 16 bits round them; what is no probability stays none
+    assert [one.probability for one in stated(channels, Decides.LARGEST, np.array([0.0, 1.0039, -0.001]))] == [1.0, 0.0]
+    assert [one.probability for one in stated(channels, Decides.LARGEST, np.array([0.0, 1.5, -0.5]))] == [1.5, -0.5]
 
 
 @pytest.mark.parametrize(
