@@ -196,11 +196,11 @@ class PredictionInterval:
 class Measurement:
     """A number with a unit; of the segment or the location that is named, or of all that was analysed when neither is.
 
-    `span` says from which frames of a cine it was taken. `at_least`: what was measured goes on beyond the images, or fades out at their
-    border, so that the true value is this or more; it is compared with nothing. `total`: of several segments together, which `parts` name,
-    it is the sum, in which nothing counts twice, and this is what they are together ("Both lungs"). `method` says how it was computed,
-    where that is a choice. `images` are indices of the source images that a number of no segment and no location rests on; empty: all of
-    them. `interval` says where the true value may be instead, where the application knows.
+    `span` says from which frames of a cine it was taken. `at_least`: what was measured goes on beyond the images, fades out at their
+    border, or could not be looked for everywhere, so that the true value is this or more; it is compared with nothing. `total`: of several
+    segments together, which `parts` name, it is the sum, in which nothing counts twice, and this is what they are together ("Both lungs").
+    `method` says how it was computed, where that is a choice. `images` are indices of the source images that a number of no
+    segment and no location rests on; empty: all of them. `interval` says where the true value may be instead, where the application knows.
     """
 
     name: Code

@@ -11,6 +11,7 @@ before they are scored, as a scanner makes thick slices.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +23,9 @@ from inference.imaging import tags
 from inference.imaging.judge.agent import CONTRAST_AGENT, CONTRAST_AGENT_CODES, not_native
 from inference.imaging.judge.words import codes_of
 from inference.imaging.measures.lengths import is_axial
-from inference.imaging.measures.measure import ALL_PADDING, Concept, DescribedImages, Kind, SegmentedImages, Unmeasured, box_of
+from inference.imaging.measures.measure import ALL_PADDING, Box, Concept, DescribedImages, Kind, SegmentedImages, Unmeasured, box_of
 from inference.imaging.measures.quantity import HOUNSFIELD, Unknown
-from inference.imaging.volume import Volume
+from inference.imaging.volume import Volume, Voxels
 from inference.translatable import Translatable, say
 
 CORONARY_ARTERY = Code("41801008", "SCT", "Coronary artery")
@@ -42,6 +43,7 @@ _LEAST_MM = 2.5
 _TUBE_KV = 120.0
 _ROUNDING = 1e-3
 _KVP = 0x00180060
+_WHOLE: Box = (slice(None), slice(None), slice(None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +79,12 @@ class Agatston:
             if (against := self.against(given, volume)) is not None:
                 yield Unmeasured(reason=against)
                 return
-            mask, together = _without_padding(given, volume, segment.mask), _together(volume, _thick_mm(given))
+            padding, together = given.padding(volume, _WHOLE), _together(volume, _thick_mm(given))
+            mask = segment.mask if padding is None else segment.mask & ~padding
             if not mask.any():
                 yield Unmeasured(reason=ALL_PADDING)
                 continue
-            score = agatston(volume, mask, together)
+            score = agatston(volume, mask, together, padding)
             said = Measurement(name=_named(segment), value=score, unit=codes.NO_UNITS, segment=segment.label, method=AGATSTON)
             yield said
             if said.name == CORONARY_SCORE and segment.phase is None:
@@ -94,10 +97,10 @@ class Agatston:
             # thin vessels above each other may be on one thick slice
             thick = [_put_together(one, together) for one in vessels]
             apart = sum(np.count_nonzero(one) for one in thick) == np.count_nonzero(np.logical_or.reduce(thick))
-            yield total if apart else replace(total, value=agatston(volume, both, together))
+            yield total if apart else replace(total, value=agatston(volume, both, together, padding))
 
 
-def agatston(volume: Volume, mask: NDArray[np.bool_], together: int = 1) -> float:
+def agatston(volume: Volume, mask: NDArray[np.bool_], together: int = 1, padding: NDArray[np.bool_] | None = None) -> float:
     """Spots of each slice of a mask from 130 HU and 1 mm² on: mm² times 1 to 4 by the largest value, summed; by slices of 3 mm.
 
     Parameters
@@ -105,6 +108,8 @@ def agatston(volume: Volume, mask: NDArray[np.bool_], together: int = 1) -> floa
     together
         So many neighbouring slices, counted from the volume's first, are one slice: the mean of their values, and what the mask marks in
         at least half of them.
+    padding
+        Voxels that are no values, and in no mean; none of the mask's.
     """
     from scipy import ndimage
 
@@ -114,7 +119,7 @@ def agatston(volume: Volume, mask: NDArray[np.bool_], together: int = 1) -> floa
     total = 0.0
     for start in range(first, box[0].stop, together):
         part = (slice(start, start + together), *box[1:])
-        plane = volume.voxels[part].mean(axis=0)
+        plane = _mean(volume.voxels[part], None if padding is None else padding[part])
         marked = _mostly(mask[part])
         share = volume.slice_shares[part[0]].sum()
         spots, count = ndimage.label(marked & (plane >= LEAST_HU), structure=np.ones((3, 3)))
@@ -127,6 +132,14 @@ def agatston(volume: Volume, mask: NDArray[np.bool_], together: int = 1) -> floa
     return total * thick_mm / _SLICE_MM
 
 
+def _mean(slices: Voxels, padding: NDArray[np.bool_] | None) -> NDArray[Any]:
+    """The mean (y, x) of slices (z, y, x) that become one, without padding; 0 where all of it is."""
+    mean: NDArray[Any] = slices.mean(axis=0)
+    if padding is not None:
+        mean = np.where(padding, 0, slices).sum(axis=0) / np.maximum((~padding).sum(axis=0), 1)
+    return mean
+
+
 def _mostly(slices: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """What slices that become one mark in at least half of them."""
     marked: NDArray[np.bool_] = 2 * slices.sum(axis=0) >= len(slices)
@@ -136,11 +149,6 @@ def _mostly(slices: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _put_together(mask: NDArray[np.bool_], together: int) -> NDArray[np.bool_]:
     """A mask on the slices that are scored."""
     return mask if together == 1 else np.stack([_mostly(mask[at : at + together]) for at in range(0, len(mask), together)])
-
-
-def _without_padding(given: SegmentedImages, volume: Volume, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    padding = given.padding(volume, (slice(None), slice(None), slice(None)))
-    return mask if padding is None else mask & ~padding
 
 
 def _thick_mm(given: DescribedImages) -> float:

@@ -121,7 +121,8 @@ def _diffusion(volume: Volume, headers: Sequence[Dataset]) -> Quantity | Unknown
         return Unknown(reason=say("the images do not agree on the unit of their ADCs"))
     factors: tuple[float, ...]
     sampled = volume.voxels[:, ::2, ::2]
-    above = sampled[sampled > 0]
+    padding = Padding(headers).among(volume, slice(None), sampled)
+    above = sampled[sampled > 0] if padding is None else sampled[(sampled > 0) & ~padding]
     median = float(np.median(above)) if above.size >= _FEWEST else 0.0
     if unit is None:
         factors, usual = _FACTORS, _USUAL_ADC

@@ -1,7 +1,7 @@
 """Standardized uptake of segments on PET: the largest value, and the peak, which noise moves less."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,17 +86,20 @@ class PeakUptake(_OfUptake):
             return
         for segment in given.those(self.segments):
             volume = given.volume(segment)
-            peak = peak_of(volume, segment.mask, given.padding(volume, _WHOLE))
-            if peak is None:
+            found = peak_of(volume, segment.mask, given.padding(volume, _WHOLE))
+            if found is None:
                 yield Unmeasured(reason=say("no sphere of 1 cm³ around a part of it lies in evenly spaced images"))
             else:
-                yield _said(_PEAK, peak * uptake.factor, segment.label)
+                peak, of_all = found
+                yield replace(_said(_PEAK, peak * uptake.factor, segment.label), at_least=not of_all)
 
 
-def peak_of(volume: Volume, mask: NDArray[np.bool_], padding: NDArray[np.bool_] | None = None) -> float | None:
-    """The largest mean of the voxels in a sphere of 1 cm³ around a voxel of a mask; a voxel counts by its part in the sphere.
+def peak_of(volume: Volume, mask: NDArray[np.bool_], padding: NDArray[np.bool_] | None = None) -> tuple[float, bool] | None:
+    """The largest mean of the voxels in a sphere of 1 cm³ around a voxel of a mask, and whether it is that of all such spheres; a voxel
+    counts by its part in the sphere.
 
-    None where every such sphere reaches beyond the images, or into their padding, or slices lie in unequal steps.
+    Spheres that reach beyond the images, or into their padding, are left out: around what is no padding itself, the mean of one of them may
+    have been larger. None where all are, or slices lie in unequal steps.
     """
     from scipy import ndimage
 
@@ -116,7 +119,10 @@ def peak_of(volume: Volume, mask: NDArray[np.bool_], padding: NDArray[np.bool_] 
     middle = tuple(slice(each, -each or None) for each in reach)
     if padding is not None:
         chosen = chosen & ~ndimage.binary_dilation(padding[wide], structure=sphere > 0)[middle]
-    return float(means[middle][chosen].max()) if chosen.any() else None
+    if not chosen.any():
+        return None
+    values = mask if padding is None else mask & ~padding
+    return float(means[middle][chosen].max()), np.count_nonzero(chosen) == np.count_nonzero(values)
 
 
 def _sphere(volume: Volume) -> Reals:
@@ -160,7 +166,8 @@ KINDS = (
         word="suv_peak",
         make=PeakUptake,
         says="SUVpeak: the largest mean in a sphere of 1 cm³.",
-        method="As `suv_max`; spheres around the segment's voxels, wholly in the images; a voxel counts by its part in the sphere.",
+        method="As `suv_max`; spheres around the segment's voxels, wholly in the images and without padding; a voxel counts by its part in "
+        "the sphere. Where spheres had to be left out, the report says that it is at least this.",
         needs=_NEEDS,
     ),
 )

@@ -133,6 +133,19 @@ def test_padding_is_no_calcium() -> None:
     assert found.value == 4.0
 
 
+@pytest.mark.parametrize("filled", [3000, -2000])
+def test_padding_of_a_thin_slice_is_in_no_mean(filled: int) -> None:
+    """Of three slices that are averaged one is padding: the other two make the plaque of 150 HU, neither brighter nor darker."""
+    voxels = np.zeros((8, 40, 40), np.int16)
+    voxels[0:3, 2:6, 2:6] = 150
+    voxels[1] = filled
+    image = volume(voxels, (1.0, 0.5, 0.5))
+    said = {"SliceThickness": "1", "PixelPaddingValue": filled, "PixelRepresentation": 1, "RescaleSlope": "1", "RescaleIntercept": "0"}
+    headers = [header(SOPInstanceUID=one.sop_instance_uid, **said) for one in image.sources]
+    (found,) = results(MEASURE, image, EVERYWHERE, headers=headers)
+    assert found.value == pytest.approx(4.0)
+
+
 def test_noise_has_the_score_of_scikit_images_regions() -> None:
     """Spots of every size that touch at corners, too."""
     noise = ndimage.gaussian_filter(np.random.default_rng(5).standard_normal((8, 40, 40)), (0, 0.8, 0.8))

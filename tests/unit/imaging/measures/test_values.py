@@ -189,6 +189,17 @@ def test_padding_is_in_no_mean(more: dict[str, Any], mean: float) -> None:
         assert told == "Not measured: the standard deviation of the values, because all voxels of a segment are padding."
 
 
+def test_padding_does_not_tell_the_unit_of_an_adc() -> None:
+    """Most of the image is filled up with 1, which is the median of what is above 0: 10⁻³ mm²/s would make metres of a diffusion of 800."""
+    voxels = np.ones((4, 40, 40), np.float32)
+    voxels[:, 10:25, 10:25] = 800
+    image = volume(voxels, SPACING, modality="MR")
+    headers = [adc(SOPInstanceUID=one.sop_instance_uid, PixelPaddingValue=1, RescaleSlope="1") for one in image.sources]
+    (mean,) = results(Mean(segments=("brain",)), image, segment("brain", voxels > 1), headers=headers)
+    assert mean.unit.value == "um2/s"
+    assert mean.value == pytest.approx(800)
+
+
 def test_an_adc_of_no_known_scale_is_not_measured() -> None:
     """A median of 20 is no ADC in any of the three units; an empty map says nothing."""
     for value in (20.0, 0.0):
