@@ -9,6 +9,9 @@ from inference.engines.errors import NotFinite, WrongTensors
 from inference.engines.port import Call, ModelRef, Tensors, Tiles, WholeImage
 from inference.engines.tiling import Array, Floats, infer_tiled
 
+_INFINITE, _NEGATIVE = 0x7C00, 0x8000
+"""The bits of infinity in 16 bits, and of the sign."""
+
 
 def run(
     infer: Callable[[ModelRef, Tensors], dict[str, Array]],
@@ -87,10 +90,18 @@ def refuse_not_finite(model: ModelRef, values: Array, output: str = "") -> None:
     ------
     NotFinite
     """
-    # the least and the largest are numbers where all are, and take no memory
-    if values.dtype.kind == "f" and values.size and not (np.isfinite(values.min()) and np.isfinite(values.max())):
+    if values.dtype.kind == "f" and values.size and not _all_finite(values):
         where = f', in its output "{output}"' if output else ""
         raise NotFinite(f'model "{model.name}" gives values that are no numbers, or are infinite{where}')
+
+
+def _all_finite(values: Array) -> bool:
+    """Whether all are numbers, found without memory beside them."""
+    if values.dtype == np.float16:
+        # numpy compares these one by one; as whole numbers infinity and NaN are the largest of either sign (IEEE 754-2008 3.4)
+        return bool(values.view(np.int16).max() < _INFINITE and values.view(np.uint16).max() < _INFINITE + _NEGATIVE)
+    # the least and the largest are numbers where all are
+    return bool(np.isfinite(values.min()) and np.isfinite(values.max()))
 
 
 def call_of(infer: Callable[..., Any], model: ModelRef) -> Call | None:

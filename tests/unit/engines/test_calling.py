@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inference.engines.calling import call_from_json, call_to_json, run, with_places_taken
+from inference.engines.calling import call_from_json, call_to_json, refuse_not_finite, run, with_places_taken
 from inference.engines.embedded.engine import EmbeddedEngine
-from inference.engines.errors import UnreadableModel, WrongTensors
+from inference.engines.errors import NotFinite, UnreadableModel, WrongTensors
 from inference.engines.port import Call, ModelRef, ModelSource, Tensors, Tiles, WholeImage
 from inference.engines.repository import Repository
 from inference.engines.weights_import import import_models
@@ -258,3 +258,18 @@ def test_steps_and_ensembles_are_imported_once(tmp_path: Path) -> None:
     assert again[1].sha256 != entries[1].sha256
     assert again[2].sha256 != entries[2].sha256
     assert infer.repository.verify(ENSEMBLE) == again[2]
+
+
+@pytest.mark.parametrize("dtype", ["<f2", ">f2", "<f4", "<f8"])
+@pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf, -np.inf])
+def test_one_value_that_is_no_number_refuses_all(dtype: str, value: float) -> None:
+    """Of each width, wherever it stands; the largest and the least numbers, -0 and those near it, are numbers."""
+    model, info = ModelRef(name="made"), np.finfo(dtype)
+    values = np.array([[info.max, info.min, 0.0], [-0.0, info.smallest_subnormal, -info.smallest_subnormal]], dtype)
+    refuse_not_finite(model, values)
+    refuse_not_finite(model, values[:, ::2])
+    for at in np.ndindex(values.shape):
+        spoilt = values.copy()
+        spoilt[at] = value
+        with pytest.raises(NotFinite, match='model "made" gives values that are no numbers, or are infinite, in its output "out"'):
+            refuse_not_finite(model, spoilt, "out")
