@@ -13,10 +13,11 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, case, delete, exists, insert, or_, select, true, update
+from sqlalchemy import Connection, case, delete, exists, func, insert, or_, select, true, union_all, update
 
 from node.domain.commitment import RequestState
 from node.domain.errors import JournalError
+from node.domain.instance import Standing
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal import schema
 from node.journal.database import JournalPart, rerun
@@ -227,6 +228,18 @@ class Processes(JournalPart):
         """The last sign of life of every process."""
         with self._database.reading() as connection:
             return {row.process: (moment(row.at), row.state) for row in connection.execute(select(schema.beat))}
+
+    def newest(self) -> datetime | None:
+        """The latest time that the journal bears: when an instance was received, or a job came into its state. None: it has neither."""
+        kept = (
+            (schema.instance.c.received_at, schema.instance.c.standing, Standing),
+            (schema.job.c.moved_at, schema.job.c.state, JobState),
+        )
+        # of each state by itself, as the indices have them
+        each = [select(func.max(at).label("at")).where(state == one.value) for at, state, states in kept for one in states]
+        with self._database.reading() as connection:
+            found = connection.execute(select(func.max(union_all(*each).subquery().c.at))).scalar()
+            return None if found is None else moment(found)
 
     @rerun
     def bring_near(self, now: datetime, *, arrivals: timedelta, held: timedelta, retries: timedelta, lease: timedelta) -> int:

@@ -14,6 +14,23 @@ SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
 
 
+# ---- the clock
+
+
+def test_the_newest_time_that_the_journal_bears_outlives_a_clock_that_is_set_back(story: Story) -> None:
+    """When something came, or came of a job, whichever was later; what comes by the clock of yesterday changes nothing."""
+    newest = story.journal.processes.newest
+    assert newest() is None
+    story.queued()
+    assert newest() == story.now
+    story.now += DAY
+    story.infer(story.claim())
+    latest = story.now
+    story.now -= 2 * DAY
+    story.receive(2)
+    assert newest() == latest
+
+
 # ---- claiming
 
 

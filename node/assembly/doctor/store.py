@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,6 +90,7 @@ def _spool(config: Config, folder: Path) -> Iterator[DoctorFinding]:
 
 
 _CLOCK_OFF_S = 1.0
+_WENT_BACK = timedelta(minutes=1)
 
 
 def look_at_bucket(config: Config) -> Iterator[DoctorFinding]:
@@ -123,14 +125,10 @@ def look_at_journal(config: Config) -> Iterator[DoctorFinding]:
         yield DoctorFinding(area=Area.JOURNAL, subject="journal", level="bad", detail=f"{broken} [{broken.code}]", fix=broken.remedy)
 
 
-def of_journal(config: Config, journal: "Journal") -> Iterator[DoctorFinding]:
-    """What the journal itself says of its node, of its senders and of what waits for a person."""
-    from node.assembly.roles import node_runs
-    from node.domain.state import ArrivalState, DeliveryState, JobState
-    from node.records.associations import sender_records
+def _clock(journal: "Journal") -> Iterator[DoctorFinding]:
+    """This host's clock against the database's, and the one that work goes by against what the journal knows."""
     from node.records.words import lasting
 
-    yield DoctorFinding(area=Area.JOURNAL, subject="journal", level="good", detail=journal.name)
     if abs(ahead_s := journal.ahead_s()) > _CLOCK_OFF_S:
         detail = f"this host's clock is {abs(ahead_s):.1f} s {'ahead of' if ahead_s > 0 else 'behind'} the database's"
         yield DoctorFinding(
@@ -140,6 +138,29 @@ def of_journal(config: Config, journal: "Journal") -> Iterator[DoctorFinding]:
             detail=detail,
             fix="Work goes by the database's; let NTP set this host's, for its logs.",
         )
+    newest, now = journal.processes.newest(), journal.now()
+    if newest is not None and newest - now > _WENT_BACK:
+        whose = "the database's clock" if journal.database.shared else "this host's clock"
+        late = lasting((newest - now).total_seconds())
+        detail = (
+            f"{whose} shows {now:%Y-%m-%d %H:%M} UTC, {late} before the newest that the journal has: it was set back, or was ahead then"
+        )
+        fix = (
+            "Have NTP set it (`timedatectl`). If it is right now, it was ahead before: what came then bears a later time, results say that "
+            "time, and it is kept for as much longer. The node goes on meanwhile."
+        )
+        yield DoctorFinding(area=Area.CLOCK, subject="clock", level="warning", detail=detail, fix=fix)
+
+
+def of_journal(config: Config, journal: "Journal") -> Iterator[DoctorFinding]:
+    """What the journal itself says of its node, of its senders and of what waits for a person."""
+    from node.assembly.roles import node_runs
+    from node.domain.state import ArrivalState, DeliveryState, JobState
+    from node.records.associations import sender_records
+    from node.records.words import lasting
+
+    yield DoctorFinding(area=Area.JOURNAL, subject="journal", level="good", detail=journal.name)
+    yield from _clock(journal)
     if node_runs(config):
         now, beats = journal.now(), journal.processes.beats()
         if apart := revisions_apart(running(journal, beats, now), now):

@@ -60,6 +60,15 @@ def test_a_silence_of_weeks_stays_one(empty: Hospital) -> None:
     assert (once["silent"], once["usual_gap_s"], once["quiet_s"]) == (True, 21600, pytest.approx(21 * 86400, abs=600))
 
 
+@pytest.mark.parametrize(("ahead", "told"), [(timedelta(hours=1), True), (timedelta(seconds=30), False)])
+def test_the_doctor_says_that_the_clock_went_back(ahead: timedelta, told: bool, run: Run, empty: Hospital) -> None:
+    """What came bears a later time than this host's clock has: by more than a clock that is disciplined is ever put right."""
+    empty.now = empty.journal.now() + ahead
+    empty.receive("1.2.3", "ct1", "HILUM", (1, {"Modality": ("CT",)}))
+    found = [one for one in run("doctor", "--config", str(empty.config.path), "--json").json["findings"] if one["subject"] == "clock"]
+    assert [(one["level"], "before the newest that the journal has" in one["detail"]) for one in found] == [("warning", True)] * told
+
+
 def test_the_doctor_says_who_is_silent(run: Run, empty: Hospital) -> None:
     """By name, with how long and how often it had sent; who is as ever is not named."""
     now = empty.journal.now()
