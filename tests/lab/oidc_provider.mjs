@@ -15,6 +15,8 @@ const provider = new Provider(settings.issuer, {
   conformIdTokenClaims: !settings.inToken,
   cookies: { keys: ['of the laboratory'] },
   features: { devInteractions: { enabled: true }, backchannelLogout: { enabled: true } },
+  // whoever is told of a logout has more than the usual two and a half seconds: the machine may be busy
+  httpOptions: () => ({ signal: AbortSignal.timeout(60_000) }),
   findAccount(context, id) {
     const person = settings.people[id];
     return person && { accountId: id, claims: () => ({ sub: id, preferred_username: id, groups: person }) };

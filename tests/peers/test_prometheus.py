@@ -106,8 +106,9 @@ def test_prometheus_reads_a_node_and_answers_the_dashboard(tmp_path: Path) -> No
     affine = np.array([[0.0, 0, 1, -32], [0, 1, 0, -32], [2, 0, 0, 0], [0, 0, 0, 1]])
     files = write_series(voxels, affine, tmp_path / "in", modality="CT", patient_id="PROMETHEUS")
     with Node(settings, folder) as node:
-        assert node.metrics_port is not None
-        with Prometheus(tmp_path / "prometheus", node.metrics_port, [ALERTS]) as prometheus:
+        metrics_port = node.metrics_port
+        assert metrics_port is not None
+        with Prometheus(tmp_path / "prometheus", metrics_port, [ALERTS]) as prometheus:
             wait_until(lambda: prometheus.value("count_over_time(up[1m])") >= 3, _PATIENCE_S, "three scrapes")
             said = hilum("send", files[0].parent, "--to", f"HILUM@127.0.0.1:{node.port}", "--calling", "SCANNER")
             assert said.code == 0, said.out + said.err
@@ -115,15 +116,26 @@ def test_prometheus_reads_a_node_and_answers_the_dashboard(tmp_path: Path) -> No
             wait_until(lambda: prometheus.value(done) == 1, _PATIENCE_S, "Prometheus knows of the job")
             # a rate needs two scrapes after the change
             wait_until(lambda: prometheus.value(f"count_over_time({done}[1m])") >= 3, _PATIENCE_S, "three scrapes more")
-            (target,) = prometheus.targets()
-            assert (target["health"], target["lastError"]) == ("up", "")
-            assert prometheus.value('hilum_instances_total{status="0000",peer="scanner"}') == 12
-            # the series was there at 0 before the first instance came: a rate sees it (extrapolated to the window's ends)
-            assert prometheus.value('increase(hilum_instances_total{status="0000",peer="scanner"}[1m])') >= 12
-            answered = {title for title, expression in expressions() if prometheus.query(expression)}
-            assert {title for title, _ in expressions()} - answered <= _SILENT
-            way = prometheus.value("hilum_study_seconds_sum / hilum_study_seconds_count")
-            assert math.isclose(way, Scraped(node.metrics_port).sum("hilum_study_seconds_sum"))
+            answered: set[str] = set()
+            came = 'hilum_instances_total{status="0000",peer="scanner"}'
+
+            def one_scrape_has_them() -> bool:
+                """One that took more than its second has nothing, until the next."""
+                (target,) = prometheus.targets()
+                # the series was there at 0 before the first instance came: a rate sees it (extrapolated to the window's ends)
+                grew = prometheus.value(f"increase({came}[10m])") >= 12
+                return (target["health"], target["lastError"], prometheus.value(came), grew) == ("up", "", 12, True)
+
+            def the_dashboard_is_answered() -> bool:
+                answered.update(title for title, expression in expressions() if title not in answered and prometheus.query(expression))
+                return {title for title, _ in expressions()} - answered <= _SILENT
+
+            def its_time_is_the_nodes() -> bool:
+                way = prometheus.value("hilum_study_seconds_sum / hilum_study_seconds_count")
+                return math.isclose(way, Scraped(metrics_port).sum("hilum_study_seconds_sum"))
+
+            for holds in (one_scrape_has_them, the_dashboard_is_answered, its_time_is_the_nodes):
+                wait_until(holds, _PATIENCE_S, holds.__name__, every_s=1)
             rules = prometheus.rules()
             assert len(rules) == 16
             assert {rule["health"] for rule in rules} == {"ok"}
