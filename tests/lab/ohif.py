@@ -132,6 +132,12 @@ class Opened:
         thumbnail.wait_for(timeout=timeout_s * 1000)
         thumbnail.dblclick()
 
+    def wait_for_series(self, uid: str, timeout_s: float = _PATIENCE_S) -> None:
+        """Wait until the viewport has a series of images in place of the one before, whose picture looks as still."""
+        self.page.wait_for_function(
+            "(uid) => cornerstone.getEnabledElements()[0]?.viewport.getCurrentImageId()?.includes(uid)", arg=uid, timeout=timeout_s * 1000
+        )
+
     def scroll_to(self, fraction: float) -> None:
         """Scroll to a slice, as the wheel would: 0 is the first, 0.5 the middle, 1 the last."""
         self.page.evaluate(
@@ -155,12 +161,14 @@ class Opened:
         return self.still()
 
     def still(self, timeout_s: float = _PATIENCE_S) -> NDArray[np.uint8]:
-        """What the viewport shows once it shows the same thing for a moment."""
+        """What the viewport shows once it shows the same thing, which is not nothing, for a moment."""
         shown = [self.viewport()]
 
         def unchanged() -> bool:
             shown.append(self.viewport())
-            return len(shown) > 2 and np.array_equal(shown[-1], shown[-2]) and np.array_equal(shown[-2], shown[-3])
+            return (
+                len(shown) > 2 and bool(shown[-1].any()) and np.array_equal(shown[-1], shown[-2]) and np.array_equal(shown[-2], shown[-3])
+            )
 
         self._until(unchanged, timeout_s, "the viewer stands still")
         return shown[-1]
@@ -177,10 +185,9 @@ class Opened:
         """Wait until a row of the panel of measurements says these words: values appear when their slice is shown."""
         self._until(lambda: any(words in row for row in self.measurements(1)), timeout_s, f"a measurement says {words!r}")
 
-    def go_to_measurement(self, index: int) -> NDArray[np.uint8]:
-        """Click a row of the panel of measurements; what the viewport shows then."""
+    def go_to_measurement(self, index: int) -> None:
+        """Click a row of the panel of measurements: its slice comes into the viewport, not at once."""
         self.page.locator("[data-cy='data-row']").nth(index).click()
-        return self.still()
 
     def text(self) -> str:
         """All words in the viewport: a report's, when it shows one."""

@@ -19,6 +19,7 @@ from node.results.port import Encoding
 from tests.lab.loopback import free_port
 from tests.lab.ohif import Viewer
 from tests.lab.orthanc import Orthanc
+from tests.lab.program import wait_until
 from tests.results import images, made
 from tests.results.reports import reports
 
@@ -109,13 +110,21 @@ def viewer(pacs: Orthanc) -> Iterator[Viewer]:
         yield running
 
 
+def inner(picture: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """What lies away from the edges, where the viewer writes."""
+    return picture[picture.shape[0] // 6 : -picture.shape[0] // 6, picture.shape[1] // 6 : -picture.shape[1] // 6].astype(np.int16)
+
+
+def lit(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """What is bright there."""
+    return np.asarray(inner(picture).min(axis=2) > 160)
+
+
 def framed(picture: NDArray[np.uint8]) -> float:
     """Which part of the edge of what is bright has the viewer's green mark within half a pixel of the image, on the worst side."""
-    # away from the edges, where the viewer writes
-    shown = picture[picture.shape[0] // 6 : -picture.shape[0] // 6, picture.shape[1] // 6 : -picture.shape[1] // 6].astype(np.int16)
-    lit = shown.min(axis=2) > 160
+    shown = inner(picture)
     marks = (shown[..., 1] - np.maximum(shown[..., 0], shown[..., 2])) > 60
-    rows, columns = np.argwhere(lit).T
+    rows, columns = np.argwhere(lit(picture)).T
     top, bottom, left, right = rows.min(), rows.max(), columns.min(), columns.max()
     down, across = (round((bottom - top) / 40 / 2), round((right - left) / 20 / 2))
     sides = [
@@ -138,4 +147,6 @@ def test_a_box_is_drawn_where_it_was_found(
         opened.show_series("detections")
         (row,) = opened.measurements(1)
         assert "Nodule" in row
-        assert (framed(opened.go_to_measurement(0)) > 0.9) is lies
+        opened.go_to_measurement(0)
+        wait_until(lambda: lit(opened.viewport()).any(), 60, "what is bright is shown", every_s=0.2)
+        assert (framed(opened.still()) > 0.9) is lies

@@ -222,12 +222,14 @@ def test_detections_are_measurements_where_they_were_found(
         rows = opened.measurements(2)
         assert len(rows) == 2
         assert all("Lesion" in row and "Brain" in row for row in rows), rows
-        picture = opened.go_to_measurement(0)
+        opened.go_to_measurement(0)
         # 14 x 22 pixels of 1.5 mm
         opened.wait_for_measurement("693 mm")
+        picture = opened.still()
         assert (framed(picture) > 0.9) is lies
-        dotted = opened.go_to_measurement(1)
+        opened.go_to_measurement(1)
         opened.wait_for_measurement("900 HU")
+        dotted = opened.still()
         spot = np.argwhere(bright(dotted)).mean(axis=0)
         marks = np.argwhere(drawn(middle(dotted)))
         assert (np.linalg.norm(marks - spot, axis=1) < 12).sum() > 20, "the probe's ring is around the dot"
@@ -297,7 +299,7 @@ def test_a_derived_series_opens_as_images(pacs: Orthanc, viewer: Viewer, folder:
     with viewer.open(shown.study) as opened:
         lit = bright(opened.slice(8))
         opened.show_series("fainter")
-        opened.wait_for_image(60)
+        opened.wait_for_series(next(one.series_instance_uid for one in shown.objects if one.kind is Kind.DERIVED))
         picture = middle(opened.slice(8))[..., 0].astype(float)
     inside, around = picture[lit], picture[~lit]
     body, faint = np.median(around[around > 30]), np.median(inside)
