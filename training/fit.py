@@ -161,8 +161,9 @@ class _Run:
             # the best first: killed in between, the epoch is run again and chooses the same
             if better:
                 save(self._out / BEST, {**state, "network": kept.state_dict()})
-            save(self._out / LAST, state)
+            # before the checkpoint: killed in between, it is run and told again; told behind it, nobody would ever hear of this epoch
             progress.epoch(epoch, {"loss": loss, f"validation {self._recipe.watched}": figure}, better)
+            save(self._out / LAST, state)
 
     def _train(self, epoch: int, progress: Progress) -> float:
         batches = self._batches(epoch)

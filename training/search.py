@@ -160,6 +160,8 @@ class Watched:
 
     def __init__(self, trial: optuna.Trial, progress: Progress, journal: Path) -> None:
         self._trial, self._progress, self._journal, self._epochs = trial, progress, journal, 0
+        # one whose checkpoint was not written yet is run, and told, once more
+        self._told = frozenset(map(int, trial.user_attrs.get(_REPORTED, {})))
 
     def begun(self, epoch: int, epochs: int, batches: int) -> None:
         self._epochs = epochs
@@ -177,8 +179,9 @@ class Watched:
         FullDisk
         """
         self._progress.epoch(epoch, figures, best)
-        with writing(self._journal):
-            self._trial.report(list(figures.values())[-1], epoch)
+        if epoch not in self._told:
+            with writing(self._journal):
+                self._trial.report(list(figures.values())[-1], epoch)
         if epoch + 1 < self._epochs and self._trial.should_prune():
             raise optuna.TrialPruned
 

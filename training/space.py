@@ -12,7 +12,8 @@ from typing import Any
 from training.planning import STRIDE, Asked
 
 STRENGTHS = (0.0, 2.0)
-"""Of an augmentation: 0 shows every image as it is, 1 is the recipe's own, 2 twice as much."""
+"""Factor of how far an augmentation turns, scales and shifts, and changes grey values: 1 is the recipe's own. With 0 parts are cut out, and
+mirror images made, all the same, where the recipe does so."""
 
 Sides = tuple[int, int, int]
 

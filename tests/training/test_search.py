@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shlex
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,10 @@ import torch
 from optuna.storages.journal import JournalFileBackend
 
 from training import cli, recipes
+from training.checkpoint import save
 from training.data.cases import Case, Split
 from training.errors import BrokenRun, FullDisk, LossNotFinite, OtherRun, OutOfMemory, UnfitSetting
+from training.fit import LAST
 from training.planning import Asked
 from training.progress import Progress, Silent
 from training.recipe import Outcome, Recipe
@@ -274,6 +277,31 @@ def test_the_printed_command_trains_the_same_network(made: Path, tmp_path: Path,
     cli.train("made", data=made, out=tmp_path / "same", learning_rate=float(said["--learning-rate"]), batch=int(said["--batch"]))
     one, other = (torch.load(tmp_path / folder / "best.pt", weights_only=True) for folder in (f"run/{found['chosen']}", "same"))
     assert all(torch.equal(one["network"][name], other["network"][name]) for name in other["network"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", [True, False])
+def test_a_kill_beside_a_checkpoint_loses_no_epochs_figure(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    """Of the first trial's last epoch: whether or not that epoch is run again, the journal has both epochs of both trials, once."""
+
+    def killed(path: Path, state: dict[str, Any]) -> None:
+        last = path.name == LAST and state["epoch"] == 2
+        if last and before:
+            raise KeyboardInterrupt
+        save(path, state)
+        if last:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr("training.fit.save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            cli.train("made", data=made, out=tmp_path, search=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        cli.train("made", data=made, out=tmp_path, search=2)
+    assert [one["epochs"] for one in json.loads((tmp_path / FOUND).read_text())["trials"]] == [2, 2]
 
 
 @pytest.mark.slow
