@@ -15,7 +15,7 @@ LOGGED = {
     "association.failed": "A connection ended by a defect of the node; `trace` says where. Nothing is lost: what was answered is kept.",
     "association.message_too_long": "A message other than an instance was longer than any such is; the association was aborted.",
     "association.pdu_too_long": "A sender claimed a PDU above what was negotiated; the association was aborted.",
-    "association.not_requested": "Who connected did not ask for an association that can be read; `reason` says what came: TLS, HTTP.",
+    "association.not_requested": "Who connected asked for no readable association; `reason` says what came: TLS, HTTP, half a request.",
     "association.rejected": "An association was refused; `reason` says why.",
     "association.refusals_left_out": "So many refused connections of one address were not written; the audit trail counts each.",
     "association.tls_refused": "Who connected for TLS was not spoken to; `reason` says why. What is no TLS, and silence, end here too.",

@@ -126,7 +126,7 @@ def accept(
     try:
         secured = server_context(settings).wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
     except (OSError, NotPrivate, TlsUnusable) as unusable:
-        tell(TlsNotOffered(address=address, reason=str(unusable)))
+        refusals.tell(TlsNotOffered(address=address, reason=str(unusable)))
         connection.close()
         return None
     wrapped(secured)

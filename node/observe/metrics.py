@@ -37,7 +37,7 @@ ASSOCIATIONS = Counter(
 CONNECTIONS_CLOSED = Counter(
     "hilum_connections_closed_total",
     "Connections that the node closed before an association was asked for: unknown_address (no peer has it), too_many (displaced, or "
-    "without a seat), no_proxy_header, not_requested (what came asks for none: TLS, HTTP).",
+    "without a seat), no_proxy_header, not_requested (what came asks for none: TLS, HTTP, half a request).",
     "reason",
 )
 CROWDED = Gauge("hilum_intake_crowded", "1 while no association is admitted, for want of room: a mark is crossed.", merge=Merge.MAX)

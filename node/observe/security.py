@@ -59,6 +59,15 @@ class ProxyHeaderMissing(ConnectionRefused):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsNotOffered(ConnectionRefused):
+    """The listener's TLS files cannot be used, and never could since the process began."""
+
+    line: ClassVar[str] = "tls.unusable"
+    is_alarm: ClassVar[bool] = True
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HandshakeFailed(ConnectionRefused):
     """There is no TLS with who connected."""
 
@@ -141,16 +150,6 @@ class MessageTooLong(SecurityEvent):
     is_alarm: ClassVar[bool] = True
     most_bytes: int
     held_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsNotOffered(SecurityEvent):
-    """The listener's TLS files cannot be used, and never could since the process began; who connected was at this address."""
-
-    line: ClassVar[str] = "tls.unusable"
-    is_alarm: ClassVar[bool] = True
-    address: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from node.observe.security import (
     HandshakeFailed,
     ProxyHeaderMissing,
     RefusalsLeftOut,
+    TlsNotOffered,
     TooManyConnections,
     UnknownAddress,
 )
@@ -46,8 +47,10 @@ REMEDIES: Final[Mapping[str, str]] = {
     ProxyHeaderMissing.line: "Have the proxy begin with a header of the PROXY protocol, or take it out of `trusted_proxies`.",
     AssociationNotRequested.line: (
         "A sender over TLS calls the port of `node: {tls: {listen: …}}`, one without it that of `node: {listen: …}`; browsers call the "
-        "console's, monitors that of `node: {metrics: …}`. A request that cannot be read, or not by version 1, is its maker's to mend."
+        "console's, monitors that of `node: {metrics: …}`. A request that cannot be read, or not by version 1, is its maker's to mend; "
+        "one that does not come whole is mostly lost on its way (a firewall, packets too large for the network)."
     ),
+    TlsNotOffered.line: "This node's own TLS files cannot be used: `hilum config check` says which, and what to do.",
     HandshakeFailed.line: "Compare certificate, authorities and TLS versions of both sides; a sender without TLS calls the other port.",
 }
 """What to do, by the rejection or by the event."""
@@ -60,6 +63,7 @@ _REFUSALS: Final = frozenset(
         AssociationNotRequested,
         ProxyHeaderMissing,
         RefusalsLeftOut,
+        TlsNotOffered,
         TooManyConnections,
         UnknownAddress,
     )

@@ -145,6 +145,27 @@ def test_who_speaks_something_else_is_told_of(listen: Listen, monkeypatch: pytes
     closed.add.assert_called_once_with(reason="not_requested")
 
 
+@pytest.mark.parametrize("sent", [_request()[:3], _request()[:6], _request()[:-1]], ids=["half a head", "a head", "all but a byte"])
+def test_half_a_request_and_then_nothing_is_told_of(listen: Listen, sent: bytes) -> None:
+    """A network that loses large packets looks so: it is said what came of the request, and until when the rest was waited for. Who says
+    nothing at all, as a monitor does that only connects, is not told of."""
+    running = listen(node=replace(_PATIENT, acse_timeout=_MOMENT))
+    with _connect(running) as connection:
+        assert _read_pdu(connection) == b""
+    assert running.said("association.not_requested") == []
+
+    def told() -> bool:
+        # once more, should it be later than that moment when it comes to send
+        with _connect(running) as connection:
+            connection.sendall(sent)
+            assert _read_pdu(connection) == b""
+        return bool(running.said("association.not_requested"))
+
+    wait_until(told, 60, "it is told")
+    (one,) = running.said("association.not_requested")
+    assert one["reason"] == "its request for an association did not come whole in 0.4 s"
+
+
 def test_who_stalls_in_a_pdu_is_dropped(listen: Listen) -> None:
     """Half a PDU and then nothing: the slot is free again after the time-out."""
     running = listen(node=replace(_PATIENT, dimse_timeout=_MOMENT))

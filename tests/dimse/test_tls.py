@@ -363,6 +363,21 @@ def test_files_that_do_not_fit_are_refused_by_name(own: Identity, settings: TlsL
         assert "tell-tale" not in str(refused.value)
 
 
+def test_a_flood_at_a_listener_without_usable_files_is_no_flood_of_lines(settings: TlsListener, tmp_path: Path) -> None:
+    """Ten lines in a minute, and how many followed; each is turned away, and counted, all the same."""
+    refusals = Refusals()
+    with capture_logs() as events:
+        for _ in range(25):
+            here, there = socket.socketpair()
+            with there:
+                spoilt = replace(settings, key=tmp_path / "nowhere.key")
+                assert tls.accept(here, spoilt, timeout_s=_WAIT_S, address="10.0.0.9", refusals=refusals) is None
+                assert there.recv(1) == b""
+        refusals.close()
+    assert [one["event"] for one in events] == ["tls.unusable"] * 10 + ["association.refusals_left_out"]
+    assert (events[-1]["of"], events[-1]["address"], events[-1]["left_out"]) == ("tls.unusable", "10.0.0.9", 15)
+
+
 def _call(port: int, settings: PeerTls) -> bytes:
     plain = socket.create_connection(("127.0.0.1", port), timeout=_WAIT_S)
     with tls.connect(plain, settings, timeout_s=_WAIT_S, who='peer "pacs"') as secured:

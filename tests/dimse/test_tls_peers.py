@@ -150,6 +150,20 @@ def test_who_shows_no_certificate_or_a_wrong_one_gets_no_association(
     assert dcmtk.storescu(port, *paths, options=_options(authority, pacs)).code == 0
 
 
+def test_tls_within_tls_is_told_as_what_it_is(listen: Listen, node: Node, authority: Authority, pacs: Identity) -> None:
+    """A proxy that adds TLS to a sender's own: the port has TLS, and nobody is told that it has none."""
+    running = listen(node=node)
+    with (
+        socket.create_connection(("127.0.0.1", running.listener.tls_port), timeout=_PATIENCE_S) as plain,
+        _context(authority, pacs).wrap_socket(plain, server_hostname="localhost", do_handshake_on_connect=False) as secured,
+    ):
+        secured.do_handshake()
+        secured.sendall(bytes.fromhex("16 03 01 02 00 01 00 01 fc 03 03"))
+        assert secured.recv(1) == b"\x07"
+    (told,) = running.said("association.not_requested")
+    assert str(told["reason"]).startswith("TLS was begun within TLS")
+
+
 @pytest.mark.parametrize("begins", [b"", b"\x16\x03\x01\x02\x00\x01\x00"], ids=["silent", "half a ClientHello"])
 def test_one_silent_tls_client_holds_up_neither_port(
     listen: Listen, node: Node, authority: Authority, pacs: Identity, tmp_path: Path, begins: bytes

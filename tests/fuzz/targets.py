@@ -199,6 +199,7 @@ class _Script:
         self._portion = max(portion, 1)
         self.told = b""
         self.address = "127.0.0.1"
+        self.secure = False
 
     def recv(self, most: int) -> bytes:
         """The next portion; nothing at the end: the connection is closed."""

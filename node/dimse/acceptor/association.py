@@ -67,6 +67,9 @@ class CallerPort(Protocol):
     @property
     def behind_proxy(self) -> bool: ...
 
+    @property
+    def secure(self) -> bool: ...
+
     def admitted(self) -> None: ...
 
     def lingers(self) -> bool: ...
@@ -139,18 +142,23 @@ class AcceptorAssociation:
         """PS3.8 Sta2 and Sta3: until the association stands."""
         connection, deadlines = self._connection, self._deadlines
         connection.within(deadlines.acse_s)
+        head = b""
         try:
             head = bytes(connection.need(pdu.HEAD_BYTES, deadlines.acse_s)[: pdu.HEAD_BYTES])
             kind, length = pdu.head(head)
             if kind == PduType.ABORT:
                 raise AssociationOver("aborted")
             if kind != PduType.ASSOCIATE_RQ or not length <= pdu.ASSOCIATE_BYTES:
-                self._associations.not_requested(self._caller.address, _instead(head))
+                self._associations.not_requested(self._caller.address, _instead(head, secure=self._caller.secure))
                 # action AA-1
                 raise AssociationOver("aborted", pdu.pack_abort(AbortSource.USER), framed=False)
             connection.drop(pdu.HEAD_BYTES)
             request = read_request(connection.read(length, deadlines.acse_s))
         except TimeoutError as late:
+            if head or connection.unread:
+                self._associations.not_requested(
+                    self._caller.address, f"its request for an association did not come whole in {deadlines.acse_s:g} s"
+                )
             raise AssociationOver("aborted") from late  # AA-2: ARTIM has expired
         except Malformed as bad:
             self._associations.not_requested(self._caller.address, f"its request for an association cannot be read: {bad}")
@@ -331,10 +339,10 @@ class AcceptorAssociation:
                 connection.take(1 << 20, artim_s)
 
 
-def _instead(head: bytes) -> str:
-    """What the first bytes are, where they begin no A-ASSOCIATE-RQ."""
+def _instead(head: bytes, *, secure: bool) -> str:
+    """What the first bytes are, where they begin no A-ASSOCIATE-RQ; those of a connection with TLS, or without."""
     if head.startswith(_TLS_HANDSHAKE):
-        return "TLS was begun, and this port has none"
+        return "TLS was begun within TLS, which something before this port added" if secure else "TLS was begun, and this port has none"
     if head.startswith(_HTTP):
         return "what came is HTTP"
     return "what came begins no association"

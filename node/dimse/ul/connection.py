@@ -116,6 +116,11 @@ class PduConnection:
             self._fill(timeout_s)
         return self._view[self._start : self._end]
 
+    @property
+    def unread(self) -> int:
+        """How many bytes have come that nobody took."""
+        return self._end - self._start
+
     def drop(self, count: int) -> None:
         """Forget bytes that `need` showed."""
         self._start += count
