@@ -13,7 +13,7 @@ def card(recipe: Recipe, model: ModelRef, entry: Entry, evaluation: dict[str, An
     return (
         f"# {model.name}, version {model.version}\n\n"
         f"{recipe.title}. Used by the application `{recipe.application.name}` of hilum. Research – not for diagnosis.\n\n"
-        f"- made by: `hilum train {recipe.name}` ({evaluation['run']})\n"
+        f"- made by: {entry.source} ({evaluation['run']})\n"
         f"- data: {recipe.data.name}\n"
         f"- licence: {entry.licence}\n"
         f"- attribution: {entry.attribution}\n"

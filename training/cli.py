@@ -3,7 +3,9 @@
 import importlib.util
 import json
 import shlex
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -179,14 +181,19 @@ def _searched(
     from training import recipes
     from training.search import again, choices, folder_of, record, search
     from training.search import said as told
+    from training.space import SearchTrial
 
+    if count < 2:
+        raise UnfitSetting(f"--search {count}: there are two trials at least, the recipe's own settings and others")
     if folds is not None or here.size > 1:
         other = "--folds" if folds is not None else "several processes"
         raise UnfitSetting(f"--search and {other} do not go together: search first, then train the chosen settings so")
-    wanted = recipes.begun(name, data, run / "trial-1", given["seed"] or 0, asked, _told)
-    schedule = wanted.schedule
-    sides = wanted.sides(data, schedule.seed if given["seed"] is None else given["seed"])
-    chosen_from = choices(wanted, asked, given, len(sides.train) * wanted.draws)
+    with _planned_or_removed(run / "trial-1"):
+        wanted = recipes.begun(name, data, run / "trial-1", given["seed"] or 0, asked, _told)
+        schedule = wanted.schedule
+        sides = wanted.sides(data, schedule.seed if given["seed"] is None else given["seed"])
+        chosen_from = choices(wanted, asked, given, len(sides.train) * wanted.draws)
+    patients = len({case.patient for case in sides.validation})
     precision = here.compute.precision.value
     what = f"{name}; {data and data.resolve()}; cases {_cases(sides)}; {asked}; {given}; {precision}; {chosen_from}"
 
@@ -194,13 +201,31 @@ def _searched(
         # the first is planned without a window, as the recipe plans by itself
         own = folder.name == "trial-1"
         varied, said = (asked, given) if own else settings.over(asked, given)
-        return _trained(name, data, folder, varied, said, here, watched=watched, alike=sides)[2]
+        with _planned_or_removed(folder):
+            SearchTrial(trials=count, patients=patients).write(folder)
+            return _trained(name, data, folder, varied, said, here, watched=watched, alike=sides)[2]
 
     epochs = schedule.epochs if given["epochs"] is None else given["epochs"]
     best = search(count, run, what, given["seed"] or 0, epochs, chosen_from, train)
     found = record(run, name, wanted.watched, best, again(name, data, asked, given, here.compute, best))
+    for trial in found["trials"]:
+        # those that nobody needed may have been deleted
+        if (run / trial["run"]).is_dir():
+            SearchTrial(trials=len(found["trials"]), patients=patients, chosen=trial["run"] == found["chosen"]).write(run / trial["run"])
     where = " ".join(shlex.quote(str(part)) for part in ([] if data is None else ["--data", data]) + ["--out", run / folder_of(best)])
     print(told(found, run, f"hilum evaluate {name} {where}"), end="")
+
+
+@contextmanager
+def _planned_or_removed(run: Path) -> Iterator[None]:
+    """What is refused leaves nothing in a folder that was not there before: the plan would be held against whoever asks once more."""
+    there = run.exists()
+    try:
+        yield
+    except (OtherRun, UnfitSetting):
+        if not there:
+            shutil.rmtree(run, ignore_errors=True)
+        raise
 
 
 def _cases(sides: "Split") -> str:

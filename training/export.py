@@ -5,6 +5,7 @@ What is evaluated is the file that is served: `pack` makes it once, `evaluate` r
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from training.errors import BrokenRun
 from training.evaluation.record import EVALUATION, PAGE
 from training.fit import trained
 from training.recipe import Recipe
+from training.space import trial_of
 
 PACKED = "models"
 """The run's own model repository."""
@@ -102,6 +104,9 @@ def export(recipe: Recipe, run: Path, repository: Path) -> ModelRef:
     entry = packed.entry(here)
     if entry is None or evaluation.get("sha256") != digest:
         raise BrokenRun(f"{run / EVALUATION} is of another model than the one in {run / PACKED}: evaluate it again")
+    trial = trial_of(run)
+    if trial is not None:
+        entry = replace(entry, source=f"{entry.source}; {trial.told()}")
     there = [each.model.version for each in Repository(repository).list() if each.model.name == recipe.model.name]
     model = ModelRef(name=recipe.model.name, version=max(there, default=0) + 1)
     config = without_digests((run / PACKED / here.name / CONFIG).read_text(encoding="utf-8"))

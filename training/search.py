@@ -110,8 +110,6 @@ def search(count: int, run: Path, what: str, seed: int, epochs: int, chosen_from
     UnfitSetting
         No trial ended with a figure.
     """
-    if count < 2:
-        raise UnfitSetting(f"--search {count}: there are two trials at least, the recipe's own settings and others")
     with _alone(run):
         # optuna's, left by a kill while the journal was written: it waits for it without end where the folder's path is a relative one
         (run / f"{JOURNAL}.lock").unlink(missing_ok=True)

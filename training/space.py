@@ -3,17 +3,23 @@
 What searches is `training.search`; nothing here needs optuna.
 """
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from training.checkpoint import save_json
+from training.errors import BrokenRun
 from training.planning import STRIDE, Asked
 
 STRENGTHS = (0.0, 2.0)
 """Factor of how far an augmentation turns, scales and shifts, and changes grey values: 1 is the recipe's own. With 0 parts are cut out, and
 mirror images made, all the same, where the recipe does so."""
+
+TRIAL = "trial.json"
+"""Of a run that is one of a search, in its folder: `SearchTrial`."""
 
 Sides = tuple[int, int, int]
 
@@ -73,6 +79,57 @@ class Settings:
         chosen = {name: value for name in ("learning_rate", "batch") if (value := getattr(self, name)) is not None}
         varied = {name: value for name in ("window", "augmentation") if (value := getattr(self, name)) is not None}
         return replace(asked, **varied), {**given, **chosen}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchTrial:
+    """What a run that is one trial of a search has to say of itself, wherever it goes.
+
+    Attributes
+    ----------
+    trials
+        Of the search, in all.
+    patients
+        Of the validation side, by whom one is chosen; cases, where the data name no patients.
+    chosen
+        Whether it is this one; None until the search has ended.
+    """
+
+    trials: int
+    patients: int
+    chosen: bool | None = None
+
+    def write(self, run: Path) -> None:
+        """Keep it in the run's folder.
+
+        Raises
+        ------
+        FullDisk
+        """
+        save_json(run / TRIAL, asdict(self))
+
+    def told(self) -> str:
+        """For people: where the settings of the run come from."""
+        by = f"{self.trials} trials of a search, by {self.patients} validation patients"
+        if self.chosen is None:
+            return f"settings of one of {by}; the search had not ended"
+        return f"settings chosen among {by}" if self.chosen else f"settings of one of {by}, who chose another"
+
+
+def trial_of(run: Path) -> SearchTrial | None:
+    """The trial that a run is; None where it is of no search.
+
+    Raises
+    ------
+    BrokenRun
+    """
+    path = run / TRIAL
+    if not path.is_file():
+        return None
+    try:
+        return SearchTrial(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as broken:
+        raise BrokenRun(f"{path} does not say which trial of a search it is of: {broken!r}") from broken
 
 
 def command(recipe: str, data: Path | None, asked: Asked, given: Mapping[str, Any], precision: str, parts: int = 1) -> str:

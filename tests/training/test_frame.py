@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from inference.engines.repository import Repository
+from inference.engines.repository import CARD, Repository
 from training import cli, recipes
 from training.checkpoint import load
 from training.checkpoint import replace as replace_file
@@ -28,6 +28,7 @@ from training.fit import BEST, LAST, fit
 from training.progress import Silent
 from training.ranks import Ranks
 from training.recipes import load as recipe_called
+from training.space import TRIAL, SearchTrial
 from training.tasks.segmentation import Segmenter
 
 from .made import crops, smallest
@@ -210,6 +211,34 @@ def test_an_evaluation_from_before_its_table_changed_is_refused(recipe: Segmente
     assert not models.exists()
     (run / EVALUATION).write_text(json.dumps(today))
     assert export(recipe, run, models).version == 1
+
+
+SEARCHED: tuple[tuple[bool | None, str], ...] = (
+    (True, "settings chosen among 12 trials of a search, by 5 validation patients"),
+    (False, "settings of one of 12 trials of a search, by 5 validation patients, who chose another"),
+    (None, "settings of one of 12 trials of a search, by 5 validation patients; the search had not ended"),
+)
+"""Whether a trial was chosen, and what is said of it."""
+
+
+@pytest.mark.slow
+def test_what_a_search_chose_is_exported_as_that(recipe: Segmenter, tmp_path: Path) -> None:
+    """On its card and in its entry stand how many trials there were, and how many patients chose; a file that cannot be read is named."""
+    run, models = tmp_path / "run", tmp_path / "models"
+    repository = packed(recipe, recipe.network(), run, (recipe.channels, *recipe.window))
+    counts = {"train": 6, "validation": 5, "test": 1}
+    digest = Repository(repository).digest(packed_ref(recipe))
+    (run / EVALUATION).write_text(json.dumps({"sha256": digest, "run": "a run", "cases": counts, "figures": {}}))
+    (run / TRIAL).write_text('{"trials": 12}')
+    with pytest.raises(BrokenRun, match=r"trial\.json does not say which trial of a search it is of"):
+        export(recipe, run, models)
+    for chosen, said in SEARCHED:
+        SearchTrial(trials=12, patients=5, chosen=chosen).write(run)
+        model = export(recipe, run, models)
+        entry = Repository(models).entry(model)
+        assert entry is not None
+        assert entry.source == f"hilum train {recipe.name}; {said}"
+        assert f"- made by: {entry.source} (a run)\n" in (models / model.name / CARD).read_text()
 
 
 def test_what_is_wrong_with_names_and_data_is_said(tmp_path: Path) -> None:

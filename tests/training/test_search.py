@@ -25,7 +25,7 @@ from training.progress import Progress, Silent
 from training.recipe import Outcome, Recipe
 from training.search import FOUND, JOURNAL, Choices, folder_of, record, said, search, settings_of
 from training.search import choices as choices_of
-from training.space import Settings, Space, command
+from training.space import SearchTrial, Settings, Space, command, trial_of
 
 from .made import crops, smallest
 
@@ -195,9 +195,7 @@ def test_a_full_disk_is_told_as_such_wherever_the_journal_meets_it(tmp_path: Pat
 
 
 def test_what_is_no_search_is_refused(tmp_path: Path) -> None:
-    """One trial, another search's folder, a journal of something else, trials none of which ended with a figure."""
-    with pytest.raises(UnfitSetting, match="--search 1: there are two trials at least"):
-        tried(tmp_path, 1, Trainings())
+    """Another search's folder, a journal of something else, trials none of which ended with a figure."""
     tried(tmp_path / "one", 2, Trainings())
     with pytest.raises(OtherRun, match="one holds another search: this; asked for is that"):
         tried(tmp_path / "one", 2, Trainings(), what="that")
@@ -270,6 +268,8 @@ def test_the_printed_command_trains_the_same_network(made: Path, tmp_path: Path,
     assert f"hilum evaluate made --data {made} --out {tmp_path / 'run' / found['chosen']}" in told
     assert [one["run"] for one in found["trials"]] == ["trial-1", "trial-2", "trial-3"]
     assert found["trials"][0]["settings"] == {"learning_rate": 1e-2, "batch": 2, "window": None, "augmentation": None}
+    kept = {one["run"]: trial_of(tmp_path / "run" / one["run"]) for one in found["trials"]}
+    assert kept == {name: SearchTrial(trials=3, patients=1, chosen=name == found["chosen"]) for name in kept}
     words = shlex.split(found["command"])
     said = dict(zip(words[3::2], words[4::2], strict=True))
     assert words[:3] == ["hilum", "train", "made"]
@@ -321,12 +321,17 @@ def test_figures_of_other_patients_are_not_compared(made: Path, tmp_path: Path, 
         with pytest.raises(OtherRun, match="trial-2 would have other cases than the first trial"):
             cli.train("made", data=made, out=tmp_path / "run", search=2)
     assert runs == ["trial-1", "trial-1", "trial-2"]
+    assert not (tmp_path / "run" / "trial-2").exists(), "with the data as they were before, it can be gone on with"
     with pytest.raises(OtherRun, match="run holds another search"):
         cli.train("made", data=made, out=tmp_path / "run", search=2)
 
 
 def test_what_does_not_go_with_a_search(made: Path, tmp_path: Path) -> None:
-    """Folds, and settings that are all named; a strength that there is none of, and one for a recipe that has its own."""
+    """One trial, folds, and settings that are all named; a strength that there is none of, and one for a recipe that has its own. Nothing
+    is planned for what is refused."""
+    with pytest.raises(UnfitSetting, match="--search 1: there are two trials at least"):
+        cli.train("made", data=made, out=tmp_path / "one", search=1)
+    assert not (tmp_path / "one").exists()
     with pytest.raises(UnfitSetting, match="--search and --folds do not go together"):
         cli.train("made", data=made, out=tmp_path, search=2, folds=2)
     with pytest.raises(UnfitSetting, match="--search varies the settings that are not named, and all are"):

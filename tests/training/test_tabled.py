@@ -1,8 +1,9 @@
 """A table of labels over a folder of studies: what its lines name, and what is looked at before the first step."""
 
 import csv
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -360,3 +361,21 @@ def test_every_fold_and_trial_is_of_one_look_at_the_images(folder: Path, monkeyp
     (folder / "note.txt").write_text("of no image")
     KIND.begun(folder, tmp_path / "run", 0, asked, print, None)
     assert len(looks) == 2
+
+
+def test_a_file_that_goes_while_the_folder_is_looked_through_stops_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A viewer's lock, a download's partial file: listed, and gone before it is asked for its size."""
+    lock, walk = folder / ".lock", os.walk
+    lock.touch()
+
+    def going(top: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+        for place, folders, names in walk(top):
+            lock.unlink(missing_ok=True)
+            yield place, folders, names
+
+    monkeypatch.setattr(os, "walk", going)
+    KIND.begun(folder, tmp_path / "run", 0, Asked(labels=(str(folder / "labels.csv"),)), print, None)
+    assert not lock.exists()
+    assert read_plan(tmp_path / "run") is not None

@@ -1,7 +1,9 @@
 """How a recipe for a table of one's own is begun, gone on with and found again: the same for classes, findings and numbers."""
 
+import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -130,9 +132,14 @@ def _looked_at(folder: Path, table: LabelTable, state: str, tell: Callable[[str]
 
 def _state(folder: Path) -> str:
     """Names, sizes and times of all files of a folder, as a digest."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    said = [(str(path), status.st_size, status.st_mtime_ns) for path in files if (status := path.stat())]
-    return hashlib.sha256(repr(said).encode()).hexdigest()
+    said = []
+    for place, _, names in os.walk(folder):
+        for name in names:
+            # a link to nowhere; or it went meanwhile: whoever reads it says so
+            with contextlib.suppress(FileNotFoundError):
+                status = os.stat(os.path.join(place, name))
+                said.append((place, name, status.st_size, status.st_mtime_ns))
+    return hashlib.sha256(repr(sorted(said)).encode()).hexdigest()
 
 
 def terms_of(plan: TabledPlan) -> DataTerms:
