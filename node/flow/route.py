@@ -4,7 +4,7 @@ What one arrival brings ends no other's way: deciding is bounded, and an arrival
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
@@ -181,10 +181,8 @@ class RouteStage:
         self._release_others(arrival, series, asked, now)
         came = f"arrival {arrival.id} of the study came, with a series that a route needs"
         again = revised | {other.id: came for other in needed if other.state is ArrivalState.ROUTED}
-        ends = any(job.parked or job.not_applicable for job in asked.jobs)
-        ended_before = self._ended(arrival) if ends else set()
         try:
-            jobs = self._journal.routing.route(
+            routed = self._journal.routing.route(
                 arrival.id,
                 asked.decisions,
                 asked.jobs,
@@ -203,14 +201,14 @@ class RouteStage:
             peer=arrival.peer,
             series=len(series),
             instances=arrival.instances,
-            jobs=jobs,
+            jobs=list(routed.jobs),
             config_digest=self._config.digest,
         )
         if revised:
             event("arrival.awaited", arrival=arrival.id, revised=sorted(revised))
         if needed:
             event("arrival.needed", arrival=arrival.id, by=[other.id for other in needed])
-        self._tell(jobs if ends else [], ended_before)
+        self._tell(routed.ended)
         self._tell_held(arrival, held_before, asked, now)
         for prior in asked.left_out:
             words = f"{prior.application} is not given series {prior.series_instance_uid}: {prior.why}"
@@ -289,16 +287,11 @@ class RouteStage:
             "job.prior_mistaken", job=job.id, application=job.application, code=PriorMistaken.code, sinks=standing, delivered=bool(standing)
         )
 
-    def _ended(self, arrival: Arrival) -> set[tuple[int, JobState]]:
-        """The jobs of the study that ended for what routing or a worker found, and how."""
-        found = self._journal.jobs.find(study=arrival.study_instance_uid, states=_TOLD)
-        return {(job.id, job.state) for job in found}
-
-    def _tell(self, jobs: Sequence[int], before: Collection[tuple[int, JobState]]) -> None:
-        """Tell of those jobs that ended in being routed, each once: not of what had ended `before`."""
-        for job in map(self._journal.jobs.get, dict.fromkeys(jobs)):
-            if job.state not in _TOLD or (job.id, job.state) in before:
-                continue
+    def _tell(self, ended: Sequence[int]) -> None:
+        """Tell of the jobs that ended in being routed."""
+        for job in map(self._journal.jobs.get, ended):
+            if job.state not in _TOLD:
+                continue  # somebody had it tried again, or cancelled it, in this moment
             code, reason = job.code or "", job.reason or ""
             metrics.JOBS_ENDED.add(application=job.application, state=job.state.value, code=code)
             if job.state is JobState.PARKED:

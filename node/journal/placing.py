@@ -21,6 +21,7 @@ from node.domain.state import JobState
 from node.journal import schema
 from node.journal.claims import place_of
 from node.journal.job_deliveries import cancel_deliveries, insert_deliveries
+from node.journal.port import Routed
 from node.journal.rows import PRIORITIES, micros, moment, to_demand
 from node.journal.transitions import JOB, move, note
 
@@ -43,9 +44,10 @@ class Placing:
         self._now = now
         self._replaced: dict[int, str] = {}
         self._joined: set[int] = set()
+        self._ended: list[int] = []
 
-    def place(self) -> list[int]:
-        """The numbers of the jobs that these became, in their order: one whose routes had to part became several."""
+    def place(self) -> Routed:
+        """What these became."""
         answered = {_subject(job) for job in self._jobs if not job.refused}
         refused = {_subject(job): job for job in self._jobs if job.refused}
         for job in [job for subject, job in refused.items() if subject not in answered]:
@@ -54,7 +56,7 @@ class Placing:
         placed = [number for job in self._jobs for number in self._place(job)]
         for number in sorted(self._replaced.keys() - set(placed) - self._joined):
             supersede(self._connection, number, self._replaced[number].format(arrival=self._arrival.id), self._now)
-        return placed
+        return Routed(jobs=tuple(placed), ended=tuple(dict.fromkeys(self._ended)))
 
     def _place(self, new: NewJob) -> list[int]:
         # locked, so that none is encoded for its old sinks while it gains new ones
@@ -83,17 +85,24 @@ class Placing:
         unasked = [row for row in others if row.input_digest == new.input_digest and self._asks_otherwise(row, new, asked)]
         self._replaced |= {row.id: _NEW_DEMANDS for row in unasked}
         if same is not None and not _is_made_anew(same, new):
-            _join(self._connection, same, new, self._now)
+            if _join(self._connection, same, new, self._now):
+                self._ended.append(same.id)
             return int(same.id)
         if same is not None:
             self._replaced.pop(same.id, None)
             if JobState(same.state) is not JobState.CANCELLED:
                 supersede(self._connection, same.id, _NEW_INPUTS.format(arrival=self._arrival.id), self._now)
-            return _insert(self._connection, self._arrival, new, same.id, self._now)
+            return self._made(new, same.id)
         own = [row for row in others if row not in outdated and asked.get(row.id) and asked[row.id].keys() <= set(new.routes)]
         sharing = [row for row in outdated if not asked.get(row.id, {}).keys().isdisjoint(new.routes)]
         predecessor = max((row.id for row in [*own, *sharing] or outdated), default=None)
-        return _insert(self._connection, self._arrival, new, predecessor, self._now)
+        return self._made(new, predecessor)
+
+    def _made(self, new: NewJob, predecessor: int | None) -> int:
+        job = _insert(self._connection, self._arrival, new, predecessor, self._now)
+        if _end_at_once(self._connection, job, new, self._now):
+            self._ended.append(job)
+        return job
 
     def _asks_otherwise(self, row: Row[Any], new: NewJob, asked: "Asked") -> bool:
         """Whether a job on the same images is nobody's any more: each of its routes asks now for what another job is. What has findings, or
@@ -287,22 +296,23 @@ def _insert(connection: Connection, arrival: Row[Any], new: NewJob, predecessor:
             {"job_id": job, "instance_id": instance, "role": new.roles.get(instance, "")} for instance in dict.fromkeys(new.instances)
         ]
         connection.execute(insert(schema.job_instance), members)
-    _end_at_once(connection, job, new, now)
     return job
 
 
-def _end_at_once(connection: Connection, job: int, new: NewJob, now: datetime) -> None:
-    """A job that is queued, and that routing knows an end of."""
+def _end_at_once(connection: Connection, job: int, new: NewJob, now: datetime) -> bool:
+    """End a job that is queued, where routing knows an end of it; whether it does."""
     ends = ((JobState.NOT_APPLICABLE, new.not_applicable), (JobState.PARKED, new.parked))
     state, said = next(((state, said) for state, said in ends if said is not None), (None, None))
     if state is not None and said is not None:
         code, reason = said
         declined = state is JobState.PARKED and new.declined
         move(connection, JOB, job, state, now, f"{code} {reason}", code=code, reason=reason, declined=declined)
+    return state is not None
 
 
-def _join(connection: Connection, job: Row[Any], new: NewJob, now: datetime) -> None:
-    """Give a job the routes and sinks that it lacks; one that has its objects brings them to the new sinks."""
+def _join(connection: Connection, job: Row[Any], new: NewJob, now: datetime) -> bool:
+    """Give a job the routes and sinks that it lacks; one that has its objects brings them to the new sinks. Whether it was queued anew, and
+    ended at once."""
     routes = _add_routes(connection, job.id, new)
     sinks = _add_sinks(connection, job.id, new.sinks)
     rank = RANKS[new.priority]
@@ -319,29 +329,30 @@ def _join(connection: Connection, job: Row[Any], new: NewJob, now: datetime) -> 
     wanted = strictest((WhenExcluded(job.when_excluded), new.when_excluded))
     if wanted is not WhenExcluded(job.when_excluded):
         connection.execute(update(schema.job).where(_job.id == job.id).values(when_excluded=wanted.value))
-    _begin_anew(connection, job, new, now)
+    ended = _begin_anew(connection, job, new, now)
     if routes or sinks:
         note(connection, JOB.name, job.id, "job.joined", f"routes {', '.join(routes) or '-'}; sinks {', '.join(sinks) or '-'}", now)
     if sinks and JobState(job.state) in (JobState.ENCODED, JobState.DONE):
         insert_deliveries(connection, job.id, sinks, now)
         if JobState(job.state) is JobState.DONE:
             move(connection, JOB, job.id, JobState.ENCODED, now, f"for {', '.join(sinks)}")
+    return ended
 
 
-def _begin_anew(connection: Connection, job: Row[Any], new: NewJob, now: datetime) -> None:
+def _begin_anew(connection: Connection, job: Row[Any], new: NewJob, now: datetime) -> bool:
     """Queue a job that nobody has tried yet: it ended when it was made, for pixels, an application or a manifest that are others now. Or
     one that was tried while its pixels were away: after a power loss they may lie in the inbox again, and the worker be first; or while
-    what was served was not what its routes ask."""
+    what was served was not what its routes ask. Whether it ended once more."""
     before = JobState(job.state)
     ends = {JobState.PARKED: new.parked, JobState.NOT_APPLICABLE: new.not_applicable}
     tried = job.attempts and job.code not in _NOT_TRIED
     if before not in ends or tried or ends[before] is not None:
-        return
+        return False
     was = "parked" if before is JobState.PARKED else "not applicable"
     why = f"what it was {was} for is mended"
     anew = {"code": None, "reason": None, "declined": False, "attempts": 0, "due_at": micros(now)}
     move(connection, JOB, job.id, JobState.QUEUED, now, why, **anew)
-    _end_at_once(connection, job.id, new, now)
+    return _end_at_once(connection, job.id, new, now)
 
 
 def _sinks(connection: Connection, job: int) -> list[str]:

@@ -105,6 +105,15 @@ class PrunedPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Routed:
+    """What became of the jobs that routing asked for: their numbers, in their order, more where routes had to part; and those of them that
+    `ended` in being routed, for what routing found."""
+
+    jobs: tuple[int, ...] = ()
+    ended: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewInstance:
     """An instance to be journaled, and what it means for arrivals.
 

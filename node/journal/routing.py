@@ -18,6 +18,7 @@ from node.journal.claims import ARRIVAL_WAITS, peers_waiting
 from node.journal.database import JournalPart, lock_study, rerun
 from node.journal.errors import NoSuchRow
 from node.journal.placing import Placing, standing
+from node.journal.port import Routed
 from node.journal.rows import to_arrival, to_decision, tried_text
 from node.journal.transitions import ARRIVAL, move, note, state_of
 
@@ -40,9 +41,8 @@ class Routing(JournalPart):
         revised: Mapping[int, str] | None = None,
         waits: tuple[datetime, str] | None = None,
         holds: Sequence[NewHold] = (),
-    ) -> list[int]:
-        """COMPLETE → ROUTED with every decision kept and jobs inserted, in one transaction. Returns the numbers of the jobs that `jobs`
-        became, in their order: one whose routes had to part became several.
+    ) -> Routed:
+        """COMPLETE → ROUTED with every decision kept and jobs inserted, in one transaction. Returns what `jobs` became.
 
         `revised` are arrivals of other studies that this one is a prior of, and why they are to be looked at again: each gets a COMPLETE
         revision that holds the same instances, unless it is open or was revised meanwhile. Nothing is revised by an arrival that was
@@ -52,7 +52,7 @@ class Routing(JournalPart):
         from now on that holds the same instances and is due then, unless one is open already. What comes joins it, and then its window is
         theirs, and what was held is held no more.
 
-        When a later revision was routed already nothing is inserted, and [] returned: its jobs know more."""
+        When a later revision was routed already nothing is inserted: its jobs know more."""
         revised = revised or {}
         with self._database.writing() as connection:
             touched = select(_arrival.study_instance_uid).where(_arrival.id.in_([arrival, *revised]))
@@ -67,7 +67,7 @@ class Routing(JournalPart):
             row = connection.execute(select(schema.arrival).where(_arrival.id == arrival)).one()
             if _later_revision_routed(connection, row):
                 note(connection, ARRIVAL.name, arrival, "arrival.overtaken", "a later revision was routed first; no jobs inserted", now)
-                return []
+                return Routed()
             _overtake_parked(connection, row, now)
             placed = Placing(connection, row, jobs, now).place()
             for other, why in revised.items():

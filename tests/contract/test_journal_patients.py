@@ -113,7 +113,7 @@ def test_a_prior_revises_what_is_compared_with_it(story: Story) -> None:
     assert (revision.completed_at, revision.instances) == (story.now, 2)
     assert [one.id for one in story.journal.instances.of_arrival(revision.id)] == ids
     assert story.names("arrival", revision.id) == ["arrival.received", "arrival.complete"]
-    (job,) = story.journal.routing.route(revision.id, [DECISION], [story.job_asked()], "config 1", story.now)
+    (job,) = story.journal.routing.route(revision.id, [DECISION], [story.job_asked()], "config 1", story.now).jobs
     assert story.journal.jobs.get(job).arrival == later.id, "the same job: nothing changed for it"
 
 

@@ -55,7 +55,9 @@ class Senders:
             engine=engine,
             sinks=sinks,
         )
-        (job,) = self._story.journal.routing.route(arrival, [DECISION], [replace(asked, instances=manifest)], "config 1", self._story.now)
+        (job,) = self._story.journal.routing.route(
+            arrival, [DECISION], [replace(asked, instances=manifest)], "config 1", self._story.now
+        ).jobs
         return job
 
     def jobs(self, *peers: str | None) -> list[int]:

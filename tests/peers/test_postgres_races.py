@@ -88,12 +88,12 @@ def test_one_study_from_two_peers_makes_one_job(opened: Callable[[], Journal]) -
         for number, peer in enumerate(["ct1", "pacs"]):
             first.instances.record([story.new(_instance(story, study, number, peer=peer))], START)
 
-        def route(journal: Journal, peer: str, study: str = study, story: Story = story) -> list[int]:
+        def route(journal: Journal, peer: str, study: str = study, story: Story = story) -> tuple[int, ...]:
             arrival = story.arrival(study, peer=peer)
             assert journal.arrivals.complete(arrival.id, Completeness.QUIET, START)
             instances = tuple(one.id for one in journal.instances.of_arrival(arrival.id))
             asked: NewJob = story.job_asked(routes=(peer,), sinks=(f"sink of {peer}",), instances=instances)
-            return journal.routing.route(arrival.id, [], [asked], "config 1", START)
+            return journal.routing.route(arrival.id, [], [asked], "config 1", START).jobs
 
         made = _at_once(lambda: route(first, "ct1"), lambda: route(second, "pacs"))
         assert made[0] == made[1]

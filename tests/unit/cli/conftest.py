@@ -161,8 +161,8 @@ class Hospital:
             for made in decisions
             if made.chosen
         ]
-        numbers = self.journal.routing.route(arrival, decisions, jobs, self.config.digest, self.now, waits=waits)
-        return [self.journal.jobs.get(number) for number in numbers]
+        routed = self.journal.routing.route(arrival, decisions, jobs, self.config.digest, self.now, waits=waits)
+        return [self.journal.jobs.get(number) for number in routed.jobs]
 
     def analyse(self, job: Job) -> None:
         """Findings and two objects of a job are journaled."""

@@ -335,7 +335,7 @@ class MiniNode:
             input_digest=study,
             instances=(),
         )
-        (job,) = self.journal.routing.route(arrival.id, [], [new], self.config.digest, self.clock())
+        (job,) = self.journal.routing.route(arrival.id, [], [new], self.config.digest, self.clock()).jobs
         claimed = self.journal.jobs.claim("test", self.clock(), timedelta(minutes=1))
         assert claimed is not None
         assert claimed.lease is not None

@@ -114,7 +114,7 @@ class Story:
         assert self.journal.arrivals.complete(arrival.id, Completeness.QUIET, self.now)
         manifest = tuple(instance.id for instance in self.journal.instances.of_arrival(arrival.id))
         asked = [replace(job, instances=job.instances or manifest) for job in jobs]
-        return self.journal.routing.route(arrival.id, [DECISION], asked, config, self.now)
+        return list(self.journal.routing.route(arrival.id, [DECISION], asked, config, self.now).jobs)
 
     def queued(self, **changes: Any) -> int:
         """A job that waits to be claimed."""
