@@ -215,7 +215,9 @@ def found(config: Config, id: str, key: str) -> Found | None:
             each = setting in _EACH_KEY and isinstance(value, list) and 1 < len(keys) == len(value)
             settings[setting] = value[keys.index(key)] if each else value
         elif setting in known.texts:
-            settings[setting] = config.raw(f"{id}::{setting}")
+            written = config.raw(f"{id}::{setting}")
+            several = len(written) if isinstance(written, list) else 0
+            settings[setting] = [config.raw(f"{id}::{setting}::{place}") for place in range(several)] or written
         elif setting in known.fixed:
             value = config.value(f"{id}::{setting}")
             if (value[0] if isinstance(value, list) and len(value) == 1 and setting != "channel_indices" else value) not in known.fixed[

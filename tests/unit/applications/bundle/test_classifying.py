@@ -216,6 +216,14 @@ def test_what_is_refused(wrong: Any, error: type[ModelError], words: str) -> Non
         wrong()
 
 
+def test_a_reader_that_a_list_refers_to_is_read_there() -> None:
+    """`reader: ["@read"]`, as MONAI takes several: arrays are refused wherever their reader stands."""
+    config = configured(SOFTMAX, loaded={"reader": ["ITKReader", "@read"]})
+    pipeline(Config({**config, "read": "PILReader"}), said(), None)
+    with pytest.raises(UnknownTransform, match="reads arrays"):
+        pipeline(Config({**config, "read": {"_target_": "NumpyReader"}}), said(), None)
+
+
 def _coded(value: str = "1", side: Code | None = None) -> Coded:
     return Coded(category=codes.ANATOMICAL_STRUCTURE, type=Code(value, "99TEST", "Teeth"), laterality=side)
 
