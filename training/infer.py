@@ -1,6 +1,7 @@
 """`Infer` for an application's `analyse`, over a network that is being trained or over the engine that serves."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from inference.applications.port import Application, ModelRef, Tensors
+from inference.engines.calling import FiniteOutputs
+from inference.engines.errors import NotFinite
 from inference.engines.port import Call, Engine
 from inference.findings import Findings
 from training.compute import device_of
@@ -21,12 +24,12 @@ class NetworkInfer:
 
     network: Any
 
-    def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]:
+    def __call__(self, model: ModelRef, tensors: Tensors, /) -> Mapping[str, NDArray[Any]]:
         (image,) = tensors.values()
         with torch.inference_mode():
             there = torch.from_numpy(np.ascontiguousarray(image)).to(device_of(self.network))
             answer: NDArray[Any] = self.network(there).cpu().numpy()
-        return {"OUTPUT__0": answer}
+        return FiniteOutputs(model, {"OUTPUT__0": answer})
 
     def at_once(self, model: ModelRef) -> int:
         return 1
@@ -41,8 +44,8 @@ class EngineInfer:
 
     engine: Engine
 
-    def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]:
-        return self.engine.infer(model, tensors)
+    def __call__(self, model: ModelRef, tensors: Tensors, /) -> Mapping[str, NDArray[Any]]:
+        return FiniteOutputs(model, self.engine.infer(model, tensors))
 
     def at_once(self, model: ModelRef) -> int:
         return self.engine.load(model).at_once
@@ -51,13 +54,34 @@ class EngineInfer:
         return None
 
 
+@contextmanager
+def naming(case: Case) -> Iterator[None]:
+    """Says of which case a model gives values that are no numbers: of such a case nothing would be found, and that be scored.
+
+    Raises
+    ------
+    NotFinite
+    """
+    try:
+        yield
+    except NotFinite as told:
+        raise NotFinite(f"case {case.name}: {told}") from told
+
+
 def mean_score(
     application: Application, score: Callable[[Findings, Labelled], Mapping[str, float]], figure: str, network: Any, cases: Sequence[Case]
 ) -> float:
-    """The mean of a figure over cases, by the application's own `analyse`; cases that cannot tell do not count."""
+    """The mean of a figure over cases, by the application's own `analyse`; cases that cannot tell do not count.
+
+    Raises
+    ------
+    NotFinite
+        The network gives values of a case that are no numbers.
+    """
     network.eval()
     found = []
     for case in cases:
         labelled = case.load()
-        found.append(score(application.analyse(labelled.volume, NetworkInfer(network)), labelled)[figure])
+        with naming(case):
+            found.append(score(application.analyse(labelled.volume, NetworkInfer(network)), labelled)[figure])
     return float(np.nanmean(found))

@@ -1,6 +1,6 @@
 """The application: what it accepts, which models it calls, what it may say, and the function that says it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -47,7 +47,9 @@ __all__ = [
 class Infer(Protocol):
     """How an application calls a model: its tensors in, the model's outputs back. Many threads may call at once."""
 
-    def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]: ...
+    def __call__(self, model: ModelRef, tensors: Tensors, /) -> Mapping[str, NDArray[Any]]:
+        """The outputs by name; one with values that are no numbers raises NotFinite where it is read."""
+        ...
 
     def at_once(self, model: ModelRef) -> int:
         """How many calls are worth having under way at the same time: what the engine computes at once, and what it can begin next."""

@@ -23,7 +23,7 @@ class _Recorder:
     model: ModelRef
     kept: list[dict[str, NDArray[Any]]] = field(default_factory=list)
 
-    def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]:
+    def __call__(self, model: ModelRef, tensors: Tensors, /) -> Mapping[str, NDArray[Any]]:
         if model == self.model:
             self.kept.append({name: np.array(tensor) for name, tensor in tensors.items()})
         return self.infer(model, tensors)

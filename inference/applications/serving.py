@@ -1,5 +1,6 @@
 """An application whose manifest follows the repository (`ModelRef(version=SERVING)`), with the versions that are served now."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ class _Following:
     infer: Infer
     versions: dict[ModelRef, ModelRef]
 
-    def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]:
+    def __call__(self, model: ModelRef, tensors: Tensors, /) -> Mapping[str, NDArray[Any]]:
         return self.infer(self.versions.get(model, model), tensors)
 
     def at_once(self, model: ModelRef) -> int:

@@ -1,6 +1,6 @@
 """How an application runs a model over an image: in tiles, or whole, as the model's entry in the repository says."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ _INFINITE, _NEGATIVE = 0x7C00, 0x8000
 
 
 def run(
-    infer: Callable[[ModelRef, Tensors], dict[str, Array]],
+    infer: Callable[[ModelRef, Tensors], Mapping[str, Array]],
     model: ModelRef,
     image: Array,
     *,
@@ -81,6 +81,33 @@ def run(
     whole = image[None] if prepare is None else prepare(image[None])
     answer = infer(model, {input: whole, **{name: array[None] for name, array in (beside or {}).items()}})[output]
     return _finished(model, output, answer, image.shape[1:], finish)
+
+
+class FiniteOutputs(Mapping[str, Array]):
+    """What a model gives, by name. An output with a value that is no number, or infinite, is refused where it is read: which of them an
+    application goes by, nobody declares, and in one that it never reads (a mask with minus infinity, boxes that fill a list up) such values
+    do no harm."""
+
+    def __init__(self, model: ModelRef, outputs: Mapping[str, Array]) -> None:
+        self._model = model
+        self._outputs = outputs
+
+    def __getitem__(self, output: str) -> Array:
+        """One of them.
+
+        Raises
+        ------
+        NotFinite
+        """
+        values = self._outputs[output]
+        refuse_not_finite(self._model, values, output)
+        return values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._outputs)
+
+    def __len__(self) -> int:
+        return len(self._outputs)
 
 
 def refuse_not_finite(model: ModelRef, values: Array, output: str = "") -> None:

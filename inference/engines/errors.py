@@ -163,7 +163,7 @@ class NotFinite(ModelError):
     remedy = (
         "Nothing was made of it. Look at the images (metal, one grey value everywhere, another scale than the model knows), and try the "
         "model: `hilum models verify`. One whose own known input gives numbers cannot compute these images; a lower `precision` may be "
-        "why. An output that the application never reads, as a mask with minus infinity, may be left out of the entry's config.pbtxt."
+        "why."
     )
 
 

@@ -27,7 +27,7 @@ _AT_FIRST = 2
 
 
 def infer_tiled(
-    infer: Callable[[ModelRef, Tensors], dict[str, Array]],
+    infer: Callable[[ModelRef, Tensors], Mapping[str, Array]],
     model: ModelRef,
     image: Array,
     *,
@@ -99,7 +99,7 @@ def infer_tiled(
 
 
 def infer_in_slabs(
-    infer: Callable[[ModelRef, Tensors], dict[str, Array]],
+    infer: Callable[[ModelRef, Tensors], Mapping[str, Array]],
     model: ModelRef,
     image: Array,
     *,
@@ -134,7 +134,7 @@ def _places(image: Array, window: Place, overlap: float, as_nnunet: bool) -> tup
 
 
 def _run(
-    infer: Callable[[ModelRef, Tensors], dict[str, Array]],
+    infer: Callable[[ModelRef, Tensors], Mapping[str, Array]],
     model: ModelRef,
     image: Array,
     input: str,

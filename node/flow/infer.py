@@ -16,7 +16,7 @@ from inference.applications.analysing import analyse
 from inference.applications.declared import check_outputs
 from inference.applications.port import Application, Infer
 from inference.codes import ABSENT, RECOMMENDED_FOLLOW_UP, UNDETERMINED, VOLUME
-from inference.engines.calling import refuse_not_finite, with_places_taken
+from inference.engines.calling import FiniteOutputs, with_places_taken
 from inference.engines.port import Call, Engine, ModelRef, Tensors, Urgency
 from inference.engines.repository import Repository
 from inference.errors import EngineError, ModelError
@@ -368,7 +368,7 @@ class _Bounded:
         self._since = 0.0
         self._in_models_s = 0.0
 
-    def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]:
+    def __call__(self, model: ModelRef, tensors: Tensors, /) -> Mapping[str, NDArray[Any]]:
         self._admit(model)
         left_s = self._deadline - time.monotonic()
         if left_s <= 0:
@@ -376,11 +376,7 @@ class _Bounded:
         self._count(1)
         try:
             with stage(INFER):
-                answer = self._engine.infer(model, tensors, deadline_s=left_s, urgency=self._urgency)
-                # of all outputs: which of them an application goes by, nobody declares
-                for output, values in answer.items():
-                    refuse_not_finite(model, values, output)
-                return answer
+                return FiniteOutputs(model, self._engine.infer(model, tensors, deadline_s=left_s, urgency=self._urgency))
         finally:
             self._count(-1)
 

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from html.parser import HTMLParser
 from io import BytesIO
@@ -24,6 +25,9 @@ from PIL import Image
 
 from inference import codes
 from inference.applications.hippocampus import application
+from inference.engines.embedded.engine import EmbeddedEngine
+from inference.engines.errors import NotFinite
+from inference.engines.port import ModelRef, Tensors
 from inference.findings import Explanation
 from training.card import table
 from training.data.cases import Labelled
@@ -40,9 +44,11 @@ from training.evaluation.perturb import Disturbance, Perturbation, perturbed
 from training.evaluation.record import FORMAT, PAGE, read
 from training.evaluation.segmentation import Masks, agreement
 from training.evaluation.subgroups import groups
+from training.infer import EngineInfer
 from training.recipes import load
+from training.tasks.segmentation import findings
 
-from .made import crops
+from .made import crops, smallest
 
 SHIPPED = Path(application.__file__).parent / "shipped" / "hippocampus_parts"
 HEAD_BACK_LEFT = np.diag([1.0, 1.0, 1.0, 1.0])[[2, 1, 0, 3]]
@@ -152,6 +158,23 @@ def test_a_table_of_participants_is_read(tmp_path: Path) -> None:
     table.write_text("name\tsex\nmade_000\tF\n")
     with pytest.raises(UnfitData, match="participant_id"):
         pairs(tmp_path / "data", modality="MR")
+
+
+def test_a_model_that_gives_no_numbers_of_a_case_is_refused_and_the_case_named(tmp_path: Path) -> None:
+    """Of NaN no comparison holds: the hippocampus was absent there, and that was scored. In training and as it is served."""
+    cases = pairs(crops(tmp_path, count=1), modality="MR")
+    told = 'case made_000: model "hippocampus_parts" gives values that are no numbers, or are infinite, in its output "OUTPUT__0"'
+    network = smallest().network()
+    torch.nn.init.constant_(network.bias, math.nan)
+    with pytest.raises(NotFinite, match=told):
+        smallest().validation(network, cases)
+
+    class Broken(EmbeddedEngine):
+        def infer(self, model: ModelRef, inputs: Tensors, **said: Any) -> dict[str, NDArray[Any]]:
+            return {name: np.full_like(values, math.inf) for name, values in super().infer(model, inputs, **said).items()}
+
+    with closing(Broken(SHIPPED.parent)) as engine, pytest.raises(NotFinite, match=told):
+        list(findings(smallest(), cases, SHIPPED.parent, EngineInfer(engine)))
 
 
 def test_noise_is_as_strong_as_said_and_always_the_same() -> None:

@@ -1,5 +1,6 @@
 """A classifier with cells on a real Triton server: its second output, and many images a call, as the embedded engine gives them."""
 
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def test_what_moved_an_answer_is_the_same_on_triton(tmp_path: Path) -> None:
     def maps(engine: EmbeddedEngine | TritonEngine) -> list[np.ndarray]:
         asked = EngineInfer(engine)
 
-        def infer(model: ModelRef, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        def infer(model: ModelRef, tensors: dict[str, np.ndarray]) -> Mapping[str, np.ndarray]:
             assert model.name == packed_ref(tiny()).name
             return asked(packed_ref(tiny()), tensors)
 

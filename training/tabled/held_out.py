@@ -16,7 +16,7 @@ from inference.engines.embedded.engine import EmbeddedEngine
 from inference.findings import Findings
 from training.compute import device_of
 from training.data.cases import Case
-from training.infer import EngineInfer
+from training.infer import EngineInfer, naming
 from training.progress import Step
 from training.recipe import Recipe
 from training.tabled.features import described
@@ -53,13 +53,9 @@ def held_out(recipe: Recipe, cases: Sequence[Case], repository: Path, step: Step
         for case in cases:
             labelled = case.load()
             image = recipe.example(labelled).image
-            yield HeldOut(
-                case=case,
-                attributes=labelled.attributes,
-                findings=application.analyse(labelled.subject, infer),
-                image=image,
-                features=features(image),
-            )
+            with naming(case):
+                found = application.analyse(labelled.subject, infer)
+            yield HeldOut(case=case, attributes=labelled.attributes, findings=found, image=image, features=features(image))
             step(case.name, len(cases))
 
 

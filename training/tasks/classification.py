@@ -46,7 +46,7 @@ from training.evaluation.page import write_page
 from training.evaluation.record import EVALUATION, FORMAT
 from training.export import packed, packed_ref
 from training.fit import fit, refuse_other_sides, trained
-from training.infer import EngineInfer
+from training.infer import EngineInfer, naming
 from training.networks.answering import Answering, cells_of
 from training.progress import Named, Progress, Step, silent
 from training.ranks import Ranks
@@ -286,7 +286,8 @@ def served_answers(recipe: Classifier, cases: Sequence[Case], repository: Path, 
     heard = _Hearing(infer)
     for case in cases:
         labelled: Any = case.load()
-        (evaluation,) = application.analyse(labelled.images, heard).evaluations
+        with naming(case):
+            (evaluation,) = application.analyse(labelled.images, heard).evaluations
         yield heard.probability, evaluation.value
 
 
@@ -297,7 +298,7 @@ class _Hearing:
         self._infer = infer
         self.probability = float("nan")
 
-    def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]:
+    def __call__(self, model: ModelRef, tensors: Tensors, /) -> Mapping[str, NDArray[Any]]:
         answer = self._infer(model, tensors)
         self.probability = float(answer["OUTPUT__0"][0, -1])
         return answer

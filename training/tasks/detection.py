@@ -31,7 +31,7 @@ from training.evaluation.page import write_page
 from training.evaluation.record import EVALUATION, FORMAT, record
 from training.export import pack, packed_ref
 from training.fit import fit, refuse_other_sides, seed_of, trained
-from training.infer import EngineInfer, NetworkInfer
+from training.infer import EngineInfer, NetworkInfer, naming
 from training.progress import Progress, Step, silent
 from training.ranks import Ranks
 from training.recipe import AS_IT_IS, EvaluationOptions, Outcome, Recipe, Schedule
@@ -81,7 +81,9 @@ class Detector(Recipe):
         network.eval()
         for case in cases:
             loaded = thorax(case)
-            yield scan(case, self.detect(loaded.volume, NetworkInfer(network)).candidates, loaded.nodules)
+            with naming(case):
+                candidates = self.detect(loaded.volume, NetworkInfer(network)).candidates
+            yield scan(case, candidates, loaded.nodules)
 
     def seed_of(self, run: Path) -> int | None:
         return seed_of(run)
@@ -106,7 +108,8 @@ class Detector(Recipe):
         with closing(EmbeddedEngine(repository)) as engine:
             for case in sides.test:
                 loaded = thorax(case)
-                candidates, findings = answers(self, loaded, repository, EngineInfer(engine))
+                with naming(case):
+                    candidates, findings = answers(self, loaded, repository, EngineInfer(engine))
                 there = [(nodule.centre_mm, nodule.long_mm) for nodule in loaded.nodules]
                 judged.append(
                     Judged(
@@ -172,9 +175,9 @@ class _Remembering:
 
     def __init__(self, infer: Infer, served: ModelRef) -> None:
         self._infer, self._served = infer, served
-        self._answers: dict[bytes, dict[str, NDArray[Any]]] = {}
+        self._answers: dict[bytes, Mapping[str, NDArray[Any]]] = {}
 
-    def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]:
+    def __call__(self, model: ModelRef, tensors: Tensors, /) -> Mapping[str, NDArray[Any]]:
         key = hashlib.sha256(b"".join(name.encode() + np.ascontiguousarray(each).tobytes() for name, each in tensors.items())).digest()
         if key not in self._answers:
             self._answers[key] = self._infer(self._served, tensors)

@@ -26,7 +26,7 @@ from training.evaluation.record import EVALUATION, FORMAT, Scored, record
 from training.evaluation.restoration import likeness
 from training.export import packed, packed_ref
 from training.fit import fit, refuse_other_sides, trained
-from training.infer import EngineInfer, NetworkInfer, mean_score
+from training.infer import EngineInfer, NetworkInfer, mean_score, naming
 from training.nonlocal_means import nonlocal_means, tuned
 from training.progress import Named, Progress, Step, silent
 from training.ranks import Ranks
@@ -109,7 +109,9 @@ class Restorer(Recipe):
                 slices[CLASSICAL].append(likeness(nonlocal_means(degraded.volume, setting), degraded))
                 for arm in arms:
                     infer: Infer = EngineInfer(engine) if arm is best else NetworkInfer(arm.network)
-                    slices[arm.name].append(likeness(restored(self, degraded, repository if arm is best else None, infer), degraded))
+                    with naming(case):
+                        clean = restored(self, degraded, repository if arm is best else None, infer)
+                    slices[arm.name].append(likeness(clean, degraded))
                 step(case.name, len(sides.test))
         rows = zip(sides.test, slices[best.name], slices[CLASSICAL], strict=True)
         scored = [Scored(case=case, attributes=_loaded(case).attributes, row=_means(own), without=_means(nlm)) for case, own, nlm in rows]

@@ -13,6 +13,7 @@ from inference.applications.accept import check
 from inference.applications.port import Infer
 from inference.applications.serving import as_served
 from inference.engines.embedded.engine import EmbeddedEngine
+from inference.engines.errors import NotFinite
 from inference.engines.repository import Repository
 from inference.engines.serving import resolved
 from inference.errors import InputError
@@ -33,7 +34,7 @@ from training.evaluation.segmentation import TOLERANCE_MM, Masks
 from training.evaluation.subgroups import SIZE
 from training.export import pack, packed_ref
 from training.fit import fit, refuse_other_sides, seed_of, trained
-from training.infer import EngineInfer, mean_score
+from training.infer import EngineInfer, mean_score, naming
 from training.progress import Progress, Step, silent
 from training.ranks import Ranks
 from training.recipe import AS_IT_IS, EvaluationOptions, Outcome, Recipe, Schedule
@@ -122,7 +123,9 @@ def findings(recipe: Recipe, cases: Sequence[Case], repository: Path, infer: Inf
     application = as_served(recipe.application, repository)
     for case in cases:
         labelled = case.load()
-        yield labelled, application.analyse(labelled.volume, infer)
+        with naming(case):
+            found = application.analyse(labelled.volume, infer)
+        yield labelled, found
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,8 @@ def _scored(
         def baseline(labelled: Labelled = labelled) -> Row:
             return figures(recipe, recipe.application.analyse(labelled.volume, guessed), labelled)
 
-        row, without = asked.kept.row(f"{case.name} | plain", plain), asked.kept.row(f"{case.name} | baseline", baseline)
+        with naming(case):
+            row, without = asked.kept.row(f"{case.name} | plain", plain), asked.kept.row(f"{case.name} | baseline", baseline)
         size_ml = float(np.count_nonzero(labelled.labels)) * labelled.volume.voxel_volume_mm3 / 1000
         attributes = {**labelled.attributes, SIZE: f"{size_ml:.4g}"}
         scored.append(Scored(case=case, attributes=attributes, row=row, without=without))
@@ -195,7 +199,7 @@ def _scored(
                 try:
                     check(application, worse.volume)
                     found = application.analyse(worse.volume, asked.infer)
-                except InputError:  # a refusal is an answer, too, and a safe one: it is counted
+                except (InputError, NotFinite):  # a refusal is an answer, too, and a safe one: it is counted
                     return {}
                 return figures(recipe, found, worse)
 

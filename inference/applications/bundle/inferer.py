@@ -117,7 +117,7 @@ class _Flat:
 
     def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, NDArray[Any]]:
         answer = self.infer(model, {**tensors, self.input: tensors[self.input].squeeze(self.axis)})
-        return {**answer, self.output: np.expand_dims(answer[self.output], self.axis)}
+        return {self.output: np.expand_dims(answer[self.output], self.axis)}
 
     def at_once(self, model: ModelRef) -> int:
         """As many as the engine says of its own calls."""

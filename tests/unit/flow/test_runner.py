@@ -295,8 +295,8 @@ def test_a_model_that_gives_no_numbers_parks_the_job(work: Work, value: float) -
     class Broken(ThresholdEngine):
         def infer(self, model: ModelRef, inputs: Tensors, **said: Any) -> dict[str, NDArray[Any]]:
             mask = super().infer(model, inputs, **said)["mask"].astype(np.float32)
-            mask[0, 0, 0] = value
-            return {"mask": mask}
+            unread, mask[0, 0, 0] = np.full_like(mask, -np.inf), value
+            return {"unread": unread, "mask": mask}
 
     def above(volume: Volume, infer: Infer) -> Findings:
         mask = infer(THRESHOLD_MODEL, {"image": volume.voxels})["mask"] > 0
@@ -308,6 +308,19 @@ def test_a_model_that_gives_no_numbers_parks_the_job(work: Work, value: float) -
     assert (work.job.state, work.job.code) == (JobState.PARKED, "HLM-4112")
     assert 'gives values that are no numbers, or are infinite, in its output "mask"' in str(work.job.reason)
     assert work.objects() == {}
+
+
+def test_an_output_that_nobody_reads_may_hold_what_is_no_number(work: Work) -> None:
+    """A mask with minus infinity beside what the application goes by."""
+
+    class Masking(ThresholdEngine):
+        def infer(self, model: ModelRef, inputs: Tensors, **said: Any) -> dict[str, NDArray[Any]]:
+            answer = super().infer(model, inputs, **said)
+            return {"unread": np.full(answer["mask"].shape, -np.inf, np.float32), **answer}
+
+    work.engine = Masking()
+    work.step()
+    assert (work.job.state, work.job.code) == (JobState.ENCODED, None)
 
 
 def test_a_model_that_is_refused_parks_the_job_before_a_pixel_is_read_and_revives(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
