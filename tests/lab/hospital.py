@@ -24,17 +24,20 @@ class Hospital:
     node: Node
 
     def results(self, study_uid: str, timeout_s: float = 240) -> Study:
-        """The study as it stands in the archive once a job's results are there; AssertionError as soon as they cannot come any more."""
+        """The study as it stands in the archive once all that its jobs send is there; AssertionError as soon as results cannot come any
+        more."""
         deadline = time.monotonic() + timeout_s
-        while not _complete(self.pacs.studies(), study_uid):
+        while True:
             jobs = [job for job in self.node.jobs() if job["study_uid"] == study_uid]
             ended = bool(jobs) and all(job["state"] in ("done", "not_applicable", "parked", "failed") for job in jobs)
-            if (ended and not _complete(self.pacs.studies(), study_uid)) or time.monotonic() > deadline:
+            complete = _complete(self.pacs.studies(), study_uid)
+            if ended and complete:
+                return self.pacs.study(study_uid)
+            if ended or time.monotonic() > deadline:
                 there = [series.modality for study in self.pacs.studies() for series in study.series if study.uid == study_uid]
                 said = self.node.log.read_text(errors="replace")[-3000:]
                 raise AssertionError(f"no results of {study_uid}, only {there}; its jobs: {jobs}; the end of the events:\n{said}")
             time.sleep(0.5)
-        return self.pacs.study(study_uid)
 
 
 def _complete(studies: Sequence[Study], study_uid: str) -> bool:
