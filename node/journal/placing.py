@@ -21,7 +21,7 @@ from node.domain.state import JobState
 from node.journal import schema
 from node.journal.claims import place_of
 from node.journal.job_deliveries import cancel_deliveries, insert_deliveries
-from node.journal.port import Routed
+from node.journal.port import PlacedJobs
 from node.journal.rows import PRIORITIES, micros, moment, to_demand
 from node.journal.transitions import JOB, move, note
 
@@ -46,7 +46,7 @@ class Placing:
         self._joined: set[int] = set()
         self._ended: list[int] = []
 
-    def place(self) -> Routed:
+    def place(self) -> PlacedJobs:
         """What these became."""
         answered = {_subject(job) for job in self._jobs if not job.refused}
         refused = {_subject(job): job for job in self._jobs if job.refused}
@@ -56,7 +56,7 @@ class Placing:
         placed = [number for job in self._jobs for number in self._place(job)]
         for number in sorted(self._replaced.keys() - set(placed) - self._joined):
             supersede(self._connection, number, self._replaced[number].format(arrival=self._arrival.id), self._now)
-        return Routed(jobs=tuple(placed), ended=tuple(dict.fromkeys(self._ended)))
+        return PlacedJobs(jobs=tuple(placed), ended=tuple(dict.fromkeys(self._ended)))
 
     def _place(self, new: NewJob) -> list[int]:
         # locked, so that none is encoded for its old sinks while it gains new ones

@@ -105,7 +105,7 @@ class PrunedPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Routed:
+class PlacedJobs:
     """What became of the jobs that routing asked for: their numbers, in their order, more where routes had to part; and those of them that
     `ended` in being routed, for what routing found."""
 

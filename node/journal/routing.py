@@ -18,7 +18,7 @@ from node.journal.claims import ARRIVAL_WAITS, peers_waiting
 from node.journal.database import JournalPart, lock_study, rerun
 from node.journal.errors import NoSuchRow
 from node.journal.placing import Placing, standing
-from node.journal.port import Routed
+from node.journal.port import PlacedJobs
 from node.journal.rows import to_arrival, to_decision, tried_text
 from node.journal.transitions import ARRIVAL, move, note, state_of
 
@@ -41,7 +41,7 @@ class Routing(JournalPart):
         revised: Mapping[int, str] | None = None,
         waits: tuple[datetime, str] | None = None,
         holds: Sequence[NewHold] = (),
-    ) -> Routed:
+    ) -> PlacedJobs:
         """COMPLETE → ROUTED with every decision kept and jobs inserted, in one transaction. Returns what `jobs` became.
 
         `revised` are arrivals of other studies that this one is a prior of, and why they are to be looked at again: each gets a COMPLETE
@@ -67,7 +67,7 @@ class Routing(JournalPart):
             row = connection.execute(select(schema.arrival).where(_arrival.id == arrival)).one()
             if _later_revision_routed(connection, row):
                 note(connection, ARRIVAL.name, arrival, "arrival.overtaken", "a later revision was routed first; no jobs inserted", now)
-                return Routed()
+                return PlacedJobs()
             _overtake_parked(connection, row, now)
             placed = Placing(connection, row, jobs, now).place()
             for other, why in revised.items():

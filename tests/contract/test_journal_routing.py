@@ -10,7 +10,7 @@ from node.domain.arrival import Completeness
 from node.domain.job import Priority
 from node.domain.state import ArrivalState, DeliveryState, JobState
 from node.journal.errors import TransitionRefused
-from node.journal.port import WAITS, CameAgain, Routed
+from node.journal.port import WAITS, CameAgain, PlacedJobs
 from tests.unit.journal.story import DECISION, START, Story
 
 SECOND = timedelta(seconds=1)
@@ -230,7 +230,7 @@ def test_what_ended_in_being_routed_is_said_and_nothing_that_had_ended_before(st
     """A job that routing parks; not when it is parked still as the study comes again, nor one that its worker parks in the moment in which
     another arrival asks for it; again where it ends otherwise."""
 
-    def come(number: int, **changes: Any) -> Routed:
+    def come(number: int, **changes: Any) -> PlacedJobs:
         story.receive(number)
         arrival = story.arrival()
         assert story.journal.arrivals.complete(arrival.id, Completeness.QUIET, story.now)
@@ -238,13 +238,13 @@ def test_what_ended_in_being_routed_is_said_and_nothing_that_had_ended_before(st
 
     gone, unfit = {"parked": ("HLM-3081", "pixels are gone")}, {"not_applicable": ("HLM-3101", "not a CT")}
     first = come(1, **gone)
-    assert first == Routed(jobs=first.jobs, ended=first.jobs) != Routed()
-    assert [come(2, **gone), come(3, **unfit), come(4, **unfit)] == [Routed(jobs=first.jobs), first, Routed(jobs=first.jobs)]
+    assert first == PlacedJobs(jobs=first.jobs, ended=first.jobs) != PlacedJobs()
+    assert [come(2, **gone), come(3, **unfit), come(4, **unfit)] == [PlacedJobs(jobs=first.jobs), first, PlacedJobs(jobs=first.jobs)]
     other = {"application": "other"}
     second = come(5, **other)
     claimed = story.claim()
     assert story.journal.jobs.end(claimed.id, claimed.lease, JobState.PARKED, "HLM-4000", "away", story.now)
-    assert (second.ended, come(6, **other, **gone)) == ((), Routed(jobs=second.jobs))
+    assert (second.ended, come(6, **other, **gone)) == ((), PlacedJobs(jobs=second.jobs))
 
 
 def test_a_revision_that_was_overtaken_inserts_no_jobs(story: Story) -> None:
@@ -254,7 +254,7 @@ def test_a_revision_that_was_overtaken_inserts_no_jobs(story: Story) -> None:
     assert story.journal.arrivals.complete(first.id, Completeness.QUIET, START)
     story.receive(2)
     (job,) = story.route(story.job_asked(input_digest="inputs 2"))
-    assert story.journal.routing.route(first.id, [DECISION], [story.job_asked()], "config 1", START) == Routed()
+    assert story.journal.routing.route(first.id, [DECISION], [story.job_asked()], "config 1", START) == PlacedJobs()
     assert story.journal.jobs.get(job).state is JobState.QUEUED
 
 
@@ -306,7 +306,7 @@ def test_a_job_that_ends_has_all_that_asked_for_it_looked_at_anew(story: Story) 
         assert journal.arrivals.complete(story.arrival(peer=peer).id, Completeness.QUIET, story.now)
     joined = story.job_asked(routes=("second",), sinks=("other",), instances=tuple(ids))
     second = replace(DECISION, route="second")
-    assert journal.routing.route(story.arrival(peer="ct2").id, [second], [joined], "config 1", story.now) == Routed(jobs=(job,))
+    assert journal.routing.route(story.arrival(peer="ct2").id, [second], [joined], "config 1", story.now) == PlacedJobs(jobs=(job,))
     journal.routing.route(story.arrival(peer="ct3").id, [replace(DECISION, chosen=False)], [], "config 1", story.now)
     assert journal.jobs.end(job, None, JobState.CANCELLED, "HLM-3027", "the prior: a gap", story.now, again="job 1")
     newest = {peer: story.arrival(peer=peer) for peer in ("ct1", "ct2", "ct3", "ct4")}
