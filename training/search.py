@@ -16,6 +16,7 @@ import optuna
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from inference.engines.errors import NotFinite
 from training.checkpoint import save_json, writing
 from training.compute import Compute
 from training.errors import BrokenRun, LossNotFinite, OtherRun, OutOfMemory, UnfitSetting
@@ -144,7 +145,7 @@ def _tried(study: optuna.Study, trial: optuna.Trial, folder: Path, settings: Set
     except optuna.TrialPruned:
         with writing(journal):
             study.tell(trial, state=TrialState.PRUNED)
-    except (OutOfMemory, LossNotFinite) as failed:
+    except (OutOfMemory, LossNotFinite, NotFinite) as failed:  # the same settings would end so again
         with writing(journal):
             trial.set_user_attr(_WHY, f"{failed} [{failed.code}]")
             study.tell(trial, state=TrialState.FAIL)

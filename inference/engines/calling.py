@@ -103,6 +103,10 @@ class FiniteOutputs(Mapping[str, Array]):
         refuse_not_finite(self._model, values, output)
         return values
 
+    def __contains__(self, output: object) -> bool:
+        # whoever asks whether there is one does not read it
+        return output in self._outputs
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._outputs)
 

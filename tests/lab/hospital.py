@@ -15,6 +15,8 @@ RESULTS = ("SEG", "SR", "OT")
 
 HEAD_MR: dict[str, object] = {"name": "head MR", "from": ["pacs"], "when": {"Modality": "MR"}, "run": ["mr-brain"], "send": ["archive"]}
 
+_ENDED = ("done", "not_applicable", "parked", "failed", "cancelled", "superseded")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hospital:
@@ -29,7 +31,7 @@ class Hospital:
         deadline = time.monotonic() + timeout_s
         while True:
             jobs = [job for job in self.node.jobs() if job["study_uid"] == study_uid]
-            ended = bool(jobs) and all(job["state"] in ("done", "not_applicable", "parked", "failed") for job in jobs)
+            ended = bool(jobs) and all(job["state"] in _ENDED for job in jobs)
             complete = _complete(self.pacs.studies(), study_uid)
             if ended and complete:
                 return self.pacs.study(study_uid)

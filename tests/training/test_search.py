@@ -15,6 +15,7 @@ import pytest
 import torch
 from optuna.storages.journal import JournalFileBackend
 
+from inference.engines.errors import NotFinite
 from training import cli, recipes
 from training.checkpoint import save
 from training.data.cases import Case, Split
@@ -209,6 +210,18 @@ def test_what_is_no_search_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UnfitSetting, match=r"none of 2 trials ended with a figure: epoch 1: the loss is no finite number \[HLM-8007\]"):
         tried(tmp_path / "three", 2, Trainings(nothing), choices=replace(CHOICES, batch=(2,)))
+
+
+def test_a_trial_whose_network_gives_no_numbers_of_a_case_fails_and_no_search(tmp_path: Path) -> None:
+    """Settings at which it diverges, seen in validation and not by the loss: the same comes of them again, and the others go on."""
+
+    def diverges(trial: int, epoch: int) -> None:
+        if (trial, epoch) == (2, 1):
+            raise NotFinite("case made_000: model gives values that are no numbers")
+
+    found = tried(tmp_path, 3, Trainings(diverges), choices=replace(CHOICES, batch=(2,)))
+    assert [one["state"] for one in found["trials"]] == ["complete", "failed", "complete"]
+    assert found["trials"][1]["why"] == "case made_000: model gives values that are no numbers [HLM-4112]"
 
 
 def test_a_folder_is_searched_once_at_a_time(tmp_path: Path) -> None:

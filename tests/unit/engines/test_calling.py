@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inference.engines.calling import call_from_json, call_to_json, refuse_not_finite, run, with_places_taken
+from inference.engines.calling import FiniteOutputs, call_from_json, call_to_json, refuse_not_finite, run, with_places_taken
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import NotFinite, UnreadableModel, WrongTensors
 from inference.engines.port import Call, ModelRef, ModelSource, Tensors, Tiles, WholeImage
@@ -273,3 +273,11 @@ def test_one_value_that_is_no_number_refuses_all(dtype: str, value: float) -> No
         spoilt[at] = value
         with pytest.raises(NotFinite, match='model "made" gives values that are no numbers, or are infinite, in its output "out"'):
             refuse_not_finite(model, spoilt, "out")
+
+
+def test_who_asks_whether_there_is_an_output_does_not_read_it() -> None:
+    """An application that can do with one output, and takes another where a model has it, is told of both; refused is what is read."""
+    answer = FiniteOutputs(ModelRef(name="made"), {"mask": np.zeros(1, np.float32), "cells": np.full(1, np.nan, np.float32)})
+    assert ("mask" in answer, "cells" in answer, "none" in answer, list(answer), len(answer)) == (True, True, False, ["mask", "cells"], 2)
+    with pytest.raises(NotFinite, match='in its output "cells"'):
+        answer["cells"]
