@@ -113,7 +113,8 @@ def ssl_hello() -> bytes:
 def test_who_never_associates_is_dropped(listen: Listen, sent: bytes) -> None:
     """Silence, half a request, another protocol: the connection is closed after the ACSE time-out."""
     running = listen(node=replace(_PATIENT, acse_timeout=_MOMENT))
-    with _connect(running) as connection:
+    # what comes in the very moment in which the node closes is not read: that resets the connection
+    with suppress(ConnectionResetError), _connect(running) as connection:
         connection.sendall(sent)
         assert _read_pdu(connection)[:1] in (b"", b"\x07")
     wait_until(lambda: _served(running), 60, "another is served, which has as little time")
