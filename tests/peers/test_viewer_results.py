@@ -253,7 +253,9 @@ def test_a_report_about_what_the_viewer_does_not_hold_shows_no_measurement(
     with viewer.open(shown.study) as opened:
         opened.show_series("detections")
         opened.page.locator("[data-cy='trackedMeasurements-btn']").click()
-        opened.still()
+        # the report has come in place of the images, and none of them with it
+        opened.page.locator(".cornerstone-canvas").wait_for(state="detached")
+        opened.page.get_by_text("No tracked measurements").wait_for()
         assert opened.page.locator("[data-cy^='measurement-table-row']").count() == 0
 
 
