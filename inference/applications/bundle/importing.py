@@ -197,8 +197,8 @@ def _gives_probabilities(name: str, text: str, source: Source, tensors: NetworkT
         raise UnfitBundle(
             f"{at} looks for the largest of numbers that are from 0 to 1 each and not 1 together, as a logistic function makes them: "
             "which findings are present, it does not say. If they are logits of which one class alone can be right, put "
-            '{"_target_": "Activationsd", "keys": …, "softmax": true} before its AsDiscreted; if they are probabilities that bfloat16 rounds, '
-            "let the network compute its softmax in 32 bits"
+            '{"_target_": "Activationsd", "keys": …, "softmax": true} before its AsDiscreted; if they are probabilities that '
+            "bfloat16 rounds, let the network compute its softmax in 32 bits"
         )
     return True
 
