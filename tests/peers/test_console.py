@@ -68,6 +68,10 @@ def _logged_in(address: str) -> Iterator[tuple["Page", list[str]]]:
 
 
 def _log_in(page: "Page") -> None:
+    from playwright.sync_api import expect
+
+    # whoever types before the browser has gone to the field itself is told by it that it did not
+    expect(page.locator("[name=name]")).to_be_focused()
     page.fill("[name=name]", "otto")
     page.fill("[name=password]", PASSWORD)
     page.click("button.main")

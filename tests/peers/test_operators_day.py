@@ -142,6 +142,8 @@ def test_an_operators_day(node: Node, tmp_path: Path) -> None:
         desk = Desk(browser, address, tmp_path / "pictures")
 
         page = desk.page()
+        # whoever types before the browser has gone to the field itself is told by it that it did not
+        expect(page.locator("[name=name]")).to_be_focused()
         page.fill("[name=name]", "ada")
         page.fill("[name=password]", PASSWORD)
         page.click("button.main")
