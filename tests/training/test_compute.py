@@ -3,7 +3,6 @@
 Nothing here has a GPU: what is CUDA's own is tried as far as tensors without values go.
 """
 
-import os
 import subprocess
 import sys
 import zipfile
@@ -30,6 +29,7 @@ from training.recipes import chest_xray, hippocampus, restore, segmentation
 from training.tasks.segmentation import Segmenter
 
 from .made import crops, noisy, smallest
+from .torchrun import two_processes
 
 pytestmark = pytest.mark.timeout(1500)
 """Trainings on a loaded machine."""
@@ -434,20 +434,6 @@ except LostProcess as lost:
 """
 
 
-def two_processes(data: Path, run: Path, *said: str) -> subprocess.CompletedProcess[str]:
-    script = run.parent / "ranks.py"
-    script.write_text(RANKS)
-    return subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script), str(data), str(run), *said],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=1200,
-    )
-
-
 def test_gradients_are_averaged_however_they_lie_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of convolutions over volumes lie channels last; the other of two processes has gradients three times as large."""
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda together: together.mul_(4))
@@ -468,7 +454,7 @@ def test_a_killed_process_ends_all_and_the_run_goes_on(
     """One of two is killed in the second epoch: the other one says so with HLM-8009 and ends, nobody is left, the first epoch is whole.
     Called again, two processes of two images end with the weights of one process with four."""
     run = tmp_path / "run"
-    done = two_processes(data, run, "killed")
+    done = two_processes(run.parent / "ranks.py", RANKS, data, run, "killed")
     assert done.returncode != 0
     lines = done.stdout.splitlines()
     assert [line for line in lines if line.startswith("rank 0: HLM-8009 ")], done.stdout + done.stderr
@@ -478,6 +464,6 @@ def test_a_killed_process_ends_all_and_the_run_goes_on(
     state = load(run / LAST)
     assert state is not None
     assert state["epoch"] == 1
-    done = two_processes(data, run)
+    done = two_processes(run.parent / "ranks.py", RANKS, data, run)
     assert done.returncode == 0, done.stderr
     assert apart(weights(run), whole) < ROUNDING

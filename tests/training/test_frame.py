@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -32,11 +30,10 @@ from training.space import TRIAL, SearchTrial
 from training.tasks.segmentation import Segmenter
 
 from .made import crops, smallest
+from .torchrun import two_processes
 
 pytestmark = pytest.mark.timeout(1500)
 """Trainings on a loaded machine."""
-
-ROOT = Path(__file__).parents[2]
 
 
 class Killed(Exception):
@@ -270,20 +267,14 @@ from training.ranks import ranks
 recipe = smallest()
 with ranks() as here:
     fit(recipe, recipe.sides(Path(sys.argv[1]), 0), Path(sys.argv[2]), replace(recipe.schedule, epochs=2), here, Silent())
-    os.write(1, f"rank {here.rank} of {here.size}\\n".encode())  # in one go: both processes write to one pipe, unbuffered
+    os.write(1, f"rank {here.rank} of {here.size}\\n".encode())
 """
 
 
 @pytest.mark.slow
 def test_two_processes_train_one_network(data: Path, recipe: Segmenter, sides: Split, tmp_path: Path) -> None:
     """torchrun with two CPU processes: one set of checkpoints, and, gradients being averaged, nearly the weights of one process."""
-    script = tmp_path / "two.py"
-    script.write_text(SCRIPT)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script), str(data)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    done = subprocess.run(
-        [*command, str(tmp_path / "two")], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=1200
-    )
+    done = two_processes(tmp_path / "two.py", SCRIPT, data, tmp_path / "two")
     assert done.returncode == 0, done.stderr
     assert sorted(line for line in done.stdout.splitlines() if line.startswith("rank")) == ["rank 0 of 2", "rank 1 of 2"]
     fit(recipe, sides, tmp_path / "one", replace(recipe.schedule, epochs=2), Ranks(), Silent())
@@ -351,12 +342,7 @@ with ranks() as here:
 @pytest.mark.slow
 def test_the_first_process_plans_for_all(tmp_path: Path) -> None:
     """The second waits for what the first leaves, however long that takes; and longer than the half hour that gloo would give it."""
-    (tmp_path / "plan.py").write_text(PLANNING)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(tmp_path / "plan.py")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    done = subprocess.run(
-        [*command, str(tmp_path / "plan")], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=1200
-    )
+    done = two_processes(tmp_path / "plan.py", PLANNING, tmp_path / "plan")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["rank 0 True"] * 2
 
@@ -380,15 +366,6 @@ os.write(1, f"{'pt_gloo_runloop' in during} {'pt_gloo_runloop' in threads()}\\n"
 def test_no_thread_of_a_group_outlives_it(tmp_path: Path) -> None:
     """One that still holds a tensor while Python ends aborts the process after all that it was to do: torchrun then calls the training
     failed (https://github.com/pytorch/pytorch/pull/179291). What is imported while the group stands must not keep it."""
-    (tmp_path / "ending.py").write_text(ENDING)
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(tmp_path / "ending.py")],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=1200,
-    )
+    done = two_processes(tmp_path / "ending.py", ENDING)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["True False"] * 2
