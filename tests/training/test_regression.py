@@ -7,18 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from inference.applications.bundle.answering import NumberChannel
 from inference.applications.bundle.manifest import application_of, from_text, to_text
 from inference.applications.port import MeasurementOutput
 from inference.codes import Code
+from inference.engines.errors import NotFinite
 from inference.findings import PredictionInterval
 from training.augment import radiograph
+from training.data.cases import Case
 from training.errors import BrokenRun, UnfitData, UnfitSetting
 from training.planning import Asked
 from training.recipe import Example
 from training.recipes.regression import KIND, recipe_of
 from training.tabled.features import ridge
+from training.tabled.held_out import outputs
 from training.tabled.hygiene import Clean, clean, see
 from training.tabled.labels import read_numbers
 from training.tabled.plan import planned, write
@@ -231,3 +235,17 @@ def test_a_plan_of_another_version_is_refused_with_what_to_do(made: Path, tmp_pa
     (tmp_path / "plan.json").write_text(json.dumps(said))
     with pytest.raises(BrokenRun, match=r"that this version of hilum reads \(KeyError\('scales'\)\): begin anew with another --out"):
         KIND.of_run(tmp_path, "", lambda _, recipe, __: recipe)
+
+
+def test_a_case_of_which_a_network_says_no_number_ends_the_epoch() -> None:
+    """By name: the mean over cases would be no number, no epoch the best, and the run would go on to its end for nothing."""
+    cases = [Case(patient=name, name=name, load=lambda: None) for name in ("one", "two", "three")]
+    shown = [(case, np.full((1, 2, 2), value, dtype=np.float32)) for case, value in zip(cases, (1.0, 2.0, -1.0), strict=True)]
+
+    class Root(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.mean(dim=(1, 2, 3)).sqrt()[:, None]
+
+    assert outputs(Root(), shown[:2])[:, 0].tolist() == pytest.approx([1, 2**0.5])
+    with pytest.raises(NotFinite, match="case three: the network gives values that are no numbers"):
+        outputs(Root(), shown)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from inference.applications.serving import as_served
 from inference.engines.embedded.engine import EmbeddedEngine
+from inference.engines.errors import NotFinite
 from inference.findings import Findings
 from training.compute import device_of
 from training.data.cases import Case
@@ -64,11 +65,22 @@ def features(image: NDArray[np.float32]) -> NDArray[np.float64]:
     return described(image if image.ndim == 3 else image[0])
 
 
-def outputs(network: Any, images: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """What a network says of what it is shown, (N, K)."""
+def outputs(network: Any, shown: Iterable[tuple[Case, NDArray[np.float32]]]) -> NDArray[np.float32]:
+    """What a network says of what it is shown of each case, (N, K).
+
+    Raises
+    ------
+    NotFinite
+        It gives values of a case that are no numbers: a figure over them would be none, and the run would go on without a best epoch.
+    """
     network.eval()
-    found, those = [], iter(images)
+    found, those = [], iter(shown)
     with torch.inference_mode():
         while some := tuple(itertools.islice(those, _BATCH)):
-            found.append(network(torch.from_numpy(np.stack(some)).to(device_of(network))).cpu().numpy())
+            images = torch.from_numpy(np.stack([image for _, image in some]))
+            told = network(images.to(device_of(network))).cpu().numpy()
+            for (case, _), each in zip(some, told, strict=True):
+                if not np.isfinite(each).all():
+                    raise NotFinite(f"case {case.name}: the network gives values that are no numbers, or are infinite")
+            found.append(told)
     return np.concatenate(found)

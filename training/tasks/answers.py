@@ -117,11 +117,11 @@ class Answerer(Recipe):
 
     def logits(self, network: Any, cases: Sequence[Case]) -> Probabilities:
         """The network's logits (N, K), without what the weights of the classes added."""
-        return self.logits_of(network, (self.example(case.load()).image for case in cases))
+        return self.logits_of(network, ((case, self.example(case.load()).image) for case in cases))
 
-    def logits_of(self, network: Any, images: Iterable[NDArray[np.float32]]) -> Probabilities:
-        """The same of what the network sees."""
-        plainly: Probabilities = outputs(network, images).astype(np.float64) - np.log(np.array(self.weights))
+    def logits_of(self, network: Any, shown: Iterable[tuple[Case, NDArray[np.float32]]]) -> Probabilities:
+        """The same of what the network sees of each case."""
+        plainly: Probabilities = outputs(network, shown).astype(np.float64) - np.log(np.array(self.weights))
         return plainly
 
     def probable(self, logits: Probabilities) -> Probabilities:
@@ -166,7 +166,7 @@ class Answerer(Recipe):
         held = list(held_out(decided, sides.test, repository, step))
         served = decided.served(held)
         guessed = baseline(self, sides.train)(np.stack([each.features for each in held]))
-        plainly = self.probable(self.logits_of(network, [each.image for each in held]))
+        plainly = self.probable(self.logits_of(network, ((each.case, each.image) for each in held)))
         scores, without = log_scores(served, asked, self.exclusive), log_scores(guessed, asked, self.exclusive)
         patients = [case.patient for case in sides.test]
         rows: list[dict[str, Any]] = [

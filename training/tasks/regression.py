@@ -75,7 +75,7 @@ class Estimator(Recipe):
 
     def validation(self, network: Any, cases: Sequence[Case]) -> float:
         middle, spread = np.array(self.scales).T
-        found = outputs(network, (self.example(case.load()).image for case in cases))
+        found = outputs(network, ((case, self.example(case.load()).image) for case in cases))
         return float(self.skills(found * spread + middle, numbers_of(cases)).mean())
 
     def seed_of(self, run: Path) -> int | None:
