@@ -55,12 +55,11 @@ test: $(READY)
 	$(BIN)/lint-imports
 	$(MAKE) --no-print-directory --jobs 2 types every
 
-# three processes on two processors, for nodes, viewers and archives are waited for; with five, 24 GB of memory were too little, and what
-# starts a server or a jail came too late. Which file runs when: tests/lab/turns.py. The types are looked at while the first of these wait.
-# Where a process ends (a test that hangs takes it along), all of it ends and says so: pytest-xdist was seen to wait for ever for the process
-# that it had begun in its place
+# four forks on two processors, for nodes, viewers and archives are waited for; with five processes, 24 GB of memory were too little, and
+# what starts a server or a jail came too late (docs/performance.md). Which file runs when: tests/lab/turns.py. The types are looked at while
+# the first of these wait. A test that hangs, or ends its process, is named, and another fork goes on with what comes after it
 every: $(READY)
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --durations 15 $(EVERY)
+	$(BIN)/pytest --forks 4 --durations 15 $(EVERY)
 
 # run every test, measure how long each file of them takes by the clock, and write tests/longest.txt: the long ones, which begin first
 longest: $(READY)

@@ -24,7 +24,7 @@ from tests.lab.forks import Forks
 from tests.lab.reactor import hold_still
 from tests.lab.stuck import Stuck
 from tests.lab.triton import Started, servers
-from tests.lab.turns import InTurns
+from tests.lab.turns import InTurns, turn
 
 # how fast examples come says something about the machine, not about the code; the same ones every time, so that what turns red was changed.
 # `--hypothesis-profile search` looks for others
@@ -41,7 +41,7 @@ _PEERS = Path(__file__).parent / "peers"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--write-costly` is for `make costly`, `--write-longest` for `make longest`, `--forks` for `make check`."""
+    """`--write-costly` is for `make costly`, `--write-longest` for `make longest`, `--forks` for `make check` and `make test`."""
     parser.addoption("--write-costly", action="store_true", help="measure, and write tests/costly.txt")
     parser.addoption("--write-longest", action="store_true", help="measure, and write tests/longest.txt")
     parser.addoption("--forks", type=int, default=0, help="run the tests in so many forks of this process")
@@ -53,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(ProcessorTime(writes=bool(config.getoption("--write-costly"))))
     config.pluginmanager.register(InTurns(writes=bool(config.getoption("--write-longest"))))
     if forks := config.getoption("--forks"):
-        config.pluginmanager.register(Forks(forks))
+        config.pluginmanager.register(Forks(forks, turn))
 
 
 @pytest.fixture(autouse=True)

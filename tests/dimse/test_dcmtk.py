@@ -21,7 +21,7 @@ from tests.lab.loopback import loopback_only
 from tests.lab.needs import program
 from tests.lab.program import wait_until
 
-pytestmark = [pytest.mark.peers, pytest.mark.xdist_group("dcmtk")]
+pytestmark = [pytest.mark.peers]
 
 
 def _series(folder: Path, count: int) -> list[Path]:

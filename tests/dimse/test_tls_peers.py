@@ -33,7 +33,7 @@ from tests.lab.orthanc import Orthanc
 from tests.lab.program import Program, wait_until
 from tests.lab.rejection import associate, rejection
 
-pytestmark = [pytest.mark.peers, pytest.mark.xdist_group("dcmtk")]
+pytestmark = [pytest.mark.peers]
 
 _PATIENCE_S = 60
 

@@ -11,8 +11,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from xdist.remote import Producer
-from xdist.scheduler import LoadFileScheduling
 
 LONGEST = Path(__file__).parents[1] / "longest.txt"
 LONG_S = 25.0
@@ -34,13 +32,6 @@ def turn(file: str) -> str:
     return _BROWSERS if any(word in text for word in _BROWSES) else file
 
 
-class Turns(LoadFileScheduling):  # type: ignore[misc]
-    """Hands whole files to the processes, and those with a browser all to one."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return turn(super()._split_scope(nodeid))
-
-
 class InTurns:
     """Pytest plug-in: puts the longest files first, and measures how long each is."""
 
@@ -52,11 +43,6 @@ class InTurns:
         """The longest first."""
         places = {file: place for place, file in enumerate(LONGEST.read_text(encoding="utf-8").split())}
         items.sort(key=lambda item: places.get(item.nodeid.split("::", 1)[0], len(places)))
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Producer) -> Turns | None:
-        """Where files are kept together."""
-        return Turns(config, log) if config.getoption("dist") == "loadfile" else None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A phase of a test is over, in whichever process."""

@@ -8,7 +8,7 @@ from bench.faults import ODD, Trial, rows_of
 from bench.faults_made import FAULTS
 from tests.lab import needs
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SOURCES = ("ct_head_GE_gantrytilt.zip", "mr_hippocrop_Study1.zip", "mr_enhanced_xa30_ADC.zip")
 

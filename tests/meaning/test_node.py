@@ -22,7 +22,7 @@ from tests.lab.program import Late, wait_until
 from tests.meaning.scenes import WHO, Scene, Sent, addition, rewrite, sum_cm3
 from tests.meaning.table import every_triple, rewrites
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 _APPLICATIONS = Path(__file__).parent / "applications"
 _PATIENCE_S = 400

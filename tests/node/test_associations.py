@@ -10,7 +10,7 @@ from tests.lab.node import Node, configuration
 from tests.lab.program import wait_until
 from tests.lab.rejection import associate, rejection
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.slow]
 
 
 def _call(node: Node, calling: str, called: str = "HILUM") -> tuple[int, int, int] | None:

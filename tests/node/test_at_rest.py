@@ -23,7 +23,7 @@ from tests.lab.node import Node, hilum
 from tests.lab.program import wait_until
 from tests.node.test_whole_way import _results, _settings, _volume_cm3
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.slow]
 
 _PATIENCE_S = 120
 _NAME = b"TELLTALE^ERIKA"

@@ -13,7 +13,7 @@ from tests.lab.itk import paramap2itkimage
 from tests.lab.node import hilum
 from tests.lab.planted import LESIONS, SPACING, ellipsoid, head
 
-pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.xdist_group("node"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(600)]
 
 
 def test_planted_lesions_come_out_of_the_node(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.lab.program import wait_until
 from tests.unit.applications.bundle import made
 
 pytest.importorskip("monai")
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 _PATIENCE_S = 90
 _INSIDE = 8 * 18 * 10

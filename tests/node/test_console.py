@@ -16,7 +16,7 @@ from tests.lab.console import PASSWORD, console_port, console_process, let_in
 from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.slow]
 
 _APPLICATIONS = Path(__file__).parents[2] / "bench" / "applications"
 _PATIENCE_S = 120

@@ -15,7 +15,7 @@ from tests.lab.node import Node
 from tests.lab.program import wait_until
 from tests.node.test_reload import settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 _FOR_S = 20.0
 _PATIENCE_S = 240

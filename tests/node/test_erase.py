@@ -16,7 +16,7 @@ from tests.lab.node import Node, hilum
 from tests.lab.program import wait_until
 from tests.node.test_whole_way import _block, _done, _send, _settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.slow]
 _PATIENCE_S = 90
 _STORE = ("hilum.db", "hilum.db-wal", "blobs", "blobs.run")
 

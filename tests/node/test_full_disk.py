@@ -15,7 +15,7 @@ from tests.lab.node import QUIET, Node, configuration
 from tests.lab.program import wait_until
 from tests.lab.small_disk import drop_ballast, fill, small_disk
 
-pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.xdist_group("node"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(600)]
 
 _APPLICATIONS = Path(__file__).parents[2] / "bench" / "applications"
 _ALL = 80

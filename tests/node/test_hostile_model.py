@@ -18,7 +18,6 @@ from tests.unit.engines.sieve import hostile
 pytest.importorskip("monai")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("node"),
     pytest.mark.timeout(900),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]

@@ -10,7 +10,7 @@ import pytest
 from tests.lab.node import Node, configuration
 from tests.soak.modality import CALLING, Association
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.slow]
 
 _IDLE = 20
 _WATCHED_S = 3.0

@@ -10,7 +10,7 @@ import pytest
 from tests.lab.largest import Peaks, frames_of, node, send, slices_of
 from tests.lab.node import hilum
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 _PATIENCE_S = 300
 _SETTLES_S = 1.0

@@ -13,7 +13,7 @@ from tests.lab.node import Node, configuration
 from tests.lab.program import wait_until
 from tests.unit.flow.files import part10, slice_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.xdist_group("node"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(600)]
 
 _STUDIES = 305
 _PAUSE_S = 6.0

@@ -12,7 +12,7 @@ from tests.lab.node import Node, configuration
 from tests.lab.program import wait_until
 from tests.lab.rejection import associate, rejection
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.slow]
 
 _PATIENCE_S = 90
 _MOST = 6

@@ -18,7 +18,7 @@ from tests.lab.program import wait_until
 from tests.node.test_reload import settings, told
 from tests.results.images import radiograph
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 _DX = "1.2.840.10008.5.1.4.1.1.1.1"
 _PATIENCE_S = 120

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from tests.lab.node import QUIET, Node, configuration, hilum
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 _APPLICATIONS = Path(__file__).parent / "applications"
 _PATIENCE_S = 120

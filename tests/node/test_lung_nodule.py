@@ -15,7 +15,7 @@ from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.results.reports import comments, groups, number, value
 
-pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.xdist_group("node"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(600)]
 
 _PATIENCE_S = 240
 

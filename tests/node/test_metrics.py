@@ -24,7 +24,7 @@ from tests.lab.program import wait_until
 from tests.lab.scrape import Scraped, health
 from tests.lab.wire import Offer, Sender
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.slow]
 
 _APPLICATIONS = Path(__file__).parents[2] / "bench" / "applications"
 _PATIENCE_S = 90

@@ -20,7 +20,7 @@ from tests.lab.node import Node, configuration
 from tests.lab.program import wait_until
 from tests.lab.wire import Offer, Sender
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 _APPLICATIONS = Path(__file__).parents[2] / "bench" / "applications"
 _PATIENCE_S = 180

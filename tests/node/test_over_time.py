@@ -10,7 +10,7 @@ from tests.lab import cine, dcmtk
 from tests.lab.node import QUIET, Node, configuration
 from tests.results.test_over_time import FORMS, numbers
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 _APPLICATIONS = Path(__file__).parent / "applications"
 _PATIENCE_S = 240

@@ -10,7 +10,7 @@ from tests.lab.program import wait_until
 from tests.lab.wrapping import path_of
 from tests.node.test_metrics import _scraped, _send, _settings, _study
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 _PATIENCE_S = 180
 INSIDE = Path(__file__).parent / "inside"

@@ -13,7 +13,7 @@ from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.lab.visits import Visits, visits
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 _PATIENCE_S = 240
 EARLIER, LATER = 0, 1

@@ -16,7 +16,7 @@ from tests.lab.node import Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.results.images import radiograph
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 _APPLICATIONS = Path(__file__).parent / "applications"
 _PATIENCE_S = 120

@@ -12,7 +12,7 @@ from tests.lab import dcmtk
 from tests.lab.node import QUIET, Node, configuration
 from tests.unit.applications.test_mr_register import SHAPE, head, rigid
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 _APPLICATIONS = Path(__file__).parent / "applications"
 _PATIENCE_S = 240

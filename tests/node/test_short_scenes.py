@@ -15,7 +15,7 @@ from tests.lab.program import wait_until
 from tests.lab.wire import Sender
 from tests.node.test_network_cases import _APPLICATIONS, _jobs, _offer, _series
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 _ALL, _CAME = 384, 154
 _TOLD_WITHIN_S = 10

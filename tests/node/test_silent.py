@@ -20,7 +20,7 @@ from tests.lab.wrapping import path_of
 from tests.node.test_metrics import _processes, _send, _settings, _study
 from tests.node.test_poison import INSIDE
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 _PATIENCE_S = 90
 _MENDED_S = 240

@@ -19,7 +19,7 @@ from tests.lab.node import Node
 from tests.lab.program import wait_until
 from tests.node.test_metrics import _processes, _send, _settings, _study
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 _STUDIES, _SLICES, _OBJECTS = 5, 8, 3
 _PATIENCE_S = 90

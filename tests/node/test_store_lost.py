@@ -16,7 +16,7 @@ from tests.lab.program import wait_until
 from tests.lab.scrape import health
 from tests.node.test_metrics import _send, _settings, _study
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.slow]
 
 _PATIENCE_S = 90
 

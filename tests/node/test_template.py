@@ -14,7 +14,7 @@ import pytest
 from tests.lab.node import Node, configuration
 from tests.lab.program import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.slow]
 
 _PATIENCE_S = 90
 _STAGES = {"receive", "flow", "work"}

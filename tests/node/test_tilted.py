@@ -14,7 +14,7 @@ from tests.lab import dcmtk, report, validators
 from tests.lab.node import QUIET, Node, configuration
 from tests.lab.program import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.xdist_group("node"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(300)]
 
 _APPLICATIONS = Path(__file__).parent / "applications"
 _PATIENCE_S = 180

@@ -16,7 +16,7 @@ from tests.lab.node import Node
 from tests.lab.program import wait_until
 from tests.node.test_whole_way import _block, _send, _settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 _PATIENCE_S = 120
 PAGE = HowTo("traces.md")
 _STEPS = {"arrival", "association", "receive", "settle", "route", "wait", "analyse", "encode", "deliver"}

@@ -22,7 +22,7 @@ from tests.lab.loopback import free_port
 from tests.lab.node import QUIET, Node, configuration
 from tests.lab.program import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.slow]
 _PATIENCE_S = 120
 _HERE = {"ae_title": "HILUM-SEND", "address": "127.0.0.1:0", "settle": {"quiet": QUIET}}
 

@@ -20,7 +20,7 @@ from node.settings.peers import Peer
 from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.slow]
 
 _APPLICATIONS = Path(__file__).parents[2] / "bench" / "applications"
 _PATIENCE_S = 90

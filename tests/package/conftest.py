@@ -1,7 +1,6 @@
 """What the tests of packages share: one wheel a run, built by whichever of its processes asks first."""
 
 import fcntl
-import os
 import tempfile
 from pathlib import Path
 
@@ -13,9 +12,7 @@ from tests.lab.installed import wheel
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of the working tree, with the sdist that it was built of beside it."""
-    base = tmp_path_factory.getbasetemp()
-    # pytest-xdist gives each of its processes a folder in that of the run
-    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    run = tmp_path_factory.getbasetemp()
     with (run / "dist.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         folder = run / "dist"

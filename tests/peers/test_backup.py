@@ -9,7 +9,7 @@ from tests.lab.node import Node
 from tests.lab.postgres import Postgres
 from tests.node.test_whole_way import _block, _done, _send, _settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("postgres")]
+pytestmark = [pytest.mark.slow]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from tests.hundred.ends import End
 from tests.hundred.trial import Trial
 
-pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(900), pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(900)]
 
 TABLE = {End.RESULT: 36, End.DECLINED: 15, End.HELD: 20, End.NOT_APPLICABLE: 29}
 """As docs/crash-matrix.md has it: an end that a study changes to another right one for is looked at by a person."""

@@ -20,7 +20,7 @@ from tests.lab.program import wait_until
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.xdist_group("node"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(900)]
 
 _APPLICATIONS = Path(__file__).parents[2] / "bench" / "applications"
 _PATIENCE_S = 120

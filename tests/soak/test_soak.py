@@ -15,7 +15,6 @@ _MOST_MIB = 1000.0
 @pytest.mark.slow
 @pytest.mark.peers
 @pytest.mark.timeout(900)
-@pytest.mark.xdist_group("node")
 def test_two_minutes_of_a_hospital_lose_double_and_leak_nothing(tmp_path: Path) -> None:
     """Five modalities, senders that break off, idle associations, the archive restarted, each process killed: every acknowledged instance
     is in the journal with its bytes, every study has one set of results in the archive, and no process holds more at the end.

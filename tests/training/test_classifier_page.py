@@ -11,7 +11,7 @@ from tests.lab.howto import HowTo
 from .labelled_radiographs import write_labelled
 from .tabled_page import numbers, reports, serve, typed
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 PATIENTS = 24
 

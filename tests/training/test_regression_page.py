@@ -11,7 +11,7 @@ from tests.lab.howto import HowTo
 from .numbered_radiographs import write_numbered
 from .tabled_page import numbers, reports, serve, typed
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 PATIENTS = 48
 """Of ten that are held out, nine are enough for an interval of nine in ten."""

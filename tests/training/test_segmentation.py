@@ -34,7 +34,7 @@ from training.tasks.segmentation import findings
 
 from .studies import write_studies
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500), pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 """A training on a loaded machine."""
 
 NAME = "lesion-balls"

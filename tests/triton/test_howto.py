@@ -11,7 +11,7 @@ from tests.lab.howto import HowTo
 from tests.lab.node import Node, configuration, models
 from tests.lab.triton import Started
 
-pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.slow, pytest.mark.registry]
 PAGE = HowTo("run-on-triton.md")
 _EXPECTED = re.compile(r"^ *✓  (engine gpu)   (.*)$", re.MULTILINE)
 

@@ -13,7 +13,7 @@ from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 from tests.lab.triton import Started
 
-pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.slow, pytest.mark.registry]
 
 _APPLICATIONS = Path(__file__).parents[2] / "bench" / "applications"
 _PATIENCE_S = 180

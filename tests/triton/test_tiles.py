@@ -27,7 +27,7 @@ from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.triton import servers
 from tests.triton.applications.tiled_ct import APPLICATION
 
-pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.slow, pytest.mark.registry]
 
 _PATIENCE_S = 180
 WAYS: dict[str, Call] = {

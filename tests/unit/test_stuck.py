@@ -8,10 +8,12 @@ import pytest
 
 _ROOT = Path(__file__).parents[2]
 _PLUGGED_IN = """
+from tests.lab.forks import Forks
 from tests.lab.stuck import Stuck
 
 def pytest_configure(config):
     config.pluginmanager.register(Stuck(grace_s=1))
+    config.pluginmanager.register(Forks(1))
 """
 _TESTS = """
 import time, pytest
@@ -39,9 +41,9 @@ def test_what_hangs_is_ended_and_named(tmp_path: Path) -> None:
     """pytest-timeout's exception is swallowed where the fixture ends, after a test that failed: nothing else would end it."""
     (tmp_path / "conftest.py").write_text(_PLUGGED_IN)
     (tmp_path / "test_stuck.py").write_text(_TESTS)
-    words = ["-q", "-n", "1", "-o", "timeout=20", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
+    words = ["-q", "-o", "timeout=20", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
     done = subprocess.run([sys.executable, "-m", "pytest", *words], cwd=_ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert "crashed while running" in done.stdout
+    assert "the process that ran it ended with exit code 1" in done.stdout
     assert "test_hangs" in done.stdout
     assert "1 passed" in done.stdout
     assert "in endless" in done.stderr
