@@ -210,7 +210,8 @@ def _run_and_exit(
             with ended_after(session.config, _FIXTURES_END_S):
                 pytest_sessionfinish(session)
         code = 0
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):
+        # interrupted, or nobody is there any more to be told
         pass
     except BaseException:  # noqa: BLE001  (whatever it is: a fork never goes on as if it were its parent)
         capture.stop_global_capturing()
