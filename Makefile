@@ -11,8 +11,8 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e '.[embedded,demo,onnxruntime,torch,register,triton,postgresql,s3,training,search,console,otel,dev]' -c constraints.txt
-	# pip would compile one file after another; some are for newer Pythons and cannot be
-	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
+	# pip would compile one file after another; libraries' own tests nobody runs, and some files are for newer Pythons and cannot be
+	$(BIN)/python -m compileall -qq -j 0 -x /tests/ $(VENV)/lib || true
 	touch $@
 
 # tests start hundreds of processes, and each would compile what it imports again
@@ -56,8 +56,8 @@ test: $(READY)
 	$(MAKE) --no-print-directory --jobs 2 types every
 
 # four forks on two processors, for nodes, viewers and archives are waited for; with five processes, 24 GB of memory were too little, and
-# what starts a server or a jail came too late (docs/performance.md). Which file runs when: tests/lab/turns.py. The types are looked at while
-# the first of these wait. A test that hangs, or ends its process, is named, and another fork goes on with what comes after it
+# what starts a server or a jail came too late (docs/performance.md). Which file runs when: tests/lab/turns.py. The types are looked at
+# while the first of these wait. A test that hangs, or ends its process, is named, and another fork goes on with what comes after it
 every: $(READY)
 	$(BIN)/pytest --forks 4 --durations 15 $(EVERY)
 
