@@ -157,9 +157,9 @@ class ReadAhead:
     Whoever reads ahead and whoever reads a series are handed the same one.
     """
 
-    def __init__(self, frames: FrameCache) -> None:
+    def __init__(self, frames: FrameCache, headers: "KeptHeaders[Instance] | None" = None) -> None:
         self.frames = frames
-        self._headers = KeptHeaders[Instance]()
+        self._headers = KeptHeaders[Instance]() if headers is None else headers
 
     def keep(self, instance: Instance, of: Version) -> None:
         """Keep the header of a file that was of this version before it was read, for the next who reads it."""

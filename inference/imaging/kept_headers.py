@@ -10,13 +10,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Generic, TypeVar
-
-_MOST_BYTES: Final = 3 << 20
-"""Of headers as they lie in their files; parsed they take twenty times as much."""
-_LARGE_BYTES: Final = 256 << 10
-"""A longer one, of thousands of frames, is read when it is needed."""
-_OLD_S: Final = 900.0
+from typing import Generic, TypeVar
 
 Version = tuple[int, int, int]
 Header = TypeVar("Header")
@@ -40,22 +34,33 @@ def version(path: Path) -> Version | None:
 
 
 class KeptHeaders(Generic[Header]):
-    """Headers by the path of their file; may be used by threads."""
+    """Headers by the path of their file; may be used by threads.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    most_bytes
+        Of headers as they lie in their files; parsed they take twenty times as much.
+    large_bytes
+        A longer one, of thousands of frames, is not kept: it is read when it is needed.
+    old_s
+        What nobody asked for in so long is forgotten when the next one comes.
+    """
+
+    def __init__(self, *, most_bytes: int = 3 << 20, large_bytes: int = 256 << 10, old_s: float = 900.0) -> None:
+        self._most_bytes, self._large_bytes, self._old_s = most_bytes, large_bytes, old_s
         self._lock = threading.Lock()
         self._kept: OrderedDict[Path, _Kept[Header]] = OrderedDict()
 
     def keep(self, path: Path, header: Header, size: int, of: Version) -> None:
         """Keep a header of `size` bytes, of a file that was of this version before it was read; the oldest go where there are too many."""
         now = time.monotonic()
-        if not 0 < size <= _LARGE_BYTES:
+        if not 0 < size <= self._large_bytes:
             return
         with self._lock:
             self._kept.pop(path, None)
             self._kept[path] = _Kept(version=of, header=header, size=size, at=now)
             held = sum(one.size for one in self._kept.values())
-            while self._kept and (held > _MOST_BYTES or now - next(iter(self._kept.values())).at > _OLD_S):
+            while self._kept and (held > self._most_bytes or now - next(iter(self._kept.values())).at > self._old_s):
                 held -= self._kept.popitem(last=False)[1].size
 
     def take(self, path: Path) -> Header | None:

@@ -29,7 +29,7 @@ from node.domain.notice import About, Item
 from node.journal.errors import JournalAway, JournalBusy, JournalFull
 from node.observe.events import alarm, event
 from node.observe.pulse import SilenceAlerts, Termination, WatchedProcess, beginning, excuse
-from node.records.telemetry import Telemetry
+from node.records.telemetry import Facts, Telemetry
 from node.settings.config import Config
 from node.store.encryption import open_encryption
 from node.store.hosts import dead_owners, forget, owner_of
@@ -44,12 +44,13 @@ _READY_S = 60.0
 _DRAIN_S = 30.0
 _WATCH_EVERY_S = 0.2
 _STAYS_EVERY_S = 1.0
-_PIPES: Final[Mapping[str, Any]] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8", "errors": "replace"}
+PIPES: Final[Mapping[str, Any]] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8", "errors": "replace"}
+"""How a process of the node is heard: whatever it prints is text in the end, for what cannot be decoded would end the listening."""
 
 
 @dataclass(slots=True)
-class _Member:
-    """One process of the node."""
+class NodeProcess:
+    """One process of the node as its supervisor holds it: the one that runs now, or none, and what is known of those before it."""
 
     stage: str
     watched: WatchedProcess
@@ -72,6 +73,17 @@ class _Member:
         if self.process is not None and self.process.poll() is None:
             self.on_purpose = self.ending.told_at is None
             self.process.kill()
+
+    def listen(self, process: subprocess.Popen[str] | ForkedStage) -> None:
+        """Hear what it prints until it ends: of that one line matters, by which it says that it is ready."""
+        assert process.stdout is not None
+        for line in process.stdout:
+            # whatever else stands there, an application printed: what is not read would fill the pipe, and the process would hang
+            with contextlib.suppress(ValueError, RecursionError):
+                said = json.loads(line)
+                if isinstance(said, dict) and said.get("event") == "process.ready":
+                    self.watched.ready = process is self.process
+                    self.ready.set()
 
 
 class Supervisor:
@@ -107,10 +119,11 @@ class Supervisor:
         if calls:
             demand_usable_tls(config)
         compose.demand_takable(config, calls=False)
-        self._members = list(_members(config, roles))
+        self.members = list(_members(config, roles))
+        """The processes of the node, in the order in which they are started: the listeners last."""
         self._template = template
         if template is not None:
-            template.prepare({member.stage for member in self._members})
+            template.prepare({member.stage for member in self.members})
         with beginning():
             self._sealing = self._unlock()
             self._identify(meant)
@@ -123,8 +136,8 @@ class Supervisor:
         self._looked_at_libraries = False
         self._telemetry = Telemetry(
             config,
-            [member.watched for member in self._members],
-            partial(compose.open_journal, config),
+            [member.watched for member in self.members],
+            Facts(config.store, partial(compose.open_journal, config)),
             self._places.why,
             self._backlog.why,
         )
@@ -185,7 +198,7 @@ class Supervisor:
             self._revisions.came(self._config, START)
         self._places.begin()
         self._backlog.begin()
-        for member in self._members:
+        for member in self.members:
             self._start(member)
         if not self._await_ready():
             return self._drain()
@@ -197,22 +210,22 @@ class Supervisor:
             self._telemetry.turn()
             self._reloading.turn()
             if self._places.came_anew():
-                self._begin_anew()
-            for member in self._members:
-                self._watch(member)
+                self.begin_anew()
+            for member in self.members:
+                self.watch(member)
             if self._template is not None:
-                self._template.turn([member.process.pid for member in self._members if member.process is not None])
+                self._template.turn([member.process.pid for member in self.members if member.process is not None])
         return self._drain()
 
-    def _begin_anew(self) -> None:
-        """End what holds files of a place that is another one of the same store now; `_watch` starts it again."""
-        for member in self._members:
+    def begin_anew(self) -> None:
+        """End what holds files of a place that is another one of the same store now; `watch` starts it again."""
+        for member in self.members:
             member.end()
 
     def _await_ready(self) -> bool:
         """Wait until every listener accepts associations; without one, until every process has begun. False when told to stop."""
-        listeners = [member for member in self._members if member.stage == NodeRole.RECEIVE]
-        awaited = listeners or self._members
+        listeners = [member for member in self.members if member.stage == NodeRole.RECEIVE]
+        awaited = listeners or self.members
         deadline = time.monotonic() + _READY_S
         while not all(member.ready.wait(0.1) for member in awaited):
             self._telemetry.turn()
@@ -220,8 +233,8 @@ class Supervisor:
                 return False
             if not listeners:
                 # whatever is away, the database mostly, may take its time
-                for member in self._members:
-                    self._watch(member)
+                for member in self.members:
+                    self.watch(member)
             elif time.monotonic() > deadline or any(one.process is None or one.process.poll() is not None for one in listeners):
                 self._drain()
                 self._tell_half_installed()
@@ -258,7 +271,7 @@ class Supervisor:
         if freed:
             event("family.leases_released", count=freed)
 
-    def _start(self, member: _Member) -> None:
+    def _start(self, member: NodeProcess) -> None:
         """Start it; what the system refuses now (no room for a process, a thread or a file) is tried again later."""
         try:
             self._spawn(member)
@@ -272,7 +285,7 @@ class Supervisor:
             reason = (refused.strerror if isinstance(refused, OSError) else None) or str(refused)
             alarm("process.cannot_start", stage=member.stage, reason=reason, again_in_s=wait_s)
 
-    def _spawn(self, member: _Member) -> None:
+    def _spawn(self, member: NodeProcess) -> None:
         member.ready.clear()
         member.ending, member.on_purpose = Termination(), False
         member.started = time.monotonic()
@@ -286,24 +299,14 @@ class Supervisor:
         if self._listening is not None and member.stage == NodeRole.CONSOLE:
             arguments += ["--receiver-port", str(self._listening.own_port)]
         forked = None if self._template is None else self._template.start(arguments, lent)
-        member.process = forked or subprocess.Popen([*PROGRAM, *arguments], pass_fds=lent, **_PIPES)
+        member.process = forked or subprocess.Popen([*PROGRAM, *arguments], pass_fds=lent, **PIPES)
         member.owner = owner_of(self._config, member.process.pid)
         member.watched.began(member.process.pid, member.owner)
         event("process.started", stage=member.stage, pid=member.process.pid, forked=forked is not None)
-        threading.Thread(target=self._listen, args=(member, member.process), daemon=True).start()
+        threading.Thread(target=member.listen, args=(member.process,), daemon=True).start()
 
-    @staticmethod
-    def _listen(member: _Member, process: subprocess.Popen[str] | ForkedStage) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            # whatever else stands there, an application printed: what is not read would fill the pipe, and the process would hang
-            with contextlib.suppress(ValueError, RecursionError):
-                said = json.loads(line)
-                if isinstance(said, dict) and said.get("event") == "process.ready":
-                    member.watched.ready = process is member.process
-                    member.ready.set()
-
-    def _watch(self, member: _Member) -> None:
+    def watch(self, member: NodeProcess) -> None:
+        """Look at a process once: start it where it is due; give back what it held where it died, end it where it is silent."""
         if member.process is None:
             # what is started where a disk is not mounted makes its folders below the mount point
             if time.monotonic() >= member.restart_at and self._places.stood_since(member.ended):
@@ -357,7 +360,7 @@ class Supervisor:
             self._listening.close()
         late: list[int] = []
         for stages in (("receive",), ("index", "flow", "work", "console")):
-            going = [m.process for m in self._members if m.stage in stages and m.process is not None]
+            going = [m.process for m in self.members if m.stage in stages and m.process is not None]
             for process in going:
                 if process.poll() is None:
                     process.send_signal(signal.SIGTERM)
@@ -380,7 +383,7 @@ class Supervisor:
         return 0
 
 
-def _members(config: Config, roles: frozenset[NodeRole]) -> Iterator[_Member]:
+def _members(config: Config, roles: frozenset[NodeRole]) -> Iterator[NodeProcess]:
     """The processes of these roles; the listeners come last."""
     if NodeRole.FLOW in roles:
         yield _member("flow", "flow")
@@ -395,5 +398,5 @@ def _members(config: Config, roles: frozenset[NodeRole]) -> Iterator[_Member]:
         yield from (_member("receive", f"receive {n + 1}" if several else "receive", n) for n in range(config.node.receivers))
 
 
-def _member(stage: str, name: str, row: int = 0) -> _Member:
-    return _Member(stage=stage, row=row, watched=WatchedProcess(name=name))
+def _member(stage: str, name: str, row: int = 0) -> NodeProcess:
+    return NodeProcess(stage=stage, row=row, watched=WatchedProcess(name=name))

@@ -23,10 +23,10 @@ from node.observe.events import alarm, trace
 
 _MOST_HALF = 128
 """Connections of which no whole request has come."""
-_MOST_ANSWERED = 128
+MOST_ANSWERED = 128
 """Connections that wait for an answer, or that it goes out to."""
-_REQUEST_S = 5.0
-_ANSWER_S = 15.0
+ANSWER_S = 15.0
+"""Within which the page is made and taken, once a whole request has come; then the connection is ended."""
 _LINGER_S = 1.0
 _REQUEST_BYTES = 16_384
 _PIECE = 65_536
@@ -59,7 +59,9 @@ class _Phase(Enum):
 
 
 @dataclass(slots=True, eq=False)
-class _Visitor:
+class PageVisitor:
+    """A connection, what has come over it and what goes out; `until` is when it is ended, on the monotonic clock."""
+
     connection: socket.socket
     group: str
     until: float
@@ -74,9 +76,15 @@ class Endpoint:
 
     Who connects cannot hold it up: silence ends a connection, and so does a request or an answer that takes long. Where no place is free,
     the oldest connection of the address that has the most of them is ended.
+
+    Parameters
+    ----------
+    request_s
+        Within which a whole request comes, or the connection is ended.
     """
 
-    def __init__(self, host: str, port: int, pages: Mapping[str, Callable[[], EndpointPage]]) -> None:
+    def __init__(self, host: str, port: int, pages: Mapping[str, Callable[[], EndpointPage]], *, request_s: float = 5.0) -> None:
+        self._request_s = request_s
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -95,11 +103,11 @@ class Endpoint:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._woken, selectors.EVENT_READ)
-        self._visitors: dict[socket.socket, _Visitor] = {}
-        self._half: Places[_Visitor] = Places(_MOST_HALF)
-        self._answered: Places[_Visitor] = Places(_MOST_ANSWERED)
-        self._made: deque[tuple[list[_Visitor], EndpointPage | None]] = deque()
-        self._pages = {path: _Maker(path, make, self._is_made) for path, make in pages.items()}
+        self._visitors: dict[socket.socket, PageVisitor] = {}
+        self._half: Places[PageVisitor] = Places(_MOST_HALF)
+        self._answered: Places[PageVisitor] = Places(MOST_ANSWERED)
+        self._made: deque[tuple[list[PageVisitor], EndpointPage | None]] = deque()
+        self._pages = {path: PageMaker(path, make, self._is_made) for path, make in pages.items()}
         self._looked_at = 0.0
         self._ending = False
         self._thread = threading.Thread(target=self._serve, name="metrics", daemon=True)
@@ -109,7 +117,7 @@ class Endpoint:
         """Listen no more."""
         self._ending = True
         self._wake()
-        self._thread.join(_ANSWER_S)
+        self._thread.join(ANSWER_S)
         for maker in self._pages.values():
             maker.close()
 
@@ -117,7 +125,7 @@ class Endpoint:
         with contextlib.suppress(OSError):  # it is woken already, or has ended
             self._waker.send(b"\0")
 
-    def _is_made(self, visitors: list["_Visitor"], page: EndpointPage | None) -> None:
+    def _is_made(self, visitors: list["PageVisitor"], page: EndpointPage | None) -> None:
         self._made.append((visitors, page))
         self._wake()
 
@@ -158,14 +166,14 @@ class Endpoint:
                 time.sleep(_NO_DESCRIPTOR_S)
                 return
             connection.setblocking(False)
-            visitor = _Visitor(connection=connection, group=address_group(str(address[0])), until=time.monotonic() + _REQUEST_S)
+            visitor = PageVisitor(connection=connection, group=address_group(str(address[0])), until=time.monotonic() + self._request_s)
             self._visitors[connection] = visitor
             self._selector.register(connection, selectors.EVENT_READ)
             if (crowded := self._half.take(visitor, visitor.group)) is not None:
                 self._end(crowded)
             self._serve_one(visitor, selectors.EVENT_READ)
 
-    def _serve_one(self, visitor: _Visitor, ready: int) -> None:
+    def _serve_one(self, visitor: PageVisitor, ready: int) -> None:
         try:
             if ready & selectors.EVENT_READ:
                 self._read(visitor)
@@ -176,7 +184,7 @@ class Endpoint:
         except OSError:
             self._end(visitor)
 
-    def _read(self, visitor: _Visitor) -> None:
+    def _read(self, visitor: PageVisitor) -> None:
         piece = visitor.connection.recv(_PIECE)
         if not piece:
             self._end(visitor)
@@ -191,7 +199,7 @@ class Endpoint:
             self._known(visitor)
             self._answer(visitor, _refusal(status))
 
-    def _asked(self, visitor: _Visitor, head: bytes) -> None:
+    def _asked(self, visitor: PageVisitor, head: bytes) -> None:
         """A whole request has come."""
         self._known(visitor)
         method, _, rest = head.partition(b"\n")[0].partition(b" ")
@@ -207,15 +215,15 @@ class Endpoint:
         else:
             maker.wanted(visitor)
 
-    def _known(self, visitor: _Visitor) -> None:
+    def _known(self, visitor: PageVisitor) -> None:
         self._half.free(visitor)
-        visitor.phase, visitor.until = _Phase.PAGE, time.monotonic() + _ANSWER_S
+        visitor.phase, visitor.until = _Phase.PAGE, time.monotonic() + ANSWER_S
         visitor.received.clear()
         self._selector.unregister(visitor.connection)  # until there is an answer nothing is read: who has said all may still listen
         if (crowded := self._answered.take(visitor, visitor.group)) is not None:
             self._end(crowded)
 
-    def _answer(self, visitor: _Visitor, page: EndpointPage | None) -> None:
+    def _answer(self, visitor: PageVisitor, page: EndpointPage | None) -> None:
         if visitor.phase is not _Phase.PAGE or visitor.connection not in self._visitors:
             return  # it left meanwhile
         if page is None:
@@ -235,7 +243,7 @@ class Endpoint:
         self._selector.register(visitor.connection, selectors.EVENT_WRITE)
         self._serve_one(visitor, selectors.EVENT_WRITE)
 
-    def _write(self, visitor: _Visitor) -> None:
+    def _write(self, visitor: PageVisitor) -> None:
         sent = visitor.connection.send(visitor.to_send)
         visitor.to_send = visitor.to_send[sent:]
         if visitor.to_send:
@@ -252,7 +260,7 @@ class Endpoint:
         for visitor in [one for one in self._visitors.values() if one.until <= now]:
             self._end(visitor)
 
-    def _end(self, visitor: _Visitor) -> None:
+    def _end(self, visitor: PageVisitor) -> None:
         if self._visitors.pop(visitor.connection, None) is None:
             return
         self._half.free(visitor)
@@ -262,21 +270,26 @@ class Endpoint:
         visitor.connection.close()
 
 
-class _Maker:
+class PageMaker:
     """Makes one page, in a thread of its own, for all who wait for it at that moment."""
 
-    def __init__(self, path: str, make: Callable[[], EndpointPage], made: Callable[[list[_Visitor], EndpointPage | None], None]) -> None:
+    def __init__(self, path: str, make: Callable[[], EndpointPage], made: Callable[[list[PageVisitor], EndpointPage | None], None]) -> None:
         self._make = make
         self._made = made
-        self._waiting: list[_Visitor] = []
+        self._waiting: list[PageVisitor] = []
         self._changed = threading.Condition()
         self._ending = False
         threading.Thread(target=self._run, name=f"page {path}", daemon=True).start()
 
-    def wanted(self, visitor: _Visitor) -> None:
+    @property
+    def waiting(self) -> int:
+        """How many it holds who wait for the page to be made; of those who gave up no more than of those whom the endpoint has room for."""
+        return len(self._waiting)
+
+    def wanted(self, visitor: PageVisitor) -> None:
         """Make it once more, for one who came just now."""
         with self._changed:
-            if len(self._waiting) >= 2 * _MOST_ANSWERED:
+            if len(self._waiting) >= 2 * MOST_ANSWERED:
                 # a page that is never made must not keep everybody who gave up
                 self._waiting = [one for one in self._waiting if one.connection.fileno() >= 0]
             self._waiting.append(visitor)

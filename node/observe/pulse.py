@@ -29,8 +29,9 @@ _STANDS_S = 10.0
 
 
 @dataclass(slots=True)
-class _Loop:
-    """One loop of a process whose standstill matters, in a thread of its own: when it last turned, and until when it need not."""
+class TurningLoop:
+    """One loop of a process whose standstill matters, in a thread of its own: when it last turned, and `until` when it need not, on the
+    monotonic clock."""
 
     name: str
     thread: int
@@ -43,7 +44,7 @@ class _Loop:
         return now if now < self.until else max(self.turned, self.until)
 
 
-_LOOPS: dict[int, _Loop] = {}
+_LOOPS: dict[int, TurningLoop] = {}
 """By thread. Each entry is written by its own thread alone, and read by the one that gives the signs."""
 
 
@@ -51,16 +52,21 @@ _LOOPS: dict[int, _Loop] = {}
 def turning(name: str) -> Iterator[None]:
     """The block is a loop: from now on the process gives signs of life only while this thread says that it has `turned`."""
     thread = threading.get_ident()
-    _LOOPS[thread] = _Loop(name, thread)
+    _LOOPS[thread] = TurningLoop(name, thread)
     try:
         yield
     finally:
         del _LOOPS[thread]
 
 
+def loop_of_this_thread() -> TurningLoop | None:
+    """The loop that turns in the thread that asks; None in one that is no loop."""
+    return _LOOPS.get(threading.get_ident())
+
+
 def turned() -> None:
     """The loop of this thread goes on: it has turned, or one part of a long step is done. Nothing in a thread that is no loop."""
-    loop = _LOOPS.get(threading.get_ident())
+    loop = loop_of_this_thread()
     if loop is not None:
         loop.turned = time.monotonic()
 
@@ -69,7 +75,7 @@ def turned() -> None:
 def at_most(seconds: float) -> Iterator[None]:
     """The block is one step of this thread's loop that may take so long, because of its size or because it has a bound of its own; of
     blocks within blocks the innermost says, and what it takes is not taken off the outer ones."""
-    loop = _LOOPS.get(threading.get_ident())
+    loop = loop_of_this_thread()
     if loop is None:
         yield
         return
@@ -117,7 +123,7 @@ class Pulse:
             time.sleep(_EVERY_S)
 
 
-def _tell(loop: _Loop, now: float) -> None:
+def _tell(loop: TurningLoop, now: float) -> None:
     """Say once where a loop stands, frame by frame."""
     stands_s = now - loop.sign(now)
     if stands_s < _STANDS_S:

@@ -32,10 +32,6 @@ from node.settings.config import Config
 from node.settings.store import Store
 from node.spool.backlog import instances_aside, waiting
 
-_LEAST_S = 5.0
-_SHARE = 20
-"""Looking up takes one twentieth of the time at most."""
-_PATIENCE_S = 2.0
 _TRY_AGAIN_S = 30.0
 _STUCK_S = 10.0
 _STALE_S = 60.0
@@ -63,9 +59,27 @@ class Facts:
     ----------
     open_journal
         Is called again where the journal did not answer.
+    patience_s
+        For how long a page waits for what is being looked up.
+    least_s
+        How old what was found may be before it is looked up anew.
+    share
+        Looking up takes at most one part of so many of the time: what took 2 s is kept for 40 s.
     """
 
-    def __init__(self, store: Store, open_journal: Callable[[], Journal], *, seconds: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: Store,
+        open_journal: Callable[[], Journal],
+        *,
+        patience_s: float = 2.0,
+        least_s: float = 5.0,
+        share: float = 20.0,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.patience_s = patience_s
+        self._least_s = least_s
+        self._share = share
         self._store = store
         self._open_journal = open_journal
         self._seconds = seconds
@@ -82,7 +96,7 @@ class Facts:
                 looking = self._looking = threading.Thread(target=self._look, name="facts", daemon=True)
                 looking.start()
         if looking is not None:
-            looking.join(_PATIENCE_S)
+            looking.join(self.patience_s)
         return self._found
 
     def age_s(self, found: NodeFacts) -> float:
@@ -90,7 +104,7 @@ class Facts:
         return self._seconds() - found.at
 
     def _due(self) -> bool:
-        return self._found is None or self.age_s(self._found) >= max(_LEAST_S, _SHARE * self._found.took_s)
+        return self._found is None or self.age_s(self._found) >= max(self._least_s, self._share * self._found.took_s)
 
     def _look(self) -> None:
         began = self._seconds()
@@ -173,6 +187,8 @@ class Telemetry:
 
     Parameters
     ----------
+    facts
+        Of the same store.
     lost, waits
         What of the store is gone, and what of the spool waits; "" for nothing.
     """
@@ -181,19 +197,22 @@ class Telemetry:
         self,
         config: Config,
         processes: Sequence[WatchedProcess],
-        open_journal: Callable[[], Journal],
+        facts: Facts,
         lost: Callable[[], str] = lambda: "",
         waits: Callable[[], str] = lambda: "",
+        *,
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
         self._lost = lost
         self._waits = waits
         self._processes = processes
-        self._facts = Facts(config.store, open_journal)
+        self._facts = facts
+        self._seconds = seconds
         self._certificates = Certificates(config)
         self._endpoint: Endpoint | None = None
         self._open_at = 0.0
-        self._turned = time.monotonic()
+        self._turned = seconds()
         self._draining = False
         self._awake = StandstillWatch()
         self._watchdog = Watchdog()
@@ -205,7 +224,7 @@ class Telemetry:
 
     def turn(self) -> None:
         """A sign of life of the supervisor; opens the pages when they are wanted and not there."""
-        self._turned = time.monotonic()
+        self._turned = self._seconds()
         self._awake.turn(self._turned)
         self._watchdog.turn()
         self._certificates.turn()
@@ -256,7 +275,7 @@ class Telemetry:
 
     def liveness_page(self) -> EndpointPage:
         """Live means that the supervisor turns; who is not is started again."""
-        silent_s = time.monotonic() - self._turned
+        silent_s = self._seconds() - self._turned
         live = self._draining or silent_s < _STUCK_S
         status = HTTPStatus.OK if live else HTTPStatus.SERVICE_UNAVAILABLE
         return as_json(status, {"live": live} if live else {"live": live, "why": f"the supervisor has not turned for {silent_s:.0f} s"})

@@ -109,7 +109,8 @@ class ModelInJail:
         self._process: Jailed | None = None
         first = execution or (measured.execution if measured else reference(file))
         self._imports = imports_of(file.name) if first.runtime is Runtime.TORCH and installed(Runtime.TORCH) else ()
-        self._inputs, self._outputs, self._copies = KeptSharedMemory(), KeptSharedMemory(), Copies()
+        self.inputs, self.outputs, self.copies = KeptSharedMemory(), KeptSharedMemory(), Copies()
+        """What it keeps from call to call: memory that its process can write into, and that of its answers, which it cannot reach."""
         self._given: list[dict[str, Any]] = []
         self._answered: Arrays = {}
         """Shapes and types of the last answer, without memory."""
@@ -132,7 +133,7 @@ class ModelInJail:
     @property
     def memory(self) -> int:
         """Bytes that it keeps: those of its process, when they were last looked at, and those that are shared with it from call to call."""
-        return self._resident + self._inputs.size + self._outputs.size + self._copies.size
+        return self._resident + self.inputs.size + self.outputs.size + self.copies.size
 
     def open(self) -> Opened:
         """Load it, now.
@@ -175,9 +176,9 @@ class ModelInJail:
             if self._process is not None:
                 self._process.end()
             self._process, self._resident = None, 0
-            self._inputs.give_back()
-            self._outputs.give_back()
-            self._copies.give_back()
+            self.inputs.give_back()
+            self.outputs.give_back()
+            self.copies.give_back()
             return True
         finally:
             self._lock.release()
@@ -209,8 +210,8 @@ class ModelInJail:
         longest = time.monotonic() + CALL_S + sum(array.size for array in inputs.values()) / VALUES_A_SECOND
         until = longest if ends_at is None else min(longest, ends_at)
         bounds = AnswerLimits(seconds=max(0.0, until - time.monotonic()), memory=self._limits.memory, seen=self._look)
-        given = self._inputs.of(size)
-        messages.copy_into(self._inputs.memory, rows, inputs)
+        given = self.inputs.of(size)
+        messages.copy_into(self.inputs.memory, rows, inputs)
         asked = {"do": "compute", "inputs": rows, "size": size}
         # inputs as those of the last call have an answer of its shapes, most likely: what is computed there needs not be written twice
         alike, self._given = rows == self._given, rows
@@ -218,16 +219,16 @@ class ModelInJail:
         meant, room = messages.layout(self._answered)
         try:
             if offered:
-                answer = process.ask(self._what, {**asked, "outputs": meant, "room": room}, bounds, given, self._outputs.of(room))
+                answer = process.ask(self._what, {**asked, "outputs": meant, "room": room}, bounds, given, self.outputs.of(room))
             else:
                 answer = process.ask(self._what, asked, bounds, given)
             self._answered = checked(self._what, answer.get("outputs"), self._limits.memory)
             rows, size = messages.layout(self._answered)
             # where none was offered, what lies there is the answer to an earlier call, whatever is said
             if not offered or rows != meant or answer.get("there") is not True:
-                process.ask(self._what, {"do": "hand over"}, bounds, self._outputs.of(size))
+                process.ask(self._what, {"do": "hand over"}, bounds, self.outputs.of(size))
             # its own memory stays within its reach: what is believed is a copy
-            return self._copies.of(self._outputs.memory, rows, size)
+            return self.copies.of(self.outputs.memory, rows, size)
         except ModelHung as late:
             if until == ends_at:
                 raise EngineTimeout(f"{self._what}: the deadline passed while it was computed; its process was ended") from late
@@ -241,9 +242,9 @@ class ModelInJail:
             process.end()
             raise
         finally:
-            self._inputs.shrink()
-            self._outputs.shrink()
-            self._copies.shrink()
+            self.inputs.shrink()
+            self.outputs.shrink()
+            self.copies.shrink()
             self._look(self._resident if process.alive else 0)
 
 

@@ -232,7 +232,7 @@ class Jailed:
             raise self._dead(what) from gone
         answer = self._heard(what, bounds)
         if "error" in answer:
-            raise _named(what, answer)
+            raise named_error(what, answer)
         return answer
 
     def end(self) -> int | None:
@@ -344,8 +344,8 @@ def _abandoned(pid: int, signals: _Signals, channel: socket.socket, out: int) ->
     _template.let_go(pid)
 
 
-def _named(what: str, answer: Mapping[str, Any]) -> HilumError:
-    """An error that the process names: one of the engines' own, with its sentence."""
+def named_error(what: str, answer: Mapping[str, Any]) -> HilumError:
+    """The error that a process names, one of the engines' own, with its sentence; another is not believed: `JailBroken`."""
     text = "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in str(answer.get("text"))[: messages.MOST_TEXT])
     kind = _SAID.get(str(answer["error"]))
     if kind is None:

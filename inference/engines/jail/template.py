@@ -36,7 +36,7 @@ def main(descriptor: int) -> None:
             said, descriptors = hear_with_descriptors(control)
         except (EOFError, ConnectionError):
             return
-        statuses = {pid: _reaped(pid) for pid in said.get("reap", [])}
+        statuses = {pid: reap(pid) for pid in said.get("reap", [])}
         answer: dict[str, Any] = {"statuses": statuses}
         if "imports" in said:
             answer["threads"] = _imported(said["imports"])
@@ -59,9 +59,12 @@ def _imported(names: list[str]) -> int:
     return len(os.listdir("/proc/self/task"))
 
 
-def _reaped(pid: int) -> int | None:
-    """End a process for good; how it ended: its exit code, or minus the signal; None where an earlier template forked it: it has ended with
-    that one, and its number may be another's by now."""
+def reap(pid: int) -> int | None:
+    """End a process that this one forked, for good; how it ended: its exit code, or minus the signal.
+
+    None where it is no child of this process: an earlier template forked it, it has ended with that one, and its number may be another's
+    by now.
+    """
     try:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if not ended:

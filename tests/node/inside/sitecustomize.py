@@ -23,7 +23,7 @@ def _wrap_pulse(module: Any) -> None:
     turned: Callable[[], None] = module.turned
 
     def told() -> None:
-        loop = module._LOOPS.get(threading.get_ident())
+        loop = module.loop_of_this_thread()
         if loop is None or loop.until > time.monotonic():
             turned()
             return

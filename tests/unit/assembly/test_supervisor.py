@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from node.assembly import compose
 from node.assembly.receive import NotReady
-from node.assembly.supervisor import _PIPES, Supervisor, _Member
+from node.assembly.supervisor import PIPES, NodeProcess, Supervisor
 from node.backup.manifest import begin_restore
 from node.journal.journal import Journal
 from node.observe.pulse import InHand, WatchedProcess
@@ -52,9 +52,9 @@ def test_a_death_while_the_journal_cannot_be_written_ends_nobody_else(tmp_path: 
     (tmp_path / "hilum.db").write_bytes(b"no journal at all " * 1000)
     dead = subprocess.Popen([sys.executable, "-c", ""], text=True)
     dead.wait()
-    member = _Member(stage="work", watched=WatchedProcess(name="work"), process=dead)
+    member = NodeProcess(stage="work", watched=WatchedProcess(name="work"), process=dead)
     with capture_logs() as events:
-        supervisor._watch(member)
+        supervisor.watch(member)
     assert [(one["event"], one.get("code")) for one in events] == [("family.leases_stand", "HLM-7004"), ("process.died", None)]
     assert member.process is None
 
@@ -65,7 +65,7 @@ def test_a_process_that_cannot_be_started_now_is_tried_again(tmp_path: Path, mon
     supervisor = Supervisor(
         Config(path=tmp_path / "hilum.yaml", digest="", node=Node(), store=store, models=tmp_path), announce=lambda _: None
     )
-    (member,) = [one for one in supervisor._members if one.stage == "flow"]
+    (member,) = [one for one in supervisor.members if one.stage == "flow"]
 
     def refuse(*_: object, **__: object) -> None:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -74,12 +74,12 @@ def test_a_process_that_cannot_be_started_now_is_tried_again(tmp_path: Path, mon
         full.setattr(subprocess, "Popen", refuse)
         for _ in range(3):
             member.restart_at = 0.0
-            supervisor._watch(member)
-        supervisor._watch(member)  # not before its time
+            supervisor.watch(member)
+        supervisor.watch(member)  # not before its time
     told = [one for one in events if one["event"] == "process.cannot_start"]
     assert [one["again_in_s"] for one in told] == [0.5, 1.0, 2.0]
     member.restart_at = 0.0
-    supervisor._watch(member)
+    supervisor.watch(member)
     assert member.process is not None
     member.process.kill()
     member.process.wait()
@@ -107,9 +107,9 @@ def test_a_death_while_the_blobs_are_not_what_they_were_ends_nobody_else(tmp_pat
     lost(config)
     dead = subprocess.Popen([sys.executable, "-c", ""], text=True)
     dead.wait()
-    member = _Member(stage="work", watched=WatchedProcess(name="work"), process=dead)
+    member = NodeProcess(stage="work", watched=WatchedProcess(name="work"), process=dead)
     with capture_logs() as events:
-        supervisor._watch(member)
+        supervisor.watch(member)
     assert [one["event"] for one in events] == ["family.leases_stand", "process.died"]
     assert member.process is None
 
@@ -122,9 +122,9 @@ def test_what_a_process_prints_is_no_word_to_the_supervisor_and_does_not_stop_it
         "for said in (b'5', b'0.5', b'null', b'[1]', b'\\xff\\xfe', b'[' * 100_000): out.write(said + b'\\n')\n"
         "out.write(b'{\"event\": \"process.ready\"}\\n'); out.write(b'0.5\\n' * 100_000)"
     )
-    with subprocess.Popen([sys.executable, "-c", printed], **_PIPES) as process:
-        member = _Member(stage="work", watched=WatchedProcess(name="work"), process=process)
-        listening = threading.Thread(target=Supervisor._listen, args=(member, process), daemon=True)
+    with subprocess.Popen([sys.executable, "-c", printed], **PIPES) as process:
+        member = NodeProcess(stage="work", watched=WatchedProcess(name="work"), process=process)
+        listening = threading.Thread(target=member.listen, args=(process,), daemon=True)
         listening.start()
         try:
             assert process.wait(60) == 0
@@ -155,12 +155,10 @@ def test_systemd_waits_for_a_start_that_takes_minutes(tmp_path: Path, monkeypatc
 def test_what_a_process_was_at_is_to_blame_for_its_death_and_not_for_its_end(tmp_path: Path, why: str) -> None:
     """The store came back as another file, so that every process begins anew: neither its arrival nor its job counts an attempt."""
     store = Store(journal=f"sqlite:{tmp_path}/hilum.db", blobs=tmp_path / "blobs")
-    supervisor = Supervisor(
-        Config(path=tmp_path / "hilum.yaml", digest="", node=Node(), store=store, models=tmp_path), announce=lambda _: None
-    )
-    (member,) = [one for one in supervisor._members if one.stage == "work"]
-    supervisor._members = [member]
-    with contextlib.closing(compose.open_journal(supervisor._config)) as journal:
+    config = Config(path=tmp_path / "hilum.yaml", digest="", node=Node(), store=store, models=tmp_path)
+    supervisor = Supervisor(config, announce=lambda _: None)
+    (member,) = [one for one in supervisor.members if one.stage == "work"]
+    with contextlib.closing(compose.open_journal(config)) as journal:
         story = Story(journal)
         job = story.queued()
         story.claim("host:1")
@@ -172,9 +170,9 @@ def test_what_a_process_was_at_is_to_blame_for_its_death_and_not_for_its_end(tmp
             member.process.wait()
         if why == "hung":
             member.ending.told_at = 1.0
-        supervisor._begin_anew()
+        supervisor.begin_anew()
         member.process.wait()
-        supervisor._watch(member)
+        supervisor.watch(member)
         in_hand = InHand("arrival", SharedCells.attach(member.watched.cells.descriptor)).number
         assert (in_hand, journal.jobs.get(job).attempts) == ((0, 0) if why == "ended on purpose" else (7, 1))
 

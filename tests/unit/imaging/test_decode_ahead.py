@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from inference.errors import InputError
-from inference.imaging import header, kept_headers, stored
+from inference.imaging import header, stored
 from inference.imaging.assemble import assemble
 from inference.imaging.decode_ahead import decode_ahead
 from inference.imaging.frame_cache import FrameCache
-from inference.imaging.header import ReadAhead
+from inference.imaging.header import Instance, ReadAhead
+from inference.imaging.kept_headers import KeptHeaders
 from inference.imaging.write_series import write_series
 
 VOXELS = np.random.default_rng(1).integers(-1000, 1000, (3, 16, 16)).astype(np.int16)
@@ -34,8 +37,8 @@ def series(tmp_path: Path) -> list[Path]:
     return files
 
 
-def _into(folder: Path, *, most_bytes: int = 1 << 20, min_free_bytes: int = 0) -> ReadAhead:
-    return ReadAhead(FrameCache(folder, most_bytes=most_bytes, min_free_bytes=min_free_bytes))
+def _into(folder: Path, *, most_bytes: int = 1 << 20, min_free_bytes: int = 0, headers: KeptHeaders[Instance] | None = None) -> ReadAhead:
+    return ReadAhead(FrameCache(folder, most_bytes=most_bytes, min_free_bytes=min_free_bytes), headers)
 
 
 @pytest.fixture
@@ -46,15 +49,14 @@ def ahead(tmp_path: Path) -> ReadAhead:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows with each frame that a codec decodes."""
+    """Grows with each frame that is given to a codec: by its length."""
     frames: list[int] = []
-    decode = stored.StoredFrames._decode
 
-    def counting(self: stored.StoredFrames, frame: int, *, raw: bool) -> stored.Values:
-        frames.append(frame)
-        return decode(self, frame, raw=raw)
+    def counting(encoded: list[bytes], **how: Any) -> bytes:
+        frames.extend(len(one) for one in encoded)
+        return encapsulate(encoded, **how)
 
-    monkeypatch.setattr(stored.StoredFrames, "_decode", counting)
+    monkeypatch.setattr(stored, "encapsulate", counting)
     return frames
 
 
@@ -160,13 +162,12 @@ def test_what_cannot_be_decoded_gives_nothing(series: list[Path], ahead: ReadAhe
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Grows with each header that is parsed."""
     names: list[str] = []
-    parse = header._parse
 
-    def counting(file: Any, path: Path) -> Any:
-        names.append(path.name)
-        return parse(file, path)
+    def counting(file: Any, **how: Any) -> FileDataset:
+        names.append(Path(file.name).name)
+        return dcmread(file, **how)
 
-    monkeypatch.setattr(header, "_parse", counting)
+    monkeypatch.setattr(header, "dcmread", counting)
     return names
 
 
@@ -199,18 +200,15 @@ def test_the_header_of_a_file_that_was_replaced_is_read_again(series: list[Path]
     assert len(parsed) == 4
 
 
-def test_headers_read_ahead_are_bounded(series: list[Path], ahead: ReadAhead, parsed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_headers_read_ahead_are_bounded(series: list[Path], parsed: list[str], tmp_path: Path) -> None:
     """The oldest go first, and all that are old; a header of thousands of frames is not kept."""
     one = header.read_instance(series[0]).pixels.offset
-    monkeypatch.setattr(kept_headers, "_MOST_BYTES", 2 * one + one // 2)
-    _ahead(series, ahead)
+    two_of_three = _into(tmp_path / "two", headers=KeptHeaders(most_bytes=2 * one + one // 2))
+    _ahead(series, two_of_three)
     parsed.clear()
-    assemble(series, ahead=ahead)
+    assemble(series, ahead=two_of_three)
     assert parsed == [series[0].name]
-    monkeypatch.setattr(kept_headers, "_OLD_S", -1.0)
-    _ahead(series, ahead)
-    assert [ahead.take(path) for path in series] == [None, None, None]
-    monkeypatch.setattr(kept_headers, "_OLD_S", 900.0)
-    monkeypatch.setattr(kept_headers, "_LARGE_BYTES", one - 1)
-    _ahead(series, ahead)
-    assert [ahead.take(path) for path in series] == [None, None, None]
+    for none in (KeptHeaders[Instance](old_s=-1.0), KeptHeaders[Instance](large_bytes=one - 1)):
+        ahead = _into(tmp_path / "none", headers=none)
+        _ahead(series, ahead)
+        assert [ahead.take(path) for path in series] == [None, None, None]

@@ -1,5 +1,6 @@
 """The small HTTP server, met by visitors as they come: impatient, silent, many, and wrong."""
 
+import contextlib
 import http.client
 import socket
 import threading
@@ -12,8 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from node.domain.errors import JournalError
-from node.observe import endpoint
-from node.observe.endpoint import Endpoint, EndpointPage, as_json
+from node.observe.endpoint import ANSWER_S, MOST_ANSWERED, Endpoint, EndpointPage, PageMaker, PageVisitor, as_json
 from tests.lab.half_requests import HALVES, REFUSED, addresses, answer, half_requests
 from tests.lab.program import wait_until
 
@@ -77,15 +77,15 @@ def test_a_page_that_fails_is_said_and_the_next_visitor_is_served(served: Endpoi
     ]
 
 
-def test_eight_silent_visitors_keep_nobody_out(served: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eight_silent_visitors_keep_nobody_out() -> None:
     """The ninth is answered at once, while the eight are still there."""
-    monkeypatch.setattr(endpoint, "_REQUEST_S", 60.0)
-    silent = [socket.create_connection(("127.0.0.1", served.port), timeout=60) for _ in range(8)]
-    began = time.monotonic()
-    assert _ask(served.port, "/good")[0] == 200
-    assert time.monotonic() - began < 60, "before the eight were ended"
-    for one in silent:
-        one.close()
+    with contextlib.closing(Endpoint("127.0.0.1", 0, _PAGES, request_s=60.0)) as served:
+        silent = [socket.create_connection(("127.0.0.1", served.port), timeout=60) for _ in range(8)]
+        began = time.monotonic()
+        assert _ask(served.port, "/good")[0] == 200
+        assert time.monotonic() - began < 60, "before the eight were ended"
+        for one in silent:
+            one.close()
 
 
 def test_a_thousand_half_requests_keep_nobody_out(served: Endpoint) -> None:
@@ -127,12 +127,12 @@ def test_a_page_that_is_never_made_keeps_nobody_who_gave_up() -> None:
         go_on.wait()
         return as_json(HTTPStatus.OK, {})
 
-    maker = endpoint._Maker("/never", never, lambda _visitors, _page: None)
+    maker = PageMaker("/never", never, lambda _visitors, _page: None)
     for _ in range(1000):
         with socket.socket() as connection:
-            maker.wanted(endpoint._Visitor(connection=connection, group="10.0.0.5", until=0.0))
+            maker.wanted(PageVisitor(connection=connection, group="10.0.0.5", until=0.0))
         assert begun.wait(10)
-    assert len(maker._waiting) <= 2 * endpoint._MOST_ANSWERED
+    assert maker.waiting <= 2 * MOST_ANSWERED
     maker.close()
     go_on.set()
 
@@ -145,15 +145,18 @@ def test_a_visitor_who_has_said_all_is_answered(served: Endpoint) -> None:
         assert visitor.makefile("rb").read().endswith(b'{\n "a": 1\n}\n')
 
 
-def test_a_visitor_who_drips_is_ended(served: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_visitor_who_drips_is_ended() -> None:
     """A byte now and then keeps no place for ever."""
-    monkeypatch.setattr(endpoint, "_REQUEST_S", 0.2)
 
     def drip(visitor: socket.socket) -> None:
         while True:
             visitor.sendall(b"G")
 
-    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as visitor, pytest.raises(ConnectionError):
+    with (
+        contextlib.closing(Endpoint("127.0.0.1", 0, _PAGES, request_s=0.2)) as served,
+        socket.create_connection(("127.0.0.1", served.port), timeout=60) as visitor,
+        pytest.raises(ConnectionError),
+    ):
         drip(visitor)
 
 
@@ -167,7 +170,7 @@ def test_a_line_without_end_is_refused(served: Endpoint) -> None:
 @pytest.mark.parametrize("request_", REFUSED.values(), ids=REFUSED)
 def test_what_is_no_request_is_refused(served: Endpoint, request_: bytes) -> None:
     """By a status or by closing, at once; the next is served."""
-    found = answer(served.port, request_, timeout_s=endpoint._ANSWER_S)
+    found = answer(served.port, request_, timeout_s=ANSWER_S)
     assert not found or int(found.split(b" ")[1]) >= 400
     assert _ask(served.port, "/good")[0] == 200
 

@@ -19,7 +19,7 @@ from node.assembly.compose import open_journal
 from node.assembly.watches import tell_people
 from node.observe.pulse import ENDED_S, SILENT_S, Pulse, SilenceAlerts, StandstillWatch, Termination, Watchdog, WatchedProcess
 from node.observe.shared_memory import SharedCells
-from node.records.telemetry import Telemetry
+from node.records.telemetry import Facts, Telemetry
 from node.settings.config import Config
 from node.settings.node import Node
 from node.settings.notify import Notify, WebhookTo
@@ -104,7 +104,7 @@ def test_readiness_names_a_silent_process(tmp_path: Path, monkeypatch: pytest.Mo
         one.began(100_000_000 + number, f"host:{number}")
         one.ready = True
     processes[2].died(-9)
-    telemetry = Telemetry(config, processes, partial(open_journal, config))
+    telemetry = Telemetry(config, processes, Facts(config.store, partial(open_journal, config)))
     assert SILENT_S < 30
     later = time.monotonic() + SILENT_S + 1
     monkeypatch.setattr("node.records.telemetry.time.monotonic", lambda: later)

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -108,7 +107,8 @@ def test_what_a_step_within_a_step_takes_is_not_taken_off_the_outer(monkeypatch:
     now_s = 1000.0
     monkeypatch.setattr(pulse, "time", SimpleNamespace(monotonic=lambda: now_s))
     with turning("jobs"), at_most(300):
-        loop = pulse._LOOPS[threading.get_ident()]
+        loop = pulse.loop_of_this_thread()
+        assert loop is not None
         now_s += 100
         with at_most(7200):
             now_s += 3600

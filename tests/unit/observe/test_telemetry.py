@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -33,6 +33,7 @@ class _Slow:
     def __init__(self) -> None:
         self.let_go = threading.Event()
         self.asked = 0
+        self.takes: Callable[[], object] = lambda: None
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -51,6 +52,7 @@ class _Slow:
 
     def take(self, now: datetime) -> Census:
         self.asked += 1
+        self.takes()
         assert self.let_go.wait(30)
         return Census(jobs=(), arrivals=(), deliveries=(), jobs_held=3, deliveries_held=0, size_bytes=1)
 
@@ -61,10 +63,9 @@ class _Slow:
         return []
 
 
-@pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def _facts(config: Config, *, least_s: float = 5.0, share: float = 20.0) -> Facts:
     """What is asked for the first time is waited for, however busy the machine is."""
-    monkeypatch.setattr("node.records.telemetry._PATIENCE_S", 120.0)
+    return Facts(config.store, partial(open_journal, config), patience_s=120.0, least_s=least_s, share=share)
 
 
 @pytest.fixture
@@ -91,49 +92,43 @@ def _ready(telemetry: Telemetry) -> tuple[int, Any]:
     return page.status.value, json.loads(page.body)
 
 
-def test_a_journal_that_hangs_is_asked_once_and_holds_up_a_scrape_for_a_moment(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_journal_that_hangs_is_asked_once_and_holds_up_a_scrape_for_a_moment(config: Config) -> None:
     """Every scrape comes back; one thread waits, not one each; when the journal answers, so do the figures."""
     slow = _Slow()
-    monkeypatch.setattr("node.records.telemetry._PATIENCE_S", 0.2)
-    looked = Facts(config.store, lambda: cast(Journal, slow))
+    looked = Facts(config.store, lambda: cast(Journal, slow), patience_s=0.2)
     began = time.monotonic()
     assert [looked.latest() for _ in range(5)] == [None] * 5
     assert time.monotonic() - began < 60
     assert slow.asked == 1
     slow.let_go.set()
-    monkeypatch.setattr("node.records.telemetry._PATIENCE_S", 30.0)
+    looked.patience_s = 30.0
     found = looked.latest()
     assert found is not None
     assert metrics.LEASES.of(3, subject="job") in found.samples
     assert slow.asked == 1
 
 
-def test_figures_are_kept_for_five_seconds_and_longer_when_they_cost_much(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_are_kept_for_five_seconds_and_longer_when_they_cost_much(config: Config) -> None:
     """By a clock of the test's own: looked up anew after 5 s; after 20 times as long as the last time took, where that is more."""
     now = [0.0]
     slow = _Slow()
     slow.let_go.set()
-    looked = Facts(config.store, lambda: cast(Journal, slow), seconds=lambda: now[0])
+    slow.takes = lambda: now.append(now.pop() + (2.0 if slow.asked == 4 else 0.0))
+    looked = Facts(config.store, lambda: cast(Journal, slow), patience_s=120.0, seconds=lambda: now[0])
     for at, asked in ((0.0, 1), (4.9, 1), (5.0, 2), (9.9, 2), (10.0, 3)):
         now[0] = at
         assert looked.latest() is not None
         assert slow.asked == asked, f"after {at} s"
-    assert looked._found is not None
-    looked._found = replace(looked._found, took_s=2.0)
-    for at, asked in ((49.9, 3), (50.0, 4)):
+    for at, asked in ((15.0, 4), (54.9, 4), (55.0, 5)):
         now[0] = at
         looked.latest()
         assert slow.asked == asked, f"after {at} s"
 
 
-def test_a_journal_that_is_broken_and_mended(
-    config: Config, watched: list[WatchedProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_journal_that_is_broken_and_mended(config: Config, watched: list[WatchedProcess], tmp_path: Path) -> None:
     """Degraded, not unready: studies are taken in. The reason stands there with its code; once mended, it is gone."""
-    monkeypatch.setattr("node.records.telemetry._LEAST_S", 0.0)
-    monkeypatch.setattr("node.records.telemetry._SHARE", 0)
     (tmp_path / "hilum.db").write_bytes(b"no journal at all " * 1000)
-    telemetry = Telemetry(config, watched, partial(open_journal, config))
+    telemetry = Telemetry(config, watched, _facts(config, least_s=0.0, share=0.0))
     status, said = _ready(telemetry)
     assert (status, said["ready"], said["degraded"]) == (200, True, ["journal"])
     assert "HLM-7004" in said["parts"]["journal"]["why"]
@@ -146,21 +141,21 @@ def test_a_journal_that_is_broken_and_mended(
 def test_a_node_without_room_or_listener_is_not_ready(config: Config, watched: list[WatchedProcess]) -> None:
     """What intake needs decides; the rest is named and does not."""
     full = replace(config, store=replace(config.store, min_free_bytes=2**62))
-    status, said = _ready(Telemetry(full, watched, partial(open_journal, full)))
+    status, said = _ready(Telemetry(full, watched, _facts(full)))
     assert (status, said["ready"]) == (503, False)
     assert "are free" in said["parts"]["disk"]["why"]
     watched[1].died(-9)
-    status, said = _ready(Telemetry(config, watched, partial(open_journal, config)))
+    status, said = _ready(Telemetry(config, watched, _facts(config)))
     assert (status, said["degraded"]) == (200, ["work 1"])
     watched[0].died(-11)
-    status, said = _ready(Telemetry(config, watched, partial(open_journal, config)))
+    status, said = _ready(Telemetry(config, watched, _facts(config)))
     assert status == 503
     assert said["parts"]["receive"]["why"] == "it ended with -11 and is started again"
 
 
 def test_a_node_that_ends_is_not_ready_and_lives(config: Config, watched: list[WatchedProcess]) -> None:
     """A load balancer sends nothing new; nobody kills what drains."""
-    telemetry = Telemetry(config, watched, partial(open_journal, config))
+    telemetry = Telemetry(config, watched, _facts(config))
     telemetry.drain()
     status, said = _ready(telemetry)
     assert (status, said["why"]) == (503, "the node is ending")
@@ -169,9 +164,10 @@ def test_a_node_that_ends_is_not_ready_and_lives(config: Config, watched: list[W
 
 def test_a_supervisor_that_does_not_turn_is_not_live(config: Config, watched: list[WatchedProcess]) -> None:
     """What the page shows is that the loop goes round, not that a thread answers."""
-    telemetry = Telemetry(config, watched, partial(open_journal, config))
+    now = [0.0]
+    telemetry = Telemetry(config, watched, _facts(config), seconds=lambda: now[0])
     assert telemetry.liveness_page().status == 200
-    telemetry._turned -= 60
+    now[0] = 60.0
     page = telemetry.liveness_page()
     assert page.status == 503
     assert "has not turned for 60 s" in json.loads(page.body)["why"]
@@ -181,7 +177,7 @@ def test_an_engine_that_is_away_is_named(config: Config, watched: list[WatchedPr
     """By any worker's word; and no more once that worker is gone."""
     count_in(watched[1].cells)
     metrics.ENGINE_UP.set(0, engine="gpu")
-    telemetry = Telemetry(config, watched, partial(open_journal, config))
+    telemetry = Telemetry(config, watched, _facts(config))
     status, said = _ready(telemetry)
     assert (status, said["degraded"]) == (200, ["engine gpu"])
     watched[1].died(1)
@@ -198,7 +194,7 @@ def test_signs_of_life_and_pauses_are_told(config: Config, watched: list[Watched
     journal.processes.beat("work elsewhere:1", "running", now)
     journal.pauses.add(Pausable.SINK, "archive", now)
     journal.close()
-    lines = Telemetry(config, watched, partial(open_journal, config)).metrics_page().body.decode().splitlines()
+    lines = Telemetry(config, watched, _facts(config)).metrics_page().body.decode().splitlines()
     assert [line.partition(" ")[0] for line in lines if line.startswith("hilum_process_beat_age_seconds{")] == [
         'hilum_process_beat_age_seconds{process="work'
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from node.assembly.compose import open_journal
 from node.domain.instance import Reception
 from node.domain.notice import Item
-from node.records.telemetry import Telemetry
+from node.records.telemetry import Facts, Telemetry
 from node.settings.config import Config
 from node.settings.node import Node
 from node.settings.store import Store
@@ -48,10 +48,8 @@ def test_what_waits_for_the_journal_is_named_and_told_once_and_its_end_too(tmp_p
     keep_whole(inbox, reception, b"an instance")
     assert why(0) == ""
     assert why(LATE_S).startswith("received instances wait for the journal: 1, the oldest for 6")
-    assert (
-        json.loads(Telemetry(config, [], partial(open_journal, config), waits=looked.why).readiness_page().body)["parts"]["spool"]["why"]
-        == looked.why()
-    )
+    telemetry = Telemetry(config, [], Facts(config.store, partial(open_journal, config)), waits=looked.why)
+    assert json.loads(telemetry.readiness_page().body)["parts"]["spool"]["why"] == looked.why()
     assert told == []
     for after_s in (600, 700):
         assert why(after_s)

@@ -97,7 +97,7 @@ def test_on_a_server_families_of_other_stages_run_beside_each_other(tmp_path: Pa
 def test_stages_become_processes(tmp_path: Path, stages: str, processes: list[str]) -> None:
     """A host that receives without a flow of its own empties its spool all the same: nobody else can."""
     supervisor = Supervisor(_config(tmp_path), announce=lambda _: None, roles=roles_of(stages))
-    assert [member.stage for member in supervisor._members] == processes
+    assert [member.stage for member in supervisor.members] == processes
 
 
 @pytest.mark.parametrize("stages", ["", "infer", "receive,", "receive,wrok", "all"])

@@ -249,22 +249,20 @@ def test_shared_memory_is_written_where_it_is_told(opened: Opener) -> None:
     compute = opened(doubling_onnx(), "model.onnx")
     given = {"x": noise()}
     first = compute(given)
-    place = compute._inputs._place
-    assert place is not None
-    fcntl.fcntl(place, fcntl.F_SETFL, os.O_APPEND)
+    fcntl.fcntl(compute.inputs.of(0), fcntl.F_SETFL, os.O_APPEND)
     assert np.array_equal(compute(given)["y"], first["y"])
 
 
 @pytest.mark.parametrize("name", ["EngineAway", "EngineBusy", "Unconfined", "EngineError", "SystemExit", "quoted"])
 def test_errors_that_none_of_hilum_s_own_code_there_has_are_not_believed(name: str) -> None:
     """For a server that is away a job waits, and costs no attempt: a model could make its jobs wait for ever."""
-    named = process._named("it", {"error": name, "text": "later"})
+    named = process.named_error("it", {"error": name, "text": "later"})
     assert isinstance(named, JailBroken)
     assert "none of its own" in str(named)
 
 
 def test_an_error_s_sentence_has_an_end() -> None:
-    assert len(str(process._named("it", {"error": "WrongTensors", "text": "x" * 900_000}))) == messages.MOST_TEXT
+    assert len(str(process.named_error("it", {"error": "WrongTensors", "text": "x" * 900_000}))) == messages.MOST_TEXT
 
 
 def test_only_its_own_processes_are_ended_by_a_template() -> None:
@@ -274,9 +272,9 @@ def test_only_its_own_processes_are_ended_by_a_template() -> None:
     stranger = int(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
     own = subprocess.Popen(["sleep", "60"])
     try:
-        assert template._reaped(stranger) is None
+        assert template.reap(stranger) is None
         assert _runs(stranger)
-        assert template._reaped(own.pid) == -signal.SIGKILL
+        assert template.reap(own.pid) == -signal.SIGKILL
     finally:
         os.kill(stranger, signal.SIGKILL)
         own.returncode = -signal.SIGKILL  # the template has waited for it
@@ -398,7 +396,7 @@ def test_an_answer_is_a_copy_of_what_a_process_can_still_change(opened: Opener) 
     model = opened(doubling_onnx(), "model.onnx")
     first = model({"x": noise()})["y"]
     meant = first.copy()
-    for shared in (model._inputs.memory, model._outputs.memory):
+    for shared in (model.inputs.memory, model.outputs.memory):
         shared[:] = b"\xff" * len(shared)
     assert first.tobytes() == meant.tobytes()
     assert model({"x": noise()})["y"].tobytes() == meant.tobytes()
@@ -426,14 +424,12 @@ def test_no_earlier_answer_is_taken_for_this_one_s(opened: Opener, monkeypatch: 
     """Answers of one shape to inputs of two: for the second no memory is offered, and the process says that it has written there."""
     model = opened(module("def forward(self, x):\n  return x.sum().reshape(1)"))
     model.open()
-    honest = model._process
-    assert honest is not None
-    asked = honest.ask
+    honest = Jailed.ask
 
-    def lying(what: str, said: dict[str, Any], *rest: Any) -> dict[str, Any]:
-        return {**asked(what, said, *rest), "there": True}
+    def lying(self: Jailed, what: str, said: dict[str, Any], *rest: Any) -> dict[str, Any]:
+        return {**honest(self, what, said, *rest), "there": True}
 
-    monkeypatch.setattr(honest, "ask", lying)
+    monkeypatch.setattr(Jailed, "ask", lying)
     answers = [model({"INPUT__0": np.ones((1, 1, side, side, side), np.float32)})["OUTPUT__0"].item() for side in (4, 2)]
     assert answers == [64, 8]
 
@@ -444,7 +440,7 @@ def test_much_memory_is_not_kept_between_calls(opened: Opener, monkeypatch: pyte
     monkeypatch.setattr(memory, "KEPT", noise().nbytes - 1)
     meant = model({"x": noise()})["y"].tobytes()
     with pytest.raises(AssertionError, match="shared before"):
-        model._outputs.memory[:]
+        model.outputs.memory[:]
     assert model({"x": noise()})["y"].tobytes() == meant
 
 

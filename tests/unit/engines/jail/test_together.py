@@ -123,6 +123,6 @@ def test_what_a_model_keeps_is_what_the_kernel_says(engines: Engines) -> None:
     a = call(engines(MUCH), "a")
     with open(f"/proc/{a.pid}/statm", encoding="ascii") as file:
         resident = int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-    shared = a._inputs.size + a._outputs.size + a._copies.size
+    shared = a.inputs.size + a.outputs.size + a.copies.size
     assert shared >= 3 * 4 * 64
     assert abs(a.memory - shared - resident) < 16 << 20
