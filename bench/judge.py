@@ -78,7 +78,7 @@ def measure() -> list[Row]:
     draw(worst([*brains, *chests]))
     for each in (*brains, *lesions, *(chest for chest in chests if not chest.input.change)):
         say(f"{each.input.kind:5} {each.input.name}: {each.end.value}{f' ({each.doubt})' if each.doubt else ''}")
-    rows = [*_rows("mr-brain", brains), *_rows("chest-xray", chests), *_rows("bright-lesion", lesions)]
+    rows = [*shares("mr-brain", brains), *shares("chest-xray", chests), *shares("bright-lesion", lesions)]
     taken = [each for each in brains if each.input.kind == RIGHT and each.model_s]
     if taken:
         ours, whole = median(each.judge_s for each in taken), median(each.model_s for each in taken)
@@ -246,7 +246,8 @@ def _images(pixels: NDArray[Any]) -> Images:
     return Images(images=(image,), modality="DX", study_instance_uid="1", series_instance_uid="1")
 
 
-def _rows(application: str, judged: Sequence[Judged]) -> list[Row]:
+def shares(application: str, judged: Sequence[Judged]) -> list[Row]:
+    """For every change and kind of input of an application: how many sources of it ended otherwise than they should."""
     rows: list[Row] = []
     for change in dict.fromkeys(each.input.change for each in judged):
         for unseen in (False, True):

@@ -30,7 +30,7 @@ _REQUEST = timedelta(seconds=120)
 _RETRY = timedelta(seconds=20)
 _RETRIES = 4
 _THERE_S = 10.0
-_GOOD_FOR = timedelta(minutes=5)
+KEYS_GOOD_FOR = timedelta(minutes=5)
 """Keys are rotated by writing their file anew."""
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z]{1,60})</Code>")
@@ -306,7 +306,7 @@ class CredentialsFile:
         except (configparser.Error, KeyError, UnicodeDecodeError):
             # the parser's words quote lines of the file
             raise BucketRefused(f"{self._path} has no [default] with aws_access_key_id and aws_secret_access_key") from None
-        return {**keys, "token": section.get("aws_session_token"), "expires_at": datetime.now(UTC) + _GOOD_FOR}
+        return {**keys, "token": section.get("aws_session_token"), "expires_at": datetime.now(UTC) + KEYS_GOOD_FOR}
 
 
 def _translated(error: Exception, what: str, url: str) -> JournalError:

@@ -1,6 +1,7 @@
 """Part 10 files (PS3.10 7.1): their file meta information written and read, and the data set found behind it."""
 
 import errno
+import hashlib
 import os
 import struct
 from collections.abc import Callable, Iterator
@@ -123,6 +124,19 @@ def need_pages(content: Buffer, pass_bytes: int, *, between: Callable[[], None])
             raise
         if size > pass_bytes:
             content.madvise(MADV_DONTNEED, start, part)  # it stays in the system's cache
+
+
+def data_set_digest(content: Buffer, offset: int, pass_bytes: int, *, between: Callable[[], None]) -> str:
+    """SHA-256 of a file from `offset` on, `pass_bytes` in memory at a time; `between` is called behind each pass."""
+    digest = hashlib.sha256()
+    with memoryview(content) as whole:
+        for start in range(0, len(content), pass_bytes):
+            with whole[max(start, offset) : start + pass_bytes] as part:
+                digest.update(part)
+            between()
+            if isinstance(content, mmap) and len(content) > pass_bytes:
+                content.madvise(MADV_DONTNEED, start, min(pass_bytes, len(content) - start))  # it stays in the system's cache
+    return digest.hexdigest()
 
 
 def received_head(reception: Reception) -> bytes:

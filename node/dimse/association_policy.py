@@ -194,7 +194,8 @@ class AssociationPolicy:
         self._node = config.node
         self._known = _Known(config)
         self._shared = shared or SharedLimits.alone(config)
-        self._half_open: HalfOpen[Hashable] = HalfOpen(reserved=self._known.reserved, per_group=config.node.connections_per_address)
+        self.half_open: HalfOpen[Hashable] = HalfOpen(reserved=self._known.reserved, per_group=config.node.connections_per_address)
+        """The connections of this process that no association stands on yet."""
         self._lingering = 0
         self._counting = threading.Lock()
         self.refusals = Refusals()
@@ -202,7 +203,7 @@ class AssociationPolicy:
     def adopt(self, config: Config) -> None:
         """Decide by these peers from now on; who was admitted keeps what it was admitted with."""
         self._known = _Known(config)
-        self._half_open.reserve(self._known.reserved)
+        self.half_open.reserve(self._known.reserved)
 
     def whose(self, address: str) -> Whose:
         """Whose an address is; connections of unknown ones are closed at once, since none of them could be admitted."""
@@ -211,11 +212,11 @@ class AssociationPolicy:
     def connect(self, caller: Hashable, address: str, whose: Whose) -> HalfOpenSeat[Hashable] | None:
         """Let a connection in, of which nothing but its address is known, until `disconnect`; what it displaces is to be closed. None: it
         is to be closed itself."""
-        return self._half_open.enter(caller, address_group(address), known=whose.is_known)
+        return self.half_open.enter(caller, address_group(address), known=whose.is_known)
 
     def disconnect(self, caller: Hashable) -> None:
         """A connection was admitted by `enter`, or has ended."""
-        self._half_open.leave(caller)
+        self.half_open.leave(caller)
 
     def linger(self) -> bool:
         """Let a connection stand whose association is over, until its peer closes it and `lingered`; False: close it.

@@ -29,7 +29,6 @@ from node.settings.config import Config
 
 _AGAIN_S: Final = 0.05
 _TO_DRAIN_S: Final = 0.02
-_TO_STOP_S: Final = 2.0
 
 
 class Served(Protocol):
@@ -127,14 +126,14 @@ class ConnectionServer:
         for one in self._acceptors:
             one.start()
 
-    def stop(self, drain_s: float) -> None:
-        """Accept nothing new, let open associations end for `drain_s`, then abort them."""
+    def stop(self, drain_s: float, abort_s: float = 2.0) -> None:
+        """Accept nothing new, let open associations end for `drain_s`, then abort them, and wait for their ends for `abort_s`."""
         self._stopping = True
         for one in self._acceptors:
             one.join()
         self._sockets.close()
         deadline = time.monotonic() + drain_s
-        while any(one is not None and one.established for one in self._standing()) and time.monotonic() < deadline:
+        while any(one is not None and one.established for one in self.standing()) and time.monotonic() < deadline:
             time.sleep(_TO_DRAIN_S)
         for caller, served in self._callers():
             with contextlib.suppress(OSError):
@@ -142,8 +141,8 @@ class ConnectionServer:
                     served.stop()
                 else:
                     _shut_down(caller.connection)
-        deadline = time.monotonic() + _TO_STOP_S
-        while self._standing() and time.monotonic() < deadline:
+        deadline = time.monotonic() + abort_s
+        while self.standing() and time.monotonic() < deadline:
             time.sleep(_TO_DRAIN_S)
         self.policy.refusals.close()
 
@@ -156,7 +155,8 @@ class ConnectionServer:
         with self._lock:
             return list(self._served.items())
 
-    def _standing(self) -> list[Served | None]:
+    def standing(self) -> list[Served | None]:
+        """Who serves each connection that stands; None of one that nobody serves yet."""
         with self._lock:
             return list(self._served.values())
 
@@ -286,15 +286,16 @@ class Listener:
         self._associations = Associations(self._policy, intake, shortfalls=shortfalls)
         self._parts = ListenerParts(config=config, intake=intake, commitments=commitments, on_commitment=on_commitment)
         self._services: Services | None = None
-        self._server: ConnectionServer | None = None
+        self.server: ConnectionServer | None = None
+        """What accepts the connections, between `start` and `stop`."""
 
     def start(self) -> None:
         """Bind, unless the sockets were given, and accept associations; returns at once. OSError when a port is taken."""
         self._services = Services(self._parts)
         if self._sockets is None:
             self._sockets = bind(self._config.node)
-        self._server = ConnectionServer(self._sockets, self._policy, self._serve)
-        self._server.start()
+        self.server = ConnectionServer(self._sockets, self._policy, self._serve)
+        self.server.start()
 
     def adopt(self, config: Config) -> None:
         """Admit by these peers from the next association on; those that stand keep what they were admitted with."""
@@ -318,11 +319,11 @@ class Listener:
         """Where it listens with TLS."""
         return self.ports["tls_port"]
 
-    def stop(self, drain_s: float) -> None:
-        """Accept nothing new, let open associations end for `drain_s`, then abort them."""
-        server, self._server = self._server, None
+    def stop(self, drain_s: float, abort_s: float = 2.0) -> None:
+        """Accept nothing new, let open associations end for `drain_s`, then abort them, and wait for their ends for `abort_s`."""
+        server, self.server = self.server, None
         if server is not None:
-            server.stop(drain_s)
+            server.stop(drain_s, abort_s)
 
     def _serve(self, caller: Caller) -> None:
         """One connection, in its own thread, from its first byte until it may be closed."""

@@ -39,7 +39,8 @@ _SUITES = {
 }
 # RSA keys of 2048 bits and elliptic curves of 224 at least, no signature with SHA-1, in any certificate of a chain (RFC 9325 4.5)
 _STRENGTH = "@SECLEVEL=2"
-_GOOD_FOR_S = 60.0  # Python cannot turn OpenSSL's cache of sessions off; it goes with its context
+SESSION_GOOD_FOR_S = 60.0
+"""For so long a session is resumed without its certificate: Python cannot turn OpenSSL's cache off; it goes with its context."""
 _SHORT = {
     "commonName": "CN",
     "organizationName": "O",
@@ -302,7 +303,7 @@ class _Kept:
         with self._lock:
             found = tuple(_stamp(path) for path in self._files)
             renewed = found != self._of
-            if self._made is not None and not renewed and time.monotonic() - self._made_at < _GOOD_FOR_S:
+            if self._made is not None and not renewed and time.monotonic() - self._made_at < SESSION_GOOD_FOR_S:
                 return self._made
             try:
                 made = self._make()

@@ -5,20 +5,17 @@ stands and whose blob does not is moved, one whose blob stands is a duplicate. A
 refused, and which transfers broke off.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
 from typing import Protocol
 
 from inference.errors import InputError
 from node.blobs.port import Blobs
-from node.dicom.elements import Buffer
 from node.dicom.header import parse, sender, told
-from node.dicom.part10 import mapped, need_pages, take_apart
+from node.dicom.part10 import data_set_digest, mapped, need_pages, take_apart
 from node.domain.errors import JournalError, is_of_the_file
 from node.domain.instance import Header, Standing, ae_at_host
 from node.domain.shortage import RefusedInstance, TornSeries
@@ -40,16 +37,12 @@ from node.spool.port import Inbox
 _MOST_DEATHS = 3
 BATCH = 500
 """Entries that one step takes at most."""
-_BATCH_BYTES = 256 << 20
-"""A step begins no further entry behind so many bytes: what was read of large ones is seen before the next are."""
 _PUBLISH_S = 120.0
 _SLOWEST_BYTES_PER_S = 1 << 20
 """What a bucket takes of a batch in a second, at least."""
 _AGAIN = timedelta(seconds=10)
 _TRIES = 7
 """Over a minute: a disk, or a mount, that comes back within it sets nothing aside."""
-_PASS_BYTES = 16 << 20
-"""A file is mapped as a whole, but no more of it is held in memory at a time."""
 
 
 class NotUnderstood(InputError):
@@ -109,11 +102,30 @@ class UnreadableEntries:
 
 
 class IndexStage:
-    """Stage: inbox entries become instances, and these join arrivals."""
+    """Stage: inbox entries become instances, and these join arrivals.
+
+    Parameters
+    ----------
+    batch_bytes
+        A step begins no further entry behind so many: what was read of large ones is seen before the next are.
+    pass_bytes
+        A file is mapped as a whole, but no more of it is held in memory at a time.
+    """
 
     name = "index"
 
-    def __init__(self, journal: Journal, inbox: Inbox, blobs: Blobs, config: Config, clock: Clock) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        inbox: Inbox,
+        blobs: Blobs,
+        config: Config,
+        clock: Clock,
+        *,
+        batch_bytes: int = 256 << 20,
+        pass_bytes: int = 16 << 20,
+    ) -> None:
+        self._batch_bytes, self._pass_bytes = batch_bytes, pass_bytes
         self._journal = journal
         self._inbox = inbox
         self._clock = clock
@@ -140,7 +152,7 @@ class IndexStage:
         read_bytes = 0
         waiting = self._inbox.waiting(BATCH + len(self._unread))
         for entry in self._unread.without(waiting, now):
-            if read_bytes > _BATCH_BYTES:
+            if read_bytes > self._batch_bytes:
                 break
             turned()
             try:
@@ -194,9 +206,9 @@ class IndexStage:
 
     def _read(self, entry: Path) -> Arrived:
         with self._inbox.opened(entry) as file, mapped(file) as (content, written_at):
-            need_pages(content, _PASS_BYTES, between=turned)
+            need_pages(content, self._pass_bytes, between=turned)
             identity, header = within(STEP_S, "reading its header", lambda: parse(take_apart(content), self._private))
-            digest = _digest(content, identity.dataset_offset)
+            digest = data_set_digest(content, identity.dataset_offset, self._pass_bytes, between=turned)
             size = len(content)
         return Arrived(
             entry=entry,
@@ -313,18 +325,6 @@ class IndexStage:
             status=0x0000,
             at=aside.at,
         )
-
-
-def _digest(content: Buffer, offset: int) -> str:
-    digest = hashlib.sha256()
-    with memoryview(content) as whole:
-        for start in range(0, len(content), _PASS_BYTES):
-            with whole[max(start, offset) : start + _PASS_BYTES] as part:
-                digest.update(part)
-            turned()
-            if isinstance(content, mmap) and len(content) > _PASS_BYTES:
-                content.madvise(MADV_DONTNEED, start, min(_PASS_BYTES, len(content) - start))  # it stays in the system's cache
-    return digest.hexdigest()
 
 
 _BATCH = 500

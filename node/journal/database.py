@@ -24,7 +24,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 D = TypeVar("D")
 
-_BUSY_S = 30.0
+BUSY_S = 30.0
 """How long a writer waits for another one's transaction; SQLite has one writer at a time, and ours last milliseconds."""
 
 
@@ -36,7 +36,8 @@ _PATIENCE_S = 20.0
 """For how long a change that may be made twice is tried again while the server is away: a restart takes less."""
 _ONE_AT_A_TIME = threading.Lock()
 """Alembic keeps the connection that it migrates in its modules: of two threads one would migrate the other's journal."""
-_LOOK_AGAIN_S = 0.5
+LOOK_AGAIN_S = 0.5
+"""How long a change waits for a server that is away before it is tried again."""
 _NO_VALUE = (ValueError, TypeError, KeyError, OverflowError)
 """What reading a row ends in when it holds none of the values that there are; UnicodeDecodeError and JSON's errors are of the first."""
 _REVISION = re.compile(r"[0-9]{4}")
@@ -133,7 +134,7 @@ def repeatable(method: Callable[Concatenate[D, P], R]) -> Callable[Concatenate[D
             except JournalAway:
                 if time.monotonic() >= until:
                     raise
-                time.sleep(_LOOK_AGAIN_S)
+                time.sleep(LOOK_AGAIN_S)
 
     return run
 
@@ -196,7 +197,7 @@ def _sqlite(file: JournalFile) -> Engine:
     at = f"{file.path.absolute().as_uri()}?mode=rw"
 
     def connection() -> sqlite3.Connection:
-        return sqlite3.connect(at, uri=True, timeout=_BUSY_S, check_same_thread=False)
+        return sqlite3.connect(at, uri=True, timeout=BUSY_S, check_same_thread=False)
 
     engine = create_engine(URL.create("sqlite", database=str(file.path)), creator=connection, **_POOL)
 

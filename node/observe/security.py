@@ -15,7 +15,7 @@ from node.observe.events import alarm, event
 
 _WINDOW_S = 60.0
 _LINES = 10
-_MOST_KINDS = 100
+MOST_KINDS = 100
 """Of names and addresses in one window; those beyond share one."""
 
 
@@ -322,6 +322,10 @@ class Refusals:
         self._windows: dict[tuple[str, str], _Window] = {}
         self._timer: threading.Timer | None = None
 
+    def __len__(self) -> int:
+        """Of how many names and addresses it counts now."""
+        return len(self._windows)
+
     def tell(self, refused: ConnectionRefused) -> None:
         """Write its line for as long as it is no flood; whoever listens hears of each."""
         (tell if self._is_to_be_written(refused.line, refused.address) else tell_listeners)(refused)
@@ -338,7 +342,7 @@ class Refusals:
         self._end(self._seconds() - _WINDOW_S)
         with self._lock:
             key = (name, address)
-            if key not in self._windows and len(self._windows) >= _MOST_KINDS:
+            if key not in self._windows and len(self._windows) >= MOST_KINDS:
                 key = (name, "")
             window = self._windows.setdefault(key, _Window(began=self._seconds()))
             if window.lines < _LINES:

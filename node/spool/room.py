@@ -20,10 +20,10 @@ from node.settings.kinds import sizes
 from node.settings.store import CROWDED
 
 _ROOMY = 1.2  # of `min_free`: from it on they are again
-_AHEAD_BYTES = 4 * 2**20
+AHEAD_BYTES = 4 * 2**20
 """How much a process takes without looking again, as long as there is plenty: what several processes took so before the last of the room
 was given away is the most that `min_free` can be fallen short of."""
-_PLENTY_BYTES = 64 * _AHEAD_BYTES
+_PLENTY_BYTES = 64 * AHEAD_BYTES
 _VALID_S = 0.25  # how long it may do so
 _LOOK_EVERY_S = 1.0
 _COUNT_EVERY_S = 5.0
@@ -102,7 +102,7 @@ class Room:
                     there, least = sizes(free, self._min_free_bytes)
                     raise NoRoom(f"{there} of the disk are free, and an instance would leave less than min_free, {least}")
                 plenty = free - size - self._min_free_bytes > _PLENTY_BYTES
-                self._allowed = size + (_AHEAD_BYTES if plenty else 0)
+                self._allowed = size + (AHEAD_BYTES if plenty else 0)
             self._allowed -= size
 
     def failed(self, why: str) -> None:

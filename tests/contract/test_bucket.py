@@ -154,7 +154,7 @@ def test_wrong_keys_are_refused_and_never_told(s3: S3, tmp_path: Path, caplog: p
 
 def test_keys_that_are_changed_in_their_file_are_read_again(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rotation: the file is written anew, and no process need be started again."""
-    monkeypatch.setattr(objects, "_GOOD_FOR", timedelta(0))
+    monkeypatch.setattr(objects, "KEYS_GOOD_FOR", timedelta(0))
     keys = tmp_path / "keys"
     keys.write_text("[default]\naws_access_key_id = lab:node\naws_secret_access_key = outdated\n")
     blobs = bucket_blobs(s3, tmp_path / "one", prefix=uuid.uuid4().hex, credentials=keys)

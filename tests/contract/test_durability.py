@@ -40,6 +40,18 @@ def later(folder: Path) -> FolderInbox:
     return FolderInbox(folder, min_free_bytes=0, durability=Durability.ASSOCIATION)
 
 
+def _before_each_flush(monkeypatch: pytest.MonkeyPatch, does: Callable[[], object]) -> None:
+    """Of what was acknowledged: the threads that flush it do something before each."""
+    flush = os.fdatasync
+
+    def fdatasync(fd: int) -> None:
+        if threading.current_thread().name.startswith("flush_"):
+            does()
+        flush(fd)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+
+
 def test_what_is_acknowledged_is_no_entry_until_it_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Acknowledged, told to the horizon as the oldest, and not waiting for the index; the end of the association flushes and names it."""
     flushing = threading.Event()
@@ -67,8 +79,7 @@ def test_the_oldest_is_what_came_first_whether_it_is_owed_or_an_entry(tmp_path: 
     inbox.take_back(before)
     (first,) = inbox.waiting(10)
     flushing = threading.Event()
-    flush = deferred_flush._flushed
-    monkeypatch.setattr(deferred_flush, "_flushed", lambda one: (flushing.wait(60), flush(one))[1])
+    _before_each_flush(monkeypatch, lambda: flushing.wait(60))
     keep(inbox, association="a1")
     inbox.take_back(after)
     (told,) = acknowledged(tmp_path / "spool" / "coming")
@@ -83,13 +94,7 @@ def test_the_oldest_is_what_came_first_whether_it_is_owed_or_an_entry(tmp_path: 
 
 def test_the_end_of_an_association_hastens_nothing_that_comes_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits for a flush that has begun does not have the next association's first instance flushed alone."""
-    flush = deferred_flush._flushed
-
-    def slowly(one: deferred_flush.AcknowledgedInstance) -> OSError | None:
-        time.sleep(0.3)
-        return flush(one)
-
-    monkeypatch.setattr(deferred_flush, "_flushed", slowly)
+    _before_each_flush(monkeypatch, lambda: time.sleep(0.3))
     with monkeypatch.context() as patch:
         patch.setattr(blobs_inbox, "FLUSHED_AFTER_S", 3600.0)
         inbox = later(tmp_path)

@@ -69,9 +69,9 @@ def test_no_association_is_admitted_below_the_higher_mark(tmp_path: Path, disk: 
 def test_what_an_instance_is_refused_for_is_told_as_people_read_it(tmp_path: Path, disk: Disk) -> None:
     """4 KB above the mark: no raw bytes, and the two numbers read differently."""
     disk.free = 100_003_840
-    inbox = _inbox(tmp_path, min_free_bytes=100_000_000)
+    room = module.Room(tmp_path, tmp_path, min_free_bytes=100_000_000, most_waiting=100)
     with pytest.raises(RefusedError, match=r"^95\.371 MiB .* would leave less than min_free, 95\.367 MiB"):
-        inbox._room.take(10_000)
+        room.take(10_000)
 
 
 def test_the_mark_is_not_overrun_however_much_comes_at_once(tmp_path: Path, disk: Disk) -> None:
@@ -100,12 +100,12 @@ def test_the_mark_is_not_overrun_however_much_comes_at_once(tmp_path: Path, disk
 
 def test_the_disk_is_not_asked_for_every_fragment(tmp_path: Path, disk: Disk) -> None:
     """A roomy disk is asked once for some instances' worth of fragments, and again after a while."""
-    inbox = _inbox(tmp_path)
+    room = module.Room(tmp_path, tmp_path, min_free_bytes=2 * _GIB, most_waiting=100)
     for _ in range(320):
-        inbox._room.take(128 * 1024)
+        room.take(128 * 1024)
     assert disk.looks == 10
     disk.later(1)
-    inbox._room.take(1)
+    room.take(1)
     assert disk.looks == 11
 
 

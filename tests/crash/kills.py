@@ -62,7 +62,7 @@ def _disk_ways(operation: Operation, path: str, stage: str, most: int) -> list[R
     ]
 
 
-def _late(when: str, victim: str, under_test: NodeUnderTest, draw: random.Random) -> bool:
+def late(when: str, victim: str, under_test: NodeUnderTest, draw: random.Random) -> bool:
     """A study of which one slice comes when the rest was settled: its first job, parked, is superseded, and the node dies there."""
     study = under_test.study()
     _send_a_part(under_test, study)
@@ -72,7 +72,7 @@ def _late(when: str, victim: str, under_test: NodeUnderTest, draw: random.Random
     return under_test.taken()
 
 
-def _part(when: str, victim: str, under_test: NodeUnderTest, draw: random.Random) -> bool:
+def part(when: str, victim: str, under_test: NodeUnderTest, draw: random.Random) -> bool:
     """The same; the node dies where the part is routed, and its job parked."""
     study = under_test.study()
     under_test.plan("routing.route", when, stage="flow", victim=victim)
@@ -188,11 +188,11 @@ def rows() -> list[Row]:
         Row(name="deliver: waiting → delivered, encoded → done", ways=_journal_ways("deliveries.delivered", "flow"), weight=1.5),
         Row(
             name="late instances: parked → superseded, a revision routed",
-            ways=[functools.partial(_late, when, victim) for when, victim in _DEATHS],
+            ways=[functools.partial(late, when, victim) for when, victim in _DEATHS],
         ),
         Row(
             name="late instances: queued → parked",
-            ways=[functools.partial(_part, when, victim) for when, victim in _DEATHS],
+            ways=[functools.partial(part, when, victim) for when, victim in _DEATHS],
             weight=0.7,
         ),
         Row(

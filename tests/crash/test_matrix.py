@@ -109,7 +109,7 @@ def _killed_at() -> set[object]:
             assert isinstance(way, functools.partial)
             found |= {word for word in way.args if isinstance(word, str)}
             found |= {word for nested in way.args if isinstance(nested, functools.partial) for word in nested.args if isinstance(word, str)}
-            found |= {"routing.route"} if way.func in (kills._late, kills._part) else set()
+            found |= {"routing.route"} if way.func in (kills.late, kills.part) else set()
     return found
 
 

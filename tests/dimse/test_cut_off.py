@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import pytest
 
 from node.blobs.files import write_parts
-from node.dimse import listener
 from node.spool import receiving
 from tests.dimse.conftest import Listen, data_set, instance
 from tests.dimse.test_hazards import _associated, _fragment, _store_command
@@ -26,12 +25,11 @@ def test_what_is_being_written_is_not_closed_under_its_writer(listen: Listen, mo
         write_parts(fd, parts)
 
     running = listen()
-    monkeypatch.setattr(listener, "_TO_STOP_S", 0.5)
     with _associated(running) as connection:
         monkeypatch.setattr(receiving, "write_parts", slow)
         connection.sendall(_store_command(0x0001) + _fragment(0x00, data_set(instance(pixels=b"\1\2" * 4096))[:6000]))
         assert writing.wait(60)
-        running.listener.stop(0.0)
+        running.listener.stop(0.0, abort_s=0.5)
         assert not running.said("association.ended")
         goes_on.set()
         wait_until(lambda: running.said("association.ended"), 60, "it has ended")

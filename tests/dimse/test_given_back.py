@@ -40,9 +40,9 @@ def _threads() -> int:
 
 def _held(running: Listening, threads: int) -> tuple[Counter[str], int]:
     """What is alive by type, and how many files are open, once every association is over."""
-    server = running.listener._server
+    server = running.listener.server
     assert server is not None
-    wait_until(lambda: not server._standing() and _threads() <= threads, 120, "every association and its threads have ended")
+    wait_until(lambda: not server.standing() and _threads() <= threads, 120, "every association and its threads have ended")
     running.events.clear()
     gc.collect()
     files = len(os.listdir("/proc/self/fd"))

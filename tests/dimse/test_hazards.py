@@ -343,7 +343,7 @@ def test_two_thousand_that_only_connect_lock_nobody_out(listen: Listen) -> None:
 def test_a_defect_in_letting_in_leaves_nobody_out_after(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
     """What fails before a connection has a thread of its own costs that connection; the node goes on to accept others."""
     running = listen()
-    server = running.listener._server
+    server = running.listener.server
     assert server is not None
     connect = server.policy.connect
     failures: list[Exception] = [ZeroDivisionError()]
@@ -364,7 +364,7 @@ def test_a_defect_in_letting_in_leaves_nobody_out_after(listen: Listen, monkeypa
 def test_a_connection_without_a_thread_keeps_no_seat(listen: Listen, monkeypatch: pytest.MonkeyPatch, failed: Exception) -> None:
     """It was let in, and there is no memory or no thread to serve it: it is closed, its seat is free, and the next is served."""
     running = listen()
-    server = running.listener._server
+    server = running.listener.server
     assert server is not None
     start = threading.Thread.start
     failures = [failed]
@@ -377,8 +377,8 @@ def test_a_connection_without_a_thread_keeps_no_seat(listen: Listen, monkeypatch
     monkeypatch.setattr(threading.Thread, "start", once)
     with _connect(running) as connection:
         assert _read_pdu(connection) == b""
-        assert len(server.policy._half_open) == 0
-        assert server._standing() == []
+        assert len(server.policy.half_open) == 0
+        assert server.standing() == []
     assert _served(running)
     assert len(running.said("listener.cannot_accept")) == 1
 

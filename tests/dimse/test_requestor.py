@@ -293,7 +293,7 @@ def test_counting(archive: Archive, levels: dict[str, list[dict[str, Any]]], ser
 
 def test_matches_without_measure_are_not_kept(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is as long as a message may be, and there are many: they would fill the process that asks."""
-    monkeypatch.setattr(association, "_MOST_MATCHED_BYTES", 1 << 20)
+    monkeypatch.setattr(association, "MOST_MATCHED_BYTES", 1 << 20)
     many = [{"SOPInstanceUID": f"1.2.{number}", "TextValue": "x" * 300_000} for number in range(8)]
     scp = archive(_FIND, handlers=_finder({"IMAGE": many[:3]}))
     assert _requestor(scp.port).count("1.2", "1.3") == 3

@@ -59,7 +59,7 @@ def test_what_a_full_disk_refuses_is_remembered_with_its_series(listen: Listen, 
     with Sender(running.port, offers) as sender:
         assert [sender.store(one) for one in offers[:2]] == [0x0000, 0x0000]
         monkeypatch.setattr("node.spool.room.os.statvfs", lambda _: os.statvfs_result((*full[:3], 0, 0, *full[5:])))
-        monkeypatch.setattr(room, "_AHEAD_BYTES", 0)
+        monkeypatch.setattr(room, "AHEAD_BYTES", 0)
         wait_until(lambda: sender.store(offers[2]) == 0xA700, 10, "the disk is full")
         assert sender.store(offers[3]) == 0xA700
         assert sender.store(offers[3]) == 0xA700

@@ -80,7 +80,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture(scope="module")
 def trusted(authority: Authority) -> Path:
     """The root alone: what signs devices comes with their certificates."""
-    above = authority._above
+    above = authority.above
     assert above is not None
     return above.certificate
 
@@ -262,7 +262,7 @@ def test_a_session_is_resumed_for_a_minute_at_most(
     running = accept(settings)
     assert "Reused, " not in _s_client(running.port, trusted, scanner, "-tls1_3", "-reconnect")
     assert "Reused, " in _s_client(running.port, trusted, scanner, "-tls1_2", "-reconnect")
-    monkeypatch.setattr(tls, "_GOOD_FOR_S", 0.0)
+    monkeypatch.setattr(tls, "SESSION_GOOD_FOR_S", 0.0)
     assert "Reused, " not in _s_client(running.port, trusted, scanner, "-tls1_2", "-reconnect")
 
 

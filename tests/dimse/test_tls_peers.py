@@ -227,7 +227,7 @@ def archive(authority: Authority, pacs: Identity, tmp_path: Path) -> Iterator[dc
         running = Program(command, tmp_path / "storescp.log", environment={"TCP_NODELAY": "1", "PATH": "/usr/bin:/bin"})
         try:
             echo = (*_options(authority, pacs),)
-            wait_until(lambda: dcmtk._run("echoscu", *echo, "-aec", "ARCHIVE", "127.0.0.1", str(receiver.port)).code == 0, 30, "it answers")
+            wait_until(lambda: dcmtk.run("echoscu", *echo, "-aec", "ARCHIVE", "127.0.0.1", str(receiver.port)).code == 0, 30, "it answers")
             yield receiver
         finally:
             running.kill()

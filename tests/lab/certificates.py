@@ -47,7 +47,7 @@ class Authority:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.name = name
-        self._above = below
+        self.above = below
         self._count = 0
         self.certificate, self._key = folder / "ca.pem", folder / "ca.key"
         extensions = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign"]
@@ -73,7 +73,7 @@ class Authority:
         certificate, private = self.folder / f"{self._count}.pem", self.folder / f"{self._count}.key"
         extensions = [f"subjectAltName={alternative}"] if alternative else ["keyUsage=digitalSignature"]
         self._sign(certificate, private, f"/O=Hospital/CN={name}", extensions, valid=days, key=key, digest=digest)
-        if self._above is not None:
+        if self.above is not None:
             certificate.write_bytes(certificate.read_bytes() + self.certificate.read_bytes())
         private.chmod(0o600)
         return Identity(certificate=certificate, key=private)

@@ -27,7 +27,8 @@ class ProgramResult:
     text: str
 
 
-def _run(name: str, *arguments: str | Path, timeout_s: float = 120) -> ProgramResult:
+def run(name: str, *arguments: str | Path, timeout_s: float = 120) -> ProgramResult:
+    """Run one of its programs to its end; what it printed, errors among it."""
     done = subprocess.run(
         [str(program(name, "dcmtk")), *(str(argument) for argument in arguments)],
         stdin=subprocess.DEVNULL,
@@ -42,34 +43,34 @@ def _run(name: str, *arguments: str | Path, timeout_s: float = 120) -> ProgramRe
 
 def echoscu(port: int, *, called: str = "HILUM", calling: str = "PACS", options: Sequence[str] = ()) -> ProgramResult:
     """C-ECHO; exit code 0 when it was answered."""
-    return _run("echoscu", "-v", "-to", "10", *options, "-aet", calling, "-aec", called, "127.0.0.1", str(port))
+    return run("echoscu", "-v", "-to", "10", *options, "-aet", calling, "-aec", called, "127.0.0.1", str(port))
 
 
 def findscu(port: int, *keys: str, called: str = "HILUM", calling: str = "PACS") -> ProgramResult:
     """C-FIND with these keys, study root."""
-    return _run("findscu", "-S", "-aet", calling, "-aec", called, *(part for key in keys for part in ("-k", key)), "127.0.0.1", str(port))
+    return run("findscu", "-S", "-aet", calling, "-aec", called, *(part for key in keys for part in ("-k", key)), "127.0.0.1", str(port))
 
 
 def storescu(port: int, *paths: Path, called: str = "HILUM", calling: str = "PACS", options: Sequence[str] = ()) -> ProgramResult:
     """C-STORE of the given files, one association, in the transfer syntax that `options` propose (`-xs`, `-xv`, `-xr`, …)."""
-    return _run("storescu", "-v", "-to", "10", *options, "-aet", calling, "-aec", called, "127.0.0.1", str(port), *paths)
+    return run("storescu", "-v", "-to", "10", *options, "-aet", calling, "-aec", called, "127.0.0.1", str(port), *paths)
 
 
 def dcmsend(port: int, *paths: Path, called: str = "HILUM", calling: str = "PACS", options: Sequence[str] = ()) -> ProgramResult:
     """C-STORE of files and folders in whatever syntax they have; several associations if contexts need it."""
     scan = ("--scan-directories", "--recurse")
-    return _run("dcmsend", "-v", *scan, *options, "-aet", calling, "-aec", called, "127.0.0.1", str(port), *paths, timeout_s=300)
+    return run("dcmsend", "-v", *scan, *options, "-aet", calling, "-aec", called, "127.0.0.1", str(port), *paths, timeout_s=300)
 
 
 def transcode(source: Path, target: Path, name: str, *options: str) -> ProgramResult:
     """Write a file in another transfer syntax, by `dcmconv` or one of the compressors."""
-    return _run(name, *options, source, target)
+    return run(name, *options, source, target)
 
 
 def dcmdump(path: Path, *keywords: str) -> str:
     """The attributes as DCMTK reads them; of the whole object, or of `keywords` only."""
     search = [word for keyword in keywords for word in ("+P", keyword)]
-    return _run("dcmdump", "+L", *search, path).text
+    return run("dcmdump", "+L", *search, path).text
 
 
 class StoreScp:

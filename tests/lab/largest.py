@@ -32,7 +32,7 @@ class Enhanced(Study):
         """All before the pixels, and the pixels frame by frame."""
         slices = self.kind.frames
         one = Study(self.number, Kind(name="CT", sop_class_uid=CTImageStorage, instances=1, rows=512, columns=512, share=1))
-        made = one._header(0)
+        made = one.header(0)
         made.SOPClassUID, made.NumberOfFrames = EnhancedCTImageStorage, slices
         for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
             del made[keyword]

@@ -179,7 +179,7 @@ class Cutting:
 @pytest.fixture
 def cutting(postgres: Postgres, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Cutting, Story]]:
     """A journal whose connection goes through the way above."""
-    monkeypatch.setattr(database, "_LOOK_AGAIN_S", 0.01)
+    monkeypatch.setattr(database, "LOOK_AGAIN_S", 0.01)
     way = Cutting(postgres.port)
     journal = Journal.open(url.replace(f":{postgres.port}/", f":{way.port}/"))
     yield way, Story(journal)

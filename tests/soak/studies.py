@@ -96,11 +96,12 @@ class Study:
         pixels = memoryview(_NOISE)[start : start + kind.pixel_bytes]
         buffer = DicomBytesIO()
         buffer.is_little_endian, buffer.is_implicit_VR = True, False
-        write_dataset(buffer, self._header(index))
+        write_dataset(buffer, self.header(index))
         element = struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OB" if kind.colours == 3 else b"OW", 0, kind.pixel_bytes)
         return buffer.getvalue() + element, pixels
 
-    def _header(self, index: int) -> Dataset:
+    def header(self, index: int) -> Dataset:
+        """The data set of one instance before its pixels."""
         kind, made = self.kind, Dataset()
         made.SOPClassUID, made.SOPInstanceUID = kind.sop_class_uid, self.instance_uid(index)
         made.StudyInstanceUID, made.SeriesInstanceUID, made.FrameOfReferenceUID = self.uid, f"{self.uid}.1", f"{self.uid}.9"

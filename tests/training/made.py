@@ -1,15 +1,19 @@
 """Made data: crops with a bright body of two parts that lies somewhere else in each, as NIfTI pairs; and a small recipe over them."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import nibabel
 import numpy as np
+import pytest
 import torch
 
-from training.recipe import Example, Schedule
+from training import recipes
+from training.recipe import Example, Recipe, Schedule
 from training.recipes.hippocampus import RECIPE, network
 from training.tasks.segmentation import Segmenter
 
@@ -31,6 +35,15 @@ def crops(folder: Path, count: int = 16, seed: int = 0) -> Path:
         for name, array in (("images", np.rint(image).clip(0).astype(np.int16)), ("labels", labels)):
             nibabel.save(nibabel.Nifti1Image(array, affine), folder / name / f"made_{number:03d}.nii.gz")
     return folder
+
+
+def as_recipe(monkeypatch: pytest.MonkeyPatch, name: str, recipe: Recipe) -> None:
+    """`recipe` is what training/recipes/NAME.py has, as if that file were there."""
+    module = ModuleType(f"training.recipes.{name}")
+    monkeypatch.setattr(module, "RECIPE", recipe, raising=False)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    known = {*recipes.names(), name}
+    monkeypatch.setattr(recipes, "names", lambda: tuple(sorted(known)))
 
 
 def tiny() -> Segmenter:

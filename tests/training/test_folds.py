@@ -15,7 +15,7 @@ from training.evaluation.record import EVALUATION
 from training.folds import TOGETHER
 from training.planning import Asked
 
-from .made import crops, smallest
+from .made import as_recipe, crops, smallest
 
 pytestmark = pytest.mark.timeout(1500)
 """Trainings on a loaded machine."""
@@ -71,7 +71,7 @@ def test_folds_are_trained_evaluated_and_told_together(
     """Three folds of six crops: the mean is that of all six cases, the split is said, what is done is not done again, and a fold alone is
     evaluated on what it held out and on nothing else."""
     made = replace(smallest(), schedule=replace(smallest().schedule, epochs=1))
-    monkeypatch.setattr(recipes, "_module", lambda name: type("Module", (), {"RECIPE": made}))
+    as_recipe(monkeypatch, "made", made)
     data, run = crops(tmp_path / "data", count=6), tmp_path / "run"
     assert cli.train("made", data=data, out=run, folds=3) == 0
     said = capsys.readouterr().out

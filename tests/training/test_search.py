@@ -28,7 +28,7 @@ from training.search import FOUND, JOURNAL, Choices, folder_of, record, said, se
 from training.search import choices as choices_of
 from training.space import SearchTrial, Settings, Space, command, trial_of
 
-from .made import crops, smallest
+from .made import as_recipe, crops, smallest
 
 OWN = Settings(learning_rate=1e-2, batch=2, window=(1, 64, 64), augmentation=1.0)
 CHOICES = Choices(learning_rate=(1e-3, 1e-1), batch=(1, 2, 4), window=((1, 32, 32), (1, 64, 64)), augmented=True, own=OWN)
@@ -267,7 +267,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         found = smallest().sides(folder, seed)
         return replace(found, test=tuple(map(hidden, found.test)))
 
-    monkeypatch.setattr(recipes, "_module", lambda name: type("Module", (), {"RECIPE": replace(recipe, sides=sides)}))
+    as_recipe(monkeypatch, "made", replace(recipe, sides=sides))
     return crops(tmp_path / "data", count=6)
 
 

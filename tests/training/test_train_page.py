@@ -13,9 +13,8 @@ import pytest
 from tests.lab.howto import HowTo
 from tests.unit.cli.conftest import Answer, Run
 from tests.unit.cli.conftest import run as run
-from training import recipes
 
-from .made import crops, smallest
+from .made import as_recipe, crops, smallest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
@@ -24,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_page_is_followed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trained, evaluated, exported; other settings searched; every patient held out once; the shipped model scored, and both compared."""
     made = replace(smallest(), schedule=replace(smallest().schedule, epochs=1))
-    monkeypatch.setattr(recipes, "_module", lambda name: type("Module", (), {"RECIPE": made}))
+    as_recipe(monkeypatch, "hippocampus", made)
     monkeypatch.chdir(tmp_path)
     crops(tmp_path / "DIR", 10)
     (tmp_path / "inference").symlink_to(ROOT / "inference")

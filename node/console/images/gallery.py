@@ -37,7 +37,7 @@ _STACKS, _MASKS, _FRESH_S = 16, 8, 60.0
 _MOST_BYTES = 512 << 20
 """A compressed file is read whole: a larger one is not shown. Of an uncompressed one a frame is read."""
 _MOST_VALUES = 64 << 20
-_MOST_SEGMENTS, _MOST_FRAMES = 512, 100_000
+MOST_SEGMENTS, MOST_FRAMES = 512, 100_000
 """On one image, and in one segmentation: a hundred organs on a thousand slices are shown. Others may send what is more, and one of few
 turns would be busy with it for minutes."""
 _THUMBNAIL = 320
@@ -230,7 +230,7 @@ class Gallery:
                 )
             reach_mm = self._stack(asked.instance.study_instance_uid, asked.instance.series_instance_uid).gap_mm / 2
             frames = masks.frames_at(plane, reach_mm)
-            if len(frames) > _MOST_SEGMENTS:
+            if len(frames) > MOST_SEGMENTS:
                 raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, f"{len(frames)} segments lie on this image: too many to be drawn")
             drawn = overlay(masks, path, frames, plane)
         return picture(drawn, view_of(plane), most=most, smooth=False)
@@ -296,7 +296,7 @@ def _open(path: Path) -> Opened:
 def _masks_in(path: Path) -> ImageMasks:
     masks = read_masks(path)
     _small_enough(masks.instance, path)
-    if len(masks.planes) > _MOST_FRAMES:
+    if len(masks.planes) > MOST_FRAMES:
         raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, f"the segmentation has {len(masks.planes)} frames: too many to be shown here")
     return masks
 

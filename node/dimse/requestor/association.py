@@ -23,7 +23,7 @@ from node.dimse.ul.pdu import AbortReason, AbortSource, Malformed, PduType
 _SUCCESS: Final = 0x0000
 _PENDING: Final = (0xFF00, 0xFF01)
 _MOST_MATCHES: Final = 100_000
-_MOST_MATCHED_BYTES: Final = 64 << 20
+MOST_MATCHED_BYTES: Final = 64 << 20
 """Of all matches of one question: twice what so many instances with their UIDs take."""
 _KNOWN: Final = frozenset(int(kind) for kind in PduType)
 
@@ -142,9 +142,9 @@ class Association:
                 return matches if answer.status == _SUCCESS else None
             matches.append(match)
             size += len(match)
-            if len(matches) > _MOST_MATCHES or size > _MOST_MATCHED_BYTES:
+            if len(matches) > _MOST_MATCHES or size > MOST_MATCHED_BYTES:
                 self.abort()
-                raise AssociationEnded(f"answers with more than {_MOST_MATCHES} matches, or {_MOST_MATCHED_BYTES >> 20} MiB of them")
+                raise AssociationEnded(f"answers with more than {_MOST_MATCHES} matches, or {MOST_MATCHED_BYTES >> 20} MiB of them")
 
     def stands(self) -> bool:
         """Whether the peer has neither closed, aborted nor asked to release since it was last heard; nothing may be under way."""

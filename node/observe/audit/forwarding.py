@@ -219,7 +219,7 @@ class AuditForwarder:
                 pause_s = _AWAY_MOST_S
                 self._say_away(f"{failed.strerror}: {self._files.folder}")
             if ending:
-                self._drop()
+                self.disconnect()
                 return
 
     def turn(self) -> int:
@@ -274,13 +274,14 @@ class AuditForwarder:
             self._connection = Connection(self._address, self._tls)
         return self._connection
 
-    def _drop(self) -> None:
+    def disconnect(self) -> None:
+        """End the connection, if there is one; the next turn that has something to send makes another."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
     def _say_away(self, why: str) -> None:
-        self._drop()
+        self.disconnect()
         if self._away != why:
             alarm("audit.away", repository=self._called(), reason=why)
         self._away = why

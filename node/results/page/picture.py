@@ -20,9 +20,11 @@ WIDTH, HEIGHT = 1600, 1200
 NOTICE = ENGLISH_PAGE.notice("RESEARCH")
 
 _MARGIN, _GAP = 36, 12
-_HEADER, _FOOTER, _COLUMN, _CORNER = 132, 64, 424, 320
+_HEADER, _FOOTER, _CORNER = 132, 64, 320
+COLUMN = 424
+"""Width of the column of text."""
 _PAPER, _DARK = (16, 18, 22), (60, 40, 0)
-_REMARKS = 8
+REMARKS = 8
 """Lines of remarks that findings leave room for; where they need less, there are more."""
 _LONGEST_CAUTION, _LONGEST_CONCLUSION = 3, 4
 """Lines of one caution, and of the conclusion: what has no room even then is in every report."""
@@ -90,7 +92,7 @@ def draw_page(subject: Subject, findings: Findings, page: Page) -> Drawn:
     figure = figure_of(subject, findings, names)
     top = _concluded(draw, findings, page, (left, top, right))
     tiles = [replace(tile, name=page.words.sentence(tile.name)) for tile in figure.tiles]
-    lay(image, tiles, (left, top, right - _COLUMN - 2 * _GAP, bottom), columns=figure.columns)
+    lay(image, tiles, (left, top, right - COLUMN - 2 * _GAP, bottom), columns=figure.columns)
     _column(draw, findings, page, names, figure.notes, top)
     return Drawn(image=image, images=figure.images)
 
@@ -173,11 +175,11 @@ def _column(
     draw: ImageDraw.ImageDraw, findings: Findings, page: Page, names: Sequence[str], notes: Sequence[tuple[str, str]], top: int
 ) -> None:
     """Findings, remarks and provenance."""
-    left, right = WIDTH - _MARGIN - _COLUMN + 16, WIDTH - _MARGIN
+    left, right = WIDTH - _MARGIN - COLUMN + 16, WIDTH - _MARGIN
     words = page.words
     provenance = [(words.heads.get(name, name), words.sentence(value)) for name, value in (*page.provenance, *notes)]
     remarks = [line for remark in findings.remarks for line in wrapped(words.sentence(remark), 18, right - left, 6)]
-    tail = 44 + height(18) * min(len(remarks), _REMARKS) if remarks else 0
+    tail = 44 + height(18) * min(len(remarks), REMARKS) if remarks else 0
     lines = [line for name, value in provenance for line in _lines(name, wrapped(value, 16, right - left - 96, 3))]
     lower = HEIGHT - _FOOTER - 2 * _GAP - 16 - len(lines) * height(16)
     absent = [(words.structure(one), "") for one in findings.segments if not one.mask.any()] if page.absent is None else page.absent

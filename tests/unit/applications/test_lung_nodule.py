@@ -111,9 +111,9 @@ def test_for_whom_it_is_not_stands_before_what_is_recommended(years: int | None)
     limits = next(index for index, remark in enumerate(remarks) if "immunity" in remark)
     recommended = [index for index, remark in enumerate(remarks) if remark.startswith("Nodule ")]
     assert limits < min(recommended)
-    column = picture._COLUMN - 16
+    column = picture.COLUMN - 16
     first = [line for remark in remarks[: limits + 1] for line in wrapped(remark, 18, column, 6)]
-    assert len(first) < picture._REMARKS
+    assert len(first) < picture.REMARKS
     assert first[-1].endswith("known here.")
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bench.judge import SHOWN, End, Judged, _rows, worst
+from bench.judge import SHOWN, End, Judged, shares, worst
 from bench.judge_inputs import Input, changed, cropped
 from bench.judge_made import CUT, RIGHT, WRONG, acquired, ailing, ellipsoids, from_labels
 from tests.unit.imaging.judge.made import brain, pictured, volume_of
@@ -15,19 +15,19 @@ def judged(source: str, end: End, kind: str = WRONG, change: str = "") -> Judged
 
 def test_a_source_fails_once_however_many_of_its_inputs_do() -> None:
     """Three inputs of two sources, of which one passes twice: one of two; told or declined is no failure of a wrong input."""
-    (row,) = _rows("x", [judged("a", End.TAKEN), judged("a", End.TAKEN), judged("b", End.TOLD)])
+    (row,) = shares("x", [judged("a", End.TAKEN), judged("a", End.TAKEN), judged("b", End.TOLD)])
     assert (row.value, row.unit, row.met) == (1, "of 2", None)
-    (row,) = _rows("x", [judged("a", End.DECLINED, RIGHT), judged("b", End.TOLD, RIGHT)])
+    (row,) = shares("x", [judged("a", End.DECLINED, RIGHT), judged("b", End.TOLD, RIGHT)])
     assert (row.value, row.unit) == (1, "of 2")
 
 
 def test_a_share_is_told_from_a_hundred_sources_on() -> None:
     """Two of a hundred are 2 %: more than 1 % of wrong inputs may pass, and no more than 2 % of right ones may be declined."""
     ends = [End.TAKEN] * 2 + [End.DECLINED] * 98
-    (row,) = _rows("x", [judged(str(number), end) for number, end in enumerate(ends)])
+    (row,) = shares("x", [judged(str(number), end) for number, end in enumerate(ends)])
     assert (row.value, row.unit, row.met) == (2.0, "%", False)
     ends = [End.DECLINED] * 2 + [End.TAKEN] * 98
-    (row,) = _rows("x", [judged(str(number), end, RIGHT) for number, end in enumerate(ends)])
+    (row,) = shares("x", [judged(str(number), end, RIGHT) for number, end in enumerate(ends)])
     assert (row.value, row.unit, row.met) == (2.0, "%", True)
 
 

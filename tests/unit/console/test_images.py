@@ -253,13 +253,13 @@ def test_more_segments_than_are_drawn_are_refused_and_so_are_more_frames(
 ) -> None:
     """The image on which both segments lie has no mask then, the one with one of them has; a segmentation of too many frames has none."""
     study = imaged.receive(empty, plain, tmp_path / "in")
-    monkeypatch.setattr(gallery, "_MOST_SEGMENTS", 1)
+    monkeypatch.setattr(gallery, "MOST_SEGMENTS", 1)
     for open_ in _at(empty, plain):
         mine = open_("otto")
         told = _told(mine, study)
         for z, status in ((4, 422), (3, 200)):
             assert mine.client.get(f"{_image(study, told, DEPTH - 1 - z)}/mask/{told['mask']}.png").status_code == status
-    monkeypatch.setattr(gallery, "_MOST_FRAMES", 3)
+    monkeypatch.setattr(gallery, "MOST_FRAMES", 3)
     for open_ in _at(empty, plain):
         told = _told(open_("otto"), study)
         assert (told["mask"], len(told["images"])) == (None, DEPTH)

@@ -16,7 +16,7 @@ from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian, Implicit
 
 from node.blobs.folder import FolderBlobs
 from node.blobs.objects import BucketAway
-from node.dicom.part10 import take_apart
+from node.dicom.part10 import data_set_digest, take_apart
 from node.domain.arrival import Completeness
 from node.domain.instance import Instance, Reception, ResultSource, Standing
 from node.domain.job import NewJob, Priority, ResultObject
@@ -230,12 +230,11 @@ def test_the_window_begins_when_an_instance_came(node: Receiver) -> None:
         assert abs(due - (arrived + begins + QUIET)) < timedelta(milliseconds=1)
 
 
-def test_a_batch_ends_behind_large_files(node: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_ends_behind_large_files(node: Receiver) -> None:
     """What was read of large files is journaled before the next are read."""
-    monkeypatch.setattr(index, "_BATCH_BYTES", 100)
     for number in (1, 2, 3):
         node.send(slice_of(number))
-    stage = IndexStage(node.journal, node.inbox, node.blobs, node.config, lambda: node.now)
+    stage = IndexStage(node.journal, node.inbox, node.blobs, node.config, lambda: node.now, batch_bytes=100)
     assert [stage.step() for _ in range(4)] == [1, 1, 1, 0]
 
 
@@ -244,20 +243,18 @@ def test_a_large_file_is_not_held_in_memory(node: Receiver, monkeypatch: pytest.
     import hashlib
 
     held: list[int] = []
-    digest = index._digest
 
-    def watched(content: Any, offset: int) -> str:
-        made = digest(content, offset)
+    def watched(content: Any, *how: Any, **called: Any) -> str:
+        made = data_set_digest(content, *how, **called)
         held.append(_mapped_kib(node.inbox.waiting(1)[0]))
         return made
 
-    monkeypatch.setattr(index, "_PASS_BYTES", 1 << 20)
-    monkeypatch.setattr(index, "_digest", watched)
+    monkeypatch.setattr(index, "data_set_digest", watched)
     image = slice_of(1, Rows=4096, Columns=2048)
     image.PixelData = bytes(range(256)) * (4096 * 2048 * 2 // 256)
     sent = data_set(image)
     node.send(sent)
-    node.index()
+    IndexStage(node.journal, node.inbox, node.blobs, node.config, lambda: node.now, pass_bytes=1 << 20).step()
     assert [row.digest for row in node.journal.instances.by_uid("1.2.3.4.1")] == [hashlib.sha256(sent).hexdigest()]
     assert held
     assert held[0] < 4096  # of sixteen thousand

@@ -35,7 +35,7 @@ def test_a_full_disk_is_named_and_nothing_is_half_written(tmp_path: Path) -> Non
 
 def test_a_lock_that_is_held_for_too_long_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another program in a transaction: writers fail after the time-out and may be tried again, readers go on."""
-    monkeypatch.setattr(database, "_BUSY_S", 0.05)
+    monkeypatch.setattr(database, "BUSY_S", 0.05)
     path = tmp_path / "journal.db"
     journal = Journal.open(f"sqlite:{path}")
     story = Story(journal)

@@ -1,5 +1,6 @@
 """To an audit repository: RFC 5424 over TLS (RFC 5425), whatever the repository does meanwhile; and over UDP."""
 
+import json
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -57,7 +58,10 @@ def test_messages_arrive_as_the_standard_frames_them(repository: Repository, tls
     assert {one.msgid for one in repository.received} == {"DICOM+RFC3881"}
     names = [[who.get("UserID") for who in valid(body).iter("ActiveParticipant")] for body in repository.bodies()]
     assert names == [["user 0 ü"], ["user 1 ü"], ["user 2 ü"]]
-    sender._drop()
+    sender.disconnect()
+    (day,) = tmp_path.glob("audit-*.xml")
+    stands = json.loads((tmp_path / "sent.json").read_text())
+    assert stands == {"file": day.name, "offset": day.stat().st_size}, "JSON that people can read says how far the repository has it"
 
 
 def _user(message: bytes) -> str | None:
@@ -116,7 +120,7 @@ def test_a_stranger_gets_nothing(repository: Repository, tls: Tls, tmp_path: Pat
             stranger.turn()
         except RepositoryAway:
             return True
-        stranger._remember("", 0)  # TLS 1.3 tells a client that it is refused only after it has sent something
+        (tmp_path / "second" / "sent.json").unlink()  # TLS 1.3 tells a client that it is refused only after it has sent something
         return False
 
     wait_until(refused, 60, "the repository refuses it")

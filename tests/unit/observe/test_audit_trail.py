@@ -1,6 +1,5 @@
 """The trail's files: several processes append, a line cut short spoils no other, nothing unsent goes; who hands over never waits."""
 
-import json
 import os
 import subprocess
 import sys
@@ -234,15 +233,6 @@ def test_configurations_that_change_are_told_each_time_with_who_asked(tmp_path: 
     ]
     people = {tuple((one.get("UserID"), one.get("NetworkAccessPointID")) for one in message.iter("ActiveParticipant")) for message in told}
     assert people == {(("supervisor host:1", None), ("ada", at)) for at in ("10.0.0.9", None)}, "who saved them came from an address"
-
-
-def test_the_place_where_it_stands_is_json_that_people_can_read(tmp_path: Path) -> None:
-    """`sent.json` says how far the repository has it."""
-    from node.observe.audit.forwarding import AuditForwarder, Tls
-
-    sender = AuditForwarder(tmp_path, keep=timedelta(days=1), address=None, tls=Tls())
-    sender._remember("audit-2026-03-01.xml", 7)
-    assert json.loads((tmp_path / "sent.json").read_text()) == {"file": "audit-2026-03-01.xml", "offset": 7}
 
 
 def test_a_clock_that_was_set_ahead_deletes_no_file(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_addresses_without_end_take_no_memory_without_end() -> None:
     with capture_logs() as lines:
         for number in range(3000):
             told.tell(_rejected(f"10.0.{number // 256}.{number % 256}"))
-        assert len(told._windows) <= security._MOST_KINDS + 1
+        assert len(told) <= security.MOST_KINDS + 1
         told.close()
     assert sum(one["left_out"] for one in lines if one["event"] == "association.refusals_left_out") == 3000 - 100 - 10
 
