@@ -93,7 +93,7 @@ def infer_tiled(
         The output is not of the window's size, or is no floating-point tensor.
     """
     shape, starts = _places(image, window, overlap, as_nnunet)
-    blend = _Blend(shape, window, starts, finish, SIGMA if sigma is None else sigma, least, as_nnunet)
+    blend = WindowBlend(shape, window, starts, finish, SIGMA if sigma is None else sigma, least, as_nnunet)
     _run(infer, model, image, input, output, blend, batch=batch, fill=fill, beside=beside, prepare=prepare, at_once=at_once)
     return blend.result()
 
@@ -118,7 +118,7 @@ def infer_in_slabs(
         Is given the blended values (channels, slices, …), slab after slab from the first slice on; it must not keep what it is given.
     """
     shape, starts = _places(image, window, overlap, as_nnunet)
-    blend = _Blend(shape, window, starts, take, SIGMA, 0.0, as_nnunet)
+    blend = WindowBlend(shape, window, starts, take, SIGMA, 0.0, as_nnunet)
     _run(infer, model, image, input, output, blend)
     blend.end()
 
@@ -139,7 +139,7 @@ def _run(
     image: Array,
     input: str,
     output: str,
-    blend: "_Blend",
+    blend: "WindowBlend",
     *,
     batch: int = 1,
     fill: float = 0.0,
@@ -197,7 +197,7 @@ class _Room:
         self._most = max(_AT_FIRST, HELD_BYTES // max(1, output.nbytes))
 
 
-class _Blend:
+class WindowBlend:
     """The weighted sum, for as many slices (axis 1 of the output) as windows still reach; windows come ordered by their first axis.
 
     Slice z of the image is kept at z modulo the window's depth: a window fills the ring, and the next row of windows finds the slices

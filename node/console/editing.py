@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from node.console.file_differences import DiffLine
 from node.domain.config_revision import ConfigRevision
 from node.domain.errors import ConfigError
 
@@ -32,23 +33,6 @@ class Problem:
     words: str
     remedy: str
     outside: bool = False
-
-
-class Sign(StrEnum):
-    """What becomes of a line of the file."""
-
-    KEPT = " "
-    ADDED = "+"
-    TAKEN = "-"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiffLine:
-    """A line of a difference; `line` is where it stands in the file: as it would be, and of one that is taken out, as it is."""
-
-    sign: Sign
-    line: int
-    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

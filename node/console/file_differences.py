@@ -1,13 +1,30 @@
 """Where two texts of a block, or of a file, differ: line by line, each place with the lines around it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from difflib import SequenceMatcher
-
-from node.console.editing import DiffLine, Sign
+from enum import StrEnum
 
 _AROUND = 3
 _MOST = 4_000
 """Lines on one side of which a difference is looked for: of more, which no route has, all are taken out and put in."""
+
+
+class Sign(StrEnum):
+    """What becomes of a line of the file."""
+
+    KEPT = " "
+    ADDED = "+"
+    TAKEN = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffLine:
+    """A line of a difference; `line` is where it stands in the file: as it would be, and of one that is taken out, as it is."""
+
+    sign: Sign
+    line: int
+    text: str
 
 
 def differences(before: str, after: str, first: int) -> tuple[tuple[DiffLine, ...], ...]:

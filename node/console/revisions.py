@@ -14,9 +14,9 @@ from fastapi.responses import HTMLResponse
 
 from node.console.access import Administering, At, Fields, Meant, Number, Operating, Visitor
 from node.console.context import ConsoleContext
-from node.console.editing import DiffLine, Saved
+from node.console.editing import Saved
 from node.console.errors import RequestRefused
-from node.console.file_differences import differences
+from node.console.file_differences import DiffLine, differences
 from node.console.rendering import page
 from node.console.routing import LONGEST_REASON, begun_of, count_try, done, problem
 from node.domain.config_revision import ConfigRevision

@@ -233,7 +233,7 @@ class Analyst:
             assembled = time.monotonic()
             bounded = _Bounded(engine, application, calls, deadline, _URGENCY[job.priority])
             with stage(ANALYSE), at_most(to_infer_s(deadline - time.monotonic())):
-                parts = tuple(_analysed(application, each, bounded, job, explained=self._explained(job)) for each in made)
+                parts = tuple(analysed(application, each, bounded, job, explained=self._explained(job)) for each in made)
         bounded.share_out(stages_s)
         took_s = {"assemble": assembled - began, "infer": time.monotonic() - assembled}
         runtimes = {f"{model.name} v{model.version}": engine.runtime(model) for model in models}
@@ -269,7 +269,7 @@ class Analyst:
         return any(profile.explains for profile in self._config.profiles_of(job))
 
 
-def _analysed(application: Application, assembled: Assembled, infer: Infer, job: Job, *, explained: bool) -> Analysed:
+def analysed(application: Application, assembled: Assembled, infer: Infer, job: Job, *, explained: bool) -> Analysed:
     """What the application says of one part, behind what the gates and the reading of the files say."""
     given = admitted(application, assembled, whole=not (job.shortage and job.marked))
     assembled = given.assembled

@@ -99,7 +99,8 @@ _AGAIN_S = 1.0
 _AT_ONCE = 4
 _BATCH = 512  # rather by time than by number: while it is flushed, what comes in waits for the disk and the interpreter
 _BATCH_BYTES = 256 * 2**20  # half a second of a disk that writes 512 MiB a second
-_MOST = 1024
+MOST_WAITING = 1024
+"""Instances that wait for their flush: whoever adds one more waits, so that a slow disk slows the network."""
 _OF_OPEN_FILES = 4  # each is an open file: at most one of so many that the process may have
 _MOST_BYTES = 2**30
 _CHUNK_BYTES = 1 << 20
@@ -165,7 +166,7 @@ class DeferredFlush:
     def add(self, instance: AcknowledgedInstance) -> None:
         """Add one more to the queue; waits while it is full."""
         with self._change:
-            while len(self._waiting) >= min(_MOST, self._most) or self._bytes >= _MOST_BYTES:
+            while len(self._waiting) >= min(MOST_WAITING, self._most) or self._bytes >= _MOST_BYTES:
                 self._start()
                 self._change.wait()
             if not self._waiting:

@@ -171,6 +171,12 @@ def test_it_is_flushed_without_an_end(tmp_path: Path) -> None:
         assert len(inbox.waiting(10)) == number
 
 
+def _disk_time(folder: Path) -> float:
+    """When a file is written now, as its file system says: in steps of some milliseconds."""
+    (now := folder / "now").write_bytes(b"")
+    return now.stat().st_mtime
+
+
 def test_what_waits_behind_a_long_one_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The horizon of the index is when the oldest began to come: one that ended before it, and is not named yet, is behind the horizon."""
     flushing = threading.Event()
@@ -181,7 +187,7 @@ def test_what_waits_behind_a_long_one_is_not_passed_over(tmp_path: Path, monkeyp
     long.write(bytes(2**21))
     keep(inbox, b"short", association="a2")
     ended = acknowledged(tmp_path / "coming")[0].stat().st_mtime
-    time.sleep(0.05)
+    wait_until(lambda: _disk_time(tmp_path) > ended, 30, "the clock of the disk goes on")
     long.write(b"its end")
     long.keep()
     oldest = inbox.oldest()

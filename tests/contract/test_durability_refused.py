@@ -95,7 +95,7 @@ def test_who_waits_to_owe_is_served_by_another_thread_when_one_dies(tmp_path: Pa
             raise failures.pop()
         files.flush_folder(folder)
 
-    monkeypatch.setattr(deferred_flush, "_MOST", 1)
+    monkeypatch.setattr(deferred_flush, "MOST_WAITING", 1)
     monkeypatch.setattr(deferred_flush, "flush_folder", flush_folder)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     keep(inbox, b"first", association="a1")

@@ -1,14 +1,16 @@
 """A small hospital: a PACS and a node that know each other, and what came back into the PACS."""
 
-import time
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.lab.loopback import free_port
 from tests.lab.node import QUIET, Node, configuration
 from tests.lab.orthanc import Orthanc, Study
+from tests.lab.program import Late, wait_until
 
 RESULTS = ("SEG", "SR", "OT")
 """Modalities of what an application's job gives: segmentation, report, and the summary page for people (a Secondary Capture)."""
@@ -28,18 +30,20 @@ class Hospital:
     def results(self, study_uid: str, timeout_s: float = 240) -> Study:
         """The study as it stands in the archive once all that its jobs send is there; AssertionError as soon as results cannot come any
         more."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            jobs = [job for job in self.node.jobs() if job["study_uid"] == study_uid]
-            ended = bool(jobs) and all(job["state"] in _ENDED for job in jobs)
-            complete = _complete(self.pacs.studies(), study_uid)
-            if ended and complete:
-                return self.pacs.study(study_uid)
-            if ended or time.monotonic() > deadline:
-                there = [series.modality for study in self.pacs.studies() for series in study.series if study.uid == study_uid]
-                said = self.node.log.read_text(errors="replace")[-3000:]
-                raise AssertionError(f"no results of {study_uid}, only {there}; its jobs: {jobs}; the end of the events:\n{said}")
-            time.sleep(0.5)
+
+        def jobs() -> list[dict[str, Any]]:
+            return [job for job in self.node.jobs() if job["study_uid"] == study_uid]
+
+        def ended() -> bool:
+            return bool(found := jobs()) and all(job["state"] in _ENDED for job in found)
+
+        with contextlib.suppress(Late):  # what stands in the archive then is told below
+            wait_until(ended, timeout_s, "its jobs end", every_s=0.5)
+        if ended() and _complete(self.pacs.studies(), study_uid):
+            return self.pacs.study(study_uid)
+        there = [series.modality for study in self.pacs.studies() for series in study.series if study.uid == study_uid]
+        said = self.node.log.read_text(errors="replace")[-3000:]
+        raise AssertionError(f"no results of {study_uid}, only {there}; its jobs: {jobs()}; the end of the events:\n{said}")
 
 
 def _complete(studies: Sequence[Study], study_uid: str) -> bool:

@@ -3,7 +3,6 @@
 import contextlib
 import struct
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +88,7 @@ class Peaks:
 
     def begin(self, *, settles_s: float) -> None:
         """What is held in a while is what was held before."""
-        time.sleep(settles_s)
+        self._over.wait(settles_s)
         self._began = True
 
     def grown(self, stage: str) -> float:

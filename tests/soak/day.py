@@ -18,6 +18,7 @@ from node.journal.journal import Journal
 from tests.crash.reading import Reading
 from tests.lab.dcmtk import StoreScp
 from tests.lab.node import Node, configuration
+from tests.lab.program import Late, wait_until
 from tests.lab.spool import half_written
 from tests.soak.count import RESULTS, count
 from tests.soak.happened import Day, Disturbance
@@ -141,7 +142,7 @@ class Soak:
                 due = began + len(self.day.studies) * self._pause_s
                 if due - began > self._seconds:
                     break
-                time.sleep(max(0.0, due - time.monotonic()))
+                self._over.wait(max(0.0, due - time.monotonic()))
                 self.day.studies.append(study)
                 senders.submit(self._send_study, study)
 
@@ -161,11 +162,11 @@ class Soak:
                             study.answers.append(time.time())
                         else:
                             self.day.refused += 1
-                            time.sleep(_AGAIN_S)
+                            self._over.wait(_AGAIN_S)
             except Gone as ended:
                 self.day.aborted += 1
                 if str(ended) not in {manner.value for manner in Manners}:
-                    time.sleep(_AGAIN_S)
+                    self._over.wait(_AGAIN_S)
         study.last_answer = time.time()
 
     def _idle_associations(self) -> None:
@@ -264,9 +265,8 @@ class Soak:
                 yield Path(entry.path)
 
     def _drain(self) -> None:
-        until = time.monotonic() + _DRAIN_S
-        while time.monotonic() < until and any(self._waits(study) for study in self.day.studies):
-            time.sleep(1.0)
+        with contextlib.suppress(Late):  # what is lacking then is told by the verdict
+            wait_until(lambda: not any(self._waits(study) for study in self.day.studies), _DRAIN_S, "every result is there", every_s=1.0)
 
     def _waits(self, study: Study) -> bool:
         return len(self.day.objects.get(study.uid, ())) < RESULTS

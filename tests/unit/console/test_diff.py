@@ -5,8 +5,7 @@ import time
 
 import pytest
 
-from node.console.editing import Sign
-from node.console.file_differences import differences
+from node.console.file_differences import Sign, differences
 
 
 def lines(text: str) -> list[str]:

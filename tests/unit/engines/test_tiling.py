@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from inference.engines.concurrent_calls import AHEAD, in_order
 from inference.engines.errors import EngineTimeout, WrongTensors
 from inference.engines.port import ModelRef, Tensors
-from inference.engines.tiling import _Blend, infer_tiled
+from inference.engines.tiling import WindowBlend, infer_tiled
 
 MODEL = ModelRef(name="any")
 Answers = dict[str, NDArray[Any]]
@@ -247,15 +247,15 @@ def test_large_outputs_are_held_two_at_a_time(monkeypatch: pytest.MonkeyPatch) -
     def let_go(values: NDArray[np.float32]) -> NDArray[Any]:
         return values.copy()
 
-    original = _Blend.add
+    original = WindowBlend.add
 
-    def add(self: _Blend, place: tuple[int, ...], tile: NDArray[Any]) -> None:
+    def add(self: WindowBlend, place: tuple[int, ...], tile: NDArray[Any]) -> None:
         nonlocal held
         original(self, place, tile)
         with lock:
             held -= 1
 
-    monkeypatch.setattr(_Blend, "add", add)
+    monkeypatch.setattr(WindowBlend, "add", add)
     np.testing.assert_allclose(tiled(infer, image, at_once=8, finish=let_go), image, rtol=1e-6)
     assert most == 2
 

@@ -16,7 +16,7 @@ from inference.imaging.judge.radiograph import SIDE, learned
 from inference.imaging.subject import Images
 from inference.imaging.subjects import Assembled
 from node.domain.job import Job, method_digest
-from node.flow.infer import _analysed
+from node.flow.infer import analysed
 from tests.unit.flow.mini import ThresholdEngine
 from tests.unit.imaging.judge.test_radiograph import image_of
 
@@ -61,6 +61,6 @@ def test_what_the_judge_leaves_out_is_not_explained_either() -> None:
         ),
     )
     job = cast(Job, SimpleNamespace(shortage=None))
-    made = _analysed(application, Assembled(subject=images, headers=()), cast(Any, None), job, explained=True)
+    made = analysed(application, Assembled(subject=images, headers=()), cast(Any, None), job, explained=True)
     assert [each.images for each in made.findings.evaluations] == [(0,)]
     assert [each.image for each in made.findings.explanations] == [0]
