@@ -116,6 +116,7 @@ def app_yaml() -> str:
 def measurements() -> str:
     """Every word of `measure:`, from the declarations of its families."""
     from inference.imaging.measures.measuring import KINDS
+    from inference.imaging.measures.points import PointsOfSegments
     from inference.imaging.measures.quantity import OF_MODALITY
 
     text = [
@@ -139,6 +140,15 @@ def measurements() -> str:
         for one in measure.concepts(tuple(OF_MODALITY)):
             derivation = "" if one.derivation is None else _coded(one.derivation)
             text.append(f"| `{kind.word}` | {_coded(one.name)} | {derivation} | {one.unit.value} |\n")
+    text += [
+        "\n## Points\n\n",
+        "Each is a group of its own in the report of detections (TID 1410), under the code and the side of its segment: a point in the ",
+        "frame of reference of the images (SCOORD3D), with its geometric purpose (130400 DCM) and method. OHIF shows it as a probe.\n\n",
+        "| word | geometric purpose (CID 219) | method |\n|---|---|---|\n",
+    ]
+    for kind in KINDS.values():
+        if issubclass(kind.make, PointsOfSegments):
+            text.append(f"| `{kind.word}` | {_coded(kind.make.purpose)} | {_coded(kind.make.method)} |\n")
     return "".join(text)
 
 

@@ -128,8 +128,27 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentPoint:
+    """What a location is that was computed of a mask: a point of a segment, and no finding of its own.
+
+    Attributes
+    ----------
+    segment
+        Its label.
+    purpose
+        What the point is of it, geometrically (CID 219).
+    method
+        Which point, and how it was computed.
+    """
+
+    segment: str
+    purpose: Code
+    method: Code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """One thing that was found, and where: a detection.
+    """One thing that was found, and where: a detection; or a point of a segment.
 
     Attributes
     ----------
@@ -141,6 +160,8 @@ class Location:
         Index of the source image that the shape lies on: the slice of a volume, the image of `Images`, the frame of a `Cine`.
     certainty
         0 to 1; None where the application does not say.
+    point
+        Of a segment's point: which one it is; `finding`, site and side are then those of the segment. None of a detection.
     """
 
     label: str
@@ -151,6 +172,7 @@ class Location:
     laterality: Code | None = None
     certainty: float | None = None
     qualities: tuple[Quality, ...] = ()
+    point: SegmentPoint | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

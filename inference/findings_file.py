@@ -37,6 +37,7 @@ from inference.findings import (
     Registration,
     Saliency,
     Segment,
+    SegmentPoint,
     Span,
     empty_mask,
 )
@@ -50,7 +51,7 @@ and images are noise to it."""
 _CLASSES = {
     one.__name__: one
     for one in (
-        *(Findings, Segment, Measurement, Evaluation, Location, Quality),
+        *(Findings, Segment, Measurement, Evaluation, Location, Quality, SegmentPoint),
         *(Box, Point, Line, PointInSpace, Span, Saliency, DerivedImage, Registration),
         *(Explanation, Caution, Earlier, PredictionInterval, Code),
     )

@@ -70,7 +70,7 @@ def check_outputs(application: Application, findings: Findings, subject: Subject
         gate.on_grid(what, "mask", segment.mask)
         gate.certain(what, segment.certainty)
     for location in findings.locations:
-        gate.location(location)
+        gate.location(location, findings)
     for measurement in findings.measurements:
         gate.measurement(measurement, findings)
     for evaluation in findings.evaluations:
@@ -163,9 +163,11 @@ class _Gate:
         if certainty is not None and not 0 <= certainty <= 1:
             self.refuse(f"{what}: its certainty is {certainty}, not 0 to 1")
 
-    def location(self, location: Location) -> None:
+    def location(self, location: Location, findings: Findings) -> None:
         what = f'location "{location.label}"'
         self.declared(LocationOutput(finding=location.finding), f"{what} ({location.finding.meaning})")
+        if location.point is not None and location.point.segment not in {segment.label for segment in findings.segments}:
+            self.refuse(f"{what} is a point of a segment that the findings do not hold")
         self.certain(what, location.certainty)
         self._image(what, location.image)
         self._qualities(what, location)

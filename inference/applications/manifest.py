@@ -24,6 +24,7 @@ from inference.applications.port import (
     Takes,
 )
 from inference.codes import Code
+from inference.imaging.measures.measuring import tells
 from inference.imaging.subject import Parts
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -201,7 +202,7 @@ def _measures(application: Application) -> list[str]:
     return [
         f"it declares that {measure.words} is measured, which no {' or '.join(modality)} image has"
         for measure in application.measures
-        if not measure.concepts(modality)
+        if not tells(measure, modality)
     ]
 
 

@@ -146,11 +146,13 @@ class LocationOutput:
     """Something that the application may find, and say where: boxes, points, diameters.
 
     It is looked for in every analysis: where no location of it is found and no evaluation speaks of it, it is reported as absent in
-    `searched`, or without that in what was imaged, as far as the images tell.
+    `searched`, or without that in what was imaged, as far as the images tell. Points of a segment (`of_segment`) are not looked for: they
+    are there where the segment is.
     """
 
     finding: Code
     searched: Code | None = None
+    of_segment: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

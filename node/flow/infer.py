@@ -440,7 +440,7 @@ def as_incomplete(findings: Findings, shortage: Shortage, subject: Subject | Non
         findings,
         measurements=kept,
         evaluations=tuple(_not_absent(one) for one in findings.evaluations),
-        locations=tuple(_without_follow_up(one) for one in findings.locations),
+        locations=tuple(_without_follow_up(one) for one in findings.locations if one.point is None),
         remarks=tuple(one for one in findings.remarks if not isinstance(one, OfTheWhole)),
         cautions=(Caution(sentence=said, mark=shortage.mark), *findings.cautions),
         cut=True,

@@ -11,7 +11,7 @@ from ruamel.yaml.nodes import MappingNode, Node
 from inference.applications.bundle.manifest import Structure
 from inference.codes import LEFT, RIGHT, Code
 from inference.imaging.measures.measure import Measure
-from inference.imaging.measures.measuring import KINDS
+from inference.imaging.measures.measuring import KINDS, tells
 from node.settings.app_values import number_between
 from node.settings.blocks import pairs
 from node.settings.kinds import Schema, Several
@@ -125,7 +125,7 @@ def asked_for(text: str) -> Asked:
 
 def applies(asked: Asked, modality: Sequence[str]) -> bool:
     """Whether what is asked for is measured of images of these modalities."""
-    return asked.word == VOLUME or bool(_made(asked, ("", "")).concepts(modality))
+    return asked.word == VOLUME or tells(_made(asked, ("", "")), modality)
 
 
 def _made(asked: Asked, segments: tuple[str, ...]) -> Measure:

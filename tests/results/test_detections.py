@@ -9,15 +9,20 @@ import pydicom
 import pytest
 
 from inference import codes
+from inference.applications.port import LocationOutput, SegmentOutput
 from inference.codes import Code
-from inference.findings import Box, Findings, Line, Location, Measurement, Point, PointInSpace, Quality, Span
+from inference.findings import Box, Findings, Line, Location, Measurement, Point, PointInSpace, Quality, SegmentPoint, Span
 from inference.imaging.assemble import assemble
+from node.results.check import check
 from node.results.encode import encode
+from node.results.port import ValuesDiffer
+from node.results.sources import read_sources
 from tests.lab import adapters, validators
 from tests.results import images, made
 from tests.results.reports import SIDE, SITE, comments, groups, named, number, read, referenced, reports, value
 
 CALCIFICATION = Code("18115005", "SCT", "Pathologic calcification")
+METHOD = Code("370129005", "SCT", "Measurement Method")
 LENGTH = Code("410668003", "SCT", "Length")
 TEXTURE = Code("C41144", "NCIt", "Texture")
 PART_SOLID = Code("RID50152", "RADLEX", "part-solid pulmonary nodule")
@@ -191,6 +196,51 @@ def test_a_number_names_the_frames_it_was_taken_from(tmp_path: Path) -> None:
     assert "ContentSequence" not in second
     assert comments(report) == ["Frames 4 to 6 are 0.12 s to 0.2 s from the first."]
     assert referenced(named(measured, "111030")[0].ContentSequence[0]) == (uid, [8])
+
+
+CENTROID = Location(
+    label="centroid of lung",
+    finding=codes.LUNG,
+    shape=PointInSpace(x=-12.5, y=-24.25, z=50.0),
+    image=4,
+    laterality=codes.LEFT,
+    finding_site=codes.LUNG,
+    point=SegmentPoint(
+        segment="lung",
+        purpose=Code("128138", "DCM", "Center of Mass"),
+        method=Code("CENTROID", "99HILUM", "Centroid: mean place of the voxels, by the volume they stand for"),
+    ),
+)
+
+
+def test_a_point_of_a_segment_says_which_point_it_is_and_is_no_finding(tmp_path: Path) -> None:
+    """The group is about the lung, its purpose the centre of mass (CID 219), and its method modifies it; no conclusion names it, and where
+    the segment has no voxel nothing is said to be absent for want of a point."""
+    lung = made.segment("lung", made.blob(), type=codes.LUNG, laterality=codes.LEFT)
+    encoding = made.encoding(made.series(tmp_path, SQUARE), Findings(segments=(lung,), locations=(CENTROID,)))
+    declared = (SegmentOutput(label="lung", type=codes.LUNG), LocationOutput(finding=codes.LUNG, of_segment=True))
+    encoding = replace(encoding, application=replace(encoding.application, outputs=declared))
+    objects = encode(encoding)
+    (report,) = read(objects, "detections")
+    (group,) = groups(report)
+    (finding,), (purpose,), (method,) = (named(group, name) for name in ("121071", "130400", METHOD))
+    assert [one.ConceptCodeSequence[0].CodeValue for one in (finding, purpose, method)] == [codes.LUNG.value, "128138", "CENTROID"]
+    assert (purpose.RelationshipType, method.RelationshipType) == ("CONTAINS", "HAS CONCEPT MOD")
+    (said,) = read(objects, "sr")
+    assert str(named(said, "121077")[0].TextValue).startswith("Left lung: outlined. By ")
+    empty = replace(lung, mask=np.zeros_like(lung.mask))
+    (report,) = read(reports(replace(encoding, findings=Findings(segments=(empty,)))), "sr")
+    assert len(groups(report)) == 1
+
+
+def test_a_report_that_calls_a_point_something_else_does_not_leave(tmp_path: Path) -> None:
+    """The check reads back which point it is."""
+    encoding = made.encoding(made.series(tmp_path, SQUARE), Findings(locations=(CENTROID,)))
+    (made_of_it,) = [one for one in encode(encoding) if one.kind == "detections"]
+    assert CENTROID.point is not None
+    other = replace(CENTROID, point=replace(CENTROID.point, purpose=codes.VOLUME))
+    with pytest.raises(ValuesDiffer, match=r"'128138', 'DCM'.* found was .*'118565006'"):
+        check([made_of_it], replace(encoding, findings=Findings(locations=(other,))), read_sources(encoding))
 
 
 def test_two_findings_are_tracked_apart_and_remarks_stand_in_the_report(tmp_path: Path) -> None:

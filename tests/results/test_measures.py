@@ -15,6 +15,7 @@ from pydicom.uid import PositronEmissionTomographyImageStorage
 
 from inference import codes
 from inference.applications.analysing import analyse
+from inference.applications.measured import measured_outputs
 from inference.applications.port import Accepts, Application, MeasurementOutput, SegmentOutput
 from inference.codes import Code
 from inference.findings import Findings, Segment
@@ -201,7 +202,7 @@ STEPS_MM = (2.5, 1.0, 1.0)
 def test_every_measure_becomes_an_object(tmp_path: Path) -> None:
     """What is declared of two kidneys on CT and on PET is in reports with its method, and validators take them: no code is too long."""
     for modality, words in (
-        ("CT", ("mean", "deviation", "share_below", "share_above", "axial_diameter", "diameter", "agatston", "asymmetry")),
+        ("CT", ("mean", "deviation", "share_below", "share_above", "axial_diameter", "diameter", "agatston", "asymmetry", *POINTS)),
         ("PT", ("mean", "suv_max", "suv_peak", "share_above")),
     ):
         paths = kidneys(modality, tmp_path / modality)
@@ -219,6 +220,7 @@ def test_every_measure_becomes_an_object(tmp_path: Path) -> None:
 
 
 SIDES = ("left", "right")
+POINTS = ("centroid", "axial_diameter_ends", "diameter_ends")
 
 
 def kidneys(modality: str, folder: Path) -> list[Path]:
@@ -255,7 +257,6 @@ def bodies() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 
 def of_kidneys(paths: list[Path], volume: Volume, measures: Sequence[Measure], folder: Path) -> tuple[Findings, list[Path]]:
     """What is measured of both, and the objects that it became."""
-    concepts = dict.fromkeys(one for measure in measures for one in measure.concepts((volume.modality,)))
     segments = tuple(
         Segment(label=label, mask=mask, category=codes.ANATOMICAL_STRUCTURE, type=KIDNEY, laterality=side, rgb=(9, 90, 200))
         for label, mask, side in zip(SIDES, bodies(), (codes.LEFT, codes.RIGHT), strict=True)
@@ -268,11 +269,13 @@ def of_kidneys(paths: list[Path], volume: Volume, measures: Sequence[Measure], f
         models=(),
         outputs=(
             *(SegmentOutput(label=label, type=KIDNEY) for label in SIDES),
-            *(MeasurementOutput(name=one.name, unit=one.unit, derivation=one.derivation) for one in concepts),
+            *measured_outputs(measures, dict.fromkeys(SIDES, KIDNEY), (volume.modality,)),
         ),
         analyse=lambda subject, infer: Findings(segments=segments),
         measures=tuple(measures),
     )
     findings = analyse(application, volume, NotAsked(), [pydicom.dcmread(path, stop_before_pixels=True) for path in paths])
-    profile = Profile(name="all", kinds=frozenset({Kind.SEG, Kind.SR, Kind.NARRATIVE, Kind.SC}), languages=(Language.CHINESE,))
+    profile = Profile(
+        name="all", kinds=frozenset({Kind.SEG, Kind.SR, Kind.DETECTIONS, Kind.NARRATIVE, Kind.SC}), languages=(Language.CHINESE,)
+    )
     return findings, made.save(encode(made.encoding(paths, findings, volume=volume, application=application, profiles=(profile,))), folder)

@@ -23,6 +23,7 @@ from inference.applications.bundle.nnunet.patches import Patches
 from inference.applications.bundle.nnunet.returning import returned, slab_labels
 from inference.applications.bundle.steps import STEPS, ImageOnGrid, Transform, source_image
 from inference.applications.manifest import check_manifest
+from inference.applications.measured import measured_outputs
 from inference.applications.port import (
     Accepts,
     Application,
@@ -265,7 +266,7 @@ def application_of(manifest: BundleManifest) -> Application:
         outputs=(
             *(SegmentOutput(label=structure.label, type=structure.type) for structure in manifest.structures),
             *([MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE)] if manifest.structures and manifest.volumes else []),
-            *_measured(manifest),
+            *measured_outputs(manifest.measures, {one.label: one.type for one in manifest.structures}, manifest.accepts.modality),
             *(EvaluationOutput(finding=answer.finding) for answer in manifest.answers),
             *(MeasurementOutput(name=number.name, unit=number.unit) for number in manifest.numbers),
         ),
@@ -279,12 +280,6 @@ def application_of(manifest: BundleManifest) -> Application:
         licences=manifest.licences,
         roles=tuple(Role(name=name) for name in manifest.roles),
     )
-
-
-def _measured(manifest: BundleManifest) -> list[MeasurementOutput]:
-    """What its measures may say of images that it takes, each once."""
-    concepts = [one for measure in manifest.measures for one in measure.concepts(manifest.accepts.modality)]
-    return [MeasurementOutput(name=one.name, unit=one.unit, derivation=one.derivation) for one in dict.fromkeys(concepts)]
 
 
 def prepared(manifest: BundleManifest, subject: Volume | VolumeSet | Image, marked: NDArray[Any] | None = None) -> ImageOnGrid:

@@ -1,7 +1,7 @@
 """Diameters of segments: the longest on one axial slice with the widest across it, and the longest in space."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ class AxialDiameter:
             if (against := self.against(given, volume)) is not None:
                 yield Unmeasured(reason=against)
                 return
-            axes = longest_axes(segment.mask, volume.spacing_mm[1:])
+            _, axes = longest_axes(segment.mask, volume.spacing_mm[1:])
             for said, value in ((_LONG, axes.long_mm), (_SHORT, axes.short_mm)):
                 yield Measurement(name=said.name, value=value, unit=said.unit, segment=segment.label, method=ON_ONE_SLICE)
 
@@ -85,18 +85,25 @@ class LongestDiameter:
     def of(self, given: SegmentedImages) -> Iterator[Measurement | Unmeasured]:
         """As `Measure`."""
         for segment in given.those(self.segments):
-            length_mm = longest_mm(segment.mask, given.volume(segment))
+            one, other = longest_ends(segment.mask, given.volume(segment))
+            length_mm = float(np.linalg.norm(one - other))
             yield Measurement(name=LONGEST, value=length_mm, unit=codes.MILLIMETRE, segment=segment.label, method=FACES)
 
 
-def longest_axes(mask: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> Axes:
-    """Both diameters on the slice of a mask (Z, Y, X) that has the longest one; of equals the first."""
-    inside = mask[box_of(mask)]
-    return max((axes_of(plane, spacing_mm) for plane in inside if plane.any()), key=lambda axes: axes.long_mm)
+def longest_axes(mask: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> tuple[int, Axes]:
+    """The slice of a mask (Z, Y, X) that has the longest diameter, and both diameters on it, by places of the whole slice; of equals the
+    first."""
+    box = box_of(mask)
+    planes = ((z, axes_of(plane, spacing_mm)) for z, plane in enumerate(mask[box], box[0].start) if plane.any())
+    z, axes = max(planes, key=lambda each: each[1].long_mm)
+    top, left = box[1].start, box[2].start
+    start, end = ((row + top, column + left) for row, column in (axes.start, axes.end))
+    return z, replace(axes, start=start, end=end)
 
 
-def longest_mm(mask: NDArray[np.bool_], volume: Volume) -> float:
-    """The largest distance of two points on the surface of a mask (Z, Y, X), which marching cubes puts on the middles of voxels' faces."""
+def longest_ends(mask: NDArray[np.bool_], volume: Volume) -> tuple[Reals, Reals]:
+    """The two points (x, y, z), mm in LPS, that are farthest apart on the surface of a mask (Z, Y, X), which marching cubes puts on the
+    middles of voxels' faces; of equals the first pair."""
     from scipy.spatial import ConvexHull
     from scipy.spatial.distance import cdist
 
@@ -104,8 +111,14 @@ def longest_mm(mask: NDArray[np.bool_], volume: Volume) -> float:
     beyond = np.concatenate([ends + step for axis in np.eye(3) for step in (axis / 2, -axis / 2)])
     places = volume.to_patient(beyond)
     corners = places[ConvexHull(places).vertices]
+    farthest, pair = -1.0, (0, 0)
     # a few at a time: all pairs of a large body's corners are a gigabyte
-    return max(float(cdist(corners[at : at + _AT_ONCE], corners[at:]).max()) for at in range(0, len(corners), _AT_ONCE))
+    for at in range(0, len(corners), _AT_ONCE):
+        apart = cdist(corners[at : at + _AT_ONCE], corners[at:])
+        one, other = np.unravel_index(int(apart.argmax()), apart.shape)
+        if apart[one, other] > farthest:
+            farthest, pair = float(apart[one, other]), (at + int(one), at + int(other))
+    return corners[pair[0]], corners[pair[1]]
 
 
 def _ends_of_rows(mask: NDArray[np.bool_]) -> Reals:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from inference.codes import Code
-from inference.findings import Findings, Measurement, Segment
+from inference.findings import Findings, Location, Measurement, Segment
 from inference.imaging.measures.quantity import Padding, Quantity, Unknown, quantity_of
 from inference.imaging.subject import Phases, Subject, volume_of
 from inference.imaging.volume import Volume
@@ -65,7 +65,7 @@ class Measure(Protocol):
         `volume` is how the images lie: its voxels are not looked at.
         """
 
-    def of(self, given: "SegmentedImages") -> Iterator[Measurement | Unmeasured]:
+    def of(self, given: "SegmentedImages") -> Iterator[Measurement | Location | Unmeasured]:
         """Measure those of its segments that are there."""
 
 

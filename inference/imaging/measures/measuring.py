@@ -6,13 +6,15 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from inference.findings import Findings, Measurement
-from inference.imaging.measures import calcium, lengths, sides, uptake, values
+from inference.findings import Findings, Location, Measurement
+from inference.imaging.measures import calcium, calibre, lengths, points, sides, uptake, values
 from inference.imaging.measures.measure import Kind, Measure, SegmentedImages, Unmeasured
 from inference.imaging.subject import Subject
 from inference.translatable import Translatable, listed, say
 
-KINDS: Mapping[str, Kind] = {kind.word: kind for kind in (*values.KINDS, *lengths.KINDS, *uptake.KINDS, *sides.KINDS, *calcium.KINDS)}
+KINDS: Mapping[str, Kind] = {
+    kind.word: kind for kind in (*values.KINDS, *lengths.KINDS, *points.KINDS, *calibre.KINDS, *uptake.KINDS, *sides.KINDS, *calcium.KINDS)
+}
 """Every measure by its word in app.yaml, in the order in which they are listed."""
 
 MEASURES: Mapping[str, Any] = {kind.make.__name__: kind.make for kind in KINDS.values()}
@@ -33,6 +35,7 @@ def measured(measures: Sequence[Measure], subject: Subject, headers: Sequence[Da
     """
     given = SegmentedImages(subject, headers, findings)
     made: list[Measurement] = []
+    located: list[Location] = []
     refused: dict[Translatable, list[Translatable]] = {}
     for measure in measures:
         if not given.those(measure.segments):
@@ -40,10 +43,22 @@ def measured(measures: Sequence[Measure], subject: Subject, headers: Sequence[Da
         for said in measure.of(given):
             if isinstance(said, Unmeasured):
                 refused.setdefault(said.reason, []).append(measure.words)
+            elif isinstance(said, Location):
+                located.append(said)
             else:
                 made.append(said)
     remarks = [_told(why, what) for why, what in refused.items()]
-    return replace(findings, measurements=(*findings.measurements, *made), remarks=(*findings.remarks, *remarks))
+    return replace(
+        findings,
+        measurements=(*findings.measurements, *made),
+        locations=(*findings.locations, *located),
+        remarks=(*findings.remarks, *remarks),
+    )
+
+
+def tells(measure: Measure, modality: Sequence[str]) -> bool:
+    """Whether it says anything of images of these modalities: a number, or a point."""
+    return isinstance(measure, points.PointsOfSegments) or bool(measure.concepts(modality))
 
 
 def _told(why: Translatable, what: Iterable[Translatable]) -> Translatable:

@@ -11,11 +11,13 @@ from inference.findings import Box, Line, Location, Point, PointInSpace, Span
 from node.results.kind import Checking
 from node.results.port import Encoding, ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.reports.check import (
+    METHOD,
     TRACKING_UID,
     Image,
     certainty,
     check_report,
     code,
+    coded,
     compare,
     image,
     measurement_group,
@@ -26,6 +28,7 @@ from node.results.reports.check import (
 from node.results.sources import Sources
 
 _IMAGE_REGION, _CERTAINTY = ("111030", "DCM"), ("111012", "DCM")
+_PURPOSE = ("130400", "DCM")
 _SINGLE = 1e-6
 """Relative: coordinates are kept in single precision (FL)."""
 _HUNDREDTH = 0.01
@@ -64,6 +67,7 @@ def _check_locations(groups: Sequence[Dataset], encoding: Encoding, sources: Sou
             answers = tuple((code(one.name), code(one.value)) for one in location.qualities)
             if (says.finding, says.site, says.side, says.answers) != (code(location.finding), *place, answers):
                 raise ValuesDiffer(f'of "{location.label}" the report says {says}')
+            _is_point(group, location)
             _lies(group, location, encoding, sources)
             taken_from = [
                 [image(part) for part in item.get("ContentSequence") or () if part.ValueType == "IMAGE"]
@@ -80,6 +84,14 @@ def _check_locations(groups: Sequence[Dataset], encoding: Encoding, sources: Sou
         raise ValuesDiffer(f"the report has {len(left)} groups more than were found")
     if len(set(uids)) != len(uids):
         raise ValuesDiffer("two locations are tracked under one UID")
+
+
+def _is_point(group: Dataset, location: Location) -> None:
+    """Which point of a segment it is; a detection is none."""
+    said = tuple(coded(one.ConceptCodeSequence[0]) for what in (_PURPOSE, METHOD) for one in named(group, what))
+    meant = () if location.point is None else (code(location.point.purpose), code(location.point.method))
+    if said != meant:
+        raise ValuesDiffer(f'"{location.label}" is {said or "no point of a segment"} in the report, found was {meant}')
 
 
 def _frames(encoding: Encoding, span: Span | None) -> list[Image]:

@@ -30,6 +30,7 @@ from node.results.reports.items import Groups, algorithm, measurements_of, numbe
 from node.results.reports.root import report
 from node.results.sources import Sources, item
 
+_METHOD = "370129005"
 SQUARE_WITHIN = 1e-5
 """Relative: across 1000 pixels a hundredth of one."""
 
@@ -62,7 +63,14 @@ def _group(encoding: Encoding, sources: Sources, location: Location, measured: G
         algorithm_id=algorithm(encoding),
         measurements=measured,
         qualitative_evaluations=qualities(location),
+        # which point of a segment it is (PS3.16 TID 1410, CID 219)
+        method=item(location.point.method) if location.point else None,
+        geometric_purpose=item(location.point.purpose) if location.point else None,
     )
+    for one in made[0].ContentSequence:
+        # by the table it modifies the group's concept (row 5 of TID 1501, which it is built on); the library has it contained
+        if one.ConceptNameCodeSequence[0].CodeValue == _METHOD:
+            one.RelationshipType = "HAS CONCEPT MOD"
     return made
 
 

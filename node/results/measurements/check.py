@@ -134,7 +134,7 @@ def _not_found(encoding: Encoding) -> Iterator[MeasurementGroup]:
     for one in outputs:
         if isinstance(one, SegmentOutput) and one.searched and one.label not in labels and code(one.type) not in told:
             yield _sought(one.type, one.searched, None, zero, answer)
-        if isinstance(one, LocationOutput) and code(one.finding) not in told:
+        if isinstance(one, LocationOutput) and not one.of_segment and code(one.finding) not in told:
             told.add((one.finding.value, one.finding.scheme))
             yield _sought(one.finding, one.searched, None, [], answer)
 

@@ -110,6 +110,10 @@ class Chinese:
         """ "质地 部分实性肺结节"."""
         return f"{self.term(one.name)} {self.term(one.value)}"
 
+    def point(self, which: Code) -> str:
+        """Which point of a structure it is."""
+        return self.term(which)
+
     def segment(self, thing: Thing, on: int, of: int, measurements: Sequence[str]) -> str:
         """A structure with a mask."""
         said = [*measurements, f"在{of}幅图像中的{on}幅上勾画", *_sure(thing.certainty)]

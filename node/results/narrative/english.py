@@ -115,6 +115,10 @@ class English:
         """ "texture: part-solid pulmonary nodule"."""
         return f"{low(one.name.meaning)}: {one.value.meaning}"
 
+    def point(self, which: Code) -> str:
+        """ "centroid: mean place of its voxels"."""
+        return low(which.meaning)
+
     def segment(self, thing: Thing, on: int, of: int, measurements: Sequence[str]) -> str:
         """A structure with a mask."""
         where = f"outlined on {on} of {of} image{'' if of == 1 else 's'}"

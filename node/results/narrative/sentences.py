@@ -145,8 +145,9 @@ class _Speaker:
 
     def _found_or_not(self, *, outlined: bool) -> Iterator[Sentence]:
         yield from self._evaluations()
-        yield from self._locations()
+        yield from self._locations(points=False)
         yield from self._segments(outlined=outlined)
+        yield from self._locations(points=True)
         yield from self._whole()
         yield from self._nothing()
         yield from self._made()
@@ -201,16 +202,21 @@ class _Speaker:
                 ),
             )
 
-    def _locations(self) -> Iterator[Sentence]:
+    def _locations(self, *, points: bool) -> Iterator[Sentence]:
+        """`points`: those of segments, or all others."""
         for number, one in enumerate(self._findings.locations, 1):
+            if points is (one.point is None):
+                continue
             thing, image = replace(self._thing(one.finding, one), number=number), self._images[one.image]
             measurements = measurements_of(self._encoding, one)
-            measured = [*self._measured(measurements), *(self._wording.quality(each) for each in one.qualities)]
+            which = [] if one.point is None else [self._wording.point(one.point.method)]
+            measured = [*which, *self._measured(measurements), *(self._wording.quality(each) for each in one.qualities)]
             said = self._wording.location(thing, image, measured)
             yield Sentence(
                 section=Section.FINDINGS,
                 text=said,
-                brief=said,
+                # a conclusion says what a segment is, and not where each of its points lies
+                brief="" if points else said,
                 row=(self._wording.name(thing), "\n".join(measured), self._wording.details(thing, image)),
                 tracked=self._tracked(one.label, labelled=True),
                 rests_on=(Kind.DETECTIONS,),
@@ -313,19 +319,20 @@ class _Speaker:
     def _told_better(self, one: Evaluation) -> bool:
         """Whether a conclusion need not repeat it: its locations say where it is present, and what is there on one side is not absent."""
         if one.value == PRESENT:
-            return any(each.finding == one.finding for each in self._findings.locations)
+            return any(each.finding == one.finding and each.point is None for each in self._findings.locations)
         _, place = told_of(self._findings, one.finding, (one.finding_site, one.laterality))
         return one.value == ABSENT and is_among(one.finding, place, self._seen)
 
     def _about_disease(self) -> bool:
         """Whether anything was looked for that is not anatomy."""
         abnormal = any(one.category == MORPHOLOGICALLY_ABNORMAL_STRUCTURE for one in self._findings.segments)
-        return abnormal or bool(self._findings.evaluations or self._findings.locations or any(one.answer for one in self._absent))
+        detected = any(one.point is None for one in self._findings.locations)
+        return abnormal or detected or bool(self._findings.evaluations or any(one.answer for one in self._absent))
 
     def _counted(self) -> list[str]:
         """How often what was found more than once."""
         counted = [one.type for one in self._found if one.category == MORPHOLOGICALLY_ABNORMAL_STRUCTURE]
-        counted += [one.finding for one in self._findings.locations]
+        counted += [one.finding for one in self._findings.locations if one.point is None]
         counts = [Count(what=code, number=number) for code, number in Counter(counted).items() if number > 1]
         return [self._wording.found(counts)] if counts else []
 

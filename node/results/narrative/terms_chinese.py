@@ -137,6 +137,8 @@ TERMS: Mapping[str, Mapping[str, str]] = {
         "123104": "形态学运算",
         "123106": "多尺度滤波",
         "111053": "建议随访",
+        "128138": "质心",
+        "128141": "边界点",
     },
     "NCIt": {
         "C41144": "密度",
@@ -153,6 +155,9 @@ TERMS: Mapping[str, Mapping[str, str]] = {
         "SOLID-DIAMETER": "实性成分最长径",
         "ASYMMETRY": "体积不对称性（左减右）",
         "ABC-HALF": "最大出血灶的ABC/2",
+        "CENTROID": "质心：体素位置按所占体积的平均",
+        "AXIAL-END": "轴位最长径的端点",
+        "END": "三维最长径的端点",
         # rows of the Fleischner Society's table of 2017
         "F17-S1-LT6": "单发实性结节，<6 mm（Fleischner 2017）",
         "F17-S1-6TO8": "单发实性结节，6-8 mm（Fleischner 2017）",

@@ -89,8 +89,9 @@ def phase_figure(phases: Phases, findings: Findings, names: Sequence[str]) -> Fi
 
 
 def by_certainty(locations: Sequence[Location]) -> list[int]:
-    """The images that locations lie on, the surest first, each once."""
-    order = sorted(locations, key=lambda one: -1.0 if one.certainty is None else one.certainty, reverse=True)
+    """The images that detections lie on, the surest first, each once; of a segment's points the segment is shown."""
+    detected = [one for one in locations if one.point is None]
+    order = sorted(detected, key=lambda one: -1.0 if one.certainty is None else one.certainty, reverse=True)
     return list(dict.fromkeys(one.image for one in order))
 
 

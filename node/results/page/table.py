@@ -66,7 +66,8 @@ def entries(
     # what is there may not be left out for want of room where what is absent stands
     evaluations = sorted(findings.evaluations, key=lambda one: one.value == UNDETERMINED)
     listed = [_evaluation(one, image_names, words) for one in evaluations if one.value != ABSENT]
-    listed += [_location(findings, number, one, image_names, words) for number, one in enumerate(findings.locations, 1)]
+    located = [(one.point, _location(findings, number, one, image_names, words)) for number, one in enumerate(findings.locations, 1)]
+    listed += [entry for point, entry in located if point is None]
     listed += [_segment(findings, one, words) for one in findings.segments if one.mask.any()]
     listed += [
         Entry(
@@ -76,6 +77,7 @@ def entries(
         )
         for (total, indices), those in _of_the_whole(findings).items()
     ]
+    listed += [entry for point, entry in located if point is not None]
     # another like it was found, or may be there: only the mask is empty
     without = {what for what, _ in absent}
     listed += [
@@ -139,6 +141,7 @@ def _location(findings: Findings, number: int, one: Location, image_names: Seque
         number=number,
         values=values,
         answers=[(words.term(each.name), words.quality(each.value)) for each in one.qualities],
+        word="" if one.point is None else words.term(one.point.purpose),
         details=_joined(image_names[one.image], words.place(one.laterality, one.finding_site), words.sure(one.certainty)),
     )
 

@@ -145,7 +145,7 @@ def _unmentioned(encoding: Encoding, shown: Place) -> Iterator[Sought]:
                 is_segment=True,
                 answer=_answer(findings),
             )
-        if isinstance(one, LocationOutput) and _key(one.finding) not in told:
+        if isinstance(one, LocationOutput) and not one.of_segment and _key(one.finding) not in told:
             # once, however often it is declared
             told.add(_key(one.finding))
             site, laterality = place_of(one.finding, (one.searched, None), shown)

@@ -38,7 +38,8 @@ SEGMENT = ("121191", "DCM")
 FINDING, SITE, SIDE = ("121071", "DCM"), ("363698007", "SCT"), ("272741003", "SCT")
 TRACKING_UID, TRACKING_IDENTIFIER = ("112040", "DCM"), ("112039", "DCM")
 _DERIVATION, _ALGORITHM_FAMILY = ("121401", "DCM"), ("111000", "DCM")
-_METHOD = ("370129005", "SCT")
+METHOD = ("370129005", "SCT")
+_PURPOSE = ("130400", "DCM")
 _UPPER, _LOWER = ("371886008", "SCT"), ("371885007", "SCT")
 _BOUND, _AT_LEAST = ("BOUND", "99HILUM"), ("AT-LEAST", "99HILUM")
 _CERTAINTY, _PERCENT = ("111012", "DCM"), ("%", "UCUM")
@@ -99,7 +100,7 @@ def measurement_group(group: Dataset) -> MeasurementGroup:
     answers = [
         (name(item), coded(item.ConceptCodeSequence[0]))
         for item in items
-        if item.ValueType == "CODE" and name(item) not in (FINDING, SITE, _ALGORITHM_FAMILY)
+        if item.ValueType == "CODE" and name(item) not in (FINDING, SITE, METHOD, _PURPOSE, _ALGORITHM_FAMILY)
     ]
     return MeasurementGroup(
         finding=coded(findings[0].ConceptCodeSequence[0]) if findings else None,
@@ -159,7 +160,7 @@ def _number(item: Dataset) -> Number:
     if abs(exact - shown) > allowed:
         raise ValuesDiffer(f"the report says {shown} and {exact} of one measurement")
     derivations = [coded(part.ConceptCodeSequence[0]) for part in named(item, _DERIVATION)]
-    methods = [coded(part.ConceptCodeSequence[0]) for part in named(item, _METHOD)]
+    methods = [coded(part.ConceptCodeSequence[0]) for part in named(item, METHOD)]
     bounds = [coded(part.ConceptCodeSequence[0]) for part in named(item, _BOUND)]
     if bounds not in ([], [_AT_LEAST]):
         raise ValuesDiffer(f"the report says of a measurement that it is {bounds}")

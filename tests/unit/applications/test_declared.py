@@ -39,6 +39,7 @@ from inference.findings import (
     Registration,
     Saliency,
     Segment,
+    SegmentPoint,
     Span,
 )
 from inference.imaging.errors import UnfitPrior
@@ -156,6 +157,10 @@ def turned(degrees: float) -> np.ndarray:
     return matrix
 
 
+MASK = Segment(label="brain", mask=np.zeros(SHAPE, dtype=np.bool_), category=codes.TISSUE, type=codes.BRAIN, rgb=(1, 2, 3))
+MIDDLE = SegmentPoint(segment="brain", purpose=codes.VOLUME, method=codes.MEAN)
+
+
 @pytest.mark.parametrize(
     ("findings", "subject"),
     [
@@ -175,14 +180,12 @@ def turned(degrees: float) -> np.ndarray:
         (evaluation(span=Span(first=0, last=4)), cine()),
         (replace(location(box()), measurements=(measured(location="lesion 1"),)), volume()),
         (Findings(measurements=(measured(span=Span(first=2, last=2)),)), cine()),
+        (replace(location(box(), point=MIDDLE), segments=(MASK,)), volume()),
     ],
 )
 def test_what_is_declared_and_possible_leaves(findings: Findings, subject: Subject) -> None:
     """Every kind of finding, about every kind of subject that can have it, up to the last pixel and the last image."""
     check_outputs(application(), findings, subject)
-
-
-MASK = Segment(label="brain", mask=np.zeros(SHAPE, dtype=np.bool_), category=codes.TISSUE, type=codes.BRAIN, rgb=(1, 2, 3))
 
 
 @pytest.mark.parametrize(
@@ -196,6 +199,7 @@ MASK = Segment(label="brain", mask=np.zeros(SHAPE, dtype=np.bool_), category=cod
         (location(box(), qualities=(Quality(name=LESION, value=SOLID),)), volume(), UndeclaredOutput, "Lesion solid pulmonary nodule"),
         (location(box(), qualities=(IS_SOLID, IS_SOLID)), volume(), InvalidOutput, "Texture twice"),
         (location(box(), image=4), volume(), InvalidOutput, "about image 4 of 4"),
+        (location(box(), point=MIDDLE), volume(), InvalidOutput, "is a point of a segment that the findings do not hold"),
         (location(box(bottom=6.01)), volume(), InvalidOutput, "outside of its image of 6 rows and 8 columns"),
         (location(box(bottom=11, right=5), image=1), images(), InvalidOutput, "outside of its image of 10 rows"),
         (location(box(top=3, bottom=3)), volume(), InvalidOutput, "is no box"),

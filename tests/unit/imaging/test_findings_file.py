@@ -31,6 +31,7 @@ from inference.findings import (
     Registration,
     Saliency,
     Segment,
+    SegmentPoint,
     Shape,
     Span,
     empty_mask,
@@ -67,6 +68,15 @@ def some_findings(shape: tuple[int, int, int] = (5, 7, 11)) -> Findings:
             ),
         ),
         evaluations=(Evaluation(finding=codes.BRAIN, value=codes.PRESENT, finding_site=codes.HEAD),),
+        locations=(
+            Location(
+                label="middle",
+                finding=codes.LUNG,
+                shape=PointInSpace(x=0.1, y=-2.5, z=3.0),
+                image=2,
+                point=SegmentPoint(segment="lung right", purpose=codes.VOLUME, method=codes.MEAN),
+            ),
+        ),
         remarks=("slices 3.0 mm apart: volume is approximate",),
         cautions=(Caution(sentence=say("Only 5 of 9 images came."), mark="INCOMPLETE 5 of 9"), Caution(sentence=say("Cut off below."))),
     )
@@ -78,6 +88,7 @@ def test_what_is_written_is_read_back() -> None:
     after = loads(dumps(before))
     assert after.measurements == before.measurements
     assert after.evaluations == before.evaluations
+    assert after.locations == before.locations
     assert after.remarks == before.remarks
     assert after.cautions == before.cautions
     for ours, theirs in zip(after.segments, before.segments, strict=True):
@@ -152,6 +163,7 @@ def test_same_findings_same_bytes_whatever_the_memory_layout() -> None:
         ),
         measurements=first.measurements,
         evaluations=first.evaluations,
+        locations=first.locations,
         remarks=first.remarks,
         cautions=first.cautions,
     )

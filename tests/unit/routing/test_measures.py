@@ -15,6 +15,7 @@ from inference.imaging.measures.calcium import Agatston
 from inference.imaging.measures.lengths import AxialDiameter, LongestDiameter
 from inference.imaging.measures.measure import Measure
 from inference.imaging.measures.measuring import measured
+from inference.imaging.measures.points import AxialDiameterEnds, Centroid, DiameterEnds
 from inference.imaging.measures.sides import Asymmetry
 from inference.imaging.measures.uptake import LargestUptake
 from inference.imaging.measures.values import Mean, ShareBelow
@@ -33,6 +34,9 @@ MEASURES: tuple[Measure, ...] = (
     LongestDiameter(segments=ONE),
     LargestUptake(segments=ONE),
     Agatston(segments=ONE),
+    Centroid(segments=ONE),
+    DiameterEnds(segments=ONE),
+    AxialDiameterEnds(segments=ONE),
 )
 AXIAL, CORONAL = np.diag([3.0, 1.0, 1.0, 1.0])[[2, 1, 0, 3]], np.diag([1.0, 3.0, 1.0, 1.0])[[1, 0, 2, 3]]
 NATIVE = {"KVP": "120", "SliceThickness": "3"}
@@ -79,7 +83,7 @@ def by_reading(files: list[Path], measure: Measure) -> str:
     ("modality", "affine", "extra", "refused"),
     [
         ("CT", AXIAL, NATIVE, {"SUVmax"}),
-        ("CT", CORONAL, NATIVE, {"SUVmax", "the axial diameter", "the Agatston score"}),
+        ("CT", CORONAL, NATIVE, {"SUVmax", "the axial diameter", "the ends of the axial diameter", "the Agatston score"}),
         ("CT", AXIAL, {**NATIVE, "KVP": "100"}, {"SUVmax", "the Agatston score"}),
         ("CT", AXIAL, {**NATIVE, "KVP": None}, {"SUVmax", "the Agatston score"}),
         ("CT", AXIAL, {**NATIVE, "SliceThickness": "5"}, {"SUVmax", "the Agatston score"}),
