@@ -49,6 +49,7 @@ def train(
     spacing_mm: Annotated[tuple[float, float, float] | None, Parameter(negative="")] = None,
     window: Annotated[tuple[int, int, int] | None, Parameter(negative="")] = None,
     augmentation: float | None = None,
+    modality: str | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Train a recipe's model, or go on with a training that was ended; several processes with torchrun.
@@ -103,6 +104,9 @@ def train(
         voxels of the whole image as the network sees it; of single images the first is 1.
     augmentation
         Of recipes for data of your own, how strongly images are turned, shifted and changed in training: 0 to 2, 1 by default.
+    modality
+        Of images in files that do not say it themselves (NIfTI), as DICOM names it: CT, MR. Where dataset.json calls a channel so, it is
+        known.
     as_json
         With --list: print the list as JSON.
     """
@@ -120,7 +124,9 @@ def train(
     from training.ranks import ranks
 
     run = out or _default(recipe)
-    asked = Asked(name=name, labels=labels, spacing_mm=spacing_mm, window=window, target=target, augmentation=augmentation)
+    asked = Asked(
+        name=name, labels=labels, spacing_mm=spacing_mm, window=window, target=target, augmentation=augmentation, modality=modality
+    )
     given = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
     with ranks(Device(device), Precision(precision), accumulate) as here:
         if search is not None:

@@ -25,6 +25,7 @@ from inference.imaging.resample import Grid, reorientation
 from training.checkpoint import save_json
 from training.data.cases import Labelled
 from training.data.dicom import Segment
+from training.data.outlined import BY_PATIENT, Layout
 from training.errors import BrokenRun, UnfitData, UnfitSetting
 
 PLAN = "plan.json"
@@ -69,6 +70,8 @@ class Asked:
         Of a table of labels, the columns that are learned; () for all.
     augmentation
         How strong it is, 1 for the recipe's own.
+    modality
+        What files that do not say it are images of, as DICOM names it.
     """
 
     name: str | None = None
@@ -77,6 +80,7 @@ class Asked:
     window: tuple[int, int, int] | None = None
     target: tuple[str, ...] = ()
     augmentation: float | None = None
+    modality: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +93,8 @@ class Plan:
         Its model follows the repository; a version of its own comes with the export.
     seed, training
         Of the split that it was planned on, and the digest of its training cases: a plan that saw held-out cases serves no other split.
+    layout, split
+        How the data lie, and by what cases were put on one side or another.
     """
 
     manifest: BundleManifest
@@ -97,6 +103,8 @@ class Plan:
     patients: int
     seed: int
     training: str
+    layout: Layout
+    split: str
 
     @property
     def window(self) -> tuple[int, int, int]:
@@ -137,6 +145,8 @@ def planned(
     patients: int,
     seed: int,
     training: str,
+    layout: Layout = Layout.DICOM,
+    split: str = BY_PATIENT,
 ) -> Plan:
     """The plan for these training cases, `training` being their digest.
 
@@ -163,12 +173,18 @@ def planned(
         finish=(Activation(softmax=True), Return(nearest=False), Decision()),
         structures=tuple(
             Structure(
-                channel=channel, label=one.label, type=one.type, category=one.category, laterality=one.laterality, rgb=colour(channel - 1)
+                channel=channel,
+                label=one.label,
+                type=one.type,
+                category=one.category,
+                laterality=one.laterality,
+                site=one.site,
+                rgb=colour(channel - 1),
             )
             for channel, one in enumerate(structures, start=1)
         ),
     )
-    return Plan(manifest=manifest, asked=asked, series=series, patients=patients, seed=seed, training=training)
+    return Plan(manifest=manifest, asked=asked, series=series, patients=patients, seed=seed, training=training, layout=layout, split=split)
 
 
 def application_name(name: str) -> str:
@@ -196,6 +212,7 @@ def told(plan: Plan) -> str:
         f"{plan.series} series of {plan.patients} patients, {plan.manifest.accepts.modality[0]}: "
         f"{', '.join(one.label for one in plan.manifest.structures)}; {_by(spacing.pixdim)} mm, "
         f"windows of {_by(plan.window)} voxels (to the head, the back, the left), {values}"
+        + ("" if plan.split == BY_PATIENT else f"; split {plan.split}")
     )
 
 
@@ -207,6 +224,8 @@ def write(plan: Plan, run: Path) -> None:
         "patients": plan.patients,
         "seed": plan.seed,
         "training": plan.training,
+        "layout": plan.layout,
+        "split": plan.split,
         "application": json.loads(to_text(plan.manifest)),
     }
     save_json(run / PLAN, said)
@@ -226,8 +245,8 @@ def read(run: Path) -> Plan | None:
         said = json.loads(path.read_text(encoding="utf-8"))
         asked: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in said["asked"].items()}
         manifest = from_text(json.dumps(said["application"]).encode(), str(path))
-        counts = {name: said[name] for name in ("series", "patients", "seed", "training")}
-        return Plan(manifest=manifest, asked=Asked(**asked), **counts)
+        counts = {name: said[name] for name in ("series", "patients", "seed", "training", "split")}
+        return Plan(manifest=manifest, asked=Asked(**asked), layout=Layout(said["layout"]), **counts)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as broken:
         raise BrokenRun(f"{path} is no plan that this version of hilum reads ({broken!r}): {AGAIN}") from broken
 

@@ -141,6 +141,7 @@ def command(recipe: str, data: Path | None, asked: Asked, given: Mapping[str, An
         "target": asked.target,
         "spacing_mm": asked.spacing_mm,
         "window": asked.window,
+        "modality": asked.modality,
     }
     said |= {"augmentation": asked.augmentation, **given, "precision": None if precision == "float32" else precision}
     said |= {"accumulate": None if parts == 1 else parts}

@@ -56,6 +56,7 @@ _PARTS = {
         "docs/howto/write-an-application",
         "docs/howto/train-a-model",
         "docs/howto/train-on-your-own-studies",
+        "docs/howto/train-on-other-layouts",
         "docs/howto/train-a-classifier",
         "docs/howto/train-a-regression",
         "docs/howto/chest-xray",

@@ -14,12 +14,13 @@ from pydicom.uid import UID
 from inference.imaging.write_series import write_series
 from training import recipes
 from training.data.cases import Case, Fold, split
+from training.data.coded import PRIVATE, coded
 from training.errors import UnfitData, UnfitSetting
 from training.planning import Asked
 from training.recipes.classification import KIND
 from training.tabled import beginning
 from training.tabled.hygiene import Clean, clean, told
-from training.tabled.labels import PRIVATE, LabelTable, coded, read_labels
+from training.tabled.labels import LabelTable, read_labels
 from training.tabled.plan import planned
 from training.tabled.plan import read as read_plan
 from training.tabled.studies import TabledStudies, tabled

@@ -62,7 +62,8 @@ class Case:
     """One labelled volume of a patient, not read yet. Cases of one patient never stand on two sides of a split.
 
     Where the data do not name patients, every case counts as one (`DataTerms.split` says so). Of each `stratum` every side gets its share.
-    `labels` is what a table says of it, for each channel; () where its truth lies in what is read.
+    `labels` is what a table says of it, for each channel; () where its truth lies in what is read. `part` is which fold of those that the
+    data bring along holds it out, from 1; 0: none does, or they bring none.
     """
 
     patient: str
@@ -70,6 +71,7 @@ class Case:
     load: Callable[[], Any]
     stratum: str = ""
     labels: tuple[float, ...] = ()
+    part: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,14 +97,16 @@ class Fold:
 
 
 def split(cases: Sequence[Case], seed: int, fold: Fold | None = None) -> Split:
-    """Put every patient on one side; each side has at least one.
+    """Put every patient on one side; each side has at least one. Of folds that the data bring along, the first is held out by itself.
 
     Raises
     ------
     UnfitData
-        There are fewer than three patients, or than folds.
+        There are fewer than three patients, or than folds; or the data bring another number of folds along.
     """
     patients = _in_turn(cases, seed)
+    if any(case.part for case in cases):
+        return _as_parted(cases, patients, fold)
     if len(patients) < 3:
         raise UnfitData(f"{len(patients)} patients cannot be split into training, validation and test")
     validation = max(1, round(len(patients) * VALIDATING))
@@ -118,11 +122,30 @@ def split(cases: Sequence[Case], seed: int, fold: Fold | None = None) -> Split:
         if test + validation >= len(patients):
             raise UnfitData(f"{fold.count} folds of {len(patients)} patients leave none to train on: more folds, or more patients")
 
+    return _sides(cases, patients[:test], patients[test : test + validation], patients[test + validation :])
+
+
+def _as_parted(cases: Sequence[Case], patients: Sequence[str], fold: Fold | None) -> Split:
+    """The sides of a fold that the data bring along; of those that it does not hold out, every tenth patient chooses."""
+    count, number = max(case.part for case in cases), 1 if fold is None else fold.number
+    if fold is not None and fold.count != count:
+        raise UnfitData(f"the data bring {count} folds along, and are not parted into {fold.count} others: --folds {count}, or none")
+    test = frozenset(case.patient for case in cases if case.part == number)
+    rest = [patient for patient in patients if patient not in test]
+    validation = max(1, round(len(rest) * VALIDATING))
+    if not test or len(rest) < 2:
+        raise UnfitData(
+            f"fold {number} that the data bring along holds out {len(test)} of {len(patients)} patients: nothing can be trained so"
+        )
+    return _sides(cases, test, rest[:validation], rest[validation:])
+
+
+def _sides(cases: Sequence[Case], test: Iterable[str], validation: Iterable[str], train: Iterable[str]) -> Split:
     def of(chosen: Iterable[str]) -> tuple[Case, ...]:
         wanted = frozenset(chosen)
         return tuple(case for case in cases if case.patient in wanted)
 
-    return Split(test=of(patients[:test]), validation=of(patients[test : test + validation]), train=of(patients[test + validation :]))
+    return Split(test=of(test), validation=of(validation), train=of(train))
 
 
 def _in_turn(cases: Sequence[Case], seed: int) -> list[str]:

@@ -35,13 +35,14 @@ _BETWEEN = "\\"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """One segment of a file, as its author describes it (PS3.3 C.8.20.4)."""
+    """One segment of a file, as its author describes it (PS3.3 C.8.20.4); of a map of labels, one label by its value."""
 
     number: int
     label: str
     type: Code
     category: Code
     laterality: Code | None = None
+    site: Code | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,18 +2,25 @@
 
 import csv
 import hashlib
+import itertools
+import zlib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from pydicom.uid import CTImageStorage, MRImageStorage
 
+from inference.imaging.geometry import OFF_GRID_STEPS
 from inference.imaging.volume import SliceSource, Volume
 from inference.imaging.write_series import from_nifti
 from training.data.cases import Case, Labelled
 from training.errors import UnfitData
 
+_LEAST_MM3 = 1e-9
+"""Of a voxel."""
+_MOST_LABEL = 255
 _UNKNOWN = "n/a"
 """In participants.tsv."""
 _COLUMNS = frozenset({"sex", "age", "handedness", "group", "site", "manufacturer", "scanner", "field_strength"})
@@ -37,7 +44,7 @@ def pairs(folder: Path, *, modality: str) -> tuple[Case, ...]:
         raise UnfitData(f"{folder} has no images/NAME.nii.gz with labels/NAME.nii.gz")
     known = _participants(folder / "participants.tsv")
     return tuple(
-        Case(patient=case, name=case, load=partial(_load, images / name, labels / name, modality, known.get(case, {})))
+        Case(patient=case, name=case, load=partial(read_labelled, images / name, labels / name, modality, known.get(case, {})))
         for case, name in ((name.split(".nii")[0], name) for name in there)
     )
 
@@ -56,14 +63,50 @@ def _participants(file: Path) -> dict[str, dict[str, str]]:
         raise UnfitData(f"{file} is no table with a column participant_id: {broken!r}") from broken
 
 
-def _load(image: Path, label: Path, modality: str, attributes: Mapping[str, str]) -> Labelled:
-    voxels, affine = from_nifti(image)
-    labels, other = from_nifti(label)
-    if labels.shape != voxels.shape or not np.allclose(affine, other, atol=1e-3):
+def read_labelled(image: Path, label: Path, modality: str, attributes: Mapping[str, str] = MappingProxyType({})) -> Labelled:
+    """An image and the labels of its voxels, both NIfTI files on one grid.
+
+    Raises
+    ------
+    UnfitData
+        A file cannot be read, holds no volume, or no finite numbers; the labels lie on another grid, or are no whole numbers from 0 to 255.
+    """
+    voxels, affine = read_nifti(image)
+    labels, other = read_nifti(label)
+    if labels.shape != voxels.shape or not _same_place(affine, other, voxels.shape):
         raise UnfitData(f"{label} is not on the grid of {image}")
-    if not np.array_equal(labels, labels.astype(np.uint8)):
+    if labels.min() < 0 or labels.max() > _MOST_LABEL or not np.array_equal(labels, labels.astype(np.uint8)):
         raise UnfitData(f"{label} holds other values than whole ones from 0 to 255")
     return Labelled(volume=volume_of(voxels, affine, modality, image.name), labels=labels.astype(np.uint8), attributes=attributes)
+
+
+def _same_place(affine: np.ndarray, other: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Whether the corners of two grids of one shape lie on each other."""
+    corners = np.array([(z, y, x, 1) for z, y, x in itertools.product(*((0, side - 1) for side in shape))])
+    return float(np.abs(corners @ (np.linalg.inv(affine) @ other).T - corners).max()) <= OFF_GRID_STEPS
+
+
+def read_nifti(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels (Z, Y, X) and their affine to LPS mm, as `from_nifti`.
+
+    Raises
+    ------
+    UnfitData
+        The file cannot be read, holds no volume, or says of no axis where it runs; or a voxel is no finite number.
+    """
+    from nibabel.filebasedimages import ImageFileError
+
+    try:
+        voxels, affine = from_nifti(file)
+    except (OSError, ValueError, EOFError, zlib.error, ImageFileError, np.linalg.LinAlgError) as broken:
+        raise UnfitData(f"{file} cannot be read as a volume: {broken}") from broken
+    if voxels.dtype.kind not in "iuf":
+        raise UnfitData(f"{file} holds {voxels.dtype}, not one number a voxel")
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < _LEAST_MM3:
+        raise UnfitData(f"{file}: its header does not say where its axes run")
+    if not np.isfinite(voxels).all():
+        raise UnfitData(f"{file}: {np.count_nonzero(~np.isfinite(voxels))} voxels are no finite numbers: give them a value (0, or air)")
+    return voxels, affine
 
 
 def volume_of(voxels: np.ndarray, affine: np.ndarray, modality: str, name: str) -> Volume:

@@ -1,4 +1,4 @@
-"""Structures of a user's own, from DICOM studies with segmentations; what depends on the data is found once, and kept in the run."""
+"""Structures of a user's own, from a folder that somebody outlined; what depends on the data is found once, and kept in the run."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -16,9 +16,8 @@ from inference.imaging.resample import Grid, Interpolation, resample
 from training.augment import cutting, segmentation
 from training.baselines import INTENSITY
 from training.data.cases import ByPatient, Case, Fold, Labelled, digest, named, split
-from training.data.dicom import LabelledSeries, studies
-from training.data.segments import labelled
-from training.data.structures import Wanted, having, wanted
+from training.data.coded import PRIVATE
+from training.data.outlined import outlined
 from training.errors import BrokenRun, OtherRun, UnfitData, UnfitSetting
 from training.evaluation.segmentation import Masks, dice
 from training.planning import STRIDE, Asked, Facts, Plan, application_name, facts, planned, read, strength, told, write
@@ -31,7 +30,8 @@ NAME = "segmentation"
 MEAN = "Dice, mean of all"
 CHANNELS, STRIDES = (16, 32, 64, 128), (2, 2, 2)
 FULL_RUN = FullRun(
-    wants="DICOM series with DICOM SEG of them, in one folder nested in any way; some ten patients at the very least",
+    wants="DICOM series with DICOM SEG of them, in one folder nested in any way; or a raw folder of nnU-Net (dataset.json, imagesTr, "
+    "labelsTr); some ten patients at the very least",
     time="by the data: hours of a processor",
     figure="by the data: beside intensity alone, on the patients that it held out",
 )
@@ -70,7 +70,7 @@ def begun(data: Path | None, run: Path, seed: int, asked: Asked, tell: Callable[
         return replace(recipe_of(plan), sides=ByPatient(lambda folder: cases, fold))
     if plan.asked != asked:
         raise OtherRun(f"{run} was planned with {plan.asked}; asked for is {asked}")
-    cases = _cases(folder, [structure.label for structure in plan.manifest.structures], bool(plan.asked.labels))
+    cases = _cases(folder, plan)
     if (plan.seed, plan.training) != (seed, digest(split(cases, seed, fold).train)):
         raise OtherRun(f"{run} was planned for the training cases of seed {plan.seed}; those of seed {seed} in {folder} are others")
     return replace(recipe_of(plan), sides=ByPatient(lambda folder: cases, fold))
@@ -100,7 +100,7 @@ def recipe_of(plan: Plan) -> Segmenter:
         model=manifest.model,
         window=plan.window,
         channels=manifest.channels,
-        sides=ByPatient(partial(_cases, names=names, over=bool(plan.asked.labels))),
+        sides=ByPatient(partial(_cases, plan=plan)),
         example=partial(example, manifest),
         network=partial(network, manifest.channels),
         loss=loss,
@@ -111,10 +111,10 @@ def recipe_of(plan: Plan) -> Segmenter:
         watched=MEAN if len(names) > 1 else f"Dice {names[0]}",
         schedule=Schedule(epochs=60, batch=2, learning_rate=2e-3, patience=12),
         data=DataTerms(
-            name=f"{plan.series} series of {plan.patients} patients, DICOM studies of one's own",
+            name=f"{plan.series} series of {plan.patients} patients, {plan.layout} of one's own",
             licence="not stated",
             attribution="not stated",
-            split="by patient: nobody is on two sides",
+            split=plan.split,
         ),
         baseline=INTENSITY,
         full_run=FULL_RUN,
@@ -160,14 +160,10 @@ def score(names: Sequence[str], findings: Findings, case: Labelled) -> Mapping[s
     return {**({MEAN: float(np.mean(known)) if known else float("nan")} if len(names) > 1 else {}), **each}
 
 
-def _cases(folder: Path, names: Sequence[str], over: bool) -> tuple[Case, ...]:
-    series = studies(folder).series
-    chosen = wanted(series, names)
-    return tuple(_case(each, chosen, over) for each in having(series, chosen))
-
-
-def _case(series: LabelledSeries, chosen: Sequence[Wanted], over: bool) -> Case:
-    return Case(patient=series.patient, name=series.uid, load=partial(labelled, series, chosen, over=over))
+def _cases(folder: Path, plan: Plan) -> tuple[Case, ...]:
+    """The cases that a run was planned with."""
+    names = [structure.label for structure in plan.manifest.structures]
+    return outlined(folder, names, plan.asked.modality, over=bool(plan.asked.labels)).cases
 
 
 def _planned(data: Path, seed: int, asked: Asked, tell: Callable[[str], None], fold: Fold | None) -> tuple[Plan, tuple[Case, ...]]:
@@ -176,30 +172,30 @@ def _planned(data: Path, seed: int, asked: Asked, tell: Callable[[str], None], f
     if asked.name:
         # before minutes of reading
         application_name(asked.name)
-    found = studies(data)
-    chosen = wanted(found.series, asked.labels)
-    series = having(found.series, chosen)
+    found = outlined(data, asked.labels, asked.modality, over=bool(asked.labels))
     for reason in _shortened(found.left_out):
         tell(f"left out: {reason}")
-    if len(series) < len(found.series):
-        tell(f"left out: {len(found.series) - len(series)} of {len(found.series)} series that do not have all labels")
-    modalities = sorted({each.modality for each in series})
-    if len(modalities) != 1:
-        raise UnfitData(f"{data} holds labelled series of {', '.join(modalities) or 'no modality'}: one network learns one modality")
-    cases = tuple(_case(each, chosen, bool(asked.labels)) for each in series)
-    training = split(cases, seed, fold).train
-    read_once = _all_read(cases)
+    uncoded = [one.label for one in found.structures if one.type.scheme == PRIVATE]
+    if uncoded:
+        tell(
+            f"no code is known for {', '.join(uncoded)}: served under codes of hilum's own ({PRIVATE}), which no other system understands. "
+            'Name a label by its code where there is one, "SCT:10200004:Liver"'
+        )
+    training = split(found.cases, seed, fold).train
+    read_once = _all_read(found.cases)
     plan = planned(
         [read_once[name] for name in sorted(case.name for case in training)],
-        [one.segment for one in chosen],
-        modalities[0],
+        found.structures,
+        found.modality,
         asked,
-        series=len(series),
-        patients=len({each.patient for each in series}),
+        series=len(found.cases),
+        patients=len({case.patient for case in found.cases}),
         seed=seed,
         training=digest(training),
+        layout=found.layout,
+        split=found.split,
     )
-    return plan, cases
+    return plan, found.cases
 
 
 def _all_read(cases: Sequence[Case]) -> dict[str, Facts]:

@@ -62,6 +62,10 @@ class TabledKind(Generic[R]):
             raise UnfitSetting(
                 f'recipe "{self.recipe}" shows its network the whole image, whatever its spacing: it takes --window and no --spacing-mm'
             )
+        if asked.modality is not None:
+            raise UnfitSetting(
+                f"--modality {asked.modality}: the images of {folder} are DICOM files, which say it themselves: leave it out"
+            )
         asked = replace(asked, labels=(str(Path(asked.labels[0]).resolve()),))
         plan = read(run)
         if plan is None:

@@ -15,22 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference.codes import Code
+from training.data.coded import coded
 from training.data.lines import IDENTIFIERS, INSTANCE, NO, YES, lines_of, number_of
 from training.errors import UnfitData, UnfitSetting
 from training.tabled.units import unit_of
 
 FRAME = "Frame"
 """The column that names a frame (from 1) of a multi-frame image."""
-PRIVATE = "99HILUM"
-"""Coding scheme of findings that a table names without a code (PS3.16 8.2: 99 begins private schemes)."""
 _NOTHING = frozenset({"normal", "none", "nothing", "no finding", "healthy", "negative", "absent", "no"})
 """Classes that say that nothing was found: no statement is made of them."""
 _MISSING = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "null"})
 """What spreadsheets and statistics programs write for a cell that has no value."""
-_CODED = re.compile(r"(?P<scheme>[A-Za-z0-9]{2,16}):(?P<value>[A-Za-z0-9.-]{1,16}):(?P<meaning>[^:\\]{1,64})")
 _QUANTITY = re.compile(r"(?P<name>[^()]*[^()\s])\s*\((?P<unit>.+)\)")
-_SH = 16
-"""Characters of a Code Value (PS3.5 6.2)."""
 _MOST = 32
 
 
@@ -256,18 +252,6 @@ def _channels(file: Path, names: Sequence[str]) -> tuple[Code, ...]:
     if any(not code.meaning or "\\" in code.meaning or not code.meaning.isprintable() for code in channels):
         raise UnfitData(f"{file}: a backslash, or a sign that is not printed, stands in one of {', '.join(map(repr, names))}: rename it")
     return channels
-
-
-def coded(name: str) -> Code:
-    """A name as a code: SCHEME:VALUE:MEANING is one; another name is its own meaning, under a value of hilum's private scheme."""
-    found = _CODED.fullmatch(name.strip())
-    if found:
-        return Code(found["value"], found["scheme"], found["meaning"].strip())
-    plain = " ".join(name.split())[:64]
-    value = re.sub(r"[ _-]+", "-", plain.upper())
-    if not re.fullmatch(r"[A-Z0-9-]+", value) or len(value) > _SH:
-        value = hashlib.sha256(plain.lower().encode()).hexdigest()[:_SH].upper()
-    return Code(value, PRIVATE, plain)
 
 
 def _cell(row: Mapping[str, str | None], column: str) -> str:

@@ -1,0 +1,55 @@
+"""docs/howto/train-on-other-layouts.md typed as it stands, over made data: what is served of a DICOM series is what was evaluated."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference.applications.bundle.manifest import FILE, application
+from inference.applications.declared import check_outputs
+from inference.engines.embedded.engine import EmbeddedEngine
+from inference.imaging.assemble import assemble
+from inference.imaging.write_series import write_series
+from tests.lab.howto import HowTo
+from training import recipes
+from training.export import PACKED
+from training.infer import EngineInfer
+from training.tasks.segmentation import findings
+
+from .made_raw_folder import raw_folder
+from .studies import AFFINE, thorax
+from .tabled_page import typed
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+PAGE = HowTo("train-on-other-layouts.md")
+CASES = 12
+
+
+def test_a_raw_folder_becomes_a_served_application(tmp_path: Path) -> None:
+    """Trained, evaluated and exported by the page's commands; the held-out cases as DICOM series get the masks of the evaluation."""
+    part = "A raw folder of nnU-Net"
+    data = raw_folder(tmp_path / "Dataset001_Balls", CASES, axes="LPS")
+    train, evaluate, export = PAGE.commands(part)
+    said = typed(PAGE.typed(train), tmp_path)
+    assert [line for line in said.splitlines() if " series of " in line] == [PAGE.printed(part)[-1]]
+    assert "| Dice lesion |" in typed(PAGE.typed(evaluate), tmp_path)
+    typed(PAGE.typed(export), tmp_path)
+    PAGE.followed("A raw folder of nnU-Net")
+    run = tmp_path / "var" / "training" / "segmentation"
+    assert json.loads((run / "evaluation.json").read_text())["cases"] == {"train": 9, "validation": 1, "test": 2}
+    recipe = recipes.load("segmentation", run)
+    held_out = recipe.sides(data, 0).test
+    with closing(EmbeddedEngine(run / PACKED)) as engine:
+        evaluated = [found.segments for _, found in findings(recipe, held_out, run / PACKED, EngineInfer(engine))]
+    served = application(tmp_path / "models" / "nnunet_balls" / "1" / FILE)
+    with closing(EmbeddedEngine(tmp_path / "models")) as engine:
+        for case, expected in zip(held_out, evaluated, strict=True):
+            voxels, _ = thorax(int(case.name.removeprefix("ball_")))
+            volume = assemble(write_series(voxels, AFFINE, tmp_path / case.name, modality="CT"))
+            found = served.analyse(volume, EngineInfer(engine))
+            check_outputs(served, found, volume)
+            assert [one.label for one in found.segments] == [one.label for one in expected] == ["lesion"]
+            np.testing.assert_array_equal(found.segments[0].mask, expected[0].mask)

@@ -1,0 +1,258 @@
+"""Cases from a raw folder of nnU-Net (version 2), or of the Medical Segmentation Decathlon, which has the same folders.
+
+dataset.json                      channels, labels, ending of the files
+imagesTr/NAME_0000.nii.gz         a file for each channel; in the Decathlon imagesTr/NAME.nii.gz
+labelsTr/NAME.nii.gz              a label for each voxel, on the grid of the image
+splits_final.json                 folds, where they were made: here, or in the folder of nnU-Net's preprocessed data
+
+Only names are read here; voxels when a case is loaded.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inference import codes
+from inference.applications.bundle.finish import Regions
+from inference.applications.bundle.names import known
+from inference.applications.bundle.nnunet.plans import Labels, read_labels
+from inference.errors import HilumError
+from training.data.cases import Case, Labelled
+from training.data.coded import coded
+from training.data.dicom import Segment
+from training.data.nifti import read_labelled
+from training.data.structures import MOST
+from training.data.volumes import on_one_grid
+from training.errors import UnclearLabels, UnfitData
+
+DATASET, IMAGES, LABELS, SPLITS = "dataset.json", "imagesTr", "labelsTr", "splits_final.json"
+_PREPROCESSED = "nnUNet_preprocessed"
+_ENDINGS = (".nii.gz", ".nii")
+_IGNORED = "ignore"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawFolder:
+    """What the files of a folder are, by their names.
+
+    Attributes
+    ----------
+    labels
+        What dataset.json says of channels and labels.
+    files
+        Of each case by name the image, and the file of its labels.
+    left_out
+        Of every file that is not used, why not.
+    parts
+        Of the cases of splits_final.json by name, the fold that holds each out, from 1, or 0; empty where there is no such file.
+    """
+
+    folder: Path
+    labels: Labels
+    files: Mapping[str, tuple[Path, Path]]
+    left_out: tuple[str, ...]
+    parts: Mapping[str, int]
+
+    def segments(self, names: Sequence[str]) -> tuple[Segment, ...]:
+        """The structures that `names` names, in that order, () for all.
+
+        Raises
+        ------
+        UnclearLabels
+            A name is not there, or two structures could not be told apart.
+        """
+        every = {number: _segment(number, name) for number, name in sorted(self.labels.names.items())}
+        known_as = {_plain(one.label): number for number, one in every.items()}
+        known_as |= {_plain(name): number for number, name in self.labels.names.items()}
+        said = ", ".join(self.labels.names.values())
+        absent = [name for name in names if _plain(name) not in known_as]
+        if absent:
+            raise UnclearLabels(f"{self.folder / DATASET} has no label {', '.join(absent)}; it has: {said}")
+        made = tuple(every[number] for number in dict.fromkeys(known_as[_plain(name)] for name in names)) or tuple(every.values())
+        if len(made) > MOST:
+            raise UnclearLabels(f"{len(made)} structures, of which one network learns {MOST} at most")
+        kinds = {(one.type.scheme, one.type.value, one.laterality, one.site) for one in made}
+        if min(len(kinds), len({_plain(one.label) for one in made})) < len(made):
+            raise UnclearLabels(
+                f"{self.folder / DATASET}: two of {said} have one name or one code: rename one, or take it out with --labels"
+            )
+        return made
+
+    def cases(self, segments: Sequence[Segment], modality: str) -> tuple[Case, ...]:
+        """The cases by name, their labels 1, 2, … in the order of `segments`; each counts as a patient."""
+        values = tuple(one.number for one in segments)
+        declared = frozenset(self.labels.names)
+        return tuple(
+            Case(
+                patient=name,
+                name=name,
+                load=partial(_load, image, label, modality, values, declared),
+                part=self.parts.get(name, 0),
+            )
+            for name, (image, label) in self.files.items()
+        )
+
+
+def is_raw_folder(folder: Path) -> bool:
+    """Whether a folder is laid out so."""
+    return (folder / DATASET).is_file() and (folder / LABELS).is_dir()
+
+
+def raw_folder(folder: Path) -> RawFolder:
+    """Read dataset.json and the names of the files.
+
+    Raises
+    ------
+    UnfitData
+        dataset.json is not what nnU-Net reads, or asks for what is not learned here; no image has labels; splits_final.json parts other
+        cases.
+    """
+    said = _json(folder / DATASET)
+    if not isinstance(said, dict):
+        raise UnfitData(f"{folder / DATASET} is no object of JSON")
+    labels = _labels(folder / DATASET, said)
+    ending = said.get("file_ending", _ENDINGS[0])
+    if ending not in _ENDINGS:
+        raise UnfitData(
+            f"{folder / DATASET}: files end in {ending!r}, and NIfTI is read here ({', '.join(_ENDINGS)}): write them as NIfTI, and say so"
+        )
+    files, left_out = _listed(folder, said) if "dataset" in said else _found(folder, ending)
+    if not files:
+        raise UnfitData(
+            f"{folder}: no NAME{ending} in {LABELS} has an image {IMAGES}/NAME_0000{ending}" + "".join(f"; {one}" for one in left_out[:3])
+        )
+    parts, unlisted = _parts(folder, list(files))
+    return RawFolder(
+        folder=folder,
+        labels=labels,
+        files={name: one for name, one in files.items() if name not in unlisted},
+        left_out=(*left_out, *(f"{name}: in no fold of {SPLITS}" for name in unlisted)),
+        parts=parts,
+    )
+
+
+def _labels(file: Path, said: Mapping[str, Any]) -> Labels:
+    named = said.get("labels")
+    if not isinstance(named, dict):
+        raise UnfitData(f'{file} has no labels ("labels": {{"background": 0, "liver": 1}})')
+    if all(isinstance(name, str) and name.isdecimal() for name in named):
+        # the Decathlon, and the first nnU-Net, name each number
+        named = {str(name): int(number) for number, name in named.items()}
+    if _IGNORED in named:
+        raise UnfitData(
+            f'{file} has a label "{_IGNORED}": voxels of which nobody says what they are are not left out here. Draw them, or take these '
+            "cases and the label out"
+        )
+    try:
+        labels = read_labels({**said, "labels": named})
+    except HilumError as broken:
+        raise UnfitData(f"{file}: {broken}") from broken
+    if isinstance(labels.decided, Regions):
+        raise UnfitData(
+            f"{file} has regions that overlap ({', '.join(labels.names.values())}): labels that exclude each other are learned here. Name "
+            'each value by itself ("edema": 1, "core": 2)'
+        )
+    if len(labels.inputs) > 1:
+        raise UnfitData(f"{file} has the channels {', '.join(labels.inputs)}: one series is learned here. Make a folder of one channel")
+    return labels
+
+
+def _found(folder: Path, ending: str) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
+    """The files by their places."""
+    files, left_out = {}, []
+    images = {path.name: path for path in _files(folder / IMAGES, ending)}
+    for label in _files(folder / LABELS, ending):
+        name = label.name.removesuffix(ending)
+        image = images.pop(f"{name}_0000{ending}", None) or images.pop(label.name, None)
+        if image is None:
+            left_out.append(f"{LABELS}/{label.name}: there is no {IMAGES}/{name}_0000{ending}")
+        else:
+            files[name] = (image, label)
+    left_out += [f"{IMAGES}/{name}: no labels in {LABELS}" for name in images]
+    return files, left_out
+
+
+def _listed(folder: Path, said: Mapping[str, Any]) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
+    """The files as dataset.json lists them, which nnU-Net allows."""
+    files: dict[str, tuple[Path, Path]] = {}
+    left_out = []
+    if not isinstance(said["dataset"], dict):
+        raise UnfitData(f'{folder / DATASET}: "dataset" is no object of JSON')
+    for name, one in sorted(said["dataset"].items()):
+        try:
+            (image,), label = one["images"], one["label"]
+            image, label = folder / image, folder / label
+        except (KeyError, TypeError, ValueError) as broken:
+            raise UnfitData(f'{folder / DATASET}: "{name}" does not name one image and its label ({broken!r})') from broken
+        absent = [path for path in (image, label) if not path.is_file()]
+        if absent:
+            left_out.append(f"{name}: {absent[0]} is not there")
+        else:
+            files[name] = (image, label)
+    return files, left_out
+
+
+def _files(folder: Path, ending: str) -> Iterator[Path]:
+    # what begins with a point are copies that another system made of its own
+    return (path for path in sorted(folder.glob(f"*{ending}")) if path.is_file() and not path.name.startswith("."))
+
+
+def _parts(folder: Path, names: Sequence[str]) -> tuple[dict[str, int], list[str]]:
+    """Which fold holds out each case; and cases of which splits_final.json says nothing."""
+    places = (folder / SPLITS, folder.parent.parent / _PREPROCESSED / folder.name / SPLITS)
+    file = next((path for path in places if path.is_file()), None)
+    if file is None:
+        return {}, []
+    splits = _json(file)
+    try:
+        sides = [(frozenset(one["train"]), tuple(one["val"])) for one in splits]
+    except (KeyError, TypeError) as broken:
+        raise UnfitData(f'{file} is no list of folds with "train" and "val": {broken!r}') from broken
+    parts: dict[str, int] = {}
+    for number, (train, held_out) in enumerate(sides, start=1):
+        for name in held_out:
+            if name in train or name in parts:
+                where = f"fold {number} trains on" if name in train else f"fold {parts[name]} holds out, too,"
+                raise UnfitData(f'{file}: {where} "{name}", which fold {number} holds out: such folds judge nothing')
+            parts[name] = number
+    absent = sorted(set(parts) - set(names))
+    if absent:
+        raise UnfitData(f'{file}: {len(absent)} cases that it holds out are not in {folder}: "{absent[0]}"')
+    listed = set(parts).union(*(train for train, _ in sides))
+    return parts, [name for name in names if name not in listed]
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as broken:
+        raise UnfitData(f"{file} cannot be read as JSON: {broken}") from broken
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.replace("_", " ").split()).casefold()
+
+
+def _segment(number: int, name: str) -> Segment:
+    """A structure by its name: its code where the name is known whole, or says one itself; else one of hilum's own."""
+    found = known(name)
+    if found is not None:
+        label = " ".join(name.replace("_", " ").split())[:64]
+        return Segment(number=number, label=label, type=found.type, category=found.category, laterality=found.laterality, site=found.site)
+    type = coded(name.replace("_", " "))
+    return Segment(number=number, label=type.meaning[:64], type=type, category=codes.ANATOMICAL_STRUCTURE)
+
+
+def _load(image: Path, label: Path, modality: str, values: Sequence[int], declared: frozenset[int]) -> Labelled:
+    found = read_labelled(image, label, modality)
+    unknown = sorted(set(np.unique(found.labels).tolist()) - declared - {0})
+    if unknown:
+        raise UnfitData(f"{label} holds the value {unknown[0]}, which {DATASET} does not name")
+    numbers = np.zeros(256, dtype=np.uint8)
+    numbers[list(values)] = range(1, len(values) + 1)
+    return Labelled(volume=on_one_grid(found.volume), labels=numbers[found.labels])
