@@ -1,17 +1,19 @@
 """Phases: assembles images over time into one volume a phase, all on one grid, or refuses with what is wrong.
 
 Images of one place are told apart by `dimensions`, which alone decides what belongs together; here one thing more is asked: that it is time
-that tells them apart, and nothing else. They may be of one series, of one series a slice (the study's, as scanners send short axes), or
-frames of enhanced instances; in what order they come, and what they are numbered, has no say.
+that tells them apart, and nothing else. They may be of one series, of one series a slice (the study's, as scanners send short axes), of
+one series a phase (as 4-D CT comes, `phase_series`), or frames of enhanced instances; in what order they come, and what they are numbered,
+has no say.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from inference.imaging.assemble import all_of_each_concatenation, placed, volume_of
+from inference.imaging.axes import axes_of
 from inference.imaging.cine_loops import OVER_TIME
 from inference.imaging.clock import timing_of
 from inference.imaging.dimensions import split
@@ -28,10 +30,11 @@ from inference.imaging.errors import (
 from inference.imaging.frame_values import MOST_BYTES
 from inference.imaging.geometry import Plane, places_of
 from inference.imaging.header import Instance
+from inference.imaging.phase_series import a_series_each, phase_series, said_of, stack_of
 from inference.imaging.slices import Slice
 from inference.imaging.subject import Phases, Timing
 from inference.imaging.volume import Volume
-from inference.translatable import Translatable
+from inference.translatable import Translatable, say
 
 _SAME_PLACE_VOXELS = 0.1
 """By how much of a voxel phases may lie otherwise than the first: positions are rounded."""
@@ -58,7 +61,7 @@ def phases_from(
     Raises
     ------
     DuplicatePosition
-        Images of one place came in several series.
+        Images of one place came in several series that are no phases, or a phase came twice.
     PhasesMissing, PhasesApart, NoClock
         Images are missing at some places, or of other times or places than the others; nothing says that it is time that they differ in.
     InputError
@@ -71,17 +74,59 @@ def phases_from(
     if len({one.series_instance_uid for one in images}) > 1 and not all(one.frame_of_reference_uid for one in images):
         raise MixedFrameOfReference("slices of several series name no frame of reference: nothing says that they lie in one space")
     slices = placed(images)
+    series = a_series_each([each.plane for each in slices], [each.instance.series_instance_uid for each in slices])
+    if series:
+        return _of_series_each({uid: [slices[index] for index in indices] for uid, indices in series.items()}, series_instance_uid, threads)
     places = places_of([each.plane for each in slices])
     if repeated := several_series([[slices[index].instance.series_instance_uid for index in place] for place in places]):
         raise DuplicatePosition(repeated)
     phases = in_time(slices, places)
-    voxels = sum(each.plane.rows * each.plane.columns for each in slices)
+    _bounded(phases)
+    timing, said = timing_of(phases) if len(phases) > 1 else (Timing(clock=None, attribute="", unit="", values=(0.0,)), ())
+    return Phases(volumes=_volumes(phases, series_instance_uid, threads), timing=timing), images, said
+
+
+def _of_series_each(
+    series: Mapping[str, Sequence[Slice]], series_instance_uid: str, threads: int
+) -> tuple[Phases, list[Instance], tuple[Translatable, ...]]:
+    """Of one series a phase, each in the order of its places; what else lies on their grid is left out and told."""
+    stacks = {uid: stack_of(uid, [one.plane for one in of], [said_of(one.instance.header) for one in of]) for uid, of in series.items()}
+    found = phase_series([*stacks.values()])
+    if found.fault is not None:
+        raise found.fault
+    if not found.order:
+        raise NoClock(f"{len(series)} series lie on one grid, and nothing in their headers says which phase each is: {naming(series)}")
+    phases = [tuple(series[one.series_instance_uid]) for one in found.order]
+    _time_alone(phases)
+    _bounded(phases)
+    if found.shares is None:
+        timing, said = timing_of(phases)
+    else:
+        timing, said = Timing(clock=found.clock, attribute=found.keyword, unit="%", values=found.shares), ()
+    left = [say("Left out of the phases: {series} ({why}).", series=stacks[uid].name, why=why) for uid, why in found.left_out.items()]
+    used = list({one.instance.sop_instance_uid: one.instance for each in phases for one in each}.values())
+    return Phases(volumes=_volumes(phases, series_instance_uid, threads), timing=timing), used, (*left, *said)
+
+
+def _time_alone(phases: Sequence[Sequence[Slice]]) -> None:
+    """Refuse phases that differ in something else than time as well."""
+    slices = [one for each in phases for one in each]
+    places = [tuple(range(at, len(slices), len(phases[0]))) for at in range(len(phases[0]))]
+    if others := [axis for axis in axes_of(slices, places) if axis.tells and axis.plural not in OVER_TIME]:
+        named = naming(axis.attribute for axis in others)
+        raise NoClock(f"{len(phases)} phases came as a series each, and time alone does not tell them apart: they differ in {named} too")
+
+
+def _bounded(phases: Sequence[Sequence[Slice]]) -> None:
+    voxels = sum(one.plane.rows * one.plane.columns for each in phases for one in each)
     if voxels * _BYTES_A_VOXEL > MOST_BYTES:
         raise TooLarge(f"{len(phases)} phases of {len(phases[0])} slices: {voxels / 1e6:.0f} million voxels")
-    timing, said = timing_of(phases) if len(phases) > 1 else (Timing(clock=None, attribute="", unit="", values=(0.0,)), ())
+
+
+def _volumes(phases: Sequence[Sequence[Slice]], series_instance_uid: str, threads: int) -> tuple[Volume, ...]:
     volumes = tuple(_of_series(volume_of(each, threads=threads), series_instance_uid) for each in phases)
     _one_grid(volumes)
-    return Phases(volumes=volumes, timing=timing), images, said
+    return volumes
 
 
 def in_time(slices: Sequence[Slice], places: Sequence[Sequence[int]]) -> list[tuple[Slice, ...]]:
@@ -139,8 +184,12 @@ def _of_series(volume: Volume, series_instance_uid: str) -> Volume:
 def _one_grid(volumes: Sequence[Volume]) -> None:
     """Refuse phases that lie otherwise than the first."""
     first = volumes[0]
+    for number, volume in enumerate(volumes[1:], start=2):
+        if volume.voxels.shape != first.voxels.shape:
+            sides, others = (" × ".join(map(str, one.voxels.shape[::-1])) for one in (volume, first))
+            raise PhasesApart(f"phase {number} of {len(volumes)} has {sides} voxels, the first {others}")
     corners = np.array([[0, 0, 0], np.array(first.voxels.shape) - 1], dtype=np.float64)
     for number, volume in enumerate(volumes[1:], start=2):
         off = np.abs(first.to_indices(volume.to_patient(corners)) - corners).max()
-        if volume.voxels.shape != first.voxels.shape or off > _SAME_PLACE_VOXELS:
+        if off > _SAME_PLACE_VOXELS:
             raise PhasesApart(f"phase {number} of {len(volumes)} lies {off:.2g} voxels from where the first lies")

@@ -132,11 +132,11 @@ class Timing:
     Attributes
     ----------
     clock
-        None: what the images say is the order of the phases, and not their time.
+        None: what the images say is the order of the phases, and not what their time is counted by.
     attribute
         The keyword of the element that it was read from.
     unit
-        "ms" (from the trigger, or from the first phase), "%" (of a beat, or of a breath), or "" without a clock.
+        "ms" (from the trigger, or from the first phase), "%" (of a beat, of a breath, or without a clock of one of both), or "".
     values
         One per phase, rising; of slices that differ the median.
     """
@@ -180,7 +180,7 @@ class Phases(_OfReference):
         at = self.timing.values[phase]
         if self.timing.clock is Clock.TIME:
             return f"{at / 1000:.4g} s"
-        return f"{at:.4g} {self.timing.unit}" if self.timing.clock is not None else ""
+        return f"{at:.4g} {self.timing.unit}" if self.timing.unit else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -353,7 +353,8 @@ def _moving(places: Sequence[Sequence[Slice]], parts: Parts, said: tuple[Transla
 def _phases(instances: Sequence[Instance], parts: Parts, series_instance_uid: str, threads: int) -> list[Assembled]:
     said = one_identity(identities(instances))
     phases, used, remarks = phases_from(instances, series_instance_uid, threads=threads)
-    remarks = (*_localizers(len(instances) - len(used), len(instances)), *said, *remarks)
+    localizers = sum("LOCALIZER" in one.image_type for one in instances)
+    remarks = (*_localizers(localizers, len(instances)), *said, *remarks)
     if phases.timing.attribute:
         told = {"number": str(len(phases)), "first": phases.moment(0), "last": phases.moment(len(phases) - 1)}
         remarks = (say("Analysed over time: {number} phases from {first} to {last}.", **told), *remarks)

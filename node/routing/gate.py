@@ -31,6 +31,7 @@ from inference.imaging.judge.contrast import TYPED, Weighting, against
 from inference.imaging.judge.expects import Contrast, Expects
 from inference.imaging.judge.stated import DESCRIBED, elsewhere, may_be, may_show, named_twice, other_parts
 from inference.imaging.judge.words import SAID, no_patient_by
+from inference.imaging.phase_series import LOOKED_AT
 from node.domain.instance import Header, first_number, numbers_of, texts_of
 from node.domain.job import Demand, WhenExcluded, strictest
 from node.domain.route import Decision, Route, Tried
@@ -54,6 +55,7 @@ TELLING = frozenset(
         *("InversionTime", "InversionTimes", "Units", "ConvolutionKernel", "KVP", "DiffusionBValue", "RescaleSlope", "RescaleType"),
         *("IssuerOfPatientID", "ContrastBolusAgent", "ContrastBolusAgentSequence"),
         *SAID,
+        *LOOKED_AT,
     }
 )
 """The keywords of a header that any answer looks at."""
@@ -117,9 +119,8 @@ class Gate:
         for_its_one_phase = accepts.takes is Takes.PHASES and not set(unfit_phases(accepts, 1)).isdisjoint(said.reasons)
         if not for_its_one_phase or _of_another_modality(accepts, view):
             return said
-        if not (others := len(self.slices.on_the_same_grid(view))):
+        if not (meant := self.slices.alone(view)):
             return said
-        meant = f"{others} other series of the study lie on its grid: phases that came as a series each are not put together"
         return replace(said, reasons=(*said.reasons, meant), exclusion=said.exclusion and f"{said.exclusion}; {meant}")
 
     def not_applicable(self, application: Application, view: SeriesView) -> str:
@@ -326,7 +327,7 @@ def _of_other_slices(accepts: Accepts, view: SeriesView, layout: Layout | None) 
         return []
     if layout is not None and layout.volume is not None:
         over_time = unfit_phases(accepts, layout.phases) if accepts.takes is Takes.PHASES else []
-        if layout.clock is not None and (otherwise := of_another_clock(accepts, layout.clock)):
+        if (layout.timed or layout.clock is not None) and (otherwise := of_another_clock(accepts, layout.clock)):
             over_time.append(otherwise)
         return [*over_time, *unfit(accepts, layout.volume)]
     return [*(_too_few(accepts, view) if layout is not None else ()), *_thick(accepts, view), *_lies_otherwise(accepts, view)]

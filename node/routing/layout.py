@@ -5,7 +5,7 @@ there yet.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,6 +19,7 @@ from inference.imaging.clock import MOST_BEATS, covered_ms, may_be_apart, no_bea
 from inference.imaging.errors import FourDimensional
 from inference.imaging.geometry import Plane, SeriesGeometry, places_of, series_geometry
 from inference.imaging.nuclear import RECONSTRUCTED
+from inference.imaging.phase_series import a_series_each, phase_series, stack_of
 from inference.imaging.phases import several_series, uneven
 from inference.imaging.single_images import MOVING
 from inference.imaging.sop_classes import ENHANCED
@@ -44,8 +45,8 @@ class Layout:
     """How the images of a series lie, as their headers say it: the volume, or what is wrong with them, or what is not said.
 
     `phases` is how many images lie at each place, where an application takes them over time, and `clock` what their time is counted by,
-    where headers tell it. `order` has the places of the images, localizers left out, along the normal, where each is one slice of the
-    volume.
+    where headers tell it; `timed` without one: headers name no clock. `order` has the places of the images, localizers left out, along the
+    normal, where each is one slice of the volume.
     """
 
     volume: Volume | None = None
@@ -54,6 +55,7 @@ class Layout:
     order: tuple[int, ...] = ()
     phases: int = 1
     clock: Clock | None = None
+    timed: bool = False
 
     @staticmethod
     def of(accepts: Accepts, view: SeriesView) -> "Layout":
@@ -78,11 +80,13 @@ def _stacked(accepts: Accepts, view: SeriesView) -> Layout:
     if sum(map(_frames, images)) > max(MOST_FRAMES, len(images)):
         return Layout(open="its images say that they have more frames than is looked at in headers")
     planes: list[Plane] = []
+    owners: list[Header] = []
     placeless = 0
     for index, one in enumerate(images):
         if (found := _planes(one, index)) is None:
             return Layout(open="where the frames of its images lie is not said in what is kept of their headers")
         planes += found
+        owners += [one] * len(found)
         placeless += not found
     if placeless:
         few = f" in {placeless} of {len(images)}" if planes else ""
@@ -90,7 +94,7 @@ def _stacked(accepts: Accepts, view: SeriesView) -> Layout:
     try:
         one_frame_of_reference([(str(index), " ".join(texts_of(one, "FrameOfReferenceUID"))) for index, one in enumerate(images)])
         if accepts.takes is Takes.PHASES:
-            return _over_time(view, images, planes)
+            return _over_time(view, images, planes, owners)
         geometry = series_geometry(planes)
     except FourDimensional as several:
         if accepts.parts != "refuse":
@@ -104,11 +108,16 @@ def _stacked(accepts: Accepts, view: SeriesView) -> Layout:
     )
 
 
-def _over_time(view: SeriesView, images: Sequence[Header], planes: Sequence[Plane]) -> Layout:
-    """As `inference.imaging.phases` reads them: the volume of each place once, how often, and whether a time tells its images apart."""
+def _over_time(view: SeriesView, images: Sequence[Header], planes: Sequence[Plane], owners: Sequence[Header]) -> Layout:
+    """As `inference.imaging.phases` reads them: the volume of each place once, how often, and whether a time tells its images apart.
+
+    `owners` has the image of each plane.
+    """
+    series = [" ".join(texts_of(one, "SeriesInstanceUID")) for one in owners]
+    if each := a_series_each(planes, series):
+        return _of_series_each(view, images, planes, owners, each)
     places = places_of(planes)
-    series = [" ".join(texts_of(one, "SeriesInstanceUID")) for one in images]
-    if len(planes) == len(images) and (wrong := several_series([[series[index] for index in place] for place in places])):
+    if wrong := several_series([[series[index] for index in place] for place in places]):
         return Layout(wrong=wrong)
     if wrong := uneven([[planes[index] for index in place] for place in places]):
         return Layout(wrong=wrong)
@@ -116,12 +125,40 @@ def _over_time(view: SeriesView, images: Sequence[Header], planes: Sequence[Plan
     volume, phases = _volume(view, images, once, series_geometry(once)), len(places[0])
     if phases == 1:
         return Layout(volume=volume)
-    clock, times = _clock(images, places) if len(planes) == len(images) else (None, [])
-    open_ = "whether time tells the images of each place apart is looked at when they are read" if clock is None else ""
+    clock, open_ = _counted_by(images, places) if len(planes) == len(images) else (None, _TOLD_APART)
+    return Layout(volume=volume, phases=phases, clock=clock, open=open_)
+
+
+def _of_series_each(
+    view: SeriesView, images: Sequence[Header], planes: Sequence[Plane], owners: Sequence[Header], series: Mapping[str, Sequence[int]]
+) -> Layout:
+    """Of one series a phase: `series` has the planes of each in the order of their places."""
+    stacks = [stack_of(uid, [planes[index] for index in of], [owners[index] for index in of]) for uid, of in series.items()]
+    found = phase_series(stacks)
+    if found.fault is not None:
+        return Layout(wrong=str(found.fault))
+    if not found.order:
+        return Layout(open=_TOLD_APART)
+    phases = [series[one.series_instance_uid] for one in found.order]
+    once = [planes[index] for index in phases[0]]
+    volume = _volume(view, images, once, series_geometry(once))
+    if found.shares is not None:
+        return Layout(volume=volume, phases=len(phases), clock=found.clock, timed=True)
+    places = [*zip(*phases, strict=True)]
+    clock, open_ = _counted_by(owners, places) if len(planes) == len(images) else (None, _TOLD_APART)
+    return Layout(volume=volume, phases=len(phases), clock=clock, open=open_)
+
+
+_TOLD_APART = "whether time tells the images of each place apart is looked at when they are read"
+
+
+def _counted_by(images: Sequence[Header], places: Sequence[Sequence[int]]) -> tuple[Clock | None, str]:
+    """What the time of the images of each place is counted by, and what is not known of that."""
+    clock, times = _clock(images, places)
     several = clock is Clock.HEART and _may_be_several(images, places, times)
     if clock is not None and (several or may_be_apart(times, clock)):
-        open_ = "whether all slices were taken at the same times, and over one beat, is looked at when they are read"
-    return Layout(volume=volume, phases=phases, clock=clock, open=open_)
+        return clock, "whether all slices were taken at the same times, and over one beat, is looked at when they are read"
+    return clock, _TOLD_APART if clock is None else ""
 
 
 def _may_be_several(images: Sequence[Header], places: Sequence[Sequence[int]], times: Sequence[Sequence[float]]) -> bool:
@@ -213,11 +250,17 @@ def _planes(header: Header, index: int) -> list[Plane] | None:
 
 def planes_in(members: Sequence[Header]) -> list[Plane] | None:
     """Where the images of a series lie, localizers left out; None where that is not said of all of them, or of too many frames."""
+    placed = placed_in(members)
+    return None if placed is None else [plane for plane, _ in placed]
+
+
+def placed_in(members: Sequence[Header]) -> list[tuple[Plane, Header]] | None:
+    """The same, with the image of each plane."""
     images = without_localizers(members)
     if sum(map(_frames, images)) > max(MOST_FRAMES, len(images)):
         return None
     found = [_planes(one, index) for index, one in enumerate(images)]
-    return [plane for each in found if each for plane in each] if all(found) else None
+    return [(plane, one) for each, one in zip(found, images, strict=True) for plane in each or ()] if all(found) else None
 
 
 def without_localizers(images: Sequence[Header]) -> list[Header]:

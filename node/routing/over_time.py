@@ -1,10 +1,10 @@
-"""Slices over time that came as a series each, as scanners send short axes: which series of a study are one subject, by headers alone.
+"""Slices, or phases, that came as a series each: which series of a study are one subject over time, by headers alone.
 
 A series is such a slice where all of its images lie at one place. Others are of the same subject that are alike in modality, frame of
 reference, orientation, matrix, spacing, image type, sequence, echo time and flip angle: the last three roughly, for a scanner fits them to
 each breath-hold. What lies where a slice would, and differs in these, is named. Whether they then are one stack, and were taken at
 the same times, is said by what asks it of every series (`node.routing.gate`, `inference.imaging.phases`). Which series of them a route
-chose plays no part: a cine is analysed whole.
+chose plays no part: a cine is analysed whole. Phases that came as a series each, as 4-D CT does, are found by `node.routing.phase_stacks`.
 """
 
 import re
@@ -21,6 +21,7 @@ from node.domain.instance import first_number, texts_of
 from node.domain.route import Decision
 from node.routing.decisions import SeriesView, class_of, preference, seen
 from node.routing.layout import planes_in
+from node.routing.phase_stacks import PhaseStacks
 from node.routing.port import StudyInstances
 from node.routing.series import SeriesContent, contents
 
@@ -71,7 +72,6 @@ _ALIKE = 0.4
 of another sequence they are others by far."""
 _OF_A_STEP, _NEXT = 0.75, 1.5
 """Of the distance of slices: from where on one lies at no other's place, and up to where at the next."""
-_SHOWN = ("Modality", "FrameOfReferenceUID", "ConvolutionKernel")
 _DIGITS = re.compile(r"[0-9]+")
 """In SequenceName they count segments and echoes, which differ from breath-hold to breath-hold ("*tfi2d1_12")."""
 
@@ -105,22 +105,6 @@ def _lone_slice(view: SeriesView) -> _LoneSlice | None:
     )
 
 
-def stack(view: SeriesView) -> tuple[object, ...] | None:
-    """What a stack shows and where: alike of phases that came as a series each. None of what lies at one place, or has several images at
-    one."""
-    planes = planes_in(view.members)
-    if not planes:
-        return None
-    places = frozenset(tuple(round(mm, 1) for mm in one.position) for one in planes)
-    if len(places) < len(planes) or len(places) < 2:
-        return None
-    first, header = planes[0], view.members[0]
-    shown = tuple(" ".join(texts_of(header, keyword)) for keyword in _SHOWN)
-    kind = tuple(texts_of(header, "ImageType"))[2:], _DIGITS.sub("", " ".join(texts_of(header, "SequenceName")))
-    times = first_number(header, "EchoTime"), first_number(header, "FlipAngle")
-    return (shown, kind, times, places, tuple(round(one, 3) for one in first.orientation), first.rows, first.columns)
-
-
 def _step_mm(slices: Sequence[_LoneSlice]) -> float:
     """The least distance from place to place; of one place that at which two would be two."""
     steps = np.diff(np.sort([one.depth_mm for one in slices]))
@@ -132,7 +116,7 @@ def _from_mm(one: _LoneSlice, slices: Iterable[_LoneSlice]) -> float:
 
 
 class Slices:
-    """The series of a study that are slices over time: which of them belong together; each is looked at once.
+    """The series of a study that are slices over time, or phases: which of them belong together; each is looked at once.
 
     Parameters
     ----------
@@ -147,12 +131,12 @@ class Slices:
         # by the views themselves, which are kept, so that no other gets the number of one
         self._together: dict[int, tuple[SeriesView, list[SeriesView]]] = {}
         self._whole: dict[tuple[int, ...], tuple[list[SeriesView], SeriesView]] = {}
-        self._stacks: dict[int, tuple[SeriesView, tuple[object, ...] | None]] = {}
+        self._phases = PhaseStacks(lambda: self.views)
 
     def together(self, view: SeriesView) -> list[SeriesView]:
-        """The series that are slices of one subject with this one, by their numbers; the series alone where it is no lone slice.
+        """The series that are slices, or phases, of one subject with this one, by their numbers; the series alone where it is neither.
 
-        Most of them hold as many images as each other. One that holds others, or one image, where none of those lies, is one of them that
+        Most slices hold as many images as each other. One that holds others, or one image, where none of those lies, is one of them that
         lacks images, or has too many: what asks the whole of it then refuses it, for without that slice the subject would be cut. A whole
         stack of other images between them, or at their places, is another subject.
         """
@@ -164,7 +148,11 @@ class Slices:
         views = self.views
         own = self._lone.get(view.series_instance_uid) if views.get(view.series_instance_uid) is view else _lone_slice(view)
         if own is None:
-            return [view]
+            group = self._phases.of(view.series_instance_uid)
+            if group is None or view.series_instance_uid not in group.members:
+                return [view]
+            phases = [view if uid == view.series_instance_uid else views[uid] for uid in group.members]
+            return sorted(phases, key=lambda one: preference(one)[2:])
         alike = {uid: one for uid, one in {**self._lone, view.series_instance_uid: own}.items() if own.like(one)}
         counts = Counter(one.images for one in alike.values() if one.images > 1)
         if not counts:
@@ -180,28 +168,28 @@ class Slices:
         found = [view if uid == view.series_instance_uid else views[uid] for uid in members]
         return sorted(found, key=lambda one: preference(one)[2:])
 
-    def beside(self, members: Sequence[SeriesView]) -> dict[str, list[str]]:
-        """Series that move, and lie where the next slice of these would, but were made otherwise: by their UIDs, in what (keywords)."""
+    def told(self, members: Sequence[SeriesView]) -> list[str]:
+        """What there is to say of series that are one subject: how many they are, and what lies beside them; for people."""
+        first = members[0].series_instance_uid
+        each = "slice" if first in self._lone else "phase"
+        beside = [
+            f"not with them, though it lies where the next slice would: {uid}, by {', '.join(of)}" for uid, of in self._beside(members)
+        ]
+        return [f"{len(members)} series of the study, a {each} each", *beside, *(self._phases.beside(first) if each == "phase" else ())]
+
+    def _beside(self, members: Sequence[SeriesView]) -> list[tuple[str, list[str]]]:
+        """Series that move, and lie where the next slice of these would, but were made otherwise: their UIDs, and in what (keywords)."""
         there = {one.series_instance_uid: self._lone[one.series_instance_uid] for one in members if one.series_instance_uid in self._lone}
         if len(there) < 2:
-            return {}
+            return []
         first, step_mm = next(iter(there.values())), _step_mm([*there.values()])
         others = {uid: one for uid, one in self._lone.items() if uid not in there and one.images > 1 and first.fits(one)}
         next_ = {uid for uid, one in others.items() if _OF_A_STEP * step_mm <= _from_mm(one, there.values()) <= _NEXT * step_mm}
-        return {uid: unlike for uid, one in others.items() if uid in next_ and (unlike := first.unlike(one))}
+        return [(uid, unlike) for uid, one in others.items() if uid in next_ and (unlike := first.unlike(one))]
 
-    def on_the_same_grid(self, view: SeriesView) -> list[str]:
-        """The other series of the study (UIDs) that hold one image at each of the same places, and show the same: phases, it may be, that
-        came as a series each."""
-        own = self._stack_of(view)
-        if own is None:
-            return []
-        return [uid for uid, one in self.views.items() if uid != view.series_instance_uid and self._stack_of(one) == own]
-
-    def _stack_of(self, view: SeriesView) -> tuple[object, ...] | None:
-        if id(view) not in self._stacks:
-            self._stacks[id(view)] = view, stack(view)
-        return self._stacks[id(view)][1]
+    def alone(self, view: SeriesView) -> str:
+        """Why a series is no phase of what lies on its grid, for people; "" where nothing does."""
+        return self._phases.alone(view)
 
     def as_one(self, view: SeriesView) -> SeriesView:
         """The view of a series with those that are of one subject with it."""
@@ -227,7 +215,7 @@ class Slices:
 def chosen_together(
     decisions: Sequence[Decision], applications: Callable[[str], Mapping[str, Application]], slices: Slices
 ) -> list[Decision]:
-    """The decisions, where a route that runs an application over time chose one slice of a subject: with the others, and with how many.
+    """The decisions, where a route that runs an application over time chose one series of a subject: with the others, and with how many.
 
     Parameters
     ----------
@@ -244,9 +232,8 @@ def chosen_together(
         subject = slices.together(view) if view is not None else []
         members = {each.series_instance_uid for each in subject}
         if len(members) > 1 and any((one.route, uid) in chosen for uid in members):
-            said = [f"{name}: analysed over time, {len(members)} series of the study, a slice each" for name in names[one.route]]
-            beside = slices.beside(subject)
-            said += [f"not with them, though it lies where the next slice would: {uid}, by {', '.join(of)}" for uid, of in beside.items()]
+            together, *beside = slices.told(subject)
+            said = [*(f"{name}: analysed over time, {together}" for name in names[one.route]), *beside]
             first = one.reason if one.chosen or not one.matched else "all conditions hold"
             also = one.matched and not one.chosen
             one = replace(one, chosen=one.chosen or also, slices=also, reason="; ".join([first, *said]))
@@ -273,7 +260,7 @@ class StudySeries:
         return [content.view for content in self._contents().values()]
 
     def with_slices(self, content: SeriesContent) -> list[SeriesContent]:
-        """A series with those that are slices of one subject over time with it, by their numbers."""
+        """A series with those that are slices, or phases, of one subject over time with it, by their numbers."""
         return [self._contents()[one.series_instance_uid] for one in self.slices.together(content.view)]
 
     def _contents(self) -> dict[str, SeriesContent]:

@@ -254,6 +254,7 @@ SENTENCES: Mapping[str, str] = {
     "{number} of {of} instances are screen captures, no slices, and were not looked at.": "{of}个实例中有{number}个为截屏，未纳入分析。",
     "{number} of {of} instances are localizers and were not looked at.": "{of}个实例中有{number}个为定位像，未纳入分析。",
     "Analysed over time: {number} phases from {first} to {last}.": "按时间序列分析：共{number}个时相，自{first}至{last}。",
+    "Left out of the phases: {series} ({why}).": "未纳入时相分析的序列：{series}（{why}）。",
     "The images say in which order their phases are, and not when: no time is given.": "图像仅标明时相顺序，未标明时间，故不给出时间。",
     "The images cover {ms} ms and do not state how long a beat is: they may show more than one.": (
         "图像覆盖{ms} ms，但未标明心动周期时长：可能包含多个心动周期。"
