@@ -215,10 +215,13 @@ class OutOfReach(InputError):
 
 
 class PhasesMissing(InputError):
-    """Of a series over time some slices have fewer images than others."""
+    """Of a series over time some slices have fewer images than others; or of phases that came as a series each one is missing, or short."""
 
     code = "HLM-3038"
-    remedy = "Send the missing images of the slices that the reason names; if there never were any, nothing can be analysed over time."
+    remedy = (
+        "Send the missing images of the slices, or the series of the phase, that the reason names; if there never were any, nothing can be "
+        "analysed over time."
+    )
 
 
 class PhasesApart(InputError):
@@ -236,8 +239,9 @@ class NoClock(InputError):
 
     code = "HLM-3040"
     remedy = (
-        "Let the scanner send TriggerTime, a cardiac or respiratory phase, or acquisition times with the images; of a series that differs "
-        "in echoes, b-values or components too, send the part that is wanted."
+        "Let the scanner send TriggerTime, a cardiac or respiratory phase, or acquisition times with the images; of phases that come as a "
+        "series each its share in SeriesDescription will do (T=30%). Of a series that differs in echoes, b-values or components too, send "
+        "the part that is wanted."
     )
 
 

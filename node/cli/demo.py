@@ -81,7 +81,7 @@ def demo(
     ----------
     input
         A series of your own: a file, a folder or a zip of DICOM files; several series of a study for what analyses them together
-        (roles, or a cine of a series a slice), two studies of one patient for what compares them.
+        (roles, a cine of a series a slice, a 4-D CT of a series a phase), two studies of one patient for what compares them.
     application
         The application to run.
     role

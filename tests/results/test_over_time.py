@@ -12,30 +12,33 @@ from pydicom.dataset import Dataset
 from inference.applications.admitting import admitted
 from inference.applications.analysing import analyse
 from inference.applications.catalog import load
+from inference.applications.port import Application
 from inference.imaging.header import read_instance
 from inference.imaging.subject import Phases
 from inference.imaging.subjects import subjects
 from node.console.images.masks import overlay, read_masks
 from node.results.encode import encode
 from node.results.port import Encoding
-from tests.lab import cine, validators
+from tests.lab import breathing, cine, validators
 from tests.results.made import save
 from tests.unit.applications.test_mr_register import INFER
 
-APPLICATION = load("short-axis", (Path(__file__).parents[1] / "node" / "applications",))
+_APPLICATIONS = (Path(__file__).parents[1] / "node" / "applications",)
+APPLICATION = load("short-axis", _APPLICATIONS)
+BREATHING = load("breathing", _APPLICATIONS)
 FORMS = {"one series": cine.one_series, "a series a slice": cine.series_a_slice, "enhanced": cine.enhanced}
 
 
-def results(made: cine.Cine, folder: Path) -> tuple[list[Path], Phases]:
-    """The objects of the test application about a cine, as files."""
+def results(made: cine.Cine | breathing.Breath, folder: Path, application: Application = APPLICATION) -> tuple[list[Path], Phases]:
+    """The objects of a test application about images over time, as files."""
     first = str(pydicom.dcmread(made.files[0], stop_before_pixels=True).SeriesInstanceUID)
-    (assembled,) = subjects(APPLICATION.accepts.takes, "refuse", made.files, first)
-    given = admitted(APPLICATION, assembled)
+    (assembled,) = subjects(application.accepts.takes, "refuse", made.files, first)
+    given = admitted(application, assembled)
     subject = given.assembled.subject
     assert isinstance(subject, Phases)
-    found = given.judge.after(analyse(APPLICATION, subject, INFER))
+    found = given.judge.after(analyse(application, subject, INFER))
     encoding = Encoding(
-        application=APPLICATION,
+        application=application,
         findings=found,
         sources=assembled.headers,
         subject=subject,
@@ -134,6 +137,52 @@ def test_one_phase_of_many_is_read_as_a_volume_by_another_program(tmp_path: Path
     smallest = seg.get_volume(segment_numbers=[cine.SMALLEST + 1], combine_segments=False)
     cm3 = float(smallest.array.sum()) * smallest.voxel_volume / 1000
     assert cm3 == pytest.approx(made.volumes_cm3[cine.SMALLEST])
+
+
+def own_images(made: breathing.Breath) -> dict[tuple[str, int | None], tuple[int, int]]:
+    """The phase and the slice of each image, as the files were written."""
+    found: dict[tuple[str, int | None], tuple[int, int]] = {}
+    for phase, paths in enumerate(made.phases):
+        for z, path in enumerate(paths):
+            header = pydicom.dcmread(path, stop_before_pixels=True)
+            frames = [*range(1, header.NumberOfFrames + 1)] if "NumberOfFrames" in header else [None]
+            found |= {(str(header.SOPInstanceUID), frame): (phase, z if frame is None else frame - 1) for frame in frames}
+    return found
+
+
+@pytest.mark.parametrize("form", breathing.FORMS)
+def test_every_phase_of_a_breath_comes_out_on_the_images_of_its_own_series(form: str, tmp_path: Path) -> None:
+    """The masks, read by their references to the files that were written, are the ball that was drawn in each phase."""
+    made = breathing.FORMS[form](tmp_path / "in")
+    objects, _ = results(made, tmp_path / "out", BREATHING)
+    (seg,) = of_modality(objects, "SEG")
+    places = own_images(made)
+    found = np.zeros(made.ball.shape, dtype=np.bool_)
+    for frame, drawn in zip(seg.PerFrameFunctionalGroupsSequence, seg.pixel_array, strict=True):
+        source = frame.DerivationImageSequence[0].SourceImageSequence[0]
+        number = source.get("ReferencedFrameNumber")
+        phase, z = places[source.ReferencedSOPInstanceUID, None if number is None else int(number)]
+        assert (
+            seg.SegmentSequence[frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber - 1].SegmentLabel
+            == f"ball, phase {phase + 1}"
+        )
+        assert frame.FrameContentSequence[0].TemporalPositionIndex == phase + 1
+        found[phase, z] |= drawn.astype(np.bool_)
+    np.testing.assert_array_equal(found, made.ball)
+    listed = {one.SeriesInstanceUID: len(one.ReferencedInstanceSequence) for one in seg.ReferencedSeriesSequence}
+    assert len(listed) == (1 if form == "one series" else len(breathing.SHARES))
+    assert sum(listed.values()) == len(made.files)
+    by_segment, whole = of_modality(objects, "SR")
+    assert numbers(by_segment) == pytest.approx(made.volumes_cm3, rel=5e-3)
+    assert numbers(whole) == pytest.approx([max(made.volumes_cm3), min(made.volumes_cm3)], rel=5e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.peers
+@pytest.mark.parametrize("form", breathing.FORMS)
+def test_no_validator_objects_to_a_breath(form: str, tmp_path: Path) -> None:
+    objects, _ = results(breathing.FORMS[form](tmp_path / "in"), tmp_path / "out", BREATHING)
+    assert [fault for one in objects for fault in validators.faults_of(one, report=pydicom.dcmread(one).Modality == "SR")] == []
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ def test_the_same_breath_in_every_form(form: str, tmp_path: Path) -> None:
 
 
 def _average(folder: Path, made: breathing.Breath) -> Sequence[Path]:
-    said = {"SeriesInstanceUID": "1.2.3", "SeriesDescription": "4D AVG 0-90%", "SeriesNumber": 20}
+    said: dict[str, Any] = {"SeriesInstanceUID": "1.2.3", "SeriesDescription": "4D AVG 0-90%", "SeriesNumber": 20}
     return [*made.files, *breathing.phase_files(folder, 0, made.ball[0], **said)]
 
 
@@ -77,7 +77,7 @@ def _another_grid(folder: Path, made: breathing.Breath) -> Sequence[Path]:
 
 def _another_matrix(folder: Path, made: breathing.Breath) -> Sequence[Path]:
     small = np.full((breathing.SLICES, 20, 20), breathing.LUNG, dtype=np.int16)
-    said = {"SeriesInstanceUID": "1.2.3", "SeriesDescription": "ASIR 40% T=40%"}
+    said: dict[str, Any] = {"SeriesInstanceUID": "1.2.3", "SeriesDescription": "ASIR 40% T=40%"}
     return [*_one_gone(folder, made), *breathing.phase_files(folder, 4, made.ball[4], voxels=small, **said)]
 
 

@@ -12,7 +12,6 @@ from inference.applications.port import Application
 from inference.imaging.subject import Clock
 from node.dicom.header import parse
 from node.dicom.part10 import take_apart
-from node.routing import phase_stacks
 from node.routing.decisions import SeriesView, seen
 from node.routing.gate import Fit, Gate
 from node.routing.over_time import Slices
@@ -40,7 +39,7 @@ def views_of(made: breathing.Breath) -> list[SeriesView]:
     return [view_of(paths) for paths in made.phases]
 
 
-def changed(view: SeriesView, uid: str = "", **said: tuple[Any, ...]) -> SeriesView:
+def changed(view: SeriesView, uid: str = "", /, **said: Any) -> SeriesView:
     """A series whose images say something else; of another UID, another series."""
     uid = uid or view.series_instance_uid
     return seen(uid, [("", {**header, "SeriesInstanceUID": (uid,), **said}) for header in view.members])
@@ -192,16 +191,15 @@ def test_two_kernels_of_the_same_breath_are_two_subjects(phases: list[SeriesView
     assert gate.answer(application, sharp[2]).fit is Fit.TAKES
 
 
-def test_each_series_is_looked_at_once(phases: list[SeriesView], monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many others ask what lies with it: a study has hundreds of series."""
-    looked: list[int] = []
-    found = phase_stacks.placed_in
+def test_each_series_is_looked_at_once(phases: list[SeriesView]) -> None:
+    """However many others ask what lies with it: a study has hundreds of series, which are read once."""
+    read: list[int] = []
 
-    def counted(members: Sequence[Any]) -> Any:
-        looked.append(len(members))
-        return found(members)
+    def study() -> list[SeriesView]:
+        read.append(len(phases))
+        return phases
 
-    monkeypatch.setattr(phase_stacks, "placed_in", counted)
-    slices = Slices(lambda: phases)
+    slices = Slices(study)
     assert [len(slices.together(view)) for view in phases] == [_KEPT] * _KEPT
-    assert len(looked) == _KEPT
+    assert len({id(slices.as_one(view)) for view in phases}) == 1
+    assert read == [_KEPT]
