@@ -7,7 +7,7 @@ acquisition times last. Averages and projections that were computed of all phase
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -15,13 +15,14 @@ from typing import Final, TypeAlias
 
 import numpy as np
 from pydicom.datadict import tag_for_keyword
-from pydicom.dataset import Dataset
 
 from inference.errors import InputError, quoted
 from inference.imaging import tags
 from inference.imaging.errors import DuplicatePosition, NoClock, PhasesMissing, naming
 from inference.imaging.geometry import Plane, places_of
+from inference.imaging.groups import macro
 from inference.imaging.judge.computed import computed_by
+from inference.imaging.slices import FrameData
 from inference.imaging.subject import Clock
 
 Said: TypeAlias = Mapping[str, tuple[str | float | int, ...]]
@@ -29,14 +30,20 @@ Said: TypeAlias = Mapping[str, tuple[str | float | int, ...]]
 
 _NUMBERS: Final = (
     *("NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase", "TemporalPositionIdentifier", "NumberOfTemporalPositions"),
-    *("TriggerTime", "SeriesNumber", "HeartRate"),
+    *("TemporalPositionIndex", "TriggerTime", "SeriesNumber", "HeartRate"),
 )
 _TEXTS: Final = ("SeriesDescription", "ProtocolName", "BodyPartExamined", "ImageType", "AcquisitionDateTime", "AcquisitionTime")
 LOOKED_AT = frozenset({*_NUMBERS, *_TEXTS})
 """The keywords that anything here is decided by."""
 
 _SHARES: Final = {"NominalPercentageOfCardiacPhase": Clock.HEART, "NominalPercentageOfRespiratoryPhase": Clock.BREATH}
-_POSITION: Final = "TemporalPositionIdentifier"
+_POSITIONS: Final = ("TemporalPositionIdentifier", "TemporalPositionIndex")
+_GROUPS: Final = {
+    "NominalPercentageOfCardiacPhase": 0x00189118,
+    "NominalPercentageOfRespiratoryPhase": 0x00209253,
+    "TemporalPositionIndex": tags.FRAME_CONTENT,
+}
+"""In the functional groups of an enhanced image (PS3.3 C.7.6.16.2): Cardiac and Respiratory Synchronization, Frame Content."""
 _READ: Final = 256
 """Characters of a description that are looked at."""
 _PERCENT = re.compile(r"(?<![\d.,])(\d{1,3}(?:[.,]\d+)?)\s?%")
@@ -135,21 +142,23 @@ def a_series_each(planes: Sequence[Plane], series: Sequence[str]) -> dict[str, t
     return found
 
 
-def stack_of(series_instance_uid: str, planes: Sequence[Plane], images: Sequence[Said]) -> Stack:
+def stack_of(series_instance_uid: str, planes: Sequence[Plane], images: Iterable[Said]) -> Stack:
     """A series as a stack: its planes in the order of their places, and what the image of each says."""
     across, down = np.array(planes[0].orientation[:3]), np.array(planes[0].orientation[3:])
     depths = np.array([one.position for one in planes]) @ np.cross(across, down)
     return Stack(series_instance_uid=series_instance_uid, images=tuple(images), depths_mm=tuple(map(float, depths)))
 
 
-def said_of(header: Dataset) -> Said:
-    """What a header says of all that is looked at here."""
+def said_of(frame: FrameData) -> Said:
+    """What the header of an image, and the functional groups of a frame, say of all that is looked at here."""
     found: dict[str, tuple[str | float | int, ...]] = {}
     for keyword in _NUMBERS:
-        if (number := tags.stated(header, tag_for_keyword(keyword) or 0, 1)) is not None:
+        enhanced = frame.enhanced and keyword in _GROUPS
+        holder = macro(frame.own, frame.common, _GROUPS[keyword], frame.uid) if enhanced else frame.header
+        if (number := tags.stated(holder, tag_for_keyword(keyword) or 0, 1)) is not None:
             found[keyword] = number
     for keyword in _TEXTS:
-        if text := tags.text(header, tag_for_keyword(keyword) or 0):
+        if text := tags.text(frame.header, tag_for_keyword(keyword) or 0):
             found[keyword] = tuple(part.strip() for part in text.split("\\"))
     return found
 
@@ -276,7 +285,7 @@ _DESCRIBED: Final = "SeriesDescription"
 _READINGS: Final[Mapping[str, Callable[[Sequence[Stack]], dict[str, float]]]] = {
     **{keyword: _constant(keyword) for keyword in _SHARES},
     _DESCRIBED: _described,
-    _POSITION: _constant(_POSITION),
+    **{keyword: _constant(keyword) for keyword in _POSITIONS},
     "TriggerTime": _timed("TriggerTime", apart=False),
     "AcquisitionDateTime": _timed("AcquisitionDateTime", apart=True),
     "AcquisitionTime": _timed("AcquisitionTime", apart=True),
@@ -304,7 +313,7 @@ def _missing(keyword: str, values: Sequence[float], clock: Clock | None, stacks:
     """The phases that are missing among those that are there: between even shares, of a breath around it; between positions, and up to how
     many there are stated to be."""
     there = sorted(set(values))
-    if keyword == _POSITION:
+    if keyword in _POSITIONS:
         stated = {_first(one.images, "NumberOfTemporalPositions") for one in stacks}
         (count,) = stated if len(stated) == 1 else (None,)
         begin = int(min(there[0], 1))
@@ -333,7 +342,7 @@ _MOST_NAMED: Final = 5
 
 def _called(keyword: str, value: float) -> str:
     """A phase, for people."""
-    return f"{value:g}" if keyword == _POSITION else f"{value:.4g} %"
+    return f"{value:g}" if keyword in _POSITIONS else f"{value:.4g} %"
 
 
 def _phases_called(keyword: str, values: Sequence[float]) -> str:

@@ -31,7 +31,7 @@ from inference.imaging.frame_values import MOST_BYTES
 from inference.imaging.geometry import Plane, places_of
 from inference.imaging.header import Instance
 from inference.imaging.phase_series import a_series_each, phase_series, said_of, stack_of
-from inference.imaging.slices import Slice
+from inference.imaging.slices import Slice, frame_data
 from inference.imaging.subject import Phases, Timing
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, say
@@ -90,7 +90,7 @@ def _of_series_each(
     series: Mapping[str, Sequence[Slice]], series_instance_uid: str, threads: int
 ) -> tuple[Phases, list[Instance], tuple[Translatable, ...]]:
     """Of one series a phase, each in the order of its places; what else lies on their grid is left out and told."""
-    stacks = {uid: stack_of(uid, [one.plane for one in of], [said_of(one.instance.header) for one in of]) for uid, of in series.items()}
+    stacks = {uid: stack_of(uid, [one.plane for one in of], map(said_of, frame_data(of))) for uid, of in series.items()}
     found = phase_series([*stacks.values()])
     if found.fault is not None:
         raise found.fault

@@ -4,6 +4,7 @@ Whatever form it is sent in, it is the same chest: its voxels are counted here, 
 numbers of series and images, and the times at which they were made, say nothing of the phase.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,10 +102,23 @@ def one_series(folder: Path) -> Breath:
 def enhanced(folder: Path) -> Breath:
     """An Enhanced CT instance for each phase, a series each, by their descriptions."""
     made = described(folder / "classic")
-    return Breath(phases=tuple((_enhanced(each, folder, phase),) for phase, each in enumerate(made.phases)), ball=made.ball)
+    return Breath(phases=tuple((_enhanced(each, folder, phase, Dataset()),) for phase, each in enumerate(made.phases)), ball=made.ball)
 
 
-def _enhanced(files: Sequence[Path], folder: Path, phase: int) -> Path:
+def grouped(folder: Path) -> Breath:
+    """The same, by NominalPercentageOfRespiratoryPhase in the functional groups of the frames."""
+    made = series_a_phase(folder / "classic", lambda phase: {"SeriesDescription": "4D"})
+    phases = []
+    for phase, each in enumerate(made.phases):
+        frame, breath = Dataset(), Dataset()
+        breath.NominalPercentageOfRespiratoryPhase = float(SHARES[phase])
+        frame.RespiratorySynchronizationSequence = [breath]
+        phases.append((_enhanced(each, folder, phase, frame),))
+    return Breath(phases=tuple(phases), ball=made.ball)
+
+
+def _enhanced(files: Sequence[Path], folder: Path, phase: int, said: Dataset) -> Path:
+    """`said` are the functional groups that each frame has besides its place."""
     images = [pydicom.dcmread(path) for path in files]
     dataset = images[0]
     positions = [one.ImagePositionPatient for one in images]
@@ -123,7 +137,7 @@ def _enhanced(files: Sequence[Path], folder: Path, phase: int) -> Path:
     dataset.NumberOfFrames, dataset.SharedFunctionalGroupsSequence = len(images), [shared]
     frames = []
     for position in positions:
-        frame, place = Dataset(), Dataset()
+        frame, place = copy.deepcopy(said), Dataset()
         place.ImagePositionPatient = position
         frame.PlanePositionSequence = [place]
         frames.append(frame)
@@ -140,4 +154,5 @@ FORMS: Mapping[str, Callable[[Path], Breath]] = {
     "nominal": nominal,
     "one series": one_series,
     "enhanced": enhanced,
+    "grouped": grouped,
 }

@@ -37,6 +37,9 @@ LIFTED = (
         "ScheduledProcedureStepDescription",
         "EffectiveEchoTime",
         "InversionTimes",
+        "NominalPercentageOfCardiacPhase",
+        "NominalPercentageOfRespiratoryPhase",
+        "TemporalPositionIndex",
     }
 )
 
