@@ -11,8 +11,9 @@ Header: TypeAlias = Mapping[str, tuple[Value, ...]]
 """DICOM keyword → its values: numbers for numeric VRs (DS and IS too), text for the others, DA and TM as DICOM writes them.
 
 A keyword that is absent from the instance is absent here; one that is present without a value has an empty tuple. Of enhanced
-multi-frame instances PixelSpacing, SliceThickness, ImageOrientationPatient, echo times and the phase that all frames share are lifted to the
-top, and ImagePositionPatient of one frame after another. Of a few sequences of codes there are these (`LN:24627-2`), under the sequence's keyword.
+multi-frame instances PixelSpacing, SliceThickness, ImageOrientationPatient, echo times and the phase, where all frames share them, are
+lifted to the top, and ImagePositionPatient of one frame after another. Of a few sequences of codes there are these (`LN:24627-2`), under
+the sequence's keyword.
 """
 
 
